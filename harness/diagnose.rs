@@ -1,0 +1,1 @@
+//! Turns what the guest observed into a verdict and a reason.

@@ -1,0 +1,109 @@
+//! [`Event`]: the contract between running and reporting.
+//!
+//! The runner sends events and formats nothing; the collector folds them into the record, and the live view draws them.
+//! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelUnavailable`), then `Booting` (`Booted` | `BootFailed`),
+//! then for each object `CellStarted` (`ProgramStarted` `ProgramDone`)* `CellDone`, with `GuestLost` and another `Booting` in
+//! between where a guest dies. A kernel that ends without its cells leaves them as they were planned: `NotRun`.
+//! Kernels run in parallel, so events of different kernels interleave.
+
+use std::time::Duration;
+
+use crate::record::{KernelIdentity, KernelState, ProgramRecord, WholeLoad};
+
+/// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A kernel's image is being fetched or unpacked; may repeat with another `step`.
+    Fetching {
+        /// Which kernel.
+        kernel: usize,
+        /// What is being done, such as "downloading linux-image-6.1.0-50-cloud-amd64".
+        step: String,
+    },
+    /// The store has the kernel.
+    KernelReady {
+        /// Which kernel.
+        kernel: usize,
+        /// Its source in words.
+        source: String,
+        /// What it is.
+        identity: KernelIdentity,
+        /// What is missing in it and what that costs.
+        notes: Vec<String>,
+    },
+    /// A guest is being started.
+    Booting {
+        /// Which kernel.
+        kernel: usize,
+        /// Counts from 1.
+        attempt: u32,
+    },
+    /// The guest said hello.
+    Booted {
+        /// Which kernel.
+        kernel: usize,
+        /// From starting QEMU to hello.
+        took: Duration,
+    },
+    /// The kernel is out of the run: unavailable, failed to boot, or the harness failed.
+    KernelFailed {
+        /// Which kernel.
+        kernel: usize,
+        /// Never `Pending` or `Ready`.
+        state: KernelState,
+    },
+    /// A guest died or fell silent and is going to be replaced.
+    GuestLost {
+        /// Which kernel.
+        kernel: usize,
+        /// Why, as a lowercase fragment.
+        reason: String,
+    },
+    /// An object is going to be loaded.
+    CellStarted {
+        /// Which kernel.
+        kernel: usize,
+        /// Which object.
+        object: usize,
+    },
+    /// A program is going to be loaded.
+    ProgramStarted {
+        /// Which kernel.
+        kernel: usize,
+        /// Which object.
+        object: usize,
+        /// Which program of the object.
+        program: usize,
+    },
+    /// A program has its verdict.
+    ProgramDone {
+        /// Which kernel.
+        kernel: usize,
+        /// Which object.
+        object: usize,
+        /// Which program of the object.
+        program: usize,
+        /// The result.
+        record: Box<ProgramRecord>,
+    },
+    /// All programs of the object have their verdicts.
+    CellDone {
+        /// Which kernel.
+        kernel: usize,
+        /// Which object.
+        object: usize,
+        /// The object loaded whole.
+        whole: Option<WholeLoad>,
+        /// Time in the guest.
+        took: Duration,
+        /// What else is worth knowing.
+        notes: Vec<String>,
+    },
+    /// This kernel has nothing left to do.
+    KernelDone {
+        /// Which kernel.
+        kernel: usize,
+    },
+    /// Something the user should know that belongs to no cell.
+    Notice(String),
+}

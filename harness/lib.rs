@@ -1,0 +1,23 @@
+//! corematrix boots a matrix of Linux kernels, loads the same unchanged CO-RE object in each, and reports what happened and why.
+//!
+//! Data goes one way: `manifest` and `object` feed [`plan`], [`run`] turns the plan into [`event`]s, the events become a
+//! [`record`], and [`report`] renders the record. Running never formats text and reporting never runs anything.
+//! `ARCHITECTURE.md` has the picture.
+
+pub mod cli;
+pub mod diagnose;
+pub mod event;
+pub mod guest;
+pub mod libbpf_log;
+pub mod manifest;
+pub mod object;
+pub mod plan;
+pub mod process;
+pub mod protocol;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod store;
+pub mod suite;
+pub mod verdict;
+pub mod vm;

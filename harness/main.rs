@@ -1,0 +1,3 @@
+//! The `corematrix` executable: the host tool, and PID 1 of the guest.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! [`KernelRelease`]: a kernel release as `uname -r` prints it, compared by version.

@@ -1,0 +1,1 @@
+//! BPF objects: finding them in files and listing what is in them.

@@ -1,0 +1,1 @@
+//! Which object runs on which kernel.

@@ -1,0 +1,227 @@
+//! [`RunRecord`]: everything a run found out, as it is saved in `report.json`. Every report is rendered from it alone.
+//!
+//! Every cell exists from plan time as [`Verdict::NotRun`], so the record of an interrupted run is a normal record.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::Verdict;
+
+/// The version of the `report.json` format; raised when a reader of the old format would misread the new one.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One whole run: the matrix, its kernels, its objects and every cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Format version, see [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Versions of everything that took part.
+    pub tool: ToolRecord,
+    /// When the run began, RFC 3339 in UTC.
+    pub started: String,
+    /// When the run ended, RFC 3339 in UTC; `None` while it is running.
+    pub finished: Option<String>,
+    /// Whether the user stopped the run before its end.
+    pub interrupted: bool,
+    /// The kernels of the matrix, in matrix order.
+    pub kernels: Vec<KernelRecord>,
+    /// The objects of the matrix, in the order given.
+    pub objects: Vec<ObjectRecord>,
+    /// One cell for each kernel and object: `cells[o * kernels.len() + k]`.
+    pub cells: Vec<CellRecord>,
+    /// Things the user should know that belong to no cell, such as "KVM does not work here, using TCG".
+    pub notices: Vec<String>,
+}
+
+/// Versions of everything that took part in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolRecord {
+    /// corematrix' own version.
+    pub corematrix: String,
+    /// The libbpf linked in, such as `1.7.0`.
+    pub libbpf: String,
+    /// QEMU's version, such as `10.0.2`.
+    pub qemu: String,
+    /// virtme-ng's version, such as `1.42`.
+    pub virtme_ng: String,
+    /// The accelerator in use: `kvm` or `tcg`.
+    pub accel: String,
+    /// Why that accelerator.
+    pub accel_reason: String,
+}
+
+/// One kernel of the matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelRecord {
+    /// Name in `kernels.toml`.
+    pub name: String,
+    /// Where it comes from, in words: `apt: bullseye linux-image-5.10.0-32-cloud-amd64 5.10.223-1`.
+    pub source: String,
+    /// Whether the manifest says that the matrix may do without it.
+    pub optional: bool,
+    /// How far it got.
+    pub state: KernelState,
+    /// What exactly was booted; `None` until the store has it.
+    pub identity: Option<KernelIdentity>,
+    /// Milliseconds from starting QEMU to the guest's hello, one for each successful boot.
+    pub hello_ms: Vec<u64>,
+    /// What is missing in this kernel's package and what that costs, oddities of its boot, retries.
+    pub notes: Vec<String>,
+}
+
+/// How far a kernel got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum KernelState {
+    /// Not looked at yet.
+    Pending,
+    /// It booted and said hello.
+    Ready,
+    /// Its image could not be had.
+    Unavailable {
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+    },
+    /// The image is there but it never said hello; the kernel or its image is to blame.
+    BootFailed {
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+        /// The last lines of the console; `<empty boot output>` if there were none.
+        console_tail: Vec<String>,
+    },
+    /// QEMU, virtme-ng or the machine failed; the kernel is not to blame.
+    HarnessFailed {
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+        /// The last lines of the console and of QEMU's error output.
+        console_tail: Vec<String>,
+    },
+}
+
+/// What exactly a kernel is: two kernels with equal identity behave alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelIdentity {
+    /// `uname -r`.
+    pub release: String,
+    /// SHA-256 of the image as delivered, in hex.
+    pub image_sha256: String,
+    /// SHA-256 of the kernel's config, in hex; `None` if the source ships none.
+    pub config_sha256: Option<String>,
+    /// SHA-256 of the BTF of vmlinux, in hex; `None` if the kernel has none.
+    pub btf_sha256: Option<String>,
+}
+
+/// One BPF object, unchanged over all kernels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectRecord {
+    /// Name in reports; unique in a run.
+    pub name: String,
+    /// The file it came from, and the place in it if it was embedded.
+    pub origin: String,
+    /// SHA-256 of the object's bytes, in hex.
+    pub sha256: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// The programs in it, in ELF order; empty if it cannot be read.
+    pub programs: Vec<ObjectProgram>,
+    /// Why the object cannot be read, if so.
+    pub broken: Option<String>,
+}
+
+/// One program of an object, as its ELF says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectProgram {
+    /// The function's name.
+    pub name: String,
+    /// ELF section, such as `fentry/vfs_read`.
+    pub section: String,
+}
+
+/// One kernel x object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellRecord {
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Name of the object.
+    pub object: String,
+    /// What happened when the object was loaded whole, as a plain loader does; `None` until tried.
+    pub whole: Option<WholeLoad>,
+    /// One result a program, in the object's order.
+    pub programs: Vec<ProgramRecord>,
+    /// Milliseconds the cell took in the guest, over all attempts.
+    pub wall_ms: u64,
+    /// What else is worth knowing, such as "guest lost while loading `x`, restarted".
+    pub notes: Vec<String>,
+}
+
+/// The object loaded whole, with every program switched on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WholeLoad {
+    /// Whether relocation, maps and BTF of the whole object went through at the first try.
+    pub prepared: bool,
+    /// What libbpf said when it did not.
+    pub reason: Option<String>,
+}
+
+/// One program on one kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProgramRecord {
+    /// The function's name.
+    pub name: String,
+    /// ELF section.
+    pub section: String,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why, as one line; the evidence line itself where there is one. `None` only for [`Verdict::Loaded`].
+    pub reason: Option<String>,
+    /// The errno of the failing call as a positive number.
+    pub errno: Option<i32>,
+    /// The last lines of the verifier log of a program that was refused.
+    pub log_tail: Vec<String>,
+    /// How many lines of the log stand before `log_tail`.
+    pub log_omitted: u64,
+    /// The whole log, relative to the report's folder.
+    pub log_file: Option<String>,
+    /// Milliseconds the load took in the guest.
+    pub load_ms: u64,
+}
+
+impl ProgramRecord {
+    /// A program nobody has tried yet.
+    pub fn not_run(program: &ObjectProgram, reason: &str) -> Self {
+        ProgramRecord {
+            name: program.name.clone(),
+            section: program.section.clone(),
+            verdict: Verdict::NotRun,
+            reason: Some(reason.to_owned()),
+            errno: None,
+            log_tail: Vec::new(),
+            log_omitted: 0,
+            log_file: None,
+            load_ms: 0,
+        }
+    }
+}
+
+impl RunRecord {
+    /// The cell of object `object` on kernel `kernel`, both as indexes.
+    pub fn cell(&self, object: usize, kernel: usize) -> &CellRecord {
+        &self.cells[object * self.kernels.len() + kernel]
+    }
+
+    /// How many programs ended with each verdict, over all cells.
+    pub fn count(&self) -> BTreeMap<Verdict, usize> {
+        let mut counts = BTreeMap::new();
+        for program in self.cells.iter().flat_map(|cell| &cell.programs) {
+            *counts.entry(program.verdict).or_insert(0) += 1;
+        }
+        counts
+    }
+}

@@ -1,0 +1,1 @@
+//! Renders a record: table, JSON, JUnit, and the live view of a run.

@@ -1,0 +1,1 @@
+//! Runs a plan: boots kernels, loads objects, sends events.

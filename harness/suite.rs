@@ -1,0 +1,1 @@
+//! Suite files: named lists of objects.

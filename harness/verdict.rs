@@ -1,0 +1,136 @@
+//! [`Verdict`]: the outcome of one program on one kernel, and who is to blame for it.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of one program on one kernel.
+///
+/// The set is closed on purpose: a report that cannot name an outcome must not be able to write one down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The kernel's verifier accepted the program.
+    Loaded,
+    /// libbpf could not open the object (broken ELF, broken BTF, unknown section ...).
+    FailedToOpen,
+    /// The object needs kernel BTF and this kernel has none.
+    MissingBtf,
+    /// A CO-RE relocation or an extern could not be resolved, or a poisoned instruction was reached.
+    RelocationFailed,
+    /// A map the program needs could not be created.
+    MapCreationFailed,
+    /// The function, tracepoint, LSM hook or struct_ops type the program attaches to does not exist.
+    AttachTargetMissing,
+    /// The verifier refused the program.
+    VerifierRejected,
+    /// The kernel does not know the program type.
+    UnsupportedType,
+    /// The kernel died while the program was being loaded.
+    KernelCrashed,
+    /// The program did not finish loading within its deadline.
+    TimedOut,
+    /// Nothing was tried, for example because the kernel was unavailable or the run was interrupted.
+    NotRun,
+    /// corematrix cannot judge this program (for example an `freplace` program without its target).
+    HarnessLimit,
+    /// corematrix, QEMU or the machine failed; this says nothing about the object.
+    HarnessError,
+}
+
+/// Who has to act on a [`Verdict`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// Nobody: it worked.
+    Nobody,
+    /// The object (as far as this kernel goes).
+    Object,
+    /// The kernel.
+    Kernel,
+    /// corematrix or the machine it runs on.
+    Harness,
+}
+
+impl Verdict {
+    /// Every verdict, in the order of the legend.
+    pub const ALL: [Verdict; 13] = [
+        Verdict::Loaded,
+        Verdict::FailedToOpen,
+        Verdict::MissingBtf,
+        Verdict::RelocationFailed,
+        Verdict::MapCreationFailed,
+        Verdict::AttachTargetMissing,
+        Verdict::VerifierRejected,
+        Verdict::UnsupportedType,
+        Verdict::KernelCrashed,
+        Verdict::TimedOut,
+        Verdict::NotRun,
+        Verdict::HarnessLimit,
+        Verdict::HarnessError,
+    ];
+
+    /// The verdict in words, as reports print it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Verdict::Loaded => "loaded",
+            Verdict::FailedToOpen => "failed to open",
+            Verdict::MissingBtf => "missing BTF",
+            Verdict::RelocationFailed => "relocation failed",
+            Verdict::MapCreationFailed => "map creation failed",
+            Verdict::AttachTargetMissing => "attach target missing",
+            Verdict::VerifierRejected => "verifier rejected",
+            Verdict::UnsupportedType => "unsupported type",
+            Verdict::KernelCrashed => "kernel crashed",
+            Verdict::TimedOut => "timed out",
+            Verdict::NotRun => "not run",
+            Verdict::HarnessLimit => "harness limit",
+            Verdict::HarnessError => "harness error",
+        }
+    }
+
+    /// The verdict in at most six columns, for tables with many kernels.
+    pub fn short(self) -> &'static str {
+        match self {
+            Verdict::Loaded => "ok",
+            Verdict::FailedToOpen => "open",
+            Verdict::MissingBtf => "nobtf",
+            Verdict::RelocationFailed => "reloc",
+            Verdict::MapCreationFailed => "map",
+            Verdict::AttachTargetMissing => "target",
+            Verdict::VerifierRejected => "reject",
+            Verdict::UnsupportedType => "type",
+            Verdict::KernelCrashed => "CRASH",
+            Verdict::TimedOut => "TIME",
+            Verdict::NotRun => "-",
+            Verdict::HarnessLimit => "limit",
+            Verdict::HarnessError => "ERROR",
+        }
+    }
+
+    /// Who has to act.
+    pub fn blame(self) -> Blame {
+        match self {
+            Verdict::Loaded => Blame::Nobody,
+            Verdict::FailedToOpen
+            | Verdict::MissingBtf
+            | Verdict::RelocationFailed
+            | Verdict::MapCreationFailed
+            | Verdict::AttachTargetMissing
+            | Verdict::VerifierRejected
+            | Verdict::UnsupportedType
+            | Verdict::TimedOut => Blame::Object,
+            Verdict::KernelCrashed => Blame::Kernel,
+            Verdict::NotRun | Verdict::HarnessLimit | Verdict::HarnessError => Blame::Harness,
+        }
+    }
+
+    /// Whether the program was proven to load. Nothing else is a pass.
+    pub fn is_pass(self) -> bool {
+        self == Verdict::Loaded
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.label())
+    }
+}

@@ -1,0 +1,1 @@
+//! Virtual machines: composed by virtme-ng, run by us.
