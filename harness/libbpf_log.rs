@@ -1,1 +1,119 @@
-//! Reads the lines that libbpf logs.
+//! Reads the lines that libbpf logs. The formats are those of libbpf 1.7, the version that is linked in.
+
+/// How urgent libbpf thinks a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Needs attention.
+    Warn,
+    /// May be of interest.
+    Info,
+    /// For debugging.
+    Debug,
+}
+
+/// One call of libbpf's print function. A whole verifier log is one such line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// How urgent.
+    pub level: Level,
+    /// The text, with libbpf's own prefix and newline.
+    pub text: String,
+}
+
+const LOG_BEGIN: &str = "-- BEGIN PROG LOAD LOG --\n";
+const LOG_END: &str = "-- END PROG LOAD LOG --";
+
+/// The text without libbpf's prefix and the newline.
+fn bare(text: &str) -> &str {
+    text.strip_prefix("libbpf: ").unwrap_or(text).trim_end()
+}
+
+/// The warnings of a load, without verifier logs and without what libbpf calls optional.
+pub fn warnings(lines: &[Line]) -> Vec<String> {
+    lines
+        .iter()
+        .filter(|line| line.level == Level::Warn && !line.text.contains(LOG_BEGIN))
+        .map(|line| bare(&line.text).to_owned())
+        .collect()
+}
+
+/// The verifier log of the last program load among `lines`.
+pub fn verifier_log(lines: &[Line]) -> Option<&str> {
+    lines.iter().rev().find_map(|line| {
+        let (_, rest) = line.text.split_once(LOG_BEGIN)?;
+        Some(rest.rsplit_once(LOG_END).map_or(rest, |(log, _)| log))
+    })
+}
+
+/// The map whose creation failed, if that is what a warning says.
+pub fn failed_map(warning: &str) -> Option<&str> {
+    let (map, rest) = warning.strip_prefix("map '")?.split_once("': ")?;
+    (rest.starts_with("failed to create: ") || rest.starts_with("failed to create inner map:")).then_some(map)
+}
+
+/// The struct_ops map whose kernel side does not exist or does not fit, if that is what a warning says.
+///
+/// libbpf names the struct, not the map: `struct_ops init_kern: struct tcp_congestion_ops is not found in kernel BTF` does not
+/// say which map, so the caller has to try all of them; `struct_ops init_kern NAME: ...` does.
+pub fn failed_struct_ops(warning: &str) -> Option<Option<&str>> {
+    let rest = warning.strip_prefix("struct_ops init_kern")?;
+    match rest.strip_prefix(' ').and_then(|rest| rest.split_once(": ")) {
+        Some((map, _)) => Some(Some(map)),
+        None => Some(None),
+    }
+}
+
+/// Whether a load failed only because a static prog-array could not be filled. libbpf fills it after all programs were loaded, so
+/// the program itself is fine; the other members were left out on purpose.
+pub fn only_slots_missing(warnings: &[String]) -> bool {
+    warnings.iter().any(|warning| warning.contains("failed to initialize slot ["))
+}
+
+/// Whether a warning is about an extern that the whole object needs: it fails for every program alike.
+pub fn is_object_wide(warning: &str) -> bool {
+    warning.starts_with("extern ")
+        || warning.starts_with("failed to find valid kernel BTF")
+        || warning.starts_with("Error loading vmlinux BTF")
+        || warning.starts_with("kernel BTF is missing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warn(text: &str) -> Line {
+        Line { level: Level::Warn, text: text.to_owned() }
+    }
+
+    #[test]
+    fn warnings_lose_prefix_and_log() {
+        let lines = [
+            warn("libbpf: prog 'p': BPF program load failed: -EINVAL\n"),
+            warn("libbpf: prog 'p': -- BEGIN PROG LOAD LOG --\n0: (85) call\nbad\n-- END PROG LOAD LOG --\n"),
+            Line { level: Level::Info, text: "libbpf: BTF is optional, ignoring.\n".into() },
+        ];
+        assert_eq!(warnings(&lines), ["prog 'p': BPF program load failed: -EINVAL"]);
+        assert_eq!(verifier_log(&lines), Some("0: (85) call\nbad\n"));
+    }
+
+    #[test]
+    fn log_without_a_newline_at_its_end_is_whole() {
+        let lines = [warn("libbpf: prog 'p': -- BEGIN PROG LOAD LOG --\nlast line-- END PROG LOAD LOG --\n")];
+        assert_eq!(verifier_log(&lines), Some("last line"));
+    }
+
+    #[test]
+    fn failed_maps_are_named() {
+        assert_eq!(failed_map("map 'events': failed to create: -EINVAL"), Some("events"));
+        assert_eq!(failed_map("map 'events': created successfully, fd=4"), None);
+        assert_eq!(failed_map("prog 'events': failed to create: x"), None);
+    }
+
+    #[test]
+    fn struct_ops_failures_name_the_map_where_libbpf_does() {
+        let whole = "struct_ops init_kern: struct bpf_x is not found in kernel BTF";
+        assert_eq!(failed_struct_ops(whole), Some(None));
+        assert_eq!(failed_struct_ops("struct_ops init_kern ops: Cannot find member x in kernel BTF"), Some(Some("ops")));
+        assert_eq!(failed_struct_ops("map 'ops': failed to create: -EINVAL"), None);
+    }
+}

@@ -1,3 +1,9 @@
 //! The `corematrix` executable: the host tool, and PID 1 of the guest.
 
-fn main() {}
+use corematrix::guest;
+
+fn main() {
+    if guest::is_guest() {
+        guest::main();
+    }
+}

@@ -1,1 +1,252 @@
-//! What host and guest say to each other.
+//! What host and guest say to each other: [`HostMessage`] and [`GuestMessage`], framed over a byte stream.
+//!
+//! A frame is the magic `CMX1`, the length of the header and of the blob (both u32, little-endian), the header (JSON), and
+//! the blob (raw bytes: an object on its way in, a verifier log on its way out). Both sides are always the same executable, so
+//! there is no version to negotiate.
+
+use std::io::{Read, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+const MAGIC: [u8; 4] = *b"CMX1";
+const PREFIX: usize = 12;
+/// No header comes near this; more means that the stream is garbage.
+const MAX_HEADER: usize = 64 << 20;
+/// The kernel caps a verifier log at 2^30 bytes; objects are far smaller.
+const MAX_BLOB: usize = 1 << 30;
+
+/// The name of the virtio port.
+pub const PORT_NAME: &str = "corematrix.data";
+
+/// From host to guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum HostMessage {
+    /// Judge programs of the object in the blob. Answered by [`GuestMessage::Whole`], then for each program
+    /// `ProgramStarted` and `ProgramDone`, then `LoadDone`; or by `OpenFailed` and `LoadDone`.
+    Load {
+        /// The object's name, as libbpf shall know it.
+        object: String,
+        /// The programs to judge, in this order.
+        programs: Vec<String>,
+    },
+    /// End the guest.
+    Shutdown,
+}
+
+/// From guest to host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum GuestMessage {
+    /// The guest is ready.
+    Hello {
+        /// `uname -r`.
+        release: String,
+        /// Whether `/sys/kernel/btf/vmlinux` exists.
+        has_btf: bool,
+        /// The active security modules.
+        lsm: String,
+        /// What could not be set up and is not vital.
+        notes: Vec<String>,
+    },
+    /// libbpf could not open the object.
+    OpenFailed {
+        /// Positive errno.
+        errno: i32,
+        /// libbpf's warnings.
+        warnings: Vec<String>,
+    },
+    /// The object was prepared whole: relocated, its maps created, its BTF loaded.
+    Whole {
+        /// Whether that went through at the first try.
+        prepared: bool,
+        /// libbpf's warnings of the first try.
+        warnings: Vec<String>,
+    },
+    /// A program is about to be loaded; if the guest falls silent now, it is to blame.
+    ProgramStarted {
+        /// The program.
+        program: String,
+    },
+    /// A program was tried. The blob is its verifier log.
+    ProgramDone(ProgramOutcome),
+    /// All programs of the request were tried.
+    LoadDone {
+        /// Time in the guest.
+        took_ms: u64,
+    },
+    /// The guest side itself failed.
+    Failed {
+        /// Why, as a lowercase fragment.
+        reason: String,
+    },
+}
+
+/// What the guest observed of one program. Facts only: the host turns them into a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramOutcome {
+    /// The program.
+    pub program: String,
+    /// How far it got.
+    pub stage: Stage,
+    /// The errno of the failing call, positive; 0 if none failed.
+    pub errno: i32,
+    /// libbpf's warnings, without the verifier log.
+    pub warnings: Vec<String>,
+    /// Milliseconds the load took.
+    pub took_ms: u64,
+}
+
+/// How far a program got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The kernel took it.
+    Loaded,
+    /// Failed before any program was given to the kernel: externs, relocations, maps, BTF.
+    Prepare,
+    /// Failed when the program itself was being loaded.
+    Load,
+    /// libbpf died; `errno` is the signal.
+    Died,
+}
+
+/// What can go wrong with the stream.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtocolError {
+    /// The stream ended or broke.
+    #[error("the data channel broke: {0}")]
+    Io(#[from] std::io::Error),
+    /// The bytes are not a frame.
+    #[error("the data channel carries garbage: {0}")]
+    Garbage(String),
+}
+
+/// Puts a message and its blob into one frame.
+pub fn encode<T: Serialize>(message: &T, blob: &[u8]) -> Result<Vec<u8>, ProtocolError> {
+    let header = serde_json::to_vec(message).map_err(|error| ProtocolError::Garbage(error.to_string()))?;
+    let too_long = |what| ProtocolError::Garbage(format!("{what} too long to send"));
+    let header_len = u32::try_from(header.len()).map_err(|_| too_long("header"))?;
+    let blob_len = u32::try_from(blob.len()).map_err(|_| too_long("blob"))?;
+    let mut frame = Vec::with_capacity(PREFIX + header.len() + blob.len());
+    frame.extend_from_slice(&MAGIC);
+    frame.extend_from_slice(&header_len.to_le_bytes());
+    frame.extend_from_slice(&blob_len.to_le_bytes());
+    frame.extend_from_slice(&header);
+    frame.extend_from_slice(blob);
+    Ok(frame)
+}
+
+/// Writes one frame.
+pub fn write_message<T: Serialize>(to: &mut impl Write, message: &T, blob: &[u8]) -> Result<(), ProtocolError> {
+    to.write_all(&encode(message, blob)?)?;
+    Ok(to.flush()?)
+}
+
+/// Reads one frame; blocks until it is complete.
+pub fn read_message<T: DeserializeOwned>(from: &mut impl Read) -> Result<(T, Vec<u8>), ProtocolError> {
+    let mut reader = FrameReader::default();
+    loop {
+        let mut chunk = vec![0; reader.missing()];
+        from.read_exact(&mut chunk)?;
+        reader.push(&chunk);
+        if let Some(message) = reader.next()? {
+            return Ok(message);
+        }
+    }
+}
+
+/// Puts frames together from pieces, for a reader that must not block for ever.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    bytes: Vec<u8>,
+}
+
+impl FrameReader {
+    /// Takes the next piece of the stream.
+    pub fn push(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+    }
+
+    /// Whether part of a frame is waiting for its rest.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// How many bytes are missing, at least, until the next frame (or its prefix) is complete.
+    fn missing(&self) -> usize {
+        let want = self.lengths().map_or(PREFIX, |(header, blob)| PREFIX + header + blob);
+        want.saturating_sub(self.bytes.len())
+    }
+
+    fn lengths(&self) -> Option<(usize, usize)> {
+        let word = |at: usize| Some(u32::from_le_bytes(self.bytes.get(at..at + 4)?.try_into().ok()?) as usize);
+        Some((word(4)?, word(8)?))
+    }
+
+    /// Takes the next frame out, if it is complete.
+    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Vec<u8>)>, ProtocolError> {
+        let Some((header_len, blob_len)) = self.lengths() else { return Ok(None) };
+        if self.bytes[..4] != MAGIC || header_len > MAX_HEADER || blob_len > MAX_BLOB {
+            let begin = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(80)]).into_owned();
+            return Err(ProtocolError::Garbage(format!("{begin:?}")));
+        }
+        let end = PREFIX + header_len + blob_len;
+        if self.bytes.len() < end {
+            return Ok(None);
+        }
+        let header = &self.bytes[PREFIX..PREFIX + header_len];
+        let message = serde_json::from_slice(header).map_err(|error| ProtocolError::Garbage(error.to_string()))?;
+        let blob = self.bytes[PREFIX + header_len..end].to_vec();
+        self.bytes.drain(..end);
+        Ok(Some((message, blob)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> HostMessage {
+        HostMessage::Load { object: "naïve".into(), programs: vec!["a".into(), "b".into()] }
+    }
+
+    #[test]
+    fn message_and_blob_survive_the_trip() {
+        let frame = encode(&message(), b"\x7fELF").expect("encodes");
+        let (back, blob): (HostMessage, _) = read_message(&mut frame.as_slice()).expect("reads");
+        assert_eq!((back, blob.as_slice()), (message(), b"\x7fELF".as_slice()));
+    }
+
+    #[test]
+    fn frames_are_put_together_from_any_pieces() {
+        let mut stream = encode(&message(), b"one").expect("encodes");
+        stream.extend(encode(&HostMessage::Shutdown, b"").expect("encodes"));
+        for size in 1..stream.len() {
+            let (mut reader, mut seen) = (FrameReader::default(), Vec::new());
+            for piece in stream.chunks(size) {
+                reader.push(piece);
+                while let Some((message, _)) = reader.next::<HostMessage>().expect("is a frame") {
+                    seen.push(message);
+                }
+            }
+            assert_eq!(seen, [message(), HostMessage::Shutdown]);
+            assert!(reader.is_empty());
+        }
+    }
+
+    #[test]
+    fn garbage_is_named_not_waited_for() {
+        let mut reader = FrameReader::default();
+        reader.push(b"Kernel panic - not syncing");
+        let error = reader.next::<HostMessage>().expect_err("is garbage");
+        assert!(error.to_string().contains("Kernel panic"), "{error}");
+    }
+
+    #[test]
+    fn stream_that_ends_early_is_an_error() {
+        let frame = encode(&message(), b"x").expect("encodes");
+        assert!(read_message::<HostMessage>(&mut &frame[..frame.len() - 1]).is_err());
+    }
+}

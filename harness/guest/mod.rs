@@ -1,1 +1,103 @@
-//! The guest side: PID 1 of the small guest, and the loader in it.
+//! The guest side: this executable as PID 1 of the small guest.
+//!
+//! [`main`] sets the guest up, opens the data channel, says hello, and judges the objects it is sent until it is told to stop.
+//! Nothing here decides what an outcome means; it reports facts and the host draws conclusions.
+
+mod fault;
+mod fork;
+mod init;
+mod loader;
+mod port;
+mod transcript;
+
+use std::io::{Read, Write};
+
+use rustix::system::{RebootCommand, reboot, uname};
+
+use crate::protocol::{self, GuestMessage, HostMessage};
+use fault::Faults;
+
+/// The path of this executable in the guest.
+pub const INIT_PATH: &str = "/init";
+/// Where the guest finds the modules it has to load, in name order.
+pub const MODULES_DIR: &str = "/corematrix/modules";
+
+/// Whether this process is the first of a corematrix guest.
+pub fn is_guest() -> bool {
+    std::process::id() == 1 && std::path::Path::new(MODULES_DIR).is_dir()
+}
+
+/// Runs the guest and powers it off at the end. Only PID 1 may call this.
+pub fn main() -> ! {
+    if let Err(reason) = serve() {
+        // The console is all that is left to say it on.
+        eprintln!("corematrix guest: {reason}");
+    }
+    // With `-no-reboot` QEMU ends here. Data in flight on the channel has been taken by QEMU when `write` returned.
+    let _ = reboot(RebootCommand::Restart);
+    // PID 1 must not return: the kernel would panic and the blame would fall on it.
+    loop {
+        std::thread::park();
+    }
+}
+
+fn serve() -> Result<(), String> {
+    let notes = init::set_up()?;
+    let faults = Faults::from_command_line();
+    let mut port = port::open()?;
+    faults.before_hello();
+    let hello = GuestMessage::Hello {
+        release: uname().release().to_string_lossy().into_owned(),
+        has_btf: std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
+        lsm: std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default(),
+        notes,
+    };
+    send(&mut port, &hello, &[])?;
+    loop {
+        match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
+            (HostMessage::Shutdown, _) => return Ok(()),
+            (HostMessage::Load { object, programs }, bytes) => {
+                judge(&mut port, &faults, &object, &programs, &bytes)?;
+            }
+        }
+    }
+}
+
+/// Judges one object in a process of its own, so that libbpf dying of a broken object is an outcome, not the end of the guest.
+fn judge<P: Read + Write>(
+    port: &mut P,
+    faults: &Faults,
+    object: &str,
+    programs: &[String],
+    bytes: &[u8],
+) -> Result<(), String> {
+    let begin = std::time::Instant::now();
+    let ending = fork::run(|| {
+        // The port is shared with the parent, which is silent until this process has ended.
+        let mut send_from_child = |message: &GuestMessage, blob: &[u8]| send(port, message, blob);
+        match loader::judge(object, programs, bytes, faults, &mut send_from_child) {
+            Ok(()) => 0,
+            Err(reason) => {
+                eprintln!("corematrix guest: {reason}");
+                1
+            }
+        }
+    })?;
+    match ending {
+        fork::Ending::Code(0) => {}
+        fork::Ending::Code(code) => {
+            let reason = format!("the loader of `{object}` ended with code {code}");
+            send(port, &GuestMessage::Failed { reason }, &[])?;
+        }
+        fork::Ending::Signal(signal) => {
+            let warnings = vec![format!("libbpf died of signal {signal} while it handled the object")];
+            send(port, &GuestMessage::OpenFailed { errno: 0, warnings }, &[])?;
+        }
+    }
+    let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+    send(port, &GuestMessage::LoadDone { took_ms }, &[])
+}
+
+fn send(port: &mut impl Write, message: &GuestMessage, blob: &[u8]) -> Result<(), String> {
+    protocol::write_message(port, message, blob).map_err(|error| error.to_string())
+}

@@ -1,0 +1,77 @@
+//! [`Faults`]: makes a real guest misbehave on purpose, so that the host's handling of it can be tested on real kernels.
+//!
+//! `corematrix.fault=WHAT[@PROGRAM]` on the kernel's command line, where WHAT is `silent` (never say hello), `panic` (the kernel
+//! panics just before PROGRAM is loaded), `hang` (the loader stops there) or `die` (the loading process is killed there).
+
+use std::time::Duration;
+
+const KEY: &str = "corematrix.fault=";
+
+/// The faults asked for on the kernel's command line.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<(String, Option<String>)>);
+
+impl Faults {
+    /// Reads them from `/proc/cmdline`.
+    pub fn from_command_line() -> Self {
+        Self::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default())
+    }
+
+    fn parse(command_line: &str) -> Self {
+        let words = command_line.split_whitespace().filter_map(|word| word.strip_prefix(KEY));
+        Faults(
+            words
+                .map(|fault| match fault.split_once('@') {
+                    Some((what, program)) => (what.to_owned(), Some(program.to_owned())),
+                    None => (fault.to_owned(), None),
+                })
+                .collect(),
+        )
+    }
+
+    fn wants(&self, what: &str, program: Option<&str>) -> bool {
+        self.0.iter().any(|(fault, at)| fault == what && at.as_deref() == program)
+    }
+
+    /// Called when the guest is about to say hello.
+    pub fn before_hello(&self) {
+        if self.wants("silent", None) {
+            hang();
+        }
+    }
+
+    /// Called when a program is about to be loaded.
+    pub fn before_program(&self, program: &str) {
+        if self.wants("panic", Some(program)) {
+            // Enabled whatever the kernel's default; it is our guest.
+            let _ = std::fs::write("/proc/sys/kernel/sysrq", "1");
+            let _ = std::fs::write("/proc/sysrq-trigger", "c");
+        }
+        if self.wants("hang", Some(program)) {
+            hang();
+        }
+        if self.wants("die", Some(program)) {
+            std::process::abort();
+        }
+    }
+}
+
+fn hang() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_from_the_command_line() {
+        let faults = Faults::parse("quiet corematrix.fault=silent corematrix.fault=panic@third ro");
+        assert!(faults.wants("silent", None));
+        assert!(faults.wants("panic", Some("third")));
+        assert!(!faults.wants("panic", Some("first")));
+        assert!(!Faults::parse("quiet ro").wants("silent", None));
+    }
+}

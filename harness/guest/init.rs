@@ -1,0 +1,96 @@
+//! [`set_up`]: makes the bare guest a place in which BPF objects load as they do on a real machine.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, mount};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::MODULES_DIR;
+
+/// Source, target, type, options, and whether the guest is useless without it.
+const MOUNTS: [(&str, &str, &str, &str, bool); 9] = [
+    ("proc", "/proc", "proc", "", true),
+    ("sysfs", "/sys", "sysfs", "", true),
+    ("devtmpfs", "/dev", "devtmpfs", "", true),
+    ("tmpfs", "/tmp", "tmpfs", "", false),
+    ("securityfs", "/sys/kernel/security", "securityfs", "", false),
+    ("debugfs", "/sys/kernel/debug", "debugfs", "", false),
+    ("tracefs", "/sys/kernel/tracing", "tracefs", "", false),
+    ("bpf", "/sys/fs/bpf", "bpf", "", false),
+    ("cgroup2", "/sys/fs/cgroup", "cgroup2", "", false),
+];
+
+/// Mounts, modules, limits and loopback. Returns what could not be had and is not vital.
+pub fn set_up() -> Result<Vec<String>, String> {
+    let mut notes = Vec::new();
+    for (source, target, kind, options, vital) in MOUNTS {
+        if let Err(error) = mount_one(source, target, kind, options) {
+            let reason = format!("cannot mount {kind} on {target}: {error}");
+            if vital {
+                return Err(reason);
+            }
+            notes.push(reason);
+        }
+    }
+    load_modules(&mut notes)?;
+    // Kernels before 5.11 charge BPF memory to this limit.
+    for (resource, limit) in [(Resource::Memlock, None), (Resource::Nofile, Some(65536))] {
+        if let Err(error) = setrlimit(resource, Rlimit { current: limit, maximum: limit }) {
+            notes.push(format!("cannot raise {resource:?}: {error}"));
+        }
+    }
+    if let Err(error) = loopback_up() {
+        notes.push(format!("cannot bring loopback up: {error}"));
+    }
+    Ok(notes)
+}
+
+fn mount_one(source: &str, target: &str, kind: &str, options: &str) -> std::io::Result<()> {
+    let target = Path::new(target);
+    if !target.is_dir() {
+        fs::create_dir_all(target)?;
+    }
+    let options = CString::new(options)?;
+    match mount(source, target, kind, MountFlags::empty(), options.as_c_str()) {
+        // The kernel may have mounted devtmpfs itself.
+        Ok(()) | Err(rustix::io::Errno::BUSY) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Loads the packed modules in name order; the host numbered them so that each comes after what it needs.
+fn load_modules(notes: &mut Vec<String>) -> Result<(), String> {
+    let entries = fs::read_dir(MODULES_DIR).map_err(|error| format!("cannot read {MODULES_DIR}: {error}"))?;
+    let mut modules: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    modules.sort();
+    for module in modules {
+        let file = fs::File::open(&module).map_err(|error| format!("cannot open {}: {error}", module.display()))?;
+        // SAFETY: the descriptor is open and the parameter string is a valid C string for the call.
+        let result = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+        if result != 0 {
+            let error = std::io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EEXIST) {
+                notes.push(format!("cannot load module {}: {error}", module.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn loopback_up() -> std::io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: `ifreq` is plain data for which all zeroes is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the socket is open and `request` is a valid `ifreq` for the call.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,28 @@
+//! What libbpf says while it works: the print callback puts every line into one list, and [`take`] empties it.
+
+use std::sync::{Mutex, PoisonError};
+
+use libbpf_rs::PrintLevel;
+
+use crate::libbpf_log::{Level, Line};
+
+static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
+
+/// Starts to listen. libbpf has one callback for the whole process.
+pub fn listen() {
+    libbpf_rs::set_print(Some((PrintLevel::Debug, record)));
+}
+
+fn record(level: PrintLevel, text: String) {
+    let level = match level {
+        PrintLevel::Debug => Level::Debug,
+        PrintLevel::Info => Level::Info,
+        PrintLevel::Warn => Level::Warn,
+    };
+    LINES.lock().unwrap_or_else(PoisonError::into_inner).push(Line { level, text });
+}
+
+/// Returns what was said since the last call.
+pub fn take() -> Vec<Line> {
+    std::mem::take(&mut LINES.lock().unwrap_or_else(PoisonError::into_inner))
+}

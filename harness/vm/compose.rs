@@ -1,0 +1,148 @@
+//! [`compose`]: asks virtme-ng for the machine's command line and puts our parts in.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::{Accelerator, Toolchain};
+use crate::guest::INIT_PATH;
+use crate::process::{self, ProcessError};
+use crate::protocol::PORT_NAME;
+
+/// Composing takes 0.1 to 0.5 s; a minute means that it hangs.
+const COMPOSE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a machine is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// bzImage or uncompressed ELF with a PVH note.
+    pub kernel: &'a Path,
+    /// Our initramfs.
+    pub initramfs: &'a Path,
+    /// MiB.
+    pub memory_mib: u64,
+    /// Extra words for the kernel's command line.
+    pub append: &'a [String],
+    /// What runs the guest's code.
+    pub accelerator: Accelerator,
+    /// The machine's own folder: an empty folder `root` and the sockets are in it.
+    pub scratch: &'a Path,
+}
+
+/// Why no command line came out.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// virtme-ng failed.
+    #[error("virtme-ng cannot compose a machine: {0}")]
+    Virtme(#[from] ProcessError),
+    /// What virtme-ng printed is not a QEMU command.
+    #[error("virtme-ng printed something that is not a QEMU command: {0}")]
+    Output(String),
+}
+
+/// The socket of the virtio port, in the scratch folder.
+pub const DATA_SOCKET: &str = "data.sock";
+/// The socket of the second serial port, in the scratch folder.
+pub const SERIAL_SOCKET: &str = "serial.sock";
+
+/// The QEMU command for a machine.
+pub fn compose(tools: &Toolchain, parts: &Parts<'_>) -> Result<Command, ComposeError> {
+    let printed = process::run(virtme_command(tools, parts), COMPOSE_LIMIT)?;
+    let words = qemu_words(&printed)?;
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).args(our_devices(parts.scratch)).env("TMPDIR", parts.scratch);
+    Ok(command)
+}
+
+fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
+    let mut command = Command::new(&tools.virtme_run);
+    // An empty folder as root: the guest is untrusted and must not see the host's files, even read-only.
+    command.args(["--mods", "none", "--cpus", "1", "--force-9p", "--disable-monitor", "--show-command", "--dry-run"]);
+    command.arg("--root").arg(parts.scratch.join("root"));
+    command.arg("--kimg").arg(parts.kernel);
+    command.arg("--qemu-bin").arg(&tools.qemu);
+    command.arg("--memory").arg(format!("{}M", parts.memory_mib));
+    if parts.accelerator == Accelerator::Tcg {
+        command.arg("--disable-kvm");
+    }
+    for word in parts.append {
+        command.arg("-a").arg(word);
+    }
+    command.arg("--qemu-opts").arg("-initrd").arg(parts.initramfs).env("TMPDIR", parts.scratch);
+    command
+}
+
+/// Splits what virtme-ng printed and adapts it: our init instead of virtme-ng's, and no accelerator but the chosen one.
+fn qemu_words(printed: &str) -> Result<Vec<String>, ComposeError> {
+    let line = printed.lines().rfind(|line| line.contains("qemu")).ok_or_else(|| ComposeError::Output(printed.to_owned()))?;
+    let mut words = shell_words::split(line).map_err(|error| ComposeError::Output(format!("{error}: {line}")))?;
+    let append = words.iter().position(|word| word == "-append").and_then(|at| words.get_mut(at + 1));
+    let append = append.ok_or_else(|| ComposeError::Output(line.to_owned()))?;
+    *append = kernel_command_line(append);
+    for word in &mut words {
+        // With a fallback in it a failing KVM would go unnoticed, and the report would name the wrong accelerator.
+        if word == "accel=kvm:tcg" {
+            *word = "accel=kvm".to_owned();
+        }
+    }
+    Ok(words)
+}
+
+/// virtme-ng's kernel command line up to its own init, then ours.
+fn kernel_command_line(composed: &str) -> String {
+    let kept = composed.split_once(" init=").map_or(composed, |(before, _)| before);
+    [
+        kept,
+        // The last console is the one that shows panics of kernels whose virtio driver is a module.
+        "console=ttyS0 loglevel=4",
+        // A crash must end the machine at once, and an oops is a crash.
+        "panic=-1 oops=panic",
+        // LSM programs attach only with `bpf` among the modules; unknown names are ignored.
+        "lsm=lockdown,capability,landlock,yama,safesetid,integrity,apparmor,selinux,bpf",
+        &format!("rdinit={INIT_PATH}"),
+    ]
+    .join(" ")
+}
+
+fn our_devices(scratch: &Path) -> Vec<String> {
+    let socket = |id: &str, name: &str| format!("socket,id={id},path={}", scratch.join(name).display());
+    let port = format!("virtserialport,chardev=corematrix-data,name={PORT_NAME}");
+    [
+        "-no-reboot",
+        "-chardev",
+        &socket("corematrix-data", DATA_SOCKET),
+        "-device",
+        &port,
+        "-chardev",
+        &socket("corematrix-serial", SERIAL_SOCKET),
+        "-device",
+        "isa-serial,chardev=corematrix-serial",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn composed_line_gets_our_init_and_one_accelerator() {
+        let printed = "some notice\n/usr/bin/qemu-system-x86_64 -m 512M -machine accel=kvm:tcg -cpu host \
+                       -append 'console=hvc0 quiet loglevel=1 foo=bar init=/x/virtme-ng-init' -initrd '/tmp/a b'\n";
+        let words = qemu_words(printed).expect("is a command");
+        assert_eq!(words[0], "/usr/bin/qemu-system-x86_64");
+        assert!(words.contains(&"accel=kvm".to_owned()));
+        assert!(words.contains(&"/tmp/a b".to_owned()));
+        let append = words.iter().find(|word| word.contains("rdinit=")).expect("has a kernel command line");
+        assert!(append.starts_with("console=hvc0 quiet loglevel=1 foo=bar console=ttyS0"), "{append}");
+        assert!(append.ends_with("rdinit=/init") && !append.contains("virtme-ng-init"), "{append}");
+    }
+
+    #[test]
+    fn other_output_is_shown_not_run() {
+        let error = qemu_words("virtme-run: error: no such kernel").expect_err("is no command");
+        assert!(error.to_string().contains("no such kernel"), "{error}");
+        assert!(qemu_words("/usr/bin/qemu-system-x86_64 -m 512M").is_err(), "has no kernel command line");
+    }
+}

@@ -1,0 +1,116 @@
+//! Reads what a guest's console and QEMU's error output say about an end that nobody expected.
+
+/// How many lines of console a report keeps.
+const TAIL_LINES: usize = 30;
+
+/// Who ended the machine, as far as its output tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Culprit {
+    /// The kernel, by its own words.
+    Kernel(String),
+    /// QEMU could not make sense of the image.
+    Image(String),
+    /// QEMU or the host.
+    Harness(String),
+}
+
+/// Lines with which a kernel says that it crashed, most telling first.
+const CRASHES: [&str; 7] = [
+    "BUG: ",
+    "Oops: ",
+    "general protection fault",
+    "kernel BUG at ",
+    "Unable to handle kernel",
+    "Kernel panic - not syncing",
+    "end Kernel panic",
+];
+
+/// QEMU's words for an image it cannot start.
+const BAD_IMAGES: [&str; 5] = [
+    "could not load kernel",
+    "invalid kernel header",
+    "Error loading uncompressed kernel",
+    "linux kernel too old to load a ram disk",
+    "could not open kernel file",
+];
+
+/// QEMU's words for its own and the host's trouble.
+const HARNESS: [&str; 4] = ["KVM internal error", "qemu-system-x86_64: ", "qemu: ", "Could not access KVM"];
+
+/// Finds out who ended the machine.
+pub fn culprit(output: &str) -> Option<Culprit> {
+    let find = |marks: &[&str]| {
+        let hit = |mark: &&str| output.lines().find(|line| line.contains(*mark));
+        marks.iter().find_map(hit).map(|line| clean(line).trim().to_owned())
+    };
+    // A KVM error may be followed by nonsense from the guest, so it comes first; a QEMU warning may stand above a real panic.
+    if let Some(line) = find(&HARNESS[..1]) {
+        return Some(Culprit::Harness(line));
+    }
+    find(&BAD_IMAGES)
+        .map(Culprit::Image)
+        .or_else(|| find(&CRASHES).map(|line| Culprit::Kernel(without_timestamp(&line).to_owned())))
+        .or_else(|| find(&HARNESS).map(Culprit::Harness))
+}
+
+/// The last lines, without terminal control sequences. An empty console is said to be empty.
+pub fn tail(output: &str) -> Vec<String> {
+    let lines: Vec<String> = output.lines().map(clean).filter(|line| !line.trim().is_empty()).collect();
+    if lines.is_empty() {
+        return vec!["<empty boot output>".to_owned()];
+    }
+    lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
+}
+
+/// `[    1.234567] text` without the time, which differs from run to run.
+fn without_timestamp(line: &str) -> &str {
+    let stamped = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    stamped.map_or(line, |(_, text)| text)
+}
+
+/// Removes escape sequences (firmware clears the screen) and other control bytes.
+fn clean(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut chars = line.chars().peekable();
+    while let Some(char) = chars.next() {
+        if char == '\u{1b}' {
+            if matches!(chars.peek(), Some('[' | '(')) {
+                chars.next();
+            }
+            while chars.next().is_some_and(|next| !next.is_ascii_alphabetic()) {}
+        } else if !char.is_control() || char == '\t' {
+            text.push(char);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_cause_of_a_crash_is_preferred_to_the_panic_line() {
+        let output = "[    0.9] x\n[    1.0] BUG: kernel NULL pointer dereference, address: 0\n[    1.1] Kernel panic - not syncing: Fatal";
+        let reason = "BUG: kernel NULL pointer dereference, address: 0".to_owned();
+        assert_eq!(culprit(output), Some(Culprit::Kernel(reason)));
+    }
+
+    #[test]
+    fn harness_and_image_are_told_from_the_kernel() {
+        let harness = "qemu-system-x86_64: failed to set MSR 0x10a\n";
+        assert!(matches!(culprit(harness), Some(Culprit::Harness(_))));
+        assert!(matches!(culprit("KVM internal error. Suberror: 1\nOops: bad"), Some(Culprit::Harness(_))));
+        assert!(matches!(culprit("qemu: could not load kernel 'x': Invalid"), Some(Culprit::Image(_))));
+        assert_eq!(culprit("all is well\n"), None);
+    }
+
+    #[test]
+    fn tail_is_clean_and_never_silent() {
+        assert_eq!(tail("\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS\r\n\n"), ["SeaBIOS"]);
+        assert_eq!(tail("\n \n"), ["<empty boot output>"]);
+        let many: String = (0..100).map(|number| format!("line {number}\n")).collect();
+        assert_eq!(tail(&many).last().map(String::as_str), Some("line 99"));
+        assert_eq!(tail(&many).len(), TAIL_LINES);
+    }
+}
