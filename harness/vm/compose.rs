@@ -92,13 +92,13 @@ fn qemu_words(printed: &str) -> Result<Vec<String>, ComposeError> {
 fn kernel_command_line(composed: &str) -> String {
     let kept = composed.split_once(" init=").map_or(composed, |(before, _)| before);
     [
-        kept,
-        // The last console is the one that shows panics of kernels whose virtio driver is a module.
-        "console=ttyS0 loglevel=4",
+        // The virtio console would repeat everything, and shows nothing where its driver is a module that is yet to be loaded.
+        &kept.replace("console=hvc0", "console=ttyS0"),
+        "loglevel=4",
         // A crash must end the machine at once, and an oops is a crash.
         "panic=-1 oops=panic",
         // LSM programs attach only with `bpf` among the modules; unknown names are ignored.
-        "lsm=lockdown,capability,landlock,yama,safesetid,integrity,apparmor,selinux,bpf",
+        "lsm=landlock,lockdown,yama,integrity,bpf",
         &format!("rdinit={INIT_PATH}"),
     ]
     .join(" ")
@@ -135,7 +135,7 @@ mod tests {
         assert!(words.contains(&"accel=kvm".to_owned()));
         assert!(words.contains(&"/tmp/a b".to_owned()));
         let append = words.iter().find(|word| word.contains("rdinit=")).expect("has a kernel command line");
-        assert!(append.starts_with("console=hvc0 quiet loglevel=1 foo=bar console=ttyS0"), "{append}");
+        assert!(append.starts_with("console=ttyS0 quiet loglevel=1 foo=bar loglevel=4"), "{append}");
         assert!(append.ends_with("rdinit=/init") && !append.contains("virtme-ng-init"), "{append}");
     }
 

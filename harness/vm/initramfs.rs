@@ -118,7 +118,7 @@ struct Archive {
 impl Archive {
     fn entry(&mut self, name: &Path, kind: ModeFileType, mode: u32) -> Builder {
         self.inode += 1;
-        Builder::new(&name.to_string_lossy()).ino(self.inode).set_mode_file_type(kind).mode(mode)
+        Builder::new(&name.to_string_lossy()).ino(self.inode).mode(mode).set_mode_file_type(kind)
     }
 
     /// Adds a folder and those above it, once.
