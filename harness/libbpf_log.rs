@@ -113,7 +113,10 @@ mod tests {
     fn struct_ops_failures_name_the_map_where_libbpf_does() {
         let whole = "struct_ops init_kern: struct bpf_x is not found in kernel BTF";
         assert_eq!(failed_struct_ops(whole), Some(None));
-        assert_eq!(failed_struct_ops("struct_ops init_kern ops: Cannot find member x in kernel BTF"), Some(Some("ops")));
+        assert_eq!(
+            failed_struct_ops("struct_ops init_kern ops: Cannot find member x in kernel BTF"),
+            Some(Some("ops"))
+        );
         assert_eq!(failed_struct_ops("map 'ops': failed to create: -EINVAL"), None);
     }
 }

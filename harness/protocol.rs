@@ -94,8 +94,21 @@ pub struct ProgramOutcome {
     pub errno: i32,
     /// libbpf's warnings, without the verifier log.
     pub warnings: Vec<String>,
+    /// Maps that the kernel would not create, so that the program was tried without them.
+    pub left_out: Vec<LeftOutMap>,
+    /// Whether the kernel knows the program's type, probed if the load failed without a verifier log.
+    pub type_known: Option<bool>,
     /// Milliseconds the load took.
     pub took_ms: u64,
+}
+
+/// A map that the kernel would not create.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutMap {
+    /// Its name.
+    pub map: String,
+    /// libbpf's words about it.
+    pub warning: String,
 }
 
 /// How far a program got.

@@ -1,1 +1,77 @@
-//! The command line.
+//! The command line: [`Cli`] and what its commands do.
+
+mod acceleration;
+mod doctor;
+pub mod exit_code;
+mod failure;
+mod list;
+mod run;
+mod setup;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::vm::Choice;
+pub use failure::Failure;
+
+/// Boots a matrix of kernels, loads the same CO-RE object in each, and reports what happened and why.
+#[derive(Debug, Parser)]
+#[command(version, after_help = exit_code::HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+struct Common {
+    /// The kernels that exist.
+    #[arg(long, global = true, value_name = "FILE", default_value = "kernels.toml")]
+    manifest: PathBuf,
+    /// The kernel store [default: $COREMATRIX_STORE, or corematrix in the user's cache folder].
+    #[arg(long, global = true, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load objects on every kernel of the matrix and report.
+    Run(run::RunArgs),
+    /// List kernels, objects or programs.
+    List(list::ListArgs),
+    /// Check that this machine can run the matrix, and say what to do where it cannot.
+    Doctor(doctor::DoctorArgs),
+}
+
+/// Which kernels, and how they run.
+#[derive(Debug, Args)]
+struct MachineArgs {
+    /// Which kernels: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: the matrix of
+    /// the manifest].
+    #[arg(long, value_name = "SELECTOR")]
+    kernel: Vec<String>,
+    /// What runs the guests' code; auto takes KVM if a boot proves that it works.
+    #[arg(long, value_enum, default_value_t = Choice::Auto)]
+    accel: Choice,
+    /// Do without the network: take only kernels that the store has.
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Cli {
+    /// Does what the command line asks for.
+    ///
+    /// # Errors
+    /// What kept it from being done, with hints, for the user to read.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Run(args) => run::run(&self.common, &args),
+            Command::List(args) => list::run(&self.common, &args),
+            Command::Doctor(args) => doctor::run(&self.common, &args),
+        }
+    }
+}

@@ -13,7 +13,7 @@ use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 use super::fault::Faults;
 use super::{fork, transcript};
 use crate::libbpf_log;
-use crate::protocol::{self, GuestMessage, ProgramOutcome, Stage};
+use crate::protocol::{self, GuestMessage, LeftOutMap, ProgramOutcome, Stage};
 
 /// Where messages for the host go.
 type Send<'a> = dyn FnMut(&GuestMessage, &[u8]) -> Result<(), String> + 'a;
@@ -23,12 +23,6 @@ type Send<'a> = dyn FnMut(&GuestMessage, &[u8]) -> Result<(), String> + 'a;
 enum Which<'a> {
     All,
     One(&'a str),
-}
-
-/// A map that is left out because the kernel would not create it, and libbpf's words about it.
-struct LeftOut {
-    map: String,
-    warning: String,
 }
 
 /// Why an object could not be prepared.
@@ -51,7 +45,10 @@ pub fn judge(
     let mut first_failure = None;
     match prepare(object, bytes, Which::All, &mut left_out, &mut first_failure) {
         Ok(prepared) => {
-            send(&GuestMessage::Whole { prepared: first_failure.is_none(), warnings: first_failure.unwrap_or_default() }, &[])?;
+            send(
+                &GuestMessage::Whole { prepared: first_failure.is_none(), warnings: first_failure.unwrap_or_default() },
+                &[],
+            )?;
             for program in programs {
                 let load = || load_one(&prepared, program, &left_out);
                 try_program(program, faults, send, load)?;
@@ -66,7 +63,8 @@ pub fn judge(
             let object_wide = failure.warnings.iter().any(|warning| libbpf_log::is_object_wide(warning));
             for program in programs {
                 // What the whole object needs fails for every program alike; asking again would give the same answer.
-                let known = object_wide.then(|| failed(program, Stage::Prepare, failure.errno, failure.warnings.clone(), 0));
+                let known =
+                    object_wide.then(|| outcome(program, Stage::Prepare, failure.errno, failure.warnings.clone(), 0));
                 try_program(program, faults, send, || match known {
                     Some(outcome) => (outcome, String::new()),
                     None => isolate(object, program, bytes),
@@ -84,7 +82,7 @@ fn prepare(
     object: &str,
     bytes: &[u8],
     which: Which<'_>,
-    left_out: &mut Vec<LeftOut>,
+    left_out: &mut Vec<LeftOutMap>,
     first_failure: &mut Option<Vec<String>>,
 ) -> Result<OpenObject, Failure> {
     loop {
@@ -117,7 +115,7 @@ fn prepare(
         let known = left_out.len();
         for (map, warning) in culprits {
             if !left_out.iter().any(|left| left.map == map) {
-                left_out.push(LeftOut { map, warning });
+                left_out.push(LeftOutMap { map, warning });
             }
         }
         if left_out.len() == known {
@@ -189,7 +187,7 @@ fn try_program(
         (fork::Ending::Code(0), Some((done, log))) => send(&done, &log),
         (fork::Ending::Signal(signal), _) => {
             let warning = format!("libbpf died of signal {signal} while it loaded the program");
-            send(&GuestMessage::ProgramDone(failed(program, Stage::Died, signal, vec![warning], 0)), &[])
+            send(&GuestMessage::ProgramDone(outcome(program, Stage::Died, signal, vec![warning], 0)), &[])
         }
         (fork::Ending::Code(code), _) => Err(format!("the loader of program `{program}` ended with code {code}")),
     }
@@ -202,45 +200,58 @@ fn isolate(object: &str, program: &str, bytes: &[u8]) -> (ProgramOutcome, String
     match prepare(object, bytes, Which::One(program), &mut left_out, &mut None) {
         Ok(prepared) => load_one(&prepared, program, &left_out),
         Err(failure) => {
-            let outcome = failed(program, Stage::Prepare, failure.errno, failure.warnings, elapsed_ms(begin));
+            let outcome = outcome(program, Stage::Prepare, failure.errno, failure.warnings, elapsed_ms(begin));
             (outcome, String::new())
         }
     }
 }
 
 /// Loads one program of a prepared object. Spoils the object, so this is for a forked copy.
-fn load_one(prepared: &OpenObject, program: &str, left_out: &[LeftOut]) -> (ProgramOutcome, String) {
+fn load_one(prepared: &OpenObject, program: &str, left_out: &[LeftOutMap]) -> (ProgramOutcome, String) {
     let begin = Instant::now();
-    let mut found = false;
+    let mut kind = None;
     for candidate in prepared.progs() {
         let wanted = candidate.name() == program;
-        found |= wanted;
+        if wanted {
+            kind = Some(candidate.prog_type());
+        }
         // SAFETY: the pointer is a live program of `prepared`, which is prepared but not loaded, so this may still change.
         unsafe {
             libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), wanted);
         }
     }
-    if !found {
+    let Some(kind) = kind else {
         let warning = format!("libbpf finds no program `{program}` in the object");
-        return (failed(program, Stage::Died, 0, vec![warning], 0), String::new());
-    }
+        return (outcome(program, Stage::Died, 0, vec![warning], 0), String::new());
+    };
     transcript::take();
     // SAFETY: as above; the object is loaded once, in this process, and never used again.
     let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__load(prepared.as_libbpf_object().as_ptr()) };
     let took_ms = elapsed_ms(begin);
     let lines = transcript::take();
-    let mut warnings = libbpf_log::warnings(&lines);
+    let warnings = libbpf_log::warnings(&lines);
     if result == 0 || libbpf_log::only_slots_missing(&warnings) {
-        let outcome = ProgramOutcome { program: program.to_owned(), stage: Stage::Loaded, errno: 0, warnings: Vec::new(), took_ms };
-        return (outcome, String::new());
+        return (outcome(program, Stage::Loaded, 0, Vec::new(), took_ms), String::new());
     }
-    warnings.splice(..0, left_out.iter().map(|left| left.warning.clone()));
     let log = libbpf_log::verifier_log(&lines).unwrap_or_default().to_owned();
-    (failed(program, Stage::Load, -result, warnings, took_ms), log)
+    let mut outcome = outcome(program, Stage::Load, -result, warnings, took_ms);
+    outcome.left_out = left_out.to_vec();
+    if log.is_empty() {
+        outcome.type_known = kind.is_supported().ok();
+    }
+    (outcome, log)
 }
 
-fn failed(program: &str, stage: Stage, errno: i32, warnings: Vec<String>, took_ms: u64) -> ProgramOutcome {
-    ProgramOutcome { program: program.to_owned(), stage, errno, warnings, took_ms }
+fn outcome(program: &str, stage: Stage, errno: i32, warnings: Vec<String>, took_ms: u64) -> ProgramOutcome {
+    ProgramOutcome {
+        program: program.to_owned(),
+        stage,
+        errno,
+        warnings,
+        left_out: Vec::new(),
+        type_known: None,
+        took_ms,
+    }
 }
 
 fn elapsed_ms(begin: Instant) -> u64 {

@@ -1,9 +1,20 @@
 //! `kernels.toml`: the kernels that exist for corematrix, the default matrix, and how to choose from them.
 
+mod declaration;
+mod limits;
+mod nearest;
+mod parse;
+mod problem;
+mod quantity;
+mod reader;
 pub mod release;
+pub mod selector;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use problem::{ManifestError, Problem};
+pub use selector::SelectorError;
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +25,20 @@ pub struct Manifest {
     pub kernels: Vec<KernelSpec>,
     /// Names of the kernels that a run without `--kernel` takes.
     pub matrix: Vec<String>,
+}
+
+impl Manifest {
+    /// Reads and checks the file at `path`. Paths in it are relative to its folder; whether they exist is the store's
+    /// business, since another machine may have them.
+    ///
+    /// # Errors
+    /// The file cannot be read, or it is wrong; then all its problems are told at once.
+    pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
+        let read = |source| ManifestError::Read { path: path.to_owned(), source };
+        let absolute = std::path::absolute(path).map_err(read)?;
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        parse::parse(&text, &absolute).map_err(|problems| ManifestError::Invalid { path: path.to_owned(), problems })
+    }
 }
 
 /// One kernel of `kernels.toml`, with the defaults filled in.

@@ -1,1 +1,69 @@
-//! BPF objects: finding them in files and listing what is in them.
+//! [`BpfObject`]: a BPF object as it was found, with an inventory of what is in it.
+//!
+//! [`find_objects`] turns what the user named (objects, folders, executables that embed objects) into a list of objects.
+//! [`Inventory::read`] lists an object's programs, maps and CO-RE relocations as libbpf would see them. Nothing here
+//! depends on the machine it runs on, and nothing is loaded: the same bytes always give the same answer.
+
+pub mod btf;
+pub mod btf_ext;
+mod embedded;
+mod error;
+mod find;
+mod inventory;
+pub mod listing;
+mod maps;
+mod naming;
+mod section_type;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use error::{FormatError, ObjectError};
+pub use find::{Found, find_objects};
+pub use inventory::{Inventory, ProgramInfo};
+pub use maps::MapInfo;
+
+/// One BPF object, from a file of its own or out of an executable.
+#[derive(Debug, Clone)]
+pub struct BpfObject {
+    /// Name in reports; unique among the objects of one [`find_objects`] call. May hold a `/`.
+    pub name: String,
+    /// Where it was found.
+    pub origin: Origin,
+    /// The whole object. Of an embedded object whose end cannot be told: its ELF header.
+    pub bytes: Arc<[u8]>,
+    /// SHA-256 of `bytes` in lowercase hex.
+    pub sha256: String,
+    /// What is in it, or why that cannot be read ([`ObjectError::Broken`]).
+    pub inventory: Result<Inventory, ObjectError>,
+}
+
+/// Where an object was found. Displays as `path`, `path: symbol` or `path: offset 0x2040`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, as the user or the folder walk named it.
+    pub path: PathBuf,
+    /// The place in the file, if the object is only a part of it.
+    pub embedded: Option<Embedding>,
+}
+
+/// The place of an embedded object in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedding {
+    /// Bytes from the start of the file.
+    pub offset: usize,
+    /// The symbol that covers it, if the file is not stripped and has one.
+    pub symbol: Option<String>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        match &self.embedded {
+            None => Ok(()),
+            Some(Embedding { symbol: Some(symbol), .. }) => write!(f, ": {symbol}"),
+            Some(Embedding { offset, symbol: None }) => write!(f, ": offset {offset:#x}"),
+        }
+    }
+}

@@ -1,1 +1,152 @@
-//! Renders a record: table, JSON, JUnit, and the live view of a run.
+//! Renders a record: table, JSON, JUnit, and the live view of a run. Nothing here runs anything.
+//!
+//! [`write_all`] writes the files of a run; [`table::render`] is what the terminal shows at its end and
+//! [`progress::Progress`] what it shows on the way.
+
+mod file;
+pub mod json;
+pub mod junit;
+pub mod progress;
+#[cfg(test)]
+mod sample;
+pub mod table;
+mod text;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::record::RunRecord;
+
+/// Columns of `table.txt`, which is read in an editor or a CI log rather than in a narrow terminal.
+const FILE_WIDTH: usize = 120;
+
+/// Why a report cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The folder for the reports cannot be made.
+    #[error("cannot make the report folder `{}`: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A report cannot be written; an older one of that name is untouched.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A report cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not the record of a run.
+    #[error("`{}` is not a corematrix report: {reason}", path.display())]
+    NotAReport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, as a lowercase fragment.
+        reason: String,
+    },
+    /// Another version of corematrix wrote the file.
+    #[error("`{}` has report format {found}, and this corematrix reads format {known}", path.display())]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// The file's format version.
+        found: u64,
+        /// The version that [`json::read`] understands.
+        known: u32,
+    },
+}
+
+impl ReportError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ReportError::Folder { path, source } | ReportError::Write { path, source } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("make room on that disk, or choose a report folder on another one".to_owned())
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("choose a report folder that you may write to".to_owned())
+                }
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+                    Some(format!("something else is in the way: look at `{}`", path.display()))
+                }
+                _ => None,
+            },
+            ReportError::Read { .. } => None,
+            ReportError::NotAReport { .. } => Some("name the `report.json` of a run".to_owned()),
+            ReportError::OtherFormat { found, known, .. } if *found > u64::from(*known) => {
+                Some("take a newer corematrix to read it".to_owned())
+            }
+            ReportError::OtherFormat { .. } => Some("run the matrix again".to_owned()),
+        }
+    }
+}
+
+/// Writes `report.json`, `junit.xml` and `table.txt` into `folder`, which is made if it is not there.
+///
+/// # Errors
+/// The first failure; the other files are tried nevertheless, since half of the reports is better than none.
+pub fn write_all(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
+    std::fs::create_dir_all(folder).map_err(|source| ReportError::Folder { path: folder.to_owned(), source })?;
+    let written = [
+        json::write(record, &folder.join("report.json")),
+        junit::write(record, &folder.join("junit.xml")),
+        table::write(record, &folder.join("table.txt"), FILE_WIDTH),
+    ];
+    written.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_reports_are_written_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let reports = folder.path().join("runs/1");
+        let mut record = sample::record();
+        write_all(&record, &reports).unwrap();
+        record.interrupted = true;
+        write_all(&record, &reports).unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(&reports).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["junit.xml", "report.json", "table.txt"]);
+        assert!(json::read(&reports.join("report.json")).unwrap().interrupted);
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named_and_the_other_reports_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("junit.xml")).unwrap();
+        let error = write_all(&sample::record(), folder.path()).unwrap_err();
+        assert!(error.to_string().contains("junit.xml"), "{error}");
+        assert!(error.hint().unwrap().contains("in the way"), "{error:?}");
+        assert!(folder.path().join("report.json").exists());
+        assert!(folder.path().join("table.txt").exists());
+        // No half-written file stays behind.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+
+        let error = write_all(&sample::record(), &folder.path().join("table.txt/runs")).unwrap_err();
+        assert!(matches!(error, ReportError::Folder { .. }));
+        assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn a_full_disk_has_a_hint() {
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let error = ReportError::Write { path: "reports/report.json".into(), source };
+        assert_eq!(error.to_string(), "cannot write `reports/report.json`: no storage space");
+        assert!(error.hint().unwrap().starts_with("make room"));
+    }
+}

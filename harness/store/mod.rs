@@ -1,7 +1,46 @@
-//! The kernel store: a cache folder with every kernel that was ever fetched, ready to boot.
+//! [`Store`]: a cache folder with every kernel that was ever fetched, ready to boot.
+//!
+//! ```text
+//! kernels/NAME-RELEASE-KEY/   one kernel each, whole or not there
+//! packages/NAME_VERSION-SHA/  unpacked packages of tools
+//! apt/SUITE/                  private state of apt
+//! tmp/, locks/                what runs are working on, and who may
+//! ```
+//!
+//! Runs and threads may share a store. A source (one file each: `debian`, `local`, `mainline`) delivers an image, its config and
+//! modules; `entry` makes of these what a guest boots from.
 
-use std::path::PathBuf;
+mod apt;
+mod candidates;
+mod checksum;
+mod command;
+mod deb;
+mod debian;
+mod entry;
+mod error;
+mod image;
+mod kmod;
+mod local;
+mod lockfile;
+mod mainline;
+mod mirror;
+mod package;
+mod version;
 
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use etcetera::BaseStrategy;
+
+pub use self::error::StoreError;
+pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
+
+use self::apt::{Apt, AptTools};
+use self::entry::{Delivery, Entry, Staging, file_name};
+use self::error::IoContext;
+use crate::manifest::{KernelSpec, Source};
 use crate::record::KernelIdentity;
 
 /// A kernel in the store, ready to boot. All paths are inside its store entry and stay valid while the value lives.
@@ -22,3 +61,148 @@ pub struct StoredKernel {
     /// What is missing in this package and what that costs.
     pub notes: Vec<String>,
 }
+
+/// A cache folder of kernels, to be shared by all threads of a run.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    virtme_ng: Option<PathBuf>,
+    apt: Apt,
+    /// Entries whose checksums were compared since this process started; later uses compare sizes only.
+    verified: Mutex<HashSet<PathBuf>>,
+}
+
+impl Store {
+    /// Opens the store at `root`, else at `$COREMATRIX_STORE`, else in the user's cache folder, and clears what killed runs have
+    /// left there. `virtme_ng` is the `vng` executable that downloads mainline kernels.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the folder cannot be made or written.
+    pub fn open(root: Option<PathBuf>, virtme_ng: Option<PathBuf>) -> Result<Store, StoreError> {
+        Store::open_with(root, virtme_ng, AptTools::default())
+    }
+
+    fn open_with(root: Option<PathBuf>, virtme_ng: Option<PathBuf>, tools: AptTools) -> Result<Store, StoreError> {
+        let from_env = || std::env::var_os("COREMATRIX_STORE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let root = match root.or_else(from_env) {
+            Some(root) => root,
+            None => etcetera::choose_base_strategy()
+                .map_err(std::io::Error::other)
+                .during("find the cache folder of the user for", Path::new("corematrix"))?
+                .cache_dir()
+                .join("corematrix"),
+        };
+        for folder in ["kernels", "packages", "apt", "tmp", "locks"] {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder).during("create", &folder)?;
+        }
+        // apt and virtme-ng work in other folders, so everything below has to be absolute.
+        let root = root.canonicalize().during("open", &root)?;
+        entry::sweep(&root)?;
+        Ok(Store { apt: Apt::new(&root, tools), root, virtme_ng, verified: Mutex::default() })
+    }
+
+    /// The store's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Gives the kernel that `lock` pins for `spec`; fetches it if the store does not have it, and pins it if nothing is pinned.
+    ///
+    /// Nothing touches the network when the kernel is pinned and stored. `step` is told what takes time, such as
+    /// "downloading linux-image-6.1.0-50-cloud-amd64". Threads may call this at once, for the same kernel too.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; [`StoreError::is_unavailable`] tells a kernel that cannot be had here from real trouble.
+    pub fn kernel(
+        &self,
+        spec: &KernelSpec,
+        lock: &LockFile,
+        offline: bool,
+        step: &dyn Fn(String),
+    ) -> Result<StoredKernel, StoreError> {
+        let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
+        let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
+        lock.reload()?;
+        match &spec.source {
+            Source::Apt { suites, packages } => debian::kernel(self, spec, (suites, packages), lock, offline, step),
+            Source::Path { image, modules, config } => {
+                local::kernel(self, spec, (image, modules.as_deref(), config.as_deref()), step)
+            }
+            Source::Mainline { version } => mainline::kernel(self, spec, version, lock, offline, step),
+        }
+    }
+
+    /// Gives the folder with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel).
+    pub fn debian_package(
+        &self,
+        package: &str,
+        suites: &[String],
+        lock: &LockFile,
+        offline: bool,
+        step: &dyn Fn(String),
+    ) -> Result<PathBuf, StoreError> {
+        package::folder(self, package, suites, lock, offline, step)
+    }
+
+    fn apt(&self) -> &Apt {
+        &self.apt
+    }
+
+    fn virtme_ng(&self) -> Option<&Path> {
+        self.virtme_ng.as_deref()
+    }
+
+    /// The sound entry with this key; a damaged one counts as absent. The caller holds the kernel's lock.
+    fn stored(&self, name: &str, key: &str, notes: Vec<String>) -> Option<StoredKernel> {
+        let (start, end) = (format!("{}-", file_name(name)), format!("-{}", key.get(..12)?));
+        let entries = fs::read_dir(self.root.join("kernels")).ok()?.flatten();
+        let folder = entries.map(|entry| entry.path()).find(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with(&start) && name.ends_with(&end))
+        })?;
+        let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let thorough = !verified().contains(&folder);
+        let entry = Entry::read(&folder, thorough)?;
+        verified().insert(folder.clone());
+        Some(entry.kernel(&folder, notes))
+    }
+
+    /// Makes an entry of what a source delivered; `accept` may refuse it before it appears in the store.
+    fn make(
+        &self,
+        name: &str,
+        key: &str,
+        delivery: Delivery,
+        staging: Staging,
+        notes: Vec<String>,
+        accept: &dyn Fn(&Entry) -> Result<(), StoreError>,
+    ) -> Result<StoredKernel, StoreError> {
+        let entry = Entry::make(delivery, &staging.entry())?;
+        let folder = format!("{}-{}-{}", file_name(name), entry.identity.release, &key[..12]);
+        let target = self.root.join("kernels").join(folder);
+        accept(&entry)?;
+        staging.publish(&target)?;
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(target.clone());
+        Ok(entry.kernel(&target, notes))
+    }
+}
+
+/// Compares what `kernels.lock` says with what was found.
+fn expect(what: &str, field: &str, expected: &str, found: &str) -> Result<(), StoreError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(StoreError::Mismatch {
+        what: what.to_owned(),
+        field: field.to_owned(),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -180,7 +180,9 @@ mod tests {
             let guest = if use_serial { &mut serial } else { &mut data };
             guest.write_all(&encode(&hello(), b"log").expect("encodes")).expect("writes");
             let received = channel.receive(soon(), &|| false);
-            assert!(matches!(received, Received::Message(ref message, ref blob) if *message == hello() && blob == b"log"));
+            assert!(
+                matches!(received, Received::Message(ref message, ref blob) if *message == hello() && blob == b"log")
+            );
             channel.send(&hello(), b"").expect("sends");
             let mut first = [0; 4];
             guest.read_exact(&mut first).expect("is answered");

@@ -74,7 +74,8 @@ fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
 
 /// Splits what virtme-ng printed and adapts it: our init instead of virtme-ng's, and no accelerator but the chosen one.
 fn qemu_words(printed: &str) -> Result<Vec<String>, ComposeError> {
-    let line = printed.lines().rfind(|line| line.contains("qemu")).ok_or_else(|| ComposeError::Output(printed.to_owned()))?;
+    let line =
+        printed.lines().rfind(|line| line.contains("qemu")).ok_or_else(|| ComposeError::Output(printed.to_owned()))?;
     let mut words = shell_words::split(line).map_err(|error| ComposeError::Output(format!("{error}: {line}")))?;
     let append = words.iter().position(|word| word == "-append").and_then(|at| words.get_mut(at + 1));
     let append = append.ok_or_else(|| ComposeError::Output(line.to_owned()))?;

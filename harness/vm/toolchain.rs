@@ -106,7 +106,8 @@ fn find(
     hint: &'static str,
 ) -> Result<PathBuf, ToolchainError> {
     if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
-        let missing = ToolchainError::Missing { program, places: format!("${variable}, which is `{}`", path.display()), hint };
+        let missing =
+            ToolchainError::Missing { program, places: format!("${variable}, which is `{}`", path.display()), hint };
         return path.is_file().then_some(path).ok_or(missing);
     }
     let on_path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,0 +1,159 @@
+//! `corematrix doctor`: can this machine run the matrix, and what to do where it cannot.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::setup::Setup;
+use super::{Common, MachineArgs, acceleration, exit_code};
+use crate::process;
+use crate::run::Stop;
+use crate::vm::{self, Choice, Toolchain};
+
+/// Less free space than this is worth a warning: the default kernels take about this much when they are unpacked.
+const ROOM_MIB: u64 = 1500;
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+/// What a check found.
+enum Finding {
+    Good(String),
+    /// Works, and could be better.
+    Fair(String, String),
+    /// Does not work; second: what to do.
+    Bad(String, String),
+}
+
+pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let mut bad = 0;
+    let mut tell = |name: &str, finding: Finding| {
+        let (mark, text, advice) = match finding {
+            Finding::Good(text) => ("ok", text, None),
+            Finding::Fair(text, advice) => ("note", text, Some(advice)),
+            Finding::Bad(text, advice) => {
+                bad += 1;
+                ("BAD", text, Some(advice))
+            }
+        };
+        println!("{mark:>4}  {name:<12} {text}");
+        if let Some(advice) = advice {
+            println!("{:>4}  {:<12} hint: {advice}", "", "");
+        }
+    };
+    tell("manifest", Finding::Good(manifest_line(&setup)));
+    for (name, finding) in tool_findings(&setup) {
+        tell(name, finding);
+    }
+    tell("store", Finding::Good(setup.store.root().display().to_string()));
+    tell("disk", disk(setup.store.root()));
+    tell("scratch", disk(&std::env::temp_dir()));
+    tell("apt", apt());
+    match &setup.tools {
+        Ok(tools) => tell("acceleration", acceleration(&setup, tools, args)?),
+        Err(_) => {
+            tell("acceleration", Finding::Bad("cannot be proven without the programs above".into(), "see above".into()))
+        }
+    }
+    Ok(ExitCode::from(if bad == 0 { exit_code::GOOD } else { exit_code::INFRASTRUCTURE }))
+}
+
+/// The toolchain, or why there is none.
+pub(super) fn tools(setup: &Setup) -> Result<&Toolchain, Failure> {
+    setup.tools.as_ref().map_err(|error| Failure::infrastructure(error, error.hint()))
+}
+
+fn manifest_line(setup: &Setup) -> String {
+    let manifest = &setup.manifest;
+    format!(
+        "{}: {} kernels, {} in the default matrix",
+        manifest.path.display(),
+        manifest.kernels.len(),
+        manifest.matrix.len()
+    )
+}
+
+fn tool_findings(setup: &Setup) -> Vec<(&'static str, Finding)> {
+    match &setup.tools {
+        Err(error) => {
+            let hint = error.hint().unwrap_or_else(|| "`make setup` installs what is missing".to_owned());
+            vec![("programs", Finding::Bad(error.to_string(), hint))]
+        }
+        Ok(tools) => {
+            let qemu = format!("{} ({})", tools.qemu_version, tools.qemu.display());
+            let qemu = match tools.emulation_warning() {
+                None => Finding::Good(qemu),
+                Some(warning) => Finding::Fair(qemu, warning),
+            };
+            let virtme = format!("{} ({})", tools.virtme_version, tools.virtme_run.display());
+            vec![("QEMU", qemu), ("virtme-ng", Finding::Good(virtme))]
+        }
+    }
+}
+
+fn acceleration(setup: &Setup, tools: &Toolchain, args: &DoctorArgs) -> Result<Finding, Failure> {
+    let kernels = setup.kernels(&args.machine)?;
+    let stop = Stop::default();
+    let step = |step: String| eprintln!("  {step}");
+    let found = kernels.iter().find_map(|spec| {
+        let stored = setup.store.kernel(spec, &setup.lock, args.machine.offline, &step).ok()?;
+        Some((spec, stored))
+    });
+    let Some((spec, stored)) = found else {
+        let hint = "`corematrix run` says why each kernel is unavailable".to_owned();
+        return Ok(Finding::Bad("no kernel of the matrix can be had to boot".to_owned(), hint));
+    };
+    // The doctor does not trust what an earlier run remembers.
+    let proof = vm::choose(args.machine.accel, tools, None, || {
+        acceleration::boot_once(tools, spec, &stored, vm::Accelerator::Kvm, &stop)
+    });
+    let proven = proof.accelerator == vm::Accelerator::Kvm && args.machine.accel == Choice::Auto;
+    if proven {
+        return Ok(Finding::Good(format!("kvm: kernel `{}` booted", spec.name)));
+    }
+    Ok(match acceleration::boot_once(tools, spec, &stored, proof.accelerator, &stop) {
+        Ok(()) if proof.accelerator == vm::Accelerator::Tcg => {
+            let advice = format!("{}; emulation works, some ten times slower than KVM", proof.reason);
+            Finding::Fair(format!("tcg: kernel `{}` booted", spec.name), advice)
+        }
+        Ok(()) => Finding::Good(format!("kvm: kernel `{}` booted", spec.name)),
+        Err(reason) => {
+            let text = format!("kernel `{}` does not boot with {}: {reason}", spec.name, proof.accelerator);
+            Finding::Bad(text, "`--accel tcg` and `--kernel` try another way".to_owned())
+        }
+    })
+}
+
+fn apt() -> Finding {
+    let mut command = Command::new("apt-get");
+    command.arg("--version");
+    match process::run(command, Duration::from_secs(20)) {
+        Ok(text) => Finding::Good(text.lines().next().unwrap_or_default().to_owned()),
+        Err(error) => Finding::Fair(
+            error.to_string(),
+            "kernels from apt cannot be fetched here; kernels with a `path` and those in the store can be used"
+                .to_owned(),
+        ),
+    }
+}
+
+fn disk(folder: &Path) -> Finding {
+    match rustix::fs::statvfs(folder) {
+        Ok(stat) => {
+            let free = stat.f_bavail * stat.f_frsize / (1 << 20);
+            let text = format!("{free} MiB free in {}", folder.display());
+            match free {
+                0..ROOM_MIB => Finding::Fair(text, format!("the default kernels need about {ROOM_MIB} MiB")),
+                _ => Finding::Good(text),
+            }
+        }
+        Err(error) => Finding::Bad(format!("{}: {error}", folder.display()), "does the folder exist?".to_owned()),
+    }
+}

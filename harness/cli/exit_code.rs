@@ -1,0 +1,47 @@
+//! What the exit codes mean.
+
+use crate::record::{KernelState, RunRecord};
+use crate::verdict::{Blame, Verdict};
+
+/// Every program was proven to load on every kernel that the matrix needs.
+pub const GOOD: u8 = 0;
+/// At least one program failed, and the object or the kernel is to blame.
+pub const PROGRAM_FAILED: u8 = 1;
+/// The command line, the manifest, a suite or an object file is wrong; nothing was run.
+pub const BAD_CONFIGURATION: u8 = 2;
+/// No program failed, but not everything could be judged: a kernel was unavailable or did not boot, or the harness failed.
+pub const INFRASTRUCTURE: u8 = 3;
+/// The user stopped the run; the report is partial.
+pub const INTERRUPTED: u8 = 130;
+
+/// The codes, for `--help`.
+pub const HELP: &str = "Exit codes: 0 all good, 1 a program failed, 2 bad configuration, 3 infrastructure trouble (a kernel unavailable, a \
+guest or the harness failed; nothing is known against the objects), 130 interrupted (the report is partial).";
+
+/// The code of a finished run. What was proven against an object outweighs what could not be judged.
+pub fn of(record: &RunRecord) -> u8 {
+    if record.interrupted {
+        return INTERRUPTED;
+    }
+    let mut proven = false;
+    let mut failed = false;
+    let mut unjudged = false;
+    for (index, cell) in record.cells.iter().enumerate() {
+        let kernel = &record.kernels[index % record.kernels.len()];
+        let excused = kernel.optional && matches!(kernel.state, KernelState::Unavailable { .. });
+        failed |= cell.whole.as_ref().is_some_and(|whole| !whole.prepared);
+        for program in &cell.programs {
+            match program.verdict.blame() {
+                Blame::Nobody => proven = true,
+                Blame::Object | Blame::Kernel => failed = true,
+                Blame::Harness => unjudged |= !(excused && program.verdict == Verdict::NotRun),
+            }
+        }
+    }
+    match (failed, unjudged, proven) {
+        (true, _, _) => PROGRAM_FAILED,
+        (false, false, true) => GOOD,
+        // Nothing failed and nothing was proven either: silence is not success.
+        _ => INFRASTRUCTURE,
+    }
+}

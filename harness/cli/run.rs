@@ -1,0 +1,194 @@
+//! `corematrix run`: objects x kernels, from the command line to the report.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use clap::Args;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::failure::Failure;
+use super::setup::Setup;
+use super::{Common, MachineArgs, acceleration, exit_code};
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::record::{RunRecord, ToolRecord};
+use crate::report::progress::Progress;
+use crate::report::{self, ReportError, table};
+use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
+use crate::vm::{Proof, Toolchain};
+
+/// Where reports go unless `--out` says otherwise.
+const REPORTS: &str = "reports";
+/// A link to the newest report.
+const LATEST: &str = "latest";
+/// The table's width where standard output is no terminal.
+const DEFAULT_WIDTH: usize = 120;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// What to load: BPF objects, folders of them, executables or libraries that embed them, suite files.
+    #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
+    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// How many guests run at once [default: one for each core, as memory allows].
+    #[arg(long)]
+    jobs: Option<std::num::NonZeroUsize>,
+    /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let kernels = setup.kernels(&args.machine)?;
+    let (objects, notices) = setup.objects(&args.inputs, args.machine.offline)?;
+    let tools = super::doctor::tools(&setup)?;
+    let folder = report_folder(&setup.project, args.out.as_deref())?;
+    let stop = Stop::on_signals(|line| eprintln!("{line}"));
+    let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;
+
+    let plan = Plan::new(kernels, objects);
+    let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
+    let mut record = plan.record(tool_record(tools, &proof), now());
+    record.notices = notices;
+    record.notices.extend(acceleration::notices(tools, &proof, args.machine.accel));
+    let (_, memory_mib) = plan.kernels.iter().map(|kernel| ((), kernel.memory_mib)).max().unwrap_or_default();
+    let logs = Logs::new(&folder);
+    let bench = Bench {
+        plan: &plan,
+        store: &setup.store,
+        lock: &setup.lock,
+        offline: args.machine.offline,
+        tools,
+        accelerator: proof.accelerator,
+        jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
+        logs: &logs,
+        stop: &stop,
+    };
+    let record = execute(&bench, record, &folder)?;
+    report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
+    if args.out.is_none() {
+        point_latest(&folder);
+    }
+    println!("{}", table::render(&record, width()));
+    println!("report: {}", folder.display());
+    Ok(ExitCode::from(exit_code::of(&record)))
+}
+
+/// Runs the plan on threads of its own while this one folds the events into the record and draws them.
+fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRecord, Failure> {
+    let names = |record: &RunRecord| {
+        let kernels: Vec<String> = record.kernels.iter().map(|kernel| kernel.name.clone()).collect();
+        let objects: Vec<String> = record.objects.iter().map(|object| object.name.clone()).collect();
+        let programs: Vec<usize> = record.objects.iter().map(|object| object.programs.len()).collect();
+        (kernels, objects, programs)
+    };
+    let (kernels, objects, programs) = names(&record);
+    let mut progress = Progress::new(&kernels, &objects, &programs, std::io::stderr().is_terminal());
+    for notice in &record.notices {
+        progress.on(&Event::Notice(notice.clone()));
+    }
+    let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error))?;
+    let (sender, events) = mpsc::channel();
+    let mut unsaved = None;
+    let ran = std::thread::scope(|scope| {
+        let runner = scope.spawn(move || run::run(bench, &sender));
+        for event in events {
+            progress.on(&event);
+            // A full disk must not end the run: what is known stays in memory, and the end tries once more.
+            if let Err(error) = collector.take(&event) {
+                unsaved.get_or_insert(error);
+            }
+        }
+        runner.join()
+    });
+    progress.finish();
+    if let Some(error) = unsaved {
+        eprintln!("warning: {error}");
+    }
+    match ran {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(Failure::infrastructure(error, None)),
+        Err(_) => return Err(Failure::infrastructure("the runner panicked; this is a bug in corematrix", None)),
+    }
+    Ok(collector.finish(now(), bench.stop.requested()))
+}
+
+fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
+    ToolRecord {
+        corematrix: env!("CARGO_PKG_VERSION").to_owned(),
+        libbpf: libbpf_version(),
+        qemu: tools.qemu_version.clone(),
+        virtme_ng: tools.virtme_version.clone(),
+        accel: proof.accelerator.to_string(),
+        accel_reason: proof.reason.clone(),
+    }
+}
+
+/// The version of the libbpf that is linked in, such as `1.7`.
+fn libbpf_version() -> String {
+    use libbpf_rs::libbpf_sys::{libbpf_major_version, libbpf_minor_version};
+    // SAFETY: both return a constant and take nothing.
+    let (major, minor) = unsafe { (libbpf_major_version(), libbpf_minor_version()) };
+    format!("{major}.{minor}")
+}
+
+/// Makes the report's folder; an old report in it is replaced file by file.
+fn report_folder(project: &Path, asked: Option<&Path>) -> Result<PathBuf, Failure> {
+    let stamp = OffsetDateTime::now_utc();
+    let name = format!(
+        "{:04}-{:02}-{:02}T{:02}{:02}{:02}Z",
+        stamp.year(),
+        u8::from(stamp.month()),
+        stamp.day(),
+        stamp.hour(),
+        stamp.minute(),
+        stamp.second()
+    );
+    let failure = |folder: &Path, error: std::io::Error| {
+        let hint = "`--out DIR` chooses another folder".to_owned();
+        Failure::infrastructure(format!("cannot make the report's folder `{}`: {error}", folder.display()), Some(hint))
+    };
+    if let Some(folder) = asked {
+        std::fs::create_dir_all(folder).map_err(|error| failure(folder, error))?;
+        return Ok(folder.to_owned());
+    }
+    let reports = project.join(REPORTS);
+    std::fs::create_dir_all(&reports).map_err(|error| failure(&reports, error))?;
+    // Two runs may begin in one second.
+    let mut number = 1;
+    loop {
+        let folder = reports.join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && number < 100 => number += 1,
+            Err(error) => return Err(failure(&folder, error)),
+        }
+    }
+}
+
+/// Points `reports/latest` to the report; a convenience, so failing to is no failure.
+fn point_latest(folder: &Path) {
+    let (Some(reports), Some(name)) = (folder.parent(), folder.file_name()) else { return };
+    let fresh = reports.join(format!(".{LATEST}-{}", std::process::id()));
+    let _ = std::os::unix::fs::symlink(name, &fresh);
+    let _ = std::fs::rename(&fresh, reports.join(LATEST));
+}
+
+fn report_failure(error: &ReportError) -> Failure {
+    let hint = error.hint();
+    Failure::infrastructure(error, hint)
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())
+}
+
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.map_or(DEFAULT_WIDTH, |size| usize::from(size.ws_col)).max(40)
+}

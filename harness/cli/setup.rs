@@ -1,0 +1,103 @@
+//! [`Setup`]: what most commands need: the manifest, the store, and the objects that were named.
+
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+use super::{Common, MachineArgs};
+use crate::manifest::{KernelSpec, Manifest};
+use crate::object::{BpfObject, find_objects};
+use crate::store::{LockFile, Store, StoreError};
+use crate::suite::Suite;
+use crate::vm::{Toolchain, ToolchainError};
+
+/// The manifest and the store.
+pub(super) struct Setup {
+    pub(super) manifest: Manifest,
+    /// The folder of the manifest: the project.
+    pub(super) project: PathBuf,
+    pub(super) lock: LockFile,
+    pub(super) store: Store,
+    /// Why there is no toolchain, if so: some commands do without.
+    pub(super) tools: Result<Toolchain, ToolchainError>,
+}
+
+impl Setup {
+    pub(super) fn load(common: &Common) -> Result<Setup, Failure> {
+        let manifest = Manifest::load(&common.manifest).map_err(|error| {
+            let hint = error.hint();
+            Failure::input(error, hint)
+        })?;
+        let project = manifest.path.parent().unwrap_or(Path::new("/")).to_owned();
+        let lock = LockFile::open(&manifest.path.with_extension("lock")).map_err(store_failure)?;
+        let tools = Toolchain::find(&project);
+        let vng = tools.as_ref().ok().map(Toolchain::vng);
+        let store = Store::open(common.store.clone(), vng).map_err(store_failure)?;
+        Ok(Setup { manifest, project, lock, store, tools })
+    }
+
+    /// The kernels that the user chose, or the default matrix.
+    pub(super) fn kernels(&self, args: &MachineArgs) -> Result<Vec<KernelSpec>, Failure> {
+        let chosen = self.manifest.select(&args.kernel).map_err(|error| {
+            let hint = error.hint();
+            Failure::input(error, hint)
+        })?;
+        Ok(chosen.into_iter().cloned().collect())
+    }
+
+    /// The objects in the inputs: files, folders, executables and suites. Second: what was left out on purpose.
+    pub(super) fn objects(&self, inputs: &[PathBuf], offline: bool) -> Result<(Vec<BpfObject>, Vec<String>), Failure> {
+        let mut places = Vec::new();
+        for input in inputs {
+            if input.extension().is_some_and(|extension| extension == "toml") {
+                places.extend(self.suite_places(input, offline)?);
+            } else {
+                places.push(input.clone());
+            }
+        }
+        let found = find_objects(&places).map_err(|errors| {
+            Failure::inputs(errors.into_iter().map(|error| {
+                let hint = error.hint();
+                (error.to_string(), hint)
+            }))
+        })?;
+        Ok((found.objects, found.notices))
+    }
+
+    fn suite_places(&self, path: &Path, offline: bool) -> Result<Vec<PathBuf>, Failure> {
+        let suite = Suite::load(path).map_err(|error| {
+            let hint = error.hint();
+            Failure::input(error, hint)
+        })?;
+        let mut places = suite.objects;
+        for package in &suite.packages {
+            let step = |step: String| eprintln!("{}: {step}", package.apt);
+            let folder = self.store.debian_package(&package.apt, &package.suites, &self.lock, offline, &step);
+            let folder = folder.map_err(store_failure)?;
+            for pattern in &package.files {
+                let files = files_in(&folder, pattern);
+                if files.is_empty() {
+                    let message =
+                        format!("suite `{}`: package `{}` has no file `{pattern}`", path.display(), package.apt);
+                    return Err(Failure::input(
+                        message,
+                        Some(format!("the package is unpacked in `{}`", folder.display())),
+                    ));
+                }
+                places.extend(files.into_iter().filter(|file| !places.contains(file)).collect::<Vec<_>>());
+            }
+        }
+        Ok(places)
+    }
+}
+
+/// Files below `folder` that match a glob of a suite, which was checked when the suite was read.
+fn files_in(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+    let whole = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(pattern);
+    let paths = glob::glob(&whole.to_string_lossy()).into_iter().flatten().flatten();
+    paths.filter(|path| path.is_file()).collect()
+}
+
+pub(super) fn store_failure(error: StoreError) -> Failure {
+    let hint = error.hint();
+    Failure::infrastructure(error, hint)
+}

@@ -1,0 +1,157 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::{ManifestError, Source};
+use super::*;
+
+const PATH: &str = "/matrix/kernels.toml";
+
+fn good(text: &str) -> Manifest {
+    parse(text, Path::new(PATH)).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+/// The problems as a user sees them.
+fn shown_problems(text: &str) -> String {
+    let problems = parse(text, Path::new(PATH)).unwrap_err();
+    ManifestError::Invalid { path: "kernels.toml".into(), problems }.to_string()
+}
+
+#[test]
+fn the_manifest_of_the_project_is_right() {
+    let manifest = Manifest::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels.toml")).unwrap();
+    let names: Vec<&str> = manifest.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+    let all = "5.4 5.10 5.15 6.1 6.6 6.8 6.10 6.12 6.16 6.17 6.18 6.19 7.0 7.1 7.2 7.3";
+    assert_eq!(names.join(" "), all);
+    assert_eq!(manifest.matrix.join(" "), "5.4 5.10 5.15 6.1 6.6 6.8 6.10 6.12 6.17 6.18 6.19 7.1 7.3");
+    for kernel in &manifest.kernels {
+        // What needs the internet must not fail a run, and what Debian has must not be skipped silently.
+        assert_eq!(kernel.optional, matches!(kernel.source, Source::Mainline { .. }), "{}", kernel.name);
+        if let Source::Apt { packages, .. } = &kernel.source {
+            let series = format!("-{}.", kernel.name);
+            assert!(packages.iter().all(|package| package.contains(&series)), "{}", kernel.name);
+        }
+    }
+}
+
+#[test]
+fn the_globs_of_the_project_take_one_flavour_each() {
+    let manifest = Manifest::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels.toml")).unwrap();
+    let table = [
+        ("5.10", "linux-image-5.10.0-32-cloud-amd64", "linux-image-5.10.0-32-amd64", "linux-image-5.10.0-32-rt-amd64"),
+        ("6.1", "linux-image-6.1.0-50-cloud-amd64", "linux-image-6.1.0-50-amd64", "linux-image-6.12.0-50-amd64"),
+        (
+            "7.2",
+            "linux-binary-7.2.12+deb13-cloud-amd64",
+            "linux-binary-7.2.12+deb13-amd64",
+            "linux-binary-unsigned-7.2.12+deb13-amd64",
+        ),
+    ];
+    for (name, cloud, plain, neither) in table {
+        let kernel = manifest.kernels.iter().find(|kernel| kernel.name == name).unwrap();
+        let Source::Apt { packages, .. } = &kernel.source else { panic!("{name} is not from apt") };
+        let globs: Vec<glob::Pattern> = packages.iter().map(|package| glob::Pattern::new(package).unwrap()).collect();
+        let hits = |package: &str| globs.iter().map(|glob| glob.matches(package)).collect::<Vec<_>>();
+        assert_eq!(hits(cloud), [true, false], "{cloud}");
+        assert_eq!(hits(plain), [false, true], "{plain}");
+        assert_eq!(hits(neither), [false, false], "{neither}");
+    }
+}
+
+#[test]
+fn defaults_fill_in_and_kernels_override() {
+    let manifest = good(
+        r#"
+        [defaults]
+        memory = "512MiB"
+        program-timeout = "5s"
+        [kernel."6.1"]
+        source = "apt"
+        suites = ["bookworm", "sid"]
+        packages = ["linux-image-6.1.*-amd64"]
+        append = ["nokaslr", "lsm=bpf"]
+        [kernel."5.4"]
+        source = "mainline"
+        version = "v5.4"
+        optional = true
+        memory = "2GiB"
+        boot-timeout = "1m 30s"
+        "#,
+    );
+    let [old, new] = manifest.kernels.as_slice() else { panic!("{:?}", manifest.kernels) };
+    assert_eq!((old.name.as_str(), old.memory_mib, old.optional), ("5.4", 2048, true));
+    assert_eq!(old.boot_timeout, Duration::from_secs(90));
+    assert_eq!(old.program_timeout, Duration::from_secs(5));
+    assert_eq!(old.source, Source::Mainline { version: "v5.4".to_owned() });
+    assert_eq!((new.name.as_str(), new.memory_mib, new.optional), ("6.1", 512, false));
+    assert_eq!(new.boot_timeout, Limits::BUILT_IN.boot_timeout);
+    assert_eq!(new.append, ["nokaslr", "lsm=bpf"]);
+    let suites = vec!["bookworm".to_owned(), "sid".to_owned()];
+    assert_eq!(new.source, Source::Apt { suites, packages: vec!["linux-image-6.1.*-amd64".to_owned()] });
+    // No `[matrix]`: all of them.
+    assert_eq!(manifest.matrix, ["5.4", "6.1"]);
+    assert_eq!(manifest.path, Path::new(PATH));
+}
+
+#[test]
+fn paths_start_at_the_folder_of_the_file() {
+    let manifest = good(
+        r#"
+        [kernel.mine]
+        source = "path"
+        image = "../linux/bzImage"
+        modules = "/lib/modules/6.1.0"
+        "#,
+    );
+    let image = PathBuf::from("/matrix/../linux/bzImage");
+    let modules = Some(PathBuf::from("/lib/modules/6.1.0"));
+    assert_eq!(manifest.kernels[0].source, Source::Path { image, modules, config: None });
+}
+
+#[test]
+fn kernels_stand_oldest_first_and_unversioned_last_in_file_order() {
+    let declare = |name: &str| format!("[kernel.\"{name}\"]\nsource = \"path\"\nimage = \"x\"\n");
+    let text: String = ["zoo", "6.12", "6.12-rc3", "5.10", "5.4", "ark"].map(declare).concat();
+    let manifest = good(&text);
+    let names: Vec<&str> = manifest.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+    assert_eq!(names, ["5.4", "5.10", "6.12-rc3", "6.12", "zoo", "ark"]);
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_line() {
+    let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/manifest/every-problem.toml"));
+    insta::assert_snapshot!(shown_problems(text));
+}
+
+#[test]
+fn all_syntax_errors_are_told_with_their_lines() {
+    insta::assert_snapshot!(shown_problems(
+        "[kernel.\"6.1\"]\nsource = apt\nsuites = [\"x\"\n\nsource = \"apt\"\n[oops\n"
+    ));
+    insta::assert_snapshot!(shown_problems(
+        "[kernel.a]\nsource = \"path\"\nimage = \"x\"\n[kernel.a]\nsource = \"path\"\n"
+    ));
+}
+
+#[test]
+fn a_file_without_kernels_says_so() {
+    for text in ["", "# nothing\n", "[kernel]\n"] {
+        assert!(shown_problems(text).contains("no kernel is declared"), "{text}");
+    }
+    assert!(shown_problems("kernel = 3\n").contains("`kernel` must be a table, found integer"));
+}
+
+#[test]
+fn a_missing_file_has_a_hint() {
+    let error = Manifest::load(Path::new("no/such/kernels.toml")).unwrap_err();
+    assert!(error.to_string().starts_with("cannot read `no/such/kernels.toml`: "));
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/manifest/every-problem.toml"));
+    for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
+        let _ = parse(&text[..end], Path::new(PATH));
+        let _ = parse(&text[end..], Path::new(PATH));
+    }
+}

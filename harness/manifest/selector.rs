@@ -1,0 +1,271 @@
+//! Selectors: the words that choose kernels from a [`Manifest`], such as `5.10`, `>=6.1,<6.13`, `latest` or `*-cloud`.
+
+use std::cmp::Ordering;
+
+use super::nearest::nearest;
+use super::release::KernelRelease;
+use super::{KernelSpec, Manifest};
+
+/// Why a selector chooses nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectorError {
+    /// It is well written and no kernel answers to it.
+    #[error("kernel selector `{}` matches no kernel of the manifest", selector.escape_debug())]
+    NoMatch {
+        /// The selector as given.
+        selector: String,
+        /// The nearest names, or all names if none is near.
+        nearest: Vec<String>,
+    },
+    /// It cannot be understood.
+    #[error("kernel selector `{}` is malformed: {reason}", selector.escape_debug())]
+    Malformed {
+        /// The selector as given.
+        selector: String,
+        /// What is wrong, as a lowercase fragment.
+        reason: String,
+    },
+}
+
+impl SelectorError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            SelectorError::NoMatch { nearest, .. } if nearest.is_empty() => {
+                "the manifest declares no kernel".to_owned()
+            }
+            SelectorError::NoMatch { nearest, .. } => {
+                format!("the nearest are {}", super::reader::listed(nearest))
+            }
+            SelectorError::Malformed { .. } => {
+                "write a name, a series `6.1`, a range `>=6.1,<6.13`, a glob `6.*`, `latest` or `all`".to_owned()
+            }
+        })
+    }
+}
+
+/// One condition; a selector is several with commas between, and a kernel has to meet all of them.
+#[derive(Debug)]
+enum Condition {
+    All,
+    Latest,
+    /// The kernel's release stands to this one in one of these orders.
+    Compare(KernelRelease, &'static [Ordering]),
+    Glob(glob::Pattern),
+    /// The kernel has this name, or this series if it is one.
+    Name(String, Option<(u32, u32)>),
+}
+
+/// Longest first, since `>` begins `>=` as well.
+const OPERATORS: [(&str, &[Ordering]); 5] = [
+    (">=", &[Ordering::Greater, Ordering::Equal]),
+    ("<=", &[Ordering::Less, Ordering::Equal]),
+    (">", &[Ordering::Greater]),
+    ("<", &[Ordering::Less]),
+    ("=", &[Ordering::Equal]),
+];
+
+impl Manifest {
+    /// The kernels that any of `selectors` chooses, in manifest order and each once; without selectors the default matrix.
+    ///
+    /// | selector | chooses |
+    /// |---|---|
+    /// | `5.10` | the kernel of that name, and all whose name is a release of that series |
+    /// | `>=6.1,<6.13` | a comma means *and*; a bare series is compared by series, so `<=6.12` takes `6.12.9` |
+    /// | `latest` | the kernel with the highest version |
+    /// | `all` | every declared kernel |
+    /// | `6.*`, `*-cloud` | names that match the glob |
+    ///
+    /// A kernel whose name is no release (`mine`) answers to its name, to globs and to `all`.
+    ///
+    /// # Errors
+    /// A selector that chooses nothing is an error, since a kernel that is silently left out looks like one that passed.
+    pub fn select(&self, selectors: &[String]) -> Result<Vec<&KernelSpec>, SelectorError> {
+        let mut chosen = vec![false; self.kernels.len()];
+        for selector in selectors {
+            let conditions = parse(selector)?;
+            let mut matches = 0;
+            for (kernel, chosen) in self.kernels.iter().zip(&mut chosen) {
+                if conditions.iter().all(|condition| self.meets(kernel, condition)) {
+                    *chosen = true;
+                    matches += 1;
+                }
+            }
+            if matches == 0 {
+                return Err(SelectorError::NoMatch {
+                    selector: selector.clone(),
+                    nearest: self.nearest_names(selector),
+                });
+            }
+        }
+        if selectors.is_empty() {
+            for (kernel, chosen) in self.kernels.iter().zip(&mut chosen) {
+                *chosen = self.matrix.contains(&kernel.name);
+            }
+        }
+        Ok(self.kernels.iter().zip(chosen).filter_map(|(kernel, chosen)| chosen.then_some(kernel)).collect())
+    }
+
+    fn meets(&self, kernel: &KernelSpec, condition: &Condition) -> bool {
+        let release = kernel.name.parse::<KernelRelease>().ok();
+        match condition {
+            Condition::All => true,
+            Condition::Latest => self.latest().is_some_and(|latest| latest.name == kernel.name),
+            Condition::Compare(bound, orders) => release.is_some_and(|release| {
+                let order = match bound.is_series() {
+                    true => release.series().cmp(&bound.series()),
+                    false => release.cmp(bound),
+                };
+                orders.contains(&order)
+            }),
+            Condition::Glob(pattern) => pattern.matches(&kernel.name),
+            Condition::Name(name, series) => {
+                kernel.name == *name || (series.is_some() && release.map(|release| release.series()) == *series)
+            }
+        }
+    }
+
+    /// The kernel with the highest version.
+    fn latest(&self) -> Option<&KernelSpec> {
+        let versioned =
+            self.kernels.iter().filter_map(|kernel| Some((kernel.name.parse::<KernelRelease>().ok()?, kernel)));
+        versioned.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, kernel)| kernel)
+    }
+
+    fn nearest_names(&self, selector: &str) -> Vec<String> {
+        let names = || self.kernels.iter().map(|kernel| kernel.name.as_str());
+        let word = selector.trim_start_matches(|c: char| "<>=v".contains(c));
+        let near = nearest(word, names(), 3);
+        if near.is_empty() {
+            names().map(str::to_owned).collect()
+        } else {
+            near.into_iter().map(str::to_owned).collect()
+        }
+    }
+}
+
+fn parse(selector: &str) -> Result<Vec<Condition>, SelectorError> {
+    let malformed = |reason: String| SelectorError::Malformed { selector: selector.to_owned(), reason };
+    selector.split(',').map(|text| condition(text.trim()).map_err(malformed)).collect()
+}
+
+/// Reads one condition; the error is a lowercase fragment.
+fn condition(text: &str) -> Result<Condition, String> {
+    for (operator, orders) in OPERATORS {
+        if let Some(bound) = text.strip_prefix(operator) {
+            let bound = bound.trim().parse::<KernelRelease>().map_err(|error| error.to_string())?;
+            return Ok(Condition::Compare(bound, orders));
+        }
+    }
+    match text {
+        "" => Err("a condition is empty".to_owned()),
+        "all" => Ok(Condition::All),
+        "latest" => Ok(Condition::Latest),
+        _ if text.contains(['*', '?', '[']) => {
+            glob::Pattern::new(text).map(Condition::Glob).map_err(|error| format!("bad glob: {}", error.msg))
+        }
+        _ => {
+            let release = text.parse::<KernelRelease>().ok().filter(KernelRelease::is_series);
+            Ok(Condition::Name(text.to_owned(), release.map(|release| release.series())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::super::Source;
+    use super::*;
+
+    const NAMES: [&str; 9] =
+        ["5.4", "5.10", "6.1", "6.1-cloud", "6.12-rc3", "6.12", "6.12.107+deb13-amd64", "7.3", "mine"];
+
+    fn manifest() -> Manifest {
+        let kernel = |name: &str| KernelSpec {
+            name: name.to_owned(),
+            source: Source::Mainline { version: "v6.6".to_owned() },
+            optional: false,
+            memory_mib: 1024,
+            boot_timeout: Duration::from_secs(20),
+            program_timeout: Duration::from_secs(10),
+            append: Vec::new(),
+        };
+        Manifest {
+            path: PathBuf::from("kernels.toml"),
+            kernels: NAMES.map(kernel).to_vec(),
+            matrix: vec!["7.3".to_owned(), "5.10".to_owned()],
+        }
+    }
+
+    fn select(selectors: &[&str]) -> Result<Vec<String>, SelectorError> {
+        let selectors: Vec<String> = selectors.iter().map(|text| (*text).to_owned()).collect();
+        let manifest = manifest();
+        Ok(manifest.select(&selectors)?.into_iter().map(|kernel| kernel.name.clone()).collect())
+    }
+
+    #[test]
+    fn selectors_choose_what_they_say() {
+        let series_6_12: &[&str] = &["6.12-rc3", "6.12", "6.12.107+deb13-amd64"];
+        let table: &[(&[&str], &[&str])] = &[
+            (&[], &["5.10", "7.3"]),
+            (&["5.10"], &["5.10"]),
+            (&["v5.10"], &["5.10"]),
+            (&["6.1"], &["6.1", "6.1-cloud"]),
+            (&["6.12"], series_6_12),
+            (&["6.12.107+deb13-amd64"], &["6.12.107+deb13-amd64"]),
+            (&["=6.12"], series_6_12),
+            (&["<=5.10"], &["5.4", "5.10"]),
+            (&["<6.1"], &["5.4", "5.10"]),
+            (&[">6.12"], &["7.3"]),
+            (&[">6.12.5"], &["6.12.107+deb13-amd64", "7.3"]),
+            (&[">=6.1,<6.13"], &["6.1", "6.1-cloud", "6.12-rc3", "6.12", "6.12.107+deb13-amd64"]),
+            (&[" >= 6.1 , < 6.12 "], &["6.1", "6.1-cloud"]),
+            (&[">=6.1,*-cloud"], &["6.1-cloud"]),
+            (&["latest"], &["7.3"]),
+            (&["all"], &NAMES),
+            (&["5.*"], &["5.4", "5.10"]),
+            (&["*-cloud"], &["6.1-cloud"]),
+            (&["5.[14]*"], &["5.4", "5.10"]),
+            (&["mine"], &["mine"]),
+            (&["m*"], &["mine"]),
+            (&["7.3", "5.4", "7.*"], &["5.4", "7.3"]),
+        ];
+        for (selectors, expected) in table {
+            assert_eq!(select(selectors).as_deref(), Ok(expected.map_strings().as_slice()), "{selectors:?}");
+        }
+    }
+
+    trait MapStrings {
+        fn map_strings(&self) -> Vec<String>;
+    }
+
+    impl MapStrings for &[&str] {
+        fn map_strings(&self) -> Vec<String> {
+            self.iter().map(|text| (*text).to_owned()).collect()
+        }
+    }
+
+    #[test]
+    fn nothing_chosen_is_an_error_that_names_the_selector() {
+        for selector in ["5.12", "mien", ">7.3", ">=6.1,<6.1", "x*", "6.1,5.4"] {
+            let error = select(&["5.4", selector]).unwrap_err();
+            assert!(matches!(&error, SelectorError::NoMatch { selector: named, .. } if named == selector), "{error}");
+        }
+        let error = select(&["mien"]).unwrap_err();
+        assert_eq!(error.to_string(), "kernel selector `mien` matches no kernel of the manifest");
+        assert_eq!(error.hint().unwrap(), "the nearest are `mine`");
+        // Nothing is near, so all are listed.
+        assert!(select(&["frobnicate"]).unwrap_err().hint().unwrap().contains("`5.4`, `5.10`"));
+    }
+
+    #[test]
+    fn malformed_selectors_say_why() {
+        for selector in ["", ",", ">=6.1,", ">=", ">=mine", "=<6.1", "[", "6.[1"] {
+            let error = select(&[selector]).unwrap_err();
+            assert!(matches!(error, SelectorError::Malformed { .. }), "{selector}: {error}");
+            assert!(error.hint().is_some());
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! [`scan`]: finds the BPF objects that lie within another file's bytes.
+//!
+//! Executables carry their objects as plain bytes: libbpf skeletons and `include_bytes!` in `.rodata`, Rust skeletons in
+//! `.bpf.objs`, Go's `go:embed` among its strings. All of them keep the object's ELF header, so every place with such a
+//! header is looked at, whatever its alignment. The object's own section table tells where it ends.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use memchr::memmem;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
+use super::inventory;
+
+/// Magic, class, byte order, ELF version.
+const LITTLE: &[u8] = b"\x7fELF\x02\x01\x01";
+const BIG: &[u8] = b"\x7fELF\x02\x02\x01";
+
+/// Size of an ELF64 header.
+pub(super) const HEADER_SIZE: usize = 64;
+
+/// The objects in a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scan {
+    /// Little-endian objects, each only once.
+    pub objects: Vec<Range<usize>>,
+    /// Offsets of big-endian objects.
+    pub big_endian: Vec<usize>,
+}
+
+/// Looks through all of `bytes`.
+pub(super) fn scan(bytes: &[u8]) -> Scan {
+    let mut found = Scan::default();
+    let mut seen = HashSet::new();
+    let mut next = 0;
+    for start in memmem::find_iter(bytes, LITTLE) {
+        let tail = &bytes[start..];
+        // A match within an object that was just found is that object's own data.
+        if start < next || !is_bpf_header(tail, u16::from_le_bytes) {
+            continue;
+        }
+        let size = match inventory::extent(tail) {
+            Ok(size) => {
+                next = start + size;
+                size
+            }
+            // Kept nevertheless, so that a damaged object shows up as such.
+            Err(_) => HEADER_SIZE,
+        };
+        if seen.insert(&tail[..size]) {
+            found.objects.push(start..start + size);
+        }
+    }
+    found.big_endian =
+        memmem::find_iter(bytes, BIG).filter(|&start| is_bpf_header(&bytes[start..], u16::from_be_bytes)).collect();
+    found
+}
+
+/// Whether a relocatable BPF object begins here: type, machine, and the sizes of the header and of a section header.
+fn is_bpf_header(bytes: &[u8], number: fn([u8; 2]) -> u16) -> bool {
+    let Some(header) = bytes.get(..HEADER_SIZE) else {
+        return false;
+    };
+    let field = |offset: usize| number([header[offset], header[offset + 1]]);
+    field(16) == object::elf::ET_REL.0 && field(18) == object::elf::EM_BPF.0 && field(52) == 64 && field(58) == 64
+}
+
+/// The name of the smallest symbol of `host` that covers each range; `None` for all if `host` is stripped.
+pub(super) fn covering_symbols(host: &[u8], ranges: &[Range<usize>]) -> Vec<Option<String>> {
+    let mut best: Vec<Option<(u64, String)>> = vec![None; ranges.len()];
+    if let Ok(file) = object::File::parse(host) {
+        for symbol in file.symbols().filter(|symbol| symbol.is_definition()) {
+            let Some(place) = file_place(&file, &symbol) else {
+                continue;
+            };
+            for (range, best) in ranges.iter().zip(&mut best) {
+                let covers = place.start <= range.start as u64 && place.end >= range.end as u64;
+                let size = place.end - place.start;
+                if covers && best.as_ref().is_none_or(|(smallest, _)| size < *smallest) {
+                    *best = symbol.name().ok().map(|name| (size, name.to_owned()));
+                }
+            }
+        }
+    }
+    best.into_iter().map(|best| best.map(|(_, name)| name)).collect()
+}
+
+/// The bytes of the file that a symbol stands for.
+fn file_place(file: &object::File<'_>, symbol: &object::Symbol<'_, '_>) -> Option<Range<u64>> {
+    let section = file.section_by_index(symbol.section_index()?).ok()?;
+    let (offset, _) = section.file_range()?;
+    let start = offset.checked_add(symbol.address().checked_sub(section.address())?)?;
+    Some(start..start.checked_add(symbol.size())?)
+}

@@ -1,0 +1,230 @@
+//! [`find_objects`]: from the files and folders that the user named to the objects in them.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{BpfObject, Embedding, Inventory, ObjectError, Origin, embedded, naming};
+
+/// What [`find_objects`] found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The objects, in the order of the inputs; within a folder by path, within a file by offset.
+    pub objects: Vec<BpfObject>,
+    /// What was left out on purpose, for the run's notices.
+    pub notices: Vec<String>,
+}
+
+/// Finds every object in the inputs: BPF objects, executables and shared libraries that embed them, and folders of these.
+///
+/// A folder is searched at all depths. What is not an ELF file is passed over in a folder, but not if it was named itself.
+/// A file that is reached twice counts once. Big-endian objects are left out with a notice. A damaged BPF object is in the
+/// result, with an `Err` inventory, so that the report can show it.
+///
+/// # Errors
+///
+/// One for each input that holds no object or cannot be read.
+pub fn find_objects(inputs: &[PathBuf]) -> Result<Found, Vec<ObjectError>> {
+    let mut search = Search::default();
+    for input in inputs {
+        let before = search.found();
+        if let Err(error) = search.input(input) {
+            search.errors.push(error);
+        } else if search.found() == before && search.errors.is_empty() && input.is_dir() {
+            search.errors.push(ObjectError::EmptyFolder { path: input.clone() });
+        }
+    }
+    if search.objects.is_empty() {
+        search.errors.append(&mut search.big_endian);
+    }
+    if !search.errors.is_empty() {
+        return Err(search.errors);
+    }
+    naming::unique(&mut search.objects);
+    let notices = search.big_endian.iter().map(|skipped| format!("{skipped}; left out")).collect();
+    Ok(Found { objects: search.objects, notices })
+}
+
+/// How a file came to be looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    /// The user named it, so it has to hold an object.
+    Named,
+    /// By a folder walk.
+    Walked,
+}
+
+#[derive(Default)]
+struct Search {
+    objects: Vec<BpfObject>,
+    big_endian: Vec<ObjectError>,
+    errors: Vec<ObjectError>,
+    /// Canonical paths of the files already read.
+    seen: HashSet<PathBuf>,
+}
+
+impl Search {
+    /// How many objects were met so far, duplicates of files included.
+    fn found(&self) -> usize {
+        self.objects.len() + self.big_endian.len()
+    }
+
+    fn input(&mut self, path: &Path) -> Result<(), ObjectError> {
+        let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+        if metadata.is_dir() {
+            let mut files = Vec::new();
+            walk(path, &mut files)?;
+            // Links last: a file is to be known by its own name, and a link only if its target lies elsewhere.
+            files.sort_by_key(|file| file.is_symlink());
+            let mut fresh: Vec<PathBuf> = files.into_iter().filter(|file| self.is_new(file)).collect();
+            fresh.sort();
+            for file in fresh {
+                if let Err(error) = self.file(&file, Reached::Walked) {
+                    self.errors.push(error);
+                }
+            }
+            Ok(())
+        } else if !metadata.is_file() {
+            Err(ObjectError::NotAFile { path: path.to_owned() })
+        } else if self.is_new(path) {
+            self.file(path, Reached::Named)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a file was not reached before, under whatever name.
+    fn is_new(&mut self, path: &Path) -> bool {
+        self.seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
+    }
+
+    fn file(&mut self, path: &Path, reached: Reached) -> Result<(), ObjectError> {
+        if reached == Reached::Walked && !begins_like_elf(path).map_err(|error| unreadable(path, error))? {
+            return Ok(());
+        }
+        let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+        let whole = Origin { path: path.to_owned(), embedded: None };
+        match Machine::of(&bytes) {
+            Some(Machine::Bpf) => self.objects.push(object(naming::of_file(path), whole, &bytes)),
+            Some(Machine::BigEndianBpf) => self.big_endian.push(ObjectError::BigEndian { place: whole }),
+            machine if !self.embedded(path, &bytes) && reached == Reached::Named => {
+                return Err(no_object(path, &bytes, machine));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Adds the objects embedded in a file and tells whether there are any.
+    fn embedded(&mut self, path: &Path, bytes: &[u8]) -> bool {
+        let scan = embedded::scan(bytes);
+        let place = |offset, symbol| Origin { path: path.to_owned(), embedded: Some(Embedding { offset, symbol }) };
+        self.big_endian
+            .extend(scan.big_endian.iter().map(|&offset| ObjectError::BigEndian { place: place(offset, None) }));
+        let symbols = match scan.objects.is_empty() {
+            true => Vec::new(),
+            false => embedded::covering_symbols(bytes, &scan.objects),
+        };
+        for (index, (range, symbol)) in scan.objects.iter().zip(symbols).enumerate() {
+            let mut object = object(String::new(), place(range.start, symbol), &bytes[range.clone()]);
+            let source = object.inventory.as_ref().ok().and_then(|inventory| inventory.source_file.as_deref());
+            object.name = naming::of_embedded(path, source, (scan.objects.len() > 1).then_some(index + 1));
+            self.objects.push(object);
+        }
+        !scan.objects.is_empty() || !scan.big_endian.is_empty()
+    }
+}
+
+/// What an ELF header says about the machine.
+enum Machine {
+    /// Little-endian BPF.
+    Bpf,
+    BigEndianBpf,
+    /// Another machine, by its number.
+    Other(u16),
+}
+
+impl Machine {
+    /// Reads no more than the first 20 bytes, so that it also knows damaged files. `None` if there is no such header.
+    fn of(bytes: &[u8]) -> Option<Machine> {
+        let header = bytes.get(..20).filter(|header| header.starts_with(b"\x7fELF"))?;
+        let number = [header[18], header[19]];
+        let big = header[5] == object::elf::ELFDATA2MSB.0;
+        let number = if big { u16::from_be_bytes(number) } else { u16::from_le_bytes(number) };
+        Some(match (number == object::elf::EM_BPF.0, big) {
+            (true, false) => Machine::Bpf,
+            (true, true) => Machine::BigEndianBpf,
+            (false, _) => Machine::Other(number),
+        })
+    }
+}
+
+/// The name of a machine for messages.
+fn machine_name(number: u16) -> String {
+    let name = match number {
+        3 => "x86",
+        21 => "64-bit PowerPC",
+        22 => "S/390",
+        40 => "32-bit ARM",
+        62 => "x86-64",
+        183 => "AArch64",
+        243 => "RISC-V",
+        258 => "LoongArch",
+        _ => return format!("machine {number}"),
+    };
+    name.to_owned()
+}
+
+fn no_object(path: &Path, bytes: &[u8], machine: Option<Machine>) -> ObjectError {
+    let path = path.to_owned();
+    match machine {
+        Some(Machine::Other(number)) => ObjectError::NoObject { path, machine: machine_name(number) },
+        _ if bytes.is_empty() => ObjectError::Empty { path },
+        _ if bytes.starts_with(b"\x7fELF") => ObjectError::TruncatedElf { path },
+        _ => ObjectError::NotElf { path },
+    }
+}
+
+fn object(name: String, origin: Origin, bytes: &[u8]) -> BpfObject {
+    let inventory = Inventory::read(bytes).map_err(|error| ObjectError::Broken { place: origin.clone(), error });
+    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    BpfObject { name, origin, bytes: Arc::from(bytes), sha256, inventory }
+}
+
+/// Collects the files below a folder. Links to folders are not followed: they may lead round in a circle.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), ObjectError> {
+    let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| unreadable(folder, error))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(|error| unreadable(&path, error))?;
+        if kind.is_dir() {
+            walk(&path, files)?;
+        // `is_file` follows a link, and is false for one that leads nowhere.
+        } else if kind.is_file() || (kind.is_symlink() && path.is_file()) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn begins_like_elf(path: &Path) -> io::Result<bool> {
+    let mut magic = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut magic)?;
+    Ok(magic == b"\x7fELF")
+}
+
+fn unreadable(path: &Path, error: io::Error) -> ObjectError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => ObjectError::NotFound { path },
+        _ => ObjectError::Unreadable { path, error: Arc::new(error) },
+    }
+}
+
+#[cfg(test)]
+mod tests;

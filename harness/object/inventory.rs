@@ -1,0 +1,263 @@
+//! [`Inventory`]: what is in an object, read as libbpf 1.7 would read it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use object::LittleEndian;
+use object::elf::{self, FileHeader64};
+use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
+
+use super::btf::Btf;
+use super::btf_ext::BtfExt;
+use super::maps::{self, MapInfo};
+use super::{FormatError, section_type};
+
+/// Bytes of one BPF instruction; a 64-bit load takes two.
+const INSN_SIZE: u64 = 8;
+
+type Sections<'data> = SectionTable<'data, FileHeader64<LittleEndian>>;
+
+/// What an object contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// Its programs, in libbpf's order: by section index, then by place in the section.
+    pub programs: Vec<ProgramInfo>,
+    /// Its BTF-defined maps.
+    pub maps: Vec<MapInfo>,
+    /// How many CO-RE relocations it has, those of subprograms included.
+    pub core_relocations: usize,
+    /// Whether it has BTF that can be read.
+    pub has_btf: bool,
+    /// Whether it tells the source lines of its instructions.
+    pub has_line_info: bool,
+    /// Text of the `license` section.
+    pub license: Option<String>,
+    /// The source file most of it comes from, such as `opensnoop.bpf.c`, without its folder; from the line info.
+    pub source_file: Option<String>,
+    /// What is wrong with it that libbpf overlooks, as lowercase fragments.
+    pub notes: Vec<String>,
+}
+
+/// One program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramInfo {
+    /// The function's name.
+    pub name: String,
+    /// ELF section, such as `fentry/vfs_read`; without the `?` of an optional one, as libbpf reports it.
+    pub section: String,
+    /// libbpf's name of the program type, such as `tracing`; `None` if libbpf does not know the section.
+    pub prog_type: Option<String>,
+    /// libbpf's name of the attach type, such as `trace_fentry`; `None` if the section does not fix one.
+    pub attach_type: Option<String>,
+    /// Instructions of the program itself, in units of 8 bytes; subprograms not counted.
+    pub insns: usize,
+    /// CO-RE relocations of the program itself; subprograms not counted.
+    pub core_relocations: usize,
+    /// Whether the section was declared as `SEC("?...")`: libbpf loads it only on request.
+    pub optional: bool,
+}
+
+/// Where a program lies, besides what is told about it.
+struct Placed {
+    section_index: usize,
+    /// As the ELF has it, with the `?`.
+    raw_section: String,
+    /// Bytes from the start of the section.
+    offset: u64,
+    size: u64,
+    name: String,
+}
+
+impl Inventory {
+    /// Reads a whole little-endian object.
+    pub fn read(bytes: &[u8]) -> Result<Inventory, FormatError> {
+        let sections = sections(bytes)?;
+        let placed = programs(bytes, &sections)?;
+        let mut notes = Vec::new();
+
+        let section_data = |name: &str| {
+            let (_, section) = sections.section_by_name(LittleEndian, name.as_bytes())?;
+            section.data(LittleEndian, bytes).ok()
+        };
+        let btf = match section_data(".BTF").map(Btf::parse) {
+            None => None,
+            Some(Ok(btf)) => Some(btf),
+            // Like libbpf: only these sections cannot do without BTF.
+            Some(Err(error)) if section_data(".maps").is_some() || section_data(".struct_ops").is_some() => {
+                return Err(error.into());
+            }
+            Some(Err(error)) => {
+                notes.push(format!("`.BTF` is corrupt and libbpf ignores it: {error}"));
+                None
+            }
+        };
+        let ext = match btf.as_ref().and_then(|btf| Some(BtfExt::parse(section_data(".BTF.ext")?, btf))) {
+            None => None,
+            Some(Ok(ext)) => Some(ext),
+            Some(Err(error)) => {
+                notes.push(format!("`.BTF.ext` is corrupt and libbpf ignores it: {error}"));
+                None
+            }
+        };
+        let relocations = ext.as_ref().map_or(&[][..], |ext| &ext.relocations);
+        let lines = ext.as_ref().map_or(&[][..], |ext| &ext.lines);
+
+        let mut offsets: HashMap<&str, Vec<u64>> = HashMap::new();
+        for relocation in relocations {
+            offsets.entry(&relocation.section).or_default().push(relocation.insn_offset.into());
+        }
+        offsets.values_mut().for_each(|offsets| offsets.sort_unstable());
+
+        let info = |program: Placed| {
+            let section = program.raw_section.strip_prefix('?').unwrap_or(&program.raw_section);
+            let (prog_type, attach_type) = section_type::of_section(section);
+            let offsets = offsets.get(program.raw_section.as_str()).map_or(&[][..], Vec::as_slice);
+            let before = |end: u64| offsets.partition_point(|&offset| offset < end);
+            ProgramInfo {
+                prog_type,
+                attach_type,
+                insns: (program.size / INSN_SIZE) as usize,
+                core_relocations: before(program.offset + program.size) - before(program.offset),
+                optional: program.raw_section.starts_with('?'),
+                section: section.to_owned(),
+                name: program.name,
+            }
+        };
+        Ok(Inventory {
+            programs: placed.into_iter().map(info).collect(),
+            maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
+            core_relocations: relocations.len(),
+            has_btf: btf.is_some(),
+            has_line_info: !lines.is_empty(),
+            license: section_data("license").map(|text| {
+                let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+                String::from_utf8_lossy(&text[..end]).into_owned()
+            }),
+            source_file: btf.as_ref().and_then(|btf| main_source(btf, ext.as_ref()?)),
+            notes,
+        })
+    }
+}
+
+/// How many bytes the object takes that begins where `bytes` begin; `bytes` may go on behind it. The end is that of the
+/// section header table or of the last section, whichever comes later.
+pub(super) fn extent(bytes: &[u8]) -> Result<usize, FormatError> {
+    let header = FileHeader64::<LittleEndian>::parse(bytes)?;
+    let headers = header.section_headers(LittleEndian, bytes)?;
+    if headers.is_empty() {
+        return Err(FormatError::NoSections);
+    }
+    let table = size_of_val(headers) as u64;
+    let mut end = header.e_shoff.get(LittleEndian).saturating_add(table);
+    for (index, section) in headers.iter().enumerate() {
+        let Some((start, size)) = section.file_range(LittleEndian) else {
+            continue;
+        };
+        let section_end = start.checked_add(size).filter(|&end| end <= bytes.len() as u64);
+        end = end.max(section_end.ok_or(FormatError::SectionOutside { index })?);
+    }
+    // The table was read from `bytes` and every section is within them, so `end` is too.
+    Ok(end as usize)
+}
+
+/// Checks the headers and gives the section table.
+fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
+    if bytes.get(4) != Some(&elf::ELFCLASS64.0) {
+        return Err(FormatError::NotElf64);
+    }
+    let header = FileHeader64::<LittleEndian>::parse(bytes)?;
+    if header.e_type.get(LittleEndian) != elf::ET_REL {
+        return Err(FormatError::NotRelocatable);
+    }
+    extent(bytes)?;
+    Ok(header.sections(LittleEndian, bytes)?)
+}
+
+/// Lists the programs as `bpf_object__elf_collect` and `bpf_object__add_programs` of libbpf 1.7 do: each function symbol of
+/// an executable section, sorted by section and offset. Functions in `.text` are subprograms.
+fn programs(bytes: &[u8], sections: &Sections<'_>) -> Result<Vec<Placed>, FormatError> {
+    let is_symbol_table = |section: &&_| SectionHeader::sh_type(*section, LittleEndian) == elf::SHT_SYMTAB;
+    match sections.iter().filter(is_symbol_table).count() {
+        0 => return Err(FormatError::NoSymbolTable),
+        1 => {}
+        _ => return Err(FormatError::SeveralSymbolTables),
+    }
+    let symbols = sections.symbols(LittleEndian, bytes, elf::SHT_SYMTAB)?;
+
+    let mut functions: HashMap<usize, Vec<&elf::Sym64<LittleEndian>>> = HashMap::new();
+    for symbol in symbols.iter().filter(|symbol| symbol.st_type() == elf::STT_FUNC) {
+        functions.entry(symbol.st_shndx(LittleEndian).0.into()).or_default().push(symbol);
+    }
+
+    let mut text_index = None;
+    let mut found = Vec::new();
+    for (index, header) in sections.iter().enumerate().skip(1) {
+        let section = text(sections.section_name(LittleEndian, header)?);
+        let executable = header.sh_flags(LittleEndian).contains(elf::SHF_EXECINSTR);
+        let size = header.sh_size(LittleEndian);
+        if header.sh_type(LittleEndian) != elf::SHT_PROGBITS
+            || !executable
+            || size == 0
+            || section.starts_with(".debug_")
+        {
+            continue;
+        }
+        if section == ".text" {
+            text_index = Some(index);
+        }
+        for symbol in functions.remove(&index).unwrap_or_default() {
+            let name = text(symbols.symbol_name(LittleEndian, symbol)?);
+            let program = Placed {
+                section_index: index,
+                raw_section: section.clone(),
+                offset: symbol.st_value(LittleEndian),
+                size: symbol.st_size(LittleEndian),
+                name,
+            };
+            check(&program, size, text_index == Some(index) || !symbol.is_local())?;
+            found.push(program);
+        }
+    }
+    found.retain(|program| Some(program.section_index) != text_index);
+    found.sort_by_key(|program| (program.section_index, program.offset));
+    Ok(found)
+}
+
+/// Refuses what libbpf refuses, in the same order.
+fn check(program: &Placed, section_size: u64, linkage_ok: bool) -> Result<(), FormatError> {
+    let (name, section) = (program.name.clone(), program.raw_section.clone());
+    if program.offset.checked_add(program.size).is_none_or(|end| end > section_size) {
+        return Err(FormatError::ProgramOutside { name, section });
+    }
+    if !linkage_ok {
+        return Err(FormatError::StaticProgram { name, section });
+    }
+    if program.size == 0 || program.size % INSN_SIZE != 0 || program.offset % INSN_SIZE != 0 {
+        return Err(FormatError::ProgramNotInstructions { name, section });
+    }
+    Ok(())
+}
+
+/// The C file that most line records name; headers only lend inlined functions. Ties go to the first in the alphabet.
+fn main_source(btf: &Btf, ext: &BtfExt) -> Option<String> {
+    let mut counts = BTreeMap::new();
+    for line in &ext.lines {
+        *counts.entry(line.file_offset).or_insert(0usize) += 1;
+    }
+    let mut files: Vec<(usize, String)> = counts
+        .into_iter()
+        .filter_map(|(offset, count)| {
+            let path = btf.string(offset)?;
+            let name = path.rsplit('/').next()?;
+            (name.len() > 2 && name.ends_with(".c")).then(|| (count, name.to_owned()))
+        })
+        .collect();
+    files.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    files.into_iter().next().map(|(_, name)| name)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+use super::*;
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(std::path::Path::new("tests/fixtures/objects").join(name)).unwrap()
+}
+
+#[test]
+fn an_object_with_everything_is_listed_in_libbpf_order() {
+    let inventory = Inventory::read(&fixture("guards.bpf.o")).unwrap();
+    insta::assert_debug_snapshot!(inventory, @"");
+}
+
+#[test]
+fn relocations_are_named_as_libbpf_names_them() {
+    let bytes = fixture("guards.bpf.o");
+    let sections = sections(&bytes).unwrap();
+    let data =
+        |name: &[u8]| sections.section_by_name(LittleEndian, name).unwrap().1.data(LittleEndian, &*bytes).unwrap();
+    let btf = Btf::parse(data(b".BTF")).unwrap();
+    let ext = BtfExt::parse(data(b".BTF.ext"), &btf).unwrap();
+    let lines: Vec<String> = ext
+        .relocations
+        .iter()
+        .map(|r| {
+            let name = btf.string(btf.get(r.type_id).unwrap().name_offset).unwrap();
+            format!("{}+{} {} {name} {}", r.section, r.insn_offset, r.kind, r.access)
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @"");
+}
+
+#[test]
+fn an_object_without_btf_is_fine() {
+    let inventory = Inventory::read(&fixture("plain.bpf.o")).unwrap();
+    assert!(!inventory.has_btf && !inventory.has_line_info && inventory.notes.is_empty());
+    let types: Vec<_> = inventory.programs.iter().map(|p| (p.name.as_str(), p.prog_type.as_deref())).collect();
+    assert_eq!(types, [("filter", Some("socket_filter")), ("puzzle", None)]);
+}
+
+#[test]
+fn a_static_program_is_refused_as_libbpf_does() {
+    let error = Inventory::read(&fixture("statics.bpf.o")).unwrap_err();
+    assert_eq!(error, FormatError::StaticProgram { name: "hidden".into(), section: "xdp".into() });
+}
+
+/// What libbpf itself lists for the object.
+fn libbpf_programs(bytes: &[u8]) -> Option<Vec<(String, String, usize)>> {
+    let mut builder = libbpf_rs::ObjectBuilder::default();
+    let object = builder.open_memory(bytes).ok()?;
+    let program = |p: libbpf_rs::OpenProgram<'_>| {
+        let text = |t: &std::ffi::OsStr| t.to_string_lossy().into_owned();
+        // SAFETY: the program belongs to `object`, which is alive.
+        let insns = unsafe { libbpf_sys::bpf_program__insn_cnt(libbpf_rs::AsRawLibbpf::as_libbpf_object(&p).as_ptr()) };
+        (text(p.name()), text(p.section()), insns as usize)
+    };
+    Some(object.progs().map(program).collect())
+}
+
+#[test]
+fn libbpf_agrees() {
+    for name in ["guards.bpf.o", "plain.bpf.o"] {
+        let bytes = fixture(name);
+        let ours = Inventory::read(&bytes).unwrap().programs;
+        let ours: Vec<_> = ours.into_iter().map(|p| (p.name, p.section, p.insns)).collect();
+        assert_eq!(libbpf_programs(&bytes).unwrap(), ours, "{name}");
+    }
+    assert_eq!(libbpf_programs(&fixture("statics.bpf.o")), None);
+}
+
+#[test]
+fn the_extent_ends_where_the_object_ends() {
+    for name in ["guards.bpf.o", "plain.bpf.o", "statics.bpf.o"] {
+        let bytes = fixture(name);
+        let longer = [&bytes[..], &[0xaa; 100]].concat();
+        assert_eq!(extent(&longer), Ok(bytes.len()), "{name}");
+    }
+}
+
+#[test]
+fn truncated_objects_are_errors() {
+    let bytes = fixture("guards.bpf.o");
+    for length in 0..bytes.len() {
+        assert!(Inventory::read(&bytes[..length]).is_err(), "{length}");
+    }
+}
+
+#[test]
+fn damaged_objects_never_panic() {
+    for name in ["guards.bpf.o", "plain.bpf.o"] {
+        let mut bytes = fixture(name);
+        for index in 0..bytes.len() {
+            let original = bytes[index];
+            for value in [0x00, 0x7f, 0xff, original ^ 1] {
+                bytes[index] = value;
+                let _ = Inventory::read(&bytes);
+                let _ = extent(&bytes);
+            }
+            bytes[index] = original;
+        }
+    }
+}
+
+#[test]
+fn damaged_btf_matters_only_where_libbpf_needs_it() {
+    let bytes = fixture("guards.bpf.o");
+    let magics: Vec<usize> = memchr::memmem::find_iter(&bytes, b"\x9f\xeb\x01\x00").collect();
+    let [btf, ext] = magics[..] else { panic!("{magics:?}") };
+
+    let mut broken = bytes.clone();
+    broken[btf] = 0;
+    assert_eq!(Inventory::read(&broken).unwrap_err(), FormatError::Btf(super::super::btf::BtfError::Header));
+
+    let mut broken = bytes.clone();
+    broken[ext] = 0;
+    let inventory = Inventory::read(&broken).unwrap();
+    assert_eq!((inventory.has_btf, inventory.has_line_info, inventory.core_relocations), (true, false, 0));
+    assert_eq!(inventory.notes.len(), 1);
+    assert!(libbpf_programs(&broken).is_some());
+}

@@ -1,0 +1,151 @@
+//! `junit.xml`: the record for continuous integration. A suite for each kernel, a case for each program.
+//!
+//! What needs someone to act must be red, and nothing may be missing: a kernel that could not be used and an object that
+//! cannot be read have a case of their own.
+
+use std::io;
+use std::path::Path;
+
+use console::strip_ansi_codes;
+use junit_report::{Report, TestCase, TestCaseBuilder, TestSuite};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use super::ReportError;
+use super::file::write_whole;
+use super::text::one_line;
+use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
+use crate::verdict::{Blame, Verdict};
+
+/// Writes `record` to `path`, as JUnit XML.
+///
+/// # Errors
+/// [`ReportError::Write`]; an older file at `path` is then untouched.
+pub fn write(record: &RunRecord, path: &Path) -> Result<(), ReportError> {
+    write_whole(path, |out| report(record).write_xml(out).map_err(io::Error::other))
+}
+
+fn report(record: &RunRecord) -> Report {
+    // Never the time of writing: the same record gives the same file. The format cannot leave it out.
+    let started = OffsetDateTime::parse(&record.started, &Rfc3339).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let mut report = Report::new();
+    for (k, kernel) in record.kernels.iter().enumerate() {
+        let mut suite = TestSuite::new(&attribute(&kernel.name));
+        suite.set_timestamp(started);
+        suite.add_testcases(kernel_case(kernel));
+        for (o, object) in record.objects.iter().enumerate() {
+            let cell = record.cell(o, k);
+            suite.add_testcases(object_case(object));
+            suite.add_testcases(cell.programs.iter().map(|program| program_case(object, cell, program)));
+        }
+        if !kernel.notes.is_empty() {
+            suite.set_system_out(&cdata(&kernel.notes.join("\n")));
+        }
+        report.add_testsuite(suite);
+    }
+    report
+}
+
+/// A case for a kernel that is not ready, so that it does not just go missing.
+fn kernel_case(kernel: &KernelRecord) -> Option<TestCase> {
+    let name = "kernel";
+    let (kind, reason, hint, console) = match &kernel.state {
+        KernelState::Ready => return None,
+        KernelState::Pending => {
+            return Some(classed(
+                TestCaseBuilder::skipped_with_cause(name, "not run", "not looked at yet"),
+                &kernel.name,
+            ));
+        }
+        KernelState::Unavailable { reason, .. } if kernel.optional => {
+            let message = attribute(&format!("optional kernel is unavailable: {reason}"));
+            return Some(classed(TestCaseBuilder::skipped_with_cause(name, "unavailable", &message), &kernel.name));
+        }
+        KernelState::Unavailable { reason, hint } => ("unavailable", reason, hint, &[][..]),
+        KernelState::BootFailed { reason, hint, console_tail } => ("boot failed", reason, hint, &console_tail[..]),
+        KernelState::HarnessFailed { reason, hint, console_tail } => {
+            ("harness failed", reason, hint, &console_tail[..])
+        }
+    };
+    let mut case = TestCaseBuilder::error(name, Duration::ZERO, kind, &attribute(reason));
+    let hint = hint.iter().map(|hint| format!("hint: {hint}"));
+    let lines: Vec<String> = hint.chain(console.iter().cloned()).collect();
+    if !lines.is_empty() {
+        case.set_trace(&cdata(&lines.join("\n")));
+    }
+    Some(classed(case, &kernel.name))
+}
+
+/// A case for an object that has no programs to report on.
+fn object_case(object: &ObjectRecord) -> Option<TestCase> {
+    let name = "object";
+    let case = match &object.broken {
+        Some(reason) => {
+            let kind = Verdict::FailedToOpen.label();
+            TestCaseBuilder::failure(name, Duration::ZERO, kind, &attribute(reason))
+        }
+        None if object.programs.is_empty() => {
+            TestCaseBuilder::skipped_with_cause(name, Verdict::NotRun.label(), "the object has no programs")
+        }
+        None => return None,
+    };
+    Some(classed(case, &object.name))
+}
+
+fn program_case(object: &ObjectRecord, cell: &CellRecord, program: &ProgramRecord) -> TestCase {
+    let name = attribute(&program.name);
+    let time = Duration::milliseconds(i64::try_from(program.load_ms).unwrap_or(i64::MAX));
+    let kind = program.verdict.label();
+    let message = attribute(program.reason.as_deref().unwrap_or("no reason was recorded"));
+    let mut case = match (program.verdict, program.verdict.blame()) {
+        (Verdict::Loaded, _) => TestCaseBuilder::success(&name, time),
+        // Nobody's fault that anyone could mend: it is no pass, and must not keep a pipeline red for ever.
+        (Verdict::NotRun | Verdict::HarnessLimit, _) => TestCaseBuilder::skipped_with_cause(&name, kind, &message),
+        (_, Blame::Object | Blame::Nobody) => TestCaseBuilder::failure(&name, time, kind, &message),
+        (_, Blame::Kernel | Blame::Harness) => TestCaseBuilder::error(&name, time, kind, &message),
+    };
+    if let Some(trace) = trace(program) {
+        case.set_trace(&cdata(&trace));
+    }
+    // Only where somebody is going to look: notes on every passed program would bury them.
+    if !program.verdict.is_pass() && !cell.notes.is_empty() {
+        case.set_system_out(&cdata(&cell.notes.join("\n")));
+    }
+    classed(case, &object.name)
+}
+
+/// Section, errno and the verifier log's tail of a program that failed.
+fn trace(program: &ProgramRecord) -> Option<String> {
+    let mut lines = vec![format!("section: {}", program.section)];
+    lines.extend(program.errno.map(|errno| format!("errno: {errno}")));
+    lines.extend(program.log_file.as_ref().map(|file| format!("log: {file}")));
+    if program.log_omitted > 0 {
+        lines.push(format!("({} lines of the verifier log are left out)", program.log_omitted));
+    }
+    lines.extend(program.log_tail.iter().cloned());
+    (!program.verdict.is_pass()).then(|| lines.join("\n"))
+}
+
+fn classed(mut case: TestCaseBuilder, class: &str) -> TestCase {
+    case.set_classname(&attribute(class));
+    case.build()
+}
+
+/// Text for an attribute: on one line, since XML reads a line break there as a blank.
+fn attribute(text: &str) -> String {
+    one_line(&allowed(text))
+}
+
+/// Text for a CDATA section, which junit-report writes as it is: its end mark must not be in it.
+fn cdata(text: &str) -> String {
+    allowed(text).replace("]]>", "]]]]><![CDATA[>")
+}
+
+/// `text` without escapes and without the characters that XML cannot hold, not even escaped.
+fn allowed(text: &str) -> String {
+    let in_xml = |c: &char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
+    strip_ansi_codes(text).chars().filter(in_xml).collect()
+}
+
+#[cfg(test)]
+mod tests;

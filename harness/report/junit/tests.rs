@@ -1,0 +1,164 @@
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use super::super::sample::{self, NASTY};
+use super::*;
+
+/// An element as a reader of the file gets it.
+#[derive(Debug, Default, Clone)]
+struct Element {
+    name: String,
+    attributes: Vec<(String, String)>,
+    text: String,
+}
+
+impl Element {
+    fn attribute(&self, name: &str) -> &str {
+        let found = self.attributes.iter().find(|(key, _)| key == name);
+        found.map_or("", |(_, value)| value.as_str())
+    }
+}
+
+fn xml(record: &RunRecord) -> String {
+    let mut xml = Vec::new();
+    report(record).write_xml(&mut xml).unwrap();
+    String::from_utf8(xml).unwrap()
+}
+
+/// Every element in the order of its start, with the text directly in it.
+fn parse(xml: &str) -> Vec<Element> {
+    let mut reader = Reader::from_str(xml);
+    let (mut elements, mut open) = (Vec::<Element>::new(), Vec::<usize>::new());
+    loop {
+        let event = reader.read_event().unwrap();
+        match &event {
+            Event::Start(start) | Event::Empty(start) => {
+                let attributes = start.attributes().map(|attribute| {
+                    let attribute = attribute.unwrap();
+                    let key = String::from_utf8(attribute.key.as_ref().to_vec()).unwrap();
+                    let raw = String::from_utf8(attribute.value.to_vec()).unwrap();
+                    (key, quick_xml::escape::unescape(&raw).unwrap().into_owned())
+                });
+                let attributes = attributes.collect();
+                let name = String::from_utf8(start.name().as_ref().to_vec()).unwrap();
+                elements.push(Element { name, attributes, text: String::new() });
+                if matches!(event, Event::Start(_)) {
+                    open.push(elements.len() - 1);
+                }
+            }
+            Event::CData(data) => {
+                let text = std::str::from_utf8(data).unwrap();
+                elements[*open.last().unwrap()].text.push_str(text);
+            }
+            Event::Text(text) => panic!("text outside CDATA: {text:?}"),
+            Event::End(_) => drop(open.pop()),
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    assert!(open.is_empty());
+    elements
+}
+
+/// The element inside the case `name` of class `class` in the suite `suite`, or the case itself if it has none.
+fn outcome(elements: &[Element], suite: &str, class: &str, name: &str) -> Element {
+    let in_suite = elements.iter().skip_while(|e| e.name != "testsuite" || e.attribute("name") != suite).skip(1);
+    let in_suite: Vec<&Element> = in_suite.take_while(|e| e.name != "testsuite").collect();
+    let is_case = |e: &&Element| e.attribute("classname") == class && e.attribute("name") == name;
+    let at = in_suite.iter().position(is_case).unwrap_or_else(|| panic!("no case `{name}` in {suite}"));
+    in_suite.get(at + 1).filter(|e| e.name != "testcase").map_or(in_suite[at], |e| *e).clone()
+}
+
+#[test]
+fn every_kernel_is_a_suite_and_every_program_a_case() {
+    let elements = parse(&xml(&sample::record()));
+    let suites: Vec<_> = elements.iter().filter(|e| e.name == "testsuite").collect();
+    let counts: Vec<_> = suites.iter().map(|s| (s.attribute("name"), s.attribute("tests"))).collect();
+    // Ten programs each, and a case more for each kernel that could not be used.
+    assert_eq!(counts, [("5.4", "11"), ("5.10", "11"), ("6.1", "10"), ("6.12", "10")]);
+    assert!(suites.iter().all(|suite| suite.attribute("timestamp") == "2026-11-22T18:00:00Z"));
+}
+
+#[test]
+fn verdicts_become_the_outcomes_that_a_pipeline_knows() {
+    let elements = parse(&xml(&sample::record()));
+    let table = [
+        ("6.1", "opensnoop", "open_enter", "testcase", ""),
+        ("6.1", "execsnoop", "probe", "failure", "verifier rejected"),
+        ("6.1", "execsnoop", "vfs_read_exit", "failure", "attach target missing"),
+        ("6.1", "hostile <object>", "it's \"odd\" & <new>", "failure", "relocation failed"),
+        ("6.1", "hostile <object>", "slow", "failure", "timed out"),
+        ("6.1", "hostile <object>", "deadly", "error", "kernel crashed"),
+        ("6.12", "hostile <object>", "it's \"odd\" & <new>", "error", "harness error"),
+        ("6.12", "hostile <object>", "slow", "skipped", "not run"),
+        ("6.12", "hostile <object>", "deadly", "skipped", "harness limit"),
+        ("5.4", "5.4", "kernel", "skipped", "unavailable"),
+        ("5.4", "execsnoop", "probe", "skipped", "not run"),
+        ("5.10", "5.10", "kernel", "error", "boot failed"),
+    ];
+    for (suite, class, name, element, kind) in table {
+        let outcome = outcome(&elements, suite, class, name);
+        assert_eq!((outcome.name.as_str(), outcome.attribute("type")), (element, kind), "{suite} {class} {name}");
+        assert_eq!(element == "testcase", outcome.attribute("message").is_empty(), "{suite} {class} {name}");
+    }
+}
+
+#[test]
+fn text_comes_back_as_it_was_but_for_what_xml_cannot_hold() {
+    let elements = parse(&xml(&sample::record()));
+    let rejected = outcome(&elements, "6.1", "execsnoop", "probe");
+    assert_eq!(
+        rejected.text,
+        "section: kprobe/do_exit\nerrno: 13\nlog: logs/6.1/execsnoop/probe.log\n(120 lines of the verifier log are left \
+         out)\n; return *(int *)ctx;\n0: (61) r0 = *(u32 *)(r1 +4096)\nR1 <&\"'> ]]>  ü 日本 `x`\ninvalid \
+         bpf_context access off=4096 size=4"
+    );
+    let unresolved = outcome(&elements, "6.1", "hostile <object>", "it's \"odd\" & <new>");
+    assert_eq!(unresolved.attribute("message"), "R1 <&\"'> ]]> ü 日本 `x`");
+    let boot = outcome(&elements, "5.10", "5.10", "kernel");
+    assert!(boot.text.starts_with("hint: read the console in"), "{}", boot.text);
+    assert!(boot.text.ends_with("\n[    1.3] ---[ end Kernel panic ]]>---"), "{}", boot.text);
+}
+
+#[test]
+fn every_character_survives_or_is_dropped() {
+    for c in (0..=0x10ffff_u32).step_by(7).chain(0..0x100).filter_map(char::from_u32) {
+        let text: String = ['a', c, 'b', ']', ']', '>', c].iter().collect();
+        let clean = allowed(&text);
+        let expected = if c == '\u{fffe}' || c == '\u{ffff}' { "ab]]>".to_owned() } else { text };
+        if !c.is_control() {
+            assert_eq!(clean, expected);
+        }
+    }
+    let mut record = sample::record();
+    record.kernels[3].notes =
+        vec![(0..=0x2ff).filter_map(char::from_u32).collect(), "]]>]]>]]".to_owned(), NASTY.to_owned()];
+    record.kernels[3].name = "]]>\x1b\n\"<6.12>\u{ffff}".to_owned();
+    let elements = parse(&xml(&record));
+    assert!(elements.iter().any(|e| e.attribute("name") == "]]> \"<6.12>"));
+    let out = elements.iter().find(|e| e.name == "system-out" && e.text.contains("ü")).unwrap();
+    assert!(out.text.contains("\n]]>]]>]]\n"), "{}", out.text);
+}
+
+#[test]
+fn objects_without_programs_and_required_kernels_are_not_missing() {
+    let mut record = sample::large(0, 1);
+    record.kernels.push(sample::kernel("9.9"));
+    record.kernels[1].state = KernelState::Unavailable { reason: "gone".to_owned(), hint: None };
+    let (mut broken, hollow) = (sample::object("broken", &[]), sample::object("hollow", &[]));
+    broken.broken = Some("no section headers".to_owned());
+    let record = sample::assemble(record.kernels, vec![broken, hollow], |_, _, _| unreachable!());
+    let elements = parse(&xml(&record));
+    assert_eq!(outcome(&elements, "5.4", "broken", "object").attribute("message"), "no section headers");
+    assert_eq!(outcome(&elements, "5.4", "hollow", "object").name, "skipped");
+    assert_eq!(outcome(&elements, "9.9", "9.9", "kernel").name, "error");
+}
+
+#[test]
+fn any_start_time_gives_a_report() {
+    for started in ["", "yesterday", "9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"] {
+        let mut record = sample::large(3, 1);
+        record.started = started.to_owned();
+        assert!(xml(&record).contains("timestamp="), "{started}");
+    }
+}

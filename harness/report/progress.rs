@@ -1,0 +1,271 @@
+//! [`Progress`]: the live view of a run, drawn from its events on stderr.
+//!
+//! On a terminal each kernel that is being worked on has a line, and what is done scrolls up above them. Elsewhere, as in
+//! a CI log, each step is a plain line. Nothing here decides anything: events in any order, or lost ones, only make the
+//! view less exact.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::text::one_line;
+use crate::event::Event;
+use crate::record::KernelState;
+use crate::verdict::Verdict;
+
+/// How often a kernel's spinner turns, to show that corematrix is alive.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The live view. Feed it every event with [`Progress::on`] and end it with [`Progress::finish`].
+pub struct Progress {
+    kernels: Vec<KernelView>,
+    objects: Vec<ObjectView>,
+    screen: Screen,
+}
+
+/// What is known about a kernel so far.
+struct KernelView {
+    name: String,
+    /// What it is doing, for the terminal's line.
+    doing: String,
+    cells_done: usize,
+    /// Results of the object being loaded; a program that is tried again counts once.
+    current: BTreeMap<usize, Verdict>,
+    loaded: usize,
+    failed: usize,
+    not_run: usize,
+    /// Whether it was said that the kernel is out of the run.
+    is_out: bool,
+    /// Its line on the terminal while there is something to say.
+    bar: Option<ProgressBar>,
+}
+
+struct ObjectView {
+    name: String,
+    programs: usize,
+}
+
+enum Screen {
+    Terminal(MultiProgress),
+    Lines(Box<dyn Write + Send>),
+}
+
+impl Progress {
+    /// A view of a run of `object_names` on `kernel_names`, both in plan order; `programs_per_object` goes with
+    /// `object_names`. `is_terminal` says whether stderr is one.
+    pub fn new(
+        kernel_names: &[String],
+        object_names: &[String],
+        programs_per_object: &[usize],
+        is_terminal: bool,
+    ) -> Self {
+        let screen = match is_terminal {
+            true => Screen::Terminal(MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
+            false => Screen::Lines(Box::new(std::io::stderr())),
+        };
+        Progress::on_screen(kernel_names, object_names, programs_per_object, screen)
+    }
+
+    fn on_screen(kernels: &[String], objects: &[String], programs: &[usize], screen: Screen) -> Self {
+        let kernel = |name: &String| KernelView {
+            name: one_line(name),
+            doing: String::new(),
+            cells_done: 0,
+            current: BTreeMap::new(),
+            loaded: 0,
+            failed: 0,
+            not_run: 0,
+            is_out: false,
+            bar: None,
+        };
+        let object = |(index, name): (usize, &String)| ObjectView {
+            name: one_line(name),
+            programs: programs.get(index).copied().unwrap_or(0),
+        };
+        Progress {
+            kernels: kernels.iter().map(kernel).collect(),
+            objects: objects.iter().enumerate().map(object).collect(),
+            screen,
+        }
+    }
+
+    /// Shows `event`. Events that name a kernel or object outside the plan are passed over.
+    pub fn on(&mut self, event: &Event) {
+        match event {
+            Event::Fetching { kernel, step } => {
+                let step = one_line(step);
+                self.line(*kernel, &step);
+                self.doing(*kernel, step);
+            }
+            Event::KernelReady { kernel, identity, .. } => {
+                self.doing(*kernel, format!("{} is at hand", one_line(&identity.release)));
+            }
+            Event::Booting { kernel, attempt } => self.doing(
+                *kernel,
+                match attempt {
+                    0 | 1 => "booting".to_owned(),
+                    again => format!("booting, attempt {again}"),
+                },
+            ),
+            Event::Booted { kernel, took } => {
+                self.line(*kernel, &format!("booted in {:.1}s", took.as_secs_f64()));
+                self.doing(*kernel, "booted".to_owned());
+            }
+            Event::KernelFailed { kernel, state } => self.kernel_failed(*kernel, state),
+            Event::GuestLost { kernel, reason } => {
+                self.line(*kernel, &format!("guest lost: {}", one_line(reason)));
+                self.doing(*kernel, "starting another guest".to_owned());
+            }
+            Event::CellStarted { kernel, object } => {
+                if let Some(view) = self.kernels.get_mut(*kernel) {
+                    view.current.clear();
+                }
+                let place = self.place(*kernel, *object);
+                self.doing(*kernel, place);
+            }
+            Event::ProgramStarted { kernel, object, program } => {
+                let place = self.place(*kernel, *object);
+                let programs = self.objects.get(*object).map_or(0, |object| object.programs);
+                self.doing(*kernel, format!("{place}: program {}/{programs}", program.saturating_add(1)));
+            }
+            Event::ProgramDone { kernel, program, record, .. } => {
+                if let Some(view) = self.kernels.get_mut(*kernel) {
+                    view.current.insert(*program, record.verdict);
+                }
+            }
+            Event::CellDone { kernel, object, .. } => self.cell_done(*kernel, *object),
+            Event::KernelDone { kernel } => {
+                if let Some(view) = self.kernels.get(*kernel).filter(|view| !view.is_out) {
+                    let totals = totals(view.loaded, view.failed, view.not_run);
+                    self.remark(*kernel, &format!("done: {totals}"));
+                }
+                self.clear(*kernel);
+            }
+            Event::Notice(text) => self.print(&format!("notice: {}", one_line(text))),
+        }
+    }
+
+    /// Takes the live lines off the screen, so that the report can follow.
+    pub fn finish(&mut self) {
+        for kernel in 0..self.kernels.len() {
+            self.clear(kernel);
+        }
+        match &mut self.screen {
+            // The screen is gone if this fails, and then there is nobody to tell.
+            Screen::Terminal(bars) => drop(bars.clear()),
+            Screen::Lines(out) => drop(out.flush()),
+        }
+    }
+
+    fn kernel_failed(&mut self, kernel: usize, state: &KernelState) {
+        let (what, reason, hint) = match state {
+            KernelState::Pending | KernelState::Ready => return,
+            KernelState::Unavailable { reason, hint } => ("unavailable", reason, hint),
+            KernelState::BootFailed { reason, hint, .. } => ("boot failed", reason, hint),
+            KernelState::HarnessFailed { reason, hint, .. } => ("harness failed", reason, hint),
+        };
+        if let Some(view) = self.kernels.get_mut(kernel) {
+            view.is_out = true;
+        }
+        self.remark(kernel, &format!("{what}: {}", one_line(reason)));
+        if let Some(hint) = hint {
+            self.remark(kernel, &format!("hint: {}", one_line(hint)));
+        }
+        self.clear(kernel);
+    }
+
+    fn cell_done(&mut self, kernel: usize, object: usize) {
+        let of_all = self.objects.len();
+        let name = self.objects.get(object).map_or("?", |object| object.name.as_str());
+        let Some(view) = self.kernels.get_mut(kernel) else {
+            return;
+        };
+        let verdicts = std::mem::take(&mut view.current);
+        let count = |wanted: fn(Verdict) -> bool| verdicts.values().filter(|verdict| wanted(**verdict)).count();
+        let (loaded, not_run) = (count(Verdict::is_pass), count(|verdict| verdict == Verdict::NotRun));
+        let failed = verdicts.len() - loaded - not_run;
+        view.cells_done += 1;
+        view.loaded += loaded;
+        view.failed += failed;
+        view.not_run += not_run;
+        let line = format!("{}/{of_all} {name}: {}", view.cells_done, totals(loaded, failed, not_run));
+        // On a terminal only what went wrong is worth a line that stays.
+        match failed + not_run {
+            0 => self.line(kernel, &line),
+            _ => self.remark(kernel, &line),
+        }
+    }
+
+    /// Which object of how many the kernel is at.
+    fn place(&self, kernel: usize, object: usize) -> String {
+        let done = self.kernels.get(kernel).map_or(0, |view| view.cells_done);
+        let name = self.objects.get(object).map_or("?", |object| object.name.as_str());
+        format!("object {}/{} {name}", (done + 1).min(self.objects.len().max(1)), self.objects.len())
+    }
+
+    /// A step of a kernel: a line in a log, and nothing on a terminal, where the kernel's own line shows it.
+    fn line(&mut self, kernel: usize, text: &str) {
+        if matches!(self.screen, Screen::Lines(_)) {
+            self.remark(kernel, text);
+        }
+    }
+
+    /// Something about a kernel that stays on the screen.
+    fn remark(&mut self, kernel: usize, text: &str) {
+        if let Some(view) = self.kernels.get(kernel) {
+            let line = format!("[{}] {text}", view.name);
+            self.print(&line);
+        }
+    }
+
+    fn print(&mut self, line: &str) {
+        // A closed stderr must not stop a run whose reports go to files.
+        match &mut self.screen {
+            Screen::Terminal(bars) => drop(bars.println(line)),
+            Screen::Lines(out) => drop(writeln!(out, "{line}")),
+        }
+    }
+
+    /// Sets the kernel's line on a terminal.
+    fn doing(&mut self, kernel: usize, doing: String) {
+        let (Some(view), Screen::Terminal(bars)) = (self.kernels.get_mut(kernel), &self.screen) else {
+            return;
+        };
+        view.doing = doing;
+        let bar = view.bar.get_or_insert_with(|| {
+            let bar = bars.add(ProgressBar::no_length());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(format!("[{}]", view.name));
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        bar.set_message(match view.failed {
+            0 => view.doing.clone(),
+            failed => format!("{} ({failed} failed so far)", view.doing),
+        });
+    }
+
+    fn clear(&mut self, kernel: usize) {
+        if let Some(bar) = self.kernels.get_mut(kernel).and_then(|view| view.bar.take()) {
+            bar.finish_and_clear();
+            if let Screen::Terminal(bars) = &self.screen {
+                bars.remove(&bar);
+            }
+        }
+    }
+}
+
+/// `3 loaded, 1 failed, 2 not run`, without what is none; never empty.
+fn totals(loaded: usize, failed: usize, not_run: usize) -> String {
+    let parts = [(loaded, "loaded"), (failed, "failed"), (not_run, "not run")];
+    let told = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { "nothing loaded".to_owned() } else { told.join(", ") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use indicatif::InMemoryTerm;
+
+use super::super::sample;
+use super::*;
+use crate::record::KernelIdentity;
+
+/// A log that the test can read.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn progress(screen: Screen) -> Progress {
+    Progress::on_screen(&names(&["5.4", "6.1"]), &names(&["execsnoop", "bad\x1b[2Jname"]), &[3, 1], screen)
+}
+
+fn done(kernel: usize, object: usize, program: usize, verdict: Verdict) -> Event {
+    let record = Box::new(sample::program("p", "kprobe/x", verdict, Some("reason")));
+    Event::ProgramDone { kernel, object, program, record }
+}
+
+fn cell_done(kernel: usize, object: usize) -> Event {
+    Event::CellDone { kernel, object, whole: None, took: Duration::from_millis(20), notes: Vec::new() }
+}
+
+/// A run with everything in it: one kernel unavailable, the other loses its guest once.
+fn story() -> Vec<Event> {
+    let identity = KernelIdentity {
+        release: "6.1.0-50-cloud-amd64".to_owned(),
+        image_sha256: String::new(),
+        config_sha256: None,
+        btf_sha256: None,
+    };
+    let unavailable = KernelState::Unavailable {
+        reason: "no internet\nhere".to_owned(),
+        hint: Some("connect \x1b[31mit".to_owned()),
+    };
+    vec![
+        Event::Notice("using TCG".to_owned()),
+        Event::Fetching { kernel: 0, step: "downloading v5.4".to_owned() },
+        Event::Fetching { kernel: 1, step: "unpacking".to_owned() },
+        Event::KernelReady { kernel: 1, source: "apt".to_owned(), identity, notes: Vec::new() },
+        Event::Booting { kernel: 1, attempt: 1 },
+        Event::KernelFailed { kernel: 0, state: unavailable },
+        Event::KernelDone { kernel: 0 },
+        Event::Booted { kernel: 1, took: Duration::from_millis(2412) },
+        Event::CellStarted { kernel: 1, object: 0 },
+        Event::ProgramStarted { kernel: 1, object: 0, program: 0 },
+        done(1, 0, 0, Verdict::Loaded),
+        Event::ProgramStarted { kernel: 1, object: 0, program: 1 },
+        Event::GuestLost { kernel: 1, reason: "kernel panic".to_owned() },
+        Event::Booting { kernel: 1, attempt: 2 },
+        Event::Booted { kernel: 1, took: Duration::from_millis(300) },
+        done(1, 0, 1, Verdict::HarnessError),
+        // Tried again: only the last answer counts.
+        done(1, 0, 1, Verdict::KernelCrashed),
+        Event::ProgramStarted { kernel: 1, object: 0, program: 2 },
+        done(1, 0, 2, Verdict::NotRun),
+        cell_done(1, 0),
+        Event::CellStarted { kernel: 1, object: 1 },
+        Event::ProgramStarted { kernel: 1, object: 1, program: 0 },
+        done(1, 1, 0, Verdict::Loaded),
+        cell_done(1, 1),
+        Event::KernelDone { kernel: 1 },
+    ]
+}
+
+#[test]
+fn a_log_gets_plain_lines() {
+    let log = Log::default();
+    let mut progress = progress(Screen::Lines(Box::new(log.clone())));
+    story().iter().for_each(|event| progress.on(event));
+    progress.finish();
+    insta::assert_snapshot!(log.text());
+}
+
+#[test]
+fn a_terminal_shows_what_each_kernel_is_doing() {
+    let terminal = InMemoryTerm::new(20, 60);
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
+    let mut progress = progress(Screen::Terminal(MultiProgress::with_draw_target(target)));
+    let story = story();
+    let mut seen = Vec::new();
+    for event in &story {
+        progress.on(event);
+        for bar in progress.kernels.iter().filter_map(|kernel| kernel.bar.as_ref()) {
+            seen.push(format!("{} {}", bar.prefix(), bar.message()));
+        }
+    }
+    seen.dedup();
+    insta::assert_snapshot!("terminal_on_the_way", seen.join("\n"));
+    progress.finish();
+    insta::assert_snapshot!("terminal_at_the_end", terminal.contents());
+}
+
+#[test]
+fn no_order_of_events_makes_it_panic() {
+    let story = story();
+    for step in [1, 3, 5, 7, 11] {
+        for is_terminal in [false, true] {
+            let screen = match is_terminal {
+                true => Screen::Terminal(MultiProgress::with_draw_target(ProgressDrawTarget::hidden())),
+                false => Screen::Lines(Box::new(io::sink())),
+            };
+            // Fewer kernels and objects than the events speak of, and every event twice.
+            let mut progress = Progress::on_screen(&names(&["5.4"]), &[], &[], screen);
+            let order = (0..2 * story.len()).map(|index| &story[(story.len() - 1 + index * step) % story.len()]);
+            order.for_each(|event| progress.on(event));
+            progress.on(&Event::ProgramStarted { kernel: 0, object: usize::MAX, program: usize::MAX });
+            progress.on(&Event::Booting { kernel: usize::MAX, attempt: u32::MAX });
+            progress.finish();
+            progress.finish();
+        }
+    }
+}
+
+#[test]
+fn a_closed_screen_does_not_stop_the_run() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    let mut progress = progress(Screen::Lines(Box::new(Closed)));
+    story().iter().for_each(|event| progress.on(event));
+    progress.finish();
+}

@@ -1,0 +1,202 @@
+//! Records for the tests of the reports: [`record`] has one of everything, [`large`] is as wide and long as matrices get.
+
+use crate::record::*;
+use crate::verdict::Verdict;
+
+/// What tries to break a report: escapes, control characters, XML, markup, wide characters.
+pub const NASTY: &str = "\x1b[1;31mR1\x1b[0m <&\"'> ]]> \0\x08 ü 日本 `x`\u{fffe}";
+
+/// A program that ended with `verdict` for `reason`; a refused one has a log.
+pub fn program(name: &str, section: &str, verdict: Verdict, reason: Option<&str>) -> ProgramRecord {
+    let described = ObjectProgram { name: name.to_owned(), section: section.to_owned() };
+    let mut record = ProgramRecord::not_run(&described, "");
+    record.verdict = verdict;
+    record.reason = reason.map(str::to_owned);
+    record.load_ms = 12;
+    if verdict == Verdict::VerifierRejected {
+        record.errno = Some(13);
+        record.log_tail = vec![
+            "; return *(int *)ctx;".to_owned(),
+            "0: (61) r0 = *(u32 *)(r1 +4096)".to_owned(),
+            NASTY.to_owned(),
+            "invalid bpf_context access off=4096 size=4".to_owned(),
+        ];
+        record.log_omitted = 120;
+        record.log_file = Some("logs/6.1/execsnoop/probe.log".to_owned());
+    }
+    record
+}
+
+/// A kernel that has been booted.
+pub fn kernel(name: &str) -> KernelRecord {
+    KernelRecord {
+        name: name.to_owned(),
+        source: format!("apt: linux-image-{name}.0-9-cloud-amd64"),
+        optional: false,
+        state: KernelState::Ready,
+        identity: Some(KernelIdentity {
+            release: format!("{name}.0-9-cloud-amd64"),
+            image_sha256: "00".repeat(32),
+            config_sha256: None,
+            btf_sha256: Some("11".repeat(32)),
+        }),
+        hello_ms: vec![2400],
+        notes: Vec::new(),
+    }
+}
+
+/// An object with programs of these names and sections.
+pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
+    let program =
+        |(name, section): &(&str, &str)| ObjectProgram { name: (*name).to_owned(), section: (*section).to_owned() };
+    ObjectRecord {
+        name: name.to_owned(),
+        origin: format!("objects/{name}.bpf.o"),
+        sha256: "22".repeat(32),
+        size: 12_345,
+        programs: programs.iter().map(program).collect(),
+        broken: None,
+    }
+}
+
+/// A record whose every cell is filled by `fill(object, program, kernel)`.
+pub fn assemble(
+    kernels: Vec<KernelRecord>,
+    objects: Vec<ObjectRecord>,
+    fill: impl Fn(usize, usize, usize) -> (Verdict, Option<String>),
+) -> RunRecord {
+    let mut cells = Vec::new();
+    for (o, object) in objects.iter().enumerate() {
+        for (k, kernel) in kernels.iter().enumerate() {
+            let programs = object.programs.iter().enumerate().map(|(p, described)| {
+                let (verdict, reason) = fill(o, p, k);
+                program(&described.name, &described.section, verdict, reason.as_deref())
+            });
+            cells.push(CellRecord {
+                kernel: kernel.name.clone(),
+                object: object.name.clone(),
+                whole: Some(WholeLoad { prepared: true, reason: None }),
+                programs: programs.collect(),
+                wall_ms: 140,
+                notes: Vec::new(),
+            });
+        }
+    }
+    RunRecord {
+        schema_version: SCHEMA_VERSION,
+        tool: ToolRecord {
+            corematrix: "0.1.0".to_owned(),
+            libbpf: "1.7.0".to_owned(),
+            qemu: "10.0.2".to_owned(),
+            virtme_ng: "1.42".to_owned(),
+            accel: "tcg".to_owned(),
+            accel_reason: "no kernel boots with KVM here".to_owned(),
+        },
+        started: "2026-11-22T18:00:00Z".to_owned(),
+        finished: Some("2026-11-22T18:04:11Z".to_owned()),
+        interrupted: false,
+        kernels,
+        objects,
+        cells,
+        notices: vec!["KVM does not work here, using TCG: expect a run to take ten times as long".to_owned()],
+    }
+}
+
+/// Four kernels, one of them unavailable and one not booting, and three objects with most verdicts.
+pub fn record() -> RunRecord {
+    let mut kernels = ["5.4", "5.10", "6.1", "6.12"].map(kernel).to_vec();
+    kernels[0].optional = true;
+    kernels[0].identity = None;
+    kernels[0].hello_ms.clear();
+    kernels[0].source = "mainline: v5.4".to_owned();
+    kernels[0].state = KernelState::Unavailable {
+        reason: "virtme-ng cannot download v5.4: the name of its server does not resolve".to_owned(),
+        hint: Some(
+            "connect this machine to the internet, or declare your own build with `source = \"path\"`".to_owned(),
+        ),
+    };
+    kernels[1].hello_ms.clear();
+    kernels[1].state = KernelState::BootFailed {
+        reason: "no hello within 20s; the console ends with a kernel panic".to_owned(),
+        hint: Some("read the console in `logs/5.10/console.log`".to_owned()),
+        console_tail: vec![
+            "[    1.2] Kernel panic - not syncing: No working init found.".to_owned(),
+            NASTY.to_owned(),
+            "[    1.3] ---[ end Kernel panic ]]>---".to_owned(),
+        ],
+    };
+    kernels[2].notes.push("the package has no config: objects with kconfig externs cannot be judged".to_owned());
+    let objects = vec![
+        object(
+            "execsnoop",
+            &[
+                ("tracepoint__syscalls__sys_enter_execve", "tracepoint/syscalls/sys_enter_execve"),
+                ("tracepoint__syscalls__sys_exit_execve", "tracepoint/syscalls/sys_exit_execve"),
+                ("vfs_read_entry", "fentry/vfs_read"),
+                ("vfs_read_exit", "fexit/vfs_read"),
+                ("probe", "kprobe/do_exit"),
+            ],
+        ),
+        object("opensnoop", &[("open_enter", "tp_btf/sys_enter"), ("open_exit", "tp_btf/sys_exit")]),
+        object(
+            "hostile <object>",
+            &[("it's \"odd\" & <new>", "kprobe/x"), ("slow", "kprobe/y"), ("deadly", "freplace/z")],
+        ),
+    ];
+    let mut record = assemble(kernels, objects, |o, p, k| match (o, p, k) {
+        (_, _, 0) => (Verdict::NotRun, Some("kernel `5.4` is unavailable".to_owned())),
+        (_, _, 1) => (Verdict::NotRun, Some("kernel `5.10` did not boot".to_owned())),
+        (0, 2 | 3, _) => {
+            let reason = "`vfs_read` is not among the functions of this kernel's BTF".to_owned();
+            (Verdict::AttachTargetMissing, Some(reason))
+        }
+        (0, 4, 2) => (Verdict::VerifierRejected, Some("invalid bpf_context access off=4096 size=4".to_owned())),
+        (2, 0, 2) => (Verdict::RelocationFailed, Some(NASTY.to_owned())),
+        (2, 1, 2) => (Verdict::TimedOut, Some("not loaded within 10s".to_owned())),
+        (2, 2, 2) => (Verdict::KernelCrashed, Some("BUG: kernel NULL pointer dereference, address: 0".to_owned())),
+        (2, 0, 3) => (Verdict::HarnessError, Some("the guest's answer was cut off".to_owned())),
+        (2, 1, 3) => (Verdict::NotRun, Some("the run was interrupted".to_owned())),
+        (2, 2, 3) => (Verdict::HarnessLimit, Some("an freplace program needs its target".to_owned())),
+        _ => (Verdict::Loaded, None),
+    });
+    // `opensnoop` loads program by program on 6.12, but not as a loader loads it.
+    let whole = WholeLoad { prepared: false, reason: Some("map `events`: type 27 is not supported".to_owned()) };
+    record.cells[4 + 3].whole = Some(whole);
+    record.notices.push(format!("odd notice {NASTY}"));
+    record
+}
+
+/// `programs` programs in objects of about ten on `kernels` kernels; the older the kernel, the more of them fail.
+pub fn large(programs: usize, kernels: usize) -> RunRecord {
+    let names = ["5.4", "5.10", "5.15", "6.1", "6.6", "6.8", "6.10", "6.12", "6.17", "6.18", "6.19", "7.1", "7.3"];
+    let kernels = (0..kernels).map(|k| kernel(&names.get(k).map_or(format!("8.{k}"), |name| (*name).to_owned())));
+    let kernels: Vec<KernelRecord> = kernels.collect();
+    let functions = ["do_sys_openat2", "vfs_read", "vfs_write", "tcp_v4_connect", "tcp_retransmit_skb"];
+    let objects = (0..programs.div_ceil(10)).map(|o| {
+        let in_object = (o * 10..programs.min(o * 10 + 10)).map(|p| {
+            let function = functions[p % functions.len()];
+            (
+                format!("{}__{function}_{p}", if p % 2 == 0 { "handle_entry" } else { "return" }),
+                format!("fentry/{function}"),
+            )
+        });
+        let named: Vec<(String, String)> = in_object.collect();
+        let borrowed: Vec<(&str, &str)> =
+            named.iter().map(|(name, section)| (name.as_str(), section.as_str())).collect();
+        object(["klockstat", "memleak", "tcplife", "biosnoop"][o % 4], &borrowed)
+    });
+    let objects: Vec<ObjectRecord> = objects.collect();
+    assemble(kernels, objects, |o, p, k| match (o % 3, p, k) {
+        (0, _, 0) => (Verdict::MissingBtf, Some("this kernel has no BTF".to_owned())),
+        (0, 3, k) if k < 5 => (
+            Verdict::AttachTargetMissing,
+            Some("`tcp_retransmit_skb` is not among the functions of this kernel's BTF".to_owned()),
+        ),
+        (1, p, k) if p < 4 && k < 2 + p => (
+            Verdict::RelocationFailed,
+            Some(format!("<byte_off> [{p}] struct task_struct.field_{p} (0:1 @ offset 4): no such field")),
+        ),
+        (1, 5, k) if k > 8 => (Verdict::VerifierRejected, Some(format!("R{k} invalid mem access 'scalar'"))),
+        _ => (Verdict::Loaded, None),
+    })
+}

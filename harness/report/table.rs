@@ -1,0 +1,195 @@
+//! The comparative table: programs down, kernels across, and below it what a reader wants to know next.
+//!
+//! The blocks in order: what ran, the grid, its legend, which kernels those were and which are missing, what failed,
+//! what was not run, notes and notices, and at the end the counts, where a terminal shows them.
+
+mod failures;
+mod grid;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use console::truncate_str;
+
+use super::ReportError;
+use super::file::write_whole;
+use super::text::{counted, one_line, paragraph, unbroken};
+use crate::record::{KernelState, RunRecord};
+use crate::verdict::{Blame, Verdict};
+
+/// Below this a table is of no use, and no terminal is that narrow.
+const LEAST_WIDTH: usize = 40;
+/// A kernel's console is in `report.json`; its end is enough to see what kind of failure it was.
+const CONSOLE_LINES: usize = 5;
+
+/// Writes the table of `record`, `width` columns wide, to `path`.
+///
+/// # Errors
+/// [`ReportError::Write`]; an older file at `path` is then untouched.
+pub fn write(record: &RunRecord, path: &Path, width: usize) -> Result<(), ReportError> {
+    write_whole(path, |out| out.write_all(render(record, width).as_bytes()))
+}
+
+/// The table as text of at most `width` columns, save where a name alone is longer.
+pub fn render(record: &RunRecord, width: usize) -> String {
+    let width = width.max(LEAST_WIDTH);
+    let shown = shown_kernels(record);
+    let blocks = [
+        heading(record, width),
+        grid::render(record, &shown, width),
+        releases(record, &shown, width),
+        kernels_left_out(record, width),
+        failures::render(record, &shown, width),
+        not_run(record, &shown, width),
+        notes(record, width),
+        counts(record, width),
+    ];
+    let blocks: Vec<String> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
+    blocks.join("\n")
+}
+
+/// The kernels that take a column: those that something was tried on, or still can be.
+fn shown_kernels(record: &RunRecord) -> Vec<usize> {
+    let was_tried = |k: usize| {
+        let mut programs = (0..record.objects.len()).flat_map(|o| &record.cell(o, k).programs);
+        programs.any(|program| program.verdict != Verdict::NotRun)
+    };
+    let kernels = record.kernels.iter().enumerate();
+    kernels.filter(|(k, kernel)| kernel.state == KernelState::Ready || was_tried(*k)).map(|(k, _)| k).collect()
+}
+
+fn heading(record: &RunRecord, width: usize) -> String {
+    let tool = &record.tool;
+    let versions = format!(
+        "corematrix {}, libbpf {}, virtme-ng {}, QEMU {} with {} ({})",
+        tool.corematrix, tool.libbpf, tool.virtme_ng, tool.qemu, tool.accel, tool.accel_reason
+    );
+    let ended = match (&record.finished, record.interrupted) {
+        (Some(finished), true) => format!("interrupted {finished}: this report is not complete"),
+        (Some(finished), false) => format!("finished {finished}"),
+        (None, _) => "not finished: this report is not complete".to_owned(),
+    };
+    paragraph(&versions, 0, width) + &paragraph(&format!("started {}, {ended}", record.started), 0, width)
+}
+
+/// What exactly was booted.
+fn releases(record: &RunRecord, shown: &[usize], width: usize) -> String {
+    let kernels = shown.iter().map(|&k| &record.kernels[k]);
+    let named = kernels
+        .filter_map(|kernel| Some(unbroken(&format!("{} = {}", kernel.name, kernel.identity.as_ref()?.release))));
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { String::new() } else { paragraph(&format!("Kernels: {}", named.join(", ")), 0, width) }
+}
+
+/// Every kernel that is out of the run, with the reason and what to do.
+fn kernels_left_out(record: &RunRecord, width: usize) -> String {
+    let mut block = String::new();
+    let mut pending = Vec::new();
+    for kernel in &record.kernels {
+        let (what, reason, hint, console) = match &kernel.state {
+            KernelState::Ready => continue,
+            KernelState::Pending => {
+                pending.push(one_line(&kernel.name));
+                continue;
+            }
+            KernelState::Unavailable { reason, hint } if kernel.optional => {
+                ("unavailable (optional)", reason, hint, &[][..])
+            }
+            KernelState::Unavailable { reason, hint } => ("unavailable", reason, hint, &[][..]),
+            KernelState::BootFailed { reason, hint, console_tail } => ("boot failed", reason, hint, &console_tail[..]),
+            KernelState::HarnessFailed { reason, hint, console_tail } => {
+                ("harness failed", reason, hint, &console_tail[..])
+            }
+        };
+        block += &paragraph(&format!("{}: {what}: {reason}", kernel.name), 2, width);
+        if let Some(hint) = hint {
+            block += &paragraph(&format!("hint: {hint}"), 6, width);
+        }
+        for line in console.iter().skip(console.len().saturating_sub(CONSOLE_LINES)) {
+            let _ = writeln!(block, "      | {}", truncate_str(&one_line(line), width - 8, "…"));
+        }
+    }
+    if !pending.is_empty() {
+        block += &paragraph(&format!("{}: never started", pending.join(", ")), 2, width);
+    }
+    titled("Kernels that could not be used", &block)
+}
+
+/// Why programs were not run on the kernels that have a column.
+fn not_run(record: &RunRecord, shown: &[usize], width: usize) -> String {
+    let mut reasons: BTreeMap<&str, (usize, Vec<&str>)> = BTreeMap::new();
+    for &k in shown {
+        let name = record.kernels[k].name.as_str();
+        let programs = (0..record.objects.len()).flat_map(|o| &record.cell(o, k).programs);
+        for program in programs.filter(|program| program.verdict == Verdict::NotRun) {
+            let reason = program.reason.as_deref().unwrap_or("no reason was recorded");
+            let (count, kernels) = reasons.entry(reason).or_default();
+            *count += 1;
+            if kernels.last() != Some(&name) {
+                kernels.push(name);
+            }
+        }
+    }
+    let lines = reasons.iter().map(|(reason, (count, kernels))| {
+        paragraph(&format!("{} on {}: {reason}", counted(*count, "program"), kernels.join(", ")), 2, width)
+    });
+    titled("Not run", &lines.collect::<String>())
+}
+
+/// What the packages lack, once for all kernels that lack it, and what belongs to no kernel.
+fn notes(record: &RunRecord, width: usize) -> String {
+    let mut notes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for kernel in &record.kernels {
+        for note in &kernel.notes {
+            match notes.iter_mut().find(|(known, _)| known == note) {
+                Some((_, kernels)) => kernels.push(&kernel.name),
+                None => notes.push((note, vec![&kernel.name])),
+            }
+        }
+    }
+    let mut block = String::new();
+    for (note, kernels) in notes {
+        block += &paragraph(&format!("{}: {note}", kernels.join(", ")), 2, width);
+    }
+    for notice in &record.notices {
+        block += &paragraph(notice, 2, width);
+    }
+    titled("Notes", &block)
+}
+
+fn counts(record: &RunRecord, width: usize) -> String {
+    let counts = record.count();
+    let of = |wanted: &dyn Fn(Verdict) -> bool| -> usize {
+        counts.iter().filter(|(verdict, _)| wanted(**verdict)).map(|(_, count)| count).sum()
+    };
+    let with_breakdown = |label: &str, wanted: &dyn Fn(Verdict) -> bool| {
+        let parts = counts.iter().filter(|(verdict, _)| wanted(**verdict));
+        let parts: Vec<String> = parts.map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        (!parts.is_empty()).then(|| format!("{} {label} ({})", of(wanted), parts.join(", ")))
+    };
+    let failed = |verdict: Verdict| matches!(verdict.blame(), Blame::Object | Blame::Kernel);
+    let not_judged = |verdict: Verdict| verdict.blame() == Blame::Harness && verdict != Verdict::NotRun;
+    let mut parts = vec![match of(&Verdict::is_pass) {
+        0 => "nothing loaded".to_owned(),
+        loaded => format!("{loaded} loaded"),
+    }];
+    parts.extend(with_breakdown("failed", &failed));
+    parts.extend(with_breakdown("not judged", &not_judged));
+    parts.extend(counts.get(&Verdict::NotRun).map(|count| format!("{count} not run")));
+    let programs = record.objects.iter().map(|object| object.programs.len()).sum();
+    let matrix = format!("{} x {}", counted(programs, "program"), counted(record.kernels.len(), "kernel"));
+    let broken = record.objects.iter().filter(|object| object.broken.is_some()).count();
+    if broken > 0 {
+        parts.push(format!("{} cannot be read", counted(broken, "object")));
+    }
+    paragraph(&format!("{matrix}: {}", parts.join(", ")), 0, width)
+}
+
+/// `block` under its title; nothing if there is nothing in it.
+fn titled(title: &str, block: &str) -> String {
+    if block.is_empty() { String::new() } else { format!("{title}\n{block}") }
+}
+
+#[cfg(test)]
+mod tests;

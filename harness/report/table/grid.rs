@@ -1,0 +1,170 @@
+//! [`render`]: the grid itself, split into several where the kernels do not fit side by side, and its legend.
+
+use console::measure_text_width;
+use tabled::builder::Builder;
+use tabled::settings::object::Columns;
+use tabled::settings::style::HorizontalLine;
+use tabled::settings::{Modify, Padding, Style};
+
+use super::super::text::{one_line, paragraph, shorten_middle, unbroken};
+use crate::record::{CellRecord, ObjectRecord, RunRecord};
+use crate::verdict::Verdict;
+
+/// Blanks between columns.
+const GAP: usize = 2;
+/// A kernel's column is never wider; longer names lose their middle.
+const WIDEST_KERNEL: usize = 16;
+/// Long names lose their middle down to this width before the kernels are split over several grids.
+const NARROWEST_NAME: usize = 24;
+/// With more program rows than this, those that loaded everywhere are only counted.
+const MANY_ROWS: usize = 60;
+/// Marks an object whose programs all load, one by one, but which a plain loader cannot load.
+const NOT_WHOLE: char = '*';
+
+/// One line of the grid: a name and a cell for each shown kernel.
+struct Row {
+    name: String,
+    cells: Vec<String>,
+}
+
+/// The grid of all objects on the kernels `shown`, at most `width` columns wide, and its legend.
+pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
+    if shown.is_empty() || record.objects.is_empty() {
+        return "No program was tried on any kernel.\n".to_owned();
+    }
+    let every_row = rows(record, shown);
+    let widths: Vec<usize> = (0..shown.len())
+        .map(|column| {
+            let cells = every_row.iter().map(|row| measure_text_width(&row.cells[column]));
+            let name = measure_text_width(&kernel_name(record, shown[column]));
+            GAP + cells.fold(name, usize::max)
+        })
+        .collect();
+    let widest_name = every_row.iter().map(|row| measure_text_width(&row.name)).max().unwrap_or(0);
+    let runs = split(&widths, width.saturating_sub(widest_name.min(NARROWEST_NAME)));
+    // Names take what the kernels leave.
+    let widest_run = runs.iter().map(|run| widths[run.clone()].iter().sum()).max().unwrap_or(0);
+    let name_width = widest_name.min(width.saturating_sub(widest_run).max(NARROWEST_NAME));
+
+    let mut text = String::new();
+    for run in runs {
+        text += &grid(record, &shown[run], name_width);
+        text.push('\n');
+    }
+    text + &legend(record, shown, width)
+}
+
+/// One grid, with the kernels `shown` side by side.
+fn grid(record: &RunRecord, shown: &[usize], name_width: usize) -> String {
+    let mut builder = Builder::default();
+    // As wide as in the grids of the other kernels, even if the longest name has no row here.
+    let corner = " ".repeat(name_width);
+    builder.push_record([corner].into_iter().chain(shown.iter().map(|&k| kernel_name(record, k))));
+    for row in rows(record, shown) {
+        builder.push_record([shorten_middle(&row.name, name_width)].into_iter().chain(row.cells));
+    }
+    let mut table = builder.build();
+    table
+        .with(Style::empty().horizontals([(1, HorizontalLine::new('─'))]))
+        .with(Padding::new(GAP, 0, 0, 0))
+        .with(Modify::new(Columns::first()).with(Padding::zero()));
+    let mut text = String::new();
+    for line in table.to_string().lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn kernel_name(record: &RunRecord, k: usize) -> String {
+    shorten_middle(&one_line(&record.kernels[k].name), WIDEST_KERNEL)
+}
+
+/// Cuts the columns into runs that fit into `room`; as few as possible, and then about equally long.
+fn split(widths: &[usize], room: usize) -> Vec<std::ops::Range<usize>> {
+    let greedy = |most: usize| {
+        let (mut runs, mut start, mut used) = (Vec::new(), 0, 0);
+        for (k, width) in widths.iter().enumerate() {
+            if k > start && (used + width > room || k - start == most) {
+                runs.push(start..k);
+                (start, used) = (k, 0);
+            }
+            used += width;
+        }
+        runs.push(start..widths.len());
+        runs
+    };
+    let fewest = greedy(widths.len());
+    let even = greedy(widths.len().div_ceil(fewest.len()));
+    if even.len() == fewest.len() { even } else { fewest }
+}
+
+fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
+    let programs: usize = record.objects.iter().map(|object| object.programs.len()).sum();
+    let mut rows = Vec::new();
+    for (o, object) in record.objects.iter().enumerate() {
+        let cells: Vec<&CellRecord> = shown.iter().map(|&k| record.cell(o, k)).collect();
+        let summary = cells.iter().map(|cell| object_cell(object, cell)).collect();
+        rows.push(Row { name: one_line(&object.name), cells: summary });
+        // Where all programs fare alike and nothing failed, the object's own line says it all.
+        let every = |verdict: Verdict| cells.iter().flat_map(|cell| &cell.programs).all(|p| p.verdict == verdict);
+        if every(Verdict::Loaded) || every(Verdict::NotRun) {
+            continue;
+        }
+        let mut folded = 0;
+        for (p, program) in object.programs.iter().enumerate() {
+            let verdicts: Vec<Verdict> =
+                cells.iter().map(|cell| cell.programs.get(p).map_or(Verdict::NotRun, |p| p.verdict)).collect();
+            if programs > MANY_ROWS && verdicts.iter().all(|verdict| verdict.is_pass()) {
+                folded += 1;
+                continue;
+            }
+            let cells = verdicts.iter().map(|verdict| verdict.short().to_owned()).collect();
+            rows.push(Row { name: format!("  {}", one_line(&program.name)), cells });
+        }
+        if folded > 0 {
+            let cells = vec![Verdict::Loaded.short().to_owned(); shown.len()];
+            rows.push(Row { name: format!("  ({folded} more)"), cells });
+        }
+    }
+    rows
+}
+
+/// How many of the object's programs loaded. Where nothing was proven it must not look as if all went well.
+fn object_cell(object: &ObjectRecord, cell: &CellRecord) -> String {
+    let loaded = cell.programs.iter().filter(|program| program.verdict.is_pass()).count();
+    let total = cell.programs.len();
+    if object.broken.is_some() {
+        return Verdict::FailedToOpen.short().to_owned();
+    }
+    if cell.programs.iter().all(|program| program.verdict == Verdict::NotRun) {
+        return Verdict::NotRun.short().to_owned();
+    }
+    match is_whole(cell) {
+        true => format!("{loaded}/{total}"),
+        false => format!("{loaded}/{total}{NOT_WHOLE}"),
+    }
+}
+
+/// False if every program loads by itself and the object as a whole does not, which the counts alone would hide.
+pub fn is_whole(cell: &CellRecord) -> bool {
+    let all_loaded = !cell.programs.is_empty() && cell.programs.iter().all(|program| program.verdict.is_pass());
+    !all_loaded || cell.whole.as_ref().is_none_or(|whole| whole.prepared)
+}
+
+/// The signs that occur, and what they mean.
+fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
+    let cells = || record.objects.iter().enumerate().flat_map(|(o, _)| shown.iter().map(move |&k| record.cell(o, k)));
+    let occurs = |verdict: Verdict| {
+        let in_programs = cells().any(|cell| cell.programs.iter().any(|program| program.verdict == verdict));
+        in_programs || (verdict == Verdict::FailedToOpen && record.objects.iter().any(|object| object.broken.is_some()))
+    };
+    let mut signs = vec!["2/3 = programs loaded of all in the object".to_owned()];
+    if cells().any(|cell| !is_whole(cell)) {
+        signs.push(format!("{NOT_WHOLE} = each program loads, the object as a whole does not"));
+    }
+    let verdicts = Verdict::ALL.into_iter().filter(|verdict| occurs(*verdict));
+    signs.extend(verdicts.map(|verdict| format!("{} = {}", verdict.short(), verdict.label())));
+    let signs: Vec<String> = signs.iter().map(|sign| unbroken(sign)).collect();
+    paragraph(&signs.join(", "), 0, width)
+}

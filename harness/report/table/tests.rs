@@ -1,0 +1,116 @@
+use console::measure_text_width;
+
+use super::super::sample;
+use super::*;
+
+#[test]
+fn everything_at_80_columns() {
+    insta::assert_snapshot!(render(&sample::record(), 80));
+}
+
+#[test]
+fn everything_at_120_columns() {
+    insta::assert_snapshot!(render(&sample::record(), 120));
+}
+
+#[test]
+fn thirty_programs_on_twelve_kernels_at_80_columns() {
+    insta::assert_snapshot!(render(&sample::large(30, 12), 80));
+}
+
+#[test]
+fn thirty_programs_on_twelve_kernels_at_120_columns() {
+    insta::assert_snapshot!(render(&sample::large(30, 12), 120));
+}
+
+/// The part of the table from the line `title` to the next empty line.
+fn block<'t>(table: &'t str, title: &str) -> &'t str {
+    let start = table.find(&format!("\n{title}\n")).unwrap_or_else(|| panic!("no `{title}` in\n{table}")) + 1;
+    table[start..].split("\n\n").next().unwrap()
+}
+
+#[test]
+fn no_line_is_wider_than_asked() {
+    for width in [40, 60, 80, 100, 120, 200] {
+        for record in [sample::record(), sample::large(30, 12), sample::large(73, 13)] {
+            for line in render(&record, width).lines() {
+                assert!(measure_text_width(line) <= width, "{width}: {line}");
+            }
+        }
+    }
+    // Narrower is not possible, and must not be fatal.
+    render(&sample::large(30, 12), 0);
+}
+
+#[test]
+fn every_kernel_is_named_once_in_the_header_or_below() {
+    let table = render(&sample::large(30, 12), 80);
+    let headers: Vec<&str> = table.lines().filter(|line| line.starts_with("     ") && !line.contains('-')).collect();
+    let named: Vec<&str> =
+        headers.iter().flat_map(|line| line.split_whitespace()).filter(|w| w.contains('.')).collect();
+    assert_eq!(
+        named[..12],
+        ["5.4", "5.10", "5.15", "6.1", "6.6", "6.8", "6.10", "6.12", "6.17", "6.18", "6.19", "7.1"]
+    );
+}
+
+#[test]
+fn many_rows_fold_what_loaded_everywhere() {
+    let table = render(&sample::large(90, 4), 80);
+    // Of memleak's ten, four fail somewhere.
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(table.lines().any(|line| words(line) == "(6 more) ok ok ok ok"), "{table}");
+    assert!(!table.contains("return__do_sys_openat2_15 "), "{table}");
+    let few = render(&sample::large(30, 4), 80);
+    assert!(!few.contains("more)") && few.contains("return__do_sys_openat2_15 "), "{few}");
+}
+
+#[test]
+fn what_was_not_proven_does_not_look_like_a_pass() {
+    let kernels = vec![sample::kernel("6.1"), sample::kernel("6.12")];
+    let mut broken = sample::object("broken", &[]);
+    broken.broken = Some("no ELF header".to_owned());
+    let objects = vec![sample::object("hollow", &[]), broken, sample::object("idle", &[("a", "x"), ("b", "x")])];
+    let record = sample::assemble(kernels, objects, |_, _, _| (Verdict::NotRun, Some("interrupted".to_owned())));
+    let table = render(&record, 80);
+    for line in ["hollow  -     -\n", "broken  open  open\n", "idle    -     -\n"] {
+        assert!(table.contains(line), "{line}{table}");
+    }
+    assert!(block(&table, "What failed").contains("cannot be read: no ELF header"), "{table}");
+    assert!(block(&table, "What failed").contains("nothing was proven"), "{table}");
+    assert_eq!(block(&table, "Not run"), "Not run\n  4 programs on 6.1, 6.12: interrupted");
+    assert!(table.ends_with("2 programs x 2 kernels: nothing loaded, 4 not run, 1 object cannot be read\n"), "{table}");
+}
+
+#[test]
+fn long_lists_of_failures_are_bounded_and_say_so() {
+    let names: Vec<String> = (0..20).map(|p| format!("p{p}")).collect();
+    let programs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "kprobe/x")).collect();
+    let objects = (0..10).map(|o| sample::object(&format!("o{o}"), &programs)).collect();
+    let record = sample::assemble(vec![sample::kernel("6.1")], objects, |_, p, _| {
+        (Verdict::VerifierRejected, Some(format!("reason {p}")))
+    });
+    let table = render(&record, 80);
+    let failed = block(&table, "What failed");
+    assert_eq!(failed.lines().count(), 1 + 5 * (1 + 8 + 1) + 1, "{failed}");
+    assert!(failed.contains("    ... 12 more in report.json\n"), "{failed}");
+    assert!(failed.ends_with("  ... 100 more failures of other objects in report.json"), "{failed}");
+}
+
+#[test]
+fn a_kernel_that_failed_half_way_keeps_its_column_and_is_listed() {
+    let mut record = sample::large(3, 2);
+    record.kernels[1].state =
+        KernelState::HarnessFailed { reason: "QEMU was killed".to_owned(), hint: None, console_tail: Vec::new() };
+    let table = render(&record, 80);
+    assert!(table.contains("5.4    5.10\n"), "{table}");
+    let title = "Kernels that could not be used";
+    assert_eq!(block(&table, title), format!("{title}\n  5.10: harness failed: QEMU was killed"));
+}
+
+#[test]
+fn an_empty_run_says_so() {
+    let table = render(&sample::large(0, 0), 80);
+    assert!(table.contains("No program was tried on any kernel."), "{table}");
+    assert!(table.ends_with("0 programs x 0 kernels: nothing loaded\n"), "{table}");
+}

@@ -1,0 +1,224 @@
+//! [`run()`]: one object on one kernel, whatever happens to the guest on the way.
+
+use std::time::Duration;
+
+use super::session::{Ended, Session, prepare_limit};
+use crate::diagnose;
+use crate::event::Event;
+use crate::plan::PlannedObject;
+use crate::protocol::{GuestMessage, HostMessage, ProgramOutcome};
+use crate::record::{ProgramRecord, WholeLoad};
+use crate::verdict::Verdict;
+use crate::vm::GuestLoss;
+
+/// A guest that QEMU or the host lost is replaced this often in one cell.
+const HARNESS_RETRIES: u32 = 2;
+/// How many lines of a verifier log the record itself holds.
+const LOG_TAIL: usize = 20;
+
+/// What is known of a cell while it runs.
+struct Cell<'a> {
+    object: usize,
+    planned: &'a PlannedObject,
+    /// Indexes of the programs that have no verdict yet.
+    open: Vec<usize>,
+    whole: Option<WholeLoad>,
+    took: Duration,
+    notes: Vec<String>,
+    /// The program, or the object as a whole, that the last guest crashed on.
+    suspect: Option<Option<usize>>,
+    harness_losses: u32,
+}
+
+/// How one guest's work on a cell ended.
+enum Leg {
+    Done,
+    Lost { in_flight: Option<usize>, loss: GuestLoss },
+}
+
+/// Judges every program of the object. `Err` means that this kernel is out of the run.
+pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObject) -> Result<(), Ended> {
+    let mut cell = Cell {
+        object,
+        planned,
+        open: (0..planned.programs.len()).collect(),
+        whole: None,
+        took: Duration::ZERO,
+        notes: Vec::new(),
+        suspect: None,
+        harness_losses: 0,
+    };
+    let result = cell.judge(session);
+    let (kernel, Cell { whole, took, notes, .. }) = (session.kernel, cell);
+    session.send(Event::CellDone { kernel, object, whole, took, notes });
+    result
+}
+
+impl Cell<'_> {
+    fn judge(&mut self, session: &mut Session<'_>) -> Result<(), Ended> {
+        if let Some(broken) = &self.planned.broken {
+            self.close_all(session, Verdict::FailedToOpen, broken);
+        }
+        while !self.open.is_empty() {
+            match self.leg(session)? {
+                Leg::Done => {}
+                Leg::Lost { in_flight, loss } => self.after_loss(session, in_flight, loss)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is open to the guest and takes its answers until it is done or lost.
+    fn leg(&mut self, session: &mut Session<'_>) -> Result<Leg, Ended> {
+        let (program_limit, prepare_limit) = (session.deadlines.program, prepare_limit(&session.deadlines));
+        let stop = session.bench.stop;
+        let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
+        let request = HostMessage::Load { object: self.planned.object.name.clone(), programs };
+        let mut in_flight = None;
+        let mut limit = prepare_limit;
+        if let Err(loss) = session.machine()?.send(&request, &self.planned.object.bytes) {
+            return Ok(Leg::Lost { in_flight, loss });
+        }
+        loop {
+            let (message, blob) = match session.machine()?.receive(limit, &|| stop.at_once()) {
+                Ok(received) => received,
+                Err(loss) => return Ok(Leg::Lost { in_flight, loss }),
+            };
+            match message {
+                GuestMessage::Whole { prepared, warnings } => {
+                    let reason = (!prepared).then(|| diagnose::prepare_failure(&warnings));
+                    // Of several guests the first saw the object whole.
+                    self.whole.get_or_insert(WholeLoad { prepared, reason });
+                }
+                GuestMessage::OpenFailed { warnings, .. } => {
+                    let diagnosis = diagnose::open_failure(&warnings);
+                    self.close_all(session, diagnosis.verdict, &diagnosis.reason.unwrap_or_default());
+                }
+                GuestMessage::ProgramStarted { program } => {
+                    in_flight = self.index_of(&program);
+                    limit = program_limit;
+                    if let Some(program) = in_flight {
+                        session.send(Event::ProgramStarted { kernel: session.kernel, object: self.object, program });
+                    }
+                }
+                GuestMessage::ProgramDone(outcome) => {
+                    if let Some(program) = self.index_of(&outcome.program) {
+                        self.close(session, program, &outcome, &blob);
+                    }
+                    in_flight = None;
+                    limit = prepare_limit;
+                }
+                GuestMessage::LoadDone { took_ms } => {
+                    self.took += Duration::from_millis(took_ms);
+                    // A guest that is done owes nothing: what it did not answer is a fault of the harness, not a pass.
+                    self.close_all(session, Verdict::HarnessError, "the guest gave no verdict");
+                    return Ok(Leg::Done);
+                }
+                GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
+                GuestMessage::Hello { .. } => {
+                    return Ok(Leg::Lost { in_flight, loss: GuestLoss::Harness("the guest started anew".to_owned()) });
+                }
+            }
+        }
+    }
+
+    /// Decides who is to blame for a lost guest, and whether to try again.
+    fn after_loss(
+        &mut self,
+        session: &mut Session<'_>,
+        in_flight: Option<usize>,
+        loss: GuestLoss,
+    ) -> Result<(), Ended> {
+        let at = match in_flight {
+            Some(index) => format!("while loading `{}`", self.planned.programs[index].name),
+            None => "while preparing the object".to_owned(),
+        };
+        match loss {
+            GuestLoss::Stopped => {
+                session.lose_machine("stopped by the user");
+                return Err(Ended);
+            }
+            GuestLoss::Crashed(line) => {
+                session.lose_machine(&format!("{line} ({at})"));
+                if self.suspect == Some(in_flight) {
+                    self.blame(session, in_flight, Verdict::KernelCrashed, &format!("{line} (twice)"));
+                } else {
+                    // Once may be chance; the same program on a fresh guest decides.
+                    self.notes.push(format!("the kernel crashed {at}, tried again: {line}"));
+                    self.suspect = Some(in_flight);
+                }
+            }
+            GuestLoss::Silent => {
+                session.lose_machine(&format!("silent {at}"));
+                let limit =
+                    if in_flight.is_some() { session.deadlines.program } else { prepare_limit(&session.deadlines) };
+                let reason = format!("no answer within {}s {at}", limit.as_secs());
+                self.blame(session, in_flight, Verdict::TimedOut, &reason);
+            }
+            GuestLoss::Harness(line) => {
+                session.lose_machine(&format!("{line} ({at})"));
+                self.notes.push(format!("guest lost {at}: {line}"));
+                self.harness_losses += 1;
+                if self.harness_losses > HARNESS_RETRIES {
+                    self.close_all(
+                        session,
+                        Verdict::HarnessError,
+                        &format!("{line} ({} guests lost)", self.harness_losses),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn blame(&mut self, session: &Session<'_>, program: Option<usize>, verdict: Verdict, reason: &str) {
+        match program {
+            Some(program) => self.close_as(session, program, verdict, reason),
+            None => self.close_all(session, verdict, reason),
+        }
+    }
+
+    fn index_of(&self, name: &str) -> Option<usize> {
+        self.open.iter().copied().find(|index| self.planned.programs[*index].name == name)
+    }
+
+    fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
+        let log = String::from_utf8_lossy(log);
+        let diagnosis = diagnose::diagnose(outcome, &log);
+        let mut record = ProgramRecord::not_run(&self.planned.programs[program], "");
+        record.verdict = diagnosis.verdict;
+        record.reason = diagnosis.reason;
+        record.errno = (outcome.errno != 0).then_some(outcome.errno);
+        record.load_ms = outcome.took_ms;
+        let lines: Vec<&str> = log.lines().collect();
+        let omitted = lines.len().saturating_sub(LOG_TAIL);
+        record.log_tail = lines[omitted..].iter().map(|line| (*line).to_owned()).collect();
+        record.log_omitted = omitted as u64;
+        if !log.is_empty() {
+            let names = [&session.bench.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
+            match session.bench.logs.save(&names, &log) {
+                Ok(path) => record.log_file = Some(path),
+                Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
+            }
+        }
+        self.done(session, program, record);
+    }
+
+    fn close_as(&mut self, session: &Session<'_>, program: usize, verdict: Verdict, reason: &str) {
+        let mut record = ProgramRecord::not_run(&self.planned.programs[program], reason);
+        record.verdict = verdict;
+        self.done(session, program, record);
+    }
+
+    fn close_all(&mut self, session: &Session<'_>, verdict: Verdict, reason: &str) {
+        for program in self.open.clone() {
+            self.close_as(session, program, verdict, reason);
+        }
+    }
+
+    fn done(&mut self, session: &Session<'_>, program: usize, record: ProgramRecord) {
+        self.open.retain(|index| *index != program);
+        let (kernel, object) = (session.kernel, self.object);
+        session.send(Event::ProgramDone { kernel, object, program, record: Box::new(record) });
+    }
+}

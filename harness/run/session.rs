@@ -1,0 +1,136 @@
+//! [`Session`]: one kernel's share of a run: boot, load object after object, replace a guest that dies.
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::Bench;
+use crate::event::Event;
+use crate::manifest::KernelSpec;
+use crate::plan::PlannedObject;
+use crate::record::KernelState;
+use crate::store::StoredKernel;
+use crate::vm::{BootFailure, Deadlines, Machine, MachineSpec};
+
+/// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
+const BOOT_ATTEMPTS: u32 = 2;
+
+/// The kernel is out of the run, and has said why; or the user stopped it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended;
+
+/// One kernel's share of a run.
+pub(super) struct Session<'a> {
+    pub(super) bench: &'a Bench<'a>,
+    pub(super) kernel: usize,
+    spec: &'a KernelSpec,
+    stored: StoredKernel,
+    pub(super) deadlines: Deadlines,
+    machine: Option<Machine>,
+    events: Sender<Event>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(bench: &'a Bench<'a>, kernel: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
+        let spec = &bench.plan.kernels[kernel];
+        let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
+        Session { bench, kernel, spec, stored, deadlines, machine: None, events }
+    }
+
+    /// Runs every object on this kernel.
+    pub(super) fn run(mut self, objects: &[PlannedObject]) {
+        let kernel = self.kernel;
+        for (object, planned) in objects.iter().enumerate() {
+            if self.bench.stop.requested() {
+                break;
+            }
+            self.send(Event::CellStarted { kernel, object });
+            if super::cell::run(&mut self, object, planned).is_err() {
+                break;
+            }
+        }
+        if let Some(machine) = self.machine.take() {
+            machine.shut_down();
+        }
+    }
+
+    pub(super) fn send(&self, event: Event) {
+        // The collector outlives every session; if it is gone the run has failed and says so itself.
+        let _ = self.events.send(event);
+    }
+
+    /// The guest, booted if there is none.
+    pub(super) fn machine(&mut self) -> Result<&mut Machine, Ended> {
+        let machine = match self.machine.take() {
+            Some(machine) => machine,
+            None => self.boot()?,
+        };
+        Ok(self.machine.insert(machine))
+    }
+
+    /// Gives up the guest; the next one is booted when it is needed.
+    pub(super) fn lose_machine(&mut self, reason: &str) {
+        self.machine = None;
+        self.send(Event::GuestLost { kernel: self.kernel, reason: reason.to_owned() });
+    }
+
+    fn boot(&self) -> Result<Machine, Ended> {
+        let stop = || self.bench.stop.at_once();
+        let mut attempt = 1;
+        loop {
+            self.send(Event::Booting { kernel: self.kernel, attempt });
+            let spec = MachineSpec {
+                tools: self.bench.tools,
+                kernel: &self.stored,
+                memory_mib: self.spec.memory_mib,
+                append: &self.spec.append,
+                accelerator: self.bench.accelerator,
+                deadline: self.deadlines.boot,
+                stop: &stop,
+            };
+            let failure = match Machine::boot(&spec) {
+                Ok(machine) => {
+                    self.send(Event::Booted { kernel: self.kernel, took: machine.to_hello });
+                    return Ok(machine);
+                }
+                Err(failure) => failure,
+            };
+            let (reason, again) = match &failure {
+                BootFailure::Kernel { reason, .. } => (reason, true),
+                BootFailure::Harness { reason, passing, .. } => (reason, *passing),
+                BootFailure::Stopped => return Err(Ended),
+            };
+            if attempt < BOOT_ATTEMPTS && again && !self.bench.stop.requested() {
+                self.send(Event::GuestLost { kernel: self.kernel, reason: format!("boot {attempt}: {reason}") });
+                attempt += 1;
+                continue;
+            }
+            if let Some(state) = failed_state(failure, attempt) {
+                self.send(Event::KernelFailed { kernel: self.kernel, state });
+            }
+            return Err(Ended);
+        }
+    }
+}
+
+fn failed_state(failure: BootFailure, attempts: u32) -> Option<KernelState> {
+    let told = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
+    match failure {
+        BootFailure::Kernel { reason, console } => Some(KernelState::BootFailed {
+            reason: told(reason),
+            hint: Some(
+                "`--accel tcg` tells whether the accelerator is to blame; the console's last lines are in report.json"
+                    .into(),
+            ),
+            console_tail: console,
+        }),
+        BootFailure::Harness { reason, hint, console, .. } => {
+            Some(KernelState::HarnessFailed { reason: told(reason), hint, console_tail: console })
+        }
+        BootFailure::Stopped => None,
+    }
+}
+
+/// How long a guest may be silent while it opens and prepares an object: that parses the kernel's BTF.
+pub(super) fn prepare_limit(deadlines: &Deadlines) -> Duration {
+    deadlines.program * 2
+}

@@ -1,0 +1,53 @@
+//! [`Stop`]: what Ctrl-C means. Once: finish the running cells. Twice: stop at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// After the second signal the process ends by force if it has not ended by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the user asked to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicU32>);
+
+impl Stop {
+    /// Listens for SIGINT, SIGTERM and SIGHUP from now on. `say` is called with a line for the user at each.
+    pub fn on_signals(say: impl Fn(&str) + Send + 'static) -> std::io::Result<Stop> {
+        let stop = Stop::default();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let counter = stop.clone();
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                if counter.ask() == 1 {
+                    say("stopping: finishing the cells that are running; once more stops at once");
+                    continue;
+                }
+                say("stopping at once");
+                std::thread::sleep(PATIENCE);
+                // Children die with their threads; only scratch folders can be left.
+                say("ended by force; folders named `corematrix-*` may be left in the temporary folder");
+                std::process::exit(crate::cli::exit_code::INTERRUPTED.into());
+            }
+        });
+        Ok(stop)
+    }
+
+    /// Asks once more; returns how often that makes.
+    pub fn ask(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Whether nothing new should be started.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst) >= 1
+    }
+
+    /// Whether what runs should be dropped.
+    pub fn at_once(&self) -> bool {
+        self.0.load(Ordering::SeqCst) >= 2
+    }
+}

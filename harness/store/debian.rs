@@ -1,0 +1,396 @@
+//! [`kernel`]: a kernel from Debian packages, pinned in `kernels.lock`. `package` shares its [`Request`] for packages of tools.
+
+use std::path::{Path, PathBuf};
+
+use glob::Pattern;
+
+use super::apt::{Download, Package, regex_of_glob};
+use super::candidates::{self, Candidate};
+use super::entry::{Delivery, Staging, file_name};
+use super::error::{IoContext, StoreError};
+use super::kmod::{self, ModuleTree};
+use super::local::Tree;
+use super::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
+use super::{Store, StoredKernel, checksum, deb};
+use crate::manifest::KernelSpec;
+
+/// What is asked for and how, handed down together.
+pub(super) struct Request<'a> {
+    pub store: &'a Store,
+    /// Of the kernel or package.
+    pub name: &'a str,
+    /// The same for messages, such as ``kernel `5.10` ``.
+    pub what: String,
+    pub lock: &'a LockFile,
+    pub step: &'a dyn Fn(String),
+}
+
+/// A downloaded build, unpacked as far as needed.
+struct Build {
+    delivery: Delivery,
+    packages: Vec<LockedPackage>,
+    staging: Staging,
+}
+
+/// The kernel of a `Source::Apt`.
+pub(super) fn kernel(
+    store: &Store,
+    spec: &KernelSpec,
+    (suites, globs): (&[String], &[String]),
+    lock: &LockFile,
+    offline: bool,
+    step: &dyn Fn(String),
+) -> Result<StoredKernel, StoreError> {
+    let request = Request { store, name: &spec.name, what: format!("kernel `{}`", spec.name), lock, step };
+    let patterns = globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<Vec<_>, _>>().map_err(|error| {
+        StoreError::Unavailable {
+            what: request.what.clone(),
+            reason: format!("its package glob is not one: {error}"),
+            hint: Some("correct it in the manifest".to_owned()),
+        }
+    })?;
+    // What is pinned counts only as long as the manifest still asks for it.
+    let pinned = lock.kernel(&spec.name).filter(|pinned| {
+        let image = pinned.packages.first();
+        pinned.source == "apt"
+            && image.is_some_and(|image| suites.contains(&image.suite) && candidates::matches(&patterns, &image.name))
+    });
+    if let Some(pinned) = &pinned
+        && let Some(stored) = store.stored(&spec.name, &key(&pinned.packages), Vec::new())
+    {
+        super::expect(&request.what, "release", &pinned.release, &stored.identity.release)?;
+        super::expect(&request.what, "sha256 of the image", &pinned.image_sha256, &stored.identity.image_sha256)?;
+        return Ok(stored);
+    }
+    if offline {
+        return Err(StoreError::Offline { what: request.what });
+    }
+    let mut gone = None;
+    if let Some(pinned) = &pinned {
+        if let Some(build) = request.pinned(&pinned.packages)? {
+            return request.finish(build, Some(pinned), Vec::new());
+        }
+        gone = Some(request.when_gone(&pinned.packages[0])?);
+    }
+    request.newest(suites, globs, &patterns, gone)
+}
+
+impl Request<'_> {
+    /// Says that the mirror does not have it.
+    pub fn unavailable(&self, reason: String, hint: &str) -> StoreError {
+        StoreError::Unavailable { what: self.what.clone(), reason, hint: Some(hint.to_owned()) }
+    }
+
+    /// The version that is gone, if the user wants the newest instead.
+    pub fn when_gone(&self, locked: &LockedPackage) -> Result<String, StoreError> {
+        match self.lock.when_gone() {
+            WhenGone::Newest => Ok(locked.version.clone()),
+            WhenGone::Stop => Err(StoreError::Gone {
+                what: self.what.clone(),
+                version: format!("`{}` {}", locked.name, locked.version),
+            }),
+        }
+    }
+
+    /// The pinned build; `None` if a part of it is gone, even from fresh lists.
+    fn pinned(&self, locked: &[LockedPackage]) -> Result<Option<Build>, StoreError> {
+        let suite = &locked[0].suite;
+        for again in [false, true] {
+            if !self.store.apt().update(&self.what, suite, again, self.step)? && again {
+                break;
+            }
+            let names: Vec<String> = locked.iter().map(|package| regex_of_glob(&package.name)).collect();
+            let listed = self.store.apt().packages(&self.what, suite, &names.join("|"))?;
+            let Some(found) = self.all_listed(locked, &listed)? else {
+                continue;
+            };
+            let role = |prefix: &str| found.iter().find(|package| package.name.starts_with(prefix)).cloned();
+            let candidate = Candidate {
+                split: found[0].name.starts_with("linux-binary-"),
+                base: role("linux-base-"),
+                modules: role("linux-modules-"),
+                images: vec![found[0].clone()],
+            };
+            match self.download(&candidate)? {
+                Ok(build) if build.packages.len() == locked.len() => return Ok(Some(build)),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The locked packages in the index; `None` if one is not there.
+    pub fn all_listed(&self, locked: &[LockedPackage], listed: &[Package]) -> Result<Option<Vec<Package>>, StoreError> {
+        let mut found = Vec::new();
+        for wanted in locked {
+            let same = |package: &&Package| package.name == wanted.name && package.version == wanted.version;
+            let Some(package) = listed.iter().find(same) else {
+                return Ok(None);
+            };
+            let field = format!("sha256 of {package}");
+            super::expect(&self.what, &field, &wanted.sha256, &package.sha256)?;
+            found.push(package.clone());
+        }
+        Ok(Some(found))
+    }
+
+    /// The newest build that can be had.
+    fn newest(
+        &self,
+        suites: &[String],
+        globs: &[String],
+        patterns: &[Pattern],
+        gone: Option<String>,
+    ) -> Result<StoredKernel, StoreError> {
+        let mut regex: Vec<String> = globs.iter().map(|glob| regex_of_glob(glob)).collect();
+        regex.push(candidates::SIBLINGS.to_owned());
+        let mut vanished: Vec<String> = Vec::new();
+        for again in [false, true] {
+            let (listed, changed) = self.listed(suites, &regex.join("|"), again)?;
+            if again && !changed {
+                break;
+            }
+            vanished.clear();
+            for candidate in candidates::candidates(patterns, suites, &listed) {
+                let mut notes = Vec::new();
+                if let Some(gone) = &gone {
+                    let image = &candidate.images[0].version;
+                    notes.push(format!("locked {gone} is gone from the mirror, took {image}"));
+                }
+                if !vanished.is_empty() {
+                    notes.push(format!("listed but gone from the mirror: {}", vanished.join(", ")));
+                }
+                if let Some(stored) = self.already_stored(&candidate, &notes)? {
+                    return Ok(stored);
+                }
+                match self.download(&candidate)? {
+                    Ok(build) => return self.finish(build, None, notes),
+                    Err(package) => vanished.push(package),
+                }
+            }
+        }
+        let hint = "look for a series that the mirror still has, or give this kernel another source";
+        Err(self.unavailable(
+            match vanished.is_empty() {
+                true => format!("no package in {} matches `{}`", suites.join(", "), globs.join("`, `")),
+                false => format!("listed but gone from the mirror: {}", vanished.join(", ")),
+            },
+            hint,
+        ))
+    }
+
+    /// The packages of all suites that answer, and whether any list changed.
+    pub fn listed(&self, suites: &[String], regex: &str, again: bool) -> Result<(Vec<Package>, bool), StoreError> {
+        let mut listed = Vec::new();
+        let mut changed = false;
+        let mut failure = None;
+        for suite in suites {
+            match self.store.apt().update(&self.what, suite, again, self.step) {
+                Ok(new) => {
+                    changed |= new;
+                    listed.extend(self.store.apt().packages(&self.what, suite, regex)?);
+                }
+                Err(error) if error.is_unavailable() => failure = failure.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        match failure {
+            Some(error) if listed.is_empty() => Err(error),
+            _ => Ok((listed, changed)),
+        }
+    }
+
+    /// A build that is in the store though the lock does not know it yet (a new lock file, an old store).
+    fn already_stored(&self, candidate: &Candidate, notes: &[String]) -> Result<Option<StoredKernel>, StoreError> {
+        let image = candidate.images.iter().take(1).chain(&candidate.base).map(locked);
+        let packages: Vec<LockedPackage> = image.collect();
+        let Some(stored) = self.store.stored(self.name, &key(&packages), notes.to_vec()) else {
+            return Ok(None);
+        };
+        self.pin(&stored.identity.release, &stored.identity.image_sha256, packages)?;
+        Ok(Some(stored))
+    }
+
+    fn pin(&self, release: &str, image_sha256: &str, packages: Vec<LockedPackage>) -> Result<(), StoreError> {
+        let kernel = LockedKernel {
+            source: "apt".to_owned(),
+            version: None,
+            release: release.to_owned(),
+            image_sha256: image_sha256.to_owned(),
+            packages,
+        };
+        self.lock.set_kernel(self.name, kernel)
+    }
+
+    /// Downloads and unpacks a build; the inner error names the package that is gone.
+    fn download(&self, candidate: &Candidate) -> Result<Result<Build, String>, StoreError> {
+        let staging = Staging::new(self.store.root())?;
+        let work = staging.work();
+        let tree = work.join("tree");
+        let mut fetched = None;
+        for image in &candidate.images {
+            if let Some(deb) = self.fetch(image, &work)? {
+                fetched = Some((image, deb));
+                break;
+            }
+        }
+        let Some((image, image_deb)) = fetched else {
+            return Ok(Err(candidate.images[0].to_string()));
+        };
+        self.unpack(image, &image_deb, &tree, &is_kernel_file)?;
+        if Tree::find(&tree).is_err() {
+            return Ok(Err(format!("the package with the image of {image}")));
+        }
+        let mut packages = vec![locked(image)];
+        let mut notes = Vec::new();
+        let mut modules_deb = image_deb;
+        if candidate.split {
+            let base = match &candidate.base {
+                Some(base) => self.fetch(base, &work)?.map(|deb| (base, deb)),
+                None => None,
+            };
+            match &base {
+                Some((base, deb)) => {
+                    self.unpack(base, deb, &tree, &is_kernel_file)?;
+                    packages.push(locked(base));
+                }
+                None => notes.push(format!("the mirror has no `linux-base` package with the config of {image}")),
+            }
+            // Most kernels of this kind have virtio built in, and their modules are the largest part.
+            if base.is_some()
+                && !drivers(&tree)?.has_all_built_in()
+                && let Some(modules) = &candidate.modules
+            {
+                match self.fetch(modules, &work)? {
+                    Some(deb) => {
+                        self.unpack(modules, &deb, &tree, &is_kernel_file)?;
+                        packages.push(locked(modules));
+                        modules_deb = deb;
+                    }
+                    None => notes.push(format!("{modules} is gone from the mirror")),
+                }
+            }
+        }
+        self.complete_modules(image, &modules_deb, &tree)?;
+        let found = Tree::find(&tree).map_err(|reason| self.corrupt(image, reason))?;
+        let delivery = Delivery {
+            what: self.what.clone(),
+            source: format!("apt: {} {} {}", image.suite, image.name, image.version),
+            image: found.image,
+            config: found.config,
+            modules: found.modules,
+            notes,
+        };
+        Ok(Ok(Build { delivery, packages, staging }))
+    }
+
+    /// Unpacks dependencies of the wanted modules that no pattern foresaw.
+    fn complete_modules(&self, package: &Package, deb: &Path, tree: &Path) -> Result<(), StoreError> {
+        let mut tried = std::collections::BTreeSet::new();
+        loop {
+            let selection = kmod::select(&drivers(tree)?)
+                .map_err(|(name, reason)| self.corrupt(package, format!("module `{name}`: {reason}")))?;
+            let missing: Vec<String> =
+                selection.missing.into_iter().filter(|name| tried.insert(name.clone())).collect();
+            if missing.iter().all(|name| name.starts_with("virtio")) {
+                return Ok(());
+            }
+            let wanted = |path: &str| {
+                kmod::module_name(path).is_some_and(|name| missing.contains(&name) && !is_kernel_file(path))
+            };
+            self.unpack(package, deb, tree, &wanted)?;
+        }
+    }
+
+    /// Downloads a package to `work`; `None` if it is gone from the mirror.
+    pub fn fetch(&self, package: &Package, work: &Path) -> Result<Option<PathBuf>, StoreError> {
+        (self.step)(format!("downloading {}", package.name));
+        match self.store.apt().download(&self.what, package, &work.join(file_name(&package.name)))? {
+            Download::Done(deb) => Ok(Some(deb)),
+            Download::Gone => {
+                (self.step)(format!("{} is gone from the mirror", package.name));
+                Ok(None)
+            }
+        }
+    }
+
+    fn corrupt(&self, package: &Package, reason: String) -> StoreError {
+        StoreError::Corrupt { what: format!("{}: package {package}", self.what), reason }
+    }
+
+    /// Unpacks the wanted files of a package.
+    pub fn unpack(
+        &self,
+        package: &Package,
+        deb: &Path,
+        into: &Path,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<(), StoreError> {
+        match deb::unpack(deb, into, wanted) {
+            Ok(_) => Ok(()),
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) =>
+            {
+                Err(error).during("unpack to", into)
+            }
+            Err(error) => Err(self.corrupt(package, error.to_string())),
+        }
+    }
+
+    /// Makes the entry, checks it against the lock, and pins it.
+    fn finish(
+        &self,
+        build: Build,
+        pinned: Option<&LockedKernel>,
+        notes: Vec<String>,
+    ) -> Result<StoredKernel, StoreError> {
+        (self.step)(format!("unpacking {}", build.packages[0].name));
+        let Build { delivery, packages, staging } = build;
+        self.store.make(self.name, &key(&packages), delivery, staging, notes, &|entry| {
+            let identity = &entry.identity;
+            if let Some(pinned) = pinned {
+                super::expect(&self.what, "release", &pinned.release, &identity.release)?;
+                super::expect(&self.what, "sha256 of the image", &pinned.image_sha256, &identity.image_sha256)?;
+            }
+            self.pin(&identity.release, &identity.image_sha256, packages.clone())
+        })
+    }
+}
+
+/// Identifies a build by its packages; the modules follow from the others.
+fn key(packages: &[LockedPackage]) -> String {
+    let relevant = packages.iter().filter(|package| !package.name.starts_with("linux-modules-"));
+    checksum::of_bytes(relevant.map(|package| package.sha256.as_str()).collect::<Vec<_>>().join(" ").as_bytes())
+}
+
+/// The package as it is pinned.
+pub(super) fn locked(package: &Package) -> LockedPackage {
+    LockedPackage {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        suite: package.suite.clone(),
+        sha256: package.sha256.clone(),
+    }
+}
+
+fn drivers(tree: &Path) -> Result<ModuleTree, StoreError> {
+    let (modules, config) = match Tree::find(tree) {
+        Ok(found) => (found.modules, found.config),
+        Err(_) => (None, None),
+    };
+    ModuleTree::read(modules.as_deref(), config.as_deref()).during("read", tree)
+}
+
+/// The few files of a kernel package that are of use.
+fn is_kernel_file(path: &str) -> bool {
+    if path.starts_with("boot/vmlinuz-") || path.starts_with("boot/config-") {
+        return true;
+    }
+    let Some(path) = path.strip_prefix("usr/").unwrap_or(path).strip_prefix("lib/modules/") else {
+        return false;
+    };
+    match path.split_once('/') {
+        Some((_, "vmlinuz" | "config" | "modules.builtin")) => true,
+        _ => kmod::module_name(path).is_some_and(|name| name.starts_with("virtio")),
+    }
+}

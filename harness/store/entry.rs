@@ -1,0 +1,268 @@
+//! [`Entry`]: one kernel in the store, and [`Staging`]: the temporary folder in which it is made.
+//!
+//! An entry appears under its name by one rename, so it is whole or not there. A run that is killed leaves a staging folder
+//! behind, which is locked as long as its owner lives; the next run removes those that are not.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::error::{IoContext, StoreError};
+use super::image::Image;
+use super::kmod::{self, ModuleTree};
+use super::{StoredKernel, checksum};
+use crate::record::KernelIdentity;
+
+/// The file that describes an entry.
+const DESCRIPTION: &str = "entry.json";
+
+/// Raised when what corematrix makes of an image changes, so that old entries are made anew.
+const FORMAT: u32 = 1;
+
+/// The largest image that is read: a vmlinux with all its debug information may have a gigabyte.
+const IMAGE_LIMIT: u64 = 4 << 30;
+
+/// What a source delivered for one kernel, before the store has looked at it.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// Such as ``kernel `5.10` ``, for messages.
+    pub what: String,
+    /// Where it came from, in words.
+    pub source: String,
+    /// A bzImage or vmlinux.
+    pub image: PathBuf,
+    /// The kernel's config.
+    pub config: Option<PathBuf>,
+    /// A `lib/modules/RELEASE` folder, as far as it is needed.
+    pub modules: Option<PathBuf>,
+    /// What is missing in the package and what that costs.
+    pub notes: Vec<String>,
+}
+
+/// The description of an entry. Paths are relative to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    format: u32,
+    source: String,
+    pub identity: KernelIdentity,
+    boot_image: String,
+    config: Option<String>,
+    modules: Vec<String>,
+    btf: Option<String>,
+    notes: Vec<String>,
+    files: BTreeMap<String, Mark>,
+}
+
+/// How a file of an entry is recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    size: u64,
+    sha256: String,
+}
+
+impl Entry {
+    /// Makes the entry in `folder`, which exists and is empty.
+    pub fn make(delivery: Delivery, folder: &Path) -> Result<Entry, StoreError> {
+        let corrupt =
+            |file: &str, reason: String| StoreError::Corrupt { what: format!("{}: {file}", delivery.what), reason };
+        let size = fs::metadata(&delivery.image).during("read", &delivery.image)?.len();
+        if size > IMAGE_LIMIT {
+            return Err(corrupt("image", format!("it has {size} bytes, more than any kernel")));
+        }
+        let bytes = fs::read(&delivery.image).during("read", &delivery.image)?;
+        let image = Image::parse(&bytes).map_err(|error| corrupt("image", error.to_string()))?;
+        let mut made = Files { folder, marks: BTreeMap::new() };
+        let image_sha256 = made.write("image", &bytes)?;
+        let boot_image = match &image.vmlinux {
+            Some(vmlinux) if image.pvh && **vmlinux != bytes[..] => {
+                made.write("vmlinux", vmlinux)?;
+                "vmlinux"
+            }
+            _ => "image",
+        };
+        let btf_sha256 = image.btf.as_deref().map(|btf| made.write("btf", btf)).transpose()?;
+        let config = match &delivery.config {
+            Some(config) => Some(fs::read(config).during("read", config)?),
+            None => None,
+        };
+        let config_sha256 = config.as_deref().map(|config| made.write("config", config)).transpose()?;
+
+        let mut notes = delivery.notes.clone();
+        notes.extend(image.note.clone());
+        if image.vmlinux.is_some() && btf_sha256.is_none() {
+            notes.push("the kernel has no BTF: every object with CO-RE relocations fails".to_owned());
+        }
+        if config.is_none() {
+            notes.push("there is no kernel config: objects with kconfig externs fail with EINVAL".to_owned());
+        }
+        let tree = ModuleTree::read(delivery.modules.as_deref(), delivery.config.as_deref())
+            .during("read", delivery.modules.as_deref().unwrap_or(&delivery.image))?;
+        let selection = kmod::select(&tree).map_err(|(name, reason)| corrupt(&format!("module `{name}`"), reason))?;
+        if tree.knows_builtin && !selection.missing.is_empty() {
+            let names = selection.missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            notes
+                .push(format!("{names} neither built in nor a module here: the guest talks over the slow serial port"));
+        }
+        let mut modules = Vec::new();
+        for (at, module) in selection.modules.iter().enumerate() {
+            let name = format!("modules/{at:02}-{}.ko", module.name);
+            made.write(&name, &module.bytes)?;
+            modules.push(name);
+        }
+        let identity = KernelIdentity { release: image.release.clone(), image_sha256, config_sha256, btf_sha256 };
+        let entry = Entry {
+            format: FORMAT,
+            source: delivery.source,
+            boot_image: boot_image.to_owned(),
+            config: identity.config_sha256.is_some().then(|| "config".to_owned()),
+            btf: identity.btf_sha256.is_some().then(|| "btf".to_owned()),
+            identity,
+            modules,
+            notes,
+            files: made.marks,
+        };
+        let path = folder.join(DESCRIPTION);
+        let json = serde_json::to_vec_pretty(&entry).map_err(io::Error::from).during("write", &path)?;
+        fs::write(&path, json).during("write", &path)?;
+        Ok(entry)
+    }
+
+    /// Reads the entry in `folder`; `None` if there is none, or if it is damaged or of another format. `thorough` compares
+    /// checksums too, not only sizes.
+    pub fn read(folder: &Path, thorough: bool) -> Option<Entry> {
+        let entry: Entry = serde_json::from_slice(&fs::read(folder.join(DESCRIPTION)).ok()?).ok()?;
+        let sound = entry.format == FORMAT
+            && entry.files.iter().all(|(name, mark)| {
+                let path = folder.join(name);
+                fs::metadata(&path).is_ok_and(|found| found.len() == mark.size)
+                    && (!thorough || checksum::of_file(&path).is_ok_and(|sha256| sha256 == mark.sha256))
+            });
+        sound.then_some(entry)
+    }
+
+    /// The kernel as callers see it.
+    pub fn kernel(self, folder: &Path, mut notes: Vec<String>) -> StoredKernel {
+        notes.extend(self.notes);
+        StoredKernel {
+            identity: self.identity,
+            source: self.source,
+            boot_image: folder.join(self.boot_image),
+            config: self.config.map(|name| folder.join(name)),
+            modules: self.modules.iter().map(|name| folder.join(name)).collect(),
+            btf: self.btf.map(|name| folder.join(name)),
+            notes,
+        }
+    }
+}
+
+/// Writes the files of an entry and remembers their marks.
+struct Files<'a> {
+    folder: &'a Path,
+    marks: BTreeMap<String, Mark>,
+}
+
+impl Files<'_> {
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<String, StoreError> {
+        let path = self.folder.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).during("create", parent)?;
+        }
+        fs::write(&path, bytes).during("write", &path)?;
+        let sha256 = checksum::of_bytes(bytes);
+        self.marks.insert(name.to_owned(), Mark { size: bytes.len() as u64, sha256: sha256.clone() });
+        Ok(sha256)
+    }
+}
+
+/// A temporary folder in the store: `work` for downloads, `entry` for what is going to be published.
+#[derive(Debug)]
+pub(super) struct Staging {
+    folder: TempDir,
+    /// Held locked as long as this run lives.
+    _owner: File,
+}
+
+impl Staging {
+    /// Makes a folder below `root/tmp`.
+    pub fn new(root: &Path) -> Result<Staging, StoreError> {
+        let tmp = root.join("tmp");
+        // Between the making of a folder and its lock, a sweeper would take it for a dead run's.
+        let _guard = lock(root, "tmp", &mut || {})?;
+        let folder = TempDir::new_in(&tmp).during("create a folder in", &tmp)?;
+        let owner = File::open(folder.path()).during("open", folder.path())?;
+        flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(Into::into).during("lock", folder.path())?;
+        for part in ["work", "entry"] {
+            let path = folder.path().join(part);
+            fs::create_dir(&path).during("create", &path)?;
+        }
+        Ok(Staging { folder, _owner: owner })
+    }
+
+    /// Where to download and unpack.
+    pub fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    /// What [`publish`](Self::publish) moves into the store.
+    pub fn entry(&self) -> PathBuf {
+        self.folder.path().join("entry")
+    }
+
+    /// Moves the entry to its place; a damaged one that stands there is removed first.
+    pub fn publish(self, target: &Path) -> Result<(), StoreError> {
+        if target.exists() {
+            // Moved, not deleted in place: another run may just be reading it, and half an entry must never be seen.
+            let old = self.folder.path().join("replaced");
+            fs::rename(target, &old).during("replace", target)?;
+        }
+        fs::rename(self.entry(), target).during("create", target)
+    }
+}
+
+/// Removes what killed runs have left in `root/tmp`.
+pub(super) fn sweep(root: &Path) -> Result<(), StoreError> {
+    let tmp = root.join("tmp");
+    let _guard = lock(root, "tmp", &mut || {})?;
+    for left in fs::read_dir(&tmp).during("read", &tmp)? {
+        let path = left.during("read", &tmp)?.path();
+        let free =
+            File::open(&path).is_ok_and(|folder| flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if free {
+            // What cannot be removed now is left for the next run.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock called `name` for as long as the returned file lives; `waiting` is called if another run has it.
+pub(super) fn lock(root: &Path, name: &str, waiting: &mut dyn FnMut()) -> Result<File, StoreError> {
+    let path = root.join("locks").join(file_name(name));
+    let file = File::options().create(true).truncate(false).write(true).open(&path).during("open", &path)?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        waiting();
+        loop {
+            match flock(&file, FlockOperation::LockExclusive) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => break result.map_err(Into::into).during("lock", &path)?,
+            }
+        }
+    }
+    Ok(file)
+}
+
+/// A name as one harmless component of a path.
+pub(super) fn file_name(name: &str) -> String {
+    let clean: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' }).take(80).collect();
+    if clean == name {
+        return clean;
+    }
+    // Two names must not share a file because they differ only in what was replaced.
+    format!("{clean}-{}", &checksum::of_bytes(name.as_bytes())[..8])
+}

@@ -1,0 +1,120 @@
+//! [`StoreError`]: why a kernel or package could not be had.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the store could not give a kernel or package.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The source cannot be reached, or it no longer has what is asked for. The kernel is unavailable; nothing is broken.
+    #[error("{what} is unavailable: {reason}")]
+    Unavailable {
+        /// Kernel or package, such as ``kernel `5.4` ``.
+        what: String,
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+    },
+    /// The run is offline and the store does not have it yet.
+    #[error("{what} is not in the store and the run is offline")]
+    Offline {
+        /// Kernel or package.
+        what: String,
+    },
+    /// What was delivered is not what `kernels.lock` promises for the same version.
+    #[error("{what}: `kernels.lock` expects {field} `{expected}` but found `{found}`")]
+    Mismatch {
+        /// Kernel or package.
+        what: String,
+        /// What differs, such as `sha256 of linux-image-...`.
+        field: String,
+        /// What the lock says.
+        expected: String,
+        /// What was delivered.
+        found: String,
+    },
+    /// The locked version is gone from its source and `kernels.lock` says `when-gone = "stop"`.
+    #[error("{what}: the locked {version} is gone from the mirror")]
+    Gone {
+        /// Kernel or package.
+        what: String,
+        /// What the lock names.
+        version: String,
+    },
+    /// An image, package or module is not what it claims to be.
+    #[error("{what}: {reason}")]
+    Corrupt {
+        /// Kernel or package and the file in it.
+        what: String,
+        /// Why, as a lowercase fragment.
+        reason: String,
+    },
+    /// `kernels.lock` cannot be understood.
+    #[error("`{}` is not a lock file of corematrix: {reason}", path.display())]
+    BadLock {
+        /// The lock file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store, the lock file or a file of the user cannot be read or written.
+    #[error("{action} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried, such as `create`.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether the kernel simply cannot be had here, so that a matrix may go on without it.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, StoreError::Unavailable { .. } | StoreError::Offline { .. })
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            StoreError::Unavailable { hint, .. } => hint.clone(),
+            StoreError::Offline { .. } => Some("run once without `--offline` to fetch it".to_owned()),
+            StoreError::Mismatch { .. } => Some(
+                "somebody changed the package or image under the same version; if you trust the new one, delete its \
+                 section from `kernels.lock` and run again"
+                    .to_owned(),
+            ),
+            StoreError::Gone { .. } => Some(
+                "set `when-gone = \"newest\"` in `kernels.lock` to move on to the newest version, or delete its section"
+                    .to_owned(),
+            ),
+            StoreError::Corrupt { .. } => {
+                Some("the file may be cut short or damaged: get it again, or name another image".to_owned())
+            }
+            StoreError::BadLock { .. } => {
+                Some("restore it from version control, or delete it to have it written anew".to_owned())
+            }
+            StoreError::Io { source, .. } => Some(match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "free some space, or move the store with `COREMATRIX_STORE`".to_owned()
+                }
+                io::ErrorKind::NotFound => "check the path".to_owned(),
+                _ => "check its permissions, or move the store with `COREMATRIX_STORE`".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Adds what was tried, and on which path, to an I/O error.
+pub(super) trait IoContext<T> {
+    /// `action` is a verb, such as `create`.
+    fn during(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn during(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Io { action, path: path.to_owned(), source })
+    }
+}

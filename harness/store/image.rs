@@ -1,0 +1,228 @@
+//! [`Image`]: what a kernel image holds: its release, the uncompressed kernel inside, its BTF, and how to boot it.
+//!
+//! A bzImage is a small program that unpacks the kernel proper, an ELF file. Without hardware virtualisation that costs
+//! seconds at each boot, so the ELF is unpacked once, here. The header is described in the kernel's
+//! `Documentation/arch/x86/boot.rst`.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use object::elf::NoteType;
+use object::read::elf::{ElfFile64, ProgramHeader};
+use object::{Endianness, Object, ObjectSection};
+
+/// The largest kernel that is unpacked; real ones are below 100 MB, so more is damage or malice.
+const UNPACKED_LIMIT: u64 = 1 << 30;
+
+/// The size of an uncompressed lz4 block of the kernel's own (legacy) format.
+const LZ4_BLOCK: usize = 8 << 20;
+
+/// The type of the ELF note `Xen` that holds the entry point QEMU's direct boot needs.
+const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
+
+/// Why an image is of no use.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ImageError {
+    #[error("neither a bzImage nor an x86-64 ELF vmlinux")]
+    Unknown,
+    #[error("the image is cut short: {0}")]
+    Truncated(&'static str),
+    #[error("the kernel inside cannot be unpacked: {0}")]
+    Unpack(String),
+    #[error("the kernel inside would unpack to {0} bytes, more than any kernel")]
+    TooLarge(u64),
+    #[error("the kernel inside is not a sound ELF file: {0}")]
+    Elf(String),
+    #[error("the image does not tell its release")]
+    NoRelease,
+    #[error("the vmlinux has no PVH note, so QEMU cannot boot it; take the bzImage instead")]
+    NoPvh,
+}
+
+/// An image, understood.
+#[derive(Debug)]
+pub(super) struct Image<'data> {
+    /// `uname -r`.
+    pub release: String,
+    /// The uncompressed kernel; `None` if it is compressed in a way that corematrix does not know.
+    pub vmlinux: Option<Cow<'data, [u8]>>,
+    /// Whether QEMU can boot `vmlinux` directly.
+    pub pvh: bool,
+    /// Raw BTF of vmlinux.
+    pub btf: Option<Vec<u8>>,
+    /// What else the user should know.
+    pub note: Option<String>,
+}
+
+impl<'data> Image<'data> {
+    /// Understands a bzImage or an ELF vmlinux.
+    pub fn parse(bytes: &'data [u8]) -> Result<Image<'data>, ImageError> {
+        if bytes.starts_with(b"\x7fELF") {
+            let (pvh, btf) = inspect_elf(bytes)?;
+            if !pvh {
+                return Err(ImageError::NoPvh);
+            }
+            let release = release_of_vmlinux(bytes)?;
+            return Ok(Image { release, vmlinux: Some(Cow::Borrowed(bytes)), pvh, btf, note: None });
+        }
+        let release = release_of_bzimage(bytes)?;
+        match unpack(payload(bytes)?)? {
+            Some(vmlinux) => {
+                let (pvh, btf) = inspect_elf(&vmlinux)?;
+                let note =
+                    (!pvh).then(|| "the kernel has no PVH note, so it boots from its bzImage, slower".to_owned());
+                Ok(Image { release, vmlinux: Some(Cow::Owned(vmlinux)), pvh, btf, note })
+            }
+            None => {
+                let note =
+                    "the image is compressed in a way corematrix cannot unpack (bzip2, lzma or lzo), so it boots \
+                            from its bzImage, slower, and its BTF cannot be read"
+                        .to_owned();
+                Ok(Image { release, vmlinux: None, pvh: false, btf: None, note: Some(note) })
+            }
+        }
+    }
+}
+
+fn read_u16(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?).into())
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize)
+}
+
+/// The first word of the version string that the setup header points to.
+fn release_of_bzimage(bytes: &[u8]) -> Result<String, ImageError> {
+    if bytes.get(0x202..0x206) != Some(b"HdrS") {
+        return Err(
+            if bytes.get(0x1fe..0x200) == Some(b"\x55\xaa") || bytes.starts_with(b"MZ") && bytes.len() < 0x206 {
+                ImageError::Truncated("the setup header is missing")
+            } else {
+                ImageError::Unknown
+            },
+        );
+    }
+    let offset = read_u16(bytes, 0x20e).unwrap_or(0);
+    if offset == 0 {
+        return Err(ImageError::NoRelease);
+    }
+    let text = bytes.get(0x200 + offset..).ok_or(ImageError::Truncated("the version string is missing"))?;
+    release_at(text).ok_or(ImageError::NoRelease)
+}
+
+/// The release in the banner `Linux version 6.1.0-50-cloud-amd64 (...)`.
+fn release_of_vmlinux(bytes: &[u8]) -> Result<String, ImageError> {
+    let elf = ElfFile64::<Endianness>::parse(bytes).map_err(|error| ImageError::Elf(error.to_string()))?;
+    let banner = b"Linux version ";
+    let in_rodata = elf.section_by_name(".rodata").and_then(|section| section.data().ok()).unwrap_or(bytes);
+    in_rodata
+        .windows(banner.len())
+        .enumerate()
+        .filter(|(_, window)| window == banner)
+        // The same text stands in format strings (`Linux version %s`), so the word behind it has to look like a release.
+        .find_map(|(at, _)| release_at(&in_rodata[at + banner.len()..]))
+        .ok_or(ImageError::NoRelease)
+}
+
+/// The word at the start of `text` if it looks like a release; it becomes part of file names.
+fn release_at(text: &[u8]) -> Option<String> {
+    let end = text.iter().take(65).position(|&byte| byte == b' ' || byte == 0)?;
+    let word = std::str::from_utf8(&text[..end]).ok()?;
+    let sound = word.starts_with(|c: char| c.is_ascii_digit())
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || ".+-_~".contains(c));
+    sound.then(|| word.to_owned())
+}
+
+/// The compressed kernel in a bzImage.
+fn payload(bytes: &[u8]) -> Result<&[u8], ImageError> {
+    let header = ImageError::Truncated("the setup header is missing");
+    let sectors = match bytes.get(0x1f1) {
+        Some(0) => 4,
+        Some(&sectors) => usize::from(sectors),
+        None => return Err(header),
+    };
+    let (Some(offset), Some(length)) = (read_u32(bytes, 0x248), read_u32(bytes, 0x24c)) else {
+        return Err(header);
+    };
+    let start = (sectors + 1) * 512 + offset;
+    match bytes.get(start..start.saturating_add(length)) {
+        Some(payload) if length > 4 => Ok(payload),
+        _ => Err(ImageError::Truncated("the compressed kernel ends before its end")),
+    }
+}
+
+/// Unpacks the kernel; `None` if the compression is unknown. The payload's last four bytes are the unpacked size.
+fn unpack(payload: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
+    let size = read_u32(payload, payload.len() - 4).unwrap_or(0) as u64;
+    if size > UNPACKED_LIMIT {
+        return Err(ImageError::TooLarge(size));
+    }
+    let stream = &payload[..payload.len() - 4];
+    let mut out = Vec::new();
+    let mut read = |reader: &mut dyn Read| -> Result<(), ImageError> {
+        reader.take(size + 1).read_to_end(&mut out).map_err(|error| ImageError::Unpack(error.to_string()))?;
+        Ok(())
+    };
+    if payload.starts_with(b"\xfd7zXZ\0") {
+        read(&mut liblzma::read::XzDecoder::new(stream))?;
+    } else if payload.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        // The window of a kernel compressed with `--ultra` is larger than zstd accepts by default.
+        let decoder = zstd::Decoder::with_buffer(stream).map(zstd::Decoder::single_frame);
+        let mut decoder = decoder.map_err(|error| ImageError::Unpack(error.to_string()))?;
+        decoder.window_log_max(30).map_err(|error| ImageError::Unpack(error.to_string()))?;
+        read(&mut decoder)?;
+    } else if payload.starts_with(&[0x1f, 0x8b]) {
+        // gzip ends with the unpacked size on its own, so here it belongs to the stream.
+        read(&mut flate2::read::GzDecoder::new(payload))?;
+    } else if payload.starts_with(&[0x02, 0x21, 0x4c, 0x18]) {
+        out = unpack_lz4(&stream[4..], size)?;
+    } else {
+        return Ok(None);
+    }
+    if out.len() as u64 != size {
+        return Err(ImageError::Unpack(format!("it promises {size} bytes and holds {}", out.len())));
+    }
+    Ok(Some(out))
+}
+
+/// lz4's legacy format: blocks of at most 8 MiB, each behind its compressed size.
+fn unpack_lz4(mut blocks: &[u8], size: u64) -> Result<Vec<u8>, ImageError> {
+    let mut out = Vec::new();
+    while let Some(length) = read_u32(blocks, 0) {
+        let block = blocks.get(4..4usize.saturating_add(length));
+        let block = block.ok_or(ImageError::Truncated("an lz4 block ends before its end"))?;
+        let unpacked =
+            lz4_flex::block::decompress(block, LZ4_BLOCK).map_err(|error| ImageError::Unpack(error.to_string()))?;
+        out.extend_from_slice(&unpacked);
+        if out.len() as u64 > size {
+            return Err(ImageError::Unpack(format!("it promises {size} bytes and holds more")));
+        }
+        blocks = &blocks[4 + length..];
+    }
+    Ok(out)
+}
+
+/// Whether the ELF has a PVH entry point, and its BTF.
+fn inspect_elf(bytes: &[u8]) -> Result<(bool, Option<Vec<u8>>), ImageError> {
+    let damaged = |error: object::Error| ImageError::Elf(error.to_string());
+    let elf = ElfFile64::<Endianness>::parse(bytes).map_err(damaged)?;
+    let endian = elf.endian();
+    let mut pvh = false;
+    for segment in elf.elf_program_headers() {
+        let Some(mut notes) = segment.notes(endian, bytes).map_err(damaged)? else {
+            continue;
+        };
+        while let Some(note) = notes.next().map_err(damaged)? {
+            pvh |= note.name() == b"Xen" && note.n_type(endian) == XEN_ELFNOTE_PHYS32_ENTRY;
+        }
+    }
+    let btf = match elf.section_by_name(".BTF") {
+        Some(section) => Some(section.data().map_err(damaged)?.to_vec()).filter(|btf| !btf.is_empty()),
+        None => None,
+    };
+    Ok((pvh, btf))
+}
+
+#[cfg(test)]
+pub(super) mod tests;

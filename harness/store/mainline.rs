@@ -1,0 +1,112 @@
+//! [`kernel`]: an upstream version as Ubuntu builds it, fetched by virtme-ng's own downloader.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::entry::{Delivery, Staging};
+use super::error::{IoContext, StoreError};
+use super::local::Tree;
+use super::lockfile::{LockFile, LockedKernel};
+use super::{Store, StoredKernel, checksum, command};
+use crate::manifest::KernelSpec;
+
+/// For a download of about 200 MB; virtme-ng itself gives up on a silent server after half a minute.
+const DEADLINE: Duration = Duration::from_secs(1200);
+
+/// The kernel of a `Source::Mainline`.
+pub(super) fn kernel(
+    store: &Store,
+    spec: &KernelSpec,
+    version: &str,
+    lock: &LockFile,
+    offline: bool,
+    step: &dyn Fn(String),
+) -> Result<StoredKernel, StoreError> {
+    let what = format!("kernel `{}`", spec.name);
+    let pinned = lock
+        .kernel(&spec.name)
+        .filter(|pinned| pinned.source == "mainline" && pinned.version.as_deref() == Some(version));
+    if let Some(pinned) = &pinned
+        && let Some(stored) = store.stored(&spec.name, &pinned.image_sha256, Vec::new())
+    {
+        return Ok(stored);
+    }
+    if offline {
+        return Err(StoreError::Offline { what });
+    }
+    let Some(virtme_ng) = store.virtme_ng() else {
+        return Err(StoreError::Unavailable {
+            what,
+            reason: "virtme-ng, which downloads mainline kernels, is not installed".to_owned(),
+            hint: Some("install virtme-ng".to_owned()),
+        });
+    };
+    step(format!("downloading {version} through virtme-ng"));
+    let staging = Staging::new(store.root())?;
+    let tree = download(&what, virtme_ng, version, &staging.work())?;
+    let image_sha256 = checksum::of_file(&tree.image).during("read", &tree.image)?;
+    if let Some(pinned) = &pinned {
+        super::expect(&what, "sha256 of the image", &pinned.image_sha256, &image_sha256)?;
+    }
+    step(format!("unpacking {version}"));
+    let delivery = Delivery {
+        what: what.clone(),
+        source: format!("mainline: {version}, built by Ubuntu"),
+        image: tree.image,
+        config: tree.config,
+        modules: tree.modules,
+        notes: Vec::new(),
+    };
+    store.make(&spec.name, &image_sha256, delivery, staging, Vec::new(), &|entry| {
+        if let Some(pinned) = &pinned {
+            super::expect(&what, "release", &pinned.release, &entry.identity.release)?;
+        }
+        let locked = LockedKernel {
+            source: "mainline".to_owned(),
+            version: Some(version.to_owned()),
+            release: entry.identity.release.clone(),
+            image_sha256: image_sha256.clone(),
+            packages: Vec::new(),
+        };
+        lock.set_kernel(&spec.name, locked)
+    })
+}
+
+/// Has virtme-ng download the version into a home folder of its own: it takes whatever lies in its usual cache for whole, even
+/// what a killed download left there.
+fn download(what: &str, virtme_ng: &Path, version: &str, home: &Path) -> Result<Tree, StoreError> {
+    let unavailable = |reason: String, hint: Option<&str>| StoreError::Unavailable {
+        what: what.to_owned(),
+        reason,
+        hint: hint.map(str::to_owned),
+    };
+    // A dry run downloads all the same, and starts nothing.
+    let mut vng = Command::new(virtme_ng);
+    vng.args(["--run", version, "--dry-run"]).env("HOME", home).current_dir(home);
+    let done = command::run(&mut vng, DEADLINE).map_err(|error| unavailable(error.to_string(), None))?;
+    if !done.status.success() {
+        let last = done.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
+        let unreachable = ["ConnectionError", "NameResolutionError", "Timeout", "ProxyError", "SSLError"];
+        let (reason, hint) = if unreachable.iter().any(|text| last.contains(text)) {
+            (
+                "virtme-ng cannot reach the archive of mainline kernels".to_owned(),
+                "check the network and the proxy settings",
+            )
+        } else if last.contains("error: 404") || last.contains("could not find kernel packages") {
+            (format!("the archive of mainline kernels has no `{version}`"), "choose another version in the manifest")
+        } else {
+            (format!("virtme-ng cannot download `{version}`: {}", last.trim()), "try the same with `vng --run` by hand")
+        };
+        return Err(unavailable(reason, Some(hint)));
+    }
+    let cache = home.join(".cache/virtme-ng").join(version);
+    let mut found = std::fs::read_dir(&cache).into_iter().flatten().flatten().map(|arch| Tree::find(&arch.path()));
+    match found.next() {
+        Some(Ok(tree)) => Ok(tree),
+        Some(Err(reason)) => Err(StoreError::Corrupt { what: format!("{what}: download of `{version}`"), reason }),
+        None => {
+            Err(unavailable("virtme-ng downloaded nothing".to_owned(), Some("try the same with `vng --run` by hand")))
+        }
+    }
+}
