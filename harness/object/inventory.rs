@@ -6,13 +6,17 @@ use object::LittleEndian;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 
-use super::btf::Btf;
+use super::btf::{Btf, BtfError};
 use super::btf_ext::BtfExt;
 use super::maps::{self, MapInfo};
 use super::{FormatError, section_type};
 
 /// Bytes of one BPF instruction; a 64-bit load takes two.
 const INSN_SIZE: u64 = 8;
+
+/// Sections that libbpf cannot do without BTF for (`libbpf_needs_btf`). With one of them, damage in `.BTF` and, whatever
+/// its warning says, in `.BTF.ext` is fatal; otherwise it is ignored.
+const BTF_USERS: [&str; 5] = [".maps", ".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link"];
 
 type Sections<'data> = SectionTable<'data, FileHeader64<LittleEndian>>;
 
@@ -78,26 +82,31 @@ impl Inventory {
             let (_, section) = sections.section_by_name(LittleEndian, name.as_bytes())?;
             section.data(LittleEndian, bytes).ok()
         };
+        let needs_btf = BTF_USERS.iter().any(|name| section_data(name).is_some());
+        let mut overlook = |section: &str, error: BtfError| {
+            notes.push(format!("`{section}` is corrupt and libbpf ignores it: {error}"));
+        };
         let btf = match section_data(".BTF").map(Btf::parse) {
             None => None,
             Some(Ok(btf)) => Some(btf),
-            // Like libbpf: only these sections cannot do without BTF.
-            Some(Err(error)) if section_data(".maps").is_some() || section_data(".struct_ops").is_some() => {
-                return Err(error.into());
-            }
+            Some(Err(error)) if needs_btf => return Err(FormatError::Btf(error)),
             Some(Err(error)) => {
-                notes.push(format!("`.BTF` is corrupt and libbpf ignores it: {error}"));
+                overlook(".BTF", error);
                 None
             }
         };
         let ext = match btf.as_ref().and_then(|btf| Some(BtfExt::parse(section_data(".BTF.ext")?, btf))) {
             None => None,
             Some(Ok(ext)) => Some(ext),
+            Some(Err(error)) if needs_btf => return Err(FormatError::BtfExt(error)),
             Some(Err(error)) => {
-                notes.push(format!("`.BTF.ext` is corrupt and libbpf ignores it: {error}"));
+                overlook(".BTF.ext", error);
                 None
             }
         };
+        if needs_btf && btf.is_none() {
+            notes.push("it declares maps or struct_ops but has no BTF, so libbpf will not open it".to_owned());
+        }
         let relocations = ext.as_ref().map_or(&[][..], |ext| &ext.relocations);
         let lines = ext.as_ref().map_or(&[][..], |ext| &ext.lines);
 
@@ -231,7 +240,7 @@ fn check(program: &Placed, section_size: u64, linkage_ok: bool) -> Result<(), Fo
     if !linkage_ok {
         return Err(FormatError::StaticProgram { name, section });
     }
-    if program.size == 0 || program.size % INSN_SIZE != 0 || program.offset % INSN_SIZE != 0 {
+    if program.size == 0 || !program.size.is_multiple_of(INSN_SIZE) || !program.offset.is_multiple_of(INSN_SIZE) {
         return Err(FormatError::ProgramNotInstructions { name, section });
     }
     Ok(())
@@ -260,4 +269,5 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -118,4 +118,5 @@ fn push_line(text: &mut String, name: &str, note: &str) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

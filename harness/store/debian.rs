@@ -202,11 +202,12 @@ impl Request<'_> {
 
     /// A build that is in the store though the lock does not know it yet (a new lock file, an old store).
     fn already_stored(&self, candidate: &Candidate, notes: &[String]) -> Result<Option<StoredKernel>, StoreError> {
-        let image = candidate.images.iter().take(1).chain(&candidate.base).map(locked);
-        let packages: Vec<LockedPackage> = image.collect();
+        let mut packages: Vec<LockedPackage> =
+            candidate.images.iter().take(1).chain(&candidate.base).map(locked).collect();
         let Some(stored) = self.store.stored(self.name, &key(&packages), notes.to_vec()) else {
             return Ok(None);
         };
+        packages.extend(candidate.modules.iter().filter(|_| !stored.modules.is_empty()).map(locked));
         self.pin(&stored.identity.release, &stored.identity.image_sha256, packages)?;
         Ok(Some(stored))
     }

@@ -103,10 +103,13 @@ impl Entry {
         let tree = ModuleTree::read(delivery.modules.as_deref(), delivery.config.as_deref())
             .during("read", delivery.modules.as_deref().unwrap_or(&delivery.image))?;
         let selection = kmod::select(&tree).map_err(|(name, reason)| corrupt(&format!("module `{name}`"), reason))?;
-        if tree.knows_builtin && !selection.missing.is_empty() {
+        if !selection.missing.is_empty() {
             let names = selection.missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            notes
-                .push(format!("{names} neither built in nor a module here: the guest talks over the slow serial port"));
+            notes.push(if tree.knows_builtin {
+                format!("{names} neither built in nor a module here: the guest talks over the slow serial port")
+            } else {
+                format!("nothing here tells whether {names} are built in: taken to be so")
+            });
         }
         let mut modules = Vec::new();
         for (at, module) in selection.modules.iter().enumerate() {
