@@ -103,7 +103,7 @@ pub fn fetch(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) -> Result
 }
 
 fn fetch_failure(error: &StoreError) -> KernelState {
-    let (reason, hint) = (error.to_string(), error.hint());
+    let (reason, hint) = (error.reason(), error.hint());
     if error.is_unavailable() {
         return KernelState::Unavailable { reason, hint };
     }

@@ -40,7 +40,7 @@ pub(super) fn run(command: &mut Command, deadline: Duration) -> Result<Finished,
     let program = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let failed = |source: io::Error| CommandError::Failed { program: program.clone(), source };
     command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    // SAFETY: the closure runs between fork and exec and makes one async-signal-safe system call; it touches no memory of ours.
+    // SAFETY: the closure runs between fork and exec and makes one async-signal-safe system call; it allocates nothing.
     unsafe {
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }

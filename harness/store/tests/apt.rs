@@ -130,6 +130,10 @@ fn stale_lists_are_updated_when_a_file_is_gone() {
     repository.add_kernel(NEW, "6.1.176-1");
     fs::rename(repository.path("Packages"), repository.path("Packages.next")).unwrap();
     fs::write(repository.path("Packages"), stale).unwrap();
+    assert!(fetch(&repository).unwrap_err().is_unavailable(), "lists of this minute are not fetched again");
+    assert_eq!(repository.calls("update"), 1);
+    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    fs::File::open(repository.path("store/apt/sid/updated")).unwrap().set_modified(hour_ago).unwrap();
     assert_eq!(fetch(&repository).unwrap().identity.release, NEW);
     assert_eq!(repository.calls("update"), 2);
 }

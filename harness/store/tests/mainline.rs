@@ -6,7 +6,8 @@ use super::*;
 
 /// Puts an image where virtme-ng 1.42 does, and leaves a mark in the working folder.
 const DOWNLOADS: &str = r#"#!/bin/sh
-[ "$1 $2 $3" = "--run v6.6 --dry-run" ] || exit 9
+[ "$*" = "--run v6.6 --dry-run --skip-modules" ] || exit 9
+[ "$(command -v vng)" = "$0" ] || exit 8
 echo x >> "$(dirname "$0")/calls"
 mkdir -p "$HOME/.cache/virtme-ng/v6.6/amd64/boot"
 cp "$(dirname "$0")/image" "$HOME/.cache/virtme-ng/v6.6/amd64/boot/vmlinuz-6.6.0-060600-generic"
