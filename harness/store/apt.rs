@@ -10,10 +10,10 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::command::{self, CommandError, Finished};
 use super::entry::{file_name, lock};
 use super::error::{IoContext, StoreError};
 use super::mirror::Mirror;
+use crate::process::{self, Finished, ProcessError};
 
 /// How long lists are taken as they are.
 const LISTS_FRESH: Duration = Duration::from_secs(6 * 3600);
@@ -220,11 +220,11 @@ impl Apt {
     }
 
     fn run(&self, what: &str, command: &mut Command, deadline: Duration) -> Result<Finished, StoreError> {
-        command::run(command, deadline).map_err(|error| StoreError::Unavailable {
+        process::finish(command, deadline).map_err(|error| StoreError::Unavailable {
             what: what.to_owned(),
             reason: error.to_string(),
             hint: Some(match error {
-                CommandError::Missing(_) => {
+                ProcessError::Missing { .. } => {
                     "kernels from Debian need apt; on another system give this kernel another source".to_owned()
                 }
                 _ => "check the network and try again".to_owned(),

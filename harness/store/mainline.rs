@@ -8,8 +8,9 @@ use super::entry::{Delivery, Staging};
 use super::error::{IoContext, StoreError};
 use super::local::Tree;
 use super::lockfile::{LockFile, LockedKernel};
-use super::{Store, StoredKernel, checksum, command};
+use super::{Store, StoredKernel, checksum};
 use crate::manifest::KernelSpec;
+use crate::process;
 
 /// For a download of about 200 MB; virtme-ng itself gives up on a silent server after half a minute.
 const DEADLINE: Duration = Duration::from_secs(1200);
@@ -91,7 +92,7 @@ fn download(what: &str, virtme_ng: &Path, version: &str, home: &Path) -> Result<
     if let Ok(path) = std::env::join_paths(beside.chain(std::env::split_paths(&path))) {
         vng.env("PATH", path);
     }
-    let done = command::run(&mut vng, DEADLINE).map_err(|error| unavailable(error.to_string(), None))?;
+    let done = process::finish(&mut vng, DEADLINE).map_err(|error| unavailable(error.to_string(), None))?;
     if !done.status.success() {
         let last = done.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
         let unreachable = ["ConnectionError", "NameResolutionError", "Timeout", "ProxyError", "SSLError"];

@@ -14,7 +14,6 @@ mod apt;
 mod build;
 mod candidates;
 mod checksum;
-mod command;
 mod deb;
 mod debian;
 mod entry;
