@@ -9,10 +9,12 @@ use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 use super::btf::{Btf, BtfError};
 use super::btf_ext::BtfExt;
 use super::maps::{self, MapInfo};
+use super::relocations;
 use super::{FormatError, section_type};
+use crate::relocation::CoreRelocation;
 
 /// Bytes of one BPF instruction; a 64-bit load takes two.
-const INSN_SIZE: u64 = 8;
+pub(super) const INSN_SIZE: u64 = 8;
 
 /// Sections that libbpf cannot do without BTF for (`libbpf_needs_btf`). With one of them, damage in `.BTF` and, whatever
 /// its warning says, in `.BTF.ext` is fatal; otherwise it is ignored.
@@ -27,8 +29,8 @@ pub struct Inventory {
     pub programs: Vec<ProgramInfo>,
     /// Its BTF-defined maps.
     pub maps: Vec<MapInfo>,
-    /// How many CO-RE relocations it has, those of subprograms included.
-    pub core_relocations: usize,
+    /// Its CO-RE relocations, those of subprograms included, in the order of `.BTF.ext`.
+    pub core_relocations: Vec<CoreRelocation>,
     /// Whether it has BTF that can be read.
     pub has_btf: bool,
     /// Whether it tells the source lines of its instructions.
@@ -60,22 +62,23 @@ pub struct ProgramInfo {
     pub optional: bool,
 }
 
-/// Where a program lies, besides what is told about it.
-struct Placed {
+/// Where a function lies, besides what is told about it.
+pub(super) struct Placed {
     section_index: usize,
     /// As the ELF has it, with the `?`.
-    raw_section: String,
+    pub(super) raw_section: String,
     /// Bytes from the start of the section.
-    offset: u64,
-    size: u64,
-    name: String,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    pub(super) name: String,
 }
 
 impl Inventory {
     /// Reads a whole little-endian object.
     pub fn read(bytes: &[u8]) -> Result<Inventory, FormatError> {
         let sections = sections(bytes)?;
-        let placed = programs(bytes, &sections)?;
+        let (functions, text_index) = functions(bytes, &sections)?;
+        let is_program = |function: &&Placed| Some(function.section_index) != text_index;
         let mut notes = Vec::new();
 
         let section_data = |name: &str| {
@@ -116,7 +119,7 @@ impl Inventory {
         }
         offsets.values_mut().for_each(|offsets| offsets.sort_unstable());
 
-        let info = |program: Placed| {
+        let info = |program: &Placed| {
             let section = program.raw_section.strip_prefix('?').unwrap_or(&program.raw_section);
             let (prog_type, attach_type) = section_type::of_section(section);
             let offsets = offsets.get(program.raw_section.as_str()).map_or(&[][..], Vec::as_slice);
@@ -128,13 +131,16 @@ impl Inventory {
                 core_relocations: before(program.offset + program.size) - before(program.offset),
                 optional: program.raw_section.starts_with('?'),
                 section: section.to_owned(),
-                name: program.name,
+                name: program.name.clone(),
             }
         };
         Ok(Inventory {
-            programs: placed.into_iter().map(info).collect(),
+            programs: functions.iter().filter(is_program).map(info).collect(),
             maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
-            core_relocations: relocations.len(),
+            core_relocations: match (&btf, &ext) {
+                (Some(btf), Some(ext)) => relocations::listed(btf, ext, &functions),
+                _ => Vec::new(),
+            },
             has_btf: btf.is_some(),
             has_line_info: !lines.is_empty(),
             license: section_data("license").map(|text| {
@@ -181,9 +187,9 @@ fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
     Ok(header.sections(LittleEndian, bytes)?)
 }
 
-/// Lists the programs as `bpf_object__elf_collect` and `bpf_object__add_programs` of libbpf 1.7 do: each function symbol of
-/// an executable section, sorted by section and offset. Functions in `.text` are subprograms.
-fn programs(bytes: &[u8], sections: &Sections<'_>) -> Result<Vec<Placed>, FormatError> {
+/// Lists the functions as `bpf_object__elf_collect` and `bpf_object__add_programs` of libbpf 1.7 do: each function symbol of
+/// an executable section, sorted by section and offset. Second: the section `.text`, whose functions are subprograms.
+fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Placed>, Option<usize>), FormatError> {
     let is_symbol_table = |section: &&_| SectionHeader::sh_type(*section, LittleEndian) == elf::SHT_SYMTAB;
     match sections.iter().filter(is_symbol_table).count() {
         0 => return Err(FormatError::NoSymbolTable),
@@ -226,9 +232,8 @@ fn programs(bytes: &[u8], sections: &Sections<'_>) -> Result<Vec<Placed>, Format
             found.push(program);
         }
     }
-    found.retain(|program| Some(program.section_index) != text_index);
     found.sort_by_key(|program| (program.section_index, program.offset));
-    Ok(found)
+    Ok((found, text_index))
 }
 
 /// Refuses what libbpf refuses, in the same order.

@@ -130,8 +130,8 @@ fn damaged_btf_is_overlooked_where_libbpf_overlooks_it() {
         broken[magic] = 0;
         Inventory::read(&broken).unwrap()
     }];
-    assert_eq!((btf.core_relocations, btf.notes.len()), (6, 0));
-    assert_eq!((ext.has_btf, ext.has_line_info, ext.core_relocations), (true, false, 0));
+    assert_eq!((btf.core_relocations.len(), btf.notes.len()), (6, 0));
+    assert_eq!((ext.has_btf, ext.has_line_info, ext.core_relocations.len()), (true, false, 0));
     insta::assert_snapshot!(
         ext.notes.join("\n"),
         @"`.BTF.ext` is corrupt and libbpf ignores it: the header is not one of little-endian BTF version 1"
