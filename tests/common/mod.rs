@@ -1,7 +1,7 @@
 //! [`Lab`]: a folder in which the built `corematrix` runs on a real kernel, and what a test wants to know of such a [`Run`].
 
 // Each test file uses its own part of this.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 mod full_disk;
 mod kernel;
@@ -75,8 +75,13 @@ impl Lab {
 
     /// `corematrix run` with these arguments, the report going to [`Lab::out`].
     pub fn command(&self, args: &[&str]) -> Command {
+        self.command_to(&self.out(), args)
+    }
+
+    /// `corematrix run` with these arguments and this folder for the report.
+    pub fn command_to(&self, out: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_corematrix"));
-        command.args(["run", "--manifest"]).arg(self.path("kernels.toml")).arg("--out").arg(self.out()).args(args);
+        command.args(["run", "--manifest"]).arg(self.path("kernels.toml")).arg("--out").arg(out).args(args);
         command.env("TMPDIR", self.scratch());
         if let Some(virtme_run) = kernel::virtme_run() {
             command.env("COREMATRIX_VIRTME_RUN", virtme_run);
