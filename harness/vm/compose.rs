@@ -71,8 +71,9 @@ fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
 
 /// Splits what virtme-ng printed and adapts it: our init instead of virtme-ng's, and no accelerator but the chosen one.
 fn qemu_words(printed: &str, append_words: &[String]) -> Result<Vec<String>, ComposeError> {
-    let line =
-        printed.lines().rfind(|line| line.contains("qemu")).ok_or_else(|| ComposeError::Output(printed.to_owned()))?;
+    // Not known by QEMU's name: a QEMU of one's own may have another.
+    let line = printed.lines().rfind(|line| line.contains(" -append "));
+    let line = line.ok_or_else(|| ComposeError::Output(printed.trim().to_owned()))?;
     let mut words = shell_words::split(line).map_err(|error| ComposeError::Output(format!("{error}: {line}")))?;
     let append = words.iter().position(|word| word == "-append").and_then(|at| words.get_mut(at + 1));
     let append = append.ok_or_else(|| ComposeError::Output(line.to_owned()))?;
@@ -141,6 +142,12 @@ mod tests {
         let append = words.iter().find(|word| word.contains("rdinit=")).expect("has a kernel command line");
         assert!(append.starts_with("console=ttyS0 quiet loglevel=1 foo=bar loglevel=4"), "{append}");
         assert!(append.ends_with("rdinit=/init loglevel=7") && !append.contains("virtme-ng-init"), "{append}");
+    }
+
+    #[test]
+    fn qemu_may_have_any_name() {
+        let words = qemu_words("/opt/emulator -m 512M -append 'quiet'", &[]).expect("is a command");
+        assert_eq!(words[0], "/opt/emulator");
     }
 
     #[test]
