@@ -107,5 +107,9 @@ fn fetch_failure(error: &StoreError) -> KernelState {
     if error.is_unavailable() {
         return KernelState::Unavailable { reason, hint };
     }
-    KernelState::HarnessFailed { reason, hint, console_tail: Vec::new() }
+    match error {
+        // The image is there and is no kernel; the harness has done its part.
+        StoreError::Corrupt { .. } => KernelState::BootFailed { reason, hint, console_tail: Vec::new() },
+        _ => KernelState::HarnessFailed { reason, hint, console_tail: Vec::new() },
+    }
 }
