@@ -155,6 +155,7 @@ mod tests {
             warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
             left_out: Vec::new(),
             type_known: None,
+            loaded: None,
             took_ms: 1,
         }
     }

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::record::{KernelIdentity, KernelState, ProgramRecord, WholeLoad};
+use crate::relocation::{ExternRecord, RelocationRecord};
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +95,10 @@ pub enum Event {
         object: usize,
         /// The object loaded whole.
         whole: Option<WholeLoad>,
+        /// What became of its relocations.
+        relocations: Vec<RelocationRecord>,
+        /// What its externs were resolved to.
+        externs: Vec<ExternRecord>,
         /// Time in the guest.
         took: Duration,
         /// What else is worth knowing.

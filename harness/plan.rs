@@ -6,6 +6,7 @@ use crate::record::{
     CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, ProgramRecord, RunRecord, SCHEMA_VERSION,
     ToolRecord,
 };
+use crate::relocation::CoreRelocation;
 
 /// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
 pub const WHOLE_OBJECT: &str = "(object)";
@@ -45,6 +46,8 @@ impl Plan {
             object: object.object.name.clone(),
             whole: None,
             programs: object.programs.iter().map(|program| ProgramRecord::not_run(program, PLANNED)).collect(),
+            relocations: Vec::new(),
+            externs: Vec::new(),
             wall_ms: 0,
             notes: Vec::new(),
         };
@@ -85,6 +88,11 @@ impl PlannedObject {
         PlannedObject { object, programs, broken }
     }
 
+    /// The object's CO-RE relocations.
+    pub fn relocations(&self) -> &[CoreRelocation] {
+        self.object.inventory.as_ref().map_or(&[], |inventory| &inventory.core_relocations)
+    }
+
     fn record(&self) -> ObjectRecord {
         ObjectRecord {
             name: self.object.name.clone(),
@@ -92,6 +100,7 @@ impl PlannedObject {
             sha256: self.object.sha256.clone(),
             size: self.object.bytes.len() as u64,
             programs: self.programs.clone(),
+            relocations: self.relocations().to_vec(),
             broken: self.broken.clone(),
         }
     }

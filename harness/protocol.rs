@@ -30,6 +30,8 @@ pub enum HostMessage {
         object: String,
         /// The programs to judge, in this order.
         programs: Vec<String>,
+        /// Whether the whole verifier log is wanted of programs that load, too.
+        full_logs: bool,
     },
     /// End the guest.
     Shutdown,
@@ -63,6 +65,16 @@ pub enum GuestMessage {
         prepared: bool,
         /// libbpf's warnings of the first try.
         warnings: Vec<String>,
+    },
+    /// What libbpf said while it prepared the object; the blob holds it as [`crate::libbpf_log::pack`] does.
+    Transcript {
+        /// Whether all programs were switched on and the object was prepared to its end, so that nothing is missing.
+        complete: bool,
+    },
+    /// The blob is a program's instructions after relocation, 8 bytes each, subprograms appended.
+    Instructions {
+        /// The program.
+        program: String,
     },
     /// A program is about to be loaded; if the guest falls silent now, it is to blame.
     ProgramStarted {
@@ -98,8 +110,19 @@ pub struct ProgramOutcome {
     pub left_out: Vec<LeftOutMap>,
     /// Whether the kernel knows the program's type, probed if the load failed without a verifier log.
     pub type_known: Option<bool>,
+    /// What the kernel made of it, if it was loaded.
+    pub loaded: Option<LoadedProgram>,
     /// Milliseconds the load took.
     pub took_ms: u64,
+}
+
+/// What the kernel says of a program that it loaded, from `bpf_prog_info`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedProgram {
+    /// Size of the translated program in bytes.
+    pub xlated_bytes: u32,
+    /// Size of the machine code in bytes; 0 if it was not compiled.
+    pub jited_bytes: u32,
 }
 
 /// A map that the kernel would not create.
@@ -222,7 +245,7 @@ mod tests {
     use super::*;
 
     fn message() -> HostMessage {
-        HostMessage::Load { object: "naïve".into(), programs: vec!["a".into(), "b".into()] }
+        HostMessage::Load { object: "naïve".into(), programs: vec!["a".into(), "b".into()], full_logs: false }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord};
 use crate::verdict::Verdict;
 
 /// The version of the `report.json` format; raised when a reader of the old format would misread the new one.
@@ -131,6 +132,8 @@ pub struct ObjectRecord {
     pub size: u64,
     /// The programs in it, in ELF order; empty if it cannot be read.
     pub programs: Vec<ObjectProgram>,
+    /// Its CO-RE relocations, those of subprograms included.
+    pub relocations: Vec<CoreRelocation>,
     /// Why the object cannot be read, if so.
     pub broken: Option<String>,
 }
@@ -155,6 +158,10 @@ pub struct CellRecord {
     pub whole: Option<WholeLoad>,
     /// One result a program, in the object's order.
     pub programs: Vec<ProgramRecord>,
+    /// What became of each of the object's relocations; empty until tried.
+    pub relocations: Vec<RelocationRecord>,
+    /// What the object's ksyms, kfuncs and kconfig values were resolved to.
+    pub externs: Vec<ExternRecord>,
     /// Milliseconds the cell took in the guest, over all attempts.
     pub wall_ms: u64,
     /// What else is worth knowing, such as "guest lost while loading `x`, restarted".
@@ -207,6 +214,16 @@ impl ProgramRecord {
             log_file: None,
             load_ms: 0,
         }
+    }
+}
+
+impl CellRecord {
+    /// How many relocations there is no trustworthy record of. More than none is a defect of the harness.
+    pub fn defective_records(&self) -> usize {
+        let defect = |record: &&RelocationRecord| {
+            matches!(record.outcome, RelocationOutcome::Lost | RelocationOutcome::Contradicted { .. })
+        };
+        self.relocations.iter().filter(defect).count()
     }
 }
 

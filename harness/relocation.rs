@@ -94,6 +94,11 @@ pub enum RelocationOutcome {
     NotReached,
     /// libbpf should have told and did not: a defect of the harness, never a result.
     Lost,
+    /// The relocated instruction is not what libbpf said: a defect of the harness, never a result.
+    Contradicted {
+        /// What was said and what is there.
+        reason: String,
+    },
 }
 
 /// An instruction in the verifier's numbering.

@@ -30,6 +30,7 @@ pub fn of(record: &RunRecord) -> u8 {
         let kernel = &record.kernels[index % record.kernels.len()];
         let excused = kernel.optional && matches!(kernel.state, KernelState::Unavailable { .. });
         failed |= cell.whole.as_ref().is_some_and(|whole| !whole.prepared);
+        unjudged |= cell.defective_records() > 0;
         for program in &cell.programs {
             match program.verdict.blame() {
                 Blame::Nobody => proven = true,

@@ -37,6 +37,9 @@ pub(super) struct RunArgs {
     /// How many guests run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
+    /// Keep the whole verifier log of programs that load, too.
+    #[arg(long)]
+    full_logs: bool,
     /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -66,6 +69,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         tools,
         accelerator: proof.accelerator,
         jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
+        full_logs: args.full_logs,
         logs: &logs,
         stop: &stop,
     };

@@ -6,8 +6,10 @@
 mod fault;
 mod fork;
 mod init;
+mod loaded;
 mod loader;
 mod port;
+mod prepared;
 mod transcript;
 
 use std::io::{Read, Write};
@@ -56,26 +58,21 @@ fn serve() -> Result<(), String> {
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
             (HostMessage::Shutdown, _) => return Ok(()),
-            (HostMessage::Load { object, programs }, bytes) => {
-                judge(&mut port, &faults, &object, &programs, &bytes)?;
+            (HostMessage::Load { object, programs, full_logs }, bytes) => {
+                judge(&mut port, &loader::Request { object, programs, full_logs, bytes, faults: &faults })?;
             }
         }
     }
 }
 
 /// Judges one object in a process of its own, so that libbpf dying of a broken object is an outcome, not the end of the guest.
-fn judge<P: Read + Write>(
-    port: &mut P,
-    faults: &Faults,
-    object: &str,
-    programs: &[String],
-    bytes: &[u8],
-) -> Result<(), String> {
+fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result<(), String> {
+    let object = &request.object;
     let begin = std::time::Instant::now();
     let ending = fork::run(|| {
         // The port is shared with the parent, which is silent until this process has ended.
         let mut send_from_child = |message: &GuestMessage, blob: &[u8]| send(port, message, blob);
-        match loader::judge(object, programs, bytes, faults, &mut send_from_child) {
+        match loader::judge(request, &mut send_from_child) {
             Ok(()) => 0,
             Err(reason) => {
                 eprintln!("corematrix guest: {reason}");

@@ -55,6 +55,7 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         sha256: "22".repeat(32),
         size: 12_345,
         programs: programs.iter().map(program).collect(),
+        relocations: Vec::new(),
         broken: None,
     }
 }
@@ -77,6 +78,8 @@ pub fn assemble(
                 object: object.name.clone(),
                 whole: Some(WholeLoad { prepared: true, reason: None }),
                 programs: programs.collect(),
+                relocations: Vec::new(),
+                externs: Vec::new(),
                 wall_ms: 140,
                 notes: Vec::new(),
             });

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::evidence::Evidence;
 use super::session::{Ended, Session, prepare_limit};
 use crate::diagnose;
 use crate::event::Event;
+use crate::libbpf_log;
 use crate::plan::PlannedObject;
 use crate::protocol::{GuestMessage, HostMessage, ProgramOutcome};
 use crate::record::{ProgramRecord, WholeLoad};
@@ -30,6 +32,7 @@ struct Cell<'a> {
     /// crashes now here, now there would be tried for ever.
     suspects: BTreeSet<Option<usize>>,
     harness_losses: u32,
+    evidence: Evidence,
 }
 
 /// How one guest's work on a cell ended.
@@ -49,10 +52,14 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         notes: Vec::new(),
         suspects: BTreeSet::new(),
         harness_losses: 0,
+        evidence: Evidence::default(),
     };
     let result = cell.judge(session);
+    let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
+    let relocations = cell.evidence.records(planned.relocations(), &programs);
+    let externs = cell.evidence.externs().to_vec();
     let (kernel, Cell { whole, took, notes, .. }) = (session.kernel, cell);
-    session.send(Event::CellDone { kernel, object, whole, took, notes });
+    session.send(Event::CellDone { kernel, object, whole, relocations, externs, took, notes });
     result
 }
 
@@ -75,7 +82,8 @@ impl Cell<'_> {
         let (program_limit, prepare_limit) = (session.deadlines.program, prepare_limit(&session.deadlines));
         let stop = session.bench.stop;
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
-        let request = HostMessage::Load { object: self.planned.object.name.clone(), programs };
+        let full_logs = session.bench.full_logs;
+        let request = HostMessage::Load { object: self.planned.object.name.clone(), programs, full_logs };
         let mut in_flight = None;
         let mut limit = prepare_limit;
         if let Err(loss) = session.machine()?.send(&request, &self.planned.object.bytes) {
@@ -96,6 +104,10 @@ impl Cell<'_> {
                     let diagnosis = diagnose::open_failure(&warnings);
                     self.close_all(session, diagnosis.verdict, &diagnosis.reason.unwrap_or_default());
                 }
+                GuestMessage::Transcript { complete } => {
+                    self.evidence.transcript(&libbpf_log::unpack(&blob), complete);
+                }
+                GuestMessage::Instructions { program } => self.evidence.instructions(program, blob),
                 GuestMessage::ProgramStarted { program } => {
                     in_flight = self.index_of(&program);
                     limit = program_limit;

@@ -2,6 +2,7 @@
 
 mod cell;
 mod collector;
+mod evidence;
 mod jobs;
 mod logs;
 mod session;
@@ -40,6 +41,8 @@ pub struct Bench<'a> {
     pub accelerator: Accelerator,
     /// How many guests run at once.
     pub jobs: Jobs,
+    /// Whether the whole verifier log is wanted of programs that load, too.
+    pub full_logs: bool,
     /// Where verifier logs go.
     pub logs: &'a Logs,
     /// Whether the user wants to stop.

@@ -41,7 +41,16 @@ fn done(kernel: usize, object: usize, program: usize, verdict: Verdict) -> Event
 }
 
 fn cell_done(kernel: usize, object: usize) -> Event {
-    Event::CellDone { kernel, object, whole: None, took: Duration::from_millis(20), notes: Vec::new() }
+    let (relocations, externs) = (Vec::new(), Vec::new());
+    Event::CellDone {
+        kernel,
+        object,
+        whole: None,
+        relocations,
+        externs,
+        took: Duration::from_millis(20),
+        notes: Vec::new(),
+    }
 }
 
 /// A run with everything in it: one kernel unavailable, the other loses its guest once.

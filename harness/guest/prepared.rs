@@ -1,0 +1,137 @@
+//! [`prepare`]: opens an object and lets libbpf do everything that comes before the first program is loaded.
+
+use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
+
+use super::transcript;
+use crate::libbpf_log::{self, Level, Line};
+use crate::protocol::LeftOutMap;
+
+/// Which programs of an object are switched on.
+#[derive(Clone, Copy)]
+pub enum Which<'a> {
+    /// Every one, also those that are optional.
+    All,
+    /// Only this one.
+    One(&'a str),
+}
+
+/// An object that is ready to load programs.
+pub struct Prepared {
+    /// The object.
+    pub open: OpenObject,
+    /// Maps that the kernel would not create.
+    pub left_out: Vec<LeftOutMap>,
+    /// What libbpf said on the way.
+    pub lines: Vec<Line>,
+}
+
+/// Why an object could not be prepared.
+pub struct Failure {
+    /// Whether it could at least be opened.
+    pub opened: bool,
+    /// Positive.
+    pub errno: i32,
+    /// What libbpf said on the way.
+    pub lines: Vec<Line>,
+}
+
+impl Failure {
+    /// libbpf's warnings.
+    pub fn warnings(&self) -> Vec<String> {
+        libbpf_log::warnings(&self.lines)
+    }
+
+    fn of(opened: bool, error: &libbpf_rs::Error) -> Failure {
+        let mut lines = transcript::take();
+        if !lines.iter().any(|line| line.level == Level::Warn) {
+            lines.push(Line { level: Level::Warn, text: format!("{error:#}") });
+        }
+        Failure { opened, errno: errno_of(error), lines }
+    }
+}
+
+/// Opens and prepares the object, leaving out map after map for as long as a map is what stands in the way.
+///
+/// `first_failure` gets the warnings of the first try if that failed.
+pub fn prepare(
+    object: &str,
+    bytes: &[u8],
+    which: Which<'_>,
+    first_failure: &mut Option<Vec<String>>,
+) -> Result<Prepared, Failure> {
+    let mut left_out: Vec<LeftOutMap> = Vec::new();
+    loop {
+        transcript::take();
+        let mut builder = ObjectBuilder::default();
+        builder.name(object).map_err(|error| Failure::of(false, &error))?;
+        let mut open = builder.open_memory(bytes).map_err(|error| Failure::of(false, &error))?;
+        let struct_ops = switch(&mut open, which, &left_out)?;
+        // SAFETY: the pointer belongs to `open`, which outlives the call and has not been prepared or loaded.
+        let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
+        let lines = transcript::take();
+        if result == 0 {
+            return Ok(Prepared { open, left_out, lines });
+        }
+        let warnings = libbpf_log::warnings(&lines);
+        first_failure.get_or_insert_with(|| warnings.clone());
+        let known = left_out.len();
+        for culprit in culprits(&warnings, &struct_ops) {
+            if !left_out.iter().any(|left| left.map == culprit.map) {
+                left_out.push(culprit);
+            }
+        }
+        if left_out.len() == known {
+            return Err(Failure { opened: true, errno: -result, lines });
+        }
+    }
+}
+
+/// Switches programs and maps on or off. Returns the names of the struct_ops maps.
+fn switch(open: &mut OpenObject, which: Which<'_>, left_out: &[LeftOutMap]) -> Result<Vec<String>, Failure> {
+    for mut program in open.progs_mut() {
+        program.set_autoload(match which {
+            Which::All => true,
+            Which::One(name) => program.name() == name,
+        });
+    }
+    let mut struct_ops = Vec::new();
+    for mut map in open.maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        if left_out.iter().any(|left| left.map == name) {
+            map.set_autocreate(false).map_err(|error| Failure::of(true, &error))?;
+        }
+        if map.map_type() == libbpf_rs::MapType::StructOps {
+            struct_ops.push(name);
+        }
+    }
+    Ok(struct_ops)
+}
+
+/// The maps that kept an object from being prepared, each with the line that says so.
+fn culprits(warnings: &[String], struct_ops: &[String]) -> Vec<LeftOutMap> {
+    let mut culprits = Vec::new();
+    let mut add = |map: &str, warning: &String| {
+        culprits.push(LeftOutMap { map: map.to_owned(), warning: warning.clone() });
+    };
+    for warning in warnings {
+        if let Some(map) = libbpf_log::failed_map(warning) {
+            add(map, warning);
+        }
+        match libbpf_log::failed_struct_ops(warning) {
+            Some(Some(map)) => add(map, warning),
+            // libbpf does not say which; an innocent one shows as a program that is not referenced anywhere.
+            Some(None) => struct_ops.iter().for_each(|map| add(map, warning)),
+            None => {}
+        }
+    }
+    culprits
+}
+
+fn errno_of(error: &libbpf_rs::Error) -> i32 {
+    match error.kind() {
+        ErrorKind::NotFound => libc::ENOENT,
+        ErrorKind::PermissionDenied => libc::EPERM,
+        ErrorKind::InvalidInput => libc::EINVAL,
+        _ => std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
+    }
+}

@@ -1,0 +1,212 @@
+//! [`Evidence`]: gathers what guests tell of an object's relocations and externs, and joins it with what the object asks for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::libbpf_log::Line;
+use crate::libbpf_log::externs::externs;
+use crate::libbpf_log::relocations::{LoggedRelocation, LoggedRelocations};
+use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, VerifierPlace};
+
+/// The helper number that libbpf calls in place of an instruction whose relocation failed.
+const POISON: i32 = 0x0bad_2310;
+const INSN_BYTES: usize = 8;
+
+/// What guests told of one object on one kernel.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// Whether a transcript of the whole object, prepared to its end, is among it.
+    complete: bool,
+    relocations: BTreeMap<(String, u32), LoggedRelocation>,
+    subprograms: Vec<LoggedRelocations>,
+    externs: Vec<ExternRecord>,
+    /// The relocated instructions of each program.
+    instructions: HashMap<String, Vec<u8>>,
+}
+
+impl Evidence {
+    /// Takes what libbpf said while it prepared the object; `complete` if that was all of it and succeeded.
+    pub fn transcript(&mut self, lines: &[Line], complete: bool) {
+        let mut log = LoggedRelocations::read(lines);
+        for (place, told) in std::mem::take(&mut log.relocations) {
+            let known = self.relocations.get(&place);
+            // A story that broke off says less than any other.
+            if known.is_none_or(|known| known.outcome == RelocationOutcome::NotReached) {
+                self.relocations.insert(place, told);
+            }
+        }
+        self.subprograms.push(log);
+        for told in externs(lines) {
+            match self.externs.iter_mut().find(|known| known.name == told.name) {
+                Some(known) => *known = told,
+                None => self.externs.push(told),
+            }
+        }
+        self.complete |= complete;
+    }
+
+    /// Takes a program's instructions after relocation.
+    pub fn instructions(&mut self, program: String, bytes: Vec<u8>) {
+        self.instructions.insert(program, bytes);
+    }
+
+    /// The object's externs on this kernel.
+    pub fn externs(&self) -> &[ExternRecord] {
+        &self.externs
+    }
+
+    /// One record for each relocation that the object asks for. `programs` are the functions that are no subprograms.
+    pub fn records(&self, asked: &[CoreRelocation], programs: &[&str]) -> Vec<RelocationRecord> {
+        let join = |(number, relocation): (usize, &CoreRelocation)| {
+            let told = self.relocations.get(&(relocation.section.clone(), relocation.index));
+            let is_program = programs.contains(&relocation.function.as_str());
+            let verifier_insns = self.places(relocation, is_program);
+            let (local, candidates, outcome) = match told {
+                Some(told) => (told.local.clone(), told.candidates.clone(), told.outcome.clone()),
+                None if self.complete => (String::new(), Vec::new(), RelocationOutcome::Lost),
+                None => (String::new(), Vec::new(), RelocationOutcome::NotReached),
+            };
+            let outcome = self.checked(outcome, &verifier_insns);
+            RelocationRecord { relocation: number, local, candidates, outcome, verifier_insns }
+        };
+        asked.iter().enumerate().map(join).collect()
+    }
+
+    fn places(&self, relocation: &CoreRelocation, is_program: bool) -> Vec<VerifierPlace> {
+        let mut places: Vec<VerifierPlace> = Vec::new();
+        for log in &self.subprograms {
+            for place in log.verifier_places(&relocation.function, relocation.insn, is_program) {
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+        }
+        places
+    }
+
+    /// Holds what libbpf said against the instructions themselves: two witnesses are better than one.
+    fn checked(&self, outcome: RelocationOutcome, places: &[VerifierPlace]) -> RelocationOutcome {
+        for place in places {
+            let Some(insns) = self.instructions.get(&place.program) else { continue };
+            let found = value_at(insns, place.insn as usize);
+            let contradiction = match (&outcome, found) {
+                (RelocationOutcome::Poisoned, Some(Held::Poison)) => None,
+                (RelocationOutcome::Poisoned, found) => Some(format!("poisoned, but the instruction holds {found:?}")),
+                (_, Some(held)) => outcome
+                    .value()
+                    .filter(|value| !held.is(*value))
+                    .map(|value| format!("libbpf says {value}, but the instruction holds {held:?}")),
+                (_, None) => outcome.value().map(|_| "the instruction is not there".to_owned()),
+            };
+            if let Some(reason) = contradiction {
+                return RelocationOutcome::Contradicted { reason };
+            }
+        }
+        outcome
+    }
+}
+
+/// The value that an instruction carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Offset(i16),
+    Immediate(i32),
+    Wide(u64),
+    Poison,
+}
+
+impl Held {
+    fn is(self, value: u64) -> bool {
+        match self {
+            Held::Offset(offset) => i64::from(offset).cast_unsigned() == value,
+            // libbpf writes the low half; the sign does not matter to it.
+            Held::Immediate(immediate) => u64::from(immediate.cast_unsigned()) == value & u64::from(u32::MAX),
+            Held::Wide(wide) => wide == value,
+            Held::Poison => false,
+        }
+    }
+}
+
+fn value_at(insns: &[u8], index: usize) -> Option<Held> {
+    let insn = insns.get(index * INSN_BYTES..(index + 1) * INSN_BYTES)?;
+    let immediate = |insn: &[u8]| Some(i32::from_le_bytes(insn.get(4..8)?.try_into().ok()?));
+    let (code, offset) = (insn[0], i16::from_le_bytes([insn[2], insn[3]]));
+    match (code, code & 7) {
+        (0x85, _) if immediate(insn)? == POISON => Some(Held::Poison),
+        (0x18, _) => {
+            let high = immediate(insns.get((index + 1) * INSN_BYTES..(index + 2) * INSN_BYTES)?)?;
+            let (low, high) = (immediate(insn)?.cast_unsigned(), high.cast_unsigned());
+            Some(Held::Wide(u64::from(low) | u64::from(high) << 32))
+        }
+        (_, 1..=3) => Some(Held::Offset(offset)),
+        _ => Some(Held::Immediate(immediate(insn)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libbpf_log::Level;
+
+    fn lines(text: &str) -> Vec<Line> {
+        text.lines().map(|line| Line { level: Level::Debug, text: format!("libbpf: {line}\n") }).collect()
+    }
+
+    fn asked(index: u32, insn: u32) -> CoreRelocation {
+        let (section, function) = ("kprobe/a".to_owned(), "a".to_owned());
+        CoreRelocation { section, index, function, insn, kind: "byte_off".into(), source: None }
+    }
+
+    const LOG: &str = "\
+sec 'kprobe/a': found 2 CO-RE relocations
+prog 'a': relo #0: <byte_off> [6] struct x.y (0:1 @ offset 4)
+prog 'a': relo #0: matching candidate #0 <byte_off> [12] struct x.y (0:1 @ offset 24)
+prog 'a': relo #0: patched insn #0 (LDX/ST/STX) off 4 -> 24
+prog 'a': relo #1: <byte_off> [6] struct x.z (0:2 @ offset 8)
+prog 'a': relo #1: no matching targets found
+prog 'a': relo #1: substituting insn #1 w/ invalid insn";
+
+    /// `r1 = *(u32 *)(r1 + 24)`, then the poisoned call.
+    const INSNS: [u8; 16] = [0x61, 0x11, 24, 0, 0, 0, 0, 0, 0x85, 0, 0, 0, 0x10, 0x23, 0xad, 0x0b];
+
+    #[test]
+    fn records_agree_with_the_instructions() {
+        let mut evidence = Evidence::default();
+        evidence.transcript(&lines(LOG), true);
+        evidence.instructions("a".into(), INSNS.to_vec());
+        let records = evidence.records(&[asked(0, 0), asked(1, 1)], &["a"]);
+        assert_eq!(records[0].outcome, RelocationOutcome::Resolved { old: 4, new: 24 });
+        assert_eq!(records[0].verifier_insns, [VerifierPlace { program: "a".into(), insn: 0 }]);
+        assert_eq!(records[1].outcome, RelocationOutcome::Poisoned);
+    }
+
+    #[test]
+    fn contradiction_is_never_a_result() {
+        let mut evidence = Evidence::default();
+        evidence.transcript(&lines(LOG), true);
+        let mut insns = INSNS;
+        insns[2] = 32;
+        insns[8] = 0x95;
+        evidence.instructions("a".into(), insns.to_vec());
+        for record in evidence.records(&[asked(0, 0), asked(1, 1)], &["a"]) {
+            assert!(matches!(record.outcome, RelocationOutcome::Contradicted { .. }), "{record:?}");
+        }
+    }
+
+    #[test]
+    fn record_that_is_missing_is_lost_only_if_the_story_is_whole() {
+        let mut evidence = Evidence::default();
+        evidence.transcript(&lines(LOG), false);
+        assert_eq!(evidence.records(&[asked(7, 9)], &["a"])[0].outcome, RelocationOutcome::NotReached);
+        evidence.transcript(&lines(LOG), true);
+        assert_eq!(evidence.records(&[asked(7, 9)], &["a"])[0].outcome, RelocationOutcome::Lost);
+    }
+
+    #[test]
+    fn wide_values_and_negative_immediates_are_compared_as_libbpf_writes_them() {
+        let wide = [0x18, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+        assert!(value_at(&wide, 0).is_some_and(|held| held.is(0x2_0000_0001)));
+        let minus_one = [0xb7, 1, 0, 0, 0xff, 0xff, 0xff, 0xff];
+        assert!(value_at(&minus_one, 0).is_some_and(|held| held.is(u64::MAX) && held.is(u64::from(u32::MAX))));
+        assert_eq!(value_at(&wide, 2), None);
+    }
+}
