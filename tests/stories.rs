@@ -12,10 +12,10 @@ use std::process::Command;
 
 use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
-use corematrix::object::find_objects;
 use corematrix::record::{KernelRecord, KernelState, RunRecord};
 use corematrix::store::{LockFile, Store};
 use corematrix::verdict::Verdict;
+use serde_json::json;
 
 use book::{Book, Class, Expected};
 use fact::{Fact, KernelTypes};
@@ -127,6 +127,7 @@ fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, KernelTypes)], di
 #[test]
 fn stories_are_told_whole() {
     let book = Book::read(root());
+    let readme = std::fs::read_to_string(root().join("programs/README.md")).expect("programs/README.md");
     let mut differences = Vec::new();
     let mut ids = BTreeSet::new();
     for story in &book.story {
@@ -152,11 +153,15 @@ fn stories_are_told_whole() {
                 Err(error) => wrong(error),
                 Ok(Fact::Always) if expected.otherwise.is_some() => wrong(format!("`{name}` never fails")),
                 Ok(Fact::Always) => {}
-                Ok(_) if !expected.otherwise.is_some_and(|verdict| verdict != Verdict::Loaded) => {
+                Ok(_) if expected.otherwise.is_none_or(|verdict| verdict == Verdict::Loaded) => {
                     wrong(format!("`{name}` needs the verdict of its failure"));
                 }
                 Ok(_) => {}
             }
+        }
+        let row = format!("\n| {} | {:?} | [{object}]({object}.bpf.c) |", story.id, story.class, object = story.object);
+        if !readme.contains(&row) {
+            wrong("it is not in the table of `programs/README.md`".to_owned());
         }
         let source = root().join(format!("programs/{}.bpf.c", story.object));
         let text = std::fs::read_to_string(&source).unwrap_or_default();
@@ -181,12 +186,74 @@ fn stories_are_told_whole() {
     report(&differences);
 }
 
+/// Judges a made-up run on two "kernels": an object's BTF, and none.
+#[test]
+fn differences_are_found() {
+    let book: Book = toml::from_str(
+        r#"
+        [[story]]
+        id = "T1"
+        class = "R"
+        object = "story"
+        change = "c"
+        program.naive = { loads = "type struct task_struct", otherwise = "relocation_failed", because = "why" }
+        program.guarded = { loads = "always" }
+        "#,
+    )
+    .expect("a book");
+    let judge = |first: Verdict, second: Verdict, reason: &str, guarded: Verdict, both: bool| {
+        let (full, empty) = (KernelTypes::new(fixture_btf()), KernelTypes::new(empty_btf()));
+        let kernels = if both { vec![(0, full), (1, empty)] } else { vec![(0, full)] };
+        let record = made_up_run([[first, guarded], [second, guarded]], reason);
+        let mut differences = Vec::new();
+        compare(&book, &record, &kernels, &mut differences);
+        differences
+    };
+    let (loaded, failed) = (Verdict::Loaded, Verdict::RelocationFailed);
+    assert_eq!(judge(loaded, failed, "that is why", loaded, true), Vec::<String>::new());
+    let cases = [
+        (judge(failed, failed, "why", loaded, true), 2, "T1 story/naive on a: loaded"),
+        (
+            judge(loaded, Verdict::VerifierRejected, "why", loaded, true),
+            1,
+            "T1 story/naive on b: relocation failed \"why\" expected",
+        ),
+        (judge(loaded, failed, "else", loaded, true), 1, "relocation failed: else"),
+        (judge(loaded, failed, "why", failed, true), 2, "T1 story/guarded on a"),
+        (judge(loaded, failed, "why", loaded, false), 1, "all on one side"),
+    ];
+    for (found, count, words) in cases {
+        assert!(found.len() == count && found.iter().any(|line| line.contains(words)), "{words}: {found:?}");
+    }
+}
+
+/// The record of one object on the kernels `a` and `b`; for each kernel the verdicts of `naive` and `guarded`.
+fn made_up_run(verdicts: [[Verdict; 2]; 2], reason: &str) -> RunRecord {
+    let names = ["naive", "guarded"].map(|name| json!({"name": name, "section": "tp"}));
+    let kernels = ["a", "b"].map(|name| {
+        json!({"name": name, "source": "", "optional": false, "state": {"state": "ready"}, "hello_ms": [], "notes": []})
+    });
+    let cell = |kernel: usize| {
+        let programs = ["naive", "guarded"].into_iter().zip(verdicts[kernel]).map(|(name, verdict)| {
+            json!({"name": name, "section": "tp", "verdict": verdict, "reason": reason, "log_tail": [], "log_omitted": 0,
+                "load_ms": 1})
+        });
+        let programs: Vec<_> = programs.collect();
+        json!({"kernel": (["a", "b"][kernel]), "object": "story", "programs": programs, "wall_ms": 1, "notes": []})
+    };
+    let tool = json!({"corematrix": "", "libbpf": "", "qemu": "", "virtme_ng": "", "accel": "", "accel_reason": ""});
+    let object = json!({"name": "story", "origin": "", "sha256": "", "size": 1, "programs": names});
+    serde_json::from_value(json!({
+        "schema_version": 1, "tool": tool, "started": "", "interrupted": false, "kernels": kernels, "objects": [object],
+        "cells": [cell(0), cell(1)], "notices": [],
+    }))
+    .expect("a record")
+}
+
 /// An object's BTF is like a kernel's, and needs no kernel.
 #[test]
 fn facts_are_read_out_of_btf() {
-    let fixture = root().join("tests/fixtures/objects/guards.bpf.o");
-    let found = find_objects(&[fixture]).expect("the fixture is read");
-    let types = KernelTypes::new(btf_section(&found.objects[0].bytes));
+    let types = KernelTypes::new(fixture_btf());
     let holds = |fact: &str| Fact::parse(fact).expect("is a fact").holds(&types);
     assert!(holds("always") && !holds("never") && holds("not never") && holds("never or always"));
     assert!(!holds("always and never"));
@@ -220,9 +287,18 @@ fn facts_are_read_out_of_btf() {
     }
 }
 
-fn btf_section(object: &[u8]) -> Btf {
+fn fixture_btf() -> Btf {
     use object::{Object, ObjectSection};
-    let file = object::File::parse(object).expect("is an ELF file");
+    let bytes = std::fs::read(root().join("tests/fixtures/objects/guards.bpf.o")).expect("the fixture");
+    let file = object::File::parse(&*bytes).expect("is an ELF file");
     let section = file.section_by_name(".BTF").expect("has BTF");
     Btf::parse(section.data().expect("its data")).expect("is BTF")
+}
+
+/// A header of 24 bytes, no types, and a string table with the empty string.
+fn empty_btf() -> Btf {
+    let words = [0x0001_eb9f_u32, 24, 0, 0, 0, 1];
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.push(0);
+    Btf::parse(&bytes).expect("is BTF")
 }

@@ -301,3 +301,64 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
     }
     Ok(types)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `.BTF` section with the strings `A` (offset 1) and `B` (offset 3) and these words as its types.
+    fn section(types: &[u32]) -> Vec<u8> {
+        let strings = b"\0A\0B\0";
+        let length = types.len() as u32 * 4;
+        let header = [u32::from(MAGIC) | 1 << 16, 24, 0, length, length, strings.len() as u32];
+        let words = header.iter().chain(types).flat_map(|word| word.to_le_bytes());
+        words.chain(strings.iter().copied()).collect()
+    }
+
+    #[test]
+    fn enumerators_have_their_values() {
+        let signed = 1 << 31;
+        let btf = Btf::parse(&section(&[
+            // enum A { A = 0xffffffff }, enum B { B = -1 }, enum64 A { A = 1 << 32 | 5, B = -2 }
+            1,
+            6 << 24 | 1,
+            4,
+            1,
+            u32::MAX,
+            3,
+            6 << 24 | 1 | signed,
+            4,
+            3,
+            u32::MAX,
+            1,
+            19 << 24 | 2 | signed,
+            8,
+            1,
+            5,
+            1,
+            3,
+            u32::MAX - 1,
+            u32::MAX,
+        ]))
+        .unwrap();
+        let values = |id: u32| match &btf.get(id).unwrap().kind {
+            Kind::Enum { values, .. } => {
+                values.iter().map(|value| (value.name_offset, value.value)).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(values(1), [(1, 0xffff_ffff)]);
+        assert_eq!(values(2), [(3, -1)]);
+        assert_eq!(values(3), [(1, (1 << 32) + 5), (3, -2)]);
+        assert_eq!((btf.size_of(1), btf.size_of(3)), (Some(4), Some(8)));
+    }
+
+    #[test]
+    fn functions_lead_to_their_prototypes() {
+        // A prototype with two parameters, and function `A` of it.
+        let btf = Btf::parse(&section(&[0, 13 << 24 | 2, 0, 1, 0, 3, 0, 1, 12 << 24, 1])).unwrap();
+        assert_eq!(btf.types().len(), 3);
+        let Kind::Function(prototype) = btf.get(2).unwrap().kind else { panic!("no function") };
+        assert_eq!(btf.get(prototype).unwrap().kind, Kind::Prototype { parameters: 2 });
+    }
+}
