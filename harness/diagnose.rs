@@ -38,7 +38,7 @@ const WARNINGS: [(&str, Verdict); 21] = [
     ("failed to create: ", Verdict::MapCreationFailed),
     ("failed to create inner map", Verdict::MapCreationFailed),
     ("failed to initialize slot", Verdict::MapCreationFailed),
-    ("': not resolved", Verdict::RelocationFailed),
+    ("(strong): not resolved", Verdict::RelocationFailed),
     ("not found in kernel", Verdict::RelocationFailed),
     ("incompatible", Verdict::RelocationFailed),
     ("extern (kcfg)", Verdict::RelocationFailed),

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod process;
 pub mod protocol;
 pub mod record;
+pub mod relocation;
 pub mod report;
 pub mod run;
 pub mod store;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,14 +15,22 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 use wait_timeout::ChildExt;
 
-/// How much of each output stream is kept; older bytes are dropped and counted.
-const KEPT_BYTES: usize = 256 * 1024;
+/// How much of each output stream of a machine is kept; older bytes are dropped and counted.
+const MACHINE_KEPT: usize = 256 * 1024;
+/// How much of each output stream of a command is kept: package indexes are tens of megabytes.
+const COMMAND_KEPT: usize = 64 << 20;
 /// How long a reader may outlive its child because a stray process still holds the pipe.
 const LEAK_LIMIT: Duration = Duration::from_millis(500);
 
 /// What can go wrong with a child process.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
+    /// There is no such program.
+    #[error("`{program}` is not installed")]
+    Missing {
+        /// The program.
+        program: String,
+    },
     /// The program could not be started.
     #[error("cannot start `{program}`: {source}")]
     Start {
@@ -66,14 +75,19 @@ pub struct Tail(Arc<Mutex<TailBytes>>);
 #[derive(Debug, Default)]
 struct TailBytes {
     bytes: VecDeque<u8>,
+    kept: usize,
     dropped: u64,
 }
 
 impl Tail {
+    fn keeping(kept: usize) -> Self {
+        Tail(Arc::new(Mutex::new(TailBytes { kept, ..TailBytes::default() })))
+    }
+
     fn push(&self, chunk: &[u8]) {
         let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tail.bytes.extend(chunk);
-        let excess = tail.bytes.len().saturating_sub(KEPT_BYTES);
+        let excess = tail.bytes.len().saturating_sub(tail.kept);
         tail.bytes.drain(..excess);
         tail.dropped += excess as u64;
     }
@@ -101,14 +115,22 @@ pub struct ChildGroup {
 impl ChildGroup {
     /// Starts `command` with standard input closed and both outputs drained.
     pub fn spawn(mut command: Command) -> Result<Self, ProcessError> {
-        let program = command.get_program().to_string_lossy().into_owned();
+        Self::spawn_keeping(&mut command, MACHINE_KEPT)
+    }
+
+    fn spawn_keeping(command: &mut Command, kept: usize) -> Result<Self, ProcessError> {
+        let path = Path::new(command.get_program());
+        let program = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         // SAFETY: the closure runs between fork and exec and makes one async-signal-safe system call.
         unsafe {
             command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
         }
-        let mut child = command.spawn().map_err(|source| ProcessError::Start { program: program.clone(), source })?;
-        let (stdout, stderr) = (Tail::default(), Tail::default());
+        let mut child = command.spawn().map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => ProcessError::Missing { program: program.clone() },
+            _ => ProcessError::Start { program: program.clone(), source },
+        })?;
+        let (stdout, stderr) = (Tail::keeping(kept), Tail::keeping(kept));
         let mut readers = Vec::new();
         if let Some(pipe) = child.stdout.take() {
             readers.push(drain(pipe, stdout.clone()));
@@ -208,20 +230,42 @@ fn drain(mut pipe: impl Read + Send + 'static, tail: Tail) -> JoinHandle<()> {
     })
 }
 
-/// Runs `command` to its end, at most for `limit`, and returns what it wrote to standard output.
-pub fn run(command: Command, limit: Duration) -> Result<String, ProcessError> {
-    let mut child = ChildGroup::spawn(command)?;
-    let program = child.program.clone();
-    let status = child.wait(limit);
-    let output = |child: &ChildGroup| format!("{}\n{}", child.stdout.text(), child.stderr.text()).trim().to_owned();
-    match status {
-        None => {
-            child.end(Duration::ZERO);
-            Err(ProcessError::Deadline { program, limit, output: output(&child) })
-        }
-        Some(status) if status.success() => Ok(child.stdout.text()),
-        Some(status) => Err(ProcessError::Failed { program, status: status.to_string(), output: output(&child) }),
+/// A command that ended by itself.
+#[derive(Debug)]
+pub struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+/// Runs `command` to its end in the C locale, at most for `limit`. How it ended is for the caller to judge.
+pub fn finish(command: &mut Command, limit: Duration) -> Result<Finished, ProcessError> {
+    command.env("LC_ALL", "C");
+    let mut child = ChildGroup::spawn_keeping(command, COMMAND_KEPT)?;
+    let Some(status) = child.wait(limit) else {
+        child.end(Duration::ZERO);
+        let output = both(&child.stdout.text(), &child.stderr.text());
+        return Err(ProcessError::Deadline { program: child.program.clone(), limit, output });
+    };
+    Ok(Finished { status, stdout: child.stdout.text(), stderr: child.stderr.text() })
+}
+
+/// Runs `command` as [`finish`] does, and returns what it wrote to standard output if it succeeded.
+pub fn run(mut command: Command, limit: Duration) -> Result<String, ProcessError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let done = finish(&mut command, limit)?;
+    if done.status.success() {
+        return Ok(done.stdout);
     }
+    let (status, output) = (done.status.to_string(), both(&done.stdout, &done.stderr));
+    Err(ProcessError::Failed { program, status, output })
+}
+
+fn both(stdout: &str, stderr: &str) -> String {
+    format!("{stdout}\n{stderr}").trim().to_owned()
 }
 
 #[cfg(test)]
@@ -248,7 +292,10 @@ mod tests {
     #[test]
     fn more_output_than_a_pipe_holds_does_not_block() {
         let text = run(shell("head -c 1000000 /dev/zero"), Duration::from_secs(20)).expect("runs");
-        assert!(text.starts_with("[737856 bytes dropped]"), "{}", &text[..40]);
+        assert_eq!(text.len(), 1_000_000);
+        let mut child = ChildGroup::spawn(shell("head -c 1000000 /dev/zero")).expect("starts");
+        assert!(child.wait(Duration::from_secs(20)).is_some());
+        assert!(child.stdout().text().starts_with("[737856 bytes dropped]"));
     }
 
     #[test]
@@ -275,6 +322,6 @@ mod tests {
     #[test]
     fn missing_program_is_named() {
         let error = run(Command::new("no-such-program-here"), Duration::from_secs(1)).expect_err("fails");
-        assert!(error.to_string().starts_with("cannot start `no-such-program-here`: "));
+        assert_eq!(error.to_string(), "`no-such-program-here` is not installed");
     }
 }

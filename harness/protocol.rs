@@ -164,7 +164,7 @@ pub fn read_message<T: DeserializeOwned>(from: &mut impl Read) -> Result<(T, Vec
         let mut chunk = vec![0; reader.missing()];
         from.read_exact(&mut chunk)?;
         reader.push(&chunk);
-        if let Some(message) = reader.next()? {
+        if let Some(message) = reader.take_message()? {
             return Ok(message);
         }
     }
@@ -199,7 +199,7 @@ impl FrameReader {
     }
 
     /// Takes the next frame out, if it is complete.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Vec<u8>)>, ProtocolError> {
+    pub fn take_message<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Vec<u8>)>, ProtocolError> {
         let Some((header_len, blob_len)) = self.lengths() else { return Ok(None) };
         if self.bytes[..4] != MAGIC || header_len > MAX_HEADER || blob_len > MAX_BLOB {
             let begin = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(80)]).into_owned();
@@ -240,7 +240,7 @@ mod tests {
             let (mut reader, mut seen) = (FrameReader::default(), Vec::new());
             for piece in stream.chunks(size) {
                 reader.push(piece);
-                while let Some((message, _)) = reader.next::<HostMessage>().expect("is a frame") {
+                while let Some((message, _)) = reader.take_message::<HostMessage>().expect("is a frame") {
                     seen.push(message);
                 }
             }
@@ -253,7 +253,7 @@ mod tests {
     fn garbage_is_named_not_waited_for() {
         let mut reader = FrameReader::default();
         reader.push(b"Kernel panic - not syncing");
-        let error = reader.next::<HostMessage>().expect_err("is garbage");
+        let error = reader.take_message::<HostMessage>().expect_err("is garbage");
         assert!(error.to_string().contains("Kernel panic"), "{error}");
     }
 

@@ -280,10 +280,11 @@ fn quoted(names: &[&str]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    /// Loads a suite of this text from a folder with `a.bpf.o`, `b.bpf.o` and `[x]/c.o`.
+    /// Loads a suite of this text from a folder `[suite] dir` with `a.bpf.o`, `b.bpf.o` and `sub/c.o`.
     fn load(text: &str) -> Result<Suite, SuiteError> {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("[suite] dir");
@@ -352,7 +353,21 @@ mod tests {
             refusal(&package("apt = \"a\"\nsuites = []\nfiles = [\"x\"]")),
             refusal(&package("apt = \"a\"\nsuites = [\"sid\"]\nfiles = [\"../x\"]")),
         ];
-        insta::assert_snapshot!(refusals.join("\n"), @"");
+        insta::assert_snapshot!(refusals.join("\n"), @r#"
+        suite `DIR/suite.toml`, line 3: unknown key `objcts` (hint: did you mean `objects`?)
+        suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`)
+        suite `DIR/suite.toml`, line 4: unknown key `file` (hint: did you mean `files`?)
+        suite `DIR/suite.toml`, line 2: invalid type: integer `3`, expected a sequence
+        suite `DIR/suite.toml`, line 1: string values must be quoted, expected literal string
+        suite `DIR/suite.toml`, line 1: missing field `name`
+        suite `DIR/suite.toml`: it names neither `objects` nor a `[[package]]`
+        suite `DIR/suite.toml`: `*.elf` matches no file (hint: paths are relative to the suite file's folder `DIR`)
+        suite `DIR/suite.toml`: pattern `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
+        suite `DIR/suite.toml`: `-o=x` is not a name of a Debian package
+        suite `DIR/suite.toml`: `-t` is not a name of a Debian suite
+        suite `DIR/suite.toml`: `suites` of package `a` is empty
+        suite `DIR/suite.toml`: `../x` of package `a` has to lie inside the package, without `/` in front
+        "#);
     }
 
     #[test]

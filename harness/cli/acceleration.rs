@@ -17,7 +17,9 @@ pub(super) fn choose(setup: &Setup, tools: &Toolchain, plan: &Plan, args: &Machi
     vm::choose(args.accel, tools, Some(&memory), || {
         eprintln!("proving KVM by booting a kernel");
         let step = |step: String| eprintln!("  {step}");
-        let kernel = plan.kernels.iter().find_map(|spec| {
+        // Those that the matrix needs are the likely ones to be had.
+        let needed = plan.kernels.iter().filter(|spec| !spec.optional);
+        let kernel = needed.chain(plan.kernels.iter().filter(|spec| spec.optional)).find_map(|spec| {
             let stored = setup.store.kernel(spec, &setup.lock, args.offline, &step).ok()?;
             Some((spec, stored))
         });

@@ -185,7 +185,9 @@ fn report_failure(error: &ReportError) -> Failure {
 }
 
 fn now() -> String {
-    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())
+    // Fractions of a second tell a reader nothing.
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())
 }
 
 fn width() -> usize {

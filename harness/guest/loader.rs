@@ -182,7 +182,7 @@ fn try_program(
     })?;
     let mut reader = protocol::FrameReader::default();
     reader.push(&frame);
-    let whole = reader.next::<GuestMessage>().ok().flatten();
+    let whole = reader.take_message::<GuestMessage>().ok().flatten();
     match (ending, whole) {
         (fork::Ending::Code(0), Some((done, log))) => send(&done, &log),
         (fork::Ending::Signal(signal), _) => {

@@ -89,15 +89,42 @@ fn judge<P: Read + Write>(
             let reason = format!("the loader of `{object}` ended with code {code}");
             send(port, &GuestMessage::Failed { reason }, &[])?;
         }
-        fork::Ending::Signal(signal) => {
-            let warnings = vec![format!("libbpf died of signal {signal} while it handled the object")];
-            send(port, &GuestMessage::OpenFailed { errno: 0, warnings }, &[])?;
-        }
+        fork::Ending::Signal(signal) => send(port, &after_signal(object, signal), &[])?,
     }
     let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     send(port, &GuestMessage::LoadDone { took_ms }, &[])
 }
 
+/// What it means that the process that judged `object` was killed.
+fn after_signal(object: &str, signal: i32) -> GuestMessage {
+    match signal {
+        // Only the kernel's search for memory kills like this in a guest; the object has done nothing wrong.
+        libc::SIGKILL => GuestMessage::Failed {
+            reason: format!(
+                "the loader of `{object}` was killed for lack of memory: give the kernel more `memory` in the manifest"
+            ),
+        },
+        _ => {
+            let warnings = vec![format!("libbpf died of signal {signal} while it handled the object")];
+            GuestMessage::OpenFailed { errno: 0, warnings }
+        }
+    }
+}
+
 fn send(port: &mut impl Write, message: &GuestMessage, blob: &[u8]) -> Result<(), String> {
     protocol::write_message(port, message, blob).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_is_blamed_for_killing_libbpf_and_not_for_lack_of_memory() {
+        assert!(matches!(after_signal("x", libc::SIGSEGV), GuestMessage::OpenFailed { warnings, .. }
+            if warnings == ["libbpf died of signal 11 while it handled the object"]));
+        assert!(
+            matches!(after_signal("x", libc::SIGKILL), GuestMessage::Failed { reason } if reason.contains("memory"))
+        );
+    }
 }

@@ -303,62 +303,96 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    /// A `.BTF` section with the strings `A` (offset 1) and `B` (offset 3) and these words as its types.
-    fn section(types: &[u32]) -> Vec<u8> {
-        let strings = b"\0A\0B\0";
+    /// A `.BTF` section of these words of type records and these strings.
+    fn section(types: &[u32], strings: &[u8]) -> Vec<u8> {
         let length = types.len() as u32 * 4;
-        let header = [u32::from(MAGIC) | 1 << 16, 24, 0, length, length, strings.len() as u32];
+        let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
         let words = header.iter().chain(types).flat_map(|word| word.to_le_bytes());
         words.chain(strings.iter().copied()).collect()
+    }
+
+    const fn info(kind: u32, count: u32) -> u32 {
+        kind << 24 | count
+    }
+
+    #[test]
+    fn sizes_see_through_names_and_arrays() {
+        let types = [
+            [1, info(1, 0), 4].as_slice(), // 1: int
+            &[32],
+            &[0, info(8, 0), 1],          // 2: typedef of 1
+            &[0, info(3, 0), 0, 2, 1, 6], // 3: six of 2
+            &[0, info(3, 0), 0, 3, 1, 2], // 4: two of 3
+            &[0, info(2, 0), 4],          // 5: pointer to 4
+        ]
+        .concat();
+        let btf = Btf::parse(&section(&types, b"\0int\0")).unwrap();
+        assert_eq!([1, 2, 3, 4, 5].map(|id| btf.size_of(id)), [4, 4, 24, 48, 8].map(Some));
+        assert_eq!(btf.string(1).as_deref(), Some("int"));
+        assert_eq!((btf.size_of(0), btf.size_of(6), btf.string(5)), (None, None, None));
+    }
+
+    #[test]
+    fn cycles_end() {
+        let types = [
+            [0, info(8, 0), 2].as_slice(),      // 1: typedef of 2
+            &[0, info(10, 0), 1],               // 2: const of 1
+            &[0, info(3, 0), 0, 3, 1, 1],       // 3: array of itself
+            &[0, info(3, 0), 0, 3, 1, 1 << 31], // 4: array that is too large
+        ]
+        .concat();
+        let btf = Btf::parse(&section(&types, b"\0")).unwrap();
+        assert_eq!(btf.resolve(1), None);
+        assert_eq!([1, 3, 4].map(|id| btf.size_of(id)), [None; 3]);
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let parse = |types: &[u32], strings: &[u8]| Btf::parse(&section(types, strings)).unwrap_err().to_string();
+        assert_eq!(parse(&[0, info(20, 0), 0], b"\0"), "type 1 is of unknown kind 20");
+        assert_eq!(parse(&[0, info(4, 2), 0, 0], b"\0"), "type 1 is cut short");
+        assert_eq!(parse(&[], b"x\0"), "the string table does not begin and end with a NUL");
+        assert_eq!(parse(&[], b""), "the string table does not begin and end with a NUL");
+        let mut outside = section(&[], b"\0");
+        outside[20] = 200;
+        assert_eq!(Btf::parse(&outside), Err(BtfError::Outside { part: "string table" }));
     }
 
     #[test]
     fn enumerators_have_their_values() {
         let signed = 1 << 31;
-        let btf = Btf::parse(&section(&[
-            // enum A { A = 0xffffffff }, enum B { B = -1 }, enum64 A { A = 1 << 32 | 5, B = -2 }
-            1,
-            6 << 24 | 1,
-            4,
-            1,
-            u32::MAX,
-            3,
-            6 << 24 | 1 | signed,
-            4,
-            3,
-            u32::MAX,
-            1,
-            19 << 24 | 2 | signed,
-            8,
-            1,
-            5,
-            1,
-            3,
-            u32::MAX - 1,
-            u32::MAX,
-        ]))
-        .unwrap();
+        let types = [
+            [1, info(6, 1), 4, 1, u32::MAX].as_slice(), // 1: enum A { A = 0xffffffff }
+            &[3, info(6, 1) | signed, 4, 3, u32::MAX],  // 2: enum B { B = -1 }
+            &[1, info(19, 1), 8, 1, 5, 1],              // 3: enum64 A { A = 0x100000005 }
+            &[3, info(19, 1) | signed, 8, 3, u32::MAX - 1, u32::MAX], // 4: enum64 B { B = -2 }
+        ]
+        .concat();
+        let btf = Btf::parse(&section(&types, b"\0A\0B\0")).unwrap();
         let values = |id: u32| match &btf.get(id).unwrap().kind {
             Kind::Enum { values, .. } => {
                 values.iter().map(|value| (value.name_offset, value.value)).collect::<Vec<_>>()
             }
             other => panic!("{other:?}"),
         };
-        assert_eq!(values(1), [(1, 0xffff_ffff)]);
-        assert_eq!(values(2), [(3, -1)]);
-        assert_eq!(values(3), [(1, (1 << 32) + 5), (3, -2)]);
-        assert_eq!((btf.size_of(1), btf.size_of(3)), (Some(4), Some(8)));
+        assert_eq!(
+            [1, 2, 3, 4].map(values),
+            [(1, 0xffff_ffff), (3, -1), (1, 0x1_0000_0005), (3, -2)].map(|value| vec![value])
+        );
+        assert_eq!([1, 4].map(|id| btf.size_of(id)), [Some(4), Some(8)]);
     }
 
     #[test]
     fn functions_lead_to_their_prototypes() {
         // A prototype with two parameters, and function `A` of it.
-        let btf = Btf::parse(&section(&[0, 13 << 24 | 2, 0, 1, 0, 3, 0, 1, 12 << 24, 1])).unwrap();
-        assert_eq!(btf.types().len(), 3);
+        let types = [0, info(13, 2), 0, 1, 0, 3, 0, 1, info(12, 0), 1];
+        let btf = Btf::parse(&section(&types, b"\0A\0B\0")).unwrap();
         let Kind::Function(prototype) = btf.get(2).unwrap().kind else { panic!("no function") };
         assert_eq!(btf.get(prototype).unwrap().kind, Kind::Prototype { parameters: 2 });
+        assert_eq!(btf.types().len(), 3);
     }
 }

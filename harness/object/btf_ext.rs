@@ -83,8 +83,12 @@ pub struct Line {
     pub insn_offset: u32,
     /// Path of the source file when it was compiled, as an offset of the BTF's strings.
     pub file_offset: u32,
+    /// The line itself, as an offset of the BTF's strings.
+    pub text_offset: u32,
     /// Counts from 1.
     pub line: u32,
+    /// Counts from 1; 0 if unknown.
+    pub column: u32,
 }
 
 impl BtfExt {
@@ -115,11 +119,15 @@ impl BtfExt {
         }
         for (section, records) in lines {
             let section: Arc<str> = name(section).into();
-            parsed.lines.extend(records.into_iter().map(|[insn_offset, file_offset, _text, line_and_column]| Line {
-                section: Arc::clone(&section),
-                insn_offset,
-                file_offset,
-                line: line_and_column >> 10,
+            parsed.lines.extend(records.into_iter().map(|[insn_offset, file_offset, text_offset, line_and_column]| {
+                Line {
+                    section: Arc::clone(&section),
+                    insn_offset,
+                    file_offset,
+                    text_offset,
+                    line: line_and_column >> 10,
+                    column: line_and_column & 0x3ff,
+                }
             }));
         }
         Ok(parsed)

@@ -39,16 +39,15 @@ pub(super) fn scan(bytes: &[u8]) -> Scan {
         if start < next || !is_bpf_header(tail, u16::from_le_bytes) {
             continue;
         }
-        let size = match inventory::extent(tail) {
+        match inventory::extent(tail) {
             Ok(size) => {
                 next = start + size;
-                size
+                if seen.insert(&tail[..size]) {
+                    found.objects.push(start..next);
+                }
             }
             // Kept nevertheless, so that a damaged object shows up as such.
-            Err(_) => HEADER_SIZE,
-        };
-        if seen.insert(&tail[..size]) {
-            found.objects.push(start..start + size);
+            Err(_) => found.objects.push(start..start + HEADER_SIZE),
         }
     }
     found.big_endian =

@@ -154,6 +154,9 @@ pub enum FormatError {
         section: String,
     },
     /// The BTF is corrupt and the object cannot do without it.
-    #[error("its BTF is corrupt: {0}")]
-    Btf(#[from] BtfError),
+    #[error("its `.BTF` is corrupt: {0}")]
+    Btf(#[source] BtfError),
+    /// The line info and CO-RE relocations are corrupt, and libbpf insists on them because the object needs BTF.
+    #[error("its `.BTF.ext` is corrupt: {0}")]
+    BtfExt(#[source] BtfError),
 }

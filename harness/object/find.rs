@@ -1,6 +1,7 @@
 //! [`find_objects`]: from the files and folders that the user named to the objects in them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -31,10 +32,10 @@ pub struct Found {
 pub fn find_objects(inputs: &[PathBuf]) -> Result<Found, Vec<ObjectError>> {
     let mut search = Search::default();
     for input in inputs {
-        let before = search.found();
+        let before = search.progress();
         if let Err(error) = search.input(input) {
             search.errors.push(error);
-        } else if search.found() == before && search.errors.is_empty() && input.is_dir() {
+        } else if search.progress() == before {
             search.errors.push(ObjectError::EmptyFolder { path: input.clone() });
         }
     }
@@ -45,8 +46,17 @@ pub fn find_objects(inputs: &[PathBuf]) -> Result<Found, Vec<ObjectError>> {
         return Err(search.errors);
     }
     naming::unique(&mut search.objects);
-    let notices = search.big_endian.iter().map(|skipped| format!("{skipped}; left out")).collect();
+    let notices = big_endian_notice(&search.big_endian).into_iter().collect();
     Ok(Found { objects: search.objects, notices })
+}
+
+/// One line for all of them: whoever ships both byte orders ships many.
+fn big_endian_notice(skipped: &[ObjectError]) -> Option<String> {
+    let first = skipped.first()?;
+    Some(match skipped.len() - 1 {
+        0 => format!("{first}; left out"),
+        more => format!("{first}; left out, and {more} more of that kind"),
+    })
 }
 
 /// How a file came to be looked at.
@@ -63,14 +73,16 @@ struct Search {
     objects: Vec<BpfObject>,
     big_endian: Vec<ObjectError>,
     errors: Vec<ObjectError>,
-    /// Canonical paths of the files already read.
-    seen: HashSet<PathBuf>,
+    /// Canonical paths of the files already reached, and whether they hold an object.
+    seen: HashMap<PathBuf, bool>,
+    /// How often a file with an object was reached again.
+    repeats: usize,
 }
 
 impl Search {
-    /// How many objects were met so far, duplicates of files included.
-    fn found(&self) -> usize {
-        self.objects.len() + self.big_endian.len()
+    /// Grows with every object, error and repeated file: an input that adds nothing to it was without effect.
+    fn progress(&self) -> usize {
+        self.objects.len() + self.big_endian.len() + self.errors.len() + self.repeats
     }
 
     fn input(&mut self, path: &Path) -> Result<(), ObjectError> {
@@ -90,16 +102,27 @@ impl Search {
             Ok(())
         } else if !metadata.is_file() {
             Err(ObjectError::NotAFile { path: path.to_owned() })
-        } else if self.is_new(path) {
-            self.file(path, Reached::Named)
-        } else {
+        } else if self.seen.get(&canonical(path)) == Some(&true) {
+            self.repeats += 1;
             Ok(())
+        } else {
+            // Also if a folder walk passed it over: now the user names it.
+            self.file(path, Reached::Named)
         }
     }
 
     /// Whether a file was not reached before, under whatever name.
     fn is_new(&mut self, path: &Path) -> bool {
-        self.seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
+        match self.seen.entry(canonical(path)) {
+            Entry::Occupied(known) => {
+                self.repeats += usize::from(*known.get());
+                false
+            }
+            Entry::Vacant(place) => {
+                place.insert(false);
+                true
+            }
+        }
     }
 
     fn file(&mut self, path: &Path, reached: Reached) -> Result<(), ObjectError> {
@@ -111,11 +134,15 @@ impl Search {
         match Machine::of(&bytes) {
             Some(Machine::Bpf) => self.objects.push(object(naming::of_file(path), whole, &bytes)),
             Some(Machine::BigEndianBpf) => self.big_endian.push(ObjectError::BigEndian { place: whole }),
-            machine if !self.embedded(path, &bytes) && reached == Reached::Named => {
-                return Err(no_object(path, &bytes, machine));
+            machine if !self.embedded(path, &bytes) => {
+                return match reached {
+                    Reached::Named => Err(no_object(path, &bytes, machine)),
+                    Reached::Walked => Ok(()),
+                };
             }
             _ => {}
         }
+        self.seen.insert(canonical(path), true);
         Ok(())
     }
 
@@ -212,6 +239,10 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), ObjectError> {
     Ok(())
 }
 
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 fn begins_like_elf(path: &Path) -> io::Result<bool> {
     let mut magic = Vec::new();
     File::open(path)?.take(4).read_to_end(&mut magic)?;
@@ -227,4 +258,5 @@ fn unreadable(path: &Path, error: io::Error) -> ObjectError {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

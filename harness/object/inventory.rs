@@ -6,13 +6,19 @@ use object::LittleEndian;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 
-use super::btf::Btf;
+use super::btf::{Btf, BtfError};
 use super::btf_ext::BtfExt;
 use super::maps::{self, MapInfo};
+use super::relocations;
 use super::{FormatError, section_type};
+use crate::relocation::CoreRelocation;
 
 /// Bytes of one BPF instruction; a 64-bit load takes two.
-const INSN_SIZE: u64 = 8;
+pub(super) const INSN_SIZE: u64 = 8;
+
+/// Sections that libbpf cannot do without BTF for (`libbpf_needs_btf`). With one of them, damage in `.BTF` and, whatever
+/// its warning says, in `.BTF.ext` is fatal; otherwise it is ignored.
+const BTF_USERS: [&str; 5] = [".maps", ".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link"];
 
 type Sections<'data> = SectionTable<'data, FileHeader64<LittleEndian>>;
 
@@ -23,8 +29,8 @@ pub struct Inventory {
     pub programs: Vec<ProgramInfo>,
     /// Its BTF-defined maps.
     pub maps: Vec<MapInfo>,
-    /// How many CO-RE relocations it has, those of subprograms included.
-    pub core_relocations: usize,
+    /// Its CO-RE relocations, those of subprograms included, in the order of `.BTF.ext`.
+    pub core_relocations: Vec<CoreRelocation>,
     /// Whether it has BTF that can be read.
     pub has_btf: bool,
     /// Whether it tells the source lines of its instructions.
@@ -56,48 +62,54 @@ pub struct ProgramInfo {
     pub optional: bool,
 }
 
-/// Where a program lies, besides what is told about it.
-struct Placed {
+/// Where a function lies, besides what is told about it.
+pub(super) struct Placed {
     section_index: usize,
     /// As the ELF has it, with the `?`.
-    raw_section: String,
+    pub(super) raw_section: String,
     /// Bytes from the start of the section.
-    offset: u64,
-    size: u64,
-    name: String,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    pub(super) name: String,
 }
 
 impl Inventory {
     /// Reads a whole little-endian object.
     pub fn read(bytes: &[u8]) -> Result<Inventory, FormatError> {
         let sections = sections(bytes)?;
-        let placed = programs(bytes, &sections)?;
+        let (functions, text_index) = functions(bytes, &sections)?;
+        let is_program = |function: &&Placed| Some(function.section_index) != text_index;
         let mut notes = Vec::new();
 
         let section_data = |name: &str| {
             let (_, section) = sections.section_by_name(LittleEndian, name.as_bytes())?;
             section.data(LittleEndian, bytes).ok()
         };
+        let needs_btf = BTF_USERS.iter().any(|name| section_data(name).is_some());
+        let mut overlook = |section: &str, error: BtfError| {
+            notes.push(format!("`{section}` is corrupt and libbpf ignores it: {error}"));
+        };
         let btf = match section_data(".BTF").map(Btf::parse) {
             None => None,
             Some(Ok(btf)) => Some(btf),
-            // Like libbpf: only these sections cannot do without BTF.
-            Some(Err(error)) if section_data(".maps").is_some() || section_data(".struct_ops").is_some() => {
-                return Err(error.into());
-            }
+            Some(Err(error)) if needs_btf => return Err(FormatError::Btf(error)),
             Some(Err(error)) => {
-                notes.push(format!("`.BTF` is corrupt and libbpf ignores it: {error}"));
+                overlook(".BTF", error);
                 None
             }
         };
         let ext = match btf.as_ref().and_then(|btf| Some(BtfExt::parse(section_data(".BTF.ext")?, btf))) {
             None => None,
             Some(Ok(ext)) => Some(ext),
+            Some(Err(error)) if needs_btf => return Err(FormatError::BtfExt(error)),
             Some(Err(error)) => {
-                notes.push(format!("`.BTF.ext` is corrupt and libbpf ignores it: {error}"));
+                overlook(".BTF.ext", error);
                 None
             }
         };
+        if needs_btf && btf.is_none() {
+            notes.push("it declares maps or struct_ops but has no BTF, so libbpf will not open it".to_owned());
+        }
         let relocations = ext.as_ref().map_or(&[][..], |ext| &ext.relocations);
         let lines = ext.as_ref().map_or(&[][..], |ext| &ext.lines);
 
@@ -107,7 +119,7 @@ impl Inventory {
         }
         offsets.values_mut().for_each(|offsets| offsets.sort_unstable());
 
-        let info = |program: Placed| {
+        let info = |program: &Placed| {
             let section = program.raw_section.strip_prefix('?').unwrap_or(&program.raw_section);
             let (prog_type, attach_type) = section_type::of_section(section);
             let offsets = offsets.get(program.raw_section.as_str()).map_or(&[][..], Vec::as_slice);
@@ -119,13 +131,16 @@ impl Inventory {
                 core_relocations: before(program.offset + program.size) - before(program.offset),
                 optional: program.raw_section.starts_with('?'),
                 section: section.to_owned(),
-                name: program.name,
+                name: program.name.clone(),
             }
         };
         Ok(Inventory {
-            programs: placed.into_iter().map(info).collect(),
+            programs: functions.iter().filter(is_program).map(info).collect(),
             maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
-            core_relocations: relocations.len(),
+            core_relocations: match (&btf, &ext) {
+                (Some(btf), Some(ext)) => relocations::listed(btf, ext, &functions),
+                _ => Vec::new(),
+            },
             has_btf: btf.is_some(),
             has_line_info: !lines.is_empty(),
             license: section_data("license").map(|text| {
@@ -172,9 +187,9 @@ fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
     Ok(header.sections(LittleEndian, bytes)?)
 }
 
-/// Lists the programs as `bpf_object__elf_collect` and `bpf_object__add_programs` of libbpf 1.7 do: each function symbol of
-/// an executable section, sorted by section and offset. Functions in `.text` are subprograms.
-fn programs(bytes: &[u8], sections: &Sections<'_>) -> Result<Vec<Placed>, FormatError> {
+/// Lists the functions as `bpf_object__elf_collect` and `bpf_object__add_programs` of libbpf 1.7 do: each function symbol of
+/// an executable section, sorted by section and offset. Second: the section `.text`, whose functions are subprograms.
+fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Placed>, Option<usize>), FormatError> {
     let is_symbol_table = |section: &&_| SectionHeader::sh_type(*section, LittleEndian) == elf::SHT_SYMTAB;
     match sections.iter().filter(is_symbol_table).count() {
         0 => return Err(FormatError::NoSymbolTable),
@@ -217,9 +232,8 @@ fn programs(bytes: &[u8], sections: &Sections<'_>) -> Result<Vec<Placed>, Format
             found.push(program);
         }
     }
-    found.retain(|program| Some(program.section_index) != text_index);
     found.sort_by_key(|program| (program.section_index, program.offset));
-    Ok(found)
+    Ok((found, text_index))
 }
 
 /// Refuses what libbpf refuses, in the same order.
@@ -231,7 +245,7 @@ fn check(program: &Placed, section_size: u64, linkage_ok: bool) -> Result<(), Fo
     if !linkage_ok {
         return Err(FormatError::StaticProgram { name, section });
     }
-    if program.size == 0 || program.size % INSN_SIZE != 0 || program.offset % INSN_SIZE != 0 {
+    if program.size == 0 || !program.size.is_multiple_of(INSN_SIZE) || !program.offset.is_multiple_of(INSN_SIZE) {
         return Err(FormatError::ProgramNotInstructions { name, section });
     }
     Ok(())
@@ -260,4 +274,5 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -23,7 +23,7 @@ fn overview(objects: &[BpfObject]) -> String {
             Ok(inventory) => [
                 inventory.programs.len().to_string(),
                 inventory.maps.len().to_string(),
-                inventory.core_relocations.to_string(),
+                inventory.core_relocations.len().to_string(),
                 btf(inventory).to_owned(),
             ],
             Err(_) => ["-".to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned()],
@@ -60,7 +60,7 @@ fn detail(object: &BpfObject) -> String {
             "BTF" => "BTF without line info",
             _ => "BTF with line info",
         },
-        inventory.core_relocations,
+        inventory.core_relocations.len(),
     );
 
     let mut programs = Builder::default();
@@ -118,4 +118,5 @@ fn push_line(text: &mut String, name: &str, note: &str) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -13,6 +13,7 @@ mod inventory;
 pub mod listing;
 mod maps;
 mod naming;
+mod relocations;
 mod section_type;
 
 use std::fmt;

@@ -25,7 +25,7 @@ struct Format {
     schema_version: u64,
 }
 
-/// Reads a record that [`write`] wrote.
+/// Reads a record that [`write()`] wrote.
 ///
 /// # Errors
 /// The file cannot be read, is no report, is of another format version, or does not fit together.

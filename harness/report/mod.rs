@@ -8,7 +8,7 @@ pub mod json;
 pub mod junit;
 pub mod progress;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod table;
 mod text;
 

@@ -82,36 +82,39 @@ fn releases(record: &RunRecord, shown: &[usize], width: usize) -> String {
     if named.is_empty() { String::new() } else { paragraph(&format!("Kernels: {}", named.join(", ")), 0, width) }
 }
 
-/// Every kernel that is out of the run, with the reason and what to do.
+/// Every kernel that is out of the run, with the reason and what to do; kernels with the same story together.
 fn kernels_left_out(record: &RunRecord, width: usize) -> String {
-    let mut block = String::new();
-    let mut pending = Vec::new();
+    let mut stories: Vec<(&str, &KernelState, Vec<String>)> = Vec::new();
     for kernel in &record.kernels {
-        let (what, reason, hint, console) = match &kernel.state {
+        let what = match &kernel.state {
             KernelState::Ready => continue,
-            KernelState::Pending => {
-                pending.push(one_line(&kernel.name));
-                continue;
-            }
-            KernelState::Unavailable { reason, hint } if kernel.optional => {
-                ("unavailable (optional)", reason, hint, &[][..])
-            }
-            KernelState::Unavailable { reason, hint } => ("unavailable", reason, hint, &[][..]),
-            KernelState::BootFailed { reason, hint, console_tail } => ("boot failed", reason, hint, &console_tail[..]),
-            KernelState::HarnessFailed { reason, hint, console_tail } => {
-                ("harness failed", reason, hint, &console_tail[..])
-            }
+            KernelState::Pending => "never started",
+            KernelState::Unavailable { .. } if kernel.optional => "unavailable (optional)",
+            KernelState::Unavailable { .. } => "unavailable",
+            KernelState::BootFailed { .. } => "boot failed",
+            KernelState::HarnessFailed { .. } => "harness failed",
         };
-        block += &paragraph(&format!("{}: {what}: {reason}", kernel.name), 2, width);
+        match stories.iter_mut().find(|(known, state, _)| *known == what && **state == kernel.state) {
+            Some((_, _, kernels)) => kernels.push(one_line(&kernel.name)),
+            None => stories.push((what, &kernel.state, vec![one_line(&kernel.name)])),
+        }
+    }
+    let mut block = String::new();
+    for (what, state, kernels) in stories {
+        let (reason, hint, console) = match state {
+            KernelState::Ready | KernelState::Pending => (None, &None, &[][..]),
+            KernelState::Unavailable { reason, hint } => (Some(reason), hint, &[][..]),
+            KernelState::BootFailed { reason, hint, console_tail }
+            | KernelState::HarnessFailed { reason, hint, console_tail } => (Some(reason), hint, &console_tail[..]),
+        };
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        block += &paragraph(&format!("{}: {what}{reason}", kernels.join(", ")), 2, width);
         if let Some(hint) = hint {
             block += &paragraph(&format!("hint: {hint}"), 6, width);
         }
         for line in console.iter().skip(console.len().saturating_sub(CONSOLE_LINES)) {
             let _ = writeln!(block, "      | {}", truncate_str(&one_line(line), width - 8, "…"));
         }
-    }
-    if !pending.is_empty() {
-        block += &paragraph(&format!("{}: never started", pending.join(", ")), 2, width);
     }
     titled("Kernels that could not be used", &block)
 }

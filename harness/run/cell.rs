@@ -1,5 +1,6 @@
 //! [`run()`]: one object on one kernel, whatever happens to the guest on the way.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::session::{Ended, Session, prepare_limit};
@@ -25,8 +26,9 @@ struct Cell<'a> {
     whole: Option<WholeLoad>,
     took: Duration,
     notes: Vec<String>,
-    /// The program, or the object as a whole, that the last guest crashed on.
-    suspect: Option<Option<usize>>,
+    /// The programs that a guest crashed on, and `None` for the object as a whole. All are kept, not only the last: a kernel that
+    /// crashes now here, now there would be tried for ever.
+    suspects: BTreeSet<Option<usize>>,
     harness_losses: u32,
 }
 
@@ -45,7 +47,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         whole: None,
         took: Duration::ZERO,
         notes: Vec::new(),
-        suspect: None,
+        suspects: BTreeSet::new(),
         harness_losses: 0,
     };
     let result = cell.judge(session);
@@ -140,12 +142,11 @@ impl Cell<'_> {
             }
             GuestLoss::Crashed(line) => {
                 session.lose_machine(&format!("{line} ({at})"));
-                if self.suspect == Some(in_flight) {
-                    self.blame(session, in_flight, Verdict::KernelCrashed, &format!("{line} (twice)"));
-                } else {
+                if self.suspects.insert(in_flight) {
                     // Once may be chance; the same program on a fresh guest decides.
                     self.notes.push(format!("the kernel crashed {at}, tried again: {line}"));
-                    self.suspect = Some(in_flight);
+                } else {
+                    self.blame(session, in_flight, Verdict::KernelCrashed, &format!("{line} (twice)"));
                 }
             }
             GuestLoss::Silent => {

@@ -103,9 +103,13 @@ pub fn fetch(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) -> Result
 }
 
 fn fetch_failure(error: &StoreError) -> KernelState {
-    let (reason, hint) = (error.to_string(), error.hint());
+    let (reason, hint) = (error.reason(), error.hint());
     if error.is_unavailable() {
         return KernelState::Unavailable { reason, hint };
     }
-    KernelState::HarnessFailed { reason, hint, console_tail: Vec::new() }
+    match error {
+        // The image is there and is no kernel; the harness has done its part.
+        StoreError::Corrupt { .. } => KernelState::BootFailed { reason, hint, console_tail: Vec::new() },
+        _ => KernelState::HarnessFailed { reason, hint, console_tail: Vec::new() },
+    }
 }

@@ -9,7 +9,7 @@ use crate::manifest::KernelSpec;
 use crate::plan::PlannedObject;
 use crate::record::KernelState;
 use crate::store::StoredKernel;
-use crate::vm::{BootFailure, Deadlines, Machine, MachineSpec};
+use crate::vm::{Accelerator, BootFailure, Deadlines, Machine, MachineSpec};
 
 /// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
 const BOOT_ATTEMPTS: u32 = 2;
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
                 attempt += 1;
                 continue;
             }
-            if let Some(state) = failed_state(failure, attempt) {
+            if let Some(state) = failed_state(failure, attempt, self.bench.accelerator) {
                 self.send(Event::KernelFailed { kernel: self.kernel, state });
             }
             return Err(Ended);
@@ -112,15 +112,19 @@ impl<'a> Session<'a> {
     }
 }
 
-fn failed_state(failure: BootFailure, attempts: u32) -> Option<KernelState> {
+/// Where to look for more.
+const CONSOLE: &str =
+    "the console's last lines are in report.json, and `append` in the manifest can make the kernel say more";
+
+fn failed_state(failure: BootFailure, attempts: u32, accelerator: Accelerator) -> Option<KernelState> {
     let told = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
     match failure {
         BootFailure::Kernel { reason, console } => Some(KernelState::BootFailed {
             reason: told(reason),
-            hint: Some(
-                "`--accel tcg` tells whether the accelerator is to blame; the console's last lines are in report.json"
-                    .into(),
-            ),
+            hint: Some(match accelerator {
+                Accelerator::Kvm => format!("`--accel tcg` tells whether KVM is to blame; {CONSOLE}"),
+                Accelerator::Tcg => CONSOLE.to_owned(),
+            }),
             console_tail: console,
         }),
         BootFailure::Harness { reason, hint, console, .. } => {

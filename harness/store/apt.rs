@@ -1,7 +1,7 @@
 //! [`Apt`]: apt with a private state in the store: one folder a suite, so that suites fail and age on their own.
 //!
-//! The system's lists, caches and sources are never touched. Signatures are verified by apt as always; only the expiry date
-//! of a suite is not, because the `Release` file of an old suite is no longer renewed.
+//! The system's lists, caches and sources are never touched. Signatures are verified by apt as always; only the expiry
+//! date of a suite is not, because the `Release` file of an old suite is no longer renewed.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -10,13 +10,15 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::command::{self, CommandError, Finished};
 use super::entry::{file_name, lock};
 use super::error::{IoContext, StoreError};
 use super::mirror::Mirror;
+use crate::process::{self, Finished, ProcessError};
 
 /// How long lists are taken as they are.
 const LISTS_FRESH: Duration = Duration::from_secs(6 * 3600);
+/// Lists newer than this cannot be outdated: a file they name that is gone will not come back by an update.
+const LISTS_NEW: Duration = Duration::from_secs(600);
 const UPDATE_DEADLINE: Duration = Duration::from_secs(300);
 const QUERY_DEADLINE: Duration = Duration::from_secs(120);
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(900);
@@ -79,7 +81,8 @@ impl Apt {
         self.root.join("apt").join(file_name(suite))
     }
 
-    /// Makes the lists of `suite` present and fresh; with `again`, newer than this process, and tells whether they changed.
+    /// Makes the lists of `suite` present and fresh, and tells whether they are new. With `again`, because something
+    /// they name is gone, fresh means minutes instead of hours.
     pub fn update(&self, what: &str, suite: &str, again: bool, step: &dyn Fn(String)) -> Result<bool, StoreError> {
         let folder = self.folder(suite);
         fs::create_dir_all(&folder).during("create", &folder)?;
@@ -89,7 +92,8 @@ impl Apt {
         let age =
             fs::metadata(&stamp).and_then(|found| found.modified()).ok().map(|at| at.elapsed().unwrap_or_default());
         let mut updated = self.updated.lock().unwrap_or_else(PoisonError::into_inner);
-        if updated.contains(suite) || (!again && age.is_some_and(|age| age < LISTS_FRESH)) {
+        let enough = if again { LISTS_NEW } else { LISTS_FRESH };
+        if updated.contains(suite) || age.is_some_and(|age| age < enough) {
             return Ok(false);
         }
         // Other suites need not wait for this one; the same suite waits for its file lock.
@@ -111,7 +115,9 @@ impl Apt {
         Ok(true)
     }
 
-    /// The packages of `suite` whose name matches the POSIX regular expression, in no order. Needs [`update`](Self::update).
+    /// The packages of `suite` whose name matches the POSIX regular expression, in no order.
+    ///
+    /// Needs lists, so [`update`](Self::update) has to come first.
     pub fn packages(&self, what: &str, suite: &str, pattern: &str) -> Result<Vec<Package>, StoreError> {
         let folder = self.folder(suite);
         let _guard = lock(&self.root, &format!("apt-{suite}"), &mut || {})?;
@@ -183,7 +189,8 @@ impl Apt {
             other => other,
         };
         let here = folder.display();
-        // The system's own configuration still counts (proxies, credentials), but not its hooks, which act on the system.
+        // The system's own configuration still counts (proxies, credentials), but not its hooks: they act on the
+        // system.
         let config = format!(
             "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n\
              #clear APT::Update::Post-Invoke-Success;\n#clear APT::Architectures;\n\
@@ -213,11 +220,11 @@ impl Apt {
     }
 
     fn run(&self, what: &str, command: &mut Command, deadline: Duration) -> Result<Finished, StoreError> {
-        command::run(command, deadline).map_err(|error| StoreError::Unavailable {
+        process::finish(command, deadline).map_err(|error| StoreError::Unavailable {
             what: what.to_owned(),
             reason: error.to_string(),
             hint: Some(match error {
-                CommandError::Missing(_) => {
+                ProcessError::Missing { .. } => {
                     "kernels from Debian need apt; on another system give this kernel another source".to_owned()
                 }
                 _ => "check the network and try again".to_owned(),

@@ -1,7 +1,8 @@
 //! [`candidates`]: which Debian packages make up the kernels that a manifest entry may mean, best first.
 //!
-//! Up to 6.18 `linux-image-X` holds everything. From 6.19 on it is empty: `linux-binary-X` has the image, `linux-base-X` the
-//! config and the list of built-in drivers, `linux-modules-X` the modules. Each image also exists `unsigned`; it is the same kernel.
+//! Up to 6.18 `linux-image-X` holds everything. From 6.19 on it is empty: `linux-binary-X` has the image,
+//! `linux-base-X` the config and the list of built-in drivers, `linux-modules-X` the modules. Images also exist
+//! `unsigned`: the same kernel.
 
 use std::cmp::Reverse;
 

@@ -1,7 +1,7 @@
 //! [`Entry`]: one kernel in the store, and [`Staging`]: the temporary folder in which it is made.
 //!
-//! An entry appears under its name by one rename, so it is whole or not there. A run that is killed leaves a staging folder
-//! behind, which is locked as long as its owner lives; the next run removes those that are not.
+//! An entry appears under its name by one rename, so it is whole or not there. A run that is killed leaves a staging
+//! folder behind, which is locked as long as its owner lives; the next run removes those that are not.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -103,10 +103,13 @@ impl Entry {
         let tree = ModuleTree::read(delivery.modules.as_deref(), delivery.config.as_deref())
             .during("read", delivery.modules.as_deref().unwrap_or(&delivery.image))?;
         let selection = kmod::select(&tree).map_err(|(name, reason)| corrupt(&format!("module `{name}`"), reason))?;
-        if tree.knows_builtin && !selection.missing.is_empty() {
+        if !selection.missing.is_empty() {
             let names = selection.missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            notes
-                .push(format!("{names} neither built in nor a module here: the guest talks over the slow serial port"));
+            notes.push(if tree.knows_builtin {
+                format!("{names} neither built in nor a module here: the guest talks over the slow serial port")
+            } else {
+                format!("nothing here tells whether {names} are built in: taken to be so")
+            });
         }
         let mut modules = Vec::new();
         for (at, module) in selection.modules.iter().enumerate() {
@@ -132,8 +135,8 @@ impl Entry {
         Ok(entry)
     }
 
-    /// Reads the entry in `folder`; `None` if there is none, or if it is damaged or of another format. `thorough` compares
-    /// checksums too, not only sizes.
+    /// Reads the entry in `folder`; `None` if there is none, or if it is damaged or of another format. `thorough`
+    /// compares checksums too, not only sizes.
     pub fn read(folder: &Path, thorough: bool) -> Option<Entry> {
         let entry: Entry = serde_json::from_slice(&fs::read(folder.join(DESCRIPTION)).ok()?).ok()?;
         let sound = entry.format == FORMAT

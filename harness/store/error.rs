@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// Why the store could not give a kernel or package.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The source cannot be reached, or it no longer has what is asked for. The kernel is unavailable; nothing is broken.
+    /// The source cannot be reached, or it no longer has what is asked for. The kernel is unavailable; nothing is
+    /// broken.
     #[error("{what} is unavailable: {reason}")]
     Unavailable {
         /// Kernel or package, such as ``kernel `5.4` ``.
@@ -74,6 +75,19 @@ impl StoreError {
     /// Whether the kernel simply cannot be had here, so that a matrix may go on without it.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, StoreError::Unavailable { .. } | StoreError::Offline { .. })
+    }
+
+    /// Why, for a place that already names the kernel or package.
+    pub fn reason(&self) -> String {
+        match self {
+            StoreError::Unavailable { reason, .. } => reason.clone(),
+            StoreError::Offline { .. } => "not in the store and the run is offline".to_owned(),
+            StoreError::Mismatch { field, expected, found, .. } => {
+                format!("`kernels.lock` expects {field} `{expected}` but found `{found}`")
+            }
+            StoreError::Gone { version, .. } => format!("the locked {version} is gone from the mirror"),
+            StoreError::Corrupt { .. } | StoreError::BadLock { .. } | StoreError::Io { .. } => self.to_string(),
+        }
     }
 
     /// What the user can do about it.

@@ -120,7 +120,8 @@ fn release_of_vmlinux(bytes: &[u8]) -> Result<String, ImageError> {
         .windows(banner.len())
         .enumerate()
         .filter(|(_, window)| window == banner)
-        // The same text stands in format strings (`Linux version %s`), so the word behind it has to look like a release.
+        // The same text stands in format strings (`Linux version %s`), so the word behind it has to look like a
+        // release.
         .find_map(|(at, _)| release_at(&in_rodata[at + banner.len()..]))
         .ok_or(ImageError::NoRelease)
 }

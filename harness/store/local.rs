@@ -1,4 +1,5 @@
-//! [`kernel`]: a kernel from an image on this machine; and [`Tree`]: where things lie in an unpacked Debian or Ubuntu kernel.
+//! [`kernel`]: a kernel from an image on this machine; and [`Tree`]: where things lie in an unpacked Debian or Ubuntu
+//! kernel.
 
 use std::fs;
 use std::path::{Path, PathBuf};

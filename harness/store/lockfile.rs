@@ -1,7 +1,7 @@
 //! [`LockFile`]: `kernels.lock`, which pins what was fetched so that the next run takes the same.
 //!
-//! It lies beside `kernels.toml`, is written by corematrix and committed. It names packages, versions and checksums, never a
-//! mirror or a path of this machine. Images given by path are the user's own and are not pinned.
+//! It lies beside `kernels.toml`, is written by corematrix and committed. It names packages, versions and checksums,
+//! never a mirror or a path of this machine. Images given by path are the user's own and are not pinned.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -144,7 +144,8 @@ impl LockFile {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        // The folder itself is locked: the file is replaced by rename, and a lock file of its own would litter the project.
+        // The folder itself is locked: the file is replaced by rename, and a lock file of its own would litter the
+        // project.
         let guard = File::open(folder).during("open", folder)?;
         flock(&guard, FlockOperation::LockExclusive).map_err(Into::into).during("lock", folder)?;
         let current = read(&self.path)?;

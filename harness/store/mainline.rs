@@ -8,8 +8,9 @@ use super::entry::{Delivery, Staging};
 use super::error::{IoContext, StoreError};
 use super::local::Tree;
 use super::lockfile::{LockFile, LockedKernel};
-use super::{Store, StoredKernel, checksum, command};
+use super::{Store, StoredKernel, checksum};
 use crate::manifest::KernelSpec;
+use crate::process;
 
 /// For a download of about 200 MB; virtme-ng itself gives up on a silent server after half a minute.
 const DEADLINE: Duration = Duration::from_secs(1200);
@@ -73,18 +74,25 @@ pub(super) fn kernel(
     })
 }
 
-/// Has virtme-ng download the version into a home folder of its own: it takes whatever lies in its usual cache for whole, even
-/// what a killed download left there.
+/// Has virtme-ng download the version into a home folder of its own: it takes whatever lies in its usual cache for
+/// whole, even what a killed download left there.
 fn download(what: &str, virtme_ng: &Path, version: &str, home: &Path) -> Result<Tree, StoreError> {
     let unavailable = |reason: String, hint: Option<&str>| StoreError::Unavailable {
         what: what.to_owned(),
         reason,
         hint: hint.map(str::to_owned),
     };
-    // A dry run downloads all the same, and starts nothing.
+    // A dry run downloads all the same and starts nothing, but it goes on to compose a machine: with `virtme-run`,
+    // which lies beside `vng`, and with the modules, which we do without.
     let mut vng = Command::new(virtme_ng);
-    vng.args(["--run", version, "--dry-run"]).env("HOME", home).current_dir(home);
-    let done = command::run(&mut vng, DEADLINE).map_err(|error| unavailable(error.to_string(), None))?;
+    vng.args(["--run", version, "--dry-run", "--skip-modules"]);
+    vng.env("HOME", home).current_dir(home);
+    let beside = virtme_ng.parent().into_iter().map(Path::to_owned);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Ok(path) = std::env::join_paths(beside.chain(std::env::split_paths(&path))) {
+        vng.env("PATH", path);
+    }
+    let done = process::finish(&mut vng, DEADLINE).map_err(|error| unavailable(error.to_string(), None))?;
     if !done.status.success() {
         let last = done.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
         let unreachable = ["ConnectionError", "NameResolutionError", "Timeout", "ProxyError", "SSLError"];

@@ -1,7 +1,7 @@
 //! [`Mirror`]: the Debian archive that this machine's apt already uses.
 //!
-//! Found in `/etc/apt` at run time, in both of its formats, and written nowhere but in the store's private apt state: which
-//! mirror a machine uses is nobody else's business, so [`Mirror::mask`] takes it out of messages too.
+//! Found in `/etc/apt` at run time, in both of its formats, and written nowhere but in the store's private apt state:
+//! which mirror a machine uses is nobody else's business, so [`Mirror::mask`] takes it out of messages too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,8 @@ impl Mirror {
                 _ => {}
             }
         }
-        // Other archives use Debian's suite names too; the one with Debian's own key goes first, the order of the files next.
+        // Other archives use Debian's suite names too; the one with Debian's own key goes first, the order of the
+        // files next.
         let debian = |entry: &&SourceEntry| {
             !entry.off
                 && entry.components.iter().any(|component| component == "main")

@@ -7,13 +7,13 @@
 //! tmp/, locks/                what runs are working on, and who may
 //! ```
 //!
-//! Runs and threads may share a store. A source (one file each: `debian`, `local`, `mainline`) delivers an image, its config and
-//! modules; `entry` makes of these what a guest boots from.
+//! Runs and threads may share a store. A source (one file each: `debian`, `local`, `mainline`) delivers an image, its
+//! config and modules; `entry` makes of these what a guest boots from.
 
 mod apt;
+mod build;
 mod candidates;
 mod checksum;
-mod command;
 mod deb;
 mod debian;
 mod entry;
@@ -73,8 +73,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, else at `$COREMATRIX_STORE`, else in the user's cache folder, and clears what killed runs have
-    /// left there. `virtme_ng` is the `vng` executable that downloads mainline kernels.
+    /// Opens the store at `root`, else at `$COREMATRIX_STORE`, else in the user's cache folder, and clears what
+    /// killed runs have left there. `virtme_ng` is the `vng` executable that downloads mainline kernels.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the folder cannot be made or written.
@@ -107,7 +107,8 @@ impl Store {
         &self.root
     }
 
-    /// Gives the kernel that `lock` pins for `spec`; fetches it if the store does not have it, and pins it if nothing is pinned.
+    /// Gives the kernel that `lock` pins for `spec`; fetches it if the store does not have it, and pins it if nothing
+    /// is pinned.
     ///
     /// Nothing touches the network when the kernel is pinned and stored. `step` is told what takes time, such as
     /// "downloading linux-image-6.1.0-50-cloud-amd64". Threads may call this at once, for the same kernel too.

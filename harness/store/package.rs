@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::apt::{Package, regex_of_glob};
-use super::debian::{Request, locked};
+use super::build::locked;
+use super::debian::Request;
 use super::entry::{self, Staging, file_name};
 use super::error::StoreError;
 use super::lockfile::{LockFile, LockedPackage};

@@ -1,1 +1,32 @@
-//! Tests of the whole store.
+//! Tests of the whole store: against a stand-in for apt, images on this machine, and a stand-in for virtme-ng.
+
+mod apt;
+mod mainline;
+mod path;
+mod shared;
+mod stand_in;
+
+use std::time::Duration;
+
+use super::image::tests::{Packed, Parts, bzimage, vmlinux};
+use super::*;
+
+/// A kernel of the manifest with this source.
+fn spec(name: &str, source: Source) -> KernelSpec {
+    KernelSpec {
+        name: name.to_owned(),
+        source,
+        optional: false,
+        memory_mib: 512,
+        boot_timeout: Duration::from_secs(1),
+        program_timeout: Duration::from_secs(1),
+        append: Vec::new(),
+    }
+}
+
+/// A small bootable image with everything in it.
+fn image(release: &str) -> Vec<u8> {
+    bzimage(release, &vmlinux(release, Parts { pvh: true, btf: true }), Packed::Xz)
+}
+
+fn quiet(_: String) {}

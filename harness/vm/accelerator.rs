@@ -49,6 +49,22 @@ pub struct Proof {
     pub reason: String,
 }
 
+/// Why KVM was not proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoProof {
+    /// A guest was started under KVM and failed. Remembered.
+    Failed(String),
+    /// No guest was started, or the user stopped it: this says nothing about KVM. Not remembered, or one full disk would cost every
+    /// later run its KVM.
+    Undecided(String),
+}
+
+impl From<String> for NoProof {
+    fn from(reason: String) -> Self {
+        NoProof::Failed(reason)
+    }
+}
+
 /// What was found out about KVM on one machine with one QEMU.
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
@@ -61,11 +77,11 @@ struct Remembered {
 /// Decides. `boot` boots a real kernel under KVM and says why it did not work; it is called at most once.
 ///
 /// `memory` is the file that remembers the answer; pass `None` to prove it anew.
-pub fn choose(
+pub fn choose<E: Into<NoProof>>(
     choice: Choice,
     tools: &Toolchain,
     memory: Option<&Path>,
-    boot: impl FnOnce() -> Result<(), String>,
+    boot: impl FnOnce() -> Result<(), E>,
 ) -> Proof {
     let device = Path::new("/dev/kvm");
     match choice {
@@ -73,19 +89,23 @@ pub fn choose(
         Choice::Kvm => Proof { accelerator: Accelerator::Kvm, reason: "asked for".to_owned() },
         Choice::Auto => match fs::OpenOptions::new().read(true).write(true).open(device) {
             Err(error) => tcg(format!("no KVM: cannot open /dev/kvm: {error}")),
-            Ok(_) => prove(&fingerprint(tools), memory, boot),
+            Ok(_) => prove(&fingerprint(tools), memory, || boot().map_err(Into::into)),
         },
     }
 }
 
-fn prove(fingerprint: &str, memory: Option<&Path>, boot: impl FnOnce() -> Result<(), String>) -> Proof {
+fn prove(fingerprint: &str, memory: Option<&Path>, boot: impl FnOnce() -> Result<(), NoProof>) -> Proof {
     if let Some(known) = memory.and_then(recall).filter(|known| known.fingerprint == fingerprint) {
         return match known.failure {
             None => Proof { accelerator: Accelerator::Kvm, reason: "proven by an earlier boot".to_owned() },
             Some(reason) => tcg(format!("KVM failed an earlier boot: {reason}")),
         };
     }
-    let failure = boot().err();
+    let failure = match boot() {
+        Ok(()) => None,
+        Err(NoProof::Failed(reason)) => Some(reason),
+        Err(NoProof::Undecided(reason)) => return tcg(format!("KVM could not be tried: {reason}")),
+    };
     if let Some(memory) = memory {
         let known = Remembered { fingerprint: fingerprint.to_owned(), failure: failure.clone() };
         // Not being able to remember costs one boot the next time and nothing else.
@@ -122,7 +142,7 @@ mod tests {
     fn answer_is_remembered_until_the_machine_changes() {
         let folder = tempfile::tempdir().expect("a folder");
         let memory = folder.path().join("kvm.json");
-        let first = prove("here", Some(&memory), || Err("the guest fell silent".into()));
+        let first = prove("here", Some(&memory), || Err(NoProof::Failed("the guest fell silent".into())));
         assert_eq!(first.accelerator, Accelerator::Tcg);
         let second = prove("here", Some(&memory), || panic!("must not boot again"));
         assert_eq!(second.accelerator, Accelerator::Tcg);
@@ -133,11 +153,20 @@ mod tests {
     }
 
     #[test]
+    fn what_says_nothing_about_kvm_is_not_remembered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let memory = folder.path().join("kvm.json");
+        let full = prove("here", Some(&memory), || Err(NoProof::Undecided("the disk is full".into())));
+        assert_eq!((full.accelerator, memory.exists()), (Accelerator::Tcg, false));
+        assert_eq!(prove("here", Some(&memory), || Ok(())).accelerator, Accelerator::Kvm);
+    }
+
+    #[test]
     fn memory_that_cannot_be_read_is_ignored() {
         let folder = tempfile::tempdir().expect("a folder");
         let memory = folder.path().join("kvm.json");
         fs::write(&memory, "{ half").expect("writes");
         assert_eq!(prove("here", Some(&memory), || Ok(())).accelerator, Accelerator::Kvm);
-        assert_eq!(prove("here", None, || Err("no".into())).accelerator, Accelerator::Tcg);
+        assert_eq!(prove("here", None, || Err(NoProof::Failed("no".into()))).accelerator, Accelerator::Tcg);
     }
 }

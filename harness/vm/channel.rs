@@ -94,7 +94,7 @@ impl Channel {
 
     fn take_message(&mut self) -> Result<Option<(GuestMessage, Vec<u8>)>, ProtocolError> {
         for at in 0..self.streams.len() {
-            if let Some(message) = self.streams[at].1.next()? {
+            if let Some(message) = self.streams[at].1.take_message()? {
                 if !self.chosen {
                     self.chosen = true;
                     let chosen = self.streams.swap_remove(at);

@@ -48,7 +48,7 @@ pub const SERIAL_SOCKET: &str = "serial.sock";
 /// The QEMU command for a machine.
 pub fn compose(tools: &Toolchain, parts: &Parts<'_>) -> Result<Command, ComposeError> {
     let printed = process::run(virtme_command(tools, parts), COMPOSE_LIMIT)?;
-    let words = qemu_words(&printed)?;
+    let words = qemu_words(&printed, parts.append)?;
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).args(our_devices(parts.scratch)).env("TMPDIR", parts.scratch);
     Ok(command)
@@ -65,21 +65,19 @@ fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
     if parts.accelerator == Accelerator::Tcg {
         command.arg("--disable-kvm");
     }
-    for word in parts.append {
-        command.arg("-a").arg(word);
-    }
     command.arg("--qemu-opts").arg("-initrd").arg(parts.initramfs).env("TMPDIR", parts.scratch);
     command
 }
 
 /// Splits what virtme-ng printed and adapts it: our init instead of virtme-ng's, and no accelerator but the chosen one.
-fn qemu_words(printed: &str) -> Result<Vec<String>, ComposeError> {
-    let line =
-        printed.lines().rfind(|line| line.contains("qemu")).ok_or_else(|| ComposeError::Output(printed.to_owned()))?;
+fn qemu_words(printed: &str, append_words: &[String]) -> Result<Vec<String>, ComposeError> {
+    // Not known by QEMU's name: a QEMU of one's own may have another.
+    let line = printed.lines().rfind(|line| line.contains(" -append "));
+    let line = line.ok_or_else(|| ComposeError::Output(printed.trim().to_owned()))?;
     let mut words = shell_words::split(line).map_err(|error| ComposeError::Output(format!("{error}: {line}")))?;
     let append = words.iter().position(|word| word == "-append").and_then(|at| words.get_mut(at + 1));
     let append = append.ok_or_else(|| ComposeError::Output(line.to_owned()))?;
-    *append = kernel_command_line(append);
+    *append = kernel_command_line(append, append_words);
     for word in &mut words {
         // With a fallback in it a failing KVM would go unnoticed, and the report would name the wrong accelerator.
         if word == "accel=kvm:tcg" {
@@ -89,10 +87,11 @@ fn qemu_words(printed: &str) -> Result<Vec<String>, ComposeError> {
     Ok(words)
 }
 
-/// virtme-ng's kernel command line up to its own init, then ours.
-fn kernel_command_line(composed: &str) -> String {
+/// virtme-ng's kernel command line up to its own init, then ours, then the manifest's: of two words for one setting the kernel
+/// obeys the last, so the user has the last word.
+fn kernel_command_line(composed: &str, append: &[String]) -> String {
     let kept = composed.split_once(" init=").map_or(composed, |(before, _)| before);
-    [
+    let mut line = [
         // The virtio console would repeat everything, and shows nothing where its driver is a module that is yet to be loaded.
         &kept.replace("console=hvc0", "console=ttyS0"),
         "loglevel=4",
@@ -102,7 +101,12 @@ fn kernel_command_line(composed: &str) -> String {
         "lsm=landlock,lockdown,yama,integrity,bpf",
         &format!("rdinit={INIT_PATH}"),
     ]
-    .join(" ")
+    .join(" ");
+    for word in append {
+        line.push(' ');
+        line.push_str(word);
+    }
+    line
 }
 
 fn our_devices(scratch: &Path) -> Vec<String> {
@@ -131,19 +135,25 @@ mod tests {
     fn composed_line_gets_our_init_and_one_accelerator() {
         let printed = "some notice\n/usr/bin/qemu-system-x86_64 -m 512M -machine accel=kvm:tcg -cpu host \
                        -append 'console=hvc0 quiet loglevel=1 foo=bar init=/x/virtme-ng-init' -initrd '/tmp/a b'\n";
-        let words = qemu_words(printed).expect("is a command");
+        let words = qemu_words(printed, &["loglevel=7".to_owned()]).expect("is a command");
         assert_eq!(words[0], "/usr/bin/qemu-system-x86_64");
         assert!(words.contains(&"accel=kvm".to_owned()));
         assert!(words.contains(&"/tmp/a b".to_owned()));
         let append = words.iter().find(|word| word.contains("rdinit=")).expect("has a kernel command line");
         assert!(append.starts_with("console=ttyS0 quiet loglevel=1 foo=bar loglevel=4"), "{append}");
-        assert!(append.ends_with("rdinit=/init") && !append.contains("virtme-ng-init"), "{append}");
+        assert!(append.ends_with("rdinit=/init loglevel=7") && !append.contains("virtme-ng-init"), "{append}");
+    }
+
+    #[test]
+    fn qemu_may_have_any_name() {
+        let words = qemu_words("/opt/emulator -m 512M -append 'quiet'", &[]).expect("is a command");
+        assert_eq!(words[0], "/opt/emulator");
     }
 
     #[test]
     fn other_output_is_shown_not_run() {
-        let error = qemu_words("virtme-run: error: no such kernel").expect_err("is no command");
+        let error = qemu_words("virtme-run: error: no such kernel", &[]).expect_err("is no command");
         assert!(error.to_string().contains("no such kernel"), "{error}");
-        assert!(qemu_words("/usr/bin/qemu-system-x86_64 -m 512M").is_err(), "has no kernel command line");
+        assert!(qemu_words("/usr/bin/qemu-system-x86_64 -m 512M", &[]).is_err(), "has no kernel command line");
     }
 }

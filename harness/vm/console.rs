@@ -14,6 +14,10 @@ pub enum Culprit {
     Harness(String),
 }
 
+/// Lines that name no culprit although they look like it: QEMU's warnings, and the kernel's remark that nothing moved for a while,
+/// which is the host's fault as often as not.
+const HARMLESS: [&str; 4] = [": warning: ", ": info: ", "soft lockup", "workqueue lockup"];
+
 /// Lines with which a kernel says that it crashed, most telling first.
 const CRASHES: [&str; 7] = [
     "BUG: ",
@@ -40,7 +44,7 @@ const HARNESS: [&str; 4] = ["KVM internal error", "qemu-system-x86_64: ", "qemu:
 /// Finds out who ended the machine.
 pub fn culprit(output: &str) -> Option<Culprit> {
     let find = |marks: &[&str]| {
-        let hit = |mark: &&str| output.lines().find(|line| line.contains(*mark));
+        let hit = |mark: &&str| output.lines().find(|line| has_word(line, mark) && !is_harmless(line));
         marks.iter().find_map(hit).map(|line| clean(line).trim().to_owned())
     };
     // A KVM error may be followed by nonsense from the guest, so it comes first; a QEMU warning may stand above a real panic.
@@ -51,6 +55,15 @@ pub fn culprit(output: &str) -> Option<Culprit> {
         .map(Culprit::Image)
         .or_else(|| find(&CRASHES).map(|line| Culprit::Kernel(without_timestamp(&line).to_owned())))
         .or_else(|| find(&HARNESS).map(Culprit::Harness))
+}
+
+/// Whether `mark` is in the line and not the end of another word, as `BUG: ` is of `DEBUG: `.
+fn has_word(line: &str, mark: &str) -> bool {
+    line.match_indices(mark).any(|(at, _)| !line[..at].ends_with(|before: char| before.is_ascii_alphanumeric()))
+}
+
+fn is_harmless(line: &str) -> bool {
+    HARMLESS.iter().any(|words| line.contains(words))
 }
 
 /// The last lines, without terminal control sequences. An empty console is said to be empty.
@@ -103,6 +116,21 @@ mod tests {
         assert!(matches!(culprit("KVM internal error. Suberror: 1\nOops: bad"), Some(Culprit::Harness(_))));
         assert!(matches!(culprit("qemu: could not load kernel 'x': Invalid"), Some(Culprit::Image(_))));
         assert_eq!(culprit("all is well\n"), None);
+    }
+
+    #[test]
+    fn nobody_is_blamed_for_remarks() {
+        for remark in [
+            "qemu-system-x86_64: warning: TCG doesn't support requested feature",
+            "qemu-system-x86_64: info: something",
+            "[   40.1] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [init:1]",
+            "[   40.1] BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!",
+            "[    1.0] DEBUG: all is well",
+        ] {
+            assert_eq!(culprit(remark), None, "{remark}");
+            let crash = format!("{remark}\n[   41.0] Kernel panic - not syncing: Fatal");
+            assert!(matches!(culprit(&crash), Some(Culprit::Kernel(line)) if line.starts_with("Kernel panic")));
+        }
     }
 
     #[test]

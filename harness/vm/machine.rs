@@ -104,9 +104,11 @@ impl Machine {
             accelerator: spec.accelerator,
             scratch: scratch.path(),
         };
-        let command = compose::compose(spec.tools, &parts).map_err(|error| harness(error.to_string(), None, false))?;
+        let broken = |error: String, program| harness(error, Some(tool_hint(program)), false);
+        let virtme_run = &spec.tools.virtme_run;
+        let command = compose::compose(spec.tools, &parts).map_err(|error| broken(error.to_string(), virtme_run))?;
         let begin = Instant::now();
-        let child = ChildGroup::spawn(command).map_err(|error| harness(error.to_string(), None, false))?;
+        let child = ChildGroup::spawn(command).map_err(|error| broken(error.to_string(), &spec.tools.qemu))?;
         let mut machine = Machine {
             child,
             channel: Channel::new(listeners),
@@ -139,7 +141,7 @@ impl Machine {
                 Received::Garbage(what) => return Err(harness(what, None, true)),
                 Received::Stopped => return Err(BootFailure::Stopped),
                 Received::Silence if !ended && Instant::now() < deadline => {}
-                Received::Silence | Received::Closed => return Err(self.boot_failure(spec.deadline, begin.elapsed())),
+                Received::Silence | Received::Closed => return Err(self.boot_failure(spec, begin.elapsed())),
             }
         }
     }
@@ -153,11 +155,13 @@ impl Machine {
     }
 
     /// Judges a boot that ended or took too long.
-    fn boot_failure(&mut self, limit: Duration, took: Duration) -> BootFailure {
+    fn boot_failure(&mut self, spec: &MachineSpec<'_>, took: Duration) -> BootFailure {
+        let limit = spec.deadline;
         let status = self.child.wait(AFTERMATH.min(limit));
         let answered = status.is_some();
         self.child.end(Duration::ZERO);
         let console = self.console_tail();
+        let hint = Some(tool_hint(&spec.tools.qemu));
         match console::culprit(&self.output()) {
             Some(Culprit::Kernel(line)) => {
                 BootFailure::Kernel { reason: format!("crashed while booting: {line}"), console }
@@ -166,12 +170,12 @@ impl Machine {
                 BootFailure::Kernel { reason: format!("QEMU cannot start the image: {line}"), console }
             }
             Some(Culprit::Harness(line)) => {
-                BootFailure::Harness { reason: format!("QEMU failed: {line}"), hint: None, console, passing: true }
+                BootFailure::Harness { reason: format!("QEMU failed: {line}"), hint, console, passing: true }
             }
             None if answered => {
                 let status = status.map(|status| status.to_string()).unwrap_or_default();
                 let reason = format!("QEMU ended ({status}) after {}ms without a word", took.as_millis());
-                BootFailure::Harness { reason, hint: None, console, passing: true }
+                BootFailure::Harness { reason, hint, console, passing: true }
             }
             None => {
                 let reason = format!("did not answer within {}s", limit.as_secs());
@@ -242,6 +246,13 @@ impl Machine {
 
 fn harness(reason: String, hint: Option<String>, passing: bool) -> BootFailure {
     BootFailure::Harness { reason, hint, console: Vec::new(), passing }
+}
+
+fn tool_hint(program: &Path) -> String {
+    format!(
+        "`corematrix doctor` tells whether this machine can boot a guest; the program in use is `{}`",
+        program.display()
+    )
 }
 
 /// Makes the machine's folder with the initramfs and the empty root in it.

@@ -12,7 +12,7 @@ mod toolchain;
 
 use std::time::Duration;
 
-pub use accelerator::{Accelerator, Choice, Proof, choose};
+pub use accelerator::{Accelerator, Choice, NoProof, Proof, choose};
 pub use machine::{BootFailure, GuestLoss, Machine, MachineSpec};
 pub use toolchain::{Toolchain, ToolchainError};
 

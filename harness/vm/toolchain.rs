@@ -10,6 +10,10 @@ use crate::process::{self, ProcessError};
 const VERSION_LIMIT: Duration = Duration::from_secs(20);
 /// Older QEMUs corrupt guests of Linux 6.12 under TCG: 22 of 175 boots oopsed with 7.2, none of 125 with 10.0.
 const TCG_SAFE_QEMU: u32 = 10;
+/// How to get virtme-ng.
+const VIRTME_HINT: &str = "`make setup` installs the pinned virtme-ng into `.venv`";
+/// How to get QEMU.
+const QEMU_HINT: &str = "install the package `qemu-system-x86`, or run `make setup`";
 /// Points at another `virtme-run`.
 pub const VIRTME_RUN_VARIABLE: &str = "COREMATRIX_VIRTME_RUN";
 /// Points at another QEMU.
@@ -46,6 +50,8 @@ pub enum ToolchainError {
     Broken {
         /// Its path.
         program: String,
+        /// How to get one that works.
+        hint: &'static str,
         /// Why.
         source: ProcessError,
     },
@@ -56,7 +62,9 @@ impl ToolchainError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ToolchainError::Missing { hint, .. } => Some((*hint).to_owned()),
-            ToolchainError::Broken { .. } => None,
+            ToolchainError::Broken { program, hint, .. } => {
+                Some(format!("does `{program} --version` work by hand? if not, {hint}"))
+            }
         }
     }
 }
@@ -68,7 +76,7 @@ impl Toolchain {
         let virtme_run = find_virtme_run(project)?;
         let qemu = find_qemu()?;
         let virtme_version = virtme_version(&virtme_run)?;
-        let qemu_version = version_word(&version_output(&qemu)?, "version");
+        let qemu_version = version_word(&version_output(&qemu, QEMU_HINT)?, "version");
         Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version })
     }
 
@@ -92,11 +100,11 @@ impl Toolchain {
 
 fn find_virtme_run(project: &Path) -> Result<PathBuf, ToolchainError> {
     let places = [project.join(".venv/bin/virtme-run")];
-    find("virtme-run", VIRTME_RUN_VARIABLE, &places, "`make setup` installs the pinned virtme-ng into `.venv`")
+    find("virtme-run", VIRTME_RUN_VARIABLE, &places, VIRTME_HINT)
 }
 
 fn find_qemu() -> Result<PathBuf, ToolchainError> {
-    find("qemu-system-x86_64", QEMU_VARIABLE, &[], "install the package `qemu-system-x86`, or run `make setup`")
+    find("qemu-system-x86_64", QEMU_VARIABLE, &[], QEMU_HINT)
 }
 
 fn find(
@@ -125,13 +133,13 @@ fn virtme_version(virtme_run: &Path) -> Result<String, ToolchainError> {
     if !vng.is_file() {
         return Ok("unknown".to_owned());
     }
-    Ok(version_word(&version_output(&vng)?, "virtme-ng"))
+    Ok(version_word(&version_output(&vng, VIRTME_HINT)?, "virtme-ng"))
 }
 
-fn version_output(program: &Path) -> Result<String, ToolchainError> {
+fn version_output(program: &Path, hint: &'static str) -> Result<String, ToolchainError> {
     let mut command = Command::new(program);
     command.arg("--version");
-    let broken = |source| ToolchainError::Broken { program: program.display().to_string(), source };
+    let broken = |source| ToolchainError::Broken { program: program.display().to_string(), hint, source };
     process::run(command, VERSION_LIMIT).map_err(broken)
 }
 

@@ -7,7 +7,7 @@ fn fixture(name: &str) -> Vec<u8> {
 #[test]
 fn an_object_with_everything_is_listed_in_libbpf_order() {
     let inventory = Inventory::read(&fixture("guards.bpf.o")).unwrap();
-    insta::assert_debug_snapshot!(inventory, @"");
+    insta::assert_debug_snapshot!(inventory);
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn relocations_are_named_as_libbpf_names_them() {
             format!("{}+{} {} {name} {}", r.section, r.insn_offset, r.kind, r.access)
         })
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
@@ -108,12 +108,46 @@ fn damaged_btf_matters_only_where_libbpf_needs_it() {
 
     let mut broken = bytes.clone();
     broken[btf] = 0;
-    assert_eq!(Inventory::read(&broken).unwrap_err(), FormatError::Btf(super::super::btf::BtfError::Header));
+    assert!(libbpf_programs(&broken).is_none());
+    assert_eq!(Inventory::read(&broken).unwrap_err(), FormatError::Btf(BtfError::Header));
 
     let mut broken = bytes.clone();
     broken[ext] = 0;
-    let inventory = Inventory::read(&broken).unwrap();
-    assert_eq!((inventory.has_btf, inventory.has_line_info, inventory.core_relocations), (true, false, 0));
-    assert_eq!(inventory.notes.len(), 1);
-    assert!(libbpf_programs(&broken).is_some());
+    let error = Inventory::read(&broken).unwrap_err();
+    assert_eq!(error, FormatError::BtfExt(BtfError::Header));
+    assert!(libbpf_programs(&broken).is_none());
+}
+
+#[test]
+fn damaged_btf_is_overlooked_where_libbpf_overlooks_it() {
+    // A section of no meaning in the place of the maps: now the object needs no BTF.
+    let mut bytes = fixture("guards.bpf.o");
+    let name = memchr::memmem::rfind(&bytes, b"\0.maps\0").unwrap();
+    bytes[name + 5] = b'x';
+    let [btf, ext] = [Inventory::read(&bytes).unwrap(), {
+        let mut broken = bytes.clone();
+        let magic = memchr::memmem::rfind(&broken, b"\x9f\xeb\x01\x00").unwrap();
+        broken[magic] = 0;
+        Inventory::read(&broken).unwrap()
+    }];
+    assert_eq!((btf.core_relocations.len(), btf.notes.len()), (6, 0));
+    assert_eq!((ext.has_btf, ext.has_line_info, ext.core_relocations.len()), (true, false, 0));
+    insta::assert_snapshot!(
+        ext.notes.join("\n"),
+        @"`.BTF.ext` is corrupt and libbpf ignores it: the header is not one of little-endian BTF version 1"
+    );
+}
+
+#[test]
+fn maps_without_btf_are_a_note() {
+    let mut bytes = fixture("guards.bpf.o");
+    let name = memchr::memmem::find(&bytes, b".rel.BTF\0").unwrap();
+    bytes[name + 7] = b'X';
+    let inventory = Inventory::read(&bytes).unwrap();
+    assert_eq!((inventory.has_btf, inventory.programs.len()), (false, 4));
+    insta::assert_snapshot!(
+        inventory.notes.join("\n"),
+        @"it declares maps or struct_ops but has no BTF, so libbpf will not open it"
+    );
+    assert!(libbpf_programs(&bytes).is_none());
 }

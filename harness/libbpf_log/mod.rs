@@ -1,5 +1,8 @@
 //! Reads the lines that libbpf logs. The formats are those of libbpf 1.7, the version that is linked in.
 
+pub mod externs;
+pub mod relocations;
+
 /// How urgent libbpf thinks a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -18,6 +21,39 @@ pub struct Line {
     pub level: Level,
     /// The text, with libbpf's own prefix and newline.
     pub text: String,
+}
+
+/// Packs lines into one blob for the host: level, length and text of each.
+pub fn pack(lines: &[Line]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for line in lines {
+        packed.push(match line.level {
+            Level::Warn => b'W',
+            Level::Info => b'I',
+            Level::Debug => b'D',
+        });
+        packed.extend_from_slice(format!("{}:", line.text.len()).as_bytes());
+        packed.extend_from_slice(line.text.as_bytes());
+    }
+    packed
+}
+
+/// Takes apart what [`pack`] made; stops at the first damage.
+pub fn unpack(mut packed: &[u8]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    while let Some((level, rest)) = packed.split_first() {
+        let level = match level {
+            b'W' => Level::Warn,
+            b'I' => Level::Info,
+            _ => Level::Debug,
+        };
+        let Some(colon) = rest.iter().take(20).position(|byte| *byte == b':') else { break };
+        let length = std::str::from_utf8(&rest[..colon]).ok().and_then(|digits| digits.parse::<usize>().ok());
+        let Some(text) = length.and_then(|length| rest[colon + 1..].get(..length)) else { break };
+        lines.push(Line { level, text: String::from_utf8_lossy(text).into_owned() });
+        packed = &rest[colon + 1 + text.len()..];
+    }
+    lines
 }
 
 const LOG_BEGIN: &str = "-- BEGIN PROG LOAD LOG --\n";
@@ -100,6 +136,15 @@ mod tests {
     fn log_without_a_newline_at_its_end_is_whole() {
         let lines = [warn("libbpf: prog 'p': -- BEGIN PROG LOAD LOG --\nlast line-- END PROG LOAD LOG --\n")];
         assert_eq!(verifier_log(&lines), Some("last line"));
+    }
+
+    #[test]
+    fn packed_lines_are_the_same_afterwards() {
+        let lines = [warn("libbpf: a\n"), Line { level: Level::Debug, text: "x: 7\ny".into() }];
+        let packed = pack(&lines);
+        assert_eq!(unpack(&packed), lines);
+        assert_eq!(unpack(&packed[..packed.len() - 1]), lines[..1]);
+        assert!(unpack(b"D99999999999999999999:").is_empty());
     }
 
     #[test]

@@ -1,0 +1,39 @@
+# `make run` and `make test` do all set-up themselves. The other targets are parts of these.
+
+CARGO ?= cargo
+COREMATRIX = target/release/corematrix
+export CARGO_TERM_COLOR ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build programs run test lint bench clean
+
+help:
+	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
+	@echo "make test   set up, then every test"
+	@echo "make lint   rustfmt and clippy"
+	@echo "make bench  boot times against stock virtme-ng"
+
+setup:
+	@./setup.sh
+
+include programs/programs.mk
+
+build: setup
+	$(CARGO) build --release --locked
+
+# Exit code 1 means that a program failed on a kernel, which is a result: the real tools bring alternatives of which some must fail.
+run: build programs
+	$(COREMATRIX) run target/programs programs/libbpf-tools.toml || [ $$? -eq 1 ]
+
+test: build programs
+	$(CARGO) test --release --locked
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --all-targets --locked -- -D warnings
+
+bench: build
+	tests/bench/boot.sh
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,84 @@
+//! Mainline kernels through a stand-in for virtme-ng.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// Puts an image where virtme-ng 1.42 does, and leaves a mark in the working folder.
+const DOWNLOADS: &str = r#"#!/bin/sh
+[ "$*" = "--run v6.6 --dry-run --skip-modules" ] || exit 9
+[ "$(command -v vng)" = "$0" ] || exit 8
+echo x >> "$(dirname "$0")/calls"
+mkdir -p "$HOME/.cache/virtme-ng/v6.6/amd64/boot"
+cp "$(dirname "$0")/image" "$HOME/.cache/virtme-ng/v6.6/amd64/boot/vmlinuz-6.6.0-060600-generic"
+echo CONFIG_VIRTIO_PCI=y > "$HOME/.cache/virtme-ng/v6.6/amd64/boot/config-6.6.0-060600-generic"
+"#;
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(script: &str) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let vng = folder.path().join("vng");
+        fs::write(&vng, script).unwrap();
+        fs::set_permissions(&vng, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.path().join("image"), image("6.6.0-060600-generic")).unwrap();
+        Bench { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn kernel(&self, virtme_ng: Option<PathBuf>, offline: bool) -> Result<StoredKernel, StoreError> {
+        let store = Store::open(Some(self.path("store")), virtme_ng).unwrap();
+        let lock = LockFile::open(&self.path("kernels.lock")).unwrap();
+        store.kernel(&spec("6.6", Source::Mainline { version: "v6.6".to_owned() }), &lock, offline, &quiet)
+    }
+
+    fn fetch(&self) -> Result<StoredKernel, StoreError> {
+        self.kernel(Some(self.path("vng")), false)
+    }
+}
+
+#[test]
+fn is_downloaded_once_pinned_and_checked() {
+    let bench = Bench::new(DOWNLOADS);
+    let kernel = bench.fetch().unwrap();
+    assert_eq!(kernel.identity.release, "6.6.0-060600-generic");
+    assert!(kernel.config.is_some());
+    assert_eq!(bench.kernel(None, true).unwrap(), kernel);
+    assert_eq!(fs::read_to_string(bench.path("calls")).unwrap(), "x\n");
+
+    fs::remove_dir_all(bench.path("store")).unwrap();
+    fs::write(bench.path("image"), image("6.6.1-060600-generic")).unwrap();
+    let error = bench.fetch().unwrap_err();
+    assert!(matches!(error, StoreError::Mismatch { .. }), "{error}");
+}
+
+#[test]
+fn what_keeps_it_away_is_told() {
+    let said = |text: &str| Bench::new(&format!("#!/bin/sh\necho \"{text}\" >&2\nexit 1\n")).fetch().unwrap_err();
+    let mut all = vec![
+        said("Traceback\nrequests.exceptions.ConnectionError: HTTPSConnectionPool(host='x', port=443)"),
+        said("failed to retrieve content, error: 404"),
+        said("dpkg is not available, unable to uncompress kernel deb"),
+        Bench::new("#!/bin/sh\n").fetch().unwrap_err(),
+        Bench::new("").kernel(None, false).unwrap_err(),
+        Bench::new("").kernel(Some("/nowhere/vng".into()), false).unwrap_err(),
+        Bench::new("").kernel(None, true).unwrap_err(),
+    ];
+    assert!(all.iter().all(StoreError::is_unavailable));
+    let text: Vec<String> = all.drain(..).map(|error| error.to_string()).collect();
+    insta::assert_snapshot!(text.join("\n"), @r"
+    kernel `6.6` is unavailable: virtme-ng cannot reach the archive of mainline kernels
+    kernel `6.6` is unavailable: the archive of mainline kernels has no `v6.6`
+    kernel `6.6` is unavailable: virtme-ng cannot download `v6.6`: dpkg is not available, unable to uncompress kernel deb
+    kernel `6.6` is unavailable: virtme-ng downloaded nothing
+    kernel `6.6` is unavailable: virtme-ng, which downloads mainline kernels, is not installed
+    kernel `6.6` is unavailable: `vng` is not installed
+    kernel `6.6` is not in the store and the run is offline
+    ");
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs what corematrix needs and is missing: Debian packages by apt, virtme-ng into .venv. Changes nothing that is there already.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
+
+# What each is for: gcc, make, pkg-config, libelf and zlib build libbpf; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
+packages=(gcc make pkg-config libc6-dev libelf-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
+# Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later.
+qemu_major=10
+# The oldest compiler that builds every dependency.
+rust_minor=88
+python=/usr/bin/python3
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else fail "installing packages needs root, and there is no sudo" "as root: apt-get install $*"; fi
+}
+
+installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+rust_ok() { command -v cargo >/dev/null && [ "$(cargo --version | sed -E 's/^cargo 1\.([0-9]+).*/\1/')" -ge "$rust_minor" ]; }
+qemu_version() { qemu-system-x86_64 --version 2>/dev/null | sed -nE 's/.*version ([0-9]+)\..*/\1/p'; }
+qemu_ok() { command -v qemu-system-x86_64 >/dev/null && [ "$(qemu_version)" -ge "$qemu_major" ]; }
+
+without_apt() {
+    local missing=()
+    for tool in gcc make pkg-config clang cargo qemu-system-x86_64; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+    rust_ok || missing+=("Rust 1.$rust_minor or later")
+    qemu_ok || missing+=("QEMU $qemu_major or later")
+    [ -e /usr/include/libelf.h ] || missing+=("libelf headers")
+    [ -e /usr/include/zlib.h ] || missing+=("zlib headers")
+    [ -e /usr/include/bpf/bpf_helpers.h ] || missing+=("libbpf headers")
+    "$python" -c 'import ensurepip' 2>/dev/null || missing+=("Python 3 with venv")
+    [ ${#missing[@]} = 0 ] || fail "apt-get is absent, and these are missing: $(printf '%s, ' "${missing[@]}" | sed 's/, $//')" \
+        "install them with this system's package manager, then run the command again"
+}
+
+# QEMU from backports by a one-off source, without touching the system's lists of sources.
+qemu_from_backports() {
+    local release=$1 state uri
+    uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | awk -v r="$release" '$2 == r {print $1; exit}')
+    [ -n "$uri" ] || fail "no source for $release among apt's sources" "add Debian's main archive to them"
+    state=$(mktemp -d)
+    mkdir -p "$state/lists/partial"
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$uri" "$release-backports" "$uri" "$release" > "$state/sources.list"
+    local options=(-o "Dir::Etc::SourceList=$state/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$state/lists"
+        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+    chmod -R a+rX "$state"
+    as_root apt-get "${options[@]}" update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -q -y --no-install-recommends -t "$release-backports" qemu-system-x86
+    as_root rm -rf "$state"
+}
+
+with_apt() {
+    local missing=() codename
+    for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    # The `-web` packages are the newer Rust that Debian's browsers are built with.
+    rust_ok || missing+=(rustc-web cargo-web)
+    if ! qemu_ok && [ "$codename" != bookworm ]; then missing+=(qemu-system-x86); fi
+    if [ ${#missing[@]} != 0 ] || ! qemu_ok; then
+        say "installing: ${missing[*]:-}$(qemu_ok || [ "$codename" != bookworm ] || echo ' qemu-system-x86 (backports)')"
+        as_root apt-get update -q
+    fi
+    [ ${#missing[@]} = 0 ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+    if ! qemu_ok && [ "$codename" = bookworm ]; then qemu_from_backports "$codename"; fi
+    rust_ok || fail "the installed Rust is older than 1.$rust_minor" "install a newer one, for example with rustup"
+    qemu_ok || say "note: QEMU is older than $qemu_major; without KVM some kernels will crash at random"
+}
+
+# virtme-ng at exactly the versions of the file; made anew when the file changes.
+virtual_environment() {
+    local wanted=images/virtme-ng.txt
+    if [ -x .venv/bin/virtme-run ] && cmp -s "$wanted" .venv/installed.txt; then return; fi
+    say "installing virtme-ng into .venv"
+    rm -rf .venv
+    "$python" -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+    cp "$wanted" .venv/installed.txt
+}
+
+if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then with_apt; else without_apt; fi
+virtual_environment
+say "ready: $(cargo --version), QEMU $(qemu-system-x86_64 --version | sed -nE 's/.*version ([0-9.]+).*/\1/p'), virtme-ng $(.venv/bin/vng --version | awk '{print $2}')"

@@ -1,0 +1,75 @@
+//! [`TestKernel`]: the real kernel that the tests run on, out of the user's store.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use corematrix::manifest::{Manifest, Source};
+use corematrix::store::{LockFile, Store, StoredKernel};
+use corematrix::vm::Toolchain;
+
+use super::{Lab, object};
+
+/// Small, and the oldest that Debian has.
+const NAME: &str = "5.10";
+
+/// The real kernel that the tests run on.
+pub struct TestKernel {
+    /// Its name.
+    pub name: &'static str,
+    /// A manifest's table for it, to which lines can be added.
+    pub table: String,
+    /// The lock file that goes with it.
+    pub lock: PathBuf,
+    /// Its files in the store.
+    pub stored: StoredKernel,
+}
+
+impl TestKernel {
+    /// The image as its package has it.
+    pub fn image(&self) -> PathBuf {
+        self.stored.boot_image.with_file_name("image")
+    }
+}
+
+/// The test kernel. The first call fetches it if the store does not have it, and lets `corematrix` find out about KVM with it, so
+/// that no test has to do that with a kernel that is broken on purpose.
+pub fn kernel() -> &'static TestKernel {
+    static KERNEL: OnceLock<TestKernel> = OnceLock::new();
+    KERNEL.get_or_init(|| {
+        let kernel = fetch();
+        let store = kernel.stored.boot_image.ancestors().nth(3).unwrap();
+        if Path::new("/dev/kvm").exists() && !store.join("kvm.json").exists() {
+            Lab::of(&kernel, "").run(&[&object("plain")]);
+        }
+        kernel
+    })
+}
+
+/// `virtme-run` in the project, which a manifest elsewhere does not lead to; `None` where the PATH or the user has one.
+pub fn virtme_run() -> Option<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/virtme-run");
+    (std::env::var_os("COREMATRIX_VIRTME_RUN").is_none() && here.is_file()).then_some(here)
+}
+
+fn fetch() -> TestKernel {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let get = || -> Result<TestKernel, Box<dyn std::error::Error>> {
+        let manifest = Manifest::load(&project.join("kernels.toml"))?;
+        let spec = manifest.select(&[NAME.to_owned()])?[0];
+        let Source::Apt { suites, packages } = &spec.source else { return Err("it is not from apt".into()) };
+        let tools = Toolchain::find(project)?;
+        let lock = project.join("kernels.lock");
+        let stored = Store::open(None, Some(tools.vng()))?.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;
+        fs::metadata(&stored.boot_image)?;
+        let table = format!("[kernel.\"{NAME}\"]\nsource = \"apt\"\nsuites = {suites:?}\npackages = {packages:?}\n");
+        Ok(TestKernel { name: NAME, table, lock, stored })
+    };
+    get().unwrap_or_else(|error| {
+        panic!(
+            "the tests need QEMU, virtme-ng and kernel `{NAME}`: {error}\n\
+             hint: `make setup` installs the programs, and `corematrix run tests/fixtures/objects --kernel {NAME}` fetches the \
+             kernel, which needs the network once"
+        )
+    })
+}

@@ -1,0 +1,280 @@
+//! What goes wrong on purpose, on a real kernel: who is blamed, what is said, and that nothing is left behind.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use common::{FullDisk, Lab, Run, expect_not_run, kernel, object, programs, send, state, until, verdicts};
+use corematrix::record::KernelState;
+use corematrix::verdict::Verdict;
+use rustix::process::Signal;
+
+use Verdict::{FailedToOpen, HarnessError, KernelCrashed, Loaded, NotRun, TimedOut};
+
+/// Exit codes.
+const PROGRAM_FAILED: i32 = 1;
+const BAD_CONFIGURATION: i32 = 2;
+const INFRASTRUCTURE: i32 = 3;
+
+#[test]
+fn a_kernel_that_panics_while_booting_is_blamed_and_its_objects_are_not() {
+    let lab = Lab::with_kernel(r#"append = ["rdinit=/nonexistent"]"#);
+    lab.run(&[&object("five"), &object("plain")]).expect(INFRASTRUCTURE).expect_said(&["boot failed: ", "hint: "]);
+    let report = lab.report();
+    let KernelState::BootFailed { reason, hint, console_tail } = state(&report, kernel().name) else {
+        panic!("{:?}", report.kernels)
+    };
+    assert!(reason.starts_with("crashed while booting: Kernel panic - not syncing: "), "{reason}");
+    assert!(reason.ends_with("(2 attempts)") && hint.is_some(), "{reason}");
+    assert!(console_tail.iter().any(|line| line.contains("Kernel panic")), "{console_tail:?}");
+    expect_not_run(&report, kernel().name, "the kernel did not boot");
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_kernel_that_never_answers_is_given_up() {
+    let lab = Lab::with_kernel("append = [\"corematrix.fault=silent\"]\nboot-timeout = \"1s\"");
+    lab.run(&[&object("five")]).expect(INFRASTRUCTURE);
+    let report = lab.report();
+    let KernelState::BootFailed { reason, .. } = state(&report, kernel().name) else { panic!("{:?}", report.kernels) };
+    assert!(reason.starts_with("did not answer within "), "{reason}");
+    expect_not_run(&report, kernel().name, "the kernel did not boot");
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_program_that_crashes_the_kernel_is_found_and_the_others_are_judged() {
+    let lab = Lab::with_kernel(r#"append = ["corematrix.fault=panic@three"]"#);
+    lab.run(&[&object("five")]).expect(PROGRAM_FAILED);
+    let report = lab.report();
+    assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, Loaded, KernelCrashed, Loaded, Loaded]);
+    let reason = programs(&report, kernel().name, "five")[2].reason.as_deref().unwrap();
+    assert!(reason.contains("NULL pointer dereference") || reason.contains("sysrq"), "{reason}");
+    // Once might be chance: two guests crashed, a third one judged the rest.
+    assert_eq!(report.kernels[0].hello_ms.len(), 3);
+    assert!(report.cells[0].notes[0].contains("while loading `three`, tried again"), "{:?}", report.cells[0].notes);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_program_that_hangs_times_out_and_one_whose_loader_dies_is_the_harness_s_fault() {
+    let lab = Lab::with_kernel(
+        "append = [\"corematrix.fault=hang@two\", \"corematrix.fault=die@four\"]\nprogram-timeout = \"1s\"",
+    );
+    lab.run(&[&object("five")]).expect(PROGRAM_FAILED);
+    let report = lab.report();
+    assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, TimedOut, Loaded, HarnessError, Loaded]);
+    let reasons = [1, 3].map(|index| programs(&report, kernel().name, "five")[index].reason.as_deref().unwrap());
+    assert!(reasons[0].starts_with("no answer within ") && reasons[0].ends_with("while loading `two`"), "{reasons:?}");
+    assert!(reasons[1].contains("died of signal 6 while it loaded the program"), "{reasons:?}");
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_qemu_that_is_killed_is_replaced_and_the_object_is_never_blamed() {
+    let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"2m\"");
+    let run = lab.start(&[&object("five")]);
+    // Kills QEMU after QEMU until the run gives up, each after it said hello.
+    let mut killed = Vec::new();
+    while killed.len() < 3 {
+        let booted = until("the next guest", || {
+            let said = fs::read_to_string(lab.path("run.err")).unwrap();
+            let booted = said.matches("booted in").count() > killed.len();
+            lab.qemus().into_iter().find(|pid| booted && !killed.contains(pid))
+        });
+        send(booted, Signal::KILL);
+        killed.push(booted);
+    }
+    run.wait().expect(INFRASTRUCTURE);
+    let report = lab.report();
+    for program in programs(&report, kernel().name, "five") {
+        assert!(matches!(program.verdict, Loaded | HarnessError), "{program:?}");
+    }
+    let reason = programs(&report, kernel().name, "five")[2].reason.as_deref().unwrap();
+    assert!(reason.contains("signal: 9") && reason.contains("3 guests lost"), "{reason}");
+    assert_eq!(*state(&report, kernel().name), KernelState::Ready);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn missing_and_broken_tools_are_named_before_anything_is_made() {
+    let lab = Lab::with_kernel("");
+    let script = |name: &str, text: &str| {
+        let path = lab.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let nowhere = lab.path("nowhere");
+    let failing = script("failing", "echo out of order >&2; exit 1");
+    let cases: [(&str, &Path, &[&str]); 3] = [
+        ("COREMATRIX_VIRTME_RUN", &nowhere, &["`virtme-run` is not installed", "make setup"]),
+        ("COREMATRIX_QEMU", &nowhere, &["`qemu-system-x86_64` is not installed", "qemu-system-x86"]),
+        ("COREMATRIX_QEMU", &failing, &["failing", "out of order", "make setup"]),
+    ];
+    for (variable, program, said) in cases {
+        let mut command = lab.command(&[&object("five"), "--accel", "tcg"]);
+        command.env(variable, program);
+        let ended = Run::start(command, &lab.path("run")).wait();
+        ended.expect(INFRASTRUCTURE).expect_said(said).expect_said(&["error: ", "hint: "]);
+        assert!(!lab.out().exists(), "a report of a run that never began");
+    }
+}
+
+#[test]
+fn a_qemu_or_virtme_ng_that_is_none_is_the_harness_s_fault() {
+    let lab = Lab::with_kernel("");
+    let fake = lab.path("fake");
+    fs::write(&fake, "#!/bin/sh\necho 'lorem ipsum'\n").unwrap();
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    for (variable, words) in [
+        ("COREMATRIX_QEMU", "QEMU ended (exit status: 0)"),
+        ("COREMATRIX_VIRTME_RUN", "virtme-ng printed something that is not a QEMU command: lorem ipsum"),
+    ] {
+        let mut command = lab.command(&[&object("five"), "--accel", "tcg"]);
+        command.env(variable, &fake);
+        Run::start(command, &lab.path("run")).wait().expect(INFRASTRUCTURE);
+        let report = lab.report();
+        let KernelState::HarnessFailed { reason, hint: Some(hint), .. } = state(&report, kernel().name) else {
+            panic!("{:?}", report.kernels)
+        };
+        assert!(reason.starts_with(words), "{reason}");
+        assert!(hint.contains(&fake.display().to_string()), "{hint}");
+        expect_not_run(&report, kernel().name, "no guest could be started");
+        lab.expect_nothing_left();
+    }
+}
+
+#[test]
+fn images_that_are_missing_cut_short_or_garbage_are_told_apart() {
+    let lab = Lab::new();
+    let image = fs::read(kernel().image()).unwrap();
+    fs::write(lab.path("short"), &image[..image.len() / 2]).unwrap();
+    fs::write(lab.path("garbage"), b"garbage ".repeat(1000)).unwrap();
+    fs::write(lab.path("empty"), b"").unwrap();
+    let names = ["missing", "short", "garbage", "empty"];
+    let table = |name| format!("[kernel.{name}]\nsource = \"path\"\nimage = \"{name}\"\n");
+    lab.manifest(&names.map(table).concat());
+    let store = lab.path("store").display().to_string();
+    lab.run(&[&object("five"), "--kernel", "all", "--accel", "tcg", "--store", &store]).expect(INFRASTRUCTURE);
+    let report = lab.report();
+    let KernelState::Unavailable { reason, hint: Some(_) } = state(&report, "missing") else {
+        panic!("{:?}", report.kernels)
+    };
+    assert!(reason.contains("missing` does not exist"), "{reason}");
+    expect_not_run(&report, "missing", "the kernel is unavailable");
+    for (name, words) in [("short", "cut short"), ("garbage", "neither a bzImage"), ("empty", "neither a bzImage")] {
+        let KernelState::BootFailed { reason, hint: Some(_), .. } = state(&report, name) else {
+            panic!("{:?}", report.kernels)
+        };
+        assert!(reason.contains(words) && reason.contains(&format!("kernel `{name}`")), "{reason}");
+        expect_not_run(&report, name, "the kernel did not boot");
+    }
+    // Nothing of them may look like a kernel to the next run.
+    assert_eq!(fs::read_dir(lab.path("store/kernels")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(lab.path("store/tmp")).unwrap().count(), 0);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn damaged_objects_fail_to_open_and_the_others_are_judged() {
+    let lab = Lab::with_kernel("");
+    let five = fs::read(object("five")).unwrap();
+    let folder = lab.path("objects");
+    fs::create_dir(&folder).unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).unwrap();
+    write("cut.bpf.o", &five[..five.len() / 2]);
+    // Sections that lie nowhere: the header says so, the file does not.
+    let mut corrupt = five.clone();
+    corrupt[40..48].copy_from_slice(&(five.len() as u64 * 2).to_le_bytes());
+    write("corrupt.bpf.o", &corrupt);
+    write("sound.bpf.o", &five);
+    lab.run(&[&folder.display().to_string(), &object("plain")]).expect(PROGRAM_FAILED);
+    let report = lab.report();
+    for name in ["cut", "corrupt"] {
+        assert_eq!(verdicts(&report, kernel().name, name), [FailedToOpen]);
+        let reason = programs(&report, kernel().name, name)[0].reason.as_deref().unwrap();
+        assert!(reason.contains(&format!("{name}.bpf.o` is not a valid BPF object: ")), "{reason}");
+    }
+    assert_eq!(verdicts(&report, kernel().name, "sound"), [Loaded; 5]);
+    // Without BTF, which only maps need; its other program has a section that only its own loader understands.
+    assert_eq!(verdicts(&report, kernel().name, "plain")[0], Loaded);
+    assert_eq!(report.kernels[0].hello_ms.len(), 1);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn files_without_an_object_are_refused_before_anything_is_made() {
+    let lab = Lab::with_kernel("");
+    let empty = lab.path("empty.o");
+    fs::write(&empty, b"").unwrap();
+    let host = fs::canonicalize("/bin/true").unwrap().display().to_string();
+    let inputs = [&host, &empty.display().to_string(), "no-such.o", &object("five")];
+    let ended = lab.run(&inputs);
+    ended.expect(BAD_CONFIGURATION).expect_said(&[
+        "is an ELF for x86-64 and holds no BPF object",
+        "empty.o` is an empty file",
+        "`no-such.o` does not exist",
+    ]);
+    assert_eq!(ended.stderr.matches("hint: ").count(), 3, "{}", ended.stderr);
+    assert!(!lab.out().exists());
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_full_scratch_folder_is_the_harness_s_fault() {
+    let lab = Lab::with_kernel("");
+    let Some(disk) = FullDisk::mount(&lab.scratch(), 1024) else { return };
+    lab.run(&[&object("five")]).expect(INFRASTRUCTURE).expect_said(&["harness failed: ", "hint: ", "TMPDIR"]);
+    let report = lab.report();
+    let KernelState::HarnessFailed { reason, hint: Some(hint), .. } = state(&report, kernel().name) else {
+        panic!("{:?}", report.kernels)
+    };
+    assert!(reason.contains("No space left on device") && hint.contains("TMPDIR"), "{reason}; {hint}");
+    assert_eq!(verdicts(&report, kernel().name, "five"), [NotRun; 5]);
+    assert!(disk.files().is_empty(), "{:?}", disk.files());
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_full_report_folder_is_found_before_the_first_boot() {
+    let lab = Lab::with_kernel("");
+    let Some(disk) = FullDisk::mount(&lab.out(), 64) else { return };
+    fs::write(lab.out().join("ballast"), vec![0; 64 << 10]).unwrap();
+    let ended = lab.run(&[&object("five")]);
+    ended.expect(INFRASTRUCTURE).expect_said(&["error: cannot write `", "report.json`", "hint: make room"]);
+    assert!(!ended.stderr.contains("booted"), "{}", ended.stderr);
+    assert_eq!(disk.files(), [lab.out().join("ballast")]);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_report_folder_that_fills_up_keeps_a_whole_report() {
+    let lab = Lab::with_kernel("");
+    // Room for the record as planned, and hardly more.
+    let Some(_disk) = FullDisk::mount(&lab.out(), 12) else { return };
+    let ended = lab.run(&[&object("five"), &object("guards")]);
+    ended.expect(INFRASTRUCTURE).expect_said(&["report", "hint: make room"]);
+    lab.report();
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_full_store_is_the_harness_s_fault_and_keeps_no_half_kernel() {
+    let lab = Lab::new();
+    lab.manifest(&format!("[kernel.own]\nsource = \"path\"\nimage = \"{}\"\n", kernel().image().display()));
+    let Some(disk) = FullDisk::mount(&lab.path("store"), 2048) else { return };
+    let store = lab.path("store").display().to_string();
+    let ended = lab.run(&[&object("five"), "--kernel", "own", "--accel", "tcg", "--store", &store]);
+    ended.expect(INFRASTRUCTURE).expect_said(&["harness failed: ", "No space left on device", "hint: free some space"]);
+    let report = lab.report();
+    assert!(matches!(state(&report, "own"), KernelState::HarnessFailed { .. }), "{:?}", report.kernels);
+    expect_not_run(&report, "own", "no guest could be started");
+    let left: Vec<_> = disk.files().into_iter().filter(|path| path.metadata().unwrap().len() > 0).collect();
+    assert!(left.is_empty(), "{left:?}");
+    lab.expect_nothing_left();
+}

@@ -1,0 +1,127 @@
+//! Runs that end before their end: by signals at several moments, and by `kill -9`.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::time::{Duration, Instant};
+
+use common::{Lab, expect_not_run, kernel, object, programs, state, until, verdicts};
+use corematrix::record::{KernelState, RunRecord};
+use corematrix::report::json;
+use corematrix::verdict::Verdict;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
+
+use Verdict::{Loaded, NotRun, TimedOut};
+
+const INTERRUPTED: i32 = 130;
+
+/// The reason of what a stopped run did not get to.
+const STOPPED: &str = "the run was stopped before it";
+
+/// What stopping at once may take on a slow machine: far less than any of the deadlines that it cuts short.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
+/// A kernel that hangs when it loads `three`, for longer than any test lasts.
+const HANGS: &str = "append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"5m\"";
+
+#[test]
+fn asked_once_a_run_finishes_its_cell_and_reports_what_it_has() {
+    let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"1s\"");
+    let mut run = lab.start(&[&object("five"), &object("plain")]);
+    run.expect_said("booted in");
+    run.signal(Signal::INT);
+    run.wait().expect(INTERRUPTED).expect_said(&["stopping: finishing the cells that are running"]);
+    let report = lab.report();
+    assert!(report.interrupted && report.finished.is_some());
+    assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, Loaded, TimedOut, Loaded, Loaded]);
+    assert_eq!(verdicts(&report, kernel().name, "plain"), [NotRun; 2]);
+    assert_eq!(programs(&report, kernel().name, "plain")[0].reason.as_deref(), Some(STOPPED));
+    assert!(lab.out().join("junit.xml").exists() && lab.out().join("table.txt").exists());
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn asked_twice_a_run_stops_while_a_program_hangs() {
+    let lab = Lab::with_kernel(HANGS);
+    let mut run = lab.start(&[&object("plain"), &object("five")]);
+    run.expect_said("1/2 plain");
+    let begin = Instant::now();
+    run.signal(Signal::TERM);
+    run.expect_said("once more stops at once");
+    run.signal(Signal::TERM);
+    run.wait().expect(INTERRUPTED).expect_said(&["stopping at once"]);
+    assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
+    let report = lab.report();
+    assert!(report.interrupted);
+    assert_eq!(verdicts(&report, kernel().name, "plain")[0], Loaded);
+    // Nothing is known against what hung: the user was faster than the deadline.
+    let last = &programs(&report, kernel().name, "five")[2..];
+    assert!(last.iter().all(|program| program.verdict == NotRun), "{last:?}");
+    assert_eq!(last[0].reason.as_deref(), Some(STOPPED));
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn asked_twice_a_run_stops_while_a_kernel_boots() {
+    let lab = Lab::with_kernel("append = [\"corematrix.fault=silent\"]\nboot-timeout = \"5m\"");
+    let mut run = lab.start(&[&object("five")]);
+    until("QEMU", || lab.qemus().first().copied());
+    let begin = Instant::now();
+    run.signal(Signal::INT);
+    run.expect_said("once more stops at once");
+    run.signal(Signal::TERM);
+    run.wait().expect(INTERRUPTED);
+    assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
+    let report = lab.report();
+    assert!(report.interrupted);
+    // A boot that the user cut short is no boot that failed.
+    assert_eq!(*state(&report, kernel().name), KernelState::Pending);
+    expect_not_run(&report, kernel().name, STOPPED);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_run_that_waits_for_its_kernel_can_be_stopped() {
+    let lab = Lab::new();
+    lab.manifest(&format!("[kernel.own]\nsource = \"path\"\nimage = \"{}\"\n", kernel().image().display()));
+    // As another run does that fetches the same kernel, and takes its time.
+    fs::create_dir_all(lab.path("store/locks")).unwrap();
+    let lock = File::create(lab.path("store/locks/kernel-own")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let store = lab.path("store").display().to_string();
+    let mut run = lab.start(&[&object("five"), "--kernel", "own", "--accel", "tcg", "--store", &store]);
+    run.expect_said("waiting for another run that fetches the same kernel");
+    let begin = Instant::now();
+    run.signal(Signal::INT);
+    run.expect_said("once more stops at once");
+    run.signal(Signal::INT);
+    run.wait().expect(INTERRUPTED);
+    assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
+    assert_eq!(verdicts(&lab.report(), "own", "five"), [NotRun; 5]);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_its_finished_cells_and_no_qemu() {
+    let lab = Lab::with_kernel(HANGS);
+    let run = lab.start(&[&object("guards"), &object("plain"), &object("five")]);
+    let path = lab.out().join("report.json");
+    let known = |record: &RunRecord| {
+        let judged = record.cells[2].programs.iter().filter(|program| program.verdict == Loaded).count();
+        judged == 2
+    };
+    // The third program of `five` hangs, so nothing happens any more that could cause a save.
+    until("results on the disk", || json::read(&path).ok().filter(known));
+    run.signal(Signal::KILL);
+    assert_eq!(run.wait().code, None);
+    lab.expect_no_qemu();
+    let report = lab.report();
+    assert!(known(&report) && report.finished.is_none());
+    assert_eq!(*state(&report, kernel().name), KernelState::Ready);
+    assert_eq!(verdicts(&report, kernel().name, "plain")[0], Loaded);
+    assert!(!verdicts(&report, kernel().name, "guards").contains(&NotRun));
+    assert_eq!(verdicts(&report, kernel().name, "five")[2..], [NotRun; 3]);
+}
