@@ -34,10 +34,17 @@ pub struct Type {
 pub enum Kind {
     /// Type id 0.
     Void,
-    /// An integer, enum or float of so many bytes.
+    /// An integer or float of so many bytes.
     Scalar {
         /// Bytes.
         size: u32,
+    },
+    /// An enum.
+    Enum {
+        /// Bytes.
+        size: u32,
+        /// In order of declaration.
+        values: Vec<Enumerator>,
     },
     /// A pointer to a type id.
     Pointer(u32),
@@ -64,7 +71,14 @@ pub enum Kind {
         /// Type ids of its [`Kind::Variable`]s.
         variables: Vec<u32>,
     },
-    /// A forward declaration, function, prototype or declaration tag.
+    /// A function, with the type id of its [`Kind::Prototype`].
+    Function(u32),
+    /// The prototype of a function.
+    Prototype {
+        /// How many parameters it declares.
+        parameters: usize,
+    },
+    /// A forward declaration or declaration tag.
     Other,
 }
 
@@ -75,6 +89,15 @@ pub struct Member {
     pub name_offset: u32,
     /// Its type.
     pub type_id: u32,
+}
+
+/// A constant of an enum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enumerator {
+    /// Offset of its name in the strings.
+    pub name_offset: u32,
+    /// Its value; of an unsigned enum of 64 bits the same bits.
+    pub value: i64,
 }
 
 /// Why `.BTF` or `.BTF.ext` cannot be read.
@@ -167,6 +190,11 @@ impl Btf {
         self.types.get(id as usize)
     }
 
+    /// All types, by id.
+    pub fn types(&self) -> &[Type] {
+        &self.types
+    }
+
     /// A type by its id, seen through typedefs and qualifiers. `None` for a bad id or a cycle.
     pub fn resolve(&self, id: u32) -> Option<&Type> {
         let mut found = self.get(id)?;
@@ -185,7 +213,7 @@ impl Btf {
         let mut factor = 1u32;
         for _ in 0..MAX_DEPTH {
             let size = match &self.resolve(id)?.kind {
-                Kind::Scalar { size } | Kind::Composite { size, .. } => *size,
+                Kind::Scalar { size } | Kind::Enum { size, .. } | Kind::Composite { size, .. } => *size,
                 Kind::Pointer(_) => 8,
                 Kind::Array { element, count } => {
                     factor = factor.checked_mul(*count)?;
@@ -241,7 +269,20 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
         let (extra, tail) = tail.split_at_checked(extra).ok_or(truncated)?;
         let extra_word = |index: usize| u32_at(extra, index * 4).unwrap_or_default();
         let kind = match kind {
-            1 | 6 | 16 | 19 => Kind::Scalar { size: size_or_type },
+            1 | 16 => Kind::Scalar { size: size_or_type },
+            6 | 19 => {
+                let enumerator = |index: usize| {
+                    let at = index * if kind == 6 { 2 } else { 3 };
+                    let low = extra_word(at + 1);
+                    let value = match (kind, info >> 31) {
+                        (6, 0) => i64::from(low),
+                        (6, _) => i64::from(low as i32),
+                        _ => (u64::from(extra_word(at + 2)) << 32 | u64::from(low)) as i64,
+                    };
+                    Enumerator { name_offset: extra_word(at), value }
+                };
+                Kind::Enum { size: size_or_type, values: (0..count).map(enumerator).collect() }
+            }
             2 => Kind::Pointer(size_or_type),
             3 => Kind::Array { element: extra_word(0), count: extra_word(2) },
             4 | 5 => {
@@ -249,6 +290,8 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
                 Kind::Composite { size: size_or_type, members: (0..count).map(member).collect() }
             }
             8..=11 | 18 => Kind::Alias(size_or_type),
+            12 => Kind::Function(size_or_type),
+            13 => Kind::Prototype { parameters: count },
             14 => Kind::Variable(size_or_type),
             15 => Kind::Section { variables: (0..count).map(|index| extra_word(index * 3)).collect() },
             _ => Kind::Other,
@@ -317,5 +360,39 @@ mod tests {
         let mut outside = section(&[], b"\0");
         outside[20] = 200;
         assert_eq!(Btf::parse(&outside), Err(BtfError::Outside { part: "string table" }));
+    }
+
+    #[test]
+    fn enumerators_have_their_values() {
+        let signed = 1 << 31;
+        let types = [
+            [1, info(6, 1), 4, 1, u32::MAX].as_slice(), // 1: enum A { A = 0xffffffff }
+            &[3, info(6, 1) | signed, 4, 3, u32::MAX],  // 2: enum B { B = -1 }
+            &[1, info(19, 1), 8, 1, 5, 1],              // 3: enum64 A { A = 0x100000005 }
+            &[3, info(19, 1) | signed, 8, 3, u32::MAX - 1, u32::MAX], // 4: enum64 B { B = -2 }
+        ]
+        .concat();
+        let btf = Btf::parse(&section(&types, b"\0A\0B\0")).unwrap();
+        let values = |id: u32| match &btf.get(id).unwrap().kind {
+            Kind::Enum { values, .. } => {
+                values.iter().map(|value| (value.name_offset, value.value)).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            [1, 2, 3, 4].map(values),
+            [(1, 0xffff_ffff), (3, -1), (1, 0x1_0000_0005), (3, -2)].map(|value| vec![value])
+        );
+        assert_eq!([1, 4].map(|id| btf.size_of(id)), [Some(4), Some(8)]);
+    }
+
+    #[test]
+    fn functions_lead_to_their_prototypes() {
+        // A prototype with two parameters, and function `A` of it.
+        let types = [0, info(13, 2), 0, 1, 0, 3, 0, 1, info(12, 0), 1];
+        let btf = Btf::parse(&section(&types, b"\0A\0B\0")).unwrap();
+        let Kind::Function(prototype) = btf.get(2).unwrap().kind else { panic!("no function") };
+        assert_eq!(btf.get(prototype).unwrap().kind, Kind::Prototype { parameters: 2 });
+        assert_eq!(btf.types().len(), 3);
     }
 }

@@ -1,0 +1,22 @@
+# Compiles every story, programs/NAME.bpf.c, to target/programs/NAME.bpf.o. Meant to be included from the Makefile at the root.
+#
+# Needs clang, libbpf-dev and linux-libc-dev.
+
+BPF_CLANG ?= clang
+BPF_ARCH_INCLUDE ?= /usr/include/$(shell uname -m)-linux-gnu
+BPF_FLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -I$(BPF_ARCH_INCLUDE)
+
+STORIES := $(wildcard programs/*.bpf.c)
+STORY_OBJECTS := $(STORIES:programs/%.c=target/programs/%.o)
+
+.PHONY: programs
+programs: $(STORY_OBJECTS)
+# An object whose story was renamed or removed would still be found by whoever loads the whole folder.
+	@rm -f $(filter-out $(STORY_OBJECTS),$(wildcard target/programs/*.bpf.o))
+
+# -MD writes what an object was made of, so that a change of a header rebuilds it as well.
+target/programs/%.bpf.o: programs/%.bpf.c programs/programs.mk
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_FLAGS) -MD -MP -MF $(@:.o=.d) -c $< -o $@
+
+-include $(STORY_OBJECTS:.o=.d)

@@ -1,0 +1,36 @@
+/* X04: the tracepoint `sched_switch` tells the state of the task that leaves as a fourth argument (5.18).
+ *
+ * naive   reads the fourth argument; older kernels have three.
+ * guarded reads the state out of the task.
+ */
+#include "story.h"
+
+struct task_struct;
+
+struct task_struct___old {
+	long state;
+} CORE;
+
+struct task_struct___new {
+	unsigned int __state;
+} CORE;
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(naive, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)
+{
+	seen = prev_state;
+	return 0;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(guarded, bool preempt, struct task_struct *prev)
+{
+	struct task_struct___old *old = (void *)prev;
+	struct task_struct___new *fresh = (void *)prev;
+
+	if (bpf_core_field_exists(fresh->__state))
+		seen = fresh->__state;
+	else
+		seen = old->state;
+	return 0;
+}

@@ -1,0 +1,304 @@
+//! The stories of `programs/` on every kernel of the default matrix: what `programs/stories.toml` expects of each program, against what
+//! corematrix reports. Needs `make programs`, virtme-ng, QEMU and the kernels.
+
+#[path = "stories/book.rs"]
+mod book;
+#[path = "stories/fact.rs"]
+mod fact;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use corematrix::manifest::Manifest;
+use corematrix::object::btf::Btf;
+use corematrix::record::{KernelRecord, KernelState, RunRecord};
+use corematrix::store::{LockFile, Store};
+use corematrix::verdict::Verdict;
+use serde_json::json;
+
+use book::{Book, Class, Expected};
+use fact::{Fact, KernelTypes};
+
+const AT_LEAST: usize = 20;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Fails with all differences at once.
+fn report(differences: &[String]) {
+    assert!(differences.is_empty(), "{} differences:\n  {}", differences.len(), differences.join("\n  "));
+}
+
+#[test]
+fn every_kernel_treats_every_program_as_its_story_says() {
+    let objects = root().join("target/programs");
+    assert!(objects.is_dir(), "`{}` does not exist: run `make programs`", objects.display());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let status = Command::new(env!("CARGO_BIN_EXE_corematrix"))
+        .current_dir(root())
+        .args(["run", "target/programs", "--out"])
+        .arg(folder.path())
+        .status()
+        .expect("corematrix starts");
+    // The naive programs fail by design.
+    assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
+    let record = corematrix::report::json::read(&folder.path().join("report.json")).expect("the report");
+    let mut differences = Vec::new();
+    let kernels = judged_kernels(&record, &mut differences);
+    compare(&Book::read(root()), &record, &kernels, &mut differences);
+    report(&differences);
+}
+
+/// The kernels whose programs were judged, by index. A kernel that the matrix needs and that was not judged is a difference.
+fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usize, KernelTypes)> {
+    let manifest = Manifest::load(&root().join("kernels.toml")).expect("kernels.toml");
+    let lock = LockFile::open(&root().join("kernels.lock")).expect("kernels.lock");
+    let store = Store::open(None, None).expect("the store");
+    let mut judged = Vec::new();
+    for (index, kernel) in record.kernels.iter().enumerate() {
+        let has_btf = kernel.identity.as_ref().is_some_and(|identity| identity.btf_sha256.is_some());
+        match &kernel.state {
+            KernelState::Ready if has_btf => {
+                let spec = manifest.kernels.iter().find(|spec| spec.name == kernel.name).expect("is in kernels.toml");
+                // Without the network: the run has just fetched it.
+                let stored = store.kernel(spec, &lock, true, &|_| {}).expect("is in the store");
+                assert_eq!(Some(&stored.identity), kernel.identity.as_ref(), "kernel `{}`", kernel.name);
+                let raw = std::fs::read(stored.btf.expect("has BTF")).expect("its BTF");
+                judged.push((index, KernelTypes::new(Btf::parse(&raw).expect("its BTF"))));
+            }
+            KernelState::Ready => println!("kernel `{}` has no BTF, so no fact can be asked", kernel.name),
+            state => not_judged(kernel, state, differences),
+        }
+    }
+    judged
+}
+
+fn not_judged(kernel: &KernelRecord, state: &KernelState, differences: &mut Vec<String>) {
+    let line = format!("kernel `{}` was not judged: {state:?}", kernel.name);
+    match kernel.optional {
+        true => println!("{line}"),
+        false => differences.push(line),
+    }
+}
+
+fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, KernelTypes)], differences: &mut Vec<String>) {
+    for story in &book.story {
+        let Some(object) = record.objects.iter().position(|object| object.name == story.object) else {
+            differences.push(format!("{}: the run has no object `{}`", story.id, story.object));
+            continue;
+        };
+        for (name, expected) in &story.program {
+            let place = format!("{} {}/{name}", story.id, story.object);
+            let fact = expected.fact().expect("was checked by the other test");
+            let mut outcomes = BTreeSet::new();
+            for (index, types) in kernels {
+                let cell = record.cell(object, *index);
+                let Some(program) = cell.programs.iter().find(|program| program.name == *name) else {
+                    differences.push(format!("{place}: the object has no such program"));
+                    break;
+                };
+                let loads = fact.holds(types);
+                let verdict = if loads { Some(Verdict::Loaded) } else { expected.otherwise };
+                outcomes.insert(program.verdict == Verdict::Loaded);
+                let reason = program.reason.as_deref().unwrap_or("");
+                let because = expected.because.as_deref().filter(|_| !loads).unwrap_or("");
+                if verdict != Some(program.verdict) || !reason.contains(because) {
+                    let wanted = verdict.map_or("a verdict", Verdict::label);
+                    let (kernel, found) = (&cell.kernel, program.verdict);
+                    differences.push(format!("{place} on {kernel}: {wanted} {because:?} expected, {found}: {reason}"));
+                }
+            }
+            if expected.is_conditional() && outcomes.len() < 2 {
+                differences.push(format!("{place}: the kernels that ran are all on one side of `{}`", expected.loads));
+            }
+        }
+        if let Some(differs) = &story.differs {
+            let fact = Fact::parse(differs).expect("was checked by the other test");
+            let sides: BTreeSet<bool> = kernels.iter().map(|(_, types)| fact.holds(types)).collect();
+            if sides.len() < 2 {
+                differences.push(format!("{}: the kernels that ran are all on one side of `{differs}`", story.id));
+            }
+        }
+    }
+}
+
+#[test]
+fn stories_are_told_whole() {
+    let book = Book::read(root());
+    let readme = std::fs::read_to_string(root().join("programs/README.md")).expect("programs/README.md");
+    let mut differences = Vec::new();
+    let mut ids = BTreeSet::new();
+    for story in &book.story {
+        let mut wrong = |what: String| differences.push(format!("{}: {what}", story.id));
+        if !ids.insert(&story.id) {
+            wrong("the id is taken".to_owned());
+        }
+        if story.change.is_empty() || !story.program.contains_key("naive") {
+            wrong("it has no `change`, or no program `naive`".to_owned());
+        }
+        if story.class == Class::S && (story.danger.is_none() || story.differs.is_none()) {
+            wrong("silent stories need `danger` and `differs`".to_owned());
+        }
+        if let Some(Err(error)) = story.differs.as_deref().map(Fact::parse) {
+            wrong(error);
+        }
+        let visible = story.program.values().any(Expected::is_conditional) || story.differs.is_some();
+        if !visible && story.class != Class::L {
+            wrong("no kernel could tell its programs apart".to_owned());
+        }
+        for (name, expected) in &story.program {
+            match expected.fact() {
+                Err(error) => wrong(error),
+                Ok(Fact::Always) if expected.otherwise.is_some() => wrong(format!("`{name}` never fails")),
+                Ok(Fact::Always) => {}
+                Ok(_) if expected.otherwise.is_none_or(|verdict| verdict == Verdict::Loaded) => {
+                    wrong(format!("`{name}` needs the verdict of its failure"));
+                }
+                Ok(_) => {}
+            }
+        }
+        let row = format!("\n| {} | {:?} | [{object}]({object}.bpf.c) |", story.id, story.class, object = story.object);
+        if !readme.contains(&row) {
+            wrong("it is not in the table of `programs/README.md`".to_owned());
+        }
+        let source = root().join(format!("programs/{}.bpf.c", story.object));
+        let text = std::fs::read_to_string(&source).unwrap_or_default();
+        if !text.starts_with(&format!("/* {}: ", story.id)) {
+            wrong(format!("`{}` does not begin with its id", source.display()));
+        }
+    }
+    let told: BTreeSet<_> = book.story.iter().map(|story| story.object.clone()).collect();
+    for entry in std::fs::read_dir(root().join("programs")).expect("programs/").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(object) = name.strip_suffix(".bpf.c").filter(|object| !told.contains(*object)) {
+            differences.push(format!("`programs/{object}.bpf.c` is in no story"));
+        }
+    }
+    let classes: BTreeMap<Class, usize> = book.story.iter().fold(BTreeMap::new(), |mut classes, story| {
+        *classes.entry(story.class).or_default() += 1;
+        classes
+    });
+    if book.story.len() < AT_LEAST || classes.len() < 6 {
+        differences.push(format!("{AT_LEAST} stories of all 6 classes are wanted: {classes:?}"));
+    }
+    report(&differences);
+}
+
+/// Judges a made-up run on two "kernels": an object's BTF, and none.
+#[test]
+fn differences_are_found() {
+    let book: Book = toml::from_str(
+        r#"
+        [[story]]
+        id = "T1"
+        class = "R"
+        object = "story"
+        change = "c"
+        program.naive = { loads = "type struct task_struct", otherwise = "relocation_failed", because = "why" }
+        program.guarded = { loads = "always" }
+        "#,
+    )
+    .expect("a book");
+    let judge = |first: Verdict, second: Verdict, reason: &str, guarded: Verdict, both: bool| {
+        let (full, empty) = (KernelTypes::new(fixture_btf()), KernelTypes::new(empty_btf()));
+        let kernels = if both { vec![(0, full), (1, empty)] } else { vec![(0, full)] };
+        let record = made_up_run([[first, guarded], [second, guarded]], reason);
+        let mut differences = Vec::new();
+        compare(&book, &record, &kernels, &mut differences);
+        differences
+    };
+    let (loaded, failed) = (Verdict::Loaded, Verdict::RelocationFailed);
+    assert_eq!(judge(loaded, failed, "that is why", loaded, true), Vec::<String>::new());
+    let cases = [
+        (judge(failed, failed, "why", loaded, true), 2, "T1 story/naive on a: loaded"),
+        (
+            judge(loaded, Verdict::VerifierRejected, "why", loaded, true),
+            1,
+            "T1 story/naive on b: relocation failed \"why\" expected",
+        ),
+        (judge(loaded, failed, "else", loaded, true), 1, "relocation failed: else"),
+        (judge(loaded, failed, "why", failed, true), 2, "T1 story/guarded on a"),
+        (judge(loaded, failed, "why", loaded, false), 1, "all on one side"),
+    ];
+    for (found, count, words) in cases {
+        assert!(found.len() == count && found.iter().any(|line| line.contains(words)), "{words}: {found:?}");
+    }
+}
+
+/// The record of one object on the kernels `a` and `b`; for each kernel the verdicts of `naive` and `guarded`.
+fn made_up_run(verdicts: [[Verdict; 2]; 2], reason: &str) -> RunRecord {
+    let names = ["naive", "guarded"].map(|name| json!({"name": name, "section": "tp"}));
+    let kernels = ["a", "b"].map(|name| {
+        json!({"name": name, "source": "", "optional": false, "state": {"state": "ready"}, "hello_ms": [], "notes": []})
+    });
+    let cell = |kernel: usize| {
+        let programs = ["naive", "guarded"].into_iter().zip(verdicts[kernel]).map(|(name, verdict)| {
+            json!({"name": name, "section": "tp", "verdict": verdict, "reason": reason, "log_tail": [], "log_omitted": 0,
+                "load_ms": 1})
+        });
+        let programs: Vec<_> = programs.collect();
+        json!({"kernel": (["a", "b"][kernel]), "object": "story", "programs": programs, "wall_ms": 1, "notes": []})
+    };
+    let tool = json!({"corematrix": "", "libbpf": "", "qemu": "", "virtme_ng": "", "accel": "", "accel_reason": ""});
+    let object = json!({"name": "story", "origin": "", "sha256": "", "size": 1, "programs": names});
+    serde_json::from_value(json!({
+        "schema_version": 1, "tool": tool, "started": "", "interrupted": false, "kernels": kernels, "objects": [object],
+        "cells": [cell(0), cell(1)], "notices": [],
+    }))
+    .expect("a record")
+}
+
+/// An object's BTF is like a kernel's, and needs no kernel.
+#[test]
+fn facts_are_read_out_of_btf() {
+    let types = KernelTypes::new(fixture_btf());
+    let holds = |fact: &str| Fact::parse(fact).expect("is a fact").holds(&types);
+    assert!(holds("always") && !holds("never") && holds("not never") && holds("never or always"));
+    assert!(!holds("always and never"));
+    let true_facts = [
+        "field task_struct.recent_state",
+        "field-size task_struct.pid == 4",
+        "type struct event",
+        "type typedef __u32",
+        "type enum later",
+        "enumerator later.LATER_VALUE",
+        "value later.LATER_VALUE == 7",
+        "func state_of",
+        "func-args state_of >= 1",
+    ];
+    for fact in true_facts {
+        assert!(holds(fact), "{fact}");
+    }
+    for fact in
+        ["field-size task_struct.pid == 8", "type enum event", "value later.LATER_VALUE == 6", "func-args first >= 2"]
+    {
+        assert!(!holds(fact), "{fact}");
+    }
+    for fact in ["field no_such_struct.x", "func no_such_func", "type enum no_such_enum", "func-args no_such_func >= 0"]
+    {
+        assert!(!holds(fact), "{fact}");
+    }
+    for wrong in
+        ["", "field task_struct", "func-args f > 2", "feeld a.b", "field a.b and func f or func g", "value a.b == x"]
+    {
+        assert!(Fact::parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+fn fixture_btf() -> Btf {
+    use object::{Object, ObjectSection};
+    let bytes = std::fs::read(root().join("tests/fixtures/objects/guards.bpf.o")).expect("the fixture");
+    let file = object::File::parse(&*bytes).expect("is an ELF file");
+    let section = file.section_by_name(".BTF").expect("has BTF");
+    Btf::parse(section.data().expect("its data")).expect("is BTF")
+}
+
+/// A header of 24 bytes, no types, and a string table with the empty string.
+fn empty_btf() -> Btf {
+    let words = [0x0001_eb9f_u32, 24, 0, 0, 0, 1];
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.push(0);
+    Btf::parse(&bytes).expect("is BTF")
+}

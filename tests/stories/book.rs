@@ -1,0 +1,85 @@
+//! [`Book`]: `programs/stories.toml`, what each program of each story should do on a kernel, told as facts about the kernel.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use corematrix::verdict::Verdict;
+use serde::Deserialize;
+
+use crate::fact::Fact;
+
+/// All stories.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Book {
+    pub story: Vec<Story>,
+}
+
+/// One story: one object.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Story {
+    /// Such as `G01`; unique.
+    pub id: String,
+    pub class: Class,
+    /// The object's name: `programs/NAME.bpf.c`.
+    pub object: String,
+    /// What changed in the kernel, in a line.
+    pub change: String,
+    /// What is silently wrong where a program loads all the same; only for [`Class::S`] and for programs that load too easily.
+    pub danger: Option<String>,
+    /// Where the kernels of the matrix differ although the verdicts do not; has to be true on one kernel and false on another.
+    pub differs: Option<String>,
+    /// By name.
+    pub program: BTreeMap<String, Expected>,
+}
+
+/// The kind of breakage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Class {
+    /// A CO-RE relocation or extern.
+    R,
+    /// The target of a tracing program.
+    T,
+    /// How a program is attached.
+    A,
+    /// The verifier, or a feature.
+    V,
+    /// Silently wrong data.
+    S,
+    /// The loader, or the object's own BTF.
+    L,
+}
+
+/// What should become of one program.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// The fact under which it loads.
+    pub loads: String,
+    /// The verdict where the fact does not hold.
+    pub otherwise: Option<Verdict>,
+    /// Words of the reason that comes with that verdict.
+    pub because: Option<String>,
+}
+
+impl Book {
+    /// Reads `programs/stories.toml` of the project at `root`.
+    pub fn read(root: &Path) -> Book {
+        let path = root.join("programs/stories.toml");
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+}
+
+impl Expected {
+    /// The fact under which the program loads.
+    pub fn fact(&self) -> Result<Fact, String> {
+        Fact::parse(&self.loads)
+    }
+
+    /// Whether the kernels of the matrix have to give both outcomes.
+    pub fn is_conditional(&self) -> bool {
+        !matches!(self.fact(), Ok(Fact::Always | Fact::Never))
+    }
+}
