@@ -121,6 +121,7 @@ impl SuiteError {
                     _ => format!("the keys here are {}", quoted(known)),
                 })
             }
+            SuiteError::Unreadable { .. } => Some("is the path right? suite files end in `.toml`".to_owned()),
             SuiteError::NoMatch { path, .. } => {
                 let folder = folder(path);
                 Some(format!("paths are relative to the suite file's folder `{}`", folder.display()))

@@ -6,7 +6,7 @@ use crate::manifest::KernelSpec;
 use crate::plan::Plan;
 use crate::run::Stop;
 use crate::store::StoredKernel;
-use crate::vm::{self, Accelerator, BootFailure, Choice, Deadlines, Machine, MachineSpec, Proof, Toolchain};
+use crate::vm::{self, Accelerator, BootFailure, Choice, Deadlines, Machine, MachineSpec, NoProof, Proof, Toolchain};
 
 /// Where the store remembers whether KVM works.
 const MEMORY: &str = "kvm.json";
@@ -23,9 +23,32 @@ pub(super) fn choose(setup: &Setup, tools: &Toolchain, plan: &Plan, args: &Machi
             let stored = setup.store.kernel(spec, &setup.lock, args.offline, &step).ok()?;
             Some((spec, stored))
         });
-        let (spec, stored) = kernel.ok_or("no kernel of the matrix can be had to prove it with")?;
-        boot_once(tools, spec, &stored, Accelerator::Kvm, stop)
+        let undecided = || NoProof::Undecided("no kernel of the matrix can be had to prove it with".to_owned());
+        let (spec, stored) = kernel.ok_or_else(undecided)?;
+        prove_kvm(tools, spec, &stored, stop)
     })
+}
+
+/// Boots a kernel under KVM. One that does not boot without KVM either proves nothing.
+pub(super) fn prove_kvm(
+    tools: &Toolchain,
+    spec: &KernelSpec,
+    stored: &StoredKernel,
+    stop: &Stop,
+) -> Result<(), NoProof> {
+    let boot = |accelerator| boot_once(tools, spec, stored, accelerator, stop);
+    match boot(Accelerator::Kvm) {
+        Ok(()) => Ok(()),
+        Err(BootFailure::Stopped) => Err(NoProof::Undecided("stopped by the user".to_owned())),
+        // No room, no program: trouble that has nothing to do with KVM.
+        Err(BootFailure::Harness { reason, passing: false, .. }) => Err(NoProof::Undecided(reason)),
+        Err(BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. }) => match boot(Accelerator::Tcg) {
+            Ok(()) => Err(NoProof::Failed(reason)),
+            Err(_) => {
+                Err(NoProof::Undecided(format!("kernel `{}` boots neither with it nor without: {reason}", spec.name)))
+            }
+        },
+    }
 }
 
 /// Boots a kernel and ends it again.
@@ -35,7 +58,7 @@ pub(super) fn boot_once(
     stored: &StoredKernel,
     accelerator: Accelerator,
     stop: &Stop,
-) -> Result<(), String> {
+) -> Result<(), BootFailure> {
     let stop = || stop.at_once();
     let machine = Machine::boot(&MachineSpec {
         tools,
@@ -46,13 +69,14 @@ pub(super) fn boot_once(
         deadline: Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator).boot,
         stop: &stop,
     });
-    match machine {
-        Ok(machine) => {
-            machine.shut_down();
-            Ok(())
-        }
-        Err(BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. }) => Err(reason),
-        Err(BootFailure::Stopped) => Err("stopped by the user".to_owned()),
+    machine.map(Machine::shut_down)
+}
+
+/// What kept a kernel from booting, in words.
+pub(super) fn reason(failure: BootFailure) -> String {
+    match failure {
+        BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. } => reason,
+        BootFailure::Stopped => "stopped by the user".to_owned(),
     }
 }
 

@@ -111,14 +111,12 @@ fn acceleration(setup: &Setup, tools: &Toolchain, args: &DoctorArgs) -> Result<F
         return Ok(Finding::Bad("no kernel of the matrix can be had to boot".to_owned(), hint));
     };
     // The doctor does not trust what an earlier run remembers.
-    let proof = vm::choose(args.machine.accel, tools, None, || {
-        acceleration::boot_once(tools, spec, &stored, vm::Accelerator::Kvm, &stop)
-    });
+    let proof = vm::choose(args.machine.accel, tools, None, || acceleration::prove_kvm(tools, spec, &stored, &stop));
     let proven = proof.accelerator == vm::Accelerator::Kvm && args.machine.accel == Choice::Auto;
     if proven {
         return Ok(Finding::Good(format!("kvm: kernel `{}` booted", spec.name)));
     }
-    Ok(match acceleration::boot_once(tools, spec, &stored, proof.accelerator, &stop) {
+    Ok(match acceleration::boot_once(tools, spec, &stored, proof.accelerator, &stop).map_err(acceleration::reason) {
         Ok(()) if proof.accelerator == vm::Accelerator::Tcg => {
             let advice = format!("{}; emulation works, some ten times slower than KVM", proof.reason);
             Finding::Fair(format!("tcg: kernel `{}` booted", spec.name), advice)

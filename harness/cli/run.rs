@@ -74,11 +74,12 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         stop: &stop,
     };
     let record = execute(&bench, record, &folder)?;
+    // Before the files: on a full disk the table is all that the user gets.
+    println!("{}", table::render(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
     if args.out.is_none() {
         point_latest(&folder);
     }
-    println!("{}", table::render(&record, width()));
     println!("report: {}", folder.display());
     Ok(ExitCode::from(exit_code::of(&record)))
 }

@@ -59,12 +59,6 @@ pub enum NoProof {
     Undecided(String),
 }
 
-impl From<String> for NoProof {
-    fn from(reason: String) -> Self {
-        NoProof::Failed(reason)
-    }
-}
-
 /// What was found out about KVM on one machine with one QEMU.
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
@@ -77,11 +71,11 @@ struct Remembered {
 /// Decides. `boot` boots a real kernel under KVM and says why it did not work; it is called at most once.
 ///
 /// `memory` is the file that remembers the answer; pass `None` to prove it anew.
-pub fn choose<E: Into<NoProof>>(
+pub fn choose(
     choice: Choice,
     tools: &Toolchain,
     memory: Option<&Path>,
-    boot: impl FnOnce() -> Result<(), E>,
+    boot: impl FnOnce() -> Result<(), NoProof>,
 ) -> Proof {
     let device = Path::new("/dev/kvm");
     match choice {
@@ -89,7 +83,7 @@ pub fn choose<E: Into<NoProof>>(
         Choice::Kvm => Proof { accelerator: Accelerator::Kvm, reason: "asked for".to_owned() },
         Choice::Auto => match fs::OpenOptions::new().read(true).write(true).open(device) {
             Err(error) => tcg(format!("no KVM: cannot open /dev/kvm: {error}")),
-            Ok(_) => prove(&fingerprint(tools), memory, || boot().map_err(Into::into)),
+            Ok(_) => prove(&fingerprint(tools), memory, boot),
         },
     }
 }
