@@ -5,23 +5,24 @@
  */
 #include "story.h"
 
+/* Newer headers declare these as well; as flavours they are out of each other's way. */
 struct bpf_iter_num___story {
 	__u64 opaque;
 } __attribute__((aligned(8)));
 
-extern int bpf_iter_num_new(struct bpf_iter_num___story *it, int start, int end) __ksym __weak;
-extern int *bpf_iter_num_next(struct bpf_iter_num___story *it) __ksym __weak;
-extern void bpf_iter_num_destroy(struct bpf_iter_num___story *it) __ksym __weak;
+extern int bpf_iter_num_new___story(struct bpf_iter_num___story *it, int start, int end) __ksym __weak;
+extern int *bpf_iter_num_next___story(struct bpf_iter_num___story *it) __ksym __weak;
+extern void bpf_iter_num_destroy___story(struct bpf_iter_num___story *it) __ksym __weak;
 
 static __always_inline void sum(void)
 {
 	struct bpf_iter_num___story it;
 	int *number;
 
-	bpf_iter_num_new(&it, 0, 8);
-	while ((number = bpf_iter_num_next(&it)))
+	bpf_iter_num_new___story(&it, 0, 8);
+	while ((number = bpf_iter_num_next___story(&it)))
 		seen += *number;
-	bpf_iter_num_destroy(&it);
+	bpf_iter_num_destroy___story(&it);
 }
 
 SEC("raw_tp/sched_process_exec")
@@ -34,7 +35,7 @@ int naive(void *ctx)
 SEC("raw_tp/sched_process_exec")
 int guarded(void *ctx)
 {
-	if (bpf_iter_num_new) {
+	if (bpf_iter_num_new___story) {
 		sum();
 	} else {
 		for (int number = 0; number < 8; number++)
