@@ -20,4 +20,5 @@ pub mod run;
 pub mod store;
 pub mod suite;
 pub mod verdict;
+pub mod verifier;
 pub mod vm;
