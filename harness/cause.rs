@@ -273,7 +273,11 @@ fn from_verifier(
     let Some((cause, line)) = texts::of_verifier(&failure) else {
         return Some((Cause::Unrecognised, Evidence::line(&failure.message).at(&failure)));
     };
-    let evidence = Evidence::about(cause, line).at(&failure);
+    let mut evidence = Evidence::about(cause, line).at(&failure);
+    if evidence.subject.is_none() && matches!(cause, Cause::ForbiddenHelper | Cause::UnsupportedCallForm) {
+        // Some complaints do not name what is called.
+        evidence.subject = failure.insn_text.as_deref().and_then(subject::helper).map(str::to_owned);
+    }
     let cause = match (cause, evidence.subject.as_deref()) {
         (Cause::MissingField, Some(subject)) if type_exists(subject::type_name(subject)) == Some(false) => {
             Cause::MissingType

@@ -31,13 +31,15 @@ fn relocated(line: &str) -> Option<&str> {
     Some(spec[..end.unwrap_or(spec.len())].trim_end_matches("..."))
 }
 
-/// The word that ends in `#` and a number.
-fn helper(line: &str) -> Option<&str> {
-    line.split_ascii_whitespace().map(|word| word.trim_end_matches([',', ':', '.'])).find(|word| {
-        let number =
-            word.split_once('#').map(|(name, number)| !name.is_empty() && !number.is_empty() && is_number(number));
-        number == Some(true)
-    })
+/// The word that ends in `#` and a number, such as `bpf_loop#181`; else the one that ends in `()`.
+pub(super) fn helper(line: &str) -> Option<&str> {
+    let mut words = line.split_ascii_whitespace().map(|word| word.trim_end_matches([',', ':', '.']));
+    let numbered = words.clone().find(|word| match word.split_once('#') {
+        // `Arg#0` and `func#1` count, they do not name.
+        Some((name, number)) => !number.is_empty() && is_number(number) && !["", "Arg", "arg", "func"].contains(&name),
+        None => false,
+    });
+    numbered.or_else(|| words.find_map(|word| word.strip_suffix("()")))
 }
 
 /// The first quoted name behind `prog 'name': `.

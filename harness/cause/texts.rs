@@ -219,7 +219,9 @@ const UNKNOWN_MAP: [&str; 3] = ["-EINVAL", "-ENOTSUPP", "-EOPNOTSUPP"];
 
 /// The cause that the verifier's complaint stands for, and the line that says so.
 pub(super) fn of_verifier(failure: &Failure) -> Option<(Cause, &str)> {
-    if let Some(found) = first(VERIFIER, &failure.said) {
+    // What is said first is the most specific; the lines behind it only tell what follows from it.
+    let of_line = |line: &'_ String| VERIFIER.iter().find(|(pieces, _)| fits(line, pieces)).map(|(_, cause)| *cause);
+    if let Some(found) = failure.said.iter().find_map(|line| Some((of_line(line)?, line.as_str()))) {
         return Some(found);
     }
     let summary = &failure.explanation.as_ref()?.summary;
@@ -229,9 +231,13 @@ pub(super) fn of_verifier(failure: &Failure) -> Option<(Cause, &str)> {
 
 /// The cause that libbpf's warnings stand for, and the one that says so.
 pub(super) fn of_libbpf(warnings: &[String]) -> Option<(Cause, &str)> {
-    // A failed map is a symptom of nothing else, and needs a second look.
-    let map = warnings.iter().find(|warning| warning.contains("failed to create"));
-    first(LIBBPF, warnings).or_else(|| map.map(|warning| (of_map(warning), warning.as_str())))
+    // Here one warning may follow from another in any order, so the more telling row comes first.
+    let told = LIBBPF.iter().find_map(|(pieces, cause)| {
+        let line = warnings.iter().find(|line| fits(line, pieces))?;
+        Some((*cause, line.as_str()))
+    });
+    let map = || warnings.iter().find(|warning| warning.contains("failed to create"));
+    told.or_else(|| map().map(|warning| (of_map(warning), warning.as_str())))
 }
 
 /// The cause that libbpf's warning about a map stands for.
@@ -243,13 +249,6 @@ pub(super) fn of_map(warning: &str) -> Cause {
         _ if warning.ends_with("-EPERM") || warning.ends_with("-ENOMEM") => Cause::Harness,
         _ => Cause::Unrecognised,
     }
-}
-
-fn first<'a>(rows: &[Row], lines: &'a [String]) -> Option<(Cause, &'a str)> {
-    rows.iter().find_map(|(pieces, cause)| {
-        let line = lines.iter().find(|line| fits(line, pieces))?;
-        Some((*cause, line.as_str()))
-    })
 }
 
 fn fits(line: &str, pieces: &[&str]) -> bool {

@@ -109,13 +109,13 @@ fn read_all(log: &str) -> Duration {
 
 #[test]
 fn logs_cut_off_anywhere_are_read() {
-    for log in every_log() {
-        for end in (0..log.len()).filter(|end| log.is_char_boundary(*end)) {
-            // Every length of the end of a log as well: a buffer that was too small keeps that.
+    for (count, log) in every_log().into_iter().enumerate() {
+        // Every length of the shorter logs; of the longer ones every eleventh, beginning at another each time.
+        let step = if log.len() < 600 { 1 } else { 11 };
+        for end in (count % step..log.len()).step_by(step).filter(|end| log.is_char_boundary(*end)) {
             read_all(&log[..end]);
-            if end % 7 == 0 {
-                read_all(&log[end..]);
-            }
+            // A buffer that was too small keeps the end of a log.
+            read_all(&log[end..]);
         }
     }
 }
@@ -136,7 +136,7 @@ impl Random {
 fn damaged_logs_are_read() {
     let mut random = Random(0x5eed);
     let logs = every_log();
-    for _ in 0..1500 {
+    for _ in 0..600 {
         let mut bytes = logs[random.below(logs.len())].clone().into_bytes();
         for _ in 0..1 + random.below(20) {
             let at = random.below(bytes.len());
