@@ -3,8 +3,10 @@
 //! libbpf reports nearly everything as EINVAL, so the texts decide, in an order that puts the most specific evidence first:
 //! the verifier log's own words, then libbpf's warnings, then the bare errno.
 
+use crate::cause::{self, Cause, Evidence};
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::verdict::Verdict;
+use crate::verifier::Failure;
 
 /// A verdict with the line it rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,11 +15,15 @@ pub struct Diagnosis {
     pub verdict: Verdict,
     /// Why, as one line; `None` only for a program that was loaded.
     pub reason: Option<String>,
+    /// Why, out of a closed set; `None` only for a program that was loaded.
+    pub cause: Option<Cause>,
+    /// What the cause rests on; `None` where there is nothing but the verdict.
+    pub evidence: Option<Evidence>,
 }
 
 impl Diagnosis {
     fn because(verdict: Verdict, reason: impl Into<String>) -> Self {
-        Diagnosis { verdict, reason: Some(reason.into()) }
+        Diagnosis { verdict, reason: Some(reason.into()), cause: Cause::of(verdict), evidence: None }
     }
 }
 
@@ -56,10 +62,19 @@ const POISON: [&str; 4] = [
     "is referenced but wasn't resolved",
 ];
 
-/// Turns an outcome and its verifier log into a verdict and a reason.
+/// Turns an outcome and its verifier log into a verdict, a reason and a cause.
 pub fn diagnose(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
+    let diagnosis = judge(outcome, log);
+    // Nobody has asked this kernel's BTF yet.
+    match cause::find(outcome, log, diagnosis.verdict, &|_| None) {
+        Some((cause, evidence)) => Diagnosis { cause: Some(cause), evidence: Some(evidence), ..diagnosis },
+        None => diagnosis,
+    }
+}
+
+fn judge(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
     match outcome.stage {
-        Stage::Loaded => Diagnosis { verdict: Verdict::Loaded, reason: None },
+        Stage::Loaded => Diagnosis { verdict: Verdict::Loaded, reason: None, cause: None, evidence: None },
         Stage::Died => Diagnosis::because(Verdict::HarnessError, first(&outcome.warnings)),
         Stage::Prepare => from_warnings(&outcome.warnings)
             // Nobody is blamed without evidence.
@@ -75,7 +90,11 @@ pub fn diagnose(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
 
 /// Turns libbpf's warnings about an object that it could not open into a reason.
 pub fn open_failure(warnings: &[String]) -> Diagnosis {
-    Diagnosis::because(Verdict::FailedToOpen, first(warnings))
+    let diagnosis = Diagnosis::because(Verdict::FailedToOpen, first(warnings));
+    match cause::from_warnings(warnings) {
+        Some((cause, evidence)) => Diagnosis { cause: Some(cause), evidence: Some(evidence), ..diagnosis },
+        None => diagnosis,
+    }
 }
 
 /// The warning that says why an object could not be prepared whole.
@@ -107,10 +126,10 @@ fn from_warnings(warnings: &[String]) -> Option<Diagnosis> {
     })
 }
 
-/// Refused, and no words of it are known: the last line that is no statistics is what the verifier complained about.
+/// Refused, and no words of it are known: what the verifier complained about is the reason.
 fn rejected(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
-    match log.lines().rev().find(|line| !is_trailer(line)) {
-        Some(line) => Diagnosis::because(Verdict::VerifierRejected, line.trim()),
+    match Failure::read(log) {
+        Some(failure) => Diagnosis::because(Verdict::VerifierRejected, failure.message),
         None if outcome.type_known == Some(false) => {
             Diagnosis::because(Verdict::UnsupportedType, "the kernel does not know this program type")
         }
@@ -119,13 +138,6 @@ fn rejected(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
             Diagnosis::because(Verdict::VerifierRejected, reason)
         }
     }
-}
-
-/// Whether a line of a verifier log is only statistics. Kernels from 7.0 on print more of them.
-fn is_trailer(line: &str) -> bool {
-    let line = line.trim();
-    let words = ["processed ", "verification time ", "stack depth ", "subprog ", "max_states_per_insn ", "insns_self"];
-    line.is_empty() || words.iter().any(|word| line.starts_with(word))
 }
 
 fn last_words(outcome: &ProgramOutcome) -> String {
@@ -160,6 +172,11 @@ mod tests {
         }
     }
 
+    /// What the verdict and its reason are; causes have tests of their own.
+    fn judged(diagnosis: &Diagnosis) -> (Verdict, Option<&str>) {
+        (diagnosis.verdict, diagnosis.reason.as_deref())
+    }
+
     const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
 
     #[test]
@@ -184,7 +201,7 @@ mod tests {
         for (warning, verdict) in cases {
             for stage in [Stage::Prepare, Stage::Load] {
                 let diagnosis = diagnose(&outcome(stage, &[warning]), "");
-                assert_eq!(diagnosis, Diagnosis::because(verdict, warning));
+                assert_eq!(judged(&diagnosis), (verdict, Some(warning)));
             }
         }
     }
@@ -204,9 +221,12 @@ mod tests {
             vec![LeftOutMap { map: "events".into(), warning: "map 'events': failed to create: -EINVAL".into() }];
         let reached =
             diagnose(&tried, "0: <invalid BPF map reference>\nBPF map 'events' is referenced but wasn't created\n");
-        assert_eq!(reached, Diagnosis::because(Verdict::MapCreationFailed, "map 'events': failed to create: -EINVAL"));
+        let warning = Some("map 'events': failed to create: -EINVAL");
+        assert_eq!(judged(&reached), (Verdict::MapCreationFailed, warning));
+        assert_eq!(reached.cause, Some(Cause::MissingMapType));
         let other = diagnose(&tried, "0: (95) exit\nR0 !read_ok\nprocessed 1 insns (limit 1000000)\n");
-        assert_eq!(other, Diagnosis::because(Verdict::VerifierRejected, "R0 !read_ok"));
+        assert_eq!(judged(&other), (Verdict::VerifierRejected, Some("R0 !read_ok")));
+        assert_eq!(other.cause, Some(Cause::MemoryOther));
     }
 
     #[test]

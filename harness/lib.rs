@@ -4,6 +4,7 @@
 //! [`record`], and [`report`] renders the record. Running never formats text and reporting never runs anything.
 //! `ARCHITECTURE.md` has the picture.
 
+pub mod cause;
 pub mod cli;
 pub mod diagnose;
 pub mod event;
@@ -21,4 +22,5 @@ pub mod run;
 pub mod store;
 pub mod suite;
 pub mod verdict;
+pub mod verifier;
 pub mod vm;

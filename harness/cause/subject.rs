@@ -1,0 +1,72 @@
+//! [`of`]: what a line of evidence is about.
+
+use super::Cause;
+
+/// The name that `line` is about, if it names one.
+pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
+    let subject = match cause {
+        Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue => relocated(line),
+        Cause::UnknownHelper | Cause::ForbiddenHelper | Cause::UnsupportedCallForm => helper(line).or(quoted(line)),
+        Cause::MissingAttachTarget => {
+            let unquoted = line.split_once(" is not found in ").map(|(name, _)| name);
+            // `struct_ops init_kern: struct bpf_x is not found ...`
+            let unquoted = unquoted.map(|name| name.rsplit_once(": ").map_or(name, |(_, name)| name));
+            quoted(line).or(unquoted)
+        }
+        Cause::MissingKfunc
+        | Cause::MissingKsym
+        | Cause::MissingMapType
+        | Cause::ContextArgumentChanged
+        | Cause::KernelConfigMissing => quoted(line),
+        _ => None,
+    };
+    subject.map(str::to_owned)
+}
+
+/// `<byte_off> [6] struct task_struct.gone (0:1 @ offset 4)` is about `struct task_struct.gone`.
+fn relocated(line: &str) -> Option<&str> {
+    let (_, spec) = line.split_once("CO-RE relocation <")?;
+    let (_, spec) = spec.split_once("] ")?;
+    let end = spec.find(" (").into_iter().chain(spec.find(" = ")).min();
+    Some(spec[..end.unwrap_or(spec.len())].trim_end_matches("..."))
+}
+
+/// The word that ends in `#` and a number, such as `bpf_loop#181`; else the one that ends in `()`.
+pub(super) fn helper(line: &str) -> Option<&str> {
+    let mut words = line.split_ascii_whitespace().map(|word| word.trim_end_matches([',', ':', '.']));
+    let numbered = words.clone().find(|word| match word.split_once('#') {
+        // `Arg#0` and `func#1` count, they do not name.
+        Some((name, number)) => !number.is_empty() && is_number(number) && !["", "Arg", "arg", "func"].contains(&name),
+        None => false,
+    });
+    numbered.or_else(|| words.find_map(|word| word.strip_suffix("()")))
+}
+
+/// The first quoted name behind `prog 'name': `.
+fn quoted(line: &str) -> Option<&str> {
+    let line = match line.strip_prefix("prog '") {
+        Some(rest) => rest.split_once("': ")?.1,
+        None => line,
+    };
+    let (_, rest) = line.split_once(" '").or_else(|| line.split_once('\''))?;
+    rest.split_once('\'').map(|(name, _)| name)
+}
+
+/// What has to be equal for two subjects to be the same: kernels that do not know a helper's name still tell its number.
+pub(super) fn essence(subject: &str) -> &str {
+    match subject.split_once('#') {
+        Some((_, number)) if is_number(number) => number,
+        _ => subject,
+    }
+}
+
+/// `struct task_struct___old.state` is of the type `task_struct`.
+pub(super) fn type_name(subject: &str) -> &str {
+    let name = subject.split_once(' ').map_or(subject, |(_, name)| name);
+    let name = name.split(['.', ':', '[', ' ']).next().unwrap_or(name);
+    name.split_once("___").map_or(name, |(name, _)| name)
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,194 @@
+use std::fmt::Write;
+use std::path::Path;
+
+use super::*;
+
+fn outcome(stage: Stage, warnings: &[&str]) -> ProgramOutcome {
+    ProgramOutcome {
+        program: "p".into(),
+        stage,
+        errno: 22,
+        warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
+        left_out: Vec::new(),
+        type_known: None,
+        took_ms: 1,
+    }
+}
+
+const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
+
+fn of_log(log: &str) -> (Cause, Evidence) {
+    find(&outcome(Stage::Load, &[REFUSED]), log, Verdict::VerifierRejected, &|_| None).expect("a cause")
+}
+
+fn of_warning(warning: &str) -> (Cause, Evidence) {
+    let outcome = outcome(Stage::Prepare, &[warning]);
+    find(&outcome, "", Verdict::RelocationFailed, &|_| None).expect("a cause")
+}
+
+/// The cause of every log of a kernel that was kept, one a line.
+fn table(kernel: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/verifier").join(kernel);
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("fixtures").map(|entry| entry.expect("one").path()).collect();
+    paths.sort();
+    let mut text = String::new();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        let log = std::fs::read_to_string(path).expect("a log");
+        if crate::verifier::Failure::read(&log).is_none() {
+            let _ = writeln!(text, "{name}: loads");
+            continue;
+        }
+        let (cause, evidence) = of_log(&log);
+        assert_ne!(cause, Cause::Unrecognised, "{kernel} {name}: {}", evidence.line);
+        let subject = evidence.subject.map(|subject| format!(" [{subject}]")).unwrap_or_default();
+        let _ = writeln!(text, "{name}: {cause}{subject}: {}", evidence.line);
+    }
+    text
+}
+
+#[test]
+fn causes_on_5_10() {
+    insta::assert_snapshot!(table("5.10"));
+}
+
+#[test]
+fn causes_on_6_1() {
+    insta::assert_snapshot!(table("6.1"));
+}
+
+#[test]
+fn causes_on_6_12() {
+    insta::assert_snapshot!(table("6.12"));
+}
+
+#[test]
+fn causes_on_7_3() {
+    insta::assert_snapshot!(table("7.3"));
+}
+
+#[test]
+fn what_libbpf_says_has_its_cause() {
+    let cases = [
+        (
+            "kernel BTF is missing at '/sys/kernel/btf/vmlinux', was CONFIG_DEBUG_INFO_BTF enabled?",
+            Cause::MissingBtf,
+            None,
+        ),
+        ("prog 'p': missing BPF prog type, check ELF section name 'socket1'", Cause::NeedsLoader, None),
+        ("extern 'CONFIG_GONE' (strong): not resolved", Cause::KernelConfigMissing, Some("CONFIG_GONE")),
+        ("prog 'p': failed to find kernel BTF type ID of 'gone': -ESRCH", Cause::MissingAttachTarget, Some("gone")),
+        ("sched_gone is not found in vmlinux BTF", Cause::MissingAttachTarget, Some("sched_gone")),
+        (
+            "struct_ops init_kern: struct bpf_x is not found in kernel BTF",
+            Cause::MissingAttachTarget,
+            Some("struct bpf_x"),
+        ),
+        ("extern (func ksym) 'f': not found in kernel or module BTFs", Cause::MissingKfunc, Some("f")),
+        ("extern (func ksym) 'f': func_proto [9] incompatible with vmlinux [8]", Cause::MissingKfunc, Some("f")),
+        ("extern (var ksym) 'v': not found in kernel BTF", Cause::MissingKsym, Some("v")),
+        ("extern 'v' (strong): not resolved", Cause::MissingKsym, Some("v")),
+        ("map 'events': failed to create: -EINVAL", Cause::MissingMapType, None),
+        ("map 'events': failed to create: -EPERM", Cause::Harness, None),
+        ("prog 'p': relo #0: unrecognized CO-RE relocation <x> (13) at insn #1", Cause::ObjectTooNew, None),
+        ("prog 'p': relo #0: field offset ambiguity: 8 != 16", Cause::UnresolvedRelocation, None),
+        ("something new", Cause::Unrecognised, None),
+    ];
+    for (warning, cause, subject) in cases {
+        let (found, evidence) = of_warning(warning);
+        assert_eq!((found, evidence.line.as_str()), (cause, warning));
+        if subject.is_some() {
+            assert_eq!(evidence.subject.as_deref(), subject, "{warning}");
+        }
+    }
+}
+
+#[test]
+fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
+    let log = "0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation <byte_off> [6] struct inode___old.i_ctime (0:1 @ offset 4)\n";
+    let outcome = outcome(Stage::Load, &[REFUSED]);
+    let ask = |answer| find(&outcome, log, Verdict::RelocationFailed, &move |name| (name == "inode").then_some(answer));
+    let causes = [true, false].map(|answer| ask(answer).expect("a cause"));
+    assert_eq!(causes[0].0, Cause::MissingField);
+    assert_eq!(causes[1].0, Cause::MissingType);
+    assert_eq!(causes[0].1.subject.as_deref(), Some("struct inode___old.i_ctime"));
+    let cut = "failed to resolve CO-RE relocation <byte_off> [6] struct a_very_long.nam...\n";
+    assert_eq!(of_log(cut).1.subject.as_deref(), Some("struct a_very_long.nam"));
+}
+
+#[test]
+fn poison_that_libbpf_did_not_rewrite_is_known() {
+    let (cause, evidence) = of_log("363: (85) call unknown#195896080\ninvalid func unknown#195896080\n");
+    assert_eq!((cause, evidence.source.map(|source| source.insn)), (Cause::UnresolvedRelocation, Some(363)));
+    assert_eq!(of_log("1: (85) call unknown#2001000003\ninvalid func unknown#2001000003\n").0, Cause::MissingMapType);
+    assert_eq!(of_log("1: (85) call unknown#2002000003\ninvalid func unknown#2002000003\n").0, Cause::MissingKfunc);
+}
+
+#[test]
+fn texts_that_no_kernel_here_gives() {
+    let cases = [
+        ("back-edge from insn 8 to 2", Cause::ComplexityLimit),
+        ("missing btf func_info", Cause::UnsupportedCallForm),
+        ("invalid size of register fill", Cause::MemoryStack),
+        ("R9 invalid mem access 'inv'", Cause::MemoryOther),
+        ("callbacks are not allowed in non-JITed programs", Cause::UnsupportedCallForm),
+        ("BPF_EXIT instruction in main prog would lead to reference leak", Cause::MemoryLeak),
+        ("the verifier of tomorrow says no", Cause::Unrecognised),
+    ];
+    for (line, cause) in cases {
+        assert_eq!(of_log(&format!("7: (95) exit\n{line}\nprocessed 8 insns (limit 1000000)\n")).0, cause, "{line}");
+    }
+}
+
+#[test]
+fn map_that_was_left_out_is_the_evidence() {
+    let mut tried = outcome(Stage::Load, &[REFUSED]);
+    let warning = "map 'events': failed to create: -EINVAL";
+    tried.left_out = vec![LeftOutMap { map: "events".into(), warning: warning.into() }];
+    let log = "0: <invalid BPF map reference>\nBPF map 'events' is referenced but wasn't created\n";
+    let (cause, evidence) = find(&tried, log, Verdict::MapCreationFailed, &|_| None).expect("a cause");
+    assert_eq!((cause, evidence.line.as_str()), (Cause::MissingMapType, warning));
+    assert_eq!(evidence.subject.as_deref(), Some("events"));
+}
+
+#[test]
+fn noise_is_no_cause() {
+    let log = "arg#0 type is not a struct\nUnrecognized arg#0 type PTR\nprocessed 0 insns (limit 1000000)\n";
+    assert_eq!(of_log(log).0, Cause::Unrecognised);
+    let quiet = outcome(Stage::Load, &["Error loading .BTF into kernel: -22. BTF is optional, ignoring.", REFUSED]);
+    let found = find(&quiet, "0: (95) exit\nR0 !read_ok\n", Verdict::VerifierRejected, &|_| None);
+    assert_eq!(found.map(|(cause, _)| cause), Some(Cause::MemoryOther));
+    let (cause, evidence) = find(&quiet, "", Verdict::VerifierRejected, &|_| None).expect("a cause");
+    assert_eq!((cause, evidence.line.as_str()), (Cause::Unrecognised, REFUSED));
+}
+
+#[test]
+fn silence_is_explained_by_the_probe() {
+    let mut tried = outcome(Stage::Load, &[REFUSED]);
+    tried.type_known = Some(false);
+    let found = find(&tried, "", Verdict::UnsupportedType, &|_| None);
+    assert_eq!(found.map(|(cause, _)| cause), Some(Cause::MissingProgramType));
+}
+
+#[test]
+fn same_failure_everywhere_is_no_fact_about_kernels() {
+    let missing = |subject| Some((Cause::MissingField, Some(subject)));
+    assert!(same_everywhere([missing("struct a.b"), missing("struct a.b")]));
+    assert!(!same_everywhere([missing("struct a.b"), missing("struct a.c")]));
+    assert!(!same_everywhere([missing("struct a.b"), None]));
+    assert!(!same_everywhere([missing("struct a.b")]));
+    assert!(!same_everywhere([Some((Cause::Harness, None)); 3]));
+    let helper = |subject| Some((Cause::UnknownHelper, Some(subject)));
+    assert!(same_everywhere([helper("unknown#181"), helper("bpf_loop#181")]));
+}
+
+#[test]
+fn every_cause_has_its_own_words() {
+    let labels: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|cause| cause.label()).collect();
+    assert_eq!(labels.len(), Cause::ALL.len());
+    for cause in Cause::ALL {
+        let json = serde_json::to_string(&cause).expect("serialises");
+        assert_eq!(serde_json::from_str::<Cause>(&json).expect("comes back"), cause);
+    }
+}
