@@ -4,6 +4,7 @@
 //! the verifier log's own words, then libbpf's warnings, then the bare errno.
 
 use crate::cause::{self, Cause, Evidence};
+use crate::libbpf_log;
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::verdict::Verdict;
 use crate::verifier::Failure;
@@ -62,14 +63,22 @@ const POISON: [&str; 4] = [
     "is referenced but wasn't resolved",
 ];
 
-/// Turns an outcome and its verifier log into a verdict, a reason and a cause.
-pub fn diagnose(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
+/// Turns an outcome and its verifier log into a verdict, a reason and a cause. `type_exists` asks the kernel's BTF.
+pub fn diagnose(outcome: &ProgramOutcome, log: &str, type_exists: &dyn Fn(&str) -> Option<bool>) -> Diagnosis {
     let diagnosis = judge(outcome, log);
-    // Nobody has asked this kernel's BTF yet.
-    match cause::find(outcome, log, diagnosis.verdict, &|_| None) {
-        Some((cause, evidence)) => Diagnosis { cause: Some(cause), evidence: Some(evidence), ..diagnosis },
-        None => diagnosis,
-    }
+    let Some((cause, evidence)) = cause::find(outcome, log, diagnosis.verdict, type_exists) else { return diagnosis };
+    // These verdicts rest on what was left out or probed, of which the texts say nothing.
+    let cause = match diagnosis.verdict {
+        Verdict::MapCreationFailed => Cause::MissingMapType,
+        Verdict::UnsupportedType => Cause::MissingProgramType,
+        _ => cause,
+    };
+    let line = diagnosis.reason.clone().unwrap_or_default();
+    let evidence = match diagnosis.verdict {
+        Verdict::MapCreationFailed | Verdict::UnsupportedType => Evidence { line, ..evidence },
+        _ => evidence,
+    };
+    Diagnosis { cause: Some(cause), evidence: Some(evidence), ..diagnosis }
 }
 
 fn judge(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
@@ -108,8 +117,20 @@ fn from_log(outcome: &ProgramOutcome, log: &str) -> Option<Diagnosis> {
         let reason = named.map_or(line, |left| &left.warning);
         return Some(Diagnosis::because(Verdict::MapCreationFailed, reason));
     }
+    // Refused before the first instruction, so that the map that is not there was never reached: a loader that creates it,
+    // as most do, fails on the map.
+    let left = outcome.left_out.iter().find(|left| libbpf_log::failed_map(&left.warning).is_some());
+    if let Some(left) = left.filter(|_| !log.lines().any(is_instruction)) {
+        return Some(Diagnosis::because(Verdict::MapCreationFailed, &left.warning));
+    }
     let line = POISON.iter().find_map(|words| find(log, words))?;
     Some(Diagnosis::because(Verdict::RelocationFailed, line))
+}
+
+/// Whether a line of a verifier log shows an instruction: `12: (85) call bpf_map_lookup_elem#1`.
+fn is_instruction(line: &str) -> bool {
+    line.split_once(": (")
+        .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A struct_ops program whose map was left out has nowhere to go; what kept the map out is the reason.
@@ -132,6 +153,11 @@ fn rejected(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
         Some(failure) => Diagnosis::because(Verdict::VerifierRejected, failure.message),
         None if outcome.type_known == Some(false) => {
             Diagnosis::because(Verdict::UnsupportedType, "the kernel does not know this program type")
+        }
+        // The kernel looks at attach type and flags before the verifier begins, and says nothing.
+        None if outcome.type_known == Some(true) && outcome.errno == libc::EINVAL => {
+            let reason = "the kernel knows the program type, and refuses its attach type or a load flag without a word";
+            Diagnosis::because(Verdict::UnsupportedType, reason)
         }
         None => {
             let reason = format!("{} (the verifier log is empty)", last_words(outcome));
@@ -200,7 +226,7 @@ mod tests {
         ];
         for (warning, verdict) in cases {
             for stage in [Stage::Prepare, Stage::Load] {
-                let diagnosis = diagnose(&outcome(stage, &[warning]), "");
+                let diagnosis = diagnose(&outcome(stage, &[warning]), "", &|_| None);
                 assert_eq!(judged(&diagnosis), (verdict, Some(warning)));
             }
         }
@@ -209,7 +235,7 @@ mod tests {
     #[test]
     fn poison_that_was_reached_is_a_relocation_failure() {
         let log = "0: R1=ctx() R10=fp0\n0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation <byte_off> [6] struct task_struct.gone (0:1 @ offset 4)\nprocessed 1 insns";
-        let diagnosis = diagnose(&outcome(Stage::Load, &[REFUSED]), log);
+        let diagnosis = diagnose(&outcome(Stage::Load, &[REFUSED]), log, &|_| None);
         assert_eq!(diagnosis.verdict, Verdict::RelocationFailed);
         assert!(diagnosis.reason.is_some_and(|reason| reason.contains("struct task_struct.gone")));
     }
@@ -219,12 +245,15 @@ mod tests {
         let mut tried = outcome(Stage::Load, &[REFUSED]);
         tried.left_out =
             vec![LeftOutMap { map: "events".into(), warning: "map 'events': failed to create: -EINVAL".into() }];
-        let reached =
-            diagnose(&tried, "0: <invalid BPF map reference>\nBPF map 'events' is referenced but wasn't created\n");
+        let reached = diagnose(
+            &tried,
+            "0: <invalid BPF map reference>\nBPF map 'events' is referenced but wasn't created\n",
+            &|_| None,
+        );
         let warning = Some("map 'events': failed to create: -EINVAL");
         assert_eq!(judged(&reached), (Verdict::MapCreationFailed, warning));
         assert_eq!(reached.cause, Some(Cause::MissingMapType));
-        let other = diagnose(&tried, "0: (95) exit\nR0 !read_ok\nprocessed 1 insns (limit 1000000)\n");
+        let other = diagnose(&tried, "0: (95) exit\nR0 !read_ok\nprocessed 1 insns (limit 1000000)\n", &|_| None);
         assert_eq!(judged(&other), (Verdict::VerifierRejected, Some("R0 !read_ok")));
         assert_eq!(other.cause, Some(Cause::MemoryOther));
     }
@@ -234,7 +263,7 @@ mod tests {
         let log = "1: (79) r1 = *(u64 *)(r0 +0)\nR0 invalid mem access 'scalar'\nverification time 87 usec\nstack depth 8\n\
                    stack depth max 8\nprocessed 2 insns (limit 1000000) max_states_per_insn 0\n\n";
         assert_eq!(
-            diagnose(&outcome(Stage::Load, &[REFUSED]), log).reason.as_deref(),
+            diagnose(&outcome(Stage::Load, &[REFUSED]), log, &|_| None).reason.as_deref(),
             Some("R0 invalid mem access 'scalar'")
         );
     }
@@ -242,14 +271,20 @@ mod tests {
     #[test]
     fn refusal_without_a_log_is_explained_by_the_probe() {
         let mut tried = outcome(Stage::Load, &[REFUSED]);
-        assert_eq!(diagnose(&tried, "").verdict, Verdict::VerifierRejected);
+        assert_eq!(diagnose(&tried, "", &|_| None).verdict, Verdict::VerifierRejected);
         tried.type_known = Some(false);
-        assert_eq!(diagnose(&tried, "").verdict, Verdict::UnsupportedType);
+        assert_eq!(diagnose(&tried, "", &|_| None).verdict, Verdict::UnsupportedType);
     }
 
     #[test]
     fn what_is_not_recognised_blames_nobody() {
-        assert_eq!(diagnose(&outcome(Stage::Prepare, &["something new"]), "").verdict, Verdict::HarnessError);
-        assert_eq!(diagnose(&outcome(Stage::Died, &["libbpf died of signal 11"]), "").verdict, Verdict::HarnessError);
+        assert_eq!(
+            diagnose(&outcome(Stage::Prepare, &["something new"]), "", &|_| None).verdict,
+            Verdict::HarnessError
+        );
+        assert_eq!(
+            diagnose(&outcome(Stage::Died, &["libbpf died of signal 11"]), "", &|_| None).verdict,
+            Verdict::HarnessError
+        );
     }
 }

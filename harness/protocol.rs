@@ -81,6 +81,9 @@ pub enum GuestMessage {
         /// The program.
         program: String,
     },
+    /// A program was refused, and is tried once more for its full log. The blob is the log so far. If the second try takes too
+    /// long, this is the outcome.
+    ProgramRefused(ProgramOutcome),
     /// A program was tried. The blob is its verifier log.
     ProgramDone(ProgramOutcome),
     /// All programs of the request were tried.
@@ -108,7 +111,7 @@ pub struct ProgramOutcome {
     pub warnings: Vec<String>,
     /// Maps that the kernel would not create, so that the program was tried without them.
     pub left_out: Vec<LeftOutMap>,
-    /// Whether the kernel knows the program's type, probed if the load failed without a verifier log.
+    /// Whether the kernel knows the program's type, probed if the load failed.
     pub type_known: Option<bool>,
     /// What the kernel made of it, if it was loaded.
     pub loaded: Option<LoadedProgram>,

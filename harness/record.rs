@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cause::{Cause, Evidence};
+use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord};
 use crate::verdict::Verdict;
+use crate::verifier::Statistics;
 
 /// The version of the `report.json` format; raised when a reader of the old format would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -188,6 +191,14 @@ pub struct ProgramRecord {
     pub verdict: Verdict,
     /// Why, as one line; the evidence line itself where there is one. `None` only for [`Verdict::Loaded`].
     pub reason: Option<String>,
+    /// Why, out of a closed set; `None` for a program that was loaded or not run.
+    pub cause: Option<Cause>,
+    /// What the cause rests on.
+    pub evidence: Option<Evidence>,
+    /// What the verifier did; `None` if it never saw the program.
+    pub statistics: Option<Statistics>,
+    /// What the kernel made of the program; `None` if it was not loaded.
+    pub loaded: Option<LoadedProgram>,
     /// The errno of the failing call as a positive number.
     pub errno: Option<i32>,
     /// The last lines of the verifier log of a program that was refused.
@@ -208,6 +219,10 @@ impl ProgramRecord {
             section: program.section.clone(),
             verdict: Verdict::NotRun,
             reason: Some(reason.to_owned()),
+            cause: None,
+            evidence: None,
+            statistics: None,
+            loaded: None,
             errno: None,
             log_tail: Vec::new(),
             log_omitted: 0,

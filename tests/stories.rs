@@ -239,10 +239,11 @@ fn made_up_run(verdicts: [[Verdict; 2]; 2], reason: &str) -> RunRecord {
                 "load_ms": 1})
         });
         let programs: Vec<_> = programs.collect();
-        json!({"kernel": (["a", "b"][kernel]), "object": "story", "programs": programs, "wall_ms": 1, "notes": []})
+        json!({"kernel": (["a", "b"][kernel]), "object": "story", "programs": programs, "relocations": [], "externs": [],
+            "wall_ms": 1, "notes": []})
     };
     let tool = json!({"corematrix": "", "libbpf": "", "qemu": "", "virtme_ng": "", "accel": "", "accel_reason": ""});
-    let object = json!({"name": "story", "origin": "", "sha256": "", "size": 1, "programs": names});
+    let object = json!({"name": "story", "origin": "", "sha256": "", "size": 1, "programs": names, "relocations": []});
     serde_json::from_value(json!({
         "schema_version": 1, "tool": tool, "started": "", "interrupted": false, "kernels": kernels, "objects": [object],
         "cells": [cell(0), cell(1)], "notices": [],

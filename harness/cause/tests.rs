@@ -10,6 +10,7 @@ fn outcome(stage: Stage, warnings: &[&str]) -> ProgramOutcome {
         errno: 22,
         warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
         left_out: Vec::new(),
+        loaded: None,
         type_known: None,
         took_ms: 1,
     }

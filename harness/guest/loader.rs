@@ -98,6 +98,11 @@ fn try_program(
     let mut messages = try_once(program, request, first_level, &load)?;
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
     if first_level != FULL_LOG && messages.iter().any(refused) {
+        for (message, log) in messages {
+            if let GuestMessage::ProgramDone(outcome) = message {
+                send(&GuestMessage::ProgramRefused(outcome), &log)?;
+            }
+        }
         messages = try_once(program, request, FULL_LOG, &load)?;
     }
     messages.iter().try_for_each(|(message, blob)| send(message, blob))
@@ -198,9 +203,7 @@ fn load_one(prepared: &Prepared, program: &str, log_level: u32) -> (ProgramOutco
     tried.errno = -result;
     tried.warnings = warnings;
     tried.left_out = prepared.left_out.clone();
-    if log.is_empty() {
-        tried.type_known = wanted.prog_type().is_supported().ok();
-    }
+    tried.type_known = wanted.prog_type().is_supported().ok();
     (tried, log)
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::evidence::Evidence;
+use super::judgement;
 use super::session::{Ended, Session, prepare_limit};
+use crate::cause::Cause;
 use crate::diagnose;
 use crate::event::Event;
 use crate::libbpf_log;
@@ -16,8 +18,6 @@ use crate::vm::GuestLoss;
 
 /// A guest that QEMU or the host lost is replaced this often in one cell.
 const HARNESS_RETRIES: u32 = 2;
-/// How many lines of a verifier log the record itself holds.
-const LOG_TAIL: usize = 20;
 
 /// What is known of a cell while it runs.
 struct Cell<'a> {
@@ -33,6 +33,8 @@ struct Cell<'a> {
     suspects: BTreeSet<Option<usize>>,
     harness_losses: u32,
     evidence: Evidence,
+    /// What is known of the program in flight, should its full log take too long.
+    refused: Option<(ProgramOutcome, Vec<u8>)>,
 }
 
 /// How one guest's work on a cell ended.
@@ -53,6 +55,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         suspects: BTreeSet::new(),
         harness_losses: 0,
         evidence: Evidence::default(),
+        refused: None,
     };
     let result = cell.judge(session);
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
@@ -110,12 +113,15 @@ impl Cell<'_> {
                 GuestMessage::Instructions { program } => self.evidence.instructions(program, blob),
                 GuestMessage::ProgramStarted { program } => {
                     in_flight = self.index_of(&program);
+                    self.refused = None;
                     limit = program_limit;
                     if let Some(program) = in_flight {
                         session.send(Event::ProgramStarted { kernel: session.kernel, object: self.object, program });
                     }
                 }
+                GuestMessage::ProgramRefused(outcome) => self.refused = Some((outcome, blob)),
                 GuestMessage::ProgramDone(outcome) => {
+                    self.refused = None;
                     if let Some(program) = self.index_of(&outcome.program) {
                         self.close(session, program, &outcome, &blob);
                     }
@@ -163,6 +169,11 @@ impl Cell<'_> {
             }
             GuestLoss::Silent => {
                 session.lose_machine(&format!("silent {at}"));
+                if let (Some(program), Some((outcome, log))) = (in_flight, self.refused.take()) {
+                    self.notes.push(format!("no time for the full verifier log {at}: its end is all there is"));
+                    self.close(session, program, &outcome, &log);
+                    return Ok(());
+                }
                 let limit =
                     if in_flight.is_some() { session.deadlines.program } else { prepare_limit(&session.deadlines) };
                 let reason = format!("no answer within {}s {at}", limit.as_secs());
@@ -196,20 +207,12 @@ impl Cell<'_> {
     }
 
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
-        let log = String::from_utf8_lossy(log);
-        let diagnosis = diagnose::diagnose(outcome, &log);
-        let mut record = ProgramRecord::not_run(&self.planned.programs[program], "");
-        record.verdict = diagnosis.verdict;
-        record.reason = diagnosis.reason;
-        record.errno = (outcome.errno != 0).then_some(outcome.errno);
-        record.load_ms = outcome.took_ms;
-        let lines: Vec<&str> = log.lines().collect();
-        let omitted = lines.len().saturating_sub(LOG_TAIL);
-        record.log_tail = lines[omitted..].iter().map(|line| (*line).to_owned()).collect();
-        record.log_omitted = omitted as u64;
-        if !log.is_empty() {
+        let planned = &self.planned.programs[program];
+        let mut record = judgement::record(planned, outcome, log, &|name| session.type_exists(name));
+        // Of a program that loaded the statistics are the whole log, unless more was asked for.
+        if !log.is_empty() && (record.verdict != Verdict::Loaded || session.bench.full_logs) {
             let names = [&session.bench.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
-            match session.bench.logs.save(&names, &log) {
+            match session.bench.logs.save(&names, log) {
                 Ok(path) => record.log_file = Some(path),
                 Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
             }
@@ -220,6 +223,7 @@ impl Cell<'_> {
     fn close_as(&mut self, session: &Session<'_>, program: usize, verdict: Verdict, reason: &str) {
         let mut record = ProgramRecord::not_run(&self.planned.programs[program], reason);
         record.verdict = verdict;
+        record.cause = Cause::of(verdict);
         self.done(session, program, record);
     }
 

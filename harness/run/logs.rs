@@ -1,8 +1,9 @@
-//! [`Logs`]: verifier logs, one file each, in the report's folder.
+//! [`Logs`]: verifier logs, one compressed file each, in the report's folder.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::verifier::store;
 
 /// The folder of the logs, in the report's folder.
 const FOLDER: &str = "logs";
@@ -19,15 +20,11 @@ impl Logs {
         Logs { report: report.to_owned() }
     }
 
-    /// Saves a log as `logs/KERNEL/OBJECT/PROGRAM.log` and returns that path, relative to the report.
-    pub fn save(&self, names: &[&String; 3], log: &str) -> io::Result<String> {
+    /// Saves a log as `logs/KERNEL/OBJECT/PROGRAM.log.zst` and returns that path, relative to the report.
+    pub fn save(&self, names: &[&String; 3], log: &[u8]) -> io::Result<String> {
         let [kernel, object, program] = names.map(|name| file_name(name));
-        let path = format!("{FOLDER}/{kernel}/{object}/{program}.log");
-        let target = self.report.join(&path);
-        if let Some(folder) = target.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(target, log)?;
+        let path = format!("{FOLDER}/{kernel}/{object}/{program}{}", store::SUFFIX);
+        store::save(&self.report.join(&path), log)?;
         Ok(path)
     }
 }
@@ -48,8 +45,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let logs = Logs::new(folder.path());
         let names = ["6.1".to_owned(), "../../x".to_owned(), "..".to_owned()];
-        let path = logs.save(&[&names[0], &names[1], &names[2]], "log").expect("saves");
-        assert_eq!(path, "logs/6.1/.._.._x/_...log");
-        assert_eq!(fs::read_to_string(folder.path().join(path)).expect("reads"), "log");
+        let path = logs.save(&[&names[0], &names[1], &names[2]], b"log").expect("saves");
+        assert_eq!(path, "logs/6.1/.._.._x/_...log.zst");
+        assert_eq!(store::read(&folder.path().join(path)).expect("reads"), "log");
     }
 }

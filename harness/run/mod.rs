@@ -4,6 +4,7 @@ mod cell;
 mod collector;
 mod evidence;
 mod jobs;
+mod judgement;
 mod logs;
 mod session;
 mod stop;

@@ -1,11 +1,13 @@
 //! [`Session`]: one kernel's share of a run: boot, load object after object, replace a guest that dies.
 
+use std::cell::OnceCell;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::Bench;
 use crate::event::Event;
 use crate::manifest::KernelSpec;
+use crate::object::btf::Btf;
 use crate::plan::PlannedObject;
 use crate::record::KernelState;
 use crate::store::StoredKernel;
@@ -26,6 +28,8 @@ pub(super) struct Session<'a> {
     stored: StoredKernel,
     pub(super) deadlines: Deadlines,
     machine: Option<Machine>,
+    /// The kernel's types; read when a failure asks for them.
+    btf: OnceCell<Option<Btf>>,
     events: Sender<Event>,
 }
 
@@ -33,7 +37,7 @@ impl<'a> Session<'a> {
     pub(super) fn new(bench: &'a Bench<'a>, kernel: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
         let spec = &bench.plan.kernels[kernel];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
-        Session { bench, kernel, spec, stored, deadlines, machine: None, events }
+        Session { bench, kernel, spec, stored, deadlines, machine: None, btf: OnceCell::new(), events }
     }
 
     /// Runs every object on this kernel.
@@ -51,6 +55,13 @@ impl<'a> Session<'a> {
         if let Some(machine) = self.machine.take() {
             machine.shut_down();
         }
+    }
+
+    /// Whether the kernel has a type of this name; `None` if its BTF cannot be read.
+    pub(super) fn type_exists(&self, name: &str) -> Option<bool> {
+        let read = || Btf::parse(&std::fs::read(self.stored.btf.as_ref()?).ok()?).ok();
+        let btf = self.btf.get_or_init(read).as_ref()?;
+        Some(btf.types().iter().any(|kind| btf.string(kind.name_offset).is_some_and(|known| known == name)))
     }
 
     pub(super) fn send(&self, event: Event) {

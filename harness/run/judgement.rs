@@ -1,0 +1,38 @@
+//! [`record()`]: what a guest observed of one program, as the record keeps it.
+
+use crate::diagnose;
+use crate::protocol::ProgramOutcome;
+use crate::record::{ObjectProgram, ProgramRecord};
+use crate::verdict::Verdict;
+use crate::verifier::Statistics;
+
+/// How many lines of a verifier log the record itself holds.
+const LOG_TAIL: usize = 20;
+
+/// Judges an outcome. `type_exists` asks the kernel's BTF.
+pub(super) fn record(
+    planned: &ObjectProgram,
+    outcome: &ProgramOutcome,
+    log: &[u8],
+    type_exists: &dyn Fn(&str) -> Option<bool>,
+) -> ProgramRecord {
+    let log = String::from_utf8_lossy(log);
+    let diagnosis = diagnose::diagnose(outcome, &log, type_exists);
+    let mut record = ProgramRecord::not_run(planned, "");
+    record.verdict = diagnosis.verdict;
+    record.reason = diagnosis.reason;
+    record.cause = diagnosis.cause;
+    record.evidence = diagnosis.evidence;
+    record.errno = (outcome.errno != 0).then_some(outcome.errno);
+    record.load_ms = outcome.took_ms;
+    record.loaded = outcome.loaded;
+    let statistics = Statistics::parse(&log);
+    record.statistics = (statistics != Statistics::default()).then_some(statistics);
+    if record.verdict != Verdict::Loaded {
+        let lines: Vec<&str> = log.lines().collect();
+        let omitted = lines.len().saturating_sub(LOG_TAIL);
+        record.log_tail = lines[omitted..].iter().map(|line| (*line).to_owned()).collect();
+        record.log_omitted = omitted as u64;
+    }
+    record
+}
