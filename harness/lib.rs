@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod diagnose;
 pub mod event;
+pub mod explain;
 pub mod guest;
 pub mod libbpf_log;
 pub mod manifest;
