@@ -1,7 +1,7 @@
 //! The story of a field: which kernels have it, and what stands in its place.
 
 use super::boundary::Boundary;
-use super::presence::{FieldOn, OnKernel, field_on};
+use super::presence::{FieldOn, OnKernel, Presence, field_on};
 use super::replacement::{self, Ranked};
 use super::snippet::{self, Layout};
 use super::spec::LocalSpec;
@@ -45,7 +45,9 @@ pub(super) fn explain(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>],
     if spec.cut {
         notes.push("libbpf cut the name in its log; the last part of it may be longer.".to_owned());
     }
-    if boundary == Boundary::Nowhere {
+    let unknown =
+        |field: &FieldOn| matches!(field.presence, Presence::MissingMember { .. } | Presence::MissingType { .. });
+    if fields.iter().all(unknown) {
         notes.push(
             "No kernel of this matrix has it: a type of the object's own, a name that was mistyped, or one that only \
              other kernels have."

@@ -17,7 +17,7 @@ const GOOD_SCORE: f64 = 0.6;
 const MAX_TOLD: usize = 3;
 
 /// Replacements whose score is lower than this share of the best one's are not told.
-const CLOSE: f64 = 0.7;
+const CLOSE: f64 = 0.8;
 
 /// What may stand in the place of something that is missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,8 @@ struct Reference<'a> {
 struct Search<'a> {
     /// The kernel without the field.
     target: &'a Btf,
+    /// The struct there that lacks the member.
+    missing_from: u32,
     /// Name of the missing member.
     name: &'a str,
     /// The name with those of the members behind it: `i_ctime_tv_sec`.
@@ -102,6 +104,7 @@ pub(super) fn find(
     };
     let mut search = Search {
         target: target.btf,
+        missing_from: parent,
         name,
         long_name: names.collect::<Vec<_>>().join("_"),
         member_type: known(step + 1),
@@ -158,7 +161,7 @@ impl Search<'_> {
                     why.push(format!("stands {word} `{neighbour}` as it did"));
                 }
             }
-            score = (score + stands).min(1.0);
+            score += stands;
             self.keep(score, why, before, vec![Step::Member(name)], rest, place, ranked);
         }
     }
@@ -210,15 +213,17 @@ impl Search<'_> {
     /// Score and reasons of one member, without its neighbours. `old` is the struct that declares it on the reference
     /// kernel; a member that stood there beside the missing one hardly replaces it.
     fn judge(&self, name: &str, place: &Place, old: Option<(&Btf, u32)>, factor: f64) -> (f64, Vec<String>) {
-        let by_name = similarity::names(self.name, name).max(similarity::names(&self.long_name, name));
+        let mut by_name = similarity::names(self.name, name).max(similarity::names(&self.long_name, name));
+        // `i_ctime_nsec` stands for `i_ctime.tv_nsec` rather than `i_ctime_sec`.
+        let last_word = |name: &str| name.rsplit('_').next().unwrap_or_default().to_owned();
+        if self.long_name != self.name && last_word(&self.long_name) == last_word(name) {
+            by_name = (by_name + 0.2).min(1.1);
+        }
         let by_type = self.type_score(place.type_id);
         let mut why = Vec::new();
         if same_name(self.name, name) {
-            why.push(if self.name == name {
-                "same name".to_owned()
-            } else {
-                "same name but for underscores".to_owned()
-            });
+            by_name = 1.2;
+            why.push(if self.name == name { "same name" } else { "same name but for underscores" }.to_owned());
         } else if by_name >= 0.5 {
             why.push("like name".to_owned());
         }
@@ -227,16 +232,43 @@ impl Search<'_> {
             0.5.. => why.push("like type".to_owned()),
             _ => {}
         }
-        let base = 0.5 * by_name + 0.25 * by_type;
+        // Numbers are everywhere; a struct like the missing one is a rare thing.
+        let element = |id: u32| match self.target.resolve(id).map(|found| &found.kind) {
+            Some(Kind::Array { element, .. }) => *element,
+            _ => id,
+        };
+        let weight = match self.target.resolve(element(place.type_id)).map(|found| &found.kind) {
+            Some(Kind::Composite { .. }) => 0.45,
+            Some(Kind::Pointer(pointee)) if inner_id_name(self.target, *pointee).is_some() => 0.3,
+            _ => 0.15,
+        };
+        let base = 0.5 * by_name + weight * by_type;
         let Some(reference) = &self.reference else {
             // Without a kernel that has the field nothing can be said about its age: names and types decide alone.
-            return (base / 0.75 * 0.9 * factor, why);
+            return (base * 1.2 * factor, why);
         };
         if old.is_some_and(|(btf, id)| btf.member(id, name).is_some()) {
             return (base * 0.6 * factor, why);
         }
         why.push(format!("not there on {}", reference.kernel));
         ((base + 0.15) * factor, why)
+    }
+
+    /// How much of the claim on a new member is left to the missing one: little, if another member that went too is more
+    /// like it. `i_atime_sec` stands for `i_atime`, not for `i_ctime`.
+    fn share(&self, path: &[Step]) -> f64 {
+        let (Some(reference), [Step::Member(candidate)]) = (&self.reference, path) else {
+            return 1.0;
+        };
+        let ours = similarity::names(self.name, candidate);
+        let names = reference.btf.members(reference.parent);
+        let rival = names.iter().filter_map(|place| reference.btf.text(place.name_offset)).any(|other| {
+            other != self.name
+                && similarity::names(&other, candidate) > ours
+                && similarity::names(&other, candidate) >= 0.85
+                && self.target.member(self.missing_from, &other).is_none()
+        });
+        if rival { 0.5 } else { 1.0 }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -250,6 +282,16 @@ impl Search<'_> {
         place: &Place,
         ranked: &mut Vec<Ranked>,
     ) {
+        let inner = match rest.iter().find(|step| matches!(step, Step::Member(_))) {
+            Some(Step::Member(name)) if self.tail(place.type_id, rest).is_some() => Some(name),
+            _ => None,
+        };
+        let (mut score, mut why) = (score, why);
+        if let Some(inner) = inner {
+            score += 0.1;
+            why.push(format!("has `{inner}` in it"));
+        }
+        let score = (score * self.share(&path)).min(1.0);
         if score >= MIN_SCORE {
             let type_name = self.target.type_name(place.type_id);
             let told = Replacement { path: String::new(), type_name, offset: Some(place.bit_offset / 8), score, why };
@@ -276,10 +318,12 @@ impl Search<'_> {
         let array = matches!(self.target.resolve(type_id)?.kind, Kind::Array { .. });
         let attempts = match array {
             // `rss_stat.count[0]` became `rss_stat[0].count`.
-            true => vec![with_element, swapped(rest).unwrap_or_default(), rest[1..].to_vec()],
+            true => vec![swapped(rest).unwrap_or(with_element), rest[1..].to_vec()],
             false => vec![rest.to_vec(), rest[1..].to_vec()],
         };
-        attempts.into_iter().find_map(|steps| {
+        // The innermost struct may have fallen away too: `.count[0].counter` became `[0].count`.
+        let shorter = |steps: Vec<Step>| (1..=steps.len()).rev().map(move |length| steps[..length].to_vec());
+        attempts.into_iter().flat_map(shorter).find_map(|steps| {
             let found = walk_from(self.target, type_id, &steps)?;
             Some((steps, Some(found)))
         })

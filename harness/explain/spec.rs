@@ -180,7 +180,7 @@ impl LocalSpec {
                     rest = tail.strip_prefix(']').unwrap_or(tail);
                 }
                 _ => {
-                    self.path.push(Step::Member(word.to_owned()));
+                    self.path.extend((!word.is_empty()).then(|| Step::Member(word.to_owned())));
                     rest = tail;
                 }
             }

@@ -42,19 +42,19 @@ impl AttachTarget {
         }
     }
 
-    /// What a kernel has of it.
-    fn on(&self, btf: &Btf) -> Presence {
+    /// What a kernel has of a target of this sort and name.
+    fn on(&self, btf: &Btf, name: &str) -> Presence {
         let parameters = match self {
-            AttachTarget::Function(name) => btf.find(name, Want::Function).and_then(|id| parameters(btf, id)),
+            AttachTarget::Function(_) => btf.find(name, Want::Function).and_then(|id| parameters(btf, id)),
             // The first one is the tracepoint's own `void *`, which programs do not see.
-            AttachTarget::Tracepoint(name) => btf
+            AttachTarget::Tracepoint(_) => btf
                 .find(&format!("btf_trace_{name}"), Want::Typedef)
                 .and_then(|id| parameters(btf, id))
                 .map(|all| all.into_iter().skip(1).collect()),
         };
         match parameters {
             Some(parameters) => Presence::Function { parameters },
-            None => Presence::MissingSymbol { name: self.name().to_owned() },
+            None => Presence::MissingSymbol { name: name.to_owned() },
         }
     }
 }
@@ -81,7 +81,7 @@ pub fn target(target: &AttachTarget, matrix: &[KernelTypes<'_>], failed: &str) -
         target.name(),
         matrix,
         failed,
-        |btf| target.on(btf),
+        |btf, name| target.on(btf, name),
         |btf| match target {
             AttachTarget::Function(_) => btf.named(Want::Function).map(|(_, name)| name.into_owned()).collect(),
             AttachTarget::Tracepoint(_) => btf
@@ -125,7 +125,7 @@ pub fn target(target: &AttachTarget, matrix: &[KernelTypes<'_>], failed: &str) -
 
 /// Explains a kernel function or variable that a program uses as `__ksym`.
 pub fn ksym(name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
-    let presence = |btf: &Btf| {
+    let presence = |btf: &Btf, name: &str| {
         if let Some(parameters) = btf.find(name, Want::Function).and_then(|id| parameters(btf, id)) {
             return Presence::Function { parameters };
         }
@@ -155,22 +155,27 @@ fn story(
     name: &str,
     matrix: &[KernelTypes<'_>],
     failed: &str,
-    presence: impl Fn(&Btf) -> Presence,
+    presence_of: impl Fn(&Btf, &str) -> Presence,
     names: impl Fn(&Btf) -> Vec<String>,
 ) -> Explanation {
-    let presence: Vec<_> = matrix.iter().map(|kernel| on(kernel, presence(kernel.btf))).collect();
+    let presence: Vec<_> = matrix.iter().map(|kernel| on(kernel, presence_of(kernel.btf, name))).collect();
     let present: Vec<bool> = presence.iter().map(|on| on.presence.is_present()).collect();
+    // Comparing names costs; one that shares no longer word is not alike.
+    let words: Vec<&str> = name.split('_').filter(|word| word.len() >= 4).collect();
     let found = matrix.iter().enumerate().filter(|(index, _)| !present[*index]).map(|(index, kernel)| {
         let old = nearest_with(&present, index).map(|with| matrix[with].btf);
-        let known: std::collections::HashSet<String> = old.map(&names).unwrap_or_default().into_iter().collect();
         let like = names(kernel.btf).into_iter().filter_map(|candidate| {
+            if !words.iter().any(|word| candidate.contains(word)) {
+                return None;
+            }
             let score = similarity::names(name, &candidate);
-            let new = !known.contains(&candidate);
-            (score >= MIN_NAME && (new || score >= 0.99)).then(|| Replacement {
-                score: score * if new { 1.0 } else { 0.8 },
+            let underscores = score >= 0.99;
+            let new = || old.is_some_and(|old| !presence_of(old, &candidate).is_present());
+            (score >= MIN_NAME && (underscores || new())).then(|| Replacement {
+                score,
                 type_name: String::new(),
                 offset: None,
-                why: vec![if score >= 0.99 { "same name but for underscores" } else { "like name" }.to_owned()],
+                why: vec![if underscores { "same name but for underscores" } else { "like name" }.to_owned()],
                 path: candidate,
             })
         });

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use super::super::KernelTypes;
 use super::super::boundary::span;
-use super::super::spec::{LocalSpec, Step, asked};
+use super::super::spec::{LocalSpec, Step};
 use super::super::walk::walk;
 use super::{Snippet, identifier, is_identifier, program};
 use crate::object::btf::{Btf, Kind, Type, essential_name};
-use crate::object::btf_ext::RelocationKind;
 
 /// Pointers and arrays nested deeper than this are not written down.
 const MAX_DEPTH: usize = 8;
@@ -78,30 +77,33 @@ struct Branch {
 
 /// The guard for a field: newest layout first. `None` if the field cannot be written as C.
 pub(in super::super) fn field(spec: &LocalSpec, layouts: &[Layout<'_>], kernels: usize) -> Option<Snippet> {
-    debug_assert!(asked(spec.kind).is_some());
     let root = essential_name(&spec.type_name);
-    if spec.kind == RelocationKind::Unknown(0) || !is_identifier(root) || spec.cut {
+    if !is_identifier(root) || spec.cut {
         return None;
     }
     let mut writer = Writer { forwards: BTreeSet::new(), types: Vec::new() };
     let mut labels = BTreeSet::new();
     let branches: Vec<Branch> =
         layouts.iter().rev().filter_map(|layout| branch(&mut writer, layout, kernels, &mut labels)).collect();
+    // What the oldest layout gives, the function gives; one that gives something else is only told of.
+    let is_number = |value: Value| matches!(value, Value::Number { .. });
+    let oldest = branches.last()?.value;
+    let (branches, others): (Vec<Branch>, Vec<Branch>) =
+        branches.into_iter().partition(|branch| branch.value == oldest || is_number(branch.value) && is_number(oldest));
     let value = branches.iter().map(|branch| branch.value).reduce(|a, b| match (a, b) {
         (Value::Number { signed: a }, Value::Number { signed: b }) => Value::Number { signed: a || b },
-        _ if a == b => a,
-        _ => Value::Address,
+        _ => a,
     })?;
     let returns = match value {
         Value::Number { signed: true } => "long long ",
         Value::Number { signed: false } => "unsigned long long ",
         Value::Pointer | Value::Address => "void *",
     };
-    let last = spec.path.iter().rev().find_map(|step| match step {
+    let members = spec.path.iter().filter_map(|step| match step {
         Step::Member(name) => Some(name.trim_matches('_')),
         Step::Index(_) | Step::Follow => None,
     });
-    let function = identifier(&format!("{root}_{}", last.unwrap_or("address")));
+    let function = identifier(&[root].into_iter().chain(members).collect::<Vec<_>>().join("_"));
 
     let mut code = String::new();
     for forward in &writer.forwards {
@@ -115,6 +117,11 @@ pub(in super::super) fn field(spec: &LocalSpec, layouts: &[Layout<'_>], kernels:
         code.push_str(&format!("\t{flavour} *{variable} = p;\n"));
     }
     code.push('\n');
+    for Branch { variable, flavour, exists, comment, .. } in &others {
+        code.push_str(&format!(
+            "\t/* {comment}: another type, read it apart where {exists}, {flavour} *{variable} */\n"
+        ));
+    }
     for Branch { exists, read, comment, .. } in &branches {
         code.push_str(&format!("\tif ({exists}) /* {comment} */\n\t\treturn {read};\n"));
     }
@@ -186,7 +193,7 @@ impl Writer {
             let mut last = name.clone();
             let body = self.body(btf, root, path, label, &mut last, MAX_DEPTH)?;
             let keyword = keyword(btf.resolve(root)?)?;
-            self.types.push(format!("typedef {keyword} {{ {body} }} {ATTRIBUTE} {name};\n"));
+            self.types.push(format!("typedef {keyword} {{ {body}}} {ATTRIBUTE} {name};\n"));
             return Some((name, last));
         }
         let mut last = String::new();
@@ -209,7 +216,7 @@ impl Writer {
         let name = btf.string(found.name_offset)?;
         if name.is_empty() {
             let body = self.body(btf, id, path, label, last, depth.checked_sub(1)?)?;
-            return Some(format!("{keyword} {{ {body} }} {ATTRIBUTE}"));
+            return Some(format!("{keyword} {{ {body}}} {ATTRIBUTE}"));
         }
         let flavour = format!("{keyword} {}___{label}", essential_name(&name));
         if !is_identifier(essential_name(&name)) {
@@ -217,7 +224,7 @@ impl Writer {
         }
         *last = flavour.clone();
         let body = self.body(btf, id, path, label, last, depth.checked_sub(1)?)?;
-        let declared = format!("{flavour} {{ {body} }} {ATTRIBUTE};\n");
+        let declared = format!("{flavour} {{ {body}}} {ATTRIBUTE};\n");
         // A struct that the path goes through twice would need both members at once.
         if self.types.iter().any(|known| known.starts_with(&format!("{flavour} {{")) && *known != declared) {
             return None;
@@ -250,7 +257,7 @@ impl Writer {
         let place = btf.member(id, name)?;
         let bits = if place.bitfield_size > 0 { format!(":{}", place.bitfield_size) } else { String::new() };
         let declared = self.declare(btf, place.type_id, name.clone(), rest, label, last, depth)?;
-        Some(format!("{declared}{bits};"))
+        Some(format!("{declared}{bits}; "))
     }
 
     /// Declares `inner` with the type, as far as the path needs it.
