@@ -89,7 +89,6 @@ pub fn dangers(relocations: &[CoreRelocation], local: &Btf, kernel: KernelTypes<
 
 fn of_relocation(relocation: &CoreRelocation, local: &Btf, kernel: KernelTypes<'_>) -> Option<Danger> {
     let spec = LocalSpec::of(relocation, local)?;
-    // Only the end of the path counts, and a path that ends at an index is a plain element.
     let view = Local::of(&spec, local)?;
     let ours = super::walk::walk(local, view.root, &spec.path, None).ok()?;
     let field = field_on(&spec, Some(&view), kernel);

@@ -17,7 +17,7 @@ const GOOD_SCORE: f64 = 0.6;
 const MAX_TOLD: usize = 3;
 
 /// Replacements whose score is lower than this share of the best one's are not told.
-const CLOSE: f64 = 0.8;
+const CLOSE: f64 = 0.85;
 
 /// What may stand in the place of something that is missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -162,6 +162,10 @@ impl Search<'_> {
                 }
             }
             score += stands;
+            // Between the same two members nothing else can have come.
+            if stands > 0.15 && self.type_score(place.type_id) >= 0.4 {
+                score = score.max(GOOD_SCORE + 0.05);
+            }
             self.keep(score, why, before, vec![Step::Member(name)], rest, place, ranked);
         }
     }
@@ -245,7 +249,7 @@ impl Search<'_> {
         let base = 0.5 * by_name + weight * by_type;
         let Some(reference) = &self.reference else {
             // Without a kernel that has the field nothing can be said about its age: names and types decide alone.
-            return (base * 1.2 * factor, why);
+            return (base * 0.9 * factor, why);
         };
         if old.is_some_and(|(btf, id)| btf.member(id, name).is_some()) {
             return (base * 0.6 * factor, why);

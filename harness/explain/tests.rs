@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use object::{Object, ObjectSection};
@@ -19,7 +19,7 @@ fn btf(file: &str) -> Btf {
     Btf::parse(&section(file, ".BTF")).unwrap()
 }
 
-/// The two kernels of the fixtures, three times each, as a matrix.
+/// The two kernels of the fixtures, twice each, as a matrix.
 fn with_matrix<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
     let (old, new) = (btf("kernel_a.o"), btf("kernel_b.o"));
     let kernel = |name, btf| KernelTypes { name, btf };
@@ -83,6 +83,21 @@ fn the_best_replacement_is_the_true_one() {
 }
 
 #[test]
+fn a_third_layout_gets_a_branch_of_its_own() {
+    let (old, between, new) = (btf("kernel_a.o"), btf("kernel_between.o"), btf("kernel_b.o"));
+    let (local, relocations) = object_under_test();
+    let matrix = [("6.1", &old), ("6.6", &between), ("6.12", &new)].map(|(name, btf)| KernelTypes { name, btf });
+    let specs = relocations.iter().filter_map(|one| LocalSpec::of(one, &local));
+    let spec = specs.into_iter().find(|spec| spec.to_string() == "struct inode.i_ctime.tv_nsec").unwrap();
+    let explanation = relocation(&spec, &local, &matrix, "6.6").unwrap();
+    insta::assert_snapshot!(render(&explanation, 100));
+    let folder = tempfile::tempdir().unwrap();
+    if can_compile() {
+        compile(&folder.path().join("three.c"), &explanation.snippets[0]);
+    }
+}
+
+#[test]
 fn a_number_tells_the_name_of_a_helper() {
     with_matrix(|matrix| {
         assert_eq!(feature_name(Feature::Helper, 181, matrix).as_deref(), Some("BPF_FUNC_loop"));
@@ -137,9 +152,7 @@ fn nothing_to_explain_is_told_as_that() {
 /// The advice has to compile: every snippet of every story goes through clang, if it and libbpf's headers are there.
 #[test]
 fn snippets_compile() {
-    let headers = Path::new("/usr/include/bpf/bpf_core_read.h");
-    if Command::new("clang").arg("--version").output().is_err() || !headers.exists() {
-        eprintln!("skipped: no clang or no libbpf headers");
+    if !can_compile() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -164,7 +177,17 @@ fn snippets_compile() {
     }
 }
 
-fn compile(path: &PathBuf, snippet: &Snippet) {
+/// Whether clang and libbpf's headers are there; says so if not.
+fn can_compile() -> bool {
+    let headers = Path::new("/usr/include/bpf/bpf_core_read.h").exists();
+    let clang = Command::new("clang").arg("--version").output().is_ok();
+    if !(headers && clang) {
+        eprintln!("snippets not compiled: no clang or no libbpf headers");
+    }
+    headers && clang
+}
+
+fn compile(path: &Path, snippet: &Snippet) {
     // Statements are indented; everything up to the last line that is not stands outside of functions.
     let lines: Vec<&str> = snippet.code.lines().collect();
     let outside = lines.iter().rposition(|line| !line.is_empty() && !line.starts_with('\t')).map_or(0, |at| at + 1);

@@ -72,7 +72,9 @@ struct Branch {
     exists: String,
     read: String,
     value: Value,
+    type_name: String,
     comment: String,
+    path: String,
 }
 
 /// The guard for a field: newest layout first. `None` if the field cannot be written as C.
@@ -87,9 +89,10 @@ pub(in super::super) fn field(spec: &LocalSpec, layouts: &[Layout<'_>], kernels:
         layouts.iter().rev().filter_map(|layout| branch(&mut writer, layout, kernels, &mut labels)).collect();
     // What the oldest layout gives, the function gives; one that gives something else is only told of.
     let is_number = |value: Value| matches!(value, Value::Number { .. });
-    let oldest = branches.last()?.value;
-    let (branches, others): (Vec<Branch>, Vec<Branch>) =
-        branches.into_iter().partition(|branch| branch.value == oldest || is_number(branch.value) && is_number(oldest));
+    let (oldest, oldest_type) = branches.last().map(|branch| (branch.value, branch.type_name.clone()))?;
+    let (branches, others): (Vec<Branch>, Vec<Branch>) = branches.into_iter().partition(|branch| {
+        is_number(branch.value) && is_number(oldest) || branch.value == oldest && branch.type_name == oldest_type
+    });
     let value = branches.iter().map(|branch| branch.value).reduce(|a, b| match (a, b) {
         (Value::Number { signed: a }, Value::Number { signed: b }) => Value::Number { signed: a || b },
         _ => a,
@@ -117,9 +120,10 @@ pub(in super::super) fn field(spec: &LocalSpec, layouts: &[Layout<'_>], kernels:
         code.push_str(&format!("\t{flavour} *{variable} = p;\n"));
     }
     code.push('\n');
-    for Branch { variable, flavour, exists, comment, .. } in &others {
+    for Branch { path, type_name, flavour, comment, .. } in &others {
+        let type_name = type_name.replace("*/", "");
         code.push_str(&format!(
-            "\t/* {comment}: another type, read it apart where {exists}, {flavour} *{variable} */\n"
+            "\t/* {comment}: `{path}` stands here, of another type (`{type_name}`); read it apart, by `{flavour}` */\n"
         ));
     }
     for Branch { exists, read, comment, .. } in &branches {
@@ -168,7 +172,16 @@ fn branch(writer: &mut Writer, layout: &Layout<'_>, kernels: usize, labels: &mut
         false => span(layout.first, layout.last),
     };
     let comment = comment.replace("*/", "");
-    Some(Branch { variable: label, flavour, exists, read, value, comment })
+    Some(Branch {
+        variable: label,
+        flavour,
+        exists,
+        read,
+        value,
+        type_name: layout.type_name.clone(),
+        comment,
+        path: super::super::path_text(&layout.path),
+    })
 }
 
 /// Declares flavours.

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Btf, Enumerator, Kind, MAX_DEPTH, Type};
 
-/// Members of one struct that are listed, those of its anonymous members included. The largest struct of a kernel has a
-/// few hundred; a crafted nest of anonymous structs could have millions.
+/// Members of one struct that are looked at, those of its anonymous members included. The largest struct of a kernel has
+/// a few hundred; a crafted nest of anonymous structs could have more than can be counted.
 const MAX_MEMBERS: usize = 20_000;
 
 /// The kinds of named types that a lookup may want.
@@ -138,23 +138,25 @@ impl Btf {
     /// as in C and in libbpf. Empty for anything else.
     pub fn members(&self, id: u32) -> Vec<Place> {
         let mut places = Vec::new();
-        self.collect_members(id, 0, MAX_DEPTH, &mut places);
+        let mut budget = MAX_MEMBERS;
+        self.collect_members(id, 0, MAX_DEPTH, &mut budget, &mut places);
         places
     }
 
-    fn collect_members(&self, id: u32, base: u64, depth: usize, places: &mut Vec<Place>) {
+    fn collect_members(&self, id: u32, base: u64, depth: usize, budget: &mut usize, places: &mut Vec<Place>) {
         let Some(Type { kind: Kind::Composite { members, .. }, .. }) = self.resolve(id) else {
             return;
         };
         for (index, member) in members.iter().enumerate() {
-            if places.len() >= MAX_MEMBERS {
-                return;
+            match budget.checked_sub(1) {
+                Some(left) => *budget = left,
+                None => return,
             }
             let bit_offset = base + u64::from(member.bit_offset);
             if self.bytes(member.name_offset).is_none_or(<[u8]>::is_empty) {
                 // A nameless bitfield is padding: it has no members and is passed over.
                 if let Some(depth) = depth.checked_sub(1) {
-                    self.collect_members(member.type_id, bit_offset, depth, places);
+                    self.collect_members(member.type_id, bit_offset, depth, budget, places);
                 }
                 continue;
             }

@@ -137,3 +137,11 @@ fn flavours_are_cut_off_as_libbpf_does() {
         assert_eq!(essential_name(name), essential, "{name}");
     }
 }
+
+#[test]
+fn a_struct_nested_in_itself_ends() {
+    let types = [[0, info(4, 3), 8].as_slice(), &[0, 1, 0, 0, 1, 0, 1, 1, 0]].concat();
+    let btf = Btf::parse(&section(&types, b"\0x\0")).unwrap();
+    assert!(btf.members(1).len() < 20_000);
+    assert_eq!(btf.member(1, "y"), None);
+}
