@@ -8,6 +8,7 @@ pub mod cause;
 pub mod cli;
 pub mod diagnose;
 pub mod event;
+pub mod explain;
 pub mod guest;
 pub mod libbpf_log;
 pub mod manifest;

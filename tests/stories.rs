@@ -18,7 +18,7 @@ use corematrix::verdict::Verdict;
 use serde_json::json;
 
 use book::{Book, Class, Expected};
-use fact::{Fact, KernelTypes};
+use fact::Fact;
 
 const AT_LEAST: usize = 20;
 
@@ -52,7 +52,7 @@ fn every_kernel_treats_every_program_as_its_story_says() {
 }
 
 /// The kernels whose programs were judged, by index. A kernel that the matrix needs and that was not judged is a difference.
-fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usize, KernelTypes)> {
+fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usize, Btf)> {
     let manifest = Manifest::load(&root().join("kernels.toml")).expect("kernels.toml");
     let lock = LockFile::open(&root().join("kernels.lock")).expect("kernels.lock");
     let store = Store::open(None, None).expect("the store");
@@ -66,7 +66,7 @@ fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usi
                 let stored = store.kernel(spec, &lock, true, &|_| {}).expect("is in the store");
                 assert_eq!(Some(&stored.identity), kernel.identity.as_ref(), "kernel `{}`", kernel.name);
                 let raw = std::fs::read(stored.btf.expect("has BTF")).expect("its BTF");
-                judged.push((index, KernelTypes::new(Btf::parse(&raw).expect("its BTF"))));
+                judged.push((index, Btf::parse(&raw).expect("its BTF")));
             }
             KernelState::Ready => println!("kernel `{}` has no BTF, so no fact can be asked", kernel.name),
             state => not_judged(kernel, state, differences),
@@ -83,7 +83,7 @@ fn not_judged(kernel: &KernelRecord, state: &KernelState, differences: &mut Vec<
     }
 }
 
-fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, KernelTypes)], differences: &mut Vec<String>) {
+fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<String>) {
     for story in &book.story {
         let Some(object) = record.objects.iter().position(|object| object.name == story.object) else {
             differences.push(format!("{}: the run has no object `{}`", story.id, story.object));
@@ -202,7 +202,7 @@ fn differences_are_found() {
     )
     .expect("a book");
     let judge = |first: Verdict, second: Verdict, reason: &str, guarded: Verdict, both: bool| {
-        let (full, empty) = (KernelTypes::new(fixture_btf()), KernelTypes::new(empty_btf()));
+        let (full, empty) = (fixture_btf(), empty_btf());
         let kernels = if both { vec![(0, full), (1, empty)] } else { vec![(0, full)] };
         let record = made_up_run([[first, guarded], [second, guarded]], reason);
         let mut differences = Vec::new();
@@ -254,7 +254,7 @@ fn made_up_run(verdicts: [[Verdict; 2]; 2], reason: &str) -> RunRecord {
 /// An object's BTF is like a kernel's, and needs no kernel.
 #[test]
 fn facts_are_read_out_of_btf() {
-    let types = KernelTypes::new(fixture_btf());
+    let types = fixture_btf();
     let holds = |fact: &str| Fact::parse(fact).expect("is a fact").holds(&types);
     assert!(holds("always") && !holds("never") && holds("not never") && holds("never or always"));
     assert!(!holds("always and never"));

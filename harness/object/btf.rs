@@ -1,7 +1,14 @@
-//! [`Btf`]: the type information of an object, from its `.BTF` section.
+//! [`Btf`]: the type information of an object, from its `.BTF` section, or of a kernel, from its raw BTF file.
 //!
 //! The format is documented in the kernel's `Documentation/bpf/btf.rst`. Only what corematrix asks about a type is kept; a
 //! kind whose content nobody asks for is [`Kind::Other`].
+
+mod lookup;
+mod type_name;
+
+use std::borrow::Cow;
+
+pub use lookup::{Place, Want, essential_name};
 
 /// Magic number at the start of `.BTF` and `.BTF.ext`.
 pub(super) const MAGIC: u16 = 0xeb9f;
@@ -18,6 +25,8 @@ pub struct Btf {
     strings: Vec<u8>,
     /// By type id; id 0 is void.
     types: Vec<Type>,
+    /// The named types: hash of the name without flavour, and type id; sorted.
+    index: Vec<(u64, u32)>,
 }
 
 /// One type.
@@ -34,15 +43,24 @@ pub struct Type {
 pub enum Kind {
     /// Type id 0.
     Void,
-    /// An integer or float of so many bytes.
-    Scalar {
+    /// An integer, character or boolean.
+    Int {
+        /// Bytes.
+        size: u32,
+        /// Whether negative values are negative.
+        signed: bool,
+    },
+    /// A floating point number.
+    Float {
         /// Bytes.
         size: u32,
     },
-    /// An enum.
+    /// An enum, of 32 or 64 bits.
     Enum {
         /// Bytes.
         size: u32,
+        /// Whether negative values are negative.
+        signed: bool,
         /// In order of declaration.
         values: Vec<Enumerator>,
     },
@@ -57,13 +75,22 @@ pub enum Kind {
     },
     /// A struct or union.
     Composite {
+        /// Whether it is a union.
+        union: bool,
         /// Bytes.
         size: u32,
         /// In order of declaration.
         members: Vec<Member>,
     },
-    /// A typedef, `const`, `volatile`, `restrict` or type tag: another name for a type id.
-    Alias(u32),
+    /// A struct or union of which only the name is known.
+    Forward {
+        /// Whether it is a union.
+        union: bool,
+    },
+    /// Another name for a type id.
+    Typedef(u32),
+    /// A type id with a qualifier.
+    Qualified(Qualifier, u32),
     /// A global variable of a type id.
     Variable(u32),
     /// The variables of an ELF section; the type's name is the section's.
@@ -71,15 +98,30 @@ pub enum Kind {
         /// Type ids of its [`Kind::Variable`]s.
         variables: Vec<u32>,
     },
-    /// A function, with the type id of its [`Kind::Prototype`].
+    /// A function; the type id is that of its [`Kind::Prototype`].
     Function(u32),
-    /// The prototype of a function.
+    /// The signature of a function.
     Prototype {
-        /// How many parameters it declares.
-        parameters: usize,
+        /// Type id of what it returns.
+        returns: u32,
+        /// In order.
+        parameters: Vec<Parameter>,
     },
-    /// A forward declaration or declaration tag.
+    /// A declaration tag.
     Other,
+}
+
+/// What a [`Kind::Qualified`] adds to its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Qualifier {
+    /// `const`
+    Const,
+    /// `volatile`
+    Volatile,
+    /// `restrict`
+    Restrict,
+    /// `__attribute__((btf_type_tag("...")))`
+    Tag,
 }
 
 /// A member of a struct or union.
@@ -89,15 +131,28 @@ pub struct Member {
     pub name_offset: u32,
     /// Its type.
     pub type_id: u32,
+    /// Bits from the start of the struct.
+    pub bit_offset: u32,
+    /// Bits that it takes if it is a bitfield, otherwise 0.
+    pub bitfield_size: u32,
 }
 
-/// A constant of an enum.
+/// A name of an enum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Enumerator {
     /// Offset of its name in the strings.
     pub name_offset: u32,
-    /// Its value; of an unsigned enum of 64 bits the same bits.
+    /// Its value; of an unsigned 64-bit enum, the bits of it.
     pub value: i64,
+}
+
+/// A parameter of a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameter {
+    /// Offset of its name in the strings; 0 for a nameless one.
+    pub name_offset: u32,
+    /// Its type; 0 for the `...` of a variadic function.
+    pub type_id: u32,
 }
 
 /// Why `.BTF` or `.BTF.ext` cannot be read.
@@ -175,14 +230,26 @@ impl Btf {
         if strings.first() != Some(&0) || strings.last() != Some(&0) {
             return Err(BtfError::Strings);
         }
-        Ok(Btf { strings: strings.to_vec(), types: parse_types(table)? })
+        let mut btf = Btf { strings: strings.to_vec(), types: parse_types(table)?, index: Vec::new() };
+        btf.index = btf.build_index();
+        Ok(btf)
     }
 
     /// The string at an offset of the string table; `None` if the offset lies outside or the string is absurdly long.
     pub fn string(&self, offset: u32) -> Option<String> {
+        self.text(offset).map(Cow::into_owned)
+    }
+
+    /// [`Btf::string`] without a copy, where the bytes are UTF-8.
+    pub fn text(&self, offset: u32) -> Option<Cow<'_, str>> {
+        self.bytes(offset).map(String::from_utf8_lossy)
+    }
+
+    /// The bytes of a string.
+    fn bytes(&self, offset: u32) -> Option<&[u8]> {
         let tail = self.strings.get(offset as usize..)?;
-        let end = tail.iter().take(MAX_STRING).position(|&byte| byte == 0)?;
-        Some(String::from_utf8_lossy(&tail[..end]).into_owned())
+        let end = memchr::memchr(0, &tail[..tail.len().min(MAX_STRING)])?;
+        Some(&tail[..end])
     }
 
     /// A type by its id.
@@ -190,18 +257,18 @@ impl Btf {
         self.types.get(id as usize)
     }
 
-    /// All types, by id.
-    pub fn types(&self) -> &[Type] {
-        &self.types
-    }
-
     /// A type by its id, seen through typedefs and qualifiers. `None` for a bad id or a cycle.
     pub fn resolve(&self, id: u32) -> Option<&Type> {
-        let mut found = self.get(id)?;
+        self.get(self.resolve_id(id)?)
+    }
+
+    /// The id of the type that [`Btf::resolve`] gives.
+    pub fn resolve_id(&self, id: u32) -> Option<u32> {
+        let mut id = id;
         for _ in 0..MAX_DEPTH {
-            match found.kind {
-                Kind::Alias(target) => found = self.get(target)?,
-                _ => return Some(found),
+            match self.get(id)?.kind {
+                Kind::Typedef(target) | Kind::Qualified(_, target) => id = target,
+                _ => return Some(id),
             }
         }
         None
@@ -213,7 +280,10 @@ impl Btf {
         let mut factor = 1u32;
         for _ in 0..MAX_DEPTH {
             let size = match &self.resolve(id)?.kind {
-                Kind::Scalar { size } | Kind::Enum { size, .. } | Kind::Composite { size, .. } => *size,
+                Kind::Int { size, .. }
+                | Kind::Float { size }
+                | Kind::Enum { size, .. }
+                | Kind::Composite { size, .. } => *size,
                 Kind::Pointer(_) => 8,
                 Kind::Array { element, count } => {
                     factor = factor.checked_mul(*count)?;
@@ -255,6 +325,8 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
         let (name_offset, info, size_or_type) = (word(0), word(4), word(8));
         let count = (info & 0xffff) as usize;
         let kind = (info >> 24) & 0x1f;
+        // What the flag of a kind means, the kind says.
+        let flag = info >> 31 == 1;
         let extra = match kind {
             // int, var, declaration tag: one word. array: three words.
             1 | 14 | 17 => 4,
@@ -268,32 +340,43 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
         };
         let (extra, tail) = tail.split_at_checked(extra).ok_or(truncated)?;
         let extra_word = |index: usize| u32_at(extra, index * 4).unwrap_or_default();
+        let entries = |words: usize| (0..count).map(move |index| index * words);
         let kind = match kind {
-            1 | 16 => Kind::Scalar { size: size_or_type },
-            6 | 19 => {
-                let enumerator = |index: usize| {
-                    let at = index * if kind == 6 { 2 } else { 3 };
-                    let low = extra_word(at + 1);
-                    let value = match (kind, info >> 31) {
-                        (6, 0) => i64::from(low),
-                        (6, _) => i64::from(low as i32),
-                        _ => (u64::from(extra_word(at + 2)) << 32 | u64::from(low)) as i64,
-                    };
-                    Enumerator { name_offset: extra_word(at), value }
-                };
-                Kind::Enum { size: size_or_type, values: (0..count).map(enumerator).collect() }
-            }
+            1 => Kind::Int { size: size_or_type, signed: extra_word(0) >> 24 & 1 == 1 },
             2 => Kind::Pointer(size_or_type),
             3 => Kind::Array { element: extra_word(0), count: extra_word(2) },
             4 | 5 => {
-                let member = |index| Member { name_offset: extra_word(index * 3), type_id: extra_word(index * 3 + 1) };
-                Kind::Composite { size: size_or_type, members: (0..count).map(member).collect() }
+                let member = |at| {
+                    let (name_offset, type_id, place) = (extra_word(at), extra_word(at + 1), extra_word(at + 2));
+                    let (bit_offset, bitfield_size) = if flag { (place & 0xff_ffff, place >> 24) } else { (place, 0) };
+                    Member { name_offset, type_id, bit_offset, bitfield_size }
+                };
+                Kind::Composite { union: kind == 5, size: size_or_type, members: entries(3).map(member).collect() }
             }
-            8..=11 | 18 => Kind::Alias(size_or_type),
+            6 => {
+                let value = |word: u32| if flag { i64::from(word as i32) } else { i64::from(word) };
+                let enumerator = |at| Enumerator { name_offset: extra_word(at), value: value(extra_word(at + 1)) };
+                Kind::Enum { size: size_or_type, signed: flag, values: entries(2).map(enumerator).collect() }
+            }
+            7 => Kind::Forward { union: flag },
+            8 => Kind::Typedef(size_or_type),
+            9 => Kind::Qualified(Qualifier::Volatile, size_or_type),
+            10 => Kind::Qualified(Qualifier::Const, size_or_type),
+            11 => Kind::Qualified(Qualifier::Restrict, size_or_type),
             12 => Kind::Function(size_or_type),
-            13 => Kind::Prototype { parameters: count },
+            13 => {
+                let parameter = |at| Parameter { name_offset: extra_word(at), type_id: extra_word(at + 1) };
+                Kind::Prototype { returns: size_or_type, parameters: entries(2).map(parameter).collect() }
+            }
             14 => Kind::Variable(size_or_type),
-            15 => Kind::Section { variables: (0..count).map(|index| extra_word(index * 3)).collect() },
+            15 => Kind::Section { variables: entries(3).map(extra_word).collect() },
+            16 => Kind::Float { size: size_or_type },
+            18 => Kind::Qualified(Qualifier::Tag, size_or_type),
+            19 => {
+                let value = |at| i64::from(extra_word(at + 1)) | i64::from(extra_word(at + 2)) << 32;
+                let enumerator = |at| Enumerator { name_offset: extra_word(at), value: value(at) };
+                Kind::Enum { size: size_or_type, signed: flag, values: entries(3).map(enumerator).collect() }
+            }
             _ => Kind::Other,
         };
         types.push(Type { name_offset, kind });
@@ -304,95 +387,4 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// A `.BTF` section of these words of type records and these strings.
-    fn section(types: &[u32], strings: &[u8]) -> Vec<u8> {
-        let length = types.len() as u32 * 4;
-        let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
-        let words = header.iter().chain(types).flat_map(|word| word.to_le_bytes());
-        words.chain(strings.iter().copied()).collect()
-    }
-
-    const fn info(kind: u32, count: u32) -> u32 {
-        kind << 24 | count
-    }
-
-    #[test]
-    fn sizes_see_through_names_and_arrays() {
-        let types = [
-            [1, info(1, 0), 4].as_slice(), // 1: int
-            &[32],
-            &[0, info(8, 0), 1],          // 2: typedef of 1
-            &[0, info(3, 0), 0, 2, 1, 6], // 3: six of 2
-            &[0, info(3, 0), 0, 3, 1, 2], // 4: two of 3
-            &[0, info(2, 0), 4],          // 5: pointer to 4
-        ]
-        .concat();
-        let btf = Btf::parse(&section(&types, b"\0int\0")).unwrap();
-        assert_eq!([1, 2, 3, 4, 5].map(|id| btf.size_of(id)), [4, 4, 24, 48, 8].map(Some));
-        assert_eq!(btf.string(1).as_deref(), Some("int"));
-        assert_eq!((btf.size_of(0), btf.size_of(6), btf.string(5)), (None, None, None));
-    }
-
-    #[test]
-    fn cycles_end() {
-        let types = [
-            [0, info(8, 0), 2].as_slice(),      // 1: typedef of 2
-            &[0, info(10, 0), 1],               // 2: const of 1
-            &[0, info(3, 0), 0, 3, 1, 1],       // 3: array of itself
-            &[0, info(3, 0), 0, 3, 1, 1 << 31], // 4: array that is too large
-        ]
-        .concat();
-        let btf = Btf::parse(&section(&types, b"\0")).unwrap();
-        assert_eq!(btf.resolve(1), None);
-        assert_eq!([1, 3, 4].map(|id| btf.size_of(id)), [None; 3]);
-    }
-
-    #[test]
-    fn damage_is_named() {
-        let parse = |types: &[u32], strings: &[u8]| Btf::parse(&section(types, strings)).unwrap_err().to_string();
-        assert_eq!(parse(&[0, info(20, 0), 0], b"\0"), "type 1 is of unknown kind 20");
-        assert_eq!(parse(&[0, info(4, 2), 0, 0], b"\0"), "type 1 is cut short");
-        assert_eq!(parse(&[], b"x\0"), "the string table does not begin and end with a NUL");
-        assert_eq!(parse(&[], b""), "the string table does not begin and end with a NUL");
-        let mut outside = section(&[], b"\0");
-        outside[20] = 200;
-        assert_eq!(Btf::parse(&outside), Err(BtfError::Outside { part: "string table" }));
-    }
-
-    #[test]
-    fn enumerators_have_their_values() {
-        let signed = 1 << 31;
-        let types = [
-            [1, info(6, 1), 4, 1, u32::MAX].as_slice(), // 1: enum A { A = 0xffffffff }
-            &[3, info(6, 1) | signed, 4, 3, u32::MAX],  // 2: enum B { B = -1 }
-            &[1, info(19, 1), 8, 1, 5, 1],              // 3: enum64 A { A = 0x100000005 }
-            &[3, info(19, 1) | signed, 8, 3, u32::MAX - 1, u32::MAX], // 4: enum64 B { B = -2 }
-        ]
-        .concat();
-        let btf = Btf::parse(&section(&types, b"\0A\0B\0")).unwrap();
-        let values = |id: u32| match &btf.get(id).unwrap().kind {
-            Kind::Enum { values, .. } => {
-                values.iter().map(|value| (value.name_offset, value.value)).collect::<Vec<_>>()
-            }
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(
-            [1, 2, 3, 4].map(values),
-            [(1, 0xffff_ffff), (3, -1), (1, 0x1_0000_0005), (3, -2)].map(|value| vec![value])
-        );
-        assert_eq!([1, 4].map(|id| btf.size_of(id)), [Some(4), Some(8)]);
-    }
-
-    #[test]
-    fn functions_lead_to_their_prototypes() {
-        // A prototype with two parameters, and function `A` of it.
-        let types = [0, info(13, 2), 0, 1, 0, 3, 0, 1, info(12, 0), 1];
-        let btf = Btf::parse(&section(&types, b"\0A\0B\0")).unwrap();
-        let Kind::Function(prototype) = btf.get(2).unwrap().kind else { panic!("no function") };
-        assert_eq!(btf.get(prototype).unwrap().kind, Kind::Prototype { parameters: 2 });
-        assert_eq!(btf.types().len(), 3);
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Bench;
 use crate::event::Event;
 use crate::manifest::KernelSpec;
-use crate::object::btf::Btf;
+use crate::object::btf::{Btf, Want};
 use crate::plan::PlannedObject;
 use crate::record::KernelState;
 use crate::store::StoredKernel;
@@ -61,7 +61,8 @@ impl<'a> Session<'a> {
     pub(super) fn type_exists(&self, name: &str) -> Option<bool> {
         let read = || Btf::parse(&std::fs::read(self.stored.btf.as_ref()?).ok()?).ok();
         let btf = self.btf.get_or_init(read).as_ref()?;
-        Some(btf.types().iter().any(|kind| btf.string(kind.name_offset).is_some_and(|known| known == name)))
+        let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
+        Some(kinds.into_iter().any(|want| btf.find(name, want).is_some()))
     }
 
     pub(super) fn send(&self, event: Event) {

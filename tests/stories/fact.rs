@@ -13,9 +13,7 @@
 //! not FACT       FACT and FACT       FACT or FACT                     (`and` and `or` do not mix)
 //! ```
 
-use std::collections::HashMap;
-
-use corematrix::object::btf::{Btf, Kind, Type};
+use corematrix::object::btf::{Btf, Kind, Want};
 
 /// A statement about a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub enum Fact {
     Never,
     Field(Vec<String>),
     FieldSize(Vec<String>, u32),
-    Type(TypeKind, String),
+    Type(Want, String),
     Enumerator(String, String),
     Value(String, String, i64),
     Func(String),
@@ -32,14 +30,6 @@ pub enum Fact {
     Not(Box<Fact>),
     All(Vec<Fact>),
     Any(Vec<Fact>),
-}
-
-/// What kind of type a [`Fact::Type`] asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TypeKind {
-    Composite,
-    Enum,
-    Typedef,
 }
 
 impl Fact {
@@ -65,9 +55,10 @@ impl Fact {
             ["not", ..] => Fact::Not(Box::new(Fact::parse(&words[1..].join(" "))?)),
             ["field", field] if field.contains('.') => Fact::Field(path(field)),
             ["field-size", field, "==", size] => Fact::FieldSize(path(field), number(size)?),
-            ["type", "struct" | "union", name] => Fact::Type(TypeKind::Composite, name.to_owned()),
-            ["type", "enum", name] => Fact::Type(TypeKind::Enum, name.to_owned()),
-            ["type", "typedef", name] => Fact::Type(TypeKind::Typedef, name.to_owned()),
+            ["type", "struct", name] => Fact::Type(Want::Struct, name.to_owned()),
+            ["type", "union", name] => Fact::Type(Want::Union, name.to_owned()),
+            ["type", "enum", name] => Fact::Type(Want::Enum, name.to_owned()),
+            ["type", "typedef", name] => Fact::Type(Want::Typedef, name.to_owned()),
             ["enumerator", constant] => {
                 let (of, name) = pair(constant)?;
                 Fact::Enumerator(of, name)
@@ -83,22 +74,17 @@ impl Fact {
     }
 
     /// Whether it holds for a kernel.
-    pub fn holds(&self, kernel: &KernelTypes) -> bool {
+    pub fn holds(&self, kernel: &Btf) -> bool {
         match self {
             Fact::Always => true,
             Fact::Never => false,
-            Fact::Field(path) => kernel.field(path).is_some(),
-            Fact::FieldSize(path, size) => kernel.field(path).and_then(|id| kernel.btf.size_of(id)) == Some(*size),
-            Fact::Type(kind, name) => kernel.named(name).any(|(_, found)| match found.kind {
-                Kind::Composite { .. } => *kind == TypeKind::Composite,
-                Kind::Enum { .. } => *kind == TypeKind::Enum,
-                Kind::Alias(_) => *kind == TypeKind::Typedef,
-                _ => false,
-            }),
-            Fact::Enumerator(of, name) => kernel.enumerator(of, name).is_some(),
-            Fact::Value(of, name, value) => kernel.enumerator(of, name) == Some(*value),
-            Fact::Func(name) => kernel.named(name).any(|(_, found)| matches!(found.kind, Kind::Function(_))),
-            Fact::FuncArgs(name, count) => kernel.parameters(name).is_some_and(|found| found >= *count),
+            Fact::Field(path) => field(kernel, path).is_some(),
+            Fact::FieldSize(path, size) => field(kernel, path).and_then(|id| kernel.size_of(id)) == Some(*size),
+            Fact::Type(want, name) => exact(kernel, name, *want).next().is_some(),
+            Fact::Enumerator(of, name) => enumerator(kernel, of, name).is_some(),
+            Fact::Value(of, name, value) => enumerator(kernel, of, name) == Some(*value),
+            Fact::Func(name) => exact(kernel, name, Want::Function).next().is_some(),
+            Fact::FuncArgs(name, count) => parameters(kernel, name).is_some_and(|found| found >= *count),
             Fact::Not(fact) => !fact.holds(kernel),
             Fact::All(facts) => facts.iter().all(|fact| fact.holds(kernel)),
             Fact::Any(facts) => facts.iter().any(|fact| fact.holds(kernel)),
@@ -106,69 +92,37 @@ impl Fact {
     }
 }
 
-/// The types of a kernel, with an index by name.
-pub struct KernelTypes {
-    btf: Btf,
-    by_name: HashMap<String, Vec<u32>>,
+/// Ids of the types of a kind with exactly this name.
+fn exact<'a>(btf: &'a Btf, name: &'a str, want: Want) -> impl Iterator<Item = u32> {
+    btf.candidates(name, want).filter(move |id| btf.name(*id) == name)
 }
 
-impl KernelTypes {
-    pub fn new(btf: Btf) -> Self {
-        let mut by_name: HashMap<String, Vec<u32>> = HashMap::new();
-        for (id, found) in (0..).zip(btf.types()) {
-            if let Some(name) = btf.string(found.name_offset).filter(|name| !name.is_empty()) {
-                by_name.entry(name).or_default().push(id);
-            }
-        }
-        KernelTypes { btf, by_name }
-    }
+/// The type id of the field at the end of a path that begins with a struct's name.
+fn field(btf: &Btf, path: &[String]) -> Option<u32> {
+    let (first, members) = path.split_first()?;
+    let structs = exact(btf, first, Want::Struct);
+    structs
+        .chain(exact(btf, first, Want::Union))
+        .find_map(|id| members.iter().try_fold(id, |id, name| btf.member(id, name).map(|place| place.type_id)))
+}
 
-    fn named(&self, name: &str) -> impl Iterator<Item = (u32, &Type)> {
-        let ids = self.by_name.get(name).into_iter().flatten();
-        ids.filter_map(|&id| Some((id, self.btf.get(id)?)))
-    }
+fn enumerator(btf: &Btf, of: &str, name: &str) -> Option<i64> {
+    let value = |id| btf.enumerators(id).iter().find(|value| btf.string(value.name_offset).as_deref() == Some(name));
+    exact(btf, of, Want::Enum).find_map(value).map(|value| value.value)
+}
 
-    /// The type id of the field at the end of a path that begins with a struct's name.
-    fn field(&self, path: &[String]) -> Option<u32> {
-        let (first, members) = path.split_first()?;
-        self.named(first).find_map(|(id, found)| {
-            matches!(found.kind, Kind::Composite { .. }).then_some(())?;
-            members.iter().try_fold(id, |id, name| self.member(id, name))
-        })
-    }
-
-    /// The type id of a member, also of one inside of a nameless member.
-    fn member(&self, id: u32, name: &str) -> Option<u32> {
-        let Kind::Composite { members, .. } = &self.btf.resolve(id)?.kind else { return None };
-        members.iter().find_map(|member| match self.btf.string(member.name_offset).as_deref() {
-            Some("") => self.member(member.type_id, name),
-            found => (found == Some(name)).then_some(member.type_id),
-        })
-    }
-
-    fn enumerator(&self, of: &str, name: &str) -> Option<i64> {
-        self.named(of).find_map(|(_, found)| {
-            let Kind::Enum { values, .. } = &found.kind else { return None };
-            let constant = values.iter().find(|value| self.btf.string(value.name_offset).as_deref() == Some(name))?;
-            Some(constant.value)
-        })
-    }
-
-    /// How many parameters a function has, or the prototype behind a typedef.
-    fn parameters(&self, name: &str) -> Option<usize> {
-        self.named(name).find_map(|(id, found)| {
-            let mut target = match found.kind {
-                Kind::Function(prototype) => self.btf.get(prototype)?,
-                Kind::Alias(_) => self.btf.resolve(id)?,
-                _ => return None,
-            };
-            if let Kind::Pointer(pointee) = target.kind {
-                target = self.btf.resolve(pointee)?;
-            }
-            match target.kind {
-                Kind::Prototype { parameters } => Some(parameters),
-                _ => None,
-            }
-        })
-    }
+/// How many parameters a function has, or the prototype behind a typedef.
+fn parameters(btf: &Btf, name: &str) -> Option<usize> {
+    let functions = exact(btf, name, Want::Function).filter_map(|id| match btf.get(id)?.kind {
+        Kind::Function(prototype) => btf.get(prototype),
+        _ => None,
+    });
+    let typedefs = exact(btf, name, Want::Typedef).filter_map(|id| match btf.resolve(id)?.kind {
+        Kind::Pointer(pointee) => btf.resolve(pointee),
+        _ => btf.resolve(id),
+    });
+    functions.chain(typedefs).find_map(|target| match &target.kind {
+        Kind::Prototype { parameters, .. } => Some(parameters.len()),
+        _ => None,
+    })
 }

@@ -1,0 +1,138 @@
+//! [`Danger`]: a relocation that passes and still reads something else than the object thinks.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::KernelTypes;
+use super::presence::{Presence, field_on};
+use super::spec::LocalSpec;
+use super::walk::Local;
+use crate::object::btf::{Btf, Kind};
+use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+
+/// What differs between the field that the object knows and the one of the kernel, where the access does not ask the
+/// kernel about it. libbpf adapts loads and stores of whole integers to another size by itself, but neither the sign nor
+/// a read by a helper such as `bpf_probe_read_kernel`. Displays as one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "danger", rename_all = "snake_case")]
+pub enum Danger {
+    /// The field takes another number of bytes: a copy of the local size reads too much or too little.
+    SizeChanged {
+        /// Bytes as the object knows it.
+        local: u32,
+        /// Bytes on the kernel.
+        target: u32,
+    },
+    /// The field is signed on one side only: negative or large values are misread.
+    SignChanged {
+        /// Whether it is signed as the object knows it.
+        local_signed: bool,
+    },
+    /// The field is a bitfield on one side only: a plain read gives its neighbours' bits too.
+    BitfieldChanged {
+        /// Bits as the object knows it; 0 if it is no bitfield there.
+        local: u32,
+        /// Bits on the kernel; 0 if it is no bitfield there.
+        target: u32,
+    },
+    /// The pointer points to another type: what is read behind it is of another layout.
+    PointeeChanged {
+        /// The type as the object knows it, as C names it.
+        local: String,
+        /// The type on the kernel, as C names it.
+        target: String,
+    },
+}
+
+impl fmt::Display for Danger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = |bits: u32| if bits == 0 { "no bitfield".to_owned() } else { format!("a bitfield of {bits} bits") };
+        match self {
+            Danger::SizeChanged { local, target } => write!(f, "{target} bytes here, {local} bytes in the object"),
+            Danger::SignChanged { local_signed: true } => f.write_str("unsigned here, signed in the object"),
+            Danger::SignChanged { local_signed: false } => f.write_str("signed here, unsigned in the object"),
+            Danger::BitfieldChanged { local, target } => {
+                write!(f, "{} here, {} in the object", bits(*target), bits(*local))
+            }
+            Danger::PointeeChanged { local, target } => write!(f, "`{target}` here, `{local}` in the object"),
+        }
+    }
+}
+
+/// The dangers of an object's relocations on one kernel, each with the index of its relocation. Only `byte_off`
+/// relocations that resolve are looked at. An access that also asks for size, sign or shifts of the same field in the
+/// same program section adapts itself and is left out.
+pub fn dangers(relocations: &[CoreRelocation], local: &Btf, kernel: KernelTypes<'_>) -> Vec<(usize, Danger)> {
+    let asks = |one: &&CoreRelocation| {
+        matches!(
+            one.kind,
+            RelocationKind::ByteSize | RelocationKind::Signed | RelocationKind::LeftShift | RelocationKind::RightShift
+        )
+    };
+    let adaptive: HashSet<(&str, u32, &str)> =
+        relocations.iter().filter(asks).map(|one| (&*one.section, one.type_id, one.access.as_str())).collect();
+    let mut found = Vec::new();
+    // A field is often read in many places; looking it up once is enough.
+    let mut known: std::collections::HashMap<(u32, &str), Option<Danger>> = std::collections::HashMap::new();
+    for (index, one) in relocations.iter().enumerate() {
+        if one.kind != RelocationKind::ByteOffset || adaptive.contains(&(&*one.section, one.type_id, &one.access)) {
+            continue;
+        }
+        let danger =
+            known.entry((one.type_id, &one.access)).or_insert_with(|| of_relocation(one, local, kernel)).clone();
+        found.extend(danger.map(|danger| (index, danger)));
+    }
+    found
+}
+
+fn of_relocation(relocation: &CoreRelocation, local: &Btf, kernel: KernelTypes<'_>) -> Option<Danger> {
+    let spec = LocalSpec::of(relocation, local)?;
+    let view = Local::of(&spec, local)?;
+    let ours = super::walk::walk(local, view.root, &spec.path, None).ok()?;
+    let field = field_on(&spec, Some(&view), kernel);
+    let Presence::Field { .. } = field.presence else {
+        return None;
+    };
+    let theirs = field.walked?.ok()?;
+    compare(local, ours, kernel.btf, theirs)
+}
+
+fn compare(local: &Btf, ours: super::walk::Found, target: &Btf, theirs: super::walk::Found) -> Option<Danger> {
+    if (ours.bitfield_size > 0) != (theirs.bitfield_size > 0) || ours.bitfield_size != theirs.bitfield_size {
+        return Some(Danger::BitfieldChanged { local: ours.bitfield_size, target: theirs.bitfield_size });
+    }
+    let (a, b) = (&local.resolve(ours.type_id)?.kind, &target.resolve(theirs.type_id)?.kind);
+    let number = |kind: &Kind| matches!(kind, Kind::Int { .. } | Kind::Enum { .. } | Kind::Float { .. });
+    if number(a) && number(b) {
+        let (local_size, target_size) = (local.size_of(ours.type_id)?, target.size_of(theirs.type_id)?);
+        if local_size != target_size {
+            return Some(Danger::SizeChanged { local: local_size, target: target_size });
+        }
+        let local_signed = local.is_signed(ours.type_id);
+        // Whether an enum is signed is the compiler's choice, and one byte is a character or a flag.
+        if matches!((a, b), (Kind::Int { .. }, Kind::Int { .. }))
+            && local_size > 1
+            && local_signed != target.is_signed(theirs.type_id)
+        {
+            return Some(Danger::SignChanged { local_signed });
+        }
+    }
+    if let (Kind::Pointer(a), Kind::Pointer(b)) = (a, b) {
+        let named = |btf: &Btf, id: u32| {
+            let found = btf.resolve(id)?;
+            let composite = matches!(found.kind, Kind::Composite { .. } | Kind::Forward { .. });
+            let name = btf.string(found.name_offset).filter(|name| composite && !name.is_empty())?;
+            Some(crate::object::btf::essential_name(&name).to_owned())
+        };
+        let (local_name, target_name) = (named(local, *a)?, named(target, *b)?);
+        if local_name != target_name {
+            return Some(Danger::PointeeChanged {
+                local: local.type_name(ours.type_id),
+                target: target.type_name(theirs.type_id),
+            });
+        }
+    }
+    None
+}

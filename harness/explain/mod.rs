@@ -1,0 +1,123 @@
+//! [`Explanation`]: what a failure that comes from a kernel's types means, and what to do about it.
+//!
+//! Everything here is read from BTF: the object's own and that of each kernel of the matrix. [`relocation`], [`target`],
+//! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. [`danger`] looks at
+//! relocations that pass and still read something else than the object thinks.
+
+mod boundary;
+mod danger;
+mod feature;
+mod field;
+mod named;
+mod presence;
+mod render;
+mod replacement;
+mod similarity;
+mod snippet;
+mod spec;
+mod symbol;
+mod walk;
+
+use serde::{Deserialize, Serialize};
+
+pub use boundary::{Boundary, Run};
+pub use danger::{Danger, dangers};
+pub use feature::{Feature, feature, feature_name};
+pub use presence::{OnKernel, Presence};
+pub use render::render;
+pub use replacement::Replacement;
+pub use snippet::Snippet;
+pub use spec::{Asked, LocalSpec, Step, asked, path_text};
+pub use symbol::{AttachTarget, ksym, target};
+
+use crate::object::btf::Btf;
+
+/// The types of one kernel of the matrix. Lists of these are in matrix order, oldest first; kernels without BTF are left
+/// out.
+#[derive(Debug, Clone, Copy)]
+pub struct KernelTypes<'a> {
+    /// Name of the kernel.
+    pub name: &'a str,
+    /// The BTF of its vmlinux.
+    pub btf: &'a Btf,
+}
+
+/// What an [`Explanation`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A member of a struct or union.
+    Field,
+    /// A type.
+    Type,
+    /// A name of an enum.
+    Enumerator,
+    /// A function or tracepoint that a program attaches to.
+    Target,
+    /// A kernel function or variable that a program calls or reads.
+    Ksym,
+    /// A BPF helper, map type or program type.
+    Feature,
+}
+
+/// The story of one thing that an object asks of kernels: plain data, [`render`]ed for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What kind of thing it is.
+    pub subject: Subject,
+    /// Its name, such as `struct task_struct.state` or `BPF_FUNC_loop`.
+    pub name: String,
+    /// The kernel where the failure was.
+    pub kernel: String,
+    /// What each kernel has, in matrix order.
+    pub presence: Vec<OnKernel>,
+    /// Since when, or until when.
+    pub boundary: Boundary,
+    /// What stands in its place on the kernels without it.
+    pub in_its_place: Vec<InItsPlace>,
+    /// What else is to know, as whole sentences.
+    pub notes: Vec<String>,
+    /// The guards to write.
+    pub snippets: Vec<Snippet>,
+}
+
+/// What stands in the place of something missing, on kernels that agree about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InItsPlace {
+    /// The kernels, in matrix order.
+    pub kernels: Vec<String>,
+    /// Best first; offsets, scores and reasons are those of the first kernel.
+    pub replacements: Vec<Replacement>,
+}
+
+/// Explains a CO-RE relocation that failed on the kernel `failed`, or that one wants to know about. `local` is the
+/// object's own BTF. `None` if the spec is of a kind that no kernel can answer, such as `local_type_id`.
+pub fn relocation(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>], failed: &str) -> Option<Explanation> {
+    match asked(spec.kind)? {
+        Asked::Field => Some(field::explain(spec, local, matrix, failed)),
+        Asked::Type => named::explain_type(spec, local, matrix, failed),
+        Asked::Enumerator => named::explain_enumerator(spec, matrix, failed),
+    }
+}
+
+/// The nearest kernel to `index` that has it, by distance in the matrix, the older of two equals.
+fn nearest_with(present: &[bool], index: usize) -> Option<usize> {
+    let having = (0..present.len()).filter(|&kernel| present[kernel]);
+    having.min_by_key(|&kernel| kernel.abs_diff(index))
+}
+
+/// Puts kernels with the same replacements together, in matrix order. `key` is what has to be the same.
+fn group<T: PartialEq>(found: impl IntoIterator<Item = (String, T, Vec<Replacement>)>) -> Vec<InItsPlace> {
+    let mut groups: Vec<(T, InItsPlace)> = Vec::new();
+    for (kernel, key, replacements) in found {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, place)) => place.kernels.push(kernel),
+            None => groups.push((key, InItsPlace { kernels: vec![kernel], replacements })),
+        }
+    }
+    groups.into_iter().map(|(_, place)| place).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

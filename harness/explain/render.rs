@@ -1,0 +1,112 @@
+//! [`render`]: an [`Explanation`] as text.
+
+use super::presence::{Presence, runs};
+use super::snippet::SnippetPlace;
+use super::{Explanation, InItsPlace, Replacement, Subject};
+
+/// Narrower than this nothing can be laid out.
+const MIN_WIDTH: usize = 40;
+
+/// The explanation as text of at most `width` columns, where code and names allow it. Ends with a newline; no colours.
+pub fn render(explanation: &Explanation, width: usize) -> String {
+    let width = width.max(MIN_WIDTH);
+    let mut lines = Vec::new();
+    lines.extend(wrapped(&headline(explanation), "", "  ", width));
+    lines.extend(wrapped(&format!("in this matrix: {}", explanation.boundary), "  ", "    ", width));
+
+    let runs = runs(&explanation.presence);
+    let column = runs.iter().map(|(kernels, _)| kernels.chars().count()).max().unwrap_or_default();
+    for (kernels, presence) in runs {
+        let first = format!("    {kernels:column$}  ");
+        let indent = " ".repeat(first.chars().count());
+        lines.extend(wrapped(&presence.to_string(), &first, &indent, width));
+    }
+    for InItsPlace { kernels, replacements } in &explanation.in_its_place {
+        let kernels = kernel_list(explanation, kernels);
+        match replacements.is_empty() {
+            true => lines.push(format!("  in its place on {kernels}: nothing alike")),
+            false => lines.push(format!("  in its place on {kernels}:")),
+        }
+        for replacement in replacements {
+            lines.extend(wrapped(&line(replacement), "    ", "      ", width));
+        }
+    }
+    for note in &explanation.notes {
+        lines.extend(wrapped(note, "  note: ", "    ", width));
+    }
+    for snippet in &explanation.snippets {
+        lines.push(match snippet.place {
+            SnippetPlace::Program => "  in the BPF program:".to_owned(),
+            SnippetPlace::Loader => "  in the loader, between open and load:".to_owned(),
+        });
+        // Code is not wrapped: it is there to be copied.
+        lines.extend(snippet.code.lines().map(|code| match code {
+            "" => String::new(),
+            code => format!("    {code}"),
+        }));
+    }
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// What is missing, where.
+fn headline(explanation: &Explanation) -> String {
+    let Explanation { subject, name, kernel, presence, .. } = explanation;
+    let here = presence.iter().find(|on| on.kernel == *kernel).map(|on| &on.presence);
+    let what = match subject {
+        Subject::Field => "field",
+        Subject::Type => "type",
+        Subject::Enumerator => "enumerator",
+        Subject::Target => "attach target",
+        Subject::Ksym => "kernel symbol",
+        Subject::Feature => "feature",
+    };
+    match here {
+        Some(here) if here.is_present() => format!("{what} `{name}` is on {kernel}: {here}"),
+        Some(here @ Presence::MissingMember { .. } | here @ Presence::OtherKind { .. }) => {
+            format!("{what} `{name}` is missing on {kernel}: {here}")
+        }
+        Some(here @ Presence::MissingElement { .. }) | Some(here @ Presence::MissingType { .. }) => {
+            format!("{what} `{name}` is missing on {kernel}: {here}")
+        }
+        Some(_) => format!("{what} `{name}` is missing on {kernel}"),
+        None => format!("{what} `{name}` on {kernel}, whose types are not known"),
+    }
+}
+
+/// One replacement with its reasons.
+fn line(replacement: &Replacement) -> String {
+    let Replacement { path, type_name, why, .. } = replacement;
+    let kind = match (type_name.is_empty(), type_name.starts_with("value ")) {
+        (true, _) => String::new(),
+        (false, true) => format!(" ({type_name})"),
+        (false, false) => format!(" (`{type_name}`)"),
+    };
+    let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+    format!("`{path}`{kind}{why}")
+}
+
+/// Kernels as runs of the matrix: `6.1 to 6.12, 7.3`.
+fn kernel_list(explanation: &Explanation, kernels: &[String]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    let all: Vec<&str> = explanation.presence.iter().map(|on| on.kernel.as_str()).collect();
+    for kernel in kernels {
+        let Some(index) = all.iter().position(|name| name == kernel) else {
+            continue;
+        };
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => runs.push((index, index)),
+        }
+    }
+    let texts: Vec<String> = runs.iter().map(|&(first, last)| super::boundary::span(all[first], all[last])).collect();
+    texts.join(", ")
+}
+
+fn wrapped(text: &str, first: &str, rest: &str, width: usize) -> Vec<String> {
+    let options = textwrap::Options::new(width)
+        .initial_indent(first)
+        .subsequent_indent(rest)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options).into_iter().map(|line| line.into_owned()).collect()
+}

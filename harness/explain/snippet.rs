@@ -1,0 +1,194 @@
+//! [`Snippet`]: the guard to write, as C that compiles behind `vmlinux.h` or without it, and `bpf_core_read.h`.
+
+mod flavour;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use flavour::{Layout, add_layout, field};
+
+use super::feature::Feature;
+use super::spec::{LocalSpec, type_text};
+use super::symbol::AttachTarget;
+use crate::object::btf::{Btf, Kind, essential_name};
+
+/// A piece of C to write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snippet {
+    /// Where it belongs.
+    pub place: SnippetPlace,
+    /// The code; lines end with a newline, blocks are indented with tabs.
+    pub code: String,
+}
+
+/// Where a snippet belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnippetPlace {
+    /// In the BPF program.
+    Program,
+    /// In the loader, between opening and loading the object.
+    Loader,
+}
+
+/// Words that C or libbpf's headers keep for themselves and that a name may be.
+const RESERVED: [&str; 12] =
+    ["int", "long", "short", "char", "enum", "struct", "union", "const", "void", "static", "inline", "typeof"];
+
+/// A name as a C identifier: odd bytes become underscores.
+fn identifier(name: &str) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+    let mut name: String = name.chars().map(clean).collect();
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || RESERVED.contains(&name.as_str()) {
+        name.insert(0, '_');
+    }
+    name
+}
+
+/// Whether a name can stand in C as it is; another cannot be written in a snippet.
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty() && identifier(name) == name
+}
+
+fn program(code: String) -> Snippet {
+    Snippet { place: SnippetPlace::Program, code }
+}
+
+fn loader(code: String) -> Snippet {
+    Snippet { place: SnippetPlace::Loader, code }
+}
+
+/// Asks whether a type exists.
+pub(super) fn type_exists(spec: &LocalSpec) -> Option<Snippet> {
+    let name = essential_name(&spec.type_name);
+    if !is_identifier(name) {
+        return None;
+    }
+    let flavour = type_text(&spec.type_kind, &format!("{name}___guard"));
+    let declaration = match spec.type_kind.as_str() {
+        "struct" | "union" => format!("{flavour} {{}} __attribute__((preserve_access_index));"),
+        "enum" | "enum64" => format!("{flavour} {{ {name}___guard_value }};"),
+        // libbpf looks for a typedef of this name; what it names has to be of a like kind.
+        _ => return None,
+    };
+    Some(program(format!(
+        "{declaration}\n\n\tif (bpf_core_type_exists({flavour})) {{\n\t\t/* this kernel has `{}` */\n\t}} else {{\n\t\t/* \
+         it does not: read nothing of it here */\n\t}}\n",
+        type_text(&spec.type_kind, name)
+    )))
+}
+
+/// Asks whether an enumerator exists, and takes its value from the kernel.
+pub(super) fn enumerator_exists(enum_name: &str, enumerator: &str, value: i128) -> Option<Snippet> {
+    let (enum_name, enumerator) = (essential_name(enum_name), essential_name(enumerator));
+    if !is_identifier(enum_name) || !is_identifier(enumerator) {
+        return None;
+    }
+    let suffix = if i128::from(value as i32) == value { "" } else { "LL" };
+    let (flavour, name) = (format!("enum {enum_name}___guard"), format!("{enumerator}___guard"));
+    Some(program(format!(
+        "{flavour} {{ {name} = {value}{suffix} }};\n\n\tlong long value;\n\n\tif (bpf_core_enum_value_exists({flavour}, \
+         {name}))\n\t\tvalue = bpf_core_enum_value({flavour}, {name});\n\telse\n\t\tvalue = -1; /* this kernel does not \
+         have it */\n"
+    )))
+}
+
+/// Asks whether the kernel has a helper or a map or program type.
+pub(super) fn feature(feature: Feature, enumerator: &str, number: i64) -> Vec<Snippet> {
+    if !is_identifier(enumerator) {
+        return Vec::new();
+    }
+    let listing = feature.listing().0;
+    let guard = |then: &str, otherwise: &str| {
+        let (flavour, name) = (format!("enum {listing}___guard"), format!("{enumerator}___guard"));
+        program(format!(
+            "{flavour} {{ {name} = {number} }};\n\n\tif (bpf_core_enum_value_exists({flavour}, {name})) {{\n\t\t/* {then} \
+             */\n\t}} else {{\n\t\t/* {otherwise} */\n\t}}\n"
+        ))
+    };
+    let bare = enumerator.strip_prefix(feature.listing().1).unwrap_or(enumerator);
+    match feature {
+        Feature::Helper => vec![guard(&format!("call bpf_{bare}() here only"), "do without it")],
+        Feature::MapType => vec![
+            loader(format!(
+                "\tif (libbpf_probe_bpf_map_type({enumerator}, NULL) != 1)\n\t\tbpf_map__set_autocreate(map, false);\n"
+            )),
+            guard("use the map here only", "use another map"),
+        ],
+        Feature::ProgramType => vec![loader(format!(
+            "\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\tbpf_program__set_autoload(prog, false);\n"
+        ))],
+    }
+}
+
+/// Leaves a program out where its target is missing.
+pub(super) fn target_exists(target: &AttachTarget) -> Snippet {
+    let (attach, name) = attach_type(target);
+    loader(format!(
+        "\tif (libbpf_find_vmlinux_btf_id(\"{name}\", {attach}) < 0)\n\t\tbpf_program__set_autoload(prog, false); /* and \
+         switch on the one for the other kernels */\n"
+    ))
+}
+
+/// Picks a program by how many parameters its target has.
+pub(super) fn parameter_count(target: &AttachTarget, count: usize) -> Snippet {
+    let (find, skip) = match target {
+        AttachTarget::Function(name) => (
+            format!("\tt = btf__type_by_id(btf, btf__find_by_name_kind(btf, \"{}\", BTF_KIND_FUNC));\n", escaped(name)),
+            0,
+        ),
+        AttachTarget::Tracepoint(name) => (
+            format!(
+                "\tt = btf__type_by_id(btf, btf__find_by_name_kind(btf, \"btf_trace_{}\", BTF_KIND_TYPEDEF));\n\tif \
+                 (t)\n\t\tt = btf__type_by_id(btf, t->type); /* the pointer */\n",
+                escaped(name)
+            ),
+            // The tracepoint's own `void *`, which programs do not see.
+            1,
+        ),
+    };
+    let minus = if skip > 0 { " - 1" } else { "" };
+    loader(format!(
+        "/* how many parameters the running kernel gives; -1 if it does not have the target */\nstatic int \
+         target_parameters(void)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type *t;\n\tint \
+         count = -1;\n\n\tif (!btf)\n\t\treturn -1;\n{find}\tif (t)\n\t\tt = btf__type_by_id(btf, t->type); /* the \
+         prototype */\n\tif (t && btf_is_func_proto(t))\n\t\tcount = btf_vlen(t){minus};\n\tbtf__free(btf);\n\treturn \
+         count;\n}}\n\n\tif (target_parameters() != {count})\n\t\tbpf_program__set_autoload(prog, false); /* and switch \
+         on the one for the other form */\n"
+    ))
+}
+
+/// libbpf's attach type and the name it takes.
+fn attach_type(target: &AttachTarget) -> (&'static str, String) {
+    match target {
+        AttachTarget::Function(name) => match name.strip_prefix("bpf_lsm_") {
+            Some(hook) => ("BPF_LSM_MAC", escaped(hook)),
+            None => ("BPF_TRACE_FENTRY", escaped(name)),
+        },
+        AttachTarget::Tracepoint(name) => ("BPF_TRACE_RAW_TP", escaped(name)),
+    }
+}
+
+/// A name within a C string.
+fn escaped(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '"' | '\\') && !c.is_control()).collect()
+}
+
+/// Declares a kernel function weak and asks for it before the call.
+pub(super) fn ksym(name: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
+    let Kind::Prototype { .. } = btf.get(prototype)?.kind else {
+        return None;
+    };
+    if !is_identifier(name) {
+        return None;
+    }
+    let mut code = String::new();
+    for forward in flavour::forwards(btf, prototype) {
+        code.push_str(&format!("{forward};\n"));
+    }
+    code.push_str(&format!(
+        "extern {} __weak __ksym;\n\n\tif (bpf_ksym_exists({name})) {{\n\t\t/* call {name}() here only */\n\t}} else \
+         {{\n\t\t/* do without it */\n\t}}\n",
+        flavour::plain_prototype(btf, prototype, name)
+    ));
+    Some(program(code))
+}

@@ -1,0 +1,230 @@
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use object::{Object, ObjectSection};
+
+use super::snippet::SnippetPlace;
+use super::*;
+use crate::object::btf_ext::{BtfExt, CoreRelocation};
+
+/// A section of an object of `tests/fixtures/explain`.
+fn section(file: &str, name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain");
+    let bytes = fs::read(folder.join(file)).unwrap();
+    object::File::parse(&*bytes).unwrap().section_by_name(name).unwrap().data().unwrap().to_vec()
+}
+
+fn btf(file: &str) -> Btf {
+    Btf::parse(&section(file, ".BTF")).unwrap()
+}
+
+/// The two kernels of the fixtures, twice each, as a matrix.
+fn with_matrix<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
+    let (old, new) = (btf("kernel_a.o"), btf("kernel_b.o"));
+    let kernel = |name, btf| KernelTypes { name, btf };
+    test(&[kernel("5.10", &old), kernel("6.1", &old), kernel("6.12", &new), kernel("7.3", &new)])
+}
+
+fn object_under_test() -> (Btf, Vec<CoreRelocation>) {
+    let local = btf("object.o");
+    let relocations = BtfExt::parse(&section("object.o", ".BTF.ext"), &local).unwrap().relocations;
+    (local, relocations)
+}
+
+/// What every relocation of the object is explained as, in their order.
+fn explanations(matrix: &[KernelTypes<'_>]) -> Vec<Explanation> {
+    let (local, relocations) = object_under_test();
+    let spec = |one: &CoreRelocation| LocalSpec::of(one, &local).unwrap();
+    relocations.iter().filter_map(|one| relocation(&spec(one), &local, matrix, "6.12")).collect()
+}
+
+fn story(explanations: &[Explanation], name: &str) -> Explanation {
+    explanations.iter().find(|one| one.name == name).unwrap().clone()
+}
+
+#[test]
+fn every_relocation_is_explained() {
+    let all = with_matrix(explanations);
+    let mut seen = std::collections::HashSet::new();
+    let texts: Vec<String> =
+        all.iter().filter(|one| seen.insert(one.name.clone())).map(|one| render(one, 100)).collect();
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
+#[test]
+fn symbols_and_features_are_explained() {
+    let texts = with_matrix(|matrix| {
+        let at = |section: &str, failed| target(&AttachTarget::from_section(section).unwrap(), matrix, failed);
+        [
+            at("fentry/blk_account_io_start", "7.3"),
+            at("fexit.s/inet_csk_accept", "6.12"),
+            at("tp_btf/block_rq_issue", "6.12"),
+            ksym("bpf_task_acquire", matrix, "5.10"),
+            feature(Feature::Helper, "bpf_loop", matrix, "6.1"),
+            feature(Feature::MapType, "ringbuf", matrix, "6.1"),
+            feature(Feature::ProgramType, "BPF_PROG_TYPE_NETFILTER", matrix, "6.1"),
+        ]
+        .map(|one| render(&one, 100))
+    });
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
+#[test]
+fn the_best_replacement_is_the_true_one() {
+    let all = with_matrix(explanations);
+    let best = |name: &str| story(&all, name).in_its_place[0].replacements[0].path.clone();
+    assert_eq!(best("struct task_struct___old.state"), "__state");
+    assert_eq!(best("struct request.rq_disk"), "q->disk");
+    assert_eq!(best("struct bio.bi_disk"), "bi_bdev");
+    assert_eq!(best("struct mm_struct.rss_stat.count[1].counter"), "rss_stat[1].count");
+    assert_eq!(best("struct inode.i_ctime.tv_sec"), "i_ctime_sec");
+    assert_eq!(best("struct inode.i_ctime.tv_nsec"), "i_ctime_nsec");
+}
+
+#[test]
+fn a_third_layout_gets_a_branch_of_its_own() {
+    let (old, between, new) = (btf("kernel_a.o"), btf("kernel_between.o"), btf("kernel_b.o"));
+    let (local, relocations) = object_under_test();
+    let matrix = [("6.1", &old), ("6.6", &between), ("6.12", &new)].map(|(name, btf)| KernelTypes { name, btf });
+    let specs = relocations.iter().filter_map(|one| LocalSpec::of(one, &local));
+    let spec = specs.into_iter().find(|spec| spec.to_string() == "struct inode.i_ctime.tv_nsec").unwrap();
+    let explanation = relocation(&spec, &local, &matrix, "6.6").unwrap();
+    insta::assert_snapshot!(render(&explanation, 100));
+    let folder = tempfile::tempdir().unwrap();
+    if can_compile() {
+        compile(&folder.path().join("three.c"), &explanation.snippets[0]);
+    }
+}
+
+#[test]
+fn a_number_tells_the_name_of_a_helper() {
+    with_matrix(|matrix| {
+        assert_eq!(feature_name(Feature::Helper, 181, matrix).as_deref(), Some("BPF_FUNC_loop"));
+        assert_eq!(feature_name(Feature::MapType, 27, matrix).as_deref(), Some("BPF_MAP_TYPE_RINGBUF"));
+        assert_eq!(feature_name(Feature::Helper, 9999, matrix), None);
+        assert_eq!(feature_name(Feature::Helper, 182, matrix), None, "the end mark is no helper");
+    });
+}
+
+#[test]
+fn sections_name_their_targets() {
+    let name = |section| AttachTarget::from_section(section).map(|target| target.name().to_owned());
+    assert_eq!(name("?kprobe/vfs_read+0x10").as_deref(), Some("vfs_read"));
+    assert_eq!(name("lsm.s/file_open").as_deref(), Some("bpf_lsm_file_open"));
+    assert_eq!(name("raw_tp/sched_switch").as_deref(), Some("sched_switch"));
+    for none in ["fentry", "fentry/", "xdp", "kprobe.multi/tcp_*", "tp/sched/sched_switch", "uprobe//bin/a:f"] {
+        assert_eq!(name(none), None, "{none}");
+    }
+}
+
+#[test]
+fn silent_dangers_are_found_where_the_access_does_not_adapt() {
+    let (local, relocations) = object_under_test();
+    with_matrix(|matrix| {
+        let found = |kernel: KernelTypes<'_>| -> Vec<String> {
+            let told = |(index, danger): (usize, Danger)| {
+                format!("{}: {danger}", LocalSpec::of(&relocations[index], &local).unwrap())
+            };
+            dangers(&relocations, &local, kernel).into_iter().map(told).collect()
+        };
+        assert!(found(matrix[0]).is_empty(), "{:?}", found(matrix[0]));
+        assert_eq!(
+            found(matrix[2]),
+            [
+                "struct sock.sk_err: 8 bytes here, 4 bytes in the object",
+                "struct sock.sk_userlocks: no bitfield here, a bitfield of 4 bits in the object",
+            ]
+        );
+    });
+}
+
+#[test]
+fn nothing_to_explain_is_told_as_that() {
+    let text = with_matrix(|_| {
+        let (local, relocations) = object_under_test();
+        let explanation = relocation(&LocalSpec::of(&relocations[0], &local).unwrap(), &local, &[], "5.4").unwrap();
+        render(&explanation, 0)
+    });
+    assert!(text.starts_with("field `struct task_struct___old.state`"), "{text}");
+}
+
+/// The advice has to compile: every snippet of every story goes through clang, if it and libbpf's headers are there.
+#[test]
+fn snippets_compile() {
+    if !can_compile() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = with_matrix(explanations);
+    all.extend(with_matrix(|matrix| {
+        let at = |section: &str| target(&AttachTarget::from_section(section).unwrap(), matrix, "7.3");
+        vec![
+            at("fentry/blk_account_io_start"),
+            at("fexit/inet_csk_accept"),
+            at("tp_btf/block_rq_issue"),
+            ksym("bpf_task_acquire", matrix, "5.10"),
+            feature(Feature::Helper, "bpf_loop", matrix, "6.1"),
+            feature(Feature::MapType, "ringbuf", matrix, "6.1"),
+            // The newest program type that the headers of old distributions know.
+            feature(Feature::ProgramType, "kprobe", matrix, "6.1"),
+        ]
+    }));
+    let snippets: Vec<&Snippet> = all.iter().flat_map(|one| &one.snippets).collect();
+    assert!(snippets.len() > 15, "{}", snippets.len());
+    for (index, snippet) in snippets.into_iter().enumerate() {
+        compile(&folder.path().join(format!("{index}.c")), snippet);
+    }
+}
+
+/// Whether clang and libbpf's headers are there; says so if not.
+fn can_compile() -> bool {
+    let headers = Path::new("/usr/include/bpf/bpf_core_read.h").exists();
+    let clang = Command::new("clang").arg("--version").output().is_ok();
+    if !(headers && clang) {
+        eprintln!("snippets not compiled: no clang or no libbpf headers");
+    }
+    headers && clang
+}
+
+fn compile(path: &Path, snippet: &Snippet) {
+    // Statements are indented; everything up to the last line that is not stands outside of functions.
+    let lines: Vec<&str> = snippet.code.lines().collect();
+    let outside = lines.iter().rposition(|line| !line.is_empty() && !line.starts_with('\t')).map_or(0, |at| at + 1);
+    let (top, statements) = (lines[..outside].join("\n"), lines[outside..].join("\n"));
+    let function = top.lines().find_map(|line| line.strip_prefix("static __always_inline ")?.split_once('('));
+    let call = match function {
+        Some((head, _)) => {
+            let name = head.rsplit([' ', '*']).next().unwrap();
+            format!("\treturn (unsigned long){name}(ctx);")
+        }
+        None => "\treturn 0;".to_owned(),
+    };
+    let (code, arguments): (String, &[&str]) = match snippet.place {
+        SnippetPlace::Program => (
+            format!(
+                "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n#include <bpf/bpf_core_read.h>\n#ifndef \
+                 bpf_ksym_exists\n#define bpf_ksym_exists(sym) (!!sym)\n#endif\n{top}\nSEC(\"raw_tp/x\") unsigned long \
+                 program(void *ctx)\n{{\n{statements}\n{call}\n}}\n"
+            ),
+            &["-target", "bpf", "-g", "-I/usr/include/x86_64-linux-gnu", "-I/usr/include/aarch64-linux-gnu"],
+        ),
+        SnippetPlace::Loader => (
+            format!(
+                "#include <bpf/libbpf.h>\n#include <bpf/btf.h>\n{top}\nint load(struct bpf_map *map, struct bpf_program \
+                 *prog);\nint load(struct bpf_map *map, struct bpf_program *prog)\n{{\n{statements}\n\treturn !map || \
+                 !prog;\n}}\n"
+            ),
+            &[],
+        ),
+    };
+    fs::write(path, &code).unwrap();
+    let output = Command::new("clang")
+        .args(["-O2", "-Wall", "-Werror", "-Wno-unused-but-set-variable", "-c", "-o"])
+        .arg(path.with_extension("o"))
+        .args(arguments)
+        .arg(path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}\n{code}", String::from_utf8_lossy(&output.stderr));
+}

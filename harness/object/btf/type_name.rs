@@ -1,0 +1,103 @@
+//! C names of types: [`Btf::type_name`] and [`Btf::declaration`].
+
+use super::{Btf, Kind, Qualifier};
+
+/// Types looked at for one name. Real names take fewer than twenty; a crafted prototype could ask for millions.
+const MAX_PARTS: usize = 200;
+
+impl Btf {
+    /// The type as C writes it, such as `struct task_struct *`, `unsigned int`, `char[16]` or `int (*)(void *)`. A part
+    /// that cannot be read is `?`.
+    pub fn type_name(&self, id: u32) -> String {
+        self.declaration(id, "")
+    }
+
+    /// A declaration of `name` with the type, as C writes it, without the semicolon: `char comm[16]`.
+    pub fn declaration(&self, id: u32, name: &str) -> String {
+        let mut budget = MAX_PARTS;
+        self.declare(id, name.to_owned(), &mut budget)
+    }
+
+    /// Wraps the declarator `inner` in the type. `budget` is how many more types may be looked at.
+    fn declare(&self, id: u32, inner: String, budget: &mut usize) -> String {
+        let (mut id, mut inner, mut qualifiers) = (id, inner, String::new());
+        loop {
+            *budget = match budget.checked_sub(1) {
+                Some(left) => left,
+                None => return joined("...", &inner),
+            };
+            let Some(found) = self.get(id) else {
+                return joined("?", &inner);
+            };
+            let tag = |keyword: &str| match self.text(found.name_offset).unwrap_or_default() {
+                name if name.is_empty() => format!("{qualifiers}{keyword} {{...}}"),
+                name => format!("{qualifiers}{keyword} {name}"),
+            };
+            let base = match &found.kind {
+                Kind::Pointer(target) => {
+                    // Qualifiers before a `*` belong to the pointer.
+                    inner = format!("*{qualifiers}{inner}");
+                    qualifiers.clear();
+                    id = *target;
+                    if matches!(
+                        self.get(id).map(|target| &target.kind),
+                        Some(Kind::Array { .. } | Kind::Prototype { .. })
+                    ) {
+                        inner = format!("({inner})");
+                    }
+                    continue;
+                }
+                Kind::Array { element, count } => {
+                    inner = format!("{inner}[{count}]");
+                    id = *element;
+                    continue;
+                }
+                Kind::Prototype { returns, parameters } => {
+                    let mut list = Vec::new();
+                    for parameter in parameters {
+                        list.push(match parameter.type_id {
+                            0 => "...".to_owned(),
+                            type_id => self.declare(type_id, String::new(), budget),
+                        });
+                    }
+                    let list = if list.is_empty() { "void".to_owned() } else { list.join(", ") };
+                    inner = format!("{inner}({list})");
+                    id = *returns;
+                    continue;
+                }
+                Kind::Function(prototype) => {
+                    id = *prototype;
+                    continue;
+                }
+                Kind::Variable(target) => {
+                    id = *target;
+                    continue;
+                }
+                Kind::Qualified(qualifier, target) => {
+                    match qualifier {
+                        Qualifier::Const => qualifiers.push_str("const "),
+                        Qualifier::Volatile => qualifiers.push_str("volatile "),
+                        Qualifier::Restrict | Qualifier::Tag => {}
+                    }
+                    id = *target;
+                    continue;
+                }
+                Kind::Void => format!("{qualifiers}void"),
+                Kind::Composite { union: false, .. } | Kind::Forward { union: false } => tag("struct"),
+                Kind::Composite { union: true, .. } | Kind::Forward { union: true } => tag("union"),
+                Kind::Enum { .. } => tag("enum"),
+                Kind::Int { .. } | Kind::Float { .. } | Kind::Typedef(_) | Kind::Section { .. } | Kind::Other => {
+                    format!("{qualifiers}{}", self.text(found.name_offset).unwrap_or_default())
+                }
+            };
+            return joined(&base, &inner);
+        }
+    }
+}
+
+/// `base` and a declarator, with a space where C is written with one.
+fn joined(base: &str, inner: &str) -> String {
+    let inner = inner.trim_end();
+    let space = if inner.is_empty() || inner.starts_with('[') { "" } else { " " };
+    format!("{base}{space}{inner}")
+}
