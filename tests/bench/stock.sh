@@ -42,7 +42,7 @@ stock_begin() {
     [ -x "$corematrix" ] || fail "corematrix is not built" "run \`make build\`"
     mkdir -p "$stock_cache/kernels" "$stock_root"
     exec {stock_lock}>"$stock_cache/lock"
-    flock "$stock_lock"
+    flock --nonblock "$stock_lock" || { say "waiting for another run to end"; flock "$stock_lock"; }
     stock_tools bookworm hyperfine jq libjq1 libonig5 kmod libkmod2 busybox-static
     # The packages' own links are absolute and would leave the cache.
     for name in depmod modprobe modinfo insmod; do ln -sfn kmod "$stock_root/bin/$name"; done
@@ -112,14 +112,20 @@ CONF
     touch "$state/updated"
 }
 
-# stock_unpack FOLDER PACKAGE/SUITE...: downloads the packages and unpacks them into FOLDER; fails if one cannot be had.
+# stock_unpack FOLDER PACKAGE/SUITE...: downloads the packages and unpacks them into FOLDER; if one cannot be had, returns 1
+# and sets `lacking` to those.
 stock_unpack() {
-    local folder=$1 staging deb
+    local folder=$1 staging deb package
     shift
     stock_apt
     staging=$(mktemp -d -p "$stock_cache")
     (cd "$staging" && apt-get -c "$stock_cache/apt/apt.conf" -qq download "$@" >"$stock_cache/apt/download.log" 2>&1) \
-        || { rm -rf "$staging"; return 1; }
+        || {
+            lacking=()
+            for package in "$@"; do compgen -G "$staging/${package%%/*}_*.deb" >/dev/null || lacking+=("${package%%/*}"); done
+            rm -rf "$staging"
+            return 1
+        }
     mkdir -p "$folder"
     for deb in "$staging"/*.deb; do dpkg-deb -x "$deb" "$folder"; done
     rm -rf "$staging"
@@ -138,9 +144,11 @@ stock_tools() {
 
 # stock_kernel SERIES: sets `tree` (the unpacked kernel), `release` and `image`; returns 1 with `why` set if it cannot be had.
 stock_kernel() {
-    local series=$1 entry suites parts first versions=() version suite tried=0 names part
+    local series=$1 entry name suites parts first versions=() version suite tried=0 names part
     tree=$stock_cache/kernels/$series
     if [ ! -d "$tree" ]; then
+        # What could not be had is not asked for again on the same day.
+        if [ -n "$(find "$tree.gone" -mmin -1440 2>/dev/null)" ]; then why=$(< "$tree.gone"); return 1; fi
         for entry in "${stock_kernels[@]}"; do
             IFS='|' read -r name suites parts <<< "$entry"
             [ "$name" != "$series" ] || break
@@ -151,25 +159,24 @@ stock_kernel() {
         mapfile -t versions < <(apt-cache -c "$stock_cache/apt/apt.conf" pkgnames "$first-$series." \
             | sed -nE "s/^$first-([0-9.]+(-[0-9]+|\+deb[0-9]+)-amd64)$/\1/p" | sort -rV)
         why="no package \`$first-$series.*-amd64\` is left on the mirror"
+        rm -rf "$tree.new"
         for version in "${versions[@]}"; do
             tried=$((tried + 1))
             [ "$tried" -le "$stock_attempts" ] || break
-            names=("${parts[@]}")
             mapfile -t names < <(for part in $parts; do echo "$part-$version"; done)
             for part in "${names[@]}"; do
                 if ! apt-cache -c "$stock_cache/apt/apt.conf" show "$part" >/dev/null 2>&1; then
-                    why="only \`$first-$version\` is left on the mirror, without its modules, and so without 9p"
+                    [ "$tried" -gt 1 ] || why="the mirror has $part no more, and without modules there is no 9p"
                     continue 2
                 fi
             done
             say "fetching kernel $version"
-            rm -rf "$tree.new"
             for suite in $suites; do
                 if stock_unpack "$tree.new" "${names[@]/%//$suite}"; then break 2; fi
             done
-            why="the files of \`$first-$version\` cannot be downloaded"
+            [ "$tried" -gt 1 ] || why="the mirror has ${lacking[*]} no more, and without modules there is no 9p"
         done
-        [ -d "$tree.new" ] || return 1
+        [ -d "$tree.new" ] || { echo "$why" > "$tree.gone"; return 1; }
         # On a merged /usr both are one; depmod and virtme-ng look below lib.
         [ -e "$tree.new/lib" ] || ln -s usr/lib "$tree.new/lib"
         LD_LIBRARY_PATH=$stock_libraries depmod -b "$tree.new" "$(ls "$tree.new/lib/modules")"
