@@ -26,6 +26,7 @@ stock_guest=(--memory 1G --cpus 1)
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 stock_cache=${XDG_CACHE_HOME:-$HOME/.cache}/corematrix-stock
 stock_root=$stock_cache/tools
+export stock_libraries=$stock_root/usr/lib/x86_64-linux-gnu:$stock_root/lib/x86_64-linux-gnu
 corematrix=$project/target/release/corematrix
 # What stock virtme-ng cannot boot, one line each; filled by stock_present.
 stock_missing=()
@@ -43,6 +44,8 @@ stock_begin() {
     mkdir -p "$stock_cache/kernels" "$stock_root"
     exec {stock_lock}>"$stock_cache/lock"
     flock --nonblock "$stock_lock" || { say "waiting for another run to end"; flock "$stock_lock"; }
+    # What a run that was killed has left.
+    rm -rf "$stock_cache"/tmp.*
     stock_tools bookworm hyperfine jq libjq1 libonig5 kmod libkmod2 busybox-static
     # The packages' own links are absolute and would leave the cache.
     for name in depmod modprobe modinfo insmod; do ln -sfn kmod "$stock_root/bin/$name"; done
@@ -67,7 +70,7 @@ stock_udev() {
             mv "$udev.new" "$udev"
         fi
     fi
-    export udev stock_libraries="$stock_root/usr/lib/x86_64-linux-gnu:$stock_root/lib/x86_64-linux-gnu"
+    export udev
 }
 
 # `vng` as it is, on a machine that has udev and kmod: a private mount namespace shows what the host itself lacks.
@@ -79,6 +82,8 @@ stock_vng() {
         LD_LIBRARY_PATH=$stock_libraries exec vng "$@"' vng "$@" < /dev/null
 }
 export -f stock_vng
+
+jq() { LD_LIBRARY_PATH=$stock_libraries command jq "$@"; }
 
 # Lists of packages, kept for a day.
 stock_apt() {
@@ -103,6 +108,7 @@ Dir::State "$state";
 Dir::State::lists "$state/lists";
 Dir::State::status "$state/status";
 Dir::Cache "$state/cache";
+Dir::Cache::pkgcache "pkgcache.bin";
 Acquire::Languages "none";
 Acquire::Check-Valid-Until "false";
 APT::Sandbox::User "root";
@@ -115,14 +121,15 @@ CONF
 # stock_unpack FOLDER PACKAGE/SUITE...: downloads the packages and unpacks them into FOLDER; if one cannot be had, returns 1
 # and sets `lacking` to those.
 stock_unpack() {
-    local folder=$1 staging deb package
+    local folder=$1 staging deb
     shift
     stock_apt
     staging=$(mktemp -d -p "$stock_cache")
     (cd "$staging" && apt-get -c "$stock_cache/apt/apt.conf" -qq download "$@" >"$stock_cache/apt/download.log" 2>&1) \
         || {
-            lacking=()
-            for package in "$@"; do compgen -G "$staging/${package%%/*}_*.deb" >/dev/null || lacking+=("${package%%/*}"); done
+            mapfile -t lacking < <(sed -nE "s|^E: Failed to fetch .*/([^/_]+)_[^/]*\.deb +404 .*|\1|p; s|^E: .* for '([^']+)' was not found|\1|p" \
+                "$stock_cache/apt/download.log" | sort -u)
+            [ ${#lacking[@]} != 0 ] || lacking=("${@%%/*}")
             rm -rf "$staging"
             return 1
         }
@@ -165,7 +172,8 @@ stock_kernel() {
             [ "$tried" -le "$stock_attempts" ] || break
             mapfile -t names < <(for part in $parts; do echo "$part-$version"; done)
             for part in "${names[@]}"; do
-                if ! apt-cache -c "$stock_cache/apt/apt.conf" show "$part" >/dev/null 2>&1; then
+                # A name may be known from a dependency alone.
+                if [ -z "$(apt-cache -c "$stock_cache/apt/apt.conf" madison "$part")" ]; then
                     [ "$tried" -gt 1 ] || why="the mirror has $part no more, and without modules there is no 9p"
                     continue 2
                 fi
