@@ -171,18 +171,18 @@ stock_kernel() {
             tried=$((tried + 1))
             [ "$tried" -le "$stock_attempts" ] || break
             mapfile -t names < <(for part in $parts; do echo "$part-$version"; done)
+            # A name may be known from a dependency alone.
+            lacking=()
             for part in "${names[@]}"; do
-                # A name may be known from a dependency alone.
-                if [ -z "$(apt-cache -c "$stock_cache/apt/apt.conf" madison "$part")" ]; then
-                    [ "$tried" -gt 1 ] || why="the mirror has $part no more, and without modules there is no 9p"
-                    continue 2
-                fi
+                [ -n "$(apt-cache -c "$stock_cache/apt/apt.conf" madison "$part")" ] || lacking+=("$part")
             done
-            say "fetching kernel $version"
-            for suite in $suites; do
-                if stock_unpack "$tree.new" "${names[@]/%//$suite}"; then break 2; fi
-            done
-            [ "$tried" -gt 1 ] || why="the mirror has ${lacking[*]} no more, and without modules there is no 9p"
+            if [ ${#lacking[@]} = 0 ]; then
+                say "fetching kernel $version"
+                for suite in $suites; do
+                    if stock_unpack "$tree.new" "${names[@]/%//$suite}"; then break 2; fi
+                done
+            fi
+            [ "$tried" -gt 1 ] || why="the mirror has ${lacking[*]} no more, and without modules stock virtme-ng has no 9p"
         done
         [ -d "$tree.new" ] || { echo "$why" > "$tree.gone"; return 1; }
         # On a merged /usr both are one; depmod and virtme-ng look below lib.
