@@ -119,7 +119,10 @@ cloud=$out/cloud
 rm -rf "$cloud"
 mapfile -t selected < <(printf -- '--kernel\n%s\n' "${present[@]}")
 say "corematrix: the same on the default kernels"
-(cd "$project" && "$corematrix" run "${names[@]/#/$stock_root/usr/sbin/}" "${selected[@]}" --jobs 1 --out "$cloud") >"$work/cloud.log" 2>&1 \
+# From copies, since a run pins what it fetches in the lock file beside the manifest.
+mkdir "$work/default"
+cp "$project/kernels.toml" "$project/kernels.lock" "$work/default/"
+"$corematrix" --manifest "$work/default/kernels.toml" run "${names[@]/#/$stock_root/usr/sbin/}" "${selected[@]}" --jobs 1 --out "$cloud" >"$work/cloud.log" 2>&1 \
     || [ $? -le 3 ] || say "the default kernels could not be run"
 if [ -e "$cloud/report.json" ]; then
     jq -r '.cells[] | .kernel as $kernel | .object as $object | .programs[]
