@@ -5,13 +5,14 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build programs run test lint bench clean
+.PHONY: help setup build programs run test lint bench judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
 	@echo "make test   set up, then every test"
 	@echo "make lint   rustfmt and clippy"
 	@echo "make bench  boot times against stock virtme-ng"
+	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
 
 setup:
 	@./setup.sh
@@ -34,6 +35,9 @@ lint:
 
 bench: build
 	tests/bench/boot.sh
+
+judge: build
+	tests/judge/judge.sh
 
 clean:
 	$(CARGO) clean

@@ -275,4 +275,50 @@ prog 'a': insn #9 relocated, imm 0 points to subprog 'sub' (now at 20 offset)";
         assert_eq!(log.relocations[&("s".to_owned(), 0)].outcome, RelocationOutcome::NotReached);
         assert_eq!(log.relocations.len(), 1);
     }
+
+    #[test]
+    fn a_hundred_thousand_relocations_are_all_kept() {
+        let count = 100_000;
+        let mut log = format!("sec 'kprobe/a': found {count} CO-RE relocations\n");
+        for index in 0..count {
+            log += &format!("prog 'a': relo #{index}: <byte_off> [6] struct x.y (0:1 @ offset 4)\n");
+            log += &format!(
+                "prog 'a': relo #{index}: matching candidate #0 <byte_off> [12] struct x.y (0:1 @ offset 8)\n"
+            );
+            log += &format!("prog 'a': relo #{index}: patched insn #{index} (LDX/ST/STX) off 4 -> 8\n");
+        }
+        let found = read(&log);
+        let resolved = RelocationOutcome::Resolved { old: 4, new: 8 };
+        assert_eq!(found.relocations.len(), count);
+        assert!(found.relocations.values().all(|relocation| relocation.outcome == resolved));
+    }
+
+    /// A bounded fuzz: whatever libbpf, or an object with odd names in it, makes of these lines, reading them ends.
+    #[test]
+    fn damaged_lines_are_read_without_a_panic() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        for _ in 0..3000 {
+            let mut bytes = LOG.as_bytes().to_vec();
+            for _ in 0..=random(6) {
+                let at = random(bytes.len());
+                match random(4) {
+                    0 => bytes.truncate(at.max(1)),
+                    1 => bytes[at] = random(256) as u8,
+                    2 => drop(bytes.splice(at..at, *b"relo #': ")),
+                    _ => drop(bytes.drain(at..(at + random(40)).min(bytes.len()))),
+                }
+                if bytes.is_empty() {
+                    bytes.push(b'x');
+                }
+            }
+            let found = read(&String::from_utf8_lossy(&bytes));
+            assert!(found.relocations.len() <= 40);
+        }
+    }
 }
