@@ -34,6 +34,7 @@ lint:
 	$(CARGO) clippy --release --all-targets --locked -- -D warnings
 
 bench: build
+	tests/bench/evidence.sh
 	tests/bench/boot.sh
 
 judge: build

@@ -99,6 +99,8 @@ pub enum Event {
         relocations: Vec<RelocationRecord>,
         /// What its externs were resolved to.
         externs: Vec<ExternRecord>,
+        /// What libbpf did without.
+        downgrades: Vec<String>,
         /// Time in the guest.
         took: Duration,
         /// What else is worth knowing.

@@ -48,6 +48,7 @@ impl Plan {
             programs: object.programs.iter().map(|program| ProgramRecord::not_run(program, PLANNED)).collect(),
             relocations: Vec::new(),
             externs: Vec::new(),
+            downgrades: Vec::new(),
             wall_ms: 0,
             notes: Vec::new(),
         };

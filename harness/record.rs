@@ -165,6 +165,8 @@ pub struct CellRecord {
     pub relocations: Vec<RelocationRecord>,
     /// What the object's ksyms, kfuncs and kconfig values were resolved to.
     pub externs: Vec<ExternRecord>,
+    /// What libbpf did without because this kernel is too old for it: BTF of the object or of a map. No failure.
+    pub downgrades: Vec<String>,
     /// Milliseconds the cell took in the guest, over all attempts.
     pub wall_ms: u64,
     /// What else is worth knowing, such as "guest lost while loading `x`, restarted".

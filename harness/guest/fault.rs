@@ -1,7 +1,8 @@
 //! [`Faults`]: makes a real guest misbehave on purpose, so that the host's handling of it can be tested on real kernels.
 //!
 //! `corematrix.fault=WHAT[@PROGRAM]` on the kernel's command line, where WHAT is `silent` (never say hello), `panic` (the kernel
-//! panics just before PROGRAM is loaded), `hang` (the loader stops there) or `die` (the loading process is killed there).
+//! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there) or `bare`
+//! (nothing is collected, so that the bench can tell what collecting costs).
 
 use std::time::Duration;
 
@@ -31,6 +32,11 @@ impl Faults {
 
     fn wants(&self, what: &str, program: Option<&str>) -> bool {
         self.0.iter().any(|(fault, at)| fault == what && at.as_deref() == program)
+    }
+
+    /// Whether objects are to be loaded without collecting evidence: no fault, but a word of the same kind, for the bench.
+    pub fn bare(&self) -> bool {
+        self.wants("bare", None)
     }
 
     /// Called when the guest is about to say hello.

@@ -17,6 +17,8 @@ use super::{fork, loaded, transcript};
 use crate::libbpf_log;
 use crate::protocol::{self, GuestMessage, LeftOutMap, ProgramOutcome, Stage};
 
+/// Nothing, unless the program is refused.
+const NO_LOG: u32 = 0;
 /// The verifier's statistics (`BPF_LOG_STATS`), which cost next to nothing.
 const STATISTICS: u32 = 4;
 /// Every instruction that the verifier looks at, and the statistics.
@@ -32,6 +34,8 @@ pub struct Request<'a> {
     pub full_logs: bool,
     /// The object.
     pub bytes: Vec<u8>,
+    /// Whether to load without collecting evidence, to measure what that costs.
+    pub bare: bool,
     /// What to do wrong.
     pub faults: &'a Faults,
 }
@@ -41,14 +45,20 @@ type Send<'a> = dyn FnMut(&GuestMessage, &[u8]) -> Result<(), String> + 'a;
 
 /// Judges the programs of the request and sends what it finds.
 pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
-    transcript::listen();
+    if request.bare {
+        transcript::ignore();
+    } else {
+        transcript::listen();
+    }
     let mut first_failure = None;
     match prepare(&request.object, &request.bytes, Which::All, &mut first_failure) {
         Ok(prepared) => {
             let warnings = first_failure.clone().unwrap_or_default();
             send(&GuestMessage::Whole { prepared: first_failure.is_none(), warnings }, &[])?;
-            send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
-            send_instructions(&prepared.open, send)?;
+            if !request.bare {
+                send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
+                send_instructions(&prepared.open, send)?;
+            }
             for program in &request.programs {
                 let load = |log_level, _: &mut Frames<'_>| load_one(&prepared, program, log_level);
                 try_program(program, request, send, load)?;
@@ -94,10 +104,14 @@ fn try_program(
     load: impl Fn(u32, &mut Frames<'_>) -> (ProgramOutcome, String),
 ) -> Result<(), String> {
     send(&GuestMessage::ProgramStarted { program: program.to_owned() }, &[])?;
-    let first_level = if request.full_logs { FULL_LOG } else { STATISTICS };
+    let first_level = match request {
+        Request { bare: true, .. } => NO_LOG,
+        Request { full_logs: true, .. } => FULL_LOG,
+        _ => STATISTICS,
+    };
     let mut messages = try_once(program, request, first_level, &load)?;
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
-    if first_level != FULL_LOG && messages.iter().any(refused) {
+    if first_level == STATISTICS && messages.iter().any(refused) {
         for (message, log) in messages {
             if let GuestMessage::ProgramDone(outcome) = message {
                 send(&GuestMessage::ProgramRefused(outcome), &log)?;

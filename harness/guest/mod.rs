@@ -59,7 +59,8 @@ fn serve() -> Result<(), String> {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
             (HostMessage::Shutdown, _) => return Ok(()),
             (HostMessage::Load { object, programs, full_logs }, bytes) => {
-                judge(&mut port, &loader::Request { object, programs, full_logs, bytes, faults: &faults })?;
+                let bare = faults.bare();
+                judge(&mut port, &loader::Request { object, programs, full_logs, bytes, bare, faults: &faults })?;
             }
         }
     }

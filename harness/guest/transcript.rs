@@ -13,6 +13,11 @@ pub fn listen() {
     libbpf_rs::set_print(Some((PrintLevel::Debug, record)));
 }
 
+/// Listens only to what goes wrong: a bare load, as a loader that asks for nothing sees it.
+pub fn ignore() {
+    libbpf_rs::set_print(Some((PrintLevel::Warn, record)));
+}
+
 fn record(level: PrintLevel, text: String) {
     let level = match level {
         PrintLevel::Debug => Level::Debug,

@@ -73,6 +73,15 @@ pub fn warnings(lines: &[Line]) -> Vec<String> {
         .collect()
 }
 
+/// Words with which libbpf says that it does without something that the kernel is too old for.
+const DOWNGRADES: [&str; 3] = ["Retrying without BTF", "BTF is optional, ignoring", "skipping uploading it"];
+
+/// What libbpf did without; harmless, and none of it is a failure.
+pub fn downgrades(lines: &[Line]) -> Vec<String> {
+    let texts = lines.iter().filter(|line| line.text.len() < 4096).map(|line| bare(&line.text));
+    texts.filter(|text| DOWNGRADES.iter().any(|words| text.contains(words))).map(str::to_owned).collect()
+}
+
 /// The verifier log of the last program load among `lines`.
 pub fn verifier_log(lines: &[Line]) -> Option<&str> {
     lines.iter().rev().find_map(|line| {
@@ -129,6 +138,7 @@ mod tests {
             Line { level: Level::Info, text: "libbpf: BTF is optional, ignoring.\n".into() },
         ];
         assert_eq!(warnings(&lines), ["prog 'p': BPF program load failed: -EINVAL"]);
+        assert_eq!(downgrades(&lines), ["BTF is optional, ignoring."]);
         assert_eq!(verifier_log(&lines), Some("0: (85) call\nbad\n"));
     }
 

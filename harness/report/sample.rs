@@ -80,6 +80,7 @@ pub fn assemble(
                 programs: programs.collect(),
                 relocations: Vec::new(),
                 externs: Vec::new(),
+                downgrades: Vec::new(),
                 wall_ms: 140,
                 notes: Vec::new(),
             });

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::libbpf_log::Line;
 use crate::libbpf_log::externs::externs;
 use crate::libbpf_log::relocations::{LoggedRelocation, LoggedRelocations};
+use crate::libbpf_log::{self, Line};
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, VerifierPlace};
 
 /// The helper number that libbpf calls in place of an instruction whose relocation failed.
@@ -19,6 +19,7 @@ pub struct Evidence {
     relocations: BTreeMap<(String, u32), LoggedRelocation>,
     subprograms: Vec<LoggedRelocations>,
     externs: Vec<ExternRecord>,
+    downgrades: Vec<String>,
     /// The relocated instructions of each program.
     instructions: HashMap<String, Vec<u8>>,
 }
@@ -41,6 +42,11 @@ impl Evidence {
                 None => self.externs.push(told),
             }
         }
+        for told in libbpf_log::downgrades(lines) {
+            if !self.downgrades.contains(&told) {
+                self.downgrades.push(told);
+            }
+        }
         self.complete |= complete;
     }
 
@@ -52,6 +58,11 @@ impl Evidence {
     /// The object's externs on this kernel.
     pub fn externs(&self) -> &[ExternRecord] {
         &self.externs
+    }
+
+    /// What libbpf did without on this kernel.
+    pub fn downgrades(&self) -> &[String] {
+        &self.downgrades
     }
 
     /// One record for each relocation that the object asks for. `programs` are the functions that are no subprograms.

@@ -41,13 +41,14 @@ fn done(kernel: usize, object: usize, program: usize, verdict: Verdict) -> Event
 }
 
 fn cell_done(kernel: usize, object: usize) -> Event {
-    let (relocations, externs) = (Vec::new(), Vec::new());
+    let (relocations, externs, downgrades) = (Vec::new(), Vec::new(), Vec::new());
     Event::CellDone {
         kernel,
         object,
         whole: None,
         relocations,
         externs,
+        downgrades,
         took: Duration::from_millis(20),
         notes: Vec::new(),
     }
