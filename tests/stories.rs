@@ -3,6 +3,8 @@
 
 #[path = "stories/book.rs"]
 mod book;
+#[path = "common/evidence.rs"]
+mod evidence;
 #[path = "stories/fact.rs"]
 mod fact;
 
@@ -10,11 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use corematrix::cause::Cause;
 use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
 use corematrix::record::{KernelRecord, KernelState, RunRecord};
-use corematrix::relocation::RelocationOutcome;
 use corematrix::store::{LockFile, Store};
 use corematrix::verdict::Verdict;
 use serde_json::json;
@@ -50,35 +50,10 @@ fn every_kernel_treats_every_program_as_its_story_says() {
     let mut differences = Vec::new();
     let kernels = judged_kernels(&record, &mut differences);
     compare(&Book::read(root()), &record, &kernels, &mut differences);
-    evidence(&record, &kernels, &mut differences);
+    let judged: Vec<usize> = kernels.iter().map(|(index, _)| *index).collect();
+    differences.extend(evidence::missing_records(&record, &judged));
+    differences.extend(evidence::missing_causes(&record, &judged));
     report(&differences);
-}
-
-/// Every relocation of every object has its record, which agrees with the relocated instructions, and every failure its cause.
-fn evidence(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<String>) {
-    for (number, object) in record.objects.iter().enumerate() {
-        for (index, _) in kernels {
-            let cell = record.cell(number, *index);
-            let place = format!("{} on {}", cell.object, cell.kernel);
-            let (found, wanted) = (cell.relocations.len(), object.relocations.len());
-            if found != wanted || cell.defective_records() > 0 {
-                let defective = cell.defective_records();
-                differences.push(format!("{place}: {found} records, {defective} defective, of {wanted} relocations"));
-            }
-            // Where a strong extern is missing libbpf stops before the relocations, on a real machine too.
-            let missing = cell.externs.iter().any(|told| !told.weak && told.resolved.is_none());
-            let unread = cell.relocations.iter().filter(|told| told.outcome == RelocationOutcome::NotReached).count();
-            if unread > 0 && !missing {
-                differences.push(format!("{place}: libbpf never got to {unread} relocations"));
-            }
-            for program in &cell.programs {
-                let cause = program.cause;
-                if (cause.is_none() && program.verdict != Verdict::Loaded) || cause == Some(Cause::Unrecognised) {
-                    differences.push(format!("{place}: {} failed and its cause is {cause:?}", program.name));
-                }
-            }
-        }
-    }
 }
 
 /// The kernels whose programs were judged, by index. A kernel that the matrix needs and that was not judged is a difference.
