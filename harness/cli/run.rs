@@ -3,7 +3,8 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use clap::Args;
 use time::OffsetDateTime;
@@ -26,6 +27,9 @@ const REPORTS: &str = "reports";
 const LATEST: &str = "latest";
 /// The table's width where standard output is no terminal.
 const DEFAULT_WIDTH: usize = 120;
+
+/// How often a run without events looks at whether it should stop.
+const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -102,11 +106,21 @@ fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRec
     let mut unsaved = None;
     let ran = std::thread::scope(|scope| {
         let runner = scope.spawn(move || run::run(bench, &sender));
-        for event in events {
-            progress.on(&event);
-            // A full disk must not end the run: what is known stays in memory, and the end tries once more.
-            if let Err(error) = collector.take(&event) {
-                unsaved.get_or_insert(error);
+        loop {
+            match events.recv_timeout(POLL) {
+                Ok(event) => {
+                    progress.on(&event);
+                    // A full disk must not end the run: what is known stays in memory, and the end tries once more.
+                    if let Err(error) = collector.take(&event) {
+                        unsaved.get_or_insert(error);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            // At once, not at the end: a second signal may end this process by force.
+            if bench.stop.requested() {
+                collector.interrupt();
             }
         }
         runner.join()

@@ -59,6 +59,16 @@ impl Collector {
         state.failure.take().map_or(Ok(()), Err)
     }
 
+    /// Marks the record as one of a run that the user stopped.
+    pub fn interrupt(&mut self) {
+        let mut state = self.shared.lock();
+        if !state.record.interrupted {
+            state.record.interrupted = true;
+            state.unsaved = true;
+            self.shared.changed.notify_one();
+        }
+    }
+
     /// The record, with its end marked. It is not saved any more: that is up to the reports.
     pub fn finish(mut self, finished: String, interrupted: bool) -> RunRecord {
         self.stop();
@@ -219,6 +229,19 @@ mod tests {
                 break;
             }
             assert!(Instant::now() < end, "{:?}", saved.notices);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn a_stopped_run_is_marked_before_its_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut collector = Collector::new(planned(), folder.path().to_owned()).expect("saves");
+        collector.interrupt();
+        let saved = || report::json::read(&folder.path().join("report.json")).expect("reads").interrupted;
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while !saved() {
+            assert!(std::time::Instant::now() < end, "the mark was never saved");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
