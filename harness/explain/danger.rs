@@ -1,6 +1,6 @@
 //! [`Danger`]: a relocation that passes and still reads something else than the object thinks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,10 @@ use super::KernelTypes;
 use super::presence::{Presence, field_on};
 use super::spec::LocalSpec;
 use super::walk::Local;
+use crate::object::ObjectTypes;
 use crate::object::btf::{Btf, Kind};
 use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+use crate::relocation::CoreRelocation as Listed;
 
 /// What differs between the field that the object knows and the one of the kernel, where the access does not ask the
 /// kernel about it. libbpf adapts loads and stores of whole integers to another size by itself, but neither the sign nor
@@ -62,29 +64,37 @@ impl fmt::Display for Danger {
 }
 
 /// The dangers of an object's relocations on one kernel, each with the index of its relocation. Only `byte_off`
-/// relocations that resolve are looked at. An access that also asks for size, sign or shifts of the same field in the
-/// same program section adapts itself and is left out.
-pub fn dangers(relocations: &[CoreRelocation], local: &Btf, kernel: KernelTypes<'_>) -> Vec<(usize, Danger)> {
-    let asks = |one: &&CoreRelocation| {
+/// relocations that resolve are looked at. A function that also asks for size, sign or shifts of the same field adapts
+/// itself and is left out; so is another size where the instruction itself reads or writes, which libbpf adapts or
+/// refuses. `asked` is the object's list, in the order of `types.relocations`: it tells which function each is in.
+pub fn dangers(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>) -> Vec<(usize, Danger)> {
+    let ObjectTypes { btf: local, relocations, on_memory } = types;
+    let each = || relocations.iter().zip(asked).zip(on_memory).map(|((one, listed), memory)| (one, listed, *memory));
+    let asks = |(one, _, _): &(&CoreRelocation, &Listed, bool)| {
         matches!(
             one.kind,
             RelocationKind::ByteSize | RelocationKind::Signed | RelocationKind::LeftShift | RelocationKind::RightShift
         )
     };
-    let adaptive: HashSet<(&str, u32, &str)> =
-        relocations.iter().filter(asks).map(|one| (&*one.section, one.type_id, one.access.as_str())).collect();
+    let adaptive: HashSet<_> = each().filter(asks).map(|(one, listed, _)| place(one, listed)).collect();
     let mut found = Vec::new();
     // A field is often read in many places; looking it up once is enough.
-    let mut known: std::collections::HashMap<(u32, &str), Option<Danger>> = std::collections::HashMap::new();
-    for (index, one) in relocations.iter().enumerate() {
-        if one.kind != RelocationKind::ByteOffset || adaptive.contains(&(&*one.section, one.type_id, &one.access)) {
+    let mut known: HashMap<(u32, &str), Option<Danger>> = HashMap::new();
+    for (index, (one, listed, on_memory)) in each().enumerate() {
+        if one.kind != RelocationKind::ByteOffset || adaptive.contains(&place(one, listed)) {
             continue;
         }
         let danger =
             known.entry((one.type_id, &one.access)).or_insert_with(|| of_relocation(one, local, kernel)).clone();
-        found.extend(danger.map(|danger| (index, danger)));
+        let adapted = |danger: &Danger| on_memory && matches!(danger, Danger::SizeChanged { .. });
+        found.extend(danger.filter(|danger| !adapted(danger)).map(|danger| (index, danger)));
     }
     found
+}
+
+/// A field in a function.
+fn place<'a>(one: &'a CoreRelocation, listed: &'a Listed) -> (&'a str, &'a str, u32, &'a str) {
+    (&listed.section, &listed.function, one.type_id, &one.access)
 }
 
 fn of_relocation(relocation: &CoreRelocation, local: &Btf, kernel: KernelTypes<'_>) -> Option<Danger> {

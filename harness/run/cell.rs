@@ -60,9 +60,10 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let result = cell.judge(session);
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
     let relocations = cell.evidence.records(planned.relocations(), &programs);
+    let dangers = session.dangers(planned, &relocations);
     let externs = cell.evidence.externs().to_vec();
     let (kernel, Cell { whole, took, notes, .. }) = (session.kernel, cell);
-    session.send(Event::CellDone { kernel, object, whole, relocations, externs, took, notes });
+    session.send(Event::CellDone { kernel, object, whole, relocations, dangers, externs, took, notes });
     result
 }
 

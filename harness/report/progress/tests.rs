@@ -47,6 +47,7 @@ fn cell_done(kernel: usize, object: usize) -> Event {
         object,
         whole: None,
         relocations,
+        dangers: Vec::new(),
         externs,
         took: Duration::from_millis(20),
         notes: Vec::new(),
