@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::KernelTypes;
 use super::presence::{Presence, field_on};
-use super::spec::LocalSpec;
+use super::spec::{LocalSpec, path_text};
 use super::walk::Local;
 use crate::object::ObjectTypes;
-use crate::object::btf::{Btf, Kind};
+use crate::object::btf::{Btf, Kind, essential_name};
 use crate::object::btf_ext::{CoreRelocation, RelocationKind};
 use crate::relocation::CoreRelocation as Listed;
 
@@ -52,7 +52,10 @@ impl fmt::Display for Danger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = |bits: u32| if bits == 0 { "no bitfield".to_owned() } else { format!("a bitfield of {bits} bits") };
         match self {
-            Danger::SizeChanged { local, target } => write!(f, "{target} bytes here, {local} bytes in the object"),
+            Danger::SizeChanged { local, target } => {
+                let bytes = |count: u32| format!("{count} byte{}", if count == 1 { "" } else { "s" });
+                write!(f, "{} here, {} in the object", bytes(*target), bytes(*local))
+            }
             Danger::SignChanged { local_signed: true } => f.write_str("unsigned here, signed in the object"),
             Danger::SignChanged { local_signed: false } => f.write_str("signed here, unsigned in the object"),
             Danger::BitfieldChanged { local, target } => {
@@ -76,25 +79,30 @@ pub fn dangers(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>) -
             RelocationKind::ByteSize | RelocationKind::Signed | RelocationKind::LeftShift | RelocationKind::RightShift
         )
     };
-    let adaptive: HashSet<_> = each().filter(asks).map(|(one, listed, _)| place(one, listed)).collect();
+    let adaptive: HashSet<_> = each().filter(asks).filter_map(|(one, listed, _)| place(one, listed, local)).collect();
     let mut found = Vec::new();
     // A field is often read in many places; looking it up once is enough.
     let mut known: HashMap<(u32, &str), Option<Danger>> = HashMap::new();
     for (index, (one, listed, on_memory)) in each().enumerate() {
-        if one.kind != RelocationKind::ByteOffset || adaptive.contains(&place(one, listed)) {
+        if one.kind != RelocationKind::ByteOffset {
             continue;
         }
         let danger =
             known.entry((one.type_id, &one.access)).or_insert_with(|| of_relocation(one, local, kernel)).clone();
-        let adapted = |danger: &Danger| on_memory && matches!(danger, Danger::SizeChanged { .. });
-        found.extend(danger.filter(|danger| !adapted(danger)).map(|danger| (index, danger)));
+        let Some(danger) = danger else { continue };
+        let by_libbpf = on_memory && matches!(danger, Danger::SizeChanged { .. });
+        if !by_libbpf && place(one, listed, local).is_none_or(|place| !adaptive.contains(&place)) {
+            found.push((index, danger));
+        }
     }
     found
 }
 
-/// A field in a function.
-fn place<'a>(one: &'a CoreRelocation, listed: &'a Listed) -> (&'a str, &'a str, u32, &'a str) {
-    (&listed.section, &listed.function, one.type_id, &one.access)
+/// A field in a function. Flavours of a type are one: a program asks for the size through one and reads through another.
+fn place<'a>(one: &CoreRelocation, listed: &'a Listed, local: &Btf) -> Option<(&'a str, &'a str, String)> {
+    let spec = LocalSpec::of(one, local)?;
+    let field = format!("{}.{}", essential_name(&spec.type_name), path_text(&spec.path));
+    Some((&listed.section, &listed.function, field))
 }
 
 fn of_relocation(relocation: &CoreRelocation, local: &Btf, kernel: KernelTypes<'_>) -> Option<Danger> {
@@ -134,7 +142,7 @@ fn compare(local: &Btf, ours: super::walk::Found, target: &Btf, theirs: super::w
             let found = btf.resolve(id)?;
             let composite = matches!(found.kind, Kind::Composite { .. } | Kind::Forward { .. });
             let name = btf.string(found.name_offset).filter(|name| composite && !name.is_empty())?;
-            Some(crate::object::btf::essential_name(&name).to_owned())
+            Some(essential_name(&name).to_owned())
         };
         let (local_name, target_name) = (named(local, *a)?, named(target, *b)?);
         if local_name != target_name {
