@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::record::{KernelIdentity, KernelState, ProgramRecord, WholeLoad};
+use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::relocation::{ExternRecord, RelocationRecord};
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
@@ -97,6 +97,8 @@ pub enum Event {
         whole: Option<WholeLoad>,
         /// What became of its relocations.
         relocations: Vec<RelocationRecord>,
+        /// Which of them read wrong data although they were resolved.
+        dangers: Vec<DangerRecord>,
         /// What its externs were resolved to.
         externs: Vec<ExternRecord>,
         /// What libbpf did without.

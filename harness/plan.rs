@@ -47,6 +47,7 @@ impl Plan {
             whole: None,
             programs: object.programs.iter().map(|program| ProgramRecord::not_run(program, PLANNED)).collect(),
             relocations: Vec::new(),
+            dangers: Vec::new(),
             externs: Vec::new(),
             downgrades: Vec::new(),
             wall_ms: 0,

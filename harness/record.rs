@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Evidence};
+use crate::explain::Danger;
 use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord};
 use crate::verdict::Verdict;
@@ -163,6 +164,8 @@ pub struct CellRecord {
     pub programs: Vec<ProgramRecord>,
     /// What became of each of the object's relocations; empty until tried.
     pub relocations: Vec<RelocationRecord>,
+    /// Relocations that were resolved, and through which the object still reads something else than it thinks.
+    pub dangers: Vec<DangerRecord>,
     /// What the object's ksyms, kfuncs and kconfig values were resolved to.
     pub externs: Vec<ExternRecord>,
     /// What libbpf did without because this kernel is too old for it: BTF of the object or of a map. No failure.
@@ -171,6 +174,19 @@ pub struct CellRecord {
     pub wall_ms: u64,
     /// What else is worth knowing, such as "guest lost while loading `x`, restarted".
     pub notes: Vec<String>,
+}
+
+/// A relocation through which an object silently reads wrong data on a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DangerRecord {
+    /// The relocation, as an index into the object's list.
+    pub relocation: usize,
+    /// The field, such as `struct inode.i_ctime_nsec`.
+    pub field: String,
+    /// What differs, in words: `4 bytes here, 8 bytes in the object`.
+    pub words: String,
+    /// What differs.
+    pub difference: Danger,
 }
 
 /// The object loaded whole, with every program switched on.

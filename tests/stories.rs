@@ -244,7 +244,7 @@ fn made_up_run(verdicts: [[Verdict; 2]; 2], reason: &str) -> RunRecord {
                 "load_ms": 1})
         });
         let programs: Vec<_> = programs.collect();
-        json!({"kernel": (["a", "b"][kernel]), "object": "story", "programs": programs, "relocations": [], "externs": [], "downgrades": [],
+        json!({"kernel": (["a", "b"][kernel]), "object": "story", "programs": programs, "relocations": [], "dangers": [], "externs": [], "downgrades": [],
             "wall_ms": 1, "notes": []})
     };
     let tool = json!({"corematrix": "", "libbpf": "", "qemu": "", "virtme_ng": "", "accel": "", "accel_reason": ""});

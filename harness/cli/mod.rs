@@ -3,6 +3,7 @@
 mod acceleration;
 mod doctor;
 pub mod exit_code;
+mod explain;
 mod failure;
 mod list;
 mod run;
@@ -41,6 +42,8 @@ struct Common {
 enum Command {
     /// Load objects on every kernel of the matrix and report.
     Run(run::RunArgs),
+    /// Explain why programs of a report failed on a kernel, and what to do about it.
+    Explain(explain::ExplainArgs),
     /// List kernels, objects or programs.
     List(list::ListArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
@@ -70,6 +73,7 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
+            Command::Explain(args) => explain::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }

@@ -22,9 +22,9 @@ use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
 use crate::vm::{Proof, Toolchain};
 
 /// Where reports go unless `--out` says otherwise.
-const REPORTS: &str = "reports";
+pub(super) const REPORTS: &str = "reports";
 /// A link to the newest report.
-const LATEST: &str = "latest";
+pub(super) const LATEST: &str = "latest";
 /// The table's width where standard output is no terminal.
 const DEFAULT_WIDTH: usize = 120;
 
@@ -198,7 +198,7 @@ fn point_latest(folder: &Path) {
     let _ = std::fs::rename(&fresh, reports.join(LATEST));
 }
 
-fn report_failure(error: &ReportError) -> Failure {
+pub(super) fn report_failure(error: &ReportError) -> Failure {
     let hint = error.hint();
     Failure::infrastructure(error, hint)
 }
@@ -209,7 +209,8 @@ fn now() -> String {
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())
 }
 
-fn width() -> usize {
+/// Columns of standard output.
+pub(super) fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     size.map_or(DEFAULT_WIDTH, |size| usize::from(size.ws_col)).max(40)
 }

@@ -1,16 +1,18 @@
 //! [`Danger`]: a relocation that passes and still reads something else than the object thinks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::KernelTypes;
 use super::presence::{Presence, field_on};
-use super::spec::LocalSpec;
+use super::spec::{LocalSpec, path_text};
 use super::walk::Local;
-use crate::object::btf::{Btf, Kind};
+use crate::object::ObjectTypes;
+use crate::object::btf::{Btf, Kind, essential_name};
 use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+use crate::relocation::CoreRelocation as Listed;
 
 /// What differs between the field that the object knows and the one of the kernel, where the access does not ask the
 /// kernel about it. libbpf adapts loads and stores of whole integers to another size by itself, but neither the sign nor
@@ -50,7 +52,10 @@ impl fmt::Display for Danger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = |bits: u32| if bits == 0 { "no bitfield".to_owned() } else { format!("a bitfield of {bits} bits") };
         match self {
-            Danger::SizeChanged { local, target } => write!(f, "{target} bytes here, {local} bytes in the object"),
+            Danger::SizeChanged { local, target } => {
+                let bytes = |count: u32| format!("{count} byte{}", if count == 1 { "" } else { "s" });
+                write!(f, "{} here, {} in the object", bytes(*target), bytes(*local))
+            }
             Danger::SignChanged { local_signed: true } => f.write_str("unsigned here, signed in the object"),
             Danger::SignChanged { local_signed: false } => f.write_str("signed here, unsigned in the object"),
             Danger::BitfieldChanged { local, target } => {
@@ -62,29 +67,42 @@ impl fmt::Display for Danger {
 }
 
 /// The dangers of an object's relocations on one kernel, each with the index of its relocation. Only `byte_off`
-/// relocations that resolve are looked at. An access that also asks for size, sign or shifts of the same field in the
-/// same program section adapts itself and is left out.
-pub fn dangers(relocations: &[CoreRelocation], local: &Btf, kernel: KernelTypes<'_>) -> Vec<(usize, Danger)> {
-    let asks = |one: &&CoreRelocation| {
+/// relocations that resolve are looked at. A function that also asks for size, sign or shifts of the same field adapts
+/// itself and is left out; so is another size where the instruction itself reads or writes, which libbpf adapts or
+/// refuses. `asked` is the object's list, in the order of `types.relocations`: it tells which function each is in.
+pub fn dangers(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>) -> Vec<(usize, Danger)> {
+    let ObjectTypes { btf: local, relocations, on_memory } = types;
+    let each = || relocations.iter().zip(asked).zip(on_memory).map(|((one, listed), memory)| (one, listed, *memory));
+    let asks = |(one, _, _): &(&CoreRelocation, &Listed, bool)| {
         matches!(
             one.kind,
             RelocationKind::ByteSize | RelocationKind::Signed | RelocationKind::LeftShift | RelocationKind::RightShift
         )
     };
-    let adaptive: HashSet<(&str, u32, &str)> =
-        relocations.iter().filter(asks).map(|one| (&*one.section, one.type_id, one.access.as_str())).collect();
+    let adaptive: HashSet<_> = each().filter(asks).filter_map(|(one, listed, _)| place(one, listed, local)).collect();
     let mut found = Vec::new();
     // A field is often read in many places; looking it up once is enough.
-    let mut known: std::collections::HashMap<(u32, &str), Option<Danger>> = std::collections::HashMap::new();
-    for (index, one) in relocations.iter().enumerate() {
-        if one.kind != RelocationKind::ByteOffset || adaptive.contains(&(&*one.section, one.type_id, &one.access)) {
+    let mut known: HashMap<(u32, &str), Option<Danger>> = HashMap::new();
+    for (index, (one, listed, on_memory)) in each().enumerate() {
+        if one.kind != RelocationKind::ByteOffset {
             continue;
         }
         let danger =
             known.entry((one.type_id, &one.access)).or_insert_with(|| of_relocation(one, local, kernel)).clone();
-        found.extend(danger.map(|danger| (index, danger)));
+        let Some(danger) = danger else { continue };
+        let by_libbpf = on_memory && matches!(danger, Danger::SizeChanged { .. });
+        if !by_libbpf && place(one, listed, local).is_none_or(|place| !adaptive.contains(&place)) {
+            found.push((index, danger));
+        }
     }
     found
+}
+
+/// A field in a function. Flavours of a type are one: a program asks for the size through one and reads through another.
+fn place<'a>(one: &CoreRelocation, listed: &'a Listed, local: &Btf) -> Option<(&'a str, &'a str, String)> {
+    let spec = LocalSpec::of(one, local)?;
+    let field = format!("{}.{}", essential_name(&spec.type_name), path_text(&spec.path));
+    Some((&listed.section, &listed.function, field))
 }
 
 fn of_relocation(relocation: &CoreRelocation, local: &Btf, kernel: KernelTypes<'_>) -> Option<Danger> {
@@ -124,7 +142,7 @@ fn compare(local: &Btf, ours: super::walk::Found, target: &Btf, theirs: super::w
             let found = btf.resolve(id)?;
             let composite = matches!(found.kind, Kind::Composite { .. } | Kind::Forward { .. });
             let name = btf.string(found.name_offset).filter(|name| composite && !name.is_empty())?;
-            Some(crate::object::btf::essential_name(&name).to_owned())
+            Some(essential_name(&name).to_owned())
         };
         let (local_name, target_name) = (named(local, *a)?, named(target, *b)?);
         if local_name != target_name {

@@ -7,6 +7,8 @@ use object::{Object, ObjectSection};
 use super::snippet::SnippetPlace;
 use super::*;
 use crate::object::btf_ext::{BtfExt, CoreRelocation};
+use crate::object::{Inventory, ObjectTypes};
+use crate::relocation::CoreRelocation as Listed;
 
 /// A section of an object of `tests/fixtures/explain`.
 fn section(file: &str, name: &str) -> Vec<u8> {
@@ -120,22 +122,28 @@ fn sections_name_their_targets() {
 
 #[test]
 fn silent_dangers_are_found_where_the_access_does_not_adapt() {
-    let (local, relocations) = object_under_test();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain");
+    let bytes = fs::read(folder.join("object.o")).unwrap();
+    let types = ObjectTypes::read(&bytes).unwrap();
+    // As if every address went to a helper that copies.
+    let copied = ObjectTypes { on_memory: vec![false; types.on_memory.len()], ..types.clone() };
+    let asked = Inventory::read(&bytes).unwrap().core_relocations;
     with_matrix(|matrix| {
-        let found = |kernel: KernelTypes<'_>| -> Vec<String> {
-            let told = |(index, danger): (usize, Danger)| {
-                format!("{}: {danger}", LocalSpec::of(&relocations[index], &local).unwrap())
-            };
-            dangers(&relocations, &local, kernel).into_iter().map(told).collect()
+        let named = |index: usize| LocalSpec::of(&types.relocations[index], &types.btf).unwrap().to_string();
+        let found = |types: &ObjectTypes, kernel: KernelTypes<'_>| -> Vec<String> {
+            let told = |(index, danger): (usize, Danger)| format!("{}: {danger}", named(index));
+            dangers(types, &asked, kernel).into_iter().map(told).collect()
         };
-        assert!(found(matrix[0]).is_empty(), "{:?}", found(matrix[0]));
-        assert_eq!(
-            found(matrix[2]),
-            [
-                "struct sock.sk_err: 8 bytes here, 4 bytes in the object",
-                "struct sock.sk_userlocks: no bitfield here, a bitfield of 4 bits in the object",
-            ]
-        );
+        assert!(found(&copied, matrix[0]).is_empty(), "{:?}", found(&copied, matrix[0]));
+        let bits = "struct sock.sk_userlocks: no bitfield here, a bitfield of 4 bits in the object";
+        assert_eq!(found(&copied, matrix[2]), ["struct sock.sk_err: 8 bytes here, 4 bytes in the object", bits]);
+        // Another function that asks for the size adapts nothing here.
+        let apart = asked.iter().cloned().enumerate().map(|(index, one)| Listed { function: index.to_string(), ..one });
+        let apart: Vec<Listed> = apart.collect();
+        let apart = dangers(&types, &apart, matrix[2]);
+        assert!(apart.iter().any(|(index, _)| named(*index) == "struct sock.sk_pacing"), "{apart:?}");
+        // libbpf adapts the instruction that reads `sk_err` itself.
+        assert_eq!(found(&types, matrix[2]), [bits]);
     });
 }
 

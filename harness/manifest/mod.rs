@@ -13,6 +13,7 @@ pub mod selector;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use nearest::nearest;
 pub use problem::{ManifestError, Problem};
 pub use selector::SelectorError;
 

@@ -175,7 +175,7 @@ pub(super) fn extent(bytes: &[u8]) -> Result<usize, FormatError> {
 }
 
 /// Checks the headers and gives the section table.
-fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
+pub(super) fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
     if bytes.get(4) != Some(&elf::ELFCLASS64.0) {
         return Err(FormatError::NotElf64);
     }

@@ -15,6 +15,7 @@ mod maps;
 mod naming;
 mod relocations;
 mod section_type;
+mod types;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use error::{FormatError, ObjectError};
 pub use find::{Found, find_objects};
 pub use inventory::{Inventory, ProgramInfo};
 pub use maps::MapInfo;
+pub use types::ObjectTypes;
 
 /// One BPF object, from a file of its own or out of an executable.
 #[derive(Debug, Clone)]

@@ -1,6 +1,8 @@
 //! Records for the tests of the reports: [`record`] has one of everything, [`large`] is as wide and long as matrices get.
 
+use crate::explain::Danger;
 use crate::record::*;
+use crate::relocation::{CoreRelocation, SourcePlace};
 use crate::verdict::Verdict;
 
 /// What tries to break a report: escapes, control characters, XML, markup, wide characters.
@@ -79,6 +81,7 @@ pub fn assemble(
                 whole: Some(WholeLoad { prepared: true, reason: None }),
                 programs: programs.collect(),
                 relocations: Vec::new(),
+                dangers: Vec::new(),
                 externs: Vec::new(),
                 downgrades: Vec::new(),
                 wall_ms: 140,
@@ -104,6 +107,30 @@ pub fn assemble(
         cells,
         notices: vec!["KVM does not work here, using TCG: expect a run to take ten times as long".to_owned()],
     }
+}
+
+/// A relocation of the function `function`.
+pub fn relocation(function: &str) -> CoreRelocation {
+    CoreRelocation {
+        section: "tracepoint/x".to_owned(),
+        index: 0,
+        function: function.to_owned(),
+        insn: 3,
+        kind: "byte_off".to_owned(),
+        source: Some(SourcePlace {
+            file: "src/execsnoop.bpf.c".to_owned(),
+            line: 41,
+            column: 7,
+            text: "nsec = BPF_CORE_READ(inode, i_ctime_nsec);".to_owned(),
+        }),
+    }
+}
+
+/// A danger of the object's relocation `relocation`.
+pub fn danger(relocation: usize) -> DangerRecord {
+    let difference = Danger::SizeChanged { local: 8, target: 4 };
+    let words = difference.to_string();
+    DangerRecord { relocation, field: "struct inode.i_ctime_nsec".to_owned(), words, difference }
 }
 
 /// Four kernels, one of them unavailable and one not booting, and three objects with most verdicts.
@@ -167,6 +194,11 @@ pub fn record() -> RunRecord {
     let whole = WholeLoad { prepared: false, reason: Some("map `events`: type 27 is not supported".to_owned()) };
     record.cells[4 + 3].whole = Some(whole);
     record.notices.push(format!("odd notice {NASTY}"));
+    record.objects[0].relocations.push(relocation("tracepoint__syscalls__sys_exit_execve"));
+    for k in [2, 3] {
+        // Two instructions of one line.
+        record.cells[k].dangers = vec![danger(0), danger(0)];
+    }
     record
 }
 

@@ -1,8 +1,9 @@
 //! The comparative table: programs down, kernels across, and below it what a reader wants to know next.
 //!
 //! The blocks in order: what ran, the grid, its legend, which kernels those were and which are missing, what failed,
-//! what was not run, notes and notices, and at the end the counts, where a terminal shows them.
+//! what loads and reads wrong data, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
 
+mod dangers;
 mod failures;
 mod grid;
 
@@ -41,6 +42,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         releases(record, &shown, width),
         kernels_left_out(record, width),
         failures::render(record, &shown, width),
+        dangers::render(record, &shown, width),
         not_run(record, &shown, width),
         notes(record, width),
         counts(record, width),

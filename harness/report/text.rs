@@ -1,4 +1,4 @@
-//! Text of guests and objects made fit to print: [`one_line`], [`shorten_middle`], [`paragraph`].
+//! Text of guests and objects made fit to print: [`one_line`], [`printable`], [`shorten_middle`], [`paragraph`].
 
 use console::{measure_text_width, strip_ansi_codes};
 use textwrap::{Options, WordSplitter};
@@ -17,6 +17,11 @@ pub fn one_line(text: &str) -> String {
         line.push('…');
     }
     line
+}
+
+/// A line without escapes and control characters; its blanks and tabs stay.
+pub fn printable(line: &str) -> String {
+    strip_ansi_codes(line).chars().map(|c| if c != '\t' && moves_the_cursor(c) { ' ' } else { c }).collect()
 }
 
 /// Control characters, and those that break lines or turn the writing direction.
@@ -88,6 +93,11 @@ mod tests {
         let long = one_line(&"ü".repeat(10_000));
         assert_eq!(long.chars().count(), LONGEST_LINE + 1);
         assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn code_keeps_its_blanks() {
+        assert_eq!(printable("\tint  x; \x1b[31mred\x1b[0m\r\0"), "\tint  x; red  ");
     }
 
     #[test]

@@ -60,10 +60,11 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let result = cell.judge(session);
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
     let relocations = cell.evidence.records(planned.relocations(), &programs);
+    let dangers = session.dangers(planned, &relocations);
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
     let (kernel, Cell { whole, took, notes, .. }) = (session.kernel, cell);
-    session.send(Event::CellDone { kernel, object, whole, relocations, externs, downgrades, took, notes });
+    session.send(Event::CellDone { kernel, object, whole, relocations, dangers, externs, downgrades, took, notes });
     result
 }
 

@@ -149,6 +149,18 @@ impl Store {
         package::folder(self, package, suites, lock, offline, step)
     }
 
+    /// The raw BTF of a kernel by its SHA-256 in hex, if the store has it. Nothing is fetched, and nothing is waited for.
+    pub fn btf(&self, sha256: &str) -> Option<Vec<u8>> {
+        let entries = fs::read_dir(self.root.join("kernels")).ok()?.flatten();
+        let mut raw = entries.filter_map(|entry| {
+            let folder = entry.path();
+            let kernel = Entry::read(&folder, false)?;
+            let wanted = kernel.identity.btf_sha256.as_deref() == Some(sha256);
+            fs::read(wanted.then(|| kernel.kernel(&folder, Vec::new()))?.btf?).ok()
+        });
+        raw.find(|raw| checksum::of_bytes(raw) == sha256)
+    }
+
     fn apt(&self) -> &Apt {
         &self.apt
     }

@@ -47,6 +47,7 @@ fn cell_done(kernel: usize, object: usize) -> Event {
         object,
         whole: None,
         relocations,
+        dangers: Vec::new(),
         externs,
         downgrades,
         took: Duration::from_millis(20),

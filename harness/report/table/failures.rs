@@ -122,7 +122,8 @@ fn names(programs: &[String]) -> String {
     }
 }
 
-fn kernels(record: &RunRecord, shown: &[usize], affected: &[usize]) -> String {
+/// On which of the kernels `shown`, in words.
+pub(super) fn kernels(record: &RunRecord, shown: &[usize], affected: &[usize]) -> String {
     if affected.len() == shown.len() && shown.len() > 2 {
         return format!("on all {} kernels", shown.len());
     }

@@ -98,6 +98,24 @@ fn long_lists_of_failures_are_bounded_and_say_so() {
 }
 
 #[test]
+fn long_lists_of_dangers_are_bounded_and_say_so() {
+    let mut record = sample::large(50, 2);
+    for o in 0..5 {
+        for p in 0..10 {
+            record.objects[o].relocations.push(sample::relocation(&format!("f{p}")));
+        }
+        record.cells[o * 2].dangers = (0..10).map(sample::danger).collect();
+    }
+    let table = render(&record, 200);
+    let dangers = block(&table, "Silent dangers (loads, and reads wrong data)");
+    assert_eq!(dangers.lines().count(), 1 + 24 + 1, "{dangers}");
+    assert!(dangers.ends_with("  ... 26 more dangers in report.json"), "{dangers}");
+    let first = "klockstat/f0: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object \
+                 (src/execsnoop.bpf.c:41), on 5.4";
+    assert!(dangers.contains(first), "{dangers}");
+}
+
+#[test]
 fn a_kernel_that_failed_half_way_keeps_its_column_and_is_listed() {
     let mut record = sample::large(3, 2);
     record.kernels[1].state =

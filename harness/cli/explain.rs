@@ -1,0 +1,178 @@
+//! `corematrix explain`: one cell of a report, with what it means and what to do.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Common;
+use super::failure::Failure;
+use super::run::{LATEST, REPORTS, report_failure, width};
+use super::setup::store_failure;
+use crate::explain::KernelTypes;
+use crate::manifest::nearest;
+use crate::object::btf::Btf;
+use crate::object::{BpfObject, ObjectTypes, find_objects};
+use crate::record::{ObjectRecord, RunRecord};
+use crate::report::explain::{Facts, render};
+use crate::report::json;
+use crate::store::Store;
+use crate::verifier;
+
+/// Names in a hint before the rest is left out.
+const MOST_NAMES: usize = 12;
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The folder of a report, its `report.json`, or `latest`.
+    run: PathBuf,
+    /// The kernel, as the report names it.
+    kernel: String,
+    /// The object, as the report names it.
+    object: String,
+    /// The program [default: every program of the object that did not load].
+    program: Option<String>,
+}
+
+pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let folder = report_folder(common, &args.run);
+    let record = json::read(&folder.join("report.json")).map_err(|error| match args.run.as_os_str() == LATEST {
+        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report's folder".to_owned())),
+        false => report_failure(&error),
+    })?;
+    let kernel = index_of("kernel", &args.kernel, record.kernels.iter().map(|kernel| kernel.name.as_str()))?;
+    let object = index_of("object", &args.object, record.objects.iter().map(|object| object.name.as_str()))?;
+    let programs = &record.cell(object, kernel).programs;
+    let names = programs.iter().map(|program| program.name.as_str());
+    let chosen = match &args.program {
+        Some(program) => vec![index_of("program", program, names)?],
+        None => {
+            let failed: Vec<usize> = (0..programs.len()).filter(|&p| !programs[p].verdict.is_pass()).collect();
+            if failed.is_empty() { (0..programs.len()).collect() } else { failed }
+        }
+    };
+
+    let store = Store::open(common.store.clone(), None).map_err(store_failure)?;
+    let mut missing = Vec::new();
+    let kernels = kernel_types(&record, &store, &mut missing);
+    let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
+    let found = found_again(&record.objects[object], &project(common), &mut missing);
+    let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
+    let facts = Facts {
+        record: &record,
+        object,
+        kernel,
+        matrix: &matrix,
+        types: types.as_ref(),
+        inventory: found.as_ref().and_then(|found| found.inventory.as_ref().ok()),
+        log: &|path| verifier::store::read(&folder.join(path)),
+        missing: &missing,
+    };
+    print!("{}", render(&facts, &chosen, width()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder of the manifest.
+fn project(common: &Common) -> PathBuf {
+    let folder = common.manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
+}
+
+fn report_folder(common: &Common, run: &Path) -> PathBuf {
+    if run.as_os_str() == LATEST && !run.exists() {
+        return project(common).join(REPORTS).join(LATEST);
+    }
+    match run.is_file() {
+        true => run.parent().unwrap_or(Path::new(".")).to_owned(),
+        false => run.to_owned(),
+    }
+}
+
+/// The place of `name` among what the run has.
+fn index_of<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Result<usize, Failure> {
+    let found = known.clone().position(|known| known == name);
+    found.ok_or_else(|| {
+        let hint = match nearest(name, known.clone(), 1).first() {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => {
+                let total = known.clone().count();
+                let names: Vec<String> = known.take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+                let more = total.saturating_sub(MOST_NAMES);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("it has {}{more}", names.join(", "))
+            }
+        };
+        Failure::input(format!("the run has no {what} `{name}`"), Some(hint))
+    })
+}
+
+/// The types of the run's kernels, as far as the store has them.
+fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<(&'a str, Btf)> {
+    let (mut types, mut unknown) = (Vec::new(), Vec::new());
+    for kernel in &record.kernels {
+        let Some(identity) = &kernel.identity else { continue };
+        let Some(sha256) = &identity.btf_sha256 else { continue };
+        match store.btf(sha256).and_then(|raw| Btf::parse(&raw).ok()) {
+            Some(btf) => types.push((kernel.name.as_str(), btf)),
+            None => unknown.push(format!("`{}` ({})", kernel.name, identity.release)),
+        }
+    }
+    if !unknown.is_empty() {
+        let folder = store.root().display();
+        missing.push(format!("the store `{folder}` has no types of {}, so they are left out", unknown.join(", ")));
+    }
+    types
+}
+
+/// The object of the run, if it is still where it was and unchanged.
+fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
+    // `FILE` or `FILE: PLACE`.
+    let file = told.origin.rsplit_once(": ").map(|(file, _)| file).into_iter();
+    let named: Vec<&Path> = [told.origin.as_str()].into_iter().chain(file).map(Path::new).collect();
+    let places = named.iter().map(|path| path.to_path_buf()).chain(named.iter().map(|path| project.join(path)));
+    let Some(path) = places.into_iter().find(|path| path.is_file()) else {
+        missing.push(format!("the object is not at `{}` any more, so its own types are not known", told.origin));
+        return None;
+    };
+    let objects = find_objects(std::slice::from_ref(&path)).map(|found| found.objects).unwrap_or_default();
+    let same = objects.into_iter().find(|object| object.sha256 == told.sha256);
+    if same.is_none() {
+        let path = path.display();
+        missing.push(format!("`{path}` has changed since the run, so the object's own types are not known"));
+    }
+    same
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn names_that_the_run_does_not_have_are_told_with_a_hint() {
+        let known = ["5.10", "6.1", "6.12"];
+        assert_eq!(index_of("kernel", "6.1", known.into_iter()), Ok(1));
+        let slip = index_of("kernel", "6.13", known.into_iter()).unwrap_err().to_string();
+        assert!(slip.starts_with("error: the run has no kernel `6.13`\nhint: did you mean `6.1"), "{slip}");
+        let other = index_of("object", "biosnoop", ["execsnoop-of-somebody", "b"].into_iter()).unwrap_err().to_string();
+        assert!(other.ends_with("hint: it has `execsnoop-of-somebody`, `b`"), "{other}");
+    }
+
+    #[test]
+    fn objects_are_found_again_only_if_they_are_the_same() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut told = sample::object("object", &[]);
+        told.origin = "explain/object.o".to_owned();
+        let mut missing = Vec::new();
+        assert!(found_again(&told, &fixtures, &mut missing).is_none());
+        assert!(missing[0].contains("has changed since the run"), "{missing:?}");
+        let objects = find_objects(&[fixtures.join("explain/object.o")]).unwrap().objects;
+        told.sha256.clone_from(&objects[0].sha256);
+        missing.clear();
+        assert_eq!(found_again(&told, &fixtures, &mut missing).unwrap().sha256, told.sha256);
+        told.origin = "explain/gone.o: symbol".to_owned();
+        assert!(found_again(&told, &fixtures, &mut missing).is_none());
+        assert!(missing[0].contains("is not at `explain/gone.o: symbol`"), "{missing:?}");
+    }
+}

@@ -1,0 +1,197 @@
+//! [`Facts`]: one cell of a run, explained for people: what failed and where, what that means on the kernels of the run, and
+//! what to do about it.
+
+mod advice;
+mod log;
+mod values;
+
+use std::io;
+
+use super::text::{one_line, paragraph, printable};
+use crate::cause::Source;
+use crate::explain::{self, KernelTypes};
+use crate::object::{Inventory, ObjectTypes};
+use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
+use crate::relocation::RelocationRecord;
+use crate::verdict::Verdict;
+
+/// Of a program that loads, at most this many dangers are told with their values on every kernel.
+const MOST_DANGERS: usize = 4;
+
+/// What is known of one cell.
+pub struct Facts<'a> {
+    /// The run.
+    pub record: &'a RunRecord,
+    /// Which object, as an index.
+    pub object: usize,
+    /// Which kernel, as an index.
+    pub kernel: usize,
+    /// The types of the run's kernels, as far as they can be had, in matrix order.
+    pub matrix: &'a [KernelTypes<'a>],
+    /// The object's own types; `None` if the object cannot be found again.
+    pub types: Option<&'a ObjectTypes>,
+    /// What is in the object; `None` if the object cannot be found again.
+    pub inventory: Option<&'a Inventory>,
+    /// Reads a verifier log by its path in the record.
+    pub log: &'a dyn Fn(&str) -> io::Result<String>,
+    /// What could not be had for the explanation, as whole lines.
+    pub missing: &'a [String],
+}
+
+/// The programs with these indexes explained, at most `width` columns wide where code and logs allow it.
+pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
+    let mut blocks = Vec::new();
+    let mut advised = Vec::new();
+    for &p in programs {
+        let program = &facts.cell().programs[p];
+        let mut parts = match program.verdict {
+            Verdict::Loaded => loaded(facts, program, width),
+            Verdict::NotRun => vec![not_run(facts, program, width)],
+            _ => failed(facts, program, width),
+        };
+        // Programs of one object often fail for one reason: telling its story once is enough.
+        parts.retain(|part| part.starts_with(&heading(facts, program)) || !advised.contains(part));
+        advised.extend(parts.iter().cloned());
+        blocks.push(parts.join("\n"));
+    }
+    let missing: String = facts.missing.iter().map(|line| paragraph(&format!("note: {line}"), 0, width)).collect();
+    blocks.extend((!missing.is_empty()).then_some(missing));
+    blocks.join("\n")
+}
+
+impl<'a> Facts<'a> {
+    /// The cell.
+    fn cell(&self) -> &'a CellRecord {
+        self.record.cell(self.object, self.kernel)
+    }
+
+    /// What the record tells of the object.
+    fn told(&self) -> &'a ObjectRecord {
+        &self.record.objects[self.object]
+    }
+
+    /// The kernel.
+    fn kernel(&self) -> &'a KernelRecord {
+        &self.record.kernels[self.kernel]
+    }
+
+    /// The relocations that belong to a program, those of subprograms it calls included.
+    fn relocations_of(&self, program: &ProgramRecord) -> impl Iterator<Item = &'a RelocationRecord> {
+        let (cell, told, name) = (self.cell(), self.told(), program.name.clone());
+        cell.relocations.iter().filter(move |record| {
+            let own = told.relocations.get(record.relocation).is_some_and(|asked| asked.function == name);
+            own || record.verifier_insns.iter().any(|place| place.program == name)
+        })
+    }
+}
+
+fn heading(facts: &Facts<'_>, program: &ProgramRecord) -> String {
+    let kernel = facts.kernel();
+    let release = kernel.identity.as_ref().map_or_else(String::new, |identity| format!(" ({})", identity.release));
+    one_line(&format!("{}/{} on {}{release}: {}", facts.told().name, program.name, kernel.name, program.verdict))
+}
+
+fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
+    let mine: Vec<usize> = facts.relocations_of(program).map(|record| record.relocation).collect();
+    let dangers: Vec<_> = facts.cell().dangers.iter().filter(|danger| mine.contains(&danger.relocation)).collect();
+    let heading = heading(facts, program);
+    if dangers.is_empty() {
+        return vec![format!("{heading}; nothing to explain\n")];
+    }
+    let mut parts = vec![format!("{heading}, and reads wrong data\n")];
+    for danger in dangers.iter().take(MOST_DANGERS) {
+        let mut part = paragraph(&format!("silent danger: `{}` has {}", danger.field, danger.words), 2, width);
+        part += &place(facts, danger.relocation, width);
+        parts.push(part);
+        parts.push(values::render(facts, danger.relocation, width));
+    }
+    if dangers.len() > MOST_DANGERS {
+        parts.push(format!("  ... {} more dangers in report.json\n", dangers.len() - MOST_DANGERS));
+    }
+    parts
+}
+
+fn not_run(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> String {
+    let mut text = heading(facts, program) + "\n";
+    text += &paragraph(program.reason.as_deref().unwrap_or("no reason was recorded"), 2, width);
+    let (reason, hint) = match &facts.kernel().state {
+        KernelState::Pending | KernelState::Ready => (None, None),
+        KernelState::Unavailable { reason, hint }
+        | KernelState::BootFailed { reason, hint, .. }
+        | KernelState::HarnessFailed { reason, hint, .. } => (Some(reason), hint.as_ref()),
+    };
+    text.extend(reason.map(|reason| paragraph(&format!("kernel: {reason}"), 2, width)));
+    text.extend(hint.map(|hint| paragraph(&format!("hint: {hint}"), 2, width)));
+    text
+}
+
+fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
+    let asked = advice::relocation_in_question(facts, program);
+    let mut head = heading(facts, program) + "\n";
+    let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
+    if let Some(cause) = program.cause {
+        let subject = subject.map_or_else(String::new, |subject| format!(": `{subject}`"));
+        head += &paragraph(&format!("cause: {cause}{subject}"), 2, width);
+    }
+    let line = program.evidence.as_ref().map(|evidence| evidence.line.as_str()).or(program.reason.as_deref());
+    head.extend(line.map(|line| paragraph(&format!("evidence: {line}"), 2, width)));
+    head += &source(facts, program, asked, width);
+    let mut parts = vec![head];
+    match advice::advice(facts, program, asked) {
+        Some(advice) => {
+            let advice = explain::render(&advice, width);
+            parts.push(advice.lines().map(|line| printable(line) + "\n").collect());
+        }
+        // Nothing but the verifier's own words tells more.
+        None => parts.extend(log::complaint(facts, program, width)),
+    }
+    parts.extend(asked.map(|asked| values::render(facts, asked, width)));
+    parts.extend(log::tail(facts, program));
+    parts
+}
+
+/// Where the program failed: as the verifier says, else where the relocation stands.
+fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, width: usize) -> String {
+    let Some(Source { insn, text, place: at }) = program.evidence.as_ref().and_then(|found| found.source.as_ref())
+    else {
+        return asked.map_or_else(String::new, |asked| place(facts, asked, width));
+    };
+    let at_insn = |record: &&RelocationRecord| {
+        record.verifier_insns.iter().any(|place| place.program == program.name && place.insn == *insn)
+    };
+    let here = facts.relocations_of(program).find(at_insn).map(|record| record.relocation).or(asked);
+    match (at, here) {
+        (Some((file, line)), _) => marked(&format!("{file}:{line}"), text.as_deref().unwrap_or(""), Some(*insn), width),
+        // Kernels before 6.8 tell no file; the object does.
+        (None, Some(here)) if facts.told().relocations.get(here).is_some_and(|asked| asked.source.is_some()) => {
+            place(facts, here, width)
+        }
+        (None, _) => marked("", text.as_deref().unwrap_or(""), Some(*insn), width),
+    }
+}
+
+/// Where a relocation stands in the source.
+fn place(facts: &Facts<'_>, asked: usize, width: usize) -> String {
+    let source = facts.told().relocations.get(asked).and_then(|asked| asked.source.as_ref());
+    source.map_or_else(String::new, |source| {
+        marked(&format!("{}:{}", source.file, source.line), &source.text, None, width)
+    })
+}
+
+/// A source line with its place and a mark before it.
+fn marked(place: &str, text: &str, insn: Option<u32>, width: usize) -> String {
+    let insn = insn.map(|insn| format!("instruction {insn}"));
+    let place: Vec<&str> =
+        [Some(place), insn.as_deref()].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    let mut shown = match place.is_empty() {
+        true => String::new(),
+        false => paragraph(&format!("at: {}", place.join(", ")), 2, width),
+    };
+    if !text.trim().is_empty() {
+        shown += &format!("    > {}\n", one_line(text));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

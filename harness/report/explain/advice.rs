@@ -1,0 +1,71 @@
+//! [`advice`]: the story of what failed, from the types of the run's kernels.
+
+use super::Facts;
+use crate::cause::Cause;
+use crate::explain::{self, AttachTarget, Explanation, Feature, LocalSpec};
+use crate::record::ProgramRecord;
+use crate::relocation::{RelocationOutcome, RelocationRecord};
+
+/// What a program's failure means on the kernels of the run; `None` where types have no answer.
+pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
+    let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
+    if matrix.is_empty() {
+        return None;
+    }
+    let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
+    match program.cause? {
+        Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue | Cause::UnresolvedRelocation => {
+            let types = facts.types?;
+            let spec = LocalSpec::of(types.relocations.get(asked?)?, &types.btf)?;
+            explain::relocation(&spec, &types.btf, matrix, failed)
+        }
+        Cause::MissingKfunc | Cause::MissingKsym => Some(explain::ksym(subject?, matrix, failed)),
+        Cause::MissingAttachTarget | Cause::ContextArgumentChanged => {
+            let target = AttachTarget::from_section(&program.section)?;
+            Some(explain::target(&target, matrix, failed))
+        }
+        Cause::UnknownHelper => {
+            let (name, number) = subject?.split_once('#').unwrap_or((subject?, ""));
+            // A kernel without the helper knows its number only.
+            let named = number.parse().ok().and_then(|number| explain::feature_name(Feature::Helper, number, matrix));
+            Some(explain::feature(Feature::Helper, named.as_deref().unwrap_or(name), matrix, failed))
+        }
+        Cause::MissingMapType => {
+            let map = facts.inventory?.maps.iter().find(|map| Some(map.name.as_str()) == subject)?;
+            Some(explain::feature(Feature::MapType, map.map_type.as_deref()?, matrix, failed))
+        }
+        Cause::MissingProgramType => {
+            let known = facts.inventory?.programs.iter().find(|known| known.name == program.name)?;
+            Some(explain::feature(Feature::ProgramType, known.prog_type.as_deref()?, matrix, failed))
+        }
+        _ => None,
+    }
+}
+
+/// The relocation that a program failed on, as an index into the object's list; `None` if no relocation is to blame.
+pub fn relocation_in_question(facts: &Facts<'_>, program: &ProgramRecord) -> Option<usize> {
+    let causes =
+        [Cause::MissingField, Cause::MissingType, Cause::MissingEnumValue, Cause::UnresolvedRelocation].map(Some);
+    if !causes.contains(&program.cause) {
+        return None;
+    }
+    let evidence = program.evidence.as_ref();
+    let records: Vec<&RelocationRecord> = facts.relocations_of(program).collect();
+    let has_failed = |record: &&&RelocationRecord| {
+        use RelocationOutcome::{Ambiguous, Failed, Poisoned};
+        matches!(record.outcome, Poisoned | Ambiguous { .. } | Failed { .. })
+    };
+    let insn = evidence.and_then(|evidence| evidence.source.as_ref()).map(|source| source.insn);
+    let at_insn = |record: &&&RelocationRecord| {
+        let mut places = record.verifier_insns.iter();
+        places.any(|place| place.program == program.name && Some(place.insn) == insn)
+    };
+    let subject = evidence.and_then(|evidence| evidence.subject.as_deref());
+    let about = |record: &&&RelocationRecord| {
+        let rest = subject.and_then(|subject| record.local.split_once(subject)).map(|(_, rest)| rest);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" (") || rest.starts_with(" = "))
+    };
+    let failed = || records.iter().filter(has_failed);
+    let found = failed().find(at_insn).or_else(|| failed().find(about)).or_else(|| failed().next());
+    found.or_else(|| records.iter().find(about)).map(|record| record.relocation)
+}

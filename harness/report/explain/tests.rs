@@ -1,0 +1,111 @@
+use super::*;
+use crate::cause::{Cause, Evidence};
+use crate::object::btf::Btf;
+use crate::relocation::{Candidate, RelocationOutcome, VerifierPlace};
+use crate::report::sample;
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/fixtures/explain/{name}.o", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+const LOG: &str = "0: (79) r1 = *(u64 *)(r1 +0)\n; READ(task->state);\n1: <invalid CO-RE relocation>\n\
+                   failed to resolve CO-RE relocation <byte_off> [6] struct task_struct___old.state (0:0 @ offset 0)\n\
+                   processed 2 insns (limit 1000000)\n";
+
+/// A run of the fixture's object on the fixture's kernels, of which the second does not have `task_struct.state`.
+fn render_with(program: impl Fn(&mut ProgramRecord), known: bool) -> String {
+    let kernels = ["6.1", "6.12"].map(sample::kernel).to_vec();
+    let bytes = fixture("object");
+    let inventory = Inventory::read(&bytes).unwrap();
+    let mut object = sample::object("object", &[("naive", "raw_tp/x")]);
+    object.relocations = inventory.core_relocations.clone();
+    let mut record = sample::assemble(kernels, vec![object], |_, _, _| (Verdict::Loaded, None));
+    let target = "struct task_struct.state (0:1 @ offset 24)".to_owned();
+    let told = |outcome, candidates| RelocationRecord {
+        relocation: 0,
+        local: "struct task_struct___old.state (0:0 @ offset 0)".to_owned(),
+        candidates,
+        outcome,
+        verifier_insns: vec![VerifierPlace { program: "naive".to_owned(), insn: 1 }],
+    };
+    let matching = Candidate { spec: target, module: "vmlinux".to_owned(), matching: true };
+    record.cells[0].relocations = vec![told(RelocationOutcome::Resolved { old: 0, new: 24 }, vec![matching])];
+    record.cells[1].relocations = vec![told(RelocationOutcome::Poisoned, Vec::new())];
+    program(&mut record.cells[1].programs[0]);
+    if record.cells[1].programs[0].verdict == Verdict::Loaded {
+        record.cells[1].dangers = vec![sample::danger(0)];
+    }
+    let [old, new, local] = ["kernel_a", "kernel_b", "object"].map(|name| ObjectTypes::read(&fixture(name)));
+    let of = |types: &Option<ObjectTypes>| types.as_ref().map(|types| types.btf.clone());
+    let kernel = |name, types: &Option<ObjectTypes>| of(types).unwrap_or_else(|| panic!("{name}"));
+    let (old, new): (Btf, Btf) = (kernel("6.1", &old), kernel("6.12", &new));
+    let matrix = [KernelTypes { name: "6.1", btf: &old }, KernelTypes { name: "6.12", btf: &new }];
+    let facts = Facts {
+        record: &record,
+        object: 0,
+        kernel: 1,
+        matrix: if known { &matrix } else { &[] },
+        types: local.as_ref().filter(|_| known),
+        inventory: Some(&inventory),
+        log: &|path| if path == "a.log" { Ok(LOG.to_owned()) } else { Err(io::ErrorKind::NotFound.into()) },
+        missing: if known { &[] } else { &["the types of `6.1` are not in the store".to_owned()] },
+    };
+    render(&facts, &[0], 100)
+}
+
+fn missing_field(program: &mut ProgramRecord) {
+    program.verdict = Verdict::RelocationFailed;
+    program.cause = Some(Cause::MissingField);
+    program.evidence = Some(Evidence {
+        line: LOG.lines().nth(3).unwrap_or_default().to_owned(),
+        subject: Some("struct task_struct___old.state".to_owned()),
+        source: Some(Source { insn: 1, text: Some("READ(task->state);".to_owned()), place: None }),
+    });
+    program.log_file = Some("a.log".to_owned());
+}
+
+#[test]
+fn a_missing_field_is_explained_from_the_kernels_types() {
+    insta::assert_snapshot!(render_with(missing_field, true));
+}
+
+#[test]
+fn without_types_the_verifiers_words_are_told() {
+    insta::assert_snapshot!(render_with(missing_field, false));
+}
+
+#[test]
+fn a_log_that_is_gone_is_told_and_its_end_shown() {
+    let text = render_with(
+        |program| {
+            missing_field(program);
+            program.cause = Some(Cause::MemoryNull);
+            program.log_file = Some("gone.log".to_owned());
+            program.log_tail = vec!["3: (61) r0 = *(u32 *)(r0 +0)".to_owned(), "R0 \x1b[31minvalid".to_owned()];
+        },
+        true,
+    );
+    assert!(text.contains("`gone.log` cannot be read"), "{text}");
+    assert!(text.contains("The verifier says:\n  3: (61) r0 = *(u32 *)(r0 +0)\n  R0 invalid\n"), "{text}");
+    assert!(!text.contains("CO-RE relocation 0 of") && !text.contains('\x1b'), "{text}");
+}
+
+#[test]
+fn a_program_that_loads_tells_its_dangers_only() {
+    let text = render_with(|_| {}, true);
+    assert!(text.starts_with("object/naive on 6.12 (6.12.0-9-cloud-amd64): loaded, and reads wrong data\n"), "{text}");
+    assert!(text.contains("`struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object"), "{text}");
+    assert!(text.contains("> 6.12") && !text.contains("verifier"), "{text}");
+}
+
+#[test]
+fn a_program_that_was_not_run_says_why() {
+    let text = render_with(
+        |program| {
+            program.verdict = Verdict::NotRun;
+            program.reason = Some("the kernel did not boot".to_owned());
+        },
+        true,
+    );
+    assert_eq!(text, "object/naive on 6.12 (6.12.0-9-cloud-amd64): not run\n  the kernel did not boot\n");
+}

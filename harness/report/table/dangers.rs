@@ -1,0 +1,50 @@
+//! [`render`]: relocations that load and read wrong data, each once for all the kernels that share it.
+
+use super::super::text::{counted, one_line, paragraph};
+use super::failures::kernels;
+use crate::record::{DangerRecord, ObjectRecord, RunRecord};
+
+const TITLE: &str = "Silent dangers (loads, and reads wrong data)";
+/// One object must not push the others out of sight.
+const MOST_IN_OBJECT: usize = 8;
+/// What a reader is going to read; the rest is in `report.json`.
+const MOST_IN_ALL: usize = 24;
+
+/// Every danger on the kernels `shown`, by object, at most `width` columns wide.
+pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
+    let mut block = String::new();
+    let (mut told, mut untold) = (0, 0);
+    for (o, object) in record.objects.iter().enumerate() {
+        let mut lines: Vec<(String, Vec<usize>)> = Vec::new();
+        for &k in shown {
+            for danger in &record.cell(o, k).dangers {
+                let line = line(object, danger);
+                match lines.iter_mut().find(|(known, _)| *known == line) {
+                    // Several instructions of one source line read the same field.
+                    Some((_, kernels)) if kernels.last() == Some(&k) => {}
+                    Some((_, kernels)) => kernels.push(k),
+                    None => lines.push((line, vec![k])),
+                }
+            }
+        }
+        let kept = lines.len().min(MOST_IN_OBJECT).min(MOST_IN_ALL - told);
+        told += kept;
+        untold += lines.len() - kept;
+        for (line, affected) in &lines[..kept] {
+            block += &paragraph(&format!("{line}, {}", kernels(record, shown, affected)), 2, width);
+        }
+    }
+    if untold > 0 {
+        block += &format!("  ... {} in report.json\n", counted(untold, "more danger"));
+    }
+    if block.is_empty() { block } else { paragraph(TITLE, 0, width) + &block }
+}
+
+fn line(object: &ObjectRecord, danger: &DangerRecord) -> String {
+    let DangerRecord { relocation, field, words, .. } = danger;
+    let asked = object.relocations.get(*relocation);
+    let function = asked.map_or("", |asked| asked.function.as_str());
+    let source = asked.and_then(|asked| asked.source.as_ref());
+    let source = source.map_or_else(String::new, |source| format!(" ({}:{})", source.file, source.line));
+    one_line(&format!("{}/{function}: `{field}` has {words}{source}", object.name))
+}
