@@ -3,6 +3,7 @@
 //! The blocks in order: what ran, the grid, its legend, which kernels those were and which are missing, what failed,
 //! what loads and reads wrong data, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
 
+mod change;
 mod dangers;
 mod failures;
 mod grid;

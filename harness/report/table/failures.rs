@@ -1,6 +1,7 @@
-//! [`render`]: what failed and why, each reason once for all the programs and kernels that share it.
+//! [`render`]: what failed, from which kernel on and why, each story once for all the programs that share it.
 
 use super::super::text::{counted, one_line, paragraph};
+use super::change::{change, is_judged};
 use super::grid::is_whole;
 use super::titled;
 use crate::record::RunRecord;
@@ -13,13 +14,12 @@ const MOST_IN_ALL: usize = 40;
 /// Names in one line before the rest is only counted.
 const MOST_NAMES: usize = 3;
 
-/// Programs that failed alike: on the same kernels, for the same reason.
+/// Programs that failed alike.
 #[derive(Debug, PartialEq)]
 struct Failure {
     programs: Vec<String>,
-    kernels: Vec<usize>,
-    verdict: Verdict,
-    reason: String,
+    /// What follows their names.
+    story: String,
 }
 
 /// Every failure on the kernels `shown`, by object, at most `width` columns wide.
@@ -40,8 +40,7 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
                 all if all == object.programs.len() && all > 1 => format!("all {all} programs"),
                 _ => names(&failure.programs),
             };
-            let kernels = kernels(record, shown, &failure.kernels);
-            format!("{programs} {kernels}: {}: {}", failure.verdict, failure.reason)
+            format!("{programs}{}", failure.story)
         }));
         let room = MOST_IN_OBJECT.min(MOST_IN_ALL - told);
         let kept = lines.len().min(room);
@@ -65,36 +64,40 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
 /// The failures of object `o` in the order of its programs.
 fn failures(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Failure> {
     let mut merged: Vec<Failure> = Vec::new();
-    for p in 0..record.objects[o].programs.len() {
-        let mut of_program: Vec<Failure> = Vec::new();
-        for &k in shown {
-            let Some(program) = record.cell(o, k).programs.get(p) else {
-                continue;
-            };
-            if program.verdict.is_pass() || program.verdict == Verdict::NotRun {
-                continue;
-            }
-            let reason = one_line(program.reason.as_deref().unwrap_or("no reason was recorded"));
-            let alike = of_program.iter_mut().find(|known| known.verdict == program.verdict && known.reason == reason);
-            match alike {
-                Some(known) => known.kernels.push(k),
-                None => {
-                    let programs = vec![one_line(&program.name)];
-                    of_program.push(Failure { programs, kernels: vec![k], verdict: program.verdict, reason });
-                }
-            }
-        }
-        for mut failure in of_program {
-            let alike = merged.iter_mut().find(|known| {
-                (known.verdict, &known.kernels, &known.reason) == (failure.verdict, &failure.kernels, &failure.reason)
-            });
-            match alike {
-                Some(known) => known.programs.append(&mut failure.programs),
-                None => merged.push(failure),
+    for (p, program) in record.objects[o].programs.iter().enumerate() {
+        let change = change(record, shown, o, p);
+        let rest = by_reason(record, shown, o, p, change.is_some());
+        for story in change.into_iter().chain(rest) {
+            let name = one_line(&program.name);
+            match merged.iter_mut().find(|known| known.story == story) {
+                Some(known) => known.programs.push(name),
+                None => merged.push(Failure { programs: vec![name], story }),
             }
         }
     }
     merged
+}
+
+/// The reasons for which program `p` failed, each with its kernels; `unjudged` leaves out the kernels that judged it.
+fn by_reason(record: &RunRecord, shown: &[usize], o: usize, p: usize, unjudged: bool) -> Vec<String> {
+    let mut reasons: Vec<(Verdict, String, Vec<usize>)> = Vec::new();
+    for &k in shown {
+        let Some(program) = record.cell(o, k).programs.get(p) else {
+            continue;
+        };
+        if program.verdict.is_pass() || program.verdict == Verdict::NotRun || (unjudged && is_judged(program)) {
+            continue;
+        }
+        let reason = one_line(program.reason.as_deref().unwrap_or("no reason was recorded"));
+        match reasons.iter_mut().find(|(verdict, known, _)| *verdict == program.verdict && *known == reason) {
+            Some((_, _, kernels)) => kernels.push(k),
+            None => reasons.push((program.verdict, reason, vec![k])),
+        }
+    }
+    let story = |(verdict, reason, affected): (Verdict, String, Vec<usize>)| {
+        format!(" {}: {verdict}: {reason}", kernels(record, shown, &affected))
+    };
+    reasons.into_iter().map(story).collect()
 }
 
 /// Where the programs of object `o` load one by one and the object does not.

@@ -1,0 +1,145 @@
+//! [`change`]: where in the matrix a program's fate changes.
+
+use super::super::text::one_line;
+use super::failures::kernels;
+use crate::cause::{Cause, same_everywhere};
+use crate::record::{ProgramRecord, RunRecord};
+use crate::verdict::Blame;
+
+/// What to say of a program that failed, if it changes once in the matrix or fails alike on every kernel that judged it; `None`
+/// if the matrix shows no such order. Follows the program's name: `: loads up to 6.1, relocation failed from 6.12: ...`.
+pub fn change(record: &RunRecord, shown: &[usize], o: usize, p: usize) -> Option<String> {
+    let program = |k: usize| record.cell(o, k).programs.get(p).filter(|program| is_judged(program));
+    let judged: Vec<(usize, &ProgramRecord)> = shown.iter().filter_map(|&k| Some((k, program(k)?))).collect();
+    if judged.iter().any(|(_, program)| !program.verdict.is_pass() && program.cause.is_none()) {
+        return None;
+    }
+    let breaks: Vec<usize> = (1..judged.len()).filter(|&at| !alike(judged[at - 1].1, judged[at].1)).collect();
+    match breaks[..] {
+        [] if judged.len() > 1 && !judged[0].1.verdict.is_pass() => {
+            let all: Vec<usize> = judged.iter().map(|(k, _)| *k).collect();
+            let (verdict, why) = (judged[0].1.verdict, why(judged[0].1));
+            let kernels = kernels(record, shown, &all);
+            Some(format!(" {kernels}: {verdict}{why}; the same on every kernel, so no fact about kernels"))
+        }
+        [at] => {
+            let told = |(k, program): (usize, &ProgramRecord), word: &str| {
+                let fate = if program.verdict.is_pass() { "loads" } else { program.verdict.label() };
+                (format!("{fate} {word} {}", one_line(&record.kernels[k].name)), why(program))
+            };
+            let (before, why_before) = told(judged[at - 1], "up to");
+            let (after, why_after) = told(judged[at], "from");
+            let reasons = [why_before, why_after];
+            Some(match reasons.each_ref().map(String::is_empty) {
+                // Only one side has a reason to give, and it is clear which.
+                [true, _] | [_, true] => format!(": {before}, {after}{}", reasons.concat()),
+                _ => format!(": {before}{}; {after}{}", reasons[0], reasons[1]),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the kernel has said something about the program.
+pub fn is_judged(program: &ProgramRecord) -> bool {
+    program.verdict.blame() != Blame::Harness
+}
+
+fn alike(a: &ProgramRecord, b: &ProgramRecord) -> bool {
+    let failure = |program: &ProgramRecord| {
+        let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.clone());
+        program.cause.map(|cause| (cause, subject))
+    };
+    let (first, second) = (failure(a), failure(b));
+    let borrowed = [&first, &second].map(|one| one.as_ref().map(|(cause, subject)| (*cause, subject.as_deref())));
+    a.verdict == b.verdict && (a.verdict.is_pass() || same_everywhere(borrowed))
+}
+
+/// The cause with what it is about, else with the words it rests on; empty for a program that loads.
+fn why(program: &ProgramRecord) -> String {
+    let Some(cause) = program.cause.filter(|_| !program.verdict.is_pass()) else { return String::new() };
+    let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
+    let reason = || one_line(program.reason.as_deref().unwrap_or("no reason was recorded"));
+    match subject {
+        Some(subject) if cause != Cause::Unrecognised => format!(": {cause} `{}`", one_line(subject)),
+        _ if cause == Cause::Unrecognised || cause.label() == program.verdict.label() => format!(": {}", reason()),
+        _ => format!(": {cause}: {}", reason()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::Evidence;
+    use crate::report::sample;
+    use crate::verdict::Verdict;
+
+    /// One program on the kernels named by number, which ends as told for each.
+    fn told(fates: &[Option<(Verdict, Cause, &str)>]) -> Option<String> {
+        let names = ["5.10", "6.1", "6.12", "7.3"];
+        let kernels = names[..fates.len()].iter().map(|name| sample::kernel(name)).collect();
+        let objects = vec![sample::object("o", &[("p", "kprobe/x")])];
+        let mut record = sample::assemble(kernels, objects, |_, _, k| match fates[k] {
+            Some((verdict, ..)) => (verdict, Some(format!("reason {k}"))),
+            None => (Verdict::Loaded, None),
+        });
+        for (cell, fate) in record.cells.iter_mut().zip(fates) {
+            if let Some((_, cause, subject)) = fate {
+                let subject = (!subject.is_empty()).then(|| (*subject).to_owned());
+                cell.programs[0].cause = Some(*cause);
+                cell.programs[0].evidence = Some(Evidence { line: "line".to_owned(), subject, source: None });
+            }
+        }
+        change(&record, &(0..fates.len()).collect::<Vec<_>>(), 0, 0)
+    }
+
+    const FIELD: Option<(Verdict, Cause, &str)> =
+        Some((Verdict::RelocationFailed, Cause::MissingField, "struct task_struct.state"));
+    const LIMIT: Option<(Verdict, Cause, &str)> = Some((Verdict::HarnessLimit, Cause::NeedsLoader, ""));
+
+    fn helper(subject: &'static str) -> Option<(Verdict, Cause, &'static str)> {
+        Some((Verdict::VerifierRejected, Cause::UnknownHelper, subject))
+    }
+
+    #[test]
+    fn one_change_is_told_with_its_kernels() {
+        assert_eq!(
+            told(&[None, None, FIELD, FIELD]).as_deref(),
+            Some(": loads up to 6.1, relocation failed from 6.12: missing field `struct task_struct.state`")
+        );
+        assert_eq!(
+            told(&[helper("bpf_loop#181"), helper("unknown#181"), None]).as_deref(),
+            Some(": verifier rejected up to 6.1, loads from 6.12: unknown helper `unknown#181`")
+        );
+        let unbounded = Some((Verdict::VerifierRejected, Cause::MemoryUnbounded, ""));
+        assert_eq!(
+            told(&[unbounded, FIELD]).as_deref(),
+            Some(
+                ": verifier rejected up to 5.10: unbounded memory access: reason 0; relocation failed from 6.1: \
+                 missing field `struct task_struct.state`"
+            )
+        );
+        // Kernels that did not judge it part nothing.
+        assert!(told(&[None, LIMIT, FIELD]).unwrap().contains("loads up to 5.10, relocation failed from 6.12"));
+    }
+
+    #[test]
+    fn what_fails_everywhere_is_no_fact_about_kernels() {
+        assert_eq!(
+            told(&[FIELD, FIELD, FIELD]).as_deref(),
+            Some(
+                " on all 3 kernels: relocation failed: missing field `struct task_struct.state`; the same on every \
+                 kernel, so no fact about kernels"
+            )
+        );
+        assert_eq!(told(&[FIELD]), None);
+        assert_eq!(told(&[LIMIT, LIMIT]), None);
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_no_change() {
+        assert_eq!(told(&[None, FIELD, None]), None);
+        assert_eq!(told(&[None, FIELD, helper("x#1")]), None);
+        assert_eq!(told(&[None, None]), None);
+    }
+}
