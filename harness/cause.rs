@@ -41,6 +41,8 @@ pub enum Cause {
     ForbiddenHelper,
     /// The kernel does not know its program type.
     MissingProgramType,
+    /// The kernel knows its program type, and not its attach type or a flag that it is loaded with.
+    MissingAttachType,
     /// The function, tracepoint, hook or struct_ops member it attaches to is not there, or cannot be attached to.
     MissingAttachTarget,
     /// It reads an argument that its attach target does not have, or uses its context in a way that is not allowed.
@@ -151,7 +153,7 @@ pub fn same_everywhere<'a>(cells: impl IntoIterator<Item = Option<(Cause, Option
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 30] = [
+    pub const ALL: [Cause; 31] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -163,6 +165,7 @@ impl Cause {
         Cause::UnknownHelper,
         Cause::ForbiddenHelper,
         Cause::MissingProgramType,
+        Cause::MissingAttachType,
         Cause::MissingAttachTarget,
         Cause::ContextArgumentChanged,
         Cause::ComplexityLimit,
@@ -198,6 +201,7 @@ impl Cause {
             Cause::UnknownHelper => "unknown helper",
             Cause::ForbiddenHelper => "forbidden helper",
             Cause::MissingProgramType => "missing program type",
+            Cause::MissingAttachType => "missing attach type or load flag",
             Cause::MissingAttachTarget => "missing attach target",
             Cause::ContextArgumentChanged => "context argument changed",
             Cause::ComplexityLimit => "complexity limit",

@@ -70,12 +70,17 @@ pub fn diagnose(outcome: &ProgramOutcome, log: &str, type_exists: &dyn Fn(&str) 
     // These verdicts rest on what was left out or probed, of which the texts say nothing.
     let cause = match diagnosis.verdict {
         Verdict::MapCreationFailed => Cause::MissingMapType,
-        Verdict::UnsupportedType => Cause::MissingProgramType,
+        Verdict::UnsupportedType if outcome.type_known == Some(false) => Cause::MissingProgramType,
+        Verdict::UnsupportedType => Cause::MissingAttachType,
         _ => cause,
     };
     let line = diagnosis.reason.clone().unwrap_or_default();
     let evidence = match diagnosis.verdict {
-        Verdict::MapCreationFailed | Verdict::UnsupportedType => Evidence { line, ..evidence },
+        Verdict::MapCreationFailed => {
+            let subject = libbpf_log::failed_map(&line).map(str::to_owned).or(evidence.subject);
+            Evidence { line, subject, source: evidence.source }
+        }
+        Verdict::UnsupportedType => Evidence { line, ..evidence },
         _ => evidence,
     };
     Diagnosis { cause: Some(cause), evidence: Some(evidence), ..diagnosis }
@@ -272,8 +277,14 @@ mod tests {
     fn refusal_without_a_log_is_explained_by_the_probe() {
         let mut tried = outcome(Stage::Load, &[REFUSED]);
         assert_eq!(diagnose(&tried, "", &|_| None).verdict, Verdict::VerifierRejected);
-        tried.type_known = Some(false);
-        assert_eq!(diagnose(&tried, "", &|_| None).verdict, Verdict::UnsupportedType);
+        let cause = |type_known: bool, tried: &mut ProgramOutcome| {
+            tried.type_known = Some(type_known);
+            let diagnosis = diagnose(tried, "", &|_| None);
+            (diagnosis.verdict, diagnosis.cause)
+        };
+        let unsupported = |cause| (Verdict::UnsupportedType, Some(cause));
+        assert_eq!(cause(false, &mut tried), unsupported(Cause::MissingProgramType));
+        assert_eq!(cause(true, &mut tried), unsupported(Cause::MissingAttachType));
     }
 
     #[test]

@@ -97,6 +97,8 @@ fn kernel_command_line(composed: &str, append: &[String]) -> String {
         "loglevel=4",
         // A crash must end the machine at once, and an oops is a crash.
         "panic=-1 oops=panic",
+        // The kernel's tests of its own cryptography take a fifth of an emulated boot, and no object depends on them.
+        "cryptomgr.notests",
         // LSM programs attach only with `bpf` among the modules; unknown names are ignored.
         "lsm=landlock,lockdown,yama,integrity,bpf",
         &format!("rdinit={INIT_PATH}"),
