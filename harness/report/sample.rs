@@ -1,5 +1,6 @@
 //! Records for the tests of the reports: [`record`] has one of everything, [`large`] is as wide and long as matrices get.
 
+use crate::cause::Cause;
 use crate::explain::Danger;
 use crate::record::*;
 use crate::relocation::{CoreRelocation, SourcePlace};
@@ -15,6 +16,12 @@ pub fn program(name: &str, section: &str, verdict: Verdict, reason: Option<&str>
     record.verdict = verdict;
     record.reason = reason.map(str::to_owned);
     record.load_ms = 12;
+    record.cause = match verdict {
+        Verdict::RelocationFailed => Some(Cause::MissingField),
+        Verdict::AttachTargetMissing => Some(Cause::MissingAttachTarget),
+        Verdict::VerifierRejected => Some(Cause::ContextArgumentChanged),
+        _ => Cause::of(verdict),
+    };
     if verdict == Verdict::VerifierRejected {
         record.errno = Some(13);
         record.log_tail = vec![

@@ -1,5 +1,7 @@
 //! [`change`]: where in the matrix a program's fate changes.
 
+use std::collections::BTreeSet;
+
 use super::super::text::one_line;
 use super::failures::kernels;
 use crate::cause::{Cause, same_everywhere};
@@ -60,10 +62,15 @@ fn why(program: &ProgramRecord) -> String {
     let Some(cause) = program.cause.filter(|_| !program.verdict.is_pass()) else { return String::new() };
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
     let reason = || one_line(program.reason.as_deref().unwrap_or("no reason was recorded"));
+    let words = |label: &str| label.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
+    // `attach target missing` and `missing attach target`: once is enough.
+    let is_said = words(cause.label()) == words(program.verdict.label());
     match subject {
-        Some(subject) if cause != Cause::Unrecognised => format!(": {cause} `{}`", one_line(subject)),
-        _ if cause == Cause::Unrecognised || cause.label() == program.verdict.label() => format!(": {}", reason()),
-        _ => format!(": {cause}: {}", reason()),
+        _ if cause == Cause::Unrecognised => format!(": {}", reason()),
+        Some(subject) if is_said => format!(": `{}`", one_line(subject)),
+        Some(subject) => format!(": {cause} `{}`", one_line(subject)),
+        None if is_said => format!(": {}", reason()),
+        None => format!(": {cause}: {}", reason()),
     }
 }
 
