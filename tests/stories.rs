@@ -51,9 +51,37 @@ fn every_kernel_treats_every_program_as_its_story_says() {
     let kernels = judged_kernels(&record, &mut differences);
     compare(&Book::read(root()), &record, &kernels, &mut differences);
     let judged: Vec<usize> = kernels.iter().map(|(index, _)| *index).collect();
+    dangers(&record, &kernels, &mut differences);
     differences.extend(evidence::missing_records(&record, &judged));
     differences.extend(evidence::missing_causes(&record, &judged));
     report(&differences);
+}
+
+/// Programs that load and read wrong data are flagged exactly where the kernel's BTF says that they do; guarded ones never.
+fn dangers(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<String>) {
+    let silent = [
+        ("ctime-width", "naive", "field inode.i_ctime_nsec"),
+        ("on-cpu-width", "copied", "not field-size task_struct.on_cpu == 4"),
+    ];
+    let flagged = |object: usize, kernel: usize, program: &str| {
+        let relocations = &record.objects[object].relocations;
+        record.cell(object, kernel).dangers.iter().any(|danger| relocations[danger.relocation].function == program)
+    };
+    for (index, types) in kernels {
+        let kernel = &record.kernels[*index].name;
+        for (name, program, fact) in silent {
+            let object = record.objects.iter().position(|object| object.name == name).expect("is in programs/");
+            let wanted = Fact::parse(fact).expect("is a fact").holds(types);
+            if flagged(object, *index, program) != wanted {
+                differences.push(format!("{name}/{program} on {kernel}: flagged as a silent danger: {}", !wanted));
+            }
+        }
+        for (object, told) in record.objects.iter().enumerate() {
+            if flagged(object, *index, "guarded") {
+                differences.push(format!("{}/guarded on {kernel}: flagged as a silent danger", told.name));
+            }
+        }
+    }
 }
 
 /// The kernels whose programs were judged, by index. A kernel that the matrix needs and that was not judged is a difference.
