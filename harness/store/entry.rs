@@ -98,7 +98,9 @@ impl Entry {
             notes.push("the kernel has no BTF: every object with CO-RE relocations fails".to_owned());
         }
         if config.is_none() {
-            notes.push("there is no kernel config: objects with kconfig externs fail with EINVAL".to_owned());
+            notes.push(
+                "there is no kernel config: objects with kconfig externs cannot be judged (harness limit)".to_owned(),
+            );
         }
         let tree = ModuleTree::read(delivery.modules.as_deref(), delivery.config.as_deref())
             .during("read", delivery.modules.as_deref().unwrap_or(&delivery.image))?;
