@@ -45,6 +45,8 @@ pub enum Event {
         kernel: usize,
         /// From starting QEMU to hello.
         took: Duration,
+        /// What could not be set up in the guest and is not vital.
+        notes: Vec<String>,
     },
     /// The kernel is out of the run: unavailable, failed to boot, or the harness failed.
     KernelFailed {

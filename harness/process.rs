@@ -141,11 +141,6 @@ impl ChildGroup {
         Ok(ChildGroup { program, child, status: None, stdout, stderr, readers })
     }
 
-    /// The process id of the group's leader.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The end of its standard output.
     pub fn stdout(&self) -> &Tail {
         &self.stdout

@@ -109,7 +109,7 @@ impl Progress {
                     again => format!("booting, attempt {again}"),
                 },
             ),
-            Event::Booted { kernel, took } => {
+            Event::Booted { kernel, took, .. } => {
                 self.line(*kernel, &format!("booted in {:.1}s", took.as_secs_f64()));
                 self.doing(*kernel, "booted".to_owned());
             }

@@ -138,10 +138,13 @@ fn fold(record: &mut RunRecord, event: &Event) {
             kernel.identity = Some(identity.clone());
             kernel.notes.extend_from_slice(notes);
         }
-        Event::Booted { kernel, took } => {
+        Event::Booted { kernel, took, notes } => {
             let kernel = &mut record.kernels[*kernel];
             kernel.state = KernelState::Ready;
             kernel.hello_ms.push(millis(*took));
+            // Every boot of a kernel lacks the same.
+            let new: Vec<_> = notes.iter().filter(|note| !kernel.notes.contains(note)).cloned().collect();
+            kernel.notes.extend(new);
         }
         Event::KernelFailed { kernel, state } => {
             record.kernels[*kernel].state = state.clone();
@@ -245,6 +248,19 @@ mod tests {
             assert!(std::time::Instant::now() < end, "the mark was never saved");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    #[test]
+    fn what_a_guest_lacks_is_told_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut collector = Collector::new(planned(), folder.path().to_owned()).expect("saves");
+        let notes = vec!["cannot mount tracefs on /sys/kernel/tracing: ENODEV".to_owned()];
+        for _ in 0..2 {
+            let took = Duration::from_millis(1);
+            collector.take(&Event::Booted { kernel: 0, took, notes: notes.clone() }).expect("takes");
+        }
+        let record = collector.finish("now".to_owned(), false);
+        assert_eq!(record.kernels[0].notes, notes);
     }
 
     #[test]

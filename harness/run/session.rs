@@ -129,7 +129,8 @@ impl<'a> Session<'a> {
             };
             let failure = match Machine::boot(&spec) {
                 Ok(machine) => {
-                    self.send(Event::Booted { kernel: self.kernel, took: machine.to_hello });
+                    let (took, notes) = (machine.to_hello, machine.notes.clone());
+                    self.send(Event::Booted { kernel: self.kernel, took, notes });
                     return Ok(machine);
                 }
                 Err(failure) => failure,

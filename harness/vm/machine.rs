@@ -229,11 +229,6 @@ impl Machine {
         }
     }
 
-    /// The process id of QEMU.
-    pub fn pid(&self) -> u32 {
-        self.child.pid()
-    }
-
     /// The last lines of the console and of QEMU's error output.
     pub fn console_tail(&self) -> Vec<String> {
         console::tail(&self.output())
