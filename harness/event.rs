@@ -1,10 +1,10 @@
 //! [`Event`]: the contract between running and reporting.
 //!
 //! The runner sends events and formats nothing; the collector folds them into the record, and the live view draws them.
-//! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelUnavailable`), then `Booting` (`Booted` | `BootFailed`),
-//! then for each object `CellStarted` (`ProgramStarted` `ProgramDone`)* `CellDone`, with `GuestLost` and another `Booting` in
-//! between where a guest dies. A kernel that ends without its cells leaves them as they were planned: `NotRun`.
-//! Kernels run in parallel, so events of different kernels interleave.
+//! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelFailed`), then for each guest `Booting` (`Booted` | `KernelFailed`)
+//! or `Restored`, then for each object `CellStarted` (`ProgramStarted` `ProgramDone`)* `CellDone`, with `GuestLost` and another guest
+//! in between where one dies, at last `KernelDone`. A kernel that ends without its cells leaves them as they were planned: `NotRun`.
+//! Cells run in parallel, those of one kernel too where its guests are restored, so their events interleave.
 
 use std::time::Duration;
 
@@ -47,6 +47,22 @@ pub enum Event {
         took: Duration,
         /// What could not be set up in the guest and is not vital.
         notes: Vec<String>,
+    },
+    /// A guest was started from a snapshot, and answered.
+    Restored {
+        /// Which kernel.
+        kernel: usize,
+        /// From starting QEMU until the guest answered.
+        took: Duration,
+        /// What could not be set up in the guest and is not vital.
+        notes: Vec<String>,
+    },
+    /// Something worth knowing about a kernel, such as why it runs cold.
+    KernelNote {
+        /// Which kernel.
+        kernel: usize,
+        /// A lowercase fragment.
+        note: String,
     },
     /// The kernel is out of the run: unavailable, failed to boot, or the harness failed.
     KernelFailed {

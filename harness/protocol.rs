@@ -33,6 +33,11 @@ pub enum HostMessage {
         /// Whether the whole verifier log is wanted of programs that load, too.
         full_logs: bool,
     },
+    /// The guest was restored from a snapshot: set the clock, and reseed from the blob. Answered by another [`GuestMessage::Hello`].
+    Wake {
+        /// Nanoseconds since 1970 in UTC.
+        realtime_ns: u64,
+    },
     /// End the guest.
     Shutdown,
 }
@@ -41,7 +46,7 @@ pub enum HostMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum GuestMessage {
-    /// The guest is ready.
+    /// The guest is ready: said once when it is up, and once after each restore.
     Hello {
         /// `uname -r`.
         release: String,

@@ -71,6 +71,9 @@ pub struct KernelRecord {
     pub identity: Option<KernelIdentity>,
     /// Milliseconds from starting QEMU to the guest's hello, one for each successful boot.
     pub hello_ms: Vec<u64>,
+    /// Milliseconds from starting QEMU until the guest answered, one for each guest that was restored from a snapshot.
+    #[serde(default)]
+    pub restore_ms: Vec<u64>,
     /// What is missing in this kernel's package and what that costs, oddities of its boot, retries.
     pub notes: Vec<String>,
 }

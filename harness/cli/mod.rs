@@ -8,6 +8,7 @@ mod failure;
 mod list;
 mod run;
 mod setup;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +47,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// List kernels, objects or programs.
     List(list::ListArgs),
+    /// Look after the kernel store: what is in it, and how much room it takes.
+    Store(store::StoreArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
     Doctor(doctor::DoctorArgs),
 }
@@ -75,6 +78,7 @@ impl Cli {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
+            Command::Store(args) => store::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }
     }

@@ -44,6 +44,9 @@ pub(super) struct RunArgs {
     /// Keep the whole verifier log of programs that load, too.
     #[arg(long)]
     full_logs: bool,
+    /// Boot every guest: restore none from a snapshot, and make none.
+    #[arg(long)]
+    cold: bool,
     /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -74,6 +77,8 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         accelerator: proof.accelerator,
         jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
         full_logs: args.full_logs,
+        cold: args.cold,
+        snapshot_budget: super::store::snapshot_budget()?,
         logs: &logs,
         stop: &stop,
     };

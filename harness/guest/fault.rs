@@ -1,8 +1,8 @@
 //! [`Faults`]: makes a real guest misbehave on purpose, so that the host's handling of it can be tested on real kernels.
 //!
 //! `corematrix.fault=WHAT[@PROGRAM]` on the kernel's command line, where WHAT is `silent` (never say hello), `panic` (the kernel
-//! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there) or `bare`
-//! (nothing is collected, so that the bench can tell what collecting costs).
+//! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), `wake` (the kernel panics when it
+//! is restored from a snapshot) or `bare` (nothing is collected, so that the bench can tell what collecting costs).
 
 use std::time::Duration;
 
@@ -46,12 +46,17 @@ impl Faults {
         }
     }
 
+    /// Called when the guest was restored from a snapshot.
+    pub fn after_restore(&self) {
+        if self.wants("wake", None) {
+            panic_the_kernel();
+        }
+    }
+
     /// Called when a program is about to be loaded.
     pub fn before_program(&self, program: &str) {
         if self.wants("panic", Some(program)) {
-            // Enabled whatever the kernel's default; it is our guest.
-            let _ = std::fs::write("/proc/sys/kernel/sysrq", "1");
-            let _ = std::fs::write("/proc/sysrq-trigger", "c");
+            panic_the_kernel();
         }
         if self.wants("hang", Some(program)) {
             hang();
@@ -60,6 +65,12 @@ impl Faults {
             std::process::abort();
         }
     }
+}
+
+fn panic_the_kernel() {
+    // Enabled whatever the kernel's default; it is our guest.
+    let _ = std::fs::write("/proc/sys/kernel/sysrq", "1");
+    let _ = std::fs::write("/proc/sysrq-trigger", "c");
 }
 
 fn hang() -> ! {

@@ -11,6 +11,7 @@ mod loader;
 mod port;
 mod prepared;
 mod transcript;
+mod wake;
 
 use std::io::{Read, Write};
 
@@ -48,21 +49,31 @@ fn serve() -> Result<(), String> {
     let faults = Faults::from_command_line();
     let mut port = port::open()?;
     faults.before_hello();
-    let hello = GuestMessage::Hello {
-        release: uname().release().to_string_lossy().into_owned(),
-        has_btf: std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
-        lsm: std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default(),
-        notes,
-    };
-    send(&mut port, &hello, &[])?;
+    send(&mut port, &hello(&notes), &[])?;
+    // A snapshot is taken here, while the guest waits for its first message.
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
             (HostMessage::Shutdown, _) => return Ok(()),
+            (HostMessage::Wake { realtime_ns }, entropy) => {
+                faults.after_restore();
+                let mut all = notes.clone();
+                all.extend(wake::up(realtime_ns, &entropy));
+                send(&mut port, &hello(&all), &[])?;
+            }
             (HostMessage::Load { object, programs, full_logs }, bytes) => {
                 let bare = faults.bare();
                 judge(&mut port, &loader::Request { object, programs, full_logs, bytes, bare, faults: &faults })?;
             }
         }
+    }
+}
+
+fn hello(notes: &[String]) -> GuestMessage {
+    GuestMessage::Hello {
+        release: uname().release().to_string_lossy().into_owned(),
+        has_btf: std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
+        lsm: std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default(),
+        notes: notes.to_vec(),
     }
 }
 

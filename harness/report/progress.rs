@@ -31,8 +31,10 @@ struct KernelView {
     /// What it is doing, for the terminal's line.
     doing: String,
     cells_done: usize,
-    /// Results of the object being loaded; a program that is tried again counts once.
-    current: BTreeMap<usize, Verdict>,
+    /// Results of the objects being loaded, by object and program; a program that is tried again counts once.
+    current: BTreeMap<(usize, usize), Verdict>,
+    /// Whether it was said that guests are restored.
+    restored: bool,
     loaded: usize,
     failed: usize,
     not_run: usize,
@@ -74,6 +76,7 @@ impl Progress {
             doing: String::new(),
             cells_done: 0,
             current: BTreeMap::new(),
+            restored: false,
             loaded: 0,
             failed: 0,
             not_run: 0,
@@ -113,6 +116,14 @@ impl Progress {
                 self.line(*kernel, &format!("booted in {:.1}s", took.as_secs_f64()));
                 self.doing(*kernel, "booted".to_owned());
             }
+            Event::Restored { kernel, took, .. } => {
+                // Once is enough: each cell gets its guest in this way.
+                if self.kernels.get_mut(*kernel).is_some_and(|view| !std::mem::replace(&mut view.restored, true)) {
+                    self.line(*kernel, &format!("restored in {:.2}s", took.as_secs_f64()));
+                }
+                self.doing(*kernel, "restored".to_owned());
+            }
+            Event::KernelNote { kernel, note } => self.line(*kernel, &one_line(note)),
             Event::KernelFailed { kernel, state } => self.kernel_failed(*kernel, state),
             Event::GuestLost { kernel, reason } => {
                 self.line(*kernel, &format!("guest lost: {}", one_line(reason)));
@@ -120,7 +131,7 @@ impl Progress {
             }
             Event::CellStarted { kernel, object } => {
                 if let Some(view) = self.kernels.get_mut(*kernel) {
-                    view.current.clear();
+                    view.current.retain(|(running, _), _| running != object);
                 }
                 let place = self.place(*kernel, *object);
                 self.doing(*kernel, place);
@@ -130,9 +141,9 @@ impl Progress {
                 let programs = self.objects.get(*object).map_or(0, |object| object.programs);
                 self.doing(*kernel, format!("{place}: program {}/{programs}", program.saturating_add(1)));
             }
-            Event::ProgramDone { kernel, program, record, .. } => {
+            Event::ProgramDone { kernel, object, program, record } => {
                 if let Some(view) = self.kernels.get_mut(*kernel) {
-                    view.current.insert(*program, record.verdict);
+                    view.current.insert((*object, *program), record.verdict);
                 }
             }
             Event::CellDone { kernel, object, .. } => self.cell_done(*kernel, *object),
@@ -182,7 +193,9 @@ impl Progress {
         let Some(view) = self.kernels.get_mut(kernel) else {
             return;
         };
-        let verdicts = std::mem::take(&mut view.current);
+        let (verdicts, others) = std::mem::take(&mut view.current).into_iter().partition(|((of, _), _)| *of == object);
+        view.current = others;
+        let verdicts: BTreeMap<(usize, usize), Verdict> = verdicts;
         let count = |wanted: fn(Verdict) -> bool| verdicts.values().filter(|verdict| wanted(**verdict)).count();
         let (loaded, not_run) = (count(Verdict::is_pass), count(|verdict| verdict == Verdict::NotRun));
         let failed = verdicts.len() - loaded - not_run;

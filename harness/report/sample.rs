@@ -50,6 +50,7 @@ pub fn kernel(name: &str) -> KernelRecord {
             btf_sha256: Some("11".repeat(32)),
         }),
         hello_ms: vec![2400],
+        restore_ms: Vec::new(),
         notes: Vec::new(),
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::evidence::Evidence;
 use super::judgement;
-use super::session::{Ended, Session, prepare_limit};
+use super::kernel::Ended;
+use super::session::{Session, prepare_limit};
 use crate::cause::Cause;
 use crate::diagnose;
 use crate::event::Event;

@@ -138,10 +138,14 @@ fn fold(record: &mut RunRecord, event: &Event) {
             kernel.identity = Some(identity.clone());
             kernel.notes.extend_from_slice(notes);
         }
-        Event::Booted { kernel, took, notes } => {
+        Event::Booted { kernel, took, notes } | Event::Restored { kernel, took, notes } => {
             let kernel = &mut record.kernels[*kernel];
             kernel.state = KernelState::Ready;
-            kernel.hello_ms.push(millis(*took));
+            let times = match event {
+                Event::Restored { .. } => &mut kernel.restore_ms,
+                _ => &mut kernel.hello_ms,
+            };
+            times.push(millis(*took));
             // Every boot of a kernel lacks the same.
             let new: Vec<_> = notes.iter().filter(|note| !kernel.notes.contains(note)).cloned().collect();
             kernel.notes.extend(new);
@@ -156,6 +160,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
             };
             explain_not_run(record, Some(*kernel), why);
         }
+        Event::KernelNote { kernel, note } => record.kernels[*kernel].notes.push(note.clone()),
         Event::GuestLost { kernel, reason } => {
             record.kernels[*kernel].notes.push(format!("guest lost: {reason}"));
         }

@@ -5,13 +5,15 @@ mod collector;
 mod evidence;
 mod jobs;
 mod judgement;
+mod kernel;
 mod logs;
 mod session;
 mod stop;
 
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use rayon::prelude::*;
+use rayon::Scope;
 
 use crate::event::Event;
 use crate::plan::Plan;
@@ -22,6 +24,7 @@ use crate::vm::{Accelerator, Toolchain};
 pub use collector::Collector;
 pub use jobs::Jobs;
 pub use logs::Logs;
+use kernel::KernelContext;
 use session::Session;
 pub use stop::Stop;
 
@@ -44,6 +47,10 @@ pub struct Bench<'a> {
     pub jobs: Jobs,
     /// Whether the whole verifier log is wanted of programs that load, too.
     pub full_logs: bool,
+    /// Whether every guest is booted, and none is restored from a snapshot.
+    pub cold: bool,
+    /// How many bytes of snapshots the store may keep.
+    pub snapshot_budget: u64,
     /// Where verifier logs go.
     pub logs: &'a Logs,
     /// Whether the user wants to stop.
@@ -70,32 +77,57 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}")).build();
     let pool = pool.map_err(|source| RunError::Threads { jobs, source })?;
-    pool.install(|| {
-        (0..bench.plan.kernels.len()).into_par_iter().with_max_len(1).for_each_with(
-            events.clone(),
-            |events, kernel| {
-                run_kernel(bench, kernel, events);
-                let _ = events.send(Event::KernelDone { kernel });
-            },
-        );
+    pool.scope(|scope| {
+        // A worker takes what it was given last, so the first kernel is given last.
+        for kernel in (0..bench.plan.kernels.len()).rev() {
+            let events = events.clone();
+            scope.spawn(move |scope| run_kernel(bench, kernel, events, scope));
+        }
     });
     Ok(())
 }
 
-fn run_kernel(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) {
+fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, events: Sender<Event>, scope: &Scope<'s>) {
     if bench.stop.requested() {
+        let _ = events.send(Event::KernelDone { kernel });
         return;
     }
-    match fetch(bench, kernel, events) {
+    match fetch(bench, kernel, &events) {
         Ok(stored) => {
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            Session::new(bench, kernel, stored, events.clone()).run(&bench.plan.objects);
+            run_cells(&Arc::new(KernelContext::new(bench, kernel, stored, events)), scope);
         }
         Err(error) => {
             let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(&error) });
+            let _ = events.send(Event::KernelDone { kernel });
         }
     }
+}
+
+/// Starts the first guest. If others start in a moment, each cell is a task of its own and gets a guest of its own; otherwise one
+/// guest has to serve all objects, one after the other.
+fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
+    let plan = shared.bench.plan;
+    let mut order: Vec<usize> = (0..plan.objects.len()).collect();
+    // Longest first: then the end of the run is made of short ones, and no worker is left waiting for another.
+    order.sort_by_key(|object| std::cmp::Reverse(plan.objects[*object].expected_cost()));
+    // Broken objects need no guest.
+    if plan.objects.iter().all(|object| object.broken.is_some()) {
+        return Session::new(Arc::clone(shared), None).run(&order);
+    }
+    let Ok(first) = shared.machine() else { return };
+    if !shared.is_warm() {
+        return Session::new(Arc::clone(shared), Some(first)).run(&order);
+    }
+    let Some((longest, others)) = order.split_first() else { return };
+    // A worker takes what it was given last.
+    for object in others.iter().rev() {
+        let session = Session::new(Arc::clone(shared), None);
+        let object = *object;
+        scope.spawn(move |_| session.run(&[object]));
+    }
+    Session::new(Arc::clone(shared), Some(first)).run(&[*longest]);
 }
 
 /// Gets a kernel of the plan from the store, telling what takes time.

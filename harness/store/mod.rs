@@ -3,6 +3,7 @@
 //! ```text
 //! kernels/NAME-RELEASE-KEY/   one kernel each, whole or not there
 //! packages/NAME_VERSION-SHA/  unpacked packages of tools
+//! snapshots/NAME-GUEST-ID/    guests that have said hello
 //! apt/SUITE/                  private state of apt
 //! tmp/, locks/                what runs are working on, and who may
 //! ```
@@ -14,6 +15,7 @@ mod apt;
 mod build;
 mod candidates;
 mod checksum;
+mod contents;
 mod deb;
 mod debian;
 mod entry;
@@ -25,6 +27,8 @@ mod lockfile;
 mod mainline;
 mod mirror;
 mod package;
+mod snapshots;
+mod sparse;
 mod version;
 
 use std::collections::HashSet;
@@ -34,8 +38,11 @@ use std::sync::{Mutex, PoisonError};
 
 use etcetera::BaseStrategy;
 
+pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
+pub use self::snapshots::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
+pub use self::sparse::Seal;
 
 use self::apt::{Apt, AptTools};
 use self::entry::{Delivery, Entry, Staging, file_name};
@@ -92,7 +99,7 @@ impl Store {
                 .cache_dir()
                 .join("corematrix"),
         };
-        for folder in ["kernels", "packages", "apt", "tmp", "locks"] {
+        for folder in ["kernels", "packages", snapshots::FOLDER, "apt", "tmp", "locks"] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).during("create", &folder)?;
         }

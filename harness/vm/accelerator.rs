@@ -4,7 +4,7 @@
 //! kernel is booted under a deadline, and the answer is remembered for as long as machine and QEMU stay the same.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -120,12 +120,16 @@ fn recall(memory: &Path) -> Option<Remembered> {
 }
 
 /// Host kernel, CPU and QEMU: what decides whether KVM works. Not the boot id: a reboot alone changes nothing.
-fn fingerprint(tools: &Toolchain) -> String {
+/// The CPU and the kernel of this machine, in words.
+pub(super) fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name")).unwrap_or("unknown cpu").to_owned();
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let qemu: PathBuf = tools.qemu.clone();
-    format!("{release}; {model}; {} {}", qemu.display(), tools.qemu_version)
+    format!("{release}; {model}")
+}
+
+fn fingerprint(tools: &Toolchain) -> String {
+    format!("{}; {} {}", machine(), tools.qemu.display(), tools.qemu_version)
 }
 
 #[cfg(test)]

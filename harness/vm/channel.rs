@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::compose::{DATA_SOCKET, SERIAL_SOCKET};
 use crate::protocol::{FrameReader, GuestMessage, ProtocolError, encode};
@@ -16,18 +16,28 @@ const SLICE: Duration = Duration::from_millis(100);
 
 /// The sockets QEMU will connect to.
 #[derive(Debug)]
-pub struct Listeners([UnixListener; 2]);
+pub struct Listeners([(Port, UnixListener); 2]);
 
 impl Listeners {
     /// Binds both sockets in the machine's folder.
     pub fn bind(scratch: &Path) -> io::Result<Self> {
-        let bind = |name| {
+        let bind = |port, name| {
             let listener = UnixListener::bind(scratch.join(name))?;
             listener.set_nonblocking(true)?;
-            Ok::<_, io::Error>(listener)
+            Ok::<_, io::Error>((port, listener))
         };
-        Ok(Listeners([bind(DATA_SOCKET)?, bind(SERIAL_SOCKET)?]))
+        Ok(Listeners([bind(Port::Virtio, DATA_SOCKET)?, bind(Port::Serial, SERIAL_SOCKET)?]))
     }
+}
+
+/// A way from guest to host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Port {
+    /// The virtio port.
+    Virtio,
+    /// The second ISA serial port.
+    Serial,
 }
 
 /// What came of waiting.
@@ -50,14 +60,45 @@ pub enum Received {
 #[derive(Debug, Default)]
 pub struct Channel {
     listeners: Option<Listeners>,
-    streams: Vec<(UnixStream, FrameReader)>,
-    chosen: bool,
+    streams: Vec<Connection>,
+    chosen: Option<Port>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    port: Port,
+    stream: UnixStream,
+    reader: FrameReader,
 }
 
 impl Channel {
     /// A channel that waits for QEMU to connect.
     pub fn new(listeners: Listeners) -> Self {
         Channel { listeners: Some(listeners), ..Channel::default() }
+    }
+
+    /// The port on which the guest answered.
+    pub fn port(&self) -> Option<Port> {
+        self.chosen
+    }
+
+    /// Takes a port before the guest has spoken: it is known to listen there. QEMU connects before it runs a machine.
+    pub fn choose(&mut self, port: Port, deadline: Instant) -> io::Result<()> {
+        while !self.streams.iter().any(|connection| connection.port == port) {
+            if Instant::now() > deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.accept()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.prefer(port);
+        Ok(())
+    }
+
+    /// The other stream stays open, or QEMU would complain; nobody reads it any more.
+    fn prefer(&mut self, port: Port) {
+        self.chosen = Some(port);
+        self.streams.sort_by_key(|connection| connection.port != port);
     }
 
     /// Waits for the next message until `deadline`, or until `stop` says so.
@@ -85,7 +126,8 @@ impl Channel {
     /// Sends a message. The guest must have spoken first.
     pub fn send<T: Serialize>(&mut self, message: &T, blob: &[u8]) -> Result<(), ProtocolError> {
         let frame = encode(message, blob)?;
-        let (stream, _) = self.streams.first_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        let first = self.streams.first_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        let stream = &mut first.stream;
         stream.set_nonblocking(false)?;
         let sent = stream.write_all(&frame);
         stream.set_nonblocking(true)?;
@@ -93,13 +135,11 @@ impl Channel {
     }
 
     fn take_message(&mut self) -> Result<Option<(GuestMessage, Vec<u8>)>, ProtocolError> {
-        for at in 0..self.streams.len() {
-            if let Some(message) = self.streams[at].1.take_message()? {
-                if !self.chosen {
-                    self.chosen = true;
-                    let chosen = self.streams.swap_remove(at);
-                    // The other stream stays open, or QEMU would complain; nobody reads it any more.
-                    self.streams.insert(0, chosen);
+        for connection in &mut self.streams {
+            if let Some(message) = connection.reader.take_message()? {
+                if self.chosen.is_none() {
+                    let port = connection.port;
+                    self.prefer(port);
                 }
                 return Ok(Some(message));
             }
@@ -110,20 +150,20 @@ impl Channel {
     /// Accepts and reads what there is, waiting at most `limit` for it. An error means that the channel is closed.
     fn read_some(&mut self, limit: Duration) -> io::Result<()> {
         self.accept()?;
-        let readers = if self.chosen { 1 } else { self.streams.len() };
+        let readers = if self.chosen.is_some() { 1 } else { self.streams.len() };
         if readers == 0 {
             std::thread::sleep(limit.min(Duration::from_millis(2)));
             return Ok(());
         }
         let mut waiting: Vec<PollFd<'_>> =
-            self.streams[..readers].iter().map(|(stream, _)| PollFd::new(stream, PollFlags::IN)).collect();
+            self.streams[..readers].iter().map(|one| PollFd::new(&one.stream, PollFlags::IN)).collect();
         let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(limit.min(SLICE).subsec_nanos()) };
         match poll(&mut waiting, Some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let mut chunk = vec![0; 1 << 16];
-        for (stream, reader) in &mut self.streams[..readers] {
+        for Connection { stream, reader, .. } in &mut self.streams[..readers] {
             match stream.read(&mut chunk) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(read) => reader.push(&chunk[..read]),
@@ -136,11 +176,11 @@ impl Channel {
 
     fn accept(&mut self) -> io::Result<()> {
         let Some(Listeners(listeners)) = &self.listeners else { return Ok(()) };
-        for listener in listeners {
+        for (port, listener) in listeners {
             match listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true)?;
-                    self.streams.push((stream, FrameReader::default()));
+                    self.streams.push(Connection { port: *port, stream, reader: FrameReader::default() });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),

@@ -4,6 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::qmp::MONITOR_SOCKET;
 use super::{Accelerator, Toolchain};
 use crate::guest::INIT_PATH;
 use crate::process::{self, ProcessError};
@@ -45,13 +48,36 @@ pub const DATA_SOCKET: &str = "data.sock";
 /// The socket of the second serial port, in the scratch folder.
 pub const SERIAL_SOCKET: &str = "serial.sock";
 
+/// The words of a QEMU command; the first is the program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words(Vec<String>);
+
+impl Words {
+    /// The command, for a machine whose folder is `scratch`.
+    pub fn command(&self, scratch: &Path) -> Command {
+        let mut words = self.0.iter();
+        let mut command = Command::new(words.next().map_or("", String::as_str));
+        command.args(words).env("TMPDIR", scratch);
+        command
+    }
+
+    /// The same words with more behind them.
+    pub fn with(mut self, more: impl IntoIterator<Item = String>) -> Words {
+        self.0.extend(more);
+        self
+    }
+
+    /// The same command for another machine: every mention of folder `from` becomes one of `to`.
+    pub fn moved(&self, from: &str, to: &str) -> Words {
+        Words(self.0.iter().map(|word| word.replace(from, to)).collect())
+    }
+}
+
 /// The QEMU command for a machine.
-pub fn compose(tools: &Toolchain, parts: &Parts<'_>) -> Result<Command, ComposeError> {
+pub fn compose(tools: &Toolchain, parts: &Parts<'_>) -> Result<Words, ComposeError> {
     let printed = process::run(virtme_command(tools, parts), COMPOSE_LIMIT)?;
     let words = qemu_words(&printed, parts.append)?;
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).args(our_devices(parts.scratch)).env("TMPDIR", parts.scratch);
-    Ok(command)
+    Ok(Words(words).with(our_devices(parts.scratch)))
 }
 
 fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
@@ -112,6 +138,7 @@ fn kernel_command_line(composed: &str, append: &[String]) -> String {
 }
 
 fn our_devices(scratch: &Path) -> Vec<String> {
+    let monitor = format!("unix:{}", scratch.join(MONITOR_SOCKET).display());
     let socket = |id: &str, name: &str| format!("socket,id={id},path={}", scratch.join(name).display());
     let port = format!("virtserialport,chardev=corematrix-data,name={PORT_NAME}");
     [
@@ -124,6 +151,8 @@ fn our_devices(scratch: &Path) -> Vec<String> {
         &socket("corematrix-serial", SERIAL_SOCKET),
         "-device",
         "isa-serial,chardev=corematrix-serial",
+        "-qmp",
+        &monitor,
     ]
     .map(str::to_owned)
     .to_vec()

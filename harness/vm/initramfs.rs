@@ -58,7 +58,7 @@ pub fn write(kernel: &StoredKernel, target: &Path) -> Result<(), InitramfsError>
 }
 
 /// The shared libraries and the dynamic linker this process runs on: exactly what the guest needs, without guessing.
-fn mapped_libraries() -> io::Result<BTreeSet<PathBuf>> {
+pub fn mapped_libraries() -> io::Result<BTreeSet<PathBuf>> {
     let own = fs::read_link("/proc/self/exe")?;
     let maps = fs::read("/proc/self/maps")?;
     let mut libraries = BTreeSet::new();

@@ -1,25 +1,21 @@
-//! [`Machine`]: one booted guest, from starting QEMU to its end.
+//! [`Machine`]: one guest that said hello, and what becomes of it. `boot` and `restore` make machines.
 
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::channel::{Channel, Listeners, Received};
-use super::compose::{self, Parts};
+use super::channel::{Channel, Received};
 use super::console::{self, Culprit};
-use super::{Accelerator, Toolchain, initramfs};
+use super::snapshot::Recording;
+use super::{Accelerator, Toolchain};
 use crate::process::ChildGroup;
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::StoredKernel;
 
 /// How long QEMU may take to end after its guest is gone, and its last output to arrive.
-const AFTERMATH: Duration = Duration::from_secs(2);
+pub(super) const AFTERMATH: Duration = Duration::from_secs(2);
 /// How long a guest may take to power off when asked.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// The kernel limits the path of a unix socket to 108 bytes, with its terminator.
-const SOCKET_PATH_LIMIT: usize = 107;
 
 /// What to boot and how.
 #[derive(Clone, Copy)]
@@ -43,13 +39,15 @@ pub struct MachineSpec<'a> {
 /// A guest that said hello. Dropping it kills QEMU and removes the machine's folder.
 #[derive(Debug)]
 pub struct Machine {
-    child: ChildGroup,
-    channel: Channel,
+    pub(super) child: ChildGroup,
+    pub(super) channel: Channel,
     /// Removed when the machine goes.
-    _scratch: TempDir,
+    pub(super) scratch: TempDir,
+    /// What it takes to snapshot this machine; `None` if it was not booted for that.
+    pub(super) recording: Option<Recording>,
     /// What could not be set up in the guest and is not vital.
     pub notes: Vec<String>,
-    /// From starting QEMU to hello.
+    /// From starting QEMU until the guest answered.
     pub to_hello: Duration,
 }
 
@@ -92,98 +90,6 @@ pub enum GuestLoss {
 }
 
 impl Machine {
-    /// Boots a guest and waits for its hello.
-    pub fn boot(spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
-        let scratch = prepare_scratch(spec.kernel)?;
-        let listeners = Listeners::bind(scratch.path()).map_err(|error| scratch_failure(scratch.path(), &error))?;
-        let parts = Parts {
-            kernel: &spec.kernel.boot_image,
-            initramfs: &scratch.path().join("initramfs"),
-            memory_mib: spec.memory_mib,
-            append: spec.append,
-            accelerator: spec.accelerator,
-            scratch: scratch.path(),
-        };
-        let broken = |error: String, program| harness(error, Some(tool_hint(program)), false);
-        let virtme_run = &spec.tools.virtme_run;
-        let command = compose::compose(spec.tools, &parts).map_err(|error| broken(error.to_string(), virtme_run))?;
-        let begin = Instant::now();
-        let child = ChildGroup::spawn(command).map_err(|error| broken(error.to_string(), &spec.tools.qemu))?;
-        let mut machine = Machine {
-            child,
-            channel: Channel::new(listeners),
-            _scratch: scratch,
-            notes: Vec::new(),
-            to_hello: Duration::ZERO,
-        };
-        machine.wait_for_hello(spec, begin)?;
-        Ok(machine)
-    }
-
-    fn wait_for_hello(&mut self, spec: &MachineSpec<'_>, begin: Instant) -> Result<(), BootFailure> {
-        let deadline = begin + spec.deadline;
-        loop {
-            // Looking at the child first: one that died before it connected leaves nothing to read.
-            let ended = self.child.wait(Duration::ZERO).is_some();
-            let slice = deadline.min(Instant::now() + Duration::from_millis(200));
-            match self.channel.receive(slice, spec.stop) {
-                Received::Message(GuestMessage::Hello { release, notes, .. }, _) => {
-                    self.to_hello = begin.elapsed();
-                    self.notes = notes;
-                    return self.check_release(&release, spec.kernel);
-                }
-                Received::Message(GuestMessage::Failed { reason }, _) => {
-                    return Err(harness(format!("the guest could not be set up: {reason}"), None, false));
-                }
-                Received::Message(other, _) => {
-                    return Err(harness(format!("the guest said {other:?} before hello"), None, false));
-                }
-                Received::Garbage(what) => return Err(harness(what, None, true)),
-                Received::Stopped => return Err(BootFailure::Stopped),
-                Received::Silence if !ended && Instant::now() < deadline => {}
-                Received::Silence | Received::Closed => return Err(self.boot_failure(spec, begin.elapsed())),
-            }
-        }
-    }
-
-    fn check_release(&self, release: &str, kernel: &StoredKernel) -> Result<(), BootFailure> {
-        if release == kernel.identity.release {
-            return Ok(());
-        }
-        let reason = format!("the guest runs `{release}`, but the store says `{}`", kernel.identity.release);
-        Err(BootFailure::Kernel { reason, console: self.console_tail() })
-    }
-
-    /// Judges a boot that ended or took too long.
-    fn boot_failure(&mut self, spec: &MachineSpec<'_>, took: Duration) -> BootFailure {
-        let limit = spec.deadline;
-        let status = self.child.wait(AFTERMATH.min(limit));
-        let answered = status.is_some();
-        self.child.end(Duration::ZERO);
-        let console = self.console_tail();
-        let hint = Some(tool_hint(&spec.tools.qemu));
-        match console::culprit(&self.output()) {
-            Some(Culprit::Kernel(line)) => {
-                BootFailure::Kernel { reason: format!("crashed while booting: {line}"), console }
-            }
-            Some(Culprit::Image(line)) => {
-                BootFailure::Kernel { reason: format!("QEMU cannot start the image: {line}"), console }
-            }
-            Some(Culprit::Harness(line)) => {
-                BootFailure::Harness { reason: format!("QEMU failed: {line}"), hint, console, passing: true }
-            }
-            None if answered => {
-                let status = status.map(|status| status.to_string()).unwrap_or_default();
-                let reason = format!("QEMU ended ({status}) after {}ms without a word", took.as_millis());
-                BootFailure::Harness { reason, hint, console, passing: true }
-            }
-            None => {
-                let reason = format!("did not answer within {}s", limit.as_secs());
-                BootFailure::Kernel { reason, console }
-            }
-        }
-    }
-
     /// Sends a request.
     pub fn send(&mut self, message: &HostMessage, blob: &[u8]) -> Result<(), GuestLoss> {
         self.channel.send(message, blob).map_err(|error| self.loss(&error.to_string()))
@@ -234,41 +140,7 @@ impl Machine {
         console::tail(&self.output())
     }
 
-    fn output(&self) -> String {
+    pub(super) fn output(&self) -> String {
         format!("{}\n{}", self.child.stdout().text(), self.child.stderr().text())
     }
-}
-
-fn harness(reason: String, hint: Option<String>, passing: bool) -> BootFailure {
-    BootFailure::Harness { reason, hint, console: Vec::new(), passing }
-}
-
-fn tool_hint(program: &Path) -> String {
-    format!(
-        "`corematrix doctor` tells whether this machine can boot a guest; the program in use is `{}`",
-        program.display()
-    )
-}
-
-/// Makes the machine's folder with the initramfs and the empty root in it.
-fn prepare_scratch(kernel: &StoredKernel) -> Result<TempDir, BootFailure> {
-    let base = std::env::temp_dir();
-    let scratch = tempfile::Builder::new().prefix("corematrix-").tempdir_in(&base);
-    let scratch = scratch.map_err(|error| scratch_failure(&base, &error))?;
-    let longest = scratch.path().join(compose::SERIAL_SOCKET);
-    if longest.as_os_str().len() > SOCKET_PATH_LIMIT {
-        let reason = format!("the path of a unix socket would be too long: `{}`", longest.display());
-        return Err(harness(reason, Some("set TMPDIR to a folder with a shorter path".to_owned()), false));
-    }
-    fs::create_dir(scratch.path().join("root")).map_err(|error| scratch_failure(scratch.path(), &error))?;
-    initramfs::write(kernel, &scratch.path().join("initramfs")).map_err(|error| {
-        let hint = format!("is there room in `{}`? TMPDIR chooses another folder", base.display());
-        harness(error.to_string(), Some(hint), false)
-    })?;
-    Ok(scratch)
-}
-
-fn scratch_failure(folder: &Path, error: &std::io::Error) -> BootFailure {
-    let hint = "is there room in it? TMPDIR chooses another folder".to_owned();
-    harness(format!("cannot use the scratch folder `{}`: {error}", folder.display()), Some(hint), false)
 }

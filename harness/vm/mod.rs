@@ -3,17 +3,24 @@
 //! [`Toolchain`] finds the programs, [`Accelerator`] is chosen by proof, [`Machine`] is a booted guest.
 
 mod accelerator;
+mod boot;
 mod channel;
 mod compose;
 mod console;
 mod initramfs;
 mod machine;
+mod memory;
+mod qmp;
+mod restore;
+mod snapshot;
 mod toolchain;
 
 use std::time::Duration;
 
 pub use accelerator::{Accelerator, Choice, NoProof, Proof, choose};
 pub use machine::{BootFailure, GuestLoss, Machine, MachineSpec};
+pub use restore::RestoreFailure;
+pub use snapshot::{SaveError, key as snapshot_key};
 pub use toolchain::{Toolchain, ToolchainError};
 
 /// How much longer things take when every instruction is translated. Measured: 5 to 9 times for a boot.

@@ -1,0 +1,133 @@
+//! `corematrix store`: what is in the kernel store, and how to get room back.
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use bytesize::ByteSize;
+use clap::{Args, Subcommand};
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::Common;
+use super::failure::Failure;
+use super::setup::{Setup, store_failure};
+use crate::store::{Kind, Store};
+
+/// Sets how much room snapshots may take.
+const BUDGET_VARIABLE: &str = "COREMATRIX_SNAPSHOT_BUDGET";
+/// Room for some fifty kernels.
+const DEFAULT_BUDGET: ByteSize = ByteSize::gib(4);
+
+#[derive(Debug, Args)]
+pub(super) struct StoreArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show kernels, packages and snapshots with their sizes (the default).
+    List,
+    /// Remove the least recently used snapshots until the rest fits the budget. A run does that by itself.
+    Gc {
+        /// How much room snapshots may take, such as 2GiB or 500MB [default: $COREMATRIX_SNAPSHOT_BUDGET or 4 GiB].
+        #[arg(long, value_name = "SIZE")]
+        budget: Option<ByteSize>,
+    },
+    /// Remove snapshots; the next run boots its kernels anew.
+    Clear {
+        /// Remove kernels and packages, too; the next run fetches them anew.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// How many bytes of snapshots the store may keep.
+pub(super) fn snapshot_budget() -> Result<u64, Failure> {
+    let Some(text) = std::env::var_os(BUDGET_VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(DEFAULT_BUDGET.as_u64());
+    };
+    let size = text.to_str().and_then(|text| text.parse::<ByteSize>().ok());
+    size.map(|size| size.as_u64()).ok_or_else(|| {
+        let message = format!("`{}` in ${BUDGET_VARIABLE} is no size", text.to_string_lossy());
+        Failure::input(message, Some("write it like `2GiB` or `500MB`".to_owned()))
+    })
+}
+
+pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let store = &setup.store;
+    match &args.verb {
+        None | Some(Verb::List) => println!("{}", list(store)?),
+        Some(Verb::Gc { budget }) => {
+            let budget = budget.map_or_else(snapshot_budget, |budget| Ok(budget.as_u64()))?;
+            let removed = store.shrink_snapshots(budget).map_err(store_failure)?;
+            say_removed(removed.iter().map(|snapshot| (&snapshot.kernel, snapshot.bytes)), "snapshot of");
+            say_kept(store, budget)?;
+        }
+        Some(Verb::Clear { all }) => {
+            let removed = store.shrink_snapshots(0).map_err(store_failure)?;
+            say_removed(removed.iter().map(|snapshot| (&snapshot.kernel, snapshot.bytes)), "snapshot of");
+            say_kept(store, 0)?;
+            if *all {
+                let folders = store.folders().map_err(store_failure)?;
+                folders.iter().try_for_each(|folder| store.remove_folder(folder)).map_err(store_failure)?;
+                say_removed(folders.iter().map(|folder| (&folder.name, folder.bytes)), "");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(store: &Store) -> Result<String, Failure> {
+    let (folders, snapshots) =
+        (store.folders().map_err(store_failure)?, store.snapshots().map_err(store_failure)?);
+    let mut table = Builder::default();
+    table.push_record(["what", "name", "size", "used", "source"]);
+    for folder in &folders {
+        let kind = match folder.kind {
+            Kind::Kernel => "kernel",
+            Kind::Package => "package",
+        };
+        let size = ByteSize(folder.bytes).to_string();
+        table.push_record([kind, &folder.name, &size, "", &folder.source]);
+    }
+    for snapshot in &snapshots {
+        let used = if snapshot.in_use { "now".to_owned() } else { ago(snapshot.used) };
+        let size = ByteSize(snapshot.bytes).to_string();
+        table.push_record(["snapshot", &snapshot.kernel, &size, &used, ""]);
+    }
+    let total: u64 = folders.iter().map(|folder| folder.bytes).chain(snapshots.iter().map(|one| one.bytes)).sum();
+    let table = table.build().with(Style::blank()).to_string();
+    Ok(format!("{table}\n\n{} in `{}`", ByteSize(total), store.root().display()))
+}
+
+fn say_removed<'a>(removed: impl Iterator<Item = (&'a String, u64)>, what: &str) {
+    let (mut count, mut total) = (0, 0);
+    for (name, bytes) in removed {
+        println!("{}", format!("removed {what} {name}: {}", ByteSize(bytes)).replace("  ", " "));
+        (count, total) = (count + 1, total + bytes);
+    }
+    println!("{count} removed, {} freed", ByteSize(total));
+}
+
+/// Says what is left against the user's will: what a run uses just now.
+fn say_kept(store: &Store, budget: u64) -> Result<(), Failure> {
+    let left = store.snapshots().map_err(store_failure)?;
+    let total: u64 = left.iter().map(|snapshot| snapshot.bytes).sum();
+    if total > budget {
+        let busy = left.iter().filter(|snapshot| snapshot.in_use).count();
+        println!("{} of snapshots stay: {busy} in use", ByteSize(total));
+    }
+    Ok(())
+}
+
+fn ago(then: SystemTime) -> String {
+    let seconds = then.elapsed().unwrap_or_default().as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}

@@ -1,0 +1,237 @@
+//! [`KernelContext`]: what all cells of one kernel share: how its guests start, and its types.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::Bench;
+use crate::event::Event;
+use crate::manifest::KernelSpec;
+use crate::object::btf::Btf;
+use crate::record::KernelState;
+use crate::store::{Shelf, Snapshot, SnapshotPlace, StoredKernel};
+use crate::vm::{self, Accelerator, BootFailure, Deadlines, Machine, MachineSpec, RestoreFailure};
+
+/// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
+const BOOT_ATTEMPTS: u32 = 2;
+
+/// The kernel is out of the run, and has said why; or the user stopped it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended;
+
+/// How guests of a kernel start.
+#[derive(Debug, Clone, Default)]
+enum Start {
+    /// Not known yet.
+    #[default]
+    Unknown,
+    /// From this snapshot.
+    Warm(Arc<Snapshot>),
+    /// By booting.
+    Cold,
+    /// Not at all.
+    Never,
+}
+
+/// What all cells of one kernel share. Dropping it says that the kernel is done.
+pub(super) struct KernelContext<'a> {
+    pub(super) bench: &'a Bench<'a>,
+    /// The kernel's index in the plan.
+    pub(super) index: usize,
+    pub(super) spec: &'a KernelSpec,
+    pub(super) deadlines: Deadlines,
+    stored: StoredKernel,
+    start: Mutex<Start>,
+    /// The kernel's types; read when a failure asks for them.
+    btf: OnceLock<Option<Btf>>,
+    events: Sender<Event>,
+}
+
+impl<'a> KernelContext<'a> {
+    pub(super) fn new(bench: &'a Bench<'a>, index: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
+        let spec = &bench.plan.kernels[index];
+        let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
+        KernelContext { bench, index, spec, deadlines, stored, start: Mutex::default(), btf: OnceLock::new(), events }
+    }
+
+    /// The kernel's types; `None` if its BTF cannot be read.
+    pub(super) fn types(&self) -> Option<&Btf> {
+        let read = || Btf::parse(&std::fs::read(self.stored.btf.as_ref()?).ok()?).ok();
+        self.btf.get_or_init(read).as_ref()
+    }
+
+    pub(super) fn send(&self, event: Event) {
+        // The collector outlives every session; if it is gone the run has failed and says so itself.
+        let _ = self.events.send(event);
+    }
+
+    /// Whether each cell gets a guest of its own.
+    pub(super) fn is_warm(&self) -> bool {
+        matches!(self.start(), Start::Warm(_))
+    }
+
+    fn start(&self) -> Start {
+        self.start.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_start(&self, start: Start) {
+        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = start;
+    }
+
+    /// A fresh guest. The first call decides how the others start.
+    pub(super) fn machine(&self) -> Result<Machine, Ended> {
+        match self.start() {
+            Start::Unknown => self.first_machine(),
+            Start::Warm(snapshot) => self.restore(snapshot),
+            Start::Cold => self.boot(Machine::boot),
+            Start::Never => Err(Ended),
+        }
+    }
+
+    fn first_machine(&self) -> Result<Machine, Ended> {
+        if self.bench.cold {
+            self.set_start(Start::Cold);
+            return self.boot(Machine::boot);
+        }
+        match self.find_snapshot() {
+            Ok(Shelf::Sound(snapshot)) => self.restore(Arc::new(snapshot)),
+            Ok(Shelf::Empty { place, thrown_away }) => {
+                thrown_away.into_iter().for_each(|line| self.note(line));
+                self.boot_and_save(place)
+            }
+            Err(reason) => {
+                self.run_cold(&reason);
+                self.boot(Machine::boot)
+            }
+        }
+    }
+
+    fn find_snapshot(&self) -> Result<Shelf, String> {
+        let stop = || self.bench.stop.at_once();
+        let key = vm::snapshot_key(&self.spec.name, &self.machine_spec(&stop)).map_err(|error| error.to_string())?;
+        let mut waiting = || {
+            let step = "waiting for another run that boots the same kernel".to_owned();
+            self.send(Event::Fetching { kernel: self.index, step });
+        };
+        self.bench.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())
+    }
+
+    /// Boots, saves, and starts the first guest from what was saved: that it works is the last proof of a snapshot.
+    fn boot_and_save(&self, place: SnapshotPlace) -> Result<Machine, Ended> {
+        let machine = self.boot(Machine::boot_to_snapshot)?;
+        match machine.save(place, self.bench.store) {
+            Ok(snapshot) => {
+                let snapshot = Arc::new(snapshot);
+                self.set_start(Start::Warm(Arc::clone(&snapshot)));
+                // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
+                let _ = self.bench.store.shrink_snapshots(self.bench.snapshot_budget);
+                self.restore(snapshot)
+            }
+            Err(error) => {
+                self.run_cold(&error.to_string());
+                self.boot(Machine::boot)
+            }
+        }
+    }
+
+    /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
+    fn restore(&self, snapshot: Arc<Snapshot>) -> Result<Machine, Ended> {
+        let stop = || self.bench.stop.at_once();
+        match Machine::restore(&self.machine_spec(&stop), &snapshot) {
+            Ok(machine) => {
+                self.set_start(Start::Warm(snapshot));
+                let (took, notes) = (machine.to_hello, machine.notes.clone());
+                self.send(Event::Restored { kernel: self.index, took, notes });
+                Ok(machine)
+            }
+            Err(RestoreFailure::Stopped) => Err(Ended),
+            Err(RestoreFailure::Failed(reason)) => {
+                self.run_cold(&format!("its snapshot gave no guest and was thrown away: {reason}"));
+                // The last one who holds it removes it; the others find out for themselves.
+                if let Some(snapshot) = Arc::into_inner(snapshot) {
+                    self.bench.store.discard(snapshot);
+                }
+                self.boot(Machine::boot)
+            }
+        }
+    }
+
+    fn run_cold(&self, reason: &str) {
+        self.set_start(Start::Cold);
+        self.note(format!("runs cold: {reason}"));
+    }
+
+    fn note(&self, line: String) {
+        self.send(Event::KernelNote { kernel: self.index, note: line });
+    }
+
+    fn machine_spec<'s>(&'s self, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
+        MachineSpec {
+            tools: self.bench.tools,
+            kernel: &self.stored,
+            memory_mib: self.spec.memory_mib,
+            append: &self.spec.append,
+            accelerator: self.bench.accelerator,
+            deadline: self.deadlines.boot,
+            stop,
+        }
+    }
+
+    fn boot(&self, how: fn(&MachineSpec<'_>) -> Result<Machine, BootFailure>) -> Result<Machine, Ended> {
+        let stop = || self.bench.stop.at_once();
+        let mut attempt = 1;
+        loop {
+            self.send(Event::Booting { kernel: self.index, attempt });
+            let failure = match how(&self.machine_spec(&stop)) {
+                Ok(machine) => {
+                    let (took, notes) = (machine.to_hello, machine.notes.clone());
+                    self.send(Event::Booted { kernel: self.index, took, notes });
+                    return Ok(machine);
+                }
+                Err(failure) => failure,
+            };
+            let (reason, again) = match &failure {
+                BootFailure::Kernel { reason, .. } => (reason, true),
+                BootFailure::Harness { reason, passing, .. } => (reason, *passing),
+                BootFailure::Stopped => return Err(Ended),
+            };
+            if attempt < BOOT_ATTEMPTS && again && !self.bench.stop.requested() {
+                self.send(Event::GuestLost { kernel: self.index, reason: format!("boot {attempt}: {reason}") });
+                attempt += 1;
+                continue;
+            }
+            if let Some(state) = failed_state(failure, attempt, self.bench.accelerator) {
+                self.set_start(Start::Never);
+                self.send(Event::KernelFailed { kernel: self.index, state });
+            }
+            return Err(Ended);
+        }
+    }
+}
+
+impl Drop for KernelContext<'_> {
+    fn drop(&mut self) {
+        self.send(Event::KernelDone { kernel: self.index });
+    }
+}
+
+/// Where to look for more.
+const CONSOLE: &str =
+    "the console's last lines are in report.json, and `append` in the manifest can make the kernel say more";
+
+fn failed_state(failure: BootFailure, attempts: u32, accelerator: Accelerator) -> Option<KernelState> {
+    let told = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
+    match failure {
+        BootFailure::Kernel { reason, console } => Some(KernelState::BootFailed {
+            reason: told(reason),
+            hint: Some(match accelerator {
+                Accelerator::Kvm => format!("`--accel tcg` tells whether KVM is to blame; {CONSOLE}"),
+                Accelerator::Tcg => CONSOLE.to_owned(),
+            }),
+            console_tail: console,
+        }),
+        BootFailure::Harness { reason, hint, console, .. } => {
+            Some(KernelState::HarnessFailed { reason: told(reason), hint, console_tail: console })
+        }
+        BootFailure::Stopped => None,
+    }
+}

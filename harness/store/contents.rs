@@ -1,0 +1,84 @@
+//! [`StoredFolder`]: what else than snapshots takes room in the store: kernels and unpacked packages.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Store;
+use super::entry::{Entry, Staging};
+use super::error::{IoContext, StoreError};
+
+/// The kinds of folders, as their folders are called.
+const KINDS: [(&str, Kind); 2] = [("kernels", Kind::Kernel), ("packages", Kind::Package)];
+
+/// What a folder of the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A kernel, ready to boot.
+    Kernel,
+    /// The unpacked files of a package.
+    Package,
+}
+
+/// A kernel or a package in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFolder {
+    /// What it holds.
+    pub kind: Kind,
+    /// Its name in the store.
+    pub name: String,
+    /// Where it came from, in words; empty if nothing tells.
+    pub source: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    folder: PathBuf,
+}
+
+impl Store {
+    /// The kernels and packages, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn folders(&self) -> Result<Vec<StoredFolder>, StoreError> {
+        let mut found = Vec::new();
+        for (name, kind) in KINDS {
+            let all = self.root.join(name);
+            for entry in fs::read_dir(&all).during("read", &all)?.flatten() {
+                let folder = entry.path();
+                let source = Entry::read(&folder, false).map(|entry| entry.kernel(&folder, Vec::new()).source);
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let bytes = bytes_on_disk(&folder);
+                found.push(StoredFolder { kind, name, source: source.unwrap_or_default(), bytes, folder });
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// Removes a kernel or a package. A run that uses it just now may lose it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn remove_folder(&self, folder: &StoredFolder) -> Result<(), StoreError> {
+        // Moved first: half a kernel must never be seen.
+        let staging = Staging::new(&self.root)?;
+        fs::rename(&folder.folder, staging.work().join("removed")).during("remove", &folder.folder)
+    }
+}
+
+/// The room that a folder takes, at any depth.
+pub(super) fn bytes_on_disk(folder: &Path) -> u64 {
+    let mut bytes = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(found) if found.is_dir() => folders.push(entry.path()),
+                Ok(found) => bytes += found.blocks() * 512,
+                // It is being removed.
+                Err(_) => {}
+            }
+        }
+    }
+    bytes
+}

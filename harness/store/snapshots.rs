@@ -1,0 +1,295 @@
+//! [`Snapshot`]: a guest that has said hello, kept to be started again in a moment.
+//!
+//! A snapshot is immutable: it appears under a name that was never used before, by one rename, and only ever disappears. Who uses
+//! it holds a shared lock on its description; who wants to remove it needs that lock alone. The files mean nothing to the store:
+//! what they are, and with what they may be used, is up to the machine.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::contents::bytes_on_disk;
+use super::entry::{Staging, file_name, lock};
+use super::error::{IoContext, StoreError};
+use super::sparse::Seal;
+use super::{Store, checksum};
+
+/// The file that describes a snapshot. It is locked, and the time of its last change is that of the last use.
+const DESCRIPTION: &str = "snapshot.json";
+/// Where snapshots are, in the store.
+pub(super) const FOLDER: &str = "snapshots";
+
+/// What a snapshot depends on: with one of these changed it is of no use any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotKey {
+    /// The kernel's name in the manifest.
+    pub kernel: String,
+    /// What the guest is: of snapshots that agree in this only the newest is kept.
+    pub guest: BTreeMap<String, String>,
+    /// What runs it: programs and their versions.
+    pub host: BTreeMap<String, String>,
+}
+
+/// A sound snapshot, kept from being removed for as long as this value lives.
+#[derive(Debug)]
+pub struct Snapshot {
+    folder: PathBuf,
+    described: Description,
+    /// Locked.
+    _hold: File,
+}
+
+/// What there is for a key.
+#[derive(Debug)]
+pub enum Shelf {
+    /// A snapshot that fits and is whole.
+    Sound(Snapshot),
+    /// Nothing; the caller is the one to make it. `thrown_away` tells why an old one could not be used.
+    Empty {
+        /// Where to make it.
+        place: SnapshotPlace,
+        /// One line for each old snapshot.
+        thrown_away: Vec<String>,
+    },
+}
+
+/// The right to make a snapshot, and the folder to make it in.
+#[derive(Debug)]
+pub struct SnapshotPlace {
+    staging: Staging,
+    key: SnapshotKey,
+    /// Others who want the same snapshot wait for this lock.
+    _makers: File,
+}
+
+/// One line of `corematrix store list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSnapshot {
+    /// The kernel's name in the manifest.
+    pub kernel: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// When a run last used it.
+    pub used: SystemTime,
+    /// Whether a run uses it now.
+    pub in_use: bool,
+    folder: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Description {
+    kernel: String,
+    guest: BTreeMap<String, String>,
+    host: BTreeMap<String, String>,
+    files: BTreeMap<String, Seal>,
+    /// What the machine wants to know when it is restored.
+    machine: serde_json::Value,
+}
+
+impl Snapshot {
+    /// The path of one of its files.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The length of one of its files in bytes; 0 if it has no such file.
+    pub fn length(&self, name: &str) -> u64 {
+        self.described.files.get(name).map_or(0, |seal| seal.bytes)
+    }
+
+    /// What the machine had said when it was saved.
+    pub fn machine(&self) -> &serde_json::Value {
+        &self.described.machine
+    }
+
+    /// Opens and locks; `None` if it is gone, going, or no snapshot.
+    fn open(folder: &Path) -> Option<Snapshot> {
+        let path = folder.join(DESCRIPTION);
+        let hold = File::open(&path).ok()?;
+        flock(&hold, FlockOperation::NonBlockingLockShared).ok()?;
+        let described = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        Some(Snapshot { folder: folder.to_owned(), described, _hold: hold })
+    }
+
+    /// What is wrong with it for `key`, as a lowercase fragment.
+    fn flaw(&self, key: &SnapshotKey) -> Option<String> {
+        let changed = |old: &BTreeMap<String, String>, new: &BTreeMap<String, String>| {
+            let names = old.keys().chain(new.keys());
+            names.into_iter().find(|name| old.get(*name) != new.get(*name)).cloned()
+        };
+        let described = &self.described;
+        if let Some(what) = changed(&described.guest, &key.guest).or_else(|| changed(&described.host, &key.host)) {
+            return Some(format!("{what} has changed"));
+        }
+        let damaged = |(name, seal): (&String, &Seal)| match Seal::of(&self.folder.join(name)) {
+            Err(error) => Some(format!("its file `{name}` cannot be read: {error}")),
+            Ok(found) if found.bytes != seal.bytes => Some(format!("its file `{name}` has another length")),
+            Ok(found) if found != *seal => Some(format!("its file `{name}` is damaged")),
+            Ok(_) => None,
+        };
+        described.files.iter().find_map(damaged)
+    }
+}
+
+impl SnapshotPlace {
+    /// The folder to put files into.
+    pub fn folder(&self) -> PathBuf {
+        self.staging.entry()
+    }
+
+    /// Makes a snapshot of the files in the folder. From here on it is in use, and others find it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; nothing is left behind then.
+    pub fn publish(
+        self,
+        store: &Store,
+        files: BTreeMap<String, Seal>,
+        machine: serde_json::Value,
+    ) -> Result<Snapshot, StoreError> {
+        let (prefix, path) = (self.key.prefix(), self.folder().join(DESCRIPTION));
+        let SnapshotKey { kernel, guest, host } = self.key;
+        let described = Description { kernel, guest, host, files, machine };
+        let json = serde_json::to_vec_pretty(&described).map_err(io::Error::from).during("write", &path)?;
+        fs::write(&path, json).during("write", &path)?;
+        let hold = File::open(&path).during("open", &path)?;
+        flock(&hold, FlockOperation::NonBlockingLockShared).map_err(Into::into).during("lock", &path)?;
+        // Never the same name twice: who still holds a removed one must not find another in its place.
+        let nanoseconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let folder = store.root.join(FOLDER).join(format!("{prefix}{nanoseconds:x}-{}", std::process::id()));
+        self.staging.publish(&folder)?;
+        Ok(Snapshot { folder, described, _hold: hold })
+    }
+}
+
+impl SnapshotKey {
+    /// How the names of all snapshots begin that agree with this one in what the guest is.
+    fn prefix(&self) -> String {
+        let text: Vec<String> = self.guest.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{}-{}-", file_name(&self.kernel), &checksum::of_bytes(text.join("\n").as_bytes())[..12])
+    }
+}
+
+impl Store {
+    /// Gives the snapshot for a key, compared with its checksums, or the right to make it. If another run is making it just now,
+    /// `waiting` is called and the call waits for it. What is found damaged or out of date is removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn snapshot(&self, key: &SnapshotKey, waiting: &mut dyn FnMut()) -> Result<Shelf, StoreError> {
+        let mut thrown_away = Vec::new();
+        if let Some(snapshot) = self.sound_snapshot(key, &mut thrown_away)? {
+            return Ok(Shelf::Sound(snapshot));
+        }
+        let makers = lock(&self.root, &format!("snapshot-{}", key.prefix()), waiting)?;
+        if let Some(snapshot) = self.sound_snapshot(key, &mut thrown_away)? {
+            return Ok(Shelf::Sound(snapshot));
+        }
+        let place = SnapshotPlace { staging: Staging::new(&self.root)?, key: key.clone(), _makers: makers };
+        Ok(Shelf::Empty { place, thrown_away })
+    }
+
+    fn sound_snapshot(
+        &self,
+        key: &SnapshotKey,
+        thrown_away: &mut Vec<String>,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        let prefix = key.prefix();
+        let all = self.root.join(FOLDER);
+        for entry in fs::read_dir(&all).during("read", &all)?.flatten() {
+            if !entry.file_name().to_string_lossy().starts_with(&prefix) {
+                continue;
+            }
+            // One that cannot be opened is being removed by somebody else, or has no readable description.
+            let flaw = match Snapshot::open(&entry.path()) {
+                None => Some("it is no snapshot".to_owned()),
+                Some(snapshot) => match snapshot.flaw(key) {
+                    None => {
+                        let _ = File::options()
+                            .append(true)
+                            .open(snapshot.file(DESCRIPTION))
+                            .and_then(|file| file.set_modified(SystemTime::now()));
+                        return Ok(Some(snapshot));
+                    }
+                    flaw => flaw,
+                },
+            };
+            if let Some(flaw) = flaw
+                && self.remove_snapshot(&entry.path())
+            {
+                thrown_away.push(format!("the snapshot was thrown away: {flaw}"));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes a snapshot that turned out to be of no use.
+    pub fn discard(&self, snapshot: Snapshot) {
+        let folder = snapshot.folder.clone();
+        drop(snapshot);
+        self.remove_snapshot(&folder);
+    }
+
+    /// The snapshots, most recently used first.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn snapshots(&self) -> Result<Vec<StoredSnapshot>, StoreError> {
+        let all = self.root.join(FOLDER);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&all).during("read", &all)?.flatten() {
+            let folder = entry.path();
+            let described = fs::read(folder.join(DESCRIPTION)).ok().and_then(|json| serde_json::from_slice(&json).ok());
+            let kernel = described.map_or("damaged".to_owned(), |described: Description| described.kernel);
+            let used = fs::metadata(folder.join(DESCRIPTION)).and_then(|found| found.modified());
+            let (bytes, in_use) = (bytes_on_disk(&folder), lock_alone(&folder).is_none());
+            let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
+            found.push(StoredSnapshot { kernel, bytes, used, in_use, folder });
+        }
+        found.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.used));
+        Ok(found)
+    }
+
+    /// Removes the least recently used snapshots that nobody uses until no more than `budget` bytes are left; returns those removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn shrink_snapshots(&self, budget: u64) -> Result<Vec<StoredSnapshot>, StoreError> {
+        let mut left = self.snapshots()?;
+        let mut total: u64 = left.iter().map(|snapshot| snapshot.bytes).sum();
+        let mut removed = Vec::new();
+        while total > budget
+            && let Some(oldest) = left.pop()
+        {
+            if self.remove_snapshot(&oldest.folder) {
+                total -= oldest.bytes;
+                removed.push(oldest);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether it could be removed: not while somebody uses it.
+    fn remove_snapshot(&self, folder: &Path) -> bool {
+        let Some(_alone) = lock_alone(folder) else { return false };
+        // Moved first: half a snapshot must never be seen.
+        let Ok(staging) = Staging::new(&self.root) else { return false };
+        fs::rename(folder, staging.work().join("removed")).is_ok()
+    }
+}
+
+/// The only lock on a snapshot; `None` while somebody uses it. A folder without a description can be used by nobody.
+fn lock_alone(folder: &Path) -> Option<Option<File>> {
+    match File::open(folder.join(DESCRIPTION)) {
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(Some(file)),
+        Err(_) => Some(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

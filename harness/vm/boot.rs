@@ -1,0 +1,175 @@
+//! Booting: from a kernel image to the guest's hello.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::channel::{Channel, Listeners, Received};
+use super::compose::{self, Parts};
+use super::console::{self, Culprit};
+use super::initramfs;
+use super::machine::{AFTERMATH, BootFailure, Machine, MachineSpec};
+use super::memory::GuestMemory;
+use super::qmp::Monitor;
+use super::snapshot::Recording;
+use crate::process::ChildGroup;
+use crate::protocol::GuestMessage;
+use crate::store::StoredKernel;
+
+/// The kernel limits the path of a unix socket to 108 bytes, with its terminator.
+const SOCKET_PATH_LIMIT: usize = 107;
+
+impl Machine {
+    /// Boots a guest and waits for its hello.
+    pub fn boot(spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
+        Machine::boot_in(spec, None)
+    }
+
+    /// Boots a guest that can be snapshotted after its hello.
+    pub fn boot_to_snapshot(spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
+        let memory = GuestMemory::new(spec.memory_mib)
+            .map_err(|error| harness(format!("cannot get memory for the guest: {error}"), None, false))?;
+        Machine::boot_in(spec, Some(memory))
+    }
+
+    fn boot_in(spec: &MachineSpec<'_>, memory: Option<GuestMemory>) -> Result<Machine, BootFailure> {
+        let scratch = prepare_scratch()?;
+        pack_initramfs(spec.kernel, scratch.path())?;
+        let unusable = |error| scratch_failure(scratch.path(), &error);
+        let listeners = Listeners::bind(scratch.path()).map_err(unusable)?;
+        let monitor = Monitor::bind(scratch.path()).map_err(unusable)?;
+        let parts = Parts {
+            kernel: &spec.kernel.boot_image,
+            initramfs: &scratch.path().join("initramfs"),
+            memory_mib: spec.memory_mib,
+            append: spec.append,
+            accelerator: spec.accelerator,
+            scratch: scratch.path(),
+        };
+        let broken = |error: String, program| harness(error, Some(tool_hint(program)), false);
+        let virtme_run = &spec.tools.virtme_run;
+        let words = compose::compose(spec.tools, &parts).map_err(|error| broken(error.to_string(), virtme_run))?;
+        let in_memory = memory.as_ref().map(GuestMemory::options).unwrap_or_default();
+        let command = words.clone().with(in_memory).command(scratch.path());
+        let begin = Instant::now();
+        let child = ChildGroup::spawn(command).map_err(|error| broken(error.to_string(), &spec.tools.qemu))?;
+        let mut machine = Machine {
+            child,
+            channel: Channel::new(listeners),
+            scratch,
+            recording: memory.map(|memory| Recording { memory, words, monitor }),
+            notes: Vec::new(),
+            to_hello: Duration::ZERO,
+        };
+        machine.wait_for_hello(spec, begin, begin + spec.deadline)?;
+        Ok(machine)
+    }
+
+    /// Waits for the guest's hello, from `begin` on.
+    pub(super) fn wait_for_hello(
+        &mut self,
+        spec: &MachineSpec<'_>,
+        begin: Instant,
+        deadline: Instant,
+    ) -> Result<(), BootFailure> {
+        loop {
+            // Looking at the child first: one that died before it connected leaves nothing to read.
+            let ended = self.child.wait(Duration::ZERO).is_some();
+            let slice = deadline.min(Instant::now() + Duration::from_millis(200));
+            match self.channel.receive(slice, spec.stop) {
+                Received::Message(GuestMessage::Hello { release, notes, .. }, _) => {
+                    self.to_hello = begin.elapsed();
+                    self.notes = notes;
+                    return self.check_release(&release, spec.kernel);
+                }
+                Received::Message(GuestMessage::Failed { reason }, _) => {
+                    return Err(harness(format!("the guest could not be set up: {reason}"), None, false));
+                }
+                Received::Message(other, _) => {
+                    return Err(harness(format!("the guest said {other:?} before hello"), None, false));
+                }
+                Received::Garbage(what) => return Err(harness(what, None, true)),
+                Received::Stopped => return Err(BootFailure::Stopped),
+                Received::Silence if !ended && Instant::now() < deadline => {}
+                Received::Silence | Received::Closed => return Err(self.boot_failure(spec, begin.elapsed())),
+            }
+        }
+    }
+
+    fn check_release(&self, release: &str, kernel: &StoredKernel) -> Result<(), BootFailure> {
+        if release == kernel.identity.release {
+            return Ok(());
+        }
+        let reason = format!("the guest runs `{release}`, but the store says `{}`", kernel.identity.release);
+        Err(BootFailure::Kernel { reason, console: self.console_tail() })
+    }
+
+    /// Judges a boot that ended or took too long.
+    fn boot_failure(&mut self, spec: &MachineSpec<'_>, took: Duration) -> BootFailure {
+        let limit = spec.deadline;
+        let status = self.child.wait(AFTERMATH.min(limit));
+        let answered = status.is_some();
+        self.child.end(Duration::ZERO);
+        let console = self.console_tail();
+        let hint = Some(tool_hint(&spec.tools.qemu));
+        match console::culprit(&self.output()) {
+            Some(Culprit::Kernel(line)) => {
+                BootFailure::Kernel { reason: format!("crashed while booting: {line}"), console }
+            }
+            Some(Culprit::Image(line)) => {
+                BootFailure::Kernel { reason: format!("QEMU cannot start the image: {line}"), console }
+            }
+            Some(Culprit::Harness(line)) => {
+                BootFailure::Harness { reason: format!("QEMU failed: {line}"), hint, console, passing: true }
+            }
+            None if answered => {
+                let status = status.map(|status| status.to_string()).unwrap_or_default();
+                let reason = format!("QEMU ended ({status}) after {}ms without a word", took.as_millis());
+                BootFailure::Harness { reason, hint, console, passing: true }
+            }
+            None => {
+                let reason = format!("did not answer within {}s", limit.as_secs());
+                BootFailure::Kernel { reason, console }
+            }
+        }
+    }
+}
+
+pub(super) fn harness(reason: String, hint: Option<String>, passing: bool) -> BootFailure {
+    BootFailure::Harness { reason, hint, console: Vec::new(), passing }
+}
+
+fn tool_hint(program: &Path) -> String {
+    format!(
+        "`corematrix doctor` tells whether this machine can boot a guest; the program in use is `{}`",
+        program.display()
+    )
+}
+
+/// Makes the machine's folder with the empty root in it.
+pub(super) fn prepare_scratch() -> Result<TempDir, BootFailure> {
+    let base = std::env::temp_dir();
+    let scratch = tempfile::Builder::new().prefix("corematrix-").tempdir_in(&base);
+    let scratch = scratch.map_err(|error| scratch_failure(&base, &error))?;
+    let longest = scratch.path().join(compose::SERIAL_SOCKET);
+    if longest.as_os_str().len() > SOCKET_PATH_LIMIT {
+        let reason = format!("the path of a unix socket would be too long: `{}`", longest.display());
+        return Err(harness(reason, Some("set TMPDIR to a folder with a shorter path".to_owned()), false));
+    }
+    fs::create_dir(scratch.path().join("root")).map_err(|error| scratch_failure(scratch.path(), &error))?;
+    Ok(scratch)
+}
+
+fn pack_initramfs(kernel: &StoredKernel, scratch: &Path) -> Result<(), BootFailure> {
+    initramfs::write(kernel, &scratch.join("initramfs")).map_err(|error| {
+        let hint = format!("is there room in `{}`? TMPDIR chooses another folder", std::env::temp_dir().display());
+        harness(error.to_string(), Some(hint), false)
+    })
+}
+
+pub(super) fn scratch_failure(folder: &Path, error: &std::io::Error) -> BootFailure {
+    let hint = "is there room in it? TMPDIR chooses another folder".to_owned();
+    harness(format!("cannot use the scratch folder `{}`: {error}", folder.display()), Some(hint), false)
+}

@@ -1,0 +1,231 @@
+//! [`Qmp`]: the few words of QEMU's monitor protocol that stop a machine, save its state, and bring it back.
+//!
+//! Five commands over a unix socket, blocking and in lockstep; the client crates generate the whole protocol for them.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// The monitor's socket, in the scratch folder.
+pub const MONITOR_SOCKET: &str = "qmp.sock";
+/// How often a migration is asked how far it is.
+const POLL: Duration = Duration::from_millis(2);
+/// RAM that a file holds is left out of the state. Known under this name since QEMU 4.0.
+const IGNORE_SHARED: &str = "x-ignore-shared";
+
+/// Why the monitor did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum QmpError {
+    /// QEMU did not connect, or the connection broke or fell silent.
+    #[error("QEMU's monitor does not answer: {0}")]
+    Io(#[from] io::Error),
+    /// QEMU refused a command; its own words.
+    #[error("QEMU refuses `{command}`: {reason}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// QEMU's words.
+        reason: String,
+    },
+    /// Saving or reading the state failed; QEMU's own words.
+    #[error("QEMU cannot {what} the machine's state: {reason}")]
+    Migration {
+        /// `save` or `read`.
+        what: &'static str,
+        /// QEMU's words.
+        reason: String,
+    },
+}
+
+/// Waits for QEMU to connect to its monitor's socket.
+#[derive(Debug)]
+pub struct Monitor(UnixListener);
+
+impl Monitor {
+    /// Binds the socket in the machine's folder.
+    pub fn bind(scratch: &Path) -> io::Result<Self> {
+        let listener = UnixListener::bind(scratch.join(MONITOR_SOCKET))?;
+        listener.set_nonblocking(true)?;
+        Ok(Monitor(listener))
+    }
+
+    /// Takes QEMU's connection and makes it ready for commands. `give_up` ends the waiting; its answer is the reason.
+    pub fn connect(&self, deadline: Instant, give_up: &mut dyn FnMut() -> Option<String>) -> Result<Qmp, QmpError> {
+        let stream = loop {
+            match self.0.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(reason) = give_up() {
+                return Err(io::Error::other(reason).into());
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        stream.set_nonblocking(false)?;
+        let mut qmp = Qmp { reader: BufReader::new(stream), deadline };
+        // The greeting comes unasked.
+        qmp.line()?;
+        qmp.execute("qmp_capabilities", &json!({}))?;
+        Ok(qmp)
+    }
+}
+
+/// A connection to QEMU's monitor.
+#[derive(Debug)]
+pub struct Qmp {
+    reader: BufReader<UnixStream>,
+    deadline: Instant,
+}
+
+impl Qmp {
+    /// Stops the machine and writes its state, without its RAM, to `file`. The machine stays stopped.
+    pub fn save_state(&mut self, file: &Path) -> Result<(), QmpError> {
+        self.execute("stop", &json!({}))?;
+        self.ignore_shared_memory()?;
+        self.execute("migrate", &json!({ "uri": uri(file) }))?;
+        self.migrated("save")
+    }
+
+    /// Reads the state in `file` into a machine that was started to wait for it, and lets it run.
+    pub fn resume_from(&mut self, file: &Path) -> Result<(), QmpError> {
+        self.ignore_shared_memory()?;
+        self.execute("migrate-incoming", &json!({ "uri": uri(file) }))?;
+        self.migrated("read")?;
+        self.execute("cont", &json!({}))?;
+        Ok(())
+    }
+
+    fn ignore_shared_memory(&mut self) -> Result<(), QmpError> {
+        let capability = json!({ "capability": IGNORE_SHARED, "state": true });
+        self.execute("migrate-set-capabilities", &json!({ "capabilities": [capability] }))?;
+        Ok(())
+    }
+
+    fn migrated(&mut self, what: &'static str) -> Result<(), QmpError> {
+        loop {
+            let answer = self.execute("query-migrate", &json!({}))?;
+            match answer["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    let reason = answer["error-desc"].as_str().unwrap_or("it does not say why").to_owned();
+                    return Err(QmpError::Migration { what, reason });
+                }
+                _ if Instant::now() > self.deadline => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                _ => std::thread::sleep(POLL),
+            }
+        }
+    }
+
+    /// Sends a command and returns what it returns. Events in between are passed over.
+    fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, QmpError> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.reader.get_mut(), "{request}")?;
+        loop {
+            let mut answer = self.line()?;
+            if let Some(error) = answer.get("error") {
+                let reason = error["desc"].as_str().unwrap_or("it does not say why").to_owned();
+                return Err(QmpError::Refused { command: command.to_owned(), reason });
+            }
+            if let Some(value) = answer.get_mut("return") {
+                return Ok(value.take());
+            }
+        }
+    }
+
+    fn line(&mut self) -> Result<Value, QmpError> {
+        let left = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        self.reader.get_ref().set_read_timeout(Some(left))?;
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        Ok(serde_json::from_str(&line).map_err(io::Error::from)?)
+    }
+}
+
+fn uri(file: &Path) -> String {
+    format!("file:{}", file.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A monitor that answers each command with the next of `answers`, then hangs up.
+    fn fake(folder: &Path, answers: &'static [&'static str]) -> std::thread::JoinHandle<Vec<String>> {
+        let stream = UnixStream::connect(folder.join(MONITOR_SOCKET)).expect("connects");
+        std::thread::spawn(move || {
+            let mut reader = BufReader::new(stream);
+            writeln!(reader.get_mut(), r#"{{"QMP": {{}}}}"#).expect("greets");
+            let mut heard = Vec::new();
+            for answer in [r#"{"return": {}}"#].iter().chain(answers) {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                    break;
+                }
+                heard.push(line);
+                if writeln!(reader.get_mut(), "{answer}").is_err() {
+                    break;
+                }
+            }
+            heard
+        })
+    }
+
+    fn run(answers: &'static [&'static str]) -> (Result<(), QmpError>, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let monitor = Monitor::bind(folder.path()).expect("binds");
+        let qemu = fake(folder.path(), answers);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let result = monitor
+            .connect(deadline, &mut || None)
+            .and_then(|mut qmp| qmp.resume_from(Path::new("/snapshots/state")));
+        (result, qemu.join().expect("ends"))
+    }
+
+    #[test]
+    fn state_is_read_before_the_machine_runs() {
+        let (result, heard) = run(&[
+            r#"{"return": {}}"#,
+            "{\"event\": \"MIGRATION\"}\n{\"return\": {}}",
+            r#"{"return": {"status": "active"}}"#,
+            r#"{"return": {"status": "completed"}}"#,
+            r#"{"return": {}}"#,
+        ]);
+        result.expect("resumes");
+        assert!(heard[2].contains("file:/snapshots/state"), "{heard:?}");
+        assert!(heard.last().is_some_and(|line| line.contains("\"cont\"")), "{heard:?}");
+    }
+
+    #[test]
+    fn refusal_failure_and_hanging_up_are_told_in_qemu_s_words() {
+        let (refused, _) = run(&[r#"{"error": {"class": "GenericError", "desc": "no such capability"}}"#]);
+        assert_eq!(
+            refused.expect_err("is refused").to_string(),
+            "QEMU refuses `migrate-set-capabilities`: no such capability"
+        );
+        let failure = r#"{"return": {"status": "failed", "error-desc": "Unknown section footer"}}"#;
+        let (failed, _) = run(Box::leak(Box::new([r#"{"return": {}}"#, r#"{"return": {}}"#, failure])));
+        assert_eq!(
+            failed.expect_err("fails").to_string(),
+            "QEMU cannot read the machine's state: Unknown section footer"
+        );
+        assert!(matches!(run(&[]).0.expect_err("is gone"), QmpError::Io(_)));
+    }
+
+    #[test]
+    fn qemu_that_never_connects_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let monitor = Monitor::bind(folder.path()).expect("binds");
+        let mut ended = || Some("QEMU ended".to_owned());
+        let error = monitor.connect(Instant::now() + Duration::from_secs(60), &mut ended).expect_err("gives up");
+        assert_eq!(error.to_string(), "QEMU's monitor does not answer: QEMU ended");
+    }
+}

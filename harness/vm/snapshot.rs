@@ -1,0 +1,136 @@
+//! Saving a guest that said hello as a [`Snapshot`], and the [`SnapshotKey`] that tells what it depends on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::channel::Port;
+use super::compose::Words;
+use super::initramfs;
+use super::machine::{Machine, MachineSpec};
+use super::memory::GuestMemory;
+use super::qmp::{Monitor, QmpError};
+use super::{Accelerator, accelerator};
+use crate::store::{Seal, Snapshot, SnapshotKey, SnapshotPlace, Store, StoreError};
+
+/// The guest's RAM, in a snapshot.
+pub(super) const RAM: &str = "ram";
+/// Everything else of the machine, in a snapshot.
+pub(super) const STATE: &str = "state";
+/// Stands for the machine's folder in a saved command.
+pub(super) const SCRATCH: &str = "@scratch@";
+/// Saving takes 0.01 to 0.2 s.
+const SAVE_LIMIT: Duration = Duration::from_secs(30);
+/// Raised when what is saved changes its meaning.
+const FORMAT: &str = "1";
+
+/// What it takes to snapshot a machine.
+#[derive(Debug)]
+pub(super) struct Recording {
+    pub memory: GuestMemory,
+    /// The command without its memory.
+    pub words: Words,
+    pub monitor: Monitor,
+}
+
+/// What a snapshot says of its machine.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedMachine {
+    /// QEMU's command, with [`SCRATCH`] for the machine's folder.
+    pub command: Words,
+    /// Where the guest listens.
+    pub port: Port,
+}
+
+/// Why a machine could not be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// It was not booted for that, or has not answered yet.
+    #[error("the guest was not booted to be saved")]
+    NotRecorded,
+    /// QEMU did not do it.
+    #[error(transparent)]
+    Qmp(#[from] QmpError),
+    /// No room, most likely.
+    #[error("cannot write the snapshot: {0}")]
+    Io(#[from] std::io::Error),
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Machine {
+    /// Saves the guest as it is. It is stopped by that, and of no use any more.
+    pub fn save(self, place: SnapshotPlace, store: &Store) -> Result<Snapshot, SaveError> {
+        let (Some(recording), Some(port)) = (&self.recording, self.channel.port()) else {
+            return Err(SaveError::NotRecorded);
+        };
+        let (ram, state) = (place.folder().join(RAM), place.folder().join(STATE));
+        let mut qmp = recording.monitor.connect(Instant::now() + SAVE_LIMIT, &mut || None)?;
+        qmp.save_state(&state)?;
+        let files = BTreeMap::from([
+            (RAM.to_owned(), recording.memory.save(&ram)?),
+            (STATE.to_owned(), Seal::of(&state)?),
+        ]);
+        let scratch = self.scratch.path().display().to_string();
+        let saved = SavedMachine { command: recording.words.moved(&scratch, SCRATCH), port };
+        let saved = serde_json::to_value(saved).map_err(std::io::Error::from)?;
+        Ok(place.publish(store, files, saved)?)
+    }
+}
+
+/// What a snapshot of this machine depends on. `kernel` is its name in the manifest.
+pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey> {
+    let stored = spec.kernel;
+    let mut modules = Vec::new();
+    for module in &stored.modules {
+        modules.push(format!("{} {}", module.display(), fs::metadata(module)?.len()));
+    }
+    let text = |text: Option<&str>| text.unwrap_or("none").to_owned();
+    let guest = [
+        ("the kernel", stored.boot_image.display().to_string()),
+        ("the kernel's image", stored.identity.image_sha256.clone()),
+        ("the kernel's config", text(stored.identity.config_sha256.as_deref())),
+        ("the kernel's modules", modules.join("\n")),
+        ("the memory", format!("{} MiB", spec.memory_mib)),
+        ("the kernel's command line", spec.append.join(" ")),
+        ("the accelerator", spec.accelerator.to_string()),
+    ];
+    let tools = spec.tools;
+    let mut host = vec![
+        ("corematrix", format!("format {FORMAT}, guest {}", guest_files()?)),
+        ("QEMU", format!("{} {}", tools.qemu_version, file_mark(&tools.qemu)?)),
+        ("virtme-ng", format!("{} {}", tools.virtme_version, tools.virtme_run.display())),
+    ];
+    if spec.accelerator == Accelerator::Kvm {
+        // The guest sees the host's CPU, and KVM itself is part of the host's kernel.
+        host.push(("the CPU or the host's kernel", accelerator::machine()));
+    }
+    let map = |pairs: &[(&str, String)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    Ok(SnapshotKey { kernel: kernel.to_owned(), guest: map(&guest), host: map(&host) })
+}
+
+/// What the guest runs, as one checksum; computed once.
+fn guest_files() -> std::io::Result<String> {
+    static FILES: OnceLock<String> = OnceLock::new();
+    if let Some(known) = FILES.get() {
+        return Ok(known.clone());
+    }
+    let mut seals = vec![Seal::of(Path::new("/proc/self/exe"))?.xxh3];
+    for library in initramfs::mapped_libraries()? {
+        seals.push(format!("{} {}", library.display(), Seal::of(&library)?.xxh3));
+    }
+    let xxh3 = twox_hash::XxHash3_128::oneshot(seals.join("\n").as_bytes());
+    Ok(FILES.get_or_init(|| format!("{xxh3:032x}")).clone())
+}
+
+/// Recognises a program without reading it.
+fn file_mark(path: &Path) -> std::io::Result<String> {
+    let found = fs::metadata(path)?;
+    Ok(format!("{} {} bytes, changed {}", path.display(), found.len(), found.mtime()))
+}
