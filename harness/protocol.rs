@@ -33,6 +33,8 @@ pub enum HostMessage {
         /// Whether the whole verifier log is wanted of programs that load, too.
         full_logs: bool,
     },
+    /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
+    Settle,
     /// The guest was restored from a snapshot: set the clock, and reseed from the blob. Answered by another [`GuestMessage::Hello`].
     Wake {
         /// Nanoseconds since 1970 in UTC.
@@ -46,7 +48,7 @@ pub enum HostMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum GuestMessage {
-    /// The guest is ready: said once when it is up, and once after each restore.
+    /// The guest is ready: said when it is up, when it has settled, and after each restore.
     Hello {
         /// `uname -r`.
         release: String,

@@ -88,7 +88,7 @@ fn dangers(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<S
 fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usize, Btf)> {
     let manifest = Manifest::load(&root().join("kernels.toml")).expect("kernels.toml");
     let lock = LockFile::open(&root().join("kernels.lock")).expect("kernels.lock");
-    let store = Store::open(None, None).expect("the store");
+    let store = Store::open(None).expect("the store");
     let mut judged = Vec::new();
     for (index, kernel) in record.kernels.iter().enumerate() {
         let has_btf = kernel.identity.as_ref().is_some_and(|identity| identity.btf_sha256.is_some());

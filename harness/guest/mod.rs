@@ -6,10 +6,12 @@
 mod fault;
 mod fork;
 mod init;
+mod kernel_btf;
 mod loaded;
 mod loader;
 mod port;
 mod prepared;
+mod settle;
 mod transcript;
 mod wake;
 
@@ -50,10 +52,15 @@ fn serve() -> Result<(), String> {
     let mut port = port::open()?;
     faults.before_hello();
     send(&mut port, &hello(&notes), &[])?;
-    // A snapshot is taken here, while the guest waits for its first message.
+    // A snapshot is taken here, while the guest waits for a message.
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
             (HostMessage::Shutdown, _) => return Ok(()),
+            (HostMessage::Settle, _) => {
+                // The bench compares with what libbpf does by itself.
+                settle::down(!faults.bare());
+                send(&mut port, &hello(&notes), &[])?;
+            }
             (HostMessage::Wake { realtime_ns }, entropy) => {
                 faults.after_restore();
                 let mut all = notes.clone();

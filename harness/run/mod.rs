@@ -23,8 +23,8 @@ use crate::vm::{Accelerator, Toolchain};
 
 pub use collector::Collector;
 pub use jobs::Jobs;
-pub use logs::Logs;
 use kernel::KernelContext;
+pub use logs::Logs;
 use session::Session;
 pub use stop::Stop;
 

@@ -194,11 +194,7 @@ impl Store {
         Ok(Shelf::Empty { place, thrown_away })
     }
 
-    fn sound_snapshot(
-        &self,
-        key: &SnapshotKey,
-        thrown_away: &mut Vec<String>,
-    ) -> Result<Option<Snapshot>, StoreError> {
+    fn sound_snapshot(&self, key: &SnapshotKey, thrown_away: &mut Vec<String>) -> Result<Option<Snapshot>, StoreError> {
         let prefix = key.prefix();
         let all = self.root.join(FOLDER);
         for entry in fs::read_dir(&all).during("read", &all)?.flatten() {

@@ -58,9 +58,11 @@ fn fetch() -> TestKernel {
         let manifest = Manifest::load(&project.join("kernels.toml"))?;
         let spec = manifest.select(&[NAME.to_owned()])?[0];
         let Source::Apt { suites, packages } = &spec.source else { return Err("it is not from apt".into()) };
-        let tools = Toolchain::find(project)?;
+        let mut store = Store::open(None)?;
+        let tools = Toolchain::find(project, &store.root().join("tools.json"))?;
+        store.download_with(tools.vng());
         let lock = project.join("kernels.lock");
-        let stored = Store::open(None, Some(tools.vng()))?.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;
+        let stored = store.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;
         fs::metadata(&stored.boot_image)?;
         let table = format!("[kernel.\"{NAME}\"]\nsource = \"apt\"\nsuites = {suites:?}\npackages = {packages:?}\n");
         Ok(TestKernel { name: NAME, table, lock, stored })
