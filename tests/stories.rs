@@ -14,7 +14,7 @@ use std::process::Command;
 
 use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
-use corematrix::record::{KernelRecord, KernelState, RunRecord};
+use corematrix::record::{DangerRecord, KernelRecord, KernelState, RunRecord};
 use corematrix::store::{LockFile, Store};
 use corematrix::verdict::Verdict;
 use serde_json::json;
@@ -62,10 +62,12 @@ fn dangers(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<S
     let silent = [
         ("ctime-width", "naive", "field inode.i_ctime_nsec"),
         ("on-cpu-width", "copied", "not field-size task_struct.on_cpu == 4"),
+        ("slab-cpu-cache", "sized", "not type struct kmem_cache_cpu"),
+        ("iter-type", "naive", "not value iter_type.ITER_IOVEC == 0"),
     ];
     let flagged = |object: usize, kernel: usize, program: &str| {
-        let relocations = &record.objects[object].relocations;
-        record.cell(object, kernel).dangers.iter().any(|danger| relocations[danger.relocation].function == program)
+        let told = |danger: &DangerRecord| danger.difference.is_wrong_here() && danger.function == program;
+        record.cell(object, kernel).dangers.iter().any(told)
     };
     for (index, types) in kernels {
         let kernel = &record.kernels[*index].name;

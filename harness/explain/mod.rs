@@ -1,10 +1,11 @@
 //! [`Explanation`]: what a failure that comes from a kernel's types means, and what to do about it.
 //!
 //! Everything here is read from BTF: the object's own and that of each kernel of the matrix. [`relocation`], [`target`],
-//! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. [`danger`] looks at
-//! relocations that pass and still read something else than the object thinks.
+//! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. [`danger`], [`constant`]
+//! and [`size`] look at what passes and still means something else than the object thinks.
 
 mod boundary;
+mod constant;
 mod danger;
 mod feature;
 mod field;
@@ -13,6 +14,7 @@ mod presence;
 mod render;
 mod replacement;
 mod similarity;
+mod size;
 mod snippet;
 mod spec;
 mod symbol;
@@ -21,11 +23,13 @@ mod walk;
 use serde::{Deserialize, Serialize};
 
 pub use boundary::{Boundary, Run};
+pub use constant::{Constant, constants};
 pub use danger::{Danger, dangers};
 pub use feature::{Feature, feature, feature_name};
 pub use presence::{OnKernel, Presence};
 pub use render::render;
 pub use replacement::Replacement;
+pub use size::unguarded_sizes;
 pub use snippet::Snippet;
 pub use spec::{Asked, LocalSpec, Step, asked, path_text};
 pub use symbol::{AttachTarget, ksym, target};

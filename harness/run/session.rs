@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use super::Bench;
 use crate::event::Event;
-use crate::explain::{self, Danger, KernelTypes, LocalSpec};
+use crate::explain::KernelTypes;
 use crate::manifest::KernelSpec;
-use crate::object::ObjectTypes;
 use crate::object::btf::{Btf, Want};
 use crate::plan::PlannedObject;
-use crate::record::{DangerRecord, KernelState};
-use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::record::KernelState;
 use crate::store::StoredKernel;
 use crate::vm::{Accelerator, BootFailure, Deadlines, Machine, MachineSpec};
 
@@ -31,7 +29,7 @@ pub(super) struct Session<'a> {
     stored: StoredKernel,
     pub(super) deadlines: Deadlines,
     machine: Option<Machine>,
-    /// The kernel's types; read when a failure asks for them.
+    /// The kernel's types; read when something asks for them.
     btf: OnceCell<Option<Btf>>,
     events: Sender<Event>,
 }
@@ -61,34 +59,14 @@ impl<'a> Session<'a> {
     }
 
     /// The kernel's types; `None` if its BTF cannot be read.
-    fn types(&self) -> Option<&Btf> {
+    pub(super) fn types(&self) -> Option<KernelTypes<'_>> {
         let read = || Btf::parse(&std::fs::read(self.stored.btf.as_ref()?).ok()?).ok();
-        self.btf.get_or_init(read).as_ref()
-    }
-
-    /// The resolved relocations of an object through which it reads something else than it thinks; none where the kernel's or
-    /// the object's types cannot be read.
-    pub(super) fn dangers(&self, planned: &PlannedObject, records: &[RelocationRecord]) -> Vec<DangerRecord> {
-        let is_resolved = |record: &RelocationRecord| matches!(record.outcome, RelocationOutcome::Resolved { .. });
-        if !records.iter().any(is_resolved) {
-            return Vec::new();
-        }
-        let (Some(btf), Some(types)) = (self.types(), ObjectTypes::read(&planned.object.bytes)) else {
-            return Vec::new();
-        };
-        let kernel = KernelTypes { name: &self.spec.name, btf };
-        let mut found = explain::dangers(&types, planned.relocations(), kernel);
-        found.retain(|(relocation, _)| records.get(*relocation).is_some_and(is_resolved));
-        let record = |(relocation, difference): (usize, Danger)| {
-            let field = LocalSpec::of(&types.relocations[relocation], &types.btf).map(|spec| spec.to_string());
-            DangerRecord { relocation, field: field.unwrap_or_default(), words: difference.to_string(), difference }
-        };
-        found.into_iter().map(record).collect()
+        Some(KernelTypes { name: &self.spec.name, btf: self.btf.get_or_init(read).as_ref()? })
     }
 
     /// Whether the kernel has a type of this name; `None` if its BTF cannot be read.
     pub(super) fn type_exists(&self, name: &str) -> Option<bool> {
-        let btf = self.types()?;
+        let btf = self.types()?.btf;
         let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
         Some(kinds.into_iter().any(|want| btf.find(name, want).is_some()))
     }

@@ -4,7 +4,6 @@ use super::Facts;
 use crate::cause::Cause;
 use crate::explain::{self, AttachTarget, Explanation, Feature, LocalSpec};
 use crate::record::ProgramRecord;
-use crate::relocation::{RelocationOutcome, RelocationRecord};
 
 /// What a program's failure means on the kernels of the run; `None` where types have no answer.
 pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
@@ -40,32 +39,4 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
         }
         _ => None,
     }
-}
-
-/// The relocation that a program failed on, as an index into the object's list; `None` if no relocation is to blame.
-pub fn relocation_in_question(facts: &Facts<'_>, program: &ProgramRecord) -> Option<usize> {
-    let causes =
-        [Cause::MissingField, Cause::MissingType, Cause::MissingEnumValue, Cause::UnresolvedRelocation].map(Some);
-    if !causes.contains(&program.cause) {
-        return None;
-    }
-    let evidence = program.evidence.as_ref();
-    let records: Vec<&RelocationRecord> = facts.relocations_of(program).collect();
-    let has_failed = |record: &&&RelocationRecord| {
-        use RelocationOutcome::{Ambiguous, Failed, Poisoned};
-        matches!(record.outcome, Poisoned | Ambiguous { .. } | Failed { .. })
-    };
-    let insn = evidence.and_then(|evidence| evidence.source.as_ref()).map(|source| source.insn);
-    let at_insn = |record: &&&RelocationRecord| {
-        let mut places = record.verifier_insns.iter();
-        places.any(|place| place.program == program.name && Some(place.insn) == insn)
-    };
-    let subject = evidence.and_then(|evidence| evidence.subject.as_deref());
-    let about = |record: &&&RelocationRecord| {
-        let rest = subject.and_then(|subject| record.local.split_once(subject)).map(|(_, rest)| rest);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" (") || rest.starts_with(" = "))
-    };
-    let failed = || records.iter().filter(has_failed);
-    let found = failed().find(at_insn).or_else(|| failed().find(about)).or_else(|| failed().next());
-    found.or_else(|| records.iter().find(about)).map(|record| record.relocation)
 }

@@ -33,7 +33,7 @@ fn render_with(program: impl Fn(&mut ProgramRecord), known: bool) -> String {
     record.cells[1].relocations = vec![told(RelocationOutcome::Poisoned, Vec::new())];
     program(&mut record.cells[1].programs[0]);
     if record.cells[1].programs[0].verdict == Verdict::Loaded {
-        record.cells[1].dangers = vec![sample::danger(0)];
+        record.cells[1].dangers = vec![sample::danger(0, &record.objects[0].relocations[0])];
     }
     let [old, new, local] = ["kernel_a", "kernel_b", "object"].map(|name| ObjectTypes::read(&fixture(name)));
     let of = |types: &Option<ObjectTypes>| types.as_ref().map(|types| types.btf.clone());

@@ -104,7 +104,8 @@ fn long_lists_of_dangers_are_bounded_and_say_so() {
         for p in 0..10 {
             record.objects[o].relocations.push(sample::relocation(&format!("f{p}")));
         }
-        record.cells[o * 2].dangers = (0..10).map(sample::danger).collect();
+        let relocations = record.objects[o].relocations.iter().enumerate();
+        record.cells[o * 2].dangers = relocations.map(|(number, one)| sample::danger(number, one)).collect();
     }
     let table = render(&record, 200);
     let dangers = block(&table, "Silent dangers (loads, and reads wrong data)");
