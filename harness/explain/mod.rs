@@ -35,6 +35,7 @@ pub use spec::{Asked, LocalSpec, Step, asked, path_text};
 pub use symbol::{AttachTarget, ksym, target};
 
 use crate::object::btf::Btf;
+use crate::object::btf_ext::RelocationKind;
 
 /// The types of one kernel of the matrix. Lists of these are in matrix order, oldest first; kernels without BTF are left
 /// out.
@@ -102,6 +103,26 @@ pub fn relocation(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>], fai
         Asked::Type => named::explain_type(spec, local, matrix, failed),
         Asked::Enumerator => named::explain_enumerator(spec, matrix, failed),
     }
+}
+
+/// Explains the enumerator `enumerator` of `enum type_name`, which an object has compiled in as `value`.
+pub fn enumerator(
+    (type_name, enumerator, value): (&str, &str, i64),
+    matrix: &[KernelTypes<'_>],
+    failed: &str,
+) -> Option<Explanation> {
+    let spec = LocalSpec {
+        kind: RelocationKind::EnumValue,
+        type_id: 0,
+        type_kind: "enum".to_owned(),
+        type_name: type_name.to_owned(),
+        path: Vec::new(),
+        enumerator: Some((enumerator.to_owned(), value.into())),
+        access: String::new(),
+        bit_offset: None,
+        cut: false,
+    };
+    named::explain_enumerator(&spec, matrix, failed)
 }
 
 /// The nearest kernel to `index` that has it, by distance in the matrix, the older of two equals.

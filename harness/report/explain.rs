@@ -9,7 +9,7 @@ use std::io;
 
 use super::text::{one_line, paragraph, printable};
 use crate::cause::Source;
-use crate::explain::{self, KernelTypes};
+use crate::explain::{self, Explanation, KernelTypes};
 use crate::object::{Inventory, ObjectTypes};
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::relocation::{RelocationRecord, SourcePlace};
@@ -96,6 +96,8 @@ fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
         let mut part = paragraph(&format!("silent danger: {danger}"), 2, width);
         part += &danger.source.as_ref().map_or_else(String::new, |source| at(source, width));
         parts.push(part);
+        let told = if facts.matrix.is_empty() { None } else { advice::of_danger(facts, danger) };
+        parts.extend(told.map(|told| advised(&told, width)));
         parts.extend(danger.relocation.map(|relocation| values::render(facts, relocation, width)));
     }
     if dangers.len() > MOST_DANGERS {
@@ -131,16 +133,17 @@ fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
     head += &source(facts, program, asked, width);
     let mut parts = vec![head];
     match advice::advice(facts, program, asked) {
-        Some(advice) => {
-            let advice = explain::render(&advice, width);
-            parts.push(advice.lines().map(|line| printable(line) + "\n").collect());
-        }
+        Some(advice) => parts.push(advised(&advice, width)),
         // Nothing but the verifier's own words tells more.
         None => parts.extend(log::complaint(facts, program, width)),
     }
     parts.extend(asked.map(|asked| values::render(facts, asked, width)));
     parts.extend(log::tail(facts, program));
     parts
+}
+
+fn advised(advice: &Explanation, width: usize) -> String {
+    explain::render(advice, width).lines().map(|line| printable(line) + "\n").collect()
 }
 
 /// Where the program failed: as the verifier says, else where the relocation stands.

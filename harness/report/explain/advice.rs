@@ -1,9 +1,9 @@
-//! [`advice`]: the story of what failed, from the types of the run's kernels.
+//! [`advice`]: the story of what failed, from the types of the run's kernels; [`of_danger`]: of what is silently wrong.
 
 use super::Facts;
 use crate::cause::Cause;
-use crate::explain::{self, AttachTarget, Explanation, Feature, LocalSpec};
-use crate::record::ProgramRecord;
+use crate::explain::{self, AttachTarget, Danger, Explanation, Feature, LocalSpec};
+use crate::record::{DangerRecord, ProgramRecord};
 
 /// What a program's failure means on the kernels of the run; `None` where types have no answer.
 pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
@@ -36,6 +36,22 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
         Cause::MissingProgramType => {
             let known = facts.inventory?.programs.iter().find(|known| known.name == program.name)?;
             Some(explain::feature(Feature::ProgramType, known.prog_type.as_deref()?, matrix, failed))
+        }
+        _ => None,
+    }
+}
+
+/// What to do about a danger of a program that loads; `None` where types have no answer.
+pub fn of_danger(facts: &Facts<'_>, danger: &DangerRecord) -> Option<Explanation> {
+    match &danger.difference {
+        Danger::ValueChanged { local, .. } => {
+            let (in_enum, name) = danger.subject.strip_prefix("enum ")?.split_once("::")?;
+            explain::enumerator((in_enum, name, *local), facts.matrix, &facts.kernel().name)
+        }
+        Danger::MissingElsewhere { kernels } => {
+            let types = facts.types?;
+            let spec = LocalSpec::of(types.relocations.get(danger.relocation?)?, &types.btf)?;
+            explain::relocation(&spec, &types.btf, facts.matrix, kernels.first()?)
         }
         _ => None,
     }
