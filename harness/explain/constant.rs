@@ -1,6 +1,6 @@
 //! [`Constant`]: an enumerator that is compiled in with another value than the kernel's.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::KernelTypes;
 use super::danger::Danger;
@@ -47,18 +47,18 @@ pub fn constants(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>)
             Some((listed.function.as_str(), essential_name(&enumerator).to_owned()))
         })
         .collect();
-    let mut found: Vec<Constant> = Vec::new();
+    let mut found = Vec::new();
     for (function, source) in lines {
-        for word in words(&source.text) {
+        let named: BTreeSet<&str> = words(&source.text).into_iter().collect();
+        for word in named {
             let Some((in_enum, danger)) = changed.get(word) else { continue };
-            let constant = Constant {
-                name: format!("enum {in_enum}::{word}"),
-                function: function.to_owned(),
-                source: source.clone(),
-                danger: danger.clone(),
-            };
-            if !adapted.contains(&(function, word.to_owned())) && !found.contains(&constant) {
-                found.push(constant);
+            if !adapted.contains(&(function, word.to_owned())) {
+                found.push(Constant {
+                    name: format!("enum {in_enum}::{word}"),
+                    function: function.to_owned(),
+                    source: source.clone(),
+                    danger: danger.clone(),
+                });
             }
         }
     }
@@ -69,14 +69,21 @@ pub fn constants(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>)
 fn changed(local: &Btf, kernel: &Btf) -> HashMap<String, (String, Danger)> {
     let mut changed = HashMap::new();
     for (id, name) in local.named(Want::Enum).filter(|(_, name)| essential_name(name) == name) {
-        let theirs: Vec<u32> = kernel.candidates(&name, Want::Enum).filter(|&id| kernel.name(id) == name).collect();
+        // Of several enums of that name any may be meant.
+        let mut theirs: HashMap<String, Vec<i64>> = HashMap::new();
+        for id in kernel.candidates(&name, Want::Enum).filter(|&id| kernel.name(id) == name) {
+            for one in kernel.enumerators(id) {
+                theirs.entry(kernel.string(one.name_offset).unwrap_or_default()).or_default().push(one.value);
+            }
+        }
         for own in local.enumerators(id) {
             let Some(enumerator) = local.string(own.name_offset) else { continue };
-            let mut values = theirs.iter().filter_map(|&id| Some(kernel.enumerator(id, &enumerator)?.value)).peekable();
-            let Some(&target) = values.peek() else { continue };
-            // A sign that only one side knows of makes no difference in 32 bits. Of several enums of that name one may be meant.
-            if !values.any(|value| value == own.value || value as u32 == own.value as u32) {
-                changed.insert(enumerator, (name.to_string(), Danger::ValueChanged { local: own.value, target }));
+            let Some(values) = theirs.get(&enumerator) else { continue };
+            // A sign that only one side knows of makes no difference in 32 bits.
+            let is_own = |value: &i64| *value == own.value || *value as u32 == own.value as u32;
+            if !values.iter().any(is_own) {
+                let danger = Danger::ValueChanged { local: own.value, target: values[0] };
+                changed.insert(enumerator, (name.to_string(), danger));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! [`ObjectTypes`]: an object's own types, the relocations that ask about them, and where in the source its code comes from.
 
+use std::collections::{HashMap, HashSet};
+
 use object::LittleEndian;
 use object::read::elf::SectionHeader;
 
@@ -64,22 +66,23 @@ impl ObjectTypes {
 
     /// Every source line that has instructions and whose text is `wanted`, once for each function; with the function.
     pub fn source_lines(&self, wanted: impl Fn(&str) -> bool) -> Vec<(&str, SourcePlace)> {
-        let mut found: Vec<(&str, SourcePlace)> = Vec::new();
+        let mut by_section: HashMap<&str, Vec<&Placed>> = HashMap::new();
+        for function in &self.functions {
+            // Sorted by offset already.
+            by_section.entry(&function.raw_section).or_default().push(function);
+        }
+        let (mut found, mut known) = (Vec::new(), HashSet::new());
         for line in &self.lines {
             if !self.btf.text(line.text_offset).is_some_and(|text| wanted(&text)) {
                 continue;
             }
             let offset = u64::from(line.insn_offset);
-            let holds = |one: &&Placed| {
-                one.raw_section == *line.section && (one.offset..one.offset + one.size).contains(&offset)
-            };
-            let Some(function) = self.functions.iter().find(holds) else { continue };
-            let place = place(&self.btf, line);
-            let same = |(name, known): &(&str, SourcePlace)| {
-                *name == function.name && (&known.file, known.line) == (&place.file, place.line)
-            };
-            if !found.iter().any(same) {
-                found.push((&function.name, place));
+            let functions = by_section.get(&*line.section).map_or(&[][..], Vec::as_slice);
+            let at = functions.partition_point(|function| function.offset <= offset);
+            let function = functions[..at].last().filter(|function| offset < function.offset + function.size);
+            let Some(function) = function else { continue };
+            if known.insert((&function.name, line.file_offset, line.line)) {
+                found.push((function.name.as_str(), place(&self.btf, line)));
             }
         }
         found
