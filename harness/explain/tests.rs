@@ -126,7 +126,8 @@ fn silent_dangers_are_found_where_the_access_does_not_adapt() {
     let bytes = fs::read(folder.join("object.o")).unwrap();
     let types = ObjectTypes::read(&bytes).unwrap();
     // As if every address went to a helper that copies.
-    let copied = ObjectTypes { on_memory: vec![false; types.on_memory.len()], ..types.clone() };
+    let mut copied = types.clone();
+    copied.on_memory.fill(false);
     let asked = Inventory::read(&bytes).unwrap().core_relocations;
     with_matrix(|matrix| {
         let named = |index: usize| LocalSpec::of(&types.relocations[index], &types.btf).unwrap().to_string();
@@ -145,6 +146,39 @@ fn silent_dangers_are_found_where_the_access_does_not_adapt() {
         // libbpf adapts the instruction that reads `sk_err` itself.
         assert_eq!(found(&types, matrix[2]), [bits]);
     });
+}
+
+/// The object of `dangers.c`: its types and its relocations.
+fn dangerous() -> (ObjectTypes, Vec<Listed>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain");
+    let bytes = fs::read(folder.join("dangers.o")).unwrap();
+    (ObjectTypes::read(&bytes).unwrap(), Inventory::read(&bytes).unwrap().core_relocations)
+}
+
+#[test]
+fn constants_are_found_where_no_relocation_adapts_them() {
+    let (types, asked) = dangerous();
+    with_matrix(|matrix| {
+        let found = |kernel| -> Vec<(String, String)> {
+            let told = |one: Constant| (one.function, format!("{}: {}", one.name, one.danger));
+            constants(&types, &asked, kernel).into_iter().map(told).collect()
+        };
+        // The old kernel has the values of the object.
+        assert_eq!(found(matrix[0]), []);
+        let told = "enum iter_type::ITER_IOVEC: the value 1 here, 4 in the object";
+        let all = ["naive", "called"].map(|function| (function.to_owned(), told.to_owned()));
+        assert_eq!(found(matrix[2]), all);
+        let source = &constants(&types, &asked, matrix[2])[0].source;
+        assert!(source.file.ends_with("dangers.c") && source.text.contains("== ITER_IOVEC"), "{source:?}");
+    });
+}
+
+#[test]
+fn sizes_are_told_of_where_nothing_asks_for_the_type() {
+    let (types, asked) = dangerous();
+    let found: Vec<_> =
+        unguarded_sizes(&types, &asked).into_iter().map(|index| asked[index].function.as_str()).collect();
+    assert_eq!(found, ["sized", "passed_on"]);
 }
 
 #[test]

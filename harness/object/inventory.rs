@@ -63,6 +63,7 @@ pub struct ProgramInfo {
 }
 
 /// Where a function lies, besides what is told about it.
+#[derive(Debug, Clone)]
 pub(super) struct Placed {
     section_index: usize,
     /// As the ELF has it, with the `?`.
@@ -189,7 +190,7 @@ pub(super) fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
 
 /// Lists the functions as `bpf_object__elf_collect` and `bpf_object__add_programs` of libbpf 1.7 do: each function symbol of
 /// an executable section, sorted by section and offset. Second: the section `.text`, whose functions are subprograms.
-fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Placed>, Option<usize>), FormatError> {
+pub(super) fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Placed>, Option<usize>), FormatError> {
     let is_symbol_table = |section: &&_| SectionHeader::sh_type(*section, LittleEndian) == elf::SHT_SYMTAB;
     match sections.iter().filter(is_symbol_table).count() {
         0 => return Err(FormatError::NoSymbolTable),

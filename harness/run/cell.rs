@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::evidence::Evidence;
-use super::judgement;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
+use super::{dangers, judgement};
 use crate::cause::Cause;
 use crate::diagnose;
 use crate::event::Event;
@@ -61,7 +61,10 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let result = cell.judge(session);
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
     let relocations = cell.evidence.records(planned.relocations(), &programs);
-    let dangers = session.dangers(planned, &relocations);
+    // Of a kernel that never got to the object nothing is known.
+    let types = cell.whole.as_ref().and_then(|_| session.types());
+    let dangers =
+        types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
     let (kernel, Cell { whole, took, notes, .. }) = (session.kernel, cell);

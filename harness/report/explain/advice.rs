@@ -1,10 +1,9 @@
-//! [`advice`]: the story of what failed, from the types of the run's kernels.
+//! [`advice`]: the story of what failed, from the types of the run's kernels; [`of_danger`]: of what is silently wrong.
 
 use super::Facts;
 use crate::cause::Cause;
-use crate::explain::{self, AttachTarget, Explanation, Feature, LocalSpec};
-use crate::record::ProgramRecord;
-use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::explain::{self, AttachTarget, Danger, Explanation, Feature, LocalSpec};
+use crate::record::{DangerRecord, ProgramRecord};
 
 /// What a program's failure means on the kernels of the run; `None` where types have no answer.
 pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
@@ -42,30 +41,18 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
     }
 }
 
-/// The relocation that a program failed on, as an index into the object's list; `None` if no relocation is to blame.
-pub fn relocation_in_question(facts: &Facts<'_>, program: &ProgramRecord) -> Option<usize> {
-    let causes =
-        [Cause::MissingField, Cause::MissingType, Cause::MissingEnumValue, Cause::UnresolvedRelocation].map(Some);
-    if !causes.contains(&program.cause) {
-        return None;
+/// What to do about a danger of a program that loads; `None` where types have no answer.
+pub fn of_danger(facts: &Facts<'_>, danger: &DangerRecord) -> Option<Explanation> {
+    match &danger.difference {
+        Danger::ValueChanged { local, .. } => {
+            let (in_enum, name) = danger.subject.strip_prefix("enum ")?.split_once("::")?;
+            explain::enumerator((in_enum, name, *local), facts.matrix, &facts.kernel().name)
+        }
+        Danger::MissingElsewhere { kernels } => {
+            let types = facts.types?;
+            let spec = LocalSpec::of(types.relocations.get(danger.relocation?)?, &types.btf)?;
+            explain::relocation(&spec, &types.btf, facts.matrix, kernels.first()?)
+        }
+        _ => None,
     }
-    let evidence = program.evidence.as_ref();
-    let records: Vec<&RelocationRecord> = facts.relocations_of(program).collect();
-    let has_failed = |record: &&&RelocationRecord| {
-        use RelocationOutcome::{Ambiguous, Failed, Poisoned};
-        matches!(record.outcome, Poisoned | Ambiguous { .. } | Failed { .. })
-    };
-    let insn = evidence.and_then(|evidence| evidence.source.as_ref()).map(|source| source.insn);
-    let at_insn = |record: &&&RelocationRecord| {
-        let mut places = record.verifier_insns.iter();
-        places.any(|place| place.program == program.name && Some(place.insn) == insn)
-    };
-    let subject = evidence.and_then(|evidence| evidence.subject.as_deref());
-    let about = |record: &&&RelocationRecord| {
-        let rest = subject.and_then(|subject| record.local.split_once(subject)).map(|(_, rest)| rest);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" (") || rest.starts_with(" = "))
-    };
-    let failed = || records.iter().filter(has_failed);
-    let found = failed().find(at_insn).or_else(|| failed().find(about)).or_else(|| failed().next());
-    found.or_else(|| records.iter().find(about)).map(|record| record.relocation)
 }
