@@ -5,6 +5,7 @@ mod doctor;
 pub mod exit_code;
 mod explain;
 mod failure;
+mod kernels;
 mod list;
 mod run;
 mod setup;
@@ -46,6 +47,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// List kernels, objects or programs.
     List(list::ListArgs),
+    /// Ask the kernels of the matrix what they can do.
+    Kernels(kernels::KernelsArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
     Doctor(doctor::DoctorArgs),
 }
@@ -75,6 +78,7 @@ impl Cli {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
+            Command::Kernels(args) => kernels::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }
     }

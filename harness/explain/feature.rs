@@ -4,44 +4,12 @@ use super::named::{boundary, on};
 use super::presence::Presence;
 use super::{Explanation, KernelTypes, Subject, snippet};
 use crate::object::btf::{Btf, Want};
+use crate::probe::Feature;
 
 /// Helpers that take a function of the program. A kernel without them refuses the function's address even where it is
 /// never called.
 const TAKES_CALLBACK: [&str; 6] =
     ["for_each_map_elem", "timer_set_callback", "find_vma", "loop", "user_ringbuf_drain", "wq_set_callback_impl"];
-
-/// What kind of feature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Feature {
-    /// A BPF helper.
-    Helper,
-    /// A map type.
-    MapType,
-    /// A program type.
-    ProgramType,
-}
-
-impl Feature {
-    /// Name of the enum that lists the features, and what all its names begin with.
-    pub(super) fn listing(self) -> (&'static str, &'static str) {
-        match self {
-            Feature::Helper => ("bpf_func_id", "BPF_FUNC_"),
-            Feature::MapType => ("bpf_map_type", "BPF_MAP_TYPE_"),
-            Feature::ProgramType => ("bpf_prog_type", "BPF_PROG_TYPE_"),
-        }
-    }
-
-    /// The name in the enum, from any usual form of it: `bpf_loop`, `loop` and `BPF_FUNC_loop`; `ringbuf` and
-    /// `BPF_MAP_TYPE_RINGBUF`.
-    fn enumerator(self, name: &str) -> String {
-        let prefix = self.listing().1;
-        let bare = name.strip_prefix(prefix).unwrap_or(name);
-        match self {
-            Feature::Helper => format!("{prefix}{}", bare.strip_prefix("bpf_").unwrap_or(bare)),
-            Feature::MapType | Feature::ProgramType => format!("{prefix}{}", bare.to_uppercase()),
-        }
-    }
-}
 
 fn value(btf: &Btf, listing: &str, enumerator: &str) -> Option<i64> {
     btf.candidates(listing, Want::Enum).find_map(|id| btf.enumerator(id, enumerator)).map(|found| found.value)

@@ -20,9 +20,10 @@ mod walk;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::probe::Feature;
 pub use boundary::{Boundary, Run};
 pub use danger::{Danger, dangers};
-pub use feature::{Feature, feature, feature_name};
+pub use feature::{feature, feature_name};
 pub use presence::{OnKernel, Presence};
 pub use render::render;
 pub use replacement::Replacement;

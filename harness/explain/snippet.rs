@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use flavour::{Layout, add_layout, field};
 
-use super::feature::Feature;
 use super::spec::{LocalSpec, type_text};
 use super::symbol::AttachTarget;
 use crate::object::btf::{Btf, Kind, essential_name};
+use crate::probe::Feature;
 
 /// A piece of C to write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,22 @@ pub(super) fn feature(feature: Feature, enumerator: &str, number: i64) -> Vec<Sn
         Feature::ProgramType => vec![loader(format!(
             "\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\tbpf_program__set_autoload(prog, false);\n"
         ))],
+        Feature::AttachType => vec![attach_type_listed(enumerator)],
     }
+}
+
+/// Leaves a program out where the kernel does not list its attach type. libbpf has no probe for these.
+fn attach_type_listed(enumerator: &str) -> Snippet {
+    loader(format!(
+        "#include <string.h>\n\n/* whether the running kernel lists an attach type */\nstatic bool \
+         has_attach_type(const char *name)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type \
+         *t;\n\tbool found = false;\n\tint i;\n\n\tif (!btf)\n\t\treturn false;\n\tt = btf__type_by_id(btf, \
+         btf__find_by_name_kind(btf, \"bpf_attach_type\", BTF_KIND_ENUM));\n\tfor (i = 0; t && i < btf_vlen(t); \
+         i++)\n\t\tfound |= !strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), \
+         name);\n\tbtf__free(btf);\n\treturn found;\n}}\n\n\tif \
+         (!has_attach_type(\"{enumerator}\"))\n\t\tbpf_program__set_autoload(prog, false); /* and switch on the one for \
+         the other kernels */\n"
+    ))
 }
 
 /// Leaves a program out where its target is missing.

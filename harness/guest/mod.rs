@@ -10,6 +10,7 @@ mod loaded;
 mod loader;
 mod port;
 mod prepared;
+mod probe;
 mod transcript;
 
 use std::io::{Read, Write};
@@ -58,6 +59,9 @@ fn serve() -> Result<(), String> {
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
             (HostMessage::Shutdown, _) => return Ok(()),
+            (HostMessage::Probe(request), _) => {
+                send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
+            }
             (HostMessage::Load { object, programs, full_logs }, bytes) => {
                 let bare = faults.bare();
                 judge(&mut port, &loader::Request { object, programs, full_logs, bytes, bare, faults: &faults })?;

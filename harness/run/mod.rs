@@ -6,6 +6,7 @@ mod evidence;
 mod jobs;
 mod judgement;
 mod logs;
+mod probing;
 mod session;
 mod stop;
 
@@ -22,6 +23,7 @@ use crate::vm::{Accelerator, Toolchain};
 pub use collector::Collector;
 pub use jobs::Jobs;
 pub use logs::Logs;
+pub use probing::{ProbeError, probe};
 use session::Session;
 pub use stop::Stop;
 

@@ -25,6 +25,7 @@ mod lockfile;
 mod mainline;
 mod mirror;
 mod package;
+mod probes;
 mod version;
 
 use std::collections::HashSet;
