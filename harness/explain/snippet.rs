@@ -92,8 +92,14 @@ pub(super) fn enumerator_exists(enum_name: &str, enumerator: &str, value: i128) 
     )))
 }
 
-/// Asks whether the kernel has a helper or a map or program type.
-pub(super) fn feature(feature: Feature, enumerator: &str, number: i64) -> Vec<Snippet> {
+/// Asks whether the kernel has a feature. A `callback` cannot be guarded in the program: the loader has to choose.
+pub(super) fn feature(
+    feature: Feature,
+    enumerator: &str,
+    number: i64,
+    callback: bool,
+    program_type: Option<&str>,
+) -> Vec<Snippet> {
     if !is_identifier(enumerator) {
         return Vec::new();
     }
@@ -105,18 +111,34 @@ pub(super) fn feature(feature: Feature, enumerator: &str, number: i64) -> Vec<Sn
              */\n\t}} else {{\n\t\t/* {otherwise} */\n\t}}\n"
         ))
     };
+    let without = "bpf_program__set_autoload(prog, false); /* and switch on the one for the other kernels */";
     let bare = enumerator.strip_prefix(feature.listing().1).unwrap_or(enumerator);
     match feature {
-        Feature::Helper => vec![guard(&format!("call bpf_{bare}() here only"), "do without it")],
+        Feature::Helper => {
+            let mut snippets = Vec::new();
+            if !callback {
+                snippets.push(guard(&format!("call bpf_{bare}() here only"), "do without it"));
+            }
+            // libbpf cannot ask for helpers of these.
+            let cannot = ["tracing", "lsm", "ext", "struct_ops"];
+            let own = program_type.filter(|own| !cannot.contains(own) && is_identifier(own));
+            if own.is_some() || callback {
+                let own = own.unwrap_or("kprobe").to_uppercase();
+                snippets.push(loader(format!(
+                    "\tif (libbpf_probe_bpf_helper(BPF_PROG_TYPE_{own}, {enumerator}, NULL) != 1)\n\t\t{without}\n"
+                )));
+            }
+            snippets
+        }
         Feature::MapType => vec![
             loader(format!(
                 "\tif (libbpf_probe_bpf_map_type({enumerator}, NULL) != 1)\n\t\tbpf_map__set_autocreate(map, false);\n"
             )),
             guard("use the map here only", "use another map"),
         ],
-        Feature::ProgramType => vec![loader(format!(
-            "\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\tbpf_program__set_autoload(prog, false);\n"
-        ))],
+        Feature::ProgramType => {
+            vec![loader(format!("\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\t{without}\n"))]
+        }
         Feature::AttachType => vec![attach_type_listed(enumerator)],
     }
 }

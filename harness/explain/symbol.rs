@@ -184,6 +184,7 @@ fn story(
         (kernel.name.to_owned(), key, replacements)
     });
     Explanation {
+        first: None,
         subject,
         name: name.to_owned(),
         kernel: failed.to_owned(),

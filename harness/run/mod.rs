@@ -9,6 +9,7 @@ mod logs;
 mod probing;
 mod session;
 mod stop;
+mod wanted;
 
 use std::sync::mpsc::Sender;
 
@@ -26,6 +27,7 @@ pub use logs::Logs;
 pub use probing::{ProbeError, probe};
 use session::Session;
 pub use stop::Stop;
+use wanted::Wanted;
 
 /// Everything a run works with.
 #[derive(Clone, Copy)]
@@ -72,11 +74,12 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}")).build();
     let pool = pool.map_err(|source| RunError::Threads { jobs, source })?;
+    let wanted = Wanted::default();
     pool.install(|| {
         (0..bench.plan.kernels.len()).into_par_iter().with_max_len(1).for_each_with(
             events.clone(),
             |events, kernel| {
-                run_kernel(bench, kernel, events);
+                run_kernel(bench, kernel, &wanted, events);
                 let _ = events.send(Event::KernelDone { kernel });
             },
         );
@@ -84,7 +87,7 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     Ok(())
 }
 
-fn run_kernel(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) {
+fn run_kernel(bench: &Bench<'_>, kernel: usize, wanted: &Wanted, events: &Sender<Event>) {
     if bench.stop.requested() {
         return;
     }
@@ -92,7 +95,7 @@ fn run_kernel(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) {
         Ok(stored) => {
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            Session::new(bench, kernel, stored, events.clone()).run(&bench.plan.objects);
+            Session::new(bench, kernel, stored, wanted, events.clone()).run(&bench.plan.objects);
         }
         Err(error) => {
             let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(&error) });

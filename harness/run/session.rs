@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::Bench;
+use super::{Bench, Wanted};
 use crate::event::Event;
 use crate::explain::{self, Danger, KernelTypes, LocalSpec};
 use crate::manifest::KernelSpec;
@@ -33,14 +33,22 @@ pub(super) struct Session<'a> {
     machine: Option<Machine>,
     /// The kernel's types; read when a failure asks for them.
     btf: OnceCell<Option<Btf>>,
+    /// What the guest is asked for before it ends.
+    pub(super) wanted: &'a Wanted,
     events: Sender<Event>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(bench: &'a Bench<'a>, kernel: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
+    pub(super) fn new(
+        bench: &'a Bench<'a>,
+        kernel: usize,
+        stored: StoredKernel,
+        wanted: &'a Wanted,
+        events: Sender<Event>,
+    ) -> Self {
         let spec = &bench.plan.kernels[kernel];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
-        Session { bench, kernel, spec, stored, deadlines, machine: None, btf: OnceCell::new(), events }
+        Session { bench, kernel, spec, stored, deadlines, machine: None, btf: OnceCell::new(), wanted, events }
     }
 
     /// Runs every object on this kernel.
@@ -55,8 +63,24 @@ impl<'a> Session<'a> {
                 break;
             }
         }
-        if let Some(machine) = self.machine.take() {
+        if let Some(mut machine) = self.machine.take() {
+            self.ask_for_features(&mut machine);
             machine.shut_down();
+        }
+    }
+
+    /// Asks the guest for its kernel's features, if a failure of this run is about them and the store does not know them.
+    fn ask_for_features(&self, machine: &mut Machine) {
+        let (store, stop) = (self.bench.store, self.bench.stop);
+        let Some(helpers_of) = self.wanted.helpers_of().filter(|_| !stop.requested()) else { return };
+        let known = store.probe(&self.stored.identity);
+        if known.is_some_and(|probe| probe.covers(Some(&helpers_of))) {
+            return;
+        }
+        let limit = self.deadlines.boot;
+        if let Err(error) = super::probe(machine, &self.stored, store, Some(helpers_of), limit, &|| stop.at_once()) {
+            // Every verdict is known by now; only advice is poorer.
+            self.send(Event::Notice(format!("`{}`: {error}", self.spec.name)));
         }
     }
 

@@ -2,18 +2,26 @@
 
 use super::Facts;
 use crate::cause::Cause;
-use crate::explain::{self, AttachTarget, Explanation, Feature, LocalSpec};
+use crate::explain::{self, AttachTarget, Explanation, LocalSpec, WantedFeature};
+use crate::object::ProgramInfo;
+use crate::probe::Feature;
 use crate::record::ProgramRecord;
 use crate::relocation::{RelocationOutcome, RelocationRecord};
 
 /// What a program's failure means on the kernels of the run; `None` where types have no answer.
 pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
     let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
+    let cause = program.cause?;
+    if let Some((feature, name)) = feature_in_question(facts, program, cause) {
+        let program_type = of_inventory(facts, program).and_then(|known| known.prog_type.as_deref());
+        let told = explain::feature(WantedFeature { feature, name: &name, program_type }, &facts.features(), failed);
+        return (!told.presence.is_empty()).then_some(told);
+    }
     if matrix.is_empty() {
         return None;
     }
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
-    match program.cause? {
+    match cause {
         Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue | Cause::UnresolvedRelocation => {
             let types = facts.types?;
             let spec = LocalSpec::of(types.relocations.get(asked?)?, &types.btf)?;
@@ -24,22 +32,40 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
             let target = AttachTarget::from_section(&program.section)?;
             Some(explain::target(&target, matrix, failed))
         }
-        Cause::UnknownHelper => {
-            let (name, number) = subject?.split_once('#').unwrap_or((subject?, ""));
+        _ => None,
+    }
+}
+
+/// The BPF feature that a program failed for, by its name.
+fn feature_in_question(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause) -> Option<(Feature, String)> {
+    let evidence = program.evidence.as_ref();
+    let subject = evidence.and_then(|evidence| evidence.subject.as_deref());
+    match cause {
+        Cause::UnknownHelper | Cause::ForbiddenHelper => {
+            let line = evidence.map_or("", |evidence| evidence.line.as_str());
+            // A helper may be forbidden for other reasons, such as the program's licence.
+            let by_type = line.contains("unknown func ") || line.contains("cannot use helper ");
+            if cause == Cause::ForbiddenHelper && !by_type {
+                return None;
+            }
+            let (name, number) = subject?.split_once('#')?;
             // A kernel without the helper knows its number only.
-            let named = number.parse().ok().and_then(|number| explain::feature_name(Feature::Helper, number, matrix));
-            Some(explain::feature(Feature::Helper, named.as_deref().unwrap_or(name), matrix, failed))
+            let known = Feature::Helper.known().into_iter().find(|(known, _)| Some(*known) == number.parse().ok());
+            Some((Feature::Helper, known.map_or_else(|| name.to_owned(), |(_, name)| name)))
         }
         Cause::MissingMapType => {
             let map = facts.inventory?.maps.iter().find(|map| Some(map.name.as_str()) == subject)?;
-            Some(explain::feature(Feature::MapType, map.map_type.as_deref()?, matrix, failed))
+            Some((Feature::MapType, map.map_type.clone()?))
         }
-        Cause::MissingProgramType => {
-            let known = facts.inventory?.programs.iter().find(|known| known.name == program.name)?;
-            Some(explain::feature(Feature::ProgramType, known.prog_type.as_deref()?, matrix, failed))
-        }
+        Cause::MissingProgramType => Some((Feature::ProgramType, of_inventory(facts, program)?.prog_type.clone()?)),
+        Cause::MissingAttachType => Some((Feature::AttachType, of_inventory(facts, program)?.attach_type.clone()?)),
         _ => None,
     }
+}
+
+/// What the object says of a program.
+fn of_inventory<'a>(facts: &Facts<'a>, program: &ProgramRecord) -> Option<&'a ProgramInfo> {
+    facts.inventory?.programs.iter().find(|known| known.name == program.name)
 }
 
 /// The relocation that a program failed on, as an index into the object's list; `None` if no relocation is to blame.
