@@ -13,6 +13,11 @@ use crate::probe::{Answer, Feature, FeatureProbe};
 const TAKES_CALLBACK: [&str; 6] =
     ["for_each_map_elem", "timer_set_callback", "find_vma", "loop", "user_ringbuf_drain", "wq_set_callback_impl"];
 
+/// Whether a helper, by its bare name, takes a function of the program.
+pub fn takes_callback(helper: &str) -> bool {
+    TAKES_CALLBACK.contains(&helper)
+}
+
 /// What is known of one kernel's features. Lists of these are in matrix order, oldest first.
 #[derive(Debug, Clone, Copy)]
 pub struct KernelFeatures<'a> {
@@ -59,7 +64,7 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
         if !callers.is_empty() && program_type.is_some_and(|own| !callers.contains(&own)) {
             notes.push(format!("On {failed} programs of these types may call it, by probe: {}.", callers.join(", ")));
         }
-        if TAKES_CALLBACK.contains(&bare.as_str()) {
+        if takes_callback(&bare) {
             notes.push(
                 "It takes a function of the program, and kernels before 5.13 refuse that even in a branch that is \
                  never taken: no guard inside the program helps, load another program there."
@@ -77,7 +82,7 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     let has = presence.iter().map(|on| (on.kernel.as_str(), on.presence.is_present()));
     let number = feature.known().into_iter().find(|(_, name)| *name == bare).map(|(number, _)| i64::from(number));
     let number = number.or_else(|| matrix.iter().find_map(|kernel| listed(kernel.btf?, feature, &enumerator)));
-    let callback = feature == Feature::Helper && TAKES_CALLBACK.contains(&bare.as_str());
+    let callback = feature == Feature::Helper && takes_callback(&bare);
     Explanation {
         subject: match feature {
             Feature::Helper => Subject::Helper,

@@ -23,13 +23,13 @@ use serde::{Deserialize, Serialize};
 pub use crate::probe::Feature;
 pub use boundary::{Boundary, Run};
 pub use danger::{Danger, dangers};
-pub use feature::{KernelFeatures, WantedFeature, feature, listed_features};
+pub use feature::{KernelFeatures, WantedFeature, feature, listed_features, takes_callback};
 pub use presence::{OnKernel, Presence, Witness};
 pub use render::render;
 pub use replacement::Replacement;
 pub use snippet::Snippet;
 pub use spec::{Asked, LocalSpec, Step, asked, path_text};
-pub use symbol::{AttachTarget, ksym, target};
+pub use symbol::{AttachTarget, ksym, struct_ops, target};
 
 use crate::object::btf::Btf;
 

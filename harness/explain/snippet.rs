@@ -157,6 +157,18 @@ fn attach_type_listed(enumerator: &str) -> Snippet {
     ))
 }
 
+/// Leaves out the map of a struct_ops where the kernel does not offer it; libbpf then leaves out its programs.
+pub(super) fn struct_ops(name: &str) -> Snippet {
+    let name = escaped(name);
+    loader(format!(
+        "/* whether the running kernel offers a struct_ops */\nstatic bool has_struct_ops(const char \
+         *type)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tbool found = btf && btf__find_by_name_kind(btf, \
+         type, BTF_KIND_STRUCT) > 0;\n\n\tbtf__free(btf);\n\treturn found;\n}}\n\n\tif \
+         (!has_struct_ops(\"bpf_struct_ops_{name}\")) {{\n\t\tbpf_map__set_autocreate(map, \
+         false);\n\t\tbpf_program__set_autoload(prog, false); /* and every other program of it */\n\t}}\n"
+    ))
+}
+
 /// Leaves a program out where its target is missing.
 pub(super) fn target_exists(target: &AttachTarget) -> Snippet {
     let (attach, name) = attach_type(target);
@@ -169,7 +181,7 @@ pub(super) fn target_exists(target: &AttachTarget) -> Snippet {
 /// Picks a program by how many parameters its target has.
 pub(super) fn parameter_count(target: &AttachTarget, count: usize) -> Snippet {
     let (find, skip) = match target {
-        AttachTarget::Function(name) => (
+        AttachTarget::Function(name) | AttachTarget::Iterator(name) => (
             format!("\tt = btf__type_by_id(btf, btf__find_by_name_kind(btf, \"{}\", BTF_KIND_FUNC));\n", escaped(name)),
             0,
         ),
@@ -201,6 +213,7 @@ fn attach_type(target: &AttachTarget) -> (&'static str, String) {
             Some(hook) => ("BPF_LSM_MAC", escaped(hook)),
             None => ("BPF_TRACE_FENTRY", escaped(name)),
         },
+        AttachTarget::Iterator(name) => ("BPF_TRACE_ITER", escaped(name.trim_start_matches("bpf_iter_"))),
         AttachTarget::Tracepoint(name) => ("BPF_TRACE_RAW_TP", escaped(name)),
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct Wanted(Mutex<Option<BTreeSet<String>>>);
 impl Wanted {
     /// Takes notice of a failure of a program of this type, as libbpf names it.
     pub fn note(&self, cause: Option<Cause>, program_type: Option<&str>) {
-        let helper = matches!(cause, Some(Cause::UnknownHelper | Cause::ForbiddenHelper));
+        let helper = matches!(cause, Some(Cause::UnknownHelper | Cause::ForbiddenHelper | Cause::UnsupportedCallForm));
         let types = [Cause::MissingMapType, Cause::MissingProgramType, Cause::MissingAttachType].map(Some);
         if !helper && !types.contains(&cause) {
             return;

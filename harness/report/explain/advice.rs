@@ -13,8 +13,7 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
     let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
     let cause = program.cause?;
     if let Some((feature, name)) = feature_in_question(facts, program, cause) {
-        let program_type = of_inventory(facts, program).and_then(|known| known.prog_type.as_deref());
-        let told = explain::feature(WantedFeature { feature, name: &name, program_type }, &facts.features(), failed);
+        let told = feature_story(facts, program, feature, &name);
         return (!told.presence.is_empty()).then_some(told);
     }
     if matrix.is_empty() {
@@ -28,6 +27,9 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
             explain::relocation(&spec, &types.btf, matrix, failed)
         }
         Cause::MissingKfunc | Cause::MissingKsym => Some(explain::ksym(subject?, matrix, failed)),
+        Cause::MissingAttachTarget if subject.is_some_and(|subject| subject.starts_with("struct bpf_struct_ops_")) => {
+            Some(explain::struct_ops(subject?.trim_start_matches("struct bpf_struct_ops_"), matrix, failed))
+        }
         Cause::MissingAttachTarget | Cause::ContextArgumentChanged => {
             let target = AttachTarget::from_section(&program.section)?;
             Some(explain::target(&target, matrix, failed))
@@ -57,10 +59,27 @@ fn feature_in_question(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause)
             let map = facts.inventory?.maps.iter().find(|map| Some(map.name.as_str()) == subject)?;
             Some((Feature::MapType, map.map_type.clone()?))
         }
+        // Kernels that know no callbacks say nothing of the helper: the call's function is one too many for them.
+        Cause::UnsupportedCallForm if evidence.is_some_and(|evidence| evidence.line.contains("func_info")) => {
+            let called = &of_inventory(facts, program)?.helpers;
+            let known = Feature::Helper.known().into_iter().filter(|(number, _)| called.contains(number));
+            let lacks = |name: &String| {
+                let told = feature_story(facts, program, Feature::Helper, name);
+                told.presence.iter().any(|on| on.kernel == facts.kernel().name && !on.presence.is_present())
+            };
+            let mut callbacks = known.map(|(_, name)| name).filter(|name| explain::takes_callback(name));
+            Some((Feature::Helper, callbacks.find(lacks)?))
+        }
         Cause::MissingProgramType => Some((Feature::ProgramType, of_inventory(facts, program)?.prog_type.clone()?)),
         Cause::MissingAttachType => Some((Feature::AttachType, of_inventory(facts, program)?.attach_type.clone()?)),
         _ => None,
     }
+}
+
+/// What the kernels of the run have of a feature that a program asks for.
+fn feature_story(facts: &Facts<'_>, program: &ProgramRecord, feature: Feature, name: &str) -> Explanation {
+    let program_type = of_inventory(facts, program).and_then(|known| known.prog_type.as_deref());
+    explain::feature(WantedFeature { feature, name, program_type }, &facts.features(), &facts.kernel().name)
 }
 
 /// What the object says of a program.
