@@ -11,6 +11,9 @@ use crate::probe::{Answer, FeatureProbe};
 /// With more rows than this, features are grouped by where they come or go.
 const MANY_ROWS: usize = 40;
 
+/// From this many rows on, rows that mostly say the same are grouped, too.
+const SAME_ROWS: usize = 10;
+
 /// Features of one kind, each with the answer of each kernel.
 struct Section {
     title: String,
@@ -106,13 +109,11 @@ impl Section {
         }
         let grid = grid(kernels, &differ);
         let fits = grid.lines().all(|line| console::measure_text_width(line) <= width);
-        match fits && differ.len() <= MANY_ROWS {
+        let groups = groups(kernels, &differ);
+        let repeats = differ.len() >= SAME_ROWS && groups.len() * 4 <= differ.len();
+        match fits && differ.len() <= MANY_ROWS && !repeats {
             true => text += &grid,
-            false => {
-                for (words, names) in groups(kernels, &differ) {
-                    told(&words, names);
-                }
-            }
+            false => groups.into_iter().for_each(|(words, names)| told(&words, names)),
         }
         text
     }

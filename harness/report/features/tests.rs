@@ -51,6 +51,17 @@ fn one_helper_is_told_by_program_type() {
 }
 
 #[test]
+fn rows_that_say_the_same_are_told_once() {
+    let of = |answer| FeatureProbe {
+        map_types: (0..12).map(|number| (format!("type{number:02}"), answer)).collect(),
+        ..Default::default()
+    };
+    let text = render(&[("5.10", &of(NO)), ("6.1", &of(YES))], 60);
+    assert!(text.starts_with("map types\n  from 6.1: type00, type01, "), "{text}");
+    assert!(text.lines().all(|line| line.len() <= 60), "{text}");
+}
+
+#[test]
 fn what_comes_and_goes_is_told_kernel_by_kernel() {
     let kernels = ["5.10", "6.1", "6.12"];
     assert_eq!(words(&kernels, &[NO, YES, NO]), "only on 6.1");
