@@ -9,6 +9,8 @@ use std::io::{Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::probe::{FeatureProbe, ProbeRequest};
+
 const MAGIC: [u8; 4] = *b"CMX1";
 const PREFIX: usize = 12;
 /// No header comes near this; more means that the stream is garbage.
@@ -40,6 +42,8 @@ pub enum HostMessage {
         /// Nanoseconds since 1970 in UTC.
         realtime_ns: u64,
     },
+    /// Ask the kernel for its BPF features. Answered by [`GuestMessage::Probed`].
+    Probe(ProbeRequest),
     /// End the guest.
     Shutdown,
 }
@@ -98,6 +102,8 @@ pub enum GuestMessage {
         /// Time in the guest.
         took_ms: u64,
     },
+    /// The features that were asked for.
+    Probed(FeatureProbe),
     /// The guest side itself failed.
     Failed {
         /// Why, as a lowercase fragment.

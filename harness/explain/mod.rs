@@ -22,17 +22,18 @@ mod walk;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::probe::Feature;
 pub use boundary::{Boundary, Run};
 pub use constant::{Constant, constants};
 pub use danger::{Danger, dangers};
-pub use feature::{Feature, feature, feature_name};
-pub use presence::{OnKernel, Presence};
+pub use feature::{KernelFeatures, WantedFeature, feature, listed_features, takes_callback};
+pub use presence::{OnKernel, Presence, Witness};
 pub use render::render;
 pub use replacement::Replacement;
 pub use size::unguarded_sizes;
 pub use snippet::Snippet;
 pub use spec::{Asked, LocalSpec, Step, asked, path_text};
-pub use symbol::{AttachTarget, ksym, target};
+pub use symbol::{AttachTarget, ksym, struct_ops, target};
 
 use crate::object::btf::Btf;
 use crate::object::btf_ext::RelocationKind;
@@ -61,8 +62,14 @@ pub enum Subject {
     Target,
     /// A kernel function or variable that a program calls or reads.
     Ksym,
-    /// A BPF helper, map type or program type.
-    Feature,
+    /// A BPF helper.
+    Helper,
+    /// A map type.
+    MapType,
+    /// A program type.
+    ProgramType,
+    /// An attach type.
+    AttachType,
 }
 
 /// The story of one thing that an object asks of kernels: plain data, [`render`]ed for people.
@@ -78,12 +85,23 @@ pub struct Explanation {
     pub presence: Vec<OnKernel>,
     /// Since when, or until when.
     pub boundary: Boundary,
+    /// Of a BPF feature, the first kernel that has it.
+    pub first: Option<First>,
     /// What stands in its place on the kernels without it.
     pub in_its_place: Vec<InItsPlace>,
     /// What else is to know, as whole sentences.
     pub notes: Vec<String>,
     /// The guards to write.
     pub snippets: Vec<Snippet>,
+}
+
+/// The first kernel of the matrix that has something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct First {
+    /// The kernel.
+    pub kernel: String,
+    /// How that is known.
+    pub by: Witness,
 }
 
 /// What stands in the place of something missing, on kernels that agree about it.

@@ -11,6 +11,7 @@ mod loaded;
 mod loader;
 mod port;
 mod prepared;
+mod probe;
 mod settle;
 mod transcript;
 mod wake;
@@ -66,6 +67,9 @@ fn serve() -> Result<(), String> {
                 let mut all = notes.clone();
                 all.extend(wake::up(realtime_ns, &entropy));
                 send(&mut port, &hello(&all), &[])?;
+            }
+            (HostMessage::Probe(request), _) => {
+                send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }
             (HostMessage::Load { object, programs, full_logs }, bytes) => {
                 let bare = faults.bare();

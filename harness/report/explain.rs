@@ -5,12 +5,14 @@ mod advice;
 mod log;
 mod values;
 
+use std::collections::HashMap;
 use std::io;
 
 use super::text::{one_line, paragraph, printable};
 use crate::cause::Source;
-use crate::explain::{self, Explanation, KernelTypes};
+use crate::explain::{self, Explanation, KernelFeatures, KernelTypes};
 use crate::object::{Inventory, ObjectTypes};
+use crate::probe::FeatureProbe;
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::relocation::{RelocationRecord, SourcePlace};
 use crate::verdict::Verdict;
@@ -28,6 +30,8 @@ pub struct Facts<'a> {
     pub kernel: usize,
     /// The types of the run's kernels, as far as they can be had, in matrix order.
     pub matrix: &'a [KernelTypes<'a>],
+    /// What kernels of the run answered when they were asked for their features, by their names.
+    pub probes: &'a HashMap<String, FeatureProbe>,
     /// The object's own types; `None` if the object cannot be found again.
     pub types: Option<&'a ObjectTypes>,
     /// What is in the object; `None` if the object cannot be found again.
@@ -73,6 +77,16 @@ impl<'a> Facts<'a> {
     /// The kernel.
     fn kernel(&self) -> &'a KernelRecord {
         &self.record.kernels[self.kernel]
+    }
+
+    /// What is known of the kernels' features, in matrix order.
+    fn features(&self) -> Vec<KernelFeatures<'a>> {
+        let kernel = |kernel: &'a KernelRecord| KernelFeatures {
+            name: &kernel.name,
+            btf: self.matrix.iter().find(|types| types.name == kernel.name).map(|types| types.btf),
+            probe: self.probes.get(&kernel.name),
+        };
+        self.record.kernels.iter().map(kernel).collect()
     }
 }
 

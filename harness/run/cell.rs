@@ -141,7 +141,7 @@ impl Cell<'_> {
                     return Ok(Leg::Done);
                 }
                 GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
-                GuestMessage::Hello { .. } => {
+                GuestMessage::Hello { .. } | GuestMessage::Probed(_) => {
                     return Ok(Leg::Lost { in_flight, loss: GuestLoss::Harness("the guest started anew".to_owned()) });
                 }
             }
@@ -215,6 +215,9 @@ impl Cell<'_> {
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let planned = &self.planned.programs[program];
         let mut record = judgement::record(planned, outcome, log, &|name| session.type_exists(name));
+        let known = self.planned.object.inventory.as_ref().ok();
+        let known = known.and_then(|all| all.programs.iter().find(|known| known.name == record.name));
+        session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
         if !log.is_empty() && (record.verdict != Verdict::Loaded || session.bench.full_logs) {
             let names = [&session.bench.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];

@@ -1,9 +1,10 @@
 //! [`KernelContext`]: what all cells of one kernel share: how its guests start, and its types.
 
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::Bench;
+use super::wanted::{Restorable, Wanted};
+use super::{Bench, probing};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::object::btf::Btf;
@@ -43,14 +44,23 @@ pub(super) struct KernelContext<'a> {
     start: Mutex<Start>,
     /// The kernel's types; read when a failure asks for them.
     btf: OnceLock<Option<Btf>>,
+    /// What kernels are asked for at the end.
+    pub(super) wanted: &'a Wanted,
     events: Sender<Event>,
 }
 
 impl<'a> KernelContext<'a> {
-    pub(super) fn new(bench: &'a Bench<'a>, index: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
+    pub(super) fn new(
+        bench: &'a Bench<'a>,
+        index: usize,
+        stored: StoredKernel,
+        wanted: &'a Wanted,
+        events: Sender<Event>,
+    ) -> Self {
         let spec = &bench.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
-        KernelContext { bench, index, spec, deadlines, stored, start: Mutex::default(), btf: OnceLock::new(), events }
+        let (start, btf) = (Mutex::default(), OnceLock::new());
+        KernelContext { bench, index, spec, deadlines, stored, start, btf, wanted, events }
     }
 
     /// The kernel's types; `None` if its BTF cannot be read.
@@ -64,17 +74,43 @@ impl<'a> KernelContext<'a> {
         let _ = self.events.send(event);
     }
 
+    /// Asks a guest for its kernel's features, if a failure of this run is about them and the store does not know them.
+    pub(super) fn ask_for_features(&self, machine: &mut Machine) {
+        let (store, stop) = (self.bench.store, self.bench.stop);
+        let Some(helpers_of) = self.wanted.helpers_of().filter(|_| !stop.requested()) else { return };
+        if probing::knows(self.bench, &self.stored, &helpers_of) {
+            return;
+        }
+        let limit = self.deadlines.boot;
+        if let Err(error) = probing::probe(machine, &self.stored, store, Some(helpers_of), limit, &|| stop.at_once()) {
+            // Every verdict is known by now; only advice is poorer.
+            self.send(Event::Notice(format!("`{}`: {error}", self.spec.name)));
+        }
+    }
+
     /// Whether each cell gets a guest of its own.
     pub(super) fn is_warm(&self) -> bool {
         matches!(self.start(), Start::Warm(_))
     }
 
     fn start(&self) -> Start {
-        self.start.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_start().clone()
+    }
+
+    fn lock_start(&self) -> MutexGuard<'_, Start> {
+        self.start.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_warm(&self, snapshot: &Arc<Snapshot>) {
+        let before = std::mem::replace(&mut *self.lock_start(), Start::Warm(Arc::clone(snapshot)));
+        if !matches!(before, Start::Warm(_)) {
+            let (stored, snapshot) = (self.stored.clone(), Arc::clone(snapshot));
+            self.wanted.keep(Restorable { kernel: self.index, stored, snapshot });
+        }
     }
 
     fn set_start(&self, start: Start) {
-        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = start;
+        *self.lock_start() = start;
     }
 
     /// A fresh guest. The first call decides how the others start.
@@ -121,7 +157,6 @@ impl<'a> KernelContext<'a> {
         match machine.save(place, self.bench.store) {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
-                self.set_start(Start::Warm(Arc::clone(&snapshot)));
                 // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
                 let _ = self.bench.store.shrink_snapshots(self.bench.snapshot_budget);
                 self.restore(snapshot)
@@ -138,7 +173,7 @@ impl<'a> KernelContext<'a> {
         let stop = || self.bench.stop.at_once();
         match Machine::restore(&self.machine_spec(&stop), &snapshot) {
             Ok(machine) => {
-                self.set_start(Start::Warm(snapshot));
+                self.set_warm(&snapshot);
                 let (took, notes) = (machine.to_hello, machine.notes.clone());
                 self.send(Event::Restored { kernel: self.index, took, notes });
                 Ok(machine)
@@ -146,6 +181,7 @@ impl<'a> KernelContext<'a> {
             Err(RestoreFailure::Stopped) => Err(Ended),
             Err(RestoreFailure::Failed(reason)) => {
                 self.run_cold(&format!("its snapshot gave no guest and was thrown away: {reason}"));
+                self.wanted.forget(self.index);
                 // The last one who holds it removes it; the others find out for themselves.
                 if let Some(snapshot) = Arc::into_inner(snapshot) {
                     self.bench.store.discard(snapshot);
@@ -165,15 +201,7 @@ impl<'a> KernelContext<'a> {
     }
 
     fn machine_spec<'s>(&'s self, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
-        MachineSpec {
-            tools: self.bench.tools,
-            kernel: &self.stored,
-            memory_mib: self.spec.memory_mib,
-            append: &self.spec.append,
-            accelerator: self.bench.accelerator,
-            deadline: self.deadlines.boot,
-            stop,
-        }
+        super::machine_spec(self.bench, self.index, &self.stored, stop)
     }
 
     fn boot(&self, how: fn(&MachineSpec<'_>) -> Result<Machine, BootFailure>) -> Result<Machine, Ended> {

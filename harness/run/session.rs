@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Bench;
 use super::kernel::{Ended, KernelContext};
+use super::{Bench, Wanted};
 use crate::event::Event;
 use crate::explain::KernelTypes;
 use crate::object::btf::Want;
@@ -15,14 +15,16 @@ pub(super) struct Session<'a> {
     pub(super) bench: &'a Bench<'a>,
     pub(super) kernel: usize,
     pub(super) deadlines: Deadlines,
+    /// What kernels are asked for at the end.
+    pub(super) wanted: &'a Wanted,
     shared: Arc<KernelContext<'a>>,
     machine: Option<Machine>,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(shared: Arc<KernelContext<'a>>, machine: Option<Machine>) -> Self {
-        let (bench, kernel, deadlines) = (shared.bench, shared.index, shared.deadlines);
-        Session { bench, kernel, deadlines, shared, machine }
+        let (bench, kernel, deadlines, wanted) = (shared.bench, shared.index, shared.deadlines, shared.wanted);
+        Session { bench, kernel, deadlines, wanted, shared, machine }
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -41,7 +43,8 @@ impl<'a> Session<'a> {
                 self.machine = None;
             }
         }
-        if let Some(machine) = self.machine.take() {
+        if let Some(mut machine) = self.machine.take() {
+            self.shared.ask_for_features(&mut machine);
             machine.shut_down();
         }
     }

@@ -27,6 +27,7 @@ mod lockfile;
 mod mainline;
 mod mirror;
 mod package;
+mod probes;
 mod snapshots;
 mod sparse;
 mod version;

@@ -51,6 +51,7 @@ fn render_with_danger(program: impl Fn(&mut ProgramRecord), known: bool, danger:
         object: 0,
         kernel: 1,
         matrix: if known { &matrix } else { &[] },
+        probes: &HashMap::new(),
         types: local.as_ref().filter(|_| known),
         inventory: Some(&inventory),
         log: &|path| if path == "a.log" { Ok(LOG.to_owned()) } else { Err(io::ErrorKind::NotFound.into()) },
