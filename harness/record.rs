@@ -18,6 +18,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// One whole run: the matrix, its kernels, its objects and every cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunRecord {
     /// Format version, see [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -41,6 +42,7 @@ pub struct RunRecord {
 
 /// Versions of everything that took part in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ToolRecord {
     /// corematrix' own version.
     pub corematrix: String,
@@ -58,6 +60,7 @@ pub struct ToolRecord {
 
 /// One kernel of the matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelRecord {
     /// Name in `kernels.toml`.
     pub name: String,
@@ -77,6 +80,7 @@ pub struct KernelRecord {
 
 /// How far a kernel got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum KernelState {
     /// Not looked at yet.
@@ -112,6 +116,7 @@ pub enum KernelState {
 
 /// What exactly a kernel is: two kernels with equal identity behave alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelIdentity {
     /// `uname -r`.
     pub release: String,
@@ -125,6 +130,7 @@ pub struct KernelIdentity {
 
 /// One BPF object, unchanged over all kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObjectRecord {
     /// Name in reports; unique in a run.
     pub name: String,
@@ -144,6 +150,7 @@ pub struct ObjectRecord {
 
 /// One program of an object, as its ELF says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObjectProgram {
     /// The function's name.
     pub name: String,
@@ -153,6 +160,7 @@ pub struct ObjectProgram {
 
 /// One kernel x object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CellRecord {
     /// Name of the kernel.
     pub kernel: String,
@@ -178,6 +186,7 @@ pub struct CellRecord {
 
 /// A relocation through which an object silently reads wrong data on a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DangerRecord {
     /// The relocation, as an index into the object's list.
     pub relocation: usize,
@@ -191,6 +200,7 @@ pub struct DangerRecord {
 
 /// The object loaded whole, with every program switched on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WholeLoad {
     /// Whether relocation, maps and BTF of the whole object went through at the first try.
     pub prepared: bool,
@@ -200,6 +210,7 @@ pub struct WholeLoad {
 
 /// One program on one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProgramRecord {
     /// The function's name.
     pub name: String,

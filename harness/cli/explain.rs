@@ -35,11 +35,7 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let folder = report_folder(common, &args.run);
-    let record = json::read(&folder.join("report.json")).map_err(|error| match args.run.as_os_str() == LATEST {
-        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report's folder".to_owned())),
-        false => report_failure(&error),
-    })?;
+    let (folder, record) = read_record(common, &args.run)?;
     let kernel = index_of("kernel", &args.kernel, record.kernels.iter().map(|kernel| kernel.name.as_str()))?;
     let object = index_of("object", &args.object, record.objects.iter().map(|object| object.name.as_str()))?;
     let programs = &record.cell(object, kernel).programs;
@@ -72,8 +68,19 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
+/// The report that `run` names: its folder, and what is in it.
+pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRecord), Failure> {
+    let folder = report_folder(common, run);
+    let file = if run.is_file() { run.to_owned() } else { folder.join("report.json") };
+    let record = json::read(&file).map_err(|error| match run.as_os_str() == LATEST {
+        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report's folder".to_owned())),
+        false => report_failure(&error),
+    })?;
+    Ok((folder, record))
+}
+
 /// The folder of the manifest.
-fn project(common: &Common) -> PathBuf {
+pub(super) fn project(common: &Common) -> PathBuf {
     let folder = common.manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
 }

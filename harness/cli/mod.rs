@@ -6,6 +6,7 @@ pub mod exit_code;
 mod explain;
 mod failure;
 mod list;
+mod report;
 mod run;
 mod setup;
 
@@ -44,6 +45,8 @@ enum Command {
     Run(run::RunArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
+    /// Render a saved report in other formats, without booting anything.
+    Report(report::ReportArgs),
     /// List kernels, objects or programs.
     List(list::ListArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
@@ -74,6 +77,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
+            Command::Report(args) => report::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }
