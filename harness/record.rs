@@ -238,6 +238,9 @@ pub struct ProgramRecord {
     pub log_file: Option<String>,
     /// Milliseconds the load took in the guest.
     pub load_ms: u64,
+    /// What the failure means on the kernels of the run and what to do about it, as lines of text; `None` if their types do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 impl ProgramRecord {
@@ -257,6 +260,7 @@ impl ProgramRecord {
             log_omitted: 0,
             log_file: None,
             load_ms: 0,
+            advice: None,
         }
     }
 }

@@ -114,7 +114,7 @@ fn index_of<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + C
 }
 
 /// The types of the run's kernels, as far as the store has them.
-fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<(&'a str, Btf)> {
+pub(super) fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<(&'a str, Btf)> {
     let (mut types, mut unknown) = (Vec::new(), Vec::new());
     for kernel in &record.kernels {
         let Some(identity) = &kernel.identity else { continue };

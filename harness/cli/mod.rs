@@ -1,6 +1,7 @@
 //! The command line: [`Cli`] and what its commands do.
 
 mod acceleration;
+mod advice;
 mod doctor;
 pub mod exit_code;
 mod explain;

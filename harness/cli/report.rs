@@ -58,3 +58,42 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> Result<ExitCode, Failur
         Ok(()) => Ok(ExitCode::SUCCESS),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+    use crate::report::{json, sample};
+
+    fn report(folder: &Path, run_path: PathBuf, format: &[Format], out: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let common = Common { manifest: folder.join("kernels.toml"), store: None };
+        run(&common, &ReportArgs { run: run_path, format: format.to_vec(), out })
+    }
+
+    #[test]
+    fn every_format_is_written_from_the_saved_record_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let saved = folder.path().join("saved.json");
+        json::write(&sample::record(), &saved).unwrap();
+        let out = folder.path().join("a/b");
+        report(folder.path(), saved, Format::value_variants(), Some(out.clone())).unwrap();
+        for format in Format::value_variants() {
+            assert!(out.join(format.file_name()).metadata().unwrap().len() > 0, "{format:?}");
+        }
+        // What was written is a report itself.
+        report(folder.path(), out.clone(), &[Format::Markdown, Format::Csv], None).unwrap();
+    }
+
+    #[test]
+    fn standard_output_takes_one_format() {
+        let folder = tempfile::tempdir().unwrap();
+        json::write(&sample::record(), &folder.path().join("report.json")).unwrap();
+        let both = [Format::Json, Format::Csv];
+        let refused = report(folder.path(), folder.path().to_owned(), &both, Some(PathBuf::from("-"))).unwrap_err();
+        assert!(refused.to_string().contains("hint: ask for one format"), "{refused}");
+        let missing = report(folder.path(), PathBuf::from("latest"), &both, None).unwrap_err();
+        assert!(missing.to_string().contains("`corematrix run` writes a report"), "{missing}");
+    }
+}

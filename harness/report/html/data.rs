@@ -274,6 +274,7 @@ fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mu
             put("place", shared.maybe(place.as_deref()));
         }
     }
+    put("advice", shared.maybe(program.advice.as_deref()));
     if let Some((text, omitted)) = log {
         put("log", json!(shared.text(text)));
         put("omitted", json!(omitted));

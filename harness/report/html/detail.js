@@ -15,7 +15,7 @@ const drawDetail = () => {
   if (!at) return box.replaceChildren();
   const { o, p, k } = at, object = objects[o], program = object.programs[p], result = resultOf(o, p, k), cell = cellOf(o, k);
   const button = document.querySelector(`.cell[data-at="${o},${p},${k}"]`);
-  if (button) button.setAttribute("aria-current", "true");
+  if (button) { button.setAttribute("aria-current", "true"); if (matchMedia("(min-width: 1001px)").matches) button.scrollIntoView({ block: "nearest", inline: "nearest" }); }
   const look = lookOf(result), kernel = kernels[k];
   const close = el("button", { type: "button", class: "plain", "aria-label": "Close", onclick: closeCell }, "Close ✕");
   const link = el("button", { type: "button", class: "plain", onclick: (event) => {
@@ -31,7 +31,7 @@ const drawDetail = () => {
   box.replaceChildren(
     el("header", {}, el("h2", {}, `${object.name} / ${program.name} `, el("span", { class: "quiet" }, `on ${kernel.name}`)), link, close),
     el("p", { class: "quiet mono" }, [program.section, kernel.identity && kernel.identity.release].filter(Boolean).join(" · ")),
-    strip, story(o, p, k, look, result), ...[adviceOf(result), dangerPart(o, p, k), logPart(result), valuesPart(o, p, k), statisticsPart(o, p, k), restPart(o, k, cell)].flat().filter(Boolean));
+    strip, story(o, p, k, look, result), ...[adviceOf(result), dangerPart(o, p, k), valuesPart(o, p, k), logPart(result), statisticsPart(o, p, k), restPart(o, k, cell)].flat().filter(Boolean));
   box.scrollTop = 0;
 };
 

@@ -37,11 +37,24 @@ const isUnfolded = (o, rows, shown) => {
   return state.toggled.has(o) ? !unfolded : unfolded;
 };
 
+const objectStory = (o, shown) => {
+  const k = shown.find((one) => cellOf(o, one).whole === false && cellOf(o, one).programs.every(passes));
+  return objects[o].broken || (k !== undefined && `as a whole it does not load on ${kernels[k].name}: ${textOf(cellOf(o, k).why)}`) || "";
+};
+
+const programStory = (o, p, shown) => {
+  if (objects[o].programs[p].story) return objects[o].programs[p].story;
+  const failed = [...shown].reverse().map((k) => resultOf(o, p, k)).find(blames);
+  const danger = shown.flatMap((k) => dangersOf(o, p, k))[0];
+  return failed ? textOf(failed.reason) : danger ? textOf(danger[1]) : "";
+};
+
 const drawGrid = () => {
   const shown = shownKernels(), view = $("view-matrix");
-  const filler = () => el("td", { class: "last", "aria-hidden": "true" });
+  // What room is left tells why, and since when.
+  const why = (text) => el("td", { class: "last" }, text && el("span", { title: text }, text.replaceAll("`", "")));
   const head = el("tr", {}, el("th", { scope: "col" }, "Program"), shown.map((k) => el("th", { scope: "col" },
-    el("button", { type: "button", class: kernels[k].ready ? null : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { class: "last", "aria-hidden": "true" }));
+    el("button", { type: "button", class: kernels[k].ready ? null : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Since when, and why"));
   const body = el("tbody");
   let programs = 0, failing = 0;
   objects.forEach((object, o) => {
@@ -55,11 +68,11 @@ const drawGrid = () => {
       drawGrid();
       document.querySelector(`[data-object="${o}"] .fold`).focus();
     } }, object.broken ? `${object.name} (cannot be read)` : object.name);
-    body.append(el("tr", { class: "object", "data-object": o }, el("th", { scope: "row" }, fold), shown.map((k) => el("td", {}, sumOf(o, k))), filler()));
+    body.append(el("tr", { class: "object", "data-object": o }, el("th", { scope: "row" }, fold), shown.map((k) => el("td", {}, sumOf(o, k))), why(objectStory(o, shown))));
     if (!unfolded) return;
     for (const p of rows) {
       const name = object.programs[p].name;
-      body.append(el("tr", {}, el("th", { scope: "row" }, el("span", { class: "name", title: `${name}  (${object.programs[p].section})` }, name)), shown.map((k) => el("td", {}, cellButton(o, p, k))), filler()));
+      body.append(el("tr", {}, el("th", { scope: "row" }, el("span", { class: "name", title: `${name}  (${object.programs[p].section})` }, name)), shown.map((k) => el("td", {}, cellButton(o, p, k))), why(programStory(o, p, shown))));
     }
   });
   const table = el("table", { class: shown.length > 12 ? "grid narrow" : "grid" }, el("caption", { hidden: true }, "Programs and kernels"), el("thead", {}, head), body);

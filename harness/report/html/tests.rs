@@ -72,7 +72,7 @@ fn large_runs_make_small_pages() {
 fn logs_that_take_too_much_room_are_cut_at_their_beginning() {
     let mut record = sample::large(60, 30);
     for (number, cell) in record.cells.iter_mut().enumerate() {
-        for program in &mut cell.programs {
+        for program in cell.programs.iter_mut().take(3) {
             program.log_tail = (0..900).map(|line| format!("{line}: words of {number} {}", program.name)).collect();
         }
     }
