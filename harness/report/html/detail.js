@@ -71,11 +71,12 @@ const dangerPart = (o, p, k) => {
   })];
 };
 
-const kindOf = (line) => {
+const kindOf = (line, evidence) => {
+  if (evidence && line.trim() === evidence) return "words";
   if (/^;/.test(line)) return "src";
   if (/^…/.test(line)) return "folded";
   if (/^\d+: \(|^\d+: </.test(line)) return "";
-  if (/^(\d+: )?(R\d|fp-|from \d|last_idx|regs=|mark_precise|caller|callee|func#|propagating|Live regs|parent )/.test(line)) return "state";
+  if (/^(\d+: )?(R\d+(_\w+)?=|fp-\d|from \d|last_idx|regs=|mark_precise|caller|callee|func#|propagating|Live regs|parent )/.test(line)) return "state";
   if (/^(processed |verification time|stack depth|subprog |max_states|insns_self)/.test(line)) return "state";
   return line.trim() ? "words" : "";
 };
@@ -88,7 +89,7 @@ const logPart = (result) => {
   const draw = (word) => {
     marks = [];
     const nodes = textOf(result.log).split("\n").flatMap((line) => {
-      const row = el("span", { class: kindOf(line) });
+      const row = el("span", { class: kindOf(line, textOf(result.line).trim()) });
       const lower = line.toLowerCase(), low = word.toLowerCase();
       let from = 0;
       for (let to; low && (to = lower.indexOf(low, from)) >= 0; from = to + low.length) {
