@@ -78,7 +78,10 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         stop: &stop,
     };
     let mut record = execute(&bench, record, &folder)?;
-    advice::advise(&mut record, &plan, &setup.store);
+    // Who stopped the run waits for its end.
+    if !record.interrupted {
+        advice::advise(&mut record, &plan, &setup.store);
+    }
     // Before the files: on a full disk the table is all that the user gets.
     println!("{}", table::render(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
