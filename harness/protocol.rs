@@ -134,6 +134,7 @@ pub struct ProgramOutcome {
 
 /// What the kernel says of a program that it loaded, from `bpf_prog_info`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LoadedProgram {
     /// Size of the translated program in bytes.
     pub xlated_bytes: u32,
