@@ -1,6 +1,7 @@
 //! The command line: [`Cli`] and what its commands do.
 
 mod acceleration;
+mod coverage;
 mod doctor;
 pub mod exit_code;
 mod explain;
@@ -44,6 +45,8 @@ enum Command {
     Run(run::RunArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
+    /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
+    Coverage(coverage::CoverageArgs),
     /// List kernels, objects or programs.
     List(list::ListArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
@@ -74,6 +77,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
+            Command::Coverage(args) => coverage::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }

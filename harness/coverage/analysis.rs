@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::{Code, LineRecord, Variable};
 use super::flow::{Comparison, Flow, Setting};
-use super::guard::{GuardKind, GuardRecord, SideRecord};
+use super::guard::{GuardKind, GuardRecord, ObjectCoverage, SideRecord};
 use super::insn::Test;
-use super::line_table::{IndexedLines, LineTable};
+use super::line_table::IndexedLines;
 use super::program::{Operand, Program};
 use super::value::Bits;
 use crate::explain::LocalSpec;
@@ -48,6 +48,8 @@ pub(super) struct Occurrence {
     pub branch: Option<usize>,
     /// Whether that branch is taken on the first side.
     pub taken_first: bool,
+    /// The variable that is read, and the offset in it, if one is.
+    pub read: Option<(usize, i64)>,
     /// The instructions that can be reached on one side only.
     pub sides: [BTreeSet<usize>; 2],
 }
@@ -58,7 +60,6 @@ type Key = (usize, usize, Option<(usize, usize)>);
 #[derive(Default)]
 struct Found {
     occurrences: Vec<Occurrence>,
-    read: Option<(usize, i64)>,
     comparison: Option<Comparison>,
     too_large: bool,
 }
@@ -98,9 +99,14 @@ impl Analysis {
         analysis
     }
 
-    /// The object's source lines.
-    pub fn line_table(&self) -> &LineTable {
-        &self.lines.table
+    /// What the record of the object keeps.
+    pub fn record(&self) -> ObjectCoverage {
+        let lines_of = |program: &Program| {
+            let records = self.records(program);
+            records.iter().filter_map(|record| self.lines.place(record)).collect()
+        };
+        let programs = self.programs.iter().map(lines_of).collect();
+        ObjectCoverage { guards: self.guards.clone(), lines: self.lines.table.clone(), programs }
     }
 
     /// The line records of a program with its subprograms, by instruction.
@@ -126,7 +132,7 @@ impl Analysis {
             }
             Some(super::code::Reference::Operand(Operand::Ksym(weak))) => asked.clone_from(&self.code.weak[*weak].name),
             _ => {
-                if let Some((variable, offset)) = found.read {
+                if let Some((variable, offset)) = found.occurrences.first().and_then(|one| one.read) {
                     (kind, asked) = variable_name(&self.code.variables[variable], offset);
                 }
             }
@@ -246,7 +252,14 @@ fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found
                 let sides = exclusive(program, at, &yes, &no);
                 let branch = decided(&yes, &no);
                 let taken_first = branch.is_some_and(|branch| yes.ways.get(&branch) == Some(&[false, true]));
-                entry.occurrences.push(Occurrence { program: number, insn: at, branch, taken_first, sides });
+                entry.occurrences.push(Occurrence {
+                    program: number,
+                    insn: at,
+                    branch,
+                    taken_first,
+                    read: None,
+                    sides,
+                });
             }
             _ => entry.too_large = true,
         }
@@ -260,7 +273,6 @@ fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found
         }
         let (function, insn) = key(asked);
         let entry = found.entry((function, insn, Some(key(branch)))).or_default();
-        entry.read = read;
         entry.comparison = Some(comparison);
         let taken_first = takes_first(comparison);
         let flow = |taken| Flow::of(program, &Setting { forced: Some((branch, taken)), ..Setting::default() });
@@ -268,7 +280,7 @@ fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found
             [Some(yes), Some(no)] => {
                 let sides = exclusive(program, asked, &yes, &no);
                 let branch = Some(branch);
-                entry.occurrences.push(Occurrence { program: number, insn: asked, branch, taken_first, sides });
+                entry.occurrences.push(Occurrence { program: number, insn: asked, branch, taken_first, read, sides });
             }
             _ => entry.too_large = true,
         }

@@ -5,7 +5,19 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::line_set::LineSet;
+use super::line_table::LineTable;
 use crate::relocation::SourcePlace;
+
+/// What can be covered of an object: the same on every kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectCoverage {
+    /// Its guards, by place in the object.
+    pub guards: Vec<GuardRecord>,
+    /// Its source lines; empty without line info, so that coverage is by instruction only.
+    pub lines: LineTable,
+    /// For each of its programs, the lines of it and of its subprograms.
+    pub programs: Vec<LineSet>,
+}
 
 /// One guard: one question at one place, and the branch that its answer decides. The same on every kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -110,7 +110,6 @@ impl Insn {
     }
 
     /// Whether it only moves control: the verifier may take such a one out although it was reached.
-    #[allow(dead_code)]
     pub fn is_jump(self) -> bool {
         matches!(self.next(), Next::Jump(_) | Next::Branch(_))
     }

@@ -11,6 +11,7 @@ mod loader;
 mod port;
 mod prepared;
 mod transcript;
+mod visited;
 
 use std::io::{Read, Write};
 
@@ -58,9 +59,12 @@ fn serve() -> Result<(), String> {
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
             (HostMessage::Shutdown, _) => return Ok(()),
-            (HostMessage::Load { object, programs, full_logs }, bytes) => {
+            (HostMessage::Load { object, programs, full_logs, visited }, bytes) => {
                 let bare = faults.bare();
-                judge(&mut port, &loader::Request { object, programs, full_logs, bytes, bare, faults: &faults })?;
+                judge(
+                    &mut port,
+                    &loader::Request { object, programs, full_logs, visited, bytes, bare, faults: &faults },
+                )?;
             }
         }
     }

@@ -3,6 +3,7 @@
 //! [`write_all`] writes the files of a run; [`table::render`] is what the terminal shows at its end and
 //! [`progress::Progress`] what it shows on the way.
 
+pub mod coverage;
 pub mod explain;
 mod file;
 pub mod json;

@@ -66,6 +66,7 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         programs: programs.iter().map(program).collect(),
         relocations: Vec::new(),
         broken: None,
+        coverage: crate::coverage::ObjectCoverage::default(),
     }
 }
 
@@ -91,6 +92,7 @@ pub fn assemble(
                 dangers: Vec::new(),
                 externs: Vec::new(),
                 downgrades: Vec::new(),
+                coverage: crate::coverage::CellCoverage::default(),
                 wall_ms: 140,
                 notes: Vec::new(),
             });

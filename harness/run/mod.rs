@@ -2,6 +2,7 @@
 
 mod cell;
 mod collector;
+mod coverage;
 mod evidence;
 mod jobs;
 mod judgement;
