@@ -9,15 +9,17 @@ mod fact;
 use std::path::Path;
 use std::process::Command;
 
-use corematrix::coverage::{GuardRecord, Level, Liveness, proven, sides};
+use corematrix::coverage::{Analysis, GuardRecord, Level, Liveness, proven, sides};
 use corematrix::object::btf::Btf;
+use corematrix::object::{ObjectTypes, find_objects};
 use corematrix::record::RunRecord;
 use corematrix::report::coverage::lcov;
-use corematrix::store::Store;
+use corematrix::store::{LockFile, Store};
 use corematrix::verdict::Verdict;
 
 use Liveness::{Dead, Live};
 use fact::Fact;
+use object::{Object as _, ObjectSymbol as _};
 
 const KERNELS: [&str; 3] = ["5.10", "6.12", "7.3"];
 
@@ -105,6 +107,48 @@ fn the_side_is_live_that_the_kernels_btf_asks_for() {
     }
     assert!(differences.is_empty(), "{} differences:\n  {}", differences.len(), differences.join("\n  "));
     reports_agree(&record, &out);
+}
+
+/// Of the objects of the stories and of the ten that nobody here wrote: each relocation that asks for existence is one guard, and each
+/// weak extern is at least one.
+#[test]
+fn every_guard_is_counted() {
+    let store = Store::open(None, None).unwrap();
+    let lock = LockFile::open(&root().join("kernels.lock")).unwrap();
+    let package = store.debian_package("libbpf-tools", &["bookworm".to_owned()], &lock, false, &|_| {}).unwrap();
+    let tools = [
+        "execsnoop",
+        "opensnoop",
+        "biosnoop",
+        "biolatency",
+        "tcpconnect",
+        "tcplife",
+        "runqlat",
+        "filetop",
+        "vfsstat",
+        "mountsnoop",
+    ];
+    let mut inputs: Vec<_> = tools.iter().map(|tool| package.join("usr/sbin").join(tool)).collect();
+    inputs.push(root().join("target/programs"));
+    let objects = find_objects(&inputs).unwrap().objects;
+    assert!(objects.len() > 40);
+    let mut total = 0;
+    for object in objects {
+        let types = ObjectTypes::read(&object.bytes).unwrap();
+        let kinds = ["field_exists", "type_exists", "type_matches", "enumval_exists"];
+        let asking = types.relocations.iter().filter(|one| kinds.contains(&one.kind.to_string().as_str())).count();
+        let programs: Vec<&str> =
+            object.inventory.as_ref().unwrap().programs.iter().map(|one| one.name.as_str()).collect();
+        let guards = Analysis::of(&object.bytes, &programs).guards;
+        assert_eq!(guards.iter().filter(|guard| guard.kind.is_existence()).count(), asking, "{}", object.name);
+        let elf = object::File::parse(&*object.bytes).unwrap();
+        for symbol in elf.symbols().filter(|symbol| symbol.is_weak() && symbol.is_undefined()) {
+            let name = symbol.name().unwrap();
+            assert!(guards.iter().any(|guard| guard.asked == name), "{}: {name}", object.name);
+        }
+        total += asking;
+    }
+    assert!(total > 40, "{total}");
 }
 
 /// The tracefiles say of lines and branches what the record says.

@@ -50,3 +50,75 @@ fn every_guard_is_counted() {
         let _ = Analysis::of(&guards[..length], &["first", "zebra", "antelope", "on_switch"]);
     }
 }
+
+/// Coverage of `ways.bpf.o` where only the program `program` was loaded, with all answers "no", as a kernel would tell by `visited`
+/// instructions or by the line records that are left.
+fn proof(program: &str, visited: bool) -> (Analysis, CellCoverage) {
+    let bytes = include_bytes!("../../tests/fixtures/coverage/ways.bpf.o");
+    let inventory = Inventory::read(bytes).unwrap();
+    let names: Vec<&str> = inventory.programs.iter().map(|program| program.name.as_str()).collect();
+    let analysis = Analysis::of(bytes, &names);
+    let number = names.iter().position(|name| *name == program).unwrap();
+    let linked = &analysis.programs[number];
+    let asks = linked.operands.iter().filter(|(_, operand)| matches!(operand, program::Operand::Relocation { .. }));
+    let values = asks.map(|(&at, _)| (at, value::Bits::constant(0))).collect();
+    let flow = flow::Flow::of(linked, &flow::Setting { values, forced: None }).unwrap();
+    let records = analysis.records(linked);
+    // A jump is taken out wherever it stands, as the kernel may do.
+    let is_left = |record: &usize| {
+        survival::range(linked, &records, *record).any(|insn| flow.reached[insn] && !linked.insns[insn].is_jump())
+    };
+    let left = (0..records.len()).filter(is_left);
+    let mut bits = vec![0u8; linked.insns.len().div_ceil(8)];
+    flow.reached
+        .iter()
+        .enumerate()
+        .filter(|(_, reached)| **reached)
+        .for_each(|(insn, _)| bits[insn / 8] |= 1 << (insn % 8));
+    let evidence = ProgramEvidence {
+        lines: left
+            .map(|record| {
+                let [file, text, line] = records[record].words;
+                [0, file, text, line]
+            })
+            .collect(),
+        visited: visited.then_some(bits),
+        insns: vec![0; linked.insns.len() * insn::BYTES],
+    };
+    let coverage = analysis.proof(&Facts { loaded: &[(number, evidence)].into(), relocations: &[], externs: &[] });
+    (analysis, coverage)
+}
+
+#[test]
+fn the_side_is_live_that_is_left() {
+    use Liveness::{Dead, Live, Unknown};
+    for visited in [true, false] {
+        for program in ["on_stack", "one_line", "sizes", "shared_one"] {
+            let (analysis, coverage) = proof(program, visited);
+            for (guard, proof) in analysis.guards.iter().zip(&coverage.guards) {
+                let place = guard.place();
+                let loaded =
+                    guard.programs.iter().any(|&number| coverage.programs.iter().any(|told| told.program == number));
+                let told = proof.verified;
+                match loaded && guard.undecided.is_none() {
+                    // What the other program made of a shared guard is not known.
+                    true if guard.programs.len() > 1 => {
+                        assert!(told[0] != Live && told[1] != Dead, "{program} {place}")
+                    }
+                    true if visited => assert_eq!(told, [Dead, Live], "{program} {place}"),
+                    true => assert!(told[0] != Live && told[1] != Dead, "{program} {place} {told:?}"),
+                    false => assert_eq!(told, [Unknown; 2], "{program} {place}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn evidence_of_another_program_proves_nothing() {
+    let (analysis, _) = proof("on_stack", true);
+    let evidence = ProgramEvidence { insns: vec![0; 8], ..ProgramEvidence::default() };
+    let coverage = analysis.proof(&Facts { loaded: &[(0, evidence)].into(), relocations: &[], externs: &[] });
+    assert!(coverage.programs.is_empty());
+    assert!(coverage.guards.iter().all(|guard| guard.verified == [Liveness::Unknown; 2]));
+}

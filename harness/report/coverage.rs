@@ -15,10 +15,10 @@ use crate::record::RunRecord;
 /// Unproven sides that the run's table names.
 const MOST_NAMED: usize = 10;
 /// Columns of a guard's side before those of the kernels.
-const SIDE_COLUMNS: usize = 34;
-/// Several guards in `.rodata` tell nothing of kernels; more are not listed.
+const SIDE_COLUMNS: usize = 40;
+/// What the signs mean.
 const LEGEND: &str = "R resolved: this kernel's answer picks the side; V verified: its instructions survived the verifier here; \
-                      - neither; ? unknown";
+                      - neither; ? nothing tells";
 
 /// The guards of one object, side by side across kernels.
 pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
@@ -144,3 +144,7 @@ pub fn summary(record: &RunRecord, width: usize) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
