@@ -112,7 +112,7 @@ fn try_program(
     send(&GuestMessage::ProgramStarted { program: program.to_owned() }, &[])?;
     let first_level = match request {
         Request { bare: true, .. } => NO_LOG,
-        Request { full_logs: true, .. } => FULL_LOG,
+        Request { full_logs: true, .. } => ALL_STATES,
         _ => STATISTICS,
     };
     let mut messages = try_once(program, request, first_level, &load)?;

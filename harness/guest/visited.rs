@@ -15,7 +15,13 @@ pub fn is_small(log: &str) -> bool {
 /// Reads a full log: one bit for each instruction, the lowest first. An instruction is a line such as `12: (b7) r1 = 1`.
 pub fn read(log: &str) -> Vec<u8> {
     let mut bits = Vec::new();
-    for line in log.lines() {
+    let mut lines = log.lines().peekable();
+    // Since 7.1 or so the verifier analyses the whole program first and prints every instruction of it alike. What it then visits
+    // begins with a state.
+    if log.lines().any(is_state) {
+        while lines.next_if(|line| !is_state(line)).is_some() {}
+    }
+    for line in lines {
         let Some((number, rest)) = line.split_once(": (") else { continue };
         let is_code =
             rest.get(..3).is_some_and(|code| code.ends_with(')') && u8::from_str_radix(&code[..2], 16).is_ok());
@@ -28,9 +34,23 @@ pub fn read(log: &str) -> Vec<u8> {
     bits
 }
 
+/// Whether a line is the state before an instruction: `0: R1=ctx() R10=fp0`.
+fn is_state(line: &str) -> bool {
+    let Some((number, rest)) = line.split_once(':') else { return false };
+    let state = rest.trim_start();
+    number.bytes().all(|byte| byte.is_ascii_digit()) && (state.starts_with('R') || state.starts_with("frame"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_only_analysed_is_not_visited() {
+        let log = "func#0 @0\nsubprog#0 naive:\n  1: (bf) r6 = r10\tr6: _ -> fp0+0\n120: (79) r1 = *(u64 *)(r10 -24)\n\
+            Live regs before insn:\n      0: .1........ (b7) r1 = 1\n0: R1=ctx() R10=fp0\n0: (b7) r1 = 1   ; R1=1\n";
+        assert_eq!(read(log), [1]);
+    }
 
     #[test]
     fn visited_instructions_are_read_from_logs_of_all_kernels() {
