@@ -106,7 +106,21 @@ fn the_side_is_live_that_the_kernels_btf_asks_for() {
         }
     }
     assert!(differences.is_empty(), "{} differences:\n  {}", differences.len(), differences.join("\n  "));
+    levels_do_not_contradict(&record);
     reports_agree(&record, &out);
+}
+
+/// A relocation is a constant to the verifier: what it leaves is on the side that the kernel's answer picks.
+fn levels_do_not_contradict(record: &RunRecord) {
+    for (index, cell) in record.cells.iter().enumerate() {
+        let guards = &record.objects[index / record.kernels.len()].coverage.guards;
+        for (guard, proof) in guards.iter().zip(&cell.coverage.guards).filter(|(guard, _)| guard.relocation.is_some()) {
+            for (side, liveness) in proof.verified.into_iter().enumerate() {
+                let picked = proof.resolved == Some(side == 0);
+                assert!(liveness != Live || picked, "{} {} on {}: {proof:?}", cell.object, guard.name(), cell.kernel);
+            }
+        }
+    }
 }
 
 /// Of the objects of the stories and of the ten that nobody here wrote: each relocation that asks for existence is one guard, and each
