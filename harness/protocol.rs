@@ -34,6 +34,8 @@ pub enum HostMessage {
         programs: Vec<String>,
         /// Whether the whole verifier log is wanted of programs that load, too.
         full_logs: bool,
+        /// The programs of which it is wanted which instructions the verifier visited, since line info does not tell.
+        visited: Vec<String>,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -84,6 +86,16 @@ pub enum GuestMessage {
     },
     /// The blob is a program's instructions after relocation, 8 bytes each, subprograms appended.
     Instructions {
+        /// The program.
+        program: String,
+    },
+    /// The blob holds the line records of a loaded program as the kernel translated it: four words each, as in `bpf_line_info`.
+    Lines {
+        /// The program.
+        program: String,
+    },
+    /// The blob says which instructions of a loaded program the verifier visited: one bit each, the lowest first.
+    Visited {
         /// The program.
         program: String,
     },
@@ -262,7 +274,12 @@ mod tests {
     use super::*;
 
     fn message() -> HostMessage {
-        HostMessage::Load { object: "naïve".into(), programs: vec!["a".into(), "b".into()], full_logs: false }
+        HostMessage::Load {
+            object: "naïve".into(),
+            programs: vec!["a".into(), "b".into()],
+            full_logs: false,
+            visited: vec!["a".into()],
+        }
     }
 
     #[test]

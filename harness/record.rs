@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Evidence};
+use crate::coverage::{CellCoverage, ObjectCoverage};
 use crate::explain::Danger;
 use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
@@ -152,6 +153,9 @@ pub struct ObjectRecord {
     pub relocations: Vec<CoreRelocation>,
     /// Why the object cannot be read, if so.
     pub broken: Option<String>,
+    /// Its guards and source lines.
+    #[serde(default)]
+    pub coverage: ObjectCoverage,
 }
 
 /// One program of an object, as its ELF says.
@@ -184,6 +188,9 @@ pub struct CellRecord {
     pub externs: Vec<ExternRecord>,
     /// What libbpf did without because this kernel is too old for it: BTF of the object or of a map. No failure.
     pub downgrades: Vec<String>,
+    /// How far each side of its guards, and each line, was proven.
+    #[serde(default)]
+    pub coverage: CellCoverage,
     /// Milliseconds the cell took in the guest, over all attempts.
     pub wall_ms: u64,
     /// What else is worth knowing, such as "guest lost while loading `x`, restarted".

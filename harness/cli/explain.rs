@@ -100,7 +100,11 @@ fn report_folder(common: &Common, run: &Path) -> PathBuf {
 }
 
 /// The place of `name` among what the run has.
-fn index_of<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Result<usize, Failure> {
+pub(super) fn index_of<'a>(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<usize, Failure> {
     let found = known.clone().position(|known| known == name);
     found.ok_or_else(|| {
         let hint = match nearest(name, known.clone(), 1).first() {
@@ -136,7 +140,7 @@ pub(super) fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &m
 }
 
 /// The object of the run, if it is still where it was and unchanged.
-fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
+pub(super) fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
     // `FILE` or `FILE: PLACE`.
     let file = told.origin.rsplit_once(": ").map(|(file, _)| file).into_iter();
     let named: Vec<&Path> = [told.origin.as_str()].into_iter().chain(file).map(Path::new).collect();

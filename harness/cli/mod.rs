@@ -2,6 +2,7 @@
 
 mod acceleration;
 mod advice;
+mod coverage;
 mod doctor;
 pub mod exit_code;
 mod explain;
@@ -50,6 +51,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Render a saved report in other formats, without booting anything.
     Report(report::ReportArgs),
+    /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
+    Coverage(coverage::CoverageArgs),
     /// List kernels, objects or programs.
     List(list::ListArgs),
     /// Look after the kernel store: what is in it, and how much room it takes.
@@ -85,6 +88,7 @@ impl Cli {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
+            Command::Coverage(args) => coverage::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),

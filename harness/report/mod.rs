@@ -3,6 +3,7 @@
 //! [`write_all`] writes the files of a run, [`write_formats`] those that somebody asks for later; [`table::render`] is what the terminal shows at its end and
 //! [`progress::Progress`] what it shows on the way.
 
+pub mod coverage;
 pub mod csv;
 pub mod explain;
 pub mod features;

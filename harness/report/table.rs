@@ -37,6 +37,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         failures::render(record, &shown, width),
         dangers::render(record, &shown, width),
         not_run(record, &shown, width),
+        super::coverage::summary(record, width),
         notes(record, width),
         counts(record, width),
     ];
