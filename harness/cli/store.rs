@@ -80,8 +80,7 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
 }
 
 fn list(store: &Store) -> Result<String, Failure> {
-    let (folders, snapshots) =
-        (store.folders().map_err(store_failure)?, store.snapshots().map_err(store_failure)?);
+    let (folders, snapshots) = (store.folders().map_err(store_failure)?, store.snapshots().map_err(store_failure)?);
     let mut table = Builder::default();
     table.push_record(["what", "name", "size", "used", "source"]);
     for folder in &folders {

@@ -1,5 +1,6 @@
 //! [`KernelContext`]: what all cells of one kernel share: how its guests start, and its types.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -41,6 +42,8 @@ pub(super) struct KernelContext<'a> {
     pub(super) deadlines: Deadlines,
     stored: StoredKernel,
     start: Mutex<Start>,
+    /// What the restored guests' generators of random numbers gave.
+    drawn: Mutex<BTreeSet<u64>>,
     /// The kernel's types; read when a failure asks for them.
     btf: OnceLock<Option<Btf>>,
     events: Sender<Event>,
@@ -50,7 +53,8 @@ impl<'a> KernelContext<'a> {
     pub(super) fn new(bench: &'a Bench<'a>, index: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
         let spec = &bench.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
-        KernelContext { bench, index, spec, deadlines, stored, start: Mutex::default(), btf: OnceLock::new(), events }
+        let (start, drawn, btf) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        KernelContext { bench, index, spec, deadlines, stored, start, drawn, btf, events }
     }
 
     /// The kernel's types; `None` if its BTF cannot be read.
@@ -94,10 +98,7 @@ impl<'a> KernelContext<'a> {
         }
         match self.find_snapshot() {
             Ok(Shelf::Sound(snapshot)) => self.restore(Arc::new(snapshot)),
-            Ok(Shelf::Empty { place, thrown_away }) => {
-                thrown_away.into_iter().for_each(|line| self.note(line));
-                self.boot_and_save(place)
-            }
+            Ok(Shelf::Empty(place)) => self.boot_and_save(place),
             Err(reason) => {
                 self.run_cold(&reason);
                 self.boot(Machine::boot)
@@ -112,7 +113,9 @@ impl<'a> KernelContext<'a> {
             let step = "waiting for another run that boots the same kernel".to_owned();
             self.send(Event::Fetching { kernel: self.index, step });
         };
-        self.bench.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())
+        let found = self.bench.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())?;
+        found.thrown_away.into_iter().for_each(|line| self.note(line));
+        Ok(found.shelf)
     }
 
     /// Boots, saves, and starts the first guest from what was saved: that it works is the last proof of a snapshot.
@@ -121,7 +124,6 @@ impl<'a> KernelContext<'a> {
         match machine.save(place, self.bench.store) {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
-                self.set_start(Start::Warm(Arc::clone(&snapshot)));
                 // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
                 let _ = self.bench.store.shrink_snapshots(self.bench.snapshot_budget);
                 self.restore(snapshot)
@@ -136,23 +138,41 @@ impl<'a> KernelContext<'a> {
     /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
     fn restore(&self, snapshot: Arc<Snapshot>) -> Result<Machine, Ended> {
         let stop = || self.bench.stop.at_once();
-        match Machine::restore(&self.machine_spec(&stop), &snapshot) {
+        let restored = Machine::restore(&self.machine_spec(&stop), &snapshot).and_then(|machine| self.unlike(machine));
+        match restored {
             Ok(machine) => {
-                self.set_start(Start::Warm(snapshot));
+                self.go_warm(snapshot);
                 let (took, notes) = (machine.to_hello, machine.notes.clone());
                 self.send(Event::Restored { kernel: self.index, took, notes });
                 Ok(machine)
             }
             Err(RestoreFailure::Stopped) => Err(Ended),
             Err(RestoreFailure::Failed(reason)) => {
-                self.run_cold(&format!("its snapshot gave no guest and was thrown away: {reason}"));
+                self.set_start(Start::Cold);
                 // The last one who holds it removes it; the others find out for themselves.
-                if let Some(snapshot) = Arc::into_inner(snapshot) {
-                    self.bench.store.discard(snapshot);
-                }
+                let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.bench.store.discard(snapshot));
+                let fate = if removed { " and was thrown away" } else { "" };
+                self.run_cold(&format!("its snapshot gave no guest{fate}: {reason}"));
                 self.boot(Machine::boot)
             }
         }
+    }
+
+    /// Lets the other guests start from this snapshot, too, unless one of them has just failed to.
+    fn go_warm(&self, snapshot: Arc<Snapshot>) {
+        let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*start, Start::Unknown) {
+            *start = Start::Warm(snapshot);
+        }
+    }
+
+    /// Checks that a restored guest is no copy of another: its kernel draws other random numbers.
+    fn unlike(&self, machine: Machine) -> Result<Machine, RestoreFailure> {
+        let random = machine.woken.map_or(0, |woken| woken.random);
+        if self.drawn.lock().unwrap_or_else(PoisonError::into_inner).insert(random) {
+            return Ok(machine);
+        }
+        Err(RestoreFailure::Failed("two guests drew the same random numbers".to_owned()))
     }
 
     fn run_cold(&self, reason: &str) {

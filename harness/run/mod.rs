@@ -23,8 +23,8 @@ use crate::vm::{Accelerator, Toolchain};
 
 pub use collector::Collector;
 pub use jobs::Jobs;
-pub use logs::Logs;
 use kernel::KernelContext;
+pub use logs::Logs;
 use session::Session;
 pub use stop::Stop;
 
@@ -84,6 +84,10 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
             scope.spawn(move |scope| run_kernel(bench, kernel, events, scope));
         }
     });
+    if !bench.cold {
+        // Those of this run were in use until now. Failing to make room is no failure of the run.
+        let _ = bench.store.shrink_snapshots(bench.snapshot_budget);
+    }
     Ok(())
 }
 

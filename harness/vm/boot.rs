@@ -61,6 +61,7 @@ impl Machine {
             scratch,
             recording: memory.map(|memory| Recording { memory, words, monitor }),
             notes: Vec::new(),
+            woken: None,
             to_hello: Duration::ZERO,
         };
         machine.wait_for_hello(spec, begin, begin + spec.deadline)?;
@@ -79,9 +80,9 @@ impl Machine {
             let ended = self.child.wait(Duration::ZERO).is_some();
             let slice = deadline.min(Instant::now() + Duration::from_millis(200));
             match self.channel.receive(slice, spec.stop) {
-                Received::Message(GuestMessage::Hello { release, notes, .. }, _) => {
+                Received::Message(GuestMessage::Hello { release, notes, woken, .. }, _) => {
                     self.to_hello = begin.elapsed();
-                    self.notes = notes;
+                    (self.notes, self.woken) = (notes, woken);
                     return self.check_release(&release, spec.kernel);
                 }
                 Received::Message(GuestMessage::Failed { reason }, _) => {

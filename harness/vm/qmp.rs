@@ -184,9 +184,8 @@ mod tests {
         let monitor = Monitor::bind(folder.path()).expect("binds");
         let qemu = fake(folder.path(), answers);
         let deadline = Instant::now() + Duration::from_secs(5);
-        let result = monitor
-            .connect(deadline, &mut || None)
-            .and_then(|mut qmp| qmp.resume_from(Path::new("/snapshots/state")));
+        let result =
+            monitor.connect(deadline, &mut || None).and_then(|mut qmp| qmp.resume_from(Path::new("/snapshots/state")));
         (result, qemu.join().expect("ends"))
     }
 

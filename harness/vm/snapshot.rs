@@ -73,10 +73,8 @@ impl Machine {
         let (ram, state) = (place.folder().join(RAM), place.folder().join(STATE));
         let mut qmp = recording.monitor.connect(Instant::now() + SAVE_LIMIT, &mut || None)?;
         qmp.save_state(&state)?;
-        let files = BTreeMap::from([
-            (RAM.to_owned(), recording.memory.save(&ram)?),
-            (STATE.to_owned(), Seal::of(&state)?),
-        ]);
+        let files =
+            BTreeMap::from([(RAM.to_owned(), recording.memory.save(&ram)?), (STATE.to_owned(), Seal::of(&state)?)]);
         let scratch = self.scratch.path().display().to_string();
         let saved = SavedMachine { command: recording.words.moved(&scratch, SCRATCH), port };
         let saved = serde_json::to_value(saved).map_err(std::io::Error::from)?;
@@ -111,7 +109,8 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
         // The guest sees the host's CPU, and KVM itself is part of the host's kernel.
         host.push(("the CPU or the host's kernel", accelerator::machine()));
     }
-    let map = |pairs: &[(&str, String)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let map =
+        |pairs: &[(&str, String)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Ok(SnapshotKey { kernel: kernel.to_owned(), guest: map(&guest), host: map(&host) })
 }
 
