@@ -48,6 +48,7 @@ impl Machine {
             .command
             .moved(SCRATCH, &scratch.path().display().to_string())
             .with(restore_options(&snapshot.file(RAM), snapshot.length(RAM)))
+            .with(monitor.options())
             .with(["-incoming", "defer", "-S"].map(str::to_owned));
         let child = ChildGroup::spawn(words.command(scratch.path())).map_err(|error| failed(&error))?;
         let mut machine = Machine {
