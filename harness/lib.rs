@@ -14,6 +14,7 @@ pub mod libbpf_log;
 pub mod manifest;
 pub mod object;
 pub mod plan;
+pub mod probe;
 pub mod process;
 pub mod protocol;
 pub mod record;

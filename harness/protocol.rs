@@ -9,6 +9,8 @@ use std::io::{Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::probe::{FeatureProbe, ProbeRequest};
+
 const MAGIC: [u8; 4] = *b"CMX1";
 const PREFIX: usize = 12;
 /// No header comes near this; more means that the stream is garbage.
@@ -33,11 +35,15 @@ pub enum HostMessage {
         /// Whether the whole verifier log is wanted of programs that load, too.
         full_logs: bool,
     },
+    /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
+    Settle,
     /// The guest was restored from a snapshot: set the clock, and reseed from the blob. Answered by another [`GuestMessage::Hello`].
     Wake {
         /// Nanoseconds since 1970 in UTC.
         realtime_ns: u64,
     },
+    /// Ask the kernel for its BPF features. Answered by [`GuestMessage::Probed`].
+    Probe(ProbeRequest),
     /// End the guest.
     Shutdown,
 }
@@ -46,7 +52,7 @@ pub enum HostMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum GuestMessage {
-    /// The guest is ready: said once when it is up, and once after each restore.
+    /// The guest is ready: said when it is up, when it has settled, and after each restore.
     Hello {
         /// `uname -r`.
         release: String,
@@ -98,6 +104,8 @@ pub enum GuestMessage {
         /// Time in the guest.
         took_ms: u64,
     },
+    /// The features that were asked for.
+    Probed(FeatureProbe),
     /// The guest side itself failed.
     Failed {
         /// Why, as a lowercase fragment.

@@ -2,14 +2,17 @@
 //!
 //! Every cell exists from plan time as [`Verdict::NotRun`], so the record of an interrupted run is a normal record.
 
+mod question;
+
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Evidence};
 use crate::explain::Danger;
 use crate::protocol::LoadedProgram;
-use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord};
+use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
 use crate::verdict::Verdict;
 use crate::verifier::Statistics;
 
@@ -167,7 +170,7 @@ pub struct CellRecord {
     pub programs: Vec<ProgramRecord>,
     /// What became of each of the object's relocations; empty until tried.
     pub relocations: Vec<RelocationRecord>,
-    /// Relocations that were resolved, and through which the object still reads something else than it thinks.
+    /// Where the object reads something else than it thinks although it loads, and what its programs fail for elsewhere.
     pub dangers: Vec<DangerRecord>,
     /// What the object's ksyms, kfuncs and kconfig values were resolved to.
     pub externs: Vec<ExternRecord>,
@@ -179,17 +182,30 @@ pub struct CellRecord {
     pub notes: Vec<String>,
 }
 
-/// A relocation through which an object silently reads wrong data on a kernel.
+/// Something through which an object silently reads wrong data on a kernel, or through which a program that loads there fails on
+/// another kernel. Displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DangerRecord {
-    /// The relocation, as an index into the object's list.
-    pub relocation: usize,
-    /// The field, such as `struct inode.i_ctime_nsec`.
-    pub field: String,
+    /// The relocation, as an index into the object's list; `None` for an enumerator, which is compiled in without one.
+    pub relocation: Option<usize>,
+    /// The program or subprogram where it is.
+    pub function: String,
+    /// The programs that run the function: the program itself, or those that call the subprogram.
+    pub programs: Vec<String>,
+    /// Where in the source; `None` without line info.
+    pub source: Option<SourcePlace>,
+    /// The field, type or enumerator, such as `struct inode.i_ctime_nsec`.
+    pub subject: String,
     /// What differs, in words: `4 bytes here, 8 bytes in the object`.
     pub words: String,
     /// What differs.
     pub difference: Danger,
+}
+
+impl fmt::Display for DangerRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` has {}", self.subject, self.words)
+    }
 }
 
 /// The object loaded whole, with every program switched on.

@@ -1,5 +1,6 @@
 //! `corematrix explain`: one cell of a report, with what it means and what to do.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use crate::explain::KernelTypes;
 use crate::manifest::nearest;
 use crate::object::btf::Btf;
 use crate::object::{BpfObject, ObjectTypes, find_objects};
+use crate::probe::FeatureProbe;
 use crate::record::{ObjectRecord, RunRecord};
 use crate::report::explain::{Facts, render};
 use crate::report::json;
@@ -52,10 +54,15 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         }
     };
 
-    let store = Store::open(common.store.clone(), None).map_err(store_failure)?;
+    let store = Store::open(common.store.clone()).map_err(store_failure)?;
     let mut missing = Vec::new();
     let kernels = kernel_types(&record, &store, &mut missing);
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
+    let probes = record.kernels.iter().filter_map(|kernel| {
+        let probe = store.probe(kernel.identity.as_ref()?)?;
+        Some((kernel.name.clone(), probe))
+    });
+    let probes: HashMap<String, FeatureProbe> = probes.collect();
     let found = found_again(&record.objects[object], &project(common), &mut missing);
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
     let facts = Facts {
@@ -63,6 +70,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         object,
         kernel,
         matrix: &matrix,
+        probes: &probes,
         types: types.as_ref(),
         inventory: found.as_ref().and_then(|found| found.inventory.as_ref().ok()),
         log: &|path| verifier::store::read(&folder.join(path)),

@@ -5,6 +5,7 @@ mod doctor;
 pub mod exit_code;
 mod explain;
 mod failure;
+mod kernels;
 mod list;
 mod run;
 mod setup;
@@ -49,6 +50,8 @@ enum Command {
     List(list::ListArgs),
     /// Look after the kernel store: what is in it, and how much room it takes.
     Store(store::StoreArgs),
+    /// Ask the kernels of the matrix what they can do.
+    Kernels(kernels::KernelsArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
     Doctor(doctor::DoctorArgs),
 }
@@ -79,6 +82,7 @@ impl Cli {
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
+            Command::Kernels(args) => kernels::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }
     }

@@ -146,20 +146,12 @@ fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRec
 fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
     ToolRecord {
         corematrix: env!("CARGO_PKG_VERSION").to_owned(),
-        libbpf: libbpf_version(),
+        libbpf: crate::probe::libbpf_version(),
         qemu: tools.qemu_version.clone(),
         virtme_ng: tools.virtme_version.clone(),
         accel: proof.accelerator.to_string(),
         accel_reason: proof.reason.clone(),
     }
-}
-
-/// The version of the libbpf that is linked in, such as `1.7`.
-fn libbpf_version() -> String {
-    use libbpf_rs::libbpf_sys::{libbpf_major_version, libbpf_minor_version};
-    // SAFETY: both return a constant and take nothing.
-    let (major, minor) = unsafe { (libbpf_major_version(), libbpf_minor_version()) };
-    format!("{major}.{minor}")
 }
 
 /// Makes the report's folder; an old report in it is replaced file by file.

@@ -10,6 +10,9 @@ use crate::store::{LockFile, Store, StoreError};
 use crate::suite::Suite;
 use crate::vm::{Toolchain, ToolchainError};
 
+/// Where the store remembers the versions of programs.
+const TOOLS: &str = "tools.json";
+
 /// The manifest and the store.
 pub(super) struct Setup {
     pub(super) manifest: Manifest,
@@ -29,9 +32,11 @@ impl Setup {
         })?;
         let project = manifest.path.parent().unwrap_or(Path::new("/")).to_owned();
         let lock = LockFile::open(&manifest.path.with_extension("lock")).map_err(store_failure)?;
-        let tools = Toolchain::find(&project);
-        let vng = tools.as_ref().ok().map(Toolchain::vng);
-        let store = Store::open(common.store.clone(), vng).map_err(store_failure)?;
+        let mut store = Store::open(common.store.clone()).map_err(store_failure)?;
+        let tools = Toolchain::find(&project, &store.root().join(TOOLS));
+        if let Ok(tools) = &tools {
+            store.download_with(tools.vng());
+        }
         Ok(Setup { manifest, project, lock, store, tools })
     }
 

@@ -1,4 +1,4 @@
-//! [`Danger`]: a relocation that passes and still reads something else than the object thinks.
+//! [`Danger`]: what passes and still means something else than the object thinks; [`dangers`] finds those of fields.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -14,9 +14,9 @@ use crate::object::btf::{Btf, Kind, essential_name};
 use crate::object::btf_ext::{CoreRelocation, RelocationKind};
 use crate::relocation::CoreRelocation as Listed;
 
-/// What differs between the field that the object knows and the one of the kernel, where the access does not ask the
-/// kernel about it. libbpf adapts loads and stores of whole integers to another size by itself, but neither the sign nor
-/// a read by a helper such as `bpf_probe_read_kernel`. Displays as one line.
+/// What differs between what the object knows and what the kernel has, where the object does not ask the kernel about it.
+/// libbpf adapts loads and stores of whole integers to another size by itself, but neither the sign nor a read by a helper
+/// such as `bpf_probe_read_kernel`. Displays as one line that reads well after "it has".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "danger", rename_all = "snake_case")]
 pub enum Danger {
@@ -46,6 +46,27 @@ pub enum Danger {
         /// The type on the kernel, as C names it.
         target: String,
     },
+    /// The enumerator has another value, and the object has its own compiled in.
+    ValueChanged {
+        /// The value compiled into the object.
+        local: i64,
+        /// The value on the kernel.
+        target: i64,
+    },
+    /// The type is missing, so that libbpf takes 0 for its size; nothing fails for it.
+    SizeOfMissing,
+    /// The field, type or enumerator is there or is not reached here, but other kernels of the run refuse the program for it.
+    MissingElsewhere {
+        /// Their names, in matrix order.
+        kernels: Vec<String>,
+    },
+}
+
+impl Danger {
+    /// Whether data are wrong on the kernel itself, not only the program in danger elsewhere.
+    pub fn is_wrong_here(&self) -> bool {
+        !matches!(self, Danger::MissingElsewhere { .. })
+    }
 }
 
 impl fmt::Display for Danger {
@@ -62,6 +83,11 @@ impl fmt::Display for Danger {
                 write!(f, "{} here, {} in the object", bits(*target), bits(*local))
             }
             Danger::PointeeChanged { local, target } => write!(f, "`{target}` here, `{local}` in the object"),
+            Danger::ValueChanged { local, target } => write!(f, "the value {target} here, {local} in the object"),
+            Danger::SizeOfMissing => f.write_str("the size 0 here, because the type is missing"),
+            Danger::MissingElsewhere { kernels } => {
+                write!(f, "no match on {}, and the program fails there for it", kernels.join(", "))
+            }
         }
     }
 }
@@ -71,7 +97,7 @@ impl fmt::Display for Danger {
 /// itself and is left out; so is another size where the instruction itself reads or writes, which libbpf adapts or
 /// refuses. `asked` is the object's list, in the order of `types.relocations`: it tells which function each is in.
 pub fn dangers(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>) -> Vec<(usize, Danger)> {
-    let ObjectTypes { btf: local, relocations, on_memory } = types;
+    let ObjectTypes { btf: local, relocations, on_memory, .. } = types;
     let each = || relocations.iter().zip(asked).zip(on_memory).map(|((one, listed), memory)| (one, listed, *memory));
     let asks = |(one, _, _): &(&CoreRelocation, &Listed, bool)| {
         matches!(

@@ -1,97 +1,162 @@
-//! The story of a [`Feature`]: a helper, map type or program type, of which every kernel lists in its types what it has.
+//! The story of a BPF [`Feature`]: which kernels have it, by what they answered when asked, else by what their types list.
 
-use super::named::{boundary, on};
-use super::presence::Presence;
-use super::{Explanation, KernelTypes, Subject, snippet};
+use std::collections::BTreeSet;
+
+use super::boundary::Boundary;
+use super::presence::{OnKernel, Presence, Witness};
+use super::{Explanation, First, Subject, snippet};
 use crate::object::btf::{Btf, Want};
+use crate::probe::{Answer, Feature, FeatureProbe};
 
 /// Helpers that take a function of the program. A kernel without them refuses the function's address even where it is
 /// never called.
 const TAKES_CALLBACK: [&str; 6] =
     ["for_each_map_elem", "timer_set_callback", "find_vma", "loop", "user_ringbuf_drain", "wq_set_callback_impl"];
 
-/// What kind of feature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Feature {
-    /// A BPF helper.
-    Helper,
-    /// A map type.
-    MapType,
-    /// A program type.
-    ProgramType,
+/// Whether a helper, by its bare name, takes a function of the program.
+pub fn takes_callback(helper: &str) -> bool {
+    TAKES_CALLBACK.contains(&helper)
 }
 
-impl Feature {
-    /// Name of the enum that lists the features, and what all its names begin with.
-    pub(super) fn listing(self) -> (&'static str, &'static str) {
-        match self {
-            Feature::Helper => ("bpf_func_id", "BPF_FUNC_"),
-            Feature::MapType => ("bpf_map_type", "BPF_MAP_TYPE_"),
-            Feature::ProgramType => ("bpf_prog_type", "BPF_PROG_TYPE_"),
-        }
-    }
-
-    /// The name in the enum, from any usual form of it: `bpf_loop`, `loop` and `BPF_FUNC_loop`; `ringbuf` and
-    /// `BPF_MAP_TYPE_RINGBUF`.
-    fn enumerator(self, name: &str) -> String {
-        let prefix = self.listing().1;
-        let bare = name.strip_prefix(prefix).unwrap_or(name);
-        match self {
-            Feature::Helper => format!("{prefix}{}", bare.strip_prefix("bpf_").unwrap_or(bare)),
-            Feature::MapType | Feature::ProgramType => format!("{prefix}{}", bare.to_uppercase()),
-        }
-    }
+/// What is known of one kernel's features. Lists of these are in matrix order, oldest first.
+#[derive(Debug, Clone, Copy)]
+pub struct KernelFeatures<'a> {
+    /// Name of the kernel.
+    pub name: &'a str,
+    /// The BTF of its vmlinux.
+    pub btf: Option<&'a Btf>,
+    /// What it answered, if it was asked.
+    pub probe: Option<&'a FeatureProbe>,
 }
 
-fn value(btf: &Btf, listing: &str, enumerator: &str) -> Option<i64> {
-    btf.candidates(listing, Want::Enum).find_map(|id| btf.enumerator(id, enumerator)).map(|found| found.value)
+/// A feature that a program asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedFeature<'a> {
+    /// What kind.
+    pub feature: Feature,
+    /// Its name, in any usual form.
+    pub name: &'a str,
+    /// libbpf's name of the type of the program that asks for it, such as `kprobe`; helpers are not for all types.
+    pub program_type: Option<&'a str>,
 }
 
-/// The name of a feature by its number, such as `BPF_FUNC_loop` for helper 181, from the newest kernel that knows it: a
-/// kernel without it can only tell the number.
-pub fn feature_name(feature: Feature, number: i64, matrix: &[KernelTypes<'_>]) -> Option<String> {
-    let (listing, prefix) = feature.listing();
-    matrix.iter().rev().find_map(|kernel| {
-        let btf = kernel.btf;
-        let id = btf.find(listing, Want::Enum)?;
-        let found = btf.enumerators(id).iter().find(|found| found.value == number)?;
-        btf.string(found.name_offset).filter(|name| name.starts_with(prefix))
-    })
-}
-
-/// Explains a helper, map type or program type that a kernel does not have. `name` may be in any usual form, see the
-/// enums' names without their prefix.
-pub fn feature(feature: Feature, name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
-    let listing = feature.listing().0;
-    let enumerator = feature.enumerator(name);
-    let values: Vec<Option<i64>> = matrix.iter().map(|kernel| value(kernel.btf, listing, &enumerator)).collect();
-    let presence = matrix.iter().zip(&values).map(|(kernel, value)| {
-        let missing =
-            || Presence::MissingEnumerator { in_type: format!("enum {listing}"), enumerator: enumerator.clone() };
-        on(kernel, value.map_or_else(missing, |value| Presence::Value { value }))
+/// Explains a feature that the kernel `failed` refused. Kernels of which nothing is known are left out.
+pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed: &str) -> Explanation {
+    let WantedFeature { feature, program_type, .. } = wanted;
+    let enumerator = feature.enumerator(wanted.name);
+    let bare = feature.bare(wanted.name);
+    let presence: Vec<OnKernel> = matrix.iter().filter_map(|kernel| on_kernel(wanted, kernel)).collect();
+    let first = presence.iter().find(|on| on.presence.is_present()).and_then(|on| match on.presence {
+        Presence::Feature { by, .. } => Some(First { kernel: on.kernel.clone(), by }),
+        _ => None,
     });
-    let present: Vec<bool> = values.iter().map(Option::is_some).collect();
     let mut notes = Vec::new();
-    let bare = enumerator.strip_prefix(feature.listing().1).unwrap_or_default().to_owned();
-    if feature == Feature::Helper && TAKES_CALLBACK.contains(&bare.as_str()) {
+    let here = presence.iter().find(|on| on.kernel == failed).map(|on| &on.presence);
+    if let Some(Presence::Feature { present: true, by: Witness::Probe, .. }) = here {
+        notes.push(format!(
+            "{failed} has it, by probe: what it refuses is how this object uses it, such as a flag, a size or another \
+             feature with it."
+        ));
+    }
+    if feature == Feature::Helper {
+        let probe = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| kernel.probe);
+        let callers = probe.map(|probe| probe.callers(&bare)).unwrap_or_default();
+        if !callers.is_empty() && program_type.is_some_and(|own| !callers.contains(&own)) {
+            notes.push(format!("On {failed} programs of these types may call it, by probe: {}.", callers.join(", ")));
+        }
+        if takes_callback(&bare) {
+            notes.push(
+                "It takes a function of the program, and kernels before 5.13 refuse that even in a branch that is \
+                 never taken: no guard inside the program helps, load another program there."
+                    .to_owned(),
+            );
+        }
+    }
+    if presence.iter().any(|on| matches!(on.presence, Presence::Feature { by: Witness::Btf, .. })) {
         notes.push(
-            "It takes a function of the program, and kernels before 5.13 refuse that even in a branch that is never \
-             taken: no guard inside the program helps, load another program there."
+            "By BTF means that the kernel's types list it: its config may still leave it out, or it may refuse it to \
+             this type of program. `corematrix kernels probe` asks the kernels themselves."
                 .to_owned(),
         );
     }
-    notes.push(
-        "A kernel that lists it may still lack it by its config, or refuse it to this type of program.".to_owned(),
-    );
-    let number = values.iter().flatten().next().copied().unwrap_or_default();
+    let has = presence.iter().map(|on| (on.kernel.as_str(), on.presence.is_present()));
+    let number = feature.known().into_iter().find(|(_, name)| *name == bare).map(|(number, _)| i64::from(number));
+    let number = number.or_else(|| matrix.iter().find_map(|kernel| listed(kernel.btf?, feature, &enumerator)));
+    let callback = feature == Feature::Helper && takes_callback(&bare);
     Explanation {
-        subject: Subject::Feature,
-        name: enumerator.clone(),
+        subject: match feature {
+            Feature::Helper => Subject::Helper,
+            Feature::MapType => Subject::MapType,
+            Feature::ProgramType => Subject::ProgramType,
+            Feature::AttachType => Subject::AttachType,
+        },
+        name: if feature == Feature::Helper { format!("bpf_{bare}") } else { enumerator.clone() },
         kernel: failed.to_owned(),
-        presence: presence.collect(),
-        boundary: boundary(matrix, &present),
+        boundary: Boundary::of(has),
+        first,
+        presence,
         in_its_place: Vec::new(),
         notes,
-        snippets: snippet::feature(feature, &enumerator, number),
+        snippets: snippet::feature(feature, &enumerator, number.unwrap_or_default(), callback, program_type),
     }
+}
+
+/// What is known of it on one kernel: the kernel's own answer, or what its types list.
+fn on_kernel(wanted: WantedFeature<'_>, kernel: &KernelFeatures<'_>) -> Option<OnKernel> {
+    let WantedFeature { feature, name, program_type } = wanted;
+    let bare = feature.bare(name);
+    let listed = kernel.btf.map(|btf| listed(btf, feature, &feature.enumerator(name)).is_some());
+    let probe = kernel.probe;
+    let answer = probe.map_or(Answer::Unknown, |probe| {
+        let of = |answers: &std::collections::BTreeMap<String, Answer>| answers.get(&bare).copied();
+        match feature {
+            Feature::MapType => of(&probe.map_types).unwrap_or(Answer::Unknown),
+            Feature::ProgramType => of(&probe.program_types).unwrap_or(Answer::Unknown),
+            Feature::AttachType => of(&probe.attach_types).unwrap_or(Answer::Unknown),
+            Feature::Helper => match program_type.map(|own| probe.helper(own, &bare)) {
+                // What no type of program has, this one does not have either.
+                None | Some(Answer::Unknown) if probe.helper_anywhere(&bare) == Answer::No => Answer::No,
+                None => probe.helper_anywhere(&bare),
+                Some(answer) => answer,
+            },
+        }
+    });
+    let elsewhere =
+        feature == Feature::Helper && probe.is_some_and(|probe| probe.helper_anywhere(&bare) == Answer::Yes);
+    let presence = match (answer, listed) {
+        (Answer::Yes, _) => Presence::Feature { present: true, by: Witness::Probe, but: None },
+        (Answer::No, _) if elsewhere => {
+            let but = program_type.map(|own| format!("other programs may call it, those of type `{own}` may not"));
+            Presence::Feature { present: false, by: Witness::Probe, but }
+        }
+        (Answer::No, Some(true)) => {
+            let but = match feature {
+                Feature::Helper => "its types list it: not for this type of program, or its config leaves it out",
+                _ => "its types list it: its config leaves it out",
+            };
+            Presence::Feature { present: false, by: Witness::Probe, but: Some(but.to_owned()) }
+        }
+        (Answer::No, _) => Presence::Feature { present: false, by: Witness::Probe, but: None },
+        (Answer::Unknown, Some(present)) => Presence::Feature { present, by: Witness::Btf, but: None },
+        (Answer::Unknown, None) => return None,
+    };
+    Some(OnKernel { kernel: kernel.name.to_owned(), presence })
+}
+
+/// The feature's number, if the kernel's types list it.
+fn listed(btf: &Btf, feature: Feature, enumerator: &str) -> Option<i64> {
+    let mut lists = btf.candidates(feature.listing().0, Want::Enum);
+    lists.find_map(|id| btf.enumerator(id, enumerator)).map(|found| found.value)
+}
+
+/// The names of all features of a kind that the kernel's types list, as [`FeatureProbe`] names them; marks of the end left out.
+pub fn listed_features(btf: &Btf, feature: Feature) -> BTreeSet<String> {
+    let (listing, prefix) = feature.listing();
+    let lists = btf.candidates(listing, Want::Enum);
+    lists
+        .flat_map(|id| btf.enumerators(id))
+        .filter_map(|one| btf.string(one.name_offset))
+        .filter(|name| name.starts_with(prefix))
+        .map(|name| feature.bare(&name))
+        .collect()
 }

@@ -63,6 +63,7 @@ pub(super) fn explain(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>],
     let snippets = if boundary == Boundary::Everywhere { None } else { snippet::field(spec, &layouts, matrix.len()) };
     let presence = matrix.iter().zip(fields);
     Explanation {
+        first: None,
         subject: Subject::Field,
         name: spec.to_string(),
         kernel: failed.to_owned(),

@@ -1,10 +1,11 @@
 //! [`Explanation`]: what a failure that comes from a kernel's types means, and what to do about it.
 //!
 //! Everything here is read from BTF: the object's own and that of each kernel of the matrix. [`relocation`], [`target`],
-//! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. [`danger`] looks at
-//! relocations that pass and still read something else than the object thinks.
+//! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. [`danger`], [`constant`]
+//! and [`size`] look at what passes and still means something else than the object thinks.
 
 mod boundary;
+mod constant;
 mod danger;
 mod feature;
 mod field;
@@ -13,6 +14,7 @@ mod presence;
 mod render;
 mod replacement;
 mod similarity;
+mod size;
 mod snippet;
 mod spec;
 mod symbol;
@@ -20,17 +22,21 @@ mod walk;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::probe::Feature;
 pub use boundary::{Boundary, Run};
+pub use constant::{Constant, constants};
 pub use danger::{Danger, dangers};
-pub use feature::{Feature, feature, feature_name};
-pub use presence::{OnKernel, Presence};
+pub use feature::{KernelFeatures, WantedFeature, feature, listed_features, takes_callback};
+pub use presence::{OnKernel, Presence, Witness};
 pub use render::render;
 pub use replacement::Replacement;
+pub use size::unguarded_sizes;
 pub use snippet::Snippet;
 pub use spec::{Asked, LocalSpec, Step, asked, path_text};
-pub use symbol::{AttachTarget, ksym, target};
+pub use symbol::{AttachTarget, ksym, struct_ops, target};
 
 use crate::object::btf::Btf;
+use crate::object::btf_ext::RelocationKind;
 
 /// The types of one kernel of the matrix. Lists of these are in matrix order, oldest first; kernels without BTF are left
 /// out.
@@ -56,8 +62,14 @@ pub enum Subject {
     Target,
     /// A kernel function or variable that a program calls or reads.
     Ksym,
-    /// A BPF helper, map type or program type.
-    Feature,
+    /// A BPF helper.
+    Helper,
+    /// A map type.
+    MapType,
+    /// A program type.
+    ProgramType,
+    /// An attach type.
+    AttachType,
 }
 
 /// The story of one thing that an object asks of kernels: plain data, [`render`]ed for people.
@@ -73,12 +85,23 @@ pub struct Explanation {
     pub presence: Vec<OnKernel>,
     /// Since when, or until when.
     pub boundary: Boundary,
+    /// Of a BPF feature, the first kernel that has it.
+    pub first: Option<First>,
     /// What stands in its place on the kernels without it.
     pub in_its_place: Vec<InItsPlace>,
     /// What else is to know, as whole sentences.
     pub notes: Vec<String>,
     /// The guards to write.
     pub snippets: Vec<Snippet>,
+}
+
+/// The first kernel of the matrix that has something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct First {
+    /// The kernel.
+    pub kernel: String,
+    /// How that is known.
+    pub by: Witness,
 }
 
 /// What stands in the place of something missing, on kernels that agree about it.
@@ -98,6 +121,26 @@ pub fn relocation(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>], fai
         Asked::Type => named::explain_type(spec, local, matrix, failed),
         Asked::Enumerator => named::explain_enumerator(spec, matrix, failed),
     }
+}
+
+/// Explains the enumerator `enumerator` of `enum type_name`, which an object has compiled in as `value`.
+pub fn enumerator(
+    (type_name, enumerator, value): (&str, &str, i64),
+    matrix: &[KernelTypes<'_>],
+    failed: &str,
+) -> Option<Explanation> {
+    let spec = LocalSpec {
+        kind: RelocationKind::EnumValue,
+        type_id: 0,
+        type_kind: "enum".to_owned(),
+        type_name: type_name.to_owned(),
+        path: Vec::new(),
+        enumerator: Some((enumerator.to_owned(), value.into())),
+        access: String::new(),
+        bit_offset: None,
+        cut: false,
+    };
+    named::explain_enumerator(&spec, matrix, failed)
 }
 
 /// The nearest kernel to `index` that has it, by distance in the matrix, the older of two equals.

@@ -36,6 +36,7 @@ pub(super) fn explain_type(
     });
     let in_its_place = group(found);
     Some(Explanation {
+        first: None,
         subject: Subject::Type,
         name: essential_root(spec),
         kernel: failed.to_owned(),
@@ -136,6 +137,7 @@ fn enumerator_story(spec: &LocalSpec, name: &str, matrix: &[KernelTypes<'_>], fa
         (kernel.name.to_owned(), key, replacements)
     });
     Explanation {
+        first: None,
         subject: Subject::Enumerator,
         name: format!("{}::{}", essential_root(spec), essential_name(name)),
         kernel: failed.to_owned(),

@@ -83,6 +83,15 @@ pub enum Presence {
         /// Its type, as C names it.
         type_name: String,
     },
+    /// A BPF feature, there or not.
+    Feature {
+        /// Whether the kernel has it.
+        present: bool,
+        /// How that is known.
+        by: Witness,
+        /// What is to know beside it.
+        but: Option<String>,
+    },
     /// No function, tracepoint or variable of that name.
     MissingSymbol {
         /// The name.
@@ -90,10 +99,30 @@ pub enum Presence {
     },
 }
 
+/// How it is known whether a kernel has a BPF feature. Displays as `by probe` or `by BTF`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Witness {
+    /// The kernel was asked.
+    Probe,
+    /// Its types list the feature, or do not.
+    Btf,
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Witness::Probe => "by probe",
+            Witness::Btf => "by BTF",
+        })
+    }
+}
+
 impl Presence {
     /// Whether the kernel has it.
     pub fn is_present(&self) -> bool {
         match self {
+            Presence::Feature { present, .. } => *present,
             Presence::Field { .. }
             | Presence::Type { .. }
             | Presence::Value { .. }
@@ -221,6 +250,10 @@ impl fmt::Display for Presence {
                 write!(f, "{} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
             }
             Presence::Variable { type_name } => write!(f, "variable of type `{type_name}`"),
+            Presence::Feature { present, by, but } => {
+                let but = but.as_ref().map_or_else(String::new, |but| format!("; {but}"));
+                write!(f, "{}, {by}{but}", if *present { "yes" } else { "no" })
+            }
             Presence::MissingSymbol { name } => write!(f, "no `{name}`"),
         }
     }

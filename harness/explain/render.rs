@@ -2,7 +2,7 @@
 
 use super::presence::{Presence, runs};
 use super::snippet::SnippetPlace;
-use super::{Explanation, InItsPlace, Replacement, Subject};
+use super::{Explanation, First, InItsPlace, Replacement, Subject};
 
 /// Narrower than this nothing can be laid out.
 const MIN_WIDTH: usize = 40;
@@ -13,6 +13,9 @@ pub fn render(explanation: &Explanation, width: usize) -> String {
     let mut lines = Vec::new();
     lines.extend(wrapped(&headline(explanation), "", "  ", width));
     lines.extend(wrapped(&format!("in this matrix: {}", explanation.boundary), "  ", "    ", width));
+    if let Some(First { kernel, by }) = &explanation.first {
+        lines.push(format!("  first kernel that has it: {kernel}, {by}"));
+    }
 
     let runs = runs(&explanation.presence);
     let column = runs.iter().map(|(kernels, _)| kernels.chars().count()).max().unwrap_or_default();
@@ -58,9 +61,14 @@ fn headline(explanation: &Explanation) -> String {
         Subject::Enumerator => "enumerator",
         Subject::Target => "attach target",
         Subject::Ksym => "kernel symbol",
-        Subject::Feature => "feature",
+        Subject::Helper => "helper",
+        Subject::MapType => "map type",
+        Subject::ProgramType => "program type",
+        Subject::AttachType => "attach type",
     };
     match here {
+        Some(Presence::Feature { present: true, by, .. }) => format!("{what} `{name}` is on {kernel}, {by}"),
+        Some(Presence::Feature { by, .. }) => format!("{what} `{name}` is missing on {kernel}, {by}"),
         Some(here) if here.is_present() => format!("{what} `{name}` is on {kernel}: {here}"),
         Some(here @ Presence::MissingMember { .. } | here @ Presence::OtherKind { .. }) => {
             format!("{what} `{name}` is missing on {kernel}: {here}")
@@ -69,6 +77,9 @@ fn headline(explanation: &Explanation) -> String {
             format!("{what} `{name}` is missing on {kernel}: {here}")
         }
         Some(_) => format!("{what} `{name}` is missing on {kernel}"),
+        None if matches!(subject, Subject::Helper | Subject::MapType | Subject::ProgramType | Subject::AttachType) => {
+            format!("{what} `{name}`, which {kernel} refused")
+        }
         None => format!("{what} `{name}` on {kernel}, whose types are not known"),
     }
 }

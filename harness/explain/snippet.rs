@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use flavour::{Layout, add_layout, field};
 
-use super::feature::Feature;
 use super::spec::{LocalSpec, type_text};
 use super::symbol::AttachTarget;
 use crate::object::btf::{Btf, Kind, essential_name};
+use crate::probe::Feature;
 
 /// A piece of C to write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +92,14 @@ pub(super) fn enumerator_exists(enum_name: &str, enumerator: &str, value: i128) 
     )))
 }
 
-/// Asks whether the kernel has a helper or a map or program type.
-pub(super) fn feature(feature: Feature, enumerator: &str, number: i64) -> Vec<Snippet> {
+/// Asks whether the kernel has a feature. A `callback` cannot be guarded in the program: the loader has to choose.
+pub(super) fn feature(
+    feature: Feature,
+    enumerator: &str,
+    number: i64,
+    callback: bool,
+    program_type: Option<&str>,
+) -> Vec<Snippet> {
     if !is_identifier(enumerator) {
         return Vec::new();
     }
@@ -105,19 +111,62 @@ pub(super) fn feature(feature: Feature, enumerator: &str, number: i64) -> Vec<Sn
              */\n\t}} else {{\n\t\t/* {otherwise} */\n\t}}\n"
         ))
     };
+    let without = "bpf_program__set_autoload(prog, false); /* and switch on the one for the other kernels */";
     let bare = enumerator.strip_prefix(feature.listing().1).unwrap_or(enumerator);
     match feature {
-        Feature::Helper => vec![guard(&format!("call bpf_{bare}() here only"), "do without it")],
+        Feature::Helper => {
+            let mut snippets = Vec::new();
+            if !callback {
+                snippets.push(guard(&format!("call bpf_{bare}() here only"), "do without it"));
+            }
+            // libbpf cannot ask for helpers of these.
+            let cannot = ["tracing", "lsm", "ext", "struct_ops"];
+            let own = program_type.filter(|own| !cannot.contains(own) && is_identifier(own));
+            if own.is_some() || callback {
+                let own = own.unwrap_or("kprobe").to_uppercase();
+                snippets.push(loader(format!(
+                    "\tif (libbpf_probe_bpf_helper(BPF_PROG_TYPE_{own}, {enumerator}, NULL) != 1)\n\t\t{without}\n"
+                )));
+            }
+            snippets
+        }
         Feature::MapType => vec![
             loader(format!(
                 "\tif (libbpf_probe_bpf_map_type({enumerator}, NULL) != 1)\n\t\tbpf_map__set_autocreate(map, false);\n"
             )),
             guard("use the map here only", "use another map"),
         ],
-        Feature::ProgramType => vec![loader(format!(
-            "\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\tbpf_program__set_autoload(prog, false);\n"
-        ))],
+        Feature::ProgramType => {
+            vec![loader(format!("\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\t{without}\n"))]
+        }
+        Feature::AttachType => vec![attach_type_listed(enumerator)],
     }
+}
+
+/// Leaves a program out where the kernel does not list its attach type. libbpf has no probe for these.
+fn attach_type_listed(enumerator: &str) -> Snippet {
+    loader(format!(
+        "#include <string.h>\n\n/* whether the running kernel lists an attach type */\nstatic bool \
+         has_attach_type(const char *name)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type \
+         *t;\n\tbool found = false;\n\tint i;\n\n\tif (!btf)\n\t\treturn false;\n\tt = btf__type_by_id(btf, \
+         btf__find_by_name_kind(btf, \"bpf_attach_type\", BTF_KIND_ENUM));\n\tfor (i = 0; t && i < btf_vlen(t); \
+         i++)\n\t\tfound |= !strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), \
+         name);\n\tbtf__free(btf);\n\treturn found;\n}}\n\n\tif \
+         (!has_attach_type(\"{enumerator}\"))\n\t\tbpf_program__set_autoload(prog, false); /* and switch on the one for \
+         the other kernels */\n"
+    ))
+}
+
+/// Leaves out the map of a struct_ops where the kernel does not offer it; libbpf then leaves out its programs.
+pub(super) fn struct_ops(name: &str) -> Snippet {
+    let name = escaped(name);
+    loader(format!(
+        "/* whether the running kernel offers a struct_ops */\nstatic bool has_struct_ops(const char \
+         *type)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tbool found = btf && btf__find_by_name_kind(btf, \
+         type, BTF_KIND_STRUCT) > 0;\n\n\tbtf__free(btf);\n\treturn found;\n}}\n\n\tif \
+         (!has_struct_ops(\"bpf_struct_ops_{name}\")) {{\n\t\tbpf_map__set_autocreate(map, \
+         false);\n\t\tbpf_program__set_autoload(prog, false); /* and every other program of it */\n\t}}\n"
+    ))
 }
 
 /// Leaves a program out where its target is missing.
@@ -132,7 +181,7 @@ pub(super) fn target_exists(target: &AttachTarget) -> Snippet {
 /// Picks a program by how many parameters its target has.
 pub(super) fn parameter_count(target: &AttachTarget, count: usize) -> Snippet {
     let (find, skip) = match target {
-        AttachTarget::Function(name) => (
+        AttachTarget::Function(name) | AttachTarget::Iterator(name) => (
             format!("\tt = btf__type_by_id(btf, btf__find_by_name_kind(btf, \"{}\", BTF_KIND_FUNC));\n", escaped(name)),
             0,
         ),
@@ -164,6 +213,7 @@ fn attach_type(target: &AttachTarget) -> (&'static str, String) {
             Some(hook) => ("BPF_LSM_MAC", escaped(hook)),
             None => ("BPF_TRACE_FENTRY", escaped(name)),
         },
+        AttachTarget::Iterator(name) => ("BPF_TRACE_ITER", escaped(name.trim_start_matches("bpf_iter_"))),
         AttachTarget::Tracepoint(name) => ("BPF_TRACE_RAW_TP", escaped(name)),
     }
 }

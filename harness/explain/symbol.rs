@@ -13,6 +13,8 @@ const MIN_NAME: f64 = 0.7;
 pub enum AttachTarget {
     /// A function: of `fentry`, `fexit`, `fmod_ret`, `kprobe` and their like.
     Function(String),
+    /// What an iterator goes over: of `iter`. Its name is that of the function that stands for it, such as `bpf_iter_task`.
+    Iterator(String),
     /// A tracepoint: of `tp_btf` and `raw_tp`.
     Tracepoint(String),
 }
@@ -30,6 +32,7 @@ impl AttachTarget {
                 Some(AttachTarget::Function(name.to_owned()))
             }
             "lsm" => Some(AttachTarget::Function(format!("bpf_lsm_{name}"))),
+            "iter" => Some(AttachTarget::Iterator(format!("bpf_iter_{name}"))),
             "tp_btf" | "raw_tp" | "raw_tracepoint" => Some(AttachTarget::Tracepoint(name.to_owned())),
             _ => None,
         }
@@ -38,14 +41,16 @@ impl AttachTarget {
     /// The name of the function or tracepoint.
     pub fn name(&self) -> &str {
         match self {
-            AttachTarget::Function(name) | AttachTarget::Tracepoint(name) => name,
+            AttachTarget::Function(name) | AttachTarget::Iterator(name) | AttachTarget::Tracepoint(name) => name,
         }
     }
 
     /// What a kernel has of a target of this sort and name.
     fn on(&self, btf: &Btf, name: &str) -> Presence {
         let parameters = match self {
-            AttachTarget::Function(_) => btf.find(name, Want::Function).and_then(|id| parameters(btf, id)),
+            AttachTarget::Function(_) | AttachTarget::Iterator(_) => {
+                btf.find(name, Want::Function).and_then(|id| parameters(btf, id))
+            }
             // The first one is the tracepoint's own `void *`, which programs do not see.
             AttachTarget::Tracepoint(_) => btf
                 .find(&format!("btf_trace_{name}"), Want::Typedef)
@@ -83,6 +88,11 @@ pub fn target(target: &AttachTarget, matrix: &[KernelTypes<'_>], failed: &str) -
         failed,
         |btf, name| target.on(btf, name),
         |btf| match target {
+            AttachTarget::Iterator(_) => btf
+                .named(Want::Function)
+                .map(|(_, name)| name.into_owned())
+                .filter(|name| name.starts_with("bpf_iter_"))
+                .collect(),
             AttachTarget::Function(_) => btf.named(Want::Function).map(|(_, name)| name.into_owned()).collect(),
             AttachTarget::Tracepoint(_) => btf
                 .named(Want::Typedef)
@@ -119,6 +129,26 @@ pub fn target(target: &AttachTarget, matrix: &[KernelTypes<'_>], failed: &str) -
         explanation.snippets.push(snippet::parameter_count(target, from));
     } else if !all_have_it {
         explanation.snippets.push(snippet::target_exists(target));
+    }
+    explanation
+}
+
+/// Explains the struct of a kernel's subsystem that a struct_ops map fills in, such as `sched_ext_ops`.
+pub fn struct_ops(name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+    // What stands in a type's place matters little here: the struct is the subsystem.
+    let presence = |btf: &Btf, name: &str| match btf.find(&format!("bpf_struct_ops_{name}"), Want::Struct) {
+        Some(id) => Presence::Type { size: btf.size_of(id) },
+        None => Presence::MissingType { type_name: format!("struct bpf_struct_ops_{name}") },
+    };
+    let mut explanation = story(Subject::Target, name, matrix, failed, presence, |_| Vec::new());
+    explanation.in_its_place.clear();
+    explanation.notes.push(
+        "The kernel does not offer this struct_ops: it is too old, or built without it. Its programs cannot be loaded \
+         either."
+            .to_owned(),
+    );
+    if explanation.presence.iter().any(|on| !on.presence.is_present()) {
+        explanation.snippets.push(snippet::struct_ops(name));
     }
     explanation
 }
@@ -184,6 +214,7 @@ fn story(
         (kernel.name.to_owned(), key, replacements)
     });
     Explanation {
+        first: None,
         subject,
         name: name.to_owned(),
         kernel: failed.to_owned(),

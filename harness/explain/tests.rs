@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +9,7 @@ use super::snippet::SnippetPlace;
 use super::*;
 use crate::object::btf_ext::{BtfExt, CoreRelocation};
 use crate::object::{Inventory, ObjectTypes};
+use crate::probe::{Answer, FeatureProbe};
 use crate::relocation::CoreRelocation as Listed;
 
 /// A section of an object of `tests/fixtures/explain`.
@@ -32,6 +34,13 @@ fn object_under_test() -> (Btf, Vec<CoreRelocation>) {
     let local = btf("object.o");
     let relocations = BtfExt::parse(&section("object.o", ".BTF.ext"), &local).unwrap().relocations;
     (local, relocations)
+}
+
+/// The story of a feature on kernels that were not asked.
+fn asked_for(kind: Feature, name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+    let kernels: Vec<KernelFeatures<'_>> =
+        matrix.iter().map(|kernel| KernelFeatures { name: kernel.name, btf: Some(kernel.btf), probe: None }).collect();
+    feature(WantedFeature { feature: kind, name, program_type: Some("raw_tracepoint") }, &kernels, failed)
 }
 
 /// What every relocation of the object is explained as, in their order.
@@ -63,9 +72,12 @@ fn symbols_and_features_are_explained() {
             at("fexit.s/inet_csk_accept", "6.12"),
             at("tp_btf/block_rq_issue", "6.12"),
             ksym("bpf_task_acquire", matrix, "5.10"),
-            feature(Feature::Helper, "bpf_loop", matrix, "6.1"),
-            feature(Feature::MapType, "ringbuf", matrix, "6.1"),
-            feature(Feature::ProgramType, "BPF_PROG_TYPE_NETFILTER", matrix, "6.1"),
+            asked_for(Feature::Helper, "bpf_loop", matrix, "6.1"),
+            asked_for(Feature::MapType, "ringbuf", matrix, "6.1"),
+            asked_for(Feature::ProgramType, "BPF_PROG_TYPE_NETFILTER", matrix, "6.1"),
+            struct_ops("sched_ext_ops", matrix, "6.1"),
+            at("iter/kmem_cache", "6.1"),
+            asked_for(Feature::AttachType, "trace_fsession", matrix, "6.1"),
         ]
         .map(|one| render(&one, 100))
     });
@@ -100,16 +112,6 @@ fn a_third_layout_gets_a_branch_of_its_own() {
 }
 
 #[test]
-fn a_number_tells_the_name_of_a_helper() {
-    with_matrix(|matrix| {
-        assert_eq!(feature_name(Feature::Helper, 181, matrix).as_deref(), Some("BPF_FUNC_loop"));
-        assert_eq!(feature_name(Feature::MapType, 27, matrix).as_deref(), Some("BPF_MAP_TYPE_RINGBUF"));
-        assert_eq!(feature_name(Feature::Helper, 9999, matrix), None);
-        assert_eq!(feature_name(Feature::Helper, 182, matrix), None, "the end mark is no helper");
-    });
-}
-
-#[test]
 fn sections_name_their_targets() {
     let name = |section| AttachTarget::from_section(section).map(|target| target.name().to_owned());
     assert_eq!(name("?kprobe/vfs_read+0x10").as_deref(), Some("vfs_read"));
@@ -126,7 +128,8 @@ fn silent_dangers_are_found_where_the_access_does_not_adapt() {
     let bytes = fs::read(folder.join("object.o")).unwrap();
     let types = ObjectTypes::read(&bytes).unwrap();
     // As if every address went to a helper that copies.
-    let copied = ObjectTypes { on_memory: vec![false; types.on_memory.len()], ..types.clone() };
+    let mut copied = types.clone();
+    copied.on_memory.fill(false);
     let asked = Inventory::read(&bytes).unwrap().core_relocations;
     with_matrix(|matrix| {
         let named = |index: usize| LocalSpec::of(&types.relocations[index], &types.btf).unwrap().to_string();
@@ -147,6 +150,39 @@ fn silent_dangers_are_found_where_the_access_does_not_adapt() {
     });
 }
 
+/// The object of `dangers.c`: its types and its relocations.
+fn dangerous() -> (ObjectTypes, Vec<Listed>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain");
+    let bytes = fs::read(folder.join("dangers.o")).unwrap();
+    (ObjectTypes::read(&bytes).unwrap(), Inventory::read(&bytes).unwrap().core_relocations)
+}
+
+#[test]
+fn constants_are_found_where_no_relocation_adapts_them() {
+    let (types, asked) = dangerous();
+    with_matrix(|matrix| {
+        let found = |kernel| -> Vec<(String, String)> {
+            let told = |one: Constant| (one.function, format!("{}: {}", one.name, one.danger));
+            constants(&types, &asked, kernel).into_iter().map(told).collect()
+        };
+        // The old kernel has the values of the object.
+        assert_eq!(found(matrix[0]), []);
+        let told = "enum iter_type::ITER_IOVEC: the value 1 here, 4 in the object";
+        let all = ["naive", "called"].map(|function| (function.to_owned(), told.to_owned()));
+        assert_eq!(found(matrix[2]), all);
+        let source = &constants(&types, &asked, matrix[2])[0].source;
+        assert!(source.file.ends_with("dangers.c") && source.text.contains("== ITER_IOVEC"), "{source:?}");
+    });
+}
+
+#[test]
+fn sizes_are_told_of_where_nothing_asks_for_the_type() {
+    let (types, asked) = dangerous();
+    let found: Vec<_> =
+        unguarded_sizes(&types, &asked).into_iter().map(|index| asked[index].function.as_str()).collect();
+    assert_eq!(found, ["sized", "passed_on"]);
+}
+
 #[test]
 fn nothing_to_explain_is_told_as_that() {
     let text = with_matrix(|_| {
@@ -155,6 +191,43 @@ fn nothing_to_explain_is_told_as_that() {
         render(&explanation, 0)
     });
     assert!(text.starts_with("field `struct task_struct___old.state`"), "{text}");
+}
+
+/// Four kernels without BTF that were asked, the last but one without the helper: a history that comes and goes.
+#[test]
+fn kernels_that_were_asked_are_told_by_probe() {
+    let probe = |names: &[(&str, Answer)], config: Answer| {
+        let answers = || names.iter().map(|(name, answer)| (name.to_string(), *answer)).collect();
+        FeatureProbe {
+            existing_helpers: answers(),
+            helpers: [("kprobe".to_owned(), answers()), ("xdp".to_owned(), BTreeMap::new())].into(),
+            program_types: [("netfilter".to_owned(), config), ("kprobe".to_owned(), Answer::Yes)].into(),
+            map_types: [("arena".to_owned(), config)].into(),
+            attach_types: [("trace_fsession".to_owned(), Answer::Unknown)].into(),
+            whole: true,
+        }
+    };
+    let (yes, no) = (probe(&[("loop", Answer::Yes)], Answer::Yes), probe(&[("loop", Answer::No)], Answer::No));
+    let texts = with_matrix(|matrix| {
+        let of = |index: usize, probe| KernelFeatures {
+            name: matrix[index].name,
+            btf: (index > 0).then_some(matrix[index].btf),
+            probe,
+        };
+        let kernels = [of(0, Some(&no)), of(1, Some(&yes)), of(2, Some(&no)), of(3, None)];
+        let told = |kind, name, program_type, failed| {
+            render(&feature(WantedFeature { feature: kind, name, program_type }, &kernels, failed), 100)
+        };
+        [
+            told(Feature::Helper, "bpf_loop", Some("kprobe"), "5.10"),
+            told(Feature::Helper, "bpf_loop", Some("netfilter"), "6.1"),
+            told(Feature::MapType, "arena", Some("kprobe"), "5.10"),
+            told(Feature::MapType, "arena", Some("kprobe"), "6.1"),
+            told(Feature::ProgramType, "netfilter", Some("netfilter"), "6.12"),
+            told(Feature::AttachType, "trace_fsession", Some("tracing"), "5.10"),
+        ]
+    });
+    insta::assert_snapshot!(texts.join("\n"));
 }
 
 /// The advice has to compile: every snippet of every story goes through clang, if it and libbpf's headers are there.
@@ -172,10 +245,15 @@ fn snippets_compile() {
             at("fexit/inet_csk_accept"),
             at("tp_btf/block_rq_issue"),
             ksym("bpf_task_acquire", matrix, "5.10"),
-            feature(Feature::Helper, "bpf_loop", matrix, "6.1"),
-            feature(Feature::MapType, "ringbuf", matrix, "6.1"),
+            asked_for(Feature::Helper, "bpf_loop", matrix, "6.1"),
+            asked_for(Feature::MapType, "ringbuf", matrix, "6.1"),
+            asked_for(Feature::Helper, "bpf_strncmp", matrix, "6.1"),
+            asked_for(Feature::AttachType, "trace_fsession", matrix, "6.1"),
+            struct_ops("sched_ext_ops", matrix, "6.1"),
+            at("iter/kmem_cache"),
+            at("lsm/file_open"),
             // The newest program type that the headers of old distributions know.
-            feature(Feature::ProgramType, "kprobe", matrix, "6.1"),
+            asked_for(Feature::ProgramType, "kprobe", matrix, "6.1"),
         ]
     }));
     let snippets: Vec<&Snippet> = all.iter().flat_map(|one| &one.snippets).collect();

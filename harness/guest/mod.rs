@@ -6,10 +6,13 @@
 mod fault;
 mod fork;
 mod init;
+mod kernel_btf;
 mod loaded;
 mod loader;
 mod port;
 mod prepared;
+mod probe;
+mod settle;
 mod transcript;
 mod wake;
 
@@ -50,10 +53,15 @@ fn serve() -> Result<(), String> {
     let mut port = port::open()?;
     faults.before_hello();
     send(&mut port, &hello(&notes, None), &[])?;
-    // A snapshot is taken here, while the guest waits for its first message.
+    // A snapshot is taken here, while the guest waits for a message.
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
             (HostMessage::Shutdown, _) => return Ok(()),
+            (HostMessage::Settle, _) => {
+                // The bench compares with what libbpf does by itself.
+                settle::down(!faults.bare());
+                send(&mut port, &hello(&notes, None), &[])?;
+            }
             (HostMessage::Wake { realtime_ns }, entropy) => {
                 faults.after_restore();
                 let mut all = notes.clone();
@@ -62,6 +70,9 @@ fn serve() -> Result<(), String> {
                 }
                 let woken = wake::look().map_err(|error| error.to_string())?;
                 send(&mut port, &hello(&all, Some(woken)), &[])?;
+            }
+            (HostMessage::Probe(request), _) => {
+                send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }
             (HostMessage::Load { object, programs, full_logs }, bytes) => {
                 let bare = faults.bare();

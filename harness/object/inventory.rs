@@ -58,11 +58,14 @@ pub struct ProgramInfo {
     pub insns: usize,
     /// CO-RE relocations of the program itself; subprograms not counted.
     pub core_relocations: usize,
+    /// Numbers of the helpers that the program itself calls, each once, in order; subprograms not counted.
+    pub helpers: Vec<u32>,
     /// Whether the section was declared as `SEC("?...")`: libbpf loads it only on request.
     pub optional: bool,
 }
 
 /// Where a function lies, besides what is told about it.
+#[derive(Debug, Clone)]
 pub(super) struct Placed {
     section_index: usize,
     /// As the ELF has it, with the `?`.
@@ -124,7 +127,12 @@ impl Inventory {
             let (prog_type, attach_type) = section_type::of_section(section);
             let offsets = offsets.get(program.raw_section.as_str()).map_or(&[][..], Vec::as_slice);
             let before = |end: u64| offsets.partition_point(|&offset| offset < end);
+            let code = section_data(&program.raw_section).and_then(|code| {
+                let start = usize::try_from(program.offset).ok()?;
+                code.get(start..start.checked_add(usize::try_from(program.size).ok()?)?)
+            });
             ProgramInfo {
+                helpers: helpers(code.unwrap_or_default()),
                 prog_type,
                 attach_type,
                 insns: (program.size / INSN_SIZE) as usize,
@@ -151,6 +159,16 @@ impl Inventory {
             notes,
         })
     }
+}
+
+/// Numbers of the helpers that are called: `call` instructions whose source register does not say that it is another call.
+fn helpers(code: &[u8]) -> Vec<u32> {
+    const CALL: u8 = 0x85;
+    let calls = code.chunks_exact(INSN_SIZE as usize).filter(|insn| insn[0] == CALL && insn[1] >> 4 == 0);
+    let mut numbers: Vec<u32> = calls.map(|insn| u32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]])).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// How many bytes the object takes that begins where `bytes` begin; `bytes` may go on behind it. The end is that of the
@@ -189,7 +207,7 @@ pub(super) fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
 
 /// Lists the functions as `bpf_object__elf_collect` and `bpf_object__add_programs` of libbpf 1.7 do: each function symbol of
 /// an executable section, sorted by section and offset. Second: the section `.text`, whose functions are subprograms.
-fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Placed>, Option<usize>), FormatError> {
+pub(super) fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Placed>, Option<usize>), FormatError> {
     let is_symbol_table = |section: &&_| SectionHeader::sh_type(*section, LittleEndian) == elf::SHT_SYMTAB;
     match sections.iter().filter(is_symbol_table).count() {
         0 => return Err(FormatError::NoSymbolTable),

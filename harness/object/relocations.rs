@@ -38,7 +38,8 @@ pub(super) fn listed<'a>(btf: &Btf, ext: &'a BtfExt, functions: &[Placed]) -> Ve
     ext.relocations.iter().map(number).collect()
 }
 
-fn place(btf: &Btf, line: &Line) -> SourcePlace {
+/// Where a line is, and its text.
+pub(super) fn place(btf: &Btf, line: &Line) -> SourcePlace {
     SourcePlace {
         file: btf.string(line.file_offset).unwrap_or_default(),
         line: line.line,

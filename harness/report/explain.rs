@@ -5,14 +5,16 @@ mod advice;
 mod log;
 mod values;
 
+use std::collections::HashMap;
 use std::io;
 
 use super::text::{one_line, paragraph, printable};
 use crate::cause::Source;
-use crate::explain::{self, KernelTypes};
+use crate::explain::{self, Explanation, KernelFeatures, KernelTypes};
 use crate::object::{Inventory, ObjectTypes};
+use crate::probe::FeatureProbe;
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
-use crate::relocation::RelocationRecord;
+use crate::relocation::{RelocationRecord, SourcePlace};
 use crate::verdict::Verdict;
 
 /// Of a program that loads, at most this many dangers are told with their values on every kernel.
@@ -28,6 +30,8 @@ pub struct Facts<'a> {
     pub kernel: usize,
     /// The types of the run's kernels, as far as they can be had, in matrix order.
     pub matrix: &'a [KernelTypes<'a>],
+    /// What kernels of the run answered when they were asked for their features, by their names.
+    pub probes: &'a HashMap<String, FeatureProbe>,
     /// The object's own types; `None` if the object cannot be found again.
     pub types: Option<&'a ObjectTypes>,
     /// What is in the object; `None` if the object cannot be found again.
@@ -75,13 +79,14 @@ impl<'a> Facts<'a> {
         &self.record.kernels[self.kernel]
     }
 
-    /// The relocations that belong to a program, those of subprograms it calls included.
-    fn relocations_of(&self, program: &ProgramRecord) -> impl Iterator<Item = &'a RelocationRecord> {
-        let (cell, told, name) = (self.cell(), self.told(), program.name.clone());
-        cell.relocations.iter().filter(move |record| {
-            let own = told.relocations.get(record.relocation).is_some_and(|asked| asked.function == name);
-            own || record.verifier_insns.iter().any(|place| place.program == name)
-        })
+    /// What is known of the kernels' features, in matrix order.
+    fn features(&self) -> Vec<KernelFeatures<'a>> {
+        let kernel = |kernel: &'a KernelRecord| KernelFeatures {
+            name: &kernel.name,
+            btf: self.matrix.iter().find(|types| types.name == kernel.name).map(|types| types.btf),
+            probe: self.probes.get(&kernel.name),
+        };
+        self.record.kernels.iter().map(kernel).collect()
     }
 }
 
@@ -92,18 +97,22 @@ fn heading(facts: &Facts<'_>, program: &ProgramRecord) -> String {
 }
 
 fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
-    let mine: Vec<usize> = facts.relocations_of(program).map(|record| record.relocation).collect();
-    let dangers: Vec<_> = facts.cell().dangers.iter().filter(|danger| mine.contains(&danger.relocation)).collect();
+    let dangers: Vec<_> =
+        facts.cell().dangers.iter().filter(|danger| danger.programs.contains(&program.name)).collect();
     let heading = heading(facts, program);
-    if dangers.is_empty() {
-        return vec![format!("{heading}; nothing to explain\n")];
-    }
-    let mut parts = vec![format!("{heading}, and reads wrong data\n")];
+    let is_wrong_here = dangers.iter().any(|danger| danger.difference.is_wrong_here());
+    let mut parts = match (dangers.is_empty(), is_wrong_here) {
+        (true, _) => return vec![format!("{heading}; nothing to explain\n")],
+        (_, true) => vec![format!("{heading}, and reads wrong data\n")],
+        (_, false) => vec![format!("{heading}, and fails elsewhere\n")],
+    };
     for danger in dangers.iter().take(MOST_DANGERS) {
-        let mut part = paragraph(&format!("silent danger: `{}` has {}", danger.field, danger.words), 2, width);
-        part += &place(facts, danger.relocation, width);
+        let mut part = paragraph(&format!("silent danger: {danger}"), 2, width);
+        part += &danger.source.as_ref().map_or_else(String::new, |source| at(source, width));
         parts.push(part);
-        parts.push(values::render(facts, danger.relocation, width));
+        let told = if facts.matrix.is_empty() { None } else { advice::of_danger(facts, danger) };
+        parts.extend(told.map(|told| advised(&told, width)));
+        parts.extend(danger.relocation.map(|relocation| values::render(facts, relocation, width)));
     }
     if dangers.len() > MOST_DANGERS {
         parts.push(format!("  ... {} more dangers in report.json\n", dangers.len() - MOST_DANGERS));
@@ -126,7 +135,7 @@ fn not_run(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> String {
 }
 
 fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
-    let asked = advice::relocation_in_question(facts, program);
+    let asked = facts.cell().relocation_in_question(facts.told(), program);
     let mut head = heading(facts, program) + "\n";
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
     if let Some(cause) = program.cause {
@@ -138,16 +147,17 @@ fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
     head += &source(facts, program, asked, width);
     let mut parts = vec![head];
     match advice::advice(facts, program, asked) {
-        Some(advice) => {
-            let advice = explain::render(&advice, width);
-            parts.push(advice.lines().map(|line| printable(line) + "\n").collect());
-        }
+        Some(advice) => parts.push(advised(&advice, width)),
         // Nothing but the verifier's own words tells more.
         None => parts.extend(log::complaint(facts, program, width)),
     }
     parts.extend(asked.map(|asked| values::render(facts, asked, width)));
     parts.extend(log::tail(facts, program));
     parts
+}
+
+fn advised(advice: &Explanation, width: usize) -> String {
+    explain::render(advice, width).lines().map(|line| printable(line) + "\n").collect()
 }
 
 /// Where the program failed: as the verifier says, else where the relocation stands.
@@ -159,7 +169,12 @@ fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, widt
     let at_insn = |record: &&RelocationRecord| {
         record.verifier_insns.iter().any(|place| place.program == program.name && place.insn == *insn)
     };
-    let here = facts.relocations_of(program).find(at_insn).map(|record| record.relocation).or(asked);
+    let here = facts
+        .cell()
+        .relocations_of(facts.told(), &program.name)
+        .find(at_insn)
+        .map(|record| record.relocation)
+        .or(asked);
     match (at, here) {
         (Some((file, line)), _) => marked(&format!("{file}:{line}"), text.as_deref().unwrap_or(""), Some(*insn), width),
         // Kernels before 6.8 tell no file; the object does.
@@ -173,9 +188,11 @@ fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, widt
 /// Where a relocation stands in the source.
 fn place(facts: &Facts<'_>, asked: usize, width: usize) -> String {
     let source = facts.told().relocations.get(asked).and_then(|asked| asked.source.as_ref());
-    source.map_or_else(String::new, |source| {
-        marked(&format!("{}:{}", source.file, source.line), &source.text, None, width)
-    })
+    source.map_or_else(String::new, |source| at(source, width))
+}
+
+fn at(source: &SourcePlace, width: usize) -> String {
+    marked(&format!("{}:{}", source.file, source.line), &source.text, None, width)
 }
 
 /// A source line with its place and a mark before it.

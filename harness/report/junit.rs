@@ -108,10 +108,27 @@ fn program_case(object: &ObjectRecord, cell: &CellRecord, program: &ProgramRecor
         case.set_trace(&cdata(&trace));
     }
     // Only where somebody is going to look: notes on every passed program would bury them.
-    if !program.verdict.is_pass() && !cell.notes.is_empty() {
-        case.set_system_out(&cdata(&cell.notes.join("\n")));
+    let notes = if program.verdict.is_pass() { &[][..] } else { &cell.notes[..] };
+    let said: Vec<String> = notes.iter().cloned().chain(dangers(cell, program)).collect();
+    if !said.is_empty() {
+        case.set_system_out(&cdata(&said.join("\n")));
     }
     classed(case, &object.name)
+}
+
+/// A line for each thing that is silently wrong in a program that passed, or that other kernels refuse it for.
+fn dangers(cell: &CellRecord, program: &ProgramRecord) -> Vec<String> {
+    let mut lines = Vec::new();
+    for danger in cell.dangers.iter().filter(|danger| danger.programs.contains(&program.name)) {
+        let source = danger.source.as_ref();
+        let source = source.map_or_else(String::new, |source| format!(" ({}:{})", source.file, source.line));
+        let line = one_line(&format!("silent danger: {danger}{source}"));
+        // Several instructions of one source line read the same field.
+        if program.verdict.is_pass() && !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
 }
 
 /// Section, errno and the verifier log's tail of a program that failed.

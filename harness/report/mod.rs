@@ -4,6 +4,7 @@
 //! [`progress::Progress`] what it shows on the way.
 
 pub mod explain;
+pub mod features;
 mod file;
 pub mod json;
 pub mod junit;

@@ -134,11 +134,18 @@ pub fn relocation(function: &str) -> CoreRelocation {
     }
 }
 
-/// A danger of the object's relocation `relocation`.
-pub fn danger(relocation: usize) -> DangerRecord {
+/// A danger of `relocation`, number `number` of its object, in the program that it lies in.
+pub fn danger(number: usize, relocation: &CoreRelocation) -> DangerRecord {
     let difference = Danger::SizeChanged { local: 8, target: 4 };
-    let words = difference.to_string();
-    DangerRecord { relocation, field: "struct inode.i_ctime_nsec".to_owned(), words, difference }
+    DangerRecord {
+        relocation: Some(number),
+        function: relocation.function.clone(),
+        programs: vec![relocation.function.clone()],
+        source: relocation.source.clone(),
+        subject: "struct inode.i_ctime_nsec".to_owned(),
+        words: difference.to_string(),
+        difference,
+    }
 }
 
 /// Four kernels, one of them unavailable and one not booting, and three objects with most verdicts.
@@ -205,7 +212,8 @@ pub fn record() -> RunRecord {
     record.objects[0].relocations.push(relocation("tracepoint__syscalls__sys_exit_execve"));
     for k in [2, 3] {
         // Two instructions of one line.
-        record.cells[k].dangers = vec![danger(0), danger(0)];
+        let danger = danger(0, &record.objects[0].relocations[0]);
+        record.cells[k].dangers = vec![danger.clone(), danger];
     }
     record
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::evidence::Evidence;
-use super::judgement;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
+use super::{dangers, judgement};
 use crate::cause::Cause;
 use crate::diagnose;
 use crate::event::Event;
@@ -61,7 +61,10 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let result = cell.judge(session);
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
     let relocations = cell.evidence.records(planned.relocations(), &programs);
-    let dangers = session.dangers(planned, &relocations);
+    // Of a kernel that never got to the object nothing is known.
+    let types = cell.whole.as_ref().and_then(|_| session.types());
+    let dangers =
+        types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
     let (kernel, Cell { whole, took, notes, .. }) = (session.kernel, cell);
@@ -139,7 +142,7 @@ impl Cell<'_> {
                     return Ok(Leg::Done);
                 }
                 GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
-                GuestMessage::Hello { .. } => {
+                GuestMessage::Hello { .. } | GuestMessage::Probed(_) => {
                     return Ok(Leg::Lost { in_flight, loss: GuestLoss::Harness("the guest started anew".to_owned()) });
                 }
             }
@@ -213,6 +216,9 @@ impl Cell<'_> {
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let planned = &self.planned.programs[program];
         let mut record = judgement::record(planned, outcome, log, &|name| session.type_exists(name));
+        let known = self.planned.object.inventory.as_ref().ok();
+        let known = known.and_then(|all| all.programs.iter().find(|known| known.name == record.name));
+        session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
         if !log.is_empty() && (record.verdict != Verdict::Loaded || session.bench.full_logs) {
             let names = [&session.bench.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];

@@ -69,13 +69,14 @@ impl Collector {
         }
     }
 
-    /// The record, with its end marked. It is not saved any more: that is up to the reports.
+    /// The record, with its end marked and what only the whole run can tell. It is not saved any more: that is up to the reports.
     pub fn finish(mut self, finished: String, interrupted: bool) -> RunRecord {
         self.stop();
         let mut record = self.shared.lock().record.clone();
         if interrupted {
             explain_not_run(&mut record, None, "the run was stopped before it");
         }
+        super::dangers::settle(&mut record);
         record.finished = Some(finished);
         record.interrupted = interrupted;
         record

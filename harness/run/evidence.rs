@@ -82,6 +82,17 @@ impl Evidence {
         asked.iter().enumerate().map(join).collect()
     }
 
+    /// The programs that run a function: itself, if it is one, and those that call it as a subprogram. Without a name twice.
+    pub fn programs_of(&self, function: &str, is_program: bool) -> Vec<String> {
+        let mut programs: Vec<String> = is_program.then(|| function.to_owned()).into_iter().collect();
+        for place in self.subprograms.iter().flat_map(|log| log.verifier_places(function, 0, false)) {
+            if !programs.contains(&place.program) {
+                programs.push(place.program);
+            }
+        }
+        programs
+    }
+
     fn places(&self, relocation: &CoreRelocation, is_program: bool) -> Vec<VerifierPlace> {
         let mut places: Vec<VerifierPlace> = Vec::new();
         for log in &self.subprograms {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::Bench;
+use super::wanted::{Restorable, Wanted};
+use super::{Bench, probing};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::object::btf::Btf;
@@ -46,15 +47,23 @@ pub(super) struct KernelContext<'a> {
     drawn: Mutex<BTreeSet<u64>>,
     /// The kernel's types; read when a failure asks for them.
     btf: OnceLock<Option<Btf>>,
+    /// What kernels are asked for at the end.
+    pub(super) wanted: &'a Wanted,
     events: Sender<Event>,
 }
 
 impl<'a> KernelContext<'a> {
-    pub(super) fn new(bench: &'a Bench<'a>, index: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
+    pub(super) fn new(
+        bench: &'a Bench<'a>,
+        index: usize,
+        stored: StoredKernel,
+        wanted: &'a Wanted,
+        events: Sender<Event>,
+    ) -> Self {
         let spec = &bench.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
         let (start, drawn, btf) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        KernelContext { bench, index, spec, deadlines, stored, start, drawn, btf, events }
+        KernelContext { bench, index, spec, deadlines, stored, start, drawn, btf, wanted, events }
     }
 
     /// The kernel's types; `None` if its BTF cannot be read.
@@ -68,17 +77,35 @@ impl<'a> KernelContext<'a> {
         let _ = self.events.send(event);
     }
 
+    /// Asks a guest for its kernel's features, if a failure of this run is about them and the store does not know them.
+    pub(super) fn ask_for_features(&self, machine: &mut Machine) {
+        let (store, stop) = (self.bench.store, self.bench.stop);
+        let Some(helpers_of) = self.wanted.helpers_of().filter(|_| !stop.requested()) else { return };
+        if probing::knows(self.bench, &self.stored, &helpers_of) {
+            return;
+        }
+        let limit = self.deadlines.boot;
+        if let Err(error) = probing::probe(machine, &self.stored, store, Some(helpers_of), limit, &|| stop.at_once()) {
+            // Every verdict is known by now; only advice is poorer.
+            self.send(Event::Notice(format!("`{}`: {error}", self.spec.name)));
+        }
+    }
+
     /// Whether each cell gets a guest of its own.
     pub(super) fn is_warm(&self) -> bool {
         matches!(self.start(), Start::Warm(_))
     }
 
     fn start(&self) -> Start {
-        self.start.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_start().clone()
+    }
+
+    fn lock_start(&self) -> MutexGuard<'_, Start> {
+        self.start.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_start(&self, start: Start) {
-        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = start;
+        *self.lock_start() = start;
     }
 
     /// A fresh guest. The first call decides how the others start.
@@ -149,6 +176,7 @@ impl<'a> KernelContext<'a> {
             Err(RestoreFailure::Stopped) => Err(Ended),
             Err(RestoreFailure::Failed(reason)) => {
                 self.set_start(Start::Cold);
+                self.wanted.forget(self.index);
                 // The last one who holds it removes it; the others find out for themselves.
                 let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.bench.store.discard(snapshot));
                 let fate = if removed { " and was thrown away" } else { "" };
@@ -160,9 +188,10 @@ impl<'a> KernelContext<'a> {
 
     /// Lets the other guests start from this snapshot, too, unless one of them has just failed to.
     fn go_warm(&self, snapshot: Arc<Snapshot>) {
-        let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut start = self.lock_start();
         if matches!(*start, Start::Unknown) {
-            *start = Start::Warm(snapshot);
+            *start = Start::Warm(Arc::clone(&snapshot));
+            self.wanted.keep(Restorable { kernel: self.index, stored: self.stored.clone(), snapshot });
         }
     }
 
@@ -185,15 +214,7 @@ impl<'a> KernelContext<'a> {
     }
 
     fn machine_spec<'s>(&'s self, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
-        MachineSpec {
-            tools: self.bench.tools,
-            kernel: &self.stored,
-            memory_mib: self.spec.memory_mib,
-            append: &self.spec.append,
-            accelerator: self.bench.accelerator,
-            deadline: self.deadlines.boot,
-            stop,
-        }
+        super::machine_spec(self.bench, self.index, &self.stored, stop)
     }
 
     fn boot(&self, how: fn(&MachineSpec<'_>) -> Result<Machine, BootFailure>) -> Result<Machine, Ended> {

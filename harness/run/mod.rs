@@ -2,13 +2,16 @@
 
 mod cell;
 mod collector;
+mod dangers;
 mod evidence;
 mod jobs;
 mod judgement;
 mod kernel;
 mod logs;
+mod probing;
 mod session;
 mod stop;
+mod wanted;
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -19,14 +22,16 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::KernelState;
 use crate::store::{LockFile, Store, StoreError, StoredKernel};
-use crate::vm::{Accelerator, Toolchain};
+use crate::vm::{Accelerator, Deadlines, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
+pub use probing::{ProbeError, probe};
 use session::Session;
 pub use stop::Stop;
+use wanted::Wanted;
 
 /// Everything a run works with.
 #[derive(Clone, Copy)]
@@ -77,13 +82,17 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}")).build();
     let pool = pool.map_err(|source| RunError::Threads { jobs, source })?;
+    let wanted = Wanted::default();
     pool.scope(|scope| {
         // A worker takes what it was given last, so the first kernel is given last.
         for kernel in (0..bench.plan.kernels.len()).rev() {
-            let events = events.clone();
-            scope.spawn(move |scope| run_kernel(bench, kernel, events, scope));
+            let (events, wanted) = (events.clone(), &wanted);
+            scope.spawn(move |scope| run_kernel(bench, kernel, wanted, events, scope));
         }
     });
+    pool.install(|| probing::after_run(bench, &wanted, events));
+    // It keeps snapshots from being removed.
+    drop(wanted);
     if !bench.cold {
         // Those of this run were in use until now. Failing to make room is no failure of the run.
         let _ = bench.store.shrink_snapshots(bench.snapshot_budget);
@@ -91,7 +100,26 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     Ok(())
 }
 
-fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, events: Sender<Event>, scope: &Scope<'s>) {
+/// What a kernel of the plan boots with.
+fn machine_spec<'s>(
+    bench: &'s Bench<'s>,
+    kernel: usize,
+    stored: &'s StoredKernel,
+    stop: &'s (dyn Fn() -> bool + Sync),
+) -> MachineSpec<'s> {
+    let spec = &bench.plan.kernels[kernel];
+    MachineSpec {
+        tools: bench.tools,
+        kernel: stored,
+        memory_mib: spec.memory_mib,
+        append: &spec.append,
+        accelerator: bench.accelerator,
+        deadline: Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator).boot,
+        stop,
+    }
+}
+
+fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, wanted: &'s Wanted, events: Sender<Event>, scope: &Scope<'s>) {
     if bench.stop.requested() {
         let _ = events.send(Event::KernelDone { kernel });
         return;
@@ -100,7 +128,7 @@ fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, events: Sender<Event>, sc
         Ok(stored) => {
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            run_cells(&Arc::new(KernelContext::new(bench, kernel, stored, events)), scope);
+            run_cells(&Arc::new(KernelContext::new(bench, kernel, stored, wanted, events)), scope);
         }
         Err(error) => {
             let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(&error) });

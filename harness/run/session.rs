@@ -3,15 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Bench;
 use super::kernel::{Ended, KernelContext};
+use super::{Bench, Wanted};
 use crate::event::Event;
-use crate::explain::{self, Danger, KernelTypes, LocalSpec};
-use crate::object::ObjectTypes;
-use crate::object::btf::{Btf, Want};
-use crate::plan::PlannedObject;
-use crate::record::DangerRecord;
-use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::explain::KernelTypes;
+use crate::object::btf::Want;
 use crate::vm::{Deadlines, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
@@ -19,14 +15,16 @@ pub(super) struct Session<'a> {
     pub(super) bench: &'a Bench<'a>,
     pub(super) kernel: usize,
     pub(super) deadlines: Deadlines,
+    /// What kernels are asked for at the end.
+    pub(super) wanted: &'a Wanted,
     shared: Arc<KernelContext<'a>>,
     machine: Option<Machine>,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(shared: Arc<KernelContext<'a>>, machine: Option<Machine>) -> Self {
-        let (bench, kernel, deadlines) = (shared.bench, shared.index, shared.deadlines);
-        Session { bench, kernel, deadlines, shared, machine }
+        let (bench, kernel, deadlines, wanted) = (shared.bench, shared.index, shared.deadlines, shared.wanted);
+        Session { bench, kernel, deadlines, wanted, shared, machine }
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -45,39 +43,20 @@ impl<'a> Session<'a> {
                 self.machine = None;
             }
         }
-        if let Some(machine) = self.machine.take() {
+        if let Some(mut machine) = self.machine.take() {
+            self.shared.ask_for_features(&mut machine);
             machine.shut_down();
         }
     }
 
     /// The kernel's types; `None` if its BTF cannot be read.
-    fn types(&self) -> Option<&Btf> {
-        self.shared.types()
-    }
-
-    /// The resolved relocations of an object through which it reads something else than it thinks; none where the kernel's or
-    /// the object's types cannot be read.
-    pub(super) fn dangers(&self, planned: &PlannedObject, records: &[RelocationRecord]) -> Vec<DangerRecord> {
-        let is_resolved = |record: &RelocationRecord| matches!(record.outcome, RelocationOutcome::Resolved { .. });
-        if !records.iter().any(is_resolved) {
-            return Vec::new();
-        }
-        let (Some(btf), Some(types)) = (self.types(), ObjectTypes::read(&planned.object.bytes)) else {
-            return Vec::new();
-        };
-        let kernel = KernelTypes { name: &self.shared.spec.name, btf };
-        let mut found = explain::dangers(&types, planned.relocations(), kernel);
-        found.retain(|(relocation, _)| records.get(*relocation).is_some_and(is_resolved));
-        let record = |(relocation, difference): (usize, Danger)| {
-            let field = LocalSpec::of(&types.relocations[relocation], &types.btf).map(|spec| spec.to_string());
-            DangerRecord { relocation, field: field.unwrap_or_default(), words: difference.to_string(), difference }
-        };
-        found.into_iter().map(record).collect()
+    pub(super) fn types(&self) -> Option<KernelTypes<'_>> {
+        Some(KernelTypes { name: &self.shared.spec.name, btf: self.shared.types()? })
     }
 
     /// Whether the kernel has a type of this name; `None` if its BTF cannot be read.
     pub(super) fn type_exists(&self, name: &str) -> Option<bool> {
-        let btf = self.types()?;
+        let btf = self.types()?.btf;
         let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
         Some(kinds.into_iter().any(|want| btf.find(name, want).is_some()))
     }

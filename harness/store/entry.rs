@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -20,6 +21,9 @@ use crate::record::KernelIdentity;
 
 /// The file that describes an entry.
 const DESCRIPTION: &str = "entry.json";
+
+/// Remembers which files were compared with their checksums.
+const VERIFIED: &str = "verified.json";
 
 /// Raised when what corematrix makes of an image changes, so that old entries are made anew.
 const FORMAT: u32 = 1;
@@ -138,16 +142,39 @@ impl Entry {
     }
 
     /// Reads the entry in `folder`; `None` if there is none, or if it is damaged or of another format. `thorough`
-    /// compares checksums too, not only sizes.
+    /// compares checksums too, not only sizes, unless they were compared before and no file was touched since.
     pub fn read(folder: &Path, thorough: bool) -> Option<Entry> {
         let entry: Entry = serde_json::from_slice(&fs::read(folder.join(DESCRIPTION)).ok()?).ok()?;
-        let sound = entry.format == FORMAT
-            && entry.files.iter().all(|(name, mark)| {
-                let path = folder.join(name);
-                fs::metadata(&path).is_ok_and(|found| found.len() == mark.size)
-                    && (!thorough || checksum::of_file(&path).is_ok_and(|sha256| sha256 == mark.sha256))
-            });
-        sound.then_some(entry)
+        let all = |is_sound: &dyn Fn(&Path, &Mark) -> bool| {
+            entry.files.iter().all(|(name, mark)| is_sound(&folder.join(name), mark))
+        };
+        let sizes = |path: &Path, mark: &Mark| fs::metadata(path).is_ok_and(|found| found.len() == mark.size);
+        if entry.format != FORMAT || !all(&sizes) {
+            return None;
+        }
+        if thorough {
+            let touched = entry.touched(folder);
+            let known = fs::read(folder.join(VERIFIED)).ok().and_then(|json| serde_json::from_slice(&json).ok());
+            if touched.is_none() || known != touched {
+                let equal =
+                    |path: &Path, mark: &Mark| checksum::of_file(path).is_ok_and(|sha256| sha256 == mark.sha256);
+                if !all(&equal) {
+                    return None;
+                }
+                // Not being able to remember costs time and nothing else.
+                let _ = serde_json::to_vec(&touched).map(|json| fs::write(folder.join(VERIFIED), json));
+            }
+        }
+        Some(entry)
+    }
+
+    /// When each file was last touched, by the clock of the file system, and which file it is.
+    fn touched(&self, folder: &Path) -> Option<BTreeMap<String, (u64, i64, i64)>> {
+        let touched = |name: &String| {
+            let found = fs::metadata(folder.join(name)).ok()?;
+            Some((name.clone(), (found.ino(), found.ctime(), found.ctime_nsec())))
+        };
+        self.files.keys().map(touched).collect()
     }
 
     /// The kernel as callers see it.

@@ -27,6 +27,7 @@ mod lockfile;
 mod mainline;
 mod mirror;
 mod package;
+mod probes;
 mod snapshots;
 mod sparse;
 mod version;
@@ -81,12 +82,17 @@ pub struct Store {
 
 impl Store {
     /// Opens the store at `root`, else at `$COREMATRIX_STORE`, else in the user's cache folder, and clears what
-    /// killed runs have left there. `virtme_ng` is the `vng` executable that downloads mainline kernels.
+    /// killed runs have left there.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the folder cannot be made or written.
-    pub fn open(root: Option<PathBuf>, virtme_ng: Option<PathBuf>) -> Result<Store, StoreError> {
-        Store::open_with(root, virtme_ng, AptTools::default())
+    pub fn open(root: Option<PathBuf>) -> Result<Store, StoreError> {
+        Store::open_with(root, None, AptTools::default())
+    }
+
+    /// Sets the `vng` executable that downloads mainline kernels.
+    pub fn download_with(&mut self, virtme_ng: PathBuf) {
+        self.virtme_ng = Some(virtme_ng);
     }
 
     fn open_with(root: Option<PathBuf>, virtme_ng: Option<PathBuf>, tools: AptTools) -> Result<Store, StoreError> {

@@ -3,6 +3,7 @@
 mod apt;
 mod mainline;
 mod path;
+mod probes;
 mod shared;
 mod stand_in;
 

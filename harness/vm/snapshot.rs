@@ -16,6 +16,7 @@ use super::machine::{Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::{Monitor, QmpError};
 use super::{Accelerator, accelerator};
+use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Seal, Snapshot, SnapshotKey, SnapshotPlace, Store, StoreError};
 
 /// The guest's RAM, in a snapshot.
@@ -53,6 +54,9 @@ pub enum SaveError {
     /// It was not booted for that, or has not answered yet.
     #[error("the guest was not booted to be saved")]
     NotRecorded,
+    /// The guest did not get ready.
+    #[error("the guest did not settle: {0}")]
+    Unsettled(String),
     /// QEMU did not do it.
     #[error(transparent)]
     Qmp(#[from] QmpError),
@@ -65,8 +69,16 @@ pub enum SaveError {
 }
 
 impl Machine {
-    /// Saves the guest as it is. It is stopped by that, and of no use any more.
-    pub fn save(self, place: SnapshotPlace, store: &Store) -> Result<Snapshot, SaveError> {
+    /// Lets the guest settle and saves it. It is stopped by that, and of no use any more.
+    pub fn save(mut self, place: SnapshotPlace, store: &Store) -> Result<Snapshot, SaveError> {
+        let settled = self
+            .send(&HostMessage::Settle, &[], SAVE_LIMIT, &|| false)
+            .and_then(|()| self.receive(SAVE_LIMIT, &|| false));
+        match settled {
+            Ok((GuestMessage::Hello { .. }, _)) => {}
+            Ok((other, _)) => return Err(SaveError::Unsettled(format!("it said {other:?}"))),
+            Err(loss) => return Err(SaveError::Unsettled(format!("{loss:?}"))),
+        }
         let (Some(recording), Some(port)) = (&self.recording, self.channel.port()) else {
             return Err(SaveError::NotRecorded);
         };

@@ -1,8 +1,12 @@
 //! [`Toolchain`]: the programs that make virtual machines.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::process::{self, ProcessError};
 
@@ -30,6 +34,13 @@ pub struct Toolchain {
     pub qemu: PathBuf,
     /// Such as `10.0.2`.
     pub qemu_version: String,
+}
+
+/// The versions of virtme-ng and QEMU as they were when somebody last asked.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    marks: [String; 2],
+    versions: [String; 2],
 }
 
 /// A program that is missing or does not work.
@@ -71,12 +82,21 @@ impl ToolchainError {
 
 impl Toolchain {
     /// Looks for virtme-ng in the environment, in `.venv` of the project folder and on the PATH; for QEMU in the environment
-    /// and on the PATH.
-    pub fn find(project: &Path) -> Result<Toolchain, ToolchainError> {
+    /// and on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest.
+    pub fn find(project: &Path, memory: &Path) -> Result<Toolchain, ToolchainError> {
         let virtme_run = find_virtme_run(project)?;
         let qemu = find_qemu()?;
+        let marks = [mark(&virtme_run), mark(&qemu)];
+        let known = fs::read(memory).ok().and_then(|json| serde_json::from_slice::<Remembered>(&json).ok());
+        if let Some(known) = known.filter(|known| known.marks == marks) {
+            let [virtme_version, qemu_version] = known.versions;
+            return Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version });
+        }
         let virtme_version = virtme_version(&virtme_run)?;
         let qemu_version = version_word(&version_output(&qemu, QEMU_HINT)?, "version");
+        let versions = [virtme_version.clone(), qemu_version.clone()];
+        // Not being able to remember costs time and nothing else.
+        let _ = serde_json::to_vec_pretty(&Remembered { marks, versions }).map(|json| fs::write(memory, json));
         Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version })
     }
 
@@ -96,6 +116,12 @@ impl Toolchain {
     pub fn vng(&self) -> PathBuf {
         self.virtme_run.with_file_name("vng")
     }
+}
+
+/// Tells a program from another one in its place, or from another version of itself.
+fn mark(path: &Path) -> String {
+    let found = fs::metadata(path).map(|found| format!("{} {} {}", found.len(), found.ino(), found.ctime()));
+    format!("{} {}", path.display(), found.unwrap_or_default())
 }
 
 fn find_virtme_run(project: &Path) -> Result<PathBuf, ToolchainError> {

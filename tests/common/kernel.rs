@@ -1,6 +1,7 @@
 //! [`TestKernel`]: the real kernel that the tests run on, out of the user's store.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -31,7 +32,8 @@ impl TestKernel {
         self.stored.boot_image.ancestors().nth(3).unwrap()
     }
 
-    /// Puts it into another store, in no time: the large files are shared.
+    /// Puts it into another store, in no time: the large files are links. Hard links would change the originals' time of change, by
+    /// which the store knows that it need not verify them.
     pub fn copy_to(&self, store: &Path) {
         let from = self.stored.boot_image.parent().unwrap();
         let to = store.join("kernels").join(from.file_name().unwrap());
@@ -43,14 +45,17 @@ impl TestKernel {
                 let is_description = path.extension().is_some_and(|extension| extension == "json");
                 if entry.file_type().unwrap().is_dir() {
                     folders.push((path, to));
-                } else if is_description || fs::hard_link(&path, &to).is_err() {
-                    // Descriptions may be written anew, and the original must not change by that.
+                } else if is_description {
+                    // It may be written anew, and the original must not change by that.
                     fs::copy(&path, &to).unwrap();
+                } else {
+                    symlink(&path, &to).unwrap();
                 }
             }
         }
-        if let Ok(kvm) = fs::read(self.store().join("kvm.json")) {
-            fs::write(store.join("kvm.json"), kvm).unwrap();
+        // What was found out about this machine is as true there.
+        for name in ["kvm.json", "tools.json"] {
+            let _ = fs::copy(self.store().join(name), store.join(name));
         }
     }
 
@@ -88,9 +93,11 @@ fn fetch() -> TestKernel {
         let manifest = Manifest::load(&project.join("kernels.toml"))?;
         let spec = manifest.select(&[NAME.to_owned()])?[0];
         let Source::Apt { suites, packages } = &spec.source else { return Err("it is not from apt".into()) };
-        let tools = Toolchain::find(project)?;
+        let mut store = Store::open(None)?;
+        let tools = Toolchain::find(project, &store.root().join("tools.json"))?;
+        store.download_with(tools.vng());
         let lock = project.join("kernels.lock");
-        let stored = Store::open(None, Some(tools.vng()))?.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;
+        let stored = store.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;
         fs::metadata(&stored.boot_image)?;
         let table = format!("[kernel.\"{NAME}\"]\nsource = \"apt\"\nsuites = {suites:?}\npackages = {packages:?}\n");
         Ok(TestKernel { name: NAME, table, lock, stored })

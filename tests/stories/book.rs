@@ -28,6 +28,9 @@ pub struct Story {
     pub change: String,
     /// What is silently wrong where a program loads all the same; only for [`Class::S`] and for programs that load too easily.
     pub danger: Option<String>,
+    /// For each program that reads wrong data although it loads, the fact under which it does; by name.
+    #[serde(default)]
+    pub silent: BTreeMap<String, String>,
     /// Where the kernels of the matrix differ although the verdicts do not; has to be true on one kernel and false on another.
     pub differs: Option<String>,
     /// By name.

@@ -1,6 +1,8 @@
 use super::*;
 use crate::cause::{Cause, Evidence};
+use crate::explain::Danger;
 use crate::object::btf::Btf;
+use crate::record::DangerRecord;
 use crate::relocation::{Candidate, RelocationOutcome, VerifierPlace};
 use crate::report::sample;
 
@@ -14,6 +16,10 @@ const LOG: &str = "0: (79) r1 = *(u64 *)(r1 +0)\n; READ(task->state);\n1: <inval
 
 /// A run of the fixture's object on the fixture's kernels, of which the second does not have `task_struct.state`.
 fn render_with(program: impl Fn(&mut ProgramRecord), known: bool) -> String {
+    render_with_danger(program, known, sample::danger(0, &sample::relocation("naive")))
+}
+
+fn render_with_danger(program: impl Fn(&mut ProgramRecord), known: bool, danger: DangerRecord) -> String {
     let kernels = ["6.1", "6.12"].map(sample::kernel).to_vec();
     let bytes = fixture("object");
     let inventory = Inventory::read(&bytes).unwrap();
@@ -33,7 +39,7 @@ fn render_with(program: impl Fn(&mut ProgramRecord), known: bool) -> String {
     record.cells[1].relocations = vec![told(RelocationOutcome::Poisoned, Vec::new())];
     program(&mut record.cells[1].programs[0]);
     if record.cells[1].programs[0].verdict == Verdict::Loaded {
-        record.cells[1].dangers = vec![sample::danger(0)];
+        record.cells[1].dangers = vec![danger];
     }
     let [old, new, local] = ["kernel_a", "kernel_b", "object"].map(|name| ObjectTypes::read(&fixture(name)));
     let of = |types: &Option<ObjectTypes>| types.as_ref().map(|types| types.btf.clone());
@@ -45,12 +51,21 @@ fn render_with(program: impl Fn(&mut ProgramRecord), known: bool) -> String {
         object: 0,
         kernel: 1,
         matrix: if known { &matrix } else { &[] },
+        probes: &HashMap::new(),
         types: local.as_ref().filter(|_| known),
         inventory: Some(&inventory),
         log: &|path| if path == "a.log" { Ok(LOG.to_owned()) } else { Err(io::ErrorKind::NotFound.into()) },
         missing: if known { &[] } else { &["the types of `6.1` are not in the store".to_owned()] },
     };
     render(&facts, &[0], 100)
+}
+
+/// The same, where the program loads on the second kernel with `danger`.
+fn render_danger(relocation: Option<usize>, subject: &str, difference: Danger) -> String {
+    let (words, subject) = (difference.to_string(), subject.to_owned());
+    let whole =
+        DangerRecord { relocation, subject, words, difference, ..sample::danger(0, &sample::relocation("naive")) };
+    render_with_danger(|_| {}, true, whole)
 }
 
 fn missing_field(program: &mut ProgramRecord) {
@@ -96,6 +111,21 @@ fn a_program_that_loads_tells_its_dangers_only() {
     assert!(text.starts_with("object/naive on 6.12 (6.12.0-9-cloud-amd64): loaded, and reads wrong data\n"), "{text}");
     assert!(text.contains("`struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object"), "{text}");
     assert!(text.contains("> 6.12") && !text.contains("verifier"), "{text}");
+}
+
+#[test]
+fn a_constant_is_told_with_its_values_and_what_to_write() {
+    let text = render_danger(None, "enum iter_type::ITER_IOVEC", Danger::ValueChanged { local: 4, target: 1 });
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_fails_elsewhere_is_told_with_its_guard() {
+    let elsewhere = Danger::MissingElsewhere { kernels: vec!["6.12".to_owned()] };
+    let text = render_danger(Some(0), "struct task_struct___old.state", elsewhere);
+    assert!(text.starts_with("object/naive on 6.12 (6.12.0-9-cloud-amd64): loaded, and fails elsewhere\n"), "{text}");
+    assert!(text.contains("has no match on 6.12, and the program"), "{text}");
+    assert!(text.contains("bpf_core_field_exists"), "{text}");
 }
 
 #[test]

@@ -104,6 +104,22 @@ fn verdicts_become_the_outcomes_that_a_pipeline_knows() {
 }
 
 #[test]
+fn passed_programs_tell_their_dangers_once() {
+    let program = "tracepoint__syscalls__sys_exit_execve";
+    let mut record = sample::record();
+    let out = outcome(&parse(&xml(&record)), "6.12", "execsnoop", program);
+    let line = "silent danger: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object \
+                (src/execsnoop.bpf.c:41)";
+    assert_eq!((out.name.as_str(), out.text.as_str()), ("system-out", line));
+    let other = outcome(&parse(&xml(&record)), "6.12", "execsnoop", "tracepoint__syscalls__sys_enter_execve");
+    assert_eq!(other.name, "testcase");
+    // A failure is not silent.
+    record.cells[3].programs[1].verdict = Verdict::TimedOut;
+    let failed = outcome(&parse(&xml(&record)), "6.12", "execsnoop", program);
+    assert_eq!((failed.name.as_str(), failed.text.contains("danger")), ("failure", false));
+}
+
+#[test]
 fn text_comes_back_as_it_was_but_for_what_xml_cannot_hold() {
     let elements = parse(&xml(&sample::record()));
     let rejected = outcome(&elements, "6.1", "execsnoop", "probe");

@@ -1,4 +1,4 @@
-//! [`render`]: relocations that load and read wrong data, each once for all the kernels that share it.
+//! [`render`]: what loads and reads wrong data, each once for all the kernels that share it.
 
 use super::super::text::{counted, one_line, paragraph};
 use super::failures::kernels;
@@ -17,7 +17,9 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     for (o, object) in record.objects.iter().enumerate() {
         let mut lines: Vec<(String, Vec<usize>)> = Vec::new();
         for &k in shown {
-            for danger in &record.cell(o, k).dangers {
+            // What fails on another kernel is told there, under what failed.
+            let dangers = record.cell(o, k).dangers.iter();
+            for danger in dangers.filter(|danger| danger.difference.is_wrong_here()) {
                 let line = line(object, danger);
                 match lines.iter_mut().find(|(known, _)| *known == line) {
                     // Several instructions of one source line read the same field.
@@ -41,10 +43,7 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
 }
 
 fn line(object: &ObjectRecord, danger: &DangerRecord) -> String {
-    let DangerRecord { relocation, field, words, .. } = danger;
-    let asked = object.relocations.get(*relocation);
-    let function = asked.map_or("", |asked| asked.function.as_str());
-    let source = asked.and_then(|asked| asked.source.as_ref());
+    let source = danger.source.as_ref();
     let source = source.map_or_else(String::new, |source| format!(" ({}:{})", source.file, source.line));
-    one_line(&format!("{}/{function}: `{field}` has {words}{source}", object.name))
+    one_line(&format!("{}/{}: {danger}{source}", object.name, danger.function))
 }

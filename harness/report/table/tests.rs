@@ -2,6 +2,7 @@ use console::measure_text_width;
 
 use super::super::sample;
 use super::*;
+use crate::explain::Danger;
 
 #[test]
 fn everything_at_80_columns() {
@@ -104,7 +105,8 @@ fn long_lists_of_dangers_are_bounded_and_say_so() {
         for p in 0..10 {
             record.objects[o].relocations.push(sample::relocation(&format!("f{p}")));
         }
-        record.cells[o * 2].dangers = (0..10).map(sample::danger).collect();
+        let relocations = record.objects[o].relocations.iter().enumerate();
+        record.cells[o * 2].dangers = relocations.map(|(number, one)| sample::danger(number, one)).collect();
     }
     let table = render(&record, 200);
     let dangers = block(&table, "Silent dangers (loads, and reads wrong data)");
@@ -113,6 +115,15 @@ fn long_lists_of_dangers_are_bounded_and_say_so() {
     let first = "klockstat/f0: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object \
                  (src/execsnoop.bpf.c:41), on 5.4";
     assert!(dangers.contains(first), "{dangers}");
+}
+
+#[test]
+fn what_fails_elsewhere_is_left_to_what_failed() {
+    let mut record = sample::record();
+    for danger in record.cells.iter_mut().flat_map(|cell| &mut cell.dangers) {
+        danger.difference = Danger::MissingElsewhere { kernels: vec!["7.3".to_owned()] };
+    }
+    assert!(!render(&record, 80).contains("Silent dangers"));
 }
 
 #[test]

@@ -14,13 +14,13 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path().to_owned()), None).unwrap();
+        let store = Store::open(Some(folder.path().to_owned())).unwrap();
         Bench { _folder: folder, store }
     }
 
     /// As another run opens the same store.
     fn another(&self) -> Store {
-        Store::open(Some(self.store.root().to_owned()), None).unwrap()
+        Store::open(Some(self.store.root().to_owned())).unwrap()
     }
 
     fn find(&self, key: &SnapshotKey) -> Found {

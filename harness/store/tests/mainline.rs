@@ -33,7 +33,10 @@ impl Bench {
     }
 
     fn kernel(&self, virtme_ng: Option<PathBuf>, offline: bool) -> Result<StoredKernel, StoreError> {
-        let store = Store::open(Some(self.path("store")), virtme_ng).unwrap();
+        let mut store = Store::open(Some(self.path("store"))).unwrap();
+        if let Some(vng) = virtme_ng {
+            store.download_with(vng);
+        }
         let lock = LockFile::open(&self.path("kernels.lock")).unwrap();
         store.kernel(&spec("6.6", Source::Mainline { version: "v6.6".to_owned() }), &lock, offline, &quiet)
     }

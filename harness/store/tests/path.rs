@@ -10,7 +10,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path().join("store")), None).unwrap();
+        let store = Store::open(Some(folder.path().join("store"))).unwrap();
         Bench { folder, store }
     }
 

@@ -1,0 +1,115 @@
+//! [`of_cell`]: what is silently wrong in an object that a kernel has loaded; [`settle`]: what only the whole run can tell.
+
+use super::evidence::Evidence;
+use crate::explain::{self, Danger, KernelTypes, LocalSpec};
+use crate::object::ObjectTypes;
+use crate::plan::PlannedObject;
+use crate::record::{CellRecord, DangerRecord, ObjectRecord, RunRecord};
+use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::verdict::Verdict;
+
+/// Where an object reads something else than it thinks: fields that were resolved and differ, sizes of types that are missing,
+/// and enumerators that are compiled in. None where the object's types cannot be read.
+pub(super) fn of_cell(
+    planned: &PlannedObject,
+    kernel: KernelTypes<'_>,
+    evidence: &Evidence,
+    records: &[RelocationRecord],
+) -> Vec<DangerRecord> {
+    let Some(types) = ObjectTypes::read(&planned.object.bytes) else { return Vec::new() };
+    let asked = planned.relocations();
+    let outcome = |relocation: usize| records.get(relocation).map(|record| &record.outcome);
+    let mut fields = explain::dangers(&types, asked, kernel);
+    fields.retain(|(relocation, _)| matches!(outcome(*relocation), Some(RelocationOutcome::Resolved { .. })));
+    let mut sizes = explain::unguarded_sizes(&types, asked);
+    sizes.retain(|relocation| matches!(outcome(*relocation), Some(RelocationOutcome::NoMatch { new: 0, .. })));
+    let sizes = sizes.into_iter().map(|relocation| (relocation, Danger::SizeOfMissing));
+
+    let programs = |function: &str| {
+        let is_program = planned.programs.iter().any(|program| program.name == function);
+        evidence.programs_of(function, is_program)
+    };
+    let of_relocation = |(relocation, difference): (usize, Danger)| {
+        let subject = LocalSpec::of(&types.relocations[relocation], &types.btf).map(|spec| spec.to_string());
+        DangerRecord {
+            relocation: Some(relocation),
+            function: asked[relocation].function.clone(),
+            programs: programs(&asked[relocation].function),
+            source: asked[relocation].source.clone(),
+            subject: subject.unwrap_or_default(),
+            words: difference.to_string(),
+            difference,
+        }
+    };
+    let of_constant = |constant: explain::Constant| DangerRecord {
+        relocation: None,
+        programs: programs(&constant.function),
+        function: constant.function,
+        source: Some(constant.source),
+        subject: constant.name,
+        words: constant.danger.to_string(),
+        difference: constant.danger,
+    };
+    let constants = explain::constants(&types, asked, kernel);
+    fields.into_iter().chain(sizes).map(of_relocation).chain(constants.into_iter().map(of_constant)).collect()
+}
+
+/// Looks at the dangers of the whole run, once its verdicts are known. What no program that loads has a part in is dropped: a
+/// failure is not silent. And where a program loads that other kernels refuse for a relocation, the cell is told of it: nothing
+/// guards the access, or what guards it does not know of those kernels.
+///
+/// Only the relocation that a program failed on counts. What else it could not have reached is not known.
+pub(super) fn settle(record: &mut RunRecord) {
+    let kernels = record.kernels.len();
+    let objects = record.objects.iter().zip(record.cells.chunks_mut(kernels.max(1)));
+    for (object, cells) in objects {
+        for cell in &mut *cells {
+            let CellRecord { dangers, programs, .. } = cell;
+            let loads = |name: &String| {
+                programs.iter().any(|program| program.name == *name && program.verdict == Verdict::Loaded)
+            };
+            dangers.retain(|danger| danger.programs.is_empty() || danger.programs.iter().any(loads));
+        }
+        for p in 0..object.programs.len() {
+            for (relocation, subject, failing) in failures(object, cells, p) {
+                let difference = Danger::MissingElsewhere { kernels: failing };
+                let asked = object.relocations.get(relocation);
+                let danger = DangerRecord {
+                    relocation: Some(relocation),
+                    function: asked.map_or_else(String::new, |asked| asked.function.clone()),
+                    programs: vec![object.programs[p].name.clone()],
+                    source: asked.and_then(|asked| asked.source.clone()),
+                    subject,
+                    words: difference.to_string(),
+                    difference,
+                };
+                let passing = cells
+                    .iter_mut()
+                    .filter(|cell| cell.programs.get(p).is_some_and(|program| program.verdict == Verdict::Loaded));
+                passing.for_each(|cell| cell.dangers.push(danger.clone()));
+            }
+        }
+    }
+}
+
+/// The relocations that program `p` of the object failed on, each with what it asks for and the kernels.
+fn failures(object: &ObjectRecord, cells: &[CellRecord], p: usize) -> Vec<(usize, String, Vec<String>)> {
+    let mut found: Vec<(usize, String, Vec<String>)> = Vec::new();
+    for cell in cells {
+        let Some(program) = cell.programs.get(p).filter(|program| program.verdict == Verdict::RelocationFailed) else {
+            continue;
+        };
+        let Some(relocation) = cell.relocation_in_question(object, program) else { continue };
+        let told = cell.relocations.iter().find(|told| told.relocation == relocation);
+        // libbpf puts where the field is behind its name: `struct inode.i_ctime (0:1 @ offset 8)`.
+        let subject = told.map(|told| told.local.split(" (").next().unwrap_or_default().to_owned());
+        match found.iter_mut().find(|(known, ..)| *known == relocation) {
+            Some((.., kernels)) => kernels.push(cell.kernel.clone()),
+            None => found.push((relocation, subject.unwrap_or_default(), vec![cell.kernel.clone()])),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! What kernels answered when they were asked for their features, beside each kernel: [`Store::probe`], [`Store::save_probe`].
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use super::entry::Entry;
+use super::error::{IoContext, StoreError};
+use crate::probe::{FeatureProbe, libbpf_version};
+use crate::record::KernelIdentity;
+
+/// The file in a kernel's entry.
+const ANSWERS: &str = "probe.json";
+
+/// Raised when the questions change, so that kernels are asked anew.
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Answers {
+    format: u32,
+    /// The libbpf that asked: it decides what can be asked.
+    libbpf: String,
+    /// The kernel that answered.
+    identity: KernelIdentity,
+    probe: FeatureProbe,
+}
+
+impl Store {
+    /// What this kernel answered when it was asked last; `None` if it was not, or if that is damaged or was asked through
+    /// another libbpf. Nothing is waited for.
+    pub fn probe(&self, identity: &KernelIdentity) -> Option<FeatureProbe> {
+        self.entries_of(identity).into_iter().find_map(|folder| {
+            let answers: Answers = serde_json::from_slice(&fs::read(folder.join(ANSWERS)).ok()?).ok()?;
+            let fits = answers.format == FORMAT && answers.libbpf == libbpf_version() && answers.identity == *identity;
+            fits.then_some(answers.probe)
+        })
+    }
+
+    /// Keeps what a kernel answered. A kernel that the store does not have any more keeps nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn save_probe(&self, identity: &KernelIdentity, probe: &FeatureProbe) -> Result<(), StoreError> {
+        let Some(folder) = self.entries_of(identity).into_iter().next() else { return Ok(()) };
+        let (probe, identity) = (probe.clone(), identity.clone());
+        let answers = Answers { format: FORMAT, libbpf: libbpf_version(), identity, probe };
+        let path = folder.join(ANSWERS);
+        let json = serde_json::to_vec(&answers).map_err(io::Error::from).during("write", &path)?;
+        // Another run may be reading or writing it: it is replaced whole.
+        let readable = fs::Permissions::from_mode(0o644);
+        let fresh = tempfile::Builder::new().permissions(readable).tempfile_in(&folder);
+        let mut fresh = fresh.during("create a file in", &folder)?;
+        fresh.write_all(&json).during("write", fresh.path())?;
+        fresh.persist(&path).map_err(|error| error.error).during("write", &path)?;
+        Ok(())
+    }
+
+    /// The folders of a kernel; more than one if it is stored under several names.
+    fn entries_of(&self, identity: &KernelIdentity) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.root.join("kernels")).into_iter().flatten().flatten();
+        let mut folders: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(|folder| Entry::read(folder, false).is_some_and(|entry| entry.identity == *identity))
+            .collect();
+        folders.sort();
+        folders
+    }
+}
