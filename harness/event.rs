@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use crate::coverage::CellCoverage;
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::relocation::{ExternRecord, RelocationRecord};
 
@@ -121,6 +122,8 @@ pub enum Event {
         externs: Vec<ExternRecord>,
         /// What libbpf did without.
         downgrades: Vec<String>,
+        /// How far its guards were proven.
+        coverage: CellCoverage,
         /// Time in the guest.
         took: Duration,
         /// What else is worth knowing.

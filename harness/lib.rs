@@ -6,6 +6,7 @@
 
 pub mod cause;
 pub mod cli;
+pub mod coverage;
 pub mod diagnose;
 pub mod event;
 pub mod explain;

@@ -1,5 +1,8 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+use std::sync::Arc;
+
+use crate::coverage::{Analysis, CellCoverage};
 use crate::manifest::{KernelSpec, Source};
 use crate::object::BpfObject;
 use crate::record::{
@@ -31,6 +34,8 @@ pub struct PlannedObject {
     pub programs: Vec<ObjectProgram>,
     /// Why it cannot be loaded anywhere, if so.
     pub broken: Option<String>,
+    /// Its guards.
+    pub analysis: Arc<Analysis>,
 }
 
 impl Plan {
@@ -50,6 +55,7 @@ impl Plan {
             dangers: Vec::new(),
             externs: Vec::new(),
             downgrades: Vec::new(),
+            coverage: CellCoverage::default(),
             wall_ms: 0,
             notes: Vec::new(),
         };
@@ -87,7 +93,9 @@ impl PlannedObject {
         };
         let stand_in = || vec![ObjectProgram { name: WHOLE_OBJECT.to_owned(), section: String::new() }];
         let programs = if programs.is_empty() { stand_in() } else { programs };
-        PlannedObject { object, programs, broken }
+        let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
+        let analysis = Arc::new(Analysis::of(&object.bytes, &names));
+        PlannedObject { object, programs, broken, analysis }
     }
 
     /// The object's CO-RE relocations.
@@ -101,6 +109,11 @@ impl PlannedObject {
         self.object.bytes.len() + 10_000 * self.programs.len()
     }
 
+    /// Names of the programs whose visited instructions are wanted.
+    pub fn visited(&self) -> Vec<String> {
+        self.analysis.wants_visited().into_iter().map(|program| self.programs[program].name.clone()).collect()
+    }
+
     fn record(&self) -> ObjectRecord {
         ObjectRecord {
             name: self.object.name.clone(),
@@ -110,6 +123,7 @@ impl PlannedObject {
             programs: self.programs.clone(),
             relocations: self.relocations().to_vec(),
             broken: self.broken.clone(),
+            coverage: self.analysis.record(),
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum HostMessage {
         programs: Vec<String>,
         /// Whether the whole verifier log is wanted of programs that load, too.
         full_logs: bool,
+        /// The programs of which it is wanted which instructions the verifier visited, since line info does not tell.
+        visited: Vec<String>,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -86,6 +88,16 @@ pub enum GuestMessage {
     },
     /// The blob is a program's instructions after relocation, 8 bytes each, subprograms appended.
     Instructions {
+        /// The program.
+        program: String,
+    },
+    /// The blob holds the line records of a loaded program as the kernel translated it: four words each, as in `bpf_line_info`.
+    Lines {
+        /// The program.
+        program: String,
+    },
+    /// The blob says which instructions of a loaded program the verifier visited: one bit each, the lowest first.
+    Visited {
         /// The program.
         program: String,
     },
@@ -145,6 +157,7 @@ pub struct ProgramOutcome {
 
 /// What the kernel says of a program that it loaded, from `bpf_prog_info`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LoadedProgram {
     /// Size of the translated program in bytes.
     pub xlated_bytes: u32,
@@ -272,7 +285,12 @@ mod tests {
     use super::*;
 
     fn message() -> HostMessage {
-        HostMessage::Load { object: "naïve".into(), programs: vec!["a".into(), "b".into()], full_logs: false }
+        HostMessage::Load {
+            object: "naïve".into(),
+            programs: vec!["a".into(), "b".into()],
+            full_logs: false,
+            visited: vec!["a".into()],
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Evidence};
+use crate::coverage::{CellCoverage, ObjectCoverage};
 use crate::explain::Danger;
 use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
@@ -21,6 +22,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// One whole run: the matrix, its kernels, its objects and every cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunRecord {
     /// Format version, see [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -44,6 +46,7 @@ pub struct RunRecord {
 
 /// Versions of everything that took part in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ToolRecord {
     /// corematrix' own version.
     pub corematrix: String,
@@ -61,6 +64,7 @@ pub struct ToolRecord {
 
 /// One kernel of the matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelRecord {
     /// Name in `kernels.toml`.
     pub name: String,
@@ -83,6 +87,7 @@ pub struct KernelRecord {
 
 /// How far a kernel got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum KernelState {
     /// Not looked at yet.
@@ -118,6 +123,7 @@ pub enum KernelState {
 
 /// What exactly a kernel is: two kernels with equal identity behave alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelIdentity {
     /// `uname -r`.
     pub release: String,
@@ -131,6 +137,7 @@ pub struct KernelIdentity {
 
 /// One BPF object, unchanged over all kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObjectRecord {
     /// Name in reports; unique in a run.
     pub name: String,
@@ -146,10 +153,14 @@ pub struct ObjectRecord {
     pub relocations: Vec<CoreRelocation>,
     /// Why the object cannot be read, if so.
     pub broken: Option<String>,
+    /// Its guards and source lines.
+    #[serde(default)]
+    pub coverage: ObjectCoverage,
 }
 
 /// One program of an object, as its ELF says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObjectProgram {
     /// The function's name.
     pub name: String,
@@ -159,6 +170,7 @@ pub struct ObjectProgram {
 
 /// One kernel x object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CellRecord {
     /// Name of the kernel.
     pub kernel: String,
@@ -176,6 +188,9 @@ pub struct CellRecord {
     pub externs: Vec<ExternRecord>,
     /// What libbpf did without because this kernel is too old for it: BTF of the object or of a map. No failure.
     pub downgrades: Vec<String>,
+    /// How far each side of its guards, and each line, was proven.
+    #[serde(default)]
+    pub coverage: CellCoverage,
     /// Milliseconds the cell took in the guest, over all attempts.
     pub wall_ms: u64,
     /// What else is worth knowing, such as "guest lost while loading `x`, restarted".
@@ -185,6 +200,7 @@ pub struct CellRecord {
 /// Something through which an object silently reads wrong data on a kernel, or through which a program that loads there fails on
 /// another kernel. Displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DangerRecord {
     /// The relocation, as an index into the object's list; `None` for an enumerator, which is compiled in without one.
     pub relocation: Option<usize>,
@@ -210,6 +226,7 @@ impl fmt::Display for DangerRecord {
 
 /// The object loaded whole, with every program switched on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WholeLoad {
     /// Whether relocation, maps and BTF of the whole object went through at the first try.
     pub prepared: bool,
@@ -219,6 +236,7 @@ pub struct WholeLoad {
 
 /// One program on one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProgramRecord {
     /// The function's name.
     pub name: String,
@@ -246,6 +264,9 @@ pub struct ProgramRecord {
     pub log_file: Option<String>,
     /// Milliseconds the load took in the guest.
     pub load_ms: u64,
+    /// What the failure means on the kernels of the run and what to do about it, as lines of text; `None` if their types do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 impl ProgramRecord {
@@ -265,6 +286,7 @@ impl ProgramRecord {
             log_omitted: 0,
             log_file: None,
             load_ms: 0,
+            advice: None,
         }
     }
 }

@@ -37,11 +37,7 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let folder = report_folder(common, &args.run);
-    let record = json::read(&folder.join("report.json")).map_err(|error| match args.run.as_os_str() == LATEST {
-        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report's folder".to_owned())),
-        false => report_failure(&error),
-    })?;
+    let (folder, record) = read_record(common, &args.run)?;
     let kernel = index_of("kernel", &args.kernel, record.kernels.iter().map(|kernel| kernel.name.as_str()))?;
     let object = index_of("object", &args.object, record.objects.iter().map(|object| object.name.as_str()))?;
     let programs = &record.cell(object, kernel).programs;
@@ -58,11 +54,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let mut missing = Vec::new();
     let kernels = kernel_types(&record, &store, &mut missing);
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
-    let probes = record.kernels.iter().filter_map(|kernel| {
-        let probe = store.probe(kernel.identity.as_ref()?)?;
-        Some((kernel.name.clone(), probe))
-    });
-    let probes: HashMap<String, FeatureProbe> = probes.collect();
+    let probes = kernel_probes(&record, &store);
     let found = found_again(&record.objects[object], &project(common), &mut missing);
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
     let facts = Facts {
@@ -80,8 +72,19 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
+/// The report that `run` names: its folder, and what is in it.
+pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRecord), Failure> {
+    let folder = report_folder(common, run);
+    let file = if run.is_file() { run.to_owned() } else { folder.join("report.json") };
+    let record = json::read(&file).map_err(|error| match run.as_os_str() == LATEST {
+        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report's folder".to_owned())),
+        false => report_failure(&error),
+    })?;
+    Ok((folder, record))
+}
+
 /// The folder of the manifest.
-fn project(common: &Common) -> PathBuf {
+pub(super) fn project(common: &Common) -> PathBuf {
     let folder = common.manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
 }
@@ -97,7 +100,11 @@ fn report_folder(common: &Common, run: &Path) -> PathBuf {
 }
 
 /// The place of `name` among what the run has.
-fn index_of<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Result<usize, Failure> {
+pub(super) fn index_of<'a>(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<usize, Failure> {
     let found = known.clone().position(|known| known == name);
     found.ok_or_else(|| {
         let hint = match nearest(name, known.clone(), 1).first() {
@@ -115,7 +122,7 @@ fn index_of<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + C
 }
 
 /// The types of the run's kernels, as far as the store has them.
-fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<(&'a str, Btf)> {
+pub(super) fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<(&'a str, Btf)> {
     let (mut types, mut unknown) = (Vec::new(), Vec::new());
     for kernel in &record.kernels {
         let Some(identity) = &kernel.identity else { continue };
@@ -133,7 +140,7 @@ fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &mut Vec<Stri
 }
 
 /// The object of the run, if it is still where it was and unchanged.
-fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
+pub(super) fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
     // `FILE` or `FILE: PLACE`.
     let file = told.origin.rsplit_once(": ").map(|(file, _)| file).into_iter();
     let named: Vec<&Path> = [told.origin.as_str()].into_iter().chain(file).map(Path::new).collect();
@@ -183,4 +190,13 @@ mod tests {
         assert!(found_again(&told, &fixtures, &mut missing).is_none());
         assert!(missing[0].contains("is not at `explain/gone.o: symbol`"), "{missing:?}");
     }
+}
+
+/// What the store knows of the features of the run's kernels, by kernel.
+pub(super) fn kernel_probes(record: &RunRecord, store: &Store) -> HashMap<String, FeatureProbe> {
+    let probes = record.kernels.iter().filter_map(|kernel| {
+        let probe = store.probe(kernel.identity.as_ref()?)?;
+        Some((kernel.name.clone(), probe))
+    });
+    probes.collect()
 }

@@ -1,12 +1,15 @@
 //! The command line: [`Cli`] and what its commands do.
 
 mod acceleration;
+mod advice;
+mod coverage;
 mod doctor;
 pub mod exit_code;
 mod explain;
 mod failure;
 mod kernels;
 mod list;
+mod report;
 mod run;
 mod setup;
 mod store;
@@ -46,6 +49,10 @@ enum Command {
     Run(run::RunArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
+    /// Render a saved report in other formats, without booting anything.
+    Report(report::ReportArgs),
+    /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
+    Coverage(coverage::CoverageArgs),
     /// List kernels, objects or programs.
     List(list::ListArgs),
     /// Look after the kernel store: what is in it, and how much room it takes.
@@ -80,6 +87,8 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
+            Command::Report(args) => report::run(&self.common, &args),
+            Command::Coverage(args) => coverage::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
 use super::setup::Setup;
-use super::{Common, MachineArgs, acceleration, exit_code};
+use super::{Common, MachineArgs, acceleration, advice, exit_code};
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::{RunRecord, ToolRecord};
@@ -83,7 +83,11 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         logs: &logs,
         stop: &stop,
     };
-    let record = execute(&bench, record, &folder)?;
+    let mut record = execute(&bench, record, &folder)?;
+    // Who stopped the run waits for its end.
+    if !record.interrupted {
+        advice::advise(&mut record, &plan, &setup.store);
+    }
     // Before the files: on a full disk the table is all that the user gets.
     println!("{}", table::render(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;

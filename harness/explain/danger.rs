@@ -18,6 +18,7 @@ use crate::relocation::CoreRelocation as Listed;
 /// libbpf adapts loads and stores of whole integers to another size by itself, but neither the sign nor a read by a helper
 /// such as `bpf_probe_read_kernel`. Displays as one line that reads well after "it has".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "danger", rename_all = "snake_case")]
 pub enum Danger {
     /// The field takes another number of bytes: a copy of the local size reads too much or too little.

@@ -18,6 +18,33 @@ pub fn instructions<'a>(program: &'a OpenProgram<'_>) -> &'a [u8] {
     }
 }
 
+/// The kernel's line records of the translated program, 16 bytes each; `None` if it has none.
+pub fn lines(program: &OpenProgram<'_>) -> Option<Vec<u8>> {
+    let size = size_of::<libbpf_rs::libbpf_sys::bpf_line_info>();
+    // SAFETY: the program is alive; a program that is not loaded has a negative descriptor.
+    let descriptor = unsafe { libbpf_rs::libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) };
+    let mut info = libbpf_rs::libbpf_sys::bpf_prog_info::default();
+    let mut length = u32::try_from(size_of_val(&info)).ok()?;
+    // SAFETY: `info` is plain data that the call fills, and `length` is its size; a bad descriptor is an error.
+    let result = unsafe { libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(descriptor, &mut info, &mut length) };
+    let count = info.nr_line_info;
+    if result != 0 || info.line_info_rec_size as usize != size {
+        // A kernel that has line info of a program tells how large a record is; records of another size are not known here.
+        return (result == 0).then(Vec::new);
+    }
+    let mut lines = vec![0u8; count as usize * size];
+    info = libbpf_rs::libbpf_sys::bpf_prog_info {
+        nr_line_info: count,
+        line_info_rec_size: size as u32,
+        line_info: lines.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    // SAFETY: as above; `line_info` points to room for `nr_line_info` records, which outlives the call.
+    let result = unsafe { libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(descriptor, &mut info, &mut length) };
+    lines.truncate(info.nr_line_info as usize * size);
+    (result == 0).then_some(lines)
+}
+
 /// What the kernel says of a loaded program; `None` if it says nothing or the program has been unloaded again.
 pub fn info(program: &OpenProgram<'_>) -> Option<LoadedProgram> {
     // SAFETY: the program is alive; a program that is not loaded has a negative descriptor.

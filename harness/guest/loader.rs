@@ -13,7 +13,7 @@ use libbpf_rs::{AsRawLibbpf, OpenObject};
 
 use super::fault::Faults;
 use super::prepared::{Failure, Prepared, Which, prepare};
-use super::{fork, loaded, transcript};
+use super::{fork, loaded, transcript, visited};
 use crate::libbpf_log;
 use crate::protocol::{self, GuestMessage, LeftOutMap, ProgramOutcome, Stage};
 
@@ -24,6 +24,9 @@ const STATISTICS: u32 = 4;
 /// Every instruction that the verifier looks at, and the statistics.
 const FULL_LOG: u32 = 1 | STATISTICS;
 
+/// As [`FULL_LOG`] with all states: of a program that is accepted, the kernel keeps the instructions only at this level.
+const ALL_STATES: u32 = 2 | STATISTICS;
+
 /// What the host asks for.
 pub struct Request<'a> {
     /// The object's name.
@@ -32,6 +35,8 @@ pub struct Request<'a> {
     pub programs: Vec<String>,
     /// Whether the whole log is wanted of programs that load, too.
     pub full_logs: bool,
+    /// The programs whose visited instructions are wanted.
+    pub visited: Vec<String>,
     /// The object.
     pub bytes: Vec<u8>,
     /// Whether to load without collecting evidence, to measure what that costs.
@@ -60,7 +65,8 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
                 send_instructions(&prepared.open, send)?;
             }
             for program in &request.programs {
-                let load = |log_level, _: &mut Frames<'_>| load_one(&prepared, program, log_level);
+                let load =
+                    |log_level, frames: &mut Frames<'_>| load_one(&prepared, program, log_level, frames, request);
                 try_program(program, request, send, load)?;
             }
         }
@@ -106,7 +112,7 @@ fn try_program(
     send(&GuestMessage::ProgramStarted { program: program.to_owned() }, &[])?;
     let first_level = match request {
         Request { bare: true, .. } => NO_LOG,
-        Request { full_logs: true, .. } => FULL_LOG,
+        Request { full_logs: true, .. } => ALL_STATES,
         _ => STATISTICS,
     };
     let mut messages = try_once(program, request, first_level, &load)?;
@@ -119,7 +125,35 @@ fn try_program(
         }
         messages = try_once(program, request, FULL_LOG, &load)?;
     }
+    if let Some(bits) = visited_insns(program, request, &messages, &load)? {
+        send(&GuestMessage::Visited { program: program.to_owned() }, &bits)?;
+    }
     messages.iter().try_for_each(|(message, blob)| send(message, blob))
+}
+
+/// Which instructions of a program that was loaded the verifier visited, if that is wanted and the program is not too large. It takes
+/// another load, for the log.
+fn visited_insns(
+    program: &str,
+    request: &Request<'_>,
+    messages: &[(GuestMessage, Vec<u8>)],
+    load: &impl Fn(u32, &mut Frames<'_>) -> (ProgramOutcome, String),
+) -> Result<Option<Vec<u8>>, String> {
+    let log_of = |messages: &[(GuestMessage, Vec<u8>)]| {
+        messages.iter().find_map(|(message, log)| match message {
+            GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Loaded => {
+                Some(String::from_utf8_lossy(log).into_owned())
+            }
+            _ => None,
+        })
+    };
+    let wanted = !request.bare && request.visited.iter().any(|wanted| wanted == program);
+    let Some(first) = log_of(messages).filter(|_| wanted) else { return Ok(None) };
+    if !visited::is_small(&first) {
+        return Ok(None);
+    }
+    let again = try_once(program, request, ALL_STATES, load)?;
+    Ok(log_of(&again).map(|log| visited::read(&log)))
 }
 
 /// What one forked copy has to say, ending with the outcome of the program.
@@ -168,7 +202,7 @@ fn isolate(program: &str, request: &Request<'_>, log_level: u32, frames: &mut Fr
                 let message = GuestMessage::Instructions { program: program.to_owned() };
                 let _ = frames.add(&message, loaded::instructions(&found));
             }
-            load_one(&prepared, program, log_level)
+            load_one(&prepared, program, log_level, frames, request)
         }
         Err(failure) => (not_prepared(program, &failure, begin), String::new()),
     }
@@ -183,7 +217,13 @@ fn send_instructions(open: &OpenObject, send: &mut Send<'_>) -> Result<(), Strin
 }
 
 /// Loads one program of a prepared object. Spoils the object, so this is for a forked copy.
-fn load_one(prepared: &Prepared, program: &str, log_level: u32) -> (ProgramOutcome, String) {
+fn load_one(
+    prepared: &Prepared,
+    program: &str,
+    log_level: u32,
+    frames: &mut Frames<'_>,
+    request: &Request<'_>,
+) -> (ProgramOutcome, String) {
     let begin = Instant::now();
     let mut wanted = None;
     for candidate in prepared.open.progs() {
@@ -212,6 +252,10 @@ fn load_one(prepared: &Prepared, program: &str, log_level: u32) -> (ProgramOutco
     if result == 0 || libbpf_log::only_slots_missing(&warnings) {
         tried.stage = Stage::Loaded;
         tried.loaded = loaded::info(&wanted);
+        if let (false, Some(lines)) = (request.bare, loaded::lines(&wanted)) {
+            // Without them the program's coverage is unknown.
+            let _ = frames.add(&GuestMessage::Lines { program: program.to_owned() }, &lines);
+        }
         return (tried, log);
     }
     tried.errno = -result;

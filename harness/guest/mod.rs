@@ -14,6 +14,7 @@ mod prepared;
 mod probe;
 mod settle;
 mod transcript;
+mod visited;
 mod wake;
 
 use std::io::{Read, Write};
@@ -74,9 +75,12 @@ fn serve() -> Result<(), String> {
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }
-            (HostMessage::Load { object, programs, full_logs }, bytes) => {
+            (HostMessage::Load { object, programs, full_logs, visited }, bytes) => {
                 let bare = faults.bare();
-                judge(&mut port, &loader::Request { object, programs, full_logs, bytes, bare, faults: &faults })?;
+                judge(
+                    &mut port,
+                    &loader::Request { object, programs, full_logs, visited, bytes, bare, faults: &faults },
+                )?;
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) const INSN_SIZE: u64 = 8;
 /// its warning says, in `.BTF.ext` is fatal; otherwise it is ignored.
 const BTF_USERS: [&str; 5] = [".maps", ".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link"];
 
-type Sections<'data> = SectionTable<'data, FileHeader64<LittleEndian>>;
+pub(crate) type Sections<'data> = SectionTable<'data, FileHeader64<LittleEndian>>;
 
 /// What an object contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,14 +66,16 @@ pub struct ProgramInfo {
 
 /// Where a function lies, besides what is told about it.
 #[derive(Debug, Clone)]
-pub(super) struct Placed {
-    section_index: usize,
+pub(crate) struct Placed {
+    pub(crate) section_index: usize,
     /// As the ELF has it, with the `?`.
-    pub(super) raw_section: String,
+    pub(crate) raw_section: String,
     /// Bytes from the start of the section.
-    pub(super) offset: u64,
-    pub(super) size: u64,
-    pub(super) name: String,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    pub(crate) name: String,
+    /// Whether the verifier looks at it on its own, if it is a subprogram; libbpf makes hidden ones static.
+    pub(crate) global: bool,
 }
 
 impl Inventory {
@@ -193,7 +195,7 @@ pub(super) fn extent(bytes: &[u8]) -> Result<usize, FormatError> {
 }
 
 /// Checks the headers and gives the section table.
-pub(super) fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
+pub(crate) fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
     if bytes.get(4) != Some(&elf::ELFCLASS64.0) {
         return Err(FormatError::NotElf64);
     }
@@ -207,7 +209,7 @@ pub(super) fn sections(bytes: &[u8]) -> Result<Sections<'_>, FormatError> {
 
 /// Lists the functions as `bpf_object__elf_collect` and `bpf_object__add_programs` of libbpf 1.7 do: each function symbol of
 /// an executable section, sorted by section and offset. Second: the section `.text`, whose functions are subprograms.
-pub(super) fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Placed>, Option<usize>), FormatError> {
+pub(crate) fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Placed>, Option<usize>), FormatError> {
     let is_symbol_table = |section: &&_| SectionHeader::sh_type(*section, LittleEndian) == elf::SHT_SYMTAB;
     match sections.iter().filter(is_symbol_table).count() {
         0 => return Err(FormatError::NoSymbolTable),
@@ -245,6 +247,7 @@ pub(super) fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Pl
                 offset: symbol.st_value(LittleEndian),
                 size: symbol.st_size(LittleEndian),
                 name,
+                global: !symbol.is_local() && symbol.st_visibility() != elf::STV_HIDDEN,
             };
             check(&program, size, text_index == Some(index) || !symbol.is_local())?;
             found.push(program);

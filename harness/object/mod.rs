@@ -24,6 +24,7 @@ use std::sync::Arc;
 pub use error::{FormatError, ObjectError};
 pub use find::{Found, find_objects};
 pub use inventory::{Inventory, ProgramInfo};
+pub(crate) use inventory::{Placed, functions, sections};
 pub use maps::MapInfo;
 pub use types::ObjectTypes;
 

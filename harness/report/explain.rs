@@ -19,6 +19,8 @@ use crate::verdict::Verdict;
 
 /// Of a program that loads, at most this many dangers are told with their values on every kernel.
 const MOST_DANGERS: usize = 4;
+/// Columns of the advice that a record keeps.
+const ADVICE_WIDTH: usize = 84;
 
 /// What is known of one cell.
 pub struct Facts<'a> {
@@ -61,6 +63,14 @@ pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
     let missing: String = facts.missing.iter().map(|line| paragraph(&format!("note: {line}"), 0, width)).collect();
     blocks.extend((!missing.is_empty()).then_some(missing));
     blocks.join("\n")
+}
+
+/// What the failure of `program` means on the kernels of the run and what to do about it; `None` where types have no answer.
+pub fn advice(facts: &Facts<'_>, program: &ProgramRecord) -> Option<String> {
+    let asked = facts.cell().relocation_in_question(facts.told(), program);
+    let advice = advice::advice(facts, program, asked)?;
+    let text = explain::render(&advice, ADVICE_WIDTH);
+    Some(text.lines().map(|line| printable(line) + "\n").collect())
 }
 
 impl<'a> Facts<'a> {

@@ -1,5 +1,6 @@
 //! `report.json`: the record of a run as it is, for programs and for every later look at the run.
 
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -13,10 +14,17 @@ use crate::record::{RunRecord, SCHEMA_VERSION};
 /// # Errors
 /// [`ReportError::Write`]; an older file at `path` is then untouched.
 pub fn write(record: &RunRecord, path: &Path) -> Result<(), ReportError> {
-    write_whole(path, |out| {
-        serde_json::to_writer_pretty(&mut *out, record)?;
-        out.write_all(b"\n")
-    })
+    write_whole(path, |out| out.write_all(&render(record)?))
+}
+
+/// The record as indented JSON.
+///
+/// # Errors
+/// None that comes from the record.
+pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(record)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// The one field that every format has.

@@ -4,25 +4,24 @@
 //! cannot be read have a case of their own.
 
 use std::io;
-use std::path::Path;
 
 use console::strip_ansi_codes;
 use junit_report::{Report, TestCase, TestCaseBuilder, TestSuite};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::ReportError;
-use super::file::write_whole;
 use super::text::one_line;
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::verdict::{Blame, Verdict};
 
-/// Writes `record` to `path`, as JUnit XML.
+/// The record as JUnit XML.
 ///
 /// # Errors
-/// [`ReportError::Write`]; an older file at `path` is then untouched.
-pub fn write(record: &RunRecord, path: &Path) -> Result<(), ReportError> {
-    write_whole(path, |out| report(record).write_xml(out).map_err(io::Error::other))
+/// None that comes from the record.
+pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
+    let mut xml = Vec::new();
+    report(record).write_xml(&mut xml).map_err(io::Error::other)?;
+    Ok(xml)
 }
 
 fn report(record: &RunRecord) -> Report {

@@ -1,26 +1,43 @@
-//! Renders a record: table, JSON, JUnit, and the live view of a run. Nothing here runs anything.
+//! Renders a record: each [`Format`] is a file here, and so is the live view of a run. Nothing here runs anything.
 //!
-//! [`write_all`] writes the files of a run; [`table::render`] is what the terminal shows at its end and
+//! [`write_all`] writes the files of a run, [`write_formats`] those that somebody asks for later; [`table::render`] is what the terminal shows at its end and
 //! [`progress::Progress`] what it shows on the way.
 
+pub mod coverage;
+pub mod csv;
 pub mod explain;
 pub mod features;
 mod file;
+pub mod finding;
+mod format;
+pub mod github;
+pub mod gitlab;
+pub mod html;
 pub mod json;
+pub mod jsonl;
 pub mod junit;
+pub mod markdown;
+mod place;
 pub mod progress;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod sarif;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod schema;
+mod source_root;
+mod summary;
 pub mod table;
 mod text;
+
+pub use format::{Format, Material};
+pub use place::Place;
+pub use source_root::SourceRoot;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::record::RunRecord;
-
-/// Columns of `table.txt`, which is read in an editor or a CI log rather than in a narrow terminal.
-const FILE_WIDTH: usize = 120;
 
 /// Why a report cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -95,19 +112,27 @@ impl ReportError {
     }
 }
 
-/// Writes `report.json`, `junit.xml` and `table.txt` into `folder`, which is made if it is not there.
+/// Writes the reports of a run ([`Format::OF_A_RUN`]) into `folder`, which is made if it is not there.
 ///
 /// # Errors
 /// The first failure; the other files are tried nevertheless, since half of the reports is better than none.
 pub fn write_all(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
-    std::fs::create_dir_all(folder).map_err(|source| ReportError::Folder { path: folder.to_owned(), source })?;
-    let written = [
-        json::write(record, &folder.join("report.json")),
-        junit::write(record, &folder.join("junit.xml")),
-        table::write(record, &folder.join("table.txt"), FILE_WIDTH),
-    ];
+    write_formats(&Material { record, folder, sources: &SourceRoot::around(folder) }, &Format::OF_A_RUN, folder)
+}
+
+/// Writes reports into `out`, which is made if it is not there.
+///
+/// # Errors
+/// The first failure; the other files are tried nevertheless.
+pub fn write_formats(material: &Material<'_>, formats: &[Format], out: &Path) -> Result<(), ReportError> {
+    std::fs::create_dir_all(out).map_err(|source| ReportError::Folder { path: out.to_owned(), source })?;
+    let written: Vec<_> = formats.iter().map(|format| format.write(material, out)).collect();
     written.into_iter().collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod golden;
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +148,7 @@ mod tests {
         write_all(&record, &reports).unwrap();
         let mut names: Vec<_> = std::fs::read_dir(&reports).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["junit.xml", "report.json", "table.txt"]);
+        assert_eq!(names, ["junit.xml", "report.html", "report.json", "summary.md", "table.txt"]);
         assert!(json::read(&reports.join("report.json")).unwrap().interrupted);
     }
 
@@ -137,7 +162,7 @@ mod tests {
         assert!(folder.path().join("report.json").exists());
         assert!(folder.path().join("table.txt").exists());
         // No half-written file stays behind.
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
 
         let error = write_all(&sample::record(), &folder.path().join("table.txt/runs")).unwrap_err();
         assert!(matches!(error, ReportError::Folder { .. }));

@@ -67,6 +67,7 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         programs: programs.iter().map(program).collect(),
         relocations: Vec::new(),
         broken: None,
+        coverage: crate::coverage::ObjectCoverage::default(),
     }
 }
 
@@ -92,6 +93,7 @@ pub fn assemble(
                 dangers: Vec::new(),
                 externs: Vec::new(),
                 downgrades: Vec::new(),
+                coverage: crate::coverage::CellCoverage::default(),
                 wall_ms: 140,
                 notes: Vec::new(),
             });

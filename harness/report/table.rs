@@ -10,12 +10,12 @@ mod grid;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use console::truncate_str;
 
-use super::ReportError;
-use super::file::write_whole;
+pub(super) use change::change;
+pub(super) use failures::{kernels, names};
+
 use super::text::{counted, one_line, paragraph, unbroken};
 use crate::record::{KernelState, RunRecord};
 use crate::verdict::{Blame, Verdict};
@@ -24,14 +24,6 @@ use crate::verdict::{Blame, Verdict};
 const LEAST_WIDTH: usize = 40;
 /// A kernel's console is in `report.json`; its end is enough to see what kind of failure it was.
 const CONSOLE_LINES: usize = 5;
-
-/// Writes the table of `record`, `width` columns wide, to `path`.
-///
-/// # Errors
-/// [`ReportError::Write`]; an older file at `path` is then untouched.
-pub fn write(record: &RunRecord, path: &Path, width: usize) -> Result<(), ReportError> {
-    write_whole(path, |out| out.write_all(render(record, width).as_bytes()))
-}
 
 /// The table as text of at most `width` columns, save where a name alone is longer.
 pub fn render(record: &RunRecord, width: usize) -> String {
@@ -45,6 +37,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         failures::render(record, &shown, width),
         dangers::render(record, &shown, width),
         not_run(record, &shown, width),
+        super::coverage::summary(record, width),
         notes(record, width),
         counts(record, width),
     ];
@@ -53,7 +46,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
 }
 
 /// The kernels that take a column: those that something was tried on, or still can be.
-fn shown_kernels(record: &RunRecord) -> Vec<usize> {
+pub(super) fn shown_kernels(record: &RunRecord) -> Vec<usize> {
     let was_tried = |k: usize| {
         let mut programs = (0..record.objects.len()).flat_map(|o| &record.cell(o, k).programs);
         programs.any(|program| program.verdict != Verdict::NotRun)

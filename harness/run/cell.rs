@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::coverage::CoverageEvidence;
 use super::evidence::Evidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
@@ -34,6 +35,7 @@ struct Cell<'a> {
     suspects: BTreeSet<Option<usize>>,
     harness_losses: u32,
     evidence: Evidence,
+    coverage: CoverageEvidence,
     /// What is known of the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
 }
@@ -56,6 +58,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         suspects: BTreeSet::new(),
         harness_losses: 0,
         evidence: Evidence::default(),
+        coverage: CoverageEvidence::default(),
         refused: None,
     };
     let result = cell.judge(session);
@@ -67,8 +70,20 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
+    let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations);
     let (kernel, Cell { whole, took, notes, .. }) = (session.kernel, cell);
-    session.send(Event::CellDone { kernel, object, whole, relocations, dangers, externs, downgrades, took, notes });
+    session.send(Event::CellDone {
+        kernel,
+        object,
+        whole,
+        relocations,
+        dangers,
+        externs,
+        downgrades,
+        coverage,
+        took,
+        notes,
+    });
     result
 }
 
@@ -92,7 +107,8 @@ impl Cell<'_> {
         let stop = session.bench.stop;
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
         let full_logs = session.bench.full_logs;
-        let request = HostMessage::Load { object: self.planned.object.name.clone(), programs, full_logs };
+        let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
+        let request = HostMessage::Load { object, programs, full_logs, visited };
         let mut in_flight = None;
         let mut limit = prepare_limit;
         let bytes = &self.planned.object.bytes;
@@ -118,6 +134,8 @@ impl Cell<'_> {
                     self.evidence.transcript(&libbpf_log::unpack(&blob), complete);
                 }
                 GuestMessage::Instructions { program } => self.evidence.instructions(program, blob),
+                GuestMessage::Lines { program } => self.coverage.lines(program, &blob),
+                GuestMessage::Visited { program } => self.coverage.visited(program, blob),
                 GuestMessage::ProgramStarted { program } => {
                     in_flight = self.index_of(&program);
                     self.refused = None;

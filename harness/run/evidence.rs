@@ -55,6 +55,11 @@ impl Evidence {
         self.instructions.insert(program, bytes);
     }
 
+    /// A program's instructions after relocation; empty if no guest sent them.
+    pub fn instructions_of(&self, program: &str) -> &[u8] {
+        self.instructions.get(program).map_or(&[], Vec::as_slice)
+    }
+
     /// The object's externs on this kernel.
     pub fn externs(&self) -> &[ExternRecord] {
         &self.externs

@@ -2,6 +2,7 @@
 
 mod cell;
 mod collector;
+mod coverage;
 mod dangers;
 mod evidence;
 mod jobs;

@@ -6,6 +6,7 @@ use super::line::Line;
 
 /// The numbers at the end of a verifier log. Level 1 tells only those of the `processed` line; level 4 tells the others.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Statistics {
     /// Instructions that the verifier walked through, on all paths.
     pub insns_processed: Option<u64>,
@@ -31,6 +32,7 @@ pub struct Statistics {
 
 /// One function of a program: `subprog 0 (on_exec) main insns_self 10 insns_total 42 stack 8`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Subprogram {
     /// Its name.
     pub name: String,

@@ -20,9 +20,7 @@ impl Element {
 }
 
 fn xml(record: &RunRecord) -> String {
-    let mut xml = Vec::new();
-    report(record).write_xml(&mut xml).unwrap();
-    String::from_utf8(xml).unwrap()
+    String::from_utf8(render(record).unwrap()).unwrap()
 }
 
 /// Every element in the order of its start, with the text directly in it.

@@ -50,6 +50,7 @@ fn cell_done(kernel: usize, object: usize) -> Event {
         dangers: Vec::new(),
         externs,
         downgrades,
+        coverage: crate::coverage::CellCoverage::default(),
         took: Duration::from_millis(20),
         notes: Vec::new(),
     }

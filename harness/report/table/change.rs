@@ -10,7 +10,7 @@ use crate::verdict::Blame;
 
 /// What to say of a program that failed, if it changes once in the matrix or fails alike on every kernel that judged it; `None`
 /// if the matrix shows no such order. Follows the program's name: `: loads up to 6.1, relocation failed from 6.12: ...`.
-pub fn change(record: &RunRecord, shown: &[usize], o: usize, p: usize) -> Option<String> {
+pub(in crate::report) fn change(record: &RunRecord, shown: &[usize], o: usize, p: usize) -> Option<String> {
     let program = |k: usize| record.cell(o, k).programs.get(p).filter(|program| is_judged(program));
     let judged: Vec<(usize, &ProgramRecord)> = shown.iter().filter_map(|&k| Some((k, program(k)?))).collect();
     if judged.iter().any(|(_, program)| !program.verdict.is_pass() && program.cause.is_none()) {

@@ -117,7 +117,8 @@ fn not_whole(record: &RunRecord, shown: &[usize], o: usize) -> Vec<String> {
     lines.collect()
 }
 
-fn names(programs: &[String]) -> String {
+/// The first names, and how many more there are.
+pub(in crate::report) fn names(programs: &[String]) -> String {
     let shown: Vec<String> = programs.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
     match programs.len() - shown.len() {
         0 => shown.join(", "),
@@ -126,7 +127,7 @@ fn names(programs: &[String]) -> String {
 }
 
 /// On which of the kernels `shown`, in words.
-pub(super) fn kernels(record: &RunRecord, shown: &[usize], affected: &[usize]) -> String {
+pub(in crate::report) fn kernels(record: &RunRecord, shown: &[usize], affected: &[usize]) -> String {
     if affected.len() == shown.len() && shown.len() > 2 {
         return format!("on all {} kernels", shown.len());
     }

@@ -1,0 +1,57 @@
+//! [`advise`]: puts what a failure means, and what to do about it, into the record, so that reports need neither the kernels' types
+//! nor the objects any more.
+
+use std::collections::HashMap;
+
+use super::explain::{kernel_probes, kernel_types};
+use crate::explain::KernelTypes;
+use crate::object::ObjectTypes;
+use crate::plan::Plan;
+use crate::record::RunRecord;
+use crate::report::explain::{Facts, advice};
+use crate::store::Store;
+use crate::verdict::Verdict;
+
+/// Fills in the advice of every program that failed, as far as the store has the types of the run's kernels.
+pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
+    let failed = |verdict: Verdict| !verdict.is_pass() && verdict != Verdict::NotRun;
+    if !record.cells.iter().flat_map(|cell| &cell.programs).any(|program| failed(program.verdict)) {
+        return;
+    }
+    let told = record.clone();
+    let kernels = kernel_types(&told, store, &mut Vec::new());
+    let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
+    let probes = kernel_probes(&told, store);
+    let no_log = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
+    for (object, planned) in plan.objects.iter().enumerate() {
+        let cells = (0..told.kernels.len()).map(|kernel| told.cell(object, kernel));
+        if !cells.flat_map(|cell| &cell.programs).any(|program| failed(program.verdict)) {
+            continue;
+        }
+        let types = ObjectTypes::read(&planned.object.bytes);
+        for kernel in 0..told.kernels.len() {
+            let facts = Facts {
+                record: &told,
+                object,
+                kernel,
+                matrix: &matrix,
+                probes: &probes,
+                types: types.as_ref(),
+                inventory: planned.object.inventory.as_ref().ok(),
+                log: &no_log,
+                missing: &[],
+            };
+            // Programs of one object often fail for one reason.
+            let mut known = HashMap::new();
+            for (p, program) in told.cell(object, kernel).programs.iter().enumerate() {
+                if !failed(program.verdict) {
+                    continue;
+                }
+                let line = program.evidence.as_ref().map(|evidence| &evidence.line);
+                let story = (program.cause, line, &program.section);
+                let text = known.entry(story).or_insert_with(|| advice(&facts, program));
+                record.cells[object * told.kernels.len() + kernel].programs[p].advice.clone_from(text);
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `corematrix coverage`: which side of which guard a run has proven on which kernel.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Common;
+use super::explain::{found_again, index_of, kernel_types, project, read_record};
+use super::failure::Failure;
+use super::run::{report_failure, width};
+use super::setup::store_failure;
+use crate::coverage::Level;
+use crate::explain::KernelTypes;
+use crate::manifest::Manifest;
+use crate::object::ObjectTypes;
+use crate::object::btf::Btf;
+use crate::report::coverage::{lcov, render, source, unproven};
+use crate::store::{LockFile, Store};
+
+#[derive(Debug, Args)]
+pub(super) struct CoverageArgs {
+    /// The folder of a report, its `report.json`, or `latest`.
+    run: PathBuf,
+    /// The object, as the report names it [default: every object with guards].
+    object: Option<String>,
+    /// Show the source lines, each with the kernels on which something of it is left.
+    #[arg(long)]
+    source: bool,
+    /// List only the sides that no kernel has proven, each with what would prove it.
+    #[arg(long, conflicts_with = "source")]
+    unproven: bool,
+    /// Write an LCOV tracefile of one level.
+    #[arg(long, value_name = "FILE")]
+    lcov: Option<PathBuf>,
+    /// The level of the tracefile; a level says nothing of another.
+    #[arg(long, value_enum, default_value_t = Level::Verified, requires = "lcov")]
+    level: Level,
+}
+
+pub(super) fn run(common: &Common, args: &CoverageArgs) -> Result<ExitCode, Failure> {
+    let (_, record) = read_record(common, &args.run)?;
+    let objects: Vec<usize> = match &args.object {
+        Some(name) => vec![index_of("object", name, record.objects.iter().map(|object| object.name.as_str()))?],
+        None => (0..record.objects.len()).filter(|&o| !record.objects[o].coverage.guards.is_empty()).collect(),
+    };
+    if let Some(path) = &args.lcov {
+        lcov::write(&record, &objects, args.level, path).map_err(|error| report_failure(&error))?;
+        println!("level {}: {}", args.level.label(), path.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.unproven {
+        let store = Store::open(common.store.clone()).map_err(store_failure)?;
+        let mut missing = Vec::new();
+        let mut known: Vec<(String, Btf)> =
+            kernel_types(&record, &store, &mut missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
+        known.extend(other_kernels(common, &store, &known));
+        let kernels: Vec<KernelTypes<'_>> = known.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
+        let mut text = String::new();
+        for object in objects {
+            let found = found_again(&record.objects[object], &project(common), &mut missing);
+            let types = found.and_then(|found| ObjectTypes::read(&found.bytes));
+            text += &unproven::render(&record, object, types.as_ref(), &kernels, width());
+        }
+        missing.iter().for_each(|note| eprintln!("note: {note}"));
+        print!("{}", if text.is_empty() { "every side of every guard is proven (verified)\n" } else { &text });
+        return Ok(ExitCode::SUCCESS);
+    }
+    if objects.is_empty() {
+        println!("no object of this run has a guard");
+    }
+    let view = if args.source { source::render } else { render };
+    let views: Vec<String> = objects.into_iter().map(|object| view(&record, object, width())).collect();
+    print!("{}", views.join("\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The kernels of the manifest that the store has and the run has not.
+fn other_kernels(common: &Common, store: &Store, known: &[(String, Btf)]) -> Vec<(String, Btf)> {
+    let lock = LockFile::open(&common.manifest.with_extension("lock"));
+    let (Ok(manifest), Ok(lock)) = (Manifest::load(&common.manifest), lock) else { return Vec::new() };
+    let others = manifest.kernels.iter().filter(|spec| !known.iter().any(|(name, _)| *name == spec.name));
+    let types = others.filter_map(|spec| {
+        let stored = store.kernel(spec, &lock, true, &|_| {}).ok()?;
+        Some((spec.name.clone(), Btf::parse(&std::fs::read(stored.btf?).ok()?).ok()?))
+    });
+    types.collect()
+}

@@ -1,0 +1,99 @@
+//! `corematrix report`: a saved run in other formats, without booting anything.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Common;
+use super::explain::{project, read_record};
+use super::failure::Failure;
+use super::run::{report_failure, width};
+use crate::report::{Format, Material, SourceRoot, table, write_formats};
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// The folder of a report, its `report.json`, or `latest`.
+    run: PathBuf,
+    /// The formats, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "table")]
+    format: Vec<Format>,
+    /// The folder to write to, or `-` for standard output [default: standard output for one format, the report's folder for
+    /// several].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(common: &Common, args: &ReportArgs) -> Result<ExitCode, Failure> {
+    let (folder, record) = read_record(common, &args.run)?;
+    let material = Material { record: &record, folder: &folder, sources: &SourceRoot::around(&project(common)) };
+    let to_stdout = args.out.as_deref().map_or(args.format.len() == 1, |out| out == Path::new("-"));
+    if !to_stdout {
+        let out = args.out.as_deref().unwrap_or(&folder);
+        write_formats(&material, &args.format, out).map_err(|error| report_failure(&error))?;
+        for format in &args.format {
+            println!("{}", out.join(format.file_name()).display());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let [format] = args.format[..] else {
+        let hint = "ask for one format, or name a folder with `--out`".to_owned();
+        return Err(Failure::input("several formats cannot share standard output", Some(hint)));
+    };
+    let text = match format {
+        // A terminal has its own width.
+        Format::Table => Ok(table::render(&record, width()).into_bytes()),
+        _ => format.render(&material),
+    };
+    let written = text.and_then(|text| {
+        let mut out = std::io::stdout().lock();
+        out.write_all(&text)?;
+        out.flush()
+    });
+    match written {
+        // The reader has seen enough, as `head` does.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::infrastructure(format!("cannot write the report: {error}"), None)),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+    use crate::report::{json, sample};
+
+    fn report(folder: &Path, run_path: PathBuf, format: &[Format], out: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let common = Common { manifest: folder.join("kernels.toml"), store: None };
+        run(&common, &ReportArgs { run: run_path, format: format.to_vec(), out })
+    }
+
+    #[test]
+    fn every_format_is_written_from_the_saved_record_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let saved = folder.path().join("saved.json");
+        json::write(&sample::record(), &saved).unwrap();
+        let out = folder.path().join("a/b");
+        report(folder.path(), saved, Format::value_variants(), Some(out.clone())).unwrap();
+        for format in Format::value_variants() {
+            assert!(out.join(format.file_name()).metadata().unwrap().len() > 0, "{format:?}");
+        }
+        // What was written is a report itself.
+        report(folder.path(), out.clone(), &[Format::Markdown, Format::Csv], None).unwrap();
+    }
+
+    #[test]
+    fn standard_output_takes_one_format() {
+        let folder = tempfile::tempdir().unwrap();
+        json::write(&sample::record(), &folder.path().join("report.json")).unwrap();
+        let both = [Format::Json, Format::Csv];
+        let refused = report(folder.path(), folder.path().to_owned(), &both, Some(PathBuf::from("-"))).unwrap_err();
+        assert!(refused.to_string().contains("hint: ask for one format"), "{refused}");
+        let missing = report(folder.path(), PathBuf::from("latest"), &both, None).unwrap_err();
+        assert!(missing.to_string().contains("`corematrix run` writes a report"), "{missing}");
+    }
+}

@@ -1,0 +1,96 @@
+//! What a kernel answers to a guard: level *resolved*.
+
+use super::analysis::{Analysis, KERNEL_VERSION, Occurrence};
+use super::code::Variable;
+use super::flow::{Flow, Setting};
+use super::guard::{GuardKind, GuardRecord};
+use super::proof::Facts;
+use super::value::Bits;
+use crate::object::btf::Kind;
+
+/// How a kconfig value is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    /// `y` is 1.
+    Boolean,
+    /// `y` is 2, `m` is 1.
+    Tristate,
+    /// `y` is the letter.
+    Letter,
+    /// A number, or a text, which is not followed.
+    Number,
+}
+
+impl Analysis {
+    /// Whether the kernel's answer picks the guard's first side; `None` if there is no answer, or if it does not decide alone.
+    pub(super) fn resolved(&self, guard: &GuardRecord, occurrences: &[Occurrence], facts: &Facts<'_>) -> Option<bool> {
+        let of_relocation = || facts.relocations.get(guard.relocation?)?.outcome.value();
+        if guard.kind.is_existence() {
+            return Some(of_relocation()? != 0);
+        }
+        let told = || facts.externs.iter().find(|told| told.name == guard.asked);
+        if guard.kind == GuardKind::Ksym {
+            return Some(told()?.resolved.is_some());
+        }
+        let occurrence = occurrences.first()?;
+        let value = match guard.kind {
+            GuardKind::Kconfig => self.kconfig_value(&guard.asked, told()?.resolved.as_deref())?,
+            GuardKind::Rodata => self.rodata_value(occurrence)?,
+            _ => of_relocation()?,
+        };
+        let values = [(occurrence.insn, Bits::constant(value))].into();
+        let flow = Flow::of(&self.programs[occurrence.program], &Setting { values, forced: None })?;
+        match flow.ways.get(&occurrence.branch?)? {
+            [true, false] => Some(!occurrence.taken_first),
+            [false, true] => Some(occurrence.taken_first),
+            _ => None,
+        }
+    }
+
+    /// `told` is in libbpf's words: `0x50adf`, `y`, `250`; `None` if the kernel's config does not set it.
+    fn kconfig_value(&self, name: &str, told: Option<&str>) -> Option<u64> {
+        let Some(told) = told else { return Some(0) };
+        let known = |variable: &Variable| match variable {
+            Variable::Kconfig { name: known, type_id } if known == name => Some(*type_id),
+            _ => None,
+        };
+        let stored = self.stored(self.code.variables.iter().find_map(known)?);
+        match (told, stored) {
+            (_, _) if name == KERNEL_VERSION => parse_number(told),
+            ("y", Stored::Boolean) | ("m", Stored::Tristate) => Some(1),
+            ("y", Stored::Tristate) => Some(2),
+            ("n", Stored::Boolean | Stored::Tristate) => Some(0),
+            (letter @ ("y" | "m" | "n"), Stored::Letter) => letter.bytes().next().map(u64::from),
+            (number, _) => parse_number(number),
+        }
+    }
+
+    fn stored(&self, type_id: u32) -> Stored {
+        let Some(btf) = &self.code.btf else { return Stored::Number };
+        let resolved = btf.resolve_id(type_id).unwrap_or_default();
+        match btf.get(resolved).map(|found| &found.kind) {
+            Some(Kind::Int { size: 1, .. }) if btf.name(resolved).contains("char") => Stored::Letter,
+            Some(Kind::Int { size: 1, .. }) => Stored::Boolean,
+            Some(Kind::Enum { .. }) => Stored::Tristate,
+            _ => Stored::Number,
+        }
+    }
+
+    /// What the object itself has in the variable: nobody sets it yet.
+    fn rodata_value(&self, occurrence: &Occurrence) -> Option<u64> {
+        let program = &self.programs[occurrence.program];
+        let (variable, offset) = occurrence.read?;
+        let Variable::Rodata { data, .. } = self.code.variables.get(variable)? else { return None };
+        let at = usize::try_from(offset).ok()?;
+        let width = usize::from(program.insns.get(occurrence.insn)?.access_bytes());
+        let bytes = data.get(at..at.checked_add(width)?)?;
+        Some(bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
+    }
+}
+
+fn parse_number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse::<i64>().ok().map(i64::cast_unsigned),
+    }
+}

@@ -1,0 +1,390 @@
+//! [`Flow`]: which instructions of a program can be reached when guards have given values.
+//!
+//! An abstract interpretation: registers and stack places hold what is known of a [`Value`], states are joined where ways meet.
+//! A static subprogram is followed with all arguments that its callers give; a global one with unknown arguments, as the verifier does.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::insn::{Insn, Next, Test};
+use super::program::{Operand, Program};
+use super::value::{Bits, Source, Value};
+
+/// Blocks that may be followed before a program is given up as too large; the kernel's own limit is a million instructions.
+const MOST_BLOCKS: usize = 2_000_000;
+
+/// What guards shall be.
+#[derive(Debug, Default)]
+pub(super) struct Setting {
+    /// Values of questions, by the instruction that asks.
+    pub values: HashMap<usize, Bits>,
+    /// A branch and whether it is taken.
+    pub forced: Option<(usize, bool)>,
+}
+
+/// What can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flow {
+    /// By instruction.
+    pub reached: Vec<bool>,
+    /// Branches that went on to the next instruction, and that jumped.
+    pub ways: BTreeMap<usize, [bool; 2]>,
+    /// Branches that one question decides, by branch and asking instruction.
+    pub decisions: BTreeMap<(usize, usize), Comparison>,
+    /// Instructions that read a variable that guards know, with the variable and the offset in it.
+    pub reads: BTreeMap<usize, (usize, i64)>,
+}
+
+/// What a branch compares an answer with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Comparison {
+    /// Seen from the answer; `None` if the operands do not tell.
+    pub test: Option<Test>,
+    /// `None` for something that is no constant.
+    pub with: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    registers: [Value; 11],
+    /// By offset from the frame pointer and size.
+    stack: BTreeMap<(i32, u8), Value>,
+}
+
+impl State {
+    fn entry(arguments: [Value; 5]) -> State {
+        let mut registers = [Value::Unknown; 11];
+        registers[1..6].copy_from_slice(&arguments);
+        registers[10] = Value::Stack(Some(0));
+        State { registers, stack: BTreeMap::new() }
+    }
+
+    /// Takes another way to the same place in; tells whether that is news.
+    fn join(&mut self, other: &State) -> bool {
+        let before = self.clone();
+        for (one, other) in self.registers.iter_mut().zip(&other.registers) {
+            *one = one.join(*other);
+        }
+        self.stack.retain(|place, value| match other.stack.get(place) {
+            Some(other) => {
+                *value = value.join(*other);
+                true
+            }
+            None => false,
+        });
+        *self != before
+    }
+
+    fn get(&self, register: u8) -> Value {
+        self.registers.get(usize::from(register)).copied().unwrap_or(Value::Unknown)
+    }
+
+    fn set(&mut self, register: u8, value: Value) {
+        if let Some(place) = self.registers.get_mut(usize::from(register)) {
+            *place = value;
+        }
+    }
+
+    /// Forgets what a write to the stack may have changed. Whoever gets an address may write from there on upwards.
+    fn overwrite(&mut self, at: Option<i32>, bytes: Option<u8>) {
+        self.stack.retain(|&(offset, size), _| match (at, bytes) {
+            (None, _) => false,
+            (Some(at), None) => offset + i32::from(size) <= at,
+            (Some(at), Some(bytes)) => offset + i32::from(size) <= at || at + i32::from(bytes) <= offset,
+        });
+    }
+
+    /// What a call leaves behind.
+    fn after_call(&mut self, returned: Value) {
+        for register in 1..6 {
+            if let Value::Stack(at) = self.get(register) {
+                self.overwrite(at, None);
+            }
+            self.set(register, Value::Unknown);
+        }
+        self.set(0, returned);
+    }
+}
+
+/// A subprogram while it is followed.
+#[derive(Default)]
+struct Called {
+    /// Where to go on when it returns something new.
+    callers: BTreeSet<usize>,
+    returned: Option<Value>,
+}
+
+struct Walk<'a> {
+    program: &'a Program,
+    setting: &'a Setting,
+    /// By first instruction of a block.
+    states: HashMap<usize, State>,
+    open: BTreeSet<usize>,
+    called: HashMap<usize, Called>,
+    flow: Flow,
+}
+
+impl Flow {
+    /// Follows the program from its start; `None` if it is too large.
+    pub fn of(program: &Program, setting: &Setting) -> Option<Flow> {
+        let flow = Flow {
+            reached: vec![false; program.insns.len()],
+            ways: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+            reads: BTreeMap::new(),
+        };
+        let (states, called) = (HashMap::new(), HashMap::new());
+        let mut walk = Walk { program, setting, states, open: BTreeSet::new(), called, flow };
+        walk.arrive(0, &State::entry([Value::Unknown; 5]));
+        for _ in 0..MOST_BLOCKS {
+            let Some(block) = walk.open.pop_first() else { return Some(walk.flow) };
+            walk.block(block);
+        }
+        None
+    }
+}
+
+impl Walk<'_> {
+    fn arrive(&mut self, at: usize, state: &State) {
+        let news = match self.states.get_mut(&at) {
+            Some(known) => known.join(state),
+            None => {
+                self.states.insert(at, state.clone());
+                true
+            }
+        };
+        if news {
+            self.open.insert(at);
+        }
+    }
+
+    fn block(&mut self, begin: usize) {
+        let Some(mut state) = self.states.get(&begin).cloned() else { return };
+        let mut at = begin;
+        while let Some(&insn) = self.program.insns.get(at) {
+            self.flow.reached[at] = true;
+            let next = at + 1 + usize::from(insn.is_wide());
+            match insn.next() {
+                Next::Exit => return self.leave(at, state.get(0)),
+                Next::Jump(by) => return self.jump(at, by, &state),
+                Next::Branch(by) => {
+                    let ways = self.branch(at, insn, &state);
+                    let seen = self.flow.ways.entry(at).or_default();
+                    *seen = [seen[0] | ways[0], seen[1] | ways[1]];
+                    if ways[0] {
+                        self.arrive(next, &state);
+                    }
+                    if ways[1] {
+                        self.jump(at, by, &state);
+                    }
+                    return;
+                }
+                Next::Through if insn.is_call() => {
+                    let Some(returned) = self.call(at, begin, &state) else { return };
+                    state.after_call(returned);
+                }
+                Next::Through => self.step(at, insn, &mut state),
+            }
+            at = next;
+            if self.program.joins.contains(&at) {
+                return self.arrive(at, &state);
+            }
+        }
+    }
+
+    fn jump(&mut self, at: usize, by: i32, state: &State) {
+        if let Some(target) = (at + 1).checked_add_signed(by as isize).filter(|&to| to < self.program.insns.len()) {
+            self.arrive(target, state);
+        }
+    }
+
+    /// Whether a branch can go on and whether it can jump.
+    fn branch(&mut self, at: usize, insn: Insn, state: &State) -> [bool; 2] {
+        if let Some((branch, taken)) = self.setting.forced
+            && branch == at
+        {
+            return [!taken, taken];
+        }
+        let Some(test) = insn.test() else { return [true, true] };
+        let left = state.get(insn.dst);
+        let right = match insn.uses_register() {
+            true => state.get(insn.src),
+            false => Value::constant(i64::from(insn.imm).cast_unsigned()),
+        };
+        // Against what only the run time knows an answer decides nothing.
+        let other_is_known = |one: Value| one.source() != Source::None || one.bits().known().is_some();
+        if let Source::One(asked) = left.source().join(right.source())
+            && other_is_known(left)
+            && other_is_known(right)
+        {
+            let (test, other) = match left.source() {
+                Source::None => (test.mirrored(), left),
+                _ => (test, right),
+            };
+            let with = other.bits().known().filter(|_| other.source() == Source::None);
+            self.flow.decisions.insert((at, asked), Comparison { test: Some(test), with });
+        }
+        match left.bits().test(test, right.bits(), insn.class() == 6) {
+            Some(taken) => [!taken, taken],
+            None => [true, true],
+        }
+    }
+
+    /// Follows a call; gives what it returns, or `None` as long as that is not known.
+    fn call(&mut self, at: usize, block: usize, state: &State) -> Option<Value> {
+        let Some(&target) = self.program.calls.get(&at) else { return Some(Value::Unknown) };
+        if self.program.globals.contains(&target) {
+            self.arrive(target, &State::entry([Value::Unknown; 5]));
+            return Some(Value::Unknown);
+        }
+        let argument = |register| match state.get(register) {
+            // The caller's stack is not that of the subprogram.
+            Value::Stack(_) => Value::Unknown,
+            value => value,
+        };
+        self.arrive(target, &State::entry([1, 2, 3, 4, 5].map(argument)));
+        let called = self.called.entry(target).or_default();
+        called.callers.insert(block);
+        called.returned
+    }
+
+    fn leave(&mut self, at: usize, returned: Value) {
+        let function = self.program.function_start(at);
+        let returned = if matches!(returned, Value::Stack(_)) { Value::Unknown } else { returned };
+        let called = self.called.entry(function).or_default();
+        let joined = called.returned.map_or(returned, |known| known.join(returned));
+        if called.returned != Some(joined) {
+            called.returned = Some(joined);
+            self.open.extend(called.callers.iter().copied());
+        }
+    }
+
+    /// An instruction that neither jumps nor calls.
+    fn step(&mut self, at: usize, insn: Insn, state: &mut State) {
+        match insn.class() {
+            4 | 7 => {
+                let value = match self.program.operands.get(&at) {
+                    Some(Operand::Relocation { existence, .. }) => self.asked(
+                        at,
+                        match existence {
+                            true => Bits::BOOLEAN,
+                            false => Bits::UNKNOWN,
+                        },
+                    ),
+                    _ => compute(insn, state),
+                };
+                state.set(insn.dst, value);
+            }
+            0 if insn.is_wide() => {
+                let value = match self.program.operands.get(&at) {
+                    Some(Operand::Relocation { existence, .. }) => self.asked(
+                        at,
+                        match existence {
+                            true => Bits::BOOLEAN,
+                            false => Bits::UNKNOWN,
+                        },
+                    ),
+                    Some(Operand::Ksym(_)) => self.asked(at, Bits::UNKNOWN),
+                    Some(Operand::Variable { variable, offset }) => Value::Data(*variable, *offset),
+                    Some(Operand::Function(target)) => {
+                        self.arrive(*target, &State::entry([Value::Unknown; 5]));
+                        Value::Unknown
+                    }
+                    Some(Operand::Other) => Value::Unknown,
+                    None => {
+                        let high = self.program.insns.get(at + 1).map_or(0, |half| half.imm);
+                        let (low, high) = (u64::from(insn.imm.cast_unsigned()), u64::from(high.cast_unsigned()));
+                        if insn.src == 0 { Value::constant(low | high << 32) } else { Value::Unknown }
+                    }
+                };
+                state.set(insn.dst, value);
+            }
+            1 => {
+                let value = self.load(at, insn, state);
+                state.set(insn.dst, value);
+            }
+            2 | 3 => store(insn, state),
+            // Loads of packets, which end the program or give a number.
+            _ => state.after_call(Value::Unknown),
+        }
+    }
+
+    fn asked(&self, at: usize, otherwise: Bits) -> Value {
+        Value::Number(self.setting.values.get(&at).copied().unwrap_or(otherwise), Source::One(at))
+    }
+
+    fn load(&mut self, at: usize, insn: Insn, state: &State) -> Value {
+        let bytes = insn.access_bytes();
+        // BPF_MEM; what a signed load or a probe gives is not followed.
+        let plain = insn.code & 0xe0 == 0x60;
+        let width = if bytes == 8 { u64::MAX } else { (1 << (8 * u32::from(bytes))) - 1 };
+        match state.get(insn.src) {
+            Value::Stack(Some(base)) if plain => {
+                let place = (base + i32::from(insn.off), bytes);
+                state.stack.get(&place).copied().unwrap_or(Value::Unknown)
+            }
+            Value::Data(variable, offset) if plain || insn.code & 0xe0 == 0x80 => {
+                self.flow.reads.insert(at, (variable, offset + i64::from(insn.off)));
+                self.asked(at, Bits::within(if plain { width } else { u64::MAX }))
+            }
+            _ if plain => Value::Number(Bits::within(width), Source::None),
+            _ => Value::Unknown,
+        }
+    }
+}
+
+fn store(insn: Insn, state: &mut State) {
+    let Value::Stack(base) = state.get(insn.dst) else { return };
+    let bytes = insn.access_bytes();
+    let at = base.map(|base| base + i32::from(insn.off));
+    state.overwrite(at, Some(bytes));
+    let value = match insn.class() {
+        2 => Value::constant(i64::from(insn.imm).cast_unsigned()),
+        _ => state.get(insn.src),
+    };
+    // An atomic operation leaves something else there, and may change its source.
+    if insn.code & 0xe0 == 0xc0 {
+        state.set(insn.src, Value::Unknown);
+        state.set(0, Value::Unknown);
+        return;
+    }
+    if let Some(at) = at {
+        let kept = match value {
+            Value::Number(bits, source) if bytes < 8 => {
+                let width = Bits::constant((1 << (8 * u32::from(bytes))) - 1);
+                Value::Number(bits.compute(0x50, width, false), source)
+            }
+            value => value,
+        };
+        state.stack.insert((at, bytes), kept);
+    }
+}
+
+fn compute(insn: Insn, state: &State) -> Value {
+    let narrow = insn.class() == 4;
+    let (code, left) = (insn.code & 0xf0, state.get(insn.dst));
+    let right = match insn.uses_register() && code != 0x80 {
+        true => state.get(insn.src),
+        false => Value::constant(i64::from(insn.imm).cast_unsigned()),
+    };
+    // A move that extends a sign (-mcpu=v4), a swap of bytes.
+    if (insn.off != 0 && matches!(code, 0xb0)) || code == 0xd0 {
+        return Value::Number(Bits::UNKNOWN, right.source().join(left.source()));
+    }
+    match (code, left, right) {
+        (0xb0, _, right) if !narrow => right,
+        (0x00 | 0x10, Value::Stack(base), Value::Number(by, _)) if !narrow => {
+            let by = by.known().and_then(|by| i32::try_from(by.cast_signed()).ok());
+            let by = if code == 0x10 { by.and_then(i32::checked_neg) } else { by };
+            Value::Stack(base.zip(by).and_then(|(base, by)| base.checked_add(by)))
+        }
+        (0x00, Value::Data(variable, base), Value::Number(by, _)) if !narrow => match by.known() {
+            Some(by) => Value::Data(variable, base.wrapping_add(by.cast_signed())),
+            None => Value::Unknown,
+        },
+        (_, Value::Stack(_), _) | (_, _, Value::Stack(_)) => Value::Stack(None),
+        (0xb0, _, right) => Value::Number(right.bits().narrow(), right.source()),
+        (_, left, right) => {
+            Value::Number(left.bits().compute(code, right.bits(), narrow), left.source().join(right.source()))
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! [`LineTable`]: the source lines that an object's instructions came from.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::code::{Code, LineRecord};
+
+/// The source lines of an object, sorted by file and line. Empty for an object without line info.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LineTable {
+    /// Paths as the compiler saw them.
+    pub files: Vec<String>,
+    /// The lines.
+    pub lines: Vec<SourceLine>,
+}
+
+/// One source line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SourceLine {
+    /// Its file, as an index into the table's files.
+    pub file: usize,
+    /// Counts from 1.
+    pub line: u32,
+    /// The line itself.
+    pub text: String,
+}
+
+/// A line table, and which place in it each line record of the object means.
+#[derive(Debug, Default)]
+pub(super) struct IndexedLines {
+    pub table: LineTable,
+    places: BTreeMap<(u32, u32), usize>,
+}
+
+impl IndexedLines {
+    pub fn of(code: &Code) -> IndexedLines {
+        let Some(btf) = &code.btf else { return IndexedLines::default() };
+        let records = || code.functions.iter().flat_map(|function| &function.lines).filter(|record| record.line() > 0);
+        let text = |offset| btf.string(offset).unwrap_or_default();
+        let mut files: Vec<String> = records().map(|record| text(record.words[0])).collect();
+        files.sort();
+        files.dedup();
+        let mut lines: BTreeMap<(usize, u32), String> = BTreeMap::new();
+        let file_of = |record: &LineRecord| files.binary_search(&text(record.words[0])).unwrap_or_default();
+        for record in records() {
+            lines.entry((file_of(record), record.line())).or_insert_with(|| text(record.words[1]));
+        }
+        let numbers: BTreeMap<(usize, u32), usize> = lines.keys().copied().zip(0..).collect();
+        let places =
+            records().map(|record| ((record.words[0], record.line()), numbers[&(file_of(record), record.line())]));
+        let places = places.collect();
+        let lines = lines.into_iter().map(|((file, line), text)| SourceLine { file, line, text }).collect();
+        IndexedLines { table: LineTable { files, lines }, places }
+    }
+
+    /// The place of a record's line; `None` for code that belongs to no line.
+    pub fn place(&self, record: &LineRecord) -> Option<usize> {
+        self.places.get(&(record.words[0], record.line())).copied()
+    }
+}

@@ -1,0 +1,29 @@
+//! Fallback-path coverage: the guards of an object, and which of their sides have been proven on which kernel.
+//!
+//! [`Analysis`] finds the guards in an object's own bytes; [`Analysis::proof`] holds them against what one kernel made of the object.
+
+mod analysis;
+mod answer;
+mod code;
+mod flow;
+mod guard;
+mod insn;
+mod line_set;
+mod line_table;
+mod program;
+mod proof;
+mod survival;
+mod union;
+mod value;
+
+pub use analysis::Analysis;
+pub use guard::{GuardKind, GuardRecord, ObjectCoverage, SideRecord};
+pub use line_set::LineSet;
+pub use line_table::{LineTable, SourceLine};
+pub use proof::{CellCoverage, Facts, GuardProof, Liveness, ProgramLines};
+pub use survival::ProgramEvidence;
+pub use union::{Level, on_kernel, proven, sides};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,234 @@
+//! [`CellCoverage`]: how far each side of each guard, and each line, was proven on one kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::analysis::{Analysis, Occurrence};
+use super::guard::{GuardKind, GuardRecord};
+use super::line_set::LineSet;
+use super::survival::{ProgramEvidence, Survival, works};
+use crate::relocation::{ExternRecord, RelocationRecord};
+
+/// Coverage of one object on one kernel. Levels of proof stand side by side and are never mixed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CellCoverage {
+    /// For each guard of the object.
+    pub guards: Vec<GuardProof>,
+    /// Lines of the programs that were loaded. Those of other programs are unknown.
+    pub programs: Vec<ProgramLines>,
+}
+
+/// What one kernel proves of a guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct GuardProof {
+    /// Level *resolved*: whether the kernel's answer picks the first side; `None` if there is no answer.
+    pub resolved: Option<bool>,
+    /// Level *verified*, for either side: whether its instructions survived in a program that was loaded.
+    pub verified: [Liveness; 2],
+}
+
+/// Whether code survived the verifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Liveness {
+    /// It was taken out of every program that was loaded.
+    Dead,
+    /// Nothing tells, or no program with it was loaded.
+    Unknown,
+    /// It is left in a program that was loaded.
+    Live,
+}
+
+/// The lines of one loaded program, as places in the object's line table. Lines of the program that are in no set are unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ProgramLines {
+    /// As an index into the object's programs.
+    pub program: usize,
+    /// Something of them is left.
+    pub live: LineSet,
+    /// Nothing of them is left.
+    pub dead: LineSet,
+    /// Nothing of them is left, which is well: they hold an instruction that is invalid on this kernel.
+    pub poisoned: LineSet,
+}
+
+/// What was found out of an object on a kernel.
+pub struct Facts<'a> {
+    /// By index of the program; only those that were loaded.
+    pub loaded: &'a BTreeMap<usize, ProgramEvidence>,
+    /// What became of the object's relocations.
+    pub relocations: &'a [RelocationRecord],
+    /// What its externs were resolved to.
+    pub externs: &'a [ExternRecord],
+}
+
+impl Analysis {
+    /// What a kernel proves.
+    pub fn proof(&self, facts: &Facts<'_>) -> CellCoverage {
+        let survivals: BTreeMap<usize, Survival<'_>> = facts
+            .loaded
+            .iter()
+            .filter_map(|(&index, evidence)| {
+                let program = self.programs.get(index)?;
+                Some((index, Survival::of(program, self.records(program), evidence)?))
+            })
+            .collect();
+        let guards = self.guards.iter().zip(&self.occurrences);
+        let guards = guards.map(|(guard, occurrences)| {
+            let resolved = self.resolved(guard, occurrences, facts);
+            let mut told: [BTreeSet<Liveness>; 2] = Default::default();
+            for occurrence in occurrences {
+                let sides = match survivals.get(&occurrence.program) {
+                    Some(survival) if guard.undecided.is_none() => sides(guard.kind, resolved, occurrence, survival),
+                    _ => [Liveness::Unknown; 2],
+                };
+                told[0].insert(sides[0]);
+                told[1].insert(sides[1]);
+            }
+            let most = |told: BTreeSet<Liveness>| told.last().copied().unwrap_or(Liveness::Unknown);
+            GuardProof { resolved, verified: told.map(most) }
+        });
+        let guards = guards.collect();
+        CellCoverage {
+            guards,
+            programs: survivals.iter().map(|(&index, survival)| self.lines(index, survival)).collect(),
+        }
+    }
+
+    fn lines(&self, program: usize, survival: &Survival<'_>) -> ProgramLines {
+        let mut lines: BTreeMap<usize, (BTreeSet<Option<bool>>, bool)> = BTreeMap::new();
+        for (number, record) in survival.records.iter().enumerate() {
+            if let Some(line) = self.lines.place(record) {
+                let entry = lines.entry(line).or_default();
+                entry.0.insert(survival.record_left[number]);
+                entry.1 |= survival.range(number).any(|insn| survival.poisoned(insn));
+            }
+        }
+        let mut told = ProgramLines { program, ..ProgramLines::default() };
+        for (line, (states, poisoned)) in lines {
+            let set = match (states.contains(&Some(true)), states.contains(&None), poisoned) {
+                (true, _, _) => &mut told.live,
+                (false, true, _) => continue,
+                (false, false, true) => &mut told.poisoned,
+                (false, false, false) => &mut told.dead,
+            };
+            set.0.insert(line);
+        }
+        told
+    }
+
+    /// The programs whose line info cannot tell the sides of a guard apart, so that their visited instructions are wanted. Switches
+    /// in `.rodata` alone are not worth a second load.
+    pub fn wants_visited(&self) -> BTreeSet<usize> {
+        let mut wanted = BTreeSet::new();
+        for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
+            if guard.undecided.is_some() || guard.kind == GuardKind::Rodata {
+                continue;
+            }
+            for occurrence in occurrences {
+                let Some(program) = self.programs.get(occurrence.program) else { continue };
+                let nothing = ProgramEvidence::default();
+                let insns = vec![0; program.insns.len() * super::insn::BYTES];
+                let evidence = ProgramEvidence { insns, ..nothing };
+                let Some(survival) = Survival::of(program, self.records(program), &evidence) else { continue };
+                let tells = |side: &BTreeSet<usize>| match side.is_empty() {
+                    true => straight_record(&survival, occurrence.insn).is_some(),
+                    false => witnesses(&survival, side).next().is_some(),
+                };
+                if !occurrence.sides.iter().all(tells) {
+                    wanted.insert(occurrence.program);
+                }
+            }
+        }
+        wanted
+    }
+}
+
+/// The records whose instructions all lie on one side and do more than jump.
+fn witnesses<'a>(survival: &'a Survival<'_>, side: &'a BTreeSet<usize>) -> impl Iterator<Item = usize> + 'a {
+    let records: BTreeSet<usize> = side.iter().filter_map(|&insn| survival.record_of(insn)).collect();
+    records.into_iter().filter(move |&record| {
+        let range = survival.range(record);
+        // The second half of a wide load has code 0 and belongs to the first.
+        let within = |insn: usize| side.contains(&insn) || survival.program.insns[insn].code == 0;
+        range.clone().all(within) && works(survival.program, range)
+    })
+}
+
+/// The record of an instruction, if all of it is reached or nothing is.
+fn straight_record(survival: &Survival<'_>, insn: usize) -> Option<usize> {
+    let record = survival.record_of(insn)?;
+    let range = survival.range(record);
+    let enters = survival.program.joins.range(range.start + 1..range.end).next().is_some();
+    let leaves = range.start < insn && (range.start..insn).any(|insn| survival.program.insns[insn].is_jump());
+    (!enters && !leaves).then_some(record)
+}
+
+/// Whether the guard itself was reached.
+fn asked(survival: &Survival<'_>, insn: usize) -> Option<bool> {
+    survival.visited(insn).or_else(|| survival.record_left[straight_record(survival, insn)?])
+}
+
+/// What one program proves of either side.
+fn sides(kind: GuardKind, resolved: Option<bool>, occurrence: &Occurrence, survival: &Survival<'_>) -> [Liveness; 2] {
+    let own = occurrence.sides.each_ref().map(|side| (!side.is_empty()).then(|| side_left(side, survival)));
+    // The verifier knows the value of a relocation as it knows any constant; of the rest it may not know enough to decide.
+    let constant = !matches!(kind, GuardKind::Ksym | GuardKind::Kconfig | GuardKind::Rodata);
+    let reached = match own {
+        [Some(Liveness::Live), _] | [_, Some(Liveness::Live)] => Some(true),
+        _ => asked(survival, occurrence.insn),
+    };
+    let empty = |first: bool, other: Option<Liveness>| match (reached, other) {
+        (Some(false), _) => Liveness::Dead,
+        (None, _) => Liveness::Unknown,
+        (Some(true), Some(Liveness::Dead)) => Liveness::Live,
+        (Some(true), Some(Liveness::Live)) if constant => Liveness::Dead,
+        (Some(true), None) if constant => match resolved {
+            Some(answer) if answer == first => Liveness::Live,
+            Some(_) => Liveness::Dead,
+            None => Liveness::Unknown,
+        },
+        (Some(true), _) => Liveness::Unknown,
+    };
+    let told = [own[0].unwrap_or_else(|| empty(true, own[1])), own[1].unwrap_or_else(|| empty(false, own[0]))];
+    match told {
+        // A constant takes one side only, so what line info cannot tell of the other one is settled.
+        [Liveness::Live, Liveness::Unknown] if constant => [Liveness::Live, Liveness::Dead],
+        [Liveness::Unknown, Liveness::Live] if constant => [Liveness::Dead, Liveness::Live],
+        told => told,
+    }
+}
+
+/// Whether something of a side that has instructions is left.
+fn side_left(side: &BTreeSet<usize>, survival: &Survival<'_>) -> Liveness {
+    if side.iter().any(|&insn| survival.visited(insn) == Some(true)) {
+        return Liveness::Live;
+    }
+    if side.iter().all(|&insn| survival.visited(insn) == Some(false)) {
+        return Liveness::Dead;
+    }
+    if witnesses(survival, side).any(|record| survival.record_left[record] == Some(true)) {
+        return Liveness::Live;
+    }
+    let working = side.iter().copied().filter(|&insn| works(survival.program, insn..insn + 1));
+    let mut states = working.map(|insn| {
+        survival.poisoned(insn)
+            || survival.record_of(insn).is_some_and(|record| survival.record_left[record] == Some(false))
+    });
+    match states.next() {
+        Some(true) if states.all(|gone| gone) => Liveness::Dead,
+        _ => Liveness::Unknown,
+    }
+}
+
+impl GuardRecord {
+    /// Whether the guard asks the kernel, not the loader.
+    pub fn asks_kernel(&self) -> bool {
+        self.kind != GuardKind::Rodata
+    }
+}

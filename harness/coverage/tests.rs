@@ -1,0 +1,124 @@
+use super::*;
+use crate::object::Inventory;
+
+/// The guards of an object, one a line.
+fn listed(bytes: &[u8]) -> String {
+    let inventory = Inventory::read(bytes).unwrap();
+    let names: Vec<&str> = inventory.programs.iter().map(|program| program.name.as_str()).collect();
+    let analysis = Analysis::of(bytes, &names);
+    let line = |guard: &GuardRecord| {
+        let sides = guard.sides.each_ref().map(|side| format!("{} {}", side.when, side.insns));
+        let undecided = guard.undecided.as_deref().map_or(String::new(), |why| format!(" [{why}]"));
+        let programs: Vec<&str> = guard.programs.iter().map(|&program| names[program]).collect();
+        format!(
+            "{} {} in {} of {programs:?}: {}{undecided}\n",
+            guard.place(),
+            guard.name(),
+            guard.function,
+            sides.join(", ")
+        )
+    };
+    analysis.guards.iter().map(line).collect()
+}
+
+/// Every relocation that asks for existence is one guard, and every weak extern is at least one.
+#[track_caller]
+fn expect_counted(bytes: &[u8]) -> usize {
+    let inventory = Inventory::read(bytes).unwrap();
+    let names: Vec<&str> = inventory.programs.iter().map(|program| program.name.as_str()).collect();
+    let guards = Analysis::of(bytes, &names).guards;
+    let existence = ["field_exists", "type_exists", "type_matches", "enumval_exists"];
+    let relocations = inventory.core_relocations.iter().filter(|one| existence.contains(&one.kind.as_str())).count();
+    assert_eq!(guards.iter().filter(|guard| guard.kind.is_existence()).count(), relocations);
+    relocations
+}
+
+#[test]
+fn guards_of_several_kinds_are_found() {
+    insta::assert_snapshot!(listed(include_bytes!("../../tests/fixtures/objects/guards.bpf.o")));
+    insta::assert_snapshot!(listed(include_bytes!("../../tests/fixtures/coverage/ways.bpf.o")));
+}
+
+#[test]
+fn every_guard_is_counted() {
+    let guards = include_bytes!("../../tests/fixtures/objects/guards.bpf.o");
+    assert_eq!(expect_counted(guards), 3);
+    assert_eq!(expect_counted(include_bytes!("../../tests/fixtures/coverage/ways.bpf.o")), 8);
+    expect_counted(include_bytes!("../../tests/fixtures/explain/object.o"));
+    // Whatever is cut off or broken, nothing panics.
+    for length in (0..guards.len()).step_by(97) {
+        let _ = Analysis::of(&guards[..length], &["first", "zebra", "antelope", "on_switch"]);
+    }
+}
+
+/// Coverage of `ways.bpf.o` where only the program `program` was loaded, with all answers "no", as a kernel would tell by `visited`
+/// instructions or by the line records that are left.
+fn proof(program: &str, visited: bool) -> (Analysis, CellCoverage) {
+    let bytes = include_bytes!("../../tests/fixtures/coverage/ways.bpf.o");
+    let inventory = Inventory::read(bytes).unwrap();
+    let names: Vec<&str> = inventory.programs.iter().map(|program| program.name.as_str()).collect();
+    let analysis = Analysis::of(bytes, &names);
+    let number = names.iter().position(|name| *name == program).unwrap();
+    let linked = &analysis.programs[number];
+    let asks = linked.operands.iter().filter(|(_, operand)| matches!(operand, program::Operand::Relocation { .. }));
+    let values = asks.map(|(&at, _)| (at, value::Bits::constant(0))).collect();
+    let flow = flow::Flow::of(linked, &flow::Setting { values, forced: None }).unwrap();
+    let records = analysis.records(linked);
+    // A jump is taken out wherever it stands, as the kernel may do.
+    let is_left = |record: &usize| {
+        survival::range(linked, &records, *record).any(|insn| flow.reached[insn] && !linked.insns[insn].is_jump())
+    };
+    let left = (0..records.len()).filter(is_left);
+    let mut bits = vec![0u8; linked.insns.len().div_ceil(8)];
+    flow.reached
+        .iter()
+        .enumerate()
+        .filter(|(_, reached)| **reached)
+        .for_each(|(insn, _)| bits[insn / 8] |= 1 << (insn % 8));
+    let evidence = ProgramEvidence {
+        lines: left
+            .map(|record| {
+                let [file, text, line] = records[record].words;
+                [0, file, text, line]
+            })
+            .collect(),
+        visited: visited.then_some(bits),
+        insns: vec![0; linked.insns.len() * insn::BYTES],
+    };
+    let coverage = analysis.proof(&Facts { loaded: &[(number, evidence)].into(), relocations: &[], externs: &[] });
+    (analysis, coverage)
+}
+
+#[test]
+fn the_side_is_live_that_is_left() {
+    use Liveness::{Dead, Live, Unknown};
+    for visited in [true, false] {
+        for program in ["on_stack", "one_line", "sizes", "shared_one"] {
+            let (analysis, coverage) = proof(program, visited);
+            for (guard, proof) in analysis.guards.iter().zip(&coverage.guards) {
+                let place = guard.place();
+                let loaded =
+                    guard.programs.iter().any(|&number| coverage.programs.iter().any(|told| told.program == number));
+                let told = proof.verified;
+                match loaded && guard.undecided.is_none() {
+                    // What the other program made of a shared guard is not known.
+                    true if guard.programs.len() > 1 => {
+                        assert!(told[0] != Live && told[1] != Dead, "{program} {place}")
+                    }
+                    true if visited => assert_eq!(told, [Dead, Live], "{program} {place}"),
+                    true => assert!(told[0] != Live && told[1] != Dead, "{program} {place} {told:?}"),
+                    false => assert_eq!(told, [Unknown; 2], "{program} {place}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn evidence_of_another_program_proves_nothing() {
+    let (analysis, _) = proof("on_stack", true);
+    let evidence = ProgramEvidence { insns: vec![0; 8], ..ProgramEvidence::default() };
+    let coverage = analysis.proof(&Facts { loaded: &[(0, evidence)].into(), relocations: &[], externs: &[] });
+    assert!(coverage.programs.is_empty());
+    assert!(coverage.guards.iter().all(|guard| guard.verified == [Liveness::Unknown; 2]));
+}

@@ -1,0 +1,150 @@
+//! Fallback coverage as text: the guards of each object with their sides across kernels, and a block for the run's table.
+
+pub mod lcov;
+pub mod source;
+pub mod unproven;
+
+use std::fmt::Write as _;
+
+use console::measure_text_width;
+
+use super::text::{counted, one_line, paragraph, shorten_middle};
+use crate::coverage::{GuardRecord, Level, on_kernel, proven, sides};
+use crate::record::RunRecord;
+
+/// Unproven sides that the run's table names.
+const MOST_NAMED: usize = 10;
+/// Columns of a guard's side before those of the kernels.
+const SIDE_COLUMNS: usize = 40;
+/// What the signs mean.
+const LEGEND: &str = "R resolved: this kernel's answer picks the side; V verified: its instructions survived the verifier here; \
+                      - neither; ? nothing tells";
+
+/// The guards of one object, side by side across kernels.
+pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
+    let told = &record.objects[object];
+    let mut text = paragraph(&headline(record, object), 0, width);
+    if told.coverage.guards.is_empty() {
+        return text;
+    }
+    if told.coverage.lines.lines.is_empty() {
+        text += &paragraph("the object has no line info, so its coverage is by instruction", 2, width);
+    }
+    let names: Vec<String> = record.kernels.iter().map(|kernel| one_line(&kernel.name)).collect();
+    let columns: Vec<usize> = names.iter().map(|name| measure_text_width(name).max(2)).collect();
+    let mut head = " ".repeat(SIDE_COLUMNS);
+    for name in &names {
+        let _ = write!(head, "  {name:>2}");
+    }
+    text += head.trim_end();
+    text.push('\n');
+    for (number, guard) in told.coverage.guards.iter().enumerate() {
+        text += &paragraph(&title(told.programs.len(), record, object, guard), 2, width);
+        if let Some(why) = &guard.undecided {
+            text += &paragraph(&format!("undecided: {why}"), 4, width);
+            continue;
+        }
+        for (side, one) in guard.sides.iter().enumerate() {
+            let label = match one.insns {
+                0 => one_line(&one.when),
+                insns => format!("{} ({})", one_line(&one.when), counted(insns, "instruction")),
+            };
+            let mut row = format!("    {}", shorten_middle(&label, SIDE_COLUMNS - 5));
+            row += &" ".repeat(SIDE_COLUMNS.saturating_sub(measure_text_width(&row)));
+            for (kernel, column) in columns.iter().enumerate() {
+                let _ = write!(row, "  {:>column$}", sign(record, object, kernel, number, side));
+            }
+            text += row.trim_end();
+            text.push('\n');
+        }
+    }
+    text + &paragraph(LEGEND, 2, width)
+}
+
+/// `task-state: 1 guard, 2 of 2 sides resolved, 2 of 2 verified`
+fn headline(record: &RunRecord, object: usize) -> String {
+    let told = &record.objects[object];
+    let guards = &told.coverage.guards;
+    let all: Vec<(usize, usize)> = sides(guards).collect();
+    let count =
+        |level| all.iter().filter(|(guard, side)| !proven(record, object, *guard, *side, level).is_empty()).count();
+    let undecided = guards.iter().filter(|guard| guard.undecided.is_some()).count();
+    let switches = guards.iter().filter(|guard| !guard.asks_kernel() && guard.undecided.is_none()).count();
+    let mut text = format!("{}: {}", told.name, counted(guards.len(), "guard"));
+    if !all.is_empty() {
+        let (total, resolved, verified) = (all.len(), count(Level::Resolved), count(Level::Verified));
+        let _ = write!(text, ", {resolved} of {total} sides resolved, {verified} of {total} verified");
+    }
+    if switches > 0 {
+        let _ = write!(
+            text,
+            "; {} in .rodata not counted: the run has one setting of them",
+            counted(switches, "switch").replace("switchs", "switches")
+        );
+    }
+    if undecided > 0 {
+        let _ = write!(text, "; {undecided} undecided");
+    }
+    text
+}
+
+/// The guard with its place and, where they are not all, its programs.
+fn title(programs: usize, record: &RunRecord, object: usize, guard: &GuardRecord) -> String {
+    let mut text = match guard.function.is_empty() {
+        true => guard.name(),
+        false => format!("{} {} in {}", guard.place(), guard.name(), guard.function),
+    };
+    let names: Vec<&str> =
+        guard.programs.iter().map(|&program| record.objects[object].programs[program].name.as_str()).collect();
+    if names != [guard.function.as_str()] && !names.is_empty() {
+        let _ = match names.len() == programs && programs > 3 {
+            true => write!(text, " (part of every program)"),
+            false => write!(text, " (part of {})", names.join(", ")),
+        };
+    }
+    text
+}
+
+fn sign(record: &RunRecord, object: usize, kernel: usize, guard: usize, side: usize) -> &'static str {
+    let level = |level| on_kernel(record, object, kernel, guard, side, level);
+    match (level(Level::Resolved), level(Level::Verified)) {
+        (Some(true), Some(true)) => "RV",
+        (Some(true), _) => "R",
+        (_, Some(true)) => "V",
+        (_, Some(false)) | (Some(false), _) => "-",
+        (None, None) => "?",
+    }
+}
+
+/// The block of the run's table; empty if no object has a guard that asks kernels.
+pub fn summary(record: &RunRecord, width: usize) -> String {
+    let (mut total, mut missing) = (0, Vec::new());
+    for (object, told) in record.objects.iter().enumerate() {
+        for (number, side) in sides(&told.coverage.guards) {
+            total += 1;
+            if proven(record, object, number, side, Level::Verified).is_empty() {
+                let guard = &told.coverage.guards[number];
+                missing.push(format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when));
+            }
+        }
+    }
+    if total == 0 {
+        return String::new();
+    }
+    let count = total - missing.len();
+    let mut text = paragraph(&format!("Fallback coverage: {count} of {total} guard sides proven (verified)"), 0, width);
+    for name in missing.iter().take(MOST_NAMED) {
+        text += &paragraph(&format!("unproven: {name}"), 2, width);
+    }
+    if missing.len() > MOST_NAMED {
+        text += &paragraph(&format!("and {} more", missing.len() - MOST_NAMED), 2, width);
+    }
+    if !missing.is_empty() {
+        text += &paragraph("`corematrix coverage RUN --unproven` tells what would prove them", 2, width);
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,88 @@
+//! [`render`]: coverage as an LCOV tracefile of one level, for `genhtml` and its like.
+//!
+//! A line's count is the number of kernels that prove it; a guard is a branch of its line with two ways. Levels are never summed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::super::ReportError;
+use super::super::file::write_whole;
+use super::source::{LineState, state};
+use crate::coverage::{Level, on_kernel, proven, sides};
+use crate::record::RunRecord;
+use crate::relocation::RelocationOutcome;
+
+/// Writes the tracefile.
+///
+/// # Errors
+/// [`ReportError::Write`].
+pub fn write(record: &RunRecord, objects: &[usize], level: Level, path: &Path) -> Result<(), ReportError> {
+    write_whole(path, |out| out.write_all(render(record, objects, level).as_bytes()))
+}
+
+#[derive(Default)]
+struct File {
+    /// Lines with the kernels that prove them, over all objects.
+    lines: BTreeMap<u32, BTreeSet<usize>>,
+    /// By line, block and way: how many kernels prove the way.
+    branches: Vec<(u32, usize, usize, usize)>,
+}
+
+/// The tracefile of several objects. A header that several objects share is one file in it.
+pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
+    let mut files: BTreeMap<&str, File> = BTreeMap::new();
+    for &object in objects {
+        let told = &record.objects[object].coverage;
+        for (number, line) in told.lines.lines.iter().enumerate() {
+            let Some(name) = told.lines.files.get(line.file) else { continue };
+            let kernels = files.entry(name).or_default().lines.entry(line.line).or_default();
+            kernels
+                .extend((0..record.kernels.len()).filter(|&kernel| line_proven(record, object, kernel, number, level)));
+        }
+        for (guard, side) in sides(&told.guards) {
+            let Some(source) = &told.guards[guard].source else { continue };
+            let Some(file) = files.get_mut(source.file.as_str()) else { continue };
+            let count = proven(record, object, guard, side, level).len();
+            if side == 0 {
+                let block = file.branches.iter().filter(|known| known.0 == source.line && known.2 == 0).count();
+                file.branches.push((source.line, block, 0, count));
+            } else if let Some(&(line, block, _, _)) = file.branches.last() {
+                file.branches.push((line, block, 1, count));
+            }
+        }
+    }
+    let mut text = String::new();
+    for (name, file) in files {
+        let _ = writeln!(text, "TN:{}\nSF:{}", level.label(), name.replace(['\n', '\r'], " "));
+        for (line, block, way, count) in &file.branches {
+            let _ = writeln!(text, "BRDA:{line},{block},{way},{count}");
+        }
+        let hit = file.branches.iter().filter(|branch| branch.3 > 0).count();
+        let _ = writeln!(text, "BRF:{}\nBRH:{hit}", file.branches.len());
+        for (line, kernels) in &file.lines {
+            let _ = writeln!(text, "DA:{line},{}", kernels.len());
+        }
+        let hit = file.lines.values().filter(|kernels| !kernels.is_empty()).count();
+        let _ = writeln!(text, "LF:{}\nLH:{hit}\nend_of_record", file.lines.len());
+    }
+    text
+}
+
+/// Whether a kernel proves a line at a level. At level *resolved* a line counts unless it lies on a side that the kernel does not pick.
+fn line_proven(record: &RunRecord, object: usize, kernel: usize, line: usize, level: Level) -> bool {
+    if level == Level::Verified {
+        return state(record, object, kernel, line) == LineState::Live;
+    }
+    let cell = record.cell(object, kernel);
+    let answered = |one: &crate::relocation::RelocationRecord| one.outcome != RelocationOutcome::NotReached;
+    if cell.whole.is_none() || !(cell.relocations.is_empty() || cell.relocations.iter().any(answered)) {
+        return false;
+    }
+    let guards = &record.objects[object].coverage.guards;
+    let mut on_sides = guards.iter().enumerate().filter(|(_, guard)| guard.undecided.is_none());
+    on_sides.all(|(number, guard)| {
+        let mut with = (0..2).filter(|&side| guard.sides[side].lines.0.contains(&line)).peekable();
+        with.peek().is_none() || with.any(|side| on_kernel(record, object, kernel, number, side, level) == Some(true))
+    })
+}

@@ -1,0 +1,108 @@
+use super::*;
+use crate::coverage::{
+    CellCoverage, GuardKind, GuardProof, LineTable, Liveness, ObjectCoverage, ProgramLines, SideRecord, SourceLine,
+};
+use crate::relocation::SourcePlace;
+use crate::report::sample;
+use crate::verdict::Verdict;
+
+use Liveness::{Dead, Live, Unknown};
+
+fn guard(line: u32, kind: GuardKind, asked: &str, sides: [(&str, usize, &[usize]); 2]) -> GuardRecord {
+    let place = SourcePlace { file: "src/a.bpf.c".to_owned(), line, column: 6, text: String::new() };
+    GuardRecord {
+        kind,
+        asked: asked.to_owned(),
+        function: "probe".to_owned(),
+        insn: 3,
+        source: Some(place),
+        relocation: None,
+        programs: vec![0],
+        sides: sides.map(|(when, insns, lines)| SideRecord {
+            when: when.to_owned(),
+            insns,
+            lines: lines.iter().copied().collect(),
+        }),
+        undecided: None,
+    }
+}
+
+/// Two kernels, one object with one program and three guards, the program refused on the second kernel but for what is said.
+fn record() -> RunRecord {
+    let kernels = ["5.10", "6.12"].map(sample::kernel).to_vec();
+    let objects = vec![sample::object("a", &[("probe", "kprobe/x")])];
+    let mut record = sample::assemble(kernels, objects, |_, _, kernel| match kernel {
+        0 => (Verdict::Loaded, None),
+        _ => (Verdict::VerifierRejected, Some("no".to_owned())),
+    });
+    let line = |line, text: &str| SourceLine { file: 0, line, text: text.to_owned() };
+    let mut silent = guard(9, GuardKind::TypeExists, "struct new", [("exists", 0, &[]), ("does not exist", 0, &[])]);
+    silent.undecided = Some("its value does not reach a branch".to_owned());
+    record.objects[0].coverage = ObjectCoverage {
+        guards: vec![
+            guard(4, GuardKind::FieldExists, "struct s.field", [("exists", 2, &[1]), ("does not exist", 1, &[2])]),
+            guard(7, GuardKind::Rodata, "flag", [("!= 0", 4, &[4]), ("== 0", 0, &[])]),
+            silent,
+        ],
+        lines: LineTable {
+            files: vec!["src/a.bpf.c".to_owned()],
+            lines: vec![
+                line(4, "\tif (exists)"),
+                line(5, "\t\tnew();"),
+                line(6, "\t\told();"),
+                line(7, "\tif (flag)"),
+                line(8, "\t\tmore();"),
+            ],
+        },
+        programs: vec![(0..5).collect()],
+    };
+    let proof = |resolved, verified| GuardProof { resolved: Some(resolved), verified };
+    let lines = |numbers: &[usize]| numbers.iter().copied().collect();
+    record.cells[0].coverage = CellCoverage {
+        guards: vec![proof(false, [Dead, Live]), proof(false, [Dead, Live]), proof(true, [Unknown; 2])],
+        programs: vec![ProgramLines { program: 0, live: lines(&[0, 2, 3]), dead: lines(&[4]), poisoned: lines(&[1]) }],
+    };
+    record.cells[1].coverage = CellCoverage {
+        guards: vec![proof(true, [Unknown; 2]), proof(false, [Unknown; 2]), proof(true, [Unknown; 2])],
+        programs: Vec::new(),
+    };
+    record
+}
+
+#[test]
+fn sides_and_lines_are_shown_across_kernels() {
+    let record = record();
+    insta::assert_snapshot!(
+        [render(&record, 0, 100), source::render(&record, 0, 100), summary(&record, 100)].join("\n")
+    );
+    let narrow = render(&record, 0, 40);
+    assert!(narrow.contains("undecided"), "{narrow}");
+}
+
+#[test]
+fn tracefiles_are_of_one_level() {
+    let record = record();
+    insta::assert_snapshot!(
+        lcov::render(&record, &[0], Level::Verified) + &lcov::render(&record, &[0], Level::Resolved)
+    );
+}
+
+#[test]
+fn unproven_sides_say_what_is_in_the_way() {
+    let mut record = record();
+    insta::assert_snapshot!(unproven::render(&record, 0, None, &[], 100), @r"
+    a: a.bpf.c:4:6 field_exists struct s.field exists
+        resolved on 6.12, but `probe` was not loaded (verifier rejected)
+    ");
+    record.cells[1].coverage.guards[0].resolved = Some(false);
+    let text = unproven::render(&record, 0, None, &[], 100);
+    assert!(text.contains("needs a kernel that has `struct s.field`"), "{text}");
+}
+
+#[test]
+fn records_without_coverage_are_quiet() {
+    let record = sample::record();
+    assert_eq!(summary(&record, 100), "");
+    assert!(source::render(&record, 0, 100).contains("no line info"));
+    assert_eq!(lcov::render(&record, &[0, 1, 2], Level::Verified), "");
+}

@@ -1,0 +1,68 @@
+//! [`render`]: the verifier's numbers as `veristat -o csv` prints them, a line for each program and kernel.
+//!
+//! veristat's columns come first and under its names, so that what reads its files reads these; which kernel and what
+//! exactly happened follows behind them.
+
+use std::io;
+
+use super::text::one_line;
+use crate::record::RunRecord;
+use crate::verdict::Blame;
+use crate::verifier::Statistics;
+
+const COLUMNS: [&str; 14] = [
+    "file_name",
+    "prog_name",
+    "verdict",
+    "duration",
+    "total_insns",
+    "total_states",
+    "peak_states",
+    "max_states_per_insn",
+    "max_mark_read_len",
+    "kernel",
+    "release",
+    "outcome",
+    "cause",
+    "subject",
+];
+
+/// The record as CSV with a header. Numbers that a kernel did not tell are 0, as in veristat; `duration` is in microseconds.
+///
+/// # Errors
+/// None that comes from the record.
+pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(COLUMNS)?;
+    for (o, object) in record.objects.iter().enumerate() {
+        for (k, kernel) in record.kernels.iter().enumerate() {
+            for program in &record.cell(o, k).programs {
+                let verdict = match program.verdict.blame() {
+                    Blame::Nobody => "success",
+                    Blame::Object | Blame::Kernel => "failure",
+                    // veristat knows no third; nothing is said against the program.
+                    Blame::Harness => "unknown",
+                };
+                let none = Statistics::default();
+                let told = program.statistics.as_ref().unwrap_or(&none);
+                let numbers = [
+                    told.verification_time_us,
+                    told.insns_processed,
+                    told.total_states,
+                    told.peak_states,
+                    told.max_states_per_insn,
+                    told.mark_read,
+                ];
+                let release = kernel.identity.as_ref().map_or("", |identity| &identity.release);
+                let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
+                let mut row = vec![one_line(&object.name), one_line(&program.name), verdict.to_owned()];
+                row.extend(numbers.map(|number| number.unwrap_or(0).to_string()));
+                row.extend([one_line(&kernel.name), one_line(release), program.verdict.label().to_owned()]);
+                row.push(program.cause.map_or_else(String::new, |cause| cause.label().to_owned()));
+                row.push(subject.map_or_else(String::new, one_line));
+                csv.write_record(&row)?;
+            }
+        }
+    }
+    csv.into_inner().map_err(|error| io::Error::other(error.to_string()))
+}

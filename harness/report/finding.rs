@@ -1,0 +1,320 @@
+//! [`Finding`]: one thing that somebody should look at, once for all the programs and kernels that share it. Markdown,
+//! annotations, SARIF and code quality are all made of these.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::place::{Place, place};
+use super::table::{change, kernels, names, shown_kernels};
+use super::text::{one_line, shorten_middle};
+use crate::cause::{Cause, same_everywhere};
+use crate::record::{KernelState, ProgramRecord, RunRecord};
+use crate::verdict::{Blame, Verdict};
+
+/// Columns of a name in the text of a finding.
+const LONGEST_NAME: usize = 60;
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The object or the kernel is to blame.
+    Error,
+    /// It loads and reads wrong data, or could not be judged although it should.
+    Warning,
+    /// Nobody can mend it in the object.
+    Note,
+}
+
+/// What a finding is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A program ended with this verdict, for this cause.
+    Program(Verdict, Option<Cause>),
+    /// The object does not load as a whole, or cannot be read.
+    Object,
+    /// A relocation is resolved and reads wrong data.
+    Danger,
+    /// A kernel could not be used.
+    Kernel,
+}
+
+/// One thing that somebody should look at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// How much it weighs.
+    pub level: Level,
+    /// What it is about.
+    pub kind: Kind,
+    /// The object, as an index; `None` for a kernel.
+    pub object: Option<usize>,
+    /// The programs that share it; empty if it is none's.
+    pub programs: Vec<String>,
+    /// The kernels that share it, as indexes.
+    pub kernels: Vec<usize>,
+    /// What was asked for and is not there, if it has a name.
+    pub subject: Option<String>,
+    /// What happened, where and since when, as one line without the object's name.
+    pub story: String,
+    /// Where in the source.
+    pub place: Option<Place>,
+}
+
+impl Finding {
+    /// Its rule, by which tools tell findings of one sort apart: the cause, such as `missing_field`.
+    pub fn rule(&self) -> String {
+        let plain = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        match self.kind {
+            Kind::Program(_, Some(cause)) => plain(serde_json::json!(cause)),
+            Kind::Program(verdict, None) => plain(serde_json::json!(verdict)),
+            Kind::Object => "object_not_whole".to_owned(),
+            Kind::Danger => "silent_danger".to_owned(),
+            Kind::Kernel => "kernel_not_usable".to_owned(),
+        }
+    }
+
+    /// The rule in words.
+    pub fn rule_label(&self) -> &'static str {
+        match self.kind {
+            Kind::Program(_, Some(cause)) => cause.label(),
+            Kind::Program(verdict, None) => verdict.label(),
+            Kind::Object => "object does not load as a whole",
+            Kind::Danger => "loads, and reads wrong data",
+            Kind::Kernel => "kernel could not be used",
+        }
+    }
+
+    /// The object's name and what happened, as one line.
+    pub fn message(&self, record: &RunRecord) -> String {
+        match self.object.and_then(|o| record.objects.get(o)) {
+            Some(object) => format!("{}: {}", short_name(&object.name), self.story),
+            None => self.story.clone(),
+        }
+    }
+}
+
+impl Finding {
+    /// Names the finding over runs: it stays while lines move and kernels come and go. In hex.
+    pub fn fingerprint(&self, record: &RunRecord) -> String {
+        let object = self.object.map_or("", |o| record.objects[o].name.as_str());
+        let text = self.place.as_ref().map_or("", |place| place.text.as_str());
+        let rule = self.rule();
+        let mut parts = vec![rule.as_str(), object, self.subject.as_deref().unwrap_or(""), text];
+        parts.extend(self.programs.iter().map(String::as_str));
+        let digest = Sha256::digest(parts.join("\0"));
+        digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Every finding, the heavier ones first, otherwise in the order of the record.
+pub fn findings(record: &RunRecord) -> Vec<Finding> {
+    let shown = shown_kernels(record);
+    let mut found = Vec::new();
+    for o in 0..record.objects.len() {
+        found.extend(of_object(record, &shown, o));
+        found.extend(of_programs(record, &shown, o));
+        found.extend(of_dangers(record, &shown, o));
+    }
+    found.extend(of_kernels(record));
+    found.sort_by_key(|finding| finding.level);
+    found
+}
+
+fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
+    let finding = |story: String, kernels: Vec<usize>| Finding {
+        level: Level::Error,
+        kind: Kind::Object,
+        object: Some(o),
+        programs: Vec::new(),
+        kernels,
+        subject: None,
+        story: one_line(&story),
+        place: None,
+    };
+    if let Some(reason) = &record.objects[o].broken {
+        return vec![finding(format!("the object cannot be read: {reason}"), shown.to_vec())];
+    }
+    let mut reasons: Vec<(&str, Vec<usize>)> = Vec::new();
+    for &k in shown {
+        let cell = record.cell(o, k);
+        let whole = cell.whole.as_ref().filter(|whole| !whole.prepared);
+        let Some(whole) = whole.filter(|_| cell.programs.iter().all(|program| program.verdict.is_pass())) else {
+            continue;
+        };
+        let reason = whole.reason.as_deref().unwrap_or("no reason was recorded");
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, affected)) => affected.push(k),
+            None => reasons.push((reason, vec![k])),
+        }
+    }
+    let told = |(reason, affected): (&str, Vec<usize>)| {
+        let on = kernels(record, shown, &affected);
+        finding(format!("each program loads, the object as a whole does not {on}: {reason}"), affected)
+    };
+    reasons.into_iter().map(told).collect()
+}
+
+/// Programs that failed alike at one place.
+struct Group<'a> {
+    programs: Vec<&'a str>,
+    kernels: Vec<usize>,
+    first: &'a ProgramRecord,
+    since: Option<String>,
+    place: Option<Place>,
+}
+
+fn subject(program: &ProgramRecord) -> Option<&str> {
+    program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref())
+}
+
+fn of_programs(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
+    if record.objects[o].broken.is_some() {
+        return Vec::new();
+    }
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for p in 0..record.objects[o].programs.len() {
+        let since = change(record, shown, o, p);
+        let mut mine: Vec<Group<'_>> = Vec::new();
+        for &k in shown {
+            let Some(program) = record.cell(o, k).programs.get(p) else { continue };
+            if program.verdict.is_pass() || program.verdict == Verdict::NotRun {
+                continue;
+            }
+            let at = place(record, o, k, program);
+            let since = since.clone().filter(|_| program.verdict.blame() != Blame::Harness);
+            match mine.iter_mut().find(|known| alike(known, program, at.as_ref())) {
+                Some(known) => known.kernels.push(k),
+                None => mine.push(Group {
+                    programs: vec![&program.name],
+                    kernels: vec![k],
+                    first: program,
+                    since,
+                    place: at,
+                }),
+            }
+        }
+        for group in mine {
+            let same = |known: &&mut Group<'_>| {
+                alike(known, group.first, group.place.as_ref())
+                    && known.kernels == group.kernels
+                    && known.since == group.since
+            };
+            match groups.iter_mut().find(same) {
+                Some(known) => known.programs.extend(group.programs),
+                None => groups.push(group),
+            }
+        }
+    }
+    groups.into_iter().map(|group| finding_of(record, shown, o, group)).collect()
+}
+
+fn alike(known: &Group<'_>, program: &ProgramRecord, at: Option<&Place>) -> bool {
+    let same_cause = match (known.first.cause, program.cause) {
+        (Some(a), Some(b)) if a == b && subject(known.first) != subject(program) => {
+            same_everywhere([Some((a, subject(known.first))), Some((b, subject(program)))])
+        }
+        (a, b) => a == b && (a.is_some_and(|_| subject(program).is_some()) || known.first.reason == program.reason),
+    };
+    known.first.verdict == program.verdict && same_cause && known.place.as_ref() == at
+}
+
+fn finding_of(record: &RunRecord, shown: &[usize], o: usize, group: Group<'_>) -> Finding {
+    let Group { programs, kernels: affected, first, since, place } = group;
+    let programs: Vec<String> = programs.into_iter().map(one_line).collect();
+    let named = match programs.len() {
+        all if all > 1 && all == record.objects[o].programs.len() => format!("all {all} programs"),
+        _ => names(&programs),
+    };
+    let story = since.unwrap_or_else(|| {
+        let reason = first.reason.as_deref().unwrap_or("no reason was recorded");
+        format!(" {}: {}: {reason}", kernels(record, shown, &affected), first.verdict)
+    });
+    let level = match (first.verdict, first.verdict.blame()) {
+        (_, Blame::Object | Blame::Kernel) => Level::Error,
+        (Verdict::HarnessError, _) => Level::Warning,
+        _ => Level::Note,
+    };
+    Finding {
+        level,
+        kind: Kind::Program(first.verdict, first.cause),
+        object: Some(o),
+        programs,
+        kernels: affected,
+        subject: subject(first).map(one_line),
+        story: one_line(&format!("{named}{story}")),
+        place,
+    }
+}
+
+fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for &k in shown {
+        // What fails elsewhere is a finding of its own there.
+        for danger in record.cell(o, k).dangers.iter().filter(|danger| danger.difference.is_wrong_here()) {
+            let place = danger.source.as_ref().map(Place::of_relocation);
+            let finding = Finding {
+                level: Level::Warning,
+                kind: Kind::Danger,
+                object: Some(o),
+                programs: if danger.programs.is_empty() {
+                    vec![one_line(&danger.function)]
+                } else {
+                    danger.programs.iter().map(|name| one_line(name)).collect()
+                },
+                kernels: vec![k],
+                subject: Some(one_line(&danger.subject)),
+                story: one_line(&danger.to_string()),
+                place,
+            };
+            match found.iter_mut().find(|known| (&known.story, &known.place) == (&finding.story, &finding.place)) {
+                Some(known) if known.kernels.last() == Some(&k) => {}
+                Some(known) => known.kernels.push(k),
+                None => found.push(finding),
+            }
+        }
+    }
+    for finding in &mut found {
+        let on = kernels(record, shown, &finding.kernels);
+        let program = finding.programs.first().map_or("a program", String::as_str);
+        finding.story = one_line(&format!("`{program}` loads and reads wrong data {on}: {}", finding.story));
+    }
+    found
+}
+
+fn of_kernels(record: &RunRecord) -> Vec<Finding> {
+    let told = |(k, kernel): (usize, &crate::record::KernelRecord)| {
+        let (level, what, reason) = match &kernel.state {
+            KernelState::Ready => return None,
+            KernelState::Pending => (Level::Warning, "was never started", None),
+            KernelState::Unavailable { reason, .. } if kernel.optional => {
+                (Level::Note, "(optional) is unavailable", Some(reason))
+            }
+            KernelState::Unavailable { reason, .. } => (Level::Warning, "is unavailable", Some(reason)),
+            KernelState::BootFailed { reason, .. } => (Level::Warning, "did not boot", Some(reason)),
+            KernelState::HarnessFailed { reason, .. } => (Level::Warning, "could not be run", Some(reason)),
+        };
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        Some(Finding {
+            level,
+            kind: Kind::Kernel,
+            object: None,
+            programs: Vec::new(),
+            kernels: vec![k],
+            subject: None,
+            story: one_line(&format!("kernel {} {what}{reason}", kernel.name)),
+            place: None,
+        })
+    };
+    record.kernels.iter().enumerate().filter_map(told).collect()
+}
+
+/// A name that leaves room for what is said about it.
+pub fn short_name(name: &str) -> String {
+    shorten_middle(&one_line(name), LONGEST_NAME)
+}
+
+/// The file that stands for a finding without a place in the source: the object's.
+pub fn object_file<'r>(record: &'r RunRecord, finding: &Finding) -> Option<&'r Path> {
+    let origin = record.objects.get(finding.object?)?.origin.as_str();
+    Some(Path::new(origin.rsplit_once(": ").map_or(origin, |(file, _)| file)))
+}

@@ -1,0 +1,112 @@
+//! [`Format`]: the renderings of a record, each from the record alone and a file of its own.
+
+use std::io;
+use std::path::{Component, Path};
+
+use clap::ValueEnum;
+
+use super::file::write_whole;
+use super::{ReportError, SourceRoot, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table};
+use crate::record::RunRecord;
+use crate::verifier::store;
+
+/// Columns of `table.txt`, which is read in an editor or a CI log rather than in a narrow terminal.
+const FILE_WIDTH: usize = 120;
+
+/// One rendering of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The comparative table, for terminals.
+    Table,
+    /// One page that needs nothing else, for a browser.
+    Html,
+    /// For pull requests and step summaries.
+    Markdown,
+    /// The whole record.
+    Json,
+    /// The whole record, a line for each kernel, object, cell and result.
+    Jsonl,
+    /// For continuous integration of every kind.
+    Junit,
+    /// For code scanning.
+    Sarif,
+    /// What the verifier counted, in veristat's columns.
+    Csv,
+    /// Annotations, as workflow commands for a step's output.
+    Github,
+    /// A code quality report.
+    Gitlab,
+}
+
+/// What a report is rendered from.
+pub struct Material<'a> {
+    /// The run.
+    pub record: &'a RunRecord,
+    /// The run's folder, where the verifier logs are.
+    pub folder: &'a Path,
+    /// The repository that annotations point into.
+    pub sources: &'a SourceRoot,
+}
+
+impl Material<'_> {
+    /// A verifier log, by its path in the record.
+    ///
+    /// # Errors
+    /// What reading it said; a path that leads out of the folder is not read.
+    pub fn log(&self, file: &str) -> io::Result<String> {
+        let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
+        match inside {
+            true => store::read(&self.folder.join(file)),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not in the report's folder")),
+        }
+    }
+}
+
+impl Format {
+    /// What a run writes without being asked.
+    pub const OF_A_RUN: [Format; 5] = [Format::Json, Format::Junit, Format::Table, Format::Html, Format::Markdown];
+
+    /// The name of its file in a report's folder.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Format::Table => "table.txt",
+            Format::Html => "report.html",
+            Format::Markdown => "summary.md",
+            Format::Json => "report.json",
+            Format::Jsonl => "report.jsonl",
+            Format::Junit => "junit.xml",
+            Format::Sarif => "report.sarif",
+            Format::Csv => "statistics.csv",
+            Format::Github => "annotations.txt",
+            Format::Gitlab => "code-quality.json",
+        }
+    }
+
+    /// The report as bytes.
+    ///
+    /// # Errors
+    /// Only what cannot be put into the format's own syntax.
+    pub fn render(self, material: &Material<'_>) -> io::Result<Vec<u8>> {
+        let Material { record, sources, .. } = *material;
+        Ok(match self {
+            Format::Table => table::render(record, FILE_WIDTH).into_bytes(),
+            Format::Html => html::render(material)?.into_bytes(),
+            Format::Markdown => markdown::render(record, sources).into_bytes(),
+            Format::Json => json::render(record)?,
+            Format::Jsonl => jsonl::render(record)?,
+            Format::Junit => junit::render(record)?,
+            Format::Sarif => sarif::render(record, sources)?,
+            Format::Csv => csv::render(record)?,
+            Format::Github => github::render(record, sources).into_bytes(),
+            Format::Gitlab => gitlab::render(record, sources)?,
+        })
+    }
+
+    /// Writes the report into `folder`, under [`Format::file_name`].
+    ///
+    /// # Errors
+    /// [`ReportError::Write`]; an older file of that name is then untouched.
+    pub fn write(self, material: &Material<'_>, folder: &Path) -> Result<(), ReportError> {
+        write_whole(&folder.join(self.file_name()), |out| out.write_all(&self.render(material)?))
+    }
+}

@@ -1,0 +1,71 @@
+//! [`render`]: one page for a browser that needs nothing else: no network, no server, no other file.
+//!
+//! The page's words and looks are in `html/`. Everything that comes from the record travels as JSON and reaches the page as text
+//! only, so that no name can become markup.
+
+mod data;
+mod log;
+
+use std::io;
+
+use super::Material;
+use super::summary::{Answer, Summary};
+use super::text::one_line;
+
+const PAGE: &str = include_str!("html/page.html");
+const STYLE: [&str; 2] = [include_str!("html/page.css"), include_str!("html/detail.css")];
+const SCRIPT: [&str; 5] = [
+    include_str!("html/model.js"),
+    include_str!("html/grid.js"),
+    include_str!("html/detail.js"),
+    include_str!("html/lists.js"),
+    include_str!("html/main.js"),
+];
+
+/// The page.
+///
+/// # Errors
+/// None that comes from the record.
+pub fn render(material: &Material<'_>) -> io::Result<String> {
+    let summary = Summary::of(material.record);
+    let (sign, answer) = match summary.answer {
+        Answer::Everywhere => ("✓", "everywhere"),
+        Answer::Broken => ("✗", "broken"),
+        Answer::NotProven => ("?", "unproven"),
+    };
+    let details: String = summary.details.iter().map(|detail| format!("<li>{}</li>", escaped(detail))).collect();
+    let json = serde_json::to_string(&data::data(material))?;
+    let mut page = String::with_capacity(json.len() + 100_000);
+    // Piece by piece and never twice over the same text: what is put in is not searched for marks again.
+    for piece in PAGE.split("{{") {
+        let Some((name, rest)) = piece.split_once("}}") else {
+            page += piece;
+            continue;
+        };
+        match name {
+            "style" => STYLE.iter().for_each(|part| page += part),
+            "script" => SCRIPT.iter().for_each(|part| page += part),
+            "data" => page += &embedded(&json),
+            "sentence" => page += &escaped(&summary.sentence),
+            "details" => page += &details,
+            "sign" => page += sign,
+            "answer" => page += answer,
+            _ => {}
+        }
+        page += rest;
+    }
+    Ok(page)
+}
+
+/// JSON that cannot end the element it stands in, nor begin a comment there.
+fn embedded(json: &str) -> String {
+    json.replace('<', "\\u003c")
+}
+
+fn escaped(text: &str) -> String {
+    one_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,334 @@
+//! [`Data`]: the record as the page's script wants it. What repeats over kernels is there once, and referred to by number.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::log::Logs;
+use crate::cause::Cause;
+use crate::record::{CellRecord, KernelRecord, KernelState, ProgramRecord, RunRecord};
+use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::report::Material;
+use crate::report::finding::{Level, findings};
+use crate::report::table::{change, shown_kernels};
+use crate::verdict::{Blame, Verdict};
+
+/// What the page's script gets.
+#[derive(Serialize)]
+pub struct Data {
+    run: Value,
+    verdicts: Value,
+    causes: Value,
+    kernels: Vec<Value>,
+    objects: Vec<Value>,
+    findings: Vec<Value>,
+    /// Objects x kernels, as in the record.
+    cells: Vec<Value>,
+    /// Texts that the cells refer to.
+    texts: Vec<String>,
+    /// What became of relocations: kind of outcome, outcome, target; the last two are texts.
+    outcomes: Vec<(u8, usize, usize)>,
+    /// By relocation of the object, the number of its outcome; -1 without.
+    rows: Vec<Vec<i64>>,
+}
+
+/// Things by number, each once.
+struct Numbered<T> {
+    known: HashMap<T, usize>,
+    list: Vec<T>,
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Numbered<T> {
+    fn new() -> Self {
+        Numbered { known: HashMap::new(), list: Vec::new() }
+    }
+
+    fn number(&mut self, value: T) -> usize {
+        let list = &mut self.list;
+        *self.known.entry(value).or_insert_with_key(|value| {
+            list.push(value.clone());
+            list.len() - 1
+        })
+    }
+}
+
+/// Everything that repeats.
+struct Shared {
+    texts: Numbered<String>,
+    outcomes: Numbered<(u8, usize, usize)>,
+    rows: Numbered<Vec<i64>>,
+}
+
+impl Shared {
+    fn text(&mut self, text: impl Into<String>) -> usize {
+        self.texts.number(text.into())
+    }
+
+    fn maybe(&mut self, text: Option<&str>) -> Value {
+        text.map_or(Value::Null, |text| json!(self.text(text)))
+    }
+}
+
+/// Reads a record, and the logs in its folder.
+pub fn data(material: &Material<'_>) -> Data {
+    let record = material.record;
+    let logs = Logs::read(material);
+    let mut shared = Shared { texts: Numbered::new(), outcomes: Numbered::new(), rows: Numbered::new() };
+    let mut number = 0;
+    let mut cells = Vec::new();
+    for cell in &record.cells {
+        let first = number;
+        number += cell.programs.len();
+        let relocations = record.objects[cells.len() / record.kernels.len()].relocations.len();
+        cells.push(cell_data(cell, relocations, &logs, first, &mut shared));
+    }
+    let Shared { texts, outcomes, rows } = shared;
+    Data {
+        run: json!({
+            "tool": record.tool,
+            "started": record.started,
+            "finished": record.finished,
+            "interrupted": record.interrupted,
+            "notices": record.notices,
+        }),
+        verdicts: Verdict::ALL.iter().map(|verdict| verdict_data(*verdict)).collect(),
+        causes: Cause::ALL.iter().map(|cause| json!({ "id": cause, "label": cause.label() })).collect(),
+        kernels: record.kernels.iter().map(kernel_data).collect(),
+        objects: (0..record.objects.len()).map(|o| object_data(record, o)).collect(),
+        findings: findings_data(record),
+        cells,
+        texts: texts.list,
+        outcomes: outcomes.list,
+        rows: rows.list,
+    }
+}
+
+fn verdict_data(verdict: Verdict) -> Value {
+    let look = match (verdict, verdict.blame()) {
+        (Verdict::NotRun, _) => "none",
+        (_, Blame::Nobody) => "good",
+        (Verdict::TimedOut, _) | (_, Blame::Kernel) => "grave",
+        (_, Blame::Object) => "bad",
+        (_, Blame::Harness) => "odd",
+    };
+    json!({ "id": verdict, "short": verdict.short(), "label": verdict.label(), "look": look })
+}
+
+fn kernel_data(kernel: &KernelRecord) -> Value {
+    let (state, reason, hint, console) = match &kernel.state {
+        KernelState::Pending => ("never started", None, None, &[][..]),
+        KernelState::Ready => ("booted", None, None, &[][..]),
+        KernelState::Unavailable { reason, hint } => ("unavailable", Some(reason), hint.as_ref(), &[][..]),
+        KernelState::BootFailed { reason, hint, console_tail } => {
+            ("boot failed", Some(reason), hint.as_ref(), &console_tail[..])
+        }
+        KernelState::HarnessFailed { reason, hint, console_tail } => {
+            ("harness failed", Some(reason), hint.as_ref(), &console_tail[..])
+        }
+    };
+    json!({
+        "name": kernel.name,
+        "source": kernel.source,
+        "optional": kernel.optional,
+        "ready": kernel.state == KernelState::Ready,
+        "state": state,
+        "reason": reason,
+        "hint": hint,
+        "console": console,
+        "identity": kernel.identity,
+        "hello": kernel.hello_ms,
+        "notes": kernel.notes,
+    })
+}
+
+fn object_data(record: &RunRecord, o: usize) -> Value {
+    let object = &record.objects[o];
+    let cells = || (0..record.kernels.len()).map(|k| record.cell(o, k));
+    // What is asked is the same on every kernel, and told where libbpf got that far.
+    let mut asked = vec![""; object.relocations.len()];
+    let mut users = vec![Vec::<&str>::new(); object.relocations.len()];
+    for one in cells().flat_map(|cell| &cell.relocations) {
+        if let (Some(asked), Some(users)) = (asked.get_mut(one.relocation), users.get_mut(one.relocation)) {
+            if asked.is_empty() {
+                *asked = &one.local;
+            }
+            for place in &one.verifier_insns {
+                if !users.contains(&place.program.as_str()) {
+                    users.push(&place.program);
+                }
+            }
+        }
+    }
+    let shown = shown_kernels(record);
+    let programs = object.programs.iter().enumerate().map(|(p, program)| {
+        let mine = object.relocations.iter().enumerate().filter(|(index, relocation)| {
+            relocation.function == program.name || users[*index].contains(&program.name.as_str())
+        });
+        let mine: Vec<usize> = mine.map(|(index, _)| index).collect();
+        let story = change(record, &shown, o, p).map(|story| story.trim_start_matches([':', ' ']).to_owned());
+        json!({ "name": program.name, "section": program.section, "story": story, "relocations": mine })
+    });
+    let relocations = object.relocations.iter().zip(asked).map(|(one, asked)| {
+        let source = one.source.as_ref();
+        json!({
+            "kind": one.kind,
+            "asked": asked,
+            "place": source.map(|source| format!("{}:{}", source.file.rsplit('/').next().unwrap_or(""), source.line)),
+            "text": source.map(|source| source.text.trim()),
+        })
+    });
+    json!({
+        "name": object.name,
+        "origin": object.origin,
+        "sha256": object.sha256,
+        "size": object.size,
+        "broken": object.broken,
+        "programs": programs.collect::<Vec<_>>(),
+        "relocations": relocations.collect::<Vec<_>>(),
+    })
+}
+
+fn findings_data(record: &RunRecord) -> Vec<Value> {
+    let told = |finding: &crate::report::finding::Finding| {
+        json!({
+            "level": match finding.level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+                Level::Note => "note",
+            },
+            "rule": finding.rule_label(),
+            "object": finding.object,
+            "programs": finding.programs,
+            "kernels": finding.kernels,
+            "story": finding.story,
+            "place": finding.place.as_ref().map(|place| {
+                format!("{}:{}", place.file.rsplit('/').next().unwrap_or(""), place.line)
+            }),
+            "text": finding.place.as_ref().map(|place| &place.text),
+        })
+    };
+    findings(record).iter().map(told).collect()
+}
+
+fn cell_data(cell: &CellRecord, relocations: usize, logs: &Logs, first: usize, shared: &mut Shared) -> Value {
+    let mut row = vec![-1; relocations];
+    for one in &cell.relocations {
+        let outcome = outcome(one, shared);
+        if let Some(place) = row.get_mut(one.relocation) {
+            *place = i64::try_from(shared.outcomes.number(outcome)).unwrap_or(-1);
+        }
+    }
+    let programs: Vec<Value> = cell
+        .programs
+        .iter()
+        .enumerate()
+        .map(|(p, program)| program_data(program, logs.of(first + p), shared))
+        .collect();
+    let dangers: Vec<Value> = cell
+        .dangers
+        .iter()
+        .map(|danger| {
+            let mine = |(_, program): &(usize, &ProgramRecord)| danger.programs.contains(&program.name);
+            let programs: Vec<usize> = cell.programs.iter().enumerate().filter(mine).map(|(p, _)| p).collect();
+            json!({
+                "programs": programs,
+                "words": shared.text(danger.to_string()),
+                "here": danger.difference.is_wrong_here(),
+                "place": danger.source.as_ref().map(|at| format!("{}:{}", at.file.rsplit('/').next().unwrap_or(""), at.line)),
+                "text": danger.source.as_ref().map(|at| at.text.trim()),
+            })
+        })
+        .collect();
+    let externs: Vec<usize> = cell
+        .externs
+        .iter()
+        .map(|one| {
+            let weak = if one.weak { " (weak)" } else { "" };
+            let resolved = one.resolved.as_deref().unwrap_or("missing");
+            shared.text(format!("{} {}{weak}: {resolved}", one.kind, one.name))
+        })
+        .collect();
+    json!({
+        "programs": programs,
+        "row": shared.rows.number(row),
+        "whole": cell.whole.as_ref().map(|whole| whole.prepared),
+        "why": shared.maybe(cell.whole.as_ref().and_then(|whole| whole.reason.as_deref())),
+        "dangers": dangers,
+        "externs": externs,
+        "downgrades": cell.downgrades.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
+        "notes": cell.notes.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
+        "ms": cell.wall_ms,
+    })
+}
+
+/// Only what there is: most programs load, and have little to tell.
+fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mut Shared) -> Value {
+    let verdict = Verdict::ALL.iter().position(|known| *known == program.verdict);
+    let mut told = json!({ "v": verdict, "ms": program.load_ms });
+    let mut put = |key: &str, value: Value| {
+        if !value.is_null() {
+            told[key] = value;
+        }
+    };
+    put("reason", shared.maybe(program.reason.as_deref()));
+    put("cause", json!(program.cause.and_then(|cause| Cause::ALL.iter().position(|known| *known == cause))));
+    put("errno", json!(program.errno));
+    if let Some(evidence) = &program.evidence {
+        put("line", json!(shared.text(&evidence.line)));
+        put("subject", shared.maybe(evidence.subject.as_deref()));
+        if let Some(source) = &evidence.source {
+            put("insn", json!(source.insn));
+            put("text", shared.maybe(source.text.as_deref().map(str::trim)));
+            let place = source.place.as_ref().map(|(file, line)| format!("{file}:{line}"));
+            put("place", shared.maybe(place.as_deref()));
+        }
+    }
+    put("advice", shared.maybe(program.advice.as_deref()));
+    if let Some((text, omitted)) = log {
+        put("log", json!(shared.text(text)));
+        put("omitted", json!(omitted));
+        put("file", shared.maybe(program.log_file.as_deref()));
+    }
+    if let Some(numbers) = &program.statistics {
+        let stack = numbers.stack_depth_max.map(u64::from).or_else(|| {
+            (!numbers.stack_depth.is_empty()).then(|| numbers.stack_depth.iter().copied().map(u64::from).sum())
+        });
+        put(
+            "stats",
+            json!([
+                numbers.insns_processed,
+                numbers.total_states,
+                numbers.peak_states,
+                numbers.max_states_per_insn,
+                stack,
+                numbers.verification_time_us,
+            ]),
+        );
+    }
+    if let Some(loaded) = &program.loaded {
+        put("size", json!([loaded.xlated_bytes, loaded.jited_bytes]));
+    }
+    told
+}
+
+/// Kind, outcome and target: 0 as compiled, 1 patched, 2 an answer of no, 3 fails where it is reached, 4 nothing was tried or told.
+fn outcome(one: &RelocationRecord, shared: &mut Shared) -> (u8, usize, usize) {
+    let (kind, text) = match &one.outcome {
+        RelocationOutcome::Resolved { old, new } => (u8::from(old != new), new.to_string()),
+        RelocationOutcome::NoMatch { new, .. } => (2, format!("{new} (none)")),
+        RelocationOutcome::Poisoned => (3, "poisoned".to_owned()),
+        RelocationOutcome::Ambiguous { reason } => (3, format!("ambiguous: {reason}")),
+        RelocationOutcome::Failed { reason } => (3, format!("failed: {reason}")),
+        RelocationOutcome::Contradicted { reason } => (3, format!("contradicted: {reason}")),
+        RelocationOutcome::Lost => (3, "no record".to_owned()),
+        RelocationOutcome::Skipped => (4, "left out".to_owned()),
+        RelocationOutcome::NotReached => (4, "not reached".to_owned()),
+    };
+    let target = one.candidates.iter().find(|candidate| candidate.matching);
+    let target = target.map_or_else(String::new, |target| match target.module.as_str() {
+        "" | "vmlinux" => target.spec.clone(),
+        module => format!("{} in {module}", target.spec),
+    });
+    (kind, shared.text(text), shared.text(target))
+}

@@ -1,0 +1,170 @@
+// The evidence of one cell.
+const openCell = (o, p, k) => go({ open: { o, p, k } }, true);
+
+const closeCell = () => {
+  const { o, p, k } = state.open || {};
+  go({ open: null });
+  const cell = document.querySelector(`.cell[data-at="${o},${p},${k}"]`);
+  if (cell) cell.focus();
+};
+
+const drawDetail = () => {
+  const box = $("detail"), at = state.open;
+  for (const cell of document.querySelectorAll(".cell[aria-current]")) cell.removeAttribute("aria-current");
+  box.hidden = !at;
+  if (!at) return box.replaceChildren();
+  const { o, p, k } = at, object = objects[o], program = object.programs[p], result = resultOf(o, p, k), cell = cellOf(o, k);
+  const button = document.querySelector(`.cell[data-at="${o},${p},${k}"]`);
+  if (button) { button.setAttribute("aria-current", "true"); if (matchMedia("(min-width: 1001px)").matches) button.scrollIntoView({ block: "nearest", inline: "nearest" }); }
+  const look = lookOf(result), kernel = kernels[k];
+  const close = el("button", { type: "button", class: "plain", "aria-label": "Close", onclick: closeCell }, "Close ✕");
+  const link = el("button", { type: "button", class: "plain", onclick: (event) => {
+    const told = event.target;
+    const done = (text) => { told.textContent = text; setTimeout(() => { told.textContent = "Copy link"; }, 1500); };
+    navigator.clipboard ? navigator.clipboard.writeText(location.href).then(() => done("Copied"), () => done("See the address")) : done("See the address");
+  } }, "Copy link");
+  const strip = el("div", { class: "strip", role: "group", "aria-label": "The same program on every kernel" }, kernels.map((one, other) => {
+    const there = resultOf(o, p, other), danger = passes(there) && dangersOf(o, p, other).length > 0;
+    return el("button", { type: "button", class: danger ? "warn" : lookOf(there).look, "aria-label": say(o, p, other), "aria-current": other === k ? "true" : null, onclick: () => openCell(o, p, other) },
+      el("b", {}, one.name), el("span", {}, danger ? `${lookOf(there).short} !` : lookOf(there).short));
+  }));
+  box.replaceChildren(
+    el("header", {}, el("h2", {}, `${object.name} / ${program.name} `, el("span", { class: "quiet" }, `on ${kernel.name}`)), link, close),
+    el("p", { class: "quiet mono" }, [program.section, kernel.identity && kernel.identity.release].filter(Boolean).join(" · ")),
+    strip, story(o, p, k, look, result), ...[adviceOf(result), dangerPart(o, p, k), valuesPart(o, p, k), logPart(result), statisticsPart(o, p, k), restPart(o, k, cell)].flat().filter(Boolean));
+  box.scrollTop = 0;
+};
+
+const entry = (term, ...what) => [el("dt", {}, term), el("dd", {}, ...what)];
+
+const story = (o, p, k, look, result) => {
+  const program = objects[o].programs[p], kernel = kernels[k];
+  const list = el("dl", { class: "what" }, entry("Verdict", el("span", { class: `verdict ${look.look}` }, look.label), result.errno ? ` errno ${result.errno}` : ""));
+  const cause = result.cause === undefined ? null : causes[result.cause].label;
+  const subject = textOf(result.subject), line = textOf(result.line), reason = textOf(result.reason);
+  if (cause) list.append(...entry("Cause", el("strong", {}, cause), subject && ": ", subject && el("code", {}, subject)));
+  if (program.story) list.append(...entry("Since", prose(program.story)));
+  if (line) list.append(...entry("Evidence", el("code", {}, line)));
+  if (reason && reason !== line) list.append(...entry("Reason", prose(reason)));
+  if (!kernel.ready && kernel.reason) list.append(...entry("Kernel", `${kernel.state}: ${kernel.reason}`, kernel.hint ? el("p", { class: "quiet" }, kernel.hint) : ""));
+  const source = sourceOf(o, p, k, result);
+  if (source) list.append(...entry("Source", el("span", { class: "mono" }, [source.place, result.insn !== undefined && `instruction ${result.insn}`].filter(Boolean).join(", ")), source.text && el("code", { class: "source" }, source.text)));
+  return list;
+};
+
+// Kernels before 6.8 tell no line; another kernel's word about the same text does.
+const sourceOf = (o, p, k, result) => {
+  if (result.insn === undefined && result.text === undefined) return null;
+  if (result.place !== undefined) return { place: textOf(result.place), text: textOf(result.text) };
+  const other = kernels.map((_, j) => resultOf(o, p, j)).find((one) => one.place !== undefined && one.text === result.text);
+  return { place: other ? textOf(other.place) : "", text: textOf(result.text) };
+};
+
+const adviceOf = (result) => result.advice !== undefined && [el("h3", {}, "What it means, and what to do"), el("pre", { class: "advice", tabindex: "0" }, textOf(result.advice))];
+
+const dangerPart = (o, p, k) => {
+  const part = (dangers, ...title) => dangers.length === 0 ? [] : [el("h3", {}, ...title), dangers.map((danger) =>
+    el("p", {}, prose(textOf(danger.words)), danger.place && ` at ${danger.place}`, danger.text && el("code", { class: "source" }, danger.text)))];
+  const told = toldDangers(o, p, k);
+  return [
+    ...part(told.filter((danger) => danger.here), "Silent dangers ", el("small", {}, "it loads, and reads wrong data here")),
+    ...part(told.filter((danger) => !danger.here), "Fails elsewhere ", el("small", {}, "it loads here, and other kernels refuse it")),
+  ];
+};
+
+const kindOf = (line, evidence) => {
+  if (evidence && line.trim() === evidence) return "words";
+  if (/^;/.test(line)) return "src";
+  if (/^…/.test(line)) return "folded";
+  if (/^\d+: \(|^\d+: </.test(line)) return "";
+  if (/^(\d+: )?(R\d+(_\w+)?=|fp-\d|from \d|last_idx|regs=|mark_precise|caller|callee|func#|propagating|Live regs|parent )/.test(line)) return "state";
+  if (/^(processed |verification time|stack depth|subprog |max_states|insns_self)/.test(line)) return "state";
+  return line.trim() ? "words" : "";
+};
+
+const logPart = (result) => {
+  if (result.log === undefined) return null;
+  const log = el("pre", { class: "log", tabindex: "0", "aria-label": "Verifier log" });
+  const found = el("span", { class: "quiet", role: "status" });
+  let marks = [], at = 0;
+  const draw = (word) => {
+    marks = [];
+    const nodes = textOf(result.log).split("\n").flatMap((line) => {
+      const row = el("span", { class: kindOf(line, textOf(result.line).trim()) });
+      const lower = line.toLowerCase(), low = word.toLowerCase();
+      let from = 0;
+      for (let to; low && (to = lower.indexOf(low, from)) >= 0; from = to + low.length) {
+        const mark = el("mark", {}, line.slice(to, to + low.length));
+        marks.push(mark);
+        row.append(line.slice(from, to), mark);
+      }
+      row.append(line.slice(from));
+      return [row, "\n"];
+    });
+    log.replaceChildren(...nodes);
+    at = -1;
+    found.textContent = word ? count(marks.length, "match").replace("matchs", "matches") : "";
+    if (word) step(1); else log.scrollTop = log.scrollHeight;
+  };
+  const step = (by) => {
+    if (marks.length === 0) return;
+    if (marks[at]) marks[at].classList.remove("at");
+    at = (at + by + marks.length) % marks.length;
+    marks[at].classList.add("at");
+    log.scrollTop += marks[at].getBoundingClientRect().top - log.getBoundingClientRect().top - log.clientHeight / 3;
+    found.textContent = `${at + 1} of ${marks.length}`;
+  };
+  const input = el("input", { type: "search", placeholder: "Search the log (Enter: next)", "aria-label": "Search the log", oninput: () => draw(input.value), onkeydown: (event) => {
+    if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
+  } });
+  requestAnimationFrame(() => { draw(""); });
+  const file = textOf(result.file);
+  const before = result.omitted ? `${count(result.omitted, "line")} before it left out; ` : "";
+  return [el("h3", {}, "Verifier log ", el("small", {}, `${before}loops folded`)), el("div", { class: "logbar" }, input, found), log, file && el("p", { class: "quiet" }, "Whole: ", el("code", {}, `zstdcat ${file}`))];
+};
+
+const valuesPart = (o, p, k) => {
+  const object = objects[o], mine = object.programs[p].relocations;
+  if (mine.length === 0) return null;
+  const outcomesOf = (relocation) => kernels.map((_, j) => { const number = data.rows[cellOf(o, j).row][relocation]; return number === undefined || number < 0 ? null : data.outcomes[number]; });
+  const eventful = mine.filter((relocation) => {
+    const told = outcomesOf(relocation).filter(Boolean);
+    return told.some((one) => one[0] === 3) || new Set(told.filter((one) => one[0] !== 4).map((one) => one[1])).size > 1;
+  });
+  const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Relocations on every kernel" });
+  const draw = (list) => box.replaceChildren(list.length === 0 ? el("p", { class: "quiet" }, "Every one of them has the same value on every kernel.") : el("table", { class: "values" },
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "What is asked"), kernels.map((one, j) => el("th", { scope: "col", class: j === k ? "here" : null }, one.name)))),
+    el("tbody", {}, list.map((relocation) => {
+      const asked = object.relocations[relocation];
+      return el("tr", {}, el("th", { scope: "row" }, el("code", {}, asked.asked || "(never reached)"), el("br"), el("span", { class: "quiet" }, [asked.kind, asked.place].filter(Boolean).join(" at "))),
+        outcomesOf(relocation).map((one, j) => el("td", { class: [one ? `r${one[0]}` : "r4", j === k ? "here" : ""].join(" "), title: one ? textOf(one[2]) : "not tried" }, one ? textOf(one[1]) : "–")));
+    }))));
+  draw(eventful);
+  const all = el("button", { type: "button", class: "plain", "aria-pressed": "false", onclick: () => {
+    const on = all.getAttribute("aria-pressed") === "false";
+    all.setAttribute("aria-pressed", String(on));
+    all.textContent = on ? "Only what differs" : `All ${mine.length}`;
+    draw(on ? mine : eventful);
+  } }, `All ${mine.length}`);
+  return [el("h3", {}, "CO-RE relocations ", el("small", {}, `${eventful.length} of ${mine.length} differ between kernels or fail`), eventful.length < mine.length && all), box];
+};
+
+const statisticsPart = (o, p, k) => {
+  const told = kernels.map((_, j) => resultOf(o, p, j));
+  if (!told.some((one) => one.stats || one.size)) return null;
+  const columns = ["instructions", "states", "peak", "per insn", "stack", "µs"];
+  const number = (value) => el("td", { class: "num" }, value === null || value === undefined ? "–" : value.toLocaleString("en"));
+  return [el("h3", {}, "What the verifier counted"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Statistics" }, el("table", { class: "values" },
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Kernel"), columns.map((name) => el("th", { scope: "col", class: "num" }, name)), el("th", { scope: "col", class: "num" }, "xlated"), el("th", { scope: "col", class: "num" }, "jited"), el("th", { scope: "col", class: "num" }, "load ms"))),
+    el("tbody", {}, told.map((one, j) => el("tr", {}, el("th", { scope: "row", class: j === k ? "here" : null }, kernels[j].name), columns.map((_, at) => number(one.stats && one.stats[at])), number(one.size && one.size[0]), number(one.size && one.size[1]), number(one.ms))))))];
+};
+
+const restPart = (o, k, cell) => {
+  const object = objects[o], list = el("dl", { class: "what" });
+  list.append(...entry("Object", el("span", {}, `${object.name}, ${object.size.toLocaleString("en")} bytes`), el("p", { class: "quiet mono" }, object.origin), el("p", { class: "quiet mono" }, `sha256 ${object.sha256}`)));
+  if (object.broken) list.append(...entry("Broken", object.broken));
+  if (cell.whole !== null) list.append(...entry("Whole", cell.whole ? "The object loads as a whole." : "The object does not load as a whole", !cell.whole && cell.why !== null ? `: ${textOf(cell.why)}` : ""));
+  for (const [term, numbers] of [["Externs", cell.externs], ["Without", cell.downgrades], ["Notes", cell.notes]])
+    if (numbers.length) list.append(...entry(term, numbers.map((number) => el("div", {}, textOf(number)))));
+  return [el("h3", {}, "The object on this kernel"), list];
+};

@@ -1,0 +1,114 @@
+// The heat map: programs down, kernels across.
+const say = (o, p, k) => {
+  const result = resultOf(o, p, k);
+  const cause = result.cause === undefined ? "" : `, ${causes[result.cause].label}`;
+  const danger = dangersOf(o, p, k).length ? ", reads wrong data" : "";
+  return `${objects[o].name}, ${objects[o].programs[p].name} on ${kernels[k].name}: ${lookOf(result).label}${cause}${danger}`;
+};
+
+const isOpen = (o, p, k) => state.open && state.open.o === o && state.open.p === p && state.open.k === k;
+
+const cellButton = (o, p, k) => {
+  const result = resultOf(o, p, k), look = lookOf(result);
+  const danger = passes(result) && dangersOf(o, p, k).length > 0;
+  const dim = narrowed() && !wanted(result) ? " dim" : "";
+  const label = say(o, p, k);
+  return el("button", {
+    type: "button", class: `cell ${danger ? "warn" : look.look}${dim}`, "data-at": `${o},${p},${k}`, "aria-label": label,
+    title: label, tabindex: "-1", "aria-current": isOpen(o, p, k) ? "true" : null,
+  }, danger ? `${look.short} !` : look.short);
+};
+
+const sumOf = (o, k) => {
+  const cell = cellOf(o, k), total = cell.programs.length;
+  const loaded = cell.programs.filter(passes).length;
+  if (cell.programs.every((result) => lookOf(result).look === "none")) return el("span", { class: "sum" }, "–");
+  const whole = cell.whole === false && loaded === total ? "*" : "";
+  return el("span", { class: `sum${loaded < total || whole ? " part" : ""}` }, `${loaded}/${total}${whole}`);
+};
+
+// An object is unfolded where something in it differs from loading, unless its reader said otherwise.
+const isUnfolded = (o, rows, shown) => {
+  const eventful = rows.some((p) => shown.some((k) => {
+    const look = lookOf(resultOf(o, p, k)).look;
+    return (look !== "good" && look !== "none") || dangersOf(o, p, k).length > 0;
+  }));
+  const unfolded = state.unfold || eventful || Boolean(state.find);
+  return state.toggled.has(o) ? !unfolded : unfolded;
+};
+
+const objectStory = (o, shown) => {
+  const k = shown.find((one) => cellOf(o, one).whole === false && cellOf(o, one).programs.every(passes));
+  return objects[o].broken || (k !== undefined && `as a whole it does not load on ${kernels[k].name}: ${textOf(cellOf(o, k).why)}`) || "";
+};
+
+const programStory = (o, p, shown) => {
+  if (objects[o].programs[p].story) return objects[o].programs[p].story;
+  const failed = [...shown].reverse().map((k) => resultOf(o, p, k)).find(blames);
+  const danger = shown.flatMap((k) => dangersOf(o, p, k))[0];
+  return failed ? textOf(failed.reason) : danger ? textOf(danger[1]) : "";
+};
+
+const drawGrid = () => {
+  const shown = shownKernels(), view = $("view-matrix");
+  // What room is left tells why, and since when.
+  const why = (text) => el("td", { class: "last" }, text && el("span", { title: text }, text.replaceAll("`", "")));
+  const head = el("tr", {}, el("th", { scope: "col" }, "Program"), shown.map((k) => el("th", { scope: "col" },
+    el("button", { type: "button", class: kernels[k].ready ? null : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Since when, and why"));
+  const body = el("tbody");
+  let programs = 0, failing = 0;
+  objects.forEach((object, o) => {
+    const rows = object.programs.map((_, p) => p).filter((p) => programShown(o, p, shown));
+    if (rows.length === 0 && !(object.programs.length === 0 && !state.find && !narrowed())) return;
+    programs += rows.length;
+    failing += rows.filter((p) => shown.some((k) => blames(resultOf(o, p, k)))).length;
+    const unfolded = isUnfolded(o, rows, shown);
+    const fold = el("button", { type: "button", class: "fold", "aria-expanded": String(unfolded), title: object.broken ? `${object.name}: ${object.broken}` : object.name, onclick: () => {
+      state.toggled.has(o) ? state.toggled.delete(o) : state.toggled.add(o);
+      drawGrid();
+      document.querySelector(`[data-object="${o}"] .fold`).focus();
+    } }, object.broken ? `${object.name} (cannot be read)` : object.name);
+    body.append(el("tr", { class: "object", "data-object": o }, el("th", { scope: "row" }, fold), shown.map((k) => el("td", {}, sumOf(o, k))), why(objectStory(o, shown))));
+    if (!unfolded) return;
+    for (const p of rows) {
+      const name = object.programs[p].name;
+      body.append(el("tr", {}, el("th", { scope: "row" }, el("span", { class: "name", title: `${name}  (${object.programs[p].section})` }, name)), shown.map((k) => el("td", {}, cellButton(o, p, k))), why(programStory(o, p, shown))));
+    }
+  });
+  const table = el("table", { class: shown.length > 12 ? "grid narrow" : "grid" }, el("caption", { hidden: true }, "Programs and kernels"), el("thead", {}, head), body);
+  table.addEventListener("click", (event) => {
+    const cell = event.target.closest(".cell");
+    if (cell) openCell(...cell.dataset.at.split(",").map(Number));
+  });
+  table.addEventListener("keydown", walk);
+  view.replaceChildren(body.children.length ? table : el("p", { class: "empty" }, "No program fits these filters."), legend());
+  const first = table.querySelector(".cell[aria-current]") || table.querySelector(".cell");
+  if (first) first.tabIndex = 0;
+  $("count").textContent = `${count(programs, "program")} × ${count(shown.length, "kernel")}, ${failing} failing`;
+};
+
+// Arrow keys walk from cell to cell.
+const walk = (event) => {
+  const cell = event.target.closest(".cell");
+  const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -1e3], End: [0, 1e3] };
+  const step = steps[event.key];
+  if (!cell || !step) return;
+  event.preventDefault();
+  const rows = [...document.querySelectorAll(".grid tbody tr")].filter((row) => row.querySelector(".cell"));
+  const cellsOf = (row) => [...row.querySelectorAll(".cell")];
+  const limit = (number, length) => Math.max(0, Math.min(length - 1, number));
+  const row = rows.findIndex((one) => one.contains(cell)), column = cellsOf(rows[row]).indexOf(cell);
+  const line = cellsOf(rows[limit(row + step[0], rows.length)]);
+  const next = line[limit(column + step[1], line.length)];
+  cell.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+};
+
+const legend = () => {
+  const seen = new Set(cells.flatMap((cell) => cell.programs.map((result) => result.v)));
+  const signs = verdicts.map((verdict, v) => seen.has(v) && el("span", {}, el("span", { class: verdict.look }, verdict.short), ` ${verdict.label}`));
+  const danger = cells.some((cell) => cell.dangers.length > 0) && el("span", {}, el("span", { class: "warn" }, "ok !"), " loads, and reads wrong data");
+  const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, the object as a whole does not");
+  return el("div", { class: "legend" }, signs, danger, whole);
+};

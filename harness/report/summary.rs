@@ -1,0 +1,188 @@
+//! [`Summary`]: whether it works everywhere, what broke, why and since when, in a few words.
+
+use std::collections::BTreeMap;
+
+use super::table::shown_kernels;
+use super::text::{counted, one_line};
+use crate::cause::Cause;
+use crate::record::{KernelState, RunRecord};
+use crate::verdict::{Blame, Verdict};
+
+/// Causes and kernels in the words of a summary.
+const MOST_NAMED: usize = 3;
+
+/// The answer of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Every program loads on every kernel that the matrix needs.
+    Everywhere,
+    /// Something fails.
+    Broken,
+    /// Nothing failed, and not everything could be judged.
+    NotProven,
+}
+
+/// A run in a few words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Whether it works everywhere.
+    pub answer: Answer,
+    /// The answer as one sentence.
+    pub sentence: String,
+    /// What it does not say: what broke, why and since when, what is missing. Each one sentence.
+    pub details: Vec<String>,
+}
+
+impl Summary {
+    /// Reads a record.
+    pub fn of(record: &RunRecord) -> Summary {
+        let shown = shown_kernels(record);
+        let (mut failing, mut unjudged, mut total) = (0, 0, 0);
+        let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
+        let mut breaks: BTreeMap<usize, usize> = BTreeMap::new();
+        for (o, object) in record.objects.iter().enumerate() {
+            for p in 0..object.programs.len() {
+                total += 1;
+                let on = shown.iter().filter_map(|&k| Some((k, record.cell(o, k).programs.get(p)?)));
+                let fates: Vec<_> = on.collect();
+                let failed = |verdict: Verdict| matches!(verdict.blame(), Blame::Object | Blame::Kernel);
+                let failures: Vec<_> = fates.iter().filter(|(_, program)| failed(program.verdict)).collect();
+                failing += usize::from(!failures.is_empty());
+                let gap = |program: &crate::record::ProgramRecord| program.verdict.blame() == Blame::Harness;
+                unjudged += usize::from(fates.iter().any(|(_, program)| gap(program)));
+                let mut mine: Vec<Cause> = failures.iter().filter_map(|(_, program)| program.cause).collect();
+                mine.sort_unstable();
+                mine.dedup();
+                mine.into_iter().for_each(|cause| *causes.entry(cause).or_default() += 1);
+                let judged: Vec<_> = fates.iter().filter(|(_, program)| !gap(program)).collect();
+                // Where it stopped loading; what never loaded broke nowhere.
+                let broke = judged.windows(2).find(|two| two[0].1.verdict.is_pass() && failed(two[1].1.verdict));
+                if let Some(two) = broke {
+                    *breaks.entry(two[1].0).or_default() += 1;
+                }
+            }
+        }
+        let not_whole = (0..record.objects.len()).filter(|&o| {
+            record.objects[o].broken.is_some()
+                || shown.iter().any(|&k| record.cell(o, k).whole.as_ref().is_some_and(|whole| !whole.prepared))
+        });
+        let not_whole = not_whole.count();
+        let needed_missing = record.kernels.iter().filter(|kernel| {
+            kernel.state != KernelState::Ready
+                && !(kernel.optional && matches!(kernel.state, KernelState::Unavailable { .. }))
+        });
+        let needed_missing = needed_missing.count();
+
+        let kernels = counted(shown.len(), "kernel");
+        let (answer, sentence) = if failing > 0 {
+            (Answer::Broken, format!("{failing} of {} fail on at least one of {kernels}", counted(total, "program")))
+        } else if not_whole > 0 {
+            (Answer::Broken, format!("{} cannot be loaded as a whole", counted(not_whole, "object")))
+        } else if unjudged > 0 || needed_missing > 0 || total == 0 || shown.is_empty() {
+            (Answer::NotProven, "Nothing failed, but not everything could be judged".to_owned())
+        } else {
+            (
+                Answer::Everywhere,
+                format!(
+                    "{} on all of {kernels}",
+                    match total {
+                        1 => "The program loads".to_owned(),
+                        _ => format!("All {total} programs load"),
+                    }
+                ),
+            )
+        };
+        let mut details = Vec::new();
+        let mut by_count: Vec<(usize, String)> =
+            causes.iter().map(|(cause, count)| (*count, cause.label().to_owned())).collect();
+        details.extend(ranked("Why", &mut by_count, "program"));
+        let name = |k: usize| format!("from {}", one_line(&record.kernels[k].name));
+        let mut by_count: Vec<(usize, String)> = breaks.iter().map(|(k, count)| (*count, name(*k))).collect();
+        details.extend(ranked("Stopped loading", &mut by_count, "program"));
+        if failing > 0 && not_whole > 0 {
+            details.push(format!("{} cannot be loaded as a whole", counted(not_whole, "object")));
+        }
+        if unjudged > 0 {
+            details.push(format!("{} could not be judged on some kernel", counted(unjudged, "program")));
+        }
+        let missing = record.kernels.len() - shown.len();
+        if missing > 0 {
+            let names: Vec<String> = (0..record.kernels.len())
+                .filter(|k| !shown.contains(k))
+                .map(|k| one_line(&record.kernels[k].name))
+                .collect();
+            details.push(format!("{} could not be used: {}", counted(missing, "kernel"), names.join(", ")));
+        }
+        let dangers = record.cells.iter().filter(|cell| !cell.dangers.is_empty()).map(|cell| &cell.object);
+        let dangerous: std::collections::BTreeSet<_> = dangers.collect();
+        if !dangerous.is_empty() {
+            let noun = if dangerous.len() == 1 { "object loads and reads" } else { "objects load and read" };
+            details.push(format!("{} {noun} wrong data somewhere", dangerous.len()));
+        }
+        if record.interrupted || record.finished.is_none() {
+            details.push("The run did not come to its end: this report is partial".to_owned());
+        }
+        Summary { answer, sentence, details }
+    }
+}
+
+/// `Why: missing field (12 programs), missing type (3), and 2 others`.
+fn ranked(what: &str, by_count: &mut [(usize, String)], noun: &str) -> Option<String> {
+    by_count.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let named: Vec<String> = by_count
+        .iter()
+        .take(MOST_NAMED)
+        .enumerate()
+        .map(|(place, (count, name))| match place {
+            0 => format!("{name} ({})", counted(*count, noun)),
+            _ => format!("{name} ({count})"),
+        })
+        .collect();
+    let more = match by_count.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        1 => ", and 1 other".to_owned(),
+        more => format!(", and {more} others"),
+    };
+    (!named.is_empty()).then(|| format!("{what}: {}{more}", named.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn the_first_line_answers() {
+        let told = |record: &RunRecord| {
+            let Summary { answer, sentence, details } = Summary::of(record);
+            let details: String = details.iter().map(|detail| format!("\n  {detail}")).collect();
+            format!("{answer:?}: {sentence}{details}")
+        };
+        let good = sample::assemble(
+            vec![sample::kernel("6.1"), sample::kernel("6.12")],
+            vec![sample::object("o", &[("p", "kprobe/x")])],
+            |_, _, _| (Verdict::Loaded, None),
+        );
+        let mut idle = good.clone();
+        idle.kernels[1].state = KernelState::Pending;
+        idle.cells[1].programs[0].verdict = Verdict::NotRun;
+        idle.interrupted = true;
+        let all = [&good, &idle, &sample::record(), &sample::large(30, 12), &sample::large(0, 0)].map(told);
+        insta::assert_snapshot!(all.join("\n"), @r"
+        Everywhere: The program loads on all of 2 kernels
+        NotProven: Nothing failed, but not everything could be judged
+          1 kernel could not be used: 6.12
+          The run did not come to its end: this report is partial
+        Broken: 6 of 10 programs fail on at least one of 2 kernels
+          Why: missing attach target (2 programs), missing field (1), context argument changed (1), and 2 others
+          1 object cannot be loaded as a whole
+          3 programs could not be judged on some kernel
+          2 kernels could not be used: 5.4, 5.10
+          1 object loads and reads wrong data somewhere
+        Broken: 15 of 30 programs fail on at least one of 12 kernels
+          Why: missing BTF (10 programs), missing field (4), missing attach target (1), and 1 other
+          Stopped loading: from 6.18 (1 program)
+        NotProven: Nothing failed, but not everything could be judged
+        ");
+    }
+}

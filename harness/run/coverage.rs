@@ -1,0 +1,63 @@
+//! [`CoverageEvidence`]: gathers what guests tell of the programs that were loaded, for the proof of their guards.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::evidence::Evidence;
+use crate::coverage::{CellCoverage, Facts, ProgramEvidence};
+use crate::plan::PlannedObject;
+use crate::relocation::RelocationRecord;
+
+/// Bytes of a line record.
+const RECORD: usize = 16;
+
+/// What guests told of the loaded programs of one object on one kernel.
+#[derive(Debug, Default)]
+pub struct CoverageEvidence {
+    programs: HashMap<String, ProgramEvidence>,
+    visited: HashMap<String, Vec<u8>>,
+}
+
+impl CoverageEvidence {
+    /// Takes the kernel's line records of a program, which has been loaded then.
+    pub fn lines(&mut self, program: String, blob: &[u8]) {
+        let word =
+            |record: &[u8], at: usize| record[at * 4..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+        let record = |record: &[u8]| [0, 1, 2, 3].map(|at| word(record, at));
+        self.programs.entry(program).or_default().lines = blob.chunks_exact(RECORD).map(record).collect();
+    }
+
+    /// Takes the instructions that the verifier visited, one bit each.
+    pub fn visited(&mut self, program: String, bits: Vec<u8>) {
+        self.visited.insert(program, bits);
+    }
+
+    /// What all this proves.
+    pub fn proof(
+        &self,
+        planned: &PlannedObject,
+        evidence: &Evidence,
+        relocations: &[RelocationRecord],
+    ) -> CellCoverage {
+        let told = |(index, program): (usize, &crate::record::ObjectProgram)| {
+            let mut told = self.programs.get(&program.name)?.clone();
+            told.visited = self.visited.get(&program.name).cloned();
+            told.insns = evidence.instructions_of(&program.name).to_vec();
+            Some((index, told))
+        };
+        let loaded: BTreeMap<usize, ProgramEvidence> = planned.programs.iter().enumerate().filter_map(told).collect();
+        planned.analysis.proof(&Facts { loaded: &loaded, relocations, externs: evidence.externs() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_taken_from_the_blob() {
+        let mut evidence = CoverageEvidence::default();
+        let blob: Vec<u8> = (1u32..=9).flat_map(u32::to_le_bytes).collect();
+        evidence.lines("a".to_owned(), &blob);
+        assert_eq!(evidence.programs["a"].lines, [[1, 2, 3, 4], [5, 6, 7, 8]]);
+    }
+}
