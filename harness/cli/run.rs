@@ -63,6 +63,8 @@ pub(super) struct Ground<'a> {
     pub(super) stop: &'a Stop,
     /// The report's folder.
     pub(super) folder: &'a Path,
+    /// Bytes of snapshots that the store may keep.
+    pub(super) snapshot_budget: u64,
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -70,6 +72,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         return watch::run(common, args);
     }
     let setup = Setup::load(common)?;
+    let snapshot_budget = super::store::snapshot_budget()?;
     let kernels = setup.kernels(&args.machine)?;
     let (objects, notices) = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
@@ -78,7 +81,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
 
     let plan = Plan::new(kernels, objects);
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
-    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder };
+    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget };
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
     // Before the files: on a full disk the table is all that the user gets.
     println!("{}", table::render(&record, width()));
@@ -98,7 +101,7 @@ pub(super) fn run_plan(
     notices: Vec<String>,
     live: &Path,
 ) -> Result<RunRecord, Failure> {
-    let Ground { args, setup, tools, stop, folder } = *ground;
+    let Ground { args, setup, tools, stop, folder, snapshot_budget } = *ground;
     let mut record = plan.record(tool_record(tools, proof), now());
     record.notices = notices;
     record.notices.extend(acceleration::notices(tools, proof, args.machine.accel));
@@ -114,7 +117,7 @@ pub(super) fn run_plan(
         jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
         full_logs: args.full_logs,
         cold: args.cold,
-        snapshot_budget: super::store::snapshot_budget()?,
+        snapshot_budget,
         logs: &logs,
         stop,
     };

@@ -56,6 +56,7 @@ struct Watch<'a> {
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     let setup = Setup::load(common)?;
+    let snapshot_budget = super::store::snapshot_budget()?;
     let kernels = setup.kernels(&args.machine)?;
     let began = SystemTime::now();
     let mut inputs = Inputs::new(&args.inputs);
@@ -72,7 +73,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     });
     let stop = stop.map_err(no_signals)?;
 
-    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder };
+    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget };
     let plan = Plan::new(kernels.clone(), objects.clone());
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
     let start = Instant::now();
