@@ -97,7 +97,7 @@ part() {
 }
 
 part_boot() {
-    BENCH_RUNS=$(((rounds + 1) / 2)) "$here/boot.sh" ${BENCH_STOCK:+"${stock_measured[@]}"} > /dev/null
+    BENCH_RUNS=$((rounds > 3 ? 2 : 1)) "$here/boot.sh" ${BENCH_STOCK:+"${stock_measured[@]}"} > /dev/null
 }
 
 part_warm() {
