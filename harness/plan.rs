@@ -5,11 +5,13 @@ use std::sync::Arc;
 use crate::coverage::{Analysis, CellCoverage};
 use crate::manifest::{KernelSpec, Source};
 use crate::object::BpfObject;
+use crate::protocol::ObjectSetup;
 use crate::record::{
-    CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, ProgramRecord, RunRecord, SCHEMA_VERSION,
-    ToolRecord,
+    AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, OptionalRecord,
+    ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
 };
 use crate::relocation::CoreRelocation;
+use crate::suite::{Settings, Shape};
 
 /// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
 pub const WHOLE_OBJECT: &str = "(object)";
@@ -21,8 +23,12 @@ pub const PLANNED: &str = "the run did not get to it";
 pub struct Plan {
     /// The kernels, in matrix order.
     pub kernels: Vec<KernelSpec>,
-    /// The objects, in the order given.
+    /// The objects, in the order given; the shapes of an object follow it.
     pub objects: Vec<PlannedObject>,
+    /// Groups of objects, programs or maps of which one is enough.
+    pub alternatives: Vec<AlternativesRecord>,
+    /// What may fail.
+    pub optional: Vec<OptionalRecord>,
 }
 
 /// An object with the programs that get a verdict.
@@ -36,12 +42,31 @@ pub struct PlannedObject {
     pub broken: Option<String>,
     /// Its guards.
     pub analysis: Arc<Analysis>,
+    /// The settings that it is tried with, if not its own.
+    pub shape: Option<PlannedShape>,
+}
+
+/// The settings that an object is tried with.
+#[derive(Debug, Clone)]
+pub struct PlannedShape {
+    /// The name of the object without them.
+    pub of: String,
+    /// The settings.
+    pub shape: Shape,
 }
 
 impl Plan {
-    /// Plans every object on every kernel.
-    pub fn new(kernels: Vec<KernelSpec>, objects: Vec<BpfObject>) -> Plan {
-        Plan { kernels, objects: objects.into_iter().map(PlannedObject::new).collect() }
+    /// Plans every object, with each of its shapes, on every kernel.
+    pub fn new(kernels: Vec<KernelSpec>, objects: Vec<BpfObject>, settings: &Settings) -> Plan {
+        let mut planned = Vec::new();
+        for (index, object) in objects.into_iter().enumerate() {
+            let shapes: Vec<&Shape> =
+                settings.shapes.iter().filter(|(of, _)| *of == index).map(|(_, shape)| shape).collect();
+            planned.push(PlannedObject::new(object.clone(), None));
+            planned.extend(shapes.into_iter().map(|shape| PlannedObject::new(object.clone(), Some(shape))));
+        }
+        let (alternatives, optional) = (settings.alternatives.clone(), settings.optional.clone());
+        Plan { kernels, objects: planned, alternatives, optional }
     }
 
     /// The record of a run that has not begun: every cell is there, and not run.
@@ -73,12 +98,14 @@ impl Plan {
                 .flat_map(|object| self.kernels.iter().map(move |kernel| cell(object, kernel)))
                 .collect(),
             notices: Vec::new(),
+            alternatives: self.alternatives.clone(),
+            optional: self.optional.clone(),
         }
     }
 }
 
 impl PlannedObject {
-    fn new(object: BpfObject) -> Self {
+    fn new(mut object: BpfObject, shape: Option<&Shape>) -> Self {
         let (programs, broken) = match &object.inventory {
             Ok(inventory) => {
                 let programs: Vec<_> = inventory
@@ -94,8 +121,14 @@ impl PlannedObject {
         let stand_in = || vec![ObjectProgram { name: WHOLE_OBJECT.to_owned(), section: String::new() }];
         let programs = if programs.is_empty() { stand_in() } else { programs };
         let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
-        let analysis = Arc::new(Analysis::of(&object.bytes, &names));
-        PlannedObject { object, programs, broken, analysis }
+        // The bytes that are loaded stay what they are: the guest sets the values as a loader does.
+        let applied = shape.map(|shape| shape.applied(&object.bytes));
+        let analysis = Arc::new(Analysis::of(applied.as_deref().unwrap_or(&object.bytes), &names));
+        let shape = shape.map(|shape| PlannedShape { of: object.name.clone(), shape: shape.clone() });
+        if let Some(PlannedShape { of, shape }) = &shape {
+            object.name = format!("{of}@{}", shape.name);
+        }
+        PlannedObject { object, programs, broken, analysis, shape }
     }
 
     /// The object's CO-RE relocations.
@@ -109,9 +142,18 @@ impl PlannedObject {
         self.object.bytes.len() + 10_000 * self.programs.len()
     }
 
+    /// What a loader sets before it loads the object.
+    pub fn setup(&self) -> ObjectSetup {
+        self.shape.as_ref().map(|planned| planned.shape.setup.clone()).unwrap_or_default()
+    }
+
     /// Names of the programs whose visited instructions are wanted.
     pub fn visited(&self) -> Vec<String> {
-        self.analysis.wants_visited().into_iter().map(|program| self.programs[program].name.clone()).collect()
+        self.analysis
+            .wants_visited(self.shape.is_some())
+            .into_iter()
+            .map(|program| self.programs[program].name.clone())
+            .collect()
     }
 
     fn record(&self) -> ObjectRecord {
@@ -124,6 +166,11 @@ impl PlannedObject {
             relocations: self.relocations().to_vec(),
             broken: self.broken.clone(),
             coverage: self.analysis.record(),
+            shape: self.shape.as_ref().map(|PlannedShape { of, shape }| ShapeRecord {
+                of: of.clone(),
+                name: shape.name.clone(),
+                settings: shape.settings.clone(),
+            }),
         }
     }
 }

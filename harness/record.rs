@@ -2,7 +2,9 @@
 //!
 //! Every cell exists from plan time as [`Verdict::NotRun`], so the record of an interrupted run is a normal record.
 
+mod alternatives;
 mod question;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +18,9 @@ use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
 use crate::verdict::Verdict;
 use crate::verifier::Statistics;
+
+pub use alternatives::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord};
+pub use shape::ShapeRecord;
 
 /// The version of the `report.json` format; raised when a reader of the old format would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -42,6 +47,12 @@ pub struct RunRecord {
     pub cells: Vec<CellRecord>,
     /// Things the user should know that belong to no cell, such as "KVM does not work here, using TCG".
     pub notices: Vec<String>,
+    /// Programs, maps or objects of which one is enough: those that suite files declare, then those that corematrix proposes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<AlternativesRecord>,
+    /// What may fail, as suite files say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub optional: Vec<OptionalRecord>,
 }
 
 /// Versions of everything that took part in a run.
@@ -156,6 +167,9 @@ pub struct ObjectRecord {
     /// Its guards and source lines.
     #[serde(default)]
     pub coverage: ObjectCoverage,
+    /// With which settings it is tried, if not with its own: the record of the object itself stands before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ShapeRecord>,
 }
 
 /// One program of an object, as its ELF says.

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
-use super::setup::Setup;
+use super::setup::{Inputs, Setup};
 use super::{Common, MachineArgs, acceleration, advice, exit_code};
 use crate::event::Event;
 use crate::plan::Plan;
@@ -55,13 +55,13 @@ pub(super) struct RunArgs {
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     let setup = Setup::load(common)?;
     let kernels = setup.kernels(&args.machine)?;
-    let (objects, notices) = setup.objects(&args.inputs, args.machine.offline)?;
+    let Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
     let folder = report_folder(&setup.project, args.out.as_deref())?;
     let stop = Stop::on_signals(|line| eprintln!("{line}"));
     let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;
 
-    let plan = Plan::new(kernels, objects);
+    let plan = Plan::new(kernels, objects, &settings);
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
     let mut record = plan.record(tool_record(tools, &proof), now());
     record.notices = notices;

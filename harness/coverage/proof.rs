@@ -123,11 +123,11 @@ impl Analysis {
     }
 
     /// The programs whose line info cannot tell the sides of a guard apart, so that their visited instructions are wanted. Switches
-    /// in `.rodata` alone are not worth a second load.
-    pub fn wants_visited(&self) -> BTreeSet<usize> {
+    /// in `.rodata` alone are worth a second load only where `shaped` says that they are set on purpose.
+    pub fn wants_visited(&self, shaped: bool) -> BTreeSet<usize> {
         let mut wanted = BTreeSet::new();
         for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
-            if guard.undecided.is_some() || guard.kind == GuardKind::Rodata {
+            if guard.undecided.is_some() || guard.kind == GuardKind::Rodata && !shaped {
                 continue;
             }
             for occurrence in occurrences {

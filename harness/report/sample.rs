@@ -68,6 +68,7 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         relocations: Vec::new(),
         broken: None,
         coverage: crate::coverage::ObjectCoverage::default(),
+        shape: None,
     }
 }
 
@@ -116,6 +117,8 @@ pub fn assemble(
         objects,
         cells,
         notices: vec!["KVM does not work here, using TCG: expect a run to take ten times as long".to_owned()],
+        alternatives: Vec::new(),
+        optional: Vec::new(),
     }
 }
 

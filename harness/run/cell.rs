@@ -108,7 +108,8 @@ impl Cell<'_> {
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
         let full_logs = session.bench.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
-        let request = HostMessage::Load { object, programs, full_logs, visited };
+        let setup = self.planned.setup();
+        let request = HostMessage::Load { object, programs, full_logs, visited, setup };
         let mut in_flight = None;
         let mut limit = prepare_limit;
         if let Err(loss) = session.machine()?.send(&request, &self.planned.object.bytes) {
