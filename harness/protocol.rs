@@ -95,6 +95,8 @@ pub enum GuestMessage {
         lsm: String,
         /// What could not be set up and is not vital.
         notes: Vec<String>,
+        /// Only after a restore.
+        woken: Option<Woken>,
     },
     /// libbpf could not open the object.
     OpenFailed {
@@ -152,6 +154,15 @@ pub enum GuestMessage {
         /// Why, as a lowercase fragment.
         reason: String,
     },
+}
+
+/// What a restored guest has of its own: by that the host knows that it does not live in the past, nor is a copy of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Woken {
+    /// Its clock, in nanoseconds since 1970 in UTC.
+    pub realtime_ns: u64,
+    /// What its kernel's generator of random numbers gave.
+    pub random: u64,
 }
 
 /// What the guest observed of one program. Facts only: the host turns them into a verdict.

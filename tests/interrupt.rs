@@ -30,8 +30,8 @@ const HANGS: &str = "append = [\"corematrix.fault=hang@three\"]\nprogram-timeout
 #[test]
 fn asked_once_a_run_finishes_its_cell_and_reports_what_it_has() {
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"1s\"");
-    let mut run = lab.start(&[&object("five"), &object("plain")]);
-    run.expect_said("booted in");
+    let mut run = lab.start(&[&object("five"), &object("plain"), "--jobs", "1"]);
+    run.expect_said("restored in");
     run.signal(Signal::INT);
     run.wait().expect(INTERRUPTED).expect_said(&["stopping: finishing the cells that are running"]);
     let report = lab.report();
@@ -46,7 +46,8 @@ fn asked_once_a_run_finishes_its_cell_and_reports_what_it_has() {
 #[test]
 fn asked_twice_a_run_stops_while_a_program_hangs() {
     let lab = Lab::with_kernel(HANGS);
-    let mut run = lab.start(&[&object("plain"), &object("five")]);
+    // The one that hangs goes first: it has more programs.
+    let mut run = lab.start(&[&object("plain"), &object("five"), "--jobs", "2"]);
     run.expect_said("1/2 plain");
     let begin = Instant::now();
     run.signal(Signal::TERM);
@@ -88,11 +89,10 @@ fn a_run_that_waits_for_its_kernel_can_be_stopped() {
     let lab = Lab::new();
     lab.manifest(&format!("[kernel.own]\nsource = \"path\"\nimage = \"{}\"\n", kernel().image().display()));
     // As another run does that fetches the same kernel, and takes its time.
-    fs::create_dir_all(lab.path("store/locks")).unwrap();
-    let lock = File::create(lab.path("store/locks/kernel-own")).unwrap();
+    fs::create_dir_all(lab.store().join("locks")).unwrap();
+    let lock = File::create(lab.store().join("locks/kernel-own")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
-    let store = lab.path("store").display().to_string();
-    let mut run = lab.start(&[&object("five"), "--kernel", "own", "--accel", "tcg", "--store", &store]);
+    let mut run = lab.start(&[&object("five"), "--kernel", "own", "--accel", "tcg"]);
     run.expect_said("waiting for another run that fetches the same kernel");
     let begin = Instant::now();
     run.signal(Signal::INT);
@@ -107,11 +107,12 @@ fn a_run_that_waits_for_its_kernel_can_be_stopped() {
 #[test]
 fn a_run_that_is_killed_leaves_its_finished_cells_and_no_qemu() {
     let lab = Lab::with_kernel(HANGS);
-    let run = lab.start(&[&object("guards"), &object("plain"), &object("five")]);
+    let run = lab.start(&[&object("guards"), &object("plain"), &object("five"), "--jobs", "2"]);
     let path = lab.out().join("report.json");
     let known = |record: &RunRecord| {
         let judged = record.cells[2].programs.iter().filter(|program| program.verdict == Loaded).count();
-        judged == 2
+        let others = record.cells[..2].iter().flat_map(|cell| &cell.programs);
+        judged == 2 && others.into_iter().all(|program| program.verdict != NotRun)
     };
     // The third program of `five` hangs, so nothing happens any more that could cause a save.
     until("results on the disk", || json::read(&path).ok().filter(known));

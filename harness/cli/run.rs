@@ -54,6 +54,7 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     let setup = Setup::load(common)?;
+    let snapshot_budget = super::store::snapshot_budget()?;
     let kernels = setup.kernels(&args.machine)?;
     let Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
@@ -78,7 +79,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
         full_logs: args.full_logs,
         cold: args.cold,
-        snapshot_budget: super::store::snapshot_budget()?,
+        snapshot_budget,
         logs: &logs,
         stop: &stop,
     };

@@ -32,7 +32,7 @@ enum Verb {
     Gc {
         /// How much room snapshots may take, such as 2GiB or 500MB [default: $COREMATRIX_SNAPSHOT_BUDGET or 4 GiB].
         #[arg(long, value_name = "SIZE")]
-        budget: Option<ByteSize>,
+        budget: Option<String>,
     },
     /// Remove snapshots; the next run boots its kernels anew.
     Clear {
@@ -47,11 +47,14 @@ pub(super) fn snapshot_budget() -> Result<u64, Failure> {
     let Some(text) = std::env::var_os(BUDGET_VARIABLE).filter(|text| !text.is_empty()) else {
         return Ok(DEFAULT_BUDGET.as_u64());
     };
-    let size = text.to_str().and_then(|text| text.parse::<ByteSize>().ok());
-    size.map(|size| size.as_u64()).ok_or_else(|| {
-        let message = format!("`{}` in ${BUDGET_VARIABLE} is no size", text.to_string_lossy());
-        Failure::input(message, Some("write it like `2GiB` or `500MB`".to_owned()))
-    })
+    size(&text.to_string_lossy(), &format!("${BUDGET_VARIABLE}"))
+}
+
+/// Bytes, from what the user wrote at `place`.
+fn size(text: &str, place: &str) -> Result<u64, Failure> {
+    let hint = "write it like `2GiB` or `500MB`".to_owned();
+    let size = text.parse::<ByteSize>().map(|size| size.as_u64());
+    size.map_err(|_| Failure::input(format!("`{text}` in {place} is no size"), Some(hint)))
 }
 
 pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure> {
@@ -60,7 +63,7 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
     match &args.verb {
         None | Some(Verb::List) => println!("{}", list(store)?),
         Some(Verb::Gc { budget }) => {
-            let budget = budget.map_or_else(snapshot_budget, |budget| Ok(budget.as_u64()))?;
+            let budget = budget.as_ref().map_or_else(snapshot_budget, |budget| size(budget, "`--budget`"))?;
             let removed = store.shrink_snapshots(budget).map_err(store_failure)?;
             say_removed(removed.iter().map(|snapshot| (&snapshot.kernel, snapshot.bytes)), "snapshot of");
             say_kept(store, budget)?;

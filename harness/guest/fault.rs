@@ -2,7 +2,7 @@
 //!
 //! `corematrix.fault=WHAT[@PROGRAM]` on the kernel's command line, where WHAT is `silent` (never say hello), `panic` (the kernel
 //! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), `wake` (the kernel panics when it
-//! is restored from a snapshot) or `bare` (nothing is collected, so that the bench can tell what collecting costs).
+//! is restored from a snapshot), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that the bench can tell what collecting costs).
 
 use std::time::Duration;
 
@@ -51,6 +51,11 @@ impl Faults {
         if self.wants("wake", None) {
             panic_the_kernel();
         }
+    }
+
+    /// Whether a restored guest keeps the clock and the randomness of its snapshot.
+    pub fn asleep(&self) -> bool {
+        self.wants("asleep", None)
     }
 
     /// Called when a program is about to be loaded.

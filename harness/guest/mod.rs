@@ -21,7 +21,7 @@ use std::io::{Read, Write};
 
 use rustix::system::{RebootCommand, reboot, uname};
 
-use crate::protocol::{self, GuestMessage, HostMessage};
+use crate::protocol::{self, GuestMessage, HostMessage, Woken};
 use fault::Faults;
 
 /// The path of this executable in the guest.
@@ -53,7 +53,7 @@ fn serve() -> Result<(), String> {
     let faults = Faults::from_command_line();
     let mut port = port::open()?;
     faults.before_hello();
-    send(&mut port, &hello(&notes), &[])?;
+    send(&mut port, &hello(&notes, None), &[])?;
     // A snapshot is taken here, while the guest waits for a message.
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
@@ -61,13 +61,16 @@ fn serve() -> Result<(), String> {
             (HostMessage::Settle, _) => {
                 // The bench compares with what libbpf does by itself.
                 settle::down(!faults.bare());
-                send(&mut port, &hello(&notes), &[])?;
+                send(&mut port, &hello(&notes, None), &[])?;
             }
             (HostMessage::Wake { realtime_ns }, entropy) => {
                 faults.after_restore();
                 let mut all = notes.clone();
-                all.extend(wake::up(realtime_ns, &entropy));
-                send(&mut port, &hello(&all), &[])?;
+                if !faults.asleep() {
+                    all.extend(wake::up(realtime_ns, &entropy));
+                }
+                let woken = wake::look().map_err(|error| error.to_string())?;
+                send(&mut port, &hello(&all, Some(woken)), &[])?;
             }
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
@@ -83,12 +86,13 @@ fn serve() -> Result<(), String> {
     }
 }
 
-fn hello(notes: &[String]) -> GuestMessage {
+fn hello(notes: &[String], woken: Option<Woken>) -> GuestMessage {
     GuestMessage::Hello {
         release: uname().release().to_string_lossy().into_owned(),
         has_btf: std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
         lsm: std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default(),
         notes: notes.to_vec(),
+        woken,
     }
 }
 

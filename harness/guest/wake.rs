@@ -1,7 +1,11 @@
 //! [`up`]: makes a guest that was restored from a snapshot live in the present, and unlike its siblings.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsRawFd;
+use std::time::SystemTime;
+
+use crate::protocol::Woken;
 
 /// Adds to the kernel's randomness and counts it as such; from `linux/random.h`.
 const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;
@@ -28,6 +32,15 @@ pub fn up(realtime_ns: u64, entropy: &[u8]) -> Vec<String> {
         notes.push(format!("cannot reseed the random numbers after restoring: {error}"));
     }
     notes
+}
+
+/// What the host shall judge the outcome by.
+pub fn look() -> std::io::Result<Woken> {
+    let mut random = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let realtime_ns = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
+    Ok(Woken { realtime_ns, random: u64::from_le_bytes(random) })
 }
 
 fn set_clock(realtime_ns: u64) -> std::io::Result<()> {

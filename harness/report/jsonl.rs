@@ -34,7 +34,7 @@ pub enum Line<'a> {
     /// One object.
     Object(&'a ObjectRecord),
     /// One kernel x object. Its `programs` is empty: they follow as lines of their own.
-    Cell(CellRecord),
+    Cell(Box<CellRecord>),
     /// What became of one program on one kernel.
     Result {
         /// Name of the kernel.
@@ -71,7 +71,7 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
     for cell in &record.cells {
         let mut told = cell.clone();
         told.programs.clear();
-        put(Line::Cell(told))?;
+        put(Line::Cell(Box::new(told)))?;
         for result in &cell.programs {
             put(Line::Result { kernel: &cell.kernel, object: &cell.object, result })?;
         }

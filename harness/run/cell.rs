@@ -112,7 +112,8 @@ impl Cell<'_> {
         let request = HostMessage::Load { object, programs, full_logs, visited, setup };
         let mut in_flight = None;
         let mut limit = prepare_limit;
-        if let Err(loss) = session.machine()?.send(&request, &self.planned.object.bytes) {
+        let bytes = &self.planned.object.bytes;
+        if let Err(loss) = session.machine()?.send(&request, bytes, prepare_limit, &|| stop.at_once()) {
             return Ok(Leg::Lost { in_flight, loss });
         }
         loop {

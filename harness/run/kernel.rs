@@ -1,5 +1,6 @@
 //! [`KernelContext`]: what all cells of one kernel share: how its guests start, and its types.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -42,6 +43,8 @@ pub(super) struct KernelContext<'a> {
     pub(super) deadlines: Deadlines,
     stored: StoredKernel,
     start: Mutex<Start>,
+    /// What the restored guests' generators of random numbers gave.
+    drawn: Mutex<BTreeSet<u64>>,
     /// The kernel's types; read when a failure asks for them.
     btf: OnceLock<Option<Btf>>,
     /// What kernels are asked for at the end.
@@ -59,8 +62,8 @@ impl<'a> KernelContext<'a> {
     ) -> Self {
         let spec = &bench.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
-        let (start, btf) = (Mutex::default(), OnceLock::new());
-        KernelContext { bench, index, spec, deadlines, stored, start, btf, wanted, events }
+        let (start, drawn, btf) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        KernelContext { bench, index, spec, deadlines, stored, start, drawn, btf, wanted, events }
     }
 
     /// The kernel's types; `None` if its BTF cannot be read.
@@ -101,14 +104,6 @@ impl<'a> KernelContext<'a> {
         self.start.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_warm(&self, snapshot: &Arc<Snapshot>) {
-        let before = std::mem::replace(&mut *self.lock_start(), Start::Warm(Arc::clone(snapshot)));
-        if !matches!(before, Start::Warm(_)) {
-            let (stored, snapshot) = (self.stored.clone(), Arc::clone(snapshot));
-            self.wanted.keep(Restorable { kernel: self.index, stored, snapshot });
-        }
-    }
-
     fn set_start(&self, start: Start) {
         *self.lock_start() = start;
     }
@@ -130,10 +125,7 @@ impl<'a> KernelContext<'a> {
         }
         match self.find_snapshot() {
             Ok(Shelf::Sound(snapshot)) => self.restore(Arc::new(snapshot)),
-            Ok(Shelf::Empty { place, thrown_away }) => {
-                thrown_away.into_iter().for_each(|line| self.note(line));
-                self.boot_and_save(place)
-            }
+            Ok(Shelf::Empty(place)) => self.boot_and_save(place),
             Err(reason) => {
                 self.run_cold(&reason);
                 self.boot(Machine::boot)
@@ -148,7 +140,9 @@ impl<'a> KernelContext<'a> {
             let step = "waiting for another run that boots the same kernel".to_owned();
             self.send(Event::Fetching { kernel: self.index, step });
         };
-        self.bench.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())
+        let found = self.bench.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())?;
+        found.thrown_away.into_iter().for_each(|line| self.note(line));
+        Ok(found.shelf)
     }
 
     /// Boots, saves, and starts the first guest from what was saved: that it works is the last proof of a snapshot.
@@ -171,24 +165,43 @@ impl<'a> KernelContext<'a> {
     /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
     fn restore(&self, snapshot: Arc<Snapshot>) -> Result<Machine, Ended> {
         let stop = || self.bench.stop.at_once();
-        match Machine::restore(&self.machine_spec(&stop), &snapshot) {
+        let restored = Machine::restore(&self.machine_spec(&stop), &snapshot).and_then(|machine| self.unlike(machine));
+        match restored {
             Ok(machine) => {
-                self.set_warm(&snapshot);
+                self.go_warm(snapshot);
                 let (took, notes) = (machine.to_hello, machine.notes.clone());
                 self.send(Event::Restored { kernel: self.index, took, notes });
                 Ok(machine)
             }
             Err(RestoreFailure::Stopped) => Err(Ended),
             Err(RestoreFailure::Failed(reason)) => {
-                self.run_cold(&format!("its snapshot gave no guest and was thrown away: {reason}"));
+                self.set_start(Start::Cold);
                 self.wanted.forget(self.index);
                 // The last one who holds it removes it; the others find out for themselves.
-                if let Some(snapshot) = Arc::into_inner(snapshot) {
-                    self.bench.store.discard(snapshot);
-                }
+                let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.bench.store.discard(snapshot));
+                let fate = if removed { " and was thrown away" } else { "" };
+                self.run_cold(&format!("its snapshot gave no guest{fate}: {reason}"));
                 self.boot(Machine::boot)
             }
         }
+    }
+
+    /// Lets the other guests start from this snapshot, too, unless one of them has just failed to.
+    fn go_warm(&self, snapshot: Arc<Snapshot>) {
+        let mut start = self.lock_start();
+        if matches!(*start, Start::Unknown) {
+            *start = Start::Warm(Arc::clone(&snapshot));
+            self.wanted.keep(Restorable { kernel: self.index, stored: self.stored.clone(), snapshot });
+        }
+    }
+
+    /// Checks that a restored guest is no copy of another: its kernel draws other random numbers.
+    fn unlike(&self, machine: Machine) -> Result<Machine, RestoreFailure> {
+        let random = machine.woken.map_or(0, |woken| woken.random);
+        if self.drawn.lock().unwrap_or_else(PoisonError::into_inner).insert(random) {
+            return Ok(machine);
+        }
+        Err(RestoreFailure::Failed("two guests drew the same random numbers".to_owned()))
     }
 
     fn run_cold(&self, reason: &str) {

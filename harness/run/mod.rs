@@ -92,6 +92,12 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
         }
     });
     pool.install(|| probing::after_run(bench, &wanted, events));
+    // It keeps snapshots from being removed.
+    drop(wanted);
+    if !bench.cold {
+        // Those of this run were in use until now. Failing to make room is no failure of the run.
+        let _ = bench.store.shrink_snapshots(bench.snapshot_budget);
+    }
     Ok(())
 }
 

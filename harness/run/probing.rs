@@ -52,7 +52,7 @@ pub fn probe(
             GuestLoss::Stopped => "stopped by the user".to_owned(),
         })
     };
-    machine.send(&HostMessage::Probe(request), &[]).map_err(lost)?;
+    machine.send(&HostMessage::Probe(request), &[], limit, stop).map_err(lost)?;
     match machine.receive(limit, stop).map_err(lost)? {
         (GuestMessage::Probed(new), _) => {
             let mut probe = store.probe(&kernel.identity).unwrap_or_default();
@@ -76,7 +76,7 @@ pub(super) fn after_run(bench: &Bench<'_>, wanted: &Wanted, events: &Sender<Even
         }
         let spec = super::machine_spec(bench, kernel, &stored, &stop);
         let asked =
-            Machine::restore(&spec, &snapshot).map_err(|failure| format!("{failure:?}")).and_then(|mut machine| {
+            Machine::restore(&spec, &snapshot).map_err(|failure| failure.to_string()).and_then(|mut machine| {
                 let helpers_of = Some(helpers_of.clone());
                 probe(&mut machine, &stored, bench.store, helpers_of, spec.deadline, &stop)
                     .map_err(|error| error.to_string())

@@ -42,7 +42,7 @@ use etcetera::BaseStrategy;
 pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
-pub use self::snapshots::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
+pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 
 use self::apt::{Apt, AptTools};

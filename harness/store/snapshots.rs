@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_128;
 
 use super::contents::bytes_on_disk;
 use super::entry::{Staging, file_name, lock};
@@ -46,16 +47,20 @@ pub struct Snapshot {
 
 /// What there is for a key.
 #[derive(Debug)]
+pub struct Found {
+    /// A snapshot, or the right to make it.
+    pub shelf: Shelf,
+    /// One line for each old snapshot that could not be used, with the reason.
+    pub thrown_away: Vec<String>,
+}
+
+/// What the store has for a key.
+#[derive(Debug)]
 pub enum Shelf {
     /// A snapshot that fits and is whole.
     Sound(Snapshot),
-    /// Nothing; the caller is the one to make it. `thrown_away` tells why an old one could not be used.
-    Empty {
-        /// Where to make it.
-        place: SnapshotPlace,
-        /// One line for each old snapshot.
-        thrown_away: Vec<String>,
-    },
+    /// Nothing; the caller is the one to make it, and this is where.
+    Empty(SnapshotPlace),
 }
 
 /// The right to make a snapshot, and the folder to make it in.
@@ -91,6 +96,41 @@ struct Description {
     machine: serde_json::Value,
 }
 
+/// The file [`DESCRIPTION`]: a flipped bit in a command line must not go unnoticed either.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sealed {
+    /// XXH3 (128 bits, hex) of the description as compact JSON.
+    xxh3: String,
+    snapshot: Description,
+}
+
+impl Description {
+    fn xxh3(&self) -> Result<String, serde_json::Error> {
+        Ok(format!("{:032x}", XxHash3_128::oneshot(&serde_json::to_vec(self)?)))
+    }
+
+    fn read(path: &Path) -> Option<Description> {
+        let Sealed { xxh3, snapshot } = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        (snapshot.xxh3().ok()? == xxh3).then_some(snapshot)
+    }
+
+    fn write(self, path: &Path) -> io::Result<Description> {
+        let sealed = Sealed { xxh3: self.xxh3()?, snapshot: self };
+        fs::write(path, serde_json::to_vec_pretty(&sealed)?)?;
+        Ok(sealed.snapshot)
+    }
+}
+
+/// What trying to use a folder came to.
+enum Opened {
+    /// A snapshot, locked.
+    Snapshot(Snapshot),
+    /// It is gone.
+    Gone,
+    /// Its description is missing or damaged.
+    Damaged,
+}
+
 impl Snapshot {
     /// The path of one of its files.
     pub fn file(&self, name: &str) -> PathBuf {
@@ -107,13 +147,24 @@ impl Snapshot {
         &self.described.machine
     }
 
-    /// Opens and locks; `None` if it is gone, going, or no snapshot.
-    fn open(folder: &Path) -> Option<Snapshot> {
+    /// Opens and locks.
+    fn open(folder: &Path) -> Opened {
         let path = folder.join(DESCRIPTION);
-        let hold = File::open(&path).ok()?;
-        flock(&hold, FlockOperation::NonBlockingLockShared).ok()?;
-        let described = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-        Some(Snapshot { folder: folder.to_owned(), described, _hold: hold })
+        let Ok(hold) = File::open(&path) else {
+            return if folder.exists() { Opened::Damaged } else { Opened::Gone };
+        };
+        // Waits: who lists the store, or removes a snapshot, has the lock alone, and only for a moment.
+        while let Err(error) = flock(&hold, FlockOperation::LockShared) {
+            if error != rustix::io::Errno::INTR {
+                return Opened::Damaged;
+            }
+        }
+        match Description::read(&path) {
+            Some(described) => Opened::Snapshot(Snapshot { folder: folder.to_owned(), described, _hold: hold }),
+            // Removed while this one waited.
+            None if !path.exists() => Opened::Gone,
+            None => Opened::Damaged,
+        }
     }
 
     /// What is wrong with it for `key`, as a lowercase fragment.
@@ -155,8 +206,7 @@ impl SnapshotPlace {
         let (prefix, path) = (self.key.prefix(), self.folder().join(DESCRIPTION));
         let SnapshotKey { kernel, guest, host } = self.key;
         let described = Description { kernel, guest, host, files, machine };
-        let json = serde_json::to_vec_pretty(&described).map_err(io::Error::from).during("write", &path)?;
-        fs::write(&path, json).during("write", &path)?;
+        let described = described.write(&path).during("write", &path)?;
         let hold = File::open(&path).during("open", &path)?;
         flock(&hold, FlockOperation::NonBlockingLockShared).map_err(Into::into).during("lock", &path)?;
         // Never the same name twice: who still holds a removed one must not find another in its place.
@@ -181,17 +231,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn snapshot(&self, key: &SnapshotKey, waiting: &mut dyn FnMut()) -> Result<Shelf, StoreError> {
+    pub fn snapshot(&self, key: &SnapshotKey, waiting: &mut dyn FnMut()) -> Result<Found, StoreError> {
         let mut thrown_away = Vec::new();
         if let Some(snapshot) = self.sound_snapshot(key, &mut thrown_away)? {
-            return Ok(Shelf::Sound(snapshot));
+            return Ok(Found { shelf: Shelf::Sound(snapshot), thrown_away });
         }
         let makers = lock(&self.root, &format!("snapshot-{}", key.prefix()), waiting)?;
         if let Some(snapshot) = self.sound_snapshot(key, &mut thrown_away)? {
-            return Ok(Shelf::Sound(snapshot));
+            return Ok(Found { shelf: Shelf::Sound(snapshot), thrown_away });
         }
         let place = SnapshotPlace { staging: Staging::new(&self.root)?, key: key.clone(), _makers: makers };
-        Ok(Shelf::Empty { place, thrown_away })
+        Ok(Found { shelf: Shelf::Empty(place), thrown_away })
     }
 
     fn sound_snapshot(&self, key: &SnapshotKey, thrown_away: &mut Vec<String>) -> Result<Option<Snapshot>, StoreError> {
@@ -201,10 +251,11 @@ impl Store {
             if !entry.file_name().to_string_lossy().starts_with(&prefix) {
                 continue;
             }
-            // One that cannot be opened is being removed by somebody else, or has no readable description.
             let flaw = match Snapshot::open(&entry.path()) {
-                None => Some("it is no snapshot".to_owned()),
-                Some(snapshot) => match snapshot.flaw(key) {
+                Opened::Gone => continue,
+                Opened::Damaged => "its description is missing or damaged".to_owned(),
+                Opened::Snapshot(snapshot) => match snapshot.flaw(key) {
+                    Some(flaw) => flaw,
                     None => {
                         let _ = File::options()
                             .append(true)
@@ -212,23 +263,21 @@ impl Store {
                             .and_then(|file| file.set_modified(SystemTime::now()));
                         return Ok(Some(snapshot));
                     }
-                    flaw => flaw,
                 },
             };
-            if let Some(flaw) = flaw
-                && self.remove_snapshot(&entry.path())
-            {
+            // One that another run uses stays: for that run it is good enough.
+            if self.remove_snapshot(&entry.path()) {
                 thrown_away.push(format!("the snapshot was thrown away: {flaw}"));
             }
         }
         Ok(None)
     }
 
-    /// Removes a snapshot that turned out to be of no use.
-    pub fn discard(&self, snapshot: Snapshot) {
+    /// Removes a snapshot that turned out to be of no use, unless another run uses it. Returns whether it is gone.
+    pub fn discard(&self, snapshot: Snapshot) -> bool {
         let folder = snapshot.folder.clone();
         drop(snapshot);
-        self.remove_snapshot(&folder);
+        self.remove_snapshot(&folder)
     }
 
     /// The snapshots, most recently used first.
@@ -240,8 +289,8 @@ impl Store {
         let mut found = Vec::new();
         for entry in fs::read_dir(&all).during("read", &all)?.flatten() {
             let folder = entry.path();
-            let described = fs::read(folder.join(DESCRIPTION)).ok().and_then(|json| serde_json::from_slice(&json).ok());
-            let kernel = described.map_or("damaged".to_owned(), |described: Description| described.kernel);
+            let kernel = Description::read(&folder.join(DESCRIPTION));
+            let kernel = kernel.map_or("damaged".to_owned(), |described| described.kernel);
             let used = fs::metadata(folder.join(DESCRIPTION)).and_then(|found| found.modified());
             let (bytes, in_use) = (bytes_on_disk(&folder), lock_alone(&folder).is_none());
             let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
@@ -272,18 +321,27 @@ impl Store {
 
     /// Whether it could be removed: not while somebody uses it.
     fn remove_snapshot(&self, folder: &Path) -> bool {
-        let Some(_alone) = lock_alone(folder) else { return false };
-        // Moved first: half a snapshot must never be seen.
-        let Ok(staging) = Staging::new(&self.root) else { return false };
-        fs::rename(folder, staging.work().join("removed")).is_ok()
+        let Some(alone) = lock_alone(folder) else { return false };
+        let Some(name) = folder.file_name() else { return false };
+        // Moved first: half a snapshot must never be seen. It takes no room, so that it works on a full disk; and should this process
+        // die now, the next one sweeps the folder away.
+        let moved = self.root.join("tmp").join(name);
+        if fs::rename(folder, &moved).is_err() {
+            return false;
+        }
+        drop(alone);
+        let _ = fs::remove_dir_all(&moved);
+        true
     }
 }
 
-/// The only lock on a snapshot; `None` while somebody uses it. A folder without a description can be used by nobody.
+/// The only lock on a snapshot; `None` while somebody uses it. A folder without a description can be used by nobody: snapshots
+/// appear with theirs.
 fn lock_alone(folder: &Path) -> Option<Option<File>> {
     match File::open(folder.join(DESCRIPTION)) {
         Ok(file) => flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(Some(file)),
-        Err(_) => Some(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
+        Err(_) => None,
     }
 }
 

@@ -39,7 +39,10 @@ impl Machine {
         pack_initramfs(spec.kernel, scratch.path())?;
         let unusable = |error| scratch_failure(scratch.path(), &error);
         let listeners = Listeners::bind(scratch.path()).map_err(unusable)?;
-        let monitor = Monitor::bind(scratch.path()).map_err(unusable)?;
+        let recorder = match memory {
+            Some(memory) => Some((memory, Monitor::bind(scratch.path()).map_err(unusable)?)),
+            None => None,
+        };
         let parts = Parts {
             kernel: &spec.kernel.boot_image,
             initramfs: &scratch.path().join("initramfs"),
@@ -51,16 +54,20 @@ impl Machine {
         let broken = |error: String, program| harness(error, Some(tool_hint(program)), false);
         let virtme_run = &spec.tools.virtme_run;
         let words = compose::compose(spec.tools, &parts).map_err(|error| broken(error.to_string(), virtme_run))?;
-        let in_memory = memory.as_ref().map(GuestMemory::options).unwrap_or_default();
-        let command = words.clone().with(in_memory).command(scratch.path());
+        let mut command = words.clone();
+        if let Some((memory, monitor)) = &recorder {
+            command = command.with(memory.options()).with(monitor.options());
+        }
+        let command = command.command(scratch.path());
         let begin = Instant::now();
         let child = ChildGroup::spawn(command).map_err(|error| broken(error.to_string(), &spec.tools.qemu))?;
         let mut machine = Machine {
             child,
             channel: Channel::new(listeners),
             scratch,
-            recording: memory.map(|memory| Recording { memory, words, monitor }),
+            recording: recorder.map(|(memory, monitor)| Recording { memory, words, monitor }),
             notes: Vec::new(),
+            woken: None,
             to_hello: Duration::ZERO,
         };
         machine.wait_for_hello(spec, begin, begin + spec.deadline)?;
@@ -79,9 +86,9 @@ impl Machine {
             let ended = self.child.wait(Duration::ZERO).is_some();
             let slice = deadline.min(Instant::now() + Duration::from_millis(200));
             match self.channel.receive(slice, spec.stop) {
-                Received::Message(GuestMessage::Hello { release, notes, .. }, _) => {
+                Received::Message(GuestMessage::Hello { release, notes, woken, .. }, _) => {
                     self.to_hello = begin.elapsed();
-                    self.notes = notes;
+                    (self.notes, self.woken) = (notes, woken);
                     return self.check_release(&release, spec.kernel);
                 }
                 Received::Message(GuestMessage::Failed { reason }, _) => {

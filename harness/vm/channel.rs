@@ -55,6 +55,20 @@ pub enum Received {
     Stopped,
 }
 
+/// Why a message could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The channel is broken.
+    #[error(transparent)]
+    Broken(#[from] ProtocolError),
+    /// The guest takes nothing any more.
+    #[error("the guest takes no data")]
+    Stuck,
+    /// The user wants to stop.
+    #[error("stopped by the user")]
+    Stopped,
+}
+
 /// The host's end of the data channel. The guest may answer on the virtio port or on the serial port; the first one to carry a
 /// whole message is the channel from then on.
 #[derive(Debug, Default)]
@@ -123,15 +137,40 @@ impl Channel {
         }
     }
 
-    /// Sends a message. The guest must have spoken first.
-    pub fn send<T: Serialize>(&mut self, message: &T, blob: &[u8]) -> Result<(), ProtocolError> {
+    /// Sends a message. The guest must have spoken first. A guest that takes not a byte for as long as `patience` is given up: one that
+    /// hangs must not hold up the host for ever, and a large object over a slow port takes its time.
+    pub fn send<T: Serialize>(
+        &mut self,
+        message: &T,
+        blob: &[u8],
+        patience: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), SendError> {
         let frame = encode(message, blob)?;
-        let first = self.streams.first_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        let broken = |error: io::Error| SendError::Broken(error.into());
+        let first = self.streams.first_mut().ok_or_else(|| broken(io::ErrorKind::NotConnected.into()))?;
         let stream = &mut first.stream;
-        stream.set_nonblocking(false)?;
-        let sent = stream.write_all(&frame);
-        stream.set_nonblocking(true)?;
-        Ok(sent?)
+        let (mut left, mut progress) = (frame.as_slice(), Instant::now());
+        while !left.is_empty() {
+            match stream.write(left) {
+                Ok(sent) => {
+                    (left, progress) = (&left[sent..], Instant::now());
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(broken(error)),
+            }
+            if stop() {
+                return Err(SendError::Stopped);
+            }
+            let wait = patience.saturating_sub(progress.elapsed()).min(SLICE);
+            if wait.is_zero() {
+                return Err(SendError::Stuck);
+            }
+            wait_for(&mut [PollFd::new(stream, PollFlags::OUT)], wait).map_err(broken)?;
+        }
+        Ok(())
     }
 
     fn take_message(&mut self) -> Result<Option<(GuestMessage, Vec<u8>)>, ProtocolError> {
@@ -157,11 +196,7 @@ impl Channel {
         }
         let mut waiting: Vec<PollFd<'_>> =
             self.streams[..readers].iter().map(|one| PollFd::new(&one.stream, PollFlags::IN)).collect();
-        let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(limit.min(SLICE).subsec_nanos()) };
-        match poll(&mut waiting, Some(&limit)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        wait_for(&mut waiting, limit)?;
         let mut chunk = vec![0; 1 << 16];
         for Connection { stream, reader, .. } in &mut self.streams[..readers] {
             match stream.read(&mut chunk) {
@@ -193,6 +228,15 @@ impl Channel {
     }
 }
 
+/// Waits until one of them is ready, at most for `limit` and for [`SLICE`].
+fn wait_for(what: &mut [PollFd<'_>], limit: Duration) -> io::Result<()> {
+    let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(limit.min(SLICE).subsec_nanos()) };
+    match poll(what, Some(&limit)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +253,19 @@ mod tests {
         GuestMessage::LoadDone { took_ms: 7 }
     }
 
+    const PATIENCE: Duration = Duration::from_millis(300);
+
+    /// More than a socket holds.
+    const LARGE: usize = 4 << 20;
+
+    /// A channel whose guest has spoken on its virtio port.
+    fn in_touch() -> (tempfile::TempDir, Channel, [UnixStream; 2]) {
+        let (folder, mut channel, mut data, serial) = connected();
+        data.write_all(&encode(&hello(), b"").expect("encodes")).expect("writes");
+        assert!(matches!(channel.receive(soon(), &|| false), Received::Message(..)));
+        (folder, channel, [data, serial])
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(300)
     }
@@ -223,11 +280,42 @@ mod tests {
             assert!(
                 matches!(received, Received::Message(ref message, ref blob) if *message == hello() && blob == b"log")
             );
-            channel.send(&hello(), b"").expect("sends");
+            channel.send(&hello(), b"", PATIENCE, &|| false).expect("sends");
             let mut first = [0; 4];
             guest.read_exact(&mut first).expect("is answered");
             assert_eq!(first, *b"CMX1");
         }
+    }
+
+    #[test]
+    fn guest_that_takes_nothing_is_given_up() {
+        let (_folder, mut channel, _guest) = in_touch();
+        let (begin, blob) = (Instant::now(), vec![1; LARGE]);
+        let error = channel.send(&hello(), &blob, PATIENCE, &|| false).expect_err("nobody reads");
+        assert!(matches!(error, SendError::Stuck), "{error}");
+        assert!(begin.elapsed() >= PATIENCE, "{:?}", begin.elapsed());
+        let error = channel.send(&hello(), &blob, PATIENCE * 1000, &|| true).expect_err("the user stops");
+        assert!(matches!(error, SendError::Stopped), "{error}");
+    }
+
+    #[test]
+    fn guest_that_is_slow_gets_everything_and_one_that_is_gone_is_noticed() {
+        let (_folder, mut channel, [mut data, _serial]) = in_touch();
+        let blob: Vec<u8> = (0..LARGE).map(|at| (at / 1000) as u8).collect();
+        let frame = encode(&hello(), &blob).expect("encodes");
+        let guest = std::thread::spawn(move || {
+            let mut taken = vec![0; frame.len()];
+            // Longer in all than the host's patience, never so long at once.
+            for piece in taken.chunks_mut(frame.len() / 8) {
+                std::thread::sleep(PATIENCE / 4);
+                data.read_exact(piece).expect("reads");
+            }
+            taken == frame
+        });
+        channel.send(&hello(), &blob, PATIENCE, &|| false).expect("sends");
+        assert!(guest.join().expect("ends"));
+        let error = channel.send(&hello(), &blob, PATIENCE, &|| false).expect_err("it hung up");
+        assert!(matches!(error, SendError::Broken(_)), "{error}");
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::qmp::MONITOR_SOCKET;
 use super::{Accelerator, Toolchain};
 use crate::guest::INIT_PATH;
 use crate::process::{self, ProcessError};
@@ -138,7 +137,6 @@ fn kernel_command_line(composed: &str, append: &[String]) -> String {
 }
 
 fn our_devices(scratch: &Path) -> Vec<String> {
-    let monitor = format!("unix:{}", scratch.join(MONITOR_SOCKET).display());
     let socket = |id: &str, name: &str| format!("socket,id={id},path={}", scratch.join(name).display());
     let port = format!("virtserialport,chardev=corematrix-data,name={PORT_NAME}");
     [
@@ -151,8 +149,6 @@ fn our_devices(scratch: &Path) -> Vec<String> {
         &socket("corematrix-serial", SERIAL_SOCKET),
         "-device",
         "isa-serial,chardev=corematrix-serial",
-        "-qmp",
-        &monitor,
     ]
     .map(str::to_owned)
     .to_vec()

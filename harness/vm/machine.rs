@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::channel::{Channel, Received};
+use super::channel::{Channel, Received, SendError};
 use super::console::{self, Culprit};
 use super::snapshot::Recording;
 use super::{Accelerator, Toolchain};
 use crate::process::ChildGroup;
-use crate::protocol::{GuestMessage, HostMessage};
+use crate::protocol::{GuestMessage, HostMessage, Woken};
 use crate::store::StoredKernel;
 
 /// How long QEMU may take to end after its guest is gone, and its last output to arrive.
@@ -47,6 +47,8 @@ pub struct Machine {
     pub(super) recording: Option<Recording>,
     /// What could not be set up in the guest and is not vital.
     pub notes: Vec<String>,
+    /// What a restored guest has of its own.
+    pub woken: Option<Woken>,
     /// From starting QEMU until the guest answered.
     pub to_hello: Duration,
 }
@@ -90,9 +92,19 @@ pub enum GuestLoss {
 }
 
 impl Machine {
-    /// Sends a request.
-    pub fn send(&mut self, message: &HostMessage, blob: &[u8]) -> Result<(), GuestLoss> {
-        self.channel.send(message, blob).map_err(|error| self.loss(&error.to_string()))
+    /// Sends a request. A guest that takes none of it for as long as `limit` is lost.
+    pub fn send(
+        &mut self,
+        message: &HostMessage,
+        blob: &[u8],
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), GuestLoss> {
+        self.channel.send(message, blob, limit, stop).map_err(|error| match error {
+            SendError::Stopped => GuestLoss::Stopped,
+            // The object has done nothing yet, so that it is not to blame.
+            SendError::Stuck | SendError::Broken(_) => self.loss(&error.to_string()),
+        })
     }
 
     /// Waits for the guest's next message, at most for `limit`.
@@ -130,7 +142,7 @@ impl Machine {
 
     /// Asks the guest to end, and sees to it.
     pub fn shut_down(mut self) {
-        if self.channel.send(&HostMessage::Shutdown, &[]).is_ok() {
+        if self.channel.send(&HostMessage::Shutdown, &[], FAREWELL, &|| false).is_ok() {
             self.child.wait(FAREWELL);
         }
     }

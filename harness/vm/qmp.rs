@@ -4,13 +4,13 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 /// The monitor's socket, in the scratch folder.
-pub const MONITOR_SOCKET: &str = "qmp.sock";
+const MONITOR_SOCKET: &str = "qmp.sock";
 /// How often a migration is asked how far it is.
 const POLL: Duration = Duration::from_millis(2);
 /// RAM that a file holds is left out of the state. Known under this name since QEMU 4.0.
@@ -42,20 +42,29 @@ pub enum QmpError {
 
 /// Waits for QEMU to connect to its monitor's socket.
 #[derive(Debug)]
-pub struct Monitor(UnixListener);
+pub struct Monitor {
+    listener: UnixListener,
+    socket: PathBuf,
+}
 
 impl Monitor {
     /// Binds the socket in the machine's folder.
     pub fn bind(scratch: &Path) -> io::Result<Self> {
-        let listener = UnixListener::bind(scratch.join(MONITOR_SOCKET))?;
+        let socket = scratch.join(MONITOR_SOCKET);
+        let listener = UnixListener::bind(&socket)?;
         listener.set_nonblocking(true)?;
-        Ok(Monitor(listener))
+        Ok(Monitor { listener, socket })
+    }
+
+    /// QEMU's options for a machine with this monitor. QEMU ends if nobody listens.
+    pub fn options(&self) -> [String; 2] {
+        ["-qmp".to_owned(), format!("unix:{}", self.socket.display())]
     }
 
     /// Takes QEMU's connection and makes it ready for commands. `give_up` ends the waiting; its answer is the reason.
     pub fn connect(&self, deadline: Instant, give_up: &mut dyn FnMut() -> Option<String>) -> Result<Qmp, QmpError> {
         let stream = loop {
-            match self.0.accept() {
+            match self.listener.accept() {
                 Ok((stream, _)) => break stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),

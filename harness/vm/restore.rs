@@ -20,6 +20,9 @@ const RESTORE_LIMIT: Duration = Duration::from_secs(15);
 /// Bytes of fresh randomness for a restored guest: what the kernel's generator can hold.
 const ENTROPY: usize = 32;
 
+/// Nanoseconds by which the two clocks may disagree: the host's own may be adjusted while a guest starts.
+const CLOCK_SLACK: u64 = 1_000_000_000;
+
 /// Why a snapshot gave no guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestoreFailure {
@@ -45,15 +48,28 @@ impl Machine {
             .command
             .moved(SCRATCH, &scratch.path().display().to_string())
             .with(restore_options(&snapshot.file(RAM), snapshot.length(RAM)))
+            .with(monitor.options())
             .with(["-incoming", "defer", "-S"].map(str::to_owned));
         let child = ChildGroup::spawn(words.command(scratch.path())).map_err(|error| failed(&error))?;
-        let (channel, notes) = (Channel::new(listeners), Vec::new());
-        let mut machine = Machine { child, channel, scratch, recording: None, notes, to_hello: Duration::ZERO };
-        machine.resume(&monitor, snapshot, &saved, deadline, spec.stop)?;
+        let mut machine = Machine {
+            child,
+            channel: Channel::new(listeners),
+            scratch,
+            recording: None,
+            notes: Vec::new(),
+            woken: None,
+            to_hello: Duration::ZERO,
+        };
+        let set_to = machine.resume(&monitor, snapshot, &saved, deadline, spec.stop)?;
         machine.wait_for_hello(spec, begin, deadline)?;
+        match machine.woken {
+            Some(woken) => check_clock(woken.realtime_ns, set_to, since_1970()?).map_err(RestoreFailure::Failed)?,
+            None => return Err(RestoreFailure::Failed("the guest did not notice that it was restored".to_owned())),
+        }
         Ok(machine)
     }
 
+    /// Returns what the guest's clock was set to.
     fn resume(
         &mut self,
         monitor: &Monitor,
@@ -61,7 +77,7 @@ impl Machine {
         saved: &SavedMachine,
         deadline: Instant,
         stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(), RestoreFailure> {
+    ) -> Result<u64, RestoreFailure> {
         let mut give_up = || {
             let ended = self.child.wait(Duration::ZERO).map(|status| format!("it ended ({status})"));
             ended.or_else(|| stop().then(|| "stopped".to_owned()))
@@ -71,9 +87,9 @@ impl Machine {
             .and_then(|mut qmp| qmp.resume_from(&snapshot.file(STATE)))
             .map_err(|error| error.to_string())
             .and_then(|()| self.channel.choose(saved.port, deadline).map_err(|error| error.to_string()))
-            .and_then(|()| self.wake().map_err(|error| error.to_string()));
+            .and_then(|()| self.wake(deadline, stop));
         match resumed {
-            Ok(()) => Ok(()),
+            Ok(set_to) => Ok(set_to),
             Err(_) if stop() => Err(RestoreFailure::Stopped),
             Err(reason) => {
                 // QEMU says why on its error output, if at all.
@@ -85,13 +101,30 @@ impl Machine {
         }
     }
 
-    /// Tells the guest what it has missed.
-    fn wake(&mut self) -> std::io::Result<()> {
+    /// Tells the guest what it has missed; returns the time.
+    fn wake(&mut self, deadline: Instant, stop: &(dyn Fn() -> bool + Sync)) -> Result<u64, String> {
         let mut entropy = [0; ENTROPY];
-        getrandom(&mut entropy, GetRandomFlags::empty())?;
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let realtime_ns = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
-        self.channel.send(&HostMessage::Wake { realtime_ns }, &entropy).map_err(std::io::Error::other)
+        getrandom(&mut entropy, GetRandomFlags::empty()).map_err(|error| error.to_string())?;
+        let realtime_ns = since_1970().map_err(|error| error.to_string())?;
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let sent = self.channel.send(&HostMessage::Wake { realtime_ns }, &entropy, patience, stop);
+        sent.map(|()| realtime_ns).map_err(|error| error.to_string())
+    }
+}
+
+fn since_1970() -> Result<u64, RestoreFailure> {
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let failed = || RestoreFailure::Failed("this machine's clock is wrong".to_owned());
+    clock.ok().and_then(|since| u64::try_from(since.as_nanos()).ok()).ok_or_else(failed)
+}
+
+/// A clock that was set to `set_to` shows neither less, nor more than the host's clock does by now.
+fn check_clock(guest: u64, set_to: u64, now: u64) -> Result<(), String> {
+    let wrong = |distance: u64, way| Err(format!("the guest's clock is {:?} {way}", Duration::from_nanos(distance)));
+    match (set_to.checked_sub(guest), guest.checked_sub(now)) {
+        (Some(behind), _) if behind > CLOCK_SLACK => wrong(behind, "behind"),
+        (_, Some(ahead)) if ahead > CLOCK_SLACK => wrong(ahead, "ahead"),
+        _ => Ok(()),
     }
 }
 
@@ -101,5 +134,30 @@ impl From<BootFailure> for RestoreFailure {
             BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. } => RestoreFailure::Failed(reason),
             BootFailure::Stopped => RestoreFailure::Stopped,
         }
+    }
+}
+
+impl std::fmt::Display for RestoreFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RestoreFailure::Failed(reason) => f.write_str(reason),
+            RestoreFailure::Stopped => f.write_str("stopped by the user"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_may_show_what_it_was_set_to_and_what_has_passed_since() {
+        const SECOND: u64 = 1_000_000_000;
+        let (set_to, now) = (1000 * SECOND, 1005 * SECOND);
+        for guest in [set_to, set_to + 3 * SECOND, now, now + SECOND / 2, set_to - SECOND / 2] {
+            assert_eq!(check_clock(guest, set_to, now), Ok(()));
+        }
+        assert_eq!(check_clock(940 * SECOND, set_to, now), Err("the guest's clock is 60s behind".to_owned()));
+        assert_eq!(check_clock(1010 * SECOND, set_to, now), Err("the guest's clock is 5s ahead".to_owned()));
     }
 }

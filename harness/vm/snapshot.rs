@@ -71,7 +71,9 @@ pub enum SaveError {
 impl Machine {
     /// Lets the guest settle and saves it. It is stopped by that, and of no use any more.
     pub fn save(mut self, place: SnapshotPlace, store: &Store) -> Result<Snapshot, SaveError> {
-        let settled = self.send(&HostMessage::Settle, &[]).and_then(|()| self.receive(SAVE_LIMIT, &|| false));
+        let settled = self
+            .send(&HostMessage::Settle, &[], SAVE_LIMIT, &|| false)
+            .and_then(|()| self.receive(SAVE_LIMIT, &|| false));
         match settled {
             Ok((GuestMessage::Hello { .. }, _)) => {}
             Ok((other, _)) => return Err(SaveError::Unsettled(format!("it said {other:?}"))),

@@ -1,6 +1,7 @@
 //! [`TestKernel`]: the real kernel that the tests run on, out of the user's store.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -26,6 +27,38 @@ pub struct TestKernel {
 }
 
 impl TestKernel {
+    /// The store that has it.
+    pub fn store(&self) -> &Path {
+        self.stored.boot_image.ancestors().nth(3).unwrap()
+    }
+
+    /// Puts it into another store, in no time: the large files are links. Hard links would change the originals' time of change, by
+    /// which the store knows that it need not verify them.
+    pub fn copy_to(&self, store: &Path) {
+        let from = self.stored.boot_image.parent().unwrap();
+        let to = store.join("kernels").join(from.file_name().unwrap());
+        let mut folders = vec![(from.to_owned(), to)];
+        while let Some((from, to)) = folders.pop() {
+            fs::create_dir_all(&to).unwrap();
+            for entry in fs::read_dir(&from).unwrap().map(Result::unwrap) {
+                let (path, to) = (entry.path(), to.join(entry.file_name()));
+                let is_description = path.extension().is_some_and(|extension| extension == "json");
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push((path, to));
+                } else if is_description {
+                    // It may be written anew, and the original must not change by that.
+                    fs::copy(&path, &to).unwrap();
+                } else {
+                    symlink(&path, &to).unwrap();
+                }
+            }
+        }
+        // What was found out about this machine is as true there.
+        for name in ["kvm.json", "tools.json"] {
+            let _ = fs::copy(self.store().join(name), store.join(name));
+        }
+    }
+
     /// The image as its package has it.
     pub fn image(&self) -> PathBuf {
         self.stored.boot_image.with_file_name("image")
@@ -38,9 +71,11 @@ pub fn kernel() -> &'static TestKernel {
     static KERNEL: OnceLock<TestKernel> = OnceLock::new();
     KERNEL.get_or_init(|| {
         let kernel = fetch();
-        let store = kernel.stored.boot_image.ancestors().nth(3).unwrap();
-        if Path::new("/dev/kvm").exists() && !store.join("kvm.json").exists() {
-            Lab::of(&kernel, "").run(&[&object("plain")]);
+        if Path::new("/dev/kvm").exists() && !kernel.store().join("kvm.json").exists() {
+            let lab = Lab::of(&kernel, "");
+            lab.run(&[&object("plain"), "--cold"]);
+            // Without KVM nothing is found out.
+            let _ = fs::copy(lab.store().join("kvm.json"), kernel.store().join("kvm.json"));
         }
         kernel
     })

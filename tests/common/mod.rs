@@ -23,7 +23,7 @@ pub use kernel::kernel;
 /// For whatever has to happen sooner or later. Machines may be slow; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A folder for one test: a manifest, a scratch folder of its own (`TMPDIR`) and the report.
+/// A folder for one test: a manifest, a scratch folder of its own (`TMPDIR`), a store of its own and the report.
 pub struct Lab {
     folder: tempfile::TempDir,
 }
@@ -33,6 +33,7 @@ impl Lab {
     pub fn new() -> Lab {
         let lab = Lab { folder: tempfile::Builder::new().prefix("cm").tempdir().unwrap() };
         fs::create_dir(lab.scratch()).unwrap();
+        fs::create_dir(lab.store()).unwrap();
         lab
     }
 
@@ -44,6 +45,7 @@ impl Lab {
     fn of(kernel: &TestKernel, lines: &str) -> Lab {
         let lab = Lab::new();
         fs::copy(&kernel.lock, lab.path("kernels.lock")).unwrap();
+        kernel.copy_to(&lab.store());
         lab.manifest(&format!("{}{lines}\n", kernel.table));
         lab
     }
@@ -63,6 +65,23 @@ impl Lab {
         self.path("t")
     }
 
+    /// The run's store.
+    pub fn store(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    /// The folders of the snapshots in the store.
+    pub fn snapshots(&self) -> Vec<PathBuf> {
+        children(&self.store().join("snapshots"))
+    }
+
+    /// The only snapshot in the store.
+    #[track_caller]
+    pub fn snapshot(&self) -> PathBuf {
+        let [snapshot] = <[PathBuf; 1]>::try_from(self.snapshots()).unwrap();
+        snapshot
+    }
+
     /// The report's folder.
     pub fn out(&self) -> PathBuf {
         self.path("out")
@@ -80,9 +99,17 @@ impl Lab {
 
     /// `corematrix run` with these arguments and this folder for the report.
     pub fn command_to(&self, out: &Path, args: &[&str]) -> Command {
+        let mut command = self.tool("run");
+        command.arg("--out").arg(out).args(args);
+        command
+    }
+
+    /// Any command of `corematrix` on this lab's manifest and store.
+    pub fn tool(&self, verb: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_corematrix"));
-        command.args(["run", "--manifest"]).arg(self.path("kernels.toml")).arg("--out").arg(out).args(args);
-        command.env("TMPDIR", self.scratch());
+        command.arg(verb).arg("--manifest").arg(self.path("kernels.toml"));
+        command.env("TMPDIR", self.scratch()).env("COREMATRIX_STORE", self.store());
+        command.env_remove("COREMATRIX_SNAPSHOT_BUDGET");
         if let Some(virtme_run) = kernel::virtme_run() {
             command.env("COREMATRIX_VIRTME_RUN", virtme_run);
         }
@@ -116,12 +143,18 @@ impl Lab {
         until("QEMU to end", || self.qemus().is_empty().then_some(()));
     }
 
-    /// Checks that a run that has ended left neither a QEMU nor a file in its scratch folder.
+    /// Checks that a run that has ended left neither a QEMU nor a file in its scratch folder, nor anything half-made in its store.
+    #[track_caller]
     pub fn expect_nothing_left(&self) {
         self.expect_no_qemu();
-        let left: Vec<_> = fs::read_dir(self.scratch()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let left = [children(&self.scratch()), children(&self.store().join("tmp"))].concat();
         assert!(left.is_empty(), "left behind: {left:?}");
     }
+}
+
+/// What is in a folder; nothing if there is none.
+fn children(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
 /// A `corematrix` that is running. Dropping it kills it.

@@ -1,1 +1,301 @@
+//! Snapshots with files that mean nothing: what is found, what is thrown away and why, and who waits for whom.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::*;
+
+/// A store of its own.
+struct Bench {
+    _folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(folder.path().to_owned())).unwrap();
+        Bench { _folder: folder, store }
+    }
+
+    /// As another run opens the same store.
+    fn another(&self) -> Store {
+        Store::open(Some(self.store.root().to_owned())).unwrap()
+    }
+
+    fn find(&self, key: &SnapshotKey) -> Found {
+        self.store.snapshot(key, &mut || panic!("nobody else is making it")).unwrap()
+    }
+
+    fn make(&self, key: &SnapshotKey) -> Snapshot {
+        match self.find(key).shelf {
+            Shelf::Empty(place) => publish(place, &self.store),
+            Shelf::Sound(snapshot) => panic!("{snapshot:?} is there"),
+        }
+    }
+
+    /// Says why the only snapshot was thrown away, and checks that it was.
+    fn flaw(&self, key: &SnapshotKey) -> String {
+        let Found { shelf: Shelf::Empty(_), thrown_away } = self.find(key) else { panic!("is taken to be sound") };
+        assert_eq!(self.folders(), [] as [PathBuf; 0]);
+        assert_eq!(thrown_away.len(), 1, "{thrown_away:?}");
+        thrown_away[0].clone()
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = children(&self.store.root().join(FOLDER));
+        folders.sort();
+        folders
+    }
+
+    fn temporary(&self) -> Vec<PathBuf> {
+        children(&self.store.root().join("tmp"))
+    }
+}
+
+fn children(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn publish(place: SnapshotPlace, store: &Store) -> Snapshot {
+    fs::write(place.folder().join("ram"), [7; 10_000]).unwrap();
+    fs::write(place.folder().join("state"), "registers").unwrap();
+    let files = ["ram", "state"].map(|name| (name.to_owned(), Seal::of(&place.folder().join(name)).unwrap()));
+    place.publish(store, files.into(), serde_json::json!({ "command": ["qemu", "-m", "512M"] })).unwrap()
+}
+
+fn key() -> SnapshotKey {
+    let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    SnapshotKey { kernel: "6.1".to_owned(), guest: map("the memory", "512 MiB"), host: map("QEMU", "10.0.2") }
+}
+
+fn key_with(map: fn(&mut SnapshotKey) -> &mut BTreeMap<String, String>, value: &str) -> SnapshotKey {
+    let mut key = key();
+    map(&mut key).values_mut().for_each(|old| value.clone_into(old));
+    key
+}
+
+#[track_caller]
+fn sound(found: Found) -> Snapshot {
+    match found.shelf {
+        Shelf::Sound(snapshot) => snapshot,
+        Shelf::Empty(_) => panic!("not found: {:?}", found.thrown_away),
+    }
+}
+
+#[test]
+fn what_one_run_made_another_finds() {
+    let bench = Bench::new();
+    let made = bench.make(&key());
+    let store = bench.another();
+    let found = sound(store.snapshot(&key(), &mut || panic!("waits")).unwrap());
+    assert_eq!(found.folder, made.folder);
+    assert_eq!(fs::read(found.file("state")).unwrap(), b"registers");
+    assert_eq!((found.length("ram"), found.length("nothing")), (10_000, 0));
+    assert_eq!(found.machine()["command"][2], "512M");
+    assert!(bench.temporary().is_empty());
+}
+
+#[test]
+fn another_guest_has_a_snapshot_of_its_own() {
+    let bench = Bench::new();
+    let small = bench.make(&key());
+    let large = bench.make(&key_with(|key| &mut key.guest, "1024 MiB"));
+    let mut other = key();
+    other.kernel = "6.10".to_owned();
+    bench.make(&other);
+    assert_eq!(bench.folders().len(), 3);
+    assert_eq!(sound(bench.find(&key())).folder, small.folder);
+    assert_ne!(small.folder, large.folder);
+}
+
+#[test]
+fn one_of_another_host_is_thrown_away() {
+    let bench = Bench::new();
+    drop(bench.make(&key()));
+    let upgraded = key_with(|key| &mut key.host, "10.0.3");
+    assert_eq!(bench.flaw(&upgraded), "the snapshot was thrown away: QEMU has changed");
+    drop(bench.make(&upgraded));
+    // An ingredient that was not there before is a change as well.
+    let mut more = upgraded;
+    more.host.insert("the CPU".to_owned(), "another".to_owned());
+    assert_eq!(bench.flaw(&more), "the snapshot was thrown away: the CPU has changed");
+    assert!(bench.temporary().is_empty());
+}
+
+/// What an accident does to a file.
+type Damage<'a> = &'a dyn Fn(&Path);
+
+#[test]
+fn damage_is_found_and_named() {
+    let cut = |file: &Path| File::options().write(true).open(file).unwrap().set_len(9_999).unwrap();
+    let flip = |file: &Path| {
+        let mut bytes = fs::read(file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(file, bytes).unwrap();
+    };
+    let remove = |file: &Path| fs::remove_file(file).unwrap();
+    let garbage = |file: &Path| fs::write(file, "{\"xxh3\": ").unwrap();
+    // As valid as JSON as before, and another machine.
+    let edit = |file: &Path| fs::write(file, fs::read_to_string(file).unwrap().replace("512M\"", "513M\"")).unwrap();
+    let cases: [(&str, Damage<'_>, &str); 9] = [
+        ("ram", &cut, "its file `ram` has another length"),
+        ("ram", &flip, "its file `ram` is damaged"),
+        ("ram", &remove, "its file `ram` cannot be read: No such file or directory (os error 2)"),
+        ("state", &flip, "its file `state` is damaged"),
+        ("state", &remove, "its file `state` cannot be read: No such file or directory (os error 2)"),
+        (DESCRIPTION, &cut, "its description is missing or damaged"),
+        (DESCRIPTION, &garbage, "its description is missing or damaged"),
+        (DESCRIPTION, &edit, "its description is missing or damaged"),
+        (DESCRIPTION, &remove, "its description is missing or damaged"),
+    ];
+    for (file, damage, reason) in cases {
+        let bench = Bench::new();
+        let path = bench.make(&key()).file(file);
+        damage(&path);
+        assert_eq!(bench.flaw(&key()), format!("the snapshot was thrown away: {reason}"));
+        // It can be made anew, and is as good as the first.
+        drop(bench.make(&key()));
+        sound(bench.find(&key()));
+        assert!(bench.temporary().is_empty());
+    }
+}
+
+#[test]
+fn a_sound_one_is_found_beside_others_and_what_was_thrown_away_is_still_said() {
+    let bench = Bench::new();
+    let made = bench.make(&key());
+    for name in ["0", "zzzz"] {
+        fs::create_dir(bench.store.root().join(FOLDER).join(format!("{}{name}", key().prefix()))).unwrap();
+    }
+    let found = bench.find(&key());
+    let said = found.thrown_away.len();
+    assert_eq!(sound(found).folder, made.folder);
+    // Which of them is looked at first is up to the file system.
+    assert_eq!(bench.folders().len(), 3 - said);
+}
+
+#[test]
+fn one_in_use_stays_whatever_another_run_thinks_of_it() {
+    let bench = Bench::new();
+    let used = bench.make(&key());
+    let upgraded = key_with(|key| &mut key.host, "10.0.3");
+    let Found { shelf: Shelf::Empty(place), thrown_away } = bench.find(&upgraded) else { panic!("was not made") };
+    assert_eq!(thrown_away, [] as [String; 0]);
+    let fresh = publish(place, &bench.store);
+    assert!(bench.another().shrink_snapshots(0).unwrap().is_empty());
+    assert_eq!(fs::read(used.file("state")).unwrap(), b"registers");
+    assert!(bench.store.snapshots().unwrap().iter().all(|snapshot| snapshot.in_use));
+    drop((used, fresh));
+    assert_eq!(bench.another().shrink_snapshots(0).unwrap().len(), 2);
+    assert!(bench.folders().is_empty() && bench.temporary().is_empty());
+}
+
+#[test]
+fn the_least_recently_used_goes_first() {
+    let bench = Bench::new();
+    let keys = ["1 MiB", "2 MiB", "3 MiB"].map(|memory| key_with(|key| &mut key.guest, memory));
+    let folders = keys.each_ref().map(|key| bench.make(key).folder.clone());
+    for (age, folder) in (1..).zip(folders.iter().rev()) {
+        let then = SystemTime::now() - Duration::from_secs(age * 3600);
+        File::options().append(true).open(folder.join(DESCRIPTION)).unwrap().set_modified(then).unwrap();
+    }
+    // Using it makes it young.
+    drop(sound(bench.find(&keys[0])));
+    let listed = bench.store.snapshots().unwrap();
+    let order: Vec<_> = listed.iter().map(|snapshot| snapshot.folder.clone()).collect();
+    assert_eq!(order, [&folders[0], &folders[2], &folders[1]].map(Clone::clone));
+    let (one, all) = (listed[0].bytes, listed.iter().map(|snapshot| snapshot.bytes).sum::<u64>());
+    assert!(bench.store.shrink_snapshots(all).unwrap().is_empty());
+    let removed = bench.store.shrink_snapshots(all - 1).unwrap();
+    assert_eq!(removed.iter().map(|snapshot| &snapshot.folder).collect::<Vec<_>>(), [&folders[1]]);
+    // What is in use does not go, and what is younger goes in its place.
+    let used = sound(bench.find(&keys[2]));
+    drop(sound(bench.find(&keys[0])));
+    let then = SystemTime::now() - Duration::from_secs(3600);
+    File::options().append(true).open(used.file(DESCRIPTION)).unwrap().set_modified(then).unwrap();
+    let removed = bench.store.shrink_snapshots(one).unwrap();
+    assert_eq!(removed.iter().map(|snapshot| &snapshot.folder).collect::<Vec<_>>(), [&folders[0]]);
+}
+
+#[test]
+fn one_that_gave_no_guest_is_discarded_unless_others_use_it() {
+    let bench = Bench::new();
+    let first = bench.make(&key());
+    let second = sound(bench.find(&key()));
+    assert!(!bench.store.discard(first));
+    assert_eq!(bench.folders().len(), 1);
+    assert!(bench.store.discard(second));
+    assert!(bench.folders().is_empty() && bench.temporary().is_empty());
+}
+
+#[test]
+fn of_two_makers_the_second_waits_and_finds_the_first_one_s() {
+    let bench = Bench::new();
+    let Shelf::Empty(place) = bench.find(&key()).shelf else { panic!("was not made") };
+    let (waits, waiting) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            let store = bench.another();
+            let found = store.snapshot(&key(), &mut || waits.send(()).unwrap()).unwrap();
+            sound(found).folder.clone()
+        });
+        waiting.recv().unwrap();
+        // Another guest needs not wait.
+        drop(bench.make(&key_with(|key| &mut key.guest, "1024 MiB")));
+        let made = publish(place, &bench.store);
+        assert_eq!(second.join().unwrap(), made.folder);
+    });
+}
+
+#[test]
+fn a_maker_that_fails_leaves_the_place_to_the_next() {
+    let bench = Bench::new();
+    let Shelf::Empty(place) = bench.find(&key()).shelf else { panic!("was not made") };
+    let half = place.folder();
+    fs::write(half.join("ram"), "half").unwrap();
+    // While it lives nobody sweeps it, and nobody takes it for a snapshot.
+    bench.another();
+    assert!(half.join("ram").exists() && bench.store.snapshots().unwrap().is_empty());
+    drop(place);
+    assert!(bench.temporary().is_empty());
+    // One that is killed drops nothing, but its locks are gone.
+    let killed = bench.store.root().join("tmp/.tmpkilled/entry");
+    fs::create_dir_all(&killed).unwrap();
+    fs::write(killed.join("ram"), "half").unwrap();
+    bench.another();
+    assert!(bench.temporary().is_empty());
+    drop(bench.make(&key()));
+}
+
+#[test]
+fn listing_the_store_makes_no_snapshot_look_damaged() {
+    let bench = Bench::new();
+    drop(bench.make(&key()));
+    std::thread::scope(|scope| {
+        let lister = scope.spawn(|| (0..300).for_each(|_| drop(bench.store.snapshots().unwrap())));
+        while !lister.is_finished() {
+            sound(bench.find(&key()));
+        }
+    });
+}
+
+#[test]
+fn finders_and_removers_at_once_never_see_half_a_snapshot() {
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        let removers = (0..2).map(|_| scope.spawn(|| (0..40).for_each(|_| drop(bench.another().shrink_snapshots(0)))));
+        let removers: Vec<_> = removers.collect();
+        while removers.iter().any(|remover| !remover.is_finished()) {
+            let Found { shelf, thrown_away } = bench.find(&key());
+            assert_eq!(thrown_away, [] as [String; 0]);
+            let snapshot = match shelf {
+                Shelf::Sound(snapshot) => snapshot,
+                Shelf::Empty(place) => publish(place, &bench.store),
+            };
+            assert_eq!(fs::read(snapshot.file("state")).unwrap(), b"registers");
+        }
+    });
+    assert!(bench.temporary().is_empty());
+}
