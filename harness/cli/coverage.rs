@@ -10,7 +10,7 @@ use super::explain::{found_again, index_of, kernel_types, project, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
 use super::setup::store_failure;
-use crate::coverage::Level;
+use crate::coverage::{Level, Unit};
 use crate::explain::KernelTypes;
 use crate::manifest::Manifest;
 use crate::object::ObjectTypes;
@@ -57,10 +57,10 @@ pub(super) fn run(common: &Common, args: &CoverageArgs) -> Result<ExitCode, Fail
         known.extend(other_kernels(common, &store, &known));
         let kernels: Vec<KernelTypes<'_>> = known.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
         let mut text = String::new();
-        for object in objects {
-            let found = found_again(&record.objects[object], &project(common), &mut missing);
+        for unit in Unit::of(&record, &objects) {
+            let found = found_again(&record.objects[unit.object], &project(common), &mut missing);
             let types = found.and_then(|found| ObjectTypes::read(&found.bytes));
-            text += &unproven::render(&record, object, types.as_ref(), &kernels, width());
+            text += &unproven::render(&record, &unit, types.as_ref(), &kernels, width());
         }
         missing.iter().for_each(|note| eprintln!("note: {note}"));
         print!("{}", if text.is_empty() { "every side of every guard is proven (verified)\n" } else { &text });
