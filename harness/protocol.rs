@@ -111,6 +111,8 @@ pub enum GuestMessage {
         prepared: bool,
         /// libbpf's warnings of the first try.
         warnings: Vec<String>,
+        /// The maps that had to be left out; what is known of them when the object cannot be prepared at all comes with its programs.
+        left_out: Vec<LeftOutMap>,
     },
     /// What libbpf said while it prepared the object; the blob holds it as [`crate::libbpf_log::pack`] does.
     Transcript {

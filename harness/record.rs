@@ -4,6 +4,7 @@
 
 mod alternatives;
 mod question;
+mod service;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::verdict::Verdict;
 use crate::verifier::Statistics;
 
 pub use alternatives::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord};
+pub use service::Service;
 pub use shape::ShapeRecord;
 
 /// The version of the `report.json` format; raised when a reader of the old format would misread the new one.
@@ -246,6 +248,9 @@ pub struct WholeLoad {
     pub prepared: bool,
     /// What libbpf said when it did not.
     pub reason: Option<String>,
+    /// The maps that the kernel would not create, so that the programs were tried without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// One program on one kernel.

@@ -1,6 +1,6 @@
 //! What the exit codes mean.
 
-use crate::record::{KernelState, RunRecord};
+use crate::record::{KernelState, RunRecord, Service};
 use crate::verdict::{Blame, Verdict};
 
 /// Every program was proven to load on every kernel that the matrix needs.
@@ -27,18 +27,24 @@ pub fn of(record: &RunRecord) -> u8 {
     let mut failed = false;
     let mut unjudged = false;
     for (index, cell) in record.cells.iter().enumerate() {
-        let kernel = &record.kernels[index % record.kernels.len()];
+        let (o, k) = (index / record.kernels.len(), index % record.kernels.len());
+        let kernel = &record.kernels[k];
         let excused = kernel.optional && matches!(kernel.state, KernelState::Unavailable { .. });
-        failed |= cell.whole.as_ref().is_some_and(|whole| !whole.prepared);
+        failed |= cell.whole.as_ref().is_some_and(|whole| !whole.prepared) && !record.excuses_whole(o, k);
         unjudged |= cell.defective_records() > 0;
-        for program in &cell.programs {
+        for (p, program) in cell.programs.iter().enumerate() {
             match program.verdict.blame() {
                 Blame::Nobody => proven = true,
-                Blame::Object | Blame::Kernel => failed = true,
+                Blame::Object | Blame::Kernel => failed |= record.excuse(o, k, p).is_none(),
                 Blame::Harness => unjudged |= !(excused && program.verdict == Verdict::NotRun),
             }
         }
     }
+    // Also where each member may fail for a reason of its own.
+    let declared = record.alternatives.iter().filter(|group| group.declared);
+    failed |= declared
+        .flat_map(|group| (0..record.kernels.len()).map(move |kernel| record.service(group, kernel)))
+        .any(|service| service == Service::None);
     match (failed, unjudged, proven) {
         (true, _, _) => PROGRAM_FAILED,
         (false, false, true) => GOOD,

@@ -61,7 +61,8 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
     match prepare(request, Which::All, &mut first_failure) {
         Ok(prepared) => {
             let warnings = first_failure.clone().unwrap_or_default();
-            send(&GuestMessage::Whole { prepared: first_failure.is_none(), warnings }, &[])?;
+            let left_out = prepared.left_out.clone();
+            send(&GuestMessage::Whole { prepared: first_failure.is_none(), warnings, left_out }, &[])?;
             if !request.bare {
                 send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
                 send_instructions(&prepared.open, send)?;
@@ -77,7 +78,7 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
         }
         Err(failure) => {
             let warnings = first_failure.unwrap_or_else(|| failure.warnings());
-            send(&GuestMessage::Whole { prepared: false, warnings }, &[])?;
+            send(&GuestMessage::Whole { prepared: false, warnings, left_out: Vec::new() }, &[])?;
             send(&GuestMessage::Transcript { complete: false }, &libbpf_log::pack(&failure.lines))?;
             let object_wide = failure.warnings().iter().any(|warning| libbpf_log::is_object_wide(warning));
             for program in &request.programs {

@@ -88,7 +88,7 @@ pub fn assemble(
             cells.push(CellRecord {
                 kernel: kernel.name.clone(),
                 object: object.name.clone(),
-                whole: Some(WholeLoad { prepared: true, reason: None }),
+                whole: Some(WholeLoad { prepared: true, reason: None, left_out: Vec::new() }),
                 programs: programs.collect(),
                 relocations: Vec::new(),
                 dangers: Vec::new(),
@@ -211,7 +211,11 @@ pub fn record() -> RunRecord {
         _ => (Verdict::Loaded, None),
     });
     // `opensnoop` loads program by program on 6.12, but not as a loader loads it.
-    let whole = WholeLoad { prepared: false, reason: Some("map `events`: type 27 is not supported".to_owned()) };
+    let whole = WholeLoad {
+        prepared: false,
+        reason: Some("map `events`: type 27 is not supported".to_owned()),
+        left_out: Vec::new(),
+    };
     record.cells[4 + 3].whole = Some(whole);
     record.notices.push(format!("odd notice {NASTY}"));
     record.objects[0].relocations.push(relocation("tracepoint__syscalls__sys_exit_execve"));
