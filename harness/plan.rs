@@ -30,6 +30,8 @@ pub struct Plan {
     pub alternatives: Vec<AlternativesRecord>,
     /// What may fail.
     pub optional: Vec<OptionalRecord>,
+    /// Percent of the guard sides that have to be verified.
+    pub minimum_coverage: Option<f64>,
 }
 
 /// An object with the programs that get a verdict.
@@ -45,6 +47,8 @@ pub struct PlannedObject {
     pub analysis: Arc<Analysis>,
     /// The settings that it is tried with, if not its own.
     pub shape: Option<PlannedShape>,
+    /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
+    pub shaped: bool,
 }
 
 /// The settings that an object is tried with.
@@ -63,13 +67,15 @@ impl Plan {
         for (index, object) in objects.into_iter().enumerate() {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == index).map(|(_, shape)| shape).collect();
-            planned.push(PlannedObject::new(object.clone(), None));
+            let shaped = !shapes.is_empty();
+            let whole = PlannedObject { shaped, ..PlannedObject::new(object.clone(), None) };
+            planned.push(whole);
             planned.extend(shapes.into_iter().map(|shape| PlannedObject::new(object.clone(), Some(shape))));
         }
         let mut alternatives = settings.alternatives.clone();
         alternatives.extend(proposed(&planned, &settings.alternatives));
         let (alternatives, optional) = (groups(&planned, alternatives), optional(&planned, &settings.optional));
-        Plan { kernels, objects: planned, alternatives, optional }
+        Plan { kernels, objects: planned, alternatives, optional, minimum_coverage: settings.minimum_coverage }
     }
 
     /// The record of a run that has not begun: every cell is there, and not run.
@@ -103,6 +109,7 @@ impl Plan {
             notices: Vec::new(),
             alternatives: self.alternatives.clone(),
             optional: self.optional.clone(),
+            minimum_coverage: self.minimum_coverage,
         }
     }
 }
@@ -181,7 +188,8 @@ impl PlannedObject {
         if let Some(PlannedShape { of, shape }) = &shape {
             object.name = format!("{of}@{}", shape.name);
         }
-        PlannedObject { object, programs, broken, analysis, shape }
+        let shaped = shape.is_some();
+        PlannedObject { object, programs, broken, analysis, shape, shaped }
     }
 
     /// The object's CO-RE relocations.
@@ -203,7 +211,7 @@ impl PlannedObject {
     /// Names of the programs whose visited instructions are wanted.
     pub fn visited(&self) -> Vec<String> {
         self.analysis
-            .wants_visited(self.shape.is_some())
+            .wants_visited(self.shaped)
             .into_iter()
             .map(|program| self.programs[program].name.clone())
             .collect()

@@ -55,6 +55,9 @@ pub struct RunRecord {
     /// What may fail, as suite files say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub optional: Vec<OptionalRecord>,
+    /// Percent of the guard sides that have to be verified, if a suite says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_coverage: Option<f64>,
 }
 
 /// Versions of everything that took part in a run.

@@ -5,7 +5,7 @@ use crate::verdict::{Blame, Verdict};
 
 /// Every program was proven to load on every kernel that the matrix needs.
 pub const GOOD: u8 = 0;
-/// At least one program failed, and the object or the kernel is to blame.
+/// At least one program failed, and the object or the kernel is to blame; or less of its guards is proven than was asked for.
 pub const PROGRAM_FAILED: u8 = 1;
 /// The command line, the manifest, a suite or an object file is wrong; nothing was run.
 pub const BAD_CONFIGURATION: u8 = 2;
@@ -15,7 +15,7 @@ pub const INFRASTRUCTURE: u8 = 3;
 pub const INTERRUPTED: u8 = 130;
 
 /// The codes, for `--help`.
-pub const HELP: &str = "Exit codes: 0 all good, 1 a program failed, 2 bad configuration, 3 infrastructure trouble (a kernel unavailable, a \
+pub const HELP: &str = "Exit codes: 0 all good, 1 a program failed or too little of its guards is proven, 2 bad configuration, 3 infrastructure trouble (a kernel unavailable, a \
 guest or the harness failed; nothing is known against the objects), 130 interrupted (the report is partial).";
 
 /// The code of a finished run. What was proven against an object outweighs what could not be judged.

@@ -12,7 +12,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
 use super::setup::{Inputs, Setup};
+use super::threshold::Thresholds;
 use super::{Common, MachineArgs, acceleration, advice, exit_code};
+use crate::coverage::Unit;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::{RunRecord, ToolRecord};
@@ -47,6 +49,8 @@ pub(super) struct RunArgs {
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
+    #[command(flatten)]
+    thresholds: Thresholds,
     /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -95,7 +99,14 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         point_latest(&folder);
     }
     println!("report: {}", folder.display());
-    Ok(ExitCode::from(exit_code::of(&record)))
+    let broken = args.thresholds.broken(&record, &Unit::all(&record));
+    broken.iter().for_each(|line| eprintln!("error: {line}"));
+    // Where not everything could be judged, that may be why.
+    let code = match exit_code::of(&record) {
+        exit_code::GOOD if !broken.is_empty() => exit_code::PROGRAM_FAILED,
+        code => code,
+    };
+    Ok(ExitCode::from(code))
 }
 
 /// Runs the plan on threads of its own while this one folds the events into the record and draws them.

@@ -140,7 +140,10 @@ impl Analysis {
                     true => straight_record(&survival, occurrence.insn).is_some(),
                     false => witnesses(&survival, side).next().is_some(),
                 };
-                if !occurrence.sides.iter().all(tells) {
+                // Where a switch leads around code and to none of its own, its load alone shows that it was asked; line info seldom
+                // tells that from what surrounds it.
+                let around = guard.kind == GuardKind::Rodata && occurrence.sides.iter().any(BTreeSet::is_empty);
+                if around || !occurrence.sides.iter().all(tells) {
                     wanted.insert(occurrence.program);
                 }
             }

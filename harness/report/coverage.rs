@@ -172,4 +172,4 @@ pub fn summary(record: &RunRecord, width: usize) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(crate) mod tests;

@@ -34,6 +34,8 @@ pub enum Line<'a> {
         alternatives: &'a [AlternativesRecord],
         /// What may fail.
         optional: &'a [OptionalRecord],
+        /// Percent of the guard sides that have to be verified; null if nobody asks for it.
+        minimum_coverage: Option<f64>,
     },
     /// One kernel of the matrix.
     Kernel(&'a KernelRecord),
@@ -73,6 +75,7 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
         notices: &record.notices,
         alternatives: &record.alternatives,
         optional: &record.optional,
+        minimum_coverage: record.minimum_coverage,
     })?;
     record.kernels.iter().try_for_each(|kernel| put(Line::Kernel(kernel)))?;
     record.objects.iter().try_for_each(|object| put(Line::Object(object)))?;

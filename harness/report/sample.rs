@@ -119,6 +119,7 @@ pub fn assemble(
         notices: vec!["KVM does not work here, using TCG: expect a run to take ten times as long".to_owned()],
         alternatives: Vec::new(),
         optional: Vec::new(),
+        minimum_coverage: None,
     }
 }
 

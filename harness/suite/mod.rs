@@ -34,6 +34,7 @@
 //! ```
 
 mod alternatives;
+mod draft;
 mod error;
 mod expectation;
 mod optional;
@@ -51,6 +52,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use alternatives::WrittenAlternatives;
+pub use draft::draft;
 use error::Mistake;
 pub use error::SuiteError;
 pub use expectation::Expectation;

@@ -28,7 +28,7 @@ fn guard(line: u32, kind: GuardKind, asked: &str, sides: [(&str, usize, &[usize]
 }
 
 /// Two kernels, one object with one program and three guards, the program refused on the second kernel but for what is said.
-fn record() -> RunRecord {
+pub fn record() -> RunRecord {
     let kernels = ["5.10", "6.12"].map(sample::kernel).to_vec();
     let objects = vec![sample::object("a", &[("probe", "kprobe/x")])];
     let mut record = sample::assemble(kernels, objects, |_, _, kernel| match kernel {

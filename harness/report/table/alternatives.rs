@@ -10,7 +10,8 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     if shown.is_empty() {
         return String::new();
     }
-    let mut block = String::new();
+    // The shapes of an object mostly fare alike.
+    let mut stories: Vec<(Vec<String>, String)> = Vec::new();
     for group in &record.alternatives {
         let services: Vec<(usize, Service)> = shown.iter().map(|&k| (k, record.service(group, k))).collect();
         if !group.declared && services.iter().all(|(k, _)| all_work(record, group, *k)) {
@@ -36,8 +37,15 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
             })
             .collect();
         let origin = if group.declared { "" } else { " (proposed)" };
-        block += &paragraph(&format!("{}{origin}: {}", one_line(&group.name), parts.join(", ")), 2, width);
+        let (name, story) = (one_line(&group.name), format!("{origin}: {}", parts.join(", ")));
+        let base = |name: &str| name.split('@').next().unwrap_or_default().to_owned();
+        match stories.iter_mut().find(|(names, known)| *known == story && base(&names[0]) == base(&group.name)) {
+            Some((names, _)) => names.push(name),
+            None => stories.push((vec![name], story)),
+        }
     }
+    let lines = stories.iter().map(|(names, story)| paragraph(&(names.join(", ") + story), 2, width));
+    let mut block: String = lines.collect();
     let optional = record.optional.iter().map(|optional| {
         let name = optional.what.name.as_ref().map_or(String::new(), |name| format!("/{name}"));
         paragraph(&one_line(&format!("{}{name} is optional: {}", optional.what.object, optional.reason)), 2, width)
@@ -87,6 +95,7 @@ mod tests {
             group("x", true, ["fast", "slow"]),
             group("always", false, ["other", "other"]),
             group("half", false, ["other", "slow"]),
+            group("half@more", false, ["other", "slow"]),
         ];
         let what = Alternative { object: "a".to_owned(), name: Some("slow".to_owned()) };
         record.optional.push(OptionalRecord { what, reason: "a nicety".to_owned() });
