@@ -64,9 +64,9 @@ impl Plan {
     /// Plans every object, with each of its shapes, on every kernel.
     pub fn new(kernels: Vec<KernelSpec>, objects: Vec<BpfObject>, settings: &Settings) -> Plan {
         let mut planned = Vec::new();
-        for (index, object) in objects.into_iter().enumerate() {
+        for object in objects {
             let shapes: Vec<&Shape> =
-                settings.shapes.iter().filter(|(of, _)| *of == index).map(|(_, shape)| shape).collect();
+                settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
             let shaped = !shapes.is_empty();
             let whole = PlannedObject { shaped, ..PlannedObject::new(object.clone(), None) };
             planned.push(whole);
@@ -186,7 +186,7 @@ impl PlannedObject {
         let analysis = Arc::new(Analysis::of(applied.as_deref().unwrap_or(&object.bytes), &names));
         let shape = shape.map(|shape| PlannedShape { of: object.name.clone(), shape: shape.clone() });
         if let Some(PlannedShape { of, shape }) = &shape {
-            object.name = format!("{of}@{}", shape.name);
+            object.name = shape.row(of);
         }
         let shaped = shape.is_some();
         PlannedObject { object, programs, broken, analysis, shape, shaped }

@@ -15,6 +15,7 @@ mod run;
 mod setup;
 mod store;
 mod threshold;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -8,8 +8,8 @@ use crate::record::{AlternativesRecord, OptionalRecord};
 /// What the suite files of a run say of its objects.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
-    /// More settings to try an object with: the object, as an index, and the shape.
-    pub shapes: Vec<(usize, Shape)>,
+    /// More settings to try an object with: the object's name and the shape.
+    pub shapes: Vec<(String, Shape)>,
     /// Groups of which one member is enough.
     pub alternatives: Vec<AlternativesRecord>,
     /// What may fail.
@@ -21,13 +21,24 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The names of the objects as a run has them, each followed by its shapes.
+    pub fn rows(&self, objects: &[BpfObject]) -> Vec<String> {
+        let mut rows = Vec::new();
+        for object in objects {
+            rows.push(object.name.clone());
+            let shapes = self.shapes.iter().filter(|(of, _)| *of == object.name);
+            rows.extend(shapes.map(|(of, shape)| shape.row(of)));
+        }
+        rows
+    }
+
     /// Takes in what another suite of the run says.
     ///
     /// # Errors
     ///
     /// The name of a shape that both give to one object.
     pub fn merge(&mut self, other: Settings) -> Result<(), String> {
-        let known = |(object, shape): &&(usize, Shape)| {
+        let known = |(object, shape): &&(String, Shape)| {
             self.shapes.iter().any(|(of, known)| of == object && known.name == shape.name)
         };
         if let Some((_, shape)) = other.shapes.iter().find(known) {
@@ -68,11 +79,12 @@ impl Suite {
         }
         for shape in &written.shape {
             let (object, built) = shape.get_ref().built(all).map_err(self.at(shape.span().start))?;
-            if settings.shapes.iter().any(|(other, known)| *other == object && known.name == built.name) {
-                let message = format!("object `{}` has two shapes `{}`", objects[object].name, built.name);
+            let object = &objects[object].name;
+            if settings.shapes.iter().any(|(other, known)| other == object && known.name == built.name) {
+                let message = format!("object `{object}` has two shapes `{}`", built.name);
                 return Err(self.wrong(shape.span().start, Mistake::new(message)));
             }
-            settings.shapes.push((object, built));
+            settings.shapes.push((object.clone(), built));
         }
         for expectation in &written.expect {
             let start = expectation.span().start;

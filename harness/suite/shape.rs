@@ -25,6 +25,11 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The name of an object in this shape.
+    pub fn row(&self, object: &str) -> String {
+        format!("{object}@{}", self.name)
+    }
+
     /// The object's bytes as the shape makes them, for reading only: maps keep their sizes.
     pub fn applied(&self, object: &[u8]) -> Vec<u8> {
         self.setup
