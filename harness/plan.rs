@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::alternatives;
 use crate::coverage::{Analysis, CellCoverage};
 use crate::manifest::{KernelSpec, Source};
 use crate::object::BpfObject;
+use crate::protocol::ObjectSetup;
 use crate::record::{
-    CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, ProgramRecord, RunRecord, SCHEMA_VERSION,
-    ToolRecord,
+    Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
+    OptionalRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
 };
 use crate::relocation::CoreRelocation;
+use crate::suite::{Settings, Shape};
 
 /// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
 pub const WHOLE_OBJECT: &str = "(object)";
@@ -21,8 +24,14 @@ pub const PLANNED: &str = "the run did not get to it";
 pub struct Plan {
     /// The kernels, in matrix order.
     pub kernels: Vec<KernelSpec>,
-    /// The objects, in the order given.
+    /// The objects, in the order given; the shapes of an object follow it.
     pub objects: Vec<PlannedObject>,
+    /// Groups of objects, programs or maps of which one is enough.
+    pub alternatives: Vec<AlternativesRecord>,
+    /// What may fail.
+    pub optional: Vec<OptionalRecord>,
+    /// Percent of the guard sides that have to be verified.
+    pub minimum_coverage: Option<f64>,
 }
 
 /// An object with the programs that get a verdict.
@@ -36,12 +45,37 @@ pub struct PlannedObject {
     pub broken: Option<String>,
     /// Its guards.
     pub analysis: Arc<Analysis>,
+    /// The settings that it is tried with, if not its own.
+    pub shape: Option<PlannedShape>,
+    /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
+    pub shaped: bool,
+}
+
+/// The settings that an object is tried with.
+#[derive(Debug, Clone)]
+pub struct PlannedShape {
+    /// The name of the object without them.
+    pub of: String,
+    /// The settings.
+    pub shape: Shape,
 }
 
 impl Plan {
-    /// Plans every object on every kernel.
-    pub fn new(kernels: Vec<KernelSpec>, objects: Vec<BpfObject>) -> Plan {
-        Plan { kernels, objects: objects.into_iter().map(PlannedObject::new).collect() }
+    /// Plans every object, with each of its shapes, on every kernel.
+    pub fn new(kernels: Vec<KernelSpec>, objects: Vec<BpfObject>, settings: &Settings) -> Plan {
+        let mut planned = Vec::new();
+        for object in objects {
+            let shapes: Vec<&Shape> =
+                settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
+            let shaped = !shapes.is_empty();
+            let whole = PlannedObject { shaped, ..PlannedObject::new(object.clone(), None) };
+            planned.push(whole);
+            planned.extend(shapes.into_iter().map(|shape| PlannedObject::new(object.clone(), Some(shape))));
+        }
+        let mut alternatives = settings.alternatives.clone();
+        alternatives.extend(proposed(&planned, &settings.alternatives));
+        let (alternatives, optional) = (groups(&planned, alternatives), optional(&planned, &settings.optional));
+        Plan { kernels, objects: planned, alternatives, optional, minimum_coverage: settings.minimum_coverage }
     }
 
     /// The record of a run that has not begun: every cell is there, and not run.
@@ -73,12 +107,65 @@ impl Plan {
                 .flat_map(|object| self.kernels.iter().map(move |kernel| cell(object, kernel)))
                 .collect(),
             notices: Vec::new(),
+            alternatives: self.alternatives.clone(),
+            optional: self.optional.clone(),
+            minimum_coverage: self.minimum_coverage,
         }
     }
 }
 
+/// The groups, once more for each shape of their objects.
+fn groups(objects: &[PlannedObject], groups: Vec<AlternativesRecord>) -> Vec<AlternativesRecord> {
+    let mut all = Vec::new();
+    for group in groups {
+        let mut shapes: Vec<&PlannedShape> = Vec::new();
+        for shape in objects.iter().filter_map(|object| object.shape.as_ref()) {
+            let is_member = group.members.iter().any(|member| member.object == shape.of);
+            if is_member && !shapes.iter().any(|known| known.shape.name == shape.shape.name) {
+                shapes.push(shape);
+            }
+        }
+        let shaped = shapes.into_iter().map(|PlannedShape { shape, .. }| {
+            let mut group = group.clone();
+            group.name = format!("{}@{}", group.name, shape.name);
+            for member in &mut group.members {
+                let name = format!("{}@{}", member.object, shape.name);
+                if objects.iter().any(|object| object.shape.is_some() && object.object.name == name) {
+                    member.object = name;
+                }
+            }
+            group
+        });
+        let shaped: Vec<AlternativesRecord> = shaped.collect();
+        all.push(group);
+        all.extend(shaped);
+    }
+    all
+}
+
+/// What may fail, once more for each shape of its object.
+fn optional(objects: &[PlannedObject], optional: &[OptionalRecord]) -> Vec<OptionalRecord> {
+    let mut all = optional.to_vec();
+    for object in objects {
+        let of = object.shape.as_ref().map(|shape| shape.of.as_str());
+        all.extend(optional.iter().filter(|one| of == Some(one.what.object.as_str())).cloned().map(|mut one| {
+            one.what.object.clone_from(&object.object.name);
+            one
+        }));
+    }
+    all
+}
+
+/// What corematrix proposes, where no suite has spoken.
+fn proposed(objects: &[PlannedObject], declared: &[AlternativesRecord]) -> Vec<AlternativesRecord> {
+    let of = |object: &PlannedObject| alternatives::proposed(&object.object.name, &object.programs);
+    let known = |member: &Alternative| declared.iter().any(|group| group.members.contains(member));
+    let whole = objects.iter().filter(|object| object.shape.is_none());
+    whole.flat_map(of).filter(|group| !group.members.iter().any(known)).collect()
+}
+
 impl PlannedObject {
-    fn new(object: BpfObject) -> Self {
+    fn new(mut object: BpfObject, shape: Option<&Shape>) -> Self {
         let (programs, broken) = match &object.inventory {
             Ok(inventory) => {
                 let programs: Vec<_> = inventory
@@ -94,8 +181,15 @@ impl PlannedObject {
         let stand_in = || vec![ObjectProgram { name: WHOLE_OBJECT.to_owned(), section: String::new() }];
         let programs = if programs.is_empty() { stand_in() } else { programs };
         let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
-        let analysis = Arc::new(Analysis::of(&object.bytes, &names));
-        PlannedObject { object, programs, broken, analysis }
+        // The bytes that are loaded stay what they are: the guest sets the values as a loader does.
+        let applied = shape.map(|shape| shape.applied(&object.bytes));
+        let analysis = Arc::new(Analysis::of(applied.as_deref().unwrap_or(&object.bytes), &names));
+        let shape = shape.map(|shape| PlannedShape { of: object.name.clone(), shape: shape.clone() });
+        if let Some(PlannedShape { of, shape }) = &shape {
+            object.name = shape.row(of);
+        }
+        let shaped = shape.is_some();
+        PlannedObject { object, programs, broken, analysis, shape, shaped }
     }
 
     /// The object's CO-RE relocations.
@@ -109,9 +203,18 @@ impl PlannedObject {
         self.object.bytes.len() + 10_000 * self.programs.len()
     }
 
+    /// What a loader sets before it loads the object.
+    pub fn setup(&self) -> ObjectSetup {
+        self.shape.as_ref().map(|planned| planned.shape.setup.clone()).unwrap_or_default()
+    }
+
     /// Names of the programs whose visited instructions are wanted.
     pub fn visited(&self) -> Vec<String> {
-        self.analysis.wants_visited().into_iter().map(|program| self.programs[program].name.clone()).collect()
+        self.analysis
+            .wants_visited(self.shaped)
+            .into_iter()
+            .map(|program| self.programs[program].name.clone())
+            .collect()
     }
 
     fn record(&self) -> ObjectRecord {
@@ -124,6 +227,11 @@ impl PlannedObject {
             relocations: self.relocations().to_vec(),
             broken: self.broken.clone(),
             coverage: self.analysis.record(),
+            shape: self.shape.as_ref().map(|PlannedShape { of, shape }| ShapeRecord {
+                of: of.clone(),
+                name: shape.name.clone(),
+                settings: shape.settings.clone(),
+            }),
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum HostMessage {
         full_logs: bool,
         /// The programs of which it is wanted which instructions the verifier visited, since line info does not tell.
         visited: Vec<String>,
+        /// What to set before it is prepared.
+        setup: ObjectSetup,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -48,6 +50,35 @@ pub enum HostMessage {
     Probe(ProbeRequest),
     /// End the guest.
     Shutdown,
+}
+
+/// What a loader sets before it loads an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectSetup {
+    /// Values of variables.
+    pub patches: Vec<DataPatch>,
+    /// Sizes of maps.
+    pub sizes: Vec<MapSize>,
+}
+
+/// Bytes that replace what a variable is at first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataPatch {
+    /// The ELF section, of which libbpf makes a map: `.rodata`.
+    pub section: String,
+    /// Bytes from the start of the section.
+    pub offset: usize,
+    /// All bytes of the variable.
+    pub bytes: Vec<u8>,
+}
+
+/// The size of a map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapSize {
+    /// Its name.
+    pub map: String,
+    /// Entries; bytes of a ring buffer.
+    pub max_entries: u32,
 }
 
 /// From guest to host.
@@ -80,6 +111,8 @@ pub enum GuestMessage {
         prepared: bool,
         /// libbpf's warnings of the first try.
         warnings: Vec<String>,
+        /// The maps that had to be left out; what is known of them when the object cannot be prepared at all comes with its programs.
+        left_out: Vec<LeftOutMap>,
     },
     /// What libbpf said while it prepared the object; the blob holds it as [`crate::libbpf_log::pack`] does.
     Transcript {
@@ -290,6 +323,7 @@ mod tests {
             programs: vec!["a".into(), "b".into()],
             full_logs: false,
             visited: vec!["a".into()],
+            setup: ObjectSetup::default(),
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Every cell exists from plan time as [`Verdict::NotRun`], so the record of an interrupted run is a normal record.
 
+mod alternatives;
 mod question;
+mod service;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +19,10 @@ use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
 use crate::verdict::Verdict;
 use crate::verifier::Statistics;
+
+pub use alternatives::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord};
+pub use service::Service;
+pub use shape::ShapeRecord;
 
 /// The version of the `report.json` format; raised when a reader of the old format would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -42,6 +49,15 @@ pub struct RunRecord {
     pub cells: Vec<CellRecord>,
     /// Things the user should know that belong to no cell, such as "KVM does not work here, using TCG".
     pub notices: Vec<String>,
+    /// Programs, maps or objects of which one is enough: those that suite files declare, then those that corematrix proposes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<AlternativesRecord>,
+    /// What may fail, as suite files say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub optional: Vec<OptionalRecord>,
+    /// Percent of the guard sides that have to be verified, if a suite says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_coverage: Option<f64>,
 }
 
 /// Versions of everything that took part in a run.
@@ -156,6 +172,9 @@ pub struct ObjectRecord {
     /// Its guards and source lines.
     #[serde(default)]
     pub coverage: ObjectCoverage,
+    /// With which settings it is tried, if not with its own: the record of the object itself stands before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ShapeRecord>,
 }
 
 /// One program of an object, as its ELF says.
@@ -232,6 +251,9 @@ pub struct WholeLoad {
     pub prepared: bool,
     /// What libbpf said when it did not.
     pub reason: Option<String>,
+    /// The maps that the kernel would not create, so that the programs were tried without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// One program on one kernel.

@@ -5,16 +5,18 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Common;
 use super::explain::{found_again, index_of, kernel_types, project, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
 use super::setup::store_failure;
-use crate::coverage::Level;
+use super::threshold::Thresholds;
+use super::{Common, exit_code};
+use crate::coverage::{Level, Unit};
 use crate::explain::KernelTypes;
 use crate::manifest::Manifest;
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
+use crate::record::RunRecord;
 use crate::report::coverage::{lcov, render, source, unproven};
 use crate::store::{LockFile, Store};
 
@@ -36,6 +38,8 @@ pub(super) struct CoverageArgs {
     /// The level of the tracefile; a level says nothing of another.
     #[arg(long, value_enum, default_value_t = Level::Verified, requires = "lcov")]
     level: Level,
+    #[command(flatten)]
+    thresholds: Thresholds,
 }
 
 pub(super) fn run(common: &Common, args: &CoverageArgs) -> Result<ExitCode, Failure> {
@@ -44,35 +48,43 @@ pub(super) fn run(common: &Common, args: &CoverageArgs) -> Result<ExitCode, Fail
         Some(name) => vec![index_of("object", name, record.objects.iter().map(|object| object.name.as_str()))?],
         None => (0..record.objects.len()).filter(|&o| !record.objects[o].coverage.guards.is_empty()).collect(),
     };
+    let broken = args.thresholds.broken(&record, &Unit::of(&record, &objects));
+    show(common, args, &record, objects)?;
+    broken.iter().for_each(|line| eprintln!("error: {line}"));
+    Ok(ExitCode::from(if broken.is_empty() { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
+}
+
+/// Prints what was asked for.
+fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<usize>) -> Result<(), Failure> {
     if let Some(path) = &args.lcov {
-        lcov::write(&record, &objects, args.level, path).map_err(|error| report_failure(&error))?;
+        lcov::write(record, &objects, args.level, path).map_err(|error| report_failure(&error))?;
         println!("level {}: {}", args.level.label(), path.display());
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     if args.unproven {
         let store = Store::open(common.store.clone()).map_err(store_failure)?;
         let mut missing = Vec::new();
         let mut known: Vec<(String, Btf)> =
-            kernel_types(&record, &store, &mut missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
+            kernel_types(record, &store, &mut missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
         known.extend(other_kernels(common, &store, &known));
         let kernels: Vec<KernelTypes<'_>> = known.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
         let mut text = String::new();
-        for object in objects {
-            let found = found_again(&record.objects[object], &project(common), &mut missing);
+        for unit in Unit::of(record, &objects) {
+            let found = found_again(&record.objects[unit.object], &project(common), &mut missing);
             let types = found.and_then(|found| ObjectTypes::read(&found.bytes));
-            text += &unproven::render(&record, object, types.as_ref(), &kernels, width());
+            text += &unproven::render(record, &unit, types.as_ref(), &kernels, width());
         }
         missing.iter().for_each(|note| eprintln!("note: {note}"));
         print!("{}", if text.is_empty() { "every side of every guard is proven (verified)\n" } else { &text });
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     if objects.is_empty() {
         println!("no object of this run has a guard");
     }
     let view = if args.source { source::render } else { render };
-    let views: Vec<String> = objects.into_iter().map(|object| view(&record, object, width())).collect();
+    let views: Vec<String> = objects.into_iter().map(|object| view(record, object, width())).collect();
     print!("{}", views.join("\n"));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The kernels of the manifest that the store has and the run has not.

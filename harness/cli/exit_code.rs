@@ -1,11 +1,11 @@
 //! What the exit codes mean.
 
-use crate::record::{KernelState, RunRecord};
+use crate::record::{KernelState, RunRecord, Service};
 use crate::verdict::{Blame, Verdict};
 
 /// Every program was proven to load on every kernel that the matrix needs.
 pub const GOOD: u8 = 0;
-/// At least one program failed, and the object or the kernel is to blame.
+/// At least one program failed, and the object or the kernel is to blame; or less of its guards is proven than was asked for.
 pub const PROGRAM_FAILED: u8 = 1;
 /// The command line, the manifest, a suite or an object file is wrong; nothing was run.
 pub const BAD_CONFIGURATION: u8 = 2;
@@ -15,7 +15,7 @@ pub const INFRASTRUCTURE: u8 = 3;
 pub const INTERRUPTED: u8 = 130;
 
 /// The codes, for `--help`.
-pub const HELP: &str = "Exit codes: 0 all good, 1 a program failed, 2 bad configuration, 3 infrastructure trouble (a kernel unavailable, a \
+pub const HELP: &str = "Exit codes: 0 all good, 1 a program failed or too little of its guards is proven, 2 bad configuration, 3 infrastructure trouble (a kernel unavailable, a \
 guest or the harness failed; nothing is known against the objects), 130 interrupted (the report is partial).";
 
 /// The code of a finished run. What was proven against an object outweighs what could not be judged.
@@ -27,18 +27,24 @@ pub fn of(record: &RunRecord) -> u8 {
     let mut failed = false;
     let mut unjudged = false;
     for (index, cell) in record.cells.iter().enumerate() {
-        let kernel = &record.kernels[index % record.kernels.len()];
+        let (o, k) = (index / record.kernels.len(), index % record.kernels.len());
+        let kernel = &record.kernels[k];
         let excused = kernel.optional && matches!(kernel.state, KernelState::Unavailable { .. });
-        failed |= cell.whole.as_ref().is_some_and(|whole| !whole.prepared);
+        failed |= cell.whole.as_ref().is_some_and(|whole| !whole.prepared) && !record.excuses_whole(o, k);
         unjudged |= cell.defective_records() > 0;
-        for program in &cell.programs {
+        for (p, program) in cell.programs.iter().enumerate() {
             match program.verdict.blame() {
                 Blame::Nobody => proven = true,
-                Blame::Object | Blame::Kernel => failed = true,
+                Blame::Object | Blame::Kernel => failed |= record.excuse(o, k, p).is_none(),
                 Blame::Harness => unjudged |= !(excused && program.verdict == Verdict::NotRun),
             }
         }
     }
+    // Also where each member may fail for a reason of its own.
+    let declared = record.alternatives.iter().filter(|group| group.declared);
+    failed |= declared
+        .flat_map(|group| (0..record.kernels.len()).map(move |kernel| record.service(group, kernel)))
+        .any(|service| service == Service::None);
     match (failed, unjudged, proven) {
         (true, _, _) => PROGRAM_FAILED,
         (false, false, true) => GOOD,

@@ -9,7 +9,7 @@ use tabled::settings::Style;
 
 use super::Common;
 use super::failure::Failure;
-use super::setup::Setup;
+use super::setup::{Inputs, Setup};
 use crate::manifest::Source;
 use crate::object::listing;
 
@@ -48,7 +48,7 @@ pub(super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure>
             return Err(Failure::input("no inputs to list", Some(hint.to_owned())));
         }
         (what, false) => {
-            let (objects, notices) = setup.objects(&args.inputs, args.offline)?;
+            let Inputs { objects, notices, .. } = setup.objects(&args.inputs, args.offline)?;
             println!("{}", listing::describe(&objects, what == What::Programs));
             notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
         }

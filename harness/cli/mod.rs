@@ -7,12 +7,14 @@ mod doctor;
 pub mod exit_code;
 mod explain;
 mod failure;
+mod init;
 mod kernels;
 mod list;
 mod report;
 mod run;
 mod setup;
 mod store;
+mod threshold;
 mod watch;
 
 use std::path::PathBuf;
@@ -54,6 +56,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
     Coverage(coverage::CoverageArgs),
+    /// Write a first suite file for objects: alternatives, settings and expectations to go on with.
+    Init(init::InitArgs),
     /// List kernels, objects or programs.
     List(list::ListArgs),
     /// Look after the kernel store: what is in it, and how much room it takes.
@@ -90,6 +94,7 @@ impl Cli {
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
             Command::Coverage(args) => coverage::run(&self.common, &args),
+            Command::Init(args) => init::run(&args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),

@@ -11,8 +11,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
-use super::setup::Setup;
+use super::setup::{Inputs, Setup};
+use super::threshold::Thresholds;
 use super::{Common, MachineArgs, acceleration, advice, exit_code, watch};
+use crate::coverage::Unit;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::{RunRecord, ToolRecord};
@@ -47,6 +49,8 @@ pub(super) struct RunArgs {
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
+    #[command(flatten)]
+    thresholds: Thresholds,
     /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -74,12 +78,12 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let setup = Setup::load(common)?;
     let snapshot_budget = super::store::snapshot_budget()?;
     let kernels = setup.kernels(&args.machine)?;
-    let (objects, notices) = setup.objects(&args.inputs, args.machine.offline)?;
+    let Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
     let folder = report_folder(&setup.project, args.out.as_deref())?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
 
-    let plan = Plan::new(kernels, objects);
+    let plan = Plan::new(kernels, objects, &settings);
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
     let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget };
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
@@ -90,7 +94,18 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         point_latest(&folder);
     }
     println!("report: {}", folder.display());
-    Ok(ExitCode::from(exit_code::of(&record)))
+    Ok(code(args, &record))
+}
+
+/// The exit code of a run, saying what it falls short of.
+pub(super) fn code(args: &RunArgs, record: &RunRecord) -> ExitCode {
+    let broken = args.thresholds.broken(record, &Unit::all(record));
+    broken.iter().for_each(|line| eprintln!("error: {line}"));
+    // Where not everything could be judged, that may be why.
+    ExitCode::from(match exit_code::of(record) {
+        exit_code::GOOD if !broken.is_empty() => exit_code::PROGRAM_FAILED,
+        code => code,
+    })
 }
 
 /// Runs a plan to its end and completes the record. Until then it is saved in `live` again and again.

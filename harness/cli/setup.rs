@@ -7,11 +7,20 @@ use super::{Common, MachineArgs};
 use crate::manifest::{KernelSpec, Manifest};
 use crate::object::{BpfObject, find_objects};
 use crate::store::{LockFile, Store, StoreError};
-use crate::suite::Suite;
+use crate::suite::{Settings, Suite, SuiteError};
 use crate::vm::{Toolchain, ToolchainError};
 
 /// Where the store remembers the versions of programs.
 const TOOLS: &str = "tools.json";
+
+/// What the inputs of a command hold.
+pub(super) struct Inputs {
+    pub(super) objects: Vec<BpfObject>,
+    /// What was left out on purpose.
+    pub(super) notices: Vec<String>,
+    /// What suite files say of the objects.
+    pub(super) settings: Settings,
+}
 
 /// The manifest and the store.
 pub(super) struct Setup {
@@ -49,12 +58,14 @@ impl Setup {
         Ok(chosen.into_iter().cloned().collect())
     }
 
-    /// The objects in the inputs: files, folders, executables and suites. Second: what was left out on purpose.
-    pub(super) fn objects(&self, inputs: &[PathBuf], offline: bool) -> Result<(Vec<BpfObject>, Vec<String>), Failure> {
-        let mut places = Vec::new();
+    /// The objects in the inputs: files, folders, executables and suites.
+    pub(super) fn objects(&self, inputs: &[PathBuf], offline: bool) -> Result<Inputs, Failure> {
+        let (mut places, mut suites) = (Vec::new(), Vec::new());
         for input in inputs {
             if input.extension().is_some_and(|extension| extension == "toml") {
-                places.extend(self.suite_places(input, offline)?);
+                let suite = Suite::load(input).map_err(suite_failure)?;
+                places.extend(self.suite_places(&suite, offline)?);
+                suites.push(suite);
             } else {
                 places.push(input.clone());
             }
@@ -65,15 +76,19 @@ impl Setup {
                 (error.to_string(), hint)
             }))
         })?;
-        Ok((found.objects, found.notices))
+        let mut settings = Settings::default();
+        for suite in &suites {
+            let of_suite = suite.settings(&found.objects).map_err(suite_failure)?;
+            settings.merge(of_suite).map_err(|name| {
+                let message = format!("suite `{}`: another suite has a shape `{name}` of the same object", suite.name);
+                Failure::input(message, Some("give one of them another name".to_owned()))
+            })?;
+        }
+        Ok(Inputs { objects: found.objects, notices: found.notices, settings })
     }
 
-    fn suite_places(&self, path: &Path, offline: bool) -> Result<Vec<PathBuf>, Failure> {
-        let suite = Suite::load(path).map_err(|error| {
-            let hint = error.hint();
-            Failure::input(error, hint)
-        })?;
-        let mut places = suite.objects;
+    fn suite_places(&self, suite: &Suite, offline: bool) -> Result<Vec<PathBuf>, Failure> {
+        let mut places = suite.objects.clone();
         for package in &suite.packages {
             let step = |step: String| eprintln!("{}: {step}", package.apt);
             let folder = self.store.debian_package(&package.apt, &package.suites, &self.lock, offline, &step);
@@ -82,7 +97,7 @@ impl Setup {
                 let files = files_in(&folder, pattern);
                 if files.is_empty() {
                     let message =
-                        format!("suite `{}`: package `{}` has no file `{pattern}`", path.display(), package.apt);
+                        format!("suite `{}`: package `{}` has no file `{pattern}`", suite.path.display(), package.apt);
                     return Err(Failure::input(
                         message,
                         Some(format!("the package is unpacked in `{}`", folder.display())),
@@ -100,6 +115,11 @@ fn files_in(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let whole = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(pattern);
     let paths = glob::glob(&whole.to_string_lossy()).into_iter().flatten().flatten();
     paths.filter(|path| path.is_file()).collect()
+}
+
+fn suite_failure(error: SuiteError) -> Failure {
+    let hint = error.hint();
+    Failure::input(error, hint)
 }
 
 pub(super) fn store_failure(error: StoreError) -> Failure {

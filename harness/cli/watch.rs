@@ -14,15 +14,16 @@ use std::time::{Duration, Instant, SystemTime};
 use console::Term;
 
 use super::failure::Failure;
-use super::run::{Ground, RunArgs, no_signals, point_latest, report_failure, report_folder, run_plan, width};
-use super::setup::Setup;
-use super::{Common, acceleration, exit_code};
+use super::run::{Ground, RunArgs, code, no_signals, point_latest, report_failure, report_folder, run_plan, width};
+use super::setup::{self, Setup};
+use super::{Common, acceleration};
 use crate::manifest::KernelSpec;
 use crate::object::BpfObject;
 use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::report::{self, table};
 use crate::run::Stop;
+use crate::suite::{Settings, Shape};
 use crate::vm::Proof;
 use inputs::{Inputs, Stamps};
 
@@ -61,7 +62,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let began = SystemTime::now();
     let mut inputs = Inputs::new(&args.inputs);
     let ran = inputs.look();
-    let (objects, notices) = setup.objects(&args.inputs, args.machine.offline)?;
+    let setup::Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
     let folder = report_folder(&setup.project, args.out.as_deref())?;
     let wakes = mpsc::channel();
@@ -74,7 +75,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let stop = stop.map_err(no_signals)?;
 
     let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget };
-    let plan = Plan::new(kernels.clone(), objects.clone());
+    let plan = Plan::new(kernels.clone(), objects.clone(), &settings);
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
     let start = Instant::now();
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
@@ -86,7 +87,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         watch.next()?;
     }
     println!("report: {}", folder.display());
-    Ok(ExitCode::from(exit_code::of(&watch.record)))
+    Ok(code(args, &watch.record))
 }
 
 impl Watch<'_> {
@@ -96,7 +97,7 @@ impl Watch<'_> {
         let start = Instant::now();
         let Ground { args, setup, stop, .. } = self.ground;
         let found = setup.objects(&args.inputs, args.machine.offline);
-        let (objects, notices) = match found {
+        let setup::Inputs { objects, notices, settings } = match found {
             Ok(found) => found,
             Err(failure) => {
                 // A build removes an object before it writes the next one.
@@ -105,15 +106,16 @@ impl Watch<'_> {
             }
         };
         let ran = std::mem::replace(&mut self.ran, stamps);
-        let chosen = self.chosen(&objects, &ran);
-        let names: Vec<&str> = objects.iter().map(|object| object.name.as_str()).collect();
+        let chosen = self.chosen(&objects, &settings, &ran);
+        let rows = settings.rows(&objects);
+        let names: Vec<&str> = rows.iter().map(String::as_str).collect();
         let is_fewer = self.record.objects.iter().any(|object| !names.contains(&object.name.as_str()));
         if chosen.is_empty() && !is_fewer {
             return Ok(());
         }
         let what: Vec<&str> = chosen.iter().map(|object| object.name.as_str()).collect();
         let what = if what.is_empty() { "objects are gone".to_owned() } else { what.join(", ") };
-        let plan = Plan::new(self.kernels.clone(), chosen.into_iter().cloned().collect());
+        let plan = Plan::new(self.kernels.clone(), chosen.into_iter().cloned().collect(), &settings);
         // The report's folder has the last whole table until there is the next.
         let scratch = tempfile::Builder::new().prefix("corematrix-watch-").tempdir();
         let scratch =
@@ -134,10 +136,19 @@ impl Watch<'_> {
 
     /// The objects to run: those with other contents than last time, or else those of files that were touched. What cannot be read
     /// is half-written and waits for the rest.
-    fn chosen<'o>(&mut self, objects: &'o [BpfObject], ran: &Stamps) -> Vec<&'o BpfObject> {
+    fn chosen<'o>(&mut self, objects: &'o [BpfObject], settings: &Settings, ran: &Stamps) -> Vec<&'o BpfObject> {
         let record = &self.record;
         let is_known = |object: &BpfObject| {
-            record.objects.iter().any(|known| known.name == object.name && known.sha256 == object.sha256)
+            let shapes = settings.shapes.iter().filter(|(of, _)| *of == object.name);
+            let is_same =
+                |name: &str| record.objects.iter().any(|known| known.name == name && known.sha256 == object.sha256);
+            let is_set = |shape: &Shape| {
+                let mut known = record.objects.iter().filter_map(|known| known.shape.as_ref());
+                known.any(|known| {
+                    known.of == object.name && known.name == shape.name && known.settings == shape.settings
+                })
+            };
+            is_same(&object.name) && shapes.into_iter().all(|(_, shape)| is_set(shape))
         };
         let is_touched = |path: &Path| ran.get(path) != self.ran.get(path);
         let mut chosen = Vec::new();

@@ -22,7 +22,7 @@ pub use line_set::LineSet;
 pub use line_table::{LineTable, SourceLine};
 pub use proof::{CellCoverage, Facts, GuardProof, Liveness, ProgramLines};
 pub use survival::ProgramEvidence;
-pub use union::{Level, on_kernel, proven, sides};
+pub use union::{Level, Unit, on_kernel, proven, sides};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

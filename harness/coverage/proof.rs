@@ -123,11 +123,11 @@ impl Analysis {
     }
 
     /// The programs whose line info cannot tell the sides of a guard apart, so that their visited instructions are wanted. Switches
-    /// in `.rodata` alone are not worth a second load.
-    pub fn wants_visited(&self) -> BTreeSet<usize> {
+    /// in `.rodata` alone are worth a second load only where `shaped` says that they are set on purpose.
+    pub fn wants_visited(&self, shaped: bool) -> BTreeSet<usize> {
         let mut wanted = BTreeSet::new();
         for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
-            if guard.undecided.is_some() || guard.kind == GuardKind::Rodata {
+            if guard.undecided.is_some() || guard.kind == GuardKind::Rodata && !shaped {
                 continue;
             }
             for occurrence in occurrences {
@@ -140,7 +140,10 @@ impl Analysis {
                     true => straight_record(&survival, occurrence.insn).is_some(),
                     false => witnesses(&survival, side).next().is_some(),
                 };
-                if !occurrence.sides.iter().all(tells) {
+                // Where a switch leads around code and to none of its own, its load alone shows that it was asked; line info seldom
+                // tells that from what surrounds it.
+                let around = guard.kind == GuardKind::Rodata && occurrence.sides.iter().any(BTreeSet::is_empty);
+                if around || !occurrence.sides.iter().all(tells) {
                     wanted.insert(occurrence.program);
                 }
             }

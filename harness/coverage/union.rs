@@ -1,4 +1,4 @@
-//! [`proven`]: on which kernels of a run a side of a guard was proven, level by level.
+//! [`proven`]: on which kernels of a run a side of a guard was proven, level by level, and [`Unit`]: an object with its shapes.
 
 use super::guard::GuardRecord;
 use super::proof::Liveness;
@@ -53,4 +53,53 @@ pub fn proven(record: &RunRecord, object: usize, guard: usize, side: usize, leve
 pub fn sides(guards: &[GuardRecord]) -> impl Iterator<Item = (usize, usize)> {
     let decided = |(_, guard): &(usize, &GuardRecord)| guard.undecided.is_none() && guard.asks_kernel();
     guards.iter().enumerate().filter(decided).flat_map(|(guard, _)| [(guard, 0), (guard, 1)])
+}
+
+/// What is counted as one: an object with all its shapes. A side that one of them proves is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// The object, by index.
+    pub object: usize,
+    /// The object and its shapes, by index.
+    pub rows: Vec<usize>,
+}
+
+impl Unit {
+    /// The units of some objects of a run. A shape counts with its object, and alone if its object is not among them.
+    pub fn of(record: &RunRecord, objects: &[usize]) -> Vec<Unit> {
+        let whole = objects.iter().filter(|&&object| {
+            let base = record.base(object);
+            base == object || !objects.contains(&base)
+        });
+        let rows = |object| if record.base(object) == object { record.family(object) } else { vec![object] };
+        whole.map(|&object| Unit { object, rows: rows(object) }).collect()
+    }
+
+    /// The units of a run.
+    pub fn all(record: &RunRecord) -> Vec<Unit> {
+        Unit::of(record, &(0..record.objects.len()).collect::<Vec<_>>())
+    }
+
+    /// The sides that kernels and shapes could prove, as guard and side. Switches in `.rodata` count where there is more than one
+    /// setting of them.
+    pub fn sides(&self, record: &RunRecord) -> Vec<(usize, usize)> {
+        let guards = &record.objects[self.object].coverage.guards;
+        let shaped = record.family(self.object).len() > 1;
+        let counts = |(_, guard): &(usize, &GuardRecord)| guard.undecided.is_none() && (shaped || guard.asks_kernel());
+        guards.iter().enumerate().filter(counts).flat_map(|(guard, _)| [(guard, 0), (guard, 1)]).collect()
+    }
+
+    /// The kernels on which a row proves a side at a level, by index.
+    pub fn proven(&self, record: &RunRecord, guard: usize, side: usize, level: Level) -> Vec<usize> {
+        let proves = |kernel: usize| {
+            self.rows.iter().any(|&row| on_kernel(record, row, kernel, guard, side, level) == Some(true))
+        };
+        (0..record.kernels.len()).filter(|&kernel| proves(kernel)).collect()
+    }
+
+    /// How many of its sides are proven at a level.
+    pub fn count(&self, record: &RunRecord, level: Level) -> usize {
+        let sides = self.sides(record);
+        sides.iter().filter(|(guard, side)| !self.proven(record, *guard, *side, level).is_empty()).count()
+    }
 }

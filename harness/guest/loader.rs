@@ -15,7 +15,7 @@ use super::fault::Faults;
 use super::prepared::{Failure, Prepared, Which, prepare};
 use super::{fork, loaded, transcript, visited};
 use crate::libbpf_log;
-use crate::protocol::{self, GuestMessage, LeftOutMap, ProgramOutcome, Stage};
+use crate::protocol::{self, GuestMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
 
 /// Nothing, unless the program is refused.
 const NO_LOG: u32 = 0;
@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub full_logs: bool,
     /// The programs whose visited instructions are wanted.
     pub visited: Vec<String>,
+    /// What to set before the object is prepared.
+    pub setup: ObjectSetup,
     /// The object.
     pub bytes: Vec<u8>,
     /// Whether to load without collecting evidence, to measure what that costs.
@@ -56,10 +58,11 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
         transcript::listen();
     }
     let mut first_failure = None;
-    match prepare(&request.object, &request.bytes, Which::All, &mut first_failure) {
+    match prepare(request, Which::All, &mut first_failure) {
         Ok(prepared) => {
             let warnings = first_failure.clone().unwrap_or_default();
-            send(&GuestMessage::Whole { prepared: first_failure.is_none(), warnings }, &[])?;
+            let left_out = prepared.left_out.clone();
+            send(&GuestMessage::Whole { prepared: first_failure.is_none(), warnings, left_out }, &[])?;
             if !request.bare {
                 send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
                 send_instructions(&prepared.open, send)?;
@@ -75,7 +78,7 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
         }
         Err(failure) => {
             let warnings = first_failure.unwrap_or_else(|| failure.warnings());
-            send(&GuestMessage::Whole { prepared: false, warnings }, &[])?;
+            send(&GuestMessage::Whole { prepared: false, warnings, left_out: Vec::new() }, &[])?;
             send(&GuestMessage::Transcript { complete: false }, &libbpf_log::pack(&failure.lines))?;
             let object_wide = failure.warnings().iter().any(|warning| libbpf_log::is_object_wide(warning));
             for program in &request.programs {
@@ -191,7 +194,7 @@ fn try_once(
 /// Opens, prepares and loads one program with all others switched off.
 fn isolate(program: &str, request: &Request<'_>, log_level: u32, frames: &mut Frames<'_>) -> (ProgramOutcome, String) {
     let begin = Instant::now();
-    let tried = prepare(&request.object, &request.bytes, Which::One(program), &mut None);
+    let tried = prepare(request, Which::One(program), &mut None);
     let lines = tried.as_ref().map_or_else(|failure| &failure.lines, |prepared| &prepared.lines);
     let transcript = GuestMessage::Transcript { complete: false };
     // A transcript that cannot be passed on shows as records that are lost.

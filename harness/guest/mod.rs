@@ -75,11 +75,11 @@ fn serve() -> Result<(), String> {
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }
-            (HostMessage::Load { object, programs, full_logs, visited }, bytes) => {
+            (HostMessage::Load { object, programs, full_logs, visited, setup }, bytes) => {
                 let bare = faults.bare();
                 judge(
                     &mut port,
-                    &loader::Request { object, programs, full_logs, visited, bytes, bare, faults: &faults },
+                    &loader::Request { object, programs, full_logs, visited, setup, bytes, bare, faults: &faults },
                 )?;
             }
         }

@@ -2,9 +2,10 @@
 
 use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
+use super::loader::Request;
 use super::transcript;
 use crate::libbpf_log::{self, Level, Line};
-use crate::protocol::LeftOutMap;
+use crate::protocol::{LeftOutMap, ObjectSetup};
 
 /// Which programs of an object are switched on.
 #[derive(Clone, Copy)]
@@ -54,8 +55,7 @@ impl Failure {
 ///
 /// `first_failure` gets the warnings of the first try if that failed.
 pub fn prepare(
-    object: &str,
-    bytes: &[u8],
+    request: &Request<'_>,
     which: Which<'_>,
     first_failure: &mut Option<Vec<String>>,
 ) -> Result<Prepared, Failure> {
@@ -63,8 +63,9 @@ pub fn prepare(
     loop {
         transcript::take();
         let mut builder = ObjectBuilder::default();
-        builder.name(object).map_err(|error| Failure::of(false, &error))?;
-        let mut open = builder.open_memory(bytes).map_err(|error| Failure::of(false, &error))?;
+        builder.name(&request.object).map_err(|error| Failure::of(false, &error))?;
+        let mut open = builder.open_memory(&request.bytes).map_err(|error| Failure::of(false, &error))?;
+        set_up(&mut open, &request.setup)?;
         let struct_ops = switch(&mut open, which, &left_out)?;
         // SAFETY: the pointer belongs to `open`, which outlives the call and has not been prepared or loaded.
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
@@ -84,6 +85,32 @@ pub fn prepare(
             return Err(Failure { opened: true, errno: -result, lines });
         }
     }
+}
+
+/// Sets variables and sizes, as a loader does between opening and loading.
+fn set_up(open: &mut OpenObject, setup: &ObjectSetup) -> Result<(), Failure> {
+    let lost = |what: String| {
+        let lines = vec![Line { level: Level::Warn, text: format!("libbpf has no map for {what}") }];
+        Failure { opened: true, errno: libc::ENOENT, lines }
+    };
+    for patch in &setup.patches {
+        let mut maps = open.maps_mut().filter(|map| is_of_section(&map.name().to_string_lossy(), &patch.section));
+        let mut map = maps.next().ok_or_else(|| lost(format!("section `{}`", patch.section)))?;
+        let place = map.initial_value_mut().and_then(|all| all.get_mut(patch.offset..)?.get_mut(..patch.bytes.len()));
+        let place = place.ok_or_else(|| lost(format!("offset {} of section `{}`", patch.offset, patch.section)))?;
+        place.copy_from_slice(&patch.bytes);
+    }
+    for size in &setup.sizes {
+        let mut map = open.maps_mut().find(|map| map.name() == size.map.as_str());
+        let map = map.as_mut().ok_or_else(|| lost(format!("map `{}`", size.map)))?;
+        map.set_max_entries(size.max_entries).map_err(|error| Failure::of(true, &error))?;
+    }
+    Ok(())
+}
+
+/// Whether libbpf made a map of a section: `.rodata` becomes `OBJECT.rodata`, and `.rodata.more` stays what it is.
+fn is_of_section(map: &str, section: &str) -> bool {
+    map == section || map.strip_suffix(section).is_some_and(|object| !object.starts_with('.'))
 }
 
 /// Switches programs and maps on or off. Returns the names of the struct_ops maps.
@@ -133,5 +160,17 @@ fn errno_of(error: &libbpf_rs::Error) -> i32 {
         ErrorKind::PermissionDenied => libc::EPERM,
         ErrorKind::InvalidInput => libc::EINVAL,
         _ => std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_of_sections_are_told_apart() {
+        assert!(is_of_section("switches.rodata", ".rodata") && is_of_section(".rodata.more", ".rodata.more"));
+        assert!(is_of_section("a.b.data", ".data") && !is_of_section("switches.rodata", ".data"));
+        assert!(!is_of_section(".data.rodata", ".rodata") && !is_of_section(".rodata.more", ".rodata"));
     }
 }

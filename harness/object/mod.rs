@@ -9,6 +9,7 @@ pub mod btf_ext;
 mod embedded;
 mod error;
 mod find;
+pub mod globals;
 mod inventory;
 pub mod listing;
 mod maps;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub use error::{FormatError, ObjectError};
 pub use find::{Found, find_objects};
+pub use globals::{GlobalVariable, Globals};
 pub use inventory::{Inventory, ProgramInfo};
 pub(crate) use inventory::{Placed, functions, sections};
 pub use maps::MapInfo;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use console::measure_text_width;
 
 use super::text::{counted, one_line, paragraph, shorten_middle};
-use crate::coverage::{GuardRecord, Level, on_kernel, proven, sides};
+use crate::coverage::{GuardRecord, Level, Unit, on_kernel};
 use crate::record::RunRecord;
 
 /// Unproven sides that the run's table names.
@@ -24,6 +24,9 @@ const LEGEND: &str = "R resolved: this kernel's answer picks the side; V verifie
 pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
     let told = &record.objects[object];
     let mut text = paragraph(&headline(record, object), 0, width);
+    if let Some(shape) = &told.shape {
+        text += &paragraph(&format!("with {}", shape.settings.join(", ")), 2, width);
+    }
     if told.coverage.guards.is_empty() {
         return text;
     }
@@ -58,24 +61,45 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
             text.push('\n');
         }
     }
-    text + &paragraph(LEGEND, 2, width)
+    text += &paragraph(LEGEND, 2, width);
+    text + &union(record, object, width)
+}
+
+/// What an object and its shapes prove together; empty for an object without shapes, and for a shape.
+fn union(record: &RunRecord, object: usize, width: usize) -> String {
+    let rows = record.family(object);
+    if rows.len() < 2 || record.base(object) != object {
+        return String::new();
+    }
+    let unit = Unit { object, rows };
+    let total = unit.sides(record).len();
+    let [resolved, verified] = [Level::Resolved, Level::Verified].map(|level| unit.count(record, level));
+    let shapes = unit.rows.iter().filter_map(|&row| record.objects[row].shape.as_ref());
+    let names: Vec<&str> = shapes.map(|shape| shape.name.as_str()).collect();
+    let text = format!(
+        "With its {} ({}): {resolved} of {total} sides resolved, {verified} of {total} verified",
+        counted(names.len(), "shape"),
+        names.join(", ")
+    );
+    paragraph(&text, 2, width)
 }
 
 /// `task-state: 1 guard, 2 of 2 sides resolved, 2 of 2 verified`
 fn headline(record: &RunRecord, object: usize) -> String {
     let told = &record.objects[object];
     let guards = &told.coverage.guards;
-    let all: Vec<(usize, usize)> = sides(guards).collect();
-    let count =
-        |level| all.iter().filter(|(guard, side)| !proven(record, object, *guard, *side, level).is_empty()).count();
+    let unit = Unit { object, rows: vec![object] };
+    let all = unit.sides(record);
+    let count = |level| unit.count(record, level);
     let undecided = guards.iter().filter(|guard| guard.undecided.is_some()).count();
+    let shaped = record.family(object).len() > 1;
     let switches = guards.iter().filter(|guard| !guard.asks_kernel() && guard.undecided.is_none()).count();
     let mut text = format!("{}: {}", told.name, counted(guards.len(), "guard"));
     if !all.is_empty() {
         let (total, resolved, verified) = (all.len(), count(Level::Resolved), count(Level::Verified));
         let _ = write!(text, ", {resolved} of {total} sides resolved, {verified} of {total} verified");
     }
-    if switches > 0 {
+    if switches > 0 && !shaped {
         let _ = write!(
             text,
             "; {} in .rodata not counted: the run has one setting of them",
@@ -119,10 +143,11 @@ fn sign(record: &RunRecord, object: usize, kernel: usize, guard: usize, side: us
 /// The block of the run's table; empty if no object has a guard that asks kernels.
 pub fn summary(record: &RunRecord, width: usize) -> String {
     let (mut total, mut missing) = (0, Vec::new());
-    for (object, told) in record.objects.iter().enumerate() {
-        for (number, side) in sides(&told.coverage.guards) {
+    for unit in Unit::all(record) {
+        let told = &record.objects[unit.object];
+        for (number, side) in unit.sides(record) {
             total += 1;
-            if proven(record, object, number, side, Level::Verified).is_empty() {
+            if unit.proven(record, number, side, Level::Verified).is_empty() {
                 let guard = &told.coverage.guards[number];
                 missing.push(format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when));
             }
@@ -147,4 +172,4 @@ pub fn summary(record: &RunRecord, width: usize) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(crate) mod tests;

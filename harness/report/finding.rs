@@ -137,7 +137,7 @@ fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     let mut reasons: Vec<(&str, Vec<usize>)> = Vec::new();
     for &k in shown {
         let cell = record.cell(o, k);
-        let whole = cell.whole.as_ref().filter(|whole| !whole.prepared);
+        let whole = cell.whole.as_ref().filter(|whole| !whole.prepared && !record.excuses_whole(o, k));
         let Some(whole) = whole.filter(|_| cell.programs.iter().all(|program| program.verdict.is_pass())) else {
             continue;
         };
@@ -229,7 +229,14 @@ fn finding_of(record: &RunRecord, shown: &[usize], o: usize, group: Group<'_>) -
         let reason = first.reason.as_deref().unwrap_or("no reason was recorded");
         format!(" {}: {}: {reason}", kernels(record, shown, &affected), first.verdict)
     });
+    let known =
+        record.objects[o].programs.iter().enumerate().filter(|(_, one)| programs.contains(&one_line(&one.name)));
+    let mut excuses = known.flat_map(|(p, _)| affected.iter().map(move |&k| record.excuse(o, k, p)));
+    // Where a suite allows all of it.
+    let excuse = excuses.try_fold(None, |_, excuse| excuse.map(Some)).flatten();
+    let story = excuse.as_ref().map_or(story.clone(), |excuse| format!("{story}; {excuse}"));
     let level = match (first.verdict, first.verdict.blame()) {
+        _ if excuse.is_some() => Level::Note,
         (_, Blame::Object | Blame::Kernel) => Level::Error,
         (Verdict::HarnessError, _) => Level::Warning,
         _ => Level::Note,

@@ -7,7 +7,9 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::record::{CellRecord, KernelRecord, ObjectRecord, ProgramRecord, RunRecord, ToolRecord};
+use crate::record::{
+    AlternativesRecord, CellRecord, KernelRecord, ObjectRecord, OptionalRecord, ProgramRecord, RunRecord, ToolRecord,
+};
 
 /// One line of `report.jsonl`.
 #[derive(Debug, Serialize)]
@@ -28,6 +30,12 @@ pub enum Line<'a> {
         interrupted: bool,
         /// Things the user should know that belong to no cell.
         notices: &'a [String],
+        /// Programs, maps or objects of which one is enough.
+        alternatives: &'a [AlternativesRecord],
+        /// What may fail.
+        optional: &'a [OptionalRecord],
+        /// Percent of the guard sides that have to be verified; null if nobody asks for it.
+        minimum_coverage: Option<f64>,
     },
     /// One kernel of the matrix.
     Kernel(&'a KernelRecord),
@@ -65,6 +73,9 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
         finished: record.finished.as_deref(),
         interrupted: record.interrupted,
         notices: &record.notices,
+        alternatives: &record.alternatives,
+        optional: &record.optional,
+        minimum_coverage: record.minimum_coverage,
     })?;
     record.kernels.iter().try_for_each(|kernel| put(Line::Kernel(kernel)))?;
     record.objects.iter().try_for_each(|object| put(Line::Object(object)))?;

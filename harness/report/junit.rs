@@ -11,7 +11,10 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::text::one_line;
-use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
+use crate::record::{
+    Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord,
+    Service,
+};
 use crate::verdict::{Blame, Verdict};
 
 /// The record as JUnit XML.
@@ -35,8 +38,18 @@ fn report(record: &RunRecord) -> Report {
         for (o, object) in record.objects.iter().enumerate() {
             let cell = record.cell(o, k);
             suite.add_testcases(object_case(object));
-            suite.add_testcases(cell.programs.iter().map(|program| program_case(object, cell, program)));
+            suite.add_testcases(cell.programs.iter().enumerate().map(|(p, program)| {
+                let excuse = record.excuse(o, k, p);
+                program_case(object, cell, program, excuse.as_deref())
+            }));
         }
+        suite.add_testcases(
+            record
+                .alternatives
+                .iter()
+                .filter(|group| group.declared)
+                .map(|group| alternatives_case(group, record.service(group, k))),
+        );
         if !kernel.notes.is_empty() {
             suite.set_system_out(&cdata(&kernel.notes.join("\n")));
         }
@@ -91,12 +104,34 @@ fn object_case(object: &ObjectRecord) -> Option<TestCase> {
     Some(classed(case, &object.name))
 }
 
-fn program_case(object: &ObjectRecord, cell: &CellRecord, program: &ProgramRecord) -> TestCase {
+/// A case for alternatives that a suite declares: red where none of them works.
+fn alternatives_case(group: &AlternativesRecord, service: Service) -> TestCase {
+    let name = attribute(&group.name);
+    let members: Vec<&str> = group.members.iter().map(Alternative::label).collect();
+    let mut case = match service {
+        Service::By(_) => TestCaseBuilder::success(&name, Duration::ZERO),
+        Service::None => {
+            let message = attribute(&format!("none of {} works", members.join(", ")));
+            TestCaseBuilder::failure(&name, Duration::ZERO, "no alternative", &message)
+        }
+        Service::Unknown => TestCaseBuilder::skipped_with_cause(&name, "not run", "not every alternative was judged"),
+    };
+    if let Service::By(member) = service {
+        case.set_system_out(&cdata(&format!("`{}` serves", group.members[member].label())));
+    }
+    classed(case, "alternatives")
+}
+
+fn program_case(object: &ObjectRecord, cell: &CellRecord, program: &ProgramRecord, excuse: Option<&str>) -> TestCase {
     let name = attribute(&program.name);
     let time = Duration::milliseconds(i64::try_from(program.load_ms).unwrap_or(i64::MAX));
     let kind = program.verdict.label();
     let message = attribute(program.reason.as_deref().unwrap_or("no reason was recorded"));
+    let excused = excuse.map(|excuse| format!("{}; {message}", attribute(excuse)));
     let mut case = match (program.verdict, program.verdict.blame()) {
+        (_, Blame::Object | Blame::Kernel) if excused.is_some() => {
+            TestCaseBuilder::skipped_with_cause(&name, kind, &excused.unwrap_or_default())
+        }
         (Verdict::Loaded, _) => TestCaseBuilder::success(&name, time),
         // Nobody's fault that anyone could mend: it is no pass, and must not keep a pipeline red for ever.
         (Verdict::NotRun | Verdict::HarnessLimit, _) => TestCaseBuilder::skipped_with_cause(&name, kind, &message),

@@ -68,6 +68,7 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         relocations: Vec::new(),
         broken: None,
         coverage: crate::coverage::ObjectCoverage::default(),
+        shape: None,
     }
 }
 
@@ -87,7 +88,7 @@ pub fn assemble(
             cells.push(CellRecord {
                 kernel: kernel.name.clone(),
                 object: object.name.clone(),
-                whole: Some(WholeLoad { prepared: true, reason: None }),
+                whole: Some(WholeLoad { prepared: true, reason: None, left_out: Vec::new() }),
                 programs: programs.collect(),
                 relocations: Vec::new(),
                 dangers: Vec::new(),
@@ -116,6 +117,9 @@ pub fn assemble(
         objects,
         cells,
         notices: vec!["KVM does not work here, using TCG: expect a run to take ten times as long".to_owned()],
+        alternatives: Vec::new(),
+        optional: Vec::new(),
+        minimum_coverage: None,
     }
 }
 
@@ -208,7 +212,11 @@ pub fn record() -> RunRecord {
         _ => (Verdict::Loaded, None),
     });
     // `opensnoop` loads program by program on 6.12, but not as a loader loads it.
-    let whole = WholeLoad { prepared: false, reason: Some("map `events`: type 27 is not supported".to_owned()) };
+    let whole = WholeLoad {
+        prepared: false,
+        reason: Some("map `events`: type 27 is not supported".to_owned()),
+        left_out: Vec::new(),
+    };
     record.cells[4 + 3].whole = Some(whole);
     record.notices.push(format!("odd notice {NASTY}"));
     record.objects[0].relocations.push(relocation("tracepoint__syscalls__sys_exit_execve"));

@@ -37,7 +37,7 @@ impl Summary {
     /// Reads a record.
     pub fn of(record: &RunRecord) -> Summary {
         let shown = shown_kernels(record);
-        let (mut failing, mut unjudged, mut total) = (0, 0, 0);
+        let (mut failing, mut excused, mut unjudged, mut total) = (0, 0, 0, 0);
         let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
         let mut breaks: BTreeMap<usize, usize> = BTreeMap::new();
         for (o, object) in record.objects.iter().enumerate() {
@@ -46,7 +46,11 @@ impl Summary {
                 let on = shown.iter().filter_map(|&k| Some((k, record.cell(o, k).programs.get(p)?)));
                 let fates: Vec<_> = on.collect();
                 let failed = |verdict: Verdict| matches!(verdict.blame(), Blame::Object | Blame::Kernel);
-                let failures: Vec<_> = fates.iter().filter(|(_, program)| failed(program.verdict)).collect();
+                let (allowed, failures): (Vec<_>, Vec<_>) = fates
+                    .iter()
+                    .filter(|(_, program)| failed(program.verdict))
+                    .partition(|(k, _)| record.excuse(o, *k, p).is_some());
+                excused += usize::from(!allowed.is_empty());
                 failing += usize::from(!failures.is_empty());
                 let gap = |program: &crate::record::ProgramRecord| program.verdict.blame() == Blame::Harness;
                 unjudged += usize::from(fates.iter().any(|(_, program)| gap(program)));
@@ -56,7 +60,10 @@ impl Summary {
                 mine.into_iter().for_each(|cause| *causes.entry(cause).or_default() += 1);
                 let judged: Vec<_> = fates.iter().filter(|(_, program)| !gap(program)).collect();
                 // Where it stopped loading; what never loaded broke nowhere.
-                let broke = judged.windows(2).find(|two| two[0].1.verdict.is_pass() && failed(two[1].1.verdict));
+                let breaks_here = |(k, program): &(usize, &crate::record::ProgramRecord)| {
+                    failed(program.verdict) && record.excuse(o, *k, p).is_none()
+                };
+                let broke = judged.windows(2).find(|two| two[0].1.verdict.is_pass() && breaks_here(two[1]));
                 if let Some(two) = broke {
                     *breaks.entry(two[1].0).or_default() += 1;
                 }
@@ -64,7 +71,9 @@ impl Summary {
         }
         let not_whole = (0..record.objects.len()).filter(|&o| {
             record.objects[o].broken.is_some()
-                || shown.iter().any(|&k| record.cell(o, k).whole.as_ref().is_some_and(|whole| !whole.prepared))
+                || shown.iter().any(|&k| {
+                    record.cell(o, k).whole.as_ref().is_some_and(|whole| !whole.prepared) && !record.excuses_whole(o, k)
+                })
         });
         let not_whole = not_whole.count();
         let needed_missing = record.kernels.iter().filter(|kernel| {
@@ -86,6 +95,7 @@ impl Summary {
                 format!(
                     "{} on all of {kernels}",
                     match total {
+                        _ if excused > 0 => "Every program that is needed loads".to_owned(),
                         1 => "The program loads".to_owned(),
                         _ => format!("All {total} programs load"),
                     }
@@ -101,6 +111,10 @@ impl Summary {
         details.extend(ranked("Stopped loading", &mut by_count, "program"));
         if failing > 0 && not_whole > 0 {
             details.push(format!("{} cannot be loaded as a whole", counted(not_whole, "object")));
+        }
+        if excused > 0 {
+            let verb = if excused == 1 { "fails" } else { "fail" };
+            details.push(format!("{} {verb} where the suite allows it", counted(excused, "program")));
         }
         if unjudged > 0 {
             details.push(format!("{} could not be judged on some kernel", counted(unjudged, "program")));

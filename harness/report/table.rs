@@ -3,6 +3,7 @@
 //! The blocks in order: what ran, the grid, its legend, which kernels those were and which are missing, what failed,
 //! what loads and reads wrong data, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
 
+mod alternatives;
 mod change;
 mod dangers;
 mod failures;
@@ -35,6 +36,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         releases(record, &shown, width),
         kernels_left_out(record, width),
         failures::render(record, &shown, width),
+        alternatives::render(record, &shown, width),
         dangers::render(record, &shown, width),
         not_run(record, &shown, width),
         super::coverage::summary(record, width),

@@ -13,7 +13,7 @@ use crate::diagnose;
 use crate::event::Event;
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
-use crate::protocol::{GuestMessage, HostMessage, ProgramOutcome};
+use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ProgramOutcome};
 use crate::record::{ProgramRecord, WholeLoad};
 use crate::verdict::Verdict;
 use crate::vm::GuestLoss;
@@ -108,7 +108,8 @@ impl Cell<'_> {
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
         let full_logs = session.bench.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
-        let request = HostMessage::Load { object, programs, full_logs, visited };
+        let setup = self.planned.setup();
+        let request = HostMessage::Load { object, programs, full_logs, visited, setup };
         let mut in_flight = None;
         let mut limit = prepare_limit;
         let bytes = &self.planned.object.bytes;
@@ -121,10 +122,11 @@ impl Cell<'_> {
                 Err(loss) => return Ok(Leg::Lost { in_flight, loss }),
             };
             match message {
-                GuestMessage::Whole { prepared, warnings } => {
+                GuestMessage::Whole { prepared, warnings, left_out } => {
                     let reason = (!prepared).then(|| diagnose::prepare_failure(&warnings));
                     // Of several guests the first saw the object whole.
-                    self.whole.get_or_insert(WholeLoad { prepared, reason });
+                    self.whole.get_or_insert(WholeLoad { prepared, reason, left_out: Vec::new() });
+                    self.leave_out(&left_out);
                 }
                 GuestMessage::OpenFailed { warnings, .. } => {
                     let diagnosis = diagnose::open_failure(&warnings);
@@ -147,6 +149,7 @@ impl Cell<'_> {
                 GuestMessage::ProgramRefused(outcome) => self.refused = Some((outcome, blob)),
                 GuestMessage::ProgramDone(outcome) => {
                     self.refused = None;
+                    self.leave_out(&outcome.left_out);
                     if let Some(program) = self.index_of(&outcome.program) {
                         self.close(session, program, &outcome, &blob);
                     }
@@ -224,6 +227,16 @@ impl Cell<'_> {
         match program {
             Some(program) => self.close_as(session, program, verdict, reason),
             None => self.close_all(session, verdict, reason),
+        }
+    }
+
+    /// Keeps which maps the kernel would not create.
+    fn leave_out(&mut self, maps: &[LeftOutMap]) {
+        let Some(whole) = &mut self.whole else { return };
+        for LeftOutMap { map, .. } in maps {
+            if !whole.left_out.contains(map) {
+                whole.left_out.push(map.clone());
+            }
         }
     }
 

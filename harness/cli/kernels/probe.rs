@@ -18,6 +18,7 @@ use crate::probe::{Feature, FeatureProbe, libbpf_version};
 use crate::report::features;
 use crate::run::{self, Jobs, Stop};
 use crate::store::StoredKernel;
+use crate::suite::Settings;
 use crate::vm::{Accelerator, Deadlines, Machine, MachineSpec, Toolchain};
 
 /// Names in a hint.
@@ -189,7 +190,7 @@ fn probe_all(setup: &Setup, kernels: Vec<KernelSpec>, args: &MachineArgs, stop: 
         return Ok(probed);
     }
     let tools = super::super::doctor::tools(setup)?;
-    let plan = Plan::new(open.iter().map(|(_, spec, _)| (*spec).clone()).collect(), Vec::new());
+    let plan = Plan::new(open.iter().map(|(_, spec, _)| (*spec).clone()).collect(), Vec::new(), &Settings::default());
     let proof = acceleration::choose(setup, tools, &plan, args, stop);
     let memory_mib = open.iter().map(|(_, spec, _)| spec.memory_mib).max().unwrap_or_default();
     let jobs = Jobs::choose(None, memory_mib).count();

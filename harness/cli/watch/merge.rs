@@ -1,6 +1,6 @@
 //! [`merge`]: a run of some objects put into the record of all of them; [`changes`]: what is another verdict now.
 
-use crate::record::{KernelState, ProgramRecord, RunRecord};
+use crate::record::{AlternativesRecord, KernelState, ProgramRecord, RunRecord};
 use crate::report::one_line;
 
 /// The record of the objects called `names`: from `fresh` where it has them, else from `before`. Both are of the same kernels.
@@ -19,7 +19,25 @@ pub(super) fn merge(before: &RunRecord, fresh: RunRecord, names: &[&str]) -> Run
     // A kernel that nobody had to start is what it was.
     let kernels =
         kernels.map(|(now, old)| if now.state == KernelState::Pending { old } else { now }).cloned().collect();
-    RunRecord { objects, cells, kernels, ..fresh }
+    // The fresh run proposes for its own objects only, and knows their shapes only.
+    let is_kept = |group: &&AlternativesRecord| {
+        let base = group.name.split('@').next();
+        let is_current = fresh.alternatives.iter().any(|known| known.declared && base == Some(known.name.as_str()));
+        let is_elsewhere = group.members.iter().all(|one| {
+            names.contains(&one.object.as_str()) && fresh.objects.iter().all(|object| object.name != one.object)
+        });
+        let is_fresh = fresh.alternatives.iter().any(|known| known.name == group.name);
+        is_elsewhere && !is_fresh && (is_current || !group.declared)
+    };
+    let kept: Vec<AlternativesRecord> = before.alternatives.iter().filter(is_kept).cloned().collect();
+    let mut alternatives = fresh.alternatives.clone();
+    alternatives.extend(kept);
+    let mut optional = fresh.optional.clone();
+    let kept = before.optional.iter().filter(|old| {
+        names.contains(&old.what.object.as_str()) && fresh.optional.iter().any(|new| new.reason == old.reason)
+    });
+    optional.extend(kept.filter(|old| !fresh.optional.contains(old)).cloned());
+    RunRecord { objects, cells, kernels, alternatives, optional, ..fresh }
 }
 
 /// One line for each program whose outcome differs, with the kernels where it does, and for objects that came or went.

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::super::ReportError;
 use super::super::file::write_whole;
 use super::source::{LineState, state};
-use crate::coverage::{Level, on_kernel, proven, sides};
+use crate::coverage::{Level, Unit, on_kernel};
 use crate::record::RunRecord;
 use crate::relocation::RelocationOutcome;
 
@@ -32,18 +32,18 @@ struct File {
 /// The tracefile of several objects. A header that several objects share is one file in it.
 pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
     let mut files: BTreeMap<&str, File> = BTreeMap::new();
-    for &object in objects {
-        let told = &record.objects[object].coverage;
+    for unit in Unit::of(record, objects) {
+        let told = &record.objects[unit.object].coverage;
         for (number, line) in told.lines.lines.iter().enumerate() {
             let Some(name) = told.lines.files.get(line.file) else { continue };
             let kernels = files.entry(name).or_default().lines.entry(line.line).or_default();
-            kernels
-                .extend((0..record.kernels.len()).filter(|&kernel| line_proven(record, object, kernel, number, level)));
+            let proves = |kernel: usize| unit.rows.iter().any(|&row| line_proven(record, row, kernel, number, level));
+            kernels.extend((0..record.kernels.len()).filter(|&kernel| proves(kernel)));
         }
-        for (guard, side) in sides(&told.guards) {
+        for (guard, side) in unit.sides(record) {
             let Some(source) = &told.guards[guard].source else { continue };
             let Some(file) = files.get_mut(source.file.as_str()) else { continue };
-            let count = proven(record, object, guard, side, level).len();
+            let count = unit.proven(record, guard, side, level).len();
             if side == 0 {
                 let block = file.branches.iter().filter(|known| known.0 == source.line && known.2 == 0).count();
                 file.branches.push((source.line, block, 0, count));

@@ -28,7 +28,7 @@ fn guard(line: u32, kind: GuardKind, asked: &str, sides: [(&str, usize, &[usize]
 }
 
 /// Two kernels, one object with one program and three guards, the program refused on the second kernel but for what is said.
-fn record() -> RunRecord {
+pub fn record() -> RunRecord {
     let kernels = ["5.10", "6.12"].map(sample::kernel).to_vec();
     let objects = vec![sample::object("a", &[("probe", "kprobe/x")])];
     let mut record = sample::assemble(kernels, objects, |_, _, kernel| match kernel {
@@ -90,12 +90,12 @@ fn tracefiles_are_of_one_level() {
 #[test]
 fn unproven_sides_say_what_is_in_the_way() {
     let mut record = record();
-    insta::assert_snapshot!(unproven::render(&record, 0, None, &[], 100), @r"
+    insta::assert_snapshot!(unproven::render(&record, &alone(), None, &[], 100), @r"
     a: a.bpf.c:4:6 field_exists struct s.field exists
         resolved on 6.12, but `probe` was not loaded (verifier rejected)
     ");
     record.cells[1].coverage.guards[0].resolved = Some(false);
-    let text = unproven::render(&record, 0, None, &[], 100);
+    let text = unproven::render(&record, &alone(), None, &[], 100);
     assert!(text.contains("needs a kernel that has `struct s.field`"), "{text}");
 }
 
@@ -105,4 +105,41 @@ fn records_without_coverage_are_quiet() {
     assert_eq!(summary(&record, 100), "");
     assert!(source::render(&record, 0, 100).contains("no line info"));
     assert_eq!(lcov::render(&record, &[0, 1, 2], Level::Verified), "");
+}
+
+fn alone() -> Unit {
+    Unit { object: 0, rows: vec![0] }
+}
+
+/// The record with a shape of its object that opens the switch, on the first kernel.
+fn shaped() -> RunRecord {
+    let mut record = record();
+    let mut shape = record.objects[0].clone();
+    let settings = vec!["flag = true".to_owned()];
+    shape.shape = Some(crate::record::ShapeRecord { of: "a".to_owned(), name: "on".to_owned(), settings });
+    shape.name = "a@on".to_owned();
+    record.objects.push(shape);
+    let mut cells = record.cells.clone();
+    for cell in &mut cells {
+        cell.object = "a@on".to_owned();
+    }
+    cells[0].coverage.guards[1] = GuardProof { resolved: Some(true), verified: [Live, Dead] };
+    cells[0].coverage.programs[0].live.0.insert(4);
+    cells[0].coverage.programs[0].dead.0.remove(&4);
+    record.cells.extend(cells);
+    record
+}
+
+#[test]
+fn shapes_prove_sides_together() {
+    let record = shaped();
+    assert_eq!((record.family(0), record.family(1)), (vec![0, 1], vec![0, 1]));
+    let units = Unit::all(&record);
+    assert_eq!(units, [Unit { object: 0, rows: vec![0, 1] }]);
+    let views = [render(&record, 0, 100), render(&record, 1, 100), summary(&record, 100)].join("\n");
+    insta::assert_snapshot!(views + &unproven::render(&record, &units[0], None, &[], 100));
+    let both = lcov::render(&record, &[0, 1], Level::Verified);
+    assert!(both.contains("DA:8,1\n") && both.contains("BRDA:7,0,0,1\nBRDA:7,0,1,1\n"), "{both}");
+    let one = lcov::render(&record, &[1], Level::Verified);
+    assert!(one.contains("BRDA:7,0,0,1\nBRDA:7,0,1,0\n"), "{one}");
 }

@@ -1,35 +1,39 @@
 //! [`render`]: the sides of guards that no kernel of a run has proven, each with what would prove it.
 
 use super::super::text::paragraph;
-use crate::coverage::{GuardKind, GuardRecord, Level, Liveness, proven, sides};
+use crate::coverage::{GuardKind, GuardRecord, Level, Liveness, Unit, proven};
 use crate::explain::{self, KernelTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::record::RunRecord;
 use crate::verdict::Verdict;
 
-/// The unproven sides of one object. `kernels` are all whose types are at hand, those of the run among them.
+/// The unproven sides of one object with its shapes. `kernels` are all whose types are at hand, those of the run among them.
 pub fn render(
     record: &RunRecord,
-    object: usize,
+    unit: &Unit,
     types: Option<&ObjectTypes>,
     kernels: &[KernelTypes<'_>],
     width: usize,
 ) -> String {
-    let told = &record.objects[object];
+    let told = &record.objects[unit.object];
     let mut text = String::new();
-    for (number, side) in sides(&told.coverage.guards) {
-        if !proven(record, object, number, side, Level::Verified).is_empty() {
+    for (number, side) in unit.sides(record) {
+        if !unit.proven(record, number, side, Level::Verified).is_empty() {
             continue;
         }
         let guard = &told.coverage.guards[number];
         let title = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
         text += &paragraph(&title, 0, width);
-        let resolved = proven(record, object, number, side, Level::Resolved);
-        if resolved.is_empty() {
+        if unit.proven(record, number, side, Level::Resolved).is_empty() {
             text += &paragraph(&what_would(guard, side, types, kernels), 4, width);
         }
-        for (why, names) in obstacles(record, object, number, &resolved) {
-            text += &paragraph(&format!("resolved on {}, but {why}", names.join(", ")), 4, width);
+        for &row in &unit.rows {
+            let resolved = proven(record, row, number, side, Level::Resolved);
+            let shape = record.objects[row].shape.as_ref();
+            let with = shape.map_or_else(String::new, |shape| format!(" with shape {}", shape.name));
+            for (why, names) in obstacles(record, row, number, &resolved) {
+                text += &paragraph(&format!("resolved on {}{with}, but {why}", names.join(", ")), 4, width);
+            }
         }
     }
     text
@@ -71,6 +75,7 @@ fn what_would(guard: &GuardRecord, side: usize, types: Option<&ObjectTypes>, ker
     let with = if side == 0 { "that has" } else { "that does not have" };
     let needs = match guard.kind {
         kind if kind.is_existence() || kind == GuardKind::Ksym => format!("needs a kernel {with} `{}`", guard.asked),
+        GuardKind::Rodata => return format!("needs a shape where `{}` {}", guard.asked, guard.sides[side].when),
         _ => return format!("needs a kernel where {} `{}` {}", guard.kind, guard.asked, guard.sides[side].when),
     };
     if guard.kind == GuardKind::TypeMatches {

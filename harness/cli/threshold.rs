@@ -1,0 +1,79 @@
+//! [`Thresholds`]: how much of the guards has to be proven.
+
+use clap::Args;
+
+use crate::coverage::{Level, Unit};
+use crate::record::RunRecord;
+
+/// How much of the guards has to be proven, else the exit code is 1.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Thresholds {
+    /// Fail if less of the guard sides is verified, in percent; a suite's `minimum-coverage` counts too.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    fail_under: Option<f64>,
+    /// Fail if a side of a guard is verified on no kernel.
+    #[arg(long)]
+    fail_unproven: bool,
+}
+
+impl Thresholds {
+    /// What these units of a run fall short of, a line each.
+    pub fn broken(&self, record: &RunRecord, units: &[Unit]) -> Vec<String> {
+        let total: usize = units.iter().map(|unit| unit.sides(record).len()).sum();
+        let verified: usize = units.iter().map(|unit| unit.count(record, Level::Verified)).sum();
+        let mut broken = Vec::new();
+        // Nothing to prove is proven.
+        let reached = if total == 0 { 100.0 } else { 100.0 * verified as f64 / total as f64 };
+        let wanted = [(self.fail_under, "--fail-under"), (record.minimum_coverage, "the suite's minimum-coverage")];
+        for (least, name) in wanted {
+            if let Some(least) = least.filter(|least| reached < *least) {
+                // Rounded down, so that it is never shown as reached.
+                let shown = (reached * 10.0).floor() / 10.0;
+                broken.push(format!(
+                    "{verified} of {total} guard sides are verified, {shown}%, and {name} asks for {least}%"
+                ));
+            }
+        }
+        if self.fail_unproven && verified < total {
+            let missing = total - verified;
+            let noun = if missing == 1 { "side of a guard is" } else { "sides of guards are" };
+            broken.push(format!(
+                "{missing} {noun} verified on no kernel; `corematrix coverage RUN --unproven` tells which"
+            ));
+        }
+        broken
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match (0.0..=100.0).contains(&number) {
+        true => Ok(number),
+        false => Err("a percentage is between 0 and 100".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn thresholds_are_held_against_what_is_verified() {
+        let mut record = crate::report::coverage::tests::record();
+        let broken = |record: &RunRecord, fail_under, fail_unproven| {
+            Thresholds { fail_under, fail_unproven }.broken(record, &Unit::all(record)).join("\n")
+        };
+        assert_eq!(broken(&record, None, false), "");
+        assert_eq!(broken(&record, Some(50.0), false), "");
+        assert_eq!(
+            broken(&record, Some(50.1), true),
+            "1 of 2 guard sides are verified, 50%, and --fail-under asks for 50.1%\n\
+             1 side of a guard is verified on no kernel; `corematrix coverage RUN --unproven` tells which"
+        );
+        record.minimum_coverage = Some(80.0);
+        assert!(broken(&record, Some(10.0), false).ends_with("the suite's minimum-coverage asks for 80%"));
+        assert_eq!(broken(&sample::record(), Some(100.0), true), "");
+        assert!(percent("101").is_err() && percent("NaN").is_err() && percent("99.5") == Ok(99.5));
+    }
+}

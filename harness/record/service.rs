@@ -1,0 +1,219 @@
+//! [`Service`]: which of several alternatives works on a kernel, and which failures are put up with because of it.
+
+use super::{Alternative, AlternativeKind, AlternativesRecord, CellRecord, ProgramRecord, RunRecord};
+use crate::verdict::{Blame, Verdict};
+
+/// Which member of a group works on a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// The first that does, as an index into the members.
+    By(usize),
+    /// None does.
+    None,
+    /// None was seen to, and not every one was judged.
+    Unknown,
+}
+
+fn failed(program: &ProgramRecord) -> bool {
+    matches!(program.verdict.blame(), Blame::Object | Blame::Kernel)
+}
+
+impl RunRecord {
+    /// Which member of a group works on a kernel.
+    pub fn service(&self, group: &AlternativesRecord, kernel: usize) -> Service {
+        let works: Vec<Option<bool>> =
+            group.members.iter().map(|member| self.works(group.kind, member, kernel)).collect();
+        match works.iter().position(|works| *works == Some(true)) {
+            Some(first) => Service::By(first),
+            None if works.iter().all(|works| *works == Some(false)) => Service::None,
+            None => Service::Unknown,
+        }
+    }
+
+    /// Why the failure of a program is put up with: it is optional, or an alternative that a suite declares works. `None` for any
+    /// other failure, and for a program that did not fail. Reads well behind a verdict.
+    pub fn excuse(&self, object: usize, kernel: usize, program: usize) -> Option<String> {
+        self.own_excuse(object, kernel, program).or_else(|| {
+            self.cell(object, kernel).programs.get(program).filter(|told| failed(told))?;
+            self.by_alternative(AlternativeKind::Objects, kernel, |member| member.object == self.objects[object].name)
+        })
+    }
+
+    /// Whether it is put up with that an object does not load as a whole on a kernel: the programs that fail are excused, or the
+    /// maps that are left out have alternatives.
+    pub fn excuses_whole(&self, object: usize, kernel: usize) -> bool {
+        let cell = self.cell(object, kernel);
+        let mut fails = (0..cell.programs.len()).filter(|&program| failed(&cell.programs[program])).peekable();
+        if fails.peek().is_some() {
+            return fails.all(|program| self.excuse(object, kernel, program).is_some());
+        }
+        let left_out = cell.whole.as_ref().map(|whole| &whole.left_out[..]).unwrap_or_default();
+        let name = &self.objects[object].name;
+        let excused = |map: &String| {
+            let is_it = |member: &Alternative| member.object == *name && member.name.as_ref() == Some(map);
+            self.by_alternative(AlternativeKind::Maps, kernel, is_it).is_some()
+        };
+        !left_out.is_empty() && left_out.iter().all(excused)
+    }
+
+    /// As [`RunRecord::excuse`], without what other objects do.
+    fn own_excuse(&self, object: usize, kernel: usize, program: usize) -> Option<String> {
+        let told = self.cell(object, kernel).programs.get(program).filter(|told| failed(told))?;
+        let object = &self.objects[object].name;
+        let is_it =
+            |part: &Alternative| part.object == *object && part.name.as_ref().is_none_or(|name| *name == told.name);
+        if let Some(optional) = self.optional.iter().find(|optional| is_it(&optional.what)) {
+            return Some(format!("optional: {}", optional.reason));
+        }
+        let named = |member: &Alternative| is_it(member) && member.name.is_some();
+        let lacks = |member: &Alternative| {
+            member.object == *object && member.name.as_deref().is_some_and(|map| is_about(told, map))
+        };
+        self.by_alternative(AlternativeKind::Programs, kernel, named)
+            .or_else(|| self.by_alternative(AlternativeKind::Maps, kernel, lacks))
+    }
+
+    /// The words for a declared group with a member that `is_it`, if another one works on the kernel.
+    fn by_alternative(
+        &self,
+        kind: AlternativeKind,
+        kernel: usize,
+        is_it: impl Fn(&Alternative) -> bool,
+    ) -> Option<String> {
+        let mine =
+            |group: &&AlternativesRecord| group.declared && group.kind == kind && group.members.iter().any(&is_it);
+        self.alternatives.iter().filter(mine).find_map(|group| match self.service(group, kernel) {
+            Service::By(member) => Some(format!("`{}` serves instead ({})", group.members[member].label(), group.name)),
+            Service::None | Service::Unknown => None,
+        })
+    }
+
+    /// Whether a member works; `None` if that was not judged.
+    fn works(&self, kind: AlternativeKind, member: &Alternative, kernel: usize) -> Option<bool> {
+        let object = self.objects.iter().position(|object| object.name == member.object)?;
+        let cell = self.cell(object, kernel);
+        let name = member.name.as_deref().unwrap_or_default();
+        match kind {
+            AlternativeKind::Programs => judged(cell.programs.iter().find(|program| program.name == name)?),
+            AlternativeKind::Maps => map_works(cell, name),
+            AlternativeKind::Objects => {
+                let fails = |program: usize| {
+                    failed(&cell.programs[program]) && self.own_excuse(object, kernel, program).is_none()
+                };
+                match () {
+                    () if (0..cell.programs.len()).any(fails) => Some(false),
+                    () if cell.programs.iter().any(|program| judged(program).is_none()) => None,
+                    () => cell.programs.iter().any(|program| program.verdict.is_pass()).then_some(true),
+                }
+            }
+        }
+    }
+}
+
+impl Alternative {
+    /// Its name in reports: the program or map, or else the object.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.object)
+    }
+}
+
+fn judged(program: &ProgramRecord) -> Option<bool> {
+    (program.verdict.blame() != Blame::Harness).then(|| program.verdict.is_pass())
+}
+
+/// A map that was created shows only in a program that was loaded.
+fn map_works(cell: &CellRecord, map: &str) -> Option<bool> {
+    let whole = cell.whole.as_ref()?;
+    if whole.left_out.iter().any(|left| left == map) {
+        return Some(false);
+    }
+    match cell.programs.iter().any(|program| program.verdict.is_pass()) {
+        true => Some(true),
+        false => cell.programs.iter().all(|program| judged(program).is_some()).then_some(false),
+    }
+}
+
+/// Whether a program failed for want of a map.
+fn is_about(program: &ProgramRecord, map: &str) -> bool {
+    let is_word = |text: &str| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == map);
+    let evidence = program.evidence.as_ref();
+    program.verdict == Verdict::MapCreationFailed
+        && (program.reason.as_deref().is_some_and(is_word)
+            || evidence.is_some_and(|evidence| is_word(&evidence.line) || evidence.subject.as_deref() == Some(map)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{OptionalRecord, WholeLoad};
+    use crate::report::sample;
+
+    fn member(object: &str, name: &str) -> Alternative {
+        Alternative { object: object.to_owned(), name: (!name.is_empty()).then(|| name.to_owned()) }
+    }
+
+    fn group(kind: AlternativeKind, members: [Alternative; 2]) -> AlternativesRecord {
+        AlternativesRecord { name: "g".to_owned(), kind, declared: true, members: members.to_vec() }
+    }
+
+    /// On `5.4` the second program of `a` loads, on `6.1` the first, on `6.12` none, and `7.0` was never reached.
+    fn record() -> RunRecord {
+        let kernels = ["5.4", "6.1", "6.12", "7.0"].map(sample::kernel).to_vec();
+        let objects = vec![
+            sample::object("a", &[("fast", "fentry/x"), ("slow", "kprobe/x")]),
+            sample::object("b", &[("only", "xdp")]),
+        ];
+        sample::assemble(kernels, objects, |o, p, k| match (o, p, k) {
+            (_, _, 3) => (Verdict::NotRun, Some("no time".to_owned())),
+            (0, 1, 0) | (0, 0, 1) | (1, _, 0..=1) => (Verdict::Loaded, None),
+            _ => (Verdict::MapCreationFailed, Some("the kernel does not create map `events`".to_owned())),
+        })
+    }
+
+    #[test]
+    fn the_first_member_that_works_serves() {
+        let record = record();
+        let programs = group(AlternativeKind::Programs, [member("a", "fast"), member("a", "slow")]);
+        let service = |group: &AlternativesRecord| [0, 1, 2, 3].map(|kernel| record.service(group, kernel));
+        assert_eq!(service(&programs), [Service::By(1), Service::By(0), Service::None, Service::Unknown]);
+        let objects = group(AlternativeKind::Objects, [member("a", ""), member("b", "")]);
+        assert_eq!(service(&objects), [Service::By(1), Service::By(1), Service::None, Service::Unknown]);
+    }
+
+    #[test]
+    fn failures_are_excused_only_by_what_is_declared() {
+        let mut record = record();
+        let mut programs = group(AlternativeKind::Programs, [member("a", "fast"), member("a", "slow")]);
+        programs.declared = false;
+        record.alternatives.push(programs.clone());
+        assert_eq!(record.excuse(0, 0, 0), None);
+        programs.declared = true;
+        record.alternatives.push(programs);
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`slow` serves instead (g)"));
+        assert_eq!(record.excuse(0, 1, 1).as_deref(), Some("`fast` serves instead (g)"));
+        // It loads; none serves; nobody knows; another object.
+        for (object, kernel, program) in [(0, 0, 1), (0, 2, 0), (0, 3, 0), (1, 2, 0)] {
+            assert_eq!(record.excuse(object, kernel, program), None);
+        }
+        record.optional.push(OptionalRecord { what: member("b", ""), reason: "new".to_owned() });
+        assert_eq!(record.excuse(1, 2, 0).as_deref(), Some("optional: new"));
+        record.alternatives = vec![group(AlternativeKind::Objects, [member("a", ""), member("b", "")])];
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b` serves instead (g)"));
+    }
+
+    #[test]
+    fn maps_excuse_their_programs_and_the_whole_object() {
+        let mut record = record();
+        let left_out = vec!["events".to_owned()];
+        record.cells[0].whole = Some(WholeLoad { prepared: false, reason: None, left_out: left_out.clone() });
+        assert!(!record.excuses_whole(0, 0) && record.excuse(0, 0, 0).is_none());
+        record.alternatives = vec![group(AlternativeKind::Maps, [member("a", "events"), member("a", "more_events")])];
+        assert_eq!(record.service(&record.alternatives[0], 0), Service::By(1));
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`more_events` serves instead (g)"));
+        assert!(record.excuses_whole(0, 0));
+        // Every program loads without the map.
+        record.cells[1].whole = Some(WholeLoad { prepared: false, reason: None, left_out });
+        record.cells[1].programs[1].verdict = Verdict::Loaded;
+        assert!(record.excuses_whole(0, 1) && !record.excuses_whole(0, 2));
+    }
+}

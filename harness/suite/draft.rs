@@ -1,0 +1,189 @@
+//! [`draft`]: a first suite file for some objects, for their author to go on with.
+
+mod value;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use toml::Value;
+
+use crate::alternatives;
+use crate::coverage::{Analysis, GuardKind};
+use crate::object::{BpfObject, GlobalVariable, Globals};
+use crate::record::{Alternative, ObjectProgram};
+
+const HEAD: &str = "\
+# Written by `corematrix init`. What is commented out is there to be filled in.
+";
+const COVERAGE: &str = "\
+# Percent of the sides of guards that have to be verified on some kernel; a run below it fails.
+# minimum-coverage = 100
+";
+const ALTERNATIVES: &str = "
+# One of them has to load on every kernel; the others may fail. Judged by names and sections: check that it is meant so.
+";
+const SHAPE: &str = "
+# The object once more, with other settings: the verifier sees the code that they switch on. One table for each combination
+# that matters.
+";
+const OPTIONAL: &str = "
+# Programs that may fail.
+";
+const EXPECT: &str = "
+# A failure that is known, and why it is put up with.
+# [[expect]]
+";
+
+/// The text of a suite file called `name` that is going to lie in `folder`; every path has to be absolute.
+pub fn draft(name: &str, objects: &[BpfObject], folder: &Path) -> String {
+    let mut text = format!("{HEAD}\nname = {}\nobjects = [\n", quoted(name));
+    let mut places: Vec<&PathBuf> = objects.iter().map(|object| &object.origin.path).collect();
+    // Several objects may be embedded in one file.
+    places.dedup();
+    for place in places {
+        let relative = place.strip_prefix(folder).unwrap_or(place);
+        let _ = writeln!(text, "    {},", quoted(&glob::Pattern::escape(&relative.to_string_lossy())));
+    }
+    let _ = write!(text, "]\n{COVERAGE}");
+    for object in objects {
+        of_object(&mut text, object);
+    }
+    let example = objects.iter().find_map(|object| Some((object, object.inventory.as_ref().ok()?.programs.first()?)));
+    if let Some((object, program)) = example {
+        text += EXPECT;
+        let glob = |name: &str| quoted(&glob::Pattern::escape(name));
+        let _ = writeln!(text, "# object = {}\n# program = {}", glob(&object.name), glob(&program.name));
+        text += "# kernel = \"5.10\"\n# verdict = \"verifier_rejected\"\n# reason = \"say why\"\n";
+    }
+    text
+}
+
+fn of_object(text: &mut String, object: &BpfObject) {
+    let Ok(inventory) = &object.inventory else {
+        let _ = writeln!(text, "\n# {} cannot be read.", comment(&object.name));
+        return;
+    };
+    let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let (programs, maps) = (counted(inventory.programs.len(), "program"), counted(inventory.maps.len(), "map"));
+    let _ = writeln!(text, "\n# ---- {}: {programs}, {maps}", comment(&object.name));
+    let listed = |program: &crate::object::ProgramInfo| ObjectProgram {
+        name: program.name.clone(),
+        section: program.section.clone(),
+    };
+    let programs: Vec<ObjectProgram> = inventory.programs.iter().map(listed).collect();
+    let groups = alternatives::proposed(&object.name, &programs);
+    if !groups.is_empty() {
+        text.push_str(ALTERNATIVES);
+    }
+    for group in groups {
+        let full = |member: &Alternative| quoted(&format!("{}/{}", member.object, member.label()));
+        let members: Vec<String> = group.members.iter().map(full).collect();
+        let _ = writeln!(text, "[[alternatives]]\nname = {}\nprograms = [{}]", quoted(&group.name), members.join(", "));
+    }
+    let optional: Vec<&str> =
+        inventory.programs.iter().filter(|program| program.optional).map(|program| program.name.as_str()).collect();
+    if !optional.is_empty() {
+        text.push_str(OPTIONAL);
+    }
+    for name in optional {
+        let name = quoted(&format!("{}/{name}", object.name));
+        let _ = writeln!(text, "# [[optional]]\n# program = {name}\n# reason = \"say why\"");
+    }
+    shape(text, object, &programs, &inventory.maps);
+}
+
+/// A shape with every variable of `.rodata`, those first that decide a branch, and with the sizes of maps that declare none.
+fn shape(text: &mut String, object: &BpfObject, programs: &[ObjectProgram], maps: &[crate::object::MapInfo]) {
+    let Some(globals) = Globals::read(&object.bytes) else { return };
+    let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
+    let analysis = Analysis::of(&object.bytes, &names);
+    let decides = |variable: &GlobalVariable| {
+        let mut switches =
+            analysis.guards.iter().filter(|guard| guard.kind == GuardKind::Rodata && guard.undecided.is_none());
+        switches.any(|guard| guard.asked.split('+').next() == Some(variable.name.as_str()))
+    };
+    let rodata = globals.variables.iter().filter(|variable| variable.section.starts_with(".rodata"));
+    let (switches, others): (Vec<_>, Vec<_>) = rodata.partition(|variable| decides(variable));
+    let mut lines = Vec::new();
+    for (variable, note) in
+        switches.iter().map(|one| (one, "")).chain(others.iter().map(|one| (one, "; no branch hangs on it alone")))
+    {
+        let declared = comment(&globals.btf.declaration(variable.type_id, &variable.name));
+        lines.push(match value::proposal(&globals.btf, variable.type_id, &variable.initial) {
+            Some(value) => format!("# set.{} = {value}    # {declared}{note}", key(&variable.name)),
+            None => format!("# # {declared}: cannot be set"),
+        });
+    }
+    for map in maps.iter().filter(|map| map.max_entries.is_none_or(|entries| entries == 0)) {
+        let kind = map.map_type.as_deref().unwrap_or("map");
+        // libbpf gives these their size itself, and others take none.
+        if matches!(kind, "hash" | "array" | "lru_hash" | "percpu_hash" | "percpu_array" | "ringbuf" | "stack_trace") {
+            lines.push(format!("# maps.{}.max_entries = 4096    # {kind}", key(&map.name)));
+        }
+    }
+    if lines.is_empty() {
+        return;
+    }
+    let name = switches.first().map_or("other", |variable| &variable.name);
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let _ = write!(text, "{SHAPE}# [[shape]]\n# object = {}\n# name = {}\n", quoted(&object.name), quoted(&name));
+    lines.iter().for_each(|line| text.extend([line, "\n"]));
+}
+
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
+
+/// A name as a key.
+fn key(name: &str) -> String {
+    let is_bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    if is_bare { name.to_owned() } else { quoted(name) }
+}
+
+/// Text that does not end a comment.
+fn comment(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::object::find_objects;
+    use crate::suite::{Settings, Suite};
+
+    fn settings(folder: &Path, objects: &[BpfObject], text: &str) -> Settings {
+        let path = folder.join("suite.toml");
+        std::fs::write(&path, text).unwrap();
+        let suite = Suite::load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let found = find_objects(&suite.objects).unwrap().objects;
+        assert_eq!(
+            found.iter().map(|one| &one.name).collect::<Vec<_>>(),
+            objects.iter().map(|one| &one.name).collect::<Vec<_>>()
+        );
+        suite.settings(&found).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    #[test]
+    fn a_draft_is_a_suite_commented_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        // What is no ELF file, and what a glob would take for more than a name.
+        let object = folder.path().join("switches[1].bpf.o");
+        std::fs::write(&object, include_bytes!("../../tests/fixtures/suite/switches.bpf.o")).unwrap();
+        let objects = find_objects(&[object]).unwrap().objects;
+        let text = draft("my \"suite\"", &objects, folder.path());
+        insta::assert_snapshot!(text);
+        let told = settings(folder.path(), &objects, &text);
+        assert_eq!((told.alternatives.len(), told.shapes.len()), (1, 0));
+        let open: String = text
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(line) if line.starts_with(['[', '#']) || line.contains(" = ") => format!("{line}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let told = settings(folder.path(), &objects, &open);
+        assert_eq!((told.shapes.len(), told.expectations.len(), told.minimum_coverage), (1, 1, Some(100.0)));
+        assert_eq!(told.shapes[0].1.settings.len(), 7);
+    }
+}

@@ -1,0 +1,197 @@
+//! [`Suite`]: a named list of objects and what is to be known of them, from a suite file.
+//!
+//! A suite file is TOML. All but `name` and one of `objects` and `[[package]]` may be left out:
+//!
+//! ```toml
+//! name = "libbpf-tools"
+//! objects = ["*.bpf.o", "../x/y.o"]     # paths and globs, relative to the suite file
+//! minimum-coverage = 80                 # percent of the guard sides that have to be verified
+//!
+//! [[package]]                           # objects out of a Debian package, which is unpacked and not installed
+//! apt = "libbpf-tools"
+//! suites = ["trixie"]                   # where to look for it, best first
+//! files = ["usr/sbin/*snoop"]           # globs inside the package
+//!
+//! [[alternatives]]                      # one of them has to load on every kernel
+//! name = "read"
+//! programs = ["vfsstat/fentry_vfs_read", "kprobe_vfs_read"]    # or `maps`, or `objects`
+//!
+//! [[optional]]                          # may fail
+//! program = "vfsstat/fentry_vfs_fsync"  # or `object`
+//! reason = "a nicety"
+//!
+//! [[shape]]                             # the object once more, with other settings
+//! object = "opensnoop"
+//! name = "failed"
+//! set.targ_failed = true                # a variable of `.rodata`, `.data` or `.bss`
+//! maps.start.max_entries = 64
+//!
+//! [[expect]]                            # a failure that is known
+//! object = "opensnoop"
+//! kernel = "5.10"
+//! verdict = "relocation_failed"
+//! reason = "has no bpf_cookie"
+//! ```
+
+mod alternatives;
+mod draft;
+mod error;
+mod expectation;
+mod optional;
+mod package;
+mod part;
+mod pattern;
+mod settings;
+mod shape;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use alternatives::WrittenAlternatives;
+pub use draft::draft;
+use error::Mistake;
+pub use error::SuiteError;
+pub use expectation::Expectation;
+use expectation::WrittenExpectation;
+use optional::WrittenOptional;
+pub use package::PackageRef;
+use pattern::{check_glob, expand};
+pub use settings::Settings;
+pub use shape::Shape;
+use shape::WrittenShape;
+
+/// Keys of the file.
+const SUITE_KEYS: [&str; 8] =
+    ["name", "objects", "package", "alternatives", "optional", "shape", "expect", "minimum-coverage"];
+/// Keys of its tables.
+const TABLES: [(&str, &[&str]); 5] = [
+    ("package", &["apt", "suites", "files"]),
+    ("alternatives", &["name", "programs", "maps", "objects"]),
+    ("optional", &["object", "program", "reason"]),
+    ("shape", &["object", "name", "set", "maps"]),
+    ("expect", &["object", "program", "kernel", "verdict", "cause", "reason", "link", "expires"]),
+];
+
+/// A suite file, with its globs resolved. What it says of objects is checked by [`Suite::settings`], when they are known.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Existing files and folders, in the order of the suite; the matches of one glob in the alphabet's. None twice.
+    pub objects: Vec<PathBuf>,
+    /// Packages to look into, in the order of the suite.
+    pub packages: Vec<PackageRef>,
+    written: Written,
+    /// The file's text, to name lines.
+    text: String,
+}
+
+/// The file as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    name: String,
+    #[serde(default)]
+    objects: Vec<String>,
+    #[serde(default)]
+    package: Vec<PackageRef>,
+    #[serde(default)]
+    alternatives: Vec<Spanned<WrittenAlternatives>>,
+    #[serde(default)]
+    optional: Vec<Spanned<WrittenOptional>>,
+    #[serde(default)]
+    shape: Vec<Spanned<WrittenShape>>,
+    #[serde(default)]
+    expect: Vec<Spanned<WrittenExpectation>>,
+    minimum_coverage: Option<Spanned<f64>>,
+}
+
+impl Suite {
+    /// Reads a suite file and resolves its globs. Packages are not looked up.
+    ///
+    /// # Errors
+    ///
+    /// See [`SuiteError`]; the first error ends the reading.
+    pub fn load(path: &Path) -> Result<Suite, SuiteError> {
+        let at = || path.to_owned();
+        let text = fs::read_to_string(path).map_err(|error| SuiteError::Unreadable { path: at(), error })?;
+        let syntax = |error: toml::de::Error| SuiteError::Syntax {
+            path: at(),
+            line: line_of(&text, error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        };
+        // Before serde, which would not say which keys exist in a form that a hint could use.
+        let table = DeTable::parse(&text).map_err(syntax)?;
+        refuse_unknown_keys(path, &text, table.get_ref())?;
+        let written: Written = toml::from_str(&text).map_err(syntax)?;
+
+        let invalid = |message: String| SuiteError::Invalid { path: at(), message };
+        if written.name.trim().is_empty() {
+            return Err(invalid("`name` is empty".to_owned()));
+        }
+        if written.objects.is_empty() && written.package.is_empty() {
+            return Err(invalid("it names neither `objects` nor a `[[package]]`".to_owned()));
+        }
+        for package in &written.package {
+            package.check().map_err(invalid)?;
+            package.files.iter().try_for_each(|pattern| check_glob(path, pattern))?;
+        }
+        let mut objects = Vec::new();
+        for pattern in &written.objects {
+            for object in expand(path, pattern)? {
+                if !objects.contains(&object) {
+                    objects.push(object);
+                }
+            }
+        }
+        let (name, packages) = (written.name.clone(), written.package.clone());
+        Ok(Suite { path: at(), name, objects, packages, written, text })
+    }
+
+    /// What is wrong at a place of the file, counted in bytes.
+    fn wrong(&self, at: usize, mistake: Mistake) -> SuiteError {
+        let Mistake { message, hint } = mistake;
+        SuiteError::Wrong { path: self.path.clone(), line: line_of(&self.text, at), message, hint }
+    }
+}
+
+fn refuse_unknown_keys(path: &Path, text: &str, table: &DeTable<'_>) -> Result<(), SuiteError> {
+    let check = |table: &DeTable<'_>, known: &'static [&'static str]| match table
+        .keys()
+        .filter(|key| !known.contains(&key.get_ref().as_ref()))
+        .min_by_key(|key| key.span().start)
+    {
+        None => Ok(()),
+        Some(key) => Err(SuiteError::UnknownKey {
+            path: path.to_owned(),
+            line: line_of(text, key.span().start),
+            key: key.get_ref().to_string(),
+            known,
+        }),
+    };
+    check(table, &SUITE_KEYS)?;
+    for (name, known) in TABLES {
+        let tables: Vec<&DeValue<'_>> = match table.get(name).map(Spanned::get_ref) {
+            None => continue,
+            Some(DeValue::Array(tables)) => tables.iter().map(Spanned::get_ref).collect(),
+            Some(single) => vec![single],
+        };
+        tables.into_iter().filter_map(DeValue::as_table).try_for_each(|table| check(table, known))?;
+    }
+    Ok(())
+}
+
+/// The line, counted from 1, of a byte of the text.
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,109 @@
+//! [`Settings`]: what suite files say of the objects of a run, checked against them.
+
+use super::part::Objects;
+use super::{Expectation, Mistake, Shape, Suite, SuiteError, line_of};
+use crate::object::BpfObject;
+use crate::record::{AlternativesRecord, OptionalRecord};
+
+/// What the suite files of a run say of its objects.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// More settings to try an object with: the object's name and the shape.
+    pub shapes: Vec<(String, Shape)>,
+    /// Groups of which one member is enough.
+    pub alternatives: Vec<AlternativesRecord>,
+    /// What may fail.
+    pub optional: Vec<OptionalRecord>,
+    /// Failures that are known.
+    pub expectations: Vec<Expectation>,
+    /// Percent of the guard sides that have to be verified; of several suites the most.
+    pub minimum_coverage: Option<f64>,
+}
+
+impl Settings {
+    /// The names of the objects as a run has them, each followed by its shapes.
+    pub fn rows(&self, objects: &[BpfObject]) -> Vec<String> {
+        let mut rows = Vec::new();
+        for object in objects {
+            rows.push(object.name.clone());
+            let shapes = self.shapes.iter().filter(|(of, _)| *of == object.name);
+            rows.extend(shapes.map(|(of, shape)| shape.row(of)));
+        }
+        rows
+    }
+
+    /// Takes in what another suite of the run says.
+    ///
+    /// # Errors
+    ///
+    /// The name of a shape that both give to one object.
+    pub fn merge(&mut self, other: Settings) -> Result<(), String> {
+        let known = |(object, shape): &&(String, Shape)| {
+            self.shapes.iter().any(|(of, known)| of == object && known.name == shape.name)
+        };
+        if let Some((_, shape)) = other.shapes.iter().find(known) {
+            return Err(shape.name.clone());
+        }
+        self.shapes.extend(other.shapes);
+        self.alternatives.extend(other.alternatives);
+        self.optional.extend(other.optional);
+        self.expectations.extend(other.expectations);
+        self.minimum_coverage = match (self.minimum_coverage, other.minimum_coverage) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other),
+        };
+        Ok(())
+    }
+}
+
+impl Suite {
+    /// Checks what the suite says against the objects of the run.
+    ///
+    /// # Errors
+    ///
+    /// Whatever names an object, program, map or variable that does not exist, or a value that does not fit; with its line.
+    pub fn settings(&self, objects: &[BpfObject]) -> Result<Settings, SuiteError> {
+        let (all, written) = (Objects(objects), &self.written);
+        let mut settings = Settings::default();
+        for group in &written.alternatives {
+            let told = group.get_ref();
+            let mut names = settings.alternatives.iter().map(|known| known.name.as_str());
+            if names.any(|name| name == told.name()) {
+                let message = format!("there are two alternatives `{}`", told.name());
+                return Err(self.wrong(group.span().start, Mistake::new(message)));
+            }
+            settings.alternatives.push(told.group(all).map_err(self.at(group.span().start))?);
+        }
+        for optional in &written.optional {
+            settings.optional.push(optional.get_ref().found(all).map_err(self.at(optional.span().start))?);
+        }
+        for shape in &written.shape {
+            let (object, built) = shape.get_ref().built(all).map_err(self.at(shape.span().start))?;
+            let object = &objects[object].name;
+            if settings.shapes.iter().any(|(other, known)| other == object && known.name == built.name) {
+                let message = format!("object `{object}` has two shapes `{}`", built.name);
+                return Err(self.wrong(shape.span().start, Mistake::new(message)));
+            }
+            settings.shapes.push((object.clone(), built));
+        }
+        for expectation in &written.expect {
+            let start = expectation.span().start;
+            let line = line_of(&self.text, start);
+            settings.expectations.push(expectation.get_ref().checked(all, line).map_err(self.at(start))?);
+        }
+        if let Some(percent) = &written.minimum_coverage {
+            let value = *percent.get_ref();
+            if !(0.0..=100.0).contains(&value) {
+                let message = format!("`minimum-coverage` is a percentage, and {value} is none");
+                return Err(self.wrong(percent.span().start, Mistake::new(message)));
+            }
+            settings.minimum_coverage = Some(value);
+        }
+        Ok(settings)
+    }
+
+    /// Places a mistake; `table` is where its table begins, for one that has no closer place.
+    fn at(&self, table: usize) -> impl Fn((Option<usize>, Mistake)) -> SuiteError {
+        move |(place, mistake)| self.wrong(place.unwrap_or(table), mistake)
+    }
+}

@@ -1,0 +1,115 @@
+//! [`Shape`]: an object with other values of its variables and other sizes of its maps.
+
+mod encoding;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::{Spanned, Value};
+
+use super::error::Mistake;
+use super::part::Objects;
+use crate::object::Globals;
+use crate::object::globals::with_bytes;
+use crate::protocol::{DataPatch, MapSize, ObjectSetup};
+
+/// An object with other values of its variables and other sizes of its maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Its name; in reports the object is `object@name`.
+    pub name: String,
+    /// What the guest has to set.
+    pub setup: ObjectSetup,
+    /// The settings as they are written: `targ_failed = true`.
+    pub settings: Vec<String>,
+}
+
+impl Shape {
+    /// The name of an object in this shape.
+    pub fn row(&self, object: &str) -> String {
+        format!("{object}@{}", self.name)
+    }
+
+    /// The object's bytes as the shape makes them, for reading only: maps keep their sizes.
+    pub fn applied(&self, object: &[u8]) -> Vec<u8> {
+        self.setup
+            .patches
+            .iter()
+            .fold(object.to_vec(), |object, patch| with_bytes(&object, &patch.section, patch.offset, &patch.bytes))
+    }
+}
+
+/// A `[[shape]]` table as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenShape {
+    object: Spanned<String>,
+    name: String,
+    #[serde(default)]
+    set: BTreeMap<String, Spanned<Value>>,
+    #[serde(default)]
+    maps: BTreeMap<String, MapSettings>,
+}
+
+/// What can be set of a map.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MapSettings {
+    max_entries: Spanned<i64>,
+}
+
+impl WrittenShape {
+    /// Finds the object and checks every value against the type of its variable. `Err` has the place in the file if it is not the
+    /// table's.
+    pub fn built(&self, all: Objects<'_>) -> Result<(usize, Shape), (Option<usize>, Mistake)> {
+        let object = all.object(self.object.get_ref()).map_err(|error| (Some(self.object.span().start), error))?;
+        let title = &all.0[object].name;
+        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            let message = format!("`{}` is no name of a shape", self.name);
+            return Err((None, Mistake::new(message).hint("take letters, digits, `-`, `_` and `.`")));
+        }
+        if self.set.is_empty() && self.maps.is_empty() {
+            let message = format!("shape `{}` of `{title}` sets nothing", self.name);
+            return Err((
+                None,
+                Mistake::new(message).hint("write `set.VARIABLE = VALUE` or `maps.MAP.max_entries = N`"),
+            ));
+        }
+        let globals = Globals::read(&all.0[object].bytes);
+        let mut shape = Shape { name: self.name.clone(), setup: ObjectSetup::default(), settings: Vec::new() };
+        for (name, value) in &self.set {
+            let at = |mistake| (Some(value.span().start), mistake);
+            let Some(globals) = &globals else {
+                return Err(at(Mistake::new(format!("object `{title}` has no BTF, so its variables are not known"))));
+            };
+            let Some(variable) = globals.variables.iter().find(|variable| variable.name == *name) else {
+                let known = globals.variables.iter().map(|variable| variable.name.as_str());
+                let message = format!("object `{title}` has no variable `{name}` that can be set");
+                return Err(at(Mistake::new(message).known(name, known)));
+            };
+            let mut bytes = variable.initial.clone();
+            encoding::encode(&globals.btf, variable.type_id, value.get_ref(), &mut bytes).map_err(|why| {
+                let declaration = globals.btf.declaration(variable.type_id, name);
+                at(Mistake::new(format!("`{name}` {why}")).hint(format!("it is declared as `{declaration}`")))
+            })?;
+            let (section, offset) = (variable.section.clone(), variable.offset);
+            shape.setup.patches.push(DataPatch { section, offset, bytes });
+            shape.settings.push(format!("{name} = {}", value.get_ref()));
+        }
+        let maps = all.inventory(object).map(|all| &all.maps[..]).unwrap_or_default();
+        for (name, MapSettings { max_entries }) in &self.maps {
+            let at = |mistake| (Some(max_entries.span().start), mistake);
+            if !maps.iter().any(|map| map.name == *name) {
+                let known = maps.iter().map(|map| map.name.as_str());
+                return Err(at(Mistake::new(format!("object `{title}` has no map `{name}`")).known(name, known)));
+            }
+            let number = *max_entries.get_ref();
+            let Ok(entries) = u32::try_from(number) else {
+                return Err(at(Mistake::new(format!("a map cannot have {number} entries"))));
+            };
+            shape.setup.sizes.push(MapSize { map: name.clone(), max_entries: entries });
+            shape.settings.push(format!("maps.{name}.max_entries = {entries}"));
+        }
+        Ok((object, shape))
+    }
+}
