@@ -6,10 +6,12 @@
 
 pub mod cause;
 pub mod cli;
+pub mod compare;
 pub mod coverage;
 pub mod diagnose;
 pub mod event;
 pub mod explain;
+pub mod gate;
 pub mod guest;
 pub mod libbpf_log;
 pub mod manifest;
@@ -22,6 +24,7 @@ pub mod record;
 pub mod relocation;
 pub mod report;
 pub mod run;
+pub mod shard;
 pub mod store;
 pub mod suite;
 pub mod verdict;

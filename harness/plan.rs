@@ -6,10 +6,11 @@ use crate::coverage::{Analysis, CellCoverage};
 use crate::manifest::{KernelSpec, Source};
 use crate::object::BpfObject;
 use crate::record::{
-    CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, ProgramRecord, RunRecord, SCHEMA_VERSION,
-    ToolRecord,
+    CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, PartitionRecord, ProgramRecord, RunRecord,
+    SCHEMA_VERSION, ToolRecord,
 };
 use crate::relocation::CoreRelocation;
+use crate::shard::{Partition, split};
 
 /// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
 pub const WHOLE_OBJECT: &str = "(object)";
@@ -44,6 +45,19 @@ impl Plan {
         Plan { kernels, objects: objects.into_iter().map(PlannedObject::new).collect() }
     }
 
+    /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.
+    pub fn keep(&mut self, part: Partition) -> PartitionRecord {
+        let objects = self.objects.iter().map(|object| object.object.name.clone()).collect();
+        let costs: Vec<usize> = self.objects.iter().map(PlannedObject::expected_cost).collect();
+        let mine = split(&costs, part.of).into_iter().nth(part.number - 1).unwrap_or_default();
+        let mut place = 0;
+        self.objects.retain(|_| {
+            place += 1;
+            mine.contains(&(place - 1))
+        });
+        PartitionRecord { part, objects }
+    }
+
     /// The record of a run that has not begun: every cell is there, and not run.
     pub fn record(&self, tool: ToolRecord, started: String) -> RunRecord {
         let cell = |object: &PlannedObject, kernel: &KernelSpec| CellRecord {
@@ -73,6 +87,7 @@ impl Plan {
                 .flat_map(|object| self.kernels.iter().map(move |kernel| cell(object, kernel)))
                 .collect(),
             notices: Vec::new(),
+            partition: None,
         }
     }
 }

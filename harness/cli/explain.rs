@@ -158,6 +158,15 @@ pub(super) fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec
     same
 }
 
+/// What the store knows of the features of the run's kernels, by kernel.
+pub(super) fn kernel_probes(record: &RunRecord, store: &Store) -> HashMap<String, FeatureProbe> {
+    let probes = record.kernels.iter().filter_map(|kernel| {
+        let probe = store.probe(kernel.identity.as_ref()?)?;
+        Some((kernel.name.clone(), probe))
+    });
+    probes.collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -190,13 +199,4 @@ mod tests {
         assert!(found_again(&told, &fixtures, &mut missing).is_none());
         assert!(missing[0].contains("is not at `explain/gone.o: symbol`"), "{missing:?}");
     }
-}
-
-/// What the store knows of the features of the run's kernels, by kernel.
-pub(super) fn kernel_probes(record: &RunRecord, store: &Store) -> HashMap<String, FeatureProbe> {
-    let probes = record.kernels.iter().filter_map(|kernel| {
-        let probe = store.probe(kernel.identity.as_ref()?)?;
-        Some((kernel.name.clone(), probe))
-    });
-    probes.collect()
 }

@@ -2,13 +2,17 @@
 
 mod acceleration;
 mod advice;
+mod compare;
 mod coverage;
 mod doctor;
 pub mod exit_code;
 mod explain;
 mod failure;
+mod gate;
 mod kernels;
 mod list;
+mod merge;
+mod plan;
 mod report;
 mod run;
 mod setup;
@@ -51,6 +55,14 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Render a saved report in other formats, without booting anything.
     Report(report::ReportArgs),
+    /// Decide whether a saved run is good enough to go on: against what is expected of it, and against a baseline.
+    Gate(gate::GateArgs),
+    /// Show what a run would do, in parts for an engine of continuous integration.
+    Plan(plan::PlanArgs),
+    /// Make one report of the reports of all parts of a run.
+    Merge(merge::MergeArgs),
+    /// Show what differs between two runs, or between two kernels.
+    Compare(compare::CompareArgs),
     /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
     Coverage(coverage::CoverageArgs),
     /// List kernels, objects or programs.
@@ -88,6 +100,10 @@ impl Cli {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
+            Command::Gate(args) => gate::run(&self.common, &args),
+            Command::Plan(args) => plan::run(&self.common, &args),
+            Command::Merge(args) => merge::run(&self.common, &args),
+            Command::Compare(args) => compare::run(&self.common, &args),
             Command::Coverage(args) => coverage::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),

@@ -11,14 +11,17 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
+use super::gate::{self, Terms};
 use super::setup::Setup;
 use super::{Common, MachineArgs, acceleration, advice, exit_code};
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::{RunRecord, ToolRecord};
+use crate::report::gate::GateFormat;
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
 use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
+use crate::shard::Partition;
 use crate::vm::{Proof, Toolchain};
 
 /// Where reports go unless `--out` says otherwise.
@@ -50,21 +53,32 @@ pub(super) struct RunArgs {
     /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Run only part K of N of the objects; `corematrix merge` makes one report of all parts.
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["gate", "baseline", "expect"])]
+    partition: Option<Partition>,
+    /// Let the gate decide about the run: the exit code is the gate's. `--baseline` and `--expect` ask for it, too.
+    #[arg(long)]
+    gate: bool,
+    #[command(flatten)]
+    terms: Terms,
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     let setup = Setup::load(common)?;
     let kernels = setup.kernels(&args.machine)?;
+    let terms = if args.gate || args.terms.are_given() { Some(args.terms.read(common, &args.inputs)?) } else { None };
     let (objects, notices) = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
     let folder = report_folder(&setup.project, args.out.as_deref())?;
     let stop = Stop::on_signals(|line| eprintln!("{line}"));
     let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;
 
-    let plan = Plan::new(kernels, objects);
+    let mut plan = Plan::new(kernels, objects);
+    let partition = args.partition.map(|part| plan.keep(part));
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
     let mut record = plan.record(tool_record(tools, &proof), now());
     record.notices = notices;
+    record.partition = partition;
     record.notices.extend(acceleration::notices(tools, &proof, args.machine.accel));
     let (_, memory_mib) = plan.kernels.iter().map(|kernel| ((), kernel.memory_mib)).max().unwrap_or_default();
     let logs = Logs::new(&folder);
@@ -82,7 +96,13 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         logs: &logs,
         stop: &stop,
     };
-    let mut record = execute(&bench, record, &folder)?;
+    let mut record = match plan.objects.is_empty() && record.partition.is_some() {
+        true => {
+            eprintln!("this part of the matrix has no objects");
+            RunRecord { finished: Some(now()), ..record }
+        }
+        false => execute(&bench, record, &folder)?,
+    };
     // Who stopped the run waits for its end.
     if !record.interrupted {
         advice::advise(&mut record, &plan, &setup.store);
@@ -94,6 +114,12 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         point_latest(&folder);
     }
     println!("report: {}", folder.display());
+    if let Some(terms) = terms {
+        let report = terms.decide(&record);
+        println!();
+        gate::show(&report, GateFormat::Table)?;
+        return Ok(ExitCode::from(exit_code::of_gate(&report)));
+    }
     Ok(ExitCode::from(exit_code::of(&record)))
 }
 

@@ -7,7 +7,7 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::record::{CellRecord, KernelRecord, ObjectRecord, ProgramRecord, RunRecord, ToolRecord};
+use crate::record::{CellRecord, KernelRecord, ObjectRecord, PartitionRecord, ProgramRecord, RunRecord, ToolRecord};
 
 /// One line of `report.jsonl`.
 #[derive(Debug, Serialize)]
@@ -28,13 +28,16 @@ pub enum Line<'a> {
         interrupted: bool,
         /// Things the user should know that belong to no cell.
         notices: &'a [String],
+        /// Which part of a matrix this is; absent for a whole one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        partition: Option<&'a PartitionRecord>,
     },
     /// One kernel of the matrix.
     Kernel(&'a KernelRecord),
     /// One object.
     Object(&'a ObjectRecord),
     /// One kernel x object. Its `programs` is empty: they follow as lines of their own.
-    Cell(CellRecord),
+    Cell(Box<CellRecord>),
     /// What became of one program on one kernel.
     Result {
         /// Name of the kernel.
@@ -65,13 +68,14 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
         finished: record.finished.as_deref(),
         interrupted: record.interrupted,
         notices: &record.notices,
+        partition: record.partition.as_ref(),
     })?;
     record.kernels.iter().try_for_each(|kernel| put(Line::Kernel(kernel)))?;
     record.objects.iter().try_for_each(|object| put(Line::Object(object)))?;
     for cell in &record.cells {
         let mut told = cell.clone();
         told.programs.clear();
-        put(Line::Cell(told))?;
+        put(Line::Cell(Box::new(told)))?;
         for result in &cell.programs {
             put(Line::Result { kernel: &cell.kernel, object: &cell.object, result })?;
         }

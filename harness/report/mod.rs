@@ -3,6 +3,7 @@
 //! [`write_all`] writes the files of a run, [`write_formats`] those that somebody asks for later; [`table::render`] is what the terminal shows at its end and
 //! [`progress::Progress`] what it shows on the way.
 
+pub mod comparison;
 pub mod coverage;
 pub mod csv;
 pub mod explain;
@@ -10,6 +11,7 @@ pub mod features;
 mod file;
 pub mod finding;
 mod format;
+pub mod gate;
 pub mod github;
 pub mod gitlab;
 pub mod html;
