@@ -13,6 +13,7 @@ pub mod event;
 pub mod explain;
 pub mod gate;
 pub mod guest;
+pub mod history;
 pub mod libbpf_log;
 pub mod manifest;
 pub mod object;

@@ -79,6 +79,11 @@ impl Terms {
 }
 
 impl ReadTerms {
+    /// Holds runs against this one, unless the user named another.
+    pub(super) fn compare_with(&mut self, baseline: RunRecord) {
+        self.baseline.get_or_insert(baseline);
+    }
+
     /// What the gate says of a run.
     pub(super) fn decide(&self, record: &RunRecord) -> GateReport {
         gate::decide(record, self.baseline.as_ref(), &self.expectations, &self.limits)

@@ -12,6 +12,7 @@ mod gate;
 mod kernels;
 mod list;
 mod merge;
+mod nightly;
 mod plan;
 mod report;
 mod run;
@@ -63,6 +64,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Show what differs between two runs, or between two kernels.
     Compare(compare::CompareArgs),
+    /// Run the matrix, tell what changed since the last time, and add it to a history with trends.
+    Nightly(nightly::NightlyArgs),
     /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
     Coverage(coverage::CoverageArgs),
     /// List kernels, objects or programs.
@@ -104,6 +107,7 @@ impl Cli {
             Command::Plan(args) => plan::run(&self.common, &args),
             Command::Merge(args) => merge::run(&self.common, &args),
             Command::Compare(args) => compare::run(&self.common, &args),
+            Command::Nightly(args) => nightly::run(&self.common, &args),
             Command::Coverage(args) => coverage::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),

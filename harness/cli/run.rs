@@ -38,7 +38,7 @@ const POLL: Duration = Duration::from_millis(200);
 pub(super) struct RunArgs {
     /// What to load: BPF objects, folders of them, executables or libraries that embed them, suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
-    inputs: Vec<PathBuf>,
+    pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
     machine: MachineArgs,
     /// How many guests run at once [default: one for each core, as memory allows].
@@ -52,24 +52,38 @@ pub(super) struct RunArgs {
     cold: bool,
     /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Run only part K of N of the objects; `corematrix merge` makes one report of all parts.
     #[arg(long, value_name = "K/N", conflicts_with_all = ["gate", "baseline", "expect"])]
-    partition: Option<Partition>,
+    pub(super) partition: Option<Partition>,
     /// Let the gate decide about the run: the exit code is the gate's. `--baseline` and `--expect` ask for it, too.
     #[arg(long)]
     gate: bool,
     #[command(flatten)]
-    terms: Terms,
+    pub(super) terms: Terms,
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
+    let terms = if args.gate || args.terms.are_given() { Some(args.terms.read(common, &args.inputs)?) } else { None };
+    let (record, folder) = perform(common, args, args.out.as_deref())?;
+    println!("report: {}", folder.display());
+    if let Some(terms) = terms {
+        let report = terms.decide(&record);
+        println!();
+        gate::show(&report, GateFormat::Table)?;
+        return Ok(ExitCode::from(exit_code::of_gate(&report)));
+    }
+    Ok(ExitCode::from(exit_code::of(&record)))
+}
+
+/// Runs what the arguments ask for, prints the table, and writes the report into `out` or a new folder. Returns the record and the
+/// folder.
+pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Result<(RunRecord, PathBuf), Failure> {
     let setup = Setup::load(common)?;
     let kernels = setup.kernels(&args.machine)?;
-    let terms = if args.gate || args.terms.are_given() { Some(args.terms.read(common, &args.inputs)?) } else { None };
     let (objects, notices) = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
-    let folder = report_folder(&setup.project, args.out.as_deref())?;
+    let folder = report_folder(&setup.project, out)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}"));
     let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;
 
@@ -110,17 +124,10 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     // Before the files: on a full disk the table is all that the user gets.
     println!("{}", table::render(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
-    if args.out.is_none() {
+    if out.is_none() {
         point_latest(&folder);
     }
-    println!("report: {}", folder.display());
-    if let Some(terms) = terms {
-        let report = terms.decide(&record);
-        println!();
-        gate::show(&report, GateFormat::Table)?;
-        return Ok(ExitCode::from(exit_code::of_gate(&report)));
-    }
-    Ok(ExitCode::from(exit_code::of(&record)))
+    Ok((record, folder))
 }
 
 /// Runs the plan on threads of its own while this one folds the events into the record and draws them.

@@ -25,7 +25,10 @@ pub fn render(differences: &[Difference], names: [&str; 2], width: usize) -> Str
     };
     let mut text = format!("{before} -> {after}: {total}; {worse} stopped loading, {better} load now\n");
     let mut object: Option<&str> = None;
-    for (found, kernels) in grouped(differences) {
+    // Where two kernels are compared, the heading names them.
+    let heading = names.join(" -> ");
+    for (found, mut kernels) in grouped(differences) {
+        kernels.retain(|kernel| *kernel != heading);
         if found.place.object.as_deref() != object {
             object = found.place.object.as_deref();
             let _ = writeln!(text, "\n{}", object.map_or("kernels".to_owned(), one_line));
@@ -146,17 +149,15 @@ mod tests {
         6.1 -> 6.12: 5 differences; 0 stopped loading, 1 load now
 
         execsnoop
-          `probe` on 6.1 -> 6.12: verifier rejected -> loaded
+          `probe`: verifier rejected -> loaded
 
         opensnoop
-          the object on 6.1 -> 6.12: does not load as a whole any more: map `events`: type 27 is not
-              supported
+          the object: does not load as a whole any more: map `events`: type 27 is not supported
 
         hostile <object>
-          `it's "odd" & <new>` on 6.1 -> 6.12: relocation failed -> harness error: the guest's answer was
-              cut off
-          `slow` on 6.1 -> 6.12: timed out -> not run: the run was interrupted
-          `deadly` on 6.1 -> 6.12: kernel crashed -> harness limit: an freplace program needs its target
+          `it's "odd" & <new>`: relocation failed -> harness error: the guest's answer was cut off
+          `slow`: timed out -> not run: the run was interrupted
+          `deadly`: kernel crashed -> harness limit: an freplace program needs its target
         ---
         monday -> tuesday: 5 differences; 2 stopped loading, 0 load now
 

@@ -19,6 +19,7 @@ pub mod json;
 pub mod jsonl;
 pub mod junit;
 pub mod markdown;
+pub mod nightly;
 mod place;
 pub mod progress;
 #[cfg(test)]
@@ -120,6 +121,14 @@ impl ReportError {
 /// The first failure; the other files are tried nevertheless, since half of the reports is better than none.
 pub fn write_all(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
     write_formats(&Material { record, folder, sources: &SourceRoot::around(folder) }, &Format::OF_A_RUN, folder)
+}
+
+/// Writes a text file whole or not at all.
+///
+/// # Errors
+/// [`ReportError::Write`]; an older file at `path` is then untouched.
+pub fn write_text(path: &Path, text: &str) -> Result<(), ReportError> {
+    file::write_whole(path, |out| out.write_all(text.as_bytes()))
 }
 
 /// Writes reports into `out`, which is made if it is not there.

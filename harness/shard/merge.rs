@@ -22,7 +22,7 @@ pub enum MergeError {
         what: String,
     },
     /// Not all of them are there.
-    #[error("shard {} is missing", .missing.join(", "))]
+    #[error("{} missing", match &.missing[..] { [one] => format!("shard {one} is"), all => format!("shards {} are", all.join(", ")) })]
     Missing {
         /// Those that are not there, as `2/3`.
         missing: Vec<String>,
@@ -64,8 +64,8 @@ impl MergeError {
 /// They are not all the shards of one run.
 pub fn merge(shards: &[RunRecord]) -> Result<RunRecord, MergeError> {
     let sorted = in_order(shards)?;
-    let Some((first, _)) = sorted.first() else { return Err(MergeError::NoShard { run: 1 }) };
-    let all = &sorted[0].1.objects;
+    let Some((first, head)) = sorted.first() else { return Err(MergeError::NoShard { run: 1 }) };
+    let all = &head.objects;
     let mut objects = Vec::with_capacity(all.len());
     let mut cells: Vec<CellRecord> = Vec::new();
     for name in all {

@@ -88,7 +88,7 @@ fn what_is_no_whole_run_is_refused() {
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r"
         shard 3/3 is missing
-        shard 1/3, 3/3 is missing
+        shards 1/3, 3/3 are missing
         shard 2/3 was given twice
         run 1 of those given is no shard: it was run without `--partition`
         run 1 of those given is no shard: it was run without `--partition`
