@@ -43,9 +43,20 @@ pub fn render(differences: &[Difference], names: [&str; 2], width: usize) -> Str
             (false, true) => kernels.join(", "),
             (false, false) => format!(" on {}", kernels.join(", ")),
         };
-        text += &paragraph(&format!("{subject}{on}: {}", found.change), 2, width);
+        let story = coverage_of_two(&found.change, &heading, names).unwrap_or_else(|| found.change.to_string());
+        text += &paragraph(&format!("{subject}{on}: {story}"), 2, width);
     }
     text
+}
+
+/// A side of a guard that only one of two kernels proves. Where kernels are compared nothing is lost or gained.
+fn coverage_of_two(change: &Change, heading: &str, names: [&str; 2]) -> Option<String> {
+    let (guard, side, level, kernels, only) = match change {
+        Change::CoverageLost { guard, side, level, kernels } => (guard, side, level, kernels, names[0]),
+        Change::CoverageGained { guard, side, level, kernels } => (guard, side, level, kernels, names[1]),
+        _ => return None,
+    };
+    (kernels[..] == [heading]).then(|| format!("`{side}` of {guard} is {} on {only} only", level.label()))
 }
 
 /// Differences that are the same but for the kernel, with their kernels, in the order of the first.
@@ -132,7 +143,8 @@ mod tests {
 
     #[test]
     fn differences_are_told_once_for_all_kernels_that_share_them() {
-        let record = sample::record();
+        let mut record = sample::record();
+        sample::cover(&mut record, 1, &[false, false, true, false]);
         let (a, b) = (one_kernel(&record, 2, "6.1 -> 6.12"), one_kernel(&record, 3, "6.1 -> 6.12"));
         let mut later = sample::large(12, 3);
         later.objects[1].name = "renamed".to_owned();
@@ -146,13 +158,14 @@ mod tests {
             render(&[], ["a", "b"], 100),
         ];
         insta::assert_snapshot!(text.join("---\n"), @r#"
-        6.1 -> 6.12: 5 differences; 0 stopped loading, 1 load now
+        6.1 -> 6.12: 6 differences; 0 stopped loading, 1 load now
 
         execsnoop
           `probe`: verifier rejected -> loaded
 
         opensnoop
           the object: does not load as a whole any more: map `events`: type 27 is not supported
+          the object: `exists` of `field_exists struct x.y` in `open_enter` is verified on 6.1 only
 
         hostile <object>
           `it's "odd" & <new>`: relocation failed -> harness error: the guest's answer was cut off
