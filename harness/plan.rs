@@ -9,9 +9,10 @@ use crate::object::BpfObject;
 use crate::protocol::ObjectSetup;
 use crate::record::{
     Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
-    OptionalRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
+    OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
 };
 use crate::relocation::CoreRelocation;
+use crate::shard::{Partition, split};
 use crate::suite::{Settings, Shape};
 
 /// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
@@ -78,6 +79,19 @@ impl Plan {
         Plan { kernels, objects: planned, alternatives, optional, minimum_coverage: settings.minimum_coverage }
     }
 
+    /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.
+    pub fn keep(&mut self, part: Partition) -> PartitionRecord {
+        let objects = self.objects.iter().map(|object| object.object.name.clone()).collect();
+        let costs: Vec<usize> = self.objects.iter().map(PlannedObject::expected_cost).collect();
+        let mine = split(&costs, part.of).into_iter().nth(part.number - 1).unwrap_or_default();
+        let mut place = 0;
+        self.objects.retain(|_| {
+            place += 1;
+            mine.contains(&(place - 1))
+        });
+        PartitionRecord { part, objects }
+    }
+
     /// The record of a run that has not begun: every cell is there, and not run.
     pub fn record(&self, tool: ToolRecord, started: String) -> RunRecord {
         let cell = |object: &PlannedObject, kernel: &KernelSpec| CellRecord {
@@ -110,6 +124,7 @@ impl Plan {
             alternatives: self.alternatives.clone(),
             optional: self.optional.clone(),
             minimum_coverage: self.minimum_coverage,
+            partition: None,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::coverage::{CellCoverage, ObjectCoverage};
 use crate::explain::Danger;
 use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
+use crate::shard::Partition;
 use crate::verdict::Verdict;
 use crate::verifier::Statistics;
 
@@ -58,6 +59,19 @@ pub struct RunRecord {
     /// Percent of the guard sides that have to be verified, if a suite says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_coverage: Option<f64>,
+    /// Which part of a matrix this is; `None` for a whole one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<PartitionRecord>,
+}
+
+/// Which part of a matrix a record has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PartitionRecord {
+    /// The part.
+    pub part: Partition,
+    /// Names of all objects of the whole matrix, in its order.
+    pub objects: Vec<String>,
 }
 
 /// Versions of everything that took part in a run.
@@ -313,7 +327,18 @@ impl ProgramRecord {
     }
 }
 
+/// What the notes of a cell say where a program was tried once more because the kernel had crashed.
+pub const TRIED_AGAIN: &str = "tried again";
+/// What the notes of a cell say where a guest was lost through no fault of a program.
+pub const GUEST_LOST: &str = "guest lost";
+
 impl CellRecord {
+    /// The notes that tell that a guest was lost on the way and its work done again in another one.
+    pub fn retries(&self) -> impl Iterator<Item = &str> {
+        let told = |note: &&str| note.starts_with(GUEST_LOST) || note.contains(TRIED_AGAIN);
+        self.notes.iter().map(String::as_str).filter(told)
+    }
+
     /// How many relocations there is no trustworthy record of. More than none is a defect of the harness.
     pub fn defective_records(&self) -> usize {
         let defect = |record: &&RelocationRecord| {
@@ -327,6 +352,32 @@ impl RunRecord {
     /// The cell of object `object` on kernel `kernel`, both as indexes.
     pub fn cell(&self, object: usize, kernel: usize) -> &CellRecord {
         &self.cells[object * self.kernels.len() + kernel]
+    }
+
+    /// The record without what differs from run to run of the same objects on the same kernels: times, and notes of kernels and
+    /// cells, which tell of retries. Two runs that found the same are equal then, to the byte.
+    #[must_use]
+    pub fn without_noise(&self) -> RunRecord {
+        let mut record = self.clone();
+        record.started.clear();
+        record.finished = record.finished.map(|_| String::new());
+        for kernel in &mut record.kernels {
+            kernel.hello_ms.clear();
+            kernel.restore_ms.clear();
+            kernel.notes.clear();
+        }
+        for cell in &mut record.cells {
+            cell.wall_ms = 0;
+            cell.notes.clear();
+            for program in &mut cell.programs {
+                program.load_ms = 0;
+                program.log_tail.retain(|line| !line.starts_with("verification time "));
+                if let Some(statistics) = &mut program.statistics {
+                    statistics.verification_time_us = None;
+                }
+            }
+        }
+        record
     }
 
     /// How many programs ended with each verdict, over all cells.

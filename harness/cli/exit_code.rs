@@ -1,5 +1,6 @@
 //! What the exit codes mean.
 
+use crate::gate::{GateReport, Outcome};
 use crate::record::{KernelState, RunRecord, Service};
 use crate::verdict::{Blame, Verdict};
 
@@ -22,6 +23,10 @@ guest or the harness failed; nothing is known against the objects), 130 interrup
 pub fn of(record: &RunRecord) -> u8 {
     if record.interrupted {
         return INTERRUPTED;
+    }
+    if record.partition.is_some() && record.objects.is_empty() {
+        // A part without objects has nothing to prove.
+        return GOOD;
     }
     let mut proven = false;
     let mut failed = false;
@@ -50,5 +55,15 @@ pub fn of(record: &RunRecord) -> u8 {
         (false, false, true) => GOOD,
         // Nothing failed and nothing was proven either: silence is not success.
         _ => INFRASTRUCTURE,
+    }
+}
+
+/// The code of what the gate decided.
+pub fn of_gate(report: &GateReport) -> u8 {
+    match report.outcome {
+        Outcome::Green => GOOD,
+        Outcome::Red => PROGRAM_FAILED,
+        Outcome::Infrastructure => INFRASTRUCTURE,
+        Outcome::Interrupted => INTERRUPTED,
     }
 }

@@ -2,14 +2,19 @@
 
 mod acceleration;
 mod advice;
+mod compare;
 mod coverage;
 mod doctor;
 pub mod exit_code;
 mod explain;
 mod failure;
+mod gate;
 mod init;
 mod kernels;
 mod list;
+mod merge;
+mod nightly;
+mod plan;
 mod report;
 mod run;
 mod setup;
@@ -54,6 +59,16 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Render a saved report in other formats, without booting anything.
     Report(report::ReportArgs),
+    /// Decide whether a saved run is good enough to go on: against what is expected of it, and against a baseline.
+    Gate(gate::GateArgs),
+    /// Show what a run would do, in parts for an engine of continuous integration.
+    Plan(plan::PlanArgs),
+    /// Make one report of the reports of all parts of a run.
+    Merge(merge::MergeArgs),
+    /// Show what differs between two runs, or between two kernels.
+    Compare(compare::CompareArgs),
+    /// Run the matrix, tell what changed since the last time, and add it to a history with trends.
+    Nightly(nightly::NightlyArgs),
     /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
     Coverage(coverage::CoverageArgs),
     /// Write a first suite file for objects: alternatives, settings and expectations to go on with.
@@ -93,6 +108,11 @@ impl Cli {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
+            Command::Gate(args) => gate::run(&self.common, &args),
+            Command::Plan(args) => plan::run(&self.common, &args),
+            Command::Merge(args) => merge::run(&self.common, &args),
+            Command::Compare(args) => compare::run(&self.common, &args),
+            Command::Nightly(args) => nightly::run(&self.common, &args),
             Command::Coverage(args) => coverage::run(&self.common, &args),
             Command::Init(args) => init::run(&args),
             Command::List(args) => list::run(&self.common, &args),

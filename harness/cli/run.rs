@@ -11,16 +11,19 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
+use super::gate::{self, Terms};
 use super::setup::{Inputs, Setup};
 use super::threshold::Thresholds;
 use super::{Common, MachineArgs, acceleration, advice, exit_code, watch};
 use crate::coverage::Unit;
 use crate::event::Event;
 use crate::plan::Plan;
-use crate::record::{RunRecord, ToolRecord};
+use crate::record::{PartitionRecord, RunRecord, ToolRecord};
+use crate::report::gate::GateFormat;
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
 use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
+use crate::shard::Partition;
 use crate::vm::{Proof, Toolchain};
 
 /// Where reports go unless `--out` says otherwise.
@@ -55,8 +58,16 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Stay, and run an object again when it is rebuilt or touched. Ctrl-C ends; the exit code is that of the last table.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["gate", "baseline", "expect", "partition"])]
     watch: bool,
+    /// Run only part K of N of the objects; `corematrix merge` makes one report of all parts.
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["gate", "baseline", "expect"])]
+    pub(super) partition: Option<Partition>,
+    /// Let the gate decide about the run: the exit code is the gate's. `--baseline` and `--expect` ask for it, too.
+    #[arg(long)]
+    gate: bool,
+    #[command(flatten)]
+    pub(super) terms: Terms,
 }
 
 /// What all runs of one command line have in common.
@@ -69,40 +80,55 @@ pub(super) struct Ground<'a> {
     pub(super) folder: &'a Path,
     /// Bytes of snapshots that the store may keep.
     pub(super) snapshot_budget: u64,
+    /// Which part of a matrix the plan is.
+    pub(super) partition: Option<PartitionRecord>,
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     if args.watch {
         return watch::run(common, args);
     }
+    let terms = if args.gate || args.terms.are_given() { Some(args.terms.read(common, &args.inputs)?) } else { None };
+    let (record, folder) = perform(common, args, args.out.as_deref())?;
+    println!("report: {}", folder.display());
+    let Some(terms) = terms else { return Ok(code(args, &record, exit_code::of(&record))) };
+    let report = terms.decide(&record);
+    println!();
+    gate::show(&report, GateFormat::Table)?;
+    Ok(code(args, &record, exit_code::of_gate(&report)))
+}
+
+/// Runs what the arguments ask for, prints the table, and writes the report into `out` or a new folder. Returns the record and the
+/// folder.
+pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Result<(RunRecord, PathBuf), Failure> {
     let setup = Setup::load(common)?;
     let snapshot_budget = super::store::snapshot_budget()?;
     let kernels = setup.kernels(&args.machine)?;
     let Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
-    let folder = report_folder(&setup.project, args.out.as_deref())?;
+    let folder = report_folder(&setup.project, out)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
 
-    let plan = Plan::new(kernels, objects, &settings);
+    let mut plan = Plan::new(kernels, objects, &settings);
+    let partition = args.partition.map(|part| plan.keep(part));
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
-    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget };
+    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition };
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
     // Before the files: on a full disk the table is all that the user gets.
     println!("{}", table::render(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
-    if args.out.is_none() {
+    if out.is_none() {
         point_latest(&folder);
     }
-    println!("report: {}", folder.display());
-    Ok(code(args, &record))
+    Ok((record, folder))
 }
 
-/// The exit code of a run, saying what it falls short of.
-pub(super) fn code(args: &RunArgs, record: &RunRecord) -> ExitCode {
+/// The exit code of a run, saying what it falls short of. `judged` is the code without that.
+pub(super) fn code(args: &RunArgs, record: &RunRecord, judged: u8) -> ExitCode {
     let broken = args.thresholds.broken(record, &Unit::all(record));
     broken.iter().for_each(|line| eprintln!("error: {line}"));
     // Where not everything could be judged, that may be why.
-    ExitCode::from(match exit_code::of(record) {
+    ExitCode::from(match judged {
         exit_code::GOOD if !broken.is_empty() => exit_code::PROGRAM_FAILED,
         code => code,
     })
@@ -116,9 +142,10 @@ pub(super) fn run_plan(
     notices: Vec<String>,
     live: &Path,
 ) -> Result<RunRecord, Failure> {
-    let Ground { args, setup, tools, stop, folder, snapshot_budget } = *ground;
+    let &Ground { args, setup, tools, stop, folder, snapshot_budget, .. } = ground;
     let mut record = plan.record(tool_record(tools, proof), now());
     record.notices = notices;
+    record.partition.clone_from(&ground.partition);
     record.notices.extend(acceleration::notices(tools, proof, args.machine.accel));
     let (_, memory_mib) = plan.kernels.iter().map(|kernel| ((), kernel.memory_mib)).max().unwrap_or_default();
     let logs = Logs::new(folder);
@@ -136,7 +163,13 @@ pub(super) fn run_plan(
         logs: &logs,
         stop,
     };
-    let mut record = execute(&bench, record, live)?;
+    let mut record = match plan.objects.is_empty() && record.partition.is_some() {
+        true => {
+            eprintln!("this part of the matrix has no objects");
+            RunRecord { finished: Some(now()), ..record }
+        }
+        false => execute(&bench, record, live)?,
+    };
     // Who stopped the run waits for its end.
     if !record.interrupted {
         advice::advise(&mut record, plan, &setup.store);

@@ -16,7 +16,7 @@ use console::Term;
 use super::failure::Failure;
 use super::run::{Ground, RunArgs, code, no_signals, point_latest, report_failure, report_folder, run_plan, width};
 use super::setup::{self, Setup};
-use super::{Common, acceleration};
+use super::{Common, acceleration, exit_code};
 use crate::manifest::KernelSpec;
 use crate::object::BpfObject;
 use crate::plan::Plan;
@@ -74,7 +74,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     });
     let stop = stop.map_err(no_signals)?;
 
-    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget };
+    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition: None };
     let plan = Plan::new(kernels.clone(), objects.clone(), &settings);
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
     let start = Instant::now();
@@ -87,7 +87,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         watch.next()?;
     }
     println!("report: {}", folder.display());
-    Ok(code(args, &watch.record))
+    Ok(code(args, &watch.record, exit_code::of(&watch.record)))
 }
 
 impl Watch<'_> {

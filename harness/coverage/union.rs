@@ -5,7 +5,8 @@ use super::proof::Liveness;
 use crate::record::RunRecord;
 
 /// A level of proof. Levels are counted each on its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// The kernel's answer picks the side.
     Resolved,

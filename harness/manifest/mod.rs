@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub(crate) use nearest::nearest;
 pub use problem::{ManifestError, Problem};
-pub use selector::SelectorError;
+pub use selector::{KernelSelector, SelectorError};
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]

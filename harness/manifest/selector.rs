@@ -45,7 +45,7 @@ impl SelectorError {
 }
 
 /// One condition; a selector is several with commas between, and a kernel has to meet all of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Condition {
     All,
     Latest,
@@ -86,7 +86,7 @@ impl Manifest {
             let conditions = parse(selector)?;
             let mut matches = 0;
             for (kernel, chosen) in self.kernels.iter().zip(&mut chosen) {
-                if conditions.iter().all(|condition| self.meets(kernel, condition)) {
+                if conditions.iter().all(|condition| condition.is_met_by(&kernel.name, &|| self.latest())) {
                     *chosen = true;
                     matches += 1;
                 }
@@ -106,30 +106,9 @@ impl Manifest {
         Ok(self.kernels.iter().zip(chosen).filter_map(|(kernel, chosen)| chosen.then_some(kernel)).collect())
     }
 
-    fn meets(&self, kernel: &KernelSpec, condition: &Condition) -> bool {
-        let release = kernel.name.parse::<KernelRelease>().ok();
-        match condition {
-            Condition::All => true,
-            Condition::Latest => self.latest().is_some_and(|latest| latest.name == kernel.name),
-            Condition::Compare(bound, orders) => release.is_some_and(|release| {
-                let order = match bound.is_series() {
-                    true => release.series().cmp(&bound.series()),
-                    false => release.cmp(bound),
-                };
-                orders.contains(&order)
-            }),
-            Condition::Glob(pattern) => pattern.matches(&kernel.name),
-            Condition::Name(name, series) => {
-                kernel.name == *name || (series.is_some() && release.map(|release| release.series()) == *series)
-            }
-        }
-    }
-
     /// The kernel with the highest version.
-    fn latest(&self) -> Option<&KernelSpec> {
-        let versioned =
-            self.kernels.iter().filter_map(|kernel| Some((kernel.name.parse::<KernelRelease>().ok()?, kernel)));
-        versioned.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, kernel)| kernel)
+    fn latest(&self) -> Option<&str> {
+        latest(self.kernels.iter().map(|kernel| kernel.name.as_str()))
     }
 
     fn nearest_names(&self, selector: &str) -> Vec<String> {
@@ -142,6 +121,57 @@ impl Manifest {
             near.into_iter().map(str::to_owned).collect()
         }
     }
+}
+
+/// A selector by itself: it chooses among the kernels of a run, which may have none for it.
+#[derive(Debug, Clone)]
+pub struct KernelSelector {
+    /// As it is written.
+    pub text: String,
+    conditions: Vec<Condition>,
+}
+
+impl KernelSelector {
+    /// Reads a selector as [`Manifest::select`] takes them.
+    ///
+    /// # Errors
+    /// [`SelectorError::Malformed`].
+    pub fn parse(text: &str) -> Result<KernelSelector, SelectorError> {
+        Ok(KernelSelector { text: text.to_owned(), conditions: parse(text)? })
+    }
+
+    /// Whether it chooses the kernel `name` out of `names`.
+    pub fn chooses(&self, name: &str, names: &[&str]) -> bool {
+        self.conditions.iter().all(|condition| condition.is_met_by(name, &|| latest(names.iter().copied())))
+    }
+}
+
+impl Condition {
+    /// Whether the kernel `name` meets it, where `latest` tells which of all is the highest.
+    fn is_met_by<'a>(&self, name: &str, latest: &dyn Fn() -> Option<&'a str>) -> bool {
+        let release = name.parse::<KernelRelease>().ok();
+        match self {
+            Condition::All => true,
+            Condition::Latest => latest() == Some(name),
+            Condition::Compare(bound, orders) => release.is_some_and(|release| {
+                let order = match bound.is_series() {
+                    true => release.series().cmp(&bound.series()),
+                    false => release.cmp(bound),
+                };
+                orders.contains(&order)
+            }),
+            Condition::Glob(pattern) => pattern.matches(name),
+            Condition::Name(known, series) => {
+                name == known || (series.is_some() && release.map(|release| release.series()) == *series)
+            }
+        }
+    }
+}
+
+/// The name with the highest version.
+fn latest<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let versioned = names.filter_map(|name| Some((name.parse::<KernelRelease>().ok()?, name)));
+    versioned.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, name)| name)
 }
 
 fn parse(selector: &str) -> Result<Vec<Condition>, SelectorError> {

@@ -8,7 +8,8 @@ use std::io;
 use serde::Serialize;
 
 use crate::record::{
-    AlternativesRecord, CellRecord, KernelRecord, ObjectRecord, OptionalRecord, ProgramRecord, RunRecord, ToolRecord,
+    AlternativesRecord, CellRecord, KernelRecord, ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord,
+    RunRecord, ToolRecord,
 };
 
 /// One line of `report.jsonl`.
@@ -36,6 +37,9 @@ pub enum Line<'a> {
         optional: &'a [OptionalRecord],
         /// Percent of the guard sides that have to be verified; null if nobody asks for it.
         minimum_coverage: Option<f64>,
+        /// Which part of a matrix this is; absent for a whole one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        partition: Option<&'a PartitionRecord>,
     },
     /// One kernel of the matrix.
     Kernel(&'a KernelRecord),
@@ -76,6 +80,7 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
         alternatives: &record.alternatives,
         optional: &record.optional,
         minimum_coverage: record.minimum_coverage,
+        partition: record.partition.as_ref(),
     })?;
     record.kernels.iter().try_for_each(|kernel| put(Line::Kernel(kernel)))?;
     record.objects.iter().try_for_each(|object| put(Line::Object(object)))?;

@@ -3,6 +3,7 @@
 //! [`write_all`] writes the files of a run, [`write_formats`] those that somebody asks for later; [`table::render`] is what the terminal shows at its end and
 //! [`progress::Progress`] what it shows on the way.
 
+pub mod comparison;
 pub mod coverage;
 pub mod csv;
 pub mod explain;
@@ -10,6 +11,7 @@ pub mod features;
 mod file;
 pub mod finding;
 mod format;
+pub mod gate;
 pub mod github;
 pub mod gitlab;
 pub mod html;
@@ -17,6 +19,7 @@ pub mod json;
 pub mod jsonl;
 pub mod junit;
 pub mod markdown;
+pub mod nightly;
 mod place;
 pub mod progress;
 #[cfg(test)]
@@ -119,6 +122,14 @@ impl ReportError {
 /// The first failure; the other files are tried nevertheless, since half of the reports is better than none.
 pub fn write_all(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
     write_formats(&Material { record, folder, sources: &SourceRoot::around(folder) }, &Format::OF_A_RUN, folder)
+}
+
+/// Writes a text file whole or not at all.
+///
+/// # Errors
+/// [`ReportError::Write`]; an older file at `path` is then untouched.
+pub fn write_text(path: &Path, text: &str) -> Result<(), ReportError> {
+    file::write_whole(path, |out| out.write_all(text.as_bytes()))
 }
 
 /// Writes reports into `out`, which is made if it is not there.

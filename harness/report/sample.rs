@@ -120,6 +120,7 @@ pub fn assemble(
         alternatives: Vec::new(),
         optional: Vec::new(),
         minimum_coverage: None,
+        partition: None,
     }
 }
 
@@ -261,4 +262,27 @@ pub fn large(programs: usize, kernels: usize) -> RunRecord {
         (1, 5, k) if k > 8 => (Verdict::VerifierRejected, Some(format!("R{k} invalid mem access 'scalar'"))),
         _ => (Verdict::Loaded, None),
     })
+}
+
+/// Gives object `o` one guard in its first program, whose first side the kernels prove that `verified` says.
+pub fn cover(record: &mut RunRecord, o: usize, verified: &[bool]) {
+    use crate::coverage::*;
+    let side = |when: &str| SideRecord { when: when.to_owned(), insns: 3, lines: LineSet::default() };
+    record.objects[o].coverage.guards = vec![GuardRecord {
+        kind: GuardKind::FieldExists,
+        asked: "struct x.y".to_owned(),
+        function: record.objects[o].programs[0].name.clone(),
+        insn: 4,
+        source: None,
+        relocation: None,
+        programs: vec![0],
+        sides: [side("exists"), side("does not exist")],
+        undecided: None,
+    }];
+    let kernels = record.kernels.len();
+    for (k, live) in verified.iter().enumerate() {
+        let first = if *live { Liveness::Live } else { Liveness::Dead };
+        record.cells[o * kernels + k].coverage.guards =
+            vec![GuardProof { resolved: None, verified: [first, Liveness::Unknown] }];
+    }
 }

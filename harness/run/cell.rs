@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ProgramOutcome};
-use crate::record::{ProgramRecord, WholeLoad};
+use crate::record::{GUEST_LOST, ProgramRecord, TRIED_AGAIN, WholeLoad};
 use crate::verdict::Verdict;
 use crate::vm::GuestLoss;
 
@@ -190,7 +190,7 @@ impl Cell<'_> {
                 session.lose_machine(&format!("{line} ({at})"));
                 if self.suspects.insert(in_flight) {
                     // Once may be chance; the same program on a fresh guest decides.
-                    self.notes.push(format!("the kernel crashed {at}, tried again: {line}"));
+                    self.notes.push(format!("the kernel crashed {at}, {TRIED_AGAIN}: {line}"));
                 } else {
                     self.blame(session, in_flight, Verdict::KernelCrashed, &format!("{line} (twice)"));
                 }
@@ -209,7 +209,7 @@ impl Cell<'_> {
             }
             GuestLoss::Harness(line) => {
                 session.lose_machine(&format!("{line} ({at})"));
-                self.notes.push(format!("guest lost {at}: {line}"));
+                self.notes.push(format!("{GUEST_LOST} {at}: {line}"));
                 self.harness_losses += 1;
                 if self.harness_losses > HARNESS_RETRIES {
                     self.close_all(

@@ -7,6 +7,7 @@ mod explanation;
 mod failure;
 mod fold;
 mod line;
+mod parting;
 mod statistics;
 pub mod store;
 
@@ -16,4 +17,5 @@ mod tests;
 pub use explanation::Explanation;
 pub use failure::Failure;
 pub use fold::{Folded, fold};
+pub use parting::{Parting, Said, SourceLine, Step};
 pub use statistics::{Statistics, Subprogram};

@@ -1,0 +1,91 @@
+//! `corematrix compare`: what differs between two runs, or two kernels; and where two verifiers part on one program.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Common;
+use super::explain::{index_of, read_record};
+use super::failure::Failure;
+use super::run::width;
+use crate::compare::{differences, one_kernel};
+use crate::record::{ProgramRecord, RunRecord};
+use crate::report::comparison;
+use crate::verifier::{Parting, store};
+
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// The earlier run: the folder of a report, its `report.json`, or `latest`.
+    before: PathBuf,
+    /// The later run; may be left out to compare two kernels of one run.
+    #[arg(required_unless_present = "kernels")]
+    after: Option<PathBuf>,
+    /// Compare these two kernels only: the first of the earlier run, the second of the later one.
+    #[arg(long, num_args = 2, value_names = ["KERNEL", "KERNEL"])]
+    kernels: Option<Vec<String>>,
+    /// Show where the verifiers of the two kernels part on this program.
+    #[arg(long, num_args = 2, value_names = ["OBJECT", "PROGRAM"], requires = "kernels")]
+    log: Option<Vec<String>>,
+    /// Write the differences as JSON.
+    #[arg(long, conflicts_with = "log")]
+    json: bool,
+}
+
+pub(super) fn run(common: &Common, args: &CompareArgs) -> Result<ExitCode, Failure> {
+    let (folder, before) = read_record(common, &args.before)?;
+    let (later_folder, after) = match &args.after {
+        Some(after) => read_record(common, after)?,
+        None => (folder.clone(), before.clone()),
+    };
+    let mut names = [&args.before, args.after.as_ref().unwrap_or(&args.before)].map(|run| run.display().to_string());
+    let (mut old, mut new) = (before, after);
+    if let Some([a, b]) = args.kernels.as_deref() {
+        let index = |record: &RunRecord, name: &str| {
+            index_of("kernel", name, record.kernels.iter().map(|kernel| kernel.name.as_str()))
+        };
+        let places = [index(&old, a)?, index(&new, b)?];
+        names = match args.after.is_some() {
+            true => [format!("{} {a}", names[0]), format!("{} {b}", names[1])],
+            false => [a.clone(), b.clone()],
+        };
+        if let Some([object, program]) = args.log.as_deref() {
+            let logs = [
+                log(&old, places[0], object, program, &folder)?,
+                log(&new, places[1], object, program, &later_folder)?,
+            ];
+            let parting = Parting::of([&logs[0], &logs[1]]);
+            print!("{}", comparison::render_parting(&parting, names.each_ref().map(String::as_str)));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let both = if a == b { a.clone() } else { format!("{a} -> {b}") };
+        (old, new) = (one_kernel(&old, places[0], &both), one_kernel(&new, places[1], &both));
+    }
+    let found = differences(&old, &new);
+    if args.json {
+        let text = serde_json::to_string_pretty(&found);
+        println!("{}", text.map_err(|error| Failure::infrastructure(format!("cannot write JSON: {error}"), None))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", comparison::render(&found, names.each_ref().map(String::as_str), width()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The verifier's log of a program on a kernel.
+fn log(record: &RunRecord, kernel: usize, object: &str, program: &str, folder: &Path) -> Result<String, Failure> {
+    let o = index_of("object", object, record.objects.iter().map(|object| object.name.as_str()))?;
+    let cell = record.cell(o, kernel);
+    let p = index_of("program", program, cell.programs.iter().map(|program| program.name.as_str()))?;
+    let ProgramRecord { log_file, log_tail, verdict, .. } = &cell.programs[p];
+    match log_file {
+        Some(file) => store::read(&folder.join(file)).map_err(|error| {
+            Failure::infrastructure(format!("cannot read the log `{}`: {error}", folder.join(file).display()), None)
+        }),
+        None if !log_tail.is_empty() => Ok(log_tail.join("\n")),
+        None => {
+            let message = format!("there is no verifier log of `{program}` on {}: {verdict}", cell.kernel);
+            let hint = "`corematrix run --full-logs` keeps those of programs that load, too".to_owned();
+            Err(Failure::input(message, Some(hint)))
+        }
+    }
+}

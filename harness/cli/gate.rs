@@ -1,0 +1,108 @@
+//! `corematrix gate`: whether a saved run is good enough to go on; and what `run --gate` shares with it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::explain::read_record;
+use super::failure::Failure;
+use super::run::width;
+use super::{Common, exit_code};
+use crate::gate::{self, Expectation, GateReport, Limits};
+use crate::record::RunRecord;
+use crate::report::gate::GateFormat;
+
+#[derive(Debug, Args)]
+pub(super) struct GateArgs {
+    /// The folder of a report, its `report.json`, or `latest`.
+    run: PathBuf,
+    #[command(flatten)]
+    terms: Terms,
+    /// How to show what was decided.
+    #[arg(long, value_enum, default_value = "table")]
+    format: GateFormat,
+}
+
+/// What a run is weighed against.
+#[derive(Debug, Args)]
+pub(super) struct Terms {
+    /// An earlier run: what failed there in the same way is known, and what is worse than there is red.
+    #[arg(long, value_name = "RUN|FILE")]
+    baseline: Option<PathBuf>,
+    /// A suite or another TOML file with `[[expect]]` tables: failures that somebody knows of; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    expect: Vec<PathBuf>,
+    /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
+    #[arg(long, value_name = "PERCENT", default_value_t = Limits::INSTRUCTIONS_PERCENT, value_parser = percent)]
+    max_instructions_growth: f64,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.trim_end_matches('%').trim().parse().map_err(|_| "it is no number".to_owned())?;
+    if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("it has to be 0 or more".to_owned()) }
+}
+
+/// [`Terms`] with their files read.
+pub(super) struct ReadTerms {
+    baseline: Option<RunRecord>,
+    expectations: Vec<Expectation>,
+    limits: Limits,
+}
+
+impl Terms {
+    /// Whether the user named anything to weigh a run against.
+    pub(super) fn are_given(&self) -> bool {
+        self.baseline.is_some() || !self.expect.is_empty()
+    }
+
+    /// Reads the files, so that a mistake in them is told before anything is run. Suites among `inputs` have expectations, too.
+    pub(super) fn read(&self, common: &Common, inputs: &[PathBuf]) -> Result<ReadTerms, Failure> {
+        let baseline = self.baseline.as_deref().map(|run| read_record(common, run)).transpose()?;
+        let suites = inputs.iter().filter(|input| input.extension().is_some_and(|extension| extension == "toml"));
+        let mut files: Vec<&Path> = Vec::new();
+        for file in self.expect.iter().chain(suites).map(PathBuf::as_path) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        let mut expectations = Vec::new();
+        for file in files {
+            expectations.extend(gate::read(file).map_err(|error| {
+                let hint = error.hint();
+                Failure::input(error, hint)
+            })?);
+        }
+        let limits = Limits { instructions_percent: self.max_instructions_growth, ..Limits::now() };
+        Ok(ReadTerms { baseline: baseline.map(|(_, record)| record), expectations, limits })
+    }
+}
+
+impl ReadTerms {
+    /// Holds runs against this one, unless the user named another.
+    pub(super) fn compare_with(&mut self, baseline: RunRecord) {
+        self.baseline.get_or_insert(baseline);
+    }
+
+    /// What the gate says of a run.
+    pub(super) fn decide(&self, record: &RunRecord) -> GateReport {
+        gate::decide(record, self.baseline.as_ref(), &self.expectations, &self.limits)
+    }
+}
+
+pub(super) fn run(common: &Common, args: &GateArgs) -> Result<ExitCode, Failure> {
+    let terms = args.terms.read(common, &[])?;
+    let (_, record) = read_record(common, &args.run)?;
+    let report = terms.decide(&record);
+    show(&report, args.format)?;
+    Ok(ExitCode::from(exit_code::of_gate(&report)))
+}
+
+pub(super) fn show(report: &GateReport, format: GateFormat) -> Result<(), Failure> {
+    let text = format.render(report, width());
+    print!(
+        "{}",
+        text.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))?
+    );
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! `corematrix merge`: the reports of all parts of a run make one report.
+
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::explain::read_record;
+use super::failure::Failure;
+use super::run::{report_failure, width};
+use super::{Common, exit_code};
+use crate::record::RunRecord;
+use crate::report::{self, table};
+use crate::shard;
+
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// The folders of the reports of `run --partition`, all of them.
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// The folder of the merged report.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub(super) fn run(common: &Common, args: &MergeArgs) -> Result<ExitCode, Failure> {
+    let mut folders = Vec::new();
+    let mut shards = Vec::new();
+    for run in &args.runs {
+        let (folder, record) = read_record(common, run)?;
+        folders.push(folder);
+        shards.push(record);
+    }
+    let merged = shard::merge(&shards).map_err(|error| {
+        let hint = error.hint();
+        Failure::input(error, hint)
+    })?;
+    for (folder, record) in folders.iter().zip(&shards) {
+        copy_logs(record, folder, &args.out);
+    }
+    println!("{}", table::render(&merged, width()));
+    report::write_all(&merged, &args.out).map_err(|error| report_failure(&error))?;
+    println!("report: {}", args.out.display());
+    Ok(ExitCode::from(exit_code::of(&merged)))
+}
+
+/// Copies the verifier logs that the record names. One that is not there costs its reader the log and not the report.
+fn copy_logs(record: &RunRecord, from: &Path, to: &Path) {
+    let programs = record.cells.iter().flat_map(|cell| &cell.programs);
+    for file in programs.filter_map(|program| program.log_file.as_deref()) {
+        // What a report says must not lead out of its folder.
+        if !Path::new(file).components().all(|part| matches!(part, Component::Normal(_))) {
+            continue;
+        }
+        let (source, target) = (from.join(file), to.join(file));
+        let copied = match target.parent() {
+            Some(folder) => std::fs::create_dir_all(folder).and_then(|()| std::fs::copy(&source, &target)),
+            None => continue,
+        };
+        if let Err(error) = copied {
+            eprintln!("warning: cannot copy the log `{}`: {error}", source.display());
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::PartitionRecord;
+    use crate::report::{json, sample};
+    use crate::shard::Partition;
+
+    #[test]
+    fn parts_on_disk_become_one_report_with_its_logs() {
+        let folder = tempfile::tempdir().unwrap();
+        let common = Common { manifest: folder.path().join("kernels.toml"), store: None };
+        let whole = sample::record();
+        let kernels = whole.kernels.len();
+        let objects: Vec<String> = whole.objects.iter().map(|object| object.name.clone()).collect();
+        let mut runs = Vec::new();
+        for (number, range) in [(1, 0..1), (2, 1..3)] {
+            let mut record = whole.clone();
+            record.objects = whole.objects[range.clone()].to_vec();
+            record.cells = whole.cells[range.start * kernels..range.end * kernels].to_vec();
+            record.partition = Some(PartitionRecord { part: Partition { number, of: 2 }, objects: objects.clone() });
+            let run = folder.path().join(format!("run-{number}"));
+            std::fs::create_dir_all(run.join("logs/6.1/execsnoop")).unwrap();
+            std::fs::write(run.join("logs/6.1/execsnoop/probe.log"), "log").unwrap();
+            json::write(&record, &run.join("report.json")).unwrap();
+            runs.push(run);
+        }
+        let out = folder.path().join("merged");
+        let missing = run(&common, &MergeArgs { runs: runs[..1].to_vec(), out: out.clone() }).unwrap_err();
+        assert!(missing.to_string().starts_with("error: shard 2/2 is missing\nhint: run it"), "{missing}");
+        assert!(!out.exists());
+        run(&common, &MergeArgs { runs, out: out.clone() }).unwrap();
+        let merged = json::read(&out.join("report.json")).unwrap();
+        assert_eq!(merged.without_noise(), whole.without_noise());
+        assert_eq!(std::fs::read_to_string(out.join("logs/6.1/execsnoop/probe.log")).unwrap(), "log");
+    }
+}

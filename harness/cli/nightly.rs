@@ -1,0 +1,81 @@
+//! `corematrix nightly`: a run, what changed since the last one, and the trends of all of them.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use time::OffsetDateTime;
+
+use super::failure::Failure;
+use super::run::{RunArgs, perform, report_failure};
+use super::{Common, exit_code};
+use crate::compare::differences;
+use crate::history::{History, HistoryError, Night};
+use crate::report::{json, nightly, write_text};
+
+/// A month.
+const KEEP: &str = "30";
+
+#[derive(Debug, Args)]
+pub(super) struct NightlyArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// The folder of the history; it is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    history: PathBuf,
+    /// How many nights are kept.
+    #[arg(long, value_name = "N", default_value = KEEP)]
+    keep: NonZeroUsize,
+}
+
+pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failure> {
+    if args.run.out.is_some() || args.run.partition.is_some() {
+        let hint = "shard a run with `run --partition` and `merge`; the report goes into the history".to_owned();
+        return Err(Failure::input("`nightly` takes neither `--out` nor `--partition`", Some(hint)));
+    }
+    let mut terms = args.run.terms.read(common, &args.run.inputs)?;
+    let history = History::open(&args.history).map_err(failure)?;
+    let stamp = stamp(OffsetDateTime::now_utc());
+    let folder = history.begin(&stamp).map_err(failure)?;
+    let before = history.nights().map_err(failure)?.pop();
+    let (record, _) = perform(common, &args.run, Some(&folder))?;
+    if record.interrupted {
+        // A part of a night would look like a matrix that shrinks; the next nightly removes it.
+        println!("the night is not added to the history, since it was interrupted");
+        return Ok(ExitCode::from(exit_code::INTERRUPTED));
+    }
+    let before = before.and_then(|night| {
+        let file = history.folder(&night.stamp).join("report.json");
+        let read = json::read(&file).map_err(|error| eprintln!("warning: nothing to compare with: {error}"));
+        Some((night.stamp, read.ok()?))
+    });
+    let found = before.as_ref().map(|(_, before)| differences(before, &record));
+    let told = before.as_ref().zip(found.as_deref()).map(|((stamp, _), found)| (stamp.as_str(), found));
+    let post = nightly::post(&record, &stamp, told);
+    let night = Night::of(&record, &stamp, found.as_ref().map_or(0, Vec::len));
+    history.add(&folder, &night).map_err(failure)?;
+    history.retain(args.keep.get()).map_err(failure)?;
+    let nights = history.nights().map_err(failure)?;
+    let write = |name: &str, text: &str| write_text(&history.root().join(name), text).map_err(|e| report_failure(&e));
+    write("index.html", &nightly::page(&nights, &post))?;
+    write("post.txt", &post)?;
+    println!("\n{post}");
+    println!("history: {}", Path::new(history.root()).join("index.html").display());
+    // What is known since last night alarms nobody again.
+    if let Some((_, before)) = before {
+        terms.compare_with(before);
+    }
+    Ok(ExitCode::from(exit_code::of_gate(&terms.decide(&record))))
+}
+
+/// Names a night, so that names are in the order of time: `2026-11-22T020000Z`.
+fn stamp(time: OffsetDateTime) -> String {
+    let (date, (hour, minute, second)) = (time.date(), time.to_hms());
+    format!("{date}T{hour:02}{minute:02}{second:02}Z")
+}
+
+fn failure(error: HistoryError) -> Failure {
+    let hint = error.hint();
+    Failure::infrastructure(error, hint)
+}

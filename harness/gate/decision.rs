@@ -1,0 +1,143 @@
+//! [`GateReport`]: what the gate decided, and each [`Decision`] that led to it.
+
+use serde::Serialize;
+
+use crate::compare::Place;
+
+/// What the gate says of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing speaks against it.
+    Green,
+    /// Something is worse than it may be; the object or the matrix is to blame.
+    Red,
+    /// Nothing is known to be worse, and not everything could be judged.
+    Infrastructure,
+    /// The run did not come to its end.
+    Interrupted,
+}
+
+impl Outcome {
+    /// The outcome in words.
+    pub fn label(self) -> &'static str {
+        match self {
+            Outcome::Green => "green",
+            Outcome::Red => "red",
+            Outcome::Infrastructure => "not decided: infrastructure trouble",
+            Outcome::Interrupted => "not decided: the run was interrupted",
+        }
+    }
+}
+
+/// How much a decision weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// It turns the gate red.
+    Red,
+    /// It keeps the gate from being green, and blames no object.
+    Infrastructure,
+    /// Worth knowing.
+    Told,
+}
+
+/// Why something was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// A program fails, and nothing excuses it.
+    Failure,
+    /// A program ends worse than in the baseline.
+    VerdictWorse,
+    /// A program fails as in the baseline, for another cause.
+    CauseChanged,
+    /// An object does not load as a whole.
+    NotWhole,
+    /// A kernel, object, program or cell that the baseline judged is not judged any more.
+    CellLost,
+    /// A side of a guard lost its last proof.
+    CoverageLost,
+    /// The verifier walks through many more instructions.
+    InstructionsGrew,
+    /// An object reads wrong data where it did not before.
+    NewDanger,
+    /// An expectation is past its date.
+    ExpectationExpired,
+    /// Something could not be judged, through no fault of an object.
+    Infrastructure,
+    /// What is expected to fail passes.
+    UnexpectedPass,
+    /// An expectation is about nothing in the run.
+    ExpectationUnused,
+    /// A cell was judged only after a retry.
+    Flaky,
+    /// A program loads that failed in the baseline.
+    Improved,
+}
+
+impl Rule {
+    /// The rule in words.
+    pub fn label(self) -> &'static str {
+        match self {
+            Rule::Failure => "failure",
+            Rule::VerdictWorse => "verdict worse",
+            Rule::CauseChanged => "cause changed",
+            Rule::NotWhole => "object not whole",
+            Rule::CellLost => "cell lost",
+            Rule::CoverageLost => "coverage lost",
+            Rule::InstructionsGrew => "more instructions",
+            Rule::NewDanger => "new danger",
+            Rule::ExpectationExpired => "expectation expired",
+            Rule::Infrastructure => "infrastructure",
+            Rule::UnexpectedPass => "unexpected pass",
+            Rule::ExpectationUnused => "expectation unused",
+            Rule::Flaky => "flaky",
+            Rule::Improved => "improved",
+        }
+    }
+}
+
+/// One thing that the gate has to say.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decision {
+    /// How much it weighs.
+    pub weight: Weight,
+    /// Why.
+    pub rule: Rule,
+    /// Where.
+    #[serde(flatten)]
+    pub place: Place,
+    /// The place and the reason, as one line.
+    pub message: String,
+    /// What the user can do.
+    pub hint: Option<String>,
+    /// Where somebody wrote about it.
+    pub link: Option<String>,
+}
+
+/// What the gate decided, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GateReport {
+    /// The decision.
+    pub outcome: Outcome,
+    /// Everything that was decided, the heaviest first, otherwise in the order of the record.
+    pub decisions: Vec<Decision>,
+    /// Programs on kernels that were judged.
+    pub judged: usize,
+    /// How many of them load.
+    pub passed: usize,
+    /// How many fail as an expectation says.
+    pub expected: usize,
+    /// How many fail as they did in the baseline.
+    pub known: usize,
+    /// What the record has no data for, so that the gate says nothing of it.
+    pub not_checked: Vec<String>,
+}
+
+impl GateReport {
+    /// The decisions of one weight.
+    pub fn of_weight(&self, weight: Weight) -> impl Iterator<Item = &Decision> {
+        self.decisions.iter().filter(move |decision| decision.weight == weight)
+    }
+}

@@ -1,0 +1,16 @@
+//! The gate: whether a run is good enough to go on. [`decide`] weighs a record against what is expected of it and against a
+//! baseline; every [`Decision`] names the cell and the reason.
+
+mod decide;
+mod decision;
+mod expectation;
+mod limits;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+pub use decide::decide;
+pub use decision::{Decision, GateReport, Outcome, Rule, Weight};
+pub use expectation::{Expectation, ExpectationError, Written, read};
+pub use limits::Limits;

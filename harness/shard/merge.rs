@@ -1,0 +1,200 @@
+//! [`merge`]: the records of all shards of a run make the record of the run.
+
+use crate::record::{CellRecord, KernelRecord, KernelState, PartitionRecord, RunRecord};
+
+/// Why records are not the shards of one run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError {
+    /// One of them was run without `--partition`.
+    #[error("run {run} of those given is no shard: it was run without `--partition`")]
+    NoShard {
+        /// Which one, counted from 1.
+        run: usize,
+    },
+    /// They do not belong together.
+    #[error("shards {first} and {other} are not of one run: {what}")]
+    Mixed {
+        /// The one, as `1/3`.
+        first: String,
+        /// The other.
+        other: String,
+        /// What differs, as a lowercase fragment.
+        what: String,
+    },
+    /// Not all of them are there.
+    #[error("{} missing", match &.missing[..] { [one] => format!("shard {one} is"), all => format!("shards {} are", all.join(", ")) })]
+    Missing {
+        /// Those that are not there, as `2/3`.
+        missing: Vec<String>,
+    },
+    /// One of them is there twice.
+    #[error("shard {shard} was given twice")]
+    Twice {
+        /// Which, as `2/3`.
+        shard: String,
+    },
+    /// The shards together have not all objects of the run.
+    #[error("no shard has the object `{object}`")]
+    Lacking {
+        /// The object's name.
+        object: String,
+    },
+}
+
+impl MergeError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<String> {
+        Some(
+            match self {
+                MergeError::NoShard { .. } => "name the reports of `corematrix run --partition k/n`, all of them",
+                MergeError::Missing { .. } => "run it, or name its report as well: without it the matrix is not whole",
+                MergeError::Twice { .. } => "name each shard's report once",
+                MergeError::Mixed { .. } | MergeError::Lacking { .. } => {
+                    "run all shards with the same objects, kernels, `kernels.lock` and corematrix"
+                }
+            }
+            .to_owned(),
+        )
+    }
+}
+
+/// Puts the shards of a run together, given in any order: objects and cells stand where an unsharded run has them.
+///
+/// # Errors
+/// They are not all the shards of one run.
+pub fn merge(shards: &[RunRecord]) -> Result<RunRecord, MergeError> {
+    let sorted = in_order(shards)?;
+    let Some((first, head)) = sorted.first() else { return Err(MergeError::NoShard { run: 1 }) };
+    let all = &head.objects;
+    let mut objects = Vec::with_capacity(all.len());
+    let mut cells: Vec<CellRecord> = Vec::new();
+    for name in all {
+        let place = |(record, _): &(&RunRecord, _)| record.objects.iter().position(|object| object.name == *name);
+        let found = sorted.iter().find_map(|shard| Some((shard.0, place(shard)?)));
+        let (record, object) = found.ok_or_else(|| MergeError::Lacking { object: name.clone() })?;
+        objects.push(record.objects[object].clone());
+        cells.extend((0..record.kernels.len()).map(|kernel| record.cell(object, kernel).clone()));
+    }
+    let records = || sorted.iter().map(|(record, _)| *record);
+    let mut notices: Vec<String> = Vec::new();
+    records().for_each(|record| add_new(&mut notices, &record.notices));
+    Ok(RunRecord {
+        schema_version: first.schema_version,
+        tool: first.tool.clone(),
+        started: records().map(|record| record.started.clone()).min().unwrap_or_default(),
+        // The end of a shard that was killed is not known, and neither is that of the run.
+        finished: records()
+            .map(|record| record.finished.clone())
+            .collect::<Option<Vec<_>>>()
+            .and_then(|all| all.into_iter().max()),
+        interrupted: records().any(|record| record.interrupted),
+        kernels: (0..first.kernels.len()).map(|k| kernel(records().map(|record| &record.kernels[k]))).collect(),
+        objects,
+        cells,
+        notices,
+        // Every shard knows those of the whole plan.
+        alternatives: first.alternatives.clone(),
+        optional: first.optional.clone(),
+        minimum_coverage: first.minimum_coverage,
+        partition: None,
+    })
+}
+
+/// The shards by number, checked to be all of one run.
+fn in_order(shards: &[RunRecord]) -> Result<Vec<(&RunRecord, &PartitionRecord)>, MergeError> {
+    let mut sorted = Vec::with_capacity(shards.len());
+    for (index, record) in shards.iter().enumerate() {
+        let partition = record.partition.as_ref().ok_or(MergeError::NoShard { run: index + 1 })?;
+        sorted.push((record, partition));
+    }
+    sorted.sort_by_key(|(_, partition)| partition.part.number);
+    let Some((first, head)) = sorted.first() else { return Ok(sorted) };
+    for (record, partition) in &sorted[1..] {
+        let mixed =
+            |what: String| MergeError::Mixed { first: head.part.to_string(), other: partition.part.to_string(), what };
+        if let Some(what) = difference((first, head), (record, partition)) {
+            return Err(mixed(what));
+        }
+    }
+    if let Some(two) = sorted.windows(2).find(|two| two[0].1.part.number == two[1].1.part.number) {
+        return Err(MergeError::Twice { shard: two[0].1.part.to_string() });
+    }
+    let of = head.part.of;
+    // Counted before they are listed: a damaged report must not make a list of a billion.
+    if sorted.len() < of {
+        let there = |number: usize| sorted.iter().any(|(_, partition)| partition.part.number == number);
+        let missing = (1..=of).filter(|number| !there(*number)).take(MOST_NAMED);
+        return Err(MergeError::Missing { missing: missing.map(|number| format!("{number}/{of}")).collect() });
+    }
+    Ok(sorted)
+}
+
+/// Missing shards that an error names.
+const MOST_NAMED: usize = 10;
+
+/// Why two shards cannot be of one run.
+fn difference(a: (&RunRecord, &PartitionRecord), b: (&RunRecord, &PartitionRecord)) -> Option<String> {
+    if a.1.part.of != b.1.part.of {
+        return Some("the one is of a run in other parts than the other".to_owned());
+    }
+    if a.1.objects != b.1.objects {
+        return Some("the objects of their runs differ".to_owned());
+    }
+    let (a, b) = (a.0, b.0);
+    if (&a.tool.corematrix, &a.tool.libbpf) != (&b.tool.corematrix, &b.tool.libbpf) {
+        let words =
+            |tool: &crate::record::ToolRecord| format!("corematrix {} with libbpf {}", tool.corematrix, tool.libbpf);
+        return Some(format!("{} ran the one, {} the other", words(&a.tool), words(&b.tool)));
+    }
+    let names = |record: &'_ RunRecord| record.kernels.iter().map(|kernel| kernel.name.clone()).collect::<Vec<_>>();
+    if names(a) != names(b) {
+        return Some(format!(
+            "the kernels of the one are {}, of the other {}",
+            names(a).join(", "),
+            names(b).join(", ")
+        ));
+    }
+    let builds =
+        a.kernels.iter().zip(&b.kernels).filter_map(|(a, b)| Some((a, a.identity.as_ref()?, b.identity.as_ref()?)));
+    let other = builds.into_iter().find(|(_, a, b)| a != b)?;
+    Some(format!(
+        "kernel {} is {} in the one and {} in the other, or another build",
+        other.0.name, other.1.release, other.2.release
+    ))
+}
+
+/// One kernel as all shards know it: ready if it was ready for any, since cells without a guest tell so themselves.
+fn kernel<'a>(seen: impl Iterator<Item = &'a KernelRecord> + Clone) -> KernelRecord {
+    let rank = |state: &KernelState| match state {
+        KernelState::Ready => 0,
+        KernelState::BootFailed { .. } => 1,
+        KernelState::HarnessFailed { .. } => 2,
+        KernelState::Unavailable { .. } => 3,
+        KernelState::Pending => 4,
+    };
+    let best = seen.clone().min_by_key(|kernel| rank(&kernel.state));
+    let Some(mut merged) = best.cloned() else { unreachable!("a merge has at least one shard") };
+    merged.hello_ms = seen.clone().flat_map(|kernel| kernel.hello_ms.iter().copied()).collect();
+    merged.restore_ms = seen.clone().flat_map(|kernel| kernel.restore_ms.iter().copied()).collect();
+    merged.notes.clear();
+    for kernel in seen {
+        add_new(&mut merged.notes, &kernel.notes);
+        if merged.state == KernelState::Ready
+            && let KernelState::BootFailed { reason, .. }
+            | KernelState::HarnessFailed { reason, .. }
+            | KernelState::Unavailable { reason, .. } = &kernel.state
+        {
+            add_new(&mut merged.notes, &[format!("not usable in one of the shards: {reason}")]);
+        }
+    }
+    merged
+}
+
+/// Adds what is not there yet.
+fn add_new(known: &mut Vec<String>, new: &[String]) {
+    for text in new {
+        if !known.contains(text) {
+            known.push(text.clone());
+        }
+    }
+}

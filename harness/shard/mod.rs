@@ -1,0 +1,17 @@
+//! One matrix on several machines: a [`Partition`] says which objects a run takes, [`merge`] puts the runs together again, and
+//! [`Schedule`] tells an engine of continuous integration what to start.
+//!
+//! Shards take whole objects: what only all kernels together tell of an object (where it is in danger, what to advise) is then
+//! known in one shard, and the merged report is the one that an unsharded run writes.
+
+mod merge;
+mod partition;
+mod schedule;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+pub use merge::{MergeError, merge};
+pub use partition::{Partition, PartitionError, split};
+pub use schedule::{Schedule, ScheduleFormat};

@@ -1,0 +1,95 @@
+//! [`Schedule`]: what a run would do and in which parts, for an engine of continuous integration.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::partition::{Partition, split};
+use crate::plan::Plan;
+
+/// How a schedule is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleFormat {
+    /// Everything: kernels, objects, parts and costs.
+    Json,
+    /// One line for `strategy.matrix` with `fromJSON`: `matrix.partition` is `1/3` and so on.
+    GithubMatrix,
+    /// A hidden job to be extended: `PARTITION` is `1/3` and so on.
+    Gitlab,
+}
+
+/// What a run would do, and in which parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Schedule {
+    /// Names of the kernels, in matrix order.
+    pub kernels: Vec<String>,
+    /// The objects, in the order given.
+    pub objects: Vec<ScheduledObject>,
+    /// The parts; none is empty.
+    pub partitions: Vec<ScheduledPart>,
+}
+
+/// One object of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScheduledObject {
+    /// Its name.
+    pub name: String,
+    /// How many programs it has.
+    pub programs: usize,
+    /// How long it takes, relative to the others.
+    pub expected_cost: usize,
+}
+
+/// One part of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScheduledPart {
+    /// What `--partition` takes: `1/3`.
+    pub partition: String,
+    /// Names of its objects.
+    pub objects: Vec<String>,
+    /// How long it takes, relative to the others.
+    pub expected_cost: usize,
+}
+
+impl Schedule {
+    /// The schedule of a plan in at most `parts` parts; an object is never divided.
+    pub fn new(plan: &Plan, parts: usize) -> Schedule {
+        let objects: Vec<_> = plan
+            .objects
+            .iter()
+            .map(|planned| ScheduledObject {
+                name: planned.object.name.clone(),
+                programs: planned.programs.len(),
+                expected_cost: planned.expected_cost(),
+            })
+            .collect();
+        Schedule::of(plan.kernels.iter().map(|kernel| kernel.name.clone()).collect(), objects, parts)
+    }
+
+    pub(super) fn of(kernels: Vec<String>, objects: Vec<ScheduledObject>, parts: usize) -> Schedule {
+        let of = parts.clamp(1, objects.len().max(1));
+        let costs: Vec<usize> = objects.iter().map(|object| object.expected_cost).collect();
+        let part = |(index, places): (usize, Vec<usize>)| ScheduledPart {
+            partition: Partition { number: index + 1, of }.to_string(),
+            objects: places.iter().map(|&place| objects[place].name.clone()).collect(),
+            expected_cost: places.iter().map(|&place| costs[place]).sum(),
+        };
+        let partitions = split(&costs, of).into_iter().enumerate().map(part).collect();
+        Schedule { kernels, objects, partitions }
+    }
+
+    /// The schedule as text, with a newline at its end.
+    ///
+    /// # Errors
+    /// None that comes from the schedule.
+    pub fn render(&self, format: ScheduleFormat) -> Result<String, serde_json::Error> {
+        let parts: Vec<&str> = self.partitions.iter().map(|part| part.partition.as_str()).collect();
+        let list = serde_json::to_string(&parts)?;
+        Ok(match format {
+            ScheduleFormat::Json => serde_json::to_string_pretty(self)? + "\n",
+            ScheduleFormat::GithubMatrix => format!("{{\"partition\":{list}}}\n"),
+            ScheduleFormat::Gitlab => {
+                format!(".corematrix-partitions:\n  parallel:\n    matrix:\n      - PARTITION: {list}\n")
+            }
+        })
+    }
+}
