@@ -4,6 +4,7 @@
 //! [`record`], and [`report`] renders the record. Running never formats text and reporting never runs anything.
 //! `ARCHITECTURE.md` has the picture.
 
+pub mod attach;
 pub mod cause;
 pub mod cli;
 pub mod coverage;

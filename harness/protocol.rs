@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::attach::{AttachFacts, Reach, Step};
 use crate::probe::{FeatureProbe, ProbeRequest};
 
 const MAGIC: [u8; 4] = *b"CMX1";
@@ -36,6 +37,8 @@ pub enum HostMessage {
         full_logs: bool,
         /// The programs of which it is wanted which instructions the verifier visited, since line info does not tell.
         visited: Vec<String>,
+        /// How far programs are taken.
+        reach: Reach,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -105,6 +108,18 @@ pub enum GuestMessage {
     ProgramStarted {
         /// The program.
         program: String,
+    },
+    /// Another step with the program begins; if the guest falls silent now, that step is to blame.
+    ProgramStep {
+        /// What is done now.
+        step: Step,
+    },
+    /// A program that was loaded was attached, or not. Comes before its `ProgramDone`.
+    Attached {
+        /// The program.
+        program: String,
+        /// What was observed.
+        facts: AttachFacts,
     },
     /// A program was refused, and is tried once more for its full log. The blob is the log so far. If the second try takes too
     /// long, this is the outcome.
@@ -290,6 +305,7 @@ mod tests {
             programs: vec!["a".into(), "b".into()],
             full_logs: false,
             visited: vec!["a".into()],
+            reach: Reach::Attach,
         }
     }
 

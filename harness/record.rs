@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attach::AttachRecord;
 use crate::cause::{Cause, Evidence};
 use crate::coverage::{CellCoverage, ObjectCoverage};
 use crate::explain::Danger;
@@ -264,6 +265,9 @@ pub struct ProgramRecord {
     pub log_file: Option<String>,
     /// Milliseconds the load took in the guest.
     pub load_ms: u64,
+    /// Whether it could be attached; `None` if it was not loaded or nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<AttachRecord>,
     /// What the failure means on the kernels of the run and what to do about it, as lines of text; `None` if their types do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
@@ -286,6 +290,7 @@ impl ProgramRecord {
             log_omitted: 0,
             log_file: None,
             load_ms: 0,
+            attach: None,
             advice: None,
         }
     }

@@ -40,7 +40,7 @@ fn every_kernel_treats_every_program_as_its_story_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let status = Command::new(env!("CARGO_BIN_EXE_corematrix"))
         .current_dir(root())
-        .args(["run", "target/programs", "--out"])
+        .args(["run", "target/programs", "--attach", "--out"])
         .arg(folder.path())
         .status()
         .expect("corematrix starts");
@@ -131,6 +131,7 @@ fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
         for (name, expected) in &story.program {
             let place = format!("{} {}/{name}", story.id, story.object);
             let fact = expected.fact().expect("was checked by the other test");
+            let attaches = expected.attaches().expect("was checked by the other test");
             let mut outcomes = BTreeSet::new();
             for (index, types) in kernels {
                 let cell = record.cell(object, *index);
@@ -139,7 +140,11 @@ fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
                     break;
                 };
                 let loads = fact.holds(types);
-                let verdict = if loads { Some(Verdict::Loaded) } else { expected.otherwise };
+                let verdict = match (loads, attaches.holds(types)) {
+                    (false, _) => expected.otherwise,
+                    (true, false) => Some(Verdict::AttachFailed),
+                    (true, true) => Some(Verdict::Loaded),
+                };
                 outcomes.insert(program.verdict == Verdict::Loaded);
                 let reason = program.reason.as_deref().unwrap_or("");
                 let because = expected.because.as_deref().filter(|_| !loads).unwrap_or("");
@@ -199,6 +204,9 @@ fn stories_are_told_whole() {
             wrong("no kernel could tell its programs apart".to_owned());
         }
         for (name, expected) in &story.program {
+            if let Err(error) = expected.attaches() {
+                wrong(error);
+            }
             match expected.fact() {
                 Err(error) => wrong(error),
                 Ok(Fact::Always) if expected.otherwise.is_some() => wrong(format!("`{name}` never fails")),

@@ -13,6 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use super::failure::Failure;
 use super::setup::Setup;
 use super::{Common, MachineArgs, acceleration, advice, exit_code};
+use crate::attach::Reach;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::{RunRecord, ToolRecord};
@@ -44,6 +45,9 @@ pub(super) struct RunArgs {
     /// Keep the whole verifier log of programs that load, too.
     #[arg(long)]
     full_logs: bool,
+    /// Attach every program that loads, too: a function that was renamed or inlined fails only there.
+    #[arg(long)]
+    attach: bool,
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
@@ -78,6 +82,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         accelerator: proof.accelerator,
         jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
         full_logs: args.full_logs,
+        reach: if args.attach { Reach::Attach } else { Reach::Load },
         cold: args.cold,
         snapshot_budget,
         logs: &logs,

@@ -2,7 +2,8 @@
 //!
 //! `corematrix.fault=WHAT[@PROGRAM]` on the kernel's command line, where WHAT is `silent` (never say hello), `panic` (the kernel
 //! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), `wake` (the kernel panics when it
-//! is restored from a snapshot), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that the bench can tell what collecting costs).
+//! is restored from a snapshot), `attach-panic`,
+//! `attach-hang` and `attach-die` (the same just before PROGRAM is attached), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that the bench can tell what collecting costs).
 
 use std::time::Duration;
 
@@ -67,6 +68,19 @@ impl Faults {
             hang();
         }
         if self.wants("die", Some(program)) {
+            std::process::abort();
+        }
+    }
+
+    /// Called when a program is about to be attached.
+    pub fn before_attach(&self, program: &str) {
+        if self.wants("attach-panic", Some(program)) {
+            panic_the_kernel();
+        }
+        if self.wants("attach-hang", Some(program)) {
+            hang();
+        }
+        if self.wants("attach-die", Some(program)) {
             std::process::abort();
         }
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::log::Logs;
+use crate::attach::AttachRecord;
 use crate::cause::Cause;
 use crate::record::{CellRecord, KernelRecord, KernelState, ProgramRecord, RunRecord};
 use crate::relocation::{RelocationOutcome, RelocationRecord};
@@ -284,6 +285,7 @@ fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mu
             put("place", shared.maybe(place.as_deref()));
         }
     }
+    put("attach", shared.maybe(program.attach.as_ref().map(AttachRecord::words).as_deref()));
     put("advice", shared.maybe(program.advice.as_deref()));
     if let Some((text, omitted)) = log {
         put("log", json!(shared.text(text)));
