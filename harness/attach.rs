@@ -18,6 +18,8 @@ pub enum Reach {
     Load,
     /// They are attached as well, and detached again.
     Attach,
+    /// They are made to run while they are attached.
+    Exercise,
 }
 
 /// What a guest is about to do with a program.
@@ -28,6 +30,8 @@ pub enum Step {
     Loading,
     /// Attach it.
     Attaching,
+    /// Make it run.
+    Exercising,
 }
 
 impl std::fmt::Display for Step {
@@ -35,6 +39,7 @@ impl std::fmt::Display for Step {
         f.pad(match self {
             Step::Loading => "loading",
             Step::Attaching => "attaching",
+            Step::Exercising => "exercising",
         })
     }
 }

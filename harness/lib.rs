@@ -10,6 +10,7 @@ pub mod cli;
 pub mod coverage;
 pub mod diagnose;
 pub mod event;
+pub mod exercise;
 pub mod explain;
 pub mod guest;
 pub mod libbpf_log;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachFacts, Reach, Step};
+use crate::exercise::ExerciseRecord;
 use crate::probe::{FeatureProbe, ProbeRequest};
 
 const MAGIC: [u8; 4] = *b"CMX1";
@@ -120,6 +121,13 @@ pub enum GuestMessage {
         program: String,
         /// What was observed.
         facts: AttachFacts,
+    },
+    /// A program that was loaded was made to run, or not. Comes before its `ProgramDone`.
+    Exercised {
+        /// The program.
+        program: String,
+        /// What was observed.
+        record: ExerciseRecord,
     },
     /// A program was refused, and is tried once more for its full log. The blob is the log so far. If the second try takes too
     /// long, this is the outcome.

@@ -48,6 +48,9 @@ pub(super) struct RunArgs {
     /// Attach every program that loads, too: a function that was renamed or inlined fails only there.
     #[arg(long)]
     attach: bool,
+    /// Make every program run that can be attached or run, and count its runs; means `--attach`, too.
+    #[arg(long)]
+    exercise: bool,
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
@@ -82,7 +85,11 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         accelerator: proof.accelerator,
         jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
         full_logs: args.full_logs,
-        reach: if args.attach { Reach::Attach } else { Reach::Load },
+        reach: match (args.exercise, args.attach) {
+            (true, _) => Reach::Exercise,
+            (false, true) => Reach::Attach,
+            (false, false) => Reach::Load,
+        },
         cold: args.cold,
         snapshot_budget,
         logs: &logs,

@@ -21,7 +21,7 @@ pub enum Held {
     /// libbpf's link, which is never null.
     Link(*mut bpf_link),
     /// A link, or something that the program hangs on.
-    Descriptor(#[expect(dead_code, reason = "it is held, not read")] OwnedFd),
+    Descriptor(OwnedFd),
     /// A filter of the loopback device, which would outlive its maker.
     Filter(Box<(bpf_tc_hook, bpf_tc_opts)>),
 }

@@ -6,9 +6,6 @@
 use std::fs::File;
 use std::io::Read;
 
-/// As much as a pipe holds.
-const PIECE: usize = 64 << 10;
-
 /// How the copy ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -18,26 +15,16 @@ pub enum Ending {
     Signal(i32),
 }
 
-/// Like [`run`], and passes on what `work` writes into the pipe it is given, as it comes.
-pub fn run_piped(
-    work: impl FnOnce(&mut File) -> i32,
-    mut on_piece: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<Ending, String> {
+/// Like [`run`], and returns what `work` wrote into the pipe it was given.
+pub fn run_piped(work: impl FnOnce(&mut File) -> i32) -> Result<(Ending, Vec<u8>), String> {
     let (from, to) = rustix::pipe::pipe().map_err(|error| format!("cannot make a pipe: {error}"))?;
     let (mut from, mut to) = (File::from(from), File::from(to));
     let child = fork(|| work(&mut to))?;
     // Or the pipe would never end.
     drop(to);
-    let mut piece = vec![0; PIECE];
-    loop {
-        match from.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => on_piece(&piece[..read])?,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(format!("cannot read from process {child}: {error}")),
-        }
-    }
-    wait(child)
+    let mut written = Vec::new();
+    from.read_to_end(&mut written).map_err(|error| format!("cannot read from process {child}: {error}"))?;
+    Ok((wait(child)?, written))
 }
 
 /// Runs `work` in a forked copy of this process and waits for it; `work` returns the exit code.

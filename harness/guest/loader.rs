@@ -12,6 +12,7 @@ use std::time::Instant;
 use libbpf_rs::{AsRawLibbpf, OpenObject, OpenProgram};
 
 use super::attach;
+use super::exercise::{self, Counting};
 use super::fault::Faults;
 use super::prepared::{Failure, Prepared, Which, prepare};
 use super::{fork, loaded, transcript, visited};
@@ -95,12 +96,21 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
 }
 
 /// Frames that a forked copy writes for the host.
-struct Frames<'a>(&'a mut File);
+struct Frames<'a> {
+    pipe: &'a mut File,
+    /// Straight to the host, past the process that waits for this one.
+    send: &'a mut Send<'a>,
+}
 
 impl Frames<'_> {
+    /// Tells the host what comes now, before it can bring the kernel down.
+    fn step(&mut self, step: Step) -> Result<(), String> {
+        (self.send)(&GuestMessage::ProgramStep { step }, &[])
+    }
+
     fn add(&mut self, message: &GuestMessage, blob: &[u8]) -> Result<(), String> {
         let frame = protocol::encode(message, blob).map_err(|error| error.to_string())?;
-        self.0.write_all(&frame).map_err(|error| error.to_string())
+        self.pipe.write_all(&frame).map_err(|error| error.to_string())
     }
 
     fn done(&mut self, outcome: ProgramOutcome, log: &str) -> Result<(), String> {
@@ -180,7 +190,7 @@ fn visited_insns(
     Ok(log_of(&again).map(|log| visited::read(&log)))
 }
 
-/// What one forked copy has to say, the outcome of the program among it. Which step it takes is passed on at once.
+/// What one forked copy has to say, the outcome of the program among it.
 fn try_once(
     program: &str,
     request: &Request<'_>,
@@ -188,22 +198,16 @@ fn try_once(
     send: &mut Send<'_>,
     load: &impl Fn(How, &mut Frames<'_>) -> Result<(), String>,
 ) -> Result<Messages, String> {
-    let mut reader = protocol::FrameReader::default();
-    let mut messages = Messages::new();
-    let copy = |pipe: &mut File| {
+    let (ending, bytes) = fork::run_piped(|pipe| {
         request.faults.before_program(program);
-        i32::from(load(how, &mut Frames(pipe)).is_err())
-    };
-    let ending = fork::run_piped(copy, |piece| {
-        reader.push(piece);
-        while let Ok(Some((message, blob))) = reader.take_message::<GuestMessage>() {
-            match message {
-                GuestMessage::ProgramStep { .. } => send(&message, &blob)?,
-                _ => messages.push((message, blob)),
-            }
-        }
-        Ok(())
+        i32::from(load(how, &mut Frames { pipe, send }).is_err())
     })?;
+    let mut reader = protocol::FrameReader::default();
+    reader.push(&bytes);
+    let mut messages = Messages::new();
+    while let Ok(Some(message)) = reader.take_message::<GuestMessage>() {
+        messages.push(message);
+    }
     match ending {
         fork::Ending::Code(0) => {}
         fork::Ending::Code(code) => return Err(format!("the loader of program `{program}` ended with code {code}")),
@@ -296,7 +300,7 @@ fn load_one(
         frames.done(tried, &log)?;
         return match how.reach {
             Reach::Load => Ok(()),
-            Reach::Attach => attach_one(&wanted, program, frames, request),
+            Reach::Attach | Reach::Exercise => attach_one(&wanted, program, frames, request),
         };
     }
     tried.errno = -result;
@@ -306,18 +310,29 @@ fn load_one(
     frames.done(tried, &log)
 }
 
-/// Attaches a program that was just loaded. It is detached before anything is said: a program that is attached may forbid that.
+/// Attaches a program that was just loaded, and makes it run if that was asked for. It is detached before anything is said: a program
+/// that is attached may forbid that.
 fn attach_one(
     loaded: &OpenProgram<'_>,
     program: &str,
     frames: &mut Frames<'_>,
     request: &Request<'_>,
 ) -> Result<(), String> {
-    frames.add(&GuestMessage::ProgramStep { step: Step::Attaching }, &[])?;
-    request.faults.before_attach(program);
+    frames.step(Step::Attaching)?;
+    request.faults.before_step("attach", program);
+    let counting = (request.reach == Reach::Exercise).then(Counting::begin);
     let (facts, held) = attach::attach(loaded);
-    drop(held);
-    frames.add(&GuestMessage::Attached { program: program.to_owned(), facts }, &[])
+    let attached = GuestMessage::Attached { program: program.to_owned(), facts };
+    let Some(counting) = counting else {
+        drop(held);
+        return frames.add(&attached, &[]);
+    };
+    // Where the program forbids to say so, a guest that is lost now was lost while attaching.
+    let _ = frames.step(Step::Exercising);
+    request.faults.before_step("exercise", program);
+    let record = exercise::exercise(loaded, held, &counting);
+    frames.add(&attached, &[])?;
+    frames.add(&GuestMessage::Exercised { program: program.to_owned(), record }, &[])
 }
 
 fn not_prepared(program: &str, failure: &Failure, begin: Instant) -> ProgramOutcome {

@@ -4,6 +4,7 @@
 //! Nothing here decides what an outcome means; it reports facts and the host draws conclusions.
 
 mod attach;
+mod exercise;
 mod fault;
 mod fork;
 mod init;

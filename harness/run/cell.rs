@@ -12,6 +12,7 @@ use crate::attach::{self, AttachFacts, Step};
 use crate::cause::Cause;
 use crate::diagnose;
 use crate::event::Event;
+use crate::exercise::ExerciseRecord;
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
 use crate::protocol::{GuestMessage, HostMessage, ProgramOutcome, Stage};
@@ -43,6 +44,8 @@ struct Cell<'a> {
     step: Step,
     /// How attaching the program in flight went.
     attached: Option<AttachFacts>,
+    /// Whether the program in flight ran.
+    exercised: Option<ExerciseRecord>,
 }
 
 /// How one guest's work on a cell ended.
@@ -67,6 +70,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         refused: None,
         step: Step::Loading,
         attached: None,
+        exercised: None,
     };
     let result = cell.judge(session);
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
@@ -147,7 +151,7 @@ impl Cell<'_> {
                 GuestMessage::ProgramStarted { program } => {
                     in_flight = self.index_of(&program);
                     self.refused = None;
-                    self.attached = None;
+                    (self.attached, self.exercised) = (None, None);
                     self.step = Step::Loading;
                     limit = program_limit;
                     if let Some(program) = in_flight {
@@ -156,6 +160,12 @@ impl Cell<'_> {
                 }
                 GuestMessage::ProgramStep { step } => self.step = step,
                 GuestMessage::Attached { facts, .. } => self.attached = Some(facts),
+                GuestMessage::Exercised { program, record } => {
+                    if record.ran() {
+                        self.coverage.ran(program);
+                    }
+                    self.exercised = Some(record);
+                }
                 GuestMessage::ProgramRefused(outcome) => self.refused = Some((outcome, blob)),
                 GuestMessage::ProgramDone(outcome) => {
                     self.refused = None;
@@ -248,6 +258,7 @@ impl Cell<'_> {
         let mut record = judgement::record(planned, outcome, log, &|name| session.type_exists(name));
         if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
             attach::judge(&facts, &mut record);
+            record.exercise = self.exercised.take();
         }
         let known = self.planned.object.inventory.as_ref().ok();
         let known = known.and_then(|all| all.programs.iter().find(|known| known.name == record.name));

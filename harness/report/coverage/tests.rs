@@ -56,7 +56,7 @@ fn record() -> RunRecord {
         },
         programs: vec![(0..5).collect()],
     };
-    let proof = |resolved, verified| GuardProof { resolved: Some(resolved), verified };
+    let proof = |resolved, verified| GuardProof { resolved: Some(resolved), verified, executed: [false; 2] };
     let lines = |numbers: &[usize]| numbers.iter().copied().collect();
     record.cells[0].coverage = CellCoverage {
         guards: vec![proof(false, [Dead, Live]), proof(false, [Dead, Live]), proof(true, [Unknown; 2])],

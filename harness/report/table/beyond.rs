@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::text::{one_line, paragraph};
 use crate::attach::{AttachOutcome, AttachRecord};
+use crate::exercise::ExerciseRecord;
 use crate::record::RunRecord;
 
 /// Reasons that are named; the rest is in `report.json`.
@@ -25,7 +26,24 @@ pub fn counts(record: &RunRecord, width: usize) -> String {
     if !untried.is_empty() {
         text += &format!(", {} not tried ({})", untried.len(), reasons(&untried));
     }
-    paragraph(&text, 0, width)
+    paragraph(&text, 0, width) + &runs(record, width)
+}
+
+/// How many of the programs that the guest tried to make run did; nothing if nobody asked.
+fn runs(record: &RunRecord, width: usize) -> String {
+    let told: Vec<&ExerciseRecord> =
+        record.cells.iter().flat_map(|cell| &cell.programs).filter_map(|program| program.exercise.as_ref()).collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    let ran = told.iter().filter(|exercise| exercise.ran()).count();
+    let tested = told.iter().filter(|exercise| exercise.ran() && exercise.test_run.is_some()).count();
+    let in_tests = if tested > 0 { format!(" ({tested} in test runs)") } else { String::new() };
+    let idle = match told.len() - ran {
+        0 => String::new(),
+        idle => format!(", {idle} not seen to run"),
+    };
+    paragraph(&format!("Of those exercised: {ran} ran{in_tests}{idle}"), 0, width)
 }
 
 /// The most frequent reasons first.
