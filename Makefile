@@ -11,7 +11,7 @@ help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
 	@echo "make test   set up, then every test"
 	@echo "make lint   rustfmt and clippy"
-	@echo "make bench  boot times against stock virtme-ng"
+	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
 	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
 
 setup:
@@ -33,9 +33,9 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --all-targets --locked -- -D warnings
 
+# Takes up to 20 minutes on 2 cores without KVM, and wants the machine for itself.
 bench: build
-	tests/bench/evidence.sh
-	tests/bench/boot.sh
+	tests/bench/bench.sh $(PARTS)
 
 judge: build
 	tests/judge/judge.sh

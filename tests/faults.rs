@@ -267,7 +267,7 @@ fn a_full_report_folder_is_found_before_the_first_boot() {
 fn a_report_folder_that_fills_up_keeps_a_whole_report() {
     let lab = Lab::with_kernel("");
     // Room for the record as planned, and hardly more.
-    let Some(_disk) = FullDisk::mount(&lab.out(), 12) else { return };
+    let Some(_disk) = FullDisk::mount(&lab.out(), 20) else { return };
     let ended = lab.run(&[&object("five"), &object("guards")]);
     ended.expect(INFRASTRUCTURE).expect_said(&["report", "hint: make room"]);
     lab.report();

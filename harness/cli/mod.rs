@@ -13,6 +13,7 @@ mod report;
 mod run;
 mod setup;
 mod store;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
 use super::setup::Setup;
-use super::{Common, MachineArgs, acceleration, advice, exit_code};
+use super::{Common, MachineArgs, acceleration, advice, exit_code, watch};
 use crate::attach::Reach;
 use crate::event::Event;
 use crate::plan::Plan;
@@ -36,9 +36,9 @@ const POLL: Duration = Duration::from_millis(200);
 pub(super) struct RunArgs {
     /// What to load: BPF objects, folders of them, executables or libraries that embed them, suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
-    inputs: Vec<PathBuf>,
+    pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
-    machine: MachineArgs,
+    pub(super) machine: MachineArgs,
     /// How many guests run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
@@ -56,28 +56,66 @@ pub(super) struct RunArgs {
     cold: bool,
     /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
+    /// Stay, and run an object again when it is rebuilt or touched. Ctrl-C ends; the exit code is that of the last table.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// What all runs of one command line have in common.
+pub(super) struct Ground<'a> {
+    pub(super) args: &'a RunArgs,
+    pub(super) setup: &'a Setup,
+    pub(super) tools: &'a Toolchain,
+    pub(super) stop: &'a Stop,
+    /// The report's folder.
+    pub(super) folder: &'a Path,
+    /// Bytes of snapshots that the store may keep.
+    pub(super) snapshot_budget: u64,
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
+    if args.watch {
+        return watch::run(common, args);
+    }
     let setup = Setup::load(common)?;
     let snapshot_budget = super::store::snapshot_budget()?;
     let kernels = setup.kernels(&args.machine)?;
     let (objects, notices) = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
     let folder = report_folder(&setup.project, args.out.as_deref())?;
-    let stop = Stop::on_signals(|line| eprintln!("{line}"));
-    let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;
+    let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
 
     let plan = Plan::new(kernels, objects);
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
-    let mut record = plan.record(tool_record(tools, &proof), now());
+    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget };
+    let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
+    // Before the files: on a full disk the table is all that the user gets.
+    println!("{}", table::render(&record, width()));
+    report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
+    if args.out.is_none() {
+        point_latest(&folder);
+    }
+    println!("report: {}", folder.display());
+    Ok(ExitCode::from(exit_code::of(&record)))
+}
+
+/// Runs a plan to its end and completes the record. Until then it is saved in `live` again and again.
+pub(super) fn run_plan(
+    ground: &Ground<'_>,
+    plan: &Plan,
+    proof: &Proof,
+    notices: Vec<String>,
+    live: &Path,
+) -> Result<RunRecord, Failure> {
+    let Ground { args, setup, tools, stop, folder, snapshot_budget } = *ground;
+    let mut record = plan.record(tool_record(tools, proof), now());
     record.notices = notices;
-    record.notices.extend(acceleration::notices(tools, &proof, args.machine.accel));
+    record.notices.extend(acceleration::notices(tools, proof, args.machine.accel));
     let (_, memory_mib) = plan.kernels.iter().map(|kernel| ((), kernel.memory_mib)).max().unwrap_or_default();
-    let logs = Logs::new(&folder);
+    let logs = Logs::new(folder);
     let bench = Bench {
-        plan: &plan,
+        plan,
         store: &setup.store,
         lock: &setup.lock,
         offline: args.machine.offline,
@@ -93,21 +131,18 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         cold: args.cold,
         snapshot_budget,
         logs: &logs,
-        stop: &stop,
+        stop,
     };
-    let mut record = execute(&bench, record, &folder)?;
+    let mut record = execute(&bench, record, live)?;
     // Who stopped the run waits for its end.
     if !record.interrupted {
-        advice::advise(&mut record, &plan, &setup.store);
+        advice::advise(&mut record, plan, &setup.store);
     }
-    // Before the files: on a full disk the table is all that the user gets.
-    println!("{}", table::render(&record, width()));
-    report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
-    if args.out.is_none() {
-        point_latest(&folder);
-    }
-    println!("report: {}", folder.display());
-    Ok(ExitCode::from(exit_code::of(&record)))
+    Ok(record)
+}
+
+pub(super) fn no_signals(error: std::io::Error) -> Failure {
+    Failure::infrastructure(format!("cannot listen for signals: {error}"), None)
 }
 
 /// Runs the plan on threads of its own while this one folds the events into the record and draws them.
@@ -171,7 +206,7 @@ fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
 }
 
 /// Makes the report's folder; an old report in it is replaced file by file.
-fn report_folder(project: &Path, asked: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(super) fn report_folder(project: &Path, asked: Option<&Path>) -> Result<PathBuf, Failure> {
     let stamp = OffsetDateTime::now_utc();
     let name = format!(
         "{:04}-{:02}-{:02}T{:02}{:02}{:02}Z",
@@ -205,7 +240,7 @@ fn report_folder(project: &Path, asked: Option<&Path>) -> Result<PathBuf, Failur
 }
 
 /// Points `reports/latest` to the report; a convenience, so failing to is no failure.
-fn point_latest(folder: &Path) {
+pub(super) fn point_latest(folder: &Path) {
     let (Some(reports), Some(name)) = (folder.parent(), folder.file_name()) else { return };
     let fresh = reports.join(format!(".{LATEST}-{}", std::process::id()));
     let _ = std::os::unix::fs::symlink(name, &fresh);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
 use crate::cause::Cause;
-use crate::record::{KernelState, RunRecord};
+use crate::record::{CellRecord, KernelState, RunRecord};
 use crate::verdict::{Blame, Verdict};
 
 /// Causes and kernels in the words of a summary.
@@ -113,7 +113,8 @@ impl Summary {
                 .collect();
             details.push(format!("{} could not be used: {}", counted(missing, "kernel"), names.join(", ")));
         }
-        let dangers = record.cells.iter().filter(|cell| !cell.dangers.is_empty()).map(|cell| &cell.object);
+        let is_wrong = |cell: &&CellRecord| cell.dangers.iter().any(|danger| danger.difference.is_wrong_here());
+        let dangers = record.cells.iter().filter(is_wrong).map(|cell| &cell.object);
         let dangerous: std::collections::BTreeSet<_> = dangers.collect();
         if !dangerous.is_empty() {
             let noun = if dangerous.len() == 1 { "object loads and reads" } else { "objects load and read" };

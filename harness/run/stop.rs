@@ -1,4 +1,4 @@
-//! [`Stop`]: what Ctrl-C means. Once: finish the running cells. Twice: stop at once.
+//! [`Stop`]: what Ctrl-C means. Once: finish the running cells. Twice, or where there is no end to wait for: stop at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,14 +17,26 @@ pub struct Stop(Arc<AtomicU32>);
 impl Stop {
     /// Listens for SIGINT, SIGTERM and SIGHUP from now on. `say` is called with a line for the user at each.
     pub fn on_signals(say: impl Fn(&str) + Send + 'static) -> std::io::Result<Stop> {
+        Stop::listen(false, say)
+    }
+
+    /// Listens likewise, and takes the first signal for two.
+    pub fn at_first_signal(say: impl Fn(&str) + Send + 'static) -> std::io::Result<Stop> {
+        Stop::listen(true, say)
+    }
+
+    fn listen(at_once: bool, say: impl Fn(&str) + Send + 'static) -> std::io::Result<Stop> {
         let stop = Stop::default();
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let counter = stop.clone();
         std::thread::spawn(move || {
             for _ in signals.forever() {
                 if counter.ask() == 1 {
-                    say("stopping: finishing the cells that are running; once more stops at once");
-                    continue;
+                    if !at_once {
+                        say("stopping: finishing the cells that are running; once more stops at once");
+                        continue;
+                    }
+                    counter.ask();
                 }
                 say("stopping at once");
                 std::thread::sleep(PATIENCE);

@@ -9,7 +9,7 @@ set -euo pipefail
 
 # The guest's hello is to come within this part of stock virtme-ng's time.
 goal=0.2
-runs=2
+runs=${BENCH_RUNS:-2}
 
 stock_begin
 if [ $# = 0 ]; then
@@ -30,7 +30,7 @@ stock_manifest "$manifest" "${present[@]}"
 judged() { jq -e -s 'length > 0 and all(.[].cells[].programs[] | select(.name == "filter"); .verdict == "loaded")' "${@/%//report.json}" >/dev/null; }
 
 # One run ahead: it unpacks the kernels, finds out whether KVM works, and proves that all is well.
-ours=("$corematrix" --manifest "$manifest" --store "$stock_cache/store" run "$project/tests/fixtures/objects/plain.bpf.o")
+ours=("$corematrix" --manifest "$manifest" --store "$stock_cache/store" run "$project/tests/fixtures/objects/plain.bpf.o" --cold)
 say "corematrix: preparing ${present[*]}"
 "${ours[@]}" --jobs 1 --out "$work/first" >"$work/first.log" 2>&1 || true
 judged "$work/first" || { cat "$work/first.log" >&2; fail "corematrix failed"; }
@@ -81,7 +81,7 @@ jq -r '
     def ratio: . * 1000 | round / 1000;
     "# Boot: stock virtme-ng against corematrix\n",
     "\(.machine.cores) cores of \(.machine.cpu); QEMU \(.tool.qemu) with \(.tool.accel), virtme-ng \(.tool.virtme_ng); load \(.machine.load_at_the_end) at the end; \(.when); \(.runs) runs each, means.",
-    "Stock is `vng --run IMAGE -- uname -r`. corematrix is `corematrix run plain.bpf.o --kernel K`, the whole command with verdict and reports; hello is the time from starting QEMU until its guest answers.",
+    "Stock is `vng --run IMAGE -- uname -r`. corematrix is `corematrix run plain.bpf.o --cold --kernel K`, the whole command with verdict and reports; hello is the time from starting QEMU until its guest answers.",
     (if .machine.udev == "host" then empty else
      "This machine has no udev, without which stock virtme-ng loses output and exit code; its guest was shown Debian\u0027s package. \"No udev\" is one run without." end),
     "\n| kernel | release | stock | no udev | corematrix | corematrix / stock | hello | hello / stock | goal: at most \(.goal) |",

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 kernels=("${@:-5.10}")
 [ $# -gt 0 ] || kernels=(5.10 6.12 7.3)
 command -v jq >/dev/null || { . tests/bench/stock.sh; stock_begin; }
-rounds=3
+rounds=${BENCH_ROUNDS:-3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 selectors=()

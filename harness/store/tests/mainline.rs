@@ -85,3 +85,19 @@ fn what_keeps_it_away_is_told() {
     kernel `6.6` is not in the store and the run is offline
     ");
 }
+
+#[test]
+fn archive_that_cannot_be_reached_is_left_alone_for_a_while() {
+    let bench =
+        Bench::new("#!/bin/sh\necho asked >> \"$(dirname \"$0\")/asked\"\necho 'x.ConnectionError: no' >&2\nexit 1\n");
+    let asked = || fs::read_to_string(bench.path("asked")).unwrap().lines().count();
+    bench.fetch().unwrap_err();
+    let second = bench.fetch().unwrap_err();
+    assert!(second.is_unavailable() && second.to_string().contains("could not reach"), "{second}");
+    assert!(second.hint().is_some_and(|hint| hint.contains("10 min")));
+    assert_eq!(asked(), 1);
+    let mark = fs::File::options().append(true).open(bench.path("store/mainline-unreachable")).unwrap();
+    mark.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    bench.fetch().unwrap_err();
+    assert_eq!(asked(), 2);
+}

@@ -1,0 +1,132 @@
+//! [`merge`]: a run of some objects put into the record of all of them; [`changes`]: what is another verdict now.
+
+use crate::record::{KernelState, ProgramRecord, RunRecord};
+use crate::report::one_line;
+
+/// The record of the objects called `names`: from `fresh` where it has them, else from `before`. Both are of the same kernels.
+pub(super) fn merge(before: &RunRecord, fresh: RunRecord, names: &[&str]) -> RunRecord {
+    let place = |record: &RunRecord, name: &str| record.objects.iter().position(|object| object.name == name);
+    let width = fresh.kernels.len();
+    let (mut objects, mut cells) = (Vec::new(), Vec::new());
+    for name in names {
+        let found = place(&fresh, name).map(|at| (&fresh, at)).or_else(|| Some((before, place(before, name)?)));
+        // Neither has a new object that cannot be read yet.
+        let Some((record, at)) = found else { continue };
+        objects.push(record.objects[at].clone());
+        cells.extend_from_slice(&record.cells[at * width..(at + 1) * width]);
+    }
+    let kernels = fresh.kernels.iter().zip(&before.kernels);
+    // A kernel that nobody had to start is what it was.
+    let kernels =
+        kernels.map(|(now, old)| if now.state == KernelState::Pending { old } else { now }).cloned().collect();
+    RunRecord { objects, cells, kernels, ..fresh }
+}
+
+/// One line for each program whose outcome differs, with the kernels where it does, and for objects that came or went.
+pub(super) fn changes(before: &RunRecord, after: &RunRecord) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (o, object) in after.objects.iter().enumerate() {
+        let Some(old) = before.objects.iter().position(|old| old.name == object.name) else {
+            lines.push(format!("`{}` is new", object.name));
+            continue;
+        };
+        for (p, program) in object.programs.iter().enumerate() {
+            // What changed in the same way, with its kernels.
+            let mut stories: Vec<(String, Vec<&str>)> = Vec::new();
+            for (k, kernel) in after.kernels.iter().enumerate() {
+                let now = &after.cell(o, k).programs[p];
+                let was = before.cell(old, k).programs.iter().find(|was| was.name == program.name);
+                let Some(story) = story(was, now) else { continue };
+                match stories.iter_mut().find(|(known, _)| *known == story) {
+                    Some((_, kernels)) => kernels.push(&kernel.name),
+                    None => stories.push((story, vec![&kernel.name])),
+                }
+            }
+            let told = |(story, kernels): (String, Vec<&str>)| {
+                format!("{}: `{}` on {}: {story}", object.name, program.name, kernels.join(", "))
+            };
+            lines.extend(stories.into_iter().map(told));
+        }
+        let gone = before.objects[old].programs.iter().filter(|was| object.programs.iter().all(|p| p.name != was.name));
+        lines.extend(gone.map(|was| format!("{}: `{}` is gone", object.name, was.name)));
+    }
+    let gone = before.objects.iter().filter(|old| after.objects.iter().all(|object| object.name != old.name));
+    lines.extend(gone.map(|old| format!("`{}` is gone", old.name)));
+    // Names come from objects, which may call themselves anything.
+    lines.iter().map(|line| one_line(line)).collect()
+}
+
+/// `loaded -> relocation failed: missing field`; `None` if nothing differs.
+fn story(was: Option<&ProgramRecord>, now: &ProgramRecord) -> Option<String> {
+    let fate = |program: &ProgramRecord| {
+        let cause = program.cause.map_or_else(String::new, |cause| format!(" ({})", cause.label()));
+        format!("{}{cause}", program.verdict)
+    };
+    let before = was.map_or_else(|| "new".to_owned(), fate);
+    (before != fate(now)).then(|| format!("{before} -> {}", fate(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::Cause;
+    use crate::report::sample;
+    use crate::verdict::Verdict;
+
+    /// A record of these objects, each with the programs `p` and `q`, where `fate` says what fails.
+    fn record(objects: &[&str], fate: impl Fn(&str, usize, usize) -> Verdict) -> RunRecord {
+        let kernels = ["6.1", "6.12"].map(sample::kernel).to_vec();
+        let programs = [("p", "kprobe/x"), ("q", "kprobe/y")];
+        let listed = objects.iter().map(|name| sample::object(name, &programs)).collect();
+        sample::assemble(kernels, listed, |o, p, k| (fate(objects[o], p, k), None))
+    }
+
+    #[test]
+    fn the_fresh_takes_the_place_of_the_old() {
+        let before = record(&["a", "b", "c"], |_, _, _| Verdict::Loaded);
+        let fresh = record(&["c", "d"], |name, p, k| match (name, p, k) {
+            ("c", 0, _) | ("d", 1, 1) => Verdict::RelocationFailed,
+            _ => Verdict::Loaded,
+        });
+        let after = merge(&before, fresh.clone(), &["a", "c", "d", "half-written"]);
+        let names: Vec<&str> = after.objects.iter().map(|object| object.name.as_str()).collect();
+        assert_eq!(names, ["a", "c", "d"]);
+        assert_eq!(after.cells.len(), 6);
+        assert_eq!(after.cell(0, 1), before.cell(0, 1));
+        assert_eq!(after.cell(1, 1), fresh.cell(0, 1));
+        assert_eq!(after.cell(2, 0), fresh.cell(1, 0));
+        insta::assert_snapshot!(changes(&before, &after).join("\n"), @r"
+        c: `p` on 6.1, 6.12: loaded -> relocation failed (missing field)
+        `d` is new
+        `b` is gone
+        ");
+    }
+
+    #[test]
+    fn a_kernel_that_was_not_started_is_what_it_was() {
+        let before = record(&["a"], |_, _, _| Verdict::Loaded);
+        let mut fresh = before.clone();
+        let gone = KernelState::Unavailable { reason: "gone".to_owned(), hint: None };
+        fresh.kernels[0].state = KernelState::Pending;
+        fresh.kernels[1].state = gone.clone();
+        let after = merge(&before, fresh, &["a"]);
+        assert_eq!([&after.kernels[0].state, &after.kernels[1].state], [&KernelState::Ready, &gone]);
+    }
+
+    #[test]
+    fn nothing_and_another_cause_are_told_apart() {
+        let before = record(&["a"], |_, p, _| if p == 0 { Verdict::VerifierRejected } else { Verdict::Loaded });
+        let mut after = before.clone();
+        assert!(changes(&before, &after).is_empty());
+        after.cells[1].programs[0].cause = Some(Cause::UnknownHelper);
+        after.objects[0].programs[1].name = "r".to_owned();
+        for cell in &mut after.cells {
+            cell.programs[1].name = "r".to_owned();
+        }
+        insta::assert_snapshot!(changes(&before, &after).join("\n"), @r"
+        a: `p` on 6.12: verifier rejected (context argument changed) -> verifier rejected (unknown helper)
+        a: `r` on 6.1, 6.12: new -> loaded
+        a: `q` is gone
+        ");
+    }
+}

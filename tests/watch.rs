@@ -1,0 +1,97 @@
+//! `corematrix run --watch`: an object that is rebuilt, touched, half-written and gone.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use common::{Lab, kernel, object, until, verdicts};
+use corematrix::verdict::Verdict;
+use rustix::process::Signal;
+
+/// What ending may take on a slow machine.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
+/// What the watch in this lab has printed.
+fn printed(lab: &Lab) -> String {
+    fs::read_to_string(lab.path("run.out")).unwrap()
+}
+
+/// Waits for the table that `text` stands in.
+#[track_caller]
+fn expect_printed(lab: &Lab, text: &str) {
+    until(text, || printed(lab).contains(text).then_some(()));
+}
+
+/// Puts a fixture into the place of `x.bpf.o`, as linkers do: whole, by rename.
+fn replace(lab: &Lab, fixture: &str) -> PathBuf {
+    let path = lab.path("objects/x.bpf.o");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::copy(object(fixture), lab.path("fresh")).unwrap();
+    fs::rename(lab.path("fresh"), &path).unwrap();
+    path
+}
+
+#[test]
+fn what_is_rebuilt_is_run_again() {
+    let lab = Lab::with_kernel("");
+    let path = replace(&lab, "five");
+    let mut run = lab.start(&[path.parent().unwrap().to_str().unwrap(), "--watch"]);
+    expect_printed(&lab, "watching 1 file, Ctrl-C ends");
+    assert_eq!(verdicts(&lab.report(), kernel().name, "x"), [Verdict::Loaded; 5]);
+
+    // Another object with other programs, one of which nothing can load.
+    replace(&lab, "plain");
+    expect_printed(&lab, "\nrun 2: x\n");
+    expect_printed(&lab, "  x: `one` is gone");
+    assert_eq!(verdicts(&lab.report(), kernel().name, "x").len(), 2);
+
+    let whole = fs::read(&path).unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now()).unwrap();
+    expect_printed(&lab, "\nrun 3: x\n");
+    expect_printed(&lab, "\nchanged: nothing\n");
+
+    // Half-written for longer than a moment, and whole in the end.
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    run.expect_said("waiting for the rest of it; the last table stands");
+    fs::write(&path, &whole).unwrap();
+    expect_printed(&lab, "\nrun 4: x\n");
+
+    fs::remove_file(&path).unwrap();
+    run.expect_said("waiting for it; the last table stands");
+    replace(&lab, "five");
+    expect_printed(&lab, "\nrun 5: x\n");
+    expect_printed(&lab, "  x: `one` on 5.10: new -> loaded");
+
+    let begin = Instant::now();
+    run.signal(Signal::INT);
+    run.wait().expect(0);
+    assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
+    let report = lab.report();
+    assert!(!report.interrupted && report.finished.is_some());
+    assert_eq!(verdicts(&report, kernel().name, "x"), [Verdict::Loaded; 5]);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn others_keep_their_outcome_and_a_run_is_cut_short() {
+    let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"5m\"");
+    let path = replace(&lab, "plain");
+    fs::copy(object("guards"), path.with_file_name("guards.bpf.o")).unwrap();
+    let mut run = lab.start(&[path.parent().unwrap().to_str().unwrap(), "--watch"]);
+    expect_printed(&lab, "watching 2 files, Ctrl-C ends");
+    let before = lab.report();
+
+    replace(&lab, "five");
+    until("a guest that hangs", || lab.qemus().first().copied());
+    let begin = Instant::now();
+    run.signal(Signal::INT);
+    run.expect_said("the report is that of the last whole run");
+    run.wait().expect(1);
+    assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
+    assert_eq!(lab.report(), before);
+    lab.expect_nothing_left();
+}
