@@ -224,8 +224,8 @@ fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause,
         Some(TargetFacts { name, .. }) if errno == libc::EADDRNOTAVAIL => {
             (Cause::MissingAttachTarget, format!("several functions of this kernel are named `{name}`: {said}"))
         }
-        // It is on the kernel's list of functions that must not be probed, or lies where probes cannot.
-        Some(TargetFacts { name, .. }) if errno == libc::EINVAL => {
+        // It must not be probed, or was declared `inline`, which makes it untraceable even where it was not inlined.
+        Some(TargetFacts { name, .. }) if [libc::EINVAL, libc::EBUSY].contains(&errno) => {
             (Cause::MissingAttachTarget, format!("the kernel has `{name}` and refuses to attach to it: {said}"))
         }
         _ => (Cause::Unrecognised, said),
@@ -280,7 +280,8 @@ mod tests {
             TargetFacts { kind: TargetKind::RawTracepoint, name: "tp".into(), exists: true, copies: Vec::new() };
         let fewer = AttachTry::Failed { errno: libc::EINVAL, warnings: Vec::new(), target: Some(target) };
         assert_eq!(judged(fewer).cause, Some(Cause::ContextArgumentChanged));
-        let unknown = failed(libc::EBUSY, true, &[]);
+        assert!(told(libc::EBUSY).contains("refuses to attach"));
+        let unknown = failed(libc::ENOMEM, true, &[]);
         assert_eq!((unknown.cause, unknown.reason.as_deref()), (Some(Cause::Unrecognised), Some("prog 'p': said")));
     }
 

@@ -67,6 +67,7 @@ fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
             let fact = story.silent.get(name).map_or("never", String::as_str);
             let silent = Fact::parse(fact).expect("was checked by the other test");
             let loads = expected.fact().expect("was checked by the other test");
+            let attaches = expected.attaches().expect("was checked by the other test");
             // A missing kernel function is no relocation of this kind.
             let by_field =
                 expected.otherwise == Some(Verdict::RelocationFailed) && !expected.loads.starts_with("func ");
@@ -77,7 +78,9 @@ fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
                 for danger in cell.dangers.iter().filter(|danger| danger.programs.contains(name)) {
                     told[usize::from(danger.difference.is_wrong_here())] = true;
                 }
-                let wanted = [fails_elsewhere && loads.holds(types), silent.holds(types)];
+                // What is not attached reads nothing.
+                let works = loads.holds(types) && attaches.holds(types);
+                let wanted = [fails_elsewhere && works, silent.holds(types)];
                 for (what, told, wanted) in [("elsewhere", told[0], wanted[0]), ("here", told[1], wanted[1])] {
                     if told != wanted {
                         let kernel = &cell.kernel;

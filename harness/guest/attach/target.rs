@@ -129,7 +129,8 @@ fn binary<'a>(kind: &str, rest: &'a str) -> Option<&'a str> {
 pub fn facts(section: &str) -> Option<TargetFacts> {
     let (kind, name) = section.split_once('/')?;
     match kind {
-        "kprobe" | "kretprobe" | "kprobe.multi" | "kretprobe.multi" | "kprobe.session" => {
+        "kprobe" | "kretprobe" | "kprobe.multi" | "kretprobe.multi" | "kprobe.session" | "fentry" | "fentry.s"
+        | "fexit" | "fexit.s" | "fmod_ret" | "fmod_ret.s" | "fsession" | "fsession.s" => {
             let name = name.split('+').next()?;
             (!name.contains(['*', '?'])).then(|| of_symbols(TargetKind::Function, name, &[name], &symbols()))
         }
