@@ -5,12 +5,14 @@
 //! `ARCHITECTURE.md` has the picture.
 
 pub mod alternatives;
+pub mod attach;
 pub mod cause;
 pub mod cli;
 pub mod compare;
 pub mod coverage;
 pub mod diagnose;
 pub mod event;
+pub mod exercise;
 pub mod explain;
 pub mod gate;
 pub mod guest;

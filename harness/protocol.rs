@@ -9,6 +9,8 @@ use std::io::{Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::attach::{AttachFacts, Reach, Step};
+use crate::exercise::ExerciseRecord;
 use crate::probe::{FeatureProbe, ProbeRequest};
 
 const MAGIC: [u8; 4] = *b"CMX1";
@@ -38,6 +40,8 @@ pub enum HostMessage {
         visited: Vec<String>,
         /// What to set before it is prepared.
         setup: ObjectSetup,
+        /// How far programs are taken.
+        reach: Reach,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -138,6 +142,25 @@ pub enum GuestMessage {
     ProgramStarted {
         /// The program.
         program: String,
+    },
+    /// Another step with the program begins; if the guest falls silent now, that step is to blame.
+    ProgramStep {
+        /// What is done now.
+        step: Step,
+    },
+    /// A program that was loaded was attached, or not. Comes before its `ProgramDone`.
+    Attached {
+        /// The program.
+        program: String,
+        /// What was observed.
+        facts: AttachFacts,
+    },
+    /// A program that was loaded was made to run, or not. Comes before its `ProgramDone`.
+    Exercised {
+        /// The program.
+        program: String,
+        /// What was observed.
+        record: ExerciseRecord,
     },
     /// A program was refused, and is tried once more for its full log. The blob is the log so far. If the second try takes too
     /// long, this is the outcome.
@@ -324,6 +347,7 @@ mod tests {
             full_logs: false,
             visited: vec!["a".into()],
             setup: ObjectSetup::default(),
+            reach: Reach::Attach,
         }
     }
 

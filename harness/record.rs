@@ -12,8 +12,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attach::AttachRecord;
 use crate::cause::{Cause, Evidence};
 use crate::coverage::{CellCoverage, ObjectCoverage};
+use crate::exercise::ExerciseRecord;
 use crate::explain::Danger;
 use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
@@ -300,6 +302,12 @@ pub struct ProgramRecord {
     pub log_file: Option<String>,
     /// Milliseconds the load took in the guest.
     pub load_ms: u64,
+    /// Whether it could be attached; `None` if it was not loaded or nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<AttachRecord>,
+    /// Whether it ran; `None` if it was not loaded or nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exercise: Option<ExerciseRecord>,
     /// What the failure means on the kernels of the run and what to do about it, as lines of text; `None` if their types do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
@@ -322,6 +330,8 @@ impl ProgramRecord {
             log_omitted: 0,
             log_file: None,
             load_ms: 0,
+            attach: None,
+            exercise: None,
             advice: None,
         }
     }

@@ -25,6 +25,8 @@ pub enum Verdict {
     VerifierRejected,
     /// The kernel does not know the program type.
     UnsupportedType,
+    /// The verifier accepted the program, and it could not be attached.
+    AttachFailed,
     /// The kernel died while the program was being loaded.
     KernelCrashed,
     /// The program did not finish loading within its deadline.
@@ -53,7 +55,7 @@ pub enum Blame {
 
 impl Verdict {
     /// Every verdict, in the order of the legend.
-    pub const ALL: [Verdict; 13] = [
+    pub const ALL: [Verdict; 14] = [
         Verdict::Loaded,
         Verdict::FailedToOpen,
         Verdict::MissingBtf,
@@ -62,6 +64,7 @@ impl Verdict {
         Verdict::AttachTargetMissing,
         Verdict::VerifierRejected,
         Verdict::UnsupportedType,
+        Verdict::AttachFailed,
         Verdict::KernelCrashed,
         Verdict::TimedOut,
         Verdict::NotRun,
@@ -80,6 +83,7 @@ impl Verdict {
             Verdict::AttachTargetMissing => "attach target missing",
             Verdict::VerifierRejected => "verifier rejected",
             Verdict::UnsupportedType => "unsupported type",
+            Verdict::AttachFailed => "attach failed",
             Verdict::KernelCrashed => "kernel crashed",
             Verdict::TimedOut => "timed out",
             Verdict::NotRun => "not run",
@@ -99,6 +103,7 @@ impl Verdict {
             Verdict::AttachTargetMissing => "target",
             Verdict::VerifierRejected => "reject",
             Verdict::UnsupportedType => "type",
+            Verdict::AttachFailed => "attach",
             Verdict::KernelCrashed => "CRASH",
             Verdict::TimedOut => "TIME",
             Verdict::NotRun => "-",
@@ -118,13 +123,14 @@ impl Verdict {
             | Verdict::AttachTargetMissing
             | Verdict::VerifierRejected
             | Verdict::UnsupportedType
+            | Verdict::AttachFailed
             | Verdict::TimedOut => Blame::Object,
             Verdict::KernelCrashed => Blame::Kernel,
             Verdict::NotRun | Verdict::HarnessLimit | Verdict::HarnessError => Blame::Harness,
         }
     }
 
-    /// Whether the program was proven to load. Nothing else is a pass.
+    /// Whether the program was proven to load, and to attach where that was asked for and possible. Nothing else is a pass.
     pub fn is_pass(self) -> bool {
         self == Verdict::Loaded
     }

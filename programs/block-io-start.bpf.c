@@ -1,7 +1,7 @@
 /* G03: `blk_account_io_start()` came and went: inlined in 5.17, a function again from 6.5 on, when the tracepoint `block_io_start`
  * was added as well. Between them there is neither.
  *
- * naive   traces the function.
+ * naive   traces the function. Since it came back as `inline`, which makes it untraceable, that loads and does not attach.
  * modern  traces the tracepoint: the right choice, and no help in the gap.
  * guarded takes a tracepoint that has always been there, though it fires somewhat later. A loader has to choose among the three.
  */

@@ -40,7 +40,7 @@ fn every_kernel_treats_every_program_as_its_story_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let status = Command::new(env!("CARGO_BIN_EXE_corematrix"))
         .current_dir(root())
-        .args(["run", "target/programs", "--out"])
+        .args(["run", "target/programs", "--attach", "--out"])
         .arg(folder.path())
         .status()
         .expect("corematrix starts");
@@ -67,6 +67,7 @@ fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
             let fact = story.silent.get(name).map_or("never", String::as_str);
             let silent = Fact::parse(fact).expect("was checked by the other test");
             let loads = expected.fact().expect("was checked by the other test");
+            let attaches = expected.attaches().expect("was checked by the other test");
             // A missing kernel function is no relocation of this kind.
             let by_field =
                 expected.otherwise == Some(Verdict::RelocationFailed) && !expected.loads.starts_with("func ");
@@ -77,7 +78,9 @@ fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
                 for danger in cell.dangers.iter().filter(|danger| danger.programs.contains(name)) {
                     told[usize::from(danger.difference.is_wrong_here())] = true;
                 }
-                let wanted = [fails_elsewhere && loads.holds(types), silent.holds(types)];
+                // What is not attached reads nothing.
+                let works = loads.holds(types) && attaches.holds(types);
+                let wanted = [fails_elsewhere && works, silent.holds(types)];
                 for (what, told, wanted) in [("elsewhere", told[0], wanted[0]), ("here", told[1], wanted[1])] {
                     if told != wanted {
                         let kernel = &cell.kernel;
@@ -131,6 +134,7 @@ fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
         for (name, expected) in &story.program {
             let place = format!("{} {}/{name}", story.id, story.object);
             let fact = expected.fact().expect("was checked by the other test");
+            let attaches = expected.attaches().expect("was checked by the other test");
             let mut outcomes = BTreeSet::new();
             for (index, types) in kernels {
                 let cell = record.cell(object, *index);
@@ -139,7 +143,11 @@ fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
                     break;
                 };
                 let loads = fact.holds(types);
-                let verdict = if loads { Some(Verdict::Loaded) } else { expected.otherwise };
+                let verdict = match (loads, attaches.holds(types)) {
+                    (false, _) => expected.otherwise,
+                    (true, false) => Some(Verdict::AttachFailed),
+                    (true, true) => Some(Verdict::Loaded),
+                };
                 outcomes.insert(program.verdict == Verdict::Loaded);
                 let reason = program.reason.as_deref().unwrap_or("");
                 let because = expected.because.as_deref().filter(|_| !loads).unwrap_or("");
@@ -199,6 +207,9 @@ fn stories_are_told_whole() {
             wrong("no kernel could tell its programs apart".to_owned());
         }
         for (name, expected) in &story.program {
+            if let Err(error) = expected.attaches() {
+                wrong(error);
+            }
             match expected.fact() {
                 Err(error) => wrong(error),
                 Ok(Fact::Always) if expected.otherwise.is_some() => wrong(format!("`{name}` never fails")),

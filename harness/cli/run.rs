@@ -15,6 +15,7 @@ use super::gate::{self, Terms};
 use super::setup::{Inputs, Setup};
 use super::threshold::Thresholds;
 use super::{Common, MachineArgs, acceleration, advice, exit_code, watch};
+use crate::attach::Reach;
 use crate::coverage::Unit;
 use crate::event::Event;
 use crate::plan::Plan;
@@ -49,6 +50,12 @@ pub(super) struct RunArgs {
     /// Keep the whole verifier log of programs that load, too.
     #[arg(long)]
     full_logs: bool,
+    /// Attach every program that loads, too: a function that was renamed or inlined fails only there.
+    #[arg(long)]
+    attach: bool,
+    /// Make every program run that can be attached or run, and count its runs; means `--attach`, too.
+    #[arg(long)]
+    exercise: bool,
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
@@ -158,6 +165,11 @@ pub(super) fn run_plan(
         accelerator: proof.accelerator,
         jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
         full_logs: args.full_logs,
+        reach: match (args.exercise, args.attach) {
+            (true, _) => Reach::Exercise,
+            (false, true) => Reach::Attach,
+            (false, false) => Reach::Load,
+        },
         cold: args.cold,
         snapshot_budget,
         logs: &logs,

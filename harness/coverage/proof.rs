@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::analysis::{Analysis, Occurrence};
+use super::executed::{Ways, passes};
 use super::guard::{GuardKind, GuardRecord};
 use super::line_set::LineSet;
 use super::survival::{ProgramEvidence, Survival, works};
@@ -28,6 +29,9 @@ pub struct GuardProof {
     pub resolved: Option<bool>,
     /// Level *verified*, for either side: whether its instructions survived in a program that was loaded.
     pub verified: [Liveness; 2],
+    /// Level *executed*, for either side: whether a program was seen to run that cannot have come around it.
+    #[serde(default)]
+    pub executed: [bool; 2],
 }
 
 /// Whether code survived the verifier.
@@ -82,16 +86,23 @@ impl Analysis {
         let guards = guards.map(|(guard, occurrences)| {
             let resolved = self.resolved(guard, occurrences, facts);
             let mut told: [BTreeSet<Liveness>; 2] = Default::default();
+            let mut executed = [false; 2];
             for occurrence in occurrences {
                 let sides = match survivals.get(&occurrence.program) {
                     Some(survival) if guard.undecided.is_none() => sides(guard.kind, resolved, occurrence, survival),
                     _ => [Liveness::Unknown; 2],
                 };
+                if let Some(survival) = survivals.get(&occurrence.program)
+                    && facts.loaded.get(&occurrence.program).is_some_and(|evidence| evidence.ran)
+                {
+                    let ran = [0, 1].map(|side| has_run(side, sides, resolved, occurrence, survival));
+                    executed = [executed[0] | ran[0], executed[1] | ran[1]];
+                }
                 told[0].insert(sides[0]);
                 told[1].insert(sides[1]);
             }
             let most = |told: BTreeSet<Liveness>| told.last().copied().unwrap_or(Liveness::Unknown);
-            GuardProof { resolved, verified: told.map(most) }
+            GuardProof { resolved, verified: told.map(most), executed }
         });
         let guards = guards.collect();
         CellCoverage {
@@ -204,6 +215,34 @@ fn sides(kind: GuardKind, resolved: Option<bool>, occurrence: &Occurrence, survi
         [Liveness::Live, Liveness::Unknown] if constant => [Liveness::Live, Liveness::Dead],
         [Liveness::Unknown, Liveness::Live] if constant => [Liveness::Dead, Liveness::Live],
         told => told,
+    }
+}
+
+/// Whether a program that ran must have come by a side. Nothing else counts: there was more than one way through most programs.
+fn has_run(
+    side: usize,
+    verified: [Liveness; 2],
+    resolved: Option<bool>,
+    occurrence: &Occurrence,
+    survival: &Survival<'_>,
+) -> bool {
+    if verified[side] != Liveness::Live {
+        return false;
+    }
+    let other = &occurrence.sides[1 - side];
+    let dead = |insn: usize| {
+        survival.visited(insn) == Some(false)
+            || survival.poisoned(insn)
+            || survival.record_of(insn).is_some_and(|record| survival.record_left[record] == Some(false))
+            || (verified[1 - side] == Liveness::Dead && other.contains(&insn))
+    };
+    let forced = occurrence.branch.zip(resolved).map(|(branch, answer)| (branch, answer == occurrence.taken_first));
+    let ways = Ways { program: survival.program, dead: &dead, forced };
+    match (occurrence.sides[side].is_empty(), occurrence.branch) {
+        (false, _) => passes(&ways, &occurrence.sides[side]),
+        // Where control just goes on, coming to the branch is all there is to it.
+        (true, Some(branch)) => resolved == Some(side == 0) && passes(&ways, &[branch].into()),
+        (true, None) => false,
     }
 }
 

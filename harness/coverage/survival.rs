@@ -20,6 +20,8 @@ pub struct ProgramEvidence {
     pub visited: Option<Vec<u8>>,
     /// The instructions after relocation; empty if they are not known.
     pub insns: Vec<u8>,
+    /// Whether it was seen to run, from its start to an end.
+    pub ran: bool,
 }
 
 /// What is known of each instruction and each line record of one loaded program.

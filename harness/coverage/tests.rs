@@ -1,5 +1,6 @@
 use super::*;
 use crate::object::Inventory;
+use crate::relocation::{RelocationOutcome, RelocationRecord};
 
 /// The guards of an object, one a line.
 fn listed(bytes: &[u8]) -> String {
@@ -54,6 +55,11 @@ fn every_guard_is_counted() {
 /// Coverage of `ways.bpf.o` where only the program `program` was loaded, with all answers "no", as a kernel would tell by `visited`
 /// instructions or by the line records that are left.
 fn proof(program: &str, visited: bool) -> (Analysis, CellCoverage) {
+    answered(program, visited, &[])
+}
+
+/// The same, with what became of the relocations.
+fn answered(program: &str, visited: bool, relocations: &[RelocationRecord]) -> (Analysis, CellCoverage) {
     let bytes = include_bytes!("../../tests/fixtures/coverage/ways.bpf.o");
     let inventory = Inventory::read(bytes).unwrap();
     let names: Vec<&str> = inventory.programs.iter().map(|program| program.name.as_str()).collect();
@@ -84,8 +90,9 @@ fn proof(program: &str, visited: bool) -> (Analysis, CellCoverage) {
             .collect(),
         visited: visited.then_some(bits),
         insns: vec![0; linked.insns.len() * insn::BYTES],
+        ran: true,
     };
-    let coverage = analysis.proof(&Facts { loaded: &[(number, evidence)].into(), relocations: &[], externs: &[] });
+    let coverage = analysis.proof(&Facts { loaded: &[(number, evidence)].into(), relocations, externs: &[] });
     (analysis, coverage)
 }
 
@@ -121,4 +128,34 @@ fn evidence_of_another_program_proves_nothing() {
     let coverage = analysis.proof(&Facts { loaded: &[(0, evidence)].into(), relocations: &[], externs: &[] });
     assert!(coverage.programs.is_empty());
     assert!(coverage.guards.iter().all(|guard| guard.verified == [Liveness::Unknown; 2]));
+}
+
+/// All answers are "no", and what is done then lies on every way through these programs.
+#[test]
+fn the_side_is_executed_that_a_run_cannot_come_around() {
+    let no = |relocation| RelocationRecord {
+        relocation,
+        local: String::new(),
+        candidates: Vec::new(),
+        outcome: RelocationOutcome::NoMatch { old: 0, new: 0 },
+        verifier_insns: Vec::new(),
+    };
+    let relocations: Vec<RelocationRecord> = (0..20).map(no).collect();
+    for program in ["on_stack", "one_line", "sizes"] {
+        let (analysis, coverage) = answered(program, true, &relocations);
+        for (guard, told) in analysis.guards.iter().zip(&coverage.guards) {
+            let expected = guard.function == program && told.verified[1] == Liveness::Live;
+            assert_eq!(told.executed, [false, expected], "{program} {}: {told:?}", guard.place());
+        }
+        assert!(coverage.guards.iter().any(|told| told.executed[1]), "{program}");
+    }
+    // What depends on more than the one answer may stay unknown, and is never claimed of a side that is gone.
+    for program in ["shared_one", "shared_two", "both"] {
+        for relocations in [&relocations[..], &[]] {
+            for told in answered(program, true, relocations).1.guards {
+                assert!(!told.executed[0], "{program}: {told:?}");
+                assert!(!told.executed[1] || told.verified[1] == Liveness::Live, "{program}: {told:?}");
+            }
+        }
+    }
 }

@@ -12,6 +12,9 @@ pub enum Level {
     Resolved,
     /// Instructions of the side survived the verifier in a program that was loaded.
     Verified,
+    /// A program was seen to run that cannot have come around the side. Known of sides only, not of lines.
+    #[value(skip)]
+    Executed,
 }
 
 impl Level {
@@ -20,6 +23,7 @@ impl Level {
         match self {
             Level::Resolved => "resolved",
             Level::Verified => "verified",
+            Level::Executed => "executed",
         }
     }
 }
@@ -40,6 +44,11 @@ pub fn on_kernel(
             Liveness::Live => Some(true),
             Liveness::Dead => Some(false),
             Liveness::Unknown => None,
+        },
+        Level::Executed => match (proof.executed.get(side)?, proof.verified.get(side)?) {
+            (true, _) => Some(true),
+            (false, Liveness::Dead) => Some(false),
+            (false, _) => None,
         },
     }
 }

@@ -1,8 +1,10 @@
 //! [`Faults`]: makes a real guest misbehave on purpose, so that the host's handling of it can be tested on real kernels.
 //!
 //! `corematrix.fault=WHAT[@PROGRAM]` on the kernel's command line, where WHAT is `silent` (never say hello), `panic` (the kernel
-//! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), `wake` (the kernel panics when it
-//! is restored from a snapshot), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that the bench can tell what collecting costs).
+//! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), the three with
+//! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
+//! restored from a snapshot), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that
+//! the bench can tell what collecting costs).
 
 use std::time::Duration;
 
@@ -67,6 +69,20 @@ impl Faults {
             hang();
         }
         if self.wants("die", Some(program)) {
+            std::process::abort();
+        }
+    }
+
+    /// Called when something else is about to be done with a program: `attach`, `exercise`.
+    pub fn before_step(&self, step: &str, program: &str) {
+        let wants = |what: &str| self.wants(&format!("{step}-{what}"), Some(program));
+        if wants("panic") {
+            panic_the_kernel();
+        }
+        if wants("hang") {
+            hang();
+        }
+        if wants("die") {
             std::process::abort();
         }
     }

@@ -9,11 +9,14 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Instant;
 
-use libbpf_rs::{AsRawLibbpf, OpenObject};
+use libbpf_rs::{AsRawLibbpf, OpenObject, OpenProgram};
 
+use super::attach;
+use super::exercise::{self, Counting};
 use super::fault::Faults;
 use super::prepared::{Failure, Prepared, Which, prepare};
 use super::{fork, loaded, transcript, visited};
+use crate::attach::{AttachFacts, AttachTry, Reach, Step};
 use crate::libbpf_log;
 use crate::protocol::{self, GuestMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
 
@@ -39,6 +42,8 @@ pub struct Request<'a> {
     pub visited: Vec<String>,
     /// What to set before the object is prepared.
     pub setup: ObjectSetup,
+    /// How far programs are taken.
+    pub reach: Reach,
     /// The object.
     pub bytes: Vec<u8>,
     /// Whether to load without collecting evidence, to measure what that costs.
@@ -68,8 +73,7 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
                 send_instructions(&prepared.open, send)?;
             }
             for program in &request.programs {
-                let load =
-                    |log_level, frames: &mut Frames<'_>| load_one(&prepared, program, log_level, frames, request);
+                let load = |how, frames: &mut Frames<'_>| load_one(&prepared, program, how, frames, request);
                 try_program(program, request, send, load)?;
             }
         }
@@ -84,9 +88,9 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
             for program in &request.programs {
                 // What the whole object needs fails for every program alike; asking again would give the same answer.
                 let known = object_wide.then(|| not_prepared(program, &failure, Instant::now()));
-                try_program(program, request, send, |log_level, frames| match &known {
-                    Some(outcome) => (outcome.clone(), String::new()),
-                    None => isolate(program, request, log_level, frames),
+                try_program(program, request, send, |how, frames| match &known {
+                    Some(outcome) => frames.done(outcome.clone(), ""),
+                    None => isolate(program, request, how, frames),
                 })?;
             }
         }
@@ -95,14 +99,37 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
 }
 
 /// Frames that a forked copy writes for the host.
-struct Frames<'a>(&'a mut File);
+struct Frames<'a> {
+    pipe: &'a mut File,
+    /// Straight to the host, past the process that waits for this one.
+    send: &'a mut Send<'a>,
+}
 
 impl Frames<'_> {
+    /// Tells the host what comes now, before it can bring the kernel down.
+    fn step(&mut self, step: Step) -> Result<(), String> {
+        (self.send)(&GuestMessage::ProgramStep { step }, &[])
+    }
+
     fn add(&mut self, message: &GuestMessage, blob: &[u8]) -> Result<(), String> {
         let frame = protocol::encode(message, blob).map_err(|error| error.to_string())?;
-        self.0.write_all(&frame).map_err(|error| error.to_string())
+        self.pipe.write_all(&frame).map_err(|error| error.to_string())
+    }
+
+    fn done(&mut self, outcome: ProgramOutcome, log: &str) -> Result<(), String> {
+        self.add(&GuestMessage::ProgramDone(outcome), log.as_bytes())
     }
 }
+
+/// How a program is tried.
+#[derive(Clone, Copy)]
+struct How {
+    log_level: u32,
+    reach: Reach,
+}
+
+/// What a forked copy had to say: messages with their blobs.
+type Messages = Vec<(GuestMessage, Vec<u8>)>;
 
 /// Tries one program in a forked copy of this process and sends the outcome. One that fails is tried once more for its full log:
 /// asking for that at first would cost every program that loads.
@@ -110,7 +137,7 @@ fn try_program(
     program: &str,
     request: &Request<'_>,
     send: &mut Send<'_>,
-    load: impl Fn(u32, &mut Frames<'_>) -> (ProgramOutcome, String),
+    load: impl Fn(How, &mut Frames<'_>) -> Result<(), String>,
 ) -> Result<(), String> {
     send(&GuestMessage::ProgramStarted { program: program.to_owned() }, &[])?;
     let first_level = match request {
@@ -118,7 +145,8 @@ fn try_program(
         Request { full_logs: true, .. } => ALL_STATES,
         _ => STATISTICS,
     };
-    let mut messages = try_once(program, request, first_level, &load)?;
+    let reach = request.reach;
+    let mut messages = try_once(program, request, How { log_level: first_level, reach }, send, &load)?;
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
     if first_level == STATISTICS && messages.iter().any(refused) {
         for (message, log) in messages {
@@ -126,11 +154,13 @@ fn try_program(
                 send(&GuestMessage::ProgramRefused(outcome), &log)?;
             }
         }
-        messages = try_once(program, request, FULL_LOG, &load)?;
+        messages = try_once(program, request, How { log_level: FULL_LOG, reach }, send, &load)?;
     }
-    if let Some(bits) = visited_insns(program, request, &messages, &load)? {
+    if let Some(bits) = visited_insns(program, request, &messages, send, &load)? {
         send(&GuestMessage::Visited { program: program.to_owned() }, &bits)?;
     }
+    // The outcome ends the program for the host.
+    messages.sort_by_key(|(message, _)| matches!(message, GuestMessage::ProgramDone(_)));
     messages.iter().try_for_each(|(message, blob)| send(message, blob))
 }
 
@@ -140,7 +170,8 @@ fn visited_insns(
     program: &str,
     request: &Request<'_>,
     messages: &[(GuestMessage, Vec<u8>)],
-    load: &impl Fn(u32, &mut Frames<'_>) -> (ProgramOutcome, String),
+    send: &mut Send<'_>,
+    load: &impl Fn(How, &mut Frames<'_>) -> Result<(), String>,
 ) -> Result<Option<Vec<u8>>, String> {
     let log_of = |messages: &[(GuestMessage, Vec<u8>)]| {
         messages.iter().find_map(|(message, log)| match message {
@@ -155,44 +186,54 @@ fn visited_insns(
     if !visited::is_small(&first) {
         return Ok(None);
     }
-    let again = try_once(program, request, ALL_STATES, load)?;
+    if request.reach > Reach::Load {
+        send(&GuestMessage::ProgramStep { step: Step::Loading }, &[])?;
+    }
+    let again = try_once(program, request, How { log_level: ALL_STATES, reach: Reach::Load }, send, load)?;
     Ok(log_of(&again).map(|log| visited::read(&log)))
 }
 
-/// What one forked copy has to say, ending with the outcome of the program.
+/// What one forked copy has to say, the outcome of the program among it.
 fn try_once(
     program: &str,
     request: &Request<'_>,
-    log_level: u32,
-    load: &impl Fn(u32, &mut Frames<'_>) -> (ProgramOutcome, String),
-) -> Result<Vec<(GuestMessage, Vec<u8>)>, String> {
+    how: How,
+    send: &mut Send<'_>,
+    load: &impl Fn(How, &mut Frames<'_>) -> Result<(), String>,
+) -> Result<Messages, String> {
     let (ending, bytes) = fork::run_piped(|pipe| {
         request.faults.before_program(program);
-        let mut frames = Frames(pipe);
-        let (outcome, log) = load(log_level, &mut frames);
-        i32::from(frames.add(&GuestMessage::ProgramDone(outcome), log.as_bytes()).is_err())
+        i32::from(load(how, &mut Frames { pipe, send }).is_err())
     })?;
     let mut reader = protocol::FrameReader::default();
     reader.push(&bytes);
-    let mut messages = Vec::new();
+    let mut messages = Messages::new();
     while let Ok(Some(message)) = reader.take_message::<GuestMessage>() {
         messages.push(message);
     }
     match ending {
-        fork::Ending::Code(0) => Ok(messages),
-        fork::Ending::Code(code) => Err(format!("the loader of program `{program}` ended with code {code}")),
+        fork::Ending::Code(0) => {}
+        fork::Ending::Code(code) => return Err(format!("the loader of program `{program}` ended with code {code}")),
+        // It got as far as being loaded, so it died of what came then.
+        fork::Ending::Signal(signal)
+            if messages.iter().any(|(message, _)| matches!(message, GuestMessage::ProgramDone(_))) =>
+        {
+            let facts = AttachFacts { to: "its target".to_owned(), tried: AttachTry::Died { signal }, took_us: 0 };
+            messages.push((GuestMessage::Attached { program: program.to_owned(), facts }, Vec::new()));
+        }
         fork::Ending::Signal(signal) => {
             let warning = format!("libbpf died of signal {signal} while it loaded the program");
             let mut died = outcome(program, Stage::Died, Instant::now());
             died.errno = signal;
             died.warnings = vec![warning];
-            Ok(vec![(GuestMessage::ProgramDone(died), Vec::new())])
+            messages = vec![(GuestMessage::ProgramDone(died), Vec::new())];
         }
     }
+    Ok(messages)
 }
 
 /// Opens, prepares and loads one program with all others switched off.
-fn isolate(program: &str, request: &Request<'_>, log_level: u32, frames: &mut Frames<'_>) -> (ProgramOutcome, String) {
+fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'_>) -> Result<(), String> {
     let begin = Instant::now();
     let tried = prepare(request, Which::One(program), &mut None);
     let lines = tried.as_ref().map_or_else(|failure| &failure.lines, |prepared| &prepared.lines);
@@ -205,9 +246,9 @@ fn isolate(program: &str, request: &Request<'_>, log_level: u32, frames: &mut Fr
                 let message = GuestMessage::Instructions { program: program.to_owned() };
                 let _ = frames.add(&message, loaded::instructions(&found));
             }
-            load_one(&prepared, program, log_level, frames, request)
+            load_one(&prepared, program, how, frames, request)
         }
-        Err(failure) => (not_prepared(program, &failure, begin), String::new()),
+        Err(failure) => frames.done(not_prepared(program, &failure, begin), ""),
     }
 }
 
@@ -219,14 +260,14 @@ fn send_instructions(open: &OpenObject, send: &mut Send<'_>) -> Result<(), Strin
     Ok(())
 }
 
-/// Loads one program of a prepared object. Spoils the object, so this is for a forked copy.
+/// Loads one program of a prepared object, and takes it as far as was asked. Spoils the object, so this is for a forked copy.
 fn load_one(
     prepared: &Prepared,
     program: &str,
-    log_level: u32,
+    how: How,
     frames: &mut Frames<'_>,
     request: &Request<'_>,
-) -> (ProgramOutcome, String) {
+) -> Result<(), String> {
     let begin = Instant::now();
     let mut wanted = None;
     for candidate in prepared.open.progs() {
@@ -234,7 +275,7 @@ fn load_one(
         // SAFETY: the pointer is a live program of an object that is prepared but not loaded, so both may still change.
         unsafe {
             libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), this);
-            libbpf_rs::libbpf_sys::bpf_program__set_log_level(candidate.as_libbpf_object().as_ptr(), log_level);
+            libbpf_rs::libbpf_sys::bpf_program__set_log_level(candidate.as_libbpf_object().as_ptr(), how.log_level);
         }
         if this {
             wanted = Some(candidate);
@@ -243,7 +284,7 @@ fn load_one(
     let Some(wanted) = wanted else {
         let mut missing = outcome(program, Stage::Died, begin);
         missing.warnings = vec![format!("libbpf finds no program `{program}` in the object")];
-        return (missing, String::new());
+        return frames.done(missing, "");
     };
     transcript::take();
     // SAFETY: as above; the object is loaded once, in this process, and never used again.
@@ -259,13 +300,42 @@ fn load_one(
             // Without them the program's coverage is unknown.
             let _ = frames.add(&GuestMessage::Lines { program: program.to_owned() }, &lines);
         }
-        return (tried, log);
+        frames.done(tried, &log)?;
+        return match how.reach {
+            Reach::Load => Ok(()),
+            Reach::Attach | Reach::Exercise => attach_one(&wanted, program, frames, request),
+        };
     }
     tried.errno = -result;
     tried.warnings = warnings;
     tried.left_out = prepared.left_out.clone();
     tried.type_known = wanted.prog_type().is_supported().ok();
-    (tried, log)
+    frames.done(tried, &log)
+}
+
+/// Attaches a program that was just loaded, and makes it run if that was asked for. It is detached before anything is said: a program
+/// that is attached may forbid that.
+fn attach_one(
+    loaded: &OpenProgram<'_>,
+    program: &str,
+    frames: &mut Frames<'_>,
+    request: &Request<'_>,
+) -> Result<(), String> {
+    frames.step(Step::Attaching)?;
+    request.faults.before_step("attach", program);
+    let counting = (request.reach == Reach::Exercise).then(Counting::begin);
+    let (facts, held) = attach::attach(loaded);
+    let attached = GuestMessage::Attached { program: program.to_owned(), facts };
+    let Some(counting) = counting else {
+        drop(held);
+        return frames.add(&attached, &[]);
+    };
+    // Where the program forbids to say so, a guest that is lost now was lost while attaching.
+    let _ = frames.step(Step::Exercising);
+    request.faults.before_step("exercise", program);
+    let record = exercise::exercise(loaded, held, &counting);
+    frames.add(&attached, &[])?;
+    frames.add(&GuestMessage::Exercised { program: program.to_owned(), record }, &[])
 }
 
 fn not_prepared(program: &str, failure: &Failure, begin: Instant) -> ProgramOutcome {

@@ -3,6 +3,8 @@
 //! [`main`] sets the guest up, opens the data channel, says hello, and judges the objects it is sent until it is told to stop.
 //! Nothing here decides what an outcome means; it reports facts and the host draws conclusions.
 
+mod attach;
+mod exercise;
 mod fault;
 mod fork;
 mod init;
@@ -75,11 +77,21 @@ fn serve() -> Result<(), String> {
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }
-            (HostMessage::Load { object, programs, full_logs, visited, setup }, bytes) => {
+            (HostMessage::Load { object, programs, full_logs, visited, setup, reach }, bytes) => {
                 let bare = faults.bare();
                 judge(
                     &mut port,
-                    &loader::Request { object, programs, full_logs, visited, setup, bytes, bare, faults: &faults },
+                    &loader::Request {
+                        object,
+                        programs,
+                        full_logs,
+                        visited,
+                        setup,
+                        reach,
+                        bytes,
+                        bare,
+                        faults: &faults,
+                    },
                 )?;
             }
         }

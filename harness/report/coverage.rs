@@ -10,6 +10,7 @@ use console::measure_text_width;
 
 use super::text::{counted, one_line, paragraph, shorten_middle};
 use crate::coverage::{GuardRecord, Level, Unit, on_kernel};
+use crate::exercise::ExerciseRecord;
 use crate::record::RunRecord;
 
 /// Unproven sides that the run's table names.
@@ -19,6 +20,15 @@ const SIDE_COLUMNS: usize = 40;
 /// What the signs mean.
 const LEGEND: &str = "R resolved: this kernel's answer picks the side; V verified: its instructions survived the verifier here; \
                       - neither; ? nothing tells";
+
+/// What a further sign means in runs that made programs run.
+const EXECUTED: &str = "X executed: a program was seen to run here that cannot have come around it";
+
+/// Whether any program of an object was seen to run, so that there is something to say of level *executed*.
+fn any_ran(record: &RunRecord, object: usize) -> bool {
+    let cells = (0..record.kernels.len()).map(|kernel| record.cell(object, kernel));
+    cells.flat_map(|cell| &cell.programs).any(|program| program.exercise.as_ref().is_some_and(ExerciseRecord::ran))
+}
 
 /// The guards of one object, side by side across kernels.
 pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
@@ -34,10 +44,11 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
         text += &paragraph("the object has no line info, so its coverage is by instruction", 2, width);
     }
     let names: Vec<String> = record.kernels.iter().map(|kernel| one_line(&kernel.name)).collect();
-    let columns: Vec<usize> = names.iter().map(|name| measure_text_width(name).max(2)).collect();
+    let least = if any_ran(record, object) { 3 } else { 2 };
+    let columns: Vec<usize> = names.iter().map(|name| measure_text_width(name).max(least)).collect();
     let mut head = " ".repeat(SIDE_COLUMNS);
     for name in &names {
-        let _ = write!(head, "  {name:>2}");
+        let _ = write!(head, "  {name:>least$}");
     }
     text += head.trim_end();
     text.push('\n');
@@ -61,7 +72,11 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
             text.push('\n');
         }
     }
-    text += &paragraph(LEGEND, 2, width);
+    let legend = match any_ran(record, object) {
+        true => format!("{LEGEND}; {EXECUTED}"),
+        false => LEGEND.to_owned(),
+    };
+    text += &paragraph(&legend, 2, width);
     text + &union(record, object, width)
 }
 
@@ -98,6 +113,9 @@ fn headline(record: &RunRecord, object: usize) -> String {
     if !all.is_empty() {
         let (total, resolved, verified) = (all.len(), count(Level::Resolved), count(Level::Verified));
         let _ = write!(text, ", {resolved} of {total} sides resolved, {verified} of {total} verified");
+        if any_ran(record, object) {
+            let _ = write!(text, ", {} of {total} executed", count(Level::Executed));
+        }
     }
     if switches > 0 && !shaped {
         let _ = write!(
@@ -131,9 +149,12 @@ fn title(programs: usize, record: &RunRecord, object: usize, guard: &GuardRecord
 
 fn sign(record: &RunRecord, object: usize, kernel: usize, guard: usize, side: usize) -> &'static str {
     let level = |level| on_kernel(record, object, kernel, guard, side, level);
+    let executed = level(Level::Executed) == Some(true);
     match (level(Level::Resolved), level(Level::Verified)) {
+        (Some(true), Some(true)) if executed => "RVX",
         (Some(true), Some(true)) => "RV",
         (Some(true), _) => "R",
+        (_, Some(true)) if executed => "VX",
         (_, Some(true)) => "V",
         (_, Some(false)) | (Some(false), _) => "-",
         (None, None) => "?",

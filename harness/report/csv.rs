@@ -10,7 +10,7 @@ use crate::record::RunRecord;
 use crate::verdict::Blame;
 use crate::verifier::Statistics;
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 16] = [
     "file_name",
     "prog_name",
     "verdict",
@@ -25,6 +25,8 @@ const COLUMNS: [&str; 14] = [
     "outcome",
     "cause",
     "subject",
+    "attach",
+    "runs",
 ];
 
 /// The record as CSV with a header. Numbers that a kernel did not tell are 0, as in veristat; `duration` is in microseconds.
@@ -60,6 +62,9 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
                 row.extend([one_line(&kernel.name), one_line(release), program.verdict.label().to_owned()]);
                 row.push(program.cause.map_or_else(String::new, |cause| cause.label().to_owned()));
                 row.push(subject.map_or_else(String::new, one_line));
+                row.push(program.attach.as_ref().map_or_else(String::new, |attach| attach.outcome.label().to_owned()));
+                let runs = program.exercise.as_ref().and_then(|exercise| exercise.runs);
+                row.push(runs.map_or_else(String::new, |runs| runs.to_string()));
                 csv.write_record(&row)?;
             }
         }

@@ -143,7 +143,9 @@ fn program_case(object: &ObjectRecord, cell: &CellRecord, program: &ProgramRecor
     }
     // Only where somebody is going to look: notes on every passed program would bury them.
     let notes = if program.verdict.is_pass() { &[][..] } else { &cell.notes[..] };
-    let said: Vec<String> = notes.iter().cloned().chain(dangers(cell, program)).collect();
+    let ran = program.exercise.as_ref().map(|exercise| one_line(&exercise.words()));
+    let beyond = program.attach.as_ref().map(|attach| one_line(&attach.words()));
+    let said: Vec<String> = notes.iter().cloned().chain(dangers(cell, program)).chain(beyond).chain(ran).collect();
     if !said.is_empty() {
         case.set_system_out(&cdata(&said.join("\n")));
     }

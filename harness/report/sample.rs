@@ -283,6 +283,6 @@ pub fn cover(record: &mut RunRecord, o: usize, verified: &[bool]) {
     for (k, live) in verified.iter().enumerate() {
         let first = if *live { Liveness::Live } else { Liveness::Dead };
         record.cells[o * kernels + k].coverage.guards =
-            vec![GuardProof { resolved: None, verified: [first, Liveness::Unknown] }];
+            vec![GuardProof { resolved: None, verified: [first, Liveness::Unknown], executed: [false; 2] }];
     }
 }

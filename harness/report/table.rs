@@ -4,6 +4,7 @@
 //! what loads and reads wrong data, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
 
 mod alternatives;
+mod beyond;
 mod change;
 mod dangers;
 mod failures;
@@ -184,7 +185,7 @@ fn counts(record: &RunRecord, width: usize) -> String {
     if broken > 0 {
         parts.push(format!("{} cannot be read", counted(broken, "object")));
     }
-    paragraph(&format!("{matrix}: {}", parts.join(", ")), 0, width)
+    paragraph(&format!("{matrix}: {}", parts.join(", ")), 0, width) + &beyond::counts(record, width)
 }
 
 /// `block` under its title; nothing if there is nothing in it.

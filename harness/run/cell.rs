@@ -8,12 +8,14 @@ use super::evidence::Evidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
 use super::{dangers, judgement};
+use crate::attach::{self, AttachFacts, Step};
 use crate::cause::Cause;
 use crate::diagnose;
 use crate::event::Event;
+use crate::exercise::ExerciseRecord;
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
-use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ProgramOutcome};
+use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ProgramOutcome, Stage};
 use crate::record::{GUEST_LOST, ProgramRecord, TRIED_AGAIN, WholeLoad};
 use crate::verdict::Verdict;
 use crate::vm::GuestLoss;
@@ -38,6 +40,12 @@ struct Cell<'a> {
     coverage: CoverageEvidence,
     /// What is known of the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
+    /// What is being done with the program in flight.
+    step: Step,
+    /// How attaching the program in flight went.
+    attached: Option<AttachFacts>,
+    /// Whether the program in flight ran.
+    exercised: Option<ExerciseRecord>,
 }
 
 /// How one guest's work on a cell ended.
@@ -60,6 +68,9 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         evidence: Evidence::default(),
         coverage: CoverageEvidence::default(),
         refused: None,
+        step: Step::Loading,
+        attached: None,
+        exercised: None,
     };
     let result = cell.judge(session);
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
@@ -109,7 +120,8 @@ impl Cell<'_> {
         let full_logs = session.bench.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
         let setup = self.planned.setup();
-        let request = HostMessage::Load { object, programs, full_logs, visited, setup };
+        let reach = session.bench.reach;
+        let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach };
         let mut in_flight = None;
         let mut limit = prepare_limit;
         let bytes = &self.planned.object.bytes;
@@ -141,10 +153,20 @@ impl Cell<'_> {
                 GuestMessage::ProgramStarted { program } => {
                     in_flight = self.index_of(&program);
                     self.refused = None;
+                    (self.attached, self.exercised) = (None, None);
+                    self.step = Step::Loading;
                     limit = program_limit;
                     if let Some(program) = in_flight {
                         session.send(Event::ProgramStarted { kernel: session.kernel, object: self.object, program });
                     }
+                }
+                GuestMessage::ProgramStep { step } => self.step = step,
+                GuestMessage::Attached { facts, .. } => self.attached = Some(facts),
+                GuestMessage::Exercised { program, record } => {
+                    if record.ran() {
+                        self.coverage.ran(program);
+                    }
+                    self.exercised = Some(record);
                 }
                 GuestMessage::ProgramRefused(outcome) => self.refused = Some((outcome, blob)),
                 GuestMessage::ProgramDone(outcome) => {
@@ -178,7 +200,7 @@ impl Cell<'_> {
         loss: GuestLoss,
     ) -> Result<(), Ended> {
         let at = match in_flight {
-            Some(index) => format!("while loading `{}`", self.planned.programs[index].name),
+            Some(index) => format!("while {} `{}`", self.step, self.planned.programs[index].name),
             None => "while preparing the object".to_owned(),
         };
         match loss {
@@ -247,11 +269,15 @@ impl Cell<'_> {
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let planned = &self.planned.programs[program];
         let mut record = judgement::record(planned, outcome, log, &|name| session.type_exists(name));
+        if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
+            attach::judge(&facts, &mut record);
+            record.exercise = self.exercised.take();
+        }
         let known = self.planned.object.inventory.as_ref().ok();
         let known = known.and_then(|all| all.programs.iter().find(|known| known.name == record.name));
         session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
-        if !log.is_empty() && (record.verdict != Verdict::Loaded || session.bench.full_logs) {
+        if !log.is_empty() && (outcome.stage != Stage::Loaded || session.bench.full_logs) {
             let names = [&session.bench.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
             match session.bench.logs.save(&names, log) {
                 Ok(path) => record.log_file = Some(path),

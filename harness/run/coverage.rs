@@ -1,6 +1,6 @@
 //! [`CoverageEvidence`]: gathers what guests tell of the programs that were loaded, for the proof of their guards.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::evidence::Evidence;
 use crate::coverage::{CellCoverage, Facts, ProgramEvidence};
@@ -15,6 +15,7 @@ const RECORD: usize = 16;
 pub struct CoverageEvidence {
     programs: HashMap<String, ProgramEvidence>,
     visited: HashMap<String, Vec<u8>>,
+    ran: HashSet<String>,
 }
 
 impl CoverageEvidence {
@@ -24,6 +25,11 @@ impl CoverageEvidence {
             |record: &[u8], at: usize| record[at * 4..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
         let record = |record: &[u8]| [0, 1, 2, 3].map(|at| word(record, at));
         self.programs.entry(program).or_default().lines = blob.chunks_exact(RECORD).map(record).collect();
+    }
+
+    /// Takes that a program was seen to run.
+    pub fn ran(&mut self, program: String) {
+        self.ran.insert(program);
     }
 
     /// Takes the instructions that the verifier visited, one bit each.
@@ -40,6 +46,7 @@ impl CoverageEvidence {
     ) -> CellCoverage {
         let told = |(index, program): (usize, &crate::record::ObjectProgram)| {
             let mut told = self.programs.get(&program.name)?.clone();
+            told.ran = self.ran.contains(&program.name);
             told.visited = self.visited.get(&program.name).cloned();
             told.insns = evidence.instructions_of(&program.name).to_vec();
             Some((index, told))

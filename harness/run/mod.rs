@@ -19,6 +19,7 @@ use std::sync::mpsc::Sender;
 
 use rayon::Scope;
 
+use crate::attach::Reach;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::KernelState;
@@ -53,6 +54,8 @@ pub struct Bench<'a> {
     pub jobs: Jobs,
     /// Whether the whole verifier log is wanted of programs that load, too.
     pub full_logs: bool,
+    /// How far programs are taken.
+    pub reach: Reach,
     /// Whether every guest is booted, and none is restored from a snapshot.
     pub cold: bool,
     /// How many bytes of snapshots the store may keep.

@@ -60,6 +60,8 @@ pub enum Class {
 pub struct Expected {
     /// The fact under which it loads.
     pub loads: String,
+    /// The fact under which it can be attached where it loads; always, if there is none.
+    pub attaches: Option<String>,
     /// The verdict where the fact does not hold.
     pub otherwise: Option<Verdict>,
     /// Words of the reason that comes with that verdict.
@@ -81,8 +83,13 @@ impl Expected {
         Fact::parse(&self.loads)
     }
 
+    /// The fact under which the program can be attached where it loads.
+    pub fn attaches(&self) -> Result<Fact, String> {
+        self.attaches.as_deref().map_or(Ok(Fact::Always), Fact::parse)
+    }
+
     /// Whether the kernels of the matrix have to give both outcomes.
     pub fn is_conditional(&self) -> bool {
-        !matches!(self.fact(), Ok(Fact::Always | Fact::Never))
+        [self.fact(), self.attaches()].iter().any(|fact| !matches!(fact, Ok(Fact::Always | Fact::Never)))
     }
 }

@@ -56,7 +56,7 @@ pub fn record() -> RunRecord {
         },
         programs: vec![(0..5).collect()],
     };
-    let proof = |resolved, verified| GuardProof { resolved: Some(resolved), verified };
+    let proof = |resolved, verified| GuardProof { resolved: Some(resolved), verified, executed: [false; 2] };
     let lines = |numbers: &[usize]| numbers.iter().copied().collect();
     record.cells[0].coverage = CellCoverage {
         guards: vec![proof(false, [Dead, Live]), proof(false, [Dead, Live]), proof(true, [Unknown; 2])],
@@ -123,7 +123,7 @@ fn shaped() -> RunRecord {
     for cell in &mut cells {
         cell.object = "a@on".to_owned();
     }
-    cells[0].coverage.guards[1] = GuardProof { resolved: Some(true), verified: [Live, Dead] };
+    cells[0].coverage.guards[1] = GuardProof { resolved: Some(true), verified: [Live, Dead], executed: [false; 2] };
     cells[0].coverage.programs[0].live.0.insert(4);
     cells[0].coverage.programs[0].dead.0.remove(&4);
     record.cells.extend(cells);

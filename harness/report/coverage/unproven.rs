@@ -52,7 +52,7 @@ fn obstacles<'a>(
         let cell = record.cell(object, kernel);
         let with = || guard.programs.iter().filter_map(|&program| cell.programs.get(program));
         let refused: Vec<String> = with()
-            .filter(|program| program.verdict != Verdict::Loaded)
+            .filter(|program| !matches!(program.verdict, Verdict::Loaded | Verdict::AttachFailed))
             .map(|program| format!("`{}` was not loaded ({})", program.name, program.verdict))
             .collect();
         let why = match cell.coverage.guards.get(number).map(|proof| proof.verified) {

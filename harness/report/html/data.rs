@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::log::Logs;
+use crate::attach::AttachRecord;
 use crate::cause::Cause;
+use crate::exercise::ExerciseRecord;
 use crate::record::{CellRecord, KernelRecord, KernelState, ProgramRecord, RunRecord};
 use crate::relocation::{RelocationOutcome, RelocationRecord};
 use crate::report::Material;
@@ -284,6 +286,8 @@ fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mu
             put("place", shared.maybe(place.as_deref()));
         }
     }
+    put("attach", shared.maybe(program.attach.as_ref().map(AttachRecord::words).as_deref()));
+    put("ran", shared.maybe(program.exercise.as_ref().map(ExerciseRecord::words).as_deref()));
     put("advice", shared.maybe(program.advice.as_deref()));
     if let Some((text, omitted)) = log {
         put("log", json!(shared.text(text)));

@@ -46,6 +46,8 @@ const story = (o, p, k, look, result) => {
   if (program.story) list.append(...entry("Since", prose(program.story)));
   if (line) list.append(...entry("Evidence", el("code", {}, line)));
   if (reason && reason !== line) list.append(...entry("Reason", prose(reason)));
+  if (result.attach !== undefined) list.append(...entry("Attach", prose(textOf(result.attach))));
+  if (result.ran !== undefined) list.append(...entry("Run", prose(textOf(result.ran))));
   if (!kernel.ready && kernel.reason) list.append(...entry("Kernel", `${kernel.state}: ${kernel.reason}`, kernel.hint ? el("p", { class: "quiet" }, kernel.hint) : ""));
   const source = sourceOf(o, p, k, result);
   if (source) list.append(...entry("Source", el("span", { class: "mono" }, [source.place, result.insn !== undefined && `instruction ${result.insn}`].filter(Boolean).join(", ")), source.text && el("code", { class: "source" }, source.text)));

@@ -1,0 +1,296 @@
+//! [`AttachRecord`]: whether a program that was loaded can be attached, too. A function that moved or was inlined fails only there.
+//!
+//! The guest tells [`AttachFacts`], and [`judge`] makes of them what the record keeps.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cause::{Cause, Evidence};
+use crate::record::ProgramRecord;
+use crate::verdict::Verdict;
+
+/// How far programs are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// They are loaded.
+    Load,
+    /// They are attached as well, and detached again.
+    Attach,
+    /// They are made to run while they are attached.
+    Exercise,
+}
+
+/// What a guest is about to do with a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Load it.
+    Loading,
+    /// Attach it.
+    Attaching,
+    /// Make it run.
+    Exercising,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Step::Loading => "loading",
+            Step::Attaching => "attaching",
+            Step::Exercising => "exercising",
+        })
+    }
+}
+
+/// What a guest observed when it attached a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachFacts {
+    /// To what, in words: `the target of its section`, `the loopback device`.
+    pub to: String,
+    /// What came of it.
+    pub tried: AttachTry,
+    /// Microseconds it took.
+    pub took_us: u64,
+}
+
+/// What came of attaching a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "tried", rename_all = "snake_case")]
+pub enum AttachTry {
+    /// It was attached.
+    Attached,
+    /// A call failed.
+    Failed {
+        /// Positive.
+        errno: i32,
+        /// libbpf's warnings.
+        warnings: Vec<String>,
+        /// What the kernel itself lists of the target; `None` if it lists no targets of this sort.
+        target: Option<TargetFacts>,
+    },
+    /// There is nothing to attach it to.
+    NotPossible {
+        /// Why, as a lowercase fragment.
+        reason: String,
+    },
+    /// libbpf died.
+    Died {
+        /// The signal.
+        signal: i32,
+    },
+}
+
+/// What sort of thing a program attaches to by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A function, by a probe.
+    Function,
+    /// A tracepoint, by its events.
+    Tracepoint,
+    /// A tracepoint, by its arguments.
+    RawTracepoint,
+}
+
+/// What the kernel lists of an attach target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetFacts {
+    /// What sort of thing it is.
+    pub kind: TargetKind,
+    /// The function or tracepoint.
+    pub name: String,
+    /// Whether it is listed.
+    pub exists: bool,
+    /// Copies that the compiler made of a function, such as `name.isra.0`.
+    pub copies: Vec<String>,
+}
+
+/// How attaching a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AttachOutcome {
+    /// It was attached, and detached again.
+    Attached,
+    /// It could not be attached; the program's verdict says so.
+    Failed,
+    /// There was nothing to attach it to, so nothing is known.
+    NotPossible,
+}
+
+impl AttachOutcome {
+    /// The outcome in words.
+    pub fn label(self) -> &'static str {
+        match self {
+            AttachOutcome::Attached => "attached",
+            AttachOutcome::Failed => "failed",
+            AttachOutcome::NotPossible => "not tried",
+        }
+    }
+}
+
+/// Whether a program that was loaded can be attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AttachRecord {
+    /// How it ended.
+    pub outcome: AttachOutcome,
+    /// To what, in words.
+    pub to: String,
+    /// Why it was not attached; `None` if it was.
+    pub reason: Option<String>,
+    /// The errno of the failing call as a positive number.
+    pub errno: Option<i32>,
+    /// Microseconds it took in the guest.
+    pub took_us: u64,
+}
+
+impl AttachRecord {
+    /// How it ended, in a few words: `attached to the loopback device`.
+    pub fn words(&self) -> String {
+        let reason = self.reason.as_deref().unwrap_or("no reason was recorded");
+        match self.outcome {
+            AttachOutcome::Attached => format!("attached to {}", self.to),
+            AttachOutcome::Failed => format!("not attached to {}: {reason}", self.to),
+            AttachOutcome::NotPossible => format!("could not be tried: {reason}"),
+        }
+    }
+}
+
+/// Puts what a guest observed into the record of a program that was loaded, and changes its verdict if it must.
+pub fn judge(facts: &AttachFacts, record: &mut ProgramRecord) {
+    let mut attach = AttachRecord {
+        outcome: AttachOutcome::Attached,
+        to: facts.to.clone(),
+        reason: None,
+        errno: None,
+        took_us: facts.took_us,
+    };
+    match &facts.tried {
+        AttachTry::Attached => {}
+        AttachTry::NotPossible { reason } => {
+            attach.outcome = AttachOutcome::NotPossible;
+            attach.reason = Some(reason.clone());
+        }
+        AttachTry::Died { signal } => {
+            let reason = format!("libbpf died of signal {signal} while it attached the program");
+            attach.outcome = AttachOutcome::Failed;
+            attach.reason = Some(reason.clone());
+            record.verdict = Verdict::HarnessError;
+            record.cause = Cause::of(Verdict::HarnessError);
+            record.reason = Some(reason);
+        }
+        AttachTry::Failed { errno, warnings, target } => {
+            let (cause, reason) = why(*errno, warnings, target.as_ref());
+            attach.outcome = AttachOutcome::Failed;
+            attach.reason = Some(reason.clone());
+            attach.errno = (*errno != 0).then_some(*errno);
+            record.verdict = Verdict::AttachFailed;
+            record.cause = Some(cause);
+            record.errno = attach.errno;
+            let line = warnings.last().cloned().unwrap_or_else(|| words(*errno));
+            let subject = target.as_ref().map(|target| target.name.clone());
+            record.evidence = Some(Evidence { line, subject, source: None });
+            record.reason = Some(reason);
+        }
+    }
+    record.attach = Some(attach);
+}
+
+/// Why a program could not be attached. The errno alone proves little: what the kernel lists of the target decides.
+fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause, String) {
+    let said = warnings.last().cloned().unwrap_or_else(|| words(errno));
+    match target {
+        Some(TargetFacts { kind: TargetKind::Tracepoint | TargetKind::RawTracepoint, name, exists: false, .. }) => {
+            let reason = format!("neither this kernel nor a module it has loaded has the tracepoint `{name}`");
+            (Cause::MissingAttachTarget, reason)
+        }
+        Some(TargetFacts { name, exists: false, copies, .. }) if copies.is_empty() => {
+            let reason = format!("`{name}` is not among the symbols of this kernel and of the modules it has loaded");
+            (Cause::MissingAttachTarget, reason)
+        }
+        Some(TargetFacts { name, exists: false, copies, .. }) => {
+            let copies: Vec<String> = copies.iter().map(|copy| format!("`{copy}`")).collect();
+            let reason = format!("`{name}` is not a symbol of this kernel, only {} of it", copies.join(", "));
+            (Cause::MissingAttachTarget, reason)
+        }
+        // All that a kernel compares then is how much the program reads with how much there is.
+        Some(TargetFacts { kind: TargetKind::RawTracepoint, name, .. }) if errno == libc::EINVAL => {
+            let reason = format!("the tracepoint `{name}` has fewer arguments here than the program reads: {said}");
+            (Cause::ContextArgumentChanged, reason)
+        }
+        Some(TargetFacts { name, .. }) if errno == libc::EADDRNOTAVAIL => {
+            (Cause::MissingAttachTarget, format!("several functions of this kernel are named `{name}`: {said}"))
+        }
+        // It must not be probed, or was declared `inline`, which makes it untraceable even where it was not inlined.
+        Some(TargetFacts { name, .. }) if [libc::EINVAL, libc::EBUSY].contains(&errno) => {
+            (Cause::MissingAttachTarget, format!("the kernel has `{name}` and refuses to attach to it: {said}"))
+        }
+        _ => (Cause::Unrecognised, said),
+    }
+}
+
+fn words(errno: i32) -> String {
+    match errno {
+        // The kernel's own `ENOTSUPP`, which the C library has no words for.
+        524 => "operation not supported (errno 524)".to_owned(),
+        _ => io::Error::from_raw_os_error(errno).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ObjectProgram;
+
+    fn judged(tried: AttachTry) -> ProgramRecord {
+        let program = ObjectProgram { name: "p".into(), section: "kprobe/gone".into() };
+        let mut record = ProgramRecord::not_run(&program, "");
+        (record.verdict, record.reason) = (Verdict::Loaded, None);
+        judge(&AttachFacts { to: "the target of its section".into(), tried, took_us: 7 }, &mut record);
+        record
+    }
+
+    fn failed(errno: i32, exists: bool, copies: &[&str]) -> ProgramRecord {
+        let copies = copies.iter().map(|copy| (*copy).to_owned()).collect();
+        let target = Some(TargetFacts { kind: TargetKind::Function, name: "gone".into(), exists, copies });
+        judged(AttachTry::Failed { errno, warnings: vec!["prog 'p': said".into()], target })
+    }
+
+    #[test]
+    fn target_that_is_not_listed_is_missing() {
+        let record = failed(libc::ENOENT, false, &[]);
+        assert_eq!((record.verdict, record.cause), (Verdict::AttachFailed, Some(Cause::MissingAttachTarget)));
+        assert_eq!(record.errno, Some(libc::ENOENT));
+        let evidence = record.evidence.unwrap();
+        assert_eq!((evidence.line.as_str(), evidence.subject.as_deref()), ("prog 'p': said", Some("gone")));
+        assert!(record.reason.unwrap().starts_with("`gone` is not among the symbols"));
+        let copied = failed(libc::ENOENT, false, &["gone.isra.0"]).reason.unwrap();
+        assert_eq!(copied, "`gone` is not a symbol of this kernel, only `gone.isra.0` of it");
+    }
+
+    #[test]
+    fn target_that_is_there_and_refused_is_told_apart() {
+        let told = |errno| failed(errno, true, &[]).reason.unwrap();
+        assert!(told(libc::EINVAL).contains("refuses to attach"));
+        assert!(told(libc::EADDRNOTAVAIL).starts_with("several functions"));
+        let target =
+            TargetFacts { kind: TargetKind::RawTracepoint, name: "tp".into(), exists: true, copies: Vec::new() };
+        let fewer = AttachTry::Failed { errno: libc::EINVAL, warnings: Vec::new(), target: Some(target) };
+        assert_eq!(judged(fewer).cause, Some(Cause::ContextArgumentChanged));
+        assert!(told(libc::EBUSY).contains("refuses to attach"));
+        let unknown = failed(libc::ENOMEM, true, &[]);
+        assert_eq!((unknown.cause, unknown.reason.as_deref()), (Some(Cause::Unrecognised), Some("prog 'p': said")));
+    }
+
+    #[test]
+    fn what_cannot_be_tried_is_no_failure() {
+        let record = judged(AttachTry::NotPossible { reason: "its section names no target".into() });
+        assert_eq!((record.verdict, record.reason), (Verdict::Loaded, None));
+        assert_eq!(record.attach.unwrap().words(), "could not be tried: its section names no target");
+        assert_eq!(judged(AttachTry::Attached).verdict, Verdict::Loaded);
+        assert_eq!(judged(AttachTry::Died { signal: 11 }).verdict, Verdict::HarnessError);
+    }
+}

@@ -1,0 +1,249 @@
+//! [`attach`]: attaches a program that was just loaded, to what its section names or to something that the guest has.
+
+mod target;
+
+use std::fs::File;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Instant;
+
+use libbpf_rs::libbpf_sys::*;
+use libbpf_rs::{AsRawLibbpf, OpenProgram};
+
+use super::transcript;
+use crate::attach::{AttachFacts, AttachTry};
+use crate::libbpf_log;
+use target::Target;
+
+/// What keeps a program attached; it is detached when this is dropped.
+pub enum Held {
+    /// libbpf's link, which is never null.
+    Link(*mut bpf_link),
+    /// A link, or something that the program hangs on.
+    Descriptor(OwnedFd),
+    /// A filter of the loopback device, which would outlive its maker.
+    Filter(Box<(bpf_tc_hook, bpf_tc_opts)>),
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        match self {
+            // SAFETY: the link came from libbpf and is destroyed once.
+            Held::Link(link) => unsafe {
+                bpf_link__destroy(*link);
+            },
+            Held::Descriptor(_) => {}
+            Held::Filter(filter) => {
+                let (hook, opts) = filter.as_mut();
+                (opts.prog_fd, opts.prog_id, opts.flags) = (0, 0, 0);
+                // SAFETY: both are the ones that the filter was made with.
+                unsafe {
+                    bpf_tc_detach(hook, opts);
+                }
+            }
+        }
+    }
+}
+
+/// Why nothing was attached.
+enum Refusal {
+    /// A call failed with this errno, positive.
+    Errno(i32),
+    /// The guest has nothing to attach it to.
+    NotPossible(String),
+}
+
+type Tried = Result<Held, Refusal>;
+
+/// Attaches a loaded program. The second value keeps it attached.
+pub fn attach(program: &OpenProgram<'_>) -> (AttachFacts, Option<Held>) {
+    let begin = Instant::now();
+    let section = program.section().to_string_lossy().into_owned();
+    let pointer = program.as_libbpf_object().as_ptr();
+    // SAFETY: the program is alive, and libbpf only reads it.
+    let (kind, attach_type) =
+        unsafe { (bpf_program__type(pointer), bpf_program__expected_attach_type(pointer.cast_const())) };
+    let target = Target::of(kind, attach_type, &section);
+    transcript::take();
+    let tried = to(&target, pointer, attach_type);
+    let took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let (tried, held) = match tried {
+        Ok(held) => (AttachTry::Attached, Some(held)),
+        Err(Refusal::NotPossible(reason)) => (AttachTry::NotPossible { reason }, None),
+        Err(Refusal::Errno(errno)) => {
+            let warnings = libbpf_log::warnings(&transcript::take());
+            let target = matches!(target, Target::Section).then(|| target::facts(&section)).flatten();
+            (AttachTry::Failed { errno, warnings, target }, None)
+        }
+    };
+    (AttachFacts { to: target.words().to_owned(), tried, took_us }, held)
+}
+
+fn to(target: &Target, program: *mut bpf_program, attach_type: bpf_attach_type) -> Tried {
+    // SAFETY: the program is alive; every call below only reads it.
+    let descriptor = unsafe { bpf_program__fd(program) };
+    if descriptor < 0 {
+        let reason = "libbpf unloaded it again, since its map of programs needs the others";
+        return Err(Refusal::NotPossible(reason.to_owned()));
+    }
+    match target {
+        Target::Nowhere(reason) => Err(Refusal::NotPossible(reason.clone())),
+        // SAFETY: as above.
+        Target::Section => held(unsafe { bpf_program__attach(program) }),
+        // SAFETY: as above.
+        Target::Xdp => held(unsafe { bpf_program__attach_xdp(program, loopback()?) }),
+        Target::Tc { egress } => traffic_control(descriptor, *egress),
+        Target::Cgroup => {
+            let cgroup = open("/sys/fs/cgroup")?;
+            // SAFETY: as above, and the descriptor is open.
+            held(unsafe { bpf_program__attach_cgroup(program, cgroup.as_raw_fd()) })
+        }
+        Target::NetNs => {
+            let namespace = open("/proc/self/ns/net")?;
+            // SAFETY: as above, and the descriptor is open.
+            held(unsafe { bpf_program__attach_netns(program, namespace.as_raw_fd()) })
+        }
+        Target::Socket => to_socket(descriptor, libc::SO_ATTACH_BPF, false),
+        Target::ReusePort => to_socket(descriptor, libc::SO_ATTACH_REUSEPORT_EBPF, true),
+        Target::SockMap => to_sockets(descriptor, attach_type),
+        Target::PerfEvent => {
+            let clock = clock()?;
+            // SAFETY: as above; the link takes the descriptor over.
+            let link = unsafe { bpf_program__attach_perf_event(program, clock.as_raw_fd()) };
+            let attached = held(link)?;
+            std::mem::forget(clock);
+            Ok(attached)
+        }
+        Target::Netfilter => {
+            // Packets of IPv4 that arrive for this machine; any priority but the two that are taken.
+            let opts = bpf_netfilter_opts {
+                sz: size_of::<bpf_netfilter_opts>() as size_t,
+                pf: 2,
+                hooknum: 1,
+                priority: -128,
+                flags: 0,
+            };
+            // SAFETY: as above, and the options are valid for the call.
+            held(unsafe { bpf_program__attach_netfilter(program, &opts) })
+        }
+    }
+}
+
+/// Takes a link, or the errno that libbpf left instead.
+fn held(link: *mut bpf_link) -> Tried {
+    if link.is_null() { Err(last_errno()) } else { Ok(Held::Link(link)) }
+}
+
+fn last_errno() -> Refusal {
+    Refusal::Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+/// Takes ownership of what a system call or libbpf returned.
+fn owned(descriptor: RawFd) -> Result<OwnedFd, Refusal> {
+    if descriptor < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: the call that returned it made it, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn open(path: &str) -> Result<File, Refusal> {
+    File::open(path).map_err(|error| Refusal::NotPossible(format!("the guest has no `{path}`: {error}")))
+}
+
+fn loopback() -> Result<i32, Refusal> {
+    // SAFETY: the name is a valid C string.
+    match unsafe { libc::if_nametoindex(c"lo".as_ptr()) } {
+        0 => Err(Refusal::NotPossible("the guest has no loopback device".to_owned())),
+        index => Ok(i32::try_from(index).unwrap_or(1)),
+    }
+}
+
+/// By a link where the kernel has such links (6.6), and as a filter of a queueing discipline before.
+fn traffic_control(program: RawFd, egress: bool) -> Tried {
+    let device = loopback()?;
+    let attach_type = if egress { BPF_TCX_EGRESS } else { BPF_TCX_INGRESS };
+    // SAFETY: plain numbers; null options are allowed.
+    if let Ok(link) = owned(unsafe { bpf_link_create(program, device, attach_type, ptr::null()) }) {
+        return Ok(Held::Descriptor(link));
+    }
+    let attach_point = if egress { BPF_TC_EGRESS } else { BPF_TC_INGRESS };
+    let mut hook =
+        bpf_tc_hook { sz: size_of::<bpf_tc_hook>() as size_t, ifindex: device, attach_point, ..bpf_tc_hook::default() };
+    // SAFETY: the hook is valid for the call.
+    let made = unsafe { bpf_tc_hook_create(&mut hook) };
+    if made != 0 && made != -libc::EEXIST {
+        let reason = "the kernel has the queueing discipline `clsact` in a module, which the guest does not have";
+        return Err(if made == -libc::ENOENT {
+            Refusal::NotPossible(reason.to_owned())
+        } else {
+            Refusal::Errno(-made)
+        });
+    }
+    let mut opts = bpf_tc_opts { sz: size_of::<bpf_tc_opts>() as size_t, prog_fd: program, ..bpf_tc_opts::default() };
+    // SAFETY: both are valid for the call.
+    match unsafe { bpf_tc_attach(&hook, &mut opts) } {
+        0 => Ok(Held::Filter(Box::new((hook, opts)))),
+        error if error == -libc::ENOENT => Err(Refusal::NotPossible(
+            "the kernel has its BPF filters in a module, which the guest does not have".to_owned(),
+        )),
+        error => Err(Refusal::Errno(-error)),
+    }
+}
+
+fn to_socket(program: RawFd, option: libc::c_int, shared: bool) -> Tried {
+    // SAFETY: plain numbers.
+    let socket = owned(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    if shared {
+        set(&socket, libc::SO_REUSEPORT, 1)?;
+        // SAFETY: `sockaddr_in` is plain data for which zeroes are valid.
+        let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+        address.sin_family = libc::AF_INET as libc::sa_family_t;
+        address.sin_addr.s_addr = libc::INADDR_LOOPBACK.to_be();
+        let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+        // SAFETY: the socket is open, and address and size fit.
+        if unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), size) } != 0 {
+            return Err(last_errno());
+        }
+    }
+    set(&socket, option, program)?;
+    Ok(Held::Descriptor(socket))
+}
+
+fn set(socket: &OwnedFd, option: libc::c_int, value: libc::c_int) -> Result<(), Refusal> {
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the socket is open, and the value is an int of that size.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, ptr::from_ref(&value).cast(), size) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+fn to_sockets(program: RawFd, attach_type: bpf_attach_type) -> Tried {
+    // SAFETY: name and options may be null.
+    let map = unsafe { bpf_map_create(BPF_MAP_TYPE_SOCKMAP, ptr::null(), 4, 4, 1, ptr::null()) };
+    let no_map = |_| Refusal::NotPossible("the kernel has no maps of sockets".to_owned());
+    let map = owned(map).map_err(no_map)?;
+    // SAFETY: plain numbers.
+    match unsafe { bpf_prog_attach(program, map.as_raw_fd(), attach_type, 0) } {
+        0 => Ok(Held::Descriptor(map)),
+        _ => Err(last_errno()),
+    }
+}
+
+/// A clock of the first processor, a thousand times a second.
+fn clock() -> Result<OwnedFd, Refusal> {
+    const SOFTWARE: u32 = 1;
+    const CPU_CLOCK: u64 = 0;
+    /// `PERF_ATTR_SIZE_VER0`, which every kernel takes: type, size, config, period, and five words more.
+    const SIZE: u32 = 64;
+    const PERIOD_NS: u64 = 1_000_000;
+    let mut attributes = [0u64; SIZE as usize / 8];
+    attributes[0] = u64::from(SOFTWARE) | u64::from(SIZE) << 32;
+    attributes[1] = CPU_CLOCK;
+    attributes[2] = PERIOD_NS;
+    // SAFETY: the attributes are valid for the call and of the size that they tell.
+    let descriptor = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), -1, 0, -1, 0) };
+    owned(RawFd::try_from(descriptor).unwrap_or(-1))
+        .map_err(|_| Refusal::NotPossible("the guest has no clock for it".to_owned()))
+}

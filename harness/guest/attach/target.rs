@@ -1,0 +1,212 @@
+//! [`Target`]: where a program is attached, by its type and section; and what the kernel lists of a target by name.
+
+use std::fs;
+use std::path::Path;
+
+use libbpf_rs::libbpf_sys::*;
+
+use crate::attach::{TargetFacts, TargetKind};
+
+/// Copies of a function that are named; more tell no more.
+const MOST_COPIES: usize = 3;
+
+/// Where a program is attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Where its section says.
+    Section,
+    /// To packets of the loopback device, before the network stack.
+    Xdp,
+    /// To packets of the loopback device, for traffic control; whether to those that leave.
+    Tc {
+        /// Whether to packets that leave.
+        egress: bool,
+    },
+    /// To the guest's own cgroup.
+    Cgroup,
+    /// To the guest's own network namespace.
+    NetNs,
+    /// To a socket.
+    Socket,
+    /// To a group of sockets that share a port.
+    ReusePort,
+    /// To a map of sockets.
+    SockMap,
+    /// To a clock that ticks.
+    PerfEvent,
+    /// To packets that arrive, in netfilter.
+    Netfilter,
+    /// Nothing here could take it.
+    Nowhere(String),
+}
+
+impl Target {
+    /// The target of a program of this type, attach type and section.
+    #[allow(non_upper_case_globals)]
+    pub fn of(kind: bpf_prog_type, attach: bpf_attach_type, section: &str) -> Target {
+        let nowhere = |reason: &str| Target::Nowhere(reason.to_owned());
+        match kind {
+            BPF_PROG_TYPE_KPROBE
+            | BPF_PROG_TYPE_TRACEPOINT
+            | BPF_PROG_TYPE_RAW_TRACEPOINT
+            | BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE
+            | BPF_PROG_TYPE_TRACING => of_section(section),
+            BPF_PROG_TYPE_LSM if attach == BPF_LSM_CGROUP => Target::Cgroup,
+            BPF_PROG_TYPE_LSM => of_section(section),
+            BPF_PROG_TYPE_XDP if [BPF_XDP_DEVMAP, BPF_XDP_CPUMAP].contains(&attach) => {
+                nowhere("it runs from a map of devices or processors, which its loader fills")
+            }
+            BPF_PROG_TYPE_XDP => Target::Xdp,
+            BPF_PROG_TYPE_SCHED_CLS if [BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER].contains(&attach) => {
+                nowhere("it needs a netkit device")
+            }
+            BPF_PROG_TYPE_SCHED_CLS => Target::Tc { egress: attach == BPF_TCX_EGRESS },
+            BPF_PROG_TYPE_CGROUP_SKB
+            | BPF_PROG_TYPE_CGROUP_SOCK
+            | BPF_PROG_TYPE_CGROUP_SOCK_ADDR
+            | BPF_PROG_TYPE_CGROUP_DEVICE
+            | BPF_PROG_TYPE_CGROUP_SYSCTL
+            | BPF_PROG_TYPE_CGROUP_SOCKOPT
+            | BPF_PROG_TYPE_SOCK_OPS => Target::Cgroup,
+            BPF_PROG_TYPE_SK_LOOKUP | BPF_PROG_TYPE_FLOW_DISSECTOR => Target::NetNs,
+            BPF_PROG_TYPE_SOCKET_FILTER => Target::Socket,
+            BPF_PROG_TYPE_SK_REUSEPORT => Target::ReusePort,
+            BPF_PROG_TYPE_SK_SKB if attach == 0 => nowhere("its section does not say whether it parses or decides"),
+            BPF_PROG_TYPE_SK_SKB | BPF_PROG_TYPE_SK_MSG => Target::SockMap,
+            BPF_PROG_TYPE_PERF_EVENT => Target::PerfEvent,
+            BPF_PROG_TYPE_NETFILTER => Target::Netfilter,
+            BPF_PROG_TYPE_SYSCALL => nowhere("programs of its type are run, not attached"),
+            BPF_PROG_TYPE_STRUCT_OPS => nowhere("it is attached with the other programs of its struct_ops map only"),
+            BPF_PROG_TYPE_EXT => nowhere("it replaces a function of another program, which its loader chooses"),
+            BPF_PROG_TYPE_SCHED_ACT => nowhere("it is an action of a filter, which its loader chooses"),
+            BPF_PROG_TYPE_LWT_IN | BPF_PROG_TYPE_LWT_OUT | BPF_PROG_TYPE_LWT_XMIT | BPF_PROG_TYPE_LWT_SEG6LOCAL => {
+                nowhere("it belongs to a route, which its loader chooses")
+            }
+            BPF_PROG_TYPE_LIRC_MODE2 => nowhere("it needs an infrared receiver"),
+            _ => nowhere("nobody taught corematrix to attach programs of its type"),
+        }
+    }
+
+    /// The target in words, to follow "attached to".
+    pub fn words(&self) -> &'static str {
+        match self {
+            Target::Section => "the target of its section",
+            Target::Xdp | Target::Tc { .. } => "the loopback device",
+            Target::Cgroup => "the guest's cgroup",
+            Target::NetNs => "the guest's network namespace",
+            Target::Socket => "a socket",
+            Target::ReusePort => "sockets that share a port",
+            Target::SockMap => "a map of sockets",
+            Target::PerfEvent => "a clock",
+            Target::Netfilter => "netfilter",
+            Target::Nowhere(_) => "nothing",
+        }
+    }
+}
+
+fn of_section(section: &str) -> Target {
+    let Some((kind, rest)) = section.split_once('/').filter(|(_, rest)| !rest.is_empty()) else {
+        return Target::Nowhere("its section names no target".to_owned());
+    };
+    if kind.starts_with("iter") && ["bpf_map_elem", "bpf_sk_storage_map", "cgroup"].contains(&rest) {
+        return Target::Nowhere("its iterator goes over something that its loader chooses".to_owned());
+    }
+    match binary(kind, rest) {
+        Some(binary) if !binary.starts_with('/') || !Path::new(binary).exists() => {
+            Target::Nowhere(format!("the guest does not have `{binary}`"))
+        }
+        _ => Target::Section,
+    }
+}
+
+/// The file that a probe in user space is for: `/bin/sh` of `uprobe//bin/sh:main`.
+fn binary<'a>(kind: &str, rest: &'a str) -> Option<&'a str> {
+    let in_user_space = ["uprobe", "uretprobe", "usdt"].iter().any(|prefix| kind.starts_with(prefix));
+    in_user_space.then(|| rest.split_once(':').map_or(rest, |(binary, _)| binary))
+}
+
+/// What this kernel lists of the target of a section; `None` if it does not list targets of its sort.
+pub fn facts(section: &str) -> Option<TargetFacts> {
+    let (kind, name) = section.split_once('/')?;
+    match kind {
+        "kprobe" | "kretprobe" | "kprobe.multi" | "kretprobe.multi" | "kprobe.session" | "fentry" | "fentry.s"
+        | "fexit" | "fexit.s" | "fmod_ret" | "fmod_ret.s" | "fsession" | "fsession.s" => {
+            let name = name.split('+').next()?;
+            (!name.contains(['*', '?'])).then(|| of_symbols(TargetKind::Function, name, &[name], &symbols()))
+        }
+        "raw_tp" | "raw_tracepoint" | "raw_tp.w" | "raw_tracepoint.w" => {
+            let stands_for = ["__tracepoint_", "__traceiter_"].map(|prefix| format!("{prefix}{name}"));
+            Some(of_symbols(TargetKind::RawTracepoint, name, &[&stands_for[0], &stands_for[1]], &symbols()))
+        }
+        "tp" | "tracepoint" => {
+            let events = Path::new("/sys/kernel/tracing/events");
+            let listed = events.is_dir().then(|| events.join(name).is_dir());
+            let kind = TargetKind::Tracepoint;
+            listed.map(|exists| TargetFacts { kind, name: name.to_owned(), exists, copies: Vec::new() })
+        }
+        _ => None,
+    }
+}
+
+fn symbols() -> String {
+    fs::read_to_string("/proc/kallsyms").unwrap_or_default()
+}
+
+/// Looks for the symbols that stand for a target. Lines are `address type name`, with the module behind a tab.
+fn of_symbols(kind: TargetKind, target: &str, wanted: &[&str], symbols: &str) -> TargetFacts {
+    let names = || symbols.lines().filter_map(|line| line.split_ascii_whitespace().nth(2));
+    let is_copy = |name: &&str| name.strip_prefix(target).is_some_and(|rest| rest.starts_with('.'));
+    TargetFacts {
+        kind,
+        name: target.to_owned(),
+        exists: names().any(|name| wanted.contains(&name)),
+        copies: names().filter(is_copy).take(MOST_COPIES).map(str::to_owned).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nowhere(target: &Target) -> bool {
+        matches!(target, Target::Nowhere(_))
+    }
+
+    #[test]
+    fn sections_with_a_target_are_attached_by_libbpf() {
+        for section in ["kprobe/vfs_read", "tracepoint/sched/sched_switch", "iter/task", "uprobe//proc/self/exe:main"] {
+            assert_eq!(Target::of(BPF_PROG_TYPE_KPROBE, 0, section), Target::Section, "{section}");
+        }
+        for section in
+            ["kprobe", "kprobe/", "iter/bpf_map_elem", "iter.s/cgroup", "uprobe//no/such:main", "usdt/libc:a:b"]
+        {
+            assert!(nowhere(&Target::of(BPF_PROG_TYPE_TRACING, 0, section)), "{section}");
+        }
+    }
+
+    #[test]
+    fn every_type_has_a_target_or_a_reason() {
+        assert_eq!(Target::of(BPF_PROG_TYPE_XDP, BPF_XDP, "xdp"), Target::Xdp);
+        assert!(nowhere(&Target::of(BPF_PROG_TYPE_XDP, BPF_XDP_DEVMAP, "xdp/devmap")));
+        assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, 0, "tc"), Target::Tc { egress: false });
+        assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, "tc/egress"), Target::Tc { egress: true });
+        assert_eq!(Target::of(BPF_PROG_TYPE_LSM, BPF_LSM_CGROUP, "lsm_cgroup/socket_bind"), Target::Cgroup);
+        assert_eq!(Target::of(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "lsm/file_open"), Target::Section);
+        assert!(nowhere(&Target::of(BPF_PROG_TYPE_SYSCALL, 0, "syscall")) && nowhere(&Target::of(9999, 0, "new")));
+    }
+
+    #[test]
+    fn symbols_tell_whether_a_function_is_there() {
+        let symbols = "0000 t vfs_read\n0000 T copied.isra.0\n0000 t copied.cold\n0000 t in_module\t[nfs]\n\
+                       0000 D __tracepoint_tick\n0000 t vfs_readv\n";
+        let told = |name| {
+            let facts = of_symbols(TargetKind::Function, name, &[name], symbols);
+            (facts.exists, facts.copies)
+        };
+        assert_eq!(told("vfs_read"), (true, vec![]));
+        assert_eq!(told("vfs_rea"), (false, vec![]));
+        assert_eq!(told("in_module"), (true, vec![]));
+        assert_eq!(told("copied"), (false, vec!["copied.isra.0".to_owned(), "copied.cold".to_owned()]));
+        assert!(of_symbols(TargetKind::RawTracepoint, "tick", &["__tracepoint_tick"], symbols).exists);
+    }
+}

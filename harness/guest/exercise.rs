@@ -1,0 +1,127 @@
+//! [`exercise`]: makes a program run that is loaded and, where that is possible, attached; the kernel's run count is the proof.
+
+mod trigger;
+
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+use libbpf_rs::libbpf_sys::*;
+use libbpf_rs::{AsRawLibbpf, OpenProgram};
+
+use super::attach::Held;
+use crate::exercise::{ExerciseRecord, TestRun, TriggerRuns};
+
+/// An Ethernet frame with an empty UDP packet from and to 127.0.0.1, padded.
+const PACKET: [u8; 64] = {
+    let mut bytes = [0; 64];
+    let head = [
+        0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0x08, 0x00, // Ethernet: to, from, IPv4
+        0x45, 0, 0, 50, 0, 1, 0, 0, 64, 17, 0x7c, 0xb8, 127, 0, 0, 1, 127, 0, 0, 1, // IPv4: UDP
+        0x1f, 0x90, 0x1f, 0x90, 0, 30, 0, 0, // UDP: ports, length
+    ];
+    let mut at = 0;
+    while at < head.len() {
+        bytes[at] = head[at];
+        at += 1;
+    }
+    bytes
+};
+
+/// Arguments that a raw tracepoint may have at most.
+const MOST_ARGUMENTS: usize = 12;
+
+/// Counts runs for as long as it lives.
+pub struct Counting(Option<OwnedFd>);
+
+impl Counting {
+    /// Begins to count, if the kernel can (5.8). To be called before the program is attached, which may forbid it.
+    pub fn begin() -> Counting {
+        // SAFETY: a plain number.
+        let descriptor = unsafe { bpf_enable_stats(BPF_STATS_RUN_TIME) };
+        // SAFETY: the call has just made it, and nothing else owns it.
+        Counting((descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    }
+}
+
+/// Makes the program run, first by what the guest does while it is attached, and if that did not help by a test run. Detaches it.
+pub fn exercise(program: &OpenProgram<'_>, held: Option<Held>, counting: &Counting) -> ExerciseRecord {
+    let begin = Instant::now();
+    let pointer = program.as_libbpf_object().as_ptr();
+    // SAFETY: the program is alive; one that is not loaded has a negative descriptor, of which nothing is known.
+    let (descriptor, kind) = unsafe { (bpf_program__fd(pointer), bpf_program__type(pointer)) };
+    let runs = || counting.0.as_ref().and_then(|_| run_count(descriptor));
+    let mut record = ExerciseRecord::default();
+    if let Some(held) = held {
+        let mut before = runs().unwrap_or(0);
+        for (name, pull) in trigger::ALL {
+            pull(&held);
+            let after = runs().unwrap_or(before);
+            if after > before {
+                record.triggers.push(TriggerRuns { trigger: name.to_owned(), runs: after - before });
+            }
+            before = after;
+        }
+        drop(held);
+    }
+    record.runs = runs();
+    if record.runs.unwrap_or(0) == 0 {
+        record.test_run = test_run(descriptor, kind);
+        record.runs = runs();
+    }
+    record.took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+    record
+}
+
+fn run_count(descriptor: RawFd) -> Option<u64> {
+    let mut info = bpf_prog_info::default();
+    let mut length = u32::try_from(size_of::<bpf_prog_info>()).ok()?;
+    // SAFETY: `info` is plain data that the call fills, and `length` is its size; a bad descriptor is an error.
+    let result = unsafe { bpf_prog_get_info_by_fd(descriptor, &mut info, &mut length) };
+    (result == 0).then_some(info.run_cnt)
+}
+
+/// Asks the kernel to run a program on a packet or on arguments that are all zero; `None` for types that it runs in no such way.
+#[allow(non_upper_case_globals)]
+fn test_run(descriptor: RawFd, kind: bpf_prog_type) -> Option<TestRun> {
+    let arguments = [0u64; MOST_ARGUMENTS];
+    let mut opts = bpf_test_run_opts { sz: size_of::<bpf_test_run_opts>() as size_t, ..bpf_test_run_opts::default() };
+    match kind {
+        BPF_PROG_TYPE_SOCKET_FILTER
+        | BPF_PROG_TYPE_SCHED_CLS
+        | BPF_PROG_TYPE_SCHED_ACT
+        | BPF_PROG_TYPE_XDP
+        | BPF_PROG_TYPE_CGROUP_SKB
+        | BPF_PROG_TYPE_LWT_IN
+        | BPF_PROG_TYPE_LWT_OUT
+        | BPF_PROG_TYPE_LWT_XMIT
+        | BPF_PROG_TYPE_LWT_SEG6LOCAL
+        | BPF_PROG_TYPE_FLOW_DISSECTOR
+        | BPF_PROG_TYPE_NETFILTER => {
+            opts.data_in = PACKET.as_ptr().cast();
+            opts.data_size_in = PACKET.len() as u32;
+        }
+        BPF_PROG_TYPE_RAW_TRACEPOINT => {
+            opts.ctx_in = arguments.as_ptr().cast();
+            opts.ctx_size_in = size_of_val(&arguments) as u32;
+        }
+        BPF_PROG_TYPE_SYSCALL => {}
+        _ => return None,
+    }
+    // SAFETY: the options are valid, and what they point to outlives the call.
+    let result = unsafe { bpf_prog_test_run_opts(descriptor, &mut opts) };
+    Some(match result {
+        0 => TestRun { returned: Some(opts.retval), errno: None },
+        error => TestRun { returned: None, errno: Some(-error) },
+    })
+}
+
+/// The descriptor of what holds a program, to be used by triggers.
+fn descriptor_of(held: &Held) -> Option<RawFd> {
+    match held {
+        // SAFETY: the link is alive as long as it is held.
+        Held::Link(link) => Some(unsafe { bpf_link__fd(*link) }),
+        Held::Descriptor(descriptor) => Some(descriptor.as_raw_fd()),
+        Held::Filter(_) => None,
+    }
+}

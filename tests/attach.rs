@@ -1,0 +1,179 @@
+//! What can be attached on real kernels and what cannot, and who is blamed for a guest that is lost over it. Needs virtme-ng, QEMU and
+//! the kernels.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::{Lab, kernel, object, programs, verdicts};
+use corematrix::attach::AttachOutcome;
+use corematrix::cause::Cause;
+use corematrix::record::{ProgramRecord, RunRecord};
+use corematrix::verdict::Verdict;
+
+use AttachOutcome::{Attached, Failed, NotPossible};
+use Verdict::{AttachFailed, HarnessError, KernelCrashed, Loaded, TimedOut};
+
+const PROGRAM_FAILED: i32 = 1;
+
+/// Programs of `kinds` that are no different on any kernel.
+const FATES: [(&str, AttachOutcome); 29] = [
+    ("probe", Attached),
+    ("probe_return", Attached),
+    ("probe_gone", Failed),
+    ("probe_forbidden", Failed),
+    ("probe_nothing", NotPossible),
+    ("system_call", Attached),
+    ("event", Attached),
+    ("event_gone", Failed),
+    ("raw_event", Attached),
+    ("raw_event_gone", Failed),
+    ("function_entry", Attached),
+    ("function_exit", Attached),
+    ("security", Attached),
+    ("walk", Attached),
+    ("walk_map", NotPossible),
+    ("user", NotPossible),
+    ("packet", Attached),
+    ("packet_of_map", NotPossible),
+    ("group", Attached),
+    ("group_connect", Attached),
+    ("group_device", Attached),
+    ("group_socket", Attached),
+    ("lookup", Attached),
+    ("dissector", Attached),
+    ("filter", Attached),
+    ("shared_port", Attached),
+    ("message", Attached),
+    ("clock", Attached),
+    ("route", NotPossible),
+];
+
+fn fixture() -> String {
+    format!("{}/tests/fixtures/attach/kinds.bpf.o", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[track_caller]
+fn of<'a>(record: &'a RunRecord, kernel: &str, program: &str) -> &'a ProgramRecord {
+    programs(record, kernel, "kinds").iter().find(|known| known.name == program).unwrap()
+}
+
+fn expect_fates(record: &RunRecord, kernel: &str) {
+    let mut wrong = Vec::new();
+    for (name, fate) in FATES {
+        let program = of(record, kernel, name);
+        let told = program.attach.as_ref().map(|attach| attach.outcome);
+        let verdict = if fate == Failed { AttachFailed } else { Loaded };
+        if told != Some(fate) || program.verdict != verdict {
+            wrong.push(format!("{name}: {} {:?}, {:?}", program.verdict, program.attach, program.reason));
+        }
+    }
+    assert!(wrong.is_empty(), "on {kernel}:\n{}", wrong.join("\n"));
+    let missing = Some(Cause::MissingAttachTarget);
+    for name in ["probe_gone", "probe_forbidden", "event_gone", "raw_event_gone"] {
+        let program = of(record, kernel, name);
+        assert_eq!(program.cause, missing, "{name} on {kernel}: {:?}", program.evidence);
+        assert!(program.evidence.as_ref().is_some_and(|evidence| evidence.subject.is_some()), "{name} on {kernel}");
+        assert!(program.errno.is_some() && program.loaded.is_some(), "{name} on {kernel}");
+    }
+    let reason = |name| of(record, kernel, name).reason.as_deref().unwrap();
+    assert!(reason("probe_gone").starts_with("`corematrix_no_such_function` is not among the symbols"));
+    assert!(reason("probe_forbidden").contains("refuses to attach"), "{}", reason("probe_forbidden"));
+}
+
+#[test]
+fn every_sort_of_program_is_attached_or_says_why_not() {
+    let lab = Lab::with_kernel("");
+    lab.run(&[&fixture(), "--attach"]).expect(PROGRAM_FAILED);
+    let record = lab.report();
+    expect_fates(&record, kernel().name);
+    // Its queueing discipline is a module.
+    let control = of(&record, kernel().name, "control").attach.as_ref().unwrap();
+    assert_eq!(control.outcome, NotPossible, "{control:?}");
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_new_kernel_attaches_as_much_and_traffic_control_by_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    command.current_dir(root).args(["run", &fixture(), "--attach", "--kernel", "6.12", "--out"]).arg(folder.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(PROGRAM_FAILED), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("attach = attach failed") && table.contains("Of those loaded: "), "{table}");
+    let record = corematrix::report::json::read(&folder.path().join("report.json")).unwrap();
+    expect_fates(&record, "6.12");
+    let control = of(&record, "6.12", "control").attach.as_ref().unwrap();
+    assert_eq!((control.outcome, control.to.as_str()), (Attached, "the loopback device"));
+}
+
+#[test]
+fn nothing_is_attached_unless_asked() {
+    let lab = Lab::with_kernel("");
+    lab.run(&[&object("five")]).expect(0);
+    assert!(programs(&lab.report(), kernel().name, "five").iter().all(|program| program.attach.is_none()));
+}
+
+#[test]
+fn a_guest_that_is_lost_over_attaching_is_blamed_on_the_program() {
+    let faults = ["attach-hang@two", "attach-panic@three", "attach-die@four"];
+    let append = faults.map(|fault| format!("\"corematrix.fault={fault}\"")).join(", ");
+    let lab = Lab::with_kernel(&format!("append = [{append}]\nprogram-timeout = \"1s\""));
+    lab.run(&[&object("five"), "--attach"]).expect(PROGRAM_FAILED);
+    let report = lab.report();
+    let name = kernel().name;
+    assert_eq!(verdicts(&report, name, "five"), [Loaded, TimedOut, KernelCrashed, HarnessError, Loaded]);
+    let reason = |p: usize| programs(&report, name, "five")[p].reason.as_deref().unwrap();
+    assert!(reason(1).contains("while attaching `two`"), "{}", reason(1));
+    assert!(reason(3).contains("while it attached the program"), "{}", reason(3));
+    assert!(
+        report.cells[0].notes.iter().any(|note| note.contains("while attaching `three`")),
+        "{:?}",
+        report.cells[0].notes
+    );
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn programs_run_by_what_the_guest_does_and_the_kernel_counts_it() {
+    let lab = Lab::with_kernel("append = [\"corematrix.fault=exercise-hang@event_gone\"]\nprogram-timeout = \"2s\"");
+    lab.run(&[&fixture(), "--exercise"]).expect(PROGRAM_FAILED);
+    let record = lab.report();
+    let ran = |name: &str| of(&record, kernel().name, name).exercise.as_ref().unwrap_or_else(|| panic!("{name}"));
+    for name in [
+        "probe",
+        "probe_return",
+        "system_call",
+        "event",
+        "raw_event",
+        "function_entry",
+        "function_exit",
+        "security",
+        "walk",
+        "packet",
+        "group",
+        "group_connect",
+        "group_device",
+        "lookup",
+        "filter",
+        "clock",
+    ] {
+        let told = ran(name);
+        assert!(told.ran() && told.runs > Some(0), "{name}: {told:?}");
+    }
+    let during = |name: &str, trigger: &str| ran(name).triggers.iter().any(|one| one.trigger == trigger);
+    assert!(during("event", "fork") && during("security", "file") && during("group_connect", "tcp"));
+    assert!(during("walk", "its iterator") && during("packet", "udp"));
+    // What cannot be attached is run all the same where the kernel runs programs by themselves.
+    assert!(ran("control").test_run.is_some_and(|test| test.returned == Some(0)), "{:?}", ran("control"));
+    assert!(!ran("probe_nothing").ran() && !ran("user").ran());
+    let hung = of(&record, kernel().name, "event_gone");
+    let reason = hung.reason.as_deref().unwrap();
+    assert!(hung.verdict == TimedOut && reason.contains("while exercising `event_gone`"), "{reason}");
+    lab.expect_nothing_left();
+}
