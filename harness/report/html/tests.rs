@@ -1,5 +1,5 @@
 use super::super::sample::{self, NASTY};
-use super::super::{Format, SourceRoot};
+use super::super::SourceRoot;
 use super::*;
 use crate::record::RunRecord;
 
@@ -83,18 +83,4 @@ fn logs_that_take_too_much_room_are_cut_at_their_beginning() {
     assert!(program["omitted"].as_u64().unwrap() >= 300, "{program}");
     let log = data["texts"][usize::try_from(program["log"].as_u64().unwrap()).unwrap()].as_str().unwrap();
     assert!(log.starts_with(|c: char| c.is_ascii_digit()) && log.contains("899: words of 0"), "{log}");
-}
-
-/// Not a test of anything: writes a page to look at in a browser.
-#[test]
-#[ignore = "writes a file to look at"]
-fn write_a_large_page() {
-    let folder = std::env::temp_dir().join("corematrix-large");
-    std::fs::create_dir_all(&folder).unwrap();
-    let record = sample::large(60, 30);
-    let sources = SourceRoot::around(&folder);
-    for (name, record) in [("large", record), ("sample", sample::record())] {
-        let material = Material { record: &record, folder: &folder, sources: &sources };
-        std::fs::write(folder.join(format!("{name}.html")), Format::Html.render(&material).unwrap()).unwrap();
-    }
 }
