@@ -1,5 +1,5 @@
-use super::super::sample::{self, NASTY};
 use super::super::SourceRoot;
+use super::super::sample::{self, NASTY};
 use super::*;
 use crate::record::RunRecord;
 
