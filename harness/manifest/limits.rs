@@ -22,7 +22,7 @@ pub struct Limits {
 impl Limits {
     /// What holds where neither the kernel nor `[defaults]` says anything.
     pub const BUILT_IN: Limits =
-        Limits { memory_mib: 448, boot_timeout: Duration::from_secs(20), program_timeout: Duration::from_secs(10) };
+        Limits { memory_mib: 512, boot_timeout: Duration::from_secs(20), program_timeout: Duration::from_secs(10) };
 
     /// The limits that `section` sets, and those of `fallback` for the rest.
     pub fn read<'t>(reader: &mut Reader<'t>, section: &Section<'t>, fallback: Limits) -> Limits {
