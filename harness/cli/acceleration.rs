@@ -6,7 +6,7 @@ use crate::manifest::KernelSpec;
 use crate::plan::Plan;
 use crate::run::Stop;
 use crate::store::StoredKernel;
-use crate::vm::{self, Accelerator, BootFailure, Choice, Deadlines, Machine, MachineSpec, NoProof, Proof, Toolchain};
+use crate::vm::{self, Accelerator, BootFailure, Choice, Machine, MachineSpec, NoProof, Proof, Toolchain};
 
 /// Where the store remembers whether KVM works.
 const MEMORY: &str = "kvm.json";
@@ -60,15 +60,7 @@ pub(super) fn boot_once(
     stop: &Stop,
 ) -> Result<(), BootFailure> {
     let stop = || stop.at_once();
-    let machine = Machine::boot(&MachineSpec {
-        tools,
-        kernel: stored,
-        memory_mib: spec.memory_mib,
-        append: &spec.append,
-        accelerator,
-        deadline: Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator).boot,
-        stop: &stop,
-    });
+    let machine = Machine::boot(&MachineSpec::new(tools, spec, stored, accelerator, &stop));
     machine.map(Machine::shut_down)
 }
 

@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::KernelState;
 use crate::store::{LockFile, Store, StoreError, StoredKernel};
-use crate::vm::{Accelerator, Deadlines, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use jobs::Jobs;
@@ -111,16 +111,7 @@ fn machine_spec<'s>(
     stored: &'s StoredKernel,
     stop: &'s (dyn Fn() -> bool + Sync),
 ) -> MachineSpec<'s> {
-    let spec = &bench.plan.kernels[kernel];
-    MachineSpec {
-        tools: bench.tools,
-        kernel: stored,
-        memory_mib: spec.memory_mib,
-        append: &spec.append,
-        accelerator: bench.accelerator,
-        deadline: Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator).boot,
-        stop,
-    }
+    MachineSpec::new(bench.tools, &bench.plan.kernels[kernel], stored, bench.accelerator, stop)
 }
 
 fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, wanted: &'s Wanted, events: Sender<Event>, scope: &Scope<'s>) {

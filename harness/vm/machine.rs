@@ -7,7 +7,8 @@ use tempfile::TempDir;
 use super::channel::{Channel, Received, SendError};
 use super::console::{self, Culprit};
 use super::snapshot::Recording;
-use super::{Accelerator, Toolchain};
+use super::{Accelerator, Deadlines, Toolchain};
+use crate::manifest::KernelSpec;
 use crate::process::ChildGroup;
 use crate::protocol::{GuestMessage, HostMessage, Woken};
 use crate::store::StoredKernel;
@@ -34,6 +35,20 @@ pub struct MachineSpec<'a> {
     pub deadline: Duration,
     /// Whether the user wants to stop at once.
     pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<'a> MachineSpec<'a> {
+    /// What a kernel of the manifest boots with.
+    pub fn new(
+        tools: &'a Toolchain,
+        spec: &'a KernelSpec,
+        kernel: &'a StoredKernel,
+        accelerator: Accelerator,
+        stop: &'a (dyn Fn() -> bool + Sync),
+    ) -> Self {
+        let deadline = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator).boot;
+        MachineSpec { tools, kernel, memory_mib: spec.memory_mib, append: &spec.append, accelerator, deadline, stop }
+    }
 }
 
 /// A guest that said hello. Dropping it kills QEMU and removes the machine's folder.

@@ -220,15 +220,7 @@ fn boot_and_ask(
     let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator);
     let at_once = || stop.at_once();
     eprintln!("{}: booting", spec.name);
-    let machine = Machine::boot(&MachineSpec {
-        tools,
-        kernel: stored,
-        memory_mib: spec.memory_mib,
-        append: &spec.append,
-        accelerator,
-        deadline: deadlines.boot,
-        stop: &at_once,
-    });
+    let machine = Machine::boot(&MachineSpec::new(tools, spec, stored, accelerator, &at_once));
     let hint = "`corematrix doctor` tells whether this machine can boot a guest".to_owned();
     let mut machine = machine.map_err(|failure| (acceleration::reason(failure), Some(hint)))?;
     let begin = Instant::now();
