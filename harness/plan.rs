@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::alternatives;
 use crate::coverage::{Analysis, CellCoverage};
-use crate::manifest::{KernelSpec, Source};
+use crate::manifest::KernelSpec;
 use crate::object::BpfObject;
 use crate::protocol::ObjectSetup;
 use crate::record::{
@@ -252,14 +252,9 @@ impl PlannedObject {
 }
 
 fn kernel_record(spec: &KernelSpec) -> KernelRecord {
-    let source = match &spec.source {
-        Source::Apt { suites, packages } => format!("apt: {} in {}", packages.join(" or "), suites.join(", ")),
-        Source::Path { image, .. } => format!("path: {}", image.display()),
-        Source::Mainline { version } => format!("mainline: {version}"),
-    };
     KernelRecord {
         name: spec.name.clone(),
-        source,
+        source: spec.source.to_string(),
         optional: spec.optional,
         state: KernelState::Pending,
         identity: None,

@@ -10,7 +10,6 @@ use tabled::settings::Style;
 use super::Common;
 use super::failure::Failure;
 use super::setup::{Inputs, Setup};
-use crate::manifest::Source;
 use crate::object::listing;
 
 /// What to list.
@@ -60,18 +59,13 @@ fn kernels(setup: &Setup) -> String {
     let mut table = Builder::default();
     table.push_record(["kernel", "matrix", "source", "pinned release"]);
     for spec in &setup.manifest.kernels {
-        let source = match &spec.source {
-            Source::Apt { suites, .. } => format!("apt: {}", suites.join(", ")),
-            Source::Path { image, .. } => format!("path: {}", image.display()),
-            Source::Mainline { version } => format!("mainline: {version}"),
-        };
         let member = match (setup.manifest.matrix.contains(&spec.name), spec.optional) {
             (true, true) => "optional",
             (true, false) => "yes",
             (false, _) => "",
         };
         let pinned = setup.lock.kernel(&spec.name).map_or_else(String::new, |locked| locked.release);
-        table.push_record([spec.name.clone(), member.to_owned(), source, pinned]);
+        table.push_record([spec.name.clone(), member.to_owned(), spec.source.to_string(), pinned]);
     }
     table.build().with(Style::blank()).to_string()
 }

@@ -1,21 +1,16 @@
 //! [`Declaration`]: one `[kernel."NAME"]` table of `kernels.toml`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::limits::Limits;
-use super::nearest::nearest;
-use super::reader::{Place, Reader, Section, listed};
-use super::release::KernelRelease;
+use super::reader::{Reader, Section};
+use super::source::SourceTable;
 use super::{KernelSpec, Source};
 
-/// Keys that every kernel may have.
-const COMMON: [&str; 6] = ["source", "optional", "append", "memory", "boot-timeout", "program-timeout"];
-/// Each source with the keys it needs and the keys it may have besides.
-const SOURCES: [(&str, &[&str], &[&str]); 3] = [
-    ("apt", &["suites", "packages"], &[]),
-    ("path", &["image"], &["modules", "config"]),
-    ("mainline", &["version"], &[]),
-];
+/// Keys that every kernel may have, whatever its source.
+const COMMON: [&str; 6] = ["optional", "append", "memory", "boot-timeout", "program-timeout", FALLBACK];
+/// Tables with sources that stand in for the kernel's own.
+const FALLBACK: &str = "fallback";
 /// Words that are selectors, so a kernel cannot be called by them.
 const RESERVED: [&str; 2] = ["all", "latest"];
 const LONGEST_NAME: usize = 40;
@@ -39,19 +34,15 @@ impl<'t> Declaration<'_, 't> {
             return None;
         }
         self.check_name(reader);
-        let source = self.source_name(reader);
-        self.check_keys(reader, source);
+        let source = SourceTable { section: &self.section, folder: self.folder, others: &COMMON }.read(reader);
         let limits = Limits::read(reader, &self.section, self.limits);
         let optional = reader.boolean(&self.section, "optional").unwrap_or(false);
         let append = self.append(reader);
-        let source = match source? {
-            "apt" => self.apt(reader),
-            "path" => self.path(reader),
-            _ => self.mainline(reader),
-        }?;
+        let fallbacks = self.fallbacks(reader);
         Some(KernelSpec {
             name: self.name.to_owned(),
-            source,
+            source: source?,
+            fallbacks,
             optional,
             memory_mib: limits.memory_mib,
             boot_timeout: limits.boot_timeout,
@@ -93,50 +84,6 @@ impl<'t> Declaration<'_, 't> {
         }
     }
 
-    fn source_name(&self, reader: &mut Reader<'t>) -> Option<&'t str> {
-        let names = SOURCES.map(|(name, ..)| name);
-        if !self.section.table.contains_key("source") {
-            let hint = format!("write `source = \"apt\"`; the sources are {}", listed(&names));
-            self.problem(reader, self.section.start, "`source` is missing", Some(hint));
-            return None;
-        }
-        let (given, place) = reader.string(&self.section, "source")?;
-        if names.contains(&given) {
-            return Some(given);
-        }
-        let hint = match nearest(given, names, 1).first() {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("the sources are {}", listed(&names)),
-        };
-        self.problem(reader, place.start, &format!("unknown source `{given}`"), Some(hint));
-        None
-    }
-
-    /// Missing keys, keys of other sources, and keys nobody knows.
-    fn check_keys(&self, reader: &mut Reader<'t>, source: Option<&str>) {
-        let mut known = COMMON.to_vec();
-        known.extend(SOURCES.iter().flat_map(|(_, needed, allowed)| needed.iter().chain(*allowed)));
-        reader.refuse_unknown(&self.section, &known);
-        let Some(source) = source else { return };
-        for (name, needed, allowed) in SOURCES {
-            for key in needed.iter().chain(allowed) {
-                let given = self.section.table.get_key_value(*key);
-                match given {
-                    Some((place, _)) if name != source => {
-                        let message = format!("`{key}` belongs to source `{name}`, and this source is `{source}`");
-                        let hint = format!("remove it, or write `source = \"{name}\"`");
-                        self.problem(reader, place.span().start, &message, Some(hint));
-                    }
-                    None if name == source && needed.contains(key) => {
-                        let message = format!("`{key}` is missing, source `{source}` needs it");
-                        self.problem(reader, self.section.start, &message, Some(example(key).to_owned()));
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-
     fn append(&self, reader: &mut Reader<'t>) -> Vec<String> {
         let words = reader.strings(&self.section, "append").unwrap_or_default();
         for (word, place) in &words {
@@ -148,61 +95,25 @@ impl<'t> Declaration<'_, 't> {
         words.into_iter().map(|(word, _)| word.to_owned()).collect()
     }
 
-    fn apt(&self, reader: &mut Reader<'t>) -> Option<Source> {
-        let suites = reader.strings(&self.section, "suites");
-        let packages = reader.strings(&self.section, "packages");
-        for (suite, place) in suites.iter().flatten() {
-            if !is_word(suite, "-.") {
-                let message = format!("`{suite}` is not a suite");
-                self.problem(reader, place.start, &message, Some("a suite is a word like `bookworm`".to_owned()));
-            }
+    fn fallbacks(&self, reader: &mut Reader<'t>) -> Vec<Source> {
+        let Some((key, value)) = self.section.table.get_key_value(FALLBACK) else { return Vec::new() };
+        let tables = value.get_ref().as_array().map(|all| all.iter().map(|one| (one.span(), one.get_ref().as_table())));
+        let mut sources = Vec::new();
+        for (at, (place, table)) in tables.into_iter().flatten().enumerate() {
+            let Some(table) = table else { return self.not_tables(reader, key.span().start) };
+            let title = format!("{}: fallback {}", self.section.title, at + 1);
+            let section = Section { title, start: place.start, table };
+            sources.extend(SourceTable { section: &section, folder: self.folder, others: &[] }.read(reader));
         }
-        for (package, place) in packages.iter().flatten() {
-            if !is_word(package, "-.+*?[]!") || glob::Pattern::new(package).is_err() {
-                let message = format!("`{package}` is not a package name or glob");
-                self.problem(reader, place.start, &message, Some(example("packages").to_owned()));
-            }
+        if value.get_ref().as_array().is_none() {
+            return self.not_tables(reader, key.span().start);
         }
-        Some(Source::Apt { suites: texts(suites?), packages: texts(packages?) })
+        sources
     }
 
-    fn path(&self, reader: &mut Reader<'t>) -> Option<Source> {
-        let mut absolute = |key| reader.string(&self.section, key).map(|(text, _)| self.folder.join(text));
-        let (image, modules, config): (Option<PathBuf>, _, _) =
-            (absolute("image"), absolute("modules"), absolute("config"));
-        Some(Source::Path { image: image?, modules, config })
+    fn not_tables(&self, reader: &mut Reader<'t>, at: usize) -> Vec<Source> {
+        let hint = format!("write `[[kernel.\"{}\".{FALLBACK}]]` on a line of its own", self.name.escape_debug());
+        self.problem(reader, at, &format!("`{FALLBACK}` must be tables with a `source` each"), Some(hint));
+        Vec::new()
     }
-
-    fn mainline(&self, reader: &mut Reader<'t>) -> Option<Source> {
-        let (version, place) = reader.string(&self.section, "version")?;
-        if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
-            let message = format!("`version` is `{version}`, which is not an upstream version");
-            let hint = match version.parse::<KernelRelease>() {
-                Ok(release) => format!("write `v{release}`"),
-                Err(_) => example("version").to_owned(),
-            };
-            self.problem(reader, place.start, &message, Some(hint));
-        }
-        Some(Source::Mainline { version: version.to_owned() })
-    }
-}
-
-/// How to write a key that a source needs.
-fn example(key: &str) -> &'static str {
-    match key {
-        "suites" => "write `suites = [\"bookworm\"]`",
-        "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
-        "image" => "write `image = \"../linux/arch/x86/boot/bzImage\"`",
-        _ => "write `version = \"v6.6\"`",
-    }
-}
-
-/// Whether `text` begins with a letter or digit and goes on with letters, digits and `others`.
-fn is_word(text: &str, others: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
-}
-
-fn texts(words: Vec<(&str, Place)>) -> Vec<String> {
-    words.into_iter().map(|(word, _)| word.to_owned()).collect()
 }

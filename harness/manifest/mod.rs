@@ -9,6 +9,7 @@ mod quantity;
 mod reader;
 pub mod release;
 pub mod selector;
+mod source;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(crate) use nearest::nearest;
 pub use problem::{ManifestError, Problem};
 pub use selector::{KernelSelector, SelectorError};
+pub use source::Source;
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +51,8 @@ pub struct KernelSpec {
     pub name: String,
     /// Where it comes from.
     pub source: Source,
+    /// Sources that stand in for it where it cannot be had, best first.
+    pub fallbacks: Vec<Source>,
     /// Whether a matrix may do without it where its source cannot be reached.
     pub optional: bool,
     /// Guest memory in MiB.
@@ -59,30 +63,4 @@ pub struct KernelSpec {
     pub program_timeout: Duration,
     /// Extra words for the kernel's command line.
     pub append: Vec<String>,
-}
-
-/// Where a kernel comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Debian packages from the machine's own mirror.
-    Apt {
-        /// Suites to look in, such as `bullseye`.
-        suites: Vec<String>,
-        /// Globs of the package that holds the image, best first: `linux-image-5.10.*-cloud-amd64`.
-        packages: Vec<String>,
-    },
-    /// An image on this machine; paths are absolute.
-    Path {
-        /// A bzImage, an ELF vmlinux, or the root of a Debian-style tree (`boot/vmlinuz-*`, `lib/modules/*`).
-        image: PathBuf,
-        /// `lib/modules/RELEASE`, if the kernel has the virtio drivers as modules.
-        modules: Option<PathBuf>,
-        /// The kernel's config file.
-        config: Option<PathBuf>,
-    },
-    /// An upstream version, fetched by virtme-ng's own downloader.
-    Mainline {
-        /// Such as `v6.6`.
-        version: String,
-    },
 }

@@ -216,6 +216,7 @@ mod tests {
         let kernel = |name: &str| KernelSpec {
             name: name.to_owned(),
             source: Source::Mainline { version: "v6.6".to_owned() },
+            fallbacks: Vec::new(),
             optional: false,
             memory_mib: 1024,
             boot_timeout: Duration::from_secs(20),

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::apt::{Download, Package};
 use super::candidates::Candidate;
-use super::debian::Request;
 use super::entry::{Delivery, Staging, file_name};
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree};
 use super::local::Tree;
 use super::lockfile::LockedPackage;
+use super::request::Request;
 use super::{checksum, deb};
 
 /// A downloaded build, unpacked as far as needed.

@@ -1,36 +1,19 @@
-//! [`kernel`]: a kernel from Debian packages, pinned in `kernels.lock`; and the [`Request`] behind it, for tools too.
+//! [`kernel`]: a kernel from Debian packages, pinned in `kernels.lock`.
 
 use glob::Pattern;
 
+use super::StoredKernel;
 use super::apt::{Package, regex_of_glob};
 use super::build::{Build, key, locked};
 use super::candidates::{self, Candidate};
 use super::error::StoreError;
-use super::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
-use super::{Store, StoredKernel};
-use crate::manifest::KernelSpec;
-
-/// What is asked for and how, handed down together.
-pub(super) struct Request<'a> {
-    pub store: &'a Store,
-    /// Of the kernel or package.
-    pub name: &'a str,
-    /// The same for messages, such as ``kernel `5.10` ``.
-    pub what: String,
-    pub lock: &'a LockFile,
-    pub step: &'a dyn Fn(String),
-}
+use super::lockfile::{LockedKernel, LockedPackage, WhenGone};
+use super::request::{Fetched, Request};
+use crate::record::KernelIdentity;
 
 /// The kernel of a `Source::Apt`.
-pub(super) fn kernel(
-    store: &Store,
-    spec: &KernelSpec,
-    (suites, globs): (&[String], &[String]),
-    lock: &LockFile,
-    offline: bool,
-    step: &dyn Fn(String),
-) -> Result<StoredKernel, StoreError> {
-    let request = Request { store, name: &spec.name, what: format!("kernel `{}`", spec.name), lock, step };
+pub(super) fn kernel(request: &Request<'_>, suites: &[String], globs: &[String]) -> Result<StoredKernel, StoreError> {
+    let Request { store, lock, .. } = request;
     let patterns = globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<Vec<_>, _>>().map_err(|error| {
         StoreError::Unavailable {
             what: request.what.clone(),
@@ -39,21 +22,18 @@ pub(super) fn kernel(
         }
     })?;
     // What is pinned counts only as long as the manifest still asks for it.
-    let pinned = lock.kernel(&spec.name).filter(|pinned| {
+    let pinned = lock.kernel(request.name).filter(|pinned| {
         let image = pinned.packages.first();
         pinned.source == "apt"
             && image.is_some_and(|image| suites.contains(&image.suite) && candidates::matches(&patterns, &image.name))
     });
     if let Some(pinned) = &pinned
-        && let Some(stored) = store.stored(&spec.name, &key(&pinned.packages), Vec::new())
+        && let Some(stored) = store.stored(request.name, &key(&pinned.packages), Vec::new())
     {
-        super::expect(&request.what, "release", &pinned.release, &stored.identity.release)?;
-        super::expect(&request.what, "sha256 of the image", &pinned.image_sha256, &stored.identity.image_sha256)?;
+        request.expect_identity(pinned, &stored.identity)?;
         return Ok(stored);
     }
-    if offline {
-        return Err(StoreError::Offline { what: request.what });
-    }
+    request.may_fetch()?;
     let mut gone = None;
     if let Some(pinned) = &pinned {
         if let Some(build) = request.pinned(&pinned.packages)? {
@@ -65,11 +45,6 @@ pub(super) fn kernel(
 }
 
 impl Request<'_> {
-    /// Says that the mirror does not have it.
-    pub fn unavailable(&self, reason: String, hint: &str) -> StoreError {
-        StoreError::Unavailable { what: self.what.clone(), reason, hint: Some(hint.to_owned()) }
-    }
-
     /// The version that is gone, if the user wants the newest instead.
     pub fn when_gone(&self, locked: &LockedPackage) -> Result<String, StoreError> {
         match self.lock.when_gone() {
@@ -200,19 +175,8 @@ impl Request<'_> {
             return Ok(None);
         };
         packages.extend(candidate.modules.iter().filter(|_| !stored.modules.is_empty()).map(locked));
-        self.pin(&stored.identity.release, &stored.identity.image_sha256, packages)?;
+        self.lock.set_kernel(self.name, pin(&stored.identity, packages))?;
         Ok(Some(stored))
-    }
-
-    fn pin(&self, release: &str, image_sha256: &str, packages: Vec<LockedPackage>) -> Result<(), StoreError> {
-        let kernel = LockedKernel {
-            source: "apt".to_owned(),
-            version: None,
-            release: release.to_owned(),
-            image_sha256: image_sha256.to_owned(),
-            packages,
-        };
-        self.lock.set_kernel(self.name, kernel)
     }
 
     /// Makes the entry, checks it against the lock, and pins it.
@@ -224,13 +188,17 @@ impl Request<'_> {
     ) -> Result<StoredKernel, StoreError> {
         (self.step)(format!("unpacking {}", build.packages[0].name));
         let Build { delivery, packages, staging } = build;
-        self.store.make(self.name, &key(&packages), delivery, staging, notes, &|entry| {
-            let identity = &entry.identity;
-            if let Some(pinned) = pinned {
-                super::expect(&self.what, "release", &pinned.release, &identity.release)?;
-                super::expect(&self.what, "sha256 of the image", &pinned.image_sha256, &identity.image_sha256)?;
-            }
-            self.pin(&identity.release, &identity.image_sha256, packages.clone())
-        })
+        let fetched = Fetched { key: key(&packages), delivery, staging, notes };
+        self.publish(fetched, pinned, &|identity| pin(identity, packages.clone()))
+    }
+}
+
+fn pin(identity: &KernelIdentity, packages: Vec<LockedPackage>) -> LockedKernel {
+    LockedKernel {
+        source: "apt".to_owned(),
+        version: None,
+        release: identity.release.clone(),
+        image_sha256: identity.image_sha256.clone(),
+        packages,
     }
 }

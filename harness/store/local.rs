@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::entry::{Delivery, Staging};
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree};
-use super::{Store, StoredKernel, checksum};
-use crate::manifest::KernelSpec;
+use super::request::Request;
+use super::{StoredKernel, checksum};
 
 /// The parts of an unpacked kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,26 +65,19 @@ impl Tree {
 
 /// The kernel of a `Source::Path`. It is not pinned: the image is the user's own and may change with every build.
 pub(super) fn kernel(
-    store: &Store,
-    spec: &KernelSpec,
+    request: &Request<'_>,
     (image, modules, config): (&Path, Option<&Path>, Option<&Path>),
-    step: &dyn Fn(String),
 ) -> Result<StoredKernel, StoreError> {
-    let what = format!("kernel `{}`", spec.name);
-    let unavailable = |reason: String, hint: &str| StoreError::Unavailable {
-        what: what.clone(),
-        reason,
-        hint: Some(hint.to_owned()),
-    };
+    let Request { store, what, step, .. } = request;
     for path in [Some(image), modules, config].into_iter().flatten() {
         if !path.exists() {
             let reason = format!("`{}` does not exist", path.display());
-            return Err(unavailable(reason, "build it or correct its path in the manifest"));
+            return Err(request.unavailable(reason, "build it or correct its path in the manifest"));
         }
     }
     let mut tree = if image.is_dir() {
         Tree::find(image).map_err(|reason| {
-            unavailable(format!("`{}` {reason}", image.display()), "name the image itself in the manifest")
+            request.unavailable(format!("`{}` {reason}", image.display()), "name the image itself in the manifest")
         })?
     } else {
         Tree { image: image.to_owned(), config: None, modules: None }
@@ -92,16 +85,22 @@ pub(super) fn kernel(
     tree.config = config.map(Path::to_owned).or(tree.config);
     tree.modules = modules.map(Path::to_owned).or(tree.modules);
 
-    let key = key(&what, &tree)?;
+    let key = key(what, &tree)?;
     let source = format!("path: {}", image.display());
-    if let Some(stored) = store.stored(&spec.name, &key, Vec::new()) {
+    if let Some(stored) = store.stored(request.name, &key, Vec::new()) {
         return Ok(StoredKernel { source, ..stored });
     }
     step(format!("unpacking {}", tree.image.display()));
     let staging = Staging::new(store.root())?;
-    let delivery =
-        Delivery { what, source, image: tree.image, config: tree.config, modules: tree.modules, notes: Vec::new() };
-    store.make(&spec.name, &key, delivery, staging, Vec::new(), &|_| Ok(()))
+    let delivery = Delivery {
+        what: what.clone(),
+        source,
+        image: tree.image,
+        config: tree.config,
+        modules: tree.modules,
+        notes: Vec::new(),
+    };
+    store.make(request.name, &key, delivery, staging, Vec::new(), &|_| Ok(()))
 }
 
 /// Changes with everything that goes into the entry.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::entry::{Delivery, Staging};
 use super::error::{IoContext, StoreError};
 use super::local::Tree;
-use super::lockfile::{LockFile, LockedKernel};
-use super::{Store, StoredKernel, checksum};
-use crate::manifest::KernelSpec;
+use super::lockfile::LockedKernel;
+use super::request::{Fetched, Request};
+use super::{StoredKernel, checksum};
 use crate::process;
 
 /// For a download of about 200 MB; virtme-ng itself gives up on a silent server after half a minute.
@@ -20,26 +20,18 @@ const UNREACHABLE: &str = "mainline-unreachable";
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The kernel of a `Source::Mainline`.
-pub(super) fn kernel(
-    store: &Store,
-    spec: &KernelSpec,
-    version: &str,
-    lock: &LockFile,
-    offline: bool,
-    step: &dyn Fn(String),
-) -> Result<StoredKernel, StoreError> {
-    let what = format!("kernel `{}`", spec.name);
+pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKernel, StoreError> {
+    let Request { store, lock, step, .. } = request;
+    let what = request.what.clone();
     let pinned = lock
-        .kernel(&spec.name)
+        .kernel(request.name)
         .filter(|pinned| pinned.source == "mainline" && pinned.version.as_deref() == Some(version));
     if let Some(pinned) = &pinned
-        && let Some(stored) = store.stored(&spec.name, &pinned.image_sha256, Vec::new())
+        && let Some(stored) = store.stored(request.name, &pinned.image_sha256, Vec::new())
     {
         return Ok(stored);
     }
-    if offline {
-        return Err(StoreError::Offline { what });
-    }
+    request.may_fetch()?;
     let Some(virtme_ng) = store.virtme_ng() else {
         return Err(StoreError::Unavailable {
             what,
@@ -73,18 +65,13 @@ pub(super) fn kernel(
         modules: tree.modules,
         notes: Vec::new(),
     };
-    store.make(&spec.name, &image_sha256, delivery, staging, Vec::new(), &|entry| {
-        if let Some(pinned) = &pinned {
-            super::expect(&what, "release", &pinned.release, &entry.identity.release)?;
-        }
-        let locked = LockedKernel {
-            source: "mainline".to_owned(),
-            version: Some(version.to_owned()),
-            release: entry.identity.release.clone(),
-            image_sha256: image_sha256.clone(),
-            packages: Vec::new(),
-        };
-        lock.set_kernel(&spec.name, locked)
+    let fetched = Fetched { key: image_sha256, delivery, staging, notes: Vec::new() };
+    request.publish(fetched, pinned.as_ref(), &|identity| LockedKernel {
+        source: "mainline".to_owned(),
+        version: Some(version.to_owned()),
+        release: identity.release.clone(),
+        image_sha256: identity.image_sha256.clone(),
+        packages: Vec::new(),
     })
 }
 

@@ -28,6 +28,7 @@ mod mainline;
 mod mirror;
 mod package;
 mod probes;
+mod request;
 mod snapshots;
 mod sparse;
 mod version;
@@ -48,7 +49,8 @@ pub use self::sparse::Seal;
 use self::apt::{Apt, AptTools};
 use self::entry::{Delivery, Entry, Staging, file_name};
 use self::error::IoContext;
-use crate::manifest::{KernelSpec, Source};
+use self::request::Request;
+use crate::manifest::KernelSpec;
 use crate::record::KernelIdentity;
 
 /// A kernel in the store, ready to boot. All paths are inside its store entry and stay valid while the value lives.
@@ -138,13 +140,8 @@ impl Store {
         let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
         let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
         lock.reload()?;
-        match &spec.source {
-            Source::Apt { suites, packages } => debian::kernel(self, spec, (suites, packages), lock, offline, step),
-            Source::Path { image, modules, config } => {
-                local::kernel(self, spec, (image, modules.as_deref(), config.as_deref()), step)
-            }
-            Source::Mainline { version } => mainline::kernel(self, spec, version, lock, offline, step),
-        }
+        Request { store: self, name: &spec.name, what: format!("kernel `{}`", spec.name), lock, offline, step }
+            .kernel(spec)
     }
 
     /// Gives the folder with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::apt::{Package, regex_of_glob};
 use super::build::locked;
-use super::debian::Request;
 use super::entry::{self, Staging, file_name};
 use super::error::StoreError;
 use super::lockfile::{LockFile, LockedPackage};
+use super::request::Request;
 use super::{Store, version};
 
 /// See [`Store::debian_package`].
@@ -19,7 +19,7 @@ pub(super) fn folder(
     offline: bool,
     step: &dyn Fn(String),
 ) -> Result<PathBuf, StoreError> {
-    let request = Request { store, name, what: format!("package `{name}`"), lock, step };
+    let request = Request { store, name, what: format!("package `{name}`"), lock, offline, step };
     let mut waiting = || step(format!("waiting for another run that fetches {name}"));
     let _guard = entry::lock(store.root(), &format!("package-{name}"), &mut waiting)?;
     lock.reload()?;
@@ -27,9 +27,7 @@ pub(super) fn folder(
     if let Some(folder) = pinned.as_ref().map(|pinned| target(store, pinned)).filter(|folder| folder.is_dir()) {
         return Ok(folder);
     }
-    if offline {
-        return Err(StoreError::Offline { what: request.what });
-    }
+    request.may_fetch()?;
     let pattern = regex_of_glob(name);
     let (mut listed, _) = request.listed(suites, &pattern, false)?;
     if let Some(pinned) = &pinned {

@@ -1,6 +1,7 @@
 //! Tests of the whole store: against a stand-in for apt, images on this machine, and a stand-in for virtme-ng.
 
 mod apt;
+mod fallback;
 mod mainline;
 mod path;
 mod probes;
@@ -11,12 +12,14 @@ use std::time::Duration;
 
 use super::image::tests::{Packed, Parts, bzimage, vmlinux};
 use super::*;
+use crate::manifest::Source;
 
 /// A kernel of the manifest with this source.
 fn spec(name: &str, source: Source) -> KernelSpec {
     KernelSpec {
         name: name.to_owned(),
         source,
+        fallbacks: Vec::new(),
         optional: false,
         memory_mib: 512,
         boot_timeout: Duration::from_secs(1),

@@ -108,6 +108,25 @@ fn paths_start_at_the_folder_of_the_file() {
 }
 
 #[test]
+fn fallbacks_stand_in_their_order() {
+    let manifest = good(
+        r#"
+        [kernel."6.6"]
+        source = "mainline"
+        version = "v6.6"
+        [[kernel."6.6".fallback]]
+        source = "path"
+        image = "bzImage"
+        [[kernel."6.6".fallback]]
+        source = "mainline"
+        version = "v6.6.1"
+        "#,
+    );
+    let path = Source::Path { image: PathBuf::from("/matrix/bzImage"), modules: None, config: None };
+    assert_eq!(manifest.kernels[0].fallbacks, [path, Source::Mainline { version: "v6.6.1".to_owned() }]);
+}
+
+#[test]
 fn kernels_stand_oldest_first_and_unversioned_last_in_file_order() {
     let declare = |name: &str| format!("[kernel.\"{name}\"]\nsource = \"path\"\nimage = \"x\"\n");
     let text: String = ["zoo", "6.12", "6.12-rc3", "5.10", "5.4", "ark"].map(declare).concat();

@@ -1,0 +1,197 @@
+//! [`Source`]: where a kernel comes from, and [`SourceTable`]: the keys that say so.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::nearest::nearest;
+use super::reader::{Place, Reader, Section, listed};
+use super::release::KernelRelease;
+
+/// Where a kernel comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Debian packages from the machine's own mirror.
+    Apt {
+        /// Suites to look in, such as `bullseye`.
+        suites: Vec<String>,
+        /// Globs of the package that holds the image, best first: `linux-image-5.10.*-cloud-amd64`.
+        packages: Vec<String>,
+    },
+    /// An image on this machine; paths are absolute.
+    Path {
+        /// A bzImage, an ELF vmlinux, or the root of a Debian-style tree (`boot/vmlinuz-*`, `lib/modules/*`).
+        image: PathBuf,
+        /// `lib/modules/RELEASE`, if the kernel has the virtio drivers as modules.
+        modules: Option<PathBuf>,
+        /// The kernel's config file.
+        config: Option<PathBuf>,
+    },
+    /// An upstream version, fetched by virtme-ng's own downloader.
+    Mainline {
+        /// Such as `v6.6`.
+        version: String,
+    },
+}
+
+/// Each source with the keys it needs and the keys it may have besides.
+const SOURCES: [(&str, &[&str], &[&str]); 3] = [
+    ("apt", &["suites", "packages"], &[]),
+    ("path", &["image"], &["modules", "config"]),
+    ("mainline", &["version"], &[]),
+];
+
+impl Source {
+    /// What `source = "..."` calls it in the manifest.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Source::Apt { .. } => "apt",
+            Source::Path { .. } => "path",
+            Source::Mainline { .. } => "mainline",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.label())?;
+        match self {
+            Source::Apt { suites, .. } => f.write_str(&suites.join(", ")),
+            Source::Path { image, .. } => write!(f, "{}", image.display()),
+            Source::Mainline { version } => f.write_str(version),
+        }
+    }
+}
+
+/// A table that has `source` and the keys which that source needs: a kernel's own, or one of its fallbacks.
+pub(super) struct SourceTable<'a, 't> {
+    /// Its keys, and how problems call it.
+    pub section: &'a Section<'t>,
+    /// Relative paths start here.
+    pub folder: &'a Path,
+    /// Keys that may stand beside those of the source.
+    pub others: &'a [&'a str],
+}
+
+impl<'t> SourceTable<'_, 't> {
+    /// The source, or `None` after its problems were noted.
+    pub fn read(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let name = self.name(reader);
+        self.check_keys(reader, name);
+        match name? {
+            "apt" => self.apt(reader),
+            "path" => self.path(reader),
+            _ => self.mainline(reader),
+        }
+    }
+
+    fn problem(&self, reader: &mut Reader<'t>, at: usize, message: &str, hint: Option<String>) {
+        reader.problem(at, format!("{}: {message}", self.section.title), hint);
+    }
+
+    fn name(&self, reader: &mut Reader<'t>) -> Option<&'t str> {
+        let names = SOURCES.map(|(name, ..)| name);
+        if !self.section.table.contains_key("source") {
+            let hint = format!("write `source = \"apt\"`; the sources are {}", listed(&names));
+            self.problem(reader, self.section.start, "`source` is missing", Some(hint));
+            return None;
+        }
+        let (given, place) = reader.string(self.section, "source")?;
+        if names.contains(&given) {
+            return Some(given);
+        }
+        let hint = match nearest(given, names, 1).first() {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the sources are {}", listed(&names)),
+        };
+        self.problem(reader, place.start, &format!("unknown source `{given}`"), Some(hint));
+        None
+    }
+
+    /// Missing keys, keys of other sources, and keys nobody knows.
+    fn check_keys(&self, reader: &mut Reader<'t>, source: Option<&str>) {
+        let mut known = vec!["source"];
+        known.extend(self.others);
+        for key in SOURCES.iter().flat_map(|(_, needed, allowed)| needed.iter().chain(*allowed)) {
+            if !known.contains(key) {
+                known.push(key);
+            }
+        }
+        reader.refuse_unknown(self.section, &known);
+        let Some((source, needed, allowed)) = SOURCES.iter().find(|(name, ..)| Some(*name) == source) else { return };
+        for key in needed.iter().filter(|key| !self.section.table.contains_key(**key)) {
+            let message = format!("`{key}` is missing, source `{source}` needs it");
+            self.problem(reader, self.section.start, &message, Some(example(key).to_owned()));
+        }
+        for (key, _) in self.section.table.iter() {
+            let (name, place): (&str, _) = (key.get_ref(), key.span());
+            let has =
+                |(_, needed, allowed): &&(&str, &[&str], &[&str])| needed.contains(&name) || allowed.contains(&name);
+            if needed.contains(&name) || allowed.contains(&name) || self.others.contains(&name) {
+                continue;
+            }
+            if let Some((owner, ..)) = SOURCES.iter().find(has) {
+                let message = format!("`{name}` belongs to source `{owner}`, and this source is `{source}`");
+                let hint = format!("remove it, or write `source = \"{owner}\"`");
+                self.problem(reader, place.start, &message, Some(hint));
+            }
+        }
+    }
+
+    fn apt(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let suites = reader.strings(self.section, "suites");
+        let packages = reader.strings(self.section, "packages");
+        for (suite, place) in suites.iter().flatten() {
+            if !is_word(suite, "-.") {
+                let message = format!("`{suite}` is not a suite");
+                self.problem(reader, place.start, &message, Some("a suite is a word like `bookworm`".to_owned()));
+            }
+        }
+        for (package, place) in packages.iter().flatten() {
+            if !is_word(package, "-.+*?[]!") || glob::Pattern::new(package).is_err() {
+                let message = format!("`{package}` is not a package name or glob");
+                self.problem(reader, place.start, &message, Some(example("packages").to_owned()));
+            }
+        }
+        Some(Source::Apt { suites: texts(suites?), packages: texts(packages?) })
+    }
+
+    fn path(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let mut absolute = |key| reader.string(self.section, key).map(|(text, _)| self.folder.join(text));
+        let (image, modules, config): (Option<PathBuf>, _, _) =
+            (absolute("image"), absolute("modules"), absolute("config"));
+        Some(Source::Path { image: image?, modules, config })
+    }
+
+    fn mainline(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let (version, place) = reader.string(self.section, "version")?;
+        if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
+            let message = format!("`version` is `{version}`, which is not an upstream version");
+            let hint = match version.parse::<KernelRelease>() {
+                Ok(release) => format!("write `v{release}`"),
+                Err(_) => example("version").to_owned(),
+            };
+            self.problem(reader, place.start, &message, Some(hint));
+        }
+        Some(Source::Mainline { version: version.to_owned() })
+    }
+}
+
+/// How to write a key that a source needs.
+fn example(key: &str) -> &'static str {
+    match key {
+        "suites" => "write `suites = [\"bookworm\"]`",
+        "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
+        "image" => "write `image = \"../linux/arch/x86/boot/bzImage\"`",
+        _ => "write `version = \"v6.6\"`",
+    }
+}
+
+/// Whether `text` begins with a letter or digit and goes on with letters, digits and `others`.
+fn is_word(text: &str, others: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+fn texts(words: Vec<(&str, Place)>) -> Vec<String> {
+    words.into_iter().map(|(word, _)| word.to_owned()).collect()
+}

@@ -1,0 +1,122 @@
+//! [`Request`]: a kernel or package that is asked of the store, and what every source does alike.
+
+use super::entry::{Delivery, Staging};
+use super::error::StoreError;
+use super::lockfile::{LockFile, LockedKernel};
+use super::{Store, StoredKernel};
+use super::{debian, local, mainline};
+use crate::manifest::{KernelSpec, Source};
+use crate::record::KernelIdentity;
+
+/// What is asked for and how, handed down to the source.
+pub(super) struct Request<'a> {
+    pub store: &'a Store,
+    /// Of the kernel or package.
+    pub name: &'a str,
+    /// The same for messages, such as ``kernel `5.10` ``.
+    pub what: String,
+    pub lock: &'a LockFile,
+    /// Nothing may be fetched.
+    pub offline: bool,
+    /// Told what takes time.
+    pub step: &'a dyn Fn(String),
+}
+
+/// A kernel as its source delivered it, ready to become an entry.
+pub(super) struct Fetched {
+    /// Identifies the entry: the same for the same kernel, at least 12 hex digits.
+    pub key: String,
+    pub delivery: Delivery,
+    pub staging: Staging,
+    /// What the user of this run should know and later runs need not.
+    pub notes: Vec<String>,
+}
+
+impl Request<'_> {
+    /// The kernel from the first source that has it. One that is pinned goes first: a run takes what the last one took.
+    pub fn kernel(&self, spec: &KernelSpec) -> Result<StoredKernel, StoreError> {
+        let pinned = self.lock.kernel(&spec.name);
+        let mut sources: Vec<&Source> = std::iter::once(&spec.source).chain(&spec.fallbacks).collect();
+        sources.sort_by_key(|source| pinned.as_ref().is_none_or(|pinned| pinned.source != source.label()));
+        let mut failures: Vec<(&Source, StoreError)> = Vec::new();
+        for (at, source) in sources.iter().enumerate() {
+            match self.from(source) {
+                Ok(mut kernel) => {
+                    kernel.notes.extend(failures.iter().map(|(tried, error)| missed(tried, error)));
+                    return Ok(kernel);
+                }
+                Err(error) if error.is_unavailable() => {
+                    if at + 1 < sources.len() {
+                        (self.step)(missed(source, &error));
+                    }
+                    failures.push((*source, error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.none_of(failures))
+    }
+
+    fn from(&self, source: &Source) -> Result<StoredKernel, StoreError> {
+        match source {
+            Source::Apt { suites, packages } => debian::kernel(self, suites, packages),
+            Source::Path { image, modules, config } => {
+                local::kernel(self, (image, modules.as_deref(), config.as_deref()))
+            }
+            Source::Mainline { version } => mainline::kernel(self, version),
+        }
+    }
+
+    /// One failure for those of all sources.
+    fn none_of(&self, mut failures: Vec<(&Source, StoreError)>) -> StoreError {
+        if failures.len() == 1 || failures.iter().all(|(_, error)| matches!(error, StoreError::Offline { .. })) {
+            return failures.swap_remove(0).1;
+        }
+        let reasons = failures.iter().map(|(source, error)| format!("{}: {}", source.label(), error.reason()));
+        StoreError::Unavailable {
+            what: self.what.clone(),
+            reason: reasons.collect::<Vec<_>>().join("; "),
+            hint: failures.iter().find_map(|(_, error)| error.hint()),
+        }
+    }
+
+    /// Says that the source does not have it.
+    pub fn unavailable(&self, reason: String, hint: &str) -> StoreError {
+        StoreError::Unavailable { what: self.what.clone(), reason, hint: Some(hint.to_owned()) }
+    }
+
+    /// Refuses to fetch if the run is offline.
+    pub fn may_fetch(&self) -> Result<(), StoreError> {
+        match self.offline {
+            true => Err(StoreError::Offline { what: self.what.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes the entry, checks it against what is pinned, and pins what `locked` makes of it.
+    pub fn publish(
+        &self,
+        fetched: Fetched,
+        pinned: Option<&LockedKernel>,
+        locked: &dyn Fn(&KernelIdentity) -> LockedKernel,
+    ) -> Result<StoredKernel, StoreError> {
+        let Fetched { key, delivery, staging, notes } = fetched;
+        self.store.make(self.name, &key, delivery, staging, notes, &|entry| {
+            if let Some(pinned) = pinned {
+                self.expect_identity(pinned, &entry.identity)?;
+            }
+            self.lock.set_kernel(self.name, locked(&entry.identity))
+        })
+    }
+
+    /// Compares a kernel with what `kernels.lock` says of it.
+    pub fn expect_identity(&self, pinned: &LockedKernel, found: &KernelIdentity) -> Result<(), StoreError> {
+        super::expect(&self.what, "release", &pinned.release, &found.release)?;
+        super::expect(&self.what, "sha256 of the image", &pinned.image_sha256, &found.image_sha256)
+    }
+}
+
+/// Says that a source was passed over.
+fn missed(source: &Source, error: &StoreError) -> String {
+    format!("`{source}` cannot be had: {}", error.reason())
+}

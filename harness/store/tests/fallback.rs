@@ -1,0 +1,44 @@
+//! Kernels with more than one source.
+
+use super::*;
+
+/// Fetches a kernel whose own source, without virtme-ng, cannot be had, and whose fallbacks are images called so.
+fn fetch(folder: &Path, images: &[&str]) -> Result<StoredKernel, StoreError> {
+    let store = Store::open(Some(folder.join("store"))).unwrap();
+    let lock = LockFile::open(&folder.join("kernels.lock")).unwrap();
+    let mut spec = spec("6.6", Source::Mainline { version: "v6.6".to_owned() });
+    let path = |name: &&str| Source::Path { image: folder.join(name), modules: None, config: None };
+    spec.fallbacks = images.iter().map(path).collect();
+    store.kernel(&spec, &lock, false, &quiet)
+}
+
+#[test]
+fn the_first_source_that_has_it_serves_and_the_others_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("second"), image("6.6.2")).unwrap();
+    fs::write(folder.path().join("third"), image("6.6.3")).unwrap();
+    let kernel = fetch(folder.path(), &["first", "second", "third"]).unwrap();
+    assert_eq!(kernel.identity.release, "6.6.2");
+    let told: Vec<&String> = kernel.notes.iter().filter(|note| note.contains("cannot be had")).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("`mainline: v6.6` cannot be had: virtme-ng"), "{told:?}");
+    assert!(told[1].contains("/first` does not exist"), "{told:?}");
+}
+
+#[test]
+fn all_reasons_are_told_when_no_source_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = fetch(folder.path(), &["nowhere"]).unwrap_err();
+    assert!(error.is_unavailable());
+    let text = error.to_string();
+    assert!(text.contains("mainline: virtme-ng") && text.contains("; path: `"), "{text}");
+}
+
+#[test]
+fn a_damaged_image_is_no_reason_to_take_another() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("damaged"), b"hello").unwrap();
+    fs::write(folder.path().join("sound"), image("6.6.3")).unwrap();
+    let error = fetch(folder.path(), &["damaged", "sound"]).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
