@@ -1,6 +1,7 @@
 //! `kernels.toml`: the kernels that exist for corematrix, the default matrix, and how to choose from them.
 
 mod declaration;
+mod image_reference;
 mod limits;
 mod nearest;
 mod parse;
@@ -14,10 +15,11 @@ mod source;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use image_reference::ImageReference;
 pub(crate) use nearest::nearest;
 pub use problem::{ManifestError, Problem};
 pub use selector::{KernelSelector, SelectorError};
-pub use source::Source;
+pub use source::{PackageFile, Place, Source};
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]

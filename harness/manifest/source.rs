@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::image_reference::{ImageReference, is_sha256};
 use super::nearest::nearest;
-use super::reader::{Place, Reader, Section, listed};
+use super::reader::{Place as Span, Reader, Section, listed};
 use super::release::KernelRelease;
 
 /// Where a kernel comes from.
@@ -26,6 +27,16 @@ pub enum Source {
         /// The kernel's config file.
         config: Option<PathBuf>,
     },
+    /// Packages of a distribution: `.deb` or `.rpm`.
+    Package {
+        /// Files of one kernel, the one with the image first.
+        files: Vec<PackageFile>,
+    },
+    /// An OCI image that holds a kernel, as Cilium's `ci-kernels` and little-vm-helper publish them.
+    Oci {
+        /// Where it is.
+        image: ImageReference,
+    },
     /// An upstream version, fetched by virtme-ng's own downloader.
     Mainline {
         /// Such as `v6.6`.
@@ -33,10 +44,30 @@ pub enum Source {
     },
 }
 
+/// A package that is named by its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageFile {
+    /// Where it is.
+    pub place: Place,
+    /// In lower-case hex; always there for a package on a server.
+    pub sha256: Option<String>,
+}
+
+/// Where a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine; absolute.
+    Path(PathBuf),
+    /// On a web server: `http` or `https`.
+    Url(String),
+}
+
 /// Each source with the keys it needs and the keys it may have besides.
-const SOURCES: [(&str, &[&str], &[&str]); 3] = [
+const SOURCES: [(&str, &[&str], &[&str]); 5] = [
     ("apt", &["suites", "packages"], &[]),
     ("path", &["image"], &["modules", "config"]),
+    ("package", &["files"], &["sha256"]),
+    ("oci", &["image"], &[]),
     ("mainline", &["version"], &[]),
 ];
 
@@ -46,6 +77,8 @@ impl Source {
         match self {
             Source::Apt { .. } => "apt",
             Source::Path { .. } => "path",
+            Source::Package { .. } => "package",
+            Source::Oci { .. } => "oci",
             Source::Mainline { .. } => "mainline",
         }
     }
@@ -57,7 +90,22 @@ impl fmt::Display for Source {
         match self {
             Source::Apt { suites, .. } => f.write_str(&suites.join(", ")),
             Source::Path { image, .. } => write!(f, "{}", image.display()),
+            Source::Package { files } => f.write_str(files.first().map_or("", |first| first.name())),
+            Source::Oci { image } => write!(f, "{image}"),
             Source::Mainline { version } => f.write_str(version),
+        }
+    }
+}
+
+impl PackageFile {
+    /// The last part of its path or address.
+    pub fn name(&self) -> &str {
+        match &self.place {
+            Place::Path(path) => path.file_name().and_then(|name| name.to_str()).unwrap_or("package"),
+            Place::Url(url) => {
+                let path = url.split(['?', '#']).next().unwrap_or(url);
+                path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("package")
+            }
         }
     }
 }
@@ -80,6 +128,8 @@ impl<'t> SourceTable<'_, 't> {
         match name? {
             "apt" => self.apt(reader),
             "path" => self.path(reader),
+            "package" => self.package(reader),
+            "oci" => self.oci(reader),
             _ => self.mainline(reader),
         }
     }
@@ -162,6 +212,55 @@ impl<'t> SourceTable<'_, 't> {
         Some(Source::Path { image: image?, modules, config })
     }
 
+    fn package(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let files = reader.strings(self.section, "files")?;
+        let sums = reader.strings(self.section, "sha256").unwrap_or_default();
+        for (sum, place) in sums.iter().filter(|(sum, _)| !is_sha256(sum)) {
+            let message = format!("`{sum}` is not a SHA-256");
+            self.problem(reader, place.start, &message, Some("`sha256sum FILE` prints it: 64 hex digits".to_owned()));
+        }
+        if !sums.is_empty() && sums.len() != files.len() {
+            let message = format!("`files` has {} entries and `sha256` has {}", files.len(), sums.len());
+            self.problem(reader, sums[0].1.start, &message, Some("name one SHA-256 for each file".to_owned()));
+        }
+        let mut all = Vec::new();
+        for (at, (text, place)) in files.iter().enumerate() {
+            let sha256 = sums.get(at).map(|(sum, _)| sum.to_ascii_lowercase());
+            let url = text.starts_with("http://") || text.starts_with("https://");
+            if url && sha256.is_none() {
+                let message = format!(
+                    "`{}` has no SHA-256, and what servers have changes",
+                    PackageFile { place: Place::Url((*text).to_owned()), sha256: None }.name()
+                );
+                self.problem(reader, place.start, &message, Some(example("sha256").to_owned()));
+            }
+            if !url && text.contains("://") {
+                let message = format!("`{text}` is neither a path nor an address of a web server");
+                self.problem(reader, place.start, &message, Some("`http` and `https` are known".to_owned()));
+            }
+            let place = if url { Place::Url((*text).to_owned()) } else { Place::Path(self.folder.join(text)) };
+            let file = PackageFile { place, sha256 };
+            if !file.name().ends_with(".deb") && !file.name().ends_with(".rpm") {
+                let message = format!("`{}` is neither a `.deb` nor a `.rpm`", file.name());
+                self.problem(reader, self.section.start, &message, Some(example("files").to_owned()));
+            }
+            all.push(file);
+        }
+        Some(Source::Package { files: all })
+    }
+
+    fn oci(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let (text, place) = reader.string(self.section, "image")?;
+        match text.parse() {
+            Ok(image) => Some(Source::Oci { image }),
+            Err(reason) => {
+                let hint = "write `image = \"example.org/kernels:6.6\"`".to_owned();
+                self.problem(reader, place.start, &format!("`{text}` is not an OCI image: {reason}"), Some(hint));
+                None
+            }
+        }
+    }
+
     fn mainline(&self, reader: &mut Reader<'t>) -> Option<Source> {
         let (version, place) = reader.string(self.section, "version")?;
         if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
@@ -181,6 +280,8 @@ fn example(key: &str) -> &'static str {
     match key {
         "suites" => "write `suites = [\"bookworm\"]`",
         "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
+        "files" => "write `files = [\"../linux-image-6.1.deb\"]`",
+        "sha256" => "write `sha256 = [\"...\"]`, with what `sha256sum` prints",
         "image" => "write `image = \"../linux/arch/x86/boot/bzImage\"`",
         _ => "write `version = \"v6.6\"`",
     }
@@ -192,6 +293,6 @@ fn is_word(text: &str, others: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
-fn texts(words: Vec<(&str, Place)>) -> Vec<String> {
+fn texts(words: Vec<(&str, Span)>) -> Vec<String> {
     words.into_iter().map(|(word, _)| word.to_owned()).collect()
 }

@@ -8,9 +8,9 @@ use super::candidates::Candidate;
 use super::entry::{Delivery, Staging, file_name};
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree};
-use super::local::Tree;
 use super::lockfile::LockedPackage;
 use super::request::Request;
+use super::tree::{Tree, is_kernel_file};
 use super::{checksum, deb};
 
 /// A downloaded build, unpacked as far as needed.
@@ -160,18 +160,4 @@ fn drivers(tree: &Path) -> Result<ModuleTree, StoreError> {
         Err(_) => (None, None),
     };
     ModuleTree::read(modules.as_deref(), config.as_deref()).during("read", tree)
-}
-
-/// The few files of a kernel package that are of use.
-fn is_kernel_file(path: &str) -> bool {
-    if path.starts_with("boot/vmlinuz-") || path.starts_with("boot/config-") {
-        return true;
-    }
-    let Some(path) = path.strip_prefix("usr/").unwrap_or(path).strip_prefix("lib/modules/") else {
-        return false;
-    };
-    match path.split_once('/') {
-        Some((_, "vmlinuz" | "config" | "modules.builtin")) => true,
-        _ => kmod::module_name(path).is_some_and(|name| name.starts_with("virtio")),
-    }
 }

@@ -2,13 +2,12 @@
 //!
 //! A `.deb` is an `ar` archive whose member `data.tar`, packed in one of several ways, holds the files.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Component, Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::Path;
 
-/// The most that one package may unpack to.
-const UNPACKED_LIMIT: u64 = 4 << 30;
+use super::compression::unpacked;
+use super::tarball::{self, damaged};
 
 /// Unpacks the files of `deb` whose path (without the leading `./`) is wanted, and returns how many there were.
 ///
@@ -21,103 +20,18 @@ pub(super) fn unpack(deb: &Path, into: &Path, wanted: &dyn Fn(&str) -> bool) -> 
     while let Some(member) = archive.next_entry() {
         let member = member.map_err(damaged)?;
         let name = String::from_utf8_lossy(member.header().identifier()).into_owned();
-        let data: Box<dyn Read> = match name.trim_end_matches('/') {
-            "data.tar.xz" => Box::new(liblzma::read::XzDecoder::new(member)),
-            "data.tar.zst" => Box::new(zstd::Decoder::new(member)?),
-            "data.tar.gz" => Box::new(flate2::read::GzDecoder::new(member)),
-            "data.tar" => Box::new(member),
-            _ => continue,
-        };
-        return unpack_tar(data.take(UNPACKED_LIMIT), into, wanted);
+        if matches!(name.trim_end_matches('/'), "data.tar" | "data.tar.xz" | "data.tar.zst" | "data.tar.gz") {
+            return tarball::unpack(unpacked(BufReader::new(member))?, into, wanted);
+        }
     }
     Err(damaged("it has no data member"))
 }
 
-fn damaged(reason: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
-}
-
-fn unpack_tar(data: impl Read, into: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<usize> {
-    let mut count = 0;
-    let mut tar = tar::Archive::new(data);
-    for entry in tar.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
-        let path = entry.path().map_err(damaged)?.into_owned();
-        let inside = inside(&path).ok_or_else(|| damaged(format!("`{}` leaves the package", path.display())))?;
-        if !inside.to_str().is_some_and(wanted) {
-            continue;
-        }
-        let target = into.join(&inside);
-        let kind = entry.header().entry_type();
-        match kind {
-            tar::EntryType::Regular | tar::EntryType::Continuous => {
-                create_parent(&target)?;
-                // A link of the same package may stand here; writing through it would leave the tree.
-                let mut file = File::options().write(true).create_new(true).open(&target)?;
-                let length = entry.size();
-                if io::copy(&mut entry, &mut file)? != length {
-                    return Err(damaged(format!("`{}` is cut short", inside.display())));
-                }
-                let executable = entry.header().mode().unwrap_or(0) & 0o100 != 0;
-                fs::set_permissions(&target, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
-            }
-            tar::EntryType::Symlink | tar::EntryType::Link => {
-                let Some(link) = entry.link_name().map_err(damaged)? else {
-                    continue;
-                };
-                let source = match kind {
-                    tar::EntryType::Link => link.into_owned(),
-                    _ => inside.parent().unwrap_or(Path::new("")).join(link),
-                };
-                let Some(source) = resolved(&source).map(|source| into.join(source)) else {
-                    continue;
-                };
-                // A copy instead of a link: nothing can be redirected later.
-                if fs::symlink_metadata(&source).is_ok_and(|found| found.is_file()) {
-                    create_parent(&target)?;
-                    fs::copy(&source, &target)?;
-                }
-            }
-            _ => continue,
-        }
-        count += 1;
-    }
-    Ok(count)
-}
-
-fn create_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
-}
-
-/// The path without `./`; `None` if it is absolute or goes up.
-fn inside(path: &Path) -> Option<PathBuf> {
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::CurDir => {}
-            _ => return None,
-        }
-    }
-    Some(clean)
-}
-
-/// The path with `..` followed by name; `None` if it leaves the tree.
-fn resolved(path: &Path) -> Option<PathBuf> {
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::CurDir => {}
-            Component::ParentDir if clean.pop() => {}
-            _ => return None,
-        }
-    }
-    Some(clean)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
+    use std::io::Read;
+
     use super::*;
 
     /// A `.deb` with the given files; a content of `-> X` makes a symbolic link.

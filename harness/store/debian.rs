@@ -197,6 +197,7 @@ fn pin(identity: &KernelIdentity, packages: Vec<LockedPackage>) -> LockedKernel 
     LockedKernel {
         source: "apt".to_owned(),
         version: None,
+        digest: None,
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
         packages,

@@ -1,67 +1,13 @@
-//! [`kernel`]: a kernel from an image on this machine; and [`Tree`]: where things lie in an unpacked Debian or Ubuntu
-//! kernel.
+//! [`kernel`]: a kernel from an image on this machine.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::entry::{Delivery, Staging};
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree};
-use super::request::Request;
+use super::request::{Fetched, Request};
+use super::tree::Tree;
 use super::{StoredKernel, checksum};
-
-/// The parts of an unpacked kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tree {
-    pub image: PathBuf,
-    pub config: Option<PathBuf>,
-    pub modules: Option<PathBuf>,
-}
-
-impl Tree {
-    /// Finds the one kernel below `root`: `boot/vmlinuz-X`, or `lib/modules/X/vmlinuz` as Debian has it since 7.2.
-    ///
-    /// # Errors
-    /// Why there is none, or more than one, as a lowercase fragment.
-    pub fn find(root: &Path) -> Result<Tree, String> {
-        let names = |folder: &Path| -> Vec<String> {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
-        };
-        let libs = ["usr/lib/modules", "lib/modules"].map(|folder| root.join(folder));
-        let mut images: Vec<(String, PathBuf)> = Vec::new();
-        for name in names(&root.join("boot")) {
-            if let Some(release) = name.strip_prefix("vmlinuz-") {
-                images.push((release.to_owned(), root.join("boot").join(&name)));
-            }
-        }
-        for lib in &libs {
-            for release in names(lib) {
-                let image = lib.join(&release).join("vmlinuz");
-                // On a merged `/usr` both folders are one, and a release may have its image in `/boot` too.
-                if image.is_file() && !images.iter().any(|(known, _)| *known == release) {
-                    images.push((release, image));
-                }
-            }
-        }
-        images.sort();
-        let [(release, image)] = &images[..] else {
-            let count = images.len();
-            return Err(if count == 0 {
-                "holds no kernel image".into()
-            } else {
-                format!("holds {count} kernel images")
-            });
-        };
-        let modules: Vec<PathBuf> = libs.iter().map(|lib| lib.join(release)).filter(|folder| folder.is_dir()).collect();
-        let configs = modules.iter().map(|folder| folder.join("config"));
-        let config = [root.join("boot").join(format!("config-{release}"))]
-            .into_iter()
-            .chain(configs)
-            .find(|path| path.is_file());
-        Ok(Tree { image: image.clone(), config, modules: modules.first().cloned() })
-    }
-}
 
 /// The kernel of a `Source::Path`. It is not pinned: the image is the user's own and may change with every build.
 pub(super) fn kernel(
@@ -100,7 +46,7 @@ pub(super) fn kernel(
         modules: tree.modules,
         notes: Vec::new(),
     };
-    store.make(request.name, &key, delivery, staging, Vec::new(), &|_| Ok(()))
+    request.publish_unpinned(Fetched { key, delivery, staging, notes: Vec::new() })
 }
 
 /// Changes with everything that goes into the entry.

@@ -49,11 +49,14 @@ pub struct LockedPackage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedKernel {
-    /// `apt` or `mainline`.
+    /// `apt`, `package`, `oci` or `mainline`.
     pub source: String,
-    /// The upstream version asked for; mainline kernels only.
+    /// What was asked for: the upstream version, the OCI image, or what tells the packages from others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The digest of an OCI image, in hex without `sha256:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// `uname -r`.
     pub release: String,
     /// SHA-256 of the image as delivered, in hex.
@@ -195,6 +198,7 @@ mod tests {
         LockedKernel {
             source: "apt".into(),
             version: None,
+            digest: None,
             release: release.into(),
             image_sha256: "cd".repeat(32),
             packages: vec![package("linux-image-x")],

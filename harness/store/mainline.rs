@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::entry::{Delivery, Staging};
 use super::error::{IoContext, StoreError};
-use super::local::Tree;
 use super::lockfile::LockedKernel;
 use super::request::{Fetched, Request};
+use super::tree::Tree;
 use super::{StoredKernel, checksum};
 use crate::process;
 
@@ -69,6 +69,7 @@ pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKerne
     request.publish(fetched, pinned.as_ref(), &|identity| LockedKernel {
         source: "mainline".to_owned(),
         version: Some(version.to_owned()),
+        digest: None,
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
         packages: Vec::new(),

@@ -5,19 +5,22 @@
 //! packages/NAME_VERSION-SHA/  unpacked packages of tools
 //! snapshots/NAME-GUEST-ID/    guests that have said hello
 //! apt/SUITE/                  private state of apt
+//! downloads/SHA256            files that were not fetched to their end yet
 //! tmp/, locks/                what runs are working on, and who may
 //! ```
 //!
-//! Runs and threads may share a store. A source (one file each: `debian`, `local`, `mainline`) delivers an image, its
+//! Runs and threads may share a store. A source (one file each: `debian`, `local`, `package_file`, `oci`, `mainline`) delivers an image, its
 //! config and modules; `entry` makes of these what a guest boots from.
 
 mod apt;
 mod build;
 mod candidates;
 mod checksum;
+mod compression;
 mod contents;
 mod deb;
 mod debian;
+mod download;
 mod entry;
 mod error;
 mod image;
@@ -26,11 +29,16 @@ mod local;
 mod lockfile;
 mod mainline;
 mod mirror;
+mod oci;
 mod package;
+mod package_file;
 mod probes;
 mod request;
+mod rpm;
 mod snapshots;
 mod sparse;
+mod tarball;
+mod tree;
 mod version;
 
 use std::collections::HashSet;
@@ -52,6 +60,9 @@ use self::error::IoContext;
 use self::request::Request;
 use crate::manifest::KernelSpec;
 use crate::record::KernelIdentity;
+
+/// What was begun to be downloaded, by SHA-256, so that the next run can go on with it.
+const DOWNLOADS: &str = "downloads";
 
 /// A kernel in the store, ready to boot. All paths are inside its store entry and stay valid while the value lives.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,7 +118,7 @@ impl Store {
                 .cache_dir()
                 .join("corematrix"),
         };
-        for folder in ["kernels", "packages", snapshots::FOLDER, "apt", "tmp", "locks"] {
+        for folder in ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, "tmp", "locks"] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).during("create", &folder)?;
         }
@@ -169,6 +180,10 @@ impl Store {
             fs::read(wanted.then(|| kernel.kernel(&folder, Vec::new()))?.btf?).ok()
         });
         raw.find(|raw| checksum::of_bytes(raw) == sha256)
+    }
+
+    fn downloads(&self) -> PathBuf {
+        self.root.join(DOWNLOADS)
     }
 
     fn apt(&self) -> &Apt {

@@ -4,7 +4,7 @@ use super::entry::{Delivery, Staging};
 use super::error::StoreError;
 use super::lockfile::{LockFile, LockedKernel};
 use super::{Store, StoredKernel};
-use super::{debian, local, mainline};
+use super::{debian, local, mainline, oci, package_file};
 use crate::manifest::{KernelSpec, Source};
 use crate::record::KernelIdentity;
 
@@ -63,6 +63,8 @@ impl Request<'_> {
             Source::Path { image, modules, config } => {
                 local::kernel(self, (image, modules.as_deref(), config.as_deref()))
             }
+            Source::Package { files } => package_file::kernel(self, files),
+            Source::Oci { image } => oci::kernel(self, image),
             Source::Mainline { version } => mainline::kernel(self, version),
         }
     }
@@ -107,6 +109,12 @@ impl Request<'_> {
             }
             self.lock.set_kernel(self.name, locked(&entry.identity))
         })
+    }
+
+    /// Makes the entry of a kernel that is the user's own and may change any time.
+    pub fn publish_unpinned(&self, fetched: Fetched) -> Result<StoredKernel, StoreError> {
+        let Fetched { key, delivery, staging, notes } = fetched;
+        self.store.make(self.name, &key, delivery, staging, notes, &|_| Ok(()))
     }
 
     /// Compares a kernel with what `kernels.lock` says of it.

@@ -3,6 +3,8 @@
 mod apt;
 mod fallback;
 mod mainline;
+mod oci;
+mod package_file;
 mod path;
 mod probes;
 mod shared;

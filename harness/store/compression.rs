@@ -1,0 +1,47 @@
+//! [`unpacked`]: the bytes behind whatever compression they came in, told by their first bytes.
+
+use std::io::{self, BufRead, Read};
+
+/// The most that one archive may unpack to: a kernel with all modules and debug information stays below.
+pub(super) const UNPACKED_LIMIT: u64 = 4 << 30;
+
+/// Reads what `packed` holds: xz, lzma's container, zstd, gzip, or plain bytes; at most [`UNPACKED_LIMIT`] of it.
+pub(super) fn unpacked<'a>(mut packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let begin = packed.fill_buf()?;
+    let reader: Box<dyn Read + 'a> = if begin.starts_with(b"\xfd7zXZ\0") {
+        Box::new(liblzma::read::XzDecoder::new_multi_decoder(packed))
+    } else if begin.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let mut decoder = zstd::Decoder::with_buffer(packed)?;
+        decoder.window_log_max(30)?;
+        Box::new(decoder)
+    } else if begin.starts_with(&[0x1f, 0x8b]) {
+        Box::new(flate2::bufread::MultiGzDecoder::new(packed))
+    } else {
+        Box::new(packed)
+    };
+    Ok(Box::new(reader.take(UNPACKED_LIMIT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn every_packing_is_seen_through() {
+        let plain = b"hello ".repeat(1000);
+        let mut xz = Vec::new();
+        liblzma::read::XzEncoder::new(&plain[..], 1).read_to_end(&mut xz).unwrap();
+        let mut gzip = Vec::new();
+        flate2::read::GzEncoder::new(&plain[..], flate2::Compression::fast()).read_to_end(&mut gzip).unwrap();
+        for packed in [plain.clone(), xz, gzip, zstd::encode_all(&plain[..], 1).unwrap()] {
+            let mut found = Vec::new();
+            unpacked(Cursor::new(packed)).unwrap().read_to_end(&mut found).unwrap();
+            assert_eq!(found, plain);
+        }
+        let mut nothing = Vec::new();
+        unpacked(Cursor::new(Vec::new())).unwrap().read_to_end(&mut nothing).unwrap();
+        assert!(nothing.is_empty());
+    }
+}
