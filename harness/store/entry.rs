@@ -92,7 +92,7 @@ impl Entry {
         let btf_sha256 = image.btf.as_deref().map(|btf| made.write("btf", btf)).transpose()?;
         let config = match &delivery.config {
             Some(config) => Some(fs::read(config).during("read", config)?),
-            None => None,
+            None => image.config.clone(),
         };
         let config_sha256 = config.as_deref().map(|config| made.write("config", config)).transpose()?;
 
@@ -106,7 +106,8 @@ impl Entry {
                 "there is no kernel config: objects with kconfig externs cannot be judged (harness limit)".to_owned(),
             );
         }
-        let tree = ModuleTree::read(delivery.modules.as_deref(), delivery.config.as_deref())
+        let config_file = config.is_some().then(|| folder.join("config"));
+        let tree = ModuleTree::read(delivery.modules.as_deref(), config_file.as_deref())
             .during("read", delivery.modules.as_deref().unwrap_or(&delivery.image))?;
         let selection = kmod::select(&tree).map_err(|(name, reason)| corrupt(&format!("module `{name}`"), reason))?;
         if !selection.missing.is_empty() {

@@ -14,6 +14,9 @@ use object::{Endianness, Object, ObjectSection};
 /// The largest kernel that is unpacked; real ones are below 100 MB, so more is damage or malice.
 const UNPACKED_LIMIT: u64 = 1 << 30;
 
+/// No config is larger.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
 /// The size of an uncompressed lz4 block of the kernel's own (legacy) format.
 const LZ4_BLOCK: usize = 8 << 20;
 
@@ -50,6 +53,8 @@ pub(super) struct Image<'data> {
     pub pvh: bool,
     /// Raw BTF of vmlinux.
     pub btf: Option<Vec<u8>>,
+    /// The config that `CONFIG_IKCONFIG` puts into a kernel.
+    pub config: Option<Vec<u8>>,
     /// What else the user should know.
     pub note: Option<String>,
 }
@@ -63,7 +68,8 @@ impl<'data> Image<'data> {
                 return Err(ImageError::NoPvh);
             }
             let release = release_of_vmlinux(bytes)?;
-            return Ok(Image { release, vmlinux: Some(Cow::Borrowed(bytes)), pvh, btf, note: None });
+            let config = embedded_config(bytes);
+            return Ok(Image { release, vmlinux: Some(Cow::Borrowed(bytes)), pvh, btf, config, note: None });
         }
         let release = release_of_bzimage(bytes)?;
         match unpack(payload(bytes)?)? {
@@ -71,14 +77,15 @@ impl<'data> Image<'data> {
                 let (pvh, btf) = inspect_elf(&vmlinux)?;
                 let note =
                     (!pvh).then(|| "the kernel has no PVH note, so it boots from its bzImage, slower".to_owned());
-                Ok(Image { release, vmlinux: Some(Cow::Owned(vmlinux)), pvh, btf, note })
+                let config = embedded_config(&vmlinux);
+                Ok(Image { release, vmlinux: Some(Cow::Owned(vmlinux)), pvh, btf, config, note })
             }
             None => {
                 let note =
                     "the image is compressed in a way corematrix cannot unpack (bzip2, lzma or lzo), so it boots \
                             from its bzImage, slower, and its BTF cannot be read"
                         .to_owned();
-                Ok(Image { release, vmlinux: None, pvh: false, btf: None, note: Some(note) })
+                Ok(Image { release, vmlinux: None, pvh: false, btf: None, config: None, note: Some(note) })
             }
         }
     }
@@ -202,6 +209,14 @@ fn unpack_lz4(mut blocks: &[u8], size: u64) -> Result<Vec<u8>, ImageError> {
         blocks = &blocks[4 + length..];
     }
     Ok(out)
+}
+
+/// The config between the marks of `kernel/configs.c`, if the kernel was built with it.
+fn embedded_config(vmlinux: &[u8]) -> Option<Vec<u8>> {
+    let start = memchr::memmem::find(vmlinux, b"IKCFG_ST\x1f\x8b")? + 8;
+    let mut config = Vec::new();
+    flate2::read::GzDecoder::new(&vmlinux[start..]).take(CONFIG_LIMIT).read_to_end(&mut config).ok()?;
+    config.windows(7).any(|window| window == b"CONFIG_").then_some(config)
 }
 
 /// Whether the ELF has a PVH entry point, and its BTF.

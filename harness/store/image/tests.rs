@@ -214,3 +214,18 @@ fn a_release_never_leaves_its_folder() {
     assert_eq!(Image::parse(&bzimage("../../etc", &kernel, Packed::Xz)).unwrap_err(), ImageError::NoRelease);
     assert_eq!(Image::parse(&bzimage("6.1/../x", &kernel, Packed::Xz)).unwrap_err(), ImageError::NoRelease);
 }
+
+#[test]
+fn a_config_inside_the_kernel_is_found() {
+    let mut packed = Vec::new();
+    flate2::read::GzEncoder::new(&b"# Linux\nCONFIG_VIRTIO_PCI=y\n"[..], flate2::Compression::fast())
+        .read_to_end(&mut packed)
+        .unwrap();
+    let mut kernel = vmlinux("6.6.0", Parts { pvh: true, btf: false });
+    assert_eq!(Image::parse(&kernel).unwrap().config, None);
+    kernel.extend(b"IKCFG_ST");
+    kernel.extend(&packed);
+    kernel.extend(b"IKCFG_ED");
+    let bytes = bzimage("6.6.0", &kernel, Packed::Zstd);
+    assert_eq!(Image::parse(&bytes).unwrap().config.unwrap(), b"# Linux\nCONFIG_VIRTIO_PCI=y\n");
+}
