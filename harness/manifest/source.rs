@@ -27,6 +27,29 @@ pub enum Source {
         /// The kernel's config file.
         config: Option<PathBuf>,
     },
+    /// A kernel's source tree on this machine, in which it was built.
+    Tree {
+        /// The tree, or the folder that was given as `O=`; absolute.
+        tree: PathBuf,
+    },
+    /// A kernel that `vng --build` builds.
+    Build {
+        /// A source tree or git repository on this machine; absolute.
+        tree: PathBuf,
+        /// A tag, branch or commit of the repository; without one the tree is built as it is.
+        version: Option<String>,
+        /// Kernel options on top of virtme-ng's own; absolute.
+        config: Option<PathBuf>,
+    },
+    /// The kernel that this machine runs.
+    Host,
+    /// The kernel in a disk image of a distribution.
+    Disk {
+        /// The image, in any format that `qemu-img` knows; absolute.
+        disk: PathBuf,
+        /// A glob of the release to take; the newest if there is none.
+        release: Option<String>,
+    },
     /// Packages of a distribution: `.deb` or `.rpm`.
     Package {
         /// Files of one kernel, the one with the image first.
@@ -63,9 +86,13 @@ pub enum Place {
 }
 
 /// Each source with the keys it needs and the keys it may have besides.
-const SOURCES: [(&str, &[&str], &[&str]); 5] = [
+const SOURCES: [(&str, &[&str], &[&str]); 9] = [
     ("apt", &["suites", "packages"], &[]),
     ("path", &["image"], &["modules", "config"]),
+    ("tree", &["tree"], &[]),
+    ("build", &["tree"], &["version", "config"]),
+    ("host", &[], &[]),
+    ("disk", &["disk"], &["release"]),
     ("package", &["files"], &["sha256"]),
     ("oci", &["image"], &[]),
     ("mainline", &["version"], &[]),
@@ -77,6 +104,10 @@ impl Source {
         match self {
             Source::Apt { .. } => "apt",
             Source::Path { .. } => "path",
+            Source::Tree { .. } => "tree",
+            Source::Build { .. } => "build",
+            Source::Host => "host",
+            Source::Disk { .. } => "disk",
             Source::Package { .. } => "package",
             Source::Oci { .. } => "oci",
             Source::Mainline { .. } => "mainline",
@@ -86,10 +117,17 @@ impl Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.label())?;
+        f.write_str(self.label())?;
+        if *self != Source::Host {
+            f.write_str(": ")?;
+        }
         match self {
             Source::Apt { suites, .. } => f.write_str(&suites.join(", ")),
             Source::Path { image, .. } => write!(f, "{}", image.display()),
+            Source::Tree { tree } | Source::Build { tree, version: None, .. } => write!(f, "{}", tree.display()),
+            Source::Build { tree, version: Some(version), .. } => write!(f, "{version} of {}", tree.display()),
+            Source::Host => Ok(()),
+            Source::Disk { disk, .. } => write!(f, "{}", disk.display()),
             Source::Package { files } => f.write_str(files.first().map_or("", |first| first.name())),
             Source::Oci { image } => write!(f, "{image}"),
             Source::Mainline { version } => f.write_str(version),
@@ -128,6 +166,10 @@ impl<'t> SourceTable<'_, 't> {
         match name? {
             "apt" => self.apt(reader),
             "path" => self.path(reader),
+            "tree" => Some(Source::Tree { tree: self.absolute(reader, "tree")? }),
+            "build" => self.build(reader),
+            "host" => Some(Source::Host),
+            "disk" => self.disk(reader),
             "package" => self.package(reader),
             "oci" => self.oci(reader),
             _ => self.mainline(reader),
@@ -205,11 +247,39 @@ impl<'t> SourceTable<'_, 't> {
         Some(Source::Apt { suites: texts(suites?), packages: texts(packages?) })
     }
 
+    /// A path, from the folder of the manifest.
+    fn absolute(&self, reader: &mut Reader<'t>, key: &str) -> Option<PathBuf> {
+        reader.string(self.section, key).map(|(text, _)| self.folder.join(text))
+    }
+
     fn path(&self, reader: &mut Reader<'t>) -> Option<Source> {
-        let mut absolute = |key| reader.string(self.section, key).map(|(text, _)| self.folder.join(text));
-        let (image, modules, config): (Option<PathBuf>, _, _) =
-            (absolute("image"), absolute("modules"), absolute("config"));
-        Some(Source::Path { image: image?, modules, config })
+        let (modules, config) = (self.absolute(reader, "modules"), self.absolute(reader, "config"));
+        Some(Source::Path { image: self.absolute(reader, "image")?, modules, config })
+    }
+
+    fn build(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let config = self.absolute(reader, "config");
+        let version = reader.string(self.section, "version");
+        if let Some((version, place)) = &version
+            && !is_word(version, "-._/+^~")
+        {
+            let message = format!("`{version}` is not a tag, branch or commit");
+            self.problem(reader, place.start, &message, Some(example("version").to_owned()));
+        }
+        let version = version.map(|(version, _)| version.to_owned());
+        Some(Source::Build { tree: self.absolute(reader, "tree")?, version, config })
+    }
+
+    fn disk(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let release = reader.string(self.section, "release");
+        if let Some((release, place)) = &release
+            && glob::Pattern::new(release).is_err()
+        {
+            let hint = "write `release = \"6.8.*-generic\"`".to_owned();
+            self.problem(reader, place.start, &format!("`{release}` is not a glob"), Some(hint));
+        }
+        let release = release.map(|(release, _)| release.to_owned());
+        Some(Source::Disk { disk: self.absolute(reader, "disk")?, release })
     }
 
     fn package(&self, reader: &mut Reader<'t>) -> Option<Source> {
@@ -280,6 +350,8 @@ fn example(key: &str) -> &'static str {
     match key {
         "suites" => "write `suites = [\"bookworm\"]`",
         "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
+        "tree" => "write `tree = \"../linux\"`",
+        "disk" => "write `disk = \"../noble.qcow2\"`",
         "files" => "write `files = [\"../linux-image-6.1.deb\"]`",
         "sha256" => "write `sha256 = [\"...\"]`, with what `sha256sum` prints",
         "image" => "write `image = \"../linux/arch/x86/boot/bzImage\"`",

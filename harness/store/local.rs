@@ -14,7 +14,6 @@ pub(super) fn kernel(
     request: &Request<'_>,
     (image, modules, config): (&Path, Option<&Path>, Option<&Path>),
 ) -> Result<StoredKernel, StoreError> {
-    let Request { store, what, step, .. } = request;
     for path in [Some(image), modules, config].into_iter().flatten() {
         if !path.exists() {
             let reason = format!("`{}` does not exist", path.display());
@@ -31,22 +30,26 @@ pub(super) fn kernel(
     tree.config = config.map(Path::to_owned).or(tree.config);
     tree.modules = modules.map(Path::to_owned).or(tree.modules);
 
+    from_tree(request, tree, format!("path: {}", image.display()), Vec::new())
+}
+
+/// The entry of a kernel that lies on this machine and may change any time; it is made anew only when something did.
+pub(super) fn from_tree(
+    request: &Request<'_>,
+    tree: Tree,
+    source: String,
+    notes: Vec<String>,
+) -> Result<StoredKernel, StoreError> {
+    let Request { store, what, step, .. } = request;
     let key = key(what, &tree)?;
-    let source = format!("path: {}", image.display());
-    if let Some(stored) = store.stored(request.name, &key, Vec::new()) {
+    if let Some(stored) = store.stored(request.name, &key, notes.clone()) {
         return Ok(StoredKernel { source, ..stored });
     }
     step(format!("unpacking {}", tree.image.display()));
     let staging = Staging::new(store.root())?;
-    let delivery = Delivery {
-        what: what.clone(),
-        source,
-        image: tree.image,
-        config: tree.config,
-        modules: tree.modules,
-        notes: Vec::new(),
-    };
-    request.publish_unpinned(Fetched { key, delivery, staging, notes: Vec::new() })
+    let Tree { image, config, modules } = tree;
+    let delivery = Delivery { what: what.clone(), source, image, config, modules, notes: Vec::new() };
+    request.publish_unpinned(Fetched { key, delivery, staging, notes })
 }
 
 /// Changes with everything that goes into the entry.

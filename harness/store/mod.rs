@@ -6,6 +6,7 @@
 //! snapshots/NAME-GUEST-ID/    guests that have said hello
 //! apt/SUITE/                  private state of apt
 //! downloads/SHA256            files that were not fetched to their end yet
+//! builds/NAME/                kernels that are built here
 //! tmp/, locks/                what runs are working on, and who may
 //! ```
 //!
@@ -14,16 +15,20 @@
 
 mod apt;
 mod build;
+mod build_tree;
 mod candidates;
 mod checksum;
 mod compression;
 mod contents;
 mod deb;
 mod debian;
+mod disk;
 mod download;
 mod entry;
 mod error;
+mod host;
 mod image;
+mod kernel_build;
 mod kmod;
 mod local;
 mod lockfile;
@@ -63,6 +68,9 @@ use crate::record::KernelIdentity;
 
 /// What was begun to be downloaded, by SHA-256, so that the next run can go on with it.
 const DOWNLOADS: &str = "downloads";
+
+/// Where kernels are built, by name, so that the next build has less to do.
+const BUILDS: &str = "builds";
 
 /// A kernel in the store, ready to boot. All paths are inside its store entry and stay valid while the value lives.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +126,7 @@ impl Store {
                 .cache_dir()
                 .join("corematrix"),
         };
-        for folder in ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, "tmp", "locks"] {
+        for folder in ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, "tmp", "locks"] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).during("create", &folder)?;
         }
@@ -184,6 +192,10 @@ impl Store {
 
     fn downloads(&self) -> PathBuf {
         self.root.join(DOWNLOADS)
+    }
+
+    fn builds(&self) -> PathBuf {
+        self.root.join(BUILDS)
     }
 
     fn apt(&self) -> &Apt {

@@ -4,7 +4,7 @@ use super::entry::{Delivery, Staging};
 use super::error::StoreError;
 use super::lockfile::{LockFile, LockedKernel};
 use super::{Store, StoredKernel};
-use super::{debian, local, mainline, oci, package_file};
+use super::{build_tree, debian, disk, host, kernel_build, local, mainline, oci, package_file};
 use crate::manifest::{KernelSpec, Source};
 use crate::record::KernelIdentity;
 
@@ -63,6 +63,12 @@ impl Request<'_> {
             Source::Path { image, modules, config } => {
                 local::kernel(self, (image, modules.as_deref(), config.as_deref()))
             }
+            Source::Tree { tree } => build_tree::kernel(self, tree),
+            Source::Build { tree, version, config } => {
+                kernel_build::kernel(self, tree, version.as_deref(), config.as_deref())
+            }
+            Source::Host => host::kernel(self),
+            Source::Disk { disk, release } => disk::kernel(self, disk, release.as_deref()),
             Source::Package { files } => package_file::kernel(self, files),
             Source::Oci { image } => oci::kernel(self, image),
             Source::Mainline { version } => mainline::kernel(self, version),

@@ -9,6 +9,7 @@ mod path;
 mod probes;
 mod shared;
 mod stand_in;
+mod trees;
 
 use std::time::Duration;
 
