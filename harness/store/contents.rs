@@ -31,6 +31,8 @@ pub struct StoredFolder {
     pub source: String,
     /// Bytes on disk.
     pub bytes: u64,
+    /// For a kernel, what it is called in the manifest that it was fetched for.
+    pub kernel: Option<String>,
     folder: PathBuf,
 }
 
@@ -45,10 +47,12 @@ impl Store {
             let all = self.root.join(name);
             for entry in fs::read_dir(&all).during("read", &all)?.flatten() {
                 let folder = entry.path();
-                let source = Entry::read(&folder, false).map(|entry| entry.kernel(&folder, Vec::new()).source);
+                let described = Entry::read(&folder, false);
                 let name = entry.file_name().to_string_lossy().into_owned();
+                let kernel = described.as_ref().and_then(|entry| entry.name_in(&name));
+                let source = described.map(|entry| entry.kernel(&folder, Vec::new()).source).unwrap_or_default();
                 let bytes = bytes_on_disk(&folder);
-                found.push(StoredFolder { kind, name, source: source.unwrap_or_default(), bytes, folder });
+                found.push(StoredFolder { kind, name, source, bytes, kernel, folder });
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -63,6 +67,14 @@ impl Store {
         // Moved first: half a kernel must never be seen.
         let staging = Staging::new(&self.root)?;
         fs::rename(&folder.folder, staging.work().join("removed")).during("remove", &folder.folder)
+    }
+}
+
+impl StoredFolder {
+    /// Files of a kernel that are not what they were when they were stored, by name; all are read.
+    pub fn damaged_files(&self) -> Vec<String> {
+        Entry::read(&self.folder, false)
+            .map_or_else(|| vec!["entry.json".to_owned()], |entry| entry.damaged(&self.folder))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::record::KernelIdentity;
 
 /// The kernel of a `Source::Apt`.
 pub(super) fn kernel(request: &Request<'_>, suites: &[String], globs: &[String]) -> Result<StoredKernel, StoreError> {
-    let Request { store, lock, .. } = request;
+    let Request { store, .. } = request;
     let patterns = globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<Vec<_>, _>>().map_err(|error| {
         StoreError::Unavailable {
             what: request.what.clone(),
@@ -22,10 +22,9 @@ pub(super) fn kernel(request: &Request<'_>, suites: &[String], globs: &[String])
         }
     })?;
     // What is pinned counts only as long as the manifest still asks for it.
-    let pinned = lock.kernel(request.name).filter(|pinned| {
+    let pinned = request.pinned("apt").filter(|pinned| {
         let image = pinned.packages.first();
-        pinned.source == "apt"
-            && image.is_some_and(|image| suites.contains(&image.suite) && candidates::matches(&patterns, &image.name))
+        image.is_some_and(|image| suites.contains(&image.suite) && candidates::matches(&patterns, &image.name))
     });
     if let Some(pinned) = &pinned
         && let Some(stored) = store.stored(request.name, &key(&pinned.packages), Vec::new())
@@ -36,7 +35,7 @@ pub(super) fn kernel(request: &Request<'_>, suites: &[String], globs: &[String])
     request.may_fetch()?;
     let mut gone = None;
     if let Some(pinned) = &pinned {
-        if let Some(build) = request.pinned(&pinned.packages)? {
+        if let Some(build) = request.listed_as_pinned(&pinned.packages)? {
             return request.finish(build, Some(pinned), Vec::new());
         }
         gone = Some(request.when_gone(&pinned.packages[0])?);
@@ -57,7 +56,7 @@ impl Request<'_> {
     }
 
     /// The pinned build; `None` if a part of it is gone, even from fresh lists.
-    fn pinned(&self, locked: &[LockedPackage]) -> Result<Option<Build>, StoreError> {
+    fn listed_as_pinned(&self, locked: &[LockedPackage]) -> Result<Option<Build>, StoreError> {
         let suite = &locked[0].suite;
         for again in [false, true] {
             if !self.store.apt().update(&self.what, suite, again, self.step)? && again {
@@ -109,9 +108,11 @@ impl Request<'_> {
         let mut regex: Vec<String> = globs.iter().map(|glob| regex_of_glob(glob)).collect();
         regex.push(candidates::SIBLINGS.to_owned());
         let mut vanished: Vec<String> = Vec::new();
-        for again in [false, true] {
+        // Who wants the newest does not trust lists of an earlier run.
+        let tries: &[bool] = if self.fresh { &[true] } else { &[false, true] };
+        for &again in tries {
             let (listed, changed) = self.listed(suites, &regex.join("|"), again)?;
-            if again && !changed {
+            if again && !changed && !self.fresh {
                 break;
             }
             vanished.clear();

@@ -169,6 +169,20 @@ impl Entry {
         Some(entry)
     }
 
+    /// Files whose checksum is not what it was, by name.
+    pub fn damaged(&self, folder: &Path) -> Vec<String> {
+        let sound = |(name, mark): &(&String, &Mark)| {
+            checksum::of_file(&folder.join(name)).is_ok_and(|sha256| sha256 == mark.sha256)
+        };
+        self.files.iter().filter(|file| !sound(file)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The kernel's name in the name of its folder, `NAME-RELEASE-KEY`.
+    pub fn name_in(&self, folder: &str) -> Option<String> {
+        let (rest, _key) = folder.rsplit_once('-')?;
+        Some(rest.strip_suffix(&self.identity.release)?.strip_suffix('-')?.to_owned())
+    }
+
     /// When each file was last touched, by the clock of the file system, and which file it is.
     fn touched(&self, folder: &Path) -> Option<BTreeMap<String, (u64, i64, i64)>> {
         let touched = |name: &String| {

@@ -115,6 +115,27 @@ impl LockFile {
         self.contents().package.get(name).cloned()
     }
 
+    /// A copy at `path`, to try things out on.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn copied_to(&self, path: &Path) -> Result<LockFile, StoreError> {
+        let copy = LockFile { path: path.to_owned(), contents: Mutex::default() };
+        copy.change(|contents| contents.clone_from(&self.contents()))?;
+        Ok(copy)
+    }
+
+    /// Pins a kernel as another lock file does.
+    ///
+    /// # Errors
+    /// [`StoreError::BadLock`], [`StoreError::Io`].
+    pub fn adopt(&self, name: &str, from: &LockFile) -> Result<(), StoreError> {
+        match from.kernel(name) {
+            Some(locked) => self.set_kernel(name, locked),
+            None => Ok(()),
+        }
+    }
+
     /// Takes over what other runs have pinned since.
     pub(super) fn reload(&self) -> Result<(), StoreError> {
         let mut contents = self.contents();

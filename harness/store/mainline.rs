@@ -21,11 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The kernel of a `Source::Mainline`.
 pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKernel, StoreError> {
-    let Request { store, lock, step, .. } = request;
+    let Request { store, step, .. } = request;
     let what = request.what.clone();
-    let pinned = lock
-        .kernel(request.name)
-        .filter(|pinned| pinned.source == "mainline" && pinned.version.as_deref() == Some(version));
+    let pinned = request.pinned("mainline").filter(|pinned| pinned.version.as_deref() == Some(version));
     if let Some(pinned) = &pinned
         && let Some(stored) = store.stored(request.name, &pinned.image_sha256, Vec::new())
     {

@@ -156,11 +156,35 @@ impl Store {
         offline: bool,
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
+        self.fetch(spec, lock, (offline, false), step)
+    }
+
+    /// Fetches and pins the newest kernel that `spec` may mean, whatever is pinned now. Debian's archives and the tags of
+    /// OCI images move on; other kernels are given as [`kernel`](Self::kernel) gives them.
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel); what is pinned and stored is then as it was.
+    pub fn newest_kernel(
+        &self,
+        spec: &KernelSpec,
+        lock: &LockFile,
+        step: &dyn Fn(String),
+    ) -> Result<StoredKernel, StoreError> {
+        self.fetch(spec, lock, (false, true), step)
+    }
+
+    fn fetch(
+        &self,
+        spec: &KernelSpec,
+        lock: &LockFile,
+        (offline, fresh): (bool, bool),
+        step: &dyn Fn(String),
+    ) -> Result<StoredKernel, StoreError> {
         let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
         let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
         lock.reload()?;
-        Request { store: self, name: &spec.name, what: format!("kernel `{}`", spec.name), lock, offline, step }
-            .kernel(spec)
+        let what = format!("kernel `{}`", spec.name);
+        Request { store: self, name: &spec.name, what, lock, offline, fresh, step }.kernel(spec)
     }
 
     /// Gives the folder with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.

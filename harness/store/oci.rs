@@ -18,7 +18,7 @@ use registry::Registry;
 pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<StoredKernel, StoreError> {
     let Request { store, name, what, lock, step, .. } = request;
     let asked = image.to_string();
-    let pinned = lock.kernel(name).filter(|pinned| pinned.source == "oci" && pinned.version.as_ref() == Some(&asked));
+    let pinned = request.pinned("oci").filter(|pinned| pinned.version.as_ref() == Some(&asked));
     let digest = image.digest.clone().or_else(|| pinned.as_ref().and_then(|pinned| pinned.digest.clone()));
     if let Some(digest) = &digest
         && let Some(stored) = store.stored(name, digest, Vec::new())

@@ -30,7 +30,7 @@ pub(super) fn kernel(request: &Request<'_>, files: &[PackageFile]) -> Result<Sto
     }
     let key = checksum::of_bytes(sums.join(" ").as_bytes());
     let is_pinned = files.iter().any(|file| matches!(file.place, Place::Url(_)));
-    let pinned = lock.kernel(name).filter(|pinned| pinned.source == "package" && pinned.version.as_ref() == Some(&key));
+    let pinned = request.pinned("package").filter(|pinned| pinned.version.as_ref() == Some(&key));
     if let Some(stored) = store.stored(name, &key, Vec::new()) {
         if let Some(pinned) = &pinned {
             request.expect_identity(pinned, &stored.identity)?;

@@ -18,6 +18,8 @@ pub(super) struct Request<'a> {
     pub lock: &'a LockFile,
     /// Nothing may be fetched.
     pub offline: bool,
+    /// What is pinned does not count: the newest is wanted.
+    pub fresh: bool,
     /// Told what takes time.
     pub step: &'a dyn Fn(String),
 }
@@ -35,7 +37,7 @@ pub(super) struct Fetched {
 impl Request<'_> {
     /// The kernel from the first source that has it. One that is pinned goes first: a run takes what the last one took.
     pub fn kernel(&self, spec: &KernelSpec) -> Result<StoredKernel, StoreError> {
-        let pinned = self.lock.kernel(&spec.name);
+        let pinned = self.lock.kernel(&spec.name).filter(|_| !self.fresh);
         let mut sources: Vec<&Source> = std::iter::once(&spec.source).chain(&spec.fallbacks).collect();
         sources.sort_by_key(|source| pinned.as_ref().is_none_or(|pinned| pinned.source != source.label()));
         let mut failures: Vec<(&Source, StoreError)> = Vec::new();
@@ -86,6 +88,11 @@ impl Request<'_> {
             reason: reasons.collect::<Vec<_>>().join("; "),
             hint: failures.iter().find_map(|(_, error)| error.hint()),
         }
+    }
+
+    /// What is pinned for this kernel from `source`, unless the newest is wanted.
+    pub fn pinned(&self, source: &str) -> Option<LockedKernel> {
+        self.lock.kernel(self.name).filter(|pinned| pinned.source == source && !self.fresh)
     }
 
     /// Says that the source does not have it.
