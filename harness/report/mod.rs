@@ -33,7 +33,7 @@ mod summary;
 pub mod table;
 mod text;
 
-pub use format::{Format, Material};
+pub use format::{Baseline, Format, Material};
 pub use place::Place;
 pub use source_root::SourceRoot;
 pub(crate) use text::{counted, one_line, paragraph};
@@ -121,7 +121,17 @@ impl ReportError {
 /// # Errors
 /// The first failure; the other files are tried nevertheless, since half of the reports is better than none.
 pub fn write_all(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
-    write_formats(&Material { record, folder, sources: &SourceRoot::around(folder) }, &Format::OF_A_RUN, folder)
+    let sources = SourceRoot::around(folder);
+    write_formats(&Material { record, folder, sources: &sources, baseline: None }, &Format::OF_A_RUN, folder)
+}
+
+/// Writes the page of a run once more, with what changed since an earlier one.
+///
+/// # Errors
+/// [`ReportError::Write`]; the page without it is then untouched.
+pub fn write_changes(record: &RunRecord, baseline: Baseline<'_>, folder: &Path) -> Result<(), ReportError> {
+    let sources = SourceRoot::around(folder);
+    write_formats(&Material { record, folder, sources: &sources, baseline: Some(baseline) }, &[Format::Html], folder)
 }
 
 /// Writes a text file whole or not at all.
