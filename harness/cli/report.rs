@@ -98,12 +98,24 @@ mod tests {
     }
 
     #[test]
-    fn standard_output_takes_one_format() {
+    fn what_cannot_be_shown_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         json::write(&sample::record(), &folder.path().join("report.json")).unwrap();
         let both = [Format::Json, Format::Csv];
         let refused = report(folder.path(), folder.path().to_owned(), &both, Some(PathBuf::from("-"))).unwrap_err();
         assert!(refused.to_string().contains("hint: ask for one format"), "{refused}");
+        let common = Common { manifest: folder.path().join("kernels.toml"), store: None };
+        let args = |format| ReportArgs {
+            run: folder.path().to_owned(),
+            format: vec![format],
+            out: Some(folder.path().to_owned()),
+            baseline: Some(folder.path().to_owned()),
+        };
+        let refused = run(&common, &args(Format::Markdown)).unwrap_err();
+        assert!(refused.to_string().contains("hint: add `--format html`"), "{refused}");
+        run(&common, &args(Format::Html)).unwrap();
+        let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+        assert!(page.contains("\"changes\":{\"baseline\":"), "{page}");
         let missing = report(folder.path(), PathBuf::from("latest"), &both, None).unwrap_err();
         assert!(missing.to_string().contains("`corematrix run` writes a report"), "{missing}");
     }

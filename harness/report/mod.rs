@@ -175,6 +175,18 @@ mod tests {
     }
 
     #[test]
+    fn the_page_is_written_once_more_with_what_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, after) = (sample::large(12, 3), sample::large(12, 2));
+        write_all(&after, folder.path()).unwrap();
+        let page = || std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+        assert!(page().contains("\"changes\":null"));
+        let baseline = Baseline { name: "last night".to_owned(), record: &before };
+        write_changes(&after, baseline, folder.path()).unwrap();
+        assert!(page().contains("\"baseline\":\"last night\""));
+    }
+
+    #[test]
     fn what_is_in_the_way_is_named_and_the_other_reports_are_there() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("junit.xml")).unwrap();

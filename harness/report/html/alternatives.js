@@ -32,14 +32,14 @@ const drawAlternatives = () => {
     const all = [group.name, ...group.members.flatMap((member) => [member.object, member.name])].join("\n").toLowerCase();
     return words.every((word) => all.includes(word)) && (!state.failing || shown.some((k) => group.service[k] === -1));
   };
-  const table = (groups) => el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Alternatives on every kernel" }, el("table", { class: "sides service" },
+  const table = (title, groups) => el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title} alternatives on every kernel` }, el("table", { class: "sides service" },
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "One of"), shown.map((k) => el("th", { scope: "col" }, kernels[k].name)))),
     el("tbody", {}, groups.flatMap((group) => groupRows(group, shown)))));
   const listing = el("div", { class: "listing wide" });
   const kinds = [[true, "Declared", "A suite says that one of them is enough. Framed is the first that works."], [false, "Proposed", "Their names and sections look like several ways to one thing, and not all of them work everywhere. This excuses no failure until a suite declares it."]];
   for (const [declared, title, words] of kinds) {
     const groups = alternatives.filter((group) => group.declared === declared && fits(group));
-    if (groups.length > 0) listing.append(el("h2", {}, `${title} (${groups.length})`), el("p", { class: "quiet" }, words), table(groups));
+    if (groups.length > 0) listing.append(el("h2", {}, `${title} (${groups.length})`), el("p", { class: "quiet" }, words), table(title, groups));
   }
   if (!listing.hasChildNodes()) listing.append(el("p", { class: "empty" }, "Nothing fits these filters."));
   $("view-alternatives").replaceChildren(listing);

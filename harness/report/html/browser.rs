@@ -113,7 +113,7 @@ fn the_matrix_shows_every_program_on_every_kernel() {
         "all=1",
         "return { rows: texts('.grid tbody .name'), kernels: texts('.grid thead button'), cells: all('.grid .cell').length, excused: \
          texts('.grid .excused'), labels: all('.cell').every((one) => one.getAttribute('aria-label')), inTab: all('.cell').filter((one) \
-         => one.tabIndex === 0).length, count: texts('#count')[0], tabs: texts('[role=tab]'), nasty: all('#detail').length };",
+         => one.tabIndex === 0).length, count: texts('#count')[0], tabs: texts('[role=tab]') };",
     );
     assert_eq!(texts(&told["rows"]).len(), 10, "{told}");
     assert_eq!(texts(&told["kernels"]), ["5.4", "5.10", "6.1", "6.12"]);
@@ -145,7 +145,7 @@ fn an_address_filters_and_opens_the_evidence() {
             "corematrix explain 'reports/night 1' 6.1 execsnoop probe",
         ]
     );
-    assert_eq!(texts(&told["strip"]), ["5.4-", "5.10-", "6.1reject", "6.12ok"]);
+    assert_eq!(texts(&told["strip"]), ["5.4 -", "5.10 -", "6.1 reject", "6.12 ok"]);
     assert!(told["log"].as_str().unwrap().contains("0: (61) r0 = *(u32 *)(r1 +4096)"), "{told}");
     assert_eq!(texts(&told["open"]), ["reject"]);
 }
@@ -164,10 +164,10 @@ fn keys_lead_through_the_page() {
     assert_eq!(
         texts(&told),
         [
-            "execsnoop, tracepoint__syscalls__sys_exit_execve on 6.12: loaded, reads wrong data",
+            "execsnoop, tracepoint__syscalls__sys_exit_execve on 6.12: ok !, loaded, reads wrong data",
             "Evidence",
             "#all=1&object=execsnoop&program=tracepoint__syscalls__sys_exit_execve&on=6.12",
-            "execsnoop, tracepoint__syscalls__sys_exit_execve on 6.12: loaded, reads wrong data",
+            "execsnoop, tracepoint__syscalls__sys_exit_execve on 6.12: ok !, loaded, reads wrong data",
             "find",
             "tab-failures",
             "view-failures",
@@ -241,13 +241,11 @@ fn every_view_takes_hostile_names_and_many_kernels() {
     }
 }
 
-/// Nothing is asked of the network, and the page is there at once.
 #[test]
-fn large_matrices_open_at_once() {
+fn large_matrices_are_drawn_whole_and_ask_nothing_of_the_network() {
     let told = Page::of(&sample::large(60, 30), None).ask(
         "all=1",
-        "const times = performance.getEntriesByType('navigation')[0]; return { cells: all('.cell').length, ms: performance.now(), \
-         loaded: performance.getEntriesByType('resource').length };",
+        "return { cells: all('.cell').length, loaded: performance.getEntriesByType('resource').length };",
     );
     assert_eq!((told["cells"].as_u64(), told["loaded"].as_u64()), (Some(1800), Some(0)));
 }

@@ -27,8 +27,8 @@ const drawDetail = () => {
   const link = copyButton("Copy link", () => location.href, "See the address");
   const strip = el("div", { class: "strip", role: "group", "aria-label": "The same program on every kernel" }, kernels.map((one, other) => {
     const [look, sign] = signOf(o, p, other);
-    return el("button", { type: "button", class: look, "aria-label": say(o, p, other), "aria-current": other === k ? "true" : null, onclick: () => openCell(o, p, other) },
-      el("b", {}, one.name), el("span", {}, sign));
+    return el("button", { type: "button", class: look, "aria-label": `${one.name} ${fate(o, p, other)}`, "aria-current": other === k ? "true" : null, onclick: () => openCell(o, p, other) },
+      el("b", {}, one.name), " ", el("span", {}, sign));
   }));
   box.replaceChildren(
     el("header", {}, el("h2", {}, `${object.name} / ${program.name} `, el("span", { class: "quiet" }, `on ${kernel.name}`)), link, close),

@@ -1,11 +1,13 @@
 // The heat map: programs down, kernels across.
-const say = (o, p, k) => {
-  const result = resultOf(o, p, k);
+const fate = (o, p, k) => {
+  const result = resultOf(o, p, k), [, sign] = signOf(o, p, k);
   const cause = result.cause === undefined ? "" : `, ${causes[result.cause].label}`;
   const danger = dangersOf(o, p, k).length ? ", reads wrong data" : "";
   const excuse = isExcused(result) ? `; excused: ${textOf(result.excuse)}` : "";
-  return `${objects[o].name}, ${objects[o].programs[p].name} on ${kernels[k].name}: ${lookOf(result).label}${cause}${danger}${excuse}`;
+  // What stands on a button begins its name, so that it can be called by it.
+  return `${sign}, ${lookOf(result).label}${cause}${danger}${excuse}`;
 };
+const say = (o, p, k) => `${objects[o].name}, ${objects[o].programs[p].name} on ${kernels[k].name}: ${fate(o, p, k)}`;
 
 const isOpen = (o, p, k) => state.open && state.open.o === o && state.open.p === p && state.open.k === k;
 

@@ -24,6 +24,7 @@ const drawFailures = () => {
   }
   if (told === 0) listing.append(el("p", { class: "empty" }, data.findings.length ? "Nothing fits these filters." : "Nothing failed."));
   $("view-failures").replaceChildren(listing);
+  if (state.view === "failures") $("count").textContent = count(told, "finding");
 };
 
 // Boots one by one, restores by their number and median: there is one for each cell.
@@ -41,7 +42,7 @@ const drawKernels = () => {
     const total = objects.map((object) => object.programs.length).reduce((a, b) => a + b, 0);
     const short = (hash) => (hash ? el("code", { title: hash }, hash.slice(0, 12)) : "none");
     return el("tr", {}, el("th", { scope: "row" }, kernel.name, kernel.optional && el("span", { class: "quiet" }, " optional")),
-      el("td", {}, el("span", { class: `tag ${kernel.ready ? "good" : "odd"}` }, kernel.state), kernel.reason && el("p", {}, kernel.reason), kernel.hint && el("p", { class: "quiet" }, kernel.hint), kernel.notes.map((note) => el("p", { class: "quiet" }, note)),
+      el("td", {}, el("span", { class: `tag ${kernel.ready ? "good" : "odd"}` }, kernel.state), kernel.reason && el("p", {}, prose(kernel.reason)), kernel.hint && el("p", { class: "quiet" }, prose(kernel.hint)), kernel.notes.map((note) => el("p", { class: "quiet" }, prose(note))),
         kernel.console.length > 0 && el("details", {}, el("summary", {}, "Console"), el("pre", { class: "log" }, kernel.console.join("\n")))),
       el("td", { class: "tight" }, `${loaded} of ${total} load`), el("td", {}, el("code", {}, identity.release || "–"), el("p", { class: "quiet" }, kernel.source)),
       el("td", { class: "tight" }, "image ", short(identity.image_sha256), el("br"), "config ", short(identity.config_sha256), el("br"), "BTF ", short(identity.btf_sha256)),
@@ -52,5 +53,6 @@ const drawKernels = () => {
   $("view-kernels").replaceChildren(el("div", { class: "listing wide" }, el("h2", {}, "Kernels"), el("table", { class: "facts" },
     el("thead", {}, el("tr", {}, ["Kernel", "State", "Programs", "Release and source", "Identity", "Start"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, body)),
     el("h2", {}, "Run"), el("table", { class: "facts" }, el("tbody", {}, facts.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value))))),
-    data.run.notices.length > 0 && [el("h2", {}, "Notices"), ...data.run.notices.map((notice) => el("p", {}, notice))]));
+    data.run.notices.length > 0 && [el("h2", {}, "Notices"), ...data.run.notices.map((notice) => el("p", {}, prose(notice)))]));
+  if (state.view === "kernels") $("count").textContent = count(body.length, "kernel");
 };

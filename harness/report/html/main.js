@@ -123,7 +123,6 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !typing) { event.preventDefault(); $("find").focus(); }
 });
 window.addEventListener("hashchange", () => { readAddress(); draw(); });
-window.addEventListener("beforeprint", () => views.forEach(([, , render]) => render()));
 readAddress();
 draw();
 })();
