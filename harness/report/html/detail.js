@@ -122,7 +122,9 @@ const logPart = (result) => {
   const input = el("input", { type: "search", placeholder: "Search the log (Enter: next)", "aria-label": "Search the log", oninput: () => draw(input.value), onkeydown: (event) => {
     if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
   } });
-  requestAnimationFrame(() => { draw(""); });
+  draw("");
+  // It can be scrolled only once it is on the page.
+  requestAnimationFrame(() => { log.scrollTop = log.scrollHeight; });
   const file = textOf(result.file);
   const before = result.omitted ? `${count(result.omitted, "line")} before it left out; ` : "";
   return [el("h3", {}, "Verifier log ", el("small", {}, `${before}loops folded`)), el("div", { class: "logbar" }, input, found), log, file && el("p", { class: "quiet" }, "Whole: ", el("code", {}, `zstdcat ${file}`))];

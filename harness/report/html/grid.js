@@ -84,7 +84,7 @@ const drawGrid = () => {
     if (cell) openCell(...cell.dataset.at.split(",").map(Number));
   });
   table.addEventListener("keydown", walk);
-  view.replaceChildren(body.children.length ? table : el("p", { class: "empty" }, "No program fits these filters."), legend());
+  view.replaceChildren(body.children.length ? table : el("p", { class: "empty" }, objects.length ? "No program fits these filters." : "This run has no objects."), legend());
   const first = table.querySelector(".cell[aria-current]") || table.querySelector(".cell");
   if (first) first.tabIndex = 0;
   $("count").textContent = `${count(programs, "program")} × ${count(shown.length, "kernel")}, ${failing} failing`;
