@@ -73,7 +73,6 @@ const drawBar = () => {
 
 const draw = () => {
   drawBar();
-  drawGrid();
   views.find(([id]) => id === state.view)[2]();
   drawDetail();
   writeAddress();
