@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build programs run test lint bench judge clean
+.PHONY: help setup setup-tests build programs run test lint bench judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -17,6 +17,9 @@ help:
 setup:
 	@./setup.sh
 
+setup-tests:
+	@./setup.sh --tests
+
 include programs/programs.mk
 
 build: setup
@@ -26,7 +29,7 @@ build: setup
 run: build programs
 	$(COREMATRIX) run target/programs programs/libbpf-tools.toml || [ $$? -eq 1 ]
 
-test: build programs
+test: setup-tests build programs
 	$(CARGO) test --release --locked
 
 lint:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what corematrix needs and is missing: Debian packages by apt, virtme-ng into .venv. Changes nothing that is there already.
+# With `--tests` also what only the tests need: a browser, in which the HTML report is tried.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -14,6 +15,12 @@ qemu_major=10
 rust_minor=88
 python=/usr/bin/python3
 
+case "${1:-}" in
+    "") tests= ;;
+    --tests) tests=1 ;;
+    *) printf 'error: setup.sh does not know `%s`\nhint: it takes nothing, or `--tests`\n' "$1" >&2; exit 2 ;;
+esac
+
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
     elif command -v sudo >/dev/null; then sudo "$@"
@@ -21,6 +28,8 @@ as_root() {
 }
 
 installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+# The names that the tests look for, too.
+browser_ok() { [ -z "$tests" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 rust_ok() { command -v cargo >/dev/null && [ "$(cargo --version | sed -E 's/^cargo 1\.([0-9]+).*/\1/')" -ge "$rust_minor" ]; }
 qemu_version() { qemu-system-x86_64 --version 2>/dev/null | sed -nE 's/.*version ([0-9]+)\..*/\1/p'; }
 qemu_ok() { command -v qemu-system-x86_64 >/dev/null && [ "$(qemu_version)" -ge "$qemu_major" ]; }
@@ -30,6 +39,7 @@ without_apt() {
     for tool in gcc make pkg-config clang cargo qemu-system-x86_64; do command -v "$tool" >/dev/null || missing+=("$tool"); done
     rust_ok || missing+=("Rust 1.$rust_minor or later")
     qemu_ok || missing+=("QEMU $qemu_major or later")
+    browser_ok || missing+=("Chromium (for the tests)")
     [ -e /usr/include/libelf.h ] || missing+=("libelf headers")
     [ -e /usr/include/zlib.h ] || missing+=("zlib headers")
     [ -e /usr/include/bpf/bpf_helpers.h ] || missing+=("libbpf headers")
@@ -60,6 +70,7 @@ with_apt() {
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     # The `-web` packages are the newer Rust that Debian's browsers are built with.
     rust_ok || missing+=(rustc-web cargo-web)
+    browser_ok || missing+=(chromium)
     if ! qemu_ok && [ "$codename" != bookworm ]; then missing+=(qemu-system-x86); fi
     if [ ${#missing[@]} != 0 ] || ! qemu_ok; then
         say "installing: ${missing[*]:-}$(qemu_ok || [ "$codename" != bookworm ] || echo ' qemu-system-x86 (backports)')"

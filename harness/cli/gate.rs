@@ -11,6 +11,7 @@ use super::run::width;
 use super::{Common, exit_code};
 use crate::gate::{self, Expectation, GateReport, Limits};
 use crate::record::RunRecord;
+use crate::report::Baseline;
 use crate::report::gate::GateFormat;
 
 #[derive(Debug, Args)]
@@ -45,7 +46,8 @@ fn percent(text: &str) -> Result<f64, String> {
 
 /// [`Terms`] with their files read.
 pub(super) struct ReadTerms {
-    baseline: Option<RunRecord>,
+    /// With its name as the user gave it.
+    baseline: Option<(String, RunRecord)>,
     expectations: Vec<Expectation>,
     limits: Limits,
 }
@@ -74,19 +76,26 @@ impl Terms {
             })?);
         }
         let limits = Limits { instructions_percent: self.max_instructions_growth, ..Limits::now() };
-        Ok(ReadTerms { baseline: baseline.map(|(_, record)| record), expectations, limits })
+        let name = self.baseline.as_deref().map(|run| run.display().to_string());
+        Ok(ReadTerms { baseline: name.zip(baseline.map(|(_, record)| record)), expectations, limits })
     }
 }
 
 impl ReadTerms {
     /// Holds runs against this one, unless the user named another.
-    pub(super) fn compare_with(&mut self, baseline: RunRecord) {
-        self.baseline.get_or_insert(baseline);
+    pub(super) fn compare_with(&mut self, name: String, baseline: RunRecord) {
+        self.baseline.get_or_insert((name, baseline));
+    }
+
+    /// What runs are held against.
+    pub(super) fn baseline(&self) -> Option<Baseline<'_>> {
+        self.baseline.as_ref().map(|(name, record)| Baseline { name: name.clone(), record })
     }
 
     /// What the gate says of a run.
     pub(super) fn decide(&self, record: &RunRecord) -> GateReport {
-        gate::decide(record, self.baseline.as_ref(), &self.expectations, &self.limits)
+        let baseline = self.baseline.as_ref().map(|(_, record)| record);
+        gate::decide(record, baseline, &self.expectations, &self.limits)
     }
 }
 

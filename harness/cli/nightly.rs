@@ -12,7 +12,7 @@ use super::run::{RunArgs, perform, report_failure};
 use super::{Common, exit_code};
 use crate::compare::differences;
 use crate::history::{History, HistoryError, Night};
-use crate::report::{json, nightly, write_text};
+use crate::report::{Baseline, json, nightly, write_changes, write_text};
 
 /// A month.
 const KEEP: &str = "30";
@@ -53,6 +53,10 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     let found = before.as_ref().map(|(_, before)| differences(before, &record));
     let told = before.as_ref().zip(found.as_deref()).map(|((stamp, _), found)| (stamp.as_str(), found));
     let post = nightly::post(&record, &stamp, told);
+    if let Some((stamp, before)) = &before {
+        let baseline = Baseline { name: stamp.clone(), record: before };
+        write_changes(&record, baseline, &folder).map_err(|error| report_failure(&error))?;
+    }
     let night = Night::of(&record, &stamp, found.as_ref().map_or(0, Vec::len));
     history.add(&folder, &night).map_err(failure)?;
     history.retain(args.keep.get()).map_err(failure)?;
@@ -63,8 +67,8 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     println!("\n{post}");
     println!("history: {}", Path::new(history.root()).join("index.html").display());
     // What is known since last night alarms nobody again.
-    if let Some((_, before)) = before {
-        terms.compare_with(before);
+    if let Some((stamp, before)) = before {
+        terms.compare_with(stamp, before);
     }
     Ok(ExitCode::from(exit_code::of_gate(&terms.decide(&record))))
 }

@@ -10,7 +10,7 @@ use super::Common;
 use super::explain::{project, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
-use crate::report::{Format, Material, SourceRoot, table, write_formats};
+use crate::report::{Baseline, Format, Material, SourceRoot, table, write_formats};
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -23,11 +23,22 @@ pub(super) struct ReportArgs {
     /// several].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// An earlier run: the HTML page gets a view of what changed since then.
+    #[arg(long, value_name = "RUN|FILE")]
+    baseline: Option<PathBuf>,
 }
 
 pub(super) fn run(common: &Common, args: &ReportArgs) -> Result<ExitCode, Failure> {
     let (folder, record) = read_record(common, &args.run)?;
-    let material = Material { record: &record, folder: &folder, sources: &SourceRoot::around(&project(common)) };
+    let before = args.baseline.as_deref().map(|run| read_record(common, run)).transpose()?;
+    if before.is_some() && !args.format.contains(&Format::Html) {
+        let hint = "add `--format html`; `corematrix compare` and `corematrix gate` tell it as text".to_owned();
+        return Err(Failure::input("only the HTML page shows what changed since a baseline", Some(hint)));
+    }
+    let baseline = args.baseline.as_deref().zip(before.as_ref());
+    let baseline = baseline.map(|(name, (_, record))| Baseline { name: name.display().to_string(), record });
+    let sources = SourceRoot::around(&project(common));
+    let material = Material { record: &record, folder: &folder, sources: &sources, baseline };
     let to_stdout = args.out.as_deref().map_or(args.format.len() == 1, |out| out == Path::new("-"));
     if !to_stdout {
         let out = args.out.as_deref().unwrap_or(&folder);
@@ -69,7 +80,7 @@ mod tests {
 
     fn report(folder: &Path, run_path: PathBuf, format: &[Format], out: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let common = Common { manifest: folder.join("kernels.toml"), store: None };
-        run(&common, &ReportArgs { run: run_path, format: format.to_vec(), out })
+        run(&common, &ReportArgs { run: run_path, format: format.to_vec(), out, baseline: None })
     }
 
     #[test]
@@ -87,12 +98,24 @@ mod tests {
     }
 
     #[test]
-    fn standard_output_takes_one_format() {
+    fn what_cannot_be_shown_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         json::write(&sample::record(), &folder.path().join("report.json")).unwrap();
         let both = [Format::Json, Format::Csv];
         let refused = report(folder.path(), folder.path().to_owned(), &both, Some(PathBuf::from("-"))).unwrap_err();
         assert!(refused.to_string().contains("hint: ask for one format"), "{refused}");
+        let common = Common { manifest: folder.path().join("kernels.toml"), store: None };
+        let args = |format| ReportArgs {
+            run: folder.path().to_owned(),
+            format: vec![format],
+            out: Some(folder.path().to_owned()),
+            baseline: Some(folder.path().to_owned()),
+        };
+        let refused = run(&common, &args(Format::Markdown)).unwrap_err();
+        assert!(refused.to_string().contains("hint: add `--format html`"), "{refused}");
+        run(&common, &args(Format::Html)).unwrap();
+        let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+        assert!(page.contains("\"changes\":{\"baseline\":"), "{page}");
         let missing = report(folder.path(), PathBuf::from("latest"), &both, None).unwrap_err();
         assert!(missing.to_string().contains("`corematrix run` writes a report"), "{missing}");
     }

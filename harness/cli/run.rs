@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::failure::Failure;
-use super::gate::{self, Terms};
+use super::gate::{self, ReadTerms, Terms};
 use super::setup::{Inputs, Setup};
 use super::threshold::Thresholds;
 use super::{Common, MachineArgs, acceleration, advice, exit_code, watch};
@@ -98,6 +98,9 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let terms = if args.gate || args.terms.are_given() { Some(args.terms.read(common, &args.inputs)?) } else { None };
     let (record, folder) = perform(common, args, args.out.as_deref())?;
     println!("report: {}", folder.display());
+    if let Some(baseline) = terms.as_ref().and_then(ReadTerms::baseline) {
+        report::write_changes(&record, baseline, &folder).map_err(|error| report_failure(&error))?;
+    }
     let Some(terms) = terms else { return Ok(code(args, &record, exit_code::of(&record))) };
     let report = terms.decide(&record);
     println!();

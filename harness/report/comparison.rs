@@ -60,7 +60,7 @@ fn coverage_of_two(change: &Change, heading: &str, names: [&str; 2]) -> Option<S
 }
 
 /// Differences that are the same but for the kernel, with their kernels, in the order of the first.
-fn grouped(differences: &[Difference]) -> Vec<(&Difference, Vec<&str>)> {
+pub(super) fn grouped(differences: &[Difference]) -> Vec<(&Difference, Vec<&str>)> {
     let mut groups: Vec<(&Difference, Vec<&str>)> = Vec::new();
     for found in differences {
         let kernel = found.place.kernel.as_deref();

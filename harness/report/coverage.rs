@@ -25,7 +25,7 @@ const LEGEND: &str = "R resolved: this kernel's answer picks the side; V verifie
 const EXECUTED: &str = "X executed: a program was seen to run here that cannot have come around it";
 
 /// Whether any program of an object was seen to run, so that there is something to say of level *executed*.
-fn any_ran(record: &RunRecord, object: usize) -> bool {
+pub(super) fn any_ran(record: &RunRecord, object: usize) -> bool {
     let cells = (0..record.kernels.len()).map(|kernel| record.cell(object, kernel));
     cells.flat_map(|cell| &cell.programs).any(|program| program.exercise.as_ref().is_some_and(ExerciseRecord::ran))
 }
@@ -147,7 +147,8 @@ fn title(programs: usize, record: &RunRecord, object: usize, guard: &GuardRecord
     text
 }
 
-fn sign(record: &RunRecord, object: usize, kernel: usize, guard: usize, side: usize) -> &'static str {
+/// What one kernel proves of a side, as in [`LEGEND`].
+pub(super) fn sign(record: &RunRecord, object: usize, kernel: usize, guard: usize, side: usize) -> &'static str {
     let level = |level| on_kernel(record, object, kernel, guard, side, level);
     let executed = level(Level::Executed) == Some(true);
     match (level(Level::Resolved), level(Level::Verified)) {

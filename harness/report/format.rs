@@ -46,6 +46,16 @@ pub struct Material<'a> {
     pub folder: &'a Path,
     /// The repository that annotations point into.
     pub sources: &'a SourceRoot,
+    /// What the page compares the run with.
+    pub baseline: Option<Baseline<'a>>,
+}
+
+/// An earlier run.
+pub struct Baseline<'a> {
+    /// What its reader calls it.
+    pub name: String,
+    /// The run.
+    pub record: &'a RunRecord,
 }
 
 impl Material<'_> {

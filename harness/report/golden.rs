@@ -46,7 +46,7 @@ fn rendered(record: &RunRecord, format: Format) -> String {
     std::fs::create_dir_all(folder.path().join("src")).unwrap();
     std::fs::write(folder.path().join("src/execsnoop.bpf.c"), "x").unwrap();
     let sources = SourceRoot::around(folder.path());
-    let material = Material { record, folder: folder.path(), sources: &sources };
+    let material = Material { record, folder: folder.path(), sources: &sources, baseline: None };
     String::from_utf8(format.render(&material).unwrap()).unwrap()
 }
 
@@ -161,7 +161,7 @@ fn logs_are_read_in_the_report_only() {
     let folder = tempfile::tempdir().unwrap();
     let record = sample::large(0, 0);
     let sources = SourceRoot::around(folder.path());
-    let material = Material { record: &record, folder: &folder.path().join("run"), sources: &sources };
+    let material = Material { record: &record, folder: &folder.path().join("run"), sources: &sources, baseline: None };
     crate::verifier::store::save(&folder.path().join("run/logs/a.log.zst"), b"said").unwrap();
     crate::verifier::store::save(&folder.path().join("b.log.zst"), b"secret").unwrap();
     assert_eq!(material.log("logs/a.log.zst").unwrap(), "said");

@@ -3,8 +3,12 @@
 //! The page's words and looks are in `html/`. Everything that comes from the record travels as JSON and reaches the page as text
 //! only, so that no name can become markup.
 
+mod alternatives;
+mod changes;
+mod coverage;
 mod data;
 mod log;
+mod shared;
 
 use std::io;
 
@@ -13,12 +17,16 @@ use super::summary::{Answer, Summary};
 use super::text::one_line;
 
 const PAGE: &str = include_str!("html/page.html");
-const STYLE: [&str; 2] = [include_str!("html/page.css"), include_str!("html/detail.css")];
-const SCRIPT: [&str; 5] = [
+const STYLE: [&str; 3] =
+    [include_str!("html/page.css"), include_str!("html/detail.css"), include_str!("html/coverage.css")];
+const SCRIPT: [&str; 8] = [
     include_str!("html/model.js"),
     include_str!("html/grid.js"),
     include_str!("html/detail.js"),
     include_str!("html/lists.js"),
+    include_str!("html/alternatives.js"),
+    include_str!("html/changes.js"),
+    include_str!("html/coverage.js"),
     include_str!("html/main.js"),
 ];
 
@@ -66,6 +74,9 @@ fn escaped(text: &str) -> String {
     one_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod browser;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

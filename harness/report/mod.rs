@@ -33,7 +33,7 @@ mod summary;
 pub mod table;
 mod text;
 
-pub use format::{Format, Material};
+pub use format::{Baseline, Format, Material};
 pub use place::Place;
 pub use source_root::SourceRoot;
 pub(crate) use text::{counted, one_line, paragraph};
@@ -121,7 +121,17 @@ impl ReportError {
 /// # Errors
 /// The first failure; the other files are tried nevertheless, since half of the reports is better than none.
 pub fn write_all(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
-    write_formats(&Material { record, folder, sources: &SourceRoot::around(folder) }, &Format::OF_A_RUN, folder)
+    let sources = SourceRoot::around(folder);
+    write_formats(&Material { record, folder, sources: &sources, baseline: None }, &Format::OF_A_RUN, folder)
+}
+
+/// Writes the page of a run once more, with what changed since an earlier one.
+///
+/// # Errors
+/// [`ReportError::Write`]; the page without it is then untouched.
+pub fn write_changes(record: &RunRecord, baseline: Baseline<'_>, folder: &Path) -> Result<(), ReportError> {
+    let sources = SourceRoot::around(folder);
+    write_formats(&Material { record, folder, sources: &sources, baseline: Some(baseline) }, &[Format::Html], folder)
 }
 
 /// Writes a text file whole or not at all.
@@ -162,6 +172,18 @@ mod tests {
         names.sort();
         assert_eq!(names, ["junit.xml", "report.html", "report.json", "summary.md", "table.txt"]);
         assert!(json::read(&reports.join("report.json")).unwrap().interrupted);
+    }
+
+    #[test]
+    fn the_page_is_written_once_more_with_what_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, after) = (sample::large(12, 3), sample::large(12, 2));
+        write_all(&after, folder.path()).unwrap();
+        let page = || std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+        assert!(page().contains("\"changes\":null"));
+        let baseline = Baseline { name: "last night".to_owned(), record: &before };
+        write_changes(&after, baseline, folder.path()).unwrap();
+        assert!(page().contains("\"baseline\":\"last night\""));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 
 use console::truncate_str;
 
+pub(super) use alternatives::all_work;
 pub(super) use change::change;
 pub(super) use failures::{kernels, names};
 

@@ -74,3 +74,8 @@ fn sign(state: LineState) -> char {
         LineState::Unknown => '?',
     }
 }
+
+/// The sign of a line on a kernel.
+pub fn sign_on(record: &RunRecord, object: usize, kernel: usize, line: usize) -> char {
+    sign(state(record, object, kernel, line))
+}

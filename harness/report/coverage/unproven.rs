@@ -7,7 +7,47 @@ use crate::object::ObjectTypes;
 use crate::record::RunRecord;
 use crate::verdict::Verdict;
 
+/// A side that no kernel of a run has proven.
+pub struct Unproven {
+    /// The guard, as an index into the object's list.
+    pub guard: usize,
+    /// Its side.
+    pub side: usize,
+    /// What would prove it, or what is in the way on the kernels that pick it; a line each.
+    pub words: Vec<String>,
+}
+
 /// The unproven sides of one object with its shapes. `kernels` are all whose types are at hand, those of the run among them.
+pub fn list(
+    record: &RunRecord,
+    unit: &Unit,
+    types: Option<&ObjectTypes>,
+    kernels: &[KernelTypes<'_>],
+) -> Vec<Unproven> {
+    let mut found = Vec::new();
+    for (number, side) in unit.sides(record) {
+        if !unit.proven(record, number, side, Level::Verified).is_empty() {
+            continue;
+        }
+        let guard = &record.objects[unit.object].coverage.guards[number];
+        let mut words = Vec::new();
+        if unit.proven(record, number, side, Level::Resolved).is_empty() {
+            words.push(what_would(guard, side, types, kernels));
+        }
+        for &row in &unit.rows {
+            let resolved = proven(record, row, number, side, Level::Resolved);
+            let shape = record.objects[row].shape.as_ref();
+            let with = shape.map_or_else(String::new, |shape| format!(" with shape {}", shape.name));
+            for (why, names) in obstacles(record, row, number, &resolved) {
+                words.push(format!("resolved on {}{with}, but {why}", names.join(", ")));
+            }
+        }
+        found.push(Unproven { guard: number, side, words });
+    }
+    found
+}
+
+/// As [`list`], as text.
 pub fn render(
     record: &RunRecord,
     unit: &Unit,
@@ -17,24 +57,11 @@ pub fn render(
 ) -> String {
     let told = &record.objects[unit.object];
     let mut text = String::new();
-    for (number, side) in unit.sides(record) {
-        if !unit.proven(record, number, side, Level::Verified).is_empty() {
-            continue;
-        }
-        let guard = &told.coverage.guards[number];
+    for Unproven { guard, side, words } in list(record, unit, types, kernels) {
+        let guard = &told.coverage.guards[guard];
         let title = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
         text += &paragraph(&title, 0, width);
-        if unit.proven(record, number, side, Level::Resolved).is_empty() {
-            text += &paragraph(&what_would(guard, side, types, kernels), 4, width);
-        }
-        for &row in &unit.rows {
-            let resolved = proven(record, row, number, side, Level::Resolved);
-            let shape = record.objects[row].shape.as_ref();
-            let with = shape.map_or_else(String::new, |shape| format!(" with shape {}", shape.name));
-            for (why, names) in obstacles(record, row, number, &resolved) {
-                text += &paragraph(&format!("resolved on {}{with}, but {why}", names.join(", ")), 4, width);
-            }
-        }
+        text.extend(words.iter().map(|line| paragraph(line, 4, width)));
     }
     text
 }

@@ -1,15 +1,17 @@
 //! [`Data`]: the record as the page's script wants it. What repeats over kernels is there once, and referred to by number.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::alternatives::alternatives;
+use super::changes::changes;
+use super::coverage::coverage;
 use super::log::Logs;
+use super::shared::Shared;
 use crate::attach::AttachRecord;
 use crate::cause::Cause;
 use crate::exercise::ExerciseRecord;
-use crate::record::{CellRecord, KernelRecord, KernelState, ProgramRecord, RunRecord};
+use crate::record::{KernelRecord, KernelState, ProgramRecord, RunRecord};
 use crate::relocation::{RelocationOutcome, RelocationRecord};
 use crate::report::Material;
 use crate::report::finding::{Level, findings};
@@ -25,6 +27,12 @@ pub struct Data {
     kernels: Vec<Value>,
     objects: Vec<Value>,
     findings: Vec<Value>,
+    /// Groups of which one member is enough.
+    alternatives: Vec<Value>,
+    /// What differs from the baseline, if there is one.
+    changes: Option<Value>,
+    /// What is known of guards and source lines; `None` if no object has any.
+    coverage: Option<Value>,
     /// Objects x kernels, as in the record.
     cells: Vec<Value>,
     /// Texts that the cells refer to.
@@ -35,56 +43,21 @@ pub struct Data {
     rows: Vec<Vec<i64>>,
 }
 
-/// Things by number, each once.
-struct Numbered<T> {
-    known: HashMap<T, usize>,
-    list: Vec<T>,
-}
-
-impl<T: Clone + Eq + std::hash::Hash> Numbered<T> {
-    fn new() -> Self {
-        Numbered { known: HashMap::new(), list: Vec::new() }
-    }
-
-    fn number(&mut self, value: T) -> usize {
-        let list = &mut self.list;
-        *self.known.entry(value).or_insert_with_key(|value| {
-            list.push(value.clone());
-            list.len() - 1
-        })
-    }
-}
-
-/// Everything that repeats.
-struct Shared {
-    texts: Numbered<String>,
-    outcomes: Numbered<(u8, usize, usize)>,
-    rows: Numbered<Vec<i64>>,
-}
-
-impl Shared {
-    fn text(&mut self, text: impl Into<String>) -> usize {
-        self.texts.number(text.into())
-    }
-
-    fn maybe(&mut self, text: Option<&str>) -> Value {
-        text.map_or(Value::Null, |text| json!(self.text(text)))
-    }
-}
-
 /// Reads a record, and the logs in its folder.
 pub fn data(material: &Material<'_>) -> Data {
     let record = material.record;
     let logs = Logs::read(material);
-    let mut shared = Shared { texts: Numbered::new(), outcomes: Numbered::new(), rows: Numbered::new() };
+    let mut shared = Shared::new();
     let mut number = 0;
     let mut cells = Vec::new();
-    for cell in &record.cells {
-        let first = number;
-        number += cell.programs.len();
-        let relocations = record.objects[cells.len() / record.kernels.len()].relocations.len();
-        cells.push(cell_data(cell, relocations, &logs, first, &mut shared));
+    for o in 0..record.objects.len() {
+        for k in 0..record.kernels.len() {
+            let first = number;
+            number += record.cell(o, k).programs.len();
+            cells.push(cell_data(record, [o, k], &logs, first, &mut shared));
+        }
     }
+    let coverage = coverage(record, &mut shared);
     let Shared { texts, outcomes, rows } = shared;
     Data {
         run: json!({
@@ -99,6 +72,9 @@ pub fn data(material: &Material<'_>) -> Data {
         kernels: record.kernels.iter().map(kernel_data).collect(),
         objects: (0..record.objects.len()).map(|o| object_data(record, o)).collect(),
         findings: findings_data(record),
+        alternatives: alternatives(record),
+        changes: material.baseline.as_ref().map(|baseline| changes(baseline, record)),
+        coverage,
         cells,
         texts: texts.list,
         outcomes: outcomes.list,
@@ -140,6 +116,7 @@ fn kernel_data(kernel: &KernelRecord) -> Value {
         "console": console,
         "identity": kernel.identity,
         "hello": kernel.hello_ms,
+        "restored": kernel.restore_ms,
         "notes": kernel.notes,
     })
 }
@@ -186,6 +163,7 @@ fn object_data(record: &RunRecord, o: usize) -> Value {
         "sha256": object.sha256,
         "size": object.size,
         "broken": object.broken,
+        "shape": object.shape.as_ref().map(|shape| json!({ "of": shape.of, "settings": shape.settings })),
         "programs": programs.collect::<Vec<_>>(),
         "relocations": relocations.collect::<Vec<_>>(),
     })
@@ -213,8 +191,10 @@ fn findings_data(record: &RunRecord) -> Vec<Value> {
     findings(record).iter().map(told).collect()
 }
 
-fn cell_data(cell: &CellRecord, relocations: usize, logs: &Logs, first: usize, shared: &mut Shared) -> Value {
-    let mut row = vec![-1; relocations];
+/// `first` is the number of the cell's first program among those of all cells.
+fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &Logs, first: usize, shared: &mut Shared) -> Value {
+    let cell = record.cell(o, k);
+    let mut row = vec![-1; record.objects[o].relocations.len()];
     for one in &cell.relocations {
         let outcome = outcome(one, shared);
         if let Some(place) = row.get_mut(one.relocation) {
@@ -225,7 +205,13 @@ fn cell_data(cell: &CellRecord, relocations: usize, logs: &Logs, first: usize, s
         .programs
         .iter()
         .enumerate()
-        .map(|(p, program)| program_data(program, logs.of(first + p), shared))
+        .map(|(p, program)| {
+            let mut told = program_data(program, logs.of(first + p), shared);
+            if let Some(excuse) = record.excuse(o, k, p) {
+                told["excuse"] = json!(shared.text(excuse));
+            }
+            told
+        })
         .collect();
     let dangers: Vec<Value> = cell
         .dangers

@@ -8,6 +8,12 @@ const closeCell = () => {
   if (cell) cell.focus();
 };
 
+const copyButton = (label, text, otherwise) => el("button", { type: "button", class: "plain", onclick: (event) => {
+  const told = event.target;
+  const done = (words) => { told.textContent = words; setTimeout(() => { told.textContent = label; }, 1500); };
+  navigator.clipboard ? navigator.clipboard.writeText(text()).then(() => done("Copied"), () => done(otherwise)) : done(otherwise);
+} }, label);
+
 const drawDetail = () => {
   const box = $("detail"), at = state.open;
   for (const cell of document.querySelectorAll(".cell[aria-current]")) cell.removeAttribute("aria-current");
@@ -18,20 +24,16 @@ const drawDetail = () => {
   if (button) { button.setAttribute("aria-current", "true"); if (matchMedia("(min-width: 1001px)").matches) button.scrollIntoView({ block: "nearest", inline: "nearest" }); }
   const look = lookOf(result), kernel = kernels[k];
   const close = el("button", { type: "button", class: "plain", "aria-label": "Close", onclick: closeCell }, "Close ✕");
-  const link = el("button", { type: "button", class: "plain", onclick: (event) => {
-    const told = event.target;
-    const done = (text) => { told.textContent = text; setTimeout(() => { told.textContent = "Copy link"; }, 1500); };
-    navigator.clipboard ? navigator.clipboard.writeText(location.href).then(() => done("Copied"), () => done("See the address")) : done("See the address");
-  } }, "Copy link");
+  const link = copyButton("Copy link", () => location.href, "See the address");
   const strip = el("div", { class: "strip", role: "group", "aria-label": "The same program on every kernel" }, kernels.map((one, other) => {
-    const there = resultOf(o, p, other), danger = passes(there) && dangersOf(o, p, other).length > 0;
-    return el("button", { type: "button", class: danger ? "warn" : lookOf(there).look, "aria-label": say(o, p, other), "aria-current": other === k ? "true" : null, onclick: () => openCell(o, p, other) },
-      el("b", {}, one.name), el("span", {}, danger ? `${lookOf(there).short} !` : lookOf(there).short));
+    const [look, sign] = signOf(o, p, other);
+    return el("button", { type: "button", class: look, "aria-label": `${one.name} ${fate(o, p, other)}`, "aria-current": other === k ? "true" : null, onclick: () => openCell(o, p, other) },
+      el("b", {}, one.name), " ", el("span", {}, sign));
   }));
   box.replaceChildren(
     el("header", {}, el("h2", {}, `${object.name} / ${program.name} `, el("span", { class: "quiet" }, `on ${kernel.name}`)), link, close),
     el("p", { class: "quiet mono" }, [program.section, kernel.identity && kernel.identity.release].filter(Boolean).join(" · ")),
-    strip, story(o, p, k, look, result), ...[adviceOf(result), dangerPart(o, p, k), valuesPart(o, p, k), logPart(result), statisticsPart(o, p, k), restPart(o, k, cell)].flat().filter(Boolean));
+    strip, story(o, p, k, look, result), ...[adviceOf(result), commandsPart(o, p, k), dangerPart(o, p, k), valuesPart(o, p, k), logPart(result), guardsPart(o, p), beyondPart(o, p, k), statisticsPart(o, p, k), restPart(o, k, cell)].flat().filter(Boolean));
   box.scrollTop = 0;
 };
 
@@ -46,6 +48,7 @@ const story = (o, p, k, look, result) => {
   if (program.story) list.append(...entry("Since", prose(program.story)));
   if (line) list.append(...entry("Evidence", el("code", {}, line)));
   if (reason && reason !== line) list.append(...entry("Reason", prose(reason)));
+  if (isExcused(result)) list.append(...entry("Excused", prose(textOf(result.excuse))));
   if (result.attach !== undefined) list.append(...entry("Attach", prose(textOf(result.attach))));
   if (result.ran !== undefined) list.append(...entry("Run", prose(textOf(result.ran))));
   if (!kernel.ready && kernel.reason) list.append(...entry("Kernel", `${kernel.state}: ${kernel.reason}`, kernel.hint ? el("p", { class: "quiet" }, kernel.hint) : ""));
@@ -79,7 +82,7 @@ const kindOf = (line, evidence) => {
   if (/^;/.test(line)) return "src";
   if (/^…/.test(line)) return "folded";
   if (/^\d+: \(|^\d+: </.test(line)) return "";
-  if (/^(\d+: )?(R\d+(_\w+)?=|fp-\d|from \d|last_idx|regs=|mark_precise|caller|callee|func#|propagating|Live regs|parent )/.test(line)) return "state";
+  if (/^\s*(\d+: )?(R\d+(_\w+)?=|fp-\d|from \d|last_idx|regs=|mark_precise|caller|callee|func#|propagating|Live regs|parent )/.test(line)) return "state";
   if (/^(processed |verification time|stack depth|subprog |max_states|insns_self)/.test(line)) return "state";
   return line.trim() ? "words" : "";
 };
@@ -119,7 +122,9 @@ const logPart = (result) => {
   const input = el("input", { type: "search", placeholder: "Search the log (Enter: next)", "aria-label": "Search the log", oninput: () => draw(input.value), onkeydown: (event) => {
     if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
   } });
-  requestAnimationFrame(() => { draw(""); });
+  draw("");
+  // It can be scrolled only once it is on the page.
+  requestAnimationFrame(() => { log.scrollTop = log.scrollHeight; });
   const file = textOf(result.file);
   const before = result.omitted ? `${count(result.omitted, "line")} before it left out; ` : "";
   return [el("h3", {}, "Verifier log ", el("small", {}, `${before}loops folded`)), el("div", { class: "logbar" }, input, found), log, file && el("p", { class: "quiet" }, "Whole: ", el("code", {}, `zstdcat ${file}`))];
@@ -161,8 +166,52 @@ const statisticsPart = (o, p, k) => {
     el("tbody", {}, told.map((one, j) => el("tr", {}, el("th", { scope: "row", class: j === k ? "here" : null }, kernels[j].name), columns.map((_, at) => number(one.stats && one.stats[at])), number(one.size && one.size[0]), number(one.size && one.size[1]), number(one.ms))))))];
 };
 
+// The guards that are part of the program, and the way to their sides and lines.
+const guardsPart = (o, p) => {
+  const covered = coveredOf(o);
+  if (!covered) return null;
+  const mine = covered.guards.filter((guard) => guard.programs.includes(p));
+  const shown = kernels.map((_, k) => k);
+  const show = covered.lines.length > 0 && el("button", { type: "button", class: "plain", onclick: () => {
+    state.sources.add(o);
+    go({ view: "coverage", find: "", open: null });
+    $(`coverage-${o}`).scrollIntoView();
+    document.querySelector(`[data-source="${o}"]`).focus({ preventScroll: true });
+  } }, "Source lines");
+  if (mine.length === 0) return show && [el("h3", {}, "Coverage ", el("small", {}, "no guards"), show)];
+  return [el("h3", {}, "Guards ", el("small", {}, `${mine.length} in this program`), show), guardTable(covered, shown, p)];
+};
+
+// What happened after loading, on every kernel, if a kernel was asked.
+const beyondPart = (o, p, k) => {
+  const told = kernels.map((_, j) => resultOf(o, p, j));
+  const ran = told.some((one) => one.ran !== undefined);
+  if (!ran && !told.some((one) => one.attach !== undefined)) return null;
+  const words = (number) => el("td", { class: "words-cell" }, number === undefined ? "–" : prose(textOf(number)));
+  return [el("h3", {}, ran ? "Attached and run" : "Attached"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Attaching on every kernel" }, el("table", { class: "values" },
+    el("thead", {}, el("tr", {}, ["Kernel", "Attach", ran && "Run"].filter(Boolean).map((name) => el("th", { scope: "col" }, name)))),
+    el("tbody", {}, told.map((one, j) => el("tr", {}, el("th", { scope: "row", class: j === k ? "here" : null }, kernels[j].name), words(one.attach), ran && words(one.ran))))))];
+};
+
+// Words as a shell takes them.
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+// The folder of this page, as it is named from the folder where `reports` lies; `RUN` where the page is not on a disk.
+const runFolder = () => {
+  if (location.protocol !== "file:") return "RUN";
+  const folder = decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "");
+  return folder.replace(/^.*\/(?=reports\/[^/]+$)/, "");
+};
+
+const commandsPart = (o, p, k) => {
+  const words = [runFolder(), kernels[k].name, objects[o].name, objects[o].programs[p].name].map((word) => (word === "RUN" ? word : quoted(word))).join(" ");
+  const line = (text, label) => el("div", { class: "command" }, el("code", { "aria-label": label }, text), copyButton("Copy", () => text, "Select it"));
+  return [el("h3", {}, "Once more, by hand"), line(`corematrix repro ${words}`, "Command that reproduces this cell"), blames(resultOf(o, p, k)) && line(`corematrix explain ${words}`, "Command that explains this cell")];
+};
+
 const restPart = (o, k, cell) => {
   const object = objects[o], list = el("dl", { class: "what" });
+  if (object.shape) list.append(...entry("Shape", `${object.shape.of} with `, object.shape.settings.map((setting, at) => [at > 0 && ", ", el("code", {}, setting)]).flat()));
   list.append(...entry("Object", el("span", {}, `${object.name}, ${object.size.toLocaleString("en")} bytes`), el("p", { class: "quiet mono" }, object.origin), el("p", { class: "quiet mono" }, `sha256 ${object.sha256}`)));
   if (object.broken) list.append(...entry("Broken", object.broken));
   if (cell.whole !== null) list.append(...entry("Whole", cell.whole ? "The object loads as a whole." : "The object does not load as a whole", !cell.whole && cell.why !== null ? `: ${textOf(cell.why)}` : ""));

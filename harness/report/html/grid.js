@@ -1,22 +1,24 @@
 // The heat map: programs down, kernels across.
-const say = (o, p, k) => {
-  const result = resultOf(o, p, k);
+const fate = (o, p, k) => {
+  const result = resultOf(o, p, k), [, sign] = signOf(o, p, k);
   const cause = result.cause === undefined ? "" : `, ${causes[result.cause].label}`;
   const danger = dangersOf(o, p, k).length ? ", reads wrong data" : "";
-  return `${objects[o].name}, ${objects[o].programs[p].name} on ${kernels[k].name}: ${lookOf(result).label}${cause}${danger}`;
+  const excuse = isExcused(result) ? `; excused: ${textOf(result.excuse)}` : "";
+  // What stands on a button begins its name, so that it can be called by it.
+  return `${sign}, ${lookOf(result).label}${cause}${danger}${excuse}`;
 };
+const say = (o, p, k) => `${objects[o].name}, ${objects[o].programs[p].name} on ${kernels[k].name}: ${fate(o, p, k)}`;
 
 const isOpen = (o, p, k) => state.open && state.open.o === o && state.open.p === p && state.open.k === k;
 
 const cellButton = (o, p, k) => {
-  const result = resultOf(o, p, k), look = lookOf(result);
-  const danger = passes(result) && dangersOf(o, p, k).length > 0;
-  const dim = narrowed() && !wanted(result) ? " dim" : "";
+  const [look, sign] = signOf(o, p, k);
+  const dim = narrowed() && !wanted(resultOf(o, p, k)) ? " dim" : "";
   const label = say(o, p, k);
   return el("button", {
-    type: "button", class: `cell ${danger ? "warn" : look.look}${dim}`, "data-at": `${o},${p},${k}`, "aria-label": label,
+    type: "button", class: `cell ${look}${dim}`, "data-at": `${o},${p},${k}`, "aria-label": label,
     title: label, tabindex: "-1", "aria-current": isOpen(o, p, k) ? "true" : null,
-  }, danger ? `${look.short} !` : look.short);
+  }, sign);
 };
 
 const sumOf = (o, k) => {
@@ -24,7 +26,8 @@ const sumOf = (o, k) => {
   const loaded = cell.programs.filter(passes).length;
   if (cell.programs.every((result) => lookOf(result).look === "none")) return el("span", { class: "sum" }, "–");
   const whole = cell.whole === false && loaded === total ? "*" : "";
-  return el("span", { class: `sum${loaded < total || whole ? " part" : ""}` }, `${loaded}/${total}${whole}`);
+  const part = cell.programs.some((result) => !passes(result) && !isExcused(result)) || whole;
+  return el("span", { class: `sum${part ? " part" : ""}` }, `${loaded}/${total}${whole}`);
 };
 
 // An object is unfolded where something in it differs from loading, unless its reader said otherwise.
@@ -46,7 +49,7 @@ const programStory = (o, p, shown) => {
   if (objects[o].programs[p].story) return objects[o].programs[p].story;
   const failed = [...shown].reverse().map((k) => resultOf(o, p, k)).find(blames);
   const danger = shown.flatMap((k) => dangersOf(o, p, k))[0];
-  return failed ? textOf(failed.reason) : danger ? textOf(danger[1]) : "";
+  return failed ? textOf(failed.reason) : danger ? textOf(danger.words) : "";
 };
 
 const drawGrid = () => {
@@ -81,7 +84,7 @@ const drawGrid = () => {
     if (cell) openCell(...cell.dataset.at.split(",").map(Number));
   });
   table.addEventListener("keydown", walk);
-  view.replaceChildren(body.children.length ? table : el("p", { class: "empty" }, "No program fits these filters."), legend());
+  view.replaceChildren(body.children.length ? table : el("p", { class: "empty" }, objects.length ? "No program fits these filters." : "This run has no objects."), legend());
   const first = table.querySelector(".cell[aria-current]") || table.querySelector(".cell");
   if (first) first.tabIndex = 0;
   $("count").textContent = `${count(programs, "program")} × ${count(shown.length, "kernel")}, ${failing} failing`;
@@ -110,5 +113,6 @@ const legend = () => {
   const signs = verdicts.map((verdict, v) => seen.has(v) && el("span", {}, el("span", { class: verdict.look }, verdict.short), ` ${verdict.label}`));
   const danger = cells.some((cell) => cell.dangers.length > 0) && el("span", {}, el("span", { class: "warn" }, "ok !"), " loads, and reads wrong data");
   const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, the object as a whole does not");
-  return el("div", { class: "legend" }, signs, danger, whole);
+  const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, and a suite puts up with it");
+  return el("div", { class: "legend" }, signs, danger, excused, whole);
 };

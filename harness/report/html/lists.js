@@ -1,4 +1,4 @@
-// The other views: what failed, the kernels, and places for what changed and for coverage.
+// What failed, and the kernels.
 const drawFailures = () => {
   const shown = new Set(shownKernels()), words = state.find.toLowerCase().split(/\s+/);
   const fits = (one) => {
@@ -24,6 +24,15 @@ const drawFailures = () => {
   }
   if (told === 0) listing.append(el("p", { class: "empty" }, data.findings.length ? "Nothing fits these filters." : "Nothing failed."));
   $("view-failures").replaceChildren(listing);
+  if (state.view === "failures") $("count").textContent = count(told, "finding");
+};
+
+// Boots one by one, restores by their number and median: there is one for each cell.
+const times = (kernel) => {
+  const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
+  const restored = [...kernel.restored].sort((a, b) => a - b);
+  const told = [kernel.hello.length > 0 && `booted in ${kernel.hello.map(seconds).join(", ")}`, restored.length > 0 && `restored ${restored.length}×, median ${(restored[restored.length >> 1] / 1000).toFixed(2)} s`].filter(Boolean);
+  return told.length ? told.map((line) => el("p", {}, line)) : "–";
 };
 
 const drawKernels = () => {
@@ -33,20 +42,17 @@ const drawKernels = () => {
     const total = objects.map((object) => object.programs.length).reduce((a, b) => a + b, 0);
     const short = (hash) => (hash ? el("code", { title: hash }, hash.slice(0, 12)) : "none");
     return el("tr", {}, el("th", { scope: "row" }, kernel.name, kernel.optional && el("span", { class: "quiet" }, " optional")),
-      el("td", {}, el("span", { class: `tag ${kernel.ready ? "good" : "odd"}` }, kernel.state), kernel.reason && el("p", {}, kernel.reason), kernel.hint && el("p", { class: "quiet" }, kernel.hint), kernel.notes.map((note) => el("p", { class: "quiet" }, note)),
+      el("td", {}, el("span", { class: `tag ${kernel.ready ? "good" : "odd"}` }, kernel.state), kernel.reason && el("p", {}, prose(kernel.reason)), kernel.hint && el("p", { class: "quiet" }, prose(kernel.hint)), kernel.notes.map((note) => el("p", { class: "quiet" }, prose(note))),
         kernel.console.length > 0 && el("details", {}, el("summary", {}, "Console"), el("pre", { class: "log" }, kernel.console.join("\n")))),
-      el("td", {}, `${loaded} of ${total} load`), el("td", {}, el("code", {}, identity.release || "–"), el("p", { class: "quiet" }, kernel.source)),
-      el("td", {}, "image ", short(identity.image_sha256), el("br"), "config ", short(identity.config_sha256), el("br"), "BTF ", short(identity.btf_sha256)),
-      el("td", {}, kernel.hello.map((ms) => `${(ms / 1000).toFixed(1)} s`).join(", ") || "–"));
+      el("td", { class: "tight" }, `${loaded} of ${total} load`), el("td", {}, el("code", {}, identity.release || "–"), el("p", { class: "quiet" }, kernel.source)),
+      el("td", { class: "tight" }, "image ", short(identity.image_sha256), el("br"), "config ", short(identity.config_sha256), el("br"), "BTF ", short(identity.btf_sha256)),
+      el("td", { class: "tight" }, times(kernel)));
   });
   const tool = data.run.tool;
   const facts = [["corematrix", tool.corematrix], ["libbpf", tool.libbpf], ["virtme-ng", tool.virtme_ng], ["QEMU", `${tool.qemu} with ${tool.accel} (${tool.accel_reason})`], ["started", data.run.started], ["finished", data.run.finished || "never"]];
-  $("view-kernels").replaceChildren(el("div", { class: "listing" }, el("h2", {}, "Kernels"), el("table", { class: "facts" },
-    el("thead", {}, el("tr", {}, ["Kernel", "State", "Programs", "Release and source", "Identity", "Boot"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, body)),
+  $("view-kernels").replaceChildren(el("div", { class: "listing wide" }, el("h2", {}, "Kernels"), el("table", { class: "facts" },
+    el("thead", {}, el("tr", {}, ["Kernel", "State", "Programs", "Release and source", "Identity", "Start"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, body)),
     el("h2", {}, "Run"), el("table", { class: "facts" }, el("tbody", {}, facts.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value))))),
-    data.run.notices.length > 0 && [el("h2", {}, "Notices"), ...data.run.notices.map((notice) => el("p", {}, notice))]));
+    data.run.notices.length > 0 && [el("h2", {}, "Notices"), ...data.run.notices.map((notice) => el("p", {}, prose(notice)))]));
+  if (state.view === "kernels") $("count").textContent = count(body.length, "kernel");
 };
-
-// Later records bring `changes` and `coverage`; their views have a tab as soon as there is something in them.
-const drawChanges = () => {};
-const drawCoverage = () => {};

@@ -1,6 +1,8 @@
 // Filters, tabs, keys and the address.
 const views = [["matrix", "Matrix", drawGrid], ["failures", `What failed (${data.findings.filter((one) => one.level === "error").length})`, drawFailures], ["kernels", `Kernels (${kernels.length})`, drawKernels],
-  data.changes && ["changes", "What changed", drawChanges], data.coverage && ["coverage", "Coverage", drawCoverage]].filter(Boolean);
+  data.changes && ["changes", `What changed (${data.changes.groups.length})`, drawChanges],
+  coverage && ["coverage", coverage.total ? `Coverage (${coverage.counts[1]}/${coverage.total})` : "Coverage", drawCoverage],
+  alternatives.length > 0 && ["alternatives", `Alternatives (${alternatives.length})`, drawAlternatives]].filter(Boolean);
 
 // A choice of several: its menu, and what may be chosen.
 const picks = [
@@ -24,6 +26,7 @@ const writeAddress = () => {
   for (const c of state.causes) address.append("cause", causes[c].id);
   if (state.failing) address.set("failing", "1");
   if (state.unfold) address.set("all", "1");
+  for (const o of state.sources) address.append("source", objects[o].name);
   if (state.open) {
     address.set("object", objects[state.open.o].name);
     address.set("program", objects[state.open.o].programs[state.open.p].name);
@@ -44,6 +47,7 @@ const readAddress = () => {
   fill(state.causes, address.getAll("cause"), (id) => causes.findIndex((one) => one.id === id));
   state.failing = address.has("failing");
   state.unfold = address.has("all");
+  fill(state.sources, address.getAll("source"), (name) => objects.findIndex((one) => one.name === name));
   const o = objects.findIndex((one) => one.name === address.get("object")), k = kernels.findIndex((one) => one.name === address.get("on"));
   const p = o < 0 ? -1 : objects[o].programs.findIndex((one) => one.name === address.get("program"));
   state.open = o >= 0 && p >= 0 && k >= 0 ? { o, p, k } : null;
@@ -69,7 +73,6 @@ const drawBar = () => {
 
 const draw = () => {
   drawBar();
-  drawGrid();
   views.find(([id]) => id === state.view)[2]();
   drawDetail();
   writeAddress();
@@ -119,7 +122,6 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !typing) { event.preventDefault(); $("find").focus(); }
 });
 window.addEventListener("hashchange", () => { readAddress(); draw(); });
-window.addEventListener("beforeprint", () => views.forEach(([, , render]) => render()));
 readAddress();
 draw();
 })();

@@ -13,7 +13,7 @@ const el = (name, attributes, ...children) => {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else node.setAttribute(key, value === true ? "" : value);
   }
-  for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) node.append(child);
+  for (const child of children.flat(Infinity)) if (child !== null && child !== undefined && child !== false) node.append(child);
   return node;
 };
 
@@ -22,12 +22,21 @@ const resultOf = (o, p, k) => cellOf(o, k).programs[p];
 const textOf = (number) => (number === undefined || number === null ? "" : texts[number]);
 const lookOf = (result) => verdicts[result.v];
 const passes = (result) => lookOf(result).look === "good";
-const blames = (result) => ["bad", "grave"].includes(lookOf(result).look);
+// A failure that a suite puts up with.
+const isExcused = (result) => result.excuse !== undefined;
+const blames = (result) => ["bad", "grave"].includes(lookOf(result).look) && !isExcused(result);
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 // The dangers of a program: relocations that it reaches and that read wrong data.
 const toldDangers = (o, p, k) => cellOf(o, k).dangers.filter((danger) => danger.programs.includes(p));
 const dangersOf = (o, p, k) => toldDangers(o, p, k).filter((danger) => danger.here);
+
+// The short words of a result and its looks.
+const signOf = (o, p, k) => {
+  const result = resultOf(o, p, k), { look, short } = lookOf(result);
+  if (isExcused(result)) return ["excused", `(${short})`];
+  return passes(result) && dangersOf(o, p, k).length > 0 ? ["warn", `${short} !`] : [look, short];
+};
 
 // What stands between backticks becomes code.
 const prose = (text) => {
@@ -37,7 +46,7 @@ const prose = (text) => {
 };
 
 // What is shown, and which cell is open. Everything here is in the address.
-const state = { view: "matrix", find: "", kernels: new Set(), verdicts: new Set(), causes: new Set(), failing: false, unfold: false, toggled: new Set(), open: null };
+const state = { view: "matrix", find: "", kernels: new Set(), verdicts: new Set(), causes: new Set(), failing: false, unfold: false, toggled: new Set(), sources: new Set(), open: null };
 
 const shownKernels = () => kernels.map((_, k) => k).filter((k) => state.kernels.size === 0 || state.kernels.has(k));
 

@@ -6,7 +6,7 @@ use crate::record::RunRecord;
 fn page(record: &RunRecord) -> String {
     let folder = tempfile::tempdir().unwrap();
     let sources = SourceRoot::around(folder.path());
-    render(&Material { record, folder: folder.path(), sources: &sources }).unwrap()
+    render(&Material { record, folder: folder.path(), sources: &sources, baseline: None }).unwrap()
 }
 
 /// What the page's script gets.

@@ -64,7 +64,8 @@ fn label(group: &AlternativesRecord, member: &Alternative) -> String {
     }
 }
 
-fn all_work(record: &RunRecord, group: &AlternativesRecord, kernel: usize) -> bool {
+/// Whether every member of a group works on a kernel, so that the choice does not matter.
+pub fn all_work(record: &RunRecord, group: &AlternativesRecord, kernel: usize) -> bool {
     let alone = |member: &Alternative| AlternativesRecord { members: vec![member.clone()], ..group.clone() };
     group.members.iter().all(|member| record.service(&alone(member), kernel) == Service::By(0))
 }
