@@ -41,8 +41,19 @@ impl Manifest {
     pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
         let read = |source| ManifestError::Read { path: path.to_owned(), source };
         let absolute = std::path::absolute(path).map_err(read)?;
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        parse::parse(&text, &absolute).map_err(|problems| ManifestError::Invalid { path: path.to_owned(), problems })
+        Manifest::parse(&std::fs::read_to_string(path).map_err(read)?, &absolute).map_err(|error| match error {
+            // As the user named it.
+            ManifestError::Invalid { problems, .. } => ManifestError::Invalid { path: path.to_owned(), problems },
+            other => other,
+        })
+    }
+
+    /// Checks the text of a manifest as if it stood in the file at `path`, which is absolute.
+    ///
+    /// # Errors
+    /// It is wrong; then all its problems are told at once.
+    pub fn parse(text: &str, path: &Path) -> Result<Manifest, ManifestError> {
+        parse::parse(text, path).map_err(|problems| ManifestError::Invalid { path: path.to_owned(), problems })
     }
 }
 

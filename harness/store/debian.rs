@@ -11,16 +11,12 @@ use super::lockfile::{LockedKernel, LockedPackage, WhenGone};
 use super::request::{Fetched, Request};
 use crate::record::KernelIdentity;
 
+const ANOTHER_SERIES: &str = "look for a series that the mirror still has, or give this kernel another source";
+
 /// The kernel of a `Source::Apt`.
 pub(super) fn kernel(request: &Request<'_>, suites: &[String], globs: &[String]) -> Result<StoredKernel, StoreError> {
     let Request { store, .. } = request;
-    let patterns = globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<Vec<_>, _>>().map_err(|error| {
-        StoreError::Unavailable {
-            what: request.what.clone(),
-            reason: format!("its package glob is not one: {error}"),
-            hint: Some("correct it in the manifest".to_owned()),
-        }
-    })?;
+    let patterns = patterns(request, globs)?;
     // What is pinned counts only as long as the manifest still asks for it.
     let pinned = request.pinned("apt").filter(|pinned| {
         let image = pinned.packages.first();
@@ -41,6 +37,22 @@ pub(super) fn kernel(request: &Request<'_>, suites: &[String], globs: &[String])
         gone = Some(request.when_gone(&pinned.packages[0])?);
     }
     request.newest(suites, globs, &patterns, gone)
+}
+
+/// The version of the package that the newest kernel would be taken from, by fresh lists.
+pub(super) fn newest_version(request: &Request<'_>, suites: &[String], globs: &[String]) -> Result<String, StoreError> {
+    let patterns = patterns(request, globs)?;
+    let mut regex: Vec<String> = globs.iter().map(|glob| regex_of_glob(glob)).collect();
+    regex.push(candidates::SIBLINGS.to_owned());
+    let (listed, _) = request.listed(suites, &regex.join("|"), true)?;
+    let newest = candidates::candidates(&patterns, suites, &listed).into_iter().next();
+    newest.map(|candidate| candidate.images[0].version.clone()).ok_or_else(|| request.no_match(suites, globs))
+}
+
+fn patterns(request: &Request<'_>, globs: &[String]) -> Result<Vec<Pattern>, StoreError> {
+    globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<_, _>>().map_err(|error| {
+        request.unavailable(format!("its package glob is not one: {error}"), "correct it in the manifest")
+    })
 }
 
 impl Request<'_> {
@@ -134,14 +146,18 @@ impl Request<'_> {
                 }
             }
         }
-        let hint = "look for a series that the mirror still has, or give this kernel another source";
-        Err(self.unavailable(
-            match vanished.is_empty() {
-                true => format!("no package in {} matches `{}`", suites.join(", "), globs.join("`, `")),
-                false => format!("listed but gone from the mirror: {}", vanished.join(", ")),
-            },
-            hint,
-        ))
+        Err(match vanished.is_empty() {
+            true => self.no_match(suites, globs),
+            false => {
+                let reason = format!("listed but gone from the mirror: {}", vanished.join(", "));
+                self.unavailable(reason, ANOTHER_SERIES)
+            }
+        })
+    }
+
+    fn no_match(&self, suites: &[String], globs: &[String]) -> StoreError {
+        let reason = format!("no package in {} matches `{}`", suites.join(", "), globs.join("`, `"));
+        self.unavailable(reason, ANOTHER_SERIES)
     }
 
     /// The packages of all suites that answer, and whether any list changed.

@@ -173,6 +173,21 @@ impl Store {
         self.fetch(spec, lock, (false, true), step)
     }
 
+    /// The version that is pinned and the newest that there is, in the words of the source that is pinned: package versions, or
+    /// digests. `None` if what is pinned cannot move on. Nothing is fetched but lists.
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel).
+    pub fn newest_version(
+        &self,
+        spec: &KernelSpec,
+        lock: &LockFile,
+        step: &dyn Fn(String),
+    ) -> Result<Option<(String, String)>, StoreError> {
+        let what = format!("kernel `{}`", spec.name);
+        Request { store: self, name: &spec.name, what, lock, offline: false, fresh: true, step }.newest_version(spec)
+    }
+
     fn fetch(
         &self,
         spec: &KernelSpec,

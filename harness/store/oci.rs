@@ -65,6 +65,12 @@ pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<St
     Ok(kernel)
 }
 
+/// The digest that the image's tag has now.
+pub(super) fn newest_digest(request: &Request<'_>, image: &ImageReference) -> Result<String, StoreError> {
+    let staging = Staging::new(request.store.root())?;
+    Registry::new(request, image, staging.work()).manifest(image.digest.as_deref()).map(|manifest| manifest.digest)
+}
+
 fn locked(asked: &str, digest: &str, identity: &crate::record::KernelIdentity) -> LockedKernel {
     LockedKernel {
         source: "oci".to_owned(),

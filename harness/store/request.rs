@@ -59,6 +59,19 @@ impl Request<'_> {
         Err(self.none_of(failures))
     }
 
+    /// See [`Store::newest_version`].
+    pub fn newest_version(&self, spec: &KernelSpec) -> Result<Option<(String, String)>, StoreError> {
+        let Some(pinned) = self.lock.kernel(&spec.name) else { return Ok(None) };
+        let source = std::iter::once(&spec.source).chain(&spec.fallbacks).find(|one| one.label() == pinned.source);
+        let newest = match source {
+            Some(Source::Apt { suites, packages }) => debian::newest_version(self, suites, packages)?,
+            Some(Source::Oci { image }) => oci::newest_digest(self, image)?,
+            _ => return Ok(None),
+        };
+        let old = pinned.packages.first().map(|package| package.version.clone()).or(pinned.digest);
+        Ok(old.map(|old| (old, newest)))
+    }
+
     fn from(&self, source: &Source) -> Result<StoredKernel, StoreError> {
         match source {
             Source::Apt { suites, packages } => debian::kernel(self, suites, packages),

@@ -1,0 +1,158 @@
+//! `corematrix kernels add`: declares a kernel at the end of the manifest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use toml::Value;
+
+use super::super::Common;
+use super::super::failure::Failure;
+use crate::manifest::Manifest;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct AddArgs {
+    /// What it will be called; selectors match it.
+    name: String,
+    /// A matrix may do without it where it cannot be had.
+    #[arg(long, global = true)]
+    optional: bool,
+    #[command(subcommand)]
+    source: Added,
+}
+
+/// Where the kernel comes from.
+#[derive(Debug, Subcommand)]
+enum Added {
+    /// Packages of a Debian archive.
+    Apt {
+        /// Where to look, such as bookworm; may be repeated.
+        #[arg(long, required = true)]
+        suite: Vec<String>,
+        /// Globs of the package with the image, best first.
+        #[arg(required = true, value_name = "GLOB")]
+        packages: Vec<String>,
+    },
+    /// A bzImage, a vmlinux or an unpacked package on this machine.
+    Path {
+        image: PathBuf,
+        /// lib/modules/RELEASE, if the virtio drivers are modules.
+        #[arg(long, value_name = "DIR")]
+        modules: Option<PathBuf>,
+        /// The kernel's config.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// The tree in which a kernel was built.
+    Tree { tree: PathBuf },
+    /// A kernel that `vng --build` builds.
+    Build {
+        /// A source tree or git repository.
+        tree: PathBuf,
+        /// A tag, branch or commit; without it the tree is built as it is.
+        #[arg(long)]
+        version: Option<String>,
+        /// Kernel options on top of virtme-ng's own, such as images/bpf.config.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// The kernel that this machine runs.
+    Host,
+    /// The kernel in a disk image of a distribution.
+    Disk {
+        disk: PathBuf,
+        /// A glob of the release to take [default: the newest].
+        #[arg(long, value_name = "GLOB")]
+        release: Option<String>,
+    },
+    /// Files of packages (.deb or .rpm), by path or address.
+    Package {
+        #[arg(required = true, value_name = "FILE|URL")]
+        files: Vec<String>,
+        /// One for each file; needed for addresses.
+        #[arg(long, value_name = "HEX")]
+        sha256: Vec<String>,
+    },
+    /// An OCI image, such as REGISTRY/cilium/ci-kernels:6.6.
+    Oci { image: String },
+    /// An upstream version, such as v6.6, through virtme-ng.
+    Mainline { version: String },
+}
+
+pub(in super::super) fn run(common: &Common, args: &AddArgs) -> Result<ExitCode, Failure> {
+    let path = &common.manifest;
+    let manifest = Manifest::load(path).map_err(|error| {
+        let hint = error.hint();
+        Failure::input(error, hint)
+    })?;
+    if manifest.kernels.iter().any(|kernel| kernel.name == args.name) {
+        let hint = "choose another name, or edit the manifest".to_owned();
+        return Err(Failure::input(format!("`{}` has a kernel `{}` already", path.display(), args.name), Some(hint)));
+    }
+    let read = |error: std::io::Error| Failure::input(format!("cannot read `{}`: {error}", path.display()), None);
+    let table = table(args, manifest.path.parent().unwrap_or(Path::new("/")))?;
+    let text = format!("{}\n{table}", fs::read_to_string(path).map_err(read)?.trim_end_matches('\n').to_owned() + "\n");
+    // Nothing is written that could not be read again.
+    Manifest::parse(&text, &manifest.path).map_err(|error| {
+        let hint = error.hint();
+        Failure::input(error, hint)
+    })?;
+    fs::write(path, text)
+        .map_err(|error| Failure::infrastructure(format!("cannot write `{}`: {error}", path.display()), None))?;
+    print!("added to {}:\n\n{table}\n", path.display());
+    println!(
+        "`corematrix kernels pull {}` fetches it; `default` under `[matrix]` says what runs take by default",
+        args.name
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The table to write; paths are made to start at `folder`, where the manifest lies.
+fn table(args: &AddArgs, folder: &Path) -> Result<String, Failure> {
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::infrastructure(format!("cannot tell the working folder: {error}"), None))?;
+    let place = |path: &Path| {
+        let whole = here.join(path);
+        let from_manifest = if here == folder { path.to_owned() } else { whole };
+        Value::from(from_manifest.to_string_lossy().into_owned())
+    };
+    let text = |text: &String| Value::from(text.clone());
+    let texts = |all: &[String]| Value::from(all.to_vec());
+    let maybe = |path: &Option<PathBuf>| path.as_deref().map(place);
+    let (source, keys): (&str, Vec<(&str, Option<Value>)>) = match &args.source {
+        Added::Apt { suite, packages } => {
+            ("apt", vec![("suites", Some(texts(suite))), ("packages", Some(texts(packages)))])
+        }
+        Added::Path { image, modules, config } => {
+            ("path", vec![("image", Some(place(image))), ("modules", maybe(modules)), ("config", maybe(config))])
+        }
+        Added::Tree { tree } => ("tree", vec![("tree", Some(place(tree)))]),
+        Added::Build { tree, version, config } => {
+            let version = version.as_ref().map(text);
+            ("build", vec![("tree", Some(place(tree))), ("version", version), ("config", maybe(config))])
+        }
+        Added::Host => ("host", Vec::new()),
+        Added::Disk { disk, release } => {
+            ("disk", vec![("disk", Some(place(disk))), ("release", release.as_ref().map(text))])
+        }
+        Added::Package { files, sha256 } => {
+            let is_address = |file: &String| file.contains("://");
+            let files = files.iter().map(|file| if is_address(file) { text(file) } else { place(Path::new(file)) });
+            let sums = (!sha256.is_empty()).then(|| texts(sha256));
+            ("package", vec![("files", Some(Value::Array(files.collect()))), ("sha256", sums)])
+        }
+        Added::Oci { image } => ("oci", vec![("image", Some(text(image)))]),
+        Added::Mainline { version } => ("mainline", vec![("version", Some(text(version)))]),
+    };
+    let mut table = format!("[kernel.{}]\nsource = \"{source}\"\n", Value::from(args.name.clone()));
+    for (key, value) in keys {
+        if let Some(value) = value {
+            table += &format!("{key} = {value}\n");
+        }
+    }
+    if args.optional {
+        table += "optional = true\n";
+    }
+    Ok(table)
+}

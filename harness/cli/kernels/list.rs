@@ -1,0 +1,99 @@
+//! `corematrix kernels list`: the kernels of the manifest, what is pinned, and what the store has.
+
+use std::process::ExitCode;
+
+use bytesize::ByteSize;
+use clap::Args;
+use serde_json::json;
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::super::Common;
+use super::super::failure::Failure;
+use super::super::setup::{Setup, store_failure};
+use crate::manifest::KernelSpec;
+use crate::store::StoredFolder;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct ListArgs {
+    /// Only these: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: all].
+    #[arg(long, value_name = "SELECTOR")]
+    kernel: Vec<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let all = ["all".to_owned()];
+    let chosen = setup.manifest.select(if args.kernel.is_empty() { &all } else { &args.kernel }).map_err(|error| {
+        let hint = error.hint();
+        Failure::input(error, hint)
+    })?;
+    let folders = setup.store.folders().map_err(store_failure)?;
+    let rows: Vec<Row> = chosen.into_iter().map(|spec| Row::of(&setup, spec, &folders)).collect();
+    match args.json {
+        true => println!("{:#}", rows.iter().map(Row::as_json).collect::<serde_json::Value>()),
+        false => println!("{}", table(&rows)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Row<'a> {
+    spec: &'a KernelSpec,
+    is_default: bool,
+    pinned: Option<String>,
+    /// Versions in the store and their bytes.
+    stored: (usize, u64),
+}
+
+impl<'a> Row<'a> {
+    fn of(setup: &Setup, spec: &'a KernelSpec, folders: &[StoredFolder]) -> Row<'a> {
+        let own = folders.iter().filter(|folder| folder.kernel.as_ref() == Some(&spec.name));
+        Row {
+            spec,
+            is_default: setup.manifest.matrix.contains(&spec.name),
+            pinned: setup.lock.kernel(&spec.name).map(|locked| locked.release),
+            stored: own.fold((0, 0), |(count, bytes), folder| (count + 1, bytes + folder.bytes)),
+        }
+    }
+
+    fn sources(&self) -> String {
+        let all = std::iter::once(&self.spec.source).chain(&self.spec.fallbacks);
+        all.map(ToString::to_string).collect::<Vec<_>>().join(", or ")
+    }
+
+    fn as_json(&self) -> serde_json::Value {
+        json!({
+            "name": self.spec.name,
+            "default": self.is_default,
+            "optional": self.spec.optional,
+            "source": self.spec.source.to_string(),
+            "fallbacks": self.spec.fallbacks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "pinned_release": self.pinned,
+            "stored_versions": self.stored.0,
+            "stored_bytes": self.stored.1,
+        })
+    }
+}
+
+fn table(rows: &[Row<'_>]) -> String {
+    let mut table = Builder::default();
+    table.push_record(["kernel", "matrix", "pinned release", "store", "source"]);
+    for row in rows {
+        let member = match (row.is_default, row.spec.optional) {
+            (true, true) => "optional",
+            (true, false) => "yes",
+            (false, _) => "",
+        };
+        let stored = match row.stored {
+            (0, _) => "-".to_owned(),
+            (1, bytes) => ByteSize(bytes).to_string(),
+            (count, bytes) => format!("{}, {count} versions", ByteSize(bytes)),
+        };
+        let pinned = row.pinned.clone().unwrap_or_else(|| "-".to_owned());
+        table.push_record([row.spec.name.clone(), member.to_owned(), pinned, stored, row.sources()]);
+    }
+    table.build().with(Style::blank()).to_string()
+}

@@ -1,0 +1,111 @@
+//! `corematrix kernels pull` and `lock`: have kernels in the store and pinned, before anything runs.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use rayon::prelude::*;
+
+use super::super::failure::Failure;
+use super::super::setup::Setup;
+use super::super::{Common, MachineArgs, exit_code};
+use crate::manifest::{KernelSpec, Source};
+use crate::store::{StoreError, StoredKernel};
+
+/// Servers are asked for this many kernels at once.
+const AT_ONCE: usize = 4;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct PullArgs {
+    /// Which kernels: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: the
+    /// matrix of the manifest].
+    #[arg(value_name = "SELECTOR")]
+    kernel: Vec<String>,
+    /// Only say what is pinned and in the store; fetch nothing.
+    #[arg(long)]
+    offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in super::super) struct LockArgs {
+    /// Which kernels, as for `pull` [default: the matrix of the manifest].
+    #[arg(value_name = "SELECTOR")]
+    kernel: Vec<String>,
+    /// Change nothing: fail if a kernel that can be pinned is not.
+    #[arg(long)]
+    check: bool,
+}
+
+/// A kernel and whether it could be had.
+pub(super) type Pulled = (KernelSpec, Result<StoredKernel, StoreError>);
+
+pub(in super::super) fn run(common: &Common, args: &PullArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let pulled = pull(&setup, chosen(&setup, &args.kernel)?, args.offline)?;
+    Ok(tell(&pulled))
+}
+
+pub(in super::super) fn lock(common: &Common, args: &LockArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let unpinned: Vec<KernelSpec> = chosen(&setup, &args.kernel)?
+        .into_iter()
+        .filter(|spec| can_be_pinned(spec) && setup.lock.kernel(&spec.name).is_none())
+        .collect();
+    if unpinned.is_empty() {
+        println!("every kernel that can be pinned is");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.check {
+        for spec in &unpinned {
+            println!("{}: not pinned ({})", spec.name, spec.source);
+        }
+        let needed = unpinned.iter().any(|spec| !spec.optional);
+        println!("hint: `corematrix kernels lock` pins them; commit `kernels.lock`");
+        return Ok(ExitCode::from(if needed { exit_code::BAD_CONFIGURATION } else { exit_code::GOOD }));
+    }
+    let pulled = pull(&setup, unpinned, false)?;
+    Ok(tell(&pulled))
+}
+
+/// The kernels that selectors choose.
+pub(super) fn chosen(setup: &Setup, selectors: &[String]) -> Result<Vec<KernelSpec>, Failure> {
+    let machine = MachineArgs { kernel: selectors.to_vec(), accel: crate::vm::Choice::Auto, offline: false };
+    setup.kernels(&machine)
+}
+
+/// What lies on this machine is the user's own and changes when he likes.
+fn can_be_pinned(spec: &KernelSpec) -> bool {
+    matches!(spec.source, Source::Apt { .. } | Source::Mainline { .. } | Source::Oci { .. })
+}
+
+fn pull(setup: &Setup, kernels: Vec<KernelSpec>, offline: bool) -> Result<Vec<Pulled>, Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build();
+    let pool = pool.map_err(|error| Failure::infrastructure(format!("cannot start threads: {error}"), None))?;
+    Ok(pool.install(|| {
+        let one = |spec: KernelSpec| {
+            let step = |step: String| eprintln!("{}: {step}", spec.name);
+            let kernel = setup.store.kernel(&spec, &setup.lock, offline, &step);
+            (spec, kernel)
+        };
+        kernels.into_par_iter().map(one).collect()
+    }))
+}
+
+/// Prints a line for each kernel; the code is bad if one that is needed could not be had.
+fn tell(pulled: &[Pulled]) -> ExitCode {
+    let mut missing = false;
+    for (spec, kernel) in pulled {
+        match kernel {
+            Ok(kernel) => {
+                println!("{}: {} ({})", spec.name, kernel.identity.release, kernel.source);
+                kernel.notes.iter().for_each(|note| println!("  note: {note}"));
+            }
+            Err(error) => {
+                let optional = if spec.optional && error.is_unavailable() { " (optional)" } else { "" };
+                println!("{}: not there{optional}: {}", spec.name, error.reason());
+                error.hint().iter().for_each(|hint| println!("  hint: {hint}"));
+                missing |= optional.is_empty();
+            }
+        }
+    }
+    ExitCode::from(if missing { exit_code::INFRASTRUCTURE } else { exit_code::GOOD })
+}

@@ -1,0 +1,39 @@
+//! `corematrix kernels rm`: take kernels out of the store.
+
+use std::process::ExitCode;
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::super::Common;
+use super::super::failure::Failure;
+use super::super::setup::{Setup, store_failure};
+use crate::manifest::nearest;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct RemoveArgs {
+    /// Names of kernels, as the manifest had them when they were fetched.
+    #[arg(required = true, value_name = "KERNEL")]
+    names: Vec<String>,
+}
+
+pub(in super::super) fn run(common: &Common, args: &RemoveArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let folders = setup.store.folders().map_err(store_failure)?;
+    let known: Vec<&str> = folders.iter().filter_map(|folder| folder.kernel.as_deref()).collect();
+    for name in &args.names {
+        if !known.contains(&name.as_str()) {
+            let hint = match nearest(name, known.iter().copied(), 1).first() {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "`corematrix store` lists what is there".to_owned(),
+            };
+            return Err(Failure::input(format!("the store has no kernel `{name}`"), Some(hint)));
+        }
+    }
+    for folder in folders.iter().filter(|folder| folder.kernel.as_ref().is_some_and(|name| args.names.contains(name))) {
+        setup.store.remove_folder(folder).map_err(store_failure)?;
+        println!("removed {}: {}", folder.name, ByteSize(folder.bytes));
+    }
+    println!("what is pinned stays pinned: the next run fetches the same");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,106 @@
+//! `corematrix kernels show`: everything that is known of one kernel.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use bytesize::ByteSize;
+use clap::Args;
+use serde_json::json;
+
+use super::super::Common;
+use super::super::failure::Failure;
+use super::super::setup::{Setup, store_failure};
+use super::pull::chosen;
+use crate::probe::Answer;
+use crate::store::StoredKernel;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct ShowArgs {
+    /// The kernel: a name, `latest`, or any selector of one.
+    kernel: String,
+    /// Do without the network: only what the store has.
+    #[arg(long)]
+    offline: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in super::super) fn run(common: &Common, args: &ShowArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    for spec in &chosen(&setup, std::slice::from_ref(&args.kernel))? {
+        let step = |step: String| eprintln!("{}: {step}", spec.name);
+        let kernel = setup.store.kernel(spec, &setup.lock, args.offline, &step).map_err(store_failure)?;
+        let facts = facts(&setup, &spec.name, &kernel);
+        match args.json {
+            true => {
+                let facts: serde_json::Map<String, serde_json::Value> =
+                    facts.into_iter().map(|(name, value)| (name.replace(' ', "_"), json!(value))).collect();
+                println!("{:#}", json!({ "name": spec.name, "facts": facts, "notes": kernel.notes }));
+            }
+            false => {
+                println!("{}", spec.name);
+                for (name, value) in facts {
+                    println!("  {name:<14} {value}");
+                }
+                kernel.notes.iter().for_each(|note| println!("  note           {note}"));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn facts(setup: &Setup, name: &str, kernel: &StoredKernel) -> Vec<(&'static str, String)> {
+    let identity = &kernel.identity;
+    let file = |path: Option<&Path>, sha256: Option<&String>, none: &str| match (path, sha256) {
+        (Some(path), Some(sha256)) => format!("{}, sha256 {sha256}", size(path)),
+        _ => none.to_owned(),
+    };
+    let pinned = match setup.lock.kernel(name) {
+        Some(locked) if locked.release == identity.release => "yes".to_owned(),
+        Some(locked) => format!("to another release, {}", locked.release),
+        None => "no".to_owned(),
+    };
+    let modules: Vec<String> =
+        kernel.modules.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+    let probe = setup.store.probe(identity).map(|probe| {
+        let known = |yes: usize, what: &str| format!("{yes} {what}");
+        let has =
+            |answers: &BTreeMap<String, Answer>| answers.values().filter(|answer| **answer == Answer::Yes).count();
+        [
+            known(has(&probe.program_types), "program types"),
+            known(has(&probe.map_types), "map types"),
+            known(probe.existing_helpers.len(), "helpers"),
+        ]
+        .join(", ")
+    });
+    vec![
+        ("release", identity.release.clone()),
+        ("source", kernel.source.clone()),
+        ("pinned", pinned),
+        ("image", format!("sha256 {}", identity.image_sha256)),
+        ("boots from", format!("{} ({})", kernel.boot_image.display(), size(&kernel.boot_image))),
+        ("build id", build_id(&kernel.boot_image).unwrap_or_else(|| "none".to_owned())),
+        (
+            "config",
+            file(kernel.config.as_deref(), identity.config_sha256.as_ref(), "none: kconfig externs cannot be judged"),
+        ),
+        ("BTF", file(kernel.btf.as_deref(), identity.btf_sha256.as_ref(), "none")),
+        ("modules", if modules.is_empty() { "none needed".to_owned() } else { modules.join(", ") }),
+        ("features", probe.unwrap_or_else(|| "not asked yet: `corematrix kernels probe`".to_owned())),
+    ]
+}
+
+fn size(path: &Path) -> String {
+    fs::metadata(path).map_or_else(|error| error.to_string(), |found| ByteSize(found.len()).to_string())
+}
+
+/// The GNU build id of an uncompressed kernel, in hex.
+fn build_id(image: &Path) -> Option<String> {
+    use object::Object;
+    let bytes = fs::read(image).ok()?;
+    let id = object::File::parse(&*bytes).ok()?.build_id().ok()??.to_vec();
+    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,78 @@
+//! `corematrix kernels verify`: whether what the store has is what was put there, and boots.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::super::acceleration;
+use super::super::failure::Failure;
+use super::super::setup::{Setup, store_failure};
+use super::super::{Common, MachineArgs, exit_code};
+use crate::run::Stop;
+use crate::vm;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct VerifyArgs {
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Boot each kernel, too.
+    #[arg(long)]
+    boot: bool,
+}
+
+pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let kernels = setup.kernels(&args.machine)?;
+    let folders = setup.store.folders().map_err(store_failure)?;
+    let mut bad = false;
+    for spec in &kernels {
+        let own: Vec<_> = folders.iter().filter(|folder| folder.kernel.as_ref() == Some(&spec.name)).collect();
+        if own.is_empty() {
+            println!("{}: not in the store", spec.name);
+            bad |= !spec.optional;
+            continue;
+        }
+        for folder in own {
+            match &folder.damaged_files()[..] {
+                [] => println!("{}: {}: sound", spec.name, folder.name),
+                damaged => {
+                    bad = true;
+                    println!("{}: {}: damaged: {}", spec.name, folder.name, damaged.join(", "));
+                    println!("  hint: `corematrix kernels rm {}` removes it; the next run fetches it anew", spec.name);
+                }
+            }
+        }
+    }
+    if args.boot {
+        bad |= !boot_all(&setup, args)?;
+    }
+    Ok(ExitCode::from(if bad { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
+}
+
+/// Boots the kernels one after the other; whether all that are needed did.
+fn boot_all(setup: &Setup, args: &VerifyArgs) -> Result<bool, Failure> {
+    let tools = setup.tools.as_ref().map_err(|error| Failure::infrastructure(error, error.hint()))?;
+    let stop = Stop::default();
+    let mut all = true;
+    for spec in &setup.kernels(&args.machine)? {
+        let step = |step: String| eprintln!("{}: {step}", spec.name);
+        let stored = match setup.store.kernel(spec, &setup.lock, args.machine.offline, &step) {
+            Ok(stored) => stored,
+            Err(error) => {
+                println!("{}: not booted: {}", spec.name, error.reason());
+                all &= spec.optional && error.is_unavailable();
+                continue;
+            }
+        };
+        let prove = || acceleration::prove_kvm(tools, spec, &stored, &stop);
+        let accelerator = vm::choose(args.machine.accel, tools, None, prove).accelerator;
+        match acceleration::boot_once(tools, spec, &stored, accelerator, &stop).map_err(acceleration::reason) {
+            Ok(()) => println!("{}: {} boots ({accelerator})", spec.name, stored.identity.release),
+            Err(reason) => {
+                all = false;
+                println!("{}: {} does not boot: {reason}", spec.name, stored.identity.release);
+            }
+        }
+    }
+    Ok(all)
+}
