@@ -18,6 +18,7 @@ pub fn differences(before: &RunRecord, after: &RunRecord) -> Vec<Difference> {
             let place = Place::cell(&object.name, &kernel.name);
             let (old, new) = (before.cell(before_object, before_kernel), after.cell(o, k));
             cell(&place, old, new, &mut found);
+            kernel_log((before, old), (after, new), &mut found);
             for (p, new) in new.programs.iter().enumerate() {
                 let Some(old) = pair.program(o, p).and_then(|p| old.programs.get(p)) else { continue };
                 if let Some(change) = program(old, new) {
@@ -28,6 +29,25 @@ pub fn differences(before: &RunRecord, after: &RunRecord) -> Vec<Difference> {
         sides::compare((before, before_object), (after, o), &mut found);
     }
     found
+}
+
+/// What the kernel complained about in one of the runs only.
+fn kernel_log(
+    (before, old): (&RunRecord, &CellRecord),
+    (after, new): (&RunRecord, &CellRecord),
+    found: &mut Vec<Difference>,
+) {
+    let only = |cell: &CellRecord, accel: &str, other: &CellRecord| -> Vec<(Option<String>, String)> {
+        let own = cell.kernel_log.iter().filter(|warning| !warning.is_noise(accel));
+        let own = own.filter(|warning| !other.kernel_log.iter().any(|known| known.is_like(warning)));
+        own.map(|warning| (warning.program.clone(), warning.headline.clone())).collect()
+    };
+    let mut push = |(program, words): (Option<String>, String), change: fn(String) -> Change| {
+        let place = Place { program, ..Place::cell(&new.object, &new.kernel) };
+        found.push(Difference { place, change: change(words) });
+    };
+    only(new, &after.tool.accel, old).into_iter().for_each(|one| push(one, Change::KernelWarningAdded));
+    only(old, &before.tool.accel, new).into_iter().for_each(|one| push(one, Change::KernelWarningGone));
 }
 
 /// What is in one of the runs only.

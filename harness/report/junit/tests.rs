@@ -20,7 +20,7 @@ impl Element {
 }
 
 fn xml(record: &RunRecord) -> String {
-    String::from_utf8(render(record).unwrap()).unwrap()
+    String::from_utf8(render(record, None).unwrap()).unwrap()
 }
 
 /// Every element in the order of its start, with the text directly in it.
