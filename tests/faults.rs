@@ -319,7 +319,7 @@ fn what_a_kernel_complains_about_and_survives_is_told_and_the_gate_is_red() {
 fn a_kernel_that_is_tainted_without_a_word_is_told() {
     let lab = Lab::with_kernel(r#"append = ["corematrix.fault=taint@three"]"#);
     // Booted guests are judged alike; the second object finds the taint where it was.
-    lab.run(&[&object("five"), &object("plain"), "--cold"]).expect(0);
+    lab.run(&[&object("five"), &object("plain"), "--cold"]).expect(INFRASTRUCTURE);
     let report = lab.report();
     assert_eq!(
         report.cells[0].kernel_log[0].headline,

@@ -110,6 +110,10 @@ pub enum Change {
     KernelWarningAdded(String),
     /// The kernel complained in the earlier run only, in these words.
     KernelWarningGone(String),
+    /// The object asks kernels for something that it did not ask for, in these words.
+    RelocationAdded(String),
+    /// The object does not ask for something any more, in these words.
+    RelocationGone(String),
     /// A side of a guard that some kernel proved is proven by none any more.
     CoverageLost {
         /// The guard, in words: `field_exists struct task_struct.__state`.
@@ -180,6 +184,8 @@ impl fmt::Display for Change {
             Change::DangerGone(words) => write!(f, "reads wrong data no more: {words}"),
             Change::KernelWarningAdded(words) => write!(f, "the kernel complains now: {words}"),
             Change::KernelWarningGone(words) => write!(f, "the kernel complains no more: {words}"),
+            Change::RelocationAdded(words) => write!(f, "asks now: {words}"),
+            Change::RelocationGone(words) => write!(f, "asks no more: {words}"),
             Change::CoverageLost { guard, side, level, kernels } => {
                 let level = level.label();
                 write!(f, "no kernel proves `{side}` of {guard} any more ({level} by {} before)", kernels.join(", "))

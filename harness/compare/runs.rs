@@ -2,7 +2,7 @@
 
 use super::Pair;
 use super::difference::{Change, Difference, Place};
-use super::sides;
+use super::{objects, sides};
 use crate::record::{CellRecord, ProgramRecord, RunRecord};
 
 /// Everything that differs from `before` to `after` but times, notes and order: what is gone and new first, then cell by cell in
@@ -26,9 +26,19 @@ pub fn differences(before: &RunRecord, after: &RunRecord) -> Vec<Difference> {
                 }
             }
         }
+        relocations((before, before_object), (after, o), &mut found);
         sides::compare((before, before_object), (after, o), &mut found);
     }
     found
+}
+
+/// What an object asks kernels for in one of the runs only, if all of it is known of both.
+fn relocations(old: (&RunRecord, usize), new: (&RunRecord, usize), found: &mut Vec<Difference>) {
+    let (Some(asked), Some(asks)) = (objects::asked(old.0, old.1), objects::asked(new.0, new.1)) else { return };
+    let place = Place::object(&new.0.objects[new.1].name);
+    let mut push = |change: Change| found.push(Difference { place: place.clone(), change });
+    asked.difference(&asks).for_each(|words| push(Change::RelocationGone(words.clone())));
+    asks.difference(&asked).for_each(|words| push(Change::RelocationAdded(words.clone())));
 }
 
 /// What the kernel complained about in one of the runs only.
@@ -119,6 +129,20 @@ fn program(old: &ProgramRecord, new: &ProgramRecord) -> Option<Change> {
         }
         _ => None,
     }
+}
+
+/// A line for each kernel that is another build than before: `6.12: 6.12.38 -> 6.12.41`.
+pub fn moved_kernels(before: &RunRecord, after: &RunRecord) -> Vec<String> {
+    let pair = Pair::new(before, after);
+    let moved = after.kernels.iter().zip(&pair.kernels).filter_map(|(new, old)| {
+        let (old, is) = (before.kernels[(*old)?].identity.as_ref()?, new.identity.as_ref()?);
+        match old.release == is.release {
+            true if old.image_sha256 == is.image_sha256 => None,
+            true => Some(format!("{}: {} was built anew", new.name, is.release)),
+            false => Some(format!("{}: {} -> {}", new.name, old.release, is.release)),
+        }
+    });
+    moved.collect()
 }
 
 /// The run as if it had but kernel `kernel`, by index, which is called `name`. Two of these compare two kernels of one run.

@@ -164,6 +164,28 @@ fn each_regression_alone_turns_it_red() {
             "Red cell lost: `b/third` on 6.1: not run: forgotten; in the baseline: loaded",
         ),
         (
+            "harness limit",
+            Box::new(|record| {
+                record.cells[4].programs[0] =
+                    sample::program("third", "kprobe/z", Verdict::HarnessLimit, Some("its loader chooses"));
+            }),
+            "Red cell lost: `b/third` on 6.1: harness limit (needs its own loader): its loader chooses; in the baseline: loaded",
+        ),
+        (
+            "new program that fails",
+            Box::new(|record| {
+                let failed = sample::program("fourth", "kprobe/w", Verdict::TimedOut, Some("10s"));
+                record.objects[1]
+                    .programs
+                    .push(crate::record::ObjectProgram { name: "fourth".to_owned(), section: "kprobe/w".to_owned() });
+                record.cells[3..].iter_mut().for_each(|cell| {
+                    cell.programs.push(sample::program("fourth", "kprobe/w", Verdict::Loaded, None));
+                });
+                record.cells[5].programs[1] = failed;
+            }),
+            "Red failure: `b/fourth` on 6.12: timed out: 10s; it is not in the baseline",
+        ),
+        (
             "optional kernel gone",
             Box::new(|record| {
                 record.kernels[2].optional = true;
@@ -197,6 +219,51 @@ fn coverage_that_no_kernel_proves_any_more_is_red() {
     assert_eq!(text, line);
     assert_eq!(decide([false, false, true]), (exit_code::GOOD, String::new()));
     assert_eq!(decide([true, true, true]), (exit_code::GOOD, String::new()));
+}
+
+#[test]
+fn every_rule_that_turns_it_red_has_its_case() {
+    // A rule that is added has to be put into one of the lists, and into the tests above or below.
+    let weight = |rule: Rule| match rule {
+        Rule::Failure
+        | Rule::VerdictWorse
+        | Rule::CauseChanged
+        | Rule::NotWhole
+        | Rule::CellLost
+        | Rule::CoverageLost
+        | Rule::InstructionsGrew
+        | Rule::NewDanger
+        | Rule::KernelWarning
+        | Rule::ExpectationExpired => Weight::Red,
+        Rule::Infrastructure => Weight::Infrastructure,
+        Rule::UnexpectedPass | Rule::ExpectationUnused | Rule::Flaky | Rule::Improved => Weight::Told,
+    };
+    let cases = include_str!("tests.rs");
+    for rule in [
+        Rule::Failure,
+        Rule::VerdictWorse,
+        Rule::CauseChanged,
+        Rule::NotWhole,
+        Rule::CellLost,
+        Rule::CoverageLost,
+        Rule::InstructionsGrew,
+        Rule::NewDanger,
+        Rule::KernelWarning,
+        Rule::ExpectationExpired,
+        Rule::Infrastructure,
+        Rule::UnexpectedPass,
+        Rule::ExpectationUnused,
+        Rule::Flaky,
+        Rule::Improved,
+    ] {
+        let line = format!("{:?} {}: ", weight(rule), rule.label());
+        assert!(cases.contains(&line), "no test says `{line}`");
+    }
+    let (code, text) = with(|record| record.cells[0].programs[1].verdict = Verdict::Loaded);
+    assert_eq!(
+        (code, text.as_str()),
+        (exit_code::GOOD, "Told improved: `a/second` on 5.10: loads; in the baseline: attach target missing")
+    );
 }
 
 #[test]

@@ -83,7 +83,10 @@ impl Faults {
         }
         if self.wants("warn", Some(program)) {
             // Debian's kernels have no `lkdtm`, which would make them warn.
-            SPLAT.iter().for_each(|line| drop(std::fs::write("/dev/kmsg", line)));
+            for line in SPLAT {
+                // Older kernels keep a line without an end to themselves.
+                let _ = std::fs::write("/dev/kmsg", format!("{line}\n"));
+            }
         }
         if self.wants("taint", Some(program)) {
             // What `WARN_ON` sets.

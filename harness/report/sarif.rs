@@ -223,11 +223,40 @@ fn uri(path: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn paths_become_uris() {
         assert_eq!(uri("a b/ü#?%.c"), "a%20b/%C3%BC%23%3F%25.c");
+    }
+
+    #[test]
+    fn what_the_gate_excuses_is_suppressed_and_what_is_red_is_a_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("suite.toml");
+        let expect = "[[expect]]\nobject = \"execsnoop\"\nprogram = \"vfs_*\"\nreason = \"renamed\"\n\
+                      [[expect]]\nobject = \"execsnoop\"\nreason = \"old\"\nexpires = 2020-01-01\nkernel = \"6.1\"";
+        std::fs::write(&path, expect).unwrap();
+        let expectations = crate::gate::Expectations::read(&path).unwrap();
+        let record = crate::report::sample::record();
+        let report = crate::gate::decide(&record, None, &expectations, &crate::gate::Limits::now());
+        let sarif = render(&record, &SourceRoot::around(folder.path()), Some(&report)).unwrap();
+        let sarif: Value = serde_json::from_slice(&sarif).unwrap();
+        let run = &sarif["runs"][0];
+        let results = run["results"].as_array().unwrap();
+        let suppressed: Vec<&Value> = results
+            .iter()
+            .filter(|result| result["suppressions"].as_array().is_some_and(|all| !all.is_empty()))
+            .collect();
+        assert_eq!(suppressed.len(), 1, "{results:#?}");
+        assert_eq!(suppressed[0]["properties"]["programs"], json!(["vfs_read_entry", "vfs_read_exit"]));
+        let expected = json!([{ "kind": "external", "status": "accepted", "justification": "renamed" }]);
+        assert_eq!(suppressed[0]["suppressions"], expected);
+        let expired = results.iter().find(|result| result["ruleId"] == "gate_expectation_expired").unwrap();
+        let rule = &run["tool"]["driver"]["rules"][usize::try_from(expired["ruleIndex"].as_u64().unwrap()).unwrap()];
+        assert_eq!(rule["id"], "gate_expectation_expired");
+        assert!(results.iter().all(|result| result["suppressions"].is_array()));
     }
 }

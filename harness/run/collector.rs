@@ -161,7 +161,12 @@ fn fold(record: &mut RunRecord, event: &Event) {
             };
             explain_not_run(record, Some(*kernel), why);
         }
-        Event::KernelNote { kernel, note } => record.kernels[*kernel].notes.push(note.clone()),
+        Event::KernelNote { kernel, note } => {
+            let notes = &mut record.kernels[*kernel].notes;
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
         Event::GuestLost { kernel, reason } => {
             record.kernels[*kernel].notes.push(format!("guest lost: {reason}"));
         }

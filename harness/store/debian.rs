@@ -31,13 +31,7 @@ pub(super) fn kernel(
     step: &dyn Fn(String),
 ) -> Result<StoredKernel, StoreError> {
     let request = Request { store, name: &spec.name, what: format!("kernel `{}`", spec.name), lock, step };
-    let patterns = globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<Vec<_>, _>>().map_err(|error| {
-        StoreError::Unavailable {
-            what: request.what.clone(),
-            reason: format!("its package glob is not one: {error}"),
-            hint: Some("correct it in the manifest".to_owned()),
-        }
-    })?;
+    let patterns = request.patterns(globs)?;
     // What is pinned counts only as long as the manifest still asks for it.
     let pinned = lock.kernel(&spec.name).filter(|pinned| {
         let image = pinned.packages.first();
@@ -61,10 +55,31 @@ pub(super) fn kernel(
         }
         gone = Some(request.when_gone(&pinned.packages[0])?);
     }
-    request.newest(suites, globs, &patterns, gone)
+    request.newest(suites, globs, &patterns, gone, false)
+}
+
+/// The newest kernel of a `Source::Apt` by fresh lists, whatever is pinned.
+pub(super) fn newest(
+    store: &Store,
+    spec: &KernelSpec,
+    (suites, globs): (&[String], &[String]),
+    lock: &LockFile,
+    step: &dyn Fn(String),
+) -> Result<StoredKernel, StoreError> {
+    let request = Request { store, name: &spec.name, what: format!("kernel `{}`", spec.name), lock, step };
+    let patterns = request.patterns(globs)?;
+    request.newest(suites, globs, &patterns, None, true)
 }
 
 impl Request<'_> {
+    fn patterns(&self, globs: &[String]) -> Result<Vec<Pattern>, StoreError> {
+        globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<_, _>>().map_err(|error| StoreError::Unavailable {
+            what: self.what.clone(),
+            reason: format!("its package glob is not one: {error}"),
+            hint: Some("correct it in the manifest".to_owned()),
+        })
+    }
+
     /// Says that the mirror does not have it.
     pub fn unavailable(&self, reason: String, hint: &str) -> StoreError {
         StoreError::Unavailable { what: self.what.clone(), reason, hint: Some(hint.to_owned()) }
@@ -123,20 +138,22 @@ impl Request<'_> {
         Ok(Some(found))
     }
 
-    /// The newest build that can be had.
+    /// The newest build that can be had; `fresh` does not trust lists of an earlier run.
     fn newest(
         &self,
         suites: &[String],
         globs: &[String],
         patterns: &[Pattern],
         gone: Option<String>,
+        fresh: bool,
     ) -> Result<StoredKernel, StoreError> {
         let mut regex: Vec<String> = globs.iter().map(|glob| regex_of_glob(glob)).collect();
         regex.push(candidates::SIBLINGS.to_owned());
         let mut vanished: Vec<String> = Vec::new();
-        for again in [false, true] {
+        let tries: &[bool] = if fresh { &[true] } else { &[false, true] };
+        for &again in tries {
             let (listed, changed) = self.listed(suites, &regex.join("|"), again)?;
-            if again && !changed {
+            if again && !changed && !fresh {
                 break;
             }
             vanished.clear();

@@ -4,6 +4,7 @@
 //! kernels/NAME-RELEASE-KEY/   one kernel each, whole or not there
 //! packages/NAME_VERSION-SHA/  unpacked packages of tools
 //! snapshots/NAME-GUEST-ID/    guests that have said hello
+//! hopeless/KEY                which of them are not worth another try
 //! apt/SUITE/                  private state of apt
 //! tmp/, locks/                what runs are working on, and who may
 //! ```
@@ -20,6 +21,7 @@ mod deb;
 mod debian;
 mod entry;
 mod error;
+mod hopeless;
 mod image;
 mod kmod;
 mod local;
@@ -145,6 +147,24 @@ impl Store {
             }
             Source::Mainline { version } => mainline::kernel(self, spec, version, lock, offline, step),
         }
+    }
+
+    /// Fetches and pins the newest kernel that `spec` may mean, whatever is pinned now. Only Debian's archives move on by themselves:
+    /// other kernels are given as [`kernel`](Self::kernel) gives them.
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel); what is pinned and stored is then as it was.
+    pub fn newest_kernel(
+        &self,
+        spec: &KernelSpec,
+        lock: &LockFile,
+        step: &dyn Fn(String),
+    ) -> Result<StoredKernel, StoreError> {
+        let Source::Apt { suites, packages } = &spec.source else { return self.kernel(spec, lock, false, step) };
+        let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
+        let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
+        lock.reload()?;
+        debian::newest(self, spec, (suites, packages), lock, step)
     }
 
     /// Gives the folder with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.
