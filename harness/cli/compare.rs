@@ -98,8 +98,8 @@ fn compare_objects(
     }
     let grid = ObjectGrid::of(&found, &names);
     let others = found.iter().zip(&names).skip(1).map(|((record, o), name)| {
-        let both = format!("{} -> {name}", names[0]);
-        let (old, new) = (one_object(found[0].0, found[0].1, &both), one_object(record, *o, &both));
+        // Both by the later name: the heading has the two.
+        let (old, new) = (one_object(found[0].0, found[0].1, name), one_object(record, *o, name));
         (name, differences(&old, &new))
     });
     let others: Vec<_> = others.collect();
