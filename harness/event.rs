@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::coverage::CellCoverage;
+use crate::kernel_log::KernelWarning;
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::relocation::{ExternRecord, RelocationRecord};
 
@@ -124,6 +125,8 @@ pub enum Event {
         downgrades: Vec<String>,
         /// How far its guards were proven.
         coverage: CellCoverage,
+        /// What the kernel complained about.
+        kernel_log: Vec<KernelWarning>,
         /// Time in the guest.
         took: Duration,
         /// What else is worth knowing.

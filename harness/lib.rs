@@ -17,6 +17,7 @@ pub mod explain;
 pub mod gate;
 pub mod guest;
 pub mod history;
+pub mod kernel_log;
 pub mod libbpf_log;
 pub mod manifest;
 pub mod object;

@@ -104,6 +104,7 @@ impl Plan {
             externs: Vec::new(),
             downgrades: Vec::new(),
             coverage: CellCoverage::default(),
+            kernel_log: Vec::new(),
             wall_ms: 0,
             notes: Vec::new(),
         };

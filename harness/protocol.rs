@@ -138,6 +138,15 @@ pub enum GuestMessage {
         /// The program.
         program: String,
     },
+    /// The kernel wrote something into its log since the last of these messages; the blob has the lines.
+    KernelLog {
+        /// The program that was in flight.
+        program: Option<String>,
+        /// Why lines are missing, if so.
+        missing: Option<String>,
+        /// Bits of `/proc/sys/kernel/tainted` that were set while the object was judged; 0 but in the last of an object.
+        tainted: u64,
+    },
     /// A program is about to be loaded; if the guest falls silent now, it is to blame.
     ProgramStarted {
         /// The program.

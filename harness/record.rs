@@ -17,6 +17,7 @@ use crate::cause::{Cause, Evidence};
 use crate::coverage::{CellCoverage, ObjectCoverage};
 use crate::exercise::ExerciseRecord;
 use crate::explain::Danger;
+use crate::kernel_log::KernelWarning;
 use crate::protocol::LoadedProgram;
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
 use crate::shard::Partition;
@@ -226,6 +227,9 @@ pub struct CellRecord {
     /// How far each side of its guards, and each line, was proven.
     #[serde(default)]
     pub coverage: CellCoverage,
+    /// What the kernel complained about meanwhile and survived. No verdict, but nothing that should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_log: Vec<KernelWarning>,
     /// Milliseconds the cell took in the guest, over all attempts.
     pub wall_ms: u64,
     /// What else is worth knowing, such as "guest lost while loading `x`, restarted".
@@ -379,6 +383,12 @@ impl RunRecord {
         for cell in &mut record.cells {
             cell.wall_ms = 0;
             cell.notes.clear();
+            cell.kernel_log.retain(|warning| !warning.is_noise(&record.tool.accel));
+            for warning in &mut cell.kernel_log {
+                // It is full of addresses.
+                warning.text.clear();
+                warning.count = 1;
+            }
             for program in &mut cell.programs {
                 program.load_ms = 0;
                 program.log_tail.retain(|line| !line.starts_with("verification time "));

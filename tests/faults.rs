@@ -290,3 +290,41 @@ fn a_full_store_is_the_harness_s_fault_and_keeps_no_half_kernel() {
     assert!(left.is_empty(), "{left:?}");
     lab.expect_nothing_left();
 }
+
+#[test]
+fn what_a_kernel_complains_about_and_survives_is_told_and_the_gate_is_red() {
+    let lab = Lab::with_kernel(r#"append = ["corematrix.fault=warn@two", "corematrix.fault=taint@one"]"#);
+    // Without a gate it is no program's failure.
+    lab.run(&[&object("five")]).expect(0);
+    let table = fs::read_to_string(lab.out().join("table.txt")).unwrap();
+    assert!(table.contains("Kernel warnings") && table.contains("with `two` in flight: WARNING: at"), "{table}");
+    let report = lab.report();
+    let [warning] = &report.cells[0].kernel_log[..] else { panic!("{:?}", report.cells[0].kernel_log) };
+    assert_eq!(warning.program.as_deref(), Some("two"));
+    assert_eq!(warning.headline, "WARNING: at kernel/bpf/core.c:1407 corematrix_fault");
+    assert_eq!(warning.text.lines().count(), 6, "{}", warning.text);
+    let gate = |expect: &[&str]| {
+        let output = lab.tool("gate").arg(lab.out()).args(expect).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, told) = gate(&[]);
+    assert_eq!(code, Some(PROGRAM_FAILED), "{told}");
+    assert!(told.contains("kernel warning: `five/two` on 5.10: WARNING: at kernel/bpf/core.c:1407"), "{told}");
+    let allowed = lab.path("allowed.toml");
+    fs::write(&allowed, "[[allow-warning]]\ncontains = \"corematrix_fault\"\nreason = \"made up\"\n").unwrap();
+    assert_eq!(gate(&["--expect", allowed.to_str().unwrap()]).0, Some(0));
+}
+
+#[test]
+fn a_kernel_that_is_tainted_without_a_word_is_told() {
+    let lab = Lab::with_kernel(r#"append = ["corematrix.fault=taint@three"]"#);
+    // Booted guests are judged alike; the second object finds the taint where it was.
+    lab.run(&[&object("five"), &object("plain"), "--cold"]).expect(INFRASTRUCTURE);
+    let report = lab.report();
+    assert_eq!(
+        report.cells[0].kernel_log[0].headline,
+        "the kernel became tainted (W: a warning), and its log does not say why"
+    );
+    assert!(report.cells[1].kernel_log.is_empty(), "{:?}", report.cells[1].kernel_log);
+    lab.expect_nothing_left();
+}

@@ -286,6 +286,10 @@ fn a_guest_that_crashes_whenever_it_is_restored_runs_cold() {
         expect_told(&report, &["runs cold: its snapshot gave no guest and was thrown away: crashed"]);
         assert_eq!(lab.snapshots().len(), 0);
     }
+    // From the third time on nothing is saved in vain.
+    let report = run_five(&lab);
+    assert_eq!(starts(&report), (1, 0));
+    expect_told(&report, &["runs cold: its snapshots give no guest, as earlier runs found: crashed"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `corematrix compare`: what differs between two runs, or two kernels; and where two verifiers part on one program.
+//! `corematrix compare`: what differs between two runs, two kernels, or builds of an object; and where two verifiers part on one program.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,21 +9,24 @@ use super::Common;
 use super::explain::{index_of, read_record};
 use super::failure::Failure;
 use super::run::width;
-use crate::compare::{differences, one_kernel};
+use crate::compare::{ObjectGrid, differences, one_kernel, one_object};
 use crate::record::{ProgramRecord, RunRecord};
-use crate::report::comparison;
+use crate::report::{comparison, object_grid};
 use crate::verifier::{Parting, store};
 
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
     /// The earlier run: the folder of a report, its `report.json`, or `latest`.
     before: PathBuf,
-    /// The later run; may be left out to compare two kernels of one run.
-    #[arg(required_unless_present = "kernels")]
+    /// The later run; may be left out to compare kernels or objects of one run.
+    #[arg(required_unless_present_any = ["kernels", "objects"])]
     after: Option<PathBuf>,
     /// Compare these two kernels only: the first of the earlier run, the second of the later one.
     #[arg(long, num_args = 2, value_names = ["KERNEL", "KERNEL"])]
     kernels: Option<Vec<String>>,
+    /// Compare builds of one object, program by program: the first, which is the earlier run's, with each of the others.
+    #[arg(long, num_args = 2.., value_name = "OBJECT", conflicts_with_all = ["kernels", "log"])]
+    objects: Option<Vec<String>>,
     /// Show where the verifiers of the two kernels part on this program.
     #[arg(long, num_args = 2, value_names = ["OBJECT", "PROGRAM"], requires = "kernels")]
     log: Option<Vec<String>>,
@@ -38,6 +41,9 @@ pub(super) fn run(common: &Common, args: &CompareArgs) -> Result<ExitCode, Failu
         Some(after) => read_record(common, after)?,
         None => (folder.clone(), before.clone()),
     };
+    if let Some(objects) = args.objects.as_deref() {
+        return compare_objects(args, (&before, &after), objects);
+    }
     let mut names = [&args.before, args.after.as_ref().unwrap_or(&args.before)].map(|run| run.display().to_string());
     let (mut old, mut new) = (before, after);
     if let Some([a, b]) = args.kernels.as_deref() {
@@ -68,6 +74,44 @@ pub(super) fn run(common: &Common, args: &CompareArgs) -> Result<ExitCode, Failu
         return Ok(ExitCode::SUCCESS);
     }
     print!("{}", comparison::render(&found, names.each_ref().map(String::as_str), width()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds of an object side by side, and what differs from the first to each of the others.
+fn compare_objects(
+    args: &CompareArgs,
+    (before, after): (&RunRecord, &RunRecord),
+    objects: &[String],
+) -> Result<ExitCode, Failure> {
+    let mut found: Vec<(&RunRecord, usize)> = Vec::new();
+    let mut names = Vec::new();
+    for (number, name) in objects.iter().enumerate() {
+        let (record, run) = match (number, &args.after) {
+            (0, _) | (_, None) => (before, &args.before),
+            (_, Some(run)) => (after, run),
+        };
+        let index = index_of("object", name, record.objects.iter().map(|object| object.name.as_str()))?;
+        found.push((record, index));
+        // The same name in two runs is two builds.
+        let again = objects.iter().filter(|other| *other == name).count() > 1;
+        names.push(if again { format!("{} {name}", run.display()) } else { name.clone() });
+    }
+    let grid = ObjectGrid::of(&found, &names);
+    let others = found.iter().zip(&names).skip(1).map(|((record, o), name)| {
+        // Both by the later name: the heading has the two.
+        let (old, new) = (one_object(found[0].0, found[0].1, name), one_object(record, *o, name));
+        (name, differences(&old, &new))
+    });
+    let others: Vec<_> = others.collect();
+    if args.json {
+        let text = serde_json::to_string_pretty(&serde_json::json!({ "grid": grid, "differences": others }));
+        println!("{}", text.map_err(|error| Failure::infrastructure(format!("cannot write JSON: {error}"), None))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", object_grid::render(&grid));
+    for (name, found) in &others {
+        print!("\n{}", comparison::render(found, [&names[0], name], width()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

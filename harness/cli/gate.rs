@@ -1,18 +1,19 @@
 //! `corematrix gate`: whether a saved run is good enough to go on; and what `run --gate` shares with it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::explain::read_record;
+use super::explain::{project, read_record};
 use super::failure::Failure;
-use super::run::width;
+use super::run::{report_failure, width};
 use super::{Common, exit_code};
-use crate::gate::{self, Expectation, GateReport, Limits};
+use crate::gate::{self, Expectations, GateReport, Limits};
 use crate::record::RunRecord;
-use crate::report::Baseline;
-use crate::report::gate::GateFormat;
+use crate::report::gate::{self as gate_report, GateFormat};
+use crate::report::{Baseline, Format, ReportError, SourceRoot, junit, write_text};
 
 #[derive(Debug, Args)]
 pub(super) struct GateArgs {
@@ -31,7 +32,8 @@ pub(super) struct Terms {
     /// An earlier run: what failed there in the same way is known, and what is worse than there is red.
     #[arg(long, value_name = "RUN|FILE")]
     baseline: Option<PathBuf>,
-    /// A suite or another TOML file with `[[expect]]` tables: failures that somebody knows of; may be repeated.
+    /// A suite or another TOML file with `[[expect]]` and `[[allow-warning]]` tables: failures and kernel warnings that somebody
+    /// knows of; may be repeated.
     #[arg(long, value_name = "FILE")]
     expect: Vec<PathBuf>,
     /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
@@ -48,7 +50,7 @@ fn percent(text: &str) -> Result<f64, String> {
 pub(super) struct ReadTerms {
     /// With its name as the user gave it.
     baseline: Option<(String, RunRecord)>,
-    expectations: Vec<Expectation>,
+    expectations: Expectations,
     limits: Limits,
 }
 
@@ -68,9 +70,9 @@ impl Terms {
                 files.push(file);
             }
         }
-        let mut expectations = Vec::new();
+        let mut expectations = Expectations::default();
         for file in files {
-            expectations.extend(gate::read(file).map_err(|error| {
+            expectations.extend(Expectations::read(file).map_err(|error| {
                 let hint = error.hint();
                 Failure::input(error, hint)
             })?);
@@ -103,15 +105,30 @@ pub(super) fn run(common: &Common, args: &GateArgs) -> Result<ExitCode, Failure>
     let terms = args.terms.read(common, &[])?;
     let (_, record) = read_record(common, &args.run)?;
     let report = terms.decide(&record);
-    show(&report, args.format)?;
+    let sources = SourceRoot::around(&project(common));
+    let text = args.format.render(&report, &record, &sources, width());
+    let text =
+        text.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))?;
+    print_whole(&text)?;
     Ok(ExitCode::from(exit_code::of_gate(&report)))
 }
 
-pub(super) fn show(report: &GateReport, format: GateFormat) -> Result<(), Failure> {
-    let text = format.render(report, width());
-    print!(
-        "{}",
-        text.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))?
-    );
-    Ok(())
+fn print_whole(text: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        // The reader has seen enough, as `head` does.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => {
+            written.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))
+        }
+    }
+}
+
+/// Tells what the gate decided of a run that has just ended, and puts it into the run's `junit.xml`, which pipelines read.
+pub(super) fn conclude(report: &GateReport, record: &RunRecord, folder: &Path) -> Result<(), Failure> {
+    print!("\n{}", gate_report::render(report, width()));
+    let file = folder.join(Format::Junit.file_name());
+    let xml = junit::render(record, Some(report)).and_then(|xml| String::from_utf8(xml).map_err(std::io::Error::other));
+    let xml = xml.map_err(|source| ReportError::Write { path: file.clone(), source });
+    xml.and_then(|xml| write_text(&file, &xml)).map_err(|error| report_failure(&error))
 }

@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 
 use super::failure::Failure;
 use super::run::{RunArgs, perform, report_failure};
+use super::setup::Setup;
 use super::{Common, exit_code};
-use crate::compare::differences;
+use crate::compare::{differences, moved_kernels};
 use crate::history::{History, HistoryError, Night};
 use crate::report::{Baseline, json, nightly, write_changes, write_text};
 
@@ -27,6 +28,9 @@ pub(super) struct NightlyArgs {
     /// How many nights are kept.
     #[arg(long, value_name = "N", default_value = KEEP)]
     keep: NonZeroUsize,
+    /// Run the kernels that `kernels.lock` pins: look for no newer ones.
+    #[arg(long)]
+    pinned: bool,
 }
 
 pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failure> {
@@ -39,6 +43,7 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     let stamp = stamp(OffsetDateTime::now_utc());
     let folder = history.begin(&stamp).map_err(failure)?;
     let before = history.nights().map_err(failure)?.pop();
+    let behind = if args.pinned || args.run.machine.offline { Vec::new() } else { update(common, args)? };
     let (record, _) = perform(common, &args.run, Some(&folder))?;
     if record.interrupted {
         // A part of a night would look like a matrix that shrinks; the next nightly removes it.
@@ -52,11 +57,12 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     });
     let found = before.as_ref().map(|(_, before)| differences(before, &record));
     let told = before.as_ref().zip(found.as_deref()).map(|((stamp, _), found)| (stamp.as_str(), found));
-    let post = nightly::post(&record, &stamp, told);
     if let Some((stamp, before)) = &before {
         let baseline = Baseline { name: stamp.clone(), record: before };
         write_changes(&record, baseline, &folder).map_err(|error| report_failure(&error))?;
     }
+    let moved = before.as_ref().map(|(_, before)| moved_kernels(before, &record)).unwrap_or_default();
+    let post = nightly::post(&record, &stamp, told, &[moved, behind].concat());
     let night = Night::of(&record, &stamp, found.as_ref().map_or(0, Vec::len));
     history.add(&folder, &night).map_err(failure)?;
     history.retain(args.keep.get()).map_err(failure)?;
@@ -71,6 +77,22 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
         terms.compare_with(stamp, before);
     }
     Ok(ExitCode::from(exit_code::of_gate(&terms.decide(&record))))
+}
+
+/// Takes the newest of every kernel that moves on by itself. Returns what could not be updated, and runs as it was.
+fn update(common: &Common, args: &NightlyArgs) -> Result<Vec<String>, Failure> {
+    let setup = Setup::load(common)?;
+    let mut behind = Vec::new();
+    for spec in &setup.kernels(&args.run.machine)? {
+        let step = |step: String| eprintln!("{}: {step}", spec.name);
+        match setup.store.newest_kernel(spec, &setup.lock, &step) {
+            Ok(_) => {}
+            // The run tells of a kernel that cannot be had at all.
+            Err(error) if setup.lock.kernel(&spec.name).is_none() => eprintln!("{error}"),
+            Err(error) => behind.push(format!("{}: not updated: {error}", spec.name)),
+        }
+    }
+    Ok(behind)
 }
 
 /// Names a night, so that names are in the order of time: `2026-11-22T020000Z`.

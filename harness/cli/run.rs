@@ -20,7 +20,6 @@ use crate::coverage::Unit;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::{PartitionRecord, RunRecord, ToolRecord};
-use crate::report::gate::GateFormat;
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
 use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
@@ -103,8 +102,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     }
     let Some(terms) = terms else { return Ok(code(args, &record, exit_code::of(&record))) };
     let report = terms.decide(&record);
-    println!();
-    gate::show(&report, GateFormat::Table)?;
+    gate::conclude(&report, &record, &folder)?;
     Ok(code(args, &record, exit_code::of_gate(&report)))
 }
 

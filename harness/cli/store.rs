@@ -69,6 +69,7 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
             say_kept(store, budget)?;
         }
         Some(Verb::Clear { all }) => {
+            store.forget_hopeless();
             let removed = store.shrink_snapshots(0).map_err(store_failure)?;
             say_removed(removed.iter().map(|snapshot| (&snapshot.kernel, snapshot.bytes)), "snapshot of");
             say_kept(store, 0)?;

@@ -106,6 +106,14 @@ pub enum Change {
     DangerAdded(String),
     /// The object reads wrong data in the earlier run only, in these words.
     DangerGone(String),
+    /// The kernel complains in the later run only, in these words.
+    KernelWarningAdded(String),
+    /// The kernel complained in the earlier run only, in these words.
+    KernelWarningGone(String),
+    /// The object asks kernels for something that it did not ask for, in these words.
+    RelocationAdded(String),
+    /// The object does not ask for something any more, in these words.
+    RelocationGone(String),
     /// A side of a guard that some kernel proved is proven by none any more.
     CoverageLost {
         /// The guard, in words: `field_exists struct task_struct.__state`.
@@ -174,6 +182,10 @@ impl fmt::Display for Change {
             }
             Change::DangerAdded(words) => write!(f, "reads wrong data now: {words}"),
             Change::DangerGone(words) => write!(f, "reads wrong data no more: {words}"),
+            Change::KernelWarningAdded(words) => write!(f, "the kernel complains now: {words}"),
+            Change::KernelWarningGone(words) => write!(f, "the kernel complains no more: {words}"),
+            Change::RelocationAdded(words) => write!(f, "asks now: {words}"),
+            Change::RelocationGone(words) => write!(f, "asks no more: {words}"),
             Change::CoverageLost { guard, side, level, kernels } => {
                 let level = level.label();
                 write!(f, "no kernel proves `{side}` of {guard} any more ({level} by {} before)", kernels.join(", "))

@@ -2,7 +2,7 @@
 
 use super::Pair;
 use super::difference::{Change, Difference, Place};
-use super::sides;
+use super::{objects, sides};
 use crate::record::{CellRecord, ProgramRecord, RunRecord};
 
 /// Everything that differs from `before` to `after` but times, notes and order: what is gone and new first, then cell by cell in
@@ -18,6 +18,7 @@ pub fn differences(before: &RunRecord, after: &RunRecord) -> Vec<Difference> {
             let place = Place::cell(&object.name, &kernel.name);
             let (old, new) = (before.cell(before_object, before_kernel), after.cell(o, k));
             cell(&place, old, new, &mut found);
+            kernel_log((before, old), (after, new), &mut found);
             for (p, new) in new.programs.iter().enumerate() {
                 let Some(old) = pair.program(o, p).and_then(|p| old.programs.get(p)) else { continue };
                 if let Some(change) = program(old, new) {
@@ -25,9 +26,38 @@ pub fn differences(before: &RunRecord, after: &RunRecord) -> Vec<Difference> {
                 }
             }
         }
+        relocations((before, before_object), (after, o), &mut found);
         sides::compare((before, before_object), (after, o), &mut found);
     }
     found
+}
+
+/// What an object asks kernels for in one of the runs only, if all of it is known of both.
+fn relocations(old: (&RunRecord, usize), new: (&RunRecord, usize), found: &mut Vec<Difference>) {
+    let (Some(asked), Some(asks)) = (objects::asked(old.0, old.1), objects::asked(new.0, new.1)) else { return };
+    let place = Place::object(&new.0.objects[new.1].name);
+    let mut push = |change: Change| found.push(Difference { place: place.clone(), change });
+    asked.difference(&asks).for_each(|words| push(Change::RelocationGone(words.clone())));
+    asks.difference(&asked).for_each(|words| push(Change::RelocationAdded(words.clone())));
+}
+
+/// What the kernel complained about in one of the runs only.
+fn kernel_log(
+    (before, old): (&RunRecord, &CellRecord),
+    (after, new): (&RunRecord, &CellRecord),
+    found: &mut Vec<Difference>,
+) {
+    let only = |cell: &CellRecord, accel: &str, other: &CellRecord| -> Vec<(Option<String>, String)> {
+        let own = cell.kernel_log.iter().filter(|warning| !warning.is_noise(accel));
+        let own = own.filter(|warning| !other.kernel_log.iter().any(|known| known.is_like(warning)));
+        own.map(|warning| (warning.program.clone(), warning.headline.clone())).collect()
+    };
+    let mut push = |(program, words): (Option<String>, String), change: fn(String) -> Change| {
+        let place = Place { program, ..Place::cell(&new.object, &new.kernel) };
+        found.push(Difference { place, change: change(words) });
+    };
+    only(new, &after.tool.accel, old).into_iter().for_each(|one| push(one, Change::KernelWarningAdded));
+    only(old, &before.tool.accel, new).into_iter().for_each(|one| push(one, Change::KernelWarningGone));
 }
 
 /// What is in one of the runs only.
@@ -99,6 +129,20 @@ fn program(old: &ProgramRecord, new: &ProgramRecord) -> Option<Change> {
         }
         _ => None,
     }
+}
+
+/// A line for each kernel that is another build than before: `6.12: 6.12.38 -> 6.12.41`.
+pub fn moved_kernels(before: &RunRecord, after: &RunRecord) -> Vec<String> {
+    let pair = Pair::new(before, after);
+    let moved = after.kernels.iter().zip(&pair.kernels).filter_map(|(new, old)| {
+        let (old, is) = (before.kernels[(*old)?].identity.as_ref()?, new.identity.as_ref()?);
+        match old.release == is.release {
+            true if old.image_sha256 == is.image_sha256 => None,
+            true => Some(format!("{}: {} was built anew", new.name, is.release)),
+            false => Some(format!("{}: {} -> {}", new.name, old.release, is.release)),
+        }
+    });
+    moved.collect()
 }
 
 /// The run as if it had but kernel `kernel`, by index, which is called `name`. Two of these compare two kernels of one run.

@@ -1,18 +1,22 @@
 //! [`decide`]: a record, what is expected of it, a baseline and limits make a [`GateReport`]. Pure.
 
-use std::collections::BTreeSet;
+mod expected;
 
-use super::decision::{Decision, GateReport, Outcome, Rule, Weight};
-use super::expectation::Expectation;
+use super::decision::{Decision, Excuse, GateReport, Outcome, Rule, Weight};
+use super::expectation::Expectations;
 use super::limits::Limits;
 use crate::compare::{Change, Pair, Place, differences};
 use crate::plan::WHOLE_OBJECT;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::verdict::{Blame, Verdict};
+use expected::Use;
 
 /// What to do about a failure.
 const EXPLAIN: &str =
     "`corematrix explain RUN KERNEL OBJECT PROGRAM` tells why; an `[[expect]]` with a reason in the suite excuses it";
+
+/// Why a failure passes that was there before.
+const KNOWN: &str = "it is so in the baseline, too";
 
 /// Weighs a run.
 ///
@@ -22,11 +26,12 @@ const EXPLAIN: &str =
 pub fn decide(
     record: &RunRecord,
     baseline: Option<&RunRecord>,
-    expectations: &[Expectation],
+    expectations: &Expectations,
     limits: &Limits,
 ) -> GateReport {
     let pair = baseline.map(|baseline| Pair::new(baseline, record));
-    let uses = expectations.iter().map(|_| Use::default()).collect();
+    let uses = expectations.failures.iter().map(|_| Use::default()).collect();
+    let allowed = vec![false; expectations.warnings.len()];
     let report = GateReport {
         outcome: Outcome::Green,
         decisions: Vec::new(),
@@ -34,9 +39,9 @@ pub fn decide(
         passed: 0,
         expected: 0,
         known: 0,
-        not_checked: vec!["kernel warnings: the record does not keep the consoles of guests that lived".to_owned()],
+        excused: Vec::new(),
     };
-    let mut gate = Gate { record, pair, expectations, limits, uses, report };
+    let mut gate = Gate { record, pair, expectations, limits, uses, allowed, report };
     gate.expired();
     gate.kernels();
     for object in 0..record.objects.len() {
@@ -46,26 +51,18 @@ pub fn decide(
     }
     gate.regressions();
     gate.unused();
+    gate.unused_allowances();
     gate.finish()
-}
-
-/// What an expectation was good for.
-#[derive(Default)]
-struct Use {
-    /// It is about something in the run.
-    met: bool,
-    /// Kernels where something that it is about fails.
-    fails: BTreeSet<usize>,
-    /// Kernels where something that it is about loads.
-    passes: BTreeSet<usize>,
 }
 
 struct Gate<'a> {
     record: &'a RunRecord,
     pair: Option<Pair<'a>>,
-    expectations: &'a [Expectation],
+    expectations: &'a Expectations,
     limits: &'a Limits,
     uses: Vec<Use>,
+    /// Which allowances allowed a warning.
+    allowed: Vec<bool>,
     report: GateReport,
 }
 
@@ -75,17 +72,8 @@ impl<'a> Gate<'a> {
         self.report.decisions.push(Decision { weight, rule, place, message, hint, link: None });
     }
 
-    fn expired(&mut self) {
-        for expectation in self.expectations.iter().filter(|expectation| expectation.has_expired(self.limits.today)) {
-            let Some(last) = expectation.expires else { continue };
-            let (object, program) = (expectation.object.as_str(), expectation.program.as_str());
-            let place = Place::object(object).of_program(program);
-            let Expectation { origin, reason, .. } = expectation;
-            let message = format!("{place}: the expectation of {origin} expired on {last}: {reason}");
-            let hint = Some("mend what it excuses and remove it, or look at it again and set a new date".to_owned());
-            let (weight, rule, link) = (Weight::Red, Rule::ExpectationExpired, expectation.link.clone());
-            self.report.decisions.push(Decision { weight, rule, place, message, hint, link });
-        }
+    fn excuse(&mut self, rule: Rule, place: Place, why: String, link: Option<String>) {
+        self.report.excused.push(Excuse { rule, place, why, link });
     }
 
     /// Kernels that could not be used.
@@ -142,13 +130,18 @@ impl<'a> Gate<'a> {
                 pair.before.cell(o, k).whole.as_ref()
             });
             let was = before.map(|whole| whole.prepared);
-            if was != Some(false) && !self.is_expected(o, k, WHOLE_OBJECT, None) {
+            if was == Some(false) {
+                self.excuse(Rule::NotWhole, place.clone(), KNOWN.to_owned(), None);
+            } else if let Some(scope) = self.expected(o, k, WHOLE_OBJECT, None) {
+                self.excuse(Rule::NotWhole, place.clone(), scope.reason.clone(), scope.link.clone());
+            } else {
                 let reason = whole.reason.as_deref().unwrap_or("libbpf did not say why");
                 let then = if was == Some(true) { "; it did in the baseline" } else { "" };
                 let story = format!("does not load as a whole, as its own loader would load it: {reason}{then}");
                 self.push(Weight::Red, Rule::NotWhole, place.clone(), &story, self.since(o, k));
             }
         }
+        self.kernel_log(o, k);
         if cell.defective_records() > 0 {
             let story = format!("{} relocations have no trustworthy record", cell.defective_records());
             let hint = Some("this is a defect of corematrix; please report it".to_owned());
@@ -165,8 +158,9 @@ impl<'a> Gate<'a> {
         let record = self.record;
         let verdict = program.verdict;
         // An alternative that serves, or a program that is optional, excuses as an expectation does.
-        let expected =
-            self.is_expected(o, k, &program.name, Some((verdict, program.cause))) || record.excuse(o, k, p).is_some();
+        let expected = self.expected(o, k, &program.name, Some((verdict, program.cause)));
+        let expected = expected.map(|scope| (scope.reason.clone(), scope.link.clone()));
+        let expected = expected.or_else(|| Some((record.excuse(o, k, p)?, None)));
         let before = self.pair.as_ref().and_then(|pair| {
             let (before_o, before_k) = pair.cell(o, k)?;
             pair.before.cell(before_o, before_k).programs.get(pair.program(o, p)?)
@@ -200,15 +194,22 @@ impl<'a> Gate<'a> {
                 let story = format!("{story}; in the baseline: {was}");
                 self.push(Weight::Red, Rule::CellLost, place, &story, self.since(o, k));
             }
-            Verdict::HarnessLimit if expected => self.report.expected += 1,
-            Verdict::HarnessLimit if known => self.report.known += 1,
-            Verdict::NotRun | Verdict::HarnessLimit => {
+            Verdict::NotRun => {
+                self.push(Weight::Infrastructure, Rule::Infrastructure, place, &story, None);
+            }
+            _ if expected.is_some() => {
+                let (why, link) = expected.unwrap_or_default();
+                self.report.expected += 1;
+                self.excuse(Rule::Failure, place, why, link);
+            }
+            _ if known => {
+                self.report.known += 1;
+                self.excuse(Rule::Failure, place, KNOWN.to_owned(), None);
+            }
+            Verdict::HarnessLimit => {
                 let hint = Some("an `[[expect]]` with a reason excuses what can never be judged".to_owned());
-                let hint = hint.filter(|_| verdict == Verdict::HarnessLimit);
                 self.push(Weight::Infrastructure, Rule::Infrastructure, place, &story, hint);
             }
-            _ if expected => self.report.expected += 1,
-            _ if known => self.report.known += 1,
             _ => {
                 let (rule, then) = match before {
                     Some(before) if before.verdict == verdict => {
@@ -226,40 +227,6 @@ impl<'a> Gate<'a> {
                 self.push(Weight::Red, rule, place, &format!("{story}{then}"), hint);
             }
         }
-    }
-
-    /// Whether an expectation that still counts excuses the outcome; takes notice of what expectations are good for.
-    fn is_expected(
-        &mut self,
-        o: usize,
-        k: usize,
-        program: &str,
-        ended: Option<(Verdict, Option<crate::cause::Cause>)>,
-    ) -> bool {
-        let mut excused = false;
-        for (expectation, used) in self.expectations.iter().zip(&mut self.uses) {
-            if !expectation.program.matches(program) || !expectation.is_about(self.record, o, k) {
-                continue;
-            }
-            used.met = true;
-            let foreseen = match ended {
-                Some((Verdict::Loaded, _)) => {
-                    used.passes.insert(k);
-                    false
-                }
-                Some((Verdict::NotRun | Verdict::HarnessError, _)) => false,
-                Some((verdict, cause)) => {
-                    used.fails.insert(k);
-                    expectation.foresees(verdict, cause)
-                }
-                None => {
-                    used.fails.insert(k);
-                    expectation.verdict.is_none() && expectation.cause.is_none()
-                }
-            };
-            excused |= foreseen && !expectation.has_expired(self.limits.today);
-        }
-        excused
     }
 
     /// What is worse than in the baseline and is no verdict.
@@ -327,27 +294,6 @@ impl<'a> Gate<'a> {
                 )
             }
         })
-    }
-
-    /// Expectations that are about nothing, or about what loads.
-    fn unused(&mut self) {
-        for (index, expectation) in self.expectations.iter().enumerate() {
-            let (used, origin) = (&self.uses[index], &expectation.origin);
-            let mut place = Place::object(expectation.object.as_str()).of_program(expectation.program.as_str());
-            let passes: Vec<&str> =
-                used.passes.difference(&used.fails).map(|&k| self.record.kernels[k].name.as_str()).collect();
-            let reason = &expectation.reason;
-            if !used.met {
-                let story = format!("the expectation of {origin} is about nothing in this run: {reason}");
-                let hint = "is it misspelt, or is what it is about not in the matrix any more?".to_owned();
-                self.push(Weight::Told, Rule::ExpectationUnused, place, &story, Some(hint));
-            } else if !passes.is_empty() {
-                let story = format!("{origin} expects it to fail, and it loads: {reason}");
-                place.kernel = Some(passes.join(", "));
-                let hint = "narrow the expectation, or remove it".to_owned();
-                self.push(Weight::Told, Rule::UnexpectedPass, place, &story, Some(hint));
-            }
-        }
     }
 
     fn finish(mut self) -> GateReport {

@@ -64,6 +64,8 @@ pub enum Rule {
     NewDanger,
     /// An expectation is past its date.
     ExpectationExpired,
+    /// A kernel complained about something while an object was judged, and nothing allows it.
+    KernelWarning,
     /// Something could not be judged, through no fault of an object.
     Infrastructure,
     /// What is expected to fail passes.
@@ -77,6 +79,11 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// The rule as it stands in JSON: `verdict_worse`.
+    pub fn name(self) -> String {
+        self.label().replace(' ', "_")
+    }
+
     /// The rule in words.
     pub fn label(self) -> &'static str {
         match self {
@@ -89,6 +96,7 @@ impl Rule {
             Rule::InstructionsGrew => "more instructions",
             Rule::NewDanger => "new danger",
             Rule::ExpectationExpired => "expectation expired",
+            Rule::KernelWarning => "kernel warning",
             Rule::Infrastructure => "infrastructure",
             Rule::UnexpectedPass => "unexpected pass",
             Rule::ExpectationUnused => "expectation unused",
@@ -116,6 +124,28 @@ pub struct Decision {
     pub link: Option<String>,
 }
 
+/// Something that would be red, and why it is not.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Excuse {
+    /// The rule that it would have broken.
+    pub rule: Rule,
+    /// Where.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Why it passes: the reason of an expectation, or that it was so before.
+    pub why: String,
+    /// Where somebody wrote about it.
+    pub link: Option<String>,
+}
+
+impl Excuse {
+    /// Why, with the link.
+    pub fn words(&self) -> String {
+        let link = self.link.as_ref().map_or(String::new(), |link| format!(" ({link})"));
+        format!("{}{link}", self.why)
+    }
+}
+
 /// What the gate decided, and why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GateReport {
@@ -131,8 +161,8 @@ pub struct GateReport {
     pub expected: usize,
     /// How many fail as they did in the baseline.
     pub known: usize,
-    /// What the record has no data for, so that the gate says nothing of it.
-    pub not_checked: Vec<String>,
+    /// What would be red, and why it is not.
+    pub excused: Vec<Excuse>,
 }
 
 impl GateReport {

@@ -1,5 +1,5 @@
-//! [`Expectation`]: a failure that somebody knows of, out of the `[[expect]]` tables of a TOML file such as a suite. [`read`] takes
-//! nothing else from the file.
+//! [`Expectations`]: failures and kernel warnings that somebody knows of, out of a TOML file such as a suite. [`Expectations::read`]
+//! takes nothing else from the file; a suite takes the tables in with its own, see [`WrittenExpectation`].
 //!
 //! ```toml
 //! [[expect]]
@@ -11,61 +11,82 @@
 //! reason = "the tracepoint lost an argument in 5.11"   # required
 //! link = "https://example.org/issue/1"
 //! expires = 2027-06-30                  # the last day on which it counts
+//!
+//! [[allow-warning]]
+//! contains = "kernel/bpf/verifier.c"    # words of the warning; `object`, `program`, `kernel`, `link`, `expires` as above
+//! reason = "its verifier stumbles over our loop, and loads the program all the same"
 //! ```
 
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use time::{Date, Month};
 use toml::Spanned;
 
+use super::scope::{Refusal, Scope, Selectors, WrittenScope};
 use crate::cause::Cause;
-use crate::manifest::KernelSelector;
-use crate::record::RunRecord;
+use crate::kernel_log::KernelWarning;
 use crate::verdict::Verdict;
 
 /// A failure that somebody knows of.
 #[derive(Debug, Clone)]
 pub struct Expectation {
-    /// The file and line of its table, for messages: `suite.toml:12`.
-    pub origin: String,
-    /// Which objects.
-    pub object: glob::Pattern,
-    /// Which programs.
-    pub program: glob::Pattern,
-    /// Which kernels: those that any of them chooses; all if there is none.
-    pub kernels: Vec<KernelSelector>,
-    /// How they fail; any failure if `None`.
+    /// What it is about.
+    pub scope: Scope,
+    /// How it fails; any failure if `None`.
     pub verdict: Option<Verdict>,
-    /// Why they fail; any cause if `None`.
+    /// Why it fails; any cause if `None`.
     pub cause: Option<Cause>,
-    /// Why that is known and well.
-    pub reason: String,
-    /// Where somebody wrote about it.
-    pub link: Option<String>,
-    /// The last day on which it counts.
-    pub expires: Option<Date>,
+}
+
+impl Deref for Expectation {
+    type Target = Scope;
+
+    fn deref(&self) -> &Scope {
+        &self.scope
+    }
 }
 
 impl Expectation {
-    /// Whether it is about programs of the object on the kernel.
-    pub fn is_about(&self, record: &RunRecord, object: usize, kernel: usize) -> bool {
-        let names: Vec<&str> = record.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
-        let chosen = |selector: &KernelSelector| selector.chooses(names[kernel], &names);
-        self.object.matches(&record.objects[object].name)
-            && (self.kernels.is_empty() || self.kernels.iter().any(chosen))
-    }
-
     /// Whether it says that a program ends so.
     pub fn foresees(&self, verdict: Verdict, cause: Option<Cause>) -> bool {
         self.verdict.is_none_or(|known| known == verdict) && self.cause.is_none_or(|known| Some(known) == cause)
     }
+}
 
-    /// Whether it counts no more.
-    pub fn has_expired(&self, today: Date) -> bool {
-        self.expires.is_some_and(|last| today > last)
+/// A warning of kernels that somebody knows of.
+#[derive(Debug, Clone)]
+pub struct Allowance {
+    /// What it is about. A warning that came with no program is all programs'.
+    pub scope: Scope,
+    /// Words of the warning.
+    pub contains: String,
+}
+
+impl Deref for Allowance {
+    type Target = Scope;
+
+    fn deref(&self) -> &Scope {
+        &self.scope
     }
+}
+
+impl Allowance {
+    /// Whether it allows a warning of the object that it is about.
+    pub fn allows(&self, warning: &KernelWarning) -> bool {
+        (warning.headline.contains(&self.contains) || warning.text.contains(&self.contains))
+            && warning.program.as_ref().is_none_or(|program| self.program.matches(program))
+    }
+}
+
+/// Everything that somebody knows of.
+#[derive(Debug, Clone, Default)]
+pub struct Expectations {
+    /// Failures.
+    pub failures: Vec<Expectation>,
+    /// Warnings of kernels.
+    pub warnings: Vec<Allowance>,
 }
 
 /// Why the expectations of a file cannot be used.
@@ -88,6 +109,8 @@ pub enum ExpectationError {
         line: usize,
         /// A lowercase fragment.
         message: String,
+        /// What the user can do.
+        hint: Option<String>,
     },
 }
 
@@ -95,108 +118,149 @@ impl ExpectationError {
     /// What the user can do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            ExpectationError::Unreadable { .. } => Some("name a TOML file with `[[expect]]` tables".to_owned()),
-            ExpectationError::Invalid { .. } => Some(
-                "an `[[expect]]` has `reason`, and may have `object`, `program`, `kernel`, `verdict`, `cause`, `link` and `expires`"
-                    .to_owned(),
-            ),
+            ExpectationError::Unreadable { .. } => {
+                Some("name a TOML file with `[[expect]]` or `[[allow-warning]]` tables".to_owned())
+            }
+            ExpectationError::Invalid { hint, .. } => hint.clone(),
         }
     }
 }
 
-/// An `[[expect]]` table as it is written; a reader of suites can take it in as it is.
+/// An `[[expect]]` table as it is written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Written {
-    object: Option<String>,
-    program: Option<String>,
-    kernel: Option<Selectors>,
-    verdict: Option<Verdict>,
+pub struct WrittenExpectation {
+    object: Option<Spanned<String>>,
+    program: Option<Spanned<String>>,
+    kernel: Option<Spanned<Selectors>>,
+    verdict: Option<Spanned<Verdict>>,
     cause: Option<Cause>,
-    reason: String,
+    reason: Spanned<String>,
     link: Option<String>,
     expires: Option<toml::Value>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum Selectors {
-    One(String),
-    Several(Vec<String>),
-}
+impl WrittenExpectation {
+    /// The keys of the table.
+    pub const KEYS: &[&str] = &["object", "program", "kernel", "verdict", "cause", "reason", "link", "expires"];
 
-impl Written {
     /// Checks the table; `origin` is where it stands.
     ///
     /// # Errors
-    /// What is wrong with it, as a lowercase fragment.
-    pub fn check(self, origin: String) -> Result<Expectation, String> {
-        let pattern = |key: &str, text: Option<String>| {
-            let text = text.unwrap_or_else(|| "*".to_owned());
-            glob::Pattern::new(&text).map_err(|error| format!("`{key}` `{text}` is not a glob: {error}"))
-        };
-        let kernels = match self.kernel {
-            None => Vec::new(),
-            Some(Selectors::One(selector)) => vec![selector],
-            Some(Selectors::Several(selectors)) if selectors.is_empty() => return Err("`kernel` is empty".to_owned()),
-            Some(Selectors::Several(selectors)) => selectors,
-        };
-        let kernels: Result<_, _> = kernels.iter().map(|text| KernelSelector::parse(text)).collect();
-        if self.reason.trim().is_empty() {
-            return Err("`reason` is empty: who reads it later has to know why the failure is well".to_owned());
+    /// What is wrong with it.
+    pub fn check(&self, origin: String) -> Result<Expectation, Refusal> {
+        if let Some(written) = &self.verdict {
+            let verdict = *written.get_ref();
+            if verdict.is_pass() || verdict == Verdict::NotRun {
+                let refusal =
+                    Refusal::new(format!("`verdict` is `{verdict}`, which is no failure"), "name how it fails");
+                return Err(refusal.at(written.span().start));
+            }
         }
-        if let Some(verdict) = self.verdict.filter(|verdict| verdict.is_pass() || *verdict == Verdict::NotRun) {
-            return Err(format!("`verdict` is `{verdict}`, which is no failure"));
-        }
-        Ok(Expectation {
-            origin,
-            object: pattern("object", self.object)?,
-            program: pattern("program", self.program)?,
-            kernels: kernels.map_err(|error| error.to_string())?,
-            verdict: self.verdict,
-            cause: self.cause,
-            reason: self.reason,
-            link: self.link,
-            expires: self.expires.map(|value| date(&value)).transpose()?,
-        })
+        let scope = WrittenScope {
+            object: self.object.as_ref(),
+            program: self.program.as_ref(),
+            kernel: self.kernel.as_ref(),
+            reason: &self.reason,
+            link: self.link.as_ref(),
+            expires: self.expires.as_ref(),
+        };
+        let verdict = self.verdict.as_ref().map(|verdict| *verdict.get_ref());
+        Ok(Expectation { scope: scope.check(origin)?, verdict, cause: self.cause })
+    }
+
+    /// Where `object` and `program` stand in the file, in bytes.
+    pub fn places(&self) -> [Option<usize>; 2] {
+        [&self.object, &self.program].map(|text| text.as_ref().map(|text| text.span().start))
     }
 }
 
-/// `2027-06-30`, with or without quotes.
-fn date(value: &toml::Value) -> Result<Date, String> {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let read = || {
-        let [year, month, day] = text.split('-').collect::<Vec<_>>().try_into().ok()?;
-        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-        Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
-    };
-    read().ok_or_else(|| format!("`expires` is `{text}`, which is no date such as 2027-06-30"))
+/// An `[[allow-warning]]` table as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenAllowance {
+    object: Option<Spanned<String>>,
+    program: Option<Spanned<String>>,
+    kernel: Option<Spanned<Selectors>>,
+    contains: Spanned<String>,
+    reason: Spanned<String>,
+    link: Option<String>,
+    expires: Option<toml::Value>,
+}
+
+impl WrittenAllowance {
+    /// The keys of the table.
+    pub const KEYS: &[&str] = &["contains", "object", "program", "kernel", "reason", "link", "expires"];
+
+    /// Checks the table; `origin` is where it stands.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, origin: String) -> Result<Allowance, Refusal> {
+        if self.contains.get_ref().trim().is_empty() {
+            let refusal = Refusal::new("`contains` is empty", "name the function that warns, or words of the warning");
+            return Err(refusal.at(self.contains.span().start));
+        }
+        let scope = WrittenScope {
+            object: self.object.as_ref(),
+            program: self.program.as_ref(),
+            kernel: self.kernel.as_ref(),
+            reason: &self.reason,
+            link: self.link.as_ref(),
+            expires: self.expires.as_ref(),
+        };
+        Ok(Allowance { scope: scope.check(origin)?, contains: self.contains.get_ref().clone() })
+    }
+
+    /// Where `object` and `program` stand in the file, in bytes.
+    pub fn places(&self) -> [Option<usize>; 2] {
+        [&self.object, &self.program].map(|text| text.as_ref().map(|text| text.span().start))
+    }
 }
 
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
-    expect: Vec<Spanned<Written>>,
+    expect: Vec<Spanned<WrittenExpectation>>,
+    #[serde(default, rename = "allow-warning")]
+    allow_warning: Vec<Spanned<WrittenAllowance>>,
 }
 
-/// The expectations of a file, in its order.
-///
-/// # Errors
-/// See [`ExpectationError`]; the first one ends the reading.
-pub fn read(path: &Path) -> Result<Vec<Expectation>, ExpectationError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| ExpectationError::Unreadable { path: path.to_owned(), error })?;
-    let line = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
-    let invalid = |offset: usize, message: String| ExpectationError::Invalid {
-        path: path.to_owned(),
-        line: line(offset),
-        message,
-    };
-    let file: File = toml::from_str(&text)
-        .map_err(|error| invalid(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
-    let check = |written: Spanned<Written>| {
-        let start = written.span().start;
-        written.into_inner().check(format!("{}:{}", path.display(), line(start))).map_err(|why| invalid(start, why))
-    };
-    file.expect.into_iter().map(check).collect()
+impl Expectations {
+    /// What a file says, in its order.
+    ///
+    /// # Errors
+    /// See [`ExpectationError`]; the first one ends the reading.
+    pub fn read(path: &Path) -> Result<Expectations, ExpectationError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ExpectationError::Unreadable { path: path.to_owned(), error })?;
+        let line = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
+        let invalid = |refusal: Refusal, table: usize| ExpectationError::Invalid {
+            path: path.to_owned(),
+            line: line(refusal.at.unwrap_or(table)),
+            message: refusal.message,
+            hint: refusal.hint,
+        };
+        let file: File = toml::from_str(&text).map_err(|error| {
+            let refusal = Refusal { at: None, message: error.message().to_owned(), hint: None };
+            invalid(refusal, error.span().map_or(0, |span| span.start))
+        })?;
+        let origin = |start: usize| format!("{}:{}", path.display(), line(start));
+        let mut read = Expectations::default();
+        for written in &file.expect {
+            let start = written.span().start;
+            read.failures.push(written.get_ref().check(origin(start)).map_err(|refusal| invalid(refusal, start))?);
+        }
+        for written in &file.allow_warning {
+            let start = written.span().start;
+            read.warnings.push(written.get_ref().check(origin(start)).map_err(|refusal| invalid(refusal, start))?);
+        }
+        Ok(read)
+    }
+
+    /// Adds those of another file.
+    pub fn extend(&mut self, other: Expectations) {
+        self.failures.extend(other.failures);
+        self.warnings.extend(other.warnings);
+    }
 }

@@ -5,12 +5,14 @@ mod decide;
 mod decision;
 mod expectation;
 mod limits;
+mod scope;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use decide::decide;
-pub use decision::{Decision, GateReport, Outcome, Rule, Weight};
-pub use expectation::{Expectation, ExpectationError, Written, read};
+pub use decision::{Decision, Excuse, GateReport, Outcome, Rule, Weight};
+pub use expectation::{Allowance, Expectation, ExpectationError, Expectations, WrittenAllowance, WrittenExpectation};
 pub use limits::Limits;
+pub use scope::{Refusal, Scope};

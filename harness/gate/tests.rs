@@ -5,6 +5,7 @@ use time::{Date, Month};
 use super::*;
 use crate::cause::Cause;
 use crate::cli::exit_code;
+use crate::kernel_log::{KernelWarning, WarningKind};
 use crate::record::{KernelState, RunRecord, WholeLoad};
 use crate::report::sample;
 use crate::verdict::Verdict;
@@ -27,17 +28,23 @@ fn baseline() -> RunRecord {
     record
 }
 
+fn warning(program: Option<&str>, kind: WarningKind, headline: &str) -> KernelWarning {
+    let program = program.map(str::to_owned);
+    KernelWarning { program, kind, headline: headline.to_owned(), text: format!("cut here\n{headline}"), count: 1 }
+}
+
 fn limits() -> Limits {
     Limits { instructions_percent: 10.0, today: Date::from_calendar_date(2027, Month::March, 1).unwrap() }
 }
 
-fn expectations(text: &str) -> Vec<Expectation> {
+fn expectations(text: &str) -> Expectations {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("suite.toml");
     std::fs::write(&path, text).unwrap();
-    let mut read = read(&path).unwrap();
-    for expectation in &mut read {
-        expectation.origin = expectation.origin.rsplit('/').next().unwrap().to_owned();
+    let mut read = Expectations::read(&path).unwrap();
+    let scopes = read.failures.iter_mut().map(|known| &mut known.scope);
+    for scope in scopes.chain(read.warnings.iter_mut().map(|known| &mut known.scope)) {
+        scope.origin = scope.origin.rsplit('/').next().unwrap().to_owned();
     }
     read
 }
@@ -55,7 +62,7 @@ fn told(report: &GateReport) -> (u8, String) {
 fn with(change: impl FnOnce(&mut RunRecord)) -> (u8, String) {
     let mut record = baseline();
     change(&mut record);
-    told(&decide(&record, Some(&baseline()), &[], &limits()))
+    told(&decide(&record, Some(&baseline()), &Expectations::default(), &limits()))
 }
 
 /// Takes kernel `k` out of the matrix.
@@ -106,6 +113,21 @@ fn each_regression_alone_turns_it_red() {
             "Red new danger: `a` on 6.1: reads wrong data now: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object in `first`",
         ),
         (
+            "kernel warning",
+            Box::new(|record| {
+                record.cells[1].kernel_log = vec![warning(Some("first"), WarningKind::Warning, "WARNING: at x.c:1 f")];
+            }),
+            "Red kernel warning: `a/first` on 6.1: WARNING: at x.c:1 f; not so in the baseline",
+        ),
+        (
+            "kernel warning of no program",
+            Box::new(|record| {
+                record.tool.accel = "kvm".to_owned();
+                record.cells[5].kernel_log = vec![warning(None, WarningKind::Stall, "rcu: INFO: stall")];
+            }),
+            "Red kernel warning: `b` on 6.12: rcu: INFO: stall; not so in the baseline",
+        ),
+        (
             "whole",
             Box::new(|record| {
                 record.cells[5].whole =
@@ -142,6 +164,28 @@ fn each_regression_alone_turns_it_red() {
             "Red cell lost: `b/third` on 6.1: not run: forgotten; in the baseline: loaded",
         ),
         (
+            "harness limit",
+            Box::new(|record| {
+                record.cells[4].programs[0] =
+                    sample::program("third", "kprobe/z", Verdict::HarnessLimit, Some("its loader chooses"));
+            }),
+            "Red cell lost: `b/third` on 6.1: harness limit (needs its own loader): its loader chooses; in the baseline: loaded",
+        ),
+        (
+            "new program that fails",
+            Box::new(|record| {
+                let failed = sample::program("fourth", "kprobe/w", Verdict::TimedOut, Some("10s"));
+                record.objects[1]
+                    .programs
+                    .push(crate::record::ObjectProgram { name: "fourth".to_owned(), section: "kprobe/w".to_owned() });
+                record.cells[3..].iter_mut().for_each(|cell| {
+                    cell.programs.push(sample::program("fourth", "kprobe/w", Verdict::Loaded, None));
+                });
+                record.cells[5].programs[1] = failed;
+            }),
+            "Red failure: `b/fourth` on 6.12: timed out: 10s; it is not in the baseline",
+        ),
+        (
             "optional kernel gone",
             Box::new(|record| {
                 record.kernels[2].optional = true;
@@ -167,13 +211,59 @@ fn coverage_that_no_kernel_proves_any_more_is_red() {
         sample::cover(&mut record, 1, &verified);
         record
     };
-    let decide = |now| told(&decide(&covered(now), Some(&covered([false, true, true])), &[], &limits()));
+    let decide =
+        |now| told(&decide(&covered(now), Some(&covered([false, true, true])), &Expectations::default(), &limits()));
     let (code, text) = decide([false, false, false]);
     assert_eq!(code, exit_code::PROGRAM_FAILED);
     let line = "Red coverage lost: `b`: no kernel proves `exists` of `field_exists struct x.y` in `third` any more (verified by 6.1, 6.12 before)";
     assert_eq!(text, line);
     assert_eq!(decide([false, false, true]), (exit_code::GOOD, String::new()));
     assert_eq!(decide([true, true, true]), (exit_code::GOOD, String::new()));
+}
+
+#[test]
+fn every_rule_that_turns_it_red_has_its_case() {
+    // A rule that is added has to be put into one of the lists, and into the tests above or below.
+    let weight = |rule: Rule| match rule {
+        Rule::Failure
+        | Rule::VerdictWorse
+        | Rule::CauseChanged
+        | Rule::NotWhole
+        | Rule::CellLost
+        | Rule::CoverageLost
+        | Rule::InstructionsGrew
+        | Rule::NewDanger
+        | Rule::KernelWarning
+        | Rule::ExpectationExpired => Weight::Red,
+        Rule::Infrastructure => Weight::Infrastructure,
+        Rule::UnexpectedPass | Rule::ExpectationUnused | Rule::Flaky | Rule::Improved => Weight::Told,
+    };
+    let cases = include_str!("tests.rs");
+    for rule in [
+        Rule::Failure,
+        Rule::VerdictWorse,
+        Rule::CauseChanged,
+        Rule::NotWhole,
+        Rule::CellLost,
+        Rule::CoverageLost,
+        Rule::InstructionsGrew,
+        Rule::NewDanger,
+        Rule::KernelWarning,
+        Rule::ExpectationExpired,
+        Rule::Infrastructure,
+        Rule::UnexpectedPass,
+        Rule::ExpectationUnused,
+        Rule::Flaky,
+        Rule::Improved,
+    ] {
+        let line = format!("{:?} {}: ", weight(rule), rule.label());
+        assert!(cases.contains(&line), "no test says `{line}`");
+    }
+    let (code, text) = with(|record| record.cells[0].programs[1].verdict = Verdict::Loaded);
+    assert_eq!(
+        (code, text.as_str()),
+        (exit_code::GOOD, "Told improved: `a/second` on 5.10: loads; in the baseline: attach target missing")
+    );
 }
 
 #[test]
@@ -203,7 +293,7 @@ fn infrastructure_is_kept_apart() {
     assert_eq!(with(both).0, exit_code::PROGRAM_FAILED);
     assert_eq!(with(|record| record.interrupted = true).0, exit_code::INTERRUPTED);
     let empty = sample::large(0, 0);
-    let (code, text) = told(&decide(&empty, None, &[], &limits()));
+    let (code, text) = told(&decide(&empty, None, &Expectations::default(), &limits()));
     assert_eq!(code, exit_code::INFRASTRUCTURE);
     assert!(text.ends_with("the run: nothing was judged, and silence is not success"), "{text}");
 }
@@ -283,7 +373,9 @@ fn wrong_expectations_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("e.toml");
         std::fs::write(&path, text).unwrap();
-        read(&path).unwrap_err().to_string().rsplit("e.toml`, ").next().unwrap().to_owned()
+        let error = Expectations::read(&path).unwrap_err();
+        let message = error.to_string().rsplit("e.toml`, ").next().unwrap().to_owned();
+        format!("{message}{}", error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default())
     };
     let all = [
         refusal("[[expect]]\nobject = \"a\""),
@@ -295,19 +387,25 @@ fn wrong_expectations_are_named() {
         refusal("[[expect]]\nreason = \"r\"\nverdict = \"bad\""),
         refusal("[[expect]]\nreason = \"r\"\nexpires = 2027-02-30"),
         refusal("[[expect]]\nreason = \"r\"\nexpires = \"soon\""),
+        refusal("[[allow-warning]]\ncontains = \" \"\nreason = \"r\""),
+        refusal("[[allow-warning]]\nreason = \"r\""),
+        refusal("[[allow-warning]]\nverdict = \"missing_btf\"\ncontains = \"c\"\nreason = \"r\""),
     ];
     insta::assert_snapshot!(all.join("\n"), @r"
         line 1: missing field `reason`
         line 5: unknown field `progam`, expected one of `object`, `program`, `kernel`, `verdict`, `cause`, `reason`, `link`, `expires`
-        line 1: `reason` is empty: who reads it later has to know why the failure is well
-        line 1: `object` `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
-        line 1: kernel selector `>=x` is malformed: `x` is not a kernel release such as `6.12` or `5.10.0-32-cloud-amd64`
-        line 1: `verdict` is `loaded`, which is no failure
+        line 2: `reason` is empty (hint: say why it is put up with, for who reads it later)
+        line 3: `object` `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
+        line 3: kernel selector `>=x` is malformed: `x` is not a kernel release such as `6.12` or `5.10.0-32-cloud-amd64`
+        line 3: `verdict` is `loaded`, which is no failure (hint: name how it fails)
         line 3: unknown variant `bad`, expected one of `loaded`, `failed_to_open`, `missing_btf`, `relocation_failed`, `map_creation_failed`, `attach_target_missing`, `verifier_rejected`, `unsupported_type`, `attach_failed`, `kernel_crashed`, `timed_out`, `not_run`, `harness_limit`, `harness_error`
         line 3: invalid date, expected day between 01 and 28
-        line 1: `expires` is `soon`, which is no date such as 2027-06-30
+        line 1: `expires` is `soon`, which is no date (hint: write it as 2027-06-30)
+        line 2: `contains` is empty (hint: name the function that warns, or words of the warning)
+        line 1: missing field `contains`
+        line 2: unknown field `verdict`, expected one of `object`, `program`, `kernel`, `contains`, `reason`, `link`, `expires`
         ");
-    assert!(read(std::path::Path::new("no/such.toml")).unwrap_err().hint().is_some());
+    assert!(Expectations::read(std::path::Path::new("no/such.toml")).unwrap_err().hint().is_some());
 }
 
 #[test]
@@ -317,7 +415,7 @@ fn hints_tell_what_changed_since_the_baseline() {
         let mut record = baseline();
         fails(&mut record);
         change(&mut record);
-        decide(&record, Some(&baseline()), &[], &limits()).decisions[0].hint.clone().unwrap()
+        decide(&record, Some(&baseline()), &Expectations::default(), &limits()).decisions[0].hint.clone().unwrap()
     };
     let kernel = |record: &mut RunRecord| {
         record.kernels[0].identity.as_mut().unwrap().release = "5.10.0-99".to_owned();
@@ -333,4 +431,65 @@ fn hints_tell_what_changed_since_the_baseline() {
         since the baseline the object changed, and the kernel is the same
         since the baseline the object changed, and kernel 5.10 went from 5.10.0-9-cloud-amd64 to 5.10.0-99
         ");
+}
+
+#[test]
+fn kernel_warnings_are_red_unless_they_are_allowed() {
+    let loud = |record: &mut RunRecord| {
+        for k in [0, 1] {
+            record.cells[k].kernel_log = vec![warning(Some("first"), WarningKind::Warning, "WARNING: at x.c:1 f")];
+        }
+    };
+    let mut record = baseline();
+    record.cells[0].programs[1].verdict = Verdict::Loaded;
+    loud(&mut record);
+    let decide = |text: &str| told(&decide(&record, None, &expectations(text), &limits()));
+    let allow = |rest: &str| format!("[[allow-warning]]\nreason = \"r\"\n{rest}");
+    let (code, text) = decide("");
+    assert_eq!(code, exit_code::PROGRAM_FAILED);
+    insta::assert_snapshot!(text, @r"
+    Red kernel warning: `a/first` on 5.10: WARNING: at x.c:1 f
+    Red kernel warning: `a/first` on 6.1: WARNING: at x.c:1 f
+    ");
+    assert_eq!(decide(&allow("contains = \"x.c\"")), (exit_code::GOOD, String::new()));
+    // Part of the text is enough.
+    assert_eq!(decide(&allow("contains = \"cut here\"\nobject = \"a\"\nprogram = \"f*\"")).0, exit_code::GOOD);
+    for narrow in ["kernel = \"5.10\"", "kernel = \">=6.1\""] {
+        let (code, text) = decide(&allow(&format!("contains = \"x.c\"\n{narrow}")));
+        assert_eq!((code, text.lines().count()), (exit_code::PROGRAM_FAILED, 1), "{text}");
+    }
+    let (code, text) = decide(&allow("contains = \"y.c\""));
+    assert_eq!(code, exit_code::PROGRAM_FAILED);
+    let line = "Told expectation unused: `*/*`: no kernel warning of this run is what the allowance of suite.toml:1 is about: r";
+    assert_eq!(text.lines().last(), Some(line));
+    let (code, text) = decide(&allow("contains = \"x.c\"\nexpires = 2027-02-28"));
+    assert_eq!(code, exit_code::PROGRAM_FAILED);
+    assert!(
+        text.starts_with("Red expectation expired: `*/*`: the allowance of suite.toml:1 expired on 2027-02-28: r"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 3, "{text}");
+
+    // What was there before is known, whatever its line by now.
+    let mut before = baseline();
+    loud(&mut before);
+    let mut after = before.clone();
+    after.cells[0].kernel_log[0].headline = "WARNING: at x.c:27 f".to_owned();
+    let green = (exit_code::GOOD, String::new());
+    assert_eq!(told(&super::decide(&after, Some(&before), &Expectations::default(), &limits())), green);
+}
+
+#[test]
+fn noise_of_the_machine_is_told_and_blames_nobody() {
+    let (code, text) = with(|record| {
+        record.cells[0].kernel_log = vec![
+            warning(Some("first"), WarningKind::Stall, "watchdog: BUG: soft lockup"),
+            warning(None, WarningKind::Clock, "clocksource: timekeeping watchdog"),
+        ];
+    });
+    assert_eq!(code, exit_code::GOOD);
+    insta::assert_snapshot!(text, @r"
+    Told kernel warning: `a/first` on 5.10: watchdog: BUG: soft lockup; a busy machine brings this about by itself
+    Told kernel warning: `a` on 5.10: clocksource: timekeeping watchdog; a busy machine brings this about by itself
+    ");
 }

@@ -3,12 +3,22 @@
 //! `corematrix.fault=WHAT[@PROGRAM]` on the kernel's command line, where WHAT is `silent` (never say hello), `panic` (the kernel
 //! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), the three with
 //! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
-//! restored from a snapshot), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that
+//! restored from a snapshot), `warn` (a splat, as `WARN_ON` makes it, is written into the kernel's log before PROGRAM is loaded), `taint`
+//! (the kernel is marked there as one that has warned, without a word), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that
 //! the bench can tell what collecting costs).
 
 use std::time::Duration;
 
 const KEY: &str = "corematrix.fault=";
+/// What a kernel writes when a condition is met that its authors took for impossible.
+const SPLAT: [&str; 6] = [
+    "<4>------------[ cut here ]------------",
+    "<4>WARNING: CPU: 0 PID: 71 at kernel/bpf/core.c:1407 corematrix_fault+0x12/0x34",
+    "<4>Modules linked in: virtio_console",
+    "<4>Call Trace:",
+    "<4> corematrix_fault+0x12/0x34",
+    "<4>---[ end trace 0000000000000000 ]---",
+];
 
 /// The faults asked for on the kernel's command line.
 #[derive(Debug, Default)]
@@ -70,6 +80,17 @@ impl Faults {
         }
         if self.wants("die", Some(program)) {
             std::process::abort();
+        }
+        if self.wants("warn", Some(program)) {
+            // Debian's kernels have no `lkdtm`, which would make them warn.
+            for line in SPLAT {
+                // Older kernels keep a line without an end to themselves.
+                let _ = std::fs::write("/dev/kmsg", format!("{line}\n"));
+            }
+        }
+        if self.wants("taint", Some(program)) {
+            // What `WARN_ON` sets.
+            let _ = std::fs::write("/proc/sys/kernel/tainted", "512");
         }
     }
 

@@ -14,6 +14,7 @@ use libbpf_rs::{AsRawLibbpf, OpenObject, OpenProgram};
 use super::attach;
 use super::exercise::{self, Counting};
 use super::fault::Faults;
+use super::kernel_log::KernelLog;
 use super::prepared::{Failure, Prepared, Which, prepare};
 use super::{fork, loaded, transcript, visited};
 use crate::attach::{AttachFacts, AttachTry, Reach, Step};
@@ -56,14 +57,18 @@ pub struct Request<'a> {
 type Send<'a> = dyn FnMut(&GuestMessage, &[u8]) -> Result<(), String> + 'a;
 
 /// Judges the programs of the request and sends what it finds.
-pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
+pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) -> Result<(), String> {
     if request.bare {
         transcript::ignore();
     } else {
         transcript::listen();
     }
     let mut first_failure = None;
-    match prepare(request, Which::All, &mut first_failure) {
+    let prepared = prepare(request, Which::All, &mut first_failure);
+    if let Some((message, lines)) = log.take(None).filter(|_| !request.bare) {
+        send(&message, &lines)?;
+    }
+    match prepared {
         Ok(prepared) => {
             let warnings = first_failure.clone().unwrap_or_default();
             let left_out = prepared.left_out.clone();
@@ -75,6 +80,7 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
             for program in &request.programs {
                 let load = |how, frames: &mut Frames<'_>| load_one(&prepared, program, how, frames, request);
                 try_program(program, request, send, load)?;
+                send_log(log, program, request, send)?;
             }
         }
         Err(failure) if !failure.opened => {
@@ -92,10 +98,19 @@ pub fn judge(request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
                     Some(outcome) => frames.done(outcome.clone(), ""),
                     None => isolate(program, request, how, frames),
                 })?;
+                send_log(log, program, request, send)?;
             }
         }
     }
     Ok(())
+}
+
+/// What the kernel had to say while the program was tried.
+fn send_log(log: &mut KernelLog, program: &str, request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
+    match log.take(Some(program)).filter(|_| !request.bare) {
+        Some((message, lines)) => send(&message, &lines),
+        None => Ok(()),
+    }
 }
 
 /// Frames that a forked copy writes for the host.

@@ -9,6 +9,7 @@ mod fault;
 mod fork;
 mod init;
 mod kernel_btf;
+mod kernel_log;
 mod loaded;
 mod loader;
 mod port;
@@ -25,6 +26,7 @@ use rustix::system::{RebootCommand, reboot, uname};
 
 use crate::protocol::{self, GuestMessage, HostMessage, Woken};
 use fault::Faults;
+use kernel_log::KernelLog;
 
 /// The path of this executable in the guest.
 pub const INIT_PATH: &str = "/init";
@@ -112,10 +114,11 @@ fn hello(notes: &[String], woken: Option<Woken>) -> GuestMessage {
 fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result<(), String> {
     let object = &request.object;
     let begin = std::time::Instant::now();
+    let mut log = KernelLog::open();
     let ending = fork::run(|| {
         // The port is shared with the parent, which is silent until this process has ended.
         let mut send_from_child = |message: &GuestMessage, blob: &[u8]| send(port, message, blob);
-        match loader::judge(request, &mut send_from_child) {
+        match loader::judge(request, &mut log, &mut send_from_child) {
             Ok(()) => 0,
             Err(reason) => {
                 eprintln!("corematrix guest: {reason}");
@@ -130,6 +133,10 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
             send(port, &GuestMessage::Failed { reason }, &[])?;
         }
         fork::Ending::Signal(signal) => send(port, &after_signal(object, signal), &[])?,
+    }
+    // Some of it comes only when the last program is freed.
+    if let Some((message, lines)) = log.take_last().filter(|_| !request.bare) {
+        send(port, &message, &lines)?;
     }
     let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     send(port, &GuestMessage::LoadDone { took_ms }, &[])

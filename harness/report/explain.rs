@@ -11,6 +11,7 @@ use std::io;
 use super::text::{one_line, paragraph, printable};
 use crate::cause::Source;
 use crate::explain::{self, Explanation, KernelFeatures, KernelTypes};
+use crate::kernel_log::KernelWarning;
 use crate::object::{Inventory, ObjectTypes};
 use crate::probe::FeatureProbe;
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
@@ -60,6 +61,7 @@ pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
         advised.extend(parts.iter().cloned());
         blocks.push(parts.join("\n"));
     }
+    blocks.extend(kernel_log(facts, programs, width));
     let missing: String = facts.missing.iter().map(|line| paragraph(&format!("note: {line}"), 0, width)).collect();
     blocks.extend((!missing.is_empty()).then_some(missing));
     blocks.join("\n")
@@ -98,6 +100,35 @@ impl<'a> Facts<'a> {
         };
         self.record.kernels.iter().map(kernel).collect()
     }
+}
+
+/// What the kernel complained about while these programs were in flight, or none was.
+fn kernel_log(facts: &Facts<'_>, programs: &[usize], width: usize) -> Vec<String> {
+    let cell = facts.cell();
+    let names: Vec<&str> = programs.iter().map(|&p| cell.programs[p].name.as_str()).collect();
+    let mine =
+        cell.kernel_log.iter().filter(|warning| warning.program.as_deref().is_none_or(|name| names.contains(&name)));
+    let told = |warning: &KernelWarning| {
+        let with = warning
+            .program
+            .as_ref()
+            .map_or_else(|| "before or after its programs".to_owned(), |program| format!("with `{program}` in flight"));
+        let times = if warning.count > 1 { format!(", {} times", warning.count) } else { String::new() };
+        let noise = if warning.is_noise(&facts.record.tool.accel) {
+            "; a busy machine brings this about by itself"
+        } else {
+            ""
+        };
+        let heading = format!(
+            "{} on {}: the kernel complained {with}{times}: {}{noise}",
+            facts.told().name,
+            cell.kernel,
+            warning.headline
+        );
+        let lines: String = warning.text.lines().map(|line| format!("  | {}\n", printable(line))).collect();
+        paragraph(&one_line(&heading), 0, width) + &lines
+    };
+    mine.map(told).collect()
 }
 
 fn heading(facts: &Facts<'_>, program: &ProgramRecord) -> String {

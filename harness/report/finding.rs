@@ -35,6 +35,8 @@ pub enum Kind {
     Object,
     /// A relocation is resolved and reads wrong data.
     Danger,
+    /// A kernel complained about something while it judged the object.
+    KernelWarning,
     /// A kernel could not be used.
     Kernel,
 }
@@ -69,6 +71,7 @@ impl Finding {
             Kind::Program(verdict, None) => plain(serde_json::json!(verdict)),
             Kind::Object => "object_not_whole".to_owned(),
             Kind::Danger => "silent_danger".to_owned(),
+            Kind::KernelWarning => "kernel_warning".to_owned(),
             Kind::Kernel => "kernel_not_usable".to_owned(),
         }
     }
@@ -80,6 +83,7 @@ impl Finding {
             Kind::Program(verdict, None) => verdict.label(),
             Kind::Object => "object does not load as a whole",
             Kind::Danger => "loads, and reads wrong data",
+            Kind::KernelWarning => "kernel warning",
             Kind::Kernel => "kernel could not be used",
         }
     }
@@ -114,6 +118,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_object(record, &shown, o));
         found.extend(of_programs(record, &shown, o));
         found.extend(of_dangers(record, &shown, o));
+        found.extend(of_kernel_log(record, &shown, o));
     }
     found.extend(of_kernels(record));
     found.sort_by_key(|finding| finding.level);
@@ -284,6 +289,38 @@ fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
         let on = kernels(record, shown, &finding.kernels);
         let program = finding.programs.first().map_or("a program", String::as_str);
         finding.story = one_line(&format!("`{program}` loads and reads wrong data {on}: {}", finding.story));
+    }
+    found
+}
+
+/// What kernels complained about while they judged an object: no failure of it by itself, so that the gate has the last word.
+fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for &k in shown {
+        for warning in &record.cell(o, k).kernel_log {
+            let headline = one_line(&warning.headline);
+            let programs: Vec<String> = warning.program.iter().map(|name| one_line(name)).collect();
+            let same = |known: &&mut Finding| known.story == headline && known.programs == programs;
+            match found.iter_mut().find(same) {
+                Some(known) => known.kernels.push(k),
+                None => found.push(Finding {
+                    level: if warning.is_noise(&record.tool.accel) { Level::Note } else { Level::Warning },
+                    kind: Kind::KernelWarning,
+                    object: Some(o),
+                    programs,
+                    kernels: vec![k],
+                    subject: Some(headline.clone()),
+                    story: headline,
+                    place: None,
+                }),
+            }
+        }
+    }
+    for finding in &mut found {
+        let on = kernels(record, shown, &finding.kernels);
+        let with = finding.programs.first().map_or(String::new(), |program| format!(" with `{program}` in flight"));
+        let noise = if finding.level == Level::Note { " (a busy machine brings this about by itself)" } else { "" };
+        finding.story = one_line(&format!("the kernel complained {on}{with}: {}{noise}", finding.story));
     }
     found
 }

@@ -1,12 +1,15 @@
 //! What the gate decided, as text: [`render`] for a terminal, [`markdown`] for a step summary, [`github`] as workflow commands.
 
 use std::fmt::Write as _;
+use std::io;
 
 use clap::ValueEnum;
 
 use super::github::{data, property};
 use super::text::{counted, one_line, paragraph};
+use super::{SourceRoot, junit, sarif};
 use crate::gate::{Decision, GateReport, Weight};
+use crate::record::RunRecord;
 
 /// GitHub shows no more of each sort from one step, and drops the rest without a word.
 const MOST_OF_A_SORT: usize = 10;
@@ -24,20 +27,33 @@ pub enum GateFormat {
     Markdown,
     /// Annotations, as workflow commands for a step's output.
     Github,
+    /// The whole run, for continuous integration of every kind: red where the gate is red.
+    Junit,
+    /// The whole run, for code scanning: what the gate excuses is suppressed.
+    Sarif,
 }
 
 impl GateFormat {
-    /// The decisions in this format; a table is `width` columns wide.
+    /// The decisions about a run in this format; a table is `width` columns wide, and annotations point into `sources`.
     ///
     /// # Errors
     /// None that comes from the report.
-    pub fn render(self, report: &GateReport, width: usize) -> Result<String, serde_json::Error> {
-        Ok(match self {
+    pub fn render(
+        self,
+        report: &GateReport,
+        record: &RunRecord,
+        sources: &SourceRoot,
+        width: usize,
+    ) -> io::Result<Vec<u8>> {
+        let text = match self {
             GateFormat::Table => render(report, width),
             GateFormat::Json => serde_json::to_string_pretty(report)? + "\n",
             GateFormat::Markdown => markdown(report),
             GateFormat::Github => github(report),
-        })
+            GateFormat::Junit => return junit::render(record, Some(report)),
+            GateFormat::Sarif => return sarif::render(record, sources, Some(report)),
+        };
+        Ok(text.into_bytes())
     }
 }
 
@@ -81,9 +97,6 @@ pub fn render(report: &GateReport, width: usize) -> String {
                 told = Some(hint);
             }
         }
-    }
-    for not_checked in &report.not_checked {
-        text += &paragraph(&format!("not checked: {not_checked}"), 0, width);
     }
     text
 }
@@ -153,12 +166,12 @@ pub fn github(report: &GateReport) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::gate::{Limits, decide};
+    use crate::gate::{Expectations, Limits, decide};
     use crate::report::sample;
 
     #[test]
     fn decisions_are_shown_in_every_format() {
-        let report = decide(&sample::record(), None, &[], &Limits::now());
+        let report = decide(&sample::record(), None, &Expectations::default(), &Limits::now());
         insta::assert_snapshot!(render(&report, 100), @r#"
         gate: red; 9 of 17 judged results load
 
@@ -194,7 +207,6 @@ mod tests {
           infrastructure: `hostile <object>/deadly` on 6.12: harness limit (needs its own loader): an
               freplace program needs its target
             hint: an `[[expect]]` with a reason excuses what can never be judged
-        not checked: kernel warnings: the record does not keep the consoles of guests that lived
         "#);
         insta::assert_snapshot!(markdown(&report), @r#"
         ### gate: red; 9 of 17 judged results load
@@ -237,13 +249,15 @@ mod tests {
         ::warning title=corematrix gate%3A infrastructure::`hostile <object>/slow` on 6.12: not run: the run was interrupted
         ::warning title=corematrix gate%3A infrastructure::`hostile <object>/deadly` on 6.12: harness limit (needs its own loader): an freplace program needs its target
         "#);
-        let json: serde_json::Value = serde_json::from_str(&GateFormat::Json.render(&report, 80).unwrap()).unwrap();
+        let sources = SourceRoot::around(std::path::Path::new("/nowhere"));
+        let json = GateFormat::Json.render(&report, &sample::record(), &sources, 80).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!((&json["outcome"], &json["decisions"][0]["rule"]), (&"red".into(), &"failure".into()));
     }
 
     #[test]
     fn many_decisions_stay_within_the_platforms_limits() {
-        let report = decide(&sample::large(90, 12), None, &[], &Limits::now());
+        let report = decide(&sample::large(90, 12), None, &Expectations::default(), &Limits::now());
         let annotations = github(&report);
         assert_eq!(annotations.matches("::error").count(), MOST_OF_A_SORT);
         assert!(annotations.contains(" more of this sort"), "{annotations}");

@@ -1,7 +1,10 @@
 //! `junit.xml`: the record for continuous integration. A suite for each kernel, a case for each program.
 //!
 //! What needs someone to act must be red, and nothing may be missing: a kernel that could not be used and an object that
-//! cannot be read have a case of their own.
+//! cannot be read have a case of their own. With the gate's decisions a case is red where the gate is, and what the gate excuses is
+//! skipped with its reason; what it decided of more than one program stands in a suite of its own.
+
+mod gated;
 
 use std::io;
 
@@ -11,23 +14,26 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::text::one_line;
+use crate::compare::Place;
+use crate::gate::{Excuse, GateReport};
 use crate::record::{
     Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord,
     Service,
 };
 use crate::verdict::{Blame, Verdict};
+use gated::Told;
 
-/// The record as JUnit XML.
+/// The record as JUnit XML, with what the gate decided about it, if it was asked.
 ///
 /// # Errors
 /// None that comes from the record.
-pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
+pub fn render(record: &RunRecord, gate: Option<&GateReport>) -> io::Result<Vec<u8>> {
     let mut xml = Vec::new();
-    report(record).write_xml(&mut xml).map_err(io::Error::other)?;
+    report(record, gate).write_xml(&mut xml).map_err(io::Error::other)?;
     Ok(xml)
 }
 
-fn report(record: &RunRecord) -> Report {
+fn report(record: &RunRecord, gate: Option<&GateReport>) -> Report {
     // Never the time of writing: the same record gives the same file. The format cannot leave it out.
     let started = OffsetDateTime::parse(&record.started, &Rfc3339).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let mut report = Report::new();
@@ -40,7 +46,9 @@ fn report(record: &RunRecord) -> Report {
             suite.add_testcases(object_case(object));
             suite.add_testcases(cell.programs.iter().enumerate().map(|(p, program)| {
                 let excuse = record.excuse(o, k, p);
-                program_case(object, cell, program, excuse.as_deref())
+                let place = Place::cell(&object.name, &kernel.name).of_program(&program.name);
+                let told = gate.map(|gate| Told::of(gate, &place)).unwrap_or_default();
+                program_case(object, cell, program, excuse.as_deref(), &told)
             }));
         }
         suite.add_testcases(
@@ -55,6 +63,7 @@ fn report(record: &RunRecord) -> Report {
         }
         report.add_testsuite(suite);
     }
+    report.add_testsuites(gate.and_then(|gate| gated::suite(gate, started)));
     report
 }
 
@@ -122,13 +131,24 @@ fn alternatives_case(group: &AlternativesRecord, service: Service) -> TestCase {
     classed(case, "alternatives")
 }
 
-fn program_case(object: &ObjectRecord, cell: &CellRecord, program: &ProgramRecord, excuse: Option<&str>) -> TestCase {
+fn program_case(
+    object: &ObjectRecord,
+    cell: &CellRecord,
+    program: &ProgramRecord,
+    excuse: Option<&str>,
+    told: &Told<'_>,
+) -> TestCase {
     let name = attribute(&program.name);
     let time = Duration::milliseconds(i64::try_from(program.load_ms).unwrap_or(i64::MAX));
     let kind = program.verdict.label();
     let message = attribute(program.reason.as_deref().unwrap_or("no reason was recorded"));
-    let excused = excuse.map(|excuse| format!("{}; {message}", attribute(excuse)));
+    let told_excuse = told.excuse.map(Excuse::words);
+    let excused = told_excuse.as_deref().or(excuse).map(|excuse| format!("{}; {message}", attribute(excuse)));
     let mut case = match (program.verdict, program.verdict.blame()) {
+        _ if !told.red.is_empty() => told.failure(&name, time),
+        (Verdict::HarnessLimit, _) if excused.is_some() => {
+            TestCaseBuilder::skipped_with_cause(&name, kind, &excused.unwrap_or_default())
+        }
         (_, Blame::Object | Blame::Kernel) if excused.is_some() => {
             TestCaseBuilder::skipped_with_cause(&name, kind, &excused.unwrap_or_default())
         }
@@ -145,7 +165,14 @@ fn program_case(object: &ObjectRecord, cell: &CellRecord, program: &ProgramRecor
     let notes = if program.verdict.is_pass() { &[][..] } else { &cell.notes[..] };
     let ran = program.exercise.as_ref().map(|exercise| one_line(&exercise.words()));
     let beyond = program.attach.as_ref().map(|attach| one_line(&attach.words()));
-    let said: Vec<String> = notes.iter().cloned().chain(dangers(cell, program)).chain(beyond).chain(ran).collect();
+    let said: Vec<String> = notes
+        .iter()
+        .cloned()
+        .chain(dangers(cell, program))
+        .chain(complaints(cell, program))
+        .chain(beyond)
+        .chain(ran)
+        .collect();
     if !said.is_empty() {
         case.set_system_out(&cdata(&said.join("\n")));
     }
@@ -165,6 +192,12 @@ fn dangers(cell: &CellRecord, program: &ProgramRecord) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A line for each thing that the kernel complained about while the program was in flight.
+fn complaints(cell: &CellRecord, program: &ProgramRecord) -> Vec<String> {
+    let mine = cell.kernel_log.iter().filter(|warning| warning.program.as_ref() == Some(&program.name));
+    mine.map(|warning| one_line(&format!("kernel warning: {}", warning.headline))).collect()
 }
 
 /// Section, errno and the verifier log's tail of a program that failed.

@@ -74,7 +74,10 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT, "Programs that load", &head, &rows, "object");
     let dangers = listed(&|finding| finding.kind == Kind::Danger);
     page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
-    let rest = listed(&|finding| finding.level > Level::Error && finding.kind != Kind::Danger);
+    let complaints = listed(&|finding| finding.kind == Kind::KernelWarning);
+    page.section(LIMIT, "Kernel warnings", &[], &complaints, "warning");
+    let told = [Kind::Danger, Kind::KernelWarning];
+    let rest = listed(&|finding| finding.level > Level::Error && !told.contains(&finding.kind));
     page.section(LIMIT, "Could not be judged", &[], &rest, "item");
     let (head, rows) = kernels(record);
     page.section(LIMIT, "Kernels", &head, &rows, "kernel");

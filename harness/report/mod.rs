@@ -20,6 +20,7 @@ pub mod jsonl;
 pub mod junit;
 pub mod markdown;
 pub mod nightly;
+pub mod object_grid;
 mod place;
 pub mod progress;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::comparison;
 use super::summary::Summary;
-use super::text::{counted, printable};
+use super::text::{counted, one_line, printable};
 use crate::compare::Difference;
 use crate::history::{NIGHTS, Night, NightResult};
 use crate::record::RunRecord;
@@ -19,12 +19,16 @@ const POST_WIDTH: usize = 100;
 const STEP: usize = 4;
 const HEIGHT: usize = 11;
 
-/// The last night in a few lines, to be posted. `differences` are those to the night before; `None` if there was none.
-pub fn post(record: &RunRecord, stamp: &str, differences: Option<(&str, &[Difference])>) -> String {
+/// The last night in a few lines, to be posted. `differences` are those to the night before; `None` if there was none. `kernels` tells
+/// which of them moved on or could not.
+pub fn post(record: &RunRecord, stamp: &str, differences: Option<(&str, &[Difference])>, kernels: &[String]) -> String {
     let summary = Summary::of(record);
     let mut text = format!("corematrix nightly {stamp}: {}\n", summary.sentence);
     summary.details.iter().for_each(|detail| {
         let _ = writeln!(text, "{detail}");
+    });
+    kernels.iter().for_each(|line| {
+        let _ = writeln!(text, "{}", one_line(line));
     });
     match differences {
         None => text.push_str("the first night of this history\n"),
@@ -171,7 +175,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::differences;
+    use crate::compare::{differences, moved_kernels};
     use crate::report::sample;
 
     #[test]
@@ -180,10 +184,18 @@ mod tests {
         let program = &mut after.cells[2].programs[0];
         *program = sample::program(&program.name, &program.section, Verdict::VerifierRejected, Some("R1 is bad"));
         let found = differences(&before, &after);
+        after.kernels[1].identity.as_mut().unwrap().release = "5.10.0-10-cloud-amd64".to_owned();
+        after.kernels[2].identity.as_mut().unwrap().image_sha256 = "77".repeat(32);
+        let moved = moved_kernels(&before, &after);
         let all = [
-            post(&before, "2026-11-22T020000Z", None),
-            post(&after, "2026-11-22T020000Z", Some(("2026-11-21T020000Z", &found))),
-            post(&before, "2026-11-22T020000Z", Some(("2026-11-21T020000Z", &[]))),
+            post(&before, "2026-11-22T020000Z", None, &[]),
+            post(&after, "2026-11-22T020000Z", Some(("2026-11-21T020000Z", &found)), &moved),
+            post(
+                &before,
+                "2026-11-22T020000Z",
+                Some(("2026-11-21T020000Z", &[])),
+                &["6.12: not updated: x".to_owned()],
+            ),
         ];
         insta::assert_snapshot!(all.join("---\n"), @r"
         corematrix nightly 2026-11-22T020000Z: 12 of 12 programs fail on at least one of 3 kernels
@@ -193,6 +205,8 @@ mod tests {
         corematrix nightly 2026-11-22T020000Z: 12 of 12 programs fail on at least one of 3 kernels
         Why: missing BTF (10 programs), missing field (2), missing attach target (1), and 1 other
         Stopped loading: from 5.15 (1 program)
+        5.10: 5.10.0-9-cloud-amd64 -> 5.10.0-10-cloud-amd64
+        5.15: 5.15.0-9-cloud-amd64 was built anew
         2026-11-21T020000Z -> 2026-11-22T020000Z: 1 difference; 1 stopped loading, 0 load now
 
         klockstat
@@ -200,6 +214,7 @@ mod tests {
         ---
         corematrix nightly 2026-11-22T020000Z: 12 of 12 programs fail on at least one of 3 kernels
         Why: missing BTF (10 programs), missing field (2), missing attach target (1)
+        6.12: not updated: x
         nothing changed since 2026-11-21T020000Z
         ");
     }

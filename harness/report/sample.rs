@@ -95,6 +95,7 @@ pub fn assemble(
                 externs: Vec::new(),
                 downgrades: Vec::new(),
                 coverage: crate::coverage::CellCoverage::default(),
+                kernel_log: Vec::new(),
                 wall_ms: 140,
                 notes: Vec::new(),
             });

@@ -134,6 +134,13 @@ impl Summary {
             let noun = if dangerous.len() == 1 { "object loads and reads" } else { "objects load and read" };
             details.push(format!("{} {noun} wrong data somewhere", dangerous.len()));
         }
+        let complains =
+            |cell: &&CellRecord| cell.kernel_log.iter().any(|warning| !warning.is_noise(&record.tool.accel));
+        let loud: std::collections::BTreeSet<_> =
+            record.cells.iter().filter(complains).map(|cell| &cell.object).collect();
+        if !loud.is_empty() {
+            details.push(format!("Kernels complained while {} loaded", counted(loud.len(), "object")));
+        }
         if record.interrupted || record.finished.is_none() {
             details.push("The run did not come to its end: this report is partial".to_owned());
         }
@@ -182,9 +189,19 @@ mod tests {
         idle.kernels[1].state = KernelState::Pending;
         idle.cells[1].programs[0].verdict = Verdict::NotRun;
         idle.interrupted = true;
-        let all = [&good, &idle, &sample::record(), &sample::large(30, 12), &sample::large(0, 0)].map(told);
+        let mut loud = good.clone();
+        loud.cells[0].kernel_log = vec![crate::kernel_log::KernelWarning {
+            program: None,
+            kind: crate::kernel_log::WarningKind::Warning,
+            headline: "WARNING: at x.c:1 f".to_owned(),
+            text: String::new(),
+            count: 1,
+        }];
+        let all = [&good, &loud, &idle, &sample::record(), &sample::large(30, 12), &sample::large(0, 0)].map(told);
         insta::assert_snapshot!(all.join("\n"), @r"
         Everywhere: The program loads on all of 2 kernels
+        Everywhere: The program loads on all of 2 kernels
+          Kernels complained while 1 object loaded
         NotProven: Nothing failed, but not everything could be judged
           1 kernel could not be used: 6.12
           The run did not come to its end: this report is partial

@@ -1,7 +1,7 @@
 //! The comparative table: programs down, kernels across, and below it what a reader wants to know next.
 //!
 //! The blocks in order: what ran, the grid, its legend, which kernels those were and which are missing, what failed,
-//! what loads and reads wrong data, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
+//! what loads and reads wrong data, what kernels complained about, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
 
 mod alternatives;
 mod beyond;
@@ -9,6 +9,7 @@ mod change;
 mod dangers;
 mod failures;
 mod grid;
+mod kernel_log;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -40,6 +41,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         failures::render(record, &shown, width),
         alternatives::render(record, &shown, width),
         dangers::render(record, &shown, width),
+        kernel_log::render(record, width),
         not_run(record, &shown, width),
         super::coverage::summary(record, width),
         notes(record, width),

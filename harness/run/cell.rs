@@ -13,6 +13,7 @@ use crate::cause::Cause;
 use crate::diagnose;
 use crate::event::Event;
 use crate::exercise::ExerciseRecord;
+use crate::kernel_log::KernelLog;
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ProgramOutcome, Stage};
@@ -38,6 +39,7 @@ struct Cell<'a> {
     harness_losses: u32,
     evidence: Evidence,
     coverage: CoverageEvidence,
+    kernel_log: KernelLog,
     /// What is known of the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
     /// What is being done with the program in flight.
@@ -67,6 +69,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         harness_losses: 0,
         evidence: Evidence::default(),
         coverage: CoverageEvidence::default(),
+        kernel_log: KernelLog::default(),
         refused: None,
         step: Step::Loading,
         attached: None,
@@ -82,7 +85,9 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
     let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations);
-    let (kernel, Cell { whole, took, notes, .. }) = (session.kernel, cell);
+    let (kernel, Cell { whole, took, mut notes, kernel_log, .. }) = (session.kernel, cell);
+    let (kernel_log, missing) = kernel_log.finish();
+    notes.extend(missing);
     session.send(Event::CellDone {
         kernel,
         object,
@@ -92,6 +97,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         externs,
         downgrades,
         coverage,
+        kernel_log,
         took,
         notes,
     });
@@ -150,6 +156,11 @@ impl Cell<'_> {
                 GuestMessage::Instructions { program } => self.evidence.instructions(program, blob),
                 GuestMessage::Lines { program } => self.coverage.lines(program, &blob),
                 GuestMessage::Visited { program } => self.coverage.visited(program, blob),
+                GuestMessage::KernelLog { program, missing, tainted } => {
+                    self.kernel_log.read(program, &String::from_utf8_lossy(&blob));
+                    self.kernel_log.taint(tainted);
+                    missing.iter().for_each(|why| self.kernel_log.note_missing(why));
+                }
                 GuestMessage::ProgramStarted { program } => {
                     in_flight = self.index_of(&program);
                     self.refused = None;

@@ -161,14 +161,31 @@ fn fold(record: &mut RunRecord, event: &Event) {
             };
             explain_not_run(record, Some(*kernel), why);
         }
-        Event::KernelNote { kernel, note } => record.kernels[*kernel].notes.push(note.clone()),
+        Event::KernelNote { kernel, note } => {
+            let notes = &mut record.kernels[*kernel].notes;
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
         Event::GuestLost { kernel, reason } => {
             record.kernels[*kernel].notes.push(format!("guest lost: {reason}"));
         }
         Event::ProgramDone { kernel, object, program, record: result } => {
             record.cells[cell(*kernel, *object)].programs[*program] = (**result).clone();
         }
-        Event::CellDone { kernel, object, whole, relocations, dangers, externs, downgrades, coverage, took, notes } => {
+        Event::CellDone {
+            kernel,
+            object,
+            whole,
+            relocations,
+            dangers,
+            externs,
+            downgrades,
+            coverage,
+            kernel_log,
+            took,
+            notes,
+        } => {
             let cell = &mut record.cells[cell(*kernel, *object)];
             cell.whole.clone_from(whole);
             cell.relocations.clone_from(relocations);
@@ -176,6 +193,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
             cell.externs.clone_from(externs);
             cell.downgrades.clone_from(downgrades);
             cell.coverage.clone_from(coverage);
+            cell.kernel_log.clone_from(kernel_log);
             cell.wall_ms = millis(*took);
             cell.notes.extend_from_slice(notes);
         }

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::object::btf::Btf;
 use crate::record::KernelState;
-use crate::store::{Shelf, Snapshot, SnapshotPlace, StoredKernel};
+use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
 use crate::vm::{self, Accelerator, BootFailure, Deadlines, Machine, MachineSpec, RestoreFailure};
 
 /// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
@@ -112,7 +112,7 @@ impl<'a> KernelContext<'a> {
     pub(super) fn machine(&self) -> Result<Machine, Ended> {
         match self.start() {
             Start::Unknown => self.first_machine(),
-            Start::Warm(snapshot) => self.restore(snapshot),
+            Start::Warm(snapshot) => self.restore(snapshot, None),
             Start::Cold => self.boot(Machine::boot),
             Start::Never => Err(Ended),
         }
@@ -124,8 +124,14 @@ impl<'a> KernelContext<'a> {
             return self.boot(Machine::boot);
         }
         match self.find_snapshot() {
-            Ok(Shelf::Sound(snapshot)) => self.restore(Arc::new(snapshot)),
-            Ok(Shelf::Empty(place)) => self.boot_and_save(place),
+            Ok(Shelf::Sound(snapshot)) => self.restore(Arc::new(snapshot), None),
+            Ok(Shelf::Empty(place)) => match self.bench.store.is_hopeless(place.key()) {
+                Some(why) => {
+                    self.run_cold(&format!("its snapshots give no guest, as earlier runs found: {why}"));
+                    self.boot(Machine::boot)
+                }
+                None => self.boot_and_save(place),
+            },
             Err(reason) => {
                 self.run_cold(&reason);
                 self.boot(Machine::boot)
@@ -148,12 +154,13 @@ impl<'a> KernelContext<'a> {
     /// Boots, saves, and starts the first guest from what was saved: that it works is the last proof of a snapshot.
     fn boot_and_save(&self, place: SnapshotPlace) -> Result<Machine, Ended> {
         let machine = self.boot(Machine::boot_to_snapshot)?;
+        let key = place.key().clone();
         match machine.save(place, self.bench.store) {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
                 // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
                 let _ = self.bench.store.shrink_snapshots(self.bench.snapshot_budget);
-                self.restore(snapshot)
+                self.restore(snapshot, Some(&key))
             }
             Err(error) => {
                 self.run_cold(&error.to_string());
@@ -163,11 +170,13 @@ impl<'a> KernelContext<'a> {
     }
 
     /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
-    fn restore(&self, snapshot: Arc<Snapshot>) -> Result<Machine, Ended> {
+    /// `fresh` is the key of one that this run has just made.
+    fn restore(&self, snapshot: Arc<Snapshot>, fresh: Option<&SnapshotKey>) -> Result<Machine, Ended> {
         let stop = || self.bench.stop.at_once();
         let restored = Machine::restore(&self.machine_spec(&stop), &snapshot).and_then(|machine| self.unlike(machine));
         match restored {
             Ok(machine) => {
+                fresh.iter().for_each(|key| self.bench.store.snapshot_works(key));
                 self.go_warm(snapshot);
                 let (took, notes) = (machine.to_hello, machine.notes.clone());
                 self.send(Event::Restored { kernel: self.index, took, notes });
@@ -175,12 +184,17 @@ impl<'a> KernelContext<'a> {
             }
             Err(RestoreFailure::Stopped) => Err(Ended),
             Err(RestoreFailure::Failed(reason)) => {
-                self.set_start(Start::Cold);
+                fresh.iter().for_each(|key| self.bench.store.snapshot_failed(key, &reason));
+                let first = self.go_cold();
                 self.wanted.forget(self.index);
                 // The last one who holds it removes it; the others find out for themselves.
                 let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.bench.store.discard(snapshot));
                 let fate = if removed { " and was thrown away" } else { "" };
-                self.run_cold(&format!("its snapshot gave no guest{fate}: {reason}"));
+                if first {
+                    self.note(format!("runs cold: its snapshot gave no guest{fate}: {reason}"));
+                } else if removed {
+                    self.note("the snapshot that gave no guest was thrown away".to_owned());
+                }
                 self.boot(Machine::boot)
             }
         }
@@ -205,8 +219,14 @@ impl<'a> KernelContext<'a> {
     }
 
     fn run_cold(&self, reason: &str) {
-        self.set_start(Start::Cold);
-        self.note(format!("runs cold: {reason}"));
+        if self.go_cold() {
+            self.note(format!("runs cold: {reason}"));
+        }
+    }
+
+    /// Lets all further guests boot. Returns whether they would not have anyway: workers find out the same at once.
+    fn go_cold(&self) -> bool {
+        !matches!(std::mem::replace(&mut *self.lock_start(), Start::Cold), Start::Cold)
     }
 
     fn note(&self, line: String) {

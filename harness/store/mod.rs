@@ -4,6 +4,7 @@
 //! kernels/NAME-RELEASE-KEY/   one kernel each, whole or not there
 //! packages/NAME_VERSION-SHA/  unpacked packages of tools
 //! snapshots/NAME-GUEST-ID/    guests that have said hello
+//! hopeless/KEY                which of them are not worth another try
 //! apt/SUITE/                  private state of apt
 //! downloads/SHA256            files that were not fetched to their end yet
 //! builds/NAME/                kernels that are built here
@@ -26,6 +27,7 @@ mod disk;
 mod download;
 mod entry;
 mod error;
+mod hopeless;
 mod host;
 mod image;
 mod kernel_build;

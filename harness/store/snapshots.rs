@@ -188,6 +188,11 @@ impl Snapshot {
 }
 
 impl SnapshotPlace {
+    /// What it is going to depend on.
+    pub fn key(&self) -> &SnapshotKey {
+        &self.key
+    }
+
     /// The folder to put files into.
     pub fn folder(&self) -> PathBuf {
         self.staging.entry()

@@ -183,7 +183,7 @@ mod tests {
             })
             .collect();
         let told = settings(folder.path(), &objects, &open);
-        assert_eq!((told.shapes.len(), told.expectations.len(), told.minimum_coverage), (1, 1, Some(100.0)));
+        assert_eq!((told.shapes.len(), told.minimum_coverage), (1, Some(100.0)));
         assert_eq!(told.shapes[0].1.settings.len(), 7);
     }
 }

@@ -31,6 +31,10 @@
 //! kernel = "5.10"
 //! verdict = "relocation_failed"
 //! reason = "has no bpf_cookie"
+//!
+//! [[allow-warning]]                     # a warning of kernels that is known
+//! contains = "kernel/bpf/verifier.c"
+//! reason = "it loads all the same"
 //! ```
 
 mod alternatives;
@@ -55,8 +59,6 @@ use alternatives::WrittenAlternatives;
 pub use draft::draft;
 use error::Mistake;
 pub use error::SuiteError;
-pub use expectation::Expectation;
-use expectation::WrittenExpectation;
 use optional::WrittenOptional;
 pub use package::PackageRef;
 use pattern::{check_glob, expand};
@@ -64,16 +66,19 @@ pub use settings::Settings;
 pub use shape::Shape;
 use shape::WrittenShape;
 
+use crate::gate::{WrittenAllowance, WrittenExpectation};
+
 /// Keys of the file.
-const SUITE_KEYS: [&str; 8] =
-    ["name", "objects", "package", "alternatives", "optional", "shape", "expect", "minimum-coverage"];
+const SUITE_KEYS: [&str; 9] =
+    ["name", "objects", "package", "alternatives", "optional", "shape", "expect", "allow-warning", "minimum-coverage"];
 /// Keys of its tables.
-const TABLES: [(&str, &[&str]); 5] = [
+const TABLES: [(&str, &[&str]); 6] = [
     ("package", &["apt", "suites", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
     ("shape", &["object", "name", "set", "maps"]),
-    ("expect", &["object", "program", "kernel", "verdict", "cause", "reason", "link", "expires"]),
+    ("expect", WrittenExpectation::KEYS),
+    ("allow-warning", WrittenAllowance::KEYS),
 ];
 
 /// A suite file, with its globs resolved. What it says of objects is checked by [`Suite::settings`], when they are known.
@@ -109,6 +114,8 @@ struct Written {
     shape: Vec<Spanned<WrittenShape>>,
     #[serde(default)]
     expect: Vec<Spanned<WrittenExpectation>>,
+    #[serde(default)]
+    allow_warning: Vec<Spanned<WrittenAllowance>>,
     minimum_coverage: Option<Spanned<f64>>,
 }
 

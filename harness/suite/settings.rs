@@ -1,7 +1,8 @@
 //! [`Settings`]: what suite files say of the objects of a run, checked against them.
 
+use super::expectation::misplaced;
 use super::part::Objects;
-use super::{Expectation, Mistake, Shape, Suite, SuiteError, line_of};
+use super::{Mistake, Shape, Suite, SuiteError, line_of};
 use crate::object::BpfObject;
 use crate::record::{AlternativesRecord, OptionalRecord};
 
@@ -14,8 +15,6 @@ pub struct Settings {
     pub alternatives: Vec<AlternativesRecord>,
     /// What may fail.
     pub optional: Vec<OptionalRecord>,
-    /// Failures that are known.
-    pub expectations: Vec<Expectation>,
     /// Percent of the guard sides that have to be verified; of several suites the most.
     pub minimum_coverage: Option<f64>,
 }
@@ -47,7 +46,6 @@ impl Settings {
         self.shapes.extend(other.shapes);
         self.alternatives.extend(other.alternatives);
         self.optional.extend(other.optional);
-        self.expectations.extend(other.expectations);
         self.minimum_coverage = match (self.minimum_coverage, other.minimum_coverage) {
             (Some(one), Some(other)) => Some(one.max(other)),
             (one, other) => one.or(other),
@@ -86,11 +84,7 @@ impl Suite {
             }
             settings.shapes.push((object.clone(), built));
         }
-        for expectation in &written.expect {
-            let start = expectation.span().start;
-            let line = line_of(&self.text, start);
-            settings.expectations.push(expectation.get_ref().checked(all, line).map_err(self.at(start))?);
-        }
+        self.check_expectations(objects, &settings)?;
         if let Some(percent) = &written.minimum_coverage {
             let value = *percent.get_ref();
             if !(0.0..=100.0).contains(&value) {
@@ -100,6 +94,32 @@ impl Suite {
             settings.minimum_coverage = Some(value);
         }
         Ok(settings)
+    }
+
+    /// Checks what the gate is going to read from the file.
+    fn check_expectations(&self, objects: &[BpfObject], settings: &Settings) -> Result<(), SuiteError> {
+        let (all, rows) = (Objects(objects), settings.rows(objects));
+        let object = |row: &str| {
+            let own = objects.iter().position(|object| object.name == row);
+            own.or_else(|| {
+                let (of, _) = settings.shapes.iter().find(|(of, shape)| shape.row(of) == row)?;
+                objects.iter().position(|object| object.name == *of)
+            })
+        };
+        let rows: Vec<(String, usize)> =
+            rows.into_iter().filter_map(|row| object(&row).map(|object| (row, object))).collect();
+        let origin = |start: usize| format!("{}:{}", self.path.display(), line_of(&self.text, start));
+        for written in &self.written.expect {
+            let (start, told) = (written.span().start, written.get_ref());
+            let known = told.check(origin(start)).map_err(misplaced).map_err(self.at(start))?;
+            all.check_scope(&known.scope, &rows, told.places()).map_err(self.at(start))?;
+        }
+        for written in &self.written.allow_warning {
+            let (start, told) = (written.span().start, written.get_ref());
+            let known = told.check(origin(start)).map_err(misplaced).map_err(self.at(start))?;
+            all.check_scope(&known.scope, &rows, told.places()).map_err(self.at(start))?;
+        }
+        Ok(())
     }
 
     /// Places a mistake; `table` is where its table begins, for one that has no closer place.

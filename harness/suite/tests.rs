@@ -72,7 +72,7 @@ fn mistakes_are_named() {
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     suite `DIR/suite.toml`, line 3: unknown key `objcts` (hint: did you mean `objects`?)
-    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `expect`, `minimum-coverage`)
+    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `expect`, `allow-warning`, `minimum-coverage`)
     suite `DIR/suite.toml`, line 4: unknown key `file` (hint: did you mean `files`?)
     suite `DIR/suite.toml`, line 2: invalid type: integer `3`, expected a sequence
     suite `DIR/suite.toml`, line 1: string values must be quoted, expected literal string
@@ -139,6 +139,12 @@ fn everything_that_a_suite_can_say_is_kept() {
         reason = "it is made up"
         link = "https://example.org/1"
         expires = 2027-01-31
+        [[expect]]
+        object = "switches@loud"
+        reason = "a row of its own"
+        [[allow-warning]]
+        contains = "refcount_t"
+        reason = "known"
     "#;
     let (_, told) = settings(text, "");
     let told = told.unwrap();
@@ -160,7 +166,7 @@ fn everything_that_a_suite_can_say_is_kept() {
     );
     assert_eq!((bytes("filter"), bytes("seen")), (b"\x07\0\0\0x\0\0\0\0\0\0\0".to_vec(), vec![5, 0, 0, 0, 0, 0, 0, 0]));
     assert_eq!((shape.setup.sizes[0].map.as_str(), shape.setup.sizes[0].max_entries), ("counts", 64));
-    insta::assert_debug_snapshot!((&shape.settings, &told.alternatives, &told.optional, &told.expectations));
+    insta::assert_debug_snapshot!((&shape.settings, &told.alternatives, &told.optional));
 }
 
 #[test]
@@ -199,6 +205,9 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         expect("object = \"x*\""),
         expect("object = \"switches\"\nprogram = \"nowhre\""),
         expect("object = \"switches\"\nexpires = \"soon\""),
+        expect("verdict = \"loaded\""),
+        "[[allow-warning]]\ncontains = \"\"\nreason = \"r\"".to_owned(),
+        "[[allow-warning]]\ncontains = \"a\"\nprogram = \"nowhre\"\nreason = \"r\"".to_owned(),
         "minimum-coverage = 101".to_owned(),
     ];
     let told = mistakes.iter().map(|text| {

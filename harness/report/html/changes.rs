@@ -58,10 +58,15 @@ pub(super) fn changes(baseline: &Baseline<'_>, record: &RunRecord) -> Value {
 
 fn tendency(change: &Change) -> Tendency {
     match change {
-        Change::Gone | Change::CoverageLost { .. } | Change::DangerAdded(_) | Change::Whole { after: false, .. } => {
-            Tendency::Worse
-        }
-        Change::CoverageGained { .. } | Change::DangerGone(_) | Change::Whole { after: true, .. } => Tendency::Better,
+        Change::Gone
+        | Change::CoverageLost { .. }
+        | Change::DangerAdded(_)
+        | Change::KernelWarningAdded(_)
+        | Change::Whole { after: false, .. } => Tendency::Worse,
+        Change::CoverageGained { .. }
+        | Change::DangerGone(_)
+        | Change::KernelWarningGone(_)
+        | Change::Whole { after: true, .. } => Tendency::Better,
         Change::Verdict { before, after, .. } => match (before.is_pass(), after.is_pass()) {
             (true, false) => Tendency::Worse,
             (false, true) => Tendency::Better,
@@ -75,7 +80,9 @@ fn tendency(change: &Change) -> Tendency {
             percent if percent < -GROWTH => Tendency::Better,
             _ => Tendency::Other,
         },
-        Change::Added | Change::Cause { .. } => Tendency::Other,
+        Change::Added | Change::Cause { .. } | Change::RelocationAdded(_) | Change::RelocationGone(_) => {
+            Tendency::Other
+        }
     }
 }
 

@@ -228,6 +228,20 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &Logs, first: usize, 
             })
         })
         .collect();
+    let warnings: Vec<Value> = cell
+        .kernel_log
+        .iter()
+        .map(|warning| {
+            let program = warning.program.as_ref();
+            json!({
+                "program": program.and_then(|name| cell.programs.iter().position(|one| one.name == *name)),
+                "headline": shared.text(warning.headline.as_str()),
+                "text": shared.text(warning.text.as_str()),
+                "count": warning.count,
+                "noise": warning.is_noise(&record.tool.accel),
+            })
+        })
+        .collect();
     let externs: Vec<usize> = cell
         .externs
         .iter()
@@ -243,6 +257,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &Logs, first: usize, 
         "whole": cell.whole.as_ref().map(|whole| whole.prepared),
         "why": shared.maybe(cell.whole.as_ref().and_then(|whole| whole.reason.as_deref())),
         "dangers": dangers,
+        "warnings": warnings,
         "externs": externs,
         "downgrades": cell.downgrades.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
         "notes": cell.notes.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),

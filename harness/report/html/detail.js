@@ -33,7 +33,7 @@ const drawDetail = () => {
   box.replaceChildren(
     el("header", {}, el("h2", {}, `${object.name} / ${program.name} `, el("span", { class: "quiet" }, `on ${kernel.name}`)), link, close),
     el("p", { class: "quiet mono" }, [program.section, kernel.identity && kernel.identity.release].filter(Boolean).join(" · ")),
-    strip, story(o, p, k, look, result), ...[adviceOf(result), commandsPart(o, p, k), dangerPart(o, p, k), valuesPart(o, p, k), logPart(result), guardsPart(o, p), beyondPart(o, p, k), statisticsPart(o, p, k), restPart(o, k, cell)].flat().filter(Boolean));
+    strip, story(o, p, k, look, result), ...[adviceOf(result), commandsPart(o, p, k), dangerPart(o, p, k), warningPart(p, cell), valuesPart(o, p, k), logPart(result), guardsPart(o, p), beyondPart(o, p, k), statisticsPart(o, p, k), restPart(o, k, cell)].flat().filter(Boolean));
   box.scrollTop = 0;
 };
 
@@ -66,6 +66,14 @@ const sourceOf = (o, p, k, result) => {
 };
 
 const adviceOf = (result) => result.advice !== undefined && [el("h3", {}, "What it means, and what to do"), el("pre", { class: "advice", tabindex: "0" }, textOf(result.advice))];
+
+// What the kernel complained of while this program was in flight, or before the first and after the last one.
+const warningPart = (p, cell) => {
+  const told = cell.warnings.filter((warning) => warning.program === null || warning.program === p);
+  return told.length > 0 && [el("h3", {}, "Kernel warnings ", el("small", {}, "the kernel complained and lived")), told.map((warning) =>
+    el("details", {}, el("summary", {}, el("code", {}, textOf(warning.headline)), warning.count > 1 && ` ${warning.count} times`, warning.noise && " (emulation does that by itself)", warning.program === null && " (around this object's programs)"),
+      el("pre", { tabindex: "0" }, textOf(warning.text))))];
+};
 
 const dangerPart = (o, p, k) => {
   const part = (dangers, ...title) => dangers.length === 0 ? [] : [el("h3", {}, ...title), dangers.map((danger) =>

@@ -3,6 +3,8 @@ use quick_xml::events::Event;
 
 use super::super::sample::{self, NASTY};
 use super::*;
+use crate::gate::{Expectations, Limits, decide};
+use crate::kernel_log::{KernelWarning, WarningKind};
 
 /// An element as a reader of the file gets it.
 #[derive(Debug, Default, Clone)]
@@ -20,7 +22,7 @@ impl Element {
 }
 
 fn xml(record: &RunRecord) -> String {
-    String::from_utf8(render(record).unwrap()).unwrap()
+    String::from_utf8(render(record, None).unwrap()).unwrap()
 }
 
 /// Every element in the order of its start, with the text directly in it.
@@ -175,4 +177,141 @@ fn any_start_time_gives_a_report() {
         record.started = started.to_owned();
         assert!(xml(&record).contains("timestamp="), "{started}");
     }
+}
+
+/// What may stand in an element, in this order, and which attributes it may and must have: as in `tests/fixtures/junit/junit.xsd`.
+fn grammar(element: &str) -> (&'static [&'static str], &'static [&'static str], &'static [&'static str]) {
+    let outcome: (&[&str], &[&str], &[&str]) = (&[], &["type", "message"], &[]);
+    match element {
+        "testsuites" => (&["testsuite"], &[], &[]),
+        "testsuite" => (
+            &["testcase", "system-out", "system-err"],
+            &["id", "package", "skipped", "hostname", "timestamp", "time"],
+            &["name", "tests", "failures", "errors"],
+        ),
+        "testcase" => {
+            (&["skipped", "failure", "error", "system-out", "system-err"], &["file"], &["name", "classname", "time"])
+        }
+        "skipped" | "failure" | "error" => outcome,
+        "system-out" | "system-err" => (&[], &[], &[]),
+        other => panic!("`{other}` is no element of JUnit"),
+    }
+}
+
+/// Reads the file as the strictest of pipelines would: nothing unknown, nothing out of order, and numbers that are true.
+fn read_strictly(xml: &str) {
+    let mut reader = Reader::from_str(xml);
+    // Open elements with what stood in them so far.
+    let mut open: Vec<(String, Vec<String>)> = Vec::new();
+    let mut suites: Vec<([u32; 3], [u32; 3])> = Vec::new();
+    loop {
+        let event = reader.read_event().unwrap();
+        match &event {
+            Event::Start(start) | Event::Empty(start) => {
+                let name = String::from_utf8(start.name().as_ref().to_vec()).unwrap();
+                let (_, may, must) = grammar(&name);
+                let attributes: Vec<(String, String)> = start
+                    .attributes()
+                    .map(|attribute| {
+                        let attribute = attribute.unwrap();
+                        let value = String::from_utf8(attribute.value.to_vec()).unwrap();
+                        (String::from_utf8(attribute.key.as_ref().to_vec()).unwrap(), value)
+                    })
+                    .collect();
+                let value =
+                    |key: &str| attributes.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str());
+                must.iter().for_each(|key| assert!(value(key).is_some(), "{name} has no {key}"));
+                for (key, value) in &attributes {
+                    assert!(may.contains(&key.as_str()) || must.contains(&key.as_str()), "{name} has {key}");
+                    assert!(key == "package" || !value.is_empty(), "{name} has an empty {key}");
+                }
+                let number = |key: &str| value(key).unwrap().parse::<u32>().unwrap();
+                if let Some(time) = value("time") {
+                    assert!(time.parse::<f64>().unwrap() >= 0.0, "{time}");
+                }
+                match (name.as_str(), suites.last_mut()) {
+                    ("testsuite", _) => suites.push((["tests", "failures", "errors"].map(number), [0; 3])),
+                    ("testcase", Some((_, counted))) => counted[0] += 1,
+                    ("failure", Some((_, counted))) => counted[1] += 1,
+                    ("error", Some((_, counted))) => counted[2] += 1,
+                    _ => {}
+                }
+                if let Some((parent, before)) = open.last_mut() {
+                    let (order, ..) = grammar(parent);
+                    let place = |name: &String| order.iter().position(|known| known == name);
+                    assert!(place(&name).is_some(), "{name} in {parent}");
+                    assert!(before.last().is_none_or(|last| place(last) <= place(&name)), "{before:?} {name}");
+                    let outcomes = ["skipped", "failure", "error"];
+                    let is_outcome = |name: &String| outcomes.contains(&name.as_str());
+                    assert!(!is_outcome(&name) || !before.iter().any(is_outcome), "two outcomes of a case");
+                    before.push(name.clone());
+                } else {
+                    assert_eq!(name, "testsuites");
+                }
+                if matches!(event, Event::Start(_)) {
+                    open.push((name, Vec::new()));
+                }
+            }
+            Event::End(_) => drop(open.pop()),
+            Event::Text(_) | Event::CData(_) => assert!(grammar(&open.last().unwrap().0).0.is_empty()),
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    assert!(open.is_empty() && suites.iter().all(|(told, counted)| told == counted), "{suites:?}");
+}
+
+#[test]
+fn the_strictest_reader_takes_every_record() {
+    for record in [sample::record(), sample::large(60, 13), sample::large(0, 0), sample::large(0, 2)] {
+        read_strictly(&xml(&record));
+        let report = decide(&record, None, &Expectations::default(), &Limits::now());
+        read_strictly(&String::from_utf8(render(&record, Some(&report)).unwrap()).unwrap());
+    }
+}
+
+#[test]
+fn with_a_gate_it_is_red_where_the_gate_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("suite.toml");
+    let expect = "[[expect]]\nobject = \"execsnoop\"\nprogram = \"vfs_*\"\nkernel = \"6.1\"\nreason = \"renamed\"\n\
+                  link = \"https://example.org/1\"\n[[expect]]\nobject = \"opensnoop\"\nprogram = \"open_enter\"\nreason = \"old\"";
+    std::fs::write(&path, expect).unwrap();
+    let expectations = Expectations::read(&path).unwrap();
+    let mut record = sample::record();
+    record.cells[4 + 3].kernel_log = vec![KernelWarning {
+        program: Some("open_exit".to_owned()),
+        kind: WarningKind::Warning,
+        headline: "WARNING: at x.c:1 f".to_owned(),
+        text: "text".to_owned(),
+        count: 1,
+    }];
+    let report = decide(&record, None, &expectations, &Limits::now());
+    let elements = parse(&String::from_utf8(render(&record, Some(&report)).unwrap()).unwrap());
+    let told = |kernel: &str, class: &str, name: &str| {
+        let outcome = outcome(&elements, kernel, class, name);
+        format!("{} {}: {}", outcome.name, outcome.attribute("type"), outcome.attribute("message"))
+            .trim_end()
+            .to_owned()
+    };
+    let place = path.display().to_string();
+    let lines = [
+        told("6.1", "execsnoop", "vfs_read_entry"),
+        told("6.12", "execsnoop", "vfs_read_entry"),
+        // It loads, and its kernel complains.
+        told("6.12", "opensnoop", "open_exit"),
+        told("6.12", "opensnoop", "open_enter"),
+        told("gate", "object not whole", "`opensnoop` on 6.12"),
+        told("gate", "infrastructure", "kernel 5.10"),
+        told("gate", "unexpected pass", "`opensnoop/open_enter` on 6.1, 6.12"),
+    ];
+    insta::assert_snapshot!(lines.join("\n").replace(&place, "suite.toml"), @r"
+    skipped attach target missing: renamed (https://example.org/1); `vfs_read` is not among the functions of this kernel's BTF
+    failure failure: `execsnoop/vfs_read_entry` on 6.12: attach target missing (missing attach target): `vfs_read` is not among the functions of this kernel's BTF
+    failure kernel warning: `opensnoop/open_exit` on 6.12: WARNING: at x.c:1 f
+    testcase :
+    failure object not whole: `opensnoop` on 6.12: does not load as a whole, as its own loader would load it: map `events`: type 27 is not supported
+    error infrastructure: kernel 5.10: did not boot: no hello within 20s; the console ends with a kernel panic
+    system-out :
+    ");
 }

@@ -51,6 +51,7 @@ fn cell_done(kernel: usize, object: usize) -> Event {
         externs,
         downgrades,
         coverage: crate::coverage::CellCoverage::default(),
+        kernel_log: Vec::new(),
         took: Duration::from_millis(20),
         notes: Vec::new(),
     }

@@ -266,3 +266,26 @@ fn tools_are_pinned_and_unpacked_like_kernels() {
     let unknown = repository.store().debian_package("no-such-tools", &suites, &repository.lock(), false, &quiet);
     assert!(unknown.unwrap_err().is_unavailable());
 }
+
+#[test]
+fn an_update_takes_the_newest_and_pins_it() {
+    let repository = Repository::new();
+    repository.add_kernel(OLD, "6.1.99-1");
+    fetch(&repository).unwrap();
+    let spec = from_apt("linux-image-6.1.*");
+    let update = || repository.store().newest_kernel(&spec, &repository.lock(), &quiet);
+    // Nothing newer: nothing is fetched again.
+    let downloads = repository.calls("download");
+    assert_eq!(update().unwrap().identity.release, OLD);
+    assert_eq!(repository.calls("download"), downloads);
+    repository.add_kernel(NEW, "6.1.176-1");
+    assert_eq!(fetch(&repository).unwrap().identity.release, OLD);
+    assert_eq!(update().unwrap().identity.release, NEW);
+    assert_eq!(repository.lock().kernel("6.1").unwrap().release, NEW);
+    // What cannot be updated stays as it is. Lists that are minutes old are not asked for again.
+    let lists = fs::File::options().append(true).open(repository.path("store/apt/sid/updated")).unwrap();
+    lists.set_modified(std::time::UNIX_EPOCH).unwrap();
+    fs::write(repository.path("down"), "").unwrap();
+    assert!(update().unwrap_err().is_unavailable());
+    assert_eq!(fetch(&repository).unwrap().identity.release, NEW);
+}
