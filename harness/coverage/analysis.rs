@@ -14,7 +14,7 @@ use crate::object::btf_ext::RelocationKind;
 use crate::relocation::SourcePlace;
 
 /// Stands for the address of something that exists.
-const SOME_ADDRESS: u64 = 0xffff_8000_0000_1000;
+pub(super) const SOME_ADDRESS: u64 = 0xffff_8000_0000_1000;
 
 /// The kconfig value that every kernel has.
 pub(super) const KERNEL_VERSION: &str = "LINUX_KERNEL_VERSION";

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::super::ReportError;
 use super::super::file::write_whole;
-use super::source::{LineState, state};
+use super::source::{LineState, executed, state};
 use crate::coverage::{Level, Unit, on_kernel};
 use crate::record::RunRecord;
 use crate::relocation::RelocationOutcome;
@@ -71,8 +71,10 @@ pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
 
 /// Whether a kernel proves a line at a level. At level *resolved* a line counts unless it lies on a side that the kernel does not pick.
 fn line_proven(record: &RunRecord, object: usize, kernel: usize, line: usize, level: Level) -> bool {
-    if level == Level::Verified {
-        return state(record, object, kernel, line) == LineState::Live;
+    match level {
+        Level::Verified => return state(record, object, kernel, line) == LineState::Live,
+        Level::Executed => return executed(record, object, kernel, line),
+        Level::Resolved => {}
     }
     let cell = record.cell(object, kernel);
     let answered = |one: &crate::relocation::RelocationRecord| one.outcome != RelocationOutcome::NotReached;

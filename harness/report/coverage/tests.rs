@@ -60,7 +60,13 @@ pub fn record() -> RunRecord {
     let lines = |numbers: &[usize]| numbers.iter().copied().collect();
     record.cells[0].coverage = CellCoverage {
         guards: vec![proof(false, [Dead, Live]), proof(false, [Dead, Live]), proof(true, [Unknown; 2])],
-        programs: vec![ProgramLines { program: 0, live: lines(&[0, 2, 3]), dead: lines(&[4]), poisoned: lines(&[1]) }],
+        programs: vec![ProgramLines {
+            program: 0,
+            live: lines(&[0, 2, 3]),
+            dead: lines(&[4]),
+            poisoned: lines(&[1]),
+            executed: lines(&[]),
+        }],
     };
     record.cells[1].coverage = CellCoverage {
         guards: vec![proof(true, [Unknown; 2]), proof(false, [Unknown; 2]), proof(true, [Unknown; 2])],
@@ -85,6 +91,23 @@ fn tracefiles_are_of_one_level() {
     insta::assert_snapshot!(
         lcov::render(&record, &[0], Level::Verified) + &lcov::render(&record, &[0], Level::Resolved)
     );
+}
+
+/// Of a run that made programs run.
+fn exercised() -> RunRecord {
+    let mut record = record();
+    let ran = ExerciseRecord { runs: Some(2), ..ExerciseRecord::default() };
+    record.cells[0].programs[0].exercise = Some(ran);
+    record.cells[0].coverage.guards[0].executed = [false, true];
+    record.cells[0].coverage.programs[0].executed = [0, 2].into_iter().collect();
+    record
+}
+
+#[test]
+fn what_a_run_cannot_come_around_is_shown() {
+    let record = exercised();
+    let views = [render(&record, 0, 100), source::render(&record, 0, 100)].join("\n");
+    insta::assert_snapshot!(views + &lcov::render(&record, &[0], Level::Executed));
 }
 
 #[test]
