@@ -52,6 +52,17 @@ pub struct Request<'a> {
     pub faults: &'a Faults,
 }
 
+impl Request<'_> {
+    /// How far a program is taken: a suite that says how takes it further than was asked for.
+    fn reach_of(&self, program: &str) -> Reach {
+        let told = self.setup.of_program(program).map_or(Reach::Load, |setup| match &setup.exercise {
+            Some(_) => Reach::Exercise,
+            None => Reach::Attach,
+        });
+        told.max(self.reach)
+    }
+}
+
 /// Where messages for the host go.
 type Send<'a> = dyn FnMut(&GuestMessage, &[u8]) -> Result<(), String> + 'a;
 
@@ -145,7 +156,7 @@ fn try_program(
         Request { full_logs: true, .. } => ALL_STATES,
         _ => STATISTICS,
     };
-    let reach = request.reach;
+    let reach = request.reach_of(program);
     let mut messages = try_once(program, request, How { log_level: first_level, reach }, send, &load)?;
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
     if first_level == STATISTICS && messages.iter().any(refused) {
@@ -186,7 +197,7 @@ fn visited_insns(
     if !visited::is_small(&first) {
         return Ok(None);
     }
-    if request.reach > Reach::Load {
+    if request.reach_of(program) > Reach::Load {
         send(&GuestMessage::ProgramStep { step: Step::Loading }, &[])?;
     }
     let again = try_once(program, request, How { log_level: ALL_STATES, reach: Reach::Load }, send, load)?;
@@ -303,7 +314,7 @@ fn load_one(
         frames.done(tried, &log)?;
         return match how.reach {
             Reach::Load => Ok(()),
-            Reach::Attach | Reach::Exercise => attach_one(&wanted, program, frames, request),
+            reach => attach_one(&wanted, program, reach, frames, request),
         };
     }
     tried.errno = -result;
@@ -318,13 +329,23 @@ fn load_one(
 fn attach_one(
     loaded: &OpenProgram<'_>,
     program: &str,
+    reach: Reach,
     frames: &mut Frames<'_>,
     request: &Request<'_>,
 ) -> Result<(), String> {
+    let setup = request.setup.of_program(program);
+    let plan = setup.and_then(|setup| setup.exercise.as_ref());
+    let to = setup.and_then(|setup| setup.attach.as_ref());
+    // A test run needs no target.
+    if request.reach == Reach::Load && to.is_none() && plan.is_some_and(|plan| !plan.is_triggered()) {
+        frames.step(Step::Exercising)?;
+        let record = exercise::exercise(loaded, None, &Counting::begin(), plan);
+        return frames.add(&GuestMessage::Exercised { program: program.to_owned(), record }, &[]);
+    }
     frames.step(Step::Attaching)?;
     request.faults.before_step("attach", program);
-    let counting = (request.reach == Reach::Exercise).then(Counting::begin);
-    let (facts, held) = attach::attach(loaded);
+    let counting = (reach == Reach::Exercise).then(Counting::begin);
+    let (facts, held) = attach::attach(loaded, to);
     let attached = GuestMessage::Attached { program: program.to_owned(), facts };
     let Some(counting) = counting else {
         drop(held);
@@ -333,7 +354,7 @@ fn attach_one(
     // Where the program forbids to say so, a guest that is lost now was lost while attaching.
     let _ = frames.step(Step::Exercising);
     request.faults.before_step("exercise", program);
-    let record = exercise::exercise(loaded, held, &counting);
+    let record = exercise::exercise(loaded, held, &counting, plan);
     frames.add(&attached, &[])?;
     frames.add(&GuestMessage::Exercised { program: program.to_owned(), record }, &[])
 }

@@ -26,6 +26,12 @@
 //! set.targ_failed = true                # a variable of `.rodata`, `.data` or `.bss`
 //! maps.start.max_entries = 64
 //!
+//! [[program]]                           # attach it, and make it run, without `--exercise`
+//! program = "opensnoop/probe"
+//! attach.function = "do_sys_openat2"    # where its section names nothing
+//! triggers = ["file"]                   # or `command = ["/init", "--version"]`
+//! test-run = { input = "00 01 02", repeat = 1, returns = 2 }
+//!
 //! [[expect]]                            # a failure that is known
 //! object = "opensnoop"
 //! kernel = "5.10"
@@ -41,6 +47,7 @@ mod optional;
 mod package;
 mod part;
 mod pattern;
+mod program;
 mod settings;
 mod shape;
 
@@ -60,19 +67,21 @@ use expectation::WrittenExpectation;
 use optional::WrittenOptional;
 pub use package::PackageRef;
 use pattern::{check_glob, expand};
+use program::WrittenProgram;
 pub use settings::Settings;
 pub use shape::Shape;
 use shape::WrittenShape;
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 8] =
-    ["name", "objects", "package", "alternatives", "optional", "shape", "expect", "minimum-coverage"];
+const SUITE_KEYS: [&str; 9] =
+    ["name", "objects", "package", "alternatives", "optional", "shape", "program", "expect", "minimum-coverage"];
 /// Keys of its tables.
-const TABLES: [(&str, &[&str]); 5] = [
+const TABLES: [(&str, &[&str]); 6] = [
     ("package", &["apt", "suites", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
     ("shape", &["object", "name", "set", "maps"]),
+    ("program", &["program", "attach", "triggers", "command", "test-run"]),
     ("expect", &["object", "program", "kernel", "verdict", "cause", "reason", "link", "expires"]),
 ];
 
@@ -107,6 +116,8 @@ struct Written {
     optional: Vec<Spanned<WrittenOptional>>,
     #[serde(default)]
     shape: Vec<Spanned<WrittenShape>>,
+    #[serde(default)]
+    program: Vec<Spanned<WrittenProgram>>,
     #[serde(default)]
     expect: Vec<Spanned<WrittenExpectation>>,
     minimum_coverage: Option<Spanned<f64>>,

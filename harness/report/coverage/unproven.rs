@@ -5,7 +5,6 @@ use crate::coverage::{GuardKind, GuardRecord, Level, Liveness, Unit, proven};
 use crate::explain::{self, KernelTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::record::RunRecord;
-use crate::verdict::Verdict;
 
 /// The unproven sides of one object with its shapes. `kernels` are all whose types are at hand, those of the run among them.
 pub fn render(
@@ -52,7 +51,7 @@ fn obstacles<'a>(
         let cell = record.cell(object, kernel);
         let with = || guard.programs.iter().filter_map(|&program| cell.programs.get(program));
         let refused: Vec<String> = with()
-            .filter(|program| !matches!(program.verdict, Verdict::Loaded | Verdict::AttachFailed))
+            .filter(|program| !program.verdict.was_loaded())
             .map(|program| format!("`{}` was not loaded ({})", program.name, program.verdict))
             .collect();
         let why = match cell.coverage.guards.get(number).map(|proof| proof.verified) {
