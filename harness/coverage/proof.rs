@@ -65,6 +65,20 @@ pub struct ProgramLines {
     pub executed: LineSet,
 }
 
+impl ProgramLines {
+    /// Takes that a line was come by, if it was.
+    fn passed(&mut self, line: usize, live: bool, executed: bool) {
+        if live {
+            self.live.0.insert(line);
+            self.dead.0.remove(&line);
+            self.poisoned.0.remove(&line);
+        }
+        if executed {
+            self.executed.0.insert(line);
+        }
+    }
+}
+
 /// What was found out of an object on a kernel.
 pub struct Facts<'a> {
     /// By index of the program; only those that were loaded.
@@ -88,8 +102,11 @@ impl Analysis {
             .collect();
         let ran = survivals.keys().filter(|index| facts.loaded[index].ran);
         let ran: BTreeMap<usize, Flow> = ran.filter_map(|&index| Some((index, self.answered(index, facts)?))).collect();
-        let guards = self.guards.iter().zip(&self.occurrences);
-        let guards = guards.map(|(guard, occurrences)| {
+        let mut programs: Vec<ProgramLines> =
+            survivals.iter().map(|(&index, survival)| self.lines(index, survival, ran.get(&index))).collect();
+        let mut guards = Vec::new();
+        for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
+            let line = guard.source.as_ref().and_then(|source| self.lines.at(&source.file, source.line));
             let resolved = self.resolved(guard, occurrences, facts);
             let mut told: [BTreeSet<Liveness>; 2] = Default::default();
             let mut executed = [false; 2];
@@ -98,23 +115,26 @@ impl Analysis {
                     Some(survival) if guard.undecided.is_none() => sides(guard.kind, resolved, occurrence, survival),
                     _ => [Liveness::Unknown; 2],
                 };
+                let mut run = [false; 2];
                 if let Some(survival) = survivals.get(&occurrence.program)
                     && let Some(flow) = ran.get(&occurrence.program)
                 {
-                    let ran = [0, 1].map(|side| has_run(side, sides, resolved, occurrence, survival, flow));
-                    executed = [executed[0] | ran[0], executed[1] | ran[1]];
+                    run = [0, 1].map(|side| has_run(side, sides, resolved, occurrence, survival, flow));
+                    executed = [executed[0] | run[0], executed[1] | run[1]];
+                }
+                // Who came to a side came by the guard, also where the verifier left nothing of it but the way that it picked.
+                if let Some(line) = line
+                    && let Some(lines) = programs.iter_mut().find(|lines| lines.program == occurrence.program)
+                {
+                    lines.passed(line, sides.contains(&Liveness::Live), run.contains(&true));
                 }
                 told[0].insert(sides[0]);
                 told[1].insert(sides[1]);
             }
             let most = |told: BTreeSet<Liveness>| told.last().copied().unwrap_or(Liveness::Unknown);
-            GuardProof { resolved, verified: told.map(most), executed }
-        });
-        let guards = guards.collect();
-        CellCoverage {
-            guards,
-            programs: survivals.iter().map(|(&index, survival)| self.lines(index, survival, ran.get(&index))).collect(),
+            guards.push(GuardProof { resolved, verified: told.map(most), executed });
         }
+        CellCoverage { guards, programs }
     }
 
     /// `ran` is how the program can go, if it was seen to run.

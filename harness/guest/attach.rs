@@ -11,7 +11,7 @@ use std::ptr;
 use std::time::Instant;
 
 use libbpf_rs::libbpf_sys::*;
-use libbpf_rs::{AsRawLibbpf, OpenProgram};
+use libbpf_rs::{AsRawLibbpf, OpenMap, OpenProgram};
 
 use super::transcript;
 use crate::attach::{AttachFacts, AttachTo, AttachTry};
@@ -89,6 +89,26 @@ pub fn attach(program: &OpenProgram<'_>, wanted: Option<&AttachTo>) -> (AttachFa
         }
     };
     (AttachFacts { to: target.words(), tried, took_us }, held)
+}
+
+/// Attaches a map of struct_ops, whose programs are loaded. The second value keeps it attached.
+pub fn attach_map(map: &OpenMap<'_>) -> (AttachFacts, Option<Held>) {
+    let begin = Instant::now();
+    transcript::take();
+    // SAFETY: the map is alive, and its object is loaded.
+    let tried = held(unsafe { bpf_map__attach_struct_ops(map.as_libbpf_object().as_ptr()) });
+    let took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let to = format!("its struct_ops map `{}`", map.name().to_string_lossy());
+    match tried {
+        Ok(held) => (AttachFacts { to, tried: AttachTry::Attached, took_us }, Some(held)),
+        Err(Refusal::NotPossible(reason)) => {
+            (AttachFacts { to, tried: AttachTry::NotPossible { reason }, took_us }, None)
+        }
+        Err(Refusal::Errno(errno)) => {
+            let warnings = libbpf_log::warnings(&transcript::take());
+            (AttachFacts { to, tried: AttachTry::Failed { errno, warnings, target: None }, took_us }, None)
+        }
+    }
 }
 
 fn to(target: &Target, program: *mut bpf_program, attach_type: bpf_attach_type, section: &str) -> Tried {

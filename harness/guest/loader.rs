@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Instant;
 
-use libbpf_rs::{AsRawLibbpf, OpenObject, OpenProgram};
+use libbpf_rs::{AsRawLibbpf, OpenMap, OpenObject, OpenProgram};
 
 use super::attach;
 use super::exercise::{self, Counting};
@@ -137,6 +137,8 @@ impl Frames<'_> {
 struct How {
     log_level: u32,
     reach: Reach,
+    /// Whether it is loaded with all other programs of its struct_ops map, which is attached as one.
+    with_map: bool,
 }
 
 /// What a forked copy had to say: messages with their blobs.
@@ -157,7 +159,7 @@ fn try_program(
         _ => STATISTICS,
     };
     let reach = request.reach_of(program);
-    let mut messages = try_once(program, request, How { log_level: first_level, reach }, send, &load)?;
+    let mut messages = try_once(program, request, How { log_level: first_level, reach, with_map: false }, send, &load)?;
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
     if first_level == STATISTICS && messages.iter().any(refused) {
         for (message, log) in messages {
@@ -165,7 +167,16 @@ fn try_program(
                 send(&GuestMessage::ProgramRefused(outcome), &log)?;
             }
         }
-        messages = try_once(program, request, How { log_level: FULL_LOG, reach }, send, &load)?;
+        messages = try_once(program, request, How { log_level: FULL_LOG, reach, with_map: false }, send, &load)?;
+    }
+    // Only what is attached with others was loaded and is not attached yet.
+    let is_loaded = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Loaded);
+    let is_further = |(message, _): &(GuestMessage, Vec<u8>)| {
+        matches!(message, GuestMessage::Attached { .. } | GuestMessage::Exercised { .. })
+    };
+    if reach > Reach::Load && messages.iter().any(is_loaded) && !messages.iter().any(is_further) {
+        let further = try_once(program, request, How { log_level: NO_LOG, reach, with_map: true }, send, &load)?;
+        messages.extend(further.into_iter().filter(is_further));
     }
     if let Some(bits) = visited_insns(program, request, &messages, send, &load)? {
         send(&GuestMessage::Visited { program: program.to_owned() }, &bits)?;
@@ -200,7 +211,7 @@ fn visited_insns(
     if request.reach_of(program) > Reach::Load {
         send(&GuestMessage::ProgramStep { step: Step::Loading }, &[])?;
     }
-    let again = try_once(program, request, How { log_level: ALL_STATES, reach: Reach::Load }, send, load)?;
+    let again = try_once(program, request, How { log_level: ALL_STATES, reach: Reach::Load, with_map: false }, send, load)?;
     Ok(log_of(&again).map(|log| visited::read(&log)))
 }
 
@@ -281,11 +292,17 @@ fn load_one(
 ) -> Result<(), String> {
     let begin = Instant::now();
     let mut wanted = None;
+    let map = prepared.struct_ops.iter().find(|known| known.programs.iter().any(|own| own == program));
+    let others = map.filter(|_| how.with_map).map_or(&[][..], |map| &map.programs);
+    if how.with_map {
+        frames.step(Step::Attaching)?;
+    }
     for candidate in prepared.open.progs() {
         let this = candidate.name() == program;
+        let autoload = this || others.iter().any(|other| candidate.name() == other.as_str());
         // SAFETY: the pointer is a live program of an object that is prepared but not loaded, so both may still change.
         unsafe {
-            libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), this);
+            libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), autoload);
             libbpf_rs::libbpf_sys::bpf_program__set_log_level(candidate.as_libbpf_object().as_ptr(), how.log_level);
         }
         if this {
@@ -312,10 +329,20 @@ fn load_one(
             let _ = frames.add(&GuestMessage::Lines { program: program.to_owned() }, &lines);
         }
         frames.done(tried, &log)?;
+        let of_struct_ops = wanted.prog_type() == libbpf_rs::ProgramType::StructOps;
         return match how.reach {
             Reach::Load => Ok(()),
-            reach => attach_one(&wanted, program, reach, frames, request),
+            _ if of_struct_ops && !how.with_map => Ok(()),
+            reach => {
+                let map = map.and_then(|known| prepared.open.maps().find(|map| map.name() == known.map.as_str()));
+                attach_one(&wanted, map.as_ref(), reach, frames, request)
+            }
         };
+    }
+    if how.with_map {
+        let reason = format!("not all programs of its struct_ops map load: {}", warnings.first().map_or("", String::as_str));
+        let facts = AttachFacts { to: "its struct_ops map".to_owned(), tried: AttachTry::NotPossible { reason }, took_us: 0 };
+        return frames.add(&GuestMessage::Attached { program: program.to_owned(), facts }, &[]);
     }
     tried.errno = -result;
     tried.warnings = warnings;
@@ -324,15 +351,16 @@ fn load_one(
     frames.done(tried, &log)
 }
 
-/// Attaches a program that was just loaded, and makes it run if that was asked for. It is detached before anything is said: a program
+/// Attaches a program that was just loaded, one of struct_ops by its map, and makes it run if that was asked for. It is detached before anything is said: a program
 /// that is attached may forbid that.
 fn attach_one(
     loaded: &OpenProgram<'_>,
-    program: &str,
+    map: Option<&OpenMap<'_>>,
     reach: Reach,
     frames: &mut Frames<'_>,
     request: &Request<'_>,
 ) -> Result<(), String> {
+    let program = &*loaded.name().to_string_lossy();
     let setup = request.setup.of_program(program);
     let plan = setup.and_then(|setup| setup.exercise.as_ref());
     let to = setup.and_then(|setup| setup.attach.as_ref());
@@ -345,7 +373,10 @@ fn attach_one(
     frames.step(Step::Attaching)?;
     request.faults.before_step("attach", program);
     let counting = (reach == Reach::Exercise).then(Counting::begin);
-    let (facts, held) = attach::attach(loaded, to);
+    let (facts, held) = match map {
+        Some(map) => attach::attach_map(map),
+        None => attach::attach(loaded, to),
+    };
     let attached = GuestMessage::Attached { program: program.to_owned(), facts };
     let Some(counting) = counting else {
         drop(held);

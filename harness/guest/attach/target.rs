@@ -78,7 +78,7 @@ impl Target {
             BPF_PROG_TYPE_PERF_EVENT => Target::PerfEvent,
             BPF_PROG_TYPE_NETFILTER => Target::Netfilter,
             BPF_PROG_TYPE_SYSCALL => nowhere("programs of its type are run, not attached"),
-            BPF_PROG_TYPE_STRUCT_OPS => nowhere("it is attached with the other programs of its struct_ops map only"),
+            BPF_PROG_TYPE_STRUCT_OPS => nowhere("no struct_ops map of the object points to it"),
             BPF_PROG_TYPE_EXT => nowhere("it replaces a function of another program, which its loader chooses"),
             BPF_PROG_TYPE_SCHED_ACT => nowhere("it is an action of a filter, which its loader chooses"),
             BPF_PROG_TYPE_LWT_IN | BPF_PROG_TYPE_LWT_OUT | BPF_PROG_TYPE_LWT_XMIT | BPF_PROG_TYPE_LWT_SEG6LOCAL => {
