@@ -11,6 +11,14 @@ extern int LINUX_KERNEL_VERSION __kconfig;
 
 #define SIX_TEN ((6 << 16) + (10 << 8))
 
+/* In assembly, or the compiler loads from a place that it computed, which the verifier does not allow. */
+#define ARGUMENT(number)                                                                                                        \
+	({                                                                                                                     \
+		const void *argument;                                                                                          \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(argument) : "r"(ctx), "i"(8 * number));                           \
+		argument;                                                                                                      \
+	})
+
 struct sock;
 
 struct rate_sample {
@@ -39,9 +47,9 @@ int guarded(__u64 *ctx)
 	const struct rate_sample *sample;
 
 	if (LINUX_KERNEL_VERSION >= SIX_TEN)
-		sample = (const void *)ctx[3];
+		sample = ARGUMENT(3);
 	else
-		sample = (const void *)ctx[1];
+		sample = ARGUMENT(1);
 	seen = sample->acked_sacked;
 	return 0;
 }

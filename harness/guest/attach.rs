@@ -19,7 +19,7 @@ use crate::libbpf_log;
 use target::Target;
 
 /// What the guest's file system holds, in words.
-pub const CONTENTS: &str = "it holds corematrix itself as `/init`, the libraries that it uses, and nothing else";
+pub const CONTENTS: &str = "only corematrix itself as `/init`, and the libraries that it uses";
 /// Where the guest has its libraries.
 const LIBRARIES: [&str; 4] = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64"];
 /// Where the guest has its cgroups.
@@ -196,7 +196,7 @@ fn as_told(
             held(unsafe { bpf_program__attach_kprobe(program, returns, name.as_ptr()) })
         }
         AttachTo::UserFunction { binary, function } => {
-            let nowhere = || Refusal::NotPossible(format!("the guest has no `{binary}`: {CONTENTS}"));
+            let nowhere = || Refusal::NotPossible(format!("the guest has no `{binary}`, {CONTENTS}"));
             let path = library(binary).ok_or_else(nowhere)?;
             let (path, function) = (text(&path.to_string_lossy())?, text(function)?);
             let opts = bpf_uprobe_opts {

@@ -161,29 +161,42 @@ fn sign(record: &RunRecord, object: usize, kernel: usize, guard: usize, side: us
     }
 }
 
+/// How often a guard stands in the object, for one that stands there several times.
+fn inlined(times: usize) -> String {
+    if times > 1 { format!(" ({times} times, inlined)") } else { String::new() }
+}
+
 /// The block of the run's table; empty if no object has a guard that asks kernels.
 pub fn summary(record: &RunRecord, width: usize) -> String {
-    let (mut total, mut missing) = (0, Vec::new());
+    let (mut total, mut unproven) = (0, 0);
+    // A guard that is inlined several times is one to a reader, with its count.
+    let mut missing: Vec<(String, usize)> = Vec::new();
     for unit in Unit::all(record) {
         let told = &record.objects[unit.object];
         for (number, side) in unit.sides(record) {
             total += 1;
             if unit.proven(record, number, side, Level::Verified).is_empty() {
                 let guard = &told.coverage.guards[number];
-                missing.push(format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when));
+                let name = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
+                unproven += 1;
+                match missing.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, times)) => *times += 1,
+                    None => missing.push((name, 1)),
+                }
             }
         }
     }
     if total == 0 {
         return String::new();
     }
-    let count = total - missing.len();
+    let count = total - unproven;
     let mut text = paragraph(&format!("Fallback coverage: {count} of {total} guard sides proven (verified)"), 0, width);
-    for name in missing.iter().take(MOST_NAMED) {
-        text += &paragraph(&format!("unproven: {name}"), 2, width);
+    for (name, times) in missing.iter().take(MOST_NAMED) {
+        text += &paragraph(&format!("unproven: {name}{}", inlined(*times)), 2, width);
     }
     if missing.len() > MOST_NAMED {
-        text += &paragraph(&format!("and {} more", missing.len() - MOST_NAMED), 2, width);
+        let more: usize = missing[MOST_NAMED..].iter().map(|(_, times)| times).sum();
+        text += &paragraph(&format!("and {more} more"), 2, width);
     }
     if !missing.is_empty() {
         text += &paragraph("`corematrix coverage RUN --unproven` tells what would prove them", 2, width);

@@ -271,6 +271,8 @@ impl Cell<'_> {
         let mut record = judgement::record(planned, outcome, log, &|name| session.type_exists(name));
         if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
             attach::judge(&facts, &mut record);
+        }
+        if outcome.stage == Stage::Loaded {
             record.exercise = self.exercised.take();
             let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
             if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|told| told.exercise.as_ref())) {

@@ -231,3 +231,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, Mistake> {
         _ => Err(Mistake::new("it is not bytes in hex").hint("write two digits for each byte: `\"0a 1b 2c\"`")),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -70,7 +70,7 @@ fn exec(_: &Held) {
 pub fn command(words: &[String]) -> Result<(), String> {
     let path = words.first().map_or("", String::as_str);
     if !Path::new(path).exists() {
-        return Err(format!("the guest has no `{path}`: {CONTENTS}"));
+        return Err(format!("the guest has no `{path}`, {CONTENTS}"));
     }
     let arguments: Result<Vec<CString>, _> = words.iter().map(|word| CString::new(word.as_str())).collect();
     let arguments = arguments.map_err(|_| format!("`{path}` has an argument with a zero byte"))?;

@@ -15,14 +15,15 @@ pub fn render(
     width: usize,
 ) -> String {
     let told = &record.objects[unit.object];
-    let mut text = String::new();
+    // A guard that is inlined several times is told once, with its count.
+    let mut told_of: Vec<(String, String, usize)> = Vec::new();
     for (number, side) in unit.sides(record) {
         if !unit.proven(record, number, side, Level::Verified).is_empty() {
             continue;
         }
         let guard = &told.coverage.guards[number];
         let title = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
-        text += &paragraph(&title, 0, width);
+        let mut text = String::new();
         if unit.proven(record, number, side, Level::Resolved).is_empty() {
             text += &paragraph(&what_would(guard, side, types, kernels), 4, width);
         }
@@ -34,8 +35,16 @@ pub fn render(
                 text += &paragraph(&format!("resolved on {}{with}, but {why}", names.join(", ")), 4, width);
             }
         }
+        match told_of.iter_mut().find(|known| (&known.0, &known.1) == (&title, &text)) {
+            Some((_, _, times)) => *times += 1,
+            None => told_of.push((title, text, 1)),
+        }
     }
-    text
+    let blocks = told_of.into_iter().map(|(title, text, times)| {
+        let head = paragraph(&format!("{title}{}", super::inlined(times)), 0, width);
+        format!("{head}{text}")
+    });
+    blocks.collect()
 }
 
 /// Why the kernels that pick a side do not prove it, each reason with its kernels.
