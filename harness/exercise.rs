@@ -8,19 +8,8 @@ use crate::record::ProgramRecord;
 use crate::verdict::Verdict;
 
 /// What the guest can do to make programs run, in this order.
-pub const TRIGGERS: [&str; 11] = [
-    "sleep",
-    "fork",
-    "exec",
-    "file",
-    "directory",
-    "memory",
-    "signal",
-    "tcp",
-    "udp",
-    "its socket",
-    "its iterator",
-];
+pub const TRIGGERS: [&str; 11] =
+    ["sleep", "fork", "exec", "file", "directory", "memory", "signal", "tcp", "udp", "its socket", "its iterator"];
 
 /// How a suite has a program made to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

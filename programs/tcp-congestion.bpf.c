@@ -22,11 +22,12 @@ extern int LINUX_KERNEL_VERSION __kconfig;
 struct sock;
 
 struct rate_sample {
-	int acked_sacked;
+	__u32 acked_sacked;
 } CORE;
 
 struct tcp_congestion_ops {
 	__u32 (*ssthresh)(struct sock *sk);
+	void (*cong_avoid)(struct sock *sk, __u32 ack, __u32 acked);
 	void (*cong_control)(struct sock *sk, const struct rate_sample *rs);
 	__u32 (*undo_cwnd)(struct sock *sk);
 	char name[16];
@@ -63,12 +64,15 @@ int guarded(__u64 *ctx)
 
 WINDOW(naive_ssthresh, ssthresh)
 WINDOW(naive_undo_cwnd, undo_cwnd)
+WINDOW(naive_cong_avoid, cong_avoid)
 WINDOW(guarded_ssthresh, ssthresh)
 WINDOW(guarded_undo_cwnd, undo_cwnd)
+WINDOW(guarded_cong_avoid, cong_avoid)
 
 SEC(".struct_ops")
 struct tcp_congestion_ops naive_ops = {
 	.ssthresh = (void *)naive_ssthresh,
+	.cong_avoid = (void *)naive_cong_avoid,
 	.cong_control = (void *)naive,
 	.undo_cwnd = (void *)naive_undo_cwnd,
 	.name = "story_naive",
@@ -77,6 +81,7 @@ struct tcp_congestion_ops naive_ops = {
 SEC(".struct_ops")
 struct tcp_congestion_ops guarded_ops = {
 	.ssthresh = (void *)guarded_ssthresh,
+	.cong_avoid = (void *)guarded_cong_avoid,
 	.cong_control = (void *)guarded,
 	.undo_cwnd = (void *)guarded_undo_cwnd,
 	.name = "story_guarded",

@@ -266,9 +266,8 @@ fn has_run(
         return false;
     }
     let other = &occurrence.sides[1 - side];
-    let dead = |insn: usize| {
-        is_dead(insn, survival, flow) || (verified[1 - side] == Liveness::Dead && other.contains(&insn))
-    };
+    let dead =
+        |insn: usize| is_dead(insn, survival, flow) || (verified[1 - side] == Liveness::Dead && other.contains(&insn));
     let ways = Ways { program: survival.program, dead: &dead, ways: &flow.ways };
     match (occurrence.sides[side].is_empty(), occurrence.branch) {
         (false, _) => passes(&ways, &occurrence.sides[side]),

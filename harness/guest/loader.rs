@@ -175,7 +175,8 @@ fn try_program(
         matches!(message, GuestMessage::Attached { .. } | GuestMessage::Exercised { .. })
     };
     if reach > Reach::Load && messages.iter().any(is_loaded) && !messages.iter().any(is_further) {
-        let further = try_once(program, request, How { log_level: NO_LOG, reach, with_map: true }, send, &load)?;
+        let how = How { log_level: NO_LOG, reach, with_map: true };
+        let further = try_once(program, request, how, send, &|how, frames| with_map(program, request, how, frames))?;
         messages.extend(further.into_iter().filter(is_further));
     }
     if let Some(bits) = visited_insns(program, request, &messages, send, &load)? {
@@ -211,7 +212,8 @@ fn visited_insns(
     if request.reach_of(program) > Reach::Load {
         send(&GuestMessage::ProgramStep { step: Step::Loading }, &[])?;
     }
-    let again = try_once(program, request, How { log_level: ALL_STATES, reach: Reach::Load, with_map: false }, send, load)?;
+    let again =
+        try_once(program, request, How { log_level: ALL_STATES, reach: Reach::Load, with_map: false }, send, load)?;
     Ok(log_of(&again).map(|log| visited::read(&log)))
 }
 
@@ -274,6 +276,24 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
     }
 }
 
+/// Prepares the object anew and attaches the struct_ops map of a program: a map that was attached once cannot be attached again.
+fn with_map(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'_>) -> Result<(), String> {
+    frames.step(Step::Attaching)?;
+    match prepare(request, Which::All, &mut None) {
+        Ok(prepared) => load_one(&prepared, program, how, frames, request),
+        Err(failure) => not_as_one(program, &failure.warnings(), frames),
+    }
+}
+
+/// Tells that a struct_ops map could not be made with all its programs, so that nothing is known of attaching it.
+fn not_as_one(program: &str, warnings: &[String], frames: &mut Frames<'_>) -> Result<(), String> {
+    let why = warnings.first().map_or("libbpf does not say why", String::as_str);
+    let reason = format!("its struct_ops map does not load with all its programs: {why}");
+    let facts =
+        AttachFacts { to: "its struct_ops map".to_owned(), tried: AttachTry::NotPossible { reason }, took_us: 0 };
+    frames.add(&GuestMessage::Attached { program: program.to_owned(), facts }, &[])
+}
+
 fn send_instructions(open: &OpenObject, send: &mut Send<'_>) -> Result<(), String> {
     for program in open.progs() {
         let name = program.name().to_string_lossy().into_owned();
@@ -294,9 +314,6 @@ fn load_one(
     let mut wanted = None;
     let map = prepared.struct_ops.iter().find(|known| known.programs.iter().any(|own| own == program));
     let others = map.filter(|_| how.with_map).map_or(&[][..], |map| &map.programs);
-    if how.with_map {
-        frames.step(Step::Attaching)?;
-    }
     for candidate in prepared.open.progs() {
         let this = candidate.name() == program;
         let autoload = this || others.iter().any(|other| candidate.name() == other.as_str());
@@ -340,9 +357,7 @@ fn load_one(
         };
     }
     if how.with_map {
-        let reason = format!("not all programs of its struct_ops map load: {}", warnings.first().map_or("", String::as_str));
-        let facts = AttachFacts { to: "its struct_ops map".to_owned(), tried: AttachTry::NotPossible { reason }, took_us: 0 };
-        return frames.add(&GuestMessage::Attached { program: program.to_owned(), facts }, &[]);
+        return not_as_one(program, &warnings, frames);
     }
     tried.errno = -result;
     tried.warnings = warnings;

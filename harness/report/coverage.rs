@@ -1,5 +1,6 @@
 //! Fallback coverage as text: the guards of each object with their sides across kernels, and a block for the run's table.
 
+pub mod kernel_value;
 pub mod lcov;
 pub mod source;
 pub mod unproven;
@@ -52,25 +53,19 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
     }
     text += head.trim_end();
     text.push('\n');
+    // Copies of a guard of which nothing else is to say are told once.
+    let mut blocks: Vec<(String, String, usize)> = Vec::new();
     for (number, guard) in told.coverage.guards.iter().enumerate() {
-        text += &paragraph(&title(told.programs.len(), record, object, guard), 2, width);
-        if let Some(why) = &guard.undecided {
-            text += &paragraph(&format!("undecided: {why}"), 4, width);
-            continue;
+        let (head, rows) =
+            (title(told.programs.len(), record, object, guard), rows(record, object, number, &columns, width));
+        match blocks.iter_mut().find(|known| (&known.0, &known.1) == (&head, &rows)) {
+            Some((_, _, times)) => *times += 1,
+            None => blocks.push((head, rows, 1)),
         }
-        for (side, one) in guard.sides.iter().enumerate() {
-            let label = match one.insns {
-                0 => one_line(&one.when),
-                insns => format!("{} ({})", one_line(&one.when), counted(insns, "instruction")),
-            };
-            let mut row = format!("    {}", shorten_middle(&label, SIDE_COLUMNS - 5));
-            row += &" ".repeat(SIDE_COLUMNS.saturating_sub(measure_text_width(&row)));
-            for (kernel, column) in columns.iter().enumerate() {
-                let _ = write!(row, "  {:>column$}", sign(record, object, kernel, number, side));
-            }
-            text += row.trim_end();
-            text.push('\n');
-        }
+    }
+    for (head, rows, times) in blocks {
+        text += &paragraph(&format!("{head}{}", inlined(times)), 2, width);
+        text += &rows;
     }
     let legend = match any_ran(record, object) {
         true => format!("{LEGEND}; {EXECUTED}"),
@@ -78,6 +73,29 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
     };
     text += &paragraph(&legend, 2, width);
     text + &union(record, object, width)
+}
+
+/// The sides of a guard, across kernels with columns of these widths.
+fn rows(record: &RunRecord, object: usize, number: usize, columns: &[usize], width: usize) -> String {
+    let guard = &record.objects[object].coverage.guards[number];
+    if let Some(why) = &guard.undecided {
+        return paragraph(&format!("undecided: {why}"), 4, width);
+    }
+    let mut text = String::new();
+    for (side, one) in guard.sides.iter().enumerate() {
+        let label = match one.insns {
+            0 => one_line(&one.when),
+            insns => format!("{} ({})", one_line(&one.when), counted(insns, "instruction")),
+        };
+        let mut row = format!("    {}", shorten_middle(&label, SIDE_COLUMNS - 5));
+        row += &" ".repeat(SIDE_COLUMNS.saturating_sub(measure_text_width(&row)));
+        for (kernel, column) in columns.iter().enumerate() {
+            let _ = write!(row, "  {:>column$}", sign(record, object, kernel, number, side));
+        }
+        text += row.trim_end();
+        text.push('\n');
+    }
+    text
 }
 
 /// What an object and its shapes prove together; empty for an object without shapes, and for a shape.

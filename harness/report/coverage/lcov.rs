@@ -52,6 +52,10 @@ pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
             }
         }
     }
+    if files.is_empty() {
+        // Not an empty file, which looks as if nothing had been written.
+        return format!("TN:{}\n", level.label());
+    }
     let mut text = String::new();
     for (name, file) in files {
         let _ = writeln!(text, "TN:{}\nSF:{}", level.label(), name.replace(['\n', '\r'], " "));

@@ -113,12 +113,12 @@ fn what_a_run_cannot_come_around_is_shown() {
 #[test]
 fn unproven_sides_say_what_is_in_the_way() {
     let mut record = record();
-    insta::assert_snapshot!(unproven::render(&record, &alone(), None, &[], 100), @r"
+    insta::assert_snapshot!(unproven::render(&record, &alone(), None, &[], &[], 100), @r"
     a: a.bpf.c:4:6 field_exists struct s.field exists
         resolved on 6.12, but `probe` was not loaded (verifier rejected)
     ");
     record.cells[1].coverage.guards[0].resolved = Some(false);
-    let text = unproven::render(&record, &alone(), None, &[], 100);
+    let text = unproven::render(&record, &alone(), None, &[], &[], 100);
     assert!(text.contains("needs a kernel that has `struct s.field`"), "{text}");
 }
 
@@ -127,7 +127,7 @@ fn records_without_coverage_are_quiet() {
     let record = sample::record();
     assert_eq!(summary(&record, 100), "");
     assert!(source::render(&record, 0, 100).contains("no line info"));
-    assert_eq!(lcov::render(&record, &[0, 1, 2], Level::Verified), "");
+    assert_eq!(lcov::render(&record, &[0, 1, 2], Level::Verified), "TN:verified\n");
 }
 
 fn alone() -> Unit {
@@ -160,7 +160,7 @@ fn shapes_prove_sides_together() {
     let units = Unit::all(&record);
     assert_eq!(units, [Unit { object: 0, rows: vec![0, 1] }]);
     let views = [render(&record, 0, 100), render(&record, 1, 100), summary(&record, 100)].join("\n");
-    insta::assert_snapshot!(views + &unproven::render(&record, &units[0], None, &[], 100));
+    insta::assert_snapshot!(views + &unproven::render(&record, &units[0], None, &[], &[], 100));
     let both = lcov::render(&record, &[0, 1], Level::Verified);
     assert!(both.contains("DA:8,1\n") && both.contains("BRDA:7,0,0,1\nBRDA:7,0,1,1\n"), "{both}");
     let one = lcov::render(&record, &[1], Level::Verified);

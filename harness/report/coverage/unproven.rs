@@ -1,17 +1,20 @@
 //! [`render`]: the sides of guards that no kernel of a run has proven, each with what would prove it.
 
 use super::super::text::paragraph;
+use super::kernel_value::{KernelConfig, holds, of_config, of_types};
 use crate::coverage::{GuardKind, GuardRecord, Level, Liveness, Unit, proven};
 use crate::explain::{self, KernelTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::record::RunRecord;
 
-/// The unproven sides of one object with its shapes. `kernels` are all whose types are at hand, those of the run among them.
+/// The unproven sides of one object with its shapes. `kernels` are all whose types are at hand, those of the run among them, and
+/// `configs` what else is known of kernels.
 pub fn render(
     record: &RunRecord,
     unit: &Unit,
     types: Option<&ObjectTypes>,
     kernels: &[KernelTypes<'_>],
+    configs: &[KernelConfig],
     width: usize,
 ) -> String {
     let told = &record.objects[unit.object];
@@ -25,7 +28,7 @@ pub fn render(
         let title = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
         let mut text = String::new();
         if unit.proven(record, number, side, Level::Resolved).is_empty() {
-            text += &paragraph(&what_would(guard, side, types, kernels), 4, width);
+            text += &paragraph(&what_would(guard, side, types, kernels, configs), 4, width);
         }
         for &row in &unit.rows {
             let resolved = proven(record, row, number, side, Level::Resolved);
@@ -79,28 +82,53 @@ fn obstacles<'a>(
 }
 
 /// `needs a kernel that does not have struct task_struct.__state; such are 5.10`
-fn what_would(guard: &GuardRecord, side: usize, types: Option<&ObjectTypes>, kernels: &[KernelTypes<'_>]) -> String {
+fn what_would(
+    guard: &GuardRecord,
+    side: usize,
+    types: Option<&ObjectTypes>,
+    kernels: &[KernelTypes<'_>],
+    configs: &[KernelConfig],
+) -> String {
     let with = if side == 0 { "that has" } else { "that does not have" };
+    let when = &guard.sides[side].when;
     let needs = match guard.kind {
         kind if kind.is_existence() || kind == GuardKind::Ksym => format!("needs a kernel {with} `{}`", guard.asked),
-        GuardKind::Rodata => return format!("needs a shape where `{}` {}", guard.asked, guard.sides[side].when),
-        _ => return format!("needs a kernel where {} `{}` {}", guard.kind, guard.asked, guard.sides[side].when),
+        GuardKind::Rodata => return format!("needs a shape where `{}` {when}", guard.asked),
+        GuardKind::Kconfig => format!("needs a kernel where `{}` {when}", guard.asked),
+        _ => format!("needs a kernel where {} `{}` {when}", guard.kind, guard.asked),
     };
-    if guard.kind == GuardKind::TypeMatches {
-        return needs;
-    }
-    let presence = match guard.kind {
-        GuardKind::Ksym => Some(explain::ksym(&guard.asked, kernels, "")),
-        _ => types.zip(guard.relocation).and_then(|(types, relocation)| {
-            let spec = LocalSpec::of(types.relocations.get(relocation)?, &types.btf)?;
-            explain::relocation(&spec, &types.btf, kernels, "")
-        }),
+    let spec = types.zip(guard.relocation).and_then(|(types, relocation)| {
+        let spec = LocalSpec::of(types.relocations.get(relocation)?, &types.btf)?;
+        Some((types, spec))
+    });
+    // By kernel, whether it would prove the side.
+    let answers: Vec<(&str, bool)> = match guard.kind {
+        GuardKind::TypeMatches | GuardKind::Signed => return needs,
+        GuardKind::Kconfig => {
+            let known = |config: &'_ KernelConfig| of_config(&guard.asked, when, config);
+            configs.iter().filter_map(|config| Some((config.name.as_str(), known(config)?))).collect()
+        }
+        GuardKind::ByteSz | GuardKind::TypeSize | GuardKind::EnumvalValue => {
+            let Some((_, spec)) = spec else { return needs };
+            let known = |kernel: &KernelTypes<'_>| holds(when, of_types(guard.kind, &spec, kernel.btf)?);
+            kernels.iter().filter_map(|kernel| Some((kernel.name, known(kernel)?))).collect()
+        }
+        kind => {
+            let presence = match kind {
+                GuardKind::Ksym => Some(explain::ksym(&guard.asked, kernels, "")),
+                _ => spec.and_then(|(types, spec)| explain::relocation(&spec, &types.btf, kernels, "")),
+            };
+            let Some(told) = presence else { return needs };
+            let fits = told.presence.iter().map(|on| on.presence.is_present() == (side == 0));
+            let names = kernels.iter().map(|kernel| kernel.name);
+            let by_name = |name: &str| told.presence.iter().zip(fits.clone()).find(|(on, _)| on.kernel == name);
+            names.filter_map(|name| Some((name, by_name(name)?.1))).collect()
+        }
     };
-    let Some(told) = presence else { return needs };
-    let fitting = told.presence.iter().filter(|on| on.presence.is_present() == (side == 0));
-    let names: Vec<&str> = fitting.map(|on| on.kernel.as_str()).collect();
-    match names.is_empty() {
-        true => format!("{needs}; none of the {} kernels whose types are in the store is one", kernels.len()),
-        false => format!("{needs}; such are {}", names.join(", ")),
+    let names: Vec<&str> = answers.iter().filter(|(_, fits)| *fits).map(|(name, _)| *name).collect();
+    match (names.is_empty(), answers.len()) {
+        (true, 0) => needs,
+        (true, known) => format!("{needs}; none of the {known} kernels of the store that can tell is one"),
+        (false, _) => format!("{needs}; such are {}", names.join(", ")),
     }
 }

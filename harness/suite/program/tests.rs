@@ -26,7 +26,8 @@ fn settings(text: &str) -> Result<Settings, String> {
 #[test]
 fn what_is_done_with_a_program_is_kept() {
     let told = |text: &str| settings(text).unwrap().programs.remove(0).1;
-    let probe = told("program = \"probe_nothing\"\nattach.function = \"vfs_read\"\ntriggers = [\"file\", \"its socket\"]");
+    let probe =
+        told("program = \"probe_nothing\"\nattach.function = \"vfs_read\"\ntriggers = [\"file\", \"its socket\"]");
     assert_eq!(probe.attach, Some(AttachTo::Function("vfs_read".to_owned())));
     assert_eq!(probe.exercise.unwrap().triggers, ["file", "its socket"]);
     let user = told("program = \"kinds/user\"\nattach = { binary = \"libc.so.6\", function = \"fork\" }");
@@ -61,7 +62,8 @@ fn what_cannot_be_done_with_a_program_is_named_with_its_line() {
         "program = \"packet\"".to_owned(),
         "program = \"packet\"\ntrigger = [\"udp\"]".to_owned(),
         "program = \"packet\"\ntriggers = [\"udq\"]".to_owned(),
-        "program = \"packet\"\ntriggers = [\"tcp\"]\n[[program]]\nprogram = \"kinds/packet\"\ntriggers = [\"udp\"]".to_owned(),
+        "program = \"packet\"\ntriggers = [\"tcp\"]\n[[program]]\nprogram = \"kinds/packet\"\ntriggers = [\"udp\"]"
+            .to_owned(),
         "program = \"packet\"\n\ncommand = [\"ping\"]".to_owned(),
         "program = \"packet\"\nattach.function = \"vfs_read\"".to_owned(),
         "program = \"packet\"\nattach.binary = \"/init\"".to_owned(),
