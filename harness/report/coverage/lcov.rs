@@ -43,7 +43,11 @@ pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
         for (guard, side) in unit.sides(record) {
             let Some(source) = &told.guards[guard].source else { continue };
             let Some(file) = files.get_mut(source.file.as_str()) else { continue };
-            let count = unit.proven(record, guard, side, level).len();
+            let kernels = unit.proven(record, guard, side, level);
+            let count = kernels.len();
+            // Readers do not believe in a way that was taken on a line that was not come to. At level resolved there are such: a kernel
+            // answers also where another guard leads around the question.
+            file.lines.entry(source.line).or_default().extend(kernels);
             if side == 0 {
                 let block = file.branches.iter().filter(|known| known.0 == source.line && known.2 == 0).count();
                 file.branches.push((source.line, block, 0, count));
