@@ -108,7 +108,8 @@ fn tracefiles_of_all_levels_say_what_the_record_says() {
     assert_eq!(text, std::fs::read_to_string(folder.path().join("verified.info")).unwrap());
 
     let source = corematrix(&["coverage", &out, "inode-ctime", "--source"]);
-    assert!(source.contains(" XX ") && source.contains(" !X "), "{source}");
+    // On both kernels; on one, and invalid on the other; on one, and in no program that was loaded on the other.
+    assert!(["  XX ", "  X! ", "  X? "].iter().all(|signs| source.contains(signs)), "{source}");
     assert!(source.contains("if (bpf_core_field_exists(second->__i_ctime))"), "{source}");
     let unproven = corematrix(&["coverage", &out, "inode-ctime", "--unproven"]);
     assert!(unproven.contains("needs a kernel that has `struct inode___second.__i_ctime`"), "{unproven}");
