@@ -22,6 +22,47 @@ pub enum Reach {
     Exercise,
 }
 
+/// What a suite has a program attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttachTo {
+    /// A function of the kernel, by a probe.
+    Function(String),
+    /// A function of an executable or library of the guest, by a probe.
+    UserFunction {
+        /// An absolute path, or the name of a library.
+        binary: String,
+        /// A symbol of it.
+        function: String,
+    },
+    /// A tracepoint, by its events.
+    Tracepoint {
+        /// Such as `sched`.
+        category: String,
+        /// Such as `sched_switch`.
+        name: String,
+    },
+    /// A tracepoint, by its arguments.
+    RawTracepoint(String),
+    /// A network interface of the guest.
+    Interface(String),
+    /// A cgroup of the guest, below its root; it is made, and the guest goes into it.
+    Cgroup(String),
+}
+
+impl std::fmt::Display for AttachTo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AttachTo::Function(name) => write!(f, "`{name}`"),
+            AttachTo::UserFunction { binary, function } => write!(f, "`{function}` of `{binary}`"),
+            AttachTo::Tracepoint { category, name } => write!(f, "tracepoint `{category}/{name}`"),
+            AttachTo::RawTracepoint(name) => write!(f, "tracepoint `{name}`"),
+            AttachTo::Interface(name) => write!(f, "interface `{name}`"),
+            AttachTo::Cgroup(path) => write!(f, "cgroup `{path}`"),
+        }
+    }
+}
+
 /// What a guest is about to do with a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -232,7 +273,8 @@ fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause,
     }
 }
 
-fn words(errno: i32) -> String {
+/// An errno in words.
+pub(crate) fn words(errno: i32) -> String {
     match errno {
         // The kernel's own `ENOTSUPP`, which the C library has no words for.
         524 => "operation not supported (errno 524)".to_owned(),

@@ -74,6 +74,10 @@ pub enum Cause {
     KernelConfigMissing,
     /// Only its own loader knows what it needs; corematrix cannot judge it.
     NeedsLoader,
+    /// Nothing that its suite says makes it run did.
+    NeverRan,
+    /// It returned something else than its suite says.
+    WrongResult,
     /// The kernel died of it.
     KernelCrashed,
     /// It did not finish loading in time.
@@ -156,7 +160,7 @@ pub fn same_everywhere<'a>(cells: impl IntoIterator<Item = Option<(Cause, Option
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 31] = [
+    pub const ALL: [Cause; 33] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -184,6 +188,8 @@ impl Cause {
         Cause::ObjectBroken,
         Cause::KernelConfigMissing,
         Cause::NeedsLoader,
+        Cause::NeverRan,
+        Cause::WrongResult,
         Cause::KernelCrashed,
         Cause::TimedOut,
         Cause::Harness,
@@ -220,6 +226,8 @@ impl Cause {
             Cause::ObjectBroken => "object broken",
             Cause::KernelConfigMissing => "missing kernel config",
             Cause::NeedsLoader => "needs its own loader",
+            Cause::NeverRan => "never ran",
+            Cause::WrongResult => "wrong result",
             Cause::KernelCrashed => "kernel crashed",
             Cause::TimedOut => "timed out",
             Cause::Harness => "harness failed",

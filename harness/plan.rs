@@ -6,7 +6,7 @@ use crate::alternatives;
 use crate::coverage::{Analysis, CellCoverage};
 use crate::manifest::KernelSpec;
 use crate::object::BpfObject;
-use crate::protocol::ObjectSetup;
+use crate::protocol::{ObjectSetup, ProgramSetup};
 use crate::record::{
     Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
     OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
@@ -48,6 +48,8 @@ pub struct PlannedObject {
     pub analysis: Arc<Analysis>,
     /// The settings that it is tried with, if not its own.
     pub shape: Option<PlannedShape>,
+    /// What is done with its programs beyond loading them, as a suite says.
+    pub programs_setup: Vec<ProgramSetup>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
     pub shaped: bool,
 }
@@ -69,9 +71,16 @@ impl Plan {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
             let shaped = !shapes.is_empty();
-            let whole = PlannedObject { shaped, ..PlannedObject::new(object.clone(), None) };
+            let setup = || {
+                let of_object = settings.programs.iter().filter(|(of, _)| *of == object.name);
+                of_object.map(|(_, setup)| setup.clone()).collect()
+            };
+            let whole = PlannedObject { shaped, programs_setup: setup(), ..PlannedObject::new(object.clone(), None) };
             planned.push(whole);
-            planned.extend(shapes.into_iter().map(|shape| PlannedObject::new(object.clone(), Some(shape))));
+            planned.extend(shapes.into_iter().map(|shape| PlannedObject {
+                programs_setup: setup(),
+                ..PlannedObject::new(object.clone(), Some(shape))
+            }));
         }
         let mut alternatives = settings.alternatives.clone();
         alternatives.extend(proposed(&planned, &settings.alternatives));
@@ -205,7 +214,7 @@ impl PlannedObject {
             object.name = shape.row(of);
         }
         let shaped = shape.is_some();
-        PlannedObject { object, programs, broken, analysis, shape, shaped }
+        PlannedObject { object, programs, broken, analysis, shape, programs_setup: Vec::new(), shaped }
     }
 
     /// The object's CO-RE relocations.
@@ -219,9 +228,10 @@ impl PlannedObject {
         self.object.bytes.len() + 10_000 * self.programs.len()
     }
 
-    /// What a loader sets before it loads the object.
+    /// What a loader sets before it loads the object, and does with it then.
     pub fn setup(&self) -> ObjectSetup {
-        self.shape.as_ref().map(|planned| planned.shape.setup.clone()).unwrap_or_default()
+        let setup = self.shape.as_ref().map(|planned| planned.shape.setup.clone()).unwrap_or_default();
+        ObjectSetup { programs: self.programs_setup.clone(), ..setup }
     }
 
     /// Names of the programs whose visited instructions are wanted.

@@ -9,8 +9,8 @@ use std::io::{Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::attach::{AttachFacts, Reach, Step};
-use crate::exercise::ExerciseRecord;
+use crate::attach::{AttachFacts, AttachTo, Reach, Step};
+use crate::exercise::{ExercisePlan, ExerciseRecord};
 use crate::probe::{FeatureProbe, ProbeRequest};
 
 const MAGIC: [u8; 4] = *b"CMX1";
@@ -56,13 +56,33 @@ pub enum HostMessage {
     Shutdown,
 }
 
-/// What a loader sets before it loads an object.
+/// What a loader sets before it loads an object, and does with it then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectSetup {
     /// Values of variables.
     pub patches: Vec<DataPatch>,
     /// Sizes of maps.
     pub sizes: Vec<MapSize>,
+    /// What to do with programs that are loaded; nothing is said of most.
+    pub programs: Vec<ProgramSetup>,
+}
+
+/// What a loader does with a program that it has loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramSetup {
+    /// Its name.
+    pub program: String,
+    /// To what it is attached, if not to what its section and type say.
+    pub attach: Option<AttachTo>,
+    /// How it is made to run.
+    pub exercise: Option<ExercisePlan>,
+}
+
+impl ObjectSetup {
+    /// What is said of a program.
+    pub fn of_program(&self, program: &str) -> Option<&ProgramSetup> {
+        self.programs.iter().find(|known| known.program == program)
+    }
 }
 
 /// Bytes that replace what a variable is at first.

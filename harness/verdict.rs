@@ -27,6 +27,8 @@ pub enum Verdict {
     UnsupportedType,
     /// The verifier accepted the program, and it could not be attached.
     AttachFailed,
+    /// The verifier accepted the program, and it did not run or return as its suite says.
+    RunFailed,
     /// The kernel died while the program was being loaded.
     KernelCrashed,
     /// The program did not finish loading within its deadline.
@@ -55,7 +57,7 @@ pub enum Blame {
 
 impl Verdict {
     /// Every verdict, in the order of the legend.
-    pub const ALL: [Verdict; 14] = [
+    pub const ALL: [Verdict; 15] = [
         Verdict::Loaded,
         Verdict::FailedToOpen,
         Verdict::MissingBtf,
@@ -65,6 +67,7 @@ impl Verdict {
         Verdict::VerifierRejected,
         Verdict::UnsupportedType,
         Verdict::AttachFailed,
+        Verdict::RunFailed,
         Verdict::KernelCrashed,
         Verdict::TimedOut,
         Verdict::NotRun,
@@ -84,6 +87,7 @@ impl Verdict {
             Verdict::VerifierRejected => "verifier rejected",
             Verdict::UnsupportedType => "unsupported type",
             Verdict::AttachFailed => "attach failed",
+            Verdict::RunFailed => "run failed",
             Verdict::KernelCrashed => "kernel crashed",
             Verdict::TimedOut => "timed out",
             Verdict::NotRun => "not run",
@@ -104,6 +108,7 @@ impl Verdict {
             Verdict::VerifierRejected => "reject",
             Verdict::UnsupportedType => "type",
             Verdict::AttachFailed => "attach",
+            Verdict::RunFailed => "run",
             Verdict::KernelCrashed => "CRASH",
             Verdict::TimedOut => "TIME",
             Verdict::NotRun => "-",
@@ -124,13 +129,20 @@ impl Verdict {
             | Verdict::VerifierRejected
             | Verdict::UnsupportedType
             | Verdict::AttachFailed
+            | Verdict::RunFailed
             | Verdict::TimedOut => Blame::Object,
             Verdict::KernelCrashed => Blame::Kernel,
             Verdict::NotRun | Verdict::HarnessLimit | Verdict::HarnessError => Blame::Harness,
         }
     }
 
-    /// Whether the program was proven to load, and to attach where that was asked for and possible. Nothing else is a pass.
+    /// Whether the verifier accepted the program, whatever came then.
+    pub fn was_loaded(self) -> bool {
+        matches!(self, Verdict::Loaded | Verdict::AttachFailed | Verdict::RunFailed)
+    }
+
+    /// Whether the program was proven to load, to attach where that was asked for and possible, and to run as its suite says. Nothing
+    /// else is a pass.
     pub fn is_pass(self) -> bool {
         self == Verdict::Loaded
     }

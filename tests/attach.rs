@@ -15,7 +15,7 @@ use corematrix::record::{ProgramRecord, RunRecord};
 use corematrix::verdict::Verdict;
 
 use AttachOutcome::{Attached, Failed, NotPossible};
-use Verdict::{AttachFailed, HarnessError, KernelCrashed, Loaded, TimedOut};
+use Verdict::{AttachFailed, HarnessError, HarnessLimit, KernelCrashed, Loaded, RunFailed, TimedOut};
 
 const PROGRAM_FAILED: i32 = 1;
 
@@ -175,5 +175,77 @@ fn programs_run_by_what_the_guest_does_and_the_kernel_counts_it() {
     let hung = of(&record, kernel().name, "event_gone");
     let reason = hung.reason.as_deref().unwrap();
     assert!(hung.verdict == TimedOut && reason.contains("while exercising `event_gone`"), "{reason}");
+    lab.expect_nothing_left();
+}
+
+const SUITE: &str = r#"
+    [[program]]
+    program = "probe_nothing"
+    attach.function = "vfs_read"
+    triggers = ["file"]
+    [[program]]
+    program = "user"
+    attach = { binary = "libc.so.6", function = "fork" }
+    triggers = ["fork"]
+    [[program]]
+    program = "packet"
+    attach.interface = "lo"
+    triggers = ["udp"]
+    test-run = { input = "000000000001 000000000002 0800 4500", repeat = 5, returns = 2 }
+    [[program]]
+    program = "control"
+    test-run.returns = 1
+    [[program]]
+    program = "group"
+    attach.cgroup = "mine"
+    triggers = ["tcp"]
+    [[program]]
+    program = "raw_event"
+    triggers = ["udp"]
+    command = ["/init", "--version"]
+    [[program]]
+    program = "event"
+    command = ["/bin/true"]
+    [[program]]
+    program = "group_device"
+    attach.cgroup = "mine"
+    triggers = ["sleep"]
+"#;
+
+#[test]
+fn what_a_suite_says_of_a_program_is_done_and_proven() {
+    let lab = Lab::with_kernel("");
+    std::fs::write(lab.path("s.toml"), format!("name = \"s\"\nobjects = [{:?}]\n{SUITE}", fixture())).unwrap();
+    lab.run(&[&lab.path("s.toml").display().to_string()]).expect(PROGRAM_FAILED);
+    let record = lab.report();
+    let name = kernel().name;
+    for (program, to, trigger) in [
+        ("probe_nothing", "`vfs_read`", "file"),
+        ("user", "`fork` of `libc.so.6`", "fork"),
+        ("packet", "interface `lo`", "udp"),
+        ("group", "cgroup `mine`", "tcp"),
+        ("raw_event", "the target of its section", "/init --version"),
+    ] {
+        let told = of(&record, name, program);
+        let (attach, exercise) = (told.attach.as_ref().unwrap(), told.exercise.as_ref().unwrap());
+        assert_eq!((told.verdict, attach.outcome, attach.to.as_str()), (Loaded, Attached, to), "{program}");
+        assert!(exercise.triggers.iter().any(|one| one.trigger == trigger && one.runs > 0), "{program}: {exercise:?}");
+    }
+    let tested = of(&record, name, "packet").exercise.as_ref().unwrap();
+    assert!(tested.test_run.is_some_and(|test| test.returned == Some(2)), "{tested:?}");
+    assert!(tested.runs > tested.triggers.iter().map(|one| one.runs + 4).max(), "{tested:?}");
+    // Whatever was said and did not happen is told.
+    let failed = |program: &str| {
+        let told = of(&record, name, program);
+        (told.verdict, told.cause.unwrap(), told.reason.as_deref().unwrap())
+    };
+    let wrong = "it returned 0 in the test run, not 1";
+    assert_eq!(failed("control"), (RunFailed, Cause::WrongResult, wrong));
+    assert!(of(&record, name, "control").attach.is_none());
+    assert_eq!(failed("group_device"), (RunFailed, Cause::NeverRan, "it did not run during `sleep`"));
+    let (verdict, _, reason) = failed("event");
+    assert!(verdict == HarnessLimit && reason.contains("the guest has no `/bin/true`, only"), "{reason}");
+    // Of the others nobody said anything.
+    assert!(of(&record, name, "probe").attach.is_none());
     lab.expect_nothing_left();
 }

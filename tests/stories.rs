@@ -7,11 +7,14 @@ mod book;
 mod evidence;
 #[path = "stories/fact.rs"]
 mod fact;
+#[path = "stories/sides.rs"]
+mod sides;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
+use corematrix::attach::AttachOutcome;
 use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
 use corematrix::record::{KernelRecord, KernelState, RunRecord};
@@ -40,7 +43,7 @@ fn every_kernel_treats_every_program_as_its_story_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let status = Command::new(env!("CARGO_BIN_EXE_corematrix"))
         .current_dir(root())
-        .args(["run", "target/programs", "--attach", "--out"])
+        .args(["run", "target/programs", "--exercise", "--out"])
         .arg(folder.path())
         .status()
         .expect("corematrix starts");
@@ -55,6 +58,8 @@ fn every_kernel_treats_every_program_as_its_story_says() {
     dangers(&book, &record, &kernels, &mut differences);
     differences.extend(evidence::missing_records(&record, &judged));
     differences.extend(evidence::missing_causes(&record, &judged));
+    differences.extend(sides::differences(&record, &kernels));
+    struct_ops(&record, &kernels, &mut differences);
     report(&differences);
 }
 
@@ -88,6 +93,29 @@ fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
                             .push(format!("{}/{name} on {kernel}: flagged as in danger {what}: {told}", story.object));
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Maps of struct_ops attach where all of their programs load, and the guest says so where they do not.
+fn struct_ops(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<String>) {
+    let maps = [
+        ("sched-ext", "naive", "type struct bpf_struct_ops_sched_ext_ops"),
+        ("tcp-congestion", "guarded", "always"),
+        ("tcp-congestion", "guarded_ssthresh", "always"),
+        ("tcp-congestion", "naive_undo_cwnd", "not func-args bpf_tcp_ca_cong_control >= 4"),
+    ];
+    for (object, program, fact) in maps {
+        let fact = Fact::parse(fact).expect("is a fact");
+        let object = record.objects.iter().position(|known| known.name == object).expect("is a story");
+        for (index, types) in kernels {
+            let cell = record.cell(object, *index);
+            let told = cell.programs.iter().find(|known| known.name == program).expect("is in the story");
+            let attached = told.attach.as_ref().is_some_and(|attach| attach.outcome == AttachOutcome::Attached);
+            if attached != fact.holds(types) {
+                let (name, kernel, attach) = (&cell.object, &cell.kernel, &told.attach);
+                differences.push(format!("{name}/{program} on {kernel}: {}, {attach:?}", told.verdict));
             }
         }
     }

@@ -17,8 +17,9 @@ use crate::manifest::Manifest;
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
 use crate::record::RunRecord;
+use crate::report::coverage::kernel_value::KernelConfig;
 use crate::report::coverage::{lcov, render, source, unproven};
-use crate::store::{LockFile, Store};
+use crate::store::{LockFile, Store, StoredKernel};
 
 #[derive(Debug, Args)]
 pub(super) struct CoverageArgs {
@@ -66,13 +67,15 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
         let mut missing = Vec::new();
         let mut known: Vec<(String, Btf)> =
             kernel_types(record, &store, &mut missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
-        known.extend(other_kernels(common, &store, &known));
+        let stored = stored_kernels(common, &store);
+        known.extend(other_kernels(&stored, &known));
+        let configs: Vec<KernelConfig> = stored.iter().map(|(name, kernel)| config(name, kernel)).collect();
         let kernels: Vec<KernelTypes<'_>> = known.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
         let mut text = String::new();
         for unit in Unit::of(record, &objects) {
             let found = found_again(&record.objects[unit.object], &project(common), &mut missing);
             let types = found.and_then(|found| ObjectTypes::read(&found.bytes));
-            text += &unproven::render(record, &unit, types.as_ref(), &kernels, width());
+            text += &unproven::render(record, &unit, types.as_ref(), &kernels, &configs, width());
         }
         missing.iter().for_each(|note| eprintln!("note: {note}"));
         print!("{}", if text.is_empty() { "every side of every guard is proven (verified)\n" } else { &text });
@@ -87,14 +90,27 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
     Ok(())
 }
 
-/// The kernels of the manifest that the store has and the run has not.
-fn other_kernels(common: &Common, store: &Store, known: &[(String, Btf)]) -> Vec<(String, Btf)> {
+/// The kernels of the manifest that the store has, by name.
+fn stored_kernels(common: &Common, store: &Store) -> Vec<(String, StoredKernel)> {
     let lock = LockFile::open(&common.manifest.with_extension("lock"));
     let (Ok(manifest), Ok(lock)) = (Manifest::load(&common.manifest), lock) else { return Vec::new() };
-    let others = manifest.kernels.iter().filter(|spec| !known.iter().any(|(name, _)| *name == spec.name));
-    let types = others.filter_map(|spec| {
+    let stored = manifest.kernels.iter().filter_map(|spec| {
         let stored = store.kernel(spec, &lock, true, &|_| {}).ok()?;
-        Some((spec.name.clone(), Btf::parse(&std::fs::read(stored.btf?).ok()?).ok()?))
+        Some((spec.name.clone(), stored))
+    });
+    stored.collect()
+}
+
+/// The types of the kernels that the run has not.
+fn other_kernels(stored: &[(String, StoredKernel)], known: &[(String, Btf)]) -> Vec<(String, Btf)> {
+    let others = stored.iter().filter(|(name, _)| !known.iter().any(|(known, _)| known == name));
+    let types = others.filter_map(|(name, kernel)| {
+        Some((name.clone(), Btf::parse(&std::fs::read(kernel.btf.as_ref()?).ok()?).ok()?))
     });
     types.collect()
+}
+
+fn config(name: &str, kernel: &StoredKernel) -> KernelConfig {
+    let text = kernel.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    KernelConfig { name: name.to_owned(), release: kernel.identity.release.clone(), text }
 }

@@ -14,7 +14,7 @@ use crate::object::btf_ext::RelocationKind;
 use crate::relocation::SourcePlace;
 
 /// Stands for the address of something that exists.
-const SOME_ADDRESS: u64 = 0xffff_8000_0000_1000;
+pub(super) const SOME_ADDRESS: u64 = 0xffff_8000_0000_1000;
 
 /// The kconfig value that every kernel has.
 pub(super) const KERNEL_VERSION: &str = "LINUX_KERNEL_VERSION";
@@ -329,7 +329,16 @@ fn conditions(comparison: Comparison, asked: &str) -> [String; 2] {
     if !takes_first(comparison) {
         (yes, no) = (no, yes);
     }
-    let operand = match comparison.with {
+    let mut with = comparison.with;
+    // What is written `>= 5.11.0` the compiler makes `> 5.10.255`.
+    if asked == KERNEL_VERSION
+        && let Some(version) = with.filter(|version| version & 0xff == 0xff)
+        && [yes, no].iter().all(|word| [">", "<="].contains(word))
+    {
+        with = Some(version + 1);
+        [yes, no] = [yes, no].map(|word| if word == ">" { ">=" } else { "<" });
+    }
+    let operand = match with {
         None => "another answer".to_owned(),
         Some(version) if asked == KERNEL_VERSION => {
             format!("{}.{}.{}", version >> 16, version >> 8 & 0xff, version & 0xff)

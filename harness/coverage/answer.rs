@@ -1,9 +1,12 @@
 //! What a kernel answers to a guard: level *resolved*.
 
-use super::analysis::{Analysis, KERNEL_VERSION, Occurrence};
+use std::collections::HashMap;
+
+use super::analysis::{Analysis, KERNEL_VERSION, Occurrence, SOME_ADDRESS};
 use super::code::Variable;
 use super::flow::{Flow, Setting};
 use super::guard::{GuardKind, GuardRecord};
+use super::program::Operand;
 use super::proof::Facts;
 use super::value::Bits;
 use crate::object::btf::Kind;
@@ -45,6 +48,37 @@ impl Analysis {
             [false, true] => Some(occurrence.taken_first),
             _ => None,
         }
+    }
+
+    /// How one program can go, given all that this kernel answers and the settings of the object; `None` if it is too large.
+    pub(super) fn answered(&self, number: usize, facts: &Facts<'_>) -> Option<Flow> {
+        let program = self.programs.get(number)?;
+        let told = |name: &str| facts.externs.iter().find(|told| told.name == name);
+        let mut values: HashMap<usize, Bits> = HashMap::new();
+        for (&at, operand) in &program.operands {
+            let value = match operand {
+                Operand::Relocation { index, .. } => facts.relocations.get(*index).and_then(|one| one.outcome.value()),
+                Operand::Ksym(weak) => told(&self.code.weak[*weak].name).map(|told| match told.resolved {
+                    Some(_) => SOME_ADDRESS,
+                    None => 0,
+                }),
+                _ => None,
+            };
+            values.extend(value.map(|value| (at, Bits::constant(value))));
+        }
+        for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
+            for occurrence in occurrences.iter().filter(|occurrence| occurrence.program == number) {
+                let value = match guard.kind {
+                    GuardKind::Kconfig => {
+                        told(&guard.asked).and_then(|told| self.kconfig_value(&guard.asked, told.resolved.as_deref()))
+                    }
+                    GuardKind::Rodata => self.rodata_value(occurrence),
+                    _ => None,
+                };
+                values.extend(value.map(|value| (occurrence.insn, Bits::constant(value))));
+            }
+        }
+        Flow::of(program, &Setting { values, forced: None })
     }
 
     /// `told` is in libbpf's words: `0x50adf`, `y`, `250`; `None` if the kernel's config does not set it.

@@ -2,7 +2,7 @@
 //!
 //! A run count tells that a program ran, and not where. So only what lies on every way counts as executed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::insn::{Insn, Next};
 use super::program::Program;
@@ -18,8 +18,8 @@ pub(super) struct Ways<'a> {
     pub program: &'a Program,
     /// Instructions that the verifier took out.
     pub dead: &'a dyn Fn(usize) -> bool,
-    /// A branch, and whether it is taken.
-    pub forced: Option<(usize, bool)>,
+    /// Branches that can go on and that can jump, given what the kernel answered; of others both is possible.
+    pub ways: &'a BTreeMap<usize, [bool; 2]>,
 }
 
 /// Whether every way from the start of the program to an end comes by one of the instructions `wanted`.
@@ -51,23 +51,23 @@ impl Walk<'_> {
     }
 
     fn walk(&mut self, function: usize) -> bool {
-        let (mut open, mut seen) = (vec![function], BTreeSet::new());
+        let (mut open, mut seen) = (vec![function], vec![false; self.ways.program.insns.len()]);
         while let Some(at) = open.pop() {
-            if !seen.insert(at) || self.avoided.contains(&at) || (self.ways.dead)(at) {
+            let Some(&insn) = self.ways.program.insns.get(at) else { return true };
+            if std::mem::replace(&mut seen[at], true) || self.avoided.contains(&at) || (self.ways.dead)(at) {
                 continue;
             }
-            let Some(&insn) = self.ways.program.insns.get(at) else { return true };
             let next = at + 1 + usize::from(insn.is_wide());
             let target = |by: i32| (at + 1).checked_add_signed(by as isize).unwrap_or(usize::MAX);
             match insn.next() {
                 Next::Exit => return true,
                 _ if may_end(insn) => return true,
                 Next::Jump(by) => open.push(target(by)),
-                Next::Branch(by) => match self.ways.forced.filter(|(branch, _)| *branch == at) {
-                    Some((_, true)) => open.push(target(by)),
-                    Some((_, false)) => open.push(next),
-                    None => open.extend([next, target(by)]),
-                },
+                Next::Branch(by) => {
+                    let [goes_on, jumps] = self.ways.ways.get(&at).copied().unwrap_or([true; 2]);
+                    open.extend(goes_on.then_some(next));
+                    open.extend(jumps.then(|| target(by)));
+                }
                 Next::Through => match self.ways.program.calls.get(&at) {
                     Some(&callee) if !self.ends(callee) => {}
                     _ => open.push(next),
@@ -109,8 +109,9 @@ mod tests {
         }
     }
 
-    fn told(program: &Program, wanted: &[usize], dead: &[usize], forced: Option<(usize, bool)>) -> bool {
-        let ways = Ways { program, dead: &|insn| dead.contains(&insn), forced };
+    fn told(program: &Program, wanted: &[usize], dead: &[usize], taken: Option<(usize, bool)>) -> bool {
+        let known = taken.into_iter().map(|(branch, taken)| (branch, [!taken, taken])).collect();
+        let ways = Ways { program, dead: &|insn| dead.contains(&insn), ways: &known };
         passes(&ways, &wanted.iter().copied().collect())
     }
 

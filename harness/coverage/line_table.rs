@@ -56,6 +56,12 @@ impl IndexedLines {
         IndexedLines { table: LineTable { files, lines }, places }
     }
 
+    /// The place of a line.
+    pub fn at(&self, file: &str, line: u32) -> Option<usize> {
+        let file = self.table.files.binary_search_by(|known| known.as_str().cmp(file)).ok()?;
+        self.table.lines.binary_search_by_key(&(file, line), |known| (known.file, known.line)).ok()
+    }
+
     /// The place of a record's line; `None` for code that belongs to no line.
     pub fn place(&self, record: &LineRecord) -> Option<usize> {
         self.places.get(&(record.words[0], record.line())).copied()

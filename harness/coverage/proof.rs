@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::analysis::{Analysis, Occurrence};
 use super::executed::{Ways, passes};
+use super::flow::Flow;
 use super::guard::{GuardKind, GuardRecord};
 use super::line_set::LineSet;
 use super::survival::{ProgramEvidence, Survival, works};
@@ -59,6 +60,23 @@ pub struct ProgramLines {
     pub dead: LineSet,
     /// Nothing of them is left, which is well: they hold an instruction that is invalid on this kernel.
     pub poisoned: LineSet,
+    /// The program was seen to run and cannot have come around them. Of live lines in no such set nobody knows.
+    #[serde(default)]
+    pub executed: LineSet,
+}
+
+impl ProgramLines {
+    /// Takes that a line was come by, if it was.
+    fn passed(&mut self, line: usize, live: bool, executed: bool) {
+        if live {
+            self.live.0.insert(line);
+            self.dead.0.remove(&line);
+            self.poisoned.0.remove(&line);
+        }
+        if executed {
+            self.executed.0.insert(line);
+        }
+    }
 }
 
 /// What was found out of an object on a kernel.
@@ -82,8 +100,13 @@ impl Analysis {
                 Some((index, Survival::of(program, self.records(program), evidence)?))
             })
             .collect();
-        let guards = self.guards.iter().zip(&self.occurrences);
-        let guards = guards.map(|(guard, occurrences)| {
+        let ran = survivals.keys().filter(|index| facts.loaded[index].ran);
+        let ran: BTreeMap<usize, Flow> = ran.filter_map(|&index| Some((index, self.answered(index, facts)?))).collect();
+        let mut programs: Vec<ProgramLines> =
+            survivals.iter().map(|(&index, survival)| self.lines(index, survival, ran.get(&index))).collect();
+        let mut guards = Vec::new();
+        for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
+            let line = guard.source.as_ref().and_then(|source| self.lines.at(&source.file, source.line));
             let resolved = self.resolved(guard, occurrences, facts);
             let mut told: [BTreeSet<Liveness>; 2] = Default::default();
             let mut executed = [false; 2];
@@ -92,32 +115,38 @@ impl Analysis {
                     Some(survival) if guard.undecided.is_none() => sides(guard.kind, resolved, occurrence, survival),
                     _ => [Liveness::Unknown; 2],
                 };
+                let mut run = [false; 2];
                 if let Some(survival) = survivals.get(&occurrence.program)
-                    && facts.loaded.get(&occurrence.program).is_some_and(|evidence| evidence.ran)
+                    && let Some(flow) = ran.get(&occurrence.program)
                 {
-                    let ran = [0, 1].map(|side| has_run(side, sides, resolved, occurrence, survival));
-                    executed = [executed[0] | ran[0], executed[1] | ran[1]];
+                    run = [0, 1].map(|side| has_run(side, sides, resolved, occurrence, survival, flow));
+                    executed = [executed[0] | run[0], executed[1] | run[1]];
+                }
+                // Who came to a side came by the guard, also where the verifier left nothing of it but the way that it picked.
+                if let Some(line) = line
+                    && let Some(lines) = programs.iter_mut().find(|lines| lines.program == occurrence.program)
+                {
+                    lines.passed(line, sides.contains(&Liveness::Live), run.contains(&true));
                 }
                 told[0].insert(sides[0]);
                 told[1].insert(sides[1]);
             }
             let most = |told: BTreeSet<Liveness>| told.last().copied().unwrap_or(Liveness::Unknown);
-            GuardProof { resolved, verified: told.map(most), executed }
-        });
-        let guards = guards.collect();
-        CellCoverage {
-            guards,
-            programs: survivals.iter().map(|(&index, survival)| self.lines(index, survival)).collect(),
+            guards.push(GuardProof { resolved, verified: told.map(most), executed });
         }
+        CellCoverage { guards, programs }
     }
 
-    fn lines(&self, program: usize, survival: &Survival<'_>) -> ProgramLines {
+    /// `ran` is how the program can go, if it was seen to run.
+    fn lines(&self, program: usize, survival: &Survival<'_>, ran: Option<&Flow>) -> ProgramLines {
         let mut lines: BTreeMap<usize, (BTreeSet<Option<bool>>, bool)> = BTreeMap::new();
+        let mut insns: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         for (number, record) in survival.records.iter().enumerate() {
             if let Some(line) = self.lines.place(record) {
                 let entry = lines.entry(line).or_default();
                 entry.0.insert(survival.record_left[number]);
                 entry.1 |= survival.range(number).any(|insn| survival.poisoned(insn));
+                insns.entry(line).or_default().extend(survival.range(number));
             }
         }
         let mut told = ProgramLines { program, ..ProgramLines::default() };
@@ -129,6 +158,12 @@ impl Analysis {
                 (false, false, false) => &mut told.dead,
             };
             set.0.insert(line);
+        }
+        if let Some(flow) = ran {
+            let dead = |insn: usize| is_dead(insn, survival, flow);
+            let ways = Ways { program: survival.program, dead: &dead, ways: &flow.ways };
+            let certain = |line: &usize| passes(&ways, &insns[line]);
+            told.executed = told.live.0.iter().copied().filter(certain).collect();
         }
         told
     }
@@ -225,25 +260,29 @@ fn has_run(
     resolved: Option<bool>,
     occurrence: &Occurrence,
     survival: &Survival<'_>,
+    flow: &Flow,
 ) -> bool {
     if verified[side] != Liveness::Live {
         return false;
     }
     let other = &occurrence.sides[1 - side];
-    let dead = |insn: usize| {
-        survival.visited(insn) == Some(false)
-            || survival.poisoned(insn)
-            || survival.record_of(insn).is_some_and(|record| survival.record_left[record] == Some(false))
-            || (verified[1 - side] == Liveness::Dead && other.contains(&insn))
-    };
-    let forced = occurrence.branch.zip(resolved).map(|(branch, answer)| (branch, answer == occurrence.taken_first));
-    let ways = Ways { program: survival.program, dead: &dead, forced };
+    let dead =
+        |insn: usize| is_dead(insn, survival, flow) || (verified[1 - side] == Liveness::Dead && other.contains(&insn));
+    let ways = Ways { program: survival.program, dead: &dead, ways: &flow.ways };
     match (occurrence.sides[side].is_empty(), occurrence.branch) {
         (false, _) => passes(&ways, &occurrence.sides[side]),
         // Where control just goes on, coming to the branch is all there is to it.
         (true, Some(branch)) => resolved == Some(side == 0) && passes(&ways, &[branch].into()),
         (true, None) => false,
     }
+}
+
+/// Whether no run can have come to an instruction: the verifier took it out, or what the kernel answers leads around it.
+fn is_dead(insn: usize, survival: &Survival<'_>, flow: &Flow) -> bool {
+    survival.visited(insn) == Some(false)
+        || survival.poisoned(insn)
+        || survival.record_of(insn).is_some_and(|record| survival.record_left[record] == Some(false))
+        || !flow.reached[insn]
 }
 
 /// Whether something of a side that has instructions is left.

@@ -12,8 +12,7 @@ pub enum Level {
     Resolved,
     /// Instructions of the side survived the verifier in a program that was loaded.
     Verified,
-    /// A program was seen to run that cannot have come around the side. Known of sides only, not of lines.
-    #[value(skip)]
+    /// A program was seen to run that cannot have come around the side or the line.
     Executed,
 }
 

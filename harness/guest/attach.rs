@@ -2,19 +2,30 @@
 
 mod target;
 
-use std::fs::File;
+use std::ffi::CString;
+use std::fs::{self, File};
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::ptr;
 use std::time::Instant;
 
 use libbpf_rs::libbpf_sys::*;
-use libbpf_rs::{AsRawLibbpf, OpenProgram};
+use libbpf_rs::{AsRawLibbpf, OpenMap, OpenProgram};
 
 use super::transcript;
-use crate::attach::{AttachFacts, AttachTry};
+use crate::attach::{AttachFacts, AttachTo, AttachTry};
 use crate::libbpf_log;
 use target::Target;
+
+/// What the guest's file system holds, in words.
+pub const CONTENTS: &str = "only corematrix itself as `/init`, and the libraries that it uses";
+/// Where the guest has its libraries.
+const LIBRARIES: [&str; 4] = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64"];
+/// Where the guest has its cgroups.
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// The only network interface of the guest.
+const LOOPBACK: &str = "lo";
 
 /// What keeps a program attached; it is detached when this is dropped.
 pub enum Held {
@@ -56,31 +67,51 @@ enum Refusal {
 
 type Tried = Result<Held, Refusal>;
 
-/// Attaches a loaded program. The second value keeps it attached.
-pub fn attach(program: &OpenProgram<'_>) -> (AttachFacts, Option<Held>) {
+/// Attaches a loaded program, to what a suite says if it does. The second value keeps it attached.
+pub fn attach(program: &OpenProgram<'_>, wanted: Option<&AttachTo>) -> (AttachFacts, Option<Held>) {
     let begin = Instant::now();
     let section = program.section().to_string_lossy().into_owned();
     let pointer = program.as_libbpf_object().as_ptr();
     // SAFETY: the program is alive, and libbpf only reads it.
     let (kind, attach_type) =
         unsafe { (bpf_program__type(pointer), bpf_program__expected_attach_type(pointer.cast_const())) };
-    let target = Target::of(kind, attach_type, &section);
+    let target = wanted.map_or_else(|| Target::of(kind, attach_type, &section), |to| Target::Told(to.clone()));
     transcript::take();
-    let tried = to(&target, pointer, attach_type);
+    let tried = to(&target, pointer, attach_type, &section);
     let took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
     let (tried, held) = match tried {
         Ok(held) => (AttachTry::Attached, Some(held)),
         Err(Refusal::NotPossible(reason)) => (AttachTry::NotPossible { reason }, None),
         Err(Refusal::Errno(errno)) => {
             let warnings = libbpf_log::warnings(&transcript::take());
-            let target = matches!(target, Target::Section).then(|| target::facts(&section)).flatten();
+            let target = target.section(&section).and_then(|section| target::facts(&section));
             (AttachTry::Failed { errno, warnings, target }, None)
         }
     };
-    (AttachFacts { to: target.words().to_owned(), tried, took_us }, held)
+    (AttachFacts { to: target.words(), tried, took_us }, held)
 }
 
-fn to(target: &Target, program: *mut bpf_program, attach_type: bpf_attach_type) -> Tried {
+/// Attaches a map of struct_ops, whose programs are loaded. The second value keeps it attached.
+pub fn attach_map(map: &OpenMap<'_>) -> (AttachFacts, Option<Held>) {
+    let begin = Instant::now();
+    transcript::take();
+    // SAFETY: the map is alive, and its object is loaded.
+    let tried = held(unsafe { bpf_map__attach_struct_ops(map.as_libbpf_object().as_ptr()) });
+    let took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let to = format!("its struct_ops map `{}`", map.name().to_string_lossy());
+    match tried {
+        Ok(held) => (AttachFacts { to, tried: AttachTry::Attached, took_us }, Some(held)),
+        Err(Refusal::NotPossible(reason)) => {
+            (AttachFacts { to, tried: AttachTry::NotPossible { reason }, took_us }, None)
+        }
+        Err(Refusal::Errno(errno)) => {
+            let warnings = libbpf_log::warnings(&transcript::take());
+            (AttachFacts { to, tried: AttachTry::Failed { errno, warnings, target: None }, took_us }, None)
+        }
+    }
+}
+
+fn to(target: &Target, program: *mut bpf_program, attach_type: bpf_attach_type, section: &str) -> Tried {
     // SAFETY: the program is alive; every call below only reads it.
     let descriptor = unsafe { bpf_program__fd(program) };
     if descriptor < 0 {
@@ -92,15 +123,12 @@ fn to(target: &Target, program: *mut bpf_program, attach_type: bpf_attach_type) 
         // SAFETY: as above.
         Target::Section => held(unsafe { bpf_program__attach(program) }),
         // SAFETY: as above.
-        Target::Xdp => held(unsafe { bpf_program__attach_xdp(program, loopback()?) }),
-        Target::Tc { egress } => traffic_control(descriptor, *egress),
-        Target::Cgroup => {
-            let cgroup = open("/sys/fs/cgroup")?;
-            // SAFETY: as above, and the descriptor is open.
-            held(unsafe { bpf_program__attach_cgroup(program, cgroup.as_raw_fd()) })
-        }
+        Target::Xdp => held(unsafe { bpf_program__attach_xdp(program, device(LOOPBACK)?) }),
+        Target::Tc { egress } => traffic_control(descriptor, *egress, device(LOOPBACK)?),
+        Target::Cgroup => cgroup(program, Path::new(CGROUPS)),
+        Target::Told(told) => as_told(told, program, descriptor, attach_type, section),
         Target::NetNs => {
-            let namespace = open("/proc/self/ns/net")?;
+            let namespace = open(Path::new("/proc/self/ns/net"))?;
             // SAFETY: as above, and the descriptor is open.
             held(unsafe { bpf_program__attach_netns(program, namespace.as_raw_fd()) })
         }
@@ -148,21 +176,92 @@ fn owned(descriptor: RawFd) -> Result<OwnedFd, Refusal> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-fn open(path: &str) -> Result<File, Refusal> {
-    File::open(path).map_err(|error| Refusal::NotPossible(format!("the guest has no `{path}`: {error}")))
+fn open(path: &Path) -> Result<File, Refusal> {
+    File::open(path).map_err(|error| Refusal::NotPossible(format!("the guest has no `{}`: {error}", path.display())))
 }
 
-fn loopback() -> Result<i32, Refusal> {
+/// Attaches a program to what a suite says.
+fn as_told(
+    told: &AttachTo,
+    program: *mut bpf_program,
+    descriptor: RawFd,
+    attach_type: bpf_attach_type,
+    section: &str,
+) -> Tried {
+    let returns = ["kretprobe", "uretprobe"].iter().any(|kind| section.starts_with(kind));
+    match told {
+        AttachTo::Function(name) => {
+            let name = text(name)?;
+            // SAFETY: the program is alive, and the name is a valid C string.
+            held(unsafe { bpf_program__attach_kprobe(program, returns, name.as_ptr()) })
+        }
+        AttachTo::UserFunction { binary, function } => {
+            let nowhere = || Refusal::NotPossible(format!("the guest has no `{binary}`, {CONTENTS}"));
+            let path = library(binary).ok_or_else(nowhere)?;
+            let (path, function) = (text(&path.to_string_lossy())?, text(function)?);
+            let opts = bpf_uprobe_opts {
+                sz: size_of::<bpf_uprobe_opts>() as size_t,
+                retprobe: returns,
+                func_name: function.as_ptr(),
+                ..bpf_uprobe_opts::default()
+            };
+            // SAFETY: the program is alive, and all that the options point to outlives the call; -1 stands for every process.
+            held(unsafe { bpf_program__attach_uprobe_opts(program, -1, path.as_ptr(), 0, &opts) })
+        }
+        AttachTo::Tracepoint { category, name } => {
+            let (category, name) = (text(category)?, text(name)?);
+            // SAFETY: the program is alive, and both are valid C strings.
+            held(unsafe { bpf_program__attach_tracepoint(program, category.as_ptr(), name.as_ptr()) })
+        }
+        AttachTo::RawTracepoint(name) => {
+            let name = text(name)?;
+            // SAFETY: the program is alive, and the name is a valid C string.
+            held(unsafe { bpf_program__attach_raw_tracepoint(program, name.as_ptr()) })
+        }
+        AttachTo::Interface(name) if section.starts_with("xdp") => {
+            let device = device(name)?;
+            // SAFETY: the program is alive.
+            held(unsafe { bpf_program__attach_xdp(program, device) })
+        }
+        AttachTo::Interface(name) => traffic_control(descriptor, attach_type == BPF_TCX_EGRESS, device(name)?),
+        AttachTo::Cgroup(path) => {
+            let path = Path::new(CGROUPS).join(path);
+            let cannot = |error| Refusal::NotPossible(format!("the guest cannot use `{}`: {error}", path.display()));
+            fs::create_dir_all(&path).map_err(cannot)?;
+            // What this process does from now on happens there.
+            fs::write(path.join("cgroup.procs"), "0").map_err(cannot)?;
+            cgroup(program, &path)
+        }
+    }
+}
+
+fn text(text: &str) -> Result<CString, Refusal> {
+    CString::new(text).map_err(|_| Refusal::NotPossible("a name has a zero byte".to_owned()))
+}
+
+/// The file of an absolute path, or of the name of a library, if the guest has it.
+fn library(binary: &str) -> Option<PathBuf> {
+    let places = LIBRARIES.iter().map(|folder| Path::new(folder).join(binary));
+    places.into_iter().find(|path| path.exists())
+}
+
+fn cgroup(program: *mut bpf_program, path: &Path) -> Tried {
+    let cgroup = open(path)?;
+    // SAFETY: the program is alive, and the descriptor is open.
+    held(unsafe { bpf_program__attach_cgroup(program, cgroup.as_raw_fd()) })
+}
+
+fn device(name: &str) -> Result<i32, Refusal> {
+    let name_text = text(name)?;
     // SAFETY: the name is a valid C string.
-    match unsafe { libc::if_nametoindex(c"lo".as_ptr()) } {
-        0 => Err(Refusal::NotPossible("the guest has no loopback device".to_owned())),
+    match unsafe { libc::if_nametoindex(name_text.as_ptr()) } {
+        0 => Err(Refusal::NotPossible(format!("the guest has no network interface `{name}`, only `{LOOPBACK}`"))),
         index => Ok(i32::try_from(index).unwrap_or(1)),
     }
 }
 
 /// By a link where the kernel has such links (6.6), and as a filter of a queueing discipline before.
-fn traffic_control(program: RawFd, egress: bool) -> Tried {
-    let device = loopback()?;
+fn traffic_control(program: RawFd, egress: bool, device: i32) -> Tried {
     let attach_type = if egress { BPF_TCX_EGRESS } else { BPF_TCX_INGRESS };
     // SAFETY: plain numbers; null options are allowed.
     if let Ok(link) = owned(unsafe { bpf_link_create(program, device, attach_type, ptr::null()) }) {

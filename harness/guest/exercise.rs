@@ -10,7 +10,7 @@ use libbpf_rs::libbpf_sys::*;
 use libbpf_rs::{AsRawLibbpf, OpenProgram};
 
 use super::attach::Held;
-use crate::exercise::{ExerciseRecord, TestRun, TriggerRuns};
+use crate::exercise::{ExercisePlan, ExerciseRecord, TestRun, TestRunPlan, TriggerRuns};
 
 /// An Ethernet frame with an empty UDP packet from and to 127.0.0.1, padded.
 const PACKET: [u8; 64] = {
@@ -44,29 +44,51 @@ impl Counting {
     }
 }
 
-/// Makes the program run, first by what the guest does while it is attached, and if that did not help by a test run. Detaches it.
-pub fn exercise(program: &OpenProgram<'_>, held: Option<Held>, counting: &Counting) -> ExerciseRecord {
+/// Makes the program run as the plan says; without one first by what the guest does while it is attached, and if that did not help by
+/// a test run. Detaches it.
+pub fn exercise(
+    program: &OpenProgram<'_>,
+    held: Option<Held>,
+    counting: &Counting,
+    plan: Option<&ExercisePlan>,
+) -> ExerciseRecord {
     let begin = Instant::now();
     let pointer = program.as_libbpf_object().as_ptr();
     // SAFETY: the program is alive; one that is not loaded has a negative descriptor, of which nothing is known.
     let (descriptor, kind) = unsafe { (bpf_program__fd(pointer), bpf_program__type(pointer)) };
     let runs = || counting.0.as_ref().and_then(|_| run_count(descriptor));
     let mut record = ExerciseRecord::default();
-    if let Some(held) = held {
-        let mut before = runs().unwrap_or(0);
-        for (name, pull) in trigger::ALL {
-            pull(&held);
-            let after = runs().unwrap_or(before);
-            if after > before {
-                record.triggers.push(TriggerRuns { trigger: name.to_owned(), runs: after - before });
+    match held {
+        Some(held) => {
+            let mut before = runs().unwrap_or(0);
+            let mut note = |trigger: String| {
+                let after = runs().unwrap_or(before);
+                if after > before {
+                    record.triggers.push(TriggerRuns { trigger, runs: after - before });
+                }
+                before = after;
+            };
+            let wanted = |name: &str| plan.is_none_or(|plan| plan.triggers.iter().any(|wanted| wanted == name));
+            for (name, pull) in trigger::ALL.into_iter().filter(|(name, _)| wanted(name)) {
+                pull(&held);
+                note(name.to_owned());
             }
-            before = after;
+            if let Some(command) = plan.and_then(|plan| plan.command.as_ref()) {
+                let ended = trigger::command(command);
+                note(command.join(" "));
+                record.problem = ended.err();
+            }
+            drop(held);
         }
-        drop(held);
+        None if plan.is_some_and(ExercisePlan::is_triggered) => {
+            record.problem = Some("it is not attached".to_owned());
+        }
+        None => {}
     }
     record.runs = runs();
-    if record.runs.unwrap_or(0) == 0 {
-        record.test_run = test_run(descriptor, kind);
+    let told = plan.and_then(|plan| plan.test_run.as_ref());
+    if told.is_some() || (plan.is_none() && record.runs.unwrap_or(0) == 0) {
+        record.test_run = test_run(descriptor, kind, told);
         record.runs = runs();
     }
     record.took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -81,9 +103,10 @@ fn run_count(descriptor: RawFd) -> Option<u64> {
     (result == 0).then_some(info.run_cnt)
 }
 
-/// Asks the kernel to run a program on a packet or on arguments that are all zero; `None` for types that it runs in no such way.
+/// Asks the kernel to run a program on what is told, or on a packet or arguments that are all zero; `None` for types that it runs in no
+/// such way.
 #[allow(non_upper_case_globals)]
-fn test_run(descriptor: RawFd, kind: bpf_prog_type) -> Option<TestRun> {
+fn test_run(descriptor: RawFd, kind: bpf_prog_type, told: Option<&TestRunPlan>) -> Option<TestRun> {
     let arguments = [0u64; MOST_ARGUMENTS];
     let mut opts = bpf_test_run_opts { sz: size_of::<bpf_test_run_opts>() as size_t, ..bpf_test_run_opts::default() };
     match kind {
@@ -106,7 +129,17 @@ fn test_run(descriptor: RawFd, kind: bpf_prog_type) -> Option<TestRun> {
             opts.ctx_size_in = size_of_val(&arguments) as u32;
         }
         BPF_PROG_TYPE_SYSCALL => {}
-        _ => return None,
+        _ if told.is_none() => return None,
+        _ => {}
+    }
+    if let Some(told) = told {
+        if let Some(input) = &told.input {
+            (opts.data_in, opts.data_size_in) = (input.as_ptr().cast(), input.len() as u32);
+        }
+        if let Some(context) = &told.context {
+            (opts.ctx_in, opts.ctx_size_in) = (context.as_ptr().cast(), context.len() as u32);
+        }
+        opts.repeat = told.repeat.cast_signed();
     }
     // SAFETY: the options are valid, and what they point to outlives the call.
     let result = unsafe { bpf_prog_test_run_opts(descriptor, &mut opts) };
@@ -123,5 +156,15 @@ fn descriptor_of(held: &Held) -> Option<RawFd> {
         Held::Link(link) => Some(unsafe { bpf_link__fd(*link) }),
         Held::Descriptor(descriptor) => Some(descriptor.as_raw_fd()),
         Held::Filter(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn triggers_are_what_suites_may_name() {
+        assert_eq!(trigger::ALL.map(|(name, _)| name), crate::exercise::TRIGGERS);
     }
 }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Instant;
 
-use libbpf_rs::{AsRawLibbpf, OpenObject, OpenProgram};
+use libbpf_rs::{AsRawLibbpf, OpenMap, OpenObject, OpenProgram};
 
 use super::attach;
 use super::exercise::{self, Counting};
@@ -51,6 +51,17 @@ pub struct Request<'a> {
     pub bare: bool,
     /// What to do wrong.
     pub faults: &'a Faults,
+}
+
+impl Request<'_> {
+    /// How far a program is taken: a suite that says how takes it further than was asked for.
+    fn reach_of(&self, program: &str) -> Reach {
+        let told = self.setup.of_program(program).map_or(Reach::Load, |setup| match &setup.exercise {
+            Some(_) => Reach::Exercise,
+            None => Reach::Attach,
+        });
+        told.max(self.reach)
+    }
 }
 
 /// Where messages for the host go.
@@ -141,6 +152,8 @@ impl Frames<'_> {
 struct How {
     log_level: u32,
     reach: Reach,
+    /// Whether it is loaded with all other programs of its struct_ops map, which is attached as one.
+    with_map: bool,
 }
 
 /// What a forked copy had to say: messages with their blobs.
@@ -160,8 +173,8 @@ fn try_program(
         Request { full_logs: true, .. } => ALL_STATES,
         _ => STATISTICS,
     };
-    let reach = request.reach;
-    let mut messages = try_once(program, request, How { log_level: first_level, reach }, send, &load)?;
+    let reach = request.reach_of(program);
+    let mut messages = try_once(program, request, How { log_level: first_level, reach, with_map: false }, send, &load)?;
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
     if first_level == STATISTICS && messages.iter().any(refused) {
         for (message, log) in messages {
@@ -169,7 +182,17 @@ fn try_program(
                 send(&GuestMessage::ProgramRefused(outcome), &log)?;
             }
         }
-        messages = try_once(program, request, How { log_level: FULL_LOG, reach }, send, &load)?;
+        messages = try_once(program, request, How { log_level: FULL_LOG, reach, with_map: false }, send, &load)?;
+    }
+    // Only what is attached with others was loaded and is not attached yet.
+    let is_loaded = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Loaded);
+    let is_further = |(message, _): &(GuestMessage, Vec<u8>)| {
+        matches!(message, GuestMessage::Attached { .. } | GuestMessage::Exercised { .. })
+    };
+    if reach > Reach::Load && messages.iter().any(is_loaded) && !messages.iter().any(is_further) {
+        let how = How { log_level: NO_LOG, reach, with_map: true };
+        let further = try_once(program, request, how, send, &|how, frames| with_map(program, request, how, frames))?;
+        messages.extend(further.into_iter().filter(is_further));
     }
     if let Some(bits) = visited_insns(program, request, &messages, send, &load)? {
         send(&GuestMessage::Visited { program: program.to_owned() }, &bits)?;
@@ -201,10 +224,11 @@ fn visited_insns(
     if !visited::is_small(&first) {
         return Ok(None);
     }
-    if request.reach > Reach::Load {
+    if request.reach_of(program) > Reach::Load {
         send(&GuestMessage::ProgramStep { step: Step::Loading }, &[])?;
     }
-    let again = try_once(program, request, How { log_level: ALL_STATES, reach: Reach::Load }, send, load)?;
+    let again =
+        try_once(program, request, How { log_level: ALL_STATES, reach: Reach::Load, with_map: false }, send, load)?;
     Ok(log_of(&again).map(|log| visited::read(&log)))
 }
 
@@ -267,6 +291,24 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
     }
 }
 
+/// Prepares the object anew and attaches the struct_ops map of a program: a map that was attached once cannot be attached again.
+fn with_map(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'_>) -> Result<(), String> {
+    frames.step(Step::Attaching)?;
+    match prepare(request, Which::All, &mut None) {
+        Ok(prepared) => load_one(&prepared, program, how, frames, request),
+        Err(failure) => not_as_one(program, &failure.warnings(), frames),
+    }
+}
+
+/// Tells that a struct_ops map could not be made with all its programs, so that nothing is known of attaching it.
+fn not_as_one(program: &str, warnings: &[String], frames: &mut Frames<'_>) -> Result<(), String> {
+    let why = warnings.first().map_or("libbpf does not say why", String::as_str);
+    let reason = format!("its struct_ops map does not load with all its programs: {why}");
+    let facts =
+        AttachFacts { to: "its struct_ops map".to_owned(), tried: AttachTry::NotPossible { reason }, took_us: 0 };
+    frames.add(&GuestMessage::Attached { program: program.to_owned(), facts }, &[])
+}
+
 fn send_instructions(open: &OpenObject, send: &mut Send<'_>) -> Result<(), String> {
     for program in open.progs() {
         let name = program.name().to_string_lossy().into_owned();
@@ -285,11 +327,14 @@ fn load_one(
 ) -> Result<(), String> {
     let begin = Instant::now();
     let mut wanted = None;
+    let map = prepared.struct_ops.iter().find(|known| known.programs.iter().any(|own| own == program));
+    let others = map.filter(|_| how.with_map).map_or(&[][..], |map| &map.programs);
     for candidate in prepared.open.progs() {
         let this = candidate.name() == program;
+        let autoload = this || others.iter().any(|other| candidate.name() == other.as_str());
         // SAFETY: the pointer is a live program of an object that is prepared but not loaded, so both may still change.
         unsafe {
-            libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), this);
+            libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), autoload);
             libbpf_rs::libbpf_sys::bpf_program__set_log_level(candidate.as_libbpf_object().as_ptr(), how.log_level);
         }
         if this {
@@ -316,10 +361,18 @@ fn load_one(
             let _ = frames.add(&GuestMessage::Lines { program: program.to_owned() }, &lines);
         }
         frames.done(tried, &log)?;
+        let of_struct_ops = wanted.prog_type() == libbpf_rs::ProgramType::StructOps;
         return match how.reach {
             Reach::Load => Ok(()),
-            Reach::Attach | Reach::Exercise => attach_one(&wanted, program, frames, request),
+            _ if of_struct_ops && !how.with_map => Ok(()),
+            reach => {
+                let map = map.and_then(|known| prepared.open.maps().find(|map| map.name() == known.map.as_str()));
+                attach_one(&wanted, map.as_ref(), reach, frames, request)
+            }
         };
+    }
+    if how.with_map {
+        return not_as_one(program, &warnings, frames);
     }
     tried.errno = -result;
     tried.warnings = warnings;
@@ -328,18 +381,32 @@ fn load_one(
     frames.done(tried, &log)
 }
 
-/// Attaches a program that was just loaded, and makes it run if that was asked for. It is detached before anything is said: a program
+/// Attaches a program that was just loaded, one of struct_ops by its map, and makes it run if that was asked for. It is detached before anything is said: a program
 /// that is attached may forbid that.
 fn attach_one(
     loaded: &OpenProgram<'_>,
-    program: &str,
+    map: Option<&OpenMap<'_>>,
+    reach: Reach,
     frames: &mut Frames<'_>,
     request: &Request<'_>,
 ) -> Result<(), String> {
+    let program = &*loaded.name().to_string_lossy();
+    let setup = request.setup.of_program(program);
+    let plan = setup.and_then(|setup| setup.exercise.as_ref());
+    let to = setup.and_then(|setup| setup.attach.as_ref());
+    // A test run needs no target.
+    if request.reach == Reach::Load && to.is_none() && plan.is_some_and(|plan| !plan.is_triggered()) {
+        frames.step(Step::Exercising)?;
+        let record = exercise::exercise(loaded, None, &Counting::begin(), plan);
+        return frames.add(&GuestMessage::Exercised { program: program.to_owned(), record }, &[]);
+    }
     frames.step(Step::Attaching)?;
     request.faults.before_step("attach", program);
-    let counting = (request.reach == Reach::Exercise).then(Counting::begin);
-    let (facts, held) = attach::attach(loaded);
+    let counting = (reach == Reach::Exercise).then(Counting::begin);
+    let (facts, held) = match map {
+        Some(map) => attach::attach_map(map),
+        None => attach::attach(loaded, to),
+    };
     let attached = GuestMessage::Attached { program: program.to_owned(), facts };
     let Some(counting) = counting else {
         drop(held);
@@ -348,7 +415,7 @@ fn attach_one(
     // Where the program forbids to say so, a guest that is lost now was lost while attaching.
     let _ = frames.step(Step::Exercising);
     request.faults.before_step("exercise", program);
-    let record = exercise::exercise(loaded, held, &counting);
+    let record = exercise::exercise(loaded, held, &counting, plan);
     frames.add(&attached, &[])?;
     frames.add(&GuestMessage::Exercised { program: program.to_owned(), record }, &[])
 }

@@ -22,8 +22,18 @@ pub struct Prepared {
     pub open: OpenObject,
     /// Maps that the kernel would not create.
     pub left_out: Vec<LeftOutMap>,
+    /// Its maps of struct_ops.
+    pub struct_ops: Vec<StructOps>,
     /// What libbpf said on the way.
     pub lines: Vec<Line>,
+}
+
+/// A map of struct_ops.
+pub struct StructOps {
+    /// Its name.
+    pub map: String,
+    /// The programs that it points to.
+    pub programs: Vec<String>,
 }
 
 /// Why an object could not be prepared.
@@ -71,7 +81,7 @@ pub fn prepare(
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
         let lines = transcript::take();
         if result == 0 {
-            return Ok(Prepared { open, left_out, lines });
+            return Ok(Prepared { open, left_out, struct_ops, lines });
         }
         let warnings = libbpf_log::warnings(&lines);
         first_failure.get_or_insert_with(|| warnings.clone());
@@ -113,8 +123,8 @@ fn is_of_section(map: &str, section: &str) -> bool {
     map == section || map.strip_suffix(section).is_some_and(|object| !object.starts_with('.'))
 }
 
-/// Switches programs and maps on or off. Returns the names of the struct_ops maps.
-fn switch(open: &mut OpenObject, which: Which<'_>, left_out: &[LeftOutMap]) -> Result<Vec<String>, Failure> {
+/// Switches programs and maps on or off. Returns the struct_ops maps.
+fn switch(open: &mut OpenObject, which: Which<'_>, left_out: &[LeftOutMap]) -> Result<Vec<StructOps>, Failure> {
     for mut program in open.progs_mut() {
         program.set_autoload(match which {
             Which::All => true,
@@ -128,14 +138,23 @@ fn switch(open: &mut OpenObject, which: Which<'_>, left_out: &[LeftOutMap]) -> R
             map.set_autocreate(false).map_err(|error| Failure::of(true, &error))?;
         }
         if map.map_type() == libbpf_rs::MapType::StructOps {
-            struct_ops.push(name);
+            struct_ops.push((name, pointers(map.initial_value().unwrap_or_default())));
         }
     }
-    Ok(struct_ops)
+    let names = |pointers: Vec<usize>| {
+        let own = open.progs().filter(|program| pointers.contains(&program.as_libbpf_object().as_ptr().addr()));
+        own.map(|program| program.name().to_string_lossy().into_owned()).collect()
+    };
+    Ok(struct_ops.into_iter().map(|(map, pointers)| StructOps { map, programs: names(pointers) }).collect())
+}
+
+/// What may be pointers among the bytes of a struct_ops map: until it is prepared, libbpf keeps the programs of its members there.
+fn pointers(value: &[u8]) -> Vec<usize> {
+    value.chunks_exact(8).filter_map(|word| Some(usize::from_ne_bytes(word.try_into().ok()?))).collect()
 }
 
 /// The maps that kept an object from being prepared, each with the line that says so.
-fn culprits(warnings: &[String], struct_ops: &[String]) -> Vec<LeftOutMap> {
+fn culprits(warnings: &[String], struct_ops: &[StructOps]) -> Vec<LeftOutMap> {
     let mut culprits = Vec::new();
     let mut add = |map: &str, warning: &String| {
         culprits.push(LeftOutMap { map: map.to_owned(), warning: warning.clone() });
@@ -147,7 +166,7 @@ fn culprits(warnings: &[String], struct_ops: &[String]) -> Vec<LeftOutMap> {
         match libbpf_log::failed_struct_ops(warning) {
             Some(Some(map)) => add(map, warning),
             // libbpf does not say which; an innocent one shows as a program that is not referenced anywhere.
-            Some(None) => struct_ops.iter().for_each(|map| add(map, warning)),
+            Some(None) => struct_ops.iter().for_each(|known| add(&known.map, warning)),
             None => {}
         }
     }

@@ -1,5 +1,6 @@
 //! Fallback coverage as text: the guards of each object with their sides across kernels, and a block for the run's table.
 
+pub mod kernel_value;
 pub mod lcov;
 pub mod source;
 pub mod unproven;
@@ -52,25 +53,19 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
     }
     text += head.trim_end();
     text.push('\n');
+    // Copies of a guard of which nothing else is to say are told once.
+    let mut blocks: Vec<(String, String, usize)> = Vec::new();
     for (number, guard) in told.coverage.guards.iter().enumerate() {
-        text += &paragraph(&title(told.programs.len(), record, object, guard), 2, width);
-        if let Some(why) = &guard.undecided {
-            text += &paragraph(&format!("undecided: {why}"), 4, width);
-            continue;
+        let (head, rows) =
+            (title(told.programs.len(), record, object, guard), rows(record, object, number, &columns, width));
+        match blocks.iter_mut().find(|known| (&known.0, &known.1) == (&head, &rows)) {
+            Some((_, _, times)) => *times += 1,
+            None => blocks.push((head, rows, 1)),
         }
-        for (side, one) in guard.sides.iter().enumerate() {
-            let label = match one.insns {
-                0 => one_line(&one.when),
-                insns => format!("{} ({})", one_line(&one.when), counted(insns, "instruction")),
-            };
-            let mut row = format!("    {}", shorten_middle(&label, SIDE_COLUMNS - 5));
-            row += &" ".repeat(SIDE_COLUMNS.saturating_sub(measure_text_width(&row)));
-            for (kernel, column) in columns.iter().enumerate() {
-                let _ = write!(row, "  {:>column$}", sign(record, object, kernel, number, side));
-            }
-            text += row.trim_end();
-            text.push('\n');
-        }
+    }
+    for (head, rows, times) in blocks {
+        text += &paragraph(&format!("{head}{}", inlined(times)), 2, width);
+        text += &rows;
     }
     let legend = match any_ran(record, object) {
         true => format!("{LEGEND}; {EXECUTED}"),
@@ -78,6 +73,29 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
     };
     text += &paragraph(&legend, 2, width);
     text + &union(record, object, width)
+}
+
+/// The sides of a guard, across kernels with columns of these widths.
+fn rows(record: &RunRecord, object: usize, number: usize, columns: &[usize], width: usize) -> String {
+    let guard = &record.objects[object].coverage.guards[number];
+    if let Some(why) = &guard.undecided {
+        return paragraph(&format!("undecided: {why}"), 4, width);
+    }
+    let mut text = String::new();
+    for (side, one) in guard.sides.iter().enumerate() {
+        let label = match one.insns {
+            0 => one_line(&one.when),
+            insns => format!("{} ({})", one_line(&one.when), counted(insns, "instruction")),
+        };
+        let mut row = format!("    {}", shorten_middle(&label, SIDE_COLUMNS - 5));
+        row += &" ".repeat(SIDE_COLUMNS.saturating_sub(measure_text_width(&row)));
+        for (kernel, column) in columns.iter().enumerate() {
+            let _ = write!(row, "  {:>column$}", sign(record, object, kernel, number, side));
+        }
+        text += row.trim_end();
+        text.push('\n');
+    }
+    text
 }
 
 /// What an object and its shapes prove together; empty for an object without shapes, and for a shape.
@@ -162,29 +180,42 @@ pub(super) fn sign(record: &RunRecord, object: usize, kernel: usize, guard: usiz
     }
 }
 
+/// How often a guard stands in the object, for one that stands there several times.
+fn inlined(times: usize) -> String {
+    if times > 1 { format!(" ({times} times, inlined)") } else { String::new() }
+}
+
 /// The block of the run's table; empty if no object has a guard that asks kernels.
 pub fn summary(record: &RunRecord, width: usize) -> String {
-    let (mut total, mut missing) = (0, Vec::new());
+    let (mut total, mut unproven) = (0, 0);
+    // A guard that is inlined several times is one to a reader, with its count.
+    let mut missing: Vec<(String, usize)> = Vec::new();
     for unit in Unit::all(record) {
         let told = &record.objects[unit.object];
         for (number, side) in unit.sides(record) {
             total += 1;
             if unit.proven(record, number, side, Level::Verified).is_empty() {
                 let guard = &told.coverage.guards[number];
-                missing.push(format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when));
+                let name = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
+                unproven += 1;
+                match missing.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, times)) => *times += 1,
+                    None => missing.push((name, 1)),
+                }
             }
         }
     }
     if total == 0 {
         return String::new();
     }
-    let count = total - missing.len();
+    let count = total - unproven;
     let mut text = paragraph(&format!("Fallback coverage: {count} of {total} guard sides proven (verified)"), 0, width);
-    for name in missing.iter().take(MOST_NAMED) {
-        text += &paragraph(&format!("unproven: {name}"), 2, width);
+    for (name, times) in missing.iter().take(MOST_NAMED) {
+        text += &paragraph(&format!("unproven: {name}{}", inlined(*times)), 2, width);
     }
     if missing.len() > MOST_NAMED {
-        text += &paragraph(&format!("and {} more", missing.len() - MOST_NAMED), 2, width);
+        let more: usize = missing[MOST_NAMED..].iter().map(|(_, times)| times).sum();
+        text += &paragraph(&format!("and {more} more"), 2, width);
     }
     if !missing.is_empty() {
         text += &paragraph("`corematrix coverage RUN --unproven` tells what would prove them", 2, width);

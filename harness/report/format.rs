@@ -5,8 +5,10 @@ use std::path::{Component, Path};
 
 use clap::ValueEnum;
 
+use super::coverage::lcov;
 use super::file::write_whole;
 use super::{ReportError, SourceRoot, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table};
+use crate::coverage::Level;
 use crate::record::RunRecord;
 use crate::verifier::store;
 
@@ -36,6 +38,8 @@ pub enum Format {
     Github,
     /// A code quality report.
     Gitlab,
+    /// Fallback coverage, level verified, as a tracefile for `genhtml` and its like; `corematrix coverage` writes the other levels.
+    Lcov,
 }
 
 /// What a report is rendered from.
@@ -89,6 +93,7 @@ impl Format {
             Format::Csv => "statistics.csv",
             Format::Github => "annotations.txt",
             Format::Gitlab => "code-quality.json",
+            Format::Lcov => "coverage.info",
         }
     }
 
@@ -109,6 +114,10 @@ impl Format {
             Format::Csv => csv::render(record)?,
             Format::Github => github::render(record, sources).into_bytes(),
             Format::Gitlab => gitlab::render(record, sources)?,
+            Format::Lcov => {
+                let all: Vec<usize> = (0..record.objects.len()).collect();
+                lcov::render(record, &all, Level::Verified).into_bytes()
+            }
         })
     }
 

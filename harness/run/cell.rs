@@ -12,7 +12,7 @@ use crate::attach::{self, AttachFacts, Step};
 use crate::cause::Cause;
 use crate::diagnose;
 use crate::event::Event;
-use crate::exercise::ExerciseRecord;
+use crate::exercise::{self, ExerciseRecord};
 use crate::kernel_log::KernelLog;
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
@@ -282,7 +282,13 @@ impl Cell<'_> {
         let mut record = judgement::record(planned, outcome, log, &|name| session.type_exists(name));
         if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
             attach::judge(&facts, &mut record);
+        }
+        if outcome.stage == Stage::Loaded {
             record.exercise = self.exercised.take();
+            let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
+            if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|told| told.exercise.as_ref())) {
+                exercise::judge(plan, &mut record);
+            }
         }
         let known = self.planned.object.inventory.as_ref().ok();
         let known = known.and_then(|all| all.programs.iter().find(|known| known.name == record.name));

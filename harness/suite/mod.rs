@@ -26,6 +26,12 @@
 //! set.targ_failed = true                # a variable of `.rodata`, `.data` or `.bss`
 //! maps.start.max_entries = 64
 //!
+//! [[program]]                           # attach it, and make it run, without `--exercise`
+//! program = "opensnoop/probe"
+//! attach.function = "do_sys_openat2"    # where its section names nothing
+//! triggers = ["file"]                   # or `command = ["/init", "--version"]`
+//! test-run = { input = "00 01 02", repeat = 1, returns = 2 }
+//!
 //! [[expect]]                            # a failure that is known
 //! object = "opensnoop"
 //! kernel = "5.10"
@@ -45,6 +51,7 @@ mod optional;
 mod package;
 mod part;
 mod pattern;
+mod program;
 mod settings;
 mod shape;
 
@@ -62,6 +69,7 @@ pub use error::SuiteError;
 use optional::WrittenOptional;
 pub use package::PackageRef;
 use pattern::{check_glob, expand};
+use program::WrittenProgram;
 pub use settings::Settings;
 pub use shape::Shape;
 use shape::WrittenShape;
@@ -69,16 +77,27 @@ use shape::WrittenShape;
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 9] =
-    ["name", "objects", "package", "alternatives", "optional", "shape", "expect", "allow-warning", "minimum-coverage"];
+const SUITE_KEYS: [&str; 10] = [
+    "name",
+    "objects",
+    "package",
+    "alternatives",
+    "optional",
+    "shape",
+    "program",
+    "expect",
+    "allow-warning",
+    "minimum-coverage",
+];
 /// Keys of its tables.
-const TABLES: [(&str, &[&str]); 6] = [
+const TABLES: [(&str, &[&str]); 7] = [
     ("package", &["apt", "suites", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
     ("shape", &["object", "name", "set", "maps"]),
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
+    ("program", &["program", "attach", "triggers", "command", "test-run"]),
 ];
 
 /// A suite file, with its globs resolved. What it says of objects is checked by [`Suite::settings`], when they are known.
@@ -112,6 +131,8 @@ struct Written {
     optional: Vec<Spanned<WrittenOptional>>,
     #[serde(default)]
     shape: Vec<Spanned<WrittenShape>>,
+    #[serde(default)]
+    program: Vec<Spanned<WrittenProgram>>,
     #[serde(default)]
     expect: Vec<Spanned<WrittenExpectation>>,
     #[serde(default)]

@@ -4,6 +4,7 @@ use super::expectation::misplaced;
 use super::part::Objects;
 use super::{Mistake, Shape, Suite, SuiteError, line_of};
 use crate::object::BpfObject;
+use crate::protocol::ProgramSetup;
 use crate::record::{AlternativesRecord, OptionalRecord};
 
 /// What the suite files of a run say of its objects.
@@ -11,6 +12,8 @@ use crate::record::{AlternativesRecord, OptionalRecord};
 pub struct Settings {
     /// More settings to try an object with: the object's name and the shape.
     pub shapes: Vec<(String, Shape)>,
+    /// What is done with programs beyond loading them: the object's name and the setup.
+    pub programs: Vec<(String, ProgramSetup)>,
     /// Groups of which one member is enough.
     pub alternatives: Vec<AlternativesRecord>,
     /// What may fail.
@@ -44,6 +47,7 @@ impl Settings {
             return Err(shape.name.clone());
         }
         self.shapes.extend(other.shapes);
+        self.programs.extend(other.programs);
         self.alternatives.extend(other.alternatives);
         self.optional.extend(other.optional);
         self.minimum_coverage = match (self.minimum_coverage, other.minimum_coverage) {
@@ -85,6 +89,15 @@ impl Suite {
             settings.shapes.push((object.clone(), built));
         }
         self.check_expectations(objects, &settings)?;
+        for program in &written.program {
+            let (object, setup) = program.get_ref().checked(all, &self.path).map_err(self.at(program.span().start))?;
+            let object = &objects[object].name;
+            if settings.programs.iter().any(|(of, known)| of == object && known.program == setup.program) {
+                let message = format!("there are two `[[program]]` of `{object}/{}`", setup.program);
+                return Err(self.wrong(program.span().start, Mistake::new(message)));
+            }
+            settings.programs.push((object.clone(), setup));
+        }
         if let Some(percent) = &written.minimum_coverage {
             let value = *percent.get_ref();
             if !(0.0..=100.0).contains(&value) {

@@ -72,7 +72,7 @@ fn mistakes_are_named() {
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     suite `DIR/suite.toml`, line 3: unknown key `objcts` (hint: did you mean `objects`?)
-    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `expect`, `allow-warning`, `minimum-coverage`)
+    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `program`, `expect`, `allow-warning`, `minimum-coverage`)
     suite `DIR/suite.toml`, line 4: unknown key `file` (hint: did you mean `files`?)
     suite `DIR/suite.toml`, line 2: invalid type: integer `3`, expected a sequence
     suite `DIR/suite.toml`, line 1: string values must be quoted, expected literal string

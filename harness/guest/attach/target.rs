@@ -5,7 +5,7 @@ use std::path::Path;
 
 use libbpf_rs::libbpf_sys::*;
 
-use crate::attach::{TargetFacts, TargetKind};
+use crate::attach::{AttachTo, TargetFacts, TargetKind};
 
 /// Copies of a function that are named; more tell no more.
 const MOST_COPIES: usize = 3;
@@ -36,6 +36,8 @@ pub enum Target {
     PerfEvent,
     /// To packets that arrive, in netfilter.
     Netfilter,
+    /// To what a suite says.
+    Told(AttachTo),
     /// Nothing here could take it.
     Nowhere(String),
 }
@@ -76,7 +78,7 @@ impl Target {
             BPF_PROG_TYPE_PERF_EVENT => Target::PerfEvent,
             BPF_PROG_TYPE_NETFILTER => Target::Netfilter,
             BPF_PROG_TYPE_SYSCALL => nowhere("programs of its type are run, not attached"),
-            BPF_PROG_TYPE_STRUCT_OPS => nowhere("it is attached with the other programs of its struct_ops map only"),
+            BPF_PROG_TYPE_STRUCT_OPS => nowhere("no struct_ops map of the object points to it"),
             BPF_PROG_TYPE_EXT => nowhere("it replaces a function of another program, which its loader chooses"),
             BPF_PROG_TYPE_SCHED_ACT => nowhere("it is an action of a filter, which its loader chooses"),
             BPF_PROG_TYPE_LWT_IN | BPF_PROG_TYPE_LWT_OUT | BPF_PROG_TYPE_LWT_XMIT | BPF_PROG_TYPE_LWT_SEG6LOCAL => {
@@ -88,8 +90,8 @@ impl Target {
     }
 
     /// The target in words, to follow "attached to".
-    pub fn words(&self) -> &'static str {
-        match self {
+    pub fn words(&self) -> String {
+        let words = match self {
             Target::Section => "the target of its section",
             Target::Xdp | Target::Tc { .. } => "the loopback device",
             Target::Cgroup => "the guest's cgroup",
@@ -99,7 +101,20 @@ impl Target {
             Target::SockMap => "a map of sockets",
             Target::PerfEvent => "a clock",
             Target::Netfilter => "netfilter",
+            Target::Told(told) => return told.to_string(),
             Target::Nowhere(_) => "nothing",
+        };
+        words.to_owned()
+    }
+
+    /// The section that names the target, if one does or could; `own` is that of the program.
+    pub fn section(&self, own: &str) -> Option<String> {
+        match self {
+            Target::Section => Some(own.to_owned()),
+            Target::Told(AttachTo::Function(name)) => Some(format!("kprobe/{name}")),
+            Target::Told(AttachTo::Tracepoint { category, name }) => Some(format!("tp/{category}/{name}")),
+            Target::Told(AttachTo::RawTracepoint(name)) => Some(format!("raw_tp/{name}")),
+            _ => None,
         }
     }
 }

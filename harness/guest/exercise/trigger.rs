@@ -1,15 +1,17 @@
 //! [`ALL`]: what the guest does to make attached programs run. Everything may fail: a program may forbid it.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::path::Path;
 use std::ptr;
 use std::time::Duration;
 
 use libbpf_rs::libbpf_sys::bpf_iter_create;
 
-use super::super::attach::Held;
+use super::super::attach::{CONTENTS, Held};
 use super::super::fork;
 
 /// A program may drop every packet; nobody waits longer for one.
@@ -20,8 +22,11 @@ const MOST_OUTPUT: u64 = 1 << 20;
 /// Does one thing; gets what keeps the program attached.
 type Pull = fn(&Held);
 
-/// What the guest does, by name, in this order.
-pub const ALL: [(&str, Pull); 11] = [
+/// As shells have it.
+const CANNOT_EXECUTE: i32 = 127;
+
+/// What the guest does, by name, in the order of [`crate::exercise::TRIGGERS`].
+pub const ALL: [(&str, Pull); crate::exercise::TRIGGERS.len()] = [
     ("sleep", sleep),
     ("fork", fork_and_exit),
     ("exec", exec),
@@ -56,6 +61,38 @@ fn exec(_: &Held) {
         }
         1
     });
+}
+
+/// Executes a command of the guest and waits for its end.
+///
+/// # Errors
+/// Why it was not executed, or that it failed; as a lowercase fragment.
+pub fn command(words: &[String]) -> Result<(), String> {
+    let path = words.first().map_or("", String::as_str);
+    if !Path::new(path).exists() {
+        return Err(format!("the guest has no `{path}`, {CONTENTS}"));
+    }
+    let arguments: Result<Vec<CString>, _> = words.iter().map(|word| CString::new(word.as_str())).collect();
+    let arguments = arguments.map_err(|_| format!("`{path}` has an argument with a zero byte"))?;
+    let mut pointers: Vec<*const libc::c_char> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+    pointers.push(ptr::null());
+    let ending = fork::run(|| {
+        // SAFETY: all strings are valid and the lists end with null. A call that returns has failed.
+        unsafe {
+            let nowhere = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+            libc::dup2(nowhere, 0);
+            libc::dup2(nowhere, 1);
+            libc::dup2(nowhere, 2);
+            libc::execve(pointers[0], pointers.as_ptr(), [ptr::null()].as_ptr());
+        }
+        CANNOT_EXECUTE
+    })?;
+    match ending {
+        fork::Ending::Code(0) => Ok(()),
+        fork::Ending::Code(CANNOT_EXECUTE) => Err(format!("the guest cannot execute `{path}`")),
+        fork::Ending::Code(code) => Err(format!("`{}` ended with code {code}", words.join(" "))),
+        fork::Ending::Signal(signal) => Err(format!("`{}` died of signal {signal}", words.join(" "))),
+    }
 }
 
 fn files(_: &Held) {

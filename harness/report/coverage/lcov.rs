@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::super::ReportError;
 use super::super::file::write_whole;
-use super::source::{LineState, state};
+use super::source::{LineState, executed, state};
 use crate::coverage::{Level, Unit, on_kernel};
 use crate::record::RunRecord;
 use crate::relocation::RelocationOutcome;
@@ -43,7 +43,11 @@ pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
         for (guard, side) in unit.sides(record) {
             let Some(source) = &told.guards[guard].source else { continue };
             let Some(file) = files.get_mut(source.file.as_str()) else { continue };
-            let count = unit.proven(record, guard, side, level).len();
+            let kernels = unit.proven(record, guard, side, level);
+            let count = kernels.len();
+            // Readers do not believe in a way that was taken on a line that was not come to. At level resolved there are such: a kernel
+            // answers also where another guard leads around the question.
+            file.lines.entry(source.line).or_default().extend(kernels);
             if side == 0 {
                 let block = file.branches.iter().filter(|known| known.0 == source.line && known.2 == 0).count();
                 file.branches.push((source.line, block, 0, count));
@@ -51,6 +55,10 @@ pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
                 file.branches.push((line, block, 1, count));
             }
         }
+    }
+    if files.is_empty() {
+        // Not an empty file, which looks as if nothing had been written.
+        return format!("TN:{}\n", level.label());
     }
     let mut text = String::new();
     for (name, file) in files {
@@ -71,8 +79,10 @@ pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
 
 /// Whether a kernel proves a line at a level. At level *resolved* a line counts unless it lies on a side that the kernel does not pick.
 fn line_proven(record: &RunRecord, object: usize, kernel: usize, line: usize, level: Level) -> bool {
-    if level == Level::Verified {
-        return state(record, object, kernel, line) == LineState::Live;
+    match level {
+        Level::Verified => return state(record, object, kernel, line) == LineState::Live,
+        Level::Executed => return executed(record, object, kernel, line),
+        Level::Resolved => {}
     }
     let cell = record.cell(object, kernel);
     let answered = |one: &crate::relocation::RelocationRecord| one.outcome != RelocationOutcome::NotReached;

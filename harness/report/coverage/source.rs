@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::text::{one_line, paragraph, printable};
+use super::any_ran;
 use crate::record::RunRecord;
 
 /// The state of a line on one kernel, over the object's programs.
@@ -40,6 +41,11 @@ pub fn state(record: &RunRecord, object: usize, kernel: usize, line: usize) -> L
     if states.is_empty() { LineState::Unknown } else { LineState::Dead }
 }
 
+/// Whether a program that was seen to run on a kernel cannot have come around a line.
+pub fn executed(record: &RunRecord, object: usize, kernel: usize, line: usize) -> bool {
+    record.cell(object, kernel).coverage.programs.iter().any(|told| told.executed.0.contains(&line))
+}
+
 /// Every line with one sign for each kernel.
 pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
     let table = &record.objects[object].coverage.lines;
@@ -48,8 +54,9 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
         return paragraph(&format!("{name}: the object has no line info, so there is no source view"), 0, width);
     }
     let kernels: Vec<String> = record.kernels.iter().map(|kernel| one_line(&kernel.name)).collect();
+    let ran = if any_ran(record, object) { "X executed (no run comes around it), " } else { "" };
     let legend = format!(
-        "{name}: + live, - dead, ! dead and invalid here, ? unknown; one column each for {}",
+        "{name}: {ran}+ live, - dead, ! dead and invalid here, ? unknown; one column each for {}",
         kernels.join(", ")
     );
     let mut text = paragraph(&legend, 0, width);
@@ -59,7 +66,11 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
             file = Some(line.file);
             let _ = writeln!(text, "{}", one_line(table.files.get(line.file).map_or("", String::as_str)));
         }
-        let signs: String = (0..kernels.len()).map(|kernel| sign(state(record, object, kernel, number))).collect();
+        let sign = |kernel| match executed(record, object, kernel, number) {
+            true => 'X',
+            false => sign(state(record, object, kernel, number)),
+        };
+        let signs: String = (0..kernels.len()).map(sign).collect();
         let code = printable(&line.text).replace('\t', "    ");
         let _ = writeln!(text, "{}", format!("  {signs} {:>5}  {code}", line.line).trim_end());
     }

@@ -60,7 +60,13 @@ pub fn record() -> RunRecord {
     let lines = |numbers: &[usize]| numbers.iter().copied().collect();
     record.cells[0].coverage = CellCoverage {
         guards: vec![proof(false, [Dead, Live]), proof(false, [Dead, Live]), proof(true, [Unknown; 2])],
-        programs: vec![ProgramLines { program: 0, live: lines(&[0, 2, 3]), dead: lines(&[4]), poisoned: lines(&[1]) }],
+        programs: vec![ProgramLines {
+            program: 0,
+            live: lines(&[0, 2, 3]),
+            dead: lines(&[4]),
+            poisoned: lines(&[1]),
+            executed: lines(&[]),
+        }],
     };
     record.cells[1].coverage = CellCoverage {
         guards: vec![proof(true, [Unknown; 2]), proof(false, [Unknown; 2]), proof(true, [Unknown; 2])],
@@ -87,15 +93,32 @@ fn tracefiles_are_of_one_level() {
     );
 }
 
+/// Of a run that made programs run.
+fn exercised() -> RunRecord {
+    let mut record = record();
+    let ran = ExerciseRecord { runs: Some(2), ..ExerciseRecord::default() };
+    record.cells[0].programs[0].exercise = Some(ran);
+    record.cells[0].coverage.guards[0].executed = [false, true];
+    record.cells[0].coverage.programs[0].executed = [0, 2].into_iter().collect();
+    record
+}
+
+#[test]
+fn what_a_run_cannot_come_around_is_shown() {
+    let record = exercised();
+    let views = [render(&record, 0, 100), source::render(&record, 0, 100)].join("\n");
+    insta::assert_snapshot!(views + &lcov::render(&record, &[0], Level::Executed));
+}
+
 #[test]
 fn unproven_sides_say_what_is_in_the_way() {
     let mut record = record();
-    insta::assert_snapshot!(unproven::render(&record, &alone(), None, &[], 100), @r"
+    insta::assert_snapshot!(unproven::render(&record, &alone(), None, &[], &[], 100), @r"
     a: a.bpf.c:4:6 field_exists struct s.field exists
         resolved on 6.12, but `probe` was not loaded (verifier rejected)
     ");
     record.cells[1].coverage.guards[0].resolved = Some(false);
-    let text = unproven::render(&record, &alone(), None, &[], 100);
+    let text = unproven::render(&record, &alone(), None, &[], &[], 100);
     assert!(text.contains("needs a kernel that has `struct s.field`"), "{text}");
 }
 
@@ -104,7 +127,7 @@ fn records_without_coverage_are_quiet() {
     let record = sample::record();
     assert_eq!(summary(&record, 100), "");
     assert!(source::render(&record, 0, 100).contains("no line info"));
-    assert_eq!(lcov::render(&record, &[0, 1, 2], Level::Verified), "");
+    assert_eq!(lcov::render(&record, &[0, 1, 2], Level::Verified), "TN:verified\n");
 }
 
 fn alone() -> Unit {
@@ -137,7 +160,7 @@ fn shapes_prove_sides_together() {
     let units = Unit::all(&record);
     assert_eq!(units, [Unit { object: 0, rows: vec![0, 1] }]);
     let views = [render(&record, 0, 100), render(&record, 1, 100), summary(&record, 100)].join("\n");
-    insta::assert_snapshot!(views + &unproven::render(&record, &units[0], None, &[], 100));
+    insta::assert_snapshot!(views + &unproven::render(&record, &units[0], None, &[], &[], 100));
     let both = lcov::render(&record, &[0, 1], Level::Verified);
     assert!(both.contains("DA:8,1\n") && both.contains("BRDA:7,0,0,1\nBRDA:7,0,1,1\n"), "{both}");
     let one = lcov::render(&record, &[1], Level::Verified);

@@ -1,11 +1,11 @@
 //! [`render`]: the sides of guards that no kernel of a run has proven, each with what would prove it.
 
 use super::super::text::paragraph;
+use super::kernel_value::{KernelConfig, holds, of_config, of_types};
 use crate::coverage::{GuardKind, GuardRecord, Level, Liveness, Unit, proven};
 use crate::explain::{self, KernelTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::record::RunRecord;
-use crate::verdict::Verdict;
 
 /// A side that no kernel of a run has proven.
 pub struct Unproven {
@@ -17,12 +17,14 @@ pub struct Unproven {
     pub words: Vec<String>,
 }
 
-/// The unproven sides of one object with its shapes. `kernels` are all whose types are at hand, those of the run among them.
+/// The unproven sides of one object with its shapes. `kernels` are all whose types are at hand, those of the run among them,
+/// and `configs` what else is known of kernels.
 pub fn list(
     record: &RunRecord,
     unit: &Unit,
     types: Option<&ObjectTypes>,
     kernels: &[KernelTypes<'_>],
+    configs: &[KernelConfig],
 ) -> Vec<Unproven> {
     let mut found = Vec::new();
     for (number, side) in unit.sides(record) {
@@ -32,7 +34,7 @@ pub fn list(
         let guard = &record.objects[unit.object].coverage.guards[number];
         let mut words = Vec::new();
         if unit.proven(record, number, side, Level::Resolved).is_empty() {
-            words.push(what_would(guard, side, types, kernels));
+            words.push(what_would(guard, side, types, kernels, configs));
         }
         for &row in &unit.rows {
             let resolved = proven(record, row, number, side, Level::Resolved);
@@ -53,17 +55,26 @@ pub fn render(
     unit: &Unit,
     types: Option<&ObjectTypes>,
     kernels: &[KernelTypes<'_>],
+    configs: &[KernelConfig],
     width: usize,
 ) -> String {
     let told = &record.objects[unit.object];
-    let mut text = String::new();
-    for Unproven { guard, side, words } in list(record, unit, types, kernels) {
+    // A guard that is inlined several times is told once, with its count.
+    let mut told_of: Vec<(String, String, usize)> = Vec::new();
+    for Unproven { guard, side, words } in list(record, unit, types, kernels, configs) {
         let guard = &told.coverage.guards[guard];
         let title = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
-        text += &paragraph(&title, 0, width);
-        text.extend(words.iter().map(|line| paragraph(line, 4, width)));
+        let text: String = words.iter().map(|line| paragraph(line, 4, width)).collect();
+        match told_of.iter_mut().find(|known| (&known.0, &known.1) == (&title, &text)) {
+            Some((_, _, times)) => *times += 1,
+            None => told_of.push((title, text, 1)),
+        }
     }
-    text
+    let blocks = told_of.into_iter().map(|(title, text, times)| {
+        let head = paragraph(&format!("{title}{}", super::inlined(times)), 0, width);
+        format!("{head}{text}")
+    });
+    blocks.collect()
 }
 
 /// Why the kernels that pick a side do not prove it, each reason with its kernels.
@@ -79,7 +90,7 @@ fn obstacles<'a>(
         let cell = record.cell(object, kernel);
         let with = || guard.programs.iter().filter_map(|&program| cell.programs.get(program));
         let refused: Vec<String> = with()
-            .filter(|program| !matches!(program.verdict, Verdict::Loaded | Verdict::AttachFailed))
+            .filter(|program| !program.verdict.was_loaded())
             .map(|program| format!("`{}` was not loaded ({})", program.name, program.verdict))
             .collect();
         let why = match cell.coverage.guards.get(number).map(|proof| proof.verified) {
@@ -98,28 +109,53 @@ fn obstacles<'a>(
 }
 
 /// `needs a kernel that does not have struct task_struct.__state; such are 5.10`
-fn what_would(guard: &GuardRecord, side: usize, types: Option<&ObjectTypes>, kernels: &[KernelTypes<'_>]) -> String {
+fn what_would(
+    guard: &GuardRecord,
+    side: usize,
+    types: Option<&ObjectTypes>,
+    kernels: &[KernelTypes<'_>],
+    configs: &[KernelConfig],
+) -> String {
     let with = if side == 0 { "that has" } else { "that does not have" };
+    let when = &guard.sides[side].when;
     let needs = match guard.kind {
         kind if kind.is_existence() || kind == GuardKind::Ksym => format!("needs a kernel {with} `{}`", guard.asked),
-        GuardKind::Rodata => return format!("needs a shape where `{}` {}", guard.asked, guard.sides[side].when),
-        _ => return format!("needs a kernel where {} `{}` {}", guard.kind, guard.asked, guard.sides[side].when),
+        GuardKind::Rodata => return format!("needs a shape where `{}` {when}", guard.asked),
+        GuardKind::Kconfig => format!("needs a kernel where `{}` {when}", guard.asked),
+        _ => format!("needs a kernel where {} `{}` {when}", guard.kind, guard.asked),
     };
-    if guard.kind == GuardKind::TypeMatches {
-        return needs;
-    }
-    let presence = match guard.kind {
-        GuardKind::Ksym => Some(explain::ksym(&guard.asked, kernels, "")),
-        _ => types.zip(guard.relocation).and_then(|(types, relocation)| {
-            let spec = LocalSpec::of(types.relocations.get(relocation)?, &types.btf)?;
-            explain::relocation(&spec, &types.btf, kernels, "")
-        }),
+    let spec = types.zip(guard.relocation).and_then(|(types, relocation)| {
+        let spec = LocalSpec::of(types.relocations.get(relocation)?, &types.btf)?;
+        Some((types, spec))
+    });
+    // By kernel, whether it would prove the side.
+    let answers: Vec<(&str, bool)> = match guard.kind {
+        GuardKind::TypeMatches | GuardKind::Signed => return needs,
+        GuardKind::Kconfig => {
+            let known = |config: &'_ KernelConfig| of_config(&guard.asked, when, config);
+            configs.iter().filter_map(|config| Some((config.name.as_str(), known(config)?))).collect()
+        }
+        GuardKind::ByteSz | GuardKind::TypeSize | GuardKind::EnumvalValue => {
+            let Some((_, spec)) = spec else { return needs };
+            let known = |kernel: &KernelTypes<'_>| holds(when, of_types(guard.kind, &spec, kernel.btf)?);
+            kernels.iter().filter_map(|kernel| Some((kernel.name, known(kernel)?))).collect()
+        }
+        kind => {
+            let presence = match kind {
+                GuardKind::Ksym => Some(explain::ksym(&guard.asked, kernels, "")),
+                _ => spec.and_then(|(types, spec)| explain::relocation(&spec, &types.btf, kernels, "")),
+            };
+            let Some(told) = presence else { return needs };
+            let fits = told.presence.iter().map(|on| on.presence.is_present() == (side == 0));
+            let names = kernels.iter().map(|kernel| kernel.name);
+            let by_name = |name: &str| told.presence.iter().zip(fits.clone()).find(|(on, _)| on.kernel == name);
+            names.filter_map(|name| Some((name, by_name(name)?.1))).collect()
+        }
     };
-    let Some(told) = presence else { return needs };
-    let fitting = told.presence.iter().filter(|on| on.presence.is_present() == (side == 0));
-    let names: Vec<&str> = fitting.map(|on| on.kernel.as_str()).collect();
-    match names.is_empty() {
-        true => format!("{needs}; none of the {} kernels whose types are in the store is one", kernels.len()),
-        false => format!("{needs}; such are {}", names.join(", ")),
+    let names: Vec<&str> = answers.iter().filter(|(_, fits)| *fits).map(|(name, _)| *name).collect();
+    match (names.is_empty(), answers.len()) {
+        (true, 0) => needs,
+        (true, known) => format!("{needs}; none of the {known} kernels of the store that can tell is one"),
+        (false, _) => format!("{needs}; such are {}", names.join(", ")),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn coverage(record: &RunRecord, shared: &mut Shared) -> Option<Value>
     let counts = LEVELS.map(|level| units.iter().map(|unit| unit.count(record, level)).sum::<usize>());
     let missing = units.iter().flat_map(|unit| {
         // What kernels outside of the run have is in the store, not in the record.
-        unproven::list(record, unit, None, &[])
+        unproven::list(record, unit, None, &[], &[])
             .into_iter()
             .map(|found| json!({ "o": unit.object, "guard": found.guard, "side": found.side, "words": found.words }))
     });

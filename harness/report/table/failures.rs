@@ -67,7 +67,9 @@ fn failures(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Failure> {
     for (p, program) in record.objects[o].programs.iter().enumerate() {
         let change = change(record, shown, o, p);
         let rest = by_reason(record, shown, o, p, change.is_some());
+        let excused = excused(record, shown, o, p);
         for story in change.into_iter().chain(rest) {
+            let story = format!("{story}{excused}");
             let name = one_line(&program.name);
             match merged.iter_mut().find(|known| known.story == story) {
                 Some(known) => known.programs.push(name),
@@ -76,6 +78,28 @@ fn failures(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Failure> {
         }
     }
     merged
+}
+
+/// What puts up with the failures of program `p`, to follow them; empty if nothing does.
+fn excused(record: &RunRecord, shown: &[usize], o: usize, p: usize) -> String {
+    let mut excuses: Vec<(Option<String>, Vec<usize>)> = Vec::new();
+    let failing = |k: &usize| record.cell(o, *k).programs.get(p).is_some_and(|program| !program.verdict.is_pass());
+    for k in shown.iter().copied().filter(failing) {
+        let excuse = record.excuse(o, k, p);
+        match excuses.iter_mut().find(|(known, _)| *known == excuse) {
+            Some((_, kernels)) => kernels.push(k),
+            None => excuses.push((excuse, vec![k])),
+        }
+    }
+    let everywhere = excuses.len() == 1;
+    let words = excuses.into_iter().filter_map(|(excuse, affected)| {
+        let excuse = one_line(&excuse?);
+        Some(match everywhere {
+            true => format!("; excused: {excuse}"),
+            false => format!("; excused {}: {excuse}", kernels(record, shown, &affected)),
+        })
+    });
+    words.collect()
 }
 
 /// The reasons for which program `p` failed, each with its kernels; `unjudged` leaves out the kernels that judged it.

@@ -1,0 +1,126 @@
+//! [`of_types`] and [`of_config`]: what a kernel that need not have run would answer to a guard that compares a value.
+
+use crate::coverage::GuardKind;
+use crate::explain::{LocalSpec, Step};
+use crate::object::btf::{Btf, Want, essential_name};
+
+/// The kconfig value that every kernel has.
+const KERNEL_VERSION: &str = "LINUX_KERNEL_VERSION";
+
+/// What is known of a kernel besides its types.
+#[derive(Debug, Clone)]
+pub struct KernelConfig {
+    /// Its name.
+    pub name: String,
+    /// `uname -r`.
+    pub release: String,
+    /// Its config, if its source ships one.
+    pub text: Option<String>,
+}
+
+/// The size or value that a kernel's types hold, for guards that compare one; `None` if there is none.
+pub fn of_types(kind: GuardKind, spec: &LocalSpec, btf: &Btf) -> Option<u64> {
+    let named = |want: Want| {
+        let name = essential_name(&spec.type_name);
+        btf.candidates(name, want).find(move |&id| btf.name(id) == name)
+    };
+    match kind {
+        GuardKind::TypeSize => btf.size_of(named(spec.want()?)?).map(u64::from),
+        GuardKind::ByteSz => {
+            let field = spec.path.iter().try_fold(named(spec.want()?)?, |id, step| match step {
+                Step::Member(name) => btf.member(id, name).map(|place| place.type_id),
+                Step::Index(_) | Step::Follow => None,
+            });
+            btf.size_of(field?).map(u64::from)
+        }
+        GuardKind::EnumvalValue => {
+            let (wanted, _) = spec.enumerator.as_ref()?;
+            let all = btf.enumerators(named(Want::Enum)?);
+            let is_it = |name: String| essential_name(&name) == essential_name(wanted);
+            let found = all.iter().find(|one| btf.string(one.name_offset).is_some_and(is_it))?;
+            Some(found.value.cast_unsigned())
+        }
+        _ => None,
+    }
+}
+
+/// Whether a kernel's config takes the side that is taken `when`, such as `== 0` or `>= 5.11.0`; `None` if that is not known.
+pub fn of_config(asked: &str, when: &str, kernel: &KernelConfig) -> Option<bool> {
+    if asked == KERNEL_VERSION {
+        return holds(when, version(&kernel.release)?);
+    }
+    let prefix = format!("{asked}=");
+    let told = kernel.text.as_ref()?.lines().find_map(|line| line.strip_prefix(&prefix));
+    // A truth is 1, a letter itself; which of them the object's variable is its comparison tells.
+    let letter = told.unwrap_or("n").bytes().next().filter(|letter| b"ymn".contains(letter));
+    match (operand(when)?, told, letter) {
+        (with, _, Some(letter)) if [b'y', b'm', b'n'].map(u64::from).contains(&with) => holds(when, letter.into()),
+        (_, None, _) => holds(when, 0),
+        (0, Some("y" | "m"), _) => holds(when, 1),
+        (_, Some("y" | "m"), _) => None,
+        (_, Some(number), _) => holds(when, parse(number)?),
+    }
+}
+
+/// Whether a value takes the side that is taken `when`; `None` if that is not told by numbers.
+pub fn holds(when: &str, value: u64) -> Option<bool> {
+    let with = operand(when)?;
+    Some(match when.rsplit_once(' ')?.0 {
+        "==" => value == with,
+        "!=" => value != with,
+        ">" => value > with,
+        ">=" => value >= with,
+        "<" => value < with,
+        "<=" => value <= with,
+        "has a bit of" => value & with != 0,
+        "has no bit of" => value & with == 0,
+        _ => return None,
+    })
+}
+
+fn operand(when: &str) -> Option<u64> {
+    let text = when.rsplit_once(' ')?.1;
+    if text.contains('.') { version(text) } else { parse(text) }
+}
+
+/// As in `LINUX_KERNEL_VERSION`; the patch level has one byte.
+fn version(text: &str) -> Option<u64> {
+    let numbers = text.split(['-', '+', '~']).next()?;
+    let mut parts = numbers.split('.').map(|part| part.parse::<u64>().ok());
+    let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next().unwrap_or(Some(0))?);
+    Some(major << 16 | minor << 8 | patch.min(255))
+}
+
+fn parse(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse::<i64>().ok().map(i64::cast_unsigned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configs_answer_what_they_tell() {
+        let text = Some("CONFIG_HZ=250\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n".to_owned());
+        let kernel = KernelConfig { name: "5.10".to_owned(), release: "5.10.0-32-cloud-amd64".to_owned(), text };
+        let told = |asked: &str, when: &str| of_config(asked, when, &kernel);
+        assert_eq!(told("LINUX_KERNEL_VERSION", ">= 5.11.0"), Some(false));
+        assert_eq!(told("LINUX_KERNEL_VERSION", "< 5.11.0"), Some(true));
+        assert_eq!(
+            [told("CONFIG_A", "!= 0"), told("CONFIG_B", "!= 0"), told("CONFIG_C", "!= 0")],
+            [Some(true), Some(true), Some(false)]
+        );
+        assert_eq!(
+            [told("CONFIG_A", "== 121"), told("CONFIG_B", "== 121"), told("CONFIG_C", "== 121")],
+            [Some(true), Some(false), Some(false)]
+        );
+        assert_eq!([told("CONFIG_HZ", "> 0x64"), told("CONFIG_HZ", "has no bit of 1")], [Some(true), Some(true)]);
+        // A tristate is 2 or 1 for yes, a truth is 1.
+        assert_eq!(told("CONFIG_A", "== 1"), None);
+        assert_eq!(of_config("CONFIG_A", "!= 0", &KernelConfig { text: None, ..kernel }), None);
+        assert_eq!(holds("goes one way", 1), None);
+    }
+}
