@@ -66,11 +66,7 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
             file = Some(line.file);
             let _ = writeln!(text, "{}", one_line(table.files.get(line.file).map_or("", String::as_str)));
         }
-        let sign = |kernel| match executed(record, object, kernel, number) {
-            true => 'X',
-            false => sign(state(record, object, kernel, number)),
-        };
-        let signs: String = (0..kernels.len()).map(sign).collect();
+        let signs: String = (0..kernels.len()).map(|kernel| sign_on(record, object, kernel, number)).collect();
         let code = printable(&line.text).replace('\t', "    ");
         let _ = writeln!(text, "{}", format!("  {signs} {:>5}  {code}", line.line).trim_end());
     }
@@ -88,5 +84,8 @@ fn sign(state: LineState) -> char {
 
 /// The sign of a line on a kernel.
 pub fn sign_on(record: &RunRecord, object: usize, kernel: usize, line: usize) -> char {
-    sign(state(record, object, kernel, line))
+    match executed(record, object, kernel, line) {
+        true => 'X',
+        false => sign(state(record, object, kernel, line)),
+    }
 }
