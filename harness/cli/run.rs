@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::gate::{self, Terms};
 use super::setup::{Inputs, Setup};
 use super::threshold::Thresholds;
-use super::{Common, MachineArgs, acceleration, advice, exit_code, watch};
+use super::{Common, MachineArgs, acceleration, advice, bundle, exit_code, watch};
 use crate::attach::Reach;
 use crate::coverage::Unit;
 use crate::event::Event;
@@ -124,6 +124,7 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     // Before the files: on a full disk the table is all that the user gets.
     println!("{}", table::render(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
+    bundle::leave(&record, &plan, &setup, &settings, &folder);
     if out.is_none() {
         point_latest(&folder);
     }
@@ -242,7 +243,7 @@ fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRec
     Ok(collector.finish(now(), bench.stop.requested()))
 }
 
-fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
+pub(super) fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
     ToolRecord {
         corematrix: env!("CARGO_PKG_VERSION").to_owned(),
         libbpf: crate::probe::libbpf_version(),
@@ -300,7 +301,7 @@ pub(super) fn report_failure(error: &ReportError) -> Failure {
     Failure::infrastructure(error, hint)
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     // Fractions of a second tell a reader nothing.
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())

@@ -22,6 +22,7 @@ pub mod markdown;
 pub mod nightly;
 mod place;
 pub mod progress;
+pub mod repro;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod sarif;
