@@ -2,6 +2,7 @@
 
 mod acceleration;
 mod advice;
+mod bisect;
 mod bundle;
 mod compare;
 mod coverage;
@@ -64,6 +65,8 @@ enum Command {
     Repro(repro::ReproArgs),
     /// Put a cell of a run into one file, for `corematrix repro` on another machine.
     Bundle(bundle::BundleArgs),
+    /// Find the two kernels between which an object stops working, package by package.
+    Bisect(bisect::BisectArgs),
     /// Render a saved report in other formats, without booting anything.
     Report(report::ReportArgs),
     /// Decide whether a saved run is good enough to go on: against what is expected of it, and against a baseline.
@@ -116,6 +119,7 @@ impl Cli {
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Repro(args) => repro::run(&self.common, &args),
             Command::Bundle(args) => bundle::run(&self.common, &args),
+            Command::Bisect(args) => bisect::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
             Command::Gate(args) => gate::run(&self.common, &args),
             Command::Plan(args) => plan::run(&self.common, &args),

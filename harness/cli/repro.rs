@@ -66,7 +66,7 @@ pub(super) fn run(common: &Common, args: &ReproArgs) -> Result<ExitCode, Failure
 /// A folder for what is found, always the same for a cell; what an earlier try left there is gone.
 fn scratch(project: &Path, kernel: &str, object: &str) -> Result<PathBuf, Failure> {
     let name = bundle::file_name(kernel, object);
-    let folder = project.join(REPORTS).join("repro").join(name.trim_end_matches(bundle::SUFFIX));
+    let folder = project.strip_prefix(".").unwrap_or(project).join(REPORTS).join("repro").join(name.trim_end_matches(bundle::SUFFIX));
     let made = match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => std::fs::create_dir_all(folder.join(STATES)),
@@ -169,7 +169,6 @@ fn tell(
         let hints = [hint.map(str::to_owned), own].into_iter().flatten();
         hints.for_each(|hint| print!("{}", paragraph(&format!("hint: {hint}"), 2, width)));
     }
-    println!("logs: {}", folder.display());
     code(&found)
 }
 

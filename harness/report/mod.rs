@@ -37,7 +37,7 @@ mod text;
 pub use format::{Format, Material};
 pub use place::Place;
 pub use source_root::SourceRoot;
-pub(crate) use text::{counted, one_line, paragraph};
+pub(crate) use text::{counted, one_line, paragraph, shorten_middle};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -36,7 +36,8 @@ pub fn moment(moment: &Moment, exact: bool, width: usize) -> String {
         let places: Vec<String> = moment.path[skipped..].iter().map(place).collect();
         let wide = places.iter().map(String::len).max().unwrap_or_default();
         for (visit, place) in moment.path[skipped..].iter().zip(&places) {
-            let line = format!("    {:>5}: {place:wide$}  {}", visit.insn, printable(visit.text.trim()));
+            let gap = if wide > 0 { "  " } else { "" };
+            let line = format!("    {:>5}: {place:wide$}{gap}{}", visit.insn, printable(visit.text.trim()));
             text += line.trim_end();
             text.push('\n');
         }

@@ -26,6 +26,7 @@ mod local;
 mod lockfile;
 mod mainline;
 mod mirror;
+mod offers;
 mod package;
 mod probes;
 mod snapshots;
@@ -42,6 +43,7 @@ use etcetera::BaseStrategy;
 pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
+pub use self::offers::Offer;
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 

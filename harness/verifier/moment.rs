@@ -53,6 +53,8 @@ struct Walk {
     before: Option<BTreeMap<(u8, i64), (String, String)>>,
     last: Option<(u32, String)>,
     path: Vec<Visit>,
+    /// Whether the kernel tells behind an instruction what that has changed.
+    tells_changes: bool,
     /// A line that no instruction followed yet.
     source: Option<(String, Option<(String, u32)>)>,
 }
@@ -90,6 +92,7 @@ impl Walk {
                     self.called(text);
                 }
                 if let Some((_, after)) = line.split_once(';') {
+                    self.tells_changes = true;
                     self.state(after);
                 }
             }
@@ -146,8 +149,8 @@ impl Walk {
             return;
         }
         let known = self.frames.entry(frame).or_default();
-        // The frame pointer never changes, so where it is all are.
-        if found.iter().any(|(key, _)| *key == (0, 10)) {
+        // The frame pointer never changes, so where it is told all are; what changed has it only beside a slot.
+        if !self.tells_changes && found.iter().any(|(key, _)| *key == (0, 10)) {
             known.clear();
         }
         known.extend(found);
@@ -240,13 +243,15 @@ mod tests {
         let log = "0: R1=ctx() R10=fp0\n; a(); @ x.c:3\n0: (bf) r6 = r1                       ; R1=ctx() R6_w=ctx()\n\
                    1: (85) call bpf_ktime_get_ns#5        ; R0_w=scalar()\n; if (b) @ x.c:4\n\
                    2: (15) if r0 == 0x0 goto pc+2         ; R0_w=scalar()\n; c(); @ x.c:5\n3: (b7) r0 = 0   ; R0_w=0\n\
-                   4: (95) exit\n\nfrom 2 to 5: R0=0 R6=ctx() R10=fp0\n; d(); @ x.c:6\n5: (61) r0 = *(u32 *)(r1 +0)\n\
+                   4: (95) exit\n\nfrom 2 to 5: R0=0 R6=ctx() R10=fp0\n; d(); @ x.c:6\n\
+                   5: (7b) *(u64 *)(r10 -8) = r6         ; R6=ctx() R10=fp0 fp-8_w=ctx()\n6: (61) r0 = *(u32 *)(r1 +0)\n\
                    R1 !read_ok\nprocessed 6 insns\n";
         insta::assert_snapshot!(told(log), @r"
-        5: (61) r0 = *(u32 *)(r1 +0)
+        6: (61) r0 = *(u32 *)(r1 +0)
         > R0 = 0
           R6 = ctx()
           R10 = fp0
+          fp-8 = ctx()
         0 a(); at x.c:3
         2 if (b) at x.c:4
         5 d(); at x.c:6

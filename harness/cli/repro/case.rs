@@ -9,11 +9,12 @@ use crate::bundle::{self, Bundle, BundleError};
 use crate::cli::Common;
 use crate::cli::explain::{found_again, index_of, project, read_record};
 use crate::cli::failure::Failure;
-use crate::cli::run::LATEST;
+use crate::cli::run::{LATEST, width};
 use crate::cli::setup::Setup;
 use crate::manifest::{KernelSpec, Source};
 use crate::object::{BpfObject, find_objects};
 use crate::plan::Plan;
+use crate::report::{one_line, shorten_middle};
 use crate::record::{CellRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::suite::{Settings, Shape};
 
@@ -131,8 +132,11 @@ impl Case {
         let mut object = only_object(&path)?;
         bundle.base().clone_into(&mut object.name);
         let Bundle { about, record, kernel, .. } = bundle;
-        let by = if about.command.is_empty() { String::new() } else { format!(" (`{}`)", about.command.join(" ")) };
-        let title = format!("the run of {}{by}", record.started);
+        let title = format!("the run of {}", record.started);
+        if !about.command.is_empty() {
+            let room = width().saturating_sub(16);
+            eprintln!("bundle of a run: {}", shorten_middle(&one_line(&about.command.join(" ")), room));
+        }
         let recorded = Recorded { record, object: 0, kernel, title, cpu: about.cpu };
         let case = Case::recorded(setup, spec, object, words.first().cloned(), recorded)?;
         Ok(Case { from_bundle: true, _unpacked: Some(folder), ..case })
@@ -212,7 +216,7 @@ pub(crate) fn bundle_failure(error: BundleError) -> Failure {
 }
 
 /// The one object in a file.
-fn only_object(path: &Path) -> Result<BpfObject, Failure> {
+pub(crate) fn only_object(path: &Path) -> Result<BpfObject, Failure> {
     let found = find_objects(std::slice::from_ref(&path.to_owned())).map_err(|errors| {
         Failure::inputs(errors.into_iter().map(|error| {
             let hint = error.hint();
