@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 /// Parts of the names of options that decide what a BPF program can do or see.
-const BEARING: [&str; 9] = ["BPF", "BTF", "KPROBE", "UPROBE", "FTRACE", "TRACEPOINT", "LSM", "FUNCTION_TRACER", "FPROBE"];
+const BEARING: [&str; 9] =
+    ["BPF", "BTF", "KPROBE", "UPROBE", "FTRACE", "TRACEPOINT", "LSM", "FUNCTION_TRACER", "FPROBE"];
 
 /// An option of a kernel that two kernels set differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,7 +55,11 @@ mod tests {
         let told: Vec<String> = told.iter().map(|one| format!("{} {:?} {:?}", one.name, one.good, one.bad)).collect();
         assert_eq!(
             told,
-            ["CONFIG_BPF_LSM None Some(\"y\")", "CONFIG_HZ Some(\"250\") Some(\"100\")", "CONFIG_KPROBES Some(\"y\") None"]
+            [
+                "CONFIG_BPF_LSM None Some(\"y\")",
+                "CONFIG_HZ Some(\"250\") Some(\"100\")",
+                "CONFIG_KPROBES Some(\"y\") None"
+            ]
         );
         assert_eq!(others, 1);
     }

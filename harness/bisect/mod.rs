@@ -26,15 +26,13 @@ pub enum Tried {
     Skipped,
 }
 
-/// A place where kernels change from one to the other.
+/// A place where kernels change from one to the other; those between them could not be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     /// The last of the one kind, by its place in the order.
     pub before: usize,
     /// The first of the other kind.
     pub after: usize,
-    /// Kernels between them that could not be tried.
-    pub skipped: usize,
 }
 
 impl Search {
@@ -105,11 +103,7 @@ impl Search {
     pub fn changes(&self) -> Vec<Change> {
         let known = self.known();
         let pairs = known.windows(2).filter(|pair| pair[0].1 != pair[1].1);
-        let change = |before: usize, after: usize| {
-            let skipped = (before + 1..after).filter(|&kernel| self.tried[kernel] == Some(Tried::Skipped)).count();
-            Change { before, after, skipped }
-        };
-        pairs.map(|pair| change(pair[0].0, pair[1].0)).collect()
+        pairs.map(|pair| Change { before: pair[0].0, after: pair[1].0 }).collect()
     }
 }
 
@@ -140,7 +134,7 @@ mod tests {
             let most = 2 + (count - 1).next_power_of_two().ilog2() as usize;
             for last in 0..count - 1 {
                 let (changes, tries) = search(count, &[], up_to(last));
-                assert_eq!(changes, [Change { before: last, after: last + 1, skipped: 0 }]);
+                assert_eq!(changes, [Change { before: last, after: last + 1 }]);
                 assert!(tries <= most, "{count} kernels, boundary {last}: {tries} tries");
             }
         }
@@ -159,7 +153,7 @@ mod tests {
         // A prediction that is wrong costs no more than its two tries.
         let predicted: Vec<_> = (0..33).map(|kernel| Some(kernel <= 3)).collect();
         let (changes, tries) = search(33, &predicted, up_to(20));
-        assert_eq!(changes, [Change { before: 20, after: 21, skipped: 0 }]);
+        assert_eq!(changes, [Change { before: 20, after: 21 }]);
         assert!(tries <= 2 + 5 + 2, "{tries} tries");
     }
 
@@ -180,7 +174,7 @@ mod tests {
             _ => up_to(4)(kernel),
         };
         let (changes, _) = search(10, &[], tried);
-        assert_eq!(changes, [Change { before: 3, after: 7, skipped: 3 }]);
+        assert_eq!(changes, [Change { before: 3, after: 7 }]);
     }
 
     #[test]

@@ -30,13 +30,16 @@ pub(super) fn limit(name: &str) -> Option<u64> {
     match name {
         "bundle.json" | "kernels.toml" | "kernels.lock" | "suite.toml" => Some(1 << 20),
         "report.json" => Some(64 << 20),
-        _ => match (name.strip_suffix(".bpf.o"), name.strip_prefix("logs/").and_then(|log| log.strip_suffix(".log.zst"))) {
-            (Some(stem), _) if is_plain(stem) => Some(64 << 20),
-            (_, Some(number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some(16 << 20)
+        _ => {
+            match (name.strip_suffix(".bpf.o"), name.strip_prefix("logs/").and_then(|log| log.strip_suffix(".log.zst")))
+            {
+                (Some(stem), _) if is_plain(stem) => Some(64 << 20),
+                (_, Some(number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    Some(16 << 20)
+                }
+                _ => None,
             }
-            _ => None,
-        },
+        }
     }
 }
 

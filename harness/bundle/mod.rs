@@ -142,11 +142,8 @@ impl Bundle {
     pub fn of(contents: &Contents<'_>) -> Result<Bundle, BundleError> {
         let &Contents { record, object, kernel, bytes, spec, lock, expectations, folder, command } = contents;
         let told = &record.objects[object];
-        let not = |reason: String| BundleError::NotToBundle {
-            object: told.name.clone(),
-            kernel: spec.name.clone(),
-            reason,
-        };
+        let not =
+            |reason: String| BundleError::NotToBundle { object: told.name.clone(), kernel: spec.name.clone(), reason };
         if sha256(bytes) != told.sha256 {
             return Err(not("the object has changed since the run".to_owned()));
         }
@@ -157,21 +154,24 @@ impl Bundle {
             Source::Path { .. } => None,
             Source::Apt { .. } | Source::Mainline { .. } => {
                 let pinned = lock.excerpt(&spec.name, &identity.image_sha256);
-                Some(pinned.ok_or_else(|| not(format!("the lock file pins another kernel than {}", identity.release)))?)
+                Some(
+                    pinned
+                        .ok_or_else(|| not(format!("the lock file pins another kernel than {}", identity.release)))?,
+                )
             }
         };
         let base = told.shape.as_ref().map_or(&told.name, |shape| &shape.of);
         let file = format!("{}.bpf.o", plain(base));
-        let about = |known: &&Expectation| {
-            glob::Pattern::new(&known.object).is_ok_and(|glob| glob.matches(&told.name))
-        };
+        let about = |known: &&Expectation| glob::Pattern::new(&known.object).is_ok_and(|glob| glob.matches(&told.name));
         let expectations: Vec<&Expectation> = expectations.iter().filter(about).collect();
         let cannot_write = |error: toml::ser::Error| not(error.to_string());
         let mut record = row(record, object);
         let mut logs = Vec::new();
-        let programs = record.cells.iter_mut().enumerate().flat_map(|(k, cell)| {
-            cell.programs.iter_mut().enumerate().map(move |(p, program)| (k, p, program))
-        });
+        let programs = record
+            .cells
+            .iter_mut()
+            .enumerate()
+            .flat_map(|(k, cell)| cell.programs.iter_mut().enumerate().map(move |(p, program)| (k, p, program)));
         for (k, p, program) in programs {
             let wanted = program.log_file.take().filter(|_| k == kernel && !program.verdict.is_pass());
             let log = wanted.and_then(|log| std::fs::read(folder.join(log)).ok());
@@ -331,8 +331,10 @@ fn about(json: &[u8], path: &Path) -> Result<About, BundleError> {
     struct Format {
         format: u64,
     }
-    let damaged =
-        |error: serde_json::Error| BundleError::Damaged { path: path.to_owned(), reason: format!("`bundle.json`: {error}") };
+    let damaged = |error: serde_json::Error| BundleError::Damaged {
+        path: path.to_owned(),
+        reason: format!("`bundle.json`: {error}"),
+    };
     let Format { format } = serde_json::from_slice(json).map_err(damaged)?;
     if format != u64::from(FORMAT) {
         return Err(BundleError::OtherFormat { path: path.to_owned(), found: format, known: FORMAT });

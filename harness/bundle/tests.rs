@@ -15,7 +15,8 @@ fn kernel() -> usize {
 /// A bundle of a red cell, its file, and the folder that has both.
 fn bundle() -> (tempfile::TempDir, PathBuf, Bundle) {
     let folder = tempfile::tempdir().unwrap();
-    let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/suite/switches.bpf.o")).unwrap();
+    let bytes =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/suite/switches.bpf.o")).unwrap();
     let mut record = sample::record();
     record.objects[1].sha256 = sha256(&bytes);
     record.objects[1].shape =
@@ -27,11 +28,13 @@ fn bundle() -> (tempfile::TempDir, PathBuf, Bundle) {
     crate::verifier::store::save(&folder.path().join("logs/k/o/p.log.zst"), b"a log").unwrap();
     let name = record.kernels[kernel].name.clone();
     let manifest = folder.path().join("kernels.toml");
-    let table = format!("[kernel.\"{name}\"]\nsource = \"apt\"\nsuites = [\"x\"]\npackages = [\"linux-image-5.10.*\"]\n");
+    let table =
+        format!("[kernel.\"{name}\"]\nsource = \"apt\"\nsuites = [\"x\"]\npackages = [\"linux-image-5.10.*\"]\n");
     std::fs::write(&manifest, format!("[matrix]\ndefault = [\"{name}\"]\n{table}append = [\"nokaslr\"]\n")).unwrap();
     let image = &record.kernels[kernel].identity.as_ref().unwrap().image_sha256;
     let lock = folder.path().join("kernels.lock");
-    let locked = format!("version = 1\n[kernel.\"{name}\"]\nsource = \"apt\"\nrelease = \"r\"\nimage-sha256 = \"{image}\"\n");
+    let locked =
+        format!("version = 1\n[kernel.\"{name}\"]\nsource = \"apt\"\nrelease = \"r\"\nimage-sha256 = \"{image}\"\n");
     std::fs::write(&lock, locked).unwrap();
     let made = Bundle::of(&Contents {
         record: &record,

@@ -136,7 +136,10 @@ fn between(mut offers: Vec<Offer>, good: &str, bad: &str) -> Result<(Vec<Offer>,
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
             };
-            Failure::input(format!("neither manifest nor sources have a kernel `{wanted}` of a known version"), Some(hint))
+            Failure::input(
+                format!("neither manifest nor sources have a kernel `{wanted}` of a known version"),
+                Some(hint),
+            )
         })
     };
     let (good, bad) = (place(good)?, place(bad)?);
@@ -235,7 +238,8 @@ impl Bisection<'_> {
         }
         let known = self.types();
         let named = known.iter().enumerate().filter_map(|(offer, btf)| Some((offer, btf.as_ref()?)));
-        let matrix: Vec<KernelTypes<'_>> = named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf }).collect();
+        let matrix: Vec<KernelTypes<'_>> =
+            named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf }).collect();
         let types = ObjectTypes::read(&self.object.bytes);
         let facts = Facts {
             record: &bad.record,

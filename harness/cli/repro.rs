@@ -66,7 +66,12 @@ pub(super) fn run(common: &Common, args: &ReproArgs) -> Result<ExitCode, Failure
 /// A folder for what is found, always the same for a cell; what an earlier try left there is gone.
 fn scratch(project: &Path, kernel: &str, object: &str) -> Result<PathBuf, Failure> {
     let name = bundle::file_name(kernel, object);
-    let folder = project.strip_prefix(".").unwrap_or(project).join(REPORTS).join("repro").join(name.trim_end_matches(bundle::SUFFIX));
+    let folder = project
+        .strip_prefix(".")
+        .unwrap_or(project)
+        .join(REPORTS)
+        .join("repro")
+        .join(name.trim_end_matches(bundle::SUFFIX));
     let made = match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => std::fs::create_dir_all(folder.join(STATES)),
@@ -108,14 +113,7 @@ fn deeper(plan: &Plan, here: &RunRecord, chosen: &[usize]) -> Option<Plan> {
 }
 
 /// Prints what was found and returns the exit code.
-fn tell(
-    case: &Case,
-    plan: &Plan,
-    here: &RunRecord,
-    states: Option<&RunRecord>,
-    chosen: &[usize],
-    folder: &Path,
-) -> u8 {
+fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, chosen: &[usize], folder: &Path) -> u8 {
     let width = width();
     let programs = &here.cell(0, 0).programs;
     let found: Vec<Comparison> =

@@ -75,8 +75,7 @@ impl<'a> Workbench<'a> {
             logs: &logs,
             stop,
         };
-        let mut collector =
-            Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error))?;
+        let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error))?;
         let (sender, events) = mpsc::channel();
         let ran = std::thread::scope(|scope| {
             let runner = scope.spawn(|| run::run(&bench, &{ sender }));

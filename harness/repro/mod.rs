@@ -69,7 +69,9 @@ impl Comparison {
         }
         match &self.recorded {
             None => Outcome::Same,
-            Some(recorded) if (recorded.verdict, recorded.cause) == (self.here.verdict, self.here.cause) => Outcome::Same,
+            Some(recorded) if (recorded.verdict, recorded.cause) == (self.here.verdict, self.here.cause) => {
+                Outcome::Same
+            }
             Some(_) => Outcome::Differs,
         }
     }
@@ -117,7 +119,11 @@ impl Conditions<'_> {
         let (then, now) = (self.kernel, here.kernel);
         compare("object (sha256)", Some(self.object), Some(here.object));
         compare("kernel release", then.map(|kernel| &*kernel.release), now.map(|kernel| &*kernel.release));
-        compare("kernel image (sha256)", then.map(|kernel| &*kernel.image_sha256), now.map(|kernel| &*kernel.image_sha256));
+        compare(
+            "kernel image (sha256)",
+            then.map(|kernel| &*kernel.image_sha256),
+            now.map(|kernel| &*kernel.image_sha256),
+        );
         let config = |kernel: Option<&KernelIdentity>| kernel.and_then(|kernel| kernel.config_sha256.clone());
         compare("kernel config (sha256)", config(then).as_deref(), config(now).as_deref());
         compare("libbpf", Some(&self.tool.libbpf), Some(&here.tool.libbpf));

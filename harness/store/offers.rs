@@ -79,7 +79,8 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let candidates = candidates::candidates(&[pattern], suites, &listed);
-            let builds: Vec<Offer> = candidates.iter().filter_map(|build| Some(offer(spec, build.images.first()?))).collect();
+            let builds: Vec<Offer> =
+                candidates.iter().filter_map(|build| Some(offer(spec, build.images.first()?))).collect();
             if !builds.is_empty() {
                 return Ok(builds);
             }

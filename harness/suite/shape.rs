@@ -9,8 +9,8 @@ use toml::{Spanned, Value};
 
 use super::error::Mistake;
 use super::part::Objects;
-use crate::object::{BpfObject, Globals};
 use crate::object::globals::with_bytes;
+use crate::object::{BpfObject, Globals};
 use crate::protocol::{DataPatch, MapSize, ObjectSetup};
 use crate::record::ShapeRecord;
 

@@ -14,7 +14,6 @@ use crate::record::RunRecord;
 use crate::report::explain::{Facts, render};
 use crate::report::{counted, paragraph};
 use crate::store::StoredKernel;
-use crate::verifier;
 
 /// Differences of one sort that are told.
 const MOST: usize = 12;
@@ -72,9 +71,19 @@ impl<'b, 'a> Found<'b, 'a> {
         store.kernel(&self.bisection.offers[step.offer].spec, lock, true, &|_| ()).ok()
     }
 
-    /// Whether no kernel lies between the two that could not be tried.
+    /// Whether no kernel lies between the two that could not be tried, but for those that a matrix may do without.
     pub(super) fn is_exact(&self) -> bool {
-        !self.changes.is_empty() && self.changes.iter().all(|change| change.skipped == 0)
+        let offers = &self.bisection.offers;
+        !self.changes.is_empty() && self.skipped().all(|step| offers[step.offer].spec.optional)
+    }
+
+    /// The steps between the sides of changes that told nothing.
+    fn skipped(&self) -> impl Iterator<Item = &'b Step> {
+        let within = |step: &&Step| {
+            step.tried == Tried::Skipped
+                && self.changes.iter().any(|change| change.before < step.offer && step.offer < change.after)
+        };
+        self.bisection.steps.iter().filter(within)
     }
 
     fn guests(&self) -> usize {
@@ -94,9 +103,9 @@ impl<'b, 'a> Found<'b, 'a> {
         }
         let total = self.bisection.offers.len();
         text += &format!("{} for {}\n", counted(self.guests(), "guest"), counted(total, "kernel"));
-        let skipped: usize = self.changes.iter().map(|change| change.skipped).sum();
-        if skipped > 0 {
-            text += &paragraph(&format!("{} between them could not be tried", counted(skipped, "kernel")), 0, width);
+        let skipped: Vec<&str> = self.skipped().map(|step| self.bisection.name(step.offer)).collect();
+        if !skipped.is_empty() {
+            text += &paragraph(&format!("not known, as they could not be tried: {}", skipped.join(", ")), 0, width);
         }
         for change in self.changes.iter().skip(1) {
             let works = if self.is_good(change.after) { "works again" } else { "fails again" };
@@ -129,7 +138,8 @@ impl<'b, 'a> Found<'b, 'a> {
                 for Setting { name, good, bad } in told {
                     text += &paragraph(&format!("{name}: {} -> {}", value(good), value(bad)), 2, width);
                 }
-                text += &format!("  {}{} differ\n", if told.is_empty() { "none; " } else { "" }, counted(*others, "other"));
+                text +=
+                    &format!("  {}{} differ\n", if told.is_empty() { "none; " } else { "" }, counted(*others, "other"));
             }
         }
         text
@@ -158,7 +168,6 @@ impl<'b, 'a> Found<'b, 'a> {
                 "before": bisection.name(change.before),
                 "after": bisection.name(change.after),
                 "works": self.is_good(change.after),
-                "skipped": change.skipped,
             })
         };
         let relocation = |one: &Relocation| json!({ "name": one.name, "good": one.good, "bad": one.bad });
@@ -223,13 +232,16 @@ fn explanation(bisection: &Bisection<'_>, good: &Step, bad: &Step, kernels: &[Ke
     if !is_newer {
         kernels.reverse();
     }
-    let record = RunRecord {
+    let mut record = RunRecord {
         kernels: steps.iter().map(|step| step.record.kernels[0].clone()).collect(),
         cells: steps.iter().map(|step| step.record.cells[0].clone()).collect(),
         ..bad.record.clone()
     };
+    // `corematrix repro` shows the verifier's log.
+    for program in record.cells.iter_mut().flat_map(|cell| &mut cell.programs) {
+        (program.log_file, program.log_tail) = (None, Vec::new());
+    }
     let types = ObjectTypes::read(&bisection.object.bytes);
-    let folder = bisection.folder.join(bad.offer.to_string());
     let facts = Facts {
         record: &record,
         object: 0,
@@ -238,7 +250,7 @@ fn explanation(bisection: &Bisection<'_>, good: &Step, bad: &Step, kernels: &[Ke
         probes: &HashMap::new(),
         types: types.as_ref(),
         inventory: bisection.object.inventory.as_ref().ok(),
-        log: &|path| verifier::store::read(&folder.join(path)),
+        log: &|_| Err(std::io::ErrorKind::Unsupported.into()),
         missing: &[],
     };
     render(&facts, &[program], super::width())

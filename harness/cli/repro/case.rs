@@ -14,8 +14,8 @@ use crate::cli::setup::Setup;
 use crate::manifest::{KernelSpec, Source};
 use crate::object::{BpfObject, find_objects};
 use crate::plan::Plan;
-use crate::report::{one_line, shorten_middle};
 use crate::record::{CellRecord, ObjectRecord, ProgramRecord, RunRecord};
+use crate::report::{one_line, shorten_middle};
 use crate::suite::{Settings, Shape};
 
 /// What the user wants to see again.
@@ -100,12 +100,7 @@ impl Case {
         Case::recorded(setup, spec, object_again, program, Recorded { record, object, kernel, title, cpu: None })
     }
 
-    fn of_bundle(
-        common: &Common,
-        file: &Path,
-        words: &[String],
-        kernel_path: Option<&Path>,
-    ) -> Result<Case, Failure> {
+    fn of_bundle(common: &Common, file: &Path, words: &[String], kernel_path: Option<&Path>) -> Result<Case, Failure> {
         let ([] | [_]) = words else {
             return Err(Failure::input("a bundle is one cell: name at most a program of it", None));
         };
@@ -173,9 +168,10 @@ impl Case {
         recorded: Recorded,
     ) -> Result<Case, Failure> {
         let told = recorded.record.objects[recorded.object].shape.as_ref();
-        let shape = told.map(|told| Shape::recorded(told, &object)).transpose().map_err(|why| {
-            Failure::input(format!("the settings of the run do not fit the object: {why}"), None)
-        })?;
+        let shape = told
+            .map(|told| Shape::recorded(told, &object))
+            .transpose()
+            .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
         let reach = recorded.reach();
         let recorded = Some(recorded);
         Ok(Case { setup, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
@@ -242,22 +238,24 @@ fn object_of_run(told: &ObjectRecord, project: &Path, folder: &Path, kernel: &st
         return Ok(named(same));
     }
     let file = told.origin.rsplit_once(": ").map_or(told.origin.as_str(), |(file, _)| file);
-    let places: Vec<PathBuf> = [PathBuf::from(file), project.join(file)].into_iter().filter(|at| at.is_file()).collect();
+    let places: Vec<PathBuf> =
+        [PathBuf::from(file), project.join(file)].into_iter().filter(|at| at.is_file()).collect();
     if let Some(place) = places.first() {
         eprintln!("`{}` has changed since the run", place.display());
         let found = find_objects(std::slice::from_ref(place)).map(|found| found.objects).unwrap_or_default();
         let alone = found.len() == 1;
         let same = found.into_iter().find(|object| alone || object.name == *base);
-        return same.map(named).ok_or_else(|| {
-            Failure::input(format!("`{}` has no object `{base}` any more", place.display()), None)
-        });
+        return same
+            .map(named)
+            .ok_or_else(|| Failure::input(format!("`{}` has no object `{base}` any more", place.display()), None));
     }
     let bundle = folder.join(bundle::FOLDER).join(bundle::file_name(kernel, &told.name));
     if bundle.is_file() {
         eprintln!("the object is not at `{file}` any more: taking it from `{}`", bundle.display());
         let kept = Bundle::open(&bundle).map_err(bundle_failure)?;
         let scratch = tempfile::tempdir();
-        let scratch = scratch.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+        let scratch =
+            scratch.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
         let (_, path) = kept.lay_out(scratch.path()).map_err(bundle_failure)?;
         return only_object(&path).map(named);
     }
@@ -272,9 +270,8 @@ pub(crate) fn cell_of(record: &RunRecord, words: &[String]) -> Result<(usize, us
         [cell] if cell.contains('/') => {
             let (kernel, rest) = cell.split_once('/').unwrap_or((cell, ""));
             // The name of an object may have a `/` itself: the longest that fits.
-            let is_start = |name: &&str| {
-                rest.strip_prefix(*name).is_some_and(|more| more.is_empty() || more.starts_with('/'))
-            };
+            let is_start =
+                |name: &&str| rest.strip_prefix(*name).is_some_and(|more| more.is_empty() || more.starts_with('/'));
             let object = objects().filter(is_start).max_by_key(|name| name.len());
             let object = object.unwrap_or_else(|| rest.split('/').next().unwrap_or(rest));
             let program = rest.get(object.len() + 1..).filter(|program| !program.is_empty());
