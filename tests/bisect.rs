@@ -84,7 +84,9 @@ fn a_true_boundary_is_predicted_by_types_and_proven_by_guests() {
     };
     let mut fetch = tool("run");
     fetch.arg(object("plain")).arg("--out").arg(lab.out());
-    kernels.iter().for_each(|kernel| drop(fetch.args(["--kernel", kernel])));
+    for kernel in kernels {
+        fetch.args(["--kernel", kernel]);
+    }
     Run::start(fetch, &lab.path("run")).wait().expect(0);
 
     let args = [story.to_str().unwrap(), "naive", "--good", "5.10", "--bad", "6.17"];

@@ -14,6 +14,7 @@ use super::setup::Setup;
 use crate::bundle::{self, Bundle, Contents};
 use crate::plan::Plan;
 use crate::record::RunRecord;
+use crate::report::counted;
 use crate::suite::Settings;
 
 /// Bundles of one run: the objects of a matrix that fails everywhere fill no disk.
@@ -90,6 +91,10 @@ pub(super) fn leave(record: &RunRecord, plan: &Plan, setup: &Setup, settings: &S
                 Err(error) => eprintln!("warning: {error}"),
             }
         }
+    }
+    if made > 0 {
+        let (cells, place) = (counted(made, "failed cell"), folder.join(bundle::FOLDER));
+        println!("bundles: {cells} for `corematrix repro` in {}", place.display());
     }
     if left_out > 0 {
         eprintln!(

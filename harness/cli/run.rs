@@ -39,7 +39,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// What to load: BPF objects, folders of them, executables or libraries that embed them, suite files.
+    /// What to load: BPF objects, folders of them, executables or libraries that embed them, suite files; with `--watch` sources,
+    /// too.
     #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
     pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -67,6 +68,9 @@ pub(super) struct RunArgs {
     /// Stay, and run an object again when it is rebuilt or touched. Ctrl-C ends; the exit code is that of the last table.
     #[arg(long, conflicts_with_all = ["gate", "baseline", "expect", "partition"])]
     watch: bool,
+    /// Build by this command whenever a source changes; without it, clang compiles the sources (`*.bpf.c`) among the inputs.
+    #[arg(long, value_name = "COMMAND", requires = "watch")]
+    pub(super) build: Option<String>,
     /// Run only part K of N of the objects; `corematrix merge` makes one report of all parts.
     #[arg(long, value_name = "K/N", conflicts_with_all = ["gate", "baseline", "expect"])]
     pub(super) partition: Option<Partition>,
