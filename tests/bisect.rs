@@ -83,7 +83,7 @@ fn a_true_boundary_is_predicted_by_types_and_proven_by_guests() {
         command
     };
     let mut fetch = tool("run");
-    fetch.arg(object("plain")).arg("--out").arg(lab.out());
+    fetch.arg(object("five")).arg("--out").arg(lab.out());
     for kernel in kernels {
         fetch.args(["--kernel", kernel]);
     }

@@ -178,7 +178,7 @@ fn show_moment(program: &ProgramRecord, states: Option<&RunRecord>, folder: &Pat
     let deep = states.and_then(|states| states.cell(0, 0).programs.iter().find(|one| one.name == program.name));
     // With all states it has to be the same failure.
     let deep = deep.filter(|deep| (deep.verdict, deep.cause) == (program.verdict, program.cause));
-    let log = |file: Option<&String>, folder: PathBuf| Some(verifier::store::read(&folder.join(file?)).ok()?);
+    let log = |file: Option<&String>, folder: PathBuf| verifier::store::read(&folder.join(file?)).ok();
     let exact = deep.and_then(|deep| log(deep.log_file.as_ref(), folder.join(STATES)));
     let is_exact = exact.is_some();
     let log = exact.or_else(|| log(program.log_file.as_ref(), folder.to_owned()));
