@@ -291,8 +291,9 @@ impl Watch<'_> {
                 self.looked.clone_from(&now);
                 return Some(now);
             }
-            for line in stale::stale(&self.objects, self.began) {
-                self.say(&line);
+            // Who builds knows what failed.
+            if self.build.is_none() {
+                stale::stale(&self.objects, self.began).iter().for_each(|line| self.say(line));
             }
         }
     }
