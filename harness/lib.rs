@@ -6,6 +6,8 @@
 
 pub mod alternatives;
 pub mod attach;
+pub mod bisect;
+pub mod bundle;
 pub mod cause;
 pub mod cli;
 pub mod compare;
@@ -28,6 +30,7 @@ pub mod protocol;
 pub mod record;
 pub mod relocation;
 pub mod report;
+pub mod repro;
 pub mod run;
 pub mod shard;
 pub mod store;

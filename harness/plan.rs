@@ -25,6 +25,8 @@ pub const PLANNED: &str = "the run did not get to it";
 pub struct Plan {
     /// The kernels, in matrix order.
     pub kernels: Vec<KernelSpec>,
+    /// The kernels to begin with, as indexes; the others follow.
+    pub urgent: Vec<usize>,
     /// The objects, in the order given; the shapes of an object follow it.
     pub objects: Vec<PlannedObject>,
     /// Groups of objects, programs or maps of which one is enough.
@@ -85,7 +87,14 @@ impl Plan {
         let mut alternatives = settings.alternatives.clone();
         alternatives.extend(proposed(&planned, &settings.alternatives));
         let (alternatives, optional) = (groups(&planned, alternatives), optional(&planned, &settings.optional));
-        Plan { kernels, objects: planned, alternatives, optional, minimum_coverage: settings.minimum_coverage }
+        Plan {
+            kernels,
+            urgent: Vec::new(),
+            objects: planned,
+            alternatives,
+            optional,
+            minimum_coverage: settings.minimum_coverage,
+        }
     }
 
     /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.

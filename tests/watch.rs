@@ -95,3 +95,29 @@ fn others_keep_their_outcome_and_a_run_is_cut_short() {
     assert_eq!(lab.report(), before);
     lab.expect_nothing_left();
 }
+
+#[test]
+fn a_source_is_built_and_what_does_not_compile_loses_nothing() {
+    let lab = Lab::with_kernel("");
+    let source = lab.path("x.bpf.c");
+    // Stands in for a compiler: the source says which object to take.
+    let command = format!("cp \"$(cat {0})\" {1}", source.display(), source.with_extension("o").display());
+    fs::write(&source, object("five")).unwrap();
+    let mut run = lab.start(&[source.to_str().unwrap(), "--watch", "--build", &command]);
+    expect_printed(&lab, "Ctrl-C ends");
+    assert_eq!(verdicts(&lab.report(), kernel().name, "x"), [Verdict::Loaded; 5]);
+
+    fs::write(&source, "/no/such/object").unwrap();
+    run.expect_said("failed: exit status: 1\nthe last table stands");
+    assert_eq!(verdicts(&lab.report(), kernel().name, "x"), [Verdict::Loaded; 5]);
+
+    fs::write(&source, object("plain")).unwrap();
+    expect_printed(&lab, "\nrun 2: x\n");
+    expect_printed(&lab, "  x: `one` is gone");
+    run.signal(Signal::INT);
+    // `plain` has a program that nobody can judge.
+    run.wait().expect(3);
+    // Building is no change of its own.
+    assert!(!printed(&lab).contains("\nrun 3: "), "{}", printed(&lab));
+    lab.expect_nothing_left();
+}

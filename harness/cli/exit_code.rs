@@ -12,12 +12,14 @@ pub const PROGRAM_FAILED: u8 = 1;
 pub const BAD_CONFIGURATION: u8 = 2;
 /// No program failed, but not everything could be judged: a kernel was unavailable or did not boot, or the harness failed.
 pub const INFRASTRUCTURE: u8 = 3;
+/// `corematrix repro`: a program did not end as it did in the run.
+pub const NOT_REPRODUCED: u8 = 4;
 /// The user stopped the run; the report is partial.
 pub const INTERRUPTED: u8 = 130;
 
 /// The codes, for `--help`.
 pub const HELP: &str = "Exit codes: 0 all good, 1 a program failed or too little of its guards is proven, 2 bad configuration, 3 infrastructure trouble (a kernel unavailable, a \
-guest or the harness failed; nothing is known against the objects), 130 interrupted (the report is partial).";
+guest or the harness failed; nothing is known against the objects), 4 a failure does not reproduce, 130 interrupted (the report is partial).";
 
 /// The code of a finished run. What was proven against an object outweighs what could not be judged.
 pub fn of(record: &RunRecord) -> u8 {

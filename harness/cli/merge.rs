@@ -9,6 +9,7 @@ use super::explain::read_record;
 use super::failure::Failure;
 use super::run::{report_failure, width};
 use super::{Common, exit_code};
+use crate::bundle;
 use crate::record::RunRecord;
 use crate::report::{self, table};
 use crate::shard;
@@ -37,11 +38,25 @@ pub(super) fn run(common: &Common, args: &MergeArgs) -> Result<ExitCode, Failure
     })?;
     for (folder, record) in folders.iter().zip(&shards) {
         copy_logs(record, folder, &args.out);
+        copy_bundles(folder, &args.out);
     }
     println!("{}", table::render(&merged, width()));
     report::write_all(&merged, &args.out).map_err(|error| report_failure(&error))?;
     println!("report: {}", args.out.display());
     Ok(ExitCode::from(exit_code::of(&merged)))
+}
+
+/// Copies the bundles of what failed. Parts have no object in common, so no bundle either.
+fn copy_bundles(from: &Path, to: &Path) {
+    let entries = std::fs::read_dir(from.join(bundle::FOLDER)).into_iter().flatten().flatten();
+    for file in entries.filter(|entry| entry.path().is_file()) {
+        let folder = to.join(bundle::FOLDER);
+        let copied =
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(file.path(), folder.join(file.file_name())));
+        if let Err(error) = copied {
+            eprintln!("warning: cannot copy the bundle `{}`: {error}", file.path().display());
+        }
+    }
 }
 
 /// Copies the verifier logs that the record names. One that is not there costs its reader the log and not the report.
@@ -88,6 +103,8 @@ mod tests {
             std::fs::create_dir_all(run.join("logs/6.1/execsnoop")).unwrap();
             std::fs::write(run.join("logs/6.1/execsnoop/probe.log"), "log").unwrap();
             json::write(&record, &run.join("report.json")).unwrap();
+            std::fs::create_dir(run.join("bundles")).unwrap();
+            std::fs::write(run.join(format!("bundles/{number}.cmxb")), "bundle").unwrap();
             runs.push(run);
         }
         let out = folder.path().join("merged");
@@ -98,5 +115,6 @@ mod tests {
         let merged = json::read(&out.join("report.json")).unwrap();
         assert_eq!(merged.without_noise(), whole.without_noise());
         assert_eq!(std::fs::read_to_string(out.join("logs/6.1/execsnoop/probe.log")).unwrap(), "log");
+        assert!(out.join("bundles/1.cmxb").is_file() && out.join("bundles/2.cmxb").is_file());
     }
 }

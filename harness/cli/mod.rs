@@ -2,6 +2,8 @@
 
 mod acceleration;
 mod advice;
+mod bisect;
+mod bundle;
 mod compare;
 mod coverage;
 mod doctor;
@@ -16,11 +18,13 @@ mod merge;
 mod nightly;
 mod plan;
 mod report;
+mod repro;
 mod run;
 mod setup;
 mod store;
 mod threshold;
 mod watch;
+mod workbench;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +61,12 @@ enum Command {
     Run(run::RunArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
+    /// See a failure of a run again: one cell on its kernel, with everything that the verifier can tell.
+    Repro(repro::ReproArgs),
+    /// Put a cell of a run into one file, for `corematrix repro` on another machine.
+    Bundle(bundle::BundleArgs),
+    /// Find the two kernels between which an object stops working, package by package.
+    Bisect(bisect::BisectArgs),
     /// Render a saved report in other formats, without booting anything.
     Report(report::ReportArgs),
     /// Decide whether a saved run is good enough to go on: against what is expected of it, and against a baseline.
@@ -107,6 +117,9 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
+            Command::Repro(args) => repro::run(&self.common, &args),
+            Command::Bundle(args) => bundle::run(&self.common, &args),
+            Command::Bisect(args) => bisect::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
             Command::Gate(args) => gate::run(&self.common, &args),
             Command::Plan(args) => plan::run(&self.common, &args),

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::gate::{self, ReadTerms, Terms};
 use super::setup::{Inputs, Setup};
 use super::threshold::Thresholds;
-use super::{Common, MachineArgs, acceleration, advice, exit_code, watch};
+use super::{Common, MachineArgs, acceleration, advice, bundle, exit_code, watch};
 use crate::attach::Reach;
 use crate::coverage::Unit;
 use crate::event::Event;
@@ -38,7 +38,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// What to load: BPF objects, folders of them, executables or libraries that embed them, suite files.
+    /// What to load: BPF objects, folders of them, executables or libraries that embed them, suite files; with `--watch` sources,
+    /// too.
     #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
     pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -66,6 +67,9 @@ pub(super) struct RunArgs {
     /// Stay, and run an object again when it is rebuilt or touched. Ctrl-C ends; the exit code is that of the last table.
     #[arg(long, conflicts_with_all = ["gate", "baseline", "expect", "partition"])]
     watch: bool,
+    /// Build by this command whenever a source changes; without it, clang compiles the sources (`*.bpf.c`) among the inputs.
+    #[arg(long, value_name = "COMMAND", requires = "watch")]
+    pub(super) build: Option<String>,
     /// Run only part K of N of the objects; `corematrix merge` makes one report of all parts.
     #[arg(long, value_name = "K/N", conflicts_with_all = ["gate", "baseline", "expect"])]
     pub(super) partition: Option<Partition>,
@@ -125,6 +129,7 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     // Before the files: on a full disk the table is all that the user gets.
     println!("{}", table::render(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
+    bundle::leave(&record, &plan, &setup, &folder);
     if out.is_none() {
         point_latest(&folder);
     }
@@ -243,7 +248,7 @@ fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRec
     Ok(collector.finish(now(), bench.stop.requested()))
 }
 
-fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
+pub(super) fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
     ToolRecord {
         corematrix: env!("CARGO_PKG_VERSION").to_owned(),
         libbpf: crate::probe::libbpf_version(),
@@ -301,7 +306,7 @@ pub(super) fn report_failure(error: &ReportError) -> Failure {
     Failure::infrastructure(error, hint)
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     // Fractions of a second tell a reader nothing.
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())

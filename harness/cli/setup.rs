@@ -49,6 +49,17 @@ impl Setup {
         Ok(Setup { manifest, project, lock, store, tools })
     }
 
+    /// With the manifest of a bundle. The tools are the project's.
+    pub(super) fn of_bundle(common: &Common, manifest: &Path) -> Result<Setup, Failure> {
+        let theirs = Common { manifest: manifest.to_owned(), store: common.store.clone() };
+        let mut setup = Setup::load(&theirs)?;
+        setup.tools = Toolchain::find(&super::explain::project(common), &setup.store.root().join(TOOLS));
+        if let Ok(tools) = &setup.tools {
+            setup.store.download_with(tools.vng());
+        }
+        Ok(setup)
+    }
+
     /// The kernels that the user chose, or the default matrix.
     pub(super) fn kernels(&self, args: &MachineArgs) -> Result<Vec<KernelSpec>, Failure> {
         let chosen = self.manifest.select(&args.kernel).map_err(|error| {

@@ -1,12 +1,13 @@
-//! `corematrix run --watch`: a [`Watch`] stays, runs an object again when it changes, and shows what is different.
+//! `corematrix run --watch`: a [`Watch`] stays, runs an object again when it or its source changes, and shows what is different.
 
+mod build;
 mod inputs;
 mod merge;
 mod stale;
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime};
@@ -25,6 +26,7 @@ use crate::report::{self, table};
 use crate::run::Stop;
 use crate::suite::{Settings, Shape};
 use crate::vm::Proof;
+use build::Build;
 use inputs::{Inputs, Stamps};
 
 /// Files that have not changed for this long are taken for whole.
@@ -40,6 +42,11 @@ struct Watch<'a> {
     kernels: Vec<KernelSpec>,
     proof: Proof,
     inputs: Inputs,
+    /// The objects, folders and suites that are run.
+    places: Vec<PathBuf>,
+    /// What makes objects out of sources, and the files as they were when it last ran.
+    build: Option<Build>,
+    built: Stamps,
     /// The files as they were when their objects were last found, and when they were last looked at.
     ran: Stamps,
     looked: Stamps,
@@ -60,9 +67,14 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let snapshot_budget = super::store::snapshot_budget()?;
     let kernels = setup.kernels(&args.machine)?;
     let began = SystemTime::now();
-    let mut inputs = Inputs::new(&args.inputs);
+    let build = Build::of(&args.inputs, args.build.as_ref())?;
+    let places = build.as_ref().map_or_else(|| args.inputs.clone(), |build| build.objects(&args.inputs));
+    if let Some(build) = &build {
+        first_build(build);
+    }
+    let setup::Inputs { objects, notices, settings } = setup.objects(&places, args.machine.offline)?;
+    let mut inputs = Inputs::new(&watched(&places, build.as_ref(), &objects));
     let ran = inputs.look();
-    let setup::Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
     let folder = report_folder(&setup.project, args.out.as_deref())?;
     let wakes = mpsc::channel();
@@ -80,8 +92,24 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let start = Instant::now();
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
     let (round, told) = (1, BTreeSet::new());
-    let looked = ran.clone();
-    let mut watch = Watch { ground, kernels, proof, inputs, ran, looked, objects, record, round, began, told, wakes };
+    let (looked, built) = (ran.clone(), ran.clone());
+    let mut watch = Watch {
+        ground,
+        kernels,
+        proof,
+        inputs,
+        places,
+        build,
+        built,
+        ran,
+        looked,
+        objects,
+        record,
+        round,
+        began,
+        told,
+        wakes,
+    };
     watch.show(start.elapsed(), None);
     while !stop.requested() {
         watch.next()?;
@@ -90,13 +118,35 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     Ok(code(args, &watch.record, exit_code::of(&watch.record)))
 }
 
+/// Builds until it works once.
+fn first_build(build: &Build) {
+    while let Err(said) = build.run() {
+        eprintln!("{said}\nwaiting for a change");
+        let mut sources = Inputs::new(&build.sources(&[]).into_iter().collect::<Vec<_>>());
+        let before = sources.look();
+        while sources.look() == before {
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+/// The files to look at.
+fn watched(places: &[PathBuf], build: Option<&Build>, objects: &[BpfObject]) -> Vec<PathBuf> {
+    let sources = build.map(|build| build.sources(objects)).unwrap_or_default();
+    places.iter().cloned().chain(sources).collect()
+}
+
 impl Watch<'_> {
     /// Waits for a change, and runs what changed.
     fn next(&mut self) -> Result<(), Failure> {
-        let Some(stamps) = self.wait() else { return Ok(()) };
+        let Some(mut stamps) = self.wait() else { return Ok(()) };
         let start = Instant::now();
+        if self.is_source_changed(&stamps) {
+            let Some(after) = self.rebuild(stamps) else { return Ok(()) };
+            stamps = after;
+        }
         let Ground { args, setup, stop, .. } = self.ground;
-        let found = setup.objects(&args.inputs, args.machine.offline);
+        let found = setup.objects(&self.places, args.machine.offline);
         let setup::Inputs { objects, notices, settings } = match found {
             Ok(found) => found,
             Err(failure) => {
@@ -115,7 +165,8 @@ impl Watch<'_> {
         }
         let what: Vec<&str> = chosen.iter().map(|object| object.name.as_str()).collect();
         let what = if what.is_empty() { "objects are gone".to_owned() } else { what.join(", ") };
-        let plan = Plan::new(self.kernels.clone(), chosen.into_iter().cloned().collect(), &settings);
+        let mut plan = Plan::new(self.kernels.clone(), chosen.into_iter().cloned().collect(), &settings);
+        plan.urgent = self.failing(&plan);
         // The report's folder has the last whole table until there is the next.
         let scratch = tempfile::Builder::new().prefix("corematrix-watch-").tempdir();
         let scratch =
@@ -126,12 +177,44 @@ impl Watch<'_> {
             return Ok(());
         }
         let after = merge::merge(&self.record, fresh, &names);
-        let changes = merge::changes(&self.record, &after);
+        let mut changes = merge::changes(&self.record, &after);
+        changes.extend(merge::costs(&self.record, &after));
         self.record = after;
         self.objects = objects;
         self.round += 1;
         self.show(start.elapsed() + QUIET, Some((&what, &changes)));
         Ok(())
+    }
+
+    /// Whether a file has changed since the last build that objects are built from.
+    fn is_source_changed(&self, stamps: &Stamps) -> bool {
+        let Some(build) = &self.build else { return false };
+        build.sources(&self.objects).iter().any(|source| stamps.get(source) != self.built.get(source))
+    }
+
+    /// Builds, and looks at the files anew. `None` if that fails, which the user is told.
+    fn rebuild(&mut self, stamps: Stamps) -> Option<Stamps> {
+        let build = self.build.as_ref()?;
+        self.built = stamps;
+        if let Err(said) = build.run() {
+            eprintln!("{said}\nthe last table stands");
+            return None;
+        }
+        self.inputs = Inputs::new(&watched(&self.places, Some(build), &self.objects));
+        let stamps = self.inputs.look();
+        // What the build wrote is no change of its own.
+        (self.built, self.looked) = (stamps.clone(), stamps.clone());
+        Some(stamps)
+    }
+
+    /// The kernels on which an object of the plan failed, as indexes: whoever fixes it waits for them.
+    fn failing(&self, plan: &Plan) -> Vec<usize> {
+        let is_in_plan = |name: &str| plan.objects.iter().any(|object| object.object.name == name);
+        let fails = |kernel: &usize| {
+            let mut objects = self.record.objects.iter().enumerate().filter(|(_, object)| is_in_plan(&object.name));
+            objects.any(|(o, _)| self.record.cell(o, *kernel).programs.iter().any(|program| !program.verdict.is_pass()))
+        };
+        (0..self.kernels.len()).filter(fails).collect()
     }
 
     /// The objects to run: those with other contents than last time, or else those of files that were touched. What cannot be read
@@ -208,8 +291,9 @@ impl Watch<'_> {
                 self.looked.clone_from(&now);
                 return Some(now);
             }
-            for line in stale::stale(&self.objects, self.began) {
-                self.say(&line);
+            // Who builds knows what failed.
+            if self.build.is_none() {
+                stale::stale(&self.objects, self.began).iter().for_each(|line| self.say(line));
             }
         }
     }

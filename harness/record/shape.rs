@@ -16,6 +16,28 @@ pub struct ShapeRecord {
     pub settings: Vec<String>,
 }
 
+impl ShapeRecord {
+    /// The settings as the keys of a `[[shape]]` table of a suite, for an object of this name.
+    pub fn table(&self, object: &str) -> String {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let mut table = format!("object = {}\nname = {}\n", quoted(object), quoted(&self.name));
+        for setting in &self.settings {
+            let line = match setting.split_once(" = ") {
+                // A map, or a variable: `maps.start.max_entries = 64`, `targ_failed = true`.
+                Some((name, value)) => {
+                    match name.strip_prefix("maps.").and_then(|map| map.strip_suffix(".max_entries")) {
+                        Some(map) => format!("maps.{}.max_entries = {value}\n", quoted(map)),
+                        None => format!("set.{} = {value}\n", quoted(name)),
+                    }
+                }
+                None => continue,
+            };
+            table += &line;
+        }
+        table
+    }
+}
+
 impl RunRecord {
     /// The object that `object` is a shape of, or itself; by index.
     pub fn base(&self, object: usize) -> usize {

@@ -75,6 +75,11 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord) -> Option<String> {
     Some(text.lines().map(|line| printable(line) + "\n").collect())
 }
 
+/// What kernels have of the thing that `program` failed for; `None` where types have no answer.
+pub fn story(facts: &Facts<'_>, program: &ProgramRecord) -> Option<Explanation> {
+    advice::advice(facts, program, facts.cell().relocation_in_question(facts.told(), program))
+}
+
 impl<'a> Facts<'a> {
     /// The cell.
     fn cell(&self) -> &'a CellRecord {

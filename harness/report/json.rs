@@ -39,9 +39,17 @@ struct Format {
 /// The file cannot be read, is no report, is of another format version, or does not fit together.
 pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
     let text = std::fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+    parse(&text, path)
+}
+
+/// Reads a record from the bytes of a file; `path` is for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(text: &[u8], path: &Path) -> Result<RunRecord, ReportError> {
     let not_a_report = |reason: String| ReportError::NotAReport { path: path.to_owned(), reason };
     // The version first: a record of another format may well be readable, and mean something else.
-    let format: Format = serde_json::from_slice(&text).map_err(|error| not_a_report(error.to_string()))?;
+    let format: Format = serde_json::from_slice(text).map_err(|error| not_a_report(error.to_string()))?;
     if format.schema_version != u64::from(SCHEMA_VERSION) {
         return Err(ReportError::OtherFormat {
             path: path.to_owned(),
@@ -49,7 +57,7 @@ pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
             known: SCHEMA_VERSION,
         });
     }
-    let record: RunRecord = serde_json::from_slice(&text).map_err(|error| not_a_report(error.to_string()))?;
+    let record: RunRecord = serde_json::from_slice(text).map_err(|error| not_a_report(error.to_string()))?;
     fits_together(&record).map_err(not_a_report)?;
     Ok(record)
 }

@@ -23,6 +23,7 @@ pub mod nightly;
 pub mod object_grid;
 mod place;
 pub mod progress;
+pub mod repro;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod sarif;
@@ -37,7 +38,7 @@ mod text;
 pub use format::{Baseline, Format, Material};
 pub use place::Place;
 pub use source_root::SourceRoot;
-pub(crate) use text::{counted, one_line, paragraph};
+pub(crate) use text::{counted, one_line, paragraph, shorten_middle};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -87,9 +87,11 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
         rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}")).build();
     let pool = pool.map_err(|source| RunError::Threads { jobs, source })?;
     let wanted = Wanted::default();
+    let mut order: Vec<usize> = (0..bench.plan.kernels.len()).collect();
+    order.sort_by_key(|kernel| !bench.plan.urgent.contains(kernel));
     pool.scope(|scope| {
         // A worker takes what it was given last, so the first kernel is given last.
-        for kernel in (0..bench.plan.kernels.len()).rev() {
+        for kernel in order.into_iter().rev() {
             let (events, wanted) = (events.clone(), &wanted);
             scope.spawn(move |scope| run_kernel(bench, kernel, wanted, events, scope));
         }

@@ -33,7 +33,7 @@ pub(super) fn kernel(
             return Err(request.unavailable(reason, "correct its path in the manifest"));
         }
     }
-    let folder = request.store.builds().join(entry::file_name(request.name));
+    let folder = request.store.build_folders().join(entry::file_name(request.name));
     fs::create_dir_all(&folder).during("create", &folder)?;
     let (source, shown) = match version {
         Some(version) => {

@@ -136,6 +136,15 @@ impl LockFile {
         }
     }
 
+    /// The text of a lock file that pins only the kernel called `name`, and insists on it; `None` if that is not pinned as the image
+    /// with this SHA-256.
+    pub fn excerpt(&self, name: &str, image_sha256: &str) -> Option<String> {
+        let locked = self.kernel(name).filter(|locked| locked.image_sha256 == image_sha256)?;
+        let kernel = BTreeMap::from([(name.to_owned(), locked)]);
+        let contents = Contents { kernel, when_gone: WhenGone::Stop, ..Contents::default() };
+        toml::to_string(&contents).ok().map(|text| HEADER.to_owned() + &text)
+    }
+
     /// Takes over what other runs have pinned since.
     pub(super) fn reload(&self) -> Result<(), StoreError> {
         let mut contents = self.contents();

@@ -37,6 +37,7 @@ mod lockfile;
 mod mainline;
 mod mirror;
 mod oci;
+mod offers;
 mod package;
 mod package_file;
 mod probes;
@@ -58,6 +59,7 @@ use etcetera::BaseStrategy;
 pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
+pub use self::offers::Offer;
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 
@@ -235,7 +237,7 @@ impl Store {
         self.root.join(DOWNLOADS)
     }
 
-    fn builds(&self) -> PathBuf {
+    fn build_folders(&self) -> PathBuf {
         self.root.join(BUILDS)
     }
 

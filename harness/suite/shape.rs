@@ -9,9 +9,10 @@ use toml::{Spanned, Value};
 
 use super::error::Mistake;
 use super::part::Objects;
-use crate::object::Globals;
 use crate::object::globals::with_bytes;
+use crate::object::{BpfObject, Globals};
 use crate::protocol::{DataPatch, MapSize, ObjectSetup};
+use crate::record::ShapeRecord;
 
 /// An object with other values of its variables and other sizes of its maps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,19 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The settings that a run tried `object` with.
+    ///
+    /// # Errors
+    ///
+    /// Why they do not fit the object, as a lowercase fragment.
+    pub fn recorded(told: &ShapeRecord, object: &BpfObject) -> Result<Shape, String> {
+        let written: WrittenShape =
+            toml::from_str(&told.table(&object.name)).map_err(|error| error.message().to_owned())?;
+        let (_, shape) =
+            written.built(Objects(std::slice::from_ref(object))).map_err(|(_, mistake)| mistake.message)?;
+        Ok(shape)
+    }
+
     /// The name of an object in this shape.
     pub fn row(&self, object: &str) -> String {
         format!("{object}@{}", self.name)

@@ -1,5 +1,6 @@
 //! [`merge`]: a run of some objects put into the record of all of them; [`changes`]: what is another verdict now.
 
+use crate::compare::{Change, Difference, Place, differences};
 use crate::record::{AlternativesRecord, KernelState, ProgramRecord, RunRecord};
 use crate::report::one_line;
 
@@ -74,6 +75,29 @@ pub(super) fn changes(before: &RunRecord, after: &RunRecord) -> Vec<String> {
     lines.iter().map(|line| one_line(line)).collect()
 }
 
+/// One line for each program that costs the verifier another number of instructions, and for each side of a guard that is proven
+/// now or not any more.
+pub(super) fn costs(before: &RunRecord, after: &RunRecord) -> Vec<String> {
+    let mut stories: Vec<(String, String, Vec<String>)> = Vec::new();
+    for Difference { place, change } in differences(before, after) {
+        if !matches!(change, Change::Instructions { .. } | Change::CoverageLost { .. } | Change::CoverageGained { .. })
+        {
+            continue;
+        }
+        let kernel = place.kernel.clone();
+        let (subject, story) = (Place { kernel: None, ..place }.to_string(), change.to_string());
+        match stories.iter_mut().find(|(known, told, _)| (known, told) == (&subject, &story)) {
+            Some((_, _, kernels)) => kernels.extend(kernel),
+            None => stories.push((subject, story, kernel.into_iter().collect())),
+        }
+    }
+    let told = |(subject, story, kernels): (String, String, Vec<String>)| {
+        let on = if kernels.is_empty() { String::new() } else { format!(" on {}", kernels.join(", ")) };
+        one_line(&format!("{subject}{on}: {story}"))
+    };
+    stories.into_iter().map(told).collect()
+}
+
 /// `loaded -> relocation failed: missing field`; `None` if nothing differs.
 fn story(was: Option<&ProgramRecord>, now: &ProgramRecord) -> Option<String> {
     let fate = |program: &ProgramRecord| {
@@ -90,6 +114,7 @@ mod tests {
     use crate::cause::Cause;
     use crate::report::sample;
     use crate::verdict::Verdict;
+    use crate::verifier::Statistics;
 
     /// A record of these objects, each with the programs `p` and `q`, where `fate` says what fails.
     fn record(objects: &[&str], fate: impl Fn(&str, usize, usize) -> Verdict) -> RunRecord {
@@ -129,6 +154,21 @@ mod tests {
         fresh.kernels[1].state = gone.clone();
         let after = merge(&before, fresh, &["a"]);
         assert_eq!([&after.kernels[0].state, &after.kernels[1].state], [&KernelState::Ready, &gone]);
+    }
+
+    #[test]
+    fn instructions_are_told_with_their_kernels() {
+        let mut before = record(&["a"], |_, _, _| Verdict::Loaded);
+        let processed = |record: &mut RunRecord, cell: usize, count: u64| {
+            let statistics = Statistics { insns_processed: Some(count), ..Statistics::default() };
+            record.cells[cell].programs[0].statistics = Some(statistics);
+        };
+        [0, 1].into_iter().for_each(|cell| processed(&mut before, cell, 100));
+        assert!(costs(&before, &before).is_empty());
+        let mut after = before.clone();
+        [0, 1].into_iter().for_each(|cell| processed(&mut after, cell, 150));
+        let told = costs(&before, &after).join("\n");
+        insta::assert_snapshot!(told, @"`a/p` on 6.1, 6.12: instructions processed: 100 -> 150 (+50.0 %)");
     }
 
     #[test]

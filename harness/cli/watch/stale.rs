@@ -30,7 +30,7 @@ pub(super) fn stale(objects: &[BpfObject], begin: SystemTime) -> Vec<String> {
 }
 
 /// Where the object's sources may be: as its line info says, and beside it.
-fn sources(object: &BpfObject) -> BTreeSet<PathBuf> {
+pub(super) fn sources(object: &BpfObject) -> BTreeSet<PathBuf> {
     let Ok(inventory) = &object.inventory else { return BTreeSet::new() };
     let told = inventory
         .core_relocations

@@ -1,0 +1,103 @@
+//! [`pack`] and [`unpack`]: the files of a bundle as one tar archive, compressed by zstd. Unpacking goes into memory, has bounds for
+//! everything, and takes nothing but plain files with names that a bundle may have.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use tar::{Archive, Builder, EntryType, Header};
+
+use super::error::BundleError;
+
+/// A file of a bundle: its name, and what is in it.
+pub(super) type Member = (String, Vec<u8>);
+
+/// Objects are small, and reports of one row are small.
+const LEVEL: i32 = 6;
+/// Bytes of all members together.
+const MOST_IN_ALL: u64 = 256 << 20;
+/// More programs than any object has.
+const MOST_MEMBERS: usize = 4096;
+/// tar ends with two blocks of zeros, filled up to a record of 10 KiB.
+const PADDING: u64 = 10 << 10;
+
+/// The most bytes that a file of this name may have; `None` if a bundle has no such file.
+pub(super) fn limit(name: &str) -> Option<u64> {
+    let is_plain = |stem: &str| {
+        !stem.is_empty()
+            && stem.chars().all(|c| c.is_ascii_alphanumeric() || "._+-#@".contains(c))
+            && !stem.starts_with('.')
+    };
+    match name {
+        "bundle.json" | "kernels.toml" | "kernels.lock" | "suite.toml" => Some(1 << 20),
+        "report.json" => Some(64 << 20),
+        _ => {
+            match (name.strip_suffix(".bpf.o"), name.strip_prefix("logs/").and_then(|log| log.strip_suffix(".log.zst")))
+            {
+                (Some(stem), _) if is_plain(stem) => Some(64 << 20),
+                (_, Some(number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    Some(16 << 20)
+                }
+                _ => None,
+            }
+        }
+    }
+}
+
+/// Writes the archive. The same members give the same bytes.
+pub(super) fn pack(members: &[Member], out: impl Write) -> io::Result<()> {
+    let mut encoder = zstd::Encoder::new(out, LEVEL)?;
+    encoder.include_checksum(true)?;
+    let mut tar = Builder::new(encoder);
+    for (name, bytes) in members {
+        let mut header = Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, name, bytes.as_slice())?;
+    }
+    tar.into_inner()?.finish()?.flush()
+}
+
+/// Reads an archive; `path` is for messages.
+pub(super) fn unpack(file: impl Read, path: &Path) -> Result<Vec<Member>, BundleError> {
+    let damaged = |reason: String| BundleError::Damaged { path: path.to_owned(), reason };
+    let refused = |reason: String| BundleError::Refused { path: path.to_owned(), reason };
+    let unreadable = |error: io::Error| damaged(error.to_string());
+    let decoder = zstd::Decoder::new(file).map_err(unreadable)?;
+    // Headers and padding come on top; whatever the archive says of itself, no more than this is ever unpacked.
+    let bound = MOST_IN_ALL + MOST_MEMBERS as u64 * 1024 + PADDING;
+    let mut archive = Archive::new(decoder.take(bound));
+    let mut members: Vec<Member> = Vec::new();
+    let mut total = 0;
+    // Raw: a header that renames or resizes the next file is an entry like any other, and refused.
+    for entry in archive.entries().map_err(unreadable)?.raw(true) {
+        let entry = entry.map_err(unreadable)?;
+        let name = String::from_utf8(entry.path_bytes().into_owned());
+        let name = name.map_err(|_| refused("a name in it is not UTF-8".to_owned()))?;
+        if entry.header().entry_type() != EntryType::Regular {
+            return Err(refused(format!("`{}` is not a plain file", name.escape_debug())));
+        }
+        let Some(limit) = limit(&name) else {
+            return Err(refused(format!("a bundle has no file `{}`", name.escape_debug())));
+        };
+        if members.iter().any(|(known, _)| *known == name) {
+            return Err(refused(format!("`{name}` is in it twice")));
+        }
+        let size = entry.size();
+        total += size.min(MOST_IN_ALL + 1);
+        if size > limit || total > MOST_IN_ALL || members.len() == MOST_MEMBERS {
+            return Err(refused(format!("`{name}` makes it too large")));
+        }
+        let mut bytes = Vec::new();
+        entry.take(size).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 != size {
+            return Err(damaged(format!("`{name}` is cut short")));
+        }
+        members.push((name, bytes));
+    }
+    // The checksum stands at the very end.
+    let rest = io::copy(&mut archive.into_inner().take(2 * PADDING), &mut io::sink()).map_err(unreadable)?;
+    if rest >= 2 * PADDING {
+        return Err(refused("something follows its end".to_owned()));
+    }
+    Ok(members)
+}

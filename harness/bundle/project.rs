@@ -1,0 +1,123 @@
+//! The texts of a bundle that make it a project of its own: `kernels.toml` with its one kernel, and `suite.toml` with its one object.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::manifest::{KernelSpec, Place, Source};
+use crate::record::ShapeRecord;
+use crate::store::LockedKernel;
+
+/// Stands in for the image of a kernel that lies on the machine of the run only.
+const ELSEWHERE: &str = "on-the-machine-of-the-run";
+
+#[derive(Serialize)]
+struct ManifestText<'a> {
+    matrix: Matrix<'a>,
+    kernel: BTreeMap<&'a str, Declared<'a>>,
+}
+
+#[derive(Serialize)]
+struct Matrix<'a> {
+    default: [&'a str; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Declared<'a> {
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suites: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packages: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sha256: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    append: &'a [String],
+    memory: String,
+    boot_timeout: String,
+    program_timeout: String,
+}
+
+/// A manifest that declares only this kernel, from the source that served. Of what lies on this machine it does not say where.
+pub(super) fn manifest(spec: &KernelSpec, source: Option<&Source>) -> Result<String, toml::ser::Error> {
+    let mut declared = Declared {
+        source: source.map_or("path", Source::label),
+        suites: None,
+        packages: None,
+        version: None,
+        image: None,
+        files: Vec::new(),
+        sha256: Vec::new(),
+        append: &spec.append,
+        memory: format!("{}MiB", spec.memory_mib),
+        boot_timeout: humantime::format_duration(spec.boot_timeout).to_string(),
+        program_timeout: humantime::format_duration(spec.program_timeout).to_string(),
+    };
+    match source {
+        Some(Source::Apt { suites, packages }) => {
+            (declared.suites, declared.packages) = (Some(&suites[..]), Some(&packages[..]));
+        }
+        Some(Source::Mainline { version }) => declared.version = Some(version.as_str()),
+        Some(Source::Oci { image }) => declared.image = Some(image.to_string()),
+        Some(Source::Package { files }) => {
+            for file in files {
+                if let (Place::Url(url), Some(sha256)) = (&file.place, &file.sha256) {
+                    declared.files.push(url);
+                    declared.sha256.push(sha256);
+                }
+            }
+        }
+        _ => (declared.source, declared.image) = ("path", Some(ELSEWHERE.to_owned())),
+    }
+    let name = spec.name.as_str();
+    toml::to_string(&ManifestText { matrix: Matrix { default: [name] }, kernel: BTreeMap::from([(name, declared)]) })
+}
+
+/// Of the sources of a kernel the one that another machine can use, too: the one that is pinned.
+pub(super) fn portable<'a>(spec: &'a KernelSpec, pinned: Option<&LockedKernel>) -> Option<&'a Source> {
+    let pinned = pinned?;
+    let source = std::iter::once(&spec.source).chain(&spec.fallbacks).find(|one| one.label() == pinned.source)?;
+    match source {
+        Source::Apt { .. } | Source::Mainline { .. } | Source::Oci { .. } => Some(source),
+        Source::Package { files } => {
+            files.iter().all(|file| matches!(file.place, Place::Url(_)) && file.sha256.is_some()).then_some(source)
+        }
+        Source::Path { .. } | Source::Tree { .. } | Source::Build { .. } | Source::Host | Source::Disk { .. } => None,
+    }
+}
+
+/// Whether a bundle may name this source. Others would have this machine read, or even build, what the bundle's author wants.
+pub(super) fn is_harmless(spec: &KernelSpec) -> bool {
+    spec.fallbacks.is_empty()
+        && match &spec.source {
+            Source::Apt { .. } | Source::Mainline { .. } | Source::Oci { .. } => true,
+            Source::Package { files } => files.iter().all(|file| matches!(file.place, Place::Url(_))),
+            Source::Path { image, modules, config } => {
+                image.ends_with(ELSEWHERE) && modules.is_none() && config.is_none()
+            }
+            Source::Tree { .. } | Source::Build { .. } | Source::Host | Source::Disk { .. } => false,
+        }
+}
+
+#[derive(Serialize)]
+struct SuiteText<'a> {
+    name: &'a str,
+    objects: [&'a str; 1],
+}
+
+/// A suite with only this object and the settings that it was tried with.
+pub(super) fn suite((name, file): (&str, &str), shape: Option<&ShapeRecord>) -> Result<String, toml::ser::Error> {
+    let mut text = toml::to_string(&SuiteText { name, objects: [file] })?;
+    if let Some(shape) = shape {
+        text += "\n[[shape]]\n";
+        text += &shape.table(file.strip_suffix(".bpf.o").unwrap_or(file));
+    }
+    Ok(text)
+}

@@ -1,0 +1,288 @@
+//! `corematrix bisect`: the two kernels between which a program stops working.
+
+mod told;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::repro::case::only_object;
+use super::run::width;
+use super::setup::{Setup, store_failure};
+use super::workbench::{GuestArgs, Workbench};
+use super::{Common, exit_code};
+use crate::attach::Reach;
+use crate::bisect::{Search, Tried};
+use crate::cause::Cause;
+use crate::explain::KernelTypes;
+use crate::manifest::nearest;
+use crate::object::btf::Btf;
+use crate::object::{BpfObject, ObjectTypes};
+use crate::plan::Plan;
+use crate::record::{KernelState, ProgramRecord, RunRecord};
+use crate::report::explain::{Facts, story};
+use crate::report::{counted, paragraph};
+use crate::repro::Fate;
+use crate::store::{LockFile, Offer};
+use crate::suite::Settings;
+use crate::verdict::Blame;
+use told::Found;
+
+#[derive(Debug, Args)]
+pub(super) struct BisectArgs {
+    /// The object.
+    object: PathBuf,
+    /// The program [default: the object works where all its programs load].
+    program: Option<String>,
+    /// A kernel where it works: a name in the manifest, or a release that its Debian suites have.
+    #[arg(long, value_name = "KERNEL")]
+    good: String,
+    /// A kernel where it fails; older or newer.
+    #[arg(long, value_name = "KERNEL")]
+    bad: String,
+    /// Print what was found as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    guests: GuestArgs,
+}
+
+/// What happened on one kernel.
+struct Step {
+    offer: usize,
+    tried: Tried,
+    /// Of the first program that failed, or the first at all.
+    fate: Option<Fate>,
+    record: RunRecord,
+}
+
+/// A search under way.
+struct Bisection<'a> {
+    setup: &'a Setup,
+    object: BpfObject,
+    program: Option<&'a str>,
+    /// From the good end to the bad one.
+    offers: Vec<Offer>,
+    /// Whether the good end is the newer one.
+    backwards: bool,
+    steps: Vec<Step>,
+    folder: &'a Path,
+}
+
+pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failure> {
+    let mut setup = Setup::load(common)?;
+    let folder = tempfile::Builder::new().prefix("corematrix-bisect-").tempdir();
+    let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    // Kernels that are only looked at in passing are not pinned for the project.
+    let lock = folder.path().join("kernels.lock");
+    if let Err(error) = std::fs::copy(setup.manifest.path.with_extension("lock"), &lock)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(Failure::infrastructure(format!("cannot copy the lock file: {error}"), None));
+    }
+    setup.lock = LockFile::open(&lock).map_err(store_failure)?;
+
+    let object = only_object(&args.object)?;
+    if let (Some(program), Ok(inventory)) = (&args.program, &object.inventory) {
+        let names = inventory.programs.iter().map(|program| program.name.as_str());
+        super::explain::index_of("program", program, names)?;
+    }
+    let offline = args.guests.offline;
+    let step = |step: String| eprintln!("{step}");
+    let offers = setup.store.offers(&setup.manifest.kernels, &setup.lock, offline, &step).map_err(store_failure)?;
+    let (offers, backwards) = between(offers, &args.good, &args.bad)?;
+    let what = args.program.as_ref().map_or_else(String::new, |program| format!("/{program}"));
+    eprintln!(
+        "bisecting {}{what}: {} from {} (good) to {} (bad)",
+        object.name,
+        counted(offers.len(), "kernel"),
+        args.good,
+        args.bad
+    );
+    let mut search = Search::new(offers.len());
+    let program = args.program.as_deref();
+    let mut bisection =
+        Bisection { setup: &setup, object, program, offers, backwards, steps: Vec::new(), folder: folder.path() };
+    let mut bench = Workbench::new(&setup, &args.guests)?;
+    while let Some(next) = search.next() {
+        let tried = bisection.step(&mut bench, next)?;
+        if let Some(code) = bench.interrupted() {
+            return Ok(code);
+        }
+        search.tell(next, tried);
+        // Both ends are known: what do the types say of those between?
+        if search.count() == 2 && search.next().is_some() {
+            bisection.predict(&mut search);
+        }
+    }
+    bisection.check_ends()?;
+    let found = Found::of(&bisection, &search);
+    match args.json {
+        true => println!("{:#}", found.json()),
+        false => print!("{}", found.text(width())),
+    }
+    Ok(ExitCode::from(if found.is_exact() { exit_code::GOOD } else { exit_code::INFRASTRUCTURE }))
+}
+
+/// The kernels from the good one to the bad one, both included, and whether the good one is the newer.
+fn between(mut offers: Vec<Offer>, good: &str, bad: &str) -> Result<(Vec<Offer>, bool), Failure> {
+    let place = |wanted: &str| {
+        let found = offers.iter().position(|offer| offer.spec.name == wanted);
+        found.ok_or_else(|| {
+            let names = offers.iter().map(|offer| offer.spec.name.as_str());
+            let hint = match nearest(wanted, names.clone(), 1).first() {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
+            };
+            Failure::input(
+                format!("neither manifest nor sources have a kernel `{wanted}` of a known version"),
+                Some(hint),
+            )
+        })
+    };
+    let (good, bad) = (place(good)?, place(bad)?);
+    if good == bad {
+        return Err(Failure::input("`--good` and `--bad` are the same kernel", None));
+    }
+    let range = offers.drain(good.min(bad)..=good.max(bad));
+    Ok(if good < bad { (range.collect(), false) } else { (range.rev().collect(), true) })
+}
+
+impl Bisection<'_> {
+    /// Whether a kernel is newer than another one.
+    fn is_newer(&self, one: usize, other: usize) -> bool {
+        (one > other) != self.backwards
+    }
+
+    fn name(&self, offer: usize) -> &str {
+        &self.offers[offer].spec.name
+    }
+
+    /// Tries the object on a kernel and tells how that went.
+    fn step(&mut self, bench: &mut Workbench<'_>, offer: usize) -> Result<Tried, Failure> {
+        let spec = self.offers[offer].spec.clone();
+        let plan = Plan::new(vec![spec], vec![self.object.clone()], &Settings::default());
+        let record = bench.run(&plan, (Reach::Load, false), &self.folder(offer)?)?;
+        let programs: Vec<&ProgramRecord> = self.judged(&record).collect();
+        let failed = programs.iter().find(|one| matches!(one.verdict.blame(), Blame::Object | Blame::Kernel));
+        let unjudged = programs.iter().find(|one| one.verdict.blame() == Blame::Harness);
+        let (tried, word) = match (failed, unjudged) {
+            (Some(_), _) => (Tried::Bad, "bad"),
+            (None, Some(_)) => (Tried::Skipped, "skipped"),
+            (None, None) => (Tried::Good, "good"),
+        };
+        let fate = failed.or(unjudged).or(programs.first()).map(|program| Fate::of(program));
+        let fault = match &record.kernels[0].state {
+            KernelState::Unavailable { reason, .. }
+            | KernelState::BootFailed { reason, .. }
+            | KernelState::HarnessFailed { reason, .. } => format!(": {reason}"),
+            _ => String::new(),
+        };
+        let number = self.steps.iter().filter(|step| step.tried != Tried::Skipped).count() + 1;
+        let number = if tried == Tried::Skipped { String::new() } else { format!("{number}. ") };
+        let how = fate.as_ref().map_or_else(String::new, |fate| format!("{fate}{fault}"));
+        eprint!("{}", paragraph(&format!("{number}{}: {word}: {how}", self.name(offer)), 2, width()));
+        self.steps.push(Step { offer, tried, fate, record });
+        Ok(tried)
+    }
+
+    /// The folder of what is found on a kernel.
+    fn folder(&self, offer: usize) -> Result<PathBuf, Failure> {
+        let folder = self.folder.join(offer.to_string());
+        let made = std::fs::create_dir_all(&folder);
+        made.map(|()| folder).map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))
+    }
+
+    /// The programs that matter.
+    fn judged<'r>(&self, record: &'r RunRecord) -> impl Iterator<Item = &'r ProgramRecord> {
+        let wanted = self.program.map(str::to_owned);
+        record.cells[0].programs.iter().filter(move |one| wanted.as_ref().is_none_or(|wanted| *wanted == one.name))
+    }
+
+    /// The program that failed first on a kernel, with its place.
+    fn failure<'r>(&self, record: &'r RunRecord) -> Option<(usize, &'r ProgramRecord)> {
+        let failed = self.judged(record).find(|one| matches!(one.verdict.blame(), Blame::Object | Blame::Kernel))?;
+        let place = record.cells[0].programs.iter().position(|one| one.name == failed.name)?;
+        Some((place, failed))
+    }
+
+    /// The types of the kernels that the store has. Nothing is fetched for them.
+    fn types(&self) -> Vec<Option<Btf>> {
+        let read = |offer: &Offer| {
+            let stored = self.setup.store.kernel(&offer.spec, &self.setup.lock, true, &|_| ()).ok()?;
+            Btf::parse(&std::fs::read(stored.btf?).ok()?).ok()
+        };
+        self.offers.iter().map(read).collect()
+    }
+
+    /// Where the bad end fails for something that a kernel's types have or have not, tells the search what they say.
+    fn predict(&self, search: &mut Search) {
+        let last = self.offers.len() - 1;
+        let Some(bad) = self.steps.iter().find(|step| step.offer == last) else { return };
+        let Some((_, program)) = self.failure(&bad.record) else { return };
+        let is_known = matches!(
+            program.cause,
+            Some(
+                Cause::MissingField
+                    | Cause::MissingType
+                    | Cause::MissingEnumValue
+                    | Cause::MissingKfunc
+                    | Cause::MissingKsym
+                    | Cause::MissingAttachTarget
+            )
+        );
+        if !is_known {
+            return;
+        }
+        let known = self.types();
+        let named = known.iter().enumerate().filter_map(|(offer, btf)| Some((offer, btf.as_ref()?)));
+        let matrix: Vec<KernelTypes<'_>> =
+            named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf }).collect();
+        let types = ObjectTypes::read(&self.object.bytes);
+        let facts = Facts {
+            record: &bad.record,
+            object: 0,
+            kernel: 0,
+            matrix: &matrix,
+            probes: &std::collections::HashMap::new(),
+            types: types.as_ref(),
+            inventory: self.object.inventory.as_ref().ok(),
+            log: &|_| Err(std::io::ErrorKind::Unsupported.into()),
+            missing: &[],
+        };
+        let Some(told) = story(&facts, program) else { return };
+        let answer = |offer: usize| {
+            let on = told.presence.iter().find(|on| on.kernel == self.name(offer))?;
+            Some(on.presence.is_present())
+        };
+        let predicted: Vec<Option<bool>> = (0..self.offers.len()).map(answer).collect();
+        // Types that do not even explain the ends explain nothing.
+        if predicted[0] == Some(true) && predicted[last] == Some(false) {
+            eprint!("{}", paragraph(&format!("by BTF `{}` is {}", told.name, told.boundary), 2, width()));
+            search.predict(predicted);
+        }
+    }
+
+    /// The ends have to be what the user says they are.
+    fn check_ends(&self) -> Result<(), Failure> {
+        for (offer, said, word) in [(0, Tried::Good, "good"), (self.offers.len() - 1, Tried::Bad, "bad")] {
+            let Some(step) = self.steps.iter().find(|step| step.offer == offer) else { continue };
+            let fate = step.fate.as_ref().map_or_else(String::new, ToString::to_string);
+            let message = format!("`{}` is not {word}: {fate}", self.name(offer));
+            match step.tried {
+                tried if tried == said => {}
+                Tried::Skipped => return Err(Failure::infrastructure(message, None)),
+                Tried::Bad if self.program.is_none() => {
+                    let (_, program) = self.failure(&step.record).unzip();
+                    let which = program.map_or("another", |program| program.name.as_str());
+                    let hint = format!("`{which}` fails there, too: name the program to bisect");
+                    return Err(Failure::input(message, Some(hint)));
+                }
+                _ => return Err(Failure::input(message, Some("choose another kernel for this end".to_owned()))),
+            }
+        }
+        Ok(())
+    }
+}
