@@ -8,7 +8,7 @@ use crate::manifest::{KernelSpec, Source};
 use crate::object::BpfObject;
 use crate::protocol::ObjectSetup;
 use crate::record::{
-    Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
+    Alternative, COMMAND_SECTION, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
     OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
 };
 use crate::relocation::CoreRelocation;
@@ -77,6 +77,21 @@ impl Plan {
         alternatives.extend(proposed(&planned, &settings.alternatives));
         let (alternatives, optional) = (groups(&planned, alternatives), optional(&planned, &settings.optional));
         Plan { kernels, objects: planned, alternatives, optional, minimum_coverage: settings.minimum_coverage }
+    }
+
+    /// Plans a command on every kernel. In the record it stands as an object with one program: `object` is what is run, as far as it can
+    /// be had, and `words` the command in full.
+    pub fn of_command(kernels: Vec<KernelSpec>, object: BpfObject, words: String) -> Plan {
+        let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
+        let analysis = Arc::new(Analysis::of(&[], &[]));
+        let command = PlannedObject { object, programs, broken: None, analysis, shape: None, shaped: false };
+        Plan {
+            kernels,
+            objects: vec![command],
+            alternatives: Vec::new(),
+            optional: Vec::new(),
+            minimum_coverage: None,
+        }
     }
 
     /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// The kernel's verifier accepted the program.
     Loaded,
+    /// The command ended with exit code 0.
+    Succeeded,
     /// libbpf could not open the object (broken ELF, broken BTF, unknown section ...).
     FailedToOpen,
     /// The object needs kernel BTF and this kernel has none.
@@ -27,6 +29,8 @@ pub enum Verdict {
     UnsupportedType,
     /// The verifier accepted the program, and it could not be attached.
     AttachFailed,
+    /// The command could not be started, ended with another exit code than 0, or was killed by a signal.
+    CommandFailed,
     /// The kernel died while the program was being loaded.
     KernelCrashed,
     /// The program did not finish loading within its deadline.
@@ -55,8 +59,9 @@ pub enum Blame {
 
 impl Verdict {
     /// Every verdict, in the order of the legend.
-    pub const ALL: [Verdict; 14] = [
+    pub const ALL: [Verdict; 16] = [
         Verdict::Loaded,
+        Verdict::Succeeded,
         Verdict::FailedToOpen,
         Verdict::MissingBtf,
         Verdict::RelocationFailed,
@@ -65,6 +70,7 @@ impl Verdict {
         Verdict::VerifierRejected,
         Verdict::UnsupportedType,
         Verdict::AttachFailed,
+        Verdict::CommandFailed,
         Verdict::KernelCrashed,
         Verdict::TimedOut,
         Verdict::NotRun,
@@ -76,6 +82,7 @@ impl Verdict {
     pub fn label(self) -> &'static str {
         match self {
             Verdict::Loaded => "loaded",
+            Verdict::Succeeded => "succeeded",
             Verdict::FailedToOpen => "failed to open",
             Verdict::MissingBtf => "missing BTF",
             Verdict::RelocationFailed => "relocation failed",
@@ -84,6 +91,7 @@ impl Verdict {
             Verdict::VerifierRejected => "verifier rejected",
             Verdict::UnsupportedType => "unsupported type",
             Verdict::AttachFailed => "attach failed",
+            Verdict::CommandFailed => "command failed",
             Verdict::KernelCrashed => "kernel crashed",
             Verdict::TimedOut => "timed out",
             Verdict::NotRun => "not run",
@@ -95,7 +103,7 @@ impl Verdict {
     /// The verdict in at most six columns, for tables with many kernels.
     pub fn short(self) -> &'static str {
         match self {
-            Verdict::Loaded => "ok",
+            Verdict::Loaded | Verdict::Succeeded => "ok",
             Verdict::FailedToOpen => "open",
             Verdict::MissingBtf => "nobtf",
             Verdict::RelocationFailed => "reloc",
@@ -104,6 +112,7 @@ impl Verdict {
             Verdict::VerifierRejected => "reject",
             Verdict::UnsupportedType => "type",
             Verdict::AttachFailed => "attach",
+            Verdict::CommandFailed => "exit",
             Verdict::KernelCrashed => "CRASH",
             Verdict::TimedOut => "TIME",
             Verdict::NotRun => "-",
@@ -115,7 +124,7 @@ impl Verdict {
     /// Who has to act.
     pub fn blame(self) -> Blame {
         match self {
-            Verdict::Loaded => Blame::Nobody,
+            Verdict::Loaded | Verdict::Succeeded => Blame::Nobody,
             Verdict::FailedToOpen
             | Verdict::MissingBtf
             | Verdict::RelocationFailed
@@ -124,15 +133,17 @@ impl Verdict {
             | Verdict::VerifierRejected
             | Verdict::UnsupportedType
             | Verdict::AttachFailed
+            | Verdict::CommandFailed
             | Verdict::TimedOut => Blame::Object,
             Verdict::KernelCrashed => Blame::Kernel,
             Verdict::NotRun | Verdict::HarnessLimit | Verdict::HarnessError => Blame::Harness,
         }
     }
 
-    /// Whether the program was proven to load, and to attach where that was asked for and possible. Nothing else is a pass.
+    /// Whether the program was proven to load, and to attach where that was asked for and possible, or the command to succeed. Nothing
+    /// else is a pass.
     pub fn is_pass(self) -> bool {
-        self == Verdict::Loaded
+        matches!(self, Verdict::Loaded | Verdict::Succeeded)
     }
 }
 

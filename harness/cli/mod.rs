@@ -5,6 +5,7 @@ mod advice;
 mod compare;
 mod coverage;
 mod doctor;
+mod exec;
 pub mod exit_code;
 mod explain;
 mod failure;
@@ -55,6 +56,8 @@ struct Common {
 enum Command {
     /// Load objects on every kernel of the matrix and report.
     Run(run::RunArgs),
+    /// Run a command in every kernel of the matrix, such as a real loader, on the files of this machine.
+    Exec(exec::ExecArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
     /// Render a saved report in other formats, without booting anything.
@@ -106,6 +109,7 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
+            Command::Exec(args) => exec::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
             Command::Gate(args) => gate::run(&self.common, &args),

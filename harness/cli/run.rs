@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use clap::Args;
@@ -23,7 +23,7 @@ use crate::record::{PartitionRecord, RunRecord, ToolRecord};
 use crate::report::gate::GateFormat;
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
-use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
+use crate::run::{self, Bench, Collector, Jobs, Logs, RunError, Stop};
 use crate::shard::Partition;
 use crate::vm::{Proof, Toolchain};
 
@@ -180,7 +180,7 @@ pub(super) fn run_plan(
             eprintln!("this part of the matrix has no objects");
             RunRecord { finished: Some(now()), ..record }
         }
-        false => execute(&bench, record, live)?,
+        false => execute(&bench, record, live, |events| run::run(&bench, events))?,
     };
     // Who stopped the run waits for its end.
     if !record.interrupted {
@@ -193,8 +193,13 @@ pub(super) fn no_signals(error: std::io::Error) -> Failure {
     Failure::infrastructure(format!("cannot listen for signals: {error}"), None)
 }
 
-/// Runs the plan on threads of its own while this one folds the events into the record and draws them.
-fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRecord, Failure> {
+/// Does the work on threads of its own while this one folds the events into the record and draws them.
+pub(super) fn execute(
+    bench: &Bench<'_>,
+    record: RunRecord,
+    folder: &Path,
+    work: impl FnOnce(&Sender<Event>) -> Result<(), RunError> + Send,
+) -> Result<RunRecord, Failure> {
     let names = |record: &RunRecord| {
         let kernels: Vec<String> = record.kernels.iter().map(|kernel| kernel.name.clone()).collect();
         let objects: Vec<String> = record.objects.iter().map(|object| object.name.clone()).collect();
@@ -210,7 +215,7 @@ fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRec
     let (sender, events) = mpsc::channel();
     let mut unsaved = None;
     let ran = std::thread::scope(|scope| {
-        let runner = scope.spawn(move || run::run(bench, &sender));
+        let runner = scope.spawn(move || work(&sender));
         loop {
             match events.recv_timeout(POLL) {
                 Ok(event) => {
@@ -242,7 +247,7 @@ fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRec
     Ok(collector.finish(now(), bench.stop.requested()))
 }
 
-fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
+pub(super) fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
     ToolRecord {
         corematrix: env!("CARGO_PKG_VERSION").to_owned(),
         libbpf: crate::probe::libbpf_version(),
@@ -300,7 +305,7 @@ pub(super) fn report_failure(error: &ReportError) -> Failure {
     Failure::infrastructure(error, hint)
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     // Fractions of a second tell a reader nothing.
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())

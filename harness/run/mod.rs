@@ -2,6 +2,7 @@
 
 mod cell;
 mod collector;
+mod command;
 mod coverage;
 mod dangers;
 mod evidence;
@@ -27,6 +28,7 @@ use crate::store::{LockFile, Store, StoreError, StoredKernel};
 use crate::vm::{Accelerator, MachineSpec, Toolchain};
 
 pub use collector::Collector;
+pub use command::{CommandJob, run_command};
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
@@ -81,11 +83,7 @@ pub enum RunError {
 
 /// Runs the plan to its end or until it is stopped. Every outcome, good or bad, is an event.
 pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
-    let jobs = bench.jobs.count();
-    // A pool of our own: its threads block, and children die with the thread that started them, so it has to last for the run.
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}")).build();
-    let pool = pool.map_err(|source| RunError::Threads { jobs, source })?;
+    let pool = pool(bench)?;
     let wanted = Wanted::default();
     pool.scope(|scope| {
         // A worker takes what it was given last, so the first kernel is given last.
@@ -102,6 +100,13 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
         let _ = bench.store.shrink_snapshots(bench.snapshot_budget);
     }
     Ok(())
+}
+
+/// A pool of our own: its threads block, and children die with the thread that started them, so it has to last for the run.
+fn pool(bench: &Bench<'_>) -> Result<rayon::ThreadPool, RunError> {
+    let jobs = bench.jobs.count();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}"));
+    pool.build().map_err(|source| RunError::Threads { jobs, source })
 }
 
 /// What a kernel of the plan boots with.
@@ -125,11 +130,14 @@ fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, wanted: &'s Wanted, event
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
             run_cells(&Arc::new(KernelContext::new(bench, kernel, stored, wanted, events)), scope);
         }
-        Err(error) => {
-            let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(&error) });
-            let _ = events.send(Event::KernelDone { kernel });
-        }
+        Err(error) => fetch_failed(kernel, &error, &events),
     }
+}
+
+/// Says that a kernel is out of the run since it cannot be had.
+fn fetch_failed(kernel: usize, error: &StoreError, events: &Sender<Event>) {
+    let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(error) });
+    let _ = events.send(Event::KernelDone { kernel });
 }
 
 /// Starts the first guest. If others start in a moment, each cell is a task of its own and gets a guest of its own; otherwise one

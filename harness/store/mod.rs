@@ -20,6 +20,7 @@ mod deb;
 mod debian;
 mod entry;
 mod error;
+mod file_systems;
 mod image;
 mod kmod;
 mod local;
@@ -41,6 +42,7 @@ use etcetera::BaseStrategy;
 
 pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
+pub use self::file_systems::FileSystems;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;

@@ -1,5 +1,6 @@
 //! [`Machine`]: one guest that said hello, and what becomes of it. `boot` and `restore` make machines.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -134,11 +135,33 @@ impl Machine {
             Received::Garbage(what) => Err(GuestLoss::Harness(what)),
             Received::Closed => Err(self.loss("the data channel closed")),
             // A crash that did not end the machine looks like silence; the console knows better.
-            Received::Silence => match console::culprit(&self.output()) {
-                Some(Culprit::Kernel(line)) => Err(GuestLoss::Crashed(line)),
-                Some(Culprit::Harness(line)) => Err(GuestLoss::Harness(line)),
-                Some(Culprit::Image(_)) | None => Err(GuestLoss::Silent),
-            },
+            Received::Silence => Err(self.silence()),
+        }
+    }
+
+    /// Waits for the guest's next message for a moment, at most for `limit`; `None` if there is none, or if there is something to read
+    /// from `beside`. Of silence nothing is concluded.
+    pub fn attend(
+        &mut self,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<(GuestMessage, Vec<u8>)>, GuestLoss> {
+        match self.channel.receive_beside(Instant::now() + limit, stop, beside) {
+            Received::Message(message, blob) => Ok(Some((message, blob))),
+            Received::Silence => Ok(None),
+            Received::Stopped => Err(GuestLoss::Stopped),
+            Received::Garbage(what) => Err(GuestLoss::Harness(what)),
+            Received::Closed => Err(self.loss("the data channel closed")),
+        }
+    }
+
+    /// What the console says of a guest that does not answer any more: whether its kernel crashed.
+    pub fn silence(&self) -> GuestLoss {
+        match console::culprit(&self.output()) {
+            Some(Culprit::Kernel(line)) => GuestLoss::Crashed(line),
+            Some(Culprit::Harness(line)) => GuestLoss::Harness(line),
+            Some(Culprit::Image(_)) | None => GuestLoss::Silent,
         }
     }
 

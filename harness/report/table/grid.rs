@@ -104,6 +104,11 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (o, object) in record.objects.iter().enumerate() {
         let cells: Vec<&CellRecord> = shown.iter().map(|&k| record.cell(o, k)).collect();
+        if object.is_command() {
+            let ends = cells.iter().flat_map(|cell| &cell.programs).map(|end| end.verdict.short().to_owned());
+            rows.push(Row { name: one_line(&object.name), cells: ends.collect() });
+            continue;
+        }
         let summary = cells.iter().map(|cell| object_cell(object, cell)).collect();
         rows.push(Row { name: one_line(&object.name), cells: summary });
         // Where all programs fare alike and nothing failed, the object's own line says it all.
