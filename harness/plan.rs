@@ -8,8 +8,8 @@ use crate::manifest::{KernelSpec, Source};
 use crate::object::BpfObject;
 use crate::protocol::ObjectSetup;
 use crate::record::{
-    Alternative, COMMAND_SECTION, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
-    OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
+    Alternative, AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram,
+    ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
 };
 use crate::relocation::CoreRelocation;
 use crate::shard::{Partition, split};
@@ -85,13 +85,7 @@ impl Plan {
         let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
         let analysis = Arc::new(Analysis::of(&[], &[]));
         let command = PlannedObject { object, programs, broken: None, analysis, shape: None, shaped: false };
-        Plan {
-            kernels,
-            objects: vec![command],
-            alternatives: Vec::new(),
-            optional: Vec::new(),
-            minimum_coverage: None,
-        }
+        Plan { kernels, objects: vec![command], alternatives: Vec::new(), optional: Vec::new(), minimum_coverage: None }
     }
 
     /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::aids::AidArgs;
 use super::failure::Failure;
 use super::run;
 use super::setup::Setup;
@@ -29,6 +30,9 @@ pub(super) struct ExecArgs {
     /// How many guests run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
+    /// The command's name in the report [default: that of its program].
+    #[arg(long)]
+    name: Option<String>,
     /// How long the command may run on each kernel, such as 90s or 5m; then it is killed, and has failed.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -46,6 +50,8 @@ pub(super) struct ExecArgs {
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
+    #[command(flatten)]
+    aids: AidArgs,
 }
 
 /// What a guest sees of the host.
@@ -76,7 +82,8 @@ impl GivenArgs {
                 true => Ok(found),
                 false => Err(std::io::ErrorKind::NotADirectory.into()),
             });
-            found.map_err(|error| Failure::input(format!("cannot use the folder `{}`: {error}", folder.display()), None))
+            found
+                .map_err(|error| Failure::input(format!("cannot use the folder `{}`: {error}", folder.display()), None))
         };
         let given = self.folder.as_deref().map(absolute).transpose()?;
         let text = |path: &Path| match path.to_str() {
@@ -156,8 +163,9 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     let folder = run::report_folder(&setup.project, args.report.as_deref())?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(run::no_signals)?;
 
-    let (words, name) = (shell_words::join(&args.words), Path::new(&args.words[0]).file_name());
-    let name = name.unwrap_or_default().to_string_lossy().into_owned();
+    let short = Path::new(&args.words[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let words = shell_words::join([&short].into_iter().chain(&args.words[1..]));
+    let name = args.name.clone().unwrap_or(short);
     let plan = Plan::of_command(kernels, executable(&path, name), words);
     let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
     let command = LiveCommand {
@@ -168,7 +176,8 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
         terminal: None,
         exercise: args.exercise,
     };
-    let job = CommandJob { command, view: given.view, limit: args.timeout, out: args.out.clone(), report: folder.clone() };
+    let job =
+        CommandJob { command, view: given.view, limit: args.timeout, out: args.out.clone(), report: folder.clone() };
     let mut record = plan.record(run::tool_record(tools, &proof), run::now());
     record.notices.extend(acceleration::notices(tools, &proof, args.machine.accel));
     let memory_mib = plan.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
@@ -183,12 +192,14 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
         jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
         full_logs: false,
         reach: Reach::Load,
-        cold: args.cold,
+        cold: args.cold || args.aids.aids().need_boot(),
         snapshot_budget,
         logs: &logs,
         stop: &stop,
+        aids: args.aids.aids(),
     };
-    let record = run::execute(&bench, record, &folder, |events| crate::run::run_command(&bench, &job, events))?;
+    let record =
+        run::execute(&bench, record, &folder, args.aids, |events| crate::run::run_command(&bench, &job, events))?;
     println!("{}", table::render(&record, run::width()));
     report::write_all(&record, &folder).map_err(|error| run::report_failure(&error))?;
     if args.report.is_none() {

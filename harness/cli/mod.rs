@@ -2,6 +2,7 @@
 
 mod acceleration;
 mod advice;
+mod aids;
 mod compare;
 mod coverage;
 mod doctor;
@@ -19,6 +20,7 @@ mod plan;
 mod report;
 mod run;
 mod setup;
+mod shell;
 mod store;
 mod threshold;
 mod watch;
@@ -58,6 +60,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run a command in every kernel of the matrix, such as a real loader, on the files of this machine.
     Exec(exec::ExecArgs),
+    /// A shell in a kernel, on the files of this machine.
+    Shell(shell::ShellArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
     /// Render a saved report in other formats, without booting anything.
@@ -110,6 +114,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Exec(args) => exec::run(&self.common, &args),
+            Command::Shell(args) => shell::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
             Command::Gate(args) => gate::run(&self.common, &args),

@@ -10,6 +10,7 @@ use clap::Args;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::aids::AidArgs;
 use super::failure::Failure;
 use super::gate::{self, Terms};
 use super::setup::{Inputs, Setup};
@@ -75,6 +76,8 @@ pub(super) struct RunArgs {
     gate: bool,
     #[command(flatten)]
     pub(super) terms: Terms,
+    #[command(flatten)]
+    aids: AidArgs,
 }
 
 /// What all runs of one command line have in common.
@@ -170,17 +173,18 @@ pub(super) fn run_plan(
             (false, true) => Reach::Attach,
             (false, false) => Reach::Load,
         },
-        cold: args.cold,
+        cold: args.cold || args.aids.aids().need_boot(),
         snapshot_budget,
         logs: &logs,
         stop,
+        aids: args.aids.aids(),
     };
     let mut record = match plan.objects.is_empty() && record.partition.is_some() {
         true => {
             eprintln!("this part of the matrix has no objects");
             RunRecord { finished: Some(now()), ..record }
         }
-        false => execute(&bench, record, live, |events| run::run(&bench, events))?,
+        false => execute(&bench, record, live, args.aids, |events| run::run(&bench, events))?,
     };
     // Who stopped the run waits for its end.
     if !record.interrupted {
@@ -198,6 +202,7 @@ pub(super) fn execute(
     bench: &Bench<'_>,
     record: RunRecord,
     folder: &Path,
+    aids: AidArgs,
     work: impl FnOnce(&Sender<Event>) -> Result<(), RunError> + Send,
 ) -> Result<RunRecord, Failure> {
     let names = |record: &RunRecord| {
@@ -208,6 +213,7 @@ pub(super) fn execute(
     };
     let (kernels, objects, programs) = names(&record);
     let mut progress = Progress::new(&kernels, &objects, &programs, std::io::stderr().is_terminal());
+    let mut phases = aids.phases(&kernels, &objects);
     for notice in &record.notices {
         progress.on(&Event::Notice(notice.clone()));
     }
@@ -219,7 +225,10 @@ pub(super) fn execute(
         loop {
             match events.recv_timeout(POLL) {
                 Ok(event) => {
-                    progress.on(&event);
+                    match &mut phases {
+                        Some(phases) => phases.on(&event),
+                        None => progress.on(&event),
+                    }
                     // A full disk must not end the run: what is known stays in memory, and the end tries once more.
                     if let Err(error) = collector.take(&event) {
                         unsaved.get_or_insert(error);

@@ -234,7 +234,8 @@ fn open_file(path: &Path) -> io::Result<File> {
     if !kind.is_file() {
         return Err(io::Error::from_raw_os_error(if kind.is_symlink() { libc::ELOOP } else { libc::EINVAL }));
     }
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
+    let file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::from_raw_os_error(libc::EINVAL)),

@@ -6,5 +6,5 @@ mod left;
 mod session;
 
 pub use files::{HostFiles, View};
-pub use left::{LeftFiles, LeftError};
+pub use left::{LeftError, LeftFiles};
 pub use session::{Attendant, Ending, Finished, Session};

@@ -82,7 +82,9 @@ impl Session<'_> {
                 let ending = match (known.killed, known.end) {
                     (Some(_), _) => Ending::Deadline,
                     (None, Some((ending, _))) => ending,
-                    (None, None) => Ending::Lost(GuestLoss::Harness("the guest did not say how the command ended".into())),
+                    (None, None) => {
+                        Ending::Lost(GuestLoss::Harness("the guest did not say how the command ended".into()))
+                    }
                 };
                 Finished { ending, took, kernel_log: String::from_utf8_lossy(&log).into_owned() }
             }

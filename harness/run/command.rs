@@ -9,13 +9,13 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::kernel::{Ended, KernelContext};
-use super::{Bench, RunError, fetch, fetch_failed, pool, wanted::Wanted};
+use super::{Bench, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
 use crate::coverage::CellCoverage;
 use crate::event::Event;
 use crate::exec::{Attendant, Ending, Finished, HostFiles, LeftFiles, Session, View};
 use crate::live::{CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
 use crate::record::{ProgramRecord, TRIED_AGAIN};
-use crate::store::{FileSystems, StoredKernel};
+use crate::store::FileSystems;
 use crate::verdict::Verdict;
 use crate::vm::GuestLoss;
 
@@ -72,7 +72,7 @@ fn on_kernel(bench: &Bench<'_>, job: &CommandJob, kernel: usize, events: Sender<
     }
     match fetch(bench, kernel, &events) {
         Ok(stored) => {
-            let file_systems = file_systems(bench, kernel, &stored, &events);
+            let file_systems = guest::file_systems(bench, kernel, &stored, &events);
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
             let wanted = Wanted::default();
@@ -82,26 +82,6 @@ fn on_kernel(bench: &Bench<'_>, job: &CommandJob, kernel: usize, events: Sender<
         }
         Err(error) => fetch_failed(kernel, &error, &events),
     }
-}
-
-/// The modules that the kernel needs to show the host's files.
-fn file_systems(
-    bench: &Bench<'_>,
-    kernel: usize,
-    stored: &StoredKernel,
-    events: &Sender<Event>,
-) -> FileSystems {
-    let step = |step: String| {
-        let _ = events.send(Event::Fetching { kernel, step });
-    };
-    let spec = &bench.plan.kernels[kernel];
-    let found = bench.store.file_systems(spec, stored, bench.lock, bench.offline, &step);
-    let found = found.unwrap_or_else(|error| FileSystems { trouble: Some(error.reason()), ..FileSystems::default() });
-    if let Some(trouble) = &found.trouble {
-        let note = format!("modules for the file systems of commands cannot be had: {trouble}");
-        let _ = events.send(Event::KernelNote { kernel, note });
-    }
-    found
 }
 
 fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &FileSystems) -> Result<(), Ended> {
@@ -125,6 +105,9 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
                     limit: Some(job.limit),
                 };
                 let finished = session.run(&mut machine, &mut recorder, &|| bench.stop.at_once());
+                for note in recorder.root_notes.drain(..) {
+                    context.send(Event::KernelNote { kernel, note });
+                }
                 recorder.finish(&finished, &mut record, &mut notes);
                 finished
             }
@@ -181,7 +164,9 @@ fn judge(ending: &Ending, limit: Duration, said: &[String]) -> (Verdict, Option<
             let error = std::io::Error::from_raw_os_error(*errno);
             (Verdict::CommandFailed, format!("could not be started: {error}"))
         }
-        Ending::Deadline => (Verdict::TimedOut, format!("still ran after {}, and was killed", humantime::format_duration(limit))),
+        Ending::Deadline => {
+            (Verdict::TimedOut, format!("still ran after {}, and was killed", humantime::format_duration(limit)))
+        }
         Ending::NoRoot(reason) => (Verdict::HarnessError, reason.clone()),
         Ending::Lost(loss) => lost(loss),
     };
@@ -210,6 +195,8 @@ struct Recorder {
     written: u64,
     tail: OutputTail,
     left: Option<LeftFiles>,
+    /// What is not as it should be with the root, which is the same for every command on this kernel.
+    root_notes: Vec<String>,
     notes: Vec<String>,
     trouble: Option<String>,
 }
@@ -228,7 +215,8 @@ impl Recorder {
             LeftFiles::new(out).map_err(|error| error.to_string())
         });
         let left = left.transpose()?;
-        Ok(Recorder { folder, output, written: 0, tail: OutputTail::default(), left, notes: Vec::new(), trouble: None })
+        let (root_notes, notes, tail) = (Vec::new(), Vec::new(), OutputTail::default());
+        Ok(Recorder { folder, output, written: 0, tail, left, root_notes, notes, trouble: None })
     }
 
     fn finish(mut self, finished: &Finished, record: &mut ProgramRecord, notes: &mut Vec<String>) {
@@ -259,7 +247,7 @@ fn relative(folder: &Path, file: &str) -> String {
 
 impl Attendant for Recorder {
     fn started(&mut self, notes: &[String]) {
-        self.notes.extend_from_slice(notes);
+        self.root_notes.extend_from_slice(notes);
     }
 
     fn output(&mut self, _: Stream, bytes: &[u8]) {

@@ -6,6 +6,7 @@ mod command;
 mod coverage;
 mod dangers;
 mod evidence;
+mod guest;
 mod jobs;
 mod judgement;
 mod kernel;
@@ -25,10 +26,11 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::KernelState;
 use crate::store::{LockFile, Store, StoreError, StoredKernel};
-use crate::vm::{Accelerator, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, Aids, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use command::{CommandJob, run_command};
+pub use guest::{Guest, start_guest};
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
@@ -66,6 +68,8 @@ pub struct Bench<'a> {
     pub logs: &'a Logs,
     /// Whether the user wants to stop.
     pub stop: &'a Stop,
+    /// What helps to look into guests.
+    pub aids: Aids,
 }
 
 /// Why a run could not begin.
@@ -116,7 +120,8 @@ fn machine_spec<'s>(
     stored: &'s StoredKernel,
     stop: &'s (dyn Fn() -> bool + Sync),
 ) -> MachineSpec<'s> {
-    MachineSpec::new(bench.tools, &bench.plan.kernels[kernel], stored, bench.accelerator, stop)
+    let spec = MachineSpec::new(bench.tools, &bench.plan.kernels[kernel], stored, bench.accelerator, stop);
+    MachineSpec { aids: bench.aids, ..spec }
 }
 
 fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, wanted: &'s Wanted, events: Sender<Event>, scope: &Scope<'s>) {

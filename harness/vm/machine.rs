@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::channel::{Channel, Received, SendError};
 use super::console::{self, Culprit};
 use super::snapshot::Recording;
-use super::{Accelerator, Deadlines, Toolchain};
+use super::{Accelerator, Aids, Deadlines, Toolchain};
 use crate::manifest::KernelSpec;
 use crate::process::ChildGroup;
 use crate::protocol::{GuestMessage, HostMessage, Woken};
@@ -22,6 +22,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// What to boot and how.
 #[derive(Clone, Copy)]
 pub struct MachineSpec<'a> {
+    /// The kernel's name in the manifest.
+    pub name: &'a str,
     /// The programs that make machines.
     pub tools: &'a Toolchain,
     /// The kernel.
@@ -36,6 +38,8 @@ pub struct MachineSpec<'a> {
     pub deadline: Duration,
     /// Whether the user wants to stop at once.
     pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// What helps to look into the guest.
+    pub aids: Aids,
 }
 
 impl<'a> MachineSpec<'a> {
@@ -48,7 +52,17 @@ impl<'a> MachineSpec<'a> {
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
         let deadline = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator).boot;
-        MachineSpec { tools, kernel, memory_mib: spec.memory_mib, append: &spec.append, accelerator, deadline, stop }
+        MachineSpec {
+            name: &spec.name,
+            tools,
+            kernel,
+            memory_mib: spec.memory_mib,
+            append: &spec.append,
+            accelerator,
+            deadline,
+            stop,
+            aids: Aids::default(),
+        }
     }
 }
 

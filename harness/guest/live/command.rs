@@ -195,7 +195,8 @@ fn become_command(command: &LiveCommand, ends: &Ends, mut tell: File, is_termina
 
 /// Becomes the command; returns the errno if that fails.
 fn exec(words: &[String]) -> i32 {
-    let Ok(words) = words.iter().map(|word| std::ffi::CString::new(word.as_str())).collect::<Result<Vec<_>, _>>() else {
+    let Ok(words) = words.iter().map(|word| std::ffi::CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()
+    else {
         return libc::EINVAL;
     };
     let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
@@ -217,9 +218,7 @@ fn unblock(file: &File) -> io::Result<()> {
 
 /// Both ends of a new terminal.
 fn terminal() -> io::Result<(File, File)> {
-    let open = |path: &str| {
-        fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path)
-    };
+    let open = |path: &str| fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path);
     let master = open("/dev/pts/ptmx")?;
     let (mut number, unlocked): (libc::c_uint, libc::c_int) = (0, 0);
     // SAFETY: the descriptor is open and both numbers are valid for the calls.

@@ -18,7 +18,8 @@ pub fn send(mut report: impl FnMut(LiveReport, &[u8]) -> Result<(), String>) -> 
     let out = PathBuf::from(folder("out"));
     let mut folders = vec![out.clone()];
     while let Some(next) = folders.pop() {
-        let mut entries: Vec<PathBuf> = fs::read_dir(&next).into_iter().flatten().flatten().map(|one| one.path()).collect();
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(&next).into_iter().flatten().flatten().map(|one| one.path()).collect();
         entries.sort();
         for path in entries {
             let name = path.strip_prefix(&out).unwrap_or(&path).to_string_lossy().into_owned();

@@ -13,8 +13,10 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use super::{folder, make_folder};
 use crate::live::{self, LiveCommand};
 
-/// What a command may write to where nothing can be laid over the host's files.
+/// What a command may write to where nothing can be laid over the host's files, unless it is given something in there.
 const WRITABLE: [&str; 3] = ["/tmp", "/var/tmp", "/root"];
+/// Where it finds room in any case.
+const ROOM: &str = "/run";
 
 /// Loads a kernel module.
 pub fn load_module(bytes: &[u8]) -> std::io::Result<()> {
@@ -30,13 +32,12 @@ pub fn load_module(bytes: &[u8]) -> std::io::Result<()> {
 /// Mounts the host's files; the kernel asks for them through the file that is returned. Nobody here may touch them.
 pub fn mount_host_files() -> Result<File, String> {
     let device = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/fuse");
-    let device = device.map_err(|error| format!("this kernel has no FUSE, through which the host's files are seen: {error}"))?;
+    let device =
+        device.map_err(|error| format!("this kernel has no FUSE, through which the host's files are seen: {error}"))?;
     let place = folder("host");
     make_folder(&place)?;
-    let options = format!(
-        "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
-        device.as_raw_fd()
-    );
+    let options =
+        format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", device.as_raw_fd());
     let options = CString::new(options).map_err(|error| error.to_string())?;
     mount("corematrix", place.as_str(), "fuse.corematrix", MountFlags::RDONLY | MountFlags::NODEV, options.as_c_str())
         .map_err(|error| format!("cannot mount the host's files: {error}"))?;
@@ -48,7 +49,12 @@ pub fn prepare() -> Result<(), String> {
     for name in ["cow", "root", "out"] {
         make_folder(&folder(name))?;
     }
-    for (kind, target) in [("tmpfs", folder("cow")), ("tmpfs", folder("out")), ("devpts", "/dev/pts".to_owned()), ("tmpfs", "/dev/shm".to_owned())] {
+    for (kind, target) in [
+        ("tmpfs", folder("cow")),
+        ("tmpfs", folder("out")),
+        ("devpts", "/dev/pts".to_owned()),
+        ("tmpfs", "/dev/shm".to_owned()),
+    ] {
         make_folder(&target)?;
         let options = if kind == "devpts" { c"mode=620,ptmxmode=666" } else { c"" };
         mount(kind, target.as_str(), kind, MountFlags::empty(), options)
@@ -65,7 +71,7 @@ pub fn enter(command: &LiveCommand) -> Result<Vec<String>, String> {
     unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.map_err(|error| format!("cannot get mounts of its own: {error}"))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(|error| format!("cannot get mounts of its own: {error}"))?;
-    lay_over(&mut notes)?;
+    lay_over(command, &mut notes)?;
     let root = folder("root");
     for (own, place) in [("/proc", "/proc"), ("/sys", "/sys"), ("/dev", "/dev"), ("/boot", "/boot")] {
         let target = format!("{root}{place}");
@@ -84,45 +90,53 @@ pub fn enter(command: &LiveCommand) -> Result<Vec<String>, String> {
         rustix::mount::mount_remount(target.as_str(), MountFlags::BIND | MountFlags::RDONLY, c"")
             .map_err(|error| format!("cannot protect `{given}`: {error}"))?;
     }
-    let entered = chdir(root.as_str())
-        .and_then(|()| mount_move(".", "/"))
-        .and_then(|()| chroot("."))
-        .and_then(|()| chdir("/"));
+    let entered =
+        chdir(root.as_str()).and_then(|()| mount_move(".", "/")).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
     entered.map_err(|error| format!("cannot make it the root: {error}"))?;
     chdir(command.folder.as_str()).map_err(|error| format!("cannot work in `{}`: {error}", command.folder))?;
     Ok(notes)
 }
 
 /// Lays a file system in memory over the host's files.
-fn lay_over(notes: &mut Vec<String>) -> Result<(), String> {
+fn lay_over(command: &LiveCommand, notes: &mut Vec<String>) -> Result<(), String> {
     let (host, root, cow) = (folder("host"), folder("root"), folder("cow"));
     let (upper, work) = (format!("{cow}/upper"), format!("{cow}/work"));
     make_folder(&upper)?;
     make_folder(&work)?;
-    let options = CString::new(format!("lowerdir={host},upperdir={upper},workdir={work}")).map_err(|error| error.to_string())?;
+    let options =
+        CString::new(format!("lowerdir={host},upperdir={upper},workdir={work}")).map_err(|error| error.to_string())?;
     match mount("corematrix", root.as_str(), "overlay", MountFlags::empty(), options.as_c_str()) {
         Ok(()) => return Ok(()),
         Err(rustix::io::Errno::NODEV) => {}
         Err(error) => return Err(format!("cannot lay memory over the host's files: {error}")),
     }
-    mount_bind_recursive(host.as_str(), root.as_str()).map_err(|error| format!("cannot show the host's files: {error}"))?;
-    let mut writable = Vec::new();
-    for place in WRITABLE {
+    mount_bind_recursive(host.as_str(), root.as_str())
+        .map_err(|error| format!("cannot show the host's files: {error}"))?;
+    let mut writable = vec![ROOM];
+    for place in WRITABLE.into_iter().filter(|place| !is_given_something_in(command, place)) {
         let target = format!("{root}{place}");
         if Path::new(&target).is_dir() && own_folder(&target).is_ok() {
             writable.push(place);
         }
     }
     notes.push(format!(
-        "this kernel comes without overlayfs: the host's files cannot be written to, {} are the guest's own and empty",
+        "overlayfs is not to be had for this kernel: commands cannot write to the view of the host's files; {} are theirs, and empty",
         writable.join(", ")
     ));
     Ok(())
 }
 
+/// Whether the command's own words, its folder or what it is given lie there, so that it must not be covered.
+fn is_given_something_in(command: &LiveCommand, place: &str) -> bool {
+    let named = command.words.iter().chain(command.environment.iter().map(|(_, value)| value));
+    let mut all = named.chain(command.given.as_ref()).chain([&command.folder]);
+    all.any(|text| text == place || text.contains(&format!("{place}/")))
+}
+
 /// An empty folder in memory.
 fn own_folder(target: &str) -> Result<(), String> {
-    mount("tmpfs", target, "tmpfs", MountFlags::empty(), c"mode=1777").map_err(|error| format!("cannot mount tmpfs on {target}: {error}"))
+    mount("tmpfs", target, "tmpfs", MountFlags::empty(), c"mode=1777")
+        .map_err(|error| format!("cannot mount tmpfs on {target}: {error}"))
 }
 
 fn bind(from: &str, to: &str) -> Result<(), String> {

@@ -164,7 +164,10 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
         let in_programs = cells().any(|cell| cell.programs.iter().any(|program| program.verdict == verdict));
         in_programs || (verdict == Verdict::FailedToOpen && record.objects.iter().any(|object| object.broken.is_some()))
     };
-    let mut signs = vec!["2/3 = programs loaded of all in the object".to_owned()];
+    let mut signs = Vec::new();
+    if !record.objects.iter().all(ObjectRecord::is_command) {
+        signs.push("2/3 = programs loaded of all in the object".to_owned());
+    }
     if cells().any(|cell| !is_whole(cell)) {
         signs.push(format!("{NOT_WHOLE} = each program loads, the object as a whole does not"));
     }
