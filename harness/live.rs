@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Where the guest has what the command gets and leaves.
 pub const FOLDER: &str = "/run/corematrix";
+/// The variable with the kernel's name in the manifest.
+pub const KERNEL: &str = "COREMATRIX_KERNEL";
 /// As many bytes of input as may be on their way to a command that does not read them.
 pub const INPUT_WINDOW: usize = 64 << 10;
 

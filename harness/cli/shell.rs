@@ -22,7 +22,7 @@ use super::{Common, MachineArgs, acceleration, exit_code, run};
 use crate::attach::Reach;
 use crate::event::Event;
 use crate::exec::{Attendant, Ending, HostFiles, LeftError, LeftFiles, Session};
-use crate::live::{CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
+use crate::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
 use crate::plan::Plan;
 use crate::record::KernelState;
 use crate::run::{Bench, Guest, Jobs, Logs, Stop};
@@ -99,7 +99,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
         aids: args.aids.aids(),
     };
     let Guest { mut machine, file_systems } = start(&bench, args.aids)?;
-    let mut more = vec![("COREMATRIX_KERNEL", plan.kernels[0].name.clone())];
+    let mut more = vec![(live::KERNEL, plan.kernels[0].name.clone())];
     more.extend(object.map(|path| ("OBJECT", path)));
     more.extend(std::env::var("TERM").ok().filter(|_| screen.size.is_some()).map(|term| ("TERM", term)));
     let command = LiveCommand {

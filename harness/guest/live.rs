@@ -83,7 +83,7 @@ struct Live<'a> {
 impl<'a> Live<'a> {
     fn begin(port: &'a mut File, command: &LiveCommand) -> Result<Self, String> {
         let files = root::mount_host_files()?;
-        root::prepare()?;
+        root::prepare(command)?;
         if command.exercise {
             // Before the command has pipes, of which another process would keep the ends open.
             fork::start(|| {

@@ -13,7 +13,7 @@ use super::{Bench, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
 use crate::coverage::CellCoverage;
 use crate::event::Event;
 use crate::exec::{Attendant, Ending, Finished, HostFiles, LeftFiles, Session, View};
-use crate::live::{CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
+use crate::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
 use crate::record::{ProgramRecord, TRIED_AGAIN};
 use crate::store::FileSystems;
 use crate::verdict::Verdict;
@@ -97,7 +97,7 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
         let finished = match Recorder::new(job, &name, attempt) {
             Ok(mut recorder) => {
                 let mut command = job.command.clone();
-                command.environment.push(("COREMATRIX_KERNEL".to_owned(), name.clone()));
+                command.environment.push((live::KERNEL.to_owned(), name.clone()));
                 let session = Session {
                     command: &command,
                     files: HostFiles::new(job.view.clone()),

@@ -45,7 +45,11 @@ pub fn mount_host_files() -> Result<File, String> {
 }
 
 /// Makes what the root is put together from, as far as that touches no file of the host.
-pub fn prepare() -> Result<(), String> {
+pub fn prepare(command: &LiveCommand) -> Result<(), String> {
+    if let Some((_, kernel)) = command.environment.iter().find(|(name, _)| name == live::KERNEL) {
+        // Prompts show it. A kernel whose name is none for a host keeps none.
+        let _ = rustix::system::sethostname(kernel.as_bytes());
+    }
     for name in ["cow", "root", "out"] {
         make_folder(&folder(name))?;
     }
