@@ -42,3 +42,24 @@ pub(super) fn render(record: &RunRecord, shown: &[usize], width: usize) -> Strin
     }
     titled("Output", &block)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::COMMAND_SECTION;
+    use crate::report::sample;
+    use crate::verdict::Verdict;
+
+    #[test]
+    fn kernels_that_heard_the_same_stand_together() {
+        let kernels = ["5.10", "6.1", "6.12"].map(sample::kernel).to_vec();
+        let objects = vec![sample::object("loader", &[("loader --once", COMMAND_SECTION)])];
+        let mut record = sample::assemble(kernels, objects, |_, _, _| (Verdict::Succeeded, None));
+        for (cell, lines) in record.cells.iter_mut().zip([1, 1, 12]) {
+            let end = &mut cell.programs[0];
+            end.log_tail = (0..lines).map(|line| format!("line {line} \u{1b}[31mred\u{1b}[0m")).collect();
+            end.log_file = Some(format!("output/{}/output.txt", cell.kernel));
+        }
+        insta::assert_snapshot!(render(&record, &[0, 1, 2], 60), @"");
+    }
+}
