@@ -112,7 +112,7 @@ fn a_guest_that_is_to_see_programs_only_sees_no_more() {
 
 #[test]
 fn aids_show_what_they_are_asked_for() {
-    let lab = lab();
+    let lab = Lab::with_file_systems("append = [\"loglevel=7\"]");
     let aids = ["--qemu-command", "--console", "--gdb", "-v"];
     let ran = exec(&lab, &aids, &["cat", "/proc/cmdline"]);
     ran.ended.expect(0);
@@ -125,7 +125,7 @@ fn aids_show_what_they_are_asked_for() {
     let command = told("null,id=corematrix-data");
     assert!(shell_words::split(&command).unwrap().iter().any(|word| word == "-append"));
     told("-ex 'target remote ");
-    told("SeaBIOS");
+    told("Linux version ");
     let scratch = told("scratch folder: ").rsplit_once(' ').unwrap().1.to_owned();
     assert!(Path::new(&scratch).join("initramfs").is_file());
     ran.ended.expect_said(&["hello after a boot of", "succeeded in"]);

@@ -119,7 +119,7 @@ fn a_terminal_works_as_one_is_used_to() {
 fn a_guest_that_does_not_answer_can_be_left() {
     let lab = Lab::with_file_systems("");
     let mut command = lab.tool("shell");
-    command.arg(kernel().name);
+    command.args([kernel().name, "--cold"]);
     let mut user = Terminal::start(command, 24, 80);
     user.expect("# ");
     user.type_keys("trap '' INT; sleep 1000\r");
@@ -134,7 +134,7 @@ fn a_guest_that_does_not_answer_can_be_left() {
 fn a_script_comes_through_standard_input() {
     let lab = Lab::with_file_systems("");
     let mut command = lab.tool("shell");
-    command.args([kernel().name]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args([kernel().name, "--cold"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // More than what may be on its way at once.
     let script = format!("uname -r\n{}echo no >&2\nexit 7\n", "true # nothing\n".repeat(20_000));

@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../bench/stock.sh"
 
 # NAME ARGUMENTS...; all of them run until they are interrupted.
-tools=("opensnoop" "execsnoop" "tcpconnect" "biosnoop" "filetop -C 1" "mountsnoop" "tcplife")
+tools=("opensnoop" "execsnoop" "tcpconnect" "biosnoop" "mountsnoop")
 seconds=5
 
 stock_begin

@@ -60,6 +60,19 @@ mod tests {
             end.log_tail = (0..lines).map(|line| format!("line {line} \u{1b}[31mred\u{1b}[0m")).collect();
             end.log_file = Some(format!("output/{}/output.txt", cell.kernel));
         }
-        insta::assert_snapshot!(render(&record, &[0, 1, 2], 60), @"");
+        insta::assert_snapshot!(render(&record, &[0, 1, 2], 60), @r"
+        Output
+          loader on 5.10, 6.1 said (output/5.10/output.txt)
+              | line 0 red
+          loader on 6.12 said, after 4 lines more (output/6.12/output.txt)
+              | line 4 red
+              | line 5 red
+              | line 6 red
+              | line 7 red
+              | line 8 red
+              | line 9 red
+              | line 10 red
+              | line 11 red
+        ");
     }
 }
