@@ -57,7 +57,11 @@ impl LeftFiles {
     pub fn take(&mut self, path: &str, kind: LeftKind, bytes: &[u8]) {
         if let Err(reason) = self.put(Path::new(path), kind, bytes) {
             self.file = None;
-            self.notes.push(format!("`{}` was not taken out of the guest: {reason}", path.escape_debug()));
+            let note = format!("`{}` was not taken out of the guest: {reason}", path.escape_debug());
+            // A file comes in pieces.
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
         }
     }
 

@@ -73,7 +73,7 @@ mod tests {
             "socket,id=corematrix-data,path=/s/data.sock",
         ]);
         let line = pasteable(&words, Path::new("/s"));
-        assert_eq!(line, "/usr/bin/qemu -append 'a b' -chardev null,id=corematrix-data");
+        assert_eq!(line, "/usr/bin/qemu -append 'a b' -chardev 'null,id=corematrix-data'");
     }
 
     #[test]
