@@ -28,7 +28,7 @@ names=("${tools[@]%% *}")
 programs=$stock_root/usr/sbin
 
 say "object mode: ${names[*]}"
-"$corematrix" run "${names[@]/#/$programs/}" "${selected[@]}" --out "$report/objects" > "$work/log" 2>&1 || [ $? -le 3 ] || { cat "$work/log" >&2; fail "object mode failed"; }
+"$corematrix" run "${names[@]/#/$programs/}" "${selected[@]}" --attach --out "$report/objects" > "$work/log" 2>&1 || [ $? -le 3 ] || { cat "$work/log" >&2; fail "object mode failed"; }
 for tool in "${tools[@]}"; do
     name=${tool%% *}
     say "exec: $tool"
@@ -45,8 +45,11 @@ for name in "${names[@]}"; do
         [ -e "$loaded" ] || loaded=/dev/null
         refused=$(jq -r --arg k "$kernel" --arg o "$name" '.cells[] | select(.kernel == $k and .object == $o) | .programs[]
             | select(.verdict != "loaded") | .name' "$report/objects/report.json")
+        # What cannot be attached may have been loaded.
+        unloadable=$(jq -r --arg k "$kernel" --arg o "$name" '.cells[] | select(.kernel == $k and .object == $o) | .programs[]
+            | select(.verdict != "loaded" and .verdict != "attach_failed") | .name' "$report/objects/report.json")
         # The kernel keeps 15 characters of a name.
-        contradicted=$(for program in $refused; do grep -qxF "${program:0:15}" "$loaded" && echo "$program" || true; done)
+        contradicted=$(for program in $unloadable; do grep -qxF "${program:0:15}" "$loaded" && echo "$program" || true; done)
         printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$kernel" "$name" "$verdict" "${reason:--}" "${said:--}" "$(grep -c . "$loaded" || true)" \
             "$(echo $refused)" "$(echo $contradicted)"
     done < <(jq -r '. as $r | .cells[] | [.kernel, .programs[0].verdict, (.programs[0].reason // "-"), ((.programs[0].log_tail | last) // "-")] | @tsv' "$report/$name/report.json")
