@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build programs run test lint bench judge clean
+.PHONY: help setup setup-tests build programs run test lint bench judge exec-judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint   rustfmt and clippy"
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
 	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
+	@echo "make exec-judge  real loaders in every kernel against what their objects do"
 
 setup:
 	@./setup.sh
@@ -42,6 +43,9 @@ bench: build
 
 judge: build
 	tests/judge/judge.sh
+
+exec-judge: build
+	tests/judge/exec.sh
 
 clean:
 	$(CARGO) clean

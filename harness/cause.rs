@@ -122,7 +122,7 @@ pub fn find(
     type_exists: &dyn Fn(&str) -> Option<bool>,
 ) -> Option<(Cause, Evidence)> {
     match verdict {
-        Verdict::Loaded | Verdict::NotRun => return None,
+        Verdict::Loaded | Verdict::Succeeded | Verdict::NotRun => return None,
         Verdict::KernelCrashed | Verdict::TimedOut => {
             return Some((Cause::of(verdict)?, Evidence::line(last_words(outcome))));
         }

@@ -1,7 +1,7 @@
 //! [`Event`]: the contract between running and reporting.
 //!
 //! The runner sends events and formats nothing; the collector folds them into the record, and the live view draws them.
-//! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelFailed`), then for each guest `Booting` (`Booted` | `KernelFailed`)
+//! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelFailed`), then for each guest `Booting` (`Booted` `Saved`? | `KernelFailed`)
 //! or `Restored`, then for each object `CellStarted` (`ProgramStarted` `ProgramDone`)* `CellDone`, with `GuestLost` and another guest
 //! in between where one dies, at last `KernelDone`. A kernel that ends without its cells leaves them as they were planned: `NotRun`.
 //! Cells run in parallel, those of one kernel too where its guests are restored, so their events interleave.
@@ -49,6 +49,13 @@ pub enum Event {
         took: Duration,
         /// What could not be set up in the guest and is not vital.
         notes: Vec<String>,
+    },
+    /// The guest was saved as a snapshot, from which the others start.
+    Saved {
+        /// Which kernel.
+        kernel: usize,
+        /// Time it took.
+        took: Duration,
     },
     /// A guest was started from a snapshot, and answered.
     Restored {

@@ -8,8 +8,8 @@ use crate::manifest::KernelSpec;
 use crate::object::BpfObject;
 use crate::protocol::{ObjectSetup, ProgramSetup};
 use crate::record::{
-    Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
-    OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
+    Alternative, AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram,
+    ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
 };
 use crate::relocation::CoreRelocation;
 use crate::shard::{Partition, split};
@@ -94,6 +94,30 @@ impl Plan {
             alternatives,
             optional,
             minimum_coverage: settings.minimum_coverage,
+        }
+    }
+
+    /// Plans a command on every kernel. In the record it stands as an object with one program: `object` is what is run, as far as it can
+    /// be had, and `words` the command in full.
+    pub fn of_command(kernels: Vec<KernelSpec>, object: BpfObject, words: String) -> Plan {
+        let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
+        let analysis = Arc::new(Analysis::of(&[], &[]));
+        let command = PlannedObject {
+            object,
+            programs,
+            broken: None,
+            analysis,
+            shape: None,
+            programs_setup: Vec::new(),
+            shaped: false,
+        };
+        Plan {
+            kernels,
+            objects: vec![command],
+            alternatives: Vec::new(),
+            optional: Vec::new(),
+            minimum_coverage: None,
+            urgent: Vec::new(),
         }
     }
 

@@ -114,11 +114,16 @@ pub struct ChildGroup {
 
 impl ChildGroup {
     /// Starts `command` with standard input closed and both outputs drained.
-    pub fn spawn(mut command: Command) -> Result<Self, ProcessError> {
-        Self::spawn_keeping(&mut command, MACHINE_KEPT)
+    pub fn spawn(command: Command) -> Result<Self, ProcessError> {
+        Self::spawn_showing(command, None)
     }
 
-    fn spawn_keeping(command: &mut Command, kept: usize) -> Result<Self, ProcessError> {
+    /// Starts `command` likewise, and shows each line of its outputs on standard error, with a name before it.
+    pub fn spawn_showing(mut command: Command, name: Option<&str>) -> Result<Self, ProcessError> {
+        Self::spawn_keeping(&mut command, MACHINE_KEPT, name)
+    }
+
+    fn spawn_keeping(command: &mut Command, kept: usize, shown_as: Option<&str>) -> Result<Self, ProcessError> {
         let path = Path::new(command.get_program());
         let program = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -133,10 +138,10 @@ impl ChildGroup {
         let (stdout, stderr) = (Tail::keeping(kept), Tail::keeping(kept));
         let mut readers = Vec::new();
         if let Some(pipe) = child.stdout.take() {
-            readers.push(drain(pipe, stdout.clone()));
+            readers.push(drain(pipe, stdout.clone(), shown_as.map(Echo::new)));
         }
         if let Some(pipe) = child.stderr.take() {
-            readers.push(drain(pipe, stderr.clone()));
+            readers.push(drain(pipe, stderr.clone(), shown_as.map(Echo::new)));
         }
         Ok(ChildGroup { program, child, status: None, stdout, stderr, readers })
     }
@@ -211,13 +216,45 @@ impl Drop for ChildGroup {
     }
 }
 
-fn drain(mut pipe: impl Read + Send + 'static, tail: Tail) -> JoinHandle<()> {
+/// Shows whole lines of an output on standard error.
+struct Echo {
+    name: String,
+    open: Vec<u8>,
+}
+
+impl Echo {
+    fn new(name: &str) -> Echo {
+        Echo { name: name.to_owned(), open: Vec::new() }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
+            self.open.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                let line = String::from_utf8_lossy(&self.open);
+                // Firmware clears the screen and moves about.
+                let line = console::strip_ansi_codes(line.trim_end()).into_owned();
+                if !line.trim().is_empty() {
+                    eprintln!("[{}] {}", self.name, line.replace(|c: char| c.is_control() && c != '\t', ""));
+                }
+                self.open.clear();
+            }
+        }
+    }
+}
+
+fn drain(mut pipe: impl Read + Send + 'static, tail: Tail, mut echo: Option<Echo>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut chunk = [0; 8192];
         loop {
             match pipe.read(&mut chunk) {
                 Ok(0) => return,
-                Ok(read) => tail.push(&chunk[..read]),
+                Ok(read) => {
+                    tail.push(&chunk[..read]);
+                    if let Some(echo) = &mut echo {
+                        echo.push(&chunk[..read]);
+                    }
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => return,
             }
@@ -239,7 +276,7 @@ pub struct Finished {
 /// Runs `command` to its end in the C locale, at most for `limit`. How it ended is for the caller to judge.
 pub fn finish(command: &mut Command, limit: Duration) -> Result<Finished, ProcessError> {
     command.env("LC_ALL", "C");
-    let mut child = ChildGroup::spawn_keeping(command, COMMAND_KEPT)?;
+    let mut child = ChildGroup::spawn_keeping(command, COMMAND_KEPT, None)?;
     let Some(status) = child.wait(limit) else {
         child.end(Duration::ZERO);
         let output = both(&child.stdout.text(), &child.stderr.text());

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachFacts, AttachTo, Reach, Step};
 use crate::exercise::{ExercisePlan, ExerciseRecord};
+use crate::live::{LiveOrder, LiveReport};
 use crate::probe::{FeatureProbe, ProbeRequest};
 
 const MAGIC: [u8; 4] = *b"CMX1";
@@ -52,6 +53,8 @@ pub enum HostMessage {
     },
     /// Ask the kernel for its BPF features. Answered by [`GuestMessage::Probed`].
     Probe(ProbeRequest),
+    /// About a command of the user. Answered by [`GuestMessage::Live`].
+    Live(LiveOrder),
     /// End the guest.
     Shutdown,
 }
@@ -203,6 +206,8 @@ pub enum GuestMessage {
     },
     /// The features that were asked for.
     Probed(FeatureProbe),
+    /// About a command of the user.
+    Live(LiveReport),
     /// The guest side itself failed.
     Failed {
         /// Why, as a lowercase fragment.

@@ -204,6 +204,16 @@ pub struct ObjectProgram {
     pub section: String,
 }
 
+/// The section of a program that is none, but a command that was run.
+pub const COMMAND_SECTION: &str = "(command)";
+
+impl ObjectRecord {
+    /// Whether it is no object, but a command that was run.
+    pub fn is_command(&self) -> bool {
+        self.programs.iter().any(|program| program.section == COMMAND_SECTION)
+    }
+}
+
 /// One kernel x object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -286,7 +296,7 @@ pub struct ProgramRecord {
     pub section: String,
     /// What became of it.
     pub verdict: Verdict,
-    /// Why, as one line; the evidence line itself where there is one. `None` only for [`Verdict::Loaded`].
+    /// Why, as one line; the evidence line itself where there is one. `None` only for a pass.
     pub reason: Option<String>,
     /// Why, out of a closed set; `None` for a program that was loaded or not run.
     pub cause: Option<Cause>,
@@ -298,11 +308,11 @@ pub struct ProgramRecord {
     pub loaded: Option<LoadedProgram>,
     /// The errno of the failing call as a positive number.
     pub errno: Option<i32>,
-    /// The last lines of the verifier log of a program that was refused.
+    /// The last lines of the verifier log of a program that was refused, or of what a command said.
     pub log_tail: Vec<String>,
     /// How many lines of the log stand before `log_tail`.
     pub log_omitted: u64,
-    /// The whole log, relative to the report's folder.
+    /// The whole log, or all that a command said, relative to the report's folder.
     pub log_file: Option<String>,
     /// Milliseconds the load took in the guest.
     pub load_ms: u64,

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// The kernel's verifier accepted the program.
     Loaded,
+    /// The command ended with exit code 0.
+    Succeeded,
     /// libbpf could not open the object (broken ELF, broken BTF, unknown section ...).
     FailedToOpen,
     /// The object needs kernel BTF and this kernel has none.
@@ -29,6 +31,8 @@ pub enum Verdict {
     AttachFailed,
     /// The verifier accepted the program, and it did not run or return as its suite says.
     RunFailed,
+    /// The command could not be started, ended with another exit code than 0, or was killed by a signal.
+    CommandFailed,
     /// The kernel died while the program was being loaded.
     KernelCrashed,
     /// The program did not finish loading within its deadline.
@@ -57,8 +61,9 @@ pub enum Blame {
 
 impl Verdict {
     /// Every verdict, in the order of the legend.
-    pub const ALL: [Verdict; 15] = [
+    pub const ALL: [Verdict; 17] = [
         Verdict::Loaded,
+        Verdict::Succeeded,
         Verdict::FailedToOpen,
         Verdict::MissingBtf,
         Verdict::RelocationFailed,
@@ -68,6 +73,7 @@ impl Verdict {
         Verdict::UnsupportedType,
         Verdict::AttachFailed,
         Verdict::RunFailed,
+        Verdict::CommandFailed,
         Verdict::KernelCrashed,
         Verdict::TimedOut,
         Verdict::NotRun,
@@ -79,6 +85,7 @@ impl Verdict {
     pub fn label(self) -> &'static str {
         match self {
             Verdict::Loaded => "loaded",
+            Verdict::Succeeded => "succeeded",
             Verdict::FailedToOpen => "failed to open",
             Verdict::MissingBtf => "missing BTF",
             Verdict::RelocationFailed => "relocation failed",
@@ -88,6 +95,7 @@ impl Verdict {
             Verdict::UnsupportedType => "unsupported type",
             Verdict::AttachFailed => "attach failed",
             Verdict::RunFailed => "run failed",
+            Verdict::CommandFailed => "command failed",
             Verdict::KernelCrashed => "kernel crashed",
             Verdict::TimedOut => "timed out",
             Verdict::NotRun => "not run",
@@ -99,7 +107,7 @@ impl Verdict {
     /// The verdict in at most six columns, for tables with many kernels.
     pub fn short(self) -> &'static str {
         match self {
-            Verdict::Loaded => "ok",
+            Verdict::Loaded | Verdict::Succeeded => "ok",
             Verdict::FailedToOpen => "open",
             Verdict::MissingBtf => "nobtf",
             Verdict::RelocationFailed => "reloc",
@@ -109,6 +117,7 @@ impl Verdict {
             Verdict::UnsupportedType => "type",
             Verdict::AttachFailed => "attach",
             Verdict::RunFailed => "run",
+            Verdict::CommandFailed => "exit",
             Verdict::KernelCrashed => "CRASH",
             Verdict::TimedOut => "TIME",
             Verdict::NotRun => "-",
@@ -120,7 +129,7 @@ impl Verdict {
     /// Who has to act.
     pub fn blame(self) -> Blame {
         match self {
-            Verdict::Loaded => Blame::Nobody,
+            Verdict::Loaded | Verdict::Succeeded => Blame::Nobody,
             Verdict::FailedToOpen
             | Verdict::MissingBtf
             | Verdict::RelocationFailed
@@ -130,6 +139,7 @@ impl Verdict {
             | Verdict::UnsupportedType
             | Verdict::AttachFailed
             | Verdict::RunFailed
+            | Verdict::CommandFailed
             | Verdict::TimedOut => Blame::Object,
             Verdict::KernelCrashed => Blame::Kernel,
             Verdict::NotRun | Verdict::HarnessLimit | Verdict::HarnessError => Blame::Harness,
@@ -141,10 +151,10 @@ impl Verdict {
         matches!(self, Verdict::Loaded | Verdict::AttachFailed | Verdict::RunFailed)
     }
 
-    /// Whether the program was proven to load, to attach where that was asked for and possible, and to run as its suite says. Nothing
-    /// else is a pass.
+    /// Whether the program was proven to load, to attach where that was asked for and possible, and to run as its suite says; or the
+    /// command to succeed. Nothing else is a pass.
     pub fn is_pass(self) -> bool {
-        self == Verdict::Loaded
+        matches!(self, Verdict::Loaded | Verdict::Succeeded)
     }
 }
 

@@ -30,6 +30,11 @@ impl Failure {
         Failure { code: exit_code::INFRASTRUCTURE, ..Failure::input(message, hint) }
     }
 
+    /// The user stopped it.
+    pub(super) fn interrupted() -> Failure {
+        Failure { code: exit_code::INTERRUPTED, ..Failure::input("stopped", None) }
+    }
+
     /// Several things are wrong with the user's input.
     pub(super) fn inputs(problems: impl IntoIterator<Item = (String, Option<String>)>) -> Failure {
         let problems = problems.into_iter().map(|(message, hint)| Problem { message, hint }).collect();

@@ -2,11 +2,13 @@
 
 mod acceleration;
 mod advice;
+mod aids;
 mod bisect;
 mod bundle;
 mod compare;
 mod coverage;
 mod doctor;
+mod exec;
 pub mod exit_code;
 mod explain;
 mod failure;
@@ -21,6 +23,7 @@ mod report;
 mod repro;
 mod run;
 mod setup;
+mod shell;
 mod store;
 mod threshold;
 mod watch;
@@ -59,6 +62,10 @@ struct Common {
 enum Command {
     /// Load objects on every kernel of the matrix and report.
     Run(run::RunArgs),
+    /// Run a command in every kernel of the matrix, such as a real loader, on the files of this machine.
+    Exec(exec::ExecArgs),
+    /// A shell in a kernel, on the files of this machine.
+    Shell(shell::ShellArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
     /// See a failure of a run again: one cell on its kernel, with everything that the verifier can tell.
@@ -116,6 +123,8 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
+            Command::Exec(args) => exec::run(&self.common, &args),
+            Command::Shell(args) => shell::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Repro(args) => repro::run(&self.common, &args),
             Command::Bundle(args) => bundle::run(&self.common, &args),

@@ -3,13 +3,14 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use clap::Args;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::aids::AidArgs;
 use super::failure::Failure;
 use super::gate::{self, ReadTerms, Terms};
 use super::setup::{Inputs, Setup};
@@ -22,7 +23,7 @@ use crate::plan::Plan;
 use crate::record::{PartitionRecord, RunRecord, ToolRecord};
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
-use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
+use crate::run::{self, Bench, Collector, Jobs, Logs, RunError, Stop};
 use crate::shard::Partition;
 use crate::vm::{Proof, Toolchain};
 
@@ -78,6 +79,8 @@ pub(super) struct RunArgs {
     gate: bool,
     #[command(flatten)]
     pub(super) terms: Terms,
+    #[command(flatten)]
+    aids: AidArgs,
 }
 
 /// What all runs of one command line have in common.
@@ -176,17 +179,18 @@ pub(super) fn run_plan(
             (false, true) => Reach::Attach,
             (false, false) => Reach::Load,
         },
-        cold: args.cold,
+        cold: args.cold || args.aids.aids().need_boot(),
         snapshot_budget,
         logs: &logs,
         stop,
+        aids: args.aids.aids(),
     };
     let mut record = match plan.objects.is_empty() && record.partition.is_some() {
         true => {
             eprintln!("this part of the matrix has no objects");
             RunRecord { finished: Some(now()), ..record }
         }
-        false => execute(&bench, record, live)?,
+        false => execute(&bench, record, live, args.aids, |events| run::run(&bench, events))?,
     };
     // Who stopped the run waits for its end.
     if !record.interrupted {
@@ -199,8 +203,14 @@ pub(super) fn no_signals(error: std::io::Error) -> Failure {
     Failure::infrastructure(format!("cannot listen for signals: {error}"), None)
 }
 
-/// Runs the plan on threads of its own while this one folds the events into the record and draws them.
-fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRecord, Failure> {
+/// Does the work on threads of its own while this one folds the events into the record and draws them.
+pub(super) fn execute(
+    bench: &Bench<'_>,
+    record: RunRecord,
+    folder: &Path,
+    aids: AidArgs,
+    work: impl FnOnce(&Sender<Event>) -> Result<(), RunError> + Send,
+) -> Result<RunRecord, Failure> {
     let names = |record: &RunRecord| {
         let kernels: Vec<String> = record.kernels.iter().map(|kernel| kernel.name.clone()).collect();
         let objects: Vec<String> = record.objects.iter().map(|object| object.name.clone()).collect();
@@ -209,6 +219,7 @@ fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRec
     };
     let (kernels, objects, programs) = names(&record);
     let mut progress = Progress::new(&kernels, &objects, &programs, std::io::stderr().is_terminal());
+    let mut phases = aids.phases(&kernels, &objects);
     for notice in &record.notices {
         progress.on(&Event::Notice(notice.clone()));
     }
@@ -216,11 +227,14 @@ fn execute(bench: &Bench<'_>, record: RunRecord, folder: &Path) -> Result<RunRec
     let (sender, events) = mpsc::channel();
     let mut unsaved = None;
     let ran = std::thread::scope(|scope| {
-        let runner = scope.spawn(move || run::run(bench, &sender));
+        let runner = scope.spawn(move || work(&sender));
         loop {
             match events.recv_timeout(POLL) {
                 Ok(event) => {
-                    progress.on(&event);
+                    match &mut phases {
+                        Some(phases) => phases.on(&event),
+                        None => progress.on(&event),
+                    }
                     // A full disk must not end the run: what is known stays in memory, and the end tries once more.
                     if let Err(error) = collector.take(&event) {
                         unsaved.get_or_insert(error);

@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
-use crate::vm::{Choice, Proof, Toolchain};
+use crate::vm::{Aids, Choice, Proof, Toolchain};
 
 /// How the guests of a command run that takes no matrix.
 #[derive(Debug, Args)]
@@ -74,6 +74,7 @@ impl<'a> Workbench<'a> {
             snapshot_budget: *snapshot_budget,
             logs: &logs,
             stop,
+            aids: Aids::default(),
         };
         let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error))?;
         let (sender, events) = mpsc::channel();

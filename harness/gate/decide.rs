@@ -177,7 +177,7 @@ impl<'a> Gate<'a> {
         let story = format!("{verdict}{cause}{reason}");
         let known = before.is_some_and(|before| (before.verdict, before.cause) == (verdict, program.cause));
         match verdict {
-            Verdict::Loaded => {
+            Verdict::Loaded | Verdict::Succeeded => {
                 if let Some(before) = before.filter(|before| was_judged && !before.verdict.is_pass()) {
                     let story = format!("loads; in the baseline: {}", before.verdict);
                     self.push(Weight::Told, Rule::Improved, place, &story, None);

@@ -1,6 +1,6 @@
 //! [`exercise`]: makes a program run that is loaded and, where that is possible, attached; the kernel's run count is the proof.
 
-mod trigger;
+pub(super) mod trigger;
 
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};

@@ -32,6 +32,11 @@ pub fn run(work: impl FnOnce() -> i32) -> Result<Ending, String> {
     wait(fork(work)?)
 }
 
+/// Runs `work` in a forked copy of this process, for which nobody waits here. Returns its number.
+pub fn start(work: impl FnOnce() -> i32) -> Result<libc::pid_t, String> {
+    fork(work)
+}
+
 fn fork(work: impl FnOnce() -> i32) -> Result<libc::pid_t, String> {
     // SAFETY: PID 1 of the guest and its forked copies have one thread, so the copy owns every lock it may need.
     match unsafe { libc::fork() } {

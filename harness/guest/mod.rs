@@ -10,6 +10,7 @@ mod fork;
 mod init;
 mod kernel_btf;
 mod kernel_log;
+mod live;
 mod loaded;
 mod loader;
 mod port;
@@ -76,6 +77,7 @@ fn serve() -> Result<(), String> {
                 let woken = wake::look().map_err(|error| error.to_string())?;
                 send(&mut port, &hello(&all, Some(woken)), &[])?;
             }
+            (HostMessage::Live(order), blob) => live::serve(&mut port, order, &blob)?,
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }

@@ -152,7 +152,7 @@ fn program_case(
         (_, Blame::Object | Blame::Kernel) if excused.is_some() => {
             TestCaseBuilder::skipped_with_cause(&name, kind, &excused.unwrap_or_default())
         }
-        (Verdict::Loaded, _) => TestCaseBuilder::success(&name, time),
+        (Verdict::Loaded | Verdict::Succeeded, _) => TestCaseBuilder::success(&name, time),
         // Nobody's fault that anyone could mend: it is no pass, and must not keep a pipeline red for ever.
         (Verdict::NotRun | Verdict::HarnessLimit, _) => TestCaseBuilder::skipped_with_cause(&name, kind, &message),
         (_, Blame::Object | Blame::Nobody) => TestCaseBuilder::failure(&name, time, kind, &message),

@@ -154,6 +154,7 @@ impl Progress {
                 }
                 self.clear(*kernel);
             }
+            Event::Saved { .. } => {}
             Event::Notice(text) => self.print(&format!("notice: {}", one_line(text))),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
 use crate::cause::Cause;
-use crate::record::{CellRecord, KernelState, RunRecord};
+use crate::record::{CellRecord, KernelState, ObjectRecord, RunRecord};
 use crate::verdict::{Blame, Verdict};
 
 /// Causes and kernels in the words of a summary.
@@ -83,7 +83,10 @@ impl Summary {
         let needed_missing = needed_missing.count();
 
         let kernels = counted(shown.len(), "kernel");
-        let (answer, sentence) = if failing > 0 {
+        let of_commands = !record.objects.is_empty() && record.objects.iter().all(ObjectRecord::is_command);
+        let (answer, sentence) = if failing > 0 && of_commands {
+            (Answer::Broken, format!("The command fails on at least one of {kernels}"))
+        } else if failing > 0 {
             (Answer::Broken, format!("{failing} of {} fail on at least one of {kernels}", counted(total, "program")))
         } else if not_whole > 0 {
             (Answer::Broken, format!("{} cannot be loaded as a whole", counted(not_whole, "object")))
@@ -95,6 +98,7 @@ impl Summary {
                 format!(
                     "{} on all of {kernels}",
                     match total {
+                        _ if of_commands => "The command succeeds".to_owned(),
                         _ if excused > 0 => "Every program that is needed loads".to_owned(),
                         1 => "The program loads".to_owned(),
                         _ => format!("All {total} programs load"),

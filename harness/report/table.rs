@@ -10,6 +10,7 @@ mod dangers;
 mod failures;
 mod grid;
 mod kernel_log;
+mod outputs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +22,7 @@ pub(super) use change::change;
 pub(super) use failures::{kernels, names};
 
 use super::text::{counted, one_line, paragraph, unbroken};
-use crate::record::{KernelState, RunRecord};
+use crate::record::{KernelState, ObjectRecord, RunRecord};
 use crate::verdict::{Blame, Verdict};
 
 /// Below this a table is of no use, and no terminal is that narrow.
@@ -39,6 +40,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         releases(record, &shown, width),
         kernels_left_out(record, width),
         failures::render(record, &shown, width),
+        outputs::render(record, &shown, width),
         alternatives::render(record, &shown, width),
         dangers::render(record, &shown, width),
         kernel_log::render(record, width),
@@ -175,15 +177,17 @@ fn counts(record: &RunRecord, width: usize) -> String {
     };
     let failed = |verdict: Verdict| matches!(verdict.blame(), Blame::Object | Blame::Kernel);
     let not_judged = |verdict: Verdict| verdict.blame() == Blame::Harness && verdict != Verdict::NotRun;
+    let of_commands = record.objects.iter().any(ObjectRecord::is_command);
+    let (noun, done) = if of_commands { ("command", "succeeded") } else { ("program", "loaded") };
     let mut parts = vec![match of(&Verdict::is_pass) {
-        0 => "nothing loaded".to_owned(),
-        loaded => format!("{loaded} loaded"),
+        0 => format!("nothing {done}"),
+        passed => format!("{passed} {done}"),
     }];
     parts.extend(with_breakdown("failed", &failed));
     parts.extend(with_breakdown("not judged", &not_judged));
     parts.extend(counts.get(&Verdict::NotRun).map(|count| format!("{count} not run")));
     let programs = record.objects.iter().map(|object| object.programs.len()).sum();
-    let matrix = format!("{} x {}", counted(programs, "program"), counted(record.kernels.len(), "kernel"));
+    let matrix = format!("{} x {}", counted(programs, noun), counted(record.kernels.len(), "kernel"));
     let broken = record.objects.iter().filter(|object| object.broken.is_some()).count();
     if broken > 0 {
         parts.push(format!("{} cannot be read", counted(broken, "object")));

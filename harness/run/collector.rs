@@ -200,6 +200,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
         Event::Notice(text) => record.notices.push(text.clone()),
         Event::Fetching { .. }
         | Event::Booting { .. }
+        | Event::Saved { .. }
         | Event::CellStarted { .. }
         | Event::ProgramStarted { .. }
         | Event::KernelDone { .. } => {}

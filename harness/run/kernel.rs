@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use super::wanted::{Restorable, Wanted};
 use super::{Bench, probing};
@@ -155,8 +156,10 @@ impl<'a> KernelContext<'a> {
     fn boot_and_save(&self, place: SnapshotPlace) -> Result<Machine, Ended> {
         let machine = self.boot(Machine::boot_to_snapshot)?;
         let key = place.key().clone();
+        let begin = Instant::now();
         match machine.save(place, self.bench.store) {
             Ok(snapshot) => {
+                self.send(Event::Saved { kernel: self.index, took: begin.elapsed() });
                 let snapshot = Arc::new(snapshot);
                 // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
                 let _ = self.bench.store.shrink_snapshots(self.bench.snapshot_budget);

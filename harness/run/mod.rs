@@ -2,9 +2,11 @@
 
 mod cell;
 mod collector;
+mod command;
 mod coverage;
 mod dangers;
 mod evidence;
+mod guest;
 mod jobs;
 mod judgement;
 mod kernel;
@@ -24,9 +26,11 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::KernelState;
 use crate::store::{LockFile, Store, StoreError, StoredKernel};
-use crate::vm::{Accelerator, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, Aids, MachineSpec, Toolchain};
 
 pub use collector::Collector;
+pub use command::{CommandJob, run_command};
+pub use guest::{Guest, start_guest};
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
@@ -64,6 +68,8 @@ pub struct Bench<'a> {
     pub logs: &'a Logs,
     /// Whether the user wants to stop.
     pub stop: &'a Stop,
+    /// What helps to look into guests.
+    pub aids: Aids,
 }
 
 /// Why a run could not begin.
@@ -81,11 +87,7 @@ pub enum RunError {
 
 /// Runs the plan to its end or until it is stopped. Every outcome, good or bad, is an event.
 pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
-    let jobs = bench.jobs.count();
-    // A pool of our own: its threads block, and children die with the thread that started them, so it has to last for the run.
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}")).build();
-    let pool = pool.map_err(|source| RunError::Threads { jobs, source })?;
+    let pool = pool(bench)?;
     let wanted = Wanted::default();
     let mut order: Vec<usize> = (0..bench.plan.kernels.len()).collect();
     order.sort_by_key(|kernel| !bench.plan.urgent.contains(kernel));
@@ -106,6 +108,13 @@ pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     Ok(())
 }
 
+/// A pool of our own: its threads block, and children die with the thread that started them, so it has to last for the run.
+fn pool(bench: &Bench<'_>) -> Result<rayon::ThreadPool, RunError> {
+    let jobs = bench.jobs.count();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}"));
+    pool.build().map_err(|source| RunError::Threads { jobs, source })
+}
+
 /// What a kernel of the plan boots with.
 fn machine_spec<'s>(
     bench: &'s Bench<'s>,
@@ -113,7 +122,8 @@ fn machine_spec<'s>(
     stored: &'s StoredKernel,
     stop: &'s (dyn Fn() -> bool + Sync),
 ) -> MachineSpec<'s> {
-    MachineSpec::new(bench.tools, &bench.plan.kernels[kernel], stored, bench.accelerator, stop)
+    let spec = MachineSpec::new(bench.tools, &bench.plan.kernels[kernel], stored, bench.accelerator, stop);
+    MachineSpec { aids: bench.aids, ..spec }
 }
 
 fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, wanted: &'s Wanted, events: Sender<Event>, scope: &Scope<'s>) {
@@ -127,11 +137,14 @@ fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, wanted: &'s Wanted, event
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
             run_cells(&Arc::new(KernelContext::new(bench, kernel, stored, wanted, events)), scope);
         }
-        Err(error) => {
-            let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(&error) });
-            let _ = events.send(Event::KernelDone { kernel });
-        }
+        Err(error) => fetch_failed(kernel, &error, &events),
     }
+}
+
+/// Says that a kernel is out of the run since it cannot be had.
+fn fetch_failed(kernel: usize, error: &StoreError, events: &Sender<Event>) {
+    let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(error) });
+    let _ = events.send(Event::KernelDone { kernel });
 }
 
 /// Starts the first guest. If others start in a moment, each cell is a task of its own and gets a guest of its own; otherwise one

@@ -104,9 +104,17 @@ pub(super) fn module_name(path: &str) -> Option<String> {
 /// # Errors
 /// A module file that cannot be read or understood: its name and the reason.
 pub(super) fn select(tree: &ModuleTree) -> Result<Selection, (String, String)> {
+    select_of(tree, &WANTED)
+}
+
+/// Finds the modules of these names and everything they depend on.
+///
+/// # Errors
+/// As [`select`].
+pub(super) fn select_of(tree: &ModuleTree, wanted: &[&str]) -> Result<Selection, (String, String)> {
     let mut selection = Selection::default();
     let mut seen = BTreeSet::new();
-    for name in WANTED {
+    for name in wanted {
         visit(tree, name, &mut seen, &mut selection)?;
     }
     Ok(selection)

@@ -27,6 +27,7 @@ mod disk;
 mod download;
 mod entry;
 mod error;
+mod file_systems;
 mod hopeless;
 mod host;
 mod image;
@@ -58,6 +59,7 @@ use etcetera::BaseStrategy;
 
 pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
+pub use self::file_systems::FileSystems;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
 pub use self::offers::Offer;
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};

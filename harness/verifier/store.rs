@@ -25,11 +25,16 @@ pub fn save(path: &Path, log: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a log that [`save`] wrote. Bytes that are no UTF-8 come back as U+FFFD.
+/// Reads a log that [`save`] wrote, or a plain file of another name. Bytes that are no UTF-8 come back as U+FFFD.
 pub fn read(path: &Path) -> io::Result<String> {
-    let decoder = zstd::Decoder::new(File::open(path)?)?;
+    let file = File::open(path)?;
+    // What commands say is kept as it is, for people to read.
+    let reader: Box<dyn Read> = match path.to_string_lossy().ends_with(SUFFIX) {
+        true => Box::new(zstd::Decoder::new(file)?),
+        false => Box::new(file),
+    };
     let mut log = Vec::new();
-    decoder.take(MAX_LOG + 1).read_to_end(&mut log)?;
+    reader.take(MAX_LOG + 1).read_to_end(&mut log)?;
     if log.len() as u64 > MAX_LOG {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the log is longer than any kernel's"));
     }

@@ -35,7 +35,7 @@ impl Machine {
     }
 
     fn boot_in(spec: &MachineSpec<'_>, memory: Option<GuestMemory>) -> Result<Machine, BootFailure> {
-        let scratch = prepare_scratch()?;
+        let scratch = prepare_scratch(spec)?;
         pack_initramfs(spec.kernel, scratch.path())?;
         let unusable = |error| scratch_failure(scratch.path(), &error);
         let listeners = Listeners::bind(scratch.path()).map_err(unusable)?;
@@ -43,11 +43,12 @@ impl Machine {
             Some(memory) => Some((memory, Monitor::bind(scratch.path()).map_err(unusable)?)),
             None => None,
         };
+        let append: Vec<String> = spec.append.iter().cloned().chain(spec.aids.append()).collect();
         let parts = Parts {
             kernel: &spec.kernel.boot_image,
             initramfs: &scratch.path().join("initramfs"),
             memory_mib: spec.memory_mib,
-            append: spec.append,
+            append: &append,
             accelerator: spec.accelerator,
             scratch: scratch.path(),
         };
@@ -58,9 +59,11 @@ impl Machine {
         if let Some((memory, monitor)) = &recorder {
             command = command.with(memory.options()).with(monitor.options());
         }
+        let command = spec.aids.apply(spec.name, &spec.kernel.boot_image, scratch.path(), command);
         let command = command.command(scratch.path());
         let begin = Instant::now();
-        let child = ChildGroup::spawn(command).map_err(|error| broken(error.to_string(), &spec.tools.qemu))?;
+        let child = ChildGroup::spawn_showing(command, spec.aids.console.then_some(spec.name))
+            .map_err(|error| broken(error.to_string(), &spec.tools.qemu))?;
         let mut machine = Machine {
             child,
             channel: Channel::new(listeners),
@@ -156,14 +159,17 @@ fn tool_hint(program: &Path) -> String {
 }
 
 /// Makes the machine's folder with the empty root in it.
-pub(super) fn prepare_scratch() -> Result<TempDir, BootFailure> {
+pub(super) fn prepare_scratch(spec: &MachineSpec<'_>) -> Result<TempDir, BootFailure> {
     let base = std::env::temp_dir();
-    let scratch = tempfile::Builder::new().prefix("corematrix-").tempdir_in(&base);
+    let scratch = tempfile::Builder::new().prefix("corematrix-").disable_cleanup(spec.aids.keep).tempdir_in(&base);
     let scratch = scratch.map_err(|error| scratch_failure(&base, &error))?;
     let longest = scratch.path().join(compose::SERIAL_SOCKET);
     if longest.as_os_str().len() > SOCKET_PATH_LIMIT {
         let reason = format!("the path of a unix socket would be too long: `{}`", longest.display());
         return Err(harness(reason, Some("set TMPDIR to a folder with a shorter path".to_owned()), false));
+    }
+    if spec.aids.keep {
+        eprintln!("[{}] scratch folder: {}", spec.name, scratch.path().display());
     }
     fs::create_dir(scratch.path().join("root")).map_err(|error| scratch_failure(scratch.path(), &error))?;
     Ok(scratch)

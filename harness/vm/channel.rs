@@ -1,6 +1,7 @@
 //! [`Channel`]: the host's end of the data channel.
 
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -117,6 +118,16 @@ impl Channel {
 
     /// Waits for the next message until `deadline`, or until `stop` says so.
     pub fn receive(&mut self, deadline: Instant, stop: &dyn Fn() -> bool) -> Received {
+        self.receive_beside(deadline, stop, None)
+    }
+
+    /// Waits likewise; silence may end early where there is something to read from `beside`.
+    pub fn receive_beside(
+        &mut self,
+        deadline: Instant,
+        stop: &dyn Fn() -> bool,
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Received {
         loop {
             match self.take_message() {
                 Ok(Some((message, blob))) => return Received::Message(message, blob),
@@ -130,8 +141,10 @@ impl Channel {
             if left.is_zero() {
                 return Received::Silence;
             }
-            match self.read_some(left.min(SLICE)) {
-                Ok(()) => {}
+            match self.read_some(left.min(SLICE), beside) {
+                Ok(false) => {}
+                Ok(true) if self.streams.iter().all(|one| one.reader.is_empty()) => return Received::Silence,
+                Ok(true) => {}
                 Err(_) => return Received::Closed,
             }
         }
@@ -186,17 +199,20 @@ impl Channel {
         Ok(None)
     }
 
-    /// Accepts and reads what there is, waiting at most `limit` for it. An error means that the channel is closed.
-    fn read_some(&mut self, limit: Duration) -> io::Result<()> {
+    /// Accepts and reads what there is, waiting at most `limit` for it. An error means that the channel is closed. Returns whether there
+    /// is something to read from `beside`.
+    fn read_some(&mut self, limit: Duration, beside: Option<BorrowedFd<'_>>) -> io::Result<bool> {
         self.accept()?;
         let readers = if self.chosen.is_some() { 1 } else { self.streams.len() };
         if readers == 0 {
             std::thread::sleep(limit.min(Duration::from_millis(2)));
-            return Ok(());
+            return Ok(false);
         }
         let mut waiting: Vec<PollFd<'_>> =
             self.streams[..readers].iter().map(|one| PollFd::new(&one.stream, PollFlags::IN)).collect();
+        waiting.extend(beside.map(|beside| PollFd::from_borrowed_fd(beside, PollFlags::IN)));
         wait_for(&mut waiting, limit)?;
+        let beside = beside.is_some() && waiting.last().is_some_and(|last| !last.revents().is_empty());
         let mut chunk = vec![0; 1 << 16];
         for Connection { stream, reader, .. } in &mut self.streams[..readers] {
             match stream.read(&mut chunk) {
@@ -206,7 +222,7 @@ impl Channel {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(beside)
     }
 
     fn accept(&mut self) -> io::Result<()> {

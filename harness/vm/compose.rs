@@ -60,6 +60,11 @@ impl Words {
         command
     }
 
+    /// The command as a line for a shell.
+    pub fn shell_line(&self) -> String {
+        shell_words::join(&self.0)
+    }
+
     /// The same words with more behind them.
     pub fn with(mut self, more: impl IntoIterator<Item = String>) -> Words {
         self.0.extend(more);
@@ -69,6 +74,13 @@ impl Words {
     /// The same command for another machine: every mention of folder `from` becomes one of `to`.
     pub fn moved(&self, from: &str, to: &str) -> Words {
         Words(self.0.iter().map(|word| word.replace(from, to)).collect())
+    }
+}
+
+#[cfg(test)]
+impl FromIterator<&'static str> for Words {
+    fn from_iter<T: IntoIterator<Item = &'static str>>(words: T) -> Words {
+        Words(words.into_iter().map(str::to_owned).collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`Machine`]: one guest that said hello, and what becomes of it. `boot` and `restore` make machines.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -7,7 +8,7 @@ use tempfile::TempDir;
 use super::channel::{Channel, Received, SendError};
 use super::console::{self, Culprit};
 use super::snapshot::Recording;
-use super::{Accelerator, Deadlines, Toolchain};
+use super::{Accelerator, Aids, Deadlines, Toolchain};
 use crate::manifest::KernelSpec;
 use crate::process::ChildGroup;
 use crate::protocol::{GuestMessage, HostMessage, Woken};
@@ -21,6 +22,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// What to boot and how.
 #[derive(Clone, Copy)]
 pub struct MachineSpec<'a> {
+    /// The kernel's name in the manifest.
+    pub name: &'a str,
     /// The programs that make machines.
     pub tools: &'a Toolchain,
     /// The kernel.
@@ -35,6 +38,8 @@ pub struct MachineSpec<'a> {
     pub deadline: Duration,
     /// Whether the user wants to stop at once.
     pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// What helps to look into the guest.
+    pub aids: Aids,
 }
 
 impl<'a> MachineSpec<'a> {
@@ -47,7 +52,17 @@ impl<'a> MachineSpec<'a> {
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
         let deadline = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator).boot;
-        MachineSpec { tools, kernel, memory_mib: spec.memory_mib, append: &spec.append, accelerator, deadline, stop }
+        MachineSpec {
+            name: &spec.name,
+            tools,
+            kernel,
+            memory_mib: spec.memory_mib,
+            append: &spec.append,
+            accelerator,
+            deadline,
+            stop,
+            aids: Aids::default(),
+        }
     }
 }
 
@@ -134,11 +149,33 @@ impl Machine {
             Received::Garbage(what) => Err(GuestLoss::Harness(what)),
             Received::Closed => Err(self.loss("the data channel closed")),
             // A crash that did not end the machine looks like silence; the console knows better.
-            Received::Silence => match console::culprit(&self.output()) {
-                Some(Culprit::Kernel(line)) => Err(GuestLoss::Crashed(line)),
-                Some(Culprit::Harness(line)) => Err(GuestLoss::Harness(line)),
-                Some(Culprit::Image(_)) | None => Err(GuestLoss::Silent),
-            },
+            Received::Silence => Err(self.silence()),
+        }
+    }
+
+    /// Waits for the guest's next message for a moment, at most for `limit`; `None` if there is none, or if there is something to read
+    /// from `beside`. Of silence nothing is concluded.
+    pub fn attend(
+        &mut self,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<(GuestMessage, Vec<u8>)>, GuestLoss> {
+        match self.channel.receive_beside(Instant::now() + limit, stop, beside) {
+            Received::Message(message, blob) => Ok(Some((message, blob))),
+            Received::Silence => Ok(None),
+            Received::Stopped => Err(GuestLoss::Stopped),
+            Received::Garbage(what) => Err(GuestLoss::Harness(what)),
+            Received::Closed => Err(self.loss("the data channel closed")),
+        }
+    }
+
+    /// What the console says of a guest that does not answer any more: whether its kernel crashed.
+    pub fn silence(&self) -> GuestLoss {
+        match console::culprit(&self.output()) {
+            Some(Culprit::Kernel(line)) => GuestLoss::Crashed(line),
+            Some(Culprit::Harness(line)) => GuestLoss::Harness(line),
+            Some(Culprit::Image(_)) | None => GuestLoss::Silent,
         }
     }
 

@@ -3,6 +3,7 @@
 //! [`Toolchain`] finds the programs, [`Accelerator`] is chosen by proof, [`Machine`] is a booted guest.
 
 mod accelerator;
+mod aids;
 mod boot;
 mod channel;
 mod compose;
@@ -18,6 +19,7 @@ mod toolchain;
 use std::time::Duration;
 
 pub use accelerator::{Accelerator, Choice, NoProof, Proof, choose};
+pub use aids::Aids;
 pub use machine::{BootFailure, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};

@@ -39,7 +39,7 @@ impl Machine {
         let begin = Instant::now();
         let deadline = begin + RESTORE_LIMIT.min(spec.deadline);
         let saved: SavedMachine = serde_json::from_value(snapshot.machine().clone()).map_err(|error| failed(&error))?;
-        let scratch = prepare_scratch().map_err(RestoreFailure::from)?;
+        let scratch = prepare_scratch(spec).map_err(RestoreFailure::from)?;
         // QEMU wants the file, and the guest has long read it.
         fs::write(scratch.path().join("initramfs"), b"\n").map_err(|error| failed(&error))?;
         let listeners = Listeners::bind(scratch.path()).map_err(|error| failed(&error))?;
@@ -50,7 +50,8 @@ impl Machine {
             .with(restore_options(&snapshot.file(RAM), snapshot.length(RAM)))
             .with(monitor.options())
             .with(["-incoming", "defer", "-S"].map(str::to_owned));
-        let child = ChildGroup::spawn(words.command(scratch.path())).map_err(|error| failed(&error))?;
+        let child = ChildGroup::spawn_showing(words.command(scratch.path()), spec.aids.console.then_some(spec.name))
+            .map_err(|error| failed(&error))?;
         let mut machine = Machine {
             child,
             channel: Channel::new(listeners),

@@ -59,6 +59,19 @@ impl TestKernel {
         }
     }
 
+    /// Fetches its modules for file systems, once. Needs the network then.
+    pub fn fetch_file_systems(&self) {
+        static FETCHED: OnceLock<()> = OnceLock::new();
+        FETCHED.get_or_init(|| {
+            let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let manifest = Manifest::load(&project.join("kernels.toml")).unwrap();
+            let (store, lock) = (Store::open(None).unwrap(), LockFile::open(&self.lock).unwrap());
+            let spec = manifest.select(&[self.name.to_owned()]).unwrap()[0];
+            let found = store.file_systems(spec, &self.stored, &lock, false, &drop).unwrap();
+            assert!(found.missing.is_empty(), "{found:?}");
+        });
+    }
+
     /// The image as its package has it.
     pub fn image(&self) -> PathBuf {
         self.stored.boot_image.with_file_name("image")

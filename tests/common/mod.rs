@@ -42,6 +42,12 @@ impl Lab {
         Lab::of(kernel(), lines)
     }
 
+    /// The same, where the store has the modules, too, with which commands see the host's files.
+    pub fn with_file_systems(lines: &str) -> Lab {
+        kernel().fetch_file_systems();
+        Lab::with_kernel(lines)
+    }
+
     fn of(kernel: &TestKernel, lines: &str) -> Lab {
         let lab = Lab::new();
         fs::copy(&kernel.lock, lab.path("kernels.lock")).unwrap();

@@ -51,7 +51,7 @@ impl<'a> Gate<'a> {
             }
             used.met = true;
             let foreseen = match ended {
-                Some((Verdict::Loaded, _)) => {
+                Some((Verdict::Loaded | Verdict::Succeeded, _)) => {
                     used.passes.insert(k);
                     false
                 }

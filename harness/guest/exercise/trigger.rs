@@ -40,6 +40,14 @@ pub const ALL: [(&str, Pull); crate::exercise::TRIGGERS.len()] = [
     ("its iterator", iterate),
 ];
 
+/// Does all of it once that needs no program.
+pub fn pull_all() {
+    // What is neither a link nor a socket is of no use to those who look for one.
+    let Ok(nothing) = File::open("/dev/null") else { return };
+    let held = Held::Descriptor(nothing.into());
+    ALL.iter().for_each(|(_, pull)| pull(&held));
+}
+
 fn sleep(_: &Held) {
     std::thread::sleep(Duration::from_millis(2));
 }

@@ -104,6 +104,11 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (o, object) in record.objects.iter().enumerate() {
         let cells: Vec<&CellRecord> = shown.iter().map(|&k| record.cell(o, k)).collect();
+        if object.is_command() {
+            let ends = cells.iter().flat_map(|cell| &cell.programs).map(|end| end.verdict.short().to_owned());
+            rows.push(Row { name: one_line(&object.name), cells: ends.collect() });
+            continue;
+        }
         let summary = cells.iter().map(|cell| object_cell(object, cell)).collect();
         rows.push(Row { name: one_line(&object.name), cells: summary });
         // Where all programs fare alike and nothing failed, the object's own line says it all.
@@ -159,7 +164,10 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
         let in_programs = cells().any(|cell| cell.programs.iter().any(|program| program.verdict == verdict));
         in_programs || (verdict == Verdict::FailedToOpen && record.objects.iter().any(|object| object.broken.is_some()))
     };
-    let mut signs = vec!["2/3 = programs loaded of all in the object".to_owned()];
+    let mut signs = Vec::new();
+    if !record.objects.iter().all(ObjectRecord::is_command) {
+        signs.push("2/3 = programs loaded of all in the object".to_owned());
+    }
     if cells().any(|cell| !is_whole(cell)) {
         signs.push(format!("{NOT_WHOLE} = each program loads, the object as a whole does not"));
     }

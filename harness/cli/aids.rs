@@ -1,0 +1,92 @@
+//! [`AidArgs`]: what helps to look into guests, and [`Phases`], which tells each step of a run with its time.
+
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::event::Event;
+use crate::vm::Aids;
+
+/// What helps to look into guests.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Debugging")]
+pub(super) struct AidArgs {
+    /// Open QEMU's gdb server for each guest and print the command that attaches gdb; the kernel runs at fixed addresses (means
+    /// --cold).
+    #[arg(long)]
+    gdb: bool,
+    /// Show the consoles of guests on standard error, each line with its kernel.
+    #[arg(long)]
+    console: bool,
+    /// Keep the scratch folders of guests, and print where they are.
+    #[arg(long)]
+    keep: bool,
+    /// Print QEMU's whole command line, fit to be pasted; its files stay (means --cold and --keep).
+    #[arg(long)]
+    qemu_command: bool,
+    /// Tell each step with the time it took.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl AidArgs {
+    /// What machines need to know.
+    pub(super) fn aids(self) -> Aids {
+        let AidArgs { gdb, console, keep, qemu_command, .. } = self;
+        Aids { gdb, console, keep: keep || qemu_command, command: qemu_command }
+    }
+
+    /// Tells steps if that was asked for.
+    pub(super) fn phases(self, kernels: &[String], objects: &[String]) -> Option<Phases> {
+        self.verbose.then(|| Phases {
+            begin: Instant::now(),
+            kernels: kernels.to_vec(),
+            objects: objects.to_vec(),
+            last: vec![Instant::now(); kernels.len()],
+        })
+    }
+}
+
+/// Tells each step of a run with the time since the kernel's step before it.
+pub(super) struct Phases {
+    begin: Instant,
+    kernels: Vec<String>,
+    objects: Vec<String>,
+    last: Vec<Instant>,
+}
+
+impl Phases {
+    /// Prints what an event says.
+    pub(super) fn on(&mut self, event: &Event) {
+        let object = |object: &usize| self.objects.get(*object).map_or("", String::as_str);
+        let (kernel, what) = match event {
+            Event::Fetching { kernel, step } => (*kernel, step.clone()),
+            Event::KernelReady { kernel, .. } => (*kernel, "the store has the kernel, verified".to_owned()),
+            Event::Booting { kernel, attempt } => (*kernel, format!("booting, attempt {attempt}")),
+            Event::Booted { kernel, took, .. } => {
+                (*kernel, format!("hello after a boot of {:.3} s", took.as_secs_f64()))
+            }
+            Event::Saved { kernel, took } => (*kernel, format!("snapshot saved in {:.3} s", took.as_secs_f64())),
+            Event::Restored { kernel, took, .. } => {
+                (*kernel, format!("hello after a restore of {:.3} s", took.as_secs_f64()))
+            }
+            Event::KernelNote { kernel, note } => (*kernel, note.clone()),
+            Event::KernelFailed { kernel, .. } => (*kernel, "out of the run".to_owned()),
+            Event::GuestLost { kernel, reason } => (*kernel, format!("guest lost: {reason}")),
+            Event::CellStarted { kernel, object: of } => (*kernel, format!("{}: begins", object(of))),
+            Event::ProgramDone { kernel, object: of, record, .. } => {
+                (*kernel, format!("{}: `{}` {} in {} ms", object(of), record.name, record.verdict, record.load_ms))
+            }
+            Event::CellDone { kernel, object: of, took, .. } => {
+                (*kernel, format!("{}: done, {:.3} s in the guest", object(of), took.as_secs_f64()))
+            }
+            Event::KernelDone { kernel } => (*kernel, "done".to_owned()),
+            Event::ProgramStarted { .. } | Event::Notice(_) => return,
+        };
+        let now = Instant::now();
+        let Some(last) = self.last.get_mut(kernel) else { return };
+        let (at, step) = (now - self.begin, now - std::mem::replace(last, now));
+        let name = &self.kernels[kernel];
+        eprintln!("{:9.3}s +{:.3}s [{name}] {what}", at.as_secs_f64(), step.as_secs_f64());
+    }
+}

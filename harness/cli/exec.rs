@@ -1,0 +1,220 @@
+//! `corematrix exec`: a command of the user in every kernel of the matrix, on the host's files.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::aids::AidArgs;
+use super::failure::Failure;
+use super::run;
+use super::setup::Setup;
+use super::{Common, MachineArgs, acceleration, exit_code};
+use crate::attach::Reach;
+use crate::exec::{LeftFiles, View};
+use crate::live::{self, LiveCommand};
+use crate::object::{BpfObject, Inventory, ObjectError, Origin};
+use crate::plan::Plan;
+use crate::report::{self, table};
+use crate::run::{Bench, CommandJob, Jobs, Logs, Stop};
+
+#[derive(Debug, Args)]
+pub(super) struct ExecArgs {
+    /// The command and its arguments.
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    words: Vec<String>,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// How many guests run at once [default: one for each core, as memory allows].
+    #[arg(long)]
+    jobs: Option<std::num::NonZeroUsize>,
+    /// The command's name in the report [default: that of its program].
+    #[arg(long)]
+    name: Option<String>,
+    /// How long the command may run on each kernel, such as 90s or 5m; then it is killed, and has failed.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// Have the guest fork, write files, connect and so on as long as the command runs, for it to see.
+    #[arg(long)]
+    exercise: bool,
+    #[command(flatten)]
+    given: GivenArgs,
+    /// Take out what the command puts into `$OUT`, to a folder for each kernel below this one.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Boot every guest: restore none from a snapshot, and make none.
+    #[arg(long)]
+    cold: bool,
+    #[command(flatten)]
+    aids: AidArgs,
+}
+
+/// What a guest sees of the host.
+#[derive(Debug, Args)]
+pub(super) struct GivenArgs {
+    /// A folder that the command finds as `$IN`, read-only.
+    #[arg(long = "in", value_name = "DIR")]
+    pub(super) folder: Option<PathBuf>,
+    /// Show the guest only the host's programs and libraries, and what is named: not the working folder, nor home folders.
+    #[arg(long)]
+    pub(super) minimal: bool,
+}
+
+/// What a guest sees, and where a command works in it.
+pub(super) struct Given {
+    pub(super) view: View,
+    /// The working folder.
+    pub(super) folder: String,
+    /// The folder that the command finds as `$IN`.
+    pub(super) given: Option<String>,
+}
+
+impl GivenArgs {
+    /// Looks the folders up; `named` are other files that the guest is to see.
+    pub(super) fn look_up(&self, named: Vec<PathBuf>) -> Result<Given, Failure> {
+        let absolute = |folder: &Path| {
+            let found = folder.canonicalize().and_then(|found| match found.is_dir() {
+                true => Ok(found),
+                false => Err(std::io::ErrorKind::NotADirectory.into()),
+            });
+            found
+                .map_err(|error| Failure::input(format!("cannot use the folder `{}`: {error}", folder.display()), None))
+        };
+        let given = self.folder.as_deref().map(absolute).transpose()?;
+        let text = |path: &Path| match path.to_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(Failure::input(format!("the name of `{}` is not UTF-8", path.display()), None)),
+        };
+        let folder = match (self.minimal, &given) {
+            (true, Some(_)) => live::in_folder(),
+            (true, None) => "/".to_owned(),
+            (false, _) => text(&absolute(Path::new("."))?)?,
+        };
+        let view = match self.minimal {
+            true => View::Programs(named.into_iter().chain(given.clone()).collect()),
+            false => View::Everything,
+        };
+        Ok(Given { view, folder, given: given.as_deref().map(text).transpose()? })
+    }
+}
+
+/// The environment of a command in a guest: what programs need to find their way, and nothing that may be a secret.
+pub(super) fn environment(given: &Given, more: &[(&str, String)]) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = ["HOME", "LANG", "LC_ALL", "LOGNAME", "USER", "TZ"]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        .collect();
+    let folders: Vec<PathBuf> = search_path();
+    let path = std::env::join_paths(folders).unwrap_or_default().to_string_lossy().into_owned();
+    all.push(("PATH".to_owned(), path));
+    all.push(("OUT".to_owned(), live::out_folder()));
+    all.extend(given.given.is_some().then(|| ("IN".to_owned(), live::in_folder())));
+    all.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    all
+}
+
+/// Where programs are looked for: also where Debian has those of the administrator.
+fn search_path() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    for more in ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from) {
+        if !folders.contains(&more) {
+            folders.push(more);
+        }
+    }
+    folders
+}
+
+/// The program of a command as the guest is going to find it.
+fn program(name: &str) -> Result<PathBuf, Failure> {
+    use std::os::unix::fs::PermissionsExt;
+    let is_program = |path: &PathBuf| {
+        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    let found = match name.contains('/') {
+        true => Some(PathBuf::from(name)).filter(is_program),
+        false => search_path().into_iter().map(|folder| folder.join(name)).find(is_program),
+    };
+    found.and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
+        let hint = "the guest sees the files of this machine: give a program that is installed here, or its path";
+        Failure::input(format!("there is no program `{name}`"), Some(hint.to_owned()))
+    })
+}
+
+pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let snapshot_budget = super::store::snapshot_budget()?;
+    let kernels = setup.kernels(&args.machine)?;
+    let path = program(&args.words[0])?;
+    let given = args.given.look_up(vec![path.clone()])?;
+    if let Some(out) = &args.out {
+        for kernel in &kernels {
+            LeftFiles::new(out.join(&kernel.name)).map_err(|error| {
+                Failure::input(error, Some("remove what is in it, or give another folder with `--out`".to_owned()))
+            })?;
+        }
+    }
+    let tools = super::doctor::tools(&setup)?;
+    let folder = run::report_folder(&setup.project, args.report.as_deref())?;
+    let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(run::no_signals)?;
+
+    let short = Path::new(&args.words[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let words = shell_words::join([&short].into_iter().chain(&args.words[1..]));
+    let name = args.name.clone().unwrap_or(short);
+    let plan = Plan::of_command(kernels, executable(&path, name), words);
+    let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
+    let command = LiveCommand {
+        words: args.words.clone(),
+        environment: environment(&given, &[]),
+        folder: given.folder,
+        given: given.given,
+        terminal: None,
+        exercise: args.exercise,
+    };
+    let job =
+        CommandJob { command, view: given.view, limit: args.timeout, out: args.out.clone(), report: folder.clone() };
+    let mut record = plan.record(run::tool_record(tools, &proof), run::now());
+    record.notices.extend(acceleration::notices(tools, &proof, args.machine.accel));
+    let memory_mib = plan.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
+    let logs = Logs::new(&folder);
+    let bench = Bench {
+        plan: &plan,
+        store: &setup.store,
+        lock: &setup.lock,
+        offline: args.machine.offline,
+        tools,
+        accelerator: proof.accelerator,
+        jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
+        full_logs: false,
+        reach: Reach::Load,
+        cold: args.cold || args.aids.aids().need_boot(),
+        snapshot_budget,
+        logs: &logs,
+        stop: &stop,
+        aids: args.aids.aids(),
+    };
+    let record =
+        run::execute(&bench, record, &folder, args.aids, |events| crate::run::run_command(&bench, &job, events))?;
+    println!("{}", table::render(&record, run::width()));
+    report::write_all(&record, &folder).map_err(|error| run::report_failure(&error))?;
+    if args.report.is_none() {
+        run::point_latest(&folder);
+    }
+    println!("report: {}", folder.display());
+    Ok(ExitCode::from(exit_code::of(&record)))
+}
+
+/// The executable, as the record tells of an object.
+fn executable(path: &Path, name: String) -> BpfObject {
+    use sha2::{Digest, Sha256};
+    let bytes: Arc<[u8]> = std::fs::read(path).unwrap_or_default().into();
+    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let origin = Origin { path: path.to_owned(), embedded: None };
+    let inventory = Inventory::read(&[]).map_err(|error| ObjectError::Broken { place: origin.clone(), error });
+    BpfObject { name, origin, bytes, sha256, inventory }
+}

@@ -1,0 +1,10 @@
+//! Commands of the user in guests: [`Session`] runs one, on the host's files as [`HostFiles`] shows them.
+
+mod files;
+mod fuse;
+mod left;
+mod session;
+
+pub use files::{HostFiles, View};
+pub use left::{LeftError, LeftFiles};
+pub use session::{Attendant, Ending, Finished, Session};

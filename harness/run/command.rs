@@ -1,0 +1,394 @@
+//! [`run_command()`]: a command of the user on every kernel of the plan, and what it means how it ended.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::kernel::{Ended, KernelContext};
+use super::{Bench, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
+use crate::coverage::CellCoverage;
+use crate::event::Event;
+use crate::exec::{Attendant, Ending, Finished, HostFiles, LeftFiles, Session, View};
+use crate::kernel_log::{KernelLog, KernelWarning};
+use crate::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
+use crate::record::{ProgramRecord, TRIED_AGAIN};
+use crate::store::FileSystems;
+use crate::verdict::Verdict;
+use crate::vm::GuestLoss;
+
+/// Where outputs go, below the report's folder; a folder for each kernel.
+const OUTPUT_FOLDER: &str = "output";
+/// The command's output in it.
+const OUTPUT: &str = "output.txt";
+/// What the kernel logged meanwhile.
+const KERNEL_LOG: &str = "kernel.log";
+/// More output than this is not kept.
+const MOST_OUTPUT: u64 = 64 << 20;
+/// How many lines of output the record keeps.
+const TAIL: usize = 30;
+/// A longer line is cut in the record.
+const LONGEST_LINE: usize = 500;
+/// A guest that is lost on the way is replaced once: the command has changed nothing that outlived it.
+const ATTEMPTS: u32 = 2;
+
+/// What is run, and where its output goes.
+#[derive(Debug)]
+pub struct CommandJob {
+    /// The command.
+    pub command: LiveCommand,
+    /// What it sees of the host.
+    pub view: View,
+    /// How long it may run.
+    pub limit: Duration,
+    /// Where what it leaves goes, in a folder for each kernel, which does not exist or is empty.
+    pub out: Option<PathBuf>,
+    /// The report's folder.
+    pub report: PathBuf,
+}
+
+/// Runs the command on every kernel of the plan, which has it for its only object. Every outcome is an event.
+///
+/// # Errors
+/// [`RunError`] if there are no threads to run it on.
+pub fn run_command(bench: &Bench<'_>, job: &CommandJob, events: &Sender<Event>) -> Result<(), RunError> {
+    let pool = pool(bench)?;
+    pool.scope(|scope| {
+        // A worker takes what it was given last, so the first kernel is given last.
+        for kernel in (0..bench.plan.kernels.len()).rev() {
+            let events = events.clone();
+            scope.spawn(move |_| on_kernel(bench, job, kernel, events));
+        }
+    });
+    Ok(())
+}
+
+fn on_kernel(bench: &Bench<'_>, job: &CommandJob, kernel: usize, events: Sender<Event>) {
+    if bench.stop.requested() {
+        let _ = events.send(Event::KernelDone { kernel });
+        return;
+    }
+    match fetch(bench, kernel, &events) {
+        Ok(stored) => {
+            let file_systems = guest::file_systems(bench, kernel, &stored, &events);
+            let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
+            let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
+            let wanted = Wanted::default();
+            let context = KernelContext::new(bench, kernel, stored, &wanted, events);
+            // If the kernel is out of the run it has said why.
+            let _ = run_and_judge(&context, job, &file_systems);
+        }
+        Err(error) => fetch_failed(kernel, &error, &events),
+    }
+}
+
+fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &FileSystems) -> Result<(), Ended> {
+    let (bench, kernel) = (context.bench, context.index);
+    let program = &bench.plan.objects[0].programs[0];
+    let name = context.spec.name.clone();
+    let mut notes = Vec::new();
+    context.send(Event::CellStarted { kernel, object: 0 });
+    for attempt in 1.. {
+        let mut machine = context.machine()?;
+        context.send(Event::ProgramStarted { kernel, object: 0, program: 0 });
+        let mut record = ProgramRecord::not_run(program, "");
+        let finished = match Recorder::new(job, &name, attempt) {
+            Ok(mut recorder) => {
+                let mut command = job.command.clone();
+                command.environment.push((live::KERNEL.to_owned(), name.clone()));
+                let session = Session {
+                    command: &command,
+                    files: HostFiles::new(job.view.clone()),
+                    modules: &file_systems.modules,
+                    limit: Some(job.limit),
+                };
+                let finished = session.run(&mut machine, &mut recorder, &|| bench.stop.at_once());
+                for note in recorder.root_notes.drain(..) {
+                    context.send(Event::KernelNote { kernel, note });
+                }
+                recorder.finish(&finished, &mut record, &mut notes);
+                finished
+            }
+            Err(reason) => Finished {
+                ending: Ending::Lost(GuestLoss::Harness(reason)),
+                took: Duration::ZERO,
+                kernel_log: String::new(),
+            },
+        };
+        machine.shut_down();
+        if let Ending::Lost(loss) = &finished.ending
+            && attempt < ATTEMPTS
+            && *loss != GuestLoss::Stopped
+            && !bench.stop.requested()
+        {
+            let reason = lost(loss).1;
+            notes.push(format!("{reason}; {TRIED_AGAIN} in a fresh guest"));
+            context.send(Event::GuestLost { kernel, reason });
+            continue;
+        }
+        (record.verdict, record.reason) = judge(&finished.ending, job.limit, &record.log_tail);
+        record.load_ms = u64::try_from(finished.took.as_millis()).unwrap_or(u64::MAX);
+        let (kernel_log, left_out) = complaints(&finished, &record.name);
+        notes.extend(left_out);
+        context.send(Event::ProgramDone { kernel, object: 0, program: 0, record: Box::new(record) });
+        context.send(Event::CellDone {
+            kernel,
+            object: 0,
+            whole: None,
+            relocations: Vec::new(),
+            dangers: Vec::new(),
+            externs: Vec::new(),
+            downgrades: Vec::new(),
+            coverage: CellCoverage::default(),
+            kernel_log,
+            took: finished.took,
+            notes,
+        });
+        break;
+    }
+    Ok(())
+}
+
+/// What the kernel complained of while the command ran, and survived, with notes on what is not among that.
+fn complaints(finished: &Finished, program: &str) -> (Vec<KernelWarning>, Vec<String>) {
+    let mut log = KernelLog::default();
+    if !matches!(finished.ending, Ending::Lost(_)) {
+        // Each line begins with its time, `[   12.345678] `.
+        let plain = |line: &str| line.split_once("] ").map_or(line, |(_, text)| text).to_owned() + "\n";
+        log.read(Some(program.to_owned()), &finished.kernel_log.lines().map(plain).collect::<String>());
+    }
+    log.finish()
+}
+
+/// What it means how a command ended; `said` are the last lines of its output.
+fn judge(ending: &Ending, limit: Duration, said: &[String]) -> (Verdict, Option<String>) {
+    let last = said.iter().rev().find(|line| !line.trim().is_empty());
+    let with_words = |what: String| last.map_or(what.clone(), |last| format!("{what}: {}", last.trim()));
+    let (verdict, reason) = match ending {
+        Ending::Command(CommandEnd::Code { code: 0 }) => return (Verdict::Succeeded, None),
+        Ending::Command(CommandEnd::Code { code }) => {
+            (Verdict::CommandFailed, with_words(format!("ended with exit code {code}")))
+        }
+        Ending::Command(CommandEnd::Signal { signal }) => {
+            (Verdict::CommandFailed, with_words(format!("was killed by {}", signal_name(*signal))))
+        }
+        Ending::Command(CommandEnd::NotStarted { errno }) => {
+            let error = std::io::Error::from_raw_os_error(*errno);
+            (Verdict::CommandFailed, format!("could not be started: {error}"))
+        }
+        Ending::Deadline => {
+            (Verdict::TimedOut, format!("still ran after {}, and was killed", humantime::format_duration(limit)))
+        }
+        Ending::NoRoot(reason) => (Verdict::HarnessError, reason.clone()),
+        Ending::Lost(loss) => lost(loss),
+    };
+    (verdict, Some(reason))
+}
+
+fn lost(loss: &GuestLoss) -> (Verdict, String) {
+    match loss {
+        GuestLoss::Crashed(line) => (Verdict::KernelCrashed, format!("the kernel crashed: {line}")),
+        GuestLoss::Silent => (Verdict::TimedOut, "the guest does not answer any more".to_owned()),
+        GuestLoss::Harness(reason) => (Verdict::HarnessError, reason.clone()),
+        GuestLoss::Stopped => (Verdict::NotRun, "the run was stopped".to_owned()),
+    }
+}
+
+/// `signal 11 (SIGSEGV)`.
+fn signal_name(signal: i32) -> String {
+    let name = signal_hook::low_level::signal_name(signal);
+    name.map_or_else(|| format!("signal {signal}"), |name| format!("signal {signal} ({name})"))
+}
+
+/// Keeps what a command says and leaves.
+struct Recorder {
+    folder: PathBuf,
+    output: File,
+    written: u64,
+    tail: OutputTail,
+    left: Option<LeftFiles>,
+    /// What is not as it should be with the root, which is the same for every command on this kernel.
+    root_notes: Vec<String>,
+    notes: Vec<String>,
+    trouble: Option<String>,
+}
+
+impl Recorder {
+    fn new(job: &CommandJob, kernel: &str, attempt: u32) -> Result<Recorder, String> {
+        let folder = job.report.join(OUTPUT_FOLDER).join(kernel);
+        let output = fs::create_dir_all(&folder).and_then(|()| File::create(folder.join(OUTPUT)));
+        let output = output.map_err(|error| format!("cannot keep the output in `{}`: {error}", folder.display()))?;
+        let left = job.out.as_ref().map(|out| {
+            let out = out.join(kernel);
+            if attempt > 1 {
+                // It holds what the first try left. If it cannot be removed, the next line says so.
+                let _ = fs::remove_dir_all(&out);
+            }
+            LeftFiles::new(out).map_err(|error| error.to_string())
+        });
+        let left = left.transpose()?;
+        let (root_notes, notes, tail) = (Vec::new(), Vec::new(), OutputTail::default());
+        Ok(Recorder { folder, output, written: 0, tail, left, root_notes, notes, trouble: None })
+    }
+
+    fn finish(mut self, finished: &Finished, record: &mut ProgramRecord, notes: &mut Vec<String>) {
+        notes.append(&mut self.notes);
+        notes.extend(self.left.iter().flat_map(|left| left.notes().to_vec()));
+        notes.extend(self.trouble.take());
+        let log = &finished.kernel_log;
+        if !log.is_empty() && fs::write(self.folder.join(KERNEL_LOG), log).is_ok() {
+            let what = match &finished.ending {
+                Ending::Lost(_) => "the end of its console",
+                _ => "what the kernel logged meanwhile",
+            };
+            notes.push(format!("{what}: {}", relative(&self.folder, KERNEL_LOG)));
+        }
+        (record.log_tail, record.log_omitted) = self.tail.finish();
+        if let Ending::Lost(GuestLoss::Crashed(_)) = finished.ending {
+            record.log_tail.extend(log.lines().map(str::to_owned));
+        }
+        record.log_file = Some(relative(&self.folder, OUTPUT));
+    }
+}
+
+/// A file in a kernel's folder, relative to the report's.
+fn relative(folder: &Path, file: &str) -> String {
+    let kernel = folder.file_name().unwrap_or_default().to_string_lossy();
+    format!("{OUTPUT_FOLDER}/{kernel}/{file}")
+}
+
+impl Attendant for Recorder {
+    fn started(&mut self, notes: &[String]) {
+        self.root_notes.extend_from_slice(notes);
+    }
+
+    fn output(&mut self, _: Stream, bytes: &[u8]) {
+        self.tail.push(bytes);
+        self.written += bytes.len() as u64;
+        if self.trouble.is_some() {
+            return;
+        }
+        if self.written > MOST_OUTPUT {
+            self.trouble = Some(format!("the output is longer than {} MiB; the rest was dropped", MOST_OUTPUT >> 20));
+        } else if let Err(error) = self.output.write_all(bytes) {
+            self.trouble = Some(format!("the output could not be kept: {error}"));
+        }
+    }
+
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn read(&mut self, _: usize) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn resized(&mut self) -> Option<TerminalSize> {
+        None
+    }
+
+    fn left(&mut self, path: &str, kind: LeftKind, bytes: &[u8]) {
+        match &mut self.left {
+            Some(left) => left.take(path, kind, bytes),
+            None if kind == LeftKind::More => {}
+            None => {
+                let note = "the command left files in $OUT, and there is no `--out` to put them in";
+                if !self.notes.iter().any(|known| known == note) {
+                    self.notes.push(note.to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// The last lines of an output.
+#[derive(Debug, Default)]
+struct OutputTail {
+    lines: VecDeque<String>,
+    omitted: u64,
+    open: Vec<u8>,
+}
+
+impl OutputTail {
+    fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = LONGEST_LINE.saturating_sub(self.open.len());
+            self.open.extend(&piece[..piece.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = String::from_utf8_lossy(&self.open).trim_end().to_owned();
+        self.open.clear();
+        self.lines.push_back(line);
+        if self.lines.len() > TAIL {
+            self.lines.pop_front();
+            self.omitted += 1;
+        }
+    }
+
+    fn finish(mut self) -> (Vec<String>, u64) {
+        if !self.open.is_empty() {
+            self.end_line();
+        }
+        (self.lines.into(), self.omitted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ending_is_an_outcome_of_its_own() {
+        let said = ["starting".to_owned(), "cannot attach".to_owned(), String::new()];
+        let told = |ending: Ending| {
+            let (verdict, reason) = judge(&ending, Duration::from_secs(90), &said);
+            format!("{verdict}: {}", reason.unwrap_or_default())
+        };
+        let end = |end: CommandEnd| told(Ending::Command(end));
+        let lines = [
+            end(CommandEnd::Code { code: 0 }),
+            end(CommandEnd::Code { code: 3 }),
+            end(CommandEnd::Signal { signal: 11 }),
+            end(CommandEnd::NotStarted { errno: 2 }),
+            told(Ending::Deadline),
+            told(Ending::NoRoot("this kernel has no FUSE".to_owned())),
+            told(Ending::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
+            told(Ending::Lost(GuestLoss::Silent)),
+            told(Ending::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
+            told(Ending::Lost(GuestLoss::Stopped)),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        succeeded: 
+        command failed: ended with exit code 3: cannot attach
+        command failed: was killed by signal 11 (SIGSEGV): cannot attach
+        command failed: could not be started: No such file or directory (os error 2)
+        timed out: still ran after 1m 30s, and was killed
+        harness error: this kernel has no FUSE
+        kernel crashed: the kernel crashed: BUG: x
+        timed out: the guest does not answer any more
+        harness error: QEMU ended
+        not run: the run was stopped
+        ");
+    }
+
+    #[test]
+    fn the_end_of_an_output_is_kept() {
+        let mut tail = OutputTail::default();
+        for number in 0..100 {
+            tail.push(format!("line {number}\nhalf of").as_bytes());
+            tail.push(b" a line\r\n");
+        }
+        tail.push(&[b'x'; 2000]);
+        let (lines, omitted) = tail.finish();
+        assert_eq!((lines.len(), omitted), (TAIL, 171));
+        assert_eq!((lines[28].as_str(), lines[29].len()), ("half of a line", LONGEST_LINE));
+    }
+}

@@ -1,0 +1,55 @@
+//! [`start_guest`]: one guest of a kernel that can run commands of the user.
+
+use std::sync::mpsc::Sender;
+
+use super::kernel::KernelContext;
+use super::wanted::Wanted;
+use super::{Bench, fetch, fetch_failed};
+use crate::event::Event;
+use crate::store::{FileSystems, StoredKernel};
+use crate::vm::Machine;
+
+/// A guest, and what it needs to show the host's files.
+#[derive(Debug)]
+pub struct Guest {
+    /// The guest.
+    pub machine: Machine,
+    /// Its modules.
+    pub file_systems: FileSystems,
+}
+
+/// Starts a guest of a kernel of the plan, in the fastest way there is. `None` if there is none, or the user stopped it: the events say
+/// why. The guest lives as long as the calling thread.
+pub fn start_guest(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) -> Option<Guest> {
+    let stored = match fetch(bench, kernel, events) {
+        Ok(stored) => stored,
+        Err(error) => {
+            fetch_failed(kernel, &error, events);
+            return None;
+        }
+    };
+    let file_systems = file_systems(bench, kernel, &stored, events);
+    let wanted = Wanted::default();
+    let machine = KernelContext::new(bench, kernel, stored, &wanted, events.clone()).machine().ok()?;
+    Some(Guest { machine, file_systems })
+}
+
+/// The modules that the kernel needs to show the host's files.
+pub(super) fn file_systems(
+    bench: &Bench<'_>,
+    kernel: usize,
+    stored: &StoredKernel,
+    events: &Sender<Event>,
+) -> FileSystems {
+    let step = |step: String| {
+        let _ = events.send(Event::Fetching { kernel, step });
+    };
+    let spec = &bench.plan.kernels[kernel];
+    let found = bench.store.file_systems(spec, stored, bench.lock, bench.offline, &step);
+    let found = found.unwrap_or_else(|error| FileSystems { trouble: Some(error.reason()), ..FileSystems::default() });
+    if let Some(trouble) = &found.trouble {
+        let note = format!("modules for the file systems of commands cannot be had: {trouble}");
+        let _ = events.send(Event::KernelNote { kernel, note });
+    }
+    found
+}
