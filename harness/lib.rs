@@ -6,6 +6,7 @@
 
 pub mod alternatives;
 pub mod attach;
+pub mod btf;
 pub mod cause;
 pub mod cli;
 pub mod compare;

@@ -1,0 +1,7 @@
+//! What can be done with the BTF of kernels besides loading objects: look things up in it, write it as C, cut it down.
+//!
+//! The readers are in [`crate::object::btf`]. Nothing here knows of stores or machines.
+
+mod find;
+
+pub use find::{Hit, Query, suggestions};

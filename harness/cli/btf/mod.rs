@@ -1,0 +1,30 @@
+//! `corematrix btf`: what the types of kernels tell, without booting any.
+
+mod find;
+mod known;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::Common;
+use super::failure::Failure;
+pub(super) use known::Known;
+
+#[derive(Debug, Args)]
+pub(super) struct BtfArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show which kernels have a type, field, enumerator, function or variable, where it lies and what it is there.
+    Find(find::FindArgs),
+}
+
+pub(super) fn run(common: &Common, args: &BtfArgs) -> Result<ExitCode, Failure> {
+    match &args.verb {
+        Verb::Find(args) => find::run(common, args),
+    }
+}
