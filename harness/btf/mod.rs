@@ -3,5 +3,7 @@
 //! The readers are in [`crate::object::btf`]. Nothing here knows of stores or machines.
 
 mod find;
+mod header;
 
 pub use find::{Hit, Query, suggestions};
+pub use header::{HeaderError, vmlinux_h};

@@ -61,10 +61,10 @@ fn names_that_cannot_be_are_refused() {
 fn what_was_meant_is_suggested() {
     let (_, btf) = kernel("kernel_a.o");
     let meant = |name: &str| suggestions(&Query::parse(name).unwrap(), &btf);
-    assert_eq!(meant("tsk_struct"), ["task_struct"]);
+    assert_eq!(meant("tsk_struct"), ["task_struct", "mm_struct"]);
     assert_eq!(meant("task_struct.stat"), ["task_struct.state"]);
     assert_eq!(meant("request.q->nodee"), ["request.q.node"]);
-    assert_eq!(meant("tsk_struct.state"), ["task_struct"]);
+    assert_eq!(meant("tsk_struct.state"), ["task_struct", "mm_struct"]);
     assert_eq!(meant("ITER_KVECS"), ["ITER_KVEC", "ITER_IOVEC"]);
     assert_eq!(meant("nothing_of_the_kind_at_all"), [""; 0]);
 }

@@ -13,7 +13,6 @@ use super::super::setup::Setup;
 use super::super::{Common, exit_code};
 use super::Known;
 use crate::btf::{Hit, Query, suggestions};
-use crate::object::btf::Btf;
 use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]
@@ -47,7 +46,7 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     })?;
     let setup = Setup::load(common)?;
     let known = Known::of(&setup, &args.kernel, args.offline)?;
-    let rows = known.kernels.par_iter().map(|(name, kernel)| look(&query, name, kernel));
+    let rows = known.kernels.par_iter().map(|known| look(&query, known));
     let rows = rows.collect::<Result<Vec<Row>, Failure>>()?;
     let found = rows.iter().any(|row| row.hits.as_ref().is_some_and(|hits| !hits.is_empty()));
     match args.json {
@@ -56,7 +55,8 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     }
     if !found {
         // The newest kernel has what people write about today.
-        let newest = known.kernels.iter().rev().find_map(|(_, kernel)| parsed(kernel).ok().flatten());
+        let newest = known.kernels.iter().rev().find(|(_, kernel)| kernel.btf.is_some());
+        let newest = newest.map(|known| Known::parsed(known, &Known::btf(known)?)).transpose()?;
         let meant = newest.map(|btf| suggestions(&query, &btf)).unwrap_or_default();
         if !meant.is_empty() {
             let meant: Vec<String> = meant.iter().map(|name| format!("`{name}`")).collect();
@@ -69,32 +69,17 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     Ok(ExitCode::from(if found { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
 }
 
-fn look(query: &Query, name: &str, kernel: &StoredKernel) -> Result<Row, Failure> {
-    let raw = raw(kernel)?;
-    let hits = match &raw {
-        Some(raw) if query.may_be_in(raw) => Some(query.hits(&parse(kernel, raw)?, 0)),
-        Some(_) => Some(Vec::new()),
-        None => None,
-    };
-    Ok(Row { kernel: name.to_owned(), release: kernel.identity.release.clone(), hits })
-}
-
-fn raw(kernel: &StoredKernel) -> Result<Option<Vec<u8>>, Failure> {
-    let read = |path: &std::path::PathBuf| {
-        std::fs::read(path)
-            .map_err(|error| Failure::infrastructure(format!("read `{}`: {error}", path.display()), None))
-    };
-    kernel.btf.as_ref().map(read).transpose()
-}
-
-fn parse(kernel: &StoredKernel, raw: &[u8]) -> Result<Btf, Failure> {
-    Btf::parse(raw).map_err(|error| {
-        Failure::infrastructure(format!("the BTF of `{}` cannot be read: {error}", kernel.identity.release), None)
-    })
-}
-
-fn parsed(kernel: &StoredKernel) -> Result<Option<Btf>, Failure> {
-    raw(kernel)?.map(|raw| parse(kernel, &raw)).transpose()
+fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
+    let (name, kernel) = known;
+    let mut row = Row { kernel: name.clone(), release: kernel.identity.release.clone(), hits: None };
+    if kernel.btf.is_some() {
+        let raw = Known::btf(known)?;
+        row.hits = Some(match query.may_be_in(&raw) {
+            true => query.hits(&Known::parsed(known, &raw)?, 0),
+            false => Vec::new(),
+        });
+    }
+    Ok(row)
 }
 
 /// Every kernel with what it has; columns that say nothing are left out.

@@ -2,6 +2,7 @@
 
 use super::super::failure::Failure;
 use super::super::setup::{Setup, store_failure};
+use crate::object::btf::Btf;
 use crate::store::{StoreError, StoredKernel};
 
 /// Selects every kernel of the manifest.
@@ -43,5 +44,25 @@ impl Known {
             return Err(Failure::infrastructure("the store has none of the kernels", Some(hint)));
         }
         Ok(known)
+    }
+
+    /// The raw BTF of a kernel.
+    ///
+    /// # Errors
+    /// The kernel has none, or it cannot be read.
+    pub(in super::super) fn btf((name, kernel): &(String, StoredKernel)) -> Result<Vec<u8>, Failure> {
+        let Some(path) = &kernel.btf else {
+            let hint = "give it some: `btf = \"FILE\"` in its table of the manifest".to_owned();
+            return Err(Failure::input(format!("kernel `{name}` has no BTF"), Some(hint)));
+        };
+        std::fs::read(path)
+            .map_err(|error| Failure::infrastructure(format!("read `{}`: {error}", path.display()), None))
+    }
+
+    /// What [`Known::btf`] gave, parsed.
+    pub(in super::super) fn parsed((name, _): &(String, StoredKernel), raw: &[u8]) -> Result<Btf, Failure> {
+        let failure =
+            |error| Failure::infrastructure(format!("the BTF of kernel `{name}` cannot be read: {error}"), None);
+        Btf::parse(raw).map_err(failure)
     }
 }

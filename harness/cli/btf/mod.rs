@@ -2,6 +2,7 @@
 
 mod find;
 mod known;
+mod vmlinux_h;
 
 use std::process::ExitCode;
 
@@ -21,10 +22,13 @@ pub(super) struct BtfArgs {
 enum Verb {
     /// Show which kernels have a type, field, enumerator, function or variable, where it lies and what it is there.
     Find(find::FindArgs),
+    /// Write the types of a kernel as one C header to compile BPF programs with.
+    VmlinuxH(vmlinux_h::VmlinuxHArgs),
 }
 
 pub(super) fn run(common: &Common, args: &BtfArgs) -> Result<ExitCode, Failure> {
     match &args.verb {
         Verb::Find(args) => find::run(common, args),
+        Verb::VmlinuxH(args) => vmlinux_h::run(common, args),
     }
 }
