@@ -126,7 +126,7 @@ pub(super) fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &m
     let (mut types, mut unknown) = (Vec::new(), Vec::new());
     for kernel in &record.kernels {
         let Some(identity) = &kernel.identity else { continue };
-        let Some(sha256) = &identity.btf_sha256 else { continue };
+        let Some(sha256) = identity.types_sha256() else { continue };
         match store.btf(sha256).and_then(|raw| Btf::parse(&raw).ok()) {
             Some(btf) => types.push((kernel.name.as_str(), btf)),
             None => unknown.push(format!("`{}` ({})", kernel.name, identity.release)),

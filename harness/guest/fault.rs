@@ -3,10 +3,12 @@
 //! `corematrix.fault=WHAT[@PROGRAM]` on the kernel's command line, where WHAT is `silent` (never say hello), `panic` (the kernel
 //! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), the three with
 //! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
-//! restored from a snapshot), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that
+//! restored from a snapshot), `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's BTF is hidden from libbpf) or `bare` (nothing is collected, so that
 //! the bench can tell what collecting costs).
 
 use std::time::Duration;
+
+use rustix::mount::{MountFlags, mount};
 
 const KEY: &str = "corematrix.fault=";
 
@@ -43,6 +45,9 @@ impl Faults {
 
     /// Called when the guest is about to say hello.
     pub fn before_hello(&self) {
+        if self.wants("no-btf", None) {
+            hide_btf();
+        }
         if self.wants("silent", None) {
             hang();
         }
@@ -85,6 +90,13 @@ impl Faults {
         if wants("die") {
             std::process::abort();
         }
+    }
+}
+
+/// Puts an empty folder over the one where the kernel shows its BTF.
+fn hide_btf() {
+    if let Err(error) = mount("none", "/sys/kernel/btf", "tmpfs", MountFlags::RDONLY, c"") {
+        eprintln!("corematrix guest: cannot hide the BTF: {error}");
     }
 }
 

@@ -30,6 +30,8 @@ use fault::Faults;
 pub const INIT_PATH: &str = "/init";
 /// Where the guest finds the modules it has to load, in name order.
 pub const MODULES_DIR: &str = "/corematrix/modules";
+/// Where the guest finds the BTF that relocations take in the place of the kernel's own, if the user gave some.
+pub const GIVEN_BTF: &str = "/corematrix/given.btf";
 
 /// Whether this process is the first of a corematrix guest.
 pub fn is_guest() -> bool {

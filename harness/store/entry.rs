@@ -28,6 +28,10 @@ const VERIFIED: &str = "verified.json";
 /// Raised when what corematrix makes of an image changes, so that old entries are made anew.
 const FORMAT: u32 = 1;
 
+/// What an entry notes of a kernel without BTF.
+pub(super) const NO_BTF: &str =
+    "the kernel has no BTF: every object with CO-RE relocations fails, unless some is given (`btf` in the manifest)";
+
 /// The largest image that is read: a vmlinux with all its debug information may have a gigabyte.
 const IMAGE_LIMIT: u64 = 4 << 30;
 
@@ -99,7 +103,7 @@ impl Entry {
         let mut notes = delivery.notes.clone();
         notes.extend(image.note.clone());
         if image.vmlinux.is_some() && btf_sha256.is_none() {
-            notes.push("the kernel has no BTF: every object with CO-RE relocations fails".to_owned());
+            notes.push(NO_BTF.to_owned());
         }
         if config.is_none() {
             notes.push(
@@ -123,7 +127,13 @@ impl Entry {
             made.write(&name, &module.bytes)?;
             modules.push(name);
         }
-        let identity = KernelIdentity { release: image.release.clone(), image_sha256, config_sha256, btf_sha256 };
+        let identity = KernelIdentity {
+            release: image.release.clone(),
+            image_sha256,
+            config_sha256,
+            btf_sha256,
+            given_btf_sha256: None,
+        };
         let entry = Entry {
             format: FORMAT,
             source: delivery.source,
@@ -187,6 +197,7 @@ impl Entry {
             config: self.config.map(|name| folder.join(name)),
             modules: self.modules.iter().map(|name| folder.join(name)).collect(),
             btf: self.btf.map(|name| folder.join(name)),
+            given_btf: None,
             notes,
         }
     }

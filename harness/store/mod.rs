@@ -20,6 +20,7 @@ mod deb;
 mod debian;
 mod entry;
 mod error;
+mod given_btf;
 mod image;
 mod kmod;
 mod local;
@@ -42,6 +43,7 @@ use etcetera::BaseStrategy;
 
 pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
+pub use self::given_btf::GivenBtf;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
@@ -68,8 +70,17 @@ pub struct StoredKernel {
     pub modules: Vec<PathBuf>,
     /// Raw BTF of vmlinux, read from the image; `None` if the kernel has none.
     pub btf: Option<PathBuf>,
+    /// What relocations take in the place of the kernel's own BTF, if the user gave something.
+    pub given_btf: Option<GivenBtf>,
     /// What is missing in this package and what that costs.
     pub notes: Vec<String>,
+}
+
+impl StoredKernel {
+    /// The raw BTF that objects are relocated with: what was given, or the kernel's own.
+    pub fn types(&self) -> Option<&Path> {
+        self.given_btf.as_ref().map(|given| &given.path).or(self.btf.as_ref()).map(PathBuf::as_path)
+    }
 }
 
 /// A cache folder of kernels, to be shared by all threads of a run.
@@ -140,8 +151,13 @@ impl Store {
         let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
         let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
         lock.reload()?;
-        Request { store: self, name: &spec.name, what: format!("kernel `{}`", spec.name), lock, offline, step }
-            .kernel(spec)
+        let what = format!("kernel `{}`", spec.name);
+        let mut kernel =
+            Request { store: self, name: &spec.name, what: what.clone(), lock, offline, step }.kernel(spec)?;
+        if let Some(btf) = &spec.btf {
+            given_btf::give(&mut kernel, &what, btf)?;
+        }
+        Ok(kernel)
     }
 
     /// Gives the folder with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.
@@ -159,11 +175,14 @@ impl Store {
         package::folder(self, package, suites, lock, offline, step)
     }
 
-    /// The raw BTF of a kernel by its SHA-256 in hex, if the store has it. Nothing is fetched, and nothing is waited for.
+    /// The raw BTF of a kernel, or given to one, by its SHA-256 in hex, if the store has it. Nothing is fetched, and nothing is waited for.
     pub fn btf(&self, sha256: &str) -> Option<Vec<u8>> {
         let entries = fs::read_dir(self.root.join("kernels")).ok()?.flatten();
         let mut raw = entries.filter_map(|entry| {
             let folder = entry.path();
+            if let Ok(given) = fs::read(folder.join(given_btf::file_name(sha256))) {
+                return Some(given);
+            }
             let kernel = Entry::read(&folder, false)?;
             let wanted = kernel.identity.btf_sha256.as_deref() == Some(sha256);
             fs::read(wanted.then(|| kernel.kernel(&folder, Vec::new()))?.btf?).ok()
