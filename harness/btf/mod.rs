@@ -4,6 +4,8 @@
 
 mod find;
 mod header;
+mod minimal;
 
 pub use find::{Hit, Query, suggestions};
 pub use header::{HeaderError, vmlinux_h};
+pub use minimal::minimal;

@@ -3,11 +3,13 @@
 //! The format is documented in the kernel's `Documentation/bpf/btf.rst`. Only what corematrix asks about a type is kept; a
 //! kind whose content nobody asks for is [`Kind::Other`].
 
+mod cut;
 mod lookup;
 mod type_name;
 
 use std::borrow::Cow;
 
+pub use cut::Cut;
 pub use lookup::{Place, Want, essential_name};
 
 /// Magic number at the start of `.BTF` and `.BTF.ext`.
@@ -313,6 +315,21 @@ impl Btf {
     }
 }
 
+/// Bytes behind the record of a type of this kind with `count` entries; `None` for an unknown kind.
+fn extra_bytes(kind: u32, count: usize) -> Option<usize> {
+    Some(match kind {
+        // int, var, declaration tag: one word. array: three words.
+        1 | 14 | 17 => 4,
+        3 => 12,
+        // struct, union, datasec, enum64: three words an entry. enum, function prototype: two.
+        4 | 5 | 15 | 19 => count * 12,
+        6 | 13 => count * 8,
+        // pointer, forward, typedef, volatile, const, restrict, function, float, type tag: nothing.
+        2 | 7..=12 | 16 | 18 => 0,
+        _ => return None,
+    })
+}
+
 /// Parses the type table: records of 12 bytes, each followed by what its kind asks for.
 fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
     let mut types = vec![Type { name_offset: 0, kind: Kind::Void }];
@@ -327,17 +344,7 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
         let kind = (info >> 24) & 0x1f;
         // What the flag of a kind means, the kind says.
         let flag = info >> 31 == 1;
-        let extra = match kind {
-            // int, var, declaration tag: one word. array: three words.
-            1 | 14 | 17 => 4,
-            3 => 12,
-            // struct, union, datasec, enum64: three words an entry. enum, function prototype: two.
-            4 | 5 | 15 | 19 => count * 12,
-            6 | 13 => count * 8,
-            // pointer, forward, typedef, volatile, const, restrict, function, float, type tag: nothing.
-            2 | 7..=12 | 16 | 18 => 0,
-            _ => return Err(BtfError::UnknownKind { id, kind }),
-        };
+        let extra = extra_bytes(kind, count).ok_or(BtfError::UnknownKind { id, kind })?;
         let (extra, tail) = tail.split_at_checked(extra).ok_or(truncated)?;
         let extra_word = |index: usize| u32_at(extra, index * 4).unwrap_or_default();
         let entries = |words: usize| (0..count).map(move |index| index * words);

@@ -55,7 +55,7 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     }
     if !found {
         // The newest kernel has what people write about today.
-        let newest = known.kernels.iter().rev().find(|(_, kernel)| kernel.btf.is_some());
+        let newest = known.kernels.iter().rev().find(|(_, kernel)| kernel.types().is_some());
         let newest = newest.map(|known| Known::parsed(known, &Known::btf(known)?)).transpose()?;
         let meant = newest.map(|btf| suggestions(&query, &btf)).unwrap_or_default();
         if !meant.is_empty() {
@@ -72,7 +72,7 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
 fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
     let (name, kernel) = known;
     let mut row = Row { kernel: name.clone(), release: kernel.identity.release.clone(), hits: None };
-    if kernel.btf.is_some() {
+    if kernel.types().is_some() {
         let raw = Known::btf(known)?;
         row.hits = Some(match query.may_be_in(&raw) {
             true => query.hits(&Known::parsed(known, &raw)?, 0),

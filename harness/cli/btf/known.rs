@@ -51,7 +51,7 @@ impl Known {
     /// # Errors
     /// The kernel has none, or it cannot be read.
     pub(in super::super) fn btf((name, kernel): &(String, StoredKernel)) -> Result<Vec<u8>, Failure> {
-        let Some(path) = &kernel.btf else {
+        let Some(path) = kernel.types() else {
             let hint = "give it some: `btf = \"FILE\"` in its table of the manifest".to_owned();
             return Err(Failure::input(format!("kernel `{name}` has no BTF"), Some(hint)));
         };

@@ -2,6 +2,7 @@
 
 mod find;
 mod known;
+mod min;
 mod vmlinux_h;
 
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ pub(super) struct BtfArgs {
 enum Verb {
     /// Show which kernels have a type, field, enumerator, function or variable, where it lies and what it is there.
     Find(find::FindArgs),
+    /// Write as little BTF as objects need, for loaders on kernels that have none.
+    Min(min::MinArgs),
     /// Write the types of a kernel as one C header to compile BPF programs with.
     VmlinuxH(vmlinux_h::VmlinuxHArgs),
 }
@@ -29,6 +32,7 @@ enum Verb {
 pub(super) fn run(common: &Common, args: &BtfArgs) -> Result<ExitCode, Failure> {
     match &args.verb {
         Verb::Find(args) => find::run(common, args),
+        Verb::Min(args) => min::run(common, args),
         Verb::VmlinuxH(args) => vmlinux_h::run(common, args),
     }
 }
