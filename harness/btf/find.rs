@@ -7,6 +7,8 @@ use memchr::memmem;
 use crate::manifest::nearest;
 use crate::object::btf::{Btf, Kind, Type, Want, essential_name};
 
+/// Modules that are looked at when many have a type of the name.
+const MOST_MODULES: usize = 3;
 /// Names that are suggested in the place of one that nobody has.
 const SUGGESTIONS: usize = 4;
 
@@ -36,6 +38,8 @@ pub struct Hit {
     pub bits: Option<u64>,
     /// Of an enumerator: its value.
     pub value: Option<i128>,
+    /// The modules that have it, in words; `None` for the kernel itself.
+    pub module: Option<String>,
 }
 
 impl Query {
@@ -83,7 +87,28 @@ impl Query {
         self.words().all(|word| memmem::find(raw, format!("\0{word}\0").as_bytes()).is_some())
     }
 
-    /// Everything that is there under the name, in the order of type ids; types above `after` only.
+    /// What the modules of a kernel have under the name, given by name and raw BTF. Modules that share a header have the same: the
+    /// first ones stand for all. Modules whose BTF is damaged have nothing.
+    pub fn hits_in_modules(&self, btf: &Btf, modules: &[(String, Vec<u8>)]) -> Vec<Hit> {
+        let having = btf.modules_with(modules, self.enumerator.as_ref().unwrap_or(&self.name));
+        let mut hits: Vec<Hit> = Vec::new();
+        for (module, raw) in having.iter().take(MOST_MODULES).map(|&index| &modules[index]) {
+            let Ok(split) = Btf::parse_split(raw, btf) else { continue };
+            for hit in self.hits(&split, btf.len() as u32) {
+                let same = |known: &&mut Hit| Hit { module: None, ..(*known).clone() } == hit;
+                match hits.iter_mut().find(same) {
+                    Some(known) => known.module = known.module.take().map(|others| format!("{others}, {module}")),
+                    None => hits.push(Hit { module: Some(module.clone()), ..hit }),
+                }
+            }
+        }
+        if let (Some(last), more @ 1..) = (hits.last_mut(), having.len().saturating_sub(MOST_MODULES)) {
+            last.module = last.module.take().map(|some| format!("{some} and {more} more"));
+        }
+        hits
+    }
+
+    /// Everything that is there under the name, in the order of type ids; types from id `after` on only.
     pub fn hits(&self, btf: &Btf, after: u32) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
         let found: Vec<Hit> = match (&self.enumerator, self.path.is_empty()) {
@@ -94,7 +119,7 @@ impl Query {
             (None, false) => self.roots(btf, after).into_iter().filter_map(|id| self.field(btf, id)).collect(),
             (None, true) => {
                 let types = self.roots(btf, after).into_iter().filter_map(|id| whole(btf, id));
-                let all = (after + 1..btf.len() as u32).filter(|_| self.keyword.is_none());
+                let all = (after.max(1)..btf.len() as u32).filter(|_| self.keyword.is_none());
                 types.chain(all.flat_map(|id| enumerators(btf, id, &self.name))).collect()
             }
         };
@@ -119,7 +144,7 @@ impl Query {
             }
         };
         let of = |want: &Want| btf.candidates(&self.name, *want).collect::<Vec<_>>();
-        let same = |id: &u32| *id > after && btf.name(*id) == essential_name(&self.name);
+        let same = |id: &u32| *id >= after && btf.name(*id) == essential_name(&self.name);
         wants.iter().flat_map(of).filter(same).collect()
     }
 
@@ -139,7 +164,14 @@ impl Query {
         }
         let whole = || btf.size_of(id).map(|bytes| u64::from(bytes) * 8);
         let size = if width > 0 { Some(width) } else { whole() };
-        Some(Hit { kind: "field", type_name: btf.type_name(id), bit_offset: Some(bits), bits: size, value: None })
+        Some(Hit {
+            kind: "field",
+            type_name: btf.type_name(id),
+            bit_offset: Some(bits),
+            bits: size,
+            value: None,
+            module: None,
+        })
     }
 }
 
@@ -159,7 +191,7 @@ fn whole(btf: &Btf, id: u32) -> Option<Hit> {
     };
     let sized = if kind == "variable" { shown } else { id };
     let bits = btf.size_of(sized).map(|bytes| u64::from(bytes) * 8);
-    Some(Hit { kind, type_name: btf.type_name(shown), bit_offset: None, bits, value: None })
+    Some(Hit { kind, type_name: btf.type_name(shown), bit_offset: None, bits, value: None, module: None })
 }
 
 /// The enumerators of that name in the enum that the type is.
@@ -172,6 +204,7 @@ fn enumerators(btf: &Btf, id: u32, name: &str) -> Vec<Hit> {
         bit_offset: None,
         bits: None,
         value: Some(if *signed { i128::from(value) } else { i128::from(value as u64) }),
+        module: None,
     };
     named.map(|value| hit(value.value)).collect()
 }

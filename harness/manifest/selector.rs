@@ -221,7 +221,6 @@ mod tests {
             memory_mib: 1024,
             boot_timeout: Duration::from_secs(20),
             program_timeout: Duration::from_secs(10),
-            btf: None,
             append: Vec::new(),
             btf: None,
         };

@@ -5,6 +5,7 @@
 
 mod cut;
 mod lookup;
+mod split;
 mod type_name;
 
 use std::borrow::Cow;
@@ -220,19 +221,12 @@ pub(super) fn part(data: &[u8], header: usize, offset: u32, length: u32) -> Opti
 impl Btf {
     /// Parses a whole `.BTF` section.
     pub fn parse(data: &[u8]) -> Result<Btf, BtfError> {
-        let header = header_length(data)?;
-        if header < 24 {
-            return Err(BtfError::Header);
-        }
-        let field = |offset| u32_at(data, offset).ok_or(BtfError::Header);
-        let (type_offset, type_length, string_offset, string_length) = (field(8)?, field(12)?, field(16)?, field(20)?);
-        let table = part(data, header, type_offset, type_length).ok_or(BtfError::Outside { part: "type table" })?;
-        let strings =
-            part(data, header, string_offset, string_length).ok_or(BtfError::Outside { part: "string table" })?;
+        let (table, strings) = parts(data)?;
         if strings.first() != Some(&0) || strings.last() != Some(&0) {
             return Err(BtfError::Strings);
         }
-        let mut btf = Btf { strings: strings.to_vec(), types: parse_types(table)?, index: Vec::new() };
+        let void = vec![Type { name_offset: 0, kind: Kind::Void }];
+        let mut btf = Btf { strings: strings.to_vec(), types: parse_types(table, void)?, index: Vec::new() };
         btf.index = btf.build_index();
         Ok(btf)
     }
@@ -330,9 +324,20 @@ fn extra_bytes(kind: u32, count: usize) -> Option<usize> {
     })
 }
 
-/// Parses the type table: records of 12 bytes, each followed by what its kind asks for.
-fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
-    let mut types = vec![Type { name_offset: 0, kind: Kind::Void }];
+/// The type table and the strings.
+fn parts(data: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
+    let header = header_length(data)?;
+    if header < 24 {
+        return Err(BtfError::Header);
+    }
+    let field = |offset| u32_at(data, offset).ok_or(BtfError::Header);
+    let table = part(data, header, field(8)?, field(12)?).ok_or(BtfError::Outside { part: "type table" })?;
+    let strings = part(data, header, field(16)?, field(20)?).ok_or(BtfError::Outside { part: "string table" })?;
+    Ok((table, strings))
+}
+
+/// Parses the type table, records of 12 bytes, each followed by what its kind asks for, and adds its types to `types`.
+fn parse_types(table: &[u8], mut types: Vec<Type>) -> Result<Vec<Type>, BtfError> {
     let mut rest = table;
     while !rest.is_empty() {
         let id = types.len();

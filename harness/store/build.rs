@@ -162,7 +162,7 @@ fn drivers(tree: &Path) -> Result<ModuleTree, StoreError> {
     ModuleTree::read(modules.as_deref(), config.as_deref()).during("read", tree)
 }
 
-/// The few files of a kernel package that are of use.
+/// The files of a kernel package that are of use: of modules the BTF is kept, and of a few of them all.
 fn is_kernel_file(path: &str) -> bool {
     if path.starts_with("boot/vmlinuz-") || path.starts_with("boot/config-") {
         return true;
@@ -172,6 +172,6 @@ fn is_kernel_file(path: &str) -> bool {
     };
     match path.split_once('/') {
         Some((_, "vmlinuz" | "config" | "modules.builtin")) => true,
-        _ => kmod::module_name(path).is_some_and(|name| name.starts_with("virtio")),
+        _ => kmod::module_name(path).is_some(),
     }
 }

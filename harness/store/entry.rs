@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::error::{IoContext, StoreError};
 use super::image::Image;
 use super::kmod::{self, ModuleTree};
-use super::{StoredKernel, checksum};
+use super::{StoredKernel, checksum, module_btf};
 use crate::record::KernelIdentity;
 
 /// The file that describes an entry.
@@ -27,6 +27,9 @@ const VERIFIED: &str = "verified.json";
 
 /// Raised when what corematrix makes of an image changes, so that old entries are made anew.
 const FORMAT: u32 = 1;
+
+/// The BTF of all modules, in an entry.
+const MODULE_BTF: &str = "modules.btf.tar.zst";
 
 /// What an entry notes of a kernel without BTF.
 pub(super) const NO_BTF: &str =
@@ -62,6 +65,9 @@ pub(super) struct Entry {
     config: Option<String>,
     modules: Vec<String>,
     btf: Option<String>,
+    /// Of entries made before this was kept: none.
+    #[serde(default)]
+    module_btf: Option<String>,
     notes: Vec<String>,
     files: BTreeMap<String, Mark>,
 }
@@ -121,6 +127,11 @@ impl Entry {
                 format!("nothing here tells whether {names} are built in: taken to be so")
             });
         }
+        let packed =
+            module_btf::pack(&tree).during("pack the BTF of", delivery.modules.as_deref().unwrap_or(folder))?;
+        if let Some(packed) = &packed {
+            made.write(MODULE_BTF, packed)?;
+        }
         let mut modules = Vec::new();
         for (at, module) in selection.modules.iter().enumerate() {
             let name = format!("modules/{at:02}-{}.ko", module.name);
@@ -140,6 +151,7 @@ impl Entry {
             boot_image: boot_image.to_owned(),
             config: identity.config_sha256.is_some().then(|| "config".to_owned()),
             btf: identity.btf_sha256.is_some().then(|| "btf".to_owned()),
+            module_btf: packed.map(|_| MODULE_BTF.to_owned()),
             identity,
             modules,
             notes,
@@ -198,6 +210,7 @@ impl Entry {
             modules: self.modules.iter().map(|name| folder.join(name)).collect(),
             btf: self.btf.map(|name| folder.join(name)),
             given_btf: None,
+            module_btf: self.module_btf.map(|name| folder.join(name)),
             notes,
         }
     }

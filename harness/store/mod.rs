@@ -27,6 +27,7 @@ mod local;
 mod lockfile;
 mod mainline;
 mod mirror;
+mod module_btf;
 mod package;
 mod probes;
 mod request;
@@ -70,6 +71,8 @@ pub struct StoredKernel {
     pub modules: Vec<PathBuf>,
     /// Raw BTF of vmlinux, read from the image; `None` if the kernel has none.
     pub btf: Option<PathBuf>,
+    /// The BTF of its modules, see [`StoredKernel::module_types`]; `None` if the source had no modules with BTF.
+    pub module_btf: Option<PathBuf>,
     /// What relocations take in the place of the kernel's own BTF, if the user gave something.
     pub given_btf: Option<GivenBtf>,
     /// What is missing in this package and what that costs.
@@ -80,6 +83,17 @@ impl StoredKernel {
     /// The raw BTF that objects are relocated with: what was given, or the kernel's own.
     pub fn types(&self) -> Option<&Path> {
         self.given_btf.as_ref().map(|given| &given.path).or(self.btf.as_ref()).map(PathBuf::as_path)
+    }
+
+    /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends. None is loaded in a guest.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn module_types(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        match &self.module_btf {
+            Some(archive) => module_btf::unpack(archive).during("read", archive),
+            None => Ok(Vec::new()),
+        }
     }
 }
 

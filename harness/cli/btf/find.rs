@@ -9,7 +9,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::failure::Failure;
-use super::super::setup::Setup;
+use super::super::setup::{Setup, store_failure};
 use super::super::{Common, exit_code};
 use super::Known;
 use crate::btf::{Hit, Query, suggestions};
@@ -37,6 +37,8 @@ struct Row {
     release: String,
     /// `None` if it has no BTF.
     hits: Option<Vec<Hit>>,
+    /// Whether its modules' types are known.
+    modules_known: bool,
 }
 
 pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode, Failure> {
@@ -66,18 +68,38 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     if !known.absent.is_empty() {
         eprintln!("not looked at, since the store does not have them: {}", known.absent.join(", "));
     }
+    let unknown: Vec<&str> = rows.iter().filter(|row| !row.modules_known).map(|row| row.kernel.as_str()).collect();
+    if !unknown.is_empty() && rows.iter().any(|row| row.hits.as_ref().is_some_and(Vec::is_empty)) {
+        eprintln!("not looked for in modules, whose types the store does not have: {}", unknown.join(", "));
+    }
     Ok(ExitCode::from(if found { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
 }
 
 fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
     let (name, kernel) = known;
-    let mut row = Row { kernel: name.clone(), release: kernel.identity.release.clone(), hits: None };
+    let mut row = Row {
+        kernel: name.clone(),
+        release: kernel.identity.release.clone(),
+        hits: None,
+        modules_known: kernel.module_btf.is_some(),
+    };
     if kernel.types().is_some() {
         let raw = Known::btf(known)?;
-        row.hits = Some(match query.may_be_in(&raw) {
+        let mut hits = match query.may_be_in(&raw) {
             true => query.hits(&Known::parsed(known, &raw)?, 0),
             false => Vec::new(),
-        });
+        };
+        // As libbpf does: what the kernel itself has is not looked for in modules.
+        if hits.is_empty()
+            && let Some(own) = &kernel.btf
+        {
+            let modules = kernel.module_types().map_err(store_failure)?;
+            let own = std::fs::read(own).unwrap_or_default();
+            if !modules.is_empty() {
+                hits = query.hits_in_modules(&Known::parsed(known, &own)?, &modules);
+            }
+        }
+        row.hits = Some(hits);
     }
     Ok(row)
 }
@@ -95,8 +117,8 @@ fn table(name: &str, rows: &[Row]) -> String {
     if all.is_empty() {
         return text;
     }
-    let header = ["kernel", "has it", "offset", "size", "value", "", "type"];
-    let mut lines: Vec<[String; 7]> = vec![header.map(str::to_owned)];
+    let header = ["kernel", "has it", "in module", "offset", "size", "value", "", "type"];
+    let mut lines: Vec<[String; 8]> = vec![header.map(str::to_owned)];
     let mut before: Option<&[Hit]> = None;
     for row in rows {
         let hits = row.hits.as_deref().unwrap_or_default();
@@ -109,11 +131,12 @@ fn table(name: &str, rows: &[Row]) -> String {
         (line[0], line[1]) = (row.kernel.clone(), answer.to_owned());
         for (at, hit) in hits.iter().enumerate() {
             line[1] = format!("{answer}, {}", hit.kind);
-            line[2] = hit.bit_offset.map_or_else(String::new, bytes_and_bits);
-            line[3] = hit.bits.map_or_else(String::new, size);
-            line[4] = hit.value.map_or_else(String::new, |value| value.to_string());
-            line[5] = before.and_then(|before| before.get(at)).map_or_else(String::new, |before| changes(before, hit));
-            line[6].clone_from(&hit.type_name);
+            line[2] = hit.module.clone().unwrap_or_default();
+            line[3] = hit.bit_offset.map_or_else(String::new, bytes_and_bits);
+            line[4] = hit.bits.map_or_else(String::new, size);
+            line[5] = hit.value.map_or_else(String::new, |value| value.to_string());
+            line[6] = before.and_then(|before| before.get(at)).map_or_else(String::new, |before| changes(before, hit));
+            line[7].clone_from(&hit.type_name);
             lines.push(std::mem::replace(&mut line, std::array::from_fn(|_| String::new())));
         }
         if hits.is_empty() {
@@ -171,6 +194,7 @@ fn as_json(name: &str, rows: &[Row]) -> serde_json::Value {
             "bit_offset": hit.bit_offset,
             "bits": hit.bits,
             "value": hit.value.map(|value| value.to_string()),
+            "module": hit.module,
         })
     };
     let row = |row: &Row| {

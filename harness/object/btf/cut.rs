@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{BtfError, MAGIC, extra_bytes, header_length, part, u32_at};
+use super::{BtfError, MAGIC, extra_bytes, parts, u32_at};
 
 /// Bytes of the header, and of the record that every type begins with.
 const HEADER: usize = 24;
@@ -47,10 +47,7 @@ impl Cut {
     /// # Errors
     /// As [`Btf::parse`](super::Btf::parse) of `raw`.
     pub fn apply(&self, raw: &[u8]) -> Result<Vec<u8>, BtfError> {
-        let header = header_length(raw)?;
-        let field = |offset| u32_at(raw, offset).ok_or(BtfError::Header);
-        let table = part(raw, header, field(8)?, field(12)?).ok_or(BtfError::Outside { part: "type table" })?;
-        let strings = part(raw, header, field(16)?, field(20)?).ok_or(BtfError::Outside { part: "string table" })?;
+        let (table, strings) = parts(raw)?;
         let records = self.records(table)?;
         let ids = records.iter().zip(1..).map(|((id, _), new)| (*id, new)).collect();
         let mut writer =
