@@ -2,10 +2,12 @@
 //!
 //! The readers are in [`crate::object::btf`]. Nothing here knows of stores or machines.
 
+mod difference;
 mod find;
 mod header;
 mod minimal;
 
+pub use difference::{Difference, Part, PartChange, TypeChange};
 pub use find::{Hit, Query, suggestions};
 pub use header::{HeaderError, vmlinux_h};
 pub use minimal::minimal;

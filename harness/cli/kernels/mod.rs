@@ -1,5 +1,6 @@
 //! `corematrix kernels`: what can be told of kernels themselves.
 
+mod diff;
 mod probe;
 
 use std::process::ExitCode;
@@ -19,10 +20,13 @@ pub(super) struct KernelsArgs {
 enum Verb {
     /// Ask kernels which helpers, map types, program types and attach types they have; each is booted once and remembered.
     Probe(probe::ProbeArgs),
+    /// Show what differs between two kernels: config options, types, and the fields of those that are named.
+    Diff(diff::DiffArgs),
 }
 
 pub(super) fn run(common: &Common, args: &KernelsArgs) -> Result<ExitCode, Failure> {
     match &args.verb {
         Verb::Probe(args) => probe::run(common, args),
+        Verb::Diff(args) => diff::run(common, args),
     }
 }
