@@ -143,7 +143,7 @@ mod tests {
             task.parts.iter().filter(has).map(|part| part.name.as_str()).collect()
         };
         assert_eq!(names(&|part| part.after.is_none()), ["state"]);
-        assert_eq!(names(&|part| part.before.is_none()), ["__state"]);
+        assert_eq!(names(&|part| part.before.is_none()), ["__state", "saved_state"]);
     }
 
     #[test]

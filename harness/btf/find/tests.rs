@@ -62,7 +62,7 @@ fn what_was_meant_is_suggested() {
     let (_, btf) = kernel("kernel_a.o");
     let meant = |name: &str| suggestions(&Query::parse(name).unwrap(), &btf);
     assert_eq!(meant("tsk_struct"), ["task_struct", "mm_struct"]);
-    assert_eq!(meant("task_struct.stat"), ["task_struct.state"]);
+    assert_eq!(meant("task_struct.stat"), ["task_struct.state", "task_struct.stack"]);
     assert_eq!(meant("request.q->nodee"), ["request.q.node"]);
     assert_eq!(meant("tsk_struct.state"), ["task_struct", "mm_struct"]);
     assert_eq!(meant("ITER_KVECS"), ["ITER_KVEC", "ITER_IOVEC"]);
