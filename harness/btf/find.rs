@@ -87,6 +87,11 @@ impl Query {
         self.words().all(|word| memmem::find(raw, format!("\0{word}\0").as_bytes()).is_some())
     }
 
+    /// What modules have that the kernel itself does not: libbpf looks there last, too. `modules` is asked only if it matters.
+    pub fn hits_elsewhere(&self, btf: &Btf, modules: impl FnOnce() -> Vec<(String, Vec<u8>)>) -> Vec<Hit> {
+        if self.hits(btf, 0).is_empty() { self.hits_in_modules(btf, &modules()) } else { Vec::new() }
+    }
+
     /// What the modules of a kernel have under the name, given by name and raw BTF. Modules that share a header have the same: the
     /// first ones stand for all. Modules whose BTF is damaged have nothing.
     pub fn hits_in_modules(&self, btf: &Btf, modules: &[(String, Vec<u8>)]) -> Vec<Hit> {

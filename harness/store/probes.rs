@@ -1,4 +1,5 @@
-//! What kernels answered when they were asked for their features, beside each kernel: [`Store::probe`], [`Store::save_probe`].
+//! What is known of a kernel by its identity: what it answered when it was asked for its features ([`Store::probe`],
+//! [`Store::save_probe`]), and the types of its modules ([`Store::module_types`]).
 
 use std::fs;
 use std::io::{self, Write};
@@ -40,6 +41,16 @@ impl Store {
                 && answers.identity == identity.of_kernel();
             fits.then_some(answers.probe)
         })
+    }
+
+    /// The raw BTF of a kernel's modules, by name; empty if the store does not have it. Nothing is fetched.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn module_types(&self, identity: &KernelIdentity) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let kernels = self.entries_of(identity).into_iter();
+        let mut kernels = kernels.filter_map(|folder| Some(Entry::read(&folder, false)?.kernel(&folder, Vec::new())));
+        kernels.find(|kernel| kernel.module_btf.is_some()).map_or(Ok(Vec::new()), |kernel| kernel.module_types())
     }
 
     /// Keeps what a kernel answered. A kernel that the store does not have any more keeps nothing.
