@@ -14,31 +14,42 @@ use corematrix::verdict::Verdict;
 /// Hides the kernel's BTF from libbpf.
 const HIDDEN: &str = "append = [\"corematrix.fault=no-btf\"]\n";
 
+/// What became of the relocations of `dangers`.
 fn outcomes(record: &RunRecord) -> Vec<RelocationOutcome> {
-    record.cells[0].relocations.iter().map(|relocation| relocation.outcome.clone()).collect()
+    let cell = record.cells.iter().find(|cell| cell.object == "dangers").unwrap();
+    cell.relocations.iter().map(|relocation| relocation.outcome.clone()).collect()
 }
 
-/// A run of an object with relocations on the test kernel, with these lines in its table.
+/// An object with relocations whose programs attach without BTF.
+fn dangers() -> String {
+    format!("{}/tests/fixtures/explain/dangers.o", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A run of it, and of one that has programs of both sorts, on the test kernel with these lines in its table.
 fn run(lab: &Lab, lines: &str) -> Ended {
     lab.manifest(&format!("{}{lines}", kernel().table));
-    lab.run(&[&object("guards")])
+    lab.run(&[&dangers(), &object("guards")])
 }
 
 #[test]
 fn a_kernel_without_btf_loads_with_what_is_given() {
     let lab = Lab::with_kernel("");
-    run(&lab, "").expect(0);
-    let own = outcomes(&lab.report());
-    assert!(own.iter().any(|outcome| matches!(outcome, RelocationOutcome::Resolved { .. })), "{own:?}");
+    run(&lab, "");
+    let own = lab.report();
+    assert!(outcomes(&own).iter().any(|outcome| matches!(outcome, RelocationOutcome::Resolved { .. })), "{own:?}");
 
     run(&lab, HIDDEN).expect(1);
-    let hidden = verdicts(&lab.report(), kernel().name, "guards");
+    let hidden = verdicts(&lab.report(), kernel().name, "dangers");
     assert!(hidden.iter().all(|verdict| *verdict == Verdict::MissingBtf), "{hidden:?}");
 
     fs::copy(kernel().stored.btf.as_ref().unwrap(), lab.path("whole.btf")).unwrap();
-    run(&lab, &format!("{HIDDEN}btf = \"whole.btf\"\n")).expect(0);
+    run(&lab, &format!("{HIDDEN}btf = \"whole.btf\"\n"));
     let whole = lab.report();
-    assert_eq!(outcomes(&whole), own);
+    assert_eq!(outcomes(&whole), outcomes(&own));
+    assert_eq!(verdicts(&whole, kernel().name, "dangers"), verdicts(&own, kernel().name, "dangers"));
+    // Only programs that attach by the kernel's own BTF go without.
+    let [first, zebra, ..] = verdicts(&whole, kernel().name, "guards")[..] else { panic!("too few programs") };
+    assert_eq!([first, zebra], [Verdict::Loaded, Verdict::MissingBtf]);
     let identity = whole.kernels[0].identity.as_ref().unwrap();
     assert_eq!(identity.given_btf_sha256, identity.btf_sha256);
     assert!(whole.kernels[0].notes.iter().any(|note| note.contains("whole.btf")), "{:?}", whole.kernels[0].notes);
@@ -46,12 +57,13 @@ fn a_kernel_without_btf_loads_with_what_is_given() {
     // Laid out as an archive of many kernels'.
     let archive = lab.path("archive/debian/11/x86_64");
     lab.manifest(&kernel().table);
-    let made = lab.tool("btf").args(["min", &object("guards"), "-o"]).arg(&archive).output().unwrap();
+    let made = lab.tool("btf").args(["min", &dangers(), &object("guards"), "-o"]).arg(&archive).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     let small = fs::read_dir(&archive).unwrap().next().unwrap().unwrap().metadata().unwrap().len();
     assert!(small < 10_000, "minimal BTF of {small} bytes");
-    run(&lab, &format!("{HIDDEN}btf = \"archive\"\n")).expect(0);
-    assert_eq!(outcomes(&lab.report()), own);
+    run(&lab, &format!("{HIDDEN}btf = \"archive\"\n"));
+    assert_eq!(outcomes(&lab.report()), outcomes(&own));
+    assert_eq!(verdicts(&lab.report(), kernel().name, "dangers"), verdicts(&own, kernel().name, "dangers"));
 
     run(&lab, "btf = \"gone.btf\"\n").expect(3);
     let KernelState::HarnessFailed { reason, .. } = state(&lab.report(), kernel().name).clone() else {
