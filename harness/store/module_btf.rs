@@ -56,3 +56,35 @@ pub(super) fn unpack(archive: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
     }
     Ok(modules)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::kmod::tests::module;
+    use super::*;
+
+    #[test]
+    fn modules_with_btf_are_packed_and_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        // An ELF file with `.BTF` is a module as far as this goes.
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o");
+        std::fs::copy(&fixture, folder.path().join("nf-tables.ko")).unwrap();
+        std::fs::write(folder.path().join("without.ko"), module("")).unwrap();
+        std::fs::write(folder.path().join("damaged.ko"), b"\x7fELF").unwrap();
+        let tree = ModuleTree::read(Some(folder.path()), None).unwrap();
+        let archive = folder.path().join("archive");
+        std::fs::write(&archive, pack(&tree).unwrap().unwrap()).unwrap();
+        let modules = unpack(&archive).unwrap();
+        assert_eq!(modules.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["nf_tables"]);
+        assert!(crate::object::btf::Btf::parse(&modules[0].1).is_ok());
+        std::fs::write(&archive, &std::fs::read(&archive).unwrap()[..40]).unwrap();
+        assert!(unpack(&archive).is_err());
+    }
+
+    #[test]
+    fn modules_without_btf_leave_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("without.ko"), module("")).unwrap();
+        assert_eq!(pack(&ModuleTree::read(Some(folder.path()), None).unwrap()).unwrap(), None);
+    }
+}

@@ -68,3 +68,31 @@ fn what_was_meant_is_suggested() {
     assert_eq!(meant("ITER_KVECS"), ["ITER_KVEC", "ITER_IOVEC"]);
     assert_eq!(meant("nothing_of_the_kind_at_all"), [""; 0]);
 }
+
+/// Raw BTF of these words of type records and these strings.
+fn raw(types: &[u32], strings: &[u8]) -> Vec<u8> {
+    let length = types.len() as u32 * 4;
+    let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
+    let words = header.iter().chain(types).flat_map(|word| word.to_le_bytes());
+    words.chain(strings.iter().copied()).collect()
+}
+
+#[test]
+fn what_only_a_module_has_is_found_there() {
+    let kernel = Btf::parse(&raw(&[1, 1 << 24, 4, 32], b"\0int\0net\0")).unwrap();
+    // `struct nft_ctx { int net; }` and `struct net {}`: the kernel has the names `int` and `net` already.
+    let module = raw(&[9, 4 << 24 | 1, 4, 5, 1, 0, 5, 4 << 24, 0], b"nft_ctx\0");
+    let names = ["nf_tables", "nft_a", "nft_b", "nft_c", "nft_d"];
+    let modules: Vec<(String, Vec<u8>)> = names.iter().map(|name| ((*name).to_owned(), module.clone())).collect();
+    let found = |name: &str, modules: &[(String, Vec<u8>)]| {
+        let hits = Query::parse(name).unwrap().hits_elsewhere(&kernel, || modules.to_vec());
+        hits.iter().map(|hit| format!("{} {}: {}", hit.kind, hit.type_name, hit.module.as_ref().unwrap())).collect()
+    };
+    let found: &dyn Fn(&str, &[(String, Vec<u8>)]) -> Vec<String> = &found;
+    assert_eq!(found("nft_ctx", &modules[..1]), ["struct struct nft_ctx: nf_tables"]);
+    assert_eq!(found("nft_ctx", &modules), ["struct struct nft_ctx: nf_tables, nft_a, nft_b and 2 more"]);
+    assert_eq!(found("nft_ctx.net", &modules[..1]), ["field int: nf_tables"]);
+    assert_eq!(found("struct net", &modules[..1]), ["struct struct net: nf_tables"]);
+    assert_eq!(found("int", &modules), [""; 0], "the kernel has it");
+    assert_eq!(found("nft_gone", &modules), [""; 0]);
+}
