@@ -2,7 +2,7 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    for function in ["btf__load_vmlinux_btf", "btf__free"] {
+    for function in ["btf__load_vmlinux_btf", "btf__parse", "btf__free"] {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
     }
 }

@@ -7,6 +7,7 @@
 pub mod alternatives;
 pub mod attach;
 pub mod bisect;
+pub mod btf;
 pub mod bundle;
 pub mod cause;
 pub mod cli;

@@ -116,8 +116,8 @@ pub enum GuestMessage {
     Hello {
         /// `uname -r`.
         release: String,
-        /// Whether `/sys/kernel/btf/vmlinux` exists.
-        has_btf: bool,
+        /// [`checksum`] of `/sys/kernel/btf/vmlinux`; `None` if the kernel shows no BTF.
+        btf: Option<String>,
         /// The active security modules.
         lsm: String,
         /// What could not be set up and is not vital.
@@ -287,6 +287,11 @@ pub enum ProtocolError {
     /// The bytes are not a frame.
     #[error("the data channel carries garbage: {0}")]
     Garbage(String),
+}
+
+/// A checksum by which host and guest compare bytes that are too many to send: XXH3 of 128 bits, in hex.
+pub fn checksum(bytes: &[u8]) -> String {
+    format!("{:032x}", twox_hash::XxHash3_128::oneshot(bytes))
 }
 
 /// Puts a message and its blob into one frame.

@@ -166,6 +166,22 @@ pub struct KernelIdentity {
     pub config_sha256: Option<String>,
     /// SHA-256 of the BTF of vmlinux, in hex; `None` if the kernel has none.
     pub btf_sha256: Option<String>,
+    /// SHA-256 of the BTF that was given for relocations to take in the place of the kernel's own, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_btf_sha256: Option<String>,
+}
+
+impl KernelIdentity {
+    /// SHA-256 of the BTF that objects are relocated with.
+    pub fn types_sha256(&self) -> Option<&str> {
+        self.given_btf_sha256.as_deref().or(self.btf_sha256.as_deref())
+    }
+
+    /// The kernel alone, without what was given to it.
+    #[must_use]
+    pub fn of_kernel(&self) -> KernelIdentity {
+        KernelIdentity { given_btf_sha256: None, ..self.clone() }
+    }
 }
 
 /// One BPF object, unchanged over all kernels.

@@ -10,12 +10,13 @@ use super::Common;
 use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
 use super::setup::store_failure;
+use crate::btf::Query;
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
 use crate::object::btf::Btf;
 use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::probe::FeatureProbe;
-use crate::record::{ObjectRecord, RunRecord};
+use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, render};
 use crate::report::json;
 use crate::store::Store;
@@ -57,6 +58,8 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let probes = kernel_probes(&record, &store);
     let found = found_again(&record.objects[object], &project(common), &mut missing);
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
+    missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], &store)));
+    missing.dedup();
     let facts = Facts {
         record: &record,
         object,
@@ -70,6 +73,17 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     };
     print!("{}", render(&facts, &chosen, width()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says so if what a program lacks on a kernel is in a module, which no guest loads.
+fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> Option<String> {
+    let (identity, subject) = (kernel.identity.as_ref()?, program.evidence.as_ref()?.subject.as_ref()?);
+    let name = subject.rsplit(' ').next()?.split(['.', ':', '#', '[']).next().filter(|name| !name.is_empty())?;
+    let btf = Btf::parse(&store.btf(identity.btf_sha256.as_deref()?)?).ok()?;
+    // Without the modules' types there is nothing to add to what is said already.
+    let hits = Query::parse(name).ok()?.hits_elsewhere(&btf, || store.module_types(identity).unwrap_or_default());
+    let module = hits.into_iter().next()?.module?;
+    Some(format!("on {} `{name}` is in modules ({module}): guests load none, so it is missing there", kernel.name))
 }
 
 /// The report that `run` names: its folder, and what is in it.
@@ -126,7 +140,7 @@ pub(super) fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &m
     let (mut types, mut unknown) = (Vec::new(), Vec::new());
     for kernel in &record.kernels {
         let Some(identity) = &kernel.identity else { continue };
-        let Some(sha256) = &identity.btf_sha256 else { continue };
+        let Some(sha256) = identity.types_sha256() else { continue };
         match store.btf(sha256).and_then(|raw| Btf::parse(&raw).ok()) {
             Some(btf) => types.push((kernel.name.as_str(), btf)),
             None => unknown.push(format!("`{}` ({})", kernel.name, identity.release)),

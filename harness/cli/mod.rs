@@ -4,6 +4,7 @@ mod acceleration;
 mod advice;
 mod aids;
 mod bisect;
+mod btf;
 mod bundle;
 mod compare;
 mod coverage;
@@ -94,6 +95,8 @@ enum Command {
     List(list::ListArgs),
     /// Look after the kernel store: what is in it, and how much room it takes.
     Store(store::StoreArgs),
+    /// Look into the types of kernels: who has a field, headers in C, minimal BTF.
+    Btf(btf::BtfArgs),
     /// Ask the kernels of the matrix what they can do.
     Kernels(kernels::KernelsArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
@@ -139,6 +142,7 @@ impl Cli {
             Command::Init(args) => init::run(&args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
+            Command::Btf(args) => btf::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }

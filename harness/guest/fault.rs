@@ -4,10 +4,13 @@
 //! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), the three with
 //! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
 //! restored from a snapshot), `warn` (a splat, as `WARN_ON` makes it, is written into the kernel's log before PROGRAM is loaded), `taint`
-//! (the kernel is marked there as one that has warned, without a word), `asleep` (a restored guest goes on as if nothing had happened) or `bare` (nothing is collected, so that
+//! (the kernel is marked there as one that has warned, without a word), `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's
+//! BTF is hidden from libbpf) or `bare` (nothing is collected, so that
 //! the bench can tell what collecting costs).
 
 use std::time::Duration;
+
+use rustix::mount::{MountFlags, mount};
 
 const KEY: &str = "corematrix.fault=";
 /// What a kernel writes when a condition is met that its authors took for impossible.
@@ -53,6 +56,9 @@ impl Faults {
 
     /// Called when the guest is about to say hello.
     pub fn before_hello(&self) {
+        if self.wants("no-btf", None) {
+            hide_btf();
+        }
         if self.wants("silent", None) {
             hang();
         }
@@ -106,6 +112,13 @@ impl Faults {
         if wants("die") {
             std::process::abort();
         }
+    }
+}
+
+/// Puts an empty folder over the one where the kernel shows its BTF.
+fn hide_btf() {
+    if let Err(error) = mount("none", "/sys/kernel/btf", "tmpfs", MountFlags::RDONLY, c"") {
+        eprintln!("corematrix guest: cannot hide the BTF: {error}");
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
 use libbpf_rs::{AsRawLibbpf, OpenMap, OpenObject, OpenProgram};
@@ -16,7 +17,7 @@ use super::exercise::{self, Counting};
 use super::fault::Faults;
 use super::kernel_log::KernelLog;
 use super::prepared::{Failure, Prepared, Which, prepare};
-use super::{fork, loaded, transcript, visited};
+use super::{GIVEN_BTF, fork, loaded, transcript, visited};
 use crate::attach::{AttachFacts, AttachTry, Reach, Step};
 use crate::libbpf_log;
 use crate::protocol::{self, GuestMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
@@ -101,7 +102,12 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
             let warnings = first_failure.unwrap_or_else(|| failure.warnings());
             send(&GuestMessage::Whole { prepared: false, warnings, left_out: Vec::new() }, &[])?;
             send(&GuestMessage::Transcript { complete: false }, &libbpf_log::pack(&failure.lines))?;
-            let object_wide = failure.warnings().iter().any(|warning| libbpf_log::is_object_wide(warning));
+            // With given BTF only programs that attach by the kernel's own need that.
+            let given = Path::new(GIVEN_BTF).exists();
+            let object_wide = failure
+                .warnings()
+                .iter()
+                .any(|warning| libbpf_log::is_object_wide(warning) && !(given && libbpf_log::is_missing_btf(warning)));
             for program in &request.programs {
                 // What the whole object needs fails for every program alike; asking again would give the same answer.
                 let known = object_wide.then(|| not_prepared(program, &failure, Instant::now()));

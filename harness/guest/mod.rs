@@ -33,6 +33,8 @@ use kernel_log::KernelLog;
 pub const INIT_PATH: &str = "/init";
 /// Where the guest finds the modules it has to load, in name order.
 pub const MODULES_DIR: &str = "/corematrix/modules";
+/// Where the guest finds the BTF that relocations take in the place of the kernel's own, if the user gave some.
+pub const GIVEN_BTF: &str = "/corematrix/given.btf";
 
 /// Whether this process is the first of a corematrix guest.
 pub fn is_guest() -> bool {
@@ -56,6 +58,9 @@ pub fn main() -> ! {
 fn serve() -> Result<(), String> {
     let notes = init::set_up()?;
     let faults = Faults::from_command_line();
+    // Said once more in each hello, since it costs more than all the rest of it.
+    let btf = std::fs::read("/sys/kernel/btf/vmlinux").ok().map(|raw| protocol::checksum(&raw));
+    let hello = |notes: &[String], woken| hello(notes, btf.clone(), woken);
     let mut port = port::open()?;
     faults.before_hello();
     send(&mut port, &hello(&notes, None), &[])?;
@@ -102,10 +107,10 @@ fn serve() -> Result<(), String> {
     }
 }
 
-fn hello(notes: &[String], woken: Option<Woken>) -> GuestMessage {
+fn hello(notes: &[String], btf: Option<String>, woken: Option<Woken>) -> GuestMessage {
     GuestMessage::Hello {
         release: uname().release().to_string_lossy().into_owned(),
-        has_btf: std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
+        btf,
         lsm: std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default(),
         notes: notes.to_vec(),
         woken,

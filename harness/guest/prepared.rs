@@ -3,7 +3,7 @@
 use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
-use super::transcript;
+use super::{GIVEN_BTF, transcript};
 use crate::libbpf_log::{self, Level, Line};
 use crate::protocol::{LeftOutMap, ObjectSetup};
 
@@ -74,6 +74,9 @@ pub fn prepare(
         transcript::take();
         let mut builder = ObjectBuilder::default();
         builder.name(&request.object).map_err(|error| Failure::of(false, &error))?;
+        if std::path::Path::new(GIVEN_BTF).exists() {
+            builder.btf_custom_path(GIVEN_BTF).map_err(|error| Failure::of(false, &error))?;
+        }
         let mut open = builder.open_memory(&request.bytes).map_err(|error| Failure::of(false, &error))?;
         set_up(&mut open, &request.setup)?;
         let struct_ops = switch(&mut open, which, &left_out)?;

@@ -116,8 +116,12 @@ pub fn only_slots_missing(warnings: &[String]) -> bool {
 
 /// Whether a warning is about an extern that the whole object needs: it fails for every program alike.
 pub fn is_object_wide(warning: &str) -> bool {
-    warning.starts_with("extern ")
-        || warning.starts_with("failed to find valid kernel BTF")
+    warning.starts_with("extern ") || is_missing_btf(warning)
+}
+
+/// Whether a warning is that the kernel's own BTF cannot be had.
+pub fn is_missing_btf(warning: &str) -> bool {
+    warning.starts_with("failed to find valid kernel BTF")
         || warning.starts_with("Error loading vmlinux BTF")
         || warning.starts_with("kernel BTF is missing")
 }

@@ -8,7 +8,7 @@ use super::source::SourceTable;
 use super::{KernelSpec, Source};
 
 /// Keys that every kernel may have, whatever its source.
-const COMMON: [&str; 6] = ["optional", "append", "memory", "boot-timeout", "program-timeout", FALLBACK];
+const COMMON: [&str; 7] = ["optional", "append", "btf", "memory", "boot-timeout", "program-timeout", FALLBACK];
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
 /// Words that are selectors, so a kernel cannot be called by them.
@@ -38,6 +38,7 @@ impl<'t> Declaration<'_, 't> {
         let limits = Limits::read(reader, &self.section, self.limits);
         let optional = reader.boolean(&self.section, "optional").unwrap_or(false);
         let append = self.append(reader);
+        let btf = reader.string(&self.section, "btf").map(|(path, _)| self.folder.join(path));
         let fallbacks = self.fallbacks(reader);
         Some(KernelSpec {
             name: self.name.to_owned(),
@@ -48,6 +49,7 @@ impl<'t> Declaration<'_, 't> {
             boot_timeout: limits.boot_timeout,
             program_timeout: limits.program_timeout,
             append,
+            btf,
         })
     }
 

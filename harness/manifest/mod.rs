@@ -76,4 +76,6 @@ pub struct KernelSpec {
     pub program_timeout: Duration,
     /// Extra words for the kernel's command line.
     pub append: Vec<String>,
+    /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
+    pub btf: Option<PathBuf>,
 }

@@ -222,6 +222,7 @@ mod tests {
             boot_timeout: Duration::from_secs(20),
             program_timeout: Duration::from_secs(10),
             append: Vec::new(),
+            btf: None,
         };
         Manifest {
             path: PathBuf::from("kernels.toml"),

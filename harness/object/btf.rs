@@ -3,11 +3,14 @@
 //! The format is documented in the kernel's `Documentation/bpf/btf.rst`. Only what corematrix asks about a type is kept; a
 //! kind whose content nobody asks for is [`Kind::Other`].
 
+mod cut;
 mod lookup;
+mod split;
 mod type_name;
 
 use std::borrow::Cow;
 
+pub use cut::Cut;
 pub use lookup::{Place, Want, essential_name};
 
 /// Magic number at the start of `.BTF` and `.BTF.ext`.
@@ -218,19 +221,12 @@ pub(super) fn part(data: &[u8], header: usize, offset: u32, length: u32) -> Opti
 impl Btf {
     /// Parses a whole `.BTF` section.
     pub fn parse(data: &[u8]) -> Result<Btf, BtfError> {
-        let header = header_length(data)?;
-        if header < 24 {
-            return Err(BtfError::Header);
-        }
-        let field = |offset| u32_at(data, offset).ok_or(BtfError::Header);
-        let (type_offset, type_length, string_offset, string_length) = (field(8)?, field(12)?, field(16)?, field(20)?);
-        let table = part(data, header, type_offset, type_length).ok_or(BtfError::Outside { part: "type table" })?;
-        let strings =
-            part(data, header, string_offset, string_length).ok_or(BtfError::Outside { part: "string table" })?;
+        let (table, strings) = parts(data)?;
         if strings.first() != Some(&0) || strings.last() != Some(&0) {
             return Err(BtfError::Strings);
         }
-        let mut btf = Btf { strings: strings.to_vec(), types: parse_types(table)?, index: Vec::new() };
+        let void = vec![Type { name_offset: 0, kind: Kind::Void }];
+        let mut btf = Btf { strings: strings.to_vec(), types: parse_types(table, void)?, index: Vec::new() };
         btf.index = btf.build_index();
         Ok(btf)
     }
@@ -313,9 +309,35 @@ impl Btf {
     }
 }
 
-/// Parses the type table: records of 12 bytes, each followed by what its kind asks for.
-fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
-    let mut types = vec![Type { name_offset: 0, kind: Kind::Void }];
+/// Bytes behind the record of a type of this kind with `count` entries; `None` for an unknown kind.
+fn extra_bytes(kind: u32, count: usize) -> Option<usize> {
+    Some(match kind {
+        // int, var, declaration tag: one word. array: three words.
+        1 | 14 | 17 => 4,
+        3 => 12,
+        // struct, union, datasec, enum64: three words an entry. enum, function prototype: two.
+        4 | 5 | 15 | 19 => count * 12,
+        6 | 13 => count * 8,
+        // pointer, forward, typedef, volatile, const, restrict, function, float, type tag: nothing.
+        2 | 7..=12 | 16 | 18 => 0,
+        _ => return None,
+    })
+}
+
+/// The type table and the strings.
+fn parts(data: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
+    let header = header_length(data)?;
+    if header < 24 {
+        return Err(BtfError::Header);
+    }
+    let field = |offset| u32_at(data, offset).ok_or(BtfError::Header);
+    let table = part(data, header, field(8)?, field(12)?).ok_or(BtfError::Outside { part: "type table" })?;
+    let strings = part(data, header, field(16)?, field(20)?).ok_or(BtfError::Outside { part: "string table" })?;
+    Ok((table, strings))
+}
+
+/// Parses the type table, records of 12 bytes, each followed by what its kind asks for, and adds its types to `types`.
+fn parse_types(table: &[u8], mut types: Vec<Type>) -> Result<Vec<Type>, BtfError> {
     let mut rest = table;
     while !rest.is_empty() {
         let id = types.len();
@@ -327,17 +349,7 @@ fn parse_types(table: &[u8]) -> Result<Vec<Type>, BtfError> {
         let kind = (info >> 24) & 0x1f;
         // What the flag of a kind means, the kind says.
         let flag = info >> 31 == 1;
-        let extra = match kind {
-            // int, var, declaration tag: one word. array: three words.
-            1 | 14 | 17 => 4,
-            3 => 12,
-            // struct, union, datasec, enum64: three words an entry. enum, function prototype: two.
-            4 | 5 | 15 | 19 => count * 12,
-            6 | 13 => count * 8,
-            // pointer, forward, typedef, volatile, const, restrict, function, float, type tag: nothing.
-            2 | 7..=12 | 16 | 18 => 0,
-            _ => return Err(BtfError::UnknownKind { id, kind }),
-        };
+        let extra = extra_bytes(kind, count).ok_or(BtfError::UnknownKind { id, kind })?;
         let (extra, tail) = tail.split_at_checked(extra).ok_or(truncated)?;
         let extra_word = |index: usize| u32_at(extra, index * 4).unwrap_or_default();
         let entries = |words: usize| (0..count).map(move |index| index * words);

@@ -48,6 +48,7 @@ pub fn kernel(name: &str) -> KernelRecord {
             image_sha256: "00".repeat(32),
             config_sha256: None,
             btf_sha256: Some("11".repeat(32)),
+            given_btf_sha256: None,
         }),
         hello_ms: vec![2400],
         restore_ms: Vec::new(),

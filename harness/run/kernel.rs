@@ -69,7 +69,7 @@ impl<'a> KernelContext<'a> {
 
     /// The kernel's types; `None` if its BTF cannot be read.
     pub(super) fn types(&self) -> Option<&Btf> {
-        let read = || Btf::parse(&std::fs::read(self.stored.btf.as_ref()?).ok()?).ok();
+        let read = || Btf::parse(&std::fs::read(self.stored.types()?).ok()?).ok();
         self.btf.get_or_init(read).as_ref()
     }
 

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::error::{IoContext, StoreError};
 use super::image::Image;
 use super::kmod::{self, ModuleTree};
-use super::{StoredKernel, checksum};
+use super::{StoredKernel, checksum, module_btf};
 use crate::record::KernelIdentity;
 
 /// The file that describes an entry.
@@ -27,6 +27,13 @@ const VERIFIED: &str = "verified.json";
 
 /// Raised when what corematrix makes of an image changes, so that old entries are made anew.
 const FORMAT: u32 = 1;
+
+/// The BTF of all modules, in an entry.
+const MODULE_BTF: &str = "modules.btf.tar.zst";
+
+/// What an entry notes of a kernel without BTF.
+pub(super) const NO_BTF: &str =
+    "the kernel has no BTF: every object with CO-RE relocations fails, unless some is given (`btf` in the manifest)";
 
 /// The largest image that is read: a vmlinux with all its debug information may have a gigabyte.
 const IMAGE_LIMIT: u64 = 4 << 30;
@@ -58,6 +65,9 @@ pub(super) struct Entry {
     config: Option<String>,
     modules: Vec<String>,
     btf: Option<String>,
+    /// Of entries made before this was kept: none.
+    #[serde(default)]
+    module_btf: Option<String>,
     notes: Vec<String>,
     files: BTreeMap<String, Mark>,
 }
@@ -99,7 +109,7 @@ impl Entry {
         let mut notes = delivery.notes.clone();
         notes.extend(image.note.clone());
         if image.vmlinux.is_some() && btf_sha256.is_none() {
-            notes.push("the kernel has no BTF: every object with CO-RE relocations fails".to_owned());
+            notes.push(NO_BTF.to_owned());
         }
         if config.is_none() {
             notes.push(
@@ -118,19 +128,31 @@ impl Entry {
                 format!("nothing here tells whether {names} are built in: taken to be so")
             });
         }
+        let packed =
+            module_btf::pack(&tree).during("pack the BTF of", delivery.modules.as_deref().unwrap_or(folder))?;
+        if let Some(packed) = &packed {
+            made.write(MODULE_BTF, packed)?;
+        }
         let mut modules = Vec::new();
         for (at, module) in selection.modules.iter().enumerate() {
             let name = format!("modules/{at:02}-{}.ko", module.name);
             made.write(&name, &module.bytes)?;
             modules.push(name);
         }
-        let identity = KernelIdentity { release: image.release.clone(), image_sha256, config_sha256, btf_sha256 };
+        let identity = KernelIdentity {
+            release: image.release.clone(),
+            image_sha256,
+            config_sha256,
+            btf_sha256,
+            given_btf_sha256: None,
+        };
         let entry = Entry {
             format: FORMAT,
             source: delivery.source,
             boot_image: boot_image.to_owned(),
             config: identity.config_sha256.is_some().then(|| "config".to_owned()),
             btf: identity.btf_sha256.is_some().then(|| "btf".to_owned()),
+            module_btf: packed.map(|_| MODULE_BTF.to_owned()),
             identity,
             modules,
             notes,
@@ -202,6 +224,8 @@ impl Entry {
             config: self.config.map(|name| folder.join(name)),
             modules: self.modules.iter().map(|name| folder.join(name)).collect(),
             btf: self.btf.map(|name| folder.join(name)),
+            given_btf: None,
+            module_btf: self.module_btf.map(|name| folder.join(name)),
             notes,
         }
     }

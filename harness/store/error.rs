@@ -51,6 +51,18 @@ pub enum StoreError {
         /// Why, as a lowercase fragment.
         reason: String,
     },
+    /// The BTF that the manifest gives a kernel cannot be had.
+    #[error("{what}: the BTF given in `{}` cannot be used: {reason}", path.display())]
+    GivenBtf {
+        /// The kernel.
+        what: String,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: String,
+    },
     /// `kernels.lock` cannot be understood.
     #[error("`{}` is not a lock file of corematrix: {reason}", path.display())]
     BadLock {
@@ -86,6 +98,9 @@ impl StoreError {
                 format!("`kernels.lock` expects {field} `{expected}` but found `{found}`")
             }
             StoreError::Gone { version, .. } => format!("the locked {version} is gone from the mirror"),
+            StoreError::GivenBtf { path, reason, .. } => {
+                format!("the BTF given in `{}` cannot be used: {reason}", path.display())
+            }
             StoreError::Corrupt { .. } | StoreError::BadLock { .. } | StoreError::Io { .. } => self.to_string(),
         }
     }
@@ -107,6 +122,7 @@ impl StoreError {
             StoreError::Corrupt { .. } => {
                 Some("the file may be cut short or damaged: get it again, or name another image".to_owned())
             }
+            StoreError::GivenBtf { hint, .. } => Some(hint.clone()),
             StoreError::BadLock { .. } => {
                 Some("restore it from version control, or delete it to have it written anew".to_owned())
             }

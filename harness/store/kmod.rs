@@ -70,6 +70,11 @@ impl ModuleTree {
         Ok(tree)
     }
 
+    /// All modules by name, with their files.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.files.iter().map(|(name, path)| (name.as_str(), path.as_path()))
+    }
+
     /// Whether nothing has to be loaded for the data channel.
     pub fn has_all_built_in(&self) -> bool {
         WANTED.iter().all(|&name| self.builtin.contains(name))
@@ -143,7 +148,8 @@ fn visit(
     Ok(())
 }
 
-fn unpacked(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The ELF file of a module.
+pub(super) fn unpacked(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = fs::File::open(path)?;
     let mut reader: Box<dyn Read> = match path.extension().and_then(|ending| ending.to_str()) {
         Some("xz") => Box::new(liblzma::read::XzDecoder::new(file)),

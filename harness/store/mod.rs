@@ -28,6 +28,7 @@ mod download;
 mod entry;
 mod error;
 mod file_systems;
+mod given_btf;
 mod hopeless;
 mod host;
 mod image;
@@ -37,6 +38,7 @@ mod local;
 mod lockfile;
 mod mainline;
 mod mirror;
+mod module_btf;
 mod oci;
 mod offers;
 mod package;
@@ -60,6 +62,7 @@ use etcetera::BaseStrategy;
 pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::file_systems::FileSystems;
+pub use self::given_btf::GivenBtf;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
 pub use self::offers::Offer;
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
@@ -93,8 +96,30 @@ pub struct StoredKernel {
     pub modules: Vec<PathBuf>,
     /// Raw BTF of vmlinux, read from the image; `None` if the kernel has none.
     pub btf: Option<PathBuf>,
+    /// The BTF of its modules, see [`StoredKernel::module_types`]; `None` if the source had no modules with BTF.
+    pub module_btf: Option<PathBuf>,
+    /// What relocations take in the place of the kernel's own BTF, if the user gave something.
+    pub given_btf: Option<GivenBtf>,
     /// What is missing in this package and what that costs.
     pub notes: Vec<String>,
+}
+
+impl StoredKernel {
+    /// The raw BTF that objects are relocated with: what was given, or the kernel's own.
+    pub fn types(&self) -> Option<&Path> {
+        self.given_btf.as_ref().map(|given| &given.path).or(self.btf.as_ref()).map(PathBuf::as_path)
+    }
+
+    /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends. None is loaded in a guest.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn module_types(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        match &self.module_btf {
+            Some(archive) => module_btf::unpack(archive).during("read", archive),
+            None => Ok(Vec::new()),
+        }
+    }
 }
 
 /// A cache folder of kernels, to be shared by all threads of a run.
@@ -205,7 +230,12 @@ impl Store {
         let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
         lock.reload()?;
         let what = format!("kernel `{}`", spec.name);
-        Request { store: self, name: &spec.name, what, lock, offline, fresh, step }.kernel(spec)
+        let request = Request { store: self, name: &spec.name, what: what.clone(), lock, offline, fresh, step };
+        let mut kernel = request.kernel(spec)?;
+        if let Some(btf) = &spec.btf {
+            given_btf::give(&mut kernel, &what, btf)?;
+        }
+        Ok(kernel)
     }
 
     /// Gives the folder with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.
@@ -223,11 +253,14 @@ impl Store {
         package::folder(self, package, suites, lock, offline, step)
     }
 
-    /// The raw BTF of a kernel by its SHA-256 in hex, if the store has it. Nothing is fetched, and nothing is waited for.
+    /// The raw BTF of a kernel, or given to one, by its SHA-256 in hex, if the store has it. Nothing is fetched, and nothing is waited for.
     pub fn btf(&self, sha256: &str) -> Option<Vec<u8>> {
         let entries = fs::read_dir(self.root.join("kernels")).ok()?.flatten();
         let mut raw = entries.filter_map(|entry| {
             let folder = entry.path();
+            if let Ok(given) = fs::read(folder.join(given_btf::file_name(sha256))) {
+                return Some(given);
+            }
             let kernel = Entry::read(&folder, false)?;
             let wanted = kernel.identity.btf_sha256.as_deref() == Some(sha256);
             fs::read(wanted.then(|| kernel.kernel(&folder, Vec::new()))?.btf?).ok()

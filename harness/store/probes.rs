@@ -1,4 +1,5 @@
-//! What kernels answered when they were asked for their features, beside each kernel: [`Store::probe`], [`Store::save_probe`].
+//! What is known of a kernel by its identity: what it answered when it was asked for its features ([`Store::probe`],
+//! [`Store::save_probe`]), and the types of its modules ([`Store::module_types`]).
 
 use std::fs;
 use std::io::{self, Write};
@@ -35,9 +36,21 @@ impl Store {
     pub fn probe(&self, identity: &KernelIdentity) -> Option<FeatureProbe> {
         self.entries_of(identity).into_iter().find_map(|folder| {
             let answers: Answers = serde_json::from_slice(&fs::read(folder.join(ANSWERS)).ok()?).ok()?;
-            let fits = answers.format == FORMAT && answers.libbpf == libbpf_version() && answers.identity == *identity;
+            let fits = answers.format == FORMAT
+                && answers.libbpf == libbpf_version()
+                && answers.identity == identity.of_kernel();
             fits.then_some(answers.probe)
         })
+    }
+
+    /// The raw BTF of a kernel's modules, by name; empty if the store does not have it. Nothing is fetched.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn module_types(&self, identity: &KernelIdentity) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let kernels = self.entries_of(identity).into_iter();
+        let mut kernels = kernels.filter_map(|folder| Some(Entry::read(&folder, false)?.kernel(&folder, Vec::new())));
+        kernels.find(|kernel| kernel.module_btf.is_some()).map_or(Ok(Vec::new()), |kernel| kernel.module_types())
     }
 
     /// Keeps what a kernel answered. A kernel that the store does not have any more keeps nothing.
@@ -46,7 +59,7 @@ impl Store {
     /// [`StoreError::Io`] if it cannot be written.
     pub fn save_probe(&self, identity: &KernelIdentity, probe: &FeatureProbe) -> Result<(), StoreError> {
         let Some(folder) = self.entries_of(identity).into_iter().next() else { return Ok(()) };
-        let (probe, identity) = (probe.clone(), identity.clone());
+        let (probe, identity) = (probe.clone(), identity.of_kernel());
         let answers = Answers { format: FORMAT, libbpf: libbpf_version(), identity, probe };
         let path = folder.join(ANSWERS);
         let json = serde_json::to_vec(&answers).map_err(io::Error::from).during("write", &path)?;
@@ -61,10 +74,11 @@ impl Store {
 
     /// The folders of a kernel; more than one if it is stored under several names.
     fn entries_of(&self, identity: &KernelIdentity) -> Vec<PathBuf> {
+        let identity = identity.of_kernel();
         let entries = fs::read_dir(self.root.join("kernels")).into_iter().flatten().flatten();
         let mut folders: Vec<PathBuf> = entries
             .map(|entry| entry.path())
-            .filter(|folder| Entry::read(folder, false).is_some_and(|entry| entry.identity == *identity))
+            .filter(|folder| Entry::read(folder, false).is_some_and(|entry| entry.identity == identity))
             .collect();
         folders.sort();
         folders

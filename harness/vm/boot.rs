@@ -15,7 +15,7 @@ use super::memory::GuestMemory;
 use super::qmp::Monitor;
 use super::snapshot::Recording;
 use crate::process::ChildGroup;
-use crate::protocol::GuestMessage;
+use crate::protocol::{self, GuestMessage};
 use crate::store::StoredKernel;
 
 /// The kernel limits the path of a unix socket to 108 bytes, with its terminator.
@@ -89,10 +89,12 @@ impl Machine {
             let ended = self.child.wait(Duration::ZERO).is_some();
             let slice = deadline.min(Instant::now() + Duration::from_millis(200));
             match self.channel.receive(slice, spec.stop) {
-                Received::Message(GuestMessage::Hello { release, notes, woken, .. }, _) => {
+                Received::Message(GuestMessage::Hello { release, btf, notes, woken, .. }, _) => {
                     self.to_hello = begin.elapsed();
                     (self.notes, self.woken) = (notes, woken);
-                    return self.check_release(&release, spec.kernel);
+                    self.check_release(&release, spec.kernel)?;
+                    // A restored guest says what it said when it was booted.
+                    return if self.woken.is_some() { Ok(()) } else { self.check_btf(btf, spec.kernel) };
                 }
                 Received::Message(GuestMessage::Failed { reason }, _) => {
                     return Err(harness(format!("the guest could not be set up: {reason}"), None, false));
@@ -114,6 +116,25 @@ impl Machine {
         }
         let reason = format!("the guest runs `{release}`, but the store says `{}`", kernel.identity.release);
         Err(BootFailure::Kernel { reason, console: self.console_tail() })
+    }
+
+    /// Holds the BTF that was read from the image against the one that the kernel shows: everything that is told of a kernel's types
+    /// rests on it.
+    fn check_btf(&mut self, shown: Option<String>, kernel: &StoredKernel) -> Result<(), BootFailure> {
+        let read = kernel.btf.as_ref().map(fs::read).transpose();
+        let read = read.map_err(|error| harness(format!("the stored BTF cannot be read: {error}"), None, false))?;
+        match (read.as_deref().map(protocol::checksum), shown) {
+            (Some(stored), Some(shown)) if stored != shown => {
+                let reason = "the guest shows other BTF than its image has".to_owned();
+                let hint = "remove the kernel's folder from the store, and it is made anew; if that does not help, it is a defect";
+                Err(harness(reason, Some(hint.to_owned()), false))
+            }
+            (Some(_), None) => {
+                self.notes.push("the image has BTF, but the kernel does not show it to its programs".to_owned());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Judges a boot that ended or took too long.

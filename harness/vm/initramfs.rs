@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use cpio::newc::{Builder, ModeFileType, trailer};
 
-use crate::guest::{INIT_PATH, MODULES_DIR};
+use crate::guest::{GIVEN_BTF, INIT_PATH, MODULES_DIR};
 use crate::store::StoredKernel;
 
 /// Folders that the guest mounts things on, or that programs expect.
@@ -53,6 +53,9 @@ pub fn write(kernel: &StoredKernel, target: &Path) -> Result<(), InitramfsError>
         // libbpf reads kconfig externs from here; no Debian kernel has /proc/config.gz.
         let place = Path::new("boot").join(format!("config-{}", kernel.identity.release));
         archive.copy(config, &place, 0o644)?;
+    }
+    if let Some(given) = &kernel.given_btf {
+        archive.copy(&given.path, inside(GIVEN_BTF), 0o644)?;
     }
     archive.finish().map_err(InitramfsError::at(target))
 }

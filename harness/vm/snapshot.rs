@@ -107,6 +107,7 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
         ("the kernel's image", stored.identity.image_sha256.clone()),
         ("the kernel's config", text(stored.identity.config_sha256.as_deref())),
         ("the kernel's modules", modules.join("\n")),
+        ("the given BTF", text(stored.identity.given_btf_sha256.as_deref())),
         ("the memory", format!("{} MiB", spec.memory_mib)),
         ("the kernel's command line", spec.append.join(" ")),
         ("the accelerator", spec.accelerator.to_string()),

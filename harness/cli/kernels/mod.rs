@@ -1,6 +1,7 @@
 //! `corematrix kernels`: the kernels of the manifest and the store: what they are, where they come from, what they can do.
 
 mod add;
+mod diff;
 mod list;
 mod outdated;
 mod probe;
@@ -42,6 +43,8 @@ enum Verb {
     Rm(remove::RemoveArgs),
     /// Ask kernels which helpers, map types, program types and attach types they have; each is booted once and remembered.
     Probe(probe::ProbeArgs),
+    /// Show what differs between two kernels: config options, types, and the fields of those that are named.
+    Diff(diff::DiffArgs),
 }
 
 pub(super) fn run(common: &Common, args: &KernelsArgs) -> Result<ExitCode, Failure> {
@@ -55,5 +58,6 @@ pub(super) fn run(common: &Common, args: &KernelsArgs) -> Result<ExitCode, Failu
         Verb::Verify(args) => verify::run(common, args),
         Verb::Rm(args) => remove::run(common, args),
         Verb::Probe(args) => probe::run(common, args),
+        Verb::Diff(args) => diff::run(common, args),
     }
 }

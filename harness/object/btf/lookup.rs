@@ -80,13 +80,18 @@ fn hash(name: &[u8]) -> u64 {
 impl Btf {
     /// The index of all named types; by hash, because comparing names costs several times more.
     pub(super) fn build_index(&self) -> Vec<(u64, u32)> {
+        let mut index = self.index_from(0);
+        index.sort_unstable();
+        index
+    }
+
+    /// The entries of the index for types from id `first` on, unsorted.
+    pub(super) fn index_from(&self, first: usize) -> Vec<(u64, u32)> {
         let entry = |(id, found): (usize, &Type)| {
             let name = self.bytes(found.name_offset).filter(|name| !name.is_empty())?;
             Some((hash(&name[..essential(name).unwrap_or(name.len())]), id as u32))
         };
-        let mut index: Vec<(u64, u32)> = self.types.iter().enumerate().filter_map(entry).collect();
-        index.sort_unstable();
-        index
+        self.types.iter().enumerate().skip(first).filter_map(entry).collect()
     }
 
     /// How many types there are, void included.

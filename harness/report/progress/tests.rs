@@ -64,6 +64,7 @@ fn story() -> Vec<Event> {
         image_sha256: String::new(),
         config_sha256: None,
         btf_sha256: None,
+        given_btf_sha256: None,
     };
     let unavailable = KernelState::Unavailable {
         reason: "no internet\nhere".to_owned(),

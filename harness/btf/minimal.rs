@@ -1,0 +1,181 @@
+//! [`minimal`]: as little of a kernel's BTF as relocates some objects like the whole of it, which is what
+//! `bpftool gen min_core_btf` makes.
+//!
+//! Kept is every type of the kernel that libbpf would compare with what a relocation asks for, and on the way to a field the
+//! members by which libbpf finds it. So what the whole BTF answers with yes, no or a contradiction, the small one answers alike.
+//! The exception are ids of the kernel's types: there they are ids of the small BTF, and mean nothing to the kernel.
+
+use crate::explain::{Asked, LocalSpec, Step, asked};
+use crate::object::ObjectTypes;
+use crate::object::btf::{Btf, BtfError, Cut, Kind, Member, Type};
+use crate::object::btf_ext::RelocationKind;
+
+/// libbpf follows types this deep, and so far anonymous structs are followed here.
+const MAX_DEPTH: u32 = 32;
+
+/// What is being kept of a kernel's types.
+struct Keeper<'a> {
+    btf: &'a Btf,
+    cut: Cut,
+}
+
+/// The least raw BTF out of `raw` with which the relocations of `objects` come to the same.
+///
+/// # Errors
+/// `raw` is not sound BTF.
+pub fn minimal<'o>(raw: &[u8], objects: impl IntoIterator<Item = &'o ObjectTypes>) -> Result<Vec<u8>, BtfError> {
+    let btf = Btf::parse(raw)?;
+    let mut keeper = Keeper { btf: &btf, cut: Cut::default() };
+    for object in objects {
+        for relocation in &object.relocations {
+            // libbpf refuses an object whose relocation does not fit its own BTF.
+            if let Some(spec) = LocalSpec::of(relocation, &object.btf) {
+                keeper.keep_asked(&spec);
+            }
+        }
+    }
+    keeper.cut.apply(raw)
+}
+
+impl<'a> Keeper<'a> {
+    fn keep_asked(&mut self, spec: &LocalSpec) {
+        // The id of a type in the object itself asks nothing of the kernel.
+        if spec.kind == RelocationKind::LocalTypeId {
+            return;
+        }
+        let (Some(asked), Some(want)) = (asked(spec.kind), spec.want()) else { return };
+        let btf = self.btf;
+        for root in btf.candidates(&spec.type_name, want) {
+            match asked {
+                Asked::Field => {
+                    // What leads nowhere is missing with and without it.
+                    let before = self.cut.clone();
+                    if self.keep_field(root, &spec.path).is_none() {
+                        self.cut = before;
+                    }
+                }
+                Asked::Type if spec.kind == RelocationKind::TypeMatches => self.keep_deep(root, true, MAX_DEPTH),
+                Asked::Type => self.keep_deep(root, false, MAX_DEPTH),
+                Asked::Enumerator => {
+                    let named = spec.enumerator.as_ref().and_then(|(name, _)| btf.enumerator(root, name));
+                    named.and_then(|_| self.keep_chain(root));
+                }
+            }
+        }
+    }
+
+    /// Keeps a type and what it is another name for; gives the type at the end.
+    fn keep_chain(&mut self, id: u32) -> Option<(u32, &'a Type)> {
+        let btf = self.btf;
+        let end = btf.resolve_id(id)?;
+        let mut id = id;
+        loop {
+            self.cut.keep(id);
+            match btf.get(id)?.kind {
+                Kind::Typedef(target) | Kind::Qualified(_, target) if id != end => id = target,
+                _ => return Some((id, btf.get(id)?)),
+            }
+        }
+    }
+
+    /// Keeps a type that a field has: its size and kind count, and of a pointer not what it points to.
+    fn keep_type(&mut self, id: u32) {
+        let mut id = id;
+        for _ in 0..MAX_DEPTH {
+            match self.keep_chain(id) {
+                Some((_, Type { kind: Kind::Array { element, .. }, .. })) => id = *element,
+                _ => return,
+            }
+        }
+    }
+
+    /// Keeps what leads from a root type to a field; `None` if there is no such field.
+    fn keep_field(&mut self, root: u32, path: &[Step]) -> Option<()> {
+        let mut id = root;
+        // The struct that declares the field so far.
+        let mut parent = None;
+        for (index, step) in path.iter().enumerate() {
+            let (at, found) = self.keep_chain(id)?;
+            match (step, &found.kind) {
+                // A first index steps over whole root types.
+                (Step::Index(_), _) if index == 0 => {}
+                (Step::Index(_), Kind::Array { element, count }) => {
+                    let (element, flexible) = (*element, *count == 0);
+                    // libbpf lets an index go beyond the end of a struct's last member only: it has to stay the last.
+                    if let (true, Some(parent)) = (flexible, parent) {
+                        self.keep_last(parent);
+                    }
+                    id = element;
+                }
+                (Step::Member(name), Kind::Composite { .. }) => {
+                    let (owner, member) = self.keep_member(at, name, MAX_DEPTH)?;
+                    (id, parent) = (member, Some(owner));
+                }
+                _ => return None,
+            }
+        }
+        self.keep_type(id);
+        Some(())
+    }
+
+    fn members(&self, id: u32) -> &'a [Member] {
+        match self.btf.resolve(id).map(|found| &found.kind) {
+            Some(Kind::Composite { members, .. }) => members,
+            _ => &[],
+        }
+    }
+
+    /// Keeps a member by its name, and the anonymous structs around it. Gives the struct that declares it, and its type.
+    fn keep_member(&mut self, id: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
+        for index in 0..self.members(id).len() {
+            let member = self.members(id)[index];
+            let found = match self.btf.text(member.name_offset) {
+                Some(known) if known == name => Some((id, member.type_id)),
+                Some(known) if known.is_empty() && depth > 0 => {
+                    let inner = self.btf.resolve_id(member.type_id)?;
+                    self.keep_member(inner, name, depth - 1)
+                }
+                _ => None,
+            };
+            if found.is_some() {
+                self.keep_chain(member.type_id);
+                self.cut.keep_member(id, index as u32);
+                return found;
+            }
+        }
+        None
+    }
+
+    fn keep_last(&mut self, id: u32) {
+        if let Some(last) = self.members(id).len().checked_sub(1) {
+            let type_id = self.members(id)[last].type_id;
+            self.cut.keep_member(id, last as u32);
+            self.keep_type(type_id);
+        }
+    }
+
+    /// Keeps a type with all that it refers to; the members of structs only if `members` asks for them, and not behind pointers.
+    fn keep_deep(&mut self, id: u32, members: bool, depth: u32) {
+        let Some(depth) = depth.checked_sub(1) else { return };
+        let Some((at, found)) = self.keep_chain(id) else { return };
+        match &found.kind {
+            Kind::Pointer(target) => self.keep_deep(*target, false, depth),
+            Kind::Array { element, .. } => self.keep_deep(*element, members, depth),
+            Kind::Prototype { returns, parameters } => {
+                self.keep_deep(*returns, members, depth);
+                parameters.iter().for_each(|parameter| self.keep_deep(parameter.type_id, members, depth));
+            }
+            Kind::Composite { members: all, .. } if members => {
+                for (index, member) in all.iter().enumerate() {
+                    self.cut.keep_member(at, index as u32);
+                    self.keep_deep(member.type_id, true, depth);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

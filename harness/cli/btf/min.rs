@@ -1,0 +1,85 @@
+//! `corematrix btf min`: minimal BTF of kernels for objects.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bytesize::ByteSize;
+use clap::Args;
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::super::Common;
+use super::super::failure::Failure;
+use super::super::setup::Setup;
+use super::Known;
+use crate::btf::minimal;
+use crate::object::ObjectTypes;
+use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+
+#[derive(Debug, Args)]
+pub(in super::super) struct MinArgs {
+    /// The objects: files, folders of them, executables that embed them, suite files.
+    #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Which kernels; may be repeated [default: every kernel of the manifest that the store has].
+    #[arg(long, value_name = "SELECTOR")]
+    kernel: Vec<String>,
+    /// Where to write `RELEASE.btf` of each kernel.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Do without the network: take only kernels that the store has.
+    #[arg(long)]
+    offline: bool,
+}
+
+pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let inputs = setup.objects(&args.inputs, args.offline)?;
+    inputs.notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
+    let mut types = Vec::new();
+    for object in &inputs.objects {
+        let read = ObjectTypes::read(&object.bytes);
+        let read = read.inspect(|types| tell_of_ids(&object.name, types));
+        types.push(read.ok_or_else(|| {
+            let hint = "compile it with `-g`: relocations are described by BTF".to_owned();
+            Failure::input(format!("object `{}` has no BTF that can be read", object.name), Some(hint))
+        })?);
+    }
+    let known = Known::of(&setup, &args.kernel, args.offline)?;
+    std::fs::create_dir_all(&args.output).map_err(|error| unwritable(&args.output, &error))?;
+    let mut table = Builder::default();
+    table.push_record(["kernel", "whole", "minimal", "file"]);
+    for one in &known.kernels {
+        let (name, kernel) = one;
+        if kernel.types().is_none() && args.kernel.is_empty() {
+            eprintln!("kernel `{name}` is left out: it has no BTF");
+            continue;
+        }
+        let raw = Known::btf(one)?;
+        let small = minimal(&raw, &types).map_err(|error| {
+            Failure::infrastructure(format!("the BTF of kernel `{name}` cannot be read: {error}"), None)
+        })?;
+        let file = args.output.join(format!("{}.btf", kernel.identity.release));
+        std::fs::write(&file, &small).map_err(|error| unwritable(&file, &error))?;
+        let sizes = [&raw, &small].map(|raw| ByteSize(raw.len() as u64).to_string());
+        let [whole, little] = sizes;
+        table.push_record([name.clone(), whole, little, file.display().to_string()]);
+    }
+    println!("{}", table.build().with(Style::blank()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says that an object asks for what only the whole BTF can tell.
+fn tell_of_ids(object: &str, types: &ObjectTypes) {
+    let asks = |relocation: &CoreRelocation| relocation.kind == RelocationKind::TargetTypeId;
+    if types.relocations.iter().any(asks) {
+        eprintln!(
+            "notice: `{object}` asks for ids of the kernel's types (`bpf_core_type_id_kernel`): with minimal BTF it gets others, \
+             which the kernel does not know"
+        );
+    }
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::input(format!("write `{}`: {error}", path.display()), None)
+}

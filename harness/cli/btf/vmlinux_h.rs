@@ -1,0 +1,50 @@
+//! `corematrix btf vmlinux-h`: the types of a kernel as a C header.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::super::Common;
+use super::super::failure::Failure;
+use super::super::setup::Setup;
+use super::Known;
+use crate::btf::vmlinux_h;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct VmlinuxHArgs {
+    /// The kernel: a name (6.1) or latest.
+    kernel: String,
+    /// Where to write it [default: standard output].
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Do without the network: take only a kernel that the store has.
+    #[arg(long)]
+    offline: bool,
+}
+
+pub(in super::super) fn run(common: &Common, args: &VmlinuxHArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let known = Known::of(&setup, std::slice::from_ref(&args.kernel), args.offline)?;
+    let [one] = &known.kernels[..] else {
+        let names: Vec<&str> = known.kernels.iter().map(|(name, _)| name.as_str()).collect();
+        let hint = format!("name one of {}", names.join(", "));
+        return Err(Failure::input(format!("`{}` is more than one kernel", args.kernel), Some(hint)));
+    };
+    let raw = Known::btf(one)?;
+    let header =
+        vmlinux_h(&raw).map_err(|error| Failure::infrastructure(format!("kernel `{}`: {error}", one.0), None))?;
+    let written = match &args.output {
+        Some(file) => std::fs::write(file, header).map_err(|error| (file.display().to_string(), error)),
+        None => {
+            std::io::stdout().lock().write_all(header.as_bytes()).map_err(|error| ("standard output".into(), error))
+        }
+    };
+    match written {
+        // Whoever reads only the first lines wants no complaint.
+        Err((_, error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err((place, error)) => Err(Failure::input(format!("write `{place}`: {error}"), None)),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,268 @@
+//! `corematrix kernels diff`: what two kernels have different in their config and their types.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::super::Common;
+use super::super::btf::Known;
+use super::super::failure::Failure;
+use super::super::setup::Setup;
+use crate::btf::{Difference, Part, PartChange, TypeChange};
+use crate::explain::{LocalSpec, Step};
+use crate::manifest::nearest;
+use crate::object::ObjectTypes;
+use crate::store::StoredKernel;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct DiffArgs {
+    /// The one kernel.
+    first: String,
+    /// The other.
+    second: String,
+    /// Show the fields of this struct, union or enum that differ; may be repeated.
+    #[arg(long = "type", value_name = "NAME")]
+    types: Vec<String>,
+    /// Show the fields that differ among those that an object's relocations ask for; may be repeated.
+    #[arg(long = "object", value_name = "OBJECT|BINARY|DIR|SUITE.toml")]
+    objects: Vec<PathBuf>,
+    /// Show the config options that differ.
+    #[arg(long)]
+    config: bool,
+    /// Do without the network: take only kernels that the store has.
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Types that are shown: by bare name the fields of interest, or `None` for all.
+type Shown = BTreeMap<String, Option<BTreeSet<String>>>;
+
+pub(in super::super) fn run(common: &Common, args: &DiffArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let first = one(&setup, &args.first, args.offline)?;
+    let second = one(&setup, &args.second, args.offline)?;
+    let mut shown = asked_by_objects(&setup, args)?;
+    for name in &args.types {
+        let bare = name.rsplit(' ').next().unwrap_or(name);
+        shown.insert(bare.to_owned(), None);
+    }
+    let title = |(name, kernel): &(String, StoredKernel)| format!("{name} ({})", kernel.identity.release);
+    println!("{} -> {}", title(&first), title(&second));
+    print!("{}", config(&first.1, &second.1, args.config)?);
+    let parsed = |one: &(String, StoredKernel)| Known::parsed(one, &Known::btf(one)?);
+    let difference = Difference::of(&parsed(&first)?, &parsed(&second)?);
+    println!("{}", counts(&difference));
+    print!("{}", types(&difference, &shown));
+    for name in args.types.iter().filter(|name| !is_known(&difference, name)) {
+        let names = difference.changed.iter().map(|change| bare(&change.name));
+        let meant = nearest(name, names, 1).first().map(|name| format!(", did you mean `{name}`?"));
+        println!("`{name}` is the same on both, or on neither{}", meant.unwrap_or_default());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one(setup: &Setup, name: &str, offline: bool) -> Result<(String, StoredKernel), Failure> {
+    let mut kernels = Known::of(setup, &[name.to_owned()], offline)?.kernels;
+    match (kernels.pop(), kernels.is_empty()) {
+        (Some(one), true) => Ok(one),
+        _ => Err(Failure::input(format!("`{name}` is more than one kernel"), Some("name one".to_owned()))),
+    }
+}
+
+/// The types and fields that relocations of the objects ask for.
+fn asked_by_objects(setup: &Setup, args: &DiffArgs) -> Result<Shown, Failure> {
+    let mut shown = Shown::new();
+    if args.objects.is_empty() {
+        return Ok(shown);
+    }
+    for object in setup.objects(&args.objects, args.offline)?.objects {
+        let Some(types) = ObjectTypes::read(&object.bytes) else { continue };
+        for spec in types.relocations.iter().filter_map(|relocation| LocalSpec::of(relocation, &types.btf)) {
+            let name = crate::object::btf::essential_name(&spec.type_name).to_owned();
+            let fields = shown.entry(name).or_insert_with(|| Some(BTreeSet::new()));
+            let field = spec.path.iter().find_map(|step| match step {
+                Step::Member(name) => Some(name.clone()),
+                _ => None,
+            });
+            let asked = field.or_else(|| spec.enumerator.map(|(name, _)| name));
+            if let (Some(fields), Some(asked)) = (fields, asked) {
+                fields.insert(asked);
+            }
+        }
+    }
+    Ok(shown)
+}
+
+/// What differs in the configs, with each option if `all`.
+fn config(first: &StoredKernel, second: &StoredKernel, all: bool) -> Result<String, Failure> {
+    let (Some(first), Some(second)) = (&first.config, &second.config) else {
+        return Ok("config: not known of both\n".to_owned());
+    };
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path);
+        text.map(|text| options(&text))
+            .map_err(|error| Failure::infrastructure(format!("read `{}`: {error}", path.display()), None))
+    };
+    let (before, after) = (read(first)?, read(second)?);
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let (mut added, mut removed, mut changed, mut lines) = (0, 0, 0, String::new());
+    for name in names {
+        match (before.get(name), after.get(name)) {
+            (None, Some(value)) => {
+                added += 1;
+                let _ = writeln!(lines, "  + {name}={value}");
+            }
+            (Some(value), None) => {
+                removed += 1;
+                let _ = writeln!(lines, "  - {name}={value}");
+            }
+            (Some(old), Some(new)) if old != new => {
+                changed += 1;
+                let _ = writeln!(lines, "  ~ {name}={old} -> {new}");
+            }
+            _ => {}
+        }
+    }
+    let more = if all || lines.is_empty() { "" } else { " (`--config` shows them)" };
+    let head = format!("config: {added} options added, {removed} removed, {changed} changed{more}\n");
+    Ok(if all { head + &lines } else { head })
+}
+
+/// The options that are set, `n` included where the config says so.
+fn options(text: &str) -> BTreeMap<String, String> {
+    let option = |line: &str| match line.strip_prefix("# ") {
+        Some(unset) => Some((unset.strip_suffix(" is not set")?.to_owned(), "n".to_owned())),
+        None => line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())),
+    };
+    text.lines().filter_map(option).collect()
+}
+
+fn counts(difference: &Difference) -> String {
+    let Difference { added, removed, changed, same, functions_added, functions_removed } = difference;
+    format!(
+        "types: {} added, {} removed, {} changed, {same} the same\nfunctions: {functions_added} added, {functions_removed} removed",
+        added.len(),
+        removed.len(),
+        changed.len(),
+    )
+}
+
+fn bare(name: &str) -> &str {
+    name.rsplit(' ').next().unwrap_or(name)
+}
+
+fn is_known(difference: &Difference, name: &str) -> bool {
+    let names = difference.added.iter().chain(&difference.removed);
+    let all = names.chain(difference.changed.iter().map(|change| &change.name));
+    all.into_iter().any(|known| bare(known) == bare(name))
+}
+
+/// The types that are shown, with what differs in them.
+fn types(difference: &Difference, shown: &Shown) -> String {
+    let mut text = String::new();
+    for (sign, word, names) in [("+", "added", &difference.added), ("-", "removed", &difference.removed)] {
+        for name in names.iter().filter(|name| shown.contains_key(bare(name))) {
+            let _ = writeln!(text, "{sign} {name} is {word}");
+        }
+    }
+    for change in &difference.changed {
+        let Some(fields) = shown.get(bare(&change.name)) else { continue };
+        let wanted = |part: &&PartChange| fields.as_ref().is_none_or(|fields| fields.contains(&part.name));
+        let mut parts: Vec<&PartChange> = change.parts.iter().filter(wanted).collect();
+        // What CO-RE cannot make up for comes first.
+        parts.sort_by_key(|part| is_move(part));
+        // Of a type of which only some fields count, its size does not.
+        if !parts.is_empty() || fields.is_none() {
+            let _ = writeln!(text, "{}", head(change));
+            parts.iter().for_each(|part| text.push_str(&line(part)));
+        }
+    }
+    text
+}
+
+fn head(change: &TypeChange) -> String {
+    match change.sizes {
+        [before, after] if before == after => format!("{}: {before} bytes", change.name),
+        [before, after] => format!("{}: {before} -> {after} bytes", change.name),
+    }
+}
+
+/// Whether a field only lies elsewhere.
+fn is_move(part: &PartChange) -> bool {
+    let place = |part: &Option<Part>| match part {
+        Some(Part::Field { type_name, bitfield_size, .. }) => Some((type_name.clone(), *bitfield_size)),
+        _ => None,
+    };
+    place(&part.before).is_some() && place(&part.before) == place(&part.after)
+}
+
+/// A field or enumerator that differs, as a line.
+fn line(part: &PartChange) -> String {
+    let name = &part.name;
+    match (&part.before, &part.after) {
+        (Some(before), None) => format!("  - {}\n", told(name, before)),
+        (None, Some(after)) => format!("  + {}\n", told(name, after)),
+        (
+            Some(Part::Field { bit_offset: from, type_name: old, bitfield_size: narrow }),
+            Some(Part::Field { bit_offset: to, type_name: new, bitfield_size: wide }),
+        ) => {
+            let mut words = Vec::new();
+            if old != new {
+                words.push(format!("`{old}` -> `{new}`"));
+            }
+            if narrow != wide {
+                words.push(format!("{narrow} -> {wide} bits"));
+            }
+            if from != to {
+                words.push(format!("offset {} -> {}", offset(*from), offset(*to)));
+            }
+            format!("  ~ {name}: {}\n", words.join(", "))
+        }
+        (Some(Part::Value(from)), Some(Part::Value(to))) => format!("  ~ {name}: {from} -> {to}\n"),
+        (Some(before), Some(after)) => format!("  ~ {} -> {}\n", told(name, before), told(name, after)),
+        (None, None) => String::new(),
+    }
+}
+
+fn told(name: &str, part: &Part) -> String {
+    match part {
+        Part::Field { bit_offset, type_name, .. } => format!("{name}: `{type_name}`, offset {}", offset(*bit_offset)),
+        Part::Value(value) => format!("{name} = {value}"),
+    }
+}
+
+/// Bytes, and bits in the middle of one.
+fn offset(bits: u64) -> String {
+    match bits % 8 {
+        0 => (bits / 8).to_string(),
+        odd => format!("{}.{odd}", bits / 8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_are_not_set_count() {
+        let text = "#\n# Automatically generated\n#\nCONFIG_BPF=y\n# CONFIG_BPF_LSM is not set\nCONFIG_HZ=250\n";
+        let known = options(text);
+        let of = |name: &str| known.get(name).map(String::as_str);
+        assert_eq!((of("CONFIG_BPF"), of("CONFIG_BPF_LSM"), of("CONFIG_HZ")), (Some("y"), Some("n"), Some("250")));
+        assert_eq!(known.len(), 3);
+    }
+
+    #[test]
+    fn fields_are_told_in_a_line() {
+        let field = |bit_offset, type_name: &str| {
+            Some(Part::Field { bit_offset, type_name: type_name.to_owned(), bitfield_size: 0 })
+        };
+        let part = |before, after| line(&PartChange { name: "state".to_owned(), before, after });
+        assert_eq!(part(field(64, "long"), None), "  - state: `long`, offset 8\n");
+        assert_eq!(part(field(64, "long"), field(67, "int")), "  ~ state: `long` -> `int`, offset 8 -> 8.3\n");
+        assert_eq!(part(Some(Part::Value(1)), Some(Part::Value(2))), "  ~ state: 1 -> 2\n");
+    }
+}

@@ -1,0 +1,70 @@
+//! The BTF of modules, which goes on where that of their kernel ends: [`Btf::parse_split`], [`Btf::modules_with`].
+
+use memchr::memmem;
+
+use super::{Btf, BtfError, extra_bytes, parse_types, parts, u32_at};
+
+impl Btf {
+    /// Parses the BTF of a module, whose ids and strings go on where those of `base`, its kernel's, end. The types of both are in
+    /// it; the module's own begin with id `base.len()`.
+    ///
+    /// # Errors
+    /// As [`Btf::parse`].
+    pub fn parse_split(data: &[u8], base: &Btf) -> Result<Btf, BtfError> {
+        let (table, strings) = parts(data)?;
+        // It need not begin with a NUL: that is at the start of the kernel's.
+        if strings.last().is_some_and(|&last| last != 0) {
+            return Err(BtfError::Strings);
+        }
+        let types = parse_types(table, base.types.clone())?;
+        let mut btf = Btf { strings: [&base.strings, strings].concat(), types, index: Vec::new() };
+        btf.index = base.index.clone();
+        btf.index.extend(btf.index_from(base.len()));
+        btf.index.sort_unstable();
+        Ok(btf)
+    }
+
+    /// Those of `modules`, given by name and raw BTF, that have a type or enumerator of this name, by their indexes. Costs a small
+    /// part of [`Btf::parse_split`], as a kernel has hundreds of modules and a few have what is looked for.
+    pub fn modules_with(&self, modules: &[(String, Vec<u8>)], name: &str) -> Vec<usize> {
+        let kernels = memmem::find(&self.strings, format!("\0{name}\0").as_bytes()).map(|at| at + 1);
+        let has = |data: &[u8]| {
+            let (table, strings) = parts(data).ok()?;
+            // The module has the name itself only where its kernel does not have it. Its first string has no NUL before it.
+            let mut own = strings.split(|&byte| byte == 0);
+            let offset = match kernels {
+                Some(offset) => offset,
+                None => {
+                    let mut at = self.strings.len();
+                    let found = own.by_ref().find(|text| {
+                        let same = *text == name.as_bytes();
+                        at += if same { 0 } else { text.len() + 1 };
+                        same
+                    });
+                    found.map(|_| at)?
+                }
+            };
+            Some(names(table, u32::try_from(offset).ok()?))
+        };
+        (0..modules.len()).filter(|&index| has(&modules[index].1).unwrap_or(false)).collect()
+    }
+}
+
+/// Whether a type or enumerator of the type table has its name at this offset.
+fn names(table: &[u8], offset: u32) -> bool {
+    let mut rest = table;
+    while let Some(info) = u32_at(rest, 4) {
+        let (kind, count) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
+        let Some((record, tail)) = extra_bytes(kind, count).and_then(|extra| rest.split_at_checked(12 + extra)) else {
+            return false;
+        };
+        let width = if kind == 19 { 12 } else { 8 };
+        let mut values = record[12..].chunks_exact(width).filter(|_| matches!(kind, 6 | 19));
+        let named = |entry: &[u8]| u32_at(entry, 0) == Some(offset);
+        if named(record) || values.any(named) {
+            return true;
+        }
+        rest = tail;
+    }
+    false
+}
