@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachFacts, Reach, Step};
 use crate::exercise::ExerciseRecord;
+use crate::facts::KernelFacts;
 use crate::probe::{FeatureProbe, ProbeRequest};
 
 const MAGIC: [u8; 4] = *b"CMX1";
@@ -50,6 +51,8 @@ pub enum HostMessage {
         /// Nanoseconds since 1970 in UTC.
         realtime_ns: u64,
     },
+    /// Tell what came up. Answered by [`GuestMessage::Facts`].
+    TellFacts,
     /// Ask the kernel for its BPF features. Answered by [`GuestMessage::Probed`].
     Probe(ProbeRequest),
     /// End the guest.
@@ -172,6 +175,8 @@ pub enum GuestMessage {
         /// Time in the guest.
         took_ms: u64,
     },
+    /// What came up.
+    Facts(KernelFacts),
     /// The features that were asked for.
     Probed(FeatureProbe),
     /// The guest side itself failed.

@@ -18,6 +18,7 @@ use super::image::Image;
 use super::kmod::{self, ModuleTree};
 use super::{StoredKernel, checksum};
 use crate::record::KernelIdentity;
+use crate::timestamp;
 
 /// The file that describes an entry.
 const DESCRIPTION: &str = "entry.json";
@@ -60,6 +61,12 @@ pub(super) struct Entry {
     btf: Option<String>,
     notes: Vec<String>,
     files: BTreeMap<String, Mark>,
+    /// The GNU build id of the kernel, in hex.
+    #[serde(default)]
+    build_id: Option<String>,
+    /// When the entry was made, RFC 3339 in UTC.
+    #[serde(default)]
+    fetched: Option<String>,
 }
 
 /// How a file of an entry is recognised.
@@ -135,6 +142,8 @@ impl Entry {
             modules,
             notes,
             files: made.marks,
+            build_id: image.build_id.clone(),
+            fetched: Some(timestamp::now()),
         };
         let path = folder.join(DESCRIPTION);
         let json = serde_json::to_vec_pretty(&entry).map_err(io::Error::from).during("write", &path)?;
@@ -203,6 +212,8 @@ impl Entry {
             modules: self.modules.iter().map(|name| folder.join(name)).collect(),
             btf: self.btf.map(|name| folder.join(name)),
             notes,
+            build_id: self.build_id,
+            fetched: self.fetched,
         }
     }
 }

@@ -38,6 +38,7 @@ mod oci;
 mod package;
 mod package_file;
 mod probes;
+mod proof;
 mod request;
 mod rpm;
 mod snapshots;
@@ -56,6 +57,7 @@ use etcetera::BaseStrategy;
 pub use self::contents::{Kind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
+pub use self::proof::ProofOfBoot;
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 
@@ -89,6 +91,10 @@ pub struct StoredKernel {
     pub btf: Option<PathBuf>,
     /// What is missing in this package and what that costs.
     pub notes: Vec<String>,
+    /// The GNU build id of the image in hex, if it tells one.
+    pub build_id: Option<String>,
+    /// When the store made the entry, RFC 3339 in UTC; `None` for one made before corematrix remembered that.
+    pub fetched: Option<String>,
 }
 
 /// A cache folder of kernels, to be shared by all threads of a run.

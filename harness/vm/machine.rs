@@ -35,6 +35,8 @@ pub struct MachineSpec<'a> {
     pub deadline: Duration,
     /// Whether the user wants to stop at once.
     pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// Whether the kernel shall tell all it does: a boot without a word may have failed before its console worked.
+    pub talkative: bool,
 }
 
 impl<'a> MachineSpec<'a> {
@@ -47,7 +49,8 @@ impl<'a> MachineSpec<'a> {
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
         let deadline = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator).boot;
-        MachineSpec { tools, kernel, memory_mib: spec.memory_mib, append: &spec.append, accelerator, deadline, stop }
+        let (memory_mib, append) = (spec.memory_mib, &spec.append);
+        MachineSpec { tools, kernel, memory_mib, append, accelerator, deadline, stop, talkative: false }
     }
 }
 
@@ -71,10 +74,19 @@ pub struct Machine {
 /// Why there is no machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootFailure {
+    /// Its config says that no guest can start on this kernel, so that none was tried.
+    Unfit {
+        /// A lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: String,
+    },
     /// The kernel or its image is to blame.
     Kernel {
         /// A lowercase fragment.
         reason: String,
+        /// What the user can do, if it is known.
+        hint: Option<String>,
         /// The last lines of the console.
         console: Vec<String>,
     },
@@ -91,6 +103,18 @@ pub enum BootFailure {
     },
     /// The user wants to stop.
     Stopped,
+}
+
+impl BootFailure {
+    /// Why, as a lowercase fragment.
+    pub fn reason(&self) -> &str {
+        match self {
+            BootFailure::Unfit { reason, .. }
+            | BootFailure::Kernel { reason, .. }
+            | BootFailure::Harness { reason, .. } => reason,
+            BootFailure::Stopped => "stopped by the user",
+        }
+    }
 }
 
 /// Why a machine is of no use any more.

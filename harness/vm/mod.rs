@@ -4,6 +4,8 @@
 
 mod accelerator;
 mod boot;
+mod boot_config;
+mod boot_end;
 mod channel;
 mod compose;
 mod console;
@@ -18,6 +20,7 @@ mod toolchain;
 use std::time::Duration;
 
 pub use accelerator::{Accelerator, Choice, NoProof, Proof, choose};
+pub use boot_config::notes as config_notes;
 pub use machine::{BootFailure, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};
