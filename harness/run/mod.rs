@@ -174,7 +174,9 @@ fn fetch_failure(error: &StoreError) -> KernelState {
     }
     match error {
         // The image is there and is no kernel; the harness has done its part.
-        StoreError::Corrupt { .. } => KernelState::BootFailed { reason, hint, console_tail: Vec::new() },
+        StoreError::Corrupt { .. } | StoreError::OtherMachine { .. } => {
+            KernelState::BootFailed { reason, hint, console_tail: Vec::new() }
+        }
         _ => KernelState::HarnessFailed { reason, hint, console_tail: Vec::new() },
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::error::{IoContext, StoreError};
-use super::image::Image;
+use super::image::{Image, ImageError};
 use super::kmod::{self, ModuleTree};
 use super::{StoredKernel, checksum};
 use crate::record::KernelIdentity;
@@ -86,7 +86,10 @@ impl Entry {
             return Err(corrupt("image", format!("it has {size} bytes, more than any kernel")));
         }
         let bytes = fs::read(&delivery.image).during("read", &delivery.image)?;
-        let image = Image::parse(&bytes).map_err(|error| corrupt("image", error.to_string()))?;
+        let image = Image::parse(&bytes).map_err(|error| match error {
+            ImageError::OtherMachine(machine) => StoreError::OtherMachine { what: delivery.what.clone(), machine },
+            error => corrupt("image", error.to_string()),
+        })?;
         let mut made = Files { folder, marks: BTreeMap::new() };
         let image_sha256 = made.write("image", &bytes)?;
         let boot_image = match &image.vmlinux {

@@ -51,6 +51,14 @@ pub enum StoreError {
         /// Why, as a lowercase fragment.
         reason: String,
     },
+    /// The kernel was built for another machine.
+    #[error("{what}: the kernel is for {machine}, and corematrix boots x86-64 only")]
+    OtherMachine {
+        /// Kernel or package and the file in it.
+        what: String,
+        /// The machine.
+        machine: &'static str,
+    },
     /// `kernels.lock` cannot be understood.
     #[error("`{}` is not a lock file of corematrix: {reason}", path.display())]
     BadLock {
@@ -86,7 +94,10 @@ impl StoreError {
                 format!("`kernels.lock` expects {field} `{expected}` but found `{found}`")
             }
             StoreError::Gone { version, .. } => format!("the locked {version} is gone from the mirror"),
-            StoreError::Corrupt { .. } | StoreError::BadLock { .. } | StoreError::Io { .. } => self.to_string(),
+            StoreError::Corrupt { .. }
+            | StoreError::OtherMachine { .. }
+            | StoreError::BadLock { .. }
+            | StoreError::Io { .. } => self.to_string(),
         }
     }
 
@@ -104,6 +115,7 @@ impl StoreError {
                 "set `when-gone = \"newest\"` in `kernels.lock` to move on to the newest version, or delete its section"
                     .to_owned(),
             ),
+            StoreError::OtherMachine { .. } => Some("name one that was built for x86-64 (`ARCH=x86_64`)".to_owned()),
             StoreError::Corrupt { .. } => {
                 Some("the file may be cut short or damaged: get it again, or name another image".to_owned())
             }

@@ -10,6 +10,7 @@ use super::boot_config;
 use super::boot_end::{self, Blame, Explanation};
 use super::channel::{Channel, Listeners, Received};
 use super::compose::{self, Parts};
+use super::console;
 use super::initramfs;
 use super::machine::{AFTERMATH, BootFailure, Machine, MachineSpec};
 use super::memory::GuestMemory;
@@ -107,7 +108,9 @@ impl Machine {
                 }
                 Received::Garbage(what) => return Err(harness(what, None, true)),
                 Received::Stopped => return Err(BootFailure::Stopped),
-                Received::Silence if !ended && Instant::now() < deadline => {}
+                // One that panics before it can reset the machine stands still for ever.
+                Received::Silence
+                    if !ended && Instant::now() < deadline && !console::stands_still(&self.child.stdout().text()) => {}
                 Received::Silence | Received::Closed => return Err(self.boot_failure(spec, begin.elapsed())),
             }
         }

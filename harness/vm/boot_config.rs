@@ -106,13 +106,13 @@ fn verdict(config: &Config<'_>, modules: &[String]) -> Result<(), Unfit> {
         let options: Vec<String> = missing.iter().map(|(option, _)| format!("`CONFIG_{option}`")).collect();
         return Err(unfit(
             format!("cannot run here: its config lacks {}", options.join(", ")),
-            &format!("{}; build it with", missing[0].1),
+            &format!("{}; build the kernel with {}", missing[0].1, if missing.len() == 1 { "it" } else { "them" }),
         ));
     }
     if let Some((option, why)) = HARMFUL.into_iter().find(|(option, _)| config.has(option)) {
         return Err(unfit(
             format!("cannot run here: its config sets `CONFIG_{option}`"),
-            &format!("{why}; build it without"),
+            &format!("{why}; build the kernel without it"),
         ));
     }
     let without = |(option, module): &(&str, &str)| config.lacks(option) && !modules.iter().any(|name| name == module);
@@ -121,15 +121,15 @@ fn verdict(config: &Config<'_>, modules: &[String]) -> Result<(), Unfit> {
         let options: Vec<String> = virtio.iter().map(|(option, _)| format!("`CONFIG_{option}`")).collect();
         return Err(unfit(
             format!("cannot run here: its config lacks {} and `CONFIG_SERIAL_8250`", options.join(", ")),
-            "the guest needs a virtio port (built in, or as a module beside the kernel) or a serial port to talk to the host; build it \
-             with one",
+            "the guest needs a virtio port (built in, or as a module beside the kernel) or a serial port to talk to the host; build the \
+             kernel with one",
         ));
     }
     Ok(())
 }
 
 fn unfit(reason: String, hint: &str) -> Unfit {
-    Unfit { reason, hint: format!("{hint}, or correct `config` in the manifest if it is another kernel's") }
+    Unfit { reason, hint: format!("{hint}, or correct `config` in the manifest if it is not this kernel's") }
 }
 
 #[cfg(test)]

@@ -47,7 +47,12 @@ const OF_QEMU: [Sign; 5] = [
         hint: "name its bzImage in the manifest, or build the kernel with `CONFIG_PVH=y`",
     },
     Sign {
-        marks: &["initrd is too large", "linux kernel too old to load a ram disk"],
+        marks: &[
+            "initrd is too large",
+            "Cannot find place for new RAMDISK",
+            "initrd too large to handle",
+            "linux kernel too old to load a ram disk",
+        ],
         blame: Blame::Kernel,
         meaning: "the guest's files do not fit into its memory",
         hint: MEMORY,
@@ -65,13 +70,8 @@ const OF_QEMU: [Sign; 5] = [
         hint: NO_KVM,
     },
     Sign {
-        marks: &[
-            "failed to initialize kvm",
-            "Could not access KVM",
-            "KVM is not supported",
-            "ioctl(KVM_CREATE_VM) failed",
-        ],
-        blame: Blame::HostForGood,
+        marks: &["Could not access KVM", "failed to initialize kvm", "ioctl(KVM_CREATE_VM) failed"],
+        blame: Blame::Host,
         meaning: "KVM cannot be used",
         hint: NO_KVM,
     },
@@ -117,7 +117,7 @@ const OF_THE_GUEST: [Sign; 6] = [
         marks: &["Unable to mount root fs", "Cannot open root device", "No working init found", "Requested init"],
         blame: Blame::Kernel,
         meaning: "the kernel found no init to run",
-        hint: "it needs `CONFIG_BLK_DEV_INITRD=y` to take the guest's files, and an `append` without `init=`, `rdinit=` and `noinitrd`",
+        hint: "it needs `CONFIG_BLK_DEV_INITRD=y` to take the guest's files, and an `append` without `init=` and `rdinit=`",
     },
 ];
 

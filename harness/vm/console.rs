@@ -59,6 +59,11 @@ pub fn line_with(output: &str, marks: &[&str]) -> Option<String> {
     found(output, marks).map(|line| without_timestamp(&line).to_owned())
 }
 
+/// Whether a kernel has panicked to the end and should have reset the machine.
+pub fn stands_still(output: &str) -> bool {
+    output.contains("end Kernel panic - not syncing")
+}
+
 /// The last line that a kernel wrote, without its time. Firmware and QEMU write to the same place, but no times.
 pub fn last_word(output: &str) -> Option<String> {
     let lines = output.lines().map(clean);

@@ -31,6 +31,12 @@ fn what_qemu_refuses_is_told_apart() {
         "`memory`",
     );
     expect(
+        "[    0.000000] Kernel panic - not syncing: Cannot find place for new RAMDISK of size 73959080\n",
+        Blame::Kernel,
+        "the guest's files do not fit into its memory: Kernel panic - not syncing: Cannot find place for new RAMDISK of size 73959080",
+        "`memory`",
+    );
+    expect(
         "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory\n",
         Blame::Host,
         "this machine has too little memory for the guest: qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory",
@@ -38,7 +44,7 @@ fn what_qemu_refuses_is_told_apart() {
     );
     expect(
         "Could not access KVM kernel module: Permission denied\nqemu-system-x86_64: failed to initialize kvm: Permission denied\n",
-        Blame::HostForGood,
+        Blame::Host,
         "KVM cannot be used: Could not access KVM kernel module: Permission denied",
         "--accel tcg",
     );
