@@ -176,7 +176,7 @@ pub enum GuestMessage {
         took_ms: u64,
     },
     /// What came up.
-    Facts(KernelFacts),
+    Facts(Box<KernelFacts>),
     /// The features that were asked for.
     Probed(FeatureProbe),
     /// The guest side itself failed.

@@ -75,7 +75,7 @@ fn serve() -> Result<(), String> {
                 let woken = wake::look().map_err(|error| error.to_string())?;
                 send(&mut port, &hello(&all, Some(woken)), &[])?;
             }
-            (HostMessage::TellFacts, _) => send(&mut port, &GuestMessage::Facts(facts::look()), &[])?,
+            (HostMessage::TellFacts, _) => send(&mut port, &GuestMessage::Facts(Box::new(facts::look())), &[])?,
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }

@@ -15,7 +15,7 @@ pub fn prove(machine: &mut Machine, spec: &MachineSpec<'_>, store: &Store) -> Re
         .send(&HostMessage::TellFacts, &[], spec.deadline, spec.stop)
         .and_then(|()| machine.receive(spec.deadline, spec.stop));
     let facts = match asked {
-        Ok((GuestMessage::Facts(facts), _)) => facts,
+        Ok((GuestMessage::Facts(facts), _)) => *facts,
         Ok((other, _)) => return Err(lost(GuestLoss::Harness(format!("it said {other:?}")), machine)),
         Err(loss) => return Err(lost(loss, machine)),
     };

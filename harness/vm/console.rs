@@ -68,7 +68,7 @@ pub fn stands_still(output: &str) -> bool {
 pub fn last_word(output: &str) -> Option<String> {
     let lines = output.lines().map(clean);
     let stamped = lines.filter(|line| without_timestamp(line) != line && !is_harmless(line));
-    stamped.map(|line| without_timestamp(&line).trim().to_owned()).filter(|line| !line.is_empty()).last()
+    stamped.map(|line| without_timestamp(&line).trim().to_owned()).rfind(|line| !line.is_empty())
 }
 
 fn found(output: &str, marks: &[&str]) -> Option<String> {
