@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachFacts, AttachTo, Reach, Step};
 use crate::exercise::{ExercisePlan, ExerciseRecord};
+use crate::facts::KernelFacts;
 use crate::live::{LiveOrder, LiveReport};
 use crate::probe::{FeatureProbe, ProbeRequest};
 
@@ -51,6 +52,8 @@ pub enum HostMessage {
         /// Nanoseconds since 1970 in UTC.
         realtime_ns: u64,
     },
+    /// Tell what came up. Answered by [`GuestMessage::Facts`].
+    TellFacts,
     /// Ask the kernel for its BPF features. Answered by [`GuestMessage::Probed`].
     Probe(ProbeRequest),
     /// About a command of the user. Answered by [`GuestMessage::Live`].
@@ -204,6 +207,8 @@ pub enum GuestMessage {
         /// Time in the guest.
         took_ms: u64,
     },
+    /// What came up.
+    Facts(Box<KernelFacts>),
     /// The features that were asked for.
     Probed(FeatureProbe),
     /// About a command of the user.

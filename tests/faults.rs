@@ -28,8 +28,11 @@ fn a_kernel_that_panics_while_booting_is_blamed_and_its_objects_are_not() {
     let KernelState::BootFailed { reason, hint, console_tail } = state(&report, kernel().name) else {
         panic!("{:?}", report.kernels)
     };
-    assert!(reason.starts_with("crashed while booting: Kernel panic - not syncing: "), "{reason}");
-    assert!(reason.ends_with("(2 attempts)") && hint.is_some(), "{reason}");
+    assert!(reason.starts_with("the kernel found no init to run: Kernel panic - not syncing: "), "{reason}");
+    assert!(
+        reason.ends_with("(2 attempts)") && hint.as_ref().is_some_and(|hint| hint.contains("`rdinit=`")),
+        "{reason}"
+    );
     assert!(console_tail.iter().any(|line| line.contains("Kernel panic")), "{console_tail:?}");
     expect_not_run(&report, kernel().name, "the kernel did not boot");
     lab.expect_nothing_left();

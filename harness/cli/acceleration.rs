@@ -41,7 +41,9 @@ pub(super) fn prove_kvm(
         Ok(()) => Ok(()),
         Err(BootFailure::Stopped) => Err(NoProof::Undecided("stopped by the user".to_owned())),
         // No room, no program: trouble that has nothing to do with KVM.
-        Err(BootFailure::Harness { reason, passing: false, .. }) => Err(NoProof::Undecided(reason)),
+        Err(BootFailure::Harness { reason, passing: false, .. } | BootFailure::Unfit { reason, .. }) => {
+            Err(NoProof::Undecided(reason))
+        }
         Err(BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. }) => match boot(Accelerator::Tcg) {
             Ok(()) => Err(NoProof::Failed(reason)),
             Err(_) => {
@@ -66,10 +68,7 @@ pub(super) fn boot_once(
 
 /// What kept a kernel from booting, in words.
 pub(super) fn reason(failure: BootFailure) -> String {
-    match failure {
-        BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. } => reason,
-        BootFailure::Stopped => "stopped by the user".to_owned(),
-    }
+    failure.reason().to_owned()
 }
 
 /// What the user should know about the accelerator.

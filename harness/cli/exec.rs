@@ -19,6 +19,7 @@ use crate::object::{BpfObject, Inventory, ObjectError, Origin};
 use crate::plan::Plan;
 use crate::report::{self, table};
 use crate::run::{Bench, CommandJob, Jobs, Logs, Stop};
+use crate::timestamp;
 
 #[derive(Debug, Args)]
 pub(super) struct ExecArgs {
@@ -178,7 +179,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     };
     let job =
         CommandJob { command, view: given.view, limit: args.timeout, out: args.out.clone(), report: folder.clone() };
-    let mut record = plan.record(run::tool_record(tools, &proof), run::now());
+    let mut record = plan.record(run::tool_record(tools, &proof), timestamp::now());
     record.notices.extend(acceleration::notices(tools, &proof, args.machine.accel));
     let memory_mib = plan.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
     let logs = Logs::new(&folder);

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use clap::Args;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::aids::AidArgs;
 use super::failure::Failure;
@@ -25,6 +24,7 @@ use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
 use crate::run::{self, Bench, Collector, Jobs, Logs, RunError, Stop};
 use crate::shard::Partition;
+use crate::timestamp;
 use crate::vm::{Proof, Toolchain};
 
 /// Where reports go unless `--out` says otherwise.
@@ -159,7 +159,7 @@ pub(super) fn run_plan(
     live: &Path,
 ) -> Result<RunRecord, Failure> {
     let &Ground { args, setup, tools, stop, folder, snapshot_budget, .. } = ground;
-    let mut record = plan.record(tool_record(tools, proof), now());
+    let mut record = plan.record(tool_record(tools, proof), timestamp::now());
     record.notices = notices;
     record.partition.clone_from(&ground.partition);
     record.notices.extend(acceleration::notices(tools, proof, args.machine.accel));
@@ -188,7 +188,7 @@ pub(super) fn run_plan(
     let mut record = match plan.objects.is_empty() && record.partition.is_some() {
         true => {
             eprintln!("this part of the matrix has no objects");
-            RunRecord { finished: Some(now()), ..record }
+            RunRecord { finished: Some(timestamp::now()), ..record }
         }
         false => execute(&bench, record, live, args.aids, |events| run::run(&bench, events))?,
     };
@@ -259,7 +259,7 @@ pub(super) fn execute(
         Ok(Err(error)) => return Err(Failure::infrastructure(error, None)),
         Err(_) => return Err(Failure::infrastructure("the runner panicked; this is a bug in corematrix", None)),
     }
-    Ok(collector.finish(now(), bench.stop.requested()))
+    Ok(collector.finish(timestamp::now(), bench.stop.requested()))
 }
 
 pub(super) fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
@@ -318,12 +318,6 @@ pub(super) fn point_latest(folder: &Path) {
 pub(super) fn report_failure(error: &ReportError) -> Failure {
     let hint = error.hint();
     Failure::infrastructure(error, hint)
-}
-
-pub(super) fn now() -> String {
-    // Fractions of a second tell a reader nothing.
-    let now = OffsetDateTime::now_utc();
-    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_else(|_| "unknown".to_owned())
 }
 
 /// Columns of standard output.

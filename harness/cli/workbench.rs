@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use clap::Args;
 
 use super::failure::Failure;
-use super::run::{no_signals, now, report_failure, tool_record};
+use super::run::{no_signals, report_failure, tool_record};
 use super::setup::Setup;
 use super::{MachineArgs, acceleration, exit_code};
 use crate::attach::Reach;
@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
+use crate::timestamp::now;
 use crate::vm::{Aids, Choice, Proof, Toolchain};
 
 /// How the guests of a command run that takes no matrix.

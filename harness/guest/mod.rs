@@ -5,6 +5,7 @@
 
 mod attach;
 mod exercise;
+mod facts;
 mod fault;
 mod fork;
 mod init;
@@ -83,6 +84,7 @@ fn serve() -> Result<(), String> {
                 send(&mut port, &hello(&all, Some(woken)), &[])?;
             }
             (HostMessage::Live(order), blob) => live::serve(&mut port, order, &blob)?,
+            (HostMessage::TellFacts, _) => send(&mut port, &GuestMessage::Facts(Box::new(facts::look())), &[])?,
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }

@@ -196,7 +196,10 @@ impl Cell<'_> {
                     return Ok(Leg::Done);
                 }
                 GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
-                GuestMessage::Hello { .. } | GuestMessage::Probed(_) | GuestMessage::Live(_) => {
+                GuestMessage::Hello { .. }
+                | GuestMessage::Facts(_)
+                | GuestMessage::Probed(_)
+                | GuestMessage::Live(_) => {
                     return Ok(Leg::Lost { in_flight, loss: GuestLoss::Harness("the guest started anew".to_owned()) });
                 }
             }

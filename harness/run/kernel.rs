@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::wanted::{Restorable, Wanted};
-use super::{Bench, probing};
+use super::{Bench, probing, proof};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::object::btf::Btf;
@@ -48,6 +48,8 @@ pub(super) struct KernelContext<'a> {
     drawn: Mutex<BTreeSet<u64>>,
     /// The kernel's types; read when a failure asks for them.
     btf: OnceLock<Option<Btf>>,
+    /// What the kernel lacks, by its config and by what came up; known from the first guest on.
+    lacks: OnceLock<Vec<String>>,
     /// What kernels are asked for at the end.
     pub(super) wanted: &'a Wanted,
     events: Sender<Event>,
@@ -63,8 +65,8 @@ impl<'a> KernelContext<'a> {
     ) -> Self {
         let spec = &bench.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
-        let (start, drawn, btf) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        KernelContext { bench, index, spec, deadlines, stored, start, drawn, btf, wanted, events }
+        let (start, drawn, btf, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new(), OnceLock::new());
+        KernelContext { bench, index, spec, deadlines, stored, start, drawn, btf, lacks, wanted, events }
     }
 
     /// The kernel's types; `None` if its BTF cannot be read.
@@ -176,7 +178,10 @@ impl<'a> KernelContext<'a> {
     /// `fresh` is the key of one that this run has just made.
     fn restore(&self, snapshot: Arc<Snapshot>, fresh: Option<&SnapshotKey>) -> Result<Machine, Ended> {
         let stop = || self.bench.stop.at_once();
-        let restored = Machine::restore(&self.machine_spec(&stop), &snapshot).and_then(|machine| self.unlike(machine));
+        let spec = self.machine_spec(&stop);
+        let restored = Machine::restore(&spec, &snapshot)
+            .and_then(|machine| self.unlike(machine))
+            .and_then(|machine| Ok(self.proven(machine, &spec)?));
         match restored {
             Ok(machine) => {
                 fresh.iter().for_each(|key| self.bench.store.snapshot_works(key));
@@ -221,6 +226,22 @@ impl<'a> KernelContext<'a> {
         Err(RestoreFailure::Failed("two guests drew the same random numbers".to_owned()))
     }
 
+    /// Adds what the kernel lacks to the guest's notes. The first guest is asked what came up, unless the store knows.
+    fn proven(&self, mut machine: Machine, spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
+        if self.lacks.get().is_none() {
+            let store = self.bench.store;
+            let proof = match store.proof(&self.stored.identity, &self.spec.append) {
+                Some(proof) => proof,
+                None => proof::prove(&mut machine, spec, store)?,
+            };
+            let lacks = vm::config_notes(&self.stored).into_iter().chain(proof.facts.notes()).collect();
+            // Another worker may have been faster, with the same.
+            let _ = self.lacks.set(lacks);
+        }
+        machine.notes.extend(self.lacks.get().into_iter().flatten().cloned());
+        Ok(machine)
+    }
+
     fn run_cold(&self, reason: &str) {
         if self.go_cold() {
             self.note(format!("runs cold: {reason}"));
@@ -245,7 +266,9 @@ impl<'a> KernelContext<'a> {
         let mut attempt = 1;
         loop {
             self.send(Event::Booting { kernel: self.index, attempt });
-            let failure = match how(&self.machine_spec(&stop)) {
+            // The first try may have failed in silence; the second one shall tell more.
+            let spec = MachineSpec { talkative: attempt > 1, ..self.machine_spec(&stop) };
+            let failure = match how(&spec).and_then(|machine| self.proven(machine, &spec)) {
                 Ok(machine) => {
                     let (took, notes) = (machine.to_hello, machine.notes.clone());
                     self.send(Event::Booted { kernel: self.index, took, notes });
@@ -253,13 +276,15 @@ impl<'a> KernelContext<'a> {
                 }
                 Err(failure) => failure,
             };
-            let (reason, again) = match &failure {
-                BootFailure::Kernel { reason, .. } => (reason, true),
-                BootFailure::Harness { reason, passing, .. } => (reason, *passing),
+            let again = match &failure {
+                BootFailure::Kernel { .. } => true,
+                BootFailure::Harness { passing, .. } => *passing,
+                BootFailure::Unfit { .. } => false,
                 BootFailure::Stopped => return Err(Ended),
             };
             if attempt < BOOT_ATTEMPTS && again && !self.bench.stop.requested() {
-                self.send(Event::GuestLost { kernel: self.index, reason: format!("boot {attempt}: {reason}") });
+                let reason = format!("boot {attempt}: {}", failure.reason());
+                self.send(Event::GuestLost { kernel: self.index, reason });
                 attempt += 1;
                 continue;
             }
@@ -285,11 +310,13 @@ const CONSOLE: &str =
 fn failed_state(failure: BootFailure, attempts: u32, accelerator: Accelerator) -> Option<KernelState> {
     let told = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
     match failure {
-        BootFailure::Kernel { reason, console } => Some(KernelState::BootFailed {
+        BootFailure::Unfit { reason, hint } => Some(KernelState::Unavailable { reason, hint: Some(hint) }),
+        BootFailure::Kernel { reason, hint, console } => Some(KernelState::BootFailed {
             reason: told(reason),
-            hint: Some(match accelerator {
-                Accelerator::Kvm => format!("`--accel tcg` tells whether KVM is to blame; {CONSOLE}"),
-                Accelerator::Tcg => CONSOLE.to_owned(),
+            hint: Some(match (hint, accelerator) {
+                (Some(hint), _) => hint,
+                (None, Accelerator::Kvm) => format!("`--accel tcg` tells whether KVM is to blame; {CONSOLE}"),
+                (None, Accelerator::Tcg) => CONSOLE.to_owned(),
             }),
             console_tail: console,
         }),

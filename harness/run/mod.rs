@@ -12,6 +12,7 @@ mod judgement;
 mod kernel;
 mod logs;
 mod probing;
+mod proof;
 mod session;
 mod stop;
 mod wanted;
@@ -35,6 +36,7 @@ pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
 pub use probing::{ProbeError, probe};
+pub use proof::prove;
 use session::Session;
 pub use stop::Stop;
 use wanted::Wanted;
@@ -187,7 +189,9 @@ fn fetch_failure(error: &StoreError) -> KernelState {
     }
     match error {
         // The image is there and is no kernel; the harness has done its part.
-        StoreError::Corrupt { .. } => KernelState::BootFailed { reason, hint, console_tail: Vec::new() },
+        StoreError::Corrupt { .. } | StoreError::OtherMachine { .. } => {
+            KernelState::BootFailed { reason, hint, console_tail: Vec::new() }
+        }
         _ => KernelState::HarnessFailed { reason, hint, console_tail: Vec::new() },
     }
 }

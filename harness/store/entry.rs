@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::error::{IoContext, StoreError};
-use super::image::Image;
+use super::image::{Image, ImageError};
 use super::kmod::{self, ModuleTree};
 use super::{StoredKernel, checksum, module_btf};
 use crate::record::KernelIdentity;
+use crate::timestamp;
 
 /// The file that describes an entry.
 const DESCRIPTION: &str = "entry.json";
@@ -70,6 +71,12 @@ pub(super) struct Entry {
     module_btf: Option<String>,
     notes: Vec<String>,
     files: BTreeMap<String, Mark>,
+    /// The GNU build id of the kernel, in hex.
+    #[serde(default)]
+    build_id: Option<String>,
+    /// When the entry was made, RFC 3339 in UTC.
+    #[serde(default)]
+    fetched: Option<String>,
 }
 
 /// How a file of an entry is recognised.
@@ -89,7 +96,10 @@ impl Entry {
             return Err(corrupt("image", format!("it has {size} bytes, more than any kernel")));
         }
         let bytes = fs::read(&delivery.image).during("read", &delivery.image)?;
-        let image = Image::parse(&bytes).map_err(|error| corrupt("image", error.to_string()))?;
+        let image = Image::parse(&bytes).map_err(|error| match error {
+            ImageError::OtherMachine(machine) => StoreError::OtherMachine { what: delivery.what.clone(), machine },
+            error => corrupt("image", error.to_string()),
+        })?;
         let mut made = Files { folder, marks: BTreeMap::new() };
         let image_sha256 = made.write("image", &bytes)?;
         let boot_image = match &image.vmlinux {
@@ -157,6 +167,8 @@ impl Entry {
             modules,
             notes,
             files: made.marks,
+            build_id: image.build_id.clone(),
+            fetched: Some(timestamp::now()),
         };
         let path = folder.join(DESCRIPTION);
         let json = serde_json::to_vec_pretty(&entry).map_err(io::Error::from).during("write", &path)?;
@@ -227,6 +239,8 @@ impl Entry {
             given_btf: None,
             module_btf: self.module_btf.map(|name| folder.join(name)),
             notes,
+            build_id: self.build_id,
+            fetched: self.fetched,
         }
     }
 }

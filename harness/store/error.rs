@@ -63,6 +63,14 @@ pub enum StoreError {
         /// What the user can do.
         hint: String,
     },
+    /// The kernel was built for another machine.
+    #[error("{what}: the kernel is for {machine}, and corematrix boots x86-64 only")]
+    OtherMachine {
+        /// Kernel or package and the file in it.
+        what: String,
+        /// The machine.
+        machine: &'static str,
+    },
     /// `kernels.lock` cannot be understood.
     #[error("`{}` is not a lock file of corematrix: {reason}", path.display())]
     BadLock {
@@ -101,7 +109,10 @@ impl StoreError {
             StoreError::GivenBtf { path, reason, .. } => {
                 format!("the BTF given in `{}` cannot be used: {reason}", path.display())
             }
-            StoreError::Corrupt { .. } | StoreError::BadLock { .. } | StoreError::Io { .. } => self.to_string(),
+            StoreError::Corrupt { .. }
+            | StoreError::OtherMachine { .. }
+            | StoreError::BadLock { .. }
+            | StoreError::Io { .. } => self.to_string(),
         }
     }
 
@@ -119,6 +130,7 @@ impl StoreError {
                 "set `when-gone = \"newest\"` in `kernels.lock` to move on to the newest version, or delete its section"
                     .to_owned(),
             ),
+            StoreError::OtherMachine { .. } => Some("name one that was built for x86-64 (`ARCH=x86_64`)".to_owned()),
             StoreError::Corrupt { .. } => {
                 Some("the file may be cut short or damaged: get it again, or name another image".to_owned())
             }

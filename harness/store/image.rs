@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use object::elf::NoteType;
+use object::elf::{ELF_NOTE_GNU, NT_GNU_BUILD_ID, NoteType};
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{Endianness, Object, ObjectSection};
 
@@ -28,6 +28,8 @@ const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 pub(super) enum ImageError {
     #[error("neither a bzImage nor an x86-64 ELF vmlinux")]
     Unknown,
+    #[error("the kernel is for {0}, and corematrix boots x86-64 only")]
+    OtherMachine(&'static str),
     #[error("the image is cut short: {0}")]
     Truncated(&'static str),
     #[error("the kernel inside cannot be unpacked: {0}")]
@@ -38,7 +40,7 @@ pub(super) enum ImageError {
     Elf(String),
     #[error("the image does not tell its release")]
     NoRelease,
-    #[error("the vmlinux has no PVH note, so QEMU cannot boot it; take the bzImage instead")]
+    #[error("the vmlinux has no PVH note (`CONFIG_PVH`), so QEMU cannot boot it; take the bzImage instead")]
     NoPvh,
 }
 
@@ -53,6 +55,8 @@ pub(super) struct Image<'data> {
     pub pvh: bool,
     /// Raw BTF of vmlinux.
     pub btf: Option<Vec<u8>>,
+    /// The GNU build id, in hex.
+    pub build_id: Option<String>,
     /// The config that `CONFIG_IKCONFIG` puts into a kernel.
     pub config: Option<Vec<u8>>,
     /// What else the user should know.
@@ -62,30 +66,44 @@ pub(super) struct Image<'data> {
 impl<'data> Image<'data> {
     /// Understands a bzImage or an ELF vmlinux.
     pub fn parse(bytes: &'data [u8]) -> Result<Image<'data>, ImageError> {
+        if let Some(machine) = other_machine(bytes) {
+            return Err(ImageError::OtherMachine(machine));
+        }
         if bytes.starts_with(b"\x7fELF") {
-            let (pvh, btf) = inspect_elf(bytes)?;
+            let ElfParts { pvh, btf, build_id } = inspect_elf(bytes)?;
             if !pvh {
                 return Err(ImageError::NoPvh);
             }
             let release = release_of_vmlinux(bytes)?;
             let config = embedded_config(bytes);
-            return Ok(Image { release, vmlinux: Some(Cow::Borrowed(bytes)), pvh, btf, config, note: None });
+            return Ok(Image { release, vmlinux: Some(Cow::Borrowed(bytes)), pvh, btf, build_id, config, note: None });
         }
         let release = release_of_bzimage(bytes)?;
         match unpack(payload(bytes)?)? {
             Some(vmlinux) => {
-                let (pvh, btf) = inspect_elf(&vmlinux)?;
+                if let Some(machine) = other_machine(&vmlinux) {
+                    return Err(ImageError::OtherMachine(machine));
+                }
+                let ElfParts { pvh, btf, build_id } = inspect_elf(&vmlinux)?;
                 let note =
                     (!pvh).then(|| "the kernel has no PVH note, so it boots from its bzImage, slower".to_owned());
                 let config = embedded_config(&vmlinux);
-                Ok(Image { release, vmlinux: Some(Cow::Owned(vmlinux)), pvh, btf, config, note })
+                Ok(Image { release, vmlinux: Some(Cow::Owned(vmlinux)), pvh, btf, build_id, config, note })
             }
             None => {
                 let note =
                     "the image is compressed in a way corematrix cannot unpack (bzip2, lzma or lzo), so it boots \
                             from its bzImage, slower, and its BTF cannot be read"
                         .to_owned();
-                Ok(Image { release, vmlinux: None, pvh: false, btf: None, config: None, note: Some(note) })
+                Ok(Image {
+                    release,
+                    vmlinux: None,
+                    pvh: false,
+                    btf: None,
+                    build_id: None,
+                    config: None,
+                    note: Some(note),
+                })
             }
         }
     }
@@ -219,25 +237,65 @@ fn embedded_config(vmlinux: &[u8]) -> Option<Vec<u8>> {
     config.windows(7).any(|window| window == b"CONFIG_").then_some(config)
 }
 
-/// Whether the ELF has a PVH entry point, and its BTF.
-fn inspect_elf(bytes: &[u8]) -> Result<(bool, Option<Vec<u8>>), ImageError> {
+/// The machine that a kernel is for if it is not x86-64, as far as its header tells.
+fn other_machine(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(b"\x7fELF") {
+        let number = u16::from_le_bytes(bytes.get(18..20)?.try_into().ok()?);
+        return match if bytes[5] == 2 { number.swap_bytes() } else { number } {
+            3 => Some("x86 of 32 bits"),
+            21 => Some("PowerPC"),
+            22 => Some("s390"),
+            40 => Some("arm"),
+            183 => Some("arm64"),
+            243 => Some("RISC-V"),
+            258 => Some("LoongArch"),
+            _ => None,
+        };
+    }
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        // `Image.gz`, which these two machines boot from; x86 has no such thing.
+        let mut header = Vec::new();
+        flate2::read::GzDecoder::new(bytes).take(64).read_to_end(&mut header).ok()?;
+        return other_machine(&header);
+    }
+    // The headers of their bare images keep their mark at the same place.
+    match bytes.get(0x38..0x3c)? {
+        b"ARM\x64" => Some("arm64"),
+        b"RSC\x05" => Some("RISC-V"),
+        _ if bytes.get(0x24..0x28) == Some(&[0x18, 0x28, 0x6f, 0x01]) => Some("arm"),
+        _ => None,
+    }
+}
+
+/// What an ELF vmlinux tells.
+struct ElfParts {
+    /// Whether it has a PVH entry point.
+    pvh: bool,
+    btf: Option<Vec<u8>>,
+    build_id: Option<String>,
+}
+
+fn inspect_elf(bytes: &[u8]) -> Result<ElfParts, ImageError> {
     let damaged = |error: object::Error| ImageError::Elf(error.to_string());
     let elf = ElfFile64::<Endianness>::parse(bytes).map_err(damaged)?;
     let endian = elf.endian();
-    let mut pvh = false;
+    let (mut pvh, mut build_id) = (false, None);
     for segment in elf.elf_program_headers() {
         let Some(mut notes) = segment.notes(endian, bytes).map_err(damaged)? else {
             continue;
         };
         while let Some(note) = notes.next().map_err(damaged)? {
             pvh |= note.name() == b"Xen" && note.n_type(endian) == XEN_ELFNOTE_PHYS32_ENTRY;
+            if note.name() == ELF_NOTE_GNU && note.n_type(endian) == NT_GNU_BUILD_ID {
+                build_id = Some(note.desc().iter().map(|byte| format!("{byte:02x}")).collect());
+            }
         }
     }
     let btf = match elf.section_by_name(".BTF") {
         Some(section) => Some(section.data().map_err(damaged)?.to_vec()).filter(|btf| !btf.is_empty()),
         None => None,
     };
-    Ok((pvh, btf))
+    Ok(ElfParts { pvh, btf, build_id })
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod offers;
 mod package;
 mod package_file;
 mod probes;
+mod proof;
 mod request;
 mod rpm;
 mod snapshots;
@@ -65,6 +66,7 @@ pub use self::file_systems::FileSystems;
 pub use self::given_btf::GivenBtf;
 pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
 pub use self::offers::Offer;
+pub use self::proof::ProofOfBoot;
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 
@@ -102,6 +104,10 @@ pub struct StoredKernel {
     pub given_btf: Option<GivenBtf>,
     /// What is missing in this package and what that costs.
     pub notes: Vec<String>,
+    /// The GNU build id of the image in hex, if it tells one.
+    pub build_id: Option<String>,
+    /// When the store made the entry, RFC 3339 in UTC; `None` for one made before corematrix remembered that.
+    pub fetched: Option<String>,
 }
 
 impl StoredKernel {

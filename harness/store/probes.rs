@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,19 +61,11 @@ impl Store {
         let Some(folder) = self.entries_of(identity).into_iter().next() else { return Ok(()) };
         let (probe, identity) = (probe.clone(), identity.of_kernel());
         let answers = Answers { format: FORMAT, libbpf: libbpf_version(), identity, probe };
-        let path = folder.join(ANSWERS);
-        let json = serde_json::to_vec(&answers).map_err(io::Error::from).during("write", &path)?;
-        // Another run may be reading or writing it: it is replaced whole.
-        let readable = fs::Permissions::from_mode(0o644);
-        let fresh = tempfile::Builder::new().permissions(readable).tempfile_in(&folder);
-        let mut fresh = fresh.during("create a file in", &folder)?;
-        fresh.write_all(&json).during("write", fresh.path())?;
-        fresh.persist(&path).map_err(|error| error.error).during("write", &path)?;
-        Ok(())
+        replace(&folder, ANSWERS, &answers)
     }
 
     /// The folders of a kernel; more than one if it is stored under several names.
-    fn entries_of(&self, identity: &KernelIdentity) -> Vec<PathBuf> {
+    pub(super) fn entries_of(&self, identity: &KernelIdentity) -> Vec<PathBuf> {
         let identity = identity.of_kernel();
         let entries = fs::read_dir(self.root.join("kernels")).into_iter().flatten().flatten();
         let mut folders: Vec<PathBuf> = entries
@@ -83,4 +75,16 @@ impl Store {
         folders.sort();
         folders
     }
+}
+
+/// Writes what was found out about a kernel into its entry. Another run may be reading or writing it: it is replaced whole.
+pub(super) fn replace(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), StoreError> {
+    let path = folder.join(name);
+    let json = serde_json::to_vec(value).map_err(io::Error::from).during("write", &path)?;
+    let readable = fs::Permissions::from_mode(0o644);
+    let fresh = tempfile::Builder::new().permissions(readable).tempfile_in(folder);
+    let mut fresh = fresh.during("create a file in", folder)?;
+    fresh.write_all(&json).during("write", fresh.path())?;
+    fresh.persist(&path).map_err(|error| error.error).during("write", &path)?;
+    Ok(())
 }

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::boot_config;
+use super::boot_end::{self, Blame, Explanation};
 use super::channel::{Channel, Listeners, Received};
 use super::compose::{self, Parts};
-use super::console::{self, Culprit};
+use super::console;
 use super::initramfs;
 use super::machine::{AFTERMATH, BootFailure, Machine, MachineSpec};
 use super::memory::GuestMemory;
@@ -35,6 +37,8 @@ impl Machine {
     }
 
     fn boot_in(spec: &MachineSpec<'_>, memory: Option<GuestMemory>) -> Result<Machine, BootFailure> {
+        boot_config::check(spec.kernel)
+            .map_err(|unfit| BootFailure::Unfit { reason: unfit.reason, hint: unfit.hint })?;
         let scratch = prepare_scratch(spec)?;
         pack_initramfs(spec.kernel, scratch.path())?;
         let unusable = |error| scratch_failure(scratch.path(), &error);
@@ -43,7 +47,12 @@ impl Machine {
             Some(memory) => Some((memory, Monitor::bind(scratch.path()).map_err(unusable)?)),
             None => None,
         };
-        let append: Vec<String> = spec.append.iter().cloned().chain(spec.aids.append()).collect();
+        let mut append = Vec::new();
+        if spec.talkative {
+            append.extend(boot_end::TALK.map(str::to_owned));
+        }
+        append.extend_from_slice(spec.append);
+        append.extend(spec.aids.append());
         let parts = Parts {
             kernel: &spec.kernel.boot_image,
             initramfs: &scratch.path().join("initramfs"),
@@ -104,7 +113,9 @@ impl Machine {
                 }
                 Received::Garbage(what) => return Err(harness(what, None, true)),
                 Received::Stopped => return Err(BootFailure::Stopped),
-                Received::Silence if !ended && Instant::now() < deadline => {}
+                // One that panics before it can reset the machine stands still for ever.
+                Received::Silence
+                    if !ended && Instant::now() < deadline && !console::stands_still(&self.child.stdout().text()) => {}
                 Received::Silence | Received::Closed => return Err(self.boot_failure(spec, begin.elapsed())),
             }
         }
@@ -115,7 +126,8 @@ impl Machine {
             return Ok(());
         }
         let reason = format!("the guest runs `{release}`, but the store says `{}`", kernel.identity.release);
-        Err(BootFailure::Kernel { reason, console: self.console_tail() })
+        let hint = "the image is not what it claims to be: is a file of another kernel beside it, or its entry in the store old?";
+        Err(BootFailure::Kernel { reason, hint: Some(hint.to_owned()), console: self.console_tail() })
     }
 
     /// Holds the BTF that was read from the image against the one that the kernel shows: everything that is told of a kernel's types
@@ -141,28 +153,19 @@ impl Machine {
     fn boot_failure(&mut self, spec: &MachineSpec<'_>, took: Duration) -> BootFailure {
         let limit = spec.deadline;
         let status = self.child.wait(AFTERMATH.min(limit));
-        let answered = status.is_some();
         self.child.end(Duration::ZERO);
-        let console = self.console_tail();
-        let hint = Some(tool_hint(&spec.tools.qemu));
-        match console::culprit(&self.output()) {
-            Some(Culprit::Kernel(line)) => {
-                BootFailure::Kernel { reason: format!("crashed while booting: {line}"), console }
+        let (console, output) = (self.console_tail(), self.output());
+        let Explanation { blame, reason, hint } = boot_end::explain(&output).unwrap_or_else(|| match status {
+            Some(status) => {
+                boot_end::without_a_word(&output, &format!("QEMU ended ({status}) after {}ms", took.as_millis()))
             }
-            Some(Culprit::Image(line)) => {
-                BootFailure::Kernel { reason: format!("QEMU cannot start the image: {line}"), console }
-            }
-            Some(Culprit::Harness(line)) => {
-                BootFailure::Harness { reason: format!("QEMU failed: {line}"), hint, console, passing: true }
-            }
-            None if answered => {
-                let status = status.map(|status| status.to_string()).unwrap_or_default();
-                let reason = format!("QEMU ended ({status}) after {}ms without a word", took.as_millis());
-                BootFailure::Harness { reason, hint, console, passing: true }
-            }
-            None => {
-                let reason = format!("did not answer within {}s", limit.as_secs());
-                BootFailure::Kernel { reason, console }
+            None => boot_end::silence(&output, limit.as_secs()),
+        });
+        match blame {
+            Blame::Kernel => BootFailure::Kernel { reason, hint, console },
+            Blame::Host | Blame::HostForGood => {
+                let hint = hint.or_else(|| Some(tool_hint(&spec.tools.qemu)));
+                BootFailure::Harness { reason, hint, console, passing: blame == Blame::Host }
             }
         }
     }

@@ -43,10 +43,7 @@ const HARNESS: [&str; 4] = ["KVM internal error", "qemu-system-x86_64: ", "qemu:
 
 /// Finds out who ended the machine.
 pub fn culprit(output: &str) -> Option<Culprit> {
-    let find = |marks: &[&str]| {
-        let hit = |mark: &&str| output.lines().find(|line| has_word(line, mark) && !is_harmless(line));
-        marks.iter().find_map(hit).map(|line| clean(line).trim().to_owned())
-    };
+    let find = |marks: &[&str]| found(output, marks);
     // A KVM error may be followed by nonsense from the guest, so it comes first; a QEMU warning may stand above a real panic.
     if let Some(line) = find(&HARNESS[..1]) {
         return Some(Culprit::Harness(line));
@@ -55,6 +52,28 @@ pub fn culprit(output: &str) -> Option<Culprit> {
         .map(Culprit::Image)
         .or_else(|| find(&CRASHES).map(|line| Culprit::Kernel(without_timestamp(&line).to_owned())))
         .or_else(|| find(&HARNESS).map(Culprit::Harness))
+}
+
+/// The first line with one of these words, those of the first mark before all others; without its time.
+pub fn line_with(output: &str, marks: &[&str]) -> Option<String> {
+    found(output, marks).map(|line| without_timestamp(&line).to_owned())
+}
+
+/// Whether a kernel has panicked to the end and should have reset the machine.
+pub fn stands_still(output: &str) -> bool {
+    output.contains("end Kernel panic - not syncing")
+}
+
+/// The last line that a kernel wrote, without its time. Firmware and QEMU write to the same place, but no times.
+pub fn last_word(output: &str) -> Option<String> {
+    let lines = output.lines().map(clean);
+    let stamped = lines.filter(|line| without_timestamp(line) != line && !is_harmless(line));
+    stamped.map(|line| without_timestamp(&line).trim().to_owned()).rfind(|line| !line.is_empty())
+}
+
+fn found(output: &str, marks: &[&str]) -> Option<String> {
+    let hit = |mark: &&str| output.lines().find(|line| has_word(line, mark) && !is_harmless(line));
+    marks.iter().find_map(hit).map(|line| clean(line).trim().to_owned())
 }
 
 /// Whether `mark` is in the line and not the end of another word, as `BUG: ` is of `DEBUG: `.

@@ -40,6 +40,8 @@ pub struct MachineSpec<'a> {
     pub stop: &'a (dyn Fn() -> bool + Sync),
     /// What helps to look into the guest.
     pub aids: Aids,
+    /// Whether the kernel shall tell all it does: a boot without a word may have failed before its console worked.
+    pub talkative: bool,
 }
 
 impl<'a> MachineSpec<'a> {
@@ -62,6 +64,7 @@ impl<'a> MachineSpec<'a> {
             deadline,
             stop,
             aids: Aids::default(),
+            talkative: false,
         }
     }
 }
@@ -86,10 +89,19 @@ pub struct Machine {
 /// Why there is no machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootFailure {
+    /// Its config says that no guest can start on this kernel, so that none was tried.
+    Unfit {
+        /// A lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: String,
+    },
     /// The kernel or its image is to blame.
     Kernel {
         /// A lowercase fragment.
         reason: String,
+        /// What the user can do, if it is known.
+        hint: Option<String>,
         /// The last lines of the console.
         console: Vec<String>,
     },
@@ -106,6 +118,18 @@ pub enum BootFailure {
     },
     /// The user wants to stop.
     Stopped,
+}
+
+impl BootFailure {
+    /// Why, as a lowercase fragment.
+    pub fn reason(&self) -> &str {
+        match self {
+            BootFailure::Unfit { reason, .. }
+            | BootFailure::Kernel { reason, .. }
+            | BootFailure::Harness { reason, .. } => reason,
+            BootFailure::Stopped => "stopped by the user",
+        }
+    }
 }
 
 /// Why a machine is of no use any more.

@@ -5,6 +5,8 @@
 mod accelerator;
 mod aids;
 mod boot;
+mod boot_config;
+mod boot_end;
 mod channel;
 mod compose;
 mod console;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 pub use accelerator::{Accelerator, Choice, NoProof, Proof, choose};
 pub use aids::Aids;
+pub use boot_config::notes as config_notes;
 pub use machine::{BootFailure, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};

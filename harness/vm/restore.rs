@@ -132,8 +132,8 @@ fn check_clock(guest: u64, set_to: u64, now: u64) -> Result<(), String> {
 impl From<BootFailure> for RestoreFailure {
     fn from(failure: BootFailure) -> Self {
         match failure {
-            BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. } => RestoreFailure::Failed(reason),
             BootFailure::Stopped => RestoreFailure::Stopped,
+            other => RestoreFailure::Failed(other.reason().to_owned()),
         }
     }
 }

@@ -209,6 +209,43 @@ fn other_files_are_refused() {
 }
 
 #[test]
+fn kernels_of_other_machines_are_named() {
+    let mut arm64 = vec![0; 4096];
+    arm64[..2].copy_from_slice(b"MZ");
+    arm64[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    assert_eq!(Image::parse(&arm64).unwrap_err(), ImageError::OtherMachine("arm64"));
+    let mut packed = Vec::new();
+    flate2::read::GzEncoder::new(&arm64[..], flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+    assert_eq!(Image::parse(&packed).unwrap_err(), ImageError::OtherMachine("arm64"));
+    let mut elf = vmlinux("6.1.0", FULL);
+    elf[18] = 243;
+    assert_eq!(Image::parse(&elf).unwrap_err(), ImageError::OtherMachine("RISC-V"));
+    let inside = bzimage(
+        "6.1.0",
+        &{
+            elf[18] = 3;
+            elf
+        },
+        Packed::Xz,
+    );
+    let told = Image::parse(&inside).unwrap_err().to_string();
+    assert_eq!(told, "the kernel is for x86 of 32 bits, and corematrix boots x86-64 only");
+}
+
+#[test]
+fn a_build_id_is_told() {
+    assert_eq!(Image::parse(&vmlinux("6.1.0", FULL)).unwrap().build_id, None);
+    // The only note of the test kernel becomes a build id, and the kernel loses its PVH note by that.
+    let mut kernel = vmlinux("6.1.0", FULL);
+    let at = memchr::memmem::find(&kernel, b"Xen\0").unwrap();
+    kernel[at..at + 4].copy_from_slice(b"GNU\0");
+    kernel[at - 4] = 3;
+    let bytes = bzimage("6.1.0", &kernel, Packed::Gzip);
+    let image = Image::parse(&bytes).unwrap();
+    assert_eq!((image.build_id.as_deref(), image.pvh), (Some("10000000"), false));
+}
+
+#[test]
 fn a_release_never_leaves_its_folder() {
     let kernel = vmlinux("6.1.0", FULL);
     assert_eq!(Image::parse(&bzimage("../../etc", &kernel, Packed::Xz)).unwrap_err(), ImageError::NoRelease);

@@ -1,0 +1,198 @@
+//! [`explain`]: why a guest never said hello, read off the console and QEMU's error output, with what the user can do.
+
+use super::console::{self, Culprit};
+
+/// Words that let the kernel talk from its first line on. They make a boot slower, so only a boot that is tried again gets them.
+pub(super) const TALK: [&str; 3] = ["earlyprintk=serial,ttyS0,115200", "loglevel=8", "printk.time=1"];
+
+/// Whose fault it is that there is no guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The kernel, its image or what the manifest says of it.
+    Kernel,
+    /// QEMU or the host; another try could go better.
+    Host,
+    /// QEMU or the host, and another try would end the same.
+    HostForGood,
+}
+
+/// Why there is no guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Explanation {
+    pub blame: Blame,
+    /// A lowercase fragment.
+    pub reason: String,
+    /// What the user can do; `None` if nothing better than to look at the console.
+    pub hint: Option<String>,
+}
+
+/// Words on the console that tell why.
+struct Sign {
+    marks: &'static [&'static str],
+    blame: Blame,
+    /// Comes before the line itself.
+    meaning: &'static str,
+    hint: &'static str,
+}
+
+const NO_KVM: &str = "`--accel tcg` does without KVM";
+const MEMORY: &str = "give the kernel more `memory` in the manifest; is there a `mem=` in its `append`?";
+
+/// What QEMU says; it comes first, since nothing that a kernel says thereafter is to be trusted.
+const OF_QEMU: [Sign; 5] = [
+    Sign {
+        marks: &["without PVH ELF Note"],
+        blame: Blame::Kernel,
+        meaning: "QEMU cannot start an ELF without a PVH note",
+        hint: "name its bzImage in the manifest, or build the kernel with `CONFIG_PVH=y`",
+    },
+    Sign {
+        marks: &[
+            "initrd is too large",
+            "Cannot find place for new RAMDISK",
+            "initrd too large to handle",
+            "linux kernel too old to load a ram disk",
+        ],
+        blame: Blame::Kernel,
+        meaning: "the guest's files do not fit into its memory",
+        hint: MEMORY,
+    },
+    Sign {
+        marks: &["cannot set up guest memory"],
+        blame: Blame::Host,
+        meaning: "this machine has too little memory for the guest",
+        hint: "fewer guests at once (`--jobs 1`) or less `memory` in the manifest",
+    },
+    Sign {
+        marks: &["KVM: entry failed", "KVM internal error", "KVM: injection failed"],
+        blame: Blame::Host,
+        meaning: "KVM cannot run the guest",
+        hint: NO_KVM,
+    },
+    Sign {
+        marks: &["Could not access KVM", "failed to initialize kvm", "ioctl(KVM_CREATE_VM) failed"],
+        blame: Blame::Host,
+        meaning: "KVM cannot be used",
+        hint: NO_KVM,
+    },
+];
+
+/// What the kernel and the guest's own program say when they get no further, most telling first.
+const OF_THE_GUEST: [Sign; 6] = [
+    Sign {
+        marks: &["Initramfs unpacking failed", "junk in compressed archive"],
+        blame: Blame::Kernel,
+        meaning: "the kernel could not unpack the guest's files",
+        hint: MEMORY,
+    },
+    Sign {
+        marks: &[
+            "System is deadlocked on memory",
+            "Out of memory and no killable processes",
+            "Out of memory: Killed process 1 ",
+        ],
+        blame: Blame::Kernel,
+        meaning: "the guest ran out of memory",
+        hint: MEMORY,
+    },
+    Sign {
+        marks: &["error while loading shared libraries", "FATAL: kernel too old"],
+        blame: Blame::HostForGood,
+        meaning: "the guest's program cannot start",
+        hint: "the guest runs this very executable with this machine's C library, which may be too new for so old a kernel",
+    },
+    Sign {
+        marks: &["corematrix guest: "],
+        blame: Blame::Kernel,
+        meaning: "the guest could not be set up",
+        hint: "the kernel lacks something that the guest needs; with its `config` in the manifest, corematrix can tell the option",
+    },
+    Sign {
+        marks: &["Failed to execute /init"],
+        blame: Blame::Kernel,
+        meaning: "the kernel cannot execute the guest's program",
+        hint: "it is an ELF program of 64 bits: the kernel needs `CONFIG_BINFMT_ELF=y` and to be an x86-64 one",
+    },
+    Sign {
+        marks: &["Unable to mount root fs", "Cannot open root device", "No working init found", "Requested init"],
+        blame: Blame::Kernel,
+        meaning: "the kernel found no init to run",
+        hint: "it needs `CONFIG_BLK_DEV_INITRD=y` to take the guest's files, and an `append` without `init=` and `rdinit=`",
+    },
+];
+
+/// The panic that ends a guest whose init dies; what killed it stands above.
+const INIT_DIED: &str = "Attempted to kill init!";
+
+/// Explains by what was written; `None` if nothing that was written tells.
+pub(super) fn explain(output: &str) -> Option<Explanation> {
+    let signed = |signs: &[Sign]| {
+        signs.iter().find_map(|sign| {
+            let line = console::line_with(output, sign.marks)?;
+            Some(explanation(sign.blame, format!("{}: {line}", sign.meaning), sign.hint))
+        })
+    };
+    if let Some(found) = signed(&OF_QEMU) {
+        return Some(found);
+    }
+    let culprit = console::culprit(output);
+    // An oops is a cause, a panic is how most things end.
+    let is_panic = matches!(&culprit, Some(Culprit::Kernel(line)) if line.contains("Kernel panic"));
+    if is_panic || !matches!(culprit, Some(Culprit::Kernel(_))) {
+        if let Some(found) = signed(&OF_THE_GUEST) {
+            return Some(found);
+        }
+        if let Some(line) = console::line_with(output, &[INIT_DIED]) {
+            let hint = "the guest runs this very executable: can this machine run it with the CPU that the guest gets?";
+            return Some(explanation(Blame::Host, format!("the guest's program died: {line}"), hint));
+        }
+    }
+    Some(match culprit? {
+        Culprit::Kernel(line) => {
+            Explanation { blame: Blame::Kernel, reason: format!("crashed while booting: {line}"), hint: None }
+        }
+        Culprit::Image(line) => {
+            let hint = "is the image whole, and for x86-64? `file` tells";
+            explanation(Blame::Kernel, format!("QEMU cannot start the image: {line}"), hint)
+        }
+        Culprit::Harness(line) => {
+            Explanation { blame: Blame::Host, reason: format!("QEMU failed: {line}"), hint: None }
+        }
+    })
+}
+
+fn explanation(blame: Blame, reason: String, hint: &str) -> Explanation {
+    Explanation { blame, reason, hint: Some(hint.to_owned()) }
+}
+
+/// Explains a machine that ended by itself although nothing was written that tells why. `ending` is QEMU's, with its time.
+pub(super) fn without_a_word(output: &str, ending: &str) -> Explanation {
+    match console::last_word(output) {
+        Some(line) => explanation(
+            Blame::Kernel,
+            format!("the guest reset itself while booting: {ending}; its last words: {line}"),
+            "a fault in the kernel's fault handler (a triple fault) looks like this: is it built for the CPU that the guest has?",
+        ),
+        None => Explanation { blame: Blame::Host, reason: format!("{ending} without a word"), hint: None },
+    }
+}
+
+/// Explains a guest that is still there, and never answered.
+pub(super) fn silence(output: &str, seconds: u64) -> Explanation {
+    match console::last_word(output) {
+        Some(line) => Explanation {
+            blame: Blame::Kernel,
+            reason: format!("did not answer within {seconds}s; its last words: {line}"),
+            hint: None,
+        },
+        None => explanation(
+            Blame::Kernel,
+            format!("did not answer within {seconds}s, and wrote nothing to its serial console"),
+            "either it hangs before its first word, or it has no driver for the console: `CONFIG_SERIAL_8250_CONSOLE=y` and \
+             `CONFIG_EARLY_PRINTK=y` let it talk; a slow machine needs a longer `boot-timeout`",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Tests of what consoles are taken for, on consoles as kernels and QEMU write them.
+
+use super::*;
+
+#[track_caller]
+fn expect(output: &str, blame: Blame, reason: &str, hint: &str) {
+    let found = explain(output).unwrap_or_else(|| panic!("nothing told by {output}"));
+    assert_eq!((found.blame, found.reason.as_str()), (blame, reason));
+    let told = found.hint.unwrap_or_default();
+    assert!(told.contains(hint), "{told}");
+}
+
+#[test]
+fn what_qemu_refuses_is_told_apart() {
+    expect(
+        "Error loading uncompressed kernel without PVH ELF Note\n",
+        Blame::Kernel,
+        "QEMU cannot start an ELF without a PVH note: Error loading uncompressed kernel without PVH ELF Note",
+        "CONFIG_PVH=y",
+    );
+    expect(
+        "qemu: could not load kernel 'x': Invalid kernel header\n",
+        Blame::Kernel,
+        "QEMU cannot start the image: qemu: could not load kernel 'x': Invalid kernel header",
+        "x86-64",
+    );
+    expect(
+        "qemu: initrd is too large, cannot support.(max: 4128768, need 23000000)\n",
+        Blame::Kernel,
+        "the guest's files do not fit into its memory: qemu: initrd is too large, cannot support.(max: 4128768, need 23000000)",
+        "`memory`",
+    );
+    expect(
+        "[    0.000000] Kernel panic - not syncing: Cannot find place for new RAMDISK of size 73959080\n",
+        Blame::Kernel,
+        "the guest's files do not fit into its memory: Kernel panic - not syncing: Cannot find place for new RAMDISK of size 73959080",
+        "`memory`",
+    );
+    expect(
+        "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory\n",
+        Blame::Host,
+        "this machine has too little memory for the guest: qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory",
+        "--jobs 1",
+    );
+    expect(
+        "Could not access KVM kernel module: Permission denied\nqemu-system-x86_64: failed to initialize kvm: Permission denied\n",
+        Blame::Host,
+        "KVM cannot be used: Could not access KVM kernel module: Permission denied",
+        "--accel tcg",
+    );
+    expect(
+        "KVM: entry failed, hardware error 0x80000021\n[    0.1] Kernel panic - not syncing: nonsense\n",
+        Blame::Host,
+        "KVM cannot run the guest: KVM: entry failed, hardware error 0x80000021",
+        "--accel tcg",
+    );
+}
+
+#[test]
+fn what_keeps_init_from_running_is_told_apart() {
+    expect(
+        "[    1.2] VFS: Cannot open root device \"(null)\" or unknown-block(0,0): error -6\n\
+         [    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n",
+        Blame::Kernel,
+        "the kernel found no init to run: Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+        "CONFIG_BLK_DEV_INITRD",
+    );
+    expect(
+        "[    0.8] Failed to execute /init (error -8)\n[    0.8] Kernel panic - not syncing: No working init found.  Try passing init=\n",
+        Blame::Kernel,
+        "the kernel cannot execute the guest's program: Failed to execute /init (error -8)",
+        "CONFIG_BINFMT_ELF",
+    );
+    expect(
+        "[    0.7] Initramfs unpacking failed: write error\n[    1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n",
+        Blame::Kernel,
+        "the kernel could not unpack the guest's files: Initramfs unpacking failed: write error",
+        "`memory`",
+    );
+    expect(
+        "[    1.4] Kernel panic - not syncing: System is deadlocked on memory\n",
+        Blame::Kernel,
+        "the guest ran out of memory: Kernel panic - not syncing: System is deadlocked on memory",
+        "`memory`",
+    );
+}
+
+#[test]
+fn last_words_of_our_own_init_come_before_the_panic() {
+    let panic = "[    1.5] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00\n";
+    expect(
+        &format!("/init: error while loading shared libraries: libelf.so.1: cannot open shared object file\n{panic}"),
+        Blame::HostForGood,
+        "the guest's program cannot start: /init: error while loading shared libraries: libelf.so.1: cannot open shared object file",
+        "C library",
+    );
+    expect(
+        "corematrix guest: cannot mount devtmpfs on /dev: No such device (os error 19)\n",
+        Blame::Kernel,
+        "the guest could not be set up: corematrix guest: cannot mount devtmpfs on /dev: No such device (os error 19)",
+        "`config`",
+    );
+    expect(
+        panic,
+        Blame::Host,
+        "the guest's program died: Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00",
+        "executable",
+    );
+}
+
+#[test]
+fn oops_is_the_cause_of_what_comes_after_it() {
+    expect(
+        "[    1.0] BUG: kernel NULL pointer dereference, address: 0\n[    1.1] Kernel panic - not syncing: Attempted to kill init!\n",
+        Blame::Kernel,
+        "crashed while booting: BUG: kernel NULL pointer dereference, address: 0",
+        "",
+    );
+    assert_eq!(explain("all is well\n"), None);
+}
+
+#[test]
+fn silence_is_told_from_a_boot_that_got_stuck() {
+    let mute = silence("\x1bcSeaBIOS (version 1.16.2)\r\nBooting from ROM..\r\n", 120);
+    assert_eq!(mute.reason, "did not answer within 120s, and wrote nothing to its serial console");
+    assert!(mute.hint.is_some_and(|hint| hint.contains("CONFIG_SERIAL_8250_CONSOLE")));
+    let stuck = silence("SeaBIOS\n[    0.000000] Linux version 6.1\n[    0.200000] Probing EDD\n\n", 120);
+    assert_eq!(stuck.reason, "did not answer within 120s; its last words: Probing EDD");
+}
+
+#[test]
+fn guest_that_resets_itself_is_to_blame_only_if_it_has_spoken() {
+    let ending = "QEMU ended (exit status: 0) after 900ms";
+    let spoken = without_a_word("[    0.000000] Linux version 6.1\n", ending);
+    assert_eq!(spoken.blame, Blame::Kernel);
+    assert!(spoken.reason.ends_with("after 900ms; its last words: Linux version 6.1"), "{}", spoken.reason);
+    let mute = without_a_word("", ending);
+    assert_eq!(
+        (mute.blame, mute.reason.as_str()),
+        (Blame::Host, "QEMU ended (exit status: 0) after 900ms without a word")
+    );
+}
