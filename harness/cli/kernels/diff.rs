@@ -38,30 +38,40 @@ pub(in super::super) struct DiffArgs {
 }
 
 /// Types that are shown: by bare name the fields of interest, or `None` for all.
-type Shown = BTreeMap<String, Option<BTreeSet<String>>>;
+pub(super) type Shown = BTreeMap<String, Option<BTreeSet<String>>>;
 
 pub(in super::super) fn run(common: &Common, args: &DiffArgs) -> Result<ExitCode, Failure> {
     let setup = Setup::load(common)?;
     let first = one(&setup, &args.first, args.offline)?;
     let second = one(&setup, &args.second, args.offline)?;
-    let mut shown = asked_by_objects(&setup, args)?;
+    let mut shown = asked_by_objects(&setup, &args.objects, args.offline)?;
     for name in &args.types {
         let bare = name.rsplit(' ').next().unwrap_or(name);
         shown.insert(bare.to_owned(), None);
     }
     let title = |(name, kernel): &(String, StoredKernel)| format!("{name} ({})", kernel.identity.release);
     println!("{} -> {}", title(&first), title(&second));
-    print!("{}", config(&first.1, &second.1, args.config)?);
-    let parsed = |one: &(String, StoredKernel)| Known::parsed(one, &Known::btf(one)?);
-    let difference = Difference::of(&parsed(&first)?, &parsed(&second)?);
-    println!("{}", counts(&difference));
-    print!("{}", types(&difference, &shown));
+    let (text, difference) = between(&first, &second, &shown, args.config)?;
+    print!("{text}");
     for name in args.types.iter().filter(|name| !is_known(&difference, name)) {
         let names = difference.changed.iter().map(|change| bare(&change.name));
         let meant = nearest(name, names, 1).first().map(|name| format!(", did you mean `{name}`?"));
         println!("`{name}` is the same on both, or on neither{}", meant.unwrap_or_default());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What two kernels have different, as text; of types those that are to be shown.
+pub(super) fn between(
+    first: &(String, StoredKernel),
+    second: &(String, StoredKernel),
+    shown: &Shown,
+    with_config: bool,
+) -> Result<(String, Difference), Failure> {
+    let parsed = |one: &(String, StoredKernel)| Known::parsed(one, &Known::btf(one)?);
+    let difference = Difference::of(&parsed(first)?, &parsed(second)?);
+    let config = config(&first.1, &second.1, with_config)?;
+    Ok((format!("{config}{}\n{}", counts(&difference), types(&difference, shown)), difference))
 }
 
 fn one(setup: &Setup, name: &str, offline: bool) -> Result<(String, StoredKernel), Failure> {
@@ -73,12 +83,12 @@ fn one(setup: &Setup, name: &str, offline: bool) -> Result<(String, StoredKernel
 }
 
 /// The types and fields that relocations of the objects ask for.
-fn asked_by_objects(setup: &Setup, args: &DiffArgs) -> Result<Shown, Failure> {
+pub(super) fn asked_by_objects(setup: &Setup, objects: &[PathBuf], offline: bool) -> Result<Shown, Failure> {
     let mut shown = Shown::new();
-    if args.objects.is_empty() {
+    if objects.is_empty() {
         return Ok(shown);
     }
-    for object in setup.objects(&args.objects, args.offline)?.objects {
+    for object in setup.objects(objects, offline)?.objects {
         let Some(types) = ObjectTypes::read(&object.bytes) else { continue };
         for spec in types.relocations.iter().filter_map(|relocation| LocalSpec::of(relocation, &types.btf)) {
             let name = crate::object::btf::essential_name(&spec.type_name).to_owned();

@@ -8,6 +8,7 @@ mod probe;
 mod pull;
 mod remove;
 mod show;
+mod update;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Verb {
     Lock(pull::LockArgs),
     /// Show which pinned kernels have moved on, without fetching anything.
     Outdated(outdated::OutdatedArgs),
+    /// Pin the newest of each kernel, after showing what it has different.
+    Update(update::UpdateArgs),
     /// Check that the store's files are what was put there; with --boot also that the kernels boot.
     Verify(verify::VerifyArgs),
     /// Remove kernels from the store.
@@ -55,6 +58,7 @@ pub(super) fn run(common: &Common, args: &KernelsArgs) -> Result<ExitCode, Failu
         Verb::Add(args) => add::run(common, args),
         Verb::Lock(args) => pull::lock(common, args),
         Verb::Outdated(args) => outdated::run(common, args),
+        Verb::Update(args) => update::run(common, args),
         Verb::Verify(args) => verify::run(common, args),
         Verb::Rm(args) => remove::run(common, args),
         Verb::Probe(args) => probe::run(common, args),

@@ -43,9 +43,9 @@ pub(in super::super) fn run(common: &Common, args: &ShowArgs) -> Result<ExitCode
             false => {
                 println!("{}", spec.name);
                 for (name, value) in facts {
-                    println!("  {name:<14} {value}");
+                    println!("  {name:<20} {value}");
                 }
-                kernel.notes.iter().for_each(|note| println!("  note           {note}"));
+                kernel.notes.iter().for_each(|note| println!("  note                 {note}"));
             }
         }
     }
@@ -76,13 +76,13 @@ fn facts(setup: &Setup, name: &str, kernel: &StoredKernel) -> Vec<(&'static str,
         ]
         .join(", ")
     });
-    vec![
+    let mut facts = vec![
         ("release", identity.release.clone()),
         ("source", kernel.source.clone()),
         ("pinned", pinned),
         ("image", format!("sha256 {}", identity.image_sha256)),
         ("boots from", format!("{} ({})", kernel.boot_image.display(), size(&kernel.boot_image))),
-        ("build id", build_id(&kernel.boot_image).unwrap_or_else(|| "none".to_owned())),
+        ("build id", kernel.build_id.clone().unwrap_or_else(|| "not known".to_owned())),
         (
             "config",
             file(kernel.config.as_deref(), identity.config_sha256.as_ref(), "none: kconfig externs cannot be judged"),
@@ -90,17 +90,14 @@ fn facts(setup: &Setup, name: &str, kernel: &StoredKernel) -> Vec<(&'static str,
         ("BTF", file(kernel.btf.as_deref(), identity.btf_sha256.as_ref(), "none")),
         ("modules", if modules.is_empty() { "none needed".to_owned() } else { modules.join(", ") }),
         ("features", probe.unwrap_or_else(|| "not asked yet: `corematrix kernels probe`".to_owned())),
-    ]
+    ];
+    match setup.store.proofs(identity).first() {
+        Some(proof) => facts.extend(proof.rows()),
+        None => facts.push(("booted", "not yet: `corematrix kernels verify --boot`".to_owned())),
+    }
+    facts
 }
 
 fn size(path: &Path) -> String {
     fs::metadata(path).map_or_else(|error| error.to_string(), |found| ByteSize(found.len()).to_string())
-}
-
-/// The GNU build id of an uncompressed kernel, in hex.
-fn build_id(image: &Path) -> Option<String> {
-    use object::Object;
-    let bytes = fs::read(image).ok()?;
-    let id = object::File::parse(&*bytes).ok()?.build_id().ok()??.to_vec();
-    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }

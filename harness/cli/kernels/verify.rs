@@ -8,8 +8,8 @@ use super::super::acceleration;
 use super::super::failure::Failure;
 use super::super::setup::{Setup, store_failure};
 use super::super::{Common, MachineArgs, exit_code};
-use crate::run::Stop;
-use crate::vm;
+use crate::run::{self, Stop};
+use crate::vm::{self, Machine, MachineSpec};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct VerifyArgs {
@@ -66,8 +66,18 @@ fn boot_all(setup: &Setup, args: &VerifyArgs) -> Result<bool, Failure> {
         };
         let prove = || acceleration::prove_kvm(tools, spec, &stored, &stop);
         let accelerator = vm::choose(args.machine.accel, tools, None, prove).accelerator;
-        match acceleration::boot_once(tools, spec, &stored, accelerator, &stop).map_err(acceleration::reason) {
-            Ok(()) => println!("{}: {} boots ({accelerator})", spec.name, stored.identity.release),
+        let at_once = || stop.at_once();
+        let machine = MachineSpec::new(tools, spec, &stored, accelerator, &at_once);
+        let proof = Machine::boot(&machine).and_then(|mut guest| {
+            let proof = run::prove(&mut guest, &machine, &setup.store)?;
+            guest.shut_down();
+            Ok(proof)
+        });
+        match proof.map_err(acceleration::reason) {
+            Ok(proof) => {
+                println!("{}: {} boots ({accelerator})", spec.name, stored.identity.release);
+                proof.rows().iter().for_each(|(name, value)| println!("  {name:<20} {value}"));
+            }
             Err(reason) => {
                 all = false;
                 println!("{}: {} does not boot: {reason}", spec.name, stored.identity.release);

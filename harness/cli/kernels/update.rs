@@ -1,0 +1,90 @@
+//! `corematrix kernels update`: the newest of each kernel, shown against what is pinned before the lock file changes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::super::failure::Failure;
+use super::super::setup::{Setup, store_failure};
+use super::super::{Common, exit_code};
+use super::diff::{self, Shown};
+use super::pull::chosen;
+use crate::manifest::KernelSpec;
+use crate::store::{LockFile, StoredKernel};
+
+#[derive(Debug, Args)]
+pub(in super::super) struct UpdateArgs {
+    /// Which kernels: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: the
+    /// matrix of the manifest].
+    #[arg(value_name = "SELECTOR")]
+    kernel: Vec<String>,
+    /// Show which of the types and fields that these ask for differ; may be repeated.
+    #[arg(long = "object", value_name = "OBJECT|BINARY|DIR|SUITE.toml")]
+    objects: Vec<PathBuf>,
+    /// Show every config option that differs, not only how many.
+    #[arg(long)]
+    config: bool,
+    /// Only show what would change: fetch the newest, and leave the lock file as it is.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCode, Failure> {
+    let setup = Setup::load(common)?;
+    let shown = diff::asked_by_objects(&setup, &args.objects, false)?;
+    let scratch =
+        tempfile::tempdir().map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    let trial = setup.lock.copied_to(&scratch.path().join("kernels.lock")).map_err(store_failure)?;
+    let (mut moved, mut missing) = (0, false);
+    for spec in &chosen(&setup, &args.kernel)? {
+        let step = |step: String| eprintln!("{}: {step}", spec.name);
+        let before = setup.lock.kernel(&spec.name);
+        let newest = match setup.store.newest_kernel(spec, &trial, &step) {
+            Ok(newest) => newest,
+            Err(error) => {
+                println!("{}: not updated: {}", spec.name, error.reason());
+                missing |= !spec.optional;
+                continue;
+            }
+        };
+        match (before, trial.kernel(&spec.name)) {
+            (_, None) => println!("{}: {} is never pinned ({})", spec.name, newest.identity.release, newest.source),
+            (Some(before), Some(after)) if before == after => {
+                println!("{}: {} is the newest", spec.name, after.release)
+            }
+            (before, Some(after)) => {
+                moved += 1;
+                match before {
+                    None => println!("{}: {}, not pinned so far", spec.name, after.release),
+                    Some(before) => {
+                        println!("{}: {} -> {} ({})", spec.name, before.release, after.release, newest.source);
+                        print!("{}", differences(&setup, spec, newest, &shown, args.config));
+                    }
+                }
+                if !args.dry_run {
+                    setup.lock.adopt(&spec.name, &trial).map_err(store_failure)?;
+                }
+            }
+        }
+    }
+    match (moved, args.dry_run) {
+        (0, _) => println!("nothing moved"),
+        (_, true) => println!("{moved} moved; the lock file is as it was (`--dry-run`)"),
+        (_, false) => println!("{moved} moved; commit the lock file"),
+    }
+    Ok(ExitCode::from(if missing { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
+}
+
+/// What differs between the pinned kernel and the newest, or why that cannot be told.
+fn differences(setup: &Setup, spec: &KernelSpec, newest: StoredKernel, shown: &Shown, config: bool) -> String {
+    let quiet = |_: String| {};
+    let pinned = |lock: &LockFile| setup.store.kernel(spec, lock, true, &quiet);
+    let told = match pinned(&setup.lock) {
+        Ok(pinned) => diff::between(&(spec.name.clone(), pinned), &(spec.name.clone(), newest), shown, config)
+            .map(|(text, _)| text),
+        Err(error) => Ok(format!("the pinned kernel cannot be compared: {}\n", error.reason())),
+    };
+    let text = told.unwrap_or_else(|failure| format!("{failure}\n"));
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
