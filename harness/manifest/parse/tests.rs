@@ -86,7 +86,7 @@ fn defaults_fill_in_and_kernels_override() {
     assert_eq!(new.boot_timeout, Limits::BUILT_IN.boot_timeout);
     assert_eq!(new.append, ["nokaslr", "lsm=bpf"]);
     let suites = vec!["bookworm".to_owned(), "sid".to_owned()];
-    assert_eq!(new.source, Source::Apt { suites, packages: vec!["linux-image-6.1.*-amd64".to_owned()] });
+    assert_eq!(new.source, Source::Apt { suites, packages: vec!["linux-image-6.1.*-amd64".to_owned()], archive: None });
     // No `[matrix]`: all of them.
     assert_eq!(manifest.matrix, ["5.4", "6.1"]);
     assert_eq!(manifest.path, Path::new(PATH));

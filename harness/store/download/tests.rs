@@ -92,6 +92,7 @@ impl Bench {
             headers: &["X-Test: a \"quoted\" \\ value".to_owned()],
             sha256: self.sha256.as_deref(),
             limit: self.limit,
+            server: Unreachable::at(self.folder.path(), "server", false),
             step: &|_| {},
         };
         download.to(&self.file())
