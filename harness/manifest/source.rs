@@ -277,7 +277,7 @@ impl<'t> SourceTable<'_, 't> {
                 Some((key, name.span().start))
             });
             if let Some((key, at)) = stray.filter(|_| !self.section.table.contains_key("mirror")) {
-                let message = format!("`{key}` is said of no `mirror`: this machine's own is set up in apt");
+                let message = format!("`{key}` needs a `mirror`, and without one apt's own settings hold");
                 self.problem(reader, at, &message, Some(format!("remove it, or {}", example("mirror"))));
             }
             return None;

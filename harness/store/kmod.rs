@@ -70,7 +70,7 @@ impl ModuleTree {
         Ok(tree)
     }
 
-    /// Whether nothing has to be loaded for the data channel.
+    /// Whether the drivers of the data channel are built in or among the modules.
     pub fn has_all(&self) -> bool {
         WANTED.iter().all(|&name| self.builtin.contains(name) || self.files.contains_key(name))
     }

@@ -6,10 +6,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod archive;
 mod disk;
 mod local;
 mod oci;
 mod package;
+mod proxy;
 
 mod service;
 
