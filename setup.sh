@@ -9,8 +9,8 @@ fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
 
 # What each is for: curl downloads kernels; gcc, make, pkg-config, libelf and zlib build libbpf; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
 packages=(curl gcc make pkg-config libc6-dev libelf-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
-# docker-registry, lighttpd and openssl serve kernels on loopback; gpg, apt-ftparchive and dpkg-deb make archives; qemu-img and mkfs.ext4 disks.
-test_packages=(apt-utils docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl qemu-utils)
+# docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages and dpkg-deb make archives; qemu-img and mkfs.ext4 disks.
+test_packages=(docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl qemu-utils)
 # Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later.
 qemu_major=10
 # The oldest compiler that builds every dependency.
@@ -33,7 +33,7 @@ installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx
 # The names that the tests look for, too.
 test_tools_ok() {
     local tool
-    [ -z "$tests" ] || for tool in apt-ftparchive docker-registry dpkg-deb gpg gpg-agent lighttpd mkfs.ext4 openssl qemu-img; do
+    [ -z "$tests" ] || for tool in docker-registry dpkg-deb dpkg-scanpackages gpg gpg-agent lighttpd mkfs.ext4 openssl qemu-img; do
         PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || return 1
     done
 }
@@ -48,7 +48,7 @@ without_apt() {
     rust_ok || missing+=("Rust 1.$rust_minor or later")
     qemu_ok || missing+=("QEMU $qemu_major or later")
     browser_ok || missing+=("Chromium (for the tests)")
-    test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, e2fsprogs, gpg, openssl, dpkg and apt-ftparchive (for the tests)")
+    test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, e2fsprogs, gpg, openssl and dpkg-dev (for the tests)")
     [ -e /usr/include/libelf.h ] || missing+=("libelf headers")
     [ -e /usr/include/zlib.h ] || missing+=("zlib headers")
     [ -e /usr/include/bpf/bpf_helpers.h ] || missing+=("libbpf headers")

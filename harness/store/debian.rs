@@ -169,7 +169,9 @@ impl Request<'_> {
         let Some(stored) = self.store.stored(self.name, &key(&packages), notes.to_vec()) else {
             return Ok(None);
         };
-        packages.extend(candidate.modules.iter().filter(|_| !stored.modules.is_empty()).map(locked));
+        // Of modules in two packages, the first had them: the second is fetched where something is missing.
+        let needed = |package: &&Package| !stored.modules.is_empty() && !candidates::follows(&package.name, false);
+        packages.extend(candidate.modules.iter().filter(needed).map(locked));
         self.lock.set_kernel(self.name, pin(&stored.identity, packages))?;
         Ok(Some(stored))
     }

@@ -41,7 +41,6 @@ mod code {
     pub const TIME: i32 = 28;
     pub const RANGE: i32 = 33;
     pub const CERTIFICATE: [i32; 4] = [35, 60, 77, 90];
-    pub const RECEIVE: i32 = 56;
     pub const TOO_LARGE: i32 = 63;
 }
 
@@ -125,8 +124,7 @@ impl Download<'_> {
         if self.sha256.is_some() && file.exists() && self.verify(file).is_ok() {
             return Ok(Response { status: 200, headers: Vec::new() });
         }
-        if let Some(ago) = self.server.since() {
-            let reason = format!("the server could not be reached {ago}");
+        if let Some(reason) = self.server.since() {
             return Err(self.unavailable(reason, Some(&Unreachable::hint())));
         }
         let mut pause = FIRST_PAUSE;
@@ -155,7 +153,7 @@ impl Download<'_> {
                 Failure::Final(error) => return Err(error),
                 // Where there never was an answer, waiting for one helps least and takes longest.
                 Failure::NoContact(reason) => {
-                    self.server.remember();
+                    self.server.remember(&reason);
                     return Err(self.unavailable(reason, Some(&Unreachable::hint())));
                 }
                 Failure::StartOver if !started_over => {
@@ -193,8 +191,14 @@ impl Download<'_> {
             // They lie in a staging folder that goes away as a whole.
             let _ = fs::remove_file(made);
         }
-        let (exit, said) = outcome?;
-        let said = said.trim().trim_start_matches("curl: ").to_owned();
+        let (exit, said, tunnel) = outcome?;
+        match tunnel {
+            407 => return Err(Failure::Final(self.refused(&Response { status: tunnel, headers: Vec::new() }))),
+            400.. => return Err(Failure::NoContact(format!("the proxy does not lead there (status {tunnel})"))),
+            _ => {}
+        }
+        // Some messages go on with advice.
+        let said = said.trim().lines().next().unwrap_or_default().trim_start_matches("curl: ").to_owned();
         match exit {
             // Whether curl takes this for a failure depends on its version.
             0 | code::STATUS if response.status == 416 => Err(Failure::StartOver),
@@ -222,10 +226,6 @@ impl Download<'_> {
             code::HOST => Err(Failure::NoContact("the server has no address".to_owned())),
             code::CONNECT => Err(Failure::NoContact("the server cannot be reached".to_owned())),
             code::TIME if response.status == 0 => Err(Failure::NoContact("the server does not answer".to_owned())),
-            code::RECEIVE if response.status == 407 => Err(Failure::Final(self.refused(&response))),
-            code::RECEIVE if said.contains("CONNECT tunnel failed") => {
-                Err(Failure::NoContact(format!("the proxy does not lead there (status {})", response.status)))
-            }
             _ => Err(Failure::Passing(format!("the connection broke ({said})"), None)),
         }
     }
@@ -245,6 +245,7 @@ impl Download<'_> {
             "speed-limit = 1024".to_owned(),
             "speed-time = 30".to_owned(),
             "continue-at = \"-\"".to_owned(),
+            "write-out = \"%{http_connect}\"".to_owned(),
             format!("max-filesize = {}", self.limit),
             format!("url = {}", quoted(self.url)),
             format!("output = {}", quoted(&file.to_string_lossy())),
@@ -261,8 +262,9 @@ impl Download<'_> {
         made.write_all((options.join("\n") + "\n").as_bytes()).during("write", config)
     }
 
-    /// Runs curl to its end, or until the file gets too large; its exit code and what it said.
-    fn watch(&self, curl: Command, file: &Path) -> Result<(i32, String), Failure> {
+    /// Runs curl to its end, or until the file gets too large; its exit code, what it said, and what a proxy answered
+    /// when it was asked for a way (0 if none was).
+    fn watch(&self, curl: Command, file: &Path) -> Result<(i32, String, u16), Failure> {
         let mut child = ChildGroup::spawn(curl).map_err(|error| {
             let hint = matches!(error, ProcessError::Missing { .. }).then_some("install curl");
             Failure::Final(self.unavailable(error.to_string(), hint))
@@ -272,7 +274,8 @@ impl Download<'_> {
         let begin = std::time::Instant::now();
         loop {
             if let Some(status) = child.wait(LOOK) {
-                return Ok((status.code().unwrap_or(-1), child.stderr().text()));
+                let tunnel = child.stdout().text().trim().parse().unwrap_or(0);
+                return Ok((status.code().unwrap_or(-1), child.stderr().text(), tunnel));
             }
             if size() > self.limit {
                 child.end(Duration::ZERO);

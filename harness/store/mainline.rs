@@ -37,8 +37,7 @@ pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKerne
         });
     };
     let archive = Unreachable::at(store.root(), ARCHIVE, request.fresh);
-    if let Some(ago) = archive.since() {
-        let reason = format!("virtme-ng could not reach the archive of mainline kernels {ago}");
+    if let Some(reason) = archive.since() {
         return Err(StoreError::Unavailable { what, reason, hint: Some(Unreachable::hint()) });
     }
     step(format!("downloading {version} through virtme-ng"));
@@ -98,11 +97,9 @@ fn download(
         let last = done.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
         let unreachable = ["ConnectionError", "NameResolutionError", "Timeout", "ProxyError", "SSLError"];
         let (reason, hint) = if unreachable.iter().any(|text| last.contains(text)) {
-            archive.remember();
-            (
-                "virtme-ng cannot reach the archive of mainline kernels".to_owned(),
-                "check the network and the proxy settings",
-            )
+            let reason = "virtme-ng cannot reach the archive of mainline kernels";
+            archive.remember(reason);
+            (reason.to_owned(), "check the network and the proxy settings")
         } else if last.contains("error: 404") || last.contains("could not find kernel packages") {
             (format!("the archive of mainline kernels has no `{version}`"), "choose another version in the manifest")
         } else {

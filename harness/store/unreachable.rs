@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::entry::file_name;
 
-/// Its files' times of change tell when the place of their name could not be reached.
+/// Each file has the name of a place, holds why it could not be reached, and was changed when that was found.
 pub(super) const FOLDER: &str = "unreachable";
 /// For how long a place is left alone: asking takes longer than a warm run of the whole matrix.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -23,11 +23,12 @@ impl Unreachable {
         Unreachable { mark: root.join(FOLDER).join(file_name(place)), asks_anyway }
     }
 
-    /// How long ago it could not be reached, in words, if that is not long ago.
+    /// Why it could not be reached and when, if that is not long ago.
     pub fn since(&self) -> Option<String> {
         let changed = fs::metadata(&self.mark).and_then(|found| found.modified()).ok()?;
         let ago = changed.elapsed().ok().filter(|ago| *ago < PATIENCE && !self.asks_anyway)?;
-        Some(format!("{} min ago", ago.as_secs() / 60))
+        let reason = fs::read_to_string(&self.mark).ok()?;
+        Some(format!("{reason}, {} min ago", ago.as_secs() / 60))
     }
 
     /// What the user can do.
@@ -36,8 +37,8 @@ impl Unreachable {
     }
 
     /// It does not answer. Failing to remember costs time and nothing else.
-    pub fn remember(&self) {
-        let _ = fs::write(&self.mark, "");
+    pub fn remember(&self, reason: &str) {
+        let _ = fs::write(&self.mark, reason);
     }
 
     /// It answers.

@@ -1,10 +1,11 @@
-//! An archive in Ubuntu's layout, made by `apt-ftparchive` and signed by `gpg`, on a web server.
+//! An archive in Ubuntu's layout, made by `dpkg-scanpackages` and signed by `gpg`, on a web server.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use corematrix::store::LockFile;
+use sha2::{Digest, Sha256};
 
 use super::common::Lab;
 use super::service::{Service, command, done};
@@ -72,17 +73,16 @@ impl Archive {
         let dist = root.join("dists").join(SUITE);
         let folder = dist.join("main/binary-amd64");
         fs::create_dir_all(&folder).unwrap();
-        let packages = done(command("apt-ftparchive").args(["packages", "pool"]).current_dir(&root));
-        fs::write(folder.join("Packages"), change(packages)).unwrap();
-        let fields = [("Suite", SUITE), ("Codename", SUITE), ("Components", "main"), ("Architectures", "amd64")];
-        let fields = fields
-            .iter()
-            .flat_map(|(name, value)| ["-o".to_owned(), format!("APT::FTPArchive::Release::{name}={value}")]);
-        for made in ["Release", "InRelease"] {
-            let _ = fs::remove_file(dist.join(made));
-        }
-        let text = done(command("apt-ftparchive").args(fields).arg("release").arg(&dist));
-        fs::write(dist.join("Release"), text).unwrap();
+        let packages = done(command("dpkg-scanpackages").arg("pool").current_dir(&root));
+        let packages = change(packages);
+        let sum: String = Sha256::digest(&packages).iter().map(|byte| format!("{byte:02x}")).collect();
+        let release = format!(
+            "Suite: {SUITE}\nCodename: {SUITE}\nComponents: main\nArchitectures: amd64\nDate: Mon, 01 Jun 2026 00:00:00 UTC\n\
+             SHA256:\n {sum} {} main/binary-amd64/Packages\n",
+            packages.len()
+        );
+        fs::write(folder.join("Packages"), packages).unwrap();
+        fs::write(dist.join("Release"), release).unwrap();
         done(self.gpg().arg("--clearsign").arg("--output").arg(dist.join("InRelease")).arg(dist.join("Release")));
     }
 

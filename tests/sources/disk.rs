@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use corematrix::verdict::Verdict;
 
-use super::common::{Lab, kernel, object, verdicts};
+use super::common::{Lab, kernel, verdicts};
 use super::service::{command, done};
-use super::{GOOD, expect_whole, fetch, installed, lay_out, release};
+use super::{GOOD, expect_whole, fetch, installed, lay_out, release, story};
 
 const SECTOR: u64 = 512;
 /// Where partitions begin, in sectors: at 1 MiB, as usual.
@@ -100,8 +100,8 @@ fn the_kernel_of_a_disk_boots_and_another_is_taken_by_its_release() {
     let places = disk(&raw, &[ext4(&lab, "root", &files, 48)]);
     write_mbr(&raw, &places, 0x83);
     declare(&lab, &raw, "");
-    lab.run(&[&object("plain"), "--cold"]).expect(GOOD);
-    let programs = verdicts(&lab.report(), "disk", "plain");
+    lab.run(&[&story("inode-ctime"), "--cold"]).expect(GOOD);
+    let programs = verdicts(&lab.report(), "disk", "inode-ctime");
     assert!(!programs.is_empty() && programs.iter().all(|verdict| *verdict == Verdict::Loaded), "{programs:?}");
     lab.expect_nothing_left();
     expect_whole(&fetch(&lab, "disk").unwrap());

@@ -47,7 +47,7 @@ impl Service {
             let config = format!(
                 "server.document-root = \"{here}/data\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
                  server.modules = (\"mod_accesslog\")\naccesslog.filename = \"{here}/access\"\n\
-                 accesslog.format = \"%m %U %s\"\n",
+                 accesslog.format = \"%m %U %s\"\nserver.stat-cache-engine = \"disable\"\n",
                 here = folder.display()
             );
             fs::write(folder.join("config"), config).unwrap();
@@ -100,6 +100,8 @@ impl Service {
 
     /// How often `text` and `also` stand in a line of what the server told of its requests.
     pub fn told(&self, text: &str, also: &str) -> usize {
+        // lighttpd writes its log once a second.
+        std::thread::sleep(Duration::from_millis(1500));
         let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         let lines = format!("{}\n{}", read("access"), read("log"));
         lines.lines().filter(|line| line.contains(text) && line.contains(also)).count()
