@@ -222,8 +222,8 @@ impl Download<'_> {
                 let hint = "if the server's certificate is of your own authority, name its file in `SSL_CERT_FILE`";
                 Err(Failure::Final(self.unavailable(said, Some(hint))))
             }
-            code::PROXY => Err(Failure::NoContact("the proxy has no address".to_owned())),
-            code::HOST => Err(Failure::NoContact("the server has no address".to_owned())),
+            code::PROXY => Err(Failure::NoContact("the name of the proxy cannot be resolved".to_owned())),
+            code::HOST => Err(Failure::NoContact("the name of the server cannot be resolved".to_owned())),
             code::CONNECT => Err(Failure::NoContact("the server cannot be reached".to_owned())),
             code::TIME if response.status == 0 => Err(Failure::NoContact("the server does not answer".to_owned())),
             _ => Err(Failure::Passing(format!("the connection broke ({said})"), None)),

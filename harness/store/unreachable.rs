@@ -28,7 +28,10 @@ impl Unreachable {
         let changed = fs::metadata(&self.mark).and_then(|found| found.modified()).ok()?;
         let ago = changed.elapsed().ok().filter(|ago| *ago < PATIENCE && !self.asks_anyway)?;
         let reason = fs::read_to_string(&self.mark).ok()?;
-        Some(format!("{reason}, {} min ago", ago.as_secs() / 60))
+        Some(match ago.as_secs() / 60 {
+            0 => format!("{reason} (asked just now)"),
+            minutes => format!("{reason} (asked {minutes} min ago)"),
+        })
     }
 
     /// What the user can do.
