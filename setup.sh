@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Installs what corematrix needs and is missing: Debian packages by apt, virtme-ng into .venv. Changes nothing that is there already.
-# With `--tests` also what only the tests need: a browser, in which the HTML report is tried.
+# With `--tests` also what only the tests need: a browser, in which the HTML report is tried, and servers and tools that serve kernels to it.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
 
-# What each is for: gcc, make, pkg-config, libelf and zlib build libbpf; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
-packages=(gcc make pkg-config libc6-dev libelf-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
+# What each is for: curl downloads kernels; gcc, make, pkg-config, libelf and zlib build libbpf; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
+packages=(curl gcc make pkg-config libc6-dev libelf-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
+# docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages and dpkg-deb make archives; qemu-img and mkfs.ext4 disks.
+test_packages=(docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl qemu-utils)
 # Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later.
 qemu_major=10
 # The oldest compiler that builds every dependency.
@@ -29,6 +31,12 @@ as_root() {
 
 installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 # The names that the tests look for, too.
+test_tools_ok() {
+    local tool
+    [ -z "$tests" ] || for tool in docker-registry dpkg-deb dpkg-scanpackages gpg gpg-agent lighttpd mkfs.ext4 openssl qemu-img; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || return 1
+    done
+}
 browser_ok() { [ -z "$tests" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 rust_ok() { command -v cargo >/dev/null && [ "$(cargo --version | sed -E 's/^cargo 1\.([0-9]+).*/\1/')" -ge "$rust_minor" ]; }
 qemu_version() { qemu-system-x86_64 --version 2>/dev/null | sed -nE 's/.*version ([0-9]+)\..*/\1/p'; }
@@ -36,10 +44,11 @@ qemu_ok() { command -v qemu-system-x86_64 >/dev/null && [ "$(qemu_version)" -ge 
 
 without_apt() {
     local missing=()
-    for tool in gcc make pkg-config clang cargo qemu-system-x86_64; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+    for tool in curl gcc make pkg-config clang cargo qemu-system-x86_64; do command -v "$tool" >/dev/null || missing+=("$tool"); done
     rust_ok || missing+=("Rust 1.$rust_minor or later")
     qemu_ok || missing+=("QEMU $qemu_major or later")
     browser_ok || missing+=("Chromium (for the tests)")
+    test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, e2fsprogs, gpg, openssl and dpkg-dev (for the tests)")
     [ -e /usr/include/libelf.h ] || missing+=("libelf headers")
     [ -e /usr/include/zlib.h ] || missing+=("zlib headers")
     [ -e /usr/include/bpf/bpf_helpers.h ] || missing+=("libbpf headers")
@@ -64,6 +73,13 @@ qemu_from_backports() {
     as_root rm -rf "$state"
 }
 
+# The tests start servers of their own; a package that is new on this machine shall not start one now or at the next boot.
+without_service() {
+    [ -n "$tests" ] && [ -d /run/systemd/system ] || return 0
+    local service
+    for service in "$@"; do installed "$service" || as_root systemctl mask --quiet "$service.service"; done
+}
+
 with_apt() {
     local missing=() codename
     for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
@@ -71,12 +87,15 @@ with_apt() {
     # The `-web` packages are the newer Rust that Debian's browsers are built with.
     rust_ok || missing+=(rustc-web cargo-web)
     browser_ok || missing+=(chromium)
+    test_tools_ok || for package in "${test_packages[@]}"; do installed "$package" || missing+=("$package"); done
     if ! qemu_ok && [ "$codename" != bookworm ]; then missing+=(qemu-system-x86); fi
     if [ ${#missing[@]} != 0 ] || ! qemu_ok; then
         say "installing: ${missing[*]:-}$(qemu_ok || [ "$codename" != bookworm ] || echo ' qemu-system-x86 (backports)')"
         as_root apt-get update -q
     fi
-    [ ${#missing[@]} = 0 ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+    without_service docker-registry lighttpd
+    # In runlevel 1 Debian's packages start no service, where that is not for systemd to say.
+    [ ${#missing[@]} = 0 ] || as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
     if ! qemu_ok && [ "$codename" = bookworm ]; then qemu_from_backports "$codename"; fi
     rust_ok || fail "the installed Rust is older than 1.$rust_minor" "install a newer one, for example with rustup"
     qemu_ok || say "note: QEMU is older than $qemu_major; without KVM some kernels will crash at random"

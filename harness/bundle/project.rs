@@ -61,7 +61,7 @@ pub(super) fn manifest(spec: &KernelSpec, source: Option<&Source>) -> Result<Str
         program_timeout: humantime::format_duration(spec.program_timeout).to_string(),
     };
     match source {
-        Some(Source::Apt { suites, packages }) => {
+        Some(Source::Apt { suites, packages, archive: None }) => {
             (declared.suites, declared.packages) = (Some(&suites[..]), Some(&packages[..]));
         }
         Some(Source::Mainline { version }) => declared.version = Some(version.as_str()),
@@ -85,7 +85,9 @@ pub(super) fn portable<'a>(spec: &'a KernelSpec, pinned: Option<&LockedKernel>) 
     let pinned = pinned?;
     let source = std::iter::once(&spec.source).chain(&spec.fallbacks).find(|one| one.label() == pinned.source)?;
     match source {
-        Source::Apt { .. } | Source::Mainline { .. } | Source::Oci { .. } => Some(source),
+        // The mirror of a company is not for a bundle to name.
+        Source::Apt { archive: Some(_), .. } => None,
+        Source::Apt { archive: None, .. } | Source::Mainline { .. } | Source::Oci { .. } => Some(source),
         Source::Package { files } => {
             files.iter().all(|file| matches!(file.place, Place::Url(_)) && file.sha256.is_some()).then_some(source)
         }
@@ -97,7 +99,8 @@ pub(super) fn portable<'a>(spec: &'a KernelSpec, pinned: Option<&LockedKernel>) 
 pub(super) fn is_harmless(spec: &KernelSpec) -> bool {
     spec.fallbacks.is_empty()
         && match &spec.source {
-            Source::Apt { .. } | Source::Mainline { .. } | Source::Oci { .. } => true,
+            Source::Apt { archive, .. } => archive.is_none(),
+            Source::Mainline { .. } | Source::Oci { .. } => true,
             Source::Package { files } => files.iter().all(|file| matches!(file.place, Place::Url(_))),
             Source::Path { image, modules, config } => {
                 image.ends_with(ELSEWHERE) && modules.is_none() && config.is_none()

@@ -19,9 +19,14 @@ pub struct ImageReference {
 impl ImageReference {
     /// Whether the registry is on this machine: then it is spoken to without TLS, as container tools do.
     pub fn is_local(&self) -> bool {
-        let host = self.registry.rsplit_once(':').map_or(self.registry.as_str(), |(host, _)| host);
-        host == "localhost" || host.starts_with("127.") || host == "[::1]"
+        is_this_machine(&self.registry)
     }
+}
+
+/// Whether a host, which may have a port, is this machine.
+pub fn is_this_machine(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name == "localhost" || name.starts_with("127.") || name == "[::1]"
 }
 
 impl FromStr for ImageReference {

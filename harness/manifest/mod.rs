@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use image_reference::ImageReference;
+pub(crate) use image_reference::is_this_machine;
 pub(crate) use nearest::nearest;
 pub use problem::{ManifestError, Problem};
 pub use selector::{KernelSelector, SelectorError};
-pub use source::{PackageFile, Place, Source};
+pub use source::{Archive, PackageFile, Place, Source};
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]

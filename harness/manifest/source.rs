@@ -11,12 +11,14 @@ use super::release::KernelRelease;
 /// Where a kernel comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Debian packages from the machine's own mirror.
+    /// Debian packages from the machine's own mirror, or from the archive that is named.
     Apt {
         /// Suites to look in, such as `bullseye`.
         suites: Vec<String>,
         /// Globs of the package that holds the image, best first: `linux-image-5.10.*-cloud-amd64`.
         packages: Vec<String>,
+        /// Another archive than the machine's own.
+        archive: Option<Archive>,
     },
     /// An image on this machine; paths are absolute.
     Path {
@@ -67,6 +69,19 @@ pub enum Source {
     },
 }
 
+/// An archive of Debian packages: Debian's, Ubuntu's, or one that is laid out like them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// Its address: `http` or `https`.
+    pub mirror: String,
+    /// The keys that sign it, absolute; Debian's own if there is none.
+    pub keyring: Option<PathBuf>,
+    /// Takes it without any signature.
+    pub trusted: bool,
+    /// Such as `main`.
+    pub components: Vec<String>,
+}
+
 /// A package that is named by its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageFile {
@@ -87,7 +102,7 @@ pub enum Place {
 
 /// Each source with the keys it needs and the keys it may have besides.
 const SOURCES: [(&str, &[&str], &[&str]); 9] = [
-    ("apt", &["suites", "packages"], &[]),
+    ("apt", &["suites", "packages"], &["mirror", "keyring", "components", "trusted"]),
     ("path", &["image"], &["modules", "config"]),
     ("tree", &["tree"], &[]),
     ("build", &["tree"], &["version", "config"]),
@@ -244,7 +259,39 @@ impl<'t> SourceTable<'_, 't> {
                 self.problem(reader, place.start, &message, Some(example("packages").to_owned()));
             }
         }
-        Some(Source::Apt { suites: texts(suites?), packages: texts(packages?) })
+        let archive = self.archive(reader);
+        Some(Source::Apt { suites: texts(suites?), packages: texts(packages?), archive })
+    }
+
+    fn archive(&self, reader: &mut Reader<'t>) -> Option<Archive> {
+        let keyring = self.absolute(reader, "keyring");
+        let trusted = reader.boolean(self.section, "trusted").unwrap_or(false);
+        let components = reader.strings(self.section, "components");
+        for (component, place) in components.iter().flatten().filter(|(component, _)| !is_word(component, "-./")) {
+            let message = format!("`{component}` is not a component");
+            self.problem(reader, place.start, &message, Some("a component is a word like `main`".to_owned()));
+        }
+        let Some((mirror, place)) = reader.string(self.section, "mirror") else {
+            let stray = ["keyring", "components", "trusted"].into_iter().find_map(|key| {
+                let (name, _) = self.section.table.get_key_value(key)?;
+                Some((key, name.span().start))
+            });
+            if let Some((key, at)) = stray.filter(|_| !self.section.table.contains_key("mirror")) {
+                let message = format!("`{key}` needs a `mirror`, and without one apt's own settings hold");
+                self.problem(reader, at, &message, Some(format!("remove it, or {}", example("mirror"))));
+            }
+            return None;
+        };
+        if !is_web_address(mirror) || mirror.contains(['"', ' ', '<', '>', '[', ']']) {
+            let message = "`mirror` is not an address of a web server";
+            self.problem(reader, place.start, message, Some(example("mirror").to_owned()));
+        }
+        if trusted && keyring.is_some() {
+            let message = "`trusted` takes packages that nobody signed, and `keyring` says who signs them";
+            self.problem(reader, place.start, message, Some("remove one of the two".to_owned()));
+        }
+        let components = components.map_or_else(|| vec!["main".to_owned()], texts);
+        Some(Archive { mirror: mirror.to_owned(), keyring, trusted, components })
     }
 
     /// A path, from the folder of the manifest.
@@ -296,7 +343,7 @@ impl<'t> SourceTable<'_, 't> {
         let mut all = Vec::new();
         for (at, (text, place)) in files.iter().enumerate() {
             let sha256 = sums.get(at).map(|(sum, _)| sum.to_ascii_lowercase());
-            let url = text.starts_with("http://") || text.starts_with("https://");
+            let url = is_web_address(text);
             if url && sha256.is_none() {
                 let message = format!(
                     "`{}` has no SHA-256, and what servers have changes",
@@ -350,6 +397,7 @@ fn example(key: &str) -> &'static str {
     match key {
         "suites" => "write `suites = [\"bookworm\"]`",
         "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
+        "mirror" => "write `mirror = \"http://archive.example.org/ubuntu\"`",
         "tree" => "write `tree = \"../linux\"`",
         "disk" => "write `disk = \"../noble.qcow2\"`",
         "files" => "write `files = [\"../linux-image-6.1.deb\"]`",
@@ -357,6 +405,10 @@ fn example(key: &str) -> &'static str {
         "image" => "write `image = \"../linux/arch/x86/boot/bzImage\"`",
         _ => "write `version = \"v6.6\"`",
     }
+}
+
+fn is_web_address(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
 }
 
 /// Whether `text` begins with a letter or digit and goes on with letters, digits and `others`.

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use super::entry::{file_name, lock};
 use super::error::{IoContext, StoreError};
 use super::mirror::Mirror;
+use crate::manifest::Archive;
 use crate::process::{self, Finished, ProcessError};
 
 /// How long lists are taken as they are.
@@ -22,6 +23,8 @@ const LISTS_NEW: Duration = Duration::from_secs(600);
 const UPDATE_DEADLINE: Duration = Duration::from_secs(300);
 const QUERY_DEADLINE: Duration = Duration::from_secs(120);
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(900);
+/// What apt says, in lower case, of a file that is not what the index says.
+const LIES: [&str; 2] = ["hash sum mismatch", "unexpected size"];
 
 /// Where apt's programs and sources are found.
 #[derive(Debug, Clone)]
@@ -77,41 +80,66 @@ impl Apt {
         Apt { root: root.to_owned(), tools, updated: Mutex::default() }
     }
 
+    /// The lists of an archive; without one, of the machine's own.
+    pub fn lists<'a>(&'a self, archive: Option<&'a Archive>) -> Lists<'a> {
+        Lists { apt: self, archive }
+    }
+}
+
+/// The suites of one archive, as the private apt knows them.
+#[derive(Clone, Copy)]
+pub(super) struct Lists<'a> {
+    apt: &'a Apt,
+    archive: Option<&'a Archive>,
+}
+
+impl Lists<'_> {
+    /// The name of a suite's state: suites of two archives may have the same name.
+    fn state(&self, suite: &str) -> String {
+        match self.archive {
+            None => suite.to_owned(),
+            Some(archive) => {
+                let identity = super::checksum::of_bytes(format!("{archive:?}").as_bytes());
+                format!("{suite}-{}", &identity[..12])
+            }
+        }
+    }
+
     fn folder(&self, suite: &str) -> PathBuf {
-        self.root.join("apt").join(file_name(suite))
+        self.apt.root.join("apt").join(file_name(&self.state(suite)))
     }
 
     /// Makes the lists of `suite` present and fresh, and tells whether they are new. With `again`, because something
     /// they name is gone, fresh means minutes instead of hours.
     pub fn update(&self, what: &str, suite: &str, again: bool, step: &dyn Fn(String)) -> Result<bool, StoreError> {
-        let folder = self.folder(suite);
+        let (folder, state) = (self.folder(suite), self.state(suite));
         fs::create_dir_all(&folder).during("create", &folder)?;
-        let _guard =
-            lock(&self.root, &format!("apt-{suite}"), &mut || step(format!("waiting for the lists of {suite}")))?;
+        let mut waiting = || step(format!("waiting for the lists of {suite}"));
+        let _guard = lock(&self.apt.root, &format!("apt-{state}"), &mut waiting)?;
         let stamp = folder.join("updated");
         let age =
             fs::metadata(&stamp).and_then(|found| found.modified()).ok().map(|at| at.elapsed().unwrap_or_default());
-        let mut updated = self.updated.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut updated = self.apt.updated.lock().unwrap_or_else(PoisonError::into_inner);
         let enough = if again { LISTS_NEW } else { LISTS_FRESH };
-        if updated.contains(suite) || age.is_some_and(|age| age < enough) {
+        if updated.contains(&state) || age.is_some_and(|age| age < enough) {
             return Ok(false);
         }
         // Other suites need not wait for this one; the same suite waits for its file lock.
         drop(updated);
         step(format!("updating the package lists of {suite}"));
         let mirror = self.mirror(what)?;
-        self.configure(&folder, suite, &mirror)?;
-        let mut update = self.command(&self.tools.apt_get, &folder);
+        self.configure(what, &folder, suite, &mirror)?;
+        let mut update = self.command(&self.apt.tools.apt_get, &folder);
         update.args(["-q", "update", "-o", "APT::Update::Error-Mode=any"]);
         let done = self.run(what, &mut update, UPDATE_DEADLINE)?;
         if !done.status.success() {
             return Err(self.failed(what, &format!("updating the package lists of {suite}"), &mirror, &done));
         }
         // Built once, under the lock, instead of by every query at the same time.
-        self.run(what, self.command(&self.tools.apt_cache, &folder).arg("gencaches"), QUERY_DEADLINE)?;
+        self.run(what, self.command(&self.apt.tools.apt_cache, &folder).arg("gencaches"), QUERY_DEADLINE)?;
         File::create(&stamp).and_then(|file| file.set_modified(SystemTime::now())).during("write", &stamp)?;
-        updated = self.updated.lock().unwrap_or_else(PoisonError::into_inner);
-        updated.insert(suite.to_owned());
+        updated = self.apt.updated.lock().unwrap_or_else(PoisonError::into_inner);
+        updated.insert(state);
         Ok(true)
     }
 
@@ -120,14 +148,14 @@ impl Apt {
     /// Needs lists, so [`update`](Self::update) has to come first.
     pub fn packages(&self, what: &str, suite: &str, pattern: &str) -> Result<Vec<Package>, StoreError> {
         let folder = self.folder(suite);
-        let _guard = lock(&self.root, &format!("apt-{suite}"), &mut || {})?;
-        let mut search = self.command(&self.tools.apt_cache, &folder);
+        let _guard = lock(&self.apt.root, &format!("apt-{}", self.state(suite)), &mut || {})?;
+        let mut search = self.command(&self.apt.tools.apt_cache, &folder);
         let found = self.run(what, search.args(["search", "--names-only", pattern]), QUERY_DEADLINE)?;
         let names: Vec<&str> = found.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let mut show = self.command(&self.tools.apt_cache, &folder);
+        let mut show = self.command(&self.apt.tools.apt_cache, &folder);
         let shown = self.run(what, show.arg("show").args(names), QUERY_DEADLINE)?;
         Ok(stanzas(&shown.stdout, suite))
     }
@@ -136,7 +164,7 @@ impl Apt {
     pub fn download(&self, what: &str, package: &Package, folder: &Path) -> Result<Download, StoreError> {
         fs::create_dir_all(folder).during("create", folder)?;
         let mirror = self.mirror(what)?;
-        let mut download = self.command(&self.tools.apt_get, &self.folder(&package.suite));
+        let mut download = self.command(&self.apt.tools.apt_get, &self.folder(&package.suite));
         download.args(["-q", "download"]).arg(format!("{}={}", package.name, package.version)).current_dir(folder);
         let done = self.run(what, &mut download, DOWNLOAD_DEADLINE)?;
         if !done.status.success() {
@@ -144,6 +172,12 @@ impl Apt {
             let gone = ["404  not found", "404 not found", "410  gone", "unable to find a source", "was not found"];
             if gone.iter().any(|text| said.contains(text)) {
                 return Ok(Download::Gone);
+            }
+            if LIES.iter().any(|text| said.contains(text)) {
+                return Err(StoreError::Corrupt {
+                    what: format!("{what}: package {package}"),
+                    reason: "the file on the mirror is not the one that its index names".to_owned(),
+                });
             }
             return Err(self.failed(what, &format!("downloading {package}"), &mirror, &done));
         }
@@ -162,7 +196,10 @@ impl Apt {
     }
 
     fn mirror(&self, what: &str) -> Result<Mirror, StoreError> {
-        Mirror::find(&self.tools.etc).ok_or_else(|| StoreError::Unavailable {
+        if let Some(archive) = self.archive {
+            return Ok(Mirror::of(archive));
+        }
+        Mirror::find(&self.apt.tools.etc).ok_or_else(|| StoreError::Unavailable {
             what: what.to_owned(),
             reason: "the apt sources of this machine name no Debian archive".to_owned(),
             hint: Some("add a Debian archive to apt's sources, or give this kernel another source".to_owned()),
@@ -170,18 +207,29 @@ impl Apt {
     }
 
     /// Writes the private configuration of one suite.
-    fn configure(&self, folder: &Path, suite: &str, mirror: &Mirror) -> Result<(), StoreError> {
+    fn configure(&self, what: &str, folder: &Path, suite: &str, mirror: &Mirror) -> Result<(), StoreError> {
         for part in ["lists/partial", "cache/archives/partial", "keys"] {
             let path = folder.join(part);
             fs::create_dir_all(&path).during("create", &path)?;
         }
         for (at, keyring) in mirror.keyrings.iter().enumerate() {
+            if !keyring.is_file() {
+                return Err(StoreError::Unavailable {
+                    what: what.to_owned(),
+                    reason: format!("the keyring `{}` does not exist", keyring.display()),
+                    hint: Some("correct `keyring` in the manifest".to_owned()),
+                });
+            }
             let ending = keyring.extension().and_then(|ending| ending.to_str()).filter(|&ending| ending == "asc");
             let copy = folder.join("keys").join(format!("{at}.{}", ending.unwrap_or("gpg")));
             fs::copy(keyring, &copy).during("copy the keyring to", &copy)?;
         }
-        let sources =
-            format!("Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\nTargets: Packages\n", mirror.uri);
+        let Mirror { uri, components, trusted, .. } = mirror;
+        let sources = format!(
+            "Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: {}\nTargets: Packages\n{}",
+            components.join(" "),
+            if *trusted { "Trusted: yes\n" } else { "" }
+        );
         let root = if rustix::process::geteuid().is_root() { "APT::Sandbox::User \"root\";\n" } else { "" };
         let arch = match std::env::consts::ARCH {
             "x86_64" => "amd64",
@@ -225,7 +273,7 @@ impl Apt {
             reason: error.to_string(),
             hint: Some(match error {
                 ProcessError::Missing { .. } => {
-                    "kernels from Debian need apt; on another system give this kernel another source".to_owned()
+                    "kernels from such archives need apt; on another system give this kernel another source".to_owned()
                 }
                 _ => "check the network and try again".to_owned(),
             }),
@@ -239,14 +287,20 @@ impl Apt {
         let has = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
         if has(&["no space left on device"]) {
             let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
-            return StoreError::Io { action: "download to", path: self.root.clone(), source };
+            return StoreError::Io { action: "download to", path: self.apt.root.clone(), source };
         }
         let (reason, hint) =
             if has(&["could not resolve", "temporary failure resolving", "unable to connect", "could not connect"]) {
                 ("the mirror cannot be reached".to_owned(), "check the network and the proxy settings of apt")
             } else if has(&["no_pubkey", "expkeysig", "invalid signature", "couldn't be verified", "is not signed"]) {
                 let reason = "apt does not trust the signature of the archive".to_owned();
-                (reason, "install a newer `debian-archive-keyring`")
+                match self.archive {
+                    Some(_) => (reason, "name the file with the archive's keys as `keyring` in the manifest"),
+                    None => (reason, "install a newer `debian-archive-keyring`"),
+                }
+            } else if has(&LIES) {
+                let reason = "what the mirror gives is not what its signed index names".to_owned();
+                (reason, "it may just be changing: try again later, or name another mirror")
             } else if has(&["timed out", "timeout"]) {
                 ("the mirror does not answer in time".to_owned(), "check the network and the proxy settings of apt")
             } else if has(&["does not have a release file", "404  not found", "404 not found"]) {

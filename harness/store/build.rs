@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::apt::{Download, Package};
-use super::candidates::Candidate;
+use super::candidates::{self, Candidate};
 use super::entry::{Delivery, Staging, file_name};
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree};
@@ -43,7 +43,7 @@ impl Request<'_> {
         }
         let mut packages = vec![locked(image)];
         let mut notes = Vec::new();
-        let mut modules_deb = image_deb;
+        let mut debs = vec![(image.clone(), image_deb)];
         if candidate.split {
             let base = match &candidate.base {
                 Some(base) => self.fetch(base, &work)?.map(|deb| (base, deb)),
@@ -53,25 +53,29 @@ impl Request<'_> {
                 Some((base, deb)) => {
                     self.unpack(base, deb, &tree, &is_kernel_file)?;
                     packages.push(locked(base));
+                    debs.push(((*base).clone(), deb.clone()));
                 }
-                None => notes.push(format!("the mirror has no `linux-base` package with the config of {image}")),
+                None => {
+                    let name = if candidates::is_binary(&image.name) { "linux-base" } else { "linux-modules" };
+                    notes.push(format!("the mirror has no `{name}` package with the config of {image}"));
+                }
             }
             // Most kernels of this kind have virtio built in, and their modules are the largest part.
             if base.is_some()
-                && !drivers(&tree)?.has_all_built_in()
+                && !drivers(&tree)?.has_all()
                 && let Some(modules) = &candidate.modules
             {
                 match self.fetch(modules, &work)? {
                     Some(deb) => {
                         self.unpack(modules, &deb, &tree, &is_kernel_file)?;
                         packages.push(locked(modules));
-                        modules_deb = deb;
+                        debs.push((modules.clone(), deb));
                     }
                     None => notes.push(format!("{modules} is gone from the mirror")),
                 }
             }
         }
-        self.complete_modules(image, &modules_deb, &tree)?;
+        self.complete_modules(&debs, &tree)?;
         let found = Tree::find(&tree).map_err(|reason| self.corrupt(image, reason))?;
         let delivery = Delivery {
             what: self.what.clone(),
@@ -85,11 +89,12 @@ impl Request<'_> {
     }
 
     /// Unpacks dependencies of the wanted modules that no pattern foresaw.
-    fn complete_modules(&self, package: &Package, deb: &Path, tree: &Path) -> Result<(), StoreError> {
+    fn complete_modules(&self, debs: &[(Package, PathBuf)], tree: &Path) -> Result<(), StoreError> {
         let mut tried = BTreeSet::new();
+        let image = &debs[0].0;
         loop {
             let selection = kmod::select(&drivers(tree)?)
-                .map_err(|(name, reason)| self.corrupt(package, format!("module `{name}`: {reason}")))?;
+                .map_err(|(name, reason)| self.corrupt(image, format!("module `{name}`: {reason}")))?;
             let missing: Vec<String> =
                 selection.missing.into_iter().filter(|name| tried.insert(name.clone())).collect();
             if missing.iter().all(|name| name.starts_with("virtio")) {
@@ -98,14 +103,16 @@ impl Request<'_> {
             let wanted = |path: &str| {
                 kmod::module_name(path).is_some_and(|name| missing.contains(&name) && !is_kernel_file(path))
             };
-            self.unpack(package, deb, tree, &wanted)?;
+            for (package, deb) in debs {
+                self.unpack(package, deb, tree, &wanted)?;
+            }
         }
     }
 
     /// Downloads a package to `work`; `None` if it is gone from the mirror.
     pub fn fetch(&self, package: &Package, work: &Path) -> Result<Option<PathBuf>, StoreError> {
         (self.step)(format!("downloading {}", package.name));
-        match self.store.apt().download(&self.what, package, &work.join(file_name(&package.name)))? {
+        match self.store.apt(self.archive).download(&self.what, package, &work.join(file_name(&package.name)))? {
             Download::Done(deb) => Ok(Some(deb)),
             Download::Gone => {
                 (self.step)(format!("{} is gone from the mirror", package.name));
@@ -138,9 +145,10 @@ impl Request<'_> {
     }
 }
 
-/// Identifies a build by its packages; the modules follow from the others.
+/// Identifies a build by its packages, but for those that follow from the others.
 pub(super) fn key(packages: &[LockedPackage]) -> String {
-    let relevant = packages.iter().filter(|package| !package.name.starts_with("linux-modules-"));
+    let binary = packages.first().is_some_and(|first| candidates::is_binary(&first.name));
+    let relevant = packages.iter().filter(|package| !candidates::follows(&package.name, binary));
     checksum::of_bytes(relevant.map(|package| package.sha256.as_str()).collect::<Vec<_>>().join(" ").as_bytes())
 }
 

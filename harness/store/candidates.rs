@@ -1,7 +1,8 @@
 //! [`candidates`]: which Debian packages make up the kernels that a manifest entry may mean, best first.
 //!
-//! Up to 6.18 `linux-image-X` holds everything. From 6.19 on it is empty: `linux-binary-X` has the image,
-//! `linux-base-X` the config and the list of built-in drivers, `linux-modules-X` the modules. Images also exist
+//! Debian, up to 6.18: `linux-image-X` holds everything. From 6.19 on it is empty: `linux-binary-X` has the image,
+//! `linux-base-X` the config and the list of built-in drivers, `linux-modules-X` the modules. Ubuntu: `linux-image-X` has
+//! the image, `linux-modules-X` config, list and most modules, `linux-modules-extra-X` the others. Images also exist
 //! `unsigned`: the same kernel.
 
 use std::cmp::Reverse;
@@ -12,7 +13,8 @@ use super::apt::Package;
 use super::version;
 
 /// The expression for every package that may belong to a kernel, for [`super::apt::Apt::packages`].
-pub(super) const SIBLINGS: &str = "^linux-(image|image-unsigned|binary|binary-unsigned|base|modules)-[0-9]";
+pub(super) const SIBLINGS: &str =
+    "^linux-(image|image-unsigned|binary|binary-unsigned|base|modules|modules-extra)-[0-9]";
 
 /// One build of a kernel, as one suite has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(super) struct Candidate {
     pub split: bool,
     /// The package with config and list of built-in drivers, if split and listed.
     pub base: Option<Package>,
-    /// The package with the modules, if split and listed.
+    /// The package with the modules, or with those that `base` does not have, if split and listed.
     pub modules: Option<Package>,
 }
 
@@ -34,6 +36,7 @@ enum Role {
     Binary,
     Base,
     Modules,
+    Extra,
 }
 
 /// Takes a package name apart: what it holds, whether it is unsigned, and the kernel's release.
@@ -44,6 +47,7 @@ fn parts(name: &str) -> Option<(Role, bool, &str)> {
         ("linux-binary-unsigned-", Role::Binary, true),
         ("linux-binary-", Role::Binary, false),
         ("linux-base-", Role::Base, false),
+        ("linux-modules-extra-", Role::Extra, false),
         ("linux-modules-", Role::Modules, false),
     ];
     let (rest, role, unsigned) =
@@ -65,7 +69,8 @@ pub(super) fn release_of(name: &str) -> Option<&str> {
 /// Whether a package still is what the manifest asks for, under its own or its siblings' names.
 pub(super) fn matches(globs: &[Pattern], name: &str) -> bool {
     let siblings = release_of(name).map(|release| {
-        ["linux-image-", "linux-binary-", "linux-binary-unsigned-"].map(|prefix| format!("{prefix}{release}"))
+        let prefixes = ["linux-image-", "linux-image-unsigned-", "linux-binary-", "linux-binary-unsigned-"];
+        prefixes.map(|prefix| format!("{prefix}{release}"))
     });
     globs.iter().any(|glob| {
         glob.matches(name) || siblings.as_ref().is_some_and(|names| names.iter().any(|name| glob.matches(name)))
@@ -102,27 +107,52 @@ pub(super) fn candidates(globs: &[Pattern], suites: &[String], all: &[Package]) 
     builds.into_iter().map(|(release, package)| build(release, package, all)).collect()
 }
 
+/// The build that consists of these packages of one kernel; `None` if none of them has an image.
+pub(super) fn of_packages(packages: &[Package]) -> Option<Candidate> {
+    let members = packages.iter().filter_map(|package| {
+        let (role, unsigned, _) = parts(&package.name)?;
+        Some((role, unsigned, package))
+    });
+    Some(put_together(members.collect())).filter(|candidate| !candidate.images.is_empty())
+}
+
+/// Whether a package follows from the others of its kernel, so that it does not tell two builds apart.
+pub(super) fn follows(name: &str, is_first_binary: bool) -> bool {
+    match parts(name) {
+        Some((Role::Extra, ..)) => true,
+        Some((Role::Modules, ..)) => is_first_binary,
+        _ => false,
+    }
+}
+
+/// Whether a package has the image, and config and modules are elsewhere, as Debian has it.
+pub(super) fn is_binary(name: &str) -> bool {
+    matches!(parts(name), Some((Role::Binary, ..)))
+}
+
 fn build(release: &str, of: &Package, all: &[Package]) -> Candidate {
-    let mut members: Vec<(Role, bool, &Package)> = all
-        .iter()
-        .filter(|package| package.version == of.version && package.suite == of.suite)
-        .filter_map(|package| match parts(&package.name)? {
-            (role, unsigned, its) if its == release => Some((role, unsigned, package)),
-            _ => None,
-        })
-        .collect();
+    let members =
+        all.iter().filter(|package| package.version == of.version && package.suite == of.suite).filter_map(|package| {
+            match parts(&package.name)? {
+                (role, unsigned, its) if its == release => Some((role, unsigned, package)),
+                _ => None,
+            }
+        });
+    put_together(members.collect())
+}
+
+fn put_together(mut members: Vec<(Role, bool, &Package)>) -> Candidate {
     // A binary package beats the empty image package of the same release; signed beats unsigned.
     members.sort_by_key(|(role, unsigned, _)| (Reverse(*role), *unsigned));
     let with =
         |wanted: Role| members.iter().filter(move |(role, ..)| *role == wanted).map(|(.., package)| (*package).clone());
     let binaries: Vec<Package> = with(Role::Binary).collect();
-    let split = !binaries.is_empty();
-    Candidate {
-        images: if split { binaries } else { with(Role::Image).collect() },
-        split,
-        base: with(Role::Base).next().filter(|_| split),
-        modules: with(Role::Modules).next().filter(|_| split),
+    let (base, modules, extra) = (with(Role::Base).next(), with(Role::Modules).next(), with(Role::Extra).next());
+    if !binaries.is_empty() {
+        return Candidate { images: binaries, split: true, base, modules };
     }
+    let images = with(Role::Image).collect();
+    Candidate { images, split: modules.is_some(), base: modules, modules: extra }
 }
 
 #[cfg(test)]
@@ -182,6 +212,30 @@ mod tests {
         let glob = [Pattern::new("linux-image-7.3.*").unwrap()];
         assert!(matches(&glob, "linux-binary-7.3.4+deb13-cloud-amd64"));
         assert!(!matches(&glob, "linux-binary-7.2.4+deb13-cloud-amd64"));
+    }
+
+    #[test]
+    fn a_kernel_of_ubuntu_is_put_together() {
+        let all = [
+            package("bookworm", "linux-image-6.8.0-31-generic", "6.8.0-31.31"),
+            package("bookworm", "linux-image-unsigned-6.8.0-31-generic", "6.8.0-31.31"),
+            package("bookworm", "linux-modules-6.8.0-31-generic", "6.8.0-31.31"),
+            package("bookworm", "linux-modules-extra-6.8.0-31-generic", "6.8.0-31.31"),
+            package("bookworm", "linux-modules-6.8.0-31-lowlatency", "6.8.0-31.31"),
+            package("bookworm", "linux-image-generic", "6.8.0-31.31"),
+        ];
+        let expected = vec![vec![
+            "linux-image-6.8.0-31-generic",
+            "linux-image-unsigned-6.8.0-31-generic",
+            "linux-modules-6.8.0-31-generic",
+            "linux-modules-extra-6.8.0-31-generic",
+        ]];
+        assert_eq!(found(&["linux-image-6.8.*-generic"], &all), expected);
+        assert_eq!(found(&["linux-image-unsigned-6.8.*-generic"], &all), expected);
+        let pinned = of_packages(&[all[1].clone(), all[2].clone()]).unwrap();
+        assert!(pinned.split && pinned.modules.is_none());
+        assert_eq!(pinned.base.unwrap().name, "linux-modules-6.8.0-31-generic");
+        assert_eq!(of_packages(&all[2..3]), None);
     }
 
     #[test]

@@ -71,21 +71,15 @@ impl Request<'_> {
     fn listed_as_pinned(&self, locked: &[LockedPackage]) -> Result<Option<Build>, StoreError> {
         let suite = &locked[0].suite;
         for again in [false, true] {
-            if !self.store.apt().update(&self.what, suite, again, self.step)? && again {
+            if !self.store.apt(self.archive).update(&self.what, suite, again, self.step)? && again {
                 break;
             }
             let names: Vec<String> = locked.iter().map(|package| regex_of_glob(&package.name)).collect();
-            let listed = self.store.apt().packages(&self.what, suite, &names.join("|"))?;
+            let listed = self.store.apt(self.archive).packages(&self.what, suite, &names.join("|"))?;
             let Some(found) = self.all_listed(locked, &listed)? else {
                 continue;
             };
-            let role = |prefix: &str| found.iter().find(|package| package.name.starts_with(prefix)).cloned();
-            let candidate = Candidate {
-                split: found[0].name.starts_with("linux-binary-"),
-                base: role("linux-base-"),
-                modules: role("linux-modules-"),
-                images: vec![found[0].clone()],
-            };
+            let Some(candidate) = candidates::of_packages(&found) else { continue };
             match self.download(&candidate)? {
                 Ok(build) if build.packages.len() == locked.len() => return Ok(Some(build)),
                 _ => {}
@@ -166,10 +160,10 @@ impl Request<'_> {
         let mut changed = false;
         let mut failure = None;
         for suite in suites {
-            match self.store.apt().update(&self.what, suite, again, self.step) {
+            match self.store.apt(self.archive).update(&self.what, suite, again, self.step) {
                 Ok(new) => {
                     changed |= new;
-                    listed.extend(self.store.apt().packages(&self.what, suite, regex)?);
+                    listed.extend(self.store.apt(self.archive).packages(&self.what, suite, regex)?);
                 }
                 Err(error) if error.is_unavailable() => {
                     (self.step)(error.reason());
@@ -191,7 +185,9 @@ impl Request<'_> {
         let Some(stored) = self.store.stored(self.name, &key(&packages), notes.to_vec()) else {
             return Ok(None);
         };
-        packages.extend(candidate.modules.iter().filter(|_| !stored.modules.is_empty()).map(locked));
+        // Of modules in two packages, the first had them: the second is fetched where something is missing.
+        let needed = |package: &&Package| !stored.modules.is_empty() && !candidates::follows(&package.name, false);
+        packages.extend(candidate.modules.iter().filter(needed).map(locked));
         self.lock.set_kernel(self.name, pin(&stored.identity, packages))?;
         Ok(Some(stored))
     }

@@ -32,6 +32,36 @@ const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
 struct Info {
     format: String,
     backing_filename: Option<String>,
+    format_specific: Option<Specific>,
+}
+
+#[derive(Deserialize)]
+struct Specific {
+    data: SpecificData,
+}
+
+/// What qcow2 and vmdk add.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct SpecificData {
+    data_file: Option<String>,
+    #[serde(default)]
+    extents: Vec<Extent>,
+}
+
+#[derive(Deserialize)]
+struct Extent {
+    filename: String,
+}
+
+impl Info {
+    /// A file besides `disk` in which the image goes on.
+    fn other_file(self, disk: &Path) -> Option<String> {
+        let data = self.format_specific.map(|specific| specific.data);
+        let (data_file, extents) = data.map_or((None, Vec::new()), |data| (data.data_file, data.extents));
+        let elsewhere = extents.into_iter().map(|extent| extent.filename).find(|name| Path::new(name) != disk);
+        self.backing_filename.or(data_file).or(elsewhere)
+    }
 }
 
 /// A kernel in a partition.
@@ -92,29 +122,32 @@ impl Disk<'_> {
         info.args(["info", "--output=json"]).arg(self.disk);
         let info = self.run(info, SHORT, "qemu-utils")?;
         let info: Info = serde_json::from_str(&info).map_err(|error| self.corrupt(error.to_string()))?;
-        if let Some(backing) = info.backing_filename {
+        let format = info.format.clone();
+        if let Some(other) = info.other_file(self.disk) {
             // An image from elsewhere could name any file of this machine.
-            return Err(self.corrupt(format!("it goes on in another file, `{backing}`")));
+            return Err(self.corrupt(format!("it goes on in another file, `{other}`")));
         }
-        if info.format == "raw" {
+        if format == "raw" {
             return Ok(self.disk.to_owned());
         }
         let raw = self.work.join("disk.raw");
         let mut convert = Command::new("qemu-img");
-        convert.args(["convert", "-f", &info.format, "-O", "raw"]).arg(self.disk).arg(&raw);
+        convert.args(["convert", "-f", &format, "-O", "raw"]).arg(self.disk).arg(&raw);
         self.run(convert, CONVERT, "qemu-utils")?;
         Ok(raw)
     }
 
     /// Where partitions begin, in bytes; the disk itself may be a file system.
     fn partitions(&self, raw: &Path) -> Result<Vec<u64>, StoreError> {
-        let mut partx = Command::new("partx");
-        partx.args(["--show", "--bytes", "--noheadings", "--raw", "--output", "START"]).arg(raw);
+        let mut partx = administrative("partx");
+        partx.args(["--noheadings", "--raw", "--output", "START"]).arg(raw);
         let table = match process::run(partx, SHORT) {
-            Ok(text) => text,
-            // It fails on a disk without partitions.
-            Err(ProcessError::Failed { .. }) => String::new(),
+            // This is how it says that a disk has no partitions.
+            Err(ProcessError::Failed { output, .. }) if output.contains("failed to read partition table") => {
+                String::new()
+            }
             Err(error) => return Err(self.request.unavailable(error.to_string(), "install util-linux")),
+            Ok(text) => text,
         };
         let mut starts: Vec<u64> =
             table.lines().filter_map(|line| line.trim().parse::<u64>().ok()).map(|sector| sector * 512).collect();
@@ -160,7 +193,7 @@ impl Disk<'_> {
 
     /// What debugfs prints for one request to the file system at `offset`.
     fn debugfs(&self, raw: &Path, offset: u64, request: &str) -> Result<String, StoreError> {
-        let mut debugfs = Command::new("debugfs");
+        let mut debugfs = administrative("debugfs");
         debugfs.arg("-R").arg(request).arg(format!("{}?offset={offset}", raw.display()));
         self.run(debugfs, SHORT, "e2fsprogs")
     }
@@ -217,6 +250,17 @@ impl Disk<'_> {
     fn corrupt(&self, reason: String) -> StoreError {
         StoreError::Corrupt { what: format!("{}: `{}`", self.request.what, self.disk.display()), reason }
     }
+}
+
+/// A program that Debian keeps out of users' `PATH`.
+fn administrative(program: &str) -> Command {
+    let mut command = Command::new(program);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    if let Ok(path) = std::env::join_paths(folders) {
+        command.env("PATH", path);
+    }
+    command
 }
 
 /// A name that can stand in a request to debugfs.

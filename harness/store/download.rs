@@ -15,6 +15,7 @@ use bytesize::ByteSize;
 
 use super::checksum;
 use super::error::{IoContext, StoreError};
+use super::unreachable::Unreachable;
 use crate::process::{ChildGroup, ProcessError};
 
 /// How often a file is asked for before it counts as unavailable.
@@ -37,6 +38,7 @@ mod code {
     pub const CONNECT: i32 = 7;
     pub const STATUS: i32 = 22;
     pub const WRITE: i32 = 23;
+    pub const TIME: i32 = 28;
     pub const RANGE: i32 = 33;
     pub const CERTIFICATE: [i32; 4] = [35, 60, 77, 90];
     pub const TOO_LARGE: i32 = 63;
@@ -54,6 +56,8 @@ pub(super) struct Download<'a> {
     pub sha256: Option<&'a str>,
     /// More bytes than this are refused.
     pub limit: u64,
+    /// What is known of its server.
+    pub server: Unreachable,
     /// Told what takes time.
     pub step: &'a dyn Fn(String),
 }
@@ -70,6 +74,8 @@ pub(super) struct Response {
 enum Failure {
     /// Trying again may help, after a pause that the server may have named.
     Passing(String, Option<Duration>),
+    /// The server, or the proxy before it, cannot be spoken to at all.
+    NoContact(String),
     /// What is there already cannot be gone on with.
     StartOver,
     /// It will not change.
@@ -118,22 +124,38 @@ impl Download<'_> {
         if self.sha256.is_some() && file.exists() && self.verify(file).is_ok() {
             return Ok(Response { status: 200, headers: Vec::new() });
         }
+        if let Some(reason) = self.server.since() {
+            return Err(self.unavailable(reason, Some(&Unreachable::hint())));
+        }
         let mut pause = FIRST_PAUSE;
         let mut started_over = false;
         let mut attempt = 1;
         loop {
             let failure = match self.attempt(file) {
-                Ok(response) if response.status >= 400 => return Ok(response),
+                Ok(response) if response.status >= 400 => {
+                    self.server.forget();
+                    return Ok(response);
+                }
                 Ok(response) => match self.verify(file) {
-                    Ok(()) => return Ok(response),
+                    Ok(()) => {
+                        self.server.forget();
+                        return Ok(response);
+                    }
                     // What an earlier run left may be of another version of the file.
                     Err(_) if !started_over => Failure::StartOver,
                     Err(error) => return Err(error),
                 },
+                // It did answer before.
+                Err(Failure::NoContact(reason)) if attempt > 1 => Failure::Passing(reason, None),
                 Err(failure) => failure,
             };
             match failure {
                 Failure::Final(error) => return Err(error),
+                // Where there never was an answer, waiting for one helps least and takes longest.
+                Failure::NoContact(reason) => {
+                    self.server.remember(&reason);
+                    return Err(self.unavailable(reason, Some(&Unreachable::hint())));
+                }
                 Failure::StartOver if !started_over => {
                     started_over = true;
                     fs::remove_file(file).during("remove", file)?;
@@ -169,8 +191,14 @@ impl Download<'_> {
             // They lie in a staging folder that goes away as a whole.
             let _ = fs::remove_file(made);
         }
-        let (exit, said) = outcome?;
-        let said = said.trim().trim_start_matches("curl: ").to_owned();
+        let (exit, said, tunnel) = outcome?;
+        match tunnel {
+            407 => return Err(Failure::Final(self.refused(&Response { status: tunnel, headers: Vec::new() }))),
+            400.. => return Err(Failure::NoContact(format!("the proxy does not lead there (status {tunnel})"))),
+            _ => {}
+        }
+        // Some messages go on with advice.
+        let said = said.trim().lines().next().unwrap_or_default().trim_start_matches("curl: ").to_owned();
         match exit {
             // Whether curl takes this for a failure depends on its version.
             0 | code::STATUS if response.status == 416 => Err(Failure::StartOver),
@@ -194,9 +222,10 @@ impl Download<'_> {
                 let hint = "if the server's certificate is of your own authority, name its file in `SSL_CERT_FILE`";
                 Err(Failure::Final(self.unavailable(said, Some(hint))))
             }
-            code::PROXY | code::HOST | code::CONNECT => {
-                Err(Failure::Passing("the server cannot be reached".to_owned(), None))
-            }
+            code::PROXY => Err(Failure::NoContact("the name of the proxy cannot be resolved".to_owned())),
+            code::HOST => Err(Failure::NoContact("the name of the server cannot be resolved".to_owned())),
+            code::CONNECT => Err(Failure::NoContact("the server cannot be reached".to_owned())),
+            code::TIME if response.status == 0 => Err(Failure::NoContact("the server does not answer".to_owned())),
             _ => Err(Failure::Passing(format!("the connection broke ({said})"), None)),
         }
     }
@@ -211,11 +240,12 @@ impl Download<'_> {
             "netrc-optional".to_owned(),
             "proto = \"=http,https\"".to_owned(),
             "max-redirs = 10".to_owned(),
-            "connect-timeout = 20".to_owned(),
+            "connect-timeout = 10".to_owned(),
             // A connection that gives less than a kilobyte a second is as good as broken.
             "speed-limit = 1024".to_owned(),
             "speed-time = 30".to_owned(),
             "continue-at = \"-\"".to_owned(),
+            "write-out = \"%{http_connect}\"".to_owned(),
             format!("max-filesize = {}", self.limit),
             format!("url = {}", quoted(self.url)),
             format!("output = {}", quoted(&file.to_string_lossy())),
@@ -232,8 +262,9 @@ impl Download<'_> {
         made.write_all((options.join("\n") + "\n").as_bytes()).during("write", config)
     }
 
-    /// Runs curl to its end, or until the file gets too large; its exit code and what it said.
-    fn watch(&self, curl: Command, file: &Path) -> Result<(i32, String), Failure> {
+    /// Runs curl to its end, or until the file gets too large; its exit code, what it said, and what a proxy answered
+    /// when it was asked for a way (0 if none was).
+    fn watch(&self, curl: Command, file: &Path) -> Result<(i32, String, u16), Failure> {
         let mut child = ChildGroup::spawn(curl).map_err(|error| {
             let hint = matches!(error, ProcessError::Missing { .. }).then_some("install curl");
             Failure::Final(self.unavailable(error.to_string(), hint))
@@ -243,7 +274,8 @@ impl Download<'_> {
         let begin = std::time::Instant::now();
         loop {
             if let Some(status) = child.wait(LOOK) {
-                return Ok((status.code().unwrap_or(-1), child.stderr().text()));
+                let tunnel = child.stdout().text().trim().parse().unwrap_or(0);
+                return Ok((status.code().unwrap_or(-1), child.stderr().text(), tunnel));
             }
             if size() > self.limit {
                 child.end(Duration::ZERO);
@@ -296,6 +328,13 @@ impl Download<'_> {
     fn too_large(&self) -> StoreError {
         self.corrupt(format!("it is larger than {}, more than any kernel's", ByteSize(self.limit).display().si()))
     }
+}
+
+/// The host of an address, with its port if it has one.
+pub(super) fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    host.rsplit('@').next().unwrap_or(host)
 }
 
 /// An address without user, password and query, which may be secret.

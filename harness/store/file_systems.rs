@@ -71,7 +71,11 @@ impl Store {
         }
         let staging = Staging::new(self.root())?;
         let what = format!("kernel `{}`", spec.name);
-        let request = Request { store: self, name: &spec.name, what, lock, offline, fresh: false, step };
+        let archive = match &spec.source {
+            Source::Apt { archive, .. } => archive.as_ref(),
+            _ => None,
+        };
+        let request = Request { store: self, name: &spec.name, what, lock, offline, fresh: false, archive, step };
         let selection = match self.select_file_systems(&request, spec, &wanted, &staging, offline) {
             Ok(selection) => selection,
             Err(error) => {
@@ -165,8 +169,8 @@ impl Request<'_> {
             false => image.name.clone(),
         };
         for again in [false, true] {
-            self.store.apt().update(&self.what, &image.suite, again, self.step)?;
-            let listed = self.store.apt().packages(&self.what, &image.suite, &regex_of_glob(&name))?;
+            self.store.apt(self.archive).update(&self.what, &image.suite, again, self.step)?;
+            let listed = self.store.apt(self.archive).packages(&self.what, &image.suite, &regex_of_glob(&name))?;
             let found = listed.into_iter().find(|package| package.name == name && package.version == image.version);
             if found.is_some() {
                 return Ok(found);

@@ -75,9 +75,9 @@ impl ModuleTree {
         self.files.iter().map(|(name, path)| (name.as_str(), path.as_path()))
     }
 
-    /// Whether nothing has to be loaded for the data channel.
-    pub fn has_all_built_in(&self) -> bool {
-        WANTED.iter().all(|&name| self.builtin.contains(name))
+    /// Whether the drivers of the data channel are built in or among the modules.
+    pub fn has_all(&self) -> bool {
+        WANTED.iter().all(|&name| self.builtin.contains(name) || self.files.contains_key(name))
     }
 
     fn collect(&mut self, folder: &Path) -> std::io::Result<()> {
@@ -254,13 +254,13 @@ pub(super) mod tests {
         .unwrap();
         fs::write(folder.path().join("virtio_console.ko"), module("virtio")).unwrap();
         let tree = ModuleTree::read(Some(folder.path()), None).unwrap();
-        assert!(!tree.has_all_built_in());
+        assert!(tree.has_all());
         assert_eq!(names(&select(&tree).unwrap()), ["virtio_console"]);
 
         let config = folder.path().join("config");
         fs::write(&config, "CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n").unwrap();
         let tree = ModuleTree::read(None, Some(&config)).unwrap();
-        assert!(tree.has_all_built_in());
+        assert!(tree.has_all());
         assert_eq!(select(&tree).unwrap(), Selection::default());
     }
 

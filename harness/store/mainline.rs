@@ -9,15 +9,14 @@ use super::error::{IoContext, StoreError};
 use super::lockfile::LockedKernel;
 use super::request::{Fetched, Request};
 use super::tree::Tree;
+use super::unreachable::Unreachable;
 use super::{StoredKernel, checksum};
 use crate::process;
 
 /// For a download of about 200 MB; virtme-ng itself gives up on a silent server after half a minute.
 const DEADLINE: Duration = Duration::from_secs(1200);
-/// Its time of change tells when the archive could not be reached.
-const UNREACHABLE: &str = "mainline-unreachable";
-/// For how long an archive that could not be reached is left alone: asking takes longer than a warm run of the whole matrix.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// The archive, for [`Unreachable`].
+const ARCHIVE: &str = "mainline";
 
 /// The kernel of a `Source::Mainline`.
 pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKernel, StoreError> {
@@ -37,19 +36,14 @@ pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKerne
             hint: Some("install virtme-ng".to_owned()),
         });
     };
-    let mark = store.root().join(UNREACHABLE);
-    if let Some(ago) = age(&mark).filter(|ago| *ago < PATIENCE) {
-        let reason =
-            format!("virtme-ng could not reach the archive of mainline kernels {} min ago", ago.as_secs() / 60);
-        let hint = format!(
-            "check the network and the proxy settings; it is tried again after {} min",
-            PATIENCE.as_secs() / 60
-        );
-        return Err(StoreError::Unavailable { what, reason, hint: Some(hint) });
+    let archive = Unreachable::at(store.root(), ARCHIVE, request.fresh);
+    if let Some(reason) = archive.since() {
+        return Err(StoreError::Unavailable { what, reason, hint: Some(Unreachable::hint()) });
     }
     step(format!("downloading {version} through virtme-ng"));
     let staging = Staging::new(store.root())?;
-    let tree = download(&what, virtme_ng, version, &staging.work(), &mark)?;
+    let tree = download(&what, virtme_ng, version, &staging.work(), &archive)?;
+    archive.forget();
     let image_sha256 = checksum::of_file(&tree.image).during("read", &tree.image)?;
     if let Some(pinned) = &pinned {
         super::expect(&what, "sha256 of the image", &pinned.image_sha256, &image_sha256)?;
@@ -74,14 +68,15 @@ pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKerne
     })
 }
 
-/// How long ago a file was written.
-fn age(file: &Path) -> Option<Duration> {
-    std::fs::metadata(file).and_then(|found| found.modified()).ok()?.elapsed().ok()
-}
-
 /// Has virtme-ng download the version into a home folder of its own: it takes whatever lies in its usual cache for
 /// whole, even what a killed download left there.
-fn download(what: &str, virtme_ng: &Path, version: &str, home: &Path, mark: &Path) -> Result<Tree, StoreError> {
+fn download(
+    what: &str,
+    virtme_ng: &Path,
+    version: &str,
+    home: &Path,
+    archive: &Unreachable,
+) -> Result<Tree, StoreError> {
     let unavailable = |reason: String, hint: Option<&str>| StoreError::Unavailable {
         what: what.to_owned(),
         reason,
@@ -102,12 +97,9 @@ fn download(what: &str, virtme_ng: &Path, version: &str, home: &Path, mark: &Pat
         let last = done.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
         let unreachable = ["ConnectionError", "NameResolutionError", "Timeout", "ProxyError", "SSLError"];
         let (reason, hint) = if unreachable.iter().any(|text| last.contains(text)) {
-            // Failing to remember costs time and nothing else.
-            let _ = std::fs::write(mark, last);
-            (
-                "virtme-ng cannot reach the archive of mainline kernels".to_owned(),
-                "check the network and the proxy settings",
-            )
+            let reason = "virtme-ng cannot reach the archive of mainline kernels";
+            archive.remember(reason);
+            (reason.to_owned(), "check the network and the proxy settings")
         } else if last.contains("error: 404") || last.contains("could not find kernel packages") {
             (format!("the archive of mainline kernels has no `{version}`"), "choose another version in the manifest")
         } else {

@@ -1,10 +1,12 @@
-//! [`Mirror`]: the Debian archive that this machine's apt already uses.
+//! [`Mirror`]: the Debian archive that this machine's apt already uses, or one that the manifest names.
 //!
-//! Found in `/etc/apt` at run time, in both of its formats, and written nowhere but in the store's private apt state:
+//! The machine's own is found in `/etc/apt` at run time, in both of its formats, and written nowhere but in the store's private apt state:
 //! which mirror a machine uses is nobody else's business, so [`Mirror::mask`] takes it out of messages too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::manifest::Archive;
 
 /// Debian's suites with a `main` component; an archive that offers one of them is Debian's.
 const SUITES: [&str; 17] = [
@@ -38,6 +40,10 @@ pub(super) struct Mirror {
     pub uri: String,
     /// Keyring files.
     pub keyrings: Vec<PathBuf>,
+    /// Such as `main`.
+    pub components: Vec<String>,
+    /// Signatures do not matter.
+    pub trusted: bool,
 }
 
 /// One entry of the machine's sources.
@@ -52,6 +58,17 @@ struct SourceEntry {
 }
 
 impl Mirror {
+    /// The one that the manifest names, signed with Debian's keys if it names none.
+    pub fn of(archive: &Archive) -> Mirror {
+        let Archive { mirror, keyring, trusted, components } = archive;
+        let debian = KEYRINGS.iter().map(PathBuf::from).filter(|path| path.is_file());
+        let keyrings = match keyring {
+            Some(keyring) => vec![keyring.clone()],
+            None => debian.collect(),
+        };
+        Mirror { uri: mirror.clone(), keyrings, components: components.clone(), trusted: *trusted }
+    }
+
     /// Reads the sources below `etc` (`/etc/apt`) and picks Debian's main archive; `None` if there is none.
     pub fn find(etc: &Path) -> Option<Mirror> {
         let mut files = vec![etc.join("sources.list")];
@@ -92,7 +109,7 @@ impl Mirror {
             keyrings.extend(trusted.map(|key| key.path()));
             keyrings.sort();
         }
-        Some(Mirror { uri, keyrings })
+        Some(Mirror { uri, keyrings, components: vec!["main".to_owned()], trusted: false })
     }
 
     /// `text` without anything that tells which mirror (or proxy) this machine uses.
@@ -215,7 +232,8 @@ mod tests {
 
     #[test]
     fn the_mirror_is_masked() {
-        let mirror = Mirror { uri: "http://user:pw@apt.example:80/debian".into(), keyrings: Vec::new() };
+        let uri = "http://user:pw@apt.example:80/debian".to_owned();
+        let mirror = Mirror { uri, keyrings: Vec::new(), components: Vec::new(), trusted: false };
         let text = "E: Failed to fetch http://apt.example:80/debian/pool/x.deb 404 Not Found [IP: 10.0.0.1 80]\n\
                     Could not resolve 'apt.example:80'";
         assert_eq!(mirror.mask(text), "E: Failed to fetch <mirror> 404 Not Found Could not resolve <mirror>");

@@ -8,11 +8,12 @@
 //! apt/SUITE/                  private state of apt
 //! downloads/SHA256            files that were not fetched to their end yet
 //! builds/NAME/                kernels that are built here
+//! unreachable/PLACE           what could not be reached a short while ago
 //! tmp/, locks/                what runs are working on, and who may
 //! ```
 //!
-//! Runs and threads may share a store. A source (one file each: `debian`, `local`, `package_file`, `oci`, `mainline`) delivers an image, its
-//! config and modules; `entry` makes of these what a guest boots from.
+//! Runs and threads may share a store. A source (one file each: `debian`, `local`, `package_file`, `oci`, `mainline`) delivers an image,
+//! its config and modules; `entry` makes of these what a guest boots from.
 
 mod apt;
 mod build;
@@ -51,6 +52,7 @@ mod snapshots;
 mod sparse;
 mod tarball;
 mod tree;
+mod unreachable;
 mod version;
 
 use std::collections::HashSet;
@@ -70,11 +72,11 @@ pub use self::proof::ProofOfBoot;
 pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 
-use self::apt::{Apt, AptTools};
+use self::apt::{Apt, AptTools, Lists};
 use self::entry::{Delivery, Entry, Staging, file_name};
 use self::error::IoContext;
 use self::request::Request;
-use crate::manifest::KernelSpec;
+use crate::manifest::{Archive, KernelSpec};
 use crate::record::KernelIdentity;
 
 /// What was begun to be downloaded, by SHA-256, so that the next run can go on with it.
@@ -163,7 +165,9 @@ impl Store {
                 .cache_dir()
                 .join("corematrix"),
         };
-        for folder in ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, "tmp", "locks"] {
+        for folder in
+            ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, unreachable::FOLDER, "tmp", "locks"]
+        {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).during("create", &folder)?;
         }
@@ -222,7 +226,8 @@ impl Store {
         step: &dyn Fn(String),
     ) -> Result<Option<(String, String)>, StoreError> {
         let what = format!("kernel `{}`", spec.name);
-        Request { store: self, name: &spec.name, what, lock, offline: false, fresh: true, step }.newest_version(spec)
+        Request { store: self, name: &spec.name, what, lock, offline: false, fresh: true, archive: None, step }
+            .newest_version(spec)
     }
 
     fn fetch(
@@ -236,7 +241,8 @@ impl Store {
         let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
         lock.reload()?;
         let what = format!("kernel `{}`", spec.name);
-        let request = Request { store: self, name: &spec.name, what: what.clone(), lock, offline, fresh, step };
+        let request =
+            Request { store: self, name: &spec.name, what: what.clone(), lock, offline, fresh, archive: None, step };
         let mut kernel = request.kernel(spec)?;
         if let Some(btf) = &spec.btf {
             given_btf::give(&mut kernel, &what, btf)?;
@@ -282,8 +288,9 @@ impl Store {
         self.root.join(BUILDS)
     }
 
-    fn apt(&self) -> &Apt {
-        &self.apt
+    /// What apt knows of an archive, or of the machine's own.
+    fn apt<'a>(&'a self, archive: Option<&'a Archive>) -> Lists<'a> {
+        self.apt.lists(archive)
     }
 
     fn virtme_ng(&self) -> Option<&Path> {

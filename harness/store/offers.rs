@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::lockfile::LockFile;
 use super::request::Request;
 use super::{Store, version};
-use crate::manifest::{KernelSpec, Source};
+use crate::manifest::{Archive, KernelSpec, Source};
 
 /// A kernel that can be had.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,8 +43,8 @@ impl Store {
                 _ => pinned.and_then(|pinned| Some(pinned.packages.first()?.version.clone())),
             };
             offers.extend(version.map(|version| Offer { spec: spec.clone(), version }));
-            if let (Source::Apt { suites, packages }, false) = (&spec.source, offline) {
-                let builds = self.builds(spec, (suites, packages), lock, step)?;
+            if let (Source::Apt { suites, packages, archive }, false) = (&spec.source, offline) {
+                let builds = self.builds(spec, (suites, packages, archive.as_ref()), lock, step)?;
                 offers.extend(builds.into_iter().filter(|build| Some(&build.spec.name) != release.as_ref()));
             }
         }
@@ -63,12 +63,13 @@ impl Store {
     fn builds(
         &self,
         spec: &KernelSpec,
-        (suites, globs): (&[String], &[String]),
+        (suites, globs, archive): (&[String], &[String], Option<&Archive>),
         lock: &LockFile,
         step: &dyn Fn(String),
     ) -> Result<Vec<Offer>, StoreError> {
         let what = format!("kernel `{}`", spec.name);
-        let request = Request { store: self, name: &spec.name, what, lock, offline: false, fresh: false, step };
+        let request =
+            Request { store: self, name: &spec.name, what, lock, offline: false, fresh: false, archive, step };
         for glob in globs {
             let Ok(pattern) = Pattern::new(glob) else { continue };
             let listed = match request.listed(suites, &regex_of_glob(glob), false) {
@@ -81,7 +82,7 @@ impl Store {
             };
             let candidates = candidates::candidates(&[pattern], suites, &listed);
             let builds: Vec<Offer> =
-                candidates.iter().filter_map(|build| Some(offer(spec, build.images.first()?))).collect();
+                candidates.iter().filter_map(|build| Some(offer(spec, archive, build.images.first()?))).collect();
             if !builds.is_empty() {
                 return Ok(builds);
             }
@@ -91,9 +92,13 @@ impl Store {
 }
 
 /// One build as a kernel of its own, called by its release.
-fn offer(spec: &KernelSpec, image: &super::apt::Package) -> Offer {
+fn offer(spec: &KernelSpec, archive: Option<&Archive>, image: &super::apt::Package) -> Offer {
     let name = release_of(&image.name).unwrap_or(&image.name).to_owned();
-    let source = Source::Apt { suites: vec![image.suite.clone()], packages: vec![image.name.clone()] };
+    let source = Source::Apt {
+        suites: vec![image.suite.clone()],
+        packages: vec![image.name.clone()],
+        archive: archive.cloned(),
+    };
     Offer { spec: KernelSpec { name, source, ..spec.clone() }, version: image.version.clone() }
 }
 

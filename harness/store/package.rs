@@ -19,7 +19,8 @@ pub(super) fn folder(
     offline: bool,
     step: &dyn Fn(String),
 ) -> Result<PathBuf, StoreError> {
-    let request = Request { store, name, what: format!("package `{name}`"), lock, offline, fresh: false, step };
+    let request =
+        Request { store, name, what: format!("package `{name}`"), lock, offline, fresh: false, archive: None, step };
     let mut waiting = || step(format!("waiting for another run that fetches {name}"));
     let _guard = entry::lock(store.root(), &format!("package-{name}"), &mut waiting)?;
     lock.reload()?;

@@ -49,8 +49,8 @@ pub(super) fn kernel(request: &Request<'_>, files: &[PackageFile]) -> Result<Sto
                 request.may_fetch()?;
                 step(format!("downloading {}", shown(url)));
                 let path = store.downloads().join(sha256);
-                let limit = PACKAGE_LIMIT;
-                Download { what, url, headers: &[], sha256: Some(sha256), limit, step }.to(&path)?;
+                let (limit, server) = (PACKAGE_LIMIT, request.server(url));
+                Download { what, url, headers: &[], sha256: Some(sha256), limit, server, step }.to(&path)?;
                 path
             }
         };

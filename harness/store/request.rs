@@ -3,9 +3,10 @@
 use super::entry::{Delivery, Staging};
 use super::error::StoreError;
 use super::lockfile::{LockFile, LockedKernel};
+use super::unreachable::Unreachable;
 use super::{Store, StoredKernel};
-use super::{build_tree, debian, disk, host, kernel_build, local, mainline, oci, package_file};
-use crate::manifest::{KernelSpec, Source};
+use super::{build_tree, debian, disk, download, host, kernel_build, local, mainline, oci, package_file};
+use crate::manifest::{Archive, KernelSpec, Source};
 use crate::record::KernelIdentity;
 
 /// What is asked for and how, handed down to the source.
@@ -20,6 +21,8 @@ pub(super) struct Request<'a> {
     pub offline: bool,
     /// What is pinned does not count: the newest is wanted.
     pub fresh: bool,
+    /// Where apt looks; without one, in the machine's own archive.
+    pub archive: Option<&'a Archive>,
     /// Told what takes time.
     pub step: &'a dyn Fn(String),
 }
@@ -64,7 +67,10 @@ impl Request<'_> {
         let Some(pinned) = self.lock.kernel(&spec.name) else { return Ok(None) };
         let source = std::iter::once(&spec.source).chain(&spec.fallbacks).find(|one| one.label() == pinned.source);
         let newest = match source {
-            Some(Source::Apt { suites, packages }) => debian::newest_version(self, suites, packages)?,
+            Some(Source::Apt { suites, packages, archive }) => {
+                let request = Request { what: self.what.clone(), archive: archive.as_ref(), ..*self };
+                debian::newest_version(&request, suites, packages)?
+            }
             Some(Source::Oci { image }) => oci::newest_digest(self, image)?,
             _ => return Ok(None),
         };
@@ -74,7 +80,10 @@ impl Request<'_> {
 
     fn from(&self, source: &Source) -> Result<StoredKernel, StoreError> {
         match source {
-            Source::Apt { suites, packages } => debian::kernel(self, suites, packages),
+            Source::Apt { suites, packages, archive } => {
+                let request = Request { what: self.what.clone(), archive: archive.as_ref(), ..*self };
+                debian::kernel(&request, suites, packages)
+            }
             Source::Path { image, modules, config } => {
                 local::kernel(self, (image, modules.as_deref(), config.as_deref()))
             }
@@ -111,6 +120,12 @@ impl Request<'_> {
     /// Says that the source does not have it.
     pub fn unavailable(&self, reason: String, hint: &str) -> StoreError {
         StoreError::Unavailable { what: self.what.clone(), reason, hint: Some(hint.to_owned()) }
+    }
+
+    /// What is known of the server of an address. One on this machine takes no time to ask.
+    pub fn server(&self, url: &str) -> Unreachable {
+        let host = download::host(url);
+        Unreachable::at(self.store.root(), host, self.fresh || crate::manifest::is_this_machine(host))
     }
 
     /// Refuses to fetch if the run is offline.

@@ -105,7 +105,7 @@ fn fetch() -> TestKernel {
     let get = || -> Result<TestKernel, Box<dyn std::error::Error>> {
         let manifest = Manifest::load(&project.join("kernels.toml"))?;
         let spec = manifest.select(&[NAME.to_owned()])?[0];
-        let Source::Apt { suites, packages } = &spec.source else { return Err("it is not from apt".into()) };
+        let Source::Apt { suites, packages, .. } = &spec.source else { return Err("it is not from apt".into()) };
         let mut store = Store::open(None)?;
         let tools = Toolchain::find(project, &store.root().join("tools.json"))?;
         store.download_with(tools.vng());

@@ -25,6 +25,7 @@ fn the_manifest_of_the_project_is_right() {
     assert_eq!(manifest.matrix.join(" "), "5.4 5.10 5.15 6.1 6.6 6.8 6.10 6.12 6.17 6.18 6.19 7.1 7.3");
     for kernel in &manifest.kernels {
         // What needs the internet must not fail a run, and what Debian has must not be skipped silently.
+        assert_eq!(kernel.optional, matches!(kernel.fallbacks[..], [Source::Oci { .. }]), "{}", kernel.name);
         assert_eq!(kernel.optional, matches!(kernel.source, Source::Mainline { .. }), "{}", kernel.name);
         if let Source::Apt { packages, .. } = &kernel.source {
             let series = format!("-{}.", kernel.name);
@@ -86,7 +87,7 @@ fn defaults_fill_in_and_kernels_override() {
     assert_eq!(new.boot_timeout, Limits::BUILT_IN.boot_timeout);
     assert_eq!(new.append, ["nokaslr", "lsm=bpf"]);
     let suites = vec!["bookworm".to_owned(), "sid".to_owned()];
-    assert_eq!(new.source, Source::Apt { suites, packages: vec!["linux-image-6.1.*-amd64".to_owned()] });
+    assert_eq!(new.source, Source::Apt { suites, packages: vec!["linux-image-6.1.*-amd64".to_owned()], archive: None });
     // No `[matrix]`: all of them.
     assert_eq!(manifest.matrix, ["5.4", "6.1"]);
     assert_eq!(manifest.path, Path::new(PATH));
@@ -124,6 +125,41 @@ fn fallbacks_stand_in_their_order() {
     );
     let path = Source::Path { image: PathBuf::from("/matrix/bzImage"), modules: None, config: None };
     assert_eq!(manifest.kernels[0].fallbacks, [path, Source::Mainline { version: "v6.6.1".to_owned() }]);
+}
+
+#[test]
+fn an_archive_is_named_whole_or_refused() {
+    let apt =
+        |more: &str| format!("[kernel.x]\nsource = \"apt\"\nsuites = [\"noble\"]\npackages = [\"linux-*\"]\n{more}\n");
+    let archive = |more: &str| match &good(&apt(more)).kernels[0].source {
+        Source::Apt { archive, .. } => archive.clone(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(archive(""), None);
+    let plain = archive("mirror = \"http://example.org/ubuntu\"").unwrap();
+    assert_eq!((plain.components, plain.keyring, plain.trusted), (vec!["main".to_owned()], None, false));
+    let full = "mirror = \"https://example.org/u\"\nkeyring = \"k.gpg\"\ncomponents = [\"main\", \"universe\"]";
+    let full = archive(full).unwrap();
+    assert_eq!((full.components.len(), full.keyring.unwrap()), (2, PathBuf::from("/matrix/k.gpg")));
+    let problems = [
+        "keyring = \"k.gpg\"",
+        "mirror = \"example.org\"",
+        "mirror = \"http://\"\ncomponents = [\"-o\"]",
+        "mirror = \"http://x\"\nkeyring = \"k\"\ntrusted = true",
+    ];
+    let told: Vec<String> = problems.iter().map(|more| shown_problems(&apt(more))).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    kernels.toml:5: kernel `x`: `keyring` needs a `mirror`, and without one apt's own settings hold
+      hint: remove it, or write `mirror = "http://archive.example.org/ubuntu"`
+    kernels.toml:5: kernel `x`: `mirror` is not an address of a web server
+      hint: write `mirror = "http://archive.example.org/ubuntu"`
+    kernels.toml:5: kernel `x`: `mirror` is not an address of a web server
+      hint: write `mirror = "http://archive.example.org/ubuntu"`
+    kernels.toml:6: kernel `x`: `-o` is not a component
+      hint: a component is a word like `main`
+    kernels.toml:5: kernel `x`: `trusted` takes packages that nobody signed, and `keyring` says who signs them
+      hint: remove one of the two
+    "#);
 }
 
 #[test]

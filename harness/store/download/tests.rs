@@ -92,6 +92,7 @@ impl Bench {
             headers: &["X-Test: a \"quoted\" \\ value".to_owned()],
             sha256: self.sha256.as_deref(),
             limit: self.limit,
+            server: Unreachable::at(self.folder.path(), "server", false),
             step: &|_| {},
         };
         download.to(&self.file())
@@ -182,6 +183,35 @@ fn a_refusal_is_told_without_credentials() {
         assert_eq!(bench.server.asked().len(), 1);
         assert!(!bench.file().exists(), "no page of an error is taken for the file");
     }
+}
+
+#[test]
+fn a_host_that_never_answers_is_asked_once_and_then_left_alone() {
+    let mut bench = Bench::new(|_, _, stream| head(stream, "404 Not Found", 0, ""));
+    let there = bench.server.address.clone();
+    let memory = bench.folder.path().join(super::super::unreachable::FOLDER);
+    fs::create_dir(&memory).unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    bench.server.address = format!("http://{nobody}");
+    let begin = std::time::Instant::now();
+    let told = bench.fetch().unwrap_err();
+    assert!(told.is_unavailable() && told.to_string().ends_with("the server cannot be reached"), "{told}");
+    assert!(told.hint().unwrap().contains("10 min"));
+    assert!(bench.fetch().unwrap_err().to_string().ends_with("the server cannot be reached (asked just now)"));
+    assert!(begin.elapsed() < Duration::from_secs(5));
+
+    // After a while it is asked again; and when it answers, whatever it says, that is forgotten.
+    bench.server.address = there;
+    let mark = fs::File::options().append(true).open(memory.join("server")).unwrap();
+    mark.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    assert!(bench.fetch().unwrap_err().to_string().contains("404"));
+    assert_eq!(fs::read_dir(&memory).unwrap().count(), 0);
+}
+
+#[test]
+fn hosts_are_taken_out_of_addresses() {
+    assert_eq!(host("https://me:pass@example.org:8080/a/b?key=1"), "example.org:8080");
+    assert_eq!(host("https://example.org"), "example.org");
 }
 
 #[test]

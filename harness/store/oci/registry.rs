@@ -137,7 +137,8 @@ impl<'a> Registry<'a> {
         loop {
             let mut headers = vec![ACCEPT.to_owned()];
             headers.extend(self.token.as_ref().map(|token| format!("Authorization: Bearer {token}")));
-            let download = Download { what, url: &url, headers: &headers, sha256, limit, step };
+            let server = self.request.server(&url);
+            let download = Download { what, url: &url, headers: &headers, sha256, limit, server, step };
             let response = download.answer(file)?;
             match response.status {
                 200..300 => return Ok(()),
@@ -165,7 +166,8 @@ impl<'a> Registry<'a> {
         let file = self.work.join("token");
         let _ = fs::remove_file(&file);
         let Request { what, step, .. } = self.request;
-        Download { what, url: &url, headers: &[], sha256: None, limit: MANIFEST_LIMIT, step }.to(&file)?;
+        let server = self.request.server(&url);
+        Download { what, url: &url, headers: &[], sha256: None, limit: MANIFEST_LIMIT, server, step }.to(&file)?;
         let text = fs::read(&file).during("read", &file)?;
         let _ = fs::remove_file(&file);
         let token: Token = serde_json::from_slice(&text)

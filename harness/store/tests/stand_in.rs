@@ -117,5 +117,5 @@ impl Repository {
 
 /// A kernel of suite sid whose package matches `glob`.
 pub fn from_apt(glob: &str) -> KernelSpec {
-    spec("6.1", Source::Apt { suites: vec!["sid".to_owned()], packages: vec![glob.to_owned()] })
+    spec("6.1", Source::Apt { suites: vec!["sid".to_owned()], packages: vec![glob.to_owned()], archive: None })
 }

@@ -32,8 +32,16 @@ impl Bench {
 
     fn host(&self, release: &str) -> Result<StoredKernel, StoreError> {
         let (lock, what) = (self.lock(), "kernel `host`".to_owned());
-        let request =
-            Request { store: &self.store, name: "host", what, lock: &lock, offline: true, fresh: false, step: &quiet };
+        let request = Request {
+            store: &self.store,
+            name: "host",
+            what,
+            lock: &lock,
+            offline: true,
+            fresh: false,
+            archive: None,
+            step: &quiet,
+        };
         host::installed(&request, &self.folder.path().join("root"), release)
     }
 }
