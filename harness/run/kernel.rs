@@ -116,7 +116,7 @@ impl<'a> KernelContext<'a> {
         match self.start() {
             Start::Unknown => self.first_machine(),
             Start::Warm(snapshot) => self.restore(snapshot, None),
-            Start::Cold => self.boot(Machine::boot),
+            Start::Cold => self.boot(Purpose::Serve),
             Start::Never => Err(Ended),
         }
     }
@@ -124,20 +124,20 @@ impl<'a> KernelContext<'a> {
     fn first_machine(&self) -> Result<Machine, Ended> {
         if self.bench.cold {
             self.set_start(Start::Cold);
-            return self.boot(Machine::boot);
+            return self.boot(Purpose::Serve);
         }
         match self.find_snapshot() {
             Ok(Shelf::Sound(snapshot)) => self.restore(Arc::new(snapshot), None),
             Ok(Shelf::Empty(place)) => match self.bench.store.is_hopeless(place.key()) {
                 Some(why) => {
                     self.run_cold(&format!("its snapshots give no guest, as earlier runs found: {why}"));
-                    self.boot(Machine::boot)
+                    self.boot(Purpose::Serve)
                 }
                 None => self.boot_and_save(place),
             },
             Err(reason) => {
                 self.run_cold(&reason);
-                self.boot(Machine::boot)
+                self.boot(Purpose::Serve)
             }
         }
     }
@@ -156,7 +156,7 @@ impl<'a> KernelContext<'a> {
 
     /// Boots, saves, and starts the first guest from what was saved: that it works is the last proof of a snapshot.
     fn boot_and_save(&self, place: SnapshotPlace) -> Result<Machine, Ended> {
-        let machine = self.boot(Machine::boot_to_snapshot)?;
+        let machine = self.boot(Purpose::Save)?;
         let key = place.key().clone();
         let begin = Instant::now();
         match machine.save(place, self.bench.store) {
@@ -169,7 +169,7 @@ impl<'a> KernelContext<'a> {
             }
             Err(error) => {
                 self.run_cold(&error.to_string());
-                self.boot(Machine::boot)
+                self.boot(Purpose::Serve)
             }
         }
     }
@@ -203,7 +203,7 @@ impl<'a> KernelContext<'a> {
                 } else if removed {
                     self.note("the snapshot that gave no guest was thrown away".to_owned());
                 }
-                self.boot(Machine::boot)
+                self.boot(Purpose::Serve)
             }
         }
     }
@@ -261,14 +261,20 @@ impl<'a> KernelContext<'a> {
         super::machine_spec(self.bench, self.index, &self.stored, stop)
     }
 
-    fn boot(&self, how: fn(&MachineSpec<'_>) -> Result<Machine, BootFailure>) -> Result<Machine, Ended> {
+    fn boot(&self, purpose: Purpose) -> Result<Machine, Ended> {
         let stop = || self.bench.stop.at_once();
         let mut attempt = 1;
         loop {
             self.send(Event::Booting { kernel: self.index, attempt });
             // The first try may have failed in silence; the second one shall tell more.
             let spec = MachineSpec { talkative: attempt > 1, ..self.machine_spec(&stop) };
-            let failure = match how(&spec).and_then(|machine| self.proven(machine, &spec)) {
+            let booted = match purpose {
+                Purpose::Serve => Machine::boot(&spec).and_then(|machine| self.proven(machine, &spec)),
+                // What came up is asked of the first guest that is restored: looking costs the kernel memory, up to 11 MiB, which
+                // would be in the snapshot.
+                Purpose::Save => Machine::boot_to_snapshot(&spec),
+            };
+            let failure = match booted {
                 Ok(machine) => {
                     let (took, notes) = (machine.to_hello, machine.notes.clone());
                     self.send(Event::Booted { kernel: self.index, took, notes });
@@ -295,6 +301,15 @@ impl<'a> KernelContext<'a> {
             return Err(Ended);
         }
     }
+}
+
+/// What a guest is booted for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// To judge objects.
+    Serve,
+    /// To be saved as a snapshot.
+    Save,
 }
 
 impl Drop for KernelContext<'_> {

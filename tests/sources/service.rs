@@ -1,14 +1,18 @@
 //! [`Service`]: a real server that runs on loopback for one test; and how the tests call other programs.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// For a server to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Numbers the requests that mark a place in a log.
+static MARKS: AtomicU32 = AtomicU32::new(0);
 
 /// A user of the registries that have users.
 pub const USER: &str = "corematrix";
@@ -100,11 +104,21 @@ impl Service {
 
     /// How often `text` and `also` stand in a line of what the server told of its requests.
     pub fn told(&self, text: &str, also: &str) -> usize {
-        // lighttpd writes its log once a second.
-        std::thread::sleep(Duration::from_millis(1500));
-        let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
-        let lines = format!("{}\n{}", read("access"), read("log"));
-        lines.lines().filter(|line| line.contains(text) && line.contains(also)).count()
+        // Servers write their logs when they like, but in order: what came before this request is written before it.
+        let mark = format!("/v2/mark-{}", MARKS.fetch_add(1, Ordering::Relaxed));
+        let mut request = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        request.write_all(format!("GET {mark} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+        let _ = request.read_to_end(&mut Vec::new());
+        let begin = Instant::now();
+        loop {
+            let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+            let lines = format!("{}\n{}", read("access"), read("log"));
+            if lines.contains(&mark) {
+                return lines.lines().filter(|line| line.contains(text) && line.contains(also)).count();
+            }
+            assert!(begin.elapsed() < PATIENCE, "the server does not log its requests:\n{lines}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Ends it, as a server that is down.
