@@ -295,8 +295,18 @@ pub enum ProtocolError {
 }
 
 /// A checksum by which host and guest compare bytes that are too many to send: XXH3 of 128 bits, in hex.
-pub fn checksum(bytes: &[u8]) -> String {
-    format!("{:032x}", twox_hash::XxHash3_128::oneshot(bytes))
+pub fn checksum(mut bytes: impl Read) -> std::io::Result<String> {
+    // In pieces: a guest that held some megabytes at once would have them in its snapshot.
+    let mut hasher = twox_hash::xxhash3_128::Hasher::new();
+    let mut piece = [0; 16 << 10];
+    loop {
+        match bytes.read(&mut piece) {
+            Ok(0) => return Ok(format!("{:032x}", hasher.finish_128())),
+            Ok(length) => hasher.write(&piece[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Puts a message and its blob into one frame.

@@ -23,7 +23,8 @@ fn what_came_up_is_asked_once_and_what_is_missing_is_told_each_time() {
     let file = kernel().stored.boot_image.with_file_name("proof.json");
     let file = lab.store().join("kernels").join(file.strip_prefix(kernel().store().join("kernels")).unwrap());
     let _ = fs::remove_file(&file);
-    lab.run(&[&object("five")]).expect(0);
+    // By a guest that is booted to serve.
+    lab.run(&[&object("five"), "--cold"]).expect(0);
     let report = lab.report();
     let [proof] = <[ProofOfBoot; 1]>::try_from(proofs(&lab)).unwrap();
     let facts = &proof.facts;

@@ -60,7 +60,7 @@ fn serve() -> Result<(), String> {
     let notes = init::set_up()?;
     let faults = Faults::from_command_line();
     // Said once more in each hello, since it costs more than all the rest of it.
-    let btf = std::fs::read("/sys/kernel/btf/vmlinux").ok().map(|raw| protocol::checksum(&raw));
+    let btf = std::fs::File::open("/sys/kernel/btf/vmlinux").and_then(protocol::checksum).ok();
     let hello = |notes: &[String], woken| hello(notes, btf.clone(), woken);
     let mut port = port::open()?;
     faults.before_hello();

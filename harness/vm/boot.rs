@@ -133,9 +133,9 @@ impl Machine {
     /// Holds the BTF that was read from the image against the one that the kernel shows: everything that is told of a kernel's types
     /// rests on it.
     fn check_btf(&mut self, shown: Option<String>, kernel: &StoredKernel) -> Result<(), BootFailure> {
-        let read = kernel.btf.as_ref().map(fs::read).transpose();
+        let read = kernel.btf.as_ref().map(|path| fs::File::open(path).and_then(protocol::checksum)).transpose();
         let read = read.map_err(|error| harness(format!("the stored BTF cannot be read: {error}"), None, false))?;
-        match (read.as_deref().map(protocol::checksum), shown) {
+        match (read, shown) {
             (Some(stored), Some(shown)) if stored != shown => {
                 let reason = "the guest shows other BTF than its image has".to_owned();
                 let hint = "remove the kernel's folder from the store, and it is made anew; if that does not help, it is a defect";
