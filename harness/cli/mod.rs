@@ -83,7 +83,7 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Make one report of the reports of all parts of a run.
     Merge(merge::MergeArgs),
-    /// Show what differs between two runs, or between two kernels.
+    /// Show what differs between two runs, two kernels, or builds of an object.
     Compare(compare::CompareArgs),
     /// Run the matrix, tell what changed since the last time, and add it to a history with trends.
     Nightly(nightly::NightlyArgs),
@@ -91,13 +91,13 @@ enum Command {
     Coverage(coverage::CoverageArgs),
     /// Write a first suite file for objects: alternatives, settings and expectations to go on with.
     Init(init::InitArgs),
-    /// List kernels, objects or programs.
+    /// List objects or programs.
     List(list::ListArgs),
     /// Look after the kernel store: what is in it, and how much room it takes.
     Store(store::StoreArgs),
     /// Look into the types of kernels: who has a field, headers in C, minimal BTF.
     Btf(btf::BtfArgs),
-    /// Ask the kernels of the matrix what they can do.
+    /// Look after kernels: what is declared, pinned and stored, what they can do, and what differs between them.
     Kernels(kernels::KernelsArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
     Doctor(doctor::DoctorArgs),

@@ -51,7 +51,8 @@ impl Request<'_> {
                     return Ok(kernel);
                 }
                 Err(error) if error.is_unavailable() => {
-                    if at + 1 < sources.len() {
+                    // Who does without the network knows that.
+                    if at + 1 < sources.len() && !matches!(error, StoreError::Offline { .. }) {
                         (self.step)(missed(source, &error));
                     }
                     failures.push((*source, error));

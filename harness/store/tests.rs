@@ -2,6 +2,7 @@
 
 mod apt;
 mod fallback;
+mod kernel_build;
 mod mainline;
 mod oci;
 mod package_file;
