@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build programs run test lint bench judge exec-judge clean
+.PHONY: help setup setup-tests build programs run test lint bench judge exec-judge build-judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
 	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
+	@echo "make build-judge  builds a kernel with vng --build, boots it and loads the programs on it"
 
 setup:
 	@./setup.sh
@@ -46,6 +47,10 @@ judge: build
 
 exec-judge: build
 	tests/judge/exec.sh
+
+# A quarter of an hour on 2 cores.
+build-judge: build programs
+	tests/judge/build.sh $(TREE)
 
 clean:
 	$(CARGO) clean
