@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::limits::Limits;
 use super::reader::{Reader, Section};
-use super::source::SourceTable;
+use super::source_table::SourceTable;
 use super::{KernelSpec, Source};
 
 /// Keys that every kernel may have, whatever its source.

@@ -11,6 +11,7 @@ mod reader;
 pub mod release;
 pub mod selector;
 mod source;
+mod source_table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

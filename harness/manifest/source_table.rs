@@ -1,0 +1,279 @@
+//! [`SourceTable`]: the keys of the manifest that say where a kernel comes from.
+
+use super::image_reference::is_sha256;
+use super::nearest::nearest;
+use super::reader::{Place as Span, Reader, Section, listed};
+use super::release::KernelRelease;
+use super::source::{Archive, PackageFile, Place, Source};
+use std::path::{Path, PathBuf};
+
+/// Each source with the keys it needs and the keys it may have besides.
+const SOURCES: [(&str, &[&str], &[&str]); 9] = [
+    ("apt", &["suites", "packages"], &["mirror", "keyring", "components", "trusted"]),
+    ("path", &["image"], &["modules", "config"]),
+    ("tree", &["tree"], &[]),
+    ("build", &["tree"], &["version", "config"]),
+    ("host", &[], &[]),
+    ("disk", &["disk"], &["release"]),
+    ("package", &["files"], &["sha256"]),
+    ("oci", &["image"], &[]),
+    ("mainline", &["version"], &[]),
+];
+
+/// A table that has `source` and the keys which that source needs: a kernel's own, or one of its fallbacks.
+pub(super) struct SourceTable<'a, 't> {
+    /// Its keys, and how problems call it.
+    pub section: &'a Section<'t>,
+    /// Relative paths start here.
+    pub folder: &'a Path,
+    /// Keys that may stand beside those of the source.
+    pub others: &'a [&'a str],
+}
+
+impl<'t> SourceTable<'_, 't> {
+    /// The source, or `None` after its problems were noted.
+    pub fn read(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let name = self.name(reader);
+        self.check_keys(reader, name);
+        match name? {
+            "apt" => self.apt(reader),
+            "path" => self.path(reader),
+            "tree" => Some(Source::Tree { tree: self.absolute(reader, "tree")? }),
+            "build" => self.build(reader),
+            "host" => Some(Source::Host),
+            "disk" => self.disk(reader),
+            "package" => self.package(reader),
+            "oci" => self.oci(reader),
+            _ => self.mainline(reader),
+        }
+    }
+
+    fn problem(&self, reader: &mut Reader<'t>, at: usize, message: &str, hint: Option<String>) {
+        reader.problem(at, format!("{}: {message}", self.section.title), hint);
+    }
+
+    fn name(&self, reader: &mut Reader<'t>) -> Option<&'t str> {
+        let names = SOURCES.map(|(name, ..)| name);
+        if !self.section.table.contains_key("source") {
+            let hint = format!("write `source = \"apt\"`; the sources are {}", listed(&names));
+            self.problem(reader, self.section.start, "`source` is missing", Some(hint));
+            return None;
+        }
+        let (given, place) = reader.string(self.section, "source")?;
+        if names.contains(&given) {
+            return Some(given);
+        }
+        let hint = match nearest(given, names, 1).first() {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the sources are {}", listed(&names)),
+        };
+        self.problem(reader, place.start, &format!("unknown source `{given}`"), Some(hint));
+        None
+    }
+
+    /// Missing keys, keys of other sources, and keys nobody knows.
+    fn check_keys(&self, reader: &mut Reader<'t>, source: Option<&str>) {
+        let mut known = vec!["source"];
+        known.extend(self.others);
+        for key in SOURCES.iter().flat_map(|(_, needed, allowed)| needed.iter().chain(*allowed)) {
+            if !known.contains(key) {
+                known.push(key);
+            }
+        }
+        reader.refuse_unknown(self.section, &known);
+        let Some((source, needed, allowed)) = SOURCES.iter().find(|(name, ..)| Some(*name) == source) else { return };
+        for key in needed.iter().filter(|key| !self.section.table.contains_key(**key)) {
+            let message = format!("`{key}` is missing, source `{source}` needs it");
+            self.problem(reader, self.section.start, &message, Some(example(key).to_owned()));
+        }
+        for (key, _) in self.section.table.iter() {
+            let (name, place): (&str, _) = (key.get_ref(), key.span());
+            let has =
+                |(_, needed, allowed): &&(&str, &[&str], &[&str])| needed.contains(&name) || allowed.contains(&name);
+            if needed.contains(&name) || allowed.contains(&name) || self.others.contains(&name) {
+                continue;
+            }
+            if let Some((owner, ..)) = SOURCES.iter().find(has) {
+                let message = format!("`{name}` belongs to source `{owner}`, and this source is `{source}`");
+                let hint = format!("remove it, or write `source = \"{owner}\"`");
+                self.problem(reader, place.start, &message, Some(hint));
+            }
+        }
+    }
+
+    fn apt(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let suites = reader.strings(self.section, "suites");
+        let packages = reader.strings(self.section, "packages");
+        for (suite, place) in suites.iter().flatten() {
+            if !is_word(suite, "-.") {
+                let message = format!("`{suite}` is not a suite");
+                self.problem(reader, place.start, &message, Some("a suite is a word like `bookworm`".to_owned()));
+            }
+        }
+        for (package, place) in packages.iter().flatten() {
+            if !is_word(package, "-.+*?[]!") || glob::Pattern::new(package).is_err() {
+                let message = format!("`{package}` is not a package name or glob");
+                self.problem(reader, place.start, &message, Some(example("packages").to_owned()));
+            }
+        }
+        let archive = self.archive(reader);
+        Some(Source::Apt { suites: texts(suites?), packages: texts(packages?), archive })
+    }
+
+    fn archive(&self, reader: &mut Reader<'t>) -> Option<Archive> {
+        let keyring = self.absolute(reader, "keyring");
+        let trusted = reader.boolean(self.section, "trusted").unwrap_or(false);
+        let components = reader.strings(self.section, "components");
+        for (component, place) in components.iter().flatten().filter(|(component, _)| !is_word(component, "-./")) {
+            let message = format!("`{component}` is not a component");
+            self.problem(reader, place.start, &message, Some("a component is a word like `main`".to_owned()));
+        }
+        let Some((mirror, place)) = reader.string(self.section, "mirror") else {
+            let stray = ["keyring", "components", "trusted"].into_iter().find_map(|key| {
+                let (name, _) = self.section.table.get_key_value(key)?;
+                Some((key, name.span().start))
+            });
+            if let Some((key, at)) = stray.filter(|_| !self.section.table.contains_key("mirror")) {
+                let message = format!("`{key}` needs a `mirror`, and without one apt's own settings hold");
+                self.problem(reader, at, &message, Some(format!("remove it, or {}", example("mirror"))));
+            }
+            return None;
+        };
+        if !is_web_address(mirror) || mirror.contains(['"', ' ', '<', '>', '[', ']']) {
+            let message = "`mirror` is not an address of a web server";
+            self.problem(reader, place.start, message, Some(example("mirror").to_owned()));
+        }
+        if trusted && keyring.is_some() {
+            let message = "`trusted` takes packages that nobody signed, and `keyring` says who signs them";
+            self.problem(reader, place.start, message, Some("remove one of the two".to_owned()));
+        }
+        let components = components.map_or_else(|| vec!["main".to_owned()], texts);
+        Some(Archive { mirror: mirror.to_owned(), keyring, trusted, components })
+    }
+
+    /// A path, from the folder of the manifest.
+    fn absolute(&self, reader: &mut Reader<'t>, key: &str) -> Option<PathBuf> {
+        reader.string(self.section, key).map(|(text, _)| self.folder.join(text))
+    }
+
+    fn path(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let (modules, config) = (self.absolute(reader, "modules"), self.absolute(reader, "config"));
+        Some(Source::Path { image: self.absolute(reader, "image")?, modules, config })
+    }
+
+    fn build(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let config = self.absolute(reader, "config");
+        let version = reader.string(self.section, "version");
+        if let Some((version, place)) = &version
+            && !is_word(version, "-._/+^~")
+        {
+            let message = format!("`{version}` is not a tag, branch or commit");
+            self.problem(reader, place.start, &message, Some(example("version").to_owned()));
+        }
+        let version = version.map(|(version, _)| version.to_owned());
+        Some(Source::Build { tree: self.absolute(reader, "tree")?, version, config })
+    }
+
+    fn disk(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let release = reader.string(self.section, "release");
+        if let Some((release, place)) = &release
+            && glob::Pattern::new(release).is_err()
+        {
+            let hint = "write `release = \"6.8.*-generic\"`".to_owned();
+            self.problem(reader, place.start, &format!("`{release}` is not a glob"), Some(hint));
+        }
+        let release = release.map(|(release, _)| release.to_owned());
+        Some(Source::Disk { disk: self.absolute(reader, "disk")?, release })
+    }
+
+    fn package(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let files = reader.strings(self.section, "files")?;
+        let sums = reader.strings(self.section, "sha256").unwrap_or_default();
+        for (sum, place) in sums.iter().filter(|(sum, _)| !is_sha256(sum)) {
+            let message = format!("`{sum}` is not a SHA-256");
+            self.problem(reader, place.start, &message, Some("`sha256sum FILE` prints it: 64 hex digits".to_owned()));
+        }
+        if !sums.is_empty() && sums.len() != files.len() {
+            let message = format!("`files` has {} entries and `sha256` has {}", files.len(), sums.len());
+            self.problem(reader, sums[0].1.start, &message, Some("name one SHA-256 for each file".to_owned()));
+        }
+        let mut all = Vec::new();
+        for (at, (text, place)) in files.iter().enumerate() {
+            let sha256 = sums.get(at).map(|(sum, _)| sum.to_ascii_lowercase());
+            let url = is_web_address(text);
+            if url && sha256.is_none() {
+                let message = format!(
+                    "`{}` has no SHA-256, and what servers have changes",
+                    PackageFile { place: Place::Url((*text).to_owned()), sha256: None }.name()
+                );
+                self.problem(reader, place.start, &message, Some(example("sha256").to_owned()));
+            }
+            if !url && text.contains("://") {
+                let message = format!("`{text}` is neither a path nor an address of a web server");
+                self.problem(reader, place.start, &message, Some("`http` and `https` are known".to_owned()));
+            }
+            let place = if url { Place::Url((*text).to_owned()) } else { Place::Path(self.folder.join(text)) };
+            let file = PackageFile { place, sha256 };
+            if !file.name().ends_with(".deb") && !file.name().ends_with(".rpm") {
+                let message = format!("`{}` is neither a `.deb` nor a `.rpm`", file.name());
+                self.problem(reader, self.section.start, &message, Some(example("files").to_owned()));
+            }
+            all.push(file);
+        }
+        Some(Source::Package { files: all })
+    }
+
+    fn oci(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let (text, place) = reader.string(self.section, "image")?;
+        match text.parse() {
+            Ok(image) => Some(Source::Oci { image }),
+            Err(reason) => {
+                let hint = "write `image = \"example.org/kernels:6.6\"`".to_owned();
+                self.problem(reader, place.start, &format!("`{text}` is not an OCI image: {reason}"), Some(hint));
+                None
+            }
+        }
+    }
+
+    fn mainline(&self, reader: &mut Reader<'t>) -> Option<Source> {
+        let (version, place) = reader.string(self.section, "version")?;
+        if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
+            let message = format!("`version` is `{version}`, which is not an upstream version");
+            let hint = match version.parse::<KernelRelease>() {
+                Ok(release) => format!("write `v{release}`"),
+                Err(_) => example("version").to_owned(),
+            };
+            self.problem(reader, place.start, &message, Some(hint));
+        }
+        Some(Source::Mainline { version: version.to_owned() })
+    }
+}
+
+/// How to write a key that a source needs.
+fn example(key: &str) -> &'static str {
+    match key {
+        "suites" => "write `suites = [\"bookworm\"]`",
+        "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
+        "mirror" => "write `mirror = \"http://archive.example.org/ubuntu\"`",
+        "tree" => "write `tree = \"../linux\"`",
+        "disk" => "write `disk = \"../noble.qcow2\"`",
+        "files" => "write `files = [\"../linux-image-6.1.deb\"]`",
+        "sha256" => "write `sha256 = [\"...\"]`, with what `sha256sum` prints",
+        "image" => "write `image = \"../linux/arch/x86/boot/bzImage\"`",
+        _ => "write `version = \"v6.6\"`",
+    }
+}
+
+fn is_web_address(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+}
+
+/// Whether `text` begins with a letter or digit and goes on with letters, digits and `others`.
+fn is_word(text: &str, others: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+fn texts(words: Vec<(&str, Span)>) -> Vec<String> {
+    words.into_iter().map(|(word, _)| word.to_owned()).collect()
+}
