@@ -1,19 +1,10 @@
 //! [`Cause`]: why a program failed on a kernel, out of a closed set, with the [`Evidence`] it rests on.
 //!
-//! [`find`] reads a program's outcome and verifier log; the texts it knows are in `cause/texts.rs`. What is not recognised is
-//! called so: a wrong cause costs the user more than none.
-
-mod subject;
-mod texts;
-
-#[cfg(test)]
-mod tests;
+//! `judge` finds it. What is not recognised is called so: a wrong cause costs the user more than none.
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{LeftOutMap, ProgramOutcome, Stage};
 use crate::verdict::Verdict;
-use crate::verifier::Failure;
 
 /// Why a program failed on a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,18 +25,36 @@ pub enum Cause {
     UnresolvedRelocation,
     /// The kernel has no BTF, or cannot take the object's.
     MissingBtf,
-    /// It uses a map of a type or with options that the kernel does not know.
+    /// It uses a map of a type that the kernel does not have.
     MissingMapType,
+    /// It uses a map whose type the kernel has, with a flag or an option that it does not have.
+    UnsupportedMapOption,
+    /// It uses a map whose definition leaves out, or sets wrongly, what a loader fills in: a size, an inner map, key and value sizes.
+    IncompleteMapDefinition,
+    /// It uses a map that is larger than any this kernel creates.
+    MapTooLarge,
+    /// It keeps a timer, a lock or the like in a map of whose value the kernel gets no BTF.
+    MapWithoutBtf,
+    /// Its maps need more memory than the guest has.
+    GuestMemory,
     /// It calls a helper that the kernel does not have.
     UnknownHelper,
-    /// It calls a helper or kfunc that the kernel has, but not for this type of program, this attach point or this licence.
+    /// It calls a helper or kfunc that the kernel has, but not for this type of program or this attach point.
     ForbiddenHelper,
+    /// Its licence is not compatible with the GPL, and what it calls or is needs one that is.
+    Licence,
     /// The kernel does not know its program type.
     MissingProgramType,
     /// The kernel knows its program type, and not its attach type or a flag that it is loaded with.
     MissingAttachType,
-    /// The function, tracepoint, hook or struct_ops member it attaches to is not there, or cannot be attached to.
+    /// The function, tracepoint, hook or struct_ops type it attaches to is not there.
     MissingAttachTarget,
+    /// The kernel has the attach target, and does not let this program attach to it: it may not sleep there, not change its result.
+    ForbiddenAttachTarget,
+    /// Its struct_ops map sets a member that the kernel's struct does not have.
+    MissingStructOpsMember,
+    /// What it attaches to, reads or calls is in a kernel module, which the guest has not loaded.
+    ModuleNotLoaded,
     /// It reads an argument that its attach target does not have, or uses its context in a way that is not allowed.
     ContextArgumentChanged,
     /// It is too long, too branchy, or does not end.
@@ -70,7 +79,7 @@ pub enum Cause {
     ObjectTooNew,
     /// The object is malformed.
     ObjectBroken,
-    /// It reads a config option that the kernel does not have, or the kernel's config is not known.
+    /// It needs a config option that the kernel is built without, or reads one, and the kernel's config is not known.
     KernelConfigMissing,
     /// Only its own loader knows what it needs; corematrix cannot judge it.
     NeedsLoader,
@@ -112,55 +121,9 @@ pub struct Source {
     pub place: Option<(String, u32)>,
 }
 
-/// Tells why a program failed; `None` if it loaded or was not tried.
-///
-/// `type_exists` answers whether the kernel has a type of that name, without `struct` and flavour; `None` if it is not known.
-pub fn find(
-    outcome: &ProgramOutcome,
-    log: &str,
-    verdict: Verdict,
-    type_exists: &dyn Fn(&str) -> Option<bool>,
-) -> Option<(Cause, Evidence)> {
-    match verdict {
-        Verdict::Loaded | Verdict::Succeeded | Verdict::NotRun => return None,
-        Verdict::KernelCrashed | Verdict::TimedOut => {
-            return Some((Cause::of(verdict)?, Evidence::line(last_words(outcome))));
-        }
-        _ => {}
-    }
-    if outcome.stage == Stage::Died {
-        return Some((Cause::Harness, Evidence::line(last_words(outcome))));
-    }
-    let found = from_verifier(outcome, log, type_exists).or_else(|| from_left_out_struct_ops(outcome));
-    Some(found.or_else(|| from_warnings(&outcome.warnings)).unwrap_or_else(|| without_words(outcome, log)))
-}
-
-/// Tells why an object could not be opened or prepared, from libbpf's warnings; `None` if they are not recognised.
-pub fn from_warnings(warnings: &[String]) -> Option<(Cause, Evidence)> {
-    let (cause, line) = texts::of_libbpf(warnings)?;
-    Some((cause, Evidence::about(cause, line)))
-}
-
-/// Whether a program fails alike on every kernel that judged it, so that the failure is no fact about kernels.
-///
-/// Takes the program's cause and subject on each kernel, `None` where it loaded; leave out kernels that did not judge it.
-pub fn same_everywhere<'a>(cells: impl IntoIterator<Item = Option<(Cause, Option<&'a str>)>>) -> bool {
-    let mut first = None;
-    let mut kernels = 0;
-    for cell in cells {
-        let Some((cause, subject)) = cell else { return false };
-        let failure = (cause, subject.map(subject::essence));
-        if cause.is_unjudged() || *first.get_or_insert(failure) != failure {
-            return false;
-        }
-        kernels += 1;
-    }
-    kernels > 1
-}
-
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 33] = [
+    pub const ALL: [Cause; 42] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -169,11 +132,20 @@ impl Cause {
         Cause::UnresolvedRelocation,
         Cause::MissingBtf,
         Cause::MissingMapType,
+        Cause::UnsupportedMapOption,
+        Cause::IncompleteMapDefinition,
+        Cause::MapTooLarge,
+        Cause::MapWithoutBtf,
+        Cause::GuestMemory,
         Cause::UnknownHelper,
         Cause::ForbiddenHelper,
+        Cause::Licence,
         Cause::MissingProgramType,
         Cause::MissingAttachType,
         Cause::MissingAttachTarget,
+        Cause::ForbiddenAttachTarget,
+        Cause::MissingStructOpsMember,
+        Cause::ModuleNotLoaded,
         Cause::ContextArgumentChanged,
         Cause::ComplexityLimit,
         Cause::MemoryUnbounded,
@@ -207,11 +179,20 @@ impl Cause {
             Cause::UnresolvedRelocation => "unresolved relocation",
             Cause::MissingBtf => "missing BTF",
             Cause::MissingMapType => "missing map type",
+            Cause::UnsupportedMapOption => "unsupported map option",
+            Cause::IncompleteMapDefinition => "incomplete map definition",
+            Cause::MapTooLarge => "map too large",
+            Cause::MapWithoutBtf => "map value without BTF",
+            Cause::GuestMemory => "guest memory too small",
             Cause::UnknownHelper => "unknown helper",
             Cause::ForbiddenHelper => "forbidden helper",
+            Cause::Licence => "licence not GPL-compatible",
             Cause::MissingProgramType => "missing program type",
             Cause::MissingAttachType => "missing attach type or load flag",
             Cause::MissingAttachTarget => "missing attach target",
+            Cause::ForbiddenAttachTarget => "attach target not allowed",
+            Cause::MissingStructOpsMember => "missing struct_ops member",
+            Cause::ModuleNotLoaded => "kernel module not loaded",
             Cause::ContextArgumentChanged => "context argument changed",
             Cause::ComplexityLimit => "complexity limit",
             Cause::MemoryUnbounded => "unbounded memory access",
@@ -249,8 +230,15 @@ impl Cause {
     }
 
     /// Whether it says nothing about the object.
-    fn is_unjudged(self) -> bool {
-        matches!(self, Cause::NeedsLoader | Cause::Harness)
+    pub fn is_unjudged(self) -> bool {
+        matches!(
+            self,
+            Cause::NeedsLoader
+                | Cause::IncompleteMapDefinition
+                | Cause::GuestMemory
+                | Cause::ModuleNotLoaded
+                | Cause::Harness
+        )
     }
 }
 
@@ -261,76 +249,30 @@ impl std::fmt::Display for Cause {
 }
 
 impl Evidence {
-    fn line(line: impl Into<String>) -> Self {
+    /// Evidence that is a line alone.
+    pub fn line(line: impl Into<String>) -> Self {
         Evidence { line: line.into(), subject: None, source: None }
     }
 
-    fn about(cause: Cause, line: &str) -> Self {
-        Evidence { subject: subject::of(cause, line), ..Evidence::line(line) }
-    }
-
-    fn at(mut self, failure: &Failure) -> Self {
-        self.source = failure.insn.map(|insn| Source {
-            insn,
-            text: failure.source_text.clone(),
-            place: failure.source_place.clone(),
-        });
+    /// The same, about `subject`.
+    #[must_use]
+    pub fn about(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
         self
     }
 }
 
-fn from_verifier(
-    outcome: &ProgramOutcome,
-    log: &str,
-    type_exists: &dyn Fn(&str) -> Option<bool>,
-) -> Option<(Cause, Evidence)> {
-    let failure = Failure::read(log)?;
-    let Some((cause, line)) = texts::of_verifier(&failure) else {
-        return Some((Cause::Unrecognised, Evidence::line(&failure.message).at(&failure)));
-    };
-    let mut evidence = Evidence::about(cause, line).at(&failure);
-    if evidence.subject.is_none() && matches!(cause, Cause::ForbiddenHelper | Cause::UnsupportedCallForm) {
-        // Some complaints do not name what is called.
-        evidence.subject = failure.insn_text.as_deref().and_then(subject::helper).map(str::to_owned);
-    }
-    let cause = match (cause, evidence.subject.as_deref()) {
-        (Cause::MissingField, Some(subject)) if type_exists(subject::type_name(subject)) == Some(false) => {
-            Cause::MissingType
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_its_own_words() {
+        let labels: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|cause| cause.label()).collect();
+        assert_eq!(labels.len(), Cause::ALL.len());
+        for cause in Cause::ALL {
+            let json = serde_json::to_string(&cause).expect("serialises");
+            assert_eq!(serde_json::from_str::<Cause>(&json).expect("comes back"), cause);
         }
-        // What kept the map from being created says more.
-        (Cause::MissingMapType, Some(map)) => match outcome.left_out.iter().find(|left| left.map == map) {
-            Some(LeftOutMap { warning, .. }) => {
-                let cause = texts::of_map(warning);
-                return Some((cause, Evidence { line: warning.clone(), ..evidence }));
-            }
-            None => cause,
-        },
-        _ => cause,
-    };
-    Some((cause, evidence))
-}
-
-/// A struct_ops program whose map was left out has nowhere to go.
-fn from_left_out_struct_ops(outcome: &ProgramOutcome) -> Option<(Cause, Evidence)> {
-    outcome.warnings.iter().find(|warning| warning.contains("isn't referenced anywhere"))?;
-    let left = outcome.left_out.iter().find(|left| left.warning.contains("struct_ops"))?;
-    Some((Cause::MissingAttachTarget, Evidence::about(Cause::MissingAttachTarget, &left.warning)))
-}
-
-/// The verifier said nothing and libbpf nothing that is known.
-fn without_words(outcome: &ProgramOutcome, log: &str) -> (Cause, Evidence) {
-    let evidence = Evidence::line(last_words(outcome));
-    match outcome.stage {
-        Stage::Load if log.trim().is_empty() && outcome.type_known == Some(false) => {
-            (Cause::MissingProgramType, Evidence::line("the kernel does not know this program type"))
-        }
-        Stage::Load if outcome.errno == libc::E2BIG => (Cause::ComplexityLimit, evidence),
-        _ => (Cause::Unrecognised, evidence),
     }
-}
-
-fn last_words(outcome: &ProgramOutcome) -> String {
-    let failed = outcome.warnings.iter().find(|warning| warning.contains("BPF program load failed"));
-    let error = || std::io::Error::from_raw_os_error(outcome.errno).to_string();
-    failed.or(outcome.warnings.first()).cloned().unwrap_or_else(error)
 }

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use super::place::{Place, place};
 use super::table::{change, kernels, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
-use crate::cause::{Cause, same_everywhere};
+use crate::cause::Cause;
+use crate::judge::same_everywhere;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::verdict::{Blame, Verdict};
 

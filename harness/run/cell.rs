@@ -10,9 +10,9 @@ use super::session::{Session, prepare_limit};
 use super::{dangers, judgement};
 use crate::attach::{self, AttachFacts, Step};
 use crate::cause::Cause;
-use crate::diagnose;
 use crate::event::Event;
 use crate::exercise::{self, ExerciseRecord};
+use crate::judge;
 use crate::kernel_log::KernelLog;
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
@@ -141,13 +141,13 @@ impl Cell<'_> {
             };
             match message {
                 GuestMessage::Whole { prepared, warnings, left_out } => {
-                    let reason = (!prepared).then(|| diagnose::prepare_failure(&warnings));
+                    let reason = (!prepared).then(|| judge::prepare_failure(&warnings));
                     // Of several guests the first saw the object whole.
                     self.whole.get_or_insert(WholeLoad { prepared, reason, left_out: Vec::new() });
                     self.leave_out(&left_out);
                 }
                 GuestMessage::OpenFailed { warnings, .. } => {
-                    let diagnosis = diagnose::open_failure(&warnings);
+                    let diagnosis = judge::open_failure(&warnings);
                     self.close_all(session, diagnosis.verdict, &diagnosis.reason.unwrap_or_default());
                 }
                 GuestMessage::Transcript { complete } => {
@@ -281,8 +281,7 @@ impl Cell<'_> {
     }
 
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
-        let planned = &self.planned.programs[program];
-        let mut record = judgement::record(planned, outcome, log, &|name| session.type_exists(name));
+        let mut record = judgement::record(self.planned, program, outcome, log, session.view());
         if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
             attach::judge(&facts, &mut record);
         }

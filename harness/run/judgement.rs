@@ -1,23 +1,28 @@
 //! [`record()`]: what a guest observed of one program, as the record keeps it.
 
-use crate::diagnose;
+use crate::judge::{Case, KernelView, judge};
+use crate::plan::PlannedObject;
 use crate::protocol::ProgramOutcome;
-use crate::record::{ObjectProgram, ProgramRecord};
+use crate::record::ProgramRecord;
 use crate::verdict::Verdict;
 use crate::verifier::Statistics;
 
 /// How many lines of a verifier log the record itself holds.
 const LOG_TAIL: usize = 20;
 
-/// Judges an outcome. `type_exists` asks the kernel's BTF.
+/// Judges an outcome of the object's program `program`, an index.
 pub(super) fn record(
-    planned: &ObjectProgram,
+    object: &PlannedObject,
+    program: usize,
     outcome: &ProgramOutcome,
     log: &[u8],
-    type_exists: &dyn Fn(&str) -> Option<bool>,
+    kernel: &dyn KernelView,
 ) -> ProgramRecord {
     let log = String::from_utf8_lossy(log);
-    let diagnosis = diagnose::diagnose(outcome, &log, type_exists);
+    let planned = &object.programs[program];
+    let inventory = object.object.inventory.as_ref().ok();
+    let known = inventory.and_then(|all| all.programs.iter().find(|known| known.name == planned.name));
+    let diagnosis = judge(&Case { outcome, log: &log, program: known, object: inventory, kernel });
     let mut record = ProgramRecord::not_run(planned, "");
     record.verdict = diagnosis.verdict;
     record.reason = diagnosis.reason;

@@ -5,11 +5,11 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::kernel_view::StoredView;
 use super::wanted::{Restorable, Wanted};
 use super::{Bench, probing, proof};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
-use crate::object::btf::Btf;
 use crate::record::KernelState;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
 use crate::vm::{self, Accelerator, BootFailure, Deadlines, Machine, MachineSpec, RestoreFailure};
@@ -46,8 +46,8 @@ pub(super) struct KernelContext<'a> {
     start: Mutex<Start>,
     /// What the restored guests' generators of random numbers gave.
     drawn: Mutex<BTreeSet<u64>>,
-    /// The kernel's types; read when a failure asks for them.
-    btf: OnceLock<Option<Btf>>,
+    /// What the store knows of the kernel.
+    view: StoredView,
     /// What the kernel lacks, by its config and by what came up; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
     /// What kernels are asked for at the end.
@@ -65,14 +65,14 @@ impl<'a> KernelContext<'a> {
     ) -> Self {
         let spec = &bench.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
-        let (start, drawn, btf, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new(), OnceLock::new());
-        KernelContext { bench, index, spec, deadlines, stored, start, drawn, btf, lacks, wanted, events }
+        let (start, drawn, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        let view = StoredView::new(stored.clone());
+        KernelContext { bench, index, spec, deadlines, stored, start, drawn, view, lacks, wanted, events }
     }
 
-    /// The kernel's types; `None` if its BTF cannot be read.
-    pub(super) fn types(&self) -> Option<&Btf> {
-        let read = || Btf::parse(&std::fs::read(self.stored.types()?).ok()?).ok();
-        self.btf.get_or_init(read).as_ref()
+    /// What the store knows of the kernel.
+    pub(super) fn view(&self) -> &StoredView {
+        &self.view
     }
 
     pub(super) fn send(&self, event: Event) {

@@ -10,6 +10,7 @@ mod guest;
 mod jobs;
 mod judgement;
 mod kernel;
+mod kernel_view;
 mod logs;
 mod probing;
 mod proof;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::kernel::{Ended, KernelContext};
+use super::kernel_view::StoredView;
 use super::{Bench, Wanted};
 use crate::event::Event;
 use crate::explain::KernelTypes;
-use crate::object::btf::Want;
 use crate::vm::{Deadlines, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
@@ -51,14 +51,12 @@ impl<'a> Session<'a> {
 
     /// The kernel's types; `None` if its BTF cannot be read.
     pub(super) fn types(&self) -> Option<KernelTypes<'_>> {
-        Some(KernelTypes { name: &self.shared.spec.name, btf: self.shared.types()? })
+        Some(KernelTypes { name: &self.shared.spec.name, btf: self.view().types()? })
     }
 
-    /// Whether the kernel has a type of this name; `None` if its BTF cannot be read.
-    pub(super) fn type_exists(&self, name: &str) -> Option<bool> {
-        let btf = self.types()?.btf;
-        let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
-        Some(kinds.into_iter().any(|want| btf.find(name, want).is_some()))
+    /// What the store knows of the kernel.
+    pub(super) fn view(&self) -> &StoredView {
+        self.shared.view()
     }
 
     pub(super) fn send(&self, event: Event) {

@@ -3,9 +3,9 @@
 //! The list is what the guest needs, no more: an uncompressed initramfs, one ELF program as init, three file systems, a channel to
 //! the host, and `bpf(2)`. What only some objects need is told by the kernel once it is up.
 
-use std::collections::HashMap;
 use std::fs;
 
+use crate::kernel_config::KernelConfig;
 use crate::store::StoredKernel;
 
 /// Options without which no guest starts, and what for.
@@ -29,10 +29,6 @@ const HARMFUL: [(&str, &str); 2] = [
 /// The two drivers of the fast channel, with the names of their modules.
 const VIRTIO: [(&str, &str); 2] = [("VIRTIO_PCI", "virtio_pci"), ("VIRTIO_CONSOLE", "virtio_console")];
 
-/// Who wrote this made a whole config, in which an option that is not there is off. In one that `make savedefconfig` made, or in a
-/// fragment, it may well be on.
-const WHOLE: &str = "# Automatically generated file; DO NOT EDIT.";
-
 /// A kernel that no guest can start on.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unfit {
@@ -41,43 +37,18 @@ pub(super) struct Unfit {
     pub hint: String,
 }
 
-/// A kernel's config, as far as it was read.
-struct Config<'a> {
-    /// `y`, `m`, `n` or a value.
-    options: HashMap<&'a str, &'a str>,
-    is_whole: bool,
-}
-
-impl<'a> Config<'a> {
-    fn parse(text: &'a str) -> Config<'a> {
-        let set = |line: &'a str| line.strip_prefix("CONFIG_")?.split_once('=');
-        let unset = |line: &'a str| Some((line.strip_prefix("# CONFIG_")?.strip_suffix(" is not set")?, "n"));
-        let options = text.lines().filter_map(|line| set(line.trim_end()).or_else(|| unset(line.trim_end()))).collect();
-        Config { options, is_whole: text.lines().take(10).any(|line| line.trim_end() == WHOLE) }
-    }
-
-    fn has(&self, option: &str) -> bool {
-        self.options.get(option) == Some(&"y")
-    }
-
-    /// Whether the option is surely not built in.
-    fn lacks(&self, option: &str) -> bool {
-        self.options.get(option).map_or(self.is_whole, |value| *value != "y")
-    }
-}
-
 /// Looks for what keeps a guest from starting. A kernel without a config is given the benefit of the doubt.
 ///
 /// # Errors
 /// [`Unfit`] if the config says that no guest can start.
 pub(super) fn check(kernel: &StoredKernel) -> Result<(), Unfit> {
-    read(kernel).map_or(Ok(()), |text| verdict(&Config::parse(&text), &modules(kernel)))
+    read(kernel).map_or(Ok(()), |text| verdict(&KernelConfig::parse(&text), &modules(kernel)))
 }
 
 /// What else the config says that makes a guest poorer; lowercase fragments.
 pub fn notes(kernel: &StoredKernel) -> Vec<String> {
     let Some(text) = read(kernel) else { return Vec::new() };
-    let config = Config::parse(&text);
+    let config = KernelConfig::parse(&text);
     let mut silent = ["PRINTK", "SERIAL_8250", "SERIAL_8250_CONSOLE"].into_iter().filter(|option| config.lacks(option));
     let note = silent.next().map(|option| {
         format!("its config lacks `CONFIG_{option}`, so its console is silent: of a crash nothing can be told but that it happened")
@@ -96,7 +67,7 @@ fn modules(kernel: &StoredKernel) -> Vec<String> {
     stems.map(|stem| stem.split_once('-').map_or(stem, |(_, name)| name).to_owned()).collect()
 }
 
-fn verdict(config: &Config<'_>, modules: &[String]) -> Result<(), Unfit> {
+fn verdict(config: &KernelConfig, modules: &[String]) -> Result<(), Unfit> {
     let mut missing: Vec<(&str, &str)> = NEEDED.into_iter().filter(|(option, _)| config.lacks(option)).collect();
     if !missing.is_empty() {
         // Of another machine's kernel the rest means nothing.
@@ -135,6 +106,7 @@ fn unfit(reason: String, hint: &str) -> Unfit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel_config::WHOLE;
 
     /// What our guest needs, as a whole config has it.
     fn sound() -> String {
@@ -144,7 +116,7 @@ mod tests {
 
     fn of(text: &str, modules: &[&str]) -> Result<(), Unfit> {
         let modules: Vec<String> = modules.iter().map(|name| (*name).to_owned()).collect();
-        verdict(&Config::parse(text), &modules)
+        verdict(&KernelConfig::parse(text), &modules)
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::super::text::one_line;
 use super::failures::kernels;
-use crate::cause::{Cause, same_everywhere};
+use crate::cause::Cause;
+use crate::judge::same_everywhere;
 use crate::record::{ProgramRecord, RunRecord};
 use crate::verdict::Blame;
 

@@ -1,12 +1,14 @@
 //! [`of`]: what a line of evidence is about.
 
-use super::Cause;
+use crate::cause::Cause;
 
 /// The name that `line` is about, if it names one.
 pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
     let subject = match cause {
         Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue => relocated(line),
-        Cause::UnknownHelper | Cause::ForbiddenHelper | Cause::UnsupportedCallForm => helper(line).or(quoted(line)),
+        Cause::UnknownHelper | Cause::ForbiddenHelper | Cause::Licence | Cause::UnsupportedCallForm => {
+            helper(line).or(quoted(line))
+        }
         Cause::MissingAttachTarget => {
             let unquoted = line.split_once(" is not found in ").map(|(name, _)| name);
             // `struct_ops init_kern: struct bpf_x is not found ...`

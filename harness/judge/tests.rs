@@ -2,6 +2,39 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::*;
+use crate::protocol::LeftOutMap;
+
+/// A kernel of which some things are known.
+#[derive(Default)]
+struct Kernel {
+    has_type: Option<(&'static str, bool)>,
+}
+
+impl KernelView for Kernel {
+    fn has_type(&self, name: &str) -> Option<bool> {
+        self.has_type.filter(|(known, _)| *known == name).map(|(_, answer)| answer)
+    }
+
+    fn has_enumerator(&self, _: &str, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn has_member(&self, _: &str, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn has_function(&self, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn config(&self, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn modules_with(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+}
 
 fn outcome(stage: Stage, warnings: &[&str]) -> ProgramOutcome {
     ProgramOutcome {
@@ -18,13 +51,21 @@ fn outcome(stage: Stage, warnings: &[&str]) -> ProgramOutcome {
 
 const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
 
+/// Judges an outcome on a kernel of which nothing is known.
+fn judged(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
+    judge(&Case { outcome, log, program: None, object: None, kernel: &UnknownKernel })
+}
+
+fn cause_of(diagnosis: Diagnosis) -> (Cause, Evidence) {
+    (diagnosis.cause.expect("a cause"), diagnosis.evidence.expect("evidence"))
+}
+
 fn of_log(log: &str) -> (Cause, Evidence) {
-    find(&outcome(Stage::Load, &[REFUSED]), log, Verdict::VerifierRejected, &|_| None).expect("a cause")
+    cause_of(judged(&outcome(Stage::Load, &[REFUSED]), log))
 }
 
 fn of_warning(warning: &str) -> (Cause, Evidence) {
-    let outcome = outcome(Stage::Prepare, &[warning]);
-    find(&outcome, "", Verdict::RelocationFailed, &|_| None).expect("a cause")
+    cause_of(judged(&outcome(Stage::Prepare, &[warning]), ""))
 }
 
 /// The cause of every log of a kernel that was kept, one a line.
@@ -109,8 +150,10 @@ fn what_libbpf_says_has_its_cause() {
 fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
     let log = "0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation <byte_off> [6] struct inode___old.i_ctime (0:1 @ offset 4)\n";
     let outcome = outcome(Stage::Load, &[REFUSED]);
-    let ask = |answer| find(&outcome, log, Verdict::RelocationFailed, &move |name| (name == "inode").then_some(answer));
-    let causes = [true, false].map(|answer| ask(answer).expect("a cause"));
+    let causes = [true, false].map(|has_inode| {
+        let kernel = Kernel { has_type: Some(("inode", has_inode)), ..Kernel::default() };
+        cause_of(judge(&Case { outcome: &outcome, log, program: None, object: None, kernel: &kernel }))
+    });
     assert_eq!(causes[0].0, Cause::MissingField);
     assert_eq!(causes[1].0, Cause::MissingType);
     assert_eq!(causes[0].1.subject.as_deref(), Some("struct inode___old.i_ctime"));
@@ -148,9 +191,14 @@ fn map_that_was_left_out_is_the_evidence() {
     let warning = "map 'events': failed to create: -EINVAL";
     tried.left_out = vec![LeftOutMap { map: "events".into(), warning: warning.into() }];
     let log = "0: <invalid BPF map reference>\nBPF map 'events' is referenced but wasn't created\n";
-    let (cause, evidence) = find(&tried, log, Verdict::MapCreationFailed, &|_| None).expect("a cause");
+    let diagnosis = judged(&tried, log);
+    assert_eq!((diagnosis.verdict, diagnosis.reason.as_deref()), (Verdict::MapCreationFailed, Some(warning)));
+    let (cause, evidence) = cause_of(diagnosis);
     assert_eq!((cause, evidence.line.as_str()), (Cause::MissingMapType, warning));
     assert_eq!(evidence.subject.as_deref(), Some("events"));
+    let other = judged(&tried, "0: (95) exit\nR0 !read_ok\nprocessed 1 insns (limit 1000000)\n");
+    assert_eq!((other.verdict, other.reason.as_deref()), (Verdict::VerifierRejected, Some("R0 !read_ok")));
+    assert_eq!(other.cause, Some(Cause::MemoryOther));
 }
 
 #[test]
@@ -158,18 +206,23 @@ fn noise_is_no_cause() {
     let log = "arg#0 type is not a struct\nUnrecognized arg#0 type PTR\nprocessed 0 insns (limit 1000000)\n";
     assert_eq!(of_log(log).0, Cause::Unrecognised);
     let quiet = outcome(Stage::Load, &["Error loading .BTF into kernel: -22. BTF is optional, ignoring.", REFUSED]);
-    let found = find(&quiet, "0: (95) exit\nR0 !read_ok\n", Verdict::VerifierRejected, &|_| None);
-    assert_eq!(found.map(|(cause, _)| cause), Some(Cause::MemoryOther));
-    let (cause, evidence) = find(&quiet, "", Verdict::VerifierRejected, &|_| None).expect("a cause");
+    assert_eq!(judged(&quiet, "0: (95) exit\nR0 !read_ok\n").cause, Some(Cause::MemoryOther));
+    let (cause, evidence) = cause_of(judged(&quiet, ""));
     assert_eq!((cause, evidence.line.as_str()), (Cause::Unrecognised, REFUSED));
 }
 
 #[test]
 fn silence_is_explained_by_the_probe() {
     let mut tried = outcome(Stage::Load, &[REFUSED]);
-    tried.type_known = Some(false);
-    let found = find(&tried, "", Verdict::UnsupportedType, &|_| None);
-    assert_eq!(found.map(|(cause, _)| cause), Some(Cause::MissingProgramType));
+    assert_eq!(judged(&tried, "").verdict, Verdict::VerifierRejected);
+    let cause = |type_known: bool, tried: &mut ProgramOutcome| {
+        tried.type_known = Some(type_known);
+        let diagnosis = judged(tried, "");
+        (diagnosis.verdict, diagnosis.cause)
+    };
+    let unsupported = |cause| (Verdict::UnsupportedType, Some(cause));
+    assert_eq!(cause(false, &mut tried), unsupported(Cause::MissingProgramType));
+    assert_eq!(cause(true, &mut tried), unsupported(Cause::MissingAttachType));
 }
 
 #[test]
@@ -185,11 +238,48 @@ fn same_failure_everywhere_is_no_fact_about_kernels() {
 }
 
 #[test]
-fn every_cause_has_its_own_words() {
-    let labels: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|cause| cause.label()).collect();
-    assert_eq!(labels.len(), Cause::ALL.len());
-    for cause in Cause::ALL {
-        let json = serde_json::to_string(&cause).expect("serialises");
-        assert_eq!(serde_json::from_str::<Cause>(&json).expect("comes back"), cause);
+fn every_warning_has_its_verdict() {
+    let cases = [
+        ("kernel BTF is missing at '/sys/kernel/btf/vmlinux', was CONFIG_DEBUG_INFO_BTF enabled?", Verdict::MissingBtf),
+        ("prog 'p': missing BPF prog type, check ELF section name 'socket1'", Verdict::HarnessLimit),
+        (
+            "prog 'p': no BTF-based attach target is specified, use bpf_program__set_attach_target()",
+            Verdict::HarnessLimit,
+        ),
+        ("struct_ops init_kern: struct bpf_x is not found in kernel BTF", Verdict::AttachTargetMissing),
+        ("prog 'p': failed to find kernel BTF type ID of 'gone': -ESRCH", Verdict::AttachTargetMissing),
+        ("map 'events': failed to create: -EINVAL", Verdict::MapCreationFailed),
+        ("extern 'bpf_gone' (strong): not resolved", Verdict::RelocationFailed),
+        ("extern (func ksym) 'f': not found in kernel or module BTFs", Verdict::RelocationFailed),
+        ("prog 'p': relo #0: field offset ambiguity: 8 != 16", Verdict::RelocationFailed),
+    ];
+    for (warning, verdict) in cases {
+        for stage in [Stage::Prepare, Stage::Load] {
+            let diagnosis = judged(&outcome(stage, &[warning]), "");
+            assert_eq!((diagnosis.verdict, diagnosis.reason.as_deref()), (verdict, Some(warning)));
+        }
     }
+}
+
+#[test]
+fn poison_that_was_reached_is_a_relocation_failure() {
+    let log = "0: R1=ctx() R10=fp0\n0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation <byte_off> [6] struct task_struct.gone (0:1 @ offset 4)\nprocessed 1 insns";
+    let diagnosis = judged(&outcome(Stage::Load, &[REFUSED]), log);
+    assert_eq!(diagnosis.verdict, Verdict::RelocationFailed);
+    assert!(diagnosis.reason.is_some_and(|reason| reason.contains("struct task_struct.gone")));
+}
+
+#[test]
+fn statistics_of_new_kernels_are_not_the_reason() {
+    let log = "1: (79) r1 = *(u64 *)(r0 +0)\nR0 invalid mem access 'scalar'\nverification time 87 usec\nstack depth 8\n\
+               stack depth max 8\nprocessed 2 insns (limit 1000000) max_states_per_insn 0\n\n";
+    let diagnosis = judged(&outcome(Stage::Load, &[REFUSED]), log);
+    assert_eq!(diagnosis.reason.as_deref(), Some("R0 invalid mem access 'scalar'"));
+}
+
+#[test]
+fn what_is_not_recognised_blames_nobody() {
+    let verdict = |stage, words: &str| judged(&outcome(stage, &[words]), "").verdict;
+    assert_eq!(verdict(Stage::Prepare, "something new"), Verdict::HarnessError);
+    assert_eq!(verdict(Stage::Died, "libbpf died of signal 11"), Verdict::HarnessError);
 }

@@ -3,7 +3,8 @@
 //! The verifier's texts are those of kernels from 5.4 to 7.3, libbpf's those of 1.7. The first row that fits counts, so the more
 //! telling ones stand first. A row fits a line that has all its pieces in this order.
 
-use super::Cause;
+use crate::cause::Cause;
+use crate::verdict::Verdict;
 use crate::verifier::Failure;
 
 type Row = (&'static [&'static str], Cause);
@@ -30,8 +31,9 @@ const VERIFIER: &[Row] = &[
     (&["unknown func unknown#"], Cause::UnknownHelper),
     (&["unknown func ", "#"], Cause::ForbiddenHelper),
     (&["program of this type cannot use helper "], Cause::ForbiddenHelper),
-    (&["cannot call GPL-restricted function"], Cause::ForbiddenHelper),
-    (&["cannot call kernel function from non-GPL"], Cause::ForbiddenHelper),
+    (&["cannot call GPL-restricted function"], Cause::Licence),
+    (&["cannot call kernel function from non-GPL"], Cause::Licence),
+    (&["GPL compatible license"], Cause::Licence),
     (&["calling kernel function ", " is not allowed"], Cause::ForbiddenHelper),
     (&["helper call is not allowed in probe"], Cause::ForbiddenHelper),
     (&["func ", "#", " supported only for "], Cause::ForbiddenHelper),
@@ -49,8 +51,8 @@ const VERIFIER: &[Row] = &[
     (&["The address of function ", " cannot be found"], Cause::MissingAttachTarget),
     (&["attach to invalid member"], Cause::MissingAttachTarget),
     (&["attach to unsupported member"], Cause::MissingAttachTarget),
-    (&["() is not modifiable"], Cause::MissingAttachTarget),
-    (&[" is not sleepable"], Cause::MissingAttachTarget),
+    (&["() is not modifiable"], Cause::ForbiddenAttachTarget),
+    (&[" is not sleepable"], Cause::ForbiddenAttachTarget),
     (&["Tracing programs must provide btf_id"], Cause::NeedsLoader),
     (&["kernel is missing BTF"], Cause::MissingBtf),
     (&["in-kernel BTF is malformed"], Cause::MissingBtf),
@@ -178,44 +180,44 @@ const CLASSES: &[(&str, Cause)] = &[
     ("Policy", Cause::ForbiddenHelper),
 ];
 
-const LIBBPF: &[Row] = &[
-    (&["kernel BTF is missing"], Cause::MissingBtf),
-    (&["failed to find valid kernel BTF"], Cause::MissingBtf),
-    (&["Error loading vmlinux BTF"], Cause::MissingBtf),
-    (&["BTF is mandatory, can't proceed"], Cause::MissingBtf),
-    (&["missing BPF prog type"], Cause::NeedsLoader),
-    (&["no BTF-based attach target is specified"], Cause::NeedsLoader),
-    (&["attach program FD is not set"], Cause::NeedsLoader),
-    (&["failed to initialize slot ["], Cause::NeedsLoader),
-    (&["failed to open system Kconfig"], Cause::KernelConfigMissing),
-    (&["extern 'CONFIG_", "(strong): not resolved"], Cause::KernelConfigMissing),
-    (&["extern (kcfg)"], Cause::KernelConfigMissing),
-    (&["struct_ops init_kern"], Cause::MissingAttachTarget),
-    (&["failed to find kernel BTF type ID of"], Cause::MissingAttachTarget),
-    (&["is not found in vmlinux BTF"], Cause::MissingAttachTarget),
-    (&["extern (func ksym)"], Cause::MissingKfunc),
-    (&["extern (var ksym)"], Cause::MissingKsym),
-    (&["extern (ksym)"], Cause::MissingKsym),
-    (&["extern '", "(strong): not resolved"], Cause::MissingKsym),
-    (&["unrecognized CO-RE relocation"], Cause::ObjectTooNew),
-    (&["nsupported BTF_KIND"], Cause::ObjectTooNew),
-    (&["unrecognized kind "], Cause::ObjectTooNew),
-    (&["map '", "unknown field '"], Cause::ObjectTooNew),
-    (&["unrecognized extern"], Cause::ObjectTooNew),
-    (&["bad relo type"], Cause::ObjectTooNew),
-    (&["unrecognized ELF section"], Cause::ObjectTooNew),
-    (&["doesn't support anonymous types"], Cause::ObjectBroken),
-    (&[": relo #"], Cause::UnresolvedRelocation),
-    (&["target candidate search failed"], Cause::UnresolvedRelocation),
-    (&["failed to perform CO-RE relocations"], Cause::UnresolvedRelocation),
-    (&["elf: "], Cause::ObjectBroken),
-    (&["corrupted"], Cause::ObjectBroken),
-    (&["non-native endianness"], Cause::ObjectBroken),
-    (&["permission error while running as root"], Cause::Harness),
+/// Warnings of libbpf. One may follow from another in any order, so the more telling rows come first. Those about maps are in `map.rs`.
+const LIBBPF: &[(&[&str], Verdict, Cause)] = &[
+    (&["kernel BTF is missing"], Verdict::MissingBtf, Cause::MissingBtf),
+    (&["failed to find valid kernel BTF"], Verdict::MissingBtf, Cause::MissingBtf),
+    (&["Error loading vmlinux BTF"], Verdict::MissingBtf, Cause::MissingBtf),
+    (&["BTF is mandatory, can't proceed"], Verdict::MissingBtf, Cause::MissingBtf),
+    // The next need something that only the object's own loader knows.
+    (&["missing BPF prog type"], Verdict::HarnessLimit, Cause::NeedsLoader),
+    (&["no BTF-based attach target is specified"], Verdict::HarnessLimit, Cause::NeedsLoader),
+    (&["attach program FD is not set"], Verdict::HarnessLimit, Cause::NeedsLoader),
+    // The kernel's package ships no config, which on a real machine is there.
+    (&["failed to open system Kconfig"], Verdict::HarnessLimit, Cause::KernelConfigMissing),
+    (&["extern 'CONFIG_", "(strong): not resolved"], Verdict::RelocationFailed, Cause::KernelConfigMissing),
+    (&["extern (kcfg)"], Verdict::RelocationFailed, Cause::KernelConfigMissing),
+    (&["struct_ops init_kern"], Verdict::AttachTargetMissing, Cause::MissingAttachTarget),
+    (&["failed to find kernel BTF type ID of"], Verdict::AttachTargetMissing, Cause::MissingAttachTarget),
+    (&["is not found in vmlinux BTF"], Verdict::AttachTargetMissing, Cause::MissingAttachTarget),
+    (&["extern (func ksym)"], Verdict::RelocationFailed, Cause::MissingKfunc),
+    (&["extern (var ksym)"], Verdict::RelocationFailed, Cause::MissingKsym),
+    (&["extern (ksym)"], Verdict::RelocationFailed, Cause::MissingKsym),
+    (&["extern '", "(strong): not resolved"], Verdict::RelocationFailed, Cause::MissingKsym),
+    (&["unrecognized CO-RE relocation"], Verdict::RelocationFailed, Cause::ObjectTooNew),
+    (&["nsupported BTF_KIND"], Verdict::FailedToOpen, Cause::ObjectTooNew),
+    (&["unrecognized kind "], Verdict::FailedToOpen, Cause::ObjectTooNew),
+    (&["map '", "unknown field '"], Verdict::FailedToOpen, Cause::ObjectTooNew),
+    (&["unrecognized extern"], Verdict::FailedToOpen, Cause::ObjectTooNew),
+    (&["bad relo type"], Verdict::FailedToOpen, Cause::ObjectTooNew),
+    (&["unrecognized ELF section"], Verdict::FailedToOpen, Cause::ObjectTooNew),
+    (&["doesn't support anonymous types"], Verdict::RelocationFailed, Cause::ObjectBroken),
+    (&[": relo #"], Verdict::RelocationFailed, Cause::UnresolvedRelocation),
+    (&["target candidate search failed"], Verdict::RelocationFailed, Cause::UnresolvedRelocation),
+    (&["failed to perform CO-RE relocations"], Verdict::RelocationFailed, Cause::UnresolvedRelocation),
+    (&["failed to relocate"], Verdict::RelocationFailed, Cause::UnresolvedRelocation),
+    (&["elf: "], Verdict::FailedToOpen, Cause::ObjectBroken),
+    (&["corrupted"], Verdict::FailedToOpen, Cause::ObjectBroken),
+    (&["non-native endianness"], Verdict::FailedToOpen, Cause::ObjectBroken),
+    (&["permission error while running as root"], Verdict::HarnessError, Cause::Harness),
 ];
-
-/// Endings of libbpf's warning about a map that the kernel does not know.
-const UNKNOWN_MAP: [&str; 3] = ["-EINVAL", "-ENOTSUPP", "-EOPNOTSUPP"];
 
 /// The cause that the verifier's complaint stands for, and the line that says so.
 pub(super) fn of_verifier(failure: &Failure) -> Option<(Cause, &str)> {
@@ -229,26 +231,12 @@ pub(super) fn of_verifier(failure: &Failure) -> Option<(Cause, &str)> {
     Some((*cause, &failure.message))
 }
 
-/// The cause that libbpf's warnings stand for, and the one that says so.
-pub(super) fn of_libbpf(warnings: &[String]) -> Option<(Cause, &str)> {
-    // Here one warning may follow from another in any order, so the more telling row comes first.
-    let told = LIBBPF.iter().find_map(|(pieces, cause)| {
+/// The verdict and cause that libbpf's warnings stand for, and the one that says so.
+pub(super) fn of_libbpf(warnings: &[String]) -> Option<(Verdict, Cause, &str)> {
+    LIBBPF.iter().find_map(|(pieces, verdict, cause)| {
         let line = warnings.iter().find(|line| fits(line, pieces))?;
-        Some((*cause, line.as_str()))
-    });
-    let map = || warnings.iter().find(|warning| warning.contains("failed to create"));
-    told.or_else(|| map().map(|warning| (of_map(warning), warning.as_str())))
-}
-
-/// The cause that libbpf's warning about a map stands for.
-pub(super) fn of_map(warning: &str) -> Cause {
-    match warning {
-        _ if warning.contains("struct_ops") => Cause::MissingAttachTarget,
-        _ if UNKNOWN_MAP.iter().any(|errno| warning.ends_with(errno)) => Cause::MissingMapType,
-        // Memory that is locked is limited for kernels before 5.11, and it is we who lift the limit.
-        _ if warning.ends_with("-EPERM") || warning.ends_with("-ENOMEM") => Cause::Harness,
-        _ => Cause::Unrecognised,
-    }
+        Some((*verdict, *cause, line.as_str()))
+    })
 }
 
 fn fits(line: &str, pieces: &[&str]) -> bool {

@@ -1,0 +1,53 @@
+//! [`KernelView`]: what is known of the kernel that judged a program, besides what the guest observed.
+
+/// What is known of a kernel from its BTF, its modules' BTF and its config. `None` means that nobody can tell: a kernel without BTF
+/// or config, or with BTF that cannot be read.
+pub trait KernelView {
+    /// Whether the kernel has a struct, union, enum, typedef or integer of this name, given without keyword and flavour.
+    fn has_type(&self, name: &str) -> Option<bool>;
+
+    /// Whether the kernel's `enum in_enum` has the enumerator `name`.
+    fn has_enumerator(&self, in_enum: &str, name: &str) -> Option<bool>;
+
+    /// Whether the kernel's `struct in_struct` has the member `member`.
+    fn has_member(&self, in_struct: &str, member: &str) -> Option<bool>;
+
+    /// Whether the kernel's own BTF, without modules, has a function of this name.
+    fn has_function(&self, name: &str) -> Option<bool>;
+
+    /// Whether the option, such as `CONFIG_FPROBE`, is built in or a module.
+    fn config(&self, option: &str) -> Option<bool>;
+
+    /// The modules whose BTF has a type or function of this name; none if the kernel itself has it or nothing is known of its modules.
+    fn modules_with(&self, name: &str) -> Vec<String>;
+}
+
+/// A kernel of which nothing is known.
+#[derive(Debug, Clone, Copy)]
+pub struct UnknownKernel;
+
+impl KernelView for UnknownKernel {
+    fn has_type(&self, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn has_enumerator(&self, _: &str, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn has_member(&self, _: &str, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn has_function(&self, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn config(&self, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn modules_with(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+}

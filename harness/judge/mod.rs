@@ -1,0 +1,183 @@
+//! [`judge`]: turns what a guest observed of a program, and what is known of the kernel and the object, into a [`Diagnosis`]. Pure.
+//!
+//! libbpf reports nearly everything as EINVAL, so the texts decide. The program's own reason comes before that of a map that was
+//! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a file of its own; the texts are
+//! in `texts.rs`.
+
+mod form;
+mod kernel_view;
+mod map;
+mod subject;
+mod texts;
+
+#[cfg(test)]
+mod tests;
+
+pub use kernel_view::{KernelView, UnknownKernel};
+
+use crate::cause::{Cause, Evidence, Source};
+use crate::object::{Inventory, ProgramInfo};
+use crate::protocol::{ProgramOutcome, Stage};
+use crate::verdict::Verdict;
+use crate::verifier::Failure;
+
+/// A program on a kernel: everything that its verdict rests on.
+#[derive(Clone, Copy)]
+pub struct Case<'a> {
+    /// What the guest observed.
+    pub outcome: &'a ProgramOutcome,
+    /// The verifier's log; empty if it said nothing.
+    pub log: &'a str,
+    /// What the object says of the program.
+    pub program: Option<&'a ProgramInfo>,
+    /// What the object holds.
+    pub object: Option<&'a Inventory>,
+    /// What is known of the kernel.
+    pub kernel: &'a dyn KernelView,
+}
+
+/// A verdict with what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, as one line; `None` only for a program that was loaded.
+    pub reason: Option<String>,
+    /// Why, out of a closed set; `None` only for a program that was loaded.
+    pub cause: Option<Cause>,
+    /// What the cause rests on; `None` where there is nothing but the verdict.
+    pub evidence: Option<Evidence>,
+}
+
+impl Diagnosis {
+    /// A failure whose evidence line is the reason.
+    fn of(verdict: Verdict, cause: Cause, evidence: Evidence) -> Self {
+        Diagnosis { verdict, reason: Some(evidence.line.clone()), cause: Some(cause), evidence: Some(evidence) }
+    }
+
+    /// The same with another reason: the evidence does not say in plain words what is wrong.
+    fn because(self, reason: impl Into<String>) -> Self {
+        Diagnosis { reason: Some(reason.into()), ..self }
+    }
+}
+
+/// Judges a program.
+pub fn judge(case: &Case<'_>) -> Diagnosis {
+    let outcome = case.outcome;
+    match outcome.stage {
+        Stage::Loaded => Diagnosis { verdict: Verdict::Loaded, reason: None, cause: None, evidence: None },
+        Stage::Died => Diagnosis::of(Verdict::HarnessError, Cause::Harness, Evidence::line(last_words(outcome))),
+        Stage::Prepare => form::newer_than_kernel(case)
+            .or_else(|| from_warnings(case))
+            // Nobody is blamed without evidence.
+            .unwrap_or_else(|| {
+                let words = last_words(outcome);
+                Diagnosis::of(Verdict::HarnessError, Cause::Unrecognised, Evidence::line(&words))
+                    .because(format!("unrecognised: {words}"))
+            }),
+        Stage::Load => from_verifier(case)
+            .or_else(|| form::newer_than_kernel(case))
+            .or_else(|| map::left_out_struct_ops(case))
+            .or_else(|| from_warnings(case))
+            .unwrap_or_else(|| form::refused_in_silence(case)),
+    }
+}
+
+/// Judges an object that libbpf could not open, from its warnings.
+pub fn open_failure(warnings: &[String]) -> Diagnosis {
+    match texts::of_libbpf(warnings) {
+        Some((_, cause, line)) => {
+            Diagnosis::of(Verdict::FailedToOpen, cause, about(cause, line)).because(first(warnings))
+        }
+        None => Diagnosis::of(Verdict::FailedToOpen, Cause::ObjectBroken, Evidence::line(first(warnings))),
+    }
+}
+
+/// The warning that says why an object could not be prepared whole.
+pub fn prepare_failure(warnings: &[String]) -> String {
+    let told = texts::of_libbpf(warnings).map(|(_, _, line)| line);
+    told.or_else(|| map::failed(warnings)).map_or_else(|| first(warnings), str::to_owned)
+}
+
+/// Whether a program fails alike on every kernel that judged it, so that the failure is no fact about kernels.
+///
+/// Takes the program's cause and subject on each kernel, `None` where it loaded; leave out kernels that did not judge it.
+pub fn same_everywhere<'a>(cells: impl IntoIterator<Item = Option<(Cause, Option<&'a str>)>>) -> bool {
+    let mut first = None;
+    let mut kernels = 0;
+    for cell in cells {
+        let Some((cause, subject)) = cell else { return false };
+        let failure = (cause, subject.map(subject::essence));
+        if cause.is_unjudged() || *first.get_or_insert(failure) != failure {
+            return false;
+        }
+        kernels += 1;
+    }
+    kernels > 1
+}
+
+/// What the verifier complained about.
+fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
+    let failure = Failure::read(case.log)?;
+    let Some((cause, line)) = texts::of_verifier(&failure) else {
+        let evidence = at(Evidence::line(&failure.message), &failure);
+        return Some(Diagnosis::of(Verdict::VerifierRejected, Cause::Unrecognised, evidence));
+    };
+    let mut evidence = at(about(cause, line), &failure);
+    let calls = matches!(cause, Cause::ForbiddenHelper | Cause::Licence | Cause::UnsupportedCallForm);
+    if calls && evidence.subject.is_none() {
+        // Some complaints do not name what is called.
+        evidence.subject = failure.insn_text.as_deref().and_then(subject::helper).map(str::to_owned);
+    }
+    if cause == Cause::MissingMapType {
+        return Some(map::reached_left_out(case, evidence));
+    }
+    let cause = match (cause, evidence.subject.as_deref()) {
+        (Cause::MissingField, Some(subject)) if case.kernel.has_type(subject::type_name(subject)) == Some(false) => {
+            Cause::MissingType
+        }
+        _ => cause,
+    };
+    Some(match cause {
+        Cause::MissingField
+        | Cause::MissingType
+        | Cause::MissingEnumValue
+        | Cause::MissingKfunc
+        | Cause::MissingKsym
+        | Cause::UnresolvedRelocation => Diagnosis::of(Verdict::RelocationFailed, cause, evidence),
+        // What the kernel said first is the reason, whichever of its lines told the cause.
+        _ => Diagnosis::of(Verdict::VerifierRejected, cause, evidence).because(failure.message),
+    })
+}
+
+/// What libbpf warned about.
+fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
+    let warnings = &case.outcome.warnings;
+    if let Some((verdict, cause, line)) = texts::of_libbpf(warnings) {
+        return Some(Diagnosis::of(verdict, cause, about(cause, line)));
+    }
+    map::failed(warnings).map(|warning| map::refused(case, warning))
+}
+
+fn about(cause: Cause, line: &str) -> Evidence {
+    Evidence { subject: subject::of(cause, line), ..Evidence::line(line) }
+}
+
+fn at(mut evidence: Evidence, failure: &Failure) -> Evidence {
+    evidence.source = failure.insn.map(|insn| Source {
+        insn,
+        text: failure.source_text.clone(),
+        place: failure.source_place.clone(),
+    });
+    evidence
+}
+
+fn last_words(outcome: &ProgramOutcome) -> String {
+    let failed = outcome.warnings.iter().find(|warning| warning.contains("BPF program load failed"));
+    let error = || std::io::Error::from_raw_os_error(outcome.errno).to_string();
+    failed.or(outcome.warnings.first()).cloned().unwrap_or_else(error)
+}
+
+fn first(warnings: &[String]) -> String {
+    warnings.first().cloned().unwrap_or_else(|| "libbpf gave no reason".to_owned())
+}

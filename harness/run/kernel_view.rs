@@ -1,0 +1,92 @@
+//! [`StoredView`]: what the store knows of a kernel, read when a verdict asks for it.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use crate::judge::KernelView;
+use crate::kernel_config::KernelConfig;
+use crate::object::btf::{Btf, Want};
+use crate::store::StoredKernel;
+
+/// What the store knows of a kernel. Everything is read once, when it is first asked for: most cells ask for nothing.
+pub(super) struct StoredView {
+    stored: StoredKernel,
+    /// What objects are relocated with.
+    types: OnceLock<Option<Btf>>,
+    /// The kernel's own BTF, where it was given another.
+    own: OnceLock<Option<Btf>>,
+    config: OnceLock<Option<KernelConfig>>,
+    modules: OnceLock<Vec<(String, Vec<u8>)>>,
+}
+
+impl StoredView {
+    pub(super) fn new(stored: StoredKernel) -> Self {
+        let (types, own, config, modules) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
+        StoredView { stored, types, own, config, modules }
+    }
+
+    /// The types that objects are relocated with; `None` if there are none or they cannot be read.
+    pub(super) fn types(&self) -> Option<&Btf> {
+        let read = || Btf::parse(&fs::read(self.stored.types()?).ok()?).ok();
+        self.types.get_or_init(read).as_ref()
+    }
+
+    /// The kernel's own BTF.
+    fn own(&self) -> Option<&Btf> {
+        if self.stored.given_btf.is_none() {
+            return self.types();
+        }
+        let read = || Btf::parse(&fs::read(self.stored.btf.as_ref()?).ok()?).ok();
+        self.own.get_or_init(read).as_ref()
+    }
+
+    fn modules(&self) -> &[(String, Vec<u8>)] {
+        // A package without modules, or one that cannot be read, tells of none.
+        self.modules.get_or_init(|| self.stored.module_types().unwrap_or_default())
+    }
+}
+
+impl KernelView for StoredView {
+    fn has_type(&self, name: &str) -> Option<bool> {
+        let btf = self.types()?;
+        let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
+        Some(kinds.into_iter().any(|want| btf.find(name, want).is_some()))
+    }
+
+    fn has_enumerator(&self, in_enum: &str, name: &str) -> Option<bool> {
+        let btf = self.own()?;
+        let mut candidates = btf.candidates(in_enum, Want::Enum).peekable();
+        candidates.peek()?;
+        Some(candidates.any(|id| btf.enumerator(id, name).is_some()))
+    }
+
+    fn has_member(&self, in_struct: &str, member: &str) -> Option<bool> {
+        let btf = self.own()?;
+        let mut candidates = btf.candidates(in_struct, Want::Struct).peekable();
+        candidates.peek()?;
+        Some(candidates.any(|id| {
+            let mut members = btf.members(id).into_iter();
+            members.any(|place| btf.string(place.name_offset).as_deref() == Some(member))
+        }))
+    }
+
+    fn has_function(&self, name: &str) -> Option<bool> {
+        Some(self.own()?.find(name, Want::Function).is_some())
+    }
+
+    fn config(&self, option: &str) -> Option<bool> {
+        let read =
+            || Some(KernelConfig::parse(&String::from_utf8_lossy(&fs::read(self.stored.config.as_ref()?).ok()?)));
+        self.config.get_or_init(read).as_ref()?.is_on(option.strip_prefix("CONFIG_").unwrap_or(option))
+    }
+
+    fn modules_with(&self, name: &str) -> Vec<String> {
+        let Some(btf) = self.own() else { return Vec::new() };
+        let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Function];
+        if kinds.into_iter().any(|want| btf.find(name, want).is_some()) {
+            return Vec::new();
+        }
+        let modules = self.modules();
+        btf.modules_with(modules, name).into_iter().map(|index| modules[index].0.clone()).collect()
+    }
+}
