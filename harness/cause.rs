@@ -33,6 +33,8 @@ pub enum Cause {
     IncompleteMapDefinition,
     /// It uses a map that is larger than any this kernel creates.
     MapTooLarge,
+    /// It uses a map that the kernel has, and that programs of its type or attach point must not use.
+    ForbiddenMap,
     /// It keeps a timer, a lock or the like in a map of whose value the kernel gets no BTF.
     MapWithoutBtf,
     /// Its maps need more memory than the guest has.
@@ -77,6 +79,8 @@ pub enum Cause {
     UnsupportedCallForm,
     /// The object uses what the libbpf linked into corematrix does not know.
     ObjectTooNew,
+    /// The object has no BTF, and what is in it needs that.
+    ObjectWithoutBtf,
     /// The object is malformed.
     ObjectBroken,
     /// It needs a config option that the kernel is built without, or reads one, and the kernel's config is not known.
@@ -123,7 +127,7 @@ pub struct Source {
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 42] = [
+    pub const ALL: [Cause; 44] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -135,6 +139,7 @@ impl Cause {
         Cause::UnsupportedMapOption,
         Cause::IncompleteMapDefinition,
         Cause::MapTooLarge,
+        Cause::ForbiddenMap,
         Cause::MapWithoutBtf,
         Cause::GuestMemory,
         Cause::UnknownHelper,
@@ -157,6 +162,7 @@ impl Cause {
         Cause::UnsupportedInstruction,
         Cause::UnsupportedCallForm,
         Cause::ObjectTooNew,
+        Cause::ObjectWithoutBtf,
         Cause::ObjectBroken,
         Cause::KernelConfigMissing,
         Cause::NeedsLoader,
@@ -182,6 +188,7 @@ impl Cause {
             Cause::UnsupportedMapOption => "unsupported map option",
             Cause::IncompleteMapDefinition => "incomplete map definition",
             Cause::MapTooLarge => "map too large",
+            Cause::ForbiddenMap => "forbidden map",
             Cause::MapWithoutBtf => "map value without BTF",
             Cause::GuestMemory => "guest memory too small",
             Cause::UnknownHelper => "unknown helper",
@@ -204,6 +211,7 @@ impl Cause {
             Cause::UnsupportedInstruction => "unsupported instruction",
             Cause::UnsupportedCallForm => "unsupported form of call",
             Cause::ObjectTooNew => "object too new for libbpf",
+            Cause::ObjectWithoutBtf => "object without BTF",
             Cause::ObjectBroken => "object broken",
             Cause::KernelConfigMissing => "missing kernel config",
             Cause::NeedsLoader => "needs its own loader",

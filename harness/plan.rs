@@ -1,5 +1,6 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alternatives;
@@ -265,6 +266,17 @@ impl PlannedObject {
     pub fn setup(&self) -> ObjectSetup {
         let setup = self.shape.as_ref().map(|planned| planned.shape.setup.clone()).unwrap_or_default();
         ObjectSetup { programs: self.programs_setup.clone(), ..setup }
+    }
+
+    /// The programs that refer to each extern, subprograms that they call included.
+    pub fn extern_users(&self) -> BTreeMap<String, Vec<String>> {
+        let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for program in self.object.inventory.iter().flat_map(|inventory| &inventory.programs) {
+            for name in &program.externs {
+                users.entry(name.clone()).or_default().push(program.name.clone());
+            }
+        }
+        users
     }
 
     /// Names of the programs whose visited instructions are wanted.

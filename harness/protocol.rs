@@ -6,6 +6,7 @@
 
 mod frame;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub enum HostMessage {
         setup: ObjectSetup,
         /// How far programs are taken.
         reach: Reach,
+        /// The programs that refer to each strong extern: without it these fail, and the others are judged.
+        extern_users: BTreeMap<String, Vec<String>>,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,

@@ -5,6 +5,7 @@
 //! libbpf's own code, and the kernel's BTF is parsed once. Only where the whole object cannot be prepared is each program
 //! opened and prepared on its own, without maps that cannot be created.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -46,6 +47,8 @@ pub struct Request<'a> {
     pub setup: ObjectSetup,
     /// How far programs are taken.
     pub reach: Reach,
+    /// The programs that refer to each strong extern.
+    pub extern_users: BTreeMap<String, Vec<String>>,
     /// The object.
     pub bytes: Vec<u8>,
     /// Whether to load without collecting evidence, to measure what that costs.
@@ -90,7 +93,11 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 send_instructions(&prepared.open, send)?;
             }
             for program in &request.programs {
-                let load = |how, frames: &mut Frames<'_>| load_one(&prepared, program, how, frames, request);
+                let without = prepared.missing_extern_of(program, request);
+                let load = |how, frames: &mut Frames<'_>| match without {
+                    Some(warning) => frames.done(without_extern(program, warning), ""),
+                    None => load_one(&prepared, program, how, frames, request),
+                };
                 try_program(program, request, send, load)?;
                 send_log(log, program, request, send)?;
             }
@@ -291,7 +298,10 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
                 let message = GuestMessage::Instructions { program: program.to_owned() };
                 let _ = frames.add(&message, loaded::instructions(&found));
             }
-            load_one(&prepared, program, how, frames, request)
+            match prepared.missing_extern_of(program, request) {
+                Some(warning) => frames.done(without_extern(program, warning), ""),
+                None => load_one(&prepared, program, how, frames, request),
+            }
         }
         Err(failure) => frames.done(not_prepared(program, &failure, begin), ""),
     }
@@ -430,6 +440,14 @@ fn not_prepared(program: &str, failure: &Failure, begin: Instant) -> ProgramOutc
     let mut failed = outcome(program, Stage::Prepare, begin);
     failed.errno = failure.errno;
     failed.warnings = failure.warnings();
+    failed
+}
+
+/// A program that refers to a strong extern which this kernel does not have.
+fn without_extern(program: &str, warning: &str) -> ProgramOutcome {
+    let mut failed = outcome(program, Stage::Prepare, Instant::now());
+    failed.errno = libc::ESRCH;
+    failed.warnings = vec![warning.to_owned()];
     failed
 }
 

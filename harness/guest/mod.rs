@@ -21,6 +21,7 @@ mod settle;
 mod transcript;
 mod visited;
 mod wake;
+mod weak_extern;
 
 use std::io::{Read, Write};
 
@@ -88,7 +89,7 @@ fn serve() -> Result<(), String> {
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
             }
-            (HostMessage::Load { object, programs, full_logs, visited, setup, reach }, bytes) => {
+            (HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users }, bytes) => {
                 let bare = faults.bare();
                 judge(
                     &mut port,
@@ -98,6 +99,7 @@ fn serve() -> Result<(), String> {
                         full_logs,
                         visited,
                         setup,
+                        extern_users,
                         reach,
                         bytes,
                         bare,

@@ -1,8 +1,11 @@
 //! [`prepare`]: opens an object and lets libbpf do everything that comes before the first program is loaded.
 
+use std::borrow::Cow;
+
 use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
+use super::weak_extern::weaken;
 use super::{GIVEN_BTF, transcript};
 use crate::libbpf_log::{self, Level, Line};
 use crate::protocol::{LeftOutMap, ObjectSetup};
@@ -22,10 +25,22 @@ pub struct Prepared {
     pub open: OpenObject,
     /// Maps that the kernel would not create.
     pub left_out: Vec<LeftOutMap>,
+    /// Strong externs that the kernel does not have, each with libbpf's warning; the object was prepared as if they were weak.
+    pub missing_externs: Vec<(String, String)>,
     /// Its maps of struct_ops.
     pub struct_ops: Vec<StructOps>,
     /// What libbpf said on the way.
     pub lines: Vec<Line>,
+}
+
+impl Prepared {
+    /// libbpf's warning about a missing extern that the program refers to.
+    pub fn missing_extern_of(&self, program: &str, request: &Request<'_>) -> Option<&str> {
+        let refers = |name: &String| {
+            request.extern_users.get(name).is_some_and(|users| users.iter().any(|user| user == program))
+        };
+        self.missing_externs.iter().find(|(name, _)| refers(name)).map(|(_, warning)| warning.as_str())
+    }
 }
 
 /// A map of struct_ops.
@@ -61,7 +76,8 @@ impl Failure {
     }
 }
 
-/// Opens and prepares the object, leaving out map after map for as long as a map is what stands in the way.
+/// Opens and prepares the object, leaving out map after map for as long as a map is what stands in the way, and making extern after
+/// extern weak that the kernel does not have.
 ///
 /// `first_failure` gets the warnings of the first try if that failed.
 pub fn prepare(
@@ -70,6 +86,8 @@ pub fn prepare(
     first_failure: &mut Option<Vec<String>>,
 ) -> Result<Prepared, Failure> {
     let mut left_out: Vec<LeftOutMap> = Vec::new();
+    let mut missing_externs: Vec<(String, String)> = Vec::new();
+    let mut bytes = Cow::Borrowed(request.bytes.as_slice());
     loop {
         transcript::take();
         let mut builder = ObjectBuilder::default();
@@ -77,17 +95,28 @@ pub fn prepare(
         if std::path::Path::new(GIVEN_BTF).exists() {
             builder.btf_custom_path(GIVEN_BTF).map_err(|error| Failure::of(false, &error))?;
         }
-        let mut open = builder.open_memory(&request.bytes).map_err(|error| Failure::of(false, &error))?;
+        let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
         set_up(&mut open, &request.setup)?;
         let struct_ops = switch(&mut open, which, &left_out)?;
         // SAFETY: the pointer belongs to `open`, which outlives the call and has not been prepared or loaded.
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
-        let lines = transcript::take();
+        let mut lines = transcript::take();
         if result == 0 {
-            return Ok(Prepared { open, left_out, struct_ops, lines });
+            // Last, so that they count: of an extern made weak libbpf says only that it does without.
+            let warn = |(_, text): &(String, String)| Line { level: Level::Warn, text: text.clone() };
+            lines.extend(missing_externs.iter().map(warn));
+            return Ok(Prepared { open, left_out, missing_externs, struct_ops, lines });
         }
         let warnings = libbpf_log::warnings(&lines);
         first_failure.get_or_insert_with(|| warnings.clone());
+        let missing = warnings.iter().find_map(|warning| Some((libbpf_log::missing_extern(warning)?, warning)));
+        // One that somebody refers to, but nobody knows who, fails the object as a whole.
+        let missing = missing.filter(|(name, _)| request.extern_users.contains_key(*name));
+        if let Some((weak, (name, warning))) = missing.and_then(|known| Some((weaken(&bytes, known.0)?, known))) {
+            missing_externs.push((name.to_owned(), warning.clone()));
+            bytes = Cow::Owned(weak);
+            continue;
+        }
         let known = left_out.len();
         for culprit in culprits(&warnings, &struct_ops) {
             if !left_out.iter().any(|left| left.map == culprit.map) {

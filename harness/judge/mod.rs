@@ -4,9 +4,12 @@
 //! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a file of its own; the texts are
 //! in `texts.rs`.
 
+mod complaints;
 mod form;
 mod kernel_view;
 mod map;
+mod open;
+mod poison;
 mod subject;
 mod texts;
 
@@ -14,6 +17,8 @@ mod texts;
 mod tests;
 
 pub use kernel_view::{KernelView, UnknownKernel};
+pub use open::open_failure;
+pub use poison::Poison;
 
 use crate::cause::{Cause, Evidence, Source};
 use crate::object::{Inventory, ProgramInfo};
@@ -34,6 +39,8 @@ pub struct Case<'a> {
     pub object: Option<&'a Inventory>,
     /// What is known of the kernel.
     pub kernel: &'a dyn KernelView,
+    /// What libbpf poisoned at an instruction of the program, numbered as the verifier does.
+    pub poison: &'a dyn Fn(u32) -> Option<Poison>,
 }
 
 /// A verdict with what it rests on.
@@ -83,16 +90,6 @@ pub fn judge(case: &Case<'_>) -> Diagnosis {
     }
 }
 
-/// Judges an object that libbpf could not open, from its warnings.
-pub fn open_failure(warnings: &[String]) -> Diagnosis {
-    match texts::of_libbpf(warnings) {
-        Some((_, cause, line)) => {
-            Diagnosis::of(Verdict::FailedToOpen, cause, about(cause, line)).because(first(warnings))
-        }
-        None => Diagnosis::of(Verdict::FailedToOpen, Cause::ObjectBroken, Evidence::line(first(warnings))),
-    }
-}
-
 /// The warning that says why an object could not be prepared whole.
 pub fn prepare_failure(warnings: &[String]) -> String {
     let told = texts::of_libbpf(warnings).map(|(_, _, line)| line);
@@ -119,6 +116,9 @@ pub fn same_everywhere<'a>(cells: impl IntoIterator<Item = Option<(Cause, Option
 /// What the verifier complained about.
 fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
     let failure = Failure::read(case.log)?;
+    if let Some(diagnosis) = poison::reached(case, &failure) {
+        return Some(diagnosis);
+    }
     let Some((cause, line)) = texts::of_verifier(&failure) else {
         let evidence = at(Evidence::line(&failure.message), &failure);
         return Some(Diagnosis::of(Verdict::VerifierRejected, Cause::Unrecognised, evidence));
@@ -127,7 +127,7 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
     let calls = matches!(cause, Cause::ForbiddenHelper | Cause::Licence | Cause::UnsupportedCallForm);
     if calls && evidence.subject.is_none() {
         // Some complaints do not name what is called.
-        evidence.subject = failure.insn_text.as_deref().and_then(subject::helper).map(str::to_owned);
+        evidence.subject = failure.insn_text.as_deref().and_then(|text| subject::called(text, line));
     }
     if cause == Cause::MissingMapType {
         return Some(map::reached_left_out(case, evidence));

@@ -7,7 +7,7 @@ pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
     let subject = match cause {
         Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue => relocated(line),
         Cause::UnknownHelper | Cause::ForbiddenHelper | Cause::Licence | Cause::UnsupportedCallForm => {
-            helper(line).or(quoted(line))
+            kernel_function(line).or(helper(line)).or(quoted(line))
         }
         Cause::MissingAttachTarget => {
             let unquoted = line.split_once(" is not found in ").map(|(name, _)| name);
@@ -29,8 +29,13 @@ pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
 fn relocated(line: &str) -> Option<&str> {
     let (_, spec) = line.split_once("CO-RE relocation <")?;
     let (_, spec) = spec.split_once("] ")?;
+    Some(of_spec(spec))
+}
+
+/// `struct task_struct.gone (0:1 @ offset 4)` is about `struct task_struct.gone`, `enum x::Y = 7` about `enum x::Y`.
+pub(super) fn of_spec(spec: &str) -> &str {
     let end = spec.find(" (").into_iter().chain(spec.find(" = ")).min();
-    Some(spec[..end.unwrap_or(spec.len())].trim_end_matches("..."))
+    spec[..end.unwrap_or(spec.len())].trim_end_matches("...")
 }
 
 /// The word that ends in `#` and a number, such as `bpf_loop#181`; else the one that ends in `()`.
@@ -42,6 +47,22 @@ pub(super) fn helper(line: &str) -> Option<&str> {
         None => false,
     });
     numbered.or_else(|| words.find_map(|word| word.strip_suffix("()")))
+}
+
+/// The name behind the words that stand for a kfunc. The number that kernels put behind it is an id of their own BTF.
+fn kernel_function(line: &str) -> Option<&str> {
+    const WORDS: [&str; 4] = ["kernel function ", "kernel func ", "sleepable kfunc ", "kfunc "];
+    let (_, rest) = WORDS.iter().find_map(|words| line.split_once(words))?;
+    let name = rest.split(|byte: char| !byte.is_ascii_alphanumeric() && byte != '_').next()?;
+    // `cannot call kernel function from non-GPL compatible program` names nothing.
+    (name.contains('_')).then_some(name)
+}
+
+/// What a call instruction calls: `(85) call bpf_loop#181` is about `bpf_loop#181`, that of a kfunc about its name alone.
+pub(super) fn called(insn_text: &str, line: &str) -> Option<String> {
+    let named = helper(insn_text)?;
+    let of_kernel = line.contains("kernel func") || line.contains("kfunc");
+    Some(if of_kernel { named.split('#').next().unwrap_or(named) } else { named }.to_owned())
 }
 
 /// The first quoted name behind `prog 'name': `.

@@ -53,7 +53,7 @@ const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
 
 /// Judges an outcome on a kernel of which nothing is known.
 fn judged(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
-    judge(&Case { outcome, log, program: None, object: None, kernel: &UnknownKernel })
+    judge(&Case { outcome, log, program: None, object: None, kernel: &UnknownKernel, poison: &|_| None })
 }
 
 fn cause_of(diagnosis: Diagnosis) -> (Cause, Evidence) {
@@ -152,7 +152,14 @@ fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
     let outcome = outcome(Stage::Load, &[REFUSED]);
     let causes = [true, false].map(|has_inode| {
         let kernel = Kernel { has_type: Some(("inode", has_inode)), ..Kernel::default() };
-        cause_of(judge(&Case { outcome: &outcome, log, program: None, object: None, kernel: &kernel }))
+        cause_of(judge(&Case {
+            outcome: &outcome,
+            log,
+            program: None,
+            object: None,
+            kernel: &kernel,
+            poison: &|_| None,
+        }))
     });
     assert_eq!(causes[0].0, Cause::MissingField);
     assert_eq!(causes[1].0, Cause::MissingType);

@@ -1,6 +1,7 @@
 //! Reads the lines that libbpf logs. The formats are those of libbpf 1.7, the version that is linked in.
 
 pub mod externs;
+pub mod poison;
 pub mod relocations;
 
 /// How urgent libbpf thinks a line is.
@@ -114,6 +115,15 @@ pub fn only_slots_missing(warnings: &[String]) -> bool {
     warnings.iter().any(|warning| warning.contains("failed to initialize slot ["))
 }
 
+/// The extern that a warning says this kernel does not have. One that is there and of another type is not meant.
+pub fn missing_extern(warning: &str) -> Option<&str> {
+    let rest = warning.strip_prefix("extern ")?;
+    let rest = rest.strip_prefix("(func ksym) ").or(rest.strip_prefix("(var ksym) ")).unwrap_or(rest);
+    let (name, rest) = rest.strip_prefix('\'')?.split_once('\'')?;
+    let missing = rest == " (strong): not resolved" || rest.starts_with(": not found in kernel");
+    missing.then_some(name)
+}
+
 /// Whether a warning is about an extern that the whole object needs: it fails for every program alike.
 pub fn is_object_wide(warning: &str) -> bool {
     warning.starts_with("extern ") || is_missing_btf(warning)
@@ -166,6 +176,16 @@ mod tests {
         assert_eq!(failed_map("map 'events': failed to create: -EINVAL"), Some("events"));
         assert_eq!(failed_map("map 'events': created successfully, fd=4"), None);
         assert_eq!(failed_map("prog 'events': failed to create: x"), None);
+    }
+
+    #[test]
+    fn externs_that_are_there_are_not_missing() {
+        assert_eq!(missing_extern("extern 'gone' (strong): not resolved"), Some("gone"));
+        assert_eq!(missing_extern("extern (func ksym) 'f': not found in kernel or module BTFs"), Some("f"));
+        assert_eq!(missing_extern("extern (var ksym) 'v': not found in kernel BTF"), Some("v"));
+        assert_eq!(missing_extern("extern (func ksym) 'f': func_proto [9] incompatible with vmlinux [8]"), None);
+        assert_eq!(missing_extern("extern 'f' (weak): not resolved, defaulting to zero"), None);
+        assert_eq!(missing_extern("map 'f': failed to create: -EINVAL"), None);
     }
 
     #[test]

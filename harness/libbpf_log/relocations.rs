@@ -123,6 +123,10 @@ impl Reader {
             self.entry(told.index, told.function).candidates.push(Candidate { spec, module, matching });
             return;
         }
+        // Of a map or a kfunc, in the numbers of the ELF's own relocations.
+        if rest.starts_with("poisoning insn #") {
+            return;
+        }
         let entry = self.entry(told.index, told.function);
         let unmatched = !entry.candidates.iter().any(|candidate| candidate.matching);
         let outcome = if rest.starts_with("substituting insn #") {

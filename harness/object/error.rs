@@ -145,14 +145,6 @@ pub enum FormatError {
         /// Its section.
         section: String,
     },
-    /// A `static` function outside of `.text`.
-    #[error("program `{name}` in section `{section}` is static, which libbpf does not support")]
-    StaticProgram {
-        /// The function.
-        name: String,
-        /// Its section.
-        section: String,
-    },
     /// The BTF is corrupt and the object cannot do without it.
     #[error("its `.BTF` is corrupt: {0}")]
     Btf(#[source] BtfError),

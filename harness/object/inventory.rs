@@ -9,6 +9,7 @@ use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 use super::btf::{Btf, BtfError};
 use super::btf_ext::BtfExt;
 use super::maps::{self, MapInfo};
+use super::references::References;
 use super::relocations;
 use super::{FormatError, section_type};
 use crate::relocation::CoreRelocation;
@@ -60,6 +61,12 @@ pub struct ProgramInfo {
     pub core_relocations: usize,
     /// Numbers of the helpers that the program itself calls, each once, in order; subprograms not counted.
     pub helpers: Vec<u32>,
+    /// The maps of `.maps` that it refers to, itself or by a subprogram, in the order of names.
+    pub maps: Vec<String>,
+    /// The externs that it refers to, itself or by a subprogram, in the order of names.
+    pub externs: Vec<String>,
+    /// Whether it is a `static` function outside of `.text`, for which libbpf refuses the object; other loaders take it.
+    pub is_static: bool,
     /// Whether the section was declared as `SEC("?...")`: libbpf loads it only on request.
     pub optional: bool,
 }
@@ -76,6 +83,8 @@ pub(crate) struct Placed {
     pub(crate) name: String,
     /// Whether the verifier looks at it on its own, if it is a subprogram; libbpf makes hidden ones static.
     pub(crate) global: bool,
+    /// Whether it is a program in spite of being `static`: libbpf refuses the whole object for it.
+    pub(crate) is_static: bool,
 }
 
 impl Inventory {
@@ -83,7 +92,7 @@ impl Inventory {
     pub fn read(bytes: &[u8]) -> Result<Inventory, FormatError> {
         let sections = sections(bytes)?;
         let (functions, text_index) = functions(bytes, &sections)?;
-        let is_program = |function: &&Placed| Some(function.section_index) != text_index;
+        let is_program = |(_, function): &(usize, &Placed)| Some(function.section_index) != text_index;
         let mut notes = Vec::new();
 
         let section_data = |name: &str| {
@@ -112,6 +121,12 @@ impl Inventory {
                 None
             }
         };
+        let is_static = |function: &&Placed| function.is_static;
+        if let Some(Placed { name, raw_section, .. }) = functions.iter().find(is_static) {
+            notes.push(format!(
+                "program `{name}` in section `{raw_section}` is static, so libbpf will not open it; other loaders do"
+            ));
+        }
         if needs_btf && btf.is_none() {
             notes.push("it declares maps or struct_ops but has no BTF, so libbpf will not open it".to_owned());
         }
@@ -124,7 +139,9 @@ impl Inventory {
         }
         offsets.values_mut().for_each(|offsets| offsets.sort_unstable());
 
-        let info = |program: &Placed| {
+        let references = References::read(bytes, &sections, &functions);
+        let info = |(place, program): (usize, &Placed)| {
+            let (maps, externs) = references.of(place);
             let section = program.raw_section.strip_prefix('?').unwrap_or(&program.raw_section);
             let (prog_type, attach_type) = section_type::of_section(section);
             let offsets = offsets.get(program.raw_section.as_str()).map_or(&[][..], Vec::as_slice);
@@ -139,13 +156,16 @@ impl Inventory {
                 attach_type,
                 insns: (program.size / INSN_SIZE) as usize,
                 core_relocations: before(program.offset + program.size) - before(program.offset),
+                maps,
+                externs,
+                is_static: program.is_static,
                 optional: program.raw_section.starts_with('?'),
                 section: section.to_owned(),
                 name: program.name.clone(),
             }
         };
         Ok(Inventory {
-            programs: functions.iter().filter(is_program).map(info).collect(),
+            programs: functions.iter().enumerate().filter(is_program).map(info).collect(),
             maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
             core_relocations: match (&btf, &ext) {
                 (Some(btf), Some(ext)) => relocations::listed(btf, ext, &functions),
@@ -248,8 +268,9 @@ pub(crate) fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Pl
                 size: symbol.st_size(LittleEndian),
                 name,
                 global: !symbol.is_local() && symbol.st_visibility() != elf::STV_HIDDEN,
+                is_static: symbol.is_local() && text_index != Some(index),
             };
-            check(&program, size, text_index == Some(index) || !symbol.is_local())?;
+            check(&program, size)?;
             found.push(program);
         }
     }
@@ -258,13 +279,10 @@ pub(crate) fn functions(bytes: &[u8], sections: &Sections<'_>) -> Result<(Vec<Pl
 }
 
 /// Refuses what libbpf refuses, in the same order.
-fn check(program: &Placed, section_size: u64, linkage_ok: bool) -> Result<(), FormatError> {
+fn check(program: &Placed, section_size: u64) -> Result<(), FormatError> {
     let (name, section) = (program.name.clone(), program.raw_section.clone());
     if program.offset.checked_add(program.size).is_none_or(|end| end > section_size) {
         return Err(FormatError::ProgramOutside { name, section });
-    }
-    if !linkage_ok {
-        return Err(FormatError::StaticProgram { name, section });
     }
     if program.size == 0 || !program.size.is_multiple_of(INSN_SIZE) || !program.offset.is_multiple_of(INSN_SIZE) {
         return Err(FormatError::ProgramNotInstructions { name, section });

@@ -14,6 +14,7 @@ mod inventory;
 pub mod listing;
 mod maps;
 mod naming;
+mod references;
 mod relocations;
 mod section_type;
 mod types;

@@ -118,6 +118,7 @@ mod tests {
             visited: vec!["a".into()],
             setup: ObjectSetup::default(),
             reach: Reach::Attach,
+            extern_users: std::collections::BTreeMap::new(),
         }
     }
 

@@ -127,7 +127,8 @@ impl Cell<'_> {
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
         let setup = self.planned.setup();
         let reach = session.bench.reach;
-        let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach };
+        let extern_users = self.planned.extern_users();
+        let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users };
         let mut in_flight = None;
         let mut limit = prepare_limit;
         let bytes = &self.planned.object.bytes;
@@ -147,8 +148,11 @@ impl Cell<'_> {
                     self.leave_out(&left_out);
                 }
                 GuestMessage::OpenFailed { warnings, .. } => {
-                    let diagnosis = judge::open_failure(&warnings);
-                    self.close_all(session, diagnosis.verdict, &diagnosis.reason.unwrap_or_default());
+                    let diagnosis = judge::open_failure(&warnings, self.planned.object.inventory.as_ref().ok());
+                    for program in self.open.clone() {
+                        let planned = &self.planned.programs[program];
+                        self.done(session, program, judgement::of_diagnosis(planned, diagnosis.clone()));
+                    }
                 }
                 GuestMessage::Transcript { complete } => {
                     self.evidence.transcript(&libbpf_log::unpack(&blob), complete);
@@ -281,7 +285,7 @@ impl Cell<'_> {
     }
 
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
-        let mut record = judgement::record(self.planned, program, outcome, log, session.view());
+        let mut record = judgement::record(self.planned, program, outcome, log, session.view(), &self.evidence);
         if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
             attach::judge(&facts, &mut record);
         }

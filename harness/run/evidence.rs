@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::judge::Poison;
 use crate::libbpf_log::externs::externs;
+use crate::libbpf_log::poison::{PoisonedCall, PoisonedTarget, poisoned_calls};
 use crate::libbpf_log::relocations::{LoggedRelocation, LoggedRelocations};
 use crate::libbpf_log::{self, Line};
 use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, VerifierPlace};
@@ -20,6 +22,8 @@ pub struct Evidence {
     subprograms: Vec<LoggedRelocations>,
     externs: Vec<ExternRecord>,
     downgrades: Vec<String>,
+    /// The calls that libbpf poisoned, since a map or kfunc is not there.
+    poisoned: Vec<PoisonedCall>,
     /// The relocated instructions of each program.
     instructions: HashMap<String, Vec<u8>>,
 }
@@ -47,7 +51,30 @@ impl Evidence {
                 self.downgrades.push(told);
             }
         }
+        for call in poisoned_calls(lines) {
+            if !self.poisoned.contains(&call) {
+                self.poisoned.push(call);
+            }
+        }
         self.complete |= complete;
+    }
+
+    /// What libbpf poisoned at an instruction of a program, numbered as the verifier does.
+    pub fn poison_at(&self, program: &str, insn: u32, asked: &[CoreRelocation]) -> Option<Poison> {
+        let mut calls = self.poisoned.iter().filter(|call| call.program == program && call.insn == insn);
+        if let Some(call) = calls.next() {
+            return Some(match &call.target {
+                PoisonedTarget::Map(name) => Poison::Map(name.clone()),
+                PoisonedTarget::Kfunc(name) => Poison::Kfunc(name.clone()),
+            });
+        }
+        let at = VerifierPlace { program: program.to_owned(), insn };
+        asked.iter().find_map(|relocation| {
+            let told = self.relocations.get(&(relocation.section.clone(), relocation.index))?;
+            let is_there = || self.places(relocation, relocation.function == program).contains(&at);
+            let poisoned = told.outcome == RelocationOutcome::Poisoned && is_there();
+            poisoned.then(|| Poison::Relocation { kind: relocation.kind.clone(), spec: told.local.clone() })
+        })
     }
 
     /// Takes a program's instructions after relocation.

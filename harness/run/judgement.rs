@@ -1,9 +1,10 @@
 //! [`record()`]: what a guest observed of one program, as the record keeps it.
 
-use crate::judge::{Case, KernelView, judge};
+use super::evidence::Evidence;
+use crate::judge::{Case, Diagnosis, KernelView, judge};
 use crate::plan::PlannedObject;
 use crate::protocol::ProgramOutcome;
-use crate::record::ProgramRecord;
+use crate::record::{ObjectProgram, ProgramRecord};
 use crate::verdict::Verdict;
 use crate::verifier::Statistics;
 
@@ -17,17 +18,15 @@ pub(super) fn record(
     outcome: &ProgramOutcome,
     log: &[u8],
     kernel: &dyn KernelView,
+    evidence: &Evidence,
 ) -> ProgramRecord {
     let log = String::from_utf8_lossy(log);
     let planned = &object.programs[program];
     let inventory = object.object.inventory.as_ref().ok();
     let known = inventory.and_then(|all| all.programs.iter().find(|known| known.name == planned.name));
-    let diagnosis = judge(&Case { outcome, log: &log, program: known, object: inventory, kernel });
-    let mut record = ProgramRecord::not_run(planned, "");
-    record.verdict = diagnosis.verdict;
-    record.reason = diagnosis.reason;
-    record.cause = diagnosis.cause;
-    record.evidence = diagnosis.evidence;
+    let poison = |insn| evidence.poison_at(&planned.name, insn, object.relocations());
+    let diagnosis = judge(&Case { outcome, log: &log, program: known, object: inventory, kernel, poison: &poison });
+    let mut record = of_diagnosis(planned, diagnosis);
     record.errno = (outcome.errno != 0).then_some(outcome.errno);
     record.load_ms = outcome.took_ms;
     record.loaded = outcome.loaded;
@@ -39,5 +38,15 @@ pub(super) fn record(
         record.log_tail = lines[omitted..].iter().map(|line| (*line).to_owned()).collect();
         record.log_omitted = omitted as u64;
     }
+    record
+}
+
+/// A program of which nothing but its verdict is known.
+pub(super) fn of_diagnosis(planned: &ObjectProgram, diagnosis: Diagnosis) -> ProgramRecord {
+    let mut record = ProgramRecord::not_run(planned, "");
+    record.verdict = diagnosis.verdict;
+    record.reason = diagnosis.reason;
+    record.cause = diagnosis.cause;
+    record.evidence = diagnosis.evidence;
     record
 }

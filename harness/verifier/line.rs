@@ -54,7 +54,13 @@ const STATISTICS: [&str; 6] =
     ["processed ", "verification time ", "stack depth ", "subprog ", "max_states_per_insn ", "insns_self "];
 
 /// Words that are said of programs that load as well.
-const NOISE: [(&str, &str); 8] = [
+const NOISE: [(&str, &str); 13] = [
+    // What an argument of the traced function is, said whenever a program reads one.
+    ("func '", " has btf_id "),
+    ("marking pointer arg", " as scalar"),
+    ("Cannot find btf of tracepoint template", ""),
+    ("unreliable BTF for function ", ""),
+    ("REG INVARIANTS VIOLATION", ""),
     ("arg#", " type is not a struct"),
     ("Unrecognized arg#", " type "),
     ("arg#", " reference type("),

@@ -38,9 +38,30 @@ fn an_object_without_btf_is_fine() {
 }
 
 #[test]
-fn a_static_program_is_refused_as_libbpf_does() {
-    let error = Inventory::read(&fixture("statics.bpf.o")).unwrap_err();
-    assert_eq!(error, FormatError::StaticProgram { name: "hidden".into(), section: "xdp".into() });
+fn a_static_program_is_listed_and_noted() {
+    let inventory = Inventory::read(&fixture("statics.bpf.o")).unwrap();
+    let hidden = inventory.programs.iter().find(|program| program.name == "hidden").unwrap();
+    assert!(hidden.is_static);
+    let note = "program `hidden` in section `xdp` is static, so libbpf will not open it; other loaders do";
+    assert_eq!(inventory.notes, [note]);
+}
+
+#[test]
+fn what_a_program_refers_to_includes_its_subprograms() {
+    let inventory = Inventory::read(&fixture("externs.bpf.o")).unwrap();
+    let externs: Vec<_> = inventory.programs.iter().map(|p| (p.name.as_str(), p.externs.join(" "))).collect();
+    let expected = [
+        ("uses", "bpf_corematrix_gone"),
+        ("uses_in_subprogram", "bpf_corematrix_gone"),
+        ("innocent", ""),
+        ("uses_variable", "corematrix_no_such_symbol"),
+        ("uses_config", "CONFIG_COREMATRIX_GONE"),
+    ]
+    .map(|(program, externs)| (program, externs.to_owned()));
+    assert_eq!(externs, expected);
+    let guards = Inventory::read(&fixture("guards.bpf.o")).unwrap();
+    let maps: Vec<_> = guards.programs.iter().flat_map(|program| &program.maps).collect();
+    assert!(!maps.is_empty() && guards.maps.iter().any(|map| maps.contains(&&map.name)), "{maps:?}");
 }
 
 /// What libbpf itself lists for the object.

@@ -1,0 +1,131 @@
+//! [`References`]: which maps and externs a program refers to, itself or by a subprogram that it calls.
+
+use std::collections::BTreeSet;
+
+use object::LittleEndian;
+use object::elf;
+use object::read::elf::{SectionHeader, Sym};
+
+use super::inventory::{INSN_SIZE, Placed, Sections};
+
+/// What the functions of an object refer to by name, and which of them call which.
+pub(super) struct References {
+    functions: Vec<Function>,
+}
+
+#[derive(Default)]
+struct Function {
+    externs: BTreeSet<String>,
+    maps: BTreeSet<String>,
+    /// Places among the functions.
+    callees: BTreeSet<usize>,
+}
+
+/// A symbol of the object.
+struct Symbol {
+    name: String,
+    section: usize,
+    value: u64,
+}
+
+impl References {
+    /// Reads the relocations and calls of the functions, which are sorted by section and offset. What cannot be read refers to nothing.
+    pub(super) fn read(bytes: &[u8], sections: &Sections<'_>, placed: &[Placed]) -> References {
+        let mut references = References { functions: placed.iter().map(|_| Function::default()).collect() };
+        let Ok(table) = sections.symbols(LittleEndian, bytes, elf::SHT_SYMTAB) else { return references };
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let symbols: Vec<Symbol> = table
+            .iter()
+            .map(|symbol| Symbol {
+                name: table.symbol_name(LittleEndian, symbol).map(text).unwrap_or_default(),
+                section: symbol.st_shndx(LittleEndian).0.into(),
+                value: symbol.st_value(LittleEndian),
+            })
+            .collect();
+        let maps = sections.section_by_name(LittleEndian, b".maps").map(|(index, _)| index.0);
+        // Calls within a section need no relocation.
+        for (caller, function) in placed.iter().enumerate() {
+            let code = code_of(bytes, sections, function);
+            for (at, insn) in code.chunks_exact(INSN_SIZE as usize).enumerate() {
+                let here = function.offset.saturating_add(at as u64 * INSN_SIZE);
+                if calls_function(insn) {
+                    let target = relative(here, immediate(insn));
+                    let callee = target.and_then(|target| function_at(placed, function.section_index, target));
+                    references.functions[caller].callees.extend(callee);
+                }
+            }
+        }
+        for section in sections.iter() {
+            let Ok(Some((records, _))) = section.rel(LittleEndian, bytes) else { continue };
+            let target = section.sh_info(LittleEndian) as usize;
+            for record in records {
+                let offset = record.r_offset.get(LittleEndian);
+                let Some(from) = function_at(placed, target, offset) else { continue };
+                let Some(symbol) = symbols.get(record.r_sym(LittleEndian) as usize) else { continue };
+                let function = &mut references.functions[from];
+                match symbol.section {
+                    0 => drop(function.externs.insert(symbol.name.clone())),
+                    section if Some(section) == maps => drop(function.maps.insert(symbol.name.clone())),
+                    section => {
+                        let code = code_of(bytes, sections, &placed[from]);
+                        let at = usize::try_from(offset - placed[from].offset).unwrap_or(usize::MAX);
+                        let Some(insn) = at.checked_add(8).and_then(|end| code.get(at..end)) else { continue };
+                        let to = match calls_function(insn) {
+                            true => relative(symbol.value, immediate(insn)),
+                            false => symbol.value.checked_add_signed(immediate(insn).into()),
+                        };
+                        let callee = to.and_then(|to| function_at(placed, section, to));
+                        function.callees.extend(callee);
+                    }
+                }
+            }
+        }
+        references
+    }
+
+    /// The maps of `.maps` and the externs that the function at this place refers to, subprograms included, in the order of names.
+    pub(super) fn of(&self, function: usize) -> (Vec<String>, Vec<String>) {
+        let (mut maps, mut externs) = (BTreeSet::new(), BTreeSet::new());
+        let (mut seen, mut open) = (BTreeSet::from([function]), vec![function]);
+        while let Some(function) = open.pop().and_then(|next| self.functions.get(next)) {
+            maps.extend(function.maps.iter().cloned());
+            externs.extend(function.externs.iter().cloned());
+            open.extend(function.callees.iter().copied().filter(|callee| seen.insert(*callee)));
+        }
+        (maps.into_iter().collect(), externs.into_iter().collect())
+    }
+}
+
+/// The place among `placed` of the function that begins at, or holds, this byte of a section.
+fn function_at(placed: &[Placed], section: usize, offset: u64) -> Option<usize> {
+    let after = placed.partition_point(|function| (function.section_index, function.offset) <= (section, offset));
+    let index = after.checked_sub(1)?;
+    let function = placed.get(index)?;
+    let within = function.section_index == section && offset - function.offset < function.size;
+    within.then_some(index)
+}
+
+fn code_of<'a>(bytes: &'a [u8], sections: &Sections<'_>, function: &Placed) -> &'a [u8] {
+    let read = || {
+        let section = sections.section(object::SectionIndex(function.section_index)).ok()?;
+        let data = section.data(LittleEndian, bytes).ok()?;
+        let start = usize::try_from(function.offset).ok()?;
+        data.get(start..start.checked_add(usize::try_from(function.size).ok()?)?)
+    };
+    read().unwrap_or_default()
+}
+
+/// Whether the instruction calls a function of the object (`BPF_PSEUDO_CALL`).
+fn calls_function(insn: &[u8]) -> bool {
+    const CALL: u8 = 0x85;
+    insn[0] == CALL && insn[1] >> 4 == 1
+}
+
+fn immediate(insn: &[u8]) -> i32 {
+    i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]])
+}
+
+/// The byte that a call at `from` with this immediate goes to: it counts instructions from the next one.
+fn relative(from: u64, immediate: i32) -> Option<u64> {
+    from.checked_add_signed((i64::from(immediate) + 1) * INSN_SIZE as i64)
+}
