@@ -9,14 +9,23 @@ BPF_FLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -I$(BPF_ARCH_INCL
 STORIES := $(wildcard programs/*.bpf.c)
 STORY_OBJECTS := $(STORIES:programs/%.c=target/programs/%.o)
 
+# Programs that fail for one cause each, which only tests load.
+CAUSES := $(wildcard tests/causes/*.bpf.c)
+CAUSE_OBJECTS := $(CAUSES:tests/causes/%.c=target/causes/%.o)
+
 .PHONY: programs
-programs: $(STORY_OBJECTS)
+programs: $(STORY_OBJECTS) $(CAUSE_OBJECTS)
 # An object whose story was renamed or removed would still be found by whoever loads the whole folder.
 	@rm -f $(filter-out $(STORY_OBJECTS),$(wildcard target/programs/*.bpf.o))
+	@rm -f $(filter-out $(CAUSE_OBJECTS),$(wildcard target/causes/*.bpf.o))
 
 # -MD writes what an object was made of, so that a change of a header rebuilds it as well.
 target/programs/%.bpf.o: programs/%.bpf.c programs/programs.mk
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_FLAGS) -MD -MP -MF $(@:.o=.d) -c $< -o $@
 
--include $(STORY_OBJECTS:.o=.d)
+target/causes/%.bpf.o: tests/causes/%.bpf.c programs/programs.mk
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_FLAGS) -MD -MP -MF $(@:.o=.d) -c $< -o $@
+
+-include $(STORY_OBJECTS:.o=.d) $(CAUSE_OBJECTS:.o=.d)

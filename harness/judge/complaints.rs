@@ -20,6 +20,8 @@ pub(super) const COMPLAINTS: &[Row] = &[
     (&["calling invalid kernel function"], Cause::MissingKfunc),
     (&["cannot find address for kernel function"], Cause::MissingKfunc),
     (&["kernel btf_id ", " is not a function"], Cause::MissingKfunc),
+    // A typed variable that libbpf found among the symbols, but not in the kernel's BTF.
+    (&["pseudo btf_id 0 in ldimm64"], Cause::MissingKsym),
     (&["ldimm64 insn specifies invalid btf_id"], Cause::MissingKsym),
     (&["failed to find the address for kernel symbol"], Cause::MissingKsym),
     // Maps.
@@ -196,6 +198,7 @@ pub(super) const COMPLAINTS: &[Row] = &[
     (&["At program exit the register R0 is not a known value"], Cause::ReturnValue),
     // Memory.
     (&["doesn't have constant offset"], Cause::MemoryOther),
+    (&["BPF_EXIT instruction", " cannot be used inside ", "-ed region"], Cause::MemoryLeak),
     (&["Unreleased reference"], Cause::MemoryLeak),
     (&["would lead to reference leak"], Cause::MemoryLeak),
     (&["Leaking reference id="], Cause::MemoryLeak),

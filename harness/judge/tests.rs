@@ -174,6 +174,98 @@ fn poison_that_libbpf_did_not_rewrite_is_known() {
     assert_eq!((cause, evidence.source.map(|source| source.insn)), (Cause::UnresolvedRelocation, Some(363)));
     assert_eq!(of_log("1: (85) call unknown#2001000003\ninvalid func unknown#2001000003\n").0, Cause::MissingMapType);
     assert_eq!(of_log("1: (85) call unknown#2002000003\ninvalid func unknown#2002000003\n").0, Cause::MissingKfunc);
+    // Not poison, whatever its size.
+    assert_eq!(of_log("1: (85) call unknown#2003000000\ninvalid func unknown#2003000000\n").0, Cause::UnknownHelper);
+    assert_eq!(of_log("1: (85) call unknown#195896081\ninvalid func unknown#195896081\n").0, Cause::UnknownHelper);
+}
+
+/// What kernels from 7.x on write behind the complaint about a program of many subprograms: libbpf then does not see it any more.
+fn many_subprograms(call: &str) -> String {
+    let mut log = format!(
+        "35: (85) call unknown#{call}\ninvalid func unknown#{call}\nverification time 9 usec\nstack depth max 0\n"
+    );
+    for number in 0..14 {
+        let _ = writeln!(log, "subprog {number} (f{number}) static insns_self 1 insns_total 1 stack 0");
+    }
+    log + "processed 36 insns (limit 1000000) max_states_per_insn 0\n"
+}
+
+#[test]
+fn poison_is_named_by_what_libbpf_put_there() {
+    let mut tried = outcome(Stage::Load, &[REFUSED]);
+    tried.left_out =
+        vec![LeftOutMap { map: "events".into(), warning: "map 'events': failed to create: -EINVAL".into() }];
+    let judged = |call: &str, poison: Poison| {
+        let log = many_subprograms(call);
+        let at = |insn: u32| (insn == 35).then(|| poison.clone());
+        let case =
+            Case { outcome: &tried, log: &log, program: None, object: None, kernel: &UnknownKernel, poison: &at };
+        let diagnosis = judge(&case);
+        (diagnosis.verdict, diagnosis.cause, diagnosis.evidence.and_then(|evidence| evidence.subject), diagnosis.reason)
+    };
+    let relocation =
+        Poison::Relocation { kind: "byte_off".into(), spec: "struct task_struct.gone (0:1 @ offset 4)".into() };
+    let reason = "failed to resolve CO-RE relocation <byte_off> struct task_struct.gone (0:1 @ offset 4)";
+    let subject = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        judged("195896080", relocation.clone()),
+        (
+            Verdict::RelocationFailed,
+            Some(Cause::MissingField),
+            subject("struct task_struct.gone"),
+            Some(reason.to_owned())
+        )
+    );
+    let (verdict, cause, named, reason) = judged("2001000001", Poison::Map("events".into()));
+    assert_eq!((verdict, cause, named), (Verdict::MapCreationFailed, Some(Cause::MissingMapType), subject("events")));
+    assert_eq!(reason.as_deref(), Some("map 'events': failed to create: -EINVAL"));
+    let (verdict, cause, named, _) = judged("2002000001", Poison::Kfunc("bpf_gone".into()));
+    assert_eq!((verdict, cause, named), (Verdict::RelocationFailed, Some(Cause::MissingKfunc), subject("bpf_gone")));
+    // What stands there is of another kind than the call: nothing is named.
+    let (_, cause, named, _) = judged("2002000001", relocation);
+    assert_eq!((cause, named), (Some(Cause::MissingKfunc), None));
+}
+
+#[test]
+fn poisoned_neighbour_in_an_explanation_is_no_evidence() {
+    let log = "12: (61) r2 = *(u32 *)(r1 +0)\nR1 unbounded memory access, make sure to bounds check any such access\n\n\
+               Verification failed: Memory Safety: Out-of-bounds access\n\nAt:\n  neighbour @ a.bpf.c:9:5\n  Instruction context:\n      \
+               11 | (85) call unknown#195896080\n  >>> 12 | (61) r2 = *(u32 *)(r1 +0)\n\nprocessed 13 insns (limit 1000000)\n";
+    let diagnosis = judged(&outcome(Stage::Load, &[REFUSED]), log);
+    assert_eq!((diagnosis.verdict, diagnosis.cause), (Verdict::VerifierRejected, Some(Cause::MemoryUnbounded)));
+}
+
+#[test]
+fn own_reason_of_a_program_comes_before_a_map_that_was_left_out() {
+    let mut tried = outcome(Stage::Load, &["prog 'p': failed to find kernel BTF type ID of 'gone': -ESRCH"]);
+    tried.left_out =
+        vec![LeftOutMap { map: "events".into(), warning: "map 'events': failed to create: -EINVAL".into() }];
+    assert_eq!(judged(&tried, "").cause, Some(Cause::MissingAttachTarget));
+    tried.warnings = vec!["prog 'p': missing BPF prog type, check ELF section name 'socket1'".into()];
+    assert_eq!(judged(&tried, "").verdict, Verdict::HarnessLimit);
+    tried.warnings = vec![REFUSED.into()];
+    tried.type_known = Some(false);
+    assert_eq!(judged(&tried, "").cause, Some(Cause::MissingProgramType));
+    tried.type_known = Some(true);
+    assert_eq!(judged(&tried, "").cause, Some(Cause::MissingAttachType));
+}
+
+#[test]
+fn object_that_only_libbpf_refuses_is_a_limit_of_the_harness() {
+    let verdict = |warning: &str| {
+        let diagnosis = open_failure(&[warning.to_owned()], None);
+        (diagnosis.verdict, diagnosis.cause)
+    };
+    let limit = (Verdict::HarnessLimit, Some(Cause::NeedsLoader));
+    assert_eq!(verdict("sec 'xdp': program 'p' is static and not supported"), limit);
+    assert_eq!(verdict("elf: legacy map definitions in 'maps' section are not supported by libbpf v1.0+"), limit);
+    assert_eq!(verdict("map 'm': invalid pinning value 7."), limit);
+    assert_eq!(verdict("failed to find BTF for extern 'f': -2"), limit);
+    let broken = (Verdict::FailedToOpen, Some(Cause::ObjectBroken));
+    assert_eq!(verdict("elf: 'x' is not a proper ELF object"), broken);
+    assert_eq!(verdict("map 'm': invalid field #3."), broken);
+    // Without a word of what is in it nobody can say why it has no BTF.
+    assert_eq!(verdict("BTF is required, but is missing or corrupted."), broken);
 }
 
 #[test]
@@ -186,10 +278,63 @@ fn texts_that_no_kernel_here_gives() {
         ("callbacks are not allowed in non-JITed programs", Cause::UnsupportedCallForm),
         ("BPF_EXIT instruction in main prog would lead to reference leak", Cause::MemoryLeak),
         ("the verifier of tomorrow says no", Cause::Unrecognised),
+        ("map 'm' has to have BTF in order to use bpf_wq", Cause::MapWithoutBtf),
+        ("map 'm' has no valid bpf_timer", Cause::MemoryOther),
+        ("tracing progs cannot use bpf_spin_lock yet", Cause::ForbiddenMap),
+        ("Sleepable programs can only use array, hash, and ringbuf maps", Cause::ForbiddenMap),
+        ("map_type 5 is no map", Cause::Unrecognised),
+        ("sleepable helper bpf_copy_from_user#148 in non-sleepable prog", Cause::ForbiddenHelper),
+        ("sleepable helper bpf_copy_from_user#148 in rcu_read_lock region", Cause::MemoryOther),
+        ("Cannot access kernel 'struct x' from non-GPL compatible program", Cause::Licence),
+        ("tail_calls are not allowed when call stack of previous frames is 320 bytes. Too large", Cause::MemoryStack),
+        ("tail_calls are not allowed in programs with bpf-to-bpf calls", Cause::UnsupportedCallForm),
+        ("Global function f() return value not void or scalar. Only those are supported.", Cause::UnsupportedCallForm),
+        ("At bpf_set_retval the register R1 has smin=5 smax=5 should have been in [-4095, 0]", Cause::ReturnValue),
+        ("At program exit the register R0 has unknown scalar value should have been in [0, 1]", Cause::ReturnValue),
+        ("pseudo btf_id 0 in ldimm64 isn't KIND_VAR.", Cause::MissingKsym),
+        ("pseudo btf_id 7 in ldimm64 isn't KIND_VAR.", Cause::UnsupportedInstruction),
+        ("1 bpf_preempt_enable is missing", Cause::MemoryLeak),
+        ("liveness analysis exceeded complexity limit (100 calls)", Cause::ComplexityLimit),
     ];
     for (line, cause) in cases {
         assert_eq!(of_log(&format!("7: (95) exit\n{line}\nprocessed 8 insns (limit 1000000)\n")).0, cause, "{line}");
     }
+}
+
+#[test]
+fn argument_of_bpf_set_retval_is_a_return_value() {
+    let log = |called: &str| format!("1: (85) call {called}\nR1 is not a scalar\nprocessed 2 insns (limit 1000000)\n");
+    assert_eq!(of_log(&log("bpf_set_retval#187")).0, Cause::ReturnValue);
+    assert_eq!(of_log(&log("bpf_other#9")).0, Cause::MemoryOther);
+}
+
+#[test]
+fn pointer_to_a_global_function_has_one_cause_on_every_kernel() {
+    let log = |said: &str| format!("8: (85) call pc+4\n{said}\nprocessed 9 insns (limit 1000000)\n");
+    for said in [
+        "Arg#0 type PTR in by_ptr() is not supported yet.",
+        "R1 type=tcp_sock expected=fp\nCaller passes invalid args into func#1 ('by_ptr')",
+        "R1 type=tcp_sock_or_null expected=fp\nCaller passes invalid args into func#1 ('by_ptr')",
+    ] {
+        let (cause, evidence) = of_log(&log(said));
+        assert_eq!((cause, evidence.subject.as_deref()), (Cause::UnsupportedCallForm, Some("by_ptr")), "{said}");
+    }
+    // The same complaint about a helper.
+    assert_eq!(of_log("8: (85) call bpf_x#1\nR1 type=tcp_sock_or_null expected=fp\n").0, Cause::MemoryNull);
+}
+
+#[test]
+fn kfunc_is_named_without_the_kernels_id() {
+    let of = |said: &str| of_log(&format!("4: (85) call bpf_task_from_pid#56803\n{said}\n")).1.subject;
+    let name = Some("bpf_task_from_pid".to_owned());
+    assert_eq!(of("calling kernel function bpf_task_from_pid is not allowed"), name);
+    assert_eq!(of("calling kernel function bpf_task_from_pid#56803 is not allowed"), name);
+    assert_eq!(of("cannot call kernel function from non-GPL compatible program"), name);
+    assert_eq!(of("program must be sleepable to call sleepable kfunc bpf_task_from_pid"), name);
+    let helper = of_log(
+        "4: (85) call bpf_ktime_get_ns#5\ncannot call GPL-restricted function from non-GPL compatible program\n",
+    );
+    assert_eq!((helper.0, helper.1.subject.as_deref()), (Cause::Licence, Some("bpf_ktime_get_ns#5")));
 }
 
 #[test]

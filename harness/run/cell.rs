@@ -142,7 +142,7 @@ impl Cell<'_> {
             };
             match message {
                 GuestMessage::Whole { prepared, warnings, left_out } => {
-                    let reason = (!prepared).then(|| judge::prepare_failure(&warnings));
+                    let reason = (!prepared).then(|| self.whole_failure(&warnings));
                     // Of several guests the first saw the object whole.
                     self.whole.get_or_insert(WholeLoad { prepared, reason, left_out: Vec::new() });
                     self.leave_out(&left_out);
@@ -208,6 +208,15 @@ impl Cell<'_> {
                 }
             }
         }
+    }
+
+    /// Why the object could not be prepared whole. Of an extern libbpf does not say whose it is.
+    fn whole_failure(&self, warnings: &[String]) -> String {
+        let reason = judge::prepare_failure(warnings);
+        let users = libbpf_log::missing_extern(&reason).and_then(|name| self.planned.extern_users().remove(name));
+        let Some(users) = users else { return reason };
+        let users: Vec<String> = users.iter().map(|user| format!("`{user}`")).collect();
+        format!("{reason}; {} refers to it", users.join(", "))
     }
 
     /// Decides who is to blame for a lost guest, and whether to try again.

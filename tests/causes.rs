@@ -1,0 +1,114 @@
+//! Causes on real kernels: programs that have one, and programs that nearly have it and must not. `tests/causes/expected.toml` says which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use corematrix::cause::Cause;
+use serde::Deserialize;
+
+const KERNELS: [&str; 4] = ["5.10", "6.1", "6.12", "7.3"];
+
+/// A cause for all kernels, or one for each; `loaded` where there is none.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Expected {
+    Everywhere(String),
+    ByKernel(BTreeMap<String, String>),
+}
+
+impl Expected {
+    fn on(&self, kernel: &str) -> &str {
+        match self {
+            Expected::Everywhere(cause) => cause,
+            Expected::ByKernel(causes) => causes.get(kernel).map_or("nothing", String::as_str),
+        }
+    }
+
+    fn all(&self) -> Vec<&str> {
+        match self {
+            Expected::Everywhere(cause) => vec![cause],
+            Expected::ByKernel(causes) => causes.values().map(String::as_str).collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Book {
+    subjects: BTreeMap<String, String>,
+    elsewhere: BTreeMap<String, String>,
+    #[serde(flatten)]
+    objects: BTreeMap<String, BTreeMap<String, Expected>>,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn book() -> Book {
+    let text = std::fs::read_to_string(root().join("tests/causes/expected.toml")).expect("the expectations");
+    toml::from_str(&text).expect("expectations that can be read")
+}
+
+/// A cause as the record writes it.
+fn name(cause: Cause) -> String {
+    serde_json::to_value(cause).expect("serialises").as_str().expect("a string").to_owned()
+}
+
+#[test]
+fn every_program_has_its_cause_on_every_kernel() {
+    let book = book();
+    let objects = root().join("target/causes");
+    assert!(objects.is_dir(), "`{}` does not exist: run `make programs`", objects.display());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    run.current_dir(root()).arg("run").arg(&objects).arg("--out").arg(folder.path());
+    run.args(["tests/fixtures/objects/externs.bpf.o", "tests/fixtures/objects/statics.bpf.o"]);
+    KERNELS.iter().for_each(|kernel| drop(run.args(["--kernel", kernel])));
+    let status = run.status().expect("corematrix starts");
+    assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
+    let record = corematrix::report::json::read(&folder.path().join("report.json")).expect("the report");
+    let mut differences = Vec::new();
+    let mut judged = BTreeSet::new();
+    for cell in &record.cells {
+        for program in &cell.programs {
+            let which = format!("{}/{}", cell.object, program.name);
+            let expected = book.objects.get(&cell.object).and_then(|programs| programs.get(&program.name));
+            let Some(expected) = expected else {
+                differences.push(format!("`{which}` is not in expected.toml"));
+                continue;
+            };
+            judged.insert(which.clone());
+            let found = program.cause.map_or_else(|| program.verdict.label().to_owned(), name);
+            let kernel = &cell.kernel;
+            if found != expected.on(kernel) {
+                let reason = program.reason.as_deref().unwrap_or("no reason");
+                differences.push(format!("{kernel} `{which}`: {found} instead of {}: {reason}", expected.on(kernel)));
+            }
+            let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
+            let wanted = book.subjects.get(&which).filter(|_| program.cause.is_some() && !found.starts_with("unknown"));
+            if let Some(wanted) = wanted.filter(|wanted| subject != Some(wanted)) {
+                differences.push(format!("{kernel} `{which}`: about {subject:?} instead of `{wanted}`"));
+            }
+        }
+    }
+    let listed = book.objects.iter().flat_map(|(object, all)| all.keys().map(move |name| format!("{object}/{name}")));
+    differences.extend(listed.filter(|which| !judged.contains(which)).map(|which| format!("`{which}` was not judged")));
+    assert!(differences.is_empty(), "{} differences:\n  {}", differences.len(), differences.join("\n  "));
+}
+
+#[test]
+fn every_cause_has_a_program_or_a_place() {
+    let book = book();
+    let expected: BTreeSet<&str> = book.objects.values().flat_map(BTreeMap::values).flat_map(Expected::all).collect();
+    let missing: Vec<String> = Cause::ALL
+        .into_iter()
+        .map(name)
+        .filter(|cause| !expected.contains(cause.as_str()) && !book.elsewhere.contains_key(cause))
+        .collect();
+    assert!(missing.is_empty(), "no program has {missing:?}");
+    let known: BTreeSet<String> = Cause::ALL.into_iter().map(name).collect();
+    let unknown: Vec<&str> =
+        expected.iter().copied().filter(|cause| *cause != "loaded" && !known.contains(*cause)).collect();
+    assert!(unknown.is_empty(), "{unknown:?} are no causes");
+}
