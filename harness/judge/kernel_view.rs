@@ -51,3 +51,48 @@ impl KernelView for UnknownKernel {
         Vec::new()
     }
 }
+
+/// A kernel of which a test says what is known.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ToldKernel {
+    /// Whether it has what is named: `type inode`, `bpf_prog_type.BPF_PROG_TYPE_LSM`, `bpf_prog_aux.sleepable`, `vfs_read()`,
+    /// `CONFIG_BPF_LSM`.
+    pub(crate) has: &'static [(&'static str, bool)],
+    /// Names, each with a module that has it.
+    pub(crate) modules: &'static [(&'static str, &'static str)],
+}
+
+#[cfg(test)]
+impl ToldKernel {
+    fn answer(&self, asked: &str) -> Option<bool> {
+        self.has.iter().find(|(known, _)| *known == asked).map(|(_, answer)| *answer)
+    }
+}
+
+#[cfg(test)]
+impl KernelView for ToldKernel {
+    fn has_type(&self, name: &str) -> Option<bool> {
+        self.answer(&format!("type {name}"))
+    }
+
+    fn has_enumerator(&self, in_enum: &str, name: &str) -> Option<bool> {
+        self.answer(&format!("{in_enum}.{name}"))
+    }
+
+    fn has_member(&self, in_struct: &str, member: &str) -> Option<bool> {
+        self.answer(&format!("{in_struct}.{member}"))
+    }
+
+    fn has_function(&self, name: &str) -> Option<bool> {
+        self.answer(&format!("{name}()"))
+    }
+
+    fn config(&self, option: &str) -> Option<bool> {
+        self.answer(option)
+    }
+
+    fn modules_with(&self, name: &str) -> Vec<String> {
+        self.modules.iter().filter(|(known, _)| *known == name).map(|(_, module)| (*module).to_owned()).collect()
+    }
+}

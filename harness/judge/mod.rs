@@ -123,6 +123,11 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
         let evidence = at(Evidence::line(&failure.message), &failure);
         return Some(Diagnosis::of(Verdict::VerifierRejected, Cause::Unrecognised, evidence));
     };
+    if let Some(reason) = form::address_of_function(case, line) {
+        let evidence = at(Evidence::line(line), &failure);
+        let diagnosis = Diagnosis::of(Verdict::VerifierRejected, Cause::UnsupportedCallForm, evidence);
+        return Some(diagnosis.because(reason));
+    }
     let mut evidence = at(about(cause, line), &failure);
     let calls = matches!(cause, Cause::ForbiddenHelper | Cause::Licence | Cause::UnsupportedCallForm);
     if calls && evidence.subject.is_none() {
