@@ -2,6 +2,7 @@
 
 use super::{Case, Diagnosis, KernelView, last_words};
 use crate::cause::{Cause, Evidence};
+use crate::object::ProgramInfo;
 use crate::probe::Feature;
 use crate::verdict::Verdict;
 
@@ -92,15 +93,22 @@ fn missing_flag(case: &Case<'_>) -> Option<Newer> {
 
 fn diagnosis(case: &Case<'_>, newer: &Newer) -> Diagnosis {
     let Newer { cause, name, since } = newer;
-    let section = case.program.map_or("", |program| program.section.as_str());
+    let form = case.program.map_or("", form);
     let since = since.map_or_else(String::new, |since| format!(": Linux has it from {since}"));
-    let line = format!("the kernel does not have `{name}`, which `{}` programs need{since}", kind(section));
+    let line = format!("the kernel does not have `{name}`, which `{form}` programs need{since}");
     Diagnosis::of(Verdict::UnsupportedType, *cause, Evidence::line(line).about(name))
 }
 
 /// The part of a section's name that tells the form: `fentry.s` of `fentry.s/vfs_read`.
 fn kind(section: &str) -> &str {
     section.split('/').next().unwrap_or(section)
+}
+
+/// What of its section tells a program's form: all of it, unless it names what the program attaches to.
+fn form(program: &ProgramInfo) -> &str {
+    let targets = ["tracing", "lsm", "ext", "struct_ops", "kprobe", "tracepoint", "raw_tracepoint"];
+    let has_target = program.prog_type.as_deref().is_some_and(|own| targets.contains(&own));
+    if has_target { kind(&program.section) } else { &program.section }
 }
 
 /// What a complaint about a function's address means on a kernel that does not know such addresses, in words; `None` for another
