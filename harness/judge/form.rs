@@ -130,7 +130,10 @@ pub(super) fn refused_in_silence(case: &Case<'_>) -> Diagnosis {
             let line = "the kernel does not know this program type";
             let since = case.program.and_then(|program| Feature::ProgramType.since(program.prog_type.as_deref()?));
             let reason = since.map_or_else(|| line.to_owned(), |since| format!("{line}: Linux has it from {since}"));
-            Diagnosis::of(Verdict::UnsupportedType, Cause::MissingProgramType, Evidence::line(line)).because(reason)
+            let named = case.program.and_then(|program| program.prog_type.as_deref());
+            let mut evidence = Evidence::line(line);
+            evidence.subject = named.map(|name| Feature::ProgramType.enumerator(name));
+            Diagnosis::of(Verdict::UnsupportedType, Cause::MissingProgramType, evidence).because(reason)
         }
         // The kernel looks at attach type and flags before the verifier begins, and says nothing.
         _ if outcome.errno == libc::EINVAL
@@ -152,4 +155,4 @@ pub(super) fn refused_in_silence(case: &Case<'_>) -> Diagnosis {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

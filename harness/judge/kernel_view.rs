@@ -20,6 +20,11 @@ pub trait KernelView {
 
     /// The modules whose BTF has a type or function of this name; none if the kernel itself has it or nothing is known of its modules.
     fn modules_with(&self, name: &str) -> Vec<String>;
+
+    /// Whether the types of its modules are known, so that none of them having a name says something.
+    fn knows_modules(&self) -> bool {
+        false
+    }
 }
 
 /// A kernel of which nothing is known.
@@ -94,5 +99,9 @@ impl KernelView for ToldKernel {
 
     fn modules_with(&self, name: &str) -> Vec<String> {
         self.modules.iter().filter(|(known, _)| *known == name).map(|(_, module)| (*module).to_owned()).collect()
+    }
+
+    fn knows_modules(&self) -> bool {
+        !self.modules.is_empty()
     }
 }

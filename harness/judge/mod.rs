@@ -4,9 +4,12 @@
 //! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a file of its own; the texts are
 //! in `texts.rs`.
 
+mod config;
 mod form;
 mod kernel_view;
 mod map;
+mod module;
+mod struct_ops;
 mod subject;
 mod texts;
 
@@ -63,6 +66,11 @@ impl Diagnosis {
 
 /// Judges a program.
 pub fn judge(case: &Case<'_>) -> Diagnosis {
+    config::unless_ruled_out(case, module::unless_in_module(case, by_words(case)))
+}
+
+/// Judges a program by what the kernel and libbpf said of it.
+fn by_words(case: &Case<'_>) -> Diagnosis {
     let outcome = case.outcome;
     match outcome.stage {
         Stage::Loaded => Diagnosis { verdict: Verdict::Loaded, reason: None, cause: None, evidence: None },
@@ -159,6 +167,9 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
 fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
     let warnings = &case.outcome.warnings;
     if let Some((verdict, cause, line)) = texts::of_libbpf(warnings) {
+        if line.starts_with("struct_ops init_kern") {
+            return Some(struct_ops::refused(case, line));
+        }
         return Some(Diagnosis::of(verdict, cause, about(cause, line)));
     }
     map::failed(warnings).map(|warning| map::refused(case, warning))

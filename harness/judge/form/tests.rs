@@ -35,7 +35,7 @@ const LINUX_5_10: ToldKernel = ToldKernel {
     modules: &[],
 };
 
-fn program(section: &str, prog_type: &str, attach_type: &str) -> ProgramInfo {
+pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &str) -> ProgramInfo {
     ProgramInfo {
         name: "p".to_owned(),
         section: section.to_owned(),
