@@ -11,9 +11,10 @@ use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
 use super::setup::store_failure;
 use crate::btf::Query;
+use crate::cause::Cause;
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
-use crate::object::btf::Btf;
+use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::probe::FeatureProbe;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
@@ -77,8 +78,13 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
 
 /// Says so if what a program lacks on a kernel is in a module, which no guest loads.
 fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> Option<String> {
+    // That is the verdict itself, and its advice says so.
+    if program.cause == Some(Cause::ModuleNotLoaded) {
+        return None;
+    }
     let (identity, subject) = (kernel.identity.as_ref()?, program.evidence.as_ref()?.subject.as_ref()?);
     let name = subject.rsplit(' ').next()?.split(['.', ':', '#', '[']).next().filter(|name| !name.is_empty())?;
+    let name = essential_name(name);
     let btf = Btf::parse(&store.btf(identity.btf_sha256.as_deref()?)?).ok()?;
     // Without the modules' types there is nothing to add to what is said already.
     let hits = Query::parse(name).ok()?.hits_elsewhere(&btf, || store.module_types(identity).unwrap_or_default());

@@ -51,8 +51,9 @@ pub fn load_flag(flag: &str, since: Option<&str>, section: &str, failed: &str) -
     let kind = section.split('/').next().unwrap_or(section);
     let plain = section.replacen(kind, kind.strip_suffix(".frags").or(kind.strip_suffix(".s")).unwrap_or(kind), 1);
     told.notes.push(format!(
-        "libbpf takes the flag from the section's name. Put the same code into a second program, `SEC(\"{plain}\")`, and let the \
-         loader choose by the kernel; or keep one `SEC(\"{plain}\")` and set the flag where the kernel knows it."
+        "libbpf sets the flag by the section's name, whatever the loader says. Write `SEC(\"{plain}\")` and let the loader set it \
+         where the kernel knows it; or keep a pair of programs, `SEC(\"{section}\")` and `SEC(\"{plain}\")`, and switch one of \
+         them off by `bpf_program__set_autoload`."
     ));
     told.snippets = super::snippet::load_flag(flag);
     told

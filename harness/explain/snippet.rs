@@ -318,8 +318,7 @@ pub(super) fn load_flag(flag: &str) -> Vec<Snippet> {
          false;\n\tint i;\n\n\tif (!btf)\n\t\treturn false;\n\tt = btf__type_by_id(btf, btf__find_by_name_kind(btf, \
          \"bpf_prog_aux\", BTF_KIND_STRUCT));\n\tfor (i = 0; t && i < btf_vlen(t); i++)\n\t\tfound |= \
          !strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), member);\n\tbtf__free(btf);\n\treturn \
-         found;\n}}\n\n\tif (!knows_flag(\"{member}\"))\n\t\tbpf_program__set_flags(prog, bpf_program__flags(prog) & \
-         ~{flag});\n"
+         found;\n}}\n\n\tif (knows_flag(\"{member}\"))\n\t\tbpf_program__set_flags(prog, bpf_program__flags(prog) | {flag});\n"
     ))]
 }
 
