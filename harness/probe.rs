@@ -5,6 +5,7 @@
 
 mod feature;
 mod helpers;
+mod since;
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,8 @@
  *
  * naive   traces the function. Since it came back as `inline`, which makes it untraceable, that loads and does not attach.
  * modern  traces the tracepoint: the right choice, and no help in the gap.
- * guarded takes a tracepoint that has always been there, though it fires somewhat later. A loader has to choose among the three.
+ * guarded takes a tracepoint that has always been there, though it fires somewhat later, and takes it raw, which kernels before 5.5
+ *         load as well. A loader has to choose among the three.
  */
 #include "story.h"
 
@@ -25,9 +26,9 @@ int BPF_PROG(modern, struct request *rq)
 	return 0;
 }
 
-SEC("tp_btf/block_rq_complete")
+SEC("raw_tp/block_rq_complete")
 int BPF_PROG(guarded, struct request *rq)
 {
-	seen = rq->__data_len;
+	seen = BPF_CORE_READ(rq, __data_len);
 	return 0;
 }

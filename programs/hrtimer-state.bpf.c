@@ -1,7 +1,7 @@
 /* X02: `hrtimer.state` became `hrtimer.is_queued` (7.1).
  *
  * naive   reads `state`.
- * guarded reads what is there.
+ * guarded reads what is there. It is a raw tracepoint, which kernels before 5.5 load as well.
  */
 #include "story.h"
 
@@ -20,14 +20,14 @@ int BPF_PROG(naive, struct hrtimer___old *timer)
 	return 0;
 }
 
-SEC("tp_btf/hrtimer_start")
+SEC("raw_tp/hrtimer_start")
 int BPF_PROG(guarded, struct hrtimer___old *old)
 {
 	struct hrtimer___new *fresh = (void *)old;
 
 	if (bpf_core_field_exists(fresh->is_queued))
-		seen = fresh->is_queued;
+		seen = BPF_CORE_READ(fresh, is_queued);
 	else
-		seen = old->state;
+		seen = BPF_CORE_READ(old, state);
 	return 0;
 }

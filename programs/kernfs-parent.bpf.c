@@ -2,11 +2,19 @@
  *
  * naive   walks up from a task's cgroup by `parent`.
  * guarded takes `__parent` where there is one.
+ *
+ * Before 5.5 `id` is a union, and the number is a member of it.
  */
 #include "story.h"
 
 struct kernfs_node {
 	__u64 id;
+} CORE;
+
+struct kernfs_node___union {
+	union {
+		__u64 id;
+	} id;
 } CORE;
 
 struct kernfs_node___old {
@@ -29,12 +37,21 @@ struct task_struct {
 	struct css_set *cgroups;
 } CORE;
 
+static __always_inline __u64 id_of(struct kernfs_node *node)
+{
+	struct kernfs_node___union *old = (void *)node;
+
+	if (bpf_core_field_exists(old->id.id))
+		return BPF_CORE_READ(old, id.id);
+	return BPF_CORE_READ(node, id);
+}
+
 SEC("raw_tp/sched_process_exec")
 int naive(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	seen = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, parent, id);
+	seen = id_of(BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, parent));
 	return 0;
 }
 
@@ -46,8 +63,8 @@ int guarded(void *ctx)
 	struct kernfs_node___new *fresh = (void *)old;
 
 	if (bpf_core_field_exists(fresh->__parent))
-		seen = BPF_CORE_READ(fresh, __parent, id);
+		seen = id_of(BPF_CORE_READ(fresh, __parent));
 	else
-		seen = BPF_CORE_READ(old, parent, id);
+		seen = id_of(BPF_CORE_READ(old, parent));
 	return 0;
 }

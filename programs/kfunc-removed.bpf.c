@@ -2,6 +2,7 @@
  *
  * naive   calls it: it fails on both sides.
  * guarded asks first, and goes without.
+ * oldest  is for kernels before 5.5, which have no `tp_btf`: a raw tracepoint, which may not call the function.
  */
 #include "story.h"
 
@@ -24,5 +25,12 @@ int guarded(void *ctx)
 {
 	if (scx_bpf_cpu_rq)
 		seen = scx_bpf_cpu_rq(0) != NULL;
+	return 0;
+}
+
+SEC("raw_tp/task_newtask")
+int oldest(void *ctx)
+{
+	seen = 0;
 	return 0;
 }

@@ -3,7 +3,7 @@
  * naive   loads four bytes directly. libbpf sees the other size, cannot tell how to narrow a signed value, and poisons the load.
  * copied  copies four bytes by a helper. libbpf patches the address only, so this loads everywhere, and from 7.2 on three of the
  *         four bytes are those of the next fields.
- * guarded asks for the size of the field and reads that much.
+ * guarded asks for the size of the field and reads that much. It is a raw tracepoint, which kernels before 5.5 load as well.
  */
 #include "story.h"
 
@@ -29,7 +29,7 @@ int BPF_PROG(copied, bool preempt, struct task_struct *prev)
 	return 0;
 }
 
-SEC("tp_btf/sched_switch")
+SEC("raw_tp/sched_switch")
 int BPF_PROG(guarded, bool preempt, struct task_struct *prev)
 {
 	struct task_struct___new *fresh = (void *)prev;

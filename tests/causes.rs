@@ -64,7 +64,7 @@ fn every_program_has_its_cause_on_every_kernel() {
     let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
     run.current_dir(root()).arg("run").arg(&objects).arg("--out").arg(folder.path());
     run.args(["tests/fixtures/objects/externs.bpf.o", "tests/fixtures/objects/statics.bpf.o"]);
-    KERNELS.iter().for_each(|kernel| drop(run.args(["--kernel", kernel])));
+    run.args(KERNELS.iter().flat_map(|kernel| ["--kernel", kernel]));
     let status = run.status().expect("corematrix starts");
     assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
     let record = corematrix::report::json::read(&folder.path().join("report.json")).expect("the report");

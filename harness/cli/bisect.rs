@@ -260,7 +260,9 @@ impl Bisection<'_> {
         let predicted: Vec<Option<bool>> = (0..self.offers.len()).map(answer).collect();
         // Types that do not even explain the ends explain nothing.
         if predicted[0] == Some(true) && predicted[last] == Some(false) {
-            eprint!("{}", paragraph(&format!("by BTF `{}` is {}", told.name, told.boundary), 2, width()));
+            if let Some(boundary) = &told.boundary {
+                eprint!("{}", paragraph(&format!("by BTF `{}` is {boundary}", told.name), 2, width()));
+            }
             search.predict(predicted);
         }
     }

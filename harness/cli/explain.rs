@@ -11,9 +11,10 @@ use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
 use super::setup::store_failure;
 use crate::btf::Query;
+use crate::cause::Cause;
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
-use crate::object::btf::Btf;
+use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::probe::FeatureProbe;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
@@ -53,7 +54,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
 
     let store = Store::open(common.store.clone()).map_err(store_failure)?;
     let mut missing = Vec::new();
-    let kernels = kernel_types(&record, &store, &mut missing);
+    let kernels = all_types(&record, &store, &mut missing);
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&record, &store);
     let found = found_again(&record.objects[object], &project(common), &mut missing);
@@ -77,8 +78,13 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
 
 /// Says so if what a program lacks on a kernel is in a module, which no guest loads.
 fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> Option<String> {
+    // That is the verdict itself, and its advice says so.
+    if program.cause == Some(Cause::ModuleNotLoaded) {
+        return None;
+    }
     let (identity, subject) = (kernel.identity.as_ref()?, program.evidence.as_ref()?.subject.as_ref()?);
     let name = subject.rsplit(' ').next()?.split(['.', ':', '#', '[']).next().filter(|name| !name.is_empty())?;
+    let name = essential_name(name);
     let btf = Btf::parse(&store.btf(identity.btf_sha256.as_deref()?)?).ok()?;
     // Without the modules' types there is nothing to add to what is said already.
     let hits = Query::parse(name).ok()?.hits_elsewhere(&btf, || store.module_types(identity).unwrap_or_default());
@@ -151,6 +157,45 @@ pub(super) fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &m
         missing.push(format!("the store `{folder}` has no types of {}, so they are left out", unknown.join(", ")));
     }
     types
+}
+
+/// The types of the run's kernels and of the others that the store has, by age, as far as releases tell; says which are not the run's.
+pub(super) fn all_types(record: &RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<(String, Btf)> {
+    let mut types: Vec<(String, Btf)> =
+        kernel_types(record, store, missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
+    let age = |name: &str, types: &[(String, String)]| {
+        types.iter().find(|(known, _)| known == name).map(|(_, release)| numbers(release))
+    };
+    let mut releases: Vec<(String, String)> = record
+        .kernels
+        .iter()
+        .filter_map(|kernel| Some((kernel.name.clone(), kernel.identity.as_ref()?.release.clone())))
+        .collect();
+    let mut added = Vec::new();
+    for (name, kernel) in store.kernels() {
+        let identity = &kernel.identity;
+        let is_known = releases.iter().any(|(_, known)| *known == identity.release);
+        let parsed = || Btf::parse(&std::fs::read(kernel.btf.as_ref()?).ok()?).ok();
+        let (false, Some(btf)) = (is_known, parsed()) else { continue };
+        // Two kernels of one name differ in their releases.
+        let is_taken = types.iter().any(|(known, _)| *known == name);
+        let name = if is_taken { identity.release.clone() } else { name };
+        let own = numbers(&identity.release);
+        let at = types.iter().position(|(known, _)| age(known, &releases).is_some_and(|other| other > own));
+        releases.push((name.clone(), identity.release.clone()));
+        added.push(format!("`{name}`"));
+        types.insert(at.unwrap_or(types.len()), (name, btf));
+    }
+    if !added.is_empty() {
+        missing.push(format!("not of the run, but in the store, and looked at as well: {}", added.join(", ")));
+    }
+    types
+}
+
+/// The numbers of a release, which tell its age: 6, 12, 107 of `6.12.107+deb13-cloud-amd64`.
+fn numbers(release: &str) -> Vec<u32> {
+    let version = release.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap_or_default();
+    version.split('.').map_while(|part| part.parse().ok()).collect()
 }
 
 /// The object of the run, if it is still where it was and unchanged.

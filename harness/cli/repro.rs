@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::explain::{index_of, kernel_probes, kernel_types, project};
+use super::explain::{all_types, index_of, kernel_probes, kernel_types, project};
 use super::failure::Failure;
 use super::run::{REPORTS, width};
 use super::workbench::{GuestArgs, Workbench};
@@ -128,8 +128,9 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     // The cell among the others of its run, so that advice knows all kernels.
     let (shown, object, kernel) = case.shown(here);
     let mut missing = Vec::new();
-    let kernels = kernel_types(&shown, &case.setup.store, &mut missing);
+    kernel_types(&shown, &case.setup.store, &mut missing);
     let has_all = missing.is_empty();
+    let kernels = all_types(&shown, &case.setup.store, &mut Vec::new());
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&shown, &case.setup.store);
     let types = ObjectTypes::read(&plan.objects[0].object.bytes);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::boundary::Boundary;
 use super::presence::{OnKernel, Presence, Witness};
-use super::{Explanation, First, Subject, snippet};
+use super::{Explanation, First, Subject, form, helper, snippet};
 use crate::object::btf::{Btf, Want};
 use crate::probe::{Answer, Feature, FeatureProbe};
 
@@ -38,6 +38,8 @@ pub struct WantedFeature<'a> {
     pub name: &'a str,
     /// libbpf's name of the type of the program that asks for it, such as `kprobe`; helpers are not for all types.
     pub program_type: Option<&'a str>,
+    /// The section of that program, such as `kprobe/vfs_read`.
+    pub section: Option<&'a str>,
 }
 
 /// Explains a feature that the kernel `failed` refused. Kernels of which nothing is known are left out.
@@ -52,13 +54,29 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     });
     let mut notes = Vec::new();
     let here = presence.iter().find(|on| on.kernel == failed).map(|on| &on.presence);
-    if let Some(Presence::Feature { present: true, by: Witness::Probe, .. }) = here {
+    let probed = matches!(here, Some(Presence::Feature { present: true, by: Witness::Probe, .. }));
+    if probed {
         notes.push(format!(
             "{failed} has it, by probe: what it refuses is how this object uses it, such as a flag, a size or another \
              feature with it."
         ));
     }
+    if let Some(since) = feature.since(&bare) {
+        notes.push(format!("Linux has it from {since}; a distribution may have brought it earlier."));
+    }
+    if matches!(feature, Feature::ProgramType | Feature::AttachType) && !probed {
+        notes.extend(wanted.section.and_then(form::older));
+    }
+    let own_types = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| kernel.btf);
+    let listed_here = own_types.is_some_and(|btf| listed(btf, feature, &enumerator).is_some());
     if feature == Feature::Helper {
+        if listed_here {
+            notes.push(format!(
+                "{failed} lists it in `enum bpf_func_id`, so `bpf_core_enum_value_exists` is true there: such a guard does \
+                 not keep the verifier from the call."
+            ));
+            notes.extend(helper::notes(&bare, wanted.section));
+        }
         let probe = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| kernel.probe);
         let callers = probe.map(|probe| probe.callers(&bare)).unwrap_or_default();
         if !callers.is_empty() && program_type.is_some_and(|own| !callers.contains(&own)) {
@@ -83,6 +101,10 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     let number = feature.known().into_iter().find(|(_, name)| *name == bare).map(|(number, _)| i64::from(number));
     let number = number.or_else(|| matrix.iter().find_map(|kernel| listed(kernel.btf?, feature, &enumerator)));
     let callback = feature == Feature::Helper && takes_callback(&bare);
+    // A guard that is true where the program failed would let it fail again; one that is true nowhere guards nothing.
+    let nowhere = listed_here && feature == Feature::Helper && first.is_none();
+    let mut snippets = snippet::feature(feature, &enumerator, number.unwrap_or_default(), callback, program_type);
+    snippets.retain(|snippet| !nowhere && !snippet.guard.holds(own_types, probed));
     Explanation {
         subject: match feature {
             Feature::Helper => Subject::Helper,
@@ -92,18 +114,19 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
         },
         name: if feature == Feature::Helper { format!("bpf_{bare}") } else { enumerator.clone() },
         kernel: failed.to_owned(),
-        boundary: Boundary::of(has),
+        headline: None,
+        boundary: Some(Boundary::of(has)),
         first,
         presence,
         in_its_place: Vec::new(),
         notes,
-        snippets: snippet::feature(feature, &enumerator, number.unwrap_or_default(), callback, program_type),
+        snippets,
     }
 }
 
 /// What is known of it on one kernel: the kernel's own answer, or what its types list.
 fn on_kernel(wanted: WantedFeature<'_>, kernel: &KernelFeatures<'_>) -> Option<OnKernel> {
-    let WantedFeature { feature, name, program_type } = wanted;
+    let WantedFeature { feature, name, program_type, .. } = wanted;
     let bare = feature.bare(name);
     let listed = kernel.btf.map(|btf| listed(btf, feature, &feature.enumerator(name)).is_some());
     let probe = kernel.probe;

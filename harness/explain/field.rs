@@ -67,10 +67,11 @@ pub(super) fn explain(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>],
         subject: Subject::Field,
         name: spec.to_string(),
         kernel: failed.to_owned(),
+        headline: None,
         presence: presence
             .map(|(kernel, field)| OnKernel { kernel: kernel.name.to_owned(), presence: field.presence })
             .collect(),
-        boundary,
+        boundary: Some(boundary),
         in_its_place: group(found),
         notes,
         snippets: snippets.into_iter().collect(),

@@ -5,18 +5,24 @@
 //! and [`size`] look at what passes and still means something else than the object thinks.
 
 mod boundary;
+mod compatible;
 mod constant;
 mod danger;
 mod feature;
 mod field;
+mod form;
+mod guard;
+mod helper;
 mod named;
 mod presence;
 mod render;
 mod replacement;
+mod rule;
 mod similarity;
 mod size;
 mod snippet;
 mod spec;
+mod struct_ops;
 mod symbol;
 mod walk;
 
@@ -27,13 +33,17 @@ pub use boundary::{Boundary, Run};
 pub use constant::{Constant, constants};
 pub use danger::{Danger, dangers};
 pub use feature::{KernelFeatures, WantedFeature, feature, listed_features, takes_callback};
+pub use form::load_flag;
+pub use helper::is_sleepable;
 pub use presence::{OnKernel, Presence, Witness};
 pub use render::render;
 pub use replacement::Replacement;
+pub use rule::{attach_target, config_option, kconfig_extern, kfunc, licence, module, without_debug_info};
 pub use size::unguarded_sizes;
 pub use snippet::Snippet;
 pub use spec::{Asked, LocalSpec, Step, asked, path_text};
-pub use symbol::{AttachTarget, ksym, struct_ops, target};
+pub use struct_ops::{member as struct_ops_member, offered as struct_ops};
+pub use symbol::{AttachTarget, Ksym, ksym, target};
 
 use crate::object::btf::Btf;
 use crate::object::btf_ext::RelocationKind;
@@ -70,6 +80,12 @@ pub enum Subject {
     ProgramType,
     /// An attach type.
     AttachType,
+    /// A flag that a program is loaded with.
+    LoadFlag,
+    /// A member of a struct_ops type.
+    StructOpsMember,
+    /// Something that no list of kernels answers: the headline says it all.
+    Rule,
 }
 
 /// The story of one thing that an object asks of kernels: plain data, [`render`]ed for people.
@@ -81,10 +97,12 @@ pub struct Explanation {
     pub name: String,
     /// The kernel where the failure was.
     pub kernel: String,
+    /// What it comes to in one sentence, where the subject's own headline would not say it.
+    pub headline: Option<String>,
     /// What each kernel has, in matrix order.
     pub presence: Vec<OnKernel>,
-    /// Since when, or until when.
-    pub boundary: Boundary,
+    /// Since when, or until when; `None` if no kernel was asked.
+    pub boundary: Option<Boundary>,
     /// Of a BPF feature, the first kernel that has it.
     pub first: Option<First>,
     /// What stands in its place on the kernels without it.
@@ -93,6 +111,31 @@ pub struct Explanation {
     pub notes: Vec<String>,
     /// The guards to write.
     pub snippets: Vec<Snippet>,
+}
+
+impl Explanation {
+    /// One that rests on no list of kernels.
+    fn rule(subject: Subject, name: &str, kernel: &str, headline: String) -> Explanation {
+        Explanation {
+            subject,
+            name: name.to_owned(),
+            kernel: kernel.to_owned(),
+            headline: Some(headline),
+            presence: Vec::new(),
+            boundary: None,
+            first: None,
+            in_its_place: Vec::new(),
+            notes: Vec::new(),
+            snippets: Vec::new(),
+        }
+    }
+
+    /// Drops guards that are true on the kernel where the program failed.
+    fn without_idle_guards(mut self, matrix: &[KernelTypes<'_>]) -> Explanation {
+        let btf = matrix.iter().find(|kernel| kernel.name == self.kernel).map(|kernel| kernel.btf);
+        self.snippets.retain(|snippet| !snippet.guard.holds(btf, false));
+        self
+    }
 }
 
 /// The first kernel of the matrix that has something.
@@ -118,7 +161,7 @@ pub struct InItsPlace {
 pub fn relocation(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>], failed: &str) -> Option<Explanation> {
     match asked(spec.kind)? {
         Asked::Field => Some(field::explain(spec, local, matrix, failed)),
-        Asked::Type => named::explain_type(spec, local, matrix, failed),
+        Asked::Type => Some(named::explain_type(spec, local, matrix, failed)?.without_idle_guards(matrix)),
         Asked::Enumerator => named::explain_enumerator(spec, matrix, failed),
     }
 }

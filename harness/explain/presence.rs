@@ -78,6 +78,11 @@ pub enum Presence {
         /// Types of its parameters, as C names them.
         parameters: Vec<String>,
     },
+    /// The function is there, with another prototype than the object's, so that libbpf does not take it.
+    OtherPrototype {
+        /// Types of its parameters, as C names them.
+        parameters: Vec<String>,
+    },
     /// The variable is there.
     Variable {
         /// Its type, as C names it.
@@ -130,6 +135,7 @@ impl Presence {
             | Presence::Variable { .. } => true,
             Presence::MissingMember { .. }
             | Presence::OtherKind { .. }
+            | Presence::OtherPrototype { .. }
             | Presence::MissingElement { .. }
             | Presence::MissingType { .. }
             | Presence::MissingEnumerator { .. }
@@ -248,6 +254,10 @@ impl fmt::Display for Presence {
             Presence::Function { parameters } => {
                 let plural = if parameters.len() == 1 { "" } else { "s" };
                 write!(f, "{} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
+            }
+            Presence::OtherPrototype { parameters } => {
+                let plural = if parameters.len() == 1 { "" } else { "s" };
+                write!(f, "another prototype, {} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
             }
             Presence::Variable { type_name } => write!(f, "variable of type `{type_name}`"),
             Presence::Feature { present, by, but } => {

@@ -12,7 +12,9 @@ pub fn render(explanation: &Explanation, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut lines = Vec::new();
     lines.extend(wrapped(&headline(explanation), "", "  ", width));
-    lines.extend(wrapped(&format!("in this matrix: {}", explanation.boundary), "  ", "    ", width));
+    if let Some(boundary) = &explanation.boundary {
+        lines.extend(wrapped(&format!("in this matrix: {boundary}"), "  ", "    ", width));
+    }
     if let Some(First { kernel, by }) = &explanation.first {
         lines.push(format!("  first kernel that has it: {kernel}, {by}"));
     }
@@ -54,6 +56,9 @@ pub fn render(explanation: &Explanation, width: usize) -> String {
 /// What is missing, where.
 fn headline(explanation: &Explanation) -> String {
     let Explanation { subject, name, kernel, presence, .. } = explanation;
+    if let Some(headline) = &explanation.headline {
+        return headline.clone();
+    }
     let here = presence.iter().find(|on| on.kernel == *kernel).map(|on| &on.presence);
     let what = match subject {
         Subject::Field => "field",
@@ -65,10 +70,14 @@ fn headline(explanation: &Explanation) -> String {
         Subject::MapType => "map type",
         Subject::ProgramType => "program type",
         Subject::AttachType => "attach type",
+        Subject::LoadFlag => "load flag",
+        Subject::StructOpsMember => "struct_ops member",
+        Subject::Rule => "",
     };
     match here {
         Some(Presence::Feature { present: true, by, .. }) => format!("{what} `{name}` is on {kernel}, {by}"),
         Some(Presence::Feature { by, .. }) => format!("{what} `{name}` is missing on {kernel}, {by}"),
+        Some(here @ Presence::OtherPrototype { .. }) => format!("{what} `{name}` is on {kernel}: {here}"),
         Some(here) if here.is_present() => format!("{what} `{name}` is on {kernel}: {here}"),
         Some(here @ Presence::MissingMember { .. } | here @ Presence::OtherKind { .. }) => {
             format!("{what} `{name}` is missing on {kernel}: {here}")

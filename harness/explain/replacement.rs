@@ -13,6 +13,12 @@ const MIN_SCORE: f64 = 0.4;
 /// A replacement this good may be written into a guard.
 const GOOD_SCORE: f64 = 0.6;
 
+/// What only lies in the same bytes; too little for a guard.
+const BYTES_SCORE: f64 = 0.3;
+
+/// Members of a struct that are told if nothing else is known.
+const FEW_MEMBERS: usize = 4;
+
 /// Replacements told for one kernel.
 const MAX_TOLD: usize = 3;
 
@@ -132,6 +138,9 @@ pub(super) fn find(
         search.members_of(parent, before, rest, &mut ranked);
         search.members_behind(parent, before, rest, &mut ranked);
     }
+    if ranked.is_empty() {
+        search.members_in_the_same_bytes(parent, before, &mut ranked);
+    }
     // Of equal scores the shorter path, then the first in the struct.
     ranked.sort_by(|a, b| b.told.score.total_cmp(&a.told.score).then(a.path.len().cmp(&b.path.len())));
     let best = ranked.first().map_or(0.0, |best| best.told.score);
@@ -141,6 +150,50 @@ pub(super) fn find(
 }
 
 impl Search<'_> {
+    /// Where nothing is alike: the members that are new and lie where the missing one was, as far as the layouts can be compared.
+    fn members_in_the_same_bytes(&self, parent: u32, before: &[Step], ranked: &mut Vec<Ranked>) {
+        let places = self.target.members(parent);
+        let bits = |btf: &Btf, place: &Place| {
+            let size = match place.bitfield_size {
+                0 => u64::from(btf.size_of(place.type_id).unwrap_or_default()) * 8,
+                bits => u64::from(bits),
+            };
+            place.bit_offset..place.bit_offset + size
+        };
+        let told = |place: &Place, why: String| {
+            let name = self.target.string(place.name_offset)?;
+            let path: Vec<Step> = before.iter().cloned().chain([Step::Member(name)]).collect();
+            let (type_name, offset) = (self.target.type_name(place.type_id), Some(place.bit_offset / 8));
+            let told = Replacement { path: path_text(&path), type_name, offset, score: BYTES_SCORE, why: vec![why] };
+            Some(Ranked { told, path })
+        };
+        match &self.reference {
+            // Where the struct has another size, what moved and what replaced it cannot be told apart.
+            Some(old) if old.btf.size_of(old.parent) == self.target.size_of(parent) => {
+                let Some(place) = old.btf.member(old.parent, self.name) else { return };
+                let gone = bits(old.btf, &place);
+                let is_new = |place: &&Place| {
+                    let name = self.target.string(place.name_offset).unwrap_or_default();
+                    let here = bits(self.target, place);
+                    old.btf.member(old.parent, &name).is_none() && here.start < gone.end && gone.start < here.end
+                };
+                let why = |place: &Place| {
+                    let size = self.target.size_of(place.type_id).unwrap_or_default();
+                    format!("new here, {size} bytes where `{}` was on {}", self.name, old.kernel)
+                };
+                ranked.extend(places.iter().filter(is_new).filter_map(|place| told(place, why(place))));
+            }
+            None if places.len() <= FEW_MEMBERS => {
+                let why = || match places.len() {
+                    1 => "the only member of its struct".to_owned(),
+                    count => format!("one of the {count} members of its struct"),
+                };
+                ranked.extend(places.iter().filter_map(|place| told(place, why())));
+            }
+            _ => {}
+        }
+    }
+
     /// Members of the struct itself.
     fn members_of(&self, parent: u32, before: &[Step], rest: &[Step], ranked: &mut Vec<Ranked>) {
         let places = self.target.members(parent);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use flavour::{Layout, add_layout, field};
 
+use super::guard::Guard;
 use super::spec::{LocalSpec, type_text};
 use super::symbol::AttachTarget;
 use crate::object::btf::{Btf, Kind, essential_name};
@@ -18,6 +19,16 @@ pub struct Snippet {
     pub place: SnippetPlace,
     /// The code; lines end with a newline, blocks are indented with tabs.
     pub code: String,
+    /// What it asks of the running kernel.
+    #[serde(skip)]
+    pub(super) guard: Guard,
+}
+
+impl Snippet {
+    fn guarded(mut self, guard: Guard) -> Snippet {
+        self.guard = guard;
+        self
+    }
 }
 
 /// Where a snippet belongs.
@@ -50,11 +61,11 @@ fn is_identifier(name: &str) -> bool {
 }
 
 fn program(code: String) -> Snippet {
-    Snippet { place: SnippetPlace::Program, code }
+    Snippet { place: SnippetPlace::Program, code, guard: Guard::None }
 }
 
 fn loader(code: String) -> Snippet {
-    Snippet { place: SnippetPlace::Loader, code }
+    Snippet { place: SnippetPlace::Loader, code, guard: Guard::None }
 }
 
 /// Asks whether a type exists.
@@ -70,11 +81,13 @@ pub(super) fn type_exists(spec: &LocalSpec) -> Option<Snippet> {
         // libbpf looks for a typedef of this name; what it names has to be of a like kind.
         _ => return None,
     };
-    Some(program(format!(
+    let guard = Guard::Type { name: name.to_owned(), want: spec.want()? };
+    let snippet = program(format!(
         "{declaration}\n\n\tif (bpf_core_type_exists({flavour})) {{\n\t\t/* this kernel has `{}` */\n\t}} else {{\n\t\t/* \
          it does not: read nothing of it here */\n\t}}\n",
         type_text(&spec.type_kind, name)
-    )))
+    ));
+    Some(snippet.guarded(guard))
 }
 
 /// Asks whether an enumerator exists, and takes its value from the kernel.
@@ -104,13 +117,16 @@ pub(super) fn feature(
         return Vec::new();
     }
     let listing = feature.listing().0;
+    let listed = || Guard::Enumerator { in_enum: listing.to_owned(), name: enumerator.to_owned() };
     let guard = |then: &str, otherwise: &str| {
         let (flavour, name) = (format!("enum {listing}___guard"), format!("{enumerator}___guard"));
         program(format!(
             "{flavour} {{ {name} = {number} }};\n\n\tif (bpf_core_enum_value_exists({flavour}, {name})) {{\n\t\t/* {then} \
              */\n\t}} else {{\n\t\t/* {otherwise} */\n\t}}\n"
         ))
+        .guarded(listed())
     };
+    let probed = |code: String| loader(code).guarded(Guard::Probe);
     let without = "bpf_program__set_autoload(prog, false); /* and switch on the one for the other kernels */";
     let bare = enumerator.strip_prefix(feature.listing().1).unwrap_or(enumerator);
     match feature {
@@ -124,22 +140,22 @@ pub(super) fn feature(
             let own = program_type.filter(|own| !cannot.contains(own) && is_identifier(own));
             if own.is_some() || callback {
                 let own = own.unwrap_or("kprobe").to_uppercase();
-                snippets.push(loader(format!(
+                snippets.push(probed(format!(
                     "\tif (libbpf_probe_bpf_helper(BPF_PROG_TYPE_{own}, {enumerator}, NULL) != 1)\n\t\t{without}\n"
                 )));
             }
             snippets
         }
         Feature::MapType => vec![
-            loader(format!(
+            probed(format!(
                 "\tif (libbpf_probe_bpf_map_type({enumerator}, NULL) != 1)\n\t\tbpf_map__set_autocreate(map, false);\n"
             )),
             guard("use the map here only", "use another map"),
         ],
         Feature::ProgramType => {
-            vec![loader(format!("\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\t{without}\n"))]
+            vec![probed(format!("\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\t{without}\n"))]
         }
-        Feature::AttachType => vec![attach_type_listed(enumerator)],
+        Feature::AttachType => vec![attach_type_listed(enumerator).guarded(listed())],
     }
 }
 
@@ -172,10 +188,11 @@ pub(super) fn struct_ops(name: &str) -> Snippet {
 /// Leaves a program out where its target is missing.
 pub(super) fn target_exists(target: &AttachTarget) -> Snippet {
     let (attach, name) = attach_type(target);
-    loader(format!(
+    let snippet = loader(format!(
         "\tif (libbpf_find_vmlinux_btf_id(\"{name}\", {attach}) < 0)\n\t\tbpf_program__set_autoload(prog, false); /* and \
          switch on the one for the other kernels */\n"
-    ))
+    ));
+    snippet.guarded(Guard::Target(target.clone()))
 }
 
 /// Picks a program by how many parameters its target has.
@@ -196,14 +213,15 @@ pub(super) fn parameter_count(target: &AttachTarget, count: usize) -> Snippet {
         ),
     };
     let minus = if skip > 0 { " - 1" } else { "" };
-    loader(format!(
+    let snippet = loader(format!(
         "/* how many parameters the running kernel gives; -1 if it does not have the target */\nstatic int \
          target_parameters(void)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type *t;\n\tint \
          count = -1;\n\n\tif (!btf)\n\t\treturn -1;\n{find}\tif (t)\n\t\tt = btf__type_by_id(btf, t->type); /* the \
          prototype */\n\tif (t && btf_is_func_proto(t))\n\t\tcount = btf_vlen(t){minus};\n\tbtf__free(btf);\n\treturn \
          count;\n}}\n\n\tif (target_parameters() != {count})\n\t\tbpf_program__set_autoload(prog, false); /* and switch \
          on the one for the other form */\n"
-    ))
+    ));
+    snippet.guarded(Guard::Parameters(target.clone(), count))
 }
 
 /// libbpf's attach type and the name it takes.
@@ -241,4 +259,79 @@ pub(super) fn ksym(name: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
         flavour::plain_prototype(btf, prototype, name)
     ));
     Some(program(code))
+}
+
+/// A prototype as C; `None` if it is none.
+pub(super) fn prototype(btf: &Btf, prototype: u32, name: &str) -> Option<String> {
+    matches!(btf.get(prototype)?.kind, Kind::Prototype { .. }).then(|| flavour::plain_prototype(btf, prototype, name))
+}
+
+/// Declares a kernel function in the form that newer kernels have, beside that of the object.
+pub(super) fn other_prototype(name: &str, flavour: &str, kernels: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
+    let Kind::Prototype { .. } = btf.get(prototype)?.kind else {
+        return None;
+    };
+    let name = essential_name(name);
+    if !is_identifier(name) {
+        return None;
+    }
+    let new = format!("{name}___{}", identifier(flavour).replace("___", "_"));
+    let mut code = String::new();
+    for forward in flavour::forwards(btf, prototype) {
+        code.push_str(&format!("{forward};\n"));
+    }
+    let kernels = kernels.replace("*/", "");
+    code.push_str(&format!(
+        "extern {} __weak __ksym; /* {kernels} */\n\n\tif (bpf_ksym_exists({new})) {{\n\t\t/* call {new}() here only \
+         */\n\t}} else {{\n\t\t/* the call as it is, if bpf_ksym_exists({name}) */\n\t}}\n",
+        flavour::plain_prototype(btf, prototype, &new)
+    ));
+    Some(program(code))
+}
+
+/// Sets the member of a struct_ops map to NULL where the kernel does not have it.
+pub(super) fn struct_ops_member(in_struct: &str, member: &str) -> Option<Snippet> {
+    if !is_identifier(in_struct) || !is_identifier(member) {
+        return None;
+    }
+    Some(loader(format!(
+        "#include <string.h>\n\n/* whether the running kernel's struct has the member */\nstatic bool has_member(const char \
+         *name, const char *member)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type \
+         *t;\n\tbool found = false;\n\tint i;\n\n\tif (!btf)\n\t\treturn false;\n\tt = btf__type_by_id(btf, \
+         btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT));\n\tfor (i = 0; t && i < btf_vlen(t); i++)\n\t\tfound |= \
+         !strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), member);\n\tbtf__free(btf);\n\treturn \
+         found;\n}}\n\n\tif (!has_member(\"{in_struct}\", \"{member}\")) {{\n\t\t/* skel->struct_ops.MAP->{member} = \
+         NULL; with the map's name */\n\t\tbpf_program__set_autoload(prog, false); /* the program that the member \
+         named */\n\t}}\n"
+    )))
+}
+
+/// Sets a load flag where the kernel keeps it.
+pub(super) fn load_flag(flag: &str) -> Vec<Snippet> {
+    let member = match flag {
+        "BPF_F_XDP_HAS_FRAGS" => "xdp_has_frags",
+        _ => return Vec::new(),
+    };
+    vec![loader(format!(
+        "#include <string.h>\n\n/* whether the running kernel knows the flag */\nstatic bool knows_flag(const char \
+         *member)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type *t;\n\tbool found = \
+         false;\n\tint i;\n\n\tif (!btf)\n\t\treturn false;\n\tt = btf__type_by_id(btf, btf__find_by_name_kind(btf, \
+         \"bpf_prog_aux\", BTF_KIND_STRUCT));\n\tfor (i = 0; t && i < btf_vlen(t); i++)\n\t\tfound |= \
+         !strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), member);\n\tbtf__free(btf);\n\treturn \
+         found;\n}}\n\n\tif (knows_flag(\"{member}\"))\n\t\tbpf_program__set_flags(prog, bpf_program__flags(prog) | {flag});\n"
+    ))]
+}
+
+/// A licence that is compatible with the GPL.
+pub(super) fn licence() -> Snippet {
+    program("char _license[] SEC(\"license\") = \"Dual BSD/GPL\"; /* or \"GPL\" */\n".to_owned())
+}
+
+/// Declares a kconfig extern weak.
+pub(super) fn kconfig(option: &str) -> Option<Snippet> {
+    is_identifier(option).then(|| {
+        program(format!(
+            "extern int {option} __kconfig __weak;\n\n\tif ({option}) {{\n\t\t/* what it is for */\n\t}}\n"
+        ))
+    })
 }

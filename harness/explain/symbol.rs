@@ -1,9 +1,10 @@
 //! The stories of what a program attaches to ([`AttachTarget`]) and of what it calls by name ([`ksym`]).
 
+use super::compatible::compatible;
 use super::named::{best, boundary, on};
-use super::presence::Presence;
+use super::presence::{OnKernel, Presence};
 use super::{Explanation, KernelTypes, Replacement, Subject, group, nearest_with, similarity, snippet};
-use crate::object::btf::{Btf, Kind, Want};
+use crate::object::btf::{Btf, Kind, Want, essential_name};
 
 /// Names less alike than this are not told. Functions are many and named by parts that recur.
 const MIN_NAME: f64 = 0.7;
@@ -47,7 +48,19 @@ impl AttachTarget {
 
     /// What a kernel has of a target of this sort and name.
     fn on(&self, btf: &Btf, name: &str) -> Presence {
-        let parameters = match self {
+        match self.parameters_of(btf, name) {
+            Some(parameters) => Presence::Function { parameters },
+            None => Presence::MissingSymbol { name: name.to_owned() },
+        }
+    }
+
+    /// The parameters that a program of this target gets; `None` if the kernel does not have the target.
+    pub(super) fn parameters(&self, btf: &Btf) -> Option<Vec<String>> {
+        self.parameters_of(btf, self.name())
+    }
+
+    fn parameters_of(&self, btf: &Btf, name: &str) -> Option<Vec<String>> {
+        match self {
             AttachTarget::Function(_) | AttachTarget::Iterator(_) => {
                 btf.find(name, Want::Function).and_then(|id| parameters(btf, id))
             }
@@ -56,10 +69,6 @@ impl AttachTarget {
                 .find(&format!("btf_trace_{name}"), Want::Typedef)
                 .and_then(|id| parameters(btf, id))
                 .map(|all| all.into_iter().skip(1).collect()),
-        };
-        match parameters {
-            Some(parameters) => Presence::Function { parameters },
-            None => Presence::MissingSymbol { name: name.to_owned() },
         }
     }
 }
@@ -116,7 +125,16 @@ pub fn target(target: &AttachTarget, matrix: &[KernelTypes<'_>], failed: &str) -
                 .to_owned(),
         );
     }
-    if matches!(target, AttachTarget::Function(_)) && explanation.presence.iter().any(|on| !on.presence.is_present()) {
+    let is_missing = |on: &OnKernel| !on.presence.is_present();
+    let nothing_alike = explanation.in_its_place.iter().all(|place| place.replacements.is_empty());
+    if matrix.len() > 1 && explanation.presence.iter().all(is_missing) && nothing_alike {
+        explanation.notes.push(
+            "None of these kernels has it, nor anything alike. It may be a placeholder that the object's own loader replaces \
+             (`bpf_program__set_attach_target`): then run that loader, by `corematrix exec`. Otherwise only other kernels, or \
+             modules, have it."
+                .to_owned(),
+        );
+    } else if matches!(target, AttachTarget::Function(_)) && explanation.presence.iter().any(is_missing) {
         explanation.notes.push(
             "A function that is missing was removed, renamed or inlined; a module may have it, or another build of the \
              same version."
@@ -124,63 +142,132 @@ pub fn target(target: &AttachTarget, matrix: &[KernelTypes<'_>], failed: &str) -
         );
     }
     let all_have_it = explanation.presence.iter().all(|on| on.presence.is_present());
+    // The program fails where it is; it may be loaded where the target has another form.
+    let here = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| target.parameters(kernel.btf));
+    let elsewhere = counts.iter().copied().filter(|&count| here.as_ref().is_none_or(|here| here.len() != count));
     if changed {
-        let from = counts.iter().max().copied().unwrap_or_default();
-        explanation.snippets.push(snippet::parameter_count(target, from));
+        explanation.snippets.extend(elsewhere.max().map(|count| snippet::parameter_count(target, count)));
     } else if !all_have_it {
         explanation.snippets.push(snippet::target_exists(target));
     }
-    explanation
+    explanation.without_idle_guards(matrix)
 }
 
-/// Explains the struct of a kernel's subsystem that a struct_ops map fills in, such as `sched_ext_ops`.
-pub fn struct_ops(name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
-    // What stands in a type's place matters little here: the struct is the subsystem.
-    let presence = |btf: &Btf, name: &str| match btf.find(&format!("bpf_struct_ops_{name}"), Want::Struct) {
-        Some(id) => Presence::Type { size: btf.size_of(id) },
-        None => Presence::MissingType { type_name: format!("struct bpf_struct_ops_{name}") },
-    };
-    let mut explanation = story(Subject::Target, name, matrix, failed, presence, |_| Vec::new());
-    explanation.in_its_place.clear();
-    explanation.notes.push(
-        "The kernel does not offer this struct_ops: it is too old, or built without it. Its programs cannot be loaded \
-         either."
-            .to_owned(),
-    );
-    if explanation.presence.iter().any(|on| !on.presence.is_present()) {
-        explanation.snippets.push(snippet::struct_ops(name));
+/// A kernel function or variable that a program uses as `__ksym`.
+#[derive(Debug, Clone, Copy)]
+pub struct Ksym<'a> {
+    /// Its name, as the object has it.
+    pub name: &'a str,
+    /// The object's own types, which have its prototype.
+    pub local: Option<&'a Btf>,
+}
+
+impl Ksym<'_> {
+    /// The prototype that the object declares it with.
+    fn declared(&self) -> Option<(&Btf, u32)> {
+        let local = self.local?;
+        let id = local.candidates(self.name, Want::Function).find(|&id| local.name(id) == self.name)?;
+        Some((local, prototype(local, id)?))
     }
-    explanation
+}
+
+fn prototype(btf: &Btf, function: u32) -> Option<u32> {
+    match btf.get(function)?.kind {
+        Kind::Function(prototype) => Some(prototype),
+        _ => None,
+    }
 }
 
 /// Explains a kernel function or variable that a program uses as `__ksym`.
-pub fn ksym(name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+pub fn ksym(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+    let name = essential_name(asked.name);
+    let declared = asked.declared();
+    // libbpf takes a function of another prototype for a missing one.
     let presence = |btf: &Btf, name: &str| {
-        if let Some(parameters) = btf.find(name, Want::Function).and_then(|id| parameters(btf, id)) {
-            return Presence::Function { parameters };
+        if let Some(id) = btf.find(name, Want::Function)
+            && let Some(parameters) = parameters(btf, id)
+        {
+            let theirs = prototype(btf, id).unwrap_or_default();
+            return match declared {
+                Some((local, own)) if !compatible(local, own, btf, theirs) && name == essential_name(asked.name) => {
+                    Presence::OtherPrototype { parameters }
+                }
+                _ => Presence::Function { parameters },
+            };
         }
         match btf.find(name, Want::Variable) {
             Some(id) => Presence::Variable { type_name: btf.type_name(id) },
             None => Presence::MissingSymbol { name: name.to_owned() },
         }
     };
-    let names = |btf: &Btf| btf.named(Want::Function).map(|(_, name)| name.into_owned()).collect();
+    let names = |btf: &Btf| {
+        let all = btf.named(Want::Function).map(|(_, name)| name.into_owned());
+        all.filter(|candidate| candidate != name).collect()
+    };
     let mut explanation = story(Subject::Ksym, name, matrix, failed, presence, names);
-    let declaration = matrix.iter().find_map(|kernel| {
-        let btf = kernel.btf;
-        if let Some(Kind::Function(prototype)) =
-            btf.find(name, Want::Function).and_then(|id| btf.get(id)).map(|found| &found.kind)
-        {
-            return Some((btf, *prototype));
+    for place in &mut explanation.in_its_place {
+        let Some(kernel) = matrix.iter().find(|kernel| Some(kernel.name) == place.kernels.first().map(String::as_str))
+        else {
+            continue;
+        };
+        for replacement in &mut place.replacements {
+            let id = kernel.btf.find(&replacement.path, Want::Function);
+            let told = id.and_then(|id| snippet::prototype(kernel.btf, prototype(kernel.btf, id)?, &replacement.path));
+            replacement.type_name = told.unwrap_or_default();
         }
-        None
-    });
-    explanation.snippets.extend(declaration.and_then(|(btf, prototype)| snippet::ksym(name, btf, prototype)));
+    }
+    let is_other = |on: &&OnKernel| matches!(on.presence, Presence::OtherPrototype { .. });
+    let others: Vec<&str> = explanation.presence.iter().filter(is_other).map(|on| on.kernel.as_str()).collect();
+    let of = |kernel: &str| {
+        let kernel = matrix.iter().find(|types| types.name == kernel)?;
+        let id = kernel.btf.find(name, Want::Function)?;
+        Some((kernel.btf, prototype(kernel.btf, id)?))
+    };
+    let here = others.iter().find(|kernel| **kernel == failed).or(others.first());
+    match (here, here.and_then(|kernel| of(kernel)), declared) {
+        (Some(kernel), Some((btf, theirs)), Some((local, own))) => {
+            let told = |btf: &Btf, id: u32| snippet::prototype(btf, id, name).unwrap_or_else(|| name.to_owned());
+            explanation.notes.push(format!(
+                "The object declares `{}`, {kernel} has `{}`. libbpf takes a function of another prototype for a missing one.",
+                told(local, own),
+                told(btf, theirs)
+            ));
+            let same: Vec<&str> = others
+                .iter()
+                .copied()
+                .filter(|other| of(other).is_some_and(|(other, id)| compatible(btf, theirs, other, id)))
+                .collect();
+            let span = same.first().zip(same.last()).map(|(first, last)| super::boundary::span(first, last));
+            let flavour = format!("k{kernel}");
+            explanation.snippets.extend(snippet::other_prototype(
+                name,
+                &flavour,
+                &span.unwrap_or_default(),
+                btf,
+                theirs,
+            ));
+        }
+        _ => {
+            let (on, id) = match declared {
+                Some(declared) => (Some(declared.0), declared.1),
+                None => matrix.iter().find_map(|kernel| of(kernel.name)).map_or((None, 0), |(btf, id)| (Some(btf), id)),
+            };
+            explanation.snippets.extend(on.and_then(|btf| snippet::ksym(name, btf, id)));
+        }
+    }
+    if !explanation.snippets.is_empty()
+        && explanation.snippets.iter().any(|snippet| snippet.code.starts_with("struct "))
+    {
+        explanation.notes.push(
+            "Take the structs from `vmlinux.h`, or define them: libbpf takes one that is only declared for another type."
+                .to_owned(),
+        );
+    }
     explanation
 }
 
 /// The presence of a symbol on each kernel, and the likest new names where it is missing.
-fn story(
+pub(super) fn story(
     subject: Subject,
     name: &str,
     matrix: &[KernelTypes<'_>],
@@ -218,8 +305,9 @@ fn story(
         subject,
         name: name.to_owned(),
         kernel: failed.to_owned(),
+        headline: None,
         in_its_place: group(found),
-        boundary: boundary(matrix, &present),
+        boundary: Some(boundary(matrix, &present)),
         presence,
         notes: Vec::new(),
         snippets: Vec::new(),

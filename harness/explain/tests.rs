@@ -5,6 +5,8 @@ use std::process::Command;
 
 use object::{Object, ObjectSection};
 
+mod remedies;
+
 use super::snippet::SnippetPlace;
 use super::*;
 use crate::object::btf_ext::{BtfExt, CoreRelocation};
@@ -40,7 +42,11 @@ fn object_under_test() -> (Btf, Vec<CoreRelocation>) {
 fn asked_for(kind: Feature, name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
     let kernels: Vec<KernelFeatures<'_>> =
         matrix.iter().map(|kernel| KernelFeatures { name: kernel.name, btf: Some(kernel.btf), probe: None }).collect();
-    feature(WantedFeature { feature: kind, name, program_type: Some("raw_tracepoint") }, &kernels, failed)
+    feature(
+        WantedFeature { feature: kind, name, program_type: Some("raw_tracepoint"), section: None },
+        &kernels,
+        failed,
+    )
 }
 
 /// What every relocation of the object is explained as, in their order.
@@ -71,7 +77,7 @@ fn symbols_and_features_are_explained() {
             at("fentry/blk_account_io_start", "7.3"),
             at("fexit.s/inet_csk_accept", "6.12"),
             at("tp_btf/block_rq_issue", "6.12"),
-            ksym("bpf_task_acquire", matrix, "5.10"),
+            ksym(&Ksym { name: "bpf_task_acquire", local: None }, matrix, "5.10"),
             asked_for(Feature::Helper, "bpf_loop", matrix, "6.1"),
             asked_for(Feature::MapType, "ringbuf", matrix, "6.1"),
             asked_for(Feature::ProgramType, "BPF_PROG_TYPE_NETFILTER", matrix, "6.1"),
@@ -216,7 +222,7 @@ fn kernels_that_were_asked_are_told_by_probe() {
         };
         let kernels = [of(0, Some(&no)), of(1, Some(&yes)), of(2, Some(&no)), of(3, None)];
         let told = |kind, name, program_type, failed| {
-            render(&feature(WantedFeature { feature: kind, name, program_type }, &kernels, failed), 100)
+            render(&feature(WantedFeature { feature: kind, name, program_type, section: None }, &kernels, failed), 100)
         };
         [
             told(Feature::Helper, "bpf_loop", Some("kprobe"), "5.10"),
@@ -244,7 +250,7 @@ fn snippets_compile() {
             at("fentry/blk_account_io_start"),
             at("fexit/inet_csk_accept"),
             at("tp_btf/block_rq_issue"),
-            ksym("bpf_task_acquire", matrix, "5.10"),
+            ksym(&Ksym { name: "bpf_task_acquire", local: None }, matrix, "5.10"),
             asked_for(Feature::Helper, "bpf_loop", matrix, "6.1"),
             asked_for(Feature::MapType, "ringbuf", matrix, "6.1"),
             asked_for(Feature::Helper, "bpf_strncmp", matrix, "6.1"),

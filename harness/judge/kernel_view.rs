@@ -20,6 +20,11 @@ pub trait KernelView {
 
     /// The modules whose BTF has a type or function of this name; none if the kernel itself has it or nothing is known of its modules.
     fn modules_with(&self, name: &str) -> Vec<String>;
+
+    /// Whether the types of its modules are known, so that none of them having a name says something.
+    fn knows_modules(&self) -> bool {
+        false
+    }
 }
 
 /// A kernel of which nothing is known.
@@ -49,5 +54,54 @@ impl KernelView for UnknownKernel {
 
     fn modules_with(&self, _: &str) -> Vec<String> {
         Vec::new()
+    }
+}
+
+/// A kernel of which a test says what is known.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ToldKernel {
+    /// Whether it has what is named: `type inode`, `bpf_prog_type.BPF_PROG_TYPE_LSM`, `bpf_prog_aux.sleepable`, `vfs_read()`,
+    /// `CONFIG_BPF_LSM`.
+    pub(crate) has: &'static [(&'static str, bool)],
+    /// Names, each with a module that has it.
+    pub(crate) modules: &'static [(&'static str, &'static str)],
+}
+
+#[cfg(test)]
+impl ToldKernel {
+    fn answer(&self, asked: &str) -> Option<bool> {
+        self.has.iter().find(|(known, _)| *known == asked).map(|(_, answer)| *answer)
+    }
+}
+
+#[cfg(test)]
+impl KernelView for ToldKernel {
+    fn has_type(&self, name: &str) -> Option<bool> {
+        self.answer(&format!("type {name}"))
+    }
+
+    fn has_enumerator(&self, in_enum: &str, name: &str) -> Option<bool> {
+        self.answer(&format!("{in_enum}.{name}"))
+    }
+
+    fn has_member(&self, in_struct: &str, member: &str) -> Option<bool> {
+        self.answer(&format!("{in_struct}.{member}"))
+    }
+
+    fn has_function(&self, name: &str) -> Option<bool> {
+        self.answer(&format!("{name}()"))
+    }
+
+    fn config(&self, option: &str) -> Option<bool> {
+        self.answer(option)
+    }
+
+    fn modules_with(&self, name: &str) -> Vec<String> {
+        self.modules.iter().filter(|(known, _)| *known == name).map(|(_, module)| (*module).to_owned()).collect()
+    }
+
+    fn knows_modules(&self) -> bool {
+        !self.modules.is_empty()
     }
 }

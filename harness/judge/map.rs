@@ -1,6 +1,6 @@
 //! What it means that a map was refused: [`refused`].
 
-use super::{Case, Diagnosis, about};
+use super::{Case, Diagnosis, struct_ops};
 use crate::cause::{Cause, Evidence};
 use crate::libbpf_log;
 use crate::verdict::Verdict;
@@ -47,6 +47,5 @@ pub(super) fn reached_left_out(case: &Case<'_>, evidence: Evidence) -> Diagnosis
 pub(super) fn left_out_struct_ops(case: &Case<'_>) -> Option<Diagnosis> {
     case.outcome.warnings.iter().find(|warning| warning.contains("isn't referenced anywhere"))?;
     let left = case.outcome.left_out.iter().find(|left| left.warning.contains("struct_ops"))?;
-    let cause = Cause::MissingAttachTarget;
-    Some(Diagnosis::of(Verdict::AttachTargetMissing, cause, about(cause, &left.warning)))
+    Some(struct_ops::refused(case, &left.warning))
 }

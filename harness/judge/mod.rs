@@ -5,11 +5,14 @@
 //! in `texts.rs`.
 
 mod complaints;
+mod config;
 mod form;
 mod kernel_view;
 mod map;
+mod module;
 mod open;
 mod poison;
+mod struct_ops;
 mod subject;
 mod texts;
 
@@ -70,6 +73,11 @@ impl Diagnosis {
 
 /// Judges a program.
 pub fn judge(case: &Case<'_>) -> Diagnosis {
+    config::unless_ruled_out(case, module::unless_in_module(case, by_words(case)))
+}
+
+/// Judges a program by what the kernel and libbpf said of it.
+fn by_words(case: &Case<'_>) -> Diagnosis {
     let outcome = case.outcome;
     match outcome.stage {
         Stage::Loaded => Diagnosis { verdict: Verdict::Loaded, reason: None, cause: None, evidence: None },
@@ -123,6 +131,11 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
         let evidence = at(Evidence::line(&failure.message), &failure);
         return Some(Diagnosis::of(Verdict::VerifierRejected, Cause::Unrecognised, evidence));
     };
+    if let Some(reason) = form::address_of_function(case, line) {
+        let evidence = at(Evidence::line(line), &failure);
+        let diagnosis = Diagnosis::of(Verdict::VerifierRejected, Cause::UnsupportedCallForm, evidence);
+        return Some(diagnosis.because(reason));
+    }
     let mut evidence = at(about(cause, line), &failure);
     let calls = matches!(cause, Cause::ForbiddenHelper | Cause::Licence | Cause::UnsupportedCallForm);
     if calls && evidence.subject.is_none() {
@@ -154,6 +167,9 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
 fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
     let warnings = &case.outcome.warnings;
     if let Some((verdict, cause, line)) = texts::of_libbpf(warnings) {
+        if line.starts_with("struct_ops init_kern") {
+            return Some(struct_ops::refused(case, line));
+        }
         return Some(Diagnosis::of(verdict, cause, about(cause, line)));
     }
     map::failed(warnings).map(|warning| map::refused(case, warning))

@@ -13,7 +13,7 @@ pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
             let unquoted = line.split_once(" is not found in ").map(|(name, _)| name);
             // `struct_ops init_kern: struct bpf_x is not found ...`
             let unquoted = unquoted.map(|name| name.rsplit_once(": ").map_or(name, |(_, name)| name));
-            quoted(line).or(unquoted)
+            return quoted(line).or(unquoted).map(without_wrapper);
         }
         Cause::MissingKfunc
         | Cause::MissingKsym
@@ -23,6 +23,11 @@ pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
         _ => None,
     };
     subject.map(str::to_owned)
+}
+
+/// The kernel wraps the struct that it offers: `struct bpf_struct_ops_sched_ext_ops` is about `struct sched_ext_ops`.
+fn without_wrapper(name: &str) -> String {
+    name.strip_prefix("struct bpf_struct_ops_").map_or_else(|| name.to_owned(), |name| format!("struct {name}"))
 }
 
 /// `<byte_off> [6] struct task_struct.gone (0:1 @ offset 4)` is about `struct task_struct.gone`.

@@ -36,7 +36,7 @@ impl KernelView for Kernel {
     }
 }
 
-fn outcome(stage: Stage, warnings: &[&str]) -> ProgramOutcome {
+pub(super) fn outcome(stage: Stage, warnings: &[&str]) -> ProgramOutcome {
     ProgramOutcome {
         program: "p".into(),
         stage,

@@ -6,7 +6,7 @@ use object::LittleEndian;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 
-use super::btf::{Btf, BtfError};
+use super::btf::{Btf, BtfError, essential_name};
 use super::btf_ext::BtfExt;
 use super::maps::{self, MapInfo};
 use super::references::References;
@@ -24,12 +24,14 @@ const BTF_USERS: [&str; 5] = [".maps", ".struct_ops", ".struct_ops.link", "?.str
 pub(crate) type Sections<'data> = SectionTable<'data, FileHeader64<LittleEndian>>;
 
 /// What an object contains.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// Its programs, in libbpf's order: by section index, then by place in the section.
     pub programs: Vec<ProgramInfo>,
     /// Its BTF-defined maps.
     pub maps: Vec<MapInfo>,
+    /// Its struct_ops maps.
+    pub struct_ops: Vec<StructOpsMap>,
     /// Its CO-RE relocations, those of subprograms included, in the order of `.BTF.ext`.
     pub core_relocations: Vec<CoreRelocation>,
     /// Whether it has BTF that can be read.
@@ -42,6 +44,15 @@ pub struct Inventory {
     pub source_file: Option<String>,
     /// What is wrong with it that libbpf overlooks, as lowercase fragments.
     pub notes: Vec<String>,
+}
+
+/// A struct_ops map: a variable of a struct that a subsystem of the kernel takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StructOpsMap {
+    /// The variable's name, which is the map's.
+    pub name: String,
+    /// The struct's name without flavour, such as `sched_ext_ops`.
+    pub type_name: String,
 }
 
 /// One program.
@@ -167,6 +178,7 @@ impl Inventory {
         Ok(Inventory {
             programs: functions.iter().enumerate().filter(is_program).map(info).collect(),
             maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
+            struct_ops: btf.as_ref().map(struct_ops).unwrap_or_default(),
             core_relocations: match (&btf, &ext) {
                 (Some(btf), Some(ext)) => relocations::listed(btf, ext, &functions),
                 _ => Vec::new(),
@@ -181,6 +193,16 @@ impl Inventory {
             notes,
         })
     }
+}
+
+fn struct_ops(btf: &Btf) -> Vec<StructOpsMap> {
+    let variables =
+        BTF_USERS.iter().filter(|name| name.contains("struct_ops")).flat_map(|name| btf.section_variables(name));
+    let map = |(name, type_id): (String, u32)| {
+        let type_name = btf.name(btf.resolve_id(type_id)?);
+        Some(StructOpsMap { name, type_name: essential_name(&type_name).to_owned() })
+    };
+    variables.filter_map(map).collect()
 }
 
 /// Numbers of the helpers that are called: `call` instructions whose source register does not say that it is another call.

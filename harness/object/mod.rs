@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub use error::{FormatError, ObjectError};
 pub use find::{Found, find_objects};
 pub use globals::{GlobalVariable, Globals};
-pub use inventory::{Inventory, ProgramInfo};
+pub use inventory::{Inventory, ProgramInfo, StructOpsMap};
 pub(crate) use inventory::{Placed, functions, sections};
 pub use maps::MapInfo;
 pub use types::ObjectTypes;

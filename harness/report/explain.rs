@@ -103,7 +103,20 @@ impl<'a> Facts<'a> {
             btf: self.matrix.iter().find(|types| types.name == kernel.name).map(|types| types.btf),
             probe: self.probes.get(&kernel.name),
         };
-        self.record.kernels.iter().map(kernel).collect()
+        let mut known: Vec<KernelFeatures<'a>> = self.record.kernels.iter().map(kernel).collect();
+        // Those that are not of the run, behind the last kernel of the run that is older.
+        let mut last = None;
+        for types in self.matrix {
+            match known.iter().position(|kernel| kernel.name == types.name) {
+                Some(at) => last = Some(at),
+                None => {
+                    let at = last.map_or(0, |last| last + 1);
+                    known.insert(at, KernelFeatures { name: types.name, btf: Some(types.btf), probe: None });
+                    last = Some(at);
+                }
+            }
+        }
+        known
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::place::{Place, place};
-use super::table::{change, kernels, names, shown_kernels};
+use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
 use crate::cause::Cause;
 use crate::judge::same_everywhere;
@@ -173,6 +173,10 @@ fn subject(program: &ProgramRecord) -> Option<&str> {
     program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref())
 }
 
+fn reason(program: &ProgramRecord) -> Option<&str> {
+    program.reason.as_deref().map(|reason| nameless(reason, &program.name))
+}
+
 fn of_programs(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     if record.objects[o].broken.is_some() {
         return Vec::new();
@@ -216,10 +220,12 @@ fn of_programs(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
 
 fn alike(known: &Group<'_>, program: &ProgramRecord, at: Option<&Place>) -> bool {
     let same_cause = match (known.first.cause, program.cause) {
+        // What was not judged for one cause is one thing to know, whatever its words.
+        (Some(a), Some(b)) if a == b && program.verdict == Verdict::HarnessLimit => true,
         (Some(a), Some(b)) if a == b && subject(known.first) != subject(program) => {
             same_everywhere([Some((a, subject(known.first))), Some((b, subject(program)))])
         }
-        (a, b) => a == b && (a.is_some_and(|_| subject(program).is_some()) || known.first.reason == program.reason),
+        (a, b) => a == b && (a.is_some_and(|_| subject(program).is_some()) || reason(known.first) == reason(program)),
     };
     known.first.verdict == program.verdict && same_cause && known.place.as_ref() == at
 }
@@ -232,7 +238,7 @@ fn finding_of(record: &RunRecord, shown: &[usize], o: usize, group: Group<'_>) -
         _ => names(&programs),
     };
     let story = since.unwrap_or_else(|| {
-        let reason = first.reason.as_deref().unwrap_or("no reason was recorded");
+        let reason = reason(first).unwrap_or("no reason was recorded");
         format!(" {}: {}: {reason}", kernels(record, shown, &affected), first.verdict)
     });
     let known =

@@ -19,7 +19,7 @@ use console::truncate_str;
 
 pub(super) use alternatives::all_work;
 pub(super) use change::change;
-pub(super) use failures::{kernels, names};
+pub(super) use failures::{kernels, nameless, names};
 
 use super::text::{counted, one_line, paragraph, unbroken};
 use crate::record::{KernelState, ObjectRecord, RunRecord};

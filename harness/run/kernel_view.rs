@@ -89,4 +89,8 @@ impl KernelView for StoredView {
         let modules = self.modules();
         btf.modules_with(modules, name).into_iter().map(|index| modules[index].0.clone()).collect()
     }
+
+    fn knows_modules(&self) -> bool {
+        !self.modules().is_empty()
+    }
 }

@@ -280,6 +280,20 @@ impl Store {
         raw.find(|raw| checksum::of_bytes(raw) == sha256)
     }
 
+    /// The kernels that the store has: the name of each, and what it is. Nothing is fetched or compared with its checksum.
+    pub fn kernels(&self) -> Vec<(String, StoredKernel)> {
+        let Ok(entries) = fs::read_dir(self.root.join("kernels")) else { return Vec::new() };
+        let kernel = |entry: fs::DirEntry| {
+            let folder = entry.path();
+            let kernel = Entry::read(&folder, false)?;
+            let name = kernel.name_in(folder.file_name()?.to_str()?)?;
+            Some((name, kernel.kernel(&folder, Vec::new())))
+        };
+        let mut kernels: Vec<_> = entries.flatten().filter_map(kernel).collect();
+        kernels.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.identity.release.cmp(&b.1.identity.release)));
+        kernels
+    }
+
     fn downloads(&self) -> PathBuf {
         self.root.join(DOWNLOADS)
     }

@@ -12,6 +12,10 @@ use crate::object::btf::{Btf, Kind, Type, essential_name};
 /// Pointers and arrays nested deeper than this are not written down.
 const MAX_DEPTH: usize = 8;
 
+/// Function pointers within a prototype are followed this deep, and written with this many parameters at most.
+const MAX_PROTOTYPE_DEPTH: usize = 4;
+const MAX_PARAMETERS: usize = 32;
+
 /// Elements of an array that a flavour declares at most; libbpf checks against the kernel's number, not this one.
 const MAX_ELEMENTS: u32 = 4096;
 
@@ -364,34 +368,64 @@ pub(super) fn forwards(btf: &Btf, prototype: u32) -> BTreeSet<String> {
     let Some(Type { kind: Kind::Prototype { returns, parameters }, .. }) = btf.get(prototype) else {
         return BTreeSet::new();
     };
-    let ids = parameters.iter().map(|one| one.type_id).chain([*returns]);
-    let pointee = |id: u32| match btf.resolve(id)?.kind {
-        Kind::Pointer(pointee) => forward(btf, pointee),
-        _ => None,
-    };
-    ids.filter_map(pointee).collect()
+    let ids = parameters.iter().take(MAX_PARAMETERS).map(|one| one.type_id).chain([*returns]);
+    let mut found = BTreeSet::new();
+    ids.for_each(|id| collect_forwards(btf, id, MAX_PROTOTYPE_DEPTH, &mut found));
+    found
 }
 
-/// A prototype with nothing in it that a header would have to declare: typedefs are seen through, and pointers to
-/// anything but structs are `void *`.
+fn collect_forwards(btf: &Btf, id: u32, depth: usize, found: &mut BTreeSet<String>) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    match btf.resolve(id).map(|found| &found.kind) {
+        Some(Kind::Pointer(pointee)) => {
+            found.extend(forward(btf, *pointee));
+            collect_forwards(btf, *pointee, depth, found);
+        }
+        Some(Kind::Prototype { returns, parameters }) => {
+            let ids = parameters.iter().take(MAX_PARAMETERS).map(|one| one.type_id).chain([*returns]);
+            ids.for_each(|id| collect_forwards(btf, id, depth, found));
+        }
+        _ => {}
+    }
+}
+
+/// A prototype with nothing in it that a header would have to declare, but for the structs of [`forwards`].
 pub(super) fn plain_prototype(btf: &Btf, prototype: u32, name: &str) -> String {
     let Some(Type { kind: Kind::Prototype { returns, parameters }, .. }) = btf.get(prototype) else {
         return format!("void {name}(void)");
     };
-    let plain = |id: u32| match btf.resolve(id).map(|found| &found.kind) {
-        None | Some(Kind::Void) => "void".to_owned(),
-        Some(Kind::Pointer(pointee)) => match forward(btf, *pointee) {
-            Some(forward) => format!("{forward} *"),
-            None => "void *".to_owned(),
-        },
-        Some(Kind::Int { .. }) => btf.name(btf.resolve_id(id).unwrap_or_default()).into_owned(),
-        Some(Kind::Enum { size: 8, .. }) => "long long".to_owned(),
-        Some(_) => "int".to_owned(),
-    };
-    let list: Vec<String> =
-        parameters.iter().map(|one| if one.type_id == 0 { "...".to_owned() } else { plain(one.type_id) }).collect();
+    if parameters.len() > MAX_PARAMETERS {
+        return format!("void {name}(void)");
+    }
+    let list: Vec<String> = parameters.iter().map(|one| plain(btf, one.type_id, "", MAX_PROTOTYPE_DEPTH)).collect();
     let list = if list.is_empty() { "void".to_owned() } else { list.join(", ") };
-    let returns = plain(*returns);
-    let space = if returns.ends_with('*') { "" } else { " " };
-    format!("{returns}{space}{name}({list})")
+    plain(btf, *returns, &format!("{name}({list})"), MAX_PROTOTYPE_DEPTH)
+}
+
+/// Declares `inner` with a type in which typedefs are seen through. libbpf compares pointers with what they point to, so that
+/// nothing but what cannot be told is `void *`. As a parameter, type 0 is `...`.
+fn plain(btf: &Btf, id: u32, inner: &str, depth: usize) -> String {
+    let spaced = |name: &str| if inner.is_empty() { name.to_owned() } else { format!("{name} {inner}") };
+    let Some(depth) = depth.checked_sub(1) else { return spaced("void *") };
+    match btf.resolve(id).map(|found| &found.kind) {
+        None | Some(Kind::Void) if id == 0 && inner.is_empty() => "...".to_owned(),
+        None | Some(Kind::Void) => spaced("void"),
+        Some(Kind::Pointer(pointee)) => match btf.resolve(*pointee).map(|found| &found.kind) {
+            Some(Kind::Prototype { returns, parameters }) if parameters.len() <= MAX_PARAMETERS => {
+                let list: Vec<String> = parameters.iter().map(|one| plain(btf, one.type_id, "", depth)).collect();
+                let list = if list.is_empty() { "void".to_owned() } else { list.join(", ") };
+                plain(btf, *returns, &format!("(*{inner})({list})"), depth)
+            }
+            Some(Kind::Void) | None => format!("void *{inner}"),
+            Some(Kind::Composite { .. } | Kind::Forward { .. }) => match forward(btf, *pointee) {
+                Some(forward) => format!("{forward} *{inner}"),
+                None => format!("void *{inner}"),
+            },
+            Some(Kind::Int { .. } | Kind::Pointer(_)) => plain(btf, *pointee, &format!("*{inner}"), depth),
+            Some(_) => format!("void *{inner}"),
+        },
+        Some(Kind::Int { .. }) => spaced(&btf.name(btf.resolve_id(id).unwrap_or_default())),
+        Some(Kind::Enum { size: 8, .. }) => spaced("long long"),
+        Some(_) => spaced("int"),
+    }
 }

@@ -142,7 +142,10 @@ fn what_would(
         }
         kind => {
             let presence = match kind {
-                GuardKind::Ksym => Some(explain::ksym(&guard.asked, kernels, "")),
+                GuardKind::Ksym => {
+                    let asked = explain::Ksym { name: &guard.asked, local: types.map(|types| &types.btf) };
+                    Some(explain::ksym(&asked, kernels, ""))
+                }
                 _ => spec.and_then(|(types, spec)| explain::relocation(&spec, &types.btf, kernels, "")),
             };
             let Some(told) = presence else { return needs };

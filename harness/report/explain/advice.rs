@@ -2,18 +2,21 @@
 
 use super::Facts;
 use crate::cause::Cause;
-use crate::explain::{self, AttachTarget, Danger, Explanation, LocalSpec, WantedFeature};
+use crate::explain::{self, AttachTarget, Danger, Explanation, Ksym, LocalSpec, WantedFeature};
 use crate::object::ProgramInfo;
 use crate::probe::Feature;
 use crate::record::{DangerRecord, ProgramRecord};
 
-/// What a program's failure means on the kernels of the run; `None` where types have no answer.
+/// What a program's failure means on the kernels of the run; `None` where there is nothing to say.
 pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
     let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
     let cause = program.cause?;
     if let Some((feature, name)) = feature_in_question(facts, program, cause) {
         let told = feature_story(facts, program, feature, &name);
         return (!told.presence.is_empty()).then_some(told);
+    }
+    if let Some(told) = rule(facts, program, cause) {
+        return Some(told);
     }
     if matrix.is_empty() {
         return None;
@@ -25,9 +28,16 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
             let spec = LocalSpec::of(types.relocations.get(asked?)?, &types.btf)?;
             explain::relocation(&spec, &types.btf, matrix, failed)
         }
-        Cause::MissingKfunc | Cause::MissingKsym => Some(explain::ksym(subject?, matrix, failed)),
-        Cause::MissingAttachTarget if subject.is_some_and(|subject| subject.starts_with("struct bpf_struct_ops_")) => {
-            Some(explain::struct_ops(subject?.trim_start_matches("struct bpf_struct_ops_"), matrix, failed))
+        Cause::MissingKfunc | Cause::MissingKsym => {
+            let asked = Ksym { name: subject?, local: facts.types.map(|types| &types.btf) };
+            Some(explain::ksym(&asked, matrix, failed))
+        }
+        Cause::MissingStructOpsMember => {
+            let (in_struct, member) = subject?.split_once('.')?;
+            Some(explain::struct_ops_member(in_struct, member, matrix, failed))
+        }
+        Cause::MissingAttachTarget if program.section.starts_with("struct_ops") => {
+            Some(explain::struct_ops(subject?.strip_prefix("struct ")?, matrix, failed))
         }
         Cause::MissingAttachTarget | Cause::ContextArgumentChanged => {
             let target = AttachTarget::from_section(&program.section)?;
@@ -37,18 +47,53 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
     }
 }
 
+/// What to do about a failure that no kernel's types explain.
+fn rule(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause) -> Option<Explanation> {
+    let failed = facts.kernel().name.as_str();
+    let evidence = program.evidence.as_ref();
+    let line = evidence.map_or("", |evidence| evidence.line.as_str());
+    let subject = evidence.and_then(|evidence| evidence.subject.as_deref());
+    Some(match cause {
+        Cause::Licence => {
+            let called = subject.map(|subject| subject.split('#').next().unwrap_or(subject));
+            let licence = facts.inventory.and_then(|known| known.license.as_deref());
+            explain::licence(called, licence, failed)
+        }
+        Cause::ForbiddenAttachTarget => explain::attach_target(&program.section, line, failed),
+        Cause::ForbiddenHelper if line.contains("kernel function") => {
+            explain::kfunc(subject?, &program.section, failed)
+        }
+        Cause::MissingAttachType if subject.is_some_and(|subject| subject.starts_with("BPF_F_")) => {
+            let since = line.rsplit_once(" from ").map(|(_, since)| since);
+            explain::load_flag(subject?, since, &program.section, failed)
+        }
+        Cause::ModuleNotLoaded => {
+            let (_, named) = line
+                .split_once(" in kernel module ")
+                .or_else(|| program.reason.as_deref()?.split_once(" in kernel module "))?;
+            let modules: Vec<String> = named.split(", which").next()?.split(" or ").map(str::to_owned).collect();
+            explain::module(subject?, &modules, failed)
+        }
+        Cause::KernelConfigMissing if line.starts_with("extern ") => explain::kconfig_extern(subject?, failed),
+        Cause::KernelConfigMissing => {
+            let needed_by = program.reason.as_deref().and_then(|reason| reason.split(" needs ").next());
+            explain::config_option(
+                subject?,
+                needed_by.filter(|words| words.len() < 60).unwrap_or("the program"),
+                failed,
+            )
+        }
+        Cause::ObjectBroken if line.contains("BTF is required, but is missing") => explain::without_debug_info(failed),
+        _ => return None,
+    })
+}
+
 /// The BPF feature that a program failed for, by its name.
 fn feature_in_question(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause) -> Option<(Feature, String)> {
     let evidence = program.evidence.as_ref();
     let subject = evidence.and_then(|evidence| evidence.subject.as_deref());
     match cause {
         Cause::UnknownHelper | Cause::ForbiddenHelper => {
-            let line = evidence.map_or("", |evidence| evidence.line.as_str());
-            // A helper may be forbidden for other reasons, such as the program's licence.
-            let by_type = line.contains("unknown func ") || line.contains("cannot use helper ");
-            if cause == Cause::ForbiddenHelper && !by_type {
-                return None;
-            }
             let (name, number) = subject?.split_once('#')?;
             // A kernel without the helper knows its number only.
             let known = Feature::Helper.known().into_iter().find(|(known, _)| Some(*known) == number.parse().ok());
@@ -69,6 +114,7 @@ fn feature_in_question(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause)
             let mut callbacks = known.map(|(_, name)| name).filter(|name| explain::takes_callback(name));
             Some((Feature::Helper, callbacks.find(lacks)?))
         }
+        Cause::MissingAttachType if subject.is_some_and(|subject| subject.starts_with("BPF_F_")) => None,
         Cause::MissingProgramType => Some((Feature::ProgramType, of_inventory(facts, program)?.prog_type.clone()?)),
         Cause::MissingAttachType => Some((Feature::AttachType, of_inventory(facts, program)?.attach_type.clone()?)),
         _ => None,
@@ -94,7 +140,11 @@ pub fn of_danger(facts: &Facts<'_>, danger: &DangerRecord) -> Option<Explanation
 /// What the kernels of the run have of a feature that a program asks for.
 fn feature_story(facts: &Facts<'_>, program: &ProgramRecord, feature: Feature, name: &str) -> Explanation {
     let program_type = of_inventory(facts, program).and_then(|known| known.prog_type.as_deref());
-    explain::feature(WantedFeature { feature, name, program_type }, &facts.features(), &facts.kernel().name)
+    explain::feature(
+        WantedFeature { feature, name, program_type, section: Some(&program.section) },
+        &facts.features(),
+        &facts.kernel().name,
+    )
 }
 
 /// What the object says of a program.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::text::one_line;
-use super::failures::kernels;
+use super::failures::{kernels, nameless};
 use crate::cause::Cause;
 use crate::judge::same_everywhere;
 use crate::record::{ProgramRecord, RunRecord};
@@ -23,7 +23,12 @@ pub(in crate::report) fn change(record: &RunRecord, shown: &[usize], o: usize, p
             let all: Vec<usize> = judged.iter().map(|(k, _)| *k).collect();
             let (verdict, why) = (judged[0].1.verdict, why(judged[0].1));
             let kernels = kernels(record, shown, &all);
-            Some(format!(" {kernels}: {verdict}{why}; the same on every kernel, so no fact about kernels"))
+            // Of a kernel that was not asked, or could not judge it, nothing is known.
+            let everywhere = match judged.len() == shown.len() {
+                true => "the same on every kernel, so no fact about kernels",
+                false => "the same on every kernel that judged it",
+            };
+            Some(format!(" {kernels}: {verdict}{why}; {everywhere}"))
         }
         [at] => {
             let told = |(k, program): (usize, &ProgramRecord), word: &str| {
@@ -62,7 +67,7 @@ fn alike(a: &ProgramRecord, b: &ProgramRecord) -> bool {
 fn why(program: &ProgramRecord) -> String {
     let Some(cause) = program.cause.filter(|_| !program.verdict.is_pass()) else { return String::new() };
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
-    let reason = || one_line(program.reason.as_deref().unwrap_or("no reason was recorded"));
+    let reason = || one_line(nameless(program.reason.as_deref().unwrap_or("no reason was recorded"), &program.name));
     let words = |label: &str| label.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
     // `attach target missing` and `missing attach target`: once is enough.
     let is_said = words(cause.label()) == words(program.verdict.label());
@@ -139,6 +144,12 @@ mod tests {
                 " on all 3 kernels: relocation failed: missing field `struct task_struct.state`; the same on every \
                  kernel, so no fact about kernels"
             )
+        );
+        // What one of the kernels says is not known.
+        let some = told(&[FIELD, LIMIT, FIELD]).unwrap();
+        assert!(
+            some.starts_with(" on 5.10, 6.12: ") && some.ends_with("; the same on every kernel that judged it"),
+            "{some}"
         );
         assert_eq!(told(&[FIELD]), None);
         assert_eq!(told(&[LIMIT, LIMIT]), None);

@@ -4,7 +4,7 @@ use super::super::text::{counted, one_line, paragraph};
 use super::change::{change, is_judged};
 use super::grid::is_whole;
 use super::titled;
-use crate::record::RunRecord;
+use crate::record::{ProgramRecord, RunRecord};
 use crate::verdict::Verdict;
 
 /// One object must not push the others out of sight.
@@ -20,6 +20,8 @@ struct Failure {
     programs: Vec<String>,
     /// What follows their names.
     story: String,
+    /// Of what says nothing about the object: where and for what cause it was not judged. One row is enough for each.
+    unjudged: Option<String>,
 }
 
 /// Every failure on the kernels `shown`, by object, at most `width` columns wide.
@@ -68,12 +70,22 @@ fn failures(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Failure> {
         let change = change(record, shown, o, p);
         let rest = by_reason(record, shown, o, p, change.is_some());
         let excused = excused(record, shown, o, p);
-        for story in change.into_iter().chain(rest) {
-            let story = format!("{story}{excused}");
+        let change = change.map(|story| Row { story, unjudged: None });
+        for row in change.into_iter().chain(rest) {
             let name = one_line(&program.name);
-            match merged.iter_mut().find(|known| known.story == story) {
-                Some(known) => known.programs.push(name),
-                None => merged.push(Failure { programs: vec![name], story }),
+            let story = format!("{}{excused}", row.story);
+            let unjudged = row.unjudged.map(|words| format!("{words}{excused}"));
+            let same =
+                |known: &&mut Failure| known.story == story || (unjudged.is_some() && known.unjudged == unjudged);
+            match merged.iter_mut().find(same) {
+                Some(known) => {
+                    // Programs that were not judged for one cause differ in their words only.
+                    if let Some(words) = unjudged.filter(|_| known.story != story) {
+                        known.story = words;
+                    }
+                    known.programs.push(name);
+                }
+                None => merged.push(Failure { programs: vec![name], story, unjudged }),
             }
         }
     }
@@ -102,9 +114,15 @@ fn excused(record: &RunRecord, shown: &[usize], o: usize, p: usize) -> String {
     words.collect()
 }
 
+/// One row of a program.
+struct Row {
+    story: String,
+    unjudged: Option<String>,
+}
+
 /// The reasons for which program `p` failed, each with its kernels; `unjudged` leaves out the kernels that judged it.
-fn by_reason(record: &RunRecord, shown: &[usize], o: usize, p: usize, unjudged: bool) -> Vec<String> {
-    let mut reasons: Vec<(Verdict, String, Vec<usize>)> = Vec::new();
+fn by_reason(record: &RunRecord, shown: &[usize], o: usize, p: usize, unjudged: bool) -> Vec<Row> {
+    let mut reasons: Vec<(&ProgramRecord, String, Vec<usize>)> = Vec::new();
     for &k in shown {
         let Some(program) = record.cell(o, k).programs.get(p) else {
             continue;
@@ -112,16 +130,28 @@ fn by_reason(record: &RunRecord, shown: &[usize], o: usize, p: usize, unjudged: 
         if program.verdict.is_pass() || program.verdict == Verdict::NotRun || (unjudged && is_judged(program)) {
             continue;
         }
-        let reason = one_line(program.reason.as_deref().unwrap_or("no reason was recorded"));
-        match reasons.iter_mut().find(|(verdict, known, _)| *verdict == program.verdict && *known == reason) {
+        let reason = one_line(nameless(program.reason.as_deref().unwrap_or("no reason was recorded"), &program.name));
+        let same =
+            |known: &&mut (&ProgramRecord, String, Vec<usize>)| known.0.verdict == program.verdict && known.1 == reason;
+        match reasons.iter_mut().find(same) {
             Some((_, _, kernels)) => kernels.push(k),
-            None => reasons.push((program.verdict, reason, vec![k])),
+            None => reasons.push((program, reason, vec![k])),
         }
     }
-    let story = |(verdict, reason, affected): (Verdict, String, Vec<usize>)| {
-        format!(" {}: {verdict}: {reason}", kernels(record, shown, &affected))
+    let row = |(program, reason, affected): (&ProgramRecord, String, Vec<usize>)| {
+        let on = kernels(record, shown, &affected);
+        let verdict = program.verdict;
+        let cause = program.cause.filter(|_| verdict == Verdict::HarnessLimit);
+        let cause = cause.map(|cause| format!(" {on}: {verdict}: {cause}"));
+        Row { story: format!(" {on}: {verdict}: {reason}"), unjudged: cause }
     };
-    reasons.into_iter().map(story).collect()
+    reasons.into_iter().map(row).collect()
+}
+
+/// What libbpf says of a program without the program's name, which stands before it already.
+pub(in crate::report) fn nameless<'a>(reason: &'a str, program: &str) -> &'a str {
+    let rest = reason.strip_prefix("prog '").and_then(|rest| rest.strip_prefix(program)?.strip_prefix("': "));
+    rest.unwrap_or(reason)
 }
 
 /// Where the programs of object `o` load one by one and the object does not.

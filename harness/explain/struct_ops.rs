@@ -1,0 +1,57 @@
+//! The stories of a struct_ops type that a kernel does not offer ([`offered`]) and of a member that its struct lacks ([`member`]).
+
+use super::presence::Presence;
+use super::symbol::story;
+use super::{Explanation, KernelTypes, Subject, snippet};
+use crate::object::btf::{Btf, Want};
+
+/// Explains the struct of a kernel's subsystem that a struct_ops map fills in, such as `sched_ext_ops`.
+pub fn offered(name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+    // What stands in a type's place matters little here: the struct is the subsystem.
+    let presence = |btf: &Btf, name: &str| match btf.find(&format!("bpf_struct_ops_{name}"), Want::Struct) {
+        Some(id) => Presence::Type { size: btf.size_of(id) },
+        None => Presence::MissingType { type_name: format!("struct bpf_struct_ops_{name}") },
+    };
+    let mut explanation = story(Subject::Target, name, matrix, failed, presence, |_| Vec::new());
+    explanation.in_its_place.clear();
+    explanation.notes.push(
+        "The kernel does not offer this struct_ops: it is too old, or built without it. Its programs cannot be loaded \
+         either."
+            .to_owned(),
+    );
+    if explanation.presence.iter().any(|on| !on.presence.is_present()) {
+        explanation.snippets.push(snippet::struct_ops(name));
+    }
+    explanation
+}
+
+/// Explains the member `member` of the struct_ops type `struct in_struct`, which the object's map sets.
+pub fn member(in_struct: &str, member: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+    let presence = |btf: &Btf, _: &str| {
+        let Some(id) = btf.find(in_struct, Want::Struct) else {
+            return Presence::MissingType { type_name: format!("struct {in_struct}") };
+        };
+        match btf.member(id, member) {
+            Some(place) => Presence::Field {
+                bit_offset: place.bit_offset,
+                bitfield_size: None,
+                size: None,
+                signed: false,
+                type_name: btf.type_name(place.type_id),
+            },
+            None => Presence::MissingMember { in_type: format!("struct {in_struct}"), member: member.to_owned() },
+        }
+    };
+    let name = format!("{in_struct}.{member}");
+    let mut explanation = story(Subject::StructOpsMember, &name, matrix, failed, presence, |_| Vec::new());
+    explanation.in_its_place.clear();
+    explanation.notes.push(
+        "libbpf refuses a map that sets a member the kernel's struct does not have, with all its programs. One that is zero it \
+         leaves out (libbpf 1.4 and later): set it to NULL between open and load where the kernel lacks it."
+            .to_owned(),
+    );
+    if explanation.presence.iter().any(|on| !on.presence.is_present()) {
+        explanation.snippets.extend(snippet::struct_ops_member(in_struct, member));
+    }
+    explanation
+}

@@ -1,0 +1,117 @@
+//! What is told where types alone do not help: guards that are true where the program failed, other prototypes, flags, members.
+
+use super::*;
+
+/// The kernels of the `remedy` fixtures.
+fn with_remedies<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
+    let (old, new) = (btf("remedy_a.o"), btf("remedy_b.o"));
+    let kernel = |name, btf| KernelTypes { name, btf };
+    test(&[kernel("6.1", &old), kernel("6.12", &old), kernel("7.1", &new)])
+}
+
+fn helper(name: &str, program_type: &str, section: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+    let kernels: Vec<KernelFeatures<'_>> =
+        matrix.iter().map(|kernel| KernelFeatures { name: kernel.name, btf: Some(kernel.btf), probe: None }).collect();
+    let wanted =
+        WantedFeature { feature: Feature::Helper, name, program_type: Some(program_type), section: Some(section) };
+    feature(wanted, &kernels, failed)
+}
+
+#[test]
+fn guards_that_are_true_where_it_failed_are_not_told() {
+    with_remedies(|matrix| {
+        let told = helper("bpf_d_path", "kprobe", "kprobe/filp_close", matrix, "6.1");
+        let text = render(&told, 100);
+        assert!(!text.contains("if (bpf_core_enum_value_exists"), "{text}");
+        assert!(text.contains("`filp_close`") && text.contains("is true there"), "{text}");
+        let told = helper("bpf_copy_from_user", "tracing", "fentry/vfs_read", matrix, "6.1");
+        assert!(render(&told, 100).contains("SEC(\"fentry.s/vfs_read\")"), "{}", render(&told, 100));
+        assert!(told.snippets.is_empty());
+        // One that the kernel does not list is guarded against by asking.
+        let told = helper("bpf_loop", "kprobe", "kprobe/x", matrix, "6.1");
+        assert!(told.snippets.iter().any(|snippet| snippet.code.contains("libbpf_probe_bpf_helper")));
+        let told = asked_for(Feature::AttachType, "xdp", matrix, "6.1");
+        assert!(told.snippets.is_empty(), "{:?}", told.snippets);
+        let told = asked_for(Feature::ProgramType, "tracing", matrix, "6.1");
+        assert_eq!(told.snippets.len(), 1);
+    });
+}
+
+#[test]
+fn kfunc_of_another_prototype_is_told_with_the_new_one() {
+    let local = ObjectTypes::read(&fs::read("tests/fixtures/explain/remedy_object.o").unwrap()).unwrap().btf;
+    let asked = Ksym { name: "bpf_wq_set_callback_impl", local: Some(&local) };
+    let told = with_remedies(|matrix| ksym(&asked, matrix, "7.1"));
+    let text = render(&told, 100);
+    insta::assert_snapshot!(text);
+    // The object's own types may not be known.
+    let bare = with_remedies(|matrix| ksym(&Ksym { local: None, ..asked }, matrix, "7.1"));
+    assert!(bare.presence.iter().all(|on| on.presence.is_present()));
+    if can_compile() {
+        let folder = tempfile::tempdir().unwrap();
+        compile(&folder.path().join("kfunc.c"), &told.snippets[0]);
+    }
+}
+
+#[test]
+fn members_in_the_same_bytes_are_told_where_nothing_is_alike() {
+    let types = ObjectTypes::read(&fs::read("tests/fixtures/explain/remedy_object.o").unwrap()).unwrap();
+    let spec = LocalSpec::of(&types.relocations[0], &types.btf).unwrap();
+    assert_eq!(spec.to_string(), "struct cred.cap_effective.cap[0]");
+    let told = |matrix: &[KernelTypes<'_>]| {
+        let told = relocation(&spec, &types.btf, matrix, "7.1").unwrap();
+        let replacement = &told.in_its_place.last().unwrap().replacements[0];
+        (replacement.path.clone(), replacement.why.concat())
+    };
+    with_remedies(|matrix| {
+        assert_eq!(
+            told(matrix),
+            ("cap_effective.val".to_owned(), "new here, 8 bytes where `cap` was on 6.12".to_owned())
+        );
+        // Of a kernel alone there is nothing to compare with.
+        assert_eq!(told(&matrix[2..]), ("cap_effective.val".to_owned(), "the only member of its struct".to_owned()));
+    });
+}
+
+#[test]
+fn struct_ops_members_and_load_flags_say_what_a_loader_does() {
+    let told = with_remedies(|matrix| struct_ops_member("tcp_congestion_ops", "cwnd_event_tx_start", matrix, "6.12"));
+    assert!(told.presence[2].presence.is_present() && !told.presence[1].presence.is_present());
+    let flag = load_flag("BPF_F_XDP_HAS_FRAGS", Some("5.18"), "xdp.frags/devmap", "5.10");
+    let text = format!("{}\n{}", render(&told, 100), render(&flag, 100));
+    insta::assert_snapshot!(text);
+    if can_compile() {
+        let folder = tempfile::tempdir().unwrap();
+        compile(&folder.path().join("member.c"), &told.snippets[0]);
+        compile(&folder.path().join("flag.c"), &flag.snippets[0]);
+    }
+}
+
+#[test]
+fn placeholders_are_not_called_renamed() {
+    let at = |section: &str| {
+        let target = target(&AttachTarget::from_section(section).unwrap(), &[], "7.1");
+        assert!(target.notes.is_empty());
+        with_matrix(|matrix| render(&super::target(&AttachTarget::from_section(section).unwrap(), matrix, "7.3"), 100))
+    };
+    let placeholder = at("lsm/generic_lsm_core");
+    assert!(placeholder.contains("placeholder") && !placeholder.contains("inlined"), "{placeholder}");
+    let gone = at("fentry/blk_account_io_start");
+    assert!(gone.contains("inlined") && !gone.contains("placeholder"), "{gone}");
+}
+
+#[test]
+fn rules_are_told_in_full() {
+    let texts = [
+        licence(Some("bpf_trace_printk"), Some("Proprietary"), "6.1"),
+        licence(None, None, "6.1"),
+        attach_target("fentry.s/vfs_read", "vfs_read is not sleepable", "6.1"),
+        attach_target("fmod_ret/vfs_read", "vfs_read() is not modifiable", "6.1"),
+        kfunc("bpf_task_from_pid", "kprobe/x", "6.12"),
+        config_option("CONFIG_BPF_KPROBE_OVERRIDE", "`bpf_override_return`", "6.1"),
+        kconfig_extern("CONFIG_NO_SUCH_THING", "6.1"),
+        module("struct xfs_inode", &["xfs".to_owned()], "6.1"),
+        without_debug_info("6.1"),
+    ];
+    insta::assert_snapshot!(texts.map(|told| render(&told, 100)).join("\n"));
+}
