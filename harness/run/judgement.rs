@@ -1,6 +1,9 @@
 //! [`record()`]: what a guest observed of one program, as the record keeps it.
 
-use crate::judge::{Case, KernelView, judge};
+use crate::attach::{self, AttachFacts, AttachOutcome};
+use crate::cause::Evidence;
+use crate::judge::{Case, KernelView, judge, never_attaches};
+use crate::object::ProgramInfo;
 use crate::plan::PlannedObject;
 use crate::protocol::ProgramOutcome;
 use crate::record::ProgramRecord;
@@ -21,8 +24,8 @@ pub(super) fn record(
     let log = String::from_utf8_lossy(log);
     let planned = &object.programs[program];
     let inventory = object.object.inventory.as_ref().ok();
-    let known = inventory.and_then(|all| all.programs.iter().find(|known| known.name == planned.name));
-    let diagnosis = judge(&Case { outcome, log: &log, program: known, object: inventory, kernel });
+    let diagnosis =
+        judge(&Case { outcome, log: &log, program: info(object, &planned.name), object: inventory, kernel });
     let mut record = ProgramRecord::not_run(planned, "");
     record.verdict = diagnosis.verdict;
     record.reason = diagnosis.reason;
@@ -41,3 +44,38 @@ pub(super) fn record(
     }
     record
 }
+
+/// What the object says of a program.
+pub(super) fn info<'a>(object: &'a PlannedObject, program: &str) -> Option<&'a ProgramInfo> {
+    let inventory = object.object.inventory.as_ref().ok()?;
+    inventory.programs.iter().find(|known| known.name == program)
+}
+
+/// Judges whether a program that was loaded can be attached: by what a guest observed, if it tried, and by what is known of the
+/// kernel. That it was attached outweighs everything.
+pub(super) fn attached(
+    program: Option<&ProgramInfo>,
+    facts: Option<&AttachFacts>,
+    kernel: &dyn KernelView,
+    record: &mut ProgramRecord,
+) {
+    if let Some(facts) = facts {
+        attach::judge(facts, record);
+    }
+    let outcome = record.attach.as_ref().map(|attach| attach.outcome);
+    if outcome == Some(AttachOutcome::Attached) || record.verdict == Verdict::HarnessError {
+        return;
+    }
+    let Some(never) = program.and_then(|program| never_attaches(program, kernel)) else { return };
+    // What was tried and failed keeps its verdict, and what libbpf said of it is the evidence.
+    let said = record.evidence.take().map(|evidence| evidence.line);
+    if record.verdict == Verdict::Loaded {
+        record.verdict = never.verdict;
+    }
+    record.cause = never.cause;
+    record.reason = never.reason;
+    record.evidence = never.evidence.map(|told| Evidence { line: said.unwrap_or(told.line), ..told });
+}
+
+#[cfg(test)]
+mod tests;
