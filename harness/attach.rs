@@ -289,7 +289,7 @@ fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause,
 /// That an attach target is not there, and what is there in its place.
 fn missing(target: &TargetFacts) -> String {
     let TargetFacts { kind, name, copies, file, .. } = target;
-    let file = file.as_deref().unwrap_or("the file");
+    let file = format!("the guest's `{}`", file.as_deref().unwrap_or_default());
     match kind {
         TargetKind::Tracepoint | TargetKind::RawTracepoint => {
             format!("neither this kernel nor a module it has loaded has the tracepoint `{name}`")
@@ -298,9 +298,9 @@ fn missing(target: &TargetFacts) -> String {
         TargetKind::Functions => {
             format!("no function of this kernel and of the modules it has loaded matches `{name}`")
         }
-        TargetKind::UserFunction if name.contains(['*', '?']) => format!("no function of `{file}` matches `{name}`"),
-        TargetKind::UserFunction => format!("`{file}` has no function `{name}`"),
-        TargetKind::UserProbe => format!("`{file}` has no USDT probe `{name}`"),
+        TargetKind::UserFunction if name.contains(['*', '?']) => format!("no function of {file} matches `{name}`"),
+        TargetKind::UserFunction => format!("{file} has no function `{name}`"),
+        TargetKind::UserProbe => format!("{file} has no USDT probe `{name}`"),
         TargetKind::Function if copies.is_empty() => {
             format!("`{name}` is not among the symbols of this kernel and of the modules it has loaded")
         }
@@ -385,15 +385,15 @@ mod tests {
             ),
             (
                 TargetFacts { file: file.clone(), ..facts(TargetKind::UserFunction, "gone", false) },
-                "`/lib/libc.so.6` has no function `gone`",
+                "the guest's `/lib/libc.so.6` has no function `gone`",
             ),
             (
                 TargetFacts { file: file.clone(), ..facts(TargetKind::UserFunction, "gone*", false) },
-                "no function of `/lib/libc.so.6` matches `gone*`",
+                "no function of the guest's `/lib/libc.so.6` matches `gone*`",
             ),
             (
                 TargetFacts { file, ..facts(TargetKind::UserProbe, "libc:gone", false) },
-                "`/lib/libc.so.6` has no USDT probe `libc:gone`",
+                "the guest's `/lib/libc.so.6` has no USDT probe `libc:gone`",
             ),
         ];
         for (target, reason) in cases {

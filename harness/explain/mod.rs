@@ -4,6 +4,7 @@
 //! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. [`danger`], [`constant`]
 //! and [`size`] look at what passes and still means something else than the object thinks.
 
+mod argument;
 mod boundary;
 mod constant;
 mod danger;
@@ -11,6 +12,7 @@ mod feature;
 mod field;
 mod named;
 mod presence;
+mod prototype;
 mod render;
 mod replacement;
 mod similarity;
@@ -23,6 +25,7 @@ mod walk;
 use serde::{Deserialize, Serialize};
 
 pub use crate::probe::Feature;
+pub use argument::{ChangedArgument, arguments};
 pub use boundary::{Boundary, Run};
 pub use constant::{Constant, constants};
 pub use danger::{Danger, dangers};

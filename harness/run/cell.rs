@@ -283,6 +283,11 @@ impl Cell<'_> {
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let mut record = judgement::record(self.planned, program, outcome, log, session.view());
         let known = judgement::info(self.planned, &record.name);
+        if let (Some(Cause::ReturnValue | Cause::ContextArgumentChanged), Some(kernel)) =
+            (record.cause, session.types())
+        {
+            judgement::blame_arguments(&dangers::changed_arguments(self.planned, program, kernel), &mut record);
+        }
         if record.verdict == Verdict::Loaded {
             judgement::attached(known, self.attached.take().as_ref(), session.view(), &mut record);
         }

@@ -1,7 +1,8 @@
 //! [`record()`]: what a guest observed of one program, as the record keeps it.
 
 use crate::attach::{self, AttachFacts, AttachOutcome};
-use crate::cause::Evidence;
+use crate::cause::{Cause, Evidence};
+use crate::explain::ChangedArgument;
 use crate::judge::{Case, KernelView, judge, never_attaches};
 use crate::object::ProgramInfo;
 use crate::plan::PlannedObject;
@@ -75,6 +76,22 @@ pub(super) fn attached(
     record.cause = never.cause;
     record.reason = never.reason;
     record.evidence = never.evidence.map(|told| Evidence { line: said.unwrap_or(told.line), ..told });
+}
+
+/// Adds the arguments that changed to the reason of a program that was refused for what it returns or reads from its context.
+pub(super) fn blame_arguments(changed: &[ChangedArgument], record: &mut ProgramRecord) {
+    let Some(first) = changed.first() else { return };
+    let words: Vec<String> = changed.iter().map(|one| one.danger.to_string()).collect();
+    let said = record.reason.take().unwrap_or_default();
+    record.reason = Some(format!("`{}` has {}: {said}", first.target, words.join(", and ")));
+    // What it returns is an argument that it takes for the result.
+    if record.cause == Some(Cause::ReturnValue)
+        && let Some(returned) = changed.iter().find(|one| one.is_returned)
+        && let Some(evidence) = &mut record.evidence
+    {
+        record.cause = Some(Cause::ContextArgumentChanged);
+        evidence.subject = Some(returned.target.clone());
+    }
 }
 
 #[cfg(test)]
