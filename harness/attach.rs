@@ -129,13 +129,21 @@ pub enum AttachTry {
 pub enum TargetKind {
     /// A function, by a probe.
     Function,
+    /// All functions that a pattern matches.
+    Functions,
+    /// A system call.
+    SystemCall,
+    /// A function of an executable or library, or all that a pattern matches.
+    UserFunction,
+    /// A USDT probe of an executable or library, such as `libc:setjmp`.
+    UserProbe,
     /// A tracepoint, by its events.
     Tracepoint,
     /// A tracepoint, by its arguments.
     RawTracepoint,
 }
 
-/// What the kernel lists of an attach target.
+/// What the kernel, or a file, lists of an attach target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetFacts {
     /// What sort of thing it is.
@@ -146,6 +154,8 @@ pub struct TargetFacts {
     pub exists: bool,
     /// Copies that the compiler made of a function, such as `name.isra.0`.
     pub copies: Vec<String>,
+    /// The executable or library it would be in, for a target in user space.
+    pub file: Option<String>,
 }
 
 /// How attaching a program ended.
@@ -240,36 +250,64 @@ pub fn judge(facts: &AttachFacts, record: &mut ProgramRecord) {
     record.attach = Some(attach);
 }
 
-/// Why a program could not be attached. The errno alone proves little: what the kernel lists of the target decides.
+/// Why a program could not be attached. The errno alone proves little: what there is of the target decides.
 fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause, String) {
     let said = warnings.last().cloned().unwrap_or_else(|| words(errno));
+    let of_library = "attaching to shared libraries without specific PID is not supported";
+    if let Some(warning) = warnings.iter().find(|warning| warning.contains(of_library)) {
+        let reason = format!(
+            "the kernel has no cookies for probes, which Linux has from 5.15; without them a USDT probe of a library needs \
+             a PID, which only the object's loader knows: {warning}"
+        );
+        return (Cause::MissingAttachType, reason);
+    }
     match target {
-        Some(TargetFacts { kind: TargetKind::Tracepoint | TargetKind::RawTracepoint, name, exists: false, .. }) => {
-            let reason = format!("neither this kernel nor a module it has loaded has the tracepoint `{name}`");
-            (Cause::MissingAttachTarget, reason)
-        }
-        Some(TargetFacts { name, exists: false, copies, .. }) if copies.is_empty() => {
-            let reason = format!("`{name}` is not among the symbols of this kernel and of the modules it has loaded");
-            (Cause::MissingAttachTarget, reason)
-        }
-        Some(TargetFacts { name, exists: false, copies, .. }) => {
-            let copies: Vec<String> = copies.iter().map(|copy| format!("`{copy}`")).collect();
-            let reason = format!("`{name}` is not a symbol of this kernel, only {} of it", copies.join(", "));
-            (Cause::MissingAttachTarget, reason)
-        }
+        Some(target) if !target.exists => (Cause::MissingAttachTarget, missing(target)),
         // All that a kernel compares then is how much the program reads with how much there is.
         Some(TargetFacts { kind: TargetKind::RawTracepoint, name, .. }) if errno == libc::EINVAL => {
             let reason = format!("the tracepoint `{name}` has fewer arguments here than the program reads: {said}");
             (Cause::ContextArgumentChanged, reason)
         }
         Some(TargetFacts { name, .. }) if errno == libc::EADDRNOTAVAIL => {
-            (Cause::MissingAttachTarget, format!("several functions of this kernel are named `{name}`: {said}"))
+            (Cause::ForbiddenAttachTarget, format!("several functions of this kernel are named `{name}`: {said}"))
+        }
+        Some(TargetFacts { name, .. }) if errno == libc::EILSEQ => {
+            let reason =
+                format!("no instruction of `{name}` begins at the offset of the section on this kernel: {said}");
+            (Cause::ForbiddenAttachTarget, reason)
         }
         // It must not be probed, or was declared `inline`, which makes it untraceable even where it was not inlined.
-        Some(TargetFacts { name, .. }) if [libc::EINVAL, libc::EBUSY].contains(&errno) => {
-            (Cause::MissingAttachTarget, format!("the kernel has `{name}` and refuses to attach to it: {said}"))
+        Some(TargetFacts { kind: TargetKind::Function | TargetKind::SystemCall, name, .. })
+            if [libc::EINVAL, libc::EBUSY].contains(&errno) =>
+        {
+            (Cause::ForbiddenAttachTarget, format!("the kernel has `{name}` and refuses to attach to it: {said}"))
         }
         _ => (Cause::Unrecognised, said),
+    }
+}
+
+/// That an attach target is not there, and what is there in its place.
+fn missing(target: &TargetFacts) -> String {
+    let TargetFacts { kind, name, copies, file, .. } = target;
+    let file = format!("the guest's `{}`", file.as_deref().unwrap_or_default());
+    match kind {
+        TargetKind::Tracepoint | TargetKind::RawTracepoint => {
+            format!("neither this kernel nor a module it has loaded has the tracepoint `{name}`")
+        }
+        TargetKind::SystemCall => format!("this kernel has no function of a system call `{name}`"),
+        TargetKind::Functions => {
+            format!("no function of this kernel and of the modules it has loaded matches `{name}`")
+        }
+        TargetKind::UserFunction if name.contains(['*', '?']) => format!("no function of {file} matches `{name}`"),
+        TargetKind::UserFunction => format!("{file} has no function `{name}`"),
+        TargetKind::UserProbe => format!("{file} has no USDT probe `{name}`"),
+        TargetKind::Function if copies.is_empty() => {
+            format!("`{name}` is not among the symbols of this kernel and of the modules it has loaded")
+        }
+        TargetKind::Function => {
+            let copies: Vec<String> = copies.iter().map(|copy| format!("`{copy}`")).collect();
+            format!("`{name}` is not a symbol of this kernel, only {} of it", copies.join(", "))
+        }
     }
 }
 
@@ -295,9 +333,13 @@ mod tests {
         record
     }
 
+    fn facts(kind: TargetKind, name: &str, exists: bool) -> TargetFacts {
+        TargetFacts { kind, name: name.into(), exists, copies: Vec::new(), file: None }
+    }
+
     fn failed(errno: i32, exists: bool, copies: &[&str]) -> ProgramRecord {
         let copies = copies.iter().map(|copy| (*copy).to_owned()).collect();
-        let target = Some(TargetFacts { kind: TargetKind::Function, name: "gone".into(), exists, copies });
+        let target = Some(TargetFacts { copies, ..facts(TargetKind::Function, "gone", exists) });
         judged(AttachTry::Failed { errno, warnings: vec!["prog 'p': said".into()], target })
     }
 
@@ -318,13 +360,56 @@ mod tests {
         let told = |errno| failed(errno, true, &[]).reason.unwrap();
         assert!(told(libc::EINVAL).contains("refuses to attach"));
         assert!(told(libc::EADDRNOTAVAIL).starts_with("several functions"));
-        let target =
-            TargetFacts { kind: TargetKind::RawTracepoint, name: "tp".into(), exists: true, copies: Vec::new() };
+        let target = facts(TargetKind::RawTracepoint, "tp", true);
         let fewer = AttachTry::Failed { errno: libc::EINVAL, warnings: Vec::new(), target: Some(target) };
         assert_eq!(judged(fewer).cause, Some(Cause::ContextArgumentChanged));
         assert!(told(libc::EBUSY).contains("refuses to attach"));
+        assert!(told(libc::EILSEQ).starts_with("no instruction of `gone` begins"));
+        assert_eq!(failed(libc::EINVAL, true, &[]).cause, Some(Cause::ForbiddenAttachTarget));
         let unknown = failed(libc::ENOMEM, true, &[]);
         assert_eq!((unknown.cause, unknown.reason.as_deref()), (Some(Cause::Unrecognised), Some("prog 'p': said")));
+    }
+
+    #[test]
+    fn missing_targets_are_told_apart_by_their_kind() {
+        let told = |target| {
+            let record = judged(AttachTry::Failed { errno: libc::ENOENT, warnings: Vec::new(), target: Some(target) });
+            (record.cause, record.reason.unwrap_or_default())
+        };
+        let file = Some("/lib/libc.so.6".to_owned());
+        let cases = [
+            (facts(TargetKind::SystemCall, "gone", false), "this kernel has no function of a system call `gone`"),
+            (
+                facts(TargetKind::Functions, "gone_*", false),
+                "no function of this kernel and of the modules it has loaded matches `gone_*`",
+            ),
+            (
+                TargetFacts { file: file.clone(), ..facts(TargetKind::UserFunction, "gone", false) },
+                "the guest's `/lib/libc.so.6` has no function `gone`",
+            ),
+            (
+                TargetFacts { file: file.clone(), ..facts(TargetKind::UserFunction, "gone*", false) },
+                "no function of the guest's `/lib/libc.so.6` matches `gone*`",
+            ),
+            (
+                TargetFacts { file, ..facts(TargetKind::UserProbe, "libc:gone", false) },
+                "the guest's `/lib/libc.so.6` has no USDT probe `libc:gone`",
+            ),
+        ];
+        for (target, reason) in cases {
+            assert_eq!(told(target), (Some(Cause::MissingAttachTarget), reason.to_owned()));
+        }
+        // A pattern that matches something is not missing, whatever the kernel says.
+        assert_eq!(told(facts(TargetKind::Functions, "vfs_*", true)).0, Some(Cause::Unrecognised));
+    }
+
+    #[test]
+    fn probe_of_a_library_that_needs_cookies_is_no_missing_target() {
+        let said = "usdt: attaching to shared libraries without specific PID is not supported on current kernel";
+        let target = Some(facts(TargetKind::UserProbe, "libc:setjmp", true));
+        let record = judged(AttachTry::Failed { errno: libc::ENOTSUP, warnings: vec![said.to_owned()], target });
+        assert_eq!(record.cause, Some(Cause::MissingAttachType));
+        assert!(record.reason.is_some_and(|reason| reason.contains("5.15") && reason.ends_with(said)));
     }
 
     #[test]

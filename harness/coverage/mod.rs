@@ -5,6 +5,7 @@
 mod analysis;
 mod answer;
 mod code;
+mod context;
 mod executed;
 mod flow;
 mod guard;

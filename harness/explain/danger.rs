@@ -56,6 +56,15 @@ pub enum Danger {
     },
     /// The type is missing, so that libbpf takes 0 for its size; nothing fails for it.
     SizeOfMissing,
+    /// The attach target has another argument in this place.
+    ArgumentChanged {
+        /// Which, from 1 on.
+        argument: u32,
+        /// The parameter as the program declares it.
+        local: String,
+        /// What the kernel has there, in words.
+        target: String,
+    },
     /// The field, type or enumerator is there or is not reached here, but other kernels of the run refuse the program for it.
     MissingElsewhere {
         /// Their names, in matrix order.
@@ -86,6 +95,9 @@ impl fmt::Display for Danger {
             Danger::PointeeChanged { local, target } => write!(f, "`{target}` here, `{local}` in the object"),
             Danger::ValueChanged { local, target } => write!(f, "the value {target} here, {local} in the object"),
             Danger::SizeOfMissing => f.write_str("the size 0 here, because the type is missing"),
+            Danger::ArgumentChanged { argument, local, target } => {
+                write!(f, "{target} as argument {argument} here, `{local}` in the object")
+            }
             Danger::MissingElsewhere { kernels } => {
                 write!(f, "no match on {}, and the program fails there for it", kernels.join(", "))
             }

@@ -4,6 +4,7 @@
 //! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. [`danger`], [`constant`]
 //! and [`size`] look at what passes and still means something else than the object thinks.
 
+mod argument;
 mod boundary;
 mod compatible;
 mod constant;
@@ -15,6 +16,7 @@ mod guard;
 mod helper;
 mod named;
 mod presence;
+mod prototype;
 mod render;
 mod replacement;
 mod rule;
@@ -29,6 +31,7 @@ mod walk;
 use serde::{Deserialize, Serialize};
 
 pub use crate::probe::Feature;
+pub use argument::{ChangedArgument, arguments};
 pub use boundary::{Boundary, Run};
 pub use constant::{Constant, constants};
 pub use danger::{Danger, dangers};

@@ -1,12 +1,14 @@
 //! [`attach`]: attaches a program that was just loaded, to what its section names or to something that the guest has.
 
+mod binary;
+mod netkit;
 mod target;
 
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr;
 use std::time::Instant;
 
@@ -16,12 +18,12 @@ use libbpf_rs::{AsRawLibbpf, OpenMap, OpenProgram};
 use super::transcript;
 use crate::attach::{AttachFacts, AttachTo, AttachTry};
 use crate::libbpf_log;
+use binary::resolve;
+use netkit::NetkitPair;
 use target::Target;
 
 /// What the guest's file system holds, in words.
 pub const CONTENTS: &str = "only corematrix itself as `/init`, and the libraries that it uses";
-/// Where the guest has its libraries.
-const LIBRARIES: [&str; 4] = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64"];
 /// Where the guest has its cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// The only network interface of the guest.
@@ -35,13 +37,20 @@ pub enum Held {
     Descriptor(OwnedFd),
     /// A filter of the loopback device, which would outlive its maker.
     Filter(Box<(bpf_tc_hook, bpf_tc_opts)>),
+    /// libbpf's link, which is never null, to a device that is gone with it.
+    Netkit {
+        /// The link.
+        link: *mut bpf_link,
+        /// The device, which goes with it.
+        _pair: NetkitPair,
+    },
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         match self {
             // SAFETY: the link came from libbpf and is destroyed once.
-            Held::Link(link) => unsafe {
+            Held::Link(link) | Held::Netkit { link, .. } => unsafe {
                 bpf_link__destroy(*link);
             },
             Held::Descriptor(_) => {}
@@ -84,7 +93,7 @@ pub fn attach(program: &OpenProgram<'_>, wanted: Option<&AttachTo>) -> (AttachFa
         Err(Refusal::NotPossible(reason)) => (AttachTry::NotPossible { reason }, None),
         Err(Refusal::Errno(errno)) => {
             let warnings = libbpf_log::warnings(&transcript::take());
-            let target = target.section(&section).and_then(|section| target::facts(&section));
+            let target = target.section(&section).and_then(|section| target::facts(&section, errno));
             (AttachTry::Failed { errno, warnings, target }, None)
         }
     };
@@ -124,6 +133,8 @@ fn to(target: &Target, program: *mut bpf_program, attach_type: bpf_attach_type, 
         Target::Section => held(unsafe { bpf_program__attach(program) }),
         // SAFETY: as above.
         Target::Xdp => held(unsafe { bpf_program__attach_xdp(program, device(LOOPBACK)?) }),
+        Target::Tcx => tcx(program, device(LOOPBACK)?),
+        Target::Netkit => on_netkit(program),
         Target::Tc { egress } => traffic_control(descriptor, *egress, device(LOOPBACK)?),
         Target::Cgroup => cgroup(program, Path::new(CGROUPS)),
         Target::Told(told) => as_told(told, program, descriptor, attach_type, section),
@@ -197,7 +208,7 @@ fn as_told(
         }
         AttachTo::UserFunction { binary, function } => {
             let nowhere = || Refusal::NotPossible(format!("the guest has no `{binary}`, {CONTENTS}"));
-            let path = library(binary).ok_or_else(nowhere)?;
+            let path = resolve(binary).ok_or_else(nowhere)?;
             let (path, function) = (text(&path.to_string_lossy())?, text(function)?);
             let opts = bpf_uprobe_opts {
                 sz: size_of::<bpf_uprobe_opts>() as size_t,
@@ -223,6 +234,7 @@ fn as_told(
             // SAFETY: the program is alive.
             held(unsafe { bpf_program__attach_xdp(program, device) })
         }
+        AttachTo::Interface(name) if target::is_tcx(section) => tcx(program, device(name)?),
         AttachTo::Interface(name) => traffic_control(descriptor, attach_type == BPF_TCX_EGRESS, device(name)?),
         AttachTo::Cgroup(path) => {
             let path = Path::new(CGROUPS).join(path);
@@ -239,12 +251,6 @@ fn text(text: &str) -> Result<CString, Refusal> {
     CString::new(text).map_err(|_| Refusal::NotPossible("a name has a zero byte".to_owned()))
 }
 
-/// The file of an absolute path, or of the name of a library, if the guest has it.
-fn library(binary: &str) -> Option<PathBuf> {
-    let places = LIBRARIES.iter().map(|folder| Path::new(folder).join(binary));
-    places.into_iter().find(|path| path.exists())
-}
-
 fn cgroup(program: *mut bpf_program, path: &Path) -> Tried {
     let cgroup = open(path)?;
     // SAFETY: the program is alive, and the descriptor is open.
@@ -258,6 +264,21 @@ fn device(name: &str) -> Result<i32, Refusal> {
         0 => Err(Refusal::NotPossible(format!("the guest has no network interface `{name}`, only `{LOOPBACK}`"))),
         index => Ok(i32::try_from(index).unwrap_or(1)),
     }
+}
+
+/// By a link of tcx. A kernel that has none must not pass for one that has.
+fn tcx(program: *mut bpf_program, device: i32) -> Tried {
+    // SAFETY: the program is alive; null options are allowed.
+    held(unsafe { bpf_program__attach_tcx(program, device, ptr::null()) })
+}
+
+/// To the primary device of a pair that is made for it; that is where programs for its peer are attached, too.
+fn on_netkit(program: *mut bpf_program) -> Tried {
+    let pair = NetkitPair::new()
+        .map_err(|error| Refusal::NotPossible(format!("the kernel makes no netkit device: {error}")))?;
+    // SAFETY: the program is alive; null options are allowed.
+    let link = unsafe { bpf_program__attach_netkit(program, pair.index, ptr::null()) };
+    if link.is_null() { Err(last_errno()) } else { Ok(Held::Netkit { link, _pair: pair }) }
 }
 
 /// By a link where the kernel has such links (6.6), and as a filter of a queueing discipline before.

@@ -153,7 +153,7 @@ fn test_run(descriptor: RawFd, kind: bpf_prog_type, told: Option<&TestRunPlan>) 
 fn descriptor_of(held: &Held) -> Option<RawFd> {
     match held {
         // SAFETY: the link is alive as long as it is held.
-        Held::Link(link) => Some(unsafe { bpf_link__fd(*link) }),
+        Held::Link(link) | Held::Netkit { link, .. } => Some(unsafe { bpf_link__fd(*link) }),
         Held::Descriptor(descriptor) => Some(descriptor.as_raw_fd()),
         Held::Filter(_) => None,
     }

@@ -1,10 +1,22 @@
 //! Whether the kernel knows the form of a program at all: its type, its attach type, the flags it is loaded with.
 
+use super::attach_types::{self, LoadFlag, kind};
 use super::{Case, Diagnosis, KernelView, last_words};
 use crate::cause::{Cause, Evidence};
 use crate::object::ProgramInfo;
 use crate::probe::Feature;
 use crate::verdict::Verdict;
+
+/// Functions that no tracing program may attach to. Kernels before 6.17 refuse them without a word.
+const NEVER_TRACED: [&str; 7] = [
+    "migrate_disable",
+    "migrate_enable",
+    "rcu_read_unlock_strict",
+    "preempt_count_add",
+    "preempt_count_sub",
+    "__rcu_read_lock",
+    "__rcu_read_unlock",
+];
 
 /// Program types of which the kernel checks the attach type when it loads them; of others it takes any number.
 const CHECKED: [&str; 10] = [
@@ -18,31 +30,6 @@ const CHECKED: [&str; 10] = [
     "sk_reuseport",
     "netfilter",
     "syscall",
-];
-
-/// A flag that libbpf sets by the section's name, and which types show that the kernel knows it.
-struct LoadFlag {
-    name: &'static str,
-    since: &'static str,
-    /// Whether a program of this section is loaded with it.
-    is_of: fn(&str) -> bool,
-    /// Structs and members; the kernel keeps the flag in one of them.
-    kept_in: &'static [(&'static str, &'static str)],
-}
-
-const LOAD_FLAGS: [LoadFlag; 2] = [
-    LoadFlag {
-        name: "BPF_F_XDP_HAS_FRAGS",
-        since: "5.18",
-        is_of: |section| kind(section) == "xdp.frags",
-        kept_in: &[("bpf_prog_aux", "xdp_has_frags")],
-    },
-    LoadFlag {
-        name: "BPF_F_SLEEPABLE",
-        since: "5.10",
-        is_of: |section| kind(section).ends_with(".s") || kind(section) == "syscall",
-        kept_in: &[("bpf_prog_aux", "sleepable"), ("bpf_prog", "sleepable")],
-    },
 ];
 
 /// What of a program's form the kernel does not have.
@@ -82,12 +69,8 @@ fn missing(kernel: &dyn KernelView, feature: Feature, name: &str, cause: Cause) 
 
 /// A flag that the kernel does not know; it refuses a program that is loaded with one before the verifier begins.
 fn missing_flag(case: &Case<'_>) -> Option<Newer> {
-    let section = case.program?.section.as_str();
-    let is_missing = |flag: &&LoadFlag| {
-        (flag.is_of)(section)
-            && flag.kept_in.iter().all(|(of, member)| case.kernel.has_member(of, member) == Some(false))
-    };
-    let flag = LOAD_FLAGS.iter().find(is_missing)?;
+    let mut flags = LoadFlag::of(&case.program?.section).into_iter();
+    let flag = flags.find(|flag| flag.is_known(case.kernel) == Some(false))?;
     Some(Newer { cause: Cause::MissingAttachType, name: flag.name.to_owned(), since: Some(flag.since) })
 }
 
@@ -97,11 +80,6 @@ fn diagnosis(case: &Case<'_>, newer: &Newer) -> Diagnosis {
     let since = since.map_or_else(String::new, |since| format!(": Linux has it from {since}"));
     let line = format!("the kernel does not have `{name}`, which `{form}` programs need{since}");
     Diagnosis::of(Verdict::UnsupportedType, *cause, Evidence::line(line).about(name))
-}
-
-/// The part of a section's name that tells the form: `fentry.s` of `fentry.s/vfs_read`.
-fn kind(section: &str) -> &str {
-    section.split('/').next().unwrap_or(section)
 }
 
 /// What of its section tells a program's form: all of it, unless it names what the program attaches to.
@@ -126,32 +104,78 @@ pub(super) fn address_of_function(case: &Case<'_>, line: &str) -> Option<String>
 pub(super) fn refused_in_silence(case: &Case<'_>) -> Diagnosis {
     let outcome = case.outcome;
     match outcome.type_known {
-        Some(false) => {
-            let line = "the kernel does not know this program type";
-            let since = case.program.and_then(|program| Feature::ProgramType.since(program.prog_type.as_deref()?));
-            let reason = since.map_or_else(|| line.to_owned(), |since| format!("{line}: Linux has it from {since}"));
-            let named = case.program.and_then(|program| program.prog_type.as_deref());
-            let mut evidence = Evidence::line(line);
-            evidence.subject = named.map(|name| Feature::ProgramType.enumerator(name));
-            Diagnosis::of(Verdict::UnsupportedType, Cause::MissingProgramType, evidence).because(reason)
-        }
-        // The kernel looks at attach type and flags before the verifier begins, and says nothing.
+        Some(false) => unknown_type(case),
         _ if outcome.errno == libc::EINVAL
             && let Some(flag) = missing_flag(case) =>
         {
             diagnosis(case, &flag)
         }
+        // The kernel looks at attach type and flags before the verifier begins, and says nothing.
         Some(true) if outcome.errno == libc::EINVAL => {
-            let line = "the kernel knows the program type, and refuses its attach type or a load flag without a word";
-            Diagnosis::of(Verdict::UnsupportedType, Cause::MissingAttachType, Evidence::line(line))
+            unknown_form(case).unwrap_or_else(|| silent(case, Cause::Unrecognised))
         }
-        _ => {
-            let cause = if outcome.errno == libc::E2BIG { Cause::ComplexityLimit } else { Cause::Unrecognised };
-            let words = last_words(outcome);
-            let reason = format!("{words} (the verifier log is empty)");
-            Diagnosis::of(Verdict::VerifierRejected, cause, Evidence::line(words)).because(reason)
+        _ => silent(case, if outcome.errno == libc::E2BIG { Cause::ComplexityLimit } else { Cause::Unrecognised }),
+    }
+}
+
+fn silent(case: &Case<'_>, cause: Cause) -> Diagnosis {
+    let words = last_words(case.outcome);
+    let reason = format!("{words} (the verifier log is empty)");
+    Diagnosis::of(Verdict::VerifierRejected, cause, Evidence::line(words)).because(reason)
+}
+
+/// The kernel does not load the program's type.
+fn unknown_type(case: &Case<'_>) -> Diagnosis {
+    let Some((program, bare)) = case.program.and_then(|program| Some((program, program.prog_type.as_deref()?))) else {
+        let evidence = Evidence::line("the kernel does not know this program type");
+        return Diagnosis::of(Verdict::UnsupportedType, Cause::MissingProgramType, evidence);
+    };
+    let name = Feature::ProgramType.enumerator(bare);
+    let listed = case.kernel.has_enumerator(Feature::ProgramType.listing().0, &name);
+    match attach_types::option_of_type(program, case.kernel).filter(|_| listed != Some(false)) {
+        Some(option) => {
+            let line = format!("the kernel is built without `{option}`, so it has no program type `{name}`");
+            let evidence = Evidence::line(line).about(option);
+            Diagnosis::of(Verdict::UnsupportedType, Cause::KernelConfigMissing, evidence)
+        }
+        None => {
+            let since = Feature::ProgramType.since(bare);
+            diagnosis(case, &Newer { cause: Cause::MissingProgramType, name, since })
         }
     }
+}
+
+/// The kernel knows the program's type. `None` if all that the section asks for is known to be there.
+fn unknown_form(case: &Case<'_>) -> Option<Diagnosis> {
+    let form = |evidence| Some(Diagnosis::of(Verdict::UnsupportedType, Cause::MissingAttachType, evidence));
+    let unsaid = "the kernel knows the program type, and refuses its attach type or a load flag without a word";
+    let Some(program) = case.program else { return form(Evidence::line(unsaid)) };
+    let attach_type = attach_types::attach_type(program);
+    let has_attach_type = attach_types::has_attach_type(program, case.kernel);
+    if let (Some(name), Some(false)) = (&attach_type, has_attach_type) {
+        let since = program.attach_type.as_deref().and_then(|bare| Feature::AttachType.since(bare));
+        return Some(diagnosis(case, &Newer { cause: Cause::MissingAttachType, name: name.clone(), since }));
+    }
+    let flags = LoadFlag::of(&program.section);
+    if let Some(name) = never_traced(program) {
+        let line = format!("kernels let no tracing program attach to `{name}`");
+        let evidence = Evidence::line(line).about(name);
+        return Some(Diagnosis::of(Verdict::VerifierRejected, Cause::ForbiddenAttachTarget, evidence));
+    }
+    let unknown_flags = flags.iter().filter(|flag| flag.is_known(case.kernel).is_none()).map(|flag| flag.name);
+    let unknown_type = attach_type.as_deref().filter(|_| has_attach_type.is_none());
+    let suspects: Vec<&str> = unknown_type.into_iter().chain(unknown_flags).collect();
+    match suspects[..] {
+        [] => None,
+        [one] => form(Evidence::line(format!("{unsaid}: `{one}`")).about(one)),
+        _ => form(Evidence::line(format!("{unsaid}: one of `{}`", suspects.join("`, `")))),
+    }
+}
+
+/// The function that a tracing program names as its target though none may attach there.
+fn never_traced(program: &ProgramInfo) -> Option<&str> {
+    let (_, name) = program.section.split_once('/')?;
+    (program.prog_type.as_deref() == Some("tracing") && NEVER_TRACED.contains(&name)).then_some(name)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a file of its own; the texts are
 //! in `texts.rs`.
 
+mod attach_form;
+mod attach_types;
 mod complaints;
 mod config;
 mod form;
@@ -19,6 +21,7 @@ mod texts;
 #[cfg(test)]
 mod tests;
 
+pub use attach_form::never_attaches;
 pub use kernel_view::{KernelView, UnknownKernel};
 pub use open::open_failure;
 pub use poison::Poison;
@@ -141,6 +144,10 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
     if calls && evidence.subject.is_none() {
         // Some complaints do not name what is called.
         evidence.subject = failure.insn_text.as_deref().and_then(|text| subject::called(text, line));
+    }
+    if matches!(cause, Cause::MissingAttachTarget | Cause::ForbiddenAttachTarget) && evidence.subject.is_none() {
+        let section = case.program.and_then(|program| program.section.split_once('/'));
+        evidence.subject = section.map(|(_, target)| target.to_owned());
     }
     if cause == Cause::MissingMapType {
         return Some(map::reached_left_out(case, evidence));

@@ -13,8 +13,10 @@ pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
             let unquoted = line.split_once(" is not found in ").map(|(name, _)| name);
             // `struct_ops init_kern: struct bpf_x is not found ...`
             let unquoted = unquoted.map(|name| name.rsplit_once(": ").map_or(name, |(_, name)| name));
-            return quoted(line).or(unquoted).map(without_wrapper);
+            return quoted(line).or(unquoted).map(without_wrapper).or_else(|| target(line).map(str::to_owned));
         }
+        Cause::ForbiddenAttachTarget => return member(line).or_else(|| target(line).map(str::to_owned)),
+        Cause::MissingAttachType => flag(line),
         Cause::MissingKfunc
         | Cause::MissingKsym
         | Cause::MissingMapType
@@ -41,6 +43,31 @@ fn relocated(line: &str) -> Option<&str> {
 pub(super) fn of_spec(spec: &str) -> &str {
     let end = spec.find(" (").into_iter().chain(spec.find(" = ")).min();
     spec[..end.unwrap_or(spec.len())].trim_end_matches("...")
+}
+
+/// The attach target of a complaint of the verifier: `vfs_read is not sleepable`, `The function vfs_read has ...`.
+fn target(line: &str) -> Option<&str> {
+    const BEFORE: [&str; 4] = ["The function ", "The address of function ", "Subprog ", " points to disabled hook "];
+    const BEHIND: [&str; 2] = ["() is not modifiable", " is not sleepable"];
+    if let Some((name, _)) = BEHIND.iter().find_map(|words| line.split_once(words)) {
+        return (!name.contains(' ')).then_some(name);
+    }
+    match BEFORE.iter().find_map(|words| line.split_once(words)) {
+        Some((_, rest)) => rest.split_ascii_whitespace().next(),
+        None => line.starts_with("Attaching ").then(|| quoted(line)).flatten(),
+    }
+}
+
+/// `attach to unsupported member init of struct tcp_congestion_ops` is about `tcp_congestion_ops.init`.
+fn member(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("attach to unsupported member ")?;
+    let (member, in_struct) = rest.split_once(" of struct ")?;
+    Some(format!("{in_struct}.{member}"))
+}
+
+/// The flag that a program is loaded with, and that the kernel does not take for its type.
+fn flag(line: &str) -> Option<&'static str> {
+    line.contains("sleepable").then_some("BPF_F_SLEEPABLE")
 }
 
 /// The word that ends in `#` and a number, such as `bpf_loop#181`; else the one that ends in `()`.

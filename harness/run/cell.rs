@@ -8,7 +8,7 @@ use super::evidence::Evidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
 use super::{dangers, judgement};
-use crate::attach::{self, AttachFacts, Step};
+use crate::attach::{AttachFacts, Step};
 use crate::cause::Cause;
 use crate::event::Event;
 use crate::exercise::{self, ExerciseRecord};
@@ -295,8 +295,14 @@ impl Cell<'_> {
 
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let mut record = judgement::record(self.planned, program, outcome, log, session.view(), &self.evidence);
-        if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
-            attach::judge(&facts, &mut record);
+        let known = judgement::info(self.planned, &record.name);
+        if let (Some(Cause::ReturnValue | Cause::ContextArgumentChanged), Some(kernel)) =
+            (record.cause, session.types())
+        {
+            judgement::blame_arguments(&dangers::changed_arguments(self.planned, program, kernel), &mut record);
+        }
+        if record.verdict == Verdict::Loaded {
+            judgement::attached(known, self.attached.take().as_ref(), session.view(), &mut record);
         }
         if outcome.stage == Stage::Loaded {
             record.exercise = self.exercised.take();
@@ -305,8 +311,6 @@ impl Cell<'_> {
                 exercise::judge(plan, &mut record);
             }
         }
-        let known = self.planned.object.inventory.as_ref().ok();
-        let known = known.and_then(|all| all.programs.iter().find(|known| known.name == record.name));
         session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
         if !log.is_empty() && (outcome.stage != Stage::Loaded || session.bench.full_logs) {

@@ -1,7 +1,11 @@
-//! [`of_cell`]: what is silently wrong in an object that a kernel has loaded; [`settle`]: what only the whole run can tell.
+//! [`of_cell`]: what is silently wrong in an object that a kernel has loaded; [`changed_arguments`]: what may be why one did not
+//! load; [`settle`]: what only the whole run can tell.
+
+use std::collections::BTreeMap;
 
 use super::evidence::Evidence;
-use crate::explain::{self, Danger, KernelTypes, LocalSpec};
+use crate::coverage::Facts;
+use crate::explain::{self, ChangedArgument, Danger, KernelTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::plan::PlannedObject;
 use crate::record::{CellRecord, DangerRecord, ObjectRecord, RunRecord};
@@ -9,7 +13,7 @@ use crate::relocation::{RelocationOutcome, RelocationRecord};
 use crate::verdict::Verdict;
 
 /// Where an object reads something else than it thinks: fields that were resolved and differ, sizes of types that are missing,
-/// and enumerators that are compiled in. None where the object's types cannot be read.
+/// enumerators that are compiled in, and arguments of attach targets. None where the object's types cannot be read.
 pub(super) fn of_cell(
     planned: &PlannedObject,
     kernel: KernelTypes<'_>,
@@ -51,7 +55,35 @@ pub(super) fn of_cell(
         difference: constant.danger,
     };
     let constants = explain::constants(&types, asked, kernel);
-    fields.into_iter().chain(sizes).map(of_relocation).chain(constants.into_iter().map(of_constant)).collect()
+    let facts = Facts { loaded: &BTreeMap::new(), relocations: records, externs: evidence.externs() };
+    let mut arguments = Vec::new();
+    for (number, program) in planned.programs.iter().enumerate() {
+        let reads = planned.analysis.context_reads(number, Some(&facts));
+        let changed = explain::arguments(&types, (&program.name, &program.section), &reads, kernel);
+        arguments.extend(changed.into_iter().map(|argument| DangerRecord {
+            relocation: None,
+            function: program.name.clone(),
+            programs: vec![program.name.clone()],
+            source: Some(argument.source),
+            subject: argument.target,
+            words: argument.danger.to_string(),
+            difference: argument.danger,
+        }));
+    }
+    let relocated = fields.into_iter().chain(sizes).map(of_relocation);
+    relocated.chain(constants.into_iter().map(of_constant)).chain(arguments).collect()
+}
+
+/// The arguments that a program, an index, takes for something else than they are on a kernel that refused it.
+pub(super) fn changed_arguments(
+    planned: &PlannedObject,
+    program: usize,
+    kernel: KernelTypes<'_>,
+) -> Vec<ChangedArgument> {
+    let Some(types) = ObjectTypes::read(&planned.object.bytes) else { return Vec::new() };
+    let planned_program = &planned.programs[program];
+    let reads = planned.analysis.context_reads(program, None);
+    explain::arguments(&types, (&planned_program.name, &planned_program.section), &reads, kernel)
 }
 
 /// Looks at the dangers of the whole run, once its verdicts are known. What no program that loads has a part in is dropped: a

@@ -1,7 +1,11 @@
 //! [`record()`]: what a guest observed of one program, as the record keeps it.
 
-use super::evidence::Evidence;
-use crate::judge::{Case, Diagnosis, KernelView, judge};
+use super::evidence::Evidence as CellEvidence;
+use crate::attach::{self, AttachFacts, AttachOutcome};
+use crate::cause::{Cause, Evidence};
+use crate::explain::ChangedArgument;
+use crate::judge::{Case, Diagnosis, KernelView, judge, never_attaches};
+use crate::object::ProgramInfo;
 use crate::plan::PlannedObject;
 use crate::protocol::ProgramOutcome;
 use crate::record::{ObjectProgram, ProgramRecord};
@@ -18,12 +22,12 @@ pub(super) fn record(
     outcome: &ProgramOutcome,
     log: &[u8],
     kernel: &dyn KernelView,
-    evidence: &Evidence,
+    evidence: &CellEvidence,
 ) -> ProgramRecord {
     let log = String::from_utf8_lossy(log);
     let planned = &object.programs[program];
     let inventory = object.object.inventory.as_ref().ok();
-    let known = inventory.and_then(|all| all.programs.iter().find(|known| known.name == planned.name));
+    let known = info(object, &planned.name);
     let poison = |insn| evidence.poison_at(&planned.name, insn, object.relocations());
     let diagnosis = judge(&Case { outcome, log: &log, program: known, object: inventory, kernel, poison: &poison });
     let mut record = of_diagnosis(planned, diagnosis);
@@ -50,3 +54,54 @@ pub(super) fn of_diagnosis(planned: &ObjectProgram, diagnosis: Diagnosis) -> Pro
     record.evidence = diagnosis.evidence;
     record
 }
+
+/// What the object says of a program.
+pub(super) fn info<'a>(object: &'a PlannedObject, program: &str) -> Option<&'a ProgramInfo> {
+    let inventory = object.object.inventory.as_ref().ok()?;
+    inventory.programs.iter().find(|known| known.name == program)
+}
+
+/// Judges whether a program that was loaded can be attached: by what a guest observed, if it tried, and by what is known of the
+/// kernel. That it was attached outweighs everything.
+pub(super) fn attached(
+    program: Option<&ProgramInfo>,
+    facts: Option<&AttachFacts>,
+    kernel: &dyn KernelView,
+    record: &mut ProgramRecord,
+) {
+    if let Some(facts) = facts {
+        attach::judge(facts, record);
+    }
+    let outcome = record.attach.as_ref().map(|attach| attach.outcome);
+    if outcome == Some(AttachOutcome::Attached) || record.verdict == Verdict::HarnessError {
+        return;
+    }
+    let Some(never) = program.and_then(|program| never_attaches(program, kernel)) else { return };
+    // What was tried and failed keeps its verdict, and what libbpf said of it is the evidence.
+    let said = record.evidence.take().map(|evidence| evidence.line);
+    if record.verdict == Verdict::Loaded {
+        record.verdict = never.verdict;
+    }
+    record.cause = never.cause;
+    record.reason = never.reason;
+    record.evidence = never.evidence.map(|told| Evidence { line: said.unwrap_or(told.line), ..told });
+}
+
+/// Adds the arguments that changed to the reason of a program that was refused for what it returns or reads from its context.
+pub(super) fn blame_arguments(changed: &[ChangedArgument], record: &mut ProgramRecord) {
+    let Some(first) = changed.first() else { return };
+    let words: Vec<String> = changed.iter().map(|one| one.danger.to_string()).collect();
+    let said = record.reason.take().unwrap_or_default();
+    record.reason = Some(format!("`{}` has {}: {said}", first.target, words.join(", and ")));
+    // What it returns is an argument that it takes for the result.
+    if record.cause == Some(Cause::ReturnValue)
+        && let Some(returned) = changed.iter().find(|one| one.is_returned)
+        && let Some(evidence) = &mut record.evidence
+    {
+        record.cause = Some(Cause::ContextArgumentChanged);
+        evidence.subject = Some(returned.target.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,9 @@ use crate::store::StoredKernel;
 /// Folders that the guest mounts things on, or that programs expect.
 const FOLDERS: [&str; 9] = ["dev", "proc", "sys", "tmp", "run", "root", "boot", "etc", "corematrix"];
 
+/// Where libbpf looks for the libraries of Debian and its like, which mappings show where they really are.
+const LIBRARIES: (&str, &str) = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu");
+
 /// Why the initramfs could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot pack `{path}` into the initramfs: {source}")]
@@ -43,6 +46,7 @@ pub fn write(kernel: &StoredKernel, target: &Path) -> Result<(), InitramfsError>
     for library in mapped_libraries().map_err(InitramfsError::at(Path::new("/proc/self/maps")))? {
         archive.copy(&library, inside_path(&library), 0o755)?;
     }
+    archive.libraries_as_libbpf_looks().map_err(InitramfsError::at(target))?;
     for (number, module) in kernel.modules.iter().enumerate() {
         // The guest loads them in name order.
         let name = module.file_name().unwrap_or(OsStr::new("module.ko")).to_string_lossy();
@@ -145,6 +149,20 @@ impl Archive {
             entry.finish().map(drop)
         };
         add().map_err(InitramfsError::at(from))
+    }
+
+    /// Links the folder in which libbpf looks for a library that a probe names without its path.
+    fn libraries_as_libbpf_looks(&mut self) -> io::Result<()> {
+        let (link, folder) = (Path::new(LIBRARIES.0), Path::new(LIBRARIES.1));
+        if self.folders.contains(link) || !self.folders.contains(folder) {
+            return Ok(());
+        }
+        self.folder(link.parent().unwrap_or(Path::new("")))?;
+        let to = format!("/{}", LIBRARIES.1);
+        let size = u32::try_from(to.len()).unwrap_or_default();
+        let mut entry = self.entry(link, ModeFileType::Symlink, 0o777).write(&mut self.out, size);
+        entry.write_all(to.as_bytes())?;
+        entry.finish().map(drop)
     }
 
     fn finish(self) -> io::Result<()> {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use libbpf_rs::libbpf_sys::*;
 
+use super::binary::{InBinary, resolve};
+
 use crate::attach::{AttachTo, TargetFacts, TargetKind};
 
 /// Copies of a function that are named; more tell no more.
@@ -22,6 +24,10 @@ pub enum Target {
         /// Whether to packets that leave.
         egress: bool,
     },
+    /// To packets of the loopback device, by a link of tcx and nothing else.
+    Tcx,
+    /// To a netkit device that is made for it.
+    Netkit,
     /// To the guest's own cgroup.
     Cgroup,
     /// To the guest's own network namespace.
@@ -59,9 +65,8 @@ impl Target {
                 nowhere("it runs from a map of devices or processors, which its loader fills")
             }
             BPF_PROG_TYPE_XDP => Target::Xdp,
-            BPF_PROG_TYPE_SCHED_CLS if [BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER].contains(&attach) => {
-                nowhere("it needs a netkit device")
-            }
+            BPF_PROG_TYPE_SCHED_CLS if [BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER].contains(&attach) => Target::Netkit,
+            BPF_PROG_TYPE_SCHED_CLS if is_tcx(section) => Target::Tcx,
             BPF_PROG_TYPE_SCHED_CLS => Target::Tc { egress: attach == BPF_TCX_EGRESS },
             BPF_PROG_TYPE_CGROUP_SKB
             | BPF_PROG_TYPE_CGROUP_SOCK
@@ -93,7 +98,8 @@ impl Target {
     pub fn words(&self) -> String {
         let words = match self {
             Target::Section => "the target of its section",
-            Target::Xdp | Target::Tc { .. } => "the loopback device",
+            Target::Xdp | Target::Tc { .. } | Target::Tcx => "the loopback device",
+            Target::Netkit => "a netkit device",
             Target::Cgroup => "the guest's cgroup",
             Target::NetNs => "the guest's network namespace",
             Target::Socket => "a socket",
@@ -119,6 +125,11 @@ impl Target {
     }
 }
 
+/// Whether a section asks for a link of tcx. `tc/ingress` gets the same attach type, and is attached in the older way as well.
+pub fn is_tcx(section: &str) -> bool {
+    section.starts_with("tcx/")
+}
+
 fn of_section(section: &str) -> Target {
     let Some((kind, rest)) = section.split_once('/').filter(|(_, rest)| !rest.is_empty()) else {
         return Target::Nowhere("its section names no target".to_owned());
@@ -126,28 +137,38 @@ fn of_section(section: &str) -> Target {
     if kind.starts_with("iter") && ["bpf_map_elem", "bpf_sk_storage_map", "cgroup"].contains(&rest) {
         return Target::Nowhere("its iterator goes over something that its loader chooses".to_owned());
     }
-    match binary(kind, rest) {
-        Some(binary) if !binary.starts_with('/') || !Path::new(binary).exists() => {
+    match InBinary::of(section) {
+        Some(InBinary { what: "", .. }) => Target::Nowhere("its section names a file and nothing in it".to_owned()),
+        Some(InBinary { binary, .. }) if resolve(binary).is_none() => {
             Target::Nowhere(format!("the guest does not have `{binary}`"))
         }
         _ => Target::Section,
     }
 }
 
-/// The file that a probe in user space is for: `/bin/sh` of `uprobe//bin/sh:main`.
-fn binary<'a>(kind: &str, rest: &'a str) -> Option<&'a str> {
-    let in_user_space = ["uprobe", "uretprobe", "usdt"].iter().any(|prefix| kind.starts_with(prefix));
-    in_user_space.then(|| rest.split_once(':').map_or(rest, |(binary, _)| binary))
-}
-
-/// What this kernel lists of the target of a section; `None` if it does not list targets of its sort.
-pub fn facts(section: &str) -> Option<TargetFacts> {
+/// What there is of the target of a section that could not be attached; `None` if nothing tells of targets of its sort.
+pub fn facts(section: &str, errno: i32) -> Option<TargetFacts> {
+    if let Some(InBinary { binary, what, usdt }) = InBinary::of(section) {
+        let kind = if usdt { TargetKind::UserProbe } else { TargetKind::UserFunction };
+        let file = resolve(binary)?.to_string_lossy().into_owned();
+        // libbpf has read the file's symbols or notes, and this is how it says that none of them is meant.
+        let exists = errno != libc::ENOENT;
+        return Some(TargetFacts { kind, name: what.to_owned(), exists, copies: Vec::new(), file: Some(file) });
+    }
     let (kind, name) = section.split_once('/')?;
     match kind {
+        "ksyscall" | "kretsyscall" => {
+            let stands_for = ["__x64_sys_", "__se_sys_", "sys_"].map(|prefix| format!("{prefix}{name}"));
+            let stands_for: Vec<&str> = stands_for.iter().map(String::as_str).collect();
+            Some(of_symbols(TargetKind::SystemCall, name, &stands_for, &symbols()))
+        }
         "kprobe" | "kretprobe" | "kprobe.multi" | "kretprobe.multi" | "kprobe.session" | "fentry" | "fentry.s"
         | "fexit" | "fexit.s" | "fmod_ret" | "fmod_ret.s" | "fsession" | "fsession.s" => {
             let name = name.split('+').next()?;
-            (!name.contains(['*', '?'])).then(|| of_symbols(TargetKind::Function, name, &[name], &symbols()))
+            Some(match name.contains(['*', '?']) {
+                true => of_pattern(name, &symbols()),
+                false => of_symbols(TargetKind::Function, name, &[name], &symbols()),
+            })
         }
         "raw_tp" | "raw_tracepoint" | "raw_tp.w" | "raw_tracepoint.w" => {
             let stands_for = ["__tracepoint_", "__traceiter_"].map(|prefix| format!("{prefix}{name}"));
@@ -157,7 +178,7 @@ pub fn facts(section: &str) -> Option<TargetFacts> {
             let events = Path::new("/sys/kernel/tracing/events");
             let listed = events.is_dir().then(|| events.join(name).is_dir());
             let kind = TargetKind::Tracepoint;
-            listed.map(|exists| TargetFacts { kind, name: name.to_owned(), exists, copies: Vec::new() })
+            listed.map(|exists| TargetFacts { kind, name: name.to_owned(), exists, copies: Vec::new(), file: None })
         }
         _ => None,
     }
@@ -176,7 +197,41 @@ fn of_symbols(kind: TargetKind, target: &str, wanted: &[&str], symbols: &str) ->
         name: target.to_owned(),
         exists: names().any(|name| wanted.contains(&name)),
         copies: names().filter(is_copy).take(MOST_COPIES).map(str::to_owned).collect(),
+        file: None,
     }
+}
+
+/// Looks for symbols of functions that a pattern matches.
+fn of_pattern(pattern: &str, symbols: &str) -> TargetFacts {
+    let functions = symbols.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        words.next().filter(|kind| ["t", "T", "w", "W"].contains(kind)).and(words.next())
+    });
+    let exists = functions.into_iter().any(|name| matches(pattern.as_bytes(), name.as_bytes()));
+    TargetFacts { kind: TargetKind::Functions, name: pattern.to_owned(), exists, copies: Vec::new(), file: None }
+}
+
+/// Whether a name matches a pattern of `*` and `?`, as libbpf's `glob_match` does.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut of, mut star) = (0, 0, None);
+    while of < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, of));
+                at += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[of] => (at, of) = (at + 1, of + 1),
+            // The last star takes one byte more.
+            _ => match star {
+                Some((back, taken)) => {
+                    star = Some((back, taken + 1));
+                    (at, of) = (back + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]
@@ -192,9 +247,16 @@ mod tests {
         for section in ["kprobe/vfs_read", "tracepoint/sched/sched_switch", "iter/task", "uprobe//proc/self/exe:main"] {
             assert_eq!(Target::of(BPF_PROG_TYPE_KPROBE, 0, section), Target::Section, "{section}");
         }
-        for section in
-            ["kprobe", "kprobe/", "iter/bpf_map_elem", "iter.s/cgroup", "uprobe//no/such:main", "usdt/libc:a:b"]
-        {
+        for section in [
+            "kprobe",
+            "kprobe/",
+            "uprobe",
+            "iter/bpf_map_elem",
+            "iter.s/cgroup",
+            "uprobe//no/such:main",
+            "uprobe//proc/self/exe",
+            "usdt/no-such-library.so.1:a:b",
+        ] {
             assert!(nowhere(&Target::of(BPF_PROG_TYPE_TRACING, 0, section)), "{section}");
         }
     }
@@ -205,6 +267,9 @@ mod tests {
         assert!(nowhere(&Target::of(BPF_PROG_TYPE_XDP, BPF_XDP_DEVMAP, "xdp/devmap")));
         assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, 0, "tc"), Target::Tc { egress: false });
         assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, "tc/egress"), Target::Tc { egress: true });
+        // The attach type of tcx alone says nothing, since libbpf gives it to `tc/egress` as well.
+        assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, "tcx/egress"), Target::Tcx);
+        assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, BPF_NETKIT_PEER, "netkit/peer"), Target::Netkit);
         assert_eq!(Target::of(BPF_PROG_TYPE_LSM, BPF_LSM_CGROUP, "lsm_cgroup/socket_bind"), Target::Cgroup);
         assert_eq!(Target::of(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "lsm/file_open"), Target::Section);
         assert!(nowhere(&Target::of(BPF_PROG_TYPE_SYSCALL, 0, "syscall")) && nowhere(&Target::of(9999, 0, "new")));
@@ -223,5 +288,27 @@ mod tests {
         assert_eq!(told("in_module"), (true, vec![]));
         assert_eq!(told("copied"), (false, vec!["copied.isra.0".to_owned(), "copied.cold".to_owned()]));
         assert!(of_symbols(TargetKind::RawTracepoint, "tick", &["__tracepoint_tick"], symbols).exists);
+    }
+
+    #[test]
+    fn patterns_match_functions_alone() {
+        let symbols = "0000 t vfs_read\n0000 T vfs_readv\n0000 D vfs_data\n";
+        let exists = |pattern| of_pattern(pattern, symbols).exists;
+        for pattern in ["vfs_rea*", "*", "v?s_*d", "vfs_read", "*readv", "***v*"] {
+            assert!(exists(pattern), "{pattern}");
+        }
+        for pattern in ["vfs_write*", "vfs_da*", "vfs_rea", "?", "", "*x*"] {
+            assert!(!exists(pattern), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_a_binary_is_told_by_the_errno() {
+        let told = |section, errno| facts(section, errno).map(|facts| (facts.kind, facts.name, facts.exists));
+        let gone = told("uprobe//proc/self/exe:gone+0x4", libc::ENOENT);
+        assert_eq!(gone, Some((TargetKind::UserFunction, "gone".to_owned(), false)));
+        let probe = told("usdt//proc/self/exe:a:b", libc::EINVAL);
+        assert_eq!(probe, Some((TargetKind::UserProbe, "a:b".to_owned(), true)));
+        assert_eq!(told("uprobe//no/such/file:main", libc::ENOENT), None);
     }
 }

@@ -175,6 +175,14 @@ impl Btf {
         }
     }
 
+    /// Type id of the first member of a struct or union.
+    pub fn first_member(&self, id: u32) -> Option<u32> {
+        match &self.get(id)?.kind {
+            Kind::Composite { members, .. } => members.first().map(|member| member.type_id),
+            _ => None,
+        }
+    }
+
     /// A member by its name, see [`Btf::members`].
     pub fn member(&self, id: u32, name: &str) -> Option<Place> {
         let named = |place: &Place| self.bytes(place.name_offset) == Some(name.as_bytes());
