@@ -75,6 +75,7 @@ fn expect_fates(record: &RunRecord, kernel: &str) {
     let missing = Some(Cause::MissingAttachTarget);
     for name in ["probe_gone", "probe_forbidden", "event_gone", "raw_event_gone"] {
         let program = of(record, kernel, name);
+        let missing = if name == "probe_forbidden" { Some(Cause::ForbiddenAttachTarget) } else { missing };
         assert_eq!(program.cause, missing, "{name} on {kernel}: {:?}", program.evidence);
         assert!(program.evidence.as_ref().is_some_and(|evidence| evidence.subject.is_some()), "{name} on {kernel}");
         assert!(program.errno.is_some() && program.loaded.is_some(), "{name} on {kernel}");
@@ -110,6 +111,124 @@ fn a_new_kernel_attaches_as_much_and_traffic_control_by_a_link() {
     expect_fates(&record, "6.12");
     let control = of(&record, "6.12", "control").attach.as_ref().unwrap();
     assert_eq!((control.outcome, control.to.as_str()), (Attached, "the loopback device"));
+}
+
+/// Runs an object of `tests/fixtures/attach` on an old and on newer kernels, and gives the record.
+fn on_kernels(object: &str, kernels: &[&str], attach: bool) -> RunRecord {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    command.current_dir(root).args(["run", &format!("tests/fixtures/attach/{object}.bpf.o")]);
+    kernels.iter().for_each(|kernel| drop(command.args(["--kernel", kernel])));
+    if attach {
+        command.arg("--attach");
+    }
+    let output = command.arg("--out").arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(PROGRAM_FAILED), "{}", String::from_utf8_lossy(&output.stderr));
+    corematrix::report::json::read(&folder.path().join("report.json")).unwrap()
+}
+
+/// Verdict, cause and subject of a program on the kernels of a record.
+fn fates<'a>(record: &'a RunRecord, object: &str, program: &str) -> Vec<(Verdict, Option<Cause>, &'a str)> {
+    let fate = |kernel: &'a corematrix::record::KernelRecord| {
+        let all = programs(record, &kernel.name, object);
+        let found = all.iter().find(|known| known.name == program).unwrap();
+        let subject = found.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
+        (found.verdict, found.cause, subject.unwrap_or_default())
+    };
+    record.kernels.iter().map(fate).collect()
+}
+
+#[test]
+fn form_of_attaching_that_a_kernel_lacks_is_never_ok() {
+    let ok = (Loaded, None, "");
+    let no_type = |verdict, name| (verdict, Some(Cause::MissingAttachType), name);
+    let no_option = |verdict, name| (verdict, Some(Cause::KernelConfigMissing), name);
+    let missing = |name| (AttachFailed, Some(Cause::MissingAttachTarget), name);
+    let forbidden = (Verdict::VerifierRejected, Some(Cause::ForbiddenAttachTarget), "vfs_write");
+    let unsupported = Verdict::UnsupportedType;
+    let record = on_kernels("forms", &["5.10", "6.1", "6.12"], true);
+    let expected = [
+        ("link_in", [no_type(AttachFailed, "BPF_TCX_INGRESS"), no_type(AttachFailed, "BPF_TCX_INGRESS"), ok]),
+        ("link_or_filter", [ok; 3]),
+        ("of_pair", [no_type(unsupported, "BPF_NETKIT_PRIMARY"), no_type(unsupported, "BPF_NETKIT_PRIMARY"), ok]),
+        ("of_peer", [no_type(unsupported, "BPF_NETKIT_PEER"), no_type(unsupported, "BPF_NETKIT_PEER"), ok]),
+        ("many", [no_type(AttachFailed, "BPF_TRACE_KPROBE_MULTI"), no_option(AttachFailed, "CONFIG_FPROBE"), ok]),
+        (
+            "both_ends",
+            [no_type(AttachFailed, "BPF_TRACE_KPROBE_SESSION"), no_type(AttachFailed, "BPF_TRACE_KPROBE_SESSION"), ok],
+        ),
+        (
+            "none_of_many",
+            [
+                no_type(AttachFailed, "BPF_TRACE_KPROBE_MULTI"),
+                no_option(AttachFailed, "CONFIG_FPROBE"),
+                missing("corematrix_no_such_*"),
+            ],
+        ),
+        ("in_library", [ok; 3]),
+        ("not_in_library", [missing("corematrix_no_such_function"); 3]),
+        ("no_library", [ok; 3]),
+        ("no_call", [missing("corematrix_no_such_call"); 3]),
+        ("unchangeable", [forbidden; 3]),
+        ("sleepless", [forbidden; 3]),
+    ];
+    for (program, fate) in expected {
+        assert_eq!(fates(&record, "forms", program), fate, "{program}");
+    }
+    let attached = |program: &str| {
+        let all = programs(&record, "6.12", "forms");
+        all.iter().find(|known| known.name == program).and_then(|known| known.attach.as_ref()).unwrap().clone()
+    };
+    assert_eq!((attached("of_peer").outcome, attached("of_peer").to.as_str()), (Attached, "a netkit device"));
+    assert_eq!(attached("in_library").outcome, Attached);
+    let words = attached("no_library").words();
+    assert!(words.contains("the guest does not have `libcorematrix.so.9`"), "{words}");
+}
+
+#[test]
+fn form_that_a_kernel_lacks_needs_no_attaching_to_be_told() {
+    let record = on_kernels("forms", &["5.10"], false);
+    let fate = |program| fates(&record, "forms", program)[0];
+    for (program, name) in [("link_in", "BPF_TCX_INGRESS"), ("many", "BPF_TRACE_KPROBE_MULTI")] {
+        assert_eq!(fate(program), (Verdict::UnsupportedType, Some(Cause::MissingAttachType), name));
+    }
+    assert_eq!(fate("link_or_filter").0, Loaded);
+    let of_flag = |name| (Some(Cause::MissingAttachType), name);
+    let told = |program| (fate(program).1, fate(program).2);
+    assert_eq!(told("fragments"), of_flag("BPF_F_XDP_HAS_FRAGS"));
+    assert_eq!(told("sleeping_probe"), of_flag("BPF_F_SLEEPABLE"));
+    assert_eq!(told("unix_connect"), of_flag("BPF_CGROUP_UNIX_CONNECT"));
+    assert_eq!(told("infrared"), (Some(Cause::KernelConfigMissing), "CONFIG_BPF_LIRC_MODE2"));
+}
+
+#[test]
+fn argument_that_is_another_one_is_a_danger_where_the_program_loads() {
+    let record = on_kernels("arguments", &["5.10", "6.1", "6.12"], false);
+    let dangers: Vec<Vec<String>> = record
+        .cells
+        .iter()
+        .map(|cell| cell.dangers.iter().map(|danger| format!("{}: {danger}", danger.function)).collect())
+        .collect();
+    let other =
+        "of_another_kind: `tcp_close` has `struct sock *sk` as argument 1 here, `struct file *sk` in the object";
+    let flags = "`bpf_lsm_path_rename` has `unsigned int flags` as argument 5 here, `int ret` in the object";
+    let before = format!("result_as_before: {flags}");
+    let moved = "unlink_as_before: `vfs_unlink` has `struct inode *dir` as argument 2 here, `struct dentry *dentry` in the object";
+    let now = "flags_as_now: `bpf_lsm_path_rename` has what the function returned, `int`, as argument 5 here, `unsigned f` in the object";
+    let sorted = |mut lines: Vec<String>| {
+        lines.sort();
+        lines
+    };
+    let all = |lines: &[&str]| sorted(lines.iter().map(|line| (*line).to_owned()).collect());
+    assert_eq!(sorted(dangers[0].clone()), all(&[other, now]));
+    let returned = format!("result_returned: {flags}");
+    assert_eq!(sorted(dangers[1].clone()), all(&[other, &before, &returned, moved]));
+    assert_eq!(sorted(dangers[2].clone()), all(&[other, &before, moved]));
+    // 6.12 knows which values the hook may return.
+    let refused = programs(&record, "6.12", "arguments").iter().find(|known| known.name == "result_returned").unwrap();
+    assert_eq!(refused.cause, Some(Cause::ContextArgumentChanged));
+    assert!(refused.reason.as_deref().is_some_and(|reason| reason.starts_with(flags)), "{:?}", refused.reason);
 }
 
 #[test]

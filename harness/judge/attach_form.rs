@@ -23,3 +23,6 @@ pub fn never_attaches(program: &ProgramInfo, kernel: &dyn KernelView) -> Option<
     let evidence = Evidence::line(line).about(option);
     Some(Diagnosis::of(Verdict::UnsupportedType, Cause::KernelConfigMissing, evidence))
 }
+
+#[cfg(test)]
+mod tests;

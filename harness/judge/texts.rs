@@ -15,6 +15,7 @@ const LIBBPF: &[(&[&str], Verdict, Cause)] = &[
     (&["missing BPF prog type"], Verdict::HarnessLimit, Cause::NeedsLoader),
     (&["no BTF-based attach target is specified"], Verdict::HarnessLimit, Cause::NeedsLoader),
     (&["attach program FD is not set"], Verdict::HarnessLimit, Cause::NeedsLoader),
+    (&["SEC(\"struct_ops\") program isn't referenced anywhere"], Verdict::HarnessLimit, Cause::NeedsLoader),
     // The kernel's package ships no config, which on a real machine is there.
     (&["failed to open system Kconfig"], Verdict::HarnessLimit, Cause::KernelConfigMissing),
     (&["extern 'CONFIG_", "(strong): not resolved"], Verdict::RelocationFailed, Cause::KernelConfigMissing),

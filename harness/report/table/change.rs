@@ -73,6 +73,8 @@ fn why(program: &ProgramRecord) -> String {
     let is_said = words(cause.label()) == words(program.verdict.label());
     match subject {
         _ if cause == Cause::Unrecognised => format!(": {}", reason()),
+        // The name of a target does not say which argument of it.
+        Some(subject) if reason().starts_with(&format!("`{subject}` has ")) => format!(": {cause}: {}", reason()),
         Some(subject) if is_said => format!(": `{}`", one_line(subject)),
         Some(subject) => format!(": {cause} `{}`", one_line(subject)),
         None if is_said => format!(": {}", reason()),
