@@ -168,7 +168,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     let words = shell_words::join([&short].into_iter().chain(&args.words[1..]));
     let name = args.name.clone().unwrap_or(short);
     let plan = Plan::of_command(kernels, executable(&path, name), words);
-    let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
+    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
     let command = LiveCommand {
         words: args.words.clone(),
         environment: environment(&given, &[]),

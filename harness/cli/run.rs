@@ -126,7 +126,7 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
 
     let mut plan = Plan::new(kernels, objects, &settings);
     let partition = args.partition.map(|part| plan.keep(part));
-    let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
+    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
     let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition };
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
     // Before the files: on a full disk the table is all that the user gets.

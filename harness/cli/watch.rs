@@ -88,7 +88,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
 
     let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition: None };
     let plan = Plan::new(kernels.clone(), objects.clone(), &settings);
-    let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
+    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
     let start = Instant::now();
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
     let (round, told) = (1, BTreeSet::new());

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use corematrix::manifest::{Manifest, Source};
 use corematrix::store::{LockFile, Store, StoredKernel};
@@ -107,7 +108,7 @@ fn fetch() -> TestKernel {
         let spec = manifest.select(&[NAME.to_owned()])?[0];
         let Source::Apt { suites, packages, .. } = &spec.source else { return Err("it is not from apt".into()) };
         let mut store = Store::open(None)?;
-        let tools = Toolchain::find(project, &store.root().join("tools.json"))?;
+        let tools = Toolchain::find(project, &store.root().join("tools.json"), Duration::from_secs(60))?;
         store.download_with(tools.vng());
         let lock = project.join("kernels.lock");
         let stored = store.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;
