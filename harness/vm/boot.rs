@@ -115,7 +115,7 @@ impl Machine {
                 Received::Silence
                     if !ended && Instant::now() < deadline && !console::stands_still(&self.child.stdout().text()) => {}
                 Received::Silence | Received::Closed | Received::Stopped => {
-                    return Err(self.boot_failure(spec, begin.elapsed(), limit));
+                    return Err(self.boot_failure((&spec.tools.qemu, spec.accelerator), begin.elapsed(), limit));
                 }
             }
         }
@@ -149,8 +149,13 @@ impl Machine {
         }
     }
 
-    /// Judges a boot that ended or took too long.
-    fn boot_failure(&mut self, spec: &MachineSpec<'_>, took: Duration, limit: Duration) -> BootFailure {
+    /// Judges a boot that ended after `took`, or that was not done within `limit`.
+    pub(super) fn boot_failure(
+        &mut self,
+        (qemu, accelerator): (&Path, Accelerator),
+        took: Duration,
+        limit: Duration,
+    ) -> BootFailure {
         // After its last words QEMU may be dumping its core, or stay for ever.
         let aftermath = if self.last_words.line().is_some() { Duration::ZERO } else { AFTERMATH.min(limit) };
         let status = self.child.wait(aftermath);
@@ -159,16 +164,16 @@ impl Machine {
         let Explanation { blame, reason, hint } = boot_end::explain(&output).unwrap_or_else(|| match status {
             Some(status) => {
                 let ending = format!("QEMU ended ({status}) after {}ms", took.as_millis());
-                boot_end::without_a_word(&output, &ending, spec.accelerator)
+                boot_end::without_a_word(&output, &ending, accelerator)
             }
-            None => boot_end::silence(&output, limit.as_secs(), spec.accelerator),
+            None => boot_end::silence(&output, limit.as_secs(), accelerator),
         });
         match blame {
             Blame::Kernel => BootFailure::Kernel { reason, hint, console },
             Blame::Host | Blame::HostForGood => {
                 let hint = hint.or_else(|| {
-                    let doctor = tool_hint(&spec.tools.qemu);
-                    Some(match spec.accelerator {
+                    let doctor = tool_hint(qemu);
+                    Some(match accelerator {
                         Accelerator::Kvm => format!("{}; {doctor}", boot_end::WITHOUT_KVM),
                         Accelerator::Tcg => doctor,
                     })

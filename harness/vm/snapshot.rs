@@ -93,7 +93,8 @@ impl Machine {
         Ok(place.publish(store, files, saved)?)
     }
 
-    fn settle(&mut self, limit: Duration, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), SaveError> {
+    /// Lets the guest finish what it has begun, so that nothing is on its way when it is saved.
+    pub(super) fn settle(&mut self, limit: Duration, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), SaveError> {
         let settled = self.send(&HostMessage::Settle, &[], limit, stop).and_then(|()| self.receive(limit, stop));
         match settled {
             Ok((GuestMessage::Hello { .. }, _)) => Ok(()),

@@ -2,11 +2,13 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 
 use super::*;
 use crate::protocol::encode;
 use crate::vm::compose::{DATA_SOCKET, SERIAL_SOCKET};
+use crate::vm::qmp::{Limit, Monitor};
 
 /// Longer than any test takes that does not wait in vain.
 const LONG: Duration = Duration::from_secs(60);
@@ -72,7 +74,7 @@ fn what_the_guest_said_before_comes_first_and_the_user_can_still_stop() {
     std::thread::sleep(Duration::from_millis(600));
     assert!(matches!(machine.receive(LONG, &|| false), Ok((GuestMessage::LoadDone { took_ms: 8 }, _))));
     assert!(matches!(machine.receive(LONG, &|| false), Err(GuestLoss::Harness(_))));
-    let (mut quiet, _guest) = super::tests::machine("sleep 600");
+    let (mut quiet, _guest) = self::machine("sleep 600");
     assert_eq!(quiet.receive(LONG, &|| true), Err(GuestLoss::Stopped));
 }
 
@@ -81,6 +83,45 @@ fn silence_after_a_remark_is_the_guest_s() {
     let (mut machine, _guest) = machine("echo 'qemu-system-x86_64: warning: no such feature' >&2; sleep 600");
     assert_eq!(machine.receive(Duration::from_millis(500), &|| false), Err(GuestLoss::Silent));
     assert!(machine.child.wait(Duration::ZERO).is_none(), "QEMU was ended");
+}
+
+#[test]
+fn guest_that_gets_no_further_is_told_with_the_limit_that_it_had() {
+    let qemu = Path::new("/usr/bin/qemu");
+    let (mut mute, _guest) = machine("echo SeaBIOS; sleep 600");
+    let failure = mute.boot_failure((qemu, Accelerator::Tcg), LONG, Duration::from_secs(1));
+    assert_eq!(failure.reason(), "did not answer within 1s, and wrote nothing to its serial console");
+    let (mut unsettled, _guest) = machine("sleep 600");
+    let error = unsettled.settle(Duration::from_millis(1100), &|| false).expect_err("says nothing");
+    assert_eq!(error.to_string(), "the guest did not settle: no answer within 1s");
+}
+
+#[test]
+fn qemu_that_kvm_fails_without_a_known_word_gets_a_hint_that_names_kvm() {
+    let ended = |accelerator| {
+        let (mut machine, _guest) = machine("exit 3");
+        let failure = machine.boot_failure((Path::new("/usr/bin/qemu"), accelerator), LONG, LONG);
+        assert!(matches!(failure, BootFailure::Harness { passing: true, .. }), "{failure:?}");
+        failure.hint().unwrap_or_default().to_owned()
+    };
+    assert!(ended(Accelerator::Kvm).starts_with("`--accel tcg` does without KVM; `corematrix doctor`"));
+    assert!(ended(Accelerator::Tcg).starts_with("`corematrix doctor`"));
+}
+
+#[test]
+fn qemu_that_ends_or_gives_up_while_it_is_saved_or_restored_is_not_waited_for() {
+    for (qemu, words) in [
+        ("sleep 0.3; exit 7", "QEMU's monitor does not answer: it ended (exit status: 7)"),
+        (ENTRY_FAILED, "QEMU's monitor does not answer: KVM: entry failed, hardware error 0x80000021"),
+    ] {
+        let (mut machine, _guest) = machine(qemu);
+        let monitor = Monitor::bind(machine.scratch.path()).expect("binds");
+        let begin = Instant::now();
+        let error =
+            machine.with_monitor(&monitor, Limit::from(begin, LONG), &|| false, |_| Ok(())).expect_err("is gone");
+        assert_eq!(error.to_string(), words);
+        assert!(begin.elapsed() < LONG / 4, "{:?}", begin.elapsed());
+    }
 }
 
 #[test]
