@@ -167,7 +167,8 @@ fn script(lab: &Lab, name: &str, text: &str) -> PathBuf {
 #[test]
 fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
     let lab = Lab::with_kernel("");
-    let real = lab.tool("run").get_envs().find(|(name, _)| *name == "COREMATRIX_VIRTME_RUN").and_then(|(_, path)| path);
+    let ours = lab.tool("run");
+    let real = ours.get_envs().find(|(name, _)| *name == "COREMATRIX_VIRTME_RUN").and_then(|(_, path)| path);
     let real = real.map_or("virtme-run".to_owned(), |path| path.display().to_string());
     // What virtme-run does by itself where it cannot open the device.
     let emulating = script(&lab, "emulating", &format!("exec {real} --disable-kvm \"$@\""));

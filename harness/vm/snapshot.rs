@@ -185,3 +185,6 @@ fn file_mark(path: &Path) -> std::io::Result<String> {
     let found = fs::metadata(path)?;
     Ok(format!("{} {} bytes, changed {}", path.display(), found.len(), found.mtime()))
 }
+
+#[cfg(test)]
+mod tests;

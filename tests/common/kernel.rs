@@ -85,14 +85,27 @@ pub fn kernel() -> &'static TestKernel {
     static KERNEL: OnceLock<TestKernel> = OnceLock::new();
     KERNEL.get_or_init(|| {
         let kernel = fetch();
-        if Path::new("/dev/kvm").exists() && !kernel.store().join("kvm.json").exists() {
+        if Path::new("/dev/kvm").exists() && !is_decided(&kernel.store().join("kvm.json")) {
             let lab = Lab::of(&kernel, "");
+            let _ = fs::remove_file(lab.store().join("kvm.json"));
             lab.run(&[&object("plain"), "--cold"]);
             // Without KVM nothing is found out.
             let _ = fs::copy(lab.store().join("kvm.json"), kernel.store().join("kvm.json"));
         }
         kernel
     })
+}
+
+/// Whether it is known if KVM works, for as long as the tests may take: a failure expires.
+fn is_decided(file: &Path) -> bool {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let known: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let written = fs::metadata(file).and_then(|found| found.modified()).ok();
+    let is_new = written.and_then(|time| time.elapsed().ok()).is_some_and(|ago| ago < Duration::from_secs(1800));
+    match known.get("failure") {
+        None => false,
+        Some(failure) => failure.is_null() || failure.is_object() && is_new,
+    }
 }
 
 /// `virtme-run` in the project, which a manifest elsewhere does not lead to; `None` where the PATH or the user has one.
