@@ -7,8 +7,8 @@ cd "$(dirname "$0")"
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
 
-# What each is for: curl downloads kernels; gcc, make, pkg-config, libelf and zlib build libbpf; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
-packages=(curl gcc make pkg-config libc6-dev libelf-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
+# What each is for: curl downloads kernels; binutils has `strings`, with which virtme-ng reads a kernel's version; gcc, make, pkg-config, libelf and zlib build libbpf; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
+packages=(curl binutils gcc make pkg-config libc6-dev libelf-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
 # docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages and dpkg-deb make archives; qemu-img and mkfs.ext4 disks.
 test_packages=(docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl qemu-utils)
 # Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later.
@@ -44,7 +44,7 @@ qemu_ok() { command -v qemu-system-x86_64 >/dev/null && [ "$(qemu_version)" -ge 
 
 without_apt() {
     local missing=()
-    for tool in curl gcc make pkg-config clang cargo qemu-system-x86_64; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+    for tool in curl strings gcc make pkg-config clang cargo qemu-system-x86_64; do command -v "$tool" >/dev/null || missing+=("$tool"); done
     rust_ok || missing+=("Rust 1.$rust_minor or later")
     qemu_ok || missing+=("QEMU $qemu_major or later")
     browser_ok || missing+=("Chromium (for the tests)")

@@ -92,6 +92,12 @@ impl Tail {
         tail.dropped += excess as u64;
     }
 
+    /// How many bytes were written so far: whether there is anything new is cheaper to know than what.
+    pub fn written(&self) -> u64 {
+        let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.dropped + tail.bytes.len() as u64
+    }
+
     /// All that is kept, with bytes that are not UTF-8 replaced.
     pub fn text(&self) -> String {
         let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -328,6 +334,7 @@ mod tests {
         let mut child = ChildGroup::spawn(shell("head -c 1000000 /dev/zero")).expect("starts");
         assert!(child.wait(Duration::from_secs(20)).is_some());
         assert!(child.stdout().text().starts_with("[737856 bytes dropped]"));
+        assert_eq!(child.stdout().written(), 1_000_000);
     }
 
     #[test]

@@ -218,6 +218,33 @@ pub enum GuestMessage {
     },
 }
 
+impl GuestMessage {
+    /// What kind of message it is, for people: its content may be long, and is the guest's.
+    pub fn name(&self) -> &'static str {
+        match self {
+            GuestMessage::Hello { .. } => "`hello`",
+            GuestMessage::OpenFailed { .. } => "`open failed`",
+            GuestMessage::Whole { .. } => "`whole`",
+            GuestMessage::Transcript { .. } => "`transcript`",
+            GuestMessage::Instructions { .. } => "`instructions`",
+            GuestMessage::Lines { .. } => "`lines`",
+            GuestMessage::Visited { .. } => "`visited`",
+            GuestMessage::KernelLog { .. } => "`kernel log`",
+            GuestMessage::ProgramStarted { .. } => "`program started`",
+            GuestMessage::ProgramStep { .. } => "`program step`",
+            GuestMessage::Attached { .. } => "`attached`",
+            GuestMessage::Exercised { .. } => "`exercised`",
+            GuestMessage::ProgramRefused(_) => "`program refused`",
+            GuestMessage::ProgramDone(_) => "`program done`",
+            GuestMessage::LoadDone { .. } => "`load done`",
+            GuestMessage::Facts(_) => "`facts`",
+            GuestMessage::Probed(_) => "`probed`",
+            GuestMessage::Live(_) => "`live`",
+            GuestMessage::Failed { .. } => "`failed`",
+        }
+    }
+}
+
 /// What a restored guest has of its own: by that the host knows that it does not live in the past, nor is a copy of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Woken {

@@ -118,14 +118,8 @@ fn a_qemu_that_is_killed_is_replaced_and_the_object_is_never_blamed() {
 #[test]
 fn missing_and_broken_tools_are_named_before_anything_is_made() {
     let lab = Lab::with_kernel("");
-    let script = |name: &str, text: &str| {
-        let path = lab.path(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path
-    };
     let nowhere = lab.path("nowhere");
-    let failing = script("failing", "echo out of order >&2; exit 1");
+    let failing = script(&lab, "failing", "echo out of order >&2; exit 1");
     let cases: [(&str, &Path, &[&str]); 3] = [
         ("COREMATRIX_VIRTME_RUN", &nowhere, &["`virtme-run` is not installed", "make setup"]),
         ("COREMATRIX_QEMU", &nowhere, &["`qemu-system-x86_64` is not installed", "qemu-system-x86"]),
@@ -143,9 +137,7 @@ fn missing_and_broken_tools_are_named_before_anything_is_made() {
 #[test]
 fn a_qemu_or_virtme_ng_that_is_none_is_the_harness_s_fault() {
     let lab = Lab::with_kernel("");
-    let fake = lab.path("fake");
-    fs::write(&fake, "#!/bin/sh\necho 'lorem ipsum'\n").unwrap();
-    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let fake = script(&lab, "fake", "echo 'lorem ipsum'");
     for (variable, words) in [
         ("COREMATRIX_QEMU", "QEMU ended (exit status: 0)"),
         ("COREMATRIX_VIRTME_RUN", "virtme-ng printed something that is not a QEMU command: lorem ipsum"),
@@ -162,6 +154,93 @@ fn a_qemu_or_virtme_ng_that_is_none_is_the_harness_s_fault() {
         expect_not_run(&report, kernel().name, "no guest could be started");
         lab.expect_nothing_left();
     }
+}
+
+/// An executable shell script in the lab.
+fn script(lab: &Lab, name: &str, text: &str) -> PathBuf {
+    let path = lab.path(name);
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
+    let lab = Lab::with_kernel("");
+    let ours = lab.tool("run");
+    let real = ours.get_envs().find(|(name, _)| *name == "COREMATRIX_VIRTME_RUN").and_then(|(_, path)| path);
+    let real = real.map_or("virtme-run".to_owned(), |path| path.display().to_string());
+    // What virtme-run does by itself where it cannot open the device.
+    let emulating = script(&lab, "emulating", &format!("exec {real} --disable-kvm \"$@\""));
+    let mut command = lab.command(&[&object("five"), "--accel", "kvm"]);
+    command.env("COREMATRIX_VIRTME_RUN", emulating);
+    let ended = Run::start(command, &lab.path("run")).wait();
+    ended.expect(INFRASTRUCTURE).expect_said(&["hint: ", "`--accel tcg`"]);
+    if fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok() {
+        ended.expect_said(&["virtme-ng composed a machine for emulation, though `kvm` was chosen"]);
+        expect_not_run(&lab.report(), kernel().name, "no guest could be started");
+    } else {
+        ended.expect_said(&["error: KVM cannot be used: cannot open `/dev/kvm`: "]);
+        assert!(!lab.out().exists(), "a report of a run that never began");
+    }
+    assert!(lab.snapshots().is_empty());
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn a_program_that_virtme_ng_lacks_is_named_with_its_package() {
+    let lab = Lab::with_kernel("");
+    let empty = lab.path("empty");
+    fs::create_dir(&empty).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let find = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let mut command = lab.command(&[&object("five"), "--accel", "tcg"]);
+    if let Some(qemu) = find("qemu-system-x86_64").filter(|_| std::env::var_os("COREMATRIX_QEMU").is_none()) {
+        command.env("COREMATRIX_QEMU", qemu);
+    }
+    if let Some(virtme_run) = find("virtme-run") {
+        command.env("COREMATRIX_VIRTME_RUN", virtme_run);
+    }
+    command.env("PATH", &empty);
+    Run::start(command, &lab.path("run")).wait().expect(INFRASTRUCTURE);
+    let report = lab.report();
+    let KernelState::HarnessFailed { reason, hint: Some(hint), .. } = state(&report, kernel().name) else {
+        panic!("{:?}", report.kernels)
+    };
+    assert_eq!(reason, "virtme-ng cannot compose a machine: it needs `strings`, which is not installed");
+    assert_eq!(hint, "install the package `binutils`");
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn last_words_of_kvm_in_mid_run_are_noticed_at_once_and_never_blamed_on_the_object() {
+    let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"10m\"");
+    let real = std::env::var("COREMATRIX_QEMU").unwrap_or("qemu-system-x86_64".to_owned());
+    let breaks = lab.path("breaks");
+    // QEMU stays after such words, and a guest is silent.
+    let text = format!(
+        "if [ \"$1\" = --version ]; then exec {real} --version; fi\n{real} \"$@\" & qemu=$!\n\
+         while kill -0 $qemu; do if rm {} 2>/dev/null; then echo 'KVM: entry failed, hardware error 0x80000021' >&2; fi; sleep 0.1; done",
+        breaks.display()
+    );
+    let mut command = lab.command(&[&object("five"), "--cold", "--accel", "tcg"]);
+    command.env("COREMATRIX_QEMU", script(&lab, "qemu", &text));
+    let run = Run::start(command, &lab.path("run"));
+    for lost in 1..=3 {
+        until("the next guest", || {
+            let said = fs::read_to_string(lab.path("run.err")).unwrap();
+            (said.matches("booted in").count() == lost).then_some(())
+        });
+        fs::write(&breaks, "").unwrap();
+    }
+    run.wait().expect(INFRASTRUCTURE);
+    let report = lab.report();
+    for program in programs(&report, kernel().name, "five") {
+        assert!(matches!(program.verdict, Loaded | HarnessError), "{program:?}");
+    }
+    let reason = programs(&report, kernel().name, "five")[2].reason.as_deref().unwrap();
+    assert_eq!(reason, "KVM: entry failed, hardware error 0x80000021 (3 guests lost)");
+    lab.expect_nothing_left();
 }
 
 #[test]

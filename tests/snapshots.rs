@@ -289,7 +289,7 @@ fn a_guest_that_crashes_whenever_it_is_restored_runs_cold() {
     // From the third time on nothing is saved in vain.
     let report = run_five(&lab);
     assert_eq!(starts(&report), (1, 0));
-    expect_told(&report, &["runs cold: its snapshots give no guest, as earlier runs found: crashed"]);
+    expect_told(&report, &["runs cold: its snapshots gave no guest in earlier runs: crashed"]);
 }
 
 #[test]

@@ -1,69 +1,89 @@
 //! Chooses the accelerator of a run by booting a kernel of the matrix.
 
 use super::MachineArgs;
+use super::failure::Failure;
 use super::setup::Setup;
 use crate::manifest::KernelSpec;
-use crate::plan::Plan;
 use crate::run::Stop;
 use crate::store::StoredKernel;
-use crate::vm::{self, Accelerator, BootFailure, Choice, Machine, MachineSpec, NoProof, Proof, Toolchain};
+use crate::vm::{self, Accelerator, BootFailure, Choice, KvmMemory, Machine, MachineSpec, NoProof, Proof, Toolchain};
 
 /// Where the store remembers whether KVM works.
-const MEMORY: &str = "kvm.json";
+pub(super) const MEMORY: &str = "kvm.json";
 
-/// Chooses; boots the first kernel of the plan that can be had if KVM has yet to be proven.
-pub(super) fn choose(setup: &Setup, tools: &Toolchain, plan: &Plan, args: &MachineArgs, stop: &Stop) -> Proof {
-    let memory = setup.store.root().join(MEMORY);
-    vm::choose(args.accel, tools, Some(&memory), || {
+/// Chooses; boots the first of these kernels that the store can get if KVM has yet to be proven.
+///
+/// # Errors
+/// If KVM was asked for and cannot be used.
+pub(super) fn choose(
+    setup: &Setup,
+    tools: &Toolchain,
+    kernels: &[KernelSpec],
+    args: &MachineArgs,
+    stop: &Stop,
+) -> Result<Proof, Failure> {
+    let memory = KvmMemory { file: &setup.store.root().join(MEMORY), anew: false };
+    let proof = vm::choose(args.accel, tools, memory, |patience| {
         eprintln!("proving KVM by booting a kernel");
         let step = |step: String| eprintln!("  {step}");
         // Those that the matrix needs are the likely ones to be had.
-        let needed = plan.kernels.iter().filter(|spec| !spec.optional);
-        let kernel = needed.chain(plan.kernels.iter().filter(|spec| spec.optional)).find_map(|spec| {
+        let needed = kernels.iter().filter(|spec| !spec.optional);
+        let kernel = needed.chain(kernels.iter().filter(|spec| spec.optional)).find_map(|spec| {
             let stored = setup.store.kernel(spec, &setup.lock, args.offline, &step).ok()?;
             Some((spec, stored))
         });
         let undecided = || NoProof::Undecided("no kernel of the matrix can be had to prove it with".to_owned());
         let (spec, stored) = kernel.ok_or_else(undecided)?;
-        prove_kvm(tools, spec, &stored, stop)
-    })
+        prove_kvm(tools, spec, &stored, patience, stop)
+    });
+    proof.map_err(|error| no_kvm(&error))
 }
 
-/// Boots a kernel under KVM. One that does not boot without KVM either proves nothing.
+/// KVM was asked for, and cannot be used.
+pub(super) fn no_kvm(error: &vm::NoKvm) -> Failure {
+    Failure::infrastructure(error, Some(error.hint()))
+}
+
+/// Boots a kernel under KVM, which may take `patience` times as long as usual. One that does not boot without KVM either proves nothing.
 pub(super) fn prove_kvm(
     tools: &Toolchain,
     spec: &KernelSpec,
     stored: &StoredKernel,
+    patience: u32,
     stop: &Stop,
 ) -> Result<(), NoProof> {
-    let boot = |accelerator| boot_once(tools, spec, stored, accelerator, stop);
-    match boot(Accelerator::Kvm) {
+    let boot = |accelerator, patience| boot_once(tools, spec, stored, (accelerator, patience), stop);
+    match boot(Accelerator::Kvm, patience) {
         Ok(()) => Ok(()),
         Err(BootFailure::Stopped) => Err(NoProof::Undecided("stopped by the user".to_owned())),
         // No room, no program: trouble that has nothing to do with KVM.
         Err(BootFailure::Harness { reason, passing: false, .. } | BootFailure::Unfit { reason, .. }) => {
             Err(NoProof::Undecided(reason))
         }
-        Err(BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. }) => match boot(Accelerator::Tcg) {
-            Ok(()) => Err(NoProof::Failed(reason)),
-            Err(_) => {
-                Err(NoProof::Undecided(format!("kernel `{}` boots neither with it nor without: {reason}", spec.name)))
+        Err(BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. }) => {
+            match boot(Accelerator::Tcg, 1) {
+                Ok(()) => Err(NoProof::Failed(reason)),
+                Err(_) => Err(NoProof::Undecided(format!(
+                    "kernel `{}` boots neither with it nor without: {reason}",
+                    spec.name
+                ))),
             }
-        },
+        }
     }
 }
 
-/// Boots a kernel and ends it again.
+/// Boots a kernel and ends it again. It may take so many times as long as usual.
 pub(super) fn boot_once(
     tools: &Toolchain,
     spec: &KernelSpec,
     stored: &StoredKernel,
-    accelerator: Accelerator,
+    (accelerator, patience): (Accelerator, u32),
     stop: &Stop,
 ) -> Result<(), BootFailure> {
     let stop = || stop.at_once();
-    let machine = Machine::boot(&MachineSpec::new(tools, spec, stored, accelerator, &stop));
-    machine.map(Machine::shut_down)
+    let mut spec = MachineSpec::new(tools, spec, stored, accelerator, &stop);
+    spec.deadlines.boot = spec.deadlines.boot.saturating_mul(patience);
+    Machine::boot(&spec).map(Machine::shut_down)
 }
 
 /// What kept a kernel from booting, in words.
@@ -76,7 +96,8 @@ pub(super) fn notices(tools: &Toolchain, proof: &Proof, asked: Choice) -> Vec<St
     let mut notices = Vec::new();
     if proof.accelerator == Accelerator::Tcg {
         if asked == Choice::Auto {
-            notices.push(format!("running under emulation: {}", proof.reason));
+            let advice = proof.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
+            notices.push(format!("running under emulation: {}{advice}", proof.reason));
         }
         notices.extend(tools.emulation_warning());
     }

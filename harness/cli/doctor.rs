@@ -11,7 +11,7 @@ use super::setup::Setup;
 use super::{Common, MachineArgs, acceleration, exit_code};
 use crate::process;
 use crate::run::Stop;
-use crate::vm::{self, Choice, Toolchain};
+use crate::vm::{self, Accelerator, Choice, KvmMemory, Toolchain};
 
 /// Less free space than this is worth a warning: the default kernels take about this much when they are unpacked.
 const ROOM_MIB: u64 = 1500;
@@ -93,7 +93,13 @@ fn tool_findings(setup: &Setup) -> Vec<(&'static str, Finding)> {
                 Some(warning) => Finding::Fair(qemu, warning),
             };
             let virtme = format!("{} ({})", tools.virtme_version, tools.virtme_run.display());
-            vec![("QEMU", qemu), ("virtme-ng", Finding::Good(virtme))]
+            let virtme = match tools.lacks() {
+                None => Finding::Good(virtme),
+                Some((program, hint)) => {
+                    Finding::Bad(format!("{virtme} needs `{program}`, which is not installed"), hint)
+                }
+            };
+            vec![("QEMU", qemu), ("virtme-ng", virtme)]
         }
     }
 }
@@ -110,21 +116,38 @@ fn acceleration(setup: &Setup, tools: &Toolchain, args: &DoctorArgs) -> Result<F
         let hint = "`corematrix run` says why each kernel is unavailable".to_owned();
         return Ok(Finding::Bad("no kernel of the matrix can be had to boot".to_owned(), hint));
     };
-    // The doctor does not trust what an earlier run remembers.
-    let proof = vm::choose(args.machine.accel, tools, None, || acceleration::prove_kvm(tools, spec, &stored, &stop));
-    let proven = proof.accelerator == vm::Accelerator::Kvm && args.machine.accel == Choice::Auto;
-    if proven {
+    // The doctor does not trust what an earlier run remembers; later runs trust the doctor.
+    let memory = KvmMemory { file: &setup.store.root().join(acceleration::MEMORY), anew: true };
+    let choose = |choice| {
+        vm::choose(choice, tools, memory, |patience| acceleration::prove_kvm(tools, spec, &stored, patience, &stop))
+    };
+    let wants_kvm = args.machine.accel == Choice::Kvm;
+    // Asked for KVM it proves KVM, too.
+    let chosen = match wants_kvm {
+        true => choose(Choice::Kvm).and_then(|_| choose(Choice::Auto)),
+        false => choose(args.machine.accel),
+    };
+    let proof = match chosen {
+        Ok(proof) => proof,
+        Err(error) => return Ok(Finding::Bad(error.to_string(), error.hint())),
+    };
+    if proof.accelerator == Accelerator::Kvm {
         return Ok(Finding::Good(format!("kvm: kernel `{}` booted", spec.name)));
     }
-    Ok(match acceleration::boot_once(tools, spec, &stored, proof.accelerator, &stop).map_err(acceleration::reason) {
-        Ok(()) if proof.accelerator == vm::Accelerator::Tcg => {
-            let advice = format!("{}; emulation works, some ten times slower than KVM", proof.reason);
+    if wants_kvm {
+        return Ok(Finding::Bad(proof.reason, "`--accel tcg` does without KVM, some ten times slower".to_owned()));
+    }
+    Ok(match acceleration::boot_once(tools, spec, &stored, (proof.accelerator, 1), &stop) {
+        Ok(()) if args.machine.accel == Choice::Tcg => Finding::Good(format!("tcg: kernel `{}` booted", spec.name)),
+        Ok(()) => {
+            let way = proof.advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+            let advice = format!("{}; emulation works, some ten times slower than KVM{way}", proof.reason);
             Finding::Fair(format!("tcg: kernel `{}` booted", spec.name), advice)
         }
-        Ok(()) => Finding::Good(format!("kvm: kernel `{}` booted", spec.name)),
-        Err(reason) => {
-            let text = format!("kernel `{}` does not boot with {}: {reason}", spec.name, proof.accelerator);
-            Finding::Bad(text, "`--accel tcg` and `--kernel` try another way".to_owned())
+        Err(failure) => {
+            let text = format!("kernel `{}` does not boot with {}: {}", spec.name, proof.accelerator, failure.reason());
+            let hint = failure.hint().unwrap_or("`--kernel` tries another kernel");
+            Finding::Bad(text, hint.to_owned())
         }
     })
 }

@@ -161,14 +161,14 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
         }
     }
     let tools = super::doctor::tools(&setup)?;
-    let folder = run::report_folder(&setup.project, args.report.as_deref())?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(run::no_signals)?;
 
     let short = Path::new(&args.words[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let words = shell_words::join([&short].into_iter().chain(&args.words[1..]));
     let name = args.name.clone().unwrap_or(short);
     let plan = Plan::of_command(kernels, executable(&path, name), words);
-    let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
+    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
+    let folder = run::report_folder(&setup.project, args.report.as_deref())?;
     let command = LiveCommand {
         words: args.words.clone(),
         environment: environment(&given, &[]),

@@ -110,7 +110,7 @@ struct MachineArgs {
     /// the manifest].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// What runs the guests' code; auto takes KVM if a boot proves that it works.
+    /// What runs the guests' code; auto takes KVM if a boot proves that it works, kvm fails where it cannot be used.
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     accel: Choice,
     /// Do without the network: take only kernels that the store has.

@@ -121,12 +121,12 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     let kernels = setup.kernels(&args.machine)?;
     let Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
-    let folder = report_folder(&setup.project, out)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
 
     let mut plan = Plan::new(kernels, objects, &settings);
     let partition = args.partition.map(|part| plan.keep(part));
-    let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
+    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
+    let folder = report_folder(&setup.project, out)?;
     let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition };
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
     // Before the files: on a full disk the table is all that the user gets.

@@ -8,7 +8,7 @@ use crate::manifest::{KernelSpec, Manifest};
 use crate::object::{BpfObject, find_objects};
 use crate::store::{LockFile, Store, StoreError};
 use crate::suite::{Settings, Suite, SuiteError};
-use crate::vm::{Toolchain, ToolchainError};
+use crate::vm::{Deadlines, Toolchain, ToolchainError};
 
 /// Where the store remembers the versions of programs.
 const TOOLS: &str = "tools.json";
@@ -42,7 +42,7 @@ impl Setup {
         let project = manifest.path.parent().unwrap_or(Path::new("/")).to_owned();
         let lock = LockFile::open(&manifest.path.with_extension("lock")).map_err(store_failure)?;
         let mut store = Store::open(common.store.clone()).map_err(store_failure)?;
-        let tools = Toolchain::find(&project, &store.root().join(TOOLS));
+        let tools = find_tools(&project, &store, &manifest);
         if let Ok(tools) = &tools {
             store.download_with(tools.vng());
         }
@@ -53,7 +53,7 @@ impl Setup {
     pub(super) fn of_bundle(common: &Common, manifest: &Path) -> Result<Setup, Failure> {
         let theirs = Common { manifest: manifest.to_owned(), store: common.store.clone() };
         let mut setup = Setup::load(&theirs)?;
-        setup.tools = Toolchain::find(&super::explain::project(common), &setup.store.root().join(TOOLS));
+        setup.tools = find_tools(&super::explain::project(common), &setup.store, &setup.manifest);
         if let Ok(tools) = &setup.tools {
             setup.store.download_with(tools.vng());
         }
@@ -119,6 +119,12 @@ impl Setup {
         }
         Ok(places)
     }
+}
+
+fn find_tools(project: &Path, store: &Store, manifest: &Manifest) -> Result<Toolchain, ToolchainError> {
+    // It is the machine that is slow, and one kernel that says so is enough.
+    let boot_timeout = manifest.kernels.iter().map(|spec| spec.boot_timeout).max().unwrap_or_default();
+    Toolchain::find(project, &store.root().join(TOOLS), Deadlines::version(boot_timeout))
 }
 
 /// Files below `folder` that match a glob of a suite, which was checked when the suite was read.

@@ -47,7 +47,7 @@ pub(super) struct ShellArgs {
     /// Take out what is put into `$OUT`, to this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// What runs the guest's code; auto takes KVM if a boot proves that it works.
+    /// What runs the guest's code; auto takes KVM if a boot proves that it works, kvm fails where it cannot be used.
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     accel: Choice,
     /// Do without the network: take only a kernel that the store has.
@@ -80,7 +80,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     let stop = Stop::at_first_signal(|line| eprintln!("{line}")).map_err(run::no_signals)?;
 
     let plan = Plan::new(kernels, Vec::new(), &Settings::default());
-    let proof = acceleration::choose(&setup, tools, &plan, &machine, &stop);
+    let proof = acceleration::choose(&setup, tools, &plan.kernels, &machine, &stop)?;
     let logs = Logs::new(setup.store.root());
     let bench = Bench {
         plan: &plan,

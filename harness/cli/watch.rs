@@ -76,7 +76,6 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let mut inputs = Inputs::new(&watched(&places, build.as_ref(), &objects));
     let ran = inputs.look();
     let tools = super::doctor::tools(&setup)?;
-    let folder = report_folder(&setup.project, args.out.as_deref())?;
     let wakes = mpsc::channel();
     let wake = wakes.0.clone();
     let stop = Stop::at_first_signal(move |line| {
@@ -86,9 +85,10 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     });
     let stop = stop.map_err(no_signals)?;
 
-    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition: None };
     let plan = Plan::new(kernels.clone(), objects.clone(), &settings);
-    let proof = acceleration::choose(&setup, tools, &plan, &args.machine, &stop);
+    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
+    let folder = report_folder(&setup.project, args.out.as_deref())?;
+    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition: None };
     let start = Instant::now();
     let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
     let (round, told) = (1, BTreeSet::new());

@@ -21,7 +21,7 @@ use crate::vm::{Aids, Choice, Proof, Toolchain};
 /// How the guests of a command run that takes no matrix.
 #[derive(Debug, Args)]
 pub(super) struct GuestArgs {
-    /// What runs the guests' code; auto takes KVM if a boot proves that it works.
+    /// What runs the guests' code; auto takes KVM if a boot proves that it works, kvm fails where it cannot be used.
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub(super) accel: Choice,
     /// Do without the network: take only kernels that the store has.
@@ -57,7 +57,10 @@ impl<'a> Workbench<'a> {
         folder: &Path,
     ) -> Result<RunRecord, Failure> {
         let Workbench { setup, tools, machine, stop, snapshot_budget, proof } = self;
-        let proof = proof.get_or_insert_with(|| acceleration::choose(setup, tools, plan, machine, stop));
+        let proof = match proof {
+            Some(proof) => proof,
+            None => proof.insert(acceleration::choose(setup, tools, &plan.kernels, machine, stop)?),
+        };
         let record = plan.record(tool_record(tools, proof), now());
         let memory_mib = plan.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
         let logs = Logs::new(folder);

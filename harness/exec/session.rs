@@ -171,7 +171,9 @@ impl Session<'_> {
                 GuestMessage::Live(LiveReport::Left { path, kind }) => attendant.left(&path, kind, &blob),
                 GuestMessage::Live(LiveReport::KernelLog) => return Ok(blob),
                 GuestMessage::Failed { reason } => return Err(GuestLoss::Harness(reason)),
-                other => return Err(GuestLoss::Harness(format!("the guest said {other:?} while a command runs"))),
+                other => {
+                    return Err(GuestLoss::Harness(format!("the guest said {} while a command runs", other.name())));
+                }
             }
             self.mind_the_time(machine, known, heard, has_begun, stop)?;
         }

@@ -128,13 +128,15 @@ impl<'a> KernelContext<'a> {
         }
         match self.find_snapshot() {
             Ok(Shelf::Sound(snapshot)) => self.restore(Arc::new(snapshot), None),
-            Ok(Shelf::Empty(place)) => match self.bench.store.is_hopeless(place.key()) {
-                Some(why) => {
-                    self.run_cold(&format!("its snapshots give no guest, as earlier runs found: {why}"));
-                    self.boot(Purpose::Serve)
+            Ok(Shelf::Empty(place)) => {
+                match self.bench.store.is_hopeless(place.key()) {
+                    Some(why) => {
+                        self.run_cold(&format!("its snapshots gave no guest in earlier runs: {why}; `corematrix store clear` lets it try again"));
+                        self.boot(Purpose::Serve)
+                    }
+                    None => self.boot_and_save(place),
                 }
-                None => self.boot_and_save(place),
-            },
+            }
             Err(reason) => {
                 self.run_cold(&reason);
                 self.boot(Purpose::Serve)
@@ -159,7 +161,8 @@ impl<'a> KernelContext<'a> {
         let machine = self.boot(Purpose::Save)?;
         let key = place.key().clone();
         let begin = Instant::now();
-        match machine.save(place, self.bench.store) {
+        let stop = || self.bench.stop.at_once();
+        match machine.save(place, self.bench.store, self.deadlines.save, &stop) {
             Ok(snapshot) => {
                 self.send(Event::Saved { kernel: self.index, took: begin.elapsed() });
                 let snapshot = Arc::new(snapshot);
@@ -167,6 +170,7 @@ impl<'a> KernelContext<'a> {
                 let _ = self.bench.store.shrink_snapshots(self.bench.snapshot_budget);
                 self.restore(snapshot, Some(&key))
             }
+            Err(_) if stop() => Err(Ended),
             Err(error) => {
                 self.run_cold(&error.to_string());
                 self.boot(Purpose::Serve)

@@ -60,7 +60,7 @@ pub fn probe(
             store.save_probe(&kernel.identity, &probe)?;
             Ok(probe)
         }
-        (other, _) => Err(ProbeError::Guest(format!("it said {other:?}"))),
+        (other, _) => Err(ProbeError::Guest(format!("it said {}", other.name()))),
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) fn after_run(bench: &Bench<'_>, wanted: &Wanted, events: &Sender<Even
         let asked =
             Machine::restore(&spec, &snapshot).map_err(|failure| failure.to_string()).and_then(|mut machine| {
                 let helpers_of = Some(helpers_of.clone());
-                probe(&mut machine, &stored, bench.store, helpers_of, spec.deadline, &stop)
+                probe(&mut machine, &stored, bench.store, helpers_of, spec.deadlines.boot, &stop)
                     .map_err(|error| error.to_string())
             });
         if let Err(reason) = asked {

@@ -12,11 +12,11 @@ use crate::vm::{BootFailure, GuestLoss, Machine, MachineSpec};
 /// [`BootFailure`] if the guest does not answer, or is not what the store says; the machine is of no use then.
 pub fn prove(machine: &mut Machine, spec: &MachineSpec<'_>, store: &Store) -> Result<ProofOfBoot, BootFailure> {
     let asked = machine
-        .send(&HostMessage::TellFacts, &[], spec.deadline, spec.stop)
-        .and_then(|()| machine.receive(spec.deadline, spec.stop));
+        .send(&HostMessage::TellFacts, &[], spec.deadlines.boot, spec.stop)
+        .and_then(|()| machine.receive(spec.deadlines.boot, spec.stop));
     let facts = match asked {
         Ok((GuestMessage::Facts(facts), _)) => *facts,
-        Ok((other, _)) => return Err(lost(GuestLoss::Harness(format!("it said {other:?}")), machine)),
+        Ok((other, _)) => return Err(lost(GuestLoss::Harness(format!("it said {}", other.name())), machine)),
         Err(loss) => return Err(lost(loss, machine)),
     };
     expect_build_id(spec.kernel.build_id.as_deref(), &facts, machine)?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,8 @@ use crate::store::SnapshotKey;
 pub(super) const FOLDER: &str = "hopeless";
 /// Once may be chance: a machine can be too busy for a guest to answer in time.
 const ENOUGH: u32 = 2;
+/// Two of them may be chance, too. So they are forgotten after a day, and another snapshot is tried.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What is known of the fresh snapshots of one key.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -25,14 +28,14 @@ struct Failures {
 impl Store {
     /// Why a snapshot for this key would give no guest, if enough fresh ones did not.
     pub fn is_hopeless(&self, key: &SnapshotKey) -> Option<String> {
-        let failures = read(&self.failures(key))?;
+        let failures = recent(&self.failures(key), SystemTime::now())?;
         (failures.count >= ENOUGH).then_some(failures.reason)
     }
 
     /// Takes in that a fresh snapshot gave no guest, and why. Failing to write that down costs the next run another try.
     pub fn snapshot_failed(&self, key: &SnapshotKey, reason: &str) {
         let path = self.failures(key);
-        let count = read(&path).unwrap_or_default().count + 1;
+        let count = recent(&path, SystemTime::now()).unwrap_or_default().count.saturating_add(1);
         if let Ok(text) = serde_json::to_vec(&Failures { count, reason: reason.to_owned() }) {
             let _ = fs::create_dir_all(self.root().join(FOLDER)).and_then(|()| fs::write(path, text));
         }
@@ -55,7 +58,13 @@ impl Store {
     }
 }
 
-fn read(path: &PathBuf) -> Option<Failures> {
+/// What is known at the time `now`, if the last failure is not long ago.
+fn recent(path: &PathBuf, now: SystemTime) -> Option<Failures> {
+    let changed = fs::metadata(path).ok()?.modified().ok()?;
+    let is_recent = now.duration_since(changed).is_ok_and(|ago| ago < KEPT);
+    // A file system's clock may be a little ahead.
+    let is_new = changed.duration_since(now).is_ok_and(|ahead| ahead < Duration::from_secs(60));
+    (is_recent || is_new).then_some(())?;
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
@@ -84,6 +93,9 @@ mod tests {
         store.snapshot_failed(&key("10"), "crashed");
         assert_eq!(store.is_hopeless(&key("10")), None);
         store.snapshot_failed(&key("10"), "crashed");
+        let path = store.failures(&key("10"));
+        assert!(recent(&path, SystemTime::now() + KEPT / 2).is_some());
+        assert!(recent(&path, SystemTime::now() + KEPT).is_none(), "holds for ever");
         store.forget_hopeless();
         assert_eq!(store.is_hopeless(&key("10")), None);
     }

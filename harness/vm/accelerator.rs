@@ -1,14 +1,21 @@
 //! [`choose`]: KVM or emulation, decided by proof.
 //!
 //! `/dev/kvm` being there proves nothing: inside some clouds QEMU aborts with it, or the guest hangs without a word. So a real
-//! kernel is booted under a deadline, and the answer is remembered for as long as machine and QEMU stay the same.
+//! kernel is booted under a deadline, and the answer is kept in a [`KvmRecord`].
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::Toolchain;
+use super::cpu::Cpu;
+use super::kvm_record::{Known, KvmFailure, KvmRecord, patience};
+
+/// What a process must be able to open to use KVM.
+const DEVICE: &str = "/dev/kvm";
 
 /// What runs the guest's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +41,7 @@ impl std::fmt::Display for Accelerator {
 pub enum Choice {
     /// KVM if it can be proven to work here, emulation otherwise.
     Auto,
-    /// KVM, come what may.
+    /// KVM, or nothing: never emulation in its place.
     Kvm,
     /// Emulation.
     Tcg,
@@ -47,124 +54,150 @@ pub struct Proof {
     pub accelerator: Accelerator,
     /// Why, as a lowercase fragment.
     pub reason: String,
+    /// How to get KVM, if there may be a way.
+    pub advice: Option<String>,
 }
 
 /// Why KVM was not proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoProof {
-    /// A guest was started under KVM and failed. Remembered.
+    /// A guest was started under KVM and failed. Remembered for a while.
     Failed(String),
     /// No guest was started, or the user stopped it: this says nothing about KVM. Not remembered, or one full disk would cost every
     /// later run its KVM.
     Undecided(String),
 }
 
-/// What was found out about KVM on one machine with one QEMU.
-#[derive(Debug, Serialize, Deserialize)]
-struct Remembered {
-    /// Everything that could change the answer.
-    fingerprint: String,
-    /// `None` if KVM works, otherwise why not.
-    failure: Option<String>,
+/// KVM was asked for, and this process may not use it.
+#[derive(Debug, thiserror::Error)]
+#[error("KVM cannot be used: cannot open `{}`: {source}", .device.display())]
+pub struct NoKvm {
+    device: PathBuf,
+    source: io::Error,
 }
 
-/// Decides. `boot` boots a real kernel under KVM and says why it did not work; it is called at most once.
+impl NoKvm {
+    /// What the user can do.
+    pub fn hint(&self) -> String {
+        format!("{}; `--accel tcg` does without KVM, some ten times slower", self.way_to_kvm())
+    }
+
+    fn way_to_kvm(&self) -> &'static str {
+        match self.source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "add your user to the group `kvm` (`sudo usermod -aG kvm $USER`) and log in again; in a container, let its user open \
+                 the device"
+            }
+            _ => {
+                "load the module `kvm_intel` or `kvm_amd`, with virtualisation switched on in the firmware; start a container with \
+                 `--device /dev/kvm`"
+            }
+        }
+    }
+}
+
+/// What is remembered about KVM.
+#[derive(Debug, Clone, Copy)]
+pub struct KvmMemory<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// Whether to try KVM anew, whatever the file says. It is written all the same.
+    pub anew: bool,
+}
+
+/// Decides. `boot` boots a real kernel under KVM and says why it did not work; it is called at most once, with the factor by which it
+/// may take longer than usual.
 ///
-/// `memory` is the file that remembers the answer; pass `None` to prove it anew.
+/// # Errors
+/// [`NoKvm`] if KVM was asked for and this process may not use it: to emulate instead would be slow, and reported as KVM.
 pub fn choose(
     choice: Choice,
     tools: &Toolchain,
-    memory: Option<&Path>,
-    boot: impl FnOnce() -> Result<(), NoProof>,
-) -> Proof {
-    let device = Path::new("/dev/kvm");
+    memory: KvmMemory<'_>,
+    boot: impl FnOnce(u32) -> Result<(), NoProof>,
+) -> Result<Proof, NoKvm> {
+    choose_with(Path::new(DEVICE), choice, || fingerprint(tools), memory, boot)
+}
+
+fn choose_with(
+    device: &Path,
+    choice: Choice,
+    fingerprint: impl FnOnce() -> String,
+    memory: KvmMemory<'_>,
+    boot: impl FnOnce(u32) -> Result<(), NoProof>,
+) -> Result<Proof, NoKvm> {
     match choice {
-        Choice::Tcg => Proof { accelerator: Accelerator::Tcg, reason: "asked for".to_owned() },
-        Choice::Kvm => Proof { accelerator: Accelerator::Kvm, reason: "asked for".to_owned() },
-        Choice::Auto => match fs::OpenOptions::new().read(true).write(true).open(device) {
-            Err(error) => tcg(format!("no KVM: cannot open /dev/kvm: {error}")),
-            Ok(_) => prove(&fingerprint(tools), memory, boot),
-        },
+        Choice::Tcg => Ok(tcg("asked for".to_owned(), None)),
+        Choice::Kvm => open(device).map(|()| kvm("asked for")),
+        Choice::Auto => Ok(match open(device) {
+            Ok(()) => prove(&fingerprint(), memory, SystemTime::now(), boot),
+            Err(error) => {
+                // A machine without KVM is nothing to mend, one that forbids it is.
+                let is_forbidden = error.source.kind() == io::ErrorKind::PermissionDenied;
+                let advice = is_forbidden.then(|| error.way_to_kvm().to_owned());
+                tcg(format!("no KVM: cannot open {}: {}", device.display(), error.source), advice)
+            }
+        }),
     }
 }
 
-fn prove(fingerprint: &str, memory: Option<&Path>, boot: impl FnOnce() -> Result<(), NoProof>) -> Proof {
-    if let Some(known) = memory.and_then(recall).filter(|known| known.fingerprint == fingerprint) {
-        return match known.failure {
-            None => Proof { accelerator: Accelerator::Kvm, reason: "proven by an earlier boot".to_owned() },
-            Some(reason) => tcg(format!("KVM failed an earlier boot: {reason}")),
-        };
-    }
-    let failure = match boot() {
-        Ok(()) => None,
-        Err(NoProof::Failed(reason)) => Some(reason),
-        Err(NoProof::Undecided(reason)) => return tcg(format!("KVM could not be tried: {reason}")),
+fn open(device: &Path) -> Result<(), NoKvm> {
+    let opened = fs::OpenOptions::new().read(true).write(true).open(device);
+    opened.map(drop).map_err(|source| NoKvm { device: device.to_owned(), source })
+}
+
+fn prove(
+    fingerprint: &str,
+    memory: KvmMemory<'_>,
+    now: SystemTime,
+    boot: impl FnOnce(u32) -> Result<(), NoProof>,
+) -> Proof {
+    let known = match memory.anew {
+        true => Known::Open(KvmRecord::failures(memory.file, fingerprint)),
+        false => KvmRecord::look_up(memory.file, fingerprint, now),
     };
-    if let Some(memory) = memory {
-        let known = Remembered { fingerprint: fingerprint.to_owned(), failure: failure.clone() };
-        // Not being able to remember costs one boot the next time and nothing else.
-        let _ = serde_json::to_vec_pretty(&known).map(|json| fs::write(memory, json));
-    }
-    match failure {
-        None => Proof { accelerator: Accelerator::Kvm, reason: "proven by a boot".to_owned() },
-        Some(reason) => tcg(format!("KVM failed to boot a kernel: {reason}")),
+    let failures = match known {
+        Known::Works => return kvm("proven by an earlier boot"),
+        Known::Fails(failure) => {
+            return tcg(format!("KVM failed an earlier boot: {}", failure.reason), Some(when_again(&failure, now)));
+        }
+        Known::Open(failures) => failures,
+    };
+    match boot(patience(failures)) {
+        Ok(()) => {
+            KvmRecord::save_success(memory.file, fingerprint);
+            kvm("proven by a boot")
+        }
+        Err(NoProof::Failed(reason)) => {
+            let failure = KvmRecord::save_failure(memory.file, fingerprint, reason, failures, now);
+            let advice = when_again(&failure, now);
+            tcg(format!("KVM failed to boot a kernel: {}", failure.reason), Some(advice))
+        }
+        Err(NoProof::Undecided(reason)) => tcg(format!("KVM could not be tried: {reason}"), None),
     }
 }
 
-fn tcg(reason: String) -> Proof {
-    Proof { accelerator: Accelerator::Tcg, reason }
+fn when_again(failure: &KvmFailure, now: SystemTime) -> String {
+    format!("it is tried again after {}, with more time; `corematrix doctor` tries it now", failure.rest(now))
 }
 
-fn recall(memory: &Path) -> Option<Remembered> {
-    serde_json::from_slice(&fs::read(memory).ok()?).ok()
+fn kvm(reason: &str) -> Proof {
+    Proof { accelerator: Accelerator::Kvm, reason: reason.to_owned(), advice: None }
+}
+
+fn tcg(reason: String, advice: Option<String>) -> Proof {
+    Proof { accelerator: Accelerator::Tcg, reason, advice }
+}
+
+/// The release of the kernel that this machine runs: KVM is a part of it.
+pub(super) fn host_kernel() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 /// Host kernel, CPU and QEMU: what decides whether KVM works. Not the boot id: a reboot alone changes nothing.
-/// The CPU and the kernel of this machine, in words.
-pub(super) fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find(|line| line.starts_with("model name")).unwrap_or("unknown cpu").to_owned();
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    format!("{release}; {model}")
-}
-
 fn fingerprint(tools: &Toolchain) -> String {
-    format!("{}; {} {}", machine(), tools.qemu.display(), tools.qemu_version)
+    format!("{}; {}; {} {}", host_kernel(), Cpu::of_host(), tools.qemu.display(), tools.qemu_version)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answer_is_remembered_until_the_machine_changes() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let memory = folder.path().join("kvm.json");
-        let first = prove("here", Some(&memory), || Err(NoProof::Failed("the guest fell silent".into())));
-        assert_eq!(first.accelerator, Accelerator::Tcg);
-        let second = prove("here", Some(&memory), || panic!("must not boot again"));
-        assert_eq!(second.accelerator, Accelerator::Tcg);
-        assert!(second.reason.contains("the guest fell silent"), "{}", second.reason);
-        let moved = prove("elsewhere", Some(&memory), || Ok(()));
-        assert_eq!(moved.accelerator, Accelerator::Kvm);
-        assert_eq!(prove("elsewhere", Some(&memory), || panic!("must not boot")).accelerator, Accelerator::Kvm);
-    }
-
-    #[test]
-    fn what_says_nothing_about_kvm_is_not_remembered() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let memory = folder.path().join("kvm.json");
-        let full = prove("here", Some(&memory), || Err(NoProof::Undecided("the disk is full".into())));
-        assert_eq!((full.accelerator, memory.exists()), (Accelerator::Tcg, false));
-        assert_eq!(prove("here", Some(&memory), || Ok(())).accelerator, Accelerator::Kvm);
-    }
-
-    #[test]
-    fn memory_that_cannot_be_read_is_ignored() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let memory = folder.path().join("kvm.json");
-        fs::write(&memory, "{ half").expect("writes");
-        assert_eq!(prove("here", Some(&memory), || Ok(())).accelerator, Accelerator::Kvm);
-        assert_eq!(prove("here", None, || Err(NoProof::Failed("no".into()))).accelerator, Accelerator::Tcg);
-    }
-}
+mod tests;

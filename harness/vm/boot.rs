@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::Accelerator;
 use super::boot_config;
 use super::boot_end::{self, Blame, Explanation};
-use super::channel::{Channel, Listeners, Received};
+use super::channel::{Listeners, Received};
 use super::compose::{self, Parts};
 use super::console;
 use super::initramfs;
@@ -60,10 +61,12 @@ impl Machine {
             append: &append,
             accelerator: spec.accelerator,
             scratch: scratch.path(),
+            limit: spec.deadlines.compose,
         };
-        let broken = |error: String, program| harness(error, Some(tool_hint(program)), false);
-        let virtme_run = &spec.tools.virtme_run;
-        let words = compose::compose(spec.tools, &parts).map_err(|error| broken(error.to_string(), virtme_run))?;
+        let words = compose::compose(spec.tools, &parts).map_err(|error| {
+            let hint = error.hint().unwrap_or_else(|| tool_hint(&spec.tools.virtme_run));
+            harness(error.to_string(), Some(hint), false)
+        })?;
         let mut command = words.clone();
         if let Some((memory, monitor)) = &recorder {
             command = command.with(memory.options()).with(monitor.options());
@@ -72,32 +75,26 @@ impl Machine {
         let command = command.command(scratch.path());
         let begin = Instant::now();
         let child = ChildGroup::spawn_showing(command, spec.aids.console.then_some(spec.name))
-            .map_err(|error| broken(error.to_string(), &spec.tools.qemu))?;
-        let mut machine = Machine {
-            child,
-            channel: Channel::new(listeners),
-            scratch,
-            recording: recorder.map(|(memory, monitor)| Recording { memory, words, monitor }),
-            notes: Vec::new(),
-            woken: None,
-            to_hello: Duration::ZERO,
-        };
-        machine.wait_for_hello(spec, begin, begin + spec.deadline)?;
+            .map_err(|error| harness(error.to_string(), Some(tool_hint(&spec.tools.qemu)), false))?;
+        let recording = recorder.map(|(memory, monitor)| Recording { memory, words, monitor });
+        let mut machine = Machine::new(child, listeners, scratch, recording);
+        machine.wait_for_hello(spec, begin, spec.deadlines.boot)?;
         Ok(machine)
     }
 
-    /// Waits for the guest's hello, from `begin` on.
+    /// Waits for the guest's hello, for `limit` from `begin` on.
     pub(super) fn wait_for_hello(
         &mut self,
         spec: &MachineSpec<'_>,
         begin: Instant,
-        deadline: Instant,
+        limit: Duration,
     ) -> Result<(), BootFailure> {
+        let deadline = begin + limit;
         loop {
             // Looking at the child first: one that died before it connected leaves nothing to read.
             let ended = self.child.wait(Duration::ZERO).is_some();
             let slice = deadline.min(Instant::now() + Duration::from_millis(200));
-            match self.channel.receive(slice, spec.stop) {
+            match self.wait_until(slice, spec.stop, None) {
                 Received::Message(GuestMessage::Hello { release, btf, notes, woken, .. }, _) => {
                     self.to_hello = begin.elapsed();
                     (self.notes, self.woken) = (notes, woken);
@@ -109,14 +106,17 @@ impl Machine {
                     return Err(harness(format!("the guest could not be set up: {reason}"), None, false));
                 }
                 Received::Message(other, _) => {
-                    return Err(harness(format!("the guest said {other:?} before hello"), None, false));
+                    return Err(harness(format!("the guest said {} before hello", other.name()), None, false));
                 }
                 Received::Garbage(what) => return Err(harness(what, None, true)),
-                Received::Stopped => return Err(BootFailure::Stopped),
+                // QEMU's last words end the waiting, too.
+                Received::Stopped if self.last_words.line().is_none() => return Err(BootFailure::Stopped),
                 // One that panics before it can reset the machine stands still for ever.
                 Received::Silence
                     if !ended && Instant::now() < deadline && !console::stands_still(&self.child.stdout().text()) => {}
-                Received::Silence | Received::Closed => return Err(self.boot_failure(spec, begin.elapsed())),
+                Received::Silence | Received::Closed | Received::Stopped => {
+                    return Err(self.boot_failure((&spec.tools.qemu, spec.accelerator), begin.elapsed(), limit));
+                }
             }
         }
     }
@@ -149,22 +149,35 @@ impl Machine {
         }
     }
 
-    /// Judges a boot that ended or took too long.
-    fn boot_failure(&mut self, spec: &MachineSpec<'_>, took: Duration) -> BootFailure {
-        let limit = spec.deadline;
-        let status = self.child.wait(AFTERMATH.min(limit));
+    /// Judges a boot that ended after `took`, or that was not done within `limit`.
+    pub(super) fn boot_failure(
+        &mut self,
+        (qemu, accelerator): (&Path, Accelerator),
+        took: Duration,
+        limit: Duration,
+    ) -> BootFailure {
+        // After its last words QEMU may be dumping its core, or stay for ever.
+        let aftermath = if self.last_words.line().is_some() { Duration::ZERO } else { AFTERMATH.min(limit) };
+        let status = self.child.wait(aftermath);
         self.child.end(Duration::ZERO);
         let (console, output) = (self.console_tail(), self.output());
         let Explanation { blame, reason, hint } = boot_end::explain(&output).unwrap_or_else(|| match status {
             Some(status) => {
-                boot_end::without_a_word(&output, &format!("QEMU ended ({status}) after {}ms", took.as_millis()))
+                let ending = format!("QEMU ended ({status}) after {}ms", took.as_millis());
+                boot_end::without_a_word(&output, &ending, accelerator)
             }
-            None => boot_end::silence(&output, limit.as_secs()),
+            None => boot_end::silence(&output, limit.as_secs(), accelerator),
         });
         match blame {
             Blame::Kernel => BootFailure::Kernel { reason, hint, console },
             Blame::Host | Blame::HostForGood => {
-                let hint = hint.or_else(|| Some(tool_hint(&spec.tools.qemu)));
+                let hint = hint.or_else(|| {
+                    let doctor = tool_hint(qemu);
+                    Some(match accelerator {
+                        Accelerator::Kvm => format!("{}; {doctor}", boot_end::WITHOUT_KVM),
+                        Accelerator::Tcg => doctor,
+                    })
+                });
                 BootFailure::Harness { reason, hint, console, passing: blame == Blame::Host }
             }
         }

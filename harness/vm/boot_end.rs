@@ -1,5 +1,6 @@
 //! [`explain`]: why a guest never said hello, read off the console and QEMU's error output, with what the user can do.
 
+use super::Accelerator;
 use super::console::{self, Culprit};
 
 /// Words that let the kernel talk from its first line on. They make a boot slower, so only a boot that is tried again gets them.
@@ -35,7 +36,10 @@ struct Sign {
     hint: &'static str,
 }
 
-const NO_KVM: &str = "`--accel tcg` does without KVM";
+/// Where KVM is to blame for sure.
+pub(super) const WITHOUT_KVM: &str = "`--accel tcg` does without KVM";
+/// Where KVM may be to blame.
+const TRY_WITHOUT_KVM: &str = "`--accel tcg` tells whether KVM is to blame";
 const MEMORY: &str = "give the kernel more `memory` in the manifest; is there a `mem=` in its `append`?";
 
 /// What QEMU says; it comes first, since nothing that a kernel says thereafter is to be trusted.
@@ -64,16 +68,26 @@ const OF_QEMU: [Sign; 5] = [
         hint: "fewer guests at once (`--jobs 1`) or less `memory` in the manifest",
     },
     Sign {
-        marks: &["KVM: entry failed", "KVM internal error", "KVM: injection failed"],
+        marks: &[
+            "KVM: entry failed",
+            "error: kvm run failed",
+            "KVM internal error",
+            "KVM: unknown exit",
+            "KVM: exception ",
+            "KVM: injection failed",
+            // The host's KVM refuses a register that QEMU takes from the host's CPU, as nested ones do.
+            "failed to set MSR",
+            "failed to get MSR",
+        ],
         blame: Blame::Host,
         meaning: "KVM cannot run the guest",
-        hint: NO_KVM,
+        hint: WITHOUT_KVM,
     },
     Sign {
         marks: &["Could not access KVM", "failed to initialize kvm", "ioctl(KVM_CREATE_VM) failed"],
         blame: Blame::Host,
         meaning: "KVM cannot be used",
-        hint: NO_KVM,
+        hint: WITHOUT_KVM,
     },
 ];
 
@@ -166,20 +180,29 @@ fn explanation(blame: Blame, reason: String, hint: &str) -> Explanation {
 }
 
 /// Explains a machine that ended by itself although nothing was written that tells why. `ending` is QEMU's, with its time.
-pub(super) fn without_a_word(output: &str, ending: &str) -> Explanation {
+pub(super) fn without_a_word(output: &str, ending: &str, accelerator: Accelerator) -> Explanation {
     match console::last_word(output) {
         Some(line) => explanation(
             Blame::Kernel,
             format!("the guest reset itself while booting: {ending}; its last words: {line}"),
-            "a fault in the kernel's fault handler (a triple fault) looks like this: is it built for the CPU that the guest has?",
+            &with_kvm_in_doubt(
+                accelerator,
+                "a fault in the kernel's fault handler (a triple fault) looks like this: is it built for the CPU that the guest has?",
+            ),
         ),
         None => Explanation { blame: Blame::Host, reason: format!("{ending} without a word"), hint: None },
     }
 }
 
 /// Explains a guest that is still there, and never answered.
-pub(super) fn silence(output: &str, seconds: u64) -> Explanation {
+pub(super) fn silence(output: &str, seconds: u64, accelerator: Accelerator) -> Explanation {
     match console::last_word(output) {
+        // The firmware writes before any kernel runs.
+        None if accelerator == Accelerator::Kvm && console::is_empty(output) => explanation(
+            Blame::Host,
+            format!("did not answer within {seconds}s, and not even its firmware wrote a word"),
+            &format!("KVM is most likely broken here: {WITHOUT_KVM}; a slow machine needs a longer `boot-timeout`"),
+        ),
         Some(line) => Explanation {
             blame: Blame::Kernel,
             reason: format!("did not answer within {seconds}s; its last words: {line}"),
@@ -188,9 +211,19 @@ pub(super) fn silence(output: &str, seconds: u64) -> Explanation {
         None => explanation(
             Blame::Kernel,
             format!("did not answer within {seconds}s, and wrote nothing to its serial console"),
-            "either it hangs before its first word, or it has no driver for the console: `CONFIG_SERIAL_8250_CONSOLE=y` and \
-             `CONFIG_EARLY_PRINTK=y` let it talk; a slow machine needs a longer `boot-timeout`",
+            &with_kvm_in_doubt(
+                accelerator,
+                "either it hangs before its first word, or it has no driver for the console: `CONFIG_SERIAL_8250_CONSOLE=y` and \
+                 `CONFIG_EARLY_PRINTK=y` let it talk; a slow machine needs a longer `boot-timeout`",
+            ),
         ),
+    }
+}
+
+fn with_kvm_in_doubt(accelerator: Accelerator, hint: &str) -> String {
+    match accelerator {
+        Accelerator::Kvm => format!("{TRY_WITHOUT_KVM}; {hint}"),
+        Accelerator::Tcg => hint.to_owned(),
     }
 }
 

@@ -116,18 +116,9 @@ impl Channel {
         self.streams.sort_by_key(|connection| connection.port != port);
     }
 
-    /// Waits for the next message until `deadline`, or until `stop` says so.
-    pub fn receive(&mut self, deadline: Instant, stop: &dyn Fn() -> bool) -> Received {
-        self.receive_beside(deadline, stop, None)
-    }
-
-    /// Waits likewise; silence may end early where there is something to read from `beside`.
-    pub fn receive_beside(
-        &mut self,
-        deadline: Instant,
-        stop: &dyn Fn() -> bool,
-        beside: Option<BorrowedFd<'_>>,
-    ) -> Received {
+    /// Waits for the next message until `deadline`, or until `stop` says so. Silence may end early where there is something to read
+    /// from `beside`.
+    pub fn receive(&mut self, deadline: Instant, stop: &dyn Fn() -> bool, beside: Option<BorrowedFd<'_>>) -> Received {
         loop {
             match self.take_message() {
                 Ok(Some((message, blob))) => return Received::Message(message, blob),
@@ -278,7 +269,7 @@ mod tests {
     fn in_touch() -> (tempfile::TempDir, Channel, [UnixStream; 2]) {
         let (folder, mut channel, mut data, serial) = connected();
         data.write_all(&encode(&hello(), b"").expect("encodes")).expect("writes");
-        assert!(matches!(channel.receive(soon(), &|| false), Received::Message(..)));
+        assert!(matches!(channel.receive(soon(), &|| false, None), Received::Message(..)));
         (folder, channel, [data, serial])
     }
 
@@ -292,7 +283,7 @@ mod tests {
             let (_folder, mut channel, mut data, mut serial) = connected();
             let guest = if use_serial { &mut serial } else { &mut data };
             guest.write_all(&encode(&hello(), b"log").expect("encodes")).expect("writes");
-            let received = channel.receive(soon(), &|| false);
+            let received = channel.receive(soon(), &|| false, None);
             assert!(
                 matches!(received, Received::Message(ref message, ref blob) if *message == hello() && blob == b"log")
             );
@@ -337,13 +328,13 @@ mod tests {
     #[test]
     fn silence_close_garbage_and_stop_are_told_apart() {
         let (_folder, mut channel, mut data, _serial) = connected();
-        assert!(matches!(channel.receive(soon(), &|| false), Received::Silence));
-        assert!(matches!(channel.receive(soon(), &|| true), Received::Stopped));
+        assert!(matches!(channel.receive(soon(), &|| false, None), Received::Silence));
+        assert!(matches!(channel.receive(soon(), &|| true, None), Received::Stopped));
         data.write_all(b"[    0.000000] Linux version").expect("writes");
-        assert!(matches!(channel.receive(soon(), &|| false), Received::Garbage(_)));
+        assert!(matches!(channel.receive(soon(), &|| false, None), Received::Garbage(_)));
         let (_folder, mut channel, data, _serial) = connected();
-        assert!(matches!(channel.receive(soon(), &|| false), Received::Silence));
+        assert!(matches!(channel.receive(soon(), &|| false, None), Received::Silence));
         drop(data);
-        assert!(matches!(channel.receive(soon(), &|| false), Received::Closed));
+        assert!(matches!(channel.receive(soon(), &|| false, None), Received::Closed));
     }
 }

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::toolchain::needed_hint;
 use super::{Accelerator, Toolchain};
 use crate::guest::INIT_PATH;
 use crate::process::{self, ProcessError};
 use crate::protocol::PORT_NAME;
-
-/// Composing takes 0.1 to 0.5 s; a minute means that it hangs.
-const COMPOSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a machine is made of.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +27,8 @@ pub struct Parts<'a> {
     pub accelerator: Accelerator,
     /// The machine's own folder: an empty folder `root` and the sockets are in it.
     pub scratch: &'a Path,
+    /// How long virtme-ng may take.
+    pub limit: Duration,
 }
 
 /// Why no command line came out.
@@ -36,10 +36,57 @@ pub struct Parts<'a> {
 pub enum ComposeError {
     /// virtme-ng failed.
     #[error("virtme-ng cannot compose a machine: {0}")]
-    Virtme(#[from] ProcessError),
+    Virtme(ProcessError),
+    /// virtme-ng wants a program that is not installed.
+    #[error("virtme-ng cannot compose a machine: it needs `{0}`, which is not installed")]
+    Needs(String),
     /// What virtme-ng printed is not a QEMU command.
     #[error("virtme-ng printed something that is not a QEMU command: {0}")]
     Output(String),
+    /// The machine would run under something else than what was chosen.
+    #[error("virtme-ng composed a machine for {composed}, though `{chosen}` was chosen")]
+    Accelerator {
+        /// What was chosen.
+        chosen: Accelerator,
+        /// What QEMU would run it with.
+        composed: String,
+    },
+}
+
+impl ComposeError {
+    /// What the user can do, if it is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ComposeError::Virtme(ProcessError::Deadline { .. }) => {
+                Some("a slow machine needs a longer `boot-timeout` in the manifest, which lengthens this limit, too".to_owned())
+            }
+            ComposeError::Needs(program) => Some(needed_hint(program)),
+            ComposeError::Accelerator { chosen: Accelerator::Kvm, .. } => Some(
+                "virtme-ng leaves KVM out where it cannot open /dev/kvm: `corematrix doctor` tells whether it can be used; \
+                 `--accel tcg` does without KVM"
+                    .to_owned(),
+            ),
+            ComposeError::Virtme(_) | ComposeError::Output(_) | ComposeError::Accelerator { .. } => None,
+        }
+    }
+
+    /// A program that failed, in words: a Python traceback tells a user nothing but its last line.
+    fn of_virtme(error: ProcessError) -> ComposeError {
+        let ProcessError::Failed { program, status, output } = error else { return ComposeError::Virtme(error) };
+        let Some((before, traceback)) = output.split_once("Traceback (most recent call last):") else {
+            return ComposeError::Virtme(ProcessError::Failed { program, status, output });
+        };
+        let last = traceback.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+        let needed =
+            last.strip_prefix("FileNotFoundError: ").and_then(|rest| rest.split_once("No such file or directory: "));
+        match needed.map(|(_, name)| name.trim_matches('\'')) {
+            Some(name) if !name.is_empty() && !name.contains('/') => ComposeError::Needs(name.to_owned()),
+            _ => {
+                let output = format!("{}\n{last}", before.trim()).trim().to_owned();
+                ComposeError::Virtme(ProcessError::Failed { program, status, output })
+            }
+        }
+    }
 }
 
 /// The socket of the virtio port, in the scratch folder.
@@ -86,8 +133,8 @@ impl FromIterator<&'static str> for Words {
 
 /// The QEMU command for a machine.
 pub fn compose(tools: &Toolchain, parts: &Parts<'_>) -> Result<Words, ComposeError> {
-    let printed = process::run(virtme_command(tools, parts), COMPOSE_LIMIT)?;
-    let words = qemu_words(&printed, parts.append)?;
+    let printed = process::run(virtme_command(tools, parts), parts.limit).map_err(ComposeError::of_virtme)?;
+    let words = qemu_words(&printed, parts.append, parts.accelerator)?;
     Ok(Words(words).with(our_devices(parts.scratch)))
 }
 
@@ -107,7 +154,7 @@ fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
 }
 
 /// Splits what virtme-ng printed and adapts it: our init instead of virtme-ng's, and no accelerator but the chosen one.
-fn qemu_words(printed: &str, append_words: &[String]) -> Result<Vec<String>, ComposeError> {
+fn qemu_words(printed: &str, append_words: &[String], accelerator: Accelerator) -> Result<Vec<String>, ComposeError> {
     // Not known by QEMU's name: a QEMU of one's own may have another.
     let line = printed.lines().rfind(|line| line.contains(" -append "));
     let line = line.ok_or_else(|| ComposeError::Output(printed.trim().to_owned()))?;
@@ -116,12 +163,42 @@ fn qemu_words(printed: &str, append_words: &[String]) -> Result<Vec<String>, Com
     let append = append.ok_or_else(|| ComposeError::Output(line.to_owned()))?;
     *append = kernel_command_line(append, append_words);
     for word in &mut words {
-        // With a fallback in it a failing KVM would go unnoticed, and the report would name the wrong accelerator.
-        if word == "accel=kvm:tcg" {
-            *word = "accel=kvm".to_owned();
+        match word.as_str() {
+            // With a fallback in it a failing KVM would go unnoticed, and the report would name the wrong accelerator.
+            "accel=kvm:tcg" => "accel=kvm".clone_into(word),
+            // What the guest writes to its virtio console must not look like QEMU's own words.
+            "file,path=/proc/self/fd/2,id=dmesg" => "null,id=dmesg".clone_into(word),
+            _ => {}
+        }
+    }
+    let composed = accelerators(&words);
+    match accelerator {
+        // Without a word a QEMU whose name ends with `kvm` would take KVM.
+        Accelerator::Tcg if composed.is_empty() => words.extend(["-machine", "accel=tcg"].map(str::to_owned)),
+        Accelerator::Kvm if !composed.is_empty() && composed.iter().all(|one| *one == "kvm") => {}
+        chosen => {
+            let composed =
+                if composed.is_empty() { "emulation".to_owned() } else { format!("`{}`", composed.join("`, `")) };
+            return Err(ComposeError::Accelerator { chosen, composed });
         }
     }
     Ok(words)
+}
+
+/// The accelerators that a QEMU command names; without any QEMU chooses.
+fn accelerators(words: &[String]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let value = words.get(at + 1).map_or("", String::as_str);
+        match word.trim_start_matches('-') {
+            _ if !word.starts_with('-') => {}
+            "machine" | "M" => found.extend(value.split(',').filter_map(|part| part.strip_prefix("accel="))),
+            "accel" => found.extend(value.split(',').next().map(|first| first.trim_start_matches("accel="))),
+            "enable-kvm" => found.push("kvm"),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// virtme-ng's kernel command line up to its own init, then ours, then the manifest's: of two words for one setting the kernel
@@ -173,10 +250,12 @@ mod tests {
     #[test]
     fn composed_line_gets_our_init_and_one_accelerator() {
         let printed = "some notice\n/usr/bin/qemu-system-x86_64 -m 512M -machine accel=kvm:tcg -cpu host \
+                       -chardev file,path=/proc/self/fd/2,id=dmesg \
                        -append 'console=hvc0 quiet loglevel=1 foo=bar init=/x/virtme-ng-init' -initrd '/tmp/a b'\n";
-        let words = qemu_words(printed, &["loglevel=7".to_owned()]).expect("is a command");
+        let words = qemu_words(printed, &["loglevel=7".to_owned()], Accelerator::Kvm).expect("is a command");
         assert_eq!(words[0], "/usr/bin/qemu-system-x86_64");
-        assert!(words.contains(&"accel=kvm".to_owned()));
+        assert_eq!(accelerators(&words), ["kvm"]);
+        assert!(words.contains(&"null,id=dmesg".to_owned()), "QEMU's standard error is QEMU's alone");
         assert!(words.contains(&"/tmp/a b".to_owned()));
         let append = words.iter().find(|word| word.contains("rdinit=")).expect("has a kernel command line");
         assert!(append.starts_with("console=ttyS0 quiet loglevel=1 foo=bar loglevel=4"), "{append}");
@@ -185,14 +264,63 @@ mod tests {
 
     #[test]
     fn qemu_may_have_any_name() {
-        let words = qemu_words("/opt/emulator -m 512M -append 'quiet'", &[]).expect("is a command");
+        let words = qemu_words("/opt/emulator -m 512M -append 'quiet'", &[], Accelerator::Tcg).expect("is a command");
         assert_eq!(words[0], "/opt/emulator");
     }
 
     #[test]
+    fn machine_for_another_accelerator_than_the_chosen_one_is_refused() {
+        let composed = |options: &str, chosen| {
+            let words = qemu_words(&format!("/usr/bin/qemu-kvm {options} -append quiet"), &[], chosen)?;
+            Ok::<_, ComposeError>(accelerators(&words).join(","))
+        };
+        // Without access to /dev/kvm virtme-ng leaves KVM out.
+        let error = composed("-machine q35 -cpu max", Accelerator::Kvm).expect_err("would emulate");
+        assert_eq!(error.to_string(), "virtme-ng composed a machine for emulation, though `kvm` was chosen");
+        assert!(error.hint().is_some_and(|hint| hint.contains("/dev/kvm") && hint.contains("`--accel tcg`")));
+        for fallback in ["-accel kvm -accel tcg", "-machine q35,accel=kvm:tcg", "-M accel=tcg"] {
+            composed(fallback, Accelerator::Kvm).expect_err(fallback);
+        }
+        for kvm in ["-machine accel=kvm:tcg", "-enable-kvm", "-accel kvm,thread=multi"] {
+            assert_eq!(composed(kvm, Accelerator::Kvm).expect(kvm), "kvm");
+            composed(kvm, Accelerator::Tcg).expect_err(kvm);
+        }
+        // Emulation is never left to QEMU, which would take KVM here, for its name.
+        assert_eq!(composed("-machine q35 -cpu max", Accelerator::Tcg).expect("emulates"), "tcg");
+    }
+
+    #[test]
+    fn program_that_virtme_ng_lacks_is_named_instead_of_a_traceback() {
+        let failed = |output: &str| {
+            let (program, status) = ("/venv/bin/virtme-run".to_owned(), "exit status: 1".to_owned());
+            ComposeError::of_virtme(ProcessError::Failed { program, status, output: output.to_owned() })
+        };
+        let traceback = "Traceback (most recent call last):\n  File \"run.py\", line 621, in get_kernel_version\n    result = subprocess.run(\n";
+        let error = failed(&format!(
+            "warning: `file` is not installed in the system\n{traceback}FileNotFoundError: [Errno 2] No such file or directory: 'strings'"
+        ));
+        assert_eq!(error.to_string(), "virtme-ng cannot compose a machine: it needs `strings`, which is not installed");
+        assert_eq!(error.hint().as_deref(), Some("install the package `binutils`"));
+        let file = failed(&format!("{traceback}FileNotFoundError: [Errno 2] No such file or directory: 'file'"));
+        assert_eq!(file.hint().as_deref(), Some("install the package that has `file`"));
+        // Of any other traceback the last line is left.
+        let other =
+            failed(&format!("notice\n{traceback}FileNotFoundError: [Errno 2] No such file or directory: '/a/b'"));
+        assert_eq!(
+            other.to_string(),
+            "virtme-ng cannot compose a machine: `/venv/bin/virtme-run` ended with exit status: 1: notice\n\
+             FileNotFoundError: [Errno 2] No such file or directory: '/a/b'"
+        );
+        assert!(failed("virtme-run: error: no such kernel").to_string().ends_with("no such kernel"));
+    }
+
+    #[test]
     fn other_output_is_shown_not_run() {
-        let error = qemu_words("virtme-run: error: no such kernel", &[]).expect_err("is no command");
+        let error = qemu_words("virtme-run: error: no such kernel", &[], Accelerator::Tcg).expect_err("is no command");
         assert!(error.to_string().contains("no such kernel"), "{error}");
-        assert!(qemu_words("/usr/bin/qemu-system-x86_64 -m 512M", &[]).is_err(), "has no kernel command line");
+        assert!(
+            qemu_words("/usr/bin/qemu-system-x86_64 -m 512M", &[], Accelerator::Tcg).is_err(),
+            "has no kernel command line"
+        );
     }
 }

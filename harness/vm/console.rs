@@ -39,13 +39,30 @@ const BAD_IMAGES: [&str; 5] = [
 ];
 
 /// QEMU's words for its own and the host's trouble.
-const HARNESS: [&str; 4] = ["KVM internal error", "qemu-system-x86_64: ", "qemu: ", "Could not access KVM"];
+const HARNESS: [&str; 3] = ["qemu-system-x86_64: ", "qemu: ", "Could not access KVM"];
+
+/// Words with which KVM and QEMU say that they cannot run a guest. What a guest does thereafter is none of its own doing.
+pub const BROKEN: [&str; 9] = [
+    "KVM: entry failed",
+    "error: kvm run failed",
+    "KVM internal error",
+    "KVM: unknown exit",
+    "KVM: exception ",
+    LOST_INTERRUPT,
+    "qemu: fatal: ",
+    "tcg fatal error",
+    "Bail out! ERROR:",
+];
+/// A guest may survive that.
+const LOST_INTERRUPT: &str = "KVM: injection failed";
+/// KVM could not emulate an instruction. QEMU stops the guest unless the CPU's state, which it writes next, is that of user space.
+const EMULATION: &str = "KVM internal error. Suberror: 1";
 
 /// Finds out who ended the machine.
 pub fn culprit(output: &str) -> Option<Culprit> {
     let find = |marks: &[&str]| found(output, marks);
     // A KVM error may be followed by nonsense from the guest, so it comes first; a QEMU warning may stand above a real panic.
-    if let Some(line) = find(&HARNESS[..1]) {
+    if let Some(line) = find(&BROKEN) {
         return Some(Culprit::Harness(line));
     }
     find(&BAD_IMAGES)
@@ -57,6 +74,20 @@ pub fn culprit(output: &str) -> Option<Culprit> {
 /// The first line with one of these words, those of the first mark before all others; without its time.
 pub fn line_with(output: &str, marks: &[&str]) -> Option<String> {
     found(output, marks).map(|line| without_timestamp(&line).to_owned())
+}
+
+/// The line with which QEMU gave up its guest for good, in its error output. QEMU may still be there: it stops the guest's CPU and
+/// waits for a debugger.
+pub fn last_words(errors: &str) -> Option<String> {
+    let is_last = |line: &str| BROKEN.iter().any(|mark| *mark != LOST_INTERRUPT && has_word(line, mark));
+    let survived = |from: usize| {
+        let state = errors.lines().skip(from).find_map(|line| line.split_once(" CPL="));
+        // The state may be yet to come.
+        state.is_none_or(|(_, level)| level.starts_with('3'))
+    };
+    let mut lines = errors.lines().enumerate();
+    let found = lines.find(|(at, line)| is_last(line) && !(line.contains(EMULATION) && survived(*at)));
+    found.map(|(_, line)| clean(line).trim().to_owned())
 }
 
 /// Whether a kernel has panicked to the end and should have reset the machine.
@@ -83,6 +114,11 @@ fn has_word(line: &str, mark: &str) -> bool {
 
 fn is_harmless(line: &str) -> bool {
     HARMLESS.iter().any(|words| line.contains(words))
+}
+
+/// Whether nothing was written but QEMU's remarks.
+pub fn is_empty(output: &str) -> bool {
+    output.lines().all(|line| clean(line).trim().is_empty() || is_harmless(line))
 }
 
 /// The last lines, without terminal control sequences. An empty console is said to be empty.
@@ -135,6 +171,40 @@ mod tests {
         assert!(matches!(culprit("KVM internal error. Suberror: 1\nOops: bad"), Some(Culprit::Harness(_))));
         assert!(matches!(culprit("qemu: could not load kernel 'x': Invalid"), Some(Culprit::Image(_))));
         assert_eq!(culprit("all is well\n"), None);
+    }
+
+    #[test]
+    fn last_words_of_kvm_and_qemu_are_known() {
+        let state = |level| {
+            format!(
+                "extra data[0]: 0x0\nemulation failure\nCS =0033 0 ffffffff 00a0fb00 DPL=3 CS64\nRIP=1 RFL=2 [-------] CPL={level} II=0\n"
+            )
+        };
+        for (errors, line) in [
+            (
+                "qemu-system-x86_64: warning: x\nKVM: entry failed, hardware error 0x80000021\n\nIf you're",
+                Some("KVM: entry failed, hardware error 0x80000021"),
+            ),
+            ("error: kvm run failed Bad address\nRAX=0", Some("error: kvm run failed Bad address")),
+            ("KVM: unknown exit, hardware reason 8\n", Some("KVM: unknown exit, hardware reason 8")),
+            ("KVM internal error. Suberror: 3\n", Some("KVM internal error. Suberror: 3")),
+            (
+                "qemu: fatal: Trying to execute code outside RAM\n",
+                Some("qemu: fatal: Trying to execute code outside RAM"),
+            ),
+            ("KVM: injection failed, MSI lost (Operation not permitted)\n", None),
+            // Whether QEMU stops the guest is not known before it has written the CPU's state.
+            ("KVM internal error. Suberror: 1\nextra data[0]: 0x0\n", None),
+            (&format!("KVM internal error. Suberror: 1\n{}", state(3)), None),
+            (&format!("KVM internal error. Suberror: 1\n{}", state(0)), Some("KVM internal error. Suberror: 1")),
+            ("qemu-system-x86_64: terminating on signal 15\n", None),
+        ] {
+            assert_eq!(last_words(errors).as_deref(), line, "{errors}");
+            if line.is_some() {
+                let crash = format!("[    1.0] Kernel panic - not syncing: nonsense\n{errors}");
+                assert!(matches!(culprit(&crash), Some(Culprit::Harness(found)) if Some(found.as_str()) == line));
+            }
+        }
     }
 
     #[test]

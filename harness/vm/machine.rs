@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::channel::{Channel, Received, SendError};
+use super::channel::{Channel, Listeners, Received, SendError};
 use super::console::{self, Culprit};
+use super::last_words::LastWords;
 use super::snapshot::Recording;
 use super::{Accelerator, Aids, Deadlines, Toolchain};
 use crate::manifest::KernelSpec;
@@ -16,6 +17,8 @@ use crate::store::StoredKernel;
 
 /// How long QEMU may take to end after its guest is gone, and its last output to arrive.
 pub(super) const AFTERMATH: Duration = Duration::from_secs(2);
+/// How long it takes to read what a guest that is no more has left in the channel.
+const LEFTOVER: Duration = Duration::from_millis(10);
 /// How long a guest may take to power off when asked.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -34,8 +37,8 @@ pub struct MachineSpec<'a> {
     pub append: &'a [String],
     /// What runs the guest's code.
     pub accelerator: Accelerator,
-    /// From starting QEMU to hello.
-    pub deadline: Duration,
+    /// How long each step may take.
+    pub deadlines: Deadlines,
     /// Whether the user wants to stop at once.
     pub stop: &'a (dyn Fn() -> bool + Sync),
     /// What helps to look into the guest.
@@ -53,7 +56,7 @@ impl<'a> MachineSpec<'a> {
         accelerator: Accelerator,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
-        let deadline = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator).boot;
+        let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator);
         MachineSpec {
             name: &spec.name,
             tools,
@@ -61,7 +64,7 @@ impl<'a> MachineSpec<'a> {
             memory_mib: spec.memory_mib,
             append: &spec.append,
             accelerator,
-            deadline,
+            deadlines,
             stop,
             aids: Aids::default(),
             talkative: false,
@@ -74,6 +77,8 @@ impl<'a> MachineSpec<'a> {
 pub struct Machine {
     pub(super) child: ChildGroup,
     pub(super) channel: Channel,
+    /// Whether QEMU has given up its guest.
+    pub(super) last_words: LastWords,
     /// Removed when the machine goes.
     pub(super) scratch: TempDir,
     /// What it takes to snapshot this machine; `None` if it was not booted for that.
@@ -130,6 +135,15 @@ impl BootFailure {
             BootFailure::Stopped => "stopped by the user",
         }
     }
+
+    /// What the user can do, if it is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            BootFailure::Unfit { hint, .. } => Some(hint),
+            BootFailure::Kernel { hint, .. } | BootFailure::Harness { hint, .. } => hint.as_deref(),
+            BootFailure::Stopped => None,
+        }
+    }
 }
 
 /// Why a machine is of no use any more.
@@ -145,7 +159,36 @@ pub enum GuestLoss {
     Stopped,
 }
 
+impl std::fmt::Display for GuestLoss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            GuestLoss::Crashed(line) | GuestLoss::Harness(line) => line,
+            GuestLoss::Silent => "no answer in time",
+            GuestLoss::Stopped => "stopped by the user",
+        })
+    }
+}
+
 impl Machine {
+    /// A machine whose guest has yet to say hello.
+    pub(super) fn new(
+        child: ChildGroup,
+        listeners: Listeners,
+        scratch: TempDir,
+        recording: Option<Recording>,
+    ) -> Machine {
+        Machine {
+            child,
+            channel: Channel::new(listeners),
+            last_words: LastWords::default(),
+            scratch,
+            recording,
+            notes: Vec::new(),
+            woken: None,
+            to_hello: Duration::ZERO,
+        }
+    }
+
     /// Sends a request. A guest that takes none of it for as long as `limit` is lost.
     pub fn send(
         &mut self,
@@ -154,10 +197,13 @@ impl Machine {
         limit: Duration,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), GuestLoss> {
-        self.channel.send(message, blob, limit, stop).map_err(|error| match error {
-            SendError::Stopped => GuestLoss::Stopped,
-            // The object has done nothing yet, so that it is not to blame.
-            SendError::Stuck | SendError::Broken(_) => self.loss(&error.to_string()),
+        let (child, last_words) = (&self.child, &self.last_words);
+        self.channel.send(message, blob, limit, &|| stop() || last_words.in_output_of(child)).map_err(|error| {
+            match error {
+                SendError::Stopped => self.stopped(),
+                // The object has done nothing yet, so that it is not to blame.
+                SendError::Stuck | SendError::Broken(_) => self.loss(&error.to_string()),
+            }
         })
     }
 
@@ -167,14 +213,8 @@ impl Machine {
         limit: Duration,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<(GuestMessage, Vec<u8>), GuestLoss> {
-        match self.channel.receive(Instant::now() + limit, stop) {
-            Received::Message(message, blob) => Ok((message, blob)),
-            Received::Stopped => Err(GuestLoss::Stopped),
-            Received::Garbage(what) => Err(GuestLoss::Harness(what)),
-            Received::Closed => Err(self.loss("the data channel closed")),
-            // A crash that did not end the machine looks like silence; the console knows better.
-            Received::Silence => Err(self.silence()),
-        }
+        // A crash that did not end the machine looks like silence; the console knows better.
+        self.attend(limit, stop, None)?.ok_or_else(|| self.silence())
     }
 
     /// Waits for the guest's next message for a moment, at most for `limit`; `None` if there is none, or if there is something to read
@@ -185,12 +225,43 @@ impl Machine {
         stop: &(dyn Fn() -> bool + Sync),
         beside: Option<BorrowedFd<'_>>,
     ) -> Result<Option<(GuestMessage, Vec<u8>)>, GuestLoss> {
-        match self.channel.receive_beside(Instant::now() + limit, stop, beside) {
+        match self.wait_until(Instant::now() + limit, stop, beside) {
             Received::Message(message, blob) => Ok(Some((message, blob))),
             Received::Silence => Ok(None),
-            Received::Stopped => Err(GuestLoss::Stopped),
+            Received::Stopped => Err(self.stopped()),
             Received::Garbage(what) => Err(GuestLoss::Harness(what)),
             Received::Closed => Err(self.loss("the data channel closed")),
+        }
+    }
+
+    /// Waits for what comes over the channel. QEMU's last words end the waiting as a user does who wants to stop.
+    pub(super) fn wait_until(
+        &mut self,
+        deadline: Instant,
+        stop: &(dyn Fn() -> bool + Sync),
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Received {
+        let (child, last_words) = (&self.child, &self.last_words);
+        match self.channel.receive(deadline, &|| stop() || last_words.in_output_of(child), beside) {
+            Received::Stopped if last_words.line().is_some() => {
+                // What the guest said before that still counts.
+                match self.channel.receive(Instant::now() + LEFTOVER, &|| false, None) {
+                    Received::Message(message, blob) => Received::Message(message, blob),
+                    _ => Received::Stopped,
+                }
+            }
+            received => received,
+        }
+    }
+
+    /// Who stopped the waiting: the user, or QEMU by its last words, which is ended then: it would stay for ever.
+    fn stopped(&mut self) -> GuestLoss {
+        match self.last_words.line() {
+            Some(line) => {
+                self.child.end(Duration::ZERO);
+                GuestLoss::Harness(line)
+            }
+            None => GuestLoss::Stopped,
         }
     }
 
@@ -232,3 +303,6 @@ impl Machine {
         format!("{}\n{}", self.child.stdout().text(), self.child.stderr().text())
     }
 }
+
+#[cfg(test)]
+mod tests;

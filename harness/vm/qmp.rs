@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 const MONITOR_SOCKET: &str = "qmp.sock";
 /// How often a migration is asked how far it is.
 const POLL: Duration = Duration::from_millis(2);
+/// How often who waits for an answer looks at whether to go on.
+const SLICE: Duration = Duration::from_millis(100);
 /// RAM that a file holds is left out of the state. Known under this name since QEMU 4.0.
 const IGNORE_SHARED: &str = "x-ignore-shared";
 
@@ -22,6 +24,14 @@ pub enum QmpError {
     /// QEMU did not connect, or the connection broke or fell silent.
     #[error("QEMU's monitor does not answer: {0}")]
     Io(#[from] io::Error),
+    /// QEMU takes too long.
+    #[error("QEMU did not {what} within {}s", .limit.as_secs())]
+    Deadline {
+        /// What it was to do.
+        what: &'static str,
+        /// How long it had.
+        limit: Duration,
+    },
     /// QEMU refused a command; its own words.
     #[error("QEMU refuses `{command}`: {reason}")]
     Refused {
@@ -61,8 +71,9 @@ impl Monitor {
         ["-qmp".to_owned(), format!("unix:{}", self.socket.display())]
     }
 
-    /// Takes QEMU's connection and makes it ready for commands. `give_up` ends the waiting; its answer is the reason.
-    pub fn connect(&self, deadline: Instant, give_up: &mut dyn FnMut() -> Option<String>) -> Result<Qmp, QmpError> {
+    /// Takes QEMU's connection and makes it ready for commands, all of which have to be done before `limit` is over. `give_up` ends the
+    /// waiting; its answer is the reason.
+    pub fn connect<'g>(&self, limit: Limit, give_up: &'g GiveUp<'g>) -> Result<Qmp<'g>, QmpError> {
         let stream = loop {
             match self.listener.accept() {
                 Ok((stream, _)) => break stream,
@@ -72,13 +83,14 @@ impl Monitor {
             if let Some(reason) = give_up() {
                 return Err(io::Error::other(reason).into());
             }
-            if Instant::now() > deadline {
-                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            if limit.is_over() {
+                return Err(limit.error("connect to its monitor"));
             }
             std::thread::sleep(Duration::from_millis(1));
         };
         stream.set_nonblocking(false)?;
-        let mut qmp = Qmp { reader: BufReader::new(stream), deadline };
+        stream.set_read_timeout(Some(SLICE))?;
+        let mut qmp = Qmp { reader: BufReader::new(stream), limit, give_up };
         // The greeting comes unasked.
         qmp.line()?;
         qmp.execute("qmp_capabilities", &json!({}))?;
@@ -86,14 +98,44 @@ impl Monitor {
     }
 }
 
-/// A connection to QEMU's monitor.
-#[derive(Debug)]
-pub struct Qmp {
-    reader: BufReader<UnixStream>,
-    deadline: Instant,
+/// Why to wait no longer, if there is a reason.
+pub type GiveUp<'g> = dyn Fn() -> Option<String> + 'g;
+
+/// A time by which something must be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    begin: Instant,
+    length: Duration,
 }
 
-impl Qmp {
+impl Limit {
+    /// `length` from `begin` on.
+    pub fn from(begin: Instant, length: Duration) -> Limit {
+        Limit { begin, length }
+    }
+
+    /// What is left of it.
+    pub fn left(self) -> Duration {
+        self.length.saturating_sub(self.begin.elapsed())
+    }
+
+    fn is_over(self) -> bool {
+        self.left().is_zero()
+    }
+
+    fn error(self, what: &'static str) -> QmpError {
+        QmpError::Deadline { what, limit: self.length }
+    }
+}
+
+/// A connection to QEMU's monitor.
+pub struct Qmp<'g> {
+    reader: BufReader<UnixStream>,
+    limit: Limit,
+    give_up: &'g GiveUp<'g>,
+}
+
+impl Qmp<'_> {
     /// Stops the machine and writes its state, without its RAM, to `file`. The machine stays stopped.
     pub fn save_state(&mut self, file: &Path) -> Result<(), QmpError> {
         self.execute("stop", &json!({}))?;
@@ -126,7 +168,10 @@ impl Qmp {
                     let reason = answer["error-desc"].as_str().unwrap_or("it does not say why").to_owned();
                     return Err(QmpError::Migration { what, reason });
                 }
-                _ if Instant::now() > self.deadline => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                _ if self.limit.is_over() => {
+                    let what = if what == "save" { "save the machine's state" } else { "read the machine's state" };
+                    return Err(self.limit.error(what));
+                }
                 _ => std::thread::sleep(POLL),
             }
         }
@@ -149,13 +194,22 @@ impl Qmp {
     }
 
     fn line(&mut self) -> Result<Value, QmpError> {
-        let left = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        self.reader.get_ref().set_read_timeout(Some(left))?;
-        let mut line = String::new();
-        if self.reader.read_line(&mut line)? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        let mut line = Vec::new();
+        loop {
+            // What was read before the time was up stays in `line`.
+            match self.reader.read_until(b'\n', &mut line) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(_) => return Ok(serde_json::from_slice(&line).map_err(io::Error::from)?),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(reason) = (self.give_up)() {
+                return Err(io::Error::other(reason).into());
+            }
+            if self.limit.is_over() {
+                return Err(self.limit.error("answer on its monitor"));
+            }
         }
-        Ok(serde_json::from_str(&line).map_err(io::Error::from)?)
     }
 }
 
@@ -192,9 +246,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let monitor = Monitor::bind(folder.path()).expect("binds");
         let qemu = fake(folder.path(), answers);
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let result =
-            monitor.connect(deadline, &mut || None).and_then(|mut qmp| qmp.resume_from(Path::new("/snapshots/state")));
+        let result = monitor
+            .connect(Limit::from(Instant::now(), Duration::from_secs(5)), &|| None)
+            .and_then(|mut qmp| qmp.resume_from(Path::new("/snapshots/state")));
         (result, qemu.join().expect("ends"))
     }
 
@@ -232,8 +286,24 @@ mod tests {
     fn qemu_that_never_connects_is_not_waited_for() {
         let folder = tempfile::tempdir().expect("a folder");
         let monitor = Monitor::bind(folder.path()).expect("binds");
-        let mut ended = || Some("QEMU ended".to_owned());
-        let error = monitor.connect(Instant::now() + Duration::from_secs(60), &mut ended).expect_err("gives up");
+        let minute = Limit::from(Instant::now(), Duration::from_secs(60));
+        let Err(error) = monitor.connect(minute, &|| Some("QEMU ended".to_owned())) else { panic!("must give up") };
+        assert_eq!(error.to_string(), "QEMU's monitor does not answer: QEMU ended");
+    }
+
+    #[test]
+    fn silent_monitor_is_given_up_with_its_own_limit_in_the_words() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let monitor = Monitor::bind(folder.path()).expect("binds");
+        let connect = |length| monitor.connect(Limit::from(Instant::now(), length), &|| None).err();
+        let error = connect(Duration::from_millis(10)).expect("nobody connects");
+        assert_eq!(error.to_string(), "QEMU did not connect to its monitor within 0s");
+        let _silent = UnixStream::connect(folder.path().join(MONITOR_SOCKET)).expect("connects");
+        let error = connect(Duration::from_millis(1050)).expect("nobody greets");
+        assert_eq!(error.to_string(), "QEMU did not answer on its monitor within 1s");
+        let _silent = UnixStream::connect(folder.path().join(MONITOR_SOCKET)).expect("connects");
+        let minute = Limit::from(Instant::now(), Duration::from_secs(60));
+        let Err(error) = monitor.connect(minute, &|| Some("QEMU ended".to_owned())) else { panic!("must give up") };
         assert_eq!(error.to_string(), "QEMU's monitor does not answer: QEMU ended");
     }
 }

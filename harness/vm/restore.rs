@@ -1,22 +1,21 @@
 //! Restoring: from a snapshot to a guest that answers, in a fraction of a second.
 
 use std::fs;
+use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::boot::prepare_scratch;
-use super::channel::{Channel, Listeners};
+use super::channel::{Listeners, Port};
 use super::machine::{BootFailure, Machine, MachineSpec};
 use super::memory::restore_options;
-use super::qmp::Monitor;
+use super::qmp::{Limit, Monitor};
 use super::snapshot::{RAM, SCRATCH, STATE, SavedMachine};
 use crate::process::ChildGroup;
 use crate::protocol::HostMessage;
 use crate::store::Snapshot;
 
-/// Restoring takes 0.1 to 0.4 s under emulation; one that takes longer than this on a busy machine will never answer.
-const RESTORE_LIMIT: Duration = Duration::from_secs(15);
 /// Bytes of fresh randomness for a restored guest: what the kernel's generator can hold.
 const ENTROPY: usize = 32;
 
@@ -37,7 +36,7 @@ impl Machine {
     pub fn restore(spec: &MachineSpec<'_>, snapshot: &Snapshot) -> Result<Machine, RestoreFailure> {
         let failed = |error: &dyn std::fmt::Display| RestoreFailure::Failed(error.to_string());
         let begin = Instant::now();
-        let deadline = begin + RESTORE_LIMIT.min(spec.deadline);
+        let limit = Limit::from(begin, spec.deadlines.restore);
         let saved: SavedMachine = serde_json::from_value(snapshot.machine().clone()).map_err(|error| failed(&error))?;
         let scratch = prepare_scratch(spec).map_err(RestoreFailure::from)?;
         // QEMU wants the file, and the guest has long read it.
@@ -52,17 +51,9 @@ impl Machine {
             .with(["-incoming", "defer", "-S"].map(str::to_owned));
         let child = ChildGroup::spawn_showing(words.command(scratch.path()), spec.aids.console.then_some(spec.name))
             .map_err(|error| failed(&error))?;
-        let mut machine = Machine {
-            child,
-            channel: Channel::new(listeners),
-            scratch,
-            recording: None,
-            notes: Vec::new(),
-            woken: None,
-            to_hello: Duration::ZERO,
-        };
-        let set_to = machine.resume(&monitor, snapshot, &saved, deadline, spec.stop)?;
-        machine.wait_for_hello(spec, begin, deadline)?;
+        let mut machine = Machine::new(child, listeners, scratch, None);
+        let set_to = machine.resume(&monitor, snapshot, &saved, limit, spec.stop)?;
+        machine.wait_for_hello(spec, begin, spec.deadlines.restore)?;
         match machine.woken {
             Some(woken) => check_clock(woken.realtime_ns, set_to, since_1970()?).map_err(RestoreFailure::Failed)?,
             None => return Err(RestoreFailure::Failed("the guest did not notice that it was restored".to_owned())),
@@ -76,19 +67,14 @@ impl Machine {
         monitor: &Monitor,
         snapshot: &Snapshot,
         saved: &SavedMachine,
-        deadline: Instant,
+        limit: Limit,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<u64, RestoreFailure> {
-        let mut give_up = || {
-            let ended = self.child.wait(Duration::ZERO).map(|status| format!("it ended ({status})"));
-            ended.or_else(|| stop().then(|| "stopped".to_owned()))
-        };
-        let resumed = monitor
-            .connect(deadline, &mut give_up)
-            .and_then(|mut qmp| qmp.resume_from(&snapshot.file(STATE)))
+        let resumed = self
+            .with_monitor(monitor, limit, stop, |qmp| qmp.resume_from(&snapshot.file(STATE)))
             .map_err(|error| error.to_string())
-            .and_then(|()| self.channel.choose(saved.port, deadline).map_err(|error| error.to_string()))
-            .and_then(|()| self.wake(deadline, stop));
+            .and_then(|()| self.choose(saved.port, limit))
+            .and_then(|()| self.wake(limit, stop));
         match resumed {
             Ok(set_to) => Ok(set_to),
             Err(_) if stop() => Err(RestoreFailure::Stopped),
@@ -96,20 +82,28 @@ impl Machine {
                 // QEMU says why on its error output, if at all.
                 self.child.end(Duration::ZERO);
                 let said = self.child.stderr().text();
-                let line = said.lines().rfind(|line| line.starts_with("qemu") && !line.contains("warning"));
-                Err(RestoreFailure::Failed(line.map_or(reason, str::to_owned)))
+                let last = || said.lines().rfind(|line| line.starts_with("qemu") && !line.contains("warning"));
+                let line = self.last_words.line().or_else(|| last().map(str::to_owned));
+                Err(RestoreFailure::Failed(line.unwrap_or(reason)))
             }
         }
     }
 
     /// Tells the guest what it has missed; returns the time.
-    fn wake(&mut self, deadline: Instant, stop: &(dyn Fn() -> bool + Sync)) -> Result<u64, String> {
+    fn wake(&mut self, limit: Limit, stop: &(dyn Fn() -> bool + Sync)) -> Result<u64, String> {
         let mut entropy = [0; ENTROPY];
         getrandom(&mut entropy, GetRandomFlags::empty()).map_err(|error| error.to_string())?;
         let realtime_ns = since_1970().map_err(|error| error.to_string())?;
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let sent = self.channel.send(&HostMessage::Wake { realtime_ns }, &entropy, patience, stop);
-        sent.map(|()| realtime_ns).map_err(|error| error.to_string())
+        let sent = self.send(&HostMessage::Wake { realtime_ns }, &entropy, limit.left(), stop);
+        sent.map(|()| realtime_ns).map_err(|loss| loss.to_string())
+    }
+
+    /// Listens on the port that the saved guest used.
+    fn choose(&mut self, port: Port, limit: Limit) -> Result<(), String> {
+        self.channel.choose(port, Instant::now() + limit.left()).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => "QEMU did not connect the guest's port in time".to_owned(),
+            _ => error.to_string(),
+        })
     }
 }
 

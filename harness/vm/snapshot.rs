@@ -1,5 +1,6 @@
 //! Saving a guest that said hello as a [`Snapshot`], and the [`SnapshotKey`] that tells what it depends on.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::Port;
 use super::compose::Words;
+use super::cpu::Cpu;
 use super::initramfs;
-use super::machine::{Machine, MachineSpec};
+use super::machine::{GuestLoss, Machine, MachineSpec};
 use super::memory::GuestMemory;
-use super::qmp::{Monitor, QmpError};
+use super::qmp::{Limit, Monitor, Qmp, QmpError};
 use super::{Accelerator, accelerator};
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Seal, Snapshot, SnapshotKey, SnapshotPlace, Store, StoreError};
@@ -25,10 +27,9 @@ pub(super) const RAM: &str = "ram";
 pub(super) const STATE: &str = "state";
 /// Stands for the machine's folder in a saved command.
 pub(super) const SCRATCH: &str = "@scratch@";
-/// Saving takes 0.01 to 0.2 s.
-const SAVE_LIMIT: Duration = Duration::from_secs(30);
-/// Raised when what is saved changes its meaning.
-const FORMAT: &str = "1";
+/// Raised when what is saved changes its meaning, or when snapshots of earlier versions are not to be trusted: those of format 1 may
+/// be of a guest that was emulated and have KVM's key, since `--accel kvm` emulated where /dev/kvm could not be opened.
+const FORMAT: &str = "2";
 
 /// What it takes to snapshot a machine.
 #[derive(Debug)]
@@ -69,28 +70,57 @@ pub enum SaveError {
 }
 
 impl Machine {
-    /// Lets the guest settle and saves it. It is stopped by that, and of no use any more.
-    pub fn save(mut self, place: SnapshotPlace, store: &Store) -> Result<Snapshot, SaveError> {
-        let settled = self
-            .send(&HostMessage::Settle, &[], SAVE_LIMIT, &|| false)
-            .and_then(|()| self.receive(SAVE_LIMIT, &|| false));
-        match settled {
-            Ok((GuestMessage::Hello { .. }, _)) => {}
-            Ok((other, _)) => return Err(SaveError::Unsettled(format!("it said {other:?}"))),
-            Err(loss) => return Err(SaveError::Unsettled(format!("{loss:?}"))),
-        }
-        let (Some(recording), Some(port)) = (&self.recording, self.channel.port()) else {
+    /// Lets the guest settle and saves it. It is stopped by that, and of no use any more. `limit` is for either step.
+    pub fn save(
+        mut self,
+        place: SnapshotPlace,
+        store: &Store,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Snapshot, SaveError> {
+        self.settle(limit, stop)?;
+        let (Some(recording), Some(port)) = (self.recording.take(), self.channel.port()) else {
             return Err(SaveError::NotRecorded);
         };
         let (ram, state) = (place.folder().join(RAM), place.folder().join(STATE));
-        let mut qmp = recording.monitor.connect(Instant::now() + SAVE_LIMIT, &mut || None)?;
-        qmp.save_state(&state)?;
+        let limit = Limit::from(Instant::now(), limit);
+        self.with_monitor(&recording.monitor, limit, stop, |qmp| qmp.save_state(&state))?;
         let files =
             BTreeMap::from([(RAM.to_owned(), recording.memory.save(&ram)?), (STATE.to_owned(), Seal::of(&state)?)]);
         let scratch = self.scratch.path().display().to_string();
         let saved = SavedMachine { command: recording.words.moved(&scratch, SCRATCH), port };
         let saved = serde_json::to_value(saved).map_err(std::io::Error::from)?;
         Ok(place.publish(store, files, saved)?)
+    }
+
+    /// Lets the guest finish what it has begun, so that nothing is on its way when it is saved.
+    pub(super) fn settle(&mut self, limit: Duration, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), SaveError> {
+        let settled = self.send(&HostMessage::Settle, &[], limit, stop).and_then(|()| self.receive(limit, stop));
+        match settled {
+            Ok((GuestMessage::Hello { .. }, _)) => Ok(()),
+            Ok((other, _)) => Err(SaveError::Unsettled(format!("it said {}", other.name()))),
+            Err(GuestLoss::Silent) => Err(SaveError::Unsettled(format!("no answer within {}s", limit.as_secs()))),
+            Err(loss) => Err(SaveError::Unsettled(loss.to_string())),
+        }
+    }
+
+    /// Does something by QEMU's monitor, for as long as QEMU is there and well, and the user does not want to stop.
+    pub(super) fn with_monitor<T>(
+        &mut self,
+        monitor: &Monitor,
+        limit: Limit,
+        stop: &(dyn Fn() -> bool + Sync),
+        work: impl FnOnce(&mut Qmp<'_>) -> Result<T, QmpError>,
+    ) -> Result<T, QmpError> {
+        let (child, last_words) = (RefCell::new(&mut self.child), &self.last_words);
+        let give_up = || {
+            let mut child = child.borrow_mut();
+            let ended = child.wait(Duration::ZERO).map(|status| format!("it ended ({status})"));
+            let broken = || last_words.in_output_of(&child).then(|| last_words.line()).flatten();
+            ended.or_else(broken).or_else(|| stop().then(|| "stopped by the user".to_owned()))
+        };
+        let mut qmp = monitor.connect(limit, &give_up)?;
+        work(&mut qmp)
     }
 }
 
@@ -111,6 +141,15 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
         ("the memory", format!("{} MiB", spec.memory_mib)),
         ("the kernel's command line", spec.append.join(" ")),
         ("the accelerator", spec.accelerator.to_string()),
+        // Under KVM the guest has the host's CPU, and what one of them saved another one need not be able to run. It belongs to what
+        // the guest is, so that machines which share a store do not throw away each other's snapshots.
+        (
+            "the CPU",
+            match spec.accelerator {
+                Accelerator::Kvm => Cpu::of_host().to_string(),
+                Accelerator::Tcg => "emulated".to_owned(),
+            },
+        ),
     ];
     let tools = spec.tools;
     let mut host = vec![
@@ -119,8 +158,8 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
         ("virtme-ng", format!("{} {}", tools.virtme_version, tools.virtme_run.display())),
     ];
     if spec.accelerator == Accelerator::Kvm {
-        // The guest sees the host's CPU, and KVM itself is part of the host's kernel.
-        host.push(("the CPU or the host's kernel", accelerator::machine()));
+        // KVM itself is part of it.
+        host.push(("the host's kernel", accelerator::host_kernel()));
     }
     let map =
         |pairs: &[(&str, String)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -146,3 +185,6 @@ fn file_mark(path: &Path) -> std::io::Result<String> {
     let found = fs::metadata(path)?;
     Ok(format!("{} {} bytes, changed {}", path.display(), found.len(), found.mtime()))
 }
+
+#[cfg(test)]
+mod tests;

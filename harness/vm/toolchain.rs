@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::{self, ProcessError};
 
-/// Neither program does more than print its version.
-const VERSION_LIMIT: Duration = Duration::from_secs(20);
 /// Older QEMUs corrupt guests of Linux 6.12 under TCG: 22 of 175 boots oopsed with 7.2, none of 125 with 10.0.
 const TCG_SAFE_QEMU: u32 = 10;
 /// How to get virtme-ng.
 const VIRTME_HINT: &str = "`make setup` installs the pinned virtme-ng into `.venv`";
 /// How to get QEMU.
 const QEMU_HINT: &str = "install the package `qemu-system-x86`, or run `make setup`";
+/// virtme-ng looks for a kernel's version with it. Its other program for that, `file`, knows none of an uncompressed kernel.
+const STRINGS: &str = "strings";
 /// Points at another `virtme-run`.
 pub const VIRTME_RUN_VARIABLE: &str = "COREMATRIX_VIRTME_RUN";
 /// Points at another QEMU.
@@ -73,6 +73,10 @@ impl ToolchainError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ToolchainError::Missing { hint, .. } => Some((*hint).to_owned()),
+            ToolchainError::Broken { program, source: ProcessError::Deadline { .. }, .. } => Some(format!(
+                "does `{program} --version` work by hand? a slow machine needs a longer `boot-timeout` in the manifest, which lengthens \
+                 this limit, too"
+            )),
             ToolchainError::Broken { program, hint, .. } => {
                 Some(format!("does `{program} --version` work by hand? if not, {hint}"))
             }
@@ -82,8 +86,9 @@ impl ToolchainError {
 
 impl Toolchain {
     /// Looks for virtme-ng in the environment, in `.venv` of the project folder and on the PATH; for QEMU in the environment
-    /// and on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest.
-    pub fn find(project: &Path, memory: &Path) -> Result<Toolchain, ToolchainError> {
+    /// and on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest. Each program has
+    /// `limit` to print its own.
+    pub fn find(project: &Path, memory: &Path, limit: Duration) -> Result<Toolchain, ToolchainError> {
         let virtme_run = find_virtme_run(project)?;
         let qemu = find_qemu()?;
         let marks = [mark(&virtme_run), mark(&qemu)];
@@ -92,8 +97,8 @@ impl Toolchain {
             let [virtme_version, qemu_version] = known.versions;
             return Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version });
         }
-        let virtme_version = virtme_version(&virtme_run)?;
-        let qemu_version = version_word(&version_output(&qemu, QEMU_HINT)?, "version");
+        let virtme_version = virtme_version(&virtme_run, limit)?;
+        let qemu_version = version_word(&version_output(&qemu, QEMU_HINT, limit)?, "version");
         let versions = [virtme_version.clone(), qemu_version.clone()];
         // Not being able to remember costs time and nothing else.
         let _ = serde_json::to_vec_pretty(&Remembered { marks, versions }).map(|json| fs::write(memory, json));
@@ -112,9 +117,24 @@ impl Toolchain {
         })
     }
 
+    /// A program that virtme-ng needs to compose a machine and that is not installed, with what to do about it.
+    pub fn lacks(&self) -> Option<(&'static str, String)> {
+        let on_path = std::env::var_os("PATH").unwrap_or_default();
+        let is_there = std::env::split_paths(&on_path).any(|folder| folder.join(STRINGS).is_file());
+        (!is_there).then(|| (STRINGS, needed_hint(STRINGS)))
+    }
+
     /// virtme-ng's `vng`, which stands beside `virtme-run`.
     pub fn vng(&self) -> PathBuf {
         self.virtme_run.with_file_name("vng")
+    }
+}
+
+/// What to do about a program that virtme-ng needs and that is not installed.
+pub(super) fn needed_hint(program: &str) -> String {
+    match program {
+        STRINGS => "install the package `binutils`".to_owned(),
+        program => format!("install the package that has `{program}`"),
     }
 }
 
@@ -154,19 +174,19 @@ fn find(
 }
 
 /// `virtme-run` has no `--version`; `vng` beside it has.
-fn virtme_version(virtme_run: &Path) -> Result<String, ToolchainError> {
+fn virtme_version(virtme_run: &Path, limit: Duration) -> Result<String, ToolchainError> {
     let vng = virtme_run.with_file_name("vng");
     if !vng.is_file() {
         return Ok("unknown".to_owned());
     }
-    Ok(version_word(&version_output(&vng, VIRTME_HINT)?, "virtme-ng"))
+    Ok(version_word(&version_output(&vng, VIRTME_HINT, limit)?, "virtme-ng"))
 }
 
-fn version_output(program: &Path, hint: &'static str) -> Result<String, ToolchainError> {
+fn version_output(program: &Path, hint: &'static str, limit: Duration) -> Result<String, ToolchainError> {
     let mut command = Command::new(program);
     command.arg("--version");
     let broken = |source| ToolchainError::Broken { program: program.display().to_string(), hint, source };
-    process::run(command, VERSION_LIMIT).map_err(broken)
+    process::run(command, limit).map_err(broken)
 }
 
 /// The word after `marker`.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use corematrix::manifest::{Manifest, Source};
 use corematrix::store::{LockFile, Store, StoredKernel};
@@ -84,14 +85,27 @@ pub fn kernel() -> &'static TestKernel {
     static KERNEL: OnceLock<TestKernel> = OnceLock::new();
     KERNEL.get_or_init(|| {
         let kernel = fetch();
-        if Path::new("/dev/kvm").exists() && !kernel.store().join("kvm.json").exists() {
+        if Path::new("/dev/kvm").exists() && !is_decided(&kernel.store().join("kvm.json")) {
             let lab = Lab::of(&kernel, "");
+            let _ = fs::remove_file(lab.store().join("kvm.json"));
             lab.run(&[&object("plain"), "--cold"]);
             // Without KVM nothing is found out.
             let _ = fs::copy(lab.store().join("kvm.json"), kernel.store().join("kvm.json"));
         }
         kernel
     })
+}
+
+/// Whether it is known if KVM works, for as long as the tests may take: a failure expires.
+fn is_decided(file: &Path) -> bool {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let known: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let written = fs::metadata(file).and_then(|found| found.modified()).ok();
+    let is_new = written.and_then(|time| time.elapsed().ok()).is_some_and(|ago| ago < Duration::from_secs(1800));
+    match known.get("failure") {
+        None => false,
+        Some(failure) => failure.is_null() || failure.is_object() && is_new,
+    }
 }
 
 /// `virtme-run` in the project, which a manifest elsewhere does not lead to; `None` where the PATH or the user has one.
@@ -107,7 +121,7 @@ fn fetch() -> TestKernel {
         let spec = manifest.select(&[NAME.to_owned()])?[0];
         let Source::Apt { suites, packages, .. } = &spec.source else { return Err("it is not from apt".into()) };
         let mut store = Store::open(None)?;
-        let tools = Toolchain::find(project, &store.root().join("tools.json"))?;
+        let tools = Toolchain::find(project, &store.root().join("tools.json"), Duration::from_secs(60))?;
         store.download_with(tools.vng());
         let lock = project.join("kernels.lock");
         let stored = store.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;

@@ -13,12 +13,10 @@ use super::super::run::width;
 use super::super::setup::Setup;
 use super::super::{Common, MachineArgs, exit_code};
 use crate::manifest::{KernelSpec, nearest};
-use crate::plan::Plan;
 use crate::probe::{Feature, FeatureProbe, libbpf_version};
 use crate::report::features;
 use crate::run::{self, Jobs, Stop};
 use crate::store::StoredKernel;
-use crate::suite::Settings;
 use crate::vm::{Accelerator, Deadlines, Machine, MachineSpec, Toolchain};
 
 /// Names in a hint.
@@ -190,8 +188,8 @@ fn probe_all(setup: &Setup, kernels: Vec<KernelSpec>, args: &MachineArgs, stop: 
         return Ok(probed);
     }
     let tools = super::super::doctor::tools(setup)?;
-    let plan = Plan::new(open.iter().map(|(_, spec, _)| (*spec).clone()).collect(), Vec::new(), &Settings::default());
-    let proof = acceleration::choose(setup, tools, &plan, args, stop);
+    let kernels: Vec<KernelSpec> = open.iter().map(|(_, spec, _)| (*spec).clone()).collect();
+    let proof = acceleration::choose(setup, tools, &kernels, args, stop)?;
     let memory_mib = open.iter().map(|(_, spec, _)| spec.memory_mib).max().unwrap_or_default();
     let jobs = Jobs::choose(None, memory_mib).count();
     // Its threads last as long as the machines that they start.

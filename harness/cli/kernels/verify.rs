@@ -9,7 +9,7 @@ use super::super::failure::Failure;
 use super::super::setup::{Setup, store_failure};
 use super::super::{Common, MachineArgs, exit_code};
 use crate::run::{self, Stop};
-use crate::vm::{self, Machine, MachineSpec};
+use crate::vm::{Machine, MachineSpec};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct VerifyArgs {
@@ -54,7 +54,9 @@ fn boot_all(setup: &Setup, args: &VerifyArgs) -> Result<bool, Failure> {
     let tools = setup.tools.as_ref().map_err(|error| Failure::infrastructure(error, error.hint()))?;
     let stop = Stop::default();
     let mut all = true;
-    for spec in &setup.kernels(&args.machine)? {
+    let kernels = setup.kernels(&args.machine)?;
+    let accelerator = acceleration::choose(setup, tools, &kernels, &args.machine, &stop)?.accelerator;
+    for spec in &kernels {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
         let stored = match setup.store.kernel(spec, &setup.lock, args.machine.offline, &step) {
             Ok(stored) => stored,
@@ -64,8 +66,6 @@ fn boot_all(setup: &Setup, args: &VerifyArgs) -> Result<bool, Failure> {
                 continue;
             }
         };
-        let prove = || acceleration::prove_kvm(tools, spec, &stored, &stop);
-        let accelerator = vm::choose(args.machine.accel, tools, None, prove).accelerator;
         let at_once = || stop.at_once();
         let machine = MachineSpec::new(tools, spec, &stored, accelerator, &at_once);
         let proof = Machine::boot(&machine).and_then(|mut guest| {

@@ -1,6 +1,7 @@
 //! Tests of what consoles are taken for, on consoles as kernels and QEMU write them.
 
 use super::*;
+use Accelerator::{Kvm, Tcg};
 
 #[track_caller]
 fn expect(output: &str, blame: Blame, reason: &str, hint: &str) {
@@ -52,6 +53,18 @@ fn what_qemu_refuses_is_told_apart() {
         "KVM: entry failed, hardware error 0x80000021\n[    0.1] Kernel panic - not syncing: nonsense\n",
         Blame::Host,
         "KVM cannot run the guest: KVM: entry failed, hardware error 0x80000021",
+        "--accel tcg",
+    );
+    expect(
+        "error: kvm run failed Bad address\n",
+        Blame::Host,
+        "KVM cannot run the guest: error: kvm run failed Bad address",
+        "--accel tcg",
+    );
+    expect(
+        "qemu-system-x86_64: error: failed to set MSR 0x10a to 0xc000069\n",
+        Blame::Host,
+        "KVM cannot run the guest: qemu-system-x86_64: error: failed to set MSR 0x10a to 0xc000069",
         "--accel tcg",
     );
 }
@@ -121,20 +134,44 @@ fn oops_is_the_cause_of_what_comes_after_it() {
 
 #[test]
 fn silence_is_told_from_a_boot_that_got_stuck() {
-    let mute = silence("\x1bcSeaBIOS (version 1.16.2)\r\nBooting from ROM..\r\n", 120);
+    let mute = silence("\x1bcSeaBIOS (version 1.16.2)\r\nBooting from ROM..\r\n", 120, Tcg);
     assert_eq!(mute.reason, "did not answer within 120s, and wrote nothing to its serial console");
     assert!(mute.hint.is_some_and(|hint| hint.contains("CONFIG_SERIAL_8250_CONSOLE")));
-    let stuck = silence("SeaBIOS\n[    0.000000] Linux version 6.1\n[    0.200000] Probing EDD\n\n", 120);
+    let stuck = silence("SeaBIOS\n[    0.000000] Linux version 6.1\n[    0.200000] Probing EDD\n\n", 120, Tcg);
     assert_eq!(stuck.reason, "did not answer within 120s; its last words: Probing EDD");
+}
+
+#[test]
+fn silence_under_kvm_makes_kvm_a_suspect() {
+    let firmware = "\x1bcSeaBIOS (version 1.16.2)\r\nBooting from ROM..\r\n";
+    let mute = silence(firmware, 20, Kvm);
+    assert_eq!(mute.blame, Blame::Kernel);
+    let hint = mute.hint.unwrap_or_default();
+    assert!(
+        hint.starts_with("`--accel tcg` tells whether KVM is to blame; ") && hint.contains("SERIAL_8250"),
+        "{hint}"
+    );
+    // A kernel that never ran cannot be at fault.
+    let nothing = silence("\x1bc\nqemu-system-x86_64: warning: host doesn't support topoext\n", 20, Kvm);
+    assert_eq!(
+        (nothing.blame, nothing.reason.as_str()),
+        (Blame::Host, "did not answer within 20s, and not even its firmware wrote a word")
+    );
+    assert!(
+        nothing.hint.is_some_and(|hint| hint.contains("KVM is most likely broken") && hint.contains("`--accel tcg`"))
+    );
+    assert!(silence(firmware, 20, Tcg).hint.is_some_and(|hint| !hint.contains("KVM")));
+    let reset = without_a_word("[    0.000000] Linux version 6.1\n", "QEMU ended (exit status: 0) after 900ms", Kvm);
+    assert!(reset.hint.is_some_and(|hint| hint.contains("`--accel tcg`") && hint.contains("triple fault")));
 }
 
 #[test]
 fn guest_that_resets_itself_is_to_blame_only_if_it_has_spoken() {
     let ending = "QEMU ended (exit status: 0) after 900ms";
-    let spoken = without_a_word("[    0.000000] Linux version 6.1\n", ending);
+    let spoken = without_a_word("[    0.000000] Linux version 6.1\n", ending, Tcg);
     assert_eq!(spoken.blame, Blame::Kernel);
     assert!(spoken.reason.ends_with("after 900ms; its last words: Linux version 6.1"), "{}", spoken.reason);
-    let mute = without_a_word("", ending);
+    let mute = without_a_word("", ending, Tcg);
     assert_eq!(
         (mute.blame, mute.reason.as_str()),
         (Blame::Host, "QEMU ended (exit status: 0) after 900ms without a word")

@@ -1,0 +1,81 @@
+//! Tests of what a snapshot depends on.
+
+use super::*;
+use crate::record::KernelIdentity;
+use crate::store::{Shelf, StoredKernel};
+use crate::vm::{Aids, Deadlines, Toolchain};
+
+fn key_under(accelerator: Accelerator) -> SnapshotKey {
+    let tools = Toolchain {
+        virtme_run: "virtme-run".into(),
+        virtme_version: "1.42".into(),
+        qemu: "/proc/self/exe".into(),
+        qemu_version: "10.0.2".into(),
+    };
+    let identity = KernelIdentity {
+        release: "6.1.0".to_owned(),
+        image_sha256: "aa".to_owned(),
+        config_sha256: None,
+        btf_sha256: None,
+        given_btf_sha256: None,
+    };
+    let kernel = StoredKernel {
+        identity,
+        source: String::new(),
+        boot_image: "/k/vmlinux".into(),
+        config: None,
+        modules: Vec::new(),
+        btf: None,
+        module_btf: None,
+        given_btf: None,
+        notes: Vec::new(),
+        build_id: None,
+        fetched: None,
+    };
+    let second = Duration::from_secs(1);
+    let spec = MachineSpec {
+        name: "6.1",
+        tools: &tools,
+        kernel: &kernel,
+        memory_mib: 512,
+        append: &[],
+        accelerator,
+        deadlines: Deadlines::scaled(second, second, accelerator),
+        stop: &|| false,
+        aids: Aids::default(),
+        talkative: false,
+    };
+    key("6.1", &spec).expect("everything is there")
+}
+
+#[test]
+fn guest_under_kvm_depends_on_the_features_of_the_cpu_and_an_emulated_one_does_not() {
+    let (kvm, tcg) = (key_under(Accelerator::Kvm), key_under(Accelerator::Tcg));
+    assert_eq!(kvm.guest["the CPU"], Cpu::of_host().to_string());
+    assert!(kvm.guest["the CPU"].contains("; flags ") && kvm.host.contains_key("the host's kernel"));
+    assert_eq!((tcg.guest["the CPU"].as_str(), tcg.host.contains_key("the host's kernel")), ("emulated", false));
+}
+
+#[test]
+fn snapshot_that_an_earlier_version_may_have_emulated_is_not_used_under_kvm() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(Some(folder.path().to_owned())).expect("opens");
+    let new = key_under(Accelerator::Kvm);
+    let shelf = |key: &SnapshotKey| store.snapshot(key, &mut || {}).expect("looks").shelf;
+    let poisoned = |key: SnapshotKey| match shelf(&key) {
+        Shelf::Empty(place) => {
+            drop(place.publish(&store, BTreeMap::new(), serde_json::Value::Null).expect("publishes"))
+        }
+        Shelf::Sound(_) => panic!("there is one"),
+    };
+    // As it would be if nothing else had changed, and with the key as it was then.
+    let mut old = new.clone();
+    let words = old.host["corematrix"].replace("format 2", "format 1");
+    assert_ne!(words, old.host["corematrix"]);
+    old.host.insert("corematrix".to_owned(), words);
+    poisoned(old.clone());
+    assert!(matches!(shelf(&new), Shelf::Empty(_)));
+    old.guest.remove("the CPU");
+    poisoned(old);
+    assert!(matches!(shelf(&new), Shelf::Empty(_)));
+}
