@@ -86,10 +86,29 @@ fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> 
     let name = subject.rsplit(' ').next()?.split(['.', ':', '#', '[']).next().filter(|name| !name.is_empty())?;
     let name = essential_name(name);
     let btf = Btf::parse(&store.btf(identity.btf_sha256.as_deref()?)?).ok()?;
-    // Without the modules' types there is nothing to add to what is said already.
-    let hits = Query::parse(name).ok()?.hits_elsewhere(&btf, || store.module_types(identity).unwrap_or_default());
-    let module = hits.into_iter().next()?.module?;
-    Some(format!("on {} `{name}` is in modules ({module}): guests load none, so it is missing there", kernel.name))
+    let query = Query::parse(name).ok()?;
+    let modules = store.module_types(identity).unwrap_or_default();
+    let are_known = !modules.is_empty();
+    let kernel = &kernel.name;
+    if let Some(module) = query.hits_elsewhere(&btf, || modules).into_iter().find_map(|hit| hit.module) {
+        return Some(format!(
+            "on {kernel} `{name}` is in modules ({module}): guests load none, so it is missing there"
+        ));
+    }
+    if are_known || !query.hits(&btf, 0).is_empty() {
+        return None;
+    }
+    // What other kernels have in a module this one may have as well.
+    store.kernels().into_iter().find_map(|(other, stored)| {
+        stored.module_btf.as_ref()?;
+        let btf = Btf::parse(&std::fs::read(stored.btf.as_ref()?).ok()?).ok()?;
+        let hits = query.hits_elsewhere(&btf, || stored.module_types().unwrap_or_default());
+        let module = hits.into_iter().find_map(|hit| hit.module)?;
+        Some(format!(
+            "on {other} `{name}` is in the module {module}; the store has no types of {kernel}'s modules, so that nobody can tell \
+             whether it is in one there"
+        ))
+    })
 }
 
 /// The report that `run` names: its folder, and what is in it.

@@ -47,7 +47,15 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     let WantedFeature { feature, program_type, .. } = wanted;
     let enumerator = feature.enumerator(wanted.name);
     let bare = feature.bare(wanted.name);
-    let presence: Vec<OnKernel> = matrix.iter().filter_map(|kernel| on_kernel(wanted, kernel)).collect();
+    let mut presence: Vec<OnKernel> = matrix.iter().filter_map(|kernel| on_kernel(wanted, kernel)).collect();
+    let own_types = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| kernel.btf);
+    let listed_here = own_types.is_some_and(|btf| listed(btf, feature, &enumerator).is_some());
+    if listed_here && feature == Feature::Helper {
+        // The kernel lists it and refused it: so being listed says nothing of this program on other kernels either.
+        let says_nothing =
+            |on: &OnKernel| matches!(on.presence, Presence::Feature { present: true, by: Witness::Btf, .. });
+        presence.retain(|on| !says_nothing(on));
+    }
     let first = presence.iter().find(|on| on.presence.is_present()).and_then(|on| match on.presence {
         Presence::Feature { by, .. } => Some(First { kernel: on.kernel.clone(), by }),
         _ => None,
@@ -67,8 +75,6 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     if matches!(feature, Feature::ProgramType | Feature::AttachType) && !probed {
         notes.extend(wanted.section.and_then(form::older));
     }
-    let own_types = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| kernel.btf);
-    let listed_here = own_types.is_some_and(|btf| listed(btf, feature, &enumerator).is_some());
     if feature == Feature::Helper {
         if listed_here {
             notes.push(format!(
@@ -98,6 +104,7 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
         );
     }
     let has = presence.iter().map(|on| (on.kernel.as_str(), on.presence.is_present()));
+    let boundary = (!presence.is_empty()).then(|| Boundary::of(has));
     let number = feature.known().into_iter().find(|(_, name)| *name == bare).map(|(number, _)| i64::from(number));
     let number = number.or_else(|| matrix.iter().find_map(|kernel| listed(kernel.btf?, feature, &enumerator)));
     let callback = feature == Feature::Helper && takes_callback(&bare);
@@ -115,7 +122,7 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
         name: if feature == Feature::Helper { format!("bpf_{bare}") } else { enumerator.clone() },
         kernel: failed.to_owned(),
         headline: None,
-        boundary: Some(Boundary::of(has)),
+        boundary,
         first,
         presence,
         in_its_place: Vec::new(),

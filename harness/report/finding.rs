@@ -221,7 +221,9 @@ fn of_programs(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
 fn alike(known: &Group<'_>, program: &ProgramRecord, at: Option<&Place>) -> bool {
     let same_cause = match (known.first.cause, program.cause) {
         // What was not judged for one cause is one thing to know, whatever its words.
-        (Some(a), Some(b)) if a == b && program.verdict == Verdict::HarnessLimit => true,
+        (Some(a), Some(b)) if a == b && program.verdict == Verdict::HarnessLimit => {
+            a != Cause::ModuleNotLoaded || reason(known.first) == reason(program)
+        }
         (Some(a), Some(b)) if a == b && subject(known.first) != subject(program) => {
             same_everywhere([Some((a, subject(known.first))), Some((b, subject(program)))])
         }

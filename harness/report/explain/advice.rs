@@ -13,7 +13,7 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
     let cause = program.cause?;
     if let Some((feature, name)) = feature_in_question(facts, program, cause) {
         let told = feature_story(facts, program, feature, &name);
-        return (!told.presence.is_empty()).then_some(told);
+        return (!told.presence.is_empty() || !told.notes.is_empty()).then_some(told);
     }
     if let Some(told) = rule(facts, program, cause) {
         return Some(told);

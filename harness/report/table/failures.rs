@@ -4,6 +4,7 @@ use super::super::text::{counted, one_line, paragraph};
 use super::change::{change, is_judged};
 use super::grid::is_whole;
 use super::titled;
+use crate::cause::Cause;
 use crate::record::{ProgramRecord, RunRecord};
 use crate::verdict::Verdict;
 
@@ -141,7 +142,9 @@ fn by_reason(record: &RunRecord, shown: &[usize], o: usize, p: usize, unjudged: 
     let row = |(program, reason, affected): (&ProgramRecord, String, Vec<usize>)| {
         let on = kernels(record, shown, &affected);
         let verdict = program.verdict;
-        let cause = program.cause.filter(|_| verdict == Verdict::HarnessLimit);
+        // Which module it is in is the point of that cause.
+        let is_alike = |cause: &Cause| verdict == Verdict::HarnessLimit && *cause != Cause::ModuleNotLoaded;
+        let cause = program.cause.filter(is_alike);
         let cause = cause.map(|cause| format!(" {on}: {verdict}: {cause}"));
         Row { story: format!(" {on}: {verdict}: {reason}"), unjudged: cause }
     };

@@ -143,3 +143,28 @@ fn an_empty_run_says_so() {
     assert!(table.contains("No program was tried on any kernel."), "{table}");
     assert!(table.ends_with("0 programs x 0 kernels: nothing loaded\n"), "{table}");
 }
+
+#[test]
+fn what_was_not_judged_for_one_cause_is_one_row() {
+    use crate::cause::{Cause, Evidence};
+    let programs = [("a", "socket1"), ("b", "socket2"), ("c", "fentry/x")];
+    let kernels = vec![sample::kernel("6.1"), sample::kernel("6.12")];
+    let mut record = sample::assemble(kernels, vec![sample::object("o", &programs)], |_, p, _| {
+        let name = programs[p].0;
+        let reason = format!("prog '{name}': missing BPF prog type, check ELF section name '{}'", programs[p].1);
+        (Verdict::HarnessLimit, Some(if p < 2 { reason } else { "x is in kernel module m".to_owned() }))
+    });
+    for cell in &mut record.cells {
+        for (p, program) in cell.programs.iter_mut().enumerate() {
+            program.cause = Some(if p < 2 { Cause::NeedsLoader } else { Cause::ModuleNotLoaded });
+            program.evidence = Some(Evidence::line("line"));
+        }
+    }
+    let table = render(&record, 120);
+    let failed = block(&table, "What failed");
+    assert_eq!(failed.lines().count(), 4, "{failed}");
+    assert!(failed.contains("`a`, `b` on 6.1, 6.12: harness limit: needs its own loader\n"), "{failed}");
+    assert!(failed.contains("`c` on 6.1, 6.12: harness limit: x is in kernel module m"), "{failed}");
+    let findings = crate::report::finding::findings(&record);
+    assert_eq!(findings.len(), 2, "{findings:?}");
+}
