@@ -31,6 +31,8 @@ pub enum Cause {
     UnsupportedMapOption,
     /// It uses a map whose definition leaves out, or sets wrongly, what a loader fills in: a size, an inner map, key and value sizes.
     IncompleteMapDefinition,
+    /// It uses a map whose definition no kernel takes and no loader mends: a flag is missing, or a size is wrong.
+    InvalidMapDefinition,
     /// It uses a map that is larger than any this kernel creates.
     MapTooLarge,
     /// It keeps a timer, a lock or the like in a map of whose value the kernel gets no BTF.
@@ -123,7 +125,7 @@ pub struct Source {
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 42] = [
+    pub const ALL: [Cause; 43] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -134,6 +136,7 @@ impl Cause {
         Cause::MissingMapType,
         Cause::UnsupportedMapOption,
         Cause::IncompleteMapDefinition,
+        Cause::InvalidMapDefinition,
         Cause::MapTooLarge,
         Cause::MapWithoutBtf,
         Cause::GuestMemory,
@@ -181,6 +184,7 @@ impl Cause {
             Cause::MissingMapType => "missing map type",
             Cause::UnsupportedMapOption => "unsupported map option",
             Cause::IncompleteMapDefinition => "incomplete map definition",
+            Cause::InvalidMapDefinition => "invalid map definition",
             Cause::MapTooLarge => "map too large",
             Cause::MapWithoutBtf => "map value without BTF",
             Cause::GuestMemory => "guest memory too small",

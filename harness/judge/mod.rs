@@ -15,6 +15,7 @@ mod tests;
 
 pub use kernel_view::{KernelView, UnknownKernel};
 
+use crate::bytes::in_words;
 use crate::cause::{Cause, Evidence, Source};
 use crate::object::{Inventory, ProgramInfo};
 use crate::protocol::{ProgramOutcome, Stage};
@@ -34,6 +35,8 @@ pub struct Case<'a> {
     pub object: Option<&'a Inventory>,
     /// What is known of the kernel.
     pub kernel: &'a dyn KernelView,
+    /// The guest's memory in MiB; `None` if it is not known.
+    pub memory_mib: Option<u64>,
 }
 
 /// A verdict with what it rests on.
@@ -66,8 +69,13 @@ pub fn judge(case: &Case<'_>) -> Diagnosis {
     let outcome = case.outcome;
     match outcome.stage {
         Stage::Loaded => Diagnosis { verdict: Verdict::Loaded, reason: None, cause: None, evidence: None },
+        Stage::Died if outcome.errno == libc::SIGKILL => {
+            // Only the kernel's search for memory kills like this in a guest.
+            out_of_memory(format!("the loader was killed {}", guest_memory(case.memory_mib)))
+        }
         Stage::Died => Diagnosis::of(Verdict::HarnessError, Cause::Harness, Evidence::line(last_words(outcome))),
-        Stage::Prepare => form::newer_than_kernel(case)
+        Stage::Prepare => map::first_left_out(case)
+            .or_else(|| form::newer_than_kernel(case))
             .or_else(|| from_warnings(case))
             // Nobody is blamed without evidence.
             .unwrap_or_else(|| {
@@ -81,6 +89,17 @@ pub fn judge(case: &Case<'_>) -> Diagnosis {
             .or_else(|| from_warnings(case))
             .unwrap_or_else(|| form::refused_in_silence(case)),
     }
+}
+
+/// A guest that has too little memory says nothing about the object.
+pub fn out_of_memory(reason: String) -> Diagnosis {
+    Diagnosis::of(Verdict::HarnessLimit, Cause::GuestMemory, Evidence::line(reason))
+}
+
+/// `for lack of memory: the guest has 512 MiB`.
+pub fn guest_memory(mib: Option<u64>) -> String {
+    let has = mib.map_or_else(String::new, |mib| format!(": the guest has {}", in_words(mib << 20)));
+    format!("for lack of memory{has}")
 }
 
 /// Judges an object that libbpf could not open, from its warnings.
@@ -156,7 +175,7 @@ fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
     if let Some((verdict, cause, line)) = texts::of_libbpf(warnings) {
         return Some(Diagnosis::of(verdict, cause, about(cause, line)));
     }
-    map::failed(warnings).map(|warning| map::refused(case, warning))
+    map::failed(warnings).map(|warning| map::refused(case, warning, warnings))
 }
 
 fn about(cause: Cause, line: &str) -> Evidence {

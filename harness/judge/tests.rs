@@ -36,7 +36,7 @@ impl KernelView for Kernel {
     }
 }
 
-fn outcome(stage: Stage, warnings: &[&str]) -> ProgramOutcome {
+pub(super) fn outcome(stage: Stage, warnings: &[&str]) -> ProgramOutcome {
     ProgramOutcome {
         program: "p".into(),
         stage,
@@ -53,7 +53,7 @@ const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
 
 /// Judges an outcome on a kernel of which nothing is known.
 fn judged(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
-    judge(&Case { outcome, log, program: None, object: None, kernel: &UnknownKernel })
+    judge(&Case { outcome, log, program: None, object: None, kernel: &UnknownKernel, memory_mib: None })
 }
 
 fn cause_of(diagnosis: Diagnosis) -> (Cause, Evidence) {
@@ -152,7 +152,14 @@ fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
     let outcome = outcome(Stage::Load, &[REFUSED]);
     let causes = [true, false].map(|has_inode| {
         let kernel = Kernel { has_type: Some(("inode", has_inode)), ..Kernel::default() };
-        cause_of(judge(&Case { outcome: &outcome, log, program: None, object: None, kernel: &kernel }))
+        cause_of(judge(&Case {
+            outcome: &outcome,
+            log,
+            program: None,
+            object: None,
+            kernel: &kernel,
+            memory_mib: None,
+        }))
     });
     assert_eq!(causes[0].0, Cause::MissingField);
     assert_eq!(causes[1].0, Cause::MissingType);
@@ -189,7 +196,7 @@ fn texts_that_no_kernel_here_gives() {
 fn map_that_was_left_out_is_the_evidence() {
     let mut tried = outcome(Stage::Load, &[REFUSED]);
     let warning = "map 'events': failed to create: -EINVAL";
-    tried.left_out = vec![LeftOutMap { map: "events".into(), warning: warning.into() }];
+    tried.left_out = vec![LeftOutMap { map: "events".into(), warning: warning.into(), ..LeftOutMap::default() }];
     let log = "0: <invalid BPF map reference>\nBPF map 'events' is referenced but wasn't created\n";
     let diagnosis = judged(&tried, log);
     assert_eq!((diagnosis.verdict, diagnosis.reason.as_deref()), (Verdict::MapCreationFailed, Some(warning)));

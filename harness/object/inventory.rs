@@ -8,7 +8,7 @@ use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 
 use super::btf::{Btf, BtfError};
 use super::btf_ext::BtfExt;
-use super::maps::{self, MapInfo};
+use super::maps::{self, MapInfo, StructOpsInfo};
 use super::relocations;
 use super::{FormatError, section_type};
 use crate::relocation::CoreRelocation;
@@ -23,12 +23,16 @@ const BTF_USERS: [&str; 5] = [".maps", ".struct_ops", ".struct_ops.link", "?.str
 pub(crate) type Sections<'data> = SectionTable<'data, FileHeader64<LittleEndian>>;
 
 /// What an object contains.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// Its programs, in libbpf's order: by section index, then by place in the section.
     pub programs: Vec<ProgramInfo>,
     /// Its BTF-defined maps.
     pub maps: Vec<MapInfo>,
+    /// Its struct_ops maps.
+    pub struct_ops: Vec<StructOpsInfo>,
+    /// Bytes of its `.data`, `.rodata` and `.bss`, of which libbpf makes maps.
+    pub data_size: u64,
     /// Its CO-RE relocations, those of subprograms included, in the order of `.BTF.ext`.
     pub core_relocations: Vec<CoreRelocation>,
     /// Whether it has BTF that can be read.
@@ -147,6 +151,8 @@ impl Inventory {
         Ok(Inventory {
             programs: functions.iter().filter(is_program).map(info).collect(),
             maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
+            struct_ops: btf.as_ref().map(maps::struct_ops).unwrap_or_default(),
+            data_size: data_size(&sections),
             core_relocations: match (&btf, &ext) {
                 (Some(btf), Some(ext)) => relocations::listed(btf, ext, &functions),
                 _ => Vec::new(),
@@ -161,6 +167,13 @@ impl Inventory {
             notes,
         })
     }
+}
+
+/// Bytes of the sections of which libbpf makes maps.
+fn data_size(sections: &Sections<'_>) -> u64 {
+    let is_data = |name: &[u8]| [".data", ".rodata", ".bss"].iter().any(|known| name.starts_with(known.as_bytes()));
+    let data = sections.iter().filter(|section| sections.section_name(LittleEndian, section).is_ok_and(is_data));
+    data.fold(0, |sum, section| sum.saturating_add(section.sh_size(LittleEndian)))
 }
 
 /// Numbers of the helpers that are called: `call` instructions whose source register does not say that it is another call.

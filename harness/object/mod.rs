@@ -12,6 +12,8 @@ mod find;
 pub mod globals;
 mod inventory;
 pub mod listing;
+mod map_memory;
+mod map_rules;
 mod maps;
 mod naming;
 mod relocations;
@@ -27,7 +29,8 @@ pub use find::{Found, find_objects};
 pub use globals::{GlobalVariable, Globals};
 pub use inventory::{Inventory, ProgramInfo};
 pub(crate) use inventory::{Placed, functions, sections};
-pub use maps::MapInfo;
+pub use map_rules::{Flaw, MAP_FLAGS, MapFlag, Mend};
+pub use maps::{MapInfo, StructOpsInfo};
 pub use types::ObjectTypes;
 
 /// One BPF object, from a file of its own or out of an executable.

@@ -16,13 +16,14 @@ pub(super) fn record(
     program: usize,
     outcome: &ProgramOutcome,
     log: &[u8],
-    kernel: &dyn KernelView,
+    (kernel, memory_mib): (&dyn KernelView, u64),
 ) -> ProgramRecord {
     let log = String::from_utf8_lossy(log);
     let planned = &object.programs[program];
     let inventory = object.object.inventory.as_ref().ok();
     let known = inventory.and_then(|all| all.programs.iter().find(|known| known.name == planned.name));
-    let diagnosis = judge(&Case { outcome, log: &log, program: known, object: inventory, kernel });
+    let diagnosis =
+        judge(&Case { outcome, log: &log, program: known, object: inventory, kernel, memory_mib: Some(memory_mib) });
     let mut record = ProgramRecord::not_run(planned, "");
     record.verdict = diagnosis.verdict;
     record.reason = diagnosis.reason;

@@ -78,6 +78,7 @@ impl Machine {
             channel: Channel::new(listeners),
             scratch,
             recording: recorder.map(|(memory, monitor)| Recording { memory, words, monitor }),
+            memory_mib: spec.memory_mib,
             notes: Vec::new(),
             woken: None,
             to_hello: Duration::ZERO,

@@ -78,6 +78,8 @@ pub struct Machine {
     pub(super) scratch: TempDir,
     /// What it takes to snapshot this machine; `None` if it was not booted for that.
     pub(super) recording: Option<Recording>,
+    /// MiB that it has.
+    pub memory_mib: u64,
     /// What could not be set up in the guest and is not vital.
     pub notes: Vec<String>,
     /// What a restored guest has of its own.

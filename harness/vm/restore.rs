@@ -57,6 +57,7 @@ impl Machine {
             channel: Channel::new(listeners),
             scratch,
             recording: None,
+            memory_mib: spec.memory_mib,
             notes: Vec::new(),
             woken: None,
             to_hello: Duration::ZERO,
