@@ -31,6 +31,8 @@ pub enum Cause {
     UnsupportedMapOption,
     /// It uses a map whose definition leaves out, or sets wrongly, what a loader fills in: a size, an inner map, key and value sizes.
     IncompleteMapDefinition,
+    /// It uses a map whose definition no kernel takes and no loader mends: a flag is missing, or a size is wrong.
+    InvalidMapDefinition,
     /// It uses a map that is larger than any this kernel creates.
     MapTooLarge,
     /// It uses a map that the kernel has, and that programs of its type or attach point must not use.
@@ -127,7 +129,7 @@ pub struct Source {
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 44] = [
+    pub const ALL: [Cause; 45] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -138,6 +140,7 @@ impl Cause {
         Cause::MissingMapType,
         Cause::UnsupportedMapOption,
         Cause::IncompleteMapDefinition,
+        Cause::InvalidMapDefinition,
         Cause::MapTooLarge,
         Cause::ForbiddenMap,
         Cause::MapWithoutBtf,
@@ -187,6 +190,7 @@ impl Cause {
             Cause::MissingMapType => "missing map type",
             Cause::UnsupportedMapOption => "unsupported map option",
             Cause::IncompleteMapDefinition => "incomplete map definition",
+            Cause::InvalidMapDefinition => "invalid map definition",
             Cause::MapTooLarge => "map too large",
             Cause::ForbiddenMap => "forbidden map",
             Cause::MapWithoutBtf => "map value without BTF",

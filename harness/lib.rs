@@ -9,6 +9,7 @@ pub mod attach;
 pub mod bisect;
 pub mod btf;
 pub mod bundle;
+pub mod bytes;
 pub mod cause;
 pub mod cli;
 pub mod compare;

@@ -1,5 +1,7 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+mod room;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use crate::alternatives;
 use crate::coverage::{Analysis, CellCoverage};
 use crate::manifest::KernelSpec;
 use crate::object::BpfObject;
-use crate::protocol::{ObjectSetup, ProgramSetup};
+use crate::protocol::{MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::{
     Alternative, AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram,
     ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
@@ -16,8 +18,12 @@ use crate::relocation::CoreRelocation;
 use crate::shard::{Partition, split};
 use crate::suite::{Settings, Shape};
 
+pub use room::Room;
+
 /// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
 pub const WHOLE_OBJECT: &str = "(object)";
+/// The section of [`MAPS_ALONE`].
+const MAPS_SECTION: &str = ".maps";
 /// The reason of a program that nobody has tried yet.
 pub const PLANNED: &str = "the run did not get to it";
 
@@ -120,6 +126,13 @@ impl Plan {
             minimum_coverage: None,
             urgent: Vec::new(),
         }
+    }
+
+    /// The memory in MiB of the kernels' guests, and that of every guest for an object that needs a larger one.
+    pub fn guest_sizes(&self) -> (u64, Vec<u64>) {
+        let standard = self.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
+        let of_object = |object: &PlannedObject| object.guest_mib(standard);
+        (standard, self.objects.iter().map(of_object).filter(|mib| *mib > standard).collect())
     }
 
     /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.
@@ -232,8 +245,14 @@ impl PlannedObject {
                     .iter()
                     .map(|program| ObjectProgram { name: program.name.clone(), section: program.section.clone() })
                     .collect();
-                let broken = programs.is_empty().then(|| "the object holds no program".to_owned());
-                (programs, broken)
+                match programs.is_empty() {
+                    // libbpf loads it all the same.
+                    true if !inventory.maps.is_empty() => {
+                        (vec![ObjectProgram { name: MAPS_ALONE.to_owned(), section: MAPS_SECTION.to_owned() }], None)
+                    }
+                    true => (programs, Some("the object holds no program and no map".to_owned())),
+                    false => (programs, None),
+                }
             }
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
@@ -243,6 +262,9 @@ impl PlannedObject {
         // The bytes that are loaded stay what they are: the guest sets the values as a loader does.
         let applied = shape.map(|shape| shape.applied(&object.bytes));
         let analysis = Arc::new(Analysis::of(applied.as_deref().unwrap_or(&object.bytes), &names));
+        if let (Some(shape), Ok(inventory)) = (shape, &mut object.inventory) {
+            shape.sized(&mut inventory.maps);
+        }
         let shape = shape.map(|shape| PlannedShape { of: object.name.clone(), shape: shape.clone() });
         if let Some(PlannedShape { of, shape }) = &shape {
             object.name = shape.row(of);
@@ -254,6 +276,29 @@ impl PlannedObject {
     /// The object's CO-RE relocations.
     pub fn relocations(&self) -> &[CoreRelocation] {
         self.object.inventory.as_ref().map_or(&[], |inventory| &inventory.core_relocations)
+    }
+
+    /// The memory that a kernel takes for its maps; guests have one CPU.
+    pub fn map_bytes(&self) -> u64 {
+        let Ok(inventory) = &self.object.inventory else { return 0 };
+        let maps = inventory.maps.iter().fold(0u64, |sum, map| sum.saturating_add(map.bytes(1)));
+        // Of variables libbpf has a copy.
+        let all = maps.saturating_add(inventory.data_size.saturating_mul(2));
+        // A struct_ops map is attached from an object of its own, beside the first.
+        if inventory.struct_ops.is_empty() { all } else { all.saturating_mul(2) }
+    }
+
+    /// MiB of the guest that it wants where guests have `standard_mib`.
+    pub fn guest_mib(&self, standard_mib: u64) -> u64 {
+        room::guest_mib(self.map_bytes(), standard_mib)
+    }
+
+    /// Its maps with the memory that they take, the largest last.
+    pub fn maps_by_size(&self) -> Vec<(&str, u64)> {
+        let maps = self.object.inventory.as_ref().map_or(&[][..], |inventory| &inventory.maps);
+        let mut sizes: Vec<(&str, u64)> = maps.iter().map(|map| (map.name.as_str(), map.bytes(1))).collect();
+        sizes.sort_by_key(|(_, bytes)| *bytes);
+        sizes
     }
 
     /// How long a cell of this object takes, relative to others: a guess that orders cells and decides nothing else.

@@ -20,6 +20,8 @@ pub use frame::{FrameReader, ProtocolError, encode, read_message, write_message}
 
 /// The name of the virtio port.
 pub const PORT_NAME: &str = "corematrix.data";
+/// Stands for the programs of an object that has maps alone: what is judged is whether the kernel creates them.
+pub const MAPS_ALONE: &str = "(maps)";
 
 /// From host to guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,8 @@ pub struct ObjectSetup {
     pub patches: Vec<DataPatch>,
     /// Sizes of maps.
     pub sizes: Vec<MapSize>,
+    /// Maps that are not to be created, since no guest can hold them.
+    pub without: Vec<LeftOutMap>,
     /// What to do with programs that are loaded; nothing is said of most.
     pub programs: Vec<ProgramSetup>,
 }
@@ -100,13 +104,17 @@ pub struct DataPatch {
     pub bytes: Vec<u8>,
 }
 
-/// The size of a map.
+/// The sizes of a map, as far as they are set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapSize {
     /// Its name.
     pub map: String,
+    /// Bytes of a key.
+    pub key_size: Option<u32>,
+    /// Bytes of a value.
+    pub value_size: Option<u32>,
     /// Entries; bytes of a ring buffer.
-    pub max_entries: u32,
+    pub max_entries: Option<u32>,
 }
 
 /// From guest to host.
@@ -211,6 +219,10 @@ pub enum GuestMessage {
     Probed(FeatureProbe),
     /// About a command of the user.
     Live(LiveReport),
+    /// The object is prepared once more, without a map. It says only that the guest lives.
+    PreparingAgain,
+    /// The process that judged the object was killed since the guest has no memory left.
+    OutOfMemory,
     /// The guest side itself failed.
     Failed {
         /// Why, as a lowercase fragment.
@@ -240,6 +252,8 @@ impl GuestMessage {
             GuestMessage::Facts(_) => "`facts`",
             GuestMessage::Probed(_) => "`probed`",
             GuestMessage::Live(_) => "`live`",
+            GuestMessage::PreparingAgain => "`preparing again`",
+            GuestMessage::OutOfMemory => "`out of memory`",
             GuestMessage::Failed { .. } => "`failed`",
         }
     }
@@ -286,12 +300,16 @@ pub struct LoadedProgram {
 }
 
 /// A map that the kernel would not create.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOutMap {
     /// Its name.
     pub map: String,
     /// libbpf's words about it.
     pub warning: String,
+    /// Other lines of libbpf that bear on it: about BTF that the kernel did not take, or what is pinned.
+    pub context: Vec<String>,
+    /// Whether it was not even tried, since no guest can hold it; the warning is the host's then.
+    pub untried: bool,
 }
 
 /// How far a program got.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Ended, Lab, Run, kernel, programs};
+use corematrix::cause::Cause;
 use corematrix::record::ProgramRecord;
 use corematrix::report::json;
 use corematrix::verdict::Verdict;
@@ -129,4 +130,15 @@ fn aids_show_what_they_are_asked_for() {
     let scratch = told("scratch folder: ").rsplit_once(' ').unwrap().1.to_owned();
     assert!(Path::new(&scratch).join("initramfs").is_file());
     ran.ended.expect_said(&["hello after a boot of", "succeeded in"]);
+}
+
+#[test]
+fn a_command_that_the_guest_has_no_memory_for_is_not_judged() {
+    let ran = exec(&lab(), &[], &["sh", "-c", "tail /dev/zero; echo ended with $?; exit 1"]);
+    ran.ended.expect(3);
+    assert_eq!((ran.end.verdict, ran.end.cause), (Verdict::HarnessLimit, Some(Cause::GuestMemory)), "{:?}", ran.end);
+    let reason = ran.end.reason.unwrap();
+    assert!(reason.contains("the guest has 512 MiB") && reason.contains("Killed process"), "{reason}");
+    // It gets by with a failure of a part of it.
+    exec(&lab(), &[], &["sh", "-c", "tail /dev/zero; exit 0"]).ended.expect(0);
 }

@@ -190,7 +190,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
         offline: args.machine.offline,
         tools,
         accelerator: proof.accelerator,
-        jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
+        jobs: &Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib, []),
         full_logs: false,
         reach: Reach::Load,
         cold: args.cold || args.aids.aids().need_boot(),

@@ -163,7 +163,7 @@ pub(super) fn run_plan(
     record.notices = notices;
     record.partition.clone_from(&ground.partition);
     record.notices.extend(acceleration::notices(tools, proof, args.machine.accel));
-    let (_, memory_mib) = plan.kernels.iter().map(|kernel| ((), kernel.memory_mib)).max().unwrap_or_default();
+    let (memory_mib, larger) = plan.guest_sizes();
     let logs = Logs::new(folder);
     let bench = Bench {
         plan,
@@ -172,7 +172,7 @@ pub(super) fn run_plan(
         offline: args.machine.offline,
         tools,
         accelerator: proof.accelerator,
-        jobs: Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib),
+        jobs: &Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib, larger),
         full_logs: args.full_logs,
         reach: match (args.exercise, args.attach) {
             (true, _) => Reach::Exercise,

@@ -89,7 +89,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
         offline: args.offline,
         tools,
         accelerator: proof.accelerator,
-        jobs: Jobs::choose(Some(1), plan.kernels[0].memory_mib),
+        jobs: &Jobs::choose(Some(1), plan.kernels[0].memory_mib, []),
         full_logs: false,
         reach: Reach::Load,
         cold: args.cold || args.aids.aids().need_boot(),

@@ -62,7 +62,7 @@ impl<'a> Workbench<'a> {
             None => proof.insert(acceleration::choose(setup, tools, &plan.kernels, machine, stop)?),
         };
         let record = plan.record(tool_record(tools, proof), now());
-        let memory_mib = plan.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
+        let (memory_mib, larger) = plan.guest_sizes();
         let logs = Logs::new(folder);
         let bench = Bench {
             plan,
@@ -71,7 +71,7 @@ impl<'a> Workbench<'a> {
             offline: machine.offline,
             tools,
             accelerator: proof.accelerator,
-            jobs: Jobs::choose(Some(1), memory_mib),
+            jobs: &Jobs::choose(Some(1), memory_mib, larger),
             full_logs,
             reach,
             cold: false,

@@ -21,7 +21,7 @@ use super::prepared::{Failure, Prepared, Which, prepare};
 use super::{GIVEN_BTF, fork, loaded, transcript, visited};
 use crate::attach::{AttachFacts, AttachTry, Reach, Step};
 use crate::libbpf_log;
-use crate::protocol::{self, GuestMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
+use crate::protocol::{self, GuestMessage, LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramOutcome, Stage};
 
 /// Nothing, unless the program is refused.
 const NO_LOG: u32 = 0;
@@ -79,7 +79,9 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
         transcript::listen();
     }
     let mut first_failure = None;
-    let prepared = prepare(request, Which::All, &mut first_failure);
+    // Where this cannot be said the next message cannot either.
+    let mut again = || drop(send(&GuestMessage::PreparingAgain, &[]));
+    let prepared = prepare(request, Which::All, &mut first_failure, &mut again);
     if let Some((message, lines)) = log.take(None).filter(|_| !request.bare) {
         send(&message, &lines)?;
     }
@@ -93,6 +95,11 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 send_instructions(&prepared.open, send)?;
             }
             for program in &request.programs {
+                if program == MAPS_ALONE {
+                    send(&GuestMessage::ProgramStarted { program: program.clone() }, &[])?;
+                    send(&GuestMessage::ProgramDone(of_maps(&prepared.left_out)), &[])?;
+                    continue;
+                }
                 let without = prepared.missing_extern_of(program, request);
                 let load = |how, frames: &mut Frames<'_>| match without {
                     Some(warning) => frames.done(without_extern(program, warning), ""),
@@ -117,7 +124,8 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 .any(|warning| libbpf_log::is_object_wide(warning) && !(given && libbpf_log::is_missing_btf(warning)));
             for program in &request.programs {
                 // What the whole object needs fails for every program alike; asking again would give the same answer.
-                let known = object_wide.then(|| not_prepared(program, &failure, Instant::now()));
+                let known =
+                    (object_wide || program == MAPS_ALONE).then(|| not_prepared(program, &failure, Instant::now()));
                 try_program(program, request, send, |how, frames| match &known {
                     Some(outcome) => frames.done(outcome.clone(), ""),
                     None => isolate(program, request, how, frames),
@@ -148,6 +156,11 @@ impl Frames<'_> {
     /// Tells the host what comes now, before it can bring the kernel down.
     fn step(&mut self, step: Step) -> Result<(), String> {
         (self.send)(&GuestMessage::ProgramStep { step }, &[])
+    }
+
+    /// Tells the host that more is to be done.
+    fn alive(&mut self) {
+        let _ = (self.send)(&GuestMessage::PreparingAgain, &[]);
     }
 
     fn add(&mut self, message: &GuestMessage, blob: &[u8]) -> Result<(), String> {
@@ -287,7 +300,7 @@ fn try_once(
 /// Opens, prepares and loads one program with all others switched off.
 fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'_>) -> Result<(), String> {
     let begin = Instant::now();
-    let tried = prepare(request, Which::One(program), &mut None);
+    let tried = prepare(request, Which::One(program), &mut None, &mut || frames.alive());
     let lines = tried.as_ref().map_or_else(|failure| &failure.lines, |prepared| &prepared.lines);
     let transcript = GuestMessage::Transcript { complete: false };
     // A transcript that cannot be passed on shows as records that are lost.
@@ -310,7 +323,7 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
 /// Prepares the object anew and attaches the struct_ops map of a program: a map that was attached once cannot be attached again.
 fn with_map(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'_>) -> Result<(), String> {
     frames.step(Step::Attaching)?;
-    match prepare(request, Which::All, &mut None) {
+    match prepare(request, Which::All, &mut None, &mut || frames.alive()) {
         Ok(prepared) => load_one(&prepared, program, how, frames, request),
         Err(failure) => not_as_one(program, &failure.warnings(), frames),
     }
@@ -434,6 +447,15 @@ fn attach_one(
     let record = exercise::exercise(loaded, held, &counting, plan);
     frames.add(&attached, &[])?;
     frames.add(&GuestMessage::Exercised { program: program.to_owned(), record }, &[])
+}
+
+/// What became of an object that has maps alone.
+fn of_maps(left_out: &[LeftOutMap]) -> ProgramOutcome {
+    let stage = if left_out.is_empty() { Stage::Loaded } else { Stage::Prepare };
+    let mut made = outcome(MAPS_ALONE, stage, Instant::now());
+    made.warnings = left_out.iter().map(|left| left.warning.clone()).collect();
+    made.left_out = left_out.to_vec();
+    made
 }
 
 fn not_prepared(program: &str, failure: &Failure, begin: Instant) -> ProgramOutcome {

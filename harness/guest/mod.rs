@@ -14,6 +14,7 @@ mod kernel_log;
 mod live;
 mod loaded;
 mod loader;
+mod pins;
 mod port;
 mod prepared;
 mod probe;
@@ -126,6 +127,7 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
     let object = &request.object;
     let begin = std::time::Instant::now();
     let mut log = KernelLog::open();
+    let pins = pins::Pins::look();
     let ending = fork::run(|| {
         // The port is shared with the parent, which is silent until this process has ended.
         let mut send_from_child = |message: &GuestMessage, blob: &[u8]| send(port, message, blob);
@@ -137,13 +139,14 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
             }
         }
     })?;
+    pins.restore();
     match ending {
         fork::Ending::Code(0) => {}
         fork::Ending::Code(code) => {
             let reason = format!("the loader of `{object}` ended with code {code}");
             send(port, &GuestMessage::Failed { reason }, &[])?;
         }
-        fork::Ending::Signal(signal) => send(port, &after_signal(object, signal), &[])?,
+        fork::Ending::Signal(signal) => send(port, &after_signal(signal), &[])?,
     }
     // Some of it comes only when the last program is freed.
     if let Some((message, lines)) = log.take_last().filter(|_| !request.bare) {
@@ -153,15 +156,11 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
     send(port, &GuestMessage::LoadDone { took_ms }, &[])
 }
 
-/// What it means that the process that judged `object` was killed.
-fn after_signal(object: &str, signal: i32) -> GuestMessage {
+/// What it means that the process that judged an object was killed.
+fn after_signal(signal: i32) -> GuestMessage {
     match signal {
         // Only the kernel's search for memory kills like this in a guest; the object has done nothing wrong.
-        libc::SIGKILL => GuestMessage::Failed {
-            reason: format!(
-                "the loader of `{object}` was killed for lack of memory: give the kernel more `memory` in the manifest"
-            ),
-        },
+        libc::SIGKILL => GuestMessage::OutOfMemory,
         _ => {
             let warnings = vec![format!("libbpf died of signal {signal} while it handled the object")];
             GuestMessage::OpenFailed { errno: 0, warnings }
@@ -179,10 +178,8 @@ mod tests {
 
     #[test]
     fn object_is_blamed_for_killing_libbpf_and_not_for_lack_of_memory() {
-        assert!(matches!(after_signal("x", libc::SIGSEGV), GuestMessage::OpenFailed { warnings, .. }
+        assert!(matches!(after_signal(libc::SIGSEGV), GuestMessage::OpenFailed { warnings, .. }
             if warnings == ["libbpf died of signal 11 while it handled the object"]));
-        assert!(
-            matches!(after_signal("x", libc::SIGKILL), GuestMessage::Failed { reason } if reason.contains("memory"))
-        );
+        assert_eq!(after_signal(libc::SIGKILL), GuestMessage::OutOfMemory);
     }
 }

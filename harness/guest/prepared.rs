@@ -1,6 +1,7 @@
 //! [`prepare`]: opens an object and lets libbpf do everything that comes before the first program is loaded.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
@@ -9,6 +10,9 @@ use super::weak_extern::weaken;
 use super::{GIVEN_BTF, transcript};
 use crate::libbpf_log::{self, Level, Line};
 use crate::protocol::{LeftOutMap, ObjectSetup};
+
+/// How long the kernel may take to free maps that nobody uses any more.
+const FREEING: Duration = Duration::from_millis(500);
 
 /// Which programs of an object are switched on.
 #[derive(Clone, Copy)]
@@ -79,16 +83,25 @@ impl Failure {
 /// Opens and prepares the object, leaving out map after map for as long as a map is what stands in the way, and making extern after
 /// extern weak that the kernel does not have.
 ///
-/// `first_failure` gets the warnings of the first try if that failed.
+/// `first_failure` gets the warnings of the first try if that failed; `again` is called before each further one.
 pub fn prepare(
     request: &Request<'_>,
     which: Which<'_>,
     first_failure: &mut Option<Vec<String>>,
+    again: &mut dyn FnMut(),
 ) -> Result<Prepared, Failure> {
-    let mut left_out: Vec<LeftOutMap> = Vec::new();
+    let mut left_out = request.setup.without.clone();
+    if !left_out.is_empty() {
+        first_failure.get_or_insert_with(|| left_out.iter().map(|left| left.warning.clone()).collect());
+    }
+    let mut tries = 0;
+    let mut waited = false;
     let mut missing_externs: Vec<(String, String)> = Vec::new();
     let mut bytes = Cow::Borrowed(request.bytes.as_slice());
     loop {
+        if tries > 0 {
+            again();
+        }
         transcript::take();
         let mut builder = ObjectBuilder::default();
         builder.name(&request.object).map_err(|error| Failure::of(false, &error))?;
@@ -117,8 +130,16 @@ pub fn prepare(
             bytes = Cow::Owned(weak);
             continue;
         }
+        tries += 1;
+        if tries > 1 && !waited && warnings.iter().any(|warning| warning.ends_with("-ENOMEM")) {
+            // The kernel frees maps of the last try in its own time.
+            waited = true;
+            drop(open);
+            std::thread::sleep(FREEING);
+            continue;
+        }
         let known = left_out.len();
-        for culprit in culprits(&warnings, &struct_ops) {
+        for culprit in culprits(&warnings, &lines, &struct_ops) {
             if !left_out.iter().any(|left| left.map == culprit.map) {
                 left_out.push(culprit);
             }
@@ -145,7 +166,21 @@ fn set_up(open: &mut OpenObject, setup: &ObjectSetup) -> Result<(), Failure> {
     for size in &setup.sizes {
         let mut map = open.maps_mut().find(|map| map.name() == size.map.as_str());
         let map = map.as_mut().ok_or_else(|| lost(format!("map `{}`", size.map)))?;
-        map.set_max_entries(size.max_entries).map_err(|error| Failure::of(true, &error))?;
+        let failed = |error: libbpf_rs::Error| Failure::of(true, &error);
+        if let Some(bytes) = size.key_size {
+            // SAFETY: the pointer belongs to `open`, which lives and has not been prepared.
+            let result =
+                unsafe { libbpf_rs::libbpf_sys::bpf_map__set_key_size(map.as_libbpf_object().as_ptr(), bytes) };
+            if result != 0 {
+                return Err(failed(libbpf_rs::Error::from_raw_os_error(-result)));
+            }
+        }
+        if let Some(bytes) = size.value_size {
+            map.set_value_size(bytes).map_err(failed)?;
+        }
+        if let Some(entries) = size.max_entries {
+            map.set_max_entries(entries).map_err(failed)?;
+        }
     }
     Ok(())
 }
@@ -186,10 +221,11 @@ fn pointers(value: &[u8]) -> Vec<usize> {
 }
 
 /// The maps that kept an object from being prepared, each with the line that says so.
-fn culprits(warnings: &[String], struct_ops: &[StructOps]) -> Vec<LeftOutMap> {
+fn culprits(warnings: &[String], lines: &[Line], struct_ops: &[StructOps]) -> Vec<LeftOutMap> {
     let mut culprits = Vec::new();
     let mut add = |map: &str, warning: &String| {
-        culprits.push(LeftOutMap { map: map.to_owned(), warning: warning.clone() });
+        let context = libbpf_log::about_map(lines, map);
+        culprits.push(LeftOutMap { map: map.to_owned(), warning: warning.clone(), context, untried: false });
     };
     for warning in warnings {
         if let Some(map) = libbpf_log::failed_map(warning) {

@@ -92,8 +92,15 @@ mod tests {
     fn judged(kernel: &ToldKernel, prog_type: &str, warning: &str, log: &str) -> (Option<Cause>, String) {
         let program = form::tests::program("kprobe/x", prog_type, "");
         let outcome = outcome(Stage::Load, &[warning]);
-        let found =
-            judge(&Case { outcome: &outcome, log, program: Some(&program), object: None, kernel, poison: &|_| None });
+        let found = judge(&Case {
+            outcome: &outcome,
+            log,
+            program: Some(&program),
+            object: None,
+            kernel,
+            poison: &|_| None,
+            memory_mib: None,
+        });
         (found.cause, found.reason.unwrap_or_default())
     }
 

@@ -6,7 +6,8 @@ pub trait KernelView {
     /// Whether the kernel has a struct, union, enum, typedef or integer of this name, given without keyword and flavour.
     fn has_type(&self, name: &str) -> Option<bool>;
 
-    /// Whether the kernel's `enum in_enum` has the enumerator `name`.
+    /// Whether the kernel's `enum in_enum` has the enumerator `name`; an empty `in_enum` stands for all enums without a name, which
+    /// hold the flags of the UAPI.
     fn has_enumerator(&self, in_enum: &str, name: &str) -> Option<bool>;
 
     /// Whether the kernel's `struct in_struct` has the member `member`.

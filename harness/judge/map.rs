@@ -1,31 +1,55 @@
 //! What it means that a map was refused: [`refused`].
 
+mod refusal;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 use super::{Case, Diagnosis, struct_ops};
 use crate::cause::{Cause, Evidence};
 use crate::libbpf_log;
+use crate::protocol::LeftOutMap;
 use crate::verdict::Verdict;
-
-/// Endings of libbpf's warning about a map that the kernel does not know.
-const UNKNOWN_MAP: [&str; 3] = ["-EINVAL", "-ENOTSUPP", "-EOPNOTSUPP"];
+use refusal::Refusal;
 
 /// The warning that says that a map could not be created, if there is one.
 pub(super) fn failed(warnings: &[String]) -> Option<&str> {
-    const WORDS: [&str; 3] = ["failed to create: ", "failed to create inner map", "failed to initialize slot"];
-    let failed = |warning: &&String| WORDS.iter().any(|words| warning.contains(words));
-    warnings.iter().find(failed).map(String::as_str)
+    warnings.iter().find(|warning| libbpf_log::failed_map(warning).is_some()).map(String::as_str)
 }
 
-/// A map that libbpf could not create, by its warning.
-pub(super) fn refused(_case: &Case<'_>, warning: &str) -> Diagnosis {
-    let cause = match warning {
-        _ if warning.contains("struct_ops") => Cause::MissingAttachTarget,
-        _ if UNKNOWN_MAP.iter().any(|errno| warning.ends_with(errno)) => Cause::MissingMapType,
-        // Memory that is locked is limited for kernels before 5.11, and it is we who lift the limit.
-        _ if warning.ends_with("-EPERM") || warning.ends_with("-ENOMEM") => Cause::Harness,
-        _ => Cause::Unrecognised,
-    };
-    let subject = libbpf_log::failed_map(warning).map(str::to_owned);
-    Diagnosis::of(Verdict::MapCreationFailed, cause, Evidence { subject, ..Evidence::line(warning) })
+/// What is judged of an object that has maps alone: the first that was not created.
+pub(super) fn first_left_out(case: &Case<'_>) -> Option<Diagnosis> {
+    let left = case.outcome.left_out.first()?;
+    let diagnosis = of_left_out(case, left);
+    let evidence = Evidence { line: left.warning.clone(), subject: Some(left.map.clone()), source: None };
+    Some(Diagnosis { evidence: Some(evidence), ..diagnosis })
+}
+
+/// A map that was left out.
+fn of_left_out(case: &Case<'_>, left: &LeftOutMap) -> Diagnosis {
+    let LeftOutMap { map, warning, context, untried } = left;
+    diagnosed(&Refusal { case, map, warning, context, untried: *untried })
+}
+
+/// A map that libbpf could not create, by its warning. `context` are other lines of libbpf.
+pub(super) fn refused(case: &Case<'_>, warning: &str, context: &[String]) -> Diagnosis {
+    let subject = libbpf_log::failed_map(warning);
+    diagnosed(&Refusal { case, map: subject.unwrap_or_default(), warning, context, untried: false })
+}
+
+fn diagnosed(refusal: &Refusal<'_>) -> Diagnosis {
+    let subject = (!refusal.map.is_empty()).then(|| refusal.map.to_owned());
+    let evidence = Evidence { subject, ..Evidence::line(refusal.warning) };
+    if refusal.warning.contains("struct_ops init_kern") {
+        return Diagnosis::of(Verdict::MapCreationFailed, Cause::MissingAttachTarget, evidence);
+    }
+    let (verdict, cause, reason) = refusal.judged();
+    let diagnosis = Diagnosis::of(verdict, cause, evidence);
+    match reason {
+        Some(reason) => diagnosis.because(reason),
+        None => diagnosis,
+    }
 }
 
 /// A program that reached a map that was left out. `evidence` is the verifier's line about it.
@@ -34,7 +58,7 @@ pub(super) fn reached_left_out(case: &Case<'_>, evidence: Evidence) -> Diagnosis
     match left {
         // What kept the map from being created says more.
         Some(left) => {
-            let diagnosis = refused(case, &left.warning);
+            let diagnosis = of_left_out(case, left);
             let subject = Some(left.map.clone());
             let evidence = Evidence { line: left.warning.clone(), subject, source: evidence.source };
             Diagnosis { evidence: Some(evidence), ..diagnosis }
@@ -46,6 +70,11 @@ pub(super) fn reached_left_out(case: &Case<'_>, evidence: Evidence) -> Diagnosis
 /// A struct_ops program whose map was left out has nowhere to go; what kept the map out is the reason.
 pub(super) fn left_out_struct_ops(case: &Case<'_>) -> Option<Diagnosis> {
     case.outcome.warnings.iter().find(|warning| warning.contains("isn't referenced anywhere"))?;
-    let left = case.outcome.left_out.iter().find(|left| left.warning.contains("struct_ops"))?;
-    Some(struct_ops::refused(case, &left.warning))
+    let left_out = &case.outcome.left_out;
+    if let Some(left) = left_out.iter().find(|left| left.warning.contains("struct_ops")) {
+        return Some(struct_ops::refused(case, &left.warning));
+    }
+    let maps = &case.object?.struct_ops;
+    let left = left_out.iter().find(|left| maps.iter().any(|map| map.name == left.map))?;
+    Some(of_left_out(case, left))
 }

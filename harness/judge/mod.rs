@@ -26,6 +26,7 @@ pub use kernel_view::{KernelView, UnknownKernel};
 pub use open::open_failure;
 pub use poison::Poison;
 
+use crate::bytes::in_words;
 use crate::cause::{Cause, Evidence, Source};
 use crate::object::{Inventory, ProgramInfo};
 use crate::protocol::{ProgramOutcome, Stage};
@@ -47,6 +48,8 @@ pub struct Case<'a> {
     pub kernel: &'a dyn KernelView,
     /// What libbpf poisoned at an instruction of the program, numbered as the verifier does.
     pub poison: &'a dyn Fn(u32) -> Option<Poison>,
+    /// The guest's memory in MiB; `None` if it is not known.
+    pub memory_mib: Option<u64>,
 }
 
 /// A verdict with what it rests on.
@@ -84,8 +87,13 @@ fn by_words(case: &Case<'_>) -> Diagnosis {
     let outcome = case.outcome;
     match outcome.stage {
         Stage::Loaded => Diagnosis { verdict: Verdict::Loaded, reason: None, cause: None, evidence: None },
+        Stage::Died if outcome.errno == libc::SIGKILL => {
+            // Only the kernel's search for memory kills like this in a guest.
+            out_of_memory(format!("the loader was killed {}", guest_memory(case.memory_mib)))
+        }
         Stage::Died => Diagnosis::of(Verdict::HarnessError, Cause::Harness, Evidence::line(last_words(outcome))),
-        Stage::Prepare => form::newer_than_kernel(case)
+        Stage::Prepare => map::first_left_out(case)
+            .or_else(|| form::newer_than_kernel(case))
             .or_else(|| from_warnings(case))
             // Nobody is blamed without evidence.
             .unwrap_or_else(|| {
@@ -99,6 +107,17 @@ fn by_words(case: &Case<'_>) -> Diagnosis {
             .or_else(|| from_warnings(case))
             .unwrap_or_else(|| form::refused_in_silence(case)),
     }
+}
+
+/// A guest that has too little memory says nothing about the object.
+pub fn out_of_memory(reason: String) -> Diagnosis {
+    Diagnosis::of(Verdict::HarnessLimit, Cause::GuestMemory, Evidence::line(reason))
+}
+
+/// `for lack of memory: the guest has 512 MiB`.
+pub fn guest_memory(mib: Option<u64>) -> String {
+    let has = mib.map_or_else(String::new, |mib| format!(": the guest has {}", in_words(mib << 20)));
+    format!("for lack of memory{has}")
 }
 
 /// The warning that says why an object could not be prepared whole.
@@ -179,7 +198,7 @@ fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
         }
         return Some(Diagnosis::of(verdict, cause, about(cause, line)));
     }
-    map::failed(warnings).map(|warning| map::refused(case, warning))
+    map::failed(warnings).map(|warning| map::refused(case, warning, warnings))
 }
 
 fn about(cause: Cause, line: &str) -> Evidence {

@@ -65,7 +65,15 @@ mod tests {
 
     fn judged(kernel: &ToldKernel, stage: Stage, warning: &str, log: &str) -> Diagnosis {
         let outcome = outcome(stage, &[warning]);
-        judge(&Case { outcome: &outcome, log, program: None, object: None, kernel, poison: &|_| None })
+        judge(&Case {
+            outcome: &outcome,
+            log,
+            program: None,
+            object: None,
+            kernel,
+            poison: &|_| None,
+            memory_mib: None,
+        })
     }
 
     fn relocation(kernel: &ToldKernel, of: &str) -> Diagnosis {

@@ -36,13 +36,17 @@ fn member(line: &str) -> Option<&str> {
 mod tests {
     use super::super::{UnknownKernel, judge, tests::outcome};
     use super::*;
-    use crate::object::{Inventory, StructOpsMap};
+    use crate::object::{Inventory, StructOpsInfo};
     use crate::protocol::Stage;
 
     fn subject(line: &str) -> (Option<Cause>, Option<String>) {
         let outcome = outcome(Stage::Prepare, &[line]);
         let object = Inventory {
-            struct_ops: vec![StructOpsMap { name: "tiny".to_owned(), type_name: "sched_ext_ops".to_owned() }],
+            struct_ops: vec![StructOpsInfo {
+                name: "tiny".to_owned(),
+                type_name: "sched_ext_ops".to_owned(),
+                linked: false,
+            }],
             ..Inventory::default()
         };
         let case = Case {
@@ -52,6 +56,7 @@ mod tests {
             object: Some(&object),
             kernel: &UnknownKernel,
             poison: &|_| None,
+            memory_mib: None,
         };
         let diagnosis = judge(&case);
         assert_eq!(diagnosis.verdict, Verdict::AttachTargetMissing);

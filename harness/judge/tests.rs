@@ -53,7 +53,15 @@ const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
 
 /// Judges an outcome on a kernel of which nothing is known.
 fn judged(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
-    judge(&Case { outcome, log, program: None, object: None, kernel: &UnknownKernel, poison: &|_| None })
+    judge(&Case {
+        outcome,
+        log,
+        program: None,
+        object: None,
+        kernel: &UnknownKernel,
+        poison: &|_| None,
+        memory_mib: None,
+    })
 }
 
 fn cause_of(diagnosis: Diagnosis) -> (Cause, Evidence) {
@@ -151,7 +159,7 @@ fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
     let log = "0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation <byte_off> [6] struct inode___old.i_ctime (0:1 @ offset 4)\n";
     let outcome = outcome(Stage::Load, &[REFUSED]);
     let causes = [true, false].map(|has_inode| {
-        let kernel = Kernel { has_type: Some(("inode", has_inode)) };
+        let kernel = Kernel { has_type: Some(("inode", has_inode)), ..Kernel::default() };
         cause_of(judge(&Case {
             outcome: &outcome,
             log,
@@ -159,6 +167,7 @@ fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
             object: None,
             kernel: &kernel,
             poison: &|_| None,
+            memory_mib: None,
         }))
     });
     assert_eq!(causes[0].0, Cause::MissingField);
@@ -193,13 +202,24 @@ fn many_subprograms(call: &str) -> String {
 #[test]
 fn poison_is_named_by_what_libbpf_put_there() {
     let mut tried = outcome(Stage::Load, &[REFUSED]);
-    tried.left_out =
-        vec![LeftOutMap { map: "events".into(), warning: "map 'events': failed to create: -EINVAL".into() }];
+    tried.left_out = vec![LeftOutMap {
+        map: "events".into(),
+        warning: "map 'events': failed to create: -EINVAL".into(),
+        context: Vec::new(),
+        untried: false,
+    }];
     let judged = |call: &str, poison: Poison| {
         let log = many_subprograms(call);
         let at = |insn: u32| (insn == 35).then(|| poison.clone());
-        let case =
-            Case { outcome: &tried, log: &log, program: None, object: None, kernel: &UnknownKernel, poison: &at };
+        let case = Case {
+            outcome: &tried,
+            log: &log,
+            program: None,
+            object: None,
+            kernel: &UnknownKernel,
+            poison: &at,
+            memory_mib: None,
+        };
         let diagnosis = judge(&case);
         (diagnosis.verdict, diagnosis.cause, diagnosis.evidence.and_then(|evidence| evidence.subject), diagnosis.reason)
     };
@@ -238,8 +258,12 @@ fn poisoned_neighbour_in_an_explanation_is_no_evidence() {
 #[test]
 fn own_reason_of_a_program_comes_before_a_map_that_was_left_out() {
     let mut tried = outcome(Stage::Load, &["prog 'p': failed to find kernel BTF type ID of 'gone': -ESRCH"]);
-    tried.left_out =
-        vec![LeftOutMap { map: "events".into(), warning: "map 'events': failed to create: -EINVAL".into() }];
+    tried.left_out = vec![LeftOutMap {
+        map: "events".into(),
+        warning: "map 'events': failed to create: -EINVAL".into(),
+        context: Vec::new(),
+        untried: false,
+    }];
     assert_eq!(judged(&tried, "").cause, Some(Cause::MissingAttachTarget));
     tried.warnings = vec!["prog 'p': missing BPF prog type, check ELF section name 'socket1'".into()];
     assert_eq!(judged(&tried, "").verdict, Verdict::HarnessLimit);
@@ -341,7 +365,7 @@ fn kfunc_is_named_without_the_kernels_id() {
 fn map_that_was_left_out_is_the_evidence() {
     let mut tried = outcome(Stage::Load, &[REFUSED]);
     let warning = "map 'events': failed to create: -EINVAL";
-    tried.left_out = vec![LeftOutMap { map: "events".into(), warning: warning.into() }];
+    tried.left_out = vec![LeftOutMap { map: "events".into(), warning: warning.into(), ..LeftOutMap::default() }];
     let log = "0: <invalid BPF map reference>\nBPF map 'events' is referenced but wasn't created\n";
     let diagnosis = judged(&tried, log);
     assert_eq!((diagnosis.verdict, diagnosis.reason.as_deref()), (Verdict::MapCreationFailed, Some(warning)));

@@ -143,5 +143,11 @@ impl KernelLog {
     }
 }
 
+/// Whether a line says that the whole machine has no memory left. The limit of a control group says `out of memory` in small letters:
+/// that is somebody's will.
+pub fn is_out_of_memory(line: &str) -> bool {
+    line.contains("Out of memory") || line.contains("deadlocked on memory") || line.contains("no killable processes")
+}
+
 #[cfg(test)]
 mod tests;

@@ -94,7 +94,24 @@ pub fn verifier_log(lines: &[Line]) -> Option<&str> {
 /// The map whose creation failed, if that is what a warning says.
 pub fn failed_map(warning: &str) -> Option<&str> {
     let (map, rest) = warning.strip_prefix("map '")?.split_once("': ")?;
-    (rest.starts_with("failed to create: ") || rest.starts_with("failed to create inner map:")).then_some(map)
+    const WORDS: [&str; 3] = ["failed to create: ", "failed to create inner map:", "failed to mmap arena:"];
+    WORDS.iter().any(|words| rest.starts_with(words)).then_some(map)
+}
+
+/// What else libbpf said that bears on a map it could not create: BTF that the kernel did not take, a pin that is in the way, a map
+/// that does not fit into it.
+pub fn about_map(lines: &[Line], map: &str) -> Vec<String> {
+    let without_btf = format!("Error in bpf_create_map_xattr({map}): ");
+    let pin = format!("/{map}': ");
+    let slot = format!("map '{map}': failed to initialize slot ");
+    let bears = |text: &&str| {
+        let of_pin = text.starts_with("couldn't re") && text.contains(&pin);
+        text.starts_with("Error loading .BTF into kernel")
+            || text.starts_with(&without_btf)
+            || text.starts_with(&slot)
+            || of_pin
+    };
+    lines.iter().map(|line| bare(&line.text)).filter(bears).map(str::to_owned).collect()
 }
 
 /// The struct_ops map whose kernel side does not exist or does not fit, if that is what a warning says.
@@ -186,6 +203,21 @@ mod tests {
         assert_eq!(missing_extern("extern (func ksym) 'f': func_proto [9] incompatible with vmlinux [8]"), None);
         assert_eq!(missing_extern("extern 'f' (weak): not resolved, defaulting to zero"), None);
         assert_eq!(missing_extern("map 'f': failed to create: -EINVAL"), None);
+    }
+
+    #[test]
+    fn what_bears_on_a_map_is_found() {
+        let info = |text: &str| Line { level: Level::Info, text: text.to_owned() };
+        let lines = [
+            info("libbpf: Error loading .BTF into kernel: -EINVAL. BTF is optional, ignoring.\n"),
+            warn("libbpf: Error in bpf_create_map_xattr(a): -EINVAL. Retrying without BTF.\n"),
+            warn("libbpf: Error in bpf_create_map_xattr(b): -EINVAL. Retrying without BTF.\n"),
+            warn("libbpf: couldn't reuse pinned map at '/sys/fs/bpf/a': parameter mismatch\n"),
+            warn("libbpf: map 'a': failed to initialize slot [0] to map 'b' fd=5: -EINVAL\n"),
+            warn("libbpf: map 'a': failed to create: -EINVAL\n"),
+        ];
+        let about = |map| about_map(&lines, map).len();
+        assert_eq!((about("a"), about("b"), about("c")), (4, 2, 1));
     }
 
     #[test]

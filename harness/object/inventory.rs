@@ -6,9 +6,9 @@ use object::LittleEndian;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 
-use super::btf::{Btf, BtfError, essential_name};
+use super::btf::{Btf, BtfError};
 use super::btf_ext::BtfExt;
-use super::maps::{self, MapInfo};
+use super::maps::{self, MapInfo, StructOpsInfo};
 use super::references::References;
 use super::relocations;
 use super::{FormatError, section_type};
@@ -31,7 +31,9 @@ pub struct Inventory {
     /// Its BTF-defined maps.
     pub maps: Vec<MapInfo>,
     /// Its struct_ops maps.
-    pub struct_ops: Vec<StructOpsMap>,
+    pub struct_ops: Vec<StructOpsInfo>,
+    /// Bytes of its `.data`, `.rodata` and `.bss`, of which libbpf makes maps.
+    pub data_size: u64,
     /// Its CO-RE relocations, those of subprograms included, in the order of `.BTF.ext`.
     pub core_relocations: Vec<CoreRelocation>,
     /// Whether it has BTF that can be read.
@@ -44,15 +46,6 @@ pub struct Inventory {
     pub source_file: Option<String>,
     /// What is wrong with it that libbpf overlooks, as lowercase fragments.
     pub notes: Vec<String>,
-}
-
-/// A struct_ops map: a variable of a struct that a subsystem of the kernel takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StructOpsMap {
-    /// The variable's name, which is the map's.
-    pub name: String,
-    /// The struct's name without flavour, such as `sched_ext_ops`.
-    pub type_name: String,
 }
 
 /// One program.
@@ -178,7 +171,8 @@ impl Inventory {
         Ok(Inventory {
             programs: functions.iter().enumerate().filter(is_program).map(info).collect(),
             maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
-            struct_ops: btf.as_ref().map(struct_ops).unwrap_or_default(),
+            struct_ops: btf.as_ref().map(maps::struct_ops).unwrap_or_default(),
+            data_size: data_size(&sections),
             core_relocations: match (&btf, &ext) {
                 (Some(btf), Some(ext)) => relocations::listed(btf, ext, &functions),
                 _ => Vec::new(),
@@ -195,14 +189,11 @@ impl Inventory {
     }
 }
 
-fn struct_ops(btf: &Btf) -> Vec<StructOpsMap> {
-    let variables =
-        BTF_USERS.iter().filter(|name| name.contains("struct_ops")).flat_map(|name| btf.section_variables(name));
-    let map = |(name, type_id): (String, u32)| {
-        let type_name = btf.name(btf.resolve_id(type_id)?);
-        Some(StructOpsMap { name, type_name: essential_name(&type_name).to_owned() })
-    };
-    variables.filter_map(map).collect()
+/// Bytes of the sections of which libbpf makes maps.
+fn data_size(sections: &Sections<'_>) -> u64 {
+    let is_data = |name: &[u8]| [".data", ".rodata", ".bss"].iter().any(|known| name.starts_with(known.as_bytes()));
+    let data = sections.iter().filter(|section| sections.section_name(LittleEndian, section).is_ok_and(is_data));
+    data.fold(0, |sum, section| sum.saturating_add(section.sh_size(LittleEndian)))
 }
 
 /// Numbers of the helpers that are called: `call` instructions whose source register does not say that it is another call.

@@ -12,6 +12,8 @@ mod find;
 pub mod globals;
 mod inventory;
 pub mod listing;
+mod map_memory;
+mod map_rules;
 mod maps;
 mod naming;
 mod references;
@@ -26,9 +28,10 @@ use std::sync::Arc;
 pub use error::{FormatError, ObjectError};
 pub use find::{Found, find_objects};
 pub use globals::{GlobalVariable, Globals};
-pub use inventory::{Inventory, ProgramInfo, StructOpsMap};
+pub use inventory::{Inventory, ProgramInfo};
 pub(crate) use inventory::{Placed, functions, sections};
-pub use maps::MapInfo;
+pub use map_rules::{Flaw, MAP_FLAGS, MapFlag, Mend};
+pub use maps::{MapInfo, StructOpsInfo};
 pub use types::ObjectTypes;
 
 /// One BPF object, from a file of its own or out of an executable.

@@ -24,12 +24,10 @@ impl ShapeRecord {
         for setting in &self.settings {
             let line = match setting.split_once(" = ") {
                 // A map, or a variable: `maps.start.max_entries = 64`, `targ_failed = true`.
-                Some((name, value)) => {
-                    match name.strip_prefix("maps.").and_then(|map| map.strip_suffix(".max_entries")) {
-                        Some(map) => format!("maps.{}.max_entries = {value}\n", quoted(map)),
-                        None => format!("set.{} = {value}\n", quoted(name)),
-                    }
-                }
+                Some((name, value)) => match name.strip_prefix("maps.").and_then(|map| map.rsplit_once('.')) {
+                    Some((map, field)) => format!("maps.{}.{field} = {value}\n", quoted(map)),
+                    None => format!("set.{} = {value}\n", quoted(name)),
+                },
                 None => continue,
             };
             table += &line;

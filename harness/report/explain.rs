@@ -3,6 +3,7 @@
 
 mod advice;
 mod log;
+mod map_hint;
 mod values;
 
 use std::collections::HashMap;
@@ -70,8 +71,10 @@ pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
 /// What the failure of `program` means on the kernels of the run and what to do about it; `None` where types have no answer.
 pub fn advice(facts: &Facts<'_>, program: &ProgramRecord) -> Option<String> {
     let asked = facts.cell().relocation_in_question(facts.told(), program);
-    let advice = advice::advice(facts, program, asked)?;
-    let text = explain::render(&advice, ADVICE_WIDTH);
+    let text = match advice::advice(facts, program, asked) {
+        Some(advice) => explain::render(&advice, ADVICE_WIDTH),
+        None => Some(hints(facts, program, 0, ADVICE_WIDTH)).filter(|hints| !hints.is_empty())?,
+    };
     Some(text.lines().map(|line| printable(line) + "\n").collect())
 }
 
@@ -202,17 +205,32 @@ fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
         head += &paragraph(&format!("cause: {cause}{subject}"), 2, width);
     }
     let line = program.evidence.as_ref().map(|evidence| evidence.line.as_str()).or(program.reason.as_deref());
+    // Of a map libbpf tells an errno alone.
+    if let Some(reason) =
+        program.reason.as_deref().filter(|reason| map_hint::is_of_map(program) && Some(*reason) != line)
+    {
+        head += &paragraph(&format!("reason: {reason}"), 2, width);
+    }
     head.extend(line.map(|line| paragraph(&format!("evidence: {line}"), 2, width)));
     head += &source(facts, program, asked, width);
     let mut parts = vec![head];
     match advice::advice(facts, program, asked) {
         Some(advice) => parts.push(advised(&advice, width)),
-        // Nothing but the verifier's own words tells more.
-        None => parts.extend(log::complaint(facts, program, width)),
+        None => {
+            // Nothing but the verifier's own words tells more.
+            parts.extend(log::complaint(facts, program, width));
+            parts.extend(Some(hints(facts, program, 2, width)).filter(|hints| !hints.is_empty()));
+        }
     }
     parts.extend(asked.map(|asked| values::render(facts, asked, width)));
     parts.extend(log::tail(facts, program));
     parts
+}
+
+/// What to do where types have no answer, a paragraph for each hint.
+fn hints(facts: &Facts<'_>, program: &ProgramRecord, indent: usize, width: usize) -> String {
+    let hints = map_hint::map_hint(facts, program);
+    hints.iter().map(|hint| paragraph(&format!("hint: {}", one_line(hint)), indent, width)).collect()
 }
 
 fn advised(advice: &Explanation, width: usize) -> String {

@@ -12,17 +12,20 @@ use crate::attach::{AttachFacts, Step};
 use crate::cause::Cause;
 use crate::event::Event;
 use crate::exercise::{self, ExerciseRecord};
-use crate::judge;
-use crate::kernel_log::KernelLog;
+use crate::judge::{self, Diagnosis};
+use crate::kernel_log::{self, KernelLog};
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
-use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ProgramOutcome, Stage};
+use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
 use crate::record::{GUEST_LOST, ProgramRecord, TRIED_AGAIN, WholeLoad};
 use crate::verdict::Verdict;
 use crate::vm::GuestLoss;
 
 /// A guest that QEMU or the host lost is replaced this often in one cell.
 const HARNESS_RETRIES: u32 = 2;
+
+/// What is waited for is bounded, however large maps are.
+const MOST_GIB: u32 = 64;
 
 /// What is known of a cell while it runs.
 struct Cell<'a> {
@@ -40,6 +43,10 @@ struct Cell<'a> {
     evidence: Evidence,
     coverage: CoverageEvidence,
     kernel_log: KernelLog,
+    /// Maps that no guest can hold.
+    without: Vec<LeftOutMap>,
+    /// MiB of the guest.
+    memory_mib: u64,
     /// What is known of the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
     /// What is being done with the program in flight.
@@ -58,13 +65,16 @@ enum Leg {
 
 /// Judges every program of the object. `Err` means that this kernel is out of the run.
 pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObject) -> Result<(), Ended> {
+    let room = session.make_room(planned);
     let mut cell = Cell {
         object,
         planned,
         open: (0..planned.programs.len()).collect(),
         whole: None,
         took: Duration::ZERO,
-        notes: Vec::new(),
+        notes: room.note.into_iter().collect(),
+        without: room.without,
+        memory_mib: room.mib,
         suspects: BTreeSet::new(),
         harness_losses: 0,
         evidence: Evidence::default(),
@@ -120,12 +130,13 @@ impl Cell<'_> {
 
     /// Sends what is open to the guest and takes its answers until it is done or lost.
     fn leg(&mut self, session: &mut Session<'_>) -> Result<Leg, Ended> {
-        let (program_limit, prepare_limit) = (session.deadlines.program, prepare_limit(&session.deadlines));
+        let (program_limit, prepare_limit) = self.limits(session);
         let stop = session.bench.stop;
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
         let full_logs = session.bench.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
-        let setup = self.planned.setup();
+        let setup = ObjectSetup { without: self.without.clone(), ..self.planned.setup() };
+        self.memory_mib = session.machine()?.memory_mib;
         let reach = session.bench.reach;
         let extern_users = self.planned.extern_users();
         let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users };
@@ -199,6 +210,11 @@ impl Cell<'_> {
                     self.close_all(session, Verdict::HarnessError, "the guest gave no verdict");
                     return Ok(Leg::Done);
                 }
+                GuestMessage::PreparingAgain => {}
+                GuestMessage::OutOfMemory => {
+                    let reason = format!("the loader was killed {}", judge::guest_memory(Some(self.memory_mib)));
+                    self.close_all_unjudged(session, &judge::out_of_memory(reason));
+                }
                 GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
                 GuestMessage::Hello { .. }
                 | GuestMessage::Facts(_)
@@ -235,6 +251,11 @@ impl Cell<'_> {
                 session.lose_machine("stopped by the user");
                 return Err(Ended);
             }
+            GuestLoss::Crashed(line) if kernel_log::is_out_of_memory(&line) => {
+                session.lose_machine(&format!("{line} ({at})"));
+                let reason = format!("the guest died {at} {}", judge::guest_memory(Some(self.memory_mib)));
+                self.close_all_unjudged(session, &judge::out_of_memory(reason));
+            }
             GuestLoss::Crashed(line) => {
                 session.lose_machine(&format!("{line} ({at})"));
                 if self.suspects.insert(in_flight) {
@@ -251,8 +272,8 @@ impl Cell<'_> {
                     self.close(session, program, &outcome, &log);
                     return Ok(());
                 }
-                let limit =
-                    if in_flight.is_some() { session.deadlines.program } else { prepare_limit(&session.deadlines) };
+                let (program_limit, prepare_limit) = self.limits(session);
+                let limit = if in_flight.is_some() { program_limit } else { prepare_limit };
                 let reason = format!("no answer within {}s {at}", limit.as_secs());
                 self.blame(session, in_flight, Verdict::TimedOut, &reason);
             }
@@ -279,6 +300,14 @@ impl Cell<'_> {
         }
     }
 
+    /// How long the guest may be silent with a program in flight, and without one. Kernels take their time to get large maps ready.
+    fn limits(&self, session: &Session<'_>) -> (Duration, Duration) {
+        let deadlines = &session.deadlines;
+        let gib = u32::try_from(self.planned.map_bytes() >> 30).unwrap_or(u32::MAX).min(MOST_GIB);
+        let for_maps = deadlines.program / 2 * gib;
+        (deadlines.program + for_maps, prepare_limit(deadlines) + for_maps)
+    }
+
     /// Keeps which maps the kernel would not create.
     fn leave_out(&mut self, maps: &[LeftOutMap]) {
         let Some(whole) = &mut self.whole else { return };
@@ -294,7 +323,8 @@ impl Cell<'_> {
     }
 
     fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
-        let mut record = judgement::record(self.planned, program, outcome, log, session.view(), &self.evidence);
+        let mut record =
+            judgement::record(self.planned, program, outcome, log, (session.view(), self.memory_mib), &self.evidence);
         let known = judgement::info(self.planned, &record.name);
         if let (Some(Cause::ReturnValue | Cause::ContextArgumentChanged), Some(kernel)) =
             (record.cause, session.types())
@@ -333,6 +363,18 @@ impl Cell<'_> {
     fn close_all(&mut self, session: &Session<'_>, verdict: Verdict, reason: &str) {
         for program in self.open.clone() {
             self.close_as(session, program, verdict, reason);
+        }
+    }
+
+    /// Closes what is open with a verdict that says nothing about the object.
+    fn close_all_unjudged(&mut self, session: &Session<'_>, diagnosis: &Diagnosis) {
+        for program in self.open.clone() {
+            let mut record = ProgramRecord::not_run(&self.planned.programs[program], "");
+            record.verdict = diagnosis.verdict;
+            record.reason.clone_from(&diagnosis.reason);
+            record.cause = diagnosis.cause;
+            record.evidence.clone_from(&diagnosis.evidence);
+            self.done(session, program, record);
         }
     }
 

@@ -13,7 +13,8 @@ use super::{Bench, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
 use crate::coverage::CellCoverage;
 use crate::event::Event;
 use crate::exec::{Attendant, Ending, Finished, HostFiles, LeftFiles, Session, View};
-use crate::kernel_log::{KernelLog, KernelWarning};
+use crate::judge::{self, Diagnosis};
+use crate::kernel_log::{self, KernelLog, KernelWarning};
 use crate::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
 use crate::record::{ProgramRecord, TRIED_AGAIN};
 use crate::store::FileSystems;
@@ -92,7 +93,8 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
     let mut notes = Vec::new();
     context.send(Event::CellStarted { kernel, object: 0 });
     for attempt in 1.. {
-        let mut machine = context.machine()?;
+        let mut machine = context.machine(context.spec.memory_mib)?;
+        let machine_mib = machine.memory_mib;
         context.send(Event::ProgramStarted { kernel, object: 0, program: 0 });
         let mut record = ProgramRecord::not_run(program, "");
         let finished = match Recorder::new(job, &name, attempt) {
@@ -129,7 +131,11 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
             context.send(Event::GuestLost { kernel, reason });
             continue;
         }
-        (record.verdict, record.reason) = judge(&finished.ending, job.limit, &record.log_tail);
+        (record.verdict, record.reason) = verdict(&finished.ending, job.limit, &record.log_tail);
+        if let Some(diagnosis) = out_of_memory(&finished, machine_mib) {
+            (record.verdict, record.reason) = (diagnosis.verdict, diagnosis.reason);
+            (record.cause, record.evidence) = (diagnosis.cause, diagnosis.evidence);
+        }
         record.load_ms = u64::try_from(finished.took.as_millis()).unwrap_or(u64::MAX);
         let (kernel_log, left_out) = complaints(&finished, &record.name);
         notes.extend(left_out);
@@ -163,8 +169,22 @@ fn complaints(finished: &Finished, program: &str) -> (Vec<KernelWarning>, Vec<St
     log.finish()
 }
 
+/// A command that failed in a guest whose kernel killed for lack of memory: that says nothing about the command.
+fn out_of_memory(finished: &Finished, memory_mib: u64) -> Option<Diagnosis> {
+    let line = match &finished.ending {
+        Ending::Command(CommandEnd::Code { code: 0 }) | Ending::NoRoot(_) => return None,
+        Ending::Lost(GuestLoss::Crashed(line)) => line.as_str(),
+        _ => finished.kernel_log.lines().find(|line| kernel_log::is_out_of_memory(line))?,
+    };
+    kernel_log::is_out_of_memory(line).then_some(())?;
+    // Each line begins with its time.
+    let line = line.split_once("] ").map_or(line, |(_, text)| text).trim();
+    let reason = format!("the kernel killed {}: {line}", judge::guest_memory(Some(memory_mib)));
+    Some(judge::out_of_memory(reason))
+}
+
 /// What it means how a command ended; `said` are the last lines of its output.
-fn judge(ending: &Ending, limit: Duration, said: &[String]) -> (Verdict, Option<String>) {
+fn verdict(ending: &Ending, limit: Duration, said: &[String]) -> (Verdict, Option<String>) {
     let last = said.iter().rev().find(|line| !line.trim().is_empty());
     let with_words = |what: String| last.map_or(what.clone(), |last| format!("{what}: {}", last.trim()));
     let (verdict, reason) = match ending {
@@ -349,7 +369,7 @@ mod tests {
     fn each_ending_is_an_outcome_of_its_own() {
         let said = ["starting".to_owned(), "cannot attach".to_owned(), String::new()];
         let told = |ending: Ending| {
-            let (verdict, reason) = judge(&ending, Duration::from_secs(90), &said);
+            let (verdict, reason) = verdict(&ending, Duration::from_secs(90), &said);
             format!("{verdict}: {}", reason.unwrap_or_default())
         };
         let end = |end: CommandEnd| told(Ending::Command(end));

@@ -30,7 +30,9 @@ pub fn start_guest(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) -> 
     };
     let file_systems = file_systems(bench, kernel, &stored, events);
     let wanted = Wanted::default();
-    let machine = KernelContext::new(bench, kernel, stored, &wanted, events.clone()).machine().ok()?;
+    let machine = KernelContext::new(bench, kernel, stored, &wanted, events.clone())
+        .machine(bench.plan.kernels[kernel].memory_mib)
+        .ok()?;
     Some(Guest { machine, file_systems })
 }
 

@@ -21,7 +21,7 @@ pub(super) fn record(
     program: usize,
     outcome: &ProgramOutcome,
     log: &[u8],
-    kernel: &dyn KernelView,
+    (kernel, memory_mib): (&dyn KernelView, u64),
     evidence: &CellEvidence,
 ) -> ProgramRecord {
     let log = String::from_utf8_lossy(log);
@@ -29,7 +29,15 @@ pub(super) fn record(
     let inventory = object.object.inventory.as_ref().ok();
     let known = info(object, &planned.name);
     let poison = |insn| evidence.poison_at(&planned.name, insn, object.relocations());
-    let diagnosis = judge(&Case { outcome, log: &log, program: known, object: inventory, kernel, poison: &poison });
+    let diagnosis = judge(&Case {
+        outcome,
+        log: &log,
+        program: known,
+        object: inventory,
+        kernel,
+        poison: &poison,
+        memory_mib: Some(memory_mib),
+    });
     let mut record = of_diagnosis(planned, diagnosis);
     record.errno = (outcome.errno != 0).then_some(outcome.errno);
     record.load_ms = outcome.took_ms;

@@ -1,6 +1,6 @@
 //! [`KernelContext`]: what all cells of one kernel share: how its guests start, and its types.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::kernel_view::StoredView;
 use super::wanted::{Restorable, Wanted};
 use super::{Bench, probing, proof};
+use crate::bytes::in_words;
 use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::record::KernelState;
@@ -43,7 +44,8 @@ pub(super) struct KernelContext<'a> {
     pub(super) spec: &'a KernelSpec,
     pub(super) deadlines: Deadlines,
     stored: StoredKernel,
-    start: Mutex<Start>,
+    /// By the guests' memory in MiB.
+    starts: Mutex<BTreeMap<u64, Start>>,
     /// What the restored guests' generators of random numbers gave.
     drawn: Mutex<BTreeSet<u64>>,
     /// What the store knows of the kernel.
@@ -65,9 +67,9 @@ impl<'a> KernelContext<'a> {
     ) -> Self {
         let spec = &bench.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
-        let (start, drawn, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        let (starts, drawn, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new());
         let view = StoredView::new(stored.clone());
-        KernelContext { bench, index, spec, deadlines, stored, start, drawn, view, lacks, wanted, events }
+        KernelContext { bench, index, spec, deadlines, stored, starts, drawn, view, lacks, wanted, events }
     }
 
     /// What the store knows of the kernel.
@@ -95,58 +97,63 @@ impl<'a> KernelContext<'a> {
     }
 
     /// Whether each cell gets a guest of its own.
-    pub(super) fn is_warm(&self) -> bool {
-        matches!(self.start(), Start::Warm(_))
+    pub(super) fn is_warm(&self, memory_mib: u64) -> bool {
+        matches!(self.start(memory_mib), Start::Warm(_))
     }
 
-    fn start(&self) -> Start {
-        self.lock_start().clone()
+    fn start(&self, memory_mib: u64) -> Start {
+        self.lock_starts().get(&memory_mib).cloned().unwrap_or_default()
     }
 
-    fn lock_start(&self) -> MutexGuard<'_, Start> {
-        self.start.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_starts(&self) -> MutexGuard<'_, BTreeMap<u64, Start>> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_start(&self, start: Start) {
-        *self.lock_start() = start;
+    fn set_start(&self, memory_mib: u64, start: Start) {
+        self.lock_starts().insert(memory_mib, start);
     }
 
-    /// A fresh guest. The first call decides how the others start.
-    pub(super) fn machine(&self) -> Result<Machine, Ended> {
-        match self.start() {
-            Start::Unknown => self.first_machine(),
-            Start::Warm(snapshot) => self.restore(snapshot, None),
-            Start::Cold => self.boot(Purpose::Serve),
+    /// A fresh guest with so much memory; if there is none, one with what the kernel's guests have. The first call decides how the
+    /// others start.
+    pub(super) fn machine(&self, memory_mib: u64) -> Result<Machine, Ended> {
+        match self.start(memory_mib) {
+            Start::Unknown => self.first_machine(memory_mib),
+            Start::Warm(snapshot) => self.restore(memory_mib, snapshot, None),
+            Start::Cold => self.boot(memory_mib, Purpose::Serve),
+            Start::Never if memory_mib != self.spec.memory_mib => self.machine(self.spec.memory_mib),
             Start::Never => Err(Ended),
         }
     }
 
-    fn first_machine(&self) -> Result<Machine, Ended> {
+    fn first_machine(&self, memory_mib: u64) -> Result<Machine, Ended> {
         if self.bench.cold {
-            self.set_start(Start::Cold);
-            return self.boot(Purpose::Serve);
+            self.set_start(memory_mib, Start::Cold);
+            return self.boot(memory_mib, Purpose::Serve);
         }
-        match self.find_snapshot() {
-            Ok(Shelf::Sound(snapshot)) => self.restore(Arc::new(snapshot), None),
-            Ok(Shelf::Empty(place)) => {
-                match self.bench.store.is_hopeless(place.key()) {
-                    Some(why) => {
-                        self.run_cold(&format!("its snapshots gave no guest in earlier runs: {why}; `corematrix store clear` lets it try again"));
-                        self.boot(Purpose::Serve)
-                    }
-                    None => self.boot_and_save(place),
+        match self.find_snapshot(memory_mib) {
+            Ok(Shelf::Sound(snapshot)) => self.restore(memory_mib, Arc::new(snapshot), None),
+            Ok(Shelf::Empty(place)) => match self.bench.store.is_hopeless(place.key()) {
+                Some(why) => {
+                    let way_out = "`corematrix store clear` lets it try again";
+                    self.run_cold(
+                        memory_mib,
+                        &format!("its snapshots gave no guest in earlier runs: {why}; {way_out}"),
+                    );
+                    self.boot(memory_mib, Purpose::Serve)
                 }
-            }
+                None => self.boot_and_save(memory_mib, place),
+            },
             Err(reason) => {
-                self.run_cold(&reason);
-                self.boot(Purpose::Serve)
+                self.run_cold(memory_mib, &reason);
+                self.boot(memory_mib, Purpose::Serve)
             }
         }
     }
 
-    fn find_snapshot(&self) -> Result<Shelf, String> {
+    fn find_snapshot(&self, memory_mib: u64) -> Result<Shelf, String> {
         let stop = || self.bench.stop.at_once();
-        let key = vm::snapshot_key(&self.spec.name, &self.machine_spec(&stop)).map_err(|error| error.to_string())?;
+        let key = vm::snapshot_key(&self.spec.name, &self.machine_spec(memory_mib, &stop))
+            .map_err(|error| error.to_string())?;
         let mut waiting = || {
             let step = "waiting for another run that boots the same kernel".to_owned();
             self.send(Event::Fetching { kernel: self.index, step });
@@ -157,8 +164,12 @@ impl<'a> KernelContext<'a> {
     }
 
     /// Boots, saves, and starts the first guest from what was saved: that it works is the last proof of a snapshot.
-    fn boot_and_save(&self, place: SnapshotPlace) -> Result<Machine, Ended> {
-        let machine = self.boot(Purpose::Save)?;
+    fn boot_and_save(&self, memory_mib: u64, place: SnapshotPlace) -> Result<Machine, Ended> {
+        let machine = self.boot(memory_mib, Purpose::Save)?;
+        if machine.memory_mib != memory_mib {
+            // It is for another place, or a guest already.
+            return Ok(machine);
+        }
         let key = place.key().clone();
         let begin = Instant::now();
         let stop = || self.bench.stop.at_once();
@@ -168,28 +179,28 @@ impl<'a> KernelContext<'a> {
                 let snapshot = Arc::new(snapshot);
                 // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
                 let _ = self.bench.store.shrink_snapshots(self.bench.snapshot_budget);
-                self.restore(snapshot, Some(&key))
+                self.restore(memory_mib, snapshot, Some(&key))
             }
             Err(_) if stop() => Err(Ended),
             Err(error) => {
-                self.run_cold(&error.to_string());
-                self.boot(Purpose::Serve)
+                self.run_cold(memory_mib, &error.to_string());
+                self.boot(memory_mib, Purpose::Serve)
             }
         }
     }
 
     /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
     /// `fresh` is the key of one that this run has just made.
-    fn restore(&self, snapshot: Arc<Snapshot>, fresh: Option<&SnapshotKey>) -> Result<Machine, Ended> {
+    fn restore(&self, memory_mib: u64, snapshot: Arc<Snapshot>, fresh: Option<&SnapshotKey>) -> Result<Machine, Ended> {
         let stop = || self.bench.stop.at_once();
-        let spec = self.machine_spec(&stop);
+        let spec = self.machine_spec(memory_mib, &stop);
         let restored = Machine::restore(&spec, &snapshot)
             .and_then(|machine| self.unlike(machine))
             .and_then(|machine| Ok(self.proven(machine, &spec)?));
         match restored {
             Ok(machine) => {
                 fresh.iter().for_each(|key| self.bench.store.snapshot_works(key));
-                self.go_warm(snapshot);
+                self.go_warm(memory_mib, snapshot);
                 let (took, notes) = (machine.to_hello, machine.notes.clone());
                 self.send(Event::Restored { kernel: self.index, took, notes });
                 Ok(machine)
@@ -197,8 +208,10 @@ impl<'a> KernelContext<'a> {
             Err(RestoreFailure::Stopped) => Err(Ended),
             Err(RestoreFailure::Failed(reason)) => {
                 fresh.iter().for_each(|key| self.bench.store.snapshot_failed(key, &reason));
-                let first = self.go_cold();
-                self.wanted.forget(self.index);
+                let first = self.go_cold(memory_mib);
+                if memory_mib == self.spec.memory_mib {
+                    self.wanted.forget(self.index);
+                }
                 // The last one who holds it removes it; the others find out for themselves.
                 let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.bench.store.discard(snapshot));
                 let fate = if removed { " and was thrown away" } else { "" };
@@ -207,17 +220,21 @@ impl<'a> KernelContext<'a> {
                 } else if removed {
                     self.note("the snapshot that gave no guest was thrown away".to_owned());
                 }
-                self.boot(Purpose::Serve)
+                self.boot(memory_mib, Purpose::Serve)
             }
         }
     }
 
     /// Lets the other guests start from this snapshot, too, unless one of them has just failed to.
-    fn go_warm(&self, snapshot: Arc<Snapshot>) {
-        let mut start = self.lock_start();
+    fn go_warm(&self, memory_mib: u64, snapshot: Arc<Snapshot>) {
+        let mut starts = self.lock_starts();
+        let start = starts.entry(memory_mib).or_default();
         if matches!(*start, Start::Unknown) {
             *start = Start::Warm(Arc::clone(&snapshot));
-            self.wanted.keep(Restorable { kernel: self.index, stored: self.stored.clone(), snapshot });
+            // Whoever asks the kernel in the end starts a guest like the others.
+            if memory_mib == self.spec.memory_mib {
+                self.wanted.keep(Restorable { kernel: self.index, stored: self.stored.clone(), snapshot });
+            }
         }
     }
 
@@ -246,32 +263,32 @@ impl<'a> KernelContext<'a> {
         Ok(machine)
     }
 
-    fn run_cold(&self, reason: &str) {
-        if self.go_cold() {
+    fn run_cold(&self, memory_mib: u64, reason: &str) {
+        if self.go_cold(memory_mib) {
             self.note(format!("runs cold: {reason}"));
         }
     }
 
     /// Lets all further guests boot. Returns whether they would not have anyway: workers find out the same at once.
-    fn go_cold(&self) -> bool {
-        !matches!(std::mem::replace(&mut *self.lock_start(), Start::Cold), Start::Cold)
+    fn go_cold(&self, memory_mib: u64) -> bool {
+        !matches!(self.lock_starts().insert(memory_mib, Start::Cold), Some(Start::Cold))
     }
 
     fn note(&self, line: String) {
         self.send(Event::KernelNote { kernel: self.index, note: line });
     }
 
-    fn machine_spec<'s>(&'s self, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
-        super::machine_spec(self.bench, self.index, &self.stored, stop)
+    fn machine_spec<'s>(&'s self, memory_mib: u64, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
+        MachineSpec { memory_mib, ..super::machine_spec(self.bench, self.index, &self.stored, stop) }
     }
 
-    fn boot(&self, purpose: Purpose) -> Result<Machine, Ended> {
+    fn boot(&self, memory_mib: u64, purpose: Purpose) -> Result<Machine, Ended> {
         let stop = || self.bench.stop.at_once();
         let mut attempt = 1;
         loop {
             self.send(Event::Booting { kernel: self.index, attempt });
             // The first try may have failed in silence; the second one shall tell more.
-            let spec = MachineSpec { talkative: attempt > 1, ..self.machine_spec(&stop) };
+            let spec = MachineSpec { talkative: attempt > 1, ..self.machine_spec(memory_mib, &stop) };
             let booted = match purpose {
                 Purpose::Serve => Machine::boot(&spec).and_then(|machine| self.proven(machine, &spec)),
                 // What came up is asked of the first guest that is restored: looking costs the kernel memory, up to 11 MiB, which
@@ -298,8 +315,18 @@ impl<'a> KernelContext<'a> {
                 attempt += 1;
                 continue;
             }
+            if memory_mib != self.spec.memory_mib {
+                // That says nothing about the kernel.
+                self.set_start(memory_mib, Start::Never);
+                self.note(format!(
+                    "no guest with {} could be started: {}",
+                    in_words(memory_mib << 20),
+                    failure.reason()
+                ));
+                return self.machine(self.spec.memory_mib);
+            }
             if let Some(state) = failed_state(failure, attempt, self.bench.accelerator) {
-                self.set_start(Start::Never);
+                self.set_start(memory_mib, Start::Never);
                 self.send(Event::KernelFailed { kernel: self.index, state });
             }
             return Err(Ended);

@@ -55,6 +55,9 @@ impl KernelView for StoredView {
 
     fn has_enumerator(&self, in_enum: &str, name: &str) -> Option<bool> {
         let btf = self.own()?;
+        if in_enum.is_empty() {
+            return Some(btf.has_nameless_enumerator(name));
+        }
         let mut candidates = btf.candidates(in_enum, Want::Enum).peekable();
         candidates.peek()?;
         Some(candidates.any(|id| btf.enumerator(id, name).is_some()))

@@ -58,7 +58,7 @@ pub struct Bench<'a> {
     /// What runs the guests' code.
     pub accelerator: Accelerator,
     /// How many guests run at once.
-    pub jobs: Jobs,
+    pub jobs: &'a Jobs,
     /// Whether the whole verifier log is wanted of programs that load, too.
     pub full_logs: bool,
     /// How far programs are taken.
@@ -157,12 +157,15 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     let mut order: Vec<usize> = (0..plan.objects.len()).collect();
     // Longest first: then the end of the run is made of short ones, and no worker is left waiting for another.
     order.sort_by_key(|object| std::cmp::Reverse(plan.objects[*object].expected_cost()));
+    // Larger guests come last, so that one guest can serve all the others.
+    order.sort_by_key(|object| plan.objects[*object].guest_mib(shared.spec.memory_mib));
     // Broken objects need no guest.
     if plan.objects.iter().all(|object| object.broken.is_some()) {
         return Session::new(Arc::clone(shared), None).run(&order);
     }
-    let Ok(first) = shared.machine() else { return };
-    if !shared.is_warm() {
+    let standard_mib = shared.spec.memory_mib;
+    let Ok(first) = shared.machine(standard_mib) else { return };
+    if !shared.is_warm(standard_mib) {
         return Session::new(Arc::clone(shared), Some(first)).run(&order);
     }
     let Some((longest, others)) = order.split_first() else { return };

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
 use super::kernel_view::StoredView;
 use super::{Bench, Wanted};
 use crate::event::Event;
 use crate::explain::KernelTypes;
+use crate::plan::{PlannedObject, Room};
 use crate::vm::{Deadlines, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
@@ -19,12 +21,17 @@ pub(super) struct Session<'a> {
     pub(super) wanted: &'a Wanted,
     shared: Arc<KernelContext<'a>>,
     machine: Option<Machine>,
+    /// MiB that the guest shall have.
+    memory_mib: u64,
+    /// The room for a guest that is larger than the others.
+    extra: Option<Extra<'a>>,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(shared: Arc<KernelContext<'a>>, machine: Option<Machine>) -> Self {
         let (bench, kernel, deadlines, wanted) = (shared.bench, shared.index, shared.deadlines, shared.wanted);
-        Session { bench, kernel, deadlines, wanted, shared, machine }
+        let memory_mib = shared.spec.memory_mib;
+        Session { bench, kernel, deadlines, wanted, shared, machine, memory_mib, extra: None }
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -38,7 +45,7 @@ impl<'a> Session<'a> {
             if super::cell::run(&mut self, *object, &bench.plan.objects[*object]).is_err() {
                 break;
             }
-            if self.shared.is_warm() {
+            if self.shared.is_warm(self.memory_mib) {
                 // The next object gets a guest that has seen nothing. This one has nothing to say any more.
                 self.machine = None;
             }
@@ -63,11 +70,31 @@ impl<'a> Session<'a> {
         self.shared.send(event);
     }
 
+    /// Decides about the guest of an object. If the one that is there has another size, it goes.
+    pub(super) fn make_room(&mut self, planned: &PlannedObject) -> Room {
+        let standard_mib = self.shared.spec.memory_mib;
+        let room = Room::of(planned, standard_mib, self.bench.jobs.largest_mib());
+        if room.mib != self.memory_mib {
+            if let Some(machine) = self.machine.take() {
+                machine.shut_down();
+            }
+            self.extra = None;
+            self.memory_mib = room.mib;
+        }
+        room
+    }
+
     /// The guest, started if there is none.
     pub(super) fn machine(&mut self) -> Result<&mut Machine, Ended> {
         let machine = match self.machine.take() {
             Some(machine) => machine,
-            None => self.shared.machine()?,
+            None => {
+                if self.extra.is_none() {
+                    let stop = || self.bench.stop.requested();
+                    self.extra = Some(self.bench.jobs.room_for(self.memory_mib, &stop).ok_or(Ended)?);
+                }
+                self.shared.machine(self.memory_mib)?
+            }
         };
         Ok(self.machine.insert(machine))
     }

@@ -9,7 +9,7 @@ use toml::Value;
 
 use crate::alternatives;
 use crate::coverage::{Analysis, GuardKind};
-use crate::object::{BpfObject, GlobalVariable, Globals};
+use crate::object::{BpfObject, Flaw, GlobalVariable, Globals, MapInfo};
 use crate::record::{Alternative, ObjectProgram};
 
 const HEAD: &str = "\
@@ -92,9 +92,27 @@ fn of_object(text: &mut String, object: &BpfObject) {
     shape(text, object, &programs, &inventory.maps);
 }
 
-/// A shape with every variable of `.rodata`, those first that decide a branch, and with the sizes of maps that declare none.
-fn shape(text: &mut String, object: &BpfObject, programs: &[ObjectProgram], maps: &[crate::object::MapInfo]) {
-    let Some(globals) = Globals::read(&object.bytes) else { return };
+/// A shape with every variable of `.rodata`, those first that decide a branch, and with what a loader sets of maps.
+fn shape(text: &mut String, object: &BpfObject, programs: &[ObjectProgram], maps: &[MapInfo]) {
+    let mut lines = Vec::new();
+    let variable = Globals::read(&object.bytes).and_then(|globals| variables(&mut lines, object, programs, &globals));
+    maps.iter().for_each(|map| lines.extend(sizes(map)));
+    if lines.is_empty() {
+        return;
+    }
+    let name = variable.as_deref().unwrap_or("other");
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let _ = write!(text, "{SHAPE}# [[shape]]\n# object = {}\n# name = {}\n", quoted(&object.name), quoted(&name));
+    lines.iter().for_each(|line| text.extend([line, "\n"]));
+}
+
+/// A line for each variable of `.rodata`. Returns the first that decides a branch.
+fn variables(
+    lines: &mut Vec<String>,
+    object: &BpfObject,
+    programs: &[ObjectProgram],
+    globals: &Globals,
+) -> Option<String> {
     let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
     let analysis = Analysis::of(&object.bytes, &names);
     let decides = |variable: &GlobalVariable| {
@@ -104,7 +122,6 @@ fn shape(text: &mut String, object: &BpfObject, programs: &[ObjectProgram], maps
     };
     let rodata = globals.variables.iter().filter(|variable| variable.section.starts_with(".rodata"));
     let (switches, others): (Vec<_>, Vec<_>) = rodata.partition(|variable| decides(variable));
-    let mut lines = Vec::new();
     for (variable, note) in
         switches.iter().map(|one| (one, "")).chain(others.iter().map(|one| (one, "; no branch hangs on it alone")))
     {
@@ -114,20 +131,17 @@ fn shape(text: &mut String, object: &BpfObject, programs: &[ObjectProgram], maps
             None => format!("# # {declared}: cannot be set"),
         });
     }
-    for map in maps.iter().filter(|map| map.max_entries.is_none_or(|entries| entries == 0)) {
-        let kind = map.map_type.as_deref().unwrap_or("map");
-        // libbpf gives these their size itself, and others take none.
-        if matches!(kind, "hash" | "array" | "lru_hash" | "percpu_hash" | "percpu_array" | "ringbuf" | "stack_trace") {
-            lines.push(format!("# maps.{}.max_entries = 4096    # {kind}", key(&map.name)));
-        }
-    }
-    if lines.is_empty() {
-        return;
-    }
-    let name = switches.first().map_or("other", |variable| &variable.name);
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let _ = write!(text, "{SHAPE}# [[shape]]\n# object = {}\n# name = {}\n", quoted(&object.name), quoted(&name));
-    lines.iter().for_each(|line| text.extend([line, "\n"]));
+    switches.first().map(|variable| variable.name.clone())
+}
+
+/// A line for each field of a map that its loader has to set, with a value that kernels take.
+fn sizes(map: &MapInfo) -> Vec<String> {
+    let kind = map.map_type.as_deref().unwrap_or_default();
+    let line = |flaw: &Flaw| {
+        let value = flaw.proposal(kind)?;
+        Some(format!("# maps.{}.{} = {value}    # {kind}: {}", key(&map.name), flaw.field, comment(&flaw.what)))
+    };
+    map.flaws().iter().filter_map(line).collect()
 }
 
 fn quoted(text: &str) -> String {

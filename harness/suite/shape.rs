@@ -10,7 +10,7 @@ use toml::{Spanned, Value};
 use super::error::Mistake;
 use super::part::Objects;
 use crate::object::globals::with_bytes;
-use crate::object::{BpfObject, Globals};
+use crate::object::{BpfObject, Globals, MapInfo};
 use crate::protocol::{DataPatch, MapSize, ObjectSetup};
 use crate::record::ShapeRecord;
 
@@ -44,6 +44,17 @@ impl Shape {
         format!("{object}@{}", self.name)
     }
 
+    /// The object's maps as the shape makes them.
+    pub fn sized(&self, maps: &mut [MapInfo]) {
+        for size in &self.setup.sizes {
+            for map in maps.iter_mut().filter(|map| map.name == size.map) {
+                map.key_size = size.key_size.or(map.key_size);
+                map.value_size = size.value_size.or(map.value_size);
+                map.max_entries = size.max_entries.or(map.max_entries);
+            }
+        }
+    }
+
     /// The object's bytes as the shape makes them, for reading only: maps keep their sizes.
     pub fn applied(&self, object: &[u8]) -> Vec<u8> {
         self.setup
@@ -69,7 +80,17 @@ pub(super) struct WrittenShape {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MapSettings {
-    max_entries: Spanned<i64>,
+    key_size: Option<Spanned<i64>>,
+    value_size: Option<Spanned<i64>>,
+    max_entries: Option<Spanned<i64>>,
+}
+
+impl MapSettings {
+    /// What is set, by the names of the fields.
+    fn set(&self) -> impl Iterator<Item = (&'static str, &Spanned<i64>)> {
+        let all = [("key_size", &self.key_size), ("value_size", &self.value_size), ("max_entries", &self.max_entries)];
+        all.into_iter().filter_map(|(field, number)| Some((field, number.as_ref()?)))
+    }
 }
 
 impl WrittenShape {
@@ -111,18 +132,34 @@ impl WrittenShape {
             shape.settings.push(format!("{name} = {}", value.get_ref()));
         }
         let maps = all.inventory(object).map(|all| &all.maps[..]).unwrap_or_default();
-        for (name, MapSettings { max_entries }) in &self.maps {
-            let at = |mistake| (Some(max_entries.span().start), mistake);
+        for (name, settings) in &self.maps {
+            let start = settings.set().next().map(|(_, number)| number.span().start);
+            let at = |mistake| (start, mistake);
             if !maps.iter().any(|map| map.name == *name) {
                 let known = maps.iter().map(|map| map.name.as_str());
                 return Err(at(Mistake::new(format!("object `{title}` has no map `{name}`")).known(name, known)));
             }
-            let number = *max_entries.get_ref();
-            let Ok(entries) = u32::try_from(number) else {
-                return Err(at(Mistake::new(format!("a map cannot have {number} entries"))));
-            };
-            shape.setup.sizes.push(MapSize { map: name.clone(), max_entries: entries });
-            shape.settings.push(format!("maps.{name}.max_entries = {entries}"));
+            let mut size = MapSize { map: name.clone(), key_size: None, value_size: None, max_entries: None };
+            for (field, number) in settings.set() {
+                let Ok(value) = u32::try_from(*number.get_ref()) else {
+                    let message = match field {
+                        "max_entries" => format!("a map cannot have {} entries", number.get_ref()),
+                        field => format!("`{field}` cannot be {}", number.get_ref()),
+                    };
+                    return Err((Some(number.span().start), Mistake::new(message)));
+                };
+                match field {
+                    "key_size" => size.key_size = Some(value),
+                    "value_size" => size.value_size = Some(value),
+                    _ => size.max_entries = Some(value),
+                }
+                shape.settings.push(format!("maps.{name}.{field} = {value}"));
+            }
+            if settings.set().next().is_none() {
+                let mistake = Mistake::new(format!("map `{name}` gets no size"));
+                return Err((None, mistake.hint(format!("write `maps.{name}.max_entries = N`"))));
+            }
+            shape.setup.sizes.push(size);
         }
         Ok((object, shape))
     }

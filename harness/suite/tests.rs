@@ -165,7 +165,7 @@ fn everything_that_a_suite_can_say_is_kept() {
         (b"bash\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), vec![80, 0, 0, 0, 187, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     );
     assert_eq!((bytes("filter"), bytes("seen")), (b"\x07\0\0\0x\0\0\0\0\0\0\0".to_vec(), vec![5, 0, 0, 0, 0, 0, 0, 0]));
-    assert_eq!((shape.setup.sizes[0].map.as_str(), shape.setup.sizes[0].max_entries), ("counts", 64));
+    assert_eq!((shape.setup.sizes[0].map.as_str(), shape.setup.sizes[0].max_entries), ("counts", Some(64)));
     insta::assert_debug_snapshot!((&shape.settings, &told.alternatives, &told.optional));
 }
 

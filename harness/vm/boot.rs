@@ -77,7 +77,7 @@ impl Machine {
         let child = ChildGroup::spawn_showing(command, spec.aids.console.then_some(spec.name))
             .map_err(|error| harness(error.to_string(), Some(tool_hint(&spec.tools.qemu)), false))?;
         let recording = recorder.map(|(memory, monitor)| Recording { memory, words, monitor });
-        let mut machine = Machine::new(child, listeners, scratch, recording);
+        let mut machine = Machine::new(child, listeners, scratch, recording, spec.memory_mib);
         machine.wait_for_hello(spec, begin, spec.deadlines.boot)?;
         Ok(machine)
     }

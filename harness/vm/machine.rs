@@ -83,6 +83,8 @@ pub struct Machine {
     pub(super) scratch: TempDir,
     /// What it takes to snapshot this machine; `None` if it was not booted for that.
     pub(super) recording: Option<Recording>,
+    /// MiB that it has.
+    pub memory_mib: u64,
     /// What could not be set up in the guest and is not vital.
     pub notes: Vec<String>,
     /// What a restored guest has of its own.
@@ -176,6 +178,7 @@ impl Machine {
         listeners: Listeners,
         scratch: TempDir,
         recording: Option<Recording>,
+        memory_mib: u64,
     ) -> Machine {
         Machine {
             child,
@@ -183,6 +186,7 @@ impl Machine {
             last_words: LastWords::default(),
             scratch,
             recording,
+            memory_mib,
             notes: Vec::new(),
             woken: None,
             to_hello: Duration::ZERO,

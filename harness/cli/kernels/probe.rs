@@ -191,7 +191,7 @@ fn probe_all(setup: &Setup, kernels: Vec<KernelSpec>, args: &MachineArgs, stop: 
     let kernels: Vec<KernelSpec> = open.iter().map(|(_, spec, _)| (*spec).clone()).collect();
     let proof = acceleration::choose(setup, tools, &kernels, args, stop)?;
     let memory_mib = open.iter().map(|(_, spec, _)| spec.memory_mib).max().unwrap_or_default();
-    let jobs = Jobs::choose(None, memory_mib).count();
+    let jobs = Jobs::choose(None, memory_mib, []).count();
     // Its threads last as long as the machines that they start.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(|error| Failure::infrastructure(format!("cannot start threads: {error}"), None))?;

@@ -22,8 +22,19 @@ fn refused(warnings: &[&str], log: &str, section: &str) -> (Verdict, Cause, Opti
         core_relocations: 0,
         helpers: Vec::new(),
         optional: false,
+        maps: Vec::new(),
+        externs: Vec::new(),
+        is_static: false,
     };
-    let case = Case { outcome: &outcome, log, program: Some(&program), object: None, kernel: &UnknownKernel };
+    let case = Case {
+        outcome: &outcome,
+        log,
+        program: Some(&program),
+        object: None,
+        kernel: &UnknownKernel,
+        poison: &|_| None,
+        memory_mib: None,
+    };
     let diagnosis = judge(&case);
     let subject = diagnosis.evidence.and_then(|evidence| evidence.subject);
     (diagnosis.verdict, diagnosis.cause.unwrap(), subject)

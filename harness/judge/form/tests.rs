@@ -54,7 +54,15 @@ pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &st
 fn judged(kernel: &ToldKernel, program: &ProgramInfo, stage: Stage, warning: &str, log: &str) -> Diagnosis {
     let mut outcome = outcome(stage, &[warning]);
     outcome.type_known = Some(true);
-    judge(&Case { outcome: &outcome, log, program: Some(program), object: None, kernel, poison: &|_| None })
+    judge(&Case {
+        outcome: &outcome,
+        log,
+        program: Some(program),
+        object: None,
+        kernel,
+        poison: &|_| None,
+        memory_mib: None,
+    })
 }
 
 fn told(diagnosis: Diagnosis) -> (Verdict, Cause, String) {

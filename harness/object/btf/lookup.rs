@@ -206,6 +206,17 @@ impl Btf {
         }
     }
 
+    /// Whether some enum without a name has this enumerator.
+    pub fn has_nameless_enumerator(&self, name: &str) -> bool {
+        let of = |found: &Type| match &found.kind {
+            Kind::Enum { values, .. } if self.bytes(found.name_offset).is_none_or(<[u8]>::is_empty) => {
+                values.iter().any(|value| self.bytes(value.name_offset) == Some(name.as_bytes()))
+            }
+            _ => false,
+        };
+        self.types.iter().any(of)
+    }
+
     /// Whether values of the type may be negative: false for anything that is neither integer nor enum.
     pub fn is_signed(&self, id: u32) -> bool {
         matches!(

@@ -22,7 +22,7 @@ fn machine(qemu: &str) -> (Machine, [UnixStream; 2]) {
     let mut command = Command::new("sh");
     command.args(["-c", qemu]);
     let child = ChildGroup::spawn(command).expect("starts");
-    let mut machine = Machine::new(child, listeners, scratch, None);
+    let mut machine = Machine::new(child, listeners, scratch, None, 512);
     let message = encode(&GuestMessage::LoadDone { took_ms: 7 }, b"").expect("encodes");
     guest[0].write_all(&message).expect("writes");
     machine.receive(LONG, &|| false).expect("the guest spoke");

@@ -1,0 +1,101 @@
+//! [`map_hint`]: what to do about a map that was not created, where no guard can help.
+
+use super::Facts;
+use crate::cause::Cause;
+use crate::object::{Flaw, MapInfo, Mend};
+use crate::record::ProgramRecord;
+
+/// What to do about the map that `program` failed for, as lines; none where the cause is another.
+pub(super) fn map_hint(facts: &Facts<'_>, program: &ProgramRecord) -> Vec<String> {
+    let Some(cause) = program.cause else { return Vec::new() };
+    let evidence = program.evidence.as_ref();
+    let name = evidence.and_then(|evidence| evidence.subject.as_deref());
+    let map = || facts.inventory?.maps.iter().find(|map| Some(map.name.as_str()) == name);
+    let inner = evidence.is_some_and(|evidence| evidence.line.contains("inner map"));
+    match cause {
+        Cause::IncompleteMapDefinition => match map() {
+            Some(map) => incomplete(map, inner),
+            None => vec![EXEC.to_owned()],
+        },
+        Cause::InvalidMapDefinition => {
+            vec!["correct the map's definition: no kernel takes it, and no guard helps".to_owned()]
+        }
+        Cause::UnsupportedMapOption => {
+            let name = name.unwrap_or("MAP");
+            vec![format!(
+                "let the loader ask for the option only where the kernel has it: `bpf_map__set_map_flags`, or leave the map out with \
+                 `bpf_map__set_autocreate(obj->maps.{name}, false)`"
+            )]
+        }
+        Cause::MapTooLarge => {
+            let name = name.unwrap_or("MAP");
+            vec![
+                format!(
+                    "make it smaller on this kernel: `bpf_map__set_max_entries(obj->maps.{name}, N)` between open and load"
+                ),
+                format!("a suite tries a size with `maps.{name}.max_entries = N` in a `[[shape]]`"),
+            ]
+        }
+        Cause::GuestMemory => {
+            vec![
+                "give this kernel's guests more `memory` in kernels.toml, such as `memory = \"4GiB\"`, on a machine that has it"
+                    .to_owned(),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether `program` failed for how a map is defined or how large it is.
+pub(super) fn is_of_map(program: &ProgramRecord) -> bool {
+    let causes = [
+        Cause::IncompleteMapDefinition,
+        Cause::InvalidMapDefinition,
+        Cause::UnsupportedMapOption,
+        Cause::MapTooLarge,
+        Cause::MapWithoutBtf,
+        Cause::GuestMemory,
+    ];
+    program.cause.is_some_and(|cause| causes.contains(&cause))
+}
+
+/// Where no suite can say it.
+const EXEC: &str = "its own loader sets that: run it with `corematrix exec`";
+
+fn incomplete(map: &MapInfo, inner: bool) -> Vec<String> {
+    let of_suite = |flaw: &Flaw| {
+        let value = flaw.proposal(map.map_type.as_deref().unwrap_or_default())?;
+        Some(format!("`maps.{}.{} = {value}`", map.name, flaw.field))
+    };
+    let flaws = map.flaws();
+    let settings: Vec<String> = flaws.iter().filter_map(of_suite).collect();
+    match flaws.iter().any(|flaw| flaw.mend == Mend::Machine) {
+        true => vec!["corematrix's guests cannot have that; set it to what they have for a run".to_owned()],
+        false if inner || settings.len() < flaws.len() => vec![EXEC.to_owned()],
+        false => vec![
+            format!("set what its loader sets with {} in a `[[shape]]` of a suite", settings.join(" and ")),
+            "`corematrix init` writes one with all of them".to_owned(),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(kind: &str) -> MapInfo {
+        MapInfo { name: "m".into(), map_type: Some(kind.into()), ..MapInfo::default() }
+    }
+
+    #[test]
+    fn suites_can_set_sizes_and_no_inner_maps() {
+        assert!(incomplete(&map("ringbuf"), false)[0].contains("`maps.m.max_entries = 262144`"));
+        let perf = incomplete(&map("perf_event_array"), false);
+        assert!(perf[0].contains("`maps.m.key_size = 4` and `maps.m.value_size = 4`"), "{perf:?}");
+        let typed = MapInfo { value_size: Some(8), max_entries: Some(4096), ..map("ringbuf") };
+        assert!(incomplete(&typed, false)[0].contains("`maps.m.value_size = 0`"));
+        let of_maps = MapInfo { key_size: Some(4), value_size: Some(4), max_entries: Some(1), ..map("array_of_maps") };
+        assert_eq!(incomplete(&of_maps, false), [EXEC]);
+        assert_eq!(incomplete(&map("ringbuf"), true), [EXEC]);
+    }
+}
