@@ -104,7 +104,8 @@ fn maps_that_need_it_get_a_larger_guest() {
     let lab = Lab::with_kernel("");
     for round in ["cold", "warm"] {
         let mode = if round == "cold" { &["--cold"][..] } else { &[] };
-        let args = [&[fixture("large").as_str(), fixture("alone").as_str(), "--accel", "tcg"], mode].concat();
+        let (large, alone) = (fixture("large"), fixture("alone"));
+        let args = [&[large.as_str(), alone.as_str(), "--accel", "tcg"], mode].concat();
         let out = lab.path(round);
         let ended = common::Run::start(lab.command_to(&out, &args), &lab.path("run")).wait();
         ended.expect(1);
