@@ -119,7 +119,7 @@ fn on_kernels(object: &str, kernels: &[&str], attach: bool) -> RunRecord {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_corematrix"));
     command.current_dir(root).args(["run", &format!("tests/fixtures/attach/{object}.bpf.o")]);
-    kernels.iter().for_each(|kernel| drop(command.args(["--kernel", kernel])));
+    command.args(kernels.iter().flat_map(|kernel| ["--kernel", kernel]));
     if attach {
         command.arg("--attach");
     }
