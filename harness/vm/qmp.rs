@@ -172,7 +172,10 @@ impl Qmp<'_> {
                     let what = if what == "save" { "save the machine's state" } else { "read the machine's state" };
                     return Err(self.limit.error(what));
                 }
-                _ => std::thread::sleep(POLL),
+                _ => {
+                    self.go_on()?;
+                    std::thread::sleep(POLL);
+                }
             }
         }
     }
@@ -193,6 +196,10 @@ impl Qmp<'_> {
         }
     }
 
+    fn go_on(&self) -> Result<(), QmpError> {
+        (self.give_up)().map_or(Ok(()), |reason| Err(io::Error::other(reason).into()))
+    }
+
     fn line(&mut self) -> Result<Value, QmpError> {
         let mut line = Vec::new();
         loop {
@@ -203,9 +210,7 @@ impl Qmp<'_> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error.into()),
             }
-            if let Some(reason) = (self.give_up)() {
-                return Err(io::Error::other(reason).into());
-            }
+            self.go_on()?;
             if self.limit.is_over() {
                 return Err(self.limit.error("answer on its monitor"));
             }
