@@ -44,7 +44,7 @@ fn run(objects: &[&str]) -> RunRecord {
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .arg("run")
         .args(objects.iter().map(|name| fixture(name)));
-    KERNELS.iter().for_each(|name| drop(command.args(["--kernel", name])));
+    command.args(KERNELS.iter().flat_map(|name| ["--kernel", name]));
     command.arg("--out").arg(folder.path()).status().unwrap();
     json::read(&folder.path().join("report.json")).unwrap()
 }

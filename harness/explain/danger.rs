@@ -65,6 +65,11 @@ pub enum Danger {
         /// What the kernel has there, in words.
         target: String,
     },
+    /// The kernel loads the program and has no way to attach it as its section says.
+    CannotAttach {
+        /// What the kernel lacks, in words.
+        lacks: String,
+    },
     /// The field, type or enumerator is there or is not reached here, but other kernels of the run refuse the program for it.
     MissingElsewhere {
         /// Their names, in matrix order.
@@ -98,6 +103,7 @@ impl fmt::Display for Danger {
             Danger::ArgumentChanged { argument, local, target } => {
                 write!(f, "{target} as argument {argument} here, `{local}` in the object")
             }
+            Danger::CannotAttach { lacks } => write!(f, "no way to attach here: {lacks}"),
             Danger::MissingElsewhere { kernels } => {
                 write!(f, "no match on {}, and the program fails there for it", kernels.join(", "))
             }

@@ -17,7 +17,7 @@ use crate::kernel_log::{self, KernelLog};
 use crate::libbpf_log;
 use crate::plan::PlannedObject;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
-use crate::record::{GUEST_LOST, ProgramRecord, TRIED_AGAIN, WholeLoad};
+use crate::record::{DangerRecord, GUEST_LOST, ProgramRecord, TRIED_AGAIN, WholeLoad};
 use crate::verdict::Verdict;
 use crate::vm::GuestLoss;
 
@@ -90,8 +90,9 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let relocations = cell.evidence.records(planned.relocations(), &programs);
     // Of a kernel that never got to the object nothing is known.
     let types = cell.whole.as_ref().and_then(|_| session.types());
-    let dangers =
+    let mut dangers: Vec<DangerRecord> =
         types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
+    dangers.extend(dangers::of_forms(planned, session.view()));
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
     let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations);
@@ -331,8 +332,8 @@ impl Cell<'_> {
         {
             judgement::blame_arguments(&dangers::changed_arguments(self.planned, program, kernel), &mut record);
         }
-        if record.verdict == Verdict::Loaded {
-            judgement::attached(known, self.attached.take().as_ref(), session.view(), &mut record);
+        if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
+            judgement::attached(known, &facts, session.view(), &mut record);
         }
         if outcome.stage == Stage::Loaded {
             record.exercise = self.exercised.take();

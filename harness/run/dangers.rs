@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::evidence::Evidence;
 use crate::coverage::Facts;
 use crate::explain::{self, ChangedArgument, Danger, KernelTypes, LocalSpec};
-use crate::object::ObjectTypes;
+use crate::judge::{KernelView, never_attaches};
+use crate::object::{ObjectTypes, ProgramInfo};
 use crate::plan::PlannedObject;
 use crate::record::{CellRecord, DangerRecord, ObjectRecord, RunRecord};
 use crate::relocation::{RelocationOutcome, RelocationRecord};
@@ -72,6 +73,24 @@ pub(super) fn of_cell(
     }
     let relocated = fields.into_iter().chain(sizes).map(of_relocation);
     relocated.chain(constants.into_iter().map(of_constant)).chain(arguments).collect()
+}
+
+/// The programs that this kernel loads and can never attach as their sections say. Only loading was asked for, so that is no verdict.
+pub(super) fn of_forms(planned: &PlannedObject, kernel: &dyn KernelView) -> Vec<DangerRecord> {
+    let programs = planned.object.inventory.iter().flat_map(|inventory| &inventory.programs);
+    let danger = |program: &ProgramInfo| {
+        let difference = Danger::CannotAttach { lacks: never_attaches(program, kernel)?.reason? };
+        Some(DangerRecord {
+            relocation: None,
+            function: program.name.clone(),
+            programs: vec![program.name.clone()],
+            source: None,
+            subject: program.name.clone(),
+            words: difference.to_string(),
+            difference,
+        })
+    };
+    programs.filter_map(danger).collect()
 }
 
 /// The arguments that a program, an index, takes for something else than they are on a kernel that refused it.

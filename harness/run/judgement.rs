@@ -69,17 +69,15 @@ pub(super) fn info<'a>(object: &'a PlannedObject, program: &str) -> Option<&'a P
     inventory.programs.iter().find(|known| known.name == program)
 }
 
-/// Judges whether a program that was loaded can be attached: by what a guest observed, if it tried, and by what is known of the
-/// kernel. That it was attached outweighs everything.
+/// Judges a program that was loaded by what a guest observed when it was to attach it, and by what is known of the kernel. That it
+/// was attached outweighs everything.
 pub(super) fn attached(
     program: Option<&ProgramInfo>,
-    facts: Option<&AttachFacts>,
+    facts: &AttachFacts,
     kernel: &dyn KernelView,
     record: &mut ProgramRecord,
 ) {
-    if let Some(facts) = facts {
-        attach::judge(facts, record);
-    }
+    attach::judge(facts, record);
     let outcome = record.attach.as_ref().map(|attach| attach.outcome);
     if outcome == Some(AttachOutcome::Attached) || record.verdict == Verdict::HarnessError {
         return;

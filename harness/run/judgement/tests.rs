@@ -57,8 +57,9 @@ fn judged(program: &ProgramInfo, tried: Option<AttachTry>, kernel: &Kernel) -> P
     let planned = ObjectProgram { name: "p".into(), section: program.section.clone() };
     let mut record = ProgramRecord::not_run(&planned, "");
     (record.verdict, record.reason) = (Verdict::Loaded, None);
-    let facts = tried.map(|tried| AttachFacts { to: "something".into(), tried, took_us: 1 });
-    attached(Some(program), facts.as_ref(), kernel, &mut record);
+    // A guest that has nothing to attach it to cannot prove the opposite.
+    let tried = tried.unwrap_or_else(|| AttachTry::NotPossible { reason: "there is nothing to attach to".into() });
+    attached(Some(program), &AttachFacts { to: "something".into(), tried, took_us: 1 }, kernel, &mut record);
     record
 }
 
