@@ -19,7 +19,7 @@ use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::probe::FeatureProbe;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, render};
-use crate::report::json;
+use crate::report::{json, paragraph};
 use crate::store::Store;
 use crate::verifier;
 
@@ -54,7 +54,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
 
     let store = Store::open(common.store.clone()).map_err(store_failure)?;
     let mut missing = Vec::new();
-    let kernels = all_types(&record, &store, &mut missing);
+    let (kernels, added) = all_types(&record, &store, &mut missing);
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&record, &store);
     let found = found_again(&record.objects[object], &project(common), &mut missing);
@@ -72,7 +72,13 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         log: &|path| verifier::store::read(&folder.join(path)),
         missing: &missing,
     };
-    print!("{}", render(&facts, &chosen, width()));
+    let text = render(&facts, &chosen, width());
+    print!("{text}");
+    // Only what is told of kernels rests on them.
+    if text.contains("  in this matrix: ") && !added.is_empty() {
+        let line = format!("note: not of the run, but in the store, and looked at as well: {}", added.join(", "));
+        print!("\n{}", paragraph(&line, 0, width()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -178,8 +184,13 @@ pub(super) fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &m
     types
 }
 
-/// The types of the run's kernels and of the others that the store has, by age, as far as releases tell; says which are not the run's.
-pub(super) fn all_types(record: &RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<(String, Btf)> {
+/// The types of the run's kernels and of the others that the store has, by age, as far as releases tell;
+/// and which are not the run's.
+pub(super) fn all_types(
+    record: &RunRecord,
+    store: &Store,
+    missing: &mut Vec<String>,
+) -> (Vec<(String, Btf)>, Vec<String>) {
     let mut types: Vec<(String, Btf)> =
         kernel_types(record, store, missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
     let age = |name: &str, types: &[(String, String)]| {
@@ -205,10 +216,7 @@ pub(super) fn all_types(record: &RunRecord, store: &Store, missing: &mut Vec<Str
         added.push(format!("`{name}`"));
         types.insert(at.unwrap_or(types.len()), (name, btf));
     }
-    if !added.is_empty() {
-        missing.push(format!("not of the run, but in the store, and looked at as well: {}", added.join(", ")));
-    }
-    types
+    (types, added)
 }
 
 /// The numbers of a release, which tell its age: 6, 12, 107 of `6.12.107+deb13-cloud-amd64`.

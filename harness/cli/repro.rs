@@ -130,7 +130,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     let mut missing = Vec::new();
     kernel_types(&shown, &case.setup.store, &mut missing);
     let has_all = missing.is_empty();
-    let kernels = all_types(&shown, &case.setup.store, &mut Vec::new());
+    let (kernels, _) = all_types(&shown, &case.setup.store, &mut Vec::new());
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&shown, &case.setup.store);
     let types = ObjectTypes::read(&plan.objects[0].object.bytes);
