@@ -44,7 +44,7 @@ fn run(objects: &[&str]) -> RunRecord {
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
         .arg("run")
         .args(objects.iter().map(|name| fixture(name)));
-    KERNELS.iter().for_each(|name| drop(command.args(["--kernel", name])));
+    command.args(KERNELS.iter().flat_map(|name| ["--kernel", name]));
     command.arg("--out").arg(folder.path()).status().unwrap();
     json::read(&folder.path().join("report.json")).unwrap()
 }
@@ -102,9 +102,10 @@ fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
 #[test]
 fn maps_that_need_it_get_a_larger_guest() {
     let lab = Lab::with_kernel("");
+    let (large, alone) = (fixture("large"), fixture("alone"));
     for round in ["cold", "warm"] {
         let mode = if round == "cold" { &["--cold"][..] } else { &[] };
-        let args = [&[fixture("large").as_str(), fixture("alone").as_str(), "--accel", "tcg"], mode].concat();
+        let args = [&[large.as_str(), &alone, "--accel", "tcg"], mode].concat();
         let out = lab.path(round);
         let ended = common::Run::start(lab.command_to(&out, &args), &lab.path("run")).wait();
         ended.expect(1);
