@@ -102,10 +102,10 @@ fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
 #[test]
 fn maps_that_need_it_get_a_larger_guest() {
     let lab = Lab::with_kernel("");
+    let (large, alone) = (fixture("large"), fixture("alone"));
     for round in ["cold", "warm"] {
         let mode = if round == "cold" { &["--cold"][..] } else { &[] };
-        let (large, alone) = (fixture("large"), fixture("alone"));
-        let args = [&[large.as_str(), alone.as_str(), "--accel", "tcg"], mode].concat();
+        let args = [&[large.as_str(), &alone, "--accel", "tcg"], mode].concat();
         let out = lab.path(round);
         let ended = common::Run::start(lab.command_to(&out, &args), &lab.path("run")).wait();
         ended.expect(1);

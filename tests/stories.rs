@@ -179,6 +179,11 @@ fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
                 outcomes.insert(program.verdict == Verdict::Loaded);
                 let reason = program.reason.as_deref().unwrap_or("");
                 let because = expected.because.as_deref().filter(|_| !loads).unwrap_or("");
+                let unless = expected.unless.as_ref().filter(|unless| {
+                    !loads && !Fact::parse(&unless.fact).expect("was checked by the other test").holds(types)
+                });
+                let (verdict, because) =
+                    unless.map_or((verdict, because), |unless| (Some(unless.verdict), unless.because.as_str()));
                 if verdict != Some(program.verdict) || !reason.contains(because) {
                     let wanted = verdict.map_or("a verdict", Verdict::label);
                     let (kernel, found) = (&cell.kernel, program.verdict);
@@ -240,6 +245,9 @@ fn stories_are_told_whole() {
             }
             match expected.fact() {
                 Err(error) => wrong(error),
+                _ if expected.unless.as_ref().is_some_and(|unless| Fact::parse(&unless.fact).is_err()) => {
+                    wrong(format!("the fact of `{name}.unless` cannot be read"));
+                }
                 Ok(Fact::Always) if expected.otherwise.is_some() => wrong(format!("`{name}` never fails")),
                 Ok(Fact::Always) => {}
                 Ok(_) if expected.otherwise.is_none_or(|verdict| verdict == Verdict::Loaded) => {

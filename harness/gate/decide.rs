@@ -5,6 +5,7 @@ mod expected;
 use super::decision::{Decision, Excuse, GateReport, Outcome, Rule, Weight};
 use super::expectation::Expectations;
 use super::limits::Limits;
+use crate::cause::Cause;
 use crate::compare::{Change, Pair, Place, differences};
 use crate::plan::WHOLE_OBJECT;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
@@ -207,7 +208,7 @@ impl<'a> Gate<'a> {
                 self.excuse(Rule::Failure, place, KNOWN.to_owned(), None);
             }
             Verdict::HarnessLimit => {
-                let hint = Some("an `[[expect]]` with a reason excuses what can never be judged".to_owned());
+                let hint = Some(limit_hint(program.cause).to_owned());
                 self.push(Weight::Infrastructure, Rule::Infrastructure, place, &story, hint);
             }
             _ => {
@@ -315,6 +316,17 @@ impl<'a> Gate<'a> {
             Outcome::Green
         };
         report
+    }
+}
+
+/// What to do about what could not be judged.
+fn limit_hint(cause: Option<Cause>) -> &'static str {
+    match cause {
+        Some(Cause::IncompleteMapDefinition) => {
+            "a suite's `[[shape]]` sets what the loader sets of maps; an `[[expect]]` excuses the object without it"
+        }
+        Some(Cause::GuestMemory) => "give the kernel's guests more `memory` in kernels.toml",
+        _ => "an `[[expect]]` with a reason excuses what can never be judged",
     }
 }
 

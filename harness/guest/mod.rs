@@ -140,27 +140,32 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
         }
     })?;
     pins.restore();
+    // Some of it comes only when the last program is freed.
+    let last = log.take_last();
     match ending {
         fork::Ending::Code(0) => {}
         fork::Ending::Code(code) => {
             let reason = format!("the loader of `{object}` ended with code {code}");
             send(port, &GuestMessage::Failed { reason }, &[])?;
         }
-        fork::Ending::Signal(signal) => send(port, &after_signal(signal), &[])?,
+        fork::Ending::Signal(signal) => {
+            let lines = last.as_ref().map(|(_, lines)| String::from_utf8_lossy(lines)).unwrap_or_default();
+            send(port, &after_signal(signal, &lines), &[])?;
+        }
     }
-    // Some of it comes only when the last program is freed.
-    if let Some((message, lines)) = log.take_last().filter(|_| !request.bare) {
+    if let Some((message, lines)) = last.filter(|_| !request.bare) {
         send(port, &message, &lines)?;
     }
     let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     send(port, &GuestMessage::LoadDone { took_ms }, &[])
 }
 
-/// What it means that the process that judged an object was killed.
-fn after_signal(signal: i32) -> GuestMessage {
+/// What it means that the process that judged an object was killed; `log` is what the kernel logged last.
+fn after_signal(signal: i32, log: &str) -> GuestMessage {
     match signal {
-        // Only the kernel's search for memory kills like this in a guest; the object has done nothing wrong.
-        libc::SIGKILL => GuestMessage::OutOfMemory,
+        // Nothing but the kernel's search for memory kills like this, unless the object itself does.
+        libc::SIGKILL if crate::kernel_log::is_out_of_memory(log) => GuestMessage::OutOfMemory,
+        libc::SIGKILL => GuestMessage::Failed { reason: "the loader was killed by signal 9".to_owned() },
         _ => {
             let warnings = vec![format!("libbpf died of signal {signal} while it handled the object")];
             GuestMessage::OpenFailed { errno: 0, warnings }
@@ -178,8 +183,11 @@ mod tests {
 
     #[test]
     fn object_is_blamed_for_killing_libbpf_and_not_for_lack_of_memory() {
-        assert!(matches!(after_signal(libc::SIGSEGV), GuestMessage::OpenFailed { warnings, .. }
+        assert!(matches!(after_signal(libc::SIGSEGV, ""), GuestMessage::OpenFailed { warnings, .. }
             if warnings == ["libbpf died of signal 11 while it handled the object"]));
-        assert_eq!(after_signal(libc::SIGKILL), GuestMessage::OutOfMemory);
+        let log = "oom-kill:constraint=CONSTRAINT_NONE\nOut of memory: Killed process 90 (init) total-vm:5kB\n";
+        assert_eq!(after_signal(libc::SIGKILL, log), GuestMessage::OutOfMemory);
+        let of_group = "Memory cgroup out of memory: Killed process 90 (init)\n";
+        assert!(matches!(after_signal(libc::SIGKILL, of_group), GuestMessage::Failed { .. }));
     }
 }

@@ -63,6 +63,9 @@ fn detail(object: &BpfObject) -> String {
         inventory.core_relocations.len(),
     );
 
+    if inventory.programs.is_empty() {
+        return text + "no programs\n" + &maps(inventory);
+    }
     let mut programs = Builder::default();
     programs.push_record(["program", "section", "type", "insns", "CO-RE relocations"]);
     for program in &inventory.programs {
@@ -80,24 +83,27 @@ fn detail(object: &BpfObject) -> String {
             program.core_relocations.to_string(),
         ]);
     }
-    text.push_str(&render(programs));
+    text + &render(programs) + &maps(inventory)
+}
 
-    if !inventory.maps.is_empty() {
-        let number = |value: Option<u32>| value.map_or("-".to_owned(), |value| value.to_string());
-        let mut maps = Builder::default();
-        maps.push_record(["map", "type", "key bytes", "value bytes", "entries"]);
-        for map in &inventory.maps {
-            maps.push_record([
-                map.name.clone(),
-                map.map_type.clone().unwrap_or("unknown to libbpf".to_owned()),
-                number(map.key_size),
-                number(map.value_size),
-                number(map.max_entries),
-            ]);
-        }
-        text.push_str(&render(maps));
+/// The table of the maps; empty without any.
+fn maps(inventory: &Inventory) -> String {
+    if inventory.maps.is_empty() {
+        return String::new();
     }
-    text
+    let number = |value: Option<u32>| value.map_or("-".to_owned(), |value| value.to_string());
+    let mut maps = Builder::default();
+    maps.push_record(["map", "type", "key bytes", "value bytes", "entries"]);
+    for map in &inventory.maps {
+        maps.push_record([
+            map.name.clone(),
+            map.map_type.clone().unwrap_or("unknown to libbpf".to_owned()),
+            number(map.key_size),
+            number(map.value_size),
+            number(map.max_entries),
+        ]);
+    }
+    render(maps)
 }
 
 fn btf(inventory: &Inventory) -> &'static str {

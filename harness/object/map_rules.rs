@@ -64,6 +64,7 @@ const ACCESS: u32 = FILE | RDONLY_PROG | WRONLY_PROG;
 /// Deepest stack that kernels keep, `kernel.perf_event_max_stack`, unless the machine's owner allows more.
 const MOST_FRAMES: u32 = 127;
 const PAGE: u64 = 4096;
+const UNSET: &str = "is not set";
 
 /// Something in a map's definition that no kernel takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,11 @@ pub struct Flaw {
 }
 
 impl Flaw {
+    /// Whether the definition says nothing of the field, rather than something wrong.
+    pub fn is_unset(&self) -> bool {
+        self.field == "values" || self.what.ends_with(UNSET)
+    }
+
     /// A value that kernels take for the field of a map of type `kind`, if a suite can set it: what the object's own loader sets
     /// nobody else knows.
     pub fn proposal(&self, kind: &str) -> Option<u32> {
@@ -175,6 +181,8 @@ fn rule(kind: &str) -> Option<Rule> {
         "sockhash" => sized(Size::Any, ID_OR_COOKIE, NUMA_NODE | FILE),
         "cpumap" => sized(ID, ID_OR_COOKIE, NUMA_NODE),
         "xskmap" => sized(ID, ID, NUMA_NODE | FILE),
+        // What else it takes is not known here.
+        "rhash" => Some(Rule { key: Size::Any, value: Size::Any, sized: true, needs: NO_PREALLOC, takes: u32::MAX }),
         "arena" => {
             let takes = SEGV_ON_FAULT | NO_USER_CONV;
             Some(Rule { key: Size::None, value: Size::None, sized: true, needs: MMAPABLE, takes })
@@ -211,7 +219,7 @@ impl MapInfo {
             }
         }
         match (self.lacks_size(), self.max_entries.unwrap_or_default()) {
-            (true, _) => add("max_entries", Mend::Loader, "is not set".to_owned()),
+            (true, _) => add("max_entries", Mend::Loader, UNSET.to_owned()),
             (false, 1..) if !rule.sized => add("max_entries", Mend::Author, format!("is set, and `{kind}` has none")),
             _ => {}
         }
@@ -275,7 +283,7 @@ impl MapInfo {
 
 /// What is wrong with a size, if anything, and who can mend it.
 fn size_flaw(size: u32, allowed: Size, kind: &str) -> Option<(Mend, String)> {
-    let unset = || (Mend::Loader, "is not set".to_owned());
+    let unset = || (Mend::Loader, UNSET.to_owned());
     let wrong = |wanted: String| (Mend::Author, format!("is {size}, and `{kind}` takes {wanted}"));
     match allowed {
         Size::None if size != 0 => Some(wrong("none".to_owned())),

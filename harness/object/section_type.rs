@@ -23,12 +23,16 @@ pub(super) fn of_section(section: &str) -> (Option<String>, Option<String>) {
     (prog_type, attach_type.flatten())
 }
 
+/// Map types of kernels that are newer than the linked libbpf, which creates them all the same.
+const NEWER_MAPS: [(i32, &str); 1] = [(35, "rhash")];
+
 /// libbpf's name of a map type such as 1 (`hash`); `None` for one that it does not know.
 pub(super) fn of_map(map_type: u32) -> Option<String> {
     // libbpf compares the number as a signed one, so keep it positive.
     let map_type = i32::try_from(map_type).ok()?;
     // SAFETY: takes any integer and returns NULL or a string constant.
-    constant(unsafe { libbpf_sys::libbpf_bpf_map_type_str(map_type as libbpf_sys::bpf_map_type) })
+    let known = constant(unsafe { libbpf_sys::libbpf_bpf_map_type_str(map_type as libbpf_sys::bpf_map_type) });
+    known.or_else(|| Some(NEWER_MAPS.iter().find(|(number, _)| *number == map_type)?.1.to_owned()))
 }
 
 /// Copies one of libbpf's string constants.
@@ -62,6 +66,7 @@ mod tests {
     fn libbpf_names_map_types() {
         assert_eq!(of_map(1).as_deref(), Some("hash"));
         assert_eq!(of_map(27).as_deref(), Some("ringbuf"));
+        assert_eq!(of_map(35).as_deref(), Some("rhash"));
         assert_eq!(of_map(5000), None);
         assert_eq!(of_map(u32::MAX), None);
     }

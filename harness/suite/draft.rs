@@ -179,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn every_map_that_lacks_a_size_gets_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let object = folder.path().join("definitions.bpf.o");
+        std::fs::write(&object, include_bytes!("../../tests/fixtures/maps/definitions.bpf.o")).unwrap();
+        let objects = find_objects(&[object]).unwrap().objects;
+        let text = draft("maps", &objects, folder.path());
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains("# maps.")).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+        let open = text.replace("\n# [[shape]]\n# object", "\n[[shape]]\nobject");
+        let open = open.replace("\n# name", "\nname").replace("\n# maps.", "\nmaps.");
+        let told = settings(folder.path(), &objects, &open);
+        assert_eq!(told.shapes[0].1.settings.len(), lines.len());
+    }
+
+    #[test]
     fn a_draft_is_a_suite_commented_or_not() {
         let folder = tempfile::tempdir().unwrap();
         // What is no ELF file, and what a glob would take for more than a name.

@@ -66,6 +66,20 @@ pub struct Expected {
     pub otherwise: Option<Verdict>,
     /// Words of the reason that comes with that verdict.
     pub because: Option<String>,
+    /// What comes before that verdict on kernels that lack something older, too.
+    pub unless: Option<Unless>,
+}
+
+/// A fact without which a program fails with another verdict.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unless {
+    /// The fact.
+    pub fact: String,
+    /// The verdict where it does not hold.
+    pub verdict: Verdict,
+    /// Words of the reason.
+    pub because: String,
 }
 
 impl Book {

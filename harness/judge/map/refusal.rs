@@ -90,7 +90,11 @@ impl Refusal<'_> {
         if let Some(flaw) = map.flaws().first() {
             let (verdict, cause, then) = match flaw.mend {
                 Mend::Author => (Verdict::MapCreationFailed, Cause::InvalidMapDefinition, ""),
-                Mend::Loader => (Verdict::HarnessLimit, Cause::IncompleteMapDefinition, "; its own loader sets it"),
+                Mend::Loader => {
+                    let then =
+                        if flaw.is_unset() { "; its own loader sets it" } else { "; its own loader corrects it" };
+                    (Verdict::HarnessLimit, Cause::IncompleteMapDefinition, then)
+                }
                 Mend::Machine => (Verdict::HarnessLimit, Cause::IncompleteMapDefinition, ""),
             };
             return (verdict, cause, Some(self.says(definition, &format!("{}{then}", flaw.what))));
