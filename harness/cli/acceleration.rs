@@ -6,7 +6,7 @@ use crate::manifest::KernelSpec;
 use crate::plan::Plan;
 use crate::run::Stop;
 use crate::store::StoredKernel;
-use crate::vm::{self, Accelerator, BootFailure, Choice, Machine, MachineSpec, NoProof, Proof, Toolchain};
+use crate::vm::{self, Accelerator, BootFailure, Choice, GuestLink, Machine, MachineSpec, NoProof, Proof, Toolchain};
 
 /// Where the store remembers whether KVM works.
 const MEMORY: &str = "kvm.json";
@@ -63,7 +63,7 @@ pub(super) fn boot_once(
 ) -> Result<(), BootFailure> {
     let stop = || stop.at_once();
     let machine = Machine::boot(&MachineSpec::new(tools, spec, stored, accelerator, &stop));
-    machine.map(Machine::shut_down)
+    machine.map(|mut machine| machine.shut_down())
 }
 
 /// What kept a kernel from booting, in words.

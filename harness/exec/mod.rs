@@ -1,7 +1,9 @@
 //! Commands of the user in guests: [`Session`] runs one, on the host's files as [`HostFiles`] shows them.
 
+mod clock;
 mod files;
 mod fuse;
+mod host_root;
 mod left;
 mod session;
 

@@ -8,7 +8,7 @@ use super::{Bench, Wanted};
 use crate::event::Event;
 use crate::explain::KernelTypes;
 use crate::object::btf::Want;
-use crate::vm::{Deadlines, Machine};
+use crate::vm::{Deadlines, GuestLink, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
 pub(super) struct Session<'a> {
@@ -18,13 +18,24 @@ pub(super) struct Session<'a> {
     /// What kernels are asked for at the end.
     pub(super) wanted: &'a Wanted,
     shared: Arc<KernelContext<'a>>,
-    machine: Option<Machine>,
+    machine: Option<Box<dyn GuestLink + Send>>,
+    start: Start<'a>,
 }
+
+/// Starts another guest.
+pub(super) type Start<'a> = Box<dyn FnMut() -> Result<Box<dyn GuestLink + Send>, Ended> + Send + 'a>;
 
 impl<'a> Session<'a> {
     pub(super) fn new(shared: Arc<KernelContext<'a>>, machine: Option<Machine>) -> Self {
+        let context = Arc::clone(&shared);
+        let start = move || context.machine().map(|machine| Box::new(machine) as Box<dyn GuestLink + Send>);
+        Session { machine: machine.map(|machine| Box::new(machine) as _), ..Session::with(shared, Box::new(start)) }
+    }
+
+    /// A stay with guests that are started so.
+    pub(super) fn with(shared: Arc<KernelContext<'a>>, start: Start<'a>) -> Self {
         let (bench, kernel, deadlines, wanted) = (shared.bench, shared.index, shared.deadlines, shared.wanted);
-        Session { bench, kernel, deadlines, wanted, shared, machine }
+        Session { bench, kernel, deadlines, wanted, shared, machine: None, start }
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -44,7 +55,7 @@ impl<'a> Session<'a> {
             }
         }
         if let Some(mut machine) = self.machine.take() {
-            self.shared.ask_for_features(&mut machine);
+            self.shared.ask_for_features(&mut *machine);
             machine.shut_down();
         }
     }
@@ -66,12 +77,12 @@ impl<'a> Session<'a> {
     }
 
     /// The guest, started if there is none.
-    pub(super) fn machine(&mut self) -> Result<&mut Machine, Ended> {
+    pub(super) fn machine(&mut self) -> Result<&mut dyn GuestLink, Ended> {
         let machine = match self.machine.take() {
             Some(machine) => machine,
-            None => self.shared.machine()?,
+            None => (self.start)()?,
         };
-        Ok(self.machine.insert(machine))
+        Ok(&mut **self.machine.insert(machine))
     }
 
     /// Gives up the guest; the next one is started when it is needed.

@@ -145,9 +145,57 @@ pub enum GuestLoss {
     Stopped,
 }
 
-impl Machine {
+/// The host's side of a guest that said hello; a [`Machine`], or a test's script.
+pub trait GuestLink {
     /// Sends a request. A guest that takes none of it for as long as `limit` is lost.
-    pub fn send(
+    ///
+    /// # Errors
+    /// Why the guest is lost.
+    fn send(
+        &mut self,
+        message: &HostMessage,
+        blob: &[u8],
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), GuestLoss>;
+
+    /// Waits for the guest's next message, at most for `limit`.
+    ///
+    /// # Errors
+    /// Why the guest is lost, silence included.
+    fn receive(
+        &mut self,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(GuestMessage, Vec<u8>), GuestLoss>;
+
+    /// Waits for the guest's next message for a moment, at most for `limit`; `None` if there is none, or if there is something to read
+    /// from `beside`. Of silence nothing is concluded.
+    ///
+    /// # Errors
+    /// Why the guest is lost.
+    fn attend(
+        &mut self,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<(GuestMessage, Vec<u8>)>, GuestLoss>;
+
+    /// What the console says of a guest that does not answer any more: whether its kernel crashed.
+    fn silence(&self) -> GuestLoss;
+
+    /// The last lines of the console and of QEMU's error output.
+    fn console_tail(&self) -> Vec<String>;
+
+    /// How many bytes the guest has sent so far.
+    fn received(&self) -> u64;
+
+    /// Asks the guest to end, and sees to it.
+    fn shut_down(&mut self);
+}
+
+impl GuestLink for Machine {
+    fn send(
         &mut self,
         message: &HostMessage,
         blob: &[u8],
@@ -161,8 +209,7 @@ impl Machine {
         })
     }
 
-    /// Waits for the guest's next message, at most for `limit`.
-    pub fn receive(
+    fn receive(
         &mut self,
         limit: Duration,
         stop: &(dyn Fn() -> bool + Sync),
@@ -177,9 +224,7 @@ impl Machine {
         }
     }
 
-    /// Waits for the guest's next message for a moment, at most for `limit`; `None` if there is none, or if there is something to read
-    /// from `beside`. Of silence nothing is concluded.
-    pub fn attend(
+    fn attend(
         &mut self,
         limit: Duration,
         stop: &(dyn Fn() -> bool + Sync),
@@ -194,8 +239,7 @@ impl Machine {
         }
     }
 
-    /// What the console says of a guest that does not answer any more: whether its kernel crashed.
-    pub fn silence(&self) -> GuestLoss {
+    fn silence(&self) -> GuestLoss {
         match console::culprit(&self.output()) {
             Some(Culprit::Kernel(line)) => GuestLoss::Crashed(line),
             Some(Culprit::Harness(line)) => GuestLoss::Harness(line),
@@ -203,6 +247,22 @@ impl Machine {
         }
     }
 
+    fn console_tail(&self) -> Vec<String> {
+        console::tail(&self.output())
+    }
+
+    fn received(&self) -> u64 {
+        self.channel.received()
+    }
+
+    fn shut_down(&mut self) {
+        if self.channel.send(&HostMessage::Shutdown, &[], FAREWELL, &|| false).is_ok() {
+            self.child.wait(FAREWELL);
+        }
+    }
+}
+
+impl Machine {
     /// Finds out why the channel broke.
     fn loss(&mut self, symptom: &str) -> GuestLoss {
         let status = self.child.wait(AFTERMATH);
@@ -214,18 +274,6 @@ impl Machine {
                 None => GuestLoss::Harness(symptom.to_owned()),
             },
         }
-    }
-
-    /// Asks the guest to end, and sees to it.
-    pub fn shut_down(mut self) {
-        if self.channel.send(&HostMessage::Shutdown, &[], FAREWELL, &|| false).is_ok() {
-            self.child.wait(FAREWELL);
-        }
-    }
-
-    /// The last lines of the console and of QEMU's error output.
-    pub fn console_tail(&self) -> Vec<String> {
-        console::tail(&self.output())
     }
 
     pub(super) fn output(&self) -> String {

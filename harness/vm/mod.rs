@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use accelerator::{Accelerator, Choice, NoProof, Proof, choose};
 pub use aids::Aids;
 pub use boot_config::notes as config_notes;
-pub use machine::{BootFailure, GuestLoss, Machine, MachineSpec};
+pub use machine::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};
 pub use toolchain::{Toolchain, ToolchainError};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::Port;
 use super::compose::Words;
 use super::initramfs;
-use super::machine::{Machine, MachineSpec};
+use super::machine::{GuestLink, Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::{Monitor, QmpError};
 use super::{Accelerator, accelerator};

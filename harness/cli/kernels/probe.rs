@@ -19,7 +19,7 @@ use crate::report::features;
 use crate::run::{self, Jobs, Stop};
 use crate::store::StoredKernel;
 use crate::suite::Settings;
-use crate::vm::{Accelerator, Deadlines, Machine, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, Deadlines, GuestLink, Machine, MachineSpec, Toolchain};
 
 /// Names in a hint.
 const MOST_NAMES: usize = 3;
