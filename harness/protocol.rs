@@ -16,7 +16,7 @@ use crate::exercise::{ExercisePlan, ExerciseRecord};
 use crate::facts::KernelFacts;
 use crate::live::{LiveOrder, LiveReport};
 use crate::probe::{FeatureProbe, ProbeRequest};
-pub use frame::{FrameReader, ProtocolError, encode, read_message, write_message};
+pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};
 
 /// The name of the virtio port.
 pub const PORT_NAME: &str = "corematrix.data";

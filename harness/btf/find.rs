@@ -11,6 +11,8 @@ use crate::object::btf::{Btf, Kind, Type, Want, essential_name};
 const MOST_MODULES: usize = 3;
 /// Names that are suggested in the place of one that nobody has.
 const SUGGESTIONS: usize = 4;
+/// Pointers and arrays between two names of a path; more go round in circles.
+const MOST_STEPS: usize = 64;
 
 /// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,17 +157,18 @@ impl Query {
 
     /// Follows the path, through pointers where one stands in the way.
     fn field(&self, btf: &Btf, root: u32) -> Option<Hit> {
-        let (mut id, mut bits, mut width) = (root, 0, 0);
+        let (mut id, mut bits, mut width) = (root, 0u64, 0);
         for name in &self.path {
-            while let Some(Type { kind: Kind::Pointer(target), .. }) = btf.resolve(id) {
-                (id, bits) = (*target, 0);
-            }
-            // Of an array the first element: all are alike.
-            while let Some(Type { kind: Kind::Array { element, .. }, .. }) = btf.resolve(id) {
-                id = *element;
+            // Of an array the first element: all are alike. Types that go round in circles have no fields.
+            for _ in 0..MOST_STEPS {
+                match btf.resolve(id).map(|found| &found.kind) {
+                    Some(Kind::Pointer(target)) => (id, bits) = (*target, 0),
+                    Some(Kind::Array { element, .. }) => id = *element,
+                    _ => break,
+                }
             }
             let place = btf.member(id, name)?;
-            (id, bits, width) = (place.type_id, bits + place.bit_offset, u64::from(place.bitfield_size));
+            (id, bits, width) = (place.type_id, bits.saturating_add(place.bit_offset), u64::from(place.bitfield_size));
         }
         let whole = || btf.size_of(id).map(|bytes| u64::from(bytes) * 8);
         let size = if width > 0 { Some(width) } else { whole() };

@@ -6,7 +6,9 @@ use super::setup::Setup;
 use crate::manifest::KernelSpec;
 use crate::run::Stop;
 use crate::store::StoredKernel;
-use crate::vm::{self, Accelerator, BootFailure, Choice, KvmMemory, Machine, MachineSpec, NoProof, Proof, Toolchain};
+use crate::vm::{
+    self, Accelerator, BootFailure, Choice, GuestLink, KvmMemory, Machine, MachineSpec, NoProof, Proof, Toolchain,
+};
 
 /// Where the store remembers whether KVM works.
 pub(super) const MEMORY: &str = "kvm.json";
@@ -83,7 +85,7 @@ pub(super) fn boot_once(
     let stop = || stop.at_once();
     let mut spec = MachineSpec::new(tools, spec, stored, accelerator, &stop);
     spec.deadlines.boot = spec.deadlines.boot.saturating_mul(patience);
-    Machine::boot(&spec).map(Machine::shut_down)
+    Machine::boot(&spec).map(|mut machine| machine.shut_down())
 }
 
 /// What kept a kernel from booting, in words.

@@ -110,8 +110,9 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
         terminal: screen.size,
         exercise: false,
     };
-    let session =
-        Session { command: &command, files: HostFiles::new(given.view), modules: &file_systems.modules, limit: None };
+    let files = HostFiles::new(given.view)
+        .map_err(|error| Failure::infrastructure(format!("cannot open `/`: {error}"), None))?;
+    let session = Session::new(&command, files, &file_systems.modules, None);
     let mut user = User::new(screen, left, stop.clone())?;
     let finished = session.run(&mut machine, &mut user, &|| stop.at_once());
     // The terminal is the user's again before anything is said.

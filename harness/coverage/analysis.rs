@@ -19,6 +19,11 @@ pub(super) const SOME_ADDRESS: u64 = 0xffff_8000_0000_1000;
 /// The kconfig value that every kernel has.
 pub(super) const KERNEL_VERSION: &str = "LINUX_KERNEL_VERSION";
 
+/// Instructions of all programs of an object together, subprograms once for each.
+const MOST_INSNS: usize = 8_000_000;
+/// Steps of all flows through an object together, some 20 seconds; a tool of everyday size takes a thousandth.
+const MOST_STEPS: u64 = 32_000_000;
+
 const NO_BRANCH: &str = "its value does not reach a branch that it decides alone";
 const NO_PROGRAM: &str = "no program contains this code";
 const TOO_LARGE: &str = "the program is too large to be followed";
@@ -74,7 +79,13 @@ impl Analysis {
         if owns.iter().any(Option::is_none) {
             return Analysis::default();
         }
-        let programs: Vec<Program> = owns.into_iter().flatten().map(|own| Program::link(&code, own)).collect();
+        let mut room = MOST_INSNS;
+        let link = |own| {
+            let program = Program::link(&code, own, room);
+            room -= program.insns.len();
+            program
+        };
+        let programs: Vec<Program> = owns.into_iter().flatten().map(link).collect();
         let mut found: BTreeMap<Key, Found> = BTreeMap::new();
         // What no program contains is listed nevertheless.
         for (function, one) in code.functions.iter().enumerate() {
@@ -86,8 +97,9 @@ impl Analysis {
                 }
             }
         }
+        let mut steps = MOST_STEPS;
         for (number, program) in programs.iter().enumerate() {
-            occurrences(number, program, &mut found);
+            occurrences(number, program, &mut found, &mut steps);
         }
         let mut analysis = Analysis { guards: Vec::new(), code, lines, programs, occurrences: Vec::new() };
         for (key, found) in found {
@@ -232,12 +244,12 @@ pub(super) fn covering<'a>(records: &'a [LineRecord], program: &Program, insn: u
 }
 
 /// Finds the guards of one program.
-fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found>) {
+fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found>, steps: &mut u64) {
     let key = |at: usize| {
         let part = program.part(at);
         (part.function, at - part.first)
     };
-    let base = Flow::of(program, &Setting::default());
+    let base = Flow::within(program, &Setting::default(), steps);
     for (&at, operand) in &program.operands {
         let values = match operand {
             Operand::Relocation { existence: true, .. } => [1, 0],
@@ -246,8 +258,11 @@ fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found
         };
         let (function, insn) = key(at);
         let entry = found.entry((function, insn, None)).or_default();
-        let flow = |value| Flow::of(program, &Setting { values: [(at, Bits::constant(value))].into(), forced: None });
-        match values.map(flow) {
+        let mut flow = |value| {
+            let setting = Setting { values: [(at, Bits::constant(value))].into(), forced: None };
+            Flow::within(program, &setting, steps)
+        };
+        match values.map(&mut flow) {
             [Some(yes), Some(no)] => {
                 let sides = exclusive(program, at, &yes, &no);
                 let branch = decided(&yes, &no);
@@ -275,7 +290,10 @@ fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found
         let entry = found.entry((function, insn, Some(key(branch)))).or_default();
         entry.comparison = Some(comparison);
         let taken_first = takes_first(comparison);
-        let flow = |taken| Flow::of(program, &Setting { forced: Some((branch, taken)), ..Setting::default() });
+        let flow = |taken| {
+            let setting = Setting { forced: Some((branch, taken)), ..Setting::default() };
+            Flow::within(program, &setting, steps)
+        };
         match [taken_first, !taken_first].map(flow) {
             [Some(yes), Some(no)] => {
                 let sides = exclusive(program, asked, &yes, &no);
@@ -335,7 +353,7 @@ fn conditions(comparison: Comparison, asked: &str) -> [String; 2] {
         && let Some(version) = with.filter(|version| version & 0xff == 0xff)
         && [yes, no].iter().all(|word| [">", "<="].contains(word))
     {
-        with = Some(version + 1);
+        with = version.checked_add(1);
         [yes, no] = [yes, no].map(|word| if word == ">" { ">=" } else { "<" });
     }
     let operand = match with {
@@ -368,7 +386,7 @@ fn variable_name(variable: &Variable, offset: i64) -> (GuardKind, String) {
         Variable::Kconfig { name, .. } => (GuardKind::Kconfig, name.clone()),
         Variable::Rodata { symbols, .. } => {
             let at = u64::try_from(offset).unwrap_or(u64::MAX);
-            let within = symbols.iter().find(|(_, start, size)| (*start..start + size).contains(&at));
+            let within = symbols.iter().find(|(_, start, size)| (*start..start.saturating_add(*size)).contains(&at));
             let name = match within {
                 Some((name, start, _)) if *start == at => name.clone(),
                 Some((name, start, _)) => format!("{name}+{}", at - start),

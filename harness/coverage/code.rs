@@ -223,13 +223,13 @@ impl Code {
                         }))
                     }
                     section if insn.calls_subprogram() => {
-                        let to = symbol.value.cast_signed() + (i64::from(insn.imm) + 1) * BYTES as i64;
-                        let callee = u64::try_from(to).ok().and_then(|to| place(section, to));
+                        let to = symbol.value.checked_add_signed((i64::from(insn.imm) + 1) * BYTES as i64);
+                        let callee = to.and_then(|to| place(section, to));
                         callee.filter(|(_, at)| *at == 0).map(|(callee, _)| Reference::Call(callee))
                     }
                     section => {
-                        let to = symbol.value.cast_signed() + i64::from(insn.imm);
-                        let callee = u64::try_from(to).ok().and_then(|to| place(section, to));
+                        let to = symbol.value.checked_add_signed(insn.imm.into());
+                        let callee = to.and_then(|to| place(section, to));
                         Some(
                             callee
                                 .map_or(Reference::Operand(Operand::Other), |(callee, _)| Reference::Function(callee)),

@@ -106,6 +106,7 @@ mod tests {
             globals: BTreeSet::new(),
             operands: BTreeMap::new(),
             joins: BTreeSet::new(),
+            too_large: false,
         }
     }
 

@@ -9,8 +9,10 @@ use super::insn::{Insn, Next, Test};
 use super::program::{Operand, Program};
 use super::value::{Bits, Source, Value};
 
-/// Blocks that may be followed before a program is given up as too large; the kernel's own limit is a million instructions.
-const MOST_BLOCKS: usize = 2_000_000;
+/// Steps that one flow may take before a program is given up as too large; the kernel's own limit is a million instructions.
+const MOST_STEPS: u64 = 4_000_000;
+/// The size of a stack in bytes (`MAX_BPF_STACK`).
+const STACK: i32 = 512;
 
 /// What guards shall be.
 #[derive(Debug, Default)]
@@ -89,7 +91,7 @@ impl State {
         self.stack.retain(|&(offset, size), _| match (at, bytes) {
             (None, _) => false,
             (Some(at), None) => offset + i32::from(size) <= at,
-            (Some(at), Some(bytes)) => offset + i32::from(size) <= at || at + i32::from(bytes) <= offset,
+            (Some(at), Some(bytes)) => offset + i32::from(size) <= at || at.saturating_add(i32::from(bytes)) <= offset,
         });
     }
 
@@ -121,11 +123,25 @@ struct Walk<'a> {
     open: BTreeSet<usize>,
     called: HashMap<usize, Called>,
     flow: Flow,
+    /// Steps that it may still take.
+    left: u64,
 }
 
 impl Flow {
     /// Follows the program from its start; `None` if it is too large.
     pub fn of(program: &Program, setting: &Setting) -> Option<Flow> {
+        let mut left = MOST_STEPS;
+        Flow::within(program, setting, &mut left)
+    }
+
+    /// Follows it likewise, and takes the steps that this needs from `left`; `None` if there are not enough.
+    pub fn within(program: &Program, setting: &Setting, left: &mut u64) -> Option<Flow> {
+        // Also a flow that goes nowhere needs room for all instructions.
+        let least = 1 + program.insns.len() as u64 / 64;
+        if program.too_large || *left < least {
+            return None;
+        }
+        *left -= least;
         let flow = Flow {
             reached: vec![false; program.insns.len()],
             ways: BTreeMap::new(),
@@ -133,18 +149,20 @@ impl Flow {
             reads: BTreeMap::new(),
         };
         let (states, called) = (HashMap::new(), HashMap::new());
-        let mut walk = Walk { program, setting, states, open: BTreeSet::new(), called, flow };
+        let most = (*left).min(MOST_STEPS);
+        let mut walk = Walk { program, setting, states, open: BTreeSet::new(), called, flow, left: most };
         walk.arrive(0, &State::entry([Value::Unknown; 5]));
-        for _ in 0..MOST_BLOCKS {
-            let Some(block) = walk.open.pop_first() else { return Some(walk.flow) };
+        while let Some(block) = walk.open.pop_first().filter(|_| walk.left > 0) {
             walk.block(block);
         }
-        None
+        *left -= most - walk.left;
+        (walk.left > 0).then_some(walk.flow)
     }
 }
 
 impl Walk<'_> {
     fn arrive(&mut self, at: usize, state: &State) {
+        self.left = self.left.saturating_sub(1 + state.stack.len() as u64);
         let news = match self.states.get_mut(&at) {
             Some(known) => known.join(state),
             None => {
@@ -160,7 +178,8 @@ impl Walk<'_> {
     fn block(&mut self, begin: usize) {
         let Some(mut state) = self.states.get(&begin).cloned() else { return };
         let mut at = begin;
-        while let Some(&insn) = self.program.insns.get(at) {
+        while let Some(&insn) = self.program.insns.get(at).filter(|_| self.left > 0) {
+            self.left -= 1;
             self.flow.reached[at] = true;
             let next = at + 1 + usize::from(insn.is_wide());
             match insn.next() {
@@ -319,11 +338,11 @@ impl Walk<'_> {
         let width = if bytes == 8 { u64::MAX } else { (1 << (8 * u32::from(bytes))) - 1 };
         match state.get(insn.src) {
             Value::Stack(Some(base)) if plain => {
-                let place = (base + i32::from(insn.off), bytes);
-                state.stack.get(&place).copied().unwrap_or(Value::Unknown)
+                let place = base.checked_add(i32::from(insn.off)).map(|at| (at, bytes));
+                place.and_then(|place| state.stack.get(&place).copied()).unwrap_or(Value::Unknown)
             }
             Value::Data(variable, offset) if plain || insn.code & 0xe0 == 0x80 => {
-                self.flow.reads.insert(at, (variable, offset + i64::from(insn.off)));
+                self.flow.reads.insert(at, (variable, offset.wrapping_add(insn.off.into())));
                 self.asked(at, Bits::within(if plain { width } else { u64::MAX }))
             }
             _ if plain => Value::Number(Bits::within(width), Source::None),
@@ -335,7 +354,7 @@ impl Walk<'_> {
 fn store(insn: Insn, state: &mut State) {
     let Value::Stack(base) = state.get(insn.dst) else { return };
     let bytes = insn.access_bytes();
-    let at = base.map(|base| base + i32::from(insn.off));
+    let at = base.and_then(|base| base.checked_add(insn.off.into()));
     state.overwrite(at, Some(bytes));
     let value = match insn.class() {
         2 => Value::constant(i64::from(insn.imm).cast_unsigned()),
@@ -355,7 +374,10 @@ fn store(insn: Insn, state: &mut State) {
             }
             value => value,
         };
-        state.stack.insert((at, bytes), kept);
+        // Beyond the stack nothing can be kept, and here nothing needs to be.
+        if (-STACK..0).contains(&at) {
+            state.stack.insert((at, bytes), kept);
+        }
     }
 }
 

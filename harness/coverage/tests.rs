@@ -165,3 +165,33 @@ fn the_side_is_executed_that_a_run_cannot_come_around() {
         }
     }
 }
+
+/// A program that asks at every second instruction, so that each question is followed twice through all of it.
+#[test]
+fn questions_of_a_large_program_are_followed_as_long_as_there_are_steps() {
+    let asks = 20_000;
+    // `if r0 == 0 goto +0`, and a load of an answer.
+    let mut bytes = Vec::new();
+    for _ in 0..asks {
+        bytes.extend([0x15u8, 0, 1, 0, 0, 0, 0, 0]);
+        bytes.extend([0xb7u8, 0, 0, 0, 1, 0, 0, 0]);
+    }
+    bytes.extend([0x95u8, 0, 0, 0, 0, 0, 0, 0]);
+    let reference = |index| code::Reference::Operand(program::Operand::Relocation { index, existence: true });
+    let function = code::Function {
+        name: "f".to_owned(),
+        subprogram: false,
+        global: false,
+        insns: insn::Insn::decode(&bytes),
+        references: (0..asks).map(|index| (2 * index + 1, reference(index))).collect(),
+        lines: Vec::new(),
+    };
+    let code = code::Code { functions: vec![function], ..code::Code::default() };
+    let linked = program::Program::link(&code, 0, usize::MAX);
+    let (mut steps, mut followed) = (1_000_000, 0);
+    for &at in linked.operands.keys() {
+        let setting = flow::Setting { values: [(at, value::Bits::constant(1))].into(), forced: None };
+        followed += usize::from(flow::Flow::within(&linked, &setting, &mut steps).is_some());
+    }
+    assert!(followed > 0 && followed < asks, "{followed}");
+}

@@ -1,17 +1,26 @@
 //! [`HostFiles`]: answers a guest's requests for the host's files. There is no code here that writes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, Dir, readlinkat, statat};
+
 use super::fuse::{self, Call, NodeId, ROOT, Request};
+use crate::beneath::Beneath;
 
 /// As much as is read at once, whatever the guest asks for.
 const MOST_READ: u32 = 1 << 20;
+/// As many files as a guest may know at once: an honest kernel forgets those that it has no memory for.
+const MOST_NODES: usize = 1 << 20;
+/// Names in one folder; more of them are not listed.
+const MOST_NAMES: usize = 1 << 20;
+/// As many listings are kept while the guest goes through them.
+const MOST_LISTINGS: usize = 16;
 /// Folders whose contents the guest has of its own.
 const OWN_TO_GUEST: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
 /// What a guest sees that is to see programs and libraries only.
@@ -52,12 +61,15 @@ pub enum View {
 /// The files of the host, as a guest sees them.
 #[derive(Debug)]
 pub struct HostFiles {
+    root: Beneath,
     view: View,
     nodes: HashMap<NodeId, Node>,
     numbers: BTreeMap<PathBuf, NodeId>,
     last: NodeId,
     /// The file that was read last, since the next read is most likely for it, too.
     open: Option<(NodeId, File)>,
+    /// Names in folders, from when the guest began to list them; the newest last.
+    listings: VecDeque<(NodeId, Vec<Name>)>,
 }
 
 #[derive(Debug)]
@@ -65,21 +77,32 @@ struct Node {
     path: PathBuf,
     /// How often the guest's kernel was told of it.
     lookups: u64,
-    /// Names in it, from when the guest began to list them.
-    names: Vec<(OsString, u64, u32)>,
+}
+
+/// A name in a folder.
+#[derive(Debug)]
+struct Name {
+    name: OsString,
+    inode: u64,
+    mode: u32,
 }
 
 impl HostFiles {
     /// The files from the root on.
-    pub fn new(view: View) -> HostFiles {
-        let root = Node { path: PathBuf::from("/"), lookups: 1, names: Vec::new() };
-        HostFiles {
+    ///
+    /// # Errors
+    /// What opening the root said.
+    pub fn new(view: View) -> io::Result<HostFiles> {
+        let root = Node { path: PathBuf::from("/"), lookups: 1 };
+        Ok(HostFiles {
+            root: Beneath::new(Path::new("/"))?,
             view,
             nodes: HashMap::from([(ROOT, root)]),
             numbers: BTreeMap::from([(PathBuf::from("/"), ROOT)]),
             last: ROOT,
             open: None,
-        }
+            listings: VecDeque::new(),
+        })
     }
 
     /// Answers a request; `None` if it wants no answer or cannot be understood.
@@ -93,7 +116,7 @@ impl HostFiles {
             }
             Call::Init { readahead, flags } => Ok(fuse::init(*readahead, *flags)),
             Call::Lookup { name } => self.look_up(request.node, OsStr::from_bytes(name)),
-            Call::Attributes => self.metadata(request.node).map(|(_, found)| fuse::attributes_reply(&found)),
+            Call::Attributes => self.metadata(request.node).map(|found| fuse::attributes_reply(&found)),
             Call::ReadLink => self.read_link(request.node),
             Call::Read { offset, size } => self.read(request.node, *offset, *size),
             Call::ReadFolder { offset, size } => self.read_folder(request.node, *offset, *size),
@@ -113,9 +136,8 @@ impl HostFiles {
         Ok(&node.path)
     }
 
-    fn metadata(&self, node: NodeId) -> io::Result<(&Path, Metadata)> {
-        let path = self.path(node)?;
-        Ok((path, fs::symlink_metadata(path)?))
+    fn metadata(&self, node: NodeId) -> io::Result<Metadata> {
+        self.root.metadata(self.path(node)?)
     }
 
     fn look_up(&mut self, folder: NodeId, name: &OsStr) -> io::Result<Vec<u8>> {
@@ -128,16 +150,21 @@ impl HostFiles {
         if is_own_to_guest(parent) || !self.shows(&path) {
             return Ok(fuse::no_entry());
         }
-        let found = match fs::symlink_metadata(&path) {
+        // What is no folder has no children: an honest kernel never asks for any, also not behind a link.
+        let found = match self.root.metadata(&path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(fuse::no_entry()),
             Err(error) => return Err(error),
         };
+        if self.nodes.len() >= MOST_NODES && !self.numbers.contains_key(&path) {
+            return Err(io::Error::from_raw_os_error(libc::ENFILE));
+        }
         let node = *self.numbers.entry(path.clone()).or_insert_with(|| {
             self.last += 1;
             self.last
         });
-        self.nodes.entry(node).or_insert_with(|| Node { path, lookups: 0, names: Vec::new() }).lookups += 1;
+        let known = self.nodes.entry(node).or_insert_with(|| Node { path, lookups: 0 });
+        known.lookups = known.lookups.saturating_add(1);
         Ok(fuse::entry(node, &found))
     }
 
@@ -148,24 +175,26 @@ impl HostFiles {
             self.numbers.remove(&node.path);
             self.nodes.remove(&number);
             self.open.take_if(|(open, _)| *open == number);
+            self.listings.retain(|(folder, _)| *folder != number);
         }
     }
 
     fn read_link(&self, node: NodeId) -> io::Result<Vec<u8>> {
-        Ok(fs::read_link(self.path(node)?)?.into_os_string().into_encoded_bytes())
+        let link = self.root.find(self.path(node)?)?;
+        Ok(readlinkat(&link, "", Vec::new())?.into_bytes())
     }
 
     fn read(&mut self, node: NodeId, offset: u64, size: u32) -> io::Result<Vec<u8>> {
         let path = self.path(node)?.to_owned();
-        let known = self.open.take().filter(|(open, file)| *open == node && is_current(file, &path));
+        let known = self.open.take().filter(|(open, file)| *open == node && self.is_current(file, &path));
         let file = match known {
             Some((_, file)) => file,
-            None => open_file(&path)?,
+            None => self.root.open_file(&path)?,
         };
         let mut bytes = vec![0; size.min(MOST_READ) as usize];
         let mut read = 0;
         while read < bytes.len() {
-            match file.read_at(&mut bytes[read..], offset + read as u64) {
+            match file.read_at(&mut bytes[read..], offset.saturating_add(read as u64)) {
                 Ok(0) => break,
                 Ok(more) => read += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -177,35 +206,57 @@ impl HostFiles {
         Ok(bytes)
     }
 
+    /// Whether an open file still is the one at this path.
+    fn is_current(&self, file: &File, path: &Path) -> bool {
+        let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        matches!((file.metadata(), self.root.metadata(path)), (Ok(open), Ok(there)) if same(&open, &there))
+    }
+
     fn read_folder(&mut self, number: NodeId, offset: u64, size: u32) -> io::Result<Vec<u8>> {
-        if offset == 0 {
-            let path = self.path(number)?;
-            let mut names = vec![(OsString::from("."), 1, libc::S_IFDIR), (OsString::from(".."), 1, libc::S_IFDIR)];
-            if !is_own_to_guest(path) {
-                for entry in fs::read_dir(path)? {
-                    let entry = entry?;
-                    // What is gone by now is not listed.
-                    if self.shows(&entry.path())
-                        && let Ok(found) = entry.metadata()
-                    {
-                        names.push((entry.file_name(), fuse::inode(&found), found.mode()));
-                    }
-                }
-            }
-            if let Some(node) = self.nodes.get_mut(&number) {
-                node.names = names;
+        let known = self.listings.iter().any(|(folder, _)| *folder == number);
+        if offset == 0 || !known {
+            let names = self.list(self.path(number)?)?;
+            self.listings.retain(|(folder, _)| *folder != number);
+            self.listings.push_back((number, names));
+            if self.listings.len() > MOST_LISTINGS {
+                self.listings.pop_front();
             }
         }
-        let names = self.nodes.get(&number).map_or(&[][..], |node| &node.names);
+        let names = self.listings.iter().find(|(folder, _)| *folder == number).map_or(&[][..], |(_, names)| names);
         let first = usize::try_from(offset).unwrap_or(usize::MAX).min(names.len());
         let mut body = Vec::new();
-        for (at, (name, inode, mode)) in names.iter().enumerate().skip(first) {
+        for (at, Name { name, inode, mode }) in names.iter().enumerate().skip(first) {
             let next = at as u64 + 1;
             if !fuse::add_name(&mut body, size.min(MOST_READ) as usize, next, *inode, *mode, name.as_bytes()) {
                 break;
             }
         }
         Ok(body)
+    }
+
+    /// The names in a folder.
+    fn list(&self, path: &Path) -> io::Result<Vec<Name>> {
+        let folder = self.root.open_folder(path)?;
+        let mut names: Vec<Name> =
+            [".", ".."].map(|name| Name { name: name.into(), inode: 1, mode: libc::S_IFDIR }).into();
+        if is_own_to_guest(path) {
+            return Ok(names);
+        }
+        for entry in Dir::read_from(&folder)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." || !self.shows(&path.join(name)) {
+                continue;
+            }
+            // What is gone by now is not listed.
+            let Ok(found) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            if names.len() >= MOST_NAMES {
+                return Err(io::Error::from_raw_os_error(libc::EOVERFLOW));
+            }
+            let inode = fuse::inode(found.st_ino, found.st_dev);
+            names.push(Name { name: name.to_owned(), inode, mode: found.st_mode });
+        }
+        Ok(names)
     }
 
     /// Whether the guest is to see it. Links are followed by the guest, so that each of its paths comes by here.
@@ -220,26 +271,6 @@ impl HostFiles {
 
 fn is_own_to_guest(folder: &Path) -> bool {
     OWN_TO_GUEST.iter().any(|own| folder.starts_with(own))
-}
-
-/// Whether an open file still is the one at this path.
-fn is_current(file: &File, path: &Path) -> bool {
-    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(open), Ok(there)) if same(&open, &there))
-}
-
-/// Opens a plain file and follows no link. Opening anything else may do something, such as to wake who waits at a pipe.
-fn open_file(path: &Path) -> io::Result<File> {
-    let kind = fs::symlink_metadata(path)?.file_type();
-    if !kind.is_file() {
-        return Err(io::Error::from_raw_os_error(if kind.is_symlink() { libc::ELOOP } else { libc::EINVAL }));
-    }
-    let file =
-        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::from_raw_os_error(libc::EINVAL)),
-    }
 }
 
 #[cfg(test)]

@@ -165,15 +165,15 @@ pub fn add_name(body: &mut Vec<u8>, size: usize, next: u64, inode: u64, mode: u3
 }
 
 /// The number of a file that programs see: two file systems of the host may have the same ones.
-pub fn inode(found: &std::fs::Metadata) -> u64 {
-    found.ino() ^ found.dev().rotate_right(16)
+pub fn inode(number: u64, device: u64) -> u64 {
+    number ^ device.rotate_right(16)
 }
 
 fn attributes(found: &std::fs::Metadata) -> Vec<u8> {
     let time = |seconds: i64| seconds.cast_unsigned();
     let nanoseconds = |part: i64| u32::try_from(part).unwrap_or(0);
     let mut body = longs(&[
-        inode(found),
+        inode(found.ino(), found.dev()),
         found.size(),
         found.blocks(),
         time(found.atime()),

@@ -7,9 +7,13 @@ use std::path::{Component, Path, PathBuf};
 use crate::live::LeftKind;
 
 /// More is not taken out of one guest.
-const MOST_BYTES: u64 = 1 << 30;
+pub(super) const MOST_BYTES: u64 = 1 << 30;
 /// More files and folders are not taken out of one guest.
 const MOST_FILES: u32 = 100_000;
+/// More notes are not kept.
+const MOST_NOTES: usize = 100;
+/// A longer path is cut in a note.
+const LONGEST_PATH: usize = 300;
 
 /// Why the folder for what commands leave cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +61,16 @@ impl LeftFiles {
     pub fn take(&mut self, path: &str, kind: LeftKind, bytes: &[u8]) {
         if let Err(reason) = self.put(Path::new(path), kind, bytes) {
             self.file = None;
-            let note = format!("`{}` was not taken out of the guest: {reason}", path.escape_debug());
+            let path: String = path.escape_debug().take(LONGEST_PATH).collect();
+            let note = format!("`{path}` was not taken out of the guest: {reason}");
             // A file comes in pieces.
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
+            if self.notes.contains(&note) || self.notes.len() > MOST_NOTES {
+                return;
             }
+            self.notes.push(match self.notes.len() {
+                MOST_NOTES => "more was not taken out of the guest".to_owned(),
+                _ => note,
+            });
         }
     }
 
@@ -94,7 +103,7 @@ impl LeftFiles {
         }
         // Of a file that could not be made no more is told.
         let Some(file) = self.file.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(()) };
-        self.bytes += bytes.len() as u64;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         if self.bytes > MOST_BYTES {
             return Err(format!("all files together have more than {} MiB", MOST_BYTES >> 20));
         }
@@ -106,6 +115,18 @@ impl LeftFiles {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_are_few_and_short() {
+        let host = tempfile::tempdir().unwrap();
+        let mut left = LeftFiles::new(host.path().join("out")).unwrap();
+        for number in 0..10_000 {
+            left.take(&format!("../{number}{}", "x".repeat(1000)), LeftKind::File, b"");
+        }
+        assert_eq!(left.notes().len(), MOST_NOTES + 1);
+        assert!(left.notes().iter().all(|note| note.len() < 400));
+        assert_eq!(left.notes().last().unwrap(), "more was not taken out of the guest");
+    }
 
     #[test]
     fn nothing_gets_out_of_the_folder() {

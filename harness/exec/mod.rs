@@ -1,5 +1,6 @@
 //! Commands of the user in guests: [`Session`] runs one, on the host's files as [`HostFiles`] shows them.
 
+mod clock;
 mod files;
 mod fuse;
 mod left;

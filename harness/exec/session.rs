@@ -4,16 +4,16 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::clock::{Clock, Due, Limits};
 use super::files::HostFiles;
 use crate::live::{CommandEnd, INPUT_WINDOW, LeftKind, LiveCommand, LiveOrder, LiveReport, Stream, TerminalSize};
 use crate::protocol::{GuestMessage, HostMessage};
-use crate::vm::{GuestLoss, Machine};
+use crate::vm::{GuestLink, GuestLoss};
 
 /// How often an attendant is asked for a new size and the time is looked at.
 const SLICE: Duration = Duration::from_millis(100);
-/// How long a guest may take to do what it is told, under emulation, too.
-const PATIENCE: Duration = Duration::from_secs(60);
-
+/// More of the kernel's log is not kept; the guest sends less.
+const MOST_LOG: usize = 4 << 20;
 /// Who is there for a command while it runs.
 pub trait Attendant {
     /// The command has its root, with these shortcomings, and is about to run.
@@ -33,14 +33,11 @@ pub trait Attendant {
 /// What a command needs to run.
 #[derive(Debug)]
 pub struct Session<'a> {
-    /// The command.
-    pub command: &'a LiveCommand,
-    /// The files that it sees.
-    pub files: HostFiles,
-    /// Modules that the guest's kernel needs for that, in load order.
-    pub modules: &'a [PathBuf],
-    /// How long the command may run.
-    pub limit: Option<Duration>,
+    command: &'a LiveCommand,
+    files: HostFiles,
+    modules: &'a [PathBuf],
+    limit: Option<Duration>,
+    limits: Limits,
 }
 
 /// How a command's time in the guest ended.
@@ -67,59 +64,57 @@ pub struct Finished {
     pub kernel_log: String,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// A command with the files that it sees, and the modules that the guest's kernel needs for that, in load order. `limit` is how long
+    /// the command may run.
+    pub fn new(
+        command: &'a LiveCommand,
+        files: HostFiles,
+        modules: &'a [PathBuf],
+        limit: Option<Duration>,
+    ) -> Session<'a> {
+        Session { command, files, modules, limit, limits: Limits::default() }
+    }
+
     /// Runs the command to its end. The guest is of no use afterwards: it has lived.
     pub fn run(
         mut self,
-        machine: &mut Machine,
+        machine: &mut dyn GuestLink,
         attendant: &mut dyn Attendant,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Finished {
-        let mut known = Known { begun: Instant::now(), end: None, killed: None };
-        match self.attend(machine, attendant, stop, &mut known) {
-            Ok(log) => {
-                let took = known.end_of_run().saturating_duration_since(known.begun);
-                let ending = match (known.killed, known.end) {
-                    (Some(_), _) => Ending::Deadline,
-                    (None, Some((ending, _))) => ending,
-                    (None, None) => {
+        let mut clock = Clock::new(self.limits, self.limit, Instant::now());
+        let mut end = None;
+        let result = self.attend(machine, attendant, stop, &mut clock, &mut end);
+        let took = clock.took(Instant::now());
+        match result {
+            Ok(mut log) => {
+                log.truncate(MOST_LOG);
+                let ending = match (clock.was_killed(), end) {
+                    (true, _) => Ending::Deadline,
+                    (false, Some(ending)) => ending,
+                    (false, None) => {
                         Ending::Lost(GuestLoss::Harness("the guest did not say how the command ended".into()))
                     }
                 };
                 Finished { ending, took, kernel_log: String::from_utf8_lossy(&log).into_owned() }
             }
-            Err(loss) => {
-                let took = known.begun.elapsed();
-                Finished { ending: Ending::Lost(loss), took, kernel_log: machine.console_tail().join("\n") }
-            }
+            Err(loss) => Finished { ending: Ending::Lost(loss), took, kernel_log: machine.console_tail().join("\n") },
         }
     }
-}
 
-/// What is known so far.
-struct Known {
-    begun: Instant,
-    end: Option<(Ending, Instant)>,
-    /// When it was killed.
-    killed: Option<Instant>,
-}
-
-impl Known {
-    fn end_of_run(&self) -> Instant {
-        self.killed.or(self.end.as_ref().map(|(_, at)| *at)).unwrap_or_else(Instant::now)
-    }
-}
-
-impl Session<'_> {
+    /// Serves the guest until it has sent its last report, the kernel's log.
     fn attend(
         &mut self,
-        machine: &mut Machine,
+        machine: &mut dyn GuestLink,
         attendant: &mut dyn Attendant,
         stop: &(dyn Fn() -> bool + Sync),
-        known: &mut Known,
+        clock: &mut Clock,
+        end: &mut Option<Ending>,
     ) -> Result<Vec<u8>, GuestLoss> {
-        let order = |machine: &mut Machine, order: LiveOrder, blob: &[u8]| {
-            machine.send(&HostMessage::Live(order), blob, PATIENCE, stop)
+        let patience = self.limits.patience;
+        let order = |machine: &mut dyn GuestLink, order: LiveOrder, blob: &[u8]| {
+            machine.send(&HostMessage::Live(order), blob, patience, stop)
         };
         for module in self.modules {
             let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -128,7 +123,8 @@ impl Session<'_> {
             order(machine, LiveOrder::Module { name }, &bytes)?;
         }
         order(machine, LiveOrder::Begin(self.command.clone()), &[])?;
-        let (mut on_its_way, mut heard, mut has_begun) = (0, Instant::now(), false);
+        *clock = Clock::new(self.limits, self.limit, Instant::now());
+        let mut on_its_way = 0;
         let mut input_ended = attendant.input().is_none();
         if input_ended {
             order(machine, LiveOrder::Input, &[])?;
@@ -146,10 +142,11 @@ impl Session<'_> {
                 order(machine, LiveOrder::Input, &bytes)?;
             }
             let Some((message, blob)) = received else {
-                self.mind_the_time(machine, known, heard, has_begun, stop)?;
+                self.mind_the_time(machine, clock, stop)?;
                 continue;
             };
-            heard = Instant::now();
+            let now = Instant::now();
+            clock.heard(blob.len(), now);
             match message {
                 GuestMessage::Live(LiveReport::Asked) => {
                     if let Some(answer) = self.files.answer(&blob) {
@@ -157,16 +154,20 @@ impl Session<'_> {
                     }
                 }
                 GuestMessage::Live(LiveReport::Started { notes }) => {
-                    (known.begun, has_begun) = (Instant::now(), true);
+                    if !clock.begin(now) {
+                        return Err(GuestLoss::Harness("the guest started the command twice".to_owned()));
+                    }
                     attendant.started(&notes);
                 }
                 GuestMessage::Live(LiveReport::NoRoot { reason }) => {
-                    known.end.get_or_insert((Ending::NoRoot(reason), Instant::now()));
+                    clock.end(now);
+                    end.get_or_insert(Ending::NoRoot(reason));
                 }
                 GuestMessage::Live(LiveReport::Output { stream }) => attendant.output(stream, &blob),
                 GuestMessage::Live(LiveReport::Took { bytes }) => on_its_way = on_its_way.saturating_sub(bytes),
-                GuestMessage::Live(LiveReport::Ended(end)) => {
-                    known.end.get_or_insert((Ending::Command(end), Instant::now()));
+                GuestMessage::Live(LiveReport::Ended(how)) => {
+                    clock.end(now);
+                    end.get_or_insert(Ending::Command(how));
                 }
                 GuestMessage::Live(LiveReport::Left { path, kind }) => attendant.left(&path, kind, &blob),
                 GuestMessage::Live(LiveReport::KernelLog) => return Ok(blob),
@@ -175,29 +176,30 @@ impl Session<'_> {
                     return Err(GuestLoss::Harness(format!("the guest said {} while a command runs", other.name())));
                 }
             }
-            self.mind_the_time(machine, known, heard, has_begun, stop)?;
+            self.mind_the_time(machine, clock, stop)?;
         }
     }
 
-    /// Kills a command whose time is up, and gives up a guest that does not obey.
+    /// Kills a command whose time is up, and gives up a guest that does not obey or come to an end.
     fn mind_the_time(
         &self,
-        machine: &mut Machine,
-        known: &mut Known,
-        heard: Instant,
-        has_begun: bool,
+        machine: &mut dyn GuestLink,
+        clock: &mut Clock,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), GuestLoss> {
-        let is_over = known.end.is_some();
-        let overdue = self.limit.is_some_and(|limit| known.begun.elapsed() > limit);
-        if overdue && has_begun && !is_over && known.killed.is_none() {
-            known.killed = Some(Instant::now());
-            return machine.send(&HostMessage::Live(LiveOrder::Kill), &[], PATIENCE, stop);
-        }
-        let must_speak = is_over || known.killed.is_some() || !has_begun;
-        match must_speak && heard.elapsed() > PATIENCE {
-            true => Err(machine.silence()),
-            false => Ok(()),
+        let Limits { patience, to_start, .. } = self.limits;
+        let endless = |what: String| Err(GuestLoss::Harness(format!("the guest answers without an end, and {what}")));
+        match clock.due(Instant::now()) {
+            Due::Nothing => Ok(()),
+            Due::Kill => machine.send(&HostMessage::Live(LiveOrder::Kill), &[], patience, stop),
+            Due::Silent => Err(machine.silence()),
+            Due::NotStarted => endless(format!("has not started the command in {}s", to_start.as_secs())),
+            Due::NotKilled => endless(format!("has not killed the command in {}s", patience.as_secs())),
+            Due::NotThrough => endless("is not through with what the command left".to_owned()),
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

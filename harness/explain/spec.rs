@@ -223,10 +223,11 @@ impl LocalSpec {
             return None;
         }
         let mut id = self.type_id;
-        let mut bits = 0;
+        let mut bits = 0u64;
+        let size_of = |count: u32, id: u32| u64::from(count).checked_mul(u64::from(local.size_of(id)?))?.checked_mul(8);
         if *first > 0 {
             self.path.push(Step::Index(*first));
-            bits = u64::from(*first) * u64::from(local.size_of(id)?) * 8;
+            bits = size_of(*first, id)?;
         }
         for &index in rest {
             match &local.resolve(id)?.kind {
@@ -236,12 +237,12 @@ impl LocalSpec {
                     if !name.is_empty() {
                         self.path.push(Step::Member(name));
                     }
-                    bits += u64::from(member.bit_offset);
+                    bits = bits.checked_add(member.bit_offset.into())?;
                     id = member.type_id;
                 }
                 Kind::Array { element, .. } => {
                     self.path.push(Step::Index(index));
-                    bits += u64::from(index) * u64::from(local.size_of(*element)?) * 8;
+                    bits = bits.checked_add(size_of(index, *element)?)?;
                     id = *element;
                 }
                 _ => return None,

@@ -95,7 +95,7 @@ pub(super) fn walk(target: &Btf, root: u32, path: &[Step], local: Option<&Local<
                     return Err(Miss::OtherKind { step, parent, place });
                 }
                 at.type_id = place.type_id;
-                at.bit_offset += place.bit_offset;
+                at.bit_offset = at.bit_offset.saturating_add(place.bit_offset);
                 at.bitfield_size = place.bitfield_size;
                 last = place.last;
             }
@@ -107,9 +107,10 @@ pub(super) fn walk(target: &Btf, root: u32, path: &[Step], local: Option<&Local<
                     Some(Kind::Array { element, count }) if index < count || (*count == 0 && last) => *element,
                     _ => return Err(beyond),
                 };
-                let size = target.size_of(element).ok_or(beyond)?;
+                let bytes = target.size_of(element).map(|size| u64::from(*index) * u64::from(size));
+                let bits = bytes.and_then(|bytes| bytes.checked_mul(8)?.checked_add(at.bit_offset));
+                at.bit_offset = bits.ok_or(beyond)?;
                 at.type_id = element;
-                at.bit_offset += u64::from(*index) * u64::from(size) * 8;
                 at.bitfield_size = 0;
                 last = false;
             }

@@ -94,7 +94,7 @@ impl<'a> Live<'a> {
             })?;
         }
         let running = Running::start(command)?;
-        let (reader, input) = (FrameReader::default(), VecDeque::new());
+        let (reader, input) = (FrameReader::for_guest(), VecDeque::new());
         Ok(Live { port, reader, files, running, input, began: false, failed: None })
     }
 

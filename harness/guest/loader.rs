@@ -270,7 +270,7 @@ fn try_once(
         request.faults.before_program(program);
         i32::from(load(how, &mut Frames { pipe, send }).is_err())
     })?;
-    let mut reader = protocol::FrameReader::default();
+    let mut reader = protocol::FrameReader::for_guest();
     reader.push(&bytes);
     let mut messages = Messages::new();
     while let Ok(Some(message)) = reader.take_message::<GuestMessage>() {

@@ -174,6 +174,8 @@ fn after_signal(signal: i32, log: &str) -> GuestMessage {
 }
 
 fn send(port: &mut impl Write, message: &GuestMessage, blob: &[u8]) -> Result<(), String> {
+    // Only a verifier log can be longer, and what it says comes at its end.
+    let blob = &blob[blob.len().saturating_sub(protocol::MAX_BLOB_FROM_GUEST)..];
     protocol::write_message(port, message, blob).map_err(|error| error.to_string())
 }
 

@@ -11,6 +11,8 @@ use splat::splats;
 
 /// Complaints of one cell that are kept; more of them say no more.
 const MOST_IN_CELL: usize = 16;
+/// Notes of one cell that are kept.
+const MOST_NOTES: usize = 16;
 
 /// Something that a kernel complained about and survived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +107,11 @@ impl KernelLog {
     /// Takes in that lines are missing, and why.
     pub fn note_missing(&mut self, why: &str) {
         let note = format!("not all of the kernel's log could be read: {why}");
-        if !self.notes.contains(&note) {
+        self.note(note);
+    }
+
+    fn note(&mut self, note: String) {
+        if self.notes.len() < MOST_NOTES && !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
@@ -120,14 +126,14 @@ impl KernelLog {
             self.add(KernelWarning { program: None, kind: WarningKind::Taint, headline, text, count: 1 });
         }
         if !others.is_empty() {
-            self.notes.push(format!("the kernel became tainted: {}", others.join(", ")));
+            self.note(format!("the kernel became tainted: {}", others.join(", ")));
         }
     }
 
     fn add(&mut self, warning: KernelWarning) {
         let full = self.warnings.len() == MOST_IN_CELL;
         match self.warnings.iter_mut().find(|known| known.is_like(&warning)) {
-            Some(known) => known.count += 1,
+            Some(known) => known.count = known.count.saturating_add(1),
             None if full => self.left_out += 1,
             None => self.warnings.push(warning),
         }

@@ -56,8 +56,9 @@ impl LoggedRelocations {
     pub fn verifier_places(&self, function: &str, insn: u32, is_program: bool) -> Vec<VerifierPlace> {
         let own = is_program.then(|| VerifierPlace { program: function.to_owned(), insn });
         let appended = self.subprograms.iter().filter(|(_, subprogram, _)| subprogram == function);
-        let appended =
-            appended.map(|(program, _, first)| VerifierPlace { program: program.clone(), insn: first + insn });
+        let appended = appended.filter_map(|(program, _, first)| {
+            Some(VerifierPlace { program: program.clone(), insn: first.checked_add(insn)? })
+        });
         own.into_iter().chain(appended).collect()
     }
 }
@@ -270,6 +271,12 @@ prog 'a': insn #9 relocated, imm 0 points to subprog 'sub' (now at 20 offset)";
         let log = read(LOG);
         assert_eq!(log.verifier_places("sub", 2, false), [VerifierPlace { program: "a".into(), insn: 22 }]);
         assert_eq!(log.verifier_places("a", 3, true), [VerifierPlace { program: "a".into(), insn: 3 }]);
+    }
+
+    #[test]
+    fn place_beyond_all_numbers_is_none() {
+        let log = read("prog 'a': insn #9 relocated, imm 0 points to subprog 'sub' (now at 4294967295 offset)");
+        assert_eq!(log.verifier_places("sub", 2, false), []);
     }
 
     #[test]

@@ -9,8 +9,12 @@ const MAGIC: [u8; 4] = *b"CMX1";
 const PREFIX: usize = 12;
 /// No header comes near this; more means that the stream is garbage.
 const MAX_HEADER: usize = 64 << 20;
-/// The kernel caps a verifier log at 2^30 bytes; objects are far smaller.
+/// No object is nearly as large.
 const MAX_BLOB: usize = 1 << 30;
+/// What the host takes from a guest, which is not trusted: a header has a program's warnings at most, a blob its verifier log.
+const MAX_HEADER_FROM_GUEST: usize = 16 << 20;
+/// Longer logs come without their beginning.
+pub const MAX_BLOB_FROM_GUEST: usize = 256 << 20;
 
 /// What can go wrong with the stream.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +50,7 @@ pub fn write_message<T: Serialize>(to: &mut impl Write, message: &T, blob: &[u8]
 
 /// Reads one frame; blocks until it is complete.
 pub fn read_message<T: DeserializeOwned>(from: &mut impl Read) -> Result<(T, Vec<u8>), ProtocolError> {
-    let mut reader = FrameReader::default();
+    let mut reader = FrameReader::for_guest();
     loop {
         let mut chunk = vec![0; reader.missing()];
         from.read_exact(&mut chunk)?;
@@ -58,12 +62,24 @@ pub fn read_message<T: DeserializeOwned>(from: &mut impl Read) -> Result<(T, Vec
 }
 
 /// Puts frames together from pieces, for a reader that must not block for ever.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FrameReader {
     bytes: Vec<u8>,
+    max_header: usize,
+    max_blob: usize,
 }
 
 impl FrameReader {
+    /// Reads what the host sends.
+    pub fn for_guest() -> FrameReader {
+        FrameReader { bytes: Vec::new(), max_header: MAX_HEADER, max_blob: MAX_BLOB }
+    }
+
+    /// Reads what a guest sends.
+    pub fn for_host() -> FrameReader {
+        FrameReader { bytes: Vec::new(), max_header: MAX_HEADER_FROM_GUEST, max_blob: MAX_BLOB_FROM_GUEST }
+    }
+
     /// Takes the next piece of the stream.
     pub fn push(&mut self, piece: &[u8]) {
         self.bytes.extend_from_slice(piece);
@@ -88,7 +104,11 @@ impl FrameReader {
     /// Takes the next frame out, if it is complete.
     pub fn take_message<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Vec<u8>)>, ProtocolError> {
         let Some((header_len, blob_len)) = self.lengths() else { return Ok(None) };
-        if self.bytes[..4] != MAGIC || header_len > MAX_HEADER || blob_len > MAX_BLOB {
+        if self.bytes[..4] == MAGIC && (header_len > self.max_header || blob_len > self.max_blob) {
+            let sizes = format!("a message of {header_len} bytes with {blob_len} bytes of data, more than is taken");
+            return Err(ProtocolError::Garbage(sizes));
+        }
+        if self.bytes[..4] != MAGIC {
             let begin = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(80)]).into_owned();
             return Err(ProtocolError::Garbage(format!("{begin:?}")));
         }
@@ -134,7 +154,7 @@ mod tests {
         let mut stream = encode(&message(), b"one").expect("encodes");
         stream.extend(encode(&HostMessage::Shutdown, b"").expect("encodes"));
         for size in 1..stream.len() {
-            let (mut reader, mut seen) = (FrameReader::default(), Vec::new());
+            let (mut reader, mut seen) = (FrameReader::for_guest(), Vec::new());
             for piece in stream.chunks(size) {
                 reader.push(piece);
                 while let Some((message, _)) = reader.take_message::<HostMessage>().expect("is a frame") {
@@ -148,10 +168,20 @@ mod tests {
 
     #[test]
     fn garbage_is_named_not_waited_for() {
-        let mut reader = FrameReader::default();
+        let mut reader = FrameReader::for_guest();
         reader.push(b"Kernel panic - not syncing");
         let error = reader.take_message::<HostMessage>().expect_err("is garbage");
         assert!(error.to_string().contains("Kernel panic"), "{error}");
+    }
+
+    #[test]
+    fn frame_that_is_too_large_is_refused_before_it_has_come() {
+        for (header, blob) in [(MAX_HEADER_FROM_GUEST as u32 + 1, 0), (2, MAX_BLOB_FROM_GUEST as u32 + 1)] {
+            let mut reader = FrameReader::for_host();
+            reader.push(&[&MAGIC[..], &header.to_le_bytes(), &blob.to_le_bytes()].concat());
+            let error = reader.take_message::<HostMessage>().expect_err("is too large");
+            assert!(error.to_string().contains("more than is taken"), "{error}");
+        }
     }
 
     #[test]

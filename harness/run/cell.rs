@@ -1,8 +1,9 @@
 //! [`run()`]: one object on one kernel, whatever happens to the guest on the way.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::allowance::{Allowance, Excess};
 use super::coverage::CoverageEvidence;
 use super::evidence::Evidence;
 use super::kernel::Ended;
@@ -23,6 +24,8 @@ use crate::vm::GuestLoss;
 
 /// A guest that QEMU or the host lost is replaced this often in one cell.
 const HARNESS_RETRIES: u32 = 2;
+/// More maps that were left out are not kept.
+const MOST_LEFT_OUT: usize = 1024;
 
 /// What is waited for is bounded, however large maps are.
 const MOST_GIB: u32 = 64;
@@ -39,6 +42,8 @@ struct Cell<'a> {
     /// The programs that a guest crashed on, and `None` for the object as a whole. All are kept, not only the last: a kernel that
     /// crashes now here, now there would be tried for ever.
     suspects: BTreeSet<Option<usize>>,
+    /// Likewise, those at which a guest talked without an end.
+    endless: BTreeSet<Option<usize>>,
     harness_losses: u32,
     evidence: Evidence,
     coverage: CoverageEvidence,
@@ -61,6 +66,7 @@ struct Cell<'a> {
 enum Leg {
     Done,
     Lost { in_flight: Option<usize>, loss: GuestLoss },
+    Endless { in_flight: Option<usize>, excess: Excess },
 }
 
 /// Judges every program of the object. `Err` means that this kernel is out of the run.
@@ -76,6 +82,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         without: room.without,
         memory_mib: room.mib,
         suspects: BTreeSet::new(),
+        endless: BTreeSet::new(),
         harness_losses: 0,
         evidence: Evidence::default(),
         coverage: CoverageEvidence::default(),
@@ -124,6 +131,7 @@ impl Cell<'_> {
             match self.leg(session)? {
                 Leg::Done => {}
                 Leg::Lost { in_flight, loss } => self.after_loss(session, in_flight, loss)?,
+                Leg::Endless { in_flight, excess } => self.after_excess(session, in_flight, excess),
             }
         }
         Ok(())
@@ -137,7 +145,7 @@ impl Cell<'_> {
         let full_logs = session.bench.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
         let setup = ObjectSetup { without: self.without.clone(), ..self.planned.setup() };
-        self.memory_mib = session.machine()?.memory_mib;
+        self.memory_mib = session.machine()?.memory_mib();
         let reach = session.bench.reach;
         let extern_users = self.planned.extern_users();
         let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users };
@@ -147,11 +155,16 @@ impl Cell<'_> {
         if let Err(loss) = session.machine()?.send(&request, bytes, prepare_limit, &|| stop.at_once()) {
             return Ok(Leg::Lost { in_flight, loss });
         }
+        let mut allowance = Allowance::new(session.deadlines, session.machine()?.received(), Instant::now());
         loop {
             let (message, blob) = match session.machine()?.receive(limit, &|| stop.at_once()) {
                 Ok(received) => received,
                 Err(loss) => return Ok(Leg::Lost { in_flight, loss }),
             };
+            let (received, now) = (session.machine()?.received(), Instant::now());
+            if let Some(excess) = allowance.excess(received, now) {
+                return Ok(Leg::Endless { in_flight, excess });
+            }
             match message {
                 GuestMessage::Whole { prepared, warnings, left_out } => {
                     let reason = (!prepared).then(|| self.whole_failure(&warnings));
@@ -169,6 +182,12 @@ impl Cell<'_> {
                 GuestMessage::Transcript { complete } => {
                     self.evidence.transcript(&libbpf_log::unpack(&blob), complete);
                 }
+                // What is kept is kept of the object's own programs alone.
+                GuestMessage::Instructions { program }
+                | GuestMessage::Lines { program }
+                | GuestMessage::Visited { program }
+                | GuestMessage::Exercised { program, .. }
+                    if !self.planned.programs.iter().any(|known| known.name == program) => {}
                 GuestMessage::Instructions { program } => self.evidence.instructions(program, blob),
                 GuestMessage::Lines { program } => self.coverage.lines(program, &blob),
                 GuestMessage::Visited { program } => self.coverage.visited(program, blob),
@@ -183,7 +202,7 @@ impl Cell<'_> {
                     (self.attached, self.exercised) = (None, None);
                     self.step = Step::Loading;
                     limit = program_limit;
-                    if let Some(program) = in_flight {
+                    if let Some(program) = in_flight.filter(|program| allowance.tries(*program, received, now)) {
                         session.send(Event::ProgramStarted { kernel: session.kernel, object: self.object, program });
                     }
                 }
@@ -201,12 +220,13 @@ impl Cell<'_> {
                     self.leave_out(&outcome.left_out);
                     if let Some(program) = self.index_of(&outcome.program) {
                         self.close(session, program, &outcome, &blob);
+                        allowance.judged(received, now);
                     }
                     in_flight = None;
                     limit = prepare_limit;
                 }
                 GuestMessage::LoadDone { took_ms } => {
-                    self.took += Duration::from_millis(took_ms);
+                    self.took = self.took.saturating_add(Duration::from_millis(took_ms));
                     // A guest that is done owes nothing: what it did not answer is a fault of the harness, not a pass.
                     self.close_all(session, Verdict::HarnessError, "the guest gave no verdict");
                     return Ok(Leg::Done);
@@ -243,10 +263,7 @@ impl Cell<'_> {
         in_flight: Option<usize>,
         loss: GuestLoss,
     ) -> Result<(), Ended> {
-        let at = match in_flight {
-            Some(index) => format!("while {} `{}`", self.step, self.planned.programs[index].name),
-            None => "while preparing the object".to_owned(),
-        };
+        let at = self.place(in_flight);
         match loss {
             GuestLoss::Stopped => {
                 session.lose_machine("stopped by the user");
@@ -294,6 +311,30 @@ impl Cell<'_> {
         Ok(())
     }
 
+    /// Decides what becomes of the program in flight when a guest talks without an end. Once may be the fault of anything; who makes a
+    /// fresh guest do it again is to blame for the time, and nobody but the guest for what it sends.
+    fn after_excess(&mut self, session: &mut Session<'_>, in_flight: Option<usize>, excess: Excess) {
+        let at = self.place(in_flight);
+        let (what, verdict) = match excess {
+            Excess::Time(limit) => (format!("no end of answers within {}s {at}", limit.as_secs()), Verdict::TimedOut),
+            Excess::Bytes(most) => (format!("the guest sent more than {} MiB {at}", most >> 20), Verdict::HarnessError),
+        };
+        session.lose_machine(&what);
+        if self.endless.insert(in_flight) {
+            self.notes.push(format!("{what}, {TRIED_AGAIN}"));
+        } else {
+            self.blame(session, in_flight, verdict, &format!("{what} (twice)"));
+        }
+    }
+
+    /// Where a guest was lost.
+    fn place(&self, in_flight: Option<usize>) -> String {
+        match in_flight {
+            Some(index) => format!("while {} `{}`", self.step, self.planned.programs[index].name),
+            None => "while preparing the object".to_owned(),
+        }
+    }
+
     fn blame(&mut self, session: &Session<'_>, program: Option<usize>, verdict: Verdict, reason: &str) {
         match program {
             Some(program) => self.close_as(session, program, verdict, reason),
@@ -313,7 +354,7 @@ impl Cell<'_> {
     fn leave_out(&mut self, maps: &[LeftOutMap]) {
         let Some(whole) = &mut self.whole else { return };
         for LeftOutMap { map, .. } in maps {
-            if !whole.left_out.contains(map) {
+            if whole.left_out.len() < MOST_LEFT_OUT && !whole.left_out.contains(map) {
                 whole.left_out.push(map.clone());
             }
         }
@@ -385,3 +426,7 @@ impl Cell<'_> {
         session.send(Event::ProgramDone { kernel, object, program, record: Box::new(record) });
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -19,7 +19,7 @@ use crate::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize}
 use crate::record::{ProgramRecord, TRIED_AGAIN};
 use crate::store::FileSystems;
 use crate::verdict::Verdict;
-use crate::vm::GuestLoss;
+use crate::vm::{GuestLink, GuestLoss};
 
 /// Where outputs go, below the report's folder; a folder for each kernel.
 const OUTPUT_FOLDER: &str = "output";
@@ -97,16 +97,12 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
         let machine_mib = machine.memory_mib;
         context.send(Event::ProgramStarted { kernel, object: 0, program: 0 });
         let mut record = ProgramRecord::not_run(program, "");
-        let finished = match Recorder::new(job, &name, attempt) {
-            Ok(mut recorder) => {
+        let files = || HostFiles::new(job.view.clone()).map_err(|error| format!("cannot open `/`: {error}"));
+        let finished = match Recorder::new(job, &name, attempt).and_then(|recorder| Ok((recorder, files()?))) {
+            Ok((mut recorder, files)) => {
                 let mut command = job.command.clone();
                 command.environment.push((live::KERNEL.to_owned(), name.clone()));
-                let session = Session {
-                    command: &command,
-                    files: HostFiles::new(job.view.clone()),
-                    modules: &file_systems.modules,
-                    limit: Some(job.limit),
-                };
+                let session = Session::new(&command, files, &file_systems.modules, Some(job.limit));
                 let finished = session.run(&mut machine, &mut recorder, &|| bench.stop.at_once());
                 for note in recorder.root_notes.drain(..) {
                     context.send(Event::KernelNote { kernel, note });

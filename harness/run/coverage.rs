@@ -9,6 +9,8 @@ use crate::relocation::RelocationRecord;
 
 /// Bytes of a line record.
 const RECORD: usize = 16;
+/// More instructions, and so more line records, than the kernel takes are not kept.
+const MOST_INSNS: usize = 1 << 20;
 
 /// What guests told of the loaded programs of one object on one kernel.
 #[derive(Debug, Default)]
@@ -24,7 +26,8 @@ impl CoverageEvidence {
         let word =
             |record: &[u8], at: usize| record[at * 4..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
         let record = |record: &[u8]| [0, 1, 2, 3].map(|at| word(record, at));
-        self.programs.entry(program).or_default().lines = blob.chunks_exact(RECORD).map(record).collect();
+        let records = blob.chunks_exact(RECORD).take(MOST_INSNS).map(record);
+        self.programs.entry(program).or_default().lines = records.collect();
     }
 
     /// Takes that a program was seen to run.
@@ -34,7 +37,9 @@ impl CoverageEvidence {
 
     /// Takes the instructions that the verifier visited, one bit each.
     pub fn visited(&mut self, program: String, bits: Vec<u8>) {
-        self.visited.insert(program, bits);
+        if bits.len() <= MOST_INSNS / 8 {
+            self.visited.insert(program, bits);
+        }
     }
 
     /// What all this proves.

@@ -12,6 +12,10 @@ use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, Relocat
 /// The helper number that libbpf calls in place of an instruction whose relocation failed.
 const POISON: i32 = 0x0bad_2310;
 const INSN_BYTES: usize = 8;
+/// Bytes of transcripts that are read of one object; the largest object says a tenth of it.
+const MOST_TRANSCRIPT: usize = 512 << 20;
+/// A program's instructions, at most: the kernel takes no more.
+const MOST_INSNS: usize = 1_000_000;
 
 /// What guests told of one object on one kernel.
 #[derive(Debug, Default)]
@@ -26,11 +30,18 @@ pub struct Evidence {
     poisoned: Vec<PoisonedCall>,
     /// The relocated instructions of each program.
     instructions: HashMap<String, Vec<u8>>,
+    /// Bytes of transcripts that were read.
+    read: usize,
 }
 
 impl Evidence {
-    /// Takes what libbpf said while it prepared the object; `complete` if that was all of it and succeeded.
+    /// Takes what libbpf said while it prepared the object; `complete` if that was all of it and succeeded. What is beyond all measure is
+    /// left out, so that its relocations were not reached.
     pub fn transcript(&mut self, lines: &[Line], complete: bool) {
+        self.read = lines.iter().fold(self.read, |read, line| read.saturating_add(line.text.len()));
+        if self.read > MOST_TRANSCRIPT {
+            return;
+        }
         let mut log = LoggedRelocations::read(lines);
         for (place, told) in std::mem::take(&mut log.relocations) {
             let known = self.relocations.get(&place);
@@ -79,7 +90,9 @@ impl Evidence {
 
     /// Takes a program's instructions after relocation.
     pub fn instructions(&mut self, program: String, bytes: Vec<u8>) {
-        self.instructions.insert(program, bytes);
+        if bytes.len() <= MOST_INSNS * INSN_BYTES {
+            self.instructions.insert(program, bytes);
+        }
     }
 
     /// A program's instructions after relocation; empty if no guest sent them.

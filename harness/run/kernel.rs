@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::record::KernelState;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
-use crate::vm::{self, Accelerator, BootFailure, Deadlines, Machine, MachineSpec, RestoreFailure};
+use crate::vm::{self, Accelerator, BootFailure, Deadlines, GuestLink, Machine, MachineSpec, RestoreFailure};
 
 /// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
 const BOOT_ATTEMPTS: u32 = 2;
@@ -83,7 +83,7 @@ impl<'a> KernelContext<'a> {
     }
 
     /// Asks a guest for its kernel's features, if a failure of this run is about them and the store does not know them.
-    pub(super) fn ask_for_features(&self, machine: &mut Machine) {
+    pub(super) fn ask_for_features(&self, machine: &mut dyn GuestLink) {
         let (store, stop) = (self.bench.store, self.bench.stop);
         let Some(helpers_of) = self.wanted.helpers_of().filter(|_| !stop.requested()) else { return };
         if probing::knows(self.bench, &self.stored, &helpers_of) {

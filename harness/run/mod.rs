@@ -1,5 +1,6 @@
 //! Runs a plan: fetches and boots kernels in parallel, loads objects, sends events. Formats nothing.
 
+mod allowance;
 mod cell;
 mod collector;
 mod command;

@@ -12,7 +12,7 @@ use crate::object::btf::{Btf, Want};
 use crate::probe::{FeatureProbe, ProbeRequest, ProbeTargets};
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Store, StoreError, StoredKernel};
-use crate::vm::{GuestLoss, Machine};
+use crate::vm::{GuestLink, GuestLoss, Machine};
 
 /// Functions that are made or kept for tracing, best first.
 const FUNCTIONS: [&str; 3] = ["bpf_fentry_test1", "vfs_read", "do_exit"];
@@ -36,7 +36,7 @@ pub enum ProbeError {
 /// # Errors
 /// [`ProbeError::Guest`] if the guest is lost; the machine is of no use then.
 pub fn probe(
-    machine: &mut Machine,
+    machine: &mut dyn GuestLink,
     kernel: &StoredKernel,
     store: &Store,
     helpers_of: Option<Vec<String>>,

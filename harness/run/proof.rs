@@ -4,7 +4,7 @@ use crate::facts::KernelFacts;
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{ProofOfBoot, Store};
 use crate::timestamp;
-use crate::vm::{BootFailure, GuestLoss, Machine, MachineSpec};
+use crate::vm::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 
 /// Asks the guest what came up, and keeps the answer in the store. `spec` is what the machine was made with.
 ///

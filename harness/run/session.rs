@@ -10,7 +10,7 @@ use super::{Bench, Wanted};
 use crate::event::Event;
 use crate::explain::KernelTypes;
 use crate::plan::{PlannedObject, Room};
-use crate::vm::{Deadlines, Machine};
+use crate::vm::{Deadlines, GuestLink, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
 pub(super) struct Session<'a> {
@@ -20,18 +20,30 @@ pub(super) struct Session<'a> {
     /// What kernels are asked for at the end.
     pub(super) wanted: &'a Wanted,
     shared: Arc<KernelContext<'a>>,
-    machine: Option<Machine>,
+    machine: Option<Box<dyn GuestLink + Send>>,
+    start: Start<'a>,
     /// MiB that the guest shall have.
     memory_mib: u64,
     /// The room for a guest that is larger than the others.
     extra: Option<Extra<'a>>,
 }
 
+/// Starts another guest, with so many MiB of memory.
+pub(super) type Start<'a> = Box<dyn FnMut(u64) -> Result<Box<dyn GuestLink + Send>, Ended> + Send + 'a>;
+
 impl<'a> Session<'a> {
     pub(super) fn new(shared: Arc<KernelContext<'a>>, machine: Option<Machine>) -> Self {
+        let context = Arc::clone(&shared);
+        let start =
+            move |memory_mib| context.machine(memory_mib).map(|machine| Box::new(machine) as Box<dyn GuestLink + Send>);
+        Session { machine: machine.map(|machine| Box::new(machine) as _), ..Session::with(shared, Box::new(start)) }
+    }
+
+    /// A stay with guests that are started so.
+    pub(super) fn with(shared: Arc<KernelContext<'a>>, start: Start<'a>) -> Self {
         let (bench, kernel, deadlines, wanted) = (shared.bench, shared.index, shared.deadlines, shared.wanted);
         let memory_mib = shared.spec.memory_mib;
-        Session { bench, kernel, deadlines, wanted, shared, machine, memory_mib, extra: None }
+        Session { bench, kernel, deadlines, wanted, shared, machine: None, start, memory_mib, extra: None }
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -51,7 +63,7 @@ impl<'a> Session<'a> {
             }
         }
         if let Some(mut machine) = self.machine.take() {
-            self.shared.ask_for_features(&mut machine);
+            self.shared.ask_for_features(&mut *machine);
             machine.shut_down();
         }
     }
@@ -75,7 +87,7 @@ impl<'a> Session<'a> {
         let standard_mib = self.shared.spec.memory_mib;
         let room = Room::of(planned, standard_mib, self.bench.jobs.largest_mib());
         if room.mib != self.memory_mib {
-            if let Some(machine) = self.machine.take() {
+            if let Some(mut machine) = self.machine.take() {
                 machine.shut_down();
             }
             self.extra = None;
@@ -85,7 +97,7 @@ impl<'a> Session<'a> {
     }
 
     /// The guest, started if there is none.
-    pub(super) fn machine(&mut self) -> Result<&mut Machine, Ended> {
+    pub(super) fn machine(&mut self) -> Result<&mut dyn GuestLink, Ended> {
         let machine = match self.machine.take() {
             Some(machine) => machine,
             None => {
@@ -93,10 +105,10 @@ impl<'a> Session<'a> {
                     let stop = || self.bench.stop.requested();
                     self.extra = Some(self.bench.jobs.room_for(self.memory_mib, &stop).ok_or(Ended)?);
                 }
-                self.shared.machine(self.memory_mib)?
+                (self.start)(self.memory_mib)?
             }
         };
-        Ok(self.machine.insert(machine))
+        Ok(&mut **self.machine.insert(machine))
     }
 
     /// Gives up the guest; the next one is started when it is needed.

@@ -41,8 +41,10 @@ impl fmt::Display for Partition {
 }
 
 /// Distributes things of these costs over `parts` parts of about equal cost; each part lists the places of its things in order.
-/// The same costs always give the same parts.
+/// The same costs always give the same parts. Of more parts than things the last, which have none, are left out.
 pub fn split(costs: &[usize], parts: usize) -> Vec<Vec<usize>> {
+    // With more parts than things there are parts without any, which need no room here.
+    let parts = parts.min(costs.len());
     let mut split = vec![Vec::new(); parts];
     let mut loads = vec![0_usize; parts];
     let mut order: Vec<usize> = (0..costs.len()).collect();

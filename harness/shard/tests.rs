@@ -7,7 +7,7 @@ use crate::report::{json, sample};
 
 /// The part of a record that a shard of it would have, as if its objects cost `costs`.
 fn shard(whole: &RunRecord, costs: &[usize], part: Partition) -> RunRecord {
-    let mine = &split(costs, part.of)[part.number - 1];
+    let mine = split(costs, part.of).into_iter().nth(part.number - 1).unwrap_or_default();
     let mut record = whole.clone();
     record.objects = mine.iter().map(|&object| whole.objects[object].clone()).collect();
     let kernels = 0..whole.kernels.len();
@@ -127,6 +127,9 @@ fn parts_are_stable_and_of_equal_cost() {
         assert!(parts > 5 || most - least < 6000, "{parts}: {least} to {most}");
     }
     assert_eq!(split(&[5, 5, 5], 2), [vec![0, 2], vec![1]]);
+    // Of more parts than anyone has machines most are empty, and take no memory.
+    assert_eq!(split(&[5, 9], usize::MAX), [vec![1], vec![0]]);
+    assert!(split(&[], 5).is_empty());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::channel::{Listeners, Received};
 use super::compose::{self, Parts};
 use super::console;
 use super::initramfs;
-use super::machine::{AFTERMATH, BootFailure, Machine, MachineSpec};
+use super::machine::{AFTERMATH, BootFailure, GuestLink, Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::Monitor;
 use super::snapshot::Recording;

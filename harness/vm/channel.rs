@@ -14,6 +14,8 @@ use crate::protocol::{FrameReader, GuestMessage, ProtocolError, encode};
 
 /// How often a waiting host looks at whether it should stop.
 const SLICE: Duration = Duration::from_millis(100);
+/// Bytes a second that the slowest guest takes: an emulated serial port manages many times as many.
+const SLOWEST: u64 = 16 << 10;
 
 /// The sockets QEMU will connect to.
 #[derive(Debug)]
@@ -77,6 +79,7 @@ pub struct Channel {
     listeners: Option<Listeners>,
     streams: Vec<Connection>,
     chosen: Option<Port>,
+    received: u64,
 }
 
 #[derive(Debug)]
@@ -95,6 +98,11 @@ impl Channel {
     /// The port on which the guest answered.
     pub fn port(&self) -> Option<Port> {
         self.chosen
+    }
+
+    /// How many bytes have come so far.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// Takes a port before the guest has spoken: it is known to listen there. QEMU connects before it runs a machine.
@@ -120,13 +128,14 @@ impl Channel {
     /// from `beside`.
     pub fn receive(&mut self, deadline: Instant, stop: &dyn Fn() -> bool, beside: Option<BorrowedFd<'_>>) -> Received {
         loop {
+            // First of all: a guest that has always something to say must not keep the user from stopping it.
+            if stop() {
+                return Received::Stopped;
+            }
             match self.take_message() {
                 Ok(Some((message, blob))) => return Received::Message(message, blob),
                 Ok(None) => {}
                 Err(error) => return Received::Garbage(error.to_string()),
-            }
-            if stop() {
-                return Received::Stopped;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -141,8 +150,8 @@ impl Channel {
         }
     }
 
-    /// Sends a message. The guest must have spoken first. A guest that takes not a byte for as long as `patience` is given up: one that
-    /// hangs must not hold up the host for ever, and a large object over a slow port takes its time.
+    /// Sends a message. The guest must have spoken first. A guest that takes not a byte for as long as `patience` is given up, and so is
+    /// one that takes all of it too slowly: it must not hold up the host for ever, and a large object over a slow port takes its time.
     pub fn send<T: Serialize>(
         &mut self,
         message: &T,
@@ -155,6 +164,7 @@ impl Channel {
         let first = self.streams.first_mut().ok_or_else(|| broken(io::ErrorKind::NotConnected.into()))?;
         let stream = &mut first.stream;
         let (mut left, mut progress) = (frame.as_slice(), Instant::now());
+        let deadline = progress + patience + Duration::from_secs(frame.len() as u64 / SLOWEST);
         while !left.is_empty() {
             match stream.write(left) {
                 Ok(sent) => {
@@ -168,7 +178,8 @@ impl Channel {
             if stop() {
                 return Err(SendError::Stopped);
             }
-            let wait = patience.saturating_sub(progress.elapsed()).min(SLICE);
+            let left_in_all = deadline.saturating_duration_since(Instant::now());
+            let wait = patience.saturating_sub(progress.elapsed()).min(left_in_all).min(SLICE);
             if wait.is_zero() {
                 return Err(SendError::Stuck);
             }
@@ -208,7 +219,10 @@ impl Channel {
         for Connection { stream, reader, .. } in &mut self.streams[..readers] {
             match stream.read(&mut chunk) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => reader.push(&chunk[..read]),
+                Ok(read) => {
+                    self.received += read as u64;
+                    reader.push(&chunk[..read]);
+                }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) => return Err(error),
             }
@@ -222,7 +236,7 @@ impl Channel {
             match listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true)?;
-                    self.streams.push(Connection { port: *port, stream, reader: FrameReader::default() });
+                    self.streams.push(Connection { port: *port, stream, reader: FrameReader::for_host() });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),

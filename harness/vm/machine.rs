@@ -171,6 +171,127 @@ impl std::fmt::Display for GuestLoss {
     }
 }
 
+/// The host's side of a guest that said hello; a [`Machine`], or a test's script.
+pub trait GuestLink {
+    /// Sends a request. A guest that takes none of it for as long as `limit` is lost.
+    ///
+    /// # Errors
+    /// Why the guest is lost.
+    fn send(
+        &mut self,
+        message: &HostMessage,
+        blob: &[u8],
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), GuestLoss>;
+
+    /// Waits for the guest's next message, at most for `limit`.
+    ///
+    /// # Errors
+    /// Why the guest is lost, silence included.
+    fn receive(
+        &mut self,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(GuestMessage, Vec<u8>), GuestLoss>;
+
+    /// Waits for the guest's next message for a moment, at most for `limit`; `None` if there is none, or if there is something to read
+    /// from `beside`. Of silence nothing is concluded.
+    ///
+    /// # Errors
+    /// Why the guest is lost.
+    fn attend(
+        &mut self,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<(GuestMessage, Vec<u8>)>, GuestLoss>;
+
+    /// What the console says of a guest that does not answer any more: whether its kernel crashed.
+    fn silence(&self) -> GuestLoss;
+
+    /// The last lines of the console and of QEMU's error output.
+    fn console_tail(&self) -> Vec<String>;
+
+    /// How many bytes the guest has sent so far.
+    fn received(&self) -> u64;
+
+    /// MiB of memory that the guest has.
+    fn memory_mib(&self) -> u64;
+
+    /// Asks the guest to end, and sees to it.
+    fn shut_down(&mut self);
+}
+
+impl GuestLink for Machine {
+    fn send(
+        &mut self,
+        message: &HostMessage,
+        blob: &[u8],
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), GuestLoss> {
+        let (child, last_words) = (&self.child, &self.last_words);
+        self.channel.send(message, blob, limit, &|| stop() || last_words.in_output_of(child)).map_err(|error| {
+            match error {
+                SendError::Stopped => self.stopped(),
+                // The object has done nothing yet, so that it is not to blame.
+                SendError::Stuck | SendError::Broken(_) => self.loss(&error.to_string()),
+            }
+        })
+    }
+
+    fn receive(
+        &mut self,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(GuestMessage, Vec<u8>), GuestLoss> {
+        // A crash that did not end the machine looks like silence; the console knows better.
+        self.attend(limit, stop, None)?.ok_or_else(|| self.silence())
+    }
+
+    fn attend(
+        &mut self,
+        limit: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<(GuestMessage, Vec<u8>)>, GuestLoss> {
+        match self.wait_until(Instant::now() + limit, stop, beside) {
+            Received::Message(message, blob) => Ok(Some((message, blob))),
+            Received::Silence => Ok(None),
+            Received::Stopped => Err(self.stopped()),
+            Received::Garbage(what) => Err(GuestLoss::Harness(what)),
+            Received::Closed => Err(self.loss("the data channel closed")),
+        }
+    }
+
+    fn silence(&self) -> GuestLoss {
+        match console::culprit(&self.output()) {
+            Some(Culprit::Kernel(line)) => GuestLoss::Crashed(line),
+            Some(Culprit::Harness(line)) => GuestLoss::Harness(line),
+            Some(Culprit::Image(_)) | None => GuestLoss::Silent,
+        }
+    }
+
+    fn console_tail(&self) -> Vec<String> {
+        console::tail(&self.output())
+    }
+
+    fn received(&self) -> u64 {
+        self.channel.received()
+    }
+
+    fn memory_mib(&self) -> u64 {
+        self.memory_mib
+    }
+
+    fn shut_down(&mut self) {
+        if self.channel.send(&HostMessage::Shutdown, &[], FAREWELL, &|| false).is_ok() {
+            self.child.wait(FAREWELL);
+        }
+    }
+}
+
 impl Machine {
     /// A machine whose guest has yet to say hello.
     pub(super) fn new(
@@ -190,51 +311,6 @@ impl Machine {
             notes: Vec::new(),
             woken: None,
             to_hello: Duration::ZERO,
-        }
-    }
-
-    /// Sends a request. A guest that takes none of it for as long as `limit` is lost.
-    pub fn send(
-        &mut self,
-        message: &HostMessage,
-        blob: &[u8],
-        limit: Duration,
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(), GuestLoss> {
-        let (child, last_words) = (&self.child, &self.last_words);
-        self.channel.send(message, blob, limit, &|| stop() || last_words.in_output_of(child)).map_err(|error| {
-            match error {
-                SendError::Stopped => self.stopped(),
-                // The object has done nothing yet, so that it is not to blame.
-                SendError::Stuck | SendError::Broken(_) => self.loss(&error.to_string()),
-            }
-        })
-    }
-
-    /// Waits for the guest's next message, at most for `limit`.
-    pub fn receive(
-        &mut self,
-        limit: Duration,
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(GuestMessage, Vec<u8>), GuestLoss> {
-        // A crash that did not end the machine looks like silence; the console knows better.
-        self.attend(limit, stop, None)?.ok_or_else(|| self.silence())
-    }
-
-    /// Waits for the guest's next message for a moment, at most for `limit`; `None` if there is none, or if there is something to read
-    /// from `beside`. Of silence nothing is concluded.
-    pub fn attend(
-        &mut self,
-        limit: Duration,
-        stop: &(dyn Fn() -> bool + Sync),
-        beside: Option<BorrowedFd<'_>>,
-    ) -> Result<Option<(GuestMessage, Vec<u8>)>, GuestLoss> {
-        match self.wait_until(Instant::now() + limit, stop, beside) {
-            Received::Message(message, blob) => Ok(Some((message, blob))),
-            Received::Silence => Ok(None),
-            Received::Stopped => Err(self.stopped()),
-            Received::Garbage(what) => Err(GuestLoss::Harness(what)),
-            Received::Closed => Err(self.loss("the data channel closed")),
         }
     }
 
@@ -269,15 +345,6 @@ impl Machine {
         }
     }
 
-    /// What the console says of a guest that does not answer any more: whether its kernel crashed.
-    pub fn silence(&self) -> GuestLoss {
-        match console::culprit(&self.output()) {
-            Some(Culprit::Kernel(line)) => GuestLoss::Crashed(line),
-            Some(Culprit::Harness(line)) => GuestLoss::Harness(line),
-            Some(Culprit::Image(_)) | None => GuestLoss::Silent,
-        }
-    }
-
     /// Finds out why the channel broke.
     fn loss(&mut self, symptom: &str) -> GuestLoss {
         let status = self.child.wait(AFTERMATH);
@@ -289,18 +356,6 @@ impl Machine {
                 None => GuestLoss::Harness(symptom.to_owned()),
             },
         }
-    }
-
-    /// Asks the guest to end, and sees to it.
-    pub fn shut_down(mut self) {
-        if self.channel.send(&HostMessage::Shutdown, &[], FAREWELL, &|| false).is_ok() {
-            self.child.wait(FAREWELL);
-        }
-    }
-
-    /// The last lines of the console and of QEMU's error output.
-    pub fn console_tail(&self) -> Vec<String> {
-        console::tail(&self.output())
     }
 
     pub(super) fn output(&self) -> String {

@@ -26,7 +26,7 @@ pub use accelerator::{Accelerator, Choice, KvmMemory, NoKvm, NoProof, Proof, cho
 pub use aids::Aids;
 pub use boot_config::notes as config_notes;
 pub use deadlines::Deadlines;
-pub use machine::{BootFailure, GuestLoss, Machine, MachineSpec};
+pub use machine::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};
 pub use toolchain::{Toolchain, ToolchainError};

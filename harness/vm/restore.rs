@@ -8,7 +8,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::boot::prepare_scratch;
 use super::channel::{Listeners, Port};
-use super::machine::{BootFailure, Machine, MachineSpec};
+use super::machine::{BootFailure, GuestLink, Machine, MachineSpec};
 use super::memory::restore_options;
 use super::qmp::{Limit, Monitor};
 use super::snapshot::{RAM, SCRATCH, STATE, SavedMachine};

@@ -14,7 +14,7 @@ use super::channel::Port;
 use super::compose::Words;
 use super::cpu::Cpu;
 use super::initramfs;
-use super::machine::{GuestLoss, Machine, MachineSpec};
+use super::machine::{GuestLink, GuestLoss, Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::{Limit, Monitor, Qmp, QmpError};
 use super::{Accelerator, accelerator};

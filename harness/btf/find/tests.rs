@@ -95,3 +95,32 @@ fn what_only_a_module_has_is_found_there() {
     assert_eq!(found("int", &modules), [""; 0], "the kernel has it");
     assert_eq!(found("nft_gone", &modules), [""; 0]);
 }
+
+#[test]
+fn types_that_go_round_in_circles_have_no_fields() {
+    // `struct s { p }`, where `p` is a pointer to itself, and an array of itself.
+    for kind in [[0, 2 << 24, 2].as_slice(), &[0, 3 << 24, 0, 2, 2, 1]] {
+        let btf = Btf::parse(&raw(&[[1, 4 << 24 | 1, 8, 3, 2, 0].as_slice(), kind].concat(), b"\0s\0p\0")).unwrap();
+        assert!(Query::parse("s.p.x").unwrap().hits(&btf, 0).is_empty());
+    }
+}
+
+#[test]
+fn offset_beyond_all_numbers_is_no_place() {
+    use crate::explain::LocalSpec;
+    use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+    // `struct s { x }` of 4 GiB.
+    let btf = Btf::parse(&raw(&[1, 4 << 24 | 1, u32::MAX, 3, 2, 0, 5, 1 << 24, 4, 32], b"\0s\0x\0int\0")).unwrap();
+    let spec = |access: &str| {
+        let relocation = CoreRelocation {
+            section: "kprobe".into(),
+            insn_offset: 0,
+            type_id: 1,
+            access: access.to_owned(),
+            kind: RelocationKind::ByteOffset,
+        };
+        LocalSpec::of(&relocation, &btf)
+    };
+    assert!(spec("1:0").is_some());
+    assert_eq!(spec("4294967295:0"), None);
+}

@@ -17,7 +17,7 @@ use crate::probe::{Feature, FeatureProbe, libbpf_version};
 use crate::report::features;
 use crate::run::{self, Jobs, Stop};
 use crate::store::StoredKernel;
-use crate::vm::{Accelerator, Deadlines, Machine, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, Deadlines, GuestLink, Machine, MachineSpec, Toolchain};
 
 /// Names in a hint.
 const MOST_NAMES: usize = 3;

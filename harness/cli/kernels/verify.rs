@@ -9,7 +9,7 @@ use super::super::failure::Failure;
 use super::super::setup::{Setup, store_failure};
 use super::super::{Common, MachineArgs, exit_code};
 use crate::run::{self, Stop};
-use crate::vm::{Machine, MachineSpec};
+use crate::vm::{GuestLink, Machine, MachineSpec};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct VerifyArgs {

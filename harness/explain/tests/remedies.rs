@@ -47,10 +47,8 @@ fn kfunc_of_another_prototype_is_told_with_the_new_one() {
     // The object's own types may not be known.
     let bare = with_remedies(|matrix| ksym(&Ksym { local: None, ..asked }, matrix, "7.1"));
     assert!(bare.presence.iter().all(|on| on.presence.is_present()));
-    if can_compile() {
-        let folder = tempfile::tempdir().unwrap();
-        compile(&folder.path().join("kfunc.c"), &told.snippets[0]);
-    }
+    let folder = tempfile::tempdir().unwrap();
+    compile(&folder.path().join("kfunc.c"), &told.snippets[0]);
 }
 
 #[test]
@@ -80,11 +78,9 @@ fn struct_ops_members_and_load_flags_say_what_a_loader_does() {
     let flag = load_flag("BPF_F_XDP_HAS_FRAGS", Some("5.18"), "xdp.frags/devmap", "5.10");
     let text = format!("{}\n{}", render(&told, 100), render(&flag, 100));
     insta::assert_snapshot!(text);
-    if can_compile() {
-        let folder = tempfile::tempdir().unwrap();
-        compile(&folder.path().join("member.c"), &told.snippets[0]);
-        compile(&folder.path().join("flag.c"), &flag.snippets[0]);
-    }
+    let folder = tempfile::tempdir().unwrap();
+    compile(&folder.path().join("member.c"), &told.snippets[0]);
+    compile(&folder.path().join("flag.c"), &flag.snippets[0]);
 }
 
 #[test]
