@@ -6,6 +6,7 @@
 
 pub mod alternatives;
 pub mod attach;
+pub mod beneath;
 pub mod bisect;
 pub mod btf;
 pub mod bundle;
@@ -19,6 +20,7 @@ pub mod exec;
 pub mod exercise;
 pub mod explain;
 pub mod facts;
+pub mod file_name;
 pub mod gate;
 pub mod guest;
 pub mod history;

@@ -7,6 +7,7 @@ use std::path::Path;
 use tar::{Archive, Builder, EntryType, Header};
 
 use super::error::BundleError;
+use crate::file_name::is_file_name;
 
 /// A file of a bundle: its name, and what is in it.
 pub(super) type Member = (String, Vec<u8>);
@@ -22,18 +23,13 @@ const PADDING: u64 = 10 << 10;
 
 /// The most bytes that a file of this name may have; `None` if a bundle has no such file.
 pub(super) fn limit(name: &str) -> Option<u64> {
-    let is_plain = |stem: &str| {
-        !stem.is_empty()
-            && stem.chars().all(|c| c.is_ascii_alphanumeric() || "._+-#@".contains(c))
-            && !stem.starts_with('.')
-    };
     match name {
         "bundle.json" | "kernels.toml" | "kernels.lock" | "suite.toml" => Some(1 << 20),
         "report.json" => Some(64 << 20),
         _ => {
             match (name.strip_suffix(".bpf.o"), name.strip_prefix("logs/").and_then(|log| log.strip_suffix(".log.zst")))
             {
-                (Some(stem), _) if is_plain(stem) => Some(64 << 20),
+                (Some(stem), _) if is_file_name(stem) => Some(64 << 20),
                 (_, Some(number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
                     Some(16 << 20)
                 }

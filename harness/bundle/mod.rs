@@ -30,9 +30,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::file_name::file_name as plain;
 use crate::manifest::{KernelSpec, Manifest};
 use crate::record::{RunRecord, ShapeRecord};
-use crate::report::json;
+use crate::report::{RunFolder, json};
 use crate::store::LockFile;
 use crate::verdict::Blame;
 pub use error::BundleError;
@@ -107,15 +108,11 @@ pub fn is_red(record: &RunRecord, object: usize, kernel: usize) -> bool {
     is_broken || (0..cell.programs.len()).any(is_failure)
 }
 
-/// The name of a cell's bundle, without what a file name cannot have.
+/// The name of a cell's bundle, `KERNEL-OBJECT`: without what a file name cannot have, and no two cells have the same.
 pub fn file_name(kernel: &str, object: &str) -> String {
-    plain(&format!("{kernel}-{object}")) + SUFFIX
-}
-
-fn plain(name: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "._+-#@".contains(c) { c } else { '_' };
-    let name: String = name.trim_start_matches('.').chars().map(safe).take(80).collect();
-    if name.is_empty() { "_".to_owned() } else { name }
+    // With a `-` in the kernel's name nobody knows where the object's begins.
+    let between = if kernel.contains('-') { '/' } else { '-' };
+    plain(&format!("{kernel}{between}{object}")) + SUFFIX
 }
 
 /// The processor of this machine, if it has a name.
@@ -165,10 +162,14 @@ impl Bundle {
             .flat_map(|(k, cell)| cell.programs.iter_mut().enumerate().map(move |(p, program)| (k, p, program)));
         for (k, p, program) in programs {
             let wanted = program.log_file.take().filter(|_| k == kernel && !program.verdict.is_pass());
-            let log = wanted.and_then(|log| std::fs::read(folder.join(log)).ok());
             let name = format!("logs/{p}.log.zst");
+            let most = archive::limit(&name).unwrap_or_default();
+            let read = |log: String| {
+                let mut bytes = Vec::new();
+                RunFolder::new(folder).open(&log)?.take(most + 1).read_to_end(&mut bytes).map(|_| bytes)
+            };
             // One too long is left out; the record has its end.
-            if let Some(log) = log.filter(|log| archive::limit(&name).is_some_and(|most| log.len() as u64 <= most)) {
+            if let Some(log) = wanted.and_then(|log| read(log).ok()).filter(|log| log.len() as u64 <= most) {
                 program.log_file = Some(name);
                 logs.push((p, log));
             }

@@ -98,10 +98,10 @@ fn what_is_packed_comes_back_and_is_a_project_of_its_own() {
     assert!(lock.contains("when-gone = \"stop\""), "{lock}");
     insta::assert_snapshot!(made.suite, @r#"
     name = "a/b"
-    objects = ["a_b.bpf.o"]
+    objects = ["a_b-c14cddc0.bpf.o"]
 
     [[shape]]
-    object = "a_b"
+    object = "a_b-c14cddc0"
     name = "s"
     set."x" = true
     "#);

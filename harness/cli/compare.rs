@@ -11,8 +11,8 @@ use super::failure::Failure;
 use super::run::width;
 use crate::compare::{ObjectGrid, differences, one_kernel, one_object};
 use crate::record::{ProgramRecord, RunRecord};
-use crate::report::{comparison, object_grid};
-use crate::verifier::{Parting, store};
+use crate::report::{RunFolder, comparison, object_grid};
+use crate::verifier::Parting;
 
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
@@ -122,14 +122,43 @@ fn log(record: &RunRecord, kernel: usize, object: &str, program: &str, folder: &
     let p = index_of("program", program, cell.programs.iter().map(|program| program.name.as_str()))?;
     let ProgramRecord { log_file, log_tail, verdict, .. } = &cell.programs[p];
     match log_file {
-        Some(file) => store::read(&folder.join(file)).map_err(|error| {
-            Failure::infrastructure(format!("cannot read the log `{}`: {error}", folder.join(file).display()), None)
+        Some(file) => RunFolder::new(folder).log(file).map_err(|error| {
+            Failure::infrastructure(format!("cannot read the log `{file}` of `{}`: {error}", folder.display()), None)
         }),
         None if !log_tail.is_empty() => Ok(log_tail.join("\n")),
         None => {
             let message = format!("there is no verifier log of `{program}` on {}: {verdict}", cell.kernel);
             let hint = "`corematrix run --full-logs` keeps those of programs that load, too".to_owned();
             Err(Failure::input(message, Some(hint)))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn report_of_a_stranger_reads_no_file_of_this_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        std::fs::write(run.join("own.txt"), "own").unwrap();
+        std::fs::write(folder.path().join("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink("../secret", run.join("link")).unwrap();
+        let mut record = sample::record();
+        let (object, program) = (record.objects[0].name.clone(), record.cell(0, 0).programs[0].name.clone());
+        let mut named = |file: &str| {
+            record.cells[0].programs[0].log_file = Some(file.to_owned());
+            log(&record, 0, &object, &program, &run)
+        };
+        assert_eq!(named("own.txt").unwrap(), "own");
+        let absolute = folder.path().join("secret").display().to_string();
+        for file in ["../secret", &absolute, "link", "/etc/passwd"] {
+            let error = named(file).unwrap_err().to_string();
+            assert!(error.contains("cannot read the log") && !error.contains("secret\n"), "{error}");
         }
     }
 }

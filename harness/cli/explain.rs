@@ -18,9 +18,8 @@ use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::probe::FeatureProbe;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, render};
-use crate::report::json;
+use crate::report::{RunFolder, json};
 use crate::store::Store;
-use crate::verifier;
 
 /// Names in a hint before the rest is left out.
 const MOST_NAMES: usize = 12;
@@ -68,7 +67,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         probes: &probes,
         types: types.as_ref(),
         inventory: found.as_ref().and_then(|found| found.inventory.as_ref().ok()),
-        log: &|path| verifier::store::read(&folder.join(path)),
+        log: &|path| RunFolder::new(&folder).log(path),
         missing: &missing,
     };
     print!("{}", render(&facts, &chosen, width()));

@@ -1,6 +1,7 @@
 //! `corematrix merge`: the reports of all parts of a run make one report.
 
-use std::path::{Component, Path, PathBuf};
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use super::run::{report_failure, width};
 use super::{Common, exit_code};
 use crate::bundle;
 use crate::record::RunRecord;
-use crate::report::{self, table};
+use crate::report::{self, RunFolder, table};
 use crate::shard;
 
 #[derive(Debug, Args)]
@@ -49,7 +50,8 @@ pub(super) fn run(common: &Common, args: &MergeArgs) -> Result<ExitCode, Failure
 /// Copies the bundles of what failed. Parts have no object in common, so no bundle either.
 fn copy_bundles(from: &Path, to: &Path) {
     let entries = std::fs::read_dir(from.join(bundle::FOLDER)).into_iter().flatten().flatten();
-    for file in entries.filter(|entry| entry.path().is_file()) {
+    // The folder may be anyone's: a link in it is not followed.
+    for file in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())) {
         let folder = to.join(bundle::FOLDER);
         let copied =
             std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(file.path(), folder.join(file.file_name())));
@@ -62,18 +64,16 @@ fn copy_bundles(from: &Path, to: &Path) {
 /// Copies the verifier logs that the record names. One that is not there costs its reader the log and not the report.
 fn copy_logs(record: &RunRecord, from: &Path, to: &Path) {
     let programs = record.cells.iter().flat_map(|cell| &cell.programs);
+    let from = RunFolder::new(from);
     for file in programs.filter_map(|program| program.log_file.as_deref()) {
-        // What a report says must not lead out of its folder.
-        if !Path::new(file).components().all(|part| matches!(part, Component::Normal(_))) {
-            continue;
-        }
-        let (source, target) = (from.join(file), to.join(file));
-        let copied = match target.parent() {
-            Some(folder) => std::fs::create_dir_all(folder).and_then(|()| std::fs::copy(&source, &target)),
-            None => continue,
+        let copy = || {
+            let mut log = from.open(file)?;
+            let target = to.join(file);
+            std::fs::create_dir_all(target.parent().unwrap_or(to))?;
+            std::io::copy(&mut log, &mut File::create(&target)?)
         };
-        if let Err(error) = copied {
-            eprintln!("warning: cannot copy the log `{}`: {error}", source.display());
+        if let Err(error) = copy() {
+            eprintln!("warning: cannot copy the log `{}`: {error}", file.escape_debug());
         }
     }
 }

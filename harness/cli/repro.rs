@@ -21,9 +21,9 @@ use crate::object::ObjectTypes;
 use crate::plan::Plan;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, render};
-use crate::report::{paragraph, repro as text};
+use crate::report::{RunFolder, paragraph, repro as text};
 use crate::repro::{Comparison, Conditions, Outcome, compare};
-use crate::verifier::{self, Moment};
+use crate::verifier::Moment;
 use case::{Case, Elsewhere, Recorded};
 
 /// Longer programs are not verified once more with all states: the log would not fit into a guest.
@@ -141,7 +141,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
         probes: &probes,
         types: types.as_ref(),
         inventory: plan.objects[0].object.inventory.as_ref().ok(),
-        log: &|path| verifier::store::read(&folder.join(path)),
+        log: &|path| RunFolder::new(folder).log(path),
         missing: &[],
     };
     for (&p, one) in chosen.iter().zip(&found) {
@@ -185,7 +185,7 @@ fn show_moment(program: &ProgramRecord, states: Option<&RunRecord>, folder: &Pat
     let deep = states.and_then(|states| states.cell(0, 0).programs.iter().find(|one| one.name == program.name));
     // With all states it has to be the same failure.
     let deep = deep.filter(|deep| (deep.verdict, deep.cause) == (program.verdict, program.cause));
-    let log = |file: Option<&String>, folder: PathBuf| verifier::store::read(&folder.join(file?)).ok();
+    let log = |file: Option<&String>, folder: PathBuf| RunFolder::new(&folder).log(file?).ok();
     let exact = deep.and_then(|deep| log(deep.log_file.as_ref(), folder.join(STATES)));
     let is_exact = exact.is_some();
     let log = exact.or_else(|| log(program.log_file.as_ref(), folder.to_owned()));

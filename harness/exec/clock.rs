@@ -102,12 +102,20 @@ impl Clock {
         let is_silent = since(self.heard) > patience;
         match (self.begun, self.killed, self.ended) {
             (_, _, Some(ended)) if since(ended) > patience + Duration::from_secs(self.left / slowest.max(1)) => {
-                if is_silent { Due::Silent } else { Due::NotThrough }
+                if is_silent {
+                    Due::Silent
+                } else {
+                    Due::NotThrough
+                }
             }
             (_, _, Some(_)) if is_silent => Due::Silent,
             (_, _, Some(_)) => Due::Nothing,
             (_, Some(killed), None) if since(killed) > patience => {
-                if is_silent { Due::Silent } else { Due::NotKilled }
+                if is_silent {
+                    Due::Silent
+                } else {
+                    Due::NotKilled
+                }
             }
             (_, Some(_), None) => Due::Nothing,
             (Some(begun), None, None) if self.limit.is_some_and(|limit| since(begun) > limit) => {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, readlinkat, statat};
 
 use super::fuse::{self, Call, NodeId, ROOT, Request};
-use super::host_root::HostRoot;
+use crate::beneath::Beneath;
 
 /// As much as is read at once, whatever the guest asks for.
 const MOST_READ: u32 = 1 << 20;
@@ -61,7 +61,7 @@ pub enum View {
 /// The files of the host, as a guest sees them.
 #[derive(Debug)]
 pub struct HostFiles {
-    root: HostRoot,
+    root: Beneath,
     view: View,
     nodes: HashMap<NodeId, Node>,
     numbers: BTreeMap<PathBuf, NodeId>,
@@ -95,7 +95,7 @@ impl HostFiles {
     pub fn new(view: View) -> io::Result<HostFiles> {
         let root = Node { path: PathBuf::from("/"), lookups: 1 };
         Ok(HostFiles {
-            root: HostRoot::open()?,
+            root: Beneath::new(Path::new("/"))?,
             view,
             nodes: HashMap::from([(ROOT, root)]),
             numbers: BTreeMap::from([(PathBuf::from("/"), ROOT)]),

@@ -3,7 +3,6 @@
 mod clock;
 mod files;
 mod fuse;
-mod host_root;
 mod left;
 mod session;
 

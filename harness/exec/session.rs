@@ -102,9 +102,7 @@ impl<'a> Session<'a> {
                 };
                 Finished { ending, took, kernel_log: String::from_utf8_lossy(&log).into_owned() }
             }
-            Err(loss) => {
-                Finished { ending: Ending::Lost(loss), took, kernel_log: machine.console_tail().join("\n") }
-            }
+            Err(loss) => Finished { ending: Ending::Lost(loss), took, kernel_log: machine.console_tail().join("\n") },
         }
     }
 

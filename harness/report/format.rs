@@ -1,16 +1,17 @@
 //! [`Format`]: the renderings of a record, each from the record alone and a file of its own.
 
 use std::io;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use clap::ValueEnum;
 
 use super::coverage::lcov;
 use super::file::write_whole;
-use super::{ReportError, SourceRoot, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table};
+use super::{
+    ReportError, RunFolder, SourceRoot, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table,
+};
 use crate::coverage::Level;
 use crate::record::RunRecord;
-use crate::verifier::store;
 
 /// Columns of `table.txt`, which is read in an editor or a CI log rather than in a narrow terminal.
 const FILE_WIDTH: usize = 120;
@@ -66,13 +67,9 @@ impl Material<'_> {
     /// A verifier log, by its path in the record.
     ///
     /// # Errors
-    /// What reading it said; a path that leads out of the folder is not read.
+    /// As [`RunFolder::log`].
     pub fn log(&self, file: &str) -> io::Result<String> {
-        let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
-        match inside {
-            true => store::read(&self.folder.join(file)),
-            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not in the report's folder")),
-        }
+        RunFolder::new(self.folder).log(file)
     }
 }
 

@@ -24,6 +24,7 @@ pub mod object_grid;
 mod place;
 pub mod progress;
 pub mod repro;
+mod run_folder;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod sarif;
@@ -37,6 +38,7 @@ mod text;
 
 pub use format::{Baseline, Format, Material};
 pub use place::Place;
+pub use run_folder::RunFolder;
 pub use source_root::SourceRoot;
 pub(crate) use text::{counted, one_line, paragraph, shorten_middle};
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::file_name::file_name;
 use crate::verifier::store;
 
 /// The folder of the logs, in the report's folder.
@@ -29,13 +30,6 @@ impl Logs {
     }
 }
 
-/// A name that stays in its folder, whatever an object calls its programs.
-fn file_name(name: &str) -> String {
-    let safe = |char: char| char.is_ascii_alphanumeric() || "._+-#".contains(char);
-    let name: String = name.chars().map(|char| if safe(char) { char } else { '_' }).take(120).collect();
-    if name.trim_matches('.').is_empty() { format!("_{name}") } else { name }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,7 +40,21 @@ mod tests {
         let logs = Logs::new(folder.path());
         let names = ["6.1".to_owned(), "../../x".to_owned(), "..".to_owned()];
         let path = logs.save(&[&names[0], &names[1], &names[2]], b"log").expect("saves");
-        assert_eq!(path, "logs/6.1/.._.._x/_...log.zst");
+        assert_eq!(path.split('/').count(), 4, "{path}");
+        assert!(path.split('/').all(|part| !part.starts_with('.')), "{path}");
         assert_eq!(store::read(&folder.path().join(path)).expect("reads"), "log");
+    }
+
+    #[test]
+    fn each_name_has_a_log_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let logs = Logs::new(folder.path());
+        let saved = ["a/b", "a_b", "a b"].map(|object| {
+            let names = ["6.1", object, "p"].map(str::to_owned);
+            (object, logs.save(&[&names[0], &names[1], &names[2]], object.as_bytes()).expect("saves"))
+        });
+        for (object, path) in saved {
+            assert_eq!(store::read(&folder.path().join(path)).expect("reads"), object);
+        }
     }
 }

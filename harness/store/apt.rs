@@ -10,9 +10,10 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::entry::{file_name, lock};
+use super::entry::lock;
 use super::error::{IoContext, StoreError};
 use super::mirror::Mirror;
+use crate::file_name::file_name;
 use crate::manifest::Archive;
 use crate::process::{self, Finished, ProcessError};
 

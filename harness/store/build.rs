@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::apt::{Download, Package};
 use super::candidates::{self, Candidate};
-use super::entry::{Delivery, Staging, file_name};
+use super::entry::{Delivery, Staging};
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree};
 use super::lockfile::LockedPackage;
 use super::request::Request;
 use super::tree::{Tree, is_kernel_file};
 use super::{checksum, deb};
+use crate::file_name::file_name;
 
 /// A downloaded build, unpacked as far as needed.
 pub(super) struct Build {

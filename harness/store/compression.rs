@@ -2,10 +2,12 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::bounded::Bounded;
+
 /// The most that one archive may unpack to: a kernel with all modules and debug information stays below.
 pub(super) const UNPACKED_LIMIT: u64 = 4 << 30;
 
-/// Reads what `packed` holds: xz, lzma's container, zstd, gzip, or plain bytes; at most [`UNPACKED_LIMIT`] of it.
+/// Reads what `packed` holds: xz, lzma's container, zstd, gzip, or plain bytes; more than [`UNPACKED_LIMIT`] of it is an error.
 pub(super) fn unpacked<'a>(mut packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let begin = packed.fill_buf()?;
     let reader: Box<dyn Read + 'a> = if begin.starts_with(b"\xfd7zXZ\0") {
@@ -19,7 +21,7 @@ pub(super) fn unpacked<'a>(mut packed: impl BufRead + 'a) -> io::Result<Box<dyn 
     } else {
         Box::new(packed)
     };
-    Ok(Box::new(reader.take(UNPACKED_LIMIT)))
+    Ok(Box::new(Bounded::new(reader, UNPACKED_LIMIT)))
 }
 
 #[cfg(test)]
@@ -27,6 +29,12 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
+
+    #[test]
+    fn what_unpacks_to_too_much_is_an_error_that_says_so() {
+        let error = io::copy(&mut unpacked(io::BufReader::new(io::repeat(1))).unwrap(), &mut io::sink()).unwrap_err();
+        assert_eq!(error.to_string(), "it unpacks to more than 4096 MiB");
+    }
 
     #[test]
     fn every_packing_is_seen_through() {

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 
+use super::bounded::Room;
 use super::compression::unpacked;
 use super::tarball::{self, damaged};
 
@@ -21,7 +22,7 @@ pub(super) fn unpack(deb: &Path, into: &Path, wanted: &dyn Fn(&str) -> bool) -> 
         let member = member.map_err(damaged)?;
         let name = String::from_utf8_lossy(member.header().identifier()).into_owned();
         if matches!(name.trim_end_matches('/'), "data.tar" | "data.tar.xz" | "data.tar.zst" | "data.tar.gz") {
-            return tarball::unpack(unpacked(BufReader::new(member))?, into, wanted);
+            return tarball::unpack(unpacked(BufReader::new(member))?, into, wanted, &mut Room::default());
         }
     }
     Err(damaged("it has no data member"))

@@ -149,8 +149,11 @@ impl Disk<'_> {
             Err(error) => return Err(self.request.unavailable(error.to_string(), "install util-linux")),
             Ok(text) => text,
         };
-        let mut starts: Vec<u64> =
-            table.lines().filter_map(|line| line.trim().parse::<u64>().ok()).map(|sector| sector * 512).collect();
+        let mut starts: Vec<u64> = table
+            .lines()
+            .filter_map(|line| line.trim().parse::<u64>().ok())
+            .filter_map(|sector| sector.checked_mul(512))
+            .collect();
         starts.push(0);
         Ok(starts)
     }
@@ -272,7 +275,7 @@ fn is_plain(name: &str) -> bool {
 fn file_system(disk: &File, offset: u64) -> Option<&'static str> {
     let has = |at: u64, magic: &[u8]| {
         let mut found = vec![0; magic.len()];
-        disk.read_exact_at(&mut found, offset + at).is_ok_and(|()| found == magic)
+        disk.read_exact_at(&mut found, offset.saturating_add(at)).is_ok_and(|()| found == magic)
     };
     let kinds: [(u64, &[u8], &str); 6] = [
         (1080, &[0x53, 0xef], "ext"),

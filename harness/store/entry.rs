@@ -17,6 +17,7 @@ use super::error::{IoContext, StoreError};
 use super::image::{Image, ImageError};
 use super::kmod::{self, ModuleTree};
 use super::{StoredKernel, checksum, module_btf};
+use crate::file_name::file_name;
 use crate::record::KernelIdentity;
 use crate::timestamp;
 
@@ -339,15 +340,4 @@ pub(super) fn lock(root: &Path, name: &str, waiting: &mut dyn FnMut()) -> Result
         }
     }
     Ok(file)
-}
-
-/// A name as one harmless component of a path.
-pub(super) fn file_name(name: &str) -> String {
-    let clean: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' }).take(80).collect();
-    if clean == name {
-        return clean;
-    }
-    // Two names must not share a file because they differ only in what was replaced.
-    format!("{clean}-{}", &checksum::of_bytes(name.as_bytes())[..8])
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection};
 
+use super::bounded::{Bounded, HeaderRoom};
+use super::compression::UNPACKED_LIMIT;
 use super::error::{IoContext, StoreError};
 use super::{StoredKernel, checksum};
 use crate::object::btf::Btf;
@@ -135,12 +137,18 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 /// The first file of a tar archive that is called like BTF.
 fn first_of_tar(packed: impl Read) -> io::Result<Vec<u8>> {
+    let (headers, packed) = HeaderRoom::of(Bounded::new(packed, UNPACKED_LIMIT));
     let mut archive = tar::Archive::new(packed);
-    for entry in archive.entries()? {
-        let entry = entry?;
+    let mut entries = archive.entries()?;
+    loop {
+        headers.headers();
+        let Some(entry) = entries.next() else { break };
+        headers.content();
+        let mut entry = entry?;
         if entry.path()?.extension().is_some_and(|extension| extension == "btf") {
             return limited(entry, LIMIT);
         }
+        io::copy(&mut entry, &mut io::sink())?;
     }
     Err(io::Error::other("the archive holds no `.btf` file"))
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::error::{IoContext, StoreError};
 use super::request::Request;
-use super::{StoredKernel, build_tree, checksum, entry, local};
+use super::{StoredKernel, build_tree, checksum, local};
+use crate::file_name::file_name;
 use crate::process;
 
 /// For the whole of a build, on a slow machine.
@@ -33,7 +34,7 @@ pub(super) fn kernel(
             return Err(request.unavailable(reason, "correct its path in the manifest"));
         }
     }
-    let folder = request.store.build_folders().join(entry::file_name(request.name));
+    let folder = request.store.build_folders().join(file_name(request.name));
     fs::create_dir_all(&folder).during("create", &folder)?;
     let (source, shown) = match version {
         Some(version) => {

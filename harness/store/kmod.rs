@@ -14,6 +14,8 @@ pub(super) const WANTED: [&str; 2] = ["virtio_pci", "virtio_console"];
 
 /// The largest module that is unpacked.
 const MODULE_LIMIT: u64 = 256 << 20;
+/// More modules are not taken for what a guest needs: a virtio port takes a handful, a file system some ten.
+const MOST_MODULES: usize = 256;
 
 /// What a kernel says about its own drivers.
 #[derive(Debug, Default)]
@@ -132,20 +134,34 @@ fn visit(
     seen: &mut BTreeSet<String>,
     selection: &mut Selection,
 ) -> Result<(), (String, String)> {
-    if tree.builtin.contains(name) || !seen.insert(name.to_owned()) {
-        return Ok(());
+    let mut open = Vec::new();
+    let mut next = Some(name.to_owned());
+    loop {
+        if let Some(name) = next.take()
+            && !tree.builtin.contains(&name)
+            && seen.insert(name.clone())
+        {
+            match tree.files.get(&name) {
+                None => {
+                    selection.missing.insert(name);
+                }
+                Some(_) if seen.len() > MOST_MODULES => {
+                    return Err((name, format!("more than {MOST_MODULES} modules depend on each other")));
+                }
+                Some(path) => {
+                    let failed = |reason: String| (name.clone(), reason);
+                    let bytes = unpacked(path).map_err(|error| failed(error.to_string()))?;
+                    let dependencies = depends(&bytes).map_err(|error| failed(error.to_string()))?;
+                    open.push((Module { name, bytes }, dependencies.into_iter()));
+                }
+            }
+        }
+        let Some((_, dependencies)) = open.last_mut() else { return Ok(()) };
+        next = dependencies.next();
+        if next.is_none() {
+            selection.modules.extend(open.pop().map(|(module, _)| module));
+        }
     }
-    let Some(path) = tree.files.get(name) else {
-        selection.missing.insert(name.to_owned());
-        return Ok(());
-    };
-    let failed = |reason: String| (name.to_owned(), reason);
-    let bytes = unpacked(path).map_err(|error| failed(error.to_string()))?;
-    for dependency in depends(&bytes).map_err(|error| failed(error.to_string()))? {
-        visit(tree, &dependency, seen, selection)?;
-    }
-    selection.modules.push(Module { name: name.to_owned(), bytes });
-    Ok(())
 }
 
 /// The ELF file of a module.
@@ -206,6 +222,21 @@ pub(super) mod tests {
             }
         }
         elf
+    }
+
+    #[test]
+    fn long_chain_of_modules_is_an_error_and_no_overflow() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..2000 {
+            fs::write(folder.path().join(format!("m{number}.ko")), module(&format!("m{}", number + 1))).unwrap();
+        }
+        let tree = ModuleTree::read(Some(folder.path()), None).unwrap();
+        let (_, reason) = select_of(&tree, &["m0"]).unwrap_err();
+        assert!(reason.contains("modules depend on each other"), "{reason}");
+        let names: Vec<String> =
+            select_of(&tree, &["m1990"]).unwrap().modules.into_iter().map(|one| one.name).collect();
+        assert_eq!(names.first().map(String::as_str), Some("m1999"), "dependencies come first");
+        assert_eq!(names.len(), 10);
     }
 
     fn xz(bytes: &[u8]) -> Vec<u8> {

@@ -16,6 +16,7 @@
 //! its config and modules; `entry` makes of these what a guest boots from.
 
 mod apt;
+mod bounded;
 mod build;
 mod build_tree;
 mod candidates;
@@ -73,9 +74,10 @@ pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, St
 pub use self::sparse::Seal;
 
 use self::apt::{Apt, AptTools, Lists};
-use self::entry::{Delivery, Entry, Staging, file_name};
+use self::entry::{Delivery, Entry, Staging};
 use self::error::IoContext;
 use self::request::Request;
+use crate::file_name::file_name;
 use crate::manifest::{Archive, KernelSpec};
 use crate::record::KernelIdentity;
 
@@ -267,6 +269,10 @@ impl Store {
 
     /// The raw BTF of a kernel, or given to one, by its SHA-256 in hex, if the store has it. Nothing is fetched, and nothing is waited for.
     pub fn btf(&self, sha256: &str) -> Option<Vec<u8>> {
+        // It may come from a report of anyone's, and becomes part of a path.
+        if sha256.is_empty() || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
         let entries = fs::read_dir(self.root.join("kernels")).ok()?.flatten();
         let mut raw = entries.filter_map(|entry| {
             let folder = entry.path();

@@ -4,6 +4,7 @@ mod registry;
 
 use std::io::BufReader;
 
+use super::bounded::Room;
 use super::compression::unpacked;
 use super::entry::{Delivery, Staging};
 use super::error::{IoContext, StoreError};
@@ -36,12 +37,12 @@ pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<St
     let manifest = registry.manifest(digest.as_deref())?;
     let tree = staging.work().join("tree");
     std::fs::create_dir(&tree).during("create", &tree)?;
-    let mut blobs = Vec::new();
+    let (mut blobs, mut room) = (Vec::new(), Room::default());
     for layer in &manifest.layers {
         let file = registry.blob(layer)?;
         step(format!("unpacking {image}"));
         let reader = std::fs::File::open(&file).and_then(|opened| unpacked(BufReader::new(opened)));
-        reader.and_then(|reader| tarball::unpack(reader, &tree, &is_kernel_file)).map_err(|error| {
+        reader.and_then(|reader| tarball::unpack(reader, &tree, &is_kernel_file, &mut room)).map_err(|error| {
             StoreError::Corrupt { what: format!("{what}: {image}: layer {layer}"), reason: error.to_string() }
         })?;
         blobs.push(file);

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use super::apt::{Package, regex_of_glob};
 use super::build::locked;
-use super::entry::{self, Staging, file_name};
+use super::entry::{self, Staging};
 use super::error::StoreError;
 use super::lockfile::{LockFile, LockedPackage};
 use super::request::Request;
 use super::{Store, version};
+use crate::file_name::file_name;
 
 /// See [`Store::debian_package`].
 pub(super) fn folder(

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use super::bounded::{HeaderRoom, Room};
 use super::compression::unpacked;
 use super::tarball::{self, damaged};
 
@@ -33,10 +34,12 @@ pub(super) fn unpack(rpm: &Path, into: &Path, wanted: &dyn Fn(&str) -> bool) -> 
     let signature = header(&mut file)?;
     skip(&mut file, signature.next_multiple_of(8) - signature)?;
     header(&mut file)?;
-    let mut archive = unpacked(file)?;
-    let mut count = 0;
+    let (headers, mut archive) = HeaderRoom::of(unpacked(file)?);
+    let (mut count, mut room) = (0, Room::default());
     loop {
+        headers.headers();
         let mut entry = cpio::newc::Reader::new(archive).map_err(damaged)?;
+        headers.content();
         if entry.entry().is_trailer() {
             return Ok(count);
         }
@@ -44,6 +47,7 @@ pub(super) fn unpack(rpm: &Path, into: &Path, wanted: &dyn Fn(&str) -> bool) -> 
         let path = tarball::inside(Path::new(name.trim_start_matches("./")));
         let path = path.ok_or_else(|| damaged(format!("`{name}` leaves the package")))?;
         if mode & FILE_TYPE == REGULAR && size > 0 && path.to_str().is_some_and(wanted) {
+            room.take(size.into())?;
             let length = tarball::write(&into.join(&path), &mut entry, mode & 0o100 != 0)?;
             if length != u64::from(size) {
                 return Err(damaged(format!("`{name}` is cut short")));
@@ -135,5 +139,20 @@ pub(super) mod tests {
         for end in [0, 3, 50, 100, 140, bytes.len() - 20] {
             assert!(try_unpack(&bytes[..end]).1.is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn file_whose_name_has_no_end_is_refused() {
+        let mut bytes = rpm(&[]);
+        let packed = bytes.windows(4).position(|four| four == [0x28, 0xb5, 0x2f, 0xfd]).unwrap();
+        bytes.truncate(packed);
+        let mut archive = b"070701".to_vec();
+        for field in 0..13 {
+            archive.extend(format!("{:08x}", if field == 11 { 64u32 << 20 } else { 0 }).into_bytes());
+        }
+        archive.resize(100 << 20, b'x');
+        bytes.extend(zstd::encode_all(&archive[..], 1).unwrap());
+        let error = try_unpack(&bytes).1.unwrap_err();
+        assert!(error.to_string().contains("a name of more than"), "{error}");
     }
 }

@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
 use super::contents::bytes_on_disk;
-use super::entry::{Staging, file_name, lock};
+use super::entry::{Staging, lock};
 use super::error::{IoContext, StoreError};
 use super::sparse::Seal;
 use super::{Store, checksum};
+use crate::file_name::file_name;
 
 /// The file that describes a snapshot. It is locked, and the time of its last change is that of the last use.
 const DESCRIPTION: &str = "snapshot.json";

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::entry::file_name;
+use crate::file_name::file_name;
 
 /// Each file has the name of a place, holds why it could not be reached, and was changed when that was found.
 pub(super) const FOLDER: &str = "unreachable";

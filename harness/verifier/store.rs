@@ -27,9 +27,13 @@ pub fn save(path: &Path, log: &[u8]) -> io::Result<()> {
 
 /// Reads a log that [`save`] wrote, or a plain file of another name. Bytes that are no UTF-8 come back as U+FFFD.
 pub fn read(path: &Path) -> io::Result<String> {
-    let file = File::open(path)?;
+    read_from(File::open(path)?, &path.to_string_lossy())
+}
+
+/// Reads likewise a file that has this name.
+pub fn read_from(file: File, name: &str) -> io::Result<String> {
     // What commands say is kept as it is, for people to read.
-    let reader: Box<dyn Read> = match path.to_string_lossy().ends_with(SUFFIX) {
+    let reader: Box<dyn Read> = match name.ends_with(SUFFIX) {
         true => Box::new(zstd::Decoder::new(file)?),
         false => Box::new(file),
     };

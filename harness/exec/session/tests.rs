@@ -25,11 +25,7 @@ impl GuestLink for Talker {
         Ok(())
     }
 
-    fn receive(
-        &mut self,
-        _: Duration,
-        _: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(GuestMessage, Vec<u8>), GuestLoss> {
+    fn receive(&mut self, _: Duration, _: &(dyn Fn() -> bool + Sync)) -> Result<(GuestMessage, Vec<u8>), GuestLoss> {
         Err(GuestLoss::Silent)
     }
 

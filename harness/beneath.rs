@@ -1,4 +1,4 @@
-//! [`HostRoot`]: opens files of the host for a guest that is not trusted, and follows no link on the way.
+//! [`Beneath`]: opens files below a folder by paths that are not trusted, and follows no link on the way.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -7,9 +7,9 @@ use std::path::{Component, Path};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
-/// Where the files of a guest begin.
+/// A folder that no path leads out of.
 #[derive(Debug)]
-pub(super) struct HostRoot {
+pub struct Beneath {
     root: OwnedFd,
     resolver: Resolver,
 }
@@ -23,32 +23,41 @@ enum Resolver {
     Walk,
 }
 
-impl HostRoot {
-    /// The root of the host.
-    pub fn open() -> io::Result<HostRoot> {
-        HostRoot::at(Path::new("/"))
-    }
-
-    fn at(folder: &Path) -> io::Result<HostRoot> {
-        let root = openat(CWD, folder, FOLDER, Mode::empty())?;
+impl Beneath {
+    /// What is below this folder, which may be a link itself.
+    ///
+    /// # Errors
+    /// What opening it said.
+    pub fn new(folder: &Path) -> io::Result<Beneath> {
+        let root = openat(CWD, folder, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty())?;
         let resolver = match openat2(&root, ".", FOLDER, Mode::empty(), BENEATH) {
             Ok(_) => Resolver::Openat2,
             Err(_) => Resolver::Walk,
         };
-        Ok(HostRoot { root, resolver })
+        Ok(Beneath { root, resolver })
     }
 
-    /// A handle on whatever is at an absolute path, a link itself included. It cannot be read from, and opening it does nothing.
+    /// A handle on whatever is at a path, a link itself included. It cannot be read from, and opening it does nothing. A leading `/` is the
+    /// folder.
+    ///
+    /// # Errors
+    /// What opening it said: `ELOOP` for a link on the way.
     pub fn find(&self, path: &Path) -> io::Result<File> {
         Ok(File::from(self.resolve(path, OFlags::PATH)?))
     }
 
     /// What is at a path.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
     pub fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         self.find(path)?.metadata()
     }
 
     /// Opens a plain file. Opening anything else may do something, such as to wake who waits at a pipe.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); `EINVAL` for what is no plain file.
     pub fn open_file(&self, path: &Path) -> io::Result<File> {
         let kind = self.metadata(path)?.file_type();
         if !kind.is_file() {
@@ -63,6 +72,9 @@ impl HostRoot {
     }
 
     /// Opens a folder to list it.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); `ENOTDIR` for what is no folder.
     pub fn open_folder(&self, path: &Path) -> io::Result<OwnedFd> {
         self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
@@ -94,8 +106,7 @@ impl HostRoot {
 /// A folder on the way: with these flags a link to one is not a folder.
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// No path leads out of the root, and none through a link.
-const BENEATH: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -117,9 +128,9 @@ mod tests {
         symlink(&secret, view.join("absolute")).unwrap();
         symlink("../secret", view.join("relative")).unwrap();
         symlink("deep", view.join("inside")).unwrap();
-        let root = HostRoot::at(&view).unwrap();
+        let root = Beneath::new(&view).unwrap();
         for resolver in [root.resolver, Resolver::Walk] {
-            let root = HostRoot { root: root.root.try_clone().unwrap(), resolver };
+            let root = Beneath { root: root.root.try_clone().unwrap(), resolver };
             for path in ["/absolute/key", "/relative/key", "/inside/file", "/deep/../../secret/key", "/deep/file/x"] {
                 assert!(root.metadata(Path::new(path)).is_err(), "{resolver:?} {path}");
                 assert!(root.open_file(Path::new(path)).is_err(), "{resolver:?} {path}");
