@@ -159,7 +159,7 @@ fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
     let log = "0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation <byte_off> [6] struct inode___old.i_ctime (0:1 @ offset 4)\n";
     let outcome = outcome(Stage::Load, &[REFUSED]);
     let causes = [true, false].map(|has_inode| {
-        let kernel = Kernel { has_type: Some(("inode", has_inode)), ..Kernel::default() };
+        let kernel = Kernel { has_type: Some(("inode", has_inode)) };
         cause_of(judge(&Case {
             outcome: &outcome,
             log,
