@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::alternatives;
 use crate::coverage::{Analysis, CellCoverage};
 use crate::manifest::KernelSpec;
-use crate::object::BpfObject;
-use crate::protocol::{MAPS_ALONE, ObjectSetup, ProgramSetup};
+use crate::object::{BpfObject, MapInfo};
+use crate::protocol::{LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::{
     Alternative, AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram,
     ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
@@ -278,12 +278,20 @@ impl PlannedObject {
         self.object.inventory.as_ref().map_or(&[], |inventory| &inventory.core_relocations)
     }
 
-    /// The memory that a kernel takes for its maps; guests have one CPU.
+    /// The memory that its maps need; guests have one CPU.
     pub fn map_bytes(&self) -> u64 {
+        self.map_bytes_without(&[])
+    }
+
+    /// The same where some maps are left out.
+    fn map_bytes_without(&self, without: &[LeftOutMap]) -> u64 {
         let Ok(inventory) = &self.object.inventory else { return 0 };
-        let maps = inventory.maps.iter().fold(0u64, |sum, map| sum.saturating_add(map.bytes(1)));
+        let is_made = |map: &&MapInfo| !without.iter().any(|left| left.map == map.name);
+        let maps = || inventory.maps.iter().filter(is_made);
+        let widest = maps().map(|map| map.room(1)).max().unwrap_or_default();
+        let maps = maps().fold(0u64, |sum, map| sum.saturating_add(map.bytes(1)));
         // Of variables libbpf has a copy.
-        let all = maps.saturating_add(inventory.data_size.saturating_mul(2));
+        let all = maps.max(widest).saturating_add(inventory.data_size.saturating_mul(2));
         // A struct_ops map is attached from an object of its own, beside the first.
         if inventory.struct_ops.is_empty() { all } else { all.saturating_mul(2) }
     }
@@ -293,10 +301,10 @@ impl PlannedObject {
         room::guest_mib(self.map_bytes(), standard_mib)
     }
 
-    /// Its maps with the memory that they take, the largest last.
+    /// Its maps with the memory that they need, the largest last.
     pub fn maps_by_size(&self) -> Vec<(&str, u64)> {
         let maps = self.object.inventory.as_ref().map_or(&[][..], |inventory| &inventory.maps);
-        let mut sizes: Vec<(&str, u64)> = maps.iter().map(|map| (map.name.as_str(), map.bytes(1))).collect();
+        let mut sizes: Vec<(&str, u64)> = maps.iter().map(|map| (map.name.as_str(), map.room(1))).collect();
         sizes.sort_by_key(|(_, bytes)| *bytes);
         sizes
     }

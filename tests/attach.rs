@@ -187,12 +187,15 @@ fn form_of_attaching_that_a_kernel_lacks_is_never_ok() {
 }
 
 #[test]
-fn form_that_a_kernel_lacks_needs_no_attaching_to_be_told() {
+fn form_that_a_kernel_lacks_is_a_danger_where_only_loading_was_asked_for() {
     let record = on_kernels("forms", &["5.10"], false);
     let fate = |program| fates(&record, "forms", program)[0];
     for (program, name) in [("link_in", "BPF_TCX_INGRESS"), ("many", "BPF_TRACE_KPROBE_MULTI")] {
-        assert_eq!(fate(program), (Verdict::UnsupportedType, Some(Cause::MissingAttachType), name));
+        assert_eq!(fate(program).0, Loaded, "{program}");
+        let danger = record.cells[0].dangers.iter().find(|danger| danger.function == program).expect(program);
+        assert!(danger.to_string().contains(&format!("no attach type `{name}`")), "{danger}");
     }
+    assert!(!record.cells[0].dangers.iter().any(|danger| danger.function == "link_or_filter"));
     assert_eq!(fate("link_or_filter").0, Loaded);
     let of_flag = |name| (Some(Cause::MissingAttachType), name);
     let told = |program| (fate(program).1, fate(program).2);

@@ -73,6 +73,17 @@ impl MapInfo {
     }
 }
 
+impl MapInfo {
+    /// The memory that a machine must have for it: kernels map no more pages than there are, and a ring buffer's data twice.
+    pub fn room(&self, cpus: u64) -> u64 {
+        let twice = match self.map_type.as_deref() {
+            Some("ringbuf" | "user_ringbuf") => 2 * ringbuf_bytes(self.max_entries.unwrap_or_default().into()),
+            _ => 0,
+        };
+        self.bytes(cpus).max(twice)
+    }
+}
+
 /// The size that libbpf gives a ring buffer: the next power of two of pages.
 fn ringbuf_bytes(asked: u64) -> u64 {
     if asked == 0 { 0 } else { asked.div_ceil(PAGE).next_power_of_two() * PAGE }
@@ -124,6 +135,8 @@ mod tests {
         assert_eq!(mib(&map("ringbuf", (0, 0, 64 << 20)), 1), 64);
         assert_eq!(mib(&map("ringbuf", (0, 0, (64 << 20) + 1)), 1), 128);
         assert!(map("ringbuf", (0, 0, 1)).bytes(1) < 64 << 10);
+        assert_eq!(map("ringbuf", (0, 0, 64 << 20)).room(1), 128 << 20);
+        assert_eq!(map("array", (4, 8, 1)).room(1), map("array", (4, 8, 1)).bytes(1));
     }
 
     #[test]

@@ -8,6 +8,8 @@ const MIB: u64 = 1 << 20;
 /// What a guest has to have besides the maps of an object: its kernel, its loader with the kernel's BTF, and what the kernel does
 /// not give away. Measured: 120 to 190 MiB.
 const BESIDES_MIB: u64 = 208;
+/// Maps that are no larger than this never make a guest larger: how small it is may be the user's will.
+const SMALL: u64 = 16 << 20;
 
 /// The memory of the guest that an object gets.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct Room {
 /// MiB of a guest that holds maps of `bytes`; guests have `standard_mib` unless that is too little.
 pub(super) fn guest_mib(bytes: u64, standard_mib: u64) -> u64 {
     let needed = bytes.div_ceil(MIB).saturating_add(BESIDES_MIB);
-    match needed <= standard_mib {
+    match bytes <= SMALL || needed <= standard_mib {
         true => standard_mib,
         // The kernel keeps a page's struct for each page.
         false => needed.saturating_add(needed / 32).checked_next_power_of_two().unwrap_or(u64::MAX),
@@ -33,49 +35,86 @@ pub(super) fn guest_mib(bytes: u64, standard_mib: u64) -> u64 {
 impl Room {
     /// For an object of a plan, in guests that have `standard_mib` or up to `largest_mib`.
     pub fn of(planned: &PlannedObject, standard_mib: u64, largest_mib: u64) -> Room {
-        let bytes = planned.map_bytes();
+        let mut bytes = planned.map_bytes();
         let mut mib = guest_mib(bytes, standard_mib);
         if mib == standard_mib {
             return Room { mib, without: Vec::new(), note: None };
         }
         let largest_mib = largest_mib.max(standard_mib);
         let mut without = Vec::new();
-        let mut left = bytes;
         let mut maps = planned.maps_by_size();
         while mib > largest_mib
             && let Some((map, size)) = maps.pop()
         {
             let warning = format!(
-                "map `{map}` takes {}, and a guest can have {} here",
+                "map `{map}` needs {}, and a guest can have {} here",
                 in_words(size),
                 in_words(largest_mib.saturating_mul(MIB))
             );
             without.push(LeftOutMap { map: map.to_owned(), warning, context: Vec::new(), untried: true });
-            left = left.saturating_sub(size);
-            mib = guest_mib(left, standard_mib);
+            bytes = planned.map_bytes_without(&without);
+            mib = guest_mib(bytes, standard_mib);
         }
         let mib = mib.min(largest_mib);
         let note = (mib > standard_mib).then(|| {
-            let (needs, has) = (in_words(left), in_words(mib * MIB));
-            format!("tried in a guest of {has} and not of {}: its maps take {needs}", in_words(standard_mib * MIB))
+            let (needs, has) = (in_words(bytes), in_words(mib.saturating_mul(MIB)));
+            format!(
+                "tried in a guest of {has} and not of {}: its maps need {needs}",
+                in_words(standard_mib.saturating_mul(MIB))
+            )
         });
         Room { mib, without, note }
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::object::find_objects;
 
     #[test]
     fn guests_grow_by_powers_of_two_where_the_standard_is_too_small() {
         assert_eq!(guest_mib(0, 512), 512);
         assert_eq!(guest_mib(300 << 20, 512), 512);
+        assert_eq!((guest_mib(4 << 20, 128), guest_mib(100 << 20, 128)), (128, 512));
         assert_eq!(guest_mib(400 << 20, 512), 1024);
         assert_eq!(guest_mib(1 << 30, 512), 2048);
         assert_eq!(guest_mib(1 << 30, 2048), 2048);
         // An odd size of the user's stays if it is enough.
         assert_eq!(guest_mib(400 << 20, 700), 700);
         assert_eq!(guest_mib(u64::MAX, 512), 1 << 45);
+    }
+
+    fn planned(name: &str) -> PlannedObject {
+        let path = format!("{}/tests/fixtures/maps/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
+        let mut found = find_objects(&[path.into()]).unwrap().objects;
+        PlannedObject::new(found.remove(0), None)
+    }
+
+    #[test]
+    fn objects_get_the_guest_that_their_maps_need() {
+        let (large, alone) = (planned("large"), planned("alone"));
+        assert_eq!(Room::of(&alone, 512, 4096), Room { mib: 512, without: Vec::new(), note: None });
+        let room = Room::of(&large, 512, 4096);
+        assert_eq!((room.mib, room.without.len()), (1024, 0));
+        assert!(room.note.unwrap().contains("a guest of 1 GiB and not of 512 MiB"));
+        // Where the user's guests are large enough all is as ever.
+        assert_eq!(Room::of(&large, 1024, 4096).note, None);
+    }
+
+    #[test]
+    fn what_no_guest_can_hold_is_left_out_and_nothing_else() {
+        let room = Room::of(&planned("large"), 512, 700);
+        assert_eq!((room.mib, room.note), (512, None));
+        let [left] = <[LeftOutMap; 1]>::try_from(room.without).unwrap();
+        assert!(left.untried && left.map == "large" && left.warning.contains("a guest can have 700 MiB here"));
+    }
+
+    #[test]
+    fn maps_alone_are_a_row_of_their_own() {
+        let alone = planned("alone");
+        assert_eq!((alone.programs[0].name.as_str(), &alone.broken), (crate::protocol::MAPS_ALONE, &None));
+        assert_ne!(planned("large").programs[0].name, crate::protocol::MAPS_ALONE);
     }
 }

@@ -16,7 +16,7 @@ use crate::exercise::{self, ExerciseRecord};
 use crate::judge::{self, Diagnosis};
 use crate::kernel_log::{self, KernelLog};
 use crate::libbpf_log;
-use crate::plan::PlannedObject;
+use crate::plan::{PlannedObject, Room};
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
 use crate::record::{DangerRecord, GUEST_LOST, ProgramRecord, TRIED_AGAIN, WholeLoad};
 use crate::verdict::Verdict;
@@ -78,7 +78,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         open: (0..planned.programs.len()).collect(),
         whole: None,
         took: Duration::ZERO,
-        notes: room.note.into_iter().collect(),
+        notes: Vec::new(),
         without: room.without,
         memory_mib: room.mib,
         suspects: BTreeSet::new(),
@@ -93,6 +93,10 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         exercised: None,
     };
     let result = cell.judge(session);
+    // If no such guest could be started the kernel's notes say so.
+    if cell.memory_mib == room.mib {
+        cell.notes.splice(0..0, room.note);
+    }
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
     let relocations = cell.evidence.records(planned.relocations(), &programs);
     // Of a kernel that never got to the object nothing is known.
@@ -144,8 +148,13 @@ impl Cell<'_> {
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
         let full_logs = session.bench.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
+        let memory_mib = session.machine()?.memory_mib();
+        if memory_mib < self.memory_mib {
+            // There is no guest as large as it should be. What does not fit would only bring this one to its knees.
+            self.without = Room::of(self.planned, memory_mib, memory_mib).without;
+        }
+        self.memory_mib = memory_mib;
         let setup = ObjectSetup { without: self.without.clone(), ..self.planned.setup() };
-        self.memory_mib = session.machine()?.memory_mib();
         let reach = session.bench.reach;
         let extern_users = self.planned.extern_users();
         let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users };

@@ -172,7 +172,7 @@ fn memory_of_the_guest_is_no_fault_of_the_object() {
 #[test]
 fn map_that_nobody_tried_is_judged_by_what_is_known() {
     let untried = |kernel: &dyn KernelView, map| {
-        let mut tried = tried("map `m` takes 16 GiB, and a guest can have 12 GiB here");
+        let mut tried = tried("map `m` needs 16 GiB, and a guest can have 12 GiB here");
         tried.left_out[0].untried = true;
         judged_on(kernel, map, &tried)
     };
