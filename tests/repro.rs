@@ -100,7 +100,7 @@ fn a_shape_is_seen_again_with_its_settings_and_an_image_is_given_by_hand() {
     let suite = lab.path("suite.toml");
     let switches = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/suite/switches.bpf.o");
     fs::copy(switches, lab.path("switches.bpf.o")).unwrap();
-    let shape = "[[shape]]\nobject = \"switches\"\nname = \"none\"\nmaps.counts.max_entries = 0\n";
+    let shape = "[[shape]]\nobject = \"switches\"\nname = \"none\"\nmaps.counts.key_size = 600\n";
     fs::write(&suite, format!("name = \"s\"\nobjects = [\"switches.bpf.o\"]\n{shape}")).unwrap();
     lab.run(&[suite.to_str().unwrap()]).expect(1);
     let bundle = lab.out().join("bundles/mine-switches@none.cmxb");
