@@ -318,7 +318,9 @@ impl PlannedObject {
     /// What a loader sets before it loads the object, and does with it then.
     pub fn setup(&self) -> ObjectSetup {
         let setup = self.shape.as_ref().map(|planned| planned.shape.setup.clone()).unwrap_or_default();
-        ObjectSetup { programs: self.programs_setup.clone(), ..setup }
+        let maps = self.object.inventory.iter().flat_map(|inventory| &inventory.struct_ops);
+        let struct_ops = maps.map(|map| (map.name.clone(), map.type_name.clone())).collect();
+        ObjectSetup { programs: self.programs_setup.clone(), struct_ops, ..setup }
     }
 
     /// The programs that refer to each extern, subprograms that they call included.

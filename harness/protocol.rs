@@ -73,6 +73,9 @@ pub struct ObjectSetup {
     pub without: Vec<LeftOutMap>,
     /// What to do with programs that are loaded; nothing is said of most.
     pub programs: Vec<ProgramSetup>,
+    /// The struct of each struct_ops map: of one that the kernel lacks libbpf names the struct, not the map.
+    #[serde(default)]
+    pub struct_ops: BTreeMap<String, String>,
 }
 
 /// What a loader does with a program that it has loaded.

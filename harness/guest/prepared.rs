@@ -139,7 +139,7 @@ pub fn prepare(
             continue;
         }
         let known = left_out.len();
-        for culprit in culprits(&warnings, &lines, &struct_ops) {
+        for culprit in culprits(&warnings, &lines, &struct_ops, &request.setup) {
             if !left_out.iter().any(|left| left.map == culprit.map) {
                 left_out.push(culprit);
             }
@@ -221,7 +221,7 @@ fn pointers(value: &[u8]) -> Vec<usize> {
 }
 
 /// The maps that kept an object from being prepared, each with the line that says so.
-fn culprits(warnings: &[String], lines: &[Line], struct_ops: &[StructOps]) -> Vec<LeftOutMap> {
+fn culprits(warnings: &[String], lines: &[Line], struct_ops: &[StructOps], setup: &ObjectSetup) -> Vec<LeftOutMap> {
     let mut culprits = Vec::new();
     let mut add = |map: &str, warning: &String| {
         let context = libbpf_log::about_map(lines, map);
@@ -233,8 +233,13 @@ fn culprits(warnings: &[String], lines: &[Line], struct_ops: &[StructOps]) -> Ve
         }
         match libbpf_log::failed_struct_ops(warning) {
             Some(Some(map)) => add(map, warning),
-            // libbpf does not say which; an innocent one shows as a program that is not referenced anywhere.
-            Some(None) => struct_ops.iter().for_each(|known| add(&known.map, warning)),
+            // libbpf names the struct. Where it is not known whose that is, all of them are left out.
+            Some(None) => {
+                let is_of = |known: &&StructOps| {
+                    setup.struct_ops.get(&known.map).is_none_or(|name| libbpf_log::names_struct(warning, name))
+                };
+                struct_ops.iter().filter(is_of).for_each(|known| add(&known.map, warning));
+            }
             None => {}
         }
     }

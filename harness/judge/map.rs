@@ -70,11 +70,14 @@ pub(super) fn reached_left_out(case: &Case<'_>, evidence: Evidence) -> Diagnosis
 /// A struct_ops program whose map was left out has nowhere to go; what kept the map out is the reason.
 pub(super) fn left_out_struct_ops(case: &Case<'_>) -> Option<Diagnosis> {
     case.outcome.warnings.iter().find(|warning| warning.contains("isn't referenced anywhere"))?;
-    let left_out = &case.outcome.left_out;
-    if let Some(left) = left_out.iter().find(|left| left.warning.contains("struct_ops")) {
+    // A program that no map points to is its loader's business, whatever became of the maps.
+    let own = case.program.map(|program| &program.struct_ops);
+    let is_own = |left: &&LeftOutMap| own.is_none_or(|own| own.contains(&left.map));
+    let mut left_out = case.outcome.left_out.iter().filter(is_own);
+    if let Some(left) = left_out.clone().find(|left| left.warning.contains("struct_ops")) {
         return Some(struct_ops::refused(case, &left.warning));
     }
     let maps = &case.object?.struct_ops;
-    let left = left_out.iter().find(|left| maps.iter().any(|map| map.name == left.map))?;
+    let left = left_out.find(|left| maps.iter().any(|map| map.name == left.map))?;
     Some(of_left_out(case, left))
 }

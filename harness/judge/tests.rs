@@ -459,3 +459,36 @@ fn what_is_not_recognised_blames_nobody() {
     assert_eq!(verdict(Stage::Prepare, "something new"), Verdict::HarnessError);
     assert_eq!(verdict(Stage::Died, "libbpf died of signal 11"), Verdict::HarnessError);
 }
+
+#[test]
+fn struct_ops_program_fails_for_its_own_map() {
+    let unreferenced = "prog 'p': SEC(\"struct_ops\") program isn't referenced anywhere, did you forget to use it?";
+    let mut tried = outcome(Stage::Load, &[unreferenced]);
+    let left = |map: &str, warning: &str| LeftOutMap {
+        map: map.into(),
+        warning: warning.into(),
+        context: Vec::new(),
+        untried: false,
+    };
+    tried.left_out = vec![
+        left("one", "struct_ops init_kern one: Cannot find member gone in kernel BTF"),
+        left("other", "struct_ops init_kern: struct bpf_struct_ops_other_ops is not found in kernel BTF"),
+    ];
+    let cause = |maps: &[&str]| {
+        let mut program = form::tests::program("struct_ops/p", "struct_ops", "");
+        program.struct_ops = maps.iter().map(|map| (*map).to_owned()).collect();
+        let case = Case {
+            outcome: &tried,
+            log: "",
+            program: Some(&program),
+            object: None,
+            kernel: &UnknownKernel,
+            poison: &|_| None,
+            memory_mib: None,
+        };
+        judge(&case).cause
+    };
+    assert_eq!(cause(&["one"]), Some(Cause::MissingStructOpsMember));
+    assert_eq!(cause(&["other"]), Some(Cause::MissingAttachTarget));
+    assert_eq!(cause(&[]), Some(Cause::NeedsLoader));
+}

@@ -126,6 +126,12 @@ pub fn failed_struct_ops(warning: &str) -> Option<Option<&str>> {
     }
 }
 
+/// Whether a warning about a missing struct of struct_ops is about this one, or about the struct that the kernel wraps it in.
+pub fn names_struct(warning: &str, name: &str) -> bool {
+    let mut words = warning.split(|byte: char| !byte.is_ascii_alphanumeric() && byte != '_');
+    words.any(|word| word == name || word.strip_prefix("bpf_struct_ops_") == Some(name))
+}
+
 /// Whether a load failed only because a static prog-array could not be filled. libbpf fills it after all programs were loaded, so
 /// the program itself is fine; the other members were left out on purpose.
 pub fn only_slots_missing(warnings: &[String]) -> bool {
@@ -218,6 +224,14 @@ mod tests {
         ];
         let about = |map| about_map(&lines, map).len();
         assert_eq!((about("a"), about("b"), about("c")), (4, 2, 1));
+    }
+
+    #[test]
+    fn missing_structs_are_told_apart() {
+        let wrapped = "struct_ops init_kern: struct bpf_struct_ops_sched_ext_ops is not found in kernel BTF";
+        assert!(names_struct(wrapped, "sched_ext_ops") && !names_struct(wrapped, "tcp_congestion_ops"));
+        assert!(names_struct("struct_ops init_kern: struct hid_bpf_ops is not found in kernel BTF", "hid_bpf_ops"));
+        assert!(!names_struct(wrapped, "ext_ops"));
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct ProgramInfo {
     pub helpers: Vec<u32>,
     /// The maps of `.maps` that it refers to, itself or by a subprogram, in the order of names.
     pub maps: Vec<String>,
+    /// The struct_ops maps with a member that is this program.
+    pub struct_ops: Vec<String>,
     /// The externs that it refers to, itself or by a subprogram, in the order of names.
     pub externs: Vec<String>,
     /// Whether it is a `static` function outside of `.text`, for which libbpf refuses the object; other loaders take it.
@@ -146,6 +148,7 @@ impl Inventory {
         let references = References::read(bytes, &sections, &functions);
         let info = |(place, program): (usize, &Placed)| {
             let (maps, externs) = references.of(place);
+            let struct_ops = references.struct_ops_of(place);
             let section = program.raw_section.strip_prefix('?').unwrap_or(&program.raw_section);
             let (prog_type, attach_type) = section_type::of_section(section);
             let offsets = offsets.get(program.raw_section.as_str()).map_or(&[][..], Vec::as_slice);
@@ -161,6 +164,7 @@ impl Inventory {
                 insns: (program.size / INSN_SIZE) as usize,
                 core_relocations: before(program.offset + program.size) - before(program.offset),
                 maps,
+                struct_ops,
                 externs,
                 is_static: program.is_static,
                 optional: program.raw_section.starts_with('?'),

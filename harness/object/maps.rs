@@ -4,7 +4,7 @@ use super::btf::{Btf, Kind, Type, essential_name};
 use super::section_type;
 
 /// Sections of struct_ops maps, and whether libbpf creates their maps with `BPF_F_LINK`.
-const STRUCT_OPS: [(&str, bool); 4] =
+pub(super) const STRUCT_OPS: [(&str, bool); 4] =
     [(".struct_ops", false), ("?.struct_ops", false), (".struct_ops.link", true), ("?.struct_ops.link", true)];
 
 /// One BTF-defined map. The maps that libbpf makes of `.rodata`, `.bss` and `.data` are not listed.

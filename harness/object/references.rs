@@ -7,6 +7,7 @@ use object::elf;
 use object::read::elf::{SectionHeader, Sym};
 
 use super::inventory::{INSN_SIZE, Placed, Sections};
+use super::maps::STRUCT_OPS;
 
 /// What the functions of an object refer to by name, and which of them call which.
 pub(super) struct References {
@@ -19,6 +20,8 @@ struct Function {
     maps: BTreeSet<String>,
     /// Places among the functions.
     callees: BTreeSet<usize>,
+    /// The struct_ops maps that point to it.
+    struct_ops: BTreeSet<String>,
 }
 
 /// A symbol of the object.
@@ -26,6 +29,7 @@ struct Symbol {
     name: String,
     section: usize,
     value: u64,
+    size: u64,
 }
 
 impl References {
@@ -40,6 +44,7 @@ impl References {
                 name: table.symbol_name(LittleEndian, symbol).map(text).unwrap_or_default(),
                 section: symbol.st_shndx(LittleEndian).0.into(),
                 value: symbol.st_value(LittleEndian),
+                size: symbol.st_size(LittleEndian),
             })
             .collect();
         let maps = sections.section_by_name(LittleEndian, b".maps").map(|(index, _)| index.0);
@@ -80,7 +85,43 @@ impl References {
                 }
             }
         }
+        references.read_struct_ops(bytes, sections, placed, &symbols);
         references
+    }
+
+    /// Reads which variables of struct_ops point to which functions.
+    fn read_struct_ops(&mut self, bytes: &[u8], sections: &Sections<'_>, placed: &[Placed], symbols: &[Symbol]) {
+        let is_struct_ops = |section: usize| {
+            let header = sections.section(object::SectionIndex(section)).ok();
+            let name = header.and_then(|header| sections.section_name(LittleEndian, header).ok());
+            name.is_some_and(|name| STRUCT_OPS.iter().any(|(known, _)| name == known.as_bytes()))
+        };
+        for section in sections.iter() {
+            let Ok(Some((records, _))) = section.rel(LittleEndian, bytes) else { continue };
+            let target = section.sh_info(LittleEndian) as usize;
+            if !is_struct_ops(target) {
+                continue;
+            }
+            for record in records {
+                let offset = record.r_offset.get(LittleEndian);
+                let holds = |one: &&Symbol| {
+                    one.section == target && offset.checked_sub(one.value).is_some_and(|at| at < one.size)
+                };
+                let (Some(map), Some(to)) =
+                    (symbols.iter().find(holds), symbols.get(record.r_sym(LittleEndian) as usize))
+                else {
+                    continue;
+                };
+                if let Some(function) = function_at(placed, to.section, to.value) {
+                    self.functions[function].struct_ops.insert(map.name.clone());
+                }
+            }
+        }
+    }
+
+    /// The struct_ops maps that point to the function at this place, in the order of names.
+    pub(super) fn struct_ops_of(&self, function: usize) -> Vec<String> {
+        self.functions.get(function).map(|found| found.struct_ops.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// The maps of `.maps` and the externs that the function at this place refers to, subprograms included, in the order of names.

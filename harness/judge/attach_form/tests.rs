@@ -25,6 +25,7 @@ fn refused(warnings: &[&str], log: &str, section: &str) -> (Verdict, Cause, Opti
         maps: Vec::new(),
         externs: Vec::new(),
         is_static: false,
+        struct_ops: Vec::new(),
     };
     let case = Case {
         outcome: &outcome,

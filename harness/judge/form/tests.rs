@@ -48,6 +48,7 @@ pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &st
         maps: Vec::new(),
         externs: Vec::new(),
         is_static: false,
+        struct_ops: Vec::new(),
     }
 }
 

@@ -50,6 +50,7 @@ fn program(section: &str, prog_type: &str, attach_type: Option<&str>) -> Program
         maps: Vec::new(),
         externs: Vec::new(),
         is_static: false,
+        struct_ops: Vec::new(),
     }
 }
 
