@@ -1,7 +1,7 @@
 /* G37a: a kernel function that BPF may call, `bpf_task_from_pid` (6.2), as a strong extern.
  *
  * naive     calls it.
- * bystander does not, and fails all the same: an extern that is not weak belongs to the whole object.
+ * bystander does not, and loads, though libbpf refuses the object as a whole: an extern that is not weak belongs to all of it.
  *
  * kfunc-weak.bpf.c is the way out.
  */

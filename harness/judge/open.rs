@@ -5,21 +5,36 @@ use crate::cause::{Cause, Evidence};
 use crate::object::Inventory;
 use crate::verdict::Verdict;
 
-/// What libbpf alone refuses. Other loaders take such an object, or the object's own loader changes it before it is loaded.
-const OTHER_LOADERS: [&str; 6] = [
-    "is static and not supported",
-    "legacy map definitions in 'maps' section",
-    "invalid pinning value ",
-    "failed to find BTF for extern '",
-    "unrecognized extern section '",
-    "unsupported map linkage ",
+/// What libbpf alone refuses, and what to do about it. Other loaders take such an object, or the object's own loader changes it before
+/// it is loaded.
+const OTHER_LOADERS: [(&str, &str); 7] = [
+    ("is static and not supported", "declare the program without `static`"),
+    ("legacy map definitions in 'maps' section", LEGACY),
+    ("bad map relo against '", LEGACY),
+    ("invalid pinning value ", "use `LIBBPF_PIN_BY_NAME` or no pinning"),
+    ("failed to find BTF for extern '", "define the function in the object, or declare it `__ksym`"),
+    ("unrecognized extern section '", "declare the extern `__ksym` or `__kconfig`"),
+    ("unsupported map linkage ", "define the map in the object"),
 ];
+const LEGACY: &str = "define the maps in `.maps`";
+
+/// What to do about an object that only libbpf refuses, if that is what a warning says.
+fn way_out(warning: &str) -> Option<&'static str> {
+    // Any other section is corrupt.
+    let of_maps = |warning: &str| {
+        let (_, section) = warning.rsplit_once("in section '")?;
+        section.trim_end_matches('\'').split('/').any(|part| part == "maps").then_some(())
+    };
+    let (_, way_out) = OTHER_LOADERS.iter().find(|(words, _)| warning.contains(words))?;
+    let is_relocation = warning.contains("bad map relo against '");
+    (!is_relocation || of_maps(warning).is_some()).then_some(*way_out)
+}
 
 /// Judges an object that libbpf could not open, from its warnings and what is known to be in it.
 pub fn open_failure(warnings: &[String], object: Option<&Inventory>) -> Diagnosis {
-    let refused_by_libbpf = warnings.iter().find(|warning| OTHER_LOADERS.iter().any(|words| warning.contains(words)));
-    if let Some(line) = refused_by_libbpf {
-        return Diagnosis::of(Verdict::HarnessLimit, Cause::NeedsLoader, about(Cause::NeedsLoader, line));
+    if let Some((line, way_out)) = warnings.iter().find_map(|warning| Some((warning, way_out(warning)?))) {
+        let diagnosis = Diagnosis::of(Verdict::HarnessLimit, Cause::NeedsLoader, about(Cause::NeedsLoader, line));
+        return diagnosis.because(format!("{line}; {way_out}, or run its own loader with `corematrix exec`"));
     }
     let needs_btf = warnings.iter().find(|warning| warning.starts_with("BTF is required, but is missing"));
     if let Some(line) = needs_btf.filter(|_| object.is_some_and(|object| !object.has_btf)) {

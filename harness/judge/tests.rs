@@ -283,11 +283,14 @@ fn object_that_only_libbpf_refuses_is_a_limit_of_the_harness() {
     let limit = (Verdict::HarnessLimit, Some(Cause::NeedsLoader));
     assert_eq!(verdict("sec 'xdp': program 'p' is static and not supported"), limit);
     assert_eq!(verdict("elf: legacy map definitions in 'maps' section are not supported by libbpf v1.0+"), limit);
+    assert_eq!(verdict("prog 'p': bad map relo against 'events' in section 'maps/events'"), limit);
+    assert_eq!(verdict("prog 'p': bad map relo against 'state' in section 'lirc_mode2/maps'"), limit);
     assert_eq!(verdict("map 'm': invalid pinning value 7."), limit);
     assert_eq!(verdict("failed to find BTF for extern 'f': -2"), limit);
     let broken = (Verdict::FailedToOpen, Some(Cause::ObjectBroken));
     assert_eq!(verdict("elf: 'x' is not a proper ELF object"), broken);
     assert_eq!(verdict("map 'm': invalid field #3."), broken);
+    assert_eq!(verdict("prog 'p': bad map relo against 'x' in section 'odd'"), broken);
     // Without a word of what is in it nobody can say why it has no BTF.
     assert_eq!(verdict("BTF is required, but is missing or corrupted."), broken);
 }
