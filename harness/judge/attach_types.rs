@@ -1,6 +1,7 @@
 //! What the section of a program asks of a kernel besides its program type: an attach type, flags to load it with, config options.
 
 use super::KernelView;
+use super::config::PROGRAM_TYPES;
 use crate::object::ProgramInfo;
 use crate::probe::Feature;
 
@@ -17,22 +18,6 @@ const OPTION_OF_ATTACH_TYPE: &[(&str, &str)] = &[
     ("trace_uprobe_session", "CONFIG_UPROBES"),
     ("netkit_primary", "CONFIG_NETKIT"),
     ("netkit_peer", "CONFIG_NETKIT"),
-];
-
-/// Program types that a kernel lists whatever its config is, and the option without which it does not load them.
-const OPTION_OF_PROGRAM_TYPE: &[(&str, &str)] = &[
-    ("kprobe", "CONFIG_BPF_EVENTS"),
-    ("tracepoint", "CONFIG_BPF_EVENTS"),
-    ("perf_event", "CONFIG_BPF_EVENTS"),
-    ("raw_tracepoint", "CONFIG_BPF_EVENTS"),
-    ("raw_tracepoint_writable", "CONFIG_BPF_EVENTS"),
-    ("tracing", "CONFIG_BPF_EVENTS"),
-    ("cgroup_device", "CONFIG_CGROUP_BPF"),
-    ("cgroup_sysctl", "CONFIG_CGROUP_BPF"),
-    ("cgroup_sockopt", "CONFIG_CGROUP_BPF"),
-    ("lsm", "CONFIG_BPF_LSM"),
-    ("lirc_mode2", "CONFIG_BPF_LIRC_MODE2"),
-    ("netfilter", "CONFIG_NETFILTER_BPF_LINK"),
 ];
 
 /// Sections of probes, and the option without which the kernel has no events for them.
@@ -111,7 +96,7 @@ pub(super) fn since(program: &ProgramInfo) -> String {
 /// The option that the kernel is built without, and without which it lists the program's type and cannot load it.
 pub(super) fn option_of_type(program: &ProgramInfo, kernel: &dyn KernelView) -> Option<&'static str> {
     let bare = program.prog_type.as_deref()?;
-    let option = of(OPTION_OF_PROGRAM_TYPE, bare)?;
+    let option = of(PROGRAM_TYPES, bare)?;
     (kernel.config(option) == Some(false)).then_some(option)
 }
 
@@ -145,7 +130,7 @@ mod tests {
         for (name, _) in OPTION_OF_ATTACH_TYPE {
             assert!(known(Feature::AttachType, name), "{name}");
         }
-        for (name, _) in OPTION_OF_PROGRAM_TYPE {
+        for (name, _) in PROGRAM_TYPES {
             assert!(known(Feature::ProgramType, name), "{name}");
         }
     }

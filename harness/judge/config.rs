@@ -19,8 +19,8 @@ const HELPERS: &[(u32, &str, &[&str])] = &[
     (151, "CONFIG_CGROUP_NET_CLASSID", &["sched_cls", "sched_act"]),
 ];
 
-/// Program types, each with the option that `bpf_types.h` puts it under.
-const PROGRAM_TYPES: &[(&str, &str)] = &[
+/// Program types that a kernel lists whatever its config is, each with the option that `bpf_types.h` puts it under.
+pub(super) const PROGRAM_TYPES: &[(&str, &str)] = &[
     ("cgroup_skb", "CONFIG_CGROUP_BPF"),
     ("cgroup_sock", "CONFIG_CGROUP_BPF"),
     ("cgroup_sock_addr", "CONFIG_CGROUP_BPF"),
