@@ -33,11 +33,11 @@ run: build programs
 
 # With checks for numbers that run over, in an executable that is otherwise as it is shipped.
 test: setup-tests programs
-	$(CARGO) test --profile checked --locked
+	$(CARGO) test --profile checked --locked --workspace
 
 lint:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --release --all-targets --locked -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Takes up to 20 minutes on 2 cores without KVM, and wants the machine for itself.
 bench: build

@@ -7,8 +7,8 @@ cd "$(dirname "$0")"
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
 
-# What each is for: curl downloads kernels; binutils has `strings`, with which virtme-ng reads a kernel's version; gcc, make, pkg-config, libelf and zlib build libbpf; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
-packages=(curl binutils gcc make pkg-config libc6-dev libelf-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
+# What each is for: curl downloads kernels; binutils has `strings`, with which virtme-ng reads a kernel's version; gcc, make, pkg-config, libelf, zlib and zstd build libbpf, and the static guest with it; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
+packages=(curl binutils gcc make pkg-config libc6-dev libelf-dev libzstd-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
 # docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages and dpkg-deb make archives; qemu-img and mkfs.ext4 disks.
 test_packages=(docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl qemu-utils)
 # Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later.

@@ -8,10 +8,10 @@
 
 use std::time::Duration;
 
-use crate::coverage::CellCoverage;
-use crate::kernel_log::KernelWarning;
+use crate::record::CellCoverage;
+use crate::record::KernelWarning;
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
-use crate::relocation::{ExternRecord, RelocationRecord};
+use crate::record::{ExternRecord, RelocationRecord};
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
 #[derive(Debug, Clone, PartialEq)]

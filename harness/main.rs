@@ -1,15 +1,11 @@
-//! The `corematrix` executable: the host tool, and PID 1 of the guest.
+//! The `corematrix` executable.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use corematrix::cli::Cli;
-use corematrix::guest;
 
 fn main() -> ExitCode {
-    if guest::is_guest() {
-        guest::main();
-    }
     match Cli::parse().run() {
         Ok(code) => code,
         Err(failure) => {

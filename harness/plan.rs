@@ -6,16 +6,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alternatives;
-use crate::coverage::{Analysis, CellCoverage};
+use crate::coverage::Analysis;
 use crate::manifest::KernelSpec;
 use crate::object::{BpfObject, MapInfo};
 use crate::protocol::{LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
+use crate::record::CellCoverage;
+use crate::record::CoreRelocation;
+use crate::record::Partition;
 use crate::record::{
     Alternative, AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram,
     ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
 };
-use crate::relocation::CoreRelocation;
-use crate::shard::{Partition, split};
+use crate::shard::split;
 use crate::suite::{Settings, Shape};
 
 pub use room::Room;

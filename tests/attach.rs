@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Lab, kernel, object, programs, verdicts};
-use corematrix::attach::AttachOutcome;
-use corematrix::cause::Cause;
+use corematrix::record::AttachOutcome;
+use corematrix::record::Cause;
+use corematrix::record::Verdict;
 use corematrix::record::{ProgramRecord, RunRecord};
-use corematrix::verdict::Verdict;
 
 use AttachOutcome::{Attached, Failed, NotPossible};
 use Verdict::{AttachFailed, HarnessError, HarnessLimit, KernelCrashed, Loaded, RunFailed, TimedOut};

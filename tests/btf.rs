@@ -7,9 +7,9 @@ mod common;
 use std::fs;
 
 use common::{Ended, Lab, kernel, object, state, verdicts};
+use corematrix::record::RelocationOutcome;
+use corematrix::record::Verdict;
 use corematrix::record::{KernelState, RunRecord};
-use corematrix::relocation::RelocationOutcome;
-use corematrix::verdict::Verdict;
 
 /// Hides the kernel's BTF from libbpf.
 const HIDDEN: &str = "append = [\"corematrix.fault=no-btf\"]\n";

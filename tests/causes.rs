@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use corematrix::cause::Cause;
+use corematrix::record::Cause;
 use serde::Deserialize;
 
 const KERNELS: [&str; 4] = ["5.10", "6.1", "6.12", "7.3"];

@@ -12,8 +12,9 @@ mod tracefile;
 use std::path::Path;
 use std::process::Command;
 
-use corematrix::coverage::{Analysis, GuardKind, Level, proven, sides};
+use corematrix::coverage::{Analysis, Level, proven, sides};
 use corematrix::object::find_objects;
+use corematrix::record::GuardKind;
 use corematrix::record::RunRecord;
 use corematrix::report::coverage::lcov;
 use corematrix::report::coverage::source::{LineState, executed, state};

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Ended, Lab, Run, kernel, programs};
-use corematrix::cause::Cause;
+use corematrix::record::Cause;
 use corematrix::record::ProgramRecord;
-use corematrix::report::json;
-use corematrix::verdict::Verdict;
+use corematrix::record::Verdict;
+use corematrix::record::json;
 
 /// A run of `exec` with these options and this script.
 struct Executed {

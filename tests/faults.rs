@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use common::{FullDisk, Lab, Run, expect_not_run, kernel, object, programs, send, state, until, verdicts};
 use corematrix::record::KernelState;
-use corematrix::verdict::Verdict;
+use corematrix::record::Verdict;
 use rustix::process::Signal;
 
 use Verdict::{FailedToOpen, HarnessError, KernelCrashed, Loaded, NotRun, TimedOut};

@@ -8,9 +8,9 @@ use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
 use common::{Lab, expect_not_run, kernel, object, programs, state, until, verdicts};
+use corematrix::record::Verdict;
+use corematrix::record::json;
 use corematrix::record::{KernelState, RunRecord};
-use corematrix::report::json;
-use corematrix::verdict::Verdict;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 

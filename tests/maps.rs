@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Lab, kernel, programs, verdicts};
-use corematrix::cause::Cause;
+use corematrix::record::Cause;
+use corematrix::record::Verdict;
+use corematrix::record::json;
 use corematrix::record::{ProgramRecord, RunRecord};
-use corematrix::report::json;
-use corematrix::verdict::Verdict;
 
 const KERNELS: [&str; 4] = ["5.10", "6.1", "6.12", "7.3"];
 

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use corematrix::explain::listed_features;
+use corematrix::feature::Feature;
 use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
-use corematrix::probe::{Answer, Feature, FeatureProbe};
+use corematrix::protocol::probe::{Answer, FeatureProbe};
 use corematrix::store::{LockFile, Store};
 
 /// What a kernel lists and does not have without this option of its config.

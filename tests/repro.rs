@@ -10,7 +10,7 @@ use std::path::Path;
 
 use common::{Ended, Lab, Run, kernel, object};
 use corematrix::bundle::Bundle;
-use corematrix::report::json;
+use corematrix::record::json;
 
 /// `corematrix repro` in a lab.
 fn repro(lab: &Lab, args: &[&str]) -> Ended {
@@ -85,7 +85,7 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
     let mut record = json::read(&lab.out().join("report.json")).unwrap();
     let five = record.objects.iter().position(|object| object.name == "five").unwrap();
     record.objects[five].sha256 = "0".repeat(64);
-    record.cells[five].programs[0].verdict = corematrix::verdict::Verdict::VerifierRejected;
+    record.cells[five].programs[0].verdict = corematrix::record::Verdict::VerifierRejected;
     json::write(&record, &lab.out().join("report.json")).unwrap();
     let told = repro(&lab, &[&run, "5.10/five"]);
     told.expect(4).expect_said(&["has changed since the run"]);

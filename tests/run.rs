@@ -8,8 +8,8 @@ use std::fs;
 
 use common::{Lab, Run, kernel, object, state, verdicts};
 use corematrix::record::KernelState;
-use corematrix::report::json;
-use corematrix::verdict::Verdict;
+use corematrix::record::Verdict;
+use corematrix::record::json;
 
 use Verdict::Loaded;
 

@@ -7,9 +7,10 @@ mod common;
 use std::fs;
 
 use common::{Lab, verdicts};
-use corematrix::coverage::{GuardKind, Level, Liveness, Unit, on_kernel};
+use corematrix::coverage::{Level, Unit, on_kernel};
 use corematrix::record::Service;
-use corematrix::verdict::Verdict::{AttachTargetMissing, Loaded};
+use corematrix::record::Verdict::{AttachTargetMissing, Loaded};
+use corematrix::record::{GuardKind, Liveness};
 
 const SUITE: &str = r#"
     [[alternatives]]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use common::{Ended, Lab, Run};
-use corematrix::report::json;
+use corematrix::record::json;
 
 const BAD_CONFIGURATION: i32 = 2;
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use common::{FullDisk, Lab, Run, kernel, object, programs, until, verdicts};
 use corematrix::record::RunRecord;
-use corematrix::report::json;
-use corematrix::verdict::Verdict;
+use corematrix::record::Verdict;
+use corematrix::record::json;
 use rustix::process::Signal;
 
 use Verdict::{KernelCrashed, Loaded, TimedOut};

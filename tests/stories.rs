@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use corematrix::attach::AttachOutcome;
 use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
+use corematrix::record::AttachOutcome;
+use corematrix::record::Verdict;
 use corematrix::record::{KernelRecord, KernelState, RunRecord};
 use corematrix::store::{LockFile, Store};
-use corematrix::verdict::Verdict;
 use serde_json::json;
 
 use book::{Book, Class, Expected};

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{Lab, kernel, object, until, verdicts};
-use corematrix::verdict::Verdict;
+use corematrix::record::Verdict;
 use rustix::process::Signal;
 
 /// What ending may take on a slow machine.

@@ -32,10 +32,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::file_name::file_name as plain;
 use crate::manifest::{KernelSpec, Manifest};
+use crate::record::Blame;
+use crate::record::json;
 use crate::record::{RunRecord, ShapeRecord};
-use crate::report::{RunFolder, json};
+use crate::report::RunFolder;
 use crate::store::LockFile;
-use crate::verdict::Blame;
 pub use error::BundleError;
 
 /// The ending of a bundle's name.

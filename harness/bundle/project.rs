@@ -120,7 +120,7 @@ pub(super) fn suite((name, file): (&str, &str), shape: Option<&ShapeRecord>) -> 
     let mut text = toml::to_string(&SuiteText { name, objects: [file] })?;
     if let Some(shape) = shape {
         text += "\n[[shape]]\n";
-        text += &shape.table(file.strip_suffix(".bpf.o").unwrap_or(file));
+        text += &crate::suite::shape_table(shape, file.strip_suffix(".bpf.o").unwrap_or(file));
     }
     Ok(text)
 }

@@ -3,11 +3,11 @@ use std::io::Write as _;
 use tar::{Builder, EntryType, Header};
 
 use super::*;
-use crate::cause::Cause;
 use crate::manifest::Source;
-use crate::report::sample;
+use crate::record::Cause;
+use crate::record::Verdict;
+use crate::record::sample;
 use crate::store::LockedKernel;
-use crate::verdict::Verdict;
 
 /// The first kernel of the sample that got ready.
 fn kernel() -> usize {

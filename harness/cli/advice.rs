@@ -8,9 +8,9 @@ use crate::explain::KernelTypes;
 use crate::object::ObjectTypes;
 use crate::plan::Plan;
 use crate::record::RunRecord;
+use crate::record::Verdict;
 use crate::report::explain::{Facts, advice};
 use crate::store::Store;
-use crate::verdict::Verdict;
 
 /// Fills in the advice of every program that failed, as far as the store has the types of the run's kernels.
 pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {

@@ -7,27 +7,28 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Common;
 use super::failure::Failure;
 use super::repro::case::only_object;
 use super::run::width;
 use super::setup::{Setup, store_failure};
 use super::workbench::{GuestArgs, Workbench};
-use super::{Common, exit_code};
-use crate::attach::Reach;
 use crate::bisect::{Search, Tried};
-use crate::cause::Cause;
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
 use crate::object::btf::Btf;
 use crate::object::{BpfObject, ObjectTypes};
 use crate::plan::Plan;
+use crate::protocol::attach::Reach;
+use crate::record::Blame;
+use crate::record::Cause;
+use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, story};
 use crate::report::{counted, paragraph};
 use crate::repro::Fate;
 use crate::store::{LockFile, Offer};
 use crate::suite::Settings;
-use crate::verdict::Blame;
 use told::Found;
 
 #[derive(Debug, Args)]

@@ -138,7 +138,7 @@ fn log(record: &RunRecord, kernel: usize, object: &str, program: &str, folder: &
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn report_of_a_stranger_reads_no_file_of_this_machine() {

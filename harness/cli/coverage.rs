@@ -5,18 +5,19 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Common;
 use super::explain::{found_again, index_of, kernel_types, project, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
 use super::setup::store_failure;
 use super::threshold::Thresholds;
-use super::{Common, exit_code};
 use crate::coverage::{Level, Unit};
 use crate::explain::KernelTypes;
 use crate::manifest::Manifest;
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
 use crate::record::RunRecord;
+use crate::record::exit_code;
 use crate::report::coverage::kernel_value::KernelConfig;
 use crate::report::coverage::{lcov, render, source, unproven};
 use crate::store::{LockFile, Store, StoredKernel};

@@ -8,8 +8,9 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::setup::Setup;
-use super::{Common, MachineArgs, acceleration, exit_code};
+use super::{Common, MachineArgs, acceleration};
 use crate::process;
+use crate::record::exit_code;
 use crate::run::Stop;
 use crate::vm::{self, Accelerator, Choice, KvmMemory, Toolchain};
 

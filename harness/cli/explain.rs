@@ -11,15 +11,16 @@ use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
 use super::setup::store_failure;
 use crate::btf::Query;
-use crate::cause::Cause;
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
 use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
-use crate::probe::FeatureProbe;
+use crate::protocol::probe::FeatureProbe;
+use crate::record::Cause;
+use crate::record::json;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, render};
-use crate::report::{RunFolder, json, paragraph};
+use crate::report::{RunFolder, paragraph};
 use crate::store::Store;
 
 /// Names in a hint before the rest is left out.
@@ -122,7 +123,7 @@ pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRe
     let file = if run.is_file() { run.to_owned() } else { folder.join("report.json") };
     let record = json::read(&file).map_err(|error| match run.as_os_str() == LATEST {
         true => Failure::input(error, Some("`corematrix run` writes a report; or name a report's folder".to_owned())),
-        false => report_failure(&error),
+        false => report_failure(&error.into()),
     })?;
     Ok((folder, record))
 }
@@ -256,7 +257,7 @@ pub(super) fn kernel_probes(record: &RunRecord, store: &Store) -> HashMap<String
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn names_that_the_run_does_not_have_are_told_with_a_hint() {

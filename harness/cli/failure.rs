@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::exit_code;
+use crate::record::exit_code;
 
 /// One thing that is wrong, and what the user can do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

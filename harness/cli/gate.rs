@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Common;
 use super::explain::{project, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
-use super::{Common, exit_code};
 use crate::gate::{self, Expectations, GateReport, Limits};
 use crate::record::RunRecord;
 use crate::report::gate::{self as gate_report, GateFormat};
@@ -110,7 +110,7 @@ pub(super) fn run(common: &Common, args: &GateArgs) -> Result<ExitCode, Failure>
     let text =
         text.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))?;
     print_whole(&text)?;
-    Ok(ExitCode::from(exit_code::of_gate(&report)))
+    Ok(ExitCode::from(report.exit_code()))
 }
 
 fn print_whole(text: &[u8]) -> Result<(), Failure> {

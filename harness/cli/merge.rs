@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Common;
 use super::explain::read_record;
 use super::failure::Failure;
 use super::run::{report_failure, width};
-use super::{Common, exit_code};
 use crate::bundle;
 use crate::record::RunRecord;
+use crate::record::exit_code;
 use crate::report::{self, RunFolder, table};
 use crate::shard;
 
@@ -82,9 +83,9 @@ fn copy_logs(record: &RunRecord, from: &Path, to: &Path) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::record::Partition;
     use crate::record::PartitionRecord;
-    use crate::report::{json, sample};
-    use crate::shard::Partition;
+    use crate::record::{json, sample};
 
     #[test]
     fn parts_on_disk_become_one_report_with_its_logs() {
@@ -102,7 +103,7 @@ mod tests {
             let run = folder.path().join(format!("run-{number}"));
             std::fs::create_dir_all(run.join("logs/6.1/execsnoop")).unwrap();
             std::fs::write(run.join("logs/6.1/execsnoop/probe.log"), "log").unwrap();
-            json::write(&record, &run.join("report.json")).unwrap();
+            report::write_record(&record, &run.join("report.json")).unwrap();
             std::fs::create_dir(run.join("bundles")).unwrap();
             std::fs::write(run.join(format!("bundles/{number}.cmxb")), "bundle").unwrap();
             runs.push(run);

@@ -10,7 +10,6 @@ mod compare;
 mod coverage;
 mod doctor;
 mod exec;
-pub mod exit_code;
 mod explain;
 mod failure;
 mod gate;
@@ -35,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::record::exit_code;
 use crate::vm::Choice;
 pub use failure::Failure;
 

@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use clap::Args;
 use time::OffsetDateTime;
 
+use super::Common;
 use super::failure::Failure;
 use super::run::{RunArgs, perform, report_failure};
 use super::setup::Setup;
-use super::{Common, exit_code};
 use crate::compare::{differences, moved_kernels};
 use crate::history::{History, HistoryError, Night};
-use crate::report::{Baseline, json, nightly, write_changes, write_text};
+use crate::record::exit_code;
+use crate::record::json;
+use crate::report::{Baseline, nightly, write_changes, write_text};
 
 /// A month.
 const KEEP: &str = "30";
@@ -76,7 +78,7 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     if let Some((stamp, before)) = before {
         terms.compare_with(stamp, before);
     }
-    Ok(ExitCode::from(exit_code::of_gate(&terms.decide(&record))))
+    Ok(ExitCode::from(terms.decide(&record).exit_code()))
 }
 
 /// Takes the newest of every kernel that moves on by itself. Returns what could not be updated, and runs as it was.

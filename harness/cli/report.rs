@@ -76,7 +76,8 @@ mod tests {
     use clap::ValueEnum;
 
     use super::*;
-    use crate::report::{json, sample};
+    use crate::record::sample;
+    use crate::report;
 
     fn report(folder: &Path, run_path: PathBuf, format: &[Format], out: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let common = Common { manifest: folder.join("kernels.toml"), store: None };
@@ -87,7 +88,7 @@ mod tests {
     fn every_format_is_written_from_the_saved_record_alone() {
         let folder = tempfile::tempdir().unwrap();
         let saved = folder.path().join("saved.json");
-        json::write(&sample::record(), &saved).unwrap();
+        report::write_record(&sample::record(), &saved).unwrap();
         let out = folder.path().join("a/b");
         report(folder.path(), saved, Format::value_variants(), Some(out.clone())).unwrap();
         for format in Format::value_variants() {
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn what_cannot_be_shown_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        json::write(&sample::record(), &folder.path().join("report.json")).unwrap();
+        report::write_record(&sample::record(), &folder.path().join("report.json")).unwrap();
         let both = [Format::Json, Format::Csv];
         let refused = report(folder.path(), folder.path().to_owned(), &both, Some(PathBuf::from("-"))).unwrap_err();
         assert!(refused.to_string().contains("hint: ask for one format"), "{refused}");

@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::Common;
 use super::explain::{all_types, index_of, kernel_probes, kernel_types, project};
 use super::failure::Failure;
 use super::run::{REPORTS, width};
 use super::workbench::{GuestArgs, Workbench};
-use super::{Common, exit_code};
-use crate::attach::Reach;
 use crate::bundle::{self, host_cpu};
 use crate::coverage::Analysis;
 use crate::explain::KernelTypes;
 use crate::object::ObjectTypes;
 use crate::plan::Plan;
+use crate::protocol::attach::Reach;
+use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, render};
 use crate::report::{RunFolder, paragraph, repro as text};

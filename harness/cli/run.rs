@@ -14,16 +14,17 @@ use super::failure::Failure;
 use super::gate::{self, ReadTerms, Terms};
 use super::setup::{Inputs, Setup};
 use super::threshold::Thresholds;
-use super::{Common, MachineArgs, acceleration, advice, bundle, exit_code, watch};
-use crate::attach::Reach;
+use super::{Common, MachineArgs, acceleration, advice, bundle, watch};
 use crate::coverage::Unit;
 use crate::event::Event;
 use crate::plan::Plan;
+use crate::protocol::attach::Reach;
+use crate::record::Partition;
+use crate::record::exit_code;
 use crate::record::{PartitionRecord, RunRecord, ToolRecord};
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
 use crate::run::{self, Bench, Collector, Jobs, Logs, RunError, Stop};
-use crate::shard::Partition;
 use crate::timestamp;
 use crate::vm::{Proof, Toolchain};
 
@@ -110,7 +111,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let Some(terms) = terms else { return Ok(code(args, &record, exit_code::of(&record))) };
     let report = terms.decide(&record);
     gate::conclude(&report, &record, &folder)?;
-    Ok(code(args, &record, exit_code::of_gate(&report)))
+    Ok(code(args, &record, report.exit_code()))
 }
 
 /// Runs what the arguments ask for, prints the table, and writes the report into `out` or a new folder. Returns the record and the
@@ -265,7 +266,7 @@ pub(super) fn execute(
 pub(super) fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
     ToolRecord {
         corematrix: env!("CARGO_PKG_VERSION").to_owned(),
-        libbpf: crate::probe::libbpf_version(),
+        libbpf: crate::feature::libbpf_version(),
         qemu: tools.qemu_version.clone(),
         virtme_ng: tools.virtme_version.clone(),
         accel: proof.accelerator.to_string(),

@@ -56,7 +56,7 @@ fn percent(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn thresholds_are_held_against_what_is_verified() {

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cause::Cause;
 use crate::coverage::Level;
-use crate::verdict::Verdict;
+use crate::record::Cause;
+use crate::record::Verdict;
 
 /// Where in a matrix. What is `None` is meant as a whole: a kernel alone stands for its column.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::coverage::{Level, Unit};
+use crate::record::Blame;
 use crate::record::{CellRecord, ObjectRecord, RunRecord};
-use crate::verdict::Blame;
 
 /// Builds of one object side by side: before and after a change, or by several compilers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -123,10 +123,10 @@ pub(super) fn asked(record: &RunRecord, object: usize) -> Option<BTreeSet<String
 mod tests {
     use super::*;
     use crate::compare::differences;
-    use crate::relocation::{RelocationOutcome, RelocationRecord};
-    use crate::report::sample;
-    use crate::verdict::Verdict;
-    use crate::verifier::Statistics;
+    use crate::record::Statistics;
+    use crate::record::Verdict;
+    use crate::record::sample;
+    use crate::record::{RelocationOutcome, RelocationRecord};
 
     /// `a` and `b` on two kernels: `b` has no `two`, and a `one` that is refused by 6.12.
     fn record() -> RunRecord {

@@ -157,7 +157,7 @@ pub fn one_kernel(record: &RunRecord, kernel: usize, name: &str) -> RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn times_notes_and_order_are_no_differences() {

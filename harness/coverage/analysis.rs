@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::{Code, LineRecord, Variable};
 use super::flow::{Comparison, Flow, Setting};
-use super::guard::{GuardKind, GuardRecord, ObjectCoverage, SideRecord};
 use super::insn::Test;
 use super::line_table::IndexedLines;
 use super::program::{Operand, Program};
 use super::value::Bits;
 use crate::explain::LocalSpec;
 use crate::object::btf_ext::RelocationKind;
-use crate::relocation::SourcePlace;
+use crate::record::SourcePlace;
+use crate::record::{GuardKind, GuardRecord, ObjectCoverage, SideRecord};
 
 /// Stands for the address of something that exists.
 pub(super) const SOME_ADDRESS: u64 = 0xffff_8000_0000_1000;

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use super::analysis::{Analysis, KERNEL_VERSION, Occurrence, SOME_ADDRESS};
 use super::code::Variable;
 use super::flow::{Flow, Setting};
-use super::guard::{GuardKind, GuardRecord};
 use super::program::Operand;
 use super::proof::Facts;
 use super::value::Bits;
 use crate::object::btf::Kind;
+use crate::record::{GuardKind, GuardRecord};
 
 /// How a kconfig value is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,32 +1,9 @@
-//! [`LineTable`]: the source lines that an object's instructions came from.
+//! [`IndexedLines`]: the source lines that an object's instructions came from.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::code::{Code, LineRecord};
-
-/// The source lines of an object, sorted by file and line. Empty for an object without line info.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct LineTable {
-    /// Paths as the compiler saw them.
-    pub files: Vec<String>,
-    /// The lines.
-    pub lines: Vec<SourceLine>,
-}
-
-/// One source line.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct SourceLine {
-    /// Its file, as an index into the table's files.
-    pub file: usize,
-    /// Counts from 1.
-    pub line: u32,
-    /// The line itself.
-    pub text: String,
-}
+use crate::record::{LineTable, SourceLine};
 
 /// A line table, and which place in it each line record of the object means.
 #[derive(Debug, Default)]

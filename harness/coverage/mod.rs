@@ -8,9 +8,7 @@ mod code;
 mod context;
 mod executed;
 mod flow;
-mod guard;
 mod insn;
-mod line_set;
 mod line_table;
 mod program;
 mod proof;
@@ -19,10 +17,7 @@ mod union;
 mod value;
 
 pub use analysis::Analysis;
-pub use guard::{GuardKind, GuardRecord, ObjectCoverage, SideRecord};
-pub use line_set::LineSet;
-pub use line_table::{LineTable, SourceLine};
-pub use proof::{CellCoverage, Facts, GuardProof, Liveness, ProgramLines};
+pub use proof::Facts;
 pub use survival::ProgramEvidence;
 pub use union::{Level, Unit, on_kernel, proven, sides};
 

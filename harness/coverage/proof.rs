@@ -2,80 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use super::analysis::{Analysis, Occurrence};
 use super::executed::{Ways, passes};
 use super::flow::Flow;
-use super::guard::{GuardKind, GuardRecord};
-use super::line_set::LineSet;
 use super::survival::{ProgramEvidence, Survival, works};
-use crate::relocation::{ExternRecord, RelocationRecord};
+use crate::record::{CellCoverage, ExternRecord, GuardKind, GuardProof, Liveness, ProgramLines, RelocationRecord};
 
-/// Coverage of one object on one kernel. Levels of proof stand side by side and are never mixed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct CellCoverage {
-    /// For each guard of the object.
-    pub guards: Vec<GuardProof>,
-    /// Lines of the programs that were loaded. Those of other programs are unknown.
-    pub programs: Vec<ProgramLines>,
-}
-
-/// What one kernel proves of a guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct GuardProof {
-    /// Level *resolved*: whether the kernel's answer picks the first side; `None` if there is no answer.
-    pub resolved: Option<bool>,
-    /// Level *verified*, for either side: whether its instructions survived in a program that was loaded.
-    pub verified: [Liveness; 2],
-    /// Level *executed*, for either side: whether a program was seen to run that cannot have come around it.
-    #[serde(default)]
-    pub executed: [bool; 2],
-}
-
-/// Whether code survived the verifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Liveness {
-    /// It was taken out of every program that was loaded.
-    Dead,
-    /// Nothing tells, or no program with it was loaded.
-    Unknown,
-    /// It is left in a program that was loaded.
-    Live,
-}
-
-/// The lines of one loaded program, as places in the object's line table. Lines of the program that are in no set are unknown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct ProgramLines {
-    /// As an index into the object's programs.
-    pub program: usize,
-    /// Something of them is left.
-    pub live: LineSet,
-    /// Nothing of them is left.
-    pub dead: LineSet,
-    /// Nothing of them is left, which is well: they hold an instruction that is invalid on this kernel.
-    pub poisoned: LineSet,
-    /// The program was seen to run and cannot have come around them. Of live lines in no such set nobody knows.
-    #[serde(default)]
-    pub executed: LineSet,
-}
-
-impl ProgramLines {
-    /// Takes that a line was come by, if it was.
-    fn passed(&mut self, line: usize, live: bool, executed: bool) {
-        if live {
-            self.live.0.insert(line);
-            self.dead.0.remove(&line);
-            self.poisoned.0.remove(&line);
-        }
-        if executed {
-            self.executed.0.insert(line);
-        }
+/// Takes that a line was come by, if it was.
+fn pass(lines: &mut ProgramLines, line: usize, live: bool, executed: bool) {
+    if live {
+        lines.live.0.insert(line);
+        lines.dead.0.remove(&line);
+        lines.poisoned.0.remove(&line);
+    }
+    if executed {
+        lines.executed.0.insert(line);
     }
 }
 
@@ -126,7 +67,7 @@ impl Analysis {
                 if let Some(line) = line
                     && let Some(lines) = programs.iter_mut().find(|lines| lines.program == occurrence.program)
                 {
-                    lines.passed(line, sides.contains(&Liveness::Live), run.contains(&true));
+                    pass(lines, line, sides.contains(&Liveness::Live), run.contains(&true));
                 }
                 told[0].insert(sides[0]);
                 told[1].insert(sides[1]);
@@ -304,12 +245,5 @@ fn side_left(side: &BTreeSet<usize>, survival: &Survival<'_>) -> Liveness {
     match states.next() {
         Some(true) if states.all(|gone| gone) => Liveness::Dead,
         _ => Liveness::Unknown,
-    }
-}
-
-impl GuardRecord {
-    /// Whether the guard asks the kernel, not the loader.
-    pub fn asks_kernel(&self) -> bool {
-        self.kind != GuardKind::Rodata
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::object::Inventory;
-use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::record::{CellCoverage, GuardRecord, Liveness};
+use crate::record::{RelocationOutcome, RelocationRecord};
 
 /// The guards of an object, one a line.
 fn listed(bytes: &[u8]) -> String {

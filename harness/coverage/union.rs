@@ -1,7 +1,7 @@
 //! [`proven`]: on which kernels of a run a side of a guard was proven, level by level, and [`Unit`]: an object with its shapes.
 
-use super::guard::GuardRecord;
-use super::proof::Liveness;
+use crate::record::GuardRecord;
+use crate::record::Liveness;
 use crate::record::RunRecord;
 
 /// A level of proof. Levels are counted each on its own.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
-use crate::live::LeftKind;
+use crate::protocol::live::LeftKind;
 
 /// More is not taken out of one guest.
 pub(super) const MOST_BYTES: u64 = 1 << 30;

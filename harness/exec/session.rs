@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::clock::{Clock, Due, Limits};
 use super::files::HostFiles;
-use crate::live::{CommandEnd, INPUT_WINDOW, LeftKind, LiveCommand, LiveOrder, LiveReport, Stream, TerminalSize};
+use crate::protocol::live::{
+    CommandEnd, INPUT_WINDOW, LeftKind, LiveCommand, LiveOrder, LiveReport, Stream, TerminalSize,
+};
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::vm::{GuestLink, GuestLoss};
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::KernelTypes;
-use super::danger::Danger;
 use super::prototype::{Argument, Declared, Prototype, Shape};
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
-use crate::relocation::SourcePlace;
+use crate::record::Danger;
+use crate::record::SourcePlace;
 
 /// Names that people give to what a traced function returned.
 const RETURNED: [&str; 10] = ["ret", "retval", "ret_val", "rc", "err", "error", "res", "result", "rv", "retcode"];

@@ -3,12 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::KernelTypes;
-use super::danger::Danger;
 use super::spec::LocalSpec;
 use crate::object::ObjectTypes;
 use crate::object::btf::{Btf, Want, essential_name};
 use crate::object::btf_ext::RelocationKind;
-use crate::relocation::{CoreRelocation as Listed, SourcePlace};
+use crate::record::Danger;
+use crate::record::{CoreRelocation as Listed, SourcePlace};
 
 /// An enumerator that is compiled in with another value than the kernel's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -30,11 +30,11 @@ mod walk;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::probe::Feature;
+pub use crate::feature::Feature;
 pub use argument::{ChangedArgument, arguments};
 pub use boundary::{Boundary, Run};
 pub use constant::{Constant, constants};
-pub use danger::{Danger, dangers};
+pub use danger::dangers;
 pub use feature::{KernelFeatures, WantedFeature, feature, listed_features, takes_callback};
 pub use form::load_flag;
 pub use helper::is_sleepable;

@@ -6,7 +6,7 @@ use super::spec::LocalSpec;
 use crate::object::ObjectTypes;
 use crate::object::btf::essential_name;
 use crate::object::btf_ext::RelocationKind;
-use crate::relocation::CoreRelocation as Listed;
+use crate::record::CoreRelocation as Listed;
 
 /// The `type_size` relocations, as indexes, for which nothing in their function tells whether the type exists: neither does the
 /// code soon compare the size and jump by it, nor ask whether the type, or a field or a match of it, is there. libbpf makes

@@ -9,8 +9,8 @@ pub(super) use flavour::{Layout, add_layout, field};
 use super::guard::Guard;
 use super::spec::{LocalSpec, type_text};
 use super::symbol::AttachTarget;
+use crate::feature::Feature;
 use crate::object::btf::{Btf, Kind, essential_name};
-use crate::probe::Feature;
 
 /// A piece of C to write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,8 +11,9 @@ use super::snippet::SnippetPlace;
 use super::*;
 use crate::object::btf_ext::{BtfExt, CoreRelocation};
 use crate::object::{Inventory, ObjectTypes};
-use crate::probe::{Answer, FeatureProbe};
-use crate::relocation::CoreRelocation as Listed;
+use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::record::CoreRelocation as Listed;
+use crate::record::Danger;
 
 /// A section of an object of `tests/fixtures/explain`.
 fn section(file: &str, name: &str) -> Vec<u8> {

@@ -5,11 +5,11 @@ mod expected;
 use super::decision::{Decision, Excuse, GateReport, Outcome, Rule, Weight};
 use super::expectation::Expectations;
 use super::limits::Limits;
-use crate::cause::Cause;
 use crate::compare::{Change, Pair, Place, differences};
 use crate::plan::WHOLE_OBJECT;
+use crate::record::Cause;
+use crate::record::{Blame, Verdict};
 use crate::record::{KernelState, ProgramRecord, RunRecord};
-use crate::verdict::{Blame, Verdict};
 use expected::Use;
 
 /// What to do about a failure.
@@ -214,7 +214,7 @@ impl<'a> Gate<'a> {
             _ => {
                 let (rule, then) = match before {
                     Some(before) if before.verdict == verdict => {
-                        let cause = before.cause.map_or("none", crate::cause::Cause::label);
+                        let cause = before.cause.map_or("none", crate::record::Cause::label);
                         (Rule::CauseChanged, format!("; its cause in the baseline: {cause}"))
                     }
                     Some(before) if was_judged => {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::compare::Place;
+use crate::record::exit_code;
 
 /// What the gate says of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -166,6 +167,16 @@ pub struct GateReport {
 }
 
 impl GateReport {
+    /// The exit code for it, of [`exit_code`].
+    pub fn exit_code(&self) -> u8 {
+        match self.outcome {
+            Outcome::Green => exit_code::GOOD,
+            Outcome::Red => exit_code::PROGRAM_FAILED,
+            Outcome::Infrastructure => exit_code::INFRASTRUCTURE,
+            Outcome::Interrupted => exit_code::INTERRUPTED,
+        }
+    }
+
     /// The decisions of one weight.
     pub fn of_weight(&self, weight: Weight) -> impl Iterator<Item = &Decision> {
         self.decisions.iter().filter(move |decision| decision.weight == weight)

@@ -25,9 +25,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::scope::{Refusal, Scope, Selectors, WrittenScope};
-use crate::cause::Cause;
-use crate::kernel_log::KernelWarning;
-use crate::verdict::Verdict;
+use crate::record::Cause;
+use crate::record::KernelWarning;
+use crate::record::Verdict;
 
 /// A failure that somebody knows of.
 #[derive(Debug, Clone)]

@@ -3,13 +3,13 @@
 use time::{Date, Month};
 
 use super::*;
-use crate::cause::Cause;
-use crate::cli::exit_code;
-use crate::kernel_log::{KernelWarning, WarningKind};
+use crate::record::Cause;
+use crate::record::Statistics;
+use crate::record::Verdict;
+use crate::record::exit_code;
+use crate::record::sample;
 use crate::record::{KernelState, RunRecord, WholeLoad};
-use crate::report::sample;
-use crate::verdict::Verdict;
-use crate::verifier::Statistics;
+use crate::record::{KernelWarning, WarningKind};
 
 /// Two objects on three kernels; `a/second` fails on 5.10.
 fn baseline() -> RunRecord {
@@ -56,7 +56,7 @@ fn told(report: &GateReport) -> (u8, String) {
         .iter()
         .map(|decision| format!("{:?} {}: {}", decision.weight, decision.rule.label(), decision.message))
         .collect();
-    (exit_code::of_gate(report), lines.join("\n"))
+    (report.exit_code(), lines.join("\n"))
 }
 
 fn with(change: impl FnOnce(&mut RunRecord)) -> (u8, String) {

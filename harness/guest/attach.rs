@@ -16,14 +16,15 @@ use libbpf_rs::libbpf_sys::*;
 use libbpf_rs::{AsRawLibbpf, OpenMap, OpenProgram};
 
 use super::transcript;
-use crate::attach::{AttachFacts, AttachTo, AttachTry};
-use crate::libbpf_log;
 use binary::resolve;
+use corematrix_protocol::attach::{AttachFacts, AttachTo, AttachTry};
+use corematrix_protocol::libbpf_log;
 use netkit::NetkitPair;
 use target::Target;
 
 /// What the guest's file system holds, in words.
-pub const CONTENTS: &str = "only corematrix itself as `/init`, and the libraries that it uses";
+pub const CONTENTS: &str =
+    "only corematrix itself as `/init`, and a shell with its libraries for probes of the C library";
 /// Where the guest has its cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// The only network interface of the guest.

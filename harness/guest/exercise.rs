@@ -10,7 +10,8 @@ use libbpf_rs::libbpf_sys::*;
 use libbpf_rs::{AsRawLibbpf, OpenProgram};
 
 use super::attach::Held;
-use crate::exercise::{ExercisePlan, ExerciseRecord, TestRun, TestRunPlan, TriggerRuns};
+use corematrix_protocol::exercise::{ExercisePlan, TestRunPlan};
+use corematrix_record::{ExerciseRecord, TestRun, TriggerRuns};
 
 /// An Ethernet frame with an empty UDP packet from and to 127.0.0.1, padded.
 const PACKET: [u8; 64] = {
@@ -165,6 +166,6 @@ mod tests {
 
     #[test]
     fn triggers_are_what_suites_may_name() {
-        assert_eq!(trigger::ALL.map(|(name, _)| name), crate::exercise::TRIGGERS);
+        assert_eq!(trigger::ALL.map(|(name, _)| name), corematrix_protocol::exercise::TRIGGERS);
     }
 }

@@ -10,7 +10,7 @@ use object::elf::{ELF_NOTE_GNU, FileHeader64, NT_GNU_BUILD_ID};
 use object::read::elf::NoteIterator;
 use rustix::system::uname;
 
-use crate::facts::{KernelFacts, TracingFacts};
+use corematrix_protocol::facts::{KernelFacts, TracingFacts};
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 /// Of `statfs`, for a mounted BPF file system.

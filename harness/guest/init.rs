@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::MODULES_DIR;
+use corematrix_protocol::MODULES_DIR;
 
 /// Source, target, type, options, and whether the guest is useless without it.
 const MOUNTS: [(&str, &str, &str, &str, bool); 9] = [

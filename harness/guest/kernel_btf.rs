@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libbpf_rs::libbpf_sys::{btf, btf_ext};
 
-use super::GIVEN_BTF;
+use corematrix_protocol::GIVEN_BTF;
 
 /// What [`parse_once`] has parsed of the kernel's own; null before.
 static KEPT: AtomicPtr<btf> = AtomicPtr::new(ptr::null_mut());

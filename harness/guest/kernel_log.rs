@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
-use crate::protocol::GuestMessage;
+use corematrix_protocol::GuestMessage;
 
 const TAINTED: &str = "/proc/sys/kernel/tainted";
 /// The kernel never gives a longer record.

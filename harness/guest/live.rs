@@ -17,9 +17,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::exercise::trigger;
 use super::fork;
-use crate::live::{CommandEnd, LiveCommand, LiveOrder, LiveReport, Stream, TerminalSize};
-use crate::protocol::{self, FrameReader, GuestMessage, HostMessage};
 use command::{Running, Told};
+use corematrix_protocol::live::{CommandEnd, LiveCommand, LiveOrder, LiveReport, Stream, TerminalSize};
+use corematrix_protocol::{self as protocol, FrameReader, GuestMessage, HostMessage};
 
 /// How often the end of processes is looked for.
 const TICK: Duration = Duration::from_millis(20);

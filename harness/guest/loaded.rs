@@ -2,7 +2,7 @@
 
 use libbpf_rs::{AsRawLibbpf, OpenProgram};
 
-use crate::protocol::LoadedProgram;
+use corematrix_record::LoadedProgram;
 
 /// The program's instructions after relocation, with its subprograms appended: 8 bytes each.
 pub fn instructions<'a>(program: &'a OpenProgram<'_>) -> &'a [u8] {

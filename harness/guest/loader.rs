@@ -18,10 +18,11 @@ use super::exercise::{self, Counting};
 use super::fault::Faults;
 use super::kernel_log::KernelLog;
 use super::prepared::{Failure, Prepared, Which, prepare};
-use super::{GIVEN_BTF, fork, loaded, transcript, visited};
-use crate::attach::{AttachFacts, AttachTry, Reach, Step};
-use crate::libbpf_log;
-use crate::protocol::{self, GuestMessage, LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramOutcome, Stage};
+use super::{fork, loaded, transcript, visited};
+use corematrix_protocol::GIVEN_BTF;
+use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
+use corematrix_protocol::libbpf_log;
+use corematrix_protocol::{self as protocol, GuestMessage, LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramOutcome, Stage};
 
 /// Nothing, unless the program is refused.
 const NO_LOG: u32 = 0;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-use crate::protocol::PORT_NAME;
+use corematrix_protocol::PORT_NAME;
 
 /// How long a virtio port may take to appear; its driver probes in the background.
 const PATIENCE: Duration = Duration::from_secs(3);

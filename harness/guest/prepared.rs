@@ -6,10 +6,11 @@ use std::time::Duration;
 use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
+use super::transcript;
 use super::weak_extern::weaken;
-use super::{GIVEN_BTF, transcript};
-use crate::libbpf_log::{self, Level, Line};
-use crate::protocol::{LeftOutMap, ObjectSetup};
+use corematrix_protocol::GIVEN_BTF;
+use corematrix_protocol::libbpf_log::{self, Level, Line};
+use corematrix_protocol::{LeftOutMap, ObjectSetup};
 
 /// How long the kernel may take to free maps that nobody uses any more.
 const FREEING: Duration = Duration::from_millis(500);

@@ -6,7 +6,7 @@
 
 use libbpf_sys as sys;
 
-use crate::probe::{Answer, Feature, FeatureProbe, ProbeRequest, ProbeTargets};
+use corematrix_protocol::probe::{Answer, FeatureProbe, ProbeRequest, ProbeTargets};
 
 /// The kernel's own errno for "not supported", which it does not translate.
 const ENOTSUPP: i32 = 524;
@@ -78,23 +78,22 @@ const ATTACH_TYPES: &[(u32, &[u32])] = &[
     (sys::BPF_PROG_TYPE_LSM, &[sys::BPF_LSM_MAC, sys::BPF_LSM_CGROUP]),
 ];
 
-/// Asks for what the linked libbpf knows by name. Helpers are most of the work: 211 loads for each program type.
+/// Asks for all that is named. Helpers are most of the work: 211 loads for each program type.
 pub fn features(request: &ProbeRequest) -> FeatureProbe {
     let targets = &request.targets;
     let mut probe = FeatureProbe { whole: request.helpers_of.is_none(), ..Default::default() };
-    let helpers = Feature::Helper.known();
-    for (number, name) in Feature::MapType.known() {
-        probe.map_types.insert(name, has_map_type(number));
+    for (number, name) in &request.names.map_types {
+        probe.map_types.insert(name.clone(), has_map_type(*number));
     }
-    for (program_type, name) in Feature::ProgramType.known() {
-        let answer = has_program_type(program_type);
+    for (program_type, name) in &request.names.program_types {
+        let answer = has_program_type(*program_type);
         if answer != Answer::No
-            && request.helpers_of.as_ref().is_none_or(|wanted| wanted.contains(&name))
-            && let Some(form) = Form::of(program_type, targets)
+            && request.helpers_of.as_ref().is_none_or(|wanted| wanted.contains(name))
+            && let Some(form) = Form::of(*program_type, targets)
             && form.load(&[RETURN_ZERO, EXIT]).was_seen()
         {
             let answers = probe.helpers.entry(name.clone()).or_default();
-            for (number, helper) in &helpers {
+            for (number, helper) in &request.names.helpers {
                 let (answer, exists) = has_helper(&form, *number);
                 answers.insert(helper.clone(), answer);
                 if exists != Answer::Unknown {
@@ -102,9 +101,9 @@ pub fn features(request: &ProbeRequest) -> FeatureProbe {
                 }
             }
         }
-        probe.program_types.insert(name, answer);
+        probe.program_types.insert(name.clone(), answer);
     }
-    let named = Feature::AttachType.known();
+    let named = &request.names.attach_types;
     for (program_type, attach_types) in ATTACH_TYPES {
         let answers = has_attach_types(*program_type, attach_types, targets);
         for (attach_type, answer) in attach_types.iter().zip(answers) {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use libbpf_rs::PrintLevel;
 
-use crate::libbpf_log::{Level, Line};
+use corematrix_protocol::libbpf_log::{Level, Line};
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::time::SystemTime;
 
-use crate::protocol::Woken;
+use corematrix_protocol::Woken;
 
 /// Adds to the kernel's randomness and counts it as such; from `linux/random.h`.
 const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;

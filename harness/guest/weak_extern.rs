@@ -31,7 +31,8 @@ mod tests {
 
     #[test]
     fn only_a_strong_extern_of_the_name_is_made_weak() {
-        let bytes = std::fs::read("tests/fixtures/objects/externs.bpf.o").expect("the fixture");
+        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/objects/externs.bpf.o");
+        let bytes = std::fs::read(fixture).expect("the fixture");
         let weak = weaken(&bytes, "bpf_corematrix_gone").expect("a strong extern");
         assert_eq!(bytes.iter().zip(&weak).filter(|(a, b)| a != b).count(), 1);
         assert!(weaken(&weak, "bpf_corematrix_gone").is_none(), "it is weak already");

@@ -159,7 +159,7 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HistoryE
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn nights_are_added_kept_and_removed() {

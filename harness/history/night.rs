@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::record::RunRecord;
-use crate::verdict::Verdict;
+use crate::record::Verdict;
 
 /// What a history remembers of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@
 //! that are older than either.
 
 use super::{Diagnosis, KernelView, attach_types};
-use crate::cause::{Cause, Evidence};
 use crate::object::ProgramInfo;
-use crate::verdict::Verdict;
+use crate::record::Verdict;
+use crate::record::{Cause, Evidence};
 
 /// Why this kernel can never attach a program as its section says; `None` if nothing is known against it.
 pub fn never_attaches(program: &ProgramInfo, kernel: &dyn KernelView) -> Option<Diagnosis> {

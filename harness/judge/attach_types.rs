@@ -2,8 +2,8 @@
 
 use super::KernelView;
 use super::config::PROGRAM_TYPES;
+use crate::feature::Feature;
 use crate::object::ProgramInfo;
-use crate::probe::Feature;
 
 /// Attach types without which kernels attach the same program all the same, by netlink or a socket option.
 const OLDER_FORM: [&str; 2] = ["xdp", "sk_reuseport_select"];

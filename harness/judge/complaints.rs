@@ -3,7 +3,7 @@
 //! The texts are those of kernels from 5.4 to 7.3. The first row that fits counts, so the more telling ones stand first. A row fits a
 //! line that has all its pieces in this order.
 
-use crate::cause::Cause;
+use crate::record::Cause;
 
 /// Pieces of a line, and the cause that it stands for.
 pub(super) type Row = (&'static [&'static str], Cause);

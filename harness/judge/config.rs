@@ -1,8 +1,8 @@
 //! What the kernel's config rules out: a helper, a program type, an attach target.
 
 use super::{Case, Diagnosis};
-use crate::cause::Cause;
-use crate::probe::Feature;
+use crate::feature::Feature;
+use crate::record::Cause;
 
 /// Helpers by number, each with the option without which the kernel refuses it to programs of these types. From
 /// `bpf_tracing_func_proto`, `tc_cls_act_func_proto`, `cg_skb_func_proto` and `lwt_seg6local_func_proto`.

@@ -2,10 +2,10 @@
 
 use super::attach_types::{self, LoadFlag, kind};
 use super::{Case, Diagnosis, KernelView, last_words};
-use crate::cause::{Cause, Evidence};
+use crate::feature::Feature;
 use crate::object::ProgramInfo;
-use crate::probe::Feature;
-use crate::verdict::Verdict;
+use crate::record::Verdict;
+use crate::record::{Cause, Evidence};
 
 /// Functions that no tracing program may attach to. Kernels before 6.17 refuse them without a word.
 const NEVER_TRACED: [&str; 7] = [

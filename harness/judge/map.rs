@@ -7,10 +7,10 @@ mod refusal;
 mod tests;
 
 use super::{Case, Diagnosis, struct_ops};
-use crate::cause::{Cause, Evidence};
-use crate::libbpf_log;
 use crate::protocol::LeftOutMap;
-use crate::verdict::Verdict;
+use crate::protocol::libbpf_log;
+use crate::record::Verdict;
+use crate::record::{Cause, Evidence};
 use refusal::Refusal;
 
 /// The warning that says that a map could not be created, if there is one.

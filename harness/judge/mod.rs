@@ -4,10 +4,13 @@
 //! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a file of its own; the texts are
 //! in `texts.rs`.
 
+pub mod attach;
 mod attach_form;
 mod attach_types;
 mod complaints;
 mod config;
+pub mod errno;
+pub mod exercise;
 mod form;
 mod kernel_view;
 mod map;
@@ -27,10 +30,10 @@ pub use open::open_failure;
 pub use poison::Poison;
 
 use crate::bytes::in_words;
-use crate::cause::{Cause, Evidence, Source};
 use crate::object::{Inventory, ProgramInfo};
 use crate::protocol::{ProgramOutcome, Stage};
-use crate::verdict::Verdict;
+use crate::record::Verdict;
+use crate::record::{Cause, Evidence, Source};
 use crate::verifier::Failure;
 
 /// A program on a kernel: everything that its verdict rests on.

@@ -1,8 +1,8 @@
 //! What is missing from the kernel and may be in a module: guests load none, so that nothing follows for the object.
 
 use super::{Case, Diagnosis, subject};
-use crate::cause::Cause;
-use crate::verdict::Verdict;
+use crate::record::Cause;
+use crate::record::Verdict;
 
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {

@@ -1,9 +1,9 @@
 //! [`open_failure`]: what it means that libbpf would not open an object.
 
 use super::{Diagnosis, about, first, texts};
-use crate::cause::{Cause, Evidence};
 use crate::object::Inventory;
-use crate::verdict::Verdict;
+use crate::record::Verdict;
+use crate::record::{Cause, Evidence};
 
 /// What libbpf alone refuses, and what to do about it. Other loaders take such an object, or the object's own loader changes it before
 /// it is loaded.

@@ -4,8 +4,8 @@
 //! on write a line for each subprogram behind them, so the raw words have to be read as well.
 
 use super::{Case, Diagnosis, at, map, subject};
-use crate::cause::{Cause, Evidence};
-use crate::verdict::Verdict;
+use crate::record::Verdict;
+use crate::record::{Cause, Evidence};
 use crate::verifier::Failure;
 
 /// The function that libbpf calls in the place of an instruction whose CO-RE relocation found no match.

@@ -1,9 +1,9 @@
 //! What it means that libbpf refused a struct_ops map: [`refused`].
 
 use super::{Case, Diagnosis, about};
-use crate::cause::{Cause, Evidence};
-use crate::libbpf_log;
-use crate::verdict::Verdict;
+use crate::protocol::libbpf_log;
+use crate::record::Verdict;
+use crate::record::{Cause, Evidence};
 
 /// The refusal that `line`, a warning of libbpf's, stands for. It names the map and the member, and the object's types the struct.
 pub(super) fn refused(case: &Case<'_>, line: &str) -> Diagnosis {

@@ -1,6 +1,6 @@
 //! [`of`]: what a line of evidence is about.
 
-use crate::cause::Cause;
+use crate::record::Cause;
 
 /// The name that `line` is about, if it names one.
 pub(super) fn of(cause: Cause, line: &str) -> Option<String> {

@@ -1,8 +1,8 @@
 //! [`of_verifier`] and [`of_libbpf`]: the cause that a text stands for. The verifier's are in `complaints.rs`, libbpf 1.7's here.
 
 use super::complaints::{CLASSES, COMPLAINTS};
-use crate::cause::Cause;
-use crate::verdict::Verdict;
+use crate::record::Cause;
+use crate::record::Verdict;
 use crate::verifier::Failure;
 
 /// Warnings of libbpf. One may follow from another in any order, so the more telling rows come first. Those about maps are in `map.rs`.

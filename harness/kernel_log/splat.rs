@@ -3,7 +3,7 @@
 //! There is no grammar. Most complaints stand between `cut here` and `end trace`; sanitizers put lines of `=` around theirs, the lock
 //! validator only above, and others just begin and end with a call trace.
 
-use super::WarningKind;
+use crate::record::WarningKind;
 
 /// Lines of one complaint that are kept.
 const MOST_LINES: usize = 100;

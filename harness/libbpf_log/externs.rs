@@ -1,7 +1,7 @@
 //! [`externs`]: which ksyms, kfuncs and kconfig values libbpf found.
 
-use super::{Line, bare};
-use crate::relocation::ExternRecord;
+use crate::protocol::libbpf_log::{Line, bare};
+use crate::record::ExternRecord;
 
 /// Reads what libbpf says of the object's externs. One that is told several times counts with its last story.
 pub fn externs(lines: &[Line]) -> Vec<ExternRecord> {
@@ -40,8 +40,8 @@ fn read(line: &str) -> Option<ExternRecord> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
+    use crate::protocol::libbpf_log::Level;
 
     #[test]
     fn found_weak_and_missing_externs_are_told_apart() {

@@ -1,6 +1,6 @@
 //! [`poisoned_calls`]: the instructions that libbpf made calls of nothing, since a map or kfunc is not there.
 
-use super::{Line, bare};
+use crate::protocol::libbpf_log::{Line, bare};
 
 /// An instruction that libbpf poisoned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ fn poisoned(line: &str) -> Option<PoisonedCall> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::libbpf_log::Level;
+    use crate::protocol::libbpf_log::Level;
 
     #[test]
     fn maps_and_kfuncs_are_told_apart() {

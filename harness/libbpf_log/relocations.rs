@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Line, bare};
-use crate::relocation::{Candidate, RelocationOutcome, VerifierPlace};
+use crate::protocol::libbpf_log::{Line, bare};
+use crate::record::{Candidate, RelocationOutcome, VerifierPlace};
 
 /// What libbpf said about one relocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,8 +212,8 @@ fn subprogram(line: &str) -> Option<(&str, &str, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
+    use crate::protocol::libbpf_log::Level;
 
     fn read(text: &str) -> LoggedRelocations {
         let lines: Vec<Line> =

@@ -12,7 +12,7 @@ use super::maps::{self, MapInfo, StructOpsInfo};
 use super::references::References;
 use super::relocations;
 use super::{FormatError, section_type};
-use crate::relocation::CoreRelocation;
+use crate::record::CoreRelocation;
 
 /// Bytes of one BPF instruction; a 64-bit load takes two.
 pub(super) const INSN_SIZE: u64 = 8;

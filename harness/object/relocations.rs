@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::btf::Btf;
 use super::btf_ext::{BtfExt, Line};
 use super::inventory::{INSN_SIZE, Placed};
-use crate::relocation::{CoreRelocation, SourcePlace};
+use crate::record::{CoreRelocation, SourcePlace};
 
 /// Lists the relocations in the order of `.BTF.ext`, numbered within each section as libbpf does.
 pub(super) fn listed<'a>(btf: &Btf, ext: &'a BtfExt, functions: &[Placed]) -> Vec<CoreRelocation> {

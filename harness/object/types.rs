@@ -9,7 +9,7 @@ use super::btf::Btf;
 use super::btf_ext::{BtfExt, CoreRelocation, Line};
 use super::inventory::{INSN_SIZE, Placed, functions, sections};
 use super::relocations::place;
-use crate::relocation::SourcePlace;
+use crate::record::SourcePlace;
 
 /// Classes of instructions that read or write memory (`BPF_LDX`, `BPF_ST`, `BPF_STX`), in the low three bits of the code.
 const MEMORY_CLASSES: std::ops::RangeInclusive<u8> = 1..=3;

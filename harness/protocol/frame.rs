@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::BUILD_ID;
 
 const MAGIC: [u8; 4] = *b"CMX1";
 const PREFIX: usize = 12;
@@ -25,6 +27,15 @@ pub enum ProtocolError {
     /// The bytes are not a frame.
     #[error("the data channel carries garbage: {0}")]
     Garbage(String),
+    /// The guest was built from other messages.
+    #[error("the guest is of build `{}`, and this host is of build `{BUILD_ID}`: they do not belong together", .0.escape_debug())]
+    OtherBuild(String),
+}
+
+/// What every build's hello has.
+#[derive(Deserialize)]
+struct Greeting {
+    build: String,
 }
 
 /// Puts a message and its blob into one frame.
@@ -117,10 +128,18 @@ impl FrameReader {
             return Ok(None);
         }
         let header = &self.bytes[PREFIX..PREFIX + header_len];
-        let message = serde_json::from_slice(header).map_err(|error| ProtocolError::Garbage(error.to_string()))?;
+        let message = serde_json::from_slice(header).map_err(|error| not_understood(header, &error))?;
         let blob = self.bytes[PREFIX + header_len..end].to_vec();
         self.bytes.drain(..end);
         Ok(Some((message, blob)))
+    }
+}
+
+/// Why a header is no message: the most likely reason first.
+fn not_understood(header: &[u8], error: &serde_json::Error) -> ProtocolError {
+    match serde_json::from_slice::<Greeting>(header) {
+        Ok(Greeting { build }) if build != BUILD_ID => ProtocolError::OtherBuild(build.chars().take(80).collect()),
+        _ => ProtocolError::Garbage(error.to_string()),
     }
 }
 
@@ -188,5 +207,14 @@ mod tests {
     fn stream_that_ends_early_is_an_error() {
         let frame = encode(&message(), b"x").expect("encodes");
         assert!(read_message::<HostMessage>(&mut &frame[..frame.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn guest_of_another_build_is_named_whatever_its_hello_has() {
+        let mut reader = FrameReader::for_host();
+        reader.push(&encode(&serde_json::json!({"type": "hello", "build": "0.0.1-0", "colour": "red"}), &[]).unwrap());
+        let error = reader.take_message::<crate::GuestMessage>().unwrap_err();
+        assert!(matches!(&error, ProtocolError::OtherBuild(build) if build == "0.0.1-0"));
+        assert!(error.to_string().contains(BUILD_ID) && error.to_string().lines().count() == 1, "{error}");
     }
 }

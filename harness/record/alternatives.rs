@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Programs, maps or whole objects of which one is enough on each kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AlternativesRecord {
     /// Its name.
     pub name: String,
@@ -18,7 +18,7 @@ pub struct AlternativesRecord {
 
 /// What the members of a group are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AlternativeKind {
     /// Programs: one serves if it was loaded.
@@ -31,7 +31,7 @@ pub enum AlternativeKind {
 
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alternative {
     /// The object.
     pub object: String,
@@ -41,7 +41,7 @@ pub struct Alternative {
 
 /// A program or an object that may fail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OptionalRecord {
     /// What may fail.
     pub what: Alternative,

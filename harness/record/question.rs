@@ -1,8 +1,7 @@
 //! Which relocations belong to a program of a [`CellRecord`], and which one it failed on.
 
 use super::{CellRecord, ObjectRecord, ProgramRecord};
-use crate::cause::Cause;
-use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::{Cause, RelocationOutcome, RelocationRecord};
 
 impl CellRecord {
     /// The relocations that belong to a program, those of subprograms it calls included. `object` is the cell's.

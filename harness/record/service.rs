@@ -1,7 +1,7 @@
 //! [`Service`]: which of several alternatives works on a kernel, and which failures are put up with because of it.
 
 use super::{Alternative, AlternativeKind, AlternativesRecord, CellRecord, ProgramRecord, RunRecord};
-use crate::verdict::{Blame, Verdict};
+use crate::{Blame, Verdict};
 
 /// Which member of a group works on a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,8 +145,8 @@ fn is_about(program: &ProgramRecord, map: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{OptionalRecord, WholeLoad};
-    use crate::report::sample;
+    use crate::sample;
+    use crate::{OptionalRecord, WholeLoad};
 
     fn member(object: &str, name: &str) -> Alternative {
         Alternative { object: object.to_owned(), name: (!name.is_empty()).then(|| name.to_owned()) }

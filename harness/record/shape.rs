@@ -6,7 +6,7 @@ use super::RunRecord;
 
 /// With which settings an object is tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShapeRecord {
     /// The name of the object without them.
     pub of: String,
@@ -14,26 +14,6 @@ pub struct ShapeRecord {
     pub name: String,
     /// The settings: `targ_failed = true`.
     pub settings: Vec<String>,
-}
-
-impl ShapeRecord {
-    /// The settings as the keys of a `[[shape]]` table of a suite, for an object of this name.
-    pub fn table(&self, object: &str) -> String {
-        let quoted = |text: &str| toml::Value::from(text).to_string();
-        let mut table = format!("object = {}\nname = {}\n", quoted(object), quoted(&self.name));
-        for setting in &self.settings {
-            let line = match setting.split_once(" = ") {
-                // A map, or a variable: `maps.start.max_entries = 64`, `targ_failed = true`.
-                Some((name, value)) => match name.strip_prefix("maps.").and_then(|map| map.rsplit_once('.')) {
-                    Some((map, field)) => format!("maps.{}.{field} = {value}\n", quoted(map)),
-                    None => format!("set.{} = {value}\n", quoted(name)),
-                },
-                None => continue,
-            };
-            table += &line;
-        }
-        table
-    }
 }
 
 impl RunRecord {

@@ -139,7 +139,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::compare::{differences, one_kernel};
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn differences_are_told_once_for_all_kernels_that_share_them() {
@@ -150,7 +150,7 @@ mod tests {
         later.objects[1].name = "renamed".to_owned();
         for cell in 0..3 {
             let program = &mut later.cells[cell].programs[7];
-            *program = sample::program(&program.name, &program.section, crate::verdict::Verdict::TimedOut, None);
+            *program = sample::program(&program.name, &program.section, crate::record::Verdict::TimedOut, None);
         }
         let text = [
             render(&differences(&a, &b), ["6.1", "6.12"], 100),

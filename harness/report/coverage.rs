@@ -10,8 +10,9 @@ use std::fmt::Write as _;
 use console::measure_text_width;
 
 use super::text::{counted, one_line, paragraph, shorten_middle};
-use crate::coverage::{GuardRecord, Level, Unit, on_kernel};
-use crate::exercise::ExerciseRecord;
+use crate::coverage::{Level, Unit, on_kernel};
+use crate::record::ExerciseRecord;
+use crate::record::GuardRecord;
 use crate::record::RunRecord;
 
 /// Unproven sides that the run's table names.

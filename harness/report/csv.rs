@@ -6,9 +6,9 @@
 use std::io;
 
 use super::text::one_line;
+use crate::record::Blame;
 use crate::record::RunRecord;
-use crate::verdict::Blame;
-use crate::verifier::Statistics;
+use crate::record::Statistics;
 
 const COLUMNS: [&str; 16] = [
     "file_name",

@@ -10,14 +10,14 @@ use std::collections::HashMap;
 use std::io;
 
 use super::text::{one_line, paragraph, printable};
-use crate::cause::Source;
 use crate::explain::{self, Explanation, KernelFeatures, KernelTypes};
-use crate::kernel_log::KernelWarning;
 use crate::object::{Inventory, ObjectTypes};
-use crate::probe::FeatureProbe;
+use crate::protocol::probe::FeatureProbe;
+use crate::record::KernelWarning;
+use crate::record::Source;
+use crate::record::Verdict;
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
-use crate::relocation::{RelocationRecord, SourcePlace};
-use crate::verdict::Verdict;
+use crate::record::{RelocationRecord, SourcePlace};
 
 /// Of a program that loads, at most this many dangers are told with their values on every kernel.
 const MOST_DANGERS: usize = 4;

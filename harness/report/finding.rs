@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 use super::place::{Place, place};
 use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
-use crate::cause::Cause;
 use crate::judge::same_everywhere;
+use crate::record::Cause;
+use crate::record::{Blame, Verdict};
 use crate::record::{KernelState, ProgramRecord, RunRecord};
-use crate::verdict::{Blame, Verdict};
 
 /// Columns of a name in the text of a finding.
 const LONGEST_NAME: usize = 60;

@@ -167,7 +167,7 @@ pub fn github(report: &GateReport) -> String {
 mod tests {
     use super::*;
     use crate::gate::{Expectations, Limits, decide};
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn decisions_are_shown_in_every_format() {

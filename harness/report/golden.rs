@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::sample::{self, NASTY};
 use super::*;
-use crate::cause::{Cause, Evidence, Source};
-use crate::verdict::Verdict;
+use crate::record::Verdict;
+use crate::record::sample::{self, NASTY};
+use crate::record::{Cause, Evidence, Source};
 
 /// The sample with evidence, names that try to break out, and a source file in the repository.
 fn hostile() -> RunRecord {

@@ -20,7 +20,7 @@ use crate::record::{
     Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord,
     Service,
 };
-use crate::verdict::{Blame, Verdict};
+use crate::record::{Blame, Verdict};
 use gated::Told;
 
 /// The record as JUnit XML, with what the gate decided about it, if it was asked.

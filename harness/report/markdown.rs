@@ -9,8 +9,8 @@ use super::finding::{Finding, Kind, Level, findings, short_name};
 use super::summary::{Answer, Summary};
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
+use crate::record::{Blame, Verdict};
 use crate::record::{CellRecord, RunRecord};
-use crate::verdict::{Blame, Verdict};
 
 /// Bytes. GitHub refuses comments of more than 65,536 characters; a step summary may be longer.
 const LIMIT: usize = 60_000;

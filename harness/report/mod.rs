@@ -15,7 +15,6 @@ pub mod gate;
 pub mod github;
 pub mod gitlab;
 pub mod html;
-pub mod json;
 pub mod jsonl;
 pub mod junit;
 pub mod markdown;
@@ -25,8 +24,6 @@ mod place;
 pub mod progress;
 pub mod repro;
 mod run_folder;
-#[cfg(test)]
-pub(crate) mod sample;
 pub mod sarif;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -45,7 +42,7 @@ pub(crate) use text::{counted, one_line, paragraph, shorten_middle};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::record::RunRecord;
+use crate::record::{RunRecord, json};
 
 /// Why a report cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -67,31 +64,8 @@ pub enum ReportError {
         source: io::Error,
     },
     /// A report cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is not the record of a run.
-    #[error("`{}` is not a corematrix report: {reason}", path.display())]
-    NotAReport {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, as a lowercase fragment.
-        reason: String,
-    },
-    /// Another version of corematrix wrote the file.
-    #[error("`{}` has report format {found}, and this corematrix reads format {known}", path.display())]
-    OtherFormat {
-        /// The file.
-        path: PathBuf,
-        /// The file's format version.
-        found: u64,
-        /// The version that [`json::read`] understands.
-        known: u32,
-    },
+    #[error(transparent)]
+    Read(#[from] json::ReadError),
 }
 
 impl ReportError {
@@ -110,12 +84,7 @@ impl ReportError {
                 }
                 _ => None,
             },
-            ReportError::Read { .. } => None,
-            ReportError::NotAReport { .. } => Some("name the `report.json` of a run".to_owned()),
-            ReportError::OtherFormat { found, known, .. } if *found > u64::from(*known) => {
-                Some("take a newer corematrix to read it".to_owned())
-            }
-            ReportError::OtherFormat { .. } => Some("run the matrix again".to_owned()),
+            ReportError::Read(error) => error.hint().map(str::to_owned),
         }
     }
 }
@@ -136,6 +105,14 @@ pub fn write_all(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
 pub fn write_changes(record: &RunRecord, baseline: Baseline<'_>, folder: &Path) -> Result<(), ReportError> {
     let sources = SourceRoot::around(folder);
     write_formats(&Material { record, folder, sources: &sources, baseline: Some(baseline) }, &[Format::Html], folder)
+}
+
+/// Writes a record to `path`, as indented JSON.
+///
+/// # Errors
+/// [`ReportError::Write`]; an older file at `path` is then untouched.
+pub fn write_record(record: &RunRecord, path: &Path) -> Result<(), ReportError> {
+    file::write_whole(path, |out| out.write_all(&json::render(record)?))
 }
 
 /// Writes a text file whole or not at all.
@@ -163,6 +140,7 @@ mod golden;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::sample;
 
     #[test]
     fn all_reports_are_written_and_replaced() {

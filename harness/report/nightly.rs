@@ -9,7 +9,7 @@ use super::text::{counted, one_line, printable};
 use crate::compare::Difference;
 use crate::history::{NIGHTS, Night, NightResult};
 use crate::record::RunRecord;
-use crate::verdict::{Blame, Verdict};
+use crate::record::{Blame, Verdict};
 
 /// Lines of a post about what changed.
 const MOST_POSTED: usize = 20;
@@ -176,7 +176,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::compare::{differences, moved_kernels};
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn the_post_says_what_changed() {

@@ -1,8 +1,8 @@
 //! [`Place`]: where in the C source a program failed, as far as the record can tell.
 
-use crate::cause::{Cause, Source};
+use crate::record::{Cause, Source};
+use crate::record::{CoreRelocation, SourcePlace};
 use crate::record::{ObjectRecord, ProgramRecord, RunRecord};
-use crate::relocation::{CoreRelocation, SourcePlace};
 
 /// A place in C source.
 #[derive(Debug, Clone, PartialEq, Eq)]

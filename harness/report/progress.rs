@@ -13,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::text::one_line;
 use crate::event::Event;
 use crate::record::KernelState;
-use crate::verdict::Verdict;
+use crate::record::Verdict;
 
 /// How often a kernel's spinner turns, to show that corematrix is alive.
 const TICK: Duration = Duration::from_millis(250);

@@ -2,8 +2,8 @@
 //! is that of the run.
 
 use super::text::{one_line, paragraph, printable};
+use crate::record::Verdict;
 use crate::repro::{Comparison, Difference, Outcome};
-use crate::verdict::Verdict;
 use crate::verifier::{Moment, Visit};
 
 /// Source lines on the way to a failure.
@@ -103,7 +103,7 @@ pub fn has_moment(verdict: Verdict) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cause::Cause;
+    use crate::record::Cause;
     use crate::repro::Fate;
 
     #[test]

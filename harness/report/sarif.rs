@@ -240,7 +240,7 @@ mod tests {
                       [[expect]]\nobject = \"execsnoop\"\nreason = \"old\"\nexpires = 2020-01-01\nkernel = \"6.1\"";
         std::fs::write(&path, expect).unwrap();
         let expectations = crate::gate::Expectations::read(&path).unwrap();
-        let record = crate::report::sample::record();
+        let record = crate::record::sample::record();
         let report = crate::gate::decide(&record, None, &expectations, &crate::gate::Limits::now());
         let sarif = render(&record, &SourceRoot::around(folder.path()), Some(&report)).unwrap();
         let sarif: Value = serde_json::from_slice(&sarif).unwrap();

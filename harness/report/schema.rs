@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
+use super::jsonl;
 use super::jsonl::Line;
-use super::{json, jsonl, sample};
 use crate::record::{RunRecord, SCHEMA_VERSION};
+use crate::record::{json, sample};
 
 /// Compares a schema with the committed one; `UPDATE_SCHEMA=1` writes it.
 fn check<T: JsonSchema>(name: &str, title: &str) -> Value {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
-use crate::cause::Cause;
+use crate::record::Cause;
+use crate::record::{Blame, Verdict};
 use crate::record::{CellRecord, KernelState, ObjectRecord, RunRecord};
-use crate::verdict::{Blame, Verdict};
 
 /// Causes and kernels in the words of a summary.
 const MOST_NAMED: usize = 3;
@@ -174,8 +174,8 @@ fn ranked(what: &str, by_count: &mut [(usize, String)], noun: &str) -> Option<St
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::record::sample;
 
     #[test]
     fn the_first_line_answers() {
@@ -194,9 +194,9 @@ mod tests {
         idle.cells[1].programs[0].verdict = Verdict::NotRun;
         idle.interrupted = true;
         let mut loud = good.clone();
-        loud.cells[0].kernel_log = vec![crate::kernel_log::KernelWarning {
+        loud.cells[0].kernel_log = vec![crate::record::KernelWarning {
             program: None,
-            kind: crate::kernel_log::WarningKind::Warning,
+            kind: crate::record::WarningKind::Warning,
             headline: "WARNING: at x.c:1 f".to_owned(),
             text: String::new(),
             count: 1,

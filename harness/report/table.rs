@@ -22,8 +22,8 @@ pub(super) use change::change;
 pub(super) use failures::{kernels, nameless, names};
 
 use super::text::{counted, one_line, paragraph, unbroken};
+use crate::record::{Blame, Verdict};
 use crate::record::{KernelState, ObjectRecord, RunRecord};
-use crate::verdict::{Blame, Verdict};
 
 /// Below this a table is of no use, and no terminal is that narrow.
 const LEAST_WIDTH: usize = 40;

@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use crate::cause::Cause;
+use crate::record::Cause;
+use crate::record::{Blame, Verdict};
 use crate::record::{KernelIdentity, ProgramRecord, ToolRecord};
-use crate::verdict::{Blame, Verdict};
 
 /// What became of one program in the run and here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Conditions<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::record::sample;
 
     fn program(verdict: Verdict, cause: Option<Cause>) -> ProgramRecord {
         let mut record = sample::record().cells[0].programs[0].clone();

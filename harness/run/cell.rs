@@ -8,18 +8,19 @@ use super::coverage::CoverageEvidence;
 use super::evidence::Evidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
-use super::{dangers, judgement};
-use crate::attach::{AttachFacts, Step};
-use crate::cause::Cause;
+use super::{dangers, judgement, user_space};
 use crate::event::Event;
-use crate::exercise::{self, ExerciseRecord};
+use crate::judge::exercise;
 use crate::judge::{self, Diagnosis};
-use crate::kernel_log::{self, KernelLog};
-use crate::libbpf_log;
+use crate::kernel_log::KernelLog;
 use crate::plan::{PlannedObject, Room};
-use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
+use crate::protocol::attach::{AttachFacts, Step};
+use crate::protocol::libbpf_log;
+use crate::protocol::{self, GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
+use crate::record::Cause;
+use crate::record::ExerciseRecord;
+use crate::record::Verdict;
 use crate::record::{DangerRecord, GUEST_LOST, ProgramRecord, TRIED_AGAIN, WholeLoad};
-use crate::verdict::Verdict;
 use crate::vm::GuestLoss;
 
 /// A guest that QEMU or the host lost is replaced this often in one cell.
@@ -160,6 +161,12 @@ impl Cell<'_> {
         let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users };
         let mut in_flight = None;
         let mut limit = prepare_limit;
+        for file in user_space::files(self.planned, reach) {
+            let request = HostMessage::File { path: file.path.to_string_lossy().into_owned(), mode: 0o755 };
+            if let Err(loss) = session.machine()?.send(&request, &file.content, prepare_limit, &|| stop.at_once()) {
+                return Ok(Leg::Lost { in_flight, loss });
+            }
+        }
         let bytes = &self.planned.object.bytes;
         if let Err(loss) = session.machine()?.send(&request, bytes, prepare_limit, &|| stop.at_once()) {
             return Ok(Leg::Lost { in_flight, loss });
@@ -278,7 +285,7 @@ impl Cell<'_> {
                 session.lose_machine("stopped by the user");
                 return Err(Ended);
             }
-            GuestLoss::Crashed(line) if kernel_log::is_out_of_memory(&line) => {
+            GuestLoss::Crashed(line) if protocol::is_out_of_memory(&line) => {
                 session.lose_machine(&format!("{line} ({at})"));
                 let reason = format!("the guest died {at} {}", judge::guest_memory(Some(self.memory_mib)));
                 self.close_all_unjudged(session, &judge::out_of_memory(reason));

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::plan::PLANNED;
+use crate::record::Verdict;
 use crate::record::{KernelState, RunRecord};
 use crate::report::{self, ReportError};
-use crate::verdict::Verdict;
 
 /// A run that is killed loses at most this much.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -126,7 +126,7 @@ impl Shared {
 }
 
 fn save(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
-    report::json::write(record, &folder.join("report.json"))
+    report::write_record(record, &folder.join("report.json"))
 }
 
 fn fold(record: &mut RunRecord, event: &Event) {
@@ -229,7 +229,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::report::sample;
+    use crate::record::sample;
 
     /// A sample in which nobody has run anything.
     fn planned() -> RunRecord {
@@ -254,7 +254,7 @@ mod tests {
         }
         let end = Instant::now() + Duration::from_secs(30);
         loop {
-            let saved = report::json::read(&folder.path().join("report.json")).unwrap();
+            let saved = crate::record::json::read(&folder.path().join("report.json")).unwrap();
             if saved.notices.iter().any(|notice| notice == "second") {
                 break;
             }
@@ -268,7 +268,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut collector = Collector::new(planned(), folder.path().to_owned()).expect("saves");
         collector.interrupt();
-        let saved = || report::json::read(&folder.path().join("report.json")).expect("reads").interrupted;
+        let saved = || crate::record::json::read(&folder.path().join("report.json")).expect("reads").interrupted;
         let end = std::time::Instant::now() + Duration::from_secs(30);
         while !saved() {
             assert!(std::time::Instant::now() < end, "the mark was never saved");

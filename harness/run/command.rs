@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use super::kernel::{Ended, KernelContext};
 use super::{Bench, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
-use crate::coverage::CellCoverage;
 use crate::event::Event;
 use crate::exec::{Attendant, Ending, Finished, HostFiles, LeftFiles, Session, View};
 use crate::judge::{self, Diagnosis};
-use crate::kernel_log::{self, KernelLog, KernelWarning};
-use crate::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
+use crate::kernel_log::KernelLog;
+use crate::protocol;
+use crate::protocol::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
+use crate::record::CellCoverage;
+use crate::record::KernelWarning;
+use crate::record::Verdict;
 use crate::record::{ProgramRecord, TRIED_AGAIN};
 use crate::store::FileSystems;
-use crate::verdict::Verdict;
 use crate::vm::{GuestLink, GuestLoss};
 
 /// Where outputs go, below the report's folder; a folder for each kernel.
@@ -170,9 +172,9 @@ fn out_of_memory(finished: &Finished, memory_mib: u64) -> Option<Diagnosis> {
     let line = match &finished.ending {
         Ending::Command(CommandEnd::Code { code: 0 }) | Ending::NoRoot(_) => return None,
         Ending::Lost(GuestLoss::Crashed(line)) => line.as_str(),
-        _ => finished.kernel_log.lines().find(|line| kernel_log::is_out_of_memory(line))?,
+        _ => finished.kernel_log.lines().find(|line| protocol::is_out_of_memory(line))?,
     };
-    kernel_log::is_out_of_memory(line).then_some(())?;
+    protocol::is_out_of_memory(line).then_some(())?;
     // Each line begins with its time.
     let line = line.split_once("] ").map_or(line, |(_, text)| text).trim();
     let reason = format!("the kernel killed {}: {line}", judge::guest_memory(Some(memory_mib)));

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::evidence::Evidence;
-use crate::coverage::{CellCoverage, Facts, ProgramEvidence};
+use crate::coverage::{Facts, ProgramEvidence};
 use crate::plan::PlannedObject;
-use crate::relocation::RelocationRecord;
+use crate::record::CellCoverage;
+use crate::record::RelocationRecord;
 
 /// Bytes of a line record.
 const RECORD: usize = 16;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use super::evidence::Evidence;
 use crate::coverage::Facts;
-use crate::explain::{self, ChangedArgument, Danger, KernelTypes, LocalSpec};
+use crate::explain::{self, ChangedArgument, KernelTypes, LocalSpec};
 use crate::judge::{KernelView, never_attaches};
 use crate::object::{ObjectTypes, ProgramInfo};
 use crate::plan::PlannedObject;
+use crate::record::Danger;
+use crate::record::Verdict;
 use crate::record::{CellRecord, DangerRecord, ObjectRecord, RunRecord};
-use crate::relocation::{RelocationOutcome, RelocationRecord};
-use crate::verdict::Verdict;
+use crate::record::{RelocationOutcome, RelocationRecord};
 
 /// Where an object reads something else than it thinks: fields that were resolved and differ, sizes of types that are missing,
 /// enumerators that are compiled in, and arguments of attach targets. None where the object's types cannot be read.

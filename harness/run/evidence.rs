@@ -6,8 +6,8 @@ use crate::judge::Poison;
 use crate::libbpf_log::externs::externs;
 use crate::libbpf_log::poison::{PoisonedCall, PoisonedTarget, poisoned_calls};
 use crate::libbpf_log::relocations::{LoggedRelocation, LoggedRelocations};
-use crate::libbpf_log::{self, Line};
-use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, VerifierPlace};
+use crate::protocol::libbpf_log::{self, Line};
+use crate::record::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, VerifierPlace};
 
 /// The helper number that libbpf calls in place of an instruction whose relocation failed.
 const POISON: i32 = 0x0bad_2310;
@@ -212,7 +212,7 @@ fn value_at(insns: &[u8], index: usize) -> Option<Held> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::libbpf_log::Level;
+    use crate::protocol::libbpf_log::Level;
 
     fn lines(text: &str) -> Vec<Line> {
         text.lines().map(|line| Line { level: Level::Debug, text: format!("libbpf: {line}\n") }).collect()

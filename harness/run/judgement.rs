@@ -1,16 +1,19 @@
 //! [`record()`]: what a guest observed of one program, as the record keeps it.
 
 use super::evidence::Evidence as CellEvidence;
-use crate::attach::{self, AttachFacts, AttachOutcome};
-use crate::cause::{Cause, Evidence};
 use crate::explain::ChangedArgument;
+use crate::judge::attach;
 use crate::judge::{Case, Diagnosis, KernelView, judge, never_attaches};
 use crate::object::ProgramInfo;
 use crate::plan::PlannedObject;
 use crate::protocol::ProgramOutcome;
+use crate::protocol::attach::AttachFacts;
+use crate::record::AttachOutcome;
+use crate::record::Statistics;
+use crate::record::Verdict;
+use crate::record::{Cause, Evidence};
 use crate::record::{ObjectProgram, ProgramRecord};
-use crate::verdict::Verdict;
-use crate::verifier::Statistics;
+use crate::verifier;
 
 /// How many lines of a verifier log the record itself holds.
 const LOG_TAIL: usize = 20;
@@ -42,7 +45,7 @@ pub(super) fn record(
     record.errno = (outcome.errno != 0).then_some(outcome.errno);
     record.load_ms = outcome.took_ms;
     record.loaded = outcome.loaded;
-    let statistics = Statistics::parse(&log);
+    let statistics = verifier::statistics(&log);
     record.statistics = (statistics != Statistics::default()).then_some(statistics);
     if record.verdict != Verdict::Loaded {
         let lines: Vec<&str> = log.lines().collect();

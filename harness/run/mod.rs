@@ -17,6 +17,7 @@ mod probing;
 mod proof;
 mod session;
 mod stop;
+mod user_space;
 mod wanted;
 
 use std::sync::Arc;
@@ -24,9 +25,9 @@ use std::sync::mpsc::Sender;
 
 use rayon::Scope;
 
-use crate::attach::Reach;
 use crate::event::Event;
 use crate::plan::Plan;
+use crate::protocol::attach::Reach;
 use crate::record::KernelState;
 use crate::store::{LockFile, Store, StoreError, StoredKernel};
 use crate::vm::{Accelerator, Aids, MachineSpec, Toolchain};

@@ -8,8 +8,9 @@ use rayon::prelude::*;
 use super::Bench;
 use super::wanted::{Restorable, Wanted};
 use crate::event::Event;
+use crate::feature;
 use crate::object::btf::{Btf, Want};
-use crate::probe::{FeatureProbe, ProbeRequest, ProbeTargets};
+use crate::protocol::probe::{FeatureProbe, ProbeRequest, ProbeTargets};
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Store, StoreError, StoredKernel};
 use crate::vm::{GuestLink, GuestLoss, Machine};
@@ -43,7 +44,7 @@ pub fn probe(
     limit: Duration,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<FeatureProbe, ProbeError> {
-    let request = ProbeRequest { targets: targets(kernel), helpers_of };
+    let request = ProbeRequest { names: feature::names(), targets: targets(kernel), helpers_of };
     let lost = |loss: GuestLoss| {
         ProbeError::Guest(match loss {
             GuestLoss::Crashed(line) => format!("its kernel crashed: {line}"),

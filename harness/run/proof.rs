@@ -1,6 +1,6 @@
 //! [`prove`]: asks a guest what came up, and keeps that as the proof that its kernel boots.
 
-use crate::facts::KernelFacts;
+use crate::protocol::facts::KernelFacts;
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{ProofOfBoot, Store};
 use crate::timestamp;

@@ -42,7 +42,7 @@ impl Stop {
                 std::thread::sleep(PATIENCE);
                 // Children die with their threads; only scratch folders can be left.
                 say("ended by force; folders named `corematrix-*` may be left in the temporary folder");
-                std::process::exit(crate::cli::exit_code::INTERRUPTED.into());
+                std::process::exit(crate::record::exit_code::INTERRUPTED.into());
             }
         });
         Ok(stop)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cause::Cause;
+use crate::record::Cause;
 use crate::store::{Snapshot, StoredKernel};
 
 /// Shared by all kernels of a run: what one kernel lacks, the others are asked for.

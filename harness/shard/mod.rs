@@ -13,5 +13,5 @@ mod schedule;
 mod tests;
 
 pub use merge::{MergeError, merge};
-pub use partition::{Partition, PartitionError, split};
+pub use partition::split;
 pub use schedule::{Schedule, ScheduleFormat};

@@ -3,8 +3,9 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::partition::{Partition, split};
+use super::partition::split;
 use crate::plan::Plan;
+use crate::record::Partition;
 
 /// How a schedule is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -2,8 +2,9 @@
 
 use super::schedule::ScheduledObject;
 use super::*;
+use crate::record::Partition;
 use crate::record::{KernelState, PartitionRecord, RunRecord};
-use crate::report::{json, sample};
+use crate::record::{json, sample};
 
 /// The part of a record that a shard of it would have, as if its objects cost `costs`.
 fn shard(whole: &RunRecord, costs: &[usize], part: Partition) -> RunRecord {

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::entry::Entry;
 use super::error::{IoContext, StoreError};
-use crate::probe::{FeatureProbe, libbpf_version};
+use crate::feature::libbpf_version;
+use crate::protocol::probe::FeatureProbe;
 use crate::record::KernelIdentity;
 
 /// The file in a kernel's entry.

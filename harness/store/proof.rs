@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::{Store, probes};
-use crate::facts::KernelFacts;
+use crate::protocol::facts::KernelFacts;
 use crate::record::KernelIdentity;
 
 /// The file in a kernel's entry.
@@ -99,7 +99,6 @@ impl Store {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::facts::tests::whole;
 
     /// A proof of a boot with these words.
     pub(crate) fn proof(append: &str) -> ProofOfBoot {
@@ -110,7 +109,7 @@ pub(crate) mod tests {
             virtme_ng: "1.42".to_owned(),
             accelerator: "tcg".to_owned(),
             append: append.split_whitespace().map(str::to_owned).collect(),
-            facts: whole(),
+            facts: KernelFacts { release: "6.1.0-50-cloud-amd64".to_owned(), ..KernelFacts::default() },
         }
     }
 

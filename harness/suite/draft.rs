@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 use crate::alternatives;
-use crate::coverage::{Analysis, GuardKind};
+use crate::coverage::Analysis;
 use crate::object::{BpfObject, Flaw, GlobalVariable, Globals, MapInfo};
+use crate::record::GuardKind;
 use crate::record::{Alternative, ObjectProgram};
 
 const HEAD: &str = "\

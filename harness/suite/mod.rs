@@ -71,8 +71,8 @@ pub use package::PackageRef;
 use pattern::{check_glob, expand};
 use program::WrittenProgram;
 pub use settings::Settings;
-pub use shape::Shape;
 use shape::WrittenShape;
+pub use shape::{Shape, table as shape_table};
 
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 

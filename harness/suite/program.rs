@@ -9,10 +9,10 @@ use toml::Spanned;
 use super::error::Mistake;
 use super::part::{Objects, Want};
 use super::pattern::folder;
-use crate::attach::AttachTo;
-use crate::exercise::{ExercisePlan, TRIGGERS, TestRunPlan};
 use crate::object::ProgramInfo;
 use crate::protocol::ProgramSetup;
+use crate::protocol::attach::AttachTo;
+use crate::protocol::exercise::{ExercisePlan, TRIGGERS, TestRunPlan};
 
 /// Bytes of an Ethernet header: no kernel takes a shorter packet.
 const SHORTEST_PACKET: usize = 14;

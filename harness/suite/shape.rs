@@ -33,7 +33,7 @@ impl Shape {
     /// Why they do not fit the object, as a lowercase fragment.
     pub fn recorded(told: &ShapeRecord, object: &BpfObject) -> Result<Shape, String> {
         let written: WrittenShape =
-            toml::from_str(&told.table(&object.name)).map_err(|error| error.message().to_owned())?;
+            toml::from_str(&table(told, &object.name)).map_err(|error| error.message().to_owned())?;
         let (_, shape) =
             written.built(Objects(std::slice::from_ref(object))).map_err(|(_, mistake)| mistake.message)?;
         Ok(shape)
@@ -163,4 +163,21 @@ impl WrittenShape {
         }
         Ok((object, shape))
     }
+}
+/// The settings as the keys of a `[[shape]]` table of a suite, for an object of this name.
+pub fn table(shape: &ShapeRecord, object: &str) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut table = format!("object = {}\nname = {}\n", quoted(object), quoted(&shape.name));
+    for setting in &shape.settings {
+        let line = match setting.split_once(" = ") {
+            // A map, or a variable: `maps.start.max_entries = 64`, `targ_failed = true`.
+            Some((name, value)) => match name.strip_prefix("maps.").and_then(|map| map.rsplit_once('.')) {
+                Some((map, field)) => format!("maps.{}.{field} = {value}\n", quoted(map)),
+                None => format!("set.{} = {value}\n", quoted(name)),
+            },
+            None => continue,
+        };
+        table += &line;
+    }
+    table
 }

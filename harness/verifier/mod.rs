@@ -20,4 +20,4 @@ pub use failure::Failure;
 pub use fold::{Folded, fold};
 pub use moment::{Moment, Register, Visit};
 pub use parting::{Parting, Said, SourceLine, Step};
-pub use statistics::{Statistics, Subprogram};
+pub use statistics::statistics;

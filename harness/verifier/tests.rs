@@ -29,7 +29,7 @@ fn every_log() -> Vec<String> {
 fn table(kernel: &str) -> String {
     let mut text = String::new();
     for (name, log) in logs(kernel) {
-        let statistics = Statistics::parse(&log);
+        let statistics = statistics(&log);
         let _ = writeln!(text, "# {name}");
         let _ = writeln!(
             text,
@@ -97,13 +97,13 @@ fn loop_of_300_turns_folds() {
 #[test]
 fn statistics_of_the_largest_program() {
     let (_, log) = logs("5.10").into_iter().find(|(name, _)| name == "too_large").expect("the log");
-    insta::assert_debug_snapshot!(Statistics::parse(&log));
+    insta::assert_debug_snapshot!(statistics(&log));
 }
 
 /// Reads a log in every way there is; returns how long that took.
 fn read_all(log: &str) -> Duration {
     let begin = Instant::now();
-    let _ = (Statistics::parse(log), Failure::read(log), fold(log).to_string());
+    let _ = (statistics(log), Failure::read(log), fold(log).to_string());
     begin.elapsed()
 }
 

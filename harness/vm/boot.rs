@@ -12,13 +12,14 @@ use super::boot_end::{self, Blame, Explanation};
 use super::channel::{Listeners, Received};
 use super::compose::{self, Parts};
 use super::console;
+use super::guest_executable::GuestExecutable;
 use super::initramfs;
 use super::machine::{AFTERMATH, BootFailure, GuestLink, Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::Monitor;
 use super::snapshot::Recording;
 use crate::process::ChildGroup;
-use crate::protocol::{self, GuestMessage};
+use crate::protocol::{self, BUILD_ID, GuestMessage, ProtocolError};
 use crate::store::StoredKernel;
 
 /// The kernel limits the path of a unix socket to 108 bytes, with its terminator.
@@ -95,9 +96,10 @@ impl Machine {
             let ended = self.child.wait(Duration::ZERO).is_some();
             let slice = deadline.min(Instant::now() + Duration::from_millis(200));
             match self.wait_until(slice, spec.stop, None) {
-                Received::Message(GuestMessage::Hello { release, btf, notes, woken, .. }, _) => {
+                Received::Message(GuestMessage::Hello { build, release, btf, notes, woken, .. }, _) => {
                     self.to_hello = begin.elapsed();
                     (self.notes, self.woken) = (notes, woken);
+                    check_build(&build)?;
                     self.check_release(&release, spec.kernel)?;
                     // A restored guest says what it said when it was booted.
                     return if self.woken.is_some() { Ok(()) } else { self.check_btf(btf, spec.kernel) };
@@ -188,6 +190,14 @@ pub(super) fn harness(reason: String, hint: Option<String>, passing: bool) -> Bo
     BootFailure::Harness { reason, hint, console: Vec::new(), passing }
 }
 
+/// Refuses a guest that speaks another protocol.
+fn check_build(build: &str) -> Result<(), BootFailure> {
+    match build == BUILD_ID {
+        true => Ok(()),
+        false => Err(harness(ProtocolError::OtherBuild(build.to_owned()).to_string(), None, false)),
+    }
+}
+
 fn tool_hint(program: &Path) -> String {
     format!(
         "`corematrix doctor` tells whether this machine can boot a guest; the program in use is `{}`",
@@ -213,7 +223,7 @@ pub(super) fn prepare_scratch(spec: &MachineSpec<'_>) -> Result<TempDir, BootFai
 }
 
 fn pack_initramfs(kernel: &StoredKernel, scratch: &Path) -> Result<(), BootFailure> {
-    initramfs::write(kernel, &scratch.join("initramfs")).map_err(|error| {
+    initramfs::write(kernel, GuestExecutable::own().bytes(), &scratch.join("initramfs")).map_err(|error| {
         let hint = format!("is there room in `{}`? TMPDIR chooses another folder", std::env::temp_dir().display());
         harness(error.to_string(), Some(hint), false)
     })

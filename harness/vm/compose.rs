@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::toolchain::needed_hint;
 use super::{Accelerator, Toolchain};
-use crate::guest::INIT_PATH;
 use crate::process::{self, ProcessError};
+use crate::protocol::INIT_PATH;
 use crate::protocol::PORT_NAME;
 
 /// What a machine is made of.

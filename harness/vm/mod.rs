@@ -12,6 +12,7 @@ mod compose;
 mod console;
 mod cpu;
 mod deadlines;
+mod guest_executable;
 mod initramfs;
 mod kvm_record;
 mod last_words;
@@ -26,6 +27,7 @@ pub use accelerator::{Accelerator, Choice, KvmMemory, NoKvm, NoProof, Proof, cho
 pub use aids::Aids;
 pub use boot_config::notes as config_notes;
 pub use deadlines::Deadlines;
+pub use guest_executable::{GuestExecutable, NoGuest};
 pub use machine::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -13,11 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::channel::Port;
 use super::compose::Words;
 use super::cpu::Cpu;
-use super::initramfs;
 use super::machine::{GuestLink, GuestLoss, Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::{Limit, Monitor, Qmp, QmpError};
-use super::{Accelerator, accelerator};
+use super::{Accelerator, GuestExecutable, accelerator};
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Seal, Snapshot, SnapshotKey, SnapshotPlace, Store, StoreError};
 
@@ -153,7 +151,7 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
     ];
     let tools = spec.tools;
     let mut host = vec![
-        ("corematrix", format!("format {FORMAT}, guest {}", guest_files()?)),
+        ("corematrix", format!("format {FORMAT}, guest {}", GuestExecutable::own().checksum())),
         ("QEMU", format!("{} {}", tools.qemu_version, file_mark(&tools.qemu)?)),
         ("virtme-ng", format!("{} {}", tools.virtme_version, tools.virtme_run.display())),
     ];
@@ -164,20 +162,6 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
     let map =
         |pairs: &[(&str, String)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Ok(SnapshotKey { kernel: kernel.to_owned(), guest: map(&guest), host: map(&host) })
-}
-
-/// What the guest runs, as one checksum; computed once.
-fn guest_files() -> std::io::Result<String> {
-    static FILES: OnceLock<String> = OnceLock::new();
-    if let Some(known) = FILES.get() {
-        return Ok(known.clone());
-    }
-    let mut seals = vec![Seal::of(Path::new("/proc/self/exe"))?.xxh3];
-    for library in initramfs::mapped_libraries()? {
-        seals.push(format!("{} {}", library.display(), Seal::of(&library)?.xxh3));
-    }
-    let xxh3 = twox_hash::XxHash3_128::oneshot(seals.join("\n").as_bytes());
-    Ok(FILES.get_or_init(|| format!("{xxh3:032x}")).clone())
 }
 
 /// Recognises a program without reading it.

@@ -1,9 +1,9 @@
 //! What every run has to leave behind: a record of each relocation, and a cause of each failure.
 
-use corematrix::cause::Cause;
+use corematrix::record::Cause;
+use corematrix::record::RelocationOutcome;
 use corematrix::record::RunRecord;
-use corematrix::relocation::RelocationOutcome;
-use corematrix::verdict::Verdict;
+use corematrix::record::Verdict;
 
 /// Relocations on the given kernels (by index) without a record that agrees with the relocated instructions.
 pub fn missing_records(record: &RunRecord, kernels: &[usize]) -> Vec<String> {

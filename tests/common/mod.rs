@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use corematrix::record::Verdict;
+use corematrix::record::json;
 use corematrix::record::{KernelState, ProgramRecord, RunRecord};
-use corematrix::report::json;
-use corematrix::verdict::Verdict;
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use full_disk::FullDisk;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use corematrix::verdict::Verdict;
+use corematrix::record::Verdict;
 
 use super::common::{Lab, kernel, verdicts};
 use super::service::{command, done};

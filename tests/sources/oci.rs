@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use corematrix::manifest::Manifest;
+use corematrix::record::Verdict;
 use corematrix::store::{LockFile, Store};
-use corematrix::verdict::Verdict;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use corematrix::verdict::Verdict;
+use corematrix::record::Verdict;
 use serde::Deserialize;
 
 use crate::fact::Fact;

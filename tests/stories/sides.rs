@@ -1,10 +1,11 @@
 //! [`differences`]: fallback coverage of the stories: exactly the side of each guard is proven that the kernel's BTF asks for, at every
 //! level, and the matrix proves the sides of which it has the layout.
 
-use corematrix::coverage::{GuardRecord, Level, Liveness, on_kernel, proven};
-use corematrix::exercise::ExerciseRecord;
+use corematrix::coverage::{Level, on_kernel, proven};
 use corematrix::object::btf::Btf;
+use corematrix::record::ExerciseRecord;
 use corematrix::record::RunRecord;
+use corematrix::record::{GuardRecord, Liveness};
 
 use crate::fact::Fact;
 

@@ -8,11 +8,12 @@ use serde_json::json;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
+use super::super::Common;
 use super::super::failure::Failure;
 use super::super::setup::{Setup, store_failure};
-use super::super::{Common, exit_code};
 use super::Known;
 use crate::btf::{Hit, Query, suggestions};
+use crate::record::exit_code;
 use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]

@@ -6,10 +6,11 @@ use clap::Args;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
+use super::super::Common;
 use super::super::failure::Failure;
 use super::super::setup::Setup;
-use super::super::{Common, exit_code};
 use super::pull::chosen;
+use crate::record::exit_code;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct OutdatedArgs {

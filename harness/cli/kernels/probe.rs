@@ -11,9 +11,11 @@ use super::super::acceleration;
 use super::super::failure::Failure;
 use super::super::run::width;
 use super::super::setup::Setup;
-use super::super::{Common, MachineArgs, exit_code};
+use super::super::{Common, MachineArgs};
+use crate::feature::{Feature, libbpf_version};
 use crate::manifest::{KernelSpec, nearest};
-use crate::probe::{Feature, FeatureProbe, libbpf_version};
+use crate::protocol::probe::FeatureProbe;
+use crate::record::exit_code;
 use crate::report::features;
 use crate::run::{self, Jobs, Stop};
 use crate::store::StoredKernel;
@@ -233,7 +235,7 @@ fn boot_and_ask(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::probe::Answer;
+    use crate::protocol::probe::Answer;
 
     #[test]
     fn unknown_names_are_told_with_the_nearest() {

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 
 use super::super::failure::Failure;
 use super::super::setup::Setup;
-use super::super::{Common, MachineArgs, exit_code};
+use super::super::{Common, MachineArgs};
 use crate::manifest::{KernelSpec, Source};
+use crate::record::exit_code;
 use crate::store::{StoreError, StoredKernel};
 
 /// Servers are asked for this many kernels at once.

@@ -13,7 +13,7 @@ use super::super::Common;
 use super::super::failure::Failure;
 use super::super::setup::{Setup, store_failure};
 use super::pull::chosen;
-use crate::probe::Answer;
+use crate::protocol::probe::Answer;
 use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::super::Common;
 use super::super::failure::Failure;
 use super::super::setup::{Setup, store_failure};
-use super::super::{Common, exit_code};
 use super::diff::{self, Shown};
 use super::pull::chosen;
 use crate::manifest::KernelSpec;
+use crate::record::exit_code;
 use crate::store::{LockFile, StoredKernel};
 
 #[derive(Debug, Args)]

@@ -7,7 +7,8 @@ use clap::Args;
 use super::super::acceleration;
 use super::super::failure::Failure;
 use super::super::setup::{Setup, store_failure};
-use super::super::{Common, MachineArgs, exit_code};
+use super::super::{Common, MachineArgs};
+use crate::record::exit_code;
 use crate::run::{self, Stop};
 use crate::vm::{GuestLink, Machine, MachineSpec};
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::attach::Reach;
 use crate::bundle::{self, Bundle, BundleError};
 use crate::cli::Common;
 use crate::cli::explain::{found_again, index_of, project, read_record};
@@ -14,6 +13,7 @@ use crate::cli::setup::Setup;
 use crate::manifest::{KernelSpec, Source};
 use crate::object::{BpfObject, find_objects};
 use crate::plan::Plan;
+use crate::protocol::attach::Reach;
 use crate::record::{CellRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::{one_line, shorten_middle};
 use crate::suite::{Settings, Shape};
@@ -310,7 +310,7 @@ pub(crate) fn cell_of(record: &RunRecord, words: &[String]) -> Result<(usize, us
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::record::sample;
 
     #[test]
     fn cells_are_named_in_words_or_by_a_path() {

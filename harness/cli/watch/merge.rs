@@ -111,10 +111,10 @@ fn story(was: Option<&ProgramRecord>, now: &ProgramRecord) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cause::Cause;
-    use crate::report::sample;
-    use crate::verdict::Verdict;
-    use crate::verifier::Statistics;
+    use crate::record::Cause;
+    use crate::record::Statistics;
+    use crate::record::Verdict;
+    use crate::record::sample;
 
     /// A record of these objects, each with the programs `p` and `q`, where `fate` says what fails.
     fn record(objects: &[&str], fate: impl Fn(&str, usize, usize) -> Verdict) -> RunRecord {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{Gate, KNOWN};
-use crate::cause::Cause;
 use crate::compare::Place;
 use crate::gate::decision::{Decision, Rule, Weight};
 use crate::gate::scope::Scope;
-use crate::verdict::Verdict;
+use crate::record::Cause;
+use crate::record::Verdict;
 
 const ALLOW: &str = "`corematrix explain RUN KERNEL OBJECT` shows all of it; an `[[allow-warning]]` with a reason in the suite allows it";
 

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use libbpf_rs::libbpf_sys::*;
 
-use super::binary::{InBinary, resolve};
+use super::binary::resolve;
+use corematrix_protocol::user_space::InBinary;
 
-use crate::attach::{AttachTo, TargetFacts, TargetKind};
+use corematrix_protocol::attach::{AttachTo, TargetFacts, TargetKind};
 
 /// Copies of a function that are named; more tell no more.
 const MOST_COPIES: usize = 3;

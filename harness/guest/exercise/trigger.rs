@@ -13,6 +13,7 @@ use libbpf_rs::libbpf_sys::bpf_iter_create;
 
 use super::super::attach::{CONTENTS, Held};
 use super::super::fork;
+use corematrix_protocol::user_space::SHELL;
 
 /// A program may drop every packet; nobody waits longer for one.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -25,8 +26,8 @@ type Pull = fn(&Held);
 /// As shells have it.
 const CANNOT_EXECUTE: i32 = 127;
 
-/// What the guest does, by name, in the order of [`crate::exercise::TRIGGERS`].
-pub const ALL: [(&str, Pull); crate::exercise::TRIGGERS.len()] = [
+/// What the guest does, by name, in the order of [`corematrix_protocol::exercise::TRIGGERS`].
+pub const ALL: [(&str, Pull); corematrix_protocol::exercise::TRIGGERS.len()] = [
     ("sleep", sleep),
     ("fork", fork_and_exit),
     ("exec", exec),
@@ -54,6 +55,8 @@ fn sleep(_: &Held) {
 
 fn fork_and_exit(_: &Held) {
     let _ = fork::run(|| 0);
+    // This executable is static. Whoever probes the C library has been given a process that uses it.
+    let _ = command(&[SHELL, "-c", "(:); :"].map(str::to_owned));
 }
 
 /// This executable, which as any other process than the first prints its version and ends.

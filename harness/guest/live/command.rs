@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::super::fork;
 use super::{root, set_size};
-use crate::live::{CommandEnd, LiveCommand, Stream, TerminalSize};
+use corematrix_protocol::live::{CommandEnd, LiveCommand, Stream, TerminalSize};
 
 /// A command that was started.
 pub struct Running {

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::folder;
-use crate::live::{LeftKind, LiveReport};
+use corematrix_protocol::live::{LeftKind, LiveReport};
 
 /// Files are sent in pieces of this size.
 const PIECE: usize = 1 << 20;

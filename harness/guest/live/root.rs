@@ -11,7 +11,7 @@ use rustix::process::{chdir, chroot};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::{folder, make_folder};
-use crate::live::{self, LiveCommand};
+use corematrix_protocol::live::{self, LiveCommand};
 
 /// What a command may write to where nothing can be laid over the host's files, unless it is given something in there.
 const WRITABLE: [&str; 3] = ["/tmp", "/var/tmp", "/root"];

@@ -1,10 +1,10 @@
 //! [`Refusal`]: why a kernel did not create a map, from its definition and from what the kernel has.
 
 use crate::bytes::in_words;
-use crate::cause::Cause;
 use crate::judge::Case;
 use crate::object::{MapFlag, MapInfo, Mend};
-use crate::verdict::Verdict;
+use crate::record::Cause;
+use crate::record::Verdict;
 
 /// The most entries of a hash: the table of buckets of more would have 4 GiB.
 const MOST_BUCKETS: u32 = 1 << 27;

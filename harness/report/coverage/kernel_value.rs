@@ -1,8 +1,8 @@
 //! [`of_types`] and [`of_config`]: what a kernel that need not have run would answer to a guard that compares a value.
 
-use crate::coverage::GuardKind;
 use crate::explain::{LocalSpec, Step};
 use crate::object::btf::{Btf, Want, essential_name};
+use crate::record::GuardKind;
 
 /// The kconfig value that every kernel has.
 const KERNEL_VERSION: &str = "LINUX_KERNEL_VERSION";

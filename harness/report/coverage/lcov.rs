@@ -10,8 +10,8 @@ use super::super::ReportError;
 use super::super::file::write_whole;
 use super::source::{LineState, executed, state};
 use crate::coverage::{Level, Unit, on_kernel};
+use crate::record::RelocationOutcome;
 use crate::record::RunRecord;
-use crate::relocation::RelocationOutcome;
 
 /// Writes the tracefile.
 ///
@@ -85,7 +85,7 @@ fn line_proven(record: &RunRecord, object: usize, kernel: usize, line: usize, le
         Level::Resolved => {}
     }
     let cell = record.cell(object, kernel);
-    let answered = |one: &crate::relocation::RelocationRecord| one.outcome != RelocationOutcome::NotReached;
+    let answered = |one: &crate::record::RelocationRecord| one.outcome != RelocationOutcome::NotReached;
     if cell.whole.is_none() || !(cell.relocations.is_empty() || cell.relocations.iter().any(answered)) {
         return false;
     }

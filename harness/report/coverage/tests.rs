@@ -1,10 +1,10 @@
 use super::*;
-use crate::coverage::{
+use crate::record::SourcePlace;
+use crate::record::Verdict;
+use crate::record::sample;
+use crate::record::{
     CellCoverage, GuardKind, GuardProof, LineTable, Liveness, ObjectCoverage, ProgramLines, SideRecord, SourceLine,
 };
-use crate::relocation::SourcePlace;
-use crate::report::sample;
-use crate::verdict::Verdict;
 
 use Liveness::{Dead, Live, Unknown};
 

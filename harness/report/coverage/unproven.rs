@@ -2,10 +2,11 @@
 
 use super::super::text::paragraph;
 use super::kernel_value::{KernelConfig, holds, of_config, of_types};
-use crate::coverage::{GuardKind, GuardRecord, Level, Liveness, Unit, proven};
+use crate::coverage::{Level, Unit, proven};
 use crate::explain::{self, KernelTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::record::RunRecord;
+use crate::record::{GuardKind, GuardRecord, Liveness};
 
 /// A side that no kernel of a run has proven.
 pub struct Unproven {

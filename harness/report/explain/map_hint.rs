@@ -1,8 +1,8 @@
 //! [`map_hint`]: what to do about a map that was not created, where no guard can help.
 
 use super::Facts;
-use crate::cause::Cause;
 use crate::object::{Flaw, MapInfo, Mend};
+use crate::record::Cause;
 use crate::record::ProgramRecord;
 
 /// What to do about the map that `program` failed for, as lines; none where the cause is another.

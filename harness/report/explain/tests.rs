@@ -1,10 +1,10 @@
 use super::*;
-use crate::cause::{Cause, Evidence};
-use crate::explain::Danger;
 use crate::object::btf::Btf;
+use crate::record::Danger;
 use crate::record::DangerRecord;
-use crate::relocation::{Candidate, RelocationOutcome, VerifierPlace};
-use crate::report::sample;
+use crate::record::sample;
+use crate::record::{Candidate, RelocationOutcome, VerifierPlace};
+use crate::record::{Cause, Evidence};
 
 fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/fixtures/explain/{name}.o", env!("CARGO_MANIFEST_DIR"))).unwrap()

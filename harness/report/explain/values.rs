@@ -4,7 +4,7 @@ use console::measure_text_width;
 
 use super::Facts;
 use crate::record::KernelRecord;
-use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::record::{RelocationOutcome, RelocationRecord};
 use crate::report::text::{one_line, paragraph};
 
 /// A table of the relocation `asked`, an index into the object's list: kernel, value, target.

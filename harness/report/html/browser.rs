@@ -7,11 +7,11 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::super::coverage::tests::record as covered;
-use super::super::sample::{self, NASTY};
 use super::super::{Baseline, SourceRoot};
 use super::*;
+use crate::record::Verdict;
+use crate::record::sample::{self, NASTY};
 use crate::record::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord, RunRecord};
-use crate::verdict::Verdict;
 
 /// What any of Debian's and other systems' packages call it.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];

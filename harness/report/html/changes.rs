@@ -4,10 +4,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::compare::{Change, differences, growth};
+use crate::record::Blame;
 use crate::record::RunRecord;
 use crate::report::Baseline;
 use crate::report::comparison::grouped;
-use crate::verdict::Blame;
 
 /// Growth of the verifier's work below this is told as a change, and as neither better nor worse: the percentage of the gate.
 const GROWTH: f64 = crate::gate::Limits::INSTRUCTIONS_PERCENT;
@@ -90,8 +90,8 @@ fn tendency(change: &Change) -> Tendency {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::report::sample;
-    use crate::verdict::Verdict;
+    use crate::record::Verdict;
+    use crate::record::sample;
 
     #[test]
     fn what_is_worse_comes_first_and_kernels_share_a_line() {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::shared::Shared;
-use crate::coverage::{GuardRecord, Level, Unit};
+use crate::coverage::{Level, Unit};
+use crate::record::GuardRecord;
 use crate::record::RunRecord;
 use crate::report::coverage::{any_ran, sign, source, unproven};
 
@@ -61,7 +62,7 @@ fn object_data(record: &RunRecord, o: usize, shared: &mut Shared) -> Value {
 }
 
 fn guard_data(record: &RunRecord, o: usize, number: usize, guard: &GuardRecord, shared: &mut Shared) -> Value {
-    let side = |(side, told): (usize, &crate::coverage::SideRecord)| {
+    let side = |(side, told): (usize, &crate::record::SideRecord)| {
         let signs: Vec<&str> = (0..record.kernels.len()).map(|kernel| sign(record, o, kernel, number, side)).collect();
         json!({ "when": told.when, "insns": told.insns, "signs": shared.text(signs.join(" ")), "lines": told.lines })
     };

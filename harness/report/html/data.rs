@@ -8,15 +8,15 @@ use super::changes::changes;
 use super::coverage::coverage;
 use super::log::Logs;
 use super::shared::Shared;
-use crate::attach::AttachRecord;
-use crate::cause::Cause;
-use crate::exercise::ExerciseRecord;
+use crate::record::AttachRecord;
+use crate::record::Cause;
+use crate::record::ExerciseRecord;
+use crate::record::{Blame, Verdict};
 use crate::record::{KernelRecord, KernelState, ProgramRecord, RunRecord};
-use crate::relocation::{RelocationOutcome, RelocationRecord};
+use crate::record::{RelocationOutcome, RelocationRecord};
 use crate::report::Material;
 use crate::report::finding::{Level, findings};
 use crate::report::table::{change, shown_kernels};
-use crate::verdict::{Blame, Verdict};
 
 /// What the page's script gets.
 #[derive(Serialize)]

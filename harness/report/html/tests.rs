@@ -1,7 +1,7 @@
 use super::super::SourceRoot;
-use super::super::sample::{self, NASTY};
 use super::*;
 use crate::record::RunRecord;
+use crate::record::sample::{self, NASTY};
 
 fn page(record: &RunRecord) -> String {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::super::sample::{self, NASTY};
 use super::*;
 use crate::gate::{Expectations, Limits, decide};
-use crate::kernel_log::{KernelWarning, WarningKind};
+use crate::record::sample::{self, NASTY};
+use crate::record::{KernelWarning, WarningKind};
 
 /// An element as a reader of the file gets it.
 #[derive(Debug, Default, Clone)]

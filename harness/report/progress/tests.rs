@@ -3,9 +3,9 @@ use std::sync::{Arc, Mutex};
 
 use indicatif::InMemoryTerm;
 
-use super::super::sample;
 use super::*;
 use crate::record::KernelIdentity;
+use crate::record::sample;
 
 /// A log that the test can read.
 #[derive(Clone, Default)]
@@ -50,7 +50,7 @@ fn cell_done(kernel: usize, object: usize) -> Event {
         dangers: Vec::new(),
         externs,
         downgrades,
-        coverage: crate::coverage::CellCoverage::default(),
+        coverage: crate::record::CellCoverage::default(),
         kernel_log: Vec::new(),
         took: Duration::from_millis(20),
         notes: Vec::new(),

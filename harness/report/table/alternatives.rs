@@ -73,9 +73,9 @@ pub fn all_work(record: &RunRecord, group: &AlternativesRecord, kernel: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Verdict;
+    use crate::record::sample;
     use crate::record::{AlternativeKind, OptionalRecord};
-    use crate::report::sample;
-    use crate::verdict::Verdict;
 
     #[test]
     fn groups_tell_who_serves_where() {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::text::{one_line, paragraph};
-use crate::attach::{AttachOutcome, AttachRecord};
-use crate::exercise::ExerciseRecord;
+use crate::record::ExerciseRecord;
 use crate::record::RunRecord;
+use crate::record::{AttachOutcome, AttachRecord};
 
 /// Reasons that are named; the rest is in `report.json`.
 const MOST_REASONS: usize = 4;
@@ -65,8 +65,8 @@ fn reasons(untried: &[&AttachRecord]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
-    use crate::verdict::Verdict;
+    use crate::record::Verdict;
+    use crate::record::sample;
 
     #[test]
     fn what_was_not_tried_says_why() {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::super::text::one_line;
 use super::failures::{kernels, nameless};
-use crate::cause::Cause;
 use crate::judge::same_everywhere;
+use crate::record::Blame;
+use crate::record::Cause;
 use crate::record::{ProgramRecord, RunRecord};
-use crate::verdict::Blame;
 
 /// What to say of a program that failed, if it changes once in the matrix or fails alike on every kernel that judged it; `None`
 /// if the matrix shows no such order. Follows the program's name: `: loads up to 6.1, relocation failed from 6.12: ...`.
@@ -85,9 +85,9 @@ fn why(program: &ProgramRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cause::Evidence;
-    use crate::report::sample;
-    use crate::verdict::Verdict;
+    use crate::record::Evidence;
+    use crate::record::Verdict;
+    use crate::record::sample;
 
     /// One program on the kernels named by number, which ends as told for each.
     fn told(fates: &[Option<(Verdict, Cause, &str)>]) -> Option<String> {

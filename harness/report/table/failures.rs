@@ -4,9 +4,9 @@ use super::super::text::{counted, one_line, paragraph};
 use super::change::{change, is_judged};
 use super::grid::is_whole;
 use super::titled;
-use crate::cause::Cause;
+use crate::record::Cause;
+use crate::record::Verdict;
 use crate::record::{ProgramRecord, RunRecord};
-use crate::verdict::Verdict;
 
 /// One object must not push the others out of sight.
 const MOST_IN_OBJECT: usize = 8;

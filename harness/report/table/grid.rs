@@ -7,8 +7,8 @@ use tabled::settings::style::HorizontalLine;
 use tabled::settings::{Modify, Padding, Style};
 
 use super::super::text::{one_line, paragraph, shorten_middle, unbroken};
+use crate::record::Verdict;
 use crate::record::{CellRecord, ObjectRecord, RunRecord};
-use crate::verdict::Verdict;
 
 /// Blanks between columns.
 const GAP: usize = 2;

@@ -47,8 +47,8 @@ pub(super) fn render(record: &RunRecord, shown: &[usize], width: usize) -> Strin
 mod tests {
     use super::*;
     use crate::record::COMMAND_SECTION;
-    use crate::report::sample;
-    use crate::verdict::Verdict;
+    use crate::record::Verdict;
+    use crate::record::sample;
 
     #[test]
     fn kernels_that_heard_the_same_stand_together() {

@@ -1,8 +1,8 @@
 use console::measure_text_width;
 
-use super::super::sample;
 use super::*;
-use crate::explain::Danger;
+use crate::record::Danger;
+use crate::record::sample;
 
 #[test]
 fn everything_at_80_columns() {
@@ -146,7 +146,7 @@ fn an_empty_run_says_so() {
 
 #[test]
 fn what_was_not_judged_for_one_cause_is_one_row() {
-    use crate::cause::{Cause, Evidence};
+    use crate::record::{Cause, Evidence};
     let programs = [("a", "socket1"), ("b", "socket2"), ("c", "fentry/x")];
     let kernels = vec![sample::kernel("6.1"), sample::kernel("6.12")];
     let mut record = sample::assemble(kernels, vec![sample::object("o", &programs)], |_, p, _| {

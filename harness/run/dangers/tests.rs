@@ -1,7 +1,7 @@
 use super::*;
-use crate::cause::{Cause, Evidence as Words};
-use crate::relocation::VerifierPlace;
-use crate::report::sample;
+use crate::record::VerifierPlace;
+use crate::record::sample;
+use crate::record::{Cause, Evidence as Words};
 
 /// A run of one object with the programs `p` and `q` on four kernels. `p` has the relocations 0 and 1 and fails on the first
 /// where `fails` says so.

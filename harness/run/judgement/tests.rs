@@ -1,6 +1,6 @@
 use super::*;
-use crate::attach::{AttachTry, TargetFacts};
-use crate::cause::Cause;
+use crate::protocol::attach::{AttachTry, TargetFacts};
+use crate::record::Cause;
 use crate::record::ObjectProgram;
 
 /// A kernel that has all attach types but one, and is built with all options but one.

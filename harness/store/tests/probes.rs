@@ -1,7 +1,7 @@
 //! What kernels answered is kept beside them.
 
 use super::*;
-use crate::probe::{Answer, FeatureProbe};
+use crate::protocol::probe::{Answer, FeatureProbe};
 use crate::store::proof::tests::proof;
 
 #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A place in the object's C source, from its line info.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourcePlace {
     /// Path of the file as the compiler saw it.
     pub file: String,
@@ -18,7 +18,7 @@ pub struct SourcePlace {
 
 /// A CO-RE relocation as the object has it: the same on every kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CoreRelocation {
     /// ELF section, as `.BTF.ext` names it.
     pub section: String,
@@ -36,7 +36,7 @@ pub struct CoreRelocation {
 
 /// What became of one CO-RE relocation on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RelocationRecord {
     /// The relocation itself, as an index into the object's list.
     pub relocation: usize,
@@ -52,7 +52,7 @@ pub struct RelocationRecord {
 
 /// One type of the kernel that a relocation was matched with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Candidate {
     /// In libbpf's words: `struct task_struct.__state (0:1 @ offset 24)`.
     pub spec: String,
@@ -64,7 +64,7 @@ pub struct Candidate {
 
 /// What came of a relocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum RelocationOutcome {
     /// A target was found and the instruction patched.
@@ -108,7 +108,7 @@ pub enum RelocationOutcome {
 
 /// An instruction in the verifier's numbering.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VerifierPlace {
     /// The program.
     pub program: String,
@@ -118,7 +118,7 @@ pub struct VerifierPlace {
 
 /// An extern of the object on one kernel: a ksym, a kfunc, or a kconfig value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExternRecord {
     /// Its name.
     pub name: String,

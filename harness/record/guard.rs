@@ -4,25 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::line_set::LineSet;
-use super::line_table::LineTable;
-use crate::relocation::SourcePlace;
-
-/// What can be covered of an object: the same on every kernel.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct ObjectCoverage {
-    /// Its guards, by place in the object.
-    pub guards: Vec<GuardRecord>,
-    /// Its source lines; empty without line info, so that coverage is by instruction only.
-    pub lines: LineTable,
-    /// For each of its programs, the lines of it and of its subprograms.
-    pub programs: Vec<LineSet>,
-}
+use crate::{LineSet, SourcePlace};
 
 /// One guard: one question at one place, and the branch that its answer decides. The same on every kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuardRecord {
     /// What sort of question.
     pub kind: GuardKind,
@@ -46,7 +32,7 @@ pub struct GuardRecord {
 
 /// One side of a guard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SideRecord {
     /// When it is taken: `exists`, `!= 4`, `>= 0x50b00`.
     pub when: String,
@@ -58,7 +44,7 @@ pub struct SideRecord {
 
 /// What sort of question a guard asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GuardKind {
     /// Whether a field exists.
@@ -117,6 +103,11 @@ impl fmt::Display for GuardKind {
 }
 
 impl GuardRecord {
+    /// Whether the guard asks the kernel, not the loader.
+    pub fn asks_kernel(&self) -> bool {
+        self.kind != GuardKind::Rodata
+    }
+
     /// The guard in words: `field_exists struct task_struct.__state`.
     pub fn name(&self) -> String {
         format!("{} {}", self.kind, self.asked)

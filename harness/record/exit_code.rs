@@ -1,8 +1,6 @@
 //! What the exit codes mean.
 
-use crate::gate::{GateReport, Outcome};
-use crate::record::{KernelState, RunRecord, Service};
-use crate::verdict::{Blame, Verdict};
+use crate::{Blame, KernelState, RunRecord, Service, Verdict};
 
 /// Every program was proven to load on every kernel that the matrix needs.
 pub const GOOD: u8 = 0;
@@ -57,15 +55,5 @@ pub fn of(record: &RunRecord) -> u8 {
         (false, false, true) => GOOD,
         // Nothing failed and nothing was proven either: silence is not success.
         _ => INFRASTRUCTURE,
-    }
-}
-
-/// The code of what the gate decided.
-pub fn of_gate(report: &GateReport) -> u8 {
-    match report.outcome {
-        Outcome::Green => GOOD,
-        Outcome::Red => PROGRAM_FAILED,
-        Outcome::Infrastructure => INFRASTRUCTURE,
-        Outcome::Interrupted => INTERRUPTED,
     }
 }

@@ -1,10 +1,6 @@
 //! Records for the tests of the reports: [`record`] has one of everything, [`large`] is as wide and long as matrices get.
 
-use crate::cause::Cause;
-use crate::explain::Danger;
-use crate::record::*;
-use crate::relocation::{CoreRelocation, SourcePlace};
-use crate::verdict::Verdict;
+use crate::*;
 
 /// What tries to break a report: escapes, control characters, XML, markup, wide characters.
 pub const NASTY: &str = "\x1b[1;31mR1\x1b[0m <&\"'> ]]> \0\x08 ü 日本 `x`\u{fffe}";
@@ -68,7 +64,7 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         programs: programs.iter().map(program).collect(),
         relocations: Vec::new(),
         broken: None,
-        coverage: crate::coverage::ObjectCoverage::default(),
+        coverage: ObjectCoverage::default(),
         shape: None,
     }
 }
@@ -95,7 +91,7 @@ pub fn assemble(
                 dangers: Vec::new(),
                 externs: Vec::new(),
                 downgrades: Vec::new(),
-                coverage: crate::coverage::CellCoverage::default(),
+                coverage: CellCoverage::default(),
                 kernel_log: Vec::new(),
                 wall_ms: 140,
                 notes: Vec::new(),
@@ -268,7 +264,6 @@ pub fn large(programs: usize, kernels: usize) -> RunRecord {
 
 /// Gives object `o` one guard in its first program, whose first side the kernels prove that `verified` says.
 pub fn cover(record: &mut RunRecord, o: usize, verified: &[bool]) {
-    use crate::coverage::*;
     let side = |when: &str| SideRecord { when: when.to_owned(), insns: 3, lines: LineSet::default() };
     record.objects[o].coverage.guards = vec![GuardRecord {
         kind: GuardKind::FieldExists,

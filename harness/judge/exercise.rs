@@ -1,114 +1,8 @@
-//! [`ExerciseRecord`]: whether a program ran, as the kernel's own run count tells, and what made it run. Where a suite says what makes
-//! it run ([`ExercisePlan`]), [`judge`] holds the one against the other.
+//! [`judge`]: what a suite says makes a program run ([`ExercisePlan`]), held against what was seen.
 
-use serde::{Deserialize, Serialize};
-
-use crate::cause::{Cause, Evidence};
-use crate::record::ProgramRecord;
-use crate::verdict::Verdict;
-
-/// What the guest can do to make programs run, in this order.
-pub const TRIGGERS: [&str; 11] =
-    ["sleep", "fork", "exec", "file", "directory", "memory", "signal", "tcp", "udp", "its socket", "its iterator"];
-
-/// How a suite has a program made to run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExercisePlan {
-    /// What the guest does while the program is attached, of [`TRIGGERS`].
-    pub triggers: Vec<String>,
-    /// What the guest executes while the program is attached: an absolute path and arguments.
-    pub command: Option<Vec<String>>,
-    /// A test run.
-    pub test_run: Option<TestRunPlan>,
-}
-
-/// A test run (`BPF_PROG_TEST_RUN`) as a suite describes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TestRunPlan {
-    /// A packet; `None` for programs that get none, or for one that corematrix makes.
-    pub input: Option<Vec<u8>>,
-    /// The context: arguments, or `struct __sk_buff` and its like.
-    pub context: Option<Vec<u8>>,
-    /// How often it is run; 0 for once.
-    pub repeat: u32,
-    /// What it has to return.
-    pub returns: Option<u32>,
-}
-
-impl ExercisePlan {
-    /// Whether something is to happen while the program is attached.
-    pub fn is_triggered(&self) -> bool {
-        !self.triggers.is_empty() || self.command.is_some()
-    }
-}
-
-/// What a guest observed when it tried to make a program run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct ExerciseRecord {
-    /// How often it ran, by `bpf_prog_info.run_cnt`; `None` if the kernel does not count.
-    pub runs: Option<u64>,
-    /// What it ran during, with how often. It may have been made to run by something else at that time.
-    pub triggers: Vec<TriggerRuns>,
-    /// What a test run said, if nothing else made it run and its type allows one.
-    pub test_run: Option<TestRun>,
-    /// Why what its suite says could not be done; `None` if it was done.
-    #[serde(default)]
-    pub problem: Option<String>,
-    /// Microseconds all this took in the guest.
-    pub took_us: u64,
-}
-
-/// How often a program ran during something that the guest did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct TriggerRuns {
-    /// What the guest did: `fork`, `exec`, `tcp`.
-    pub trigger: String,
-    /// How often the program ran.
-    pub runs: u64,
-}
-
-/// The answer of `BPF_PROG_TEST_RUN`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct TestRun {
-    /// What the program returned; `None` if the kernel would not run it.
-    pub returned: Option<u32>,
-    /// The errno of a kernel that would not, positive.
-    pub errno: Option<i32>,
-}
-
-impl ExerciseRecord {
-    /// Whether it was seen to run.
-    pub fn ran(&self) -> bool {
-        self.runs.is_some_and(|runs| runs > 0) || self.test_run.is_some_and(|test| test.returned.is_some())
-    }
-
-    /// What was seen, in a few words: `ran 12 times: fork (2), exec (10)`.
-    pub fn words(&self) -> String {
-        let times = |runs: u64| if runs == 1 { "ran once".to_owned() } else { format!("ran {runs} times") };
-        if let Some(problem) = &self.problem {
-            return format!("was not made to run: {problem}");
-        }
-        match (self.runs, self.test_run) {
-            (_, Some(TestRun { returned: Some(value), .. })) => format!("ran in a test run, and returned {value}"),
-            (Some(runs), _) if runs > 0 => {
-                let parts: Vec<String> =
-                    self.triggers.iter().map(|one| format!("{} ({})", one.trigger, one.runs)).collect();
-                match parts.is_empty() {
-                    true => times(runs),
-                    false => format!("{}: {}", times(runs), parts.join(", ")),
-                }
-            }
-            (_, Some(TestRun { errno: Some(errno), .. })) => {
-                format!("was not seen to run; a test run was refused with errno {errno}")
-            }
-            (None, _) => "nobody knows whether it ran: this kernel does not count".to_owned(),
-            _ => "was not seen to run: nothing that the guest did reaches it".to_owned(),
-        }
-    }
-}
+use super::errno;
+use crate::protocol::exercise::ExercisePlan;
+use crate::record::{Cause, Evidence, ExerciseRecord, ProgramRecord, TestRun, Verdict};
 
 /// Holds what was seen of a program that was loaded against what its suite says, and changes its verdict if it must.
 pub fn judge(plan: &ExercisePlan, record: &mut ProgramRecord) {
@@ -118,7 +12,7 @@ pub fn judge(plan: &ExercisePlan, record: &mut ProgramRecord) {
             Some((Verdict::HarnessLimit, Cause::NeedsLoader, format!("it was not made to run: {problem}"), None))
         }
         (_, Some(TestRun { returned: None, errno }), _) if plan.test_run.is_some() => {
-            let words = crate::attach::words(errno.unwrap_or(0));
+            let words = errno::words(errno.unwrap_or(0));
             Some((Verdict::RunFailed, Cause::NeverRan, format!("the kernel refused the test run: {words}"), errno))
         }
         (_, Some(TestRun { returned: Some(value), .. }), Some(expected)) if value != expected => {
@@ -151,7 +45,8 @@ fn signed(value: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::ObjectProgram;
+    use crate::protocol::exercise::TestRunPlan;
+    use crate::record::{ObjectProgram, TriggerRuns};
 
     #[test]
     fn running_takes_evidence() {

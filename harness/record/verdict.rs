@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The set is closed on purpose: a report that cannot name an outcome must not be able to write one down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The kernel's verifier accepted the program.

@@ -3,16 +3,9 @@
 //! What a kernel lists in its BTF it may still lack by its config, and what it does not list a back-port may have brought.
 //! The guest asks with loads and maps of its own; the store keeps the answers, so each kernel is asked once.
 
-mod feature;
-mod helpers;
-mod since;
-
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-
-pub use feature::Feature;
-pub(crate) use helpers::HELPERS;
 
 /// What a kernel answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,10 +40,25 @@ pub struct FeatureProbe {
 /// What to ask a kernel for. Types and attach types are always asked for: they are few.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeRequest {
+    /// What there is to ask for.
+    pub names: FeatureNames,
     /// Where programs can be tried that need a target.
     pub targets: ProbeTargets,
     /// The program types whose helpers are wanted; `None` for all, which takes seconds under emulation.
     pub helpers_of: Option<Vec<String>>,
+}
+
+/// Number and name of all features that are known of each kind, by number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureNames {
+    /// Map types.
+    pub map_types: Vec<(u32, String)>,
+    /// Program types.
+    pub program_types: Vec<(u32, String)>,
+    /// Attach types.
+    pub attach_types: Vec<(u32, String)>,
+    /// Helpers.
+    pub helpers: Vec<(u32, String)>,
 }
 
 /// Types of the kernel's BTF on which programs that need a target are tried; `None` where the kernel has none.
@@ -108,23 +116,9 @@ impl FeatureProbe {
     }
 }
 
-/// The version of the libbpf that is linked in, such as `1.7`.
-pub fn libbpf_version() -> String {
-    // SAFETY: both return a constant and take nothing.
-    let (major, minor) = unsafe { (libbpf_sys::libbpf_major_version(), libbpf_sys::libbpf_minor_version()) };
-    format!("{major}.{minor}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn helpers_are_complete_and_in_order() {
-        let numbers: Vec<u32> = HELPERS.iter().map(|(number, _)| *number).collect();
-        assert_eq!(numbers, (1..libbpf_sys::__BPF_FUNC_MAX_ID).collect::<Vec<u32>>());
-        assert!(HELPERS.iter().all(|(_, name)| name.starts_with("BPF_FUNC_")));
-    }
 
     #[test]
     fn parts_add_up() {

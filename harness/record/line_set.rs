@@ -10,7 +10,7 @@ const MOST: usize = 10_000_000;
 
 /// A set of places in an object's line table. Serialised as ranges, since lines come in runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct LineSet(pub BTreeSet<usize>);
 

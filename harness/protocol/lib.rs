@@ -1,21 +1,32 @@
 //! What host and guest say to each other: [`HostMessage`] and [`GuestMessage`], framed over a byte stream.
 //!
 //! A frame is the magic `CMX1`, the length of the header and of the blob (both u32, little-endian), the header (JSON), and
-//! the blob (raw bytes: an object on its way in, a verifier log on its way out). Both sides are always the same executable, so
-//! there is no version to negotiate.
+//! the blob (raw bytes: an object on its way in, a verifier log on its way out). Both sides are built together: the guest says
+//! [`BUILD_ID`] in its hello, and a host of another build refuses it, so there is no version to negotiate.
 
+pub mod attach;
+mod build_id;
+pub mod exercise;
+pub mod facts;
 mod frame;
+pub mod libbpf_log;
+pub mod live;
+pub mod probe;
+pub mod user_space;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attach::{AttachFacts, AttachTo, Reach, Step};
-use crate::exercise::{ExercisePlan, ExerciseRecord};
-use crate::facts::KernelFacts;
-use crate::live::{LiveOrder, LiveReport};
-use crate::probe::{FeatureProbe, ProbeRequest};
+use attach::{AttachFacts, AttachTo, Reach, Step};
+use corematrix_record::{ExerciseRecord, LoadedProgram};
+use exercise::ExercisePlan;
+use facts::KernelFacts;
+use live::{LiveOrder, LiveReport};
+use probe::{FeatureProbe, ProbeRequest};
+
+pub use build_id::BUILD_ID;
 pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};
 
 /// The name of the virtio port.
@@ -58,6 +69,13 @@ pub enum HostMessage {
     Probe(ProbeRequest),
     /// About a command of the user. Answered by [`GuestMessage::Live`].
     Live(LiveOrder),
+    /// Make a file of the blob. Nothing answers.
+    File {
+        /// Its absolute path in the guest.
+        path: String,
+        /// Its permissions, as `chmod` takes them.
+        mode: u32,
+    },
     /// End the guest.
     Shutdown,
 }
@@ -126,6 +144,8 @@ pub struct MapSize {
 pub enum GuestMessage {
     /// The guest is ready: said when it is up, when it has settled, and after each restore.
     Hello {
+        /// [`BUILD_ID`] of the guest.
+        build: String,
         /// `uname -r`.
         release: String,
         /// [`checksum`] of `/sys/kernel/btf/vmlinux`; `None` if the kernel shows no BTF.
@@ -292,16 +312,6 @@ pub struct ProgramOutcome {
     pub took_ms: u64,
 }
 
-/// What the kernel says of a program that it loaded, from `bpf_prog_info`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct LoadedProgram {
-    /// Size of the translated program in bytes.
-    pub xlated_bytes: u32,
-    /// Size of the machine code in bytes; 0 if it was not compiled.
-    pub jited_bytes: u32,
-}
-
 /// A map that the kernel would not create.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOutMap {
@@ -327,6 +337,19 @@ pub enum Stage {
     Load,
     /// libbpf died; `errno` is the signal.
     Died,
+}
+
+/// The path of the guest's executable in the guest.
+pub const INIT_PATH: &str = "/init";
+/// Where the guest finds the modules it has to load, in name order.
+pub const MODULES_DIR: &str = "/corematrix/modules";
+/// Where the guest finds the BTF that relocations take in the place of the kernel's own, if the user gave some.
+pub const GIVEN_BTF: &str = "/corematrix/given.btf";
+
+/// Whether a line of a kernel's log says that the whole machine has no memory left. The limit of a control group says `out of memory`
+/// in small letters: that is somebody's will.
+pub fn is_out_of_memory(line: &str) -> bool {
+    line.contains("Out of memory") || line.contains("deadlocked on memory") || line.contains("no killable processes")
 }
 
 /// A checksum by which host and guest compare bytes that are too many to send: XXH3 of 128 bits, in hex.

@@ -1,20 +1,56 @@
 //! `report.json`: the record of a run as it is, for programs and for every later look at the run.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::ReportError;
-use super::file::write_whole;
-use crate::record::{RunRecord, SCHEMA_VERSION};
+use crate::{RunRecord, SCHEMA_VERSION};
 
-/// Writes `record` to `path`, as indented JSON.
-///
-/// # Errors
-/// [`ReportError::Write`]; an older file at `path` is then untouched.
-pub fn write(record: &RunRecord, path: &Path) -> Result<(), ReportError> {
-    write_whole(path, |out| out.write_all(&render(record)?))
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not the record of a run.
+    #[error("`{}` is not a corematrix report: {reason}", path.display())]
+    NotAReport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, as a lowercase fragment.
+        reason: String,
+    },
+    /// Another version of corematrix wrote the file.
+    #[error("`{}` has report format {found}, and this corematrix reads format {known}", path.display())]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// The file's format version.
+        found: u64,
+        /// The version that [`read`] understands.
+        known: u32,
+    },
+}
+
+impl ReadError {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            ReadError::File { .. } => None,
+            ReadError::NotAReport { .. } => Some("name the `report.json` of a run"),
+            ReadError::OtherFormat { found, known, .. } if *found > u64::from(*known) => {
+                Some("take a newer corematrix to read it")
+            }
+            ReadError::OtherFormat { .. } => Some("run the matrix again"),
+        }
+    }
 }
 
 /// The record as indented JSON.
@@ -33,12 +69,12 @@ struct Format {
     schema_version: u64,
 }
 
-/// Reads a record that [`write()`] wrote.
+/// Reads the record in a file.
 ///
 /// # Errors
 /// The file cannot be read, is no report, is of another format version, or does not fit together.
-pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
-    let text = std::fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+pub fn read(path: &Path) -> Result<RunRecord, ReadError> {
+    let text = std::fs::read(path).map_err(|source| ReadError::File { path: path.to_owned(), source })?;
     parse(&text, path)
 }
 
@@ -46,12 +82,12 @@ pub fn read(path: &Path) -> Result<RunRecord, ReportError> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse(text: &[u8], path: &Path) -> Result<RunRecord, ReportError> {
-    let not_a_report = |reason: String| ReportError::NotAReport { path: path.to_owned(), reason };
+pub fn parse(text: &[u8], path: &Path) -> Result<RunRecord, ReadError> {
+    let not_a_report = |reason: String| ReadError::NotAReport { path: path.to_owned(), reason };
     // The version first: a record of another format may well be readable, and mean something else.
     let format: Format = serde_json::from_slice(text).map_err(|error| not_a_report(error.to_string()))?;
     if format.schema_version != u64::from(SCHEMA_VERSION) {
-        return Err(ReportError::OtherFormat {
+        return Err(ReadError::OtherFormat {
             path: path.to_owned(),
             found: format.schema_version,
             known: SCHEMA_VERSION,
@@ -86,10 +122,10 @@ fn fits_together(record: &RunRecord) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::sample;
 
-    fn read_text(text: &str) -> Result<RunRecord, ReportError> {
+    fn read_text(text: &str) -> Result<RunRecord, ReadError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
         std::fs::write(&path, text).unwrap();
@@ -101,7 +137,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
         for record in [sample::record(), sample::large(30, 12), sample::large(0, 0)] {
-            write(&record, &path).unwrap();
+            std::fs::write(&path, render(&record).unwrap()).unwrap();
             assert_eq!(read(&path).unwrap(), record);
         }
     }
@@ -115,10 +151,10 @@ mod tests {
         assert!(older.hint().unwrap().contains("again"));
         for text in ["", "[]", "{}", "not json", r#"{"schema_version": 1}"#, r#"{"schema_version": -1}"#] {
             let error = read_text(text).unwrap_err();
-            assert!(matches!(error, ReportError::NotAReport { .. }), "{text}: {error}");
+            assert!(matches!(error, ReadError::NotAReport { .. }), "{text}: {error}");
         }
         let missing = read(Path::new("no/such/report.json")).unwrap_err();
-        assert!(matches!(missing, ReportError::Read { .. }));
+        assert!(matches!(missing, ReadError::File { .. }));
     }
 
     #[test]
@@ -132,7 +168,7 @@ mod tests {
             let mut record = sample::record();
             change(&mut record);
             let error = read_text(&serde_json::to_string(&record).unwrap()).unwrap_err();
-            assert!(matches!(error, ReportError::NotAReport { .. }), "{error}");
+            assert!(matches!(error, ReadError::NotAReport { .. }), "{error}");
         }
     }
 }

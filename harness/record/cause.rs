@@ -4,11 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::Verdict;
+use crate::Verdict;
 
 /// Why a program failed on a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// It reaches a field that the kernel's type does not have, or not in a form it can read.
@@ -105,7 +105,7 @@ pub enum Cause {
 
 /// What a [`Cause`] rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// The line of the verifier's log or of libbpf's warnings, as it stands there.
     pub line: String,
@@ -117,7 +117,7 @@ pub struct Evidence {
 
 /// A place in a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Source {
     /// The instruction, numbered as the verifier does.
     pub insn: u32,

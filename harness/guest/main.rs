@@ -1,6 +1,6 @@
-//! The guest side: this executable as PID 1 of the small guest.
+//! `corematrix-guest`: the first process of a guest, and the only one but its own copies.
 //!
-//! [`main`] sets the guest up, opens the data channel, says hello, and judges the objects it is sent until it is told to stop.
+//! It sets the guest up, opens the data channel, says hello, and loads the objects it is sent until it is told to stop.
 //! Nothing here decides what an outcome means; it reports facts and the host draws conclusions.
 
 mod attach;
@@ -24,28 +24,32 @@ mod visited;
 mod wake;
 mod weak_extern;
 
+use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use rustix::system::{RebootCommand, reboot, uname};
 
-use crate::protocol::{self, GuestMessage, HostMessage, Woken};
+use corematrix_protocol::{self as protocol, BUILD_ID, GuestMessage, HostMessage, MODULES_DIR, Woken};
 use fault::Faults;
 use kernel_log::KernelLog;
 
-/// The path of this executable in the guest.
-pub const INIT_PATH: &str = "/init";
-/// Where the guest finds the modules it has to load, in name order.
-pub const MODULES_DIR: &str = "/corematrix/modules";
-/// Where the guest finds the BTF that relocations take in the place of the kernel's own, if the user gave some.
-pub const GIVEN_BTF: &str = "/corematrix/given.btf";
+/// What a panic ends a process with. A signal would be taken for the object's doing.
+const PANICKED: i32 = 101;
 
-/// Whether this process is the first of a corematrix guest.
-pub fn is_guest() -> bool {
-    std::process::id() == 1 && std::path::Path::new(MODULES_DIR).is_dir()
-}
-
-/// Runs the guest and powers it off at the end. Only PID 1 may call this.
-pub fn main() -> ! {
+fn main() {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "--version") {
+        return println!("corematrix-guest {BUILD_ID}");
+    }
+    if std::process::id() != 1 || !Path::new(MODULES_DIR).is_dir() {
+        eprintln!("error: `corematrix-guest` is the first process of a guest that `corematrix` starts");
+        std::process::exit(2);
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("corematrix guest: {panic}");
+        std::process::exit(PANICKED);
+    }));
     if let Err(reason) = serve() {
         // The console is all that is left to say it on.
         eprintln!("corematrix guest: {reason}");
@@ -71,6 +75,7 @@ fn serve() -> Result<(), String> {
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
             (HostMessage::Shutdown, _) => return Ok(()),
+            (HostMessage::File { path, mode }, content) => make_file(Path::new(&path), &content, mode)?,
             (HostMessage::Settle, _) => {
                 // The bench compares with what libbpf does by itself.
                 settle::down(!faults.bare());
@@ -112,8 +117,19 @@ fn serve() -> Result<(), String> {
     }
 }
 
+/// Makes a file that the host sent, and the folders above it.
+fn make_file(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
+    let make = || {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, content)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    };
+    make().map_err(|error| format!("cannot make `{}`: {error}", path.display()))
+}
+
 fn hello(notes: &[String], btf: Option<String>, woken: Option<Woken>) -> GuestMessage {
     GuestMessage::Hello {
+        build: BUILD_ID.to_owned(),
         release: uname().release().to_string_lossy().into_owned(),
         btf,
         lsm: std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default(),
@@ -164,7 +180,7 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
 fn after_signal(signal: i32, log: &str) -> GuestMessage {
     match signal {
         // Nothing but the kernel's search for memory kills like this, unless the object itself does.
-        libc::SIGKILL if crate::kernel_log::is_out_of_memory(log) => GuestMessage::OutOfMemory,
+        libc::SIGKILL if protocol::is_out_of_memory(log) => GuestMessage::OutOfMemory,
         libc::SIGKILL => GuestMessage::Failed { reason: "the loader was killed by signal 9".to_owned() },
         _ => {
             let warnings = vec![format!("libbpf died of signal {signal} while it handled the object")];

@@ -1,39 +1,81 @@
-//! [`RunRecord`]: everything a run found out, as it is saved in `report.json`. Every report is rendered from it alone.
+//! [`RunRecord`]: everything a corematrix run found out, as it is saved in `report.json`. Every report is rendered from it alone.
 //!
 //! Every cell exists from plan time as [`Verdict::NotRun`], so the record of an interrupted run is a normal record.
+//!
+//! This crate is for tools that read reports: it needs neither libbpf nor a kernel.
+//!
+//! ```
+//! # fn main() -> Result<(), corematrix_record::json::ReadError> {
+//! # let folder = std::env::temp_dir().join(format!("corematrix-record-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder).unwrap();
+//! # let path = folder.join("report.json");
+//! # let empty = r#"{"schema_version": 1, "tool": {"corematrix": "", "libbpf": "", "qemu": "", "virtme_ng": "", "accel": "tcg",
+//! #     "accel_reason": ""}, "started": "", "finished": null, "interrupted": false, "kernels": [], "objects": [], "cells": [],
+//! #     "notices": []}"#;
+//! # std::fs::write(&path, empty).unwrap();
+//! let record = corematrix_record::json::read(&path)?;
+//! for cell in &record.cells {
+//!     for program in cell.programs.iter().filter(|program| !program.verdict.is_pass()) {
+//!         println!("{} on {}: {} {}", cell.object, cell.kernel, program.name, program.verdict);
+//!     }
+//! }
+//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # Ok(())
+//! # }
+//! ```
 
 mod alternatives;
+mod attach;
+mod cause;
+mod coverage;
+mod danger;
+mod exercise;
+pub mod exit_code;
+mod guard;
+pub mod json;
+mod kernel_warning;
+mod line_set;
+mod loaded_program;
+mod partition;
 mod question;
+mod relocation;
+#[cfg(any(test, feature = "sample"))]
+pub mod sample;
 mod service;
 mod shape;
+mod statistics;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attach::AttachRecord;
-use crate::cause::{Cause, Evidence};
-use crate::coverage::{CellCoverage, ObjectCoverage};
-use crate::exercise::ExerciseRecord;
-use crate::explain::Danger;
-use crate::kernel_log::KernelWarning;
-use crate::protocol::LoadedProgram;
-use crate::relocation::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace};
-use crate::shard::Partition;
-use crate::verdict::Verdict;
-use crate::verifier::Statistics;
-
 pub use alternatives::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord};
+pub use attach::{AttachOutcome, AttachRecord};
+pub use cause::{Cause, Evidence, Source};
+pub use coverage::{CellCoverage, GuardProof, LineTable, Liveness, ObjectCoverage, ProgramLines, SourceLine};
+pub use danger::Danger;
+pub use exercise::{ExerciseRecord, TestRun, TriggerRuns};
+pub use guard::{GuardKind, GuardRecord, SideRecord};
+pub use kernel_warning::{KernelWarning, WarningKind};
+pub use line_set::LineSet;
+pub use loaded_program::LoadedProgram;
+pub use partition::{Partition, PartitionError};
+pub use relocation::{
+    Candidate, CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace, VerifierPlace,
+};
 pub use service::Service;
 pub use shape::ShapeRecord;
+pub use statistics::{Statistics, Subprogram};
+pub use verdict::{Blame, Verdict};
 
 /// The version of the `report.json` format; raised when a reader of the old format would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One whole run: the matrix, its kernels, its objects and every cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunRecord {
     /// Format version, see [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -69,7 +111,7 @@ pub struct RunRecord {
 
 /// Which part of a matrix a record has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PartitionRecord {
     /// The part.
     pub part: Partition,
@@ -79,7 +121,7 @@ pub struct PartitionRecord {
 
 /// Versions of everything that took part in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolRecord {
     /// corematrix' own version.
     pub corematrix: String,
@@ -97,7 +139,7 @@ pub struct ToolRecord {
 
 /// One kernel of the matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KernelRecord {
     /// Name in `kernels.toml`.
     pub name: String,
@@ -120,7 +162,7 @@ pub struct KernelRecord {
 
 /// How far a kernel got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum KernelState {
     /// Not looked at yet.
@@ -156,7 +198,7 @@ pub enum KernelState {
 
 /// What exactly a kernel is: two kernels with equal identity behave alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KernelIdentity {
     /// `uname -r`.
     pub release: String,
@@ -186,7 +228,7 @@ impl KernelIdentity {
 
 /// One BPF object, unchanged over all kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ObjectRecord {
     /// Name in reports; unique in a run.
     pub name: String,
@@ -212,7 +254,7 @@ pub struct ObjectRecord {
 
 /// One program of an object, as its ELF says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ObjectProgram {
     /// The function's name.
     pub name: String,
@@ -232,7 +274,7 @@ impl ObjectRecord {
 
 /// One kernel x object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CellRecord {
     /// Name of the kernel.
     pub kernel: String,
@@ -265,7 +307,7 @@ pub struct CellRecord {
 /// Something through which an object silently reads wrong data on a kernel, or through which a program that loads there fails on
 /// another kernel. Displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DangerRecord {
     /// The relocation, as an index into the object's list; `None` for an enumerator, which is compiled in without one.
     pub relocation: Option<usize>,
@@ -291,7 +333,7 @@ impl fmt::Display for DangerRecord {
 
 /// The object loaded whole, with every program switched on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WholeLoad {
     /// Whether relocation, maps and BTF of the whole object went through at the first try.
     pub prepared: bool,
@@ -304,7 +346,7 @@ pub struct WholeLoad {
 
 /// One program on one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProgramRecord {
     /// The function's name.
     pub name: String,

@@ -10,7 +10,7 @@ macro_rules! names {
 
 /// Number and name of every helper, such as `(181, "BPF_FUNC_loop")`, by number.
 #[rustfmt::skip]
-pub(crate) const HELPERS: &[(u32, &str)] = &names![
+pub(super) const HELPERS: &[(u32, &str)] = &names![
     BPF_FUNC_map_lookup_elem BPF_FUNC_map_update_elem BPF_FUNC_map_delete_elem BPF_FUNC_probe_read
     BPF_FUNC_ktime_get_ns BPF_FUNC_trace_printk BPF_FUNC_get_prandom_u32 BPF_FUNC_get_smp_processor_id
     BPF_FUNC_skb_store_bytes BPF_FUNC_l3_csum_replace BPF_FUNC_l4_csum_replace BPF_FUNC_tail_call
@@ -66,3 +66,15 @@ pub(crate) const HELPERS: &[(u32, &str)] = &names![
     BPF_FUNC_tcp_raw_check_syncookie_ipv4 BPF_FUNC_tcp_raw_check_syncookie_ipv6 BPF_FUNC_ktime_get_tai_ns
     BPF_FUNC_user_ringbuf_drain BPF_FUNC_cgrp_storage_get BPF_FUNC_cgrp_storage_delete
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn helpers_are_complete_and_in_order() {
+        let numbers: Vec<u32> = HELPERS.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (1..libbpf_sys::__BPF_FUNC_MAX_ID).collect::<Vec<u32>>());
+        assert!(HELPERS.iter().all(|(_, name)| name.starts_with("BPF_FUNC_")));
+    }
+}

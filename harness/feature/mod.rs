@@ -1,10 +1,14 @@
 //! [`Feature`]: the kinds of features, and the names that the linked libbpf knows of each.
 
+mod helpers;
+mod since;
+
 use std::ffi::{CStr, c_char};
 
 use libbpf_sys as sys;
 
-use super::HELPERS;
+use crate::protocol::probe::FeatureNames;
+use helpers::HELPERS;
 
 /// What kind of feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,7 @@ impl Feature {
         }
     }
 
-    /// The name as a [`FeatureProbe`](super::FeatureProbe) has it, from any usual form: `bpf_loop`, `loop` and `BPF_FUNC_loop`
+    /// The name as a [`FeatureProbe`](crate::protocol::probe::FeatureProbe) has it, from any usual form: `bpf_loop`, `loop` and `BPF_FUNC_loop`
     /// are `loop`, `BPF_MAP_TYPE_RINGBUF` is `ringbuf`.
     pub fn bare(self, name: &str) -> String {
         let bare = name.strip_prefix(self.listing().1).unwrap_or(name);
@@ -77,6 +81,23 @@ impl Feature {
             Feature::AttachType => named(0..sys::__MAX_BPF_ATTACH_TYPE, sys::libbpf_bpf_attach_type_str),
         }
     }
+}
+
+/// All that the linked libbpf knows, for a guest that asks its kernel for it.
+pub fn names() -> FeatureNames {
+    FeatureNames {
+        map_types: Feature::MapType.known(),
+        program_types: Feature::ProgramType.known(),
+        attach_types: Feature::AttachType.known(),
+        helpers: Feature::Helper.known(),
+    }
+}
+
+/// The version of the libbpf that is linked in, such as `1.7`.
+pub fn libbpf_version() -> String {
+    // SAFETY: both return a constant and take nothing.
+    let (major, minor) = unsafe { (libbpf_sys::libbpf_major_version(), libbpf_sys::libbpf_minor_version()) };
+    format!("{major}.{minor}")
 }
 
 /// A name that libbpf gave; `None` for null.

@@ -1,0 +1,102 @@
+//! [`Danger`]: in which way an object silently reads wrong data on a kernel, or would fail on another one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What differs between what the object knows and what the kernel has, where the object does not ask the kernel about it.
+/// libbpf adapts loads and stores of whole integers to another size by itself, but neither the sign nor a read by a helper
+/// such as `bpf_probe_read_kernel`. Displays as one line that reads well after "it has".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "danger", rename_all = "snake_case")]
+pub enum Danger {
+    /// The field takes another number of bytes: a copy of the local size reads too much or too little.
+    SizeChanged {
+        /// Bytes as the object knows it.
+        local: u32,
+        /// Bytes on the kernel.
+        target: u32,
+    },
+    /// The field is signed on one side only: negative or large values are misread.
+    SignChanged {
+        /// Whether it is signed as the object knows it.
+        local_signed: bool,
+    },
+    /// The field is a bitfield on one side only: a plain read gives its neighbours' bits too.
+    BitfieldChanged {
+        /// Bits as the object knows it; 0 if it is no bitfield there.
+        local: u32,
+        /// Bits on the kernel; 0 if it is no bitfield there.
+        target: u32,
+    },
+    /// The pointer points to another type: what is read behind it is of another layout.
+    PointeeChanged {
+        /// The type as the object knows it, as C names it.
+        local: String,
+        /// The type on the kernel, as C names it.
+        target: String,
+    },
+    /// The enumerator has another value, and the object has its own compiled in.
+    ValueChanged {
+        /// The value compiled into the object.
+        local: i64,
+        /// The value on the kernel.
+        target: i64,
+    },
+    /// The type is missing, so that libbpf takes 0 for its size; nothing fails for it.
+    SizeOfMissing,
+    /// The attach target has another argument in this place.
+    ArgumentChanged {
+        /// Which, from 1 on.
+        argument: u32,
+        /// The parameter as the program declares it.
+        local: String,
+        /// What the kernel has there, in words.
+        target: String,
+    },
+    /// The kernel loads the program and has no way to attach it as its section says.
+    CannotAttach {
+        /// What the kernel lacks, in words.
+        lacks: String,
+    },
+    /// The field, type or enumerator is there or is not reached here, but other kernels of the run refuse the program for it.
+    MissingElsewhere {
+        /// Their names, in matrix order.
+        kernels: Vec<String>,
+    },
+}
+
+impl Danger {
+    /// Whether data are wrong on the kernel itself, not only the program in danger elsewhere.
+    pub fn is_wrong_here(&self) -> bool {
+        !matches!(self, Danger::MissingElsewhere { .. })
+    }
+}
+
+impl fmt::Display for Danger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = |bits: u32| if bits == 0 { "no bitfield".to_owned() } else { format!("a bitfield of {bits} bits") };
+        match self {
+            Danger::SizeChanged { local, target } => {
+                let bytes = |count: u32| format!("{count} byte{}", if count == 1 { "" } else { "s" });
+                write!(f, "{} here, {} in the object", bytes(*target), bytes(*local))
+            }
+            Danger::SignChanged { local_signed: true } => f.write_str("unsigned here, signed in the object"),
+            Danger::SignChanged { local_signed: false } => f.write_str("signed here, unsigned in the object"),
+            Danger::BitfieldChanged { local, target } => {
+                write!(f, "{} here, {} in the object", bits(*target), bits(*local))
+            }
+            Danger::PointeeChanged { local, target } => write!(f, "`{target}` here, `{local}` in the object"),
+            Danger::ValueChanged { local, target } => write!(f, "the value {target} here, {local} in the object"),
+            Danger::SizeOfMissing => f.write_str("the size 0 here, because the type is missing"),
+            Danger::ArgumentChanged { argument, local, target } => {
+                write!(f, "{target} as argument {argument} here, `{local}` in the object")
+            }
+            Danger::CannotAttach { lacks } => write!(f, "no way to attach here: {lacks}"),
+            Danger::MissingElsewhere { kernels } => {
+                write!(f, "no match on {}, and the program fails there for it", kernels.join(", "))
+            }
+        }
+    }
+}
