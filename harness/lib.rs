@@ -31,12 +31,14 @@ pub mod process;
 pub mod report;
 pub mod repro;
 pub mod run;
+pub mod run_folder;
 pub mod shard;
 pub mod store;
 pub mod suite;
 pub mod timestamp;
 pub mod verifier;
 pub mod vm;
+pub mod whole_file;
 
 pub use corematrix_protocol as protocol;
 pub use corematrix_record as record;

@@ -1,6 +1,7 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
 mod room;
+mod schedule;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use crate::record::Partition;
 use crate::record::{
     Alternative, AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram,
     ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
+    WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape};
 
 pub use room::Room;
+pub use schedule::{Schedule, ScheduleFormat};
 
-/// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
-pub const WHOLE_OBJECT: &str = "(object)";
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
 /// The reason of a program that nobody has tried yet.

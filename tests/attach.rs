@@ -107,7 +107,7 @@ fn a_new_kernel_attaches_as_much_and_traffic_control_by_a_link() {
     assert_eq!(output.status.code(), Some(PROGRAM_FAILED), "{}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("attach = attach failed") && table.contains("Of those loaded: "), "{table}");
-    let record = corematrix::report::json::read(&folder.path().join("report.json")).unwrap();
+    let record = corematrix::record::json::read(&folder.path().join("report.json")).unwrap();
     expect_fates(&record, "6.12");
     let control = of(&record, "6.12", "control").attach.as_ref().unwrap();
     assert_eq!((control.outcome, control.to.as_str()), (Attached, "the loopback device"));
@@ -125,7 +125,7 @@ fn on_kernels(object: &str, kernels: &[&str], attach: bool) -> RunRecord {
     }
     let output = command.arg("--out").arg(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(PROGRAM_FAILED), "{}", String::from_utf8_lossy(&output.stderr));
-    corematrix::report::json::read(&folder.path().join("report.json")).unwrap()
+    corematrix::record::json::read(&folder.path().join("report.json")).unwrap()
 }
 
 /// Verdict, cause and subject of a program on the kernels of a record.

@@ -67,7 +67,7 @@ fn every_program_has_its_cause_on_every_kernel() {
     run.args(KERNELS.iter().flat_map(|kernel| ["--kernel", kernel]));
     let status = run.status().expect("corematrix starts");
     assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
-    let record = corematrix::report::json::read(&folder.path().join("report.json")).expect("the report");
+    let record = corematrix::record::json::read(&folder.path().join("report.json")).expect("the report");
     let mut differences = Vec::new();
     let mut judged = BTreeSet::new();
     for cell in &record.cells {

@@ -95,7 +95,7 @@ fn tracefiles_of_all_levels_say_what_the_record_says() {
     args.extend(KERNELS.iter().flat_map(|kernel| ["--kernel", kernel]));
     let table = corematrix(&args);
     assert!(table.contains("Fallback coverage: "), "{table}");
-    let record = corematrix::report::json::read(&folder.path().join("report.json")).unwrap();
+    let record = corematrix::record::json::read(&folder.path().join("report.json")).unwrap();
     for level in [Level::Resolved, Level::Verified, Level::Executed] {
         let file = folder.path().join(format!("{}.info", level.label()));
         corematrix(&["coverage", &out, "--lcov", file.to_str().unwrap(), "--level", level.label()]);

@@ -86,7 +86,7 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
     let five = record.objects.iter().position(|object| object.name == "five").unwrap();
     record.objects[five].sha256 = "0".repeat(64);
     record.cells[five].programs[0].verdict = corematrix::record::Verdict::VerifierRejected;
-    json::write(&record, &lab.out().join("report.json")).unwrap();
+    std::fs::write(lab.out().join("report.json"), json::render(&record).unwrap()).unwrap();
     let told = repro(&lab, &[&run, "5.10/five"]);
     told.expect(4).expect_said(&["has changed since the run"]);
     expect_told(&told, &["DOES NOT REPRODUCE", "what differs:", "object (sha256): 0000000000000000 then, "]);

@@ -19,7 +19,7 @@ fn shipped_tools_have_a_record_of_every_relocation_and_a_cause_of_every_failure(
         .expect("corematrix starts");
     // Tools bring alternatives, of which some must fail.
     assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
-    let record: RunRecord = corematrix::report::json::read(&folder.path().join("report.json")).expect("the report");
+    let record: RunRecord = corematrix::record::json::read(&folder.path().join("report.json")).expect("the report");
     let ready = |index: &usize| record.kernels[*index].state == KernelState::Ready;
     let kernels: Vec<usize> = (0..record.kernels.len()).filter(ready).collect();
     let needed = record.kernels.iter().filter(|kernel| !kernel.optional).count();

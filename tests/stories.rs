@@ -49,7 +49,7 @@ fn every_kernel_treats_every_program_as_its_story_says() {
         .expect("corematrix starts");
     // The naive programs fail by design.
     assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
-    let record = corematrix::report::json::read(&folder.path().join("report.json")).expect("the report");
+    let record = corematrix::record::json::read(&folder.path().join("report.json")).expect("the report");
     let mut differences = Vec::new();
     let kernels = judged_kernels(&record, &mut differences);
     let book = Book::read(root());

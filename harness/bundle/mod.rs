@@ -23,6 +23,7 @@ mod project;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use crate::whole_file;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ use crate::manifest::{KernelSpec, Manifest};
 use crate::record::Blame;
 use crate::record::json;
 use crate::record::{RunRecord, ShapeRecord};
-use crate::report::RunFolder;
+use crate::run_folder::RunFolder;
 use crate::store::LockFile;
 pub use error::BundleError;
 
@@ -204,14 +205,8 @@ impl Bundle {
         members.extend(self.logs.iter().map(|(p, log)| (format!("logs/{p}.log.zst"), log.clone())));
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(error)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".bundle-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(error)?;
-        archive::pack(&members, &mut file).map_err(error)?;
-        let size = file.as_file().metadata().map_err(error)?.len();
-        file.persist(path).map_err(|failed| error(failed.error))?;
+        whole_file::replace(path, |out| archive::pack(&members, out)).map_err(|failed| error(failed.source))?;
+        let size = std::fs::metadata(path).map_err(error)?.len();
         Ok(size)
     }
 

@@ -11,7 +11,8 @@ use super::failure::Failure;
 use super::run::width;
 use crate::compare::{ObjectGrid, differences, one_kernel, one_object};
 use crate::record::{ProgramRecord, RunRecord};
-use crate::report::{RunFolder, comparison, object_grid};
+use crate::report::{comparison, object_grid};
+use crate::run_folder::RunFolder;
 use crate::verifier::Parting;
 
 #[derive(Debug, Args)]

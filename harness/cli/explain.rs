@@ -20,7 +20,8 @@ use crate::record::Cause;
 use crate::record::json;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, render};
-use crate::report::{RunFolder, paragraph};
+use crate::report::paragraph;
+use crate::run_folder::RunFolder;
 use crate::store::Store;
 
 /// Names in a hint before the rest is left out.

@@ -14,6 +14,7 @@ use crate::gate::{self, Expectations, GateReport, Limits};
 use crate::record::RunRecord;
 use crate::report::gate::{self as gate_report, GateFormat};
 use crate::report::{Baseline, Format, ReportError, SourceRoot, junit, write_text};
+use crate::whole_file::WriteError;
 
 #[derive(Debug, Args)]
 pub(super) struct GateArgs {
@@ -129,6 +130,6 @@ pub(super) fn conclude(report: &GateReport, record: &RunRecord, folder: &Path) -
     print!("\n{}", gate_report::render(report, width()));
     let file = folder.join(Format::Junit.file_name());
     let xml = junit::render(record, Some(report)).and_then(|xml| String::from_utf8(xml).map_err(std::io::Error::other));
-    let xml = xml.map_err(|source| ReportError::Write { path: file.clone(), source });
+    let xml = xml.map_err(|source| ReportError::Write(WriteError { path: file.clone(), source }));
     xml.and_then(|xml| write_text(&file, &xml)).map_err(|error| report_failure(&error))
 }

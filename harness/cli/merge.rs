@@ -13,7 +13,8 @@ use super::run::{report_failure, width};
 use crate::bundle;
 use crate::record::RunRecord;
 use crate::record::exit_code;
-use crate::report::{self, RunFolder, table};
+use crate::report::{self, table};
+use crate::run_folder::RunFolder;
 use crate::shard;
 
 #[derive(Debug, Args)]
@@ -103,7 +104,7 @@ mod tests {
             let run = folder.path().join(format!("run-{number}"));
             std::fs::create_dir_all(run.join("logs/6.1/execsnoop")).unwrap();
             std::fs::write(run.join("logs/6.1/execsnoop/probe.log"), "log").unwrap();
-            report::write_record(&record, &run.join("report.json")).unwrap();
+            std::fs::write(&run.join("report.json"), json::render(&record).unwrap()).unwrap();
             std::fs::create_dir(run.join("bundles")).unwrap();
             std::fs::write(run.join(format!("bundles/{number}.cmxb")), "bundle").unwrap();
             runs.push(run);

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::setup::{Inputs, Setup};
 use super::{Common, MachineArgs};
 use crate::plan::Plan;
-use crate::shard::{Schedule, ScheduleFormat};
+use crate::plan::{Schedule, ScheduleFormat};
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {

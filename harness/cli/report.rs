@@ -76,8 +76,7 @@ mod tests {
     use clap::ValueEnum;
 
     use super::*;
-    use crate::record::sample;
-    use crate::report;
+    use crate::record::{json, sample};
 
     fn report(folder: &Path, run_path: PathBuf, format: &[Format], out: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let common = Common { manifest: folder.join("kernels.toml"), store: None };
@@ -88,7 +87,7 @@ mod tests {
     fn every_format_is_written_from_the_saved_record_alone() {
         let folder = tempfile::tempdir().unwrap();
         let saved = folder.path().join("saved.json");
-        report::write_record(&sample::record(), &saved).unwrap();
+        std::fs::write(&saved, json::render(&sample::record()).unwrap()).unwrap();
         let out = folder.path().join("a/b");
         report(folder.path(), saved, Format::value_variants(), Some(out.clone())).unwrap();
         for format in Format::value_variants() {
@@ -101,7 +100,7 @@ mod tests {
     #[test]
     fn what_cannot_be_shown_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        report::write_record(&sample::record(), &folder.path().join("report.json")).unwrap();
+        std::fs::write(folder.path().join("report.json"), json::render(&sample::record()).unwrap()).unwrap();
         let both = [Format::Json, Format::Csv];
         let refused = report(folder.path(), folder.path().to_owned(), &both, Some(PathBuf::from("-"))).unwrap_err();
         assert!(refused.to_string().contains("hint: ask for one format"), "{refused}");

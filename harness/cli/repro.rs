@@ -22,8 +22,9 @@ use crate::protocol::attach::Reach;
 use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, render};
-use crate::report::{RunFolder, paragraph, repro as text};
+use crate::report::{paragraph, repro as text};
 use crate::repro::{Comparison, Conditions, Outcome, compare};
+use crate::run_folder::RunFolder;
 use crate::verifier::Moment;
 use case::{Case, Elsewhere, Recorded};
 

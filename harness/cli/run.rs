@@ -224,7 +224,7 @@ pub(super) fn execute(
     for notice in &record.notices {
         progress.on(&Event::Notice(notice.clone()));
     }
-    let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error))?;
+    let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error.into()))?;
     let (sender, events) = mpsc::channel();
     let mut unsaved = None;
     let ran = std::thread::scope(|scope| {

@@ -81,7 +81,7 @@ impl<'a> Workbench<'a> {
             stop,
             aids: Aids::default(),
         };
-        let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error))?;
+        let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error.into()))?;
         let (sender, events) = mpsc::channel();
         let ran = std::thread::scope(|scope| {
             let runner = scope.spawn(|| run::run(&bench, &{ sender }));

@@ -265,6 +265,9 @@ pub struct ObjectProgram {
 /// The section of a program that is none, but a command that was run.
 pub const COMMAND_SECTION: &str = "(command)";
 
+/// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
+pub const WHOLE_OBJECT: &str = "(object)";
+
 impl ObjectRecord {
     /// Whether it is no object, but a command that was run.
     pub fn is_command(&self) -> bool {

@@ -6,12 +6,11 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use super::coverage::lcov;
-use super::file::write_whole;
-use super::{
-    ReportError, RunFolder, SourceRoot, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table,
-};
+use super::{ReportError, SourceRoot, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table};
 use crate::coverage::Level;
 use crate::record::RunRecord;
+use crate::run_folder::RunFolder;
+use crate::whole_file;
 
 /// Columns of `table.txt`, which is read in an editor or a CI log rather than in a narrow terminal.
 const FILE_WIDTH: usize = 120;
@@ -123,6 +122,6 @@ impl Format {
     /// # Errors
     /// [`ReportError::Write`]; an older file of that name is then untouched.
     pub fn write(self, material: &Material<'_>, folder: &Path) -> Result<(), ReportError> {
-        write_whole(&folder.join(self.file_name()), |out| out.write_all(&self.render(material)?))
+        Ok(whole_file::replace(&folder.join(self.file_name()), |out| out.write_all(&self.render(material)?))?)
     }
 }

@@ -8,7 +8,6 @@ pub mod coverage;
 pub mod csv;
 pub mod explain;
 pub mod features;
-mod file;
 pub mod finding;
 mod format;
 pub mod gate;
@@ -23,7 +22,6 @@ pub mod object_grid;
 mod place;
 pub mod progress;
 pub mod repro;
-mod run_folder;
 pub mod sarif;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -35,7 +33,6 @@ mod text;
 
 pub use format::{Baseline, Format, Material};
 pub use place::Place;
-pub use run_folder::RunFolder;
 pub use source_root::SourceRoot;
 pub(crate) use text::{counted, one_line, paragraph, shorten_middle};
 
@@ -43,6 +40,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::record::{RunRecord, json};
+use crate::whole_file::{self, WriteError};
 
 /// Why a report cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +54,8 @@ pub enum ReportError {
         source: io::Error,
     },
     /// A report cannot be written; an older one of that name is untouched.
-    #[error("cannot write `{}`: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// A report cannot be read.
     #[error(transparent)]
     Read(#[from] json::ReadError),
@@ -72,18 +65,20 @@ impl ReportError {
     /// What the user can do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            ReportError::Folder { path, source } | ReportError::Write { path, source } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Some("make room on that disk, or choose a report folder on another one".to_owned())
+            ReportError::Folder { path, source } | ReportError::Write(WriteError { path, source }) => {
+                match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        Some("make room on that disk, or choose a report folder on another one".to_owned())
+                    }
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                        Some("choose a report folder that you may write to".to_owned())
+                    }
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+                        Some(format!("something else is in the way: look at `{}`", path.display()))
+                    }
+                    _ => None,
                 }
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    Some("choose a report folder that you may write to".to_owned())
-                }
-                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
-                    Some(format!("something else is in the way: look at `{}`", path.display()))
-                }
-                _ => None,
-            },
+            }
             ReportError::Read(error) => error.hint().map(str::to_owned),
         }
     }
@@ -107,20 +102,12 @@ pub fn write_changes(record: &RunRecord, baseline: Baseline<'_>, folder: &Path) 
     write_formats(&Material { record, folder, sources: &sources, baseline: Some(baseline) }, &[Format::Html], folder)
 }
 
-/// Writes a record to `path`, as indented JSON.
-///
-/// # Errors
-/// [`ReportError::Write`]; an older file at `path` is then untouched.
-pub fn write_record(record: &RunRecord, path: &Path) -> Result<(), ReportError> {
-    file::write_whole(path, |out| out.write_all(&json::render(record)?))
-}
-
 /// Writes a text file whole or not at all.
 ///
 /// # Errors
 /// [`ReportError::Write`]; an older file at `path` is then untouched.
 pub fn write_text(path: &Path, text: &str) -> Result<(), ReportError> {
-    file::write_whole(path, |out| out.write_all(text.as_bytes()))
+    Ok(whole_file::replace(path, |out| out.write_all(text.as_bytes()))?)
 }
 
 /// Writes reports into `out`, which is made if it is not there.
@@ -188,7 +175,7 @@ mod tests {
     #[test]
     fn a_full_disk_has_a_hint() {
         let source = io::Error::from(io::ErrorKind::StorageFull);
-        let error = ReportError::Write { path: "reports/report.json".into(), source };
+        let error = ReportError::Write(WriteError { path: "reports/report.json".into(), source });
         assert_eq!(error.to_string(), "cannot write `reports/report.json`: no storage space");
         assert!(error.hint().unwrap().starts_with("make room"));
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::event::Event;
 use crate::plan::PLANNED;
 use crate::record::Verdict;
+use crate::record::json;
 use crate::record::{KernelState, RunRecord};
-use crate::report::{self, ReportError};
+use crate::whole_file::{self, WriteError};
 
 /// A run that is killed loses at most this much.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -34,12 +35,12 @@ struct State {
     unsaved: bool,
     finished: bool,
     /// Why the last try to save failed, until [`Collector::take`] has told it.
-    failure: Option<ReportError>,
+    failure: Option<WriteError>,
 }
 
 impl Collector {
     /// Saves the record as planned, so that a folder that cannot be written to is found before the first boot.
-    pub fn new(record: RunRecord, folder: PathBuf) -> Result<Self, ReportError> {
+    pub fn new(record: RunRecord, folder: PathBuf) -> Result<Self, WriteError> {
         save(&record, &folder)?;
         let state = State { record, unsaved: false, finished: false, failure: None };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
@@ -51,7 +52,7 @@ impl Collector {
     }
 
     /// Takes an event in. An error tells that an earlier change could not be saved; this one is taken in nevertheless.
-    pub fn take(&mut self, event: &Event) -> Result<(), ReportError> {
+    pub fn take(&mut self, event: &Event) -> Result<(), WriteError> {
         let mut state = self.shared.lock();
         fold(&mut state.record, event);
         state.unsaved = true;
@@ -125,8 +126,8 @@ impl Shared {
     }
 }
 
-fn save(record: &RunRecord, folder: &Path) -> Result<(), ReportError> {
-    report::write_record(record, &folder.join("report.json"))
+fn save(record: &RunRecord, folder: &Path) -> Result<(), WriteError> {
+    whole_file::replace(&folder.join("report.json"), |out| out.write_all(&json::render(record)?))
 }
 
 fn fold(record: &mut RunRecord, event: &Event) {

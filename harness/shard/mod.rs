@@ -6,7 +6,6 @@
 
 mod merge;
 mod partition;
-mod schedule;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -14,4 +13,3 @@ mod tests;
 
 pub use merge::{MergeError, merge};
 pub use partition::split;
-pub use schedule::{Schedule, ScheduleFormat};

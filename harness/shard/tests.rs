@@ -1,6 +1,5 @@
 //! Sharded and merged is unsharded, and what is no whole run is refused.
 
-use super::schedule::ScheduledObject;
 use super::*;
 use crate::record::Partition;
 use crate::record::{KernelState, PartitionRecord, RunRecord};
@@ -140,26 +139,4 @@ fn partitions_are_read_as_they_are_written() {
     for bad in ["", "2", "0/3", "4/3", "1/0", "a/b", "-1/2", "1/2/3"] {
         assert!(bad.parse::<Partition>().is_err(), "{bad}");
     }
-}
-
-#[test]
-fn schedules_are_written_for_the_engines() {
-    let object =
-        |(name, expected_cost): (&str, usize)| ScheduledObject { name: name.to_owned(), programs: 1, expected_cost };
-    let objects = [("a", 5), ("b", 9), ("c", 4)].map(object).to_vec();
-    let schedule = Schedule::of(vec!["6.1".to_owned()], objects, 2);
-    insta::assert_snapshot!(schedule.render(ScheduleFormat::GithubMatrix).unwrap(), @r#"{"partition":["1/2","2/2"]}"#);
-    insta::assert_snapshot!(schedule.render(ScheduleFormat::Gitlab).unwrap(), @r#"
-        .corematrix-partitions:
-          parallel:
-            matrix:
-              - PARTITION: ["1/2","2/2"]
-        "#);
-    let json: serde_json::Value = serde_json::from_str(&schedule.render(ScheduleFormat::Json).unwrap()).unwrap();
-    assert_eq!(
-        json["partitions"][1],
-        serde_json::json!({"partition": "2/2", "objects": ["a", "c"], "expected_cost": 9})
-    );
-    // No part is empty.
-    assert_eq!(Schedule::of(Vec::new(), schedule.objects, 9).partitions.len(), 3);
 }

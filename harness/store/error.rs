@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::whole_file::WriteError;
+
 /// Why the store could not give a kernel or package.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -150,6 +152,12 @@ impl StoreError {
 }
 
 /// Adds what was tried, and on which path, to an I/O error.
+impl From<WriteError> for StoreError {
+    fn from(WriteError { path, source }: WriteError) -> Self {
+        StoreError::Io { action: "write", path, source }
+    }
+}
+
 pub(super) trait IoContext<T> {
     /// `action` is a verb, such as `create`.
     fn during(self, action: &'static str, path: &Path) -> Result<T, StoreError>;

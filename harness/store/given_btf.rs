@@ -2,16 +2,16 @@
 //!
 //! The archive has `DISTRO/VERSION/ARCH/RELEASE.btf.tar.xz`, and is searched for the kernel's release.
 
+use crate::whole_file;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection};
 
 use super::bounded::{Bounded, HeaderRoom};
 use super::compression::UNPACKED_LIMIT;
-use super::error::{IoContext, StoreError};
+use super::error::StoreError;
 use super::{StoredKernel, checksum};
 use crate::object::btf::Btf;
 
@@ -164,18 +164,14 @@ fn limited(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Writes a file that appears whole: other runs may want it just now.
 fn publish(raw: &[u8], path: &Path) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let readable = fs::Permissions::from_mode(0o644);
-    let fresh = tempfile::Builder::new().permissions(readable).tempfile_in(folder);
-    let mut fresh = fresh.during("create a file in", folder)?;
-    fresh.write_all(raw).during("write", fresh.path())?;
-    fresh.persist(path).map_err(|error| error.error).during("write", path)?;
-    Ok(())
+    Ok(whole_file::replace(path, |out| out.write_all(raw))?)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn xz(bytes: &[u8]) -> Vec<u8> {

@@ -3,9 +3,9 @@
 //! It lies beside `kernels.toml`, is written by corematrix and committed. It names packages, versions and checksums,
 //! never a mirror or a path of this machine. Images given by path are the user's own and are not pinned.
 
+use crate::whole_file;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -187,16 +187,10 @@ impl LockFile {
         if changed != current || !self.path.exists() {
             let text = toml::to_string(&changed)
                 .map_err(|error| StoreError::BadLock { path: self.path.clone(), reason: error.to_string() })?;
-            let mut file = tempfile::Builder::new()
-                .prefix(".kernels.lock-")
-                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-                .tempfile_in(folder)
-                .during("write", &self.path)?;
-            file.write_all(HEADER.as_bytes())
-                .and_then(|()| file.write_all(text.as_bytes()))
-                .and_then(|()| file.as_file().sync_all())
-                .during("write", &self.path)?;
-            file.persist(&self.path).map_err(|error| error.error).during("write", &self.path)?;
+            whole_file::replace(&self.path, |out| {
+                out.write_all(HEADER.as_bytes())?;
+                out.write_all(text.as_bytes())
+            })?;
         }
         *contents = changed;
         Ok(())

@@ -1,16 +1,15 @@
 //! What is known of a kernel by its identity: what it answered when it was asked for its features ([`Store::probe`],
 //! [`Store::save_probe`]), and the types of its modules ([`Store::module_types`]).
 
+use crate::whole_file;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::entry::Entry;
-use super::error::{IoContext, StoreError};
+use super::error::StoreError;
 use crate::feature::libbpf_version;
 use crate::protocol::probe::FeatureProbe;
 use crate::record::KernelIdentity;
@@ -81,11 +80,5 @@ impl Store {
 /// Writes what was found out about a kernel into its entry. Another run may be reading or writing it: it is replaced whole.
 pub(super) fn replace(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), StoreError> {
     let path = folder.join(name);
-    let json = serde_json::to_vec(value).map_err(io::Error::from).during("write", &path)?;
-    let readable = fs::Permissions::from_mode(0o644);
-    let fresh = tempfile::Builder::new().permissions(readable).tempfile_in(folder);
-    let mut fresh = fresh.during("create a file in", folder)?;
-    fresh.write_all(&json).during("write", fresh.path())?;
-    fresh.persist(&path).map_err(|error| error.error).during("write", &path)?;
-    Ok(())
+    Ok(whole_file::replace(&path, |out| Ok(serde_json::to_writer(out, value)?))?)
 }

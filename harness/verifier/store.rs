@@ -1,5 +1,6 @@
 //! [`save`] and [`read`]: whole logs on disk, compressed by zstd.
 
+use crate::whole_file;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -16,13 +17,13 @@ const MAX_LOG: u64 = 1 << 30;
 pub fn save(path: &Path, log: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".log-").tempfile_in(folder)?;
-    let mut encoder = zstd::Encoder::new(&mut file, LEVEL)?;
-    encoder.include_checksum(true)?;
-    encoder.write_all(log)?;
-    encoder.finish()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    let written = whole_file::replace(path, |out| {
+        let mut encoder = zstd::Encoder::new(out, LEVEL)?;
+        encoder.include_checksum(true)?;
+        encoder.write_all(log)?;
+        encoder.finish().map(drop)
+    });
+    written.map_err(|error| error.source)
 }
 
 /// Reads a log that [`save`] wrote, or a plain file of another name. Bytes that are no UTF-8 come back as U+FFFD.

@@ -3,8 +3,8 @@
 //! A success holds until machine or QEMU change. A failure does not: one attempt on a busy machine may be bad luck, and nobody
 //! should lose KVM by that. So it expires, later each time, and the next attempt has longer to answer.
 
+use crate::whole_file;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -83,12 +83,8 @@ impl KvmRecord {
     }
 
     fn save(&self, file: &Path) {
-        // By renaming: another run may be reading it.
-        let _ = serde_json::to_vec_pretty(self).map_err(Into::into).and_then(|json| {
-            let mut fresh = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new(".")))?;
-            fresh.write_all(&json)?;
-            fresh.persist(file).map_err(|error| error.error)
-        });
+        // What is lost is one more try.
+        let _ = whole_file::replace(file, |out| Ok(serde_json::to_writer_pretty(out, self)?));
     }
 }
 

@@ -7,18 +7,18 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::super::ReportError;
-use super::super::file::write_whole;
 use super::source::{LineState, executed, state};
 use crate::coverage::{Level, Unit, on_kernel};
 use crate::record::RelocationOutcome;
 use crate::record::RunRecord;
+use crate::whole_file;
 
 /// Writes the tracefile.
 ///
 /// # Errors
 /// [`ReportError::Write`].
 pub fn write(record: &RunRecord, objects: &[usize], level: Level, path: &Path) -> Result<(), ReportError> {
-    write_whole(path, |out| out.write_all(render(record, objects, level).as_bytes()))
+    Ok(whole_file::replace(path, |out| out.write_all(render(record, objects, level).as_bytes()))?)
 }
 
 #[derive(Default)]

@@ -3,9 +3,9 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::partition::split;
-use crate::plan::Plan;
+use super::Plan;
 use crate::record::Partition;
+use crate::shard::split;
 
 /// How a schedule is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,5 +92,36 @@ impl Schedule {
                 format!(".corematrix-partitions:\n  parallel:\n    matrix:\n      - PARTITION: {list}\n")
             }
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_are_written_for_the_engines() {
+        let object = |(name, expected_cost): (&str, usize)| ScheduledObject {
+            name: name.to_owned(),
+            programs: 1,
+            expected_cost,
+        };
+        let objects = [("a", 5), ("b", 9), ("c", 4)].map(object).to_vec();
+        let schedule = Schedule::of(vec!["6.1".to_owned()], objects, 2);
+        insta::assert_snapshot!(schedule.render(ScheduleFormat::GithubMatrix).unwrap(), @r#"{"partition":["1/2","2/2"]}"#);
+        insta::assert_snapshot!(schedule.render(ScheduleFormat::Gitlab).unwrap(), @r#"
+            .corematrix-partitions:
+              parallel:
+                matrix:
+                  - PARTITION: ["1/2","2/2"]
+            "#);
+        let json: serde_json::Value = serde_json::from_str(&schedule.render(ScheduleFormat::Json).unwrap()).unwrap();
+        assert_eq!(
+            json["partitions"][1],
+            serde_json::json!({"partition": "2/2", "objects": ["a", "c"], "expected_cost": 9})
+        );
+        // No part is empty.
+        assert_eq!(Schedule::of(Vec::new(), schedule.objects, 9).partitions.len(), 3);
     }
 }
