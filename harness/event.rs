@@ -146,4 +146,6 @@ pub enum Event {
     },
     /// Something the user should know that belongs to no cell.
     Notice(String),
+    /// The record could not be saved for a time, and why. What is in it is not lost.
+    Unsaved(String),
 }

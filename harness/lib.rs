@@ -25,6 +25,7 @@ pub mod kernel_config;
 pub mod kernel_log;
 pub mod libbpf_log;
 pub mod manifest;
+pub mod matrix;
 pub mod object;
 pub mod plan;
 pub mod process;

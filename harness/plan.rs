@@ -151,6 +151,11 @@ impl Plan {
         PartitionRecord { part, objects }
     }
 
+    /// The names of its objects, as reports have them.
+    pub fn rows(&self) -> Vec<String> {
+        self.objects.iter().map(|planned| planned.object.name.clone()).collect()
+    }
+
     /// The record of a run that has not begun: every cell is there, and not run.
     pub fn record(&self, tool: ToolRecord, started: String) -> RunRecord {
         let cell = |object: &PlannedObject, kernel: &KernelSpec| CellRecord {

@@ -81,7 +81,7 @@ impl Phases {
                 (*kernel, format!("{}: done, {:.3} s in the guest", object(of), took.as_secs_f64()))
             }
             Event::KernelDone { kernel } => (*kernel, "done".to_owned()),
-            Event::ProgramStarted { .. } | Event::Notice(_) => return,
+            Event::ProgramStarted { .. } | Event::Notice(_) | Event::Unsaved(_) => return,
         };
         let now = Instant::now();
         let Some(last) = self.last.get_mut(kernel) else { return };

@@ -9,13 +9,14 @@ use clap::Args;
 
 use super::Common;
 use super::failure::Failure;
+use super::failure::store_failure;
 use super::repro::case::only_object;
 use super::run::width;
-use super::setup::{Setup, store_failure};
 use super::workbench::{GuestArgs, Workbench};
 use crate::bisect::{Search, Tried};
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
+use crate::matrix::{Project, Work};
 use crate::object::btf::Btf;
 use crate::object::{BpfObject, ObjectTypes};
 use crate::plan::Plan;
@@ -61,7 +62,7 @@ struct Step {
 
 /// A search under way.
 struct Bisection<'a> {
-    setup: &'a Setup,
+    project: &'a Project,
     object: BpfObject,
     program: Option<&'a str>,
     /// From the good end to the bad one.
@@ -73,17 +74,17 @@ struct Bisection<'a> {
 }
 
 pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failure> {
-    let mut setup = Setup::load(common)?;
+    let mut project = Project::load(&common.manifest, common.store.clone())?;
     let folder = tempfile::Builder::new().prefix("corematrix-bisect-").tempdir();
     let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
     // Kernels that are only looked at in passing are not pinned for the project.
     let lock = folder.path().join("kernels.lock");
-    if let Err(error) = std::fs::copy(setup.manifest.path.with_extension("lock"), &lock)
+    if let Err(error) = std::fs::copy(project.manifest.path.with_extension("lock"), &lock)
         && error.kind() != std::io::ErrorKind::NotFound
     {
         return Err(Failure::infrastructure(format!("cannot copy the lock file: {error}"), None));
     }
-    setup.lock = LockFile::open(&lock).map_err(store_failure)?;
+    project.lock = LockFile::open(&lock).map_err(store_failure)?;
 
     let object = only_object(&args.object)?;
     if let (Some(program), Ok(inventory)) = (&args.program, &object.inventory) {
@@ -92,7 +93,8 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     }
     let offline = args.guests.offline;
     let step = |step: String| eprintln!("{step}");
-    let offers = setup.store.offers(&setup.manifest.kernels, &setup.lock, offline, &step).map_err(store_failure)?;
+    let offers =
+        project.store.offers(&project.manifest.kernels, &project.lock, offline, &step).map_err(store_failure)?;
     let (offers, backwards) = between(offers, &args.good, &args.bad)?;
     let what = args.program.as_ref().map_or_else(String::new, |program| format!("/{program}"));
     eprintln!(
@@ -105,8 +107,8 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     let mut search = Search::new(offers.len());
     let program = args.program.as_deref();
     let mut bisection =
-        Bisection { setup: &setup, object, program, offers, backwards, steps: Vec::new(), folder: folder.path() };
-    let mut bench = Workbench::new(&setup, &args.guests)?;
+        Bisection { project: &project, object, program, offers, backwards, steps: Vec::new(), folder: folder.path() };
+    let mut bench = Workbench::new(&project, &args.guests)?;
     while let Some(next) = search.next() {
         let tried = bisection.step(&mut bench, next)?;
         if let Some(code) = bench.interrupted() {
@@ -165,7 +167,7 @@ impl Bisection<'_> {
     fn step(&mut self, bench: &mut Workbench<'_>, offer: usize) -> Result<Tried, Failure> {
         let spec = self.offers[offer].spec.clone();
         let plan = Plan::new(vec![spec], vec![self.object.clone()], &Settings::default());
-        let record = bench.run(&plan, (Reach::Load, false), &self.folder(offer)?)?;
+        let record = bench.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
         let programs: Vec<&ProgramRecord> = self.judged(&record).collect();
         let failed = programs.iter().find(|one| matches!(one.verdict.blame(), Blame::Object | Blame::Kernel));
         let unjudged = programs.iter().find(|one| one.verdict.blame() == Blame::Harness);
@@ -212,7 +214,7 @@ impl Bisection<'_> {
     /// The types of the kernels that the store has. Nothing is fetched for them.
     fn types(&self) -> Vec<Option<Btf>> {
         let read = |offer: &Offer| {
-            let stored = self.setup.store.kernel(&offer.spec, &self.setup.lock, true, &|_| ()).ok()?;
+            let stored = self.project.store.kernel(&offer.spec, &self.project.lock, true, &|_| ()).ok()?;
             Btf::parse(&std::fs::read(stored.btf?).ok()?).ok()
         };
         self.offers.iter().map(read).collect()

@@ -7,11 +7,11 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use super::Common;
-use super::explain::{found_again, project, read_record};
+use super::explain::{found_again, project_folder, read_record};
 use super::failure::Failure;
 use super::repro::case::{bundle_failure, cell_of};
-use super::setup::Setup;
 use crate::bundle::{self, Bundle, Contents};
+use crate::matrix::Project;
 use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::report::counted;
@@ -32,15 +32,15 @@ pub(super) struct BundleArgs {
 pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failure> {
     let (folder, record) = read_record(common, Path::new(&args.what[0]))?;
     let (object, kernel, _) = cell_of(&record, &args.what[1..])?;
-    let setup = Setup::load(common)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
     let told = &record.objects[object];
     let mut missing = Vec::new();
-    let Some(found) = found_again(told, &project(common), &mut missing) else {
+    let Some(found) = found_again(told, &project_folder(common), &mut missing) else {
         let hint = "a bundle needs the object of the run; run the matrix again".to_owned();
         return Err(Failure::input(missing.join("; "), Some(hint)));
     };
     let name = &record.kernels[kernel].name;
-    let Some(spec) = setup.manifest.kernels.iter().find(|spec| spec.name == *name) else {
+    let Some(spec) = project.manifest.kernels.iter().find(|spec| spec.name == *name) else {
         return Err(Failure::input(format!("the manifest does not declare kernel `{name}` any more"), None));
     };
     let bundle = Bundle::of(&Contents {
@@ -49,7 +49,7 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
         kernel,
         bytes: &found.bytes,
         spec,
-        lock: &setup.lock,
+        lock: &project.lock,
         folder: &folder,
         // A report does not tell.
         command: &[],
@@ -60,7 +60,7 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
 }
 
 /// Leaves a bundle of every cell of a run that failed without excuse. Failing to is no failure of the run, and is said.
-pub(super) fn leave(record: &RunRecord, plan: &Plan, setup: &Setup, folder: &Path) {
+pub(super) fn leave(record: &RunRecord, plan: &Plan, project: &Project, folder: &Path) {
     let command = command_line();
     let (mut total, mut made, mut left_out) = (0, 0, 0);
     for (object, planned) in plan.objects.iter().enumerate() {
@@ -78,7 +78,7 @@ pub(super) fn leave(record: &RunRecord, plan: &Plan, setup: &Setup, folder: &Pat
                 kernel,
                 bytes: &planned.object.bytes,
                 spec,
-                lock: &setup.lock,
+                lock: &project.lock,
                 folder,
                 command: &command,
             };

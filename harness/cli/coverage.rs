@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
-use super::explain::{found_again, index_of, kernel_types, project, read_record};
+use super::explain::{found_again, index_of, project_folder, read_record};
 use super::failure::Failure;
+use super::failure::store_failure;
 use super::run::{report_failure, width};
-use super::setup::store_failure;
 use super::threshold::Thresholds;
 use crate::coverage::{Level, Unit};
 use crate::explain::KernelTypes;
 use crate::manifest::Manifest;
+use crate::matrix::kernel_types;
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
 use crate::record::RunRecord;
@@ -74,7 +75,7 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
         let kernels: Vec<KernelTypes<'_>> = known.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
         let mut text = String::new();
         for unit in Unit::of(record, &objects) {
-            let found = found_again(&record.objects[unit.object], &project(common), &mut missing);
+            let found = found_again(&record.objects[unit.object], &project_folder(common), &mut missing);
             let types = found.and_then(|found| ObjectTypes::read(&found.bytes));
             text += &unproven::render(record, &unit, types.as_ref(), &kernels, &configs, width());
         }

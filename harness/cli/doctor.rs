@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::failure::Failure;
-use super::setup::Setup;
-use super::{Common, MachineArgs, acceleration};
+use super::{Common, MachineArgs};
+use crate::matrix::{self, KVM_MEMORY, Project};
 use crate::process;
 use crate::record::exit_code;
 use crate::run::Stop;
@@ -33,7 +33,7 @@ enum Finding {
 }
 
 pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
     let mut bad = 0;
     let mut tell = |name: &str, finding: Finding| {
         let (mark, text, advice) = match finding {
@@ -49,16 +49,16 @@ pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failur
             println!("{:>4}  {:<12} hint: {advice}", "", "");
         }
     };
-    tell("manifest", Finding::Good(manifest_line(&setup)));
-    for (name, finding) in tool_findings(&setup) {
+    tell("manifest", Finding::Good(manifest_line(&project)));
+    for (name, finding) in tool_findings(&project) {
         tell(name, finding);
     }
-    tell("store", Finding::Good(setup.store.root().display().to_string()));
-    tell("disk", disk(setup.store.root()));
+    tell("store", Finding::Good(project.store.root().display().to_string()));
+    tell("disk", disk(project.store.root()));
     tell("scratch", disk(&std::env::temp_dir()));
     tell("apt", apt());
-    match &setup.tools {
-        Ok(tools) => tell("acceleration", acceleration(&setup, tools, args)?),
+    match project.tools() {
+        Ok(tools) => tell("acceleration", acceleration(&project, tools, args)?),
         Err(_) => {
             tell("acceleration", Finding::Bad("cannot be proven without the programs above".into(), "see above".into()))
         }
@@ -66,13 +66,8 @@ pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failur
     Ok(ExitCode::from(if bad == 0 { exit_code::GOOD } else { exit_code::INFRASTRUCTURE }))
 }
 
-/// The toolchain, or why there is none.
-pub(super) fn tools(setup: &Setup) -> Result<&Toolchain, Failure> {
-    setup.tools.as_ref().map_err(|error| Failure::infrastructure(error, error.hint()))
-}
-
-fn manifest_line(setup: &Setup) -> String {
-    let manifest = &setup.manifest;
+fn manifest_line(project: &Project) -> String {
+    let manifest = &project.manifest;
     format!(
         "{}: {} kernels, {} in the default matrix",
         manifest.path.display(),
@@ -81,8 +76,8 @@ fn manifest_line(setup: &Setup) -> String {
     )
 }
 
-fn tool_findings(setup: &Setup) -> Vec<(&'static str, Finding)> {
-    match &setup.tools {
+fn tool_findings(project: &Project) -> Vec<(&'static str, Finding)> {
+    match project.tools() {
         Err(error) => {
             let hint = error.hint().unwrap_or_else(|| "`make setup` installs what is missing".to_owned());
             vec![("programs", Finding::Bad(error.to_string(), hint))]
@@ -105,12 +100,12 @@ fn tool_findings(setup: &Setup) -> Vec<(&'static str, Finding)> {
     }
 }
 
-fn acceleration(setup: &Setup, tools: &Toolchain, args: &DoctorArgs) -> Result<Finding, Failure> {
-    let kernels = setup.kernels(&args.machine)?;
+fn acceleration(project: &Project, tools: &Toolchain, args: &DoctorArgs) -> Result<Finding, Failure> {
+    let kernels = project.kernels(&args.machine.kernel)?;
     let stop = Stop::default();
     let step = |step: String| eprintln!("  {step}");
     let found = kernels.iter().find_map(|spec| {
-        let stored = setup.store.kernel(spec, &setup.lock, args.machine.offline, &step).ok()?;
+        let stored = project.store.kernel(spec, &project.lock, args.machine.offline, &step).ok()?;
         Some((spec, stored))
     });
     let Some((spec, stored)) = found else {
@@ -118,10 +113,9 @@ fn acceleration(setup: &Setup, tools: &Toolchain, args: &DoctorArgs) -> Result<F
         return Ok(Finding::Bad("no kernel of the matrix can be had to boot".to_owned(), hint));
     };
     // The doctor does not trust what an earlier run remembers; later runs trust the doctor.
-    let memory = KvmMemory { file: &setup.store.root().join(acceleration::MEMORY), anew: true };
-    let choose = |choice| {
-        vm::choose(choice, tools, memory, |patience| acceleration::prove_kvm(tools, spec, &stored, patience, &stop))
-    };
+    let memory = KvmMemory { file: &project.store.root().join(KVM_MEMORY), anew: true };
+    let choose =
+        |choice| vm::choose(choice, tools, memory, |patience| matrix::prove_kvm(tools, spec, &stored, patience, &stop));
     let wants_kvm = args.machine.accel == Choice::Kvm;
     // Asked for KVM it proves KVM, too.
     let chosen = match wants_kvm {
@@ -138,7 +132,7 @@ fn acceleration(setup: &Setup, tools: &Toolchain, args: &DoctorArgs) -> Result<F
     if wants_kvm {
         return Ok(Finding::Bad(proof.reason, "`--accel tcg` does without KVM, some ten times slower".to_owned()));
     }
-    Ok(match acceleration::boot_once(tools, spec, &stored, (proof.accelerator, 1), &stop) {
+    Ok(match matrix::boot_once(tools, spec, &stored, (proof.accelerator, 1), &stop) {
         Ok(()) if args.machine.accel == Choice::Tcg => Finding::Good(format!("tcg: kernel `{}` booted", spec.name)),
         Ok(()) => {
             let way = proof.advice.map(|advice| format!("; {advice}")).unwrap_or_default();

@@ -10,17 +10,15 @@ use clap::Args;
 use super::aids::AidArgs;
 use super::failure::Failure;
 use super::run;
-use super::setup::Setup;
-use super::{Common, MachineArgs, acceleration};
+use super::{Common, MachineArgs, say};
 use crate::exec::{LeftFiles, View};
+use crate::matrix::{Matrix, Project, Work};
 use crate::object::{BpfObject, Inventory, ObjectError, Origin};
 use crate::plan::Plan;
-use crate::protocol::attach::Reach;
 use crate::protocol::live::{self, LiveCommand};
 use crate::record::exit_code;
 use crate::report::{self, table};
-use crate::run::{Bench, CommandJob, Jobs, Logs, Stop};
-use crate::timestamp;
+use crate::run::{CommandJob, Stop};
 
 #[derive(Debug, Args)]
 pub(super) struct ExecArgs {
@@ -149,9 +147,10 @@ fn program(name: &str) -> Result<PathBuf, Failure> {
 }
 
 pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let snapshot_budget = super::store::snapshot_budget()?;
-    let kernels = setup.kernels(&args.machine)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let mut options = args.machine.options()?;
+    (options.jobs, options.cold, options.aids) = (args.jobs, args.cold, args.aids.aids());
+    let kernels = project.kernels(&args.machine.kernel)?;
     let path = program(&args.words[0])?;
     let given = args.given.look_up(vec![path.clone()])?;
     if let Some(out) = &args.out {
@@ -161,15 +160,17 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
             })?;
         }
     }
-    let tools = super::doctor::tools(&setup)?;
+    project.tools()?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(run::no_signals)?;
+    let matrix = Matrix::new(&project, options).stopped_by(stop);
 
     let short = Path::new(&args.words[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let words = shell_words::join([&short].into_iter().chain(&args.words[1..]));
     let name = args.name.clone().unwrap_or(short);
-    let plan = Plan::of_command(kernels, executable(&path, name), words);
-    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
-    let folder = run::report_folder(&setup.project, args.report.as_deref())?;
+    let mut work = Work::new(Plan::of_command(kernels, executable(&path, name), words), Vec::new());
+    matrix.accelerator(&work.plan.kernels, &say)?;
+    work.notices.extend(matrix.notices());
+    let folder = run::report_folder(&project.folder, args.report.as_deref())?;
     let command = LiveCommand {
         words: args.words.clone(),
         environment: environment(&given, &[]),
@@ -180,28 +181,9 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     };
     let job =
         CommandJob { command, view: given.view, limit: args.timeout, out: args.out.clone(), report: folder.clone() };
-    let mut record = plan.record(run::tool_record(tools, &proof), timestamp::now());
-    record.notices.extend(acceleration::notices(tools, &proof, args.machine.accel));
-    let memory_mib = plan.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
-    let logs = Logs::new(&folder);
-    let bench = Bench {
-        plan: &plan,
-        store: &setup.store,
-        lock: &setup.lock,
-        offline: args.machine.offline,
-        tools,
-        accelerator: proof.accelerator,
-        jobs: &Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib, []),
-        full_logs: false,
-        reach: Reach::Load,
-        cold: args.cold || args.aids.aids().need_boot(),
-        snapshot_budget,
-        logs: &logs,
-        stop: &stop,
-        aids: args.aids.aids(),
-    };
-    let record =
-        run::execute(&bench, record, &folder, args.aids, |events| crate::run::run_command(&bench, &job, events))?;
+    let mut screen = run::Screen::new(&work.plan, args.aids);
+    let record = matrix.run_command(&work, &job, &folder, &mut |event| screen.on(event))?;
+    drop(screen);
     println!("{}", table::render(&record, run::width()));
     report::write_all(&record, &folder).map_err(|error| run::report_failure(&error))?;
     if args.report.is_none() {

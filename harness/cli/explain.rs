@@ -1,6 +1,5 @@
 //! `corematrix explain`: one cell of a report, with what it means and what to do.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,14 +7,14 @@ use clap::Args;
 
 use super::Common;
 use super::failure::Failure;
+use super::failure::store_failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
-use super::setup::store_failure;
 use crate::btf::Query;
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
+use crate::matrix::{all_types, kernel_probes};
 use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
-use crate::protocol::probe::FeatureProbe;
 use crate::record::Cause;
 use crate::record::json;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
@@ -58,7 +57,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let (kernels, added) = all_types(&record, &store, &mut missing);
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&record, &store);
-    let found = found_again(&record.objects[object], &project(common), &mut missing);
+    let found = found_again(&record.objects[object], &project_folder(common), &mut missing);
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
     missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], &store)));
     missing.dedup();
@@ -130,14 +129,14 @@ pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRe
 }
 
 /// The folder of the manifest.
-pub(super) fn project(common: &Common) -> PathBuf {
+pub(super) fn project_folder(common: &Common) -> PathBuf {
     let folder = common.manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
 }
 
 fn report_folder(common: &Common, run: &Path) -> PathBuf {
     if run.as_os_str() == LATEST && !run.exists() {
-        return project(common).join(REPORTS).join(LATEST);
+        return project_folder(common).join(REPORTS).join(LATEST);
     }
     match run.is_file() {
         true => run.parent().unwrap_or(Path::new(".")).to_owned(),
@@ -167,65 +166,6 @@ pub(super) fn index_of<'a>(
     })
 }
 
-/// The types of the run's kernels, as far as the store has them.
-pub(super) fn kernel_types<'a>(record: &'a RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<(&'a str, Btf)> {
-    let (mut types, mut unknown) = (Vec::new(), Vec::new());
-    for kernel in &record.kernels {
-        let Some(identity) = &kernel.identity else { continue };
-        let Some(sha256) = identity.types_sha256() else { continue };
-        match store.btf(sha256).and_then(|raw| Btf::parse(&raw).ok()) {
-            Some(btf) => types.push((kernel.name.as_str(), btf)),
-            None => unknown.push(format!("`{}` ({})", kernel.name, identity.release)),
-        }
-    }
-    if !unknown.is_empty() {
-        let folder = store.root().display();
-        missing.push(format!("the store `{folder}` has no types of {}, so they are left out", unknown.join(", ")));
-    }
-    types
-}
-
-/// The types of the run's kernels and of the others that the store has, by age, as far as releases tell;
-/// and which are not the run's.
-pub(super) fn all_types(
-    record: &RunRecord,
-    store: &Store,
-    missing: &mut Vec<String>,
-) -> (Vec<(String, Btf)>, Vec<String>) {
-    let mut types: Vec<(String, Btf)> =
-        kernel_types(record, store, missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
-    let age = |name: &str, types: &[(String, String)]| {
-        types.iter().find(|(known, _)| known == name).map(|(_, release)| numbers(release))
-    };
-    let mut releases: Vec<(String, String)> = record
-        .kernels
-        .iter()
-        .filter_map(|kernel| Some((kernel.name.clone(), kernel.identity.as_ref()?.release.clone())))
-        .collect();
-    let mut added = Vec::new();
-    for (name, kernel) in store.kernels() {
-        let identity = &kernel.identity;
-        let is_known = releases.iter().any(|(_, known)| *known == identity.release);
-        let parsed = || Btf::parse(&std::fs::read(kernel.btf.as_ref()?).ok()?).ok();
-        let (false, Some(btf)) = (is_known, parsed()) else { continue };
-        // Two kernels of one name differ in their releases.
-        let is_taken = types.iter().any(|(known, _)| *known == name);
-        let name = if is_taken { identity.release.clone() } else { name };
-        let own = numbers(&identity.release);
-        let at = types.iter().position(|(known, _)| age(known, &releases).is_some_and(|other| other > own));
-        releases.push((name.clone(), identity.release.clone()));
-        added.push(format!("`{name}`"));
-        types.insert(at.unwrap_or(types.len()), (name, btf));
-    }
-    (types, added)
-}
-
-/// The numbers of a release, which tell its age: 6, 12, 107 of `6.12.107+deb13-cloud-amd64`.
-fn numbers(release: &str) -> Vec<u32> {
-    let version = release.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap_or_default();
-    version.split('.').map_while(|part| part.parse().ok()).collect()
-}
-
 /// The object of the run, if it is still where it was and unchanged.
 pub(super) fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
     // `FILE` or `FILE: PLACE`.
@@ -243,15 +183,6 @@ pub(super) fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec
         missing.push(format!("`{path}` has changed since the run, so the object's own types are not known"));
     }
     same
-}
-
-/// What the store knows of the features of the run's kernels, by kernel.
-pub(super) fn kernel_probes(record: &RunRecord, store: &Store) -> HashMap<String, FeatureProbe> {
-    let probes = record.kernels.iter().filter_map(|kernel| {
-        let probe = store.probe(kernel.identity.as_ref()?)?;
-        Some((kernel.name.clone(), probe))
-    });
-    probes.collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use super::run::report_failure;
+use crate::matrix::MatrixError;
 use crate::record::exit_code;
+use crate::store::StoreError;
 
 /// One thing that is wrong, and what the user can do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,19 @@ impl Failure {
     }
 }
 
+impl From<MatrixError> for Failure {
+    fn from(error: MatrixError) -> Failure {
+        match error {
+            MatrixError::Objects(errors) => {
+                Failure::inputs(errors.iter().map(|error| (error.to_string(), error.hint())))
+            }
+            error if error.is_input() => Failure::input(&error, error.hint()),
+            MatrixError::Write(error) => report_failure(&error.into()),
+            error => Failure::infrastructure(&error, error.hint()),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, problem) in self.problems.iter().enumerate() {
@@ -56,3 +72,8 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// The store failed, or a source of kernels or packages.
+pub(super) fn store_failure(error: StoreError) -> Failure {
+    Failure::from(MatrixError::from(error))
+}

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
-use super::explain::{project, read_record};
+use super::explain::{project_folder, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
 use crate::gate::{self, Expectations, GateReport, Limits};
@@ -106,7 +106,7 @@ pub(super) fn run(common: &Common, args: &GateArgs) -> Result<ExitCode, Failure>
     let terms = args.terms.read(common, &[])?;
     let (_, record) = read_record(common, &args.run)?;
     let report = terms.decide(&record);
-    let sources = SourceRoot::around(&project(common));
+    let sources = SourceRoot::around(&project_folder(common));
     let text = args.format.render(&report, &record, &sources, width());
     let text =
         text.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))?;

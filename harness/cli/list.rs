@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::Common;
 use super::failure::Failure;
-use super::setup::{Inputs, Setup};
+use super::{Common, say};
+use crate::matrix::{Inputs, Project};
 use crate::object::listing;
 
 /// What to list.
@@ -32,14 +32,14 @@ pub(super) struct ListArgs {
 }
 
 pub(super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
     match (args.what, args.inputs.is_empty()) {
         (_, true) => {
             let hint = "name objects, folders, executables that embed objects, or suite files";
             return Err(Failure::input("no inputs to list", Some(hint.to_owned())));
         }
         (what, false) => {
-            let Inputs { objects, notices, .. } = setup.objects(&args.inputs, args.offline)?;
+            let Inputs { objects, notices, .. } = project.inputs(&args.inputs, args.offline, &say)?;
             println!("{}", listing::describe(&objects, what == What::Programs));
             notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
         }

@@ -1,7 +1,5 @@
 //! The command line: [`Cli`] and what its commands do.
 
-mod acceleration;
-mod advice;
 mod aids;
 mod bisect;
 mod btf;
@@ -22,7 +20,6 @@ mod plan;
 mod report;
 mod repro;
 mod run;
-mod setup;
 mod shell;
 mod store;
 mod threshold;
@@ -34,6 +31,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::matrix::Options;
 use crate::record::exit_code;
 use crate::vm::Choice;
 pub use failure::Failure;
@@ -116,6 +114,23 @@ struct MachineArgs {
     /// Do without the network: take only kernels that the store has.
     #[arg(long)]
     offline: bool,
+}
+
+impl MachineArgs {
+    /// How a matrix is run that is told nothing else.
+    fn options(&self) -> Result<Options, Failure> {
+        Ok(Options {
+            offline: self.offline,
+            accelerator: self.accel,
+            snapshot_budget: store::snapshot_budget()?,
+            ..Options::default()
+        })
+    }
+}
+
+/// Tells a step that takes time.
+fn say(step: String) {
+    eprintln!("{step}");
 }
 
 impl Cli {

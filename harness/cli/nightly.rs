@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 use super::Common;
 use super::failure::Failure;
 use super::run::{RunArgs, perform, report_failure};
-use super::setup::Setup;
 use crate::compare::{differences, moved_kernels};
 use crate::history::{History, HistoryError, Night};
+use crate::matrix::Project;
 use crate::record::exit_code;
 use crate::record::json;
 use crate::report::{Baseline, nightly, write_changes, write_text};
@@ -83,14 +83,14 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
 
 /// Takes the newest of every kernel that moves on by itself. Returns what could not be updated, and runs as it was.
 fn update(common: &Common, args: &NightlyArgs) -> Result<Vec<String>, Failure> {
-    let setup = Setup::load(common)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
     let mut behind = Vec::new();
-    for spec in &setup.kernels(&args.run.machine)? {
+    for spec in &project.kernels(&args.run.machine.kernel)? {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
-        match setup.store.newest_kernel(spec, &setup.lock, &step) {
+        match project.store.newest_kernel(spec, &project.lock, &step) {
             Ok(_) => {}
             // The run tells of a kernel that cannot be had at all.
-            Err(error) if setup.lock.kernel(&spec.name).is_none() => eprintln!("{error}"),
+            Err(error) if project.lock.kernel(&spec.name).is_none() => eprintln!("{error}"),
             Err(error) => behind.push(format!("{}: not updated: {error}", spec.name)),
         }
     }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::failure::Failure;
-use super::setup::{Inputs, Setup};
-use super::{Common, MachineArgs};
+use super::{Common, MachineArgs, say};
+use crate::matrix::{Inputs, Project};
 use crate::plan::Plan;
 use crate::plan::{Schedule, ScheduleFormat};
 
@@ -28,9 +28,9 @@ pub(super) struct PlanArgs {
 }
 
 pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let kernels = setup.kernels(&args.machine)?;
-    let Inputs { objects, settings, .. } = setup.objects(&args.inputs, args.machine.offline)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let kernels = project.kernels(&args.machine.kernel)?;
+    let Inputs { objects, settings, .. } = project.inputs(&args.inputs, args.machine.offline, &say)?;
     let schedule = Schedule::new(&Plan::new(kernels, objects, &settings), args.partitions.get());
     let text = schedule.render(args.format);
     print!("{}", text.map_err(|error| Failure::infrastructure(format!("cannot write the plan: {error}"), None))?);

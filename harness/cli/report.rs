@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
-use super::explain::{project, read_record};
+use super::explain::{project_folder, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
 use crate::report::{Baseline, Format, Material, SourceRoot, table, write_formats};
@@ -37,7 +37,7 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> Result<ExitCode, Failur
     }
     let baseline = args.baseline.as_deref().zip(before.as_ref());
     let baseline = baseline.map(|(name, (_, record))| Baseline { name: name.display().to_string(), record });
-    let sources = SourceRoot::around(&project(common));
+    let sources = SourceRoot::around(&project_folder(common));
     let material = Material { record: &record, folder: &folder, sources: &sources, baseline };
     let to_stdout = args.out.as_deref().map_or(args.format.len() == 1, |out| out == Path::new("-"));
     if !to_stdout {

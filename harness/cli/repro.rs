@@ -9,13 +9,14 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Common;
-use super::explain::{all_types, index_of, kernel_probes, kernel_types, project};
+use super::explain::{index_of, project_folder};
 use super::failure::Failure;
 use super::run::{REPORTS, width};
 use super::workbench::{GuestArgs, Workbench};
 use crate::bundle::{self, host_cpu};
 use crate::coverage::Analysis;
 use crate::explain::KernelTypes;
+use crate::matrix::{Work, all_types, kernel_probes, kernel_types};
 use crate::object::ObjectTypes;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
@@ -55,21 +56,22 @@ pub(super) fn run(common: &Common, args: &ReproArgs) -> Result<ExitCode, Failure
         &args.what,
         &Elsewhere { path: args.kernel_path.as_deref(), is_trusted: args.trust_source },
     )?;
-    let mut bench = Workbench::new(&case.setup, &args.guests)?;
-    let plan = case.plan();
-    let folder = scratch(&project(common), &case.spec.name, &plan.objects[0].object.name)?;
+    let mut bench = Workbench::new(&case.project, &args.guests)?;
+    let work = Work::new(case.plan(), Vec::new());
+    let plan = &work.plan;
+    let folder = scratch(&project_folder(common), &case.spec.name, &plan.objects[0].object.name)?;
 
-    let here = bench.run(&plan, (case.reach, false), &folder)?;
+    let here = bench.run(&work, (case.reach, false), &folder)?;
     let chosen = chosen(&case, &here)?;
-    let deeper = deeper(&plan, &here, &chosen);
+    let deeper = deeper(plan, &here, &chosen).map(|plan| Work::new(plan, Vec::new()));
     let states = match &deeper {
-        Some(plan) if !here.interrupted => Some(bench.run(plan, (Reach::Load, true), &folder.join(STATES))?),
+        Some(deeper) if !here.interrupted => Some(bench.run(deeper, (Reach::Load, true), &folder.join(STATES))?),
         _ => None,
     };
     if let Some(code) = bench.interrupted() {
         return Ok(code);
     }
-    Ok(ExitCode::from(tell(&case, &plan, &here, states.as_ref(), &chosen, &folder)))
+    Ok(ExitCode::from(tell(&case, plan, &here, states.as_ref(), &chosen, &folder)))
 }
 
 /// A folder for what is found, always the same for a cell; what an earlier try left there is gone.
@@ -130,11 +132,11 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     // The cell among the others of its run, so that advice knows all kernels.
     let (shown, object, kernel) = case.shown(here);
     let mut missing = Vec::new();
-    kernel_types(&shown, &case.setup.store, &mut missing);
+    kernel_types(&shown, &case.project.store, &mut missing);
     let has_all = missing.is_empty();
-    let (kernels, _) = all_types(&shown, &case.setup.store, &mut Vec::new());
+    let (kernels, _) = all_types(&shown, &case.project.store, &mut Vec::new());
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
-    let probes = kernel_probes(&shown, &case.setup.store);
+    let probes = kernel_probes(&shown, &case.project.store);
     let types = ObjectTypes::read(&plan.objects[0].object.bytes);
     let facts = Facts {
         record: &shown,

@@ -3,30 +3,26 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::time::Duration;
 
 use clap::Args;
 use time::OffsetDateTime;
 
-use super::aids::AidArgs;
+use super::aids::{AidArgs, Phases};
 use super::failure::Failure;
 use super::gate::{self, ReadTerms, Terms};
-use super::setup::{Inputs, Setup};
 use super::threshold::Thresholds;
-use super::{Common, MachineArgs, acceleration, advice, bundle, watch};
+use super::{Common, MachineArgs, bundle, say, watch};
 use crate::coverage::Unit;
 use crate::event::Event;
+use crate::matrix::{Matrix, Options, Project};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::Partition;
+use crate::record::RunRecord;
 use crate::record::exit_code;
-use crate::record::{PartitionRecord, RunRecord, ToolRecord};
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
-use crate::run::{self, Bench, Collector, Jobs, Logs, RunError, Stop};
-use crate::timestamp;
-use crate::vm::{Proof, Toolchain};
+use crate::run::Stop;
 
 /// Where reports go unless `--out` says otherwise.
 pub(super) const REPORTS: &str = "reports";
@@ -34,9 +30,6 @@ pub(super) const REPORTS: &str = "reports";
 pub(super) const LATEST: &str = "latest";
 /// The table's width where standard output is no terminal.
 const DEFAULT_WIDTH: usize = 120;
-
-/// How often a run without events looks at whether it should stop.
-const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -81,21 +74,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) terms: Terms,
     #[command(flatten)]
-    aids: AidArgs,
-}
-
-/// What all runs of one command line have in common.
-pub(super) struct Ground<'a> {
-    pub(super) args: &'a RunArgs,
-    pub(super) setup: &'a Setup,
-    pub(super) tools: &'a Toolchain,
-    pub(super) stop: &'a Stop,
-    /// The report's folder.
-    pub(super) folder: &'a Path,
-    /// Bytes of snapshots that the store may keep.
-    pub(super) snapshot_budget: u64,
-    /// Which part of a matrix the plan is.
-    pub(super) partition: Option<PartitionRecord>,
+    pub(super) aids: AidArgs,
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -117,27 +96,46 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
 /// Runs what the arguments ask for, prints the table, and writes the report into `out` or a new folder. Returns the record and the
 /// folder.
 pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Result<(RunRecord, PathBuf), Failure> {
-    let setup = Setup::load(common)?;
-    let snapshot_budget = super::store::snapshot_budget()?;
-    let kernels = setup.kernels(&args.machine)?;
-    let Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
-    let tools = super::doctor::tools(&setup)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let matrix = Matrix::new(&project, args.options()?);
+    let mut work = matrix.plan_with(&args.machine.kernel, &args.inputs, &say)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
-
-    let mut plan = Plan::new(kernels, objects, &settings);
-    let partition = args.partition.map(|part| plan.keep(part));
-    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
-    let folder = report_folder(&setup.project, out)?;
-    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition };
-    let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
+    let matrix = matrix.stopped_by(stop);
+    matrix.accelerator(&work.plan.kernels, &say)?;
+    work.notices.extend(matrix.notices());
+    let folder = report_folder(&project.folder, out)?;
+    if work.plan.objects.is_empty() && work.partition.is_some() {
+        eprintln!("this part of the matrix has no objects");
+    }
+    let mut screen = Screen::new(&work.plan, args.aids);
+    let record = matrix.run(&work, &folder, &mut |event| screen.on(event))?;
+    drop(screen);
     // Before the files: on a full disk the table is all that the user gets.
     println!("{}", table::render(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
-    bundle::leave(&record, &plan, &setup, &folder);
+    bundle::leave(&record, &work.plan, &project, &folder);
     if out.is_none() {
         point_latest(&folder);
     }
     Ok((record, folder))
+}
+
+impl RunArgs {
+    /// How the matrix is run.
+    pub(super) fn options(&self) -> Result<Options, Failure> {
+        let mut options = self.machine.options()?;
+        options.jobs = self.jobs;
+        options.reach = match (self.exercise, self.attach) {
+            (true, _) => Reach::Exercise,
+            (false, true) => Reach::Attach,
+            (false, false) => Reach::Load,
+        };
+        options.full_logs = self.full_logs;
+        options.cold = self.cold;
+        options.partition = self.partition;
+        options.aids = self.aids.aids();
+        Ok(options)
+    }
 }
 
 /// The exit code of a run, saying what it falls short of. `judged` is the code without that.
@@ -151,126 +149,37 @@ pub(super) fn code(args: &RunArgs, record: &RunRecord, judged: u8) -> ExitCode {
     })
 }
 
-/// Runs a plan to its end and completes the record. Until then it is saved in `live` again and again.
-pub(super) fn run_plan(
-    ground: &Ground<'_>,
-    plan: &Plan,
-    proof: &Proof,
-    notices: Vec<String>,
-    live: &Path,
-) -> Result<RunRecord, Failure> {
-    let &Ground { args, setup, tools, stop, folder, snapshot_budget, .. } = ground;
-    let mut record = plan.record(tool_record(tools, proof), timestamp::now());
-    record.notices = notices;
-    record.partition.clone_from(&ground.partition);
-    record.notices.extend(acceleration::notices(tools, proof, args.machine.accel));
-    let (memory_mib, larger) = plan.guest_sizes();
-    let logs = Logs::new(folder);
-    let bench = Bench {
-        plan,
-        store: &setup.store,
-        lock: &setup.lock,
-        offline: args.machine.offline,
-        tools,
-        accelerator: proof.accelerator,
-        jobs: &Jobs::choose(args.jobs.map(std::num::NonZero::get), memory_mib, larger),
-        full_logs: args.full_logs,
-        reach: match (args.exercise, args.attach) {
-            (true, _) => Reach::Exercise,
-            (false, true) => Reach::Attach,
-            (false, false) => Reach::Load,
-        },
-        cold: args.cold || args.aids.aids().need_boot(),
-        snapshot_budget,
-        logs: &logs,
-        stop,
-        aids: args.aids.aids(),
-    };
-    let mut record = match plan.objects.is_empty() && record.partition.is_some() {
-        true => {
-            eprintln!("this part of the matrix has no objects");
-            RunRecord { finished: Some(timestamp::now()), ..record }
-        }
-        false => execute(&bench, record, live, args.aids, |events| run::run(&bench, events))?,
-    };
-    // Who stopped the run waits for its end.
-    if !record.interrupted {
-        advice::advise(&mut record, plan, &setup.store);
-    }
-    Ok(record)
-}
-
 pub(super) fn no_signals(error: std::io::Error) -> Failure {
     Failure::infrastructure(format!("cannot listen for signals: {error}"), None)
 }
 
-/// Does the work on threads of its own while this one folds the events into the record and draws them.
-pub(super) fn execute(
-    bench: &Bench<'_>,
-    record: RunRecord,
-    folder: &Path,
-    aids: AidArgs,
-    work: impl FnOnce(&Sender<Event>) -> Result<(), RunError> + Send,
-) -> Result<RunRecord, Failure> {
-    let names = |record: &RunRecord| {
-        let kernels: Vec<String> = record.kernels.iter().map(|kernel| kernel.name.clone()).collect();
-        let objects: Vec<String> = record.objects.iter().map(|object| object.name.clone()).collect();
-        let programs: Vec<usize> = record.objects.iter().map(|object| object.programs.len()).collect();
-        (kernels, objects, programs)
-    };
-    let (kernels, objects, programs) = names(&record);
-    let mut progress = Progress::new(&kernels, &objects, &programs, std::io::stderr().is_terminal());
-    let mut phases = aids.phases(&kernels, &objects);
-    for notice in &record.notices {
-        progress.on(&Event::Notice(notice.clone()));
-    }
-    let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error.into()))?;
-    let (sender, events) = mpsc::channel();
-    let mut unsaved = None;
-    let ran = std::thread::scope(|scope| {
-        let runner = scope.spawn(move || work(&sender));
-        loop {
-            match events.recv_timeout(POLL) {
-                Ok(event) => {
-                    match &mut phases {
-                        Some(phases) => phases.on(&event),
-                        None => progress.on(&event),
-                    }
-                    // A full disk must not end the run: what is known stays in memory, and the end tries once more.
-                    if let Err(error) = collector.take(&event) {
-                        unsaved.get_or_insert(error);
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            // At once, not at the end: a second signal may end this process by force.
-            if bench.stop.requested() {
-                collector.interrupt();
-            }
-        }
-        runner.join()
-    });
-    progress.finish();
-    if let Some(error) = unsaved {
-        eprintln!("warning: {error}");
-    }
-    match ran {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(Failure::infrastructure(error, None)),
-        Err(_) => return Err(Failure::infrastructure("the runner panicked; this is a bug in corematrix", None)),
-    }
-    Ok(collector.finish(timestamp::now(), bench.stop.requested()))
+/// The live view of a run.
+pub(super) struct Screen {
+    progress: Progress,
+    phases: Option<Phases>,
 }
 
-pub(super) fn tool_record(tools: &Toolchain, proof: &Proof) -> ToolRecord {
-    ToolRecord {
-        corematrix: env!("CARGO_PKG_VERSION").to_owned(),
-        libbpf: crate::feature::libbpf_version(),
-        qemu: tools.qemu_version.clone(),
-        virtme_ng: tools.virtme_version.clone(),
-        accel: proof.accelerator.to_string(),
-        accel_reason: proof.reason.clone(),
+impl Screen {
+    pub(super) fn new(plan: &Plan, aids: AidArgs) -> Screen {
+        let kernels: Vec<String> = plan.kernels.iter().map(|kernel| kernel.name.clone()).collect();
+        let objects = plan.rows();
+        let programs: Vec<usize> = plan.objects.iter().map(|object| object.programs.len()).collect();
+        let progress = Progress::new(&kernels, &objects, &programs, std::io::stderr().is_terminal());
+        Screen { progress, phases: aids.phases(&kernels, &objects) }
+    }
+
+    /// Shows an event.
+    pub(super) fn on(&mut self, event: &Event) {
+        match &mut self.phases {
+            Some(phases) => phases.on(event),
+            None => self.progress.on(event),
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.progress.finish();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,16 +18,15 @@ use signal_hook::consts::SIGWINCH;
 use super::aids::AidArgs;
 use super::exec::{GivenArgs, environment};
 use super::failure::Failure;
-use super::setup::Setup;
-use super::{Common, MachineArgs, acceleration, run};
+use super::{Common, MachineArgs, run, say};
 use crate::event::Event;
 use crate::exec::{Attendant, Ending, HostFiles, LeftError, LeftFiles, Session};
+use crate::matrix::{Matrix, Project};
 use crate::plan::Plan;
-use crate::protocol::attach::Reach;
 use crate::protocol::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
 use crate::record::KernelState;
 use crate::record::exit_code;
-use crate::run::{Bench, Guest, Jobs, Logs, Stop};
+use crate::run::{Bench, Guest, Logs, Stop};
 use crate::suite::Settings;
 use crate::vm::{Choice, GuestLoss};
 
@@ -62,10 +62,9 @@ pub(super) struct ShellArgs {
 }
 
 pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let snapshot_budget = super::store::snapshot_budget()?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
     let machine = MachineArgs { kernel: vec![args.kernel.clone()], accel: args.accel, offline: args.offline };
-    let kernels = setup.kernels(&machine)?;
+    let kernels = project.kernels(&machine.kernel)?;
     if kernels.len() != 1 {
         let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
         let hint = Some(format!("choose one of {}", names.join(", ")));
@@ -75,30 +74,18 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     let given = args.given.look_up(object.iter().map(PathBuf::from).collect())?;
     let left =
         args.out.clone().map(LeftFiles::new).transpose().map_err(|error: LeftError| Failure::input(error, None))?;
-    let tools = super::doctor::tools(&setup)?;
+    project.tools()?;
     let screen = Screen::open()?;
     // A terminal sends Ctrl-C to the guest; a signal from elsewhere ends it.
     let stop = Stop::at_first_signal(|line| eprintln!("{line}")).map_err(run::no_signals)?;
 
+    let mut options = machine.options()?;
+    (options.jobs, options.cold, options.aids) = (NonZero::new(1), args.cold, args.aids.aids());
+    let matrix = Matrix::new(&project, options).stopped_by(stop.clone());
     let plan = Plan::new(kernels, Vec::new(), &Settings::default());
-    let proof = acceleration::choose(&setup, tools, &plan.kernels, &machine, &stop)?;
-    let logs = Logs::new(setup.store.root());
-    let bench = Bench {
-        plan: &plan,
-        store: &setup.store,
-        lock: &setup.lock,
-        offline: args.offline,
-        tools,
-        accelerator: proof.accelerator,
-        jobs: &Jobs::choose(Some(1), plan.kernels[0].memory_mib, []),
-        full_logs: false,
-        reach: Reach::Load,
-        cold: args.cold || args.aids.aids().need_boot(),
-        snapshot_budget,
-        logs: &logs,
-        stop: &stop,
-        aids: args.aids.aids(),
-    };
+    matrix.accelerator(&plan.kernels, &say)?;
+    let (jobs, logs) = (matrix.jobs(&plan), Logs::new(project.store.root()));
+    let bench = matrix.bench(&plan, &jobs, &logs)?;
     let Guest { mut machine, file_systems } = start(&bench, args.aids)?;
     let mut more = vec![(live::KERNEL, plan.kernels[0].name.clone())];
     more.extend(object.map(|path| ("OBJECT", path)));

@@ -10,7 +10,8 @@ use tabled::settings::Style;
 
 use super::Common;
 use super::failure::Failure;
-use super::setup::{Setup, store_failure};
+use super::failure::store_failure;
+use crate::matrix::Project;
 use crate::store::{Kind, Store};
 
 /// Sets how much room snapshots may take.
@@ -58,8 +59,8 @@ fn size(text: &str, place: &str) -> Result<u64, Failure> {
 }
 
 pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let store = &setup.store;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let store = &project.store;
     match &args.verb {
         None | Some(Verb::List) => println!("{}", list(store)?),
         Some(Verb::Gc { budget }) => {

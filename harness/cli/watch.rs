@@ -15,10 +15,10 @@ use std::time::{Duration, Instant, SystemTime};
 use console::Term;
 
 use super::failure::Failure;
-use super::run::{Ground, RunArgs, code, no_signals, point_latest, report_failure, report_folder, run_plan, width};
-use super::setup::{self, Setup};
-use super::{Common, acceleration};
+use super::run::{RunArgs, Screen, code, no_signals, point_latest, report_failure, report_folder, width};
+use super::{Common, say};
 use crate::manifest::KernelSpec;
+use crate::matrix::{Inputs as Found, Matrix, Project, Work};
 use crate::object::BpfObject;
 use crate::plan::Plan;
 use crate::record::RunRecord;
@@ -26,7 +26,6 @@ use crate::record::exit_code;
 use crate::report::{self, table};
 use crate::run::Stop;
 use crate::suite::{Settings, Shape};
-use crate::vm::Proof;
 use build::Build;
 use inputs::{Inputs, Stamps};
 
@@ -39,9 +38,11 @@ const POLL: Duration = Duration::from_millis(300);
 
 /// A run that stays.
 struct Watch<'a> {
-    ground: Ground<'a>,
+    args: &'a RunArgs,
+    matrix: &'a Matrix<'a>,
+    /// The report's folder.
+    folder: &'a Path,
     kernels: Vec<KernelSpec>,
-    proof: Proof,
     inputs: Inputs,
     /// The objects, folders and suites that are run.
     places: Vec<PathBuf>,
@@ -64,19 +65,19 @@ struct Watch<'a> {
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let snapshot_budget = super::store::snapshot_budget()?;
-    let kernels = setup.kernels(&args.machine)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let options = args.options()?;
+    let kernels = project.kernels(&args.machine.kernel)?;
     let began = SystemTime::now();
     let build = Build::of(&args.inputs, args.build.as_ref())?;
     let places = build.as_ref().map_or_else(|| args.inputs.clone(), |build| build.objects(&args.inputs));
     if let Some(build) = &build {
         first_build(build);
     }
-    let setup::Inputs { objects, notices, settings } = setup.objects(&places, args.machine.offline)?;
+    let Found { objects, notices, settings } = project.inputs(&places, args.machine.offline, &say)?;
     let mut inputs = Inputs::new(&watched(&places, build.as_ref(), &objects));
     let ran = inputs.look();
-    let tools = super::doctor::tools(&setup)?;
+    project.tools()?;
     let wakes = mpsc::channel();
     let wake = wakes.0.clone();
     let stop = Stop::at_first_signal(move |line| {
@@ -86,18 +87,20 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     });
     let stop = stop.map_err(no_signals)?;
 
-    let plan = Plan::new(kernels.clone(), objects.clone(), &settings);
-    let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;
-    let folder = report_folder(&setup.project, args.out.as_deref())?;
-    let ground = Ground { args, setup: &setup, tools, stop: &stop, folder: &folder, snapshot_budget, partition: None };
+    let matrix = Matrix::new(&project, options).stopped_by(stop.clone());
+    let mut work = Work::new(Plan::new(kernels.clone(), objects.clone(), &settings), notices);
+    matrix.accelerator(&work.plan.kernels, &say)?;
+    work.notices.extend(matrix.notices());
+    let folder = report_folder(&project.folder, args.out.as_deref())?;
     let start = Instant::now();
-    let record = run_plan(&ground, &plan, &proof, notices, &folder)?;
+    let record = run_shown(&matrix, &work, args, (&folder, &folder))?;
     let (round, told) = (1, BTreeSet::new());
     let (looked, built) = (ran.clone(), ran.clone());
     let mut watch = Watch {
-        ground,
+        args,
+        matrix: &matrix,
+        folder: &folder,
         kernels,
-        proof,
         inputs,
         places,
         build,
@@ -117,6 +120,17 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     }
     println!("report: {}", folder.display());
     Ok(code(args, &watch.record, exit_code::of(&watch.record)))
+}
+
+/// Runs work with the live view. Logs go below the first folder, the growing record into the second.
+fn run_shown(
+    matrix: &Matrix<'_>,
+    work: &Work,
+    args: &RunArgs,
+    (logs, live): (&Path, &Path),
+) -> Result<RunRecord, Failure> {
+    let mut screen = Screen::new(&work.plan, args.aids);
+    Ok(matrix.run_apart(work, logs, live, &mut |event| screen.on(event))?)
 }
 
 /// Builds until it works once.
@@ -146,9 +160,10 @@ impl Watch<'_> {
             let Some(after) = self.rebuild(stamps) else { return Ok(()) };
             stamps = after;
         }
-        let Ground { args, setup, stop, .. } = self.ground;
-        let found = setup.objects(&self.places, args.machine.offline);
-        let setup::Inputs { objects, notices, settings } = match found {
+        let (args, project, stop) = (self.args, self.matrix.project, &self.matrix.stop);
+        let folder = self.folder;
+        let found = project.inputs(&self.places, args.machine.offline, &say);
+        let Found { objects, notices, settings } = match found {
             Ok(found) => found,
             Err(failure) => {
                 // A build removes an object before it writes the next one.
@@ -172,7 +187,9 @@ impl Watch<'_> {
         let scratch = tempfile::Builder::new().prefix("corematrix-watch-").tempdir();
         let scratch =
             scratch.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
-        let fresh = run_plan(&self.ground, &plan, &self.proof, notices, scratch.path())?;
+        let mut work = Work::new(plan, notices);
+        work.notices.extend(self.matrix.notices());
+        let fresh = run_shown(self.matrix, &work, args, (folder, scratch.path()))?;
         if stop.requested() {
             eprintln!("the report is that of the last whole run");
             return Ok(());
@@ -278,7 +295,7 @@ impl Watch<'_> {
             }
             let is_changed = now != self.looked;
             loop {
-                if self.ground.stop.requested() {
+                if self.matrix.stop.requested() {
                     return None;
                 }
                 std::thread::sleep(QUIET);
@@ -308,7 +325,7 @@ impl Watch<'_> {
 
     /// Writes the reports and shows the table, with what changed since the last one.
     fn show(&mut self, took: Duration, changed: Option<(&str, &[String])>) {
-        let Ground { args, folder, .. } = self.ground;
+        let (args, folder) = (self.args, self.folder);
         let mut text = String::new();
         if let Some((what, _)) = changed {
             text += &format!("\nrun {}: {what}\n", self.round);

@@ -1,23 +1,22 @@
 //! [`Workbench`]: a kernel and an object at a time, without the show of a whole run.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc;
 
 use clap::Args;
 
 use super::failure::Failure;
-use super::run::{no_signals, report_failure, tool_record};
-use super::setup::Setup;
-use super::{MachineArgs, acceleration};
+use super::run::no_signals;
+use super::{MachineArgs, say};
 use crate::event::Event;
+use crate::matrix::{Matrix, Project, Work};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::RunRecord;
 use crate::record::exit_code;
-use crate::run::{self, Bench, Collector, Jobs, Logs, Stop};
-use crate::timestamp::now;
-use crate::vm::{Aids, Choice, Proof, Toolchain};
+use crate::run::Stop;
+use crate::vm::Choice;
 
 /// How the guests of a command run that takes no matrix.
 #[derive(Debug, Args)]
@@ -32,83 +31,44 @@ pub(super) struct GuestArgs {
 
 /// What single cells are tried with.
 pub(super) struct Workbench<'a> {
-    setup: &'a Setup,
-    tools: &'a Toolchain,
-    machine: MachineArgs,
-    pub(super) stop: Stop,
-    snapshot_budget: u64,
-    proof: Option<Proof>,
+    matrix: Matrix<'a>,
 }
 
 impl<'a> Workbench<'a> {
-    pub(super) fn new(setup: &'a Setup, guests: &GuestArgs) -> Result<Self, Failure> {
-        let tools = super::doctor::tools(setup)?;
+    pub(super) fn new(project: &'a Project, guests: &GuestArgs) -> Result<Self, Failure> {
+        project.tools()?;
         let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
-        let machine = MachineArgs { kernel: Vec::new(), accel: guests.accel, offline: guests.offline };
-        let snapshot_budget = super::store::snapshot_budget()?;
-        Ok(Workbench { setup, tools, machine, stop, snapshot_budget, proof: None })
+        let mut options = MachineArgs { kernel: Vec::new(), accel: guests.accel, offline: guests.offline }.options()?;
+        (options.jobs, options.advice) = (NonZero::new(1), false);
+        Ok(Workbench { matrix: Matrix::new(project, options).stopped_by(stop) })
     }
 
     /// Runs a plan, with its logs in `folder`. Tells on standard error only what takes long. `full_logs` asks for everything that the
     /// verifier can tell.
     pub(super) fn run(
         &mut self,
-        plan: &Plan,
+        work: &Work,
         (reach, full_logs): (Reach, bool),
         folder: &Path,
     ) -> Result<RunRecord, Failure> {
-        let Workbench { setup, tools, machine, stop, snapshot_budget, proof } = self;
-        let proof = match proof {
-            Some(proof) => proof,
-            None => proof.insert(acceleration::choose(setup, tools, &plan.kernels, machine, stop)?),
-        };
-        let record = plan.record(tool_record(tools, proof), now());
-        let (memory_mib, larger) = plan.guest_sizes();
-        let logs = Logs::new(folder);
-        let bench = Bench {
-            plan,
-            store: &setup.store,
-            lock: &setup.lock,
-            offline: machine.offline,
-            tools,
-            accelerator: proof.accelerator,
-            jobs: &Jobs::choose(Some(1), memory_mib, larger),
-            full_logs,
-            reach,
-            cold: false,
-            snapshot_budget: *snapshot_budget,
-            logs: &logs,
-            stop,
-            aids: Aids::default(),
-        };
-        let mut collector = Collector::new(record, folder.to_owned()).map_err(|error| report_failure(&error.into()))?;
-        let (sender, events) = mpsc::channel();
-        let ran = std::thread::scope(|scope| {
-            let runner = scope.spawn(|| run::run(&bench, &{ sender }));
-            for event in events {
-                if let Some(line) = told(&event, plan) {
-                    eprintln!("{line}");
-                }
-                // The end tries once more to save.
-                let _ = collector.take(&event);
+        (self.matrix.options.reach, self.matrix.options.full_logs) = (reach, full_logs);
+        self.matrix.accelerator(&work.plan.kernels, &say)?;
+        let mut observe = |event: &Event| {
+            if let Some(line) = line(event, &work.plan) {
+                eprintln!("{line}");
             }
-            runner.join()
-        });
-        match ran {
-            Ok(Ok(())) => Ok(collector.finish(now(), stop.requested())),
-            Ok(Err(error)) => Err(Failure::infrastructure(error, None)),
-            Err(_) => Err(Failure::infrastructure("the runner panicked; this is a bug in corematrix", None)),
-        }
+        };
+        Ok(self.matrix.run(work, folder, &mut observe)?)
     }
 
     /// The exit code if the user has stopped the command.
     pub(super) fn interrupted(&self) -> Option<ExitCode> {
-        self.stop.requested().then(|| ExitCode::from(exit_code::INTERRUPTED))
+        self.matrix.stop.requested().then(|| ExitCode::from(exit_code::INTERRUPTED))
     }
 }
 
 /// The line for an event that takes long or explains a delay.
-fn told(event: &Event, plan: &Plan) -> Option<String> {
+fn line(event: &Event, plan: &Plan) -> Option<String> {
     let name = |kernel: &usize| &plan.kernels[*kernel].name;
     match event {
         Event::Fetching { kernel, step } => Some(format!("{}: {step}", name(kernel))),

@@ -155,6 +155,7 @@ impl Progress {
                 self.clear(*kernel);
             }
             Event::Saved { .. } => {}
+            Event::Unsaved(error) => self.print(&format!("warning: {}", one_line(error))),
             Event::Notice(text) => self.print(&format!("notice: {}", one_line(text))),
         }
     }

@@ -198,6 +198,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
             cell.wall_ms = millis(*took);
             cell.notes.extend_from_slice(notes);
         }
+        Event::Unsaved(_) => {}
         Event::Notice(text) => record.notices.push(text.clone()),
         Event::Fetching { .. }
         | Event::Booting { .. }

@@ -67,7 +67,7 @@ impl<'b, 'a> Found<'b, 'a> {
     }
 
     fn stored(&self, step: &Step) -> Option<StoredKernel> {
-        let (store, lock) = (&self.bisection.setup.store, &self.bisection.setup.lock);
+        let (store, lock) = (&self.bisection.project.store, &self.bisection.project.lock);
         store.kernel(&self.bisection.offers[step.offer].spec, lock, true, &|_| ()).ok()
     }
 

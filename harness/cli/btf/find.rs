@@ -10,9 +10,10 @@ use tabled::settings::Style;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::{Setup, store_failure};
+use super::super::failure::store_failure;
 use super::Known;
 use crate::btf::{Hit, Query, suggestions};
+use crate::matrix::Project;
 use crate::record::exit_code;
 use crate::store::StoredKernel;
 
@@ -47,8 +48,8 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
         let hint = "write `task_struct`, `task_struct.__state`, `BPF_FUNC_loop` or `vfs_read`".to_owned();
         Failure::input(format!("`{}` cannot be looked for: {reason}", args.name.escape_debug()), Some(hint))
     })?;
-    let setup = Setup::load(common)?;
-    let known = Known::of(&setup, &args.kernel, args.offline)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let known = Known::of(&project, &args.kernel, args.offline)?;
     let rows = known.kernels.par_iter().map(|known| look(&query, known));
     let rows = rows.collect::<Result<Vec<Row>, Failure>>()?;
     let found = rows.iter().any(|row| row.hits.as_ref().is_some_and(|hits| !hits.is_empty()));

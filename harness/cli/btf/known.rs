@@ -1,7 +1,8 @@
 //! [`Known`]: the kernels of a command that reads types, as far as they can be had.
 
 use super::super::failure::Failure;
-use super::super::setup::{Setup, store_failure};
+use super::super::failure::store_failure;
+use crate::matrix::Project;
 use crate::object::btf::Btf;
 use crate::store::{StoreError, StoredKernel};
 
@@ -18,17 +19,17 @@ pub(in super::super) struct Known {
 
 impl Known {
     /// The kernels that `selectors` choose, fetched if they have to be; without any, those of the manifest that the store has.
-    pub(in super::super) fn of(setup: &Setup, selectors: &[String], offline: bool) -> Result<Known, Failure> {
+    pub(in super::super) fn of(project: &Project, selectors: &[String], offline: bool) -> Result<Known, Failure> {
         let everything = [ALL.to_owned()];
         let (wanted, offline) = if selectors.is_empty() { (&everything[..], true) } else { (selectors, offline) };
-        let specs = setup.manifest.select(wanted).map_err(|error| {
+        let specs = project.manifest.select(wanted).map_err(|error| {
             let hint = error.hint();
             Failure::input(error, hint)
         })?;
         let mut known = Known { kernels: Vec::new(), absent: Vec::new() };
         for spec in specs {
             let step = |step: String| eprintln!("{}: {step}", spec.name);
-            match setup.store.kernel(spec, &setup.lock, offline, &step) {
+            match project.store.kernel(spec, &project.lock, offline, &step) {
                 Ok(kernel) => known.kernels.push((spec.name.clone(), kernel)),
                 Err(error) if selectors.is_empty() && error.is_unavailable() => known.absent.push(spec.name.clone()),
                 // One that was asked for by name has to be told; one of a range may do without.

@@ -8,11 +8,11 @@ use clap::Args;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::Setup;
+use super::super::{Common, say};
 use super::Known;
 use crate::btf::minimal;
+use crate::matrix::Project;
 use crate::object::ObjectTypes;
 use crate::object::btf_ext::{CoreRelocation, RelocationKind};
 
@@ -33,8 +33,8 @@ pub(in super::super) struct MinArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let inputs = setup.objects(&args.inputs, args.offline)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let inputs = project.inputs(&args.inputs, args.offline, &say)?;
     inputs.notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
     let mut types = Vec::new();
     for object in &inputs.objects {
@@ -45,7 +45,7 @@ pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode,
             Failure::input(format!("object `{}` has no BTF that can be read", object.name), Some(hint))
         })?);
     }
-    let known = Known::of(&setup, &args.kernel, args.offline)?;
+    let known = Known::of(&project, &args.kernel, args.offline)?;
     std::fs::create_dir_all(&args.output).map_err(|error| unwritable(&args.output, &error))?;
     let mut table = Builder::default();
     table.push_record(["kernel", "whole", "minimal", "file"]);

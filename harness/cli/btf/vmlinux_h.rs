@@ -8,9 +8,9 @@ use clap::Args;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::Setup;
 use super::Known;
 use crate::btf::vmlinux_h;
+use crate::matrix::Project;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct VmlinuxHArgs {
@@ -25,8 +25,8 @@ pub(in super::super) struct VmlinuxHArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &VmlinuxHArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let known = Known::of(&setup, std::slice::from_ref(&args.kernel), args.offline)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let known = Known::of(&project, std::slice::from_ref(&args.kernel), args.offline)?;
     let [one] = &known.kernels[..] else {
         let names: Vec<&str> = known.kernels.iter().map(|(name, _)| name.as_str()).collect();
         let hint = format!("name one of {}", names.join(", "));

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::Common;
 use super::super::btf::Known;
 use super::super::failure::Failure;
-use super::super::setup::Setup;
+use super::super::{Common, say};
 use crate::btf::{Difference, Part, PartChange, TypeChange};
 use crate::explain::{LocalSpec, Step};
 use crate::manifest::nearest;
+use crate::matrix::Project;
 use crate::object::ObjectTypes;
 use crate::store::StoredKernel;
 
@@ -41,10 +41,10 @@ pub(in super::super) struct DiffArgs {
 pub(super) type Shown = BTreeMap<String, Option<BTreeSet<String>>>;
 
 pub(in super::super) fn run(common: &Common, args: &DiffArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let first = one(&setup, &args.first, args.offline)?;
-    let second = one(&setup, &args.second, args.offline)?;
-    let mut shown = asked_by_objects(&setup, &args.objects, args.offline)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let first = one(&project, &args.first, args.offline)?;
+    let second = one(&project, &args.second, args.offline)?;
+    let mut shown = asked_by_objects(&project, &args.objects, args.offline)?;
     for name in &args.types {
         let bare = name.rsplit(' ').next().unwrap_or(name);
         shown.insert(bare.to_owned(), None);
@@ -74,8 +74,8 @@ pub(super) fn between(
     Ok((format!("{config}{}\n{}", counts(&difference), types(&difference, shown)), difference))
 }
 
-fn one(setup: &Setup, name: &str, offline: bool) -> Result<(String, StoredKernel), Failure> {
-    let mut kernels = Known::of(setup, &[name.to_owned()], offline)?.kernels;
+fn one(project: &Project, name: &str, offline: bool) -> Result<(String, StoredKernel), Failure> {
+    let mut kernels = Known::of(project, &[name.to_owned()], offline)?.kernels;
     match (kernels.pop(), kernels.is_empty()) {
         (Some(one), true) => Ok(one),
         _ => Err(Failure::input(format!("`{name}` is more than one kernel"), Some("name one".to_owned()))),
@@ -83,12 +83,12 @@ fn one(setup: &Setup, name: &str, offline: bool) -> Result<(String, StoredKernel
 }
 
 /// The types and fields that relocations of the objects ask for.
-pub(super) fn asked_by_objects(setup: &Setup, objects: &[PathBuf], offline: bool) -> Result<Shown, Failure> {
+pub(super) fn asked_by_objects(project: &Project, objects: &[PathBuf], offline: bool) -> Result<Shown, Failure> {
     let mut shown = Shown::new();
     if objects.is_empty() {
         return Ok(shown);
     }
-    for object in setup.objects(objects, offline)?.objects {
+    for object in project.inputs(objects, offline, &say)?.objects {
         let Some(types) = ObjectTypes::read(&object.bytes) else { continue };
         for spec in types.relocations.iter().filter_map(|relocation| LocalSpec::of(relocation, &types.btf)) {
             let name = crate::object::btf::essential_name(&spec.type_name).to_owned();

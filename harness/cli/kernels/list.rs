@@ -10,8 +10,9 @@ use tabled::settings::Style;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::{Setup, store_failure};
+use super::super::failure::store_failure;
 use crate::manifest::KernelSpec;
+use crate::matrix::Project;
 use crate::store::StoredFolder;
 
 #[derive(Debug, Args)]
@@ -25,14 +26,15 @@ pub(in super::super) struct ListArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
     let all = ["all".to_owned()];
-    let chosen = setup.manifest.select(if args.kernel.is_empty() { &all } else { &args.kernel }).map_err(|error| {
-        let hint = error.hint();
-        Failure::input(error, hint)
-    })?;
-    let folders = setup.store.folders().map_err(store_failure)?;
-    let rows: Vec<Row> = chosen.into_iter().map(|spec| Row::of(&setup, spec, &folders)).collect();
+    let chosen =
+        project.manifest.select(if args.kernel.is_empty() { &all } else { &args.kernel }).map_err(|error| {
+            let hint = error.hint();
+            Failure::input(error, hint)
+        })?;
+    let folders = project.store.folders().map_err(store_failure)?;
+    let rows: Vec<Row> = chosen.into_iter().map(|spec| Row::of(&project, spec, &folders)).collect();
     match args.json {
         true => println!("{:#}", rows.iter().map(Row::as_json).collect::<serde_json::Value>()),
         false => println!("{}", table(&rows)),
@@ -49,12 +51,12 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(setup: &Setup, spec: &'a KernelSpec, folders: &[StoredFolder]) -> Row<'a> {
+    fn of(project: &Project, spec: &'a KernelSpec, folders: &[StoredFolder]) -> Row<'a> {
         let own = folders.iter().filter(|folder| folder.kernel.as_ref() == Some(&spec.name));
         Row {
             spec,
-            is_default: setup.manifest.matrix.contains(&spec.name),
-            pinned: setup.lock.kernel(&spec.name).map(|locked| locked.release),
+            is_default: project.manifest.matrix.contains(&spec.name),
+            pinned: project.lock.kernel(&spec.name).map(|locked| locked.release),
             stored: own.fold((0, 0), |(count, bytes), folder| (count + 1, bytes + folder.bytes)),
         }
     }

@@ -8,8 +8,8 @@ use tabled::settings::Style;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::Setup;
 use super::pull::chosen;
+use crate::matrix::Project;
 use crate::record::exit_code;
 
 #[derive(Debug, Args)]
@@ -21,17 +21,17 @@ pub(in super::super) struct OutdatedArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &OutdatedArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
     let mut table = Builder::default();
     table.push_record(["kernel", "pinned", "newest", ""]);
     let mut unknown = false;
-    for spec in &chosen(&setup, &args.kernel)? {
-        let Some(pinned) = setup.lock.kernel(&spec.name) else {
+    for spec in &chosen(&project, &args.kernel)? {
+        let Some(pinned) = project.lock.kernel(&spec.name) else {
             table.push_record([&spec.name, "-", "-", "not pinned"]);
             continue;
         };
         let step = |step: String| eprintln!("{}: {step}", spec.name);
-        let row = match setup.store.newest_version(spec, &setup.lock, &step) {
+        let row = match project.store.newest_version(spec, &project.lock, &step) {
             Ok(Some((old, new))) if old != new => [spec.name.clone(), old, new, "outdated".to_owned()],
             Ok(Some((old, new))) => [spec.name.clone(), old, new, String::new()],
             Ok(None) => [spec.name.clone(), pinned.release, "-".to_owned(), format!("{} never moves", pinned.source)],

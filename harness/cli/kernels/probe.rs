@@ -7,13 +7,13 @@ use clap::Args;
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::super::acceleration;
 use super::super::failure::Failure;
 use super::super::run::width;
-use super::super::setup::Setup;
+use super::super::say;
 use super::super::{Common, MachineArgs};
 use crate::feature::{Feature, libbpf_version};
 use crate::manifest::{KernelSpec, nearest};
+use crate::matrix::{Matrix, Project};
 use crate::protocol::probe::FeatureProbe;
 use crate::record::exit_code;
 use crate::report::features;
@@ -53,11 +53,11 @@ struct Probed {
 
 pub(in super::super) fn run(common: &Common, args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let only = Only::checked(args)?;
-    let setup = Setup::load(common)?;
-    let kernels = setup.kernels(&args.machine)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let kernels = project.kernels(&args.machine.kernel)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}"));
     let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;
-    let mut probed = probe_all(&setup, kernels, &args.machine, &stop)?;
+    let mut probed = probe_all(&project, kernels, &args.machine, &stop)?;
     for kernel in &mut probed {
         if let Ok(probe) = &mut kernel.answer {
             only.narrow(probe);
@@ -163,7 +163,12 @@ fn as_json(probed: &[Probed]) -> serde_json::Value {
 }
 
 /// Takes what the store knows, and boots the rest.
-fn probe_all(setup: &Setup, kernels: Vec<KernelSpec>, args: &MachineArgs, stop: &Stop) -> Result<Vec<Probed>, Failure> {
+fn probe_all(
+    project: &Project,
+    kernels: Vec<KernelSpec>,
+    args: &MachineArgs,
+    stop: &Stop,
+) -> Result<Vec<Probed>, Failure> {
     let mut open = Vec::new();
     let mut probed: Vec<Probed> = Vec::new();
     for spec in &kernels {
@@ -174,10 +179,10 @@ fn probe_all(setup: &Setup, kernels: Vec<KernelSpec>, args: &MachineArgs, stop: 
             release: None,
             answer: Err(("stopped by the user".to_owned(), None)),
         };
-        match setup.store.kernel(spec, &setup.lock, args.offline, &step) {
+        match project.store.kernel(spec, &project.lock, args.offline, &step) {
             Ok(stored) => {
                 one.release = Some(stored.identity.release.clone());
-                match setup.store.probe(&stored.identity).filter(|probe| probe.covers(None)) {
+                match project.store.probe(&stored.identity).filter(|probe| probe.covers(None)) {
                     Some(probe) => one.answer = Ok(probe),
                     None => open.push((probed.len(), spec, stored)),
                 }
@@ -189,9 +194,10 @@ fn probe_all(setup: &Setup, kernels: Vec<KernelSpec>, args: &MachineArgs, stop: 
     if open.is_empty() {
         return Ok(probed);
     }
-    let tools = super::super::doctor::tools(setup)?;
+    let tools = project.tools()?;
     let kernels: Vec<KernelSpec> = open.iter().map(|(_, spec, _)| (*spec).clone()).collect();
-    let proof = acceleration::choose(setup, tools, &kernels, args, stop)?;
+    let matrix = Matrix::new(project, args.options()?).stopped_by(stop.clone());
+    let proof = matrix.accelerator(&kernels, &say)?;
     let memory_mib = open.iter().map(|(_, spec, _)| spec.memory_mib).max().unwrap_or_default();
     let jobs = Jobs::choose(None, memory_mib, []).count();
     // Its threads last as long as the machines that they start.
@@ -200,7 +206,7 @@ fn probe_all(setup: &Setup, kernels: Vec<KernelSpec>, args: &MachineArgs, stop: 
     let answers: Vec<_> = pool.install(|| {
         let asked = open.par_iter().with_max_len(1).filter(|_| !stop.requested());
         asked
-            .map(|(at, spec, stored)| (*at, boot_and_ask(setup, tools, proof.accelerator, spec, stored, stop)))
+            .map(|(at, spec, stored)| (*at, boot_and_ask(project, tools, proof.accelerator, spec, stored, stop)))
             .collect()
     });
     for (at, answer) in answers {
@@ -210,7 +216,7 @@ fn probe_all(setup: &Setup, kernels: Vec<KernelSpec>, args: &MachineArgs, stop: 
 }
 
 fn boot_and_ask(
-    setup: &Setup,
+    project: &Project,
     tools: &Toolchain,
     accelerator: Accelerator,
     spec: &KernelSpec,
@@ -222,9 +228,9 @@ fn boot_and_ask(
     eprintln!("{}: booting", spec.name);
     let machine = Machine::boot(&MachineSpec::new(tools, spec, stored, accelerator, &at_once));
     let hint = "`corematrix doctor` tells whether this machine can boot a guest".to_owned();
-    let mut machine = machine.map_err(|failure| (acceleration::reason(failure), Some(hint)))?;
+    let mut machine = machine.map_err(|failure| (failure.reason().to_owned(), Some(hint)))?;
     let begin = Instant::now();
-    let probe = run::probe(&mut machine, stored, &setup.store, None, deadlines.boot, &at_once);
+    let probe = run::probe(&mut machine, stored, &project.store, None, deadlines.boot, &at_once);
     let probe = probe.map_err(|error| (error.to_string(), None))?;
     eprintln!("{}: asked in {:.1}s", spec.name, begin.elapsed().as_secs_f64());
     machine.shut_down();

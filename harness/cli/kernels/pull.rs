@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use rayon::prelude::*;
 
+use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::Setup;
-use super::super::{Common, MachineArgs};
 use crate::manifest::{KernelSpec, Source};
+use crate::matrix::Project;
 use crate::record::exit_code;
 use crate::store::{StoreError, StoredKernel};
 
@@ -40,16 +40,16 @@ pub(in super::super) struct LockArgs {
 pub(super) type Pulled = (KernelSpec, Result<StoredKernel, StoreError>);
 
 pub(in super::super) fn run(common: &Common, args: &PullArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let pulled = pull(&setup, chosen(&setup, &args.kernel)?, args.offline)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let pulled = pull(&project, chosen(&project, &args.kernel)?, args.offline)?;
     Ok(tell(&pulled))
 }
 
 pub(in super::super) fn lock(common: &Common, args: &LockArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let unpinned: Vec<KernelSpec> = chosen(&setup, &args.kernel)?
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let unpinned: Vec<KernelSpec> = chosen(&project, &args.kernel)?
         .into_iter()
-        .filter(|spec| can_be_pinned(spec) && setup.lock.kernel(&spec.name).is_none())
+        .filter(|spec| can_be_pinned(spec) && project.lock.kernel(&spec.name).is_none())
         .collect();
     if unpinned.is_empty() {
         println!("every kernel that can be pinned is");
@@ -63,14 +63,13 @@ pub(in super::super) fn lock(common: &Common, args: &LockArgs) -> Result<ExitCod
         println!("hint: `corematrix kernels lock` pins them; commit `kernels.lock`");
         return Ok(ExitCode::from(if needed { exit_code::BAD_CONFIGURATION } else { exit_code::GOOD }));
     }
-    let pulled = pull(&setup, unpinned, false)?;
+    let pulled = pull(&project, unpinned, false)?;
     Ok(tell(&pulled))
 }
 
 /// The kernels that selectors choose.
-pub(super) fn chosen(setup: &Setup, selectors: &[String]) -> Result<Vec<KernelSpec>, Failure> {
-    let machine = MachineArgs { kernel: selectors.to_vec(), accel: crate::vm::Choice::Auto, offline: false };
-    setup.kernels(&machine)
+pub(super) fn chosen(project: &Project, selectors: &[String]) -> Result<Vec<KernelSpec>, Failure> {
+    Ok(project.kernels(selectors)?)
 }
 
 /// What lies on this machine is the user's own and changes when he likes.
@@ -78,13 +77,13 @@ fn can_be_pinned(spec: &KernelSpec) -> bool {
     matches!(spec.source, Source::Apt { .. } | Source::Mainline { .. } | Source::Oci { .. })
 }
 
-fn pull(setup: &Setup, kernels: Vec<KernelSpec>, offline: bool) -> Result<Vec<Pulled>, Failure> {
+fn pull(project: &Project, kernels: Vec<KernelSpec>, offline: bool) -> Result<Vec<Pulled>, Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build();
     let pool = pool.map_err(|error| Failure::infrastructure(format!("cannot start threads: {error}"), None))?;
     Ok(pool.install(|| {
         let one = |spec: KernelSpec| {
             let step = |step: String| eprintln!("{}: {step}", spec.name);
-            let kernel = setup.store.kernel(&spec, &setup.lock, offline, &step);
+            let kernel = project.store.kernel(&spec, &project.lock, offline, &step);
             (spec, kernel)
         };
         kernels.into_par_iter().map(one).collect()

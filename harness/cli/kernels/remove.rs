@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::{Setup, store_failure};
+use super::super::failure::store_failure;
 use crate::manifest::nearest;
+use crate::matrix::Project;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct RemoveArgs {
@@ -18,8 +19,8 @@ pub(in super::super) struct RemoveArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &RemoveArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let folders = setup.store.folders().map_err(store_failure)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let folders = project.store.folders().map_err(store_failure)?;
     let known: Vec<&str> = folders.iter().filter_map(|folder| folder.kernel.as_deref()).collect();
     for name in &args.names {
         if !known.contains(&name.as_str()) {
@@ -31,7 +32,7 @@ pub(in super::super) fn run(common: &Common, args: &RemoveArgs) -> Result<ExitCo
         }
     }
     for folder in folders.iter().filter(|folder| folder.kernel.as_ref().is_some_and(|name| args.names.contains(name))) {
-        setup.store.remove_folder(folder).map_err(store_failure)?;
+        project.store.remove_folder(folder).map_err(store_failure)?;
         println!("removed {}: {}", folder.name, ByteSize(folder.bytes));
     }
     println!("what is pinned stays pinned: the next run fetches the same");

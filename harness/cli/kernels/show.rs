@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::{Setup, store_failure};
+use super::super::failure::store_failure;
 use super::pull::chosen;
+use crate::matrix::Project;
 use crate::protocol::probe::Answer;
 use crate::store::StoredKernel;
 
@@ -29,11 +30,11 @@ pub(in super::super) struct ShowArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &ShowArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    for spec in &chosen(&setup, std::slice::from_ref(&args.kernel))? {
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    for spec in &chosen(&project, std::slice::from_ref(&args.kernel))? {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
-        let kernel = setup.store.kernel(spec, &setup.lock, args.offline, &step).map_err(store_failure)?;
-        let facts = facts(&setup, &spec.name, &kernel);
+        let kernel = project.store.kernel(spec, &project.lock, args.offline, &step).map_err(store_failure)?;
+        let facts = facts(&project, &spec.name, &kernel);
         match args.json {
             true => {
                 let facts: serde_json::Map<String, serde_json::Value> =
@@ -52,20 +53,20 @@ pub(in super::super) fn run(common: &Common, args: &ShowArgs) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn facts(setup: &Setup, name: &str, kernel: &StoredKernel) -> Vec<(&'static str, String)> {
+fn facts(project: &Project, name: &str, kernel: &StoredKernel) -> Vec<(&'static str, String)> {
     let identity = &kernel.identity;
     let file = |path: Option<&Path>, sha256: Option<&String>, none: &str| match (path, sha256) {
         (Some(path), Some(sha256)) => format!("{}, sha256 {sha256}", size(path)),
         _ => none.to_owned(),
     };
-    let pinned = match setup.lock.kernel(name) {
+    let pinned = match project.lock.kernel(name) {
         Some(locked) if locked.release == identity.release => "yes".to_owned(),
         Some(locked) => format!("to another release, {}", locked.release),
         None => "no".to_owned(),
     };
     let modules: Vec<String> =
         kernel.modules.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
-    let probe = setup.store.probe(identity).map(|probe| {
+    let probe = project.store.probe(identity).map(|probe| {
         let known = |yes: usize, what: &str| format!("{yes} {what}");
         let has =
             |answers: &BTreeMap<String, Answer>| answers.values().filter(|answer| **answer == Answer::Yes).count();
@@ -91,7 +92,7 @@ fn facts(setup: &Setup, name: &str, kernel: &StoredKernel) -> Vec<(&'static str,
         ("modules", if modules.is_empty() { "none needed".to_owned() } else { modules.join(", ") }),
         ("features", probe.unwrap_or_else(|| "not asked yet: `corematrix kernels probe`".to_owned())),
     ];
-    match setup.store.proofs(identity).first() {
+    match project.store.proofs(identity).first() {
         Some(proof) => facts.extend(proof.rows()),
         None => facts.push(("booted", "not yet: `corematrix kernels verify --boot`".to_owned())),
     }

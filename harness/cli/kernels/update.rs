@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use super::super::setup::{Setup, store_failure};
+use super::super::failure::store_failure;
 use super::diff::{self, Shown};
 use super::pull::chosen;
 use crate::manifest::KernelSpec;
+use crate::matrix::Project;
 use crate::record::exit_code;
 use crate::store::{LockFile, StoredKernel};
 
@@ -32,16 +33,16 @@ pub(in super::super) struct UpdateArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let shown = diff::asked_by_objects(&setup, &args.objects, false)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let shown = diff::asked_by_objects(&project, &args.objects, false)?;
     let scratch =
         tempfile::tempdir().map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
-    let trial = setup.lock.copied_to(&scratch.path().join("kernels.lock")).map_err(store_failure)?;
+    let trial = project.lock.copied_to(&scratch.path().join("kernels.lock")).map_err(store_failure)?;
     let (mut moved, mut missing) = (0, false);
-    for spec in &chosen(&setup, &args.kernel)? {
+    for spec in &chosen(&project, &args.kernel)? {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
-        let before = setup.lock.kernel(&spec.name);
-        let newest = match setup.store.newest_kernel(spec, &trial, &step) {
+        let before = project.lock.kernel(&spec.name);
+        let newest = match project.store.newest_kernel(spec, &trial, &step) {
             Ok(newest) => newest,
             Err(error) => {
                 println!("{}: not updated: {}", spec.name, error.reason());
@@ -60,11 +61,11 @@ pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCo
                     None => println!("{}: {}, not pinned so far", spec.name, after.release),
                     Some(before) => {
                         println!("{}: {} -> {} ({})", spec.name, before.release, after.release, newest.source);
-                        print!("{}", differences(&setup, spec, newest, &shown, args.config));
+                        print!("{}", differences(&project, spec, newest, &shown, args.config));
                     }
                 }
                 if !args.dry_run {
-                    setup.lock.adopt(&spec.name, &trial).map_err(store_failure)?;
+                    project.lock.adopt(&spec.name, &trial).map_err(store_failure)?;
                 }
             }
         }
@@ -78,10 +79,10 @@ pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCo
 }
 
 /// What differs between the pinned kernel and the newest, or why that cannot be told.
-fn differences(setup: &Setup, spec: &KernelSpec, newest: StoredKernel, shown: &Shown, config: bool) -> String {
+fn differences(project: &Project, spec: &KernelSpec, newest: StoredKernel, shown: &Shown, config: bool) -> String {
     let quiet = |_: String| {};
-    let pinned = |lock: &LockFile| setup.store.kernel(spec, lock, true, &quiet);
-    let told = match pinned(&setup.lock) {
+    let pinned = |lock: &LockFile| project.store.kernel(spec, lock, true, &quiet);
+    let told = match pinned(&project.lock) {
         Ok(pinned) => diff::between(&(spec.name.clone(), pinned), &(spec.name.clone(), newest), shown, config)
             .map(|(text, _)| text),
         Err(error) => Ok(format!("the pinned kernel cannot be compared: {}\n", error.reason())),

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::acceleration;
 use super::super::failure::Failure;
-use super::super::setup::{Setup, store_failure};
+use super::super::failure::store_failure;
+use super::super::say;
 use super::super::{Common, MachineArgs};
+use crate::matrix::{Matrix, Project};
 use crate::record::exit_code;
-use crate::run::{self, Stop};
+use crate::run;
 use crate::vm::{GuestLink, Machine, MachineSpec};
 
 #[derive(Debug, Args)]
@@ -22,9 +23,9 @@ pub(in super::super) struct VerifyArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let setup = Setup::load(common)?;
-    let kernels = setup.kernels(&args.machine)?;
-    let folders = setup.store.folders().map_err(store_failure)?;
+    let project = Project::load(&common.manifest, common.store.clone())?;
+    let kernels = project.kernels(&args.machine.kernel)?;
+    let folders = project.store.folders().map_err(store_failure)?;
     let mut bad = false;
     for spec in &kernels {
         let own: Vec<_> = folders.iter().filter(|folder| folder.kernel.as_ref() == Some(&spec.name)).collect();
@@ -45,21 +46,21 @@ pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCo
         }
     }
     if args.boot {
-        bad |= !boot_all(&setup, args)?;
+        bad |= !boot_all(&project, args)?;
     }
     Ok(ExitCode::from(if bad { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
 }
 
 /// Boots the kernels one after the other; whether all that are needed did.
-fn boot_all(setup: &Setup, args: &VerifyArgs) -> Result<bool, Failure> {
-    let tools = setup.tools.as_ref().map_err(|error| Failure::infrastructure(error, error.hint()))?;
-    let stop = Stop::default();
+fn boot_all(project: &Project, args: &VerifyArgs) -> Result<bool, Failure> {
+    let tools = project.tools()?;
     let mut all = true;
-    let kernels = setup.kernels(&args.machine)?;
-    let accelerator = acceleration::choose(setup, tools, &kernels, &args.machine, &stop)?.accelerator;
+    let kernels = project.kernels(&args.machine.kernel)?;
+    let matrix = Matrix::new(project, args.machine.options()?);
+    let accelerator = matrix.accelerator(&kernels, &say)?.accelerator;
     for spec in &kernels {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
-        let stored = match setup.store.kernel(spec, &setup.lock, args.machine.offline, &step) {
+        let stored = match project.store.kernel(spec, &project.lock, args.machine.offline, &step) {
             Ok(stored) => stored,
             Err(error) => {
                 println!("{}: not booted: {}", spec.name, error.reason());
@@ -67,14 +68,14 @@ fn boot_all(setup: &Setup, args: &VerifyArgs) -> Result<bool, Failure> {
                 continue;
             }
         };
-        let at_once = || stop.at_once();
+        let at_once = || matrix.stop.at_once();
         let machine = MachineSpec::new(tools, spec, &stored, accelerator, &at_once);
         let proof = Machine::boot(&machine).and_then(|mut guest| {
-            let proof = run::prove(&mut guest, &machine, &setup.store)?;
+            let proof = run::prove(&mut guest, &machine, &project.store)?;
             guest.shut_down();
             Ok(proof)
         });
-        match proof.map_err(acceleration::reason) {
+        match proof.map_err(|failure| failure.reason().to_owned()) {
             Ok(proof) => {
                 println!("{}: {} boots ({accelerator})", spec.name, stored.identity.release);
                 proof.rows().iter().for_each(|(name, value)| println!("  {name:<20} {value}"));

@@ -6,11 +6,11 @@ use tempfile::TempDir;
 
 use crate::bundle::{self, Bundle, BundleError};
 use crate::cli::Common;
-use crate::cli::explain::{found_again, index_of, project, read_record};
+use crate::cli::explain::{found_again, index_of, project_folder, read_record};
 use crate::cli::failure::Failure;
 use crate::cli::run::{LATEST, width};
-use crate::cli::setup::Setup;
 use crate::manifest::{KernelSpec, Source};
+use crate::matrix::Project;
 use crate::object::{BpfObject, find_objects};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
@@ -28,7 +28,7 @@ pub(crate) struct Elsewhere<'a> {
 
 /// What the user wants to see again.
 pub(super) struct Case {
-    pub(super) setup: Setup,
+    pub(super) project: Project,
     pub(super) spec: KernelSpec,
     pub(super) reach: Reach,
     /// The program that was asked for.
@@ -96,16 +96,16 @@ impl Case {
     fn of_run(common: &Common, run: &Path, words: &[String]) -> Result<Case, Failure> {
         let (folder, record) = read_record(common, run)?;
         let (object, kernel, program) = cell_of(&record, words)?;
-        let setup = Setup::load(common)?;
+        let project = Project::load(&common.manifest, common.store.clone())?;
         let name = &record.kernels[kernel].name;
-        let spec = setup.manifest.kernels.iter().find(|spec| spec.name == *name).cloned();
+        let spec = project.manifest.kernels.iter().find(|spec| spec.name == *name).cloned();
         let spec = spec.ok_or_else(|| {
             let message = format!("the manifest does not declare kernel `{name}` any more");
             Failure::input(message, Some("put it back, or reproduce from the bundle of the cell".to_owned()))
         })?;
-        let object_again = object_of_run(&record.objects[object], &project(common), &folder, name)?;
+        let object_again = object_of_run(&record.objects[object], &project_folder(common), &folder, name)?;
         let title = format!("the run of {}", record.started);
-        Case::recorded(setup, spec, object_again, program, Recorded { record, object, kernel, title, cpu: None })
+        Case::recorded(project, spec, object_again, program, Recorded { record, object, kernel, title, cpu: None })
     }
 
     fn of_bundle(common: &Common, file: &Path, words: &[String], elsewhere: &Elsewhere<'_>) -> Result<Case, Failure> {
@@ -137,7 +137,8 @@ impl Case {
             }
             _ => {}
         }
-        let setup = Setup::of_bundle(common, &folder.path().join("kernels.toml"))?;
+        let project = Project::load(&folder.path().join("kernels.toml"), common.store.clone())?
+            .with_tools_of(&project_folder(common));
         let mut object = only_object(&path)?;
         bundle.base().clone_into(&mut object.name);
         let Bundle { about, record, kernel, .. } = bundle;
@@ -147,7 +148,7 @@ impl Case {
             eprintln!("bundle of a run: {}", shorten_middle(&one_line(&about.command.join(" ")), room));
         }
         let recorded = Recorded { record, object: 0, kernel, title, cpu: about.cpu };
-        let case = Case::recorded(setup, spec, object, words.first().cloned(), recorded)?;
+        let case = Case::recorded(project, spec, object, words.first().cloned(), recorded)?;
         Ok(Case { from_bundle: true, _unpacked: Some(folder), ..case })
     }
 
@@ -159,8 +160,8 @@ impl Case {
         if program.len() > 1 {
             return Err(Failure::input("`KERNEL OBJECT_FILE PROGRAM` is all there is to name without a run", None));
         }
-        let setup = Setup::load(common)?;
-        let chosen = setup.manifest.select(std::slice::from_ref(kernel)).map_err(|error| {
+        let project = Project::load(&common.manifest, common.store.clone())?;
+        let chosen = project.manifest.select(std::slice::from_ref(kernel)).map_err(|error| {
             let hint = error.hint();
             Failure::input(error, hint)
         })?;
@@ -171,11 +172,11 @@ impl Case {
         let object = only_object(Path::new(file))?;
         let program = program.first().cloned();
         let (reach, shape, recorded) = (Reach::Load, None, None);
-        Ok(Case { setup, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
+        Ok(Case { project, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
     }
 
     fn recorded(
-        setup: Setup,
+        project: Project,
         spec: KernelSpec,
         object: BpfObject,
         program: Option<String>,
@@ -188,7 +189,7 @@ impl Case {
             .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
         let reach = recorded.reach();
         let recorded = Some(recorded);
-        Ok(Case { setup, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
+        Ok(Case { project, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
     }
 
     /// The object, in its shape, on the kernel.

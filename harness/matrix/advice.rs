@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::explain::{kernel_probes, kernel_types};
+use super::kernel_types::{kernel_probes, kernel_types};
 use crate::explain::KernelTypes;
 use crate::object::ObjectTypes;
 use crate::plan::Plan;

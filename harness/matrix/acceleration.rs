@@ -1,8 +1,8 @@
 //! Chooses the accelerator of a run by booting a kernel of the matrix.
 
-use super::MachineArgs;
-use super::failure::Failure;
-use super::setup::Setup;
+use super::error::MatrixError;
+use super::project::Project;
+use super::{KVM_MEMORY, Options};
 use crate::manifest::KernelSpec;
 use crate::run::Stop;
 use crate::store::StoredKernel;
@@ -10,44 +10,40 @@ use crate::vm::{
     self, Accelerator, BootFailure, Choice, GuestLink, KvmMemory, Machine, MachineSpec, NoProof, Proof, Toolchain,
 };
 
-/// Where the store remembers whether KVM works.
-pub(super) const MEMORY: &str = "kvm.json";
-
 /// Chooses; boots the first of these kernels that the store can get if KVM has yet to be proven.
 ///
 /// # Errors
 /// If KVM was asked for and cannot be used.
 pub(super) fn choose(
-    setup: &Setup,
-    tools: &Toolchain,
+    project: &Project,
     kernels: &[KernelSpec],
-    args: &MachineArgs,
+    options: &Options,
     stop: &Stop,
-) -> Result<Proof, Failure> {
-    let memory = KvmMemory { file: &setup.store.root().join(MEMORY), anew: false };
-    let proof = vm::choose(args.accel, tools, memory, |patience| {
-        eprintln!("proving KVM by booting a kernel");
-        let step = |step: String| eprintln!("  {step}");
+    say: &dyn Fn(String),
+) -> Result<Proof, MatrixError> {
+    let tools = project.tools()?;
+    let memory = KvmMemory { file: &project.store.root().join(KVM_MEMORY), anew: false };
+    let proof = vm::choose(options.accelerator, tools, memory, |patience| {
+        say("proving KVM by booting a kernel".to_owned());
+        let step = |step: String| say(format!("  {step}"));
         // Those that the matrix needs are the likely ones to be had.
         let needed = kernels.iter().filter(|spec| !spec.optional);
         let kernel = needed.chain(kernels.iter().filter(|spec| spec.optional)).find_map(|spec| {
-            let stored = setup.store.kernel(spec, &setup.lock, args.offline, &step).ok()?;
+            let stored = project.store.kernel(spec, &project.lock, options.offline, &step).ok()?;
             Some((spec, stored))
         });
         let undecided = || NoProof::Undecided("no kernel of the matrix can be had to prove it with".to_owned());
         let (spec, stored) = kernel.ok_or_else(undecided)?;
         prove_kvm(tools, spec, &stored, patience, stop)
     });
-    proof.map_err(|error| no_kvm(&error))
-}
-
-/// KVM was asked for, and cannot be used.
-pub(super) fn no_kvm(error: &vm::NoKvm) -> Failure {
-    Failure::infrastructure(error, Some(error.hint()))
+    Ok(proof?)
 }
 
 /// Boots a kernel under KVM, which may take `patience` times as long as usual. One that does not boot without KVM either proves nothing.
-pub(super) fn prove_kvm(
+///
+/// # Errors
+/// Whether KVM failed, or nothing is known.
+pub fn prove_kvm(
     tools: &Toolchain,
     spec: &KernelSpec,
     stored: &StoredKernel,
@@ -75,7 +71,10 @@ pub(super) fn prove_kvm(
 }
 
 /// Boots a kernel and ends it again. It may take so many times as long as usual.
-pub(super) fn boot_once(
+///
+/// # Errors
+/// Why it did not boot.
+pub fn boot_once(
     tools: &Toolchain,
     spec: &KernelSpec,
     stored: &StoredKernel,
@@ -86,11 +85,6 @@ pub(super) fn boot_once(
     let mut spec = MachineSpec::new(tools, spec, stored, accelerator, &stop);
     spec.deadlines.boot = spec.deadlines.boot.saturating_mul(patience);
     Machine::boot(&spec).map(|mut machine| machine.shut_down())
-}
-
-/// What kept a kernel from booting, in words.
-pub(super) fn reason(failure: BootFailure) -> String {
-    failure.reason().to_owned()
 }
 
 /// What the user should know about the accelerator.

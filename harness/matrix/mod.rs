@@ -1,0 +1,292 @@
+//! [`Matrix`]: runs objects on a matrix of kernels, as `corematrix run` does, for programs and tests.
+//!
+//! ```no_run
+//! use std::path::{Path, PathBuf};
+//!
+//! use corematrix::matrix::{Matrix, Options, Project};
+//!
+//! # fn main() -> Result<(), corematrix::matrix::MatrixError> {
+//! let project = Project::load(Path::new("kernels.toml"), None)?;
+//! let matrix = Matrix::new(&project, Options::default());
+//! let work = matrix.plan(&["5.10".to_owned(), "latest".to_owned()], &[PathBuf::from("target/tool.bpf.o")])?;
+//! let record = matrix.run(&work, Path::new("reports/tool"), &mut |_| ())?;
+//! assert_eq!(corematrix::record::exit_code::of(&record), corematrix::record::exit_code::GOOD);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing here prints, ends the process or listens for signals. Guests are made by QEMU and virtme-ng, which are found by `PATH` and
+//! in the project's `.venv`.
+
+mod acceleration;
+mod advice;
+mod drive;
+mod error;
+mod kernel_types;
+mod project;
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::mpsc::Sender;
+
+use crate::event::Event;
+use crate::manifest::KernelSpec;
+use crate::plan::Plan;
+use crate::protocol::attach::Reach;
+use crate::record::{Partition, PartitionRecord, RunRecord, ToolRecord};
+use crate::run::{self, Bench, CommandJob, Jobs, Logs, RunError, Stop};
+use crate::timestamp;
+use crate::vm::{Aids, Choice, Proof};
+
+pub use acceleration::{boot_once, prove_kvm};
+pub use error::MatrixError;
+pub use kernel_types::{all_types, kernel_probes, kernel_types};
+pub use project::{Inputs, Project};
+
+/// Bytes of snapshots that a store keeps, if nothing else is said.
+pub const SNAPSHOT_BUDGET: u64 = 4 << 30;
+/// Where the store remembers whether KVM works.
+pub const KVM_MEMORY: &str = "kvm.json";
+
+/// How a matrix is run.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whether to do without the network: only kernels that the store has.
+    pub offline: bool,
+    /// What runs the guests' code.
+    pub accelerator: Choice,
+    /// How many guests run at once; `None` for what the machine allows.
+    pub jobs: Option<NonZero<usize>>,
+    /// How far programs are taken.
+    pub reach: Reach,
+    /// Whether the whole verifier log is kept of programs that load, too.
+    pub full_logs: bool,
+    /// Whether every guest is booted, and none is restored from a snapshot.
+    pub cold: bool,
+    /// How many bytes of snapshots the store may keep.
+    pub snapshot_budget: u64,
+    /// Which part of the objects to run; `None` for all.
+    pub partition: Option<Partition>,
+    /// Whether the record gets what failures mean and what to do about them.
+    pub advice: bool,
+    /// What helps to look into guests. It writes to standard error.
+    pub aids: Aids,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            offline: false,
+            accelerator: Choice::Auto,
+            jobs: None,
+            reach: Reach::Load,
+            full_logs: false,
+            cold: false,
+            snapshot_budget: SNAPSHOT_BUDGET,
+            partition: None,
+            advice: true,
+            aids: Aids::default(),
+        }
+    }
+}
+
+/// What a matrix is to do: checked, and nothing is run yet.
+#[derive(Debug)]
+pub struct Work {
+    /// Every cell.
+    pub plan: Plan,
+    /// What the user should know before it begins.
+    pub notices: Vec<String>,
+    /// Which part of a matrix the plan is.
+    pub partition: Option<PartitionRecord>,
+}
+
+impl Work {
+    /// A plan that is a whole matrix.
+    pub fn new(plan: Plan, notices: Vec<String>) -> Work {
+        Work { plan, notices, partition: None }
+    }
+}
+
+/// A matrix of kernels, ready to run objects.
+#[derive(Debug)]
+pub struct Matrix<'a> {
+    /// Where kernels come from.
+    pub project: &'a Project,
+    /// How they are run.
+    pub options: Options,
+    /// Ask it to stop from another thread: [`Stop::ask`] once lets running cells end, twice drops them.
+    pub stop: Stop,
+    proof: OnceLock<Proof>,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix of a project's kernels.
+    pub fn new(project: &'a Project, options: Options) -> Matrix<'a> {
+        Matrix { project, options, stop: Stop::default(), proof: OnceLock::new() }
+    }
+
+    /// The same, stopped by `stop`.
+    #[must_use]
+    pub fn stopped_by(self, stop: Stop) -> Matrix<'a> {
+        Matrix { stop, ..self }
+    }
+
+    /// Plans to run the objects of `inputs` (objects, folders, executables that embed objects, suite files) on the kernels that
+    /// `selectors` choose; without selectors on the manifest's matrix.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the inputs is found here, before anything boots.
+    pub fn plan(&self, selectors: &[String], inputs: &[PathBuf]) -> Result<Work, MatrixError> {
+        self.plan_with(selectors, inputs, &|_| ())
+    }
+
+    /// The same; `say` gets a line for each step that takes time.
+    ///
+    /// # Errors
+    /// As [`Matrix::plan`].
+    pub fn plan_with(
+        &self,
+        selectors: &[String],
+        inputs: &[PathBuf],
+        say: &dyn Fn(String),
+    ) -> Result<Work, MatrixError> {
+        let kernels = self.project.kernels(selectors)?;
+        let Inputs { objects, notices, settings } = self.project.inputs(inputs, self.options.offline, say)?;
+        self.project.tools()?;
+        let mut plan = Plan::new(kernels, objects, &settings);
+        let partition = self.options.partition.map(|part| plan.keep(part));
+        Ok(Work { plan, notices, partition })
+    }
+
+    /// Chooses the accelerator, by a test boot of one of these kernels if KVM is not proven yet. It is chosen once; `say` gets a
+    /// line for each step that takes time.
+    ///
+    /// # Errors
+    /// [`MatrixError::NoKvm`] if KVM was asked for and cannot be used, [`MatrixError::Toolchain`].
+    pub fn accelerator(&self, kernels: &[KernelSpec], say: &dyn Fn(String)) -> Result<&Proof, MatrixError> {
+        if let Some(known) = self.proof.get() {
+            return Ok(known);
+        }
+        let proof = acceleration::choose(self.project, kernels, &self.options, &self.stop, say)?;
+        Ok(self.proof.get_or_init(|| proof))
+    }
+
+    /// What the user should know about the accelerator, once it is chosen: that guests are emulated and why.
+    pub fn notices(&self) -> Vec<String> {
+        let (Some(proof), Ok(tools)) = (self.proof.get(), self.project.tools()) else { return Vec::new() };
+        acceleration::notices(tools, proof, self.options.accelerator)
+    }
+
+    /// Runs the work to its end. The record is saved in `folder` as `report.json` as results arrive, verifier logs below it; `observe`
+    /// sees each event on the calling thread.
+    ///
+    /// # Errors
+    /// What kept the run from beginning. What goes wrong with kernels, objects and programs is in the record.
+    pub fn run(&self, work: &Work, folder: &Path, observe: &mut dyn FnMut(&Event)) -> Result<RunRecord, MatrixError> {
+        self.run_apart(work, folder, folder, observe)
+    }
+
+    /// The same with the logs below `logs` and the record in `live`.
+    ///
+    /// # Errors
+    /// As [`Matrix::run`].
+    pub fn run_apart(
+        &self,
+        work: &Work,
+        logs: &Path,
+        live: &Path,
+        observe: &mut dyn FnMut(&Event),
+    ) -> Result<RunRecord, MatrixError> {
+        let mut record = self.begin(work, observe)?;
+        if work.plan.objects.is_empty() && work.partition.is_some() {
+            record.finished = Some(timestamp::now());
+        } else {
+            record = self.drive(work, record, (logs, live), observe, run::run)?;
+        }
+        // Who stopped the run waits for its end.
+        if self.options.advice && !record.interrupted {
+            advice::advise(&mut record, &work.plan, &self.project.store);
+        }
+        Ok(record)
+    }
+
+    /// Runs a command on every kernel of the work, whose plan is [`Plan::of_command`].
+    ///
+    /// # Errors
+    /// As [`Matrix::run`].
+    pub fn run_command(
+        &self,
+        work: &Work,
+        job: &CommandJob,
+        folder: &Path,
+        observe: &mut dyn FnMut(&Event),
+    ) -> Result<RunRecord, MatrixError> {
+        let record = self.begin(work, observe)?;
+        self.drive(work, record, (folder, folder), observe, |bench, events| run::run_command(bench, job, events))
+    }
+
+    /// The record before anything is run.
+    fn begin(&self, work: &Work, observe: &mut dyn FnMut(&Event)) -> Result<RunRecord, MatrixError> {
+        let steps = std::cell::RefCell::new(observe);
+        let proof = self.accelerator(&work.plan.kernels, &|step| (steps.borrow_mut())(&Event::Notice(step)))?;
+        let tools = self.project.tools()?;
+        let tool = ToolRecord {
+            corematrix: env!("CARGO_PKG_VERSION").to_owned(),
+            libbpf: crate::feature::libbpf_version(),
+            qemu: tools.qemu_version.clone(),
+            virtme_ng: tools.virtme_version.clone(),
+            accel: proof.accelerator.to_string(),
+            accel_reason: proof.reason.clone(),
+        };
+        let mut record = work.plan.record(tool, timestamp::now());
+        record.notices.clone_from(&work.notices);
+        record.partition.clone_from(&work.partition);
+        Ok(record)
+    }
+
+    fn drive(
+        &self,
+        work: &Work,
+        record: RunRecord,
+        (logs, live): (&Path, &Path),
+        observe: &mut dyn FnMut(&Event),
+        run: impl FnOnce(&Bench<'_>, &Sender<Event>) -> Result<(), RunError> + Send,
+    ) -> Result<RunRecord, MatrixError> {
+        let (logs, jobs) = (Logs::new(logs), self.jobs(&work.plan));
+        let bench = self.bench(&work.plan, &jobs, &logs)?;
+        drive::drive(record, live, &self.stop, observe, |events| run(&bench, events))
+    }
+
+    /// How many guests run at once.
+    pub fn jobs(&self, plan: &Plan) -> Jobs {
+        let (memory_mib, larger) = plan.guest_sizes();
+        Jobs::choose(self.options.jobs.map(NonZero::get), memory_mib, larger)
+    }
+
+    /// What a run of the plan works with. The accelerator has to be chosen.
+    ///
+    /// # Errors
+    /// As [`Matrix::accelerator`].
+    pub fn bench<'b>(&'b self, plan: &'b Plan, jobs: &'b Jobs, logs: &'b Logs) -> Result<Bench<'b>, MatrixError> {
+        let options = &self.options;
+        Ok(Bench {
+            plan,
+            store: &self.project.store,
+            lock: &self.project.lock,
+            offline: options.offline,
+            tools: self.project.tools()?,
+            accelerator: self.accelerator(&plan.kernels, &|_| ())?.accelerator,
+            jobs,
+            full_logs: options.full_logs,
+            reach: options.reach,
+            cold: options.cold || options.aids.need_boot(),
+            snapshot_budget: options.snapshot_budget,
+            logs,
+            stop: &self.stop,
+            aids: options.aids,
+        })
+    }
+}
