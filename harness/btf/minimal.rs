@@ -131,13 +131,7 @@ impl<'a> Keeper<'a> {
     ///
     /// `without` has the structs known not to have it, with the depth to which that holds: an anonymous struct that is a member in many
     /// places is looked through once a depth, and not once a place.
-    fn keep_member(
-        &mut self,
-        id: u32,
-        name: &str,
-        depth: u32,
-        without: &mut HashMap<u32, u32>,
-    ) -> Option<(u32, u32)> {
+    fn keep_member(&mut self, id: u32, name: &str, depth: u32, without: &mut HashMap<u32, u32>) -> Option<(u32, u32)> {
         if without.get(&id).is_some_and(|&known| known >= depth) {
             return None;
         }

@@ -162,6 +162,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     }
     let tools = super::doctor::tools(&setup)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(run::no_signals)?;
+    setup.hear(&stop);
 
     let short = Path::new(&args.words[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let words = shell_words::join([&short].into_iter().chain(&args.words[1..]));

@@ -122,6 +122,7 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     let Inputs { objects, notices, settings } = setup.objects(&args.inputs, args.machine.offline)?;
     let tools = super::doctor::tools(&setup)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
+    setup.hear(&stop);
 
     let mut plan = Plan::new(kernels, objects, &settings);
     let partition = args.partition.map(|part| plan.keep(part));

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::{Common, MachineArgs};
 use crate::manifest::{KernelSpec, Manifest};
 use crate::object::{BpfObject, find_objects};
+use crate::run::Stop;
 use crate::store::{LockFile, Store, StoreError};
 use crate::suite::{Settings, Suite, SuiteError};
 use crate::vm::{Deadlines, Toolchain, ToolchainError};
@@ -58,6 +59,12 @@ impl Setup {
             setup.store.download_with(tools.vng());
         }
         Ok(setup)
+    }
+
+    /// Lets the store hear when the user wants to stop.
+    pub(super) fn hear(&self, stop: &Stop) {
+        let stop = stop.clone();
+        self.store.stop_when(move || stop.requested());
     }
 
     /// The kernels that the user chose, or the default matrix.
@@ -140,6 +147,9 @@ fn suite_failure(error: SuiteError) -> Failure {
 }
 
 pub(super) fn store_failure(error: StoreError) -> Failure {
+    if matches!(error, StoreError::Stopped) {
+        return Failure::interrupted();
+    }
     let hint = error.hint();
     Failure::infrastructure(error, hint)
 }

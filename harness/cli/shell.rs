@@ -78,6 +78,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     let screen = Screen::open()?;
     // A terminal sends Ctrl-C to the guest; a signal from elsewhere ends it.
     let stop = Stop::at_first_signal(|line| eprintln!("{line}")).map_err(run::no_signals)?;
+    setup.hear(&stop);
 
     let plan = Plan::new(kernels, Vec::new(), &Settings::default());
     let proof = acceleration::choose(&setup, tools, &plan.kernels, &machine, &stop)?;

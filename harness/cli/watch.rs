@@ -85,6 +85,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         let _ = wake.send(());
     });
     let stop = stop.map_err(no_signals)?;
+    setup.hear(&stop);
 
     let plan = Plan::new(kernels.clone(), objects.clone(), &settings);
     let proof = acceleration::choose(&setup, tools, &plan.kernels, &args.machine, &stop)?;

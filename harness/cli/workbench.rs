@@ -43,6 +43,7 @@ impl<'a> Workbench<'a> {
     pub(super) fn new(setup: &'a Setup, guests: &GuestArgs) -> Result<Self, Failure> {
         let tools = super::doctor::tools(setup)?;
         let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
+        setup.hear(&stop);
         let machine = MachineArgs { kernel: Vec::new(), accel: guests.accel, offline: guests.offline };
         let snapshot_budget = super::store::snapshot_budget()?;
         Ok(Workbench { setup, tools, machine, stop, snapshot_budget, proof: None })

@@ -143,6 +143,8 @@ impl<'a> KernelContext<'a> {
                 }
                 None => self.boot_and_save(memory_mib, place),
             },
+            // It waited for another run.
+            Err(_) if self.bench.stop.requested() => Err(Ended),
             Err(reason) => {
                 self.run_cold(memory_mib, &reason);
                 self.boot(memory_mib, Purpose::Serve)

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::error::{IoContext, StoreError};
+use super::file_lock::Locks;
 use super::image::{Image, ImageError};
 use super::kmod::{self, ModuleTree};
 use super::{StoredKernel, checksum, module_btf};
-use crate::file_name::file_name;
 use crate::record::KernelIdentity;
 use crate::timestamp;
 
@@ -274,11 +274,11 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Makes a folder below `root/tmp`.
-    pub fn new(root: &Path) -> Result<Staging, StoreError> {
-        let tmp = root.join("tmp");
+    /// Makes a folder below the store's `tmp`.
+    pub fn new(locks: &Locks) -> Result<Staging, StoreError> {
+        let tmp = locks.root().join("tmp");
         // Between the making of a folder and its lock, a sweeper would take it for a dead run's.
-        let _guard = lock(root, "tmp", &mut || {})?;
+        let _guard = locks.take("tmp", &mut || {})?;
         let folder = TempDir::new_in(&tmp).during("create a folder in", &tmp)?;
         let owner = File::open(folder.path()).during("open", folder.path())?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(Into::into).during("lock", folder.path())?;
@@ -310,10 +310,10 @@ impl Staging {
     }
 }
 
-/// Removes what killed runs have left in `root/tmp`.
-pub(super) fn sweep(root: &Path) -> Result<(), StoreError> {
-    let tmp = root.join("tmp");
-    let _guard = lock(root, "tmp", &mut || {})?;
+/// Removes what killed runs have left in the store's `tmp`.
+pub(super) fn sweep(locks: &Locks) -> Result<(), StoreError> {
+    let tmp = locks.root().join("tmp");
+    let _guard = locks.take("tmp", &mut || {})?;
     for left in fs::read_dir(&tmp).during("read", &tmp)? {
         let path = left.during("read", &tmp)?.path();
         let free =
@@ -324,20 +324,4 @@ pub(super) fn sweep(root: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
-}
-
-/// Takes the lock called `name` for as long as the returned file lives; `waiting` is called if another run has it.
-pub(super) fn lock(root: &Path, name: &str, waiting: &mut dyn FnMut()) -> Result<File, StoreError> {
-    let path = root.join("locks").join(file_name(name));
-    let file = File::options().create(true).truncate(false).write(true).open(&path).during("open", &path)?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        waiting();
-        loop {
-            match flock(&file, FlockOperation::LockExclusive) {
-                Err(rustix::io::Errno::INTR) => {}
-                result => break result.map_err(Into::into).during("lock", &path)?,
-            }
-        }
-    }
-    Ok(file)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::apt::regex_of_glob;
-use super::entry::{self, Staging};
+use super::entry::Staging;
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree, Selection};
 use super::lockfile::{LockFile, LockedPackage};
@@ -58,7 +58,7 @@ impl Store {
         step: &dyn Fn(String),
     ) -> Result<FileSystems, StoreError> {
         let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
-        let _guard = entry::lock(self.root(), &format!("kernel-{}", spec.name), &mut waiting)?;
+        let _guard = self.locks.take(&format!("kernel-{}", spec.name), &mut waiting)?;
         let config = kernel.config.as_deref().map(fs::read_to_string).and_then(Result::ok).unwrap_or_default();
         let is_module = |(_, built_in): &&(&str, &str)| !config.lines().any(|line| line == *built_in);
         let wanted: Vec<&str> = WANTED.iter().filter(is_module).map(|(name, _)| *name).collect();
@@ -69,7 +69,7 @@ impl Store {
         if let Some(known) = read(&folder) {
             return Ok(known);
         }
-        let staging = Staging::new(self.root())?;
+        let staging = Staging::new(&self.locks)?;
         let what = format!("kernel `{}`", spec.name);
         let archive = match &spec.source {
             Source::Apt { archive, .. } => archive.as_ref(),

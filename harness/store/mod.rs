@@ -29,6 +29,7 @@ mod disk;
 mod download;
 mod entry;
 mod error;
+mod file_lock;
 mod file_systems;
 mod given_btf;
 mod hopeless;
@@ -76,6 +77,7 @@ pub use self::sparse::Seal;
 use self::apt::{Apt, AptTools, Lists};
 use self::entry::{Delivery, Entry, Staging};
 use self::error::IoContext;
+use self::file_lock::Locks;
 use self::request::Request;
 use crate::file_name::file_name;
 use crate::manifest::{Archive, KernelSpec};
@@ -136,6 +138,7 @@ impl StoredKernel {
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    locks: Locks,
     virtme_ng: Option<PathBuf>,
     apt: Apt,
     /// Entries whose checksums were compared since this process started; later uses compare sizes only.
@@ -157,6 +160,11 @@ impl Store {
         self.virtme_ng = Some(virtme_ng);
     }
 
+    /// Says how to find out that the user wants to stop: waiting for another process ends then. Only the first one counts.
+    pub fn stop_when(&self, stopped: impl Fn() -> bool + Send + Sync + 'static) {
+        self.locks.stop_when(Box::new(stopped));
+    }
+
     fn open_with(root: Option<PathBuf>, virtme_ng: Option<PathBuf>, tools: AptTools) -> Result<Store, StoreError> {
         let from_env = || std::env::var_os("COREMATRIX_STORE").filter(|path| !path.is_empty()).map(PathBuf::from);
         let root = match root.or_else(from_env) {
@@ -175,8 +183,9 @@ impl Store {
         }
         // apt and virtme-ng work in other folders, so everything below has to be absolute.
         let root = root.canonicalize().during("open", &root)?;
-        entry::sweep(&root)?;
-        Ok(Store { apt: Apt::new(&root, tools), root, virtme_ng, verified: Mutex::default() })
+        let locks = Locks::new(&root);
+        entry::sweep(&locks)?;
+        Ok(Store { apt: Apt::new(locks.clone(), tools), root, locks, virtme_ng, verified: Mutex::default() })
     }
 
     /// The store's folder.
@@ -240,7 +249,7 @@ impl Store {
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
         let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
-        let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
+        let _guard = self.locks.take(&format!("kernel-{}", spec.name), &mut waiting)?;
         lock.reload()?;
         let what = format!("kernel `{}`", spec.name);
         let request =

@@ -55,6 +55,7 @@ pub(in super::super) fn run(common: &Common, args: &ProbeArgs) -> Result<ExitCod
     let kernels = setup.kernels(&args.machine)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}"));
     let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;
+    setup.hear(&stop);
     let mut probed = probe_all(&setup, kernels, &args.machine, &stop)?;
     for kernel in &mut probed {
         if let Ok(probe) = &mut kernel.answer {
