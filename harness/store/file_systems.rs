@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::apt::regex_of_glob;
+use super::apt::{Package, regex_of_glob};
 use super::entry::Staging;
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree, Selection};
@@ -136,8 +136,7 @@ impl Request<'_> {
     fn unpack_file_systems(&self, wanted: &[&str], work: &Path) -> Result<Option<PathBuf>, StoreError> {
         let pinned = self.lock.kernel(self.name).map(|pinned| pinned.packages).unwrap_or_default();
         let Some(image) = pinned.first() else { return Ok(None) };
-        let Some(package) = self.package_with_modules(image)? else { return Ok(None) };
-        let Some(deb) = self.fetch(&package, work)? else { return Ok(None) };
+        let Some((package, deb)) = self.modules_of(image, work)? else { return Ok(None) };
         let tree = work.join("tree");
         let mut names: BTreeSet<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
         loop {
@@ -161,8 +160,18 @@ impl Request<'_> {
         }
     }
 
+    /// The package that has the modules of a pinned build, downloaded; `None` if it is gone from the mirror.
+    pub(super) fn modules_of(
+        &self,
+        image: &LockedPackage,
+        work: &Path,
+    ) -> Result<Option<(Package, PathBuf)>, StoreError> {
+        let Some(package) = self.package_with_modules(image)? else { return Ok(None) };
+        Ok(self.fetch(&package, work)?.map(|deb| (package, deb)))
+    }
+
     /// The package of the pinned build that has its modules.
-    fn package_with_modules(&self, image: &LockedPackage) -> Result<Option<super::apt::Package>, StoreError> {
+    fn package_with_modules(&self, image: &LockedPackage) -> Result<Option<Package>, StoreError> {
         let release = candidates::release_of(&image.name).unwrap_or_default();
         let name = match image.name.starts_with("linux-binary-") {
             true => format!("linux-modules-{release}"),

@@ -42,6 +42,9 @@ mod lockfile;
 mod mainline;
 mod mirror;
 mod module_btf;
+mod module_functions;
+mod module_names;
+mod modules;
 mod oci;
 mod offers;
 mod package;
@@ -60,7 +63,7 @@ mod version;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use etcetera::BaseStrategy;
 
@@ -78,6 +81,7 @@ use self::apt::{Apt, AptTools, Lists};
 use self::entry::{Delivery, Entry, Staging};
 use self::error::IoContext;
 use self::file_lock::Locks;
+use self::module_names::ModuleNames;
 use self::request::Request;
 use crate::file_name::file_name;
 use crate::manifest::{Archive, KernelSpec};
@@ -106,6 +110,9 @@ pub struct StoredKernel {
     pub btf: Option<PathBuf>,
     /// The BTF of its modules, see [`StoredKernel::module_types`]; `None` if the source had no modules with BTF.
     pub module_btf: Option<PathBuf>,
+    /// The functions of its modules that have no BTF, see [`StoredKernel::module_functions`]; `None` if there are none, or the source had
+    /// no modules.
+    pub module_symbols: Option<PathBuf>,
     /// What relocations take in the place of the kernel's own BTF, if the user gave something.
     pub given_btf: Option<GivenBtf>,
     /// What is missing in this package and what that costs.
@@ -121,17 +128,6 @@ impl StoredKernel {
     pub fn types(&self) -> Option<&Path> {
         self.given_btf.as_ref().map(|given| &given.path).or(self.btf.as_ref()).map(PathBuf::as_path)
     }
-
-    /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends. None is loaded in a guest.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn module_types(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        match &self.module_btf {
-            Some(archive) => module_btf::unpack(archive).during("read", archive),
-            None => Ok(Vec::new()),
-        }
-    }
 }
 
 /// A cache folder of kernels, to be shared by all threads of a run.
@@ -143,6 +139,8 @@ pub struct Store {
     apt: Apt,
     /// Entries whose checksums were compared since this process started; later uses compare sizes only.
     verified: Mutex<HashSet<PathBuf>>,
+    /// What all modules of all kernels have, read when it is first asked for.
+    module_names: OnceLock<ModuleNames>,
 }
 
 impl Store {
@@ -185,7 +183,14 @@ impl Store {
         let root = root.canonicalize().during("open", &root)?;
         let locks = Locks::new(&root);
         entry::sweep(&locks)?;
-        Ok(Store { apt: Apt::new(locks.clone(), tools), root, locks, virtme_ng, verified: Mutex::default() })
+        Ok(Store {
+            apt: Apt::new(locks.clone(), tools),
+            root,
+            locks,
+            virtme_ng,
+            verified: Mutex::default(),
+            module_names: OnceLock::new(),
+        })
     }
 
     /// The store's folder.
