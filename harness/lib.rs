@@ -4,6 +4,10 @@
 //! [`record`], and [`report`] renders the record. Running never formats text and reporting never runs anything.
 //! `ARCHITECTURE.md` has the picture.
 
+// First, since the macros in it count from here on.
+#[macro_use]
+pub mod output;
+
 pub mod alternatives;
 pub mod beneath;
 pub mod bisect;

@@ -4,13 +4,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use corematrix::cli::Cli;
+use corematrix::output;
+use corematrix::record::exit_code;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("{failure}");
-            ExitCode::from(failure.code)
+    let code = Cli::parse().run().unwrap_or_else(|failure| {
+        output::complain(format_args!("{failure}\n"));
+        ExitCode::from(failure.code)
+    });
+    match output::finish() {
+        Ok(()) => code,
+        Err(error) => {
+            output::complain(format_args!("error: cannot write to standard output: {error}\n"));
+            ExitCode::from(exit_code::INFRASTRUCTURE)
         }
     }
 }

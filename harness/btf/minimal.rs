@@ -5,6 +5,8 @@
 //! members by which libbpf finds it. So what the whole BTF answers with yes, no or a contradiction, the small one answers alike.
 //! The exception are ids of the kernel's types: there they are ids of the small BTF, and mean nothing to the kernel.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::explain::{Asked, LocalSpec, Step, asked};
 use crate::object::ObjectTypes;
 use crate::object::btf::{Btf, BtfError, Cut, Kind, Member, Type};
@@ -54,8 +56,8 @@ impl<'a> Keeper<'a> {
                         self.cut = before;
                     }
                 }
-                Asked::Type if spec.kind == RelocationKind::TypeMatches => self.keep_deep(root, true, MAX_DEPTH),
-                Asked::Type => self.keep_deep(root, false, MAX_DEPTH),
+                Asked::Type if spec.kind == RelocationKind::TypeMatches => self.keep_deep(root, true),
+                Asked::Type => self.keep_deep(root, false),
                 Asked::Enumerator => {
                     let named = spec.enumerator.as_ref().and_then(|(name, _)| btf.enumerator(root, name));
                     named.and_then(|_| self.keep_chain(root));
@@ -108,7 +110,7 @@ impl<'a> Keeper<'a> {
                     id = element;
                 }
                 (Step::Member(name), Kind::Composite { .. }) => {
-                    let (owner, member) = self.keep_member(at, name, MAX_DEPTH)?;
+                    let (owner, member) = self.keep_member(at, name, MAX_DEPTH, &mut HashMap::new())?;
                     (id, parent) = (member, Some(owner));
                 }
                 _ => return None,
@@ -126,14 +128,20 @@ impl<'a> Keeper<'a> {
     }
 
     /// Keeps a member by its name, and the anonymous structs around it. Gives the struct that declares it, and its type.
-    fn keep_member(&mut self, id: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
+    ///
+    /// `without` has the structs known not to have it, with the depth to which that holds: an anonymous struct that is a member in many
+    /// places is looked through once a depth, and not once a place.
+    fn keep_member(&mut self, id: u32, name: &str, depth: u32, without: &mut HashMap<u32, u32>) -> Option<(u32, u32)> {
+        if without.get(&id).is_some_and(|&known| known >= depth) {
+            return None;
+        }
         for index in 0..self.members(id).len() {
             let member = self.members(id)[index];
             let found = match self.btf.text(member.name_offset) {
                 Some(known) if known == name => Some((id, member.type_id)),
                 Some(known) if known.is_empty() && depth > 0 => {
                     let inner = self.btf.resolve_id(member.type_id)?;
-                    self.keep_member(inner, name, depth - 1)
+                    self.keep_member(inner, name, depth - 1, without)
                 }
                 _ => None,
             };
@@ -143,6 +151,7 @@ impl<'a> Keeper<'a> {
                 return found;
             }
         }
+        without.insert(id, depth);
         None
     }
 
@@ -155,23 +164,36 @@ impl<'a> Keeper<'a> {
     }
 
     /// Keeps a type with all that it refers to; the members of structs only if `members` asks for them, and not behind pointers.
-    fn keep_deep(&mut self, id: u32, members: bool, depth: u32) {
-        let Some(depth) = depth.checked_sub(1) else { return };
-        let Some((at, found)) = self.keep_chain(id) else { return };
-        match &found.kind {
-            Kind::Pointer(target) => self.keep_deep(*target, false, depth),
-            Kind::Array { element, .. } => self.keep_deep(*element, members, depth),
-            Kind::Prototype { returns, parameters } => {
-                self.keep_deep(*returns, members, depth);
-                parameters.iter().for_each(|parameter| self.keep_deep(parameter.type_id, members, depth));
-            }
-            Kind::Composite { members: all, .. } if members => {
-                for (index, member) in all.iter().enumerate() {
-                    self.cut.keep_member(at, index as u32);
-                    self.keep_deep(member.type_id, true, depth);
+    ///
+    /// Breadth first, so that a type is seen first where most of the depth is left, and need not be looked at again: types that refer
+    /// to each other in many ways have more ways through them than can be followed.
+    fn keep_deep(&mut self, id: u32, members: bool) {
+        let mut seen = HashSet::new();
+        let mut level = vec![(id, members)];
+        for _ in 0..MAX_DEPTH {
+            let mut next = Vec::new();
+            for (id, members) in level {
+                let Some((at, found)) = self.keep_chain(id) else { continue };
+                if !seen.insert((at, members)) {
+                    continue;
+                }
+                match &found.kind {
+                    Kind::Pointer(target) => next.push((*target, false)),
+                    Kind::Array { element, .. } => next.push((*element, members)),
+                    Kind::Prototype { returns, parameters } => {
+                        next.push((*returns, members));
+                        next.extend(parameters.iter().map(|parameter| (parameter.type_id, members)));
+                    }
+                    Kind::Composite { members: all, .. } if members => {
+                        for (index, member) in all.iter().enumerate() {
+                            self.cut.keep_member(at, index as u32);
+                            next.push((member.type_id, true));
+                        }
+                    }
+                    _ => {}
                 }
             }
-            _ => {}
+            level = next;
         }
     }
 }

@@ -105,16 +105,11 @@ fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> 
         return None;
     }
     // What other kernels have in a module this one may have as well.
-    store.kernels().into_iter().find_map(|(other, stored)| {
-        stored.module_btf.as_ref()?;
-        let btf = Btf::parse(&std::fs::read(stored.btf.as_ref()?).ok()?).ok()?;
-        let hits = query.hits_elsewhere(&btf, || stored.module_types().unwrap_or_default());
-        let module = hits.into_iter().find_map(|hit| hit.module)?;
-        Some(format!(
-            "on {other} `{name}` is in the module {module}; the store has no types of {kernel}'s modules, so that nobody can tell \
-             whether it is in one there"
-        ))
-    })
+    let (module, other) = store.in_module(name)?;
+    Some(format!(
+        "on {other} `{name}` is in the module {module}; the store has no types of {kernel}'s modules, so that nobody can tell \
+         whether it is in one there"
+    ))
 }
 
 /// The report that `run` names: its folder, and what is in it.

@@ -51,6 +51,7 @@ impl From<MatrixError> for Failure {
             MatrixError::Objects(errors) => {
                 Failure::inputs(errors.iter().map(|error| (error.to_string(), error.hint())))
             }
+            MatrixError::Store(StoreError::Stopped) => Failure::interrupted(),
             error if error.is_input() => Failure::input(&error, error.hint()),
             MatrixError::Write(error) => report_failure(&error.into()),
             error => Failure::infrastructure(&error, error.hint()),

@@ -1,6 +1,5 @@
 //! `corematrix gate`: whether a saved run is good enough to go on; and what `run --gate` shares with it.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +10,7 @@ use super::explain::{project_folder, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
 use crate::gate::{self, Expectations, GateReport, Limits};
+use crate::output;
 use crate::record::RunRecord;
 use crate::report::gate::{self as gate_report, GateFormat};
 use crate::report::{Baseline, Format, ReportError, SourceRoot, junit, write_text};
@@ -110,19 +110,8 @@ pub(super) fn run(common: &Common, args: &GateArgs) -> Result<ExitCode, Failure>
     let text = args.format.render(&report, &record, &sources, width());
     let text =
         text.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))?;
-    print_whole(&text)?;
+    output::write(&text);
     Ok(ExitCode::from(report.exit_code()))
-}
-
-fn print_whole(text: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => {
-            written.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))
-        }
-    }
 }
 
 /// Tells what the gate decided of a run that has just ended, and puts it into the run's `junit.xml`, which pipelines read.

@@ -1,6 +1,5 @@
 //! `corematrix report`: a saved run in other formats, without booting anything.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +9,7 @@ use super::Common;
 use super::explain::{project_folder, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
+use crate::output;
 use crate::report::{Baseline, Format, Material, SourceRoot, table, write_formats};
 
 #[derive(Debug, Args)]
@@ -57,17 +57,9 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> Result<ExitCode, Failur
         Format::Table => Ok(table::render(&record, width()).into_bytes()),
         _ => format.render(&material),
     };
-    let written = text.and_then(|text| {
-        let mut out = std::io::stdout().lock();
-        out.write_all(&text)?;
-        out.flush()
-    });
-    match written {
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::infrastructure(format!("cannot write the report: {error}"), None)),
-        Ok(()) => Ok(ExitCode::SUCCESS),
-    }
+    let text = text.map_err(|error| Failure::infrastructure(format!("cannot write the report: {error}"), None))?;
+    output::write(&text);
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod merge;
 mod stale;
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -20,6 +20,7 @@ use super::{Common, say};
 use crate::manifest::KernelSpec;
 use crate::matrix::{Inputs as Found, Matrix, Project, Work};
 use crate::object::BpfObject;
+use crate::output;
 use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::record::exit_code;
@@ -353,9 +354,7 @@ impl Watch<'_> {
             // A terminal that cannot be cleared gets one table below the other.
             let _ = Term::stdout().clear_screen();
         }
-        // A reader that has gone away is no reason to end.
-        let mut out = std::io::stdout();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        output::write(text.as_bytes());
         self.told.clear();
         if let Err(error) = written {
             // The next table may find room on the disk.

@@ -41,7 +41,9 @@ pub use helper::is_sleepable;
 pub use presence::{OnKernel, Presence, Witness};
 pub use render::render;
 pub use replacement::Replacement;
-pub use rule::{attach_target, config_option, kconfig_extern, kfunc, licence, module, without_debug_info};
+pub use rule::{
+    attach_target, config_option, kconfig_extern, kfunc, licence, module, module_elsewhere, without_debug_info,
+};
 pub use size::unguarded_sizes;
 pub use snippet::Snippet;
 pub use spec::{Asked, LocalSpec, Step, asked, path_text};

@@ -101,12 +101,29 @@ pub fn kconfig_extern(option: &str, failed: &str) -> Explanation {
 
 /// Something in modules that the guest has not loaded.
 pub fn module(subject: &str, modules: &[String], failed: &str) -> Explanation {
-    let (subject, plural) = (subject.to_owned(), if modules.len() == 1 { "module" } else { "modules" });
+    let plural = if modules.len() == 1 { "module" } else { "modules" };
     let names = modules.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    rule(
-        &subject,
+    in_module(
+        subject,
         failed,
         format!("`{subject}` is in the kernel {plural} {names} of {failed}, and a guest loads no modules"),
+    )
+}
+
+/// Something that is in a module of another kernel, where nothing is known of the modules of `failed`.
+pub fn module_elsewhere(subject: &str, module: &str, kernel: &str, failed: &str) -> Explanation {
+    let what = format!(
+        "`{subject}` is in the kernel module `{module}` of {kernel}; what the modules of {failed} have is not known, and a guest loads \
+         none"
+    );
+    in_module(subject, failed, what)
+}
+
+fn in_module(subject: &str, failed: &str, what: String) -> Explanation {
+    rule(
+        subject,
+        failed,
+        what,
         "libbpf looks into the types of modules that are loaded, so the program may well load on a machine that has it \
          loaded: whether it does is not judged here. For machines that do not, ask by `bpf_core_type_exists` before reading \
          it, and let the loader leave programs out that attach to it.",

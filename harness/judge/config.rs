@@ -86,8 +86,8 @@ mod tests {
     use crate::protocol::Stage;
 
     const WITHOUT: ToldKernel =
-        ToldKernel { has: &[("CONFIG_BPF_KPROBE_OVERRIDE", false), ("CONFIG_BPF_LSM", false)], modules: &[] };
-    const WITH: ToldKernel = ToldKernel { has: &[("CONFIG_BPF_KPROBE_OVERRIDE", true)], modules: &[] };
+        ToldKernel { has: &[("CONFIG_BPF_KPROBE_OVERRIDE", false), ("CONFIG_BPF_LSM", false)], ..ToldKernel::NOTHING };
+    const WITH: ToldKernel = ToldKernel { has: &[("CONFIG_BPF_KPROBE_OVERRIDE", true)], ..ToldKernel::NOTHING };
 
     fn judged(kernel: &ToldKernel, prog_type: &str, warning: &str, log: &str) -> (Option<Cause>, String) {
         let program = form::tests::program("kprobe/x", prog_type, "");

@@ -26,6 +26,25 @@ pub trait KernelView {
     fn knows_modules(&self) -> bool {
         false
     }
+
+    /// Whether the functions of its modules are known: with their types, or by their symbols alone.
+    fn knows_module_functions(&self) -> bool {
+        self.knows_modules()
+    }
+
+    /// Where another kernel has a type or function of this name in a module; `None` if this kernel itself has it.
+    fn elsewhere(&self, _name: &str) -> Option<Elsewhere> {
+        None
+    }
+}
+
+/// A module of another kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The module.
+    pub module: String,
+    /// The kernel, as the store names it.
+    pub kernel: String,
 }
 
 /// A kernel of which nothing is known.
@@ -67,10 +86,17 @@ pub(crate) struct ToldKernel {
     pub(crate) has: &'static [(&'static str, bool)],
     /// Names, each with a module that has it.
     pub(crate) modules: &'static [(&'static str, &'static str)],
+    /// Whether those are functions that are known by their symbols alone.
+    pub(crate) only_symbols: bool,
+    /// Names that another kernel has, each with the module and the kernel.
+    pub(crate) elsewhere: &'static [(&'static str, &'static str, &'static str)],
 }
 
 #[cfg(test)]
 impl ToldKernel {
+    /// Of which nothing is known.
+    pub(crate) const NOTHING: ToldKernel = ToldKernel { has: &[], modules: &[], only_symbols: false, elsewhere: &[] };
+
     fn answer(&self, asked: &str) -> Option<bool> {
         self.has.iter().find(|(known, _)| *known == asked).map(|(_, answer)| *answer)
     }
@@ -103,6 +129,15 @@ impl KernelView for ToldKernel {
     }
 
     fn knows_modules(&self) -> bool {
+        !self.modules.is_empty() && !self.only_symbols
+    }
+
+    fn knows_module_functions(&self) -> bool {
         !self.modules.is_empty()
+    }
+
+    fn elsewhere(&self, name: &str) -> Option<Elsewhere> {
+        let (_, module, kernel) = self.elsewhere.iter().find(|(known, ..)| *known == name)?;
+        Some(Elsewhere { module: (*module).to_owned(), kernel: (*kernel).to_owned() })
     }
 }

@@ -25,7 +25,8 @@ mod texts;
 mod tests;
 
 pub use attach_form::never_attaches;
-pub use kernel_view::{KernelView, UnknownKernel};
+pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
+pub use module::target_in_module;
 pub use open::open_failure;
 pub use poison::Poison;
 

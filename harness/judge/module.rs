@@ -1,53 +1,150 @@
 //! What is missing from the kernel and may be in a module: guests load none, so that nothing follows for the object.
+//!
+//! Where nothing is known of the kernel's modules, a module of another kernel that has it is reason enough not to judge.
 
+use super::kernel_view::{Elsewhere, KernelView};
 use super::{Case, Diagnosis, subject};
-use crate::record::Cause;
-use crate::record::Verdict;
+use crate::protocol::attach::{TargetFacts, TargetKind};
+use crate::record::{Cause, Evidence, Verdict};
+
+/// The kernel's option to have BTF of modules; from 5.11 on.
+const BTF_OF_MODULES: &str = "CONFIG_DEBUG_INFO_BTF_MODULES";
+
+/// A name that may be in a module.
+struct Name {
+    name: String,
+    /// Whether it is that of a function, which a module's symbols tell as well as its types.
+    is_function: bool,
+}
+
+/// Which modules have a name.
+enum Modules {
+    /// Those of this kernel.
+    Here(Vec<String>),
+    /// One of another kernel.
+    Elsewhere(Elsewhere),
+}
 
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
     let Some((what, modules)) = in_module(case, &diagnosis) else { return diagnosis };
-    let reason = format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "));
+    let mut reason = modules.reason(&what);
+    // libbpf and the kernel ask BTF for everything but what probes attach to.
+    if case.kernel.config(BTF_OF_MODULES) == Some(false) {
+        reason += "; the kernel is built without BTF of modules, so that it would not be found there either";
+    }
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
+    not_judged(reason, evidence)
+}
+
+/// That what a program could not be attached to is in a kernel module, if so.
+pub fn target_in_module(kernel: &dyn KernelView, target: &TargetFacts, said: Option<&Evidence>) -> Option<Diagnosis> {
+    let (what, name) = match target.kind {
+        // One of several functions proves nothing of the others.
+        TargetKind::Functions if target.name.contains(['*', '?']) => return None,
+        TargetKind::Function | TargetKind::Functions => (target.name.as_str(), Name::function(&target.name)),
+        TargetKind::Tracepoint | TargetKind::RawTracepoint => {
+            // `xfs/xfs_file_open` or `xfs:xfs_file_open`: what is before is no module, though it is often called so.
+            let name = target.name.rsplit(['/', ':']).next()?;
+            (name, Name::of_type(format!("btf_trace_{name}")))
+        }
+        TargetKind::SystemCall | TargetKind::UserFunction | TargetKind::UserProbe => return None,
+    };
+    let modules = find(kernel, &[name])?;
+    let evidence = said.map(|said| said.clone().about(what));
+    Some(not_judged(modules.reason(&format!("`{what}`")), evidence))
+}
+
+fn not_judged(reason: String, evidence: Option<Evidence>) -> Diagnosis {
     Diagnosis { verdict: Verdict::HarnessLimit, cause: Some(Cause::ModuleNotLoaded), reason: Some(reason), evidence }
 }
 
+impl Name {
+    fn function(name: impl Into<String>) -> Name {
+        Name { name: name.into(), is_function: true }
+    }
+
+    fn of_type(name: impl Into<String>) -> Name {
+        Name { name: name.into(), is_function: false }
+    }
+}
+
+impl Modules {
+    /// `explain` reads it again.
+    fn reason(&self, what: &str) -> String {
+        match self {
+            Modules::Here(modules) => {
+                format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "))
+            }
+            Modules::Elsewhere(Elsewhere { module, kernel }) => format!(
+                "{what} is in kernel module {module} on {kernel}, and what the modules of this kernel have is not known: the guest \
+                 has loaded none"
+            ),
+        }
+    }
+}
+
+/// The modules that have the first of these names that any module has.
+fn find(kernel: &dyn KernelView, names: &[Name]) -> Option<Modules> {
+    let here = |name: &Name| Some(kernel.modules_with(&name.name)).filter(|modules| !modules.is_empty());
+    if let Some(modules) = names.iter().find_map(here) {
+        return Some(Modules::Here(modules));
+    }
+    let is_unknown = |name: &&Name| match name.is_function {
+        true => !kernel.knows_module_functions(),
+        false => !kernel.knows_modules(),
+    };
+    names.iter().filter(is_unknown).find_map(|name| kernel.elsewhere(&name.name)).map(Modules::Elsewhere)
+}
+
 /// What is missing, and the modules that have it.
-fn in_module(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<(String, Vec<String>)> {
+fn in_module(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<(String, Modules)> {
     let subject = diagnosis.evidence.as_ref()?.subject.as_deref()?;
-    let modules = |name: &str| Some(case.kernel.modules_with(name)).filter(|modules| !modules.is_empty());
     match diagnosis.cause? {
         Cause::MissingType | Cause::MissingField | Cause::MissingEnumValue => {
             let name = subject::type_name(subject);
             let keyword = subject.split_once(' ').map_or(String::new(), |(keyword, _)| format!("{keyword} "));
-            Some((format!("{keyword}{name}"), modules(name)?))
+            Some((format!("{keyword}{name}"), find(case.kernel, &[Name::of_type(name)])?))
         }
-        Cause::MissingKfunc | Cause::MissingKsym => {
+        Cause::MissingKfunc => {
             let name = subject::type_name(subject);
-            Some((name.to_owned(), modules(name)?))
+            Some((name.to_owned(), find(case.kernel, &[Name::function(name)])?))
         }
-        Cause::MissingAttachTarget => {
-            let name = subject.strip_prefix("struct ").unwrap_or(subject);
-            // `fentry/xfs:xfs_file_open` says itself where it is.
-            let (module, name) = name.split_once(':').map_or((None, name), |(module, name)| (Some(module), name));
-            let of_section = format!("bpf_lsm_{name}");
-            let in_ops = format!("bpf_struct_ops_{name}");
-            let found = [name, &of_section, &in_ops].into_iter().find_map(modules);
-            match (module, found) {
-                (Some(module), Some(found)) => {
-                    found.iter().any(|one| one == module).then(|| (name.to_owned(), vec![module.to_owned()]))
-                }
-                (Some("vmlinux"), None) => None,
-                // Nobody knows whether the module has it.
-                (Some(module), None) if !case.kernel.knows_modules() => {
-                    Some((name.to_owned(), vec![module.to_owned()]))
-                }
-                (None, Some(found)) => Some((name.to_owned(), found)),
-                (_, None) => None,
-            }
+        Cause::MissingKsym => {
+            // A variable, which symbols of functions say nothing of, or a function.
+            let name = subject::type_name(subject);
+            Some((name.to_owned(), find(case.kernel, &[Name::of_type(name)])?))
         }
+        Cause::MissingAttachTarget => attach_target(case.kernel, subject),
         _ => None,
     }
+}
+
+/// An attach target that is missing, and the modules that have it.
+fn attach_target(kernel: &dyn KernelView, subject: &str) -> Option<(String, Modules)> {
+    if let Some(name) = subject.strip_prefix("struct ") {
+        return Some((name.to_owned(), find(kernel, &[Name::of_type(name)])?));
+    }
+    // `fentry/xfs:xfs_file_open` says itself where it is.
+    let (module, name) = subject.split_once(':').map_or((None, subject), |(module, name)| (Some(module), name));
+    let names = [
+        Name::function(name),
+        Name::function(format!("bpf_lsm_{name}")),
+        Name::function(format!("bpf_iter_{name}")),
+        Name::of_type(format!("bpf_struct_ops_{name}")),
+        Name::of_type(format!("btf_trace_{name}")),
+    ];
+    let modules = match (module, find(kernel, &names)) {
+        (None, found) => found?,
+        (Some(module), Some(Modules::Here(found))) => {
+            Modules::Here(found.into_iter().any(|one| one == module).then(|| vec![module.to_owned()])?)
+        }
+        (Some("vmlinux"), _) => return None,
+        // The object's own word counts where nobody knows better.
+        (Some(module), _) if !kernel.knows_module_functions() => Modules::Here(vec![module.to_owned()]),
+        (Some(_), _) => return None,
+    };
+    Some((name.to_owned(), modules))
 }
 
 #[cfg(test)]
@@ -59,7 +156,27 @@ mod tests {
 
     const WITH_XFS: ToldKernel = ToldKernel {
         has: &[("type xfs_inode", false), ("type inode", true)],
-        modules: &[("xfs_inode", "xfs"), ("xfs_file_open", "xfs"), ("f", "one"), ("f", "two")],
+        modules: &[("xfs_inode", "xfs"), ("xfs_file_open", "xfs"), ("f", "one"), ("f", "two"), ("btf_trace_t", "xfs")],
+        only_symbols: false,
+        elsewhere: &[("nf_conn", "nf_conntrack", "6.12")],
+    };
+    /// Of whose modules nothing is known.
+    const SPLIT: ToldKernel = ToldKernel {
+        has: &[("type nf_conn", false), ("type inode", true)],
+        modules: &[],
+        only_symbols: false,
+        elsewhere: &[
+            ("nf_conn", "nf_conntrack", "6.12"),
+            ("nf_conntrack_in", "nf_conntrack", "6.12"),
+            ("btf_trace_xfs_file_open", "xfs", "6.1"),
+        ],
+    };
+    /// Of whose modules the functions are known.
+    const OLD: ToldKernel = ToldKernel {
+        has: &[("type nf_conn", false), ("CONFIG_DEBUG_INFO_BTF_MODULES", false)],
+        modules: &[("nf_conntrack_in", "nf_conntrack")],
+        only_symbols: true,
+        elsewhere: &[("nf_conn", "nf_conntrack", "6.12"), ("nf_ct_new", "nf_conntrack", "6.12")],
     };
     const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
 
@@ -110,5 +227,63 @@ mod tests {
         assert_eq!(target(&ToldKernel::default(), "xfs_file_open"), Some(Cause::MissingAttachTarget));
         let found = judged(&WITH_XFS, Stage::Prepare, "extern (func ksym) 'f': not found in kernel or module BTFs", "");
         assert!(found.reason.is_some_and(|reason| reason.contains("module one or two, which")));
+    }
+
+    const NO_TARGET: &str = "prog 'p': failed to find kernel BTF type ID of";
+
+    fn target(kernel: &ToldKernel, name: &str) -> Diagnosis {
+        judged(kernel, Stage::Load, &format!("{NO_TARGET} '{name}': -ESRCH"), "")
+    }
+
+    #[test]
+    fn what_another_kernel_has_in_a_module_is_not_judged_where_modules_are_unknown() {
+        let found = relocation(&SPLIT, "nf_conn");
+        assert_eq!((found.verdict, found.cause), (Verdict::HarnessLimit, Some(Cause::ModuleNotLoaded)));
+        assert_eq!(
+            found.reason.as_deref(),
+            Some(
+                "struct nf_conn is in kernel module nf_conntrack on 6.12, and what the modules of this kernel have is not \
+                 known: the guest has loaded none"
+            )
+        );
+        assert_eq!(found.evidence.and_then(|evidence| evidence.subject).as_deref(), Some("struct nf_conn"));
+        assert_eq!(target(&SPLIT, "nf_conntrack_in").cause, Some(Cause::ModuleNotLoaded));
+        assert_eq!(target(&SPLIT, "xfs_file_open").cause, Some(Cause::ModuleNotLoaded), "a tracepoint");
+        assert_eq!(target(&SPLIT, "nowhere").cause, Some(Cause::MissingAttachTarget));
+        // What is known of the kernel's own modules counts more than what others have.
+        assert_eq!(relocation(&WITH_XFS, "nf_conn").verdict, Verdict::RelocationFailed);
+    }
+
+    #[test]
+    fn symbols_of_modules_tell_of_functions_and_not_of_types() {
+        let found = target(&OLD, "nf_conntrack_in");
+        assert_eq!(found.cause, Some(Cause::ModuleNotLoaded));
+        let reason = found.reason.expect("a reason");
+        assert!(reason.contains("nf_conntrack, which") && reason.contains("without BTF of modules"), "{reason}");
+        // Its modules are known not to have it, whatever others have.
+        assert_eq!(target(&OLD, "nf_ct_new").cause, Some(Cause::MissingAttachTarget));
+        assert_eq!(target(&OLD, "nf_conntrack:nf_conntrack_in").cause, Some(Cause::ModuleNotLoaded));
+        assert_eq!(relocation(&OLD, "nf_conn").cause, Some(Cause::ModuleNotLoaded));
+    }
+
+    #[test]
+    fn target_of_a_probe_in_a_module_is_named_with_it() {
+        let facts =
+            |kind, name: &str| TargetFacts { kind, name: name.into(), exists: false, copies: vec![], file: None };
+        let reason = |kernel: &ToldKernel, kind, name| {
+            target_in_module(kernel, &facts(kind, name), None).and_then(|found| found.reason)
+        };
+        let known = reason(&WITH_XFS, TargetKind::Function, "xfs_file_open").expect("it is in a module");
+        assert_eq!(known, "`xfs_file_open` is in kernel module xfs, which the guest has not loaded");
+        let elsewhere = reason(&SPLIT, TargetKind::Function, "nf_conntrack_in").expect("others have it");
+        assert!(elsewhere.starts_with("`nf_conntrack_in` is in kernel module nf_conntrack on 6.12,"), "{elsewhere}");
+        // A probe needs no BTF.
+        let by_symbol = reason(&OLD, TargetKind::Function, "nf_conntrack_in").expect("it is in a module");
+        assert!(!by_symbol.contains("BTF"), "{by_symbol}");
+        assert!(reason(&WITH_XFS, TargetKind::RawTracepoint, "t").is_some());
+        assert!(reason(&SPLIT, TargetKind::Tracepoint, "xfs/xfs_file_open").is_some());
+        assert_eq!(reason(&OLD, TargetKind::Function, "nf_ct_new"), None);
+        assert_eq!(reason(&SPLIT, TargetKind::Function, "nowhere"), None);
+        assert_eq!(reason(&SPLIT, TargetKind::Functions, "nf_*"), None);
     }
 }

@@ -131,6 +131,8 @@ impl<'a> Matrix<'a> {
     /// The same, stopped by `stop`.
     #[must_use]
     pub fn stopped_by(self, stop: Stop) -> Matrix<'a> {
+        let heard = stop.clone();
+        self.project.store.stop_when(move || heard.requested());
         Matrix { stop, ..self }
     }
 

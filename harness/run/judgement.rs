@@ -2,12 +2,11 @@
 
 use super::evidence::Evidence as CellEvidence;
 use crate::explain::ChangedArgument;
-use crate::judge::attach;
-use crate::judge::{Case, Diagnosis, KernelView, judge, never_attaches};
+use crate::judge::{Case, Diagnosis, KernelView, attach, judge, never_attaches, target_in_module};
 use crate::object::ProgramInfo;
 use crate::plan::PlannedObject;
 use crate::protocol::ProgramOutcome;
-use crate::protocol::attach::AttachFacts;
+use crate::protocol::attach::{AttachFacts, AttachTry};
 use crate::record::AttachOutcome;
 use crate::record::Statistics;
 use crate::record::Verdict;
@@ -81,6 +80,20 @@ pub(super) fn attached(
     record: &mut ProgramRecord,
 ) {
     attach::judge(facts, record);
+    if let AttachTry::Failed { target: Some(target), .. } = &facts.tried
+        && record.cause == Some(Cause::MissingAttachTarget)
+        && let Some(found) = target_in_module(kernel, target, record.evidence.as_ref())
+    {
+        if let Some(attach) = &mut record.attach {
+            attach.outcome = AttachOutcome::NotPossible;
+            attach.reason.clone_from(&found.reason);
+        }
+        record.verdict = found.verdict;
+        record.cause = found.cause;
+        record.reason = found.reason;
+        record.evidence = found.evidence;
+        return;
+    }
     let outcome = record.attach.as_ref().map(|attach| attach.outcome);
     if outcome == Some(AttachOutcome::Attached) || record.verdict == Verdict::HarnessError {
         return;

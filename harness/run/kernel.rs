@@ -49,7 +49,7 @@ pub(super) struct KernelContext<'a> {
     /// What the restored guests' generators of random numbers gave.
     drawn: Mutex<BTreeSet<u64>>,
     /// What the store knows of the kernel.
-    view: StoredView,
+    view: StoredView<'a>,
     /// What the kernel lacks, by its config and by what came up; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
     /// What kernels are asked for at the end.
@@ -68,12 +68,24 @@ impl<'a> KernelContext<'a> {
         let spec = &bench.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
         let (starts, drawn, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        let view = StoredView::new(stored.clone());
+        let steps = events.clone();
+        let view = StoredView::new(stored.clone(), bench.store, move |stored| {
+            let step = |step: String| {
+                let _ = steps.send(Event::Fetching { kernel: index, step });
+            };
+            match bench.store.learn_modules(spec, stored, bench.lock, bench.offline, &step) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    step(format!("its modules stay unknown: {}", error.reason()));
+                    stored.clone()
+                }
+            }
+        });
         KernelContext { bench, index, spec, deadlines, stored, starts, drawn, view, lacks, wanted, events }
     }
 
     /// What the store knows of the kernel.
-    pub(super) fn view(&self) -> &StoredView {
+    pub(super) fn view(&self) -> &StoredView<'a> {
         &self.view
     }
 
@@ -143,6 +155,8 @@ impl<'a> KernelContext<'a> {
                 }
                 None => self.boot_and_save(memory_mib, place),
             },
+            // It waited for another run.
+            Err(_) if self.bench.stop.requested() => Err(Ended),
             Err(reason) => {
                 self.run_cold(memory_mib, &reason);
                 self.boot(memory_mib, Purpose::Serve)

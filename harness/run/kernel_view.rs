@@ -3,26 +3,41 @@
 use std::fs;
 use std::sync::OnceLock;
 
-use crate::judge::KernelView;
+use crate::judge::{Elsewhere, KernelView};
 use crate::kernel_config::KernelConfig;
 use crate::object::btf::{Btf, Want};
-use crate::store::StoredKernel;
+use crate::store::{Store, StoredKernel};
 
 /// What the store knows of a kernel. Everything is read once, when it is first asked for: most cells ask for nothing.
-pub(super) struct StoredView {
+pub(super) struct StoredView<'a> {
     stored: StoredKernel,
+    store: &'a Store,
+    /// Fetches what is not known of the kernel's modules; what cannot be had stays unknown.
+    learn: Box<dyn Fn(&StoredKernel) -> StoredKernel + Send + Sync + 'a>,
     /// What objects are relocated with.
     types: OnceLock<Option<Btf>>,
     /// The kernel's own BTF, where it was given another.
     own: OnceLock<Option<Btf>>,
     config: OnceLock<Option<KernelConfig>>,
-    modules: OnceLock<Vec<(String, Vec<u8>)>>,
+    modules: OnceLock<Modules>,
 }
 
-impl StoredView {
-    pub(super) fn new(stored: StoredKernel) -> Self {
+/// What is known of a kernel's modules, by their names.
+#[derive(Default)]
+struct Modules {
+    types: Vec<(String, Vec<u8>)>,
+    /// Of those that have no BTF.
+    functions: Vec<(String, Vec<String>)>,
+}
+
+impl<'a> StoredView<'a> {
+    pub(super) fn new(
+        stored: StoredKernel,
+        store: &'a Store,
+        learn: impl Fn(&StoredKernel) -> StoredKernel + Send + Sync + 'a,
+    ) -> Self {
         let (types, own, config, modules) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
-        StoredView { stored, types, own, config, modules }
+        StoredView { stored, store, learn: Box::new(learn), types, own, config, modules }
     }
 
     /// The types that objects are relocated with; `None` if there are none or they cannot be read.
@@ -40,13 +55,25 @@ impl StoredView {
         self.own.get_or_init(read).as_ref()
     }
 
-    fn modules(&self) -> &[(String, Vec<u8>)] {
-        // A package without modules, or one that cannot be read, tells of none.
-        self.modules.get_or_init(|| self.stored.module_types().unwrap_or_default())
+    fn modules(&self) -> &Modules {
+        self.modules.get_or_init(|| {
+            let stored = (self.learn)(&self.stored);
+            // A package without modules, or one that cannot be read, tells of none.
+            Modules {
+                types: stored.module_types().unwrap_or_default(),
+                functions: stored.module_functions().unwrap_or_default(),
+            }
+        })
+    }
+
+    /// Whether the kernel itself has a type or function of this name; false if nobody can tell.
+    fn has(&self, name: &str) -> bool {
+        let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Function];
+        self.own().is_some_and(|btf| kinds.into_iter().any(|want| btf.find(name, want).is_some()))
     }
 }
 
-impl KernelView for StoredView {
+impl KernelView for StoredView<'_> {
     fn has_type(&self, name: &str) -> Option<bool> {
         let btf = self.types()?;
         let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
@@ -84,16 +111,32 @@ impl KernelView for StoredView {
     }
 
     fn modules_with(&self, name: &str) -> Vec<String> {
-        let Some(btf) = self.own() else { return Vec::new() };
-        let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Function];
-        if kinds.into_iter().any(|want| btf.find(name, want).is_some()) {
+        if self.has(name) {
             return Vec::new();
         }
-        let modules = self.modules();
-        btf.modules_with(modules, name).into_iter().map(|index| modules[index].0.clone()).collect()
+        let Modules { types, functions } = self.modules();
+        let by_types = self.own().map_or_else(Vec::new, |btf| btf.modules_with(types, name));
+        let by_types = by_types.into_iter().map(|index| types[index].0.clone());
+        let defining =
+            functions.iter().filter(|(_, all)| all.binary_search_by(|known| known.as_str().cmp(name)).is_ok());
+        by_types.chain(defining.map(|(module, _)| module.clone())).collect()
     }
 
     fn knows_modules(&self) -> bool {
-        !self.modules().is_empty()
+        // A module without BTF among others that have some has no types to tell of.
+        !self.modules().types.is_empty()
+    }
+
+    fn knows_module_functions(&self) -> bool {
+        let Modules { types, functions } = self.modules();
+        !types.is_empty() || !functions.is_empty()
+    }
+
+    fn elsewhere(&self, name: &str) -> Option<Elsewhere> {
+        if self.has(name) {
+            return None;
+        }
+        let (module, kernel) = self.store.in_module(name)?;
+        Some(Elsewhere { module, kernel })
     }
 }

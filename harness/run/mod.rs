@@ -148,7 +148,10 @@ fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, wanted: &'s Wanted, event
 
 /// Says that a kernel is out of the run since it cannot be had.
 fn fetch_failed(kernel: usize, error: &StoreError, events: &Sender<Event>) {
-    let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(error) });
+    // What the run was stopped before says so itself.
+    if !matches!(error, StoreError::Stopped) {
+        let _ = events.send(Event::KernelFailed { kernel, state: fetch_failure(error) });
+    }
     let _ = events.send(Event::KernelDone { kernel });
 }
 

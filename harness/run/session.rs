@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
     }
 
     /// What the store knows of the kernel.
-    pub(super) fn view(&self) -> &StoredView {
+    pub(super) fn view(&self) -> &StoredView<'a> {
         self.shared.view()
     }
 

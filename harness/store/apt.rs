@@ -10,8 +10,8 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::entry::lock;
 use super::error::{IoContext, StoreError};
+use super::file_lock::Locks;
 use super::mirror::Mirror;
 use crate::file_name::file_name;
 use crate::manifest::Archive;
@@ -69,16 +69,15 @@ pub(super) enum Download {
 /// The private apt state below one folder of the store.
 #[derive(Debug)]
 pub(super) struct Apt {
-    /// The store's root.
-    root: PathBuf,
+    locks: Locks,
     tools: AptTools,
     /// Suites updated since this process started; once is enough, whatever the reason.
     updated: Mutex<HashSet<String>>,
 }
 
 impl Apt {
-    pub fn new(root: &Path, tools: AptTools) -> Apt {
-        Apt { root: root.to_owned(), tools, updated: Mutex::default() }
+    pub fn new(locks: Locks, tools: AptTools) -> Apt {
+        Apt { locks, tools, updated: Mutex::default() }
     }
 
     /// The lists of an archive; without one, of the machine's own.
@@ -107,7 +106,7 @@ impl Lists<'_> {
     }
 
     fn folder(&self, suite: &str) -> PathBuf {
-        self.apt.root.join("apt").join(file_name(&self.state(suite)))
+        self.apt.locks.root().join("apt").join(file_name(&self.state(suite)))
     }
 
     /// Makes the lists of `suite` present and fresh, and tells whether they are new. With `again`, because something
@@ -116,7 +115,7 @@ impl Lists<'_> {
         let (folder, state) = (self.folder(suite), self.state(suite));
         fs::create_dir_all(&folder).during("create", &folder)?;
         let mut waiting = || step(format!("waiting for the lists of {suite}"));
-        let _guard = lock(&self.apt.root, &format!("apt-{state}"), &mut waiting)?;
+        let _guard = self.apt.locks.take(&format!("apt-{state}"), &mut waiting)?;
         let stamp = folder.join("updated");
         let age =
             fs::metadata(&stamp).and_then(|found| found.modified()).ok().map(|at| at.elapsed().unwrap_or_default());
@@ -149,7 +148,7 @@ impl Lists<'_> {
     /// Needs lists, so [`update`](Self::update) has to come first.
     pub fn packages(&self, what: &str, suite: &str, pattern: &str) -> Result<Vec<Package>, StoreError> {
         let folder = self.folder(suite);
-        let _guard = lock(&self.apt.root, &format!("apt-{}", self.state(suite)), &mut || {})?;
+        let _guard = self.apt.locks.take(&format!("apt-{}", self.state(suite)), &mut || {})?;
         let mut search = self.command(&self.apt.tools.apt_cache, &folder);
         let found = self.run(what, search.args(["search", "--names-only", pattern]), QUERY_DEADLINE)?;
         let names: Vec<&str> = found.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
@@ -288,7 +287,7 @@ impl Lists<'_> {
         let has = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
         if has(&["no space left on device"]) {
             let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
-            return StoreError::Io { action: "download to", path: self.apt.root.clone(), source };
+            return StoreError::Io { action: "download to", path: self.apt.locks.root().to_owned(), source };
         }
         let (reason, hint) =
             if has(&["could not resolve", "temporary failure resolving", "unable to connect", "could not connect"]) {

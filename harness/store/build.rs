@@ -25,7 +25,7 @@ pub(super) struct Build {
 impl Request<'_> {
     /// Downloads and unpacks a build; the inner error names the package that is gone.
     pub fn download(&self, candidate: &Candidate) -> Result<Result<Build, String>, StoreError> {
-        let staging = Staging::new(self.store.root())?;
+        let staging = Staging::new(&self.store.locks)?;
         let work = staging.work();
         let tree = work.join("tree");
         let mut fetched = None;

@@ -65,7 +65,7 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn remove_folder(&self, folder: &StoredFolder) -> Result<(), StoreError> {
         // Moved first: half a kernel must never be seen.
-        let staging = Staging::new(&self.root)?;
+        let staging = Staging::new(&self.locks)?;
         fs::rename(&folder.folder, staging.work().join("removed")).during("remove", &folder.folder)
     }
 }

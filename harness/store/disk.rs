@@ -86,7 +86,7 @@ pub(super) fn kernel(request: &Request<'_>, disk: &Path, wanted: Option<&str>) -
     if let Some(stored) = store.stored(request.name, &key, Vec::new()) {
         return Ok(stored);
     }
-    let staging = Staging::new(store.root())?;
+    let staging = Staging::new(&store.locks)?;
     let image = Disk { request, disk, work: staging.work() };
     step(format!("reading {}", disk.display()));
     let raw = image.plain()?;

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::error::{IoContext, StoreError};
+use super::file_lock::Locks;
 use super::image::{Image, ImageError};
 use super::kmod::{self, ModuleTree};
-use super::{StoredKernel, checksum, module_btf};
-use crate::file_name::file_name;
+use super::{StoredKernel, checksum, modules};
 use crate::record::KernelIdentity;
 use crate::timestamp;
 
@@ -29,9 +29,6 @@ const VERIFIED: &str = "verified.json";
 
 /// Raised when what corematrix makes of an image changes, so that old entries are made anew.
 const FORMAT: u32 = 1;
-
-/// The BTF of all modules, in an entry.
-const MODULE_BTF: &str = "modules.btf.tar.zst";
 
 /// What an entry notes of a kernel without BTF.
 pub(super) const NO_BTF: &str =
@@ -70,6 +67,9 @@ pub(super) struct Entry {
     /// Of entries made before this was kept: none.
     #[serde(default)]
     module_btf: Option<String>,
+    /// Likewise.
+    #[serde(default)]
+    module_symbols: Option<String>,
     notes: Vec<String>,
     files: BTreeMap<String, Mark>,
     /// The GNU build id of the kernel, in hex.
@@ -140,15 +140,17 @@ impl Entry {
             });
         }
         let packed =
-            module_btf::pack(&tree).during("pack the BTF of", delivery.modules.as_deref().unwrap_or(folder))?;
-        if let Some(packed) = &packed {
-            made.write(MODULE_BTF, packed)?;
+            modules::pack(&tree).during("read the modules in", delivery.modules.as_deref().unwrap_or(folder))?;
+        for (name, bytes) in [(modules::TYPES, &packed.types), (modules::FUNCTIONS, &packed.functions)] {
+            if let Some(bytes) = bytes {
+                made.write(name, bytes)?;
+            }
         }
-        let mut modules = Vec::new();
+        let mut loaded = Vec::new();
         for (at, module) in selection.modules.iter().enumerate() {
             let name = format!("modules/{at:02}-{}.ko", module.name);
             made.write(&name, &module.bytes)?;
-            modules.push(name);
+            loaded.push(name);
         }
         let identity = KernelIdentity {
             release: image.release.clone(),
@@ -163,9 +165,10 @@ impl Entry {
             boot_image: boot_image.to_owned(),
             config: identity.config_sha256.is_some().then(|| "config".to_owned()),
             btf: identity.btf_sha256.is_some().then(|| "btf".to_owned()),
-            module_btf: packed.map(|_| MODULE_BTF.to_owned()),
+            module_btf: packed.types.map(|_| modules::TYPES.to_owned()),
+            module_symbols: packed.functions.map(|_| modules::FUNCTIONS.to_owned()),
             identity,
-            modules,
+            modules: loaded,
             notes,
             files: made.marks,
             build_id: image.build_id.clone(),
@@ -239,10 +242,12 @@ impl Entry {
             btf: self.btf.map(|name| folder.join(name)),
             given_btf: None,
             module_btf: self.module_btf.map(|name| folder.join(name)),
+            module_symbols: self.module_symbols.map(|name| folder.join(name)),
             notes,
             build_id: self.build_id,
             fetched: self.fetched,
         }
+        .with_learned(folder)
     }
 }
 
@@ -274,11 +279,11 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Makes a folder below `root/tmp`.
-    pub fn new(root: &Path) -> Result<Staging, StoreError> {
-        let tmp = root.join("tmp");
+    /// Makes a folder below the store's `tmp`.
+    pub fn new(locks: &Locks) -> Result<Staging, StoreError> {
+        let tmp = locks.root().join("tmp");
         // Between the making of a folder and its lock, a sweeper would take it for a dead run's.
-        let _guard = lock(root, "tmp", &mut || {})?;
+        let _guard = locks.take("tmp", &mut || {})?;
         let folder = TempDir::new_in(&tmp).during("create a folder in", &tmp)?;
         let owner = File::open(folder.path()).during("open", folder.path())?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(Into::into).during("lock", folder.path())?;
@@ -310,10 +315,10 @@ impl Staging {
     }
 }
 
-/// Removes what killed runs have left in `root/tmp`.
-pub(super) fn sweep(root: &Path) -> Result<(), StoreError> {
-    let tmp = root.join("tmp");
-    let _guard = lock(root, "tmp", &mut || {})?;
+/// Removes what killed runs have left in the store's `tmp`.
+pub(super) fn sweep(locks: &Locks) -> Result<(), StoreError> {
+    let tmp = locks.root().join("tmp");
+    let _guard = locks.take("tmp", &mut || {})?;
     for left in fs::read_dir(&tmp).during("read", &tmp)? {
         let path = left.during("read", &tmp)?.path();
         let free =
@@ -324,20 +329,4 @@ pub(super) fn sweep(root: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
-}
-
-/// Takes the lock called `name` for as long as the returned file lives; `waiting` is called if another run has it.
-pub(super) fn lock(root: &Path, name: &str, waiting: &mut dyn FnMut()) -> Result<File, StoreError> {
-    let path = root.join("locks").join(file_name(name));
-    let file = File::options().create(true).truncate(false).write(true).open(&path).during("open", &path)?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        waiting();
-        loop {
-            match flock(&file, FlockOperation::LockExclusive) {
-                Err(rustix::io::Errno::INTR) => {}
-                result => break result.map_err(Into::into).during("lock", &path)?,
-            }
-        }
-    }
-    Ok(file)
 }

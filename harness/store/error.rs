@@ -81,6 +81,9 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The user wants to stop, and another process has what is needed.
+    #[error("stopped while waiting for another process")]
+    Stopped,
     /// The store, the lock file or a file of the user cannot be read or written.
     #[error("{action} `{}`: {source}", path.display())]
     Io {
@@ -114,6 +117,7 @@ impl StoreError {
             StoreError::Corrupt { .. }
             | StoreError::OtherMachine { .. }
             | StoreError::BadLock { .. }
+            | StoreError::Stopped
             | StoreError::Io { .. } => self.to_string(),
         }
     }
@@ -140,6 +144,7 @@ impl StoreError {
             StoreError::BadLock { .. } => {
                 Some("restore it from version control, or delete it to have it written anew".to_owned())
             }
+            StoreError::Stopped => None,
             StoreError::Io { source, .. } => Some(match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     "free some space, or move the store with `COREMATRIX_STORE`".to_owned()

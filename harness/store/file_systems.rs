@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::apt::regex_of_glob;
-use super::entry::{self, Staging};
+use super::apt::{Package, regex_of_glob};
+use super::entry::Staging;
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree, Selection};
 use super::lockfile::{LockFile, LockedPackage};
@@ -58,7 +58,7 @@ impl Store {
         step: &dyn Fn(String),
     ) -> Result<FileSystems, StoreError> {
         let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
-        let _guard = entry::lock(self.root(), &format!("kernel-{}", spec.name), &mut waiting)?;
+        let _guard = self.locks.take(&format!("kernel-{}", spec.name), &mut waiting)?;
         let config = kernel.config.as_deref().map(fs::read_to_string).and_then(Result::ok).unwrap_or_default();
         let is_module = |(_, built_in): &&(&str, &str)| !config.lines().any(|line| line == *built_in);
         let wanted: Vec<&str> = WANTED.iter().filter(is_module).map(|(name, _)| *name).collect();
@@ -69,7 +69,7 @@ impl Store {
         if let Some(known) = read(&folder) {
             return Ok(known);
         }
-        let staging = Staging::new(self.root())?;
+        let staging = Staging::new(&self.locks)?;
         let what = format!("kernel `{}`", spec.name);
         let archive = match &spec.source {
             Source::Apt { archive, .. } => archive.as_ref(),
@@ -136,8 +136,7 @@ impl Request<'_> {
     fn unpack_file_systems(&self, wanted: &[&str], work: &Path) -> Result<Option<PathBuf>, StoreError> {
         let pinned = self.lock.kernel(self.name).map(|pinned| pinned.packages).unwrap_or_default();
         let Some(image) = pinned.first() else { return Ok(None) };
-        let Some(package) = self.package_with_modules(image)? else { return Ok(None) };
-        let Some(deb) = self.fetch(&package, work)? else { return Ok(None) };
+        let Some((package, deb)) = self.modules_of(image, work)? else { return Ok(None) };
         let tree = work.join("tree");
         let mut names: BTreeSet<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
         loop {
@@ -161,8 +160,18 @@ impl Request<'_> {
         }
     }
 
+    /// The package that has the modules of a pinned build, downloaded; `None` if it is gone from the mirror.
+    pub(super) fn modules_of(
+        &self,
+        image: &LockedPackage,
+        work: &Path,
+    ) -> Result<Option<(Package, PathBuf)>, StoreError> {
+        let Some(package) = self.package_with_modules(image)? else { return Ok(None) };
+        Ok(self.fetch(&package, work)?.map(|deb| (package, deb)))
+    }
+
     /// The package of the pinned build that has its modules.
-    fn package_with_modules(&self, image: &LockedPackage) -> Result<Option<super::apt::Package>, StoreError> {
+    fn package_with_modules(&self, image: &LockedPackage) -> Result<Option<Package>, StoreError> {
         let release = candidates::release_of(&image.name).unwrap_or_default();
         let name = match image.name.starts_with("linux-binary-") {
             true => format!("linux-modules-{release}"),

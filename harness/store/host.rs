@@ -41,7 +41,7 @@ pub(super) fn installed(request: &Request<'_>, root: &Path, release: &str) -> Re
     configs.extend(modules.iter().map(|folder| folder.join("config")));
     let config = configs.into_iter().find(|path| path.is_file());
     // It has to live until the entry is made.
-    let staging = Staging::new(request.store.root())?;
+    let staging = Staging::new(&request.store.locks)?;
     let config = match config {
         Some(config) => Some(config),
         None => running_config(root, &staging.work())?,

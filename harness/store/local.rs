@@ -46,7 +46,7 @@ pub(super) fn from_tree(
         return Ok(StoredKernel { source, ..stored });
     }
     step(format!("unpacking {}", tree.image.display()));
-    let staging = Staging::new(store.root())?;
+    let staging = Staging::new(&store.locks)?;
     let Tree { image, config, modules } = tree;
     let delivery = Delivery { what: what.clone(), source, image, config, modules, notes: Vec::new() };
     request.publish_unpinned(Fetched { key, delivery, staging, notes })

@@ -9,10 +9,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::error::{IoContext, StoreError};
+use super::file_lock::take_for_a_moment;
 
 const HEADER: &str = "# Written by corematrix; commit it. It pins the kernels that were fetched.\n\
                       # when-gone says what to do once a pinned version has left the mirror: \"newest\" or \"stop\".\n\n";
@@ -180,7 +181,7 @@ impl LockFile {
         // The folder itself is locked: the file is replaced by rename, and a lock file of its own would litter the
         // project.
         let guard = File::open(folder).during("open", folder)?;
-        flock(&guard, FlockOperation::LockExclusive).map_err(Into::into).during("lock", folder)?;
+        take_for_a_moment(&guard, FlockOperation::NonBlockingLockExclusive).during("lock", folder)?;
         let current = read(&self.path)?;
         let mut changed = current.clone();
         edit(&mut changed);

@@ -41,7 +41,7 @@ pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKerne
         return Err(StoreError::Unavailable { what, reason, hint: Some(Unreachable::hint()) });
     }
     step(format!("downloading {version} through virtme-ng"));
-    let staging = Staging::new(store.root())?;
+    let staging = Staging::new(&store.locks)?;
     let tree = download(&what, virtme_ng, version, &staging.work(), &archive)?;
     archive.forget();
     let image_sha256 = checksum::of_file(&tree.image).during("read", &tree.image)?;

@@ -29,6 +29,7 @@ mod disk;
 mod download;
 mod entry;
 mod error;
+mod file_lock;
 mod file_systems;
 mod given_btf;
 mod hopeless;
@@ -41,6 +42,9 @@ mod lockfile;
 mod mainline;
 mod mirror;
 mod module_btf;
+mod module_functions;
+mod module_names;
+mod modules;
 mod oci;
 mod offers;
 mod package;
@@ -59,7 +63,7 @@ mod version;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use etcetera::BaseStrategy;
 
@@ -76,6 +80,8 @@ pub use self::sparse::Seal;
 use self::apt::{Apt, AptTools, Lists};
 use self::entry::{Delivery, Entry, Staging};
 use self::error::IoContext;
+use self::file_lock::Locks;
+use self::module_names::ModuleNames;
 use self::request::Request;
 use crate::file_name::file_name;
 use crate::manifest::{Archive, KernelSpec};
@@ -104,6 +110,9 @@ pub struct StoredKernel {
     pub btf: Option<PathBuf>,
     /// The BTF of its modules, see [`StoredKernel::module_types`]; `None` if the source had no modules with BTF.
     pub module_btf: Option<PathBuf>,
+    /// The functions of its modules that have no BTF, see [`StoredKernel::module_functions`]; `None` if there are none, or the source had
+    /// no modules.
+    pub module_symbols: Option<PathBuf>,
     /// What relocations take in the place of the kernel's own BTF, if the user gave something.
     pub given_btf: Option<GivenBtf>,
     /// What is missing in this package and what that costs.
@@ -119,27 +128,19 @@ impl StoredKernel {
     pub fn types(&self) -> Option<&Path> {
         self.given_btf.as_ref().map(|given| &given.path).or(self.btf.as_ref()).map(PathBuf::as_path)
     }
-
-    /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends. None is loaded in a guest.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn module_types(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        match &self.module_btf {
-            Some(archive) => module_btf::unpack(archive).during("read", archive),
-            None => Ok(Vec::new()),
-        }
-    }
 }
 
 /// A cache folder of kernels, to be shared by all threads of a run.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    locks: Locks,
     virtme_ng: Option<PathBuf>,
     apt: Apt,
     /// Entries whose checksums were compared since this process started; later uses compare sizes only.
     verified: Mutex<HashSet<PathBuf>>,
+    /// What all modules of all kernels have, read when it is first asked for.
+    module_names: OnceLock<ModuleNames>,
 }
 
 impl Store {
@@ -155,6 +156,11 @@ impl Store {
     /// Sets the `vng` executable that downloads mainline kernels.
     pub fn download_with(&mut self, virtme_ng: PathBuf) {
         self.virtme_ng = Some(virtme_ng);
+    }
+
+    /// Says how to find out that the user wants to stop: waiting for another process ends then. Only the first one counts.
+    pub fn stop_when(&self, stopped: impl Fn() -> bool + Send + Sync + 'static) {
+        self.locks.stop_when(Box::new(stopped));
     }
 
     fn open_with(root: Option<PathBuf>, virtme_ng: Option<PathBuf>, tools: AptTools) -> Result<Store, StoreError> {
@@ -175,8 +181,16 @@ impl Store {
         }
         // apt and virtme-ng work in other folders, so everything below has to be absolute.
         let root = root.canonicalize().during("open", &root)?;
-        entry::sweep(&root)?;
-        Ok(Store { apt: Apt::new(&root, tools), root, virtme_ng, verified: Mutex::default() })
+        let locks = Locks::new(&root);
+        entry::sweep(&locks)?;
+        Ok(Store {
+            apt: Apt::new(locks.clone(), tools),
+            root,
+            locks,
+            virtme_ng,
+            verified: Mutex::default(),
+            module_names: OnceLock::new(),
+        })
     }
 
     /// The store's folder.
@@ -240,7 +254,7 @@ impl Store {
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
         let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
-        let _guard = entry::lock(&self.root, &format!("kernel-{}", spec.name), &mut waiting)?;
+        let _guard = self.locks.take(&format!("kernel-{}", spec.name), &mut waiting)?;
         lock.reload()?;
         let what = format!("kernel `{}`", spec.name);
         let request =

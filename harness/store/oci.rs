@@ -32,7 +32,7 @@ pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<St
     }
     request.may_fetch()?;
     step(format!("asking for {image}"));
-    let staging = Staging::new(store.root())?;
+    let staging = Staging::new(&store.locks)?;
     let mut registry = Registry::new(request, image, staging.work());
     let manifest = registry.manifest(digest.as_deref())?;
     let tree = staging.work().join("tree");
@@ -68,7 +68,7 @@ pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<St
 
 /// The digest that the image's tag has now.
 pub(super) fn newest_digest(request: &Request<'_>, image: &ImageReference) -> Result<String, StoreError> {
-    let staging = Staging::new(request.store.root())?;
+    let staging = Staging::new(&request.store.locks)?;
     Registry::new(request, image, staging.work()).manifest(image.digest.as_deref()).map(|manifest| manifest.digest)
 }
 

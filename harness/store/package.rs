@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::apt::{Package, regex_of_glob};
 use super::build::locked;
-use super::entry::{self, Staging};
+use super::entry::Staging;
 use super::error::StoreError;
 use super::lockfile::{LockFile, LockedPackage};
 use super::request::Request;
@@ -23,7 +23,7 @@ pub(super) fn folder(
     let request =
         Request { store, name, what: format!("package `{name}`"), lock, offline, fresh: false, archive: None, step };
     let mut waiting = || step(format!("waiting for another run that fetches {name}"));
-    let _guard = entry::lock(store.root(), &format!("package-{name}"), &mut waiting)?;
+    let _guard = store.locks.take(&format!("package-{name}"), &mut waiting)?;
     lock.reload()?;
     let pinned = lock.package(name).filter(|pinned| suites.contains(&pinned.suite));
     if let Some(folder) = pinned.as_ref().map(|pinned| target(store, pinned)).filter(|folder| folder.is_dir()) {
@@ -63,7 +63,7 @@ fn install(request: &Request<'_>, package: &Package) -> Result<Option<PathBuf>, 
     if target.is_dir() {
         return Ok(Some(target));
     }
-    let staging = Staging::new(request.store.root())?;
+    let staging = Staging::new(&request.store.locks)?;
     let Some(deb) = request.fetch(package, &staging.work())? else {
         return Ok(None);
     };

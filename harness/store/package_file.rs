@@ -39,7 +39,7 @@ pub(super) fn kernel(request: &Request<'_>, files: &[PackageFile]) -> Result<Sto
         }
         return Ok(stored);
     }
-    let staging = Staging::new(store.root())?;
+    let staging = Staging::new(&store.locks)?;
     let tree = staging.work().join("tree");
     std::fs::create_dir(&tree).during("create", &tree)?;
     for (file, sha256) in files.iter().zip(&sums) {

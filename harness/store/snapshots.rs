@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
 use super::contents::bytes_on_disk;
-use super::entry::{Staging, lock};
+use super::entry::Staging;
 use super::error::{IoContext, StoreError};
+use super::file_lock::take_for_a_moment;
 use super::sparse::Seal;
 use super::{Store, checksum};
 use crate::file_name::file_name;
@@ -155,10 +156,9 @@ impl Snapshot {
             return if folder.exists() { Opened::Damaged } else { Opened::Gone };
         };
         // Waits: who lists the store, or removes a snapshot, has the lock alone, and only for a moment.
-        while let Err(error) = flock(&hold, FlockOperation::LockShared) {
-            if error != rustix::io::Errno::INTR {
-                return Opened::Damaged;
-            }
+        if take_for_a_moment(&hold, FlockOperation::NonBlockingLockShared).is_err() {
+            // It may be sound, but it is of no use.
+            return Opened::Gone;
         }
         match Description::read(&path) {
             Some(described) => Opened::Snapshot(Snapshot { folder: folder.to_owned(), described, _hold: hold }),
@@ -242,11 +242,11 @@ impl Store {
         if let Some(snapshot) = self.sound_snapshot(key, &mut thrown_away)? {
             return Ok(Found { shelf: Shelf::Sound(snapshot), thrown_away });
         }
-        let makers = lock(&self.root, &format!("snapshot-{}", key.prefix()), waiting)?;
+        let makers = self.locks.take(&format!("snapshot-{}", key.prefix()), waiting)?;
         if let Some(snapshot) = self.sound_snapshot(key, &mut thrown_away)? {
             return Ok(Found { shelf: Shelf::Sound(snapshot), thrown_away });
         }
-        let place = SnapshotPlace { staging: Staging::new(&self.root)?, key: key.clone(), _makers: makers };
+        let place = SnapshotPlace { staging: Staging::new(&self.locks)?, key: key.clone(), _makers: makers };
         Ok(Found { shelf: Shelf::Empty(place), thrown_away })
     }
 

@@ -84,3 +84,54 @@ fn damaged_btf_is_an_error() {
     let types = ObjectTypes::read(&fixture("object.o")).unwrap();
     assert_eq!(minimal(b"", [&types]), Err(BtfError::Header));
 }
+
+/// A type record: name, kind with the number of what follows, size or type.
+fn record(name: u32, kind: u32, count: u32, size: u32, rest: &[u32]) -> Vec<u8> {
+    [&[name, kind << 24 | count, size], rest].concat().into_iter().flat_map(u32::to_le_bytes).collect()
+}
+
+fn raw_btf(records: &[Vec<u8>], strings: &[u8]) -> Vec<u8> {
+    let types = records.concat();
+    let mut raw = vec![0x9f, 0xeb, 1, 0];
+    for word in [24, 0, types.len(), types.len(), strings.len()] {
+        raw.extend((word as u32).to_le_bytes());
+    }
+    [raw, types, strings.to_vec()].concat()
+}
+
+/// With so many ways through the types, nothing ends that follows each.
+#[test]
+fn types_with_many_ways_through_them_are_kept_once() {
+    const LEVELS: u32 = 40;
+    // `struct s` has two members of the next struct, which has two of the one after that, and so on.
+    let mut records = vec![record(1, 4, 2, 8, &[3, 2, 0, 5, 2, 0])];
+    records.extend((2..LEVELS).map(|id| record(0, 4, 2, 8, &[3, id + 1, 0, 5, id + 1, 0])));
+    records.push(record(0, 1, 0, 4, &[32]));
+    let raw = raw_btf(&records, b"\0s\0a\0b\0");
+    let btf = Btf::parse(&raw).unwrap();
+    let mut keeper = Keeper { btf: &btf, cut: Cut::default() };
+    keeper.keep_deep(1, true);
+    let kept = Btf::parse(&keeper.cut.apply(&raw).unwrap()).unwrap();
+    // As deep as libbpf goes, and void.
+    assert_eq!(kept.len() as u32, MAX_DEPTH + 1);
+
+    // The same by prototypes: each parameter and the result are the next one.
+    let mut records: Vec<Vec<u8>> = (1..LEVELS).map(|id| record(0, 13, 2, id + 1, &[0, id + 1, 0, id + 1])).collect();
+    records.push(record(1, 1, 0, 4, &[32]));
+    let raw = raw_btf(&records, b"\0s\0");
+    let btf = Btf::parse(&raw).unwrap();
+    let mut keeper = Keeper { btf: &btf, cut: Cut::default() };
+    keeper.keep_deep(1, false);
+    assert_eq!(Btf::parse(&keeper.cut.apply(&raw).unwrap()).unwrap().len() as u32, MAX_DEPTH + 1);
+}
+
+#[test]
+fn member_of_many_anonymous_structs_is_looked_for_in_each_once() {
+    // Each struct has the next one twice, without a name.
+    let mut records = vec![record(1, 4, 2, 8, &[0, 2, 0, 0, 2, 0])];
+    records.extend((2..40).map(|id| record(0, 4, 2, 8, &[0, id + 1, 0, 0, id + 1, 0])));
+    records.push(record(0, 4, 0, 4, &[]));
+    let btf = Btf::parse(&raw_btf(&records, b"\0s\0a\0")).unwrap();
+    let mut keeper = Keeper { btf: &btf, cut: Cut::default() };
+    assert_eq!(keeper.keep_field(1, &[Step::Index(0), Step::Member("a".into())]), None);
+}

@@ -1,6 +1,5 @@
 //! `corematrix btf vmlinux-h`: the types of a kernel as a C header.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +10,7 @@ use super::super::failure::Failure;
 use super::Known;
 use crate::btf::vmlinux_h;
 use crate::matrix::Project;
+use crate::output;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct VmlinuxHArgs {
@@ -35,16 +35,10 @@ pub(in super::super) fn run(common: &Common, args: &VmlinuxHArgs) -> Result<Exit
     let raw = Known::btf(one)?;
     let header =
         vmlinux_h(&raw).map_err(|error| Failure::infrastructure(format!("kernel `{}`: {error}", one.0), None))?;
-    let written = match &args.output {
-        Some(file) => std::fs::write(file, header).map_err(|error| (file.display().to_string(), error)),
-        None => {
-            std::io::stdout().lock().write_all(header.as_bytes()).map_err(|error| ("standard output".into(), error))
-        }
-    };
-    match written {
-        // Whoever reads only the first lines wants no complaint.
-        Err((_, error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err((place, error)) => Err(Failure::input(format!("write `{place}`: {error}"), None)),
-        Ok(()) => Ok(ExitCode::SUCCESS),
+    match &args.output {
+        Some(file) => std::fs::write(file, header)
+            .map_err(|error| Failure::input(format!("write `{}`: {error}", file.display()), None))?,
+        None => output::write(header.as_bytes()),
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -17,7 +17,7 @@ const LINUX_5_4: ToldKernel = ToldKernel {
         ("bpf_func_id.BPF_FUNC_for_each_map_elem", false),
         ("bpf_prog_aux.xdp_has_frags", false),
     ],
-    modules: &[],
+    ..ToldKernel::NOTHING
 };
 
 /// Linux 5.10.
@@ -32,7 +32,7 @@ const LINUX_5_10: ToldKernel = ToldKernel {
         ("bpf_prog_aux.sleepable", true),
         ("bpf_prog.sleepable", false),
     ],
-    modules: &[],
+    ..ToldKernel::NOTHING
 };
 
 pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &str) -> ProgramInfo {
@@ -123,7 +123,7 @@ fn load_flags_are_known_by_what_the_kernel_keeps_of_them() {
     assert_eq!(subject(&LINUX_5_10, "fentry.s/vfs_read", "tracing", "trace_fentry"), "");
     // Of the attach type nothing is known there.
     const NONE_SLEEPS: ToldKernel =
-        ToldKernel { has: &[("bpf_prog_aux.sleepable", false), ("bpf_prog.sleepable", false)], modules: &[] };
+        ToldKernel { has: &[("bpf_prog_aux.sleepable", false), ("bpf_prog.sleepable", false)], ..ToldKernel::NOTHING };
     assert_eq!(subject(&NONE_SLEEPS, "fentry.s/vfs_read", "tracing", "trace_fentry"), "BPF_F_SLEEPABLE");
     assert_eq!(subject(&NONE_SLEEPS, "fentry/vfs_read", "tracing", "trace_fentry"), "BPF_TRACE_FENTRY");
 }

@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 
+use super::lookup::Want;
 use super::{Btf, BtfError, extra_bytes, parse_types, parts, u32_at};
 
 impl Btf {
@@ -48,7 +49,40 @@ impl Btf {
         };
         (0..modules.len()).filter(|&index| has(&modules[index].1).unwrap_or(false)).collect()
     }
+
+    /// The names of the types and functions of a module, given by its raw BTF, that its kernel, which this is, does not have.
+    pub fn names_of_module<'a>(&'a self, module: &'a [u8]) -> Vec<&'a str> {
+        let Ok((table, strings)) = parts(module) else { return Vec::new() };
+        let name = |offset: usize| {
+            let (from, own) = match offset.checked_sub(self.strings.len()) {
+                Some(own) => (strings.get(own..)?, true),
+                None => (self.strings.get(offset..)?, false),
+            };
+            let name = from.split(|&byte| byte == 0).next().filter(|name| !name.is_empty())?;
+            let name = std::str::from_utf8(name).ok()?;
+            // The kernel's strings name members, too.
+            let kernels = || NAMED.into_iter().any(|want| self.find(name, want).is_some());
+            (own || !kernels()).then_some(name)
+        };
+        let mut names = Vec::new();
+        let mut rest = table;
+        while let (Some(offset), Some(info)) = (u32_at(rest, 0), u32_at(rest, 4)) {
+            let (kind, count) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
+            let Some((_, tail)) = extra_bytes(kind, count).and_then(|extra| rest.split_at_checked(12 + extra)) else {
+                break;
+            };
+            // Struct, union, enum of either width, typedef, function.
+            if matches!(kind, 4 | 5 | 6 | 8 | 12 | 19) {
+                names.extend(name(offset as usize));
+            }
+            rest = tail;
+        }
+        names
+    }
 }
+
+/// The kinds of what has a name that modules are asked for.
+const NAMED: [Want; 5] = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Function];
 
 /// Whether a type or enumerator of the type table has its name at this offset.
 fn names(table: &[u8], offset: u32) -> bool {

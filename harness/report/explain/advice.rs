@@ -72,8 +72,14 @@ fn rule(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause) -> Option<Expl
             let (_, named) = line
                 .split_once(" in kernel module ")
                 .or_else(|| program.reason.as_deref()?.split_once(" in kernel module "))?;
-            let modules: Vec<String> = named.split(", which").next()?.split(" or ").map(str::to_owned).collect();
-            explain::module(subject?, &modules, failed)
+            if let Some((module, kernel)) =
+                named.split_once(", and what").and_then(|(place, _)| place.split_once(" on "))
+            {
+                explain::module_elsewhere(subject?, module, kernel, failed)
+            } else {
+                let modules: Vec<String> = named.split(", which").next()?.split(" or ").map(str::to_owned).collect();
+                explain::module(subject?, &modules, failed)
+            }
         }
         Cause::KernelConfigMissing if line.starts_with("extern ") => explain::kconfig_extern(subject?, failed),
         Cause::KernelConfigMissing => {

@@ -141,6 +141,7 @@ fn stored() -> StoredKernel {
         modules: Vec::new(),
         btf: None,
         module_btf: None,
+        module_symbols: None,
         given_btf: None,
         notes: Vec::new(),
         build_id: None,

@@ -27,7 +27,7 @@ fn runs_at_once_fetch_a_kernel_once() {
 fn what_killed_runs_left_is_swept_and_what_lives_is_not() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(Some(root.path().to_owned())).unwrap();
-    let living = Staging::new(store.root()).unwrap();
+    let living = Staging::new(&store.locks).unwrap();
     let dead = store.root().join("tmp/dead");
     fs::create_dir_all(dead.join("work")).unwrap();
     fs::write(dead.join("work/half.deb"), "half").unwrap();
@@ -35,7 +35,7 @@ fn what_killed_runs_left_is_swept_and_what_lives_is_not() {
     assert!(!dead.exists());
     assert!(living.work().is_dir() && living.entry().is_dir());
     drop(living);
-    sweep(store.root()).unwrap();
+    sweep(&store.locks).unwrap();
     assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
 }
 

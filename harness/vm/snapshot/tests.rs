@@ -27,6 +27,7 @@ fn key_under(accelerator: Accelerator) -> SnapshotKey {
         modules: Vec::new(),
         btf: None,
         module_btf: None,
+        module_symbols: None,
         given_btf: None,
         notes: Vec::new(),
         build_id: None,

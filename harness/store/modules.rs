@@ -1,0 +1,259 @@
+//! What is known of the modules of a kernel: [`StoredKernel::module_types`], [`StoredKernel::module_functions`], and
+//! [`Store::learn_modules`], which fetches what a kernel came without.
+//!
+//! No guest loads them. They only tell what is in a module, so that nobody takes it for missing. Where the modules are a package of their
+//! own, that is larger than the kernel and most runs need nothing of it: it is fetched when a verdict asks, and what it tells is kept.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::entry::Staging;
+use super::error::{IoContext, StoreError};
+use super::kmod::{self, ModuleTree};
+use super::lockfile::{LockFile, LockedPackage};
+use super::request::Request;
+use super::{Store, StoredKernel, module_btf, module_functions};
+use crate::manifest::{KernelSpec, Source};
+
+/// The BTF of all modules, in an entry.
+pub(super) const TYPES: &str = "modules.btf.tar.zst";
+/// The functions of those that have no BTF, in an entry.
+pub(super) const FUNCTIONS: &str = "modules.functions.zst";
+/// An empty file in an entry: the archive has no modules for this kernel any more.
+const NOTHING: &str = "modules.gone";
+
+/// What modules tell, as files of an entry.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    pub types: Option<Vec<u8>>,
+    pub functions: Option<Vec<u8>>,
+}
+
+/// What one module tells.
+enum Told {
+    Types(Vec<u8>),
+    Functions(Vec<String>),
+}
+
+/// What all modules tell.
+pub(super) fn pack(tree: &ModuleTree) -> io::Result<Packed> {
+    let files: Vec<(&str, &Path)> = tree.files().collect();
+    let (mut types, mut functions) = (Vec::new(), Vec::new());
+    for (name, told) in read_all(&files) {
+        match told {
+            Told::Types(btf) => types.push((name, btf)),
+            Told::Functions(names) => functions.push((name, names)),
+        }
+    }
+    Ok(Packed { types: module_btf::pack(types)?, functions: module_functions::pack(&functions)? })
+}
+
+/// What the modules tell, in their order. The kernel's lock is held here, so that these are threads of its own: one of a run's pool that
+/// waits for the others would take up another kernel meanwhile, which may wait for this lock.
+fn read_all(files: &[(&str, &Path)]) -> Vec<(String, Told)> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let piece = files.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let start = |piece| scope.spawn(move || read_some(piece));
+        // All are started before the first is waited for.
+        let started: Vec<_> = files.chunks(piece).map(start).collect();
+        started.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    })
+}
+
+fn read_some(files: &[(&str, &Path)]) -> Vec<(String, Told)> {
+    let read = |(name, path): &(&str, &Path)| {
+        // A module that cannot be read is no reason to do without the kernel: nothing loads it.
+        let bytes = kmod::unpacked(path).ok()?;
+        let elf = object::File::parse(&*bytes).ok()?;
+        let told = match module_btf::of_module(&elf) {
+            Some(btf) => Told::Types(btf),
+            None => Told::Functions(module_functions::of_module(&elf)),
+        };
+        Some(((*name).to_owned(), told))
+    };
+    files.iter().filter_map(read).collect()
+}
+
+impl StoredKernel {
+    /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends. None is loaded in a guest.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn module_types(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        match &self.module_btf {
+            Some(archive) => module_btf::unpack(archive).during("read", archive),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The kernel's modules that have no BTF, with the functions that they define.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn module_functions(&self) -> Result<Vec<(String, Vec<String>)>, StoreError> {
+        match &self.module_symbols {
+            Some(list) => module_functions::unpack(list).during("read", list),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether anything is known of its modules.
+    fn has_modules(&self) -> bool {
+        self.module_btf.is_some() || self.module_symbols.is_some()
+    }
+
+    /// With what was learned of its modules after it was stored.
+    pub(super) fn with_learned(mut self, folder: &Path) -> StoredKernel {
+        let learned = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        self.module_btf = self.module_btf.or_else(|| learned(TYPES));
+        self.module_symbols = self.module_symbols.or_else(|| learned(FUNCTIONS));
+        self
+    }
+}
+
+impl Store {
+    /// The kernel with what its modules tell, which is fetched if the store does not have it and an archive of packages does. A kernel
+    /// whose modules cannot be had is given back as it is.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn learn_modules(
+        &self,
+        spec: &KernelSpec,
+        kernel: &StoredKernel,
+        lock: &LockFile,
+        offline: bool,
+        step: &dyn Fn(String),
+    ) -> Result<StoredKernel, StoreError> {
+        let (Some(folder), Source::Apt { archive, .. }) = (kernel.boot_image.parent(), &spec.source) else {
+            return Ok(kernel.clone());
+        };
+        let known = |kernel: StoredKernel| kernel.has_modules() || offline || folder.join(NOTHING).exists();
+        if known(kernel.clone()) {
+            return Ok(kernel.clone());
+        }
+        let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
+        let _guard = self.locks.take(&format!("kernel-{}", spec.name), &mut waiting)?;
+        let kernel = kernel.clone().with_learned(folder);
+        if known(kernel.clone()) {
+            return Ok(kernel);
+        }
+        let what = format!("kernel `{}`", spec.name);
+        let request = Request {
+            store: self,
+            name: &spec.name,
+            what,
+            lock,
+            offline,
+            fresh: false,
+            archive: archive.as_ref(),
+            step,
+        };
+        // Another kernel than the one that is pinned has other modules.
+        let pinned = request.pinned("apt").filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);
+        let Some(pinned) = pinned else { return Ok(kernel) };
+        let staging = Staging::new(&self.locks)?;
+        let tree = request.unpack_modules(&pinned.packages, &staging.work())?;
+        let packed = match &tree {
+            Some(tree) => {
+                let modules = ModuleTree::read(Some(tree), None).during("read", tree)?;
+                pack(&modules).during("read the modules in", tree)?
+            }
+            None => Packed::default(),
+        };
+        let nothing = (packed.types.is_none() && packed.functions.is_none()).then(Vec::new);
+        for (name, bytes) in [(TYPES, packed.types), (FUNCTIONS, packed.functions), (NOTHING, nothing)] {
+            let Some(bytes) = bytes else { continue };
+            // Another run may be looking: a file is whole or not there.
+            let path = staging.entry().join(name);
+            fs::write(&path, bytes).during("write", &path)?;
+            let target = folder.join(name);
+            fs::rename(&path, &target).during("create", &target)?;
+        }
+        Ok(kernel.with_learned(folder))
+    }
+}
+
+impl Request<'_> {
+    /// Unpacks all modules of the pinned build; `None` if the mirror has no package with them any more.
+    fn unpack_modules(&self, pinned: &[LockedPackage], work: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let Some(image) = pinned.first() else { return Ok(None) };
+        let Some((package, deb)) = self.modules_of(image, work)? else { return Ok(None) };
+        (self.step)(format!("reading the modules of {}", package.name));
+        let tree = work.join("tree");
+        self.unpack(&package, &deb, &tree, &|path| kmod::module_name(path).is_some())?;
+        Ok(Some(tree).filter(|tree| tree.is_dir()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::kmod::tests::module;
+    use super::*;
+
+    /// Who reads modules holds the kernel's lock, and must not take up other work of a run meanwhile: that may wait for the lock, too.
+    #[test]
+    fn no_other_work_of_a_pool_is_done_meanwhile() {
+        use std::cell::Cell;
+        use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+        thread_local! {
+            static HAS_LOCK: Cell<bool> = const { Cell::new(false) };
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..500 {
+            let mut bytes = module("");
+            bytes.resize(100_000, 0);
+            std::fs::write(folder.path().join(format!("m{number}.ko")), bytes).unwrap();
+        }
+        let tree = ModuleTree::read(Some(folder.path()), None).unwrap();
+        let (stolen, filled) = (AtomicU32::new(0), AtomicBool::new(false));
+        let (stolen_ref, filled_ref) = (&stolen, &filled);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        // One worker has much to do, one reads modules, and one helps both.
+        pool.scope(|scope| {
+            scope.spawn(move |scope| {
+                for _ in 0..5000 {
+                    scope.spawn(move |_| {
+                        stolen_ref.fetch_add(HAS_LOCK.get().into(), Ordering::SeqCst);
+                        std::thread::sleep(std::time::Duration::from_micros(100));
+                    });
+                }
+                filled_ref.store(true, Ordering::SeqCst);
+            });
+            scope.spawn(|_| {
+                while !filled.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                HAS_LOCK.set(true);
+                for _ in 0..5 {
+                    pack(&tree).unwrap();
+                }
+                HAS_LOCK.set(false);
+            });
+        });
+        assert_eq!(stolen.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn modules_tell_types_or_else_functions() {
+        let folder = tempfile::tempdir().unwrap();
+        // An ELF file with `.BTF` is a module as far as this goes.
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o");
+        std::fs::copy(&fixture, folder.path().join("nf-tables.ko")).unwrap();
+        std::fs::write(folder.path().join("without.ko"), module("")).unwrap();
+        std::fs::write(folder.path().join("damaged.ko"), b"\x7fELF").unwrap();
+        let packed = pack(&ModuleTree::read(Some(folder.path()), None).unwrap()).unwrap();
+        let (types, functions) = (folder.path().join("types"), folder.path().join("functions"));
+        std::fs::write(&types, packed.types.unwrap()).unwrap();
+        std::fs::write(&functions, packed.functions.unwrap()).unwrap();
+        let modules = module_btf::unpack(&types).unwrap();
+        assert_eq!(modules.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["nf_tables"]);
+        assert!(crate::object::btf::Btf::parse(&modules[0].1).is_ok());
+        assert_eq!(module_functions::unpack(&functions).unwrap(), [("without".to_owned(), Vec::new())]);
+        std::fs::write(&types, &std::fs::read(&types).unwrap()[..40]).unwrap();
+        assert!(module_btf::unpack(&types).is_err());
+    }
+}
