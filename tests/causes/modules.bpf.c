@@ -10,7 +10,7 @@ SEC("fentry/nf_conntrack_in") int function(void *ctx)
 	return 0;
 }
 
-SEC("tp_btf/ext4_sync_file_enter") int tracepoint(void *ctx)
+SEC("tp_btf/xfs_file_fsync") int tracepoint(void *ctx)
 {
 	return 0;
 }
