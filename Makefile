@@ -29,7 +29,7 @@ build: setup
 
 # Exit code 1 means that a program failed on a kernel, which is a result: the real tools bring alternatives of which some must fail.
 run: build programs
-	$(COREMATRIX) run target/programs programs/libbpf-tools.toml || [ $$? -eq 1 ]
+	$(COREMATRIX) run programs/programs.toml programs/libbpf-tools.toml || [ $$? -eq 1 ]
 
 # With checks for numbers that run over, in an executable that is otherwise as it is shipped.
 test: setup-tests programs

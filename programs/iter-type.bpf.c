@@ -1,7 +1,7 @@
 /* G09: the values of `enum iter_type` shift: ITER_IOVEC has been 4, 0 (5.14) and 1 (6.5).
  *
  * naive   compiles its own value in. It loads everywhere and is wrong nearly everywhere.
- * guarded asks the kernel for the value.
+ * guarded asks the kernel for the value; guarded_kprobe does so on kernels before 5.5, which have no fentry.
  */
 #include "story.h"
 
@@ -38,5 +38,12 @@ SEC("fentry/vfs_iter_read")
 int guarded(__u64 *ctx)
 {
 	seen = type_of((void *)ctx[1]) == bpf_core_enum_value(enum iter_type, ITER_IOVEC);
+	return 0;
+}
+
+SEC("kprobe/vfs_iter_read")
+int guarded_kprobe(struct pt_regs___x86 *ctx)
+{
+	seen = type_of((void *)ctx->si) == bpf_core_enum_value(enum iter_type, ITER_IOVEC);
 	return 0;
 }

@@ -19,5 +19,11 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
+/* What a probe gets. The kernel's registers are called `ax` and `si`, those of the UAPI `rax` and `rsi`. */
+struct pt_regs___x86 {
+	unsigned long ax;
+	unsigned long si;
+} CORE;
+
 /* What a program read goes here; without it the compiler would drop the read. */
 __u64 seen;

@@ -97,6 +97,26 @@ fn every_program_has_its_cause_on_every_kernel() {
     assert!(differences.is_empty(), "{} differences:\n  {}", differences.len(), differences.join("\n  "));
 }
 
+/// A probe is loaded without its target; what is missing when it is attached may be in a module.
+#[test]
+fn probe_whose_target_is_in_a_module_is_not_judged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--attach", "--out"]).arg(folder.path());
+    run.args(KERNELS.iter().flat_map(|kernel| ["--kernel", kernel]));
+    let status = run.status().expect("corematrix starts");
+    assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
+    let record = corematrix::report::json::read(&folder.path().join("report.json")).expect("the report");
+    for cell in &record.cells {
+        let program = |name: &str| cell.programs.iter().find(|program| program.name == name).expect("it is there");
+        let (in_module, nowhere) = (program("probe"), program("probe_of_nothing"));
+        assert_eq!(in_module.cause, Some(Cause::ModuleNotLoaded), "{}: {in_module:?}", cell.kernel);
+        let reason = in_module.reason.as_deref().unwrap_or_default();
+        assert!(reason.starts_with("`nf_conntrack_in` is in kernel module nf_conntrack"), "{}: {reason}", cell.kernel);
+        assert_eq!(nowhere.cause, Some(Cause::MissingAttachTarget), "{}: {nowhere:?}", cell.kernel);
+    }
+}
+
 #[test]
 fn every_cause_has_a_program_or_a_place() {
     let book = book();

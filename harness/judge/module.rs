@@ -31,7 +31,7 @@ pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnos
     let mut reason = modules.reason(&what);
     // libbpf and the kernel ask BTF for everything but what probes attach to.
     if case.kernel.config(BTF_OF_MODULES) == Some(false) {
-        reason += "; the kernel is built without BTF of modules, so that it would not be found there either";
+        reason += "; without BTF of modules (`CONFIG_DEBUG_INFO_BTF_MODULES`) it would not be found in one that is loaded either";
     }
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
     not_judged(reason, evidence)
@@ -76,10 +76,9 @@ impl Modules {
             Modules::Here(modules) => {
                 format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "))
             }
-            Modules::Elsewhere(Elsewhere { module, kernel }) => format!(
-                "{what} is in kernel module {module} on {kernel}, and what the modules of this kernel have is not known: the guest \
-                 has loaded none"
-            ),
+            Modules::Elsewhere(Elsewhere { module, kernel }) => {
+                format!("{what} is in kernel module {module} on {kernel}; the modules of this kernel are not known")
+            }
         }
     }
 }
@@ -115,25 +114,20 @@ fn in_module(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<(String, Modules)
             let name = subject::type_name(subject);
             Some((name.to_owned(), find(case.kernel, &[Name::of_type(name)])?))
         }
-        Cause::MissingAttachTarget => attach_target(case.kernel, subject),
+        Cause::MissingAttachTarget => attach_target(case, subject),
         _ => None,
     }
 }
 
 /// An attach target that is missing, and the modules that have it.
-fn attach_target(kernel: &dyn KernelView, subject: &str) -> Option<(String, Modules)> {
+fn attach_target(case: &Case<'_>, subject: &str) -> Option<(String, Modules)> {
+    let kernel = case.kernel;
     if let Some(name) = subject.strip_prefix("struct ") {
         return Some((name.to_owned(), find(kernel, &[Name::of_type(name)])?));
     }
     // `fentry/xfs:xfs_file_open` says itself where it is.
     let (module, name) = subject.split_once(':').map_or((None, subject), |(module, name)| (Some(module), name));
-    let names = [
-        Name::function(name),
-        Name::function(format!("bpf_lsm_{name}")),
-        Name::function(format!("bpf_iter_{name}")),
-        Name::of_type(format!("bpf_struct_ops_{name}")),
-        Name::of_type(format!("btf_trace_{name}")),
-    ];
+    let names = target_names(case.program.map(|program| program.section.as_str()), name);
     let modules = match (module, find(kernel, &names)) {
         (None, found) => found?,
         (Some(module), Some(Modules::Here(found))) => {
@@ -145,6 +139,22 @@ fn attach_target(kernel: &dyn KernelView, subject: &str) -> Option<(String, Modu
         (Some(_), _) => return None,
     };
     Some((name.to_owned(), modules))
+}
+
+/// What the kernel's BTF calls a target, by the section of the program.
+fn target_names(section: Option<&str>, name: &str) -> Vec<Name> {
+    let function = || Name::function(name);
+    let hook = || Name::function(format!("bpf_lsm_{name}"));
+    let iterator = || Name::function(format!("bpf_iter_{name}"));
+    let event = || Name::of_type(format!("btf_trace_{name}"));
+    let of_section = section.and_then(|section| section.split_once('/')).map(|(kind, _)| kind.trim_start_matches('?'));
+    match of_section.map(|kind| kind.strip_suffix(".s").unwrap_or(kind)) {
+        Some("fentry" | "fexit" | "fmod_ret" | "freplace") => vec![function()],
+        Some("tp_btf") => vec![event()],
+        Some("lsm" | "lsm_cgroup") => vec![hook()],
+        Some("iter") => vec![iterator()],
+        _ => vec![function(), hook(), iterator(), event(), Name::of_type(format!("bpf_struct_ops_{name}"))],
+    }
 }
 
 #[cfg(test)]
@@ -241,10 +251,7 @@ mod tests {
         assert_eq!((found.verdict, found.cause), (Verdict::HarnessLimit, Some(Cause::ModuleNotLoaded)));
         assert_eq!(
             found.reason.as_deref(),
-            Some(
-                "struct nf_conn is in kernel module nf_conntrack on 6.12, and what the modules of this kernel have is not \
-                 known: the guest has loaded none"
-            )
+            Some("struct nf_conn is in kernel module nf_conntrack on 6.12; the modules of this kernel are not known")
         );
         assert_eq!(found.evidence.and_then(|evidence| evidence.subject).as_deref(), Some("struct nf_conn"));
         assert_eq!(target(&SPLIT, "nf_conntrack_in").cause, Some(Cause::ModuleNotLoaded));
@@ -267,6 +274,17 @@ mod tests {
     }
 
     #[test]
+    fn target_is_looked_for_by_what_sort_it_is() {
+        let names = |section| target_names(Some(section), "t").into_iter().map(|name| name.name).collect::<Vec<_>>();
+        assert_eq!(names("fentry/t"), ["t"]);
+        // A function of that name is no tracepoint.
+        assert_eq!(names("?tp_btf/t"), ["btf_trace_t"]);
+        assert_eq!(names("lsm.s/t"), ["bpf_lsm_t"]);
+        assert_eq!(names("iter.s/t"), ["bpf_iter_t"]);
+        assert_eq!(names("struct_ops/t").len(), 5);
+    }
+
+    #[test]
     fn target_of_a_probe_in_a_module_is_named_with_it() {
         let facts =
             |kind, name: &str| TargetFacts { kind, name: name.into(), exists: false, copies: vec![], file: None };
@@ -276,7 +294,7 @@ mod tests {
         let known = reason(&WITH_XFS, TargetKind::Function, "xfs_file_open").expect("it is in a module");
         assert_eq!(known, "`xfs_file_open` is in kernel module xfs, which the guest has not loaded");
         let elsewhere = reason(&SPLIT, TargetKind::Function, "nf_conntrack_in").expect("others have it");
-        assert!(elsewhere.starts_with("`nf_conntrack_in` is in kernel module nf_conntrack on 6.12,"), "{elsewhere}");
+        assert!(elsewhere.starts_with("`nf_conntrack_in` is in kernel module nf_conntrack on 6.12;"), "{elsewhere}");
         // A probe needs no BTF.
         let by_symbol = reason(&OLD, TargetKind::Function, "nf_conntrack_in").expect("it is in a module");
         assert!(!by_symbol.contains("BTF"), "{by_symbol}");

@@ -4,6 +4,7 @@ mod apt;
 mod fallback;
 mod kernel_build;
 mod mainline;
+mod modules;
 mod oci;
 mod package_file;
 mod path;

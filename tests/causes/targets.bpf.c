@@ -26,7 +26,7 @@ SEC("fmod_ret/vfs_read") int not_modifiable(void *ctx)
 	return 0;
 }
 
-// A function of a module that no guest loads; 5.10 and 7.3 tell nothing of their modules' types.
+// A function of a module that no guest loads.
 SEC("fentry/xfs_file_open") int in_a_module(void *ctx)
 {
 	return 0;

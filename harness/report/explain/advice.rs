@@ -73,7 +73,7 @@ fn rule(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause) -> Option<Expl
                 .split_once(" in kernel module ")
                 .or_else(|| program.reason.as_deref()?.split_once(" in kernel module "))?;
             if let Some((module, kernel)) =
-                named.split_once(", and what").and_then(|(place, _)| place.split_once(" on "))
+                named.split_once("; the modules of this").and_then(|(place, _)| place.split_once(" on "))
             {
                 explain::module_elsewhere(subject?, module, kernel, failed)
             } else {
