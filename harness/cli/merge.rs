@@ -104,7 +104,7 @@ mod tests {
             let run = folder.path().join(format!("run-{number}"));
             std::fs::create_dir_all(run.join("logs/6.1/execsnoop")).unwrap();
             std::fs::write(run.join("logs/6.1/execsnoop/probe.log"), "log").unwrap();
-            std::fs::write(&run.join("report.json"), json::render(&record).unwrap()).unwrap();
+            std::fs::write(run.join("report.json"), json::render(&record).unwrap()).unwrap();
             std::fs::create_dir(run.join("bundles")).unwrap();
             std::fs::write(run.join(format!("bundles/{number}.cmxb")), "bundle").unwrap();
             runs.push(run);
