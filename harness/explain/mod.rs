@@ -1,8 +1,8 @@
 //! [`Explanation`]: what a failure that comes from a kernel's types means, and what to do about it.
 //!
 //! Everything here is read from BTF: the object's own and that of each kernel of the matrix. [`relocation`], [`target`],
-//! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. [`danger`], [`constant`]
-//! and [`size`] look at what passes and still means something else than the object thinks.
+//! [`ksym`] and [`feature`] each explain one kind of failure; [`render`] prints what they found. `danger`, `constant`
+//! and `size` look at what passes and still means something else than the object thinks.
 
 mod argument;
 mod boundary;
