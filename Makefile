@@ -5,12 +5,14 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build programs run test lint bench judge exec-judge build-judge clean
+.PHONY: help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
-	@echo "make test   set up, then every test"
+	@echo "make check  what needs no guest: rustfmt, clippy, unit tests, documentation"
+	@echo "make test   set up, make lint, then every test; none may be skipped"
 	@echo "make lint   rustfmt and clippy"
+	@echo "make deny   licences, advisories and sources of the dependencies, by cargo-deny"
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
 	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
@@ -31,13 +33,31 @@ build: setup
 run: build programs
 	$(COREMATRIX) run programs/programs.toml programs/libbpf-tools.toml || [ $$? -eq 1 ]
 
-# With checks for numbers that run over, in an executable that is otherwise as it is shipped.
-test: setup-tests programs
-	$(CARGO) test --profile checked --locked --workspace
+# The loop of whoever changes something. No guest, no browser, no server.
+check: lint
+	@echo "check: unit tests"
+	$(CARGO) test --quiet --locked --workspace --lib --bins -- --skip report::html::browser
+	@echo "check: documentation"
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
+# With checks for numbers that run over, in an executable that is otherwise as it is shipped. A test that lacks a tool fails.
+test: setup-tests lint programs
+	@echo "test: building and running every test"
+	COREMATRIX_NO_SKIP=1 $(CARGO) test --profile checked --locked --workspace
+
+# Debian has both in packages of their own, so a toolchain may lack them. Where they are, they decide.
 lint:
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then \
+		echo "lint: rustfmt"; $(CARGO) fmt --all --check; \
+	else echo "lint: SKIPPED, this toolchain has no rustfmt" >&2; fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
+		echo "lint: clippy"; $(CARGO) clippy --workspace --all-targets --locked -- -D warnings; \
+	else echo "lint: SKIPPED, this toolchain has no clippy" >&2; fi
+
+deny:
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "error: cargo-deny is not installed" >&2; \
+		echo "hint: cargo install cargo-deny --locked" >&2; exit 2; }
+	$(CARGO) deny --locked check
 
 # Takes up to 20 minutes on 2 cores without KVM, and wants the machine for itself.
 bench: build

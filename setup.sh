@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what corematrix needs and is missing: Debian packages by apt, virtme-ng into .venv. Changes nothing that is there already.
-# With `--tests` also what only the tests need: a browser, in which the HTML report is tried, and servers and tools that serve kernels to it.
+# With `--tests` also what only the tests need: a browser, in which the HTML report is tried, servers and tools that serve kernels to it, and
+# rustfmt and clippy for a toolchain of Debian's.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -39,6 +40,7 @@ test_tools_ok() {
 }
 browser_ok() { [ -z "$tests" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 rust_ok() { command -v cargo >/dev/null && [ "$(cargo --version | sed -E 's/^cargo 1\.([0-9]+).*/\1/')" -ge "$rust_minor" ]; }
+lint_ok() { [ -z "$tests" ] || { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; }
 qemu_version() { qemu-system-x86_64 --version 2>/dev/null | sed -nE 's/.*version ([0-9]+)\..*/\1/p'; }
 qemu_ok() { command -v qemu-system-x86_64 >/dev/null && [ "$(qemu_version)" -ge "$qemu_major" ]; }
 
@@ -101,6 +103,26 @@ with_apt() {
     qemu_ok || say "note: QEMU is older than $qemu_major; without KVM some kernels will crash at random"
 }
 
+# rustfmt and clippy belong to one toolchain. Debian's is completed here, any other is its owner's: `make lint` says what it had to skip.
+lint_tools() {
+    local cargo names=() package missing=()
+    lint_ok && return
+    cargo=$(command -v cargo)
+    if [ "$cargo" != /usr/bin/cargo ]; then
+        say "note: $cargo has no rustfmt or clippy; with rustup: rustup component add rustfmt clippy"
+        return
+    fi
+    if installed cargo-web; then names=(rustfmt-web rust-web-clippy); else names=(rustfmt rust-clippy); fi
+    apt-cache show "${names[@]}" >/dev/null 2>&1 || as_root apt-get update -q
+    for package in "${names[@]}"; do
+        if installed "$package"; then :; elif apt-cache show "$package" >/dev/null 2>&1; then missing+=("$package")
+        else say "note: there is no package $package"; fi
+    done
+    [ ${#missing[@]} = 0 ] && return
+    say "installing: ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" || say "note: ${missing[*]} cannot be installed"
+}
+
 # virtme-ng at exactly the versions of the file; made anew when the file changes.
 virtual_environment() {
     local wanted=images/virtme-ng.txt
@@ -112,6 +134,11 @@ virtual_environment() {
     cp "$wanted" .venv/installed.txt
 }
 
-if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then with_apt; else without_apt; fi
+if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
+    with_apt
+    lint_tools
+else
+    without_apt
+fi
 virtual_environment
 say "ready: $(cargo --version), QEMU $(qemu-system-x86_64 --version | sed -nE 's/.*version ([0-9.]+).*/\1/p'), virtme-ng $(.venv/bin/vng --version | awk '{print $2}')"

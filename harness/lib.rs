@@ -47,3 +47,7 @@ pub mod whole_file;
 
 pub use corematrix_protocol as protocol;
 pub use corematrix_record as record;
+
+#[cfg(test)]
+#[path = "../tests/common/need.rs"]
+mod need;

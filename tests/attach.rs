@@ -8,7 +8,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Lab, kernel, object, programs, verdicts};
+use common::{Lab, kernel, need, object, programs, verdicts};
 use corematrix::record::AttachOutcome;
 use corematrix::record::Cause;
 use corematrix::record::Verdict;
@@ -87,6 +87,7 @@ fn expect_fates(record: &RunRecord, kernel: &str) {
 
 #[test]
 fn every_sort_of_program_is_attached_or_says_why_not() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     lab.run(&[&fixture(), "--attach"]).expect(PROGRAM_FAILED);
     let record = lab.report();
@@ -99,6 +100,7 @@ fn every_sort_of_program_is_attached_or_says_why_not() {
 
 #[test]
 fn a_new_kernel_attaches_as_much_and_traffic_control_by_a_link() {
+    need!("guests");
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_corematrix"));
@@ -141,6 +143,7 @@ fn fates<'a>(record: &'a RunRecord, object: &str, program: &str) -> Vec<(Verdict
 
 #[test]
 fn form_of_attaching_that_a_kernel_lacks_is_never_ok() {
+    need!("guests");
     let ok = (Loaded, None, "");
     let no_type = |verdict, name| (verdict, Some(Cause::MissingAttachType), name);
     let no_option = |verdict, name| (verdict, Some(Cause::KernelConfigMissing), name);
@@ -188,6 +191,7 @@ fn form_of_attaching_that_a_kernel_lacks_is_never_ok() {
 
 #[test]
 fn form_that_a_kernel_lacks_is_a_danger_where_only_loading_was_asked_for() {
+    need!("guests");
     let record = on_kernels("forms", &["5.10"], false);
     let fate = |program| fates(&record, "forms", program)[0];
     for (program, name) in [("link_in", "BPF_TCX_INGRESS"), ("many", "BPF_TRACE_KPROBE_MULTI")] {
@@ -207,6 +211,7 @@ fn form_that_a_kernel_lacks_is_a_danger_where_only_loading_was_asked_for() {
 
 #[test]
 fn argument_that_is_another_one_is_a_danger_where_the_program_loads() {
+    need!("guests");
     let record = on_kernels("arguments", &["5.10", "6.1", "6.12"], false);
     let dangers: Vec<Vec<String>> = record
         .cells
@@ -236,6 +241,7 @@ fn argument_that_is_another_one_is_a_danger_where_the_program_loads() {
 
 #[test]
 fn nothing_is_attached_unless_asked() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     lab.run(&[&object("five")]).expect(0);
     assert!(programs(&lab.report(), kernel().name, "five").iter().all(|program| program.attach.is_none()));
@@ -243,6 +249,7 @@ fn nothing_is_attached_unless_asked() {
 
 #[test]
 fn a_guest_that_is_lost_over_attaching_is_blamed_on_the_program() {
+    need!("guests");
     let faults = ["attach-hang@two", "attach-panic@three", "attach-die@four"];
     let append = faults.map(|fault| format!("\"corematrix.fault={fault}\"")).join(", ");
     let lab = Lab::with_kernel(&format!("append = [{append}]\nprogram-timeout = \"1s\""));
@@ -263,6 +270,7 @@ fn a_guest_that_is_lost_over_attaching_is_blamed_on_the_program() {
 
 #[test]
 fn programs_run_by_what_the_guest_does_and_the_kernel_counts_it() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=exercise-hang@event_gone\"]\nprogram-timeout = \"2s\"");
     lab.run(&[&fixture(), "--exercise"]).expect(PROGRAM_FAILED);
     let record = lab.report();
@@ -336,6 +344,7 @@ const SUITE: &str = r#"
 
 #[test]
 fn what_a_suite_says_of_a_program_is_done_and_proven() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     std::fs::write(lab.path("s.toml"), format!("name = \"s\"\nobjects = [{:?}]\n{SUITE}", fixture())).unwrap();
     lab.run(&[&lab.path("s.toml").display().to_string()]).expect(PROGRAM_FAILED);

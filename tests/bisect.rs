@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Lab, Run, kernel, object};
+use common::{Lab, Run, kernel, need, object};
 use serde_json::Value;
 
 /// As many kernels as the planted matrix has, all of them the same kernel.
@@ -47,6 +47,7 @@ fn bisect(mut command: Command, place: &Path, args: &[&str]) -> Value {
 
 #[test]
 fn a_planted_boundary_is_found_with_the_fewest_guests() {
+    need!("guests");
     let lab = planted(4);
     let five = object("five");
     let args = [five.as_str(), "three", "--good", "5.10.1", "--bad", "5.10.6"];
@@ -71,6 +72,7 @@ fn a_planted_boundary_is_found_with_the_fewest_guests() {
 /// A field of `struct inode` that was split: its story is told in `programs/stories.toml`.
 #[test]
 fn a_true_boundary_is_predicted_by_types_and_proven_by_guests() {
+    need!("guests", "programs");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let story = root.join("target/programs/inode-ctime.bpf.o");
     assert!(story.is_file(), "`{}` does not exist: run `make programs`", story.display());

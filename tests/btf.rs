@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{Ended, Lab, kernel, object, state, verdicts};
+use common::{Ended, Lab, kernel, need, object, state, verdicts};
 use corematrix::record::RelocationOutcome;
 use corematrix::record::Verdict;
 use corematrix::record::{KernelState, RunRecord};
@@ -33,6 +33,7 @@ fn run(lab: &Lab, lines: &str) -> Ended {
 
 #[test]
 fn a_kernel_without_btf_loads_with_what_is_given() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     run(&lab, "");
     let own = lab.report();
@@ -75,6 +76,7 @@ fn a_kernel_without_btf_loads_with_what_is_given() {
 
 #[test]
 fn a_guest_that_shows_other_btf_than_its_image_is_not_believed() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let entry = fs::read_dir(lab.store().join("kernels")).unwrap().next().unwrap().unwrap().path();
     let mut raw = fs::read(entry.join("btf")).unwrap();
@@ -101,6 +103,7 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[test]
 fn types_of_a_kernel_are_told_without_booting_it() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let btf = |args: &[&str]| {
         let output = lab.tool("btf").args(args).output().unwrap();

@@ -1,11 +1,16 @@
 //! Causes on real kernels: programs that have one, and programs that nearly have it and must not. `tests/causes/expected.toml` says which.
 
+#[path = "common/need.rs"]
+mod need;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use corematrix::record::Cause;
 use serde::Deserialize;
+
+use need::need;
 
 const KERNELS: [&str; 4] = ["5.10", "6.1", "6.12", "7.3"];
 
@@ -57,6 +62,7 @@ fn name(cause: Cause) -> String {
 
 #[test]
 fn every_program_has_its_cause_on_every_kernel() {
+    need!("guests", "programs");
     let book = book();
     let objects = root().join("target/causes");
     assert!(objects.is_dir(), "`{}` does not exist: run `make programs`", objects.display());

@@ -6,6 +6,8 @@
 
 #[path = "coverage/independent.rs"]
 mod independent;
+#[path = "common/need.rs"]
+mod need;
 #[path = "coverage/tracefile.rs"]
 mod tracefile;
 
@@ -21,6 +23,8 @@ use corematrix::report::coverage::source::{LineState, executed, state};
 use corematrix::store::{LockFile, Store};
 use independent::Count;
 use tracefile::Tracefile;
+
+use need::need;
 
 const KERNELS: [&str; 2] = ["5.10", "6.12"];
 /// Tools of Debian's `libbpf-tools`.
@@ -59,6 +63,7 @@ fn tools() -> Vec<std::path::PathBuf> {
 /// weak extern is at least one. What there is comes out of the raw sections, by other code than the tool's.
 #[test]
 fn every_guard_is_counted() {
+    need!("guests", "programs");
     let mut inputs = tools();
     inputs.push(root().join("target/programs"));
     let objects = find_objects(&inputs).unwrap().objects;
@@ -85,6 +90,7 @@ fn every_guard_is_counted() {
 
 #[test]
 fn tracefiles_of_all_levels_say_what_the_record_says() {
+    need!("guests", "programs");
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
     let tools = tools();

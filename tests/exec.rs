@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Ended, Lab, Run, kernel, programs};
+use common::{Ended, Lab, Run, kernel, need, programs};
 use corematrix::record::Cause;
 use corematrix::record::ProgramRecord;
 use corematrix::record::Verdict;
@@ -39,6 +39,7 @@ fn lab() -> Lab {
 
 #[test]
 fn commands_run_on_a_view_of_the_hosts_files_and_change_none() {
+    need!("guests");
     let lab = lab();
     fs::create_dir(lab.path("given")).unwrap();
     fs::write(lab.path("given/object"), "of the host").unwrap();
@@ -78,6 +79,7 @@ fn commands_run_on_a_view_of_the_hosts_files_and_change_none() {
 
 #[test]
 fn each_way_to_end_is_told_apart() {
+    need!("guests");
     let lab = lab();
     let told = |options: &[&str], words: &[&str], code: i32| {
         let ran = exec(&lab, options, words);
@@ -101,6 +103,7 @@ fn each_way_to_end_is_told_apart() {
 
 #[test]
 fn a_guest_that_is_to_see_programs_only_sees_no_more() {
+    need!("guests");
     let lab = lab();
     fs::write(lab.path("secret"), "secret").unwrap();
     let secret = lab.path("secret");
@@ -113,6 +116,7 @@ fn a_guest_that_is_to_see_programs_only_sees_no_more() {
 
 #[test]
 fn aids_show_what_they_are_asked_for() {
+    need!("guests");
     let lab = Lab::with_file_systems("append = [\"loglevel=7\"]");
     let aids = ["--qemu-command", "--console", "--gdb", "-v"];
     let ran = exec(&lab, &aids, &["cat", "/proc/cmdline"]);
@@ -134,6 +138,7 @@ fn aids_show_what_they_are_asked_for() {
 
 #[test]
 fn a_command_that_the_guest_has_no_memory_for_is_not_judged() {
+    need!("guests");
     let ran = exec(&lab(), &[], &["sh", "-c", "tail /dev/zero; echo ended with $?; exit 1"]);
     ran.ended.expect(3);
     assert_eq!((ran.end.verdict, ran.end.cause), (Verdict::HarnessLimit, Some(Cause::GuestMemory)), "{:?}", ran.end);

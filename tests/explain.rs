@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Ended, Lab, Run, kernel, object};
+use common::{Ended, Lab, Run, kernel, need, object};
 
 /// `corematrix explain` of the lab's report with these arguments.
 fn explain(lab: &Lab, args: &[&str]) -> Ended {
@@ -18,6 +18,7 @@ fn explain(lab: &Lab, args: &[&str]) -> Ended {
 
 #[test]
 fn cells_of_a_real_run_are_explained() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let failing = lab.path("failing.bpf.o");
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use common::{FullDisk, Lab, Run, expect_not_run, kernel, object, programs, send, state, until, verdicts};
+use common::{FullDisk, Lab, Run, expect_not_run, kernel, need, object, programs, send, state, until, verdicts};
 use corematrix::record::KernelState;
 use corematrix::record::Verdict;
 use rustix::process::Signal;
@@ -22,6 +22,7 @@ const INFRASTRUCTURE: i32 = 3;
 
 #[test]
 fn a_kernel_that_panics_while_booting_is_blamed_and_its_objects_are_not() {
+    need!("guests");
     let lab = Lab::with_kernel(r#"append = ["rdinit=/nonexistent"]"#);
     lab.run(&[&object("five"), &object("plain")]).expect(INFRASTRUCTURE).expect_said(&["boot failed: ", "hint: "]);
     let report = lab.report();
@@ -40,6 +41,7 @@ fn a_kernel_that_panics_while_booting_is_blamed_and_its_objects_are_not() {
 
 #[test]
 fn a_kernel_that_never_answers_is_given_up() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=silent\"]\nboot-timeout = \"1s\"");
     lab.run(&[&object("five")]).expect(INFRASTRUCTURE);
     let report = lab.report();
@@ -51,6 +53,7 @@ fn a_kernel_that_never_answers_is_given_up() {
 
 #[test]
 fn a_program_that_crashes_the_kernel_is_found_and_the_others_are_judged() {
+    need!("guests");
     let lab = Lab::with_kernel(r#"append = ["corematrix.fault=panic@three"]"#);
     lab.run(&[&object("five")]).expect(PROGRAM_FAILED);
     let report = lab.report();
@@ -65,6 +68,7 @@ fn a_program_that_crashes_the_kernel_is_found_and_the_others_are_judged() {
 
 #[test]
 fn a_program_that_crashes_the_kernel_is_found_without_snapshots_too() {
+    need!("guests");
     let lab = Lab::with_kernel(r#"append = ["corematrix.fault=panic@three"]"#);
     lab.run(&[&object("five"), &object("guards"), "--cold"]).expect(PROGRAM_FAILED);
     let report = lab.report();
@@ -77,6 +81,7 @@ fn a_program_that_crashes_the_kernel_is_found_without_snapshots_too() {
 
 #[test]
 fn a_program_that_hangs_times_out_and_one_whose_loader_dies_is_the_harness_s_fault() {
+    need!("guests");
     let lab = Lab::with_kernel(
         "append = [\"corematrix.fault=hang@two\", \"corematrix.fault=die@four\"]\nprogram-timeout = \"1s\"",
     );
@@ -91,6 +96,7 @@ fn a_program_that_hangs_times_out_and_one_whose_loader_dies_is_the_harness_s_fau
 
 #[test]
 fn a_qemu_that_is_killed_is_replaced_and_the_object_is_never_blamed() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"2m\"");
     let run = lab.start(&[&object("five"), "--cold"]);
     // Kills QEMU after QEMU until the run gives up, each after it said hello.
@@ -117,6 +123,7 @@ fn a_qemu_that_is_killed_is_replaced_and_the_object_is_never_blamed() {
 
 #[test]
 fn missing_and_broken_tools_are_named_before_anything_is_made() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let nowhere = lab.path("nowhere");
     let failing = script(&lab, "failing", "echo out of order >&2; exit 1");
@@ -136,6 +143,7 @@ fn missing_and_broken_tools_are_named_before_anything_is_made() {
 
 #[test]
 fn a_qemu_or_virtme_ng_that_is_none_is_the_harness_s_fault() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let fake = script(&lab, "fake", "echo 'lorem ipsum'");
     for (variable, words) in [
@@ -166,6 +174,7 @@ fn script(lab: &Lab, name: &str, text: &str) -> PathBuf {
 
 #[test]
 fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let ours = lab.tool("run");
     let real = ours.get_envs().find(|(name, _)| *name == "COREMATRIX_VIRTME_RUN").and_then(|(_, path)| path);
@@ -189,6 +198,7 @@ fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
 
 #[test]
 fn a_program_that_virtme_ng_lacks_is_named_with_its_package() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let empty = lab.path("empty");
     fs::create_dir(&empty).unwrap();
@@ -214,6 +224,7 @@ fn a_program_that_virtme_ng_lacks_is_named_with_its_package() {
 
 #[test]
 fn last_words_of_kvm_in_mid_run_are_noticed_at_once_and_never_blamed_on_the_object() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"10m\"");
     let real = std::env::var("COREMATRIX_QEMU").unwrap_or("qemu-system-x86_64".to_owned());
     let breaks = lab.path("breaks");
@@ -245,6 +256,7 @@ fn last_words_of_kvm_in_mid_run_are_noticed_at_once_and_never_blamed_on_the_obje
 
 #[test]
 fn images_that_are_missing_cut_short_or_garbage_are_told_apart() {
+    need!("guests");
     let lab = Lab::new();
     let image = fs::read(kernel().image()).unwrap();
     fs::write(lab.path("short"), &image[..image.len() / 2]).unwrap();
@@ -274,6 +286,7 @@ fn images_that_are_missing_cut_short_or_garbage_are_told_apart() {
 
 #[test]
 fn damaged_objects_fail_to_open_and_the_others_are_judged() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let five = fs::read(object("five")).unwrap();
     let folder = lab.path("objects");
@@ -302,6 +315,7 @@ fn damaged_objects_fail_to_open_and_the_others_are_judged() {
 
 #[test]
 fn files_without_an_object_are_refused_before_anything_is_made() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let empty = lab.path("empty.o");
     fs::write(&empty, b"").unwrap();
@@ -320,6 +334,7 @@ fn files_without_an_object_are_refused_before_anything_is_made() {
 
 #[test]
 fn a_full_scratch_folder_is_the_harness_s_fault() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let Some(disk) = FullDisk::mount(&lab.scratch(), 1024) else { return };
     lab.run(&[&object("five")]).expect(INFRASTRUCTURE).expect_said(&["harness failed: ", "hint: ", "TMPDIR"]);
@@ -335,6 +350,7 @@ fn a_full_scratch_folder_is_the_harness_s_fault() {
 
 #[test]
 fn a_full_report_folder_is_found_before_the_first_boot() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let Some(disk) = FullDisk::mount(&lab.out(), 64) else { return };
     fs::write(lab.out().join("ballast"), vec![0; 64 << 10]).unwrap();
@@ -347,6 +363,7 @@ fn a_full_report_folder_is_found_before_the_first_boot() {
 
 #[test]
 fn a_report_folder_that_fills_up_keeps_a_whole_report() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     // Room for the record as planned, and hardly more.
     let Some(_disk) = FullDisk::mount(&lab.out(), 20) else { return };
@@ -358,6 +375,7 @@ fn a_report_folder_that_fills_up_keeps_a_whole_report() {
 
 #[test]
 fn a_full_store_is_the_harness_s_fault_and_keeps_no_half_kernel() {
+    need!("guests");
     let lab = Lab::new();
     lab.manifest(&format!("[kernel.own]\nsource = \"path\"\nimage = \"{}\"\n", kernel().image().display()));
     let Some(disk) = FullDisk::mount(&lab.store(), 2048) else { return };
@@ -375,6 +393,7 @@ fn a_full_store_is_the_harness_s_fault_and_keeps_no_half_kernel() {
 
 #[test]
 fn what_a_kernel_complains_about_and_survives_is_told_and_the_gate_is_red() {
+    need!("guests");
     let lab = Lab::with_kernel(r#"append = ["corematrix.fault=warn@two", "corematrix.fault=taint@one"]"#);
     // Without a gate it is no program's failure.
     lab.run(&[&object("five")]).expect(0);
@@ -399,6 +418,7 @@ fn what_a_kernel_complains_about_and_survives_is_told_and_the_gate_is_red() {
 
 #[test]
 fn a_kernel_that_is_tainted_without_a_word_is_told() {
+    need!("guests");
     let lab = Lab::with_kernel(r#"append = ["corematrix.fault=taint@three"]"#);
     // Booted guests are judged alike; the second object finds the taint where it was.
     lab.run(&[&object("five"), &object("plain"), "--cold"]).expect(INFRASTRUCTURE);

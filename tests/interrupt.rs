@@ -7,7 +7,7 @@ mod common;
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
-use common::{Lab, expect_not_run, kernel, object, programs, state, until, verdicts};
+use common::{Lab, expect_not_run, kernel, need, object, programs, state, until, verdicts};
 use corematrix::record::Verdict;
 use corematrix::record::json;
 use corematrix::record::{KernelState, RunRecord};
@@ -29,6 +29,7 @@ const HANGS: &str = "append = [\"corematrix.fault=hang@three\"]\nprogram-timeout
 
 #[test]
 fn asked_once_a_run_finishes_its_cell_and_reports_what_it_has() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"1s\"");
     let mut run = lab.start(&[&object("five"), &object("plain"), "--jobs", "1"]);
     run.expect_said("restored in");
@@ -45,6 +46,7 @@ fn asked_once_a_run_finishes_its_cell_and_reports_what_it_has() {
 
 #[test]
 fn asked_twice_a_run_stops_while_a_program_hangs() {
+    need!("guests");
     let lab = Lab::with_kernel(HANGS);
     // The one that hangs goes first: it has more programs.
     let mut run = lab.start(&[&object("plain"), &object("five"), "--jobs", "2"]);
@@ -67,6 +69,7 @@ fn asked_twice_a_run_stops_while_a_program_hangs() {
 
 #[test]
 fn asked_twice_a_run_stops_while_a_kernel_boots() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=silent\"]\nboot-timeout = \"5m\"");
     let mut run = lab.start(&[&object("five")]);
     until("QEMU", || lab.qemus().first().copied());
@@ -86,6 +89,7 @@ fn asked_twice_a_run_stops_while_a_kernel_boots() {
 
 #[test]
 fn a_run_that_waits_for_its_kernel_can_be_stopped() {
+    need!("guests");
     let lab = Lab::new();
     lab.manifest(&format!("[kernel.own]\nsource = \"path\"\nimage = \"{}\"\n", kernel().image().display()));
     // As another run does that fetches the same kernel, and takes its time.
@@ -108,6 +112,7 @@ fn a_run_that_waits_for_its_kernel_can_be_stopped() {
 
 #[test]
 fn a_run_that_is_killed_leaves_its_finished_cells_and_no_qemu() {
+    need!("guests");
     let lab = Lab::with_kernel(HANGS);
     let run = lab.start(&[&object("guards"), &object("plain"), &object("five"), "--jobs", "2"]);
     let path = lab.out().join("report.json");

@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Lab, kernel, programs, verdicts};
+use common::{Lab, kernel, need, programs, verdicts};
 use corematrix::record::Cause;
 use corematrix::record::Verdict;
 use corematrix::record::json;
@@ -51,6 +51,7 @@ fn run(objects: &[&str]) -> RunRecord {
 
 #[test]
 fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
+    need!("guests");
     let record = run(&["definitions", "link", "alone"]);
     let expected = [
         ("definitions", "on_sound", "LLLL"),
@@ -101,6 +102,7 @@ fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
 
 #[test]
 fn maps_that_need_it_get_a_larger_guest() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let (large, alone) = (fixture("large"), fixture("alone"));
     for round in ["cold", "warm"] {
@@ -125,6 +127,7 @@ fn maps_that_need_it_get_a_larger_guest() {
 
 #[test]
 fn pins_of_one_object_are_not_in_the_way_of_another() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     lab.run(&[&fixture("pinned"), &fixture("alone"), "--accel", "tcg", "--cold"]).expect(1);
     let report = lab.report();
@@ -136,6 +139,7 @@ fn pins_of_one_object_are_not_in_the_way_of_another() {
 
 #[test]
 fn a_suite_sets_what_a_loader_sets() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let suite = lab.path("suite.toml");
     let shape = format!(

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/need.rs"]
+mod need;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -12,6 +15,8 @@ use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
 use corematrix::protocol::probe::{Answer, FeatureProbe};
 use corematrix::store::{LockFile, Store};
+
+use need::need;
 
 /// What a kernel lists and does not have without this option of its config.
 const OPTIONS: [(Feature, &str, &str); 4] = [
@@ -35,6 +40,7 @@ fn probe(args: &[&str]) -> Output {
 
 #[test]
 fn kernels_answer_as_their_btf_and_config_say() {
+    need!("guests");
     let told: serde_json::Value = serde_json::from_slice(&probe(&["--json"]).stdout).unwrap();
     let manifest = Manifest::load(&root().join("kernels.toml")).unwrap();
     let lock = LockFile::open(&root().join("kernels.lock")).unwrap();

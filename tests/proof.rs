@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{Lab, expect_not_run, kernel, object, state};
+use common::{Lab, expect_not_run, kernel, need, object, state};
 use corematrix::record::KernelState;
 use corematrix::store::{ProofOfBoot, Store};
 
@@ -19,6 +19,7 @@ fn proofs(lab: &Lab) -> Vec<ProofOfBoot> {
 
 #[test]
 fn what_came_up_is_asked_once_and_what_is_missing_is_told_each_time() {
+    need!("guests");
     let lab = Lab::with_kernel(r#"append = ["lsm=landlock", "lockdown=integrity"]"#);
     let file = kernel().stored.boot_image.with_file_name("proof.json");
     let file = lab.store().join("kernels").join(file.strip_prefix(kernel().store().join("kernels")).unwrap());
@@ -56,6 +57,7 @@ fn what_came_up_is_asked_once_and_what_is_missing_is_told_each_time() {
 
 #[test]
 fn kernels_that_cannot_run_or_boot_say_why() {
+    need!("guests");
     let lab = Lab::new();
     let config = fs::read_to_string(kernel().stored.config.as_ref().unwrap()).unwrap();
     let lacking = config.replace("CONFIG_BLK_DEV_INITRD=y", "# CONFIG_BLK_DEV_INITRD is not set");

@@ -8,7 +8,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Ended, Lab, Run, kernel, object};
+use common::{Ended, Lab, Run, kernel, need, object};
 use corematrix::bundle::Bundle;
 use corematrix::record::json;
 
@@ -28,6 +28,7 @@ fn expect_told(ended: &Ended, texts: &[&str]) {
 
 #[test]
 fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let failing = lab.path("failing.bpf.o");
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/object.o"), &failing).unwrap();
@@ -94,6 +95,7 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
 
 #[test]
 fn a_shape_is_seen_again_with_its_settings_and_an_image_is_given_by_hand() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let source = format!("[kernel.mine]\nsource = \"path\"\nimage = {:?}\n", kernel().image());
     lab.manifest(&source);

@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{Lab, Run, kernel, object, state, verdicts};
+use common::{Lab, Run, kernel, need, object, state, verdicts};
 use corematrix::record::KernelState;
 use corematrix::record::Verdict;
 use corematrix::record::json;
@@ -23,6 +23,7 @@ fn own_kernel() -> String {
 
 #[test]
 fn two_runs_share_a_store_that_is_cold_and_then_warm() {
+    need!("guests");
     let lab = Lab::new();
     lab.manifest(&own_kernel());
     let start = |name: &str| {
@@ -60,6 +61,7 @@ fn expect_refused(lab: &Lab, args: &[&str], texts: &[&str]) {
 
 #[test]
 fn a_kernel_that_is_not_declared_is_refused() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     expect_refused(&lab, &[&object("five"), "--kernel", "5.11"], &["`5.11`", kernel().name]);
     expect_refused(&lab, &[&object("five"), "--kernel", ">=9"], &["`>=9`"]);
@@ -67,6 +69,7 @@ fn a_kernel_that_is_not_declared_is_refused() {
 
 #[test]
 fn a_manifest_with_mistakes_is_refused() {
+    need!("guests");
     let lab = Lab::with_kernel("boot-timout = \"1s\"\nmemory = \"much\"");
     let texts = ["kernels.toml", "`boot-timout`", "did you mean `boot-timeout`?", "`much`"];
     expect_refused(&lab, &[&object("five")], &texts);
@@ -76,6 +79,7 @@ fn a_manifest_with_mistakes_is_refused() {
 
 #[test]
 fn a_suite_that_names_nothing_is_refused() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let suite = lab.path("suite.toml");
     fs::write(&suite, "name = \"mine\"\nobjects = [\"*.nothing\"]\n").unwrap();
@@ -85,6 +89,7 @@ fn a_suite_that_names_nothing_is_refused() {
 
 #[test]
 fn an_object_that_does_not_exist_is_refused() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     expect_refused(&lab, &["no-such.bpf.o"], &["`no-such.bpf.o` does not exist"]);
 }

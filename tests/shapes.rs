@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{Lab, verdicts};
+use common::{Lab, need, verdicts};
 use corematrix::coverage::{Level, Unit, on_kernel};
 use corematrix::record::Service;
 use corematrix::record::Verdict::{AttachTargetMissing, Loaded};
@@ -37,6 +37,7 @@ fn lab(rest: &str) -> Lab {
 
 #[test]
 fn shapes_prove_what_they_switch_on_and_alternatives_excuse() {
+    need!("guests");
     let lab = lab(SUITE);
     let suite = lab.path("s.toml").display().to_string();
     let ended = lab.run(&[&suite]);
@@ -79,6 +80,7 @@ fn shapes_prove_what_they_switch_on_and_alternatives_excuse() {
 
 #[test]
 fn too_little_coverage_fails_the_run() {
+    need!("guests");
     let lab = lab("minimum-coverage = 99\n[[optional]]\nprogram = \"nowhere\"\nreason = \"made up\"\n[[shape]]\n\
                    object = \"switches\"\nname = \"s\"\nset.limit = 1\n");
     let suite = lab.path("s.toml").display().to_string();

@@ -7,7 +7,7 @@ mod common;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Ended, Lab, Run};
+use common::{Ended, Lab, Run, need};
 use corematrix::record::json;
 
 const BAD_CONFIGURATION: i32 = 2;
@@ -27,6 +27,7 @@ fn corematrix(lab: &Lab, args: &[&str]) -> Ended {
 
 #[test]
 fn parts_that_ran_apart_merge_to_the_report_of_one_run() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let objects = objects();
     let run = |name: &str, more: &[&str]| {

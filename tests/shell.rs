@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::{Lab, kernel, object, send, until};
+use common::{Lab, kernel, need, object, send, until};
 use rustix::process::Signal;
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -83,6 +83,7 @@ fn resize(screen: &File, rows: u16, columns: u16) {
 
 #[test]
 fn a_terminal_works_as_one_is_used_to() {
+    need!("guests");
     let lab = Lab::with_file_systems("");
     let mut command = lab.tool("shell");
     command.args([kernel().name, "--object", &object("five")]);
@@ -117,6 +118,7 @@ fn a_terminal_works_as_one_is_used_to() {
 
 #[test]
 fn a_guest_that_does_not_answer_can_be_left() {
+    need!("guests");
     let lab = Lab::with_file_systems("");
     let mut command = lab.tool("shell");
     command.args([kernel().name, "--cold"]);
@@ -132,6 +134,7 @@ fn a_guest_that_does_not_answer_can_be_left() {
 
 #[test]
 fn a_script_comes_through_standard_input() {
+    need!("guests");
     let lab = Lab::with_file_systems("");
     let mut command = lab.tool("shell");
     command.args([kernel().name, "--cold"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

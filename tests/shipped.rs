@@ -2,14 +2,19 @@
 
 #[path = "common/evidence.rs"]
 mod evidence;
+#[path = "common/need.rs"]
+mod need;
 
 use std::path::Path;
 use std::process::Command;
 
 use corematrix::record::{KernelState, RunRecord};
 
+use need::need;
+
 #[test]
 fn shipped_tools_have_a_record_of_every_relocation_and_a_cause_of_every_failure() {
+    need!("guests");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let status = Command::new(env!("CARGO_BIN_EXE_corematrix"))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))

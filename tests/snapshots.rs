@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{FullDisk, Lab, Run, kernel, object, programs, until, verdicts};
+use common::{FullDisk, Lab, Run, kernel, need, object, programs, until, verdicts};
 use corematrix::record::RunRecord;
 use corematrix::record::Verdict;
 use corematrix::record::json;
@@ -54,6 +54,7 @@ fn expect_told(report: &RunRecord, texts: &[&str]) {
 
 #[test]
 fn a_kernel_boots_once_and_each_cell_starts_from_there() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let objects = [object("five"), object("guards"), object("plain")];
     let run = |more: &[&str]| {
@@ -85,6 +86,7 @@ fn a_kernel_boots_once_and_each_cell_starts_from_there() {
 
 #[test]
 fn a_crash_and_a_hang_cost_a_restore_each() {
+    need!("guests");
     let faults = r#"append = ["corematrix.fault=panic@two", "corematrix.fault=hang@four"]"#;
     let lab = Lab::with_kernel(&format!("{faults}\nprogram-timeout = \"1s\""));
     lab.run(&[&object("five"), &object("guards")]).expect(PROGRAM_FAILED);
@@ -101,6 +103,7 @@ type Damage<'a> = &'a dyn Fn(&Path);
 
 #[test]
 fn a_damaged_snapshot_is_thrown_away() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     run_five(&lab);
     let cut = |file: &Path| {
@@ -136,6 +139,7 @@ fn a_damaged_snapshot_is_thrown_away() {
 
 #[test]
 fn a_snapshot_of_another_qemu_is_thrown_away() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let wrapper = lab.path("qemu");
     let real = std::env::var("COREMATRIX_QEMU").unwrap_or("qemu-system-x86_64".to_owned());
@@ -161,6 +165,7 @@ fn a_snapshot_of_another_qemu_is_thrown_away() {
 
 #[test]
 fn a_run_that_is_killed_while_it_saves_leaves_no_snapshot() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let run = lab.start(&[&object("five"), "--accel", "tcg"]);
     let end = Instant::now() + Duration::from_secs(180);
@@ -186,6 +191,7 @@ fn a_run_that_is_killed_while_it_saves_leaves_no_snapshot() {
 
 #[test]
 fn a_full_disk_makes_a_run_cold() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     // Too small for the state, and for the RAM.
     for kib in [64, 8192] {
@@ -201,6 +207,7 @@ fn a_full_disk_makes_a_run_cold() {
 
 #[test]
 fn of_two_runs_that_want_the_same_snapshot_one_boots() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let runs = ["one", "two"].map(|name| {
         let command = lab.command_to(&lab.path(name), &[&object("five"), "--accel", "tcg", "--jobs", "1"]);
@@ -231,6 +238,7 @@ fn clear(lab: &Lab) -> String {
 
 #[test]
 fn a_snapshot_in_use_is_not_evicted() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"1s\"");
     let mut run = lab.start(&[&object("five"), "--accel", "tcg"]);
     run.expect_said("restored in");
@@ -248,6 +256,7 @@ fn a_snapshot_in_use_is_not_evicted() {
 
 #[test]
 fn a_snapshot_that_vanishes_in_use_makes_the_rest_cold() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"1s\"");
     let mut run = lab.start(&[&object("five"), "--accel", "tcg"]);
     run.expect_said("restored in");
@@ -263,6 +272,7 @@ fn a_snapshot_that_vanishes_in_use_makes_the_rest_cold() {
 
 #[test]
 fn a_budget_that_holds_no_snapshot_is_kept_after_the_run() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     for _ in 0..2 {
         let mut command = lab.command(&[&object("five"), &object("guards"), "--accel", "tcg"]);
@@ -279,6 +289,7 @@ fn a_budget_that_holds_no_snapshot_is_kept_after_the_run() {
 
 #[test]
 fn a_guest_that_crashes_whenever_it_is_restored_runs_cold() {
+    need!("guests");
     let lab = Lab::with_kernel(r#"append = ["corematrix.fault=wake"]"#);
     for _ in 0..2 {
         let report = run_five(&lab);
@@ -294,6 +305,7 @@ fn a_guest_that_crashes_whenever_it_is_restored_runs_cold() {
 
 #[test]
 fn a_guest_that_lives_in_the_past_is_not_used() {
+    need!("guests");
     let lab = Lab::with_kernel(r#"append = ["corematrix.fault=asleep"]"#);
     // The first restore follows the save at once, and may pass; the next one cannot.
     let first = run_five(&lab);
@@ -306,6 +318,7 @@ fn a_guest_that_lives_in_the_past_is_not_used() {
 
 #[test]
 fn guests_that_qemu_loses_are_restored() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"2m\"");
     let mut run = lab.start(&[&object("five"), "--accel", "tcg"]);
     run.expect_said("restored in");

@@ -7,6 +7,8 @@ mod book;
 mod evidence;
 #[path = "stories/fact.rs"]
 mod fact;
+#[path = "common/need.rs"]
+mod need;
 #[path = "stories/sides.rs"]
 mod sides;
 
@@ -24,6 +26,7 @@ use serde_json::json;
 
 use book::{Book, Class, Expected};
 use fact::Fact;
+use need::need;
 
 const AT_LEAST: usize = 20;
 
@@ -38,6 +41,7 @@ fn report(differences: &[String]) {
 
 #[test]
 fn every_kernel_treats_every_program_as_its_story_says() {
+    need!("guests", "programs");
     let objects = root().join("target/programs");
     assert!(objects.is_dir(), "`{}` does not exist: run `make programs`", objects.display());
     let folder = tempfile::tempdir().expect("a temporary folder");

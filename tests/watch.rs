@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Lab, kernel, object, until, verdicts};
+use common::{Lab, kernel, need, object, until, verdicts};
 use corematrix::record::Verdict;
 use rustix::process::Signal;
 
@@ -37,6 +37,7 @@ fn replace(lab: &Lab, fixture: &str) -> PathBuf {
 
 #[test]
 fn what_is_rebuilt_is_run_again() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let path = replace(&lab, "five");
     let mut run = lab.start(&[path.parent().unwrap().to_str().unwrap(), "--watch"]);
@@ -78,6 +79,7 @@ fn what_is_rebuilt_is_run_again() {
 
 #[test]
 fn others_keep_their_outcome_and_a_run_is_cut_short() {
+    need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"5m\"");
     let path = replace(&lab, "plain");
     fs::copy(object("guards"), path.with_file_name("guards.bpf.o")).unwrap();
@@ -98,6 +100,7 @@ fn others_keep_their_outcome_and_a_run_is_cut_short() {
 
 #[test]
 fn a_source_is_built_and_what_does_not_compile_loses_nothing() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let source = lab.path("x.bpf.c");
     // Stands in for a compiler: the source says which object to take.

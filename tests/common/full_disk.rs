@@ -1,7 +1,6 @@
 //! [`FullDisk`]: a small file system with little room.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -17,10 +16,7 @@ impl FullDisk {
         match mount("corematrix-test", folder, "tmpfs", MountFlags::empty(), options.as_c_str()) {
             Ok(()) => Some(FullDisk(folder.to_owned())),
             Err(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => {
-                // Unlike `eprintln!` this is shown for a test that passes, too.
-                let test = std::thread::current().name().unwrap_or("a test").to_owned();
-                let line = format!("{test}: SKIPPED: a full disk is made by mounting a tmpfs, which needs root\n");
-                io::stderr().write_all(line.as_bytes()).unwrap();
+                super::need::say_skipped("a full disk is made by mounting a tmpfs, which needs root");
                 None
             }
             Err(error) => panic!("cannot mount a tmpfs at `{}`: {error}", folder.display()),

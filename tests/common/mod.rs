@@ -1,10 +1,11 @@
 //! [`Lab`]: a folder in which the built `corematrix` runs on a real kernel, and what a test wants to know of such a [`Run`].
 
 // Each test file uses its own part of this.
-#![allow(dead_code, unused_imports, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, unused_macros, clippy::unwrap_used)]
 
 mod full_disk;
 mod kernel;
+pub mod need;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub use full_disk::FullDisk;
 use kernel::TestKernel;
 pub use kernel::kernel;
+pub(crate) use need::need;
 
 /// For whatever has to happen sooner or later. Machines may be slow; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -7,7 +7,7 @@ use std::process::Command;
 use corematrix::store::LockFile;
 use sha2::{Digest, Sha256};
 
-use super::common::Lab;
+use super::common::{Lab, need};
 use super::service::{Service, command, done};
 use super::{expect_whole, fetch, installed, lay_out, release};
 
@@ -124,6 +124,7 @@ fn lock(lab: &Lab) -> String {
 
 #[test]
 fn a_kernel_in_ubuntus_layout_is_put_together_and_pinned_without_its_mirror() {
+    need!("guests", "lighttpd", "gpg", "dpkg-deb", "dpkg-scanpackages");
     let archive = Archive::new();
     let lab = archive.lab(&archive.signed());
     let kernel = fetch(&lab, "ubuntu").unwrap();
@@ -147,6 +148,7 @@ fn a_kernel_in_ubuntus_layout_is_put_together_and_pinned_without_its_mirror() {
 
 #[test]
 fn nothing_unsigned_is_taken_unless_that_is_asked_for() {
+    need!("guests", "lighttpd", "gpg", "dpkg-deb", "dpkg-scanpackages");
     let archive = Archive::new();
     // Debian's keys, which are the ones that count without `keyring`, did not sign it.
     let lab = archive.lab("");
@@ -167,6 +169,7 @@ fn nothing_unsigned_is_taken_unless_that_is_asked_for() {
 
 #[test]
 fn a_mirror_that_lies_has_nothing_or_is_down_is_told_apart() {
+    need!("guests", "lighttpd", "gpg", "dpkg-deb", "dpkg-scanpackages");
     let mut archive = Archive::new();
     let told = |lab: &Lab| error(lab).0;
     // Signed, and wrong: another checksum, or another size.

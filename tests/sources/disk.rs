@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use corematrix::record::Verdict;
 
-use super::common::{Lab, kernel, verdicts};
+use super::common::{Lab, kernel, need, verdicts};
 use super::service::{command, done};
 use super::{GOOD, expect_whole, fetch, installed, lay_out, release, story};
 
@@ -92,6 +92,7 @@ fn declare(lab: &Lab, disk: &Path, more: &str) {
 
 #[test]
 fn the_kernel_of_a_disk_boots_and_another_is_taken_by_its_release() {
+    need!("guests", "programs", "mkfs.ext4", "qemu-img");
     let lab = Lab::with_kernel("");
     let mut files = installed();
     files.push(("boot/vmlinuz-5.10.0-31-cloud-amd64".to_owned(), b"an older one".to_vec()));
@@ -120,6 +121,7 @@ fn the_kernel_of_a_disk_boots_and_another_is_taken_by_its_release() {
 
 #[test]
 fn a_qcow2_with_a_boot_partition_is_read_and_one_that_goes_on_elsewhere_is_not() {
+    need!("guests", "mkfs.ext4", "qemu-img");
     let lab = Lab::with_kernel("");
     let in_boot = |(name, bytes): (String, Vec<u8>)| Some((name.strip_prefix("boot/")?.to_owned(), bytes));
     let boot: Vec<_> = installed().into_iter().filter_map(in_boot).collect();
@@ -150,6 +152,7 @@ fn a_qcow2_with_a_boot_partition_is_read_and_one_that_goes_on_elsewhere_is_not()
 
 #[test]
 fn file_systems_that_cannot_be_read_are_named() {
+    need!("guests", "mkfs.ext4", "qemu-img");
     let lab = Lab::with_kernel("");
     for (name, offset, magic) in [("xfs", 0, &b"XFSB"[..]), ("btrfs", 0x1_0040, b"_BHRfS_M")] {
         let raw = lab.path(&format!("{name}.img"));

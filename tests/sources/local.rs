@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use super::common::{Lab, kernel};
+use super::common::{Lab, kernel, need};
 use super::{expect_whole, fetch, lay_out, modules};
 
 #[test]
 fn a_build_tree_gives_image_config_and_drivers() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     let tree = lab.path("linux");
     let drivers =
@@ -25,6 +26,7 @@ fn a_build_tree_gives_image_config_and_drivers() {
 
 #[test]
 fn the_running_kernel_is_taken_or_it_is_told_where_it_is_not() {
+    need!("guests");
     let lab = Lab::with_kernel("");
     lab.manifest("[kernel.here]\nsource = \"host\"\n");
     let running = rustix::system::uname().release().to_str().unwrap().to_owned();

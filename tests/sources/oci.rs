@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use super::common::{Lab, kernel, verdicts};
+use super::common::{Lab, kernel, need, verdicts};
 use super::service::{PASSWORD, Service, USER, command, done};
 use super::{GOOD, INFRASTRUCTURE, expect_whole, fetch, modules, release, story};
 
@@ -131,6 +131,7 @@ fn declare(lab: &Lab, image: &str) {
 
 #[test]
 fn a_kernel_of_a_private_registry_boots_and_judges_a_story() {
+    need!("guests", "programs", "docker-registry", "curl");
     let registry = Service::registry(true);
     let repository = Repository::new(&registry, "cilium/ci-kernels");
     let (digest, _) = repository.push("5.10", &[ci_kernels()]);
@@ -157,6 +158,7 @@ fn a_kernel_of_a_private_registry_boots_and_judges_a_story() {
 
 #[test]
 fn a_tag_is_pinned_and_both_layouts_are_found() {
+    need!("guests", "docker-registry", "curl");
     let registry = Service::registry(false);
     let repository = Repository::new(&registry, "lvh-images/kernel-images");
     let (first, _) = repository.push("5.10-main", &little_vm_helper());
@@ -193,6 +195,7 @@ fn a_tag_is_pinned_and_both_layouts_are_found() {
 
 #[test]
 fn a_pull_that_broke_off_goes_on_and_two_at_once_pull_once() {
+    need!("guests", "docker-registry", "curl");
     let registry = Service::registry(false);
     let layers = [ci_kernels()];
     let (_, digests) = Repository::new(&registry, "ci/kernels").push("5.10", &layers);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::common::Lab;
+use super::common::{Lab, need};
 use super::service::{Service, command, done};
 use super::{expect_whole, fetch, installed, lay_out, release};
 
@@ -27,6 +27,7 @@ fn declare(lab: &Lab, address: &str, sha256: &str) {
 
 #[test]
 fn a_package_on_a_web_server_is_verified_and_a_download_that_broke_off_goes_on() {
+    need!("guests", "lighttpd", "dpkg-deb");
     let (lab, mut server) = (Lab::with_kernel(""), Service::web());
     let deb = debian_package(&lab);
     let sha256 = done(command("sha256sum").arg(&deb)).split_whitespace().next().unwrap().to_owned();

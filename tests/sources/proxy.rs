@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::INFRASTRUCTURE;
-use super::common::{Ended, Lab, Run, object};
+use super::common::{Ended, Lab, Run, need, object};
 use super::service::{Service, command, done};
 
 /// A proxy that writes down what it is asked for, and leads nowhere.
@@ -75,6 +75,7 @@ fn run(lab: &Lab, environment: &[(&str, &str)]) -> Ended {
 
 #[test]
 fn proxies_are_used_where_they_are_wanted_and_dead_ends_are_remembered() {
+    need!("guests");
     let proxy = Proxy::start();
     let address = format!("http://user:sesame@{}", proxy.address);
     let http = lab("http://me:sesame@kernels.example/linux.deb?key=sesame");
@@ -145,6 +146,7 @@ fn authority(lab: &Lab) -> [PathBuf; 3] {
 
 #[test]
 fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
+    need!("guests", "openssl");
     let lab = Lab::new();
     let [authority, certificate, key] = authority(&lab);
     let server = Service::https(&certificate, &key);

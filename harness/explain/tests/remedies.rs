@@ -48,6 +48,7 @@ fn kfunc_of_another_prototype_is_told_with_the_new_one() {
     let bare = with_remedies(|matrix| ksym(&Ksym { local: None, ..asked }, matrix, "7.1"));
     assert!(bare.presence.iter().all(|on| on.presence.is_present()));
     let folder = tempfile::tempdir().unwrap();
+    need!("clang", "libbpf headers");
     compile(&folder.path().join("kfunc.c"), &told.snippets[0]);
 }
 
@@ -79,6 +80,7 @@ fn struct_ops_members_and_load_flags_say_what_a_loader_does() {
     let text = format!("{}\n{}", render(&told, 100), render(&flag, 100));
     insta::assert_snapshot!(text);
     let folder = tempfile::tempdir().unwrap();
+    need!("clang", "libbpf headers");
     compile(&folder.path().join("member.c"), &told.snippets[0]);
     compile(&folder.path().join("flag.c"), &flag.snippets[0]);
 }

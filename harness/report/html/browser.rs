@@ -1,7 +1,6 @@
 //! The page in a real browser: Chromium without a window opens it at an address, a script of the test works on it, and the test reads
 //! what stands there then.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -9,22 +8,10 @@ use serde_json::Value;
 use super::super::coverage::tests::record as covered;
 use super::super::{Baseline, SourceRoot};
 use super::*;
+use crate::need::{self, need};
 use crate::record::Verdict;
 use crate::record::sample::{self, NASTY};
 use crate::record::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord, RunRecord};
-
-/// What any of Debian's and other systems' packages call it.
-const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-
-fn browser() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let found =
-        BROWSERS.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()));
-    found.expect(
-        "no browser: none of chromium, chromium-browser and google-chrome is there; `./setup.sh --tests` installs one",
-    )
-}
 
 /// A page on disk, as somebody opens it.
 struct Page {
@@ -64,7 +51,7 @@ impl Page {
         std::fs::write(&page, whole.replace("</body>", &format!("{asked}</body>"))).unwrap();
         let profile = tempfile::tempdir().unwrap();
         let url = format!("file://{}#{address}", page.display().to_string().replace(' ', "%20"));
-        let said = Command::new(browser())
+        let said = Command::new(need::browser().unwrap())
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--no-first-run"])
             .args(["--window-size=1366,768", "--virtual-time-budget=2000", "--timeout=60000"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
@@ -101,6 +88,7 @@ fn record() -> RunRecord {
 
 #[test]
 fn a_broken_page_is_noticed() {
+    need!("browser");
     let page = Page::of(&record(), None);
     let (told, console) = page.open("", "return nothing.here;");
     assert!(told.is_null() && console.iter().any(|line| line.contains("nothing is not defined")), "{console:?}");
@@ -108,6 +96,7 @@ fn a_broken_page_is_noticed() {
 
 #[test]
 fn the_matrix_shows_every_program_on_every_kernel() {
+    need!("browser");
     let page = Page::of(&record(), None);
     let told = page.ask(
         "all=1",
@@ -127,6 +116,7 @@ fn the_matrix_shows_every_program_on_every_kernel() {
 
 #[test]
 fn an_address_filters_and_opens_the_evidence() {
+    need!("browser");
     let page = Page::of(&record(), None);
     let told = page.ask(
         "verdict=verifier_rejected&kernel=6.1&kernel=6.12&object=execsnoop&program=probe&on=6.1",
@@ -152,6 +142,7 @@ fn an_address_filters_and_opens_the_evidence() {
 
 #[test]
 fn keys_lead_through_the_page() {
+    need!("browser");
     let page = Page::of(&record(), None);
     let told = page.ask(
         "all=1",
@@ -177,6 +168,7 @@ fn keys_lead_through_the_page() {
 
 #[test]
 fn coverage_shows_sides_lines_and_what_is_unproven() {
+    need!("browser");
     let page = Page::of(&covered(), None);
     let told = page.ask(
         "view=coverage&source=a",
@@ -207,6 +199,7 @@ fn coverage_shows_sides_lines_and_what_is_unproven() {
 
 #[test]
 fn changes_and_alternatives_have_their_views() {
+    need!("browser");
     let (after, mut before) = (record(), record());
     for cell in [2, 3] {
         let loaded = &mut before.cells[cell].programs[2];
@@ -227,6 +220,7 @@ fn changes_and_alternatives_have_their_views() {
 
 #[test]
 fn every_view_takes_hostile_names_and_many_kernels() {
+    need!("browser");
     let mut record = record();
     record.objects[1].name = format!("</script><img src=x onerror=alert(1)> {NASTY}");
     for k in 0..4 {
@@ -243,6 +237,7 @@ fn every_view_takes_hostile_names_and_many_kernels() {
 
 #[test]
 fn large_matrices_are_drawn_whole_and_ask_nothing_of_the_network() {
+    need!("browser");
     let told = Page::of(&sample::large(60, 30), None).ask(
         "all=1",
         "return { cells: all('.cell').length, loaded: performance.getEntriesByType('resource').length };",

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::*;
+use crate::need::{self, need};
 
 /// Makes a `bzImage` of the tree's file `release` where `O=` says, as the build of a kernel does.
 const BUILDS: &str = r#"#!/bin/sh
@@ -78,6 +79,7 @@ impl Bench {
 
 #[test]
 fn a_version_is_built_once_and_the_users_tree_is_left_alone() {
+    need!("git");
     let bench = Bench::new();
     let kernel = bench.kernel(Some("v6.6.0"), None).unwrap();
     assert_eq!(kernel.identity.release, "6.6.0");
@@ -98,6 +100,7 @@ fn a_version_is_built_once_and_the_users_tree_is_left_alone() {
 
 #[test]
 fn a_tree_as_it_is_is_left_to_make() {
+    need!("git");
     let bench = Bench::new();
     assert_eq!(bench.kernel(None, None).unwrap().identity.release, "6.6.1");
     fs::write(bench.path("linux/release"), "6.6.0").unwrap();
@@ -107,6 +110,7 @@ fn a_tree_as_it_is_is_left_to_make() {
 
 #[test]
 fn a_build_that_fails_says_why() {
+    need!("git");
     let bench = Bench::new();
     bench.commit("broken", "yes");
     let error = bench.kernel(Some("HEAD"), None).unwrap_err();
