@@ -23,7 +23,7 @@ mod tests;
 
 pub use attach_form::never_attaches;
 pub use kernel_view::{KernelView, UnknownKernel};
-pub use open::open_failure;
+pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 
 use crate::bytes::in_words;
