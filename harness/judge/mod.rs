@@ -13,6 +13,7 @@ mod kernel_view;
 mod map;
 mod module;
 mod open;
+mod part;
 mod poison;
 mod struct_ops;
 mod subject;

@@ -6,7 +6,14 @@ use crate::verdict::Verdict;
 
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
-    let Some((what, modules)) = in_module(case, &diagnosis) else { return diagnosis };
+    match in_module(case, &diagnosis) {
+        Some((what, modules)) => not_loaded(&what, &modules, diagnosis),
+        None => diagnosis,
+    }
+}
+
+/// What a program looked for in vain is in one of these modules.
+pub(super) fn not_loaded(what: &str, modules: &[String], diagnosis: Diagnosis) -> Diagnosis {
     let reason = format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "));
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
     Diagnosis { verdict: Verdict::HarnessLimit, cause: Some(Cause::ModuleNotLoaded), reason: Some(reason), evidence }
@@ -60,6 +67,7 @@ mod tests {
     const WITH_XFS: ToldKernel = ToldKernel {
         has: &[("type xfs_inode", false), ("type inode", true)],
         modules: &[("xfs_inode", "xfs"), ("xfs_file_open", "xfs"), ("f", "one"), ("f", "two")],
+        release: None,
     };
     const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
 

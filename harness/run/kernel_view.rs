@@ -40,6 +40,12 @@ impl StoredView {
         self.own.get_or_init(read).as_ref()
     }
 
+    fn options(&self) -> Option<&KernelConfig> {
+        let read =
+            || Some(KernelConfig::parse(&String::from_utf8_lossy(&fs::read(self.stored.config.as_ref()?).ok()?)));
+        self.config.get_or_init(read).as_ref()
+    }
+
     fn modules(&self) -> &[(String, Vec<u8>)] {
         // A package without modules, or one that cannot be read, tells of none.
         self.modules.get_or_init(|| self.stored.module_types().unwrap_or_default())
@@ -78,9 +84,17 @@ impl KernelView for StoredView {
     }
 
     fn config(&self, option: &str) -> Option<bool> {
-        let read =
-            || Some(KernelConfig::parse(&String::from_utf8_lossy(&fs::read(self.stored.config.as_ref()?).ok()?)));
-        self.config.get_or_init(read).as_ref()?.is_on(option.strip_prefix("CONFIG_").unwrap_or(option))
+        self.options()?.is_on(bare(option))
+    }
+
+    fn is_module(&self, option: &str) -> bool {
+        let is_on = self.config(option) == Some(true);
+        is_on && self.options().is_some_and(|config| !config.has(bare(option)))
+    }
+
+    fn release(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.stored.identity.release.split(|byte: char| !byte.is_ascii_digit());
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
     }
 
     fn modules_with(&self, name: &str) -> Vec<String> {
@@ -96,4 +110,9 @@ impl KernelView for StoredView {
     fn knows_modules(&self) -> bool {
         !self.modules().is_empty()
     }
+}
+
+/// The option without its prefix.
+fn bare(option: &str) -> &str {
+    option.strip_prefix("CONFIG_").unwrap_or(option)
 }

@@ -18,6 +18,7 @@ const LINUX_5_4: ToldKernel = ToldKernel {
         ("bpf_prog_aux.xdp_has_frags", false),
     ],
     modules: &[],
+    release: None,
 };
 
 /// Linux 5.10.
@@ -33,6 +34,7 @@ const LINUX_5_10: ToldKernel = ToldKernel {
         ("bpf_prog.sleepable", false),
     ],
     modules: &[],
+    release: None,
 };
 
 pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &str) -> ProgramInfo {
@@ -122,8 +124,11 @@ fn load_flags_are_known_by_what_the_kernel_keeps_of_them() {
     assert_eq!(subject(&LINUX_5_10, "xdp", "xdp", "xdp"), "");
     assert_eq!(subject(&LINUX_5_10, "fentry.s/vfs_read", "tracing", "trace_fentry"), "");
     // Of the attach type nothing is known there.
-    const NONE_SLEEPS: ToldKernel =
-        ToldKernel { has: &[("bpf_prog_aux.sleepable", false), ("bpf_prog.sleepable", false)], modules: &[] };
+    const NONE_SLEEPS: ToldKernel = ToldKernel {
+        has: &[("bpf_prog_aux.sleepable", false), ("bpf_prog.sleepable", false)],
+        modules: &[],
+        release: None,
+    };
     assert_eq!(subject(&NONE_SLEEPS, "fentry.s/vfs_read", "tracing", "trace_fentry"), "BPF_F_SLEEPABLE");
     assert_eq!(subject(&NONE_SLEEPS, "fentry/vfs_read", "tracing", "trace_fentry"), "BPF_TRACE_FENTRY");
 }
