@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::alternatives;
 use crate::coverage::Analysis;
 use crate::manifest::KernelSpec;
-use crate::object::{BpfObject, MapInfo};
+use crate::object::{BpfObject, MapInfo, Unclaimed};
 use crate::protocol::{LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
@@ -253,12 +253,15 @@ impl PlannedObject {
                     .iter()
                     .map(|program| ObjectProgram { name: program.name.clone(), section: program.section.clone() })
                     .collect();
+                let has_maps = !inventory.maps.is_empty() || !inventory.struct_ops.is_empty();
                 match programs.is_empty() {
+                    // Maps that load would say nothing of the code beside them.
+                    true if !inventory.unclaimed.is_empty() => (programs, None),
                     // libbpf loads it all the same.
-                    true if !inventory.maps.is_empty() => {
+                    true if has_maps => {
                         (vec![ObjectProgram { name: MAPS_ALONE.to_owned(), section: MAPS_SECTION.to_owned() }], None)
                     }
-                    true => (programs, Some("the object holds no program and no map".to_owned())),
+                    true => (programs, Some("the object holds no code and no map".to_owned())),
                     false => (programs, None),
                 }
             }
@@ -279,6 +282,12 @@ impl PlannedObject {
         }
         let shaped = shape.is_some();
         PlannedObject { object, programs, broken, analysis, shape, programs_setup: Vec::new(), shaped }
+    }
+
+    /// Why nothing of it can be judged, though it is sound: libbpf finds no program in it.
+    pub fn unclaimed(&self) -> Option<&Unclaimed> {
+        let inventory = self.object.inventory.as_ref().ok()?;
+        inventory.unclaimed.first().filter(|_| inventory.programs.is_empty())
     }
 
     /// The object's CO-RE relocations.

@@ -112,7 +112,7 @@ fn probe_whose_target_is_in_a_module_is_not_judged() {
     run.args(KERNELS.iter().flat_map(|kernel| ["--kernel", kernel]));
     let status = run.status().expect("corematrix starts");
     assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
-    let record = corematrix::report::json::read(&folder.path().join("report.json")).expect("the report");
+    let record = corematrix::record::json::read(&folder.path().join("report.json")).expect("the report");
     for cell in &record.cells {
         let program = |name: &str| cell.programs.iter().find(|program| program.name == name).expect("it is there");
         let (in_module, nowhere) = (program("probe"), program("probe_of_nothing"));

@@ -20,7 +20,8 @@ fn fixture(name: &str) -> String {
     format!("{}/tests/fixtures/maps/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What a program came to on each of the kernels, one letter each: loaded, map type, option, too large, loader, object, memory.
+/// What a program came to on each of the kernels, one letter each: loaded, map type, option, too large, object, size set by a loader, memory,
+/// loader.
 fn letters(record: &RunRecord, object: &str, program: &str) -> String {
     let letter = |told: &ProgramRecord| match (told.verdict, told.cause) {
         (Verdict::Loaded, _) => 'L',
@@ -30,6 +31,7 @@ fn letters(record: &RunRecord, object: &str, program: &str) -> String {
         (Verdict::MapCreationFailed, Some(Cause::InvalidMapDefinition)) => 'X',
         (Verdict::HarnessLimit, Some(Cause::IncompleteMapDefinition)) => 's',
         (Verdict::HarnessLimit, Some(Cause::GuestMemory)) => 'm',
+        (Verdict::HarnessLimit, Some(Cause::NeedsLoader)) => 'n',
         _ => '?',
     };
     let of_kernel = |name: &&str| programs(record, name, object).iter().find(|told| told.name == program).map(letter);
@@ -52,7 +54,7 @@ fn run(objects: &[&str]) -> RunRecord {
 #[test]
 fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
     need!("guests");
-    let record = run(&["definitions", "link", "alone"]);
+    let record = run(&["definitions", "link", "alone", "insn-array"]);
     let expected = [
         ("definitions", "on_sound", "LLLL"),
         ("definitions", "on_odd_size", "LLLL"),
@@ -76,6 +78,9 @@ fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
         ("link", "undo", "ooLL"),
         // The type came with 6.1.
         ("alone", "(maps)", "tLLL"),
+        // The type came with 6.19, and only a loader knows what to put into the map.
+        ("insn-array", "jumps", "tttn"),
+        ("insn-array", "plain", "LLLL"),
     ];
     let differences: Vec<String> = expected
         .into_iter()

@@ -1,6 +1,7 @@
-//! What the kernel's config rules out: a helper, a program type, an attach target.
+//! What the kernel's config rules out: a helper, a program type, an attach target, a kfunc.
 
-use super::{Case, Diagnosis};
+use super::part::{Absence, Part};
+use super::{Case, Diagnosis, module, subject};
 use crate::feature::Feature;
 use crate::record::Cause;
 
@@ -42,12 +43,50 @@ pub(super) const PROGRAM_TYPES: &[(&str, &str)] = &[
     ("netfilter", "CONFIG_NETFILTER_BPF_LINK"),
 ];
 
-/// The same diagnosis, unless the kernel's config says why: then the option is the cause.
+/// The same diagnosis, unless the kernel's config or its release says why.
 pub(super) fn unless_ruled_out(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
-    let Some((option, what)) = ruled_out(case, &diagnosis) else { return diagnosis };
+    if let Some((option, what)) = ruled_out(case, &diagnosis) {
+        return built_without(option, &what, diagnosis);
+    }
+    let Some((name, part, absence)) = missing_part(case, &diagnosis) else { return diagnosis };
+    match absence {
+        Absence::Off => built_without(part.option, &format!("`{name}`"), diagnosis),
+        Absence::Module(module) => module::not_loaded(&name, &[module.to_owned()], diagnosis),
+        Absence::OtherRelease => {
+            let said = diagnosis.reason.clone().unwrap_or_default();
+            diagnosis.because(format!("{said}; {}", part.releases()))
+        }
+    }
+}
+
+/// The option is the cause.
+fn built_without(option: &str, what: &str, diagnosis: Diagnosis) -> Diagnosis {
     let reason = format!("{what} needs `{option}`, which the kernel is built without");
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(option));
     Diagnosis { cause: Some(Cause::KernelConfigMissing), reason: Some(reason), evidence, ..diagnosis }
+}
+
+/// The name that a program looked for in vain, the part of the kernel that it belongs to, and why the kernel does not have that.
+fn missing_part(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<(String, &'static Part, Absence)> {
+    let subject = diagnosis.evidence.as_ref()?.subject.as_deref()?;
+    let name = match diagnosis.cause? {
+        Cause::MissingAttachTarget => {
+            let attach_type = case.program.and_then(|program| program.attach_type.as_deref());
+            let prefix = match case.program.and_then(|program| program.prog_type.as_deref()) {
+                Some("lsm") => "bpf_lsm_",
+                Some("tracing") if attach_type == Some("trace_iter") => "bpf_iter_",
+                // No name of a tracepoint stands for a part.
+                Some("tracing") if attach_type == Some("trace_raw_tp") => return None,
+                _ => "",
+            };
+            let bare = subject.strip_prefix("struct ").unwrap_or(subject);
+            format!("{prefix}{}", bare.strip_prefix("vmlinux:").unwrap_or(bare))
+        }
+        Cause::MissingKfunc | Cause::MissingKsym | Cause::MissingType => subject::type_name(subject).to_owned(),
+        _ => return None,
+    };
+    let (part, absence) = Part::missing(&name, case.kernel)?;
+    Some((name, part, absence))
 }
 
 /// The option that is off, and what needs it.
@@ -70,9 +109,6 @@ fn ruled_out(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<(&'static str, St
             let listed = case.kernel.has_enumerator(Feature::ProgramType.listing().0, &enumerator) == Some(true);
             let (_, option) = PROGRAM_TYPES.iter().find(|(known, _)| *known == prog_type)?;
             (listed && is_off(option)).then(|| (*option, format!("`{enumerator}`")))
-        }
-        Cause::MissingAttachTarget if prog_type == "lsm" => {
-            is_off("CONFIG_BPF_LSM").then(|| ("CONFIG_BPF_LSM", "an `lsm` program".to_owned()))
         }
         _ => None,
     }
@@ -123,5 +159,49 @@ mod tests {
         let warning = "prog 'p': failed to find kernel BTF type ID of 'file_open': -ESRCH";
         assert_eq!(judged(&WITHOUT, "lsm", warning, "").0, Some(Cause::KernelConfigMissing));
         assert_eq!(judged(&WITHOUT, "tracing", warning, "").0, Some(Cause::MissingAttachTarget));
+    }
+    #[test]
+    fn part_of_a_kernel_that_is_built_without_it_names_the_option() {
+        const OFF: &[(&str, bool)] = &[("CONFIG_HID_BPF", false), ("CONFIG_SCHED_CLASS_EXT", false)];
+        const ON: &[(&str, bool)] = &[("CONFIG_HID_BPF", true), ("CONFIG_SCHED_CLASS_EXT", true)];
+        let at = |has, release| ToldKernel { has, release: Some(release), ..ToldKernel::NOTHING };
+        let config = Some(Cause::KernelConfigMissing);
+        let target = Some(Cause::MissingAttachTarget);
+        let hook = "prog 'p': failed to find kernel BTF type ID of 'hid_bpf_device_event': -ESRCH";
+        let ops = "struct_ops init_kern: struct bpf_struct_ops_hid_bpf_ops is not found in kernel BTF";
+        let kfunc = "extern (func ksym) 'scx_bpf_dsq_insert': not found in kernel or module BTFs";
+        let (cause, reason) = judged(&at(OFF, (6, 6)), "tracing", hook, "");
+        assert_eq!(cause, config);
+        assert_eq!(reason, "`hid_bpf_device_event` needs `CONFIG_HID_BPF`, which the kernel is built without");
+        assert_eq!(judged(&at(OFF, (6, 12)), "struct_ops", ops, "").0, config);
+        assert_eq!(judged(&at(OFF, (6, 12)), "struct_ops", kfunc, "").0, config);
+        assert_eq!(judged(&at(ON, (6, 12)), "struct_ops", ops, "").0, target);
+        // No option helps where the kernel is too old, or the hook is gone again.
+        let (cause, reason) = judged(&at(OFF, (5, 10)), "tracing", hook, "");
+        assert_eq!(cause, target);
+        assert!(reason.ends_with("; Linux has it from 6.3 to 6.10, with `CONFIG_HID_BPF`"), "{reason}");
+        assert_eq!(judged(&at(OFF, (6, 12)), "tracing", hook, "").0, target);
+        assert_eq!(judged(&at(OFF, (6, 10)), "struct_ops", ops, "").0, target);
+        // Nothing follows where the kernel is unknown, or for another name.
+        assert_eq!(judged(&ToldKernel::default(), "struct_ops", ops, "").0, target);
+        let other = "prog 'p': failed to find kernel BTF type ID of 'vfs_gone': -ESRCH";
+        assert_eq!(judged(&at(OFF, (6, 6)), "tracing", other, ""), (target, other.to_owned()));
+    }
+
+    #[test]
+    fn part_in_a_module_of_unknown_types_is_not_judged() {
+        let kernel = |is_module| ToldKernel {
+            has: match is_module {
+                true => &[("CONFIG_NF_FLOW_TABLE", true), ("CONFIG_NF_FLOW_TABLE=m", true)],
+                false => &[("CONFIG_NF_FLOW_TABLE", true)],
+            },
+            release: Some((7, 3)),
+            ..ToldKernel::NOTHING
+        };
+        let warning = "extern (func ksym) 'bpf_xdp_flow_lookup': not found in kernel or module BTFs";
+        let (cause, reason) = judged(&kernel(true), "xdp", warning, "");
+        assert_eq!(cause, Some(Cause::ModuleNotLoaded));
+        assert_eq!(reason, "bpf_xdp_flow_lookup is in kernel module nf_flow_table, which the guest has not loaded");
+        assert_eq!(judged(&kernel(false), "xdp", warning, "").0, Some(Cause::MissingKfunc));
     }
 }

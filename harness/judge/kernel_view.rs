@@ -19,6 +19,16 @@ pub trait KernelView {
     /// Whether the option, such as `CONFIG_FPROBE`, is built in or a module.
     fn config(&self, option: &str) -> Option<bool>;
 
+    /// Whether the option is known to be a module.
+    fn is_module(&self, _option: &str) -> bool {
+        false
+    }
+
+    /// The release of Linux that it is, such as 6.12.
+    fn release(&self) -> Option<(u32, u32)> {
+        None
+    }
+
     /// The modules whose BTF has a type or function of this name; none if the kernel itself has it or nothing is known of its modules.
     fn modules_with(&self, name: &str) -> Vec<String>;
 
@@ -82,7 +92,7 @@ impl KernelView for UnknownKernel {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ToldKernel {
     /// Whether it has what is named: `type inode`, `bpf_prog_type.BPF_PROG_TYPE_LSM`, `bpf_prog_aux.sleepable`, `vfs_read()`,
-    /// `CONFIG_BPF_LSM`.
+    /// `CONFIG_BPF_LSM`, `CONFIG_XFRM=m`.
     pub(crate) has: &'static [(&'static str, bool)],
     /// Names, each with a module that has it.
     pub(crate) modules: &'static [(&'static str, &'static str)],
@@ -90,12 +100,15 @@ pub(crate) struct ToldKernel {
     pub(crate) only_symbols: bool,
     /// Names that another kernel has, each with the module and the kernel.
     pub(crate) elsewhere: &'static [(&'static str, &'static str, &'static str)],
+    /// Its release.
+    pub(crate) release: Option<(u32, u32)>,
 }
 
 #[cfg(test)]
 impl ToldKernel {
     /// Of which nothing is known.
-    pub(crate) const NOTHING: ToldKernel = ToldKernel { has: &[], modules: &[], only_symbols: false, elsewhere: &[] };
+    pub(crate) const NOTHING: ToldKernel =
+        ToldKernel { has: &[], modules: &[], release: None, only_symbols: false, elsewhere: &[] };
 
     fn answer(&self, asked: &str) -> Option<bool> {
         self.has.iter().find(|(known, _)| *known == asked).map(|(_, answer)| *answer)
@@ -122,6 +135,14 @@ impl KernelView for ToldKernel {
 
     fn config(&self, option: &str) -> Option<bool> {
         self.answer(option)
+    }
+
+    fn is_module(&self, option: &str) -> bool {
+        self.answer(&format!("{option}=m")) == Some(true)
+    }
+
+    fn release(&self) -> Option<(u32, u32)> {
+        self.release
     }
 
     fn modules_with(&self, name: &str) -> Vec<String> {

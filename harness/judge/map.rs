@@ -7,6 +7,7 @@ mod refusal;
 mod tests;
 
 use super::{Case, Diagnosis, struct_ops};
+use crate::object::MapInfo;
 use crate::protocol::LeftOutMap;
 use crate::protocol::libbpf_log;
 use crate::record::Verdict;
@@ -65,6 +66,21 @@ pub(super) fn reached_left_out(case: &Case<'_>, evidence: Evidence) -> Diagnosis
         }
         None => Diagnosis::of(Verdict::MapCreationFailed, Cause::MissingMapType, evidence),
     }
+}
+
+/// A program with an `insn_array` of the object's own: until something has filled and frozen that map, no kernel takes a program with
+/// it. Those that libbpf makes for jump tables are its own business.
+pub(super) fn unfilled_insn_array(case: &Case<'_>, line: &str) -> Option<Diagnosis> {
+    let (program, object) = (case.program?, case.object?);
+    let is_array = |map: &&MapInfo| map.map_type.as_deref() == Some("insn_array") && program.maps.contains(&map.name);
+    let map = object.maps.iter().find(is_array)?;
+    let reason = format!(
+        "map `{}`: an insn_array has to hold instruction offsets and be frozen before its program is loaded, which its own loader \
+         does: {line}",
+        map.name
+    );
+    let evidence = Evidence::line(line).about(&map.name);
+    Some(Diagnosis::of(Verdict::HarnessLimit, Cause::NeedsLoader, evidence).because(reason))
 }
 
 /// A struct_ops program whose map was left out has nowhere to go; what kept the map out is the reason.

@@ -16,6 +16,7 @@ mod kernel_view;
 mod map;
 mod module;
 mod open;
+mod part;
 mod poison;
 mod struct_ops;
 mod subject;
@@ -27,7 +28,7 @@ mod tests;
 pub use attach_form::never_attaches;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
 pub use module::target_in_module;
-pub use open::open_failure;
+pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 
 use crate::bytes::in_words;
@@ -153,6 +154,10 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
     if let Some(diagnosis) = poison::reached(case, &failure) {
         return Some(diagnosis);
     }
+    let insn_array = failure.said.iter().find(|line| line.contains("Failed to properly initialize insn array"));
+    if let Some(diagnosis) = insn_array.and_then(|line| map::unfilled_insn_array(case, line)) {
+        return Some(diagnosis);
+    }
     let Some((cause, line)) = texts::of_verifier(&failure) else {
         let evidence = at(Evidence::line(&failure.message), &failure);
         return Some(Diagnosis::of(Verdict::VerifierRejected, Cause::Unrecognised, evidence));
@@ -188,6 +193,7 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
         | Cause::MissingKfunc
         | Cause::MissingKsym
         | Cause::UnresolvedRelocation => Diagnosis::of(Verdict::RelocationFailed, cause, evidence),
+        Cause::NeedsLoader => Diagnosis::of(Verdict::HarnessLimit, cause, evidence),
         // What the kernel said first is the reason, whichever of its lines told the cause.
         _ => Diagnosis::of(Verdict::VerifierRejected, cause, evidence).because(failure.message),
     })

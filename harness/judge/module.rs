@@ -37,6 +37,12 @@ pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnos
     not_judged(reason, evidence)
 }
 
+/// What a program looked for in vain is in one of these modules.
+pub(super) fn not_loaded(what: &str, modules: &[String], diagnosis: Diagnosis) -> Diagnosis {
+    let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
+    not_judged(Modules::Here(modules.to_vec()).reason(what), evidence)
+}
+
 /// That what a program could not be attached to is in a kernel module, if so.
 pub fn target_in_module(kernel: &dyn KernelView, target: &TargetFacts, said: Option<&Evidence>) -> Option<Diagnosis> {
     let (what, name) = match target.kind {
@@ -167,6 +173,7 @@ mod tests {
     const WITH_XFS: ToldKernel = ToldKernel {
         has: &[("type xfs_inode", false), ("type inode", true)],
         modules: &[("xfs_inode", "xfs"), ("xfs_file_open", "xfs"), ("f", "one"), ("f", "two"), ("btf_trace_t", "xfs")],
+        release: None,
         only_symbols: false,
         elsewhere: &[("nf_conn", "nf_conntrack", "6.12")],
     };
@@ -174,6 +181,7 @@ mod tests {
     const SPLIT: ToldKernel = ToldKernel {
         has: &[("type nf_conn", false), ("type inode", true)],
         modules: &[],
+        release: None,
         only_symbols: false,
         elsewhere: &[
             ("nf_conn", "nf_conntrack", "6.12"),
@@ -185,6 +193,7 @@ mod tests {
     const OLD: ToldKernel = ToldKernel {
         has: &[("type nf_conn", false), ("CONFIG_DEBUG_INFO_BTF_MODULES", false)],
         modules: &[("nf_conntrack_in", "nf_conntrack")],
+        release: None,
         only_symbols: true,
         elsewhere: &[("nf_conn", "nf_conntrack", "6.12"), ("nf_ct_new", "nf_conntrack", "6.12")],
     };

@@ -1,9 +1,8 @@
-//! [`open_failure`]: what it means that libbpf would not open an object.
+//! [`open_failure`]: what it means that libbpf would not open an object. [`unclaimed`]: what it means that it finds nothing in it.
 
 use super::{Diagnosis, about, first, texts};
-use crate::object::Inventory;
-use crate::record::Verdict;
-use crate::record::{Cause, Evidence};
+use crate::object::{Inventory, Unclaimed};
+use crate::record::{Cause, Evidence, Verdict};
 
 /// What libbpf alone refuses, and what to do about it. Other loaders take such an object, or the object's own loader changes it before
 /// it is loaded.
@@ -28,6 +27,14 @@ fn way_out(warning: &str) -> Option<&'static str> {
     let (_, way_out) = OTHER_LOADERS.iter().find(|(words, _)| warning.contains(words))?;
     let is_relocation = warning.contains("bad map relo against '");
     (!is_relocation || of_maps(warning).is_some()).then_some(*way_out)
+}
+
+/// Judges an object that is sound and holds no program that libbpf knows of.
+pub fn unclaimed(what: &Unclaimed) -> Diagnosis {
+    let rule = what.rule();
+    let evidence = Evidence::line(&rule);
+    let way_out = format!("{rule}; {}, or run its own loader with `corematrix exec`", what.way_out());
+    Diagnosis::of(Verdict::HarnessLimit, Cause::NeedsLoader, evidence).because(way_out)
 }
 
 /// Judges an object that libbpf could not open, from its warnings and what is known to be in it.

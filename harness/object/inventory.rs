@@ -11,6 +11,7 @@ use super::btf_ext::BtfExt;
 use super::maps::{self, MapInfo, StructOpsInfo};
 use super::references::References;
 use super::relocations;
+use super::unclaimed::{self, Unclaimed};
 use super::{FormatError, section_type};
 use crate::record::CoreRelocation;
 
@@ -44,6 +45,8 @@ pub struct Inventory {
     pub license: Option<String>,
     /// The source file most of it comes from, such as `opensnoop.bpf.c`, without its folder; from the line info.
     pub source_file: Option<String>,
+    /// What is in it of which libbpf makes neither a program nor a map.
+    pub unclaimed: Vec<Unclaimed>,
     /// What is wrong with it that libbpf overlooks, as lowercase fragments.
     pub notes: Vec<String>,
 }
@@ -136,6 +139,8 @@ impl Inventory {
         if needs_btf && btf.is_none() {
             notes.push("it declares maps or struct_ops but has no BTF, so libbpf will not open it".to_owned());
         }
+        let unclaimed = unclaimed::of(bytes, &sections, (&functions, text_index))?;
+        notes.extend(unclaimed.iter().map(Unclaimed::rule));
         let relocations = ext.as_ref().map_or(&[][..], |ext| &ext.relocations);
         let lines = ext.as_ref().map_or(&[][..], |ext| &ext.lines);
 
@@ -188,6 +193,7 @@ impl Inventory {
                 String::from_utf8_lossy(&text[..end]).into_owned()
             }),
             source_file: btf.as_ref().and_then(|btf| main_source(btf, ext.as_ref()?)),
+            unclaimed,
             notes,
         })
     }

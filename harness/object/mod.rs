@@ -20,6 +20,7 @@ mod references;
 mod relocations;
 mod section_type;
 mod types;
+mod unclaimed;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub(crate) use inventory::{Placed, functions, sections};
 pub use map_rules::{Flaw, MAP_FLAGS, MapFlag, Mend};
 pub use maps::{MapInfo, StructOpsInfo};
 pub use types::ObjectTypes;
+pub use unclaimed::Unclaimed;
 
 /// One BPF object, from a file of its own or out of an executable.
 #[derive(Debug, Clone)]

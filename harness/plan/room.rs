@@ -87,7 +87,8 @@ mod tests {
     }
 
     fn planned(name: &str) -> PlannedObject {
-        let path = format!("{}/tests/fixtures/maps/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
+        let folder = if name.contains('/') { "" } else { "maps/" };
+        let path = format!("{}/tests/fixtures/{folder}{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
         let mut found = find_objects(&[path.into()]).unwrap().objects;
         PlannedObject::new(found.remove(0), None)
     }
@@ -116,5 +117,21 @@ mod tests {
         let alone = planned("alone");
         assert_eq!((alone.programs[0].name.as_str(), &alone.broken), (crate::protocol::MAPS_ALONE, &None));
         assert_ne!(planned("large").programs[0].name, crate::protocol::MAPS_ALONE);
+    }
+
+    #[test]
+    fn sound_objects_in_which_libbpf_finds_nothing_are_not_broken() {
+        for name in ["unclaimed/legacy-maps", "unclaimed/untyped", "unclaimed/text"] {
+            let planned = planned(name);
+            // Maps that load say nothing of the code beside them.
+            let row = planned.programs[0].name.as_str();
+            assert_eq!((row, &planned.broken), (crate::plan::WHOLE_OBJECT, &None), "{name}");
+            let diagnosis = crate::judge::unclaimed(planned.unclaimed().unwrap());
+            assert_eq!(diagnosis.verdict, crate::record::Verdict::HarnessLimit, "{name}");
+            assert!(diagnosis.reason.unwrap().contains("corematrix exec"), "{name}");
+        }
+        let empty = planned("unclaimed/data");
+        assert_eq!(empty.broken.as_deref(), Some("the object holds no code and no map"));
+        assert!(empty.unclaimed().is_none() && planned("alone").unclaimed().is_none());
     }
 }

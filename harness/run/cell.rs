@@ -132,6 +132,9 @@ impl Cell<'_> {
         if let Some(broken) = &self.planned.broken {
             self.close_all(session, Verdict::FailedToOpen, broken);
         }
+        if let Some(unclaimed) = self.planned.unclaimed() {
+            self.close_all_unjudged(session, &judge::unclaimed(unclaimed));
+        }
         while !self.open.is_empty() {
             match self.leg(session)? {
                 Leg::Done => {}

@@ -71,6 +71,12 @@ impl<'a> StoredView<'a> {
         let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Function];
         self.own().is_some_and(|btf| kinds.into_iter().any(|want| btf.find(name, want).is_some()))
     }
+
+    fn options(&self) -> Option<&KernelConfig> {
+        let read =
+            || Some(KernelConfig::parse(&String::from_utf8_lossy(&fs::read(self.stored.config.as_ref()?).ok()?)));
+        self.config.get_or_init(read).as_ref()
+    }
 }
 
 impl KernelView for StoredView<'_> {
@@ -105,9 +111,17 @@ impl KernelView for StoredView<'_> {
     }
 
     fn config(&self, option: &str) -> Option<bool> {
-        let read =
-            || Some(KernelConfig::parse(&String::from_utf8_lossy(&fs::read(self.stored.config.as_ref()?).ok()?)));
-        self.config.get_or_init(read).as_ref()?.is_on(option.strip_prefix("CONFIG_").unwrap_or(option))
+        self.options()?.is_on(bare(option))
+    }
+
+    fn is_module(&self, option: &str) -> bool {
+        let is_on = self.config(option) == Some(true);
+        is_on && self.options().is_some_and(|config| !config.has(bare(option)))
+    }
+
+    fn release(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.stored.identity.release.split(|byte: char| !byte.is_ascii_digit());
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
     }
 
     fn modules_with(&self, name: &str) -> Vec<String> {
@@ -139,4 +153,9 @@ impl KernelView for StoredView<'_> {
         let (module, kernel) = self.store.in_module(name)?;
         Some(Elsewhere { module, kernel })
     }
+}
+
+/// The option without its prefix.
+fn bare(option: &str) -> &str {
+    option.strip_prefix("CONFIG_").unwrap_or(option)
 }

@@ -250,3 +250,30 @@ fn slots_that_do_not_fit_the_inner_map_are_the_objects_fault() {
     };
     assert_eq!(judge(&case).cause, Some(Cause::InvalidMapDefinition));
 }
+
+#[test]
+fn insn_array_that_nothing_has_filled_is_its_loaders_business() {
+    let log = "Failed to properly initialize insn array\nprocessed 0 insns (limit 1000000)\n";
+    let refused = outcome(Stage::Load, &["prog 'p': BPF program load failed: -EINVAL"]);
+    let judged = |kind: &str, maps: &[&str]| {
+        let object = Inventory { maps: vec![map(kind, (4, 16, 2), 0)], ..Inventory::default() };
+        let mut program = crate::judge::form::tests::program("socket", "socket_filter", "");
+        program.maps = maps.iter().map(|map| (*map).to_owned()).collect();
+        let diagnosis = judge(&Case {
+            outcome: &refused,
+            log,
+            program: Some(&program),
+            object: Some(&object),
+            kernel: &UnknownKernel,
+            memory_mib: None,
+            poison: &|_| None,
+        });
+        (diagnosis.verdict, diagnosis.cause.unwrap(), diagnosis.reason.unwrap())
+    };
+    let (verdict, cause, reason) = judged("insn_array", &["m"]);
+    assert_eq!((verdict, cause), (Verdict::HarnessLimit, Cause::NeedsLoader));
+    assert!(reason.starts_with("map `m`: ") && reason.contains("Failed to properly initialize"), "{reason}");
+    // A jump table is libbpf's own.
+    assert_eq!(judged("array", &["m"]).1, Cause::Unrecognised);
+    assert_eq!(judged("insn_array", &[]).1, Cause::Unrecognised);
+}
