@@ -108,7 +108,7 @@ fn dreadful() -> RunRecord {
     let programs: Vec<String> = (0..20).map(|p| format!("program_{p}_{}", "x".repeat(60))).collect();
     let named: Vec<(&str, &str)> = programs.iter().map(|name| (name.as_str(), "kprobe/x")).collect();
     let objects = (0..40).map(|o| sample::object(&format!("object_{o}_{}", "y".repeat(60)), &named)).collect();
-    let kernels = (0..30).map(|k| sample::kernel(&format!("6.{k}"))).collect();
+    let kernels = (0..10).map(|k| sample::kernel(&format!("6.{k}"))).collect();
     sample::assemble(kernels, objects, |o, p, k| {
         (Verdict::VerifierRejected, Some(format!("reason {o} {p} {k}: {}", "long ".repeat(40))))
     })

@@ -26,7 +26,11 @@ pub(crate) use need;
 #[track_caller]
 pub fn is_skipped(what: &[&str]) -> bool {
     let Some(missing) = what.iter().find(|what| !is_here(what)) else { return false };
-    let hint = if *missing == "programs" { "make programs" } else { "./setup.sh --tests" };
+    let (missing, hint) = match *missing {
+        "guests" => ("QEMU or virtme-ng", "./setup.sh"),
+        "programs" => ("objects of `programs/` and `tests/causes/`", "make programs"),
+        missing => (missing, "./setup.sh --tests"),
+    };
     assert!(std::env::var_os(NO_SKIP).is_none(), "no {missing}, and ${NO_SKIP} is set\nhint: run `{hint}`");
     say_skipped(&format!("no {missing} (`{hint}`)"));
     true

@@ -54,7 +54,7 @@ pub fn of_config(asked: &str, when: &str, kernel: &KernelConfig) -> Option<bool>
     // A truth is 1, a letter itself; which of them the object's variable is its comparison tells.
     let letter = told.unwrap_or("n").bytes().next().filter(|letter| b"ymn".contains(letter));
     match (operand(when)?, told, letter) {
-        (with, _, Some(letter)) if [b'y', b'm', b'n'].map(u64::from).contains(&with) => holds(when, letter.into()),
+        (with, _, Some(letter)) if b"ymn".map(u64::from).contains(&with) => holds(when, letter.into()),
         (_, None, _) => holds(when, 0),
         (0, Some("y" | "m"), _) => holds(when, 1),
         (_, Some("y" | "m"), _) => None,

@@ -3,6 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::need::{self, need};
 
 /// What a request of curl asked for.
 #[derive(Debug, Clone)]
@@ -101,6 +102,7 @@ impl Bench {
 
 #[test]
 fn a_broken_connection_is_gone_on_with_where_it_broke() {
+    need!("curl");
     let bench = Bench::new(|asked, before, stream| {
         let all = content();
         let from = asked.from();
@@ -124,6 +126,7 @@ fn a_broken_connection_is_gone_on_with_where_it_broke() {
 
 #[test]
 fn what_an_earlier_run_left_is_gone_on_with_or_thrown_away() {
+    need!("curl");
     let serve = |asked: &Asked, _: usize, stream: &mut TcpStream| {
         let all = content();
         match asked.from() {
@@ -155,6 +158,7 @@ fn what_an_earlier_run_left_is_gone_on_with_or_thrown_away() {
 
 #[test]
 fn a_busy_server_is_asked_again_when_it_wants() {
+    need!("curl");
     let bench = Bench::new(|_, before, stream| match before {
         0 => head(stream, "429 Too Many Requests", 0, "Retry-After: 1\r\n"),
         1 => head(stream, "503 Service Unavailable", 0, ""),
@@ -169,6 +173,7 @@ fn a_busy_server_is_asked_again_when_it_wants() {
 
 #[test]
 fn a_refusal_is_told_without_credentials() {
+    need!("curl");
     for (status, reason) in [
         ("401 Unauthorized", "the server asks for credentials (status 401)"),
         ("404 Not Found", "the server does not have it (status 404)"),
@@ -187,6 +192,7 @@ fn a_refusal_is_told_without_credentials() {
 
 #[test]
 fn a_host_that_never_answers_is_asked_once_and_then_left_alone() {
+    need!("curl");
     let mut bench = Bench::new(|_, _, stream| head(stream, "404 Not Found", 0, ""));
     let there = bench.server.address.clone();
     let memory = bench.folder.path().join(super::super::unreachable::FOLDER);
@@ -216,6 +222,7 @@ fn hosts_are_taken_out_of_addresses() {
 
 #[test]
 fn another_file_than_promised_is_refused() {
+    need!("curl");
     let mut bench = Bench::new(|_, _, stream| {
         head(stream, "200 OK", 5, "");
         let _ = stream.write_all(b"hello");
@@ -230,6 +237,7 @@ fn another_file_than_promised_is_refused() {
 
 #[test]
 fn a_file_without_end_is_cut_off() {
+    need!("curl");
     let mut bench = Bench::new(|_, _, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
         while stream.write_all(&[0; 65536]).is_ok() {}

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 use super::super::download::tests::{Asked, Server};
 use super::*;
+use crate::need::{self, need};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -110,6 +111,7 @@ impl Bench {
 
 #[test]
 fn a_tag_is_pinned_to_what_it_meant() {
+    need!("curl");
     let mut shelf = shelf("amd64");
     let digest = String::from_utf8(shelf.remove("digest").unwrap()).unwrap();
     let (before, changed) = (shelf.clone(), "/v2/ci/kernels/manifests/6.6".to_owned());
@@ -133,6 +135,7 @@ fn a_tag_is_pinned_to_what_it_meant() {
 
 #[test]
 fn anybody_gets_a_token_where_the_registry_sends_them() {
+    need!("curl");
     let shelf = shelf("amd64");
     let bench = Bench::new(move |asked, _, stream| {
         let host = asked.headers.iter().find_map(|line| line.strip_prefix("Host: ")).unwrap();
@@ -151,6 +154,7 @@ fn anybody_gets_a_token_where_the_registry_sends_them() {
 
 #[test]
 fn a_bad_registry_is_told_apart() {
+    need!("curl");
     let tampered = || {
         let mut shelf = shelf("amd64");
         let last = shelf.keys().filter(|path| path.contains("/blobs/")).max_by_key(|path| shelf[*path].len()).unwrap();

@@ -7,6 +7,7 @@ use super::super::download::tests::Server;
 use super::super::rpm::tests::rpm;
 use super::*;
 use crate::manifest::{PackageFile, Place};
+use crate::need::{self, need};
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -70,6 +71,7 @@ fn an_rpm_serves_as_well() {
 
 #[test]
 fn packages_on_a_server_are_pinned_and_fetched_once() {
+    need!("curl");
     let bench = Bench::new();
     let (image, modules) = split_deb();
     let sums = [checksum::of_bytes(&image), checksum::of_bytes(&modules)];
