@@ -9,6 +9,7 @@ mod bundle;
 mod compare;
 mod coverage;
 mod doctor;
+
 mod exec;
 pub mod exit_code;
 mod explain;
@@ -26,6 +27,7 @@ mod run;
 mod setup;
 mod shell;
 mod store;
+mod target_search;
 mod threshold;
 mod watch;
 mod workbench;

@@ -11,6 +11,7 @@ use clap::Args;
 use super::explain::{all_types, index_of, kernel_probes, kernel_types, project};
 use super::failure::Failure;
 use super::run::{REPORTS, width};
+use super::target_search::TargetSearch;
 use super::workbench::{GuestArgs, Workbench};
 use super::{Common, exit_code};
 use crate::attach::Reach;
@@ -134,6 +135,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&shown, &case.setup.store);
     let types = ObjectTypes::read(&plan.objects[0].object.bytes);
+    let elsewhere = TargetSearch::new(&case.setup.store);
     let facts = Facts {
         record: &shown,
         object,
@@ -143,6 +145,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
         types: types.as_ref(),
         inventory: plan.objects[0].object.inventory.as_ref().ok(),
         log: &|path| RunFolder::new(folder).log(path),
+        elsewhere: &|name| elsewhere.find(name),
         missing: &[],
     };
     for (&p, one) in chosen.iter().zip(&found) {
