@@ -22,7 +22,7 @@ pub use analysis::Analysis;
 pub use guard::{GuardKind, GuardRecord, ObjectCoverage, SideRecord};
 pub use line_set::LineSet;
 pub use line_table::{LineTable, SourceLine};
-pub use proof::{CellCoverage, Facts, GuardProof, Liveness, ProgramLines};
+pub use proof::{CellCoverage, Facts, GuardProof, InModule, Liveness, ProgramLines};
 pub use survival::ProgramEvidence;
 pub use union::{Level, Unit, on_kernel, proven, sides};
 

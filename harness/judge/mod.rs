@@ -23,7 +23,10 @@ mod texts;
 mod tests;
 
 pub use attach_form::never_attaches;
+#[cfg(test)]
+pub(crate) use kernel_view::ToldKernel;
 pub use kernel_view::{KernelView, UnknownKernel};
+pub use module::modules_of;
 pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 

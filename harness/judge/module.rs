@@ -1,8 +1,13 @@
 //! What is missing from the kernel and may be in a module: guests load none, so that nothing follows for the object.
 
-use super::{Case, Diagnosis, subject};
+use super::{Case, Diagnosis, KernelView, subject};
 use crate::cause::Cause;
 use crate::verdict::Verdict;
+
+/// The modules that have what a guard asks for: `struct xfs_inode.i_mount`, `enum x::Y`, a kfunc.
+pub fn modules_of(kernel: &dyn KernelView, asked: &str) -> Vec<String> {
+    kernel.modules_with(subject::type_name(asked))
+}
 
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
