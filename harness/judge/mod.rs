@@ -205,7 +205,11 @@ fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
         if line.starts_with("struct_ops init_kern") {
             return Some(struct_ops::refused(case, line));
         }
-        return Some(Diagnosis::of(verdict, cause, about(cause, line)));
+        let diagnosis = Diagnosis::of(verdict, cause, about(cause, line));
+        return Some(match cause {
+            Cause::NeedsLoader => diagnosis.because(open::with_way_out(line)),
+            _ => diagnosis,
+        });
     }
     map::failed(warnings).map(|warning| map::refused(case, warning, warnings))
 }
