@@ -253,6 +253,7 @@ impl Bisection<'_> {
             types: types.as_ref(),
             inventory: self.object.inventory.as_ref().ok(),
             log: &|_| Err(std::io::ErrorKind::Unsupported.into()),
+            elsewhere: &|_| None,
             missing: &[],
         };
         let Some(told) = story(&facts, program) else { return };

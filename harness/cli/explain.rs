@@ -12,7 +12,7 @@ use super::run::{LATEST, REPORTS, report_failure, width};
 use crate::btf::Query;
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
-use crate::matrix::{all_types, kernel_probes};
+use crate::matrix::{TargetSearch, all_types, kernel_probes};
 use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::record::Cause;
@@ -61,6 +61,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
     missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], &store)));
     missing.dedup();
+    let elsewhere = TargetSearch::new(&store);
     let facts = Facts {
         record: &record,
         object,
@@ -70,6 +71,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         types: types.as_ref(),
         inventory: found.as_ref().and_then(|found| found.inventory.as_ref().ok()),
         log: &|path| RunFolder::new(&folder).log(path),
+        elsewhere: &|name| elsewhere.find(name),
         missing: &missing,
     };
     let text = render(&facts, &chosen, width());
@@ -84,8 +86,9 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
 
 /// Says so if what a program lacks on a kernel is in a module, which no guest loads.
 fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> Option<String> {
-    // That is the verdict itself, and its advice says so.
-    if program.cause == Some(Cause::ModuleNotLoaded) {
+    // That is the verdict itself, or the advice looks there.
+    let is_target = program.cause == Some(Cause::MissingAttachTarget) && !program.section.starts_with("struct_ops");
+    if is_target || program.cause == Some(Cause::ModuleNotLoaded) {
         return None;
     }
     let (identity, subject) = (kernel.identity.as_ref()?, program.evidence.as_ref()?.subject.as_ref()?);

@@ -7,6 +7,7 @@ mod bundle;
 mod compare;
 mod coverage;
 mod doctor;
+
 mod exec;
 mod explain;
 mod failure;

@@ -16,7 +16,7 @@ use super::workbench::{GuestArgs, Workbench};
 use crate::bundle::{self, host_cpu};
 use crate::coverage::Analysis;
 use crate::explain::KernelTypes;
-use crate::matrix::{Work, all_types, kernel_probes, kernel_types};
+use crate::matrix::{TargetSearch, Work, all_types, kernel_probes, kernel_types};
 use crate::object::ObjectTypes;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
@@ -138,6 +138,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&shown, &case.project.store);
     let types = ObjectTypes::read(&plan.objects[0].object.bytes);
+    let elsewhere = TargetSearch::new(&case.project.store);
     let facts = Facts {
         record: &shown,
         object,
@@ -147,6 +148,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
         types: types.as_ref(),
         inventory: plan.objects[0].object.inventory.as_ref().ok(),
         log: &|path| RunFolder::new(folder).log(path),
+        elsewhere: &|name| elsewhere.find(name),
         missing: &[],
     };
     for (&p, one) in chosen.iter().zip(&found) {

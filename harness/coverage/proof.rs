@@ -75,7 +75,7 @@ impl Analysis {
             let most = |told: BTreeSet<Liveness>| told.last().copied().unwrap_or(Liveness::Unknown);
             guards.push(GuardProof { resolved, verified: told.map(most), executed });
         }
-        CellCoverage { guards, programs }
+        CellCoverage { guards, programs, in_modules: Vec::new() }
     }
 
     /// `ran` is how the program can go, if it was seen to run.

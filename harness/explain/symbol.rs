@@ -46,6 +46,14 @@ impl AttachTarget {
         }
     }
 
+    /// The name that stands for it in BTF.
+    fn btf_name(&self) -> String {
+        match self {
+            AttachTarget::Function(name) | AttachTarget::Iterator(name) => name.clone(),
+            AttachTarget::Tracepoint(name) => format!("btf_trace_{name}"),
+        }
+    }
+
     /// What a kernel has of a target of this sort and name.
     fn on(&self, btf: &Btf, name: &str) -> Presence {
         match self.parameters_of(btf, name) {
@@ -88,8 +96,14 @@ fn parameters_of_prototype(btf: &Btf, id: u32) -> Option<Vec<String>> {
     }
 }
 
-/// Explains what a program attaches to: on which kernels it is, and with which parameters.
-pub fn target(target: &AttachTarget, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+/// Explains what a program attaches to: on which kernels it is, and with which parameters. `elsewhere` says, of a name in
+/// BTF, which other kernel or module at hand has it; it is asked only where no kernel of the matrix has the target.
+pub fn target(
+    target: &AttachTarget,
+    matrix: &[KernelTypes<'_>],
+    failed: &str,
+    elsewhere: &dyn Fn(&str) -> Option<String>,
+) -> Explanation {
     let mut explanation = story(
         Subject::Target,
         target.name(),
@@ -127,13 +141,16 @@ pub fn target(target: &AttachTarget, matrix: &[KernelTypes<'_>], failed: &str) -
     }
     let is_missing = |on: &OnKernel| !on.presence.is_present();
     let nothing_alike = explanation.in_its_place.iter().all(|place| place.replacements.is_empty());
-    if matrix.len() > 1 && explanation.presence.iter().all(is_missing) && nothing_alike {
-        explanation.notes.push(
-            "None of these kernels has it, nor anything alike. It may be a placeholder that the object's own loader replaces \
-             (`bpf_program__set_attach_target`): then run that loader, by `corematrix exec`. Otherwise only other kernels, or \
-             modules, have it."
-                .to_owned(),
-        );
+    let nowhere = !matrix.is_empty() && explanation.presence.iter().all(is_missing);
+    if let Some(place) = nowhere.then(|| elsewhere(&target.btf_name())).flatten() {
+        explanation.notes.push(format!("None of these kernels has it in its own types; {place}."));
+    } else if nowhere && nothing_alike {
+        explanation.notes.push(format!(
+            "No kernel at hand has it, nor anything alike, so it may be a placeholder: loaders often set the target themselves \
+             (`bpf_program__set_attach_target`). Then run that loader, by `corematrix exec`, or name in `SEC()` what the program \
+             attaches to. Otherwise only other kernels than these have `{}`.",
+            target.name()
+        ));
     } else if matches!(target, AttachTarget::Function(_)) && explanation.presence.iter().any(is_missing) {
         explanation.notes.push(
             "A function that is missing was removed, renamed or inlined; a module may have it, or another build of the \

@@ -74,7 +74,8 @@ fn every_relocation_is_explained() {
 #[test]
 fn symbols_and_features_are_explained() {
     let texts = with_matrix(|matrix| {
-        let at = |section: &str, failed| target(&AttachTarget::from_section(section).unwrap(), matrix, failed);
+        let at =
+            |section: &str, failed| target(&AttachTarget::from_section(section).unwrap(), matrix, failed, &|_| None);
         [
             at("fentry/blk_account_io_start", "7.3"),
             at("fexit.s/inet_csk_accept", "6.12"),
@@ -244,7 +245,7 @@ fn snippets_compile() {
     let folder = tempfile::tempdir().unwrap();
     let mut all = with_matrix(explanations);
     all.extend(with_matrix(|matrix| {
-        let at = |section: &str| target(&AttachTarget::from_section(section).unwrap(), matrix, "7.3");
+        let at = |section: &str| target(&AttachTarget::from_section(section).unwrap(), matrix, "7.3", &|_| None);
         vec![
             at("fentry/blk_account_io_start"),
             at("fexit/inet_csk_accept"),

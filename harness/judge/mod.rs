@@ -26,8 +26,10 @@ mod texts;
 mod tests;
 
 pub use attach_form::never_attaches;
+#[cfg(test)]
+pub(crate) use kernel_view::ToldKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
-pub use module::target_in_module;
+pub use module::{modules_of, target_in_module};
 pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 
@@ -206,7 +208,11 @@ fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
         if line.starts_with("struct_ops init_kern") {
             return Some(struct_ops::refused(case, line));
         }
-        return Some(Diagnosis::of(verdict, cause, about(cause, line)));
+        let diagnosis = Diagnosis::of(verdict, cause, about(cause, line));
+        return Some(match cause {
+            Cause::NeedsLoader => diagnosis.because(open::with_way_out(line)),
+            _ => diagnosis,
+        });
     }
     map::failed(warnings).map(|warning| map::refused(case, warning, warnings))
 }

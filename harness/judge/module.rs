@@ -25,6 +25,11 @@ enum Modules {
     Elsewhere(Elsewhere),
 }
 
+/// The modules that have what a guard asks for: `struct xfs_inode.i_mount`, `enum x::Y`, a kfunc.
+pub fn modules_of(kernel: &dyn KernelView, asked: &str) -> Vec<String> {
+    kernel.modules_with(subject::type_name(asked))
+}
+
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
     let Some((what, modules)) = in_module(case, &diagnosis) else { return diagnosis };

@@ -17,6 +17,20 @@ const OTHER_LOADERS: [(&str, &str); 7] = [
 ];
 const LEGACY: &str = "define the maps in `.maps`";
 
+/// What libbpf misses in a program that its own loader has, and what to do about it.
+const LOADERS_PART: [(&str, &str); 3] = [
+    ("missing BPF prog type", "name its type in `SEC()`"),
+    ("no BTF-based attach target is specified", "name its target in `SEC()`"),
+    ("program isn't referenced anywhere", "refer to it in a struct_ops map"),
+];
+
+/// libbpf's words about what only the program's own loader knows, and what to do about it.
+pub(super) fn with_way_out(line: &str) -> String {
+    let known = LOADERS_PART.iter().find(|(words, _)| line.contains(words));
+    let way_out = known.map_or_else(String::new, |(_, way_out)| format!("{way_out}, or "));
+    format!("{line}; {way_out}run its own loader with `corematrix exec`")
+}
+
 /// What to do about an object that only libbpf refuses, if that is what a warning says.
 fn way_out(warning: &str) -> Option<&'static str> {
     // Any other section is corrupt.
@@ -54,5 +68,19 @@ pub fn open_failure(warnings: &[String], object: Option<&Inventory>) -> Diagnosi
             Diagnosis::of(Verdict::FailedToOpen, cause, about(cause, line)).because(first(warnings))
         }
         None => Diagnosis::of(Verdict::FailedToOpen, Cause::ObjectBroken, Evidence::line(first(warnings))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_loader_knows_says_what_to_do() {
+        let line = "prog 'p': missing BPF prog type, check ELF section name 'filter'";
+        let told = format!("{line}; name its type in `SEC()`, or run its own loader with `corematrix exec`");
+        assert_eq!(with_way_out(line), told);
+        let line = "prog 'p': attach program FD is not set";
+        assert_eq!(with_way_out(line), format!("{line}; run its own loader with `corematrix exec`"));
     }
 }

@@ -435,7 +435,8 @@ fn every_warning_has_its_verdict() {
     for (warning, verdict) in cases {
         for stage in [Stage::Prepare, Stage::Load] {
             let diagnosis = judged(&outcome(stage, &[warning]), "");
-            assert_eq!((diagnosis.verdict, diagnosis.reason.as_deref()), (verdict, Some(warning)));
+            assert_eq!(diagnosis.verdict, verdict);
+            assert!(diagnosis.reason.is_some_and(|reason| reason.starts_with(warning)), "{warning}");
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::kernel_types::{kernel_probes, kernel_types};
+use super::target_search::TargetSearch;
 use crate::explain::KernelTypes;
 use crate::object::ObjectTypes;
 use crate::plan::Plan;
@@ -22,6 +23,7 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
     let kernels = kernel_types(&told, store, &mut Vec::new());
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&told, store);
+    let elsewhere = TargetSearch::new(store);
     let no_log = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
     for (object, planned) in plan.objects.iter().enumerate() {
         let cells = (0..told.kernels.len()).map(|kernel| told.cell(object, kernel));
@@ -39,6 +41,7 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
                 types: types.as_ref(),
                 inventory: planned.object.inventory.as_ref().ok(),
                 log: &no_log,
+                elsewhere: &|name| elsewhere.find(name),
                 missing: &[],
             };
             // Programs of one object often fail for one reason.

@@ -24,6 +24,7 @@ mod drive;
 mod error;
 mod kernel_types;
 mod project;
+mod target_search;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ pub use acceleration::{boot_once, prove_kvm};
 pub use error::MatrixError;
 pub use kernel_types::{all_types, kernel_probes, kernel_types};
 pub use project::{Inputs, Project};
+pub use target_search::TargetSearch;
 
 /// Bytes of snapshots that a store keeps, if nothing else is said.
 pub const SNAPSHOT_BUDGET: u64 = 4 << 30;

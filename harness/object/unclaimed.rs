@@ -15,7 +15,7 @@ pub enum Unclaimed {
         /// The section.
         section: String,
     },
-    /// Code in which no symbol is a function, as clang wrote it before version 8.
+    /// Code in which no symbol is a function, as clang 7 writes it.
     Code {
         /// The section.
         section: String,
@@ -47,13 +47,13 @@ impl Unclaimed {
     pub fn way_out(&self) -> &'static str {
         match self {
             Unclaimed::LegacyMaps { .. } => "define the maps in `.maps`",
-            Unclaimed::Code { .. } => "build the object with clang 8 or later",
+            Unclaimed::Code { .. } => "build the object with a later clang",
             Unclaimed::Subprograms => "give each program its section with `SEC()`",
         }
     }
 }
 
-/// What libbpf takes no notice of, in the order of sections. `functions` are those of the object, `text_index` is the section of
+/// What libbpf takes no notice of, in the order of sections but for `.text`. `functions` are those of the object, `text_index` is the section of
 /// subprograms.
 pub(super) fn of(
     bytes: &[u8],
@@ -78,6 +78,8 @@ pub(super) fn of(
             }
         }
     }
+    // What a program would be tells more than its subprograms.
+    found.sort_by_key(|unclaimed| matches!(unclaimed, Unclaimed::Code { section } if section == ".text"));
     Ok(found)
 }
 

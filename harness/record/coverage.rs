@@ -48,6 +48,19 @@ pub struct CellCoverage {
     pub guards: Vec<GuardProof>,
     /// Lines of the programs that were loaded. Those of other programs are unknown.
     pub programs: Vec<ProgramLines>,
+    /// The guards that are false only because the guest has not loaded a kernel module.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_modules: Vec<InModule>,
+}
+
+/// A guard whose answer would be another one if a kernel module was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct InModule {
+    /// The guard, as an index into the object's list.
+    pub guard: usize,
+    /// The modules that have what it asks for.
+    pub modules: Vec<String>,
 }
 
 /// What one kernel proves of a guard.

@@ -54,7 +54,7 @@ use serde::{Deserialize, Serialize};
 pub use alternatives::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord};
 pub use attach::{AttachOutcome, AttachRecord};
 pub use cause::{Cause, Evidence, Source};
-pub use coverage::{CellCoverage, GuardProof, LineTable, Liveness, ObjectCoverage, ProgramLines, SourceLine};
+pub use coverage::{CellCoverage, GuardProof, InModule, LineTable, Liveness, ObjectCoverage, ProgramLines, SourceLine};
 pub use danger::Danger;
 pub use exercise::{ExerciseRecord, TestRun, TriggerRuns};
 pub use guard::{GuardKind, GuardRecord, SideRecord};

@@ -96,7 +96,31 @@ fn rows(record: &RunRecord, object: usize, number: usize, columns: &[usize], wid
         text += row.trim_end();
         text.push('\n');
     }
+    text.extend(in_modules(record, &[object], number).map(|words| paragraph(&words, 4, width)));
     text
+}
+
+/// That a guard is false on some kernels only because guests load no modules: `false on 6.1 only because the guest has not loaded kernel
+/// module xfs`.
+fn in_modules(record: &RunRecord, rows: &[usize], guard: usize) -> Option<String> {
+    let mut places: Vec<(String, Vec<&str>)> = Vec::new();
+    for (&row, (number, kernel)) in
+        rows.iter().flat_map(|row| record.kernels.iter().enumerate().map(move |at| (row, at)))
+    {
+        let told = &record.cell(row, number).coverage.in_modules;
+        let Some(found) = told.iter().find(|found| found.guard == guard) else { continue };
+        let modules = found.modules.join(" or ");
+        match places.iter_mut().find(|(known, _)| *known == modules) {
+            Some((_, kernels)) if kernels.contains(&kernel.name.as_str()) => {}
+            Some((_, kernels)) => kernels.push(&kernel.name),
+            None => places.push((modules, vec![&kernel.name])),
+        }
+    }
+    let told = places.iter().map(|(modules, kernels)| {
+        format!("false on {} only because the guest has not loaded kernel module {modules}", kernels.join(", "))
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// What an object and its shapes prove together; empty for an object without shapes, and for a shape.

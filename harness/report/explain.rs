@@ -42,6 +42,9 @@ pub struct Facts<'a> {
     pub inventory: Option<&'a Inventory>,
     /// Reads a verifier log by its path in the record.
     pub log: &'a dyn Fn(&str) -> io::Result<String>,
+    /// Says which kernel or module at hand beyond the matrix has a function or tracepoint of this name in BTF, as a
+    /// fragment.
+    pub elsewhere: &'a dyn Fn(&str) -> Option<String>,
     /// What could not be had for the explanation, as whole lines.
     pub missing: &'a [String],
 }

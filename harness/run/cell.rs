@@ -107,7 +107,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     dangers.extend(dangers::of_forms(planned, session.view()));
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
-    let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations);
+    let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, session.view());
     let (kernel, Cell { whole, took, mut notes, kernel_log, .. }) = (session.kernel, cell);
     let (kernel_log, missing) = kernel_log.finish();
     notes.extend(missing);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::evidence::Evidence;
 use crate::coverage::{Facts, ProgramEvidence};
+use crate::judge::{KernelView, modules_of};
 use crate::plan::PlannedObject;
-use crate::record::CellCoverage;
 use crate::record::RelocationRecord;
+use crate::record::{CellCoverage, GuardKind, GuardProof, GuardRecord, InModule};
 
 /// Bytes of a line record.
 const RECORD: usize = 16;
@@ -49,6 +50,7 @@ impl CoverageEvidence {
         planned: &PlannedObject,
         evidence: &Evidence,
         relocations: &[RelocationRecord],
+        kernel: &dyn KernelView,
     ) -> CellCoverage {
         let told = |(index, program): (usize, &crate::record::ObjectProgram)| {
             let mut told = self.programs.get(&program.name)?.clone();
@@ -58,8 +60,21 @@ impl CoverageEvidence {
             Some((index, told))
         };
         let loaded: BTreeMap<usize, ProgramEvidence> = planned.programs.iter().enumerate().filter_map(told).collect();
-        planned.analysis.proof(&Facts { loaded: &loaded, relocations, externs: evidence.externs() })
+        let proof = planned.analysis.proof(&Facts { loaded: &loaded, relocations, externs: evidence.externs() });
+        CellCoverage { in_modules: in_modules(&planned.analysis.guards, &proof, kernel), ..proof }
     }
+}
+
+/// The guards that found nothing where a module of the kernel has what they ask for.
+fn in_modules(guards: &[GuardRecord], proof: &CellCoverage, kernel: &dyn KernelView) -> Vec<InModule> {
+    let is_false = |(_, (guard, proof)): &(usize, (&GuardRecord, &GuardProof))| {
+        let asks_presence = guard.kind.is_existence() || guard.kind == GuardKind::Ksym;
+        asks_presence && proof.resolved == Some(false)
+    };
+    let false_ones = guards.iter().zip(&proof.guards).enumerate().filter(is_false);
+    let found =
+        false_ones.map(|(number, (guard, _))| InModule { guard: number, modules: modules_of(kernel, &guard.asked) });
+    found.filter(|found| !found.modules.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -72,5 +87,43 @@ mod tests {
         let blob: Vec<u8> = (1u32..=9).flat_map(u32::to_le_bytes).collect();
         evidence.lines("a".to_owned(), &blob);
         assert_eq!(evidence.programs["a"].lines, [[1, 2, 3, 4], [5, 6, 7, 8]]);
+    }
+
+    #[test]
+    fn guard_on_what_a_module_has_names_the_module() {
+        use crate::judge::ToldKernel;
+        use crate::record::{LineSet, Liveness, SideRecord};
+
+        let guard = |kind, asked: &str| GuardRecord {
+            kind,
+            asked: asked.to_owned(),
+            function: "p".to_owned(),
+            insn: 0,
+            source: None,
+            relocation: None,
+            programs: vec![0],
+            sides: [(); 2].map(|()| SideRecord { when: String::new(), insns: 0, lines: LineSet::default() }),
+            undecided: None,
+        };
+        let guards = [
+            guard(GuardKind::TypeExists, "struct xfs_inode"),
+            guard(GuardKind::FieldExists, "struct xfs_inode.i_mount"),
+            guard(GuardKind::Ksym, "xfs_function"),
+            guard(GuardKind::FieldExists, "struct inode.gone"),
+            guard(GuardKind::Kconfig, "xfs_inode"),
+        ];
+        let proof = |resolved| CellCoverage {
+            guards: vec![
+                GuardProof { resolved: Some(resolved), verified: [Liveness::Unknown; 2], executed: [false; 2] };
+                5
+            ],
+            ..CellCoverage::default()
+        };
+        let modules = &[("xfs_inode", "xfs"), ("xfs_function", "xfs")];
+        let kernel = ToldKernel { modules, ..ToldKernel::NOTHING };
+        let found = in_modules(&guards, &proof(false), &kernel);
+        assert_eq!(found.iter().map(|found| found.guard).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(found.iter().all(|found| found.modules == ["xfs"]));
+        assert!(in_modules(&guards, &proof(true), &kernel).is_empty());
     }
 }

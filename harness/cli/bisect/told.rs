@@ -251,6 +251,7 @@ fn explanation(bisection: &Bisection<'_>, good: &Step, bad: &Step, kernels: &[Ke
         types: types.as_ref(),
         inventory: bisection.object.inventory.as_ref().ok(),
         log: &|_| Err(std::io::ErrorKind::Unsupported.into()),
+        elsewhere: &|_| None,
         missing: &[],
     };
     render(&facts, &[program], super::width())

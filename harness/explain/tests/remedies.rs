@@ -87,15 +87,26 @@ fn struct_ops_members_and_load_flags_say_what_a_loader_does() {
 
 #[test]
 fn placeholders_are_not_called_renamed() {
-    let at = |section: &str| {
-        let target = target(&AttachTarget::from_section(section).unwrap(), &[], "7.1");
-        assert!(target.notes.is_empty());
-        with_matrix(|matrix| render(&super::target(&AttachTarget::from_section(section).unwrap(), matrix, "7.3"), 100))
+    let place = || Some("on 6.1 `generic_lsm_core` is in kernel module m".to_owned());
+    let at = |section: &str, place: &dyn Fn(&str) -> Option<String>| {
+        let asked = AttachTarget::from_section(section).unwrap();
+        assert!(target(&asked, &[], "7.1", place).notes.is_empty());
+        let one = |matrix: &[KernelTypes<'_>]| render(&target(&asked, &matrix[..1], matrix[0].name, place), 100);
+        with_matrix(|matrix| (render(&target(&asked, matrix, "7.3", place), 100), one(matrix)))
     };
-    let placeholder = at("lsm/generic_lsm_core");
-    assert!(placeholder.contains("placeholder") && !placeholder.contains("inlined"), "{placeholder}");
-    let gone = at("fentry/blk_account_io_start");
+    for section in ["lsm/generic_lsm_core", "fexit/func", "tp_btf/placeholder", "iter/placeholder"] {
+        let (told, alone) = at(section, &|_| None);
+        for told in [told, alone] {
+            assert!(told.contains("placeholder") && told.contains("set_attach_target"), "{told}");
+            assert!(!told.contains("inlined"), "{told}");
+        }
+    }
+    let (gone, _) = at("fentry/blk_account_io_start", &|_| None);
     assert!(gone.contains("inlined") && !gone.contains("placeholder"), "{gone}");
+    // What a module has is neither.
+    let (in_module, _) = at("lsm/generic_lsm_core", &|name| place().filter(|_| name == "bpf_lsm_generic_lsm_core"));
+    assert!(in_module.contains("is in kernel module") && !in_module.contains("placeholder"), "{in_module}");
+    assert!(!in_module.contains("inlined"), "{in_module}");
 }
 
 #[test]

@@ -3,7 +3,8 @@ use crate::record::SourcePlace;
 use crate::record::Verdict;
 use crate::record::sample;
 use crate::record::{
-    CellCoverage, GuardKind, GuardProof, LineTable, Liveness, ObjectCoverage, ProgramLines, SideRecord, SourceLine,
+    CellCoverage, GuardKind, GuardProof, InModule, LineTable, Liveness, ObjectCoverage, ProgramLines, SideRecord,
+    SourceLine,
 };
 
 use Liveness::{Dead, Live, Unknown};
@@ -67,10 +68,12 @@ pub fn record() -> RunRecord {
             poisoned: lines(&[1]),
             executed: lines(&[]),
         }],
+        in_modules: Vec::new(),
     };
     record.cells[1].coverage = CellCoverage {
         guards: vec![proof(true, [Unknown; 2]), proof(false, [Unknown; 2]), proof(true, [Unknown; 2])],
         programs: Vec::new(),
+        in_modules: Vec::new(),
     };
     record
 }
@@ -83,6 +86,18 @@ fn sides_and_lines_are_shown_across_kernels() {
     );
     let narrow = render(&record, 0, 40);
     assert!(narrow.contains("undecided"), "{narrow}");
+}
+
+#[test]
+fn guards_that_a_module_would_answer_name_it() {
+    let mut record = record();
+    record.cells[0].coverage.in_modules = vec![InModule { guard: 0, modules: vec!["xfs".to_owned()] }];
+    let told = "false on 5.10 only because the guest has not loaded kernel module xfs";
+    assert_eq!(render(&record, 0, 100).matches(told).count(), 1);
+    record.cells[1].coverage.guards[0].resolved = Some(false);
+    let unit = Unit { object: 0, rows: vec![0] };
+    let told_of = unproven::render(&record, &unit, None, &[], &[], 100);
+    assert_eq!(told_of.matches(told).count(), 1, "{told_of}");
 }
 
 #[test]

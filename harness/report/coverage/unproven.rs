@@ -36,6 +36,7 @@ pub fn list(
         let mut words = Vec::new();
         if unit.proven(record, number, side, Level::Resolved).is_empty() {
             words.push(what_would(guard, side, types, kernels, configs));
+            words.extend(super::in_modules(record, &unit.rows, number).filter(|_| side == 0));
         }
         for &row in &unit.rows {
             let resolved = proven(record, row, number, side, Level::Resolved);

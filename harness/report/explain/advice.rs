@@ -42,7 +42,11 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
         }
         Cause::MissingAttachTarget | Cause::ContextArgumentChanged => {
             let target = AttachTarget::from_section(&program.section)?;
-            Some(explain::target(&target, matrix, failed))
+            // What Linux is known to have is no placeholder.
+            let releases = program.reason.as_deref().and_then(|reason| reason.rsplit_once("; "));
+            let releases = releases.map(|(_, releases)| releases).filter(|told| told.starts_with("Linux has it from "));
+            let elsewhere = |name: &str| releases.map(str::to_owned).or_else(|| (facts.elsewhere)(name));
+            Some(explain::target(&target, matrix, failed, &elsewhere))
         }
         _ => None,
     }

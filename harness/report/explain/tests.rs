@@ -55,6 +55,7 @@ fn render_with_danger(program: impl Fn(&mut ProgramRecord), known: bool, danger:
         types: local.as_ref().filter(|_| known),
         inventory: Some(&inventory),
         log: &|path| if path == "a.log" { Ok(LOG.to_owned()) } else { Err(io::ErrorKind::NotFound.into()) },
+        elsewhere: &|_| None,
         missing: if known { &[] } else { &["the types of `6.1` are not in the store".to_owned()] },
     };
     render(&facts, &[0], 100)
