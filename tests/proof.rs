@@ -73,7 +73,7 @@ fn kernels_that_cannot_run_or_boot_say_why() {
         &[
             table("lacking", &image, "config = \"lacking\""),
             table("arm64", "arm64", ""),
-            table("small", &image, "append = [\"mem=64M\"]"),
+            table("small", &image, "append = [\"mem=40M\"]"),
         ]
         .concat(),
     );

@@ -5,8 +5,10 @@
 mod common;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{FullDisk, Lab, Run, kernel, need, object, programs, until, verdicts};
@@ -50,6 +52,36 @@ fn expect_told(report: &RunRecord, texts: &[&str]) {
     let told = told(report);
     let fits = told.len() == texts.len() && told.iter().zip(texts).all(|(line, text)| line.contains(text));
     assert!(fits, "told {told:?}, expected {texts:?}");
+}
+
+/// The same command with another executable.
+fn with_program(command: &Command, program: &Path) -> Command {
+    let mut other = Command::new(program);
+    other.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other
+}
+
+#[test]
+fn another_build_of_the_host_starts_from_the_same_snapshots() {
+    need!("guests");
+    let lab = Lab::with_kernel("");
+    assert_eq!(starts(&run_five(&lab)).0, 1);
+    // As after an edit of a report: another host with the same guest inside.
+    let host = lab.path("corematrix");
+    fs::copy(env!("CARGO_BIN_EXE_corematrix"), &host).unwrap();
+    File::options().append(true).open(&host).unwrap().write_all(b"another build").unwrap();
+    let command = with_program(&lab.command(&[&object("five"), "--accel", "tcg"]), &host);
+    Run::start(command, &lab.path("other")).wait().expect(GOOD);
+    let report = lab.report();
+    assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded; 5]);
+    assert_eq!(starts(&report).0, 0, "it booted once more");
+    lab.expect_nothing_left();
 }
 
 #[test]

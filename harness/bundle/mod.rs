@@ -33,7 +33,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::file_name::file_name as plain;
 use crate::manifest::{KernelSpec, Manifest};
-use crate::record::Blame;
 use crate::record::json;
 use crate::record::{RunRecord, ShapeRecord};
 use crate::run_folder::RunFolder;
@@ -97,17 +96,6 @@ pub struct Contents<'a> {
     pub folder: &'a Path,
     /// The command line of the run.
     pub command: &'a [String],
-}
-
-/// Whether a cell failed and nothing excuses that, so that somebody has to look into it.
-pub fn is_red(record: &RunRecord, object: usize, kernel: usize) -> bool {
-    let cell = record.cell(object, kernel);
-    let is_failure = |p: usize| {
-        matches!(cell.programs[p].verdict.blame(), Blame::Object | Blame::Kernel)
-            && record.excuse(object, kernel, p).is_none()
-    };
-    let is_broken = cell.whole.as_ref().is_some_and(|whole| !whole.prepared) && !record.excuses_whole(object, kernel);
-    is_broken || (0..cell.programs.len()).any(is_failure)
 }
 
 /// The name of a cell's bundle, `KERNEL-OBJECT`: without what a file name cannot have, and no two cells have the same.

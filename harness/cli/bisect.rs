@@ -169,7 +169,7 @@ impl Bisection<'_> {
         let plan = Plan::new(vec![spec], vec![self.object.clone()], &Settings::default());
         let record = bench.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
         let programs: Vec<&ProgramRecord> = self.judged(&record).collect();
-        let failed = programs.iter().find(|one| matches!(one.verdict.blame(), Blame::Object | Blame::Kernel));
+        let failed = programs.iter().find(|one| one.verdict.is_failure());
         let unjudged = programs.iter().find(|one| one.verdict.blame() == Blame::Harness);
         let (tried, word) = match (failed, unjudged) {
             (Some(_), _) => (Tried::Bad, "bad"),
@@ -206,7 +206,7 @@ impl Bisection<'_> {
 
     /// The program that failed first on a kernel, with its place.
     fn failure<'r>(&self, record: &'r RunRecord) -> Option<(usize, &'r ProgramRecord)> {
-        let failed = self.judged(record).find(|one| matches!(one.verdict.blame(), Blame::Object | Blame::Kernel))?;
+        let failed = self.judged(record).find(|one| one.verdict.is_failure())?;
         let place = record.cells[0].programs.iter().position(|one| one.name == failed.name)?;
         Some((place, failed))
     }

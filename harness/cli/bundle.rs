@@ -65,7 +65,7 @@ pub(super) fn leave(record: &RunRecord, plan: &Plan, project: &Project, folder: 
     let (mut total, mut made, mut left_out) = (0, 0, 0);
     for (object, planned) in plan.objects.iter().enumerate() {
         for (kernel, spec) in plan.kernels.iter().enumerate() {
-            if !bundle::is_red(record, object, kernel) {
+            if !record.is_red(object, kernel) {
                 continue;
             }
             if total >= MOST_IN_ALL.as_u64() {

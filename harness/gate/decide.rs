@@ -93,7 +93,7 @@ impl<'a> Gate<'a> {
                 KernelState::HarnessFailed { reason, hint, .. } => ("could not be run", reason.as_str(), hint.clone()),
             };
             let story = if reason.is_empty() { what.to_owned() } else { format!("{what}: {reason}") };
-            if kernel.optional && matches!(kernel.state, KernelState::Unavailable { .. }) {
+            if kernel.is_done_without() {
                 if self.was_judged(k) {
                     let hint = "make it available again, or take a baseline without it".to_owned();
                     let story = format!("{story}; the baseline judged it, so the matrix has shrunk");
@@ -122,9 +122,8 @@ impl<'a> Gate<'a> {
             self.program(o, k, p, program);
             explained |= explains_not_whole(program.verdict);
         }
-        if let Some(whole) = cell.whole.as_ref().filter(|whole| !whole.prepared)
+        if let Some(whole) = record.fails_whole(o, k)
             && !explained
-            && !record.excuses_whole(o, k)
         {
             let before = self.pair.as_ref().and_then(|pair| {
                 let (o, k) = pair.cell(o, k)?;
@@ -167,7 +166,7 @@ impl<'a> Gate<'a> {
             pair.before.cell(before_o, before_k).programs.get(pair.program(o, p)?)
         });
         let was_judged = before.is_some_and(|before| before.verdict.blame() != Blame::Harness);
-        let judged = matches!(verdict.blame(), Blame::Nobody | Blame::Object | Blame::Kernel);
+        let judged = verdict.blame() != Blame::Harness;
         self.report.judged += usize::from(judged);
         self.report.passed += usize::from(verdict.is_pass());
         let place = Place::cell(&record.objects[o].name, &record.kernels[k].name).of_program(&program.name);

@@ -1,6 +1,6 @@
 //! What the exit codes mean.
 
-use crate::{Blame, KernelState, RunRecord, Service, Verdict};
+use crate::{Blame, RunRecord, Service, Verdict};
 
 /// Every program was proven to load on every kernel that the matrix needs.
 pub const GOOD: u8 = 0;
@@ -34,14 +34,13 @@ pub fn of(record: &RunRecord) -> u8 {
     for (index, cell) in record.cells.iter().enumerate() {
         let (o, k) = (index / record.kernels.len(), index % record.kernels.len());
         let kernel = &record.kernels[k];
-        let excused = kernel.optional && matches!(kernel.state, KernelState::Unavailable { .. });
-        failed |= cell.whole.as_ref().is_some_and(|whole| !whole.prepared) && !record.excuses_whole(o, k);
+        failed |= record.fails_whole(o, k).is_some();
         unjudged |= cell.defective_records() > 0;
         for (p, program) in cell.programs.iter().enumerate() {
             match program.verdict.blame() {
                 Blame::Nobody => proven = true,
-                Blame::Object | Blame::Kernel => failed |= record.excuse(o, k, p).is_none(),
-                Blame::Harness => unjudged |= !(excused && program.verdict == Verdict::NotRun),
+                Blame::Object | Blame::Kernel => failed |= record.fails(o, k, p),
+                Blame::Harness => unjudged |= !(kernel.is_done_without() && program.verdict == Verdict::NotRun),
             }
         }
     }

@@ -43,6 +43,7 @@ mod relocation;
 pub mod sample;
 mod service;
 mod shape;
+mod standing;
 mod statistics;
 mod verdict;
 

@@ -15,7 +15,7 @@ pub enum Service {
 }
 
 fn failed(program: &ProgramRecord) -> bool {
-    matches!(program.verdict.blame(), Blame::Object | Blame::Kernel)
+    program.verdict.is_failure()
 }
 
 impl RunRecord {

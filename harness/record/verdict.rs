@@ -104,6 +104,11 @@ impl Verdict {
         }
     }
 
+    /// Whether it counts against the object or the kernel.
+    pub fn is_failure(self) -> bool {
+        matches!(self.blame(), Blame::Object | Blame::Kernel)
+    }
+
     /// The verdict in at most six columns, for tables with many kernels.
     pub fn short(self) -> &'static str {
         match self {

@@ -143,7 +143,7 @@ fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     let mut reasons: Vec<(&str, Vec<usize>)> = Vec::new();
     for &k in shown {
         let cell = record.cell(o, k);
-        let whole = cell.whole.as_ref().filter(|whole| !whole.prepared && !record.excuses_whole(o, k));
+        let whole = record.fails_whole(o, k);
         let Some(whole) = whole.filter(|_| cell.programs.iter().all(|program| program.verdict.is_pass())) else {
             continue;
         };

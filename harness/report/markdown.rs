@@ -9,7 +9,7 @@ use super::finding::{Finding, Kind, Level, findings, short_name};
 use super::summary::{Answer, Summary};
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
-use crate::record::{Blame, Verdict};
+use crate::record::Verdict;
 use crate::record::{CellRecord, RunRecord};
 
 /// Bytes. GitHub refuses comments of more than 65,536 characters; a step summary may be longer.
@@ -127,7 +127,7 @@ fn matrix(record: &RunRecord) -> (Vec<String>, Vec<String>) {
 fn cell(cell: &CellRecord) -> String {
     let loaded = cell.programs.iter().filter(|program| program.verdict.is_pass()).count();
     let total = cell.programs.len();
-    let failed = cell.programs.iter().any(|program| matches!(program.verdict.blame(), Blame::Object | Blame::Kernel));
+    let failed = cell.programs.iter().any(|program| program.verdict.is_failure());
     let whole = cell.whole.as_ref().is_none_or(|whole| whole.prepared);
     let sign = match () {
         () if failed => "❌",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
 use crate::record::Cause;
-use crate::record::{Blame, Verdict};
+use crate::record::Blame;
 use crate::record::{CellRecord, KernelState, ObjectRecord, RunRecord};
 
 /// Causes and kernels in the words of a summary.
@@ -45,10 +45,9 @@ impl Summary {
                 total += 1;
                 let on = shown.iter().filter_map(|&k| Some((k, record.cell(o, k).programs.get(p)?)));
                 let fates: Vec<_> = on.collect();
-                let failed = |verdict: Verdict| matches!(verdict.blame(), Blame::Object | Blame::Kernel);
                 let (allowed, failures): (Vec<_>, Vec<_>) = fates
                     .iter()
-                    .filter(|(_, program)| failed(program.verdict))
+                    .filter(|(_, program)| program.verdict.is_failure())
                     .partition(|(k, _)| record.excuse(o, *k, p).is_some());
                 excused += usize::from(!allowed.is_empty());
                 failing += usize::from(!failures.is_empty());
@@ -60,9 +59,7 @@ impl Summary {
                 mine.into_iter().for_each(|cause| *causes.entry(cause).or_default() += 1);
                 let judged: Vec<_> = fates.iter().filter(|(_, program)| !gap(program)).collect();
                 // Where it stopped loading; what never loaded broke nowhere.
-                let breaks_here = |(k, program): &(usize, &crate::record::ProgramRecord)| {
-                    failed(program.verdict) && record.excuse(o, *k, p).is_none()
-                };
+                let breaks_here = |(k, _): &(usize, &crate::record::ProgramRecord)| record.fails(o, *k, p);
                 let broke = judged.windows(2).find(|two| two[0].1.verdict.is_pass() && breaks_here(two[1]));
                 if let Some(two) = broke {
                     *breaks.entry(two[1].0).or_default() += 1;
@@ -70,16 +67,11 @@ impl Summary {
             }
         }
         let not_whole = (0..record.objects.len()).filter(|&o| {
-            record.objects[o].broken.is_some()
-                || shown.iter().any(|&k| {
-                    record.cell(o, k).whole.as_ref().is_some_and(|whole| !whole.prepared) && !record.excuses_whole(o, k)
-                })
+            record.objects[o].broken.is_some() || shown.iter().any(|&k| record.fails_whole(o, k).is_some())
         });
         let not_whole = not_whole.count();
-        let needed_missing = record.kernels.iter().filter(|kernel| {
-            kernel.state != KernelState::Ready
-                && !(kernel.optional && matches!(kernel.state, KernelState::Unavailable { .. }))
-        });
+        let needed_missing =
+            record.kernels.iter().filter(|kernel| kernel.state != KernelState::Ready && !kernel.is_done_without());
         let needed_missing = needed_missing.count();
 
         let kernels = counted(shown.len(), "kernel");
@@ -175,6 +167,7 @@ fn ranked(what: &str, by_count: &mut [(usize, String)], noun: &str) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Verdict;
     use crate::record::sample;
 
     #[test]

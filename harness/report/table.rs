@@ -175,7 +175,6 @@ fn counts(record: &RunRecord, width: usize) -> String {
         let parts: Vec<String> = parts.map(|(verdict, count)| format!("{count} {verdict}")).collect();
         (!parts.is_empty()).then(|| format!("{} {label} ({})", of(wanted), parts.join(", ")))
     };
-    let failed = |verdict: Verdict| matches!(verdict.blame(), Blame::Object | Blame::Kernel);
     let not_judged = |verdict: Verdict| verdict.blame() == Blame::Harness && verdict != Verdict::NotRun;
     let of_commands = record.objects.iter().any(ObjectRecord::is_command);
     let (noun, done) = if of_commands { ("command", "succeeded") } else { ("program", "loaded") };
@@ -183,7 +182,7 @@ fn counts(record: &RunRecord, width: usize) -> String {
         0 => format!("nothing {done}"),
         passed => format!("{passed} {done}"),
     }];
-    parts.extend(with_breakdown("failed", &failed));
+    parts.extend(with_breakdown("failed", &|verdict| verdict.is_failure()));
     parts.extend(with_breakdown("not judged", &not_judged));
     parts.extend(counts.get(&Verdict::NotRun).map(|count| format!("{count} not run")));
     let programs = record.objects.iter().map(|object| object.programs.len()).sum();

@@ -1,0 +1,70 @@
+//! What counts against a run, decided here for all: exit codes, summaries, findings, the gate and bundles.
+
+use super::{CellRecord, KernelRecord, KernelState, RunRecord, WholeLoad};
+
+impl KernelRecord {
+    /// Whether it could not be had and the matrix may do without it, so that nothing on it counts.
+    pub fn is_done_without(&self) -> bool {
+        self.optional && matches!(self.state, KernelState::Unavailable { .. })
+    }
+}
+
+impl CellRecord {
+    /// How the object was loaded as a whole, if that failed.
+    pub fn failed_whole(&self) -> Option<&WholeLoad> {
+        self.whole.as_ref().filter(|whole| !whole.prepared)
+    }
+}
+
+impl RunRecord {
+    /// Whether a program failed on a kernel, and nothing excuses that. All as indexes.
+    pub fn fails(&self, object: usize, kernel: usize, program: usize) -> bool {
+        let tried = self.cell(object, kernel).programs.get(program);
+        tried.is_some_and(|tried| tried.verdict.is_failure()) && self.excuse(object, kernel, program).is_none()
+    }
+
+    /// How an object was loaded as a whole on a kernel, if that failed and nothing excuses it.
+    pub fn fails_whole(&self, object: usize, kernel: usize) -> Option<&WholeLoad> {
+        self.cell(object, kernel).failed_whole().filter(|_| !self.excuses_whole(object, kernel))
+    }
+
+    /// Whether a cell failed and nothing excuses that, so that somebody has to look into it.
+    pub fn is_red(&self, object: usize, kernel: usize) -> bool {
+        let programs = 0..self.cell(object, kernel).programs.len();
+        self.fails_whole(object, kernel).is_some()
+            || programs.into_iter().any(|program| self.fails(object, kernel, program))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{KernelState, OptionalRecord, Verdict, WholeLoad, sample};
+
+    #[test]
+    fn failures_count_unless_they_are_excused() {
+        let objects = vec![sample::object("a", &[("first", "xdp"), ("second", "xdp")])];
+        let kernels = ["5.10", "6.1"].map(sample::kernel).to_vec();
+        let mut record = sample::assemble(kernels, objects, |_, p, k| match (p, k) {
+            (0, 0) => (Verdict::VerifierRejected, None),
+            (1, 0) => (Verdict::HarnessError, None),
+            _ => (Verdict::Loaded, None),
+        });
+        assert!(record.fails(0, 0, 0) && !record.fails(0, 0, 1) && !record.fails(0, 1, 0) && !record.fails(0, 0, 9));
+        assert!(record.is_red(0, 0) && !record.is_red(0, 1));
+        record.cells[1].whole = Some(WholeLoad { prepared: false, reason: None, left_out: Vec::new() });
+        assert!(record.is_red(0, 1) && record.fails_whole(0, 1).is_some());
+        let what = crate::Alternative { object: "a".to_owned(), name: Some("first".to_owned()) };
+        record.optional.push(OptionalRecord { what, reason: "new".to_owned() });
+        assert!(!record.fails(0, 0, 0) && !record.is_red(0, 0));
+    }
+
+    #[test]
+    fn only_an_optional_kernel_that_is_unavailable_does_not_count() {
+        let mut kernel = sample::kernel("5.4");
+        assert!(!kernel.is_done_without());
+        kernel.state = KernelState::Unavailable { reason: "gone".to_owned(), hint: None };
+        assert!(!kernel.is_done_without());
+        kernel.optional = true;
+        assert!(kernel.is_done_without());
+    }
+}
