@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
-use crate::record::Cause;
 use crate::record::Blame;
+use crate::record::Cause;
 use crate::record::{CellRecord, KernelState, ObjectRecord, RunRecord};
 
 /// Causes and kernels in the words of a summary.
