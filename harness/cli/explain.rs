@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
-use super::failure::Failure;
-use super::failure::store_failure;
+use super::failure::{Failure, store_failure};
 use super::run::{LATEST, REPORTS, report_failure, width};
 use crate::btf::Query;
 use crate::explain::KernelTypes;

@@ -1,6 +1,7 @@
 //! [`split`]: makes the parts of a matrix.
 
 use std::cmp::Reverse;
+
 /// Distributes things of these costs over `parts` parts of about equal cost; each part lists the places of its things in order.
 /// The same costs always give the same parts. Of more parts than things the last, which have none, are left out.
 pub fn split(costs: &[usize], parts: usize) -> Vec<Vec<usize>> {
