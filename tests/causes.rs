@@ -105,6 +105,7 @@ fn every_program_has_its_cause_on_every_kernel() {
 /// A probe is loaded without its target; what is missing when it is attached may be in a module.
 #[test]
 fn probe_whose_target_is_in_a_module_is_not_judged() {
+    need!("guests", "programs");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
     run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--attach", "--out"]).arg(folder.path());
@@ -119,6 +120,27 @@ fn probe_whose_target_is_in_a_module_is_not_judged() {
         let reason = in_module.reason.as_deref().unwrap_or_default();
         assert!(reason.starts_with("`nf_conntrack_in` is in kernel module nf_conntrack"), "{}: {reason}", cell.kernel);
         assert_eq!(nowhere.cause, Some(Cause::MissingAttachTarget), "{}: {nowhere:?}", cell.kernel);
+    }
+}
+
+/// A library of the guest that lacks a probe is a fact; a section that names no probe is for the loader to fill in.
+#[test]
+fn usdt_probe_that_the_library_lacks_is_a_missing_target() {
+    need!("guests", "programs");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    run.current_dir(root()).args(["run", "target/causes/usdt.bpf.o", "--attach", "--out"]).arg(folder.path());
+    run.args(["--kernel", "5.10", "--kernel", "7.3"]);
+    let status = run.status().expect("corematrix starts");
+    assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
+    let record = corematrix::record::json::read(&folder.path().join("report.json")).expect("the report");
+    for cell in &record.cells {
+        let program = |name: &str| cell.programs.iter().find(|program| program.name == name).expect("it is there");
+        let missing = program("no_probe");
+        assert_eq!(missing.cause, Some(Cause::MissingAttachTarget), "{}: {missing:?}", cell.kernel);
+        let reason = missing.reason.as_deref().unwrap_or_default();
+        assert!(reason.ends_with("has no USDT probe `corematrix:no_such_probe`"), "{}: {reason}", cell.kernel);
+        assert_eq!(program("named_by_its_loader").cause, None, "{}", cell.kernel);
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`of`]: what a line of evidence is about.
 
+use crate::feature::Feature;
 use crate::record::Cause;
 
 /// The name that `line` is about, if it names one.
@@ -7,7 +8,7 @@ pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
     let subject = match cause {
         Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue => relocated(line),
         Cause::UnknownHelper | Cause::ForbiddenHelper | Cause::Licence | Cause::UnsupportedCallForm => {
-            kernel_function(line).or(helper(line)).or(quoted(line))
+            return kernel_function(line).or(helper(line)).or(quoted(line)).map(with_its_name);
         }
         Cause::MissingAttachTarget => {
             let unquoted = line.split_once(" is not found in ").map(|(name, _)| name);
@@ -25,6 +26,13 @@ pub(super) fn of(cause: Cause, line: &str) -> Option<String> {
         _ => None,
     };
     subject.map(str::to_owned)
+}
+
+/// A kernel that lacks a helper has no name for it: `unknown#169` is `bpf_timer_init#169`.
+fn with_its_name(helper: &str) -> String {
+    let number = helper.strip_prefix("unknown#").and_then(|number| number.parse::<u32>().ok());
+    let known = number.and_then(|number| Feature::Helper.known().into_iter().find(|(known, _)| *known == number));
+    known.map_or_else(|| helper.to_owned(), |(number, name)| format!("bpf_{name}#{number}"))
 }
 
 /// The kernel wraps the struct that it offers: `struct bpf_struct_ops_sched_ext_ops` is about `struct sched_ext_ops`.
@@ -94,7 +102,7 @@ fn kernel_function(line: &str) -> Option<&str> {
 pub(super) fn called(insn_text: &str, line: &str) -> Option<String> {
     let named = helper(insn_text)?;
     let of_kernel = line.contains("kernel func") || line.contains("kfunc");
-    Some(if of_kernel { named.split('#').next().unwrap_or(named) } else { named }.to_owned())
+    Some(if of_kernel { named.split('#').next().unwrap_or(named).to_owned() } else { with_its_name(named) })
 }
 
 /// The first quoted name behind `prog 'name': `.

@@ -188,6 +188,14 @@ fn poison_that_libbpf_did_not_rewrite_is_known() {
     assert_eq!(of_log("1: (85) call unknown#195896081\ninvalid func unknown#195896081\n").0, Cause::UnknownHelper);
 }
 
+#[test]
+fn helper_that_the_kernel_has_no_name_for_is_named() {
+    let (cause, evidence) = of_log("1: (85) call unknown#169\ninvalid func unknown#169\n");
+    assert_eq!((cause, evidence.subject.as_deref()), (Cause::UnknownHelper, Some("bpf_timer_init#169")));
+    let (_, evidence) = of_log("1: (85) call unknown#9999\ninvalid func unknown#9999\n");
+    assert_eq!(evidence.subject.as_deref(), Some("unknown#9999"));
+}
+
 /// What kernels from 7.x on write behind the complaint about a program of many subprograms: libbpf then does not see it any more.
 fn many_subprograms(call: &str) -> String {
     let mut log = format!(

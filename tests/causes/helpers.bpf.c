@@ -44,3 +44,27 @@ SEC("kprobe/vfs_read") int set_return_value_elsewhere(void *ctx)
 {
 	return bpf_set_retval(-1);
 }
+
+// Some functions may have their path read, most not.
+SEC("fentry/vfs_open") int BPF_PROG(path_of_any, void *path)
+{
+	bpf_d_path(path, buffer, sizeof(buffer));
+	return 0;
+}
+
+struct path {
+	void *dentry;
+} CORE;
+struct file {
+	struct path f_path;
+} CORE;
+SEC("fentry/filp_close") int BPF_PROG(path_of_some, struct file *file)
+{
+	bpf_d_path(&file->f_path, buffer, sizeof(buffer));
+	return 0;
+}
+
+SEC("kprobe/filp_close") int path_in_a_probe(struct path *ctx)
+{
+	return bpf_d_path(ctx, buffer, sizeof(buffer));
+}

@@ -18,6 +18,32 @@ struct {
 	__uint(key_size, 4);
 	__uint(value_size, sizeof(struct counter));
 } untyped SEC(".maps");
+struct alarm {
+	__u64 number;
+	struct bpf_timer timer;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct alarm);
+} alarms SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(struct alarm));
+} untyped_alarms SEC(".maps");
+struct padded {
+	__u32 number;
+	__u8 letter;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8);
+	__type(key, struct padded);
+	__type(value, __u32);
+} by_padded SEC(".maps");
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
@@ -154,4 +180,32 @@ SEC("tc") int lock_not_given_back(struct __sk_buff *skb)
 SEC("tc") int reads_a_number(struct __sk_buff *skb)
 {
 	return *(int *)(long)skb->len;
+}
+
+SEC("tc") int timer_without_btf(struct __sk_buff *skb)
+{
+	__u32 key = 0;
+	struct alarm *alarm = bpf_map_lookup_elem(&untyped_alarms, &key);
+
+	return alarm ? bpf_timer_init(&alarm->timer, &untyped_alarms, 1) : 0;
+}
+
+SEC("tc") int timer(struct __sk_buff *skb)
+{
+	__u32 key = 0;
+	struct alarm *alarm = bpf_map_lookup_elem(&alarms, &key);
+
+	return alarm ? bpf_timer_init(&alarm->timer, &alarms, 1) : 0;
+}
+
+// A privileged program may read what was never written.
+SEC("tc") int padding_never_written(struct __sk_buff *skb)
+{
+	struct padded key;
+	__u32 *value;
+
+	key.number = skb->len;
+	key.letter = skb->protocol;
+	value = bpf_map_lookup_elem(&by_padded, &key);
+	return value ? *value : 0;
 }
