@@ -95,7 +95,7 @@ fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     let advice = |program: &str| {
         let told = programs(&record, "7.3", "definitions").iter().find(|told| told.name == program).unwrap();
-        told.advice.clone().unwrap_or_default()
+        told.hints.join("\n")
     };
     assert!(advice("on_no_size").contains("maps.no_size.max_entries = "), "{}", advice("on_no_size"));
     assert!(advice("on_bare").contains("maps.bare.key_size = 4"), "{}", advice("on_bare"));

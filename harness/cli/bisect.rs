@@ -25,7 +25,7 @@ use crate::record::Blame;
 use crate::record::Cause;
 use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
-use crate::report::explain::{Facts, story};
+use crate::report::explain::{Facts, explanation};
 use crate::report::{counted, paragraph};
 use crate::repro::Fate;
 use crate::store::{LockFile, Offer};
@@ -256,7 +256,7 @@ impl Bisection<'_> {
             elsewhere: &|_| None,
             missing: &[],
         };
-        let Some(told) = story(&facts, program) else { return };
+        let Some(told) = explanation(&facts, program) else { return };
         let answer = |offer: usize| {
             let on = told.presence.iter().find(|on| on.kernel == self.name(offer))?;
             Some(on.presence.is_present())

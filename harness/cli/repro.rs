@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
-use crate::report::explain::{Facts, render};
+use crate::report::explain::{Facts, recorded, render};
 use crate::report::{paragraph, repro as text};
 use crate::repro::{Comparison, Conditions, Outcome, compare};
 use crate::run_folder::RunFolder;
@@ -154,9 +154,9 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     for (&p, one) in chosen.iter().zip(&found) {
         println!("{}", render(&facts, &[p], width));
         let told = case.recorded_program(&programs[p].name);
-        let advice = told.and_then(|told| told.advice.as_deref());
+        let advice = told.and_then(recorded);
         if let (false, Some(advice), Outcome::Same) = (has_all, advice, one.outcome()) {
-            println!("With the types of all kernels of the run:\n{}", indented(advice));
+            println!("With the types of all kernels of the run:\n{}", indented(&advice));
         }
         show_moment(&programs[p], states, folder, width);
     }

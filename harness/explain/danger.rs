@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::KernelTypes;
-use super::presence::{Presence, field_on};
+use super::presence::field_on;
 use super::spec::{LocalSpec, path_text};
 use super::walk::Local;
 use crate::object::ObjectTypes;
 use crate::object::btf::{Btf, Kind, essential_name};
 use crate::object::btf_ext::{CoreRelocation, RelocationKind};
-use crate::record::{CoreRelocation as Listed, Danger};
+use crate::record::{CoreRelocation as Listed, Danger, Presence};
 
 /// The dangers of an object's relocations on one kernel, each with the index of its relocation. Only `byte_off`
 /// relocations that resolve are looked at. A function that also asks for size, sign or shifts of the same field adapts

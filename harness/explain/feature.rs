@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::boundary::Boundary;
-use super::presence::{OnKernel, Presence, Witness};
-use super::{Explanation, First, Subject, form, helper, snippet};
+use super::{form, helper, snippet};
 use crate::feature::Feature;
 use crate::object::btf::{Btf, Want};
 use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::record::{Boundary, Explanation, First, OnKernel, Presence, Subject, Witness};
 
 /// Helpers that take a function of the program. A kernel without them refuses the function's address even where it is
 /// never called.
@@ -111,8 +110,9 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     let callback = feature == Feature::Helper && takes_callback(&bare);
     // A guard that is true where the program failed would let it fail again; one that is true nowhere guards nothing.
     let nowhere = listed_here && feature == Feature::Helper && first.is_none();
-    let mut snippets = snippet::feature(feature, &enumerator, number.unwrap_or_default(), callback, program_type);
-    snippets.retain(|snippet| !nowhere && !snippet.guard.holds(own_types, probed));
+    let drafts = snippet::feature(feature, &enumerator, number.unwrap_or_default(), callback, program_type);
+    let of_use = drafts.into_iter().filter(|_| !nowhere).filter_map(|draft| draft.unless_idle(own_types, probed));
+    let snippets = of_use.collect();
     Explanation {
         subject: match feature {
             Feature::Helper => Subject::Helper,

@@ -1,13 +1,13 @@
 //! The story of a field: which kernels have it, and what stands in its place.
 
-use super::boundary::Boundary;
-use super::presence::{FieldOn, OnKernel, Presence, field_on};
+use super::presence::{FieldOn, field_on};
 use super::replacement::{self, Ranked};
 use super::snippet::{self, Layout};
 use super::spec::LocalSpec;
 use super::walk::Local;
-use super::{Explanation, KernelTypes, Subject, group, named, nearest_with};
+use super::{KernelTypes, group, named, nearest_with};
 use crate::object::btf::Btf;
+use crate::record::{Boundary, Explanation, OnKernel, Presence, Subject};
 
 /// Explains a relocation that asks about a field.
 pub(super) fn explain(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {

@@ -1,6 +1,6 @@
 //! What a program's form asks of a kernel, and the older form that does nearly the same: [`form`].
 
-use super::{Explanation, Subject};
+use crate::record::{Explanation, Subject};
 
 /// Kinds of sections with what does nearly the same on kernels that do not have them.
 const OLDER: &[(&str, &str)] = &[

@@ -5,7 +5,6 @@
 //! and `size` look at what passes and still means something else than the object thinks.
 
 mod argument;
-mod boundary;
 mod compatible;
 mod constant;
 mod danger;
@@ -28,30 +27,25 @@ mod struct_ops;
 mod symbol;
 mod walk;
 
-use serde::{Deserialize, Serialize};
-
 pub use crate::feature::Feature;
 pub use argument::{ChangedArgument, arguments};
-pub use boundary::{Boundary, Run};
 pub use constant::{Constant, constants};
 pub use danger::dangers;
 pub use feature::{KernelFeatures, WantedFeature, feature, listed_features, takes_callback};
 pub use form::load_flag;
 pub use helper::is_sleepable;
-pub use presence::{OnKernel, Presence, Witness};
 pub use render::render;
-pub use replacement::Replacement;
 pub use rule::{
     attach_target, config_option, kconfig_extern, kfunc, licence, module, module_elsewhere, without_debug_info,
 };
 pub use size::unguarded_sizes;
-pub use snippet::Snippet;
 pub use spec::{Asked, LocalSpec, Step, asked, path_text};
 pub use struct_ops::{member as struct_ops_member, offered as struct_ops};
 pub use symbol::{AttachTarget, Ksym, ksym, target};
 
 use crate::object::btf::Btf;
 use crate::object::btf_ext::RelocationKind;
+use crate::record::{Explanation, InItsPlace, Replacement};
 
 /// The types of one kernel of the matrix. Lists of these are in matrix order, oldest first; kernels without BTF are left
 /// out.
@@ -63,102 +57,9 @@ pub struct KernelTypes<'a> {
     pub btf: &'a Btf,
 }
 
-/// What an [`Explanation`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Subject {
-    /// A member of a struct or union.
-    Field,
-    /// A type.
-    Type,
-    /// A name of an enum.
-    Enumerator,
-    /// A function or tracepoint that a program attaches to.
-    Target,
-    /// A kernel function or variable that a program calls or reads.
-    Ksym,
-    /// A BPF helper.
-    Helper,
-    /// A map type.
-    MapType,
-    /// A program type.
-    ProgramType,
-    /// An attach type.
-    AttachType,
-    /// A flag that a program is loaded with.
-    LoadFlag,
-    /// A member of a struct_ops type.
-    StructOpsMember,
-    /// Something that no list of kernels answers: the headline says it all.
-    Rule,
-}
-
-/// The story of one thing that an object asks of kernels: plain data, [`render`]ed for people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// What kind of thing it is.
-    pub subject: Subject,
-    /// Its name, such as `struct task_struct.state` or `BPF_FUNC_loop`.
-    pub name: String,
-    /// The kernel where the failure was.
-    pub kernel: String,
-    /// What it comes to in one sentence, where the subject's own headline would not say it.
-    pub headline: Option<String>,
-    /// What each kernel has, in matrix order.
-    pub presence: Vec<OnKernel>,
-    /// Since when, or until when; `None` if no kernel was asked.
-    pub boundary: Option<Boundary>,
-    /// Of a BPF feature, the first kernel that has it.
-    pub first: Option<First>,
-    /// What stands in its place on the kernels without it.
-    pub in_its_place: Vec<InItsPlace>,
-    /// What else is to know, as whole sentences.
-    pub notes: Vec<String>,
-    /// The guards to write.
-    pub snippets: Vec<Snippet>,
-}
-
-impl Explanation {
-    /// One that rests on no list of kernels.
-    fn rule(subject: Subject, name: &str, kernel: &str, headline: String) -> Explanation {
-        Explanation {
-            subject,
-            name: name.to_owned(),
-            kernel: kernel.to_owned(),
-            headline: Some(headline),
-            presence: Vec::new(),
-            boundary: None,
-            first: None,
-            in_its_place: Vec::new(),
-            notes: Vec::new(),
-            snippets: Vec::new(),
-        }
-    }
-
-    /// Drops guards that are true on the kernel where the program failed.
-    fn without_idle_guards(mut self, matrix: &[KernelTypes<'_>]) -> Explanation {
-        let btf = matrix.iter().find(|kernel| kernel.name == self.kernel).map(|kernel| kernel.btf);
-        self.snippets.retain(|snippet| !snippet.guard.holds(btf, false));
-        self
-    }
-}
-
-/// The first kernel of the matrix that has something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct First {
-    /// The kernel.
-    pub kernel: String,
-    /// How that is known.
-    pub by: Witness,
-}
-
-/// What stands in the place of something missing, on kernels that agree about it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct InItsPlace {
-    /// The kernels, in matrix order.
-    pub kernels: Vec<String>,
-    /// Best first; offsets, scores and reasons are those of the first kernel.
-    pub replacements: Vec<Replacement>,
+/// The types of the kernel where the program failed.
+fn types_of<'a>(matrix: &[KernelTypes<'a>], failed: &str) -> Option<&'a Btf> {
+    matrix.iter().find(|kernel| kernel.name == failed).map(|kernel| kernel.btf)
 }
 
 /// Explains a CO-RE relocation that failed on the kernel `failed`, or that one wants to know about. `local` is the
@@ -166,7 +67,7 @@ pub struct InItsPlace {
 pub fn relocation(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>], failed: &str) -> Option<Explanation> {
     match asked(spec.kind)? {
         Asked::Field => Some(field::explain(spec, local, matrix, failed)),
-        Asked::Type => Some(named::explain_type(spec, local, matrix, failed)?.without_idle_guards(matrix)),
+        Asked::Type => named::explain_type(spec, local, matrix, failed),
         Asked::Enumerator => named::explain_enumerator(spec, matrix, failed),
     }
 }

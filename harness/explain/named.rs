@@ -1,11 +1,10 @@
 //! The stories of a type and of an enumerator.
 
-use super::boundary::Boundary;
-use super::presence::{OnKernel, Presence};
 use super::spec::{LocalSpec, type_text};
 use super::walk::Local;
-use super::{Explanation, KernelTypes, Replacement, Subject, group, nearest_with, similarity, snippet};
+use super::{KernelTypes, group, nearest_with, similarity, snippet, types_of};
 use crate::object::btf::{Btf, Want, essential_name};
+use crate::record::{Boundary, Explanation, OnKernel, Presence, Replacement, Subject};
 
 /// Replacements told for one kernel.
 const MAX_TOLD: usize = 3;
@@ -35,6 +34,7 @@ pub(super) fn explain_type(
         (kernel.name.to_owned(), key, replacements)
     });
     let in_its_place = group(found);
+    let (guard, here) = (snippet::type_exists(spec), types_of(matrix, failed));
     Some(Explanation {
         first: None,
         subject: Subject::Type,
@@ -45,7 +45,7 @@ pub(super) fn explain_type(
         boundary: Some(boundary(matrix, &present)),
         in_its_place,
         notes: Vec::new(),
-        snippets: snippet::type_exists(spec).into_iter().collect(),
+        snippets: guard.and_then(|guard| guard.unless_idle(here, false)).into_iter().collect(),
     })
 }
 

@@ -1,8 +1,7 @@
 //! [`render`]: an [`Explanation`] as text.
 
-use super::presence::{Presence, runs};
-use super::snippet::SnippetPlace;
-use super::{Explanation, First, InItsPlace, Replacement, Subject};
+use super::presence::runs;
+use crate::record::{Explanation, First, InItsPlace, Presence, Replacement, SnippetPlace, Subject, span};
 
 /// Narrower than this nothing can be laid out.
 const MIN_WIDTH: usize = 40;
@@ -118,7 +117,7 @@ fn kernel_list(explanation: &Explanation, kernels: &[String]) -> String {
             _ => runs.push((index, index)),
         }
     }
-    let texts: Vec<String> = runs.iter().map(|&(first, last)| super::boundary::span(all[first], all[last])).collect();
+    let texts: Vec<String> = runs.iter().map(|&(first, last)| span(all[first], all[last])).collect();
     texts.join(", ")
 }
 

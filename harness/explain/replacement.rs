@@ -1,11 +1,10 @@
 //! [`Replacement`]: what stands in the place of a missing member, ranked.
 
-use serde::{Deserialize, Serialize};
-
 use super::spec::{LocalSpec, Step, path_text, type_text};
 use super::walk::{Local, Miss, walk};
 use super::{KernelTypes, similarity};
 use crate::object::btf::{Btf, Kind, Place, Want};
+use crate::record::Replacement;
 
 /// Replacements with a lower score are not told.
 const MIN_SCORE: f64 = 0.4;
@@ -24,21 +23,6 @@ const MAX_TOLD: usize = 3;
 
 /// Replacements whose score is lower than this share of the best one's are not told.
 const CLOSE: f64 = 0.85;
-
-/// What may stand in the place of something that is missing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Replacement {
-    /// The path from the root type (`q->disk`), or the name of the type, enumerator or function.
-    pub path: String,
-    /// Its type, as C names it; of an enumerator its value; empty if there is nothing to tell.
-    pub type_name: String,
-    /// Bytes from the start of the struct that declares it, if it is a member.
-    pub offset: Option<u64>,
-    /// How likely it is, from 0 to 1.
-    pub score: f64,
-    /// What speaks for it, as short fragments.
-    pub why: Vec<String>,
-}
 
 /// A replacement for a member, with its path as steps.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! What to do about failures that no list of kernels' types explains: licences, config options, modules, attach targets.
 
-use super::{Explanation, Subject, snippet};
+use super::snippet;
+use crate::record::{Explanation, Subject};
 
 fn rule(name: &str, failed: &str, headline: String, note: impl Into<String>) -> Explanation {
     let mut told = Explanation::rule(Subject::Rule, name, failed, headline);

@@ -2,8 +2,6 @@
 
 mod flavour;
 
-use serde::{Deserialize, Serialize};
-
 pub(super) use flavour::{Layout, add_layout, field};
 
 use super::guard::Guard;
@@ -11,34 +9,21 @@ use super::spec::{LocalSpec, type_text};
 use super::symbol::AttachTarget;
 use crate::feature::Feature;
 use crate::object::btf::{Btf, Kind, essential_name};
+use crate::record::{Snippet, SnippetPlace};
 
-/// A piece of C to write.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snippet {
-    /// Where it belongs.
-    pub place: SnippetPlace,
-    /// The code; lines end with a newline, blocks are indented with tabs.
-    pub code: String,
-    /// What it asks of the running kernel.
-    #[serde(skip)]
-    pub(super) guard: Guard,
+/// A piece of C to write, and what it asks of the running kernel.
+#[derive(Debug)]
+pub(super) struct Draft {
+    snippet: Snippet,
+    guard: Guard,
 }
 
-impl Snippet {
-    fn guarded(mut self, guard: Guard) -> Snippet {
-        self.guard = guard;
-        self
+impl Draft {
+    /// The code, unless its guard is true on a kernel with these types; `probed` is what that kernel answered of the feature
+    /// in question.
+    pub(super) fn unless_idle(self, btf: Option<&Btf>, probed: bool) -> Option<Snippet> {
+        (!self.guard.holds(btf, probed)).then_some(self.snippet)
     }
-}
-
-/// Where a snippet belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SnippetPlace {
-    /// In the BPF program.
-    Program,
-    /// In the loader, between opening and loading the object.
-    Loader,
 }
 
 /// Words that C or libbpf's headers keep for themselves and that a name may be.
@@ -60,16 +45,20 @@ fn is_identifier(name: &str) -> bool {
     !name.is_empty() && identifier(name) == name
 }
 
+fn guarded(snippet: Snippet, guard: Guard) -> Draft {
+    Draft { snippet, guard }
+}
+
 fn program(code: String) -> Snippet {
-    Snippet { place: SnippetPlace::Program, code, guard: Guard::None }
+    Snippet { place: SnippetPlace::Program, code }
 }
 
 fn loader(code: String) -> Snippet {
-    Snippet { place: SnippetPlace::Loader, code, guard: Guard::None }
+    Snippet { place: SnippetPlace::Loader, code }
 }
 
 /// Asks whether a type exists.
-pub(super) fn type_exists(spec: &LocalSpec) -> Option<Snippet> {
+pub(super) fn type_exists(spec: &LocalSpec) -> Option<Draft> {
     let name = essential_name(&spec.type_name);
     if !is_identifier(name) {
         return None;
@@ -87,7 +76,7 @@ pub(super) fn type_exists(spec: &LocalSpec) -> Option<Snippet> {
          it does not: read nothing of it here */\n\t}}\n",
         type_text(&spec.type_kind, name)
     ));
-    Some(snippet.guarded(guard))
+    Some(guarded(snippet, guard))
 }
 
 /// Asks whether an enumerator exists, and takes its value from the kernel.
@@ -112,7 +101,7 @@ pub(super) fn feature(
     number: i64,
     callback: bool,
     program_type: Option<&str>,
-) -> Vec<Snippet> {
+) -> Vec<Draft> {
     if !is_identifier(enumerator) {
         return Vec::new();
     }
@@ -120,13 +109,13 @@ pub(super) fn feature(
     let listed = || Guard::Enumerator { in_enum: listing.to_owned(), name: enumerator.to_owned() };
     let guard = |then: &str, otherwise: &str| {
         let (flavour, name) = (format!("enum {listing}___guard"), format!("{enumerator}___guard"));
-        program(format!(
+        let code = program(format!(
             "{flavour} {{ {name} = {number} }};\n\n\tif (bpf_core_enum_value_exists({flavour}, {name})) {{\n\t\t/* {then} \
              */\n\t}} else {{\n\t\t/* {otherwise} */\n\t}}\n"
-        ))
-        .guarded(listed())
+        ));
+        guarded(code, listed())
     };
-    let probed = |code: String| loader(code).guarded(Guard::Probe);
+    let probed = |code: String| guarded(loader(code), Guard::Probe);
     let without = "bpf_program__set_autoload(prog, false); /* and switch on the one for the other kernels */";
     let bare = enumerator.strip_prefix(feature.listing().1).unwrap_or(enumerator);
     match feature {
@@ -155,7 +144,7 @@ pub(super) fn feature(
         Feature::ProgramType => {
             vec![probed(format!("\tif (libbpf_probe_bpf_prog_type({enumerator}, NULL) != 1)\n\t\t{without}\n"))]
         }
-        Feature::AttachType => vec![attach_type_listed(enumerator).guarded(listed())],
+        Feature::AttachType => vec![guarded(attach_type_listed(enumerator), listed())],
     }
 }
 
@@ -186,17 +175,17 @@ pub(super) fn struct_ops(name: &str) -> Snippet {
 }
 
 /// Leaves a program out where its target is missing.
-pub(super) fn target_exists(target: &AttachTarget) -> Snippet {
+pub(super) fn target_exists(target: &AttachTarget) -> Draft {
     let (attach, name) = attach_type(target);
     let snippet = loader(format!(
         "\tif (libbpf_find_vmlinux_btf_id(\"{name}\", {attach}) < 0)\n\t\tbpf_program__set_autoload(prog, false); /* and \
          switch on the one for the other kernels */\n"
     ));
-    snippet.guarded(Guard::Target(target.clone()))
+    guarded(snippet, Guard::Target(target.clone()))
 }
 
 /// Picks a program by how many parameters its target has.
-pub(super) fn parameter_count(target: &AttachTarget, count: usize) -> Snippet {
+pub(super) fn parameter_count(target: &AttachTarget, count: usize) -> Draft {
     let (find, skip) = match target {
         AttachTarget::Function(name) | AttachTarget::Iterator(name) => (
             format!("\tt = btf__type_by_id(btf, btf__find_by_name_kind(btf, \"{}\", BTF_KIND_FUNC));\n", escaped(name)),
@@ -221,7 +210,7 @@ pub(super) fn parameter_count(target: &AttachTarget, count: usize) -> Snippet {
          count;\n}}\n\n\tif (target_parameters() != {count})\n\t\tbpf_program__set_autoload(prog, false); /* and switch \
          on the one for the other form */\n"
     ));
-    snippet.guarded(Guard::Parameters(target.clone(), count))
+    guarded(snippet, Guard::Parameters(target.clone(), count))
 }
 
 /// libbpf's attach type and the name it takes.

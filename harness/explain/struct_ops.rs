@@ -1,9 +1,9 @@
 //! The stories of a struct_ops type that a kernel does not offer ([`offered`]) and of a member that its struct lacks ([`member`]).
 
-use super::presence::Presence;
 use super::symbol::story;
-use super::{Explanation, KernelTypes, Subject, snippet};
+use super::{KernelTypes, snippet};
 use crate::object::btf::{Btf, Want};
+use crate::record::{Explanation, Presence, Subject};
 
 /// Explains the struct of a kernel's subsystem that a struct_ops map fills in, such as `sched_ext_ops`.
 pub fn offered(name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {

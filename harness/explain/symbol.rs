@@ -2,9 +2,9 @@
 
 use super::compatible::compatible;
 use super::named::{best, boundary, on};
-use super::presence::{OnKernel, Presence};
-use super::{Explanation, KernelTypes, Replacement, Subject, group, nearest_with, similarity, snippet};
+use super::{KernelTypes, group, nearest_with, similarity, snippet};
 use crate::object::btf::{Btf, Kind, Want, essential_name};
+use crate::record::{Explanation, OnKernel, Presence, Replacement, Subject, span};
 
 /// Names less alike than this are not told. Functions are many and named by parts that recur.
 const MIN_NAME: f64 = 0.7;
@@ -162,12 +162,15 @@ pub fn target(
     // The program fails where it is; it may be loaded where the target has another form.
     let here = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| target.parameters(kernel.btf));
     let elsewhere = counts.iter().copied().filter(|&count| here.as_ref().is_none_or(|here| here.len() != count));
+    let mut drafts = Vec::new();
     if changed {
-        explanation.snippets.extend(elsewhere.max().map(|count| snippet::parameter_count(target, count)));
+        drafts.extend(elsewhere.max().map(|count| snippet::parameter_count(target, count)));
     } else if !all_have_it {
-        explanation.snippets.push(snippet::target_exists(target));
+        drafts.push(snippet::target_exists(target));
     }
-    explanation.without_idle_guards(matrix)
+    let here = super::types_of(matrix, failed);
+    explanation.snippets.extend(drafts.into_iter().filter_map(|draft| draft.unless_idle(here, false)));
+    explanation
 }
 
 /// A kernel function or variable that a program uses as `__ksym`.
@@ -254,7 +257,7 @@ pub fn ksym(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Expla
                 .copied()
                 .filter(|other| of(other).is_some_and(|(other, id)| compatible(btf, theirs, other, id)))
                 .collect();
-            let span = same.first().zip(same.last()).map(|(first, last)| super::boundary::span(first, last));
+            let span = same.first().zip(same.last()).map(|(first, last)| span(first, last));
             let flavour = format!("k{kernel}");
             explanation.snippets.extend(snippet::other_prototype(
                 name,

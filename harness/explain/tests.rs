@@ -7,14 +7,13 @@ use object::{Object, ObjectSection};
 
 mod remedies;
 
-use super::snippet::SnippetPlace;
 use super::*;
 use crate::need::{self, need};
 use crate::object::btf_ext::{BtfExt, CoreRelocation};
 use crate::object::{Inventory, ObjectTypes};
 use crate::protocol::probe::{Answer, FeatureProbe};
 use crate::record::CoreRelocation as Listed;
-use crate::record::Danger;
+use crate::record::{Danger, Snippet, SnippetPlace};
 
 /// A section of an object of `tests/fixtures/explain`.
 fn section(file: &str, name: &str) -> Vec<u8> {

@@ -1,5 +1,5 @@
-//! [`advise`]: puts what a failure means, and what to do about it, into the record, so that reports need neither the kernels' types
-//! nor the objects any more.
+//! [`advise`]: puts what a failure means, and what to do about it, into the record as data, so that reports need neither the kernels'
+//! types nor the objects any more.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::object::ObjectTypes;
 use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::record::Verdict;
-use crate::report::explain::{Facts, advice};
+use crate::report::explain::{Facts, explanation, hints};
 use crate::store::Store;
 
 /// Fills in the advice of every program that failed, as far as the store has the types of the run's kernels.
@@ -52,8 +52,14 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
                 }
                 let line = program.evidence.as_ref().map(|evidence| &evidence.line);
                 let story = (program.cause, line, &program.section);
-                let text = known.entry(story).or_insert_with(|| advice(&facts, program));
-                record.cells[object * told.kernels.len() + kernel].programs[p].advice.clone_from(text);
+                let (explained, hinted) = known.entry(story).or_insert_with(|| {
+                    let explained = explanation(&facts, program).map(Box::new);
+                    let hinted = if explained.is_none() { hints(&facts, program) } else { Vec::new() };
+                    (explained, hinted)
+                });
+                let advised = &mut record.cells[object * told.kernels.len() + kernel].programs[p];
+                advised.explanation.clone_from(explained);
+                advised.hints.clone_from(hinted);
             }
         }
     }

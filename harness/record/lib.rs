@@ -31,6 +31,7 @@ mod coverage;
 mod danger;
 mod exercise;
 pub mod exit_code;
+mod explanation;
 mod guard;
 pub mod json;
 mod kernel_warning;
@@ -58,6 +59,10 @@ pub use cause::{Cause, Evidence, Source};
 pub use coverage::{CellCoverage, GuardProof, InModule, LineTable, Liveness, ObjectCoverage, ProgramLines, SourceLine};
 pub use danger::Danger;
 pub use exercise::{ExerciseRecord, TestRun, TriggerRuns};
+pub use explanation::{
+    Boundary, Explanation, First, InItsPlace, OnKernel, Presence, Replacement, Run, Snippet, SnippetPlace, Subject,
+    Witness, span,
+};
 pub use guard::{GuardKind, GuardRecord, SideRecord};
 pub use kernel_warning::{KernelWarning, WarningKind};
 pub use line_set::LineSet;
@@ -384,9 +389,12 @@ pub struct ProgramRecord {
     /// Whether it ran; `None` if it was not loaded or nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exercise: Option<ExerciseRecord>,
-    /// What the failure means on the kernels of the run and what to do about it, as lines of text; `None` if their types do not tell.
+    /// What the failure means on the kernels of the run and what to do about it; `None` if their types do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
+    pub explanation: Option<Box<Explanation>>,
+    /// What to do about it where no kernel's types tell, as whole sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
 }
 
 impl ProgramRecord {
@@ -408,7 +416,8 @@ impl ProgramRecord {
             load_ms: 0,
             attach: None,
             exercise: None,
-            advice: None,
+            explanation: None,
+            hints: Vec::new(),
         }
     }
 }

@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use std::io;
 
 use super::text::{one_line, paragraph, printable};
-use crate::explain::{self, Explanation, KernelFeatures, KernelTypes};
+use crate::explain::{self, KernelFeatures, KernelTypes};
 use crate::object::{Inventory, ObjectTypes};
 use crate::protocol::probe::FeatureProbe;
+use crate::record::Explanation;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;
@@ -21,7 +22,7 @@ use crate::record::{RelocationRecord, SourcePlace};
 
 /// Of a program that loads, at most this many dangers are told with their values on every kernel.
 const MOST_DANGERS: usize = 4;
-/// Columns of the advice that a record keeps.
+/// Columns of the explanation that a record keeps.
 const ADVICE_WIDTH: usize = 84;
 
 /// What is known of one cell.
@@ -71,19 +72,22 @@ pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
     blocks.join("\n")
 }
 
-/// What the failure of `program` means on the kernels of the run and what to do about it; `None` where types have no answer.
-pub fn advice(facts: &Facts<'_>, program: &ProgramRecord) -> Option<String> {
-    let asked = facts.cell().relocation_in_question(facts.told(), program);
-    let text = match advice::advice(facts, program, asked) {
-        Some(advice) => explain::render(&advice, ADVICE_WIDTH),
-        None => Some(hints(facts, program, 0, ADVICE_WIDTH)).filter(|hints| !hints.is_empty())?,
-    };
-    Some(text.lines().map(|line| printable(line) + "\n").collect())
+/// What the failure of `program` means on the kernels of the run; `None` where types have no answer.
+pub fn explanation(facts: &Facts<'_>, program: &ProgramRecord) -> Option<Explanation> {
+    advice::advice(facts, program, facts.cell().relocation_in_question(facts.told(), program))
 }
 
-/// What kernels have of the thing that `program` failed for; `None` where types have no answer.
-pub fn story(facts: &Facts<'_>, program: &ProgramRecord) -> Option<Explanation> {
-    advice::advice(facts, program, facts.cell().relocation_in_question(facts.told(), program))
+/// What to do about the failure of `program` where types have no answer, as whole sentences.
+pub fn hints(facts: &Facts<'_>, program: &ProgramRecord) -> Vec<String> {
+    map_hint::map_hint(facts, program)
+}
+
+/// The explanation and hints that a record keeps of a program, as text; `None` where it has none.
+pub fn recorded(program: &ProgramRecord) -> Option<String> {
+    match &program.explanation {
+        Some(explanation) => Some(advised(explanation, ADVICE_WIDTH)),
+        None => Some(paragraphs(&program.hints, 0, ADVICE_WIDTH)).filter(|hints| !hints.is_empty()),
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -222,7 +226,7 @@ fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
         None => {
             // Nothing but the verifier's own words tells more.
             parts.extend(log::complaint(facts, program, width));
-            parts.extend(Some(hints(facts, program, 2, width)).filter(|hints| !hints.is_empty()));
+            parts.extend(Some(paragraphs(&hints(facts, program), 2, width)).filter(|hints| !hints.is_empty()));
         }
     }
     parts.extend(asked.map(|asked| values::render(facts, asked, width)));
@@ -230,9 +234,8 @@ fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
     parts
 }
 
-/// What to do where types have no answer, a paragraph for each hint.
-fn hints(facts: &Facts<'_>, program: &ProgramRecord, indent: usize, width: usize) -> String {
-    let hints = map_hint::map_hint(facts, program);
+/// A paragraph for each hint.
+fn paragraphs(hints: &[String], indent: usize, width: usize) -> String {
     hints.iter().map(|hint| paragraph(&format!("hint: {}", one_line(hint)), indent, width)).collect()
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tabled::builder::Builder;
 use tabled::settings::{Padding, Style};
 
-use crate::explain::Boundary;
 use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::record::Boundary;
 
 /// With more rows than this, features are grouped by where they come or go.
 const MANY_ROWS: usize = 40;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::super::KernelTypes;
-use super::super::boundary::span;
 use super::super::spec::{LocalSpec, Step};
 use super::super::walk::walk;
-use super::{Snippet, identifier, is_identifier, program};
+use super::{identifier, is_identifier, program};
 use crate::object::btf::{Btf, Kind, Type, essential_name};
+use crate::record::{Snippet, span};
 
 /// Pointers and arrays nested deeper than this are not written down.
 const MAX_DEPTH: usize = 8;

@@ -1,11 +1,12 @@
 //! [`advice`]: the story of what failed, from the types of the run's kernels; [`of_danger`]: of what is silently wrong.
 
 use super::Facts;
-use crate::explain::{self, AttachTarget, Explanation, Ksym, LocalSpec, WantedFeature};
+use crate::explain::{self, AttachTarget, Ksym, LocalSpec, WantedFeature};
 use crate::feature::Feature;
 use crate::object::ProgramInfo;
 use crate::record::Cause;
 use crate::record::Danger;
+use crate::record::Explanation;
 use crate::record::{DangerRecord, ProgramRecord};
 
 /// What a program's failure means on the kernels of the run; `None` where there is nothing to say.

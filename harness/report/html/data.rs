@@ -15,6 +15,7 @@ use crate::record::{Blame, Verdict};
 use crate::record::{KernelRecord, KernelState, ProgramRecord, RunRecord};
 use crate::record::{RelocationOutcome, RelocationRecord};
 use crate::report::Material;
+use crate::report::explain::recorded;
 use crate::report::finding::{Level, findings};
 use crate::report::table::{change, shown_kernels};
 
@@ -289,7 +290,7 @@ fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mu
     }
     put("attach", shared.maybe(program.attach.as_ref().map(AttachRecord::words).as_deref()));
     put("ran", shared.maybe(program.exercise.as_ref().map(ExerciseRecord::words).as_deref()));
-    put("advice", shared.maybe(program.advice.as_deref()));
+    put("advice", shared.maybe(recorded(program).as_deref()));
     if let Some((text, omitted)) = log {
         put("log", json!(shared.text(text)));
         put("omitted", json!(omitted));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// On which kernels of the matrix something is there. Displays as `present up to 6.1, missing from 6.12`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "boundary", rename_all = "snake_case")]
 pub enum Boundary {
     /// On every kernel.
@@ -35,6 +36,7 @@ pub enum Boundary {
 
 /// Kernels that follow one another in the matrix and agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Run {
     /// The first of them.
     pub first: String,
