@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
+use super::cell_runner::{CellRunner, GuestArgs};
 use super::failure::Failure;
 use super::failure::store_failure;
 use super::repro::case::only_object;
 use super::run::width;
-use super::workbench::{GuestArgs, Workbench};
 use crate::bisect::{Search, Tried};
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
@@ -108,10 +108,10 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     let program = args.program.as_deref();
     let mut bisection =
         Bisection { project: &project, object, program, offers, backwards, steps: Vec::new(), folder: folder.path() };
-    let mut bench = Workbench::new(&project, &args.guests)?;
+    let mut runner = CellRunner::new(&project, &args.guests)?;
     while let Some(next) = search.next() {
-        let tried = bisection.step(&mut bench, next)?;
-        if let Some(code) = bench.interrupted() {
+        let tried = bisection.step(&mut runner, next)?;
+        if let Some(code) = runner.interrupted() {
             return Ok(code);
         }
         search.tell(next, tried);
@@ -164,10 +164,10 @@ impl Bisection<'_> {
     }
 
     /// Tries the object on a kernel and tells how that went.
-    fn step(&mut self, bench: &mut Workbench<'_>, offer: usize) -> Result<Tried, Failure> {
+    fn step(&mut self, runner: &mut CellRunner<'_>, offer: usize) -> Result<Tried, Failure> {
         let spec = self.offers[offer].spec.clone();
         let plan = Plan::new(vec![spec], vec![self.object.clone()], &Settings::default());
-        let record = bench.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
+        let record = runner.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
         let programs: Vec<&ProgramRecord> = self.judged(&record).collect();
         let failed = programs.iter().find(|one| one.verdict.is_failure());
         let unjudged = programs.iter().find(|one| one.verdict.blame() == Blame::Harness);

@@ -8,6 +8,7 @@ mod compare;
 mod coverage;
 mod doctor;
 
+mod cell_runner;
 mod exec;
 mod explain;
 mod failure;
@@ -25,7 +26,6 @@ mod shell;
 mod store;
 mod threshold;
 mod watch;
-mod workbench;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -77,7 +77,7 @@ fn serve() -> Result<(), String> {
             (HostMessage::Shutdown, _) => return Ok(()),
             (HostMessage::File { path, mode }, content) => make_file(Path::new(&path), &content, mode)?,
             (HostMessage::Settle, _) => {
-                // The bench compares with what libbpf does by itself.
+                // The benchmark compares with what libbpf does by itself.
                 settle::down(!faults.bare());
                 send(&mut port, &hello(&notes, None), &[])?;
             }

@@ -36,7 +36,7 @@ use crate::manifest::KernelSpec;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::{Partition, PartitionRecord, RunRecord, ToolRecord};
-use crate::run::{self, Bench, CommandJob, Jobs, Logs, RunError, Stop};
+use crate::run::{self, CommandJob, Jobs, Logs, RunContext, RunError, Stop};
 use crate::timestamp;
 use crate::vm::{Aids, Choice, Proof};
 
@@ -229,7 +229,7 @@ impl<'a> Matrix<'a> {
         observe: &mut dyn FnMut(&Event),
     ) -> Result<RunRecord, MatrixError> {
         let record = self.begin(work, observe)?;
-        self.drive(work, record, (folder, folder), observe, |bench, events| run::run_command(bench, job, events))
+        self.drive(work, record, (folder, folder), observe, |context, events| run::run_command(context, job, events))
     }
 
     /// The record before anything is run.
@@ -257,11 +257,11 @@ impl<'a> Matrix<'a> {
         record: RunRecord,
         (logs, live): (&Path, &Path),
         observe: &mut dyn FnMut(&Event),
-        run: impl FnOnce(&Bench<'_>, &Sender<Event>) -> Result<(), RunError> + Send,
+        run: impl FnOnce(&RunContext<'_>, &Sender<Event>) -> Result<(), RunError> + Send,
     ) -> Result<RunRecord, MatrixError> {
         let (logs, jobs) = (Logs::new(logs), self.jobs(&work.plan));
-        let bench = self.bench(&work.plan, &jobs, &logs)?;
-        drive::drive(record, live, &self.stop, observe, |events| run(&bench, events))
+        let context = self.run_context(&work.plan, &jobs, &logs)?;
+        drive::drive(record, live, &self.stop, observe, |events| run(&context, events))
     }
 
     /// How many guests run at once.
@@ -274,9 +274,14 @@ impl<'a> Matrix<'a> {
     ///
     /// # Errors
     /// As [`Matrix::accelerator`].
-    pub fn bench<'b>(&'b self, plan: &'b Plan, jobs: &'b Jobs, logs: &'b Logs) -> Result<Bench<'b>, MatrixError> {
+    pub fn run_context<'b>(
+        &'b self,
+        plan: &'b Plan,
+        jobs: &'b Jobs,
+        logs: &'b Logs,
+    ) -> Result<RunContext<'b>, MatrixError> {
         let options = &self.options;
-        Ok(Bench {
+        Ok(RunContext {
             plan,
             store: &self.project.store,
             lock: &self.project.lock,
