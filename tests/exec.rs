@@ -115,11 +115,11 @@ fn a_guest_that_is_to_see_programs_only_sees_no_more() {
 }
 
 #[test]
-fn aids_show_what_they_are_asked_for() {
+fn debug_options_show_what_they_are_asked_for() {
     need!("guests");
     let lab = Lab::with_file_systems("append = [\"loglevel=7\"]");
-    let aids = ["--qemu-command", "--console", "--gdb", "-v"];
-    let ran = exec(&lab, &aids, &["cat", "/proc/cmdline"]);
+    let debug = ["--qemu-command", "--console", "--gdb", "-v"];
+    let ran = exec(&lab, &debug, &["cat", "/proc/cmdline"]);
     ran.ended.expect(0);
     assert!(ran.output.contains(" nokaslr"), "{}", ran.output);
     let name = kernel().name;

@@ -1,11 +1,11 @@
 //! The command line: [`Cli`] and what its commands do.
 
-mod aids;
 mod bisect;
 mod btf;
 mod bundle;
 mod compare;
 mod coverage;
+mod debug;
 mod doctor;
 
 mod cell_runner;

@@ -38,7 +38,7 @@ use crate::protocol::attach::Reach;
 use crate::record::{Partition, PartitionRecord, RunRecord, ToolRecord};
 use crate::run::{self, CommandJob, Jobs, Logs, RunContext, RunError, Stop};
 use crate::timestamp;
-use crate::vm::{Aids, Choice, Proof};
+use crate::vm::{Choice, DebugOptions, Proof};
 
 pub use acceleration::{boot_once, prove_kvm};
 pub use error::MatrixError;
@@ -74,7 +74,7 @@ pub struct Options {
     /// Whether the record gets what failures mean and what to do about them.
     pub advice: bool,
     /// What helps to look into guests. It writes to standard error.
-    pub aids: Aids,
+    pub debug: DebugOptions,
 }
 
 impl Default for Options {
@@ -89,7 +89,7 @@ impl Default for Options {
             snapshot_budget: SNAPSHOT_BUDGET,
             partition: None,
             advice: true,
-            aids: Aids::default(),
+            debug: DebugOptions::default(),
         }
     }
 }
@@ -291,11 +291,11 @@ impl<'a> Matrix<'a> {
             jobs,
             full_logs: options.full_logs,
             reach: options.reach,
-            cold: options.cold || options.aids.need_boot(),
+            cold: options.cold || options.debug.need_boot(),
             snapshot_budget: options.snapshot_budget,
             logs,
             stop: &self.stop,
-            aids: options.aids,
+            debug: options.debug,
         })
     }
 }

@@ -30,7 +30,7 @@ use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::KernelState;
 use crate::store::{LockFile, Store, StoreError, StoredKernel};
-use crate::vm::{Accelerator, Aids, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, DebugOptions, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use command::{CommandJob, run_command};
@@ -74,7 +74,7 @@ pub struct RunContext<'a> {
     /// Whether the user wants to stop.
     pub stop: &'a Stop,
     /// What helps to look into guests.
-    pub aids: Aids,
+    pub debug: DebugOptions,
 }
 
 /// Why a run could not begin.
@@ -128,7 +128,7 @@ fn machine_spec<'s>(
     stop: &'s (dyn Fn() -> bool + Sync),
 ) -> MachineSpec<'s> {
     let spec = MachineSpec::new(run.tools, &run.plan.kernels[kernel], stored, run.accelerator, stop);
-    MachineSpec { aids: run.aids, ..spec }
+    MachineSpec { debug: run.debug, ..spec }
 }
 
 fn run_kernel<'s>(

@@ -13,7 +13,7 @@ use crate::protocol::attach::Reach;
 use crate::record::{KernelIdentity, ObjectProgram};
 use crate::store::{LockFile, Store, StoredKernel};
 use crate::suite::Settings;
-use crate::vm::{Accelerator, Aids, GuestLink, Toolchain};
+use crate::vm::{Accelerator, DebugOptions, GuestLink, Toolchain};
 
 /// A guest that says what a test wrote down, and says the last of it for ever if it is to.
 #[derive(Clone, Default)]
@@ -97,7 +97,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
         snapshot_budget: 0,
         logs: &logs,
         stop: &stop,
-        aids: Aids::default(),
+        debug: DebugOptions::default(),
     };
     let (sender, events) = mpsc::channel();
     let context = Arc::new(KernelContext::new(&run_context, 0, stored(), &wanted, sender));
