@@ -1,6 +1,6 @@
 //! `corematrix bisect`: the two kernels between which a program stops working.
 
-mod told;
+mod findings;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ use crate::report::{counted, paragraph};
 use crate::repro::Fate;
 use crate::store::{LockFile, Offer};
 use crate::suite::Settings;
-use told::Found;
+use findings::Findings;
 
 #[derive(Debug, Args)]
 pub(super) struct BisectArgs {
@@ -121,7 +121,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
         }
     }
     bisection.check_ends()?;
-    let found = Found::of(&bisection, &search);
+    let found = Findings::of(&bisection, &search);
     match args.json {
         true => println!("{:#}", found.json()),
         false => print!("{}", found.text(width())),
@@ -256,16 +256,16 @@ impl Bisection<'_> {
             elsewhere: &|_| None,
             missing: &[],
         };
-        let Some(told) = story(&facts, program) else { return };
+        let Some(explanation) = story(&facts, program) else { return };
         let answer = |offer: usize| {
-            let on = told.presence.iter().find(|on| on.kernel == self.name(offer))?;
+            let on = explanation.presence.iter().find(|on| on.kernel == self.name(offer))?;
             Some(on.presence.is_present())
         };
         let predicted: Vec<Option<bool>> = (0..self.offers.len()).map(answer).collect();
         // Types that do not even explain the ends explain nothing.
         if predicted[0] == Some(true) && predicted[last] == Some(false) {
-            if let Some(boundary) = &told.boundary {
-                eprint!("{}", paragraph(&format!("by BTF `{}` is {boundary}", told.name), 2, width()));
+            if let Some(boundary) = &explanation.boundary {
+                eprint!("{}", paragraph(&format!("by BTF `{}` is {boundary}", explanation.name), 2, width()));
             }
             search.predict(predicted);
         }

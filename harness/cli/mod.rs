@@ -118,7 +118,7 @@ struct MachineArgs {
 }
 
 impl MachineArgs {
-    /// How a matrix is run that is told nothing else.
+    /// How a matrix is run without other options.
     fn options(&self) -> Result<Options, Failure> {
         Ok(Options {
             offline: self.offline,

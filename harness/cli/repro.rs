@@ -153,8 +153,8 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     };
     for (&p, one) in chosen.iter().zip(&found) {
         println!("{}", render(&facts, &[p], width));
-        let told = case.recorded_program(&programs[p].name);
-        let advice = told.and_then(|told| told.advice.as_deref());
+        let recorded = case.recorded_program(&programs[p].name);
+        let advice = recorded.and_then(|recorded| recorded.advice.as_deref());
         if let (false, Some(advice), Outcome::Same) = (has_all, advice, one.outcome()) {
             println!("With the types of all kernels of the run:\n{}", indented(advice));
         }

@@ -7,10 +7,10 @@ use super::walk::Local;
 use super::{Explanation, KernelTypes, Replacement, Subject, group, nearest_with, similarity, snippet};
 use crate::object::btf::{Btf, Want, essential_name};
 
-/// Replacements told for one kernel.
+/// Replacements shown for one kernel.
 const MAX_TOLD: usize = 3;
 
-/// Names less alike than this are not told.
+/// Names less alike than this are not shown.
 const MIN_NAME: f64 = 0.5;
 
 /// Explains a relocation that asks about a type.

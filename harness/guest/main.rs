@@ -1,6 +1,6 @@
 //! `corematrix-guest`: the first process of a guest, and the only one but its own copies.
 //!
-//! It sets the guest up, opens the data channel, says hello, and loads the objects it is sent until it is told to stop.
+//! It sets the guest up, opens the data channel, says hello, and loads the objects it is sent until the host stops it.
 //! Nothing here decides what an outcome means; it reports facts and the host draws conclusions.
 
 mod attach;

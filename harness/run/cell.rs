@@ -398,7 +398,7 @@ impl Cell<'_> {
         if outcome.stage == Stage::Loaded {
             record.exercise = self.exercised.take();
             let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
-            if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|told| told.exercise.as_ref())) {
+            if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|setup| setup.exercise.as_ref())) {
                 exercise::judge(plan, &mut record);
             }
         }

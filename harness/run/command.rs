@@ -366,22 +366,22 @@ mod tests {
     #[test]
     fn each_ending_is_an_outcome_of_its_own() {
         let said = ["starting".to_owned(), "cannot attach".to_owned(), String::new()];
-        let told = |ending: Ending| {
+        let ended = |ending: Ending| {
             let (verdict, reason) = verdict(&ending, Duration::from_secs(90), &said);
             format!("{verdict}: {}", reason.unwrap_or_default())
         };
-        let end = |end: CommandEnd| told(Ending::Command(end));
+        let end = |end: CommandEnd| ended(Ending::Command(end));
         let lines = [
             end(CommandEnd::Code { code: 0 }),
             end(CommandEnd::Code { code: 3 }),
             end(CommandEnd::Signal { signal: 11 }),
             end(CommandEnd::NotStarted { errno: 2 }),
-            told(Ending::Deadline),
-            told(Ending::NoRoot("this kernel has no FUSE".to_owned())),
-            told(Ending::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
-            told(Ending::Lost(GuestLoss::Silent)),
-            told(Ending::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
-            told(Ending::Lost(GuestLoss::Stopped)),
+            ended(Ending::Deadline),
+            ended(Ending::NoRoot("this kernel has no FUSE".to_owned())),
+            ended(Ending::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
+            ended(Ending::Lost(GuestLoss::Silent)),
+            ended(Ending::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
+            ended(Ending::Lost(GuestLoss::Stopped)),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
         succeeded: 

@@ -368,11 +368,11 @@ const CONSOLE: &str =
     "the console's last lines are in report.json, and `append` in the manifest can make the kernel say more";
 
 fn failed_state(failure: BootFailure, attempts: u32, accelerator: Accelerator) -> Option<KernelState> {
-    let told = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
+    let with_attempts = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
     match failure {
         BootFailure::Unfit { reason, hint } => Some(KernelState::Unavailable { reason, hint: Some(hint) }),
         BootFailure::Kernel { reason, hint, console } => Some(KernelState::BootFailed {
-            reason: told(reason),
+            reason: with_attempts(reason),
             hint: Some(match (hint, accelerator) {
                 (Some(hint), _) => hint,
                 (None, Accelerator::Kvm) => format!("`--accel tcg` tells whether KVM is to blame; {CONSOLE}"),
@@ -381,7 +381,7 @@ fn failed_state(failure: BootFailure, attempts: u32, accelerator: Accelerator) -
             console_tail: console,
         }),
         BootFailure::Harness { reason, hint, console, .. } => {
-            Some(KernelState::HarnessFailed { reason: told(reason), hint, console_tail: console })
+            Some(KernelState::HarnessFailed { reason: with_attempts(reason), hint, console_tail: console })
         }
         BootFailure::Stopped => None,
     }

@@ -132,7 +132,7 @@ impl Machine {
         Err(BootFailure::Kernel { reason, hint: Some(hint.to_owned()), console: self.console_tail() })
     }
 
-    /// Holds the BTF that was read from the image against the one that the kernel shows: everything that is told of a kernel's types
+    /// Holds the BTF that was read from the image against the one that the kernel shows: everything that is said of a kernel's types
     /// rests on it.
     fn check_btf(&mut self, shown: Option<String>, kernel: &StoredKernel) -> Result<(), BootFailure> {
         let read = kernel.btf.as_ref().map(|path| fs::File::open(path).and_then(protocol::checksum)).transpose();

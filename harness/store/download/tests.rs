@@ -200,9 +200,9 @@ fn a_host_that_never_answers_is_asked_once_and_then_left_alone() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     served.server.address = format!("http://{nobody}");
     let begin = std::time::Instant::now();
-    let told = served.fetch().unwrap_err();
-    assert!(told.is_unavailable() && told.to_string().ends_with("the server cannot be reached"), "{told}");
-    assert!(told.hint().unwrap().contains("10 min"));
+    let error = served.fetch().unwrap_err();
+    assert!(error.is_unavailable() && error.to_string().ends_with("the server cannot be reached"), "{error}");
+    assert!(error.hint().unwrap().contains("10 min"));
     assert!(served.fetch().unwrap_err().to_string().ends_with("the server cannot be reached (asked just now)"));
     assert!(begin.elapsed() < Duration::from_secs(5));
 
