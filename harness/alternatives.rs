@@ -121,17 +121,17 @@ mod tests {
     fn groups(programs: &[(&str, &str)]) -> String {
         let program =
             |(name, section): &(&str, &str)| ObjectProgram { name: (*name).into(), section: (*section).into() };
-        let told = proposed("o", &programs.iter().map(program).collect::<Vec<_>>());
-        let told = told.iter().map(|group| {
+        let found = proposed("o", &programs.iter().map(program).collect::<Vec<_>>());
+        let found = found.iter().map(|group| {
             let names: Vec<&str> = group.members.iter().map(Alternative::label).collect();
             format!("{}: {}", group.name, names.join(", "))
         });
-        told.collect::<Vec<_>>().join("\n")
+        found.collect::<Vec<_>>().join("\n")
     }
 
     #[test]
     fn ways_to_one_place_are_proposed() {
-        let told = groups(&[
+        let groups = groups(&[
             ("kprobe_vfs_read", "kprobe/vfs_read"),
             ("fentry_vfs_read", "fentry/vfs_read"),
             ("handle_sched_wakeup", "raw_tp/sched_wakeup"),
@@ -141,7 +141,7 @@ mod tests {
             ("open_exit", "kretsyscall/openat"),
             ("tracepoint__syscalls__sys_exit_openat", "tracepoint/syscalls/sys_exit_openat"),
         ]);
-        insta::assert_snapshot!(told, @r"
+        insta::assert_snapshot!(groups, @r"
         o: entry blk_account_io_start: blk_account_io_start, __blk_account_io_start
         o: entry vfs_read: fentry_vfs_read, kprobe_vfs_read
         o: event sched_wakeup: sched_wakeup, handle_sched_wakeup

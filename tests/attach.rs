@@ -65,9 +65,9 @@ fn expect_fates(record: &RunRecord, kernel: &str) {
     let mut wrong = Vec::new();
     for (name, fate) in FATES {
         let program = of(record, kernel, name);
-        let told = program.attach.as_ref().map(|attach| attach.outcome);
+        let outcome = program.attach.as_ref().map(|attach| attach.outcome);
         let verdict = if fate == Failed { AttachFailed } else { Loaded };
-        if told != Some(fate) || program.verdict != verdict {
+        if outcome != Some(fate) || program.verdict != verdict {
             wrong.push(format!("{name}: {} {:?}, {:?}", program.verdict, program.attach, program.reason));
         }
     }
@@ -202,11 +202,11 @@ fn form_that_a_kernel_lacks_is_a_danger_where_only_loading_was_asked_for() {
     assert!(!record.cells[0].dangers.iter().any(|danger| danger.function == "link_or_filter"));
     assert_eq!(fate("link_or_filter").0, Loaded);
     let of_flag = |name| (Some(Cause::MissingAttachType), name);
-    let told = |program| (fate(program).1, fate(program).2);
-    assert_eq!(told("fragments"), of_flag("BPF_F_XDP_HAS_FRAGS"));
-    assert_eq!(told("sleeping_probe"), of_flag("BPF_F_SLEEPABLE"));
-    assert_eq!(told("unix_connect"), of_flag("BPF_CGROUP_UNIX_CONNECT"));
-    assert_eq!(told("infrared"), (Some(Cause::KernelConfigMissing), "CONFIG_BPF_LIRC_MODE2"));
+    let cause = |program| (fate(program).1, fate(program).2);
+    assert_eq!(cause("fragments"), of_flag("BPF_F_XDP_HAS_FRAGS"));
+    assert_eq!(cause("sleeping_probe"), of_flag("BPF_F_SLEEPABLE"));
+    assert_eq!(cause("unix_connect"), of_flag("BPF_CGROUP_UNIX_CONNECT"));
+    assert_eq!(cause("infrared"), (Some(Cause::KernelConfigMissing), "CONFIG_BPF_LIRC_MODE2"));
 }
 
 #[test]
@@ -293,8 +293,8 @@ fn programs_run_by_what_the_guest_does_and_the_kernel_counts_it() {
         "filter",
         "clock",
     ] {
-        let told = ran(name);
-        assert!(told.ran() && told.runs > Some(0), "{name}: {told:?}");
+        let exercise = ran(name);
+        assert!(exercise.ran() && exercise.runs > Some(0), "{name}: {exercise:?}");
     }
     let during = |name: &str, trigger: &str| ran(name).triggers.iter().any(|one| one.trigger == trigger);
     assert!(during("event", "fork") && during("security", "file") && during("group_connect", "tcp"));
@@ -357,9 +357,9 @@ fn what_a_suite_says_of_a_program_is_done_and_proven() {
         ("group", "cgroup `mine`", "tcp"),
         ("raw_event", "the target of its section", "/init --version"),
     ] {
-        let told = of(&record, name, program);
-        let (attach, exercise) = (told.attach.as_ref().unwrap(), told.exercise.as_ref().unwrap());
-        assert_eq!((told.verdict, attach.outcome, attach.to.as_str()), (Loaded, Attached, to), "{program}");
+        let program_record = of(&record, name, program);
+        let (attach, exercise) = (program_record.attach.as_ref().unwrap(), program_record.exercise.as_ref().unwrap());
+        assert_eq!((program_record.verdict, attach.outcome, attach.to.as_str()), (Loaded, Attached, to), "{program}");
         assert!(exercise.triggers.iter().any(|one| one.trigger == trigger && one.runs > 0), "{program}: {exercise:?}");
     }
     let tested = of(&record, name, "packet").exercise.as_ref().unwrap();
@@ -367,8 +367,8 @@ fn what_a_suite_says_of_a_program_is_done_and_proven() {
     assert!(tested.runs > tested.triggers.iter().map(|one| one.runs + 4).max(), "{tested:?}");
     // Whatever was said and did not happen is told.
     let failed = |program: &str| {
-        let told = of(&record, name, program);
-        (told.verdict, told.cause.unwrap(), told.reason.as_deref().unwrap())
+        let program_record = of(&record, name, program);
+        (program_record.verdict, program_record.cause.unwrap(), program_record.reason.as_deref().unwrap())
     };
     let wrong = "it returned 0 in the test run, not 1";
     assert_eq!(failed("control"), (RunFailed, Cause::WrongResult, wrong));

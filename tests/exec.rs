@@ -81,18 +81,18 @@ fn commands_run_on_a_view_of_the_hosts_files_and_change_none() {
 fn each_way_to_end_is_told_apart() {
     need!("guests");
     let lab = lab();
-    let told = |options: &[&str], words: &[&str], code: i32| {
+    let outcome = |options: &[&str], words: &[&str], code: i32| {
         let ran = exec(&lab, options, words);
         ran.ended.expect(code);
         (ran.end.verdict, ran.end.reason.unwrap_or_default())
     };
-    assert_eq!(told(&[], &["true"], 0), (Verdict::Succeeded, String::new()));
-    let (verdict, reason) = told(&["--timeout", "1s"], &["sleep", "1000"], 1);
+    assert_eq!(outcome(&[], &["true"], 0), (Verdict::Succeeded, String::new()));
+    let (verdict, reason) = outcome(&["--timeout", "1s"], &["sleep", "1000"], 1);
     assert_eq!((verdict, reason.as_str()), (Verdict::TimedOut, "still ran after 1s, and was killed"));
-    let (verdict, reason) = told(&[], &["sh", "-c", "kill -SEGV $$"], 1);
+    let (verdict, reason) = outcome(&[], &["sh", "-c", "kill -SEGV $$"], 1);
     assert_eq!((verdict, reason.as_str()), (Verdict::CommandFailed, "was killed by signal 11 (SIGSEGV)"));
     // Twice, since a crash is only believed then.
-    let (verdict, reason) = told(&[], &["sh", "-c", "echo c > /proc/sysrq-trigger; sleep 100"], 1);
+    let (verdict, reason) = outcome(&[], &["sh", "-c", "echo c > /proc/sysrq-trigger; sleep 100"], 1);
     assert_eq!(verdict, Verdict::KernelCrashed, "{reason}");
     lab.expect_nothing_left();
 
@@ -115,23 +115,23 @@ fn a_guest_that_is_to_see_programs_only_sees_no_more() {
 }
 
 #[test]
-fn aids_show_what_they_are_asked_for() {
+fn debug_options_show_what_they_are_asked_for() {
     need!("guests");
     let lab = Lab::with_file_systems("append = [\"loglevel=7\"]");
-    let aids = ["--qemu-command", "--console", "--gdb", "-v"];
-    let ran = exec(&lab, &aids, &["cat", "/proc/cmdline"]);
+    let debug = ["--qemu-command", "--console", "--gdb", "-v"];
+    let ran = exec(&lab, &debug, &["cat", "/proc/cmdline"]);
     ran.ended.expect(0);
     assert!(ran.output.contains(" nokaslr"), "{}", ran.output);
     let name = kernel().name;
-    let told = |mark: &str| {
+    let line_with = |mark: &str| {
         let line = ran.ended.stderr.lines().find(|line| line.starts_with(&format!("[{name}] ")) && line.contains(mark));
         line.unwrap_or_else(|| panic!("`{mark}` is missing in:\n{}", ran.ended.stderr)).to_owned()
     };
-    let command = told("null,id=corematrix-data");
+    let command = line_with("null,id=corematrix-data");
     assert!(shell_words::split(&command).unwrap().iter().any(|word| word == "-append"));
-    told("-ex 'target remote ");
-    told("Linux version ");
-    let scratch = told("scratch folder: ").rsplit_once(' ').unwrap().1.to_owned();
+    line_with("-ex 'target remote ");
+    line_with("Linux version ");
+    let scratch = line_with("scratch folder: ").rsplit_once(' ').unwrap().1.to_owned();
     assert!(Path::new(&scratch).join("initramfs").is_file());
     ran.ended.expect_said(&["hello after a boot of", "succeeded in"]);
 }

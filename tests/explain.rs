@@ -25,22 +25,22 @@ fn cells_of_a_real_run_are_explained() {
     std::fs::copy(fixtures.join("explain/object.o"), &failing).unwrap();
     lab.run(&[&failing.display().to_string(), &object("five")]).expect(1);
 
-    let told = explain(&lab, &[kernel().name, "failing"]);
-    let told = told.expect(0);
+    let explained = explain(&lab, &[kernel().name, "failing"]);
+    let explained = explained.expect(0);
     for text in ["failing/naive on 5.10 (5.10.", "  cause: ", "  at: ./object.c:", "    > ", "  | "] {
-        assert!(told.stdout.contains(text), "`{text}` is missing in:\n{}", told.stdout);
+        assert!(explained.stdout.contains(text), "`{text}` is missing in:\n{}", explained.stdout);
     }
-    assert!(!told.stdout.contains("note: "), "{}", told.stdout);
+    assert!(!explained.stdout.contains("note: "), "{}", explained.stdout);
 
-    let told = explain(&lab, &[kernel().name, "five", "two"]);
-    assert!(told.expect(0).stdout.contains("five/two on 5.10"), "{}", told.stdout);
-    assert!(told.stdout.ends_with(": loaded; nothing to explain\n"), "{}", told.stdout);
+    let explained = explain(&lab, &[kernel().name, "five", "two"]);
+    assert!(explained.expect(0).stdout.contains("five/two on 5.10"), "{}", explained.stdout);
+    assert!(explained.stdout.ends_with(": loaded; nothing to explain\n"), "{}", explained.stdout);
 
     explain(&lab, &["5.11", "five"]).expect(2).expect_said(&["no kernel `5.11`", "hint: did you mean `5.10`?"]);
     explain(&lab, &["5.10", "fives"]).expect(2).expect_said(&["no object `fives`", "hint: did you mean `five`?"]);
     explain(&lab, &["5.10", "five", "nine"]).expect(2).expect_said(&["no program `nine`", "hint: "]);
 
     std::fs::remove_file(&failing).unwrap();
-    let told = explain(&lab, &[kernel().name, "failing", "naive"]);
-    assert!(told.expect(0).stdout.contains("note: the object is not at `"), "{}", told.stdout);
+    let explained = explain(&lab, &[kernel().name, "failing", "naive"]);
+    assert!(explained.expect(0).stdout.contains("note: the object is not at `"), "{}", explained.stdout);
 }

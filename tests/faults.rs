@@ -408,9 +408,9 @@ fn what_a_kernel_complains_about_and_survives_is_told_and_the_gate_is_red() {
         let output = lab.tool("gate").arg(lab.out()).args(expect).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
-    let (code, told) = gate(&[]);
-    assert_eq!(code, Some(PROGRAM_FAILED), "{told}");
-    assert!(told.contains("kernel warning: `five/two` on 5.10: WARNING: at kernel/bpf/core.c:1407"), "{told}");
+    let (code, text) = gate(&[]);
+    assert_eq!(code, Some(PROGRAM_FAILED), "{text}");
+    assert!(text.contains("kernel warning: `five/two` on 5.10: WARNING: at kernel/bpf/core.c:1407"), "{text}");
     let allowed = lab.path("allowed.toml");
     fs::write(&allowed, "[[allow-warning]]\ncontains = \"corematrix_fault\"\nreason = \"made up\"\n").unwrap();
     assert_eq!(gate(&["--expect", allowed.to_str().unwrap()]).0, Some(0));

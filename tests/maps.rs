@@ -23,7 +23,7 @@ fn fixture(name: &str) -> String {
 /// What a program came to on each of the kernels, one letter each: loaded, map type, option, too large, object, size set by a loader, memory,
 /// loader.
 fn letters(record: &RunRecord, object: &str, program: &str) -> String {
-    let letter = |told: &ProgramRecord| match (told.verdict, told.cause) {
+    let letter = |record: &ProgramRecord| match (record.verdict, record.cause) {
         (Verdict::Loaded, _) => 'L',
         (Verdict::MapCreationFailed, Some(Cause::MissingMapType)) => 't',
         (Verdict::MapCreationFailed, Some(Cause::UnsupportedMapOption)) => 'o',
@@ -34,7 +34,8 @@ fn letters(record: &RunRecord, object: &str, program: &str) -> String {
         (Verdict::HarnessLimit, Some(Cause::NeedsLoader)) => 'n',
         _ => '?',
     };
-    let of_kernel = |name: &&str| programs(record, name, object).iter().find(|told| told.name == program).map(letter);
+    let of_kernel =
+        |name: &&str| programs(record, name, object).iter().find(|record| record.name == program).map(letter);
     KERNELS.iter().map(|name| of_kernel(name).unwrap()).collect()
 }
 
@@ -85,17 +86,17 @@ fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
     let differences: Vec<String> = expected
         .into_iter()
         .map(|(object, program, wanted)| (object, program, wanted, letters(&record, object, program)))
-        .filter(|(_, _, wanted, told)| wanted != told)
-        .map(|(object, program, wanted, told)| {
+        .filter(|(_, _, wanted, found)| wanted != found)
+        .map(|(object, program, wanted, found)| {
             let reason =
-                &programs(&record, KERNELS[0], object).iter().find(|told| told.name == program).unwrap().reason;
-            format!("{object}/{program}: {told} instead of {wanted}: {reason:?}")
+                &programs(&record, KERNELS[0], object).iter().find(|found| found.name == program).unwrap().reason;
+            format!("{object}/{program}: {found} instead of {wanted}: {reason:?}")
         })
         .collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     let advice = |program: &str| {
-        let told = programs(&record, "7.3", "definitions").iter().find(|told| told.name == program).unwrap();
-        told.hints.join("\n")
+        let record = programs(&record, "7.3", "definitions").iter().find(|record| record.name == program).unwrap();
+        record.hints.join("\n")
     };
     assert!(advice("on_no_size").contains("maps.no_size.max_entries = "), "{}", advice("on_no_size"));
     assert!(advice("on_bare").contains("maps.bare.key_size = 4"), "{}", advice("on_bare"));
@@ -156,8 +157,9 @@ fn a_suite_sets_what_a_loader_sets() {
     lab.run(&[suite.to_str().unwrap(), "--accel", "tcg"]).expect(1);
     let report = lab.report();
     for name in ["on_no_size", "on_no_entries", "on_typed", "on_bare"] {
-        let verdict =
-            |object| programs(&report, kernel().name, object).iter().find(|told| told.name == name).unwrap().verdict;
+        let verdict = |object| {
+            programs(&report, kernel().name, object).iter().find(|record| record.name == name).unwrap().verdict
+        };
         assert_eq!(
             (verdict("definitions"), verdict("definitions@set")),
             (Verdict::HarnessLimit, Verdict::Loaded),

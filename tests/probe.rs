@@ -41,15 +41,15 @@ fn probe(args: &[&str]) -> Output {
 #[test]
 fn kernels_answer_as_their_btf_and_config_say() {
     need!("guests");
-    let told: serde_json::Value = serde_json::from_slice(&probe(&["--json"]).stdout).unwrap();
+    let output: serde_json::Value = serde_json::from_slice(&probe(&["--json"]).stdout).unwrap();
     let manifest = Manifest::load(&root().join("kernels.toml")).unwrap();
     let lock = LockFile::open(&root().join("kernels.lock")).unwrap();
     let store = Store::open(None).unwrap();
     let mut differences = Vec::new();
     let mut probes = Vec::new();
-    for told in told["kernels"].as_array().unwrap() {
-        let name = told["kernel"].as_str().unwrap();
-        let probe: FeatureProbe = serde_json::from_value(told["probe"].clone()).unwrap();
+    for kernel in output["kernels"].as_array().unwrap() {
+        let name = kernel["kernel"].as_str().unwrap();
+        let probe: FeatureProbe = serde_json::from_value(kernel["probe"].clone()).unwrap();
         let spec = manifest.kernels.iter().find(|spec| spec.name == name).unwrap();
         let stored = store.kernel(spec, &lock, true, &|_| {}).unwrap();
         assert_eq!(store.probe(&stored.identity).as_ref(), Some(&probe), "is kept");

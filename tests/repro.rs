@@ -20,7 +20,7 @@ fn repro(lab: &Lab, args: &[&str]) -> Ended {
 }
 
 #[track_caller]
-fn expect_told(ended: &Ended, texts: &[&str]) {
+fn expect_output(ended: &Ended, texts: &[&str]) {
     for text in texts {
         assert!(ended.stdout.contains(text), "`{text}` is missing in:\n{}\n{}", ended.stdout, ended.stderr);
     }
@@ -37,10 +37,10 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
     lab.run(&[suite.to_str().unwrap(), &object("five")]).expect(1);
     let run = lab.out().display().to_string();
 
-    let told = repro(&lab, &[&run, &format!("{}/failing/naive", kernel().name)]);
-    told.expect(1);
-    expect_told(
-        &told,
+    let ran = repro(&lab, &[&run, &format!("{}/failing/naive", kernel().name)]);
+    ran.expect(1);
+    expect_output(
+        &ran,
         &[
             "failing/naive on 5.10 (",
             "  cause: ",
@@ -50,11 +50,11 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
             "reproduced: ",
         ],
     );
-    assert!(!told.stdout.contains("although these differ"), "{}", told.stdout);
+    assert!(!ran.stdout.contains("although these differ"), "{}", ran.stdout);
     // A program that loads is as it was, too.
-    expect_told(repro(&lab, &[&run, "5.10", "five", "two"]).expect(0), &["reproduced: ", "`two`: loaded"]);
+    expect_output(repro(&lab, &[&run, "5.10", "five", "two"]).expect(0), &["reproduced: ", "`two`: loaded"]);
     // Without a run.
-    expect_told(repro(&lab, &["5.10", failing.to_str().unwrap()]).expect(1), &["failing/naive on 5.10 ("]);
+    expect_output(repro(&lab, &["5.10", failing.to_str().unwrap()]).expect(1), &["failing/naive on 5.10 ("]);
     repro(&lab, &["5.10"]).expect(2).expect_said(&["`5.10` is neither a run nor a bundle", "hint: "]);
 
     // Only what failed has a bundle, and one made afterwards holds the same.
@@ -74,23 +74,23 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
     let other = Lab::with_kernel("");
     fs::remove_file(other.path("kernels.toml")).unwrap();
     fs::remove_file(other.path("kernels.lock")).unwrap();
-    let told = repro(&other, &[bundle.to_str().unwrap()]);
-    told.expect(1);
-    expect_told(&told, &["failing/naive on 5.10 (", "reproduced: same verdict and cause as in the run of "]);
+    let ran = repro(&other, &[bundle.to_str().unwrap()]);
+    ran.expect(1);
+    expect_output(&ran, &["failing/naive on 5.10 (", "reproduced: same verdict and cause as in the run of "]);
     other.expect_nothing_left();
 
     // An object that was changed is told, and what became of it.
     fs::copy(object("five"), &failing).unwrap();
-    let told = repro(&lab, &[&run, "5.10", "failing", "one"]);
-    assert_eq!(told.code, Some(2), "{}", told.stderr);
+    let ran = repro(&lab, &[&run, "5.10", "failing", "one"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     let mut record = json::read(&lab.out().join("report.json")).unwrap();
     let five = record.objects.iter().position(|object| object.name == "five").unwrap();
     record.objects[five].sha256 = "0".repeat(64);
     record.cells[five].programs[0].verdict = corematrix::record::Verdict::VerifierRejected;
     std::fs::write(lab.out().join("report.json"), json::render(&record).unwrap()).unwrap();
-    let told = repro(&lab, &[&run, "5.10/five"]);
-    told.expect(4).expect_said(&["has changed since the run"]);
-    expect_told(&told, &["DOES NOT REPRODUCE", "what differs:", "object (sha256): 0000000000000000 then, "]);
+    let ran = repro(&lab, &[&run, "5.10/five"]);
+    ran.expect(4).expect_said(&["has changed since the run"]);
+    expect_output(&ran, &["DOES NOT REPRODUCE", "what differs:", "object (sha256): 0000000000000000 then, "]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_shape_is_seen_again_with_its_settings_and_an_image_is_given_by_hand() {
         "sha256 of the image",
     ]);
     let image = kernel().image();
-    let told = repro(&lab, &[bundle, "--kernel-path", image.to_str().unwrap()]);
-    told.expect(1);
-    expect_told(&told, &["switches@none/", "map creation failed", "reproduced: "]);
+    let ran = repro(&lab, &[bundle, "--kernel-path", image.to_str().unwrap()]);
+    ran.expect(1);
+    expect_output(&ran, &["switches@none/", "map creation failed", "reproduced: "]);
 }

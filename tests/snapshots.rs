@@ -28,7 +28,7 @@ fn starts(report: &RunRecord) -> (usize, usize) {
 }
 
 /// What is said of snapshots.
-fn told(report: &RunRecord) -> Vec<&str> {
+fn snapshot_notes(report: &RunRecord) -> Vec<&str> {
     let notes = report.kernels[0].notes.iter().map(String::as_str);
     notes.filter(|note| note.contains("snapshot") || note.starts_with("runs cold")).collect()
 }
@@ -41,17 +41,17 @@ fn run_five(lab: &Lab) -> RunRecord {
     let report = lab.report();
     assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded; 5]);
     // What is in the report was also said while the run went on.
-    ended.expect_said(&told(&report));
+    ended.expect_said(&snapshot_notes(&report));
     lab.expect_nothing_left();
     report
 }
 
 /// The lines about snapshots have each of these in them, and there are no others.
 #[track_caller]
-fn expect_told(report: &RunRecord, texts: &[&str]) {
-    let told = told(report);
-    let fits = told.len() == texts.len() && told.iter().zip(texts).all(|(line, text)| line.contains(text));
-    assert!(fits, "told {told:?}, expected {texts:?}");
+fn expect_notes(report: &RunRecord, texts: &[&str]) {
+    let notes = snapshot_notes(report);
+    let fits = notes.len() == texts.len() && notes.iter().zip(texts).all(|(line, text)| line.contains(text));
+    assert!(fits, "got {notes:?}, expected {texts:?}");
 }
 
 /// The same command with another executable.
@@ -97,7 +97,7 @@ fn a_kernel_boots_once_and_each_cell_starts_from_there() {
     };
     let (code, first) = run(&[]);
     assert_eq!(starts(&first), (1, 3));
-    expect_told(&first, &[]);
+    expect_notes(&first, &[]);
     let snapshot = lab.snapshot();
     let (second_code, second) = run(&[]);
     assert_eq!(starts(&second), (0, 3));
@@ -108,8 +108,10 @@ fn a_kernel_boots_once_and_each_cell_starts_from_there() {
     assert_eq!((code, code), (second_code, cold_code));
     for object in ["five", "guards", "plain"] {
         let outcomes = |report: &RunRecord| -> Vec<_> {
-            let told = programs(report, kernel().name, object).iter();
-            told.map(|program| (program.name.clone(), program.verdict, program.reason.clone(), program.cause)).collect()
+            let programs = programs(report, kernel().name, object).iter();
+            programs
+                .map(|program| (program.name.clone(), program.verdict, program.reason.clone(), program.cause))
+                .collect()
         };
         assert_eq!(outcomes(&first), outcomes(&cold), "{object}");
         assert_eq!(outcomes(&second), outcomes(&cold), "{object}");
@@ -161,12 +163,12 @@ fn a_damaged_snapshot_is_thrown_away() {
         damage(&old.join(file));
         let report = run_five(&lab);
         assert_eq!(starts(&report), (1, 1));
-        expect_told(&report, &[line]);
+        expect_notes(&report, &[line]);
         assert_ne!(lab.snapshot(), old);
     }
     let report = run_five(&lab);
     assert_eq!(starts(&report), (0, 1));
-    expect_told(&report, &[]);
+    expect_notes(&report, &[]);
 }
 
 #[test]
@@ -190,7 +192,7 @@ fn a_snapshot_of_another_qemu_is_thrown_away() {
     for (comment, boots) in [("another one", 1), ("upgraded in between", 1)] {
         let report = run(comment);
         assert_eq!(starts(&report), (boots, 1));
-        expect_told(&report, &["the snapshot was thrown away: QEMU has changed"]);
+        expect_notes(&report, &["the snapshot was thrown away: QEMU has changed"]);
     }
     assert_eq!(lab.snapshots().len(), 1);
 }
@@ -218,7 +220,7 @@ fn a_run_that_is_killed_while_it_saves_leaves_no_snapshot() {
     fs::read_dir(lab.scratch()).unwrap().for_each(|left| fs::remove_dir_all(left.unwrap().path()).unwrap());
     let report = run_five(&lab);
     assert_eq!(starts(&report), (1, 1));
-    expect_told(&report, &[]);
+    expect_notes(&report, &[]);
 }
 
 #[test]
@@ -230,8 +232,8 @@ fn a_full_disk_makes_a_run_cold() {
         let Some(disk) = FullDisk::mount(&lab.store().join("tmp"), kib) else { return };
         let report = run_five(&lab);
         assert_eq!(starts(&report), (2, 0), "{kib} KiB");
-        expect_told(&report, &["runs cold: "]);
-        let line = told(&report)[0];
+        expect_notes(&report, &["runs cold: "]);
+        let line = snapshot_notes(&report)[0];
         assert!(line.contains("No space left on device"), "{line}");
         assert!(disk.files().is_empty() && lab.snapshots().is_empty(), "{:?}", disk.files());
     }
@@ -250,7 +252,7 @@ fn of_two_runs_that_want_the_same_snapshot_one_boots() {
         run.wait().expect(GOOD);
         let report = json::read(&lab.path(name).join("report.json")).unwrap();
         assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded; 5]);
-        expect_told(&report, &[]);
+        expect_notes(&report, &[]);
         assert_eq!(starts(&report).1, 1);
         booted += starts(&report).0;
     }
@@ -280,7 +282,7 @@ fn a_snapshot_in_use_is_not_evicted() {
     let report = lab.report();
     assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, Loaded, TimedOut, Loaded, Loaded]);
     assert_eq!(starts(&report), (1, 2));
-    expect_told(&report, &[]);
+    expect_notes(&report, &[]);
     assert!(clear(&lab).contains("1 removed"));
     assert_eq!(lab.snapshots().len(), 0);
     lab.expect_nothing_left();
@@ -298,7 +300,7 @@ fn a_snapshot_that_vanishes_in_use_makes_the_rest_cold() {
     let report = lab.report();
     assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, Loaded, TimedOut, Loaded, Loaded]);
     assert_eq!(starts(&report), (2, 1));
-    expect_told(&report, &["runs cold: its snapshot gave no guest"]);
+    expect_notes(&report, &["runs cold: its snapshot gave no guest"]);
     lab.expect_nothing_left();
 }
 
@@ -313,7 +315,7 @@ fn a_budget_that_holds_no_snapshot_is_kept_after_the_run() {
         let report = lab.report();
         assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded; 5]);
         assert_eq!(starts(&report), (1, 2));
-        expect_told(&report, &[]);
+        expect_notes(&report, &[]);
         assert_eq!(lab.snapshots().len(), 0);
         lab.expect_nothing_left();
     }
@@ -326,13 +328,13 @@ fn a_guest_that_crashes_whenever_it_is_restored_runs_cold() {
     for _ in 0..2 {
         let report = run_five(&lab);
         assert_eq!(starts(&report), (2, 0));
-        expect_told(&report, &["runs cold: its snapshot gave no guest and was thrown away: crashed"]);
+        expect_notes(&report, &["runs cold: its snapshot gave no guest and was thrown away: crashed"]);
         assert_eq!(lab.snapshots().len(), 0);
     }
     // From the third time on nothing is saved in vain.
     let report = run_five(&lab);
     assert_eq!(starts(&report), (1, 0));
-    expect_told(&report, &["runs cold: its snapshots gave no guest in earlier runs: crashed"]);
+    expect_notes(&report, &["runs cold: its snapshots gave no guest in earlier runs: crashed"]);
 }
 
 #[test]
@@ -343,9 +345,9 @@ fn a_guest_that_lives_in_the_past_is_not_used() {
     let first = run_five(&lab);
     std::thread::sleep(Duration::from_secs(3));
     let second = run_five(&lab);
-    let found = [&first, &second].into_iter().find(|report| !told(report).is_empty()).unwrap();
-    expect_told(found, &["runs cold: its snapshot gave no guest and was thrown away: the guest's clock is "]);
-    assert!(told(found)[0].ends_with(" behind"), "{:?}", told(found));
+    let found = [&first, &second].into_iter().find(|report| !snapshot_notes(report).is_empty()).unwrap();
+    expect_notes(found, &["runs cold: its snapshot gave no guest and was thrown away: the guest's clock is "]);
+    assert!(snapshot_notes(found)[0].ends_with(" behind"), "{:?}", snapshot_notes(found));
 }
 
 #[test]

@@ -81,18 +81,20 @@ fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
             let fails_elsewhere = by_field && !kernels.iter().all(|(_, types)| loads.holds(types));
             for (index, types) in kernels {
                 let cell = record.cell(object, *index);
-                let mut told = [false; 2];
+                let mut flagged = [false; 2];
                 for danger in cell.dangers.iter().filter(|danger| danger.programs.contains(name)) {
-                    told[usize::from(danger.difference.is_wrong_here())] = true;
+                    flagged[usize::from(danger.difference.is_wrong_here())] = true;
                 }
                 // What is not attached reads nothing.
                 let works = loads.holds(types) && attaches.holds(types);
                 let wanted = [fails_elsewhere && works, silent.holds(types)];
-                for (what, told, wanted) in [("elsewhere", told[0], wanted[0]), ("here", told[1], wanted[1])] {
-                    if told != wanted {
+                for (what, flagged, wanted) in [("elsewhere", flagged[0], wanted[0]), ("here", flagged[1], wanted[1])] {
+                    if flagged != wanted {
                         let kernel = &cell.kernel;
-                        differences
-                            .push(format!("{}/{name} on {kernel}: flagged as in danger {what}: {told}", story.object));
+                        differences.push(format!(
+                            "{}/{name} on {kernel}: flagged as in danger {what}: {flagged}",
+                            story.object
+                        ));
                     }
                 }
             }
@@ -113,11 +115,11 @@ fn struct_ops(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Ve
         let object = record.objects.iter().position(|known| known.name == object).expect("is a story");
         for (index, types) in kernels {
             let cell = record.cell(object, *index);
-            let told = cell.programs.iter().find(|known| known.name == program).expect("is in the story");
-            let attached = told.attach.as_ref().is_some_and(|attach| attach.outcome == AttachOutcome::Attached);
+            let record = cell.programs.iter().find(|known| known.name == program).expect("is in the story");
+            let attached = record.attach.as_ref().is_some_and(|attach| attach.outcome == AttachOutcome::Attached);
             if attached != fact.holds(types) {
-                let (name, kernel, attach) = (&cell.object, &cell.kernel, &told.attach);
-                differences.push(format!("{name}/{program} on {kernel}: {}, {attach:?}", told.verdict));
+                let (name, kernel, attach) = (&cell.object, &cell.kernel, &record.attach);
+                differences.push(format!("{name}/{program} on {kernel}: {}, {attach:?}", record.verdict));
             }
         }
     }
@@ -268,10 +270,10 @@ fn stories_are_told_whole() {
             wrong(format!("`{}` does not begin with its id", source.display()));
         }
     }
-    let told: BTreeSet<_> = book.story.iter().map(|story| story.object.clone()).collect();
+    let listed: BTreeSet<_> = book.story.iter().map(|story| story.object.clone()).collect();
     for entry in std::fs::read_dir(root().join("programs")).expect("programs/").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(object) = name.strip_suffix(".bpf.c").filter(|object| !told.contains(*object)) {
+        if let Some(object) = name.strip_suffix(".bpf.c").filter(|object| !listed.contains(*object)) {
             differences.push(format!("`programs/{object}.bpf.c` is in no story"));
         }
     }

@@ -28,13 +28,13 @@ pub fn differences(good: &str, bad: &str, asked: &[String]) -> (Vec<Setting>, us
     let differ: Vec<&str> = names.into_iter().filter(|name| good.get(name) != bad.get(name)).collect();
     let bears = |name: &&&str| BEARING.iter().any(|part| name.contains(part)) || asked.iter().any(|one| one == *name);
     let value = |of: &BTreeMap<&str, &str>, name: &str| of.get(name).map(|value| (*value).to_owned());
-    let told: Vec<Setting> = differ
+    let settings: Vec<Setting> = differ
         .iter()
         .filter(bears)
         .map(|name| Setting { name: (*name).to_owned(), good: value(&good, name), bad: value(&bad, name) })
         .collect();
-    let others = differ.len() - told.len();
-    (told, others)
+    let others = differ.len() - settings.len();
+    (settings, others)
 }
 
 /// `CONFIG_X=y`; what is not set stands in a comment.
@@ -51,10 +51,11 @@ mod tests {
     fn what_bears_on_bpf_or_is_asked_for_is_told() {
         let good = "# CONFIG_BPF_LSM is not set\nCONFIG_HZ=250\nCONFIG_NET=y\nCONFIG_KPROBES=y\nCONFIG_BPF=y\n";
         let bad = "CONFIG_BPF_LSM=y\nCONFIG_HZ=100\nCONFIG_NET=m\nCONFIG_BPF=y\n";
-        let (told, others) = differences(good, bad, &["CONFIG_HZ".to_owned()]);
-        let told: Vec<String> = told.iter().map(|one| format!("{} {:?} {:?}", one.name, one.good, one.bad)).collect();
+        let (settings, others) = differences(good, bad, &["CONFIG_HZ".to_owned()]);
+        let settings: Vec<String> =
+            settings.iter().map(|one| format!("{} {:?} {:?}", one.name, one.good, one.bad)).collect();
         assert_eq!(
-            told,
+            settings,
             [
                 "CONFIG_BPF_LSM None Some(\"y\")",
                 "CONFIG_HZ Some(\"250\") Some(\"100\")",

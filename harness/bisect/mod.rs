@@ -22,7 +22,7 @@ pub enum Tried {
     Good,
     /// It fails.
     Bad,
-    /// Nothing can be told: the kernel cannot be had, does not boot, or the harness failed.
+    /// Nothing is known: the kernel cannot be had, does not boot, or the harness failed.
     Skipped,
 }
 
@@ -67,9 +67,9 @@ impl Search {
         let between: Vec<usize> = (good + 1..bad).filter(|&kernel| self.tried[kernel].is_none()).collect();
         if let Some(&middle) = between.get(between.len() / 2) {
             // Where the types see a change between the two, its nearer side.
-            let told = flips.iter().flat_map(|&(before, after)| [before, after]);
-            let told = told.filter(|kernel| between.contains(kernel));
-            return told.min_by_key(|kernel| kernel.abs_diff(middle)).or(Some(middle));
+            let candidates = flips.iter().flat_map(|&(before, after)| [before, after]);
+            let candidates = candidates.filter(|kernel| between.contains(kernel));
+            return candidates.min_by_key(|kernel| kernel.abs_diff(middle)).or(Some(middle));
         }
         let untried = flips.into_iter().flat_map(|(before, after)| [before, after]);
         untried.into_iter().find(|&kernel| self.tried[kernel].is_none())
@@ -77,7 +77,7 @@ impl Search {
 
     /// Neighbours of which the types say different things; kernels whose types are not known are passed over.
     fn flips(&self) -> Vec<(usize, usize)> {
-        let known = self.predicted.iter().enumerate().filter_map(|(kernel, told)| Some((kernel, (*told)?)));
+        let known = self.predicted.iter().enumerate().filter_map(|(kernel, present)| Some((kernel, (*present)?)));
         let known: Vec<(usize, bool)> = known.collect();
         known.windows(2).filter(|pair| pair[0].1 != pair[1].1).map(|pair| (pair[0].0, pair[1].0)).collect()
     }

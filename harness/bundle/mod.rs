@@ -125,10 +125,13 @@ impl Bundle {
     /// [`BundleError::NotToBundle`] where the kernel never got ready, is pinned as something else by now, or the object is another.
     pub fn of(contents: &Contents<'_>) -> Result<Bundle, BundleError> {
         let &Contents { record, object, kernel, bytes, spec, lock, folder, command } = contents;
-        let told = &record.objects[object];
-        let not =
-            |reason: String| BundleError::NotToBundle { object: told.name.clone(), kernel: spec.name.clone(), reason };
-        if sha256(bytes) != told.sha256 {
+        let object_record = &record.objects[object];
+        let not = |reason: String| BundleError::NotToBundle {
+            object: object_record.name.clone(),
+            kernel: spec.name.clone(),
+            reason,
+        };
+        if sha256(bytes) != object_record.sha256 {
             return Err(not("the object has changed since the run".to_owned()));
         }
         let Some(identity) = &record.kernels[kernel].identity else {
@@ -140,7 +143,7 @@ impl Bundle {
             None => None,
             Some(_) => Some(lock.excerpt(&spec.name, &identity.image_sha256).ok_or_else(excerpt)?),
         };
-        let base = told.shape.as_ref().map_or(&told.name, |shape| &shape.of);
+        let base = object_record.shape.as_ref().map_or(&object_record.name, |shape| &shape.of);
         let file = format!("{}.bpf.o", plain(base));
         let cannot_write = |error: toml::ser::Error| not(error.to_string());
         let mut record = row(record, object);
@@ -246,8 +249,8 @@ impl Bundle {
 
     /// The name of the object without settings.
     pub fn base(&self) -> &str {
-        let told = &self.record.objects[0];
-        told.shape.as_ref().map_or(&told.name, |shape| &shape.of)
+        let object_record = &self.record.objects[0];
+        object_record.shape.as_ref().map_or(&object_record.name, |shape| &shape.of)
     }
 
     /// The settings that the object was tried with, if not its own.

@@ -118,13 +118,13 @@ fn nothing_but_the_plain_files_of_a_bundle_is_taken() {
         assert_eq!(file(name), format!("`X` is refused: a bundle has no file `{name}`"));
     }
     for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Fifo, EntryType::Directory] {
-        let told = refusal(&hostile(&[("report.json", kind, b"")]));
-        assert_eq!(told, "`X` is refused: `report.json` is not a plain file", "{kind:?}");
+        let reason = refusal(&hostile(&[("report.json", kind, b"")]));
+        assert_eq!(reason, "`X` is refused: `report.json` is not a plain file", "{kind:?}");
     }
     // Headers that rename what follows.
     for kind in [EntryType::GNULongName, EntryType::XHeader, EntryType::XGlobalHeader, EntryType::GNUSparse] {
-        let told = refusal(&hostile(&[("report.json", kind, b"../x"), ("report.json", EntryType::Regular, b"x")]));
-        assert_eq!(told, "`X` is refused: `report.json` is not a plain file", "{kind:?}");
+        let reason = refusal(&hostile(&[("report.json", kind, b"../x"), ("report.json", EntryType::Regular, b"x")]));
+        assert_eq!(reason, "`X` is refused: `report.json` is not a plain file", "{kind:?}");
     }
     let twice = hostile(&[("report.json", EntryType::Regular, b"1"), ("report.json", EntryType::Regular, b"2")]);
     assert_eq!(refusal(&twice), "`X` is refused: `report.json` is in it twice");
@@ -160,8 +160,8 @@ fn damage_is_named() {
     let (_folder, path, made) = bundle();
     let whole = std::fs::read(&path).unwrap();
     for cut in [0, 3, 20, whole.len() / 2, whole.len() - 1] {
-        let told = refusal(&whole[..cut]);
-        assert!(told.starts_with("`X` is damaged or no bundle: "), "cut at {cut}: {told}");
+        let reason = refusal(&whole[..cut]);
+        assert!(reason.starts_with("`X` is damaged or no bundle: "), "cut at {cut}: {reason}");
     }
     for flip in [30, whole.len() / 2, whole.len() - 2] {
         let mut bytes = whole.clone();
@@ -178,18 +178,18 @@ fn damage_is_named() {
     let mut other = made.clone();
     other.object[100] ^= 1;
     other.write(&path).unwrap();
-    let told = Bundle::open(&path).unwrap_err().to_string();
-    assert!(told.ends_with("its object is not the one of its report"), "{told}");
+    let error = Bundle::open(&path).unwrap_err().to_string();
+    assert!(error.ends_with("its object is not the one of its report"), "{error}");
     let mut other = made.clone();
     other.about.kernel = "9.9".to_owned();
     other.write(&path).unwrap();
-    let told = Bundle::open(&path).unwrap_err().to_string();
-    assert!(told.ends_with("its report has no kernel `9.9`"), "{told}");
+    let error = Bundle::open(&path).unwrap_err().to_string();
+    assert!(error.ends_with("its report has no kernel `9.9`"), "{error}");
     let mut other = made;
     other.manifest = other.manifest.replace("apt", "https").replace("packages", "url");
     let out = tempfile::tempdir().unwrap();
-    let told = other.lay_out(out.path()).unwrap_err().to_string();
-    assert!(told.contains("unknown source `https`"), "{told}");
+    let error = other.lay_out(out.path()).unwrap_err().to_string();
+    assert!(error.contains("unknown source `https`"), "{error}");
 }
 
 #[test]

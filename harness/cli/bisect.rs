@@ -1,6 +1,6 @@
 //! `corematrix bisect`: the two kernels between which a program stops working.
 
-mod told;
+mod findings;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
+use super::cell_runner::{CellRunner, GuestArgs};
 use super::failure::Failure;
 use super::failure::store_failure;
 use super::repro::case::only_object;
 use super::run::width;
-use super::workbench::{GuestArgs, Workbench};
 use crate::bisect::{Search, Tried};
 use crate::explain::KernelTypes;
 use crate::manifest::nearest;
@@ -30,7 +30,7 @@ use crate::report::{counted, paragraph};
 use crate::repro::Fate;
 use crate::store::{LockFile, Offer};
 use crate::suite::Settings;
-use told::Found;
+use findings::Findings;
 
 #[derive(Debug, Args)]
 pub(super) struct BisectArgs {
@@ -108,10 +108,10 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     let program = args.program.as_deref();
     let mut bisection =
         Bisection { project: &project, object, program, offers, backwards, steps: Vec::new(), folder: folder.path() };
-    let mut bench = Workbench::new(&project, &args.guests)?;
+    let mut runner = CellRunner::new(&project, &args.guests)?;
     while let Some(next) = search.next() {
-        let tried = bisection.step(&mut bench, next)?;
-        if let Some(code) = bench.interrupted() {
+        let tried = bisection.step(&mut runner, next)?;
+        if let Some(code) = runner.interrupted() {
             return Ok(code);
         }
         search.tell(next, tried);
@@ -121,7 +121,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
         }
     }
     bisection.check_ends()?;
-    let found = Found::of(&bisection, &search);
+    let found = Findings::of(&bisection, &search);
     match args.json {
         true => println!("{:#}", found.json()),
         false => print!("{}", found.text(width())),
@@ -164,10 +164,10 @@ impl Bisection<'_> {
     }
 
     /// Tries the object on a kernel and tells how that went.
-    fn step(&mut self, bench: &mut Workbench<'_>, offer: usize) -> Result<Tried, Failure> {
+    fn step(&mut self, runner: &mut CellRunner<'_>, offer: usize) -> Result<Tried, Failure> {
         let spec = self.offers[offer].spec.clone();
         let plan = Plan::new(vec![spec], vec![self.object.clone()], &Settings::default());
-        let record = bench.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
+        let record = runner.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
         let programs: Vec<&ProgramRecord> = self.judged(&record).collect();
         let failed = programs.iter().find(|one| one.verdict.is_failure());
         let unjudged = programs.iter().find(|one| one.verdict.blame() == Blame::Harness);
@@ -256,16 +256,16 @@ impl Bisection<'_> {
             elsewhere: &|_| None,
             missing: &[],
         };
-        let Some(told) = explanation(&facts, program) else { return };
+        let Some(explanation) = explanation(&facts, program) else { return };
         let answer = |offer: usize| {
-            let on = told.presence.iter().find(|on| on.kernel == self.name(offer))?;
+            let on = explanation.presence.iter().find(|on| on.kernel == self.name(offer))?;
             Some(on.presence.is_present())
         };
         let predicted: Vec<Option<bool>> = (0..self.offers.len()).map(answer).collect();
         // Types that do not even explain the ends explain nothing.
         if predicted[0] == Some(true) && predicted[last] == Some(false) {
-            if let Some(boundary) = &told.boundary {
-                eprint!("{}", paragraph(&format!("by BTF `{}` is {boundary}", told.name), 2, width()));
+            if let Some(boundary) = &explanation.boundary {
+                eprint!("{}", paragraph(&format!("by BTF `{}` is {boundary}", explanation.name), 2, width()));
             }
             search.predict(predicted);
         }

@@ -33,9 +33,9 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
     let (folder, record) = read_record(common, Path::new(&args.what[0]))?;
     let (object, kernel, _) = cell_of(&record, &args.what[1..])?;
     let project = Project::load(&common.manifest, common.store.clone())?;
-    let told = &record.objects[object];
+    let object_record = &record.objects[object];
     let mut missing = Vec::new();
-    let Some(found) = found_again(told, &project_folder(common), &mut missing) else {
+    let Some(found) = found_again(object_record, &project_folder(common), &mut missing) else {
         let hint = "a bundle needs the object of the run; run the matrix again".to_owned();
         return Err(Failure::input(missing.join("; "), Some(hint)));
     };

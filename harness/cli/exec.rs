@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::aids::AidArgs;
+use super::debug::DebugArgs;
 use super::failure::Failure;
 use super::run;
 use super::{Common, MachineArgs, say};
@@ -51,7 +51,7 @@ pub(super) struct ExecArgs {
     #[arg(long)]
     cold: bool,
     #[command(flatten)]
-    aids: AidArgs,
+    debug: DebugArgs,
 }
 
 /// What a guest sees of the host.
@@ -149,7 +149,7 @@ fn program(name: &str) -> Result<PathBuf, Failure> {
 pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, common.store.clone())?;
     let mut options = args.machine.options()?;
-    (options.jobs, options.cold, options.aids) = (args.jobs, args.cold, args.aids.aids());
+    (options.jobs, options.cold, options.debug) = (args.jobs, args.cold, args.debug.options());
     let kernels = project.kernels(&args.machine.kernel)?;
     let path = program(&args.words[0])?;
     let given = args.given.look_up(vec![path.clone()])?;
@@ -181,7 +181,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     };
     let job =
         CommandJob { command, view: given.view, limit: args.timeout, out: args.out.clone(), report: folder.clone() };
-    let mut screen = run::Screen::new(&work.plan, args.aids);
+    let mut screen = run::Screen::new(&work.plan, args.debug);
     let record = matrix.run_command(&work, &job, &folder, &mut |event| screen.on(event))?;
     drop(screen);
     println!("{}", table::render(&record, run::width()));

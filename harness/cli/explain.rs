@@ -75,7 +75,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     };
     let text = render(&facts, &chosen, width());
     print!("{text}");
-    // Only what is told of kernels rests on them.
+    // Only what is said of kernels rests on them.
     if text.contains("  in this matrix: ") && !added.is_empty() {
         let line = format!("note: not of the run, but in the store, and looked at as well: {}", added.join(", "));
         print!("\n{}", paragraph(&line, 0, width()));
@@ -164,17 +164,17 @@ pub(super) fn index_of<'a>(
 }
 
 /// The object of the run, if it is still where it was and unchanged.
-pub(super) fn found_again(told: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
+pub(super) fn found_again(record: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
     // `FILE` or `FILE: PLACE`.
-    let file = told.origin.rsplit_once(": ").map(|(file, _)| file).into_iter();
-    let named: Vec<&Path> = [told.origin.as_str()].into_iter().chain(file).map(Path::new).collect();
+    let file = record.origin.rsplit_once(": ").map(|(file, _)| file).into_iter();
+    let named: Vec<&Path> = [record.origin.as_str()].into_iter().chain(file).map(Path::new).collect();
     let places = named.iter().map(|path| path.to_path_buf()).chain(named.iter().map(|path| project.join(path)));
     let Some(path) = places.into_iter().find(|path| path.is_file()) else {
-        missing.push(format!("the object is not at `{}` any more, so its own types are not known", told.origin));
+        missing.push(format!("the object is not at `{}` any more, so its own types are not known", record.origin));
         return None;
     };
     let objects = find_objects(std::slice::from_ref(&path)).map(|found| found.objects).unwrap_or_default();
-    let same = objects.into_iter().find(|object| object.sha256 == told.sha256);
+    let same = objects.into_iter().find(|object| object.sha256 == record.sha256);
     if same.is_none() {
         let path = path.display();
         missing.push(format!("`{path}` has changed since the run, so the object's own types are not known"));
@@ -201,17 +201,17 @@ mod tests {
     #[test]
     fn objects_are_found_again_only_if_they_are_the_same() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-        let mut told = sample::object("object", &[]);
-        told.origin = "explain/object.o".to_owned();
+        let mut record = sample::object("object", &[]);
+        record.origin = "explain/object.o".to_owned();
         let mut missing = Vec::new();
-        assert!(found_again(&told, &fixtures, &mut missing).is_none());
+        assert!(found_again(&record, &fixtures, &mut missing).is_none());
         assert!(missing[0].contains("has changed since the run"), "{missing:?}");
         let objects = find_objects(&[fixtures.join("explain/object.o")]).unwrap().objects;
-        told.sha256.clone_from(&objects[0].sha256);
+        record.sha256.clone_from(&objects[0].sha256);
         missing.clear();
-        assert_eq!(found_again(&told, &fixtures, &mut missing).unwrap().sha256, told.sha256);
-        told.origin = "explain/gone.o: symbol".to_owned();
-        assert!(found_again(&told, &fixtures, &mut missing).is_none());
+        assert_eq!(found_again(&record, &fixtures, &mut missing).unwrap().sha256, record.sha256);
+        record.origin = "explain/gone.o: symbol".to_owned();
+        assert!(found_again(&record, &fixtures, &mut missing).is_none());
         assert!(missing[0].contains("is not at `explain/gone.o: symbol`"), "{missing:?}");
     }
 }

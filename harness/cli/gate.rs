@@ -61,7 +61,7 @@ impl Terms {
         self.baseline.is_some() || !self.expect.is_empty()
     }
 
-    /// Reads the files, so that a mistake in them is told before anything is run. Suites among `inputs` have expectations, too.
+    /// Reads the files, so that a mistake in them is reported before anything is run. Suites among `inputs` have expectations, too.
     pub(super) fn read(&self, common: &Common, inputs: &[PathBuf]) -> Result<ReadTerms, Failure> {
         let baseline = self.baseline.as_deref().map(|run| read_record(common, run)).transpose()?;
         let suites = inputs.iter().filter(|input| input.extension().is_some_and(|extension| extension == "toml"));

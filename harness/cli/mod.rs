@@ -1,13 +1,14 @@
 //! The command line: [`Cli`] and what its commands do.
 
-mod aids;
 mod bisect;
 mod btf;
 mod bundle;
 mod compare;
 mod coverage;
+mod debug;
 mod doctor;
 
+mod cell_runner;
 mod exec;
 mod explain;
 mod failure;
@@ -25,7 +26,6 @@ mod shell;
 mod store;
 mod threshold;
 mod watch;
-mod workbench;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -118,7 +118,7 @@ struct MachineArgs {
 }
 
 impl MachineArgs {
-    /// How a matrix is run that is told nothing else.
+    /// How a matrix is run without other options.
     fn options(&self) -> Result<Options, Failure> {
         Ok(Options {
             offline: self.offline,

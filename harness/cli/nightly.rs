@@ -58,13 +58,13 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
         Some((night.stamp, read.ok()?))
     });
     let found = before.as_ref().map(|(_, before)| differences(before, &record));
-    let told = before.as_ref().zip(found.as_deref()).map(|((stamp, _), found)| (stamp.as_str(), found));
+    let compared = before.as_ref().zip(found.as_deref()).map(|((stamp, _), found)| (stamp.as_str(), found));
     if let Some((stamp, before)) = &before {
         let baseline = Baseline { name: stamp.clone(), record: before };
         write_changes(&record, baseline, &folder).map_err(|error| report_failure(&error))?;
     }
     let moved = before.as_ref().map(|(_, before)| moved_kernels(before, &record)).unwrap_or_default();
-    let post = nightly::post(&record, &stamp, told, &[moved, behind].concat());
+    let post = nightly::post(&record, &stamp, compared, &[moved, behind].concat());
     let night = Night::of(&record, &stamp, found.as_ref().map_or(0, Vec::len));
     history.add(&folder, &night).map_err(failure)?;
     history.retain(args.keep.get()).map_err(failure)?;

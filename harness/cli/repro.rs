@@ -9,10 +9,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Common;
+use super::cell_runner::{CellRunner, GuestArgs};
 use super::explain::{index_of, project_folder};
 use super::failure::Failure;
 use super::run::{REPORTS, width};
-use super::workbench::{GuestArgs, Workbench};
 use crate::bundle::{self, host_cpu};
 use crate::coverage::Analysis;
 use crate::explain::KernelTypes;
@@ -56,19 +56,19 @@ pub(super) fn run(common: &Common, args: &ReproArgs) -> Result<ExitCode, Failure
         &args.what,
         &Elsewhere { path: args.kernel_path.as_deref(), is_trusted: args.trust_source },
     )?;
-    let mut bench = Workbench::new(&case.project, &args.guests)?;
+    let mut runner = CellRunner::new(&case.project, &args.guests)?;
     let work = Work::new(case.plan(), Vec::new());
     let plan = &work.plan;
     let folder = scratch(&project_folder(common), &case.spec.name, &plan.objects[0].object.name)?;
 
-    let here = bench.run(&work, (case.reach, false), &folder)?;
+    let here = runner.run(&work, (case.reach, false), &folder)?;
     let chosen = chosen(&case, &here)?;
     let deeper = deeper(plan, &here, &chosen).map(|plan| Work::new(plan, Vec::new()));
     let states = match &deeper {
-        Some(deeper) if !here.interrupted => Some(bench.run(deeper, (Reach::Load, true), &folder.join(STATES))?),
+        Some(deeper) if !here.interrupted => Some(runner.run(deeper, (Reach::Load, true), &folder.join(STATES))?),
         _ => None,
     };
-    if let Some(code) = bench.interrupted() {
+    if let Some(code) = runner.interrupted() {
         return Ok(code);
     }
     Ok(ExitCode::from(tell(&case, plan, &here, states.as_ref(), &chosen, &folder)))
@@ -153,8 +153,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     };
     for (&p, one) in chosen.iter().zip(&found) {
         println!("{}", render(&facts, &[p], width));
-        let told = case.recorded_program(&programs[p].name);
-        let advice = told.and_then(recorded);
+        let advice = case.recorded_program(&programs[p].name).and_then(recorded);
         if let (false, Some(advice), Outcome::Same) = (has_all, advice, one.outcome()) {
             println!("With the types of all kernels of the run:\n{}", indented(&advice));
         }

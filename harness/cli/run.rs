@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use time::OffsetDateTime;
 
-use super::aids::{AidArgs, Phases};
+use super::debug::{DebugArgs, Phases};
 use super::failure::Failure;
 use super::gate::{self, ReadTerms, Terms};
 use super::threshold::Thresholds;
@@ -74,7 +74,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) terms: Terms,
     #[command(flatten)]
-    pub(super) aids: AidArgs,
+    pub(super) debug: DebugArgs,
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -107,7 +107,7 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     if work.plan.objects.is_empty() && work.partition.is_some() {
         eprintln!("this part of the matrix has no objects");
     }
-    let mut screen = Screen::new(&work.plan, args.aids);
+    let mut screen = Screen::new(&work.plan, args.debug);
     let record = matrix.run(&work, &folder, &mut |event| screen.on(event))?;
     drop(screen);
     // Before the files: on a full disk the table is all that the user gets.
@@ -133,7 +133,7 @@ impl RunArgs {
         options.full_logs = self.full_logs;
         options.cold = self.cold;
         options.partition = self.partition;
-        options.aids = self.aids.aids();
+        options.debug = self.debug.options();
         Ok(options)
     }
 }
@@ -160,12 +160,12 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(plan: &Plan, aids: AidArgs) -> Screen {
+    pub(super) fn new(plan: &Plan, debug: DebugArgs) -> Screen {
         let kernels: Vec<String> = plan.kernels.iter().map(|kernel| kernel.name.clone()).collect();
         let objects = plan.rows();
         let programs: Vec<usize> = plan.objects.iter().map(|object| object.programs.len()).collect();
         let progress = Progress::new(&kernels, &objects, &programs, std::io::stderr().is_terminal());
-        Screen { progress, phases: aids.phases(&kernels, &objects) }
+        Screen { progress, phases: debug.phases(&kernels, &objects) }
     }
 
     /// Shows an event.

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use signal_hook::consts::SIGWINCH;
 
-use super::aids::AidArgs;
+use super::debug::DebugArgs;
 use super::exec::{GivenArgs, environment};
 use super::failure::Failure;
 use super::{Common, MachineArgs, run, say};
@@ -26,7 +26,7 @@ use crate::plan::Plan;
 use crate::protocol::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
 use crate::record::KernelState;
 use crate::record::exit_code;
-use crate::run::{Bench, Guest, Logs, Stop};
+use crate::run::{Guest, Logs, RunContext, Stop};
 use crate::suite::Settings;
 use crate::vm::{Choice, GuestLoss};
 
@@ -58,7 +58,7 @@ pub(super) struct ShellArgs {
     #[arg(long)]
     cold: bool,
     #[command(flatten)]
-    aids: AidArgs,
+    debug: DebugArgs,
 }
 
 pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure> {
@@ -80,13 +80,13 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     let stop = Stop::at_first_signal(|line| eprintln!("{line}")).map_err(run::no_signals)?;
 
     let mut options = machine.options()?;
-    (options.jobs, options.cold, options.aids) = (NonZero::new(1), args.cold, args.aids.aids());
+    (options.jobs, options.cold, options.debug) = (NonZero::new(1), args.cold, args.debug.options());
     let matrix = Matrix::new(&project, options).stopped_by(stop.clone());
     let plan = Plan::new(kernels, Vec::new(), &Settings::default());
     matrix.accelerator(&plan.kernels, &say)?;
     let (jobs, logs) = (matrix.jobs(&plan), Logs::new(project.store.root()));
-    let bench = matrix.bench(&plan, &jobs, &logs)?;
-    let Guest { mut machine, file_systems } = start(&bench, args.aids)?;
+    let context = matrix.run_context(&plan, &jobs, &logs)?;
+    let Guest { mut machine, file_systems } = start(&context, args.debug)?;
     let mut more = vec![(live::KERNEL, plan.kernels[0].name.clone())];
     more.extend(object.map(|path| ("OBJECT", path)));
     more.extend(std::env::var("TERM").ok().filter(|_| screen.size.is_some()).map(|term| ("TERM", term)));
@@ -152,9 +152,9 @@ fn absolute_file(path: &Path) -> Result<String, Failure> {
 }
 
 /// Starts the guest, telling what takes time.
-fn start(bench: &Bench<'_>, aids: AidArgs) -> Result<Guest, Failure> {
+fn start(context: &RunContext<'_>, debug: DebugArgs) -> Result<Guest, Failure> {
     let (sender, events) = mpsc::channel();
-    let mut phases = aids.phases(&[bench.plan.kernels[0].name.clone()], &[]);
+    let mut phases = debug.phases(&[context.plan.kernels[0].name.clone()], &[]);
     let teller = std::thread::spawn(move || {
         let mut failed = None;
         for event in events {
@@ -175,7 +175,7 @@ fn start(bench: &Bench<'_>, aids: AidArgs) -> Result<Guest, Failure> {
         failed
     });
     // QEMU dies with the thread that starts it, so it is this one.
-    let guest = crate::run::start_guest(bench, 0, &sender);
+    let guest = crate::run::start_guest(context, 0, &sender);
     drop(sender);
     let failed = teller.join().ok().flatten();
     guest.ok_or_else(|| match failed {
@@ -183,7 +183,7 @@ fn start(bench: &Bench<'_>, aids: AidArgs) -> Result<Guest, Failure> {
             KernelState::Unavailable { reason, hint }
             | KernelState::BootFailed { reason, hint, .. }
             | KernelState::HarnessFailed { reason, hint, .. },
-        ) => Failure::infrastructure(format!("kernel `{}`: {reason}", bench.plan.kernels[0].name), hint),
+        ) => Failure::infrastructure(format!("kernel `{}`: {reason}", context.plan.kernels[0].name), hint),
         _ => Failure::interrupted(),
     })
 }

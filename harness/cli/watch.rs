@@ -32,9 +32,9 @@ use inputs::{Inputs, Stamps};
 
 /// Files that have not changed for this long are taken for whole.
 const QUIET: Duration = Duration::from_millis(100);
-/// How often files are looked at although nothing was told: network file systems tell nothing.
+/// How often files are looked at without a notification: network file systems send none.
 const LOOK: Duration = Duration::from_secs(2);
-/// The same where nothing can be told.
+/// The same where there are no notifications.
 const POLL: Duration = Duration::from_millis(300);
 
 /// A run that stays.
@@ -60,8 +60,8 @@ struct Watch<'a> {
     /// How many times something was run.
     round: usize,
     began: SystemTime,
-    /// What the user was told since the last table, to be said once.
-    told: BTreeSet<String>,
+    /// What was shown since the last table, to be said once.
+    shown: BTreeSet<String>,
     wakes: (Sender<()>, Receiver<()>),
 }
 
@@ -95,7 +95,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let folder = report_folder(&project.folder, args.out.as_deref())?;
     let start = Instant::now();
     let record = run_shown(&matrix, &work, args, (&folder, &folder))?;
-    let (round, told) = (1, BTreeSet::new());
+    let (round, shown) = (1, BTreeSet::new());
     let (looked, built) = (ran.clone(), ran.clone());
     let mut watch = Watch {
         args,
@@ -112,7 +112,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         record,
         round,
         began,
-        told,
+        shown,
         wakes,
     };
     watch.show(start.elapsed(), None);
@@ -130,7 +130,7 @@ fn run_shown(
     args: &RunArgs,
     (logs, live): (&Path, &Path),
 ) -> Result<RunRecord, Failure> {
-    let mut screen = Screen::new(&work.plan, args.aids);
+    let mut screen = Screen::new(&work.plan, args.debug);
     Ok(matrix.run_apart(work, logs, live, &mut |event| screen.on(event))?)
 }
 
@@ -211,7 +211,7 @@ impl Watch<'_> {
         build.sources(&self.objects).iter().any(|source| stamps.get(source) != self.built.get(source))
     }
 
-    /// Builds, and looks at the files anew. `None` if that fails, which the user is told.
+    /// Builds, and looks at the files anew. `None` if that fails, with a message to the user.
     fn rebuild(&mut self, stamps: Stamps) -> Option<Stamps> {
         let build = self.build.as_ref()?;
         self.built = stamps;
@@ -319,7 +319,7 @@ impl Watch<'_> {
 
     /// Says something once between two tables.
     fn say(&mut self, text: &str) {
-        if self.told.insert(text.to_owned()) {
+        if self.shown.insert(text.to_owned()) {
             eprintln!("{text}");
         }
     }
@@ -355,7 +355,7 @@ impl Watch<'_> {
             let _ = Term::stdout().clear_screen();
         }
         output::write(text.as_bytes());
-        self.told.clear();
+        self.shown.clear();
         if let Err(error) = written {
             // The next table may find room on the disk.
             self.say(&report_failure(&error).to_string());

@@ -49,7 +49,7 @@ pub struct ProgramFigures {
     pub loads: usize,
     /// Kernels that judged it.
     pub judged: usize,
-    /// The most instructions that a verifier walked through where it loads, if any told.
+    /// The most instructions that a verifier walked through where it loads, if any reported it.
     pub instructions: Option<u64>,
 }
 
@@ -84,11 +84,11 @@ fn figures(record: &RunRecord, object: usize, program: &str) -> Option<ProgramFi
     let p = record.objects[object].programs.iter().position(|known| known.name == program)?;
     let mut figures = ProgramFigures { loads: 0, judged: 0, instructions: None };
     let on = (0..record.kernels.len()).filter_map(|kernel| record.cell(object, kernel).programs.get(p));
-    for told in on.filter(|told| told.verdict.blame() != Blame::Harness) {
+    for program in on.filter(|program| program.verdict.blame() != Blame::Harness) {
         figures.judged += 1;
-        if told.verdict.is_pass() {
+        if program.verdict.is_pass() {
             figures.loads += 1;
-            let walked = told.statistics.as_ref().and_then(|statistics| statistics.insns_processed);
+            let walked = program.statistics.as_ref().and_then(|statistics| statistics.insns_processed);
             figures.instructions = figures.instructions.max(walked);
         }
     }
@@ -103,13 +103,15 @@ pub fn one_object(record: &RunRecord, object: usize, name: &str) -> RunRecord {
     RunRecord { objects: vec![of_object], cells, ..record.clone() }
 }
 
-/// What an object's relocations ask for, as `byte_off struct inode.i_ctime`; `None` if no kernel told it of each.
+/// What an object's relocations ask for, as `byte_off struct inode.i_ctime`; `None` if no kernel reported it of each.
 pub(super) fn asked(record: &RunRecord, object: usize) -> Option<BTreeSet<String>> {
     let relocations = &record.objects[object].relocations;
     let cells: Vec<&CellRecord> = (0..record.kernels.len()).map(|kernel| record.cell(object, kernel)).collect();
     let words = |index: usize| {
-        let told = cells.iter().flat_map(|cell| &cell.relocations);
-        let local = told.filter(|told| told.relocation == index).map(|told| told.local.as_str());
+        let relocations_of_cells = cells.iter().flat_map(|cell| &cell.relocations);
+        let local = relocations_of_cells
+            .filter(|relocation| relocation.relocation == index)
+            .map(|relocation| relocation.local.as_str());
         let local = local.into_iter().find(|local| !local.is_empty())?;
         // Behind it stands where the compiler saw it, which is another place in each build.
         let subject = local.split(" (").next().unwrap_or(local);
@@ -166,8 +168,8 @@ mod tests {
     fn builds_compare_as_runs() {
         let record = record();
         let (old, new) = (one_object(&record, 0, "a -> b"), one_object(&record, 1, "a -> b"));
-        let told: Vec<String> = differences(&old, &new).iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(told.join("\n"), @r"
+        let lines: Vec<String> = differences(&old, &new).iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
         `a -> b/two` is gone
         `a -> b/three` is new
         `a -> b/one` on 6.1 instructions processed: 100 -> 102 (+2.0 %)

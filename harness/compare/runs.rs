@@ -179,11 +179,14 @@ mod tests {
     fn kernels_of_one_run_compare_as_runs() {
         let record = sample::record();
         let (a, b) = (one_kernel(&record, 2, "6.1 -> 6.12"), one_kernel(&record, 3, "6.1 -> 6.12"));
-        let told: Vec<String> = differences(&a, &b).iter().map(ToString::to_string).collect();
-        assert!(told.contains(&"`execsnoop/probe` on 6.1 -> 6.12 verifier rejected -> loaded".to_owned()), "{told:#?}");
+        let lines: Vec<String> = differences(&a, &b).iter().map(ToString::to_string).collect();
+        assert!(
+            lines.contains(&"`execsnoop/probe` on 6.1 -> 6.12 verifier rejected -> loaded".to_owned()),
+            "{lines:#?}"
+        );
         let whole =
             "`opensnoop` on 6.1 -> 6.12 does not load as a whole any more: map `events`: type 27 is not supported";
-        assert!(told.iter().any(|line| line == whole), "{told:#?}");
+        assert!(lines.iter().any(|line| line == whole), "{lines:#?}");
     }
 
     #[test]
@@ -193,8 +196,8 @@ mod tests {
         after.objects[0].programs[1].name = "renamed".to_owned();
         after.kernels[2].name = "9.9".to_owned();
         after.objects[1].name = "other".to_owned();
-        let told: Vec<String> = differences(&before, &after).iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(told.join("\n"), @r"
+        let lines: Vec<String> = differences(&before, &after).iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
         kernel 5.15 is gone
         `klockstat/return__vfs_read_1` is gone
         `memleak` is gone

@@ -328,7 +328,7 @@ fn exclusive(program: &Program, at: usize, yes: &Flow, no: &Flow) -> [BTreeSet<u
     [only(yes, no), only(no, yes)]
 }
 
-/// Whether a branch jumps on the side that is told first: `==`, `>=` and their like, but `!= 0`.
+/// Whether a branch jumps on the side that is named first: `==`, `>=` and their like, but `!= 0`.
 fn takes_first(comparison: Comparison) -> bool {
     use Test::{Above, AboveEqual, Bits, Equal, Greater, GreaterEqual, NotEqual};
     let with_zero = comparison.with == Some(0);

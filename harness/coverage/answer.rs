@@ -31,13 +31,13 @@ impl Analysis {
         if guard.kind.is_existence() {
             return Some(of_relocation()? != 0);
         }
-        let told = || facts.externs.iter().find(|told| told.name == guard.asked);
+        let external = || facts.externs.iter().find(|external| external.name == guard.asked);
         if guard.kind == GuardKind::Ksym {
-            return Some(told()?.resolved.is_some());
+            return Some(external()?.resolved.is_some());
         }
         let occurrence = occurrences.first()?;
         let value = match guard.kind {
-            GuardKind::Kconfig => self.kconfig_value(&guard.asked, told()?.resolved.as_deref())?,
+            GuardKind::Kconfig => self.kconfig_value(&guard.asked, external()?.resolved.as_deref())?,
             GuardKind::Rodata => self.rodata_value(occurrence)?,
             _ => of_relocation()?,
         };
@@ -53,12 +53,12 @@ impl Analysis {
     /// How one program can go, given all that this kernel answers and the settings of the object; `None` if it is too large.
     pub(super) fn answered(&self, number: usize, facts: &Facts<'_>) -> Option<Flow> {
         let program = self.programs.get(number)?;
-        let told = |name: &str| facts.externs.iter().find(|told| told.name == name);
+        let external = |name: &str| facts.externs.iter().find(|external| external.name == name);
         let mut values: HashMap<usize, Bits> = HashMap::new();
         for (&at, operand) in &program.operands {
             let value = match operand {
                 Operand::Relocation { index, .. } => facts.relocations.get(*index).and_then(|one| one.outcome.value()),
-                Operand::Ksym(weak) => told(&self.code.weak[*weak].name).map(|told| match told.resolved {
+                Operand::Ksym(weak) => external(&self.code.weak[*weak].name).map(|external| match external.resolved {
                     Some(_) => SOME_ADDRESS,
                     None => 0,
                 }),
@@ -69,9 +69,8 @@ impl Analysis {
         for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
             for occurrence in occurrences.iter().filter(|occurrence| occurrence.program == number) {
                 let value = match guard.kind {
-                    GuardKind::Kconfig => {
-                        told(&guard.asked).and_then(|told| self.kconfig_value(&guard.asked, told.resolved.as_deref()))
-                    }
+                    GuardKind::Kconfig => external(&guard.asked)
+                        .and_then(|external| self.kconfig_value(&guard.asked, external.resolved.as_deref())),
                     GuardKind::Rodata => self.rodata_value(occurrence),
                     _ => None,
                 };
@@ -81,16 +80,16 @@ impl Analysis {
         Flow::of(program, &Setting { values, forced: None })
     }
 
-    /// `told` is in libbpf's words: `0x50adf`, `y`, `250`; `None` if the kernel's config does not set it.
-    fn kconfig_value(&self, name: &str, told: Option<&str>) -> Option<u64> {
-        let Some(told) = told else { return Some(0) };
+    /// `value` is in libbpf's words: `0x50adf`, `y`, `250`; `None` if the kernel's config does not set it.
+    fn kconfig_value(&self, name: &str, value: Option<&str>) -> Option<u64> {
+        let Some(value) = value else { return Some(0) };
         let known = |variable: &Variable| match variable {
             Variable::Kconfig { name: known, type_id } if known == name => Some(*type_id),
             _ => None,
         };
         let stored = self.stored(self.code.variables.iter().find_map(known)?);
-        match (told, stored) {
-            (_, _) if name == KERNEL_VERSION => parse_number(told),
+        match (value, stored) {
+            (_, _) if name == KERNEL_VERSION => parse_number(value),
             ("y", Stored::Boolean) | ("m", Stored::Tristate) => Some(1),
             ("y", Stored::Tristate) => Some(2),
             ("n", Stored::Boolean | Stored::Tristate) => Some(0),

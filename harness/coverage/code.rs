@@ -166,13 +166,13 @@ impl Code {
                 let within = table.iter().filter(|symbol| {
                     usize::from(symbol.st_shndx(LittleEndian).0) == index && symbol.st_size(LittleEndian) > 0
                 });
-                let told = within.map(|symbol| {
+                let names = within.map(|symbol| {
                     let name = table.symbol_name(LittleEndian, symbol).map(text_of).unwrap_or_default();
                     (name, symbol.st_value(LittleEndian), symbol.st_size(LittleEndian))
                 });
                 let data = section.data(LittleEndian, bytes).ok()?.to_vec();
                 rodata.insert(index, code.variables.len());
-                code.variables.push(Variable::Rodata { data, symbols: told.collect() });
+                code.variables.push(Variable::Rodata { data, symbols: names.collect() });
             }
         }
 

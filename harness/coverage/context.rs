@@ -126,7 +126,7 @@ impl Holders {
 mod tests {
     use super::*;
 
-    fn told(insns: &[[i32; 5]]) -> Vec<i16> {
+    fn loaded(insns: &[[i32; 5]]) -> Vec<i16> {
         let insn = |&[code, dst, src, off, imm]: &[i32; 5]| Insn {
             code: code as u8,
             dst: dst as u8,
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn context_is_followed_through_registers_and_stack() {
         // r6 = r1; call; r2 = *(r6 + 8); *(r10 - 8) = r6; r7 = *(r10 - 8); r3 = *(u32 *)(r7 + 16)
-        let told = told(&[
+        let offsets = loaded(&[
             [0xbf, 6, 1, 0, 0],
             [0x85, 0, 0, 0, 14],
             [0x79, 2, 6, 8, 0],
@@ -152,19 +152,19 @@ mod tests {
             [0x61, 3, 7, 16, 0],
             EXIT,
         ]);
-        assert_eq!(told, [8, 16]);
+        assert_eq!(offsets, [8, 16]);
     }
 
     #[test]
     fn other_memory_is_not_the_context() {
         // A call takes r1; a load gives another pointer; arithmetic makes another address; a write takes the place.
-        assert!(told(&[[0x85, 0, 0, 0, 14], [0x79, 2, 1, 8, 0], EXIT]).is_empty());
-        assert_eq!(told(&[[0x79, 1, 1, 0, 0], [0x79, 2, 1, 8, 0], EXIT]), [0]);
-        assert!(told(&[[0x07, 1, 0, 0, 8], [0x79, 2, 1, 8, 0], EXIT]).is_empty());
+        assert!(loaded(&[[0x85, 0, 0, 0, 14], [0x79, 2, 1, 8, 0], EXIT]).is_empty());
+        assert_eq!(loaded(&[[0x79, 1, 1, 0, 0], [0x79, 2, 1, 8, 0], EXIT]), [0]);
+        assert!(loaded(&[[0x07, 1, 0, 0, 8], [0x79, 2, 1, 8, 0], EXIT]).is_empty());
         let overwritten = [[0x7b, 10, 1, -8, 0], [0x63, 10, 0, -4, 0], [0x79, 3, 10, -8, 0], [0x79, 2, 3, 24, 0], EXIT];
-        assert!(told(&overwritten).is_empty());
+        assert!(loaded(&overwritten).is_empty());
         // On one of two ways r6 is something else.
         let met = [[0xbf, 6, 1, 0, 0], [0x15, 0, 0, 1, 0], [0xb7, 6, 0, 0, 0], [0x79, 2, 6, 8, 0], EXIT];
-        assert!(told(&met).is_empty());
+        assert!(loaded(&met).is_empty());
     }
 }

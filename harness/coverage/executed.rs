@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    fn told(program: &Program, wanted: &[usize], dead: &[usize], taken: Option<(usize, bool)>) -> bool {
+    fn executed(program: &Program, wanted: &[usize], dead: &[usize], taken: Option<(usize, bool)>) -> bool {
         let known = taken.into_iter().map(|(branch, taken)| (branch, [!taken, taken])).collect();
         let ways = Ways { program, dead: &|insn| dead.contains(&insn), ways: &known };
         passes(&ways, &wanted.iter().copied().collect())
@@ -120,21 +120,21 @@ mod tests {
     fn only_what_lies_on_every_way_is_certain() {
         // 0: if it jumps, 3; 1: work; 2: jump to 4; 3: work; 4: exit
         let program = program(&[[0x15, 0, 2, 0], WORK, [0x05, 0, 1, 0], WORK, EXIT], &[]);
-        assert!(told(&program, &[0], &[], None) && told(&program, &[4], &[], None));
-        assert!(!told(&program, &[1], &[], None) && !told(&program, &[3], &[], None));
-        assert!(told(&program, &[1, 3], &[], None));
-        assert!(told(&program, &[1], &[3], None) && told(&program, &[3], &[], Some((0, true))));
-        assert!(!told(&program, &[1], &[], Some((0, true))));
+        assert!(executed(&program, &[0], &[], None) && executed(&program, &[4], &[], None));
+        assert!(!executed(&program, &[1], &[], None) && !executed(&program, &[3], &[], None));
+        assert!(executed(&program, &[1, 3], &[], None));
+        assert!(executed(&program, &[1], &[3], None) && executed(&program, &[3], &[], Some((0, true))));
+        assert!(!executed(&program, &[1], &[], Some((0, true))));
         // Nothing is certain of a program that has no way through.
-        assert!(!told(&program, &[1], &[4], None));
+        assert!(!executed(&program, &[1], &[4], None));
     }
 
     #[test]
     fn ways_that_leave_early_count() {
         let call = |src: i32, imm: i32| [i32::from(CALL), src, 0, imm];
-        assert!(told(&program(&[call(0, 5), WORK, EXIT], &[]), &[1], &[], None));
+        assert!(executed(&program(&[call(0, 5), WORK, EXIT], &[]), &[1], &[], None));
         for insn in [call(0, TAIL_CALL), call(i32::from(KFUNC), 77), [0x30, 0, 0, 0]] {
-            assert!(!told(&program(&[insn, WORK, EXIT], &[]), &[1], &[], None), "{insn:?}");
+            assert!(!executed(&program(&[insn, WORK, EXIT], &[]), &[1], &[], None), "{insn:?}");
         }
     }
 
@@ -142,7 +142,7 @@ mod tests {
     fn subprograms_are_gone_through() {
         // 0: call 2; 1: exit; 2: if it jumps, 4; 3: exit; 4: work; 5: exit
         let with = program(&[[i32::from(CALL), 1, 0, 1], EXIT, [0x15, 0, 1, 0], EXIT, WORK, EXIT], &[(0, 2)]);
-        assert!(told(&with, &[2], &[], None) && !told(&with, &[4], &[], None));
-        assert!(told(&with, &[4], &[3], None));
+        assert!(executed(&with, &[2], &[], None) && !executed(&with, &[4], &[], None));
+        assert!(executed(&with, &[4], &[3], None));
     }
 }

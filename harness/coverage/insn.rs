@@ -128,7 +128,7 @@ impl Insn {
         }
     }
 
-    /// What a branch tests; `None` if that is not told by its operands.
+    /// What a branch tests; `None` if its operands do not decide that.
     pub fn test(self) -> Option<Test> {
         Some(match self.code & 0xf0 {
             0x10 => Test::Equal,

@@ -49,7 +49,7 @@ impl Analysis {
         for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
             let line = guard.source.as_ref().and_then(|source| self.lines.at(&source.file, source.line));
             let resolved = self.resolved(guard, occurrences, facts);
-            let mut told: [BTreeSet<Liveness>; 2] = Default::default();
+            let mut seen: [BTreeSet<Liveness>; 2] = Default::default();
             let mut executed = [false; 2];
             for occurrence in occurrences {
                 let sides = match survivals.get(&occurrence.program) {
@@ -69,11 +69,11 @@ impl Analysis {
                 {
                     pass(lines, line, sides.contains(&Liveness::Live), run.contains(&true));
                 }
-                told[0].insert(sides[0]);
-                told[1].insert(sides[1]);
+                seen[0].insert(sides[0]);
+                seen[1].insert(sides[1]);
             }
-            let most = |told: BTreeSet<Liveness>| told.last().copied().unwrap_or(Liveness::Unknown);
-            guards.push(GuardProof { resolved, verified: told.map(most), executed });
+            let most = |seen: BTreeSet<Liveness>| seen.last().copied().unwrap_or(Liveness::Unknown);
+            guards.push(GuardProof { resolved, verified: seen.map(most), executed });
         }
         CellCoverage { guards, programs, in_modules: Vec::new() }
     }
@@ -90,13 +90,13 @@ impl Analysis {
                 insns.entry(line).or_default().extend(survival.range(number));
             }
         }
-        let mut told = ProgramLines { program, ..ProgramLines::default() };
+        let mut marked = ProgramLines { program, ..ProgramLines::default() };
         for (line, (states, poisoned)) in lines {
             let set = match (states.contains(&Some(true)), states.contains(&None), poisoned) {
-                (true, _, _) => &mut told.live,
+                (true, _, _) => &mut marked.live,
                 (false, true, _) => continue,
-                (false, false, true) => &mut told.poisoned,
-                (false, false, false) => &mut told.dead,
+                (false, false, true) => &mut marked.poisoned,
+                (false, false, false) => &mut marked.dead,
             };
             set.0.insert(line);
         }
@@ -104,9 +104,9 @@ impl Analysis {
             let dead = |insn: usize| is_dead(insn, survival, flow);
             let ways = Ways { program: survival.program, dead: &dead, ways: &flow.ways };
             let certain = |line: &usize| passes(&ways, &insns[line]);
-            told.executed = told.live.0.iter().copied().filter(certain).collect();
+            marked.executed = marked.live.0.iter().copied().filter(certain).collect();
         }
-        told
+        marked
     }
 
     /// The programs whose line info cannot tell the sides of a guard apart, so that their visited instructions are wanted. Switches
@@ -185,12 +185,12 @@ fn sides(kind: GuardKind, resolved: Option<bool>, occurrence: &Occurrence, survi
         },
         (Some(true), _) => Liveness::Unknown,
     };
-    let told = [own[0].unwrap_or_else(|| empty(true, own[1])), own[1].unwrap_or_else(|| empty(false, own[0]))];
-    match told {
+    let sides = [own[0].unwrap_or_else(|| empty(true, own[1])), own[1].unwrap_or_else(|| empty(false, own[0]))];
+    match sides {
         // A constant takes one side only, so what line info cannot tell of the other one is settled.
         [Liveness::Live, Liveness::Unknown] if constant => [Liveness::Live, Liveness::Dead],
         [Liveness::Unknown, Liveness::Live] if constant => [Liveness::Dead, Liveness::Live],
-        told => told,
+        sides => sides,
     }
 }
 

@@ -11,7 +11,7 @@ use super::program::Program;
 const POISON: i32 = 0x0bad_2310;
 const POISONED_REFERENCES: std::ops::Range<i32> = 2_001_000_000..2_003_000_000;
 
-/// What the guest told of one program that was loaded.
+/// What the guest reported of one program that was loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramEvidence {
     /// The kernel's line records of the translated program: instruction, file, text, line and column.
@@ -84,14 +84,14 @@ impl<'a> Survival<'a> {
         }
         let asked: Vec<[u32; 3]> = self.records.iter().map(|record| record.words).collect();
         let left: Vec<[u32; 3]> = left.iter().map(|&[_, file, text, line]| [file, text, line]).collect();
-        let mut told = align(&asked, &left);
-        for (record, told) in told.iter_mut().enumerate() {
+        let mut survived = align(&asked, &left);
+        for (record, survived) in survived.iter_mut().enumerate() {
             // Jumps that lead nowhere else are taken out although they were reached.
-            if *told == Some(false) && !works(self.program, self.range(record)) {
-                *told = None;
+            if *survived == Some(false) && !works(self.program, self.range(record)) {
+                *survived = None;
             }
         }
-        told
+        survived
     }
 }
 
@@ -150,21 +150,21 @@ mod tests {
         text.bytes().map(|byte| [0, 0, byte.into()]).collect()
     }
 
-    fn told(asked: &str, left: &str) -> String {
-        let sign = |told: Option<bool>| told.map_or('?', |left| if left { '+' } else { '-' });
+    fn signs(asked: &str, left: &str) -> String {
+        let sign = |survived: Option<bool>| survived.map_or('?', |left| if left { '+' } else { '-' });
         align(&words(asked), &words(left)).into_iter().map(sign).collect()
     }
 
     #[test]
     fn records_that_are_left_are_told_from_those_that_are_not() {
-        assert_eq!(told("abcde", "ace"), "+-+-+");
-        assert_eq!(told("abcde", "abcde"), "+++++");
-        assert_eq!(told("abab", "ab"), "????");
-        assert_eq!(told("abcab", "cab"), "--+++");
-        assert_eq!(told("aba", "aa"), "+-+");
-        assert_eq!(told("aabb", "ab"), "????");
-        assert_eq!(told("abc", "ad"), "???");
-        assert_eq!(told("", ""), "");
+        assert_eq!(signs("abcde", "ace"), "+-+-+");
+        assert_eq!(signs("abcde", "abcde"), "+++++");
+        assert_eq!(signs("abab", "ab"), "????");
+        assert_eq!(signs("abcab", "cab"), "--+++");
+        assert_eq!(signs("aba", "aa"), "+-+");
+        assert_eq!(signs("aabb", "ab"), "????");
+        assert_eq!(signs("abc", "ad"), "???");
+        assert_eq!(signs("", ""), "");
     }
 
     /// Against every way to leave records out.
@@ -177,7 +177,7 @@ mod tests {
             };
             let left = keep(kept);
             let ways: Vec<u32> = (0..1 << asked.len()).filter(|&other| keep(other) == left).collect();
-            for (at, told) in align(&words(asked), &words(&left)).into_iter().enumerate() {
+            for (at, survived) in align(&words(asked), &words(&left)).into_iter().enumerate() {
                 let any = ways.iter().any(|way| way >> at & 1 == 1);
                 let all = ways.iter().all(|way| way >> at & 1 == 1);
                 let exact = if all {
@@ -187,7 +187,7 @@ mod tests {
                 } else {
                     Some(false)
                 };
-                assert_eq!(told, exact, "{left} {at}");
+                assert_eq!(survived, exact, "{left} {at}");
             }
         }
     }

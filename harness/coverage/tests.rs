@@ -106,16 +106,16 @@ fn the_side_is_live_that_is_left() {
             for (guard, proof) in analysis.guards.iter().zip(&coverage.guards) {
                 let place = guard.place();
                 let loaded =
-                    guard.programs.iter().any(|&number| coverage.programs.iter().any(|told| told.program == number));
-                let told = proof.verified;
+                    guard.programs.iter().any(|&number| coverage.programs.iter().any(|lines| lines.program == number));
+                let sides = proof.verified;
                 match loaded && guard.undecided.is_none() {
                     // What the other program made of a shared guard is not known.
                     true if guard.programs.len() > 1 => {
-                        assert!(told[0] != Live && told[1] != Dead, "{program} {place}")
+                        assert!(sides[0] != Live && sides[1] != Dead, "{program} {place}")
                     }
-                    true if visited => assert_eq!(told, [Dead, Live], "{program} {place}"),
-                    true => assert!(told[0] != Live && told[1] != Dead, "{program} {place} {told:?}"),
-                    false => assert_eq!(told, [Unknown; 2], "{program} {place}"),
+                    true if visited => assert_eq!(sides, [Dead, Live], "{program} {place}"),
+                    true => assert!(sides[0] != Live && sides[1] != Dead, "{program} {place} {sides:?}"),
+                    false => assert_eq!(sides, [Unknown; 2], "{program} {place}"),
                 }
             }
         }
@@ -144,11 +144,11 @@ fn the_side_is_executed_that_a_run_cannot_come_around() {
     let relocations: Vec<RelocationRecord> = (0..20).map(no).collect();
     for program in ["on_stack", "one_line", "sizes"] {
         let (analysis, coverage) = answered(program, true, &relocations);
-        for (guard, told) in analysis.guards.iter().zip(&coverage.guards) {
-            let expected = guard.function == program && told.verified[1] == Liveness::Live;
-            assert_eq!(told.executed, [false, expected], "{program} {}: {told:?}", guard.place());
+        for (guard, guard_proof) in analysis.guards.iter().zip(&coverage.guards) {
+            let expected = guard.function == program && guard_proof.verified[1] == Liveness::Live;
+            assert_eq!(guard_proof.executed, [false, expected], "{program} {}: {guard_proof:?}", guard.place());
         }
-        assert!(coverage.guards.iter().any(|told| told.executed[1]), "{program}");
+        assert!(coverage.guards.iter().any(|guard_proof| guard_proof.executed[1]), "{program}");
         // The first and the last line of a program are on every way, and nothing is that the verifier took out.
         let lines = &coverage.programs[0];
         let ends = [lines.live.0.first(), lines.live.0.last()];
@@ -158,10 +158,13 @@ fn the_side_is_executed_that_a_run_cannot_come_around() {
     // Shared subprograms and combined answers; and of a side nothing is claimed while an answer is missing.
     for program in ["shared_one", "shared_two", "both"] {
         for (relocations, known) in [(&relocations[..], true), (&[], false)] {
-            for told in answered(program, true, relocations).1.guards {
-                let expected = known && told.verified[1] == Liveness::Live;
-                assert!(!told.executed[0] && (!told.executed[1] || told.verified[1] == Liveness::Live), "{told:?}");
-                assert!(told.executed[1] || !expected, "{program}: {told:?}");
+            for guard_proof in answered(program, true, relocations).1.guards {
+                let expected = known && guard_proof.verified[1] == Liveness::Live;
+                assert!(
+                    !guard_proof.executed[0] && (!guard_proof.executed[1] || guard_proof.verified[1] == Liveness::Live),
+                    "{guard_proof:?}"
+                );
+                assert!(guard_proof.executed[1] || !expected, "{program}: {guard_proof:?}");
             }
         }
     }

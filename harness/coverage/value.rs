@@ -224,9 +224,9 @@ mod tests {
             for test in
                 [Test::Equal, Test::NotEqual, Test::Above, Test::AboveEqual, Test::Below, Test::BelowEqual, Test::Bits]
             {
-                if let Some(told) = left.test(test, right, false) {
+                if let Some(result) = left.test(test, right, false) {
                     let mut pairs = all(left).flat_map(|a| all(right).map(move |b| (a, b)));
-                    assert!(pairs.all(|(a, b)| test.holds(a, b, false) == told), "{left:?} {test:?} {right:?}");
+                    assert!(pairs.all(|(a, b)| test.holds(a, b, false) == result), "{left:?} {test:?} {right:?}");
                 }
             }
         }

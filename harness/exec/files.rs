@@ -75,7 +75,7 @@ pub struct HostFiles {
 #[derive(Debug)]
 struct Node {
     path: PathBuf,
-    /// How often the guest's kernel was told of it.
+    /// How often the guest's kernel got it in an answer.
     lookups: u64,
 }
 

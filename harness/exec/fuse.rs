@@ -16,7 +16,7 @@ const CACHE_LINKS: u32 = 1 << 23;
 const NO_OPEN_FOLDER: u32 = 1 << 24;
 /// Nobody writes; the kernel insists on no less.
 const MAX_WRITE: u32 = 4096;
-/// Seconds for which the guest's kernel believes what it was told of a name or a file: the view is live.
+/// Seconds for which the guest's kernel caches an answer about a name or a file: the view is live.
 const BELIEVED: u64 = 2;
 
 /// A number that the guest's kernel knows a file by.

@@ -101,7 +101,7 @@ impl LeftFiles {
             }
             LeftKind::More => {}
         }
-        // Of a file that could not be made no more is told.
+        // Of a file that could not be made no more is reported.
         let Some(file) = self.file.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(()) };
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         if self.bytes > MOST_BYTES {

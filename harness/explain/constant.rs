@@ -30,7 +30,7 @@ pub struct Constant {
 /// A constant leaves no trace but the text of its line, so this sees only what is certain enough: named enums that the
 /// object's BTF holds and the kernel has under the same name. It misses enums that are used for nothing but constants (clang
 /// keeps them out of BTF), nameless enums, names that a macro hides or that stand on a line without instructions of its own,
-/// and flavours, whose values are a choice. A program that means the value for itself only, not for the kernel, is told of too.
+/// and flavours, whose values are a choice. A program that means the value for itself only, not for the kernel, is reported, too.
 pub fn constants(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>) -> Vec<Constant> {
     let changed = changed(&types.btf, kernel.btf);
     if changed.is_empty() {

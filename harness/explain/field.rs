@@ -27,8 +27,13 @@ pub(super) fn explain(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>],
                 if let Some(best) = ranked.first().filter(|best| best.is_good()) {
                     snippet::add_layout(&mut layouts, kernel, root, &best.path);
                 }
-                let key: Vec<_> = ranked.iter().map(|one| (one.path.clone(), one.told.type_name.clone())).collect();
-                found.push((kernel.name.to_owned(), key, ranked.into_iter().map(|Ranked { told, .. }| told).collect()));
+                let key: Vec<_> =
+                    ranked.iter().map(|one| (one.path.clone(), one.replacement.type_name.clone())).collect();
+                found.push((
+                    kernel.name.to_owned(),
+                    key,
+                    ranked.into_iter().map(|Ranked { replacement, .. }| replacement).collect(),
+                ));
             }
             _ => {
                 let old = with.and_then(|with| Some((matrix[with].btf, fields[with].root?)));

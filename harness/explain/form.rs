@@ -30,19 +30,19 @@ const OLDER: &[(&str, &str)] = &[
 /// What does nearly the same on older kernels, as one sentence; `None` if nothing is known.
 pub(super) fn older(section: &str) -> Option<String> {
     let kind = section.split('/').next()?;
-    let told = |kind: &str| OLDER.iter().find(|(known, _)| *known == kind).map(|(_, older)| *older);
-    if let Some(older) = told(kind) {
+    let older_form = |kind: &str| OLDER.iter().find(|(known, _)| *known == kind).map(|(_, older)| *older);
+    if let Some(older) = older_form(kind) {
         return Some(format!("The older form of `{kind}`: {older}."));
     }
     let bare = kind.strip_suffix(".s")?;
-    let next = told(bare).map_or_else(String::new, |older| format!(" (older than that: {older})"));
+    let next = older_form(bare).map_or_else(String::new, |older| format!(" (older than that: {older})"));
     Some(format!("The older form of `{kind}`: `{bare}`, which may not sleep{next}."))
 }
 
 /// Explains a flag that a program is loaded with and that the kernel `failed` does not know.
 pub fn load_flag(flag: &str, since: Option<&str>, section: &str, failed: &str) -> Explanation {
     let since = since.map_or_else(String::new, |since| format!(": Linux knows it from {since}"));
-    let mut told = Explanation::rule(
+    let mut explanation = Explanation::rule(
         Subject::LoadFlag,
         flag,
         failed,
@@ -50,11 +50,11 @@ pub fn load_flag(flag: &str, since: Option<&str>, section: &str, failed: &str) -
     );
     let kind = section.split('/').next().unwrap_or(section);
     let plain = section.replacen(kind, kind.strip_suffix(".frags").or(kind.strip_suffix(".s")).unwrap_or(kind), 1);
-    told.notes.push(format!(
+    explanation.notes.push(format!(
         "libbpf sets the flag by the section's name, whatever the loader says. Write `SEC(\"{plain}\")` and let the loader set it \
          where the kernel knows it; or keep a pair of programs, `SEC(\"{section}\")` and `SEC(\"{plain}\")`, and switch one of \
          them off by `bpf_program__set_autoload`."
     ));
-    told.snippets = super::snippet::load_flag(flag);
-    told
+    explanation.snippets = super::snippet::load_flag(flag);
+    explanation
 }

@@ -63,8 +63,8 @@ mod tests {
 
     #[test]
     fn sleepable_helpers_get_the_section_to_write() {
-        let told = notes("copy_from_user", Some("fentry/__x64_sys_execve"));
-        assert!(told[0].contains("`SEC(\"fentry.s/__x64_sys_execve\")`"), "{told:?}");
+        let lines = notes("copy_from_user", Some("fentry/__x64_sys_execve"));
+        assert!(lines[0].contains("`SEC(\"fentry.s/__x64_sys_execve\")`"), "{lines:?}");
         assert!(notes("copy_from_user", Some("kprobe/x"))[0].contains("has no such form"));
         assert!(notes("copy_from_user", Some("lsm.s/file_open")).is_empty());
         assert!(notes("probe_read", Some("fentry/x")).is_empty());

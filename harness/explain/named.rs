@@ -6,10 +6,10 @@ use super::{KernelTypes, group, nearest_with, similarity, snippet, types_of};
 use crate::object::btf::{Btf, Want, essential_name};
 use crate::record::{Boundary, Explanation, OnKernel, Presence, Replacement, Subject};
 
-/// Replacements told for one kernel.
+/// Replacements shown for one kernel.
 const MAX_TOLD: usize = 3;
 
-/// Names less alike than this are not told.
+/// Names less alike than this are not shown.
 const MIN_NAME: f64 = 0.5;
 
 /// Explains a relocation that asks about a type.

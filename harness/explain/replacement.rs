@@ -6,7 +6,7 @@ use super::{KernelTypes, similarity};
 use crate::object::btf::{Btf, Kind, Place, Want};
 use crate::record::Replacement;
 
-/// Replacements with a lower score are not told.
+/// Replacements with a lower score are not shown.
 const MIN_SCORE: f64 = 0.4;
 
 /// A replacement this good may be written into a guard.
@@ -15,26 +15,26 @@ const GOOD_SCORE: f64 = 0.6;
 /// What only lies in the same bytes; too little for a guard.
 const BYTES_SCORE: f64 = 0.3;
 
-/// Members of a struct that are told if nothing else is known.
+/// Members of a struct that are shown if nothing else is known.
 const FEW_MEMBERS: usize = 4;
 
-/// Replacements told for one kernel.
+/// Replacements shown for one kernel.
 const MAX_TOLD: usize = 3;
 
-/// Replacements whose score is lower than this share of the best one's are not told.
+/// Replacements whose score is lower than this share of the best one's are not shown.
 const CLOSE: f64 = 0.85;
 
 /// A replacement for a member, with its path as steps.
 #[derive(Debug, Clone)]
 pub(super) struct Ranked {
-    pub told: Replacement,
+    pub replacement: Replacement,
     /// From the root type.
     pub path: Vec<Step>,
 }
 
 impl Ranked {
     pub(super) fn is_good(&self) -> bool {
-        self.told.score >= GOOD_SCORE
+        self.replacement.score >= GOOD_SCORE
     }
 }
 
@@ -110,14 +110,14 @@ pub(super) fn find(
 
     let mut ranked = Vec::new();
     if let Miss::OtherKind { place, .. } = miss {
-        let told = Replacement {
+        let replacement = Replacement {
             path: String::new(),
             type_name: target.btf.type_name(place.type_id),
             offset: Some(place.bit_offset / 8),
             score: 1.0,
             why: vec!["same name, another kind of type".to_owned()],
         };
-        ranked.push(search.ranked(told, before, vec![Step::Member(name.clone())], rest, place.type_id));
+        ranked.push(search.ranked(replacement, before, vec![Step::Member(name.clone())], rest, place.type_id));
     } else {
         search.members_of(parent, before, rest, &mut ranked);
         search.members_behind(parent, before, rest, &mut ranked);
@@ -126,9 +126,9 @@ pub(super) fn find(
         search.members_in_the_same_bytes(parent, before, &mut ranked);
     }
     // Of equal scores the shorter path, then the first in the struct.
-    ranked.sort_by(|a, b| b.told.score.total_cmp(&a.told.score).then(a.path.len().cmp(&b.path.len())));
-    let best = ranked.first().map_or(0.0, |best| best.told.score);
-    ranked.retain(|one| one.told.score >= best * CLOSE);
+    ranked.sort_by(|a, b| b.replacement.score.total_cmp(&a.replacement.score).then(a.path.len().cmp(&b.path.len())));
+    let best = ranked.first().map_or(0.0, |best| best.replacement.score);
+    ranked.retain(|one| one.replacement.score >= best * CLOSE);
     ranked.truncate(MAX_TOLD);
     ranked
 }
@@ -144,12 +144,13 @@ impl Search<'_> {
             };
             place.bit_offset..place.bit_offset + size
         };
-        let told = |place: &Place, why: String| {
+        let replacement = |place: &Place, why: String| {
             let name = self.target.string(place.name_offset)?;
             let path: Vec<Step> = before.iter().cloned().chain([Step::Member(name)]).collect();
             let (type_name, offset) = (self.target.type_name(place.type_id), Some(place.bit_offset / 8));
-            let told = Replacement { path: path_text(&path), type_name, offset, score: BYTES_SCORE, why: vec![why] };
-            Some(Ranked { told, path })
+            let replacement =
+                Replacement { path: path_text(&path), type_name, offset, score: BYTES_SCORE, why: vec![why] };
+            Some(Ranked { replacement, path })
         };
         match &self.reference {
             // Where the struct has another size, what moved and what replaced it cannot be told apart.
@@ -165,14 +166,14 @@ impl Search<'_> {
                     let size = self.target.size_of(place.type_id).unwrap_or_default();
                     format!("new here, {size} bytes where `{}` was on {}", self.name, old.kernel)
                 };
-                ranked.extend(places.iter().filter(is_new).filter_map(|place| told(place, why(place))));
+                ranked.extend(places.iter().filter(is_new).filter_map(|place| replacement(place, why(place))));
             }
             None if places.len() <= FEW_MEMBERS => {
                 let why = || match places.len() {
                     1 => "the only member of its struct".to_owned(),
                     count => format!("one of the {count} members of its struct"),
                 };
-                ranked.extend(places.iter().filter_map(|place| told(place, why())));
+                ranked.extend(places.iter().filter_map(|place| replacement(place, why())));
             }
             _ => {}
         }
@@ -335,18 +336,26 @@ impl Search<'_> {
         let score = (score * self.share(&path)).min(1.0);
         if score >= MIN_SCORE {
             let type_name = self.target.type_name(place.type_id);
-            let told = Replacement { path: String::new(), type_name, offset: Some(place.bit_offset / 8), score, why };
-            ranked.push(self.ranked(told, before, path, rest, place.type_id));
+            let replacement =
+                Replacement { path: String::new(), type_name, offset: Some(place.bit_offset / 8), score, why };
+            ranked.push(self.ranked(replacement, before, path, rest, place.type_id));
         }
     }
 
     /// The replacement with its whole path: what stands before it, the new steps, and as much behind them as still leads
     /// somewhere.
-    fn ranked(&self, told: Replacement, before: &[Step], path: Vec<Step>, rest: &[Step], type_id: u32) -> Ranked {
+    fn ranked(
+        &self,
+        replacement: Replacement,
+        before: &[Step],
+        path: Vec<Step>,
+        rest: &[Step],
+        type_id: u32,
+    ) -> Ranked {
         let (tail, leaf) = self.tail(type_id, rest).unwrap_or_default();
         let path: Vec<Step> = before.iter().cloned().chain(path).chain(tail).collect();
-        let type_name = leaf.map_or(told.type_name, |leaf| self.target.type_name(leaf));
-        Ranked { told: Replacement { path: path_text(&path), type_name, ..told }, path }
+        let type_name = leaf.map_or(replacement.type_name, |leaf| self.target.type_name(leaf));
+        Ranked { replacement: Replacement { path: path_text(&path), type_name, ..replacement }, path }
     }
 
     /// The rest of the path from a type on, through the first element where an array came between, and without the

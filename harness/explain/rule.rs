@@ -4,9 +4,9 @@ use super::snippet;
 use crate::record::{Explanation, Subject};
 
 fn rule(name: &str, failed: &str, headline: String, note: impl Into<String>) -> Explanation {
-    let mut told = Explanation::rule(Subject::Rule, name, failed, headline);
-    told.notes.push(note.into());
-    told
+    let mut explanation = Explanation::rule(Subject::Rule, name, failed, headline);
+    explanation.notes.push(note.into());
+    explanation
 }
 
 /// A program whose licence does not let it call `called`, or be loaded at all.
@@ -16,15 +16,15 @@ pub fn licence(called: Option<&str>, licence: Option<&str>, failed: &str) -> Exp
         _ => "the object has no licence".to_owned(),
     };
     let what = called.map_or_else(|| "the program".to_owned(), |called| format!("`{called}`"));
-    let mut told = rule(
+    let mut explanation = rule(
         called.unwrap_or("licence"),
         failed,
         format!("{what} is for programs with a GPL-compatible licence, and {own}"),
         "The kernel goes by the text alone: `GPL`, `GPL v2`, `Dual BSD/GPL`, `Dual MIT/GPL`, `Dual MPL/GPL` or `GPL and \
          additional rights`. Without one of them, do without what is for such programs only. It is the same on every kernel.",
     );
-    told.snippets.push(snippet::licence());
-    told
+    explanation.snippets.push(snippet::licence());
+    explanation
 }
 
 /// An attach target that the kernel has and to which it lets no program of this form attach.
@@ -89,15 +89,15 @@ pub fn config_option(option: &str, needed_by: &str, failed: &str) -> Explanation
 
 /// A kconfig extern that the kernel's config does not have.
 pub fn kconfig_extern(option: &str, failed: &str) -> Explanation {
-    let mut told = rule(
+    let mut explanation = rule(
         option,
         failed,
         format!("the config of {failed} has no `{option}`, and the object's extern is strong"),
         "One strong extern that is not found fails every program of the object, also those that do not read it. A weak one is \
          zero where the config does not have it.",
     );
-    told.snippets.extend(snippet::kconfig(option));
-    told
+    explanation.snippets.extend(snippet::kconfig(option));
+    explanation
 }
 
 /// Something in modules that the guest has not loaded.

@@ -34,7 +34,7 @@ pub struct LocalSpec {
 /// One step on the way to a field.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// A named member of a struct or union; anonymous ones on the way to it are not told.
+    /// A named member of a struct or union; anonymous ones on the way to it are not named.
     Member(String),
     /// An element of an array.
     Index(u32),

@@ -6,7 +6,7 @@ use super::{KernelTypes, group, nearest_with, similarity, snippet};
 use crate::object::btf::{Btf, Kind, Want, essential_name};
 use crate::record::{Explanation, OnKernel, Presence, Replacement, Subject, span};
 
-/// Names less alike than this are not told. Functions are many and named by parts that recur.
+/// Names less alike than this are not shown. Functions are many and named by parts that recur.
 const MIN_NAME: f64 = 0.7;
 
 /// What a program attaches to, as far as the kernel's types know it.
@@ -232,8 +232,9 @@ pub fn ksym(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Expla
         };
         for replacement in &mut place.replacements {
             let id = kernel.btf.find(&replacement.path, Want::Function);
-            let told = id.and_then(|id| snippet::prototype(kernel.btf, prototype(kernel.btf, id)?, &replacement.path));
-            replacement.type_name = told.unwrap_or_default();
+            let prototype =
+                id.and_then(|id| snippet::prototype(kernel.btf, prototype(kernel.btf, id)?, &replacement.path));
+            replacement.type_name = prototype.unwrap_or_default();
         }
     }
     let is_other = |on: &&OnKernel| matches!(on.presence, Presence::OtherPrototype { .. });
@@ -246,11 +247,11 @@ pub fn ksym(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Expla
     let here = others.iter().find(|kernel| **kernel == failed).or(others.first());
     match (here, here.and_then(|kernel| of(kernel)), declared) {
         (Some(kernel), Some((btf, theirs)), Some((local, own))) => {
-            let told = |btf: &Btf, id: u32| snippet::prototype(btf, id, name).unwrap_or_else(|| name.to_owned());
+            let declared = |btf: &Btf, id: u32| snippet::prototype(btf, id, name).unwrap_or_else(|| name.to_owned());
             explanation.notes.push(format!(
                 "The object declares `{}`, {kernel} has `{}`. libbpf takes a function of another prototype for a missing one.",
-                told(local, own),
-                told(btf, theirs)
+                declared(local, own),
+                declared(btf, theirs)
             ));
             let same: Vec<&str> = others
                 .iter()

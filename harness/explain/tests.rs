@@ -141,8 +141,8 @@ fn silent_dangers_are_found_where_the_access_does_not_adapt() {
     with_matrix(|matrix| {
         let named = |index: usize| LocalSpec::of(&types.relocations[index], &types.btf).unwrap().to_string();
         let found = |types: &ObjectTypes, kernel: KernelTypes<'_>| -> Vec<String> {
-            let told = |(index, danger): (usize, Danger)| format!("{}: {danger}", named(index));
-            dangers(types, &asked, kernel).into_iter().map(told).collect()
+            let line = |(index, danger): (usize, Danger)| format!("{}: {danger}", named(index));
+            dangers(types, &asked, kernel).into_iter().map(line).collect()
         };
         assert!(found(&copied, matrix[0]).is_empty(), "{:?}", found(&copied, matrix[0]));
         let bits = "struct sock.sk_userlocks: no bitfield here, a bitfield of 4 bits in the object";
@@ -169,13 +169,13 @@ fn constants_are_found_where_no_relocation_adapts_them() {
     let (types, asked) = dangerous();
     with_matrix(|matrix| {
         let found = |kernel| -> Vec<(String, String)> {
-            let told = |one: Constant| (one.function, format!("{}: {}", one.name, one.danger));
-            constants(&types, &asked, kernel).into_iter().map(told).collect()
+            let line = |one: Constant| (one.function, format!("{}: {}", one.name, one.danger));
+            constants(&types, &asked, kernel).into_iter().map(line).collect()
         };
         // The old kernel has the values of the object.
         assert_eq!(found(matrix[0]), []);
-        let told = "enum iter_type::ITER_IOVEC: the value 1 here, 4 in the object";
-        let all = ["naive", "called"].map(|function| (function.to_owned(), told.to_owned()));
+        let line = "enum iter_type::ITER_IOVEC: the value 1 here, 4 in the object";
+        let all = ["naive", "called"].map(|function| (function.to_owned(), line.to_owned()));
         assert_eq!(found(matrix[2]), all);
         let source = &constants(&types, &asked, matrix[2])[0].source;
         assert!(source.file.ends_with("dangers.c") && source.text.contains("== ITER_IOVEC"), "{source:?}");
@@ -222,16 +222,16 @@ fn kernels_that_were_asked_are_told_by_probe() {
             probe,
         };
         let kernels = [of(0, Some(&no)), of(1, Some(&yes)), of(2, Some(&no)), of(3, None)];
-        let told = |kind, name, program_type, failed| {
+        let asked_for = |kind, name, program_type, failed| {
             render(&feature(WantedFeature { feature: kind, name, program_type, section: None }, &kernels, failed), 100)
         };
         [
-            told(Feature::Helper, "bpf_loop", Some("kprobe"), "5.10"),
-            told(Feature::Helper, "bpf_loop", Some("netfilter"), "6.1"),
-            told(Feature::MapType, "arena", Some("kprobe"), "5.10"),
-            told(Feature::MapType, "arena", Some("kprobe"), "6.1"),
-            told(Feature::ProgramType, "netfilter", Some("netfilter"), "6.12"),
-            told(Feature::AttachType, "trace_fsession", Some("tracing"), "5.10"),
+            asked_for(Feature::Helper, "bpf_loop", Some("kprobe"), "5.10"),
+            asked_for(Feature::Helper, "bpf_loop", Some("netfilter"), "6.1"),
+            asked_for(Feature::MapType, "arena", Some("kprobe"), "5.10"),
+            asked_for(Feature::MapType, "arena", Some("kprobe"), "6.1"),
+            asked_for(Feature::ProgramType, "netfilter", Some("netfilter"), "6.12"),
+            asked_for(Feature::AttachType, "trace_fsession", Some("tracing"), "5.10"),
         ]
     });
     insta::assert_snapshot!(texts.join("\n"));

@@ -150,7 +150,7 @@ impl<'a> Gate<'a> {
         let retries: Vec<&str> = cell.retries().collect();
         if let Some(first) = retries.first() {
             let story = format!("judged only after a retry: {first}");
-            self.push(Weight::Told, Rule::Flaky, place, &story, None);
+            self.push(Weight::Notice, Rule::Flaky, place, &story, None);
         }
     }
 
@@ -180,7 +180,7 @@ impl<'a> Gate<'a> {
             Verdict::Loaded | Verdict::Succeeded => {
                 if let Some(before) = before.filter(|before| was_judged && !before.verdict.is_pass()) {
                     let story = format!("loads; in the baseline: {}", before.verdict);
-                    self.push(Weight::Told, Rule::Improved, place, &story, None);
+                    self.push(Weight::Notice, Rule::Improved, place, &story, None);
                 }
             }
             Verdict::HarnessError => {

@@ -40,7 +40,8 @@ pub enum Weight {
     /// It keeps the gate from being green, and blames no object.
     Infrastructure,
     /// Worth knowing.
-    Told,
+    #[serde(rename = "told")]
+    Notice,
 }
 
 /// Why something was decided.

@@ -50,7 +50,7 @@ fn expectations(text: &str) -> Expectations {
 }
 
 /// The exit code, and what weighs, as text.
-fn told(report: &GateReport) -> (u8, String) {
+fn decided(report: &GateReport) -> (u8, String) {
     let lines: Vec<String> = report
         .decisions
         .iter()
@@ -62,7 +62,7 @@ fn told(report: &GateReport) -> (u8, String) {
 fn with(change: impl FnOnce(&mut RunRecord)) -> (u8, String) {
     let mut record = baseline();
     change(&mut record);
-    told(&decide(&record, Some(&baseline()), &Expectations::default(), &limits()))
+    decided(&decide(&record, Some(&baseline()), &Expectations::default(), &limits()))
 }
 
 /// Takes kernel `k` out of the matrix.
@@ -212,7 +212,7 @@ fn coverage_that_no_kernel_proves_any_more_is_red() {
         record
     };
     let decide =
-        |now| told(&decide(&covered(now), Some(&covered([false, true, true])), &Expectations::default(), &limits()));
+        |now| decided(&decide(&covered(now), Some(&covered([false, true, true])), &Expectations::default(), &limits()));
     let (code, text) = decide([false, false, false]);
     assert_eq!(code, exit_code::PROGRAM_FAILED);
     let line = "Red coverage lost: `b`: no kernel proves `exists` of `field_exists struct x.y` in `third` any more (verified by 6.1, 6.12 before)";
@@ -236,7 +236,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
         | Rule::KernelWarning
         | Rule::ExpectationExpired => Weight::Red,
         Rule::Infrastructure => Weight::Infrastructure,
-        Rule::UnexpectedPass | Rule::ExpectationUnused | Rule::Flaky | Rule::Improved => Weight::Told,
+        Rule::UnexpectedPass | Rule::ExpectationUnused | Rule::Flaky | Rule::Improved => Weight::Notice,
     };
     let cases = include_str!("tests.rs");
     for rule in [
@@ -262,7 +262,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
     let (code, text) = with(|record| record.cells[0].programs[1].verdict = Verdict::Loaded);
     assert_eq!(
         (code, text.as_str()),
-        (exit_code::GOOD, "Told improved: `a/second` on 5.10: loads; in the baseline: attach target missing")
+        (exit_code::GOOD, "Notice improved: `a/second` on 5.10: loads; in the baseline: attach target missing")
     );
 }
 
@@ -293,7 +293,7 @@ fn infrastructure_is_kept_apart() {
     assert_eq!(with(both).0, exit_code::PROGRAM_FAILED);
     assert_eq!(with(|record| record.interrupted = true).0, exit_code::INTERRUPTED);
     let empty = sample::large(0, 0);
-    let (code, text) = told(&decide(&empty, None, &Expectations::default(), &limits()));
+    let (code, text) = decided(&decide(&empty, None, &Expectations::default(), &limits()));
     assert_eq!(code, exit_code::INFRASTRUCTURE);
     assert!(text.ends_with("the run: nothing was judged, and silence is not success"), "{text}");
 }
@@ -321,15 +321,15 @@ fn noise_alone_is_green() {
         }
     };
     assert_eq!(with(noise), (exit_code::GOOD, String::new()));
-    // A retry is told, and is no failure.
+    // A retry is reported, and is no failure.
     let (code, text) = with(|record| record.cells[0].notes.push("guest lost at `first`: QEMU is gone".to_owned()));
     assert_eq!(code, exit_code::GOOD);
-    assert_eq!(text, "Told flaky: `a` on 5.10: judged only after a retry: guest lost at `first`: QEMU is gone");
+    assert_eq!(text, "Notice flaky: `a` on 5.10: judged only after a retry: guest lost at `first`: QEMU is gone");
 }
 
 #[test]
 fn failures_are_red_unless_they_are_expected() {
-    let decide = |text: &str| told(&decide(&baseline(), None, &expectations(text), &limits()));
+    let decide = |text: &str| decided(&decide(&baseline(), None, &expectations(text), &limits()));
     let (code, text) = decide("");
     assert_eq!(code, exit_code::PROGRAM_FAILED);
     assert_eq!(text, "Red failure: `a/second` on 5.10: attach target missing (missing attach target): no `y` here");
@@ -349,19 +349,19 @@ fn failures_are_red_unless_they_are_expected() {
 
 #[test]
 fn expectations_that_are_out_of_date_are_told() {
-    let decide = |text: &str| told(&decide(&baseline(), None, &expectations(text), &limits()));
+    let decide = |text: &str| decided(&decide(&baseline(), None, &expectations(text), &limits()));
     let text = "[[expect]]\nreason = \"old\"\nprogram = \"second\"\nkernel = \"<=6.1\"\n[[expect]]\nreason = \"gone\"\nobject = \"c\"\n";
-    let (code, told) = decide(text);
+    let (code, decided) = decide(text);
     assert_eq!(code, exit_code::GOOD);
-    insta::assert_snapshot!(told, @r"
-    Told unexpected pass: `*/second` on 6.1: suite.toml:1 expects it to fail, and it loads: old
-    Told expectation unused: `c/*`: the expectation of suite.toml:5 is about nothing in this run: gone
+    insta::assert_snapshot!(decided, @r"
+    Notice unexpected pass: `*/second` on 6.1: suite.toml:1 expects it to fail, and it loads: old
+    Notice expectation unused: `c/*`: the expectation of suite.toml:5 is about nothing in this run: gone
     ");
-    let (code, told) = decide(
+    let (code, decided) = decide(
         "[[expect]]\nreason = \"old\"\nprogram = \"second\"\nkernel = \"5.10\"\nexpires = \"2027-02-28\"\nlink = \"l\"",
     );
     assert_eq!(code, exit_code::PROGRAM_FAILED);
-    insta::assert_snapshot!(told, @r"
+    insta::assert_snapshot!(decided, @r"
     Red expectation expired: `*/second`: the expectation of suite.toml:1 expired on 2027-02-28: old
     Red failure: `a/second` on 5.10: attach target missing (missing attach target): no `y` here
     ");
@@ -443,7 +443,7 @@ fn kernel_warnings_are_red_unless_they_are_allowed() {
     let mut record = baseline();
     record.cells[0].programs[1].verdict = Verdict::Loaded;
     loud(&mut record);
-    let decide = |text: &str| told(&decide(&record, None, &expectations(text), &limits()));
+    let decide = |text: &str| decided(&decide(&record, None, &expectations(text), &limits()));
     let allow = |rest: &str| format!("[[allow-warning]]\nreason = \"r\"\n{rest}");
     let (code, text) = decide("");
     assert_eq!(code, exit_code::PROGRAM_FAILED);
@@ -460,7 +460,7 @@ fn kernel_warnings_are_red_unless_they_are_allowed() {
     }
     let (code, text) = decide(&allow("contains = \"y.c\""));
     assert_eq!(code, exit_code::PROGRAM_FAILED);
-    let line = "Told expectation unused: `*/*`: no kernel warning of this run is what the allowance of suite.toml:1 is about: r";
+    let line = "Notice expectation unused: `*/*`: no kernel warning of this run is what the allowance of suite.toml:1 is about: r";
     assert_eq!(text.lines().last(), Some(line));
     let (code, text) = decide(&allow("contains = \"x.c\"\nexpires = 2027-02-28"));
     assert_eq!(code, exit_code::PROGRAM_FAILED);
@@ -476,7 +476,7 @@ fn kernel_warnings_are_red_unless_they_are_allowed() {
     let mut after = before.clone();
     after.cells[0].kernel_log[0].headline = "WARNING: at x.c:27 f".to_owned();
     let green = (exit_code::GOOD, String::new());
-    assert_eq!(told(&super::decide(&after, Some(&before), &Expectations::default(), &limits())), green);
+    assert_eq!(decided(&super::decide(&after, Some(&before), &Expectations::default(), &limits())), green);
 }
 
 #[test]
@@ -489,7 +489,7 @@ fn noise_of_the_machine_is_told_and_blames_nobody() {
     });
     assert_eq!(code, exit_code::GOOD);
     insta::assert_snapshot!(text, @r"
-    Told kernel warning: `a/first` on 5.10: watchdog: BUG: soft lockup; a busy machine brings this about by itself
-    Told kernel warning: `a` on 5.10: clocksource: timekeeping watchdog; a busy machine brings this about by itself
+    Notice kernel warning: `a/first` on 5.10: watchdog: BUG: soft lockup; a busy machine brings this about by itself
+    Notice kernel warning: `a` on 5.10: clocksource: timekeeping watchdog; a busy machine brings this about by itself
     ");
 }

@@ -85,7 +85,7 @@ pub fn attach(program: &OpenProgram<'_>, wanted: Option<&AttachTo>) -> (AttachFa
     // SAFETY: the program is alive, and libbpf only reads it.
     let (kind, attach_type) =
         unsafe { (bpf_program__type(pointer), bpf_program__expected_attach_type(pointer.cast_const())) };
-    let target = wanted.map_or_else(|| Target::of(kind, attach_type, &section), |to| Target::Told(to.clone()));
+    let target = wanted.map_or_else(|| Target::of(kind, attach_type, &section), |to| Target::Declared(to.clone()));
     transcript::take();
     let tried = to(&target, pointer, attach_type, &section);
     let took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -138,7 +138,7 @@ fn to(target: &Target, program: *mut bpf_program, attach_type: bpf_attach_type, 
         Target::Netkit => on_netkit(program),
         Target::Tc { egress } => traffic_control(descriptor, *egress, device(LOOPBACK)?),
         Target::Cgroup => cgroup(program, Path::new(CGROUPS)),
-        Target::Told(told) => as_told(told, program, descriptor, attach_type, section),
+        Target::Declared(declared) => as_declared(declared, program, descriptor, attach_type, section),
         Target::NetNs => {
             let namespace = open(Path::new("/proc/self/ns/net"))?;
             // SAFETY: as above, and the descriptor is open.
@@ -193,15 +193,15 @@ fn open(path: &Path) -> Result<File, Refusal> {
 }
 
 /// Attaches a program to what a suite says.
-fn as_told(
-    told: &AttachTo,
+fn as_declared(
+    declared: &AttachTo,
     program: *mut bpf_program,
     descriptor: RawFd,
     attach_type: bpf_attach_type,
     section: &str,
 ) -> Tried {
     let returns = ["kretprobe", "uretprobe"].iter().any(|kind| section.starts_with(kind));
-    match told {
+    match declared {
         AttachTo::Function(name) => {
             let name = text(name)?;
             // SAFETY: the program is alive, and the name is a valid C string.

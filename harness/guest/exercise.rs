@@ -87,9 +87,9 @@ pub fn exercise(
         None => {}
     }
     record.runs = runs();
-    let told = plan.and_then(|plan| plan.test_run.as_ref());
-    if told.is_some() || (plan.is_none() && record.runs.unwrap_or(0) == 0) {
-        record.test_run = test_run(descriptor, kind, told);
+    let test_run_plan = plan.and_then(|plan| plan.test_run.as_ref());
+    if test_run_plan.is_some() || (plan.is_none() && record.runs.unwrap_or(0) == 0) {
+        record.test_run = test_run(descriptor, kind, test_run_plan);
         record.runs = runs();
     }
     record.took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -104,10 +104,10 @@ fn run_count(descriptor: RawFd) -> Option<u64> {
     (result == 0).then_some(info.run_cnt)
 }
 
-/// Asks the kernel to run a program on what is told, or on a packet or arguments that are all zero; `None` for types that it runs in no
+/// Asks the kernel to run a program on what the plan gives, or on a packet or arguments that are all zero; `None` for types that it runs in no
 /// such way.
 #[allow(non_upper_case_globals)]
-fn test_run(descriptor: RawFd, kind: bpf_prog_type, told: Option<&TestRunPlan>) -> Option<TestRun> {
+fn test_run(descriptor: RawFd, kind: bpf_prog_type, test_run_plan: Option<&TestRunPlan>) -> Option<TestRun> {
     let arguments = [0u64; MOST_ARGUMENTS];
     let mut opts = bpf_test_run_opts { sz: size_of::<bpf_test_run_opts>() as size_t, ..bpf_test_run_opts::default() };
     match kind {
@@ -130,17 +130,17 @@ fn test_run(descriptor: RawFd, kind: bpf_prog_type, told: Option<&TestRunPlan>) 
             opts.ctx_size_in = size_of_val(&arguments) as u32;
         }
         BPF_PROG_TYPE_SYSCALL => {}
-        _ if told.is_none() => return None,
+        _ if test_run_plan.is_none() => return None,
         _ => {}
     }
-    if let Some(told) = told {
-        if let Some(input) = &told.input {
+    if let Some(test_run_plan) = test_run_plan {
+        if let Some(input) = &test_run_plan.input {
             (opts.data_in, opts.data_size_in) = (input.as_ptr().cast(), input.len() as u32);
         }
-        if let Some(context) = &told.context {
+        if let Some(context) = &test_run_plan.context {
             (opts.ctx_in, opts.ctx_size_in) = (context.as_ptr().cast(), context.len() as u32);
         }
-        opts.repeat = told.repeat.cast_signed();
+        opts.repeat = test_run_plan.repeat.cast_signed();
     }
     // SAFETY: the options are valid, and what they point to outlives the call.
     let result = unsafe { bpf_prog_test_run_opts(descriptor, &mut opts) };

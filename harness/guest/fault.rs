@@ -6,7 +6,7 @@
 //! restored from a snapshot), `warn` (a splat, as `WARN_ON` makes it, is written into the kernel's log before PROGRAM is loaded), `taint`
 //! (the kernel is marked there as one that has warned, without a word), `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's
 //! BTF is hidden from libbpf) or `bare` (nothing is collected, so that
-//! the bench can tell what collecting costs).
+//! the benchmark can tell what collecting costs).
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl Faults {
         self.0.iter().any(|(fault, at)| fault == what && at.as_deref() == program)
     }
 
-    /// Whether objects are to be loaded without collecting evidence: no fault, but a word of the same kind, for the bench.
+    /// Whether objects are to be loaded without collecting evidence: no fault, but a word of the same kind, for the benchmark.
     pub fn bare(&self) -> bool {
         self.wants("bare", None)
     }

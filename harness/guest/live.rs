@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::exercise::trigger;
 use super::fork;
-use command::{Running, Told};
+use command::{Running, StartReport};
 use corematrix_protocol::live::{CommandEnd, LiveCommand, LiveOrder, LiveReport, Stream, TerminalSize};
 use corematrix_protocol::{self as protocol, FrameReader, GuestMessage, HostMessage};
 
@@ -74,7 +74,7 @@ struct Live<'a> {
     running: Running,
     /// Input that the command has not taken yet; `None` at its end.
     input: VecDeque<Option<Vec<u8>>>,
-    /// Whether it was told how the command began.
+    /// Whether it was reported how the command began.
     began: bool,
     /// How the command ended before it could begin.
     failed: Option<CommandEnd>,
@@ -108,7 +108,7 @@ impl<'a> Live<'a> {
             if ready.files {
                 self.hand_on_requests()?;
             }
-            if ready.told {
+            if ready.reports {
                 self.listen()?;
             }
             self.feed()?;
@@ -136,7 +136,7 @@ impl<'a> Live<'a> {
         let mut what = vec![
             PollFd::new(&*self.port, PollFlags::IN),
             PollFd::new(&self.files, PollFlags::IN),
-            PollFd::new(&self.running.told, PollFlags::IN),
+            PollFd::new(&self.running.reports, PollFlags::IN),
         ];
         what.extend(self.running.outputs().map(|output| PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)));
         if !self.input.is_empty()
@@ -150,7 +150,7 @@ impl<'a> Live<'a> {
             Err(error) => return Err(error.into()),
         }
         let is_ready = |at: usize| !what[at].revents().is_empty();
-        let ready = Ready { port: is_ready(0), files: is_ready(1), told: is_ready(2) };
+        let ready = Ready { port: is_ready(0), files: is_ready(1), reports: is_ready(2) };
         if what[2].revents() == PollFlags::HUP {
             // A closed pipe would never let anybody wait.
             std::thread::sleep(Duration::from_millis(1));
@@ -197,17 +197,17 @@ impl<'a> Live<'a> {
 
     /// Hears how the command began.
     fn listen(&mut self) -> Result<(), String> {
-        for told in self.running.listen() {
-            match told {
-                Told::Begins(notes) => {
+        for begin in self.running.listen() {
+            match begin {
+                StartReport::Begins(notes) => {
                     self.began = true;
                     report(self.port, LiveReport::Started { notes }, &[])?;
                 }
-                Told::NoRoot(reason) => {
+                StartReport::NoRoot(reason) => {
                     self.began = true;
                     report(self.port, LiveReport::NoRoot { reason }, &[])?;
                 }
-                Told::NotStarted(errno) => self.failed = Some(CommandEnd::NotStarted { errno }),
+                StartReport::NotStarted(errno) => self.failed = Some(CommandEnd::NotStarted { errno }),
             }
         }
         Ok(())
@@ -279,7 +279,7 @@ impl<'a> Live<'a> {
 struct Ready {
     port: bool,
     files: bool,
-    told: bool,
+    reports: bool,
 }
 
 /// What is in the guest's own file system, where the command's root is put together.

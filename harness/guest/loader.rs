@@ -61,11 +61,11 @@ pub struct Request<'a> {
 impl Request<'_> {
     /// How far a program is taken: a suite that says how takes it further than was asked for.
     fn reach_of(&self, program: &str) -> Reach {
-        let told = self.setup.of_program(program).map_or(Reach::Load, |setup| match &setup.exercise {
+        let declared = self.setup.of_program(program).map_or(Reach::Load, |setup| match &setup.exercise {
             Some(_) => Reach::Exercise,
             None => Reach::Attach,
         });
-        told.max(self.reach)
+        declared.max(self.reach)
     }
 }
 

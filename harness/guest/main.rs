@@ -1,6 +1,6 @@
 //! `corematrix-guest`: the first process of a guest, and the only one but its own copies.
 //!
-//! It sets the guest up, opens the data channel, says hello, and loads the objects it is sent until it is told to stop.
+//! It sets the guest up, opens the data channel, says hello, and loads the objects it is sent until the host stops it.
 //! Nothing here decides what an outcome means; it reports facts and the host draws conclusions.
 
 mod attach;
@@ -77,7 +77,7 @@ fn serve() -> Result<(), String> {
             (HostMessage::Shutdown, _) => return Ok(()),
             (HostMessage::File { path, mode }, content) => make_file(Path::new(&path), &content, mode)?,
             (HostMessage::Settle, _) => {
-                // The bench compares with what libbpf does by itself.
+                // The benchmark compares with what libbpf does by itself.
                 settle::down(!faults.bare());
                 send(&mut port, &hello(&notes, None), &[])?;
             }

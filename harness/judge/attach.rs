@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn target_that_is_there_and_refused_is_told_apart() {
-        let told = |errno| failed(errno, true, &[]).reason.unwrap();
-        assert!(told(libc::EINVAL).contains("refuses to attach"));
-        assert!(told(libc::EADDRNOTAVAIL).starts_with("several functions"));
+        let reason_of = |errno| failed(errno, true, &[]).reason.unwrap();
+        assert!(reason_of(libc::EINVAL).contains("refuses to attach"));
+        assert!(reason_of(libc::EADDRNOTAVAIL).starts_with("several functions"));
         let target = facts(TargetKind::RawTracepoint, "tp", true);
         let fewer = AttachTry::Failed { errno: libc::EINVAL, warnings: Vec::new(), target: Some(target) };
         assert_eq!(judged(fewer).cause, Some(Cause::ContextArgumentChanged));
-        assert!(told(libc::EBUSY).contains("refuses to attach"));
-        assert!(told(libc::EILSEQ).starts_with("no instruction of `gone` begins"));
+        assert!(reason_of(libc::EBUSY).contains("refuses to attach"));
+        assert!(reason_of(libc::EILSEQ).starts_with("no instruction of `gone` begins"));
         assert_eq!(failed(libc::EINVAL, true, &[]).cause, Some(Cause::ForbiddenAttachTarget));
         let unknown = failed(libc::ENOMEM, true, &[]);
         assert_eq!((unknown.cause, unknown.reason.as_deref()), (Some(Cause::Unrecognised), Some("prog 'p': said")));
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn missing_targets_are_told_apart_by_their_kind() {
-        let told = |target| {
+        let reason_of = |target| {
             let record = judged(AttachTry::Failed { errno: libc::ENOENT, warnings: Vec::new(), target: Some(target) });
             (record.cause, record.reason.unwrap_or_default())
         };
@@ -182,10 +182,10 @@ mod tests {
             ),
         ];
         for (target, reason) in cases {
-            assert_eq!(told(target), (Some(Cause::MissingAttachTarget), reason.to_owned()));
+            assert_eq!(reason_of(target), (Some(Cause::MissingAttachTarget), reason.to_owned()));
         }
         // A pattern that matches something is not missing, whatever the kernel says.
-        assert_eq!(told(facts(TargetKind::Functions, "vfs_*", true)).0, Some(Cause::Unrecognised));
+        assert_eq!(reason_of(facts(TargetKind::Functions, "vfs_*", true)).0, Some(Cause::Unrecognised));
     }
 
     #[test]

@@ -116,16 +116,18 @@ fn ruled_out(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<(&'static str, St
 
 #[cfg(test)]
 mod tests {
-    use super::super::kernel_view::ToldKernel;
+    use super::super::kernel_view::SampleKernel;
     use super::super::{form, judge, tests::outcome};
     use super::*;
     use crate::protocol::Stage;
 
-    const WITHOUT: ToldKernel =
-        ToldKernel { has: &[("CONFIG_BPF_KPROBE_OVERRIDE", false), ("CONFIG_BPF_LSM", false)], ..ToldKernel::NOTHING };
-    const WITH: ToldKernel = ToldKernel { has: &[("CONFIG_BPF_KPROBE_OVERRIDE", true)], ..ToldKernel::NOTHING };
+    const WITHOUT: SampleKernel = SampleKernel {
+        has: &[("CONFIG_BPF_KPROBE_OVERRIDE", false), ("CONFIG_BPF_LSM", false)],
+        ..SampleKernel::NOTHING
+    };
+    const WITH: SampleKernel = SampleKernel { has: &[("CONFIG_BPF_KPROBE_OVERRIDE", true)], ..SampleKernel::NOTHING };
 
-    fn judged(kernel: &ToldKernel, prog_type: &str, warning: &str, log: &str) -> (Option<Cause>, String) {
+    fn judged(kernel: &SampleKernel, prog_type: &str, warning: &str, log: &str) -> (Option<Cause>, String) {
         let program = form::tests::program("kprobe/x", prog_type, "");
         let outcome = outcome(Stage::Load, &[warning]);
         let found = judge(&Case {
@@ -146,11 +148,11 @@ mod tests {
         let refused = "prog 'p': BPF program load failed: -EINVAL";
         let (cause, reason) = judged(&WITHOUT, "kprobe", refused, log);
         assert_eq!(cause, Some(Cause::KernelConfigMissing));
-        let told = "`bpf_override_return` needs `CONFIG_BPF_KPROBE_OVERRIDE`, which the kernel is built without";
-        assert_eq!(reason, told);
+        let message = "`bpf_override_return` needs `CONFIG_BPF_KPROBE_OVERRIDE`, which the kernel is built without";
+        assert_eq!(reason, message);
         // Where the option is on, unknown, or not the reason, it is not named.
         assert_eq!(judged(&WITH, "kprobe", refused, log).0, Some(Cause::ForbiddenHelper));
-        assert_eq!(judged(&ToldKernel::default(), "kprobe", refused, log).0, Some(Cause::ForbiddenHelper));
+        assert_eq!(judged(&SampleKernel::default(), "kprobe", refused, log).0, Some(Cause::ForbiddenHelper));
         assert_eq!(judged(&WITHOUT, "xdp", refused, log).0, Some(Cause::ForbiddenHelper));
     }
 
@@ -164,7 +166,7 @@ mod tests {
     fn part_of_a_kernel_that_is_built_without_it_names_the_option() {
         const OFF: &[(&str, bool)] = &[("CONFIG_HID_BPF", false), ("CONFIG_SCHED_CLASS_EXT", false)];
         const ON: &[(&str, bool)] = &[("CONFIG_HID_BPF", true), ("CONFIG_SCHED_CLASS_EXT", true)];
-        let at = |has, release| ToldKernel { has, release: Some(release), ..ToldKernel::NOTHING };
+        let at = |has, release| SampleKernel { has, release: Some(release), ..SampleKernel::NOTHING };
         let config = Some(Cause::KernelConfigMissing);
         let target = Some(Cause::MissingAttachTarget);
         let hook = "prog 'p': failed to find kernel BTF type ID of 'hid_bpf_device_event': -ESRCH";
@@ -183,20 +185,20 @@ mod tests {
         assert_eq!(judged(&at(OFF, (6, 12)), "tracing", hook, "").0, target);
         assert_eq!(judged(&at(OFF, (6, 10)), "struct_ops", ops, "").0, target);
         // Nothing follows where the kernel is unknown, or for another name.
-        assert_eq!(judged(&ToldKernel::default(), "struct_ops", ops, "").0, target);
+        assert_eq!(judged(&SampleKernel::default(), "struct_ops", ops, "").0, target);
         let other = "prog 'p': failed to find kernel BTF type ID of 'vfs_gone': -ESRCH";
         assert_eq!(judged(&at(OFF, (6, 6)), "tracing", other, ""), (target, other.to_owned()));
     }
 
     #[test]
     fn part_in_a_module_of_unknown_types_is_not_judged() {
-        let kernel = |is_module| ToldKernel {
+        let kernel = |is_module| SampleKernel {
             has: match is_module {
                 true => &[("CONFIG_NF_FLOW_TABLE", true), ("CONFIG_NF_FLOW_TABLE=m", true)],
                 false => &[("CONFIG_NF_FLOW_TABLE", true)],
             },
             release: Some((7, 3)),
-            ..ToldKernel::NOTHING
+            ..SampleKernel::NOTHING
         };
         let warning = "extern (func ksym) 'bpf_xdp_flow_lookup': not found in kernel or module BTFs";
         let (cause, reason) = judged(&kernel(true), "xdp", warning, "");

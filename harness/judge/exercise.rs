@@ -7,7 +7,7 @@ use crate::record::{Cause, Evidence, ExerciseRecord, ProgramRecord, TestRun, Ver
 /// Holds what was seen of a program that was loaded against what its suite says, and changes its verdict if it must.
 pub fn judge(plan: &ExercisePlan, record: &mut ProgramRecord) {
     let Some(exercise) = &record.exercise else { return };
-    let failure = match (exercise, exercise.test_run, plan.test_run.as_ref().and_then(|told| told.returns)) {
+    let failure = match (exercise, exercise.test_run, plan.test_run.as_ref().and_then(|test_run| test_run.returns)) {
         (ExerciseRecord { problem: Some(problem), .. }, _, _) => {
             Some((Verdict::HarnessLimit, Cause::NeedsLoader, format!("it was not made to run: {problem}"), None))
         }
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn running_takes_evidence() {
-        let told = |runs, test_run, trigger: Option<(&str, u64)>| {
+        let judged = |runs, test_run, trigger: Option<(&str, u64)>| {
             let triggers = trigger.map(|(trigger, runs)| TriggerRuns { trigger: trigger.to_owned(), runs });
             let triggers = triggers.into_iter().collect();
             let record = ExerciseRecord { runs, triggers, test_run, problem: None, took_us: 1 };
@@ -58,10 +58,10 @@ mod tests {
         };
         let answered = Some(TestRun { returned: Some(2), errno: None });
         let refused = Some(TestRun { returned: None, errno: Some(22) });
-        assert_eq!(told(Some(3), None, Some(("fork", 3))), (true, "ran 3 times: fork (3)".to_owned()));
-        assert_eq!(told(Some(1), answered, None), (true, "ran in a test run, and returned 2".to_owned()));
-        assert!(told(None, answered, None).0);
-        assert!(!told(Some(0), refused, None).0 && !told(Some(0), None, None).0 && !told(None, None, None).0);
+        assert_eq!(judged(Some(3), None, Some(("fork", 3))), (true, "ran 3 times: fork (3)".to_owned()));
+        assert_eq!(judged(Some(1), answered, None), (true, "ran in a test run, and returned 2".to_owned()));
+        assert!(judged(None, answered, None).0);
+        assert!(!judged(Some(0), refused, None).0 && !judged(Some(0), None, None).0 && !judged(None, None, None).0);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl KernelView for UnknownKernel {
 /// A kernel of which a test says what is known.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ToldKernel {
+pub(crate) struct SampleKernel {
     /// Whether it has what is named: `type inode`, `bpf_prog_type.BPF_PROG_TYPE_LSM`, `bpf_prog_aux.sleepable`, `vfs_read()`,
     /// `CONFIG_BPF_LSM`, `CONFIG_XFRM=m`.
     pub(crate) has: &'static [(&'static str, bool)],
@@ -105,10 +105,10 @@ pub(crate) struct ToldKernel {
 }
 
 #[cfg(test)]
-impl ToldKernel {
+impl SampleKernel {
     /// Of which nothing is known.
-    pub(crate) const NOTHING: ToldKernel =
-        ToldKernel { has: &[], modules: &[], release: None, only_symbols: false, elsewhere: &[] };
+    pub(crate) const NOTHING: SampleKernel =
+        SampleKernel { has: &[], modules: &[], release: None, only_symbols: false, elsewhere: &[] };
 
     fn answer(&self, asked: &str) -> Option<bool> {
         self.has.iter().find(|(known, _)| *known == asked).map(|(_, answer)| *answer)
@@ -116,7 +116,7 @@ impl ToldKernel {
 }
 
 #[cfg(test)]
-impl KernelView for ToldKernel {
+impl KernelView for SampleKernel {
     fn has_type(&self, name: &str) -> Option<bool> {
         self.answer(&format!("type {name}"))
     }

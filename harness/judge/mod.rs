@@ -27,7 +27,7 @@ mod tests;
 
 pub use attach_form::never_attaches;
 #[cfg(test)]
-pub(crate) use kernel_view::ToldKernel;
+pub(crate) use kernel_view::SampleKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
 pub use module::{modules_of, target_in_module};
 pub use open::{open_failure, unclaimed};
@@ -129,8 +129,8 @@ pub fn guest_memory(mib: Option<u64>) -> String {
 
 /// The warning that says why an object could not be prepared whole.
 pub fn prepare_failure(warnings: &[String]) -> String {
-    let told = texts::of_libbpf(warnings).map(|(_, _, line)| line);
-    told.or_else(|| map::failed(warnings)).map_or_else(|| first(warnings), str::to_owned)
+    let line = texts::of_libbpf(warnings).map(|(_, _, line)| line);
+    line.or_else(|| map::failed(warnings)).map_or_else(|| first(warnings), str::to_owned)
 }
 
 /// Whether a program fails alike on every kernel that judged it, so that the failure is no fact about kernels.
@@ -196,7 +196,7 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
         | Cause::MissingKsym
         | Cause::UnresolvedRelocation => Diagnosis::of(Verdict::RelocationFailed, cause, evidence),
         Cause::NeedsLoader => Diagnosis::of(Verdict::HarnessLimit, cause, evidence),
-        // What the kernel said first is the reason, whichever of its lines told the cause.
+        // What the kernel said first is the reason, whichever of its lines gave the cause.
         _ => Diagnosis::of(Verdict::VerifierRejected, cause, evidence).because(failure.message),
     })
 }

@@ -170,12 +170,12 @@ fn target_names(section: Option<&str>, name: &str) -> Vec<Name> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kernel_view::ToldKernel;
+    use super::super::kernel_view::SampleKernel;
     use super::super::{judge, tests::outcome};
     use super::*;
     use crate::protocol::Stage;
 
-    const WITH_XFS: ToldKernel = ToldKernel {
+    const WITH_XFS: SampleKernel = SampleKernel {
         has: &[("type xfs_inode", false), ("type inode", true)],
         modules: &[("xfs_inode", "xfs"), ("xfs_file_open", "xfs"), ("f", "one"), ("f", "two"), ("btf_trace_t", "xfs")],
         release: None,
@@ -183,7 +183,7 @@ mod tests {
         elsewhere: &[("nf_conn", "nf_conntrack", "6.12")],
     };
     /// Of whose modules nothing is known.
-    const SPLIT: ToldKernel = ToldKernel {
+    const SPLIT: SampleKernel = SampleKernel {
         has: &[("type nf_conn", false), ("type inode", true)],
         modules: &[],
         release: None,
@@ -195,7 +195,7 @@ mod tests {
         ],
     };
     /// Of whose modules the functions are known.
-    const OLD: ToldKernel = ToldKernel {
+    const OLD: SampleKernel = SampleKernel {
         has: &[("type nf_conn", false), ("CONFIG_DEBUG_INFO_BTF_MODULES", false)],
         modules: &[("nf_conntrack_in", "nf_conntrack")],
         release: None,
@@ -204,7 +204,7 @@ mod tests {
     };
     const REFUSED: &str = "prog 'p': BPF program load failed: -EINVAL";
 
-    fn judged(kernel: &ToldKernel, stage: Stage, warning: &str, log: &str) -> Diagnosis {
+    fn judged(kernel: &SampleKernel, stage: Stage, warning: &str, log: &str) -> Diagnosis {
         let outcome = outcome(stage, &[warning]);
         judge(&Case {
             outcome: &outcome,
@@ -217,7 +217,7 @@ mod tests {
         })
     }
 
-    fn relocation(kernel: &ToldKernel, of: &str) -> Diagnosis {
+    fn relocation(kernel: &SampleKernel, of: &str) -> Diagnosis {
         let log = format!(
             "1: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation <byte_off> [17] struct {of}.m (0:1 @ offset 8)\n"
         );
@@ -232,12 +232,12 @@ mod tests {
         assert_eq!(reason, "struct xfs_inode is in kernel module xfs, which the guest has not loaded");
         // A type that no module has is missing, and so is a field of one that the kernel itself has.
         assert_eq!(relocation(&WITH_XFS, "inode").cause, Some(Cause::MissingField));
-        assert_eq!(relocation(&ToldKernel::default(), "xfs_inode").verdict, Verdict::RelocationFailed);
+        assert_eq!(relocation(&SampleKernel::default(), "xfs_inode").verdict, Verdict::RelocationFailed);
     }
 
     #[test]
     fn targets_and_kfuncs_of_a_module_are_not_judged() {
-        let target = |kernel: &ToldKernel, name: &str| {
+        let target = |kernel: &SampleKernel, name: &str| {
             let warning = format!("prog 'p': failed to find kernel BTF type ID of '{name}': -ESRCH");
             judged(kernel, Stage::Load, &warning, "").cause
         };
@@ -247,15 +247,15 @@ mod tests {
         assert_eq!(target(&WITH_XFS, "xfs:gone"), Some(Cause::MissingAttachTarget));
         assert_eq!(target(&WITH_XFS, "gone"), Some(Cause::MissingAttachTarget));
         // Without the modules' types the object's own word counts.
-        assert_eq!(target(&ToldKernel::default(), "xfs:xfs_file_open"), Some(Cause::ModuleNotLoaded));
-        assert_eq!(target(&ToldKernel::default(), "xfs_file_open"), Some(Cause::MissingAttachTarget));
+        assert_eq!(target(&SampleKernel::default(), "xfs:xfs_file_open"), Some(Cause::ModuleNotLoaded));
+        assert_eq!(target(&SampleKernel::default(), "xfs_file_open"), Some(Cause::MissingAttachTarget));
         let found = judged(&WITH_XFS, Stage::Prepare, "extern (func ksym) 'f': not found in kernel or module BTFs", "");
         assert!(found.reason.is_some_and(|reason| reason.contains("module one or two, which")));
     }
 
     const NO_TARGET: &str = "prog 'p': failed to find kernel BTF type ID of";
 
-    fn target(kernel: &ToldKernel, name: &str) -> Diagnosis {
+    fn target(kernel: &SampleKernel, name: &str) -> Diagnosis {
         judged(kernel, Stage::Load, &format!("{NO_TARGET} '{name}': -ESRCH"), "")
     }
 
@@ -302,7 +302,7 @@ mod tests {
     fn target_of_a_probe_in_a_module_is_named_with_it() {
         let facts =
             |kind, name: &str| TargetFacts { kind, name: name.into(), exists: false, copies: vec![], file: None };
-        let reason = |kernel: &ToldKernel, kind, name| {
+        let reason = |kernel: &SampleKernel, kind, name| {
             target_in_module(kernel, &facts(kind, name), None).and_then(|found| found.reason)
         };
         let known = reason(&WITH_XFS, TargetKind::Function, "xfs_file_open").expect("it is in a module");

@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn what_only_a_loader_knows_says_what_to_do() {
         let line = "prog 'p': missing BPF prog type, check ELF section name 'filter'";
-        let told = format!("{line}; name its type in `SEC()`, or run its own loader with `corematrix exec`");
-        assert_eq!(with_way_out(line), told);
+        let message = format!("{line}; name its type in `SEC()`, or run its own loader with `corematrix exec`");
+        assert_eq!(with_way_out(line), message);
         let line = "prog 'p': attach program FD is not set";
         assert_eq!(with_way_out(line), format!("{line}; run its own loader with `corematrix exec`"));
     }

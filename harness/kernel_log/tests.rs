@@ -103,7 +103,7 @@ fn read(lines: &str) -> Vec<KernelWarning> {
 fn complaints_are_told_from_remarks_and_from_each_other() {
     let all = [REMARKS, WARN, REMARKS, NEW_WARN, REFCOUNT, KASAN, LOCKDEP, OOPS, REMARKS, STALLS, REMARKS].concat();
     let found = read(&all);
-    let told: Vec<String> = found
+    let lines: Vec<String> = found
         .iter()
         .map(|warning| {
             let lines: Vec<&str> = warning.text.lines().collect();
@@ -111,7 +111,7 @@ fn complaints_are_told_from_remarks_and_from_each_other() {
             format!("{}: {} [{} lines, to `{last}`]", warning.kind.label(), warning.headline, lines.len())
         })
         .collect();
-    insta::assert_snapshot!(told.join("\n"), @r"
+    insta::assert_snapshot!(lines.join("\n"), @r"
     warning: WARNING: at net/core/filter.c:7420 bpf_warn_invalid_xdp_action: Illegal XDP return value 42, expect packet loss! [12 lines, to `---[ end trace 8a4e2f9c0d1b3a57 ]---`]
     warning: WARNING: kernel/bpf/verifier.c:2210 at reg_bounds_sanity_check [4 lines, to `---[ end trace 0000000000000000 ]---`]
     reference count error: WARNING: at lib/refcount.c:28 refcount_warn_saturate: refcount_t: underflow; use-after-free. [4 lines, to `---[ end trace 0000000000000000 ]---`]

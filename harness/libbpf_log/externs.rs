@@ -3,7 +3,7 @@
 use crate::protocol::libbpf_log::{Line, bare};
 use crate::record::ExternRecord;
 
-/// Reads what libbpf says of the object's externs. One that is told several times counts with its last story.
+/// Reads what libbpf says of the object's externs. One that is logged several times counts with its last line.
 pub fn externs(lines: &[Line]) -> Vec<ExternRecord> {
     let mut found: Vec<ExternRecord> = Vec::new();
     for line in lines {
@@ -28,8 +28,8 @@ fn read(line: &str) -> Option<ExternRecord> {
         return Some(ExternRecord { name: name.to_owned(), kind: String::new(), weak, resolved: None });
     }
     let (kind, rest) = rest.strip_prefix('(')?.split_once(") '")?;
-    let (name, told) = rest.split_once("': ")?;
-    let resolved = ["set to ", "resolved to "].iter().find_map(|words| told.strip_prefix(words));
+    let (name, result) = rest.split_once("': ")?;
+    let resolved = ["set to ", "resolved to "].iter().find_map(|words| result.strip_prefix(words));
     Some(ExternRecord {
         name: name.to_owned(),
         kind: kind.to_owned(),
@@ -54,10 +54,10 @@ mod tests {
         ]
         .map(|text| Line { level: Level::Debug, text: text.to_owned() })
         .into();
-        let told: Vec<(String, bool, Option<String>)> =
+        let found: Vec<(String, bool, Option<String>)> =
             externs(&lines).into_iter().map(|record| (record.name, record.weak, record.resolved)).collect();
         assert_eq!(
-            told,
+            found,
             [
                 ("LINUX_KERNEL_VERSION".into(), false, Some("0x50adf".into())),
                 ("bpf_new".into(), true, None),

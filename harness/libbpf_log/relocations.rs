@@ -1,6 +1,6 @@
 //! [`LoggedRelocations`]: the CO-RE story of a load as libbpf tells it at debug level.
 //!
-//! A relocation is told in several lines: what is asked, each candidate, and what was done to the instruction. The number in
+//! libbpf logs a relocation in several lines: what is asked, each candidate, and what was done to the instruction. The number in
 //! `relo #N` counts within the ELF section that a `sec 'S': found N CO-RE relocations` line opened, not within the program.
 
 use std::collections::{BTreeMap, HashMap};
@@ -33,7 +33,7 @@ pub struct LoggedRelocations {
 }
 
 /// A line `prog 'P': relo #N: REST`, taken apart.
-struct Told<'a> {
+struct RelocationLine<'a> {
     function: &'a str,
     index: u32,
     rest: &'a str,
@@ -67,7 +67,7 @@ impl LoggedRelocations {
 struct Reader {
     found: LoggedRelocations,
     section: String,
-    /// The module of each candidate type id; told once for each local type.
+    /// The module of each candidate type id; logged once for each local type.
     modules: HashMap<String, String>,
 }
 
@@ -77,8 +77,8 @@ impl Reader {
             self.section_line(rest);
         } else if let Some(rest) = line.strip_prefix("CO-RE relocating ") {
             self.candidate_line(rest);
-        } else if let Some(told) = told(line) {
-            self.relocation_line(&told);
+        } else if let Some(relocation) = relocation(line) {
+            self.relocation_line(&relocation);
         } else if let Some((program, subprogram, first)) = subprogram(line) {
             let known = self.found.subprograms.iter().any(|(p, s, _)| p == program && s == subprogram);
             if !known {
@@ -107,12 +107,12 @@ impl Reader {
         self.modules.insert(id.to_owned(), module.trim_end_matches(']').to_owned());
     }
 
-    fn relocation_line(&mut self, told: &Told<'_>) {
-        let rest = told.rest;
+    fn relocation_line(&mut self, relocation: &RelocationLine<'_>) {
+        let rest = relocation.rest;
         if rest.starts_with('<') {
             let (_, local) = spec(rest);
-            let entry = self.entry(told.index, told.function);
-            // Told anew when an object is prepared again.
+            let entry = self.entry(relocation.index, relocation.function);
+            // Listed anew when an object is prepared again.
             entry.candidates.clear();
             entry.outcome = RelocationOutcome::NotReached;
             entry.local = local;
@@ -121,14 +121,14 @@ impl Reader {
         if let Some((matching, text)) = candidate(rest) {
             let (id, spec) = spec(text);
             let module = self.modules.get(&id).cloned().unwrap_or_default();
-            self.entry(told.index, told.function).candidates.push(Candidate { spec, module, matching });
+            self.entry(relocation.index, relocation.function).candidates.push(Candidate { spec, module, matching });
             return;
         }
         // Of a map or a kfunc, in the numbers of the ELF's own relocations.
         if rest.starts_with("poisoning insn #") {
             return;
         }
-        let entry = self.entry(told.index, told.function);
+        let entry = self.entry(relocation.index, relocation.function);
         let unmatched = !entry.candidates.iter().any(|candidate| candidate.matching);
         let outcome = if rest.starts_with("substituting insn #") {
             RelocationOutcome::Poisoned
@@ -162,10 +162,10 @@ impl Reader {
     }
 }
 
-fn told(line: &str) -> Option<Told<'_>> {
+fn relocation(line: &str) -> Option<RelocationLine<'_>> {
     let (function, rest) = line.strip_prefix("prog '")?.split_once("': relo #")?;
     let (index, rest) = rest.split_once(": ")?;
-    Some(Told { function, index: index.parse().ok()?, rest })
+    Some(RelocationLine { function, index: index.parse().ok()?, rest })
 }
 
 /// `<byte_off> [6] struct task_struct.pid (0:1 @ offset 4)` without kind, and the type id by itself.

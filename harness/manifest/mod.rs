@@ -39,7 +39,7 @@ impl Manifest {
     /// business, since another machine may have them.
     ///
     /// # Errors
-    /// The file cannot be read, or it is wrong; then all its problems are told at once.
+    /// The file cannot be read, or it is wrong; then all its problems are reported at once.
     pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
         let read = |source| ManifestError::Read { path: path.to_owned(), source };
         let absolute = std::path::absolute(path).map_err(read)?;
@@ -53,7 +53,7 @@ impl Manifest {
     /// Checks the text of a manifest as if it stood in the file at `path`, which is absolute.
     ///
     /// # Errors
-    /// It is wrong; then all its problems are told at once.
+    /// It is wrong; then all its problems are reported at once.
     pub fn parse(text: &str, path: &Path) -> Result<Manifest, ManifestError> {
         parse::parse(text, path).map_err(|problems| ManifestError::Invalid { path: path.to_owned(), problems })
     }

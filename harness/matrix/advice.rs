@@ -19,21 +19,21 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
     if !record.cells.iter().flat_map(|cell| &cell.programs).any(|program| failed(program.verdict)) {
         return;
     }
-    let told = record.clone();
-    let kernels = kernel_types(&told, store, &mut Vec::new());
+    let before = record.clone();
+    let kernels = kernel_types(&before, store, &mut Vec::new());
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
-    let probes = kernel_probes(&told, store);
+    let probes = kernel_probes(&before, store);
     let elsewhere = TargetSearch::new(store);
     let no_log = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
     for (object, planned) in plan.objects.iter().enumerate() {
-        let cells = (0..told.kernels.len()).map(|kernel| told.cell(object, kernel));
+        let cells = (0..before.kernels.len()).map(|kernel| before.cell(object, kernel));
         if !cells.flat_map(|cell| &cell.programs).any(|program| failed(program.verdict)) {
             continue;
         }
         let types = ObjectTypes::read(&planned.object.bytes);
-        for kernel in 0..told.kernels.len() {
+        for kernel in 0..before.kernels.len() {
             let facts = Facts {
-                record: &told,
+                record: &before,
                 object,
                 kernel,
                 matrix: &matrix,
@@ -46,7 +46,7 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
             };
             // Programs of one object often fail for one reason.
             let mut known = HashMap::new();
-            for (p, program) in told.cell(object, kernel).programs.iter().enumerate() {
+            for (p, program) in before.cell(object, kernel).programs.iter().enumerate() {
                 if !failed(program.verdict) {
                     continue;
                 }
@@ -57,7 +57,7 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
                     let hinted = if explained.is_none() { hints(&facts, program) } else { Vec::new() };
                     (explained, hinted)
                 });
-                let advised = &mut record.cells[object * told.kernels.len() + kernel].programs[p];
+                let advised = &mut record.cells[object * before.kernels.len() + kernel].programs[p];
                 advised.explanation.clone_from(explained);
                 advised.hints.clone_from(hinted);
             }

@@ -36,9 +36,9 @@ use crate::manifest::KernelSpec;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::{Partition, PartitionRecord, RunRecord, ToolRecord};
-use crate::run::{self, Bench, CommandJob, Jobs, Logs, RunError, Stop};
+use crate::run::{self, CommandJob, Jobs, Logs, RunContext, RunError, Stop};
 use crate::timestamp;
-use crate::vm::{Aids, Choice, Proof};
+use crate::vm::{Choice, DebugOptions, Proof};
 
 pub use acceleration::{boot_once, prove_kvm};
 pub use error::MatrixError;
@@ -74,7 +74,7 @@ pub struct Options {
     /// Whether the record gets what failures mean and what to do about them.
     pub advice: bool,
     /// What helps to look into guests. It writes to standard error.
-    pub aids: Aids,
+    pub debug: DebugOptions,
 }
 
 impl Default for Options {
@@ -89,7 +89,7 @@ impl Default for Options {
             snapshot_budget: SNAPSHOT_BUDGET,
             partition: None,
             advice: true,
-            aids: Aids::default(),
+            debug: DebugOptions::default(),
         }
     }
 }
@@ -229,7 +229,7 @@ impl<'a> Matrix<'a> {
         observe: &mut dyn FnMut(&Event),
     ) -> Result<RunRecord, MatrixError> {
         let record = self.begin(work, observe)?;
-        self.drive(work, record, (folder, folder), observe, |bench, events| run::run_command(bench, job, events))
+        self.drive(work, record, (folder, folder), observe, |context, events| run::run_command(context, job, events))
     }
 
     /// The record before anything is run.
@@ -257,11 +257,11 @@ impl<'a> Matrix<'a> {
         record: RunRecord,
         (logs, live): (&Path, &Path),
         observe: &mut dyn FnMut(&Event),
-        run: impl FnOnce(&Bench<'_>, &Sender<Event>) -> Result<(), RunError> + Send,
+        run: impl FnOnce(&RunContext<'_>, &Sender<Event>) -> Result<(), RunError> + Send,
     ) -> Result<RunRecord, MatrixError> {
         let (logs, jobs) = (Logs::new(logs), self.jobs(&work.plan));
-        let bench = self.bench(&work.plan, &jobs, &logs)?;
-        drive::drive(record, live, &self.stop, observe, |events| run(&bench, events))
+        let context = self.run_context(&work.plan, &jobs, &logs)?;
+        drive::drive(record, live, &self.stop, observe, |events| run(&context, events))
     }
 
     /// How many guests run at once.
@@ -274,9 +274,14 @@ impl<'a> Matrix<'a> {
     ///
     /// # Errors
     /// As [`Matrix::accelerator`].
-    pub fn bench<'b>(&'b self, plan: &'b Plan, jobs: &'b Jobs, logs: &'b Logs) -> Result<Bench<'b>, MatrixError> {
+    pub fn run_context<'b>(
+        &'b self,
+        plan: &'b Plan,
+        jobs: &'b Jobs,
+        logs: &'b Logs,
+    ) -> Result<RunContext<'b>, MatrixError> {
         let options = &self.options;
-        Ok(Bench {
+        Ok(RunContext {
             plan,
             store: &self.project.store,
             lock: &self.project.lock,
@@ -286,11 +291,11 @@ impl<'a> Matrix<'a> {
             jobs,
             full_logs: options.full_logs,
             reach: options.reach,
-            cold: options.cold || options.aids.need_boot(),
+            cold: options.cold || options.debug.need_boot(),
             snapshot_budget: options.snapshot_budget,
             logs,
             stop: &self.stop,
-            aids: options.aids,
+            debug: options.debug,
         })
     }
 }

@@ -99,7 +99,7 @@ mod tests {
     fn variables_are_found_with_their_places_and_values() {
         let bytes = include_bytes!("../../tests/fixtures/suite/switches.bpf.o");
         let globals = Globals::read(bytes).unwrap();
-        let mut told: Vec<String> = globals
+        let mut lines: Vec<String> = globals
             .variables
             .iter()
             .map(|one| {
@@ -107,8 +107,8 @@ mod tests {
                 format!("{} {declaration} = {:?}", one.section, &one.initial[..one.initial.len().min(4)])
             })
             .collect();
-        told.sort();
-        insta::assert_snapshot!(told.join("\n"));
+        lines.sort();
+        insta::assert_snapshot!(lines.join("\n"));
     }
 
     #[test]

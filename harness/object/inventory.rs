@@ -80,7 +80,7 @@ pub struct ProgramInfo {
     pub optional: bool,
 }
 
-/// Where a function lies, besides what is told about it.
+/// Where a function lies, besides what is recorded of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Placed {
     pub(crate) section_index: usize,

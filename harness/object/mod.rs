@@ -43,7 +43,7 @@ pub struct BpfObject {
     pub name: String,
     /// Where it was found.
     pub origin: Origin,
-    /// The whole object. Of an embedded object whose end cannot be told: its ELF header.
+    /// The whole object. Of an embedded object whose end is not known: its ELF header.
     pub bytes: Arc<[u8]>,
     /// SHA-256 of `bytes` in lowercase hex.
     pub sha256: String,

@@ -169,25 +169,25 @@ pub(crate) mod tests {
     #[test]
     fn what_is_missing_is_told_with_its_cost() {
         assert_eq!(whole().notes(), Vec::<String>::new());
-        let told = |change: &dyn Fn(&mut KernelFacts)| {
+        let limits_with = |change: &dyn Fn(&mut KernelFacts)| {
             let mut facts = whole();
             change(&mut facts);
             let notes = facts.notes();
             assert_eq!(notes.len(), 1, "{notes:?}");
             notes[0].clone()
         };
-        assert!(told(&|facts| facts.lsm = Some(vec!["landlock".to_owned()])).contains("LSM programs never run"));
-        assert!(told(&|facts| facts.tracing.functions = false).contains("fentry"));
-        assert!(told(&|facts| facts.tracing.kprobes = false).contains("CONFIG_KPROBE_EVENTS"));
-        assert!(told(&|facts| facts.jit = Some(0)).contains("JIT is off"));
-        assert!(told(&|facts| facts.jit = None).contains("JIT is off"));
-        assert!(told(&|facts| facts.lockdown = Some("integrity".to_owned())).contains("bpf_probe_write_user"));
-        assert!(told(&|facts| facts.lockdown = Some("confidentiality".to_owned())).contains("kprobes"));
+        assert!(limits_with(&|facts| facts.lsm = Some(vec!["landlock".to_owned()])).contains("LSM programs never run"));
+        assert!(limits_with(&|facts| facts.tracing.functions = false).contains("fentry"));
+        assert!(limits_with(&|facts| facts.tracing.kprobes = false).contains("CONFIG_KPROBE_EVENTS"));
+        assert!(limits_with(&|facts| facts.jit = Some(0)).contains("JIT is off"));
+        assert!(limits_with(&|facts| facts.jit = None).contains("JIT is off"));
+        assert!(limits_with(&|facts| facts.lockdown = Some("integrity".to_owned())).contains("bpf_probe_write_user"));
+        assert!(limits_with(&|facts| facts.lockdown = Some("confidentiality".to_owned())).contains("kprobes"));
     }
 
     #[test]
     fn what_is_not_known_is_no_lack() {
-        // The guest has told that it could not mount these.
+        // The guest has reported that it could not mount these.
         let unknown = KernelFacts { lsm: None, lockdown: None, tracing: TracingFacts::default(), ..whole() };
         assert_eq!(unknown.notes(), Vec::<String>::new());
     }

@@ -15,7 +15,7 @@ pub enum Answer {
     Yes,
     /// It said that it does not have it.
     No,
-    /// It cannot be told, such as where the kernel lacked memory or the libbpf linked in cannot ask.
+    /// It is not known, such as where the kernel lacked memory or the libbpf linked in cannot ask.
     Unknown,
 }
 

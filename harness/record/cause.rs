@@ -228,7 +228,7 @@ impl Cause {
         }
     }
 
-    /// The cause of a verdict that leaves no choice, for programs of which no guest told an outcome.
+    /// The cause of a verdict that leaves no choice, for programs of which no guest reported an outcome.
     pub fn of(verdict: Verdict) -> Option<Cause> {
         match verdict {
             Verdict::FailedToOpen => Some(Cause::ObjectBroken),

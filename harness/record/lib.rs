@@ -430,8 +430,8 @@ pub const GUEST_LOST: &str = "guest lost";
 impl CellRecord {
     /// The notes that tell that a guest was lost on the way and its work done again in another one.
     pub fn retries(&self) -> impl Iterator<Item = &str> {
-        let told = |note: &&str| note.starts_with(GUEST_LOST) || note.contains(TRIED_AGAIN);
-        self.notes.iter().map(String::as_str).filter(told)
+        let is_retry = |note: &&str| note.starts_with(GUEST_LOST) || note.contains(TRIED_AGAIN);
+        self.notes.iter().map(String::as_str).filter(is_retry)
     }
 
     /// How many relocations there is no trustworthy record of. More than none is a defect of the harness.

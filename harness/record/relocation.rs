@@ -97,7 +97,7 @@ pub enum RelocationOutcome {
     Skipped,
     /// Loading failed before libbpf got to it.
     NotReached,
-    /// libbpf should have told and did not: a defect of the harness, never a result.
+    /// libbpf should have logged and did not: a defect of the harness, never a result.
     Lost,
     /// The relocated instruction is not what libbpf said: a defect of the harness, never a result.
     Contradicted {

@@ -34,7 +34,7 @@ impl RunRecord {
     /// other failure, and for a program that did not fail. Reads well behind a verdict.
     pub fn excuse(&self, object: usize, kernel: usize, program: usize) -> Option<String> {
         self.own_excuse(object, kernel, program).or_else(|| {
-            self.cell(object, kernel).programs.get(program).filter(|told| failed(told))?;
+            self.cell(object, kernel).programs.get(program).filter(|record| failed(record))?;
             self.by_alternative(AlternativeKind::Objects, kernel, |member| member.object == self.objects[object].name)
         })
     }
@@ -58,16 +58,16 @@ impl RunRecord {
 
     /// As [`RunRecord::excuse`], without what other objects do.
     fn own_excuse(&self, object: usize, kernel: usize, program: usize) -> Option<String> {
-        let told = self.cell(object, kernel).programs.get(program).filter(|told| failed(told))?;
+        let record = self.cell(object, kernel).programs.get(program).filter(|record| failed(record))?;
         let object = &self.objects[object].name;
         let is_it =
-            |part: &Alternative| part.object == *object && part.name.as_ref().is_none_or(|name| *name == told.name);
+            |part: &Alternative| part.object == *object && part.name.as_ref().is_none_or(|name| *name == record.name);
         if let Some(optional) = self.optional.iter().find(|optional| is_it(&optional.what)) {
             return Some(format!("optional: {}", optional.reason));
         }
         let named = |member: &Alternative| is_it(member) && member.name.is_some();
         let lacks = |member: &Alternative| {
-            member.object == *object && member.name.as_deref().is_some_and(|map| is_about(told, map))
+            member.object == *object && member.name.as_deref().is_some_and(|map| is_about(record, map))
         };
         self.by_alternative(AlternativeKind::Programs, kernel, named)
             .or_else(|| self.by_alternative(AlternativeKind::Maps, kernel, lacks))

@@ -20,11 +20,11 @@ pub struct Statistics {
     pub mark_read: Option<u64>,
     /// Bytes of stack of the program and each of its subprograms.
     pub stack_depth: Vec<u32>,
-    /// Bytes of stack of the deepest chain of calls; told from 7.x on.
+    /// Bytes of stack of the deepest chain of calls; known from 7.x on.
     pub stack_depth_max: Option<u32>,
     /// Microseconds. Noise: it differs from run to run.
     pub verification_time_us: Option<u64>,
-    /// The program's functions; told from 7.x on.
+    /// The program's functions; known from 7.x on.
     pub subprograms: Vec<Subprogram>,
 }
 

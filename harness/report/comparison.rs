@@ -9,7 +9,7 @@ use crate::verifier::{Parting, Said, SourceLine};
 /// Columns of a line of a log.
 const LONGEST_STEP: usize = 160;
 
-/// The differences, for a terminal of `width` columns; those that several kernels share are told once.
+/// The differences, for a terminal of `width` columns; those that several kernels share are shown once.
 pub fn render(differences: &[Difference], names: [&str; 2], width: usize) -> String {
     let count = |wanted: &dyn Fn(&Change) -> bool| differences.iter().filter(|found| wanted(&found.change)).count();
     let worse = count(
@@ -106,13 +106,13 @@ pub fn render_parting(parting: &Parting, names: [&str; 2]) -> String {
         if said.is_empty() {
             let _ = writeln!(text, "    ends here");
         }
-        let mut told = None;
+        let mut last_source = None;
         for line in said {
             match line {
                 Said::Step(step) => {
-                    if told != step.source.as_ref() {
-                        told = step.source.as_ref();
-                        source(&mut text, told);
+                    if last_source != step.source.as_ref() {
+                        last_source = step.source.as_ref();
+                        source(&mut text, last_source);
                     }
                     let _ = writeln!(text, "    {}: {}", step.insn, cut(&step.text));
                 }

@@ -34,15 +34,15 @@ pub(super) fn any_ran(record: &RunRecord, object: usize) -> bool {
 
 /// The guards of one object, side by side across kernels.
 pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
-    let told = &record.objects[object];
+    let object_record = &record.objects[object];
     let mut text = paragraph(&headline(record, object), 0, width);
-    if let Some(shape) = &told.shape {
+    if let Some(shape) = &object_record.shape {
         text += &paragraph(&format!("with {}", shape.settings.join(", ")), 2, width);
     }
-    if told.coverage.guards.is_empty() {
+    if object_record.coverage.guards.is_empty() {
         return text;
     }
-    if told.coverage.lines.lines.is_empty() {
+    if object_record.coverage.lines.lines.is_empty() {
         text += &paragraph("the object has no line info, so its coverage is by instruction", 2, width);
     }
     let names: Vec<String> = record.kernels.iter().map(|kernel| one_line(&kernel.name)).collect();
@@ -54,11 +54,11 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
     }
     text += head.trim_end();
     text.push('\n');
-    // Copies of a guard of which nothing else is to say are told once.
+    // Copies of a guard of which nothing else is to say are shown once.
     let mut blocks: Vec<(String, String, usize)> = Vec::new();
-    for (number, guard) in told.coverage.guards.iter().enumerate() {
+    for (number, guard) in object_record.coverage.guards.iter().enumerate() {
         let (head, rows) =
-            (title(told.programs.len(), record, object, guard), rows(record, object, number, &columns, width));
+            (title(object_record.programs.len(), record, object, guard), rows(record, object, number, &columns, width));
         match blocks.iter_mut().find(|known| (&known.0, &known.1) == (&head, &rows)) {
             Some((_, _, times)) => *times += 1,
             None => blocks.push((head, rows, 1)),
@@ -107,8 +107,8 @@ fn in_modules(record: &RunRecord, rows: &[usize], guard: usize) -> Option<String
     for (&row, (number, kernel)) in
         rows.iter().flat_map(|row| record.kernels.iter().enumerate().map(move |at| (row, at)))
     {
-        let told = &record.cell(row, number).coverage.in_modules;
-        let Some(found) = told.iter().find(|found| found.guard == guard) else { continue };
+        let all = &record.cell(row, number).coverage.in_modules;
+        let Some(found) = all.iter().find(|found| found.guard == guard) else { continue };
         let modules = found.modules.join(" or ");
         match places.iter_mut().find(|(known, _)| *known == modules) {
             Some((_, kernels)) if kernels.contains(&kernel.name.as_str()) => {}
@@ -116,11 +116,11 @@ fn in_modules(record: &RunRecord, rows: &[usize], guard: usize) -> Option<String
             None => places.push((modules, vec![&kernel.name])),
         }
     }
-    let told = places.iter().map(|(modules, kernels)| {
+    let words = places.iter().map(|(modules, kernels)| {
         format!("false on {} only because the guest has not loaded kernel module {modules}", kernels.join(", "))
     });
-    let told: Vec<String> = told.collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// What an object and its shapes prove together; empty for an object without shapes, and for a shape.
@@ -144,15 +144,15 @@ fn union(record: &RunRecord, object: usize, width: usize) -> String {
 
 /// `task-state: 1 guard, 2 of 2 sides resolved, 2 of 2 verified`
 fn headline(record: &RunRecord, object: usize) -> String {
-    let told = &record.objects[object];
-    let guards = &told.coverage.guards;
+    let object_record = &record.objects[object];
+    let guards = &object_record.coverage.guards;
     let unit = Unit { object, rows: vec![object] };
     let all = unit.sides(record);
     let count = |level| unit.count(record, level);
     let undecided = guards.iter().filter(|guard| guard.undecided.is_some()).count();
     let shaped = record.family(object).len() > 1;
     let switches = guards.iter().filter(|guard| !guard.asks_kernel() && guard.undecided.is_none()).count();
-    let mut text = format!("{}: {}", told.name, counted(guards.len(), "guard"));
+    let mut text = format!("{}: {}", object_record.name, counted(guards.len(), "guard"));
     if !all.is_empty() {
         let (total, resolved, verified) = (all.len(), count(Level::Resolved), count(Level::Verified));
         let _ = write!(text, ", {resolved} of {total} sides resolved, {verified} of {total} verified");
@@ -216,12 +216,13 @@ pub fn summary(record: &RunRecord, width: usize) -> String {
     // A guard that is inlined several times is one to a reader, with its count.
     let mut missing: Vec<(String, usize)> = Vec::new();
     for unit in Unit::all(record) {
-        let told = &record.objects[unit.object];
+        let object_record = &record.objects[unit.object];
         for (number, side) in unit.sides(record) {
             total += 1;
             if unit.proven(record, number, side, Level::Verified).is_empty() {
-                let guard = &told.coverage.guards[number];
-                let name = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
+                let guard = &object_record.coverage.guards[number];
+                let name =
+                    format!("{}: {} {} {}", object_record.name, guard.place(), guard.name(), guard.sides[side].when);
                 unproven += 1;
                 match missing.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, times)) => *times += 1,

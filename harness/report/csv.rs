@@ -46,14 +46,14 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
                     Blame::Harness => "unknown",
                 };
                 let none = Statistics::default();
-                let told = program.statistics.as_ref().unwrap_or(&none);
+                let statistics = program.statistics.as_ref().unwrap_or(&none);
                 let numbers = [
-                    told.verification_time_us,
-                    told.insns_processed,
-                    told.total_states,
-                    told.peak_states,
-                    told.max_states_per_insn,
-                    told.mark_read,
+                    statistics.verification_time_us,
+                    statistics.insns_processed,
+                    statistics.total_states,
+                    statistics.peak_states,
+                    statistics.max_states_per_insn,
+                    statistics.mark_read,
                 ];
                 let release = kernel.identity.as_ref().map_or("", |identity| &identity.release);
                 let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());

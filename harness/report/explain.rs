@@ -20,7 +20,7 @@ use crate::record::Verdict;
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{RelocationRecord, SourcePlace};
 
-/// Of a program that loads, at most this many dangers are told with their values on every kernel.
+/// Of a program that loads, at most this many dangers are shown with their values on every kernel.
 const MOST_DANGERS: usize = 4;
 /// Columns of the explanation that a record keeps.
 const ADVICE_WIDTH: usize = 84;
@@ -74,7 +74,7 @@ pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
 
 /// What the failure of `program` means on the kernels of the run; `None` where types have no answer.
 pub fn explanation(facts: &Facts<'_>, program: &ProgramRecord) -> Option<Explanation> {
-    advice::advice(facts, program, facts.cell().relocation_in_question(facts.told(), program))
+    advice::advice(facts, program, facts.cell().relocation_in_question(facts.object(), program))
 }
 
 /// What to do about the failure of `program` where types have no answer, as whole sentences.
@@ -97,7 +97,7 @@ impl<'a> Facts<'a> {
     }
 
     /// What the record tells of the object.
-    fn told(&self) -> &'a ObjectRecord {
+    fn object(&self) -> &'a ObjectRecord {
         &self.record.objects[self.object]
     }
 
@@ -136,7 +136,7 @@ fn kernel_log(facts: &Facts<'_>, programs: &[usize], width: usize) -> Vec<String
     let names: Vec<&str> = programs.iter().map(|&p| cell.programs[p].name.as_str()).collect();
     let mine =
         cell.kernel_log.iter().filter(|warning| warning.program.as_deref().is_none_or(|name| names.contains(&name)));
-    let told = |warning: &KernelWarning| {
+    let described = |warning: &KernelWarning| {
         let with = warning
             .program
             .as_ref()
@@ -149,20 +149,20 @@ fn kernel_log(facts: &Facts<'_>, programs: &[usize], width: usize) -> Vec<String
         };
         let heading = format!(
             "{} on {}: the kernel complained {with}{times}: {}{noise}",
-            facts.told().name,
+            facts.object().name,
             cell.kernel,
             warning.headline
         );
         let lines: String = warning.text.lines().map(|line| format!("  | {}\n", printable(line))).collect();
         paragraph(&one_line(&heading), 0, width) + &lines
     };
-    mine.map(told).collect()
+    mine.map(described).collect()
 }
 
 fn heading(facts: &Facts<'_>, program: &ProgramRecord) -> String {
     let kernel = facts.kernel();
     let release = kernel.identity.as_ref().map_or_else(String::new, |identity| format!(" ({})", identity.release));
-    one_line(&format!("{}/{} on {}{release}: {}", facts.told().name, program.name, kernel.name, program.verdict))
+    one_line(&format!("{}/{} on {}{release}: {}", facts.object().name, program.name, kernel.name, program.verdict))
 }
 
 fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
@@ -179,8 +179,8 @@ fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
         let mut part = paragraph(&format!("silent danger: {danger}"), 2, width);
         part += &danger.source.as_ref().map_or_else(String::new, |source| at(source, width));
         parts.push(part);
-        let told = if facts.matrix.is_empty() { None } else { advice::of_danger(facts, danger) };
-        parts.extend(told.map(|told| advised(&told, width)));
+        let advice = if facts.matrix.is_empty() { None } else { advice::of_danger(facts, danger) };
+        parts.extend(advice.map(|advice| advised(&advice, width)));
         parts.extend(danger.relocation.map(|relocation| values::render(facts, relocation, width)));
     }
     if dangers.len() > MOST_DANGERS {
@@ -204,7 +204,7 @@ fn not_run(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> String {
 }
 
 fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
-    let asked = facts.cell().relocation_in_question(facts.told(), program);
+    let asked = facts.cell().relocation_in_question(facts.object(), program);
     let mut head = heading(facts, program) + "\n";
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
     if let Some(cause) = program.cause {
@@ -254,14 +254,14 @@ fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, widt
     };
     let here = facts
         .cell()
-        .relocations_of(facts.told(), &program.name)
+        .relocations_of(facts.object(), &program.name)
         .find(at_insn)
         .map(|record| record.relocation)
         .or(asked);
     match (at, here) {
         (Some((file, line)), _) => marked(&format!("{file}:{line}"), text.as_deref().unwrap_or(""), Some(*insn), width),
         // Kernels before 6.8 tell no file; the object does.
-        (None, Some(here)) if facts.told().relocations.get(here).is_some_and(|asked| asked.source.is_some()) => {
+        (None, Some(here)) if facts.object().relocations.get(here).is_some_and(|asked| asked.source.is_some()) => {
             place(facts, here, width)
         }
         (None, _) => marked("", text.as_deref().unwrap_or(""), Some(*insn), width),
@@ -270,7 +270,7 @@ fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, widt
 
 /// Where a relocation stands in the source.
 fn place(facts: &Facts<'_>, asked: usize, width: usize) -> String {
-    let source = facts.told().relocations.get(asked).and_then(|asked| asked.source.as_ref());
+    let source = facts.object().relocations.get(asked).and_then(|asked| asked.source.as_ref());
     source.map_or_else(String::new, |source| at(source, width))
 }
 

@@ -86,22 +86,22 @@ impl Section {
             same.map(|(name, _)| name.as_str()).collect::<Vec<_>>()
         };
         let mut text = format!("{}\n", self.title);
-        let mut told = |words: &str, names: Vec<&str>| {
+        let mut add = |words: &str, names: Vec<&str>| {
             if !names.is_empty() {
                 text += &wrapped(&format!("{words}: {}", names.join(", ")), width);
             }
         };
         match kernels {
             [only] => {
-                told(&format!("on {only}"), all(Answer::Yes));
-                told(&format!("not on {only}"), all(Answer::No));
+                add(&format!("on {only}"), all(Answer::Yes));
+                add(&format!("not on {only}"), all(Answer::No));
             }
             _ => {
-                told("on every kernel", all(Answer::Yes));
-                told("on no kernel", all(Answer::No));
+                add("on every kernel", all(Answer::Yes));
+                add("on no kernel", all(Answer::No));
             }
         }
-        told("cannot be told", all(Answer::Unknown));
+        add("cannot be told", all(Answer::Unknown));
         let differ: Vec<_> =
             self.rows.iter().filter(|(_, answers)| answers.iter().any(|answer| *answer != answers[0])).collect();
         if differ.is_empty() {
@@ -113,7 +113,7 @@ impl Section {
         let repeats = differ.len() >= SAME_ROWS && groups.len() * 4 <= differ.len();
         match fits && differ.len() <= MANY_ROWS && !repeats {
             true => text += &grid,
-            false => groups.into_iter().for_each(|(words, names)| told(&words, names)),
+            false => groups.into_iter().for_each(|(words, names)| add(&words, names)),
         }
         text
     }

@@ -153,11 +153,11 @@ fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
             None => reasons.push((reason, vec![k])),
         }
     }
-    let told = |(reason, affected): (&str, Vec<usize>)| {
+    let described = |(reason, affected): (&str, Vec<usize>)| {
         let on = kernels(record, shown, &affected);
         finding(format!("each program loads, the object as a whole does not {on}: {reason}"), affected)
     };
-    reasons.into_iter().map(told).collect()
+    reasons.into_iter().map(described).collect()
 }
 
 /// Programs that failed alike at one place.
@@ -335,7 +335,7 @@ fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> 
 }
 
 fn of_kernels(record: &RunRecord) -> Vec<Finding> {
-    let told = |(k, kernel): (usize, &crate::record::KernelRecord)| {
+    let finding_of = |(k, kernel): (usize, &crate::record::KernelRecord)| {
         let (level, what, reason) = match &kernel.state {
             KernelState::Ready => return None,
             KernelState::Pending => (Level::Warning, "was never started", None),
@@ -358,7 +358,7 @@ fn of_kernels(record: &RunRecord) -> Vec<Finding> {
             place: None,
         })
     };
-    record.kernels.iter().enumerate().filter_map(told).collect()
+    record.kernels.iter().enumerate().filter_map(finding_of).collect()
 }
 
 /// A name that leaves room for what is said about it.

@@ -60,7 +60,7 @@ impl GateFormat {
 const WEIGHTS: [(Weight, &str, &str); 3] = [
     (Weight::Red, "Red", "error"),
     (Weight::Infrastructure, "Could not be judged", "warning"),
-    (Weight::Told, "Worth knowing", "notice"),
+    (Weight::Notice, "Worth knowing", "notice"),
 ];
 
 /// `gate: red; 12 of 14 programs on kernels load, 1 fails as expected, 1 as in the baseline`.
@@ -89,12 +89,12 @@ pub fn render(report: &GateReport, width: usize) -> String {
         }
         let _ = write!(text, "\n{title}\n");
         // One hint often serves many.
-        let mut told: Option<&str> = None;
+        let mut last_hint: Option<&str> = None;
         for decision in decisions {
             text += &paragraph(&line(decision), 2, width);
-            if let Some(hint) = decision.hint.as_deref().filter(|hint| told != Some(hint)) {
+            if let Some(hint) = decision.hint.as_deref().filter(|hint| last_hint != Some(hint)) {
                 text += &paragraph(&format!("hint: {hint}"), 4, width);
-                told = Some(hint);
+                last_hint = Some(hint);
             }
         }
     }
@@ -115,12 +115,12 @@ pub fn markdown(report: &GateReport) -> String {
             continue;
         }
         let _ = write!(text, "\n**{title}**\n\n");
-        let mut told: Option<&str> = None;
+        let mut last_hint: Option<&str> = None;
         for decision in decisions.iter().take(MOST_LISTED) {
             let _ = writeln!(text, "- {}", escaped(&line(decision)));
-            if let Some(hint) = decision.hint.as_deref().filter(|hint| told != Some(hint)) {
+            if let Some(hint) = decision.hint.as_deref().filter(|hint| last_hint != Some(hint)) {
                 let _ = writeln!(text, "  <br>hint: {}", escaped(hint));
-                told = Some(hint);
+                last_hint = Some(hint);
             }
         }
         if decisions.len() > MOST_LISTED {

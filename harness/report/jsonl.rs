@@ -85,9 +85,9 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
     record.kernels.iter().try_for_each(|kernel| put(Line::Kernel(kernel)))?;
     record.objects.iter().try_for_each(|object| put(Line::Object(object)))?;
     for cell in &record.cells {
-        let mut told = cell.clone();
-        told.programs.clear();
-        put(Line::Cell(Box::new(told)))?;
+        let mut without_programs = cell.clone();
+        without_programs.programs.clear();
+        put(Line::Cell(Box::new(without_programs)))?;
         for result in &cell.programs {
             put(Line::Result { kernel: &cell.kernel, object: &cell.object, result })?;
         }

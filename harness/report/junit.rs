@@ -21,7 +21,7 @@ use crate::record::{
     Service,
 };
 use crate::record::{Blame, Verdict};
-use gated::Told;
+use gated::GatedProgram;
 
 /// The record as JUnit XML, with what the gate decided about it, if it was asked.
 ///
@@ -47,8 +47,8 @@ fn report(record: &RunRecord, gate: Option<&GateReport>) -> Report {
             suite.add_testcases(cell.programs.iter().enumerate().map(|(p, program)| {
                 let excuse = record.excuse(o, k, p);
                 let place = Place::cell(&object.name, &kernel.name).of_program(&program.name);
-                let told = gate.map(|gate| Told::of(gate, &place)).unwrap_or_default();
-                program_case(object, cell, program, excuse.as_deref(), &told)
+                let gated = gate.map(|gate| GatedProgram::of(gate, &place)).unwrap_or_default();
+                program_case(object, cell, program, excuse.as_deref(), &gated)
             }));
         }
         suite.add_testcases(
@@ -136,16 +136,16 @@ fn program_case(
     cell: &CellRecord,
     program: &ProgramRecord,
     excuse: Option<&str>,
-    told: &Told<'_>,
+    gated: &GatedProgram<'_>,
 ) -> TestCase {
     let name = attribute(&program.name);
     let time = Duration::milliseconds(i64::try_from(program.load_ms).unwrap_or(i64::MAX));
     let kind = program.verdict.label();
     let message = attribute(program.reason.as_deref().unwrap_or("no reason was recorded"));
-    let told_excuse = told.excuse.map(Excuse::words);
-    let excused = told_excuse.as_deref().or(excuse).map(|excuse| format!("{}; {message}", attribute(excuse)));
+    let gate_excuse = gated.excuse.map(Excuse::words);
+    let excused = gate_excuse.as_deref().or(excuse).map(|excuse| format!("{}; {message}", attribute(excuse)));
     let mut case = match (program.verdict, program.verdict.blame()) {
-        _ if !told.red.is_empty() => told.failure(&name, time),
+        _ if !gated.red.is_empty() => gated.failure(&name, time),
         (Verdict::HarnessLimit, _) if excused.is_some() => {
             TestCaseBuilder::skipped_with_cause(&name, kind, &excused.unwrap_or_default())
         }

@@ -76,8 +76,8 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
     let complaints = listed(&|finding| finding.kind == Kind::KernelWarning);
     page.section(LIMIT, "Kernel warnings", &[], &complaints, "warning");
-    let told = [Kind::Danger, Kind::KernelWarning];
-    let rest = listed(&|finding| finding.level > Level::Error && !told.contains(&finding.kind));
+    let elsewhere = [Kind::Danger, Kind::KernelWarning];
+    let rest = listed(&|finding| finding.level > Level::Error && !elsewhere.contains(&finding.kind));
     page.section(LIMIT, "Could not be judged", &[], &rest, "item");
     let (head, rows) = kernels(record);
     page.section(LIMIT, "Kernels", &head, &rows, "kernel");

@@ -36,8 +36,8 @@ pub fn post(record: &RunRecord, stamp: &str, differences: Option<(&str, &[Differ
             let _ = writeln!(text, "nothing changed since {before}");
         }
         Some((before, differences)) => {
-            let told = comparison::render(differences, [before, stamp], POST_WIDTH);
-            let lines: Vec<&str> = told.lines().collect();
+            let comparison = comparison::render(differences, [before, stamp], POST_WIDTH);
+            let lines: Vec<&str> = comparison.lines().collect();
             for line in lines.iter().take(MOST_POSTED) {
                 let _ = writeln!(text, "{line}");
             }

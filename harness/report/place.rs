@@ -36,7 +36,7 @@ pub fn place(record: &RunRecord, o: usize, k: usize, program: &ProgramRecord) ->
     let Some(source) = &evidence.source else {
         return about(record, o, k, program).map(Place::of_relocation);
     };
-    let told = |source: &Source| {
+    let resolved = |source: &Source| {
         let (file, line) = source.place.as_ref()?;
         let text = source.text.as_deref().unwrap_or_default().trim().to_owned();
         Some(Place { file: full_path(object, file), line: *line, column: None, text })
@@ -56,14 +56,14 @@ pub fn place(record: &RunRecord, o: usize, k: usize, program: &ProgramRecord) ->
             let other = other.evidence.as_ref()?.source.as_ref()?;
             (other.text == source.text && other.text.is_some()).then_some(other)
         });
-        others.find_map(told)
+        others.find_map(resolved)
     };
     let by_text = || {
         let text = source.text.as_deref()?.trim();
         let mut sources = of_function(object, &program.name).filter_map(|asked| asked.source.as_ref());
         sources.find(|source| source.text.trim() == text).map(Place::of_relocation)
     };
-    let mut found = told(source).or_else(at_insn).or_else(elsewhere).or_else(by_text)?;
+    let mut found = resolved(source).or_else(at_insn).or_else(elsewhere).or_else(by_text)?;
     // Whichever way it was found: one line is one place.
     found.column = None;
     Some(found)

@@ -277,9 +277,9 @@ impl Progress {
 /// `3 loaded, 1 failed, 2 not run`, without what is none; never empty.
 fn totals(loaded: usize, failed: usize, not_run: usize) -> String {
     let parts = [(loaded, "loaded"), (failed, "failed"), (not_run, "not run")];
-    let told = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    let told: Vec<String> = told.collect();
-    if told.is_empty() { "nothing loaded".to_owned() } else { told.join(", ") }
+    let counts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let counts: Vec<String> = counts.collect();
+    if counts.is_empty() { "nothing loaded".to_owned() } else { counts.join(", ") }
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_first_line_answers() {
-        let told = |record: &RunRecord| {
+        let summed_up = |record: &RunRecord| {
             let Summary { answer, sentence, details } = Summary::of(record);
             let details: String = details.iter().map(|detail| format!("\n  {detail}")).collect();
             format!("{answer:?}: {sentence}{details}")
@@ -194,7 +194,7 @@ mod tests {
             text: String::new(),
             count: 1,
         }];
-        let all = [&good, &loud, &idle, &sample::record(), &sample::large(30, 12), &sample::large(0, 0)].map(told);
+        let all = [&good, &loud, &idle, &sample::record(), &sample::large(30, 12), &sample::large(0, 0)].map(summed_up);
         insta::assert_snapshot!(all.join("\n"), @r"
         Everywhere: The program loads on all of 2 kernels
         Everywhere: The program loads on all of 2 kernels

@@ -148,9 +148,9 @@ impl Cell<'_> {
     /// Sends what is open to the guest and takes its answers until it is done or lost.
     fn leg(&mut self, session: &mut Session<'_>) -> Result<Leg, Ended> {
         let (program_limit, prepare_limit) = self.limits(session);
-        let stop = session.bench.stop;
+        let stop = session.run.stop;
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
-        let full_logs = session.bench.full_logs;
+        let full_logs = session.run.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
         let memory_mib = session.machine()?.memory_mib();
         if memory_mib < self.memory_mib {
@@ -159,7 +159,7 @@ impl Cell<'_> {
         }
         self.memory_mib = memory_mib;
         let setup = ObjectSetup { without: self.without.clone(), ..self.planned.setup() };
-        let reach = session.bench.reach;
+        let reach = session.run.reach;
         let extern_users = self.planned.extern_users();
         let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users };
         let mut in_flight = None;
@@ -398,15 +398,15 @@ impl Cell<'_> {
         if outcome.stage == Stage::Loaded {
             record.exercise = self.exercised.take();
             let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
-            if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|told| told.exercise.as_ref())) {
+            if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|setup| setup.exercise.as_ref())) {
                 exercise::judge(plan, &mut record);
             }
         }
         session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
-        if !log.is_empty() && (outcome.stage != Stage::Loaded || session.bench.full_logs) {
-            let names = [&session.bench.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
-            match session.bench.logs.save(&names, log) {
+        if !log.is_empty() && (outcome.stage != Stage::Loaded || session.run.full_logs) {
+            let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
+            match session.run.logs.save(&names, log) {
                 Ok(path) => record.log_file = Some(path),
                 Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
             }

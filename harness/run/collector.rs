@@ -34,7 +34,7 @@ struct State {
     record: RunRecord,
     unsaved: bool,
     finished: bool,
-    /// Why the last try to save failed, until [`Collector::take`] has told it.
+    /// Why the last try to save failed, until [`Collector::take`] has reported it.
     failure: Option<WriteError>,
 }
 

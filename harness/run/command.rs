@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::kernel::{Ended, KernelContext};
-use super::{Bench, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
+use super::{RunContext, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
 use crate::event::Event;
 use crate::exec::{Attendant, Ending, Finished, HostFiles, LeftFiles, Session, View};
 use crate::judge::{self, Diagnosis};
@@ -57,30 +57,30 @@ pub struct CommandJob {
 ///
 /// # Errors
 /// [`RunError`] if there are no threads to run it on.
-pub fn run_command(bench: &Bench<'_>, job: &CommandJob, events: &Sender<Event>) -> Result<(), RunError> {
-    let pool = pool(bench)?;
+pub fn run_command(run: &RunContext<'_>, job: &CommandJob, events: &Sender<Event>) -> Result<(), RunError> {
+    let pool = pool(run)?;
     pool.scope(|scope| {
         // A worker takes what it was given last, so the first kernel is given last.
-        for kernel in (0..bench.plan.kernels.len()).rev() {
+        for kernel in (0..run.plan.kernels.len()).rev() {
             let events = events.clone();
-            scope.spawn(move |_| on_kernel(bench, job, kernel, events));
+            scope.spawn(move |_| on_kernel(run, job, kernel, events));
         }
     });
     Ok(())
 }
 
-fn on_kernel(bench: &Bench<'_>, job: &CommandJob, kernel: usize, events: Sender<Event>) {
-    if bench.stop.requested() {
+fn on_kernel(run: &RunContext<'_>, job: &CommandJob, kernel: usize, events: Sender<Event>) {
+    if run.stop.requested() {
         let _ = events.send(Event::KernelDone { kernel });
         return;
     }
-    match fetch(bench, kernel, &events) {
+    match fetch(run, kernel, &events) {
         Ok(stored) => {
-            let file_systems = guest::file_systems(bench, kernel, &stored, &events);
+            let file_systems = guest::file_systems(run, kernel, &stored, &events);
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
             let wanted = Wanted::default();
-            let context = KernelContext::new(bench, kernel, stored, &wanted, events);
+            let context = KernelContext::new(run, kernel, stored, &wanted, events);
             // If the kernel is out of the run it has said why.
             let _ = run_and_judge(&context, job, &file_systems);
         }
@@ -89,8 +89,8 @@ fn on_kernel(bench: &Bench<'_>, job: &CommandJob, kernel: usize, events: Sender<
 }
 
 fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &FileSystems) -> Result<(), Ended> {
-    let (bench, kernel) = (context.bench, context.index);
-    let program = &bench.plan.objects[0].programs[0];
+    let (run, kernel) = (context.run, context.index);
+    let program = &run.plan.objects[0].programs[0];
     let name = context.spec.name.clone();
     let mut notes = Vec::new();
     context.send(Event::CellStarted { kernel, object: 0 });
@@ -105,7 +105,7 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
                 let mut command = job.command.clone();
                 command.environment.push((live::KERNEL.to_owned(), name.clone()));
                 let session = Session::new(&command, files, &file_systems.modules, Some(job.limit));
-                let finished = session.run(&mut machine, &mut recorder, &|| bench.stop.at_once());
+                let finished = session.run(&mut machine, &mut recorder, &|| run.stop.at_once());
                 for note in recorder.root_notes.drain(..) {
                     context.send(Event::KernelNote { kernel, note });
                 }
@@ -122,7 +122,7 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
         if let Ending::Lost(loss) = &finished.ending
             && attempt < ATTEMPTS
             && *loss != GuestLoss::Stopped
-            && !bench.stop.requested()
+            && !run.stop.requested()
         {
             let reason = lost(loss).1;
             notes.push(format!("{reason}; {TRIED_AGAIN} in a fresh guest"));
@@ -366,22 +366,22 @@ mod tests {
     #[test]
     fn each_ending_is_an_outcome_of_its_own() {
         let said = ["starting".to_owned(), "cannot attach".to_owned(), String::new()];
-        let told = |ending: Ending| {
+        let ended = |ending: Ending| {
             let (verdict, reason) = verdict(&ending, Duration::from_secs(90), &said);
             format!("{verdict}: {}", reason.unwrap_or_default())
         };
-        let end = |end: CommandEnd| told(Ending::Command(end));
+        let end = |end: CommandEnd| ended(Ending::Command(end));
         let lines = [
             end(CommandEnd::Code { code: 0 }),
             end(CommandEnd::Code { code: 3 }),
             end(CommandEnd::Signal { signal: 11 }),
             end(CommandEnd::NotStarted { errno: 2 }),
-            told(Ending::Deadline),
-            told(Ending::NoRoot("this kernel has no FUSE".to_owned())),
-            told(Ending::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
-            told(Ending::Lost(GuestLoss::Silent)),
-            told(Ending::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
-            told(Ending::Lost(GuestLoss::Stopped)),
+            ended(Ending::Deadline),
+            ended(Ending::NoRoot("this kernel has no FUSE".to_owned())),
+            ended(Ending::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
+            ended(Ending::Lost(GuestLoss::Silent)),
+            ended(Ending::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
+            ended(Ending::Lost(GuestLoss::Stopped)),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
         succeeded: 

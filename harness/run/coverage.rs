@@ -14,7 +14,7 @@ const RECORD: usize = 16;
 /// More instructions, and so more line records, than the kernel takes are not kept.
 const MOST_INSNS: usize = 1 << 20;
 
-/// What guests told of the loaded programs of one object on one kernel.
+/// What guests reported of the loaded programs of one object on one kernel.
 #[derive(Debug, Default)]
 pub struct CoverageEvidence {
     programs: HashMap<String, ProgramEvidence>,
@@ -52,14 +52,15 @@ impl CoverageEvidence {
         relocations: &[RelocationRecord],
         kernel: &dyn KernelView,
     ) -> CellCoverage {
-        let told = |(index, program): (usize, &crate::record::ObjectProgram)| {
-            let mut told = self.programs.get(&program.name)?.clone();
-            told.ran = self.ran.contains(&program.name);
-            told.visited = self.visited.get(&program.name).cloned();
-            told.insns = evidence.instructions_of(&program.name).to_vec();
-            Some((index, told))
+        let evidence_of = |(index, program): (usize, &crate::record::ObjectProgram)| {
+            let mut known = self.programs.get(&program.name)?.clone();
+            known.ran = self.ran.contains(&program.name);
+            known.visited = self.visited.get(&program.name).cloned();
+            known.insns = evidence.instructions_of(&program.name).to_vec();
+            Some((index, known))
         };
-        let loaded: BTreeMap<usize, ProgramEvidence> = planned.programs.iter().enumerate().filter_map(told).collect();
+        let loaded: BTreeMap<usize, ProgramEvidence> =
+            planned.programs.iter().enumerate().filter_map(evidence_of).collect();
         let proof = planned.analysis.proof(&Facts { loaded: &loaded, relocations, externs: evidence.externs() });
         CellCoverage { in_modules: in_modules(&planned.analysis.guards, &proof, kernel), ..proof }
     }
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn guard_on_what_a_module_has_names_the_module() {
-        use crate::judge::ToldKernel;
+        use crate::judge::SampleKernel;
         use crate::record::{LineSet, Liveness, SideRecord};
 
         let guard = |kind, asked: &str| GuardRecord {
@@ -120,7 +121,7 @@ mod tests {
             ..CellCoverage::default()
         };
         let modules = &[("xfs_inode", "xfs"), ("xfs_function", "xfs")];
-        let kernel = ToldKernel { modules, ..ToldKernel::NOTHING };
+        let kernel = SampleKernel { modules, ..SampleKernel::NOTHING };
         let found = in_modules(&guards, &proof(false), &kernel);
         assert_eq!(found.iter().map(|found| found.guard).collect::<Vec<_>>(), [0, 1, 2]);
         assert!(found.iter().all(|found| found.modules == ["xfs"]));

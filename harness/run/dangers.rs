@@ -107,7 +107,7 @@ pub(super) fn changed_arguments(
 }
 
 /// Looks at the dangers of the whole run, once its verdicts are known. What no program that loads has a part in is dropped: a
-/// failure is not silent. And where a program loads that other kernels refuse for a relocation, the cell is told of it: nothing
+/// failure is not silent. And where a program loads that other kernels refuse for a relocation, the cell gets a danger: nothing
 /// guards the access, or what guards it does not know of those kernels.
 ///
 /// Only the relocation that a program failed on counts. What else it could not have reached is not known.
@@ -152,9 +152,9 @@ fn failures(object: &ObjectRecord, cells: &[CellRecord], p: usize) -> Vec<(usize
             continue;
         };
         let Some(relocation) = cell.relocation_in_question(object, program) else { continue };
-        let told = cell.relocations.iter().find(|told| told.relocation == relocation);
+        let record = cell.relocations.iter().find(|record| record.relocation == relocation);
         // libbpf puts where the field is behind its name: `struct inode.i_ctime (0:1 @ offset 8)`.
-        let subject = told.map(|told| told.local.split(" (").next().unwrap_or_default().to_owned());
+        let subject = record.map(|record| record.local.split(" (").next().unwrap_or_default().to_owned());
         match found.iter_mut().find(|(known, ..)| *known == relocation) {
             Some((.., kernels)) => kernels.push(cell.kernel.clone()),
             None => found.push((relocation, subject.unwrap_or_default(), vec![cell.kernel.clone()])),

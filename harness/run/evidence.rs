@@ -17,7 +17,7 @@ const MOST_TRANSCRIPT: usize = 512 << 20;
 /// A program's instructions, at most: the kernel takes no more.
 const MOST_INSNS: usize = 1_000_000;
 
-/// What guests told of one object on one kernel.
+/// What guests reported of one object on one kernel.
 #[derive(Debug, Default)]
 pub struct Evidence {
     /// Whether a transcript of the whole object, prepared to its end, is among it.
@@ -43,23 +43,23 @@ impl Evidence {
             return;
         }
         let mut log = LoggedRelocations::read(lines);
-        for (place, told) in std::mem::take(&mut log.relocations) {
+        for (place, record) in std::mem::take(&mut log.relocations) {
             let known = self.relocations.get(&place);
             // A story that broke off says less than any other.
             if known.is_none_or(|known| known.outcome == RelocationOutcome::NotReached) {
-                self.relocations.insert(place, told);
+                self.relocations.insert(place, record);
             }
         }
         self.subprograms.push(log);
-        for told in externs(lines) {
-            match self.externs.iter_mut().find(|known| known.name == told.name) {
-                Some(known) => *known = told,
-                None => self.externs.push(told),
+        for external in externs(lines) {
+            match self.externs.iter_mut().find(|known| known.name == external.name) {
+                Some(known) => *known = external,
+                None => self.externs.push(external),
             }
         }
-        for told in libbpf_log::downgrades(lines) {
-            if !self.downgrades.contains(&told) {
-                self.downgrades.push(told);
+        for downgrade in libbpf_log::downgrades(lines) {
+            if !self.downgrades.contains(&downgrade) {
+                self.downgrades.push(downgrade);
             }
         }
         for call in poisoned_calls(lines) {
@@ -81,10 +81,10 @@ impl Evidence {
         }
         let at = VerifierPlace { program: program.to_owned(), insn };
         asked.iter().find_map(|relocation| {
-            let told = self.relocations.get(&(relocation.section.clone(), relocation.index))?;
+            let record = self.relocations.get(&(relocation.section.clone(), relocation.index))?;
             let is_there = || self.places(relocation, relocation.function == program).contains(&at);
-            let poisoned = told.outcome == RelocationOutcome::Poisoned && is_there();
-            poisoned.then(|| Poison::Relocation { kind: relocation.kind.clone(), spec: told.local.clone() })
+            let poisoned = record.outcome == RelocationOutcome::Poisoned && is_there();
+            poisoned.then(|| Poison::Relocation { kind: relocation.kind.clone(), spec: record.local.clone() })
         })
     }
 
@@ -113,11 +113,11 @@ impl Evidence {
     /// One record for each relocation that the object asks for. `programs` are the functions that are no subprograms.
     pub fn records(&self, asked: &[CoreRelocation], programs: &[&str]) -> Vec<RelocationRecord> {
         let join = |(number, relocation): (usize, &CoreRelocation)| {
-            let told = self.relocations.get(&(relocation.section.clone(), relocation.index));
+            let record = self.relocations.get(&(relocation.section.clone(), relocation.index));
             let is_program = programs.contains(&relocation.function.as_str());
             let verifier_insns = self.places(relocation, is_program);
-            let (local, candidates, outcome) = match told {
-                Some(told) => (told.local.clone(), told.candidates.clone(), told.outcome.clone()),
+            let (local, candidates, outcome) = match record {
+                Some(record) => (record.local.clone(), record.candidates.clone(), record.outcome.clone()),
                 None if self.complete => (String::new(), Vec::new(), RelocationOutcome::Lost),
                 None => (String::new(), Vec::new(), RelocationOutcome::NotReached),
             };

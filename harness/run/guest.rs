@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 
 use super::kernel::KernelContext;
 use super::wanted::Wanted;
-use super::{Bench, fetch, fetch_failed};
+use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
 use crate::store::{FileSystems, StoredKernel};
 use crate::vm::Machine;
@@ -20,25 +20,25 @@ pub struct Guest {
 
 /// Starts a guest of a kernel of the plan, in the fastest way there is. `None` if there is none, or the user stopped it: the events say
 /// why. The guest lives as long as the calling thread.
-pub fn start_guest(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) -> Option<Guest> {
-    let stored = match fetch(bench, kernel, events) {
+pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) -> Option<Guest> {
+    let stored = match fetch(run, kernel, events) {
         Ok(stored) => stored,
         Err(error) => {
             fetch_failed(kernel, &error, events);
             return None;
         }
     };
-    let file_systems = file_systems(bench, kernel, &stored, events);
+    let file_systems = file_systems(run, kernel, &stored, events);
     let wanted = Wanted::default();
-    let machine = KernelContext::new(bench, kernel, stored, &wanted, events.clone())
-        .machine(bench.plan.kernels[kernel].memory_mib)
+    let machine = KernelContext::new(run, kernel, stored, &wanted, events.clone())
+        .machine(run.plan.kernels[kernel].memory_mib)
         .ok()?;
     Some(Guest { machine, file_systems })
 }
 
 /// The modules that the kernel needs to show the host's files.
 pub(super) fn file_systems(
-    bench: &Bench<'_>,
+    run: &RunContext<'_>,
     kernel: usize,
     stored: &StoredKernel,
     events: &Sender<Event>,
@@ -46,8 +46,8 @@ pub(super) fn file_systems(
     let step = |step: String| {
         let _ = events.send(Event::Fetching { kernel, step });
     };
-    let spec = &bench.plan.kernels[kernel];
-    let found = bench.store.file_systems(spec, stored, bench.lock, bench.offline, &step);
+    let spec = &run.plan.kernels[kernel];
+    let found = run.store.file_systems(spec, stored, run.lock, run.offline, &step);
     let found = found.unwrap_or_else(|error| FileSystems { trouble: Some(error.reason()), ..FileSystems::default() });
     if let Some(trouble) = &found.trouble {
         let note = format!("modules for the file systems of commands cannot be had: {trouble}");

@@ -106,7 +106,7 @@ pub(super) fn attached(
     }
     record.cause = never.cause;
     record.reason = never.reason;
-    record.evidence = never.evidence.map(|told| Evidence { line: said.unwrap_or(told.line), ..told });
+    record.evidence = never.evidence.map(|evidence| Evidence { line: said.unwrap_or(evidence.line), ..evidence });
 }
 
 /// Adds the arguments that changed to the reason of a program that was refused for what it returns or reads from its context.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::kernel_view::StoredView;
 use super::wanted::{Restorable, Wanted};
-use super::{Bench, probing, proof};
+use super::{RunContext, probing, proof};
 use crate::bytes::in_words;
 use crate::event::Event;
 use crate::manifest::KernelSpec;
@@ -38,7 +38,7 @@ enum Start {
 
 /// What all cells of one kernel share. Dropping it says that the kernel is done.
 pub(super) struct KernelContext<'a> {
-    pub(super) bench: &'a Bench<'a>,
+    pub(super) run: &'a RunContext<'a>,
     /// The kernel's index in the plan.
     pub(super) index: usize,
     pub(super) spec: &'a KernelSpec,
@@ -59,21 +59,21 @@ pub(super) struct KernelContext<'a> {
 
 impl<'a> KernelContext<'a> {
     pub(super) fn new(
-        bench: &'a Bench<'a>,
+        run: &'a RunContext<'a>,
         index: usize,
         stored: StoredKernel,
         wanted: &'a Wanted,
         events: Sender<Event>,
     ) -> Self {
-        let spec = &bench.plan.kernels[index];
-        let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, bench.accelerator);
+        let spec = &run.plan.kernels[index];
+        let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, run.accelerator);
         let (starts, drawn, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new());
         let steps = events.clone();
-        let view = StoredView::new(stored.clone(), bench.store, move |stored| {
+        let view = StoredView::new(stored.clone(), run.store, move |stored| {
             let step = |step: String| {
                 let _ = steps.send(Event::Fetching { kernel: index, step });
             };
-            match bench.store.learn_modules(spec, stored, bench.lock, bench.offline, &step) {
+            match run.store.learn_modules(spec, stored, run.lock, run.offline, &step) {
                 Ok(stored) => stored,
                 Err(error) => {
                     step(format!("its modules stay unknown: {}", error.reason()));
@@ -81,7 +81,7 @@ impl<'a> KernelContext<'a> {
                 }
             }
         });
-        KernelContext { bench, index, spec, deadlines, stored, starts, drawn, view, lacks, wanted, events }
+        KernelContext { run, index, spec, deadlines, stored, starts, drawn, view, lacks, wanted, events }
     }
 
     /// What the store knows of the kernel.
@@ -96,9 +96,9 @@ impl<'a> KernelContext<'a> {
 
     /// Asks a guest for its kernel's features, if a failure of this run is about them and the store does not know them.
     pub(super) fn ask_for_features(&self, machine: &mut dyn GuestLink) {
-        let (store, stop) = (self.bench.store, self.bench.stop);
+        let (store, stop) = (self.run.store, self.run.stop);
         let Some(helpers_of) = self.wanted.helpers_of().filter(|_| !stop.requested()) else { return };
-        if probing::knows(self.bench, &self.stored, &helpers_of) {
+        if probing::knows(self.run, &self.stored, &helpers_of) {
             return;
         }
         let limit = self.deadlines.boot;
@@ -138,13 +138,13 @@ impl<'a> KernelContext<'a> {
     }
 
     fn first_machine(&self, memory_mib: u64) -> Result<Machine, Ended> {
-        if self.bench.cold {
+        if self.run.cold {
             self.set_start(memory_mib, Start::Cold);
             return self.boot(memory_mib, Purpose::Serve);
         }
         match self.find_snapshot(memory_mib) {
             Ok(Shelf::Sound(snapshot)) => self.restore(memory_mib, Arc::new(snapshot), None),
-            Ok(Shelf::Empty(place)) => match self.bench.store.is_hopeless(place.key()) {
+            Ok(Shelf::Empty(place)) => match self.run.store.is_hopeless(place.key()) {
                 Some(why) => {
                     let way_out = "`corematrix store clear` lets it try again";
                     self.run_cold(
@@ -156,7 +156,7 @@ impl<'a> KernelContext<'a> {
                 None => self.boot_and_save(memory_mib, place),
             },
             // It waited for another run.
-            Err(_) if self.bench.stop.requested() => Err(Ended),
+            Err(_) if self.run.stop.requested() => Err(Ended),
             Err(reason) => {
                 self.run_cold(memory_mib, &reason);
                 self.boot(memory_mib, Purpose::Serve)
@@ -165,14 +165,14 @@ impl<'a> KernelContext<'a> {
     }
 
     fn find_snapshot(&self, memory_mib: u64) -> Result<Shelf, String> {
-        let stop = || self.bench.stop.at_once();
+        let stop = || self.run.stop.at_once();
         let key = vm::snapshot_key(&self.spec.name, &self.machine_spec(memory_mib, &stop))
             .map_err(|error| error.to_string())?;
         let mut waiting = || {
             let step = "waiting for another run that boots the same kernel".to_owned();
             self.send(Event::Fetching { kernel: self.index, step });
         };
-        let found = self.bench.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())?;
+        let found = self.run.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())?;
         found.thrown_away.into_iter().for_each(|line| self.note(line));
         Ok(found.shelf)
     }
@@ -186,13 +186,13 @@ impl<'a> KernelContext<'a> {
         }
         let key = place.key().clone();
         let begin = Instant::now();
-        let stop = || self.bench.stop.at_once();
-        match machine.save(place, self.bench.store, self.deadlines.save, &stop) {
+        let stop = || self.run.stop.at_once();
+        match machine.save(place, self.run.store, self.deadlines.save, &stop) {
             Ok(snapshot) => {
                 self.send(Event::Saved { kernel: self.index, took: begin.elapsed() });
                 let snapshot = Arc::new(snapshot);
                 // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
-                let _ = self.bench.store.shrink_snapshots(self.bench.snapshot_budget);
+                let _ = self.run.store.shrink_snapshots(self.run.snapshot_budget);
                 self.restore(memory_mib, snapshot, Some(&key))
             }
             Err(_) if stop() => Err(Ended),
@@ -206,14 +206,14 @@ impl<'a> KernelContext<'a> {
     /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
     /// `fresh` is the key of one that this run has just made.
     fn restore(&self, memory_mib: u64, snapshot: Arc<Snapshot>, fresh: Option<&SnapshotKey>) -> Result<Machine, Ended> {
-        let stop = || self.bench.stop.at_once();
+        let stop = || self.run.stop.at_once();
         let spec = self.machine_spec(memory_mib, &stop);
         let restored = Machine::restore(&spec, &snapshot)
             .and_then(|machine| self.unlike(machine))
             .and_then(|machine| Ok(self.proven(machine, &spec)?));
         match restored {
             Ok(machine) => {
-                fresh.iter().for_each(|key| self.bench.store.snapshot_works(key));
+                fresh.iter().for_each(|key| self.run.store.snapshot_works(key));
                 self.go_warm(memory_mib, snapshot);
                 let (took, notes) = (machine.to_hello, machine.notes.clone());
                 self.send(Event::Restored { kernel: self.index, took, notes });
@@ -221,13 +221,13 @@ impl<'a> KernelContext<'a> {
             }
             Err(RestoreFailure::Stopped) => Err(Ended),
             Err(RestoreFailure::Failed(reason)) => {
-                fresh.iter().for_each(|key| self.bench.store.snapshot_failed(key, &reason));
+                fresh.iter().for_each(|key| self.run.store.snapshot_failed(key, &reason));
                 let first = self.go_cold(memory_mib);
                 if memory_mib == self.spec.memory_mib {
                     self.wanted.forget(self.index);
                 }
                 // The last one who holds it removes it; the others find out for themselves.
-                let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.bench.store.discard(snapshot));
+                let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.run.store.discard(snapshot));
                 let fate = if removed { " and was thrown away" } else { "" };
                 if first {
                     self.note(format!("runs cold: its snapshot gave no guest{fate}: {reason}"));
@@ -264,7 +264,7 @@ impl<'a> KernelContext<'a> {
     /// Adds what the kernel lacks to the guest's notes. The first guest is asked what came up, unless the store knows.
     fn proven(&self, mut machine: Machine, spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
         if self.lacks.get().is_none() {
-            let store = self.bench.store;
+            let store = self.run.store;
             let proof = match store.proof(&self.stored.identity, &self.spec.append) {
                 Some(proof) => proof,
                 None => proof::prove(&mut machine, spec, store)?,
@@ -293,11 +293,11 @@ impl<'a> KernelContext<'a> {
     }
 
     fn machine_spec<'s>(&'s self, memory_mib: u64, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
-        MachineSpec { memory_mib, ..super::machine_spec(self.bench, self.index, &self.stored, stop) }
+        MachineSpec { memory_mib, ..super::machine_spec(self.run, self.index, &self.stored, stop) }
     }
 
     fn boot(&self, memory_mib: u64, purpose: Purpose) -> Result<Machine, Ended> {
-        let stop = || self.bench.stop.at_once();
+        let stop = || self.run.stop.at_once();
         let mut attempt = 1;
         loop {
             self.send(Event::Booting { kernel: self.index, attempt });
@@ -323,7 +323,7 @@ impl<'a> KernelContext<'a> {
                 BootFailure::Unfit { .. } => false,
                 BootFailure::Stopped => return Err(Ended),
             };
-            if attempt < BOOT_ATTEMPTS && again && !self.bench.stop.requested() {
+            if attempt < BOOT_ATTEMPTS && again && !self.run.stop.requested() {
                 let reason = format!("boot {attempt}: {}", failure.reason());
                 self.send(Event::GuestLost { kernel: self.index, reason });
                 attempt += 1;
@@ -339,7 +339,7 @@ impl<'a> KernelContext<'a> {
                 ));
                 return self.machine(self.spec.memory_mib);
             }
-            if let Some(state) = failed_state(failure, attempt, self.bench.accelerator) {
+            if let Some(state) = failed_state(failure, attempt, self.run.accelerator) {
                 self.set_start(memory_mib, Start::Never);
                 self.send(Event::KernelFailed { kernel: self.index, state });
             }
@@ -368,11 +368,11 @@ const CONSOLE: &str =
     "the console's last lines are in report.json, and `append` in the manifest can make the kernel say more";
 
 fn failed_state(failure: BootFailure, attempts: u32, accelerator: Accelerator) -> Option<KernelState> {
-    let told = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
+    let with_attempts = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
     match failure {
         BootFailure::Unfit { reason, hint } => Some(KernelState::Unavailable { reason, hint: Some(hint) }),
         BootFailure::Kernel { reason, hint, console } => Some(KernelState::BootFailed {
-            reason: told(reason),
+            reason: with_attempts(reason),
             hint: Some(match (hint, accelerator) {
                 (Some(hint), _) => hint,
                 (None, Accelerator::Kvm) => format!("`--accel tcg` tells whether KVM is to blame; {CONSOLE}"),
@@ -381,7 +381,7 @@ fn failed_state(failure: BootFailure, attempts: u32, accelerator: Accelerator) -
             console_tail: console,
         }),
         BootFailure::Harness { reason, hint, console, .. } => {
-            Some(KernelState::HarnessFailed { reason: told(reason), hint, console_tail: console })
+            Some(KernelState::HarnessFailed { reason: with_attempts(reason), hint, console_tail: console })
         }
         BootFailure::Stopped => None,
     }

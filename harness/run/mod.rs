@@ -30,7 +30,7 @@ use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::KernelState;
 use crate::store::{LockFile, Store, StoreError, StoredKernel};
-use crate::vm::{Accelerator, Aids, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, DebugOptions, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use command::{CommandJob, run_command};
@@ -46,7 +46,7 @@ use wanted::Wanted;
 
 /// Everything a run works with.
 #[derive(Clone, Copy)]
-pub struct Bench<'a> {
+pub struct RunContext<'a> {
     /// What to do.
     pub plan: &'a Plan,
     /// Where kernels come from.
@@ -74,7 +74,7 @@ pub struct Bench<'a> {
     /// Whether the user wants to stop.
     pub stop: &'a Stop,
     /// What helps to look into guests.
-    pub aids: Aids,
+    pub debug: DebugOptions,
 }
 
 /// Why a run could not begin.
@@ -91,56 +91,62 @@ pub enum RunError {
 }
 
 /// Runs the plan to its end or until it is stopped. Every outcome, good or bad, is an event.
-pub fn run(bench: &Bench<'_>, events: &Sender<Event>) -> Result<(), RunError> {
-    let pool = pool(bench)?;
+pub fn run(run: &RunContext<'_>, events: &Sender<Event>) -> Result<(), RunError> {
+    let pool = pool(run)?;
     let wanted = Wanted::default();
-    let mut order: Vec<usize> = (0..bench.plan.kernels.len()).collect();
-    order.sort_by_key(|kernel| !bench.plan.urgent.contains(kernel));
+    let mut order: Vec<usize> = (0..run.plan.kernels.len()).collect();
+    order.sort_by_key(|kernel| !run.plan.urgent.contains(kernel));
     pool.scope(|scope| {
         // A worker takes what it was given last, so the first kernel is given last.
         for kernel in order.into_iter().rev() {
             let (events, wanted) = (events.clone(), &wanted);
-            scope.spawn(move |scope| run_kernel(bench, kernel, wanted, events, scope));
+            scope.spawn(move |scope| run_kernel(run, kernel, wanted, events, scope));
         }
     });
-    pool.install(|| probing::after_run(bench, &wanted, events));
+    pool.install(|| probing::after_run(run, &wanted, events));
     // It keeps snapshots from being removed.
     drop(wanted);
-    if !bench.cold {
+    if !run.cold {
         // Those of this run were in use until now. Failing to make room is no failure of the run.
-        let _ = bench.store.shrink_snapshots(bench.snapshot_budget);
+        let _ = run.store.shrink_snapshots(run.snapshot_budget);
     }
     Ok(())
 }
 
 /// A pool of our own: its threads block, and children die with the thread that started them, so it has to last for the run.
-fn pool(bench: &Bench<'_>) -> Result<rayon::ThreadPool, RunError> {
-    let jobs = bench.jobs.count();
+fn pool(run: &RunContext<'_>) -> Result<rayon::ThreadPool, RunError> {
+    let jobs = run.jobs.count();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).thread_name(|number| format!("guest-{number}"));
     pool.build().map_err(|source| RunError::Threads { jobs, source })
 }
 
 /// What a kernel of the plan boots with.
 fn machine_spec<'s>(
-    bench: &'s Bench<'s>,
+    run: &'s RunContext<'s>,
     kernel: usize,
     stored: &'s StoredKernel,
     stop: &'s (dyn Fn() -> bool + Sync),
 ) -> MachineSpec<'s> {
-    let spec = MachineSpec::new(bench.tools, &bench.plan.kernels[kernel], stored, bench.accelerator, stop);
-    MachineSpec { aids: bench.aids, ..spec }
+    let spec = MachineSpec::new(run.tools, &run.plan.kernels[kernel], stored, run.accelerator, stop);
+    MachineSpec { debug: run.debug, ..spec }
 }
 
-fn run_kernel<'s>(bench: &'s Bench<'s>, kernel: usize, wanted: &'s Wanted, events: Sender<Event>, scope: &Scope<'s>) {
-    if bench.stop.requested() {
+fn run_kernel<'s>(
+    run: &'s RunContext<'s>,
+    kernel: usize,
+    wanted: &'s Wanted,
+    events: Sender<Event>,
+    scope: &Scope<'s>,
+) {
+    if run.stop.requested() {
         let _ = events.send(Event::KernelDone { kernel });
         return;
     }
-    match fetch(bench, kernel, &events) {
+    match fetch(run, kernel, &events) {
         Ok(stored) => {
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            run_cells(&Arc::new(KernelContext::new(bench, kernel, stored, wanted, events)), scope);
+            run_cells(&Arc::new(KernelContext::new(run, kernel, stored, wanted, events)), scope);
         }
         Err(error) => fetch_failed(kernel, &error, &events),
     }
@@ -158,7 +164,7 @@ fn fetch_failed(kernel: usize, error: &StoreError, events: &Sender<Event>) {
 /// Starts the first guest. If others start in a moment, each cell is a task of its own and gets a guest of its own; otherwise one
 /// guest has to serve all objects, one after the other.
 fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
-    let plan = shared.bench.plan;
+    let plan = shared.run.plan;
     let mut order: Vec<usize> = (0..plan.objects.len()).collect();
     // Longest first: then the end of the run is made of short ones, and no worker is left waiting for another.
     order.sort_by_key(|object| std::cmp::Reverse(plan.objects[*object].expected_cost()));
@@ -184,11 +190,11 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
 }
 
 /// Gets a kernel of the plan from the store, telling what takes time.
-pub fn fetch(bench: &Bench<'_>, kernel: usize, events: &Sender<Event>) -> Result<StoredKernel, StoreError> {
+pub fn fetch(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) -> Result<StoredKernel, StoreError> {
     let step = |step: String| {
         let _ = events.send(Event::Fetching { kernel, step });
     };
-    bench.store.kernel(&bench.plan.kernels[kernel], bench.lock, bench.offline, &step)
+    run.store.kernel(&run.plan.kernels[kernel], run.lock, run.offline, &step)
 }
 
 fn fetch_failure(error: &StoreError) -> KernelState {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::Bench;
+use super::RunContext;
 use super::wanted::{Restorable, Wanted};
 use crate::event::Event;
 use crate::feature;
@@ -67,30 +67,30 @@ pub fn probe(
 
 /// Asks kernels for their features if failures of the run are about them, as far as the store does not know them. Every verdict is
 /// known by now: what goes wrong here makes advice poorer, and nothing else.
-pub(super) fn after_run(bench: &Bench<'_>, wanted: &Wanted, events: &Sender<Event>) {
+pub(super) fn after_run(run: &RunContext<'_>, wanted: &Wanted, events: &Sender<Event>) {
     let Some(helpers_of) = wanted.helpers_of() else { return };
     wanted.take_restorable().into_par_iter().for_each_with(events.clone(), |events, known| {
         let Restorable { kernel, stored, snapshot } = known;
-        let stop = || bench.stop.at_once();
-        if bench.stop.requested() || knows(bench, &stored, &helpers_of) {
+        let stop = || run.stop.at_once();
+        if run.stop.requested() || knows(run, &stored, &helpers_of) {
             return;
         }
-        let spec = super::machine_spec(bench, kernel, &stored, &stop);
+        let spec = super::machine_spec(run, kernel, &stored, &stop);
         let asked =
             Machine::restore(&spec, &snapshot).map_err(|failure| failure.to_string()).and_then(|mut machine| {
                 let helpers_of = Some(helpers_of.clone());
-                probe(&mut machine, &stored, bench.store, helpers_of, spec.deadlines.boot, &stop)
+                probe(&mut machine, &stored, run.store, helpers_of, spec.deadlines.boot, &stop)
                     .map_err(|error| error.to_string())
             });
         if let Err(reason) = asked {
-            let _ = events.send(Event::Notice(format!("`{}`: {reason}", bench.plan.kernels[kernel].name)));
+            let _ = events.send(Event::Notice(format!("`{}`: {reason}", run.plan.kernels[kernel].name)));
         }
     });
 }
 
 /// Whether the store knows what is asked for.
-pub(super) fn knows(bench: &Bench<'_>, stored: &StoredKernel, helpers_of: &[String]) -> bool {
-    bench.store.probe(&stored.identity).is_some_and(|probe| probe.covers(Some(helpers_of)))
+pub(super) fn knows(run: &RunContext<'_>, stored: &StoredKernel, helpers_of: &[String]) -> bool {
+    run.store.probe(&stored.identity).is_some_and(|probe| probe.covers(Some(helpers_of)))
 }
 
 /// What tracing and LSM programs can be tried on.

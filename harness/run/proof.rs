@@ -49,11 +49,11 @@ fn expect_build_id(stored: Option<&str>, facts: &KernelFacts, machine: &Machine)
 
 fn lost(loss: GuestLoss, machine: &Machine) -> BootFailure {
     let console = machine.console_tail();
-    let told = |what: &str| format!("the guest did not tell what came up: {what}");
+    let silent = |what: &str| format!("the guest did not tell what came up: {what}");
     match loss {
-        GuestLoss::Crashed(line) => BootFailure::Kernel { reason: told(&line), hint: None, console },
-        GuestLoss::Silent => BootFailure::Kernel { reason: told("no answer in time"), hint: None, console },
-        GuestLoss::Harness(line) => BootFailure::Harness { reason: told(&line), hint: None, console, passing: true },
+        GuestLoss::Crashed(line) => BootFailure::Kernel { reason: silent(&line), hint: None, console },
+        GuestLoss::Silent => BootFailure::Kernel { reason: silent("no answer in time"), hint: None, console },
+        GuestLoss::Harness(line) => BootFailure::Harness { reason: silent(&line), hint: None, console, passing: true },
         GuestLoss::Stopped => BootFailure::Stopped,
     }
 }

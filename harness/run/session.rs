@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
 use super::kernel_view::StoredView;
-use super::{Bench, Wanted};
+use super::{RunContext, Wanted};
 use crate::event::Event;
 use crate::explain::KernelTypes;
 use crate::plan::{PlannedObject, Room};
@@ -14,7 +14,7 @@ use crate::vm::{Deadlines, GuestLink, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
 pub(super) struct Session<'a> {
-    pub(super) bench: &'a Bench<'a>,
+    pub(super) run: &'a RunContext<'a>,
     pub(super) kernel: usize,
     pub(super) deadlines: Deadlines,
     /// What kernels are asked for at the end.
@@ -41,20 +41,20 @@ impl<'a> Session<'a> {
 
     /// A stay with guests that are started so.
     pub(super) fn with(shared: Arc<KernelContext<'a>>, start: Start<'a>) -> Self {
-        let (bench, kernel, deadlines, wanted) = (shared.bench, shared.index, shared.deadlines, shared.wanted);
+        let (run, kernel, deadlines, wanted) = (shared.run, shared.index, shared.deadlines, shared.wanted);
         let memory_mib = shared.spec.memory_mib;
-        Session { bench, kernel, deadlines, wanted, shared, machine: None, start, memory_mib, extra: None }
+        Session { run, kernel, deadlines, wanted, shared, machine: None, start, memory_mib, extra: None }
     }
 
     /// Runs some of the plan's objects, given by their indexes.
     pub(super) fn run(mut self, objects: &[usize]) {
-        let (bench, kernel) = (self.bench, self.kernel);
+        let (run, kernel) = (self.run, self.kernel);
         for object in objects {
-            if self.bench.stop.requested() {
+            if self.run.stop.requested() {
                 break;
             }
             self.send(Event::CellStarted { kernel, object: *object });
-            if super::cell::run(&mut self, *object, &bench.plan.objects[*object]).is_err() {
+            if super::cell::run(&mut self, *object, &run.plan.objects[*object]).is_err() {
                 break;
             }
             if self.shared.is_warm(self.memory_mib) {
@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
     /// Decides about the guest of an object. If the one that is there has another size, it goes.
     pub(super) fn make_room(&mut self, planned: &PlannedObject) -> Room {
         let standard_mib = self.shared.spec.memory_mib;
-        let room = Room::of(planned, standard_mib, self.bench.jobs.largest_mib());
+        let room = Room::of(planned, standard_mib, self.run.jobs.largest_mib());
         if room.mib != self.memory_mib {
             if let Some(mut machine) = self.machine.take() {
                 machine.shut_down();
@@ -102,8 +102,8 @@ impl<'a> Session<'a> {
             Some(machine) => machine,
             None => {
                 if self.extra.is_none() {
-                    let stop = || self.bench.stop.requested();
-                    self.extra = Some(self.bench.jobs.room_for(self.memory_mib, &stop).ok_or(Ended)?);
+                    let stop = || self.run.stop.requested();
+                    self.extra = Some(self.run.jobs.room_for(self.memory_mib, &stop).ok_or(Ended)?);
                 }
                 (self.start)(self.memory_mib)?
             }

@@ -58,7 +58,7 @@ pub(super) struct Download<'a> {
     pub limit: u64,
     /// What is known of its server.
     pub server: Unreachable,
-    /// Told what takes time.
+    /// Called with what takes time.
     pub step: &'a dyn Fn(String),
 }
 

@@ -201,7 +201,7 @@ impl Store {
     /// Gives the kernel that `lock` pins for `spec`; fetches it if the store does not have it, and pins it if nothing
     /// is pinned.
     ///
-    /// Nothing touches the network when the kernel is pinned and stored. `step` is told what takes time, such as
+    /// Nothing touches the network when the kernel is pinned and stored. `step` gets what takes time, such as
     /// "downloading linux-image-6.1.0-50-cloud-amd64". Threads may call this at once, for the same kernel too.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub(super) struct Packed {
 }
 
 /// What one module tells.
-enum Told {
+enum ModuleContent {
     Types(Vec<u8>),
     Functions(Vec<String>),
 }
@@ -40,10 +40,10 @@ enum Told {
 pub(super) fn pack(tree: &ModuleTree) -> io::Result<Packed> {
     let files: Vec<(&str, &Path)> = tree.files().collect();
     let (mut types, mut functions) = (Vec::new(), Vec::new());
-    for (name, told) in read_all(&files) {
-        match told {
-            Told::Types(btf) => types.push((name, btf)),
-            Told::Functions(names) => functions.push((name, names)),
+    for (name, content) in read_all(&files) {
+        match content {
+            ModuleContent::Types(btf) => types.push((name, btf)),
+            ModuleContent::Functions(names) => functions.push((name, names)),
         }
     }
     Ok(Packed { types: module_btf::pack(types)?, functions: module_functions::pack(&functions)? })
@@ -51,7 +51,7 @@ pub(super) fn pack(tree: &ModuleTree) -> io::Result<Packed> {
 
 /// What the modules tell, in their order. The kernel's lock is held here, so that these are threads of its own: one of a run's pool that
 /// waits for the others would take up another kernel meanwhile, which may wait for this lock.
-fn read_all(files: &[(&str, &Path)]) -> Vec<(String, Told)> {
+fn read_all(files: &[(&str, &Path)]) -> Vec<(String, ModuleContent)> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let piece = files.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
@@ -62,16 +62,16 @@ fn read_all(files: &[(&str, &Path)]) -> Vec<(String, Told)> {
     })
 }
 
-fn read_some(files: &[(&str, &Path)]) -> Vec<(String, Told)> {
+fn read_some(files: &[(&str, &Path)]) -> Vec<(String, ModuleContent)> {
     let read = |(name, path): &(&str, &Path)| {
         // A module that cannot be read is no reason to do without the kernel: nothing loads it.
         let bytes = kmod::unpacked(path).ok()?;
         let elf = object::File::parse(&*bytes).ok()?;
-        let told = match module_btf::of_module(&elf) {
-            Some(btf) => Told::Types(btf),
-            None => Told::Functions(module_functions::of_module(&elf)),
+        let content = match module_btf::of_module(&elf) {
+            Some(btf) => ModuleContent::Types(btf),
+            None => ModuleContent::Functions(module_functions::of_module(&elf)),
         };
-        Some(((*name).to_owned(), told))
+        Some(((*name).to_owned(), content))
     };
     files.iter().filter_map(read).collect()
 }

@@ -26,7 +26,7 @@ impl Store {
     /// lists and nothing else. A kernel whose version nobody knows, such as an image on this machine, is left out.
     ///
     /// # Errors
-    /// See [`StoreError`]. A suite that cannot be reached offers nothing, which `step` is told.
+    /// See [`StoreError`]. A suite that cannot be reached offers nothing, which `step` gets.
     pub fn offers(
         &self,
         manifest: &[KernelSpec],

@@ -23,7 +23,7 @@ const MOST_PROOFS: usize = 8;
 pub struct ProofOfBoot {
     /// When, RFC 3339 in UTC.
     pub booted: String,
-    /// Milliseconds from starting QEMU to the guest's hello; `None` if a guest that was restored from a snapshot told.
+    /// Milliseconds from starting QEMU to the guest's hello; `None` if a guest that was restored from a snapshot reported it.
     pub hello_ms: Option<u64>,
     /// QEMU's version.
     pub qemu: String,

@@ -23,7 +23,7 @@ pub(super) struct Request<'a> {
     pub fresh: bool,
     /// Where apt looks; without one, in the machine's own archive.
     pub archive: Option<&'a Archive>,
-    /// Told what takes time.
+    /// Called with what takes time.
     pub step: &'a dyn Fn(String),
 }
 

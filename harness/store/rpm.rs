@@ -1,6 +1,6 @@
 //! [`unpack`]: takes files out of a `.rpm`, without rpm.
 //!
-//! A `.rpm` is a lead of 96 bytes, two headers (signature, metadata) whose lengths are told, and a compressed cpio archive.
+//! A `.rpm` is a lead of 96 bytes, two headers (signature, metadata) whose lengths are given, and a compressed cpio archive.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

@@ -34,6 +34,45 @@ fn spec(name: &str, source: Source) -> KernelSpec {
     }
 }
 
+/// A folder with a store, a lock file and what a test puts beside them.
+struct Fixture {
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn store(&self) -> Store {
+        Store::open(Some(self.path("store"))).unwrap()
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.path("kernels.lock")
+    }
+
+    fn lock(&self) -> LockFile {
+        LockFile::open(&self.lock_path()).unwrap()
+    }
+
+    /// Asks the store, without network, for a kernel called `mine`.
+    fn kernel(&self, source: Source) -> Result<StoredKernel, StoreError> {
+        self.store().kernel(&spec("mine", source), &self.lock(), true, &quiet)
+    }
+}
+
 /// A small bootable image with everything in it.
 fn image(release: &str) -> Vec<u8> {
     bzimage(release, &vmlinux(release, Parts { pvh: true, btf: true }), Packed::Xz)

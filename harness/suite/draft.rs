@@ -190,8 +190,8 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"));
         let open = text.replace("\n# [[shape]]\n# object", "\n[[shape]]\nobject");
         let open = open.replace("\n# name", "\nname").replace("\n# maps.", "\nmaps.");
-        let told = settings(folder.path(), &objects, &open);
-        assert_eq!(told.shapes[0].1.settings.len(), lines.len());
+        let drafted = settings(folder.path(), &objects, &open);
+        assert_eq!(drafted.shapes[0].1.settings.len(), lines.len());
     }
 
     #[test]
@@ -203,8 +203,8 @@ mod tests {
         let objects = find_objects(&[object]).unwrap().objects;
         let text = draft("my \"suite\"", &objects, folder.path());
         insta::assert_snapshot!(text);
-        let told = settings(folder.path(), &objects, &text);
-        assert_eq!((told.alternatives.len(), told.shapes.len()), (1, 0));
+        let drafted = settings(folder.path(), &objects, &text);
+        assert_eq!((drafted.alternatives.len(), drafted.shapes.len()), (1, 0));
         let open: String = text
             .lines()
             .map(|line| match line.strip_prefix("# ") {
@@ -212,8 +212,8 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        let told = settings(folder.path(), &objects, &open);
-        assert_eq!((told.shapes.len(), told.minimum_coverage), (1, Some(100.0)));
-        assert_eq!(told.shapes[0].1.settings.len(), 7);
+        let drafted = settings(folder.path(), &objects, &open);
+        assert_eq!((drafted.shapes.len(), drafted.minimum_coverage), (1, Some(100.0)));
+        assert_eq!(drafted.shapes[0].1.settings.len(), 7);
     }
 }

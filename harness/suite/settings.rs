@@ -68,13 +68,13 @@ impl Suite {
         let (all, written) = (Objects(objects), &self.written);
         let mut settings = Settings::default();
         for group in &written.alternatives {
-            let told = group.get_ref();
+            let written = group.get_ref();
             let mut names = settings.alternatives.iter().map(|known| known.name.as_str());
-            if names.any(|name| name == told.name()) {
-                let message = format!("there are two alternatives `{}`", told.name());
+            if names.any(|name| name == written.name()) {
+                let message = format!("there are two alternatives `{}`", written.name());
                 return Err(self.wrong(group.span().start, Mistake::new(message)));
             }
-            settings.alternatives.push(told.group(all).map_err(self.at(group.span().start))?);
+            settings.alternatives.push(written.group(all).map_err(self.at(group.span().start))?);
         }
         for optional in &written.optional {
             settings.optional.push(optional.get_ref().found(all).map_err(self.at(optional.span().start))?);
@@ -123,14 +123,14 @@ impl Suite {
             rows.into_iter().filter_map(|row| object(&row).map(|object| (row, object))).collect();
         let origin = |start: usize| format!("{}:{}", self.path.display(), line_of(&self.text, start));
         for written in &self.written.expect {
-            let (start, told) = (written.span().start, written.get_ref());
-            let known = told.check(origin(start)).map_err(misplaced).map_err(self.at(start))?;
-            all.check_scope(&known.scope, &rows, told.places()).map_err(self.at(start))?;
+            let (start, entry) = (written.span().start, written.get_ref());
+            let known = entry.check(origin(start)).map_err(misplaced).map_err(self.at(start))?;
+            all.check_scope(&known.scope, &rows, entry.places()).map_err(self.at(start))?;
         }
         for written in &self.written.allow_warning {
-            let (start, told) = (written.span().start, written.get_ref());
-            let known = told.check(origin(start)).map_err(misplaced).map_err(self.at(start))?;
-            all.check_scope(&known.scope, &rows, told.places()).map_err(self.at(start))?;
+            let (start, entry) = (written.span().start, written.get_ref());
+            let known = entry.check(origin(start)).map_err(misplaced).map_err(self.at(start))?;
+            all.check_scope(&known.scope, &rows, entry.places()).map_err(self.at(start))?;
         }
         Ok(())
     }

@@ -31,9 +31,9 @@ impl Shape {
     /// # Errors
     ///
     /// Why they do not fit the object, as a lowercase fragment.
-    pub fn recorded(told: &ShapeRecord, object: &BpfObject) -> Result<Shape, String> {
+    pub fn recorded(record: &ShapeRecord, object: &BpfObject) -> Result<Shape, String> {
         let written: WrittenShape =
-            toml::from_str(&table(told, &object.name)).map_err(|error| error.message().to_owned())?;
+            toml::from_str(&table(record, &object.name)).map_err(|error| error.message().to_owned())?;
         let (_, shape) =
             written.built(Objects(std::slice::from_ref(object))).map_err(|(_, mistake)| mistake.message)?;
         Ok(shape)

@@ -146,10 +146,10 @@ fn everything_that_a_suite_can_say_is_kept() {
         contains = "refcount_t"
         reason = "known"
     "#;
-    let (_, told) = settings(text, "");
-    let told = told.unwrap();
-    assert_eq!(told.minimum_coverage, Some(62.5));
-    let (object, shape) = &told.shapes[0];
+    let (_, checked) = settings(text, "");
+    let checked = checked.unwrap();
+    assert_eq!(checked.minimum_coverage, Some(62.5));
+    let (object, shape) = &checked.shapes[0];
     assert_eq!((object.as_str(), shape.name.as_str()), ("switches", "loud"));
     let bytes = |name: &str| {
         let object = include_bytes!("../../tests/fixtures/suite/switches.bpf.o");
@@ -166,7 +166,7 @@ fn everything_that_a_suite_can_say_is_kept() {
     );
     assert_eq!((bytes("filter"), bytes("seen")), (b"\x07\0\0\0x\0\0\0\0\0\0\0".to_vec(), vec![5, 0, 0, 0, 0, 0, 0, 0]));
     assert_eq!((shape.setup.sizes[0].map.as_str(), shape.setup.sizes[0].max_entries), ("counts", Some(64)));
-    insta::assert_debug_snapshot!((&shape.settings, &told.alternatives, &told.optional));
+    insta::assert_debug_snapshot!((&shape.settings, &checked.alternatives, &checked.optional));
 }
 
 #[test]
@@ -210,13 +210,13 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         "[[allow-warning]]\ncontains = \"a\"\nprogram = \"nowhre\"\nreason = \"r\"".to_owned(),
         "minimum-coverage = 101".to_owned(),
     ];
-    let told = mistakes.iter().map(|text| {
+    let messages = mistakes.iter().map(|text| {
         let error = settings(text, "").1.unwrap_err();
         let message = error.to_string();
         let message = message.split_once("s.toml`, ").unwrap().1;
         format!("{message}{}", error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default())
     });
-    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(messages.collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
@@ -233,11 +233,11 @@ fn bad_words_are_named_by_the_reader() {
 
 #[test]
 fn objects_that_had_to_be_renamed_are_still_found() {
-    let (objects, told) = settings("[[shape]]\nobject = \"switches\"\nname = \"s\"\nset.limit = 1", "other.bpf.o");
+    let (objects, checked) = settings("[[shape]]\nobject = \"switches\"\nname = \"s\"\nset.limit = 1", "other.bpf.o");
     assert_eq!(objects.len(), 2);
-    assert_eq!(told.unwrap().rows(&objects), ["other", "switches", "switches@s"]);
-    let (_, told) = settings("[[optional]]\nprogram = \"nowhere\"\nreason = \"r\"", "other.bpf.o");
-    let error = told.unwrap_err();
+    assert_eq!(checked.unwrap().rows(&objects), ["other", "switches", "switches@s"]);
+    let (_, checked) = settings("[[optional]]\nprogram = \"nowhere\"\nreason = \"r\"", "other.bpf.o");
+    let error = checked.unwrap_err();
     assert!(error.to_string().ends_with("2 objects have a program `nowhere`"), "{error}");
     assert_eq!(error.hint().unwrap(), "write `other/nowhere`");
     let mut objects = objects;

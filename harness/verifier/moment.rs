@@ -149,7 +149,7 @@ impl Walk {
             return;
         }
         let known = self.frames.entry(frame).or_default();
-        // The frame pointer never changes, so where it is told all are; what changed has it only beside a slot.
+        // The frame pointer never changes, so where it is printed all are; what changed has it only beside a slot.
         if !self.tells_changes && found.iter().any(|(key, _)| *key == (0, 10)) {
             known.clear();
         }
@@ -209,7 +209,7 @@ fn uses(insn: &str, register: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(log: &str) -> String {
+    fn shown(log: &str) -> String {
         let Some(moment) = Moment::read(log) else { return "nothing".to_owned() };
         let mut text = format!("{}: {}\n", moment.insn, moment.text);
         for Register { name, value, used } in moment.registers {
@@ -227,7 +227,7 @@ mod tests {
         let log = "0: R1=ctx(id=0,off=0,imm=0) R10=fp0\n; struct x *y = ctx->args[1];\n0: (79) r6 = *(u64 *)(r1 +8)\n\
                    1: R1=ctx(id=0,off=0,imm=0) R6_w=inv(id=0,umax_value=7,var_off=(0x0; 0x7)) R10=fp0 fp-8=mmmm????\n\
                    ; return y->z;\n1: (61) r0 = *(u32 *)(r6 +4)\nR6 invalid mem access 'inv'\nprocessed 2 insns\n";
-        insta::assert_snapshot!(told(log), @r"
+        insta::assert_snapshot!(shown(log), @r"
         1: (61) r0 = *(u32 *)(r6 +4)
           R1 = ctx(id=0,off=0,imm=0)
         > R6 = inv(id=0,umax_value=7,var_off=(0x0; 0x7))
@@ -246,7 +246,7 @@ mod tests {
                    4: (95) exit\n\nfrom 2 to 5: R0=0 R6=ctx() R10=fp0\n; d(); @ x.c:6\n\
                    5: (7b) *(u64 *)(r10 -8) = r6         ; R6=ctx() R10=fp0 fp-8_w=ctx()\n6: (61) r0 = *(u32 *)(r1 +0)\n\
                    R1 !read_ok\nprocessed 6 insns\n";
-        insta::assert_snapshot!(told(log), @r"
+        insta::assert_snapshot!(shown(log), @r"
         6: (61) r0 = *(u32 *)(r1 +0)
         > R0 = 0
           R6 = ctx()
@@ -263,7 +263,7 @@ mod tests {
         let log = "0: R1=ctx() R10=fp0\n0: (85) call pc+2\ncaller:\n R10=fp0\ncallee:\n frame1: R1=ctx() R10=fp0\n\
                    3: (79) r2 = *(u64 *)(r1 +0)    ; frame1: R1=ctx() R2_w=scalar()\n4: (71) r0 = *(u8 *)(r2 +0)\n\
                    R2 invalid mem access 'scalar'\n";
-        insta::assert_snapshot!(told(log), @r"
+        insta::assert_snapshot!(shown(log), @r"
         4: (71) r0 = *(u8 *)(r2 +0)
           R1 = ctx()
         > R2 = scalar()
@@ -276,6 +276,6 @@ mod tests {
         assert!(uses("(85) call bpf_probe_read#4", "R3") && !uses("(85) call bpf_probe_read#4", "R6"));
         assert!(uses("(7b) *(u64 *)(r10 -8) = r1", "R1") && uses("(7b) *(u64 *)(r10 -8) = r1", "R10"));
         assert!(!uses("(bf) r11 = r10", "R1") && uses("(bc) w3 = w4", "R4") && uses("(95) exit", "R0"));
-        assert_eq!(told("processed 0 insns\n"), "nothing");
+        assert_eq!(shown("processed 0 insns\n"), "nothing");
     }
 }

@@ -54,7 +54,7 @@ impl Machine {
             append.extend(boot_end::TALK.map(str::to_owned));
         }
         append.extend_from_slice(spec.append);
-        append.extend(spec.aids.append());
+        append.extend(spec.debug.append());
         let parts = Parts {
             kernel: &spec.kernel.boot_image,
             initramfs: &scratch.path().join("initramfs"),
@@ -72,10 +72,10 @@ impl Machine {
         if let Some((memory, monitor)) = &recorder {
             command = command.with(memory.options()).with(monitor.options());
         }
-        let command = spec.aids.apply(spec.name, &spec.kernel.boot_image, scratch.path(), command);
+        let command = spec.debug.apply(spec.name, &spec.kernel.boot_image, scratch.path(), command);
         let command = command.command(scratch.path());
         let begin = Instant::now();
-        let child = ChildGroup::spawn_showing(command, spec.aids.console.then_some(spec.name))
+        let child = ChildGroup::spawn_showing(command, spec.debug.console.then_some(spec.name))
             .map_err(|error| harness(error.to_string(), Some(tool_hint(&spec.tools.qemu)), false))?;
         let recording = recorder.map(|(memory, monitor)| Recording { memory, words, monitor });
         let mut machine = Machine::new(child, listeners, scratch, recording, spec.memory_mib);
@@ -132,7 +132,7 @@ impl Machine {
         Err(BootFailure::Kernel { reason, hint: Some(hint.to_owned()), console: self.console_tail() })
     }
 
-    /// Holds the BTF that was read from the image against the one that the kernel shows: everything that is told of a kernel's types
+    /// Holds the BTF that was read from the image against the one that the kernel shows: everything that is said of a kernel's types
     /// rests on it.
     fn check_btf(&mut self, shown: Option<String>, kernel: &StoredKernel) -> Result<(), BootFailure> {
         let read = kernel.btf.as_ref().map(|path| fs::File::open(path).and_then(protocol::checksum)).transpose();
@@ -208,14 +208,14 @@ fn tool_hint(program: &Path) -> String {
 /// Makes the machine's folder with the empty root in it.
 pub(super) fn prepare_scratch(spec: &MachineSpec<'_>) -> Result<TempDir, BootFailure> {
     let base = std::env::temp_dir();
-    let scratch = tempfile::Builder::new().prefix("corematrix-").disable_cleanup(spec.aids.keep).tempdir_in(&base);
+    let scratch = tempfile::Builder::new().prefix("corematrix-").disable_cleanup(spec.debug.keep).tempdir_in(&base);
     let scratch = scratch.map_err(|error| scratch_failure(&base, &error))?;
     let longest = scratch.path().join(compose::SERIAL_SOCKET);
     if longest.as_os_str().len() > SOCKET_PATH_LIMIT {
         let reason = format!("the path of a unix socket would be too long: `{}`", longest.display());
         return Err(harness(reason, Some("set TMPDIR to a folder with a shorter path".to_owned()), false));
     }
-    if spec.aids.keep {
+    if spec.debug.keep {
         eprintln!("[{}] scratch folder: {}", spec.name, scratch.path().display());
     }
     fs::create_dir(scratch.path().join("root")).map_err(|error| scratch_failure(scratch.path(), &error))?;

@@ -1,7 +1,7 @@
 //! [`check`]: what a kernel's config says about whether our guest can start on it at all, before it is tried.
 //!
 //! The list is what the guest needs, no more: an uncompressed initramfs, one ELF program as init, three file systems, a channel to
-//! the host, and `bpf(2)`. What only some objects need is told by the kernel once it is up.
+//! the host, and `bpf(2)`. What only some objects need the kernel reports once it is up.
 
 use std::fs;
 

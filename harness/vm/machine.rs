@@ -9,7 +9,7 @@ use super::channel::{Channel, Listeners, Received, SendError};
 use super::console::{self, Culprit};
 use super::last_words::LastWords;
 use super::snapshot::Recording;
-use super::{Accelerator, Aids, Deadlines, Toolchain};
+use super::{Accelerator, Deadlines, DebugOptions, Toolchain};
 use crate::manifest::KernelSpec;
 use crate::process::ChildGroup;
 use crate::protocol::{GuestMessage, HostMessage, Woken};
@@ -42,7 +42,7 @@ pub struct MachineSpec<'a> {
     /// Whether the user wants to stop at once.
     pub stop: &'a (dyn Fn() -> bool + Sync),
     /// What helps to look into the guest.
-    pub aids: Aids,
+    pub debug: DebugOptions,
     /// Whether the kernel shall tell all it does: a boot without a word may have failed before its console worked.
     pub talkative: bool,
 }
@@ -66,7 +66,7 @@ impl<'a> MachineSpec<'a> {
             accelerator,
             deadlines,
             stop,
-            aids: Aids::default(),
+            debug: DebugOptions::default(),
             talkative: false,
         }
     }

@@ -3,7 +3,6 @@
 //! [`Toolchain`] finds the programs, [`Accelerator`] is chosen by proof, [`Machine`] is a booted guest.
 
 mod accelerator;
-mod aids;
 mod boot;
 mod boot_config;
 mod boot_end;
@@ -12,6 +11,7 @@ mod compose;
 mod console;
 mod cpu;
 mod deadlines;
+mod debug;
 mod guest_executable;
 mod initramfs;
 mod kvm_record;
@@ -24,9 +24,9 @@ mod snapshot;
 mod toolchain;
 
 pub use accelerator::{Accelerator, Choice, KvmMemory, NoKvm, NoProof, Proof, choose};
-pub use aids::Aids;
 pub use boot_config::notes as config_notes;
 pub use deadlines::Deadlines;
+pub use debug::DebugOptions;
 pub use guest_executable::{GuestExecutable, NoGuest};
 pub use machine::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;

@@ -49,7 +49,7 @@ impl Machine {
             .with(restore_options(&snapshot.file(RAM), snapshot.length(RAM)))
             .with(monitor.options())
             .with(["-incoming", "defer", "-S"].map(str::to_owned));
-        let child = ChildGroup::spawn_showing(words.command(scratch.path()), spec.aids.console.then_some(spec.name))
+        let child = ChildGroup::spawn_showing(words.command(scratch.path()), spec.debug.console.then_some(spec.name))
             .map_err(|error| failed(&error))?;
         let mut machine = Machine::new(child, listeners, scratch, None, spec.memory_mib);
         let set_to = machine.resume(&monitor, snapshot, &saved, limit, spec.stop)?;

@@ -18,8 +18,8 @@ pub fn missing_records(record: &RunRecord, kernels: &[usize]) -> Vec<String> {
                 missing.push(format!("{place}: {found} records, {defective} defective, of {wanted} relocations"));
             }
             // Where a strong extern is missing libbpf stops before the relocations, on a real machine too.
-            let stopped = cell.externs.iter().any(|told| !told.weak && told.resolved.is_none());
-            let unread = cell.relocations.iter().filter(|told| told.outcome == RelocationOutcome::NotReached).count();
+            let stopped = cell.externs.iter().any(|one| !one.weak && one.resolved.is_none());
+            let unread = cell.relocations.iter().filter(|one| one.outcome == RelocationOutcome::NotReached).count();
             if unread > 0 && !stopped {
                 missing.push(format!("{place}: libbpf never got to {unread} relocations"));
             }

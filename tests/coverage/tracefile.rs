@@ -16,7 +16,7 @@ pub struct Tracefile {
 }
 
 impl Tracefile {
-    /// Reads a tracefile whose test is called `name`. Everything has to be in its order, no line and no way told twice, a way that was
+    /// Reads a tracefile whose test is called `name`. Everything has to be in its order, no line and no way listed twice, a way that was
     /// taken on a line that was come to, and every sum right.
     #[track_caller]
     pub fn read(text: &str, name: &str) -> Tracefile {
@@ -29,22 +29,25 @@ impl Tracefile {
             assert!(!file.is_empty() && !files.contains(&file), "{file}");
             files.push(file);
             let mut numbers = |key: &str, count: usize| -> Option<Vec<usize>> {
-                let told = lines.next_if(|line| line.starts_with(key))?;
-                let numbers: Vec<usize> = told[key.len()..].split(',').map(|number| number.parse().unwrap()).collect();
-                assert_eq!(numbers.len(), count, "{told}");
+                let line = lines.next_if(|line| line.starts_with(key))?;
+                let numbers: Vec<usize> = line[key.len()..].split(',').map(|number| number.parse().unwrap()).collect();
+                assert_eq!(numbers.len(), count, "{line}");
                 Some(numbers)
             };
             let mut branches = BTreeMap::new();
-            while let Some(told) = numbers("BRDA:", 4) {
-                assert!(told[2] < 2 && branches.insert((told[0], told[1], told[2]), told[3]).is_none(), "{told:?}");
+            while let Some(entry) = numbers("BRDA:", 4) {
+                assert!(
+                    entry[2] < 2 && branches.insert((entry[0], entry[1], entry[2]), entry[3]).is_none(),
+                    "{entry:?}"
+                );
             }
             let taken = branches.values().filter(|&&count| count > 0).count();
             assert_eq!(numbers("BRF:", 1).unwrap(), [branches.len()]);
             assert_eq!(numbers("BRH:", 1).unwrap(), [taken]);
             let mut counts = BTreeMap::new();
-            while let Some(told) = numbers("DA:", 2) {
-                assert!(told[0] > 0 && counts.keys().next_back() < Some(&told[0]), "{told:?}");
-                counts.insert(told[0], told[1]);
+            while let Some(entry) = numbers("DA:", 2) {
+                assert!(entry[0] > 0 && counts.keys().next_back() < Some(&entry[0]), "{entry:?}");
+                counts.insert(entry[0], entry[1]);
             }
             let hit = counts.values().filter(|&&count| count > 0).count();
             assert_eq!(numbers("LF:", 1).unwrap(), [counts.len()]);

@@ -134,16 +134,16 @@ fn a_kernel_in_ubuntus_layout_is_put_together_and_pinned_without_its_mirror() {
     assert_eq!(names, [format!("linux-image-unsigned-{}", release()), format!("linux-modules-{}", release())]);
     let (host, before) = (archive.server.host(), lock(&lab));
     assert!(!before.contains(&host) && !before.contains("http"), "{before}");
-    assert_eq!(archive.server.told("linux-modules-extra", "GET"), 0, "what is not needed is fetched");
+    assert_eq!(archive.server.requests("linux-modules-extra", "GET"), 0, "what is not needed is fetched");
 
     // The same packages, from another machine's store, and from the store alone with a new lock file.
     fs::remove_dir_all(lab.store().join("kernels")).unwrap();
     assert_eq!(fetch(&lab, "ubuntu").unwrap().identity, kernel.identity);
     assert_eq!(lock(&lab), before);
-    let asked = archive.server.told(".deb", "GET");
+    let asked = archive.server.requests(".deb", "GET");
     fs::remove_file(lab.path("kernels.lock")).unwrap();
     assert_eq!(fetch(&lab, "ubuntu").unwrap().identity, kernel.identity);
-    assert_eq!((archive.server.told(".deb", "GET"), lock(&lab).matches("[[kernel").count()), (asked, 2));
+    assert_eq!((archive.server.requests(".deb", "GET"), lock(&lab).matches("[[kernel").count()), (asked, 2));
 }
 
 #[test]
@@ -152,8 +152,8 @@ fn nothing_unsigned_is_taken_unless_that_is_asked_for() {
     let archive = Archive::new();
     // Debian's keys, which are the ones that count without `keyring`, did not sign it.
     let lab = archive.lab("");
-    let (told, hint) = error(&lab);
-    assert!(told.ends_with("failed: apt does not trust the signature of the archive"), "{told}");
+    let (message, hint) = error(&lab);
+    assert!(message.ends_with("failed: apt does not trust the signature of the archive"), "{message}");
     assert!(hint.contains("`keyring`"), "{hint}");
     archive.declare(&lab, "keyring = \"nowhere.gpg\"");
     assert!(error(&lab).0.contains("nowhere.gpg` does not exist"));
@@ -161,42 +161,42 @@ fn nothing_unsigned_is_taken_unless_that_is_asked_for() {
     let dist = archive.server.files().join("dists").join(SUITE);
     fs::remove_file(dist.join("InRelease")).unwrap();
     archive.declare(&lab, &archive.signed());
-    let (told, _) = error(&lab);
-    assert!(told.ends_with("failed: apt does not trust the signature of the archive"), "{told}");
+    let (message, _) = error(&lab);
+    assert!(message.ends_with("failed: apt does not trust the signature of the archive"), "{message}");
     archive.declare(&lab, "trusted = true");
     expect_whole(&fetch(&lab, "ubuntu").unwrap());
 }
 
 #[test]
-fn a_mirror_that_lies_has_nothing_or_is_down_is_told_apart() {
+fn a_mirror_that_lies_has_nothing_or_is_down_is_distinguished() {
     need!("guests", "lighttpd", "gpg", "dpkg-deb", "dpkg-scanpackages");
     let mut archive = Archive::new();
-    let told = |lab: &Lab| error(lab).0;
+    let message = |lab: &Lab| error(lab).0;
     // Signed, and wrong: another checksum, or another size.
     for (field, value) in [("SHA256: ", "00".repeat(32)), ("Size: ", "12345".to_owned())] {
         archive.index(&|packages| replaced(&packages, field, &value));
-        let told = told(&archive.lab(&archive.signed()));
-        assert!(told.ends_with("31.31: the file on the mirror is not the one that its index names"), "{told}");
+        let message = message(&archive.lab(&archive.signed()));
+        assert!(message.ends_with("31.31: the file on the mirror is not the one that its index names"), "{message}");
     }
     // An index that is not the signed one.
     archive.index(&|packages| packages);
     let index = archive.server.files().join("dists").join(SUITE).join("main/binary-amd64/Packages");
     let text = fs::read_to_string(&index).unwrap();
     fs::write(&index, replaced(&text, "Version: ", "6.8.0-99.99")).unwrap();
-    let lies = told(&archive.lab(&archive.signed()));
+    let lies = message(&archive.lab(&archive.signed()));
     assert!(lies.ends_with("failed: what the mirror gives is not what its signed index names"), "{lies}");
     fs::write(&index, text).unwrap();
 
     let lab = archive.lab(&archive.signed());
     fs::remove_dir_all(archive.server.files().join("pool")).unwrap();
-    let gone = told(&lab);
+    let gone = message(&lab);
     assert!(gone.contains("listed but gone from the mirror: `linux-image-unsigned-"), "{gone}");
     archive.declare(&lab, &format!("{}\ncomponents = [\"universe\"]", archive.signed()));
     fs::remove_dir_all(archive.server.files().join("dists")).unwrap();
-    assert!(told(&lab).ends_with("failed: the mirror does not have it"), "{}", told(&lab));
+    assert!(message(&lab).ends_with("failed: the mirror does not have it"), "{}", message(&lab));
     archive.server.stop();
     let lab = archive.lab(&archive.signed());
-    let down = told(&lab);
+    let down = message(&lab);
     assert!(down.ends_with("failed: the mirror cannot be reached") && !down.contains("127.0.0.1"), "{down}");
 }
 

@@ -210,7 +210,7 @@ fn a_pull_that_broke_off_goes_on_and_two_at_once_pull_once() {
     assert_eq!(pulled[0], pulled[1]);
     assert_eq!(pulled[0].identity.image_sha256, kernel().stored.identity.image_sha256);
     let layer = format!("GET /v2/ci/kernels/blobs/sha256:{}", digests[0]);
-    assert_eq!((registry.told(&layer, ""), registry.told(&layer, "\" 206 ")), (1, 1));
+    assert_eq!((registry.requests(&layer, ""), registry.requests(&layer, "\" 206 ")), (1, 1));
     assert!(!begun.exists(), "what is unpacked is kept twice");
     expect_nothing_half_made(&lab.store());
 
@@ -218,7 +218,7 @@ fn a_pull_that_broke_off_goes_on_and_two_at_once_pull_once() {
     fs::remove_dir_all(lab.store().join("kernels")).unwrap();
     fs::write(&begun, b"something else").unwrap();
     assert_eq!(fetch(&lab, "ci").unwrap().identity, pulled[0].identity);
-    assert_eq!(registry.told(&layer, "\" 200 "), 1);
+    assert_eq!(registry.requests(&layer, "\" 200 "), 1);
 }
 
 fn expect_nothing_half_made(store: &Path) {

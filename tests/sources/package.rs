@@ -38,8 +38,8 @@ fn a_package_on_a_web_server_is_verified_and_a_download_that_broke_off_goes_on()
     declare(&lab, &address, &wrong);
     let error = fetch(&lab, "web").unwrap_err();
     assert!(!error.is_unavailable());
-    let told = format!("kernel `web`: `{address}`: its sha256 is `{sha256}` and should be `{wrong}`");
-    assert_eq!(error.to_string(), told);
+    let message = format!("kernel `web`: `{address}`: its sha256 is `{sha256}` and should be `{wrong}`");
+    assert_eq!(error.to_string(), message);
 
     declare(&lab, &address, &sha256);
     let begun = lab.store().join("downloads").join(&sha256);
@@ -47,7 +47,7 @@ fn a_package_on_a_web_server_is_verified_and_a_download_that_broke_off_goes_on()
     fs::write(&begun, &whole[..whole.len() / 3]).unwrap();
     let kernel = fetch(&lab, "web").unwrap();
     expect_whole(&kernel);
-    assert_eq!(server.told("GET /linux.deb", " 206"), 1);
+    assert_eq!(server.requests("GET /linux.deb", " 206"), 1);
     assert!(!begun.exists());
 
     // It is in the store, so the server is not asked again; without the store it has to be.

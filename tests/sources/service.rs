@@ -102,8 +102,8 @@ impl Service {
         self.folder.path().join("data")
     }
 
-    /// How often `text` and `also` stand in a line of what the server told of its requests.
-    pub fn told(&self, text: &str, also: &str) -> usize {
+    /// How often `text` and `also` stand in a line of the server's log of requests.
+    pub fn requests(&self, text: &str, also: &str) -> usize {
         // Servers write their logs when they like, but in order: what came before this request is written before it.
         let mark = format!("/v2/mark-{}", MARKS.fetch_add(1, Ordering::Relaxed));
         let mut request = TcpStream::connect(("127.0.0.1", self.port)).unwrap();

@@ -44,10 +44,10 @@ pub fn differences(record: &RunRecord, kernels: &[(usize, Btf)]) -> Vec<String> 
             wrong.push(format!("{place}: the run has no such object"));
             continue;
         };
-        let told = &record.objects[object];
-        let program = told.programs.iter().position(|known| known.name == program);
+        let object_record = &record.objects[object];
+        let program = object_record.programs.iter().position(|known| known.name == program);
         let wanted = |guard: &GuardRecord| guard.asked == asked && program.is_some_and(|one| guard.programs == [one]);
-        let (Some(program), Some(number)) = (program, told.coverage.guards.iter().position(wanted)) else {
+        let (Some(program), Some(number)) = (program, object_record.coverage.guards.iter().position(wanted)) else {
             wrong.push(format!("{place}: there is no such guard"));
             continue;
         };

@@ -162,14 +162,14 @@ fn table(name: &str, rows: &[Row]) -> String {
 
 /// What is not as on the kernel before.
 fn changes(before: &Hit, now: &Hit) -> String {
-    let told = [
+    let words = [
         (before.kind != now.kind, "other kind"),
         (before.bit_offset != now.bit_offset, "moved"),
         (before.bits != now.bits, "resized"),
         (before.value != now.value, "renumbered"),
         (before.type_name != now.type_name, "retyped"),
     ];
-    told.iter().filter(|(differs, _)| *differs).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+    words.iter().filter(|(differs, _)| *differs).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
 /// `24`, or `1324 bit 3` in the middle of a byte.

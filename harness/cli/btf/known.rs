@@ -32,7 +32,7 @@ impl Known {
             match project.store.kernel(spec, &project.lock, offline, &step) {
                 Ok(kernel) => known.kernels.push((spec.name.clone(), kernel)),
                 Err(error) if selectors.is_empty() && error.is_unavailable() => known.absent.push(spec.name.clone()),
-                // One that was asked for by name has to be told; one of a range may do without.
+                // One that was asked for by name has to be reported; one of a range may do without.
                 Err(error @ (StoreError::Unavailable { .. } | StoreError::Offline { .. })) if spec.optional => {
                     eprintln!("kernel `{}` is left out: {}", spec.name, error.reason());
                     known.absent.push(spec.name.clone());

@@ -213,8 +213,8 @@ fn is_move(part: &PartChange) -> bool {
 fn line(part: &PartChange) -> String {
     let name = &part.name;
     match (&part.before, &part.after) {
-        (Some(before), None) => format!("  - {}\n", told(name, before)),
-        (None, Some(after)) => format!("  + {}\n", told(name, after)),
+        (Some(before), None) => format!("  - {}\n", described(name, before)),
+        (None, Some(after)) => format!("  + {}\n", described(name, after)),
         (
             Some(Part::Field { bit_offset: from, type_name: old, bitfield_size: narrow }),
             Some(Part::Field { bit_offset: to, type_name: new, bitfield_size: wide }),
@@ -232,12 +232,12 @@ fn line(part: &PartChange) -> String {
             format!("  ~ {name}: {}\n", words.join(", "))
         }
         (Some(Part::Value(from)), Some(Part::Value(to))) => format!("  ~ {name}: {from} -> {to}\n"),
-        (Some(before), Some(after)) => format!("  ~ {} -> {}\n", told(name, before), told(name, after)),
+        (Some(before), Some(after)) => format!("  ~ {} -> {}\n", described(name, before), described(name, after)),
         (None, None) => String::new(),
     }
 }
 
-fn told(name: &str, part: &Part) -> String {
+fn described(name: &str, part: &Part) -> String {
     match part {
         Part::Field { bit_offset, type_name, .. } => format!("{name}: `{type_name}`, offset {}", offset(*bit_offset)),
         Part::Value(value) => format!("{name} = {value}"),

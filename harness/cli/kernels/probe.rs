@@ -137,7 +137,7 @@ fn known(feature: Feature, name: &str) -> Result<String, Failure> {
     if names.contains(&bare) {
         return Ok(bare);
     }
-    let told = |name: &str| match feature {
+    let quoted = |name: &str| match feature {
         Feature::Helper => format!("`bpf_{name}`"),
         _ => format!("`{name}`"),
     };
@@ -149,7 +149,7 @@ fn known(feature: Feature, name: &str) -> Result<String, Failure> {
             names.len(),
             feature.label()
         ),
-        false => format!("the nearest are {}", near.into_iter().map(told).collect::<Vec<_>>().join(", ")),
+        false => format!("the nearest are {}", near.into_iter().map(quoted).collect::<Vec<_>>().join(", ")),
     };
     Err(Failure::input(format!("no {} `{}` is known", feature.label(), name.escape_debug()), Some(hint)))
 }

@@ -78,15 +78,15 @@ pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCo
     Ok(ExitCode::from(if missing { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
 }
 
-/// What differs between the pinned kernel and the newest, or why that cannot be told.
+/// What differs between the pinned kernel and the newest, or why that is not known.
 fn differences(project: &Project, spec: &KernelSpec, newest: StoredKernel, shown: &Shown, config: bool) -> String {
     let quiet = |_: String| {};
     let pinned = |lock: &LockFile| project.store.kernel(spec, lock, true, &quiet);
-    let told = match pinned(&project.lock) {
+    let changes = match pinned(&project.lock) {
         Ok(pinned) => diff::between(&(spec.name.clone(), pinned), &(spec.name.clone(), newest), shown, config)
             .map(|(text, _)| text),
         Err(error) => Ok(format!("the pinned kernel cannot be compared: {}\n", error.reason())),
     };
-    let text = told.unwrap_or_else(|failure| format!("{failure}\n"));
+    let text = changes.unwrap_or_else(|failure| format!("{failure}\n"));
     text.lines().map(|line| format!("  {line}\n")).collect()
 }

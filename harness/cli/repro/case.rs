@@ -182,9 +182,9 @@ impl Case {
         program: Option<String>,
         recorded: Recorded,
     ) -> Result<Case, Failure> {
-        let told = recorded.record.objects[recorded.object].shape.as_ref();
-        let shape = told
-            .map(|told| Shape::recorded(told, &object))
+        let shape = recorded.record.objects[recorded.object].shape.as_ref();
+        let shape = shape
+            .map(|shape| Shape::recorded(shape, &object))
             .transpose()
             .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
         let reach = recorded.reach();
@@ -242,17 +242,17 @@ pub(crate) fn only_object(path: &Path) -> Result<BpfObject, Failure> {
 }
 
 /// The object of a run: where it was, even if it is another by now; else out of the bundle of its cell.
-fn object_of_run(told: &ObjectRecord, project: &Path, folder: &Path, kernel: &str) -> Result<BpfObject, Failure> {
-    let base = told.shape.as_ref().map_or(&told.name, |shape| &shape.of);
+fn object_of_run(record: &ObjectRecord, project: &Path, folder: &Path, kernel: &str) -> Result<BpfObject, Failure> {
+    let base = record.shape.as_ref().map_or(&record.name, |shape| &shape.of);
     let named = |mut object: BpfObject| {
         object.name.clone_from(base);
         object
     };
     let mut missing = Vec::new();
-    if let Some(same) = found_again(told, project, &mut missing) {
+    if let Some(same) = found_again(record, project, &mut missing) {
         return Ok(named(same));
     }
-    let file = told.origin.rsplit_once(": ").map_or(told.origin.as_str(), |(file, _)| file);
+    let file = record.origin.rsplit_once(": ").map_or(record.origin.as_str(), |(file, _)| file);
     let places: Vec<PathBuf> =
         [PathBuf::from(file), project.join(file)].into_iter().filter(|at| at.is_file()).collect();
     if let Some(place) = places.first() {
@@ -264,7 +264,7 @@ fn object_of_run(told: &ObjectRecord, project: &Path, folder: &Path, kernel: &st
             .map(named)
             .ok_or_else(|| Failure::input(format!("`{}` has no object `{base}` any more", place.display()), None));
     }
-    let bundle = folder.join(bundle::FOLDER).join(bundle::file_name(kernel, &told.name));
+    let bundle = folder.join(bundle::FOLDER).join(bundle::file_name(kernel, &record.name));
     if bundle.is_file() {
         eprintln!("the object is not at `{file}` any more: taking it from `{}`", bundle.display());
         let kept = Bundle::open(&bundle).map_err(bundle_failure)?;

@@ -63,8 +63,8 @@ impl Build {
     pub(super) fn sources(&self, objects: &[BpfObject]) -> BTreeSet<PathBuf> {
         let named = self.named.iter().map(|(source, _)| source.clone());
         let read = self.named.iter().flat_map(|(_, object)| dependencies(&object.with_extension("d")));
-        let told = objects.iter().flat_map(stale::sources);
-        named.chain(read).chain(told).filter(|path| path.is_file()).collect()
+        let sources = objects.iter().flat_map(stale::sources);
+        named.chain(read).chain(sources).filter(|path| path.is_file()).collect()
     }
 
     /// Builds. The objects there are stay as they are if that fails.
@@ -130,8 +130,8 @@ mod tests {
         assert_eq!(build.objects(&inputs), [object.clone(), inputs[1].clone()]);
         build.run().unwrap();
         std::fs::write(&source, "broken").unwrap();
-        let told = build.run().unwrap_err();
-        assert!(told.starts_with("x.c:1: no\nerror: `grep") && told.contains("exit status: 3"), "{told}");
+        let error = build.run().unwrap_err();
+        assert!(error.starts_with("x.c:1: no\nerror: `grep") && error.contains("exit status: 3"), "{error}");
         assert_eq!(std::fs::read_to_string(&object).unwrap(), "first");
         assert_eq!(build.sources(&[]), BTreeSet::from([source]));
         assert!(Build::of(&inputs[1..], None).unwrap().is_none());

@@ -61,10 +61,10 @@ pub(super) fn changes(before: &RunRecord, after: &RunRecord) -> Vec<String> {
                     None => stories.push((story, vec![&kernel.name])),
                 }
             }
-            let told = |(story, kernels): (String, Vec<&str>)| {
+            let line = |(story, kernels): (String, Vec<&str>)| {
                 format!("{}: `{}` on {}: {story}", object.name, program.name, kernels.join(", "))
             };
-            lines.extend(stories.into_iter().map(told));
+            lines.extend(stories.into_iter().map(line));
         }
         let gone = before.objects[old].programs.iter().filter(|was| object.programs.iter().all(|p| p.name != was.name));
         lines.extend(gone.map(|was| format!("{}: `{}` is gone", object.name, was.name)));
@@ -86,16 +86,16 @@ pub(super) fn costs(before: &RunRecord, after: &RunRecord) -> Vec<String> {
         }
         let kernel = place.kernel.clone();
         let (subject, story) = (Place { kernel: None, ..place }.to_string(), change.to_string());
-        match stories.iter_mut().find(|(known, told, _)| (known, told) == (&subject, &story)) {
+        match stories.iter_mut().find(|(known, known_story, _)| (known, known_story) == (&subject, &story)) {
             Some((_, _, kernels)) => kernels.extend(kernel),
             None => stories.push((subject, story, kernel.into_iter().collect())),
         }
     }
-    let told = |(subject, story, kernels): (String, String, Vec<String>)| {
+    let line = |(subject, story, kernels): (String, String, Vec<String>)| {
         let on = if kernels.is_empty() { String::new() } else { format!(" on {}", kernels.join(", ")) };
         one_line(&format!("{subject}{on}: {story}"))
     };
-    stories.into_iter().map(told).collect()
+    stories.into_iter().map(line).collect()
 }
 
 /// `loaded -> relocation failed: missing field`; `None` if nothing differs.
@@ -167,8 +167,8 @@ mod tests {
         assert!(costs(&before, &before).is_empty());
         let mut after = before.clone();
         [0, 1].into_iter().for_each(|cell| processed(&mut after, cell, 150));
-        let told = costs(&before, &after).join("\n");
-        insta::assert_snapshot!(told, @"`a/p` on 6.1, 6.12: instructions processed: 100 -> 150 (+50.0 %)");
+        let lines = costs(&before, &after).join("\n");
+        insta::assert_snapshot!(lines, @"`a/p` on 6.1, 6.12: instructions processed: 100 -> 150 (+50.0 %)");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::object::BpfObject;
 
-/// How long a build may take before somebody is told that there is none.
+/// How long a build may take before a message says that there is none.
 const BUILD: Duration = Duration::from_secs(5);
 
 /// One line for each source that was changed since `begin` and whose object is older.
@@ -32,13 +32,13 @@ pub(super) fn stale(objects: &[BpfObject], begin: SystemTime) -> Vec<String> {
 /// Where the object's sources may be: as its line info says, and beside it.
 pub(super) fn sources(object: &BpfObject) -> BTreeSet<PathBuf> {
     let Ok(inventory) = &object.inventory else { return BTreeSet::new() };
-    let told = inventory
+    let sources = inventory
         .core_relocations
         .iter()
         .filter_map(|relocation| Some(PathBuf::from(&relocation.source.as_ref()?.file)));
     let folder = object.origin.path.parent().unwrap_or(Path::new(""));
     let beside = inventory.source_file.iter().map(|name| folder.join(name));
-    told.chain(beside).collect()
+    sources.chain(beside).collect()
 }
 
 #[cfg(test)]
@@ -60,18 +60,18 @@ mod tests {
             let then = SystemTime::now() - Duration::from_secs(seconds);
             File::options().write(true).open(at(name)).unwrap().set_modified(then).unwrap();
         };
-        let told = |begun: u64| stale(&objects, SystemTime::now() - Duration::from_secs(begun));
+        let warnings = |begun: u64| stale(&objects, SystemTime::now() - Duration::from_secs(begun));
         age("guards.bpf.o", 100);
         age("guards.bpf.c", 50);
-        assert_eq!(told(70).len(), 1, "{:?}", told(70));
-        assert!(told(70)[0].contains("guards.bpf.c` is newer than `"), "{:?}", told(70));
+        assert_eq!(warnings(70).len(), 1, "{:?}", warnings(70));
+        assert!(warnings(70)[0].contains("guards.bpf.c` is newer than `"), "{:?}", warnings(70));
         // It was so before anybody looked.
-        assert!(told(20).is_empty());
+        assert!(warnings(20).is_empty());
         // The build may still be running.
         age("guards.bpf.c", 0);
-        assert!(told(70).is_empty());
+        assert!(warnings(70).is_empty());
         age("guards.bpf.c", 50);
         age("guards.bpf.o", 30);
-        assert!(told(70).is_empty());
+        assert!(warnings(70).is_empty());
     }
 }

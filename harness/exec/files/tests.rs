@@ -35,7 +35,7 @@ fn reading(size: u32) -> Vec<u8> {
     body
 }
 
-/// The number of the file at a path; `None` if the guest is told that there is none.
+/// The number of the file at a path; `None` if the guest gets the answer that there is none.
 fn find(files: &mut HostFiles, path: &Path) -> Option<NodeId> {
     path.components().skip(1).try_fold(ROOT, |folder, name| {
         let mut name = name.as_os_str().as_bytes().to_vec();

@@ -91,7 +91,7 @@ pub(in super::super) fn field(spec: &LocalSpec, layouts: &[Layout<'_>], kernels:
     let mut labels = BTreeSet::new();
     let branches: Vec<Branch> =
         layouts.iter().rev().filter_map(|layout| branch(&mut writer, layout, kernels, &mut labels)).collect();
-    // What the oldest layout gives, the function gives; one that gives something else is only told of.
+    // What the oldest layout gives, the function gives; one that gives something else is only mentioned.
     let is_number = |value: Value| matches!(value, Value::Number { .. });
     let (oldest, oldest_type) = branches.last().map(|branch| (branch.value, branch.type_name.clone()))?;
     let (branches, others): (Vec<Branch>, Vec<Branch>) = branches.into_iter().partition(|branch| {
@@ -403,7 +403,7 @@ pub(super) fn plain_prototype(btf: &Btf, prototype: u32, name: &str) -> String {
 }
 
 /// Declares `inner` with a type in which typedefs are seen through. libbpf compares pointers with what they point to, so that
-/// nothing but what cannot be told is `void *`. As a parameter, type 0 is `...`.
+/// nothing but what is unknown is `void *`. As a parameter, type 0 is `...`.
 fn plain(btf: &Btf, id: u32, inner: &str, depth: usize) -> String {
     let spaced = |name: &str| if inner.is_empty() { name.to_owned() } else { format!("{name} {inner}") };
     let Some(depth) = depth.checked_sub(1) else { return spaced("void *") };

@@ -1,4 +1,4 @@
-//! What is told where types alone do not help: guards that are true where the program failed, other prototypes, flags, members.
+//! What is explained where types alone do not help: guards that are true where the program failed, other prototypes, flags, members.
 
 use super::*;
 
@@ -20,20 +20,20 @@ fn helper(name: &str, program_type: &str, section: &str, matrix: &[KernelTypes<'
 #[test]
 fn guards_that_are_true_where_it_failed_are_not_told() {
     with_remedies(|matrix| {
-        let told = helper("bpf_d_path", "kprobe", "kprobe/filp_close", matrix, "6.1");
-        let text = render(&told, 100);
+        let explanation = helper("bpf_d_path", "kprobe", "kprobe/filp_close", matrix, "6.1");
+        let text = render(&explanation, 100);
         assert!(!text.contains("if (bpf_core_enum_value_exists"), "{text}");
         assert!(text.contains("`filp_close`") && text.contains("is true there"), "{text}");
-        let told = helper("bpf_copy_from_user", "tracing", "fentry/vfs_read", matrix, "6.1");
-        assert!(render(&told, 100).contains("SEC(\"fentry.s/vfs_read\")"), "{}", render(&told, 100));
-        assert!(told.snippets.is_empty());
+        let explanation = helper("bpf_copy_from_user", "tracing", "fentry/vfs_read", matrix, "6.1");
+        assert!(render(&explanation, 100).contains("SEC(\"fentry.s/vfs_read\")"), "{}", render(&explanation, 100));
+        assert!(explanation.snippets.is_empty());
         // One that the kernel does not list is guarded against by asking.
-        let told = helper("bpf_loop", "kprobe", "kprobe/x", matrix, "6.1");
-        assert!(told.snippets.iter().any(|snippet| snippet.code.contains("libbpf_probe_bpf_helper")));
-        let told = asked_for(Feature::AttachType, "xdp", matrix, "6.1");
-        assert!(told.snippets.is_empty(), "{:?}", told.snippets);
-        let told = asked_for(Feature::ProgramType, "tracing", matrix, "6.1");
-        assert_eq!(told.snippets.len(), 1);
+        let explanation = helper("bpf_loop", "kprobe", "kprobe/x", matrix, "6.1");
+        assert!(explanation.snippets.iter().any(|snippet| snippet.code.contains("libbpf_probe_bpf_helper")));
+        let explanation = asked_for(Feature::AttachType, "xdp", matrix, "6.1");
+        assert!(explanation.snippets.is_empty(), "{:?}", explanation.snippets);
+        let explanation = asked_for(Feature::ProgramType, "tracing", matrix, "6.1");
+        assert_eq!(explanation.snippets.len(), 1);
     });
 }
 
@@ -41,15 +41,15 @@ fn guards_that_are_true_where_it_failed_are_not_told() {
 fn kfunc_of_another_prototype_is_told_with_the_new_one() {
     let local = ObjectTypes::read(&fs::read("tests/fixtures/explain/remedy_object.o").unwrap()).unwrap().btf;
     let asked = Ksym { name: "bpf_wq_set_callback_impl", local: Some(&local) };
-    let told = with_remedies(|matrix| ksym(&asked, matrix, "7.1"));
-    let text = render(&told, 100);
+    let explanation = with_remedies(|matrix| ksym(&asked, matrix, "7.1"));
+    let text = render(&explanation, 100);
     insta::assert_snapshot!(text);
     // The object's own types may not be known.
     let bare = with_remedies(|matrix| ksym(&Ksym { local: None, ..asked }, matrix, "7.1"));
     assert!(bare.presence.iter().all(|on| on.presence.is_present()));
     let folder = tempfile::tempdir().unwrap();
     need!("clang", "libbpf headers");
-    compile(&folder.path().join("kfunc.c"), &told.snippets[0]);
+    compile(&folder.path().join("kfunc.c"), &explanation.snippets[0]);
 }
 
 #[test]
@@ -57,31 +57,35 @@ fn members_in_the_same_bytes_are_told_where_nothing_is_alike() {
     let types = ObjectTypes::read(&fs::read("tests/fixtures/explain/remedy_object.o").unwrap()).unwrap();
     let spec = LocalSpec::of(&types.relocations[0], &types.btf).unwrap();
     assert_eq!(spec.to_string(), "struct cred.cap_effective.cap[0]");
-    let told = |matrix: &[KernelTypes<'_>]| {
-        let told = relocation(&spec, &types.btf, matrix, "7.1").unwrap();
-        let replacement = &told.in_its_place.last().unwrap().replacements[0];
+    let replacement = |matrix: &[KernelTypes<'_>]| {
+        let explanation = relocation(&spec, &types.btf, matrix, "7.1").unwrap();
+        let replacement = &explanation.in_its_place.last().unwrap().replacements[0];
         (replacement.path.clone(), replacement.why.concat())
     };
     with_remedies(|matrix| {
         assert_eq!(
-            told(matrix),
+            replacement(matrix),
             ("cap_effective.val".to_owned(), "new here, 8 bytes where `cap` was on 6.12".to_owned())
         );
         // Of a kernel alone there is nothing to compare with.
-        assert_eq!(told(&matrix[2..]), ("cap_effective.val".to_owned(), "the only member of its struct".to_owned()));
+        assert_eq!(
+            replacement(&matrix[2..]),
+            ("cap_effective.val".to_owned(), "the only member of its struct".to_owned())
+        );
     });
 }
 
 #[test]
 fn struct_ops_members_and_load_flags_say_what_a_loader_does() {
-    let told = with_remedies(|matrix| struct_ops_member("tcp_congestion_ops", "cwnd_event_tx_start", matrix, "6.12"));
-    assert!(told.presence[2].presence.is_present() && !told.presence[1].presence.is_present());
+    let explanation =
+        with_remedies(|matrix| struct_ops_member("tcp_congestion_ops", "cwnd_event_tx_start", matrix, "6.12"));
+    assert!(explanation.presence[2].presence.is_present() && !explanation.presence[1].presence.is_present());
     let flag = load_flag("BPF_F_XDP_HAS_FRAGS", Some("5.18"), "xdp.frags/devmap", "5.10");
-    let text = format!("{}\n{}", render(&told, 100), render(&flag, 100));
+    let text = format!("{}\n{}", render(&explanation, 100), render(&flag, 100));
     insta::assert_snapshot!(text);
     let folder = tempfile::tempdir().unwrap();
     need!("clang", "libbpf headers");
-    compile(&folder.path().join("member.c"), &told.snippets[0]);
+    compile(&folder.path().join("member.c"), &explanation.snippets[0]);
     compile(&folder.path().join("flag.c"), &flag.snippets[0]);
 }
 
@@ -95,10 +99,10 @@ fn placeholders_are_not_called_renamed() {
         with_matrix(|matrix| (render(&target(&asked, matrix, "7.3", place), 100), one(matrix)))
     };
     for section in ["lsm/generic_lsm_core", "fexit/func", "tp_btf/placeholder", "iter/placeholder"] {
-        let (told, alone) = at(section, &|_| None);
-        for told in [told, alone] {
-            assert!(told.contains("placeholder") && told.contains("set_attach_target"), "{told}");
-            assert!(!told.contains("inlined"), "{told}");
+        let (text, alone) = at(section, &|_| None);
+        for text in [text, alone] {
+            assert!(text.contains("placeholder") && text.contains("set_attach_target"), "{text}");
+            assert!(!text.contains("inlined"), "{text}");
         }
     }
     let (gone, _) = at("fentry/blk_account_io_start", &|_| None);
@@ -122,5 +126,5 @@ fn rules_are_told_in_full() {
         module("struct xfs_inode", &["xfs".to_owned()], "6.1"),
         without_debug_info("6.1"),
     ];
-    insta::assert_snapshot!(texts.map(|told| render(&told, 100)).join("\n"));
+    insta::assert_snapshot!(texts.map(|explanation| render(&explanation, 100)).join("\n"));
 }

@@ -83,12 +83,12 @@ impl<'a> Gate<'a> {
             if !used.met {
                 let story = format!("the expectation of {origin} is about nothing in this run: {reason}");
                 let hint = "is it misspelt, or is what it is about not in the matrix any more?".to_owned();
-                self.push(Weight::Told, Rule::ExpectationUnused, place, &story, Some(hint));
+                self.push(Weight::Notice, Rule::ExpectationUnused, place, &story, Some(hint));
             } else if !passes.is_empty() {
                 let story = format!("{origin} expects it to fail, and it loads: {reason}");
                 place.kernel = Some(passes.join(", "));
                 let hint = "narrow the expectation, or remove it".to_owned();
-                self.push(Weight::Told, Rule::UnexpectedPass, place, &story, Some(hint));
+                self.push(Weight::Notice, Rule::UnexpectedPass, place, &story, Some(hint));
             }
         }
     }
@@ -101,7 +101,7 @@ impl<'a> Gate<'a> {
             let Scope { origin, reason, .. } = scope;
             let story = format!("no kernel warning of this run is what the allowance of {origin} is about: {reason}");
             let hint = "remove it if the warning is gone for good".to_owned();
-            self.push(Weight::Told, Rule::ExpectationUnused, place_of(scope), &story, Some(hint));
+            self.push(Weight::Notice, Rule::ExpectationUnused, place_of(scope), &story, Some(hint));
         }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Gate<'a> {
             let story = format!("{}{times}", warning.headline);
             if warning.is_noise(&record.tool.accel) {
                 let story = format!("{story}; a busy machine brings this about by itself");
-                self.push(Weight::Told, Rule::KernelWarning, place, &story, None);
+                self.push(Weight::Notice, Rule::KernelWarning, place, &story, None);
                 continue;
             }
             let mut allowed = None;

@@ -81,7 +81,7 @@ fn ask(socket: &OwnedFd, kind: u16, flags: u16, index: i32, attributes: &[u8]) -
         return Err(io::Error::last_os_error());
     }
     let mut answer = [0u8; 512];
-    // SAFETY: the socket is open, and the buffer is as long as told.
+    // SAFETY: the socket is open, and the buffer is as long as stated.
     let got = unsafe { libc::recv(socket.as_raw_fd(), answer.as_mut_ptr().cast(), answer.len(), 0) };
     if got < 20 {
         return Err(if got < 0 { io::Error::last_os_error() } else { io::ErrorKind::UnexpectedEof.into() });

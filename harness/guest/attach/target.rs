@@ -44,7 +44,7 @@ pub enum Target {
     /// To packets that arrive, in netfilter.
     Netfilter,
     /// To what a suite says.
-    Told(AttachTo),
+    Declared(AttachTo),
     /// Nothing here could take it.
     Nowhere(String),
 }
@@ -108,7 +108,7 @@ impl Target {
             Target::SockMap => "a map of sockets",
             Target::PerfEvent => "a clock",
             Target::Netfilter => "netfilter",
-            Target::Told(told) => return told.to_string(),
+            Target::Declared(declared) => return declared.to_string(),
             Target::Nowhere(_) => "nothing",
         };
         words.to_owned()
@@ -118,9 +118,9 @@ impl Target {
     pub fn section(&self, own: &str) -> Option<String> {
         match self {
             Target::Section => Some(own.to_owned()),
-            Target::Told(AttachTo::Function(name)) => Some(format!("kprobe/{name}")),
-            Target::Told(AttachTo::Tracepoint { category, name }) => Some(format!("tp/{category}/{name}")),
-            Target::Told(AttachTo::RawTracepoint(name)) => Some(format!("raw_tp/{name}")),
+            Target::Declared(AttachTo::Function(name)) => Some(format!("kprobe/{name}")),
+            Target::Declared(AttachTo::Tracepoint { category, name }) => Some(format!("tp/{category}/{name}")),
+            Target::Declared(AttachTo::RawTracepoint(name)) => Some(format!("raw_tp/{name}")),
             _ => None,
         }
     }
@@ -280,14 +280,14 @@ mod tests {
     fn symbols_tell_whether_a_function_is_there() {
         let symbols = "0000 t vfs_read\n0000 T copied.isra.0\n0000 t copied.cold\n0000 t in_module\t[nfs]\n\
                        0000 D __tracepoint_tick\n0000 t vfs_readv\n";
-        let told = |name| {
+        let looked_up = |name| {
             let facts = of_symbols(TargetKind::Function, name, &[name], symbols);
             (facts.exists, facts.copies)
         };
-        assert_eq!(told("vfs_read"), (true, vec![]));
-        assert_eq!(told("vfs_rea"), (false, vec![]));
-        assert_eq!(told("in_module"), (true, vec![]));
-        assert_eq!(told("copied"), (false, vec!["copied.isra.0".to_owned(), "copied.cold".to_owned()]));
+        assert_eq!(looked_up("vfs_read"), (true, vec![]));
+        assert_eq!(looked_up("vfs_rea"), (false, vec![]));
+        assert_eq!(looked_up("in_module"), (true, vec![]));
+        assert_eq!(looked_up("copied"), (false, vec!["copied.isra.0".to_owned(), "copied.cold".to_owned()]));
         assert!(of_symbols(TargetKind::RawTracepoint, "tick", &["__tracepoint_tick"], symbols).exists);
     }
 
@@ -305,11 +305,11 @@ mod tests {
 
     #[test]
     fn what_is_not_in_a_binary_is_told_by_the_errno() {
-        let told = |section, errno| facts(section, errno).map(|facts| (facts.kind, facts.name, facts.exists));
-        let gone = told("uprobe//proc/self/exe:gone+0x4", libc::ENOENT);
+        let found = |section, errno| facts(section, errno).map(|facts| (facts.kind, facts.name, facts.exists));
+        let gone = found("uprobe//proc/self/exe:gone+0x4", libc::ENOENT);
         assert_eq!(gone, Some((TargetKind::UserFunction, "gone".to_owned(), false)));
-        let probe = told("usdt//proc/self/exe:a:b", libc::EINVAL);
+        let probe = found("usdt//proc/self/exe:a:b", libc::EINVAL);
         assert_eq!(probe, Some((TargetKind::UserProbe, "a:b".to_owned(), true)));
-        assert_eq!(told("uprobe//no/such/file:main", libc::ENOENT), None);
+        assert_eq!(found("uprobe//no/such/file:main", libc::ENOENT), None);
     }
 }

@@ -22,13 +22,13 @@ pub struct Running {
     error: Option<File>,
     is_terminal: bool,
     /// What the process says until it is the command.
-    pub told: File,
+    pub reports: File,
     heard: Vec<u8>,
     notes: Vec<String>,
 }
 
 /// What is known of a command's beginning.
-pub enum Told {
+pub enum StartReport {
     /// It is about to run, with these shortcomings of its root.
     Begins(Vec<String>),
     /// It has no root.
@@ -48,7 +48,7 @@ impl Running {
     /// Starts the process that becomes the command once it has its root.
     pub fn start(command: &LiveCommand) -> Result<Running, String> {
         let broken = |error: io::Error| format!("cannot make a pipe: {error}");
-        let (told, tell) = pipe().map_err(broken)?;
+        let (reports, tell) = pipe().map_err(broken)?;
         let (ends, input, out, error) = match command.terminal {
             Some(size) => {
                 let (master, slave) = terminal().map_err(|error| format!("cannot make a terminal: {error}"))?;
@@ -63,13 +63,23 @@ impl Running {
                 (Ends { input, out: from, error: from_error }, to, out, Some(error))
             }
         };
-        for file in [&input, &out, &told].into_iter().chain(&error) {
+        for file in [&input, &out, &reports].into_iter().chain(&error) {
             unblock(file).map_err(broken)?;
         }
         let is_terminal = command.terminal.is_some();
         let process = fork::start(|| become_command(command, &ends, tell, is_terminal))?;
         let (input, out) = (Some(input), Some(out));
-        Ok(Running { process, end: None, input, out, error, is_terminal, told, heard: Vec::new(), notes: Vec::new() })
+        Ok(Running {
+            process,
+            end: None,
+            input,
+            out,
+            error,
+            is_terminal,
+            reports,
+            heard: Vec::new(),
+            notes: Vec::new(),
+        })
     }
 
     /// What can be read from.
@@ -132,24 +142,24 @@ impl Running {
         }
     }
 
-    /// What was told since the last call.
-    pub fn listen(&mut self) -> Vec<Told> {
+    /// What was reported since the last call.
+    pub fn listen(&mut self) -> Vec<StartReport> {
         let mut chunk = [0; 4096];
-        while let Ok(read @ 1..) = self.told.read(&mut chunk) {
+        while let Ok(read @ 1..) = self.reports.read(&mut chunk) {
             self.heard.extend_from_slice(&chunk[..read]);
         }
-        let mut told = Vec::new();
+        let mut reports = Vec::new();
         while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
             let line = String::from_utf8_lossy(&self.heard[..end]).into_owned();
             self.heard.drain(..=end);
             match line.split_once(' ') {
                 Some(("note", note)) => self.notes.push(note.to_owned()),
-                Some(("root", reason)) => told.push(Told::NoRoot(reason.to_owned())),
-                Some(("exec", errno)) => told.push(Told::NotStarted(errno.parse().unwrap_or(0))),
-                _ => told.push(Told::Begins(std::mem::take(&mut self.notes))),
+                Some(("root", reason)) => reports.push(StartReport::NoRoot(reason.to_owned())),
+                Some(("exec", errno)) => reports.push(StartReport::NotStarted(errno.parse().unwrap_or(0))),
+                _ => reports.push(StartReport::Begins(std::mem::take(&mut self.notes))),
             }
         }
-        told
+        reports
     }
 }
 

@@ -20,7 +20,7 @@ const ROOM: &str = "/run";
 
 /// Loads a kernel module.
 pub fn load_module(bytes: &[u8]) -> std::io::Result<()> {
-    // SAFETY: the bytes are valid for the call, which reads no more of them than it is told, and the parameters are a C string.
+    // SAFETY: the bytes are valid for the call, which reads no more of them than the given length, and the parameters are a C string.
     let result = unsafe { libc::syscall(libc::SYS_init_module, bytes.as_ptr(), bytes.len(), c"".as_ptr()) };
     match std::io::Error::last_os_error() {
         _ if result == 0 => Ok(()),

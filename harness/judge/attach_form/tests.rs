@@ -42,7 +42,7 @@ fn refused(warnings: &[&str], log: &str, section: &str) -> (Verdict, Cause, Opti
 }
 
 /// The cause and the subject of what the verifier says of a program for `fentry/vfs_read`.
-fn told(line: &str) -> (Cause, String) {
+fn refusal(line: &str) -> (Cause, String) {
     let log = format!("{line}\nprocessed 0 insns (limit 1000000) max_states_per_insn 0\n");
     let (verdict, cause, subject) = refused(&["prog 'p': BPF program load failed: -EINVAL"], &log, "fentry/vfs_read");
     assert_eq!(verdict, Verdict::VerifierRejected);
@@ -68,7 +68,7 @@ fn target_that_is_there_is_not_missing() {
         ("Cannot replace static functions", "vfs_read"),
     ];
     for (line, subject) in cases {
-        assert_eq!(told(line), (Cause::ForbiddenAttachTarget, subject.to_owned()), "{line}");
+        assert_eq!(refusal(line), (Cause::ForbiddenAttachTarget, subject.to_owned()), "{line}");
     }
 }
 
@@ -81,7 +81,7 @@ fn target_that_is_not_there_is_missing() {
         ("Subprog gone doesn't exist", "gone"),
     ];
     for (line, subject) in cases {
-        assert_eq!(told(line), (Cause::MissingAttachTarget, subject.to_owned()), "{line}");
+        assert_eq!(refusal(line), (Cause::MissingAttachTarget, subject.to_owned()), "{line}");
     }
 }
 
@@ -92,12 +92,12 @@ fn form_that_a_kernel_does_not_have_is_neither() {
         "Only fentry/fexit/fmod_ret, lsm, and kprobe/uprobe programs can be sleepable",
         "Program of this type cannot be sleepable",
     ] {
-        assert_eq!(told(line), (Cause::MissingAttachType, "BPF_F_SLEEPABLE".to_owned()), "{line}");
+        assert_eq!(refusal(line), (Cause::MissingAttachType, "BPF_F_SLEEPABLE".to_owned()), "{line}");
     }
-    assert_eq!(told("JIT does not support fsession").0, Cause::MissingAttachType);
+    assert_eq!(refusal("JIT does not support fsession").0, Cause::MissingAttachType);
     // Near misses: about calls, not about the target.
-    assert_eq!(told("JIT does not support calling kernel function").0, Cause::UnsupportedCallForm);
-    assert_ne!(told("kernel function bpf_x is sleepable but the program is not").0, Cause::ForbiddenAttachTarget);
+    assert_eq!(refusal("JIT does not support calling kernel function").0, Cause::UnsupportedCallForm);
+    assert_ne!(refusal("kernel function bpf_x is sleepable but the program is not").0, Cause::ForbiddenAttachTarget);
 }
 
 #[test]

@@ -1,11 +1,11 @@
-use super::super::kernel_view::ToldKernel;
+use super::super::kernel_view::SampleKernel;
 use super::super::{judge, tests::outcome};
 use super::*;
 use crate::object::ProgramInfo;
 use crate::protocol::Stage;
 
 /// Linux 5.4, as far as these tests ask.
-const LINUX_5_4: ToldKernel = ToldKernel {
+const LINUX_5_4: SampleKernel = SampleKernel {
     has: &[
         ("bpf_prog_type.BPF_PROG_TYPE_KPROBE", true),
         ("bpf_prog_type.BPF_PROG_TYPE_CGROUP_SOCK_ADDR", true),
@@ -17,11 +17,11 @@ const LINUX_5_4: ToldKernel = ToldKernel {
         ("bpf_func_id.BPF_FUNC_for_each_map_elem", false),
         ("bpf_prog_aux.xdp_has_frags", false),
     ],
-    ..ToldKernel::NOTHING
+    ..SampleKernel::NOTHING
 };
 
 /// Linux 5.10.
-const LINUX_5_10: ToldKernel = ToldKernel {
+const LINUX_5_10: SampleKernel = SampleKernel {
     has: &[
         ("bpf_prog_type.BPF_PROG_TYPE_TRACING", true),
         ("bpf_prog_type.BPF_PROG_TYPE_LSM", true),
@@ -32,7 +32,7 @@ const LINUX_5_10: ToldKernel = ToldKernel {
         ("bpf_prog_aux.sleepable", true),
         ("bpf_prog.sleepable", false),
     ],
-    ..ToldKernel::NOTHING
+    ..SampleKernel::NOTHING
 };
 
 pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &str) -> ProgramInfo {
@@ -52,7 +52,7 @@ pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &st
     }
 }
 
-fn judged(kernel: &ToldKernel, program: &ProgramInfo, stage: Stage, warning: &str, log: &str) -> Diagnosis {
+fn judged(kernel: &SampleKernel, program: &ProgramInfo, stage: Stage, warning: &str, log: &str) -> Diagnosis {
     let mut outcome = outcome(stage, &[warning]);
     outcome.type_known = Some(true);
     judge(&Case {
@@ -66,7 +66,7 @@ fn judged(kernel: &ToldKernel, program: &ProgramInfo, stage: Stage, warning: &st
     })
 }
 
-fn told(diagnosis: Diagnosis) -> (Verdict, Cause, String) {
+fn summary(diagnosis: Diagnosis) -> (Verdict, Cause, String) {
     let subject = diagnosis.evidence.and_then(|evidence| evidence.subject).unwrap_or_default();
     (diagnosis.verdict, diagnosis.cause.expect("a cause"), subject)
 }
@@ -82,16 +82,16 @@ fn form_that_is_newer_comes_before_what_was_looked_for_in_vain() {
         "the kernel does not have `BPF_PROG_TYPE_TRACING`, which `tp_btf` programs need: Linux has it from 5.5"
     );
     let missing = |name: &str| (Verdict::UnsupportedType, Cause::MissingProgramType, name.to_owned());
-    assert_eq!(told(found), missing("BPF_PROG_TYPE_TRACING"));
+    assert_eq!(summary(found), missing("BPF_PROG_TYPE_TRACING"));
     let missing_struct = "struct_ops init_kern: struct bpf_struct_ops_tcp_congestion_ops is not found in kernel BTF";
     let struct_ops = program("struct_ops/x", "struct_ops", "");
     let found = judged(&LINUX_5_4, &struct_ops, Stage::Prepare, missing_struct, "");
-    assert_eq!(told(found), missing("BPF_PROG_TYPE_STRUCT_OPS"));
+    assert_eq!(summary(found), missing("BPF_PROG_TYPE_STRUCT_OPS"));
     // A kernel that has the form lacks the target.
-    let found = told(judged(&LINUX_5_10, &tp_btf, Stage::Load, warning, ""));
+    let found = summary(judged(&LINUX_5_10, &tp_btf, Stage::Load, warning, ""));
     assert_eq!(found, (Verdict::AttachTargetMissing, Cause::MissingAttachTarget, "sched_switch".to_owned()));
     // Of a kernel without BTF nobody knows.
-    let found = told(judged(&ToldKernel::default(), &tp_btf, Stage::Load, warning, ""));
+    let found = summary(judged(&SampleKernel::default(), &tp_btf, Stage::Load, warning, ""));
     assert_eq!(found.1, Cause::MissingAttachTarget);
 }
 
@@ -100,9 +100,9 @@ fn attach_types_count_only_where_the_kernel_checks_them() {
     let refused = "prog 'p': BPF program load failed: -EINVAL";
     let connect = program("cgroup/connect_unix", "cgroup_sock_addr", "cgroup_unix_connect");
     let missing = |name: &str| (Verdict::UnsupportedType, Cause::MissingAttachType, name.to_owned());
-    assert_eq!(told(judged(&LINUX_5_4, &connect, Stage::Load, refused, "")), missing("BPF_CGROUP_UNIX_CONNECT"));
+    assert_eq!(summary(judged(&LINUX_5_4, &connect, Stage::Load, refused, "")), missing("BPF_CGROUP_UNIX_CONNECT"));
     let per_cgroup = program("lsm_cgroup/socket_bind", "lsm", "lsm_cgroup");
-    assert_eq!(told(judged(&LINUX_5_10, &per_cgroup, Stage::Load, refused, "")), missing("BPF_LSM_CGROUP"));
+    assert_eq!(summary(judged(&LINUX_5_10, &per_cgroup, Stage::Load, refused, "")), missing("BPF_LSM_CGROUP"));
     // It loads a kprobe of any attach type: something else is wrong with it.
     let multi = program("kprobe.multi/x", "kprobe", "trace_kprobe_multi");
     let map = "map 'events': failed to create: -EINVAL";
@@ -115,15 +115,17 @@ fn attach_types_count_only_where_the_kernel_checks_them() {
 #[test]
 fn load_flags_are_known_by_what_the_kernel_keeps_of_them() {
     let refused = "prog 'p': BPF program load failed: -EINVAL";
-    let subject = |kernel: &ToldKernel, section: &str, prog_type: &str, attach_type: &str| {
-        told(judged(kernel, &program(section, prog_type, attach_type), Stage::Load, refused, "")).2
+    let subject = |kernel: &SampleKernel, section: &str, prog_type: &str, attach_type: &str| {
+        summary(judged(kernel, &program(section, prog_type, attach_type), Stage::Load, refused, "")).2
     };
     assert_eq!(subject(&LINUX_5_10, "xdp.frags/devmap", "xdp", "xdp_devmap"), "BPF_F_XDP_HAS_FRAGS");
     assert_eq!(subject(&LINUX_5_10, "xdp", "xdp", "xdp"), "");
     assert_eq!(subject(&LINUX_5_10, "fentry.s/vfs_read", "tracing", "trace_fentry"), "");
     // Of the attach type nothing is known there.
-    const NONE_SLEEPS: ToldKernel =
-        ToldKernel { has: &[("bpf_prog_aux.sleepable", false), ("bpf_prog.sleepable", false)], ..ToldKernel::NOTHING };
+    const NONE_SLEEPS: SampleKernel = SampleKernel {
+        has: &[("bpf_prog_aux.sleepable", false), ("bpf_prog.sleepable", false)],
+        ..SampleKernel::NOTHING
+    };
     assert_eq!(subject(&NONE_SLEEPS, "fentry.s/vfs_read", "tracing", "trace_fentry"), "BPF_F_SLEEPABLE");
     assert_eq!(subject(&NONE_SLEEPS, "fentry/vfs_read", "tracing", "trace_fentry"), "BPF_TRACE_FENTRY");
 }

@@ -147,8 +147,8 @@ fn an_archive_is_named_whole_or_refused() {
         "mirror = \"http://\"\ncomponents = [\"-o\"]",
         "mirror = \"http://x\"\nkeyring = \"k\"\ntrusted = true",
     ];
-    let told: Vec<String> = problems.iter().map(|more| shown_problems(&apt(more))).collect();
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    let messages: Vec<String> = problems.iter().map(|more| shown_problems(&apt(more))).collect();
+    insta::assert_snapshot!(messages.join("\n"), @r#"
     kernels.toml:5: kernel `x`: `keyring` needs a `mirror`, and without one apt's own settings hold
       hint: remove it, or write `mirror = "http://archive.example.org/ubuntu"`
     kernels.toml:5: kernel `x`: `mirror` is not an address of a web server

@@ -50,10 +50,10 @@ pub fn of_config(asked: &str, when: &str, kernel: &KernelConfig) -> Option<bool>
         return holds(when, version(&kernel.release)?);
     }
     let prefix = format!("{asked}=");
-    let told = kernel.text.as_ref()?.lines().find_map(|line| line.strip_prefix(&prefix));
+    let setting = kernel.text.as_ref()?.lines().find_map(|line| line.strip_prefix(&prefix));
     // A truth is 1, a letter itself; which of them the object's variable is its comparison tells.
-    let letter = told.unwrap_or("n").bytes().next().filter(|letter| b"ymn".contains(letter));
-    match (operand(when)?, told, letter) {
+    let letter = setting.unwrap_or("n").bytes().next().filter(|letter| b"ymn".contains(letter));
+    match (operand(when)?, setting, letter) {
         (with, _, Some(letter)) if b"ymn".map(u64::from).contains(&with) => holds(when, letter.into()),
         (_, None, _) => holds(when, 0),
         (0, Some("y" | "m"), _) => holds(when, 1),
@@ -62,7 +62,7 @@ pub fn of_config(asked: &str, when: &str, kernel: &KernelConfig) -> Option<bool>
     }
 }
 
-/// Whether a value takes the side that is taken `when`; `None` if that is not told by numbers.
+/// Whether a value takes the side that is taken `when`; `None` if numbers do not decide that.
 pub fn holds(when: &str, value: u64) -> Option<bool> {
     let with = operand(when)?;
     Some(match when.rsplit_once(' ')?.0 {
@@ -106,20 +106,20 @@ mod tests {
     fn configs_answer_what_they_tell() {
         let text = Some("CONFIG_HZ=250\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n".to_owned());
         let kernel = KernelConfig { name: "5.10".to_owned(), release: "5.10.0-32-cloud-amd64".to_owned(), text };
-        let told = |asked: &str, when: &str| of_config(asked, when, &kernel);
-        assert_eq!(told("LINUX_KERNEL_VERSION", ">= 5.11.0"), Some(false));
-        assert_eq!(told("LINUX_KERNEL_VERSION", "< 5.11.0"), Some(true));
+        let answers = |asked: &str, when: &str| of_config(asked, when, &kernel);
+        assert_eq!(answers("LINUX_KERNEL_VERSION", ">= 5.11.0"), Some(false));
+        assert_eq!(answers("LINUX_KERNEL_VERSION", "< 5.11.0"), Some(true));
         assert_eq!(
-            [told("CONFIG_A", "!= 0"), told("CONFIG_B", "!= 0"), told("CONFIG_C", "!= 0")],
+            [answers("CONFIG_A", "!= 0"), answers("CONFIG_B", "!= 0"), answers("CONFIG_C", "!= 0")],
             [Some(true), Some(true), Some(false)]
         );
         assert_eq!(
-            [told("CONFIG_A", "== 121"), told("CONFIG_B", "== 121"), told("CONFIG_C", "== 121")],
+            [answers("CONFIG_A", "== 121"), answers("CONFIG_B", "== 121"), answers("CONFIG_C", "== 121")],
             [Some(true), Some(false), Some(false)]
         );
-        assert_eq!([told("CONFIG_HZ", "> 0x64"), told("CONFIG_HZ", "has no bit of 1")], [Some(true), Some(true)]);
+        assert_eq!([answers("CONFIG_HZ", "> 0x64"), answers("CONFIG_HZ", "has no bit of 1")], [Some(true), Some(true)]);
         // A tristate is 2 or 1 for yes, a truth is 1.
-        assert_eq!(told("CONFIG_A", "== 1"), None);
+        assert_eq!(answers("CONFIG_A", "== 1"), None);
         assert_eq!(of_config("CONFIG_A", "!= 0", &KernelConfig { text: None, ..kernel }), None);
         assert_eq!(holds("goes one way", 1), None);
     }

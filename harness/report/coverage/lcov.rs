@@ -33,15 +33,15 @@ struct File {
 pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
     let mut files: BTreeMap<&str, File> = BTreeMap::new();
     for unit in Unit::of(record, objects) {
-        let told = &record.objects[unit.object].coverage;
-        for (number, line) in told.lines.lines.iter().enumerate() {
-            let Some(name) = told.lines.files.get(line.file) else { continue };
+        let coverage = &record.objects[unit.object].coverage;
+        for (number, line) in coverage.lines.lines.iter().enumerate() {
+            let Some(name) = coverage.lines.files.get(line.file) else { continue };
             let kernels = files.entry(name).or_default().lines.entry(line.line).or_default();
             let proves = |kernel: usize| unit.rows.iter().any(|&row| line_proven(record, row, kernel, number, level));
             kernels.extend((0..record.kernels.len()).filter(|&kernel| proves(kernel)));
         }
         for (guard, side) in unit.sides(record) {
-            let Some(source) = &told.guards[guard].source else { continue };
+            let Some(source) = &coverage.guards[guard].source else { continue };
             let Some(file) = files.get_mut(source.file.as_str()) else { continue };
             let kernels = unit.proven(record, guard, side, level);
             let count = kernels.len();

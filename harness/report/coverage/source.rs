@@ -25,11 +25,11 @@ pub fn state(record: &RunRecord, object: usize, kernel: usize, line: usize) -> L
     let programs = &record.cell(object, kernel).coverage.programs;
     let mut states = Vec::new();
     for (number, _) in covered.iter().enumerate().filter(|(_, lines)| lines.0.contains(&line)) {
-        let told = programs.iter().find(|told| told.program == number);
-        states.push(match told {
-            Some(told) if told.live.0.contains(&line) => return LineState::Live,
-            Some(told) if told.poisoned.0.contains(&line) => LineState::Poisoned,
-            Some(told) if told.dead.0.contains(&line) => LineState::Dead,
+        let lines = programs.iter().find(|lines| lines.program == number);
+        states.push(match lines {
+            Some(lines) if lines.live.0.contains(&line) => return LineState::Live,
+            Some(lines) if lines.poisoned.0.contains(&line) => LineState::Poisoned,
+            Some(lines) if lines.dead.0.contains(&line) => LineState::Dead,
             _ => LineState::Unknown,
         });
     }
@@ -43,7 +43,7 @@ pub fn state(record: &RunRecord, object: usize, kernel: usize, line: usize) -> L
 
 /// Whether a program that was seen to run on a kernel cannot have come around a line.
 pub fn executed(record: &RunRecord, object: usize, kernel: usize, line: usize) -> bool {
-    record.cell(object, kernel).coverage.programs.iter().any(|told| told.executed.0.contains(&line))
+    record.cell(object, kernel).coverage.programs.iter().any(|lines| lines.executed.0.contains(&line))
 }
 
 /// Every line with one sign for each kernel.

@@ -92,12 +92,12 @@ fn sides_and_lines_are_shown_across_kernels() {
 fn guards_that_a_module_would_answer_name_it() {
     let mut record = record();
     record.cells[0].coverage.in_modules = vec![InModule { guard: 0, modules: vec!["xfs".to_owned()] }];
-    let told = "false on 5.10 only because the guest has not loaded kernel module xfs";
-    assert_eq!(render(&record, 0, 100).matches(told).count(), 1);
+    let reason = "false on 5.10 only because the guest has not loaded kernel module xfs";
+    assert_eq!(render(&record, 0, 100).matches(reason).count(), 1);
     record.cells[1].coverage.guards[0].resolved = Some(false);
     let unit = Unit { object: 0, rows: vec![0] };
-    let told_of = unproven::render(&record, &unit, None, &[], &[], 100);
-    assert_eq!(told_of.matches(told).count(), 1, "{told_of}");
+    let text_of = unproven::render(&record, &unit, None, &[], &[], 100);
+    assert_eq!(text_of.matches(reason).count(), 1, "{text_of}");
 }
 
 #[test]

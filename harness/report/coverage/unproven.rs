@@ -60,12 +60,12 @@ pub fn render(
     configs: &[KernelConfig],
     width: usize,
 ) -> String {
-    let told = &record.objects[unit.object];
-    // A guard that is inlined several times is told once, with its count.
+    let object_record = &record.objects[unit.object];
+    // A guard that is inlined several times is shown once, with its count.
     let mut told_of: Vec<(String, String, usize)> = Vec::new();
     for Unproven { guard, side, words } in list(record, unit, types, kernels, configs) {
-        let guard = &told.coverage.guards[guard];
-        let title = format!("{}: {} {} {}", told.name, guard.place(), guard.name(), guard.sides[side].when);
+        let guard = &object_record.coverage.guards[guard];
+        let title = format!("{}: {} {} {}", object_record.name, guard.place(), guard.name(), guard.sides[side].when);
         let text: String = words.iter().map(|line| paragraph(line, 4, width)).collect();
         match told_of.iter_mut().find(|known| (&known.0, &known.1) == (&title, &text)) {
             Some((_, _, times)) => *times += 1,
@@ -150,10 +150,10 @@ fn what_would(
                 }
                 _ => spec.and_then(|(types, spec)| explain::relocation(&spec, &types.btf, kernels, "")),
             };
-            let Some(told) = presence else { return needs };
-            let fits = told.presence.iter().map(|on| on.presence.is_present() == (side == 0));
+            let Some(explanation) = presence else { return needs };
+            let fits = explanation.presence.iter().map(|on| on.presence.is_present() == (side == 0));
             let names = kernels.iter().map(|kernel| kernel.name);
-            let by_name = |name: &str| told.presence.iter().zip(fits.clone()).find(|(on, _)| on.kernel == name);
+            let by_name = |name: &str| explanation.presence.iter().zip(fits.clone()).find(|(on, _)| on.kernel == name);
             names.filter_map(|name| Some((name, by_name(name)?.1))).collect()
         }
     };

@@ -14,11 +14,11 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
     let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
     let cause = program.cause?;
     if let Some((feature, name)) = feature_in_question(facts, program, cause) {
-        let told = feature_story(facts, program, feature, &name);
-        return (!told.presence.is_empty() || !told.notes.is_empty()).then_some(told);
+        let explanation = feature_story(facts, program, feature, &name);
+        return (!explanation.presence.is_empty() || !explanation.notes.is_empty()).then_some(explanation);
     }
-    if let Some(told) = rule(facts, program, cause) {
-        return Some(told);
+    if let Some(explanation) = rule(facts, program, cause) {
+        return Some(explanation);
     }
     if matrix.is_empty() {
         return None;
@@ -45,7 +45,8 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
             let target = AttachTarget::from_section(&program.section)?;
             // What Linux is known to have is no placeholder.
             let releases = program.reason.as_deref().and_then(|reason| reason.rsplit_once("; "));
-            let releases = releases.map(|(_, releases)| releases).filter(|told| told.starts_with("Linux has it from "));
+            let releases =
+                releases.map(|(_, releases)| releases).filter(|releases| releases.starts_with("Linux has it from "));
             let elsewhere = |name: &str| releases.map(str::to_owned).or_else(|| (facts.elsewhere)(name));
             Some(explain::target(&target, matrix, failed, &elsewhere))
         }
@@ -120,8 +121,8 @@ fn feature_in_question(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause)
             let called = &of_inventory(facts, program)?.helpers;
             let known = Feature::Helper.known().into_iter().filter(|(number, _)| called.contains(number));
             let lacks = |name: &String| {
-                let told = feature_story(facts, program, Feature::Helper, name);
-                told.presence.iter().any(|on| on.kernel == facts.kernel().name && !on.presence.is_present())
+                let explanation = feature_story(facts, program, Feature::Helper, name);
+                explanation.presence.iter().any(|on| on.kernel == facts.kernel().name && !on.presence.is_present())
             };
             let mut callbacks = known.map(|(_, name)| name).filter(|name| explain::takes_callback(name));
             Some((Feature::Helper, callbacks.find(lacks)?))

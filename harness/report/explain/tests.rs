@@ -27,7 +27,7 @@ fn render_with_danger(program: impl Fn(&mut ProgramRecord), known: bool, danger:
     object.relocations = inventory.core_relocations.clone();
     let mut record = sample::assemble(kernels, vec![object], |_, _, _| (Verdict::Loaded, None));
     let target = "struct task_struct.state (0:1 @ offset 24)".to_owned();
-    let told = |outcome, candidates| RelocationRecord {
+    let record_of = |outcome, candidates| RelocationRecord {
         relocation: 0,
         local: "struct task_struct___old.state (0:0 @ offset 0)".to_owned(),
         candidates,
@@ -35,8 +35,8 @@ fn render_with_danger(program: impl Fn(&mut ProgramRecord), known: bool, danger:
         verifier_insns: vec![VerifierPlace { program: "naive".to_owned(), insn: 1 }],
     };
     let matching = Candidate { spec: target, module: "vmlinux".to_owned(), matching: true };
-    record.cells[0].relocations = vec![told(RelocationOutcome::Resolved { old: 0, new: 24 }, vec![matching])];
-    record.cells[1].relocations = vec![told(RelocationOutcome::Poisoned, Vec::new())];
+    record.cells[0].relocations = vec![record_of(RelocationOutcome::Resolved { old: 0, new: 24 }, vec![matching])];
+    record.cells[1].relocations = vec![record_of(RelocationOutcome::Poisoned, Vec::new())];
     program(&mut record.cells[1].programs[0]);
     if record.cells[1].programs[0].verdict == Verdict::Loaded {
         record.cells[1].dangers = vec![danger];

@@ -9,12 +9,12 @@ use crate::report::text::{one_line, paragraph};
 
 /// A table of the relocation `asked`, an index into the object's list: kernel, value, target.
 pub fn render(facts: &Facts<'_>, asked: usize, width: usize) -> String {
-    let Some(relocation) = facts.told().relocations.get(asked) else { return String::new() };
+    let Some(relocation) = facts.object().relocations.get(asked) else { return String::new() };
     let row = |(k, kernel): (usize, &KernelRecord)| {
         let records = &facts.record.cell(facts.object, k).relocations;
         let record = records.iter().find(|record| record.relocation == asked);
         let mark = if k == facts.kernel { ">" } else { " " };
-        let (result, target) = record.map_or_else(|| ("not tried".to_owned(), String::new()), told);
+        let (result, target) = record.map_or_else(|| ("not tried".to_owned(), String::new()), described);
         [format!("{mark} {}", one_line(&kernel.name)), one_line(&result), one_line(&target)]
     };
     let rows: Vec<[String; 3]> = facts.record.kernels.iter().enumerate().map(row).collect();
@@ -35,7 +35,7 @@ pub fn render(facts: &Facts<'_>, asked: usize, width: usize) -> String {
 }
 
 /// What came of a relocation, and the target that libbpf chose.
-fn told(record: &RelocationRecord) -> (String, String) {
+fn described(record: &RelocationRecord) -> (String, String) {
     let result = match &record.outcome {
         RelocationOutcome::Resolved { old, new } => format!("{old} -> {new}"),
         RelocationOutcome::NoMatch { old, new } => format!("{old} -> {new} (no match)"),

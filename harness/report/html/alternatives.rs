@@ -11,7 +11,7 @@ pub(super) fn alternatives(record: &RunRecord) -> Vec<Value> {
     let matters = |group: &&AlternativesRecord| {
         group.declared || (0..record.kernels.len()).any(|kernel| !all_work(record, group, kernel))
     };
-    let told = record.alternatives.iter().filter(matters).map(|group| {
+    let services = record.alternatives.iter().filter(matters).map(|group| {
         let service = (0..record.kernels.len()).map(|kernel| match record.service(group, kernel) {
             Service::By(member) => i64::try_from(member).unwrap_or(-2),
             Service::None => -1,
@@ -31,5 +31,5 @@ pub(super) fn alternatives(record: &RunRecord) -> Vec<Value> {
             "service": service.collect::<Vec<_>>(),
         })
     });
-    told.collect()
+    services.collect()
 }

@@ -32,9 +32,9 @@ impl Page {
     /// Opens the page at an address (`view=kernels`) and evaluates `script`, the body of a function. Returns its value. Fails if
     /// anything went wrong on the page.
     fn ask(&self, address: &str, script: &str) -> Value {
-        let (told, console) = self.open(address, script);
+        let (answer, console) = self.open(address, script);
         assert!(console.is_empty(), "{address}: {console:?}");
-        told
+        answer
     }
 
     /// The same, with what the console of the page says.
@@ -43,8 +43,8 @@ impl Page {
         let asked = format!(
             "<script>{{ const all = (one) => [...document.querySelectorAll(one)]; const texts = (one) => \
              all(one).map((node) => node.textContent); const press = (key) => document.activeElement.dispatchEvent(new \
-             KeyboardEvent('keydown', {{ key, bubbles: true, cancelable: true }})); const told = (() => {{ {script} }})(); const \
-             out = document.createElement('pre'); out.id = 'told'; out.textContent = JSON.stringify(told); \
+             KeyboardEvent('keydown', {{ key, bubbles: true, cancelable: true }})); const answer = (() => {{ {script} }})(); const \
+             out = document.createElement('pre'); out.id = 'answer'; out.textContent = JSON.stringify(answer); \
              document.body.append(out); }}</script>"
         );
         let page = self.folder.path().join("reports/night 1/asked.html");
@@ -61,15 +61,15 @@ impl Page {
         let errors = String::from_utf8_lossy(&said.stderr);
         let console = errors.lines().filter(|line| line.contains(":CONSOLE")).map(str::to_owned).collect();
         let page = String::from_utf8_lossy(&said.stdout);
-        let told = page.split_once("<pre id=\"told\">").and_then(|(_, rest)| rest.split_once("</pre>"));
-        let Some((told, _)) = told else { return (Value::Null, console) };
-        let told = told.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&");
-        (serde_json::from_str(&told).unwrap(), console)
+        let answer = page.split_once("<pre id=\"answer\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+        let Some((answer, _)) = answer else { return (Value::Null, console) };
+        let answer = answer.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&");
+        (serde_json::from_str(&answer).unwrap(), console)
     }
 }
 
-fn texts(told: &Value) -> Vec<&str> {
-    told.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+fn texts(answer: &Value) -> Vec<&str> {
+    answer.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
 }
 
 /// The sample, with what a suite says of it.
@@ -90,61 +90,61 @@ fn record() -> RunRecord {
 fn a_broken_page_is_noticed() {
     need!("browser");
     let page = Page::of(&record(), None);
-    let (told, console) = page.open("", "return nothing.here;");
-    assert!(told.is_null() && console.iter().any(|line| line.contains("nothing is not defined")), "{console:?}");
+    let (answer, console) = page.open("", "return nothing.here;");
+    assert!(answer.is_null() && console.iter().any(|line| line.contains("nothing is not defined")), "{console:?}");
 }
 
 #[test]
 fn the_matrix_shows_every_program_on_every_kernel() {
     need!("browser");
     let page = Page::of(&record(), None);
-    let told = page.ask(
+    let answer = page.ask(
         "all=1",
         "return { rows: texts('.grid tbody .name'), kernels: texts('.grid thead button'), cells: all('.grid .cell').length, excused: \
          texts('.grid .excused'), labels: all('.cell').every((one) => one.getAttribute('aria-label')), inTab: all('.cell').filter((one) \
          => one.tabIndex === 0).length, count: texts('#count')[0], tabs: texts('[role=tab]') };",
     );
-    assert_eq!(texts(&told["rows"]).len(), 10, "{told}");
-    assert_eq!(texts(&told["kernels"]), ["5.4", "5.10", "6.1", "6.12"]);
-    assert_eq!((told["cells"].as_u64(), told["inTab"].as_u64()), (Some(40), Some(1)));
+    assert_eq!(texts(&answer["rows"]).len(), 10, "{answer}");
+    assert_eq!(texts(&answer["kernels"]), ["5.4", "5.10", "6.1", "6.12"]);
+    assert_eq!((answer["cells"].as_u64(), answer["inTab"].as_u64()), (Some(40), Some(1)));
     // Optional on both kernels; `probe` serves instead on one of them.
-    assert_eq!(texts(&told["excused"]), ["(target)", "(target)", "(target)"]);
-    assert_eq!(told["labels"], true);
-    assert_eq!(told["count"], "10 programs × 4 kernels, 5 failing");
-    assert_eq!(texts(&told["tabs"])[0], "Matrix");
+    assert_eq!(texts(&answer["excused"]), ["(target)", "(target)", "(target)"]);
+    assert_eq!(answer["labels"], true);
+    assert_eq!(answer["count"], "10 programs × 4 kernels, 5 failing");
+    assert_eq!(texts(&answer["tabs"])[0], "Matrix");
 }
 
 #[test]
 fn an_address_filters_and_opens_the_evidence() {
     need!("browser");
     let page = Page::of(&record(), None);
-    let told = page.ask(
+    let answer = page.ask(
         "verdict=verifier_rejected&kernel=6.1&kernel=6.12&object=execsnoop&program=probe&on=6.1",
         "return { rows: texts('.grid tbody .name'), kernels: texts('.grid thead button'), title: texts('#detail h2')[0], evidence: \
          texts('#detail .what dd').join('|'), commands: texts('#detail .command code'), strip: texts('.strip button'), log: \
          texts('#detail pre.log')[0], parts: texts('#detail h3'), open: texts('.cell[aria-current]') };",
     );
-    assert_eq!(texts(&told["rows"]), ["probe"]);
-    assert_eq!(texts(&told["kernels"]), ["6.1", "6.12"]);
-    assert_eq!(told["title"], "execsnoop / probe on 6.1");
-    assert!(told["evidence"].as_str().unwrap().contains("invalid bpf_context access off=4096 size=4"), "{told}");
+    assert_eq!(texts(&answer["rows"]), ["probe"]);
+    assert_eq!(texts(&answer["kernels"]), ["6.1", "6.12"]);
+    assert_eq!(answer["title"], "execsnoop / probe on 6.1");
+    assert!(answer["evidence"].as_str().unwrap().contains("invalid bpf_context access off=4096 size=4"), "{answer}");
     assert_eq!(
-        texts(&told["commands"]),
+        texts(&answer["commands"]),
         [
             "corematrix repro 'reports/night 1' 6.1 execsnoop probe",
             "corematrix explain 'reports/night 1' 6.1 execsnoop probe",
         ]
     );
-    assert_eq!(texts(&told["strip"]), ["5.4 -", "5.10 -", "6.1 reject", "6.12 ok"]);
-    assert!(told["log"].as_str().unwrap().contains("0: (61) r0 = *(u32 *)(r1 +4096)"), "{told}");
-    assert_eq!(texts(&told["open"]), ["reject"]);
+    assert_eq!(texts(&answer["strip"]), ["5.4 -", "5.10 -", "6.1 reject", "6.12 ok"]);
+    assert!(answer["log"].as_str().unwrap().contains("0: (61) r0 = *(u32 *)(r1 +4096)"), "{answer}");
+    assert_eq!(texts(&answer["open"]), ["reject"]);
 }
 
 #[test]
 fn keys_lead_through_the_page() {
     need!("browser");
     let page = Page::of(&record(), None);
-    let told = page.ask(
+    let answer = page.ask(
         "all=1",
         "const at = () => document.activeElement.getAttribute('aria-label'); const seen = []; all('.cell')[2].focus(); \
          press('ArrowDown'); press('ArrowRight'); seen.push(at()); document.activeElement.click(); seen.push(at()); seen.push(location.hash); \
@@ -153,7 +153,7 @@ fn keys_lead_through_the_page() {
          seen.push(all('main > section:not([hidden])').map((one) => one.id).join()); return seen;",
     );
     assert_eq!(
-        texts(&told),
+        texts(&answer),
         [
             "execsnoop, tracepoint__syscalls__sys_exit_execve on 6.12: ok !, loaded, reads wrong data",
             "Evidence",
@@ -170,14 +170,14 @@ fn keys_lead_through_the_page() {
 fn coverage_shows_sides_lines_and_what_is_unproven() {
     need!("browser");
     let page = Page::of(&covered(), None);
-    let told = page.ask(
+    let answer = page.ask(
         "view=coverage&source=a",
         "return { sides: all('.sides tbody tr:not(.guard)').map((row) => [...row.children].map((one) => one.textContent).join('|')), \
          guards: texts('.sides .guard'), lines: all('.lines .line').map((row) => [...row.children].map((one) => \
          one.textContent).join('|')), unproven: texts('.unproven li'), hash: location.hash };",
     );
     assert_eq!(
-        texts(&told["sides"]),
+        texts(&answer["sides"]),
         [
             "exists (2 instructions)unproven|-|R",
             "does not exist (1 instruction)|RV|-",
@@ -185,14 +185,14 @@ fn coverage_shows_sides_lines_and_what_is_unproven() {
             "== 0|RV|R",
         ]
     );
-    assert!(texts(&told["guards"])[2].contains("undecided: its value does not reach a branch"), "{told}");
+    assert!(texts(&answer["guards"])[2].contains("undecided: its value does not reach a branch"), "{answer}");
     assert_eq!(
-        texts(&told["lines"]),
+        texts(&answer["lines"]),
         ["+|?|4|\tif (exists)", "!|?|5|\t\tnew();", "+|?|6|\t\told();", "+|?|7|\tif (flag)", "-|?|8|\t\tmore();",]
     );
-    let unproven = texts(&told["unproven"]);
+    let unproven = texts(&answer["unproven"]);
     assert!(unproven.len() == 1 && unproven[0].contains("resolved on 6.12, but probe was not loaded"), "{unproven:?}");
-    assert_eq!(told["hash"], "#view=coverage&source=a");
+    assert_eq!(answer["hash"], "#view=coverage&source=a");
     let plain = Page::of(&record(), None).ask("view=coverage", "return texts('[role=tab][aria-selected=true]');");
     assert_eq!(texts(&plain), ["Matrix"], "a run without coverage has no such view");
 }
@@ -206,16 +206,16 @@ fn changes_and_alternatives_have_their_views() {
         *loaded = sample::program(&loaded.name, &loaded.section, Verdict::Loaded, None);
     }
     let page = Page::of(&after, Some(&before));
-    let told =
+    let answer =
         page.ask("view=changes", "return { heads: texts('#view-changes h2'), all: texts('#view-changes .finding') };");
-    assert_eq!(texts(&told["heads"]), ["Worse (1)"]);
+    assert_eq!(texts(&answer["heads"]), ["Worse (1)"]);
     assert!(
-        texts(&told["all"])[0].starts_with("execsnoop / vfs_read_entry on 6.1, 6.12loaded -> attach target missing"),
-        "{told}"
+        texts(&answer["all"])[0].starts_with("execsnoop / vfs_read_entry on 6.1, 6.12loaded -> attach target missing"),
+        "{answer}"
     );
-    let told = page.ask("view=alternatives", "return all('.service tbody tr').map((row) => [...row.children].map((one) => one.textContent).join('|') + ' ' + \
+    let answer = page.ask("view=alternatives", "return all('.service tbody tr').map((row) => [...row.children].map((one) => one.textContent).join('|') + ' ' + \
          row.querySelectorAll('.serves').length);");
-    assert_eq!(texts(&told), ["read|?|?|none| 0", "vfs_read_entry|-|-|target|(target) 0", "probe|-|-|reject|ok 1",]);
+    assert_eq!(texts(&answer), ["read|?|?|none| 0", "vfs_read_entry|-|-|target|(target) 0", "probe|-|-|reject|ok 1",]);
 }
 
 #[test]
@@ -229,18 +229,18 @@ fn every_view_takes_hostile_names_and_many_kernels() {
     let views = "const drawn = {}; for (const tab of all('[role=tab]')) { tab.click(); drawn[tab.id] = texts('main > section:not([hidden])')[0].length > 0; } \
                  return { drawn, images: all('img').length, wide: document.documentElement.scrollWidth > innerWidth };";
     for record in [record, sample::large(60, 30), sample::large(0, 0), sample::large(3, 0), covered()] {
-        let told = Page::of(&record, Some(&sample::record())).ask("", views);
-        assert!(told["drawn"].as_object().unwrap().values().all(|drawn| drawn == true), "{told}");
-        assert_eq!((told["images"].as_u64(), &told["wide"]), (Some(0), &Value::Bool(false)), "{told}");
+        let answer = Page::of(&record, Some(&sample::record())).ask("", views);
+        assert!(answer["drawn"].as_object().unwrap().values().all(|drawn| drawn == true), "{answer}");
+        assert_eq!((answer["images"].as_u64(), &answer["wide"]), (Some(0), &Value::Bool(false)), "{answer}");
     }
 }
 
 #[test]
 fn large_matrices_are_drawn_whole_and_ask_nothing_of_the_network() {
     need!("browser");
-    let told = Page::of(&sample::large(60, 30), None).ask(
+    let answer = Page::of(&sample::large(60, 30), None).ask(
         "all=1",
         "return { cells: all('.cell').length, loaded: performance.getEntriesByType('resource').length };",
     );
-    assert_eq!((told["cells"].as_u64(), told["loaded"].as_u64()), (Some(1800), Some(0)));
+    assert_eq!((answer["cells"].as_u64(), answer["loaded"].as_u64()), (Some(1800), Some(0)));
 }

@@ -9,7 +9,7 @@ use crate::record::RunRecord;
 use crate::report::Baseline;
 use crate::report::comparison::grouped;
 
-/// Growth of the verifier's work below this is told as a change, and as neither better nor worse: the percentage of the gate.
+/// Growth of the verifier's work below this is shown as a change, and as neither better nor worse: the percentage of the gate.
 const GROWTH: f64 = crate::gate::Limits::INSTRUCTIONS_PERCENT;
 
 /// What a change means to the one who reads.
@@ -34,7 +34,7 @@ pub(super) fn changes(baseline: &Baseline<'_>, record: &RunRecord) -> Value {
         let programs = o.map(|o| &record.objects[o].programs);
         let p = programs.and_then(|all| all.iter().position(|one| Some(&one.name) == place.program.as_ref()));
         let number = |name: &&str| record.kernels.iter().position(|kernel| kernel.name == *name);
-        let told = json!({
+        let entry = json!({
             "tendency": tendency(&difference.change),
             "object": place.object,
             "program": place.program,
@@ -46,13 +46,13 @@ pub(super) fn changes(baseline: &Baseline<'_>, record: &RunRecord) -> Value {
         });
         // Work of the verifier is the least of what can be worse.
         let is_work = matches!(difference.change, Change::Instructions { .. });
-        groups.push(((tendency(&difference.change), is_work), told));
+        groups.push(((tendency(&difference.change), is_work), entry));
     }
     groups.sort_by_key(|(rank, _)| *rank);
     json!({
         "baseline": baseline.name,
         "started": baseline.record.started,
-        "groups": groups.into_iter().map(|(_, told)| told).collect::<Vec<_>>(),
+        "groups": groups.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(),
     })
 }
 
@@ -101,8 +101,8 @@ mod tests {
             *broken = sample::program(&broken.name, &broken.section, Verdict::VerifierRejected, Some("no"));
         }
         after.objects[1].name = "renamed".to_owned();
-        let told = changes(&Baseline { name: "monday".to_owned(), record: &before }, &after);
-        let lines: Vec<String> = told["groups"]
+        let page = changes(&Baseline { name: "monday".to_owned(), record: &before }, &after);
+        let lines: Vec<String> = page["groups"]
             .as_array()
             .unwrap()
             .iter()

@@ -13,8 +13,8 @@ const LEVELS: [Level; 3] = [Level::Resolved, Level::Verified, Level::Executed];
 /// Everything about coverage that a record has; `None` if no object has guards or source lines.
 pub(super) fn coverage(record: &RunRecord, shared: &mut Shared) -> Option<Value> {
     let has_any = |o: &usize| {
-        let told = &record.objects[*o].coverage;
-        !told.guards.is_empty() || !told.lines.lines.is_empty()
+        let coverage = &record.objects[*o].coverage;
+        !coverage.guards.is_empty() || !coverage.lines.lines.is_empty()
     };
     let objects: Vec<Value> =
         (0..record.objects.len()).filter(has_any).map(|o| object_data(record, o, shared)).collect();
@@ -34,18 +34,18 @@ pub(super) fn coverage(record: &RunRecord, shared: &mut Shared) -> Option<Value>
 }
 
 fn object_data(record: &RunRecord, o: usize, shared: &mut Shared) -> Value {
-    let told = &record.objects[o];
+    let object = &record.objects[o];
     let kernels = 0..record.kernels.len();
     let is_base = record.base(o) == o;
     let unit = Unit { object: o, rows: if is_base { record.family(o) } else { vec![o] } };
-    let guards: Vec<Value> = told
+    let guards: Vec<Value> = object
         .coverage
         .guards
         .iter()
         .enumerate()
         .map(|(number, guard)| guard_data(record, o, number, guard, shared))
         .collect();
-    let lines = told.coverage.lines.lines.iter().enumerate().map(|(number, line)| {
+    let lines = object.coverage.lines.lines.iter().enumerate().map(|(number, line)| {
         let signs: String = kernels.clone().map(|kernel| source::sign_on(record, o, kernel, number)).collect();
         json!([line.file, line.line, shared.text(line.text.as_str()), shared.text(signs)])
     });
@@ -56,15 +56,15 @@ fn object_data(record: &RunRecord, o: usize, shared: &mut Shared) -> Value {
         "counts": LEVELS.map(|level| unit.count(record, level)),
         "ran": any_ran(record, o),
         "guards": guards,
-        "files": told.coverage.lines.files,
+        "files": object.coverage.lines.files,
         "lines": lines,
     })
 }
 
 fn guard_data(record: &RunRecord, o: usize, number: usize, guard: &GuardRecord, shared: &mut Shared) -> Value {
-    let side = |(side, told): (usize, &crate::record::SideRecord)| {
+    let side = |(side, taken): (usize, &crate::record::SideRecord)| {
         let signs: Vec<&str> = (0..record.kernels.len()).map(|kernel| sign(record, o, kernel, number, side)).collect();
-        json!({ "when": told.when, "insns": told.insns, "signs": shared.text(signs.join(" ")), "lines": told.lines })
+        json!({ "when": taken.when, "insns": taken.insns, "signs": shared.text(signs.join(" ")), "lines": taken.lines })
     };
     json!({
         "kind": guard.kind,

@@ -125,7 +125,7 @@ fn kernel_data(kernel: &KernelRecord) -> Value {
 fn object_data(record: &RunRecord, o: usize) -> Value {
     let object = &record.objects[o];
     let cells = || (0..record.kernels.len()).map(|k| record.cell(o, k));
-    // What is asked is the same on every kernel, and told where libbpf got that far.
+    // What is asked is the same on every kernel, and logged where libbpf got that far.
     let mut asked = vec![""; object.relocations.len()];
     let mut users = vec![Vec::<&str>::new(); object.relocations.len()];
     for one in cells().flat_map(|cell| &cell.relocations) {
@@ -171,7 +171,7 @@ fn object_data(record: &RunRecord, o: usize) -> Value {
 }
 
 fn findings_data(record: &RunRecord) -> Vec<Value> {
-    let told = |finding: &crate::report::finding::Finding| {
+    let entry = |finding: &crate::report::finding::Finding| {
         json!({
             "level": match finding.level {
                 Level::Error => "error",
@@ -189,7 +189,7 @@ fn findings_data(record: &RunRecord) -> Vec<Value> {
             "text": finding.place.as_ref().map(|place| &place.text),
         })
     };
-    findings(record).iter().map(told).collect()
+    findings(record).iter().map(entry).collect()
 }
 
 /// `first` is the number of the cell's first program among those of all cells.
@@ -207,11 +207,11 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &Logs, first: usize, 
         .iter()
         .enumerate()
         .map(|(p, program)| {
-            let mut told = program_data(program, logs.of(first + p), shared);
+            let mut data = program_data(program, logs.of(first + p), shared);
             if let Some(excuse) = record.excuse(o, k, p) {
-                told["excuse"] = json!(shared.text(excuse));
+                data["excuse"] = json!(shared.text(excuse));
             }
-            told
+            data
         })
         .collect();
     let dangers: Vec<Value> = cell
@@ -269,10 +269,10 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &Logs, first: usize, 
 /// Only what there is: most programs load, and have little to tell.
 fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mut Shared) -> Value {
     let verdict = Verdict::ALL.iter().position(|known| *known == program.verdict);
-    let mut told = json!({ "v": verdict, "ms": program.load_ms });
+    let mut data = json!({ "v": verdict, "ms": program.load_ms });
     let mut put = |key: &str, value: Value| {
         if !value.is_null() {
-            told[key] = value;
+            data[key] = value;
         }
     };
     put("reason", shared.maybe(program.reason.as_deref()));
@@ -315,10 +315,10 @@ fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mu
     if let Some(loaded) = &program.loaded {
         put("size", json!([loaded.xlated_bytes, loaded.jited_bytes]));
     }
-    told
+    data
 }
 
-/// Kind, outcome and target: 0 as compiled, 1 patched, 2 an answer of no, 3 fails where it is reached, 4 nothing was tried or told.
+/// Kind, outcome and target: 0 as compiled, 1 patched, 2 an answer of no, 3 fails where it is reached, 4 nothing was tried or logged.
 fn outcome(one: &RelocationRecord, shared: &mut Shared) -> (u8, usize, usize) {
     let (kind, text) = match &one.outcome {
         RelocationOutcome::Resolved { old, new } => (u8::from(old != new), new.to_string()),

@@ -1,4 +1,4 @@
-//! What the gate decided, as cases: [`Told`] is what it says of one program on one kernel, [`suite`] has all else.
+//! What the gate decided, as cases: [`GatedProgram`] is what it says of one program on one kernel, [`suite`] has all else.
 
 use junit_report::{TestCase, TestCaseBuilder, TestSuite};
 use time::{Duration, OffsetDateTime};
@@ -9,16 +9,16 @@ use crate::gate::{Decision, Excuse, GateReport, Rule, Weight};
 
 /// What the gate says of one program on one kernel.
 #[derive(Default)]
-pub(super) struct Told<'a> {
+pub(super) struct GatedProgram<'a> {
     /// What makes it red.
     pub red: Vec<&'a Decision>,
     /// Why a failure of it passes.
     pub excuse: Option<&'a Excuse>,
 }
 
-impl<'a> Told<'a> {
-    pub fn of(gate: &'a GateReport, place: &Place) -> Told<'a> {
-        Told {
+impl<'a> GatedProgram<'a> {
+    pub fn of(gate: &'a GateReport, place: &Place) -> GatedProgram<'a> {
+        GatedProgram {
             red: gate
                 .of_weight(Weight::Red)
                 .filter(|decision| is_of_program(decision) && decision.place == *place)
@@ -63,10 +63,10 @@ fn case(decision: &Decision) -> TestCase {
     let mut case = match decision.weight {
         Weight::Red => TestCaseBuilder::failure(&name, Duration::ZERO, kind, &message),
         Weight::Infrastructure => TestCaseBuilder::error(&name, Duration::ZERO, kind, &message),
-        Weight::Told => TestCaseBuilder::success(&name, Duration::ZERO),
+        Weight::Notice => TestCaseBuilder::success(&name, Duration::ZERO),
     };
     match (decision.weight, &decision.hint) {
-        (Weight::Told, _) => drop(case.set_system_out(&cdata(&decision.message))),
+        (Weight::Notice, _) => drop(case.set_system_out(&cdata(&decision.message))),
         (_, Some(hint)) => drop(case.set_trace(&cdata(&format!("hint: {hint}")))),
         (_, None) => {}
     }

@@ -258,7 +258,7 @@ fn read_strictly(xml: &str) {
             _ => {}
         }
     }
-    assert!(open.is_empty() && suites.iter().all(|(told, counted)| told == counted), "{suites:?}");
+    assert!(open.is_empty() && suites.iter().all(|(stated, counted)| stated == counted), "{suites:?}");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn with_a_gate_it_is_red_where_the_gate_is() {
     }];
     let report = decide(&record, None, &expectations, &Limits::now());
     let elements = parse(&String::from_utf8(render(&record, Some(&report)).unwrap()).unwrap());
-    let told = |kernel: &str, class: &str, name: &str| {
+    let case = |kernel: &str, class: &str, name: &str| {
         let outcome = outcome(&elements, kernel, class, name);
         format!("{} {}: {}", outcome.name, outcome.attribute("type"), outcome.attribute("message"))
             .trim_end()
@@ -296,14 +296,14 @@ fn with_a_gate_it_is_red_where_the_gate_is() {
     };
     let place = path.display().to_string();
     let lines = [
-        told("6.1", "execsnoop", "vfs_read_entry"),
-        told("6.12", "execsnoop", "vfs_read_entry"),
+        case("6.1", "execsnoop", "vfs_read_entry"),
+        case("6.12", "execsnoop", "vfs_read_entry"),
         // It loads, and its kernel complains.
-        told("6.12", "opensnoop", "open_exit"),
-        told("6.12", "opensnoop", "open_enter"),
-        told("gate", "object not whole", "`opensnoop` on 6.12"),
-        told("gate", "infrastructure", "kernel 5.10"),
-        told("gate", "unexpected pass", "`opensnoop/open_enter` on 6.1, 6.12"),
+        case("6.12", "opensnoop", "open_exit"),
+        case("6.12", "opensnoop", "open_enter"),
+        case("gate", "object not whole", "`opensnoop` on 6.12"),
+        case("gate", "infrastructure", "kernel 5.10"),
+        case("gate", "unexpected pass", "`opensnoop/open_enter` on 6.1, 6.12"),
     ];
     insta::assert_snapshot!(lines.join("\n").replace(&place, "suite.toml"), @r"
     skipped attach target missing: renamed (https://example.org/1); `vfs_read` is not among the functions of this kernel's BTF

@@ -17,15 +17,15 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
         if !group.declared && services.iter().all(|(k, _)| all_work(record, group, *k)) {
             continue;
         }
-        let mut told: Vec<(Service, Vec<usize>)> = Vec::new();
+        let mut by_service: Vec<(Service, Vec<usize>)> = Vec::new();
         for (k, service) in services {
-            match told.iter_mut().find(|(known, _)| *known == service) {
+            match by_service.iter_mut().find(|(known, _)| *known == service) {
                 Some((_, on)) => on.push(k),
-                None => told.push((service, vec![k])),
+                None => by_service.push((service, vec![k])),
             }
         }
-        told.sort_by_key(|(service, _)| *service);
-        let parts: Vec<String> = told
+        by_service.sort_by_key(|(service, _)| *service);
+        let parts: Vec<String> = by_service
             .iter()
             .map(|(service, on)| {
                 let what = match service {

@@ -12,11 +12,11 @@ const MOST_REASONS: usize = 4;
 
 /// How many programs could be attached, over all kernels; nothing if nobody asked.
 pub fn counts(record: &RunRecord, width: usize) -> String {
-    let told = || record.cells.iter().flat_map(|cell| &cell.programs).filter_map(|program| program.attach.as_ref());
-    if told().next().is_none() {
+    let attached = || record.cells.iter().flat_map(|cell| &cell.programs).filter_map(|program| program.attach.as_ref());
+    if attached().next().is_none() {
         return String::new();
     }
-    let with = |outcome: AttachOutcome| told().filter(move |attach| attach.outcome == outcome);
+    let with = |outcome: AttachOutcome| attached().filter(move |attach| attach.outcome == outcome);
     let [attached, failed] = [AttachOutcome::Attached, AttachOutcome::Failed].map(|outcome| with(outcome).count());
     let mut text = format!("Of those loaded: {attached} attached");
     if failed > 0 {
@@ -31,15 +31,15 @@ pub fn counts(record: &RunRecord, width: usize) -> String {
 
 /// How many of the programs that the guest tried to make run did; nothing if nobody asked.
 fn runs(record: &RunRecord, width: usize) -> String {
-    let told: Vec<&ExerciseRecord> =
+    let exercised: Vec<&ExerciseRecord> =
         record.cells.iter().flat_map(|cell| &cell.programs).filter_map(|program| program.exercise.as_ref()).collect();
-    if told.is_empty() {
+    if exercised.is_empty() {
         return String::new();
     }
-    let ran = told.iter().filter(|exercise| exercise.ran()).count();
-    let tested = told.iter().filter(|exercise| exercise.ran() && exercise.test_run.is_some()).count();
+    let ran = exercised.iter().filter(|exercise| exercise.ran()).count();
+    let tested = exercised.iter().filter(|exercise| exercise.ran() && exercise.test_run.is_some()).count();
     let in_tests = if tested > 0 { format!(" ({tested} in test runs)") } else { String::new() };
-    let idle = match told.len() - ran {
+    let idle = match exercised.len() - ran {
         0 => String::new(),
         idle => format!(", {idle} not seen to run"),
     };

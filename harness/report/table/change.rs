@@ -31,12 +31,12 @@ pub(in crate::report) fn change(record: &RunRecord, shown: &[usize], o: usize, p
             Some(format!(" {kernels}: {verdict}{why}; {everywhere}"))
         }
         [at] => {
-            let told = |(k, program): (usize, &ProgramRecord), word: &str| {
+            let fate = |(k, program): (usize, &ProgramRecord), word: &str| {
                 let fate = if program.verdict.is_pass() { "loads" } else { program.verdict.label() };
                 (format!("{fate} {word} {}", one_line(&record.kernels[k].name)), why(program))
             };
-            let (before, why_before) = told(judged[at - 1], "up to");
-            let (after, why_after) = told(judged[at], "from");
+            let (before, why_before) = fate(judged[at - 1], "up to");
+            let (after, why_after) = fate(judged[at], "from");
             let reasons = [why_before, why_after];
             Some(match reasons.each_ref().map(String::is_empty) {
                 // Only one side has a reason to give, and it is clear which.
@@ -89,8 +89,8 @@ mod tests {
     use crate::record::Verdict;
     use crate::record::sample;
 
-    /// One program on the kernels named by number, which ends as told for each.
-    fn told(fates: &[Option<(Verdict, Cause, &str)>]) -> Option<String> {
+    /// One program on the kernels named by number, which ends as given for each.
+    fn change_of(fates: &[Option<(Verdict, Cause, &str)>]) -> Option<String> {
         let names = ["5.10", "6.1", "6.12", "7.3"];
         let kernels = names[..fates.len()].iter().map(|name| sample::kernel(name)).collect();
         let objects = vec![sample::object("o", &[("p", "kprobe/x")])];
@@ -119,48 +119,48 @@ mod tests {
     #[test]
     fn one_change_is_told_with_its_kernels() {
         assert_eq!(
-            told(&[None, None, FIELD, FIELD]).as_deref(),
+            change_of(&[None, None, FIELD, FIELD]).as_deref(),
             Some(": loads up to 6.1, relocation failed from 6.12: missing field `struct task_struct.state`")
         );
         assert_eq!(
-            told(&[helper("bpf_loop#181"), helper("unknown#181"), None]).as_deref(),
+            change_of(&[helper("bpf_loop#181"), helper("unknown#181"), None]).as_deref(),
             Some(": verifier rejected up to 6.1, loads from 6.12: unknown helper `unknown#181`")
         );
         let unbounded = Some((Verdict::VerifierRejected, Cause::MemoryUnbounded, ""));
         assert_eq!(
-            told(&[unbounded, FIELD]).as_deref(),
+            change_of(&[unbounded, FIELD]).as_deref(),
             Some(
                 ": verifier rejected up to 5.10: unbounded memory access: reason 0; relocation failed from 6.1: \
                  missing field `struct task_struct.state`"
             )
         );
         // Kernels that did not judge it part nothing.
-        assert!(told(&[None, LIMIT, FIELD]).unwrap().contains("loads up to 5.10, relocation failed from 6.12"));
+        assert!(change_of(&[None, LIMIT, FIELD]).unwrap().contains("loads up to 5.10, relocation failed from 6.12"));
     }
 
     #[test]
     fn what_fails_everywhere_is_no_fact_about_kernels() {
         assert_eq!(
-            told(&[FIELD, FIELD, FIELD]).as_deref(),
+            change_of(&[FIELD, FIELD, FIELD]).as_deref(),
             Some(
                 " on all 3 kernels: relocation failed: missing field `struct task_struct.state`; the same on every \
                  kernel, so no fact about kernels"
             )
         );
         // What one of the kernels says is not known.
-        let some = told(&[FIELD, LIMIT, FIELD]).unwrap();
+        let some = change_of(&[FIELD, LIMIT, FIELD]).unwrap();
         assert!(
             some.starts_with(" on 5.10, 6.12: ") && some.ends_with("; the same on every kernel that judged it"),
             "{some}"
         );
-        assert_eq!(told(&[FIELD]), None);
-        assert_eq!(told(&[LIMIT, LIMIT]), None);
+        assert_eq!(change_of(&[FIELD]), None);
+        assert_eq!(change_of(&[LIMIT, LIMIT]), None);
     }
 
     #[test]
     fn what_comes_and_goes_is_no_change() {
-        assert_eq!(told(&[None, FIELD, None]), None);
-        assert_eq!(told(&[None, FIELD, helper("x#1")]), None);
-        assert_eq!(told(&[None, None]), None);
+        assert_eq!(change_of(&[None, FIELD, None]), None);
+        assert_eq!(change_of(&[None, FIELD, helper("x#1")]), None);
+        assert_eq!(change_of(&[None, None]), None);
     }
 }

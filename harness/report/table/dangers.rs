@@ -13,11 +13,11 @@ const MOST_IN_ALL: usize = 24;
 /// Every danger on the kernels `shown`, by object, at most `width` columns wide.
 pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     let mut block = String::new();
-    let (mut told, mut untold) = (0, 0);
+    let (mut printed, mut left_out) = (0, 0);
     for (o, object) in record.objects.iter().enumerate() {
         let mut lines: Vec<(String, Vec<usize>)> = Vec::new();
         for &k in shown {
-            // What fails on another kernel is told there, under what failed.
+            // What fails on another kernel is shown there, under what failed.
             let dangers = record.cell(o, k).dangers.iter();
             for danger in dangers.filter(|danger| danger.difference.is_wrong_here()) {
                 let line = line(object, danger);
@@ -29,15 +29,15 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
                 }
             }
         }
-        let kept = lines.len().min(MOST_IN_OBJECT).min(MOST_IN_ALL - told);
-        told += kept;
-        untold += lines.len() - kept;
+        let kept = lines.len().min(MOST_IN_OBJECT).min(MOST_IN_ALL - printed);
+        printed += kept;
+        left_out += lines.len() - kept;
         for (line, affected) in &lines[..kept] {
             block += &paragraph(&format!("{line}, {}", kernels(record, shown, affected)), 2, width);
         }
     }
-    if untold > 0 {
-        block += &format!("  ... {} in report.json\n", counted(untold, "more danger"));
+    if left_out > 0 {
+        block += &format!("  ... {} in report.json\n", counted(left_out, "more danger"));
     }
     if block.is_empty() { block } else { paragraph(TITLE, 0, width) + &block }
 }

@@ -28,7 +28,7 @@ struct Failure {
 /// Every failure on the kernels `shown`, by object, at most `width` columns wide.
 pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     let mut block = String::new();
-    let (mut told, mut untold) = (0, 0);
+    let (mut printed, mut left_out) = (0, 0);
     for (o, object) in record.objects.iter().enumerate() {
         let mut lines = Vec::new();
         if let Some(reason) = &object.broken {
@@ -45,9 +45,9 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
             };
             format!("{programs}{}", failure.story)
         }));
-        let room = MOST_IN_OBJECT.min(MOST_IN_ALL - told);
+        let room = MOST_IN_OBJECT.min(MOST_IN_ALL - printed);
         let kept = lines.len().min(room);
-        told += kept;
+        printed += kept;
         if kept > 0 {
             block += &paragraph(&object.name, 2, width);
             block.extend(lines[..kept].iter().map(|line| paragraph(line, 4, width)));
@@ -55,11 +55,11 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
                 block += &format!("    ... {} more in report.json\n", lines.len() - kept);
             }
         } else {
-            untold += lines.len();
+            left_out += lines.len();
         }
     }
-    if untold > 0 {
-        block += &format!("  ... {} of other objects in report.json\n", counted(untold, "more failure"));
+    if left_out > 0 {
+        block += &format!("  ... {} of other objects in report.json\n", counted(left_out, "more failure"));
     }
     titled("What failed", &block)
 }

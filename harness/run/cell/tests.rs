@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use super::super::kernel::KernelContext;
-use super::super::{Bench, Jobs, Logs, Stop, Wanted};
+use super::super::{Jobs, Logs, RunContext, Stop, Wanted};
 use super::*;
 use crate::manifest::Manifest;
 use crate::object::{BpfObject, ObjectError, Origin};
@@ -13,7 +13,7 @@ use crate::protocol::attach::Reach;
 use crate::record::{KernelIdentity, ObjectProgram};
 use crate::store::{LockFile, Store, StoredKernel};
 use crate::suite::Settings;
-use crate::vm::{Accelerator, Aids, GuestLink, Toolchain};
+use crate::vm::{Accelerator, DebugOptions, GuestLink, Toolchain};
 
 /// A guest that says what a test wrote down, and says the last of it for ever if it is to.
 #[derive(Clone, Default)]
@@ -83,7 +83,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
     };
     let (logs, stop, wanted) = (Logs::new(folder.path()), Stop::default(), Wanted::default());
     let jobs = Jobs::choose(Some(1), 1, []);
-    let bench = Bench {
+    let run_context = RunContext {
         plan: &plan,
         store: &store,
         lock: &lock,
@@ -97,10 +97,10 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
         snapshot_budget: 0,
         logs: &logs,
         stop: &stop,
-        aids: Aids::default(),
+        debug: DebugOptions::default(),
     };
     let (sender, events) = mpsc::channel();
-    let context = Arc::new(KernelContext::new(&bench, 0, stored(), &wanted, sender));
+    let context = Arc::new(KernelContext::new(&run_context, 0, stored(), &wanted, sender));
     let mut scripts = VecDeque::from(scripts);
     let start = move |_| scripts.pop_front().map(|script| Box::new(script) as Box<dyn GuestLink + Send>).ok_or(Ended);
     let mut session = Session::with(context, Box::new(start));

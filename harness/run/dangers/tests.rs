@@ -14,7 +14,7 @@ fn run(fails: [bool; 4]) -> RunRecord {
         false => (Verdict::Loaded, None),
     });
     for (cell, fails) in record.cells.iter_mut().zip(fails) {
-        let told = |relocation: usize, field: &str, outcome| RelocationRecord {
+        let relocation = |relocation: usize, field: &str, outcome| RelocationRecord {
             relocation,
             local: format!("struct inode___first.{field} (0:{relocation} @ offset 8)"),
             candidates: Vec::new(),
@@ -22,7 +22,8 @@ fn run(fails: [bool; 4]) -> RunRecord {
             verifier_insns: vec![VerifierPlace { program: "p".to_owned(), insn: 3 + relocation as u32 }],
         };
         let outcome = if fails { RelocationOutcome::Poisoned } else { RelocationOutcome::Resolved { old: 8, new: 16 } };
-        cell.relocations = vec![told(0, "i_ctime", outcome), told(1, "i_mtime", RelocationOutcome::Poisoned)];
+        cell.relocations =
+            vec![relocation(0, "i_ctime", outcome), relocation(1, "i_mtime", RelocationOutcome::Poisoned)];
         if fails {
             let subject = Some("struct inode___first.i_ctime".to_owned());
             cell.programs[0].cause = Some(Cause::MissingField);
@@ -33,7 +34,7 @@ fn run(fails: [bool; 4]) -> RunRecord {
 }
 
 /// The dangers of each cell, in words.
-fn told(record: &RunRecord) -> Vec<Vec<String>> {
+fn lines(record: &RunRecord) -> Vec<Vec<String>> {
     record.cells.iter().map(|cell| cell.dangers.iter().map(ToString::to_string).collect()).collect()
 }
 
@@ -45,7 +46,7 @@ fn programs_that_load_are_told_what_they_fail_for_elsewhere() {
     settle(&mut record);
     let line =
         "`struct inode___first.i_ctime` has no match on 6.12, 7.3, and the program fails there for it".to_owned();
-    assert_eq!(told(&record), [vec![line.clone()], vec![line], vec![], vec![]]);
+    assert_eq!(lines(&record), [vec![line.clone()], vec![line], vec![], vec![]]);
     let danger = &record.cells[0].dangers[0];
     assert_eq!((danger.relocation, danger.programs.as_slice()), (Some(0), &["p".to_owned()][..]));
     assert_eq!(danger.source, record.objects[0].relocations[0].source);
@@ -56,7 +57,7 @@ fn without_both_sides_nothing_is_told() {
     for fails in [[false; 4], [true; 4]] {
         let mut record = run(fails);
         settle(&mut record);
-        assert_eq!(told(&record), vec![Vec::<String>::new(); 4], "{fails:?}");
+        assert_eq!(lines(&record), vec![Vec::<String>::new(); 4], "{fails:?}");
     }
     // A failure of another kind says nothing of the relocation, poisoned or not.
     let mut record = run([false, false, true, true]);
@@ -64,7 +65,7 @@ fn without_both_sides_nothing_is_told() {
         (cell.programs[0].verdict, cell.programs[0].cause) = (Verdict::VerifierRejected, Some(Cause::MemoryNull));
     }
     settle(&mut record);
-    assert_eq!(told(&record), vec![Vec::<String>::new(); 4]);
+    assert_eq!(lines(&record), vec![Vec::<String>::new(); 4]);
 }
 
 #[test]

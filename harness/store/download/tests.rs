@@ -67,18 +67,18 @@ fn content() -> Vec<u8> {
     (0..200_000u32).flat_map(u32::to_le_bytes).collect()
 }
 
-struct Bench {
+struct ServedFile {
     folder: tempfile::TempDir,
     server: Server,
     sha256: Option<String>,
     limit: u64,
 }
 
-impl Bench {
-    fn new(answer: impl Fn(&Asked, usize, &mut TcpStream) + Send + 'static) -> Bench {
+impl ServedFile {
+    fn new(answer: impl Fn(&Asked, usize, &mut TcpStream) + Send + 'static) -> ServedFile {
         let folder = tempfile::tempdir().unwrap();
         let sha256 = Some(checksum::of_bytes(&content()));
-        Bench { folder, server: Server::start(answer), sha256, limit: 10_000_000 }
+        ServedFile { folder, server: Server::start(answer), sha256, limit: 10_000_000 }
     }
 
     fn file(&self) -> PathBuf {
@@ -103,7 +103,7 @@ impl Bench {
 #[test]
 fn a_broken_connection_is_gone_on_with_where_it_broke() {
     need!("curl");
-    let bench = Bench::new(|asked, before, stream| {
+    let served = ServedFile::new(|asked, before, stream| {
         let all = content();
         let from = asked.from();
         let range = format!("Content-Range: bytes {from}-{}/{}\r\n", all.len() - 1, all.len());
@@ -114,14 +114,14 @@ fn a_broken_connection_is_gone_on_with_where_it_broke() {
         let end = (from + 300_000).min(all.len());
         let _ = stream.write_all(&all[from..end]);
     });
-    let response = bench.fetch().unwrap();
+    let response = served.fetch().unwrap();
     assert_eq!(response.status, 206);
-    assert_eq!(fs::read(bench.file()).unwrap(), content());
-    let asked = bench.server.asked();
+    assert_eq!(fs::read(served.file()).unwrap(), content());
+    let asked = served.server.asked();
     assert_eq!(asked.len(), 3);
     assert_eq!(asked[1].from(), 300_000);
     assert!(asked[0].headers.contains(&"X-Test: a \"quoted\" \\ value".to_owned()), "{asked:?}");
-    assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 1, "no file with credentials is left");
+    assert_eq!(fs::read_dir(served.folder.path()).unwrap().count(), 1, "no file with credentials is left");
 }
 
 #[test]
@@ -140,26 +140,26 @@ fn what_an_earlier_run_left_is_gone_on_with_or_thrown_away() {
         let _ = stream.write_all(all.get(asked.from()..).unwrap_or_default());
     };
     for (left, requests) in [(&content()[..1000], 1), (&[7; 1000], 2), (&[7; 900_000], 2), (&content()[..], 0)] {
-        let bench = Bench::new(serve);
-        fs::write(bench.file(), left).unwrap();
-        bench.fetch().unwrap();
-        assert_eq!(fs::read(bench.file()).unwrap(), content());
-        assert_eq!(bench.server.asked().len(), requests);
+        let served = ServedFile::new(serve);
+        fs::write(served.file(), left).unwrap();
+        served.fetch().unwrap();
+        assert_eq!(fs::read(served.file()).unwrap(), content());
+        assert_eq!(served.server.asked().len(), requests);
     }
     // A server that knows no ranges gives the whole file again.
-    let bench = Bench::new(|_, _, stream| {
+    let served = ServedFile::new(|_, _, stream| {
         head(stream, "200 OK", content().len(), "");
         let _ = stream.write_all(&content());
     });
-    fs::write(bench.file(), &content()[..1000]).unwrap();
-    bench.fetch().unwrap();
-    assert_eq!(fs::read(bench.file()).unwrap(), content());
+    fs::write(served.file(), &content()[..1000]).unwrap();
+    served.fetch().unwrap();
+    assert_eq!(fs::read(served.file()).unwrap(), content());
 }
 
 #[test]
 fn a_busy_server_is_asked_again_when_it_wants() {
     need!("curl");
-    let bench = Bench::new(|_, before, stream| match before {
+    let served = ServedFile::new(|_, before, stream| match before {
         0 => head(stream, "429 Too Many Requests", 0, "Retry-After: 1\r\n"),
         1 => head(stream, "503 Service Unavailable", 0, ""),
         _ => {
@@ -167,8 +167,8 @@ fn a_busy_server_is_asked_again_when_it_wants() {
             let _ = stream.write_all(&content());
         }
     });
-    bench.fetch().unwrap();
-    assert_eq!(bench.server.asked().len(), 3);
+    served.fetch().unwrap();
+    assert_eq!(served.server.asked().len(), 3);
 }
 
 #[test]
@@ -179,38 +179,38 @@ fn a_refusal_is_told_without_credentials() {
         ("404 Not Found", "the server does not have it (status 404)"),
         ("418 I'm a teapot", "the server does not give it (status 418)"),
     ] {
-        let bench = Bench::new(move |_, _, stream| head(stream, status, 0, ""));
-        let error = bench.fetch().unwrap_err();
+        let served = ServedFile::new(move |_, _, stream| head(stream, status, 0, ""));
+        let error = served.fetch().unwrap_err();
         assert!(error.is_unavailable());
         let text = error.to_string();
         assert!(text.ends_with(&format!("/k.deb`: {reason}")), "{text}");
         assert!(!text.contains("secret") && !text.contains("user"), "{text}");
-        assert_eq!(bench.server.asked().len(), 1);
-        assert!(!bench.file().exists(), "no page of an error is taken for the file");
+        assert_eq!(served.server.asked().len(), 1);
+        assert!(!served.file().exists(), "no page of an error is taken for the file");
     }
 }
 
 #[test]
 fn a_host_that_never_answers_is_asked_once_and_then_left_alone() {
     need!("curl");
-    let mut bench = Bench::new(|_, _, stream| head(stream, "404 Not Found", 0, ""));
-    let there = bench.server.address.clone();
-    let memory = bench.folder.path().join(super::super::unreachable::FOLDER);
+    let mut served = ServedFile::new(|_, _, stream| head(stream, "404 Not Found", 0, ""));
+    let there = served.server.address.clone();
+    let memory = served.folder.path().join(super::super::unreachable::FOLDER);
     fs::create_dir(&memory).unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    bench.server.address = format!("http://{nobody}");
+    served.server.address = format!("http://{nobody}");
     let begin = std::time::Instant::now();
-    let told = bench.fetch().unwrap_err();
-    assert!(told.is_unavailable() && told.to_string().ends_with("the server cannot be reached"), "{told}");
-    assert!(told.hint().unwrap().contains("10 min"));
-    assert!(bench.fetch().unwrap_err().to_string().ends_with("the server cannot be reached (asked just now)"));
+    let error = served.fetch().unwrap_err();
+    assert!(error.is_unavailable() && error.to_string().ends_with("the server cannot be reached"), "{error}");
+    assert!(error.hint().unwrap().contains("10 min"));
+    assert!(served.fetch().unwrap_err().to_string().ends_with("the server cannot be reached (asked just now)"));
     assert!(begin.elapsed() < Duration::from_secs(5));
 
     // After a while it is asked again; and when it answers, whatever it says, that is forgotten.
-    bench.server.address = there;
+    served.server.address = there;
     let mark = fs::File::options().append(true).open(memory.join("server")).unwrap();
     mark.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
-    assert!(bench.fetch().unwrap_err().to_string().contains("404"));
+    assert!(served.fetch().unwrap_err().to_string().contains("404"));
     assert_eq!(fs::read_dir(&memory).unwrap().count(), 0);
 }
 
@@ -223,32 +223,32 @@ fn hosts_are_taken_out_of_addresses() {
 #[test]
 fn another_file_than_promised_is_refused() {
     need!("curl");
-    let mut bench = Bench::new(|_, _, stream| {
+    let mut served = ServedFile::new(|_, _, stream| {
         head(stream, "200 OK", 5, "");
         let _ = stream.write_all(b"hello");
     });
-    let error = bench.fetch().unwrap_err();
+    let error = served.fetch().unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
-    assert_eq!(bench.server.asked().len(), 2, "it is fetched once more before it counts as wrong");
-    bench.sha256 = Some(checksum::of_bytes(b"hello").to_uppercase());
-    let _ = fs::remove_file(bench.file());
-    bench.fetch().unwrap();
+    assert_eq!(served.server.asked().len(), 2, "it is fetched once more before it counts as wrong");
+    served.sha256 = Some(checksum::of_bytes(b"hello").to_uppercase());
+    let _ = fs::remove_file(served.file());
+    served.fetch().unwrap();
 }
 
 #[test]
 fn a_file_without_end_is_cut_off() {
     need!("curl");
-    let mut bench = Bench::new(|_, _, stream| {
+    let mut served = ServedFile::new(|_, _, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
         while stream.write_all(&[0; 65536]).is_ok() {}
     });
-    bench.limit = 1_000_000;
-    let error = bench.fetch().unwrap_err();
+    served.limit = 1_000_000;
+    let error = served.fetch().unwrap_err();
     assert!(error.to_string().contains("larger than 1.0 MB"), "{error}");
     // And one that says so beforehand is not even begun.
-    let mut bench = Bench::new(|_, _, stream| head(stream, "200 OK", 2_000_000, ""));
-    bench.limit = 1_000_000;
-    assert!(bench.fetch().unwrap_err().to_string().contains("larger than 1.0 MB"));
+    let mut served = ServedFile::new(|_, _, stream| head(stream, "200 OK", 2_000_000, ""));
+    served.limit = 1_000_000;
+    assert!(served.fetch().unwrap_err().to_string().contains("larger than 1.0 MB"));
 }
 
 #[test]

@@ -228,8 +228,8 @@ fn kernels_of_other_machines_are_named() {
         },
         Packed::Xz,
     );
-    let told = Image::parse(&inside).unwrap_err().to_string();
-    assert_eq!(told, "the kernel is for x86 of 32 bits, and corematrix boots x86-64 only");
+    let message = Image::parse(&inside).unwrap_err().to_string();
+    assert_eq!(message, "the kernel is for x86 of 32 bits, and corematrix boots x86-64 only");
 }
 
 #[test]

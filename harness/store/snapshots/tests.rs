@@ -6,16 +6,16 @@ use std::time::Duration;
 use super::*;
 
 /// A store of its own.
-struct Bench {
+struct SnapshotStore {
     _folder: tempfile::TempDir,
     store: Store,
 }
 
-impl Bench {
-    fn new() -> Bench {
+impl SnapshotStore {
+    fn new() -> SnapshotStore {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(Some(folder.path().to_owned())).unwrap();
-        Bench { _folder: folder, store }
+        SnapshotStore { _folder: folder, store }
     }
 
     /// As another run opens the same store.
@@ -85,42 +85,42 @@ fn sound(found: Found) -> Snapshot {
 
 #[test]
 fn what_one_run_made_another_finds() {
-    let bench = Bench::new();
-    let made = bench.make(&key());
-    let store = bench.another();
+    let fixture = SnapshotStore::new();
+    let made = fixture.make(&key());
+    let store = fixture.another();
     let found = sound(store.snapshot(&key(), &mut || panic!("waits")).unwrap());
     assert_eq!(found.folder, made.folder);
     assert_eq!(fs::read(found.file("state")).unwrap(), b"registers");
     assert_eq!((found.length("ram"), found.length("nothing")), (10_000, 0));
     assert_eq!(found.machine()["command"][2], "512M");
-    assert!(bench.temporary().is_empty());
+    assert!(fixture.temporary().is_empty());
 }
 
 #[test]
 fn another_guest_has_a_snapshot_of_its_own() {
-    let bench = Bench::new();
-    let small = bench.make(&key());
-    let large = bench.make(&key_with(|key| &mut key.guest, "1024 MiB"));
+    let fixture = SnapshotStore::new();
+    let small = fixture.make(&key());
+    let large = fixture.make(&key_with(|key| &mut key.guest, "1024 MiB"));
     let mut other = key();
     other.kernel = "6.10".to_owned();
-    bench.make(&other);
-    assert_eq!(bench.folders().len(), 3);
-    assert_eq!(sound(bench.find(&key())).folder, small.folder);
+    fixture.make(&other);
+    assert_eq!(fixture.folders().len(), 3);
+    assert_eq!(sound(fixture.find(&key())).folder, small.folder);
     assert_ne!(small.folder, large.folder);
 }
 
 #[test]
 fn one_of_another_host_is_thrown_away() {
-    let bench = Bench::new();
-    drop(bench.make(&key()));
+    let fixture = SnapshotStore::new();
+    drop(fixture.make(&key()));
     let upgraded = key_with(|key| &mut key.host, "10.0.3");
-    assert_eq!(bench.flaw(&upgraded), "the snapshot was thrown away: QEMU has changed");
-    drop(bench.make(&upgraded));
+    assert_eq!(fixture.flaw(&upgraded), "the snapshot was thrown away: QEMU has changed");
+    drop(fixture.make(&upgraded));
     // An ingredient that was not there before is a change as well.
     let mut more = upgraded;
     more.host.insert("the CPU".to_owned(), "another".to_owned());
-    assert_eq!(bench.flaw(&more), "the snapshot was thrown away: the CPU has changed");
-    assert!(bench.temporary().is_empty());
+    assert_eq!(fixture.flaw(&more), "the snapshot was thrown away: the CPU has changed");
+    assert!(fixture.temporary().is_empty());
 }
 
 /// What an accident does to a file.
@@ -151,151 +151,152 @@ fn damage_is_found_and_named() {
         (DESCRIPTION, &remove, "its description is missing or damaged"),
     ];
     for (file, damage, reason) in cases {
-        let bench = Bench::new();
-        let path = bench.make(&key()).file(file);
+        let fixture = SnapshotStore::new();
+        let path = fixture.make(&key()).file(file);
         damage(&path);
-        assert_eq!(bench.flaw(&key()), format!("the snapshot was thrown away: {reason}"));
+        assert_eq!(fixture.flaw(&key()), format!("the snapshot was thrown away: {reason}"));
         // It can be made anew, and is as good as the first.
-        drop(bench.make(&key()));
-        sound(bench.find(&key()));
-        assert!(bench.temporary().is_empty());
+        drop(fixture.make(&key()));
+        sound(fixture.find(&key()));
+        assert!(fixture.temporary().is_empty());
     }
 }
 
 #[test]
 fn a_sound_one_is_found_beside_others_and_what_was_thrown_away_is_still_said() {
-    let bench = Bench::new();
-    let made = bench.make(&key());
+    let fixture = SnapshotStore::new();
+    let made = fixture.make(&key());
     for name in ["0", "zzzz"] {
-        fs::create_dir(bench.store.root().join(FOLDER).join(format!("{}{name}", key().prefix()))).unwrap();
+        fs::create_dir(fixture.store.root().join(FOLDER).join(format!("{}{name}", key().prefix()))).unwrap();
     }
-    let found = bench.find(&key());
+    let found = fixture.find(&key());
     let said = found.thrown_away.len();
     assert_eq!(sound(found).folder, made.folder);
     // Which of them is looked at first is up to the file system.
-    assert_eq!(bench.folders().len(), 3 - said);
+    assert_eq!(fixture.folders().len(), 3 - said);
 }
 
 #[test]
 fn one_in_use_stays_whatever_another_run_thinks_of_it() {
-    let bench = Bench::new();
-    let used = bench.make(&key());
+    let fixture = SnapshotStore::new();
+    let used = fixture.make(&key());
     let upgraded = key_with(|key| &mut key.host, "10.0.3");
-    let Found { shelf: Shelf::Empty(place), thrown_away } = bench.find(&upgraded) else { panic!("was not made") };
+    let Found { shelf: Shelf::Empty(place), thrown_away } = fixture.find(&upgraded) else { panic!("was not made") };
     assert_eq!(thrown_away, [] as [String; 0]);
-    let fresh = publish(place, &bench.store);
-    assert!(bench.another().shrink_snapshots(0).unwrap().is_empty());
+    let fresh = publish(place, &fixture.store);
+    assert!(fixture.another().shrink_snapshots(0).unwrap().is_empty());
     assert_eq!(fs::read(used.file("state")).unwrap(), b"registers");
-    assert!(bench.store.snapshots().unwrap().iter().all(|snapshot| snapshot.in_use));
+    assert!(fixture.store.snapshots().unwrap().iter().all(|snapshot| snapshot.in_use));
     drop((used, fresh));
-    assert_eq!(bench.another().shrink_snapshots(0).unwrap().len(), 2);
-    assert!(bench.folders().is_empty() && bench.temporary().is_empty());
+    assert_eq!(fixture.another().shrink_snapshots(0).unwrap().len(), 2);
+    assert!(fixture.folders().is_empty() && fixture.temporary().is_empty());
 }
 
 #[test]
 fn the_least_recently_used_goes_first() {
-    let bench = Bench::new();
+    let fixture = SnapshotStore::new();
     let keys = ["1 MiB", "2 MiB", "3 MiB"].map(|memory| key_with(|key| &mut key.guest, memory));
-    let folders = keys.each_ref().map(|key| bench.make(key).folder.clone());
+    let folders = keys.each_ref().map(|key| fixture.make(key).folder.clone());
     for (age, folder) in (1..).zip(folders.iter().rev()) {
         let then = SystemTime::now() - Duration::from_secs(age * 3600);
         File::options().append(true).open(folder.join(DESCRIPTION)).unwrap().set_modified(then).unwrap();
     }
     // Using it makes it young.
-    drop(sound(bench.find(&keys[0])));
-    let listed = bench.store.snapshots().unwrap();
+    drop(sound(fixture.find(&keys[0])));
+    let listed = fixture.store.snapshots().unwrap();
     let order: Vec<_> = listed.iter().map(|snapshot| snapshot.folder.clone()).collect();
     assert_eq!(order, [&folders[0], &folders[2], &folders[1]].map(Clone::clone));
     let (one, all) = (listed[0].bytes, listed.iter().map(|snapshot| snapshot.bytes).sum::<u64>());
-    assert!(bench.store.shrink_snapshots(all).unwrap().is_empty());
-    let removed = bench.store.shrink_snapshots(all - 1).unwrap();
+    assert!(fixture.store.shrink_snapshots(all).unwrap().is_empty());
+    let removed = fixture.store.shrink_snapshots(all - 1).unwrap();
     assert_eq!(removed.iter().map(|snapshot| &snapshot.folder).collect::<Vec<_>>(), [&folders[1]]);
     // What is in use does not go, and what is younger goes in its place.
-    let used = sound(bench.find(&keys[2]));
-    drop(sound(bench.find(&keys[0])));
+    let used = sound(fixture.find(&keys[2]));
+    drop(sound(fixture.find(&keys[0])));
     let then = SystemTime::now() - Duration::from_secs(3600);
     File::options().append(true).open(used.file(DESCRIPTION)).unwrap().set_modified(then).unwrap();
-    let removed = bench.store.shrink_snapshots(one).unwrap();
+    let removed = fixture.store.shrink_snapshots(one).unwrap();
     assert_eq!(removed.iter().map(|snapshot| &snapshot.folder).collect::<Vec<_>>(), [&folders[0]]);
 }
 
 #[test]
 fn one_that_gave_no_guest_is_discarded_unless_others_use_it() {
-    let bench = Bench::new();
-    let first = bench.make(&key());
-    let second = sound(bench.find(&key()));
-    assert!(!bench.store.discard(first));
-    assert_eq!(bench.folders().len(), 1);
-    assert!(bench.store.discard(second));
-    assert!(bench.folders().is_empty() && bench.temporary().is_empty());
+    let fixture = SnapshotStore::new();
+    let first = fixture.make(&key());
+    let second = sound(fixture.find(&key()));
+    assert!(!fixture.store.discard(first));
+    assert_eq!(fixture.folders().len(), 1);
+    assert!(fixture.store.discard(second));
+    assert!(fixture.folders().is_empty() && fixture.temporary().is_empty());
 }
 
 #[test]
 fn of_two_makers_the_second_waits_and_finds_the_first_one_s() {
-    let bench = Bench::new();
-    let Shelf::Empty(place) = bench.find(&key()).shelf else { panic!("was not made") };
+    let fixture = SnapshotStore::new();
+    let Shelf::Empty(place) = fixture.find(&key()).shelf else { panic!("was not made") };
     let (waits, waiting) = mpsc::channel();
     std::thread::scope(|scope| {
         let second = scope.spawn(|| {
-            let store = bench.another();
+            let store = fixture.another();
             let found = store.snapshot(&key(), &mut || waits.send(()).unwrap()).unwrap();
             sound(found).folder.clone()
         });
         waiting.recv().unwrap();
         // Another guest needs not wait.
-        drop(bench.make(&key_with(|key| &mut key.guest, "1024 MiB")));
-        let made = publish(place, &bench.store);
+        drop(fixture.make(&key_with(|key| &mut key.guest, "1024 MiB")));
+        let made = publish(place, &fixture.store);
         assert_eq!(second.join().unwrap(), made.folder);
     });
 }
 
 #[test]
 fn a_maker_that_fails_leaves_the_place_to_the_next() {
-    let bench = Bench::new();
-    let Shelf::Empty(place) = bench.find(&key()).shelf else { panic!("was not made") };
+    let fixture = SnapshotStore::new();
+    let Shelf::Empty(place) = fixture.find(&key()).shelf else { panic!("was not made") };
     let half = place.folder();
     fs::write(half.join("ram"), "half").unwrap();
     // While it lives nobody sweeps it, and nobody takes it for a snapshot.
-    bench.another();
-    assert!(half.join("ram").exists() && bench.store.snapshots().unwrap().is_empty());
+    fixture.another();
+    assert!(half.join("ram").exists() && fixture.store.snapshots().unwrap().is_empty());
     drop(place);
-    assert!(bench.temporary().is_empty());
+    assert!(fixture.temporary().is_empty());
     // One that is killed drops nothing, but its locks are gone.
-    let killed = bench.store.root().join("tmp/.tmpkilled/entry");
+    let killed = fixture.store.root().join("tmp/.tmpkilled/entry");
     fs::create_dir_all(&killed).unwrap();
     fs::write(killed.join("ram"), "half").unwrap();
-    bench.another();
-    assert!(bench.temporary().is_empty());
-    drop(bench.make(&key()));
+    fixture.another();
+    assert!(fixture.temporary().is_empty());
+    drop(fixture.make(&key()));
 }
 
 #[test]
 fn listing_the_store_makes_no_snapshot_look_damaged() {
-    let bench = Bench::new();
-    drop(bench.make(&key()));
+    let fixture = SnapshotStore::new();
+    drop(fixture.make(&key()));
     std::thread::scope(|scope| {
-        let lister = scope.spawn(|| (0..300).for_each(|_| drop(bench.store.snapshots().unwrap())));
+        let lister = scope.spawn(|| (0..300).for_each(|_| drop(fixture.store.snapshots().unwrap())));
         while !lister.is_finished() {
-            sound(bench.find(&key()));
+            sound(fixture.find(&key()));
         }
     });
 }
 
 #[test]
 fn finders_and_removers_at_once_never_see_half_a_snapshot() {
-    let bench = Bench::new();
+    let fixture = SnapshotStore::new();
     std::thread::scope(|scope| {
-        let removers = (0..2).map(|_| scope.spawn(|| (0..40).for_each(|_| drop(bench.another().shrink_snapshots(0)))));
+        let removers =
+            (0..2).map(|_| scope.spawn(|| (0..40).for_each(|_| drop(fixture.another().shrink_snapshots(0)))));
         let removers: Vec<_> = removers.collect();
         while removers.iter().any(|remover| !remover.is_finished()) {
-            let Found { shelf, thrown_away } = bench.find(&key());
+            let Found { shelf, thrown_away } = fixture.find(&key());
             assert_eq!(thrown_away, [] as [String; 0]);
             let snapshot = match shelf {
                 Shelf::Sound(snapshot) => snapshot,
-                Shelf::Empty(place) => publish(place, &bench.store),
+                Shelf::Empty(place) => publish(place, &fixture.store),
             };
             assert_eq!(fs::read(snapshot.file("state")).unwrap(), b"registers");
         }
     });
-    assert!(bench.temporary().is_empty());
+    assert!(fixture.temporary().is_empty());
 }

@@ -19,10 +19,10 @@ fn the_first_source_that_has_it_serves_and_the_others_are_told() {
     fs::write(folder.path().join("third"), image("6.6.3")).unwrap();
     let kernel = fetch(folder.path(), &["first", "second", "third"]).unwrap();
     assert_eq!(kernel.identity.release, "6.6.2");
-    let told: Vec<&String> = kernel.notes.iter().filter(|note| note.contains("cannot be had")).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("`mainline: v6.6` cannot be had: virtme-ng"), "{told:?}");
-    assert!(told[1].contains("/first` does not exist"), "{told:?}");
+    let notes: Vec<&String> = kernel.notes.iter().filter(|note| note.contains("cannot be had")).collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].starts_with("`mainline: v6.6` cannot be had: virtme-ng"), "{notes:?}");
+    assert!(notes[1].contains("/first` does not exist"), "{notes:?}");
 }
 
 #[test]

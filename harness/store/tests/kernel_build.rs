@@ -21,29 +21,21 @@ cp "$here/image-$(cat release)" "$output/arch/x86/boot/bzImage"
 printf 'CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n' > "$output/.config"
 "#;
 
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        let bench = Bench { folder: tempfile::tempdir().unwrap() };
-        fs::create_dir(bench.path("linux")).unwrap();
-        fs::write(bench.path("vng"), BUILDS).unwrap();
-        fs::set_permissions(bench.path("vng"), fs::Permissions::from_mode(0o755)).unwrap();
+impl Fixture {
+    fn builds() -> Fixture {
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.path("linux")).unwrap();
+        let vng = fixture.write("vng", BUILDS.as_bytes());
+        fs::set_permissions(&vng, fs::Permissions::from_mode(0o755)).unwrap();
         for release in ["6.6.0", "6.6.1"] {
-            fs::write(bench.path(&format!("image-{release}")), image(release)).unwrap();
+            fixture.write(&format!("image-{release}"), &image(release));
         }
-        bench.git(&["init", "--quiet"]);
+        fixture.git(&["init", "--quiet"]);
         for release in ["6.6.0", "6.6.1"] {
-            bench.commit("release", release);
-            bench.git(&["tag", &format!("v{release}")]);
+            fixture.commit("release", release);
+            fixture.git(&["tag", &format!("v{release}")]);
         }
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        fixture
     }
 
     fn git(&self, args: &[&str]) {
@@ -59,13 +51,12 @@ impl Bench {
         self.git(&["commit", "--quiet", "-m", file]);
     }
 
-    fn kernel(&self, version: Option<&str>, config: Option<&str>) -> Result<StoredKernel, StoreError> {
-        let mut store = Store::open(Some(self.path("store"))).unwrap();
+    fn build(&self, version: Option<&str>, config: Option<&str>) -> Result<StoredKernel, StoreError> {
+        let mut store = self.store();
         store.download_with(self.path("vng"));
-        let lock = LockFile::open(&self.path("kernels.lock")).unwrap();
         let (version, config) = (version.map(str::to_owned), config.map(|name| self.path(name)));
         let source = Source::Build { tree: self.path("linux"), version, config };
-        store.kernel(&spec("mine", source), &lock, true, &quiet)
+        store.kernel(&spec("mine", source), &self.lock(), true, &quiet)
     }
 
     fn output(&self) -> String {
@@ -80,47 +71,47 @@ impl Bench {
 #[test]
 fn a_version_is_built_once_and_the_users_tree_is_left_alone() {
     need!("git");
-    let bench = Bench::new();
-    let kernel = bench.kernel(Some("v6.6.0"), None).unwrap();
+    let fixture = Fixture::builds();
+    let kernel = fixture.build(Some("v6.6.0"), None).unwrap();
     assert_eq!(kernel.identity.release, "6.6.0");
     assert!(kernel.source.starts_with("build: v6.6.0 ("), "{}", kernel.source);
     assert!(kernel.config.is_some());
-    assert_eq!(bench.kernel(Some("v6.6.0"), None).unwrap().boot_image, kernel.boot_image);
-    assert_eq!(bench.calls(), 1);
-    assert_eq!(fs::read_to_string(bench.path("linux/release")).unwrap(), "6.6.1", "what is checked out there stays");
+    assert_eq!(fixture.build(Some("v6.6.0"), None).unwrap().boot_image, kernel.boot_image);
+    assert_eq!(fixture.calls(), 1);
+    assert_eq!(fs::read_to_string(fixture.path("linux/release")).unwrap(), "6.6.1", "what is checked out there stays");
 
-    assert_eq!(bench.kernel(Some("v6.6.1"), None).unwrap().identity.release, "6.6.1");
-    fs::write(bench.path("more.config"), "CONFIG_BPF_LSM=y\n").unwrap();
-    bench.kernel(Some("v6.6.1"), Some("more.config")).unwrap();
-    assert_eq!(bench.calls(), 3, "other options are another build");
-    let calls = fs::read_to_string(bench.path("calls")).unwrap();
+    assert_eq!(fixture.build(Some("v6.6.1"), None).unwrap().identity.release, "6.6.1");
+    fs::write(fixture.path("more.config"), "CONFIG_BPF_LSM=y\n").unwrap();
+    fixture.build(Some("v6.6.1"), Some("more.config")).unwrap();
+    assert_eq!(fixture.calls(), 3, "other options are another build");
+    let calls = fs::read_to_string(fixture.path("calls")).unwrap();
     assert!(calls.lines().all(|line| line.starts_with("--build --skip-modules")), "{calls}");
-    assert!(calls.ends_with(&format!("--config {} O={}\n", bench.path("more.config").display(), bench.output())));
+    assert!(calls.ends_with(&format!("--config {} O={}\n", fixture.path("more.config").display(), fixture.output())));
 }
 
 #[test]
 fn a_tree_as_it_is_is_left_to_make() {
     need!("git");
-    let bench = Bench::new();
-    assert_eq!(bench.kernel(None, None).unwrap().identity.release, "6.6.1");
-    fs::write(bench.path("linux/release"), "6.6.0").unwrap();
-    assert_eq!(bench.kernel(None, None).unwrap().identity.release, "6.6.0");
-    assert_eq!(bench.calls(), 2);
+    let fixture = Fixture::builds();
+    assert_eq!(fixture.build(None, None).unwrap().identity.release, "6.6.1");
+    fs::write(fixture.path("linux/release"), "6.6.0").unwrap();
+    assert_eq!(fixture.build(None, None).unwrap().identity.release, "6.6.0");
+    assert_eq!(fixture.calls(), 2);
 }
 
 #[test]
 fn a_build_that_fails_says_why() {
     need!("git");
-    let bench = Bench::new();
-    bench.commit("broken", "yes");
-    let error = bench.kernel(Some("HEAD"), None).unwrap_err();
+    let fixture = Fixture::builds();
+    fixture.commit("broken", "yes");
+    let error = fixture.build(Some("HEAD"), None).unwrap_err();
     assert!(error.is_unavailable());
     let text = error.to_string();
     assert!(text.ends_with("`vng --build` failed: main.c:1:1: error: expected identifier"), "{text}");
     assert!(error.hint().is_some_and(|hint| hint.contains("output.log")));
-    let error = bench.kernel(Some("v9.9"), None).unwrap_err();
+    let error = fixture.build(Some("v9.9"), None).unwrap_err();
     assert!(error.to_string().ends_with("has no version `v9.9`"), "{error}");
-    let error = bench.kernel(Some("--upload-pack=x"), None).unwrap_err();
+    let error = fixture.build(Some("--upload-pack=x"), None).unwrap_err();
     assert!(error.is_unavailable(), "{error}");
-    assert_eq!(bench.calls(), 1);
+    assert_eq!(fixture.calls(), 1);
 }

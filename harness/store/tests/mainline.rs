@@ -14,64 +14,56 @@ cp "$(dirname "$0")/image" "$HOME/.cache/virtme-ng/v6.6/amd64/boot/vmlinuz-6.6.0
 echo CONFIG_VIRTIO_PCI=y > "$HOME/.cache/virtme-ng/v6.6/amd64/boot/config-6.6.0-060600-generic"
 "#;
 
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new(script: &str) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
-        let vng = folder.path().join("vng");
-        fs::write(&vng, script).unwrap();
+impl Fixture {
+    fn mainline(script: &str) -> Fixture {
+        let fixture = Fixture::new();
+        let vng = fixture.write("vng", script.as_bytes());
         fs::set_permissions(&vng, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(folder.path().join("image"), image("6.6.0-060600-generic")).unwrap();
-        Bench { folder }
+        fixture.write("image", &image("6.6.0-060600-generic"));
+        fixture
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn kernel(&self, virtme_ng: Option<PathBuf>, offline: bool) -> Result<StoredKernel, StoreError> {
-        let mut store = Store::open(Some(self.path("store"))).unwrap();
+    fn download(&self, virtme_ng: Option<PathBuf>, offline: bool) -> Result<StoredKernel, StoreError> {
+        let mut store = self.store();
         if let Some(vng) = virtme_ng {
             store.download_with(vng);
         }
-        let lock = LockFile::open(&self.path("kernels.lock")).unwrap();
-        store.kernel(&spec("6.6", Source::Mainline { version: "v6.6".to_owned() }), &lock, offline, &quiet)
+        let source = Source::Mainline { version: "v6.6".to_owned() };
+        store.kernel(&spec("6.6", source), &self.lock(), offline, &quiet)
     }
 
     fn fetch(&self) -> Result<StoredKernel, StoreError> {
-        self.kernel(Some(self.path("vng")), false)
+        self.download(Some(self.path("vng")), false)
     }
 }
 
 #[test]
 fn is_downloaded_once_pinned_and_checked() {
-    let bench = Bench::new(DOWNLOADS);
-    let kernel = bench.fetch().unwrap();
+    let fixture = Fixture::mainline(DOWNLOADS);
+    let kernel = fixture.fetch().unwrap();
     assert_eq!(kernel.identity.release, "6.6.0-060600-generic");
     assert!(kernel.config.is_some());
-    assert_eq!(bench.kernel(None, true).unwrap(), kernel);
-    assert_eq!(fs::read_to_string(bench.path("calls")).unwrap(), "x\n");
+    assert_eq!(fixture.download(None, true).unwrap(), kernel);
+    assert_eq!(fs::read_to_string(fixture.path("calls")).unwrap(), "x\n");
 
-    fs::remove_dir_all(bench.path("store")).unwrap();
-    fs::write(bench.path("image"), image("6.6.1-060600-generic")).unwrap();
-    let error = bench.fetch().unwrap_err();
+    fs::remove_dir_all(fixture.path("store")).unwrap();
+    fs::write(fixture.path("image"), image("6.6.1-060600-generic")).unwrap();
+    let error = fixture.fetch().unwrap_err();
     assert!(matches!(error, StoreError::Mismatch { .. }), "{error}");
 }
 
 #[test]
 fn what_keeps_it_away_is_told() {
-    let said = |text: &str| Bench::new(&format!("#!/bin/sh\necho \"{text}\" >&2\nexit 1\n")).fetch().unwrap_err();
+    let said =
+        |text: &str| Fixture::mainline(&format!("#!/bin/sh\necho \"{text}\" >&2\nexit 1\n")).fetch().unwrap_err();
     let mut all = vec![
         said("Traceback\nrequests.exceptions.ConnectionError: HTTPSConnectionPool(host='x', port=443)"),
         said("failed to retrieve content, error: 404"),
         said("dpkg is not available, unable to uncompress kernel deb"),
-        Bench::new("#!/bin/sh\n").fetch().unwrap_err(),
-        Bench::new("").kernel(None, false).unwrap_err(),
-        Bench::new("").kernel(Some("/nowhere/vng".into()), false).unwrap_err(),
-        Bench::new("").kernel(None, true).unwrap_err(),
+        Fixture::mainline("#!/bin/sh\n").fetch().unwrap_err(),
+        Fixture::mainline("").download(None, false).unwrap_err(),
+        Fixture::mainline("").download(Some("/nowhere/vng".into()), false).unwrap_err(),
+        Fixture::mainline("").download(None, true).unwrap_err(),
     ];
     assert!(all.iter().all(StoreError::is_unavailable));
     let text: Vec<String> = all.drain(..).map(|error| error.to_string()).collect();
@@ -88,16 +80,17 @@ fn what_keeps_it_away_is_told() {
 
 #[test]
 fn archive_that_cannot_be_reached_is_left_alone_for_a_while() {
-    let bench =
-        Bench::new("#!/bin/sh\necho asked >> \"$(dirname \"$0\")/asked\"\necho 'x.ConnectionError: no' >&2\nexit 1\n");
-    let asked = || fs::read_to_string(bench.path("asked")).unwrap().lines().count();
-    bench.fetch().unwrap_err();
-    let second = bench.fetch().unwrap_err();
+    let fixture = Fixture::mainline(
+        "#!/bin/sh\necho asked >> \"$(dirname \"$0\")/asked\"\necho 'x.ConnectionError: no' >&2\nexit 1\n",
+    );
+    let asked = || fs::read_to_string(fixture.path("asked")).unwrap().lines().count();
+    fixture.fetch().unwrap_err();
+    let second = fixture.fetch().unwrap_err();
     assert!(second.is_unavailable() && second.to_string().contains("kernels (asked just now)"), "{second}");
     assert!(second.hint().is_some_and(|hint| hint.contains("10 min")));
     assert_eq!(asked(), 1);
-    let mark = fs::File::options().append(true).open(bench.path("store/unreachable/mainline")).unwrap();
+    let mark = fs::File::options().append(true).open(fixture.path("store/unreachable/mainline")).unwrap();
     mark.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
-    bench.fetch().unwrap_err();
+    fixture.fetch().unwrap_err();
     assert_eq!(asked(), 2);
 }

@@ -44,13 +44,13 @@ fn modules_are_fetched_once_when_they_are_asked_for() {
     let kernel = fetched(&repository);
     assert_eq!(learned(&repository, &kernel, true).unwrap(), kernel, "nothing is fetched offline");
     assert_eq!(repository.calls("download"), 2);
-    let told = learned(&repository, &kernel, false).unwrap();
-    assert_eq!(told.module_functions().unwrap(), [("xfs".to_owned(), Vec::new())]);
+    let learned_kernel = learned(&repository, &kernel, false).unwrap();
+    assert_eq!(learned_kernel.module_functions().unwrap(), [("xfs".to_owned(), Vec::new())]);
     assert_eq!(repository.calls("download"), 3);
     // It is kept with the kernel, for this run and others.
-    assert_eq!(learned(&repository, &kernel, false).unwrap(), told);
+    assert_eq!(learned(&repository, &kernel, false).unwrap(), learned_kernel);
     let again = repository.store().kernel(&from_apt("linux-binary-7.3.*"), &repository.lock(), true, &quiet).unwrap();
-    assert_eq!(again.module_symbols, told.module_symbols);
+    assert_eq!(again.module_symbols, learned_kernel.module_symbols);
     assert_eq!(repository.calls("download"), 3);
 }
 

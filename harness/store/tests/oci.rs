@@ -75,18 +75,18 @@ fn serve(shelf: &Shelf, asked: &Asked, stream: &mut TcpStream) {
     }
 }
 
-struct Bench {
-    folder: tempfile::TempDir,
+struct TestRegistry {
+    fixture: Fixture,
     server: Server,
 }
 
-impl Bench {
-    fn new(answer: impl Fn(&Asked, usize, &mut TcpStream) + Send + 'static) -> Bench {
-        Bench { folder: tempfile::tempdir().unwrap(), server: Server::start(answer) }
+impl TestRegistry {
+    fn new(answer: impl Fn(&Asked, usize, &mut TcpStream) + Send + 'static) -> TestRegistry {
+        TestRegistry { fixture: Fixture::new(), server: Server::start(answer) }
     }
 
-    fn of(shelf: Shelf) -> Bench {
-        Bench::new(move |asked, _, stream| serve(&shelf, asked, stream))
+    fn of(shelf: Shelf) -> TestRegistry {
+        TestRegistry::new(move |asked, _, stream| serve(&shelf, asked, stream))
     }
 
     fn image(&self, name: &str) -> String {
@@ -94,16 +94,14 @@ impl Bench {
     }
 
     fn pull(&self, name: &str, offline: bool) -> Result<StoredKernel, StoreError> {
-        let store = Store::open(Some(self.folder.path().join("store"))).unwrap();
-        let lock = LockFile::open(&self.folder.path().join("kernels.lock")).unwrap();
         let source = Source::Oci { image: self.image(name).parse().unwrap() };
-        store.kernel(&spec("6.6", source), &lock, offline, &quiet)
+        self.fixture.store().kernel(&spec("6.6", source), &self.fixture.lock(), offline, &quiet)
     }
 
     fn failure(&self) -> String {
         let error = self.pull(":6.6", false).unwrap_err();
         assert!(error.hint().is_some() || error.is_unavailable(), "{error}");
-        let left = fs::read_dir(self.folder.path().join("store/kernels")).unwrap().count();
+        let left = fs::read_dir(self.fixture.path("store/kernels")).unwrap().count();
         assert_eq!(left, 0, "no half entry is left");
         error.to_string().replace(&self.image(""), "IMAGE").replace(&self.server.address, "SERVER")
     }
@@ -115,29 +113,29 @@ fn a_tag_is_pinned_to_what_it_meant() {
     let mut shelf = shelf("amd64");
     let digest = String::from_utf8(shelf.remove("digest").unwrap()).unwrap();
     let (before, changed) = (shelf.clone(), "/v2/ci/kernels/manifests/6.6".to_owned());
-    let bench = Bench::new(move |asked, count, stream| match asked.path == changed && count > 0 {
+    let registry = TestRegistry::new(move |asked, count, stream| match asked.path == changed && count > 0 {
         true => respond(stream, "200 OK", "", b"{\"another\":\"image\"}"),
         false => serve(&before, asked, stream),
     });
-    assert!(matches!(bench.pull(":6.6", true), Err(StoreError::Offline { .. })));
-    let kernel = bench.pull(":6.6", false).unwrap();
+    assert!(matches!(registry.pull(":6.6", true), Err(StoreError::Offline { .. })));
+    let kernel = registry.pull(":6.6", false).unwrap();
     assert_eq!(kernel.identity.release, "6.6.30");
     assert!(kernel.config.is_some());
-    assert_eq!(kernel.source, format!("oci: {}", bench.image(&format!("@{digest}"))));
-    assert_eq!(bench.pull(":6.6", true).unwrap(), kernel);
+    assert_eq!(kernel.source, format!("oci: {}", registry.image(&format!("@{digest}"))));
+    assert_eq!(registry.pull(":6.6", true).unwrap(), kernel);
 
     // The tag moved, and the store is gone: the lock still names the same image.
-    fs::remove_dir_all(bench.folder.path().join("store")).unwrap();
-    assert_eq!(bench.pull(":6.6", false).unwrap().identity, kernel.identity);
+    fs::remove_dir_all(registry.fixture.path("store")).unwrap();
+    assert_eq!(registry.pull(":6.6", false).unwrap().identity, kernel.identity);
     // And one can name the digest oneself.
-    assert_eq!(bench.pull(&format!("@{digest}"), false).unwrap().identity, kernel.identity);
+    assert_eq!(registry.pull(&format!("@{digest}"), false).unwrap().identity, kernel.identity);
 }
 
 #[test]
 fn anybody_gets_a_token_where_the_registry_sends_them() {
     need!("curl");
     let shelf = shelf("amd64");
-    let bench = Bench::new(move |asked, _, stream| {
+    let registry = TestRegistry::new(move |asked, _, stream| {
         let host = asked.headers.iter().find_map(|line| line.strip_prefix("Host: ")).unwrap();
         if let Some(query) = asked.path.strip_prefix("/token?") {
             assert_eq!(query, "scope=repository:ci/kernels:pull&service=the%20registry");
@@ -149,7 +147,7 @@ fn anybody_gets_a_token_where_the_registry_sends_them() {
             respond(stream, "401 Unauthorized", &to, b"{}");
         }
     });
-    assert_eq!(bench.pull(":6.6", false).unwrap().identity.release, "6.6.30");
+    assert_eq!(registry.pull(":6.6", false).unwrap().identity.release, "6.6.30");
 }
 
 #[test]
@@ -163,14 +161,15 @@ fn a_bad_registry_is_told_apart() {
         shelf
     };
     let all = [
-        Bench::of(Shelf::new()).failure(),
-        Bench::of(shelf("arm64")).failure(),
-        Bench::new(|_, _, stream| respond(stream, "401 Unauthorized", "", b"")).failure(),
-        Bench::new(|_, _, stream| respond(stream, "403 Forbidden", "", b"")).failure(),
-        Bench::new(|_, _, stream| respond(stream, "200 OK", "", b"<html>welcome</html>")).failure(),
-        Bench::new(|_, _, stream| respond(stream, "200 OK", "", b"{\"layers\":[]}")).failure(),
-        Bench::new(|_, _, stream| respond(stream, "200 OK", "", b"{\"layers\":[{\"digest\":\"md5:1\"}]}")).failure(),
-        without_digests(&Bench::of(tampered()).failure()),
+        TestRegistry::of(Shelf::new()).failure(),
+        TestRegistry::of(shelf("arm64")).failure(),
+        TestRegistry::new(|_, _, stream| respond(stream, "401 Unauthorized", "", b"")).failure(),
+        TestRegistry::new(|_, _, stream| respond(stream, "403 Forbidden", "", b"")).failure(),
+        TestRegistry::new(|_, _, stream| respond(stream, "200 OK", "", b"<html>welcome</html>")).failure(),
+        TestRegistry::new(|_, _, stream| respond(stream, "200 OK", "", b"{\"layers\":[]}")).failure(),
+        TestRegistry::new(|_, _, stream| respond(stream, "200 OK", "", b"{\"layers\":[{\"digest\":\"md5:1\"}]}"))
+            .failure(),
+        without_digests(&TestRegistry::of(tampered()).failure()),
     ];
     insta::assert_snapshot!(all.join("\n"));
 }

@@ -9,32 +9,13 @@ use super::*;
 use crate::manifest::{PackageFile, Place};
 use crate::need::{self, need};
 
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        Bench { folder: tempfile::tempdir().unwrap() }
+impl Fixture {
+    fn package(&self, name: &str, bytes: &[u8]) -> PackageFile {
+        PackageFile { place: Place::Path(self.write(name, bytes)), sha256: None }
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> PackageFile {
-        let path = self.folder.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        PackageFile { place: Place::Path(path), sha256: None }
-    }
-
-    fn store(&self) -> Store {
-        Store::open(Some(self.folder.path().join("store"))).unwrap()
-    }
-
-    fn kernel(&self, files: Vec<PackageFile>, offline: bool) -> Result<StoredKernel, StoreError> {
-        let lock = LockFile::open(&self.lock()).unwrap();
-        self.store().kernel(&spec("mine", Source::Package { files }), &lock, offline, &quiet)
-    }
-
-    fn lock(&self) -> PathBuf {
-        self.folder.path().join("kernels.lock")
+    fn packages(&self, files: Vec<PackageFile>, offline: bool) -> Result<StoredKernel, StoreError> {
+        self.store().kernel(&spec("mine", Source::Package { files }), &self.lock(), offline, &quiet)
     }
 }
 
@@ -46,25 +27,25 @@ fn split_deb() -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn packages_on_this_machine_are_put_together_and_not_pinned() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (image, modules) = split_deb();
-    let files = vec![bench.write("image.deb", &image), bench.write("modules.deb", &modules)];
-    let kernel = bench.kernel(files.clone(), true).unwrap();
+    let files = vec![fixture.package("image.deb", &image), fixture.package("modules.deb", &modules)];
+    let kernel = fixture.packages(files.clone(), true).unwrap();
     assert_eq!(kernel.identity.release, "6.6.0-9-generic");
     assert_eq!(kernel.source, "package: image.deb, modules.deb");
     assert!(kernel.config.is_some() && kernel.notes.is_empty(), "{:?}", kernel.notes);
-    assert_eq!(bench.kernel(files, true).unwrap().boot_image, kernel.boot_image);
-    assert!(!bench.lock().exists(), "the user's own packages are not pinned");
+    assert_eq!(fixture.packages(files, true).unwrap().boot_image, kernel.boot_image);
+    assert!(!fixture.lock_path().exists(), "the user's own packages are not pinned");
 }
 
 #[test]
 fn an_rpm_serves_as_well() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let package = rpm(&[
         ("./lib/modules/6.8.5-301.fc40.x86_64/vmlinuz", &image("6.8.5-301.fc40.x86_64")),
         ("./lib/modules/6.8.5-301.fc40.x86_64/config", b"CONFIG_VIRTIO_PCI=y\n"),
     ]);
-    let kernel = bench.kernel(vec![bench.write("kernel-core.rpm", &package)], true).unwrap();
+    let kernel = fixture.packages(vec![fixture.package("kernel-core.rpm", &package)], true).unwrap();
     assert_eq!(kernel.identity.release, "6.8.5-301.fc40.x86_64");
     assert!(kernel.config.is_some());
 }
@@ -72,7 +53,7 @@ fn an_rpm_serves_as_well() {
 #[test]
 fn packages_on_a_server_are_pinned_and_fetched_once() {
     need!("curl");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (image, modules) = split_deb();
     let sums = [checksum::of_bytes(&image), checksum::of_bytes(&modules)];
     let server = Server::start(move |asked, _, stream| {
@@ -85,37 +66,37 @@ fn packages_on_a_server_are_pinned_and_fetched_once() {
         sha256: Some(sum.to_owned()),
     };
     let files = vec![file("image.deb", &sums[0]), file("modules.deb", &sums[1])];
-    assert!(matches!(bench.kernel(files.clone(), true), Err(StoreError::Offline { .. })));
-    let kernel = bench.kernel(files.clone(), false).unwrap();
-    assert_eq!(bench.kernel(files.clone(), true).unwrap(), kernel);
+    assert!(matches!(fixture.packages(files.clone(), true), Err(StoreError::Offline { .. })));
+    let kernel = fixture.packages(files.clone(), false).unwrap();
+    assert_eq!(fixture.packages(files.clone(), true).unwrap(), kernel);
     assert_eq!(server.asked().len(), 2);
-    let lock = fs::read_to_string(bench.lock()).unwrap();
+    let lock = fs::read_to_string(fixture.lock_path()).unwrap();
     assert!(lock.contains("source = \"package\"") && !lock.contains("127.0.0.1"), "{lock}");
-    assert_eq!(fs::read_dir(bench.store().downloads()).unwrap().count(), 0, "nothing is left of the download");
+    assert_eq!(fs::read_dir(fixture.store().downloads()).unwrap().count(), 0, "nothing is left of the download");
 
     let wrong = vec![file("image.deb", &sums[1])];
-    let error = bench.kernel(wrong, false).unwrap_err();
+    let error = fixture.packages(wrong, false).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }
 
 #[test]
 fn what_is_no_kernel_is_told() {
-    let bench = Bench::new();
-    let error = |files| bench.kernel(files, true).unwrap_err();
+    let fixture = Fixture::new();
+    let error = |files| fixture.packages(files, true).unwrap_err();
     let (image, modules) = split_deb();
-    let mut wrong = bench.write("image.deb", &image);
+    let mut wrong = fixture.package("image.deb", &image);
     wrong.sha256 = Some("ab".repeat(32));
-    let gone = PackageFile { place: Place::Path(bench.folder.path().join("gone.deb")), sha256: None };
+    let gone = PackageFile { place: Place::Path(fixture.path("gone.deb")), sha256: None };
     let all = [
         error(vec![wrong]),
         error(vec![gone]),
-        error(vec![bench.write("modules.deb", &modules)]),
-        error(vec![bench.write("damaged.deb", &image[..200])]),
-        error(vec![bench.write("hostile.deb", &deb("data.tar", &[("../../boot/vmlinuz-1", b"x")]))]),
-        error(vec![bench.write("damaged.rpm", b"hello")]),
-        error(vec![bench.write("arm.deb", &deb("data.tar", &[("./boot/vmlinuz-6.6.0-arm64", b"MZ no x86")]))]),
+        error(vec![fixture.package("modules.deb", &modules)]),
+        error(vec![fixture.package("damaged.deb", &image[..200])]),
+        error(vec![fixture.package("hostile.deb", &deb("data.tar", &[("../../boot/vmlinuz-1", b"x")]))]),
+        error(vec![fixture.package("damaged.rpm", b"hello")]),
+        error(vec![fixture.package("arm.deb", &deb("data.tar", &[("./boot/vmlinuz-6.6.0-arm64", b"MZ no x86")]))]),
     ];
-    let folder = bench.folder.path().display().to_string();
+    let folder = fixture.folder.path().display().to_string();
     let text: Vec<String> = all.iter().map(|error| error.to_string().replace(&folder, "DIR")).collect();
     insta::assert_snapshot!(text.join("\n").replace(&checksum::of_bytes(&image), "SUM"));
     assert!(all.iter().all(|error| error.hint().is_some()));

@@ -2,38 +2,15 @@
 
 use super::*;
 
-struct Bench {
-    folder: tempfile::TempDir,
-    store: Store,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path().join("store"))).unwrap();
-        Bench { folder, store }
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    fn lock(&self) -> LockFile {
-        LockFile::open(&self.folder.path().join("kernels.lock")).unwrap()
-    }
-
+impl Fixture {
     fn tree(&self) -> Result<StoredKernel, StoreError> {
-        let source = Source::Tree { tree: self.folder.path().join("linux") };
-        self.store.kernel(&spec("mine", source), &self.lock(), true, &quiet)
+        self.kernel(Source::Tree { tree: self.path("linux") })
     }
 
     fn host(&self, release: &str) -> Result<StoredKernel, StoreError> {
-        let (lock, what) = (self.lock(), "kernel `host`".to_owned());
+        let (store, lock, what) = (self.store(), self.lock(), "kernel `host`".to_owned());
         let request = Request {
-            store: &self.store,
+            store: &store,
             name: "host",
             what,
             lock: &lock,
@@ -42,31 +19,31 @@ impl Bench {
             archive: None,
             step: &quiet,
         };
-        host::installed(&request, &self.folder.path().join("root"), release)
+        host::installed(&request, &self.path("root"), release)
     }
 }
 
 #[test]
 fn a_tree_is_taken_as_it_was_built_last() {
-    let bench = Bench::new();
-    assert!(bench.tree().unwrap_err().to_string().ends_with("is not a folder"));
-    bench.write("linux/.config", b"CONFIG_VIRTIO_PCI=y\n");
-    let error = bench.tree().unwrap_err();
+    let fixture = Fixture::new();
+    assert!(fixture.tree().unwrap_err().to_string().ends_with("is not a folder"));
+    fixture.write("linux/.config", b"CONFIG_VIRTIO_PCI=y\n");
+    let error = fixture.tree().unwrap_err();
     assert!(error.is_unavailable() && error.to_string().ends_with("has no `arch/x86/boot/bzImage`"), "{error}");
 
-    bench.write("linux/arch/x86/boot/bzImage", &image("6.18.0-mine"));
+    fixture.write("linux/arch/x86/boot/bzImage", &image("6.18.0-mine"));
     let module = super::super::kmod::tests::module("");
-    bench.write("linux/drivers/char/virtio_console.ko", &module);
-    let kernel = bench.tree().unwrap();
+    fixture.write("linux/drivers/char/virtio_console.ko", &module);
+    let kernel = fixture.tree().unwrap();
     assert_eq!(kernel.identity.release, "6.18.0-mine");
     assert_eq!(fs::read(&kernel.modules[0]).unwrap(), module);
     assert!(kernel.notes.is_empty(), "{:?}", kernel.notes);
-    assert_eq!(bench.tree().unwrap().boot_image, kernel.boot_image);
+    assert_eq!(fixture.tree().unwrap().boot_image, kernel.boot_image);
 
-    let config = bench.write("linux/.config", b"CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n");
+    let config = fixture.write("linux/.config", b"CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n");
     let later = std::time::SystemTime::now() + Duration::from_secs(60);
     fs::File::options().append(true).open(config).unwrap().set_modified(later).unwrap();
-    let kernel = bench.tree().unwrap();
+    let kernel = fixture.tree().unwrap();
     assert!(kernel.modules.is_empty());
     assert_eq!(kernel.notes.len(), 1, "{:?}", kernel.notes);
     assert!(kernel.notes[0].contains("`.config` is newer"), "{:?}", kernel.notes);
@@ -75,11 +52,11 @@ fn a_tree_is_taken_as_it_was_built_last() {
 #[test]
 fn the_running_kernel_is_found_where_distributions_put_it() {
     for at in ["boot/vmlinuz-6.1.0-50", "usr/lib/modules/6.1.0-50/vmlinuz"] {
-        let bench = Bench::new();
-        let error = bench.host("6.1.0-50").unwrap_err();
+        let fixture = Fixture::new();
+        let error = fixture.host("6.1.0-50").unwrap_err();
         assert!(error.is_unavailable() && error.to_string().contains("the image of the running kernel"), "{error}");
-        bench.write(&format!("root/{at}"), &image("6.1.0-50"));
-        assert!(bench.host("6.1.0-50").unwrap().config.is_none());
+        fixture.write(&format!("root/{at}"), &image("6.1.0-50"));
+        assert!(fixture.host("6.1.0-50").unwrap().config.is_none());
         let packed = {
             let mut packed = Vec::new();
             let config = &b"CONFIG_VIRTIO_PCI=y\n"[..];
@@ -87,11 +64,11 @@ fn the_running_kernel_is_found_where_distributions_put_it() {
             std::io::Read::read_to_end(&mut encoder, &mut packed).unwrap();
             packed
         };
-        bench.write("root/proc/config.gz", &packed);
-        let kernel = bench.host("6.1.0-50").unwrap();
+        fixture.write("root/proc/config.gz", &packed);
+        let kernel = fixture.host("6.1.0-50").unwrap();
         assert_eq!(fs::read(kernel.config.unwrap()).unwrap(), b"CONFIG_VIRTIO_PCI=y\n");
-        bench.write("root/boot/config-6.1.0-50", b"CONFIG_VIRTIO_PCI=m\n");
-        let kernel = bench.host("6.1.0-50").unwrap();
+        fixture.write("root/boot/config-6.1.0-50", b"CONFIG_VIRTIO_PCI=m\n");
+        let kernel = fixture.host("6.1.0-50").unwrap();
         assert_eq!(fs::read(kernel.config.unwrap()).unwrap(), b"CONFIG_VIRTIO_PCI=m\n");
     }
 }

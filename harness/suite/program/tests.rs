@@ -12,11 +12,11 @@ fn settings(text: &str) -> Result<Settings, String> {
     fs::write(folder.path().join("packet.bin"), [7; 20]).unwrap();
     let path = folder.path().join("s.toml");
     fs::write(&path, format!("name = \"n\"\nobjects = [\"kinds.bpf.o\"]\n[[program]]\n{text}")).unwrap();
-    let told = Suite::load(&path).and_then(|suite| {
+    let settings = Suite::load(&path).and_then(|suite| {
         let objects = find_objects(&suite.objects).unwrap().objects;
         suite.settings(&objects)
     });
-    told.map_err(|error| {
+    settings.map_err(|error| {
         let hint = error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
         let message = error.to_string().replace(&folder.path().display().to_string(), "DIR");
         format!("{}{hint}", message.strip_prefix("suite `DIR/s.toml`, ").unwrap_or(&message))
@@ -25,15 +25,15 @@ fn settings(text: &str) -> Result<Settings, String> {
 
 #[test]
 fn what_is_done_with_a_program_is_kept() {
-    let told = |text: &str| settings(text).unwrap().programs.remove(0).1;
+    let setup = |text: &str| settings(text).unwrap().programs.remove(0).1;
     let probe =
-        told("program = \"probe_nothing\"\nattach.function = \"vfs_read\"\ntriggers = [\"file\", \"its socket\"]");
+        setup("program = \"probe_nothing\"\nattach.function = \"vfs_read\"\ntriggers = [\"file\", \"its socket\"]");
     assert_eq!(probe.attach, Some(AttachTo::Function("vfs_read".to_owned())));
     assert_eq!(probe.exercise.unwrap().triggers, ["file", "its socket"]);
-    let user = told("program = \"kinds/user\"\nattach = { binary = \"libc.so.6\", function = \"fork\" }");
+    let user = setup("program = \"kinds/user\"\nattach = { binary = \"libc.so.6\", function = \"fork\" }");
     let target = AttachTo::UserFunction { binary: "libc.so.6".to_owned(), function: "fork".to_owned() };
     assert_eq!((user.attach, user.exercise), (Some(target), None));
-    let packet = told(
+    let packet = setup(
         "program = \"packet\"\nattach.interface = \"lo\"\ncommand = [\"/init\", \"-V\"]\n\
          test-run = { input-file = \"packet.bin\", context = \"00 0A\", repeat = 3, returns = -1 }",
     );
@@ -50,7 +50,7 @@ fn what_is_done_with_a_program_is_kept() {
         ("program = \"event\"\nattach.tracepoint = \"sched/sched_switch\"", "tracepoint `sched/sched_switch`"),
         ("program = \"raw_event\"\nattach.tracepoint = \"sched_switch\"", "tracepoint `sched_switch`"),
     ] {
-        assert_eq!(told(target).attach.unwrap().to_string(), words);
+        assert_eq!(setup(target).attach.unwrap().to_string(), words);
     }
 }
 
@@ -82,6 +82,6 @@ fn what_cannot_be_done_with_a_program_is_named_with_its_line() {
         packet("repeat = 0"),
         packet("returns = 4294967296"),
     ];
-    let told = mistakes.iter().map(|text| settings(text).expect_err(text));
-    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"));
+    let messages = mistakes.iter().map(|text| settings(text).expect_err(text));
+    insta::assert_snapshot!(messages.collect::<Vec<_>>().join("\n"));
 }

@@ -7,8 +7,8 @@ use Accelerator::{Kvm, Tcg};
 fn expect(output: &str, blame: Blame, reason: &str, hint: &str) {
     let found = explain(output).unwrap_or_else(|| panic!("nothing told by {output}"));
     assert_eq!((found.blame, found.reason.as_str()), (blame, reason));
-    let told = found.hint.unwrap_or_default();
-    assert!(told.contains(hint), "{told}");
+    let shown_hint = found.hint.unwrap_or_default();
+    assert!(shown_hint.contains(hint), "{shown_hint}");
 }
 
 #[test]

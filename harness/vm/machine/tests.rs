@@ -126,13 +126,13 @@ fn qemu_that_ends_or_gives_up_while_it_is_saved_or_restored_is_not_waited_for() 
 
 #[test]
 fn losses_are_told_in_words() {
-    let told = [
+    let expected = [
         (GuestLoss::Silent, "no answer in time"),
         (GuestLoss::Stopped, "stopped by the user"),
         (GuestLoss::Crashed("Oops: 0000".to_owned()), "Oops: 0000"),
         (GuestLoss::Harness("KVM: entry failed".to_owned()), "KVM: entry failed"),
     ];
-    for (loss, words) in told {
+    for (loss, words) in expected {
         assert_eq!(loss.to_string(), words);
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::record::KernelIdentity;
 use crate::store::{Shelf, StoredKernel};
-use crate::vm::{Aids, Deadlines, Toolchain};
+use crate::vm::{Deadlines, DebugOptions, Toolchain};
 
 fn key_under(accelerator: Accelerator) -> SnapshotKey {
     let tools = Toolchain {
@@ -43,7 +43,7 @@ fn key_under(accelerator: Accelerator) -> SnapshotKey {
         accelerator,
         deadlines: Deadlines::scaled(second, second, accelerator),
         stop: &|| false,
-        aids: Aids::default(),
+        debug: DebugOptions::default(),
         talkative: false,
     };
     key("6.1", &spec).expect("everything is there")

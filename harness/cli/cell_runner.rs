@@ -1,4 +1,4 @@
-//! [`Workbench`]: a kernel and an object at a time, without the show of a whole run.
+//! [`CellRunner`]: a kernel and an object at a time, without the show of a whole run.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -30,17 +30,17 @@ pub(super) struct GuestArgs {
 }
 
 /// What single cells are tried with.
-pub(super) struct Workbench<'a> {
+pub(super) struct CellRunner<'a> {
     matrix: Matrix<'a>,
 }
 
-impl<'a> Workbench<'a> {
+impl<'a> CellRunner<'a> {
     pub(super) fn new(project: &'a Project, guests: &GuestArgs) -> Result<Self, Failure> {
         project.tools()?;
         let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
         let mut options = MachineArgs { kernel: Vec::new(), accel: guests.accel, offline: guests.offline }.options()?;
         (options.jobs, options.advice) = (NonZero::new(1), false);
-        Ok(Workbench { matrix: Matrix::new(project, options).stopped_by(stop) })
+        Ok(CellRunner { matrix: Matrix::new(project, options).stopped_by(stop) })
     }
 
     /// Runs a plan, with its logs in `folder`. Tells on standard error only what takes long. `full_logs` asks for everything that the

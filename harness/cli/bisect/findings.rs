@@ -1,4 +1,4 @@
-//! [`Found`]: what a bisection found, as text and as JSON.
+//! [`Findings`]: what a bisection found, as text and as JSON.
 
 use std::collections::HashMap;
 
@@ -16,11 +16,11 @@ use crate::report::explain::{Facts, render};
 use crate::report::{counted, paragraph};
 use crate::store::StoredKernel;
 
-/// Differences of one sort that are told.
+/// Differences of one sort that are shown.
 const MOST: usize = 12;
 
 /// What a bisection found.
-pub(super) struct Found<'b, 'a> {
+pub(super) struct Findings<'b, 'a> {
     bisection: &'b Bisection<'a>,
     changes: Vec<Change>,
     /// What differs for the object's relocations, and how many only moved.
@@ -36,12 +36,12 @@ struct Relocation {
     bad: String,
 }
 
-impl<'b, 'a> Found<'b, 'a> {
+impl<'b, 'a> Findings<'b, 'a> {
     /// Looks at the first change of a search that has ended.
     pub(super) fn of(bisection: &'b Bisection<'a>, search: &Search) -> Self {
         let changes = search.changes();
         let mut found =
-            Found { bisection, changes, relocations: (Vec::new(), 0), config: None, explanation: String::new() };
+            Findings { bisection, changes, relocations: (Vec::new(), 0), config: None, explanation: String::new() };
         let Some((good, bad)) = found.sides() else { return found };
         let stored = [good, bad].map(|step| found.stored(step));
         let [Some(with), Some(without)] = stored else { return found };
@@ -78,7 +78,7 @@ impl<'b, 'a> Found<'b, 'a> {
         !self.changes.is_empty() && self.skipped().all(|step| offers[step.offer].spec.optional)
     }
 
-    /// The steps between the sides of changes that told nothing.
+    /// The steps between the sides of steps that decided nothing.
     fn skipped(&self) -> impl Iterator<Item = &'b Step> {
         let within = |step: &&Step| {
             step.tried == Tried::Skipped
@@ -134,13 +134,16 @@ impl<'b, 'a> Found<'b, 'a> {
         text += "Config options that bear on BPF or that the object reads:\n";
         match &self.config {
             None => text += "  one of the kernels comes without its config\n",
-            Some((told, others)) => {
+            Some((settings, others)) => {
                 let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
-                for Setting { name, good, bad } in told {
+                for Setting { name, good, bad } in settings {
                     text += &paragraph(&format!("{name}: {} -> {}", value(good), value(bad)), 2, width);
                 }
-                text +=
-                    &format!("  {}{} differ\n", if told.is_empty() { "none; " } else { "" }, counted(*others, "other"));
+                text += &format!(
+                    "  {}{} differ\n",
+                    if settings.is_empty() { "none; " } else { "" },
+                    counted(*others, "other")
+                );
             }
         }
         text
@@ -182,7 +185,7 @@ impl<'b, 'a> Found<'b, 'a> {
             "steps": bisection.steps.iter().map(step).collect::<Vec<_>>(),
             "changes": self.changes.iter().map(change).collect::<Vec<_>>(),
             "relocations": self.relocations.0.iter().map(relocation).collect::<Vec<_>>(),
-            "config": self.config.as_ref().map(|(told, _)| told),
+            "config": self.config.as_ref().map(|(settings, _)| settings),
         })
     }
 }
@@ -193,16 +196,16 @@ fn relocations(object: &[u8], kernels: &[KernelTypes<'_>; 2]) -> (Vec<Relocation
     let (mut differ, mut moved, mut seen) = (Vec::new(), 0, Vec::new());
     for relocation in &types.relocations {
         let Some(spec) = LocalSpec::of(relocation, &types.btf) else { continue };
-        let Some(told) = explain::relocation(&spec, &types.btf, kernels, kernels[1].name) else { continue };
-        let [good, bad] = &told.presence[..] else { continue };
-        if good.presence == bad.presence || seen.contains(&told.name) {
+        let Some(explanation) = explain::relocation(&spec, &types.btf, kernels, kernels[1].name) else { continue };
+        let [good, bad] = &explanation.presence[..] else { continue };
+        if good.presence == bad.presence || seen.contains(&explanation.name) {
             continue;
         }
-        seen.push(told.name.clone());
+        seen.push(explanation.name.clone());
         match is_only_moved(&good.presence, &bad.presence) {
             true => moved += 1,
             false => differ.push(Relocation {
-                name: told.name,
+                name: explanation.name,
                 good: good.presence.to_string(),
                 bad: bad.presence.to_string(),
             }),

@@ -1,4 +1,4 @@
-//! [`Aids`]: what helps to look into a guest from outside.
+//! [`DebugOptions`]: what helps to look into a guest from outside.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ const GDB_SOCKET: &str = "gdb.sock";
 
 /// What helps to look into guests. None of it changes what a guest does, but for the fixed addresses that gdb needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Aids {
+pub struct DebugOptions {
     /// Let gdb look into the kernel, and say how. Only for guests that are booted.
     pub gdb: bool,
     /// Show the console on standard error.
@@ -20,7 +20,7 @@ pub struct Aids {
     pub command: bool,
 }
 
-impl Aids {
+impl DebugOptions {
     /// Whether guests have to be booted for that.
     pub fn need_boot(self) -> bool {
         self.gdb || self.command
@@ -78,10 +78,13 @@ mod tests {
 
     #[test]
     fn gdb_gets_a_socket_and_fixed_addresses() {
-        let aids = Aids { gdb: true, ..Aids::default() };
-        let words = aids.apply("6.12", Path::new("/k/vmlinux"), Path::new("/s"), Words::from_iter(["qemu"]));
+        let debug = DebugOptions { gdb: true, ..DebugOptions::default() };
+        let words = debug.apply("6.12", Path::new("/k/vmlinux"), Path::new("/s"), Words::from_iter(["qemu"]));
         assert_eq!(words.shell_line(), "qemu -gdb 'unix:/s/gdb.sock,server=on,wait=off'");
-        assert_eq!((aids.append().as_deref(), aids.need_boot()), (Some("nokaslr"), true));
-        assert_eq!((Aids::default().append(), Aids { console: true, ..Aids::default() }.need_boot()), (None, false));
+        assert_eq!((debug.append().as_deref(), debug.need_boot()), (Some("nokaslr"), true));
+        assert_eq!(
+            (DebugOptions::default().append(), DebugOptions { console: true, ..DebugOptions::default() }.need_boot()),
+            (None, false)
+        );
     }
 }

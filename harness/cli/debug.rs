@@ -1,16 +1,16 @@
-//! [`AidArgs`]: what helps to look into guests, and [`Phases`], which tells each step of a run with its time.
+//! [`DebugArgs`]: what helps to look into guests, and [`Phases`], which tells each step of a run with its time.
 
 use std::time::Instant;
 
 use clap::Args;
 
 use crate::event::Event;
-use crate::vm::Aids;
+use crate::vm::DebugOptions;
 
 /// What helps to look into guests.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Debugging")]
-pub(super) struct AidArgs {
+pub(super) struct DebugArgs {
     /// Open QEMU's gdb server for each guest and print the command that attaches gdb; the kernel runs at fixed addresses (means
     /// --cold).
     #[arg(long)]
@@ -29,11 +29,11 @@ pub(super) struct AidArgs {
     verbose: bool,
 }
 
-impl AidArgs {
+impl DebugArgs {
     /// What machines need to know.
-    pub(super) fn aids(self) -> Aids {
-        let AidArgs { gdb, console, keep, qemu_command, .. } = self;
-        Aids { gdb, console, keep: keep || qemu_command, command: qemu_command }
+    pub(super) fn options(self) -> DebugOptions {
+        let DebugArgs { gdb, console, keep, qemu_command, .. } = self;
+        DebugOptions { gdb, console, keep: keep || qemu_command, command: qemu_command }
     }
 
     /// Tells steps if that was asked for.
