@@ -15,6 +15,7 @@ use crate::record::{ExternRecord, RelocationRecord};
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
     /// A kernel's image is being fetched or unpacked; may repeat with another `step`.
     Fetching {
@@ -120,24 +121,8 @@ pub enum Event {
         kernel: usize,
         /// Which object.
         object: usize,
-        /// The object loaded whole.
-        whole: Option<WholeLoad>,
-        /// What became of its relocations.
-        relocations: Vec<RelocationRecord>,
-        /// Which of them read wrong data although they were resolved.
-        dangers: Vec<DangerRecord>,
-        /// What its externs were resolved to.
-        externs: Vec<ExternRecord>,
-        /// What libbpf did without.
-        downgrades: Vec<String>,
-        /// How far its guards were proven.
-        coverage: CellCoverage,
-        /// What the kernel complained about.
-        kernel_log: Vec<KernelWarning>,
-        /// Time in the guest.
-        took: Duration,
-        /// What else is worth knowing.
-        notes: Vec<String>,
+        /// What is known of it beside the verdicts.
+        outcome: Box<CellOutcome>,
     },
     /// This kernel has nothing left to do.
     KernelDone {
@@ -148,4 +133,27 @@ pub enum Event {
     Notice(String),
     /// The record could not be saved for a time, and why. What is in it is not lost.
     Unsaved(String),
+}
+
+/// What is known of a cell beside its programs' verdicts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CellOutcome {
+    /// The object loaded whole.
+    pub whole: Option<WholeLoad>,
+    /// What became of its relocations.
+    pub relocations: Vec<RelocationRecord>,
+    /// Which of them read wrong data although they were resolved.
+    pub dangers: Vec<DangerRecord>,
+    /// What its externs were resolved to.
+    pub externs: Vec<ExternRecord>,
+    /// What libbpf did without.
+    pub downgrades: Vec<String>,
+    /// How far its guards were proven.
+    pub coverage: CellCoverage,
+    /// What the kernel complained about.
+    pub kernel_log: Vec<KernelWarning>,
+    /// Time in the guest.
+    pub took: Duration,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
 }

@@ -24,6 +24,7 @@ const LEAK_LIMIT: Duration = Duration::from_millis(500);
 
 /// What can go wrong with a child process.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProcessError {
     /// There is no such program.
     #[error("`{program}` is not installed")]

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use corematrix::coverage::{Analysis, Level, proven, sides};
+use corematrix::matrix::Places;
 use corematrix::object::find_objects;
 use corematrix::record::GuardKind;
 use corematrix::record::RunRecord;
@@ -53,7 +54,7 @@ fn corematrix(args: &[&str]) -> String {
 
 /// The files of the tools.
 fn tools() -> Vec<std::path::PathBuf> {
-    let store = Store::open(None).unwrap();
+    let store = Store::open(&Places::from_environment(None).unwrap().store).unwrap();
     let lock = LockFile::open(&root().join("kernels.lock")).unwrap();
     let package = store.debian_package("libbpf-tools", &["bookworm".to_owned()], &lock, false, &|_| {}).unwrap();
     TOOLS.iter().map(|tool| package.join("usr/sbin").join(tool)).collect()

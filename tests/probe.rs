@@ -12,6 +12,7 @@ use std::process::{Command, Output};
 use corematrix::explain::listed_features;
 use corematrix::feature::Feature;
 use corematrix::manifest::Manifest;
+use corematrix::matrix::Places;
 use corematrix::object::btf::Btf;
 use corematrix::protocol::probe::{Answer, FeatureProbe};
 use corematrix::store::{LockFile, Store};
@@ -44,7 +45,7 @@ fn kernels_answer_as_their_btf_and_config_say() {
     let output: serde_json::Value = serde_json::from_slice(&probe(&["--json"]).stdout).unwrap();
     let manifest = Manifest::load(&root().join("kernels.toml")).unwrap();
     let lock = LockFile::open(&root().join("kernels.lock")).unwrap();
-    let store = Store::open(None).unwrap();
+    let store = Store::open(&Places::from_environment(None).unwrap().store).unwrap();
     let mut differences = Vec::new();
     let mut probes = Vec::new();
     for kernel in output["kernels"].as_array().unwrap() {

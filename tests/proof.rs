@@ -14,7 +14,7 @@ use corematrix::store::{ProofOfBoot, Store};
 const INFRASTRUCTURE: i32 = 3;
 
 fn proofs(lab: &Lab) -> Vec<ProofOfBoot> {
-    Store::open(Some(lab.store())).unwrap().proofs(&kernel().stored.identity)
+    Store::open(&lab.store()).unwrap().proofs(&kernel().stored.identity)
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn store(lab: &Lab, args: &[&str]) -> Ended {
 
 /// Puts a snapshot of a kernel into the lab's store.
 fn make(lab: &Lab, kernel: &str) -> Snapshot {
-    let store = Store::open(Some(lab.store())).unwrap();
+    let store = Store::open(&lab.store()).unwrap();
     let key = SnapshotKey { kernel: kernel.to_owned(), guest: BTreeMap::new(), host: BTreeMap::new() };
     let Shelf::Empty(place) = store.snapshot(&key, &mut || {}).unwrap().shelf else { panic!("is there") };
     let ram = place.folder().join("ram");

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::process::Command;
 
 use corematrix::manifest::Manifest;
+use corematrix::matrix::Places;
 use corematrix::object::btf::Btf;
 use corematrix::record::AttachOutcome;
 use corematrix::record::Verdict;
@@ -129,7 +130,7 @@ fn struct_ops(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Ve
 fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usize, Btf)> {
     let manifest = Manifest::load(&root().join("kernels.toml")).expect("kernels.toml");
     let lock = LockFile::open(&root().join("kernels.lock")).expect("kernels.lock");
-    let store = Store::open(None).expect("the store");
+    let store = Store::open(&Places::from_environment(None).expect("a store").store).expect("the store");
     let mut judged = Vec::new();
     for (index, kernel) in record.kernels.iter().enumerate() {
         let has_btf = kernel.identity.as_ref().is_some_and(|identity| identity.btf_sha256.is_some());

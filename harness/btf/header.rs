@@ -42,6 +42,7 @@ const KFUNC_TAG: &CStr = c"bpf_kfunc";
 
 /// Why there is no header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HeaderError {
     /// libbpf does not take the bytes for BTF.
     #[error("libbpf cannot read the BTF: errno {0}")]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// Why a bundle cannot be made or opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BundleError {
     /// The file cannot be read.
     #[error("cannot read bundle `{}`: {source}", path.display())]

@@ -74,7 +74,7 @@ struct Bisection<'a> {
 }
 
 pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failure> {
-    let mut project = Project::load(&common.manifest, common.store.clone())?;
+    let mut project = Project::load(&common.manifest, &common.places()?)?;
     let folder = tempfile::Builder::new().prefix("corematrix-bisect-").tempdir();
     let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
     // Kernels that are only looked at in passing are not pinned for the project.

@@ -32,7 +32,7 @@ pub(super) struct BundleArgs {
 pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failure> {
     let (folder, record) = read_record(common, Path::new(&args.what[0]))?;
     let (object, kernel, _) = cell_of(&record, &args.what[1..])?;
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let object_record = &record.objects[object];
     let mut missing = Vec::new();
     let Some(found) = found_again(object_record, &project_folder(common), &mut missing) else {

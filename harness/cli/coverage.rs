@@ -65,7 +65,7 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
         return Ok(());
     }
     if args.unproven {
-        let store = Store::open(common.store.clone()).map_err(store_failure)?;
+        let store = Store::open(&common.places()?.store).map_err(store_failure)?;
         let mut missing = Vec::new();
         let mut known: Vec<(String, Btf)> =
             kernel_types(record, &store, &mut missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();

@@ -77,8 +77,8 @@ impl Phases {
             Event::ProgramDone { kernel, object: of, record, .. } => {
                 (*kernel, format!("{}: `{}` {} in {} ms", object(of), record.name, record.verdict, record.load_ms))
             }
-            Event::CellDone { kernel, object: of, took, .. } => {
-                (*kernel, format!("{}: done, {:.3} s in the guest", object(of), took.as_secs_f64()))
+            Event::CellDone { kernel, object: of, outcome } => {
+                (*kernel, format!("{}: done, {:.3} s in the guest", object(of), outcome.took.as_secs_f64()))
             }
             Event::KernelDone { kernel } => (*kernel, "done".to_owned()),
             Event::ProgramStarted { .. } | Event::Notice(_) | Event::Unsaved(_) => return,

@@ -33,7 +33,7 @@ enum Finding {
 }
 
 pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let mut bad = 0;
     let mut tell = |name: &str, finding: Finding| {
         let (mark, text, advice) = match finding {

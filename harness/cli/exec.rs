@@ -147,7 +147,7 @@ fn program(name: &str) -> Result<PathBuf, Failure> {
 }
 
 pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let mut options = args.machine.options()?;
     (options.jobs, options.cold, options.debug) = (args.jobs, args.cold, args.debug.options());
     let kernels = project.kernels(&args.machine.kernel)?;

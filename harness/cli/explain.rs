@@ -51,7 +51,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         }
     };
 
-    let store = Store::open(common.store.clone()).map_err(store_failure)?;
+    let store = Store::open(&common.places()?.store).map_err(store_failure)?;
     let mut missing = Vec::new();
     let (kernels, added) = all_types(&record, &store, &mut missing);
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();

@@ -32,7 +32,7 @@ pub(super) struct ListArgs {
 }
 
 pub(super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     match (args.what, args.inputs.is_empty()) {
         (_, true) => {
             let hint = "name objects, folders, executables that embed objects, or suite files";

@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::matrix::Options;
+use crate::matrix::{MatrixError, Places};
 use crate::record::exit_code;
 use crate::vm::Choice;
 pub use failure::Failure;
@@ -56,6 +57,13 @@ struct Common {
     /// The kernel store [default: $COREMATRIX_STORE, or corematrix in the user's cache folder].
     #[arg(long, global = true, value_name = "DIR")]
     store: Option<PathBuf>,
+}
+
+impl Common {
+    /// Where the store and the programs are.
+    fn places(&self) -> Result<Places, MatrixError> {
+        Places::from_environment(self.store.clone())
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -83,7 +83,7 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
 
 /// Takes the newest of every kernel that moves on by itself. Returns what could not be updated, and runs as it was.
 fn update(common: &Common, args: &NightlyArgs) -> Result<Vec<String>, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let mut behind = Vec::new();
     for spec in &project.kernels(&args.run.machine.kernel)? {
         let step = |step: String| eprintln!("{}: {step}", spec.name);

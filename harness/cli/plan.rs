@@ -28,7 +28,7 @@ pub(super) struct PlanArgs {
 }
 
 pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let Inputs { objects, settings, .. } = project.inputs(&args.inputs, args.machine.offline, &say)?;
     let schedule = Schedule::new(&Plan::new(kernels, objects, &settings), args.partitions.get());

@@ -96,7 +96,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
 /// Runs what the arguments ask for, prints the table, and writes the report into `out` or a new folder. Returns the record and the
 /// folder.
 pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Result<(RunRecord, PathBuf), Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let matrix = Matrix::new(&project, args.options()?);
     let mut work = matrix.plan_with(&args.machine.kernel, &args.inputs, &say)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;

@@ -62,7 +62,7 @@ pub(super) struct ShellArgs {
 }
 
 pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let machine = MachineArgs { kernel: vec![args.kernel.clone()], accel: args.accel, offline: args.offline };
     let kernels = project.kernels(&machine.kernel)?;
     if kernels.len() != 1 {

@@ -59,7 +59,7 @@ fn size(text: &str, place: &str) -> Result<u64, Failure> {
 }
 
 pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let store = &project.store;
     match &args.verb {
         None | Some(Verb::List) => println!("{}", list(store)?),

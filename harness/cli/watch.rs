@@ -66,7 +66,7 @@ struct Watch<'a> {
 }
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let options = args.options()?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let began = SystemTime::now();

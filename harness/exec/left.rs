@@ -17,6 +17,7 @@ const LONGEST_PATH: usize = 300;
 
 /// Why the folder for what commands leave cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LeftError {
     /// It has something in it.
     #[error("the folder `{}` is not empty", .0.display())]

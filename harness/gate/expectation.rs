@@ -91,6 +91,7 @@ pub struct Expectations {
 
 /// Why the expectations of a file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExpectationError {
     /// The file cannot be read.
     #[error("expectations `{}` cannot be read: {error}", .path.display())]

@@ -28,6 +28,7 @@ const UNFINISHED: &str = ".unfinished-";
 
 /// Why a history cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HistoryError {
     /// Another nightly is at work on it.
     #[error("another nightly is at work on the history `{}`", .0.display())]

@@ -17,6 +17,7 @@ pub struct Problem {
 
 /// Why `kernels.toml` cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ManifestError {
     /// The file cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]

@@ -8,6 +8,7 @@ use super::{KernelSpec, Manifest};
 
 /// Why a selector chooses nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SelectorError {
     /// It is well written and no kernel answers to it.
     #[error("kernel selector `{}` matches no kernel of the manifest", selector.escape_debug())]

@@ -7,6 +7,7 @@ use super::image_reference::ImageReference;
 
 /// Where a kernel comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Source {
     /// Debian packages from the machine's own mirror, or from the archive that is named.
     Apt {

@@ -3,10 +3,10 @@
 //! ```no_run
 //! use std::path::{Path, PathBuf};
 //!
-//! use corematrix::matrix::{Matrix, Options, Project};
+//! use corematrix::matrix::{Matrix, Options, Places, Project};
 //!
 //! # fn main() -> Result<(), corematrix::matrix::MatrixError> {
-//! let project = Project::load(Path::new("kernels.toml"), None)?;
+//! let project = Project::load(Path::new("kernels.toml"), &Places::from_environment(None)?)?;
 //! let matrix = Matrix::new(&project, Options::default());
 //! let work = matrix.plan(&["5.10".to_owned(), "latest".to_owned()], &[PathBuf::from("target/tool.bpf.o")])?;
 //! let record = matrix.run(&work, Path::new("reports/tool"), &mut |_| ())?;
@@ -23,6 +23,7 @@ mod advice;
 mod drive;
 mod error;
 mod kernel_types;
+mod places;
 mod project;
 mod target_search;
 
@@ -43,6 +44,7 @@ use crate::vm::{Choice, DebugOptions, Proof};
 pub use acceleration::{boot_once, prove_kvm};
 pub use error::MatrixError;
 pub use kernel_types::{all_types, kernel_probes, kernel_types};
+pub use places::Places;
 pub use project::{Inputs, Project};
 pub use target_search::TargetSearch;
 

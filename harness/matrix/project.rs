@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::error::MatrixError;
+use super::places::Places;
 use crate::manifest::{KernelSpec, Manifest};
 use crate::object::{BpfObject, find_objects};
 use crate::store::{LockFile, Store};
 use crate::suite::{Settings, Suite};
-use crate::vm::{Deadlines, Toolchain, ToolchainError};
+use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
 
 /// Where the store remembers the versions of programs.
 const TOOLS: &str = "tools.json";
@@ -35,20 +36,21 @@ pub struct Project {
     /// Where kernels are kept.
     pub store: Store,
     tools: Result<Toolchain, ToolchainError>,
+    paths: ToolPaths,
 }
 
 impl Project {
-    /// Opens the project of a manifest. `store` is the store's folder; `None` for the user's, see [`Store::open`].
+    /// Opens the project of a manifest.
     ///
     /// # Errors
     /// The manifest or its lock file is wrong, or the store cannot be opened. Missing programs are no error yet.
-    pub fn load(manifest: &Path, store: Option<PathBuf>) -> Result<Project, MatrixError> {
+    pub fn load(manifest: &Path, places: &Places) -> Result<Project, MatrixError> {
         let manifest = Manifest::load(manifest)?;
         let folder = manifest.path.parent().unwrap_or(Path::new("/")).to_owned();
         let lock = LockFile::open(&manifest.path.with_extension("lock"))?;
-        let store = Store::open(store)?;
-        let tools = find_tools(&folder, &store, &manifest);
-        let mut project = Project { manifest, folder, lock, store, tools };
+        let store = Store::open(&places.store)?;
+        let tools = find_tools(&folder, &places.tools, &store, &manifest);
+        let mut project = Project { manifest, folder, lock, store, tools, paths: places.tools.clone() };
         project.download_with_tools();
         Ok(project)
     }
@@ -56,7 +58,7 @@ impl Project {
     /// The same with the programs of another project's folder.
     #[must_use]
     pub fn with_tools_of(mut self, folder: &Path) -> Project {
-        self.tools = find_tools(folder, &self.store, &self.manifest);
+        self.tools = find_tools(folder, &self.paths, &self.store, &self.manifest);
         self.download_with_tools();
         self
     }
@@ -130,10 +132,15 @@ impl Project {
     }
 }
 
-fn find_tools(folder: &Path, store: &Store, manifest: &Manifest) -> Result<Toolchain, ToolchainError> {
+fn find_tools(
+    folder: &Path,
+    paths: &ToolPaths,
+    store: &Store,
+    manifest: &Manifest,
+) -> Result<Toolchain, ToolchainError> {
     // It is the machine that is slow, and one kernel that says so is enough.
     let boot_timeout = manifest.kernels.iter().map(|spec| spec.boot_timeout).max().unwrap_or_default();
-    Toolchain::find(folder, &store.root().join(TOOLS), Deadlines::version(boot_timeout))
+    Toolchain::find(folder, paths, &store.root().join(TOOLS), Deadlines::version(boot_timeout))
 }
 
 /// Files below `folder` that match a glob of a suite, which was checked when the suite was read.

@@ -160,6 +160,7 @@ pub struct Parameter {
 
 /// Why `.BTF` or `.BTF.ext` cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BtfError {
     /// The header is cut short, has another magic number, version or byte order.
     #[error("the header is not one of little-endian BTF version 1")]

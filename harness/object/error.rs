@@ -9,6 +9,7 @@ use super::btf::BtfError;
 
 /// Why an input, or one object of it, cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum ObjectError {
     /// The input does not exist.
     #[error("`{}` does not exist", .path.display())]
@@ -104,6 +105,7 @@ impl ObjectError {
 
 /// What is wrong with the structure of a BPF object. libbpf refuses to open each of these too.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FormatError {
     /// A header, table or section does not lie where the ELF says.
     #[error("its ELF structure is corrupt: {0}")]

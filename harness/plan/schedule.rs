@@ -9,6 +9,7 @@ use crate::shard::split;
 
 /// How a schedule is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
 pub enum ScheduleFormat {
     /// Everything: kernels, objects, parts and costs.
     Json,

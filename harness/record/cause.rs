@@ -10,6 +10,7 @@ use crate::Verdict;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Cause {
     /// It reaches a field that the kernel's type does not have, or not in a form it can read.
     MissingField,

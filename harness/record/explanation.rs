@@ -12,6 +12,7 @@ pub use presence::{OnKernel, Presence, Witness};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Subject {
     /// A member of a struct or union.
     Field,

@@ -42,6 +42,8 @@ mod question;
 mod relocation;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod service;
 mod shape;
 mod standing;
@@ -170,6 +172,7 @@ pub struct KernelRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum KernelState {
     /// Not looked at yet.
     Pending,

@@ -5,6 +5,7 @@ use crate::{Blame, Verdict};
 
 /// Which member of a group works on a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Service {
     /// The first that does, as an index into the members.
     By(usize),

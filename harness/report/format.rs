@@ -17,6 +17,7 @@ const FILE_WIDTH: usize = 120;
 
 /// One rendering of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
 pub enum Format {
     /// The comparative table, for terminals.
     Table,

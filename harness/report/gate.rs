@@ -18,6 +18,7 @@ const MOST_LISTED: usize = 100;
 
 /// A rendering of what the gate decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
 pub enum GateFormat {
     /// For terminals.
     Table,

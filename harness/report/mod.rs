@@ -44,6 +44,7 @@ use crate::whole_file::{self, WriteError};
 
 /// Why a report cannot be written or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReportError {
     /// The folder for the reports cannot be made.
     #[error("cannot make the report folder `{}`: {source}", path.display())]

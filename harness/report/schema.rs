@@ -3,18 +3,15 @@
 
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, schema_for};
+use schemars::schema_for;
 use serde_json::Value;
 
 use super::jsonl;
 use super::jsonl::Line;
-use crate::record::{RunRecord, SCHEMA_VERSION};
-use crate::record::{json, sample};
+use crate::record::{SCHEMA_VERSION, json, sample, schema};
 
 /// Compares a schema with the committed one; `UPDATE_SCHEMA=1` writes it.
-fn check<T: JsonSchema>(name: &str, title: &str) -> Value {
-    let mut schema = schema_for!(T).to_value();
-    schema["title"] = title.into();
+fn check(name: &str, schema: Value) -> Value {
     let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schema").join(name);
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
@@ -22,6 +19,12 @@ fn check<T: JsonSchema>(name: &str, title: &str) -> Value {
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == text, "`schema/{name}` is not current: run the tests once with UPDATE_SCHEMA=1");
+    schema
+}
+
+fn of_line() -> Value {
+    let mut schema = schema_for!(Line<'static>).to_value();
+    schema["title"] = "a line of report.jsonl of corematrix".into();
     schema
 }
 
@@ -53,7 +56,7 @@ fn fits(schema: &Value, root: &Value, value: &Value) -> bool {
 #[test]
 fn the_schema_of_the_record_is_current_and_fits() {
     let name = format!("report-{SCHEMA_VERSION}.schema.json");
-    let schema = check::<RunRecord>(&name, "report.json of corematrix");
+    let schema = check(&name, schema::report());
     for record in [sample::record(), sample::large(30, 3)] {
         let value: Value = serde_json::from_slice(&json::render(&record).unwrap()).unwrap();
         assert!(fits(&schema, &schema, &value));
@@ -69,7 +72,7 @@ fn the_schema_of_the_record_is_current_and_fits() {
 #[test]
 fn the_schema_of_a_line_is_current_and_fits() {
     let name = format!("report-line-{SCHEMA_VERSION}.schema.json");
-    let schema = check::<Line<'static>>(&name, "a line of report.jsonl of corematrix");
+    let schema = check(&name, of_line());
     let text = String::from_utf8(jsonl::render(&sample::record()).unwrap()).unwrap();
     for line in text.lines() {
         let value: Value = serde_json::from_str(line).unwrap();

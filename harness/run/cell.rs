@@ -9,7 +9,7 @@ use super::evidence::Evidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
 use super::{dangers, judgement, user_space};
-use crate::event::Event;
+use crate::event::{CellOutcome, Event};
 use crate::judge::exercise;
 use crate::judge::{self, Diagnosis};
 use crate::kernel_log::KernelLog;
@@ -111,19 +111,8 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let (kernel, Cell { whole, took, mut notes, kernel_log, .. }) = (session.kernel, cell);
     let (kernel_log, missing) = kernel_log.finish();
     notes.extend(missing);
-    session.send(Event::CellDone {
-        kernel,
-        object,
-        whole,
-        relocations,
-        dangers,
-        externs,
-        downgrades,
-        coverage,
-        kernel_log,
-        took,
-        notes,
-    });
+    let outcome = CellOutcome { whole, relocations, dangers, externs, downgrades, coverage, kernel_log, took, notes };
+    session.send(Event::CellDone { kernel, object, outcome: Box::new(outcome) });
     result
 }
 

@@ -174,29 +174,17 @@ fn fold(record: &mut RunRecord, event: &Event) {
         Event::ProgramDone { kernel, object, program, record: result } => {
             record.cells[cell(*kernel, *object)].programs[*program] = (**result).clone();
         }
-        Event::CellDone {
-            kernel,
-            object,
-            whole,
-            relocations,
-            dangers,
-            externs,
-            downgrades,
-            coverage,
-            kernel_log,
-            took,
-            notes,
-        } => {
+        Event::CellDone { kernel, object, outcome } => {
             let cell = &mut record.cells[cell(*kernel, *object)];
-            cell.whole.clone_from(whole);
-            cell.relocations.clone_from(relocations);
-            cell.dangers.clone_from(dangers);
-            cell.externs.clone_from(externs);
-            cell.downgrades.clone_from(downgrades);
-            cell.coverage.clone_from(coverage);
-            cell.kernel_log.clone_from(kernel_log);
-            cell.wall_ms = millis(*took);
-            cell.notes.extend_from_slice(notes);
+            cell.whole.clone_from(&outcome.whole);
+            cell.relocations.clone_from(&outcome.relocations);
+            cell.dangers.clone_from(&outcome.dangers);
+            cell.externs.clone_from(&outcome.externs);
+            cell.downgrades.clone_from(&outcome.downgrades);
+            cell.coverage.clone_from(&outcome.coverage);
+            cell.kernel_log.clone_from(&outcome.kernel_log);
+            cell.wall_ms = millis(outcome.took);
+            cell.notes.extend_from_slice(&outcome.notes);
         }
         Event::Unsaved(_) => {}
         Event::Notice(text) => record.notices.push(text.clone()),

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use super::kernel::{Ended, KernelContext};
 use super::{RunContext, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
-use crate::event::Event;
+use crate::event::{CellOutcome, Event};
 use crate::exec::{Attendant, Ending, Finished, HostFiles, LeftFiles, Session, View};
 use crate::judge::{self, Diagnosis};
 use crate::kernel_log::KernelLog;
 use crate::protocol;
 use crate::protocol::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
-use crate::record::CellCoverage;
 use crate::record::KernelWarning;
 use crate::record::Verdict;
 use crate::record::{ProgramRecord, TRIED_AGAIN};
@@ -138,19 +137,8 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
         let (kernel_log, left_out) = complaints(&finished, &record.name);
         notes.extend(left_out);
         context.send(Event::ProgramDone { kernel, object: 0, program: 0, record: Box::new(record) });
-        context.send(Event::CellDone {
-            kernel,
-            object: 0,
-            whole: None,
-            relocations: Vec::new(),
-            dangers: Vec::new(),
-            externs: Vec::new(),
-            downgrades: Vec::new(),
-            coverage: CellCoverage::default(),
-            kernel_log,
-            took: finished.took,
-            notes,
-        });
+        let outcome = CellOutcome { kernel_log, took: finished.took, notes, ..CellOutcome::default() };
+        context.send(Event::CellDone { kernel, object: 0, outcome: Box::new(outcome) });
         break;
     }
     Ok(())

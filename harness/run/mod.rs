@@ -79,6 +79,7 @@ pub struct RunContext<'a> {
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// No threads.
     #[error("cannot start {jobs} worker threads: {source}")]

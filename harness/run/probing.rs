@@ -22,6 +22,7 @@ const HOOK: &str = "bpf_lsm_file_open";
 
 /// Why a kernel could not be asked, or its answer not kept.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProbeError {
     /// The guest did not answer.
     #[error("the guest did not tell its features: {0}")]

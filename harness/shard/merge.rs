@@ -4,6 +4,7 @@ use crate::record::{CellRecord, KernelRecord, KernelState, PartitionRecord, RunR
 
 /// Why records are not the shards of one run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MergeError {
     /// One of them was run without `--partition`.
     #[error("run {run} of those given is no shard: it was run without `--partition`")]

@@ -7,6 +7,7 @@ use crate::whole_file::WriteError;
 
 /// Why the store could not give a kernel or package.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The source cannot be reached, or it no longer has what is asked for. The kernel is unavailable; nothing is
     /// broken.

@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn two_failures_are_enough_and_a_success_is_a_new_start() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path().to_owned())).unwrap();
+        let store = Store::open(folder.path()).unwrap();
         let key = |qemu: &str| SnapshotKey {
             kernel: "6.1".to_owned(),
             guest: BTreeMap::new(),

@@ -149,8 +149,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`] if the folder cannot be made or written.
-    pub fn open(root: Option<PathBuf>) -> Result<Store, StoreError> {
+    pub fn open(root: &Path) -> Result<Store, StoreError> {
         Store::open_with(root, None, AptTools::default())
+    }
+
+    /// `corematrix` in the user's cache folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the user has no home folder.
+    pub fn default_folder() -> Result<PathBuf, StoreError> {
+        let base = etcetera::choose_base_strategy()
+            .map_err(std::io::Error::other)
+            .during("find the cache folder of the user for", Path::new("corematrix"))?;
+        Ok(base.cache_dir().join("corematrix"))
     }
 
     /// Sets the `vng` executable that downloads mainline kernels.
@@ -163,16 +174,7 @@ impl Store {
         self.locks.stop_when(Box::new(stopped));
     }
 
-    fn open_with(root: Option<PathBuf>, virtme_ng: Option<PathBuf>, tools: AptTools) -> Result<Store, StoreError> {
-        let from_env = || std::env::var_os("COREMATRIX_STORE").filter(|path| !path.is_empty()).map(PathBuf::from);
-        let root = match root.or_else(from_env) {
-            Some(root) => root,
-            None => etcetera::choose_base_strategy()
-                .map_err(std::io::Error::other)
-                .during("find the cache folder of the user for", Path::new("corematrix"))?
-                .cache_dir()
-                .join("corematrix"),
-        };
+    fn open_with(root: &Path, virtme_ng: Option<PathBuf>, tools: AptTools) -> Result<Store, StoreError> {
         for folder in
             ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, unreachable::FOLDER, "tmp", "locks"]
         {
@@ -180,7 +182,7 @@ impl Store {
             fs::create_dir_all(&folder).during("create", &folder)?;
         }
         // apt and virtme-ng work in other folders, so everything below has to be absolute.
-        let root = root.canonicalize().during("open", &root)?;
+        let root = root.canonicalize().during("open", root)?;
         let locks = Locks::new(&root);
         entry::sweep(&locks)?;
         Ok(Store {

@@ -56,7 +56,7 @@ impl Fixture {
     }
 
     fn store(&self) -> Store {
-        Store::open(Some(self.path("store"))).unwrap()
+        Store::open(&self.path("store")).unwrap()
     }
 
     fn lock_path(&self) -> PathBuf {

@@ -7,6 +7,7 @@ use super::pattern::folder;
 
 /// Why a suite file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SuiteError {
     /// The file cannot be read.
     #[error("suite `{}` cannot be read: {error}", .path.display())]

@@ -60,6 +60,7 @@ pub enum Received {
 
 /// Why a message could not be sent.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SendError {
     /// The channel is broken.
     #[error(transparent)]

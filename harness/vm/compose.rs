@@ -33,6 +33,7 @@ pub struct Parts<'a> {
 
 /// Why no command line came out.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ComposeError {
     /// virtme-ng failed.
     #[error("virtme-ng cannot compose a machine: {0}")]

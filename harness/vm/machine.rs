@@ -95,6 +95,7 @@ pub struct Machine {
 
 /// Why there is no machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BootFailure {
     /// Its config says that no guest can start on this kernel, so that none was tried.
     Unfit {
@@ -150,6 +151,7 @@ impl BootFailure {
 
 /// Why a machine is of no use any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GuestLoss {
     /// The kernel crashed; its own words.
     Crashed(String),

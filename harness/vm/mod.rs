@@ -31,4 +31,4 @@ pub use guest_executable::{GuestExecutable, NoGuest};
 pub use machine::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};
-pub use toolchain::{Toolchain, ToolchainError};
+pub use toolchain::{ToolPaths, Toolchain, ToolchainError};

@@ -20,6 +20,7 @@ const IGNORE_SHARED: &str = "x-ignore-shared";
 
 /// Why the monitor did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum QmpError {
     /// QEMU did not connect, or the connection broke or fell silent.
     #[error("QEMU's monitor does not answer: {0}")]

@@ -24,6 +24,7 @@ const CLOCK_SLACK: u64 = 1_000_000_000;
 
 /// Why a snapshot gave no guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RestoreFailure {
     /// The snapshot, QEMU or the host is to blame, as a lowercase fragment.
     Failed(String),

@@ -49,6 +49,7 @@ pub(super) struct SavedMachine {
 
 /// Why a machine could not be saved.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SaveError {
     /// It was not booted for that, or has not answered yet.
     #[error("the guest was not booted to be saved")]

@@ -84,13 +84,35 @@ impl ToolchainError {
     }
 }
 
+/// Programs that the user names.
+#[derive(Debug, Clone, Default)]
+pub struct ToolPaths {
+    /// virtme-ng's `virtme-run`.
+    pub virtme_run: Option<PathBuf>,
+    /// QEMU for the machine.
+    pub qemu: Option<PathBuf>,
+}
+
+impl ToolPaths {
+    /// Those that the environment names.
+    pub fn from_environment() -> ToolPaths {
+        let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+        ToolPaths { virtme_run: named(VIRTME_RUN_VARIABLE), qemu: named(QEMU_VARIABLE) }
+    }
+}
+
 impl Toolchain {
-    /// Looks for virtme-ng in the environment, in `.venv` of the project folder and on the PATH; for QEMU in the environment
-    /// and on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest. Each program has
+    /// Takes the programs of `paths`; else looks for virtme-ng in `.venv` of the project folder and on the PATH, for QEMU on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest. Each program has
     /// `limit` to print its own.
-    pub fn find(project: &Path, memory: &Path, limit: Duration) -> Result<Toolchain, ToolchainError> {
-        let virtme_run = find_virtme_run(project)?;
-        let qemu = find_qemu()?;
+    pub fn find(
+        project: &Path,
+        paths: &ToolPaths,
+        memory: &Path,
+        limit: Duration,
+    ) -> Result<Toolchain, ToolchainError> {
+        let places = [project.join(".venv/bin/virtme-run")];
+        let virtme_run = find("virtme-run", (VIRTME_RUN_VARIABLE, paths.virtme_run.as_deref()), &places, VIRTME_HINT)?;
+        let qemu = find("qemu-system-x86_64", (QEMU_VARIABLE, paths.qemu.as_deref()), &[], QEMU_HINT)?;
         let marks = [mark(&virtme_run), mark(&qemu)];
         let known = fs::read(memory).ok().and_then(|json| serde_json::from_slice::<Remembered>(&json).ok());
         if let Some(known) = known.filter(|known| known.marks == marks) {
@@ -144,22 +166,13 @@ fn mark(path: &Path) -> String {
     format!("{} {}", path.display(), found.unwrap_or_default())
 }
 
-fn find_virtme_run(project: &Path) -> Result<PathBuf, ToolchainError> {
-    let places = [project.join(".venv/bin/virtme-run")];
-    find("virtme-run", VIRTME_RUN_VARIABLE, &places, VIRTME_HINT)
-}
-
-fn find_qemu() -> Result<PathBuf, ToolchainError> {
-    find("qemu-system-x86_64", QEMU_VARIABLE, &[], QEMU_HINT)
-}
-
 fn find(
     program: &'static str,
-    variable: &str,
+    (variable, named): (&str, Option<&Path>),
     places: &[PathBuf],
     hint: &'static str,
 ) -> Result<PathBuf, ToolchainError> {
-    if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
+    if let Some(path) = named.map(Path::to_owned) {
         let missing =
             ToolchainError::Missing { program, places: format!("${variable}, which is `{}`", path.display()), hint };
         return path.is_file().then_some(path).ok_or(missing);

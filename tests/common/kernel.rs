@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use corematrix::manifest::{Manifest, Source};
+use corematrix::matrix::Places;
 use corematrix::store::{LockFile, Store, StoredKernel};
 use corematrix::vm::Toolchain;
 
@@ -66,7 +67,10 @@ impl TestKernel {
         FETCHED.get_or_init(|| {
             let project = Path::new(env!("CARGO_MANIFEST_DIR"));
             let manifest = Manifest::load(&project.join("kernels.toml")).unwrap();
-            let (store, lock) = (Store::open(None).unwrap(), LockFile::open(&self.lock).unwrap());
+            let (store, lock) = (
+                Store::open(&Places::from_environment(None).unwrap().store).unwrap(),
+                LockFile::open(&self.lock).unwrap(),
+            );
             let spec = manifest.select(&[self.name.to_owned()]).unwrap()[0];
             let found = store.file_systems(spec, &self.stored, &lock, false, &drop).unwrap();
             assert!(found.missing.is_empty(), "{found:?}");
@@ -120,8 +124,9 @@ fn fetch() -> TestKernel {
         let manifest = Manifest::load(&project.join("kernels.toml"))?;
         let spec = manifest.select(&[NAME.to_owned()])?[0];
         let Source::Apt { suites, packages, .. } = &spec.source else { return Err("it is not from apt".into()) };
-        let mut store = Store::open(None)?;
-        let tools = Toolchain::find(project, &store.root().join("tools.json"), Duration::from_secs(60))?;
+        let places = Places::from_environment(None)?;
+        let mut store = Store::open(&places.store)?;
+        let tools = Toolchain::find(project, &places.tools, &store.root().join("tools.json"), Duration::from_secs(60))?;
         store.download_with(tools.vng());
         let lock = project.join("kernels.lock");
         let stored = store.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;

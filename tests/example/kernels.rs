@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use corematrix::matrix::{Matrix, Options, Project};
+use corematrix::matrix::{Matrix, Options, Places, Project};
 use corematrix::record::{RunRecord, exit_code};
 
 /// The kernels of the repository. A project of your own has its own `kernels.toml`.
@@ -28,7 +28,8 @@ fn compile(folder: &Path) -> PathBuf {
 }
 
 fn run(folder: &Path) -> RunRecord {
-    let project = Project::load(Path::new(MANIFEST), None).expect("the manifest is right");
+    let project = Project::load(Path::new(MANIFEST), &Places::from_environment(None).expect("a store"))
+        .expect("the manifest is right");
     let matrix = Matrix::new(&project, Options::default());
     let kernels = ["5.10", "6.12"].map(str::to_owned);
     let work = matrix.plan(&kernels, &[compile(folder)]).expect("the object is right");

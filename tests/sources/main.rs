@@ -70,7 +70,7 @@ fn fetch(lab: &Lab, name: &str) -> Result<StoredKernel, StoreError> {
     let manifest = Manifest::load(&lab.path("kernels.toml")).unwrap();
     let spec = manifest.select(&[name.to_owned()]).unwrap()[0];
     let lock = LockFile::open(&lab.path("kernels.lock")).unwrap();
-    Store::open(Some(lab.store())).unwrap().kernel(spec, &lock, false, &|step| println!("{name}: {step}"))
+    Store::open(&lab.store()).unwrap().kernel(spec, &lock, false, &|step| println!("{name}: {step}"))
 }
 
 /// Checks that it is the test kernel, and all of it.

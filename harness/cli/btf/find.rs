@@ -48,7 +48,7 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
         let hint = "write `task_struct`, `task_struct.__state`, `BPF_FUNC_loop` or `vfs_read`".to_owned();
         Failure::input(format!("`{}` cannot be looked for: {reason}", args.name.escape_debug()), Some(hint))
     })?;
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let known = Known::of(&project, &args.kernel, args.offline)?;
     let rows = known.kernels.par_iter().map(|known| look(&query, known));
     let rows = rows.collect::<Result<Vec<Row>, Failure>>()?;

@@ -33,7 +33,7 @@ pub(in super::super) struct MinArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let inputs = project.inputs(&args.inputs, args.offline, &say)?;
     inputs.notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
     let mut types = Vec::new();

@@ -25,7 +25,7 @@ pub(in super::super) struct VmlinuxHArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &VmlinuxHArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let known = Known::of(&project, std::slice::from_ref(&args.kernel), args.offline)?;
     let [one] = &known.kernels[..] else {
         let names: Vec<&str> = known.kernels.iter().map(|(name, _)| name.as_str()).collect();

@@ -41,7 +41,7 @@ pub(in super::super) struct DiffArgs {
 pub(super) type Shown = BTreeMap<String, Option<BTreeSet<String>>>;
 
 pub(in super::super) fn run(common: &Common, args: &DiffArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let first = one(&project, &args.first, args.offline)?;
     let second = one(&project, &args.second, args.offline)?;
     let mut shown = asked_by_objects(&project, &args.objects, args.offline)?;

@@ -26,7 +26,7 @@ pub(in super::super) struct ListArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let all = ["all".to_owned()];
     let chosen =
         project.manifest.select(if args.kernel.is_empty() { &all } else { &args.kernel }).map_err(|error| {

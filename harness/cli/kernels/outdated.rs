@@ -21,7 +21,7 @@ pub(in super::super) struct OutdatedArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &OutdatedArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let mut table = Builder::default();
     table.push_record(["kernel", "pinned", "newest", ""]);
     let mut unknown = false;

@@ -53,7 +53,7 @@ struct Probed {
 
 pub(in super::super) fn run(common: &Common, args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let only = Only::checked(args)?;
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}"));
     let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;

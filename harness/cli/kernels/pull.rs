@@ -40,13 +40,13 @@ pub(in super::super) struct LockArgs {
 pub(super) type Pulled = (KernelSpec, Result<StoredKernel, StoreError>);
 
 pub(in super::super) fn run(common: &Common, args: &PullArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let pulled = pull(&project, chosen(&project, &args.kernel)?, args.offline)?;
     Ok(tell(&pulled))
 }
 
 pub(in super::super) fn lock(common: &Common, args: &LockArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let unpinned: Vec<KernelSpec> = chosen(&project, &args.kernel)?
         .into_iter()
         .filter(|spec| can_be_pinned(spec) && project.lock.kernel(&spec.name).is_none())

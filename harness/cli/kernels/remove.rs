@@ -19,7 +19,7 @@ pub(in super::super) struct RemoveArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &RemoveArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let folders = project.store.folders().map_err(store_failure)?;
     let known: Vec<&str> = folders.iter().filter_map(|folder| folder.kernel.as_deref()).collect();
     for name in &args.names {

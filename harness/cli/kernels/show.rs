@@ -30,7 +30,7 @@ pub(in super::super) struct ShowArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &ShowArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     for spec in &chosen(&project, std::slice::from_ref(&args.kernel))? {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
         let kernel = project.store.kernel(spec, &project.lock, args.offline, &step).map_err(store_failure)?;

@@ -33,7 +33,7 @@ pub(in super::super) struct UpdateArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let shown = diff::asked_by_objects(&project, &args.objects, false)?;
     let scratch =
         tempfile::tempdir().map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;

@@ -23,7 +23,7 @@ pub(in super::super) struct VerifyArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, common.store.clone())?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let folders = project.store.folders().map_err(store_failure)?;
     let mut bad = false;

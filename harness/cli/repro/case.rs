@@ -96,7 +96,7 @@ impl Case {
     fn of_run(common: &Common, run: &Path, words: &[String]) -> Result<Case, Failure> {
         let (folder, record) = read_record(common, run)?;
         let (object, kernel, program) = cell_of(&record, words)?;
-        let project = Project::load(&common.manifest, common.store.clone())?;
+        let project = Project::load(&common.manifest, &common.places()?)?;
         let name = &record.kernels[kernel].name;
         let spec = project.manifest.kernels.iter().find(|spec| spec.name == *name).cloned();
         let spec = spec.ok_or_else(|| {
@@ -137,7 +137,7 @@ impl Case {
             }
             _ => {}
         }
-        let project = Project::load(&folder.path().join("kernels.toml"), common.store.clone())?
+        let project = Project::load(&folder.path().join("kernels.toml"), &common.places()?)?
             .with_tools_of(&project_folder(common));
         let mut object = only_object(&path)?;
         bundle.base().clone_into(&mut object.name);
@@ -160,7 +160,7 @@ impl Case {
         if program.len() > 1 {
             return Err(Failure::input("`KERNEL OBJECT_FILE PROGRAM` is all there is to name without a run", None));
         }
-        let project = Project::load(&common.manifest, common.store.clone())?;
+        let project = Project::load(&common.manifest, &common.places()?)?;
         let chosen = project.manifest.select(std::slice::from_ref(kernel)).map_err(|error| {
             let hint = error.hint();
             Failure::input(error, hint)

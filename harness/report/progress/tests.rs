@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use indicatif::InMemoryTerm;
 
 use super::*;
+use crate::event::CellOutcome;
 use crate::record::KernelIdentity;
 use crate::record::sample;
 
@@ -41,20 +42,8 @@ fn done(kernel: usize, object: usize, program: usize, verdict: Verdict) -> Event
 }
 
 fn cell_done(kernel: usize, object: usize) -> Event {
-    let (relocations, externs, downgrades) = (Vec::new(), Vec::new(), Vec::new());
-    Event::CellDone {
-        kernel,
-        object,
-        whole: None,
-        relocations,
-        dangers: Vec::new(),
-        externs,
-        downgrades,
-        coverage: crate::record::CellCoverage::default(),
-        kernel_log: Vec::new(),
-        took: Duration::from_millis(20),
-        notes: Vec::new(),
-    }
+    let outcome = CellOutcome { took: Duration::from_millis(20), ..CellOutcome::default() };
+    Event::CellDone { kernel, object, outcome: Box::new(outcome) }
 }
 
 /// A run with everything in it: one kernel unavailable, the other loses its guest once.

@@ -73,7 +73,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
     let mut plan = Plan::new(kernels[..1].to_vec(), vec![object()], &Settings::default());
     let programs = ["a", "b"].map(|name| ObjectProgram { name: name.to_owned(), section: "kprobe".to_owned() });
     (plan.objects[0].programs, plan.objects[0].broken) = (programs.to_vec(), None);
-    let store = Store::open(Some(folder.path().join("store"))).unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
     let lock = LockFile::open(&folder.path().join("kernels.lock")).unwrap();
     let tools = Toolchain {
         virtme_run: "none".into(),
@@ -113,7 +113,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
     for event in events {
         match event {
             Event::ProgramDone { program, record, .. } => records[program] = *record,
-            Event::CellDone { notes, .. } => all = notes,
+            Event::CellDone { outcome, .. } => all = outcome.notes,
             _ => {}
         }
     }

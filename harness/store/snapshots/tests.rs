@@ -14,13 +14,13 @@ struct SnapshotStore {
 impl SnapshotStore {
     fn new() -> SnapshotStore {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Some(folder.path().to_owned())).unwrap();
+        let store = Store::open(folder.path()).unwrap();
         SnapshotStore { _folder: folder, store }
     }
 
     /// As another run opens the same store.
     fn another(&self) -> Store {
-        Store::open(Some(self.store.root().to_owned())).unwrap()
+        Store::open(self.store.root()).unwrap()
     }
 
     fn find(&self, key: &SnapshotKey) -> Found {

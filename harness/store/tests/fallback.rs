@@ -4,7 +4,7 @@ use super::*;
 
 /// Fetches a kernel whose own source, without virtme-ng, cannot be had, and whose fallbacks are images called so.
 fn fetch(folder: &Path, images: &[&str]) -> Result<StoredKernel, StoreError> {
-    let store = Store::open(Some(folder.join("store"))).unwrap();
+    let store = Store::open(&folder.join("store")).unwrap();
     let lock = LockFile::open(&folder.join("kernels.lock")).unwrap();
     let mut spec = spec("6.6", Source::Mainline { version: "v6.6".to_owned() });
     let path = |name: &&str| Source::Path { image: folder.join(name), modules: None, config: None };

@@ -7,7 +7,7 @@ use crate::store::proof::tests::proof;
 #[test]
 fn answers_are_kept_with_the_kernel_and_damaged_ones_are_not_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(Some(folder.path().join("store"))).unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
     let lock = LockFile::open(&folder.path().join("kernels.lock")).unwrap();
     let path = folder.path().join("bzImage");
     fs::write(&path, image("6.18.0-mine")).unwrap();
@@ -38,7 +38,7 @@ fn answers_are_kept_with_the_kernel_and_damaged_ones_are_not_taken() {
 #[test]
 fn proofs_are_kept_for_each_command_line() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(Some(folder.path().join("store"))).unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
     let lock = LockFile::open(&folder.path().join("kernels.lock")).unwrap();
     let path = folder.path().join("bzImage");
     fs::write(&path, image("6.18.0-mine")).unwrap();

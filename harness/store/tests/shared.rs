@@ -26,12 +26,12 @@ fn runs_at_once_fetch_a_kernel_once() {
 #[test]
 fn what_killed_runs_left_is_swept_and_what_lives_is_not() {
     let root = tempfile::tempdir().unwrap();
-    let store = Store::open(Some(root.path().to_owned())).unwrap();
+    let store = Store::open(root.path()).unwrap();
     let living = Staging::new(&store.locks).unwrap();
     let dead = store.root().join("tmp/dead");
     fs::create_dir_all(dead.join("work")).unwrap();
     fs::write(dead.join("work/half.deb"), "half").unwrap();
-    Store::open(Some(root.path().to_owned())).unwrap();
+    Store::open(root.path()).unwrap();
     assert!(!dead.exists());
     assert!(living.work().is_dir() && living.entry().is_dir());
     drop(living);
@@ -64,7 +64,7 @@ fn a_folder_that_cannot_be_used_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store");
     fs::write(&file, "").unwrap();
-    let error = Store::open(Some(file)).unwrap_err();
+    let error = Store::open(&file).unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }) && !error.is_unavailable());
     assert!(error.to_string().contains("store") && error.hint().unwrap().contains("COREMATRIX_STORE"), "{error}");
 }

@@ -103,7 +103,7 @@ impl Repository {
     pub fn store(&self) -> Store {
         let tools =
             AptTools { apt_get: self.path("apt-get"), apt_cache: self.path("apt-cache"), etc: self.path("etc") };
-        Store::open_with(Some(self.path("store")), None, tools).unwrap()
+        Store::open_with(&self.path("store"), None, tools).unwrap()
     }
 
     pub fn lock(&self) -> LockFile {

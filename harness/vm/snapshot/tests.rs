@@ -60,7 +60,7 @@ fn guest_under_kvm_depends_on_the_features_of_the_cpu_and_an_emulated_one_does_n
 #[test]
 fn snapshot_that_an_earlier_version_may_have_emulated_is_not_used_under_kvm() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(Some(folder.path().to_owned())).expect("opens");
+    let store = Store::open(folder.path()).expect("opens");
     let new = key_under(Accelerator::Kvm);
     let shelf = |key: &SnapshotKey| store.snapshot(key, &mut || {}).expect("looks").shelf;
     let poisoned = |key: SnapshotKey| match shelf(&key) {
