@@ -13,6 +13,7 @@ use crate::object::{BpfObject, MapInfo, Unclaimed};
 use crate::protocol::{LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
+use crate::record::LoadingRecord;
 use crate::record::Partition;
 use crate::record::{
     Alternative, AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram,
@@ -60,6 +61,8 @@ pub struct PlannedObject {
     pub analysis: Arc<Analysis>,
     /// The settings that it is tried with, if not its own.
     pub shape: Option<PlannedShape>,
+    /// What its own loader does to it, as a suite says.
+    pub loading: LoadingRecord,
     /// What is done with its programs beyond loading them, as a suite says.
     pub programs_setup: Vec<ProgramSetup>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
@@ -83,15 +86,22 @@ impl Plan {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
             let shaped = !shapes.is_empty();
+            let loading = settings.loading.iter().filter(|(of, _)| *of == object.name);
+            let loading = loading.fold(LoadingRecord::default(), |mut all, (_, one)| {
+                all.programs.extend(one.programs.iter().cloned());
+                all.maps.extend(one.maps.iter().cloned());
+                all
+            });
             let setup = || {
                 let of_object = settings.programs.iter().filter(|(of, _)| *of == object.name);
                 of_object.map(|(_, setup)| setup.clone()).collect()
             };
-            let whole = PlannedObject { shaped, programs_setup: setup(), ..PlannedObject::new(object.clone(), None) };
+            let whole =
+                PlannedObject { shaped, programs_setup: setup(), ..PlannedObject::new(object.clone(), None, &loading) };
             planned.push(whole);
             planned.extend(shapes.into_iter().map(|shape| PlannedObject {
                 programs_setup: setup(),
-                ..PlannedObject::new(object.clone(), Some(shape))
+                ..PlannedObject::new(object.clone(), Some(shape), &loading)
             }));
         }
         let mut alternatives = settings.alternatives.clone();
@@ -118,6 +128,7 @@ impl Plan {
             broken: None,
             analysis,
             shape: None,
+            loading: LoadingRecord::default(),
             programs_setup: Vec::new(),
             shaped: false,
         };
@@ -245,7 +256,10 @@ fn proposed(objects: &[PlannedObject], declared: &[AlternativesRecord]) -> Vec<A
 }
 
 impl PlannedObject {
-    fn new(mut object: BpfObject, shape: Option<&Shape>) -> Self {
+    fn new(mut object: BpfObject, shape: Option<&Shape>, loading: &LoadingRecord) -> Self {
+        if let Ok(inventory) = &mut object.inventory {
+            inventory.set(loading);
+        }
         let (programs, broken) = match &object.inventory {
             Ok(inventory) => {
                 let programs: Vec<_> = inventory
@@ -281,7 +295,8 @@ impl PlannedObject {
             object.name = shape.row(of);
         }
         let shaped = shape.is_some();
-        PlannedObject { object, programs, broken, analysis, shape, programs_setup: Vec::new(), shaped }
+        let loading = loading.clone();
+        PlannedObject { object, programs, broken, analysis, shape, loading, programs_setup: Vec::new(), shaped }
     }
 
     /// Why nothing of it can be judged, though it is sound: libbpf finds no program in it.
@@ -337,7 +352,10 @@ impl PlannedObject {
         let setup = self.shape.as_ref().map(|planned| planned.shape.setup.clone()).unwrap_or_default();
         let maps = self.object.inventory.iter().flat_map(|inventory| &inventory.struct_ops);
         let struct_ops = maps.map(|map| (map.name.clone(), map.type_name.clone())).collect();
-        ObjectSetup { programs: self.programs_setup.clone(), struct_ops, ..setup }
+        // What a shape sets of a map comes last and counts.
+        let mut loading = self.loading.clone();
+        loading.maps.extend(setup.loading.maps);
+        ObjectSetup { programs: self.programs_setup.clone(), struct_ops, loading, ..setup }
     }
 
     /// The programs that refer to each extern, subprograms that they call included.
@@ -375,6 +393,7 @@ impl PlannedObject {
                 name: shape.name.clone(),
                 settings: shape.settings.clone(),
             }),
+            loading: self.loading.clone(),
         }
     }
 }

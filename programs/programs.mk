@@ -13,11 +13,16 @@ STORY_OBJECTS := $(STORIES:programs/%.c=target/programs/%.o)
 CAUSES := $(wildcard tests/causes/*.bpf.c)
 CAUSE_OBJECTS := $(CAUSES:tests/causes/%.c=target/causes/%.o)
 
+# Objects that their own loaders complete, which only tests load.
+LOADING := $(wildcard tests/loading/*.bpf.c)
+LOADING_OBJECTS := $(LOADING:tests/loading/%.c=target/loading/%.o)
+
 .PHONY: programs
-programs: $(STORY_OBJECTS) $(CAUSE_OBJECTS)
+programs: $(STORY_OBJECTS) $(CAUSE_OBJECTS) $(LOADING_OBJECTS)
 # An object whose story was renamed or removed would still be found by whoever loads the whole folder.
 	@rm -f $(filter-out $(STORY_OBJECTS),$(wildcard target/programs/*.bpf.o))
 	@rm -f $(filter-out $(CAUSE_OBJECTS),$(wildcard target/causes/*.bpf.o))
+	@rm -f $(filter-out $(LOADING_OBJECTS),$(wildcard target/loading/*.bpf.o))
 
 # -MD writes what an object was made of, so that a change of a header rebuilds it as well.
 target/programs/%.bpf.o: programs/%.bpf.c programs/programs.mk
@@ -30,4 +35,8 @@ target/causes/%.bpf.o: tests/causes/%.bpf.c programs/programs.mk
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_FLAGS) -MD -MP -MF $(@:.o=.d) -c $< -o $@
 
--include $(STORY_OBJECTS:.o=.d) $(CAUSE_OBJECTS:.o=.d)
+target/loading/%.bpf.o: tests/loading/%.bpf.c programs/programs.mk
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_FLAGS) -MD -MP -MF $(@:.o=.d) -c $< -o $@
+
+-include $(STORY_OBJECTS:.o=.d) $(CAUSE_OBJECTS:.o=.d) $(LOADING_OBJECTS:.o=.d)

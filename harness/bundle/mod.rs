@@ -173,7 +173,7 @@ impl Bundle {
             object: bytes.to_vec(),
             manifest: project::manifest(spec, source).map_err(cannot_write)?,
             lock,
-            suite: project::suite((base, &file), record.objects[0].shape.as_ref()).map_err(cannot_write)?,
+            suite: project::suite((base, &file), &record.objects[0]).map_err(cannot_write)?,
             record,
             logs,
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::manifest::{KernelSpec, Place, Source};
-use crate::record::ShapeRecord;
+use crate::record::ObjectRecord;
 use crate::store::LockedKernel;
 
 /// Stands in for the image of a kernel that lies on the machine of the run only.
@@ -116,8 +116,10 @@ struct SuiteText<'a> {
 }
 
 /// A suite with only this object and the settings that it was tried with.
-pub(super) fn suite((name, file): (&str, &str), shape: Option<&ShapeRecord>) -> Result<String, toml::ser::Error> {
+pub(super) fn suite((name, file): (&str, &str), object: &ObjectRecord) -> Result<String, toml::ser::Error> {
     let mut text = toml::to_string(&SuiteText { name, objects: [file] })?;
+    let shape = object.shape.as_ref();
+    text += &crate::suite::loading_tables(&object.loading, file.strip_suffix(".bpf.o").unwrap_or(file));
     if let Some(shape) = shape {
         text += "\n[[shape]]\n";
         text += &crate::suite::shape_table(shape, file.strip_suffix(".bpf.o").unwrap_or(file));

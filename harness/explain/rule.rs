@@ -127,7 +127,8 @@ fn in_module(subject: &str, failed: &str, what: String) -> Explanation {
         what,
         "libbpf looks into the types of modules that are loaded, so the program may well load on a machine that has it \
          loaded: whether it does is not judged here. For machines that do not, ask by `bpf_core_type_exists` before reading \
-         it, and let the loader leave programs out that attach to it.",
+         it, and let the loader leave programs out that attach to it. If the name only stands in for what the loader sets, say \
+         what with `target` in a `[[program]]` of a suite.",
     )
 }
 

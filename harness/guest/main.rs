@@ -14,6 +14,7 @@ mod kernel_log;
 mod live;
 mod loaded;
 mod loader;
+mod loading;
 mod pins;
 mod port;
 mod prepared;

@@ -1,11 +1,13 @@
 //! [`prepare`]: opens an object and lets libbpf do everything that comes before the first program is loaded.
 
 use std::borrow::Cow;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
+use super::loading::{self, Refused};
 use super::transcript;
 use super::weak_extern::weaken;
 use corematrix_protocol::GIVEN_BTF;
@@ -110,7 +112,7 @@ pub fn prepare(
             builder.btf_custom_path(GIVEN_BTF).map_err(|error| Failure::of(false, &error))?;
         }
         let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
-        set_up(&mut open, &request.setup)?;
+        let _held = set_up(&mut open, &request.setup)?;
         let struct_ops = switch(&mut open, which, &left_out)?;
         // SAFETY: the pointer belongs to `open`, which outlives the call and has not been prepared or loaded.
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
@@ -151,10 +153,10 @@ pub fn prepare(
     }
 }
 
-/// Sets variables and sizes, as a loader does between opening and loading.
-fn set_up(open: &mut OpenObject, setup: &ObjectSetup) -> Result<(), Failure> {
+/// Sets variables, and what else a loader sets between opening and loading. Returns what has to live until the object is prepared.
+fn set_up(open: &mut OpenObject, setup: &ObjectSetup) -> Result<Vec<OwnedFd>, Failure> {
     let lost = |what: String| {
-        let lines = vec![Line { level: Level::Warn, text: format!("libbpf has no map for {what}") }];
+        let lines = vec![Line { level: Level::Warn, text: format!("libbpf has nothing for {what}") }];
         Failure { opened: true, errno: libc::ENOENT, lines }
     };
     for patch in &setup.patches {
@@ -164,26 +166,10 @@ fn set_up(open: &mut OpenObject, setup: &ObjectSetup) -> Result<(), Failure> {
         let place = place.ok_or_else(|| lost(format!("offset {} of section `{}`", patch.offset, patch.section)))?;
         place.copy_from_slice(&patch.bytes);
     }
-    for size in &setup.sizes {
-        let mut map = open.maps_mut().find(|map| map.name() == size.map.as_str());
-        let map = map.as_mut().ok_or_else(|| lost(format!("map `{}`", size.map)))?;
-        let failed = |error: libbpf_rs::Error| Failure::of(true, &error);
-        if let Some(bytes) = size.key_size {
-            // SAFETY: the pointer belongs to `open`, which lives and has not been prepared.
-            let result =
-                unsafe { libbpf_rs::libbpf_sys::bpf_map__set_key_size(map.as_libbpf_object().as_ptr(), bytes) };
-            if result != 0 {
-                return Err(failed(libbpf_rs::Error::from_raw_os_error(-result)));
-            }
-        }
-        if let Some(bytes) = size.value_size {
-            map.set_value_size(bytes).map_err(failed)?;
-        }
-        if let Some(entries) = size.max_entries {
-            map.set_max_entries(entries).map_err(failed)?;
-        }
-    }
-    Ok(())
+    loading::apply(open, &setup.loading).map_err(|Refused { what, error }| match error {
+        Some(error) => Failure::of(true, &error),
+        None => lost(what),
+    })
 }
 
 /// Whether libbpf made a map of a section: `.rodata` becomes `OBJECT.rodata`, and `.rodata.more` stays what it is.

@@ -19,8 +19,11 @@ const LEGACY: &str = "define the maps in `.maps`";
 
 /// What libbpf misses in a program that its own loader has, and what to do about it.
 const LOADERS_PART: [(&str, &str); 3] = [
-    ("missing BPF prog type", "name its type in `SEC()`"),
-    ("no BTF-based attach target is specified", "name its target in `SEC()`"),
+    ("missing BPF prog type", "name its type in `SEC()` or, with `type`, in a `[[program]]` of a suite"),
+    (
+        "no BTF-based attach target is specified",
+        "name its target in `SEC()` or, with `target`, in a `[[program]]` of a suite",
+    ),
     ("program isn't referenced anywhere", "refer to it in a struct_ops map"),
 ];
 
@@ -78,7 +81,8 @@ mod tests {
     #[test]
     fn what_only_a_loader_knows_says_what_to_do() {
         let line = "prog 'p': missing BPF prog type, check ELF section name 'filter'";
-        let message = format!("{line}; name its type in `SEC()`, or run its own loader with `corematrix exec`");
+        let way_out = "name its type in `SEC()` or, with `type`, in a `[[program]]` of a suite";
+        let message = format!("{line}; {way_out}, or run its own loader with `corematrix exec`");
         assert_eq!(with_way_out(line), message);
         let line = "prog 'p': attach program FD is not set";
         assert_eq!(with_way_out(line), format!("{line}; run its own loader with `corematrix exec`"));

@@ -13,7 +13,7 @@ use super::references::References;
 use super::relocations;
 use super::unclaimed::{self, Unclaimed};
 use super::{FormatError, section_type};
-use crate::record::CoreRelocation;
+use crate::record::{CoreRelocation, LoadingRecord, ProgramLoading};
 
 /// Bytes of one BPF instruction; a 64-bit load takes two.
 pub(super) const INSN_SIZE: u64 = 8;
@@ -78,6 +78,34 @@ pub struct ProgramInfo {
     pub is_static: bool,
     /// Whether the section was declared as `SEC("?...")`: libbpf loads it only on request.
     pub optional: bool,
+}
+
+impl Inventory {
+    /// Makes it what its loader makes of the object.
+    pub fn set(&mut self, loading: &LoadingRecord) {
+        for one in &loading.programs {
+            self.programs.iter_mut().filter(|program| program.name == one.program).for_each(|program| program.set(one));
+        }
+        for one in &loading.maps {
+            self.maps.iter_mut().filter(|map| map.name == one.map).for_each(|map| map.set(one));
+        }
+    }
+}
+
+impl ProgramInfo {
+    /// Makes it what its loader makes of it. The section is that of a program whose target is named in it: `fentry/vfs_read`.
+    pub fn set(&mut self, loading: &ProgramLoading) {
+        if let Some(kind) = &loading.prog_type {
+            self.prog_type = Some(kind.clone());
+        }
+        if let Some(kind) = &loading.attach_type {
+            self.attach_type = Some(kind.clone());
+        }
+        if let Some(target) = &loading.target {
+            let form = self.section.split('/').next().unwrap_or_default();
+            self.section = format!("{form}/{target}");
+        }
+    }
 }
 
 /// Where a function lies, besides what is recorded of it.

@@ -2,6 +2,7 @@
 
 use super::btf::{Btf, Kind, Type, essential_name};
 use super::section_type;
+use crate::record::{MapDefinition, MapLoading};
 
 /// Sections of struct_ops maps, and whether libbpf creates their maps with `BPF_F_LINK`.
 pub(super) const STRUCT_OPS: [(&str, bool); 4] =
@@ -30,6 +31,26 @@ pub struct MapInfo {
     pub is_typed: bool,
     /// What the maps in this one look like, for a map of maps.
     pub inner: Option<Box<MapInfo>>,
+}
+
+impl MapInfo {
+    /// Makes it what its loader makes of it.
+    pub fn set(&mut self, loading: &MapLoading) {
+        self.define(&loading.definition);
+        if let Some(inner) = &loading.inner {
+            let mut map = MapInfo { name: format!("{}.inner", self.name), ..MapInfo::default() };
+            map.define(inner);
+            self.inner = Some(Box::new(map));
+        }
+    }
+
+    fn define(&mut self, definition: &MapDefinition) {
+        self.map_type = definition.map_type.clone().or(self.map_type.take());
+        self.key_size = definition.key_size.or(self.key_size);
+        self.value_size = definition.value_size.or(self.value_size);
+        self.max_entries = definition.max_entries.or(self.max_entries);
+        self.flags = definition.map_flags.unwrap_or(self.flags);
+    }
 }
 
 /// A struct_ops map.

@@ -72,6 +72,7 @@ impl Room {
 mod tests {
     use super::*;
     use crate::object::find_objects;
+    use crate::record::LoadingRecord;
 
     #[test]
     fn guests_grow_by_powers_of_two_where_the_standard_is_too_small() {
@@ -90,7 +91,7 @@ mod tests {
         let folder = if name.contains('/') { "" } else { "maps/" };
         let path = format!("{}/tests/fixtures/{folder}{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
         let mut found = find_objects(&[path.into()]).unwrap().objects;
-        PlannedObject::new(found.remove(0), None)
+        PlannedObject::new(found.remove(0), None, &LoadingRecord::default())
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use attach::{AttachFacts, AttachTo, Reach, Step};
-use corematrix_record::{ExerciseRecord, LoadedProgram};
+use corematrix_record::{ExerciseRecord, LoadedProgram, LoadingRecord};
 use exercise::ExercisePlan;
 use facts::KernelFacts;
 use live::{LiveOrder, LiveReport};
@@ -85,8 +85,8 @@ pub enum HostMessage {
 pub struct ObjectSetup {
     /// Values of variables.
     pub patches: Vec<DataPatch>,
-    /// Sizes of maps.
-    pub sizes: Vec<MapSize>,
+    /// What is set of programs and maps.
+    pub loading: LoadingRecord,
     /// Maps that are not to be created, since no guest can hold them.
     pub without: Vec<LeftOutMap>,
     /// What to do with programs that are loaded; nothing is said of most.
@@ -123,19 +123,6 @@ pub struct DataPatch {
     pub offset: usize,
     /// All bytes of the variable.
     pub bytes: Vec<u8>,
-}
-
-/// The sizes of a map, as far as they are set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MapSize {
-    /// Its name.
-    pub map: String,
-    /// Bytes of a key.
-    pub key_size: Option<u32>,
-    /// Bytes of a value.
-    pub value_size: Option<u32>,
-    /// Entries; bytes of a ring buffer.
-    pub max_entries: Option<u32>,
 }
 
 /// From guest to host.

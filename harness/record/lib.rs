@@ -37,6 +37,7 @@ pub mod json;
 mod kernel_warning;
 mod line_set;
 mod loaded_program;
+mod loading;
 mod partition;
 mod question;
 mod relocation;
@@ -69,6 +70,7 @@ pub use guard::{GuardKind, GuardRecord, SideRecord};
 pub use kernel_warning::{KernelWarning, WarningKind};
 pub use line_set::LineSet;
 pub use loaded_program::LoadedProgram;
+pub use loading::{LoadingRecord, MapDefinition, MapLoading, ProgramLoading};
 pub use partition::{Partition, PartitionError};
 pub use relocation::{
     Candidate, CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace, VerifierPlace,
@@ -259,6 +261,9 @@ pub struct ObjectRecord {
     /// With which settings it is tried, if not with its own: the record of the object itself stands before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<ShapeRecord>,
+    /// What its own loader does to it, as a suite says; it is judged so, and never otherwise.
+    #[serde(default, skip_serializing_if = "LoadingRecord::is_empty")]
+    pub loading: LoadingRecord,
 }
 
 /// One program of an object, as its ELF says.

@@ -66,6 +66,7 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         broken: None,
         coverage: ObjectCoverage::default(),
         shape: None,
+        loading: LoadingRecord::default(),
     }
 }
 

@@ -159,6 +159,12 @@ fn notes(record: &RunRecord, width: usize) -> String {
     for (note, kernels) in notes {
         block += &paragraph(&format!("{}: {note}", kernels.join(", ")), 2, width);
     }
+    // Shapes of an object are loaded as it is.
+    for object in record.objects.iter().filter(|object| object.shape.is_none() && !object.loading.is_empty()) {
+        let settings = object.loading.settings().join(", ");
+        block +=
+            &paragraph(&format!("{} is loaded as the suite says its loader does: {settings}", object.name), 2, width);
+    }
     for notice in &record.notices {
         block += &paragraph(notice, 2, width);
     }

@@ -1,5 +1,6 @@
 //! [`draft`]: a first suite file for some objects, for their author to go on with.
 
+mod loading;
 mod value;
 
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use toml::Value;
 
 use crate::alternatives;
 use crate::coverage::Analysis;
-use crate::object::{BpfObject, Flaw, GlobalVariable, Globals, MapInfo};
+use crate::object::{BpfObject, GlobalVariable, Globals};
 use crate::record::GuardKind;
 use crate::record::{Alternative, ObjectProgram};
 
@@ -90,14 +91,14 @@ fn of_object(text: &mut String, object: &BpfObject) {
         let name = quoted(&format!("{}/{name}", object.name));
         let _ = writeln!(text, "# [[optional]]\n# program = {name}\n# reason = \"say why\"");
     }
-    shape(text, object, &programs, &inventory.maps);
+    text.push_str(&loading::tables(object, inventory));
+    shape(text, object, &programs);
 }
 
-/// A shape with every variable of `.rodata`, those first that decide a branch, and with what a loader sets of maps.
-fn shape(text: &mut String, object: &BpfObject, programs: &[ObjectProgram], maps: &[MapInfo]) {
+/// A shape with every variable of `.rodata`, those first that decide a branch.
+fn shape(text: &mut String, object: &BpfObject, programs: &[ObjectProgram]) {
     let mut lines = Vec::new();
     let variable = Globals::read(&object.bytes).and_then(|globals| variables(&mut lines, object, programs, &globals));
-    maps.iter().for_each(|map| lines.extend(sizes(map)));
     if lines.is_empty() {
         return;
     }
@@ -133,16 +134,6 @@ fn variables(
         });
     }
     switches.first().map(|variable| variable.name.clone())
-}
-
-/// A line for each field of a map that its loader has to set, with a value that kernels take.
-fn sizes(map: &MapInfo) -> Vec<String> {
-    let kind = map.map_type.as_deref().unwrap_or_default();
-    let line = |flaw: &Flaw| {
-        let value = flaw.proposal(kind)?;
-        Some(format!("# maps.{}.{} = {value}    # {kind}: {}", key(&map.name), flaw.field, comment(&flaw.what)))
-    };
-    map.flaws().iter().filter_map(line).collect()
 }
 
 fn quoted(text: &str) -> String {
@@ -186,12 +177,11 @@ mod tests {
         std::fs::write(&object, include_bytes!("../../tests/fixtures/maps/definitions.bpf.o")).unwrap();
         let objects = find_objects(&[object]).unwrap().objects;
         let text = draft("maps", &objects, folder.path());
-        let lines: Vec<&str> = text.lines().filter(|line| line.contains("# maps.")).collect();
-        insta::assert_snapshot!(lines.join("\n"));
-        let open = text.replace("\n# [[shape]]\n# object", "\n[[shape]]\nobject");
-        let open = open.replace("\n# name", "\nname").replace("\n# maps.", "\nmaps.");
-        let drafted = settings(folder.path(), &objects, &open);
-        assert_eq!(drafted.shapes[0].1.settings.len(), lines.len());
+        let tables = &text[text.find("\n# What libbpf needs").unwrap()..text.find("\n# A failure").unwrap()];
+        insta::assert_snapshot!(tables);
+        let drafted = settings(folder.path(), &objects, &text);
+        let (of, loading) = &drafted.loading[0];
+        assert_eq!((of.as_str(), loading.maps.len()), ("definitions", tables.matches("[[map]]").count()));
     }
 
     #[test]

@@ -47,6 +47,7 @@ mod alternatives;
 mod draft;
 mod error;
 mod expectation;
+mod loading;
 mod optional;
 mod package;
 mod part;
@@ -66,6 +67,8 @@ use alternatives::WrittenAlternatives;
 pub use draft::draft;
 use error::Mistake;
 pub use error::SuiteError;
+use loading::WrittenMap;
+pub use loading::tables as loading_tables;
 use optional::WrittenOptional;
 pub use package::PackageRef;
 use pattern::{check_glob, expand};
@@ -77,7 +80,7 @@ pub use shape::{Shape, table as shape_table};
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 10] = [
+const SUITE_KEYS: [&str; 11] = [
     "name",
     "objects",
     "package",
@@ -85,19 +88,21 @@ const SUITE_KEYS: [&str; 10] = [
     "optional",
     "shape",
     "program",
+    "map",
     "expect",
     "allow-warning",
     "minimum-coverage",
 ];
 /// Keys of its tables.
-const TABLES: [(&str, &[&str]); 7] = [
+const TABLES: [(&str, &[&str]); 8] = [
     ("package", &["apt", "suites", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
     ("shape", &["object", "name", "set", "maps"]),
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
-    ("program", &["program", "attach", "triggers", "command", "test-run"]),
+    ("program", &["program", "type", "attach-type", "target", "flags", "attach", "triggers", "command", "test-run"]),
+    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "inner"]),
 ];
 
 /// A suite file, with its globs resolved. What it says of objects is checked by [`Suite::settings`], when they are known.
@@ -133,6 +138,8 @@ struct Written {
     shape: Vec<Spanned<WrittenShape>>,
     #[serde(default)]
     program: Vec<Spanned<WrittenProgram>>,
+    #[serde(default)]
+    map: Vec<Spanned<WrittenMap>>,
     #[serde(default)]
     expect: Vec<Spanned<WrittenExpectation>>,
     #[serde(default)]

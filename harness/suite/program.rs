@@ -1,4 +1,4 @@
-//! [`WrittenProgram`]: a `[[program]]` table: what is done with one program beyond loading it.
+//! [`WrittenProgram`]: a `[[program]]` table: how one program is loaded, and what is done with it then.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +7,14 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Mistake;
+use super::loading::{self, WrittenProgramLoading};
 use super::part::{Objects, Want};
 use super::pattern::folder;
 use crate::object::ProgramInfo;
 use crate::protocol::ProgramSetup;
 use crate::protocol::attach::AttachTo;
 use crate::protocol::exercise::{ExercisePlan, TRIGGERS, TestRunPlan};
+use crate::record::ProgramLoading;
 
 /// Bytes of an Ethernet header: no kernel takes a shorter packet.
 const SHORTEST_PACKET: usize = 14;
@@ -33,11 +35,17 @@ const ON_PACKETS: [&str; 11] = [
 /// Types that a kernel runs on a context alone.
 const ON_CONTEXT: [&str; 4] = ["raw_tracepoint", "syscall", "sk_lookup", "tracing"];
 
-/// What is done with one program beyond loading it.
+/// How one program is loaded, and what is done with it then.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct WrittenProgram {
     program: Spanned<String>,
+    #[serde(rename = "type")]
+    prog_type: Option<Spanned<String>>,
+    attach_type: Option<Spanned<String>>,
+    target: Option<Spanned<String>>,
+    #[serde(default)]
+    flags: Vec<Spanned<String>>,
     attach: Option<Spanned<WrittenAttach>>,
     #[serde(default)]
     triggers: Vec<Spanned<String>>,
@@ -67,18 +75,42 @@ struct WrittenTestRun {
     returns: Option<Spanned<i64>>,
 }
 
+/// What a `[[program]]` comes to.
+pub(super) struct CheckedProgram {
+    /// Which object, as an index.
+    pub object: usize,
+    /// The program.
+    pub program: String,
+    /// How it is loaded, if that is said.
+    pub loading: Option<ProgramLoading>,
+    /// What is done with it then, if that is said.
+    pub setup: Option<ProgramSetup>,
+}
+
 /// A mistake with its place in the file, if that is not the table's.
 type Placed = (Option<usize>, Mistake);
 
 impl WrittenProgram {
     /// Finds the program and checks that all of this can be done with its like. `suite` is the suite file.
-    pub fn checked(&self, all: Objects<'_>, suite: &Path) -> Result<(usize, ProgramSetup), Placed> {
+    pub fn checked(&self, all: Objects<'_>, suite: &Path) -> Result<CheckedProgram, Placed> {
         let at = self.program.span().start;
         let (object, name) = all.part(Want::Program, self.program.get_ref()).map_err(|error| (Some(at), error))?;
         let known = all.inventory(object).and_then(|all| all.programs.iter().find(|known| known.name == name));
         let Some(program) = known else {
             return Err((Some(at), Mistake::new(format!("object `{}` cannot be read", all.0[object].name))));
         };
+        let written = WrittenProgramLoading {
+            prog_type: self.prog_type.as_ref(),
+            attach_type: self.attach_type.as_ref(),
+            target: self.target.as_ref(),
+            flags: &self.flags,
+        };
+        let loading = loading::program(&written, program)?;
+        let mut program = program.clone();
+        if let Some(loading) = &loading {
+            program.set(loading);
+        }
+        let program = &program;
         let attach = self.attach.as_ref().map(|attach| attach.get_ref().target(program).map_err(place(attach)));
         let attach = attach.transpose()?;
         for trigger in &self.triggers {
@@ -101,11 +133,14 @@ impl WrittenProgram {
             test_run: test_run.transpose()?,
         };
         let exercise = (exercise.is_triggered() || exercise.test_run.is_some()).then_some(exercise);
-        if attach.is_none() && exercise.is_none() {
+        let is_ordered = attach.is_some() || exercise.is_some();
+        if !is_ordered && loading.is_none() {
             let message = format!("`[[program]]` says nothing of `{name}`");
-            return Err((None, Mistake::new(message).hint("write `attach`, `triggers`, `command` or `test-run`")));
+            let keys = "write `attach`, `triggers`, `command`, `test-run`, `type`, `attach-type`, `target` or `flags`";
+            return Err((None, Mistake::new(message).hint(keys)));
         }
-        Ok((object, ProgramSetup { program: name, attach, exercise }))
+        let setup = is_ordered.then(|| ProgramSetup { program: name.clone(), attach, exercise });
+        Ok(CheckedProgram { object, program: name, loading, setup })
     }
 }
 

@@ -5,7 +5,7 @@ use super::part::Objects;
 use super::{Mistake, Shape, Suite, SuiteError, line_of};
 use crate::object::BpfObject;
 use crate::protocol::ProgramSetup;
-use crate::record::{AlternativesRecord, OptionalRecord};
+use crate::record::{AlternativesRecord, LoadingRecord, OptionalRecord};
 
 /// What the suite files of a run say of its objects.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Settings {
     pub shapes: Vec<(String, Shape)>,
     /// What is done with programs beyond loading them: the object's name and the setup.
     pub programs: Vec<(String, ProgramSetup)>,
+    /// What objects' own loaders do to them: the object's name and what is done.
+    pub loading: Vec<(String, LoadingRecord)>,
     /// Groups of which one member is enough.
     pub alternatives: Vec<AlternativesRecord>,
     /// What may fail.
@@ -34,6 +36,16 @@ impl Settings {
         rows
     }
 
+    /// What the loader of an object does to it, to be filled in.
+    fn loading_of(&mut self, object: &str) -> &mut LoadingRecord {
+        let known = self.loading.iter().position(|(of, _)| of == object);
+        let at = known.unwrap_or_else(|| {
+            self.loading.push((object.to_owned(), LoadingRecord::default()));
+            self.loading.len() - 1
+        });
+        &mut self.loading[at].1
+    }
+
     /// Takes in what another suite of the run says.
     ///
     /// # Errors
@@ -48,6 +60,7 @@ impl Settings {
         }
         self.shapes.extend(other.shapes);
         self.programs.extend(other.programs);
+        self.loading.extend(other.loading);
         self.alternatives.extend(other.alternatives);
         self.optional.extend(other.optional);
         self.minimum_coverage = match (self.minimum_coverage, other.minimum_coverage) {
@@ -89,14 +102,30 @@ impl Suite {
             settings.shapes.push((object.clone(), built));
         }
         self.check_expectations(objects, &settings)?;
+        let mut programs: Vec<(usize, String)> = Vec::new();
         for program in &written.program {
-            let (object, setup) = program.get_ref().checked(all, &self.path).map_err(self.at(program.span().start))?;
-            let object = &objects[object].name;
-            if settings.programs.iter().any(|(of, known)| of == object && known.program == setup.program) {
-                let message = format!("there are two `[[program]]` of `{object}/{}`", setup.program);
+            let checked = program.get_ref().checked(all, &self.path).map_err(self.at(program.span().start))?;
+            let object = &objects[checked.object].name;
+            let name = &checked.program;
+            if programs.contains(&(checked.object, name.clone())) {
+                let message = format!("there are two `[[program]]` of `{object}/{name}`");
                 return Err(self.wrong(program.span().start, Mistake::new(message)));
             }
-            settings.programs.push((object.clone(), setup));
+            programs.push((checked.object, name.clone()));
+            settings.programs.extend(checked.setup.map(|setup| (object.clone(), setup)));
+            if let Some(loading) = checked.loading {
+                settings.loading_of(object).programs.push(loading);
+            }
+        }
+        for map in &written.map {
+            let (object, loading) = map.get_ref().checked(all).map_err(self.at(map.span().start))?;
+            let object = &objects[object].name;
+            let known = settings.loading_of(object);
+            if known.maps.iter().any(|known| known.map == loading.map) {
+                let message = format!("there are two `[[map]]` of `{object}/{}`", loading.map);
+                return Err(self.wrong(map.span().start, Mistake::new(message)));
+            }
+            known.maps.push(loading);
         }
         if let Some(percent) = &written.minimum_coverage {
             let value = *percent.get_ref();

@@ -11,8 +11,8 @@ use super::error::Mistake;
 use super::part::Objects;
 use crate::object::globals::with_bytes;
 use crate::object::{BpfObject, Globals, MapInfo};
-use crate::protocol::{DataPatch, MapSize, ObjectSetup};
-use crate::record::ShapeRecord;
+use crate::protocol::{DataPatch, ObjectSetup};
+use crate::record::{MapDefinition, MapLoading, ShapeRecord};
 
 /// An object with other values of its variables and other sizes of its maps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +46,8 @@ impl Shape {
 
     /// The object's maps as the shape makes them.
     pub fn sized(&self, maps: &mut [MapInfo]) {
-        for size in &self.setup.sizes {
-            for map in maps.iter_mut().filter(|map| map.name == size.map) {
-                map.key_size = size.key_size.or(map.key_size);
-                map.value_size = size.value_size.or(map.value_size);
-                map.max_entries = size.max_entries.or(map.max_entries);
-            }
+        for loading in &self.setup.loading.maps {
+            maps.iter_mut().filter(|map| map.name == loading.map).for_each(|map| map.set(loading));
         }
     }
 
@@ -139,7 +135,7 @@ impl WrittenShape {
                 let known = maps.iter().map(|map| map.name.as_str());
                 return Err(at(Mistake::new(format!("object `{title}` has no map `{name}`")).known(name, known)));
             }
-            let mut size = MapSize { map: name.clone(), key_size: None, value_size: None, max_entries: None };
+            let mut definition = MapDefinition::default();
             for (field, number) in settings.set() {
                 let Ok(value) = u32::try_from(*number.get_ref()) else {
                     let message = match field {
@@ -149,9 +145,9 @@ impl WrittenShape {
                     return Err((Some(number.span().start), Mistake::new(message)));
                 };
                 match field {
-                    "key_size" => size.key_size = Some(value),
-                    "value_size" => size.value_size = Some(value),
-                    _ => size.max_entries = Some(value),
+                    "key_size" => definition.key_size = Some(value),
+                    "value_size" => definition.value_size = Some(value),
+                    _ => definition.max_entries = Some(value),
                 }
                 shape.settings.push(format!("maps.{name}.{field} = {value}"));
             }
@@ -159,7 +155,7 @@ impl WrittenShape {
                 let mistake = Mistake::new(format!("map `{name}` gets no size"));
                 return Err((None, mistake.hint(format!("write `maps.{name}.max_entries = N`"))));
             }
-            shape.setup.sizes.push(size);
+            shape.setup.loading.maps.push(MapLoading { map: name.clone(), definition, inner: None });
         }
         Ok((object, shape))
     }

@@ -72,7 +72,7 @@ fn mistakes_are_named() {
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     suite `DIR/suite.toml`, line 3: unknown key `objcts` (hint: did you mean `objects`?)
-    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `program`, `expect`, `allow-warning`, `minimum-coverage`)
+    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`)
     suite `DIR/suite.toml`, line 4: unknown key `file` (hint: did you mean `files`?)
     suite `DIR/suite.toml`, line 2: invalid type: integer `3`, expected a sequence
     suite `DIR/suite.toml`, line 1: string values must be quoted, expected literal string
@@ -165,14 +165,54 @@ fn everything_that_a_suite_can_say_is_kept() {
         (b"bash\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(), vec![80, 0, 0, 0, 187, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     );
     assert_eq!((bytes("filter"), bytes("seen")), (b"\x07\0\0\0x\0\0\0\0\0\0\0".to_vec(), vec![5, 0, 0, 0, 0, 0, 0, 0]));
-    assert_eq!((shape.setup.sizes[0].map.as_str(), shape.setup.sizes[0].max_entries), ("counts", Some(64)));
+    assert_eq!(
+        (shape.setup.loading.maps[0].map.as_str(), shape.setup.loading.maps[0].definition.max_entries),
+        ("counts", Some(64))
+    );
     insta::assert_debug_snapshot!((&shape.settings, &checked.alternatives, &checked.optional));
+}
+
+#[test]
+fn what_the_loader_of_an_object_sets_is_checked_and_kept() {
+    let text = r#"
+        [[program]]
+        program = "switches/fentry_read"
+        type = "BPF_PROG_TYPE_TRACING"
+        attach-type = "trace_fexit"
+        target = "vfs_write"
+        flags = ["sleepable"]
+        [[program]]
+        program = "kprobe_read"
+        triggers = ["file"]
+        [[map]]
+        map = "switches/counts"
+        type = "array_of_maps"
+        max-entries = 7
+        inner = { like = "counts", type = "array", key-size = 4 }
+    "#;
+    let (objects, checked) = settings(text, "");
+    let checked = checked.unwrap();
+    assert_eq!(checked.programs.len(), 1, "only what is to be done with a loaded program is an order");
+    let (object, loading) = &checked.loading[0];
+    insta::assert_snapshot!(loading.settings().join("\n"));
+    // As a bundle writes it.
+    let (_, again) = settings(&loading_tables(loading, object), "");
+    assert_eq!(again.unwrap().loading, checked.loading);
+    let mut inventory = objects.into_iter().next().unwrap().inventory.unwrap();
+    inventory.set(loading);
+    let program = inventory.programs.iter().find(|program| program.name == "fentry_read").unwrap();
+    let section = (program.section.as_str(), program.attach_type.as_deref());
+    assert_eq!(section, ("fentry/vfs_write", Some("trace_fexit")));
+    let map = inventory.maps.iter().find(|map| map.name == "counts").unwrap();
+    assert_eq!((map.max_entries, map.inner.as_ref().and_then(|inner| inner.key_size)), (Some(7), Some(4)));
 }
 
 #[test]
 fn what_does_not_fit_the_objects_is_named_with_its_line() {
     let shape = |rest: &str| format!("[[shape]]\nobject = \"switches\"\nname = \"s\"\n{rest}");
     let group = |rest: &str| format!("[[alternatives]]\nname = \"g\"\n{rest}");
+    let program = |name: &str, rest: &str| format!("[[program]]\nprogram = \"{name}\"\n{rest}");
+    let map = |rest: &str| format!("[[map]]\nmap = \"counts\"\n{rest}");
     let expect = |rest: &str| format!("[[expect]]\n{rest}\nreason = \"r\"");
     let mistakes = [
         shape("set.verbos = true"),
@@ -209,6 +249,18 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         "[[allow-warning]]\ncontains = \"\"\nreason = \"r\"".to_owned(),
         "[[allow-warning]]\ncontains = \"a\"\nprogram = \"nowhre\"\nreason = \"r\"".to_owned(),
         "minimum-coverage = 101".to_owned(),
+        program("fentry_read", "type = \"sched_clss\""),
+        program("fentry_read", "attach-type = \"ingress\""),
+        program("fentry_read", "flags = [\"slepable\"]"),
+        program("kprobe_read", "target = \"vfs_read\""),
+        program("fentry_read", ""),
+        map(""),
+        map("max-entries = -1"),
+        map("type = \"ringbuff\""),
+        map("inner = { like = \"counts\" }"),
+        map("type = \"hash_of_maps\"\ninner = { like = \"count\" }"),
+        map("type = \"hash_of_maps\"\ninner = { key-size = 4 }"),
+        map("max-entries = 1\n").repeat(2),
     ];
     let messages = mistakes.iter().map(|text| {
         let error = settings(text, "").1.unwrap_err();

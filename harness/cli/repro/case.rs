@@ -195,7 +195,9 @@ impl Case {
     /// The object, in its shape, on the kernel.
     pub(super) fn plan(&self) -> Plan {
         let shapes = self.shape.iter().map(|shape| (self.object.name.clone(), shape.clone())).collect();
-        let settings = Settings { shapes, ..Settings::default() };
+        let loading = self.recorded.iter().map(|recorded| recorded.record.objects[recorded.object].loading.clone());
+        let loading = loading.map(|loading| (self.object.name.clone(), loading)).collect();
+        let settings = Settings { shapes, loading, ..Settings::default() };
         let mut plan = Plan::new(vec![self.spec.clone()], vec![self.object.clone()], &settings);
         plan.objects.retain(|object| object.shape.is_some() == self.shape.is_some());
         plan

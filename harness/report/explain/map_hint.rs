@@ -65,15 +65,20 @@ const EXEC: &str = "its own loader sets that: run it with `corematrix exec`";
 fn incomplete(map: &MapInfo, inner: bool) -> Vec<String> {
     let of_suite = |flaw: &Flaw| {
         let value = flaw.proposal(map.map_type.as_deref().unwrap_or_default())?;
-        Some(format!("`maps.{}.{} = {value}`", map.name, flaw.field))
+        Some(format!("`{} = {value}`", flaw.field.replace('_', "-")))
     };
     let flaws = map.flaws();
+    let inner = inner || flaws.iter().any(|flaw| flaw.field == "values");
     let settings: Vec<String> = flaws.iter().filter_map(of_suite).collect();
     match flaws.iter().any(|flaw| flaw.mend == Mend::Machine) {
         true => vec!["corematrix's guests cannot have that; set it to what they have for a run".to_owned()],
-        false if inner || settings.len() < flaws.len() => vec![EXEC.to_owned()],
+        false if inner => vec![format!(
+            "say what the maps in it are like, as its loader does, with `inner = {{ like = \"MAP\" }}` in a `[[map]]` of a suite: the name of \
+             another map, or `type` and sizes"
+        )],
+        false if settings.len() < flaws.len() => vec![EXEC.to_owned()],
         false => vec![
-            format!("set what its loader sets with {} in a `[[shape]]` of a suite", settings.join(" and ")),
+            format!("set what its loader sets with {} in a `[[map]]` of a suite", settings.join(" and ")),
             "`corematrix init` writes one with all of them".to_owned(),
         ],
     }
@@ -89,13 +94,13 @@ mod tests {
 
     #[test]
     fn suites_can_set_sizes_and_no_inner_maps() {
-        assert!(incomplete(&map("ringbuf"), false)[0].contains("`maps.m.max_entries = 262144`"));
+        assert!(incomplete(&map("ringbuf"), false)[0].contains("`max-entries = 262144`"));
         let perf = incomplete(&map("perf_event_array"), false);
-        assert!(perf[0].contains("`maps.m.key_size = 4` and `maps.m.value_size = 4`"), "{perf:?}");
+        assert!(perf[0].contains("`key-size = 4` and `value-size = 4`"), "{perf:?}");
         let typed = MapInfo { value_size: Some(8), max_entries: Some(4096), ..map("ringbuf") };
-        assert!(incomplete(&typed, false)[0].contains("`maps.m.value_size = 0`"));
+        assert!(incomplete(&typed, false)[0].contains("`value-size = 0`"));
         let of_maps = MapInfo { key_size: Some(4), value_size: Some(4), max_entries: Some(1), ..map("array_of_maps") };
-        assert_eq!(incomplete(&of_maps, false), [EXEC]);
-        assert_eq!(incomplete(&map("ringbuf"), true), [EXEC]);
+        assert!(incomplete(&of_maps, false)[0].contains("`inner = { like = \"MAP\" }`"));
+        assert!(incomplete(&map("ringbuf"), true)[0].contains("`inner = { like = \"MAP\" }`"));
     }
 }

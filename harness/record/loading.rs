@@ -1,0 +1,140 @@
+//! [`LoadingRecord`]: what an object's own loader does to it before the kernel sees it, as a suite says.
+
+use serde::{Deserialize, Serialize};
+
+/// What an object's own loader does to it between opening and loading. Names of types are libbpf's, such as `sched_cls` and `array_of_maps`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LoadingRecord {
+    /// What it sets of programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<ProgramLoading>,
+    /// What it sets of maps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<MapLoading>,
+}
+
+/// What a loader sets of a program.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProgramLoading {
+    /// The program.
+    pub program: String,
+    /// Its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prog_type: Option<String>,
+    /// Its attach type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach_type: Option<String>,
+    /// The kernel's function, tracepoint or hook that it is loaded for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// `BPF_F_*`, in the kernel's names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+/// What a loader sets of a map.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MapLoading {
+    /// The map.
+    pub map: String,
+    /// What is set of its definition.
+    pub definition: MapDefinition,
+    /// The definition of the maps in it, for a map of maps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner: Option<MapDefinition>,
+}
+
+/// A map's definition, as far as it is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MapDefinition {
+    /// Its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_type: Option<String>,
+    /// Bytes of a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_size: Option<u32>,
+    /// Bytes of a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_size: Option<u32>,
+    /// Entries; bytes of a ring buffer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_entries: Option<u32>,
+    /// `BPF_F_*`, as a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_flags: Option<u32>,
+}
+
+impl LoadingRecord {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.programs.is_empty() && self.maps.is_empty()
+    }
+
+    /// The settings as the keys of a suite: `maps.events.max_entries = 4096`, `programs.on_packet.type = "sched_cls"`.
+    pub fn settings(&self) -> Vec<String> {
+        let mut settings = Vec::new();
+        for program in &self.programs {
+            let named =
+                [("type", &program.prog_type), ("attach-type", &program.attach_type), ("target", &program.target)];
+            let name = &program.program;
+            let said = named.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+            settings.extend(said.map(|(key, value)| format!("programs.{name}.{key} = \"{value}\"")));
+            if !program.flags.is_empty() {
+                settings.push(format!("programs.{name}.flags = {:?}", program.flags));
+            }
+        }
+        for map in &self.maps {
+            settings.extend(map.definition.settings().map(|setting| format!("maps.{}.{setting}", map.map)));
+            let inner = map.inner.iter().flat_map(MapDefinition::settings);
+            settings.extend(inner.map(|setting| format!("maps.{}.inner.{setting}", map.map)));
+        }
+        settings
+    }
+}
+
+impl MapDefinition {
+    /// What is set: `max_entries = 4096`.
+    fn settings(&self) -> impl Iterator<Item = String> {
+        let kind = self.map_type.as_ref().map(|kind| format!("type = \"{kind}\""));
+        let numbers = [
+            ("key_size", self.key_size),
+            ("value_size", self.value_size),
+            ("max_entries", self.max_entries),
+            ("map_flags", self.map_flags),
+        ];
+        kind.into_iter().chain(numbers.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}", value?))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_keys_of_a_suite() {
+        let definition = MapDefinition { max_entries: Some(64), ..MapDefinition::default() };
+        let inner = MapDefinition { map_type: Some("array".into()), key_size: Some(4), ..MapDefinition::default() };
+        let loading = LoadingRecord {
+            programs: vec![ProgramLoading {
+                program: "p".into(),
+                prog_type: Some("sched_cls".into()),
+                flags: vec!["BPF_F_SLEEPABLE".into()],
+                ..ProgramLoading::default()
+            }],
+            maps: vec![MapLoading { map: "m".into(), definition, inner: Some(inner) }],
+        };
+        let expected = [
+            "programs.p.type = \"sched_cls\"",
+            "programs.p.flags = [\"BPF_F_SLEEPABLE\"]",
+            "maps.m.max_entries = 64",
+            "maps.m.inner.type = \"array\"",
+            "maps.m.inner.key_size = 4",
+        ];
+        assert_eq!(loading.settings(), expected);
+        assert!(LoadingRecord::default().is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+//! [`tables`]: the `[[program]]` and `[[map]]` tables of what an object's own loader has to set, as far as the object shows it.
+
+use std::fmt::Write as _;
+
+use super::{comment, quoted};
+use crate::object::{BpfObject, Flaw, Inventory, MapInfo, ProgramInfo};
+
+const HEAD: &str = "
+# What libbpf needs and the object does not say: its own loader sets it. Proposed by corematrix; put the loader's values here.
+";
+
+/// Sections that loaders other than libbpf know, and libbpf's names of their program and attach types.
+const SECTIONS: [(&str, &str, Option<&str>); 16] = [
+    ("tc_ingress", "sched_cls", None),
+    ("tc_egress", "sched_cls", None),
+    ("classifier", "sched_cls", None),
+    ("action", "sched_act", None),
+    ("tcx", "sched_cls", Some("tcx_ingress")),
+    ("cgroup_skb_ingress", "cgroup_skb", Some("cgroup_inet_ingress")),
+    ("cgroup_skb_egress", "cgroup_skb", Some("cgroup_inet_egress")),
+    ("cgroup_skb", "cgroup_skb", Some("cgroup_inet_ingress")),
+    ("cgroup_sock", "cgroup_sock", Some("cgroup_inet_sock_create")),
+    ("sockops", "sock_ops", Some("cgroup_sock_ops")),
+    ("sk_msg", "sk_msg", Some("sk_msg_verdict")),
+    ("sk_skb", "sk_skb", Some("sk_skb_stream_verdict")),
+    ("socket", "socket_filter", None),
+    ("xdp", "xdp", Some("xdp")),
+    ("kprobe", "kprobe", None),
+    ("perf_event", "perf_event", None),
+];
+
+/// The tables; empty if nothing has to be set.
+pub(super) fn tables(object: &BpfObject, inventory: &Inventory) -> String {
+    let mut text = String::new();
+    for program in inventory.programs.iter().filter(|program| program.prog_type.is_none()) {
+        of_program(&mut text, object, program);
+    }
+    for map in &inventory.maps {
+        of_map(&mut text, object, map, &inventory.maps);
+    }
+    if text.is_empty() { text } else { format!("{HEAD}{text}") }
+}
+
+fn of_program(text: &mut String, object: &BpfObject, program: &ProgramInfo) {
+    let name = quoted(&format!("{}/{}", object.name, program.name));
+    let section = comment(&program.section);
+    match SECTIONS.iter().find(|(begin, ..)| program.section.starts_with(begin)) {
+        Some((_, kind, attach_type)) => {
+            let _ = writeln!(text, "[[program]]\nprogram = {name}\ntype = \"{kind}\"    # section `{section}`");
+            text.extend(attach_type.map(|attach_type| format!("attach-type = \"{attach_type}\"\n")));
+        }
+        None => {
+            let _ = writeln!(
+                text,
+                "# [[program]]\n# program = {name}\n# type = \"kprobe\"    # section `{section}` is not known"
+            );
+        }
+    }
+}
+
+fn of_map(text: &mut String, object: &BpfObject, map: &MapInfo, all: &[MapInfo]) {
+    let kind = map.map_type.as_deref().unwrap_or_default();
+    let mut lines = Vec::new();
+    for flaw in map.flaws() {
+        lines.extend(match flaw {
+            Flaw { field: "values", .. } => {
+                let like = all.iter().find(|other| other.name != map.name && other.flaws().is_empty());
+                Some(match like {
+                    Some(like) => format!("inner = {{ like = {} }}    # {}", quoted(&like.name), comment(&flaw.what)),
+                    None => format!(
+                        "inner = {{ type = \"array\", key-size = 4, value-size = 4, max-entries = 1 }}    # {}",
+                        comment(&flaw.what)
+                    ),
+                })
+            }
+            flaw => flaw.proposal(kind).map(|value| {
+                format!("{} = {value}    # {kind}: {}", flaw.field.replace('_', "-"), comment(&flaw.what))
+            }),
+        });
+    }
+    if !lines.is_empty() {
+        let _ = writeln!(text, "[[map]]\nmap = {}", quoted(&format!("{}/{}", object.name, map.name)));
+        lines.iter().for_each(|line| text.extend([line, "\n"]));
+    }
+}

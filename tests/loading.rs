@@ -1,0 +1,81 @@
+//! Objects that their own loaders complete: judged as they are, and as a suite says that their loaders make them.
+
+#[path = "common/need.rs"]
+mod need;
+
+use std::path::Path;
+use std::process::Command;
+
+use corematrix::record::{Cause, ProgramRecord, RunRecord};
+
+use need::need;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs `inputs` on three kernels.
+fn run(inputs: &[&str], code: i32) -> RunRecord {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    run.current_dir(root()).arg("run").args(inputs).arg("--out").arg(folder.path());
+    run.args(["--kernel", "5.10", "--kernel", "6.12", "--kernel", "7.3"]);
+    let status = run.status().expect("corematrix starts");
+    assert_eq!(status.code(), Some(code), "corematrix run ended with {status}");
+    corematrix::record::json::read(&folder.path().join("report.json")).expect("the report")
+}
+
+fn programs(record: &RunRecord) -> impl Iterator<Item = (&str, &ProgramRecord)> {
+    record.cells.iter().flat_map(|cell| cell.programs.iter().map(|program| (cell.kernel.as_str(), program)))
+}
+
+#[test]
+fn objects_load_as_their_loaders_load_them() {
+    need!("guests", "programs");
+    let record = run(&["tests/loading/suite.toml"], 1);
+    for (kernel, program) in programs(&record) {
+        // 5.10 lets no program of this hook sleep.
+        let expected = match (kernel, program.name.as_str()) {
+            ("5.10", "may_sleep") => Some(Cause::ForbiddenAttachTarget),
+            _ => None,
+        };
+        assert_eq!(
+            (program.cause, program.verdict.is_pass()),
+            (expected, expected.is_none()),
+            "{kernel} {}: {:?}",
+            program.name,
+            program.reason
+        );
+    }
+    let settings: Vec<String> = record.objects.iter().flat_map(|object| object.loading.settings()).collect();
+    assert!(settings.contains(&"programs.classifies.type = \"sched_cls\"".to_owned()), "{settings:?}");
+    assert!(settings.contains(&"maps.of_maps.inner.max_entries = 2".to_owned()), "{settings:?}");
+    let placeholder = programs(&record).find(|(_, program)| program.name == "placeholder").expect("it is there").1;
+    assert_eq!(placeholder.section, "fentry/vfs_read");
+}
+
+/// Not one of them loads by itself, and nobody else is to blame.
+#[test]
+fn same_objects_need_their_loaders() {
+    need!("guests", "programs");
+    let record = run(&["target/loading"], 1);
+    let causes = [
+        ("classifies", Cause::NeedsLoader),
+        ("filters", Cause::NeedsLoader),
+        ("placeholder", Cause::MissingAttachTarget),
+        ("may_sleep", Cause::ForbiddenHelper),
+        ("on_no_size", Cause::IncompleteMapDefinition),
+        ("on_typed", Cause::IncompleteMapDefinition),
+        ("on_map_of_maps", Cause::IncompleteMapDefinition),
+    ];
+    for (name, cause) in causes {
+        for (kernel, program) in programs(&record).filter(|(_, program)| program.name == name) {
+            assert_eq!(program.cause, Some(cause), "{kernel} {name}: {:?}", program.reason);
+            let notes = program.explanation.iter().flat_map(|explanation| &explanation.notes);
+            let advice: String =
+                notes.chain(&program.hints).chain(&program.reason).map(|line| format!("{line}\n")).collect();
+            let is_of_suite = cause != Cause::ForbiddenHelper;
+            assert!(!is_of_suite || advice.contains("of a suite"), "{kernel} {name}: {advice}");
+        }
+    }
+}
