@@ -57,7 +57,9 @@ pub(super) fn of_verifier(failure: &Failure) -> Option<(Cause, &str)> {
         return Some((Cause::ReturnValue, &failure.message));
     }
     // What is said first is the most specific; the lines behind it only tell what follows from it.
-    let of_line = |line: &'_ String| COMPLAINTS.iter().find(|(pieces, _)| fits(line, pieces)).map(|(_, cause)| *cause);
+    let of_line = |line: &'_ String| {
+        COMPLAINTS.iter().copied().flatten().find(|(pieces, _)| fits(line, pieces)).map(|(_, cause)| *cause)
+    };
     if let Some(found) = failure.said.iter().find_map(|line| Some((of_line(line)?, line.as_str()))) {
         return Some(found);
     }
