@@ -38,6 +38,7 @@ pub mod repro;
 pub mod run;
 pub mod run_folder;
 pub mod shard;
+pub mod source;
 pub mod store;
 pub mod suite;
 pub mod timestamp;

@@ -20,7 +20,8 @@ use corematrix::record::GuardKind;
 use corematrix::record::RunRecord;
 use corematrix::report::coverage::lcov;
 use corematrix::report::coverage::source::{LineState, executed, state};
-use corematrix::store::{LockFile, Store};
+use corematrix::source::LockFile;
+use corematrix::store::Store;
 use independent::Count;
 use tracefile::Tracefile;
 

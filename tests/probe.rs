@@ -14,7 +14,8 @@ use corematrix::feature::Feature;
 use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
 use corematrix::protocol::probe::{Answer, FeatureProbe};
-use corematrix::store::{LockFile, Store};
+use corematrix::source::LockFile;
+use corematrix::store::Store;
 
 use need::need;
 

@@ -36,7 +36,7 @@ use crate::manifest::{KernelSpec, Manifest};
 use crate::record::json;
 use crate::record::{RunRecord, ShapeRecord};
 use crate::run_folder::RunFolder;
-use crate::store::LockFile;
+use crate::source::LockFile;
 pub use error::BundleError;
 
 /// The ending of a bundle's name.

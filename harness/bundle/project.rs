@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::manifest::{KernelSpec, Place, Source};
 use crate::record::ShapeRecord;
-use crate::store::LockedKernel;
+use crate::source::LockedKernel;
 
 /// Stands in for the image of a kernel that lies on the machine of the run only.
 const ELSEWHERE: &str = "on-the-machine-of-the-run";

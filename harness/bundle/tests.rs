@@ -7,7 +7,7 @@ use crate::manifest::Source;
 use crate::record::Cause;
 use crate::record::Verdict;
 use crate::record::sample;
-use crate::store::LockedKernel;
+use crate::source::LockedKernel;
 
 /// The first kernel of the sample that got ready.
 fn kernel() -> usize {

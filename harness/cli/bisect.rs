@@ -28,7 +28,7 @@ use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::report::explain::{Facts, story};
 use crate::report::{counted, paragraph};
 use crate::repro::Fate;
-use crate::store::{LockFile, Offer};
+use crate::source::{LockFile, Offer};
 use crate::suite::Settings;
 use findings::Findings;
 

@@ -21,7 +21,8 @@ use crate::record::RunRecord;
 use crate::record::exit_code;
 use crate::report::coverage::kernel_value::KernelConfig;
 use crate::report::coverage::{lcov, render, source, unproven};
-use crate::store::{LockFile, Store, StoredKernel};
+use crate::source::LockFile;
+use crate::store::{Store, StoredKernel};
 
 #[derive(Debug, Args)]
 pub(super) struct CoverageArgs {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::error::MatrixError;
 use crate::manifest::{KernelSpec, Manifest};
 use crate::object::{BpfObject, find_objects};
-use crate::store::{LockFile, Store};
+use crate::source::LockFile;
+use crate::store::Store;
 use crate::suite::{Settings, Suite};
 use crate::vm::{Deadlines, Toolchain, ToolchainError};
 

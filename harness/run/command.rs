@@ -18,7 +18,7 @@ use crate::record::CellCoverage;
 use crate::record::KernelWarning;
 use crate::record::Verdict;
 use crate::record::{ProgramRecord, TRIED_AGAIN};
-use crate::store::FileSystems;
+use crate::source::FileSystems;
 use crate::vm::{GuestLink, GuestLoss};
 use recorder::Recorder;
 

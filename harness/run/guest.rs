@@ -6,7 +6,8 @@ use super::kernel::KernelContext;
 use super::wanted::Wanted;
 use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
-use crate::store::{FileSystems, StoredKernel};
+use crate::source::FileSystems;
+use crate::store::StoredKernel;
 use crate::vm::Machine;
 
 /// A guest, and what it needs to show the host's files.

@@ -29,7 +29,8 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::KernelState;
-use crate::store::{LockFile, Store, StoreError, StoredKernel};
+use crate::source::LockFile;
+use crate::store::{Store, StoreError, StoredKernel};
 use crate::vm::{Accelerator, DebugOptions, MachineSpec, Toolchain};
 
 pub use collector::Collector;

@@ -79,7 +79,7 @@ impl StoredFolder {
 }
 
 /// The room that a folder takes, at any depth.
-pub(super) fn bytes_on_disk(folder: &Path) -> u64 {
+pub(crate) fn bytes_on_disk(folder: &Path) -> u64 {
     let mut bytes = 0;
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -10,7 +10,7 @@ use super::{Store, checksum};
 use crate::store::SnapshotKey;
 
 /// Where these are, in the store: a file for each key.
-pub(super) const FOLDER: &str = "hopeless";
+pub(crate) const FOLDER: &str = "hopeless";
 /// Once may be chance: a machine can be too busy for a guest to answer in time.
 const ENOUGH: u32 = 2;
 /// Two of them may be chance, too. So they are forgotten after a day, and another snapshot is tried.

@@ -25,7 +25,7 @@ const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 
 /// Why an image is of no use.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ImageError {
+pub(crate) enum ImageError {
     #[error("neither a bzImage nor an x86-64 ELF vmlinux")]
     Unknown,
     #[error("the kernel is for {0}, and corematrix boots x86-64 only")]
@@ -46,7 +46,7 @@ pub(super) enum ImageError {
 
 /// An image, understood.
 #[derive(Debug)]
-pub(super) struct Image<'data> {
+pub(crate) struct Image<'data> {
     /// `uname -r`.
     pub release: String,
     /// The uncompressed kernel; `None` if it is compressed in a way that corematrix does not know.
@@ -299,4 +299,4 @@ fn inspect_elf(bytes: &[u8]) -> Result<ElfParts, ImageError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -65,7 +65,7 @@ impl Store {
     }
 
     /// The folders of a kernel; more than one if it is stored under several names.
-    pub(super) fn entries_of(&self, identity: &KernelIdentity) -> Vec<PathBuf> {
+    pub(crate) fn entries_of(&self, identity: &KernelIdentity) -> Vec<PathBuf> {
         let identity = identity.of_kernel();
         let entries = fs::read_dir(self.root.join("kernels")).into_iter().flatten().flatten();
         let mut folders: Vec<PathBuf> = entries
@@ -78,7 +78,7 @@ impl Store {
 }
 
 /// Writes what was found out about a kernel into its entry. Another run may be reading or writing it: it is replaced whole.
-pub(super) fn replace(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), StoreError> {
+pub(crate) fn replace(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), StoreError> {
     let path = folder.join(name);
     Ok(whole_file::replace(&path, |out| Ok(serde_json::to_writer(out, value)?))?)
 }

@@ -25,7 +25,7 @@ use crate::file_name::file_name;
 /// The file that describes a snapshot. It is locked, and the time of its last change is that of the last use.
 const DESCRIPTION: &str = "snapshot.json";
 /// Where snapshots are, in the store.
-pub(super) const FOLDER: &str = "snapshots";
+pub(crate) const FOLDER: &str = "snapshots";
 
 /// What a snapshot depends on: with one of these changed it is of no use any more.
 #[derive(Debug, Clone, PartialEq, Eq)]

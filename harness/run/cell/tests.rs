@@ -12,7 +12,8 @@ use crate::plan::Plan;
 use crate::protocol::Stage;
 use crate::protocol::attach::Reach;
 use crate::record::{KernelIdentity, ObjectProgram, ProgramRecord, TRIED_AGAIN};
-use crate::store::{LockFile, Store, StoredKernel};
+use crate::source::LockFile;
+use crate::store::{Store, StoredKernel};
 use crate::suite::Settings;
 use crate::vm::{Accelerator, DebugOptions, GuestLink, Toolchain};
 
