@@ -25,7 +25,7 @@ use crate::record::Blame;
 use crate::record::Cause;
 use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
-use crate::report::explain::{Facts, story};
+use crate::report::explain::{CellFacts, story};
 use crate::report::{counted, paragraph};
 use crate::repro::Fate;
 use crate::source::{LockFile, Offer};
@@ -244,7 +244,7 @@ impl Bisection<'_> {
         let matrix: Vec<KernelTypes<'_>> =
             named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf }).collect();
         let types = ObjectTypes::read(&self.object.bytes);
-        let facts = Facts {
+        let facts = CellFacts {
             record: &bad.record,
             object: 0,
             kernel: 0,

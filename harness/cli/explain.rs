@@ -17,7 +17,7 @@ use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::record::Cause;
 use crate::record::json;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
-use crate::report::explain::{Facts, render};
+use crate::report::explain::{CellFacts, render};
 use crate::report::paragraph;
 use crate::run_folder::RunFolder;
 use crate::store::Store;
@@ -61,7 +61,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], &store)));
     missing.dedup();
     let elsewhere = TargetSearch::new(&store);
-    let facts = Facts {
+    let facts = CellFacts {
         record: &record,
         object,
         kernel,

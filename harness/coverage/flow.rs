@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::insn::{Insn, Next, Test};
 use super::program::{Operand, Program};
-use super::value::{Bits, Source, Value};
+use super::value::{Bits, Value, ValueSource};
 use state::State;
 
 /// Steps that one flow may take before a program is given up as too large; the kernel's own limit is a million instructions.
 const MOST_STEPS: u64 = 4_000_000;
 /// What guards shall be.
 #[derive(Debug, Default)]
-pub(super) struct Setting {
+pub(super) struct FlowSetting {
     /// Values of questions, by the instruction that asks.
     pub values: HashMap<usize, Bits>,
     /// A branch and whether it is taken.
@@ -31,14 +31,14 @@ pub(super) struct Flow {
     /// Branches that went on to the next instruction, and that jumped.
     pub ways: BTreeMap<usize, [bool; 2]>,
     /// Branches that one question decides, by branch and asking instruction.
-    pub decisions: BTreeMap<(usize, usize), Comparison>,
+    pub decisions: BTreeMap<(usize, usize), BranchComparison>,
     /// Instructions that read a variable that guards know, with the variable and the offset in it.
     pub reads: BTreeMap<usize, (usize, i64)>,
 }
 
 /// What a branch compares an answer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Comparison {
+pub(super) struct BranchComparison {
     /// Seen from the answer; `None` if the operands do not tell.
     pub test: Option<Test>,
     /// `None` for something that is no constant.
@@ -55,7 +55,7 @@ struct Called {
 
 struct Walk<'a> {
     program: &'a Program,
-    setting: &'a Setting,
+    setting: &'a FlowSetting,
     /// By first instruction of a block.
     states: HashMap<usize, State>,
     open: BTreeSet<usize>,
@@ -67,13 +67,13 @@ struct Walk<'a> {
 
 impl Flow {
     /// Follows the program from its start; `None` if it is too large.
-    pub fn of(program: &Program, setting: &Setting) -> Option<Flow> {
+    pub fn of(program: &Program, setting: &FlowSetting) -> Option<Flow> {
         let mut left = MOST_STEPS;
         Flow::within(program, setting, &mut left)
     }
 
     /// Follows it likewise, and takes the steps that this needs from `left`; `None` if there are not enough.
-    pub fn within(program: &Program, setting: &Setting, left: &mut u64) -> Option<Flow> {
+    pub fn within(program: &Program, setting: &FlowSetting, left: &mut u64) -> Option<Flow> {
         // Also a flow that goes nowhere needs room for all instructions.
         let least = 1 + program.insns.len() as u64 / 64;
         if program.too_large || *left < least {
@@ -168,17 +168,17 @@ impl Walk<'_> {
             false => Value::constant(i64::from(insn.imm).cast_unsigned()),
         };
         // Against what only the run time knows an answer decides nothing.
-        let other_is_known = |one: Value| one.source() != Source::None || one.bits().known().is_some();
-        if let Source::One(asked) = left.source().join(right.source())
+        let other_is_known = |one: Value| one.source() != ValueSource::None || one.bits().known().is_some();
+        if let ValueSource::One(asked) = left.source().join(right.source())
             && other_is_known(left)
             && other_is_known(right)
         {
             let (test, other) = match left.source() {
-                Source::None => (test.mirrored(), left),
+                ValueSource::None => (test.mirrored(), left),
                 _ => (test, right),
             };
-            let with = other.bits().known().filter(|_| other.source() == Source::None);
-            self.flow.decisions.insert((at, asked), Comparison { test: Some(test), with });
+            let with = other.bits().known().filter(|_| other.source() == ValueSource::None);
+            self.flow.decisions.insert((at, asked), BranchComparison { test: Some(test), with });
         }
         match left.bits().test(test, right.bits(), insn.class() == 6) {
             Some(taken) => [!taken, taken],
@@ -266,7 +266,7 @@ impl Walk<'_> {
     }
 
     fn asked(&self, at: usize, otherwise: Bits) -> Value {
-        Value::Number(self.setting.values.get(&at).copied().unwrap_or(otherwise), Source::One(at))
+        Value::Number(self.setting.values.get(&at).copied().unwrap_or(otherwise), ValueSource::One(at))
     }
 
     fn load(&mut self, at: usize, insn: Insn, state: &State) -> Value {
@@ -283,7 +283,7 @@ impl Walk<'_> {
                 self.flow.reads.insert(at, (variable, offset.wrapping_add(insn.off.into())));
                 self.asked(at, Bits::within(if plain { width } else { u64::MAX }))
             }
-            _ if plain => Value::Number(Bits::within(width), Source::None),
+            _ if plain => Value::Number(Bits::within(width), ValueSource::None),
             _ => Value::Unknown,
         }
     }

@@ -17,9 +17,9 @@ mod union;
 mod value;
 
 pub use analysis::Analysis;
-pub use proof::Facts;
+pub use proof::ObjectFacts;
 pub use survival::ProgramEvidence;
-pub use union::{Level, Unit, on_kernel, proven, sides};
+pub use union::{ProofLevel, Unit, on_kernel, proven, sides};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -21,7 +21,7 @@ fn pass(lines: &mut ProgramLines, line: usize, live: bool, executed: bool) {
 }
 
 /// What was found out of an object on a kernel.
-pub struct Facts<'a> {
+pub struct ObjectFacts<'a> {
     /// By index of the program; only those that were loaded.
     pub loaded: &'a BTreeMap<usize, ProgramEvidence>,
     /// What became of the object's relocations.
@@ -32,7 +32,7 @@ pub struct Facts<'a> {
 
 impl Analysis {
     /// What a kernel proves.
-    pub fn proof(&self, facts: &Facts<'_>) -> CellCoverage {
+    pub fn proof(&self, facts: &ObjectFacts<'_>) -> CellCoverage {
         let survivals: BTreeMap<usize, Survival<'_>> = facts
             .loaded
             .iter()

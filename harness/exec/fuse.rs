@@ -1,4 +1,4 @@
-//! The FUSE protocol, as far as a file system needs it that is only read: [`Request`] and replies. See `linux/fuse.h`.
+//! The FUSE protocol, as far as a file system needs it that is only read: [`FuseRequest`] and replies. See `linux/fuse.h`.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -53,7 +53,7 @@ pub enum Call<'a> {
 
 /// A request.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct FuseRequest<'a> {
     /// Goes back with the reply.
     pub unique: u64,
     /// The file it is about.
@@ -62,9 +62,9 @@ pub struct Request<'a> {
     pub call: Call<'a>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> FuseRequest<'a> {
     /// Reads a request; `None` if it is not whole.
-    pub fn parse(bytes: &'a [u8]) -> Option<Request<'a>> {
+    pub fn parse(bytes: &'a [u8]) -> Option<FuseRequest<'a>> {
         let body = bytes.get(HEADER..)?;
         let (opcode, unique, node) = (word(bytes, 4)?, long(bytes, 8)?, long(bytes, 16)?);
         let reading = || Some((long(body, 8)?, word(body, 16)?));
@@ -87,7 +87,7 @@ impl<'a> Request<'a> {
             4 | 6 | 8..=13 | 16 | 21 | 24 | 35 | 43 | 45 | 47 | 51 => Call::Change,
             _ => Call::Unknown,
         };
-        Some(Request { unique, node, call })
+        Some(FuseRequest { unique, node, call })
     }
 
     /// A reply that says what went wrong, as a positive errno.

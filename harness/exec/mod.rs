@@ -1,4 +1,4 @@
-//! Commands of the user in guests: [`Session`] runs one, on the host's files as [`HostFiles`] shows them.
+//! Commands of the user in guests: [`CommandSession`] runs one, on the host's files as [`HostFiles`] shows them.
 
 mod clock;
 mod files;
@@ -8,4 +8,4 @@ mod session;
 
 pub use files::{HostFiles, View};
 pub use left::{LeftError, LeftFiles};
-pub use session::{Attendant, Ending, Finished, Session};
+pub use session::{Attendant, CommandEnding, CommandSession, FinishedCommand};

@@ -46,7 +46,7 @@ pub use rule::{
 };
 pub use size::unguarded_sizes;
 pub use snippet::Snippet;
-pub use spec::{Asked, LocalSpec, Step, asked, path_text};
+pub use spec::{Asked, LocalSpec, PathStep, asked, path_text};
 pub use struct_ops::{member as struct_ops_member, offered as struct_ops};
 pub use symbol::{AttachTarget, Ksym, ksym, target};
 

@@ -5,9 +5,9 @@ mod search;
 use serde::{Deserialize, Serialize};
 
 use super::KernelTypes;
-use super::spec::{LocalSpec, Step};
+use super::spec::{LocalSpec, PathStep};
 use super::walk::{Local, Miss, walk};
-use search::{Around, Reference, Search};
+use search::{Around, MemberSearch, ReferenceKernel};
 
 /// A replacement this good may be written into a guard.
 const GOOD_SCORE: f64 = 0.6;
@@ -38,7 +38,7 @@ pub struct Replacement {
 pub(super) struct Ranked {
     pub replacement: Replacement,
     /// From the root type.
-    pub path: Vec<Step>,
+    pub path: Vec<PathStep>,
 }
 
 impl Ranked {
@@ -60,13 +60,13 @@ pub(super) fn find(
         Miss::Member { step, parent } | Miss::OtherKind { step, parent, .. } => (step, parent),
         Miss::Element { .. } => return Vec::new(),
     };
-    let Some(Step::Member(name)) = spec.path.get(step) else {
+    let Some(PathStep::Member(name)) = spec.path.get(step) else {
         return Vec::new();
     };
     let around = Around { before: &spec.path[..step], rest: &spec.path[step + 1..] };
     let names = spec.path[step..].iter().filter_map(|step| match step {
-        Step::Member(name) => Some(name.as_str()),
-        Step::Index(_) | Step::Follow => None,
+        PathStep::Member(name) => Some(name.as_str()),
+        PathStep::Index(_) | PathStep::Follow => None,
     });
     let walk_reference = |end: usize| {
         let (kernel, root) = reference?;
@@ -75,14 +75,14 @@ pub(super) fn find(
     let known = |end: usize| {
         walk_reference(end).or_else(|| local.and_then(|local| Some((local.btf, local.after(end.checked_sub(1)?)?))))
     };
-    let mut search = Search {
+    let mut search = MemberSearch {
         target: target.btf,
         missing_from: parent,
         name,
         long_name: names.collect::<Vec<_>>().join("_"),
         member_type: known(step + 1),
         leaf_type: known(spec.path.len()),
-        reference: reference.zip(walk_reference(step)).map(|((kernel, _), (btf, parent))| Reference {
+        reference: reference.zip(walk_reference(step)).map(|((kernel, _), (btf, parent))| ReferenceKernel {
             kernel: kernel.name,
             btf,
             parent,
@@ -101,7 +101,7 @@ pub(super) fn find(
             score: 1.0,
             why: vec!["same name, another kind of type".to_owned()],
         };
-        ranked.push(search.ranked(replacement, around, vec![Step::Member(name.clone())], place.type_id));
+        ranked.push(search.ranked(replacement, around, vec![PathStep::Member(name.clone())], place.type_id));
     } else {
         search.members_of(parent, around, &mut ranked);
         search.members_behind(parent, around, &mut ranked);

@@ -11,7 +11,7 @@ use super::guard::Guard;
 use super::spec::{LocalSpec, type_text};
 use super::symbol::AttachTarget;
 use crate::feature::Feature;
-use crate::object::btf::{Btf, Kind, essential_name};
+use crate::object::btf::{Btf, TypeKind, essential_name};
 
 /// A piece of C to write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,7 +244,7 @@ fn escaped(name: &str) -> String {
 
 /// Declares a kernel function weak and asks for it before the call.
 pub(super) fn ksym(name: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
-    let Kind::Prototype { .. } = btf.get(prototype)?.kind else {
+    let TypeKind::Prototype { .. } = btf.get(prototype)?.kind else {
         return None;
     };
     if !is_identifier(name) {
@@ -264,12 +264,13 @@ pub(super) fn ksym(name: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
 
 /// A prototype as C; `None` if it is none.
 pub(super) fn prototype(btf: &Btf, prototype: u32, name: &str) -> Option<String> {
-    matches!(btf.get(prototype)?.kind, Kind::Prototype { .. }).then(|| prototype::plain_prototype(btf, prototype, name))
+    matches!(btf.get(prototype)?.kind, TypeKind::Prototype { .. })
+        .then(|| prototype::plain_prototype(btf, prototype, name))
 }
 
 /// Declares a kernel function in the form that newer kernels have, beside that of the object.
 pub(super) fn other_prototype(name: &str, flavour: &str, kernels: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
-    let Kind::Prototype { .. } = btf.get(prototype)?.kind else {
+    let TypeKind::Prototype { .. } = btf.get(prototype)?.kind else {
         return None;
     };
     let name = essential_name(name);

@@ -37,8 +37,8 @@ fn warning(program: Option<&str>, kind: WarningKind, headline: &str) -> KernelWa
     KernelWarning { program, kind, headline: headline.to_owned(), text: format!("cut here\n{headline}"), count: 1 }
 }
 
-fn limits() -> Limits {
-    Limits { instructions_percent: 10.0, today: Date::from_calendar_date(2027, Month::March, 1).unwrap() }
+fn limits() -> GateLimits {
+    GateLimits { instructions_percent: 10.0, today: Date::from_calendar_date(2027, Month::March, 1).unwrap() }
 }
 
 fn expectations(text: &str) -> Expectations {

@@ -48,7 +48,7 @@ pub fn serve(port: &mut File, order: LiveOrder, blob: &[u8]) -> Result<(), Strin
 }
 
 fn run(port: &mut File, command: &LiveCommand) -> Result<(), String> {
-    let mut log = left::KernelLog::from_now_on();
+    let mut log = left::LogSinceStart::from_now_on();
     let mut live = match Live::begin(port, command) {
         Ok(live) => live,
         Err(reason) => {

@@ -89,7 +89,7 @@ fn table(kernel: &str) -> String {
     for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
         let name = path.file_stem().expect("a name").to_string_lossy();
         let log = std::fs::read_to_string(path).expect("a log");
-        if crate::verifier::Failure::read(&log).is_none() {
+        if crate::verifier::VerifierFailure::read(&log).is_none() {
             let _ = writeln!(text, "{name}: loads");
             continue;
         }

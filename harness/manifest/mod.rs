@@ -21,7 +21,7 @@ pub(crate) use image_reference::is_this_machine;
 pub(crate) use nearest::nearest;
 pub use problem::{ManifestError, Problem};
 pub use selector::{KernelSelector, SelectorError};
-pub use source::{Archive, PackageFile, Place, Source};
+pub use source::{Archive, FileLocation, PackageFile, Source};
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]

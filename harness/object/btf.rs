@@ -1,7 +1,7 @@
 //! [`Btf`]: the type information of an object, from its `.BTF` section, or of a kernel, from its raw BTF file.
 //!
 //! The format is documented in the kernel's `Documentation/bpf/btf.rst`. Only what corematrix asks about a type is kept; a
-//! kind whose content nobody asks for is [`Kind::Other`].
+//! kind whose content nobody asks for is [`TypeKind::Other`].
 
 mod cut;
 mod format;
@@ -14,7 +14,7 @@ use std::borrow::Cow;
 pub use cut::Cut;
 pub(super) use format::{MAGIC, header_length, part, u32_at};
 use format::{extra_bytes, parse_types, parts};
-pub use lookup::{Place, Want, essential_name};
+pub use lookup::{MemberPlace, Want, essential_name};
 
 /// Longest string that is given out: a file name may take `PATH_MAX`, and nothing is longer.
 const MAX_STRING: usize = 4096;
@@ -38,12 +38,12 @@ pub struct Type {
     /// Offset of its name in the strings; 0 for a nameless type.
     pub name_offset: u32,
     /// What it is.
-    pub kind: Kind,
+    pub kind: TypeKind,
 }
 
 /// What a type is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum TypeKind {
     /// Type id 0.
     Void,
     /// An integer, character or boolean.
@@ -98,10 +98,10 @@ pub enum Kind {
     Variable(u32),
     /// The variables of an ELF section; the type's name is the section's.
     Section {
-        /// Type ids of its [`Kind::Variable`]s.
+        /// Type ids of its [`TypeKind::Variable`]s.
         variables: Vec<u32>,
     },
-    /// A function; the type id is that of its [`Kind::Prototype`].
+    /// A function; the type id is that of its [`TypeKind::Prototype`].
     Function(u32),
     /// The signature of a function.
     Prototype {
@@ -114,7 +114,7 @@ pub enum Kind {
     Other,
 }
 
-/// What a [`Kind::Qualified`] adds to its type.
+/// What a [`TypeKind::Qualified`] adds to its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Qualifier {
     /// `const`
@@ -202,7 +202,7 @@ impl Btf {
         if strings.first() != Some(&0) || strings.last() != Some(&0) {
             return Err(BtfError::Strings);
         }
-        let void = vec![Type { name_offset: 0, kind: Kind::Void }];
+        let void = vec![Type { name_offset: 0, kind: TypeKind::Void }];
         let mut btf = Btf { strings: strings.to_vec(), types: parse_types(table, void)?, index: Vec::new() };
         btf.index = btf.build_index();
         Ok(btf)
@@ -240,7 +240,7 @@ impl Btf {
         let mut id = id;
         for _ in 0..MAX_DEPTH {
             match self.get(id)?.kind {
-                Kind::Typedef(target) | Kind::Qualified(_, target) => id = target,
+                TypeKind::Typedef(target) | TypeKind::Qualified(_, target) => id = target,
                 _ => return Some(id),
             }
         }
@@ -253,12 +253,12 @@ impl Btf {
         let mut factor = 1u32;
         for _ in 0..MAX_DEPTH {
             let size = match &self.resolve(id)?.kind {
-                Kind::Int { size, .. }
-                | Kind::Float { size }
-                | Kind::Enum { size, .. }
-                | Kind::Composite { size, .. } => *size,
-                Kind::Pointer(_) => 8,
-                Kind::Array { element, count } => {
+                TypeKind::Int { size, .. }
+                | TypeKind::Float { size }
+                | TypeKind::Enum { size, .. }
+                | TypeKind::Composite { size, .. } => *size,
+                TypeKind::Pointer(_) => 8,
+                TypeKind::Array { element, count } => {
                     factor = factor.checked_mul(*count)?;
                     id = *element;
                     continue;
@@ -273,13 +273,13 @@ impl Btf {
     /// The variables of a section such as `.maps`, as name and type id. Empty if the BTF does not know the section.
     pub fn section_variables(&self, section: &str) -> Vec<(String, u32)> {
         let of_section = |found: &&Type| {
-            matches!(found.kind, Kind::Section { .. }) && self.string(found.name_offset).as_deref() == Some(section)
+            matches!(found.kind, TypeKind::Section { .. }) && self.string(found.name_offset).as_deref() == Some(section)
         };
-        let Some(Type { kind: Kind::Section { variables }, .. }) = self.types.iter().find(of_section) else {
+        let Some(Type { kind: TypeKind::Section { variables }, .. }) = self.types.iter().find(of_section) else {
             return Vec::new();
         };
         let variable = |&id: &u32| match self.get(id)? {
-            Type { name_offset, kind: Kind::Variable(type_id) } => Some((self.string(*name_offset)?, *type_id)),
+            Type { name_offset, kind: TypeKind::Variable(type_id) } => Some((self.string(*name_offset)?, *type_id)),
             _ => None,
         };
         variables.iter().filter_map(variable).collect()

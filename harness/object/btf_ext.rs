@@ -21,14 +21,14 @@ type SectionRecords = (u32, Vec<[u32; 4]>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BtfExt {
     /// Every CO-RE relocation, in the order of the section.
-    pub relocations: Vec<CoreRelocation>,
+    pub relocations: Vec<BtfRelocation>,
     /// Which source line each run of instructions came from, in the order of the section.
-    pub lines: Vec<Line>,
+    pub lines: Vec<LineInfo>,
 }
 
 /// One CO-RE relocation: one place where the loader adapts an instruction to the kernel's types.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CoreRelocation {
+pub struct BtfRelocation {
     /// ELF section of the instruction, as it is written in the ELF (with a leading `?`, if it has one).
     pub section: Arc<str>,
     /// Bytes from the start of the section to the instruction.
@@ -76,7 +76,7 @@ pub enum RelocationKind {
 
 /// The source line of an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct LineInfo {
     /// ELF section of the instruction, as it is written in the ELF.
     pub section: Arc<str>,
     /// Bytes from the start of the section to the instruction.
@@ -109,7 +109,7 @@ impl BtfExt {
         let mut parsed = BtfExt { relocations: Vec::new(), lines: Vec::new() };
         for (section, records) in relocations {
             let section: Arc<str> = name(section).into();
-            parsed.relocations.extend(records.into_iter().map(|[insn_offset, type_id, access, kind]| CoreRelocation {
+            parsed.relocations.extend(records.into_iter().map(|[insn_offset, type_id, access, kind]| BtfRelocation {
                 section: Arc::clone(&section),
                 insn_offset,
                 type_id,
@@ -120,7 +120,7 @@ impl BtfExt {
         for (section, records) in lines {
             let section: Arc<str> = name(section).into();
             parsed.lines.extend(records.into_iter().map(|[insn_offset, file_offset, text_offset, line_and_column]| {
-                Line {
+                LineInfo {
                     section: Arc::clone(&section),
                     insn_offset,
                     file_offset,

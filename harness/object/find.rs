@@ -13,7 +13,7 @@ use super::{BpfObject, Embedding, Inventory, ObjectError, Origin, embedded, nami
 
 /// What [`find_objects`] found.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct FoundObjects {
     /// The objects, in the order of the inputs; within a folder by path, within a file by offset.
     pub objects: Vec<BpfObject>,
     /// What was left out on purpose, for the run's notices.
@@ -29,7 +29,7 @@ pub struct Found {
 /// # Errors
 ///
 /// One for each input that holds no object or cannot be read.
-pub fn find_objects(inputs: &[PathBuf]) -> Result<Found, Vec<ObjectError>> {
+pub fn find_objects(inputs: &[PathBuf]) -> Result<FoundObjects, Vec<ObjectError>> {
     let mut search = Search::default();
     for input in inputs {
         let before = search.progress();
@@ -47,7 +47,7 @@ pub fn find_objects(inputs: &[PathBuf]) -> Result<Found, Vec<ObjectError>> {
     }
     naming::unique(&mut search.objects);
     let notices = big_endian_notice(&search.big_endian).into_iter().collect();
-    Ok(Found { objects: search.objects, notices })
+    Ok(FoundObjects { objects: search.objects, notices })
 }
 
 /// One line for all of them: whoever ships both byte orders ships many.

@@ -8,7 +8,7 @@ mod type_rule;
 use super::MapInfo;
 use map_flag::{BUILD_ID, NO_COMMON_LRU, NO_PREALLOC, NUMA_NODE, RDONLY, RDONLY_PROG, WRONLY, WRONLY_PROG, flag_names};
 pub use map_flag::{MAP_FLAGS, MapFlag};
-use type_rule::{Rule, Size, rule};
+use type_rule::{Size, TypeRule, rule};
 
 /// Deepest stack that kernels keep, `kernel.perf_event_max_stack`, unless the machine's owner allows more.
 const MOST_FRAMES: u32 = 127;
@@ -113,7 +113,7 @@ impl MapInfo {
         flaws
     }
 
-    fn flag_flaws(&self, kind: &str, rule: &Rule, add: &mut impl FnMut(&'static str, Mend, String)) {
+    fn flag_flaws(&self, kind: &str, rule: &TypeRule, add: &mut impl FnMut(&'static str, Mend, String)) {
         let lacking = rule.needs & !self.flags;
         if lacking != 0 {
             add("map_flags", Mend::Author, format!("lacks {}, which `{kind}` needs", flag_names(lacking)));

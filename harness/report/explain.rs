@@ -1,4 +1,4 @@
-//! [`Facts`]: one cell of a run, explained for people: what failed and where, what that means on the kernels of the run, and
+//! [`CellFacts`]: one cell of a run, explained for people: what failed and where, what that means on the kernels of the run, and
 //! what to do about it.
 
 mod advice;
@@ -25,7 +25,7 @@ const MOST_DANGERS: usize = 4;
 const ADVICE_WIDTH: usize = 84;
 
 /// What is known of one cell.
-pub struct Facts<'a> {
+pub struct CellFacts<'a> {
     /// The run.
     pub record: &'a RunRecord,
     /// Which object, as an index.
@@ -50,7 +50,7 @@ pub struct Facts<'a> {
 }
 
 /// The programs with these indexes explained, at most `width` columns wide where code and logs allow it.
-pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
+pub fn render(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> String {
     let mut blocks = Vec::new();
     let mut advised = Vec::new();
     for &p in programs {
@@ -72,7 +72,7 @@ pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
 }
 
 /// What the failure of `program` means on the kernels of the run and what to do about it; `None` where types have no answer.
-pub fn advice(facts: &Facts<'_>, program: &ProgramRecord) -> Option<String> {
+pub fn advice(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<String> {
     let asked = facts.cell().relocation_in_question(facts.object(), program);
     let text = match advice::advice(facts, program, asked) {
         Some(advice) => explain::render(&advice, ADVICE_WIDTH),
@@ -82,11 +82,11 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord) -> Option<String> {
 }
 
 /// What kernels have of the thing that `program` failed for; `None` where types have no answer.
-pub fn story(facts: &Facts<'_>, program: &ProgramRecord) -> Option<Explanation> {
+pub fn story(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Explanation> {
     advice::advice(facts, program, facts.cell().relocation_in_question(facts.object(), program))
 }
 
-impl<'a> Facts<'a> {
+impl<'a> CellFacts<'a> {
     /// The cell.
     fn cell(&self) -> &'a CellRecord {
         self.record.cell(self.object, self.kernel)
@@ -127,7 +127,7 @@ impl<'a> Facts<'a> {
 }
 
 /// What the kernel complained about while these programs were in flight, or none was.
-fn kernel_log(facts: &Facts<'_>, programs: &[usize], width: usize) -> Vec<String> {
+fn kernel_log(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> Vec<String> {
     let cell = facts.cell();
     let names: Vec<&str> = programs.iter().map(|&p| cell.programs[p].name.as_str()).collect();
     let mine =
@@ -155,13 +155,13 @@ fn kernel_log(facts: &Facts<'_>, programs: &[usize], width: usize) -> Vec<String
     mine.map(described).collect()
 }
 
-fn heading(facts: &Facts<'_>, program: &ProgramRecord) -> String {
+fn heading(facts: &CellFacts<'_>, program: &ProgramRecord) -> String {
     let kernel = facts.kernel();
     let release = kernel.identity.as_ref().map_or_else(String::new, |identity| format!(" ({})", identity.release));
     one_line(&format!("{}/{} on {}{release}: {}", facts.object().name, program.name, kernel.name, program.verdict))
 }
 
-fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
+fn loaded(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
     let dangers: Vec<_> =
         facts.cell().dangers.iter().filter(|danger| danger.programs.contains(&program.name)).collect();
     let heading = heading(facts, program);
@@ -185,7 +185,7 @@ fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
     parts
 }
 
-fn not_run(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> String {
+fn not_run(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> String {
     let mut text = heading(facts, program) + "\n";
     text += &paragraph(program.reason.as_deref().unwrap_or("no reason was recorded"), 2, width);
     let (reason, hint) = match &facts.kernel().state {
@@ -199,7 +199,7 @@ fn not_run(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> String {
     text
 }
 
-fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
+fn failed(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
     let asked = facts.cell().relocation_in_question(facts.object(), program);
     let mut head = heading(facts, program) + "\n";
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
@@ -231,7 +231,7 @@ fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
 }
 
 /// What to do where types have no answer, a paragraph for each hint.
-fn hints(facts: &Facts<'_>, program: &ProgramRecord, indent: usize, width: usize) -> String {
+fn hints(facts: &CellFacts<'_>, program: &ProgramRecord, indent: usize, width: usize) -> String {
     let hints = map_hint::map_hint(facts, program);
     hints.iter().map(|hint| paragraph(&format!("hint: {}", one_line(hint)), indent, width)).collect()
 }
@@ -241,7 +241,7 @@ fn advised(advice: &Explanation, width: usize) -> String {
 }
 
 /// Where the program failed: as the verifier says, else where the relocation stands.
-fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, width: usize) -> String {
+fn source(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>, width: usize) -> String {
     let Some(Source { insn, text, place: at }) = program.evidence.as_ref().and_then(|found| found.source.as_ref())
     else {
         return asked.map_or_else(String::new, |asked| place(facts, asked, width));
@@ -266,7 +266,7 @@ fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, widt
 }
 
 /// Where a relocation stands in the source.
-fn place(facts: &Facts<'_>, asked: usize, width: usize) -> String {
+fn place(facts: &CellFacts<'_>, asked: usize, width: usize) -> String {
     let source = facts.object().relocations.get(asked).and_then(|asked| asked.source.as_ref());
     source.map_or_else(String::new, |source| at(source, width))
 }

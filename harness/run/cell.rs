@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::allowance::{Allowance, Excess};
 use super::coverage::CoverageEvidence;
-use super::evidence::Evidence;
+use super::evidence::CellEvidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
 use super::{dangers, judgement, user_space};
@@ -47,7 +47,7 @@ struct Cell<'a> {
     /// Likewise, those at which a guest talked without an end.
     endless: BTreeSet<Option<usize>>,
     harness_losses: u32,
-    evidence: Evidence,
+    evidence: CellEvidence,
     coverage: CoverageEvidence,
     kernel_log: KernelLog,
     /// Maps that no guest can hold.
@@ -86,7 +86,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         suspects: BTreeSet::new(),
         endless: BTreeSet::new(),
         harness_losses: 0,
-        evidence: Evidence::default(),
+        evidence: CellEvidence::default(),
         coverage: CoverageEvidence::default(),
         kernel_log: KernelLog::default(),
         refused: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::kernel::{Ended, KernelContext};
 use super::{RunContext, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
 use crate::event::Event;
-use crate::exec::{Ending, Finished, HostFiles, Session, View};
+use crate::exec::{CommandEnding, CommandSession, FinishedCommand, HostFiles, View};
 use crate::judge::{self, Diagnosis};
 use crate::kernel_log::KernelLog;
 use crate::protocol;
@@ -91,7 +91,7 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
             Ok((mut recorder, files)) => {
                 let mut command = job.command.clone();
                 command.environment.push((live::KERNEL.to_owned(), name.clone()));
-                let session = Session::new(&command, files, &file_systems.modules, Some(job.limit));
+                let session = CommandSession::new(&command, files, &file_systems.modules, Some(job.limit));
                 let finished = session.run(&mut machine, &mut recorder, &|| run.stop.at_once());
                 for note in recorder.root_notes.drain(..) {
                     context.send(Event::KernelNote { kernel, note });
@@ -99,14 +99,14 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
                 recorder.finish(&finished, &mut record, &mut notes);
                 finished
             }
-            Err(reason) => Finished {
-                ending: Ending::Lost(GuestLoss::Harness(reason)),
+            Err(reason) => FinishedCommand {
+                ending: CommandEnding::Lost(GuestLoss::Harness(reason)),
                 took: Duration::ZERO,
                 kernel_log: String::new(),
             },
         };
         machine.shut_down();
-        if let Ending::Lost(loss) = &finished.ending
+        if let CommandEnding::Lost(loss) = &finished.ending
             && attempt < ATTEMPTS
             && *loss != GuestLoss::Stopped
             && !run.stop.requested()
@@ -144,9 +144,9 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
 }
 
 /// What the kernel complained of while the command ran, and survived, with notes on what is not among that.
-fn complaints(finished: &Finished, program: &str) -> (Vec<KernelWarning>, Vec<String>) {
+fn complaints(finished: &FinishedCommand, program: &str) -> (Vec<KernelWarning>, Vec<String>) {
     let mut log = KernelLog::default();
-    if !matches!(finished.ending, Ending::Lost(_)) {
+    if !matches!(finished.ending, CommandEnding::Lost(_)) {
         // Each line begins with its time, `[   12.345678] `.
         let plain = |line: &str| line.split_once("] ").map_or(line, |(_, text)| text).to_owned() + "\n";
         log.read(Some(program.to_owned()), &finished.kernel_log.lines().map(plain).collect::<String>());
@@ -155,10 +155,10 @@ fn complaints(finished: &Finished, program: &str) -> (Vec<KernelWarning>, Vec<St
 }
 
 /// A command that failed in a guest whose kernel killed for lack of memory: that says nothing about the command.
-fn out_of_memory(finished: &Finished, memory_mib: u64) -> Option<Diagnosis> {
+fn out_of_memory(finished: &FinishedCommand, memory_mib: u64) -> Option<Diagnosis> {
     let line = match &finished.ending {
-        Ending::Command(CommandEnd::Code { code: 0 }) | Ending::NoRoot(_) => return None,
-        Ending::Lost(GuestLoss::Crashed(line)) => line.as_str(),
+        CommandEnding::Command(CommandEnd::Code { code: 0 }) | CommandEnding::NoRoot(_) => return None,
+        CommandEnding::Lost(GuestLoss::Crashed(line)) => line.as_str(),
         _ => finished.kernel_log.lines().find(|line| protocol::is_out_of_memory(line))?,
     };
     protocol::is_out_of_memory(line).then_some(())?;
@@ -169,26 +169,26 @@ fn out_of_memory(finished: &Finished, memory_mib: u64) -> Option<Diagnosis> {
 }
 
 /// What it means how a command ended; `said` are the last lines of its output.
-fn verdict(ending: &Ending, limit: Duration, said: &[String]) -> (Verdict, Option<String>) {
+fn verdict(ending: &CommandEnding, limit: Duration, said: &[String]) -> (Verdict, Option<String>) {
     let last = said.iter().rev().find(|line| !line.trim().is_empty());
     let with_words = |what: String| last.map_or(what.clone(), |last| format!("{what}: {}", last.trim()));
     let (verdict, reason) = match ending {
-        Ending::Command(CommandEnd::Code { code: 0 }) => return (Verdict::Succeeded, None),
-        Ending::Command(CommandEnd::Code { code }) => {
+        CommandEnding::Command(CommandEnd::Code { code: 0 }) => return (Verdict::Succeeded, None),
+        CommandEnding::Command(CommandEnd::Code { code }) => {
             (Verdict::CommandFailed, with_words(format!("ended with exit code {code}")))
         }
-        Ending::Command(CommandEnd::Signal { signal }) => {
+        CommandEnding::Command(CommandEnd::Signal { signal }) => {
             (Verdict::CommandFailed, with_words(format!("was killed by {}", signal_name(*signal))))
         }
-        Ending::Command(CommandEnd::NotStarted { errno }) => {
+        CommandEnding::Command(CommandEnd::NotStarted { errno }) => {
             let error = std::io::Error::from_raw_os_error(*errno);
             (Verdict::CommandFailed, format!("could not be started: {error}"))
         }
-        Ending::Deadline => {
+        CommandEnding::Deadline => {
             (Verdict::TimedOut, format!("still ran after {}, and was killed", humantime::format_duration(limit)))
         }
-        Ending::NoRoot(reason) => (Verdict::HarnessError, reason.clone()),
-        Ending::Lost(loss) => lost(loss),
+        CommandEnding::NoRoot(reason) => (Verdict::HarnessError, reason.clone()),
+        CommandEnding::Lost(loss) => lost(loss),
     };
     (verdict, Some(reason))
 }
@@ -215,22 +215,22 @@ mod tests {
     #[test]
     fn each_ending_is_an_outcome_of_its_own() {
         let said = ["starting".to_owned(), "cannot attach".to_owned(), String::new()];
-        let ended = |ending: Ending| {
+        let ended = |ending: CommandEnding| {
             let (verdict, reason) = verdict(&ending, Duration::from_secs(90), &said);
             format!("{verdict}: {}", reason.unwrap_or_default())
         };
-        let end = |end: CommandEnd| ended(Ending::Command(end));
+        let end = |end: CommandEnd| ended(CommandEnding::Command(end));
         let lines = [
             end(CommandEnd::Code { code: 0 }),
             end(CommandEnd::Code { code: 3 }),
             end(CommandEnd::Signal { signal: 11 }),
             end(CommandEnd::NotStarted { errno: 2 }),
-            ended(Ending::Deadline),
-            ended(Ending::NoRoot("this kernel has no FUSE".to_owned())),
-            ended(Ending::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
-            ended(Ending::Lost(GuestLoss::Silent)),
-            ended(Ending::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
-            ended(Ending::Lost(GuestLoss::Stopped)),
+            ended(CommandEnding::Deadline),
+            ended(CommandEnding::NoRoot("this kernel has no FUSE".to_owned())),
+            ended(CommandEnding::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
+            ended(CommandEnding::Lost(GuestLoss::Silent)),
+            ended(CommandEnding::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
+            ended(CommandEnding::Lost(GuestLoss::Stopped)),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
         succeeded: 

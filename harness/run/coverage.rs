@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::evidence::Evidence;
-use crate::coverage::{Facts, ProgramEvidence};
+use super::evidence::CellEvidence;
+use crate::coverage::{ObjectFacts, ProgramEvidence};
 use crate::judge::{KernelView, modules_of};
 use crate::plan::PlannedObject;
 use crate::record::RelocationRecord;
@@ -48,7 +48,7 @@ impl CoverageEvidence {
     pub fn proof(
         &self,
         planned: &PlannedObject,
-        evidence: &Evidence,
+        evidence: &CellEvidence,
         relocations: &[RelocationRecord],
         kernel: &dyn KernelView,
     ) -> CellCoverage {
@@ -61,7 +61,7 @@ impl CoverageEvidence {
         };
         let loaded: BTreeMap<usize, ProgramEvidence> =
             planned.programs.iter().enumerate().filter_map(evidence_of).collect();
-        let proof = planned.analysis.proof(&Facts { loaded: &loaded, relocations, externs: evidence.externs() });
+        let proof = planned.analysis.proof(&ObjectFacts { loaded: &loaded, relocations, externs: evidence.externs() });
         CellCoverage { in_modules: in_modules(&planned.analysis.guards, &proof, kernel), ..proof }
     }
 }

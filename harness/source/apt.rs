@@ -9,9 +9,9 @@ pub(super) mod tool_package;
 use glob::Pattern;
 
 use crate::record::KernelIdentity;
-use crate::source::apt::kernel_packages::Candidate;
+use crate::source::apt::kernel_packages::KernelPackages;
 use crate::source::apt::lists::{Package, regex_of_glob};
-use crate::source::apt::packages::{Build, key, locked};
+use crate::source::apt::packages::{KernelBuild, key, locked};
 use crate::source::lock_file::{LockedKernel, LockedPackage, WhenGone};
 use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
@@ -74,7 +74,7 @@ impl Request<'_> {
     }
 
     /// The pinned build; `None` if a part of it is gone, even from fresh lists.
-    fn listed_as_pinned(&self, locked: &[LockedPackage]) -> Result<Option<Build>, StoreError> {
+    fn listed_as_pinned(&self, locked: &[LockedPackage]) -> Result<Option<KernelBuild>, StoreError> {
         let suite = &locked[0].suite;
         for again in [false, true] {
             if !self.store.apt(self.archive).update(&self.what, suite, again, self.step)? && again {
@@ -185,7 +185,7 @@ impl Request<'_> {
     }
 
     /// A build that is in the store though the lock does not know it yet (a new lock file, an old store).
-    fn already_stored(&self, candidate: &Candidate, notes: &[String]) -> Result<Option<StoredKernel>, StoreError> {
+    fn already_stored(&self, candidate: &KernelPackages, notes: &[String]) -> Result<Option<StoredKernel>, StoreError> {
         let mut packages: Vec<LockedPackage> =
             candidate.images.iter().take(1).chain(&candidate.base).map(locked).collect();
         let Some(stored) = self.store.stored(self.name, &key(&packages), notes.to_vec()) else {
@@ -201,12 +201,12 @@ impl Request<'_> {
     /// Makes the entry, checks it against the lock, and pins it.
     fn finish(
         &self,
-        build: Build,
+        build: KernelBuild,
         pinned: Option<&LockedKernel>,
         notes: Vec<String>,
     ) -> Result<StoredKernel, StoreError> {
         (self.step)(format!("unpacking {}", build.packages[0].name));
-        let Build { delivery, packages, staging } = build;
+        let KernelBuild { delivery, packages, staging } = build;
         let fetched = Fetched { key: key(&packages), delivery, staging, notes };
         self.publish(fetched, pinned, &|identity| pin(identity, packages.clone()))
     }

@@ -5,7 +5,7 @@ mod registry;
 use std::io::BufReader;
 
 use crate::manifest::ImageReference;
-use crate::source::archive::bounded::Room;
+use crate::source::archive::bounded::UnpackRoom;
 use crate::source::archive::compression::unpacked;
 use crate::source::archive::tarball;
 use crate::source::kernel_files::{KernelFiles, is_kernel_file};
@@ -38,7 +38,7 @@ pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<St
     let manifest = registry.manifest(digest.as_deref())?;
     let tree = staging.work().join("tree");
     std::fs::create_dir(&tree).during("create", &tree)?;
-    let (mut blobs, mut room) = (Vec::new(), Room::default());
+    let (mut blobs, mut room) = (Vec::new(), UnpackRoom::default());
     for layer in &manifest.layers {
         let file = registry.blob(layer)?;
         step(format!("unpacking {image}"));

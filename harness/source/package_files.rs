@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::manifest::{PackageFile, Place};
+use crate::manifest::{FileLocation, PackageFile};
 use crate::source::archive::deb;
 use crate::source::archive::rpm;
 use crate::source::download::{Download, shown};
@@ -24,15 +24,15 @@ pub(super) fn kernel(request: &Request<'_>, files: &[PackageFile]) -> Result<Sto
     let mut sums = Vec::new();
     for file in files {
         sums.push(match (&file.place, &file.sha256) {
-            (Place::Path(path), expected) => sum_of(request, path, expected.as_deref())?,
-            (Place::Url(_), Some(sha256)) => sha256.clone(),
-            (Place::Url(url), None) => {
+            (FileLocation::Path(path), expected) => sum_of(request, path, expected.as_deref())?,
+            (FileLocation::Url(_), Some(sha256)) => sha256.clone(),
+            (FileLocation::Url(url), None) => {
                 return Err(request.unavailable(format!("`{}` has no SHA-256", shown(url)), "add it to the manifest"));
             }
         });
     }
     let key = checksum::of_bytes(sums.join(" ").as_bytes());
-    let is_pinned = files.iter().any(|file| matches!(file.place, Place::Url(_)));
+    let is_pinned = files.iter().any(|file| matches!(file.place, FileLocation::Url(_)));
     let pinned = request.pinned("package").filter(|pinned| pinned.version.as_ref() == Some(&key));
     if let Some(stored) = store.stored(name, &key, Vec::new()) {
         if let Some(pinned) = &pinned {
@@ -47,8 +47,8 @@ pub(super) fn kernel(request: &Request<'_>, files: &[PackageFile]) -> Result<Sto
     std::fs::create_dir(&tree).during("create", &tree)?;
     for (file, sha256) in files.iter().zip(&sums) {
         let package = match &file.place {
-            Place::Path(path) => path.clone(),
-            Place::Url(url) => {
+            FileLocation::Path(path) => path.clone(),
+            FileLocation::Url(url) => {
                 request.may_fetch()?;
                 step(format!("downloading {}", shown(url)));
                 let path = store.downloads().join(sha256);

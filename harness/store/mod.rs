@@ -42,11 +42,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use etcetera::BaseStrategy;
 
-pub use self::contents::{Kind, StoredFolder};
+pub use self::contents::{FolderKind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::given_btf::GivenBtf;
 pub use self::proof::ProofOfBoot;
-pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
+pub use self::snapshots::{Shelf, Snapshot, SnapshotKey, SnapshotLookup, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 
 use self::entry::{Delivery, Entry, Staging};

@@ -1,4 +1,4 @@
-//! [`Known`]: the kernels of a command that reads types, as far as they can be had.
+//! [`KnownKernels`]: the kernels of a command that reads types, as far as they can be had.
 
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
@@ -10,23 +10,27 @@ use crate::store::{StoreError, StoredKernel};
 const ALL: &str = "all";
 
 /// The kernels that were asked for.
-pub(in super::super) struct Known {
+pub(in super::super) struct KnownKernels {
     /// In the order of the manifest, with their names.
     pub(in super::super) kernels: Vec<(String, StoredKernel)>,
     /// Names of those that the store does not have.
     pub(in super::super) absent: Vec<String>,
 }
 
-impl Known {
+impl KnownKernels {
     /// The kernels that `selectors` choose, fetched if they have to be; without any, those of the manifest that the store has.
-    pub(in super::super) fn of(project: &Project, selectors: &[String], offline: bool) -> Result<Known, Failure> {
+    pub(in super::super) fn of(
+        project: &Project,
+        selectors: &[String],
+        offline: bool,
+    ) -> Result<KnownKernels, Failure> {
         let everything = [ALL.to_owned()];
         let (wanted, offline) = if selectors.is_empty() { (&everything[..], true) } else { (selectors, offline) };
         let specs = project.manifest.select(wanted).map_err(|error| {
             let hint = error.hint();
             Failure::input(error, hint)
         })?;
-        let mut known = Known { kernels: Vec::new(), absent: Vec::new() };
+        let mut known = KnownKernels { kernels: Vec::new(), absent: Vec::new() };
         for spec in specs {
             let step = |step: String| eprintln!("{}: {step}", spec.name);
             match project.store.kernel(spec, &project.lock, offline, &step) {
@@ -60,7 +64,7 @@ impl Known {
             .map_err(|error| Failure::infrastructure(format!("read `{}`: {error}", path.display()), None))
     }
 
-    /// What [`Known::btf`] gave, parsed.
+    /// What [`KnownKernels::btf`] gave, parsed.
     pub(in super::super) fn parsed((name, _): &(String, StoredKernel), raw: &[u8]) -> Result<Btf, Failure> {
         let failure =
             |error| Failure::infrastructure(format!("the BTF of kernel `{name}` cannot be read: {error}"), None);

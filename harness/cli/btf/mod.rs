@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::Common;
 use super::failure::Failure;
-pub(super) use known::Known;
+pub(super) use known::KnownKernels;
 
 #[derive(Debug, Args)]
 pub(super) struct BtfArgs {

@@ -1,10 +1,10 @@
-//! [`Search`]: the members of a kernel's struct, and of those that it embeds or points to, by how well they replace a missing one.
+//! [`MemberSearch`]: the members of a kernel's struct, and of those that it embeds or points to, by how well they replace a missing one.
 
 use super::super::similarity;
-use super::super::spec::{Step, path_text, type_text};
+use super::super::spec::{PathStep, path_text, type_text};
 use super::super::walk::walk;
 use super::{GOOD_SCORE, Ranked, Replacement};
-use crate::object::btf::{Btf, Kind, Place, Want};
+use crate::object::btf::{Btf, MemberPlace, TypeKind, Want};
 
 /// Replacements with a lower score are not shown.
 const MIN_SCORE: f64 = 0.4;
@@ -16,14 +16,14 @@ const BYTES_SCORE: f64 = 0.3;
 const FEW_MEMBERS: usize = 4;
 
 /// The kernel where the field is as the object knows it, and the struct that the member is missing from, there.
-pub(super) struct Reference<'a> {
+pub(super) struct ReferenceKernel<'a> {
     pub kernel: &'a str,
     pub btf: &'a Btf,
     pub parent: u32,
 }
 
 /// What a search looks for.
-pub(super) struct Search<'a> {
+pub(super) struct MemberSearch<'a> {
     /// The kernel without the field.
     pub target: &'a Btf,
     /// The struct there that lacks the member.
@@ -36,7 +36,7 @@ pub(super) struct Search<'a> {
     pub member_type: Option<(&'a Btf, u32)>,
     /// BTF and type id of what the whole path leads to.
     pub leaf_type: Option<(&'a Btf, u32)>,
-    pub reference: Option<Reference<'a>>,
+    pub reference: Option<ReferenceKernel<'a>>,
     /// Names of the members before and behind it on the reference kernel.
     pub neighbours: (Option<String>, Option<String>),
 }
@@ -45,33 +45,33 @@ pub(super) struct Search<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
     /// The steps before it.
-    pub before: &'a [Step],
+    pub before: &'a [PathStep],
     /// The steps behind it.
-    pub rest: &'a [Step],
+    pub rest: &'a [PathStep],
 }
 
 /// A member that may replace the missing one.
-struct Candidate<'a> {
+struct ScoredMember<'a> {
     score: f64,
     why: Vec<String>,
-    path: Vec<Step>,
-    place: &'a Place,
+    path: Vec<PathStep>,
+    place: &'a MemberPlace,
 }
 
-impl Search<'_> {
+impl MemberSearch<'_> {
     /// Where nothing is alike: the members that are new and lie where the missing one was, as far as the layouts can be compared.
-    pub(super) fn members_in_the_same_bytes(&self, parent: u32, before: &[Step], ranked: &mut Vec<Ranked>) {
+    pub(super) fn members_in_the_same_bytes(&self, parent: u32, before: &[PathStep], ranked: &mut Vec<Ranked>) {
         let places = self.target.members(parent);
-        let bits = |btf: &Btf, place: &Place| {
+        let bits = |btf: &Btf, place: &MemberPlace| {
             let size = match place.bitfield_size {
                 0 => u64::from(btf.size_of(place.type_id).unwrap_or_default()) * 8,
                 bits => u64::from(bits),
             };
             place.bit_offset..place.bit_offset + size
         };
-        let replacement = |place: &Place, why: String| {
+        let replacement = |place: &MemberPlace, why: String| {
             let name = self.target.string(place.name_offset)?;
-            let path: Vec<Step> = before.iter().cloned().chain([Step::Member(name)]).collect();
+            let path: Vec<PathStep> = before.iter().cloned().chain([PathStep::Member(name)]).collect();
             let (type_name, offset) = (self.target.type_name(place.type_id), Some(place.bit_offset / 8));
             let replacement =
                 Replacement { path: path_text(&path), type_name, offset, score: BYTES_SCORE, why: vec![why] };
@@ -82,12 +82,12 @@ impl Search<'_> {
             Some(old) if old.btf.size_of(old.parent) == self.target.size_of(parent) => {
                 let Some(place) = old.btf.member(old.parent, self.name) else { return };
                 let gone = bits(old.btf, &place);
-                let is_new = |place: &&Place| {
+                let is_new = |place: &&MemberPlace| {
                     let name = self.target.string(place.name_offset).unwrap_or_default();
                     let here = bits(self.target, place);
                     old.btf.member(old.parent, &name).is_none() && here.start < gone.end && gone.start < here.end
                 };
-                let why = |place: &Place| {
+                let why = |place: &MemberPlace| {
                     let size = self.target.size_of(place.type_id).unwrap_or_default();
                     format!("new here, {size} bytes where `{}` was on {}", self.name, old.kernel)
                 };
@@ -129,7 +129,7 @@ impl Search<'_> {
             if stands > 0.15 && self.type_score(place.type_id) >= 0.4 {
                 score = score.max(GOOD_SCORE + 0.05);
             }
-            self.keep(Candidate { score, why, path: vec![Step::Member(name)], place }, around, ranked);
+            self.keep(ScoredMember { score, why, path: vec![PathStep::Member(name)], place }, around, ranked);
         }
     }
 
@@ -138,8 +138,8 @@ impl Search<'_> {
         for outer in self.target.members(parent) {
             let outer_name = self.target.string(outer.name_offset).unwrap_or_default();
             let (follow, inner_id) = match self.target.resolve(outer.type_id).map(|found| &found.kind) {
-                Some(Kind::Pointer(pointee)) => (true, *pointee),
-                Some(Kind::Composite { .. }) => (false, outer.type_id),
+                Some(TypeKind::Pointer(pointee)) => (true, *pointee),
+                Some(TypeKind::Composite { .. }) => (false, outer.type_id),
                 _ => continue,
             };
             // The struct that points to itself would offer its own members again.
@@ -161,10 +161,10 @@ impl Search<'_> {
                     let keyword = if *want == Want::Union { "union" } else { "struct" };
                     why.push(format!("in `{}`", type_text(keyword, name)));
                 }
-                let mut path = vec![Step::Member(outer_name.clone())];
-                path.extend(follow.then_some(Step::Follow));
-                path.push(Step::Member(name));
-                self.keep(Candidate { score, why, path, place: &place }, around, ranked);
+                let mut path = vec![PathStep::Member(outer_name.clone())];
+                path.extend(follow.then_some(PathStep::Follow));
+                path.push(PathStep::Member(name));
+                self.keep(ScoredMember { score, why, path, place: &place }, around, ranked);
             }
         }
     }
@@ -179,7 +179,7 @@ impl Search<'_> {
 
     /// Score and reasons of one member, without its neighbours. `old` is the struct that declares it on the reference
     /// kernel; a member that stood there beside the missing one hardly replaces it.
-    fn judge(&self, name: &str, place: &Place, old: Option<(&Btf, u32)>, factor: f64) -> (f64, Vec<String>) {
+    fn judge(&self, name: &str, place: &MemberPlace, old: Option<(&Btf, u32)>, factor: f64) -> (f64, Vec<String>) {
         let mut by_name = similarity::names(self.name, name).max(similarity::names(&self.long_name, name));
         // `i_ctime_nsec` stands for `i_ctime.tv_nsec` rather than `i_ctime_sec`.
         let last_word = |name: &str| name.rsplit('_').next().unwrap_or_default().to_owned();
@@ -201,12 +201,12 @@ impl Search<'_> {
         }
         // Numbers are everywhere; a struct like the missing one is a rare thing.
         let element = |id: u32| match self.target.resolve(id).map(|found| &found.kind) {
-            Some(Kind::Array { element, .. }) => *element,
+            Some(TypeKind::Array { element, .. }) => *element,
             _ => id,
         };
         let weight = match self.target.resolve(element(place.type_id)).map(|found| &found.kind) {
-            Some(Kind::Composite { .. }) => 0.45,
-            Some(Kind::Pointer(pointee)) if inner_id_name(self.target, *pointee).is_some() => 0.3,
+            Some(TypeKind::Composite { .. }) => 0.45,
+            Some(TypeKind::Pointer(pointee)) if inner_id_name(self.target, *pointee).is_some() => 0.3,
             _ => 0.15,
         };
         let base = 0.5 * by_name + weight * by_type;
@@ -223,8 +223,8 @@ impl Search<'_> {
 
     /// How much of the claim on a new member is left to the missing one: little, if another member that went too is more
     /// like it. `i_atime_sec` stands for `i_atime`, not for `i_ctime`.
-    fn share(&self, path: &[Step]) -> f64 {
-        let (Some(reference), [Step::Member(candidate)]) = (&self.reference, path) else {
+    fn share(&self, path: &[PathStep]) -> f64 {
+        let (Some(reference), [PathStep::Member(candidate)]) = (&self.reference, path) else {
             return 1.0;
         };
         let ours = similarity::names(self.name, candidate);
@@ -239,10 +239,10 @@ impl Search<'_> {
     }
 
     /// Keeps a member if its score is high enough. `path` leads to it from the struct that lacks the member.
-    fn keep(&self, found: Candidate<'_>, around: Around<'_>, ranked: &mut Vec<Ranked>) {
-        let Candidate { mut score, mut why, path, place } = found;
-        let inner = match around.rest.iter().find(|step| matches!(step, Step::Member(_))) {
-            Some(Step::Member(name)) if self.tail(place.type_id, around.rest).is_some() => Some(name),
+    fn keep(&self, found: ScoredMember<'_>, around: Around<'_>, ranked: &mut Vec<Ranked>) {
+        let ScoredMember { mut score, mut why, path, place } = found;
+        let inner = match around.rest.iter().find(|step| matches!(step, PathStep::Member(_))) {
+            Some(PathStep::Member(name)) if self.tail(place.type_id, around.rest).is_some() => Some(name),
             _ => None,
         };
         if let Some(inner) = inner {
@@ -260,28 +260,34 @@ impl Search<'_> {
 
     /// The replacement with its whole path: what stands before it, the new steps, and as much behind them as still leads
     /// somewhere.
-    pub(super) fn ranked(&self, replacement: Replacement, around: Around<'_>, path: Vec<Step>, type_id: u32) -> Ranked {
+    pub(super) fn ranked(
+        &self,
+        replacement: Replacement,
+        around: Around<'_>,
+        path: Vec<PathStep>,
+        type_id: u32,
+    ) -> Ranked {
         let (tail, leaf) = self.tail(type_id, around.rest).unwrap_or_default();
-        let path: Vec<Step> = around.before.iter().cloned().chain(path).chain(tail).collect();
+        let path: Vec<PathStep> = around.before.iter().cloned().chain(path).chain(tail).collect();
         let type_name = leaf.map_or(replacement.type_name, |leaf| self.target.type_name(leaf));
         Ranked { replacement: Replacement { path: path_text(&path), type_name, ..replacement }, path }
     }
 
     /// The rest of the path from a type on, through the first element where an array came between, and without the
     /// struct in between where that fell away; with the type that it leads to.
-    fn tail(&self, type_id: u32, rest: &[Step]) -> Option<(Vec<Step>, Option<u32>)> {
+    fn tail(&self, type_id: u32, rest: &[PathStep]) -> Option<(Vec<PathStep>, Option<u32>)> {
         if rest.is_empty() {
             return None;
         }
-        let with_element: Vec<Step> = [Step::Index(0)].into_iter().chain(rest.iter().cloned()).collect();
-        let array = matches!(self.target.resolve(type_id)?.kind, Kind::Array { .. });
+        let with_element: Vec<PathStep> = [PathStep::Index(0)].into_iter().chain(rest.iter().cloned()).collect();
+        let array = matches!(self.target.resolve(type_id)?.kind, TypeKind::Array { .. });
         let attempts = match array {
             // `rss_stat.count[0]` became `rss_stat[0].count`.
             true => vec![swapped(rest).unwrap_or(with_element), rest[1..].to_vec()],
             false => vec![rest.to_vec(), rest[1..].to_vec()],
         };
         // The innermost struct may have fallen away too: `.count[0].counter` became `[0].count`.
-        let shorter = |steps: Vec<Step>| (1..=steps.len()).rev().map(move |length| steps[..length].to_vec());
+        let shorter = |steps: Vec<PathStep>| (1..=steps.len()).rev().map(move |length| steps[..length].to_vec());
         attempts.into_iter().flat_map(shorter).find_map(|steps| {
             let found = walk_from(self.target, type_id, &steps)?;
             Some((steps, Some(found)))
@@ -290,9 +296,9 @@ impl Search<'_> {
 }
 
 /// `.count[0]` as `[0].count`.
-fn swapped(rest: &[Step]) -> Option<Vec<Step>> {
+fn swapped(rest: &[PathStep]) -> Option<Vec<PathStep>> {
     match rest {
-        [member @ Step::Member(_), index @ Step::Index(_), tail @ ..] => {
+        [member @ PathStep::Member(_), index @ PathStep::Index(_), tail @ ..] => {
             Some([index.clone(), member.clone()].into_iter().chain(tail.iter().cloned()).collect())
         }
         _ => None,
@@ -300,16 +306,16 @@ fn swapped(rest: &[Step]) -> Option<Vec<Step>> {
 }
 
 /// Follows steps from a type that may be an array.
-fn walk_from(btf: &Btf, type_id: u32, steps: &[Step]) -> Option<u32> {
+fn walk_from(btf: &Btf, type_id: u32, steps: &[PathStep]) -> Option<u32> {
     match (steps.split_first()?, &btf.resolve(type_id)?.kind) {
-        ((Step::Index(index), rest), Kind::Array { element, count }) if index < count => {
+        ((PathStep::Index(index), rest), TypeKind::Array { element, count }) if index < count => {
             if rest.is_empty() {
                 Some(*element)
             } else {
                 walk_from(btf, *element, rest)
             }
         }
-        ((Step::Index(_), _), _) => None,
+        ((PathStep::Index(_), _), _) => None,
         _ => Some(walk(btf, type_id, steps, None).ok()?.type_id),
     }
 }
@@ -318,8 +324,8 @@ fn walk_from(btf: &Btf, type_id: u32, steps: &[Step]) -> Option<u32> {
 fn inner_id_name(btf: &Btf, id: u32) -> Option<(Want, String)> {
     let found = btf.resolve(id)?;
     let want = match found.kind {
-        Kind::Composite { union: false, .. } => Want::Struct,
-        Kind::Composite { union: true, .. } => Want::Union,
+        TypeKind::Composite { union: false, .. } => Want::Struct,
+        TypeKind::Composite { union: true, .. } => Want::Union,
         _ => return None,
     };
     btf.string(found.name_offset).filter(|name| !name.is_empty()).map(|name| (want, name))

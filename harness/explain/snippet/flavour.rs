@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 
 use super::super::KernelTypes;
 use super::super::boundary::span;
-use super::super::spec::{LocalSpec, Step};
+use super::super::spec::{LocalSpec, PathStep};
 use super::super::walk::walk;
 use super::{Snippet, identifier, is_identifier, program};
-use crate::object::btf::{Btf, Kind, essential_name};
+use crate::object::btf::{Btf, TypeKind, essential_name};
 use declarations::Declarations;
 
 /// One way a field lies in kernels.
@@ -17,7 +17,7 @@ pub(in super::super) struct Layout<'a> {
     btf: &'a Btf,
     /// The root type.
     root: u32,
-    path: Vec<Step>,
+    path: Vec<PathStep>,
     /// Type of the field, as C names it.
     type_name: String,
     /// Name of the first kernel with it, of the last one so far, and how many there are.
@@ -31,7 +31,7 @@ pub(in super::super) fn add_layout<'a>(
     layouts: &mut Vec<Layout<'a>>,
     kernel: KernelTypes<'a>,
     root: u32,
-    path: &[Step],
+    path: &[PathStep],
 ) {
     let Ok(found) = walk(kernel.btf, root, path, None) else {
         return;
@@ -100,8 +100,8 @@ pub(in super::super) fn field(spec: &LocalSpec, layouts: &[Layout<'_>], kernels:
         Value::Pointer | Value::Address => "void *",
     };
     let members = spec.path.iter().filter_map(|step| match step {
-        Step::Member(name) => Some(name.trim_matches('_')),
-        Step::Index(_) | Step::Follow => None,
+        PathStep::Member(name) => Some(name.trim_matches('_')),
+        PathStep::Index(_) | PathStep::Follow => None,
     });
     let function = identifier(&[root].into_iter().chain(members).collect::<Vec<_>>().join("_"));
 
@@ -140,9 +140,9 @@ fn branch(
     let btf = layout.btf;
     let found = walk(btf, layout.root, &layout.path, None).ok()?;
     let value = match &btf.resolve(found.type_id)?.kind {
-        Kind::Pointer(_) => Value::Pointer,
-        Kind::Int { .. } | Kind::Enum { .. } => Value::Number { signed: btf.is_signed(found.type_id) },
-        Kind::Composite { .. } | Kind::Array { .. } => Value::Address,
+        TypeKind::Pointer(_) => Value::Pointer,
+        TypeKind::Int { .. } | TypeKind::Enum { .. } => Value::Number { signed: btf.is_signed(found.type_id) },
+        TypeKind::Composite { .. } | TypeKind::Array { .. } => Value::Address,
         _ => return None,
     };
     let label = (0..).map(|n| match n {
@@ -153,7 +153,7 @@ fn branch(
     let label = label.map(|label| label.replace("___", "_")).find(|label| labels.insert(label.clone()))?;
     let (flavour, last_struct) = declarations.add(btf, layout.root, &layout.path, &label)?;
 
-    let parts: Vec<&[Step]> = layout.path.split(|step| *step == Step::Follow).collect();
+    let parts: Vec<&[PathStep]> = layout.path.split(|step| *step == PathStep::Follow).collect();
     let texts: Vec<String> = parts.iter().map(|part| super::super::path_text(part)).collect();
     let (last, before) = texts.split_last()?;
     let exists = match (last.is_empty(), before.is_empty()) {

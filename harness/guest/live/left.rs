@@ -60,13 +60,13 @@ fn send_file(
 }
 
 /// The kernel's log from a point in time on.
-pub struct KernelLog(Option<File>);
+pub struct LogSinceStart(Option<File>);
 
-impl KernelLog {
+impl LogSinceStart {
     /// What comes from now on.
-    pub fn from_now_on() -> KernelLog {
+    pub fn from_now_on() -> LogSinceStart {
         let log = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg").ok();
-        KernelLog(log.and_then(|mut log| log.seek(SeekFrom::End(0)).map(|_| log).ok()))
+        LogSinceStart(log.and_then(|mut log| log.seek(SeekFrom::End(0)).map(|_| log).ok()))
     }
 
     /// What has come, as lines.

@@ -1,6 +1,6 @@
 //! The bytes of `.BTF`: its header and the records of its type table.
 
-use super::{BtfError, Enumerator, Kind, Member, Parameter, Qualifier, Type};
+use super::{BtfError, Enumerator, Member, Parameter, Qualifier, Type, TypeKind};
 
 /// Magic number at the start of `.BTF` and `.BTF.ext`.
 pub(in super::super) const MAGIC: u16 = 0xeb9f;
@@ -73,42 +73,42 @@ pub(super) fn parse_types(table: &[u8], mut types: Vec<Type>) -> Result<Vec<Type
         let extra_word = |index: usize| u32_at(extra, index * 4).unwrap_or_default();
         let entries = |words: usize| (0..count).map(move |index| index * words);
         let kind = match kind {
-            1 => Kind::Int { size: size_or_type, signed: extra_word(0) >> 24 & 1 == 1 },
-            2 => Kind::Pointer(size_or_type),
-            3 => Kind::Array { element: extra_word(0), count: extra_word(2) },
+            1 => TypeKind::Int { size: size_or_type, signed: extra_word(0) >> 24 & 1 == 1 },
+            2 => TypeKind::Pointer(size_or_type),
+            3 => TypeKind::Array { element: extra_word(0), count: extra_word(2) },
             4 | 5 => {
                 let member = |at| {
                     let (name_offset, type_id, place) = (extra_word(at), extra_word(at + 1), extra_word(at + 2));
                     let (bit_offset, bitfield_size) = if flag { (place & 0xff_ffff, place >> 24) } else { (place, 0) };
                     Member { name_offset, type_id, bit_offset, bitfield_size }
                 };
-                Kind::Composite { union: kind == 5, size: size_or_type, members: entries(3).map(member).collect() }
+                TypeKind::Composite { union: kind == 5, size: size_or_type, members: entries(3).map(member).collect() }
             }
             6 => {
                 let value = |word: u32| if flag { i64::from(word as i32) } else { i64::from(word) };
                 let enumerator = |at| Enumerator { name_offset: extra_word(at), value: value(extra_word(at + 1)) };
-                Kind::Enum { size: size_or_type, signed: flag, values: entries(2).map(enumerator).collect() }
+                TypeKind::Enum { size: size_or_type, signed: flag, values: entries(2).map(enumerator).collect() }
             }
-            7 => Kind::Forward { union: flag },
-            8 => Kind::Typedef(size_or_type),
-            9 => Kind::Qualified(Qualifier::Volatile, size_or_type),
-            10 => Kind::Qualified(Qualifier::Const, size_or_type),
-            11 => Kind::Qualified(Qualifier::Restrict, size_or_type),
-            12 => Kind::Function(size_or_type),
+            7 => TypeKind::Forward { union: flag },
+            8 => TypeKind::Typedef(size_or_type),
+            9 => TypeKind::Qualified(Qualifier::Volatile, size_or_type),
+            10 => TypeKind::Qualified(Qualifier::Const, size_or_type),
+            11 => TypeKind::Qualified(Qualifier::Restrict, size_or_type),
+            12 => TypeKind::Function(size_or_type),
             13 => {
                 let parameter = |at| Parameter { name_offset: extra_word(at), type_id: extra_word(at + 1) };
-                Kind::Prototype { returns: size_or_type, parameters: entries(2).map(parameter).collect() }
+                TypeKind::Prototype { returns: size_or_type, parameters: entries(2).map(parameter).collect() }
             }
-            14 => Kind::Variable(size_or_type),
-            15 => Kind::Section { variables: entries(3).map(extra_word).collect() },
-            16 => Kind::Float { size: size_or_type },
-            18 => Kind::Qualified(Qualifier::Tag, size_or_type),
+            14 => TypeKind::Variable(size_or_type),
+            15 => TypeKind::Section { variables: entries(3).map(extra_word).collect() },
+            16 => TypeKind::Float { size: size_or_type },
+            18 => TypeKind::Qualified(Qualifier::Tag, size_or_type),
             19 => {
                 let value = |at| i64::from(extra_word(at + 1)) | i64::from(extra_word(at + 2)) << 32;
                 let enumerator = |at| Enumerator { name_offset: extra_word(at), value: value(at) };
-                Kind::Enum { size: size_or_type, signed: flag, values: entries(3).map(enumerator).collect() }
+                TypeKind::Enum { size: size_or_type, signed: flag, values: entries(3).map(enumerator).collect() }
             }
-            _ => Kind::Other,
+            _ => TypeKind::Other,
         };
         types.push(Type { name_offset, kind });
         rest = tail;

@@ -23,7 +23,7 @@ pub(super) enum Size {
 }
 
 /// What a map type asks for.
-pub(super) struct Rule {
+pub(super) struct TypeRule {
     pub key: Size,
     pub value: Size,
     /// Whether it has `max_entries`; otherwise they have to be 0.
@@ -38,8 +38,8 @@ const ID: Size = Size::Of(&[4]);
 const ID_OR_COOKIE: Size = Size::Of(&[4, 8]);
 
 /// What a type asks for; `None` if it has no rule.
-pub(super) fn rule(kind: &str) -> Option<Rule> {
-    let sized = |key, value, takes| Some(Rule { key, value, sized: true, needs: 0, takes });
+pub(super) fn rule(kind: &str) -> Option<TypeRule> {
+    let sized = |key, value, takes| Some(TypeRule { key, value, sized: true, needs: 0, takes });
     match kind {
         "array" => sized(ID, Size::Any, NUMA_NODE | ACCESS | MMAPABLE | INNER_MAP),
         "percpu_array" => sized(ID, Size::Any, ACCESS),
@@ -54,7 +54,7 @@ pub(super) fn rule(kind: &str) -> Option<Rule> {
         "hash_of_maps" => sized(Size::Any, ID, NO_PREALLOC | NUMA_NODE | ACCESS | ZERO_SEED),
         "lpm_trie" => {
             let takes = NUMA_NODE | ACCESS;
-            Some(Rule { key: Size::Within(5, 260), value: Size::Any, sized: true, needs: NO_PREALLOC, takes })
+            Some(TypeRule { key: Size::Within(5, 260), value: Size::Any, sized: true, needs: NO_PREALLOC, takes })
         }
         "stack_trace" => sized(ID, Size::MultipleOf(8), NUMA_NODE | FILE | BUILD_ID),
         "queue" | "stack" => sized(Size::None, Size::Any, NUMA_NODE | ACCESS),
@@ -64,21 +64,23 @@ pub(super) fn rule(kind: &str) -> Option<Rule> {
         }
         "bloom_filter" => sized(Size::None, Size::Any, NUMA_NODE | ACCESS | ZERO_SEED),
         "sk_storage" | "task_storage" | "inode_storage" | "cgrp_storage" => {
-            Some(Rule { key: ID, value: Size::Any, sized: false, needs: NO_PREALLOC, takes: CLONE })
+            Some(TypeRule { key: ID, value: Size::Any, sized: false, needs: NO_PREALLOC, takes: CLONE })
         }
         "cgroup_storage" | "percpu_cgroup_storage" => {
             let takes = NUMA_NODE | ACCESS;
-            Some(Rule { key: Size::Of(&[8, 16]), value: Size::Any, sized: false, needs: 0, takes })
+            Some(TypeRule { key: Size::Of(&[8, 16]), value: Size::Any, sized: false, needs: 0, takes })
         }
         "devmap" | "devmap_hash" | "sockmap" => sized(ID, ID_OR_COOKIE, NUMA_NODE | FILE),
         "sockhash" => sized(Size::Any, ID_OR_COOKIE, NUMA_NODE | FILE),
         "cpumap" => sized(ID, ID_OR_COOKIE, NUMA_NODE),
         "xskmap" => sized(ID, ID, NUMA_NODE | FILE),
         // What else it takes is not known here.
-        "rhash" => Some(Rule { key: Size::Any, value: Size::Any, sized: true, needs: NO_PREALLOC, takes: u32::MAX }),
+        "rhash" => {
+            Some(TypeRule { key: Size::Any, value: Size::Any, sized: true, needs: NO_PREALLOC, takes: u32::MAX })
+        }
         "arena" => {
             let takes = SEGV_ON_FAULT | NO_USER_CONV;
-            Some(Rule { key: Size::None, value: Size::None, sized: true, needs: MMAPABLE, takes })
+            Some(TypeRule { key: Size::None, value: Size::None, sized: true, needs: MMAPABLE, takes })
         }
         _ => None,
     }

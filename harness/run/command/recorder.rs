@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use super::CommandJob;
-use crate::exec::{Attendant, Ending, Finished, LeftFiles};
+use crate::exec::{Attendant, CommandEnding, FinishedCommand, LeftFiles};
 use crate::protocol::live::{LeftKind, Stream, TerminalSize};
 use crate::record::ProgramRecord;
 use crate::vm::GuestLoss;
@@ -56,20 +56,20 @@ impl Recorder {
         Ok(Recorder { folder, output, written: 0, tail, left, root_notes, notes, trouble: None })
     }
 
-    pub(super) fn finish(mut self, finished: &Finished, record: &mut ProgramRecord, notes: &mut Vec<String>) {
+    pub(super) fn finish(mut self, finished: &FinishedCommand, record: &mut ProgramRecord, notes: &mut Vec<String>) {
         notes.append(&mut self.notes);
         notes.extend(self.left.iter().flat_map(|left| left.notes().to_vec()));
         notes.extend(self.trouble.take());
         let log = &finished.kernel_log;
         if !log.is_empty() && fs::write(self.folder.join(KERNEL_LOG), log).is_ok() {
             let what = match &finished.ending {
-                Ending::Lost(_) => "the end of its console",
+                CommandEnding::Lost(_) => "the end of its console",
                 _ => "what the kernel logged meanwhile",
             };
             notes.push(format!("{what}: {}", relative(&self.folder, KERNEL_LOG)));
         }
         (record.log_tail, record.log_omitted) = self.tail.finish();
-        if let Ending::Lost(GuestLoss::Crashed(_)) = finished.ending {
+        if let CommandEnding::Lost(GuestLoss::Crashed(_)) = finished.ending {
             record.log_tail.extend(log.lines().map(str::to_owned));
         }
         record.log_file = Some(relative(&self.folder, OUTPUT));

@@ -18,7 +18,7 @@ pub(in crate::source) const SIBLINGS: &str =
 
 /// One build of a kernel, as one suite has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::source) struct Candidate {
+pub(in crate::source) struct KernelPackages {
     /// Packages with the image, any one will do; the signed one first.
     pub images: Vec<Package>,
     /// Whether config and modules are in packages of their own.
@@ -78,7 +78,7 @@ pub(in crate::source) fn matches(globs: &[Pattern], name: &str) -> bool {
 }
 
 /// The builds that match, in the order to try: by glob, then the newest first, then by suite as in `suites`.
-pub(in crate::source) fn candidates(globs: &[Pattern], suites: &[String], all: &[Package]) -> Vec<Candidate> {
+pub(in crate::source) fn candidates(globs: &[Pattern], suites: &[String], all: &[Package]) -> Vec<KernelPackages> {
     let mut builds: Vec<(&str, &Package)> = Vec::new();
     for glob in globs {
         let mut matching: Vec<(&str, &Package)> = all
@@ -108,7 +108,7 @@ pub(in crate::source) fn candidates(globs: &[Pattern], suites: &[String], all: &
 }
 
 /// The build that consists of these packages of one kernel; `None` if none of them has an image.
-pub(in crate::source) fn of_packages(packages: &[Package]) -> Option<Candidate> {
+pub(in crate::source) fn of_packages(packages: &[Package]) -> Option<KernelPackages> {
     let members = packages.iter().filter_map(|package| {
         let (role, unsigned, _) = parts(&package.name)?;
         Some((role, unsigned, package))
@@ -130,7 +130,7 @@ pub(in crate::source) fn is_binary(name: &str) -> bool {
     matches!(parts(name), Some((Role::Binary, ..)))
 }
 
-fn build(release: &str, of: &Package, all: &[Package]) -> Candidate {
+fn build(release: &str, of: &Package, all: &[Package]) -> KernelPackages {
     let members =
         all.iter().filter(|package| package.version == of.version && package.suite == of.suite).filter_map(|package| {
             match parts(&package.name)? {
@@ -141,7 +141,7 @@ fn build(release: &str, of: &Package, all: &[Package]) -> Candidate {
     put_together(members.collect())
 }
 
-fn put_together(mut members: Vec<(Role, bool, &Package)>) -> Candidate {
+fn put_together(mut members: Vec<(Role, bool, &Package)>) -> KernelPackages {
     // A binary package beats the empty image package of the same release; signed beats unsigned.
     members.sort_by_key(|(role, unsigned, _)| (Reverse(*role), *unsigned));
     let with =
@@ -149,10 +149,10 @@ fn put_together(mut members: Vec<(Role, bool, &Package)>) -> Candidate {
     let binaries: Vec<Package> = with(Role::Binary).collect();
     let (base, modules, extra) = (with(Role::Base).next(), with(Role::Modules).next(), with(Role::Extra).next());
     if !binaries.is_empty() {
-        return Candidate { images: binaries, split: true, base, modules };
+        return KernelPackages { images: binaries, split: true, base, modules };
     }
     let images = with(Role::Image).collect();
-    Candidate { images, split: modules.is_some(), base: modules, modules: extra }
+    KernelPackages { images, split: modules.is_some(), base: modules, modules: extra }
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
     fn found(globs: &[&str], all: &[Package]) -> Vec<Vec<String>> {
         let globs: Vec<Pattern> = globs.iter().map(|glob| Pattern::new(glob).unwrap()).collect();
         let suites = ["bookworm".to_owned(), "trixie-backports".to_owned()];
-        let names = |candidate: Candidate| {
+        let names = |candidate: KernelPackages| {
             let all = candidate.images.into_iter().chain(candidate.base).chain(candidate.modules);
             all.map(|package| package.name).collect()
         };

@@ -43,7 +43,7 @@ impl std::fmt::Display for Package {
 
 /// What became of a download.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::source) enum Download {
+pub(in crate::source) enum Downloaded {
     /// The `.deb`, checked against the index.
     Done(PathBuf),
     /// The index names the package, but its file is gone.
@@ -132,7 +132,7 @@ impl Lists<'_> {
     }
 
     /// Downloads one package into `folder`, which holds nothing else.
-    pub fn download(&self, what: &str, package: &Package, folder: &Path) -> Result<Download, StoreError> {
+    pub fn download(&self, what: &str, package: &Package, folder: &Path) -> Result<Downloaded, StoreError> {
         fs::create_dir_all(folder).during("create", folder)?;
         let mirror = self.mirror(what)?;
         let mut download = self.command(&self.store.programs.apt_get, &self.folder(&package.suite));
@@ -142,7 +142,7 @@ impl Lists<'_> {
             let said = done.stderr.to_lowercase();
             let gone = ["404  not found", "404 not found", "410  gone", "unable to find a source", "was not found"];
             if gone.iter().any(|text| said.contains(text)) {
-                return Ok(Download::Gone);
+                return Ok(Downloaded::Gone);
             }
             if LIES.iter().any(|text| said.contains(text)) {
                 return Err(StoreError::Corrupt {
@@ -163,7 +163,7 @@ impl Lists<'_> {
                 reason: format!("it has sha256 `{sha256}` where the index says `{}`", package.sha256),
             });
         }
-        Ok(Download::Done(deb))
+        Ok(Downloaded::Done(deb))
     }
 
     fn mirror(&self, what: &str) -> Result<Mirror, StoreError> {

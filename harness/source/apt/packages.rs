@@ -1,11 +1,11 @@
-//! [`Build`]: the packages of one kernel or tool, downloaded and unpacked as far as they are needed.
+//! [`KernelBuild`]: the packages of one kernel or tool, downloaded and unpacked as far as they are needed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::file_name::file_name;
-use crate::source::apt::kernel_packages::{self, Candidate};
-use crate::source::apt::lists::{Download, Package};
+use crate::source::apt::kernel_packages::{self, KernelPackages};
+use crate::source::apt::lists::{Downloaded, Package};
 use crate::source::archive::deb;
 use crate::source::kernel_files::{KernelFiles, is_kernel_file};
 use crate::source::lock_file::LockedPackage;
@@ -16,7 +16,7 @@ use crate::store::error::{IoContext, StoreError};
 use crate::store::kmod::{self, ModuleTree};
 
 /// A downloaded build, unpacked as far as needed.
-pub(in crate::source) struct Build {
+pub(in crate::source) struct KernelBuild {
     pub delivery: Delivery,
     /// What it consists of, the package with the image first.
     pub packages: Vec<LockedPackage>,
@@ -25,7 +25,7 @@ pub(in crate::source) struct Build {
 
 impl Request<'_> {
     /// Downloads and unpacks a build; the inner error names the package that is gone.
-    pub fn download(&self, candidate: &Candidate) -> Result<Result<Build, String>, StoreError> {
+    pub fn download(&self, candidate: &KernelPackages) -> Result<Result<KernelBuild, String>, StoreError> {
         let staging = Staging::new(&self.store.locks)?;
         let work = staging.work();
         let tree = work.join("tree");
@@ -87,7 +87,7 @@ impl Request<'_> {
             modules: found.modules,
             notes,
         };
-        Ok(Ok(Build { delivery, packages, staging }))
+        Ok(Ok(KernelBuild { delivery, packages, staging }))
     }
 
     /// Unpacks dependencies of the wanted modules that no pattern foresaw.
@@ -115,8 +115,8 @@ impl Request<'_> {
     pub fn fetch(&self, package: &Package, work: &Path) -> Result<Option<PathBuf>, StoreError> {
         (self.step)(format!("downloading {}", package.name));
         match self.store.apt(self.archive).download(&self.what, package, &work.join(file_name(&package.name)))? {
-            Download::Done(deb) => Ok(Some(deb)),
-            Download::Gone => {
+            Downloaded::Done(deb) => Ok(Some(deb)),
+            Downloaded::Gone => {
                 (self.step)(format!("{} is gone from the mirror", package.name));
                 Ok(None)
             }

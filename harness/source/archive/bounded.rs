@@ -1,4 +1,4 @@
-//! [`Bounded`]: a stream that gives no more than it is allowed to; [`Room`]: what archives may unpack to.
+//! [`Bounded`]: a stream that gives no more than it is allowed to; [`UnpackRoom`]: what archives may unpack to.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -87,18 +87,18 @@ impl<R: Read> Read for Headers<R> {
 
 /// What one package, or all layers of an image, may still unpack to.
 #[derive(Debug)]
-pub(in crate::source) struct Room {
+pub(in crate::source) struct UnpackRoom {
     bytes: u64,
     files: u64,
 }
 
-impl Default for Room {
-    fn default() -> Room {
-        Room { bytes: UNPACKED_LIMIT, files: MOST_FILES }
+impl Default for UnpackRoom {
+    fn default() -> UnpackRoom {
+        UnpackRoom { bytes: UNPACKED_LIMIT, files: MOST_FILES }
     }
 }
 
-impl Room {
+impl UnpackRoom {
     /// Takes room for a file of this size.
     ///
     /// # Errors
@@ -112,8 +112,8 @@ impl Room {
     }
 
     #[cfg(test)]
-    pub fn of(bytes: u64, files: u64) -> Room {
-        Room { bytes, files }
+    pub fn of(bytes: u64, files: u64) -> UnpackRoom {
+        UnpackRoom { bytes, files }
     }
 }
 
@@ -134,11 +134,11 @@ mod tests {
 
     #[test]
     fn room_is_for_all_files_together() {
-        let mut room = Room::of(10, 100);
+        let mut room = UnpackRoom::of(10, 100);
         room.take(6).unwrap();
         room.take(4).unwrap();
         assert!(room.take(1).unwrap_err().to_string().contains("more than"));
-        let mut room = Room::of(10, 2);
+        let mut room = UnpackRoom::of(10, 2);
         room.take(0).unwrap();
         room.take(0).unwrap();
         assert!(room.take(0).unwrap_err().to_string().contains("files"));

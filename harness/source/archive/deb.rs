@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 
-use crate::source::archive::bounded::Room;
+use crate::source::archive::bounded::UnpackRoom;
 use crate::source::archive::compression::unpacked;
 use crate::source::archive::tarball::{self, damaged};
 
@@ -22,7 +22,7 @@ pub(in crate::source) fn unpack(deb: &Path, into: &Path, wanted: &dyn Fn(&str) -
         let member = member.map_err(damaged)?;
         let name = String::from_utf8_lossy(member.header().identifier()).into_owned();
         if matches!(name.trim_end_matches('/'), "data.tar" | "data.tar.xz" | "data.tar.zst" | "data.tar.gz") {
-            return tarball::unpack(unpacked(BufReader::new(member))?, into, wanted, &mut Room::default());
+            return tarball::unpack(unpacked(BufReader::new(member))?, into, wanted, &mut UnpackRoom::default());
         }
     }
     Err(damaged("it has no data member"))

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::source::archive::bounded::{HeaderRoom, Room};
+use crate::source::archive::bounded::{HeaderRoom, UnpackRoom};
 use crate::source::archive::compression::unpacked;
 use crate::source::archive::tarball::{self, damaged};
 
@@ -35,7 +35,7 @@ pub(in crate::source) fn unpack(rpm: &Path, into: &Path, wanted: &dyn Fn(&str) -
     skip(&mut file, signature.next_multiple_of(8) - signature)?;
     header(&mut file)?;
     let (headers, mut archive) = HeaderRoom::of(unpacked(file)?);
-    let (mut count, mut room) = (0, Room::default());
+    let (mut count, mut room) = (0, UnpackRoom::default());
     loop {
         headers.headers();
         let mut entry = cpio::newc::Reader::new(archive).map_err(damaged)?;

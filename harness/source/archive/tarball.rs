@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::source::archive::bounded::{HeaderRoom, Room};
+use crate::source::archive::bounded::{HeaderRoom, UnpackRoom};
 
 /// The error for an archive that is not what it claims to be.
 pub(in crate::source) fn damaged(reason: impl ToString) -> io::Error {
@@ -23,7 +23,7 @@ pub(in crate::source) fn unpack(
     data: impl Read,
     into: &Path,
     wanted: &dyn Fn(&str) -> bool,
-    room: &mut Room,
+    room: &mut UnpackRoom,
 ) -> io::Result<usize> {
     let mut count = 0;
     let (headers, data) = HeaderRoom::of(data);
@@ -45,7 +45,7 @@ fn unpack_one(
     entry: &mut tar::Entry<'_, impl Read>,
     into: &Path,
     wanted: &dyn Fn(&str) -> bool,
-    room: &mut Room,
+    room: &mut UnpackRoom,
 ) -> io::Result<bool> {
     let path = entry.path().map_err(damaged)?.into_owned();
     let inside = inside(&path).ok_or_else(|| damaged(format!("`{}` leaves the package", path.display())))?;
@@ -145,7 +145,7 @@ mod tests {
         header
     }
 
-    fn unpacked(archive: impl Read, room: &mut Room) -> io::Result<usize> {
+    fn unpacked(archive: impl Read, room: &mut UnpackRoom) -> io::Result<usize> {
         let folder = tempfile::tempdir().unwrap();
         unpack(archive, folder.path(), &|_| true, room)
     }
@@ -164,14 +164,14 @@ mod tests {
             add(link, b"");
         }
         let tar = tar.into_inner().unwrap();
-        assert_eq!(unpacked(&tar[..], &mut Room::of(11_000, 11)).unwrap(), 11);
+        assert_eq!(unpacked(&tar[..], &mut UnpackRoom::of(11_000, 11)).unwrap(), 11);
         for (bytes, files) in [(10_999, 11), (11_000, 10), (999, 11)] {
-            let error = unpacked(&tar[..], &mut Room::of(bytes, files)).unwrap_err();
+            let error = unpacked(&tar[..], &mut UnpackRoom::of(bytes, files)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(error.to_string().contains("it unpacks to more than"), "{error}");
         }
         // Layers of one image share it.
-        let mut room = Room::of(12_000, 100);
+        let mut room = UnpackRoom::of(12_000, 100);
         assert!(unpacked(&tar[..], &mut room).is_ok());
         assert!(unpacked(&tar[..], &mut room).is_err());
     }
@@ -183,7 +183,7 @@ mod tests {
             let mut header = header(kind, "x", 64 << 30);
             header.set_cksum();
             let endless = header.as_bytes().chain(io::repeat(b'x').take(64 << 30));
-            let error = unpacked(endless, &mut Room::default()).unwrap_err();
+            let error = unpacked(endless, &mut UnpackRoom::default()).unwrap_err();
             assert!(error.to_string().contains("a name of more than"), "{error}");
         }
     }
@@ -198,6 +198,6 @@ mod tests {
         }
         let tar = tar.into_inner().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(unpack(&tar[..], folder.path(), &|name| name == "b", &mut Room::default()).unwrap(), 1);
+        assert_eq!(unpack(&tar[..], folder.path(), &|name| name == "b", &mut UnpackRoom::default()).unwrap(), 1);
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Registry<'a> {
 
 /// An image for this machine.
 #[derive(Debug)]
-pub(super) struct Manifest {
+pub(super) struct ImageManifest {
     /// Of what the reference names, which may be an index: 64 hex digits.
     pub digest: String,
     /// Digests of the layers, the lowest first: 64 hex digits each.
@@ -75,7 +75,7 @@ impl<'a> Registry<'a> {
     }
 
     /// The image for this machine, behind a digest or the reference's tag.
-    pub fn manifest(&mut self, digest: Option<&str>) -> Result<Manifest, StoreError> {
+    pub fn manifest(&mut self, digest: Option<&str>) -> Result<ImageManifest, StoreError> {
         let wanted = match digest {
             Some(digest) => format!("sha256:{digest}"),
             None => self.image.tag.clone().unwrap_or_else(|| "latest".to_owned()),
@@ -109,7 +109,7 @@ impl<'a> Registry<'a> {
         if layers.is_empty() {
             return Err(self.corrupt("it has no layers".to_owned()));
         }
-        Ok(Manifest { digest, layers })
+        Ok(ImageManifest { digest, layers })
     }
 
     /// Fetches a blob to the folder for downloads, unless it is there.

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::manifest::{PackageFile, Place};
+use crate::manifest::{FileLocation, PackageFile};
 use crate::need::{self, need};
 use crate::source::archive::deb::tests::deb;
 use crate::source::archive::rpm::tests::rpm;
@@ -11,7 +11,7 @@ use crate::source::download::tests::Server;
 
 impl Fixture {
     fn package(&self, name: &str, bytes: &[u8]) -> PackageFile {
-        PackageFile { place: Place::Path(self.write(name, bytes)), sha256: None }
+        PackageFile { place: FileLocation::Path(self.write(name, bytes)), sha256: None }
     }
 
     fn packages(&self, files: Vec<PackageFile>, offline: bool) -> Result<StoredKernel, StoreError> {
@@ -62,7 +62,7 @@ fn packages_on_a_server_are_pinned_and_fetched_once() {
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).unwrap();
     });
     let file = |name: &str, sum: &str| PackageFile {
-        place: Place::Url(format!("{}/{name}", server.address)),
+        place: FileLocation::Url(format!("{}/{name}", server.address)),
         sha256: Some(sum.to_owned()),
     };
     let files = vec![file("image.deb", &sums[0]), file("modules.deb", &sums[1])];
@@ -86,7 +86,7 @@ fn what_is_no_kernel_is_told() {
     let (image, modules) = split_deb();
     let mut wrong = fixture.package("image.deb", &image);
     wrong.sha256 = Some("ab".repeat(32));
-    let gone = PackageFile { place: Place::Path(fixture.path("gone.deb")), sha256: None };
+    let gone = PackageFile { place: FileLocation::Path(fixture.path("gone.deb")), sha256: None };
     let all = [
         error(vec![wrong]),
         error(vec![gone]),

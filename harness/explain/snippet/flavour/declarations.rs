@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::super::prototype::forward;
 use super::super::{identifier, is_identifier};
-use crate::explain::spec::Step;
-use crate::object::btf::{Btf, Kind, Type, essential_name};
+use crate::explain::spec::PathStep;
+use crate::object::btf::{Btf, Type, TypeKind, essential_name};
 
 /// Pointers and arrays nested deeper than this are not written down.
 const MAX_DEPTH: usize = 8;
@@ -37,14 +37,14 @@ struct Flavour<'a> {
 #[derive(Clone, Copy)]
 struct At<'p> {
     /// What of the path is left.
-    path: &'p [Step],
+    path: &'p [PathStep],
     /// How much deeper types may be nested.
     depth: usize,
 }
 
 impl<'p> At<'p> {
     /// The same with another rest of the path.
-    fn on(self, path: &'p [Step]) -> At<'p> {
+    fn on(self, path: &'p [PathStep]) -> At<'p> {
         At { path, ..self }
     }
 
@@ -56,16 +56,16 @@ impl<'p> At<'p> {
 
 impl Declarations {
     /// Declares the root type with nothing but the path. Gives its flavour, and that of the struct with the last part.
-    pub fn add(&mut self, btf: &Btf, root: u32, path: &[Step], label: &str) -> Option<(String, String)> {
+    pub fn add(&mut self, btf: &Btf, root: u32, path: &[PathStep], label: &str) -> Option<(String, String)> {
         let named = btf.get(root)?;
         let path = match path {
             // A first index steps over whole root types.
-            [Step::Index(_), ..] => return None,
+            [PathStep::Index(_), ..] => return None,
             _ => path,
         };
         let at = At { path, depth: MAX_DEPTH };
         let mut flavour = Flavour { declarations: self, btf, label };
-        if let Kind::Typedef(_) = named.kind {
+        if let TypeKind::Typedef(_) = named.kind {
             let name = format!("{}___{label}", essential_name(&btf.name(root)));
             let mut last = name.clone();
             let body = flavour.body(root, at, &mut last)?;
@@ -113,7 +113,7 @@ impl Flavour<'_> {
         let Some((first, rest)) = at.path.split_first() else {
             return Some(String::new());
         };
-        let Step::Member(name) = first else {
+        let PathStep::Member(name) = first else {
             return None;
         };
         if !is_identifier(name) {
@@ -132,23 +132,23 @@ impl Flavour<'_> {
         let path = at.path;
         let found = btf.resolve(id)?;
         match (&found.kind, path.first()) {
-            (Kind::Pointer(pointee), Some(Step::Follow)) => {
+            (TypeKind::Pointer(pointee), Some(PathStep::Follow)) => {
                 let flavour = self.composite(*pointee, at.on(&path[1..]), last)?;
                 Some(format!("{flavour} *{inner}"))
             }
-            (Kind::Array { element, count }, step) => {
+            (TypeKind::Array { element, count }, step) => {
                 let rest = if step.is_some() { &path[1..] } else { path };
                 let count = (*count).clamp(1, MAX_ELEMENTS);
                 self.declare(*element, format!("{inner}[{count}]"), at.on(rest), last)
             }
-            (Kind::Composite { .. }, _) => {
+            (TypeKind::Composite { .. }, _) => {
                 // The last part of the path is still within the outer struct.
                 let mut ignored = String::new();
-                let last = if path.contains(&Step::Follow) { last } else { &mut ignored };
+                let last = if path.contains(&PathStep::Follow) { last } else { &mut ignored };
                 let flavour = self.composite(id, at, last)?;
                 Some(format!("{flavour} {inner}"))
             }
-            (Kind::Pointer(pointee), None) => Some(match forward(btf, *pointee) {
+            (TypeKind::Pointer(pointee), None) => Some(match forward(btf, *pointee) {
                 Some(forward) => {
                     let declared = format!("{forward} *{inner}");
                     self.declarations.forwards.insert(forward);
@@ -156,14 +156,14 @@ impl Flavour<'_> {
                 }
                 None => format!("void *{inner}"),
             }),
-            (Kind::Enum { size: 4, .. }, None) => {
+            (TypeKind::Enum { size: 4, .. }, None) => {
                 let name = btf.string(found.name_offset)?;
                 // libbpf takes no integer for an enum, and compares the names of enums.
                 let tag = if name.is_empty() { String::new() } else { format!("{}___{label} ", essential_name(&name)) };
                 let value = format!("{}_{label}_unset", identifier(essential_name(&name)));
                 Some(format!("enum {tag}{{ {value} }} {inner}"))
             }
-            (Kind::Int { .. }, None) => Some(format!("{} {inner}", btf.name(btf.resolve_id(id)?))),
+            (TypeKind::Int { .. }, None) => Some(format!("{} {inner}", btf.name(btf.resolve_id(id)?))),
             _ => None,
         }
     }
@@ -171,8 +171,8 @@ impl Flavour<'_> {
 
 fn keyword(found: &Type) -> Option<&'static str> {
     match found.kind {
-        Kind::Composite { union: false, .. } => Some("struct"),
-        Kind::Composite { union: true, .. } => Some("union"),
+        TypeKind::Composite { union: false, .. } => Some("struct"),
+        TypeKind::Composite { union: true, .. } => Some("union"),
         _ => None,
     }
 }
