@@ -14,6 +14,7 @@ pub mod bisect;
 pub mod btf;
 pub mod bundle;
 pub mod bytes;
+pub mod checksum;
 pub mod cli;
 pub mod compare;
 pub mod coverage;

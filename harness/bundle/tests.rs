@@ -20,7 +20,7 @@ fn bundle() -> (tempfile::TempDir, PathBuf, Bundle) {
     let bytes =
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/suite/switches.bpf.o")).unwrap();
     let mut record = sample::record();
-    record.objects[1].sha256 = sha256(&bytes);
+    record.objects[1].sha256 = checksum::of_bytes(&bytes);
     record.objects[1].shape =
         Some(ShapeRecord { of: "a/b".to_owned(), name: "s".to_owned(), settings: vec!["x = true".to_owned()] });
     let (width, kernel) = (record.kernels.len(), kernel());

@@ -11,6 +11,7 @@ use super::debug::DebugArgs;
 use super::failure::Failure;
 use super::run;
 use super::{Common, MachineArgs, say};
+use crate::checksum;
 use crate::exec::{LeftFiles, View};
 use crate::matrix::{Matrix, Project, Work};
 use crate::object::{BpfObject, Inventory, ObjectError, Origin};
@@ -195,9 +196,8 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
 
 /// The executable, as the record tells of an object.
 fn executable(path: &Path, name: String) -> BpfObject {
-    use sha2::{Digest, Sha256};
     let bytes: Arc<[u8]> = std::fs::read(path).unwrap_or_default().into();
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = checksum::of_bytes(&bytes);
     let origin = Origin { path: path.to_owned(), embedded: None };
     let inventory = Inventory::read(&[]).map_err(|error| ObjectError::Broken { place: origin.clone(), error });
     BpfObject { name, origin, bytes, sha256, inventory }

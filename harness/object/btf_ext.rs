@@ -2,6 +2,7 @@
 //!
 //! The format is documented in the kernel's `Documentation/bpf/btf.rst`.
 
+use crate::bytes::u32_at;
 use std::fmt;
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ impl BtfExt {
         if header < 24 {
             return Err(BtfError::Header);
         }
-        let field = |offset| btf::u32_at(data, offset).ok_or(BtfError::Header);
+        let field = |offset| u32_at(data, offset).ok_or(BtfError::Header);
         let lines = table(data, header, field(16)?, field(20)?, "line info table")?;
         let relocations = match header >= 32 {
             true => table(data, header, field(24)?, field(28)?, "CO-RE relocation table")?,
@@ -149,14 +150,14 @@ fn table(
     let truncated = BtfError::Record { part };
     let bytes = btf::part(data, header, offset, length).ok_or(BtfError::Outside { part })?;
     let (size, mut rest) = bytes.split_at_checked(4).ok_or(truncated.clone())?;
-    let record_size = btf::u32_at(size, 0).unwrap_or_default() as usize;
+    let record_size = u32_at(size, 0).unwrap_or_default() as usize;
     if record_size < MIN_RECORD {
         return Err(truncated);
     }
     let mut records = Vec::new();
     while !rest.is_empty() {
         let (head, tail) = rest.split_at_checked(8).ok_or(truncated.clone())?;
-        let word = |bytes: &[u8], index: usize| btf::u32_at(bytes, index * 4).unwrap_or_default();
+        let word = |bytes: &[u8], index: usize| u32_at(bytes, index * 4).unwrap_or_default();
         let section = word(head, 0);
         let size = (word(head, 1) as usize).checked_mul(record_size).ok_or(truncated.clone())?;
         let (body, tail) = tail.split_at_checked(size).ok_or(truncated.clone())?;

@@ -1,13 +1,12 @@
 //! [`find_objects`]: from the files and folders that the user named to the objects in them.
 
+use crate::checksum;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use sha2::{Digest as _, Sha256};
 
 use super::{BpfObject, Embedding, Inventory, ObjectError, Origin, embedded, naming};
 
@@ -218,7 +217,7 @@ fn no_object(path: &Path, bytes: &[u8], machine: Option<Machine>) -> ObjectError
 
 fn object(name: String, origin: Origin, bytes: &[u8]) -> BpfObject {
     let inventory = Inventory::read(bytes).map_err(|error| ObjectError::Broken { place: origin.clone(), error });
-    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = checksum::of_bytes(bytes);
     BpfObject { name, origin, bytes: Arc::from(bytes), sha256, inventory }
 }
 

@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::place::{SourceLocation, place};
 use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
+use crate::checksum;
 use crate::judge::same_everywhere;
 use crate::record::Cause;
 use crate::record::{Blame, Verdict};
@@ -106,8 +105,9 @@ impl Finding {
         let rule = self.rule();
         let mut parts = vec![rule.as_str(), object, self.subject.as_deref().unwrap_or(""), text];
         parts.extend(self.programs.iter().map(String::as_str));
-        let digest = Sha256::digest(parts.join("\0"));
-        digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut digits = checksum::of_bytes(parts.join("\0").as_bytes());
+        digits.truncate(32);
+        digits
     }
 }
 

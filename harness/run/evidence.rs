@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::bytes::u32_at;
 use crate::judge::Poison;
 use crate::libbpf_log::externs::externs;
 use crate::libbpf_log::poison::{PoisonedCall, PoisonedTarget, poisoned_calls};
@@ -195,7 +196,7 @@ impl Held {
 
 fn value_at(insns: &[u8], index: usize) -> Option<Held> {
     let insn = insns.get(index * INSN_BYTES..(index + 1) * INSN_BYTES)?;
-    let immediate = |insn: &[u8]| Some(i32::from_le_bytes(insn.get(4..8)?.try_into().ok()?));
+    let immediate = |insn: &[u8]| u32_at(insn, 4).map(u32::cast_signed);
     let (code, offset) = (insn[0], i16::from_le_bytes([insn[2], insn[3]]));
     match (code, code & 7) {
         (0x85, _) if immediate(insn)? == POISON => Some(Held::Poison),

@@ -12,11 +12,11 @@ use std::time::Duration;
 use glob::Pattern;
 use serde::Deserialize;
 
+use crate::checksum;
 use crate::process::{self, ProcessError};
 use crate::source::kernel_files::KernelFiles;
 use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
-use crate::store::checksum;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::version;

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::checksum;
 use crate::process::{ChildGroup, ProcessError};
 use crate::source::unreachable::Unreachable;
-use crate::store::checksum;
 use crate::store::error::{IoContext, StoreError};
 
 /// How often a file is asked for before it counts as unavailable.

@@ -11,10 +11,11 @@ use object::{Object, ObjectSection};
 
 use super::archive::bounded::{Bounded, HeaderRoom};
 use super::archive::compression::UNPACKED_LIMIT;
+use crate::checksum;
 use crate::object::btf::Btf;
+use crate::store::StoredKernel;
 use crate::store::error::StoreError;
 use crate::store::given_btf::{GivenBtf, file_name};
-use crate::store::{StoredKernel, checksum};
 
 /// The largest BTF that is unpacked; that of a distribution's kernel has 4 to 7 MB.
 const LIMIT: u64 = 256 << 20;

@@ -4,11 +4,11 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use crate::checksum;
 use crate::source::kernel_files::KernelFiles;
 use crate::source::path;
 use crate::source::request::Request;
 use crate::store::StoredKernel;
-use crate::store::checksum;
 use crate::store::entry::Staging;
 use crate::store::error::{IoContext, StoreError};
 

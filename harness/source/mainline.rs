@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::checksum;
 use crate::process;
 use crate::source::kernel_files::KernelFiles;
 use crate::source::lock_file::LockedKernel;
 use crate::source::request::{Fetched, Request};
 use crate::source::unreachable::Unreachable;
 use crate::store::StoredKernel;
-use crate::store::checksum;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
 

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::checksum;
 use crate::manifest::{FileLocation, PackageFile};
 use crate::source::archive::deb;
 use crate::source::archive::rpm;
@@ -11,7 +12,6 @@ use crate::source::kernel_files::{KernelFiles, is_kernel_file};
 use crate::source::lock_file::LockedKernel;
 use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
-use crate::store::checksum;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use crate::checksum;
 use crate::source::kernel_files::KernelFiles;
 use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
-use crate::store::checksum;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::kmod::{self, ModuleTree};

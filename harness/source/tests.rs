@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::checksum;
 use crate::manifest::Source;
-use crate::store::checksum;
 use crate::store::image::tests::{Packed, Parts, bzimage, vmlinux};
 
 /// A kernel of the manifest with this source.

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::checksum;
 use crate::file_name::file_name;
 use crate::process;
 use crate::source::path;
 use crate::source::request::Request;
 use crate::source::tree;
 use crate::store::StoredKernel;
-use crate::store::checksum;
 use crate::store::error::{IoContext, StoreError};
 
 /// For the whole of a build, on a slow machine.

@@ -17,7 +17,8 @@ use super::error::{IoContext, StoreError};
 use super::file_lock::Locks;
 use super::image::{Image, ImageError};
 use super::kmod::{self, ModuleTree};
-use super::{StoredKernel, checksum, modules};
+use super::{StoredKernel, modules};
+use crate::checksum;
 use crate::record::KernelIdentity;
 use crate::timestamp;
 

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, checksum};
+use super::Store;
+use crate::checksum;
 use crate::store::SnapshotKey;
 
 /// Where these are, in the store: a file for each key.

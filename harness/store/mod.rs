@@ -15,7 +15,6 @@
 //! Runs and threads may share a store. Where kernels come from is known in `source` alone, which delivers an image, its config and
 //! modules; `entry` makes of these what a guest boots from.
 
-pub(crate) mod checksum;
 mod contents;
 pub(crate) mod entry;
 pub(crate) mod error;
@@ -54,6 +53,7 @@ use self::error::IoContext;
 use self::file_lock::Locks;
 use self::module_names::ModuleNames;
 pub(crate) use self::programs::Programs;
+use crate::checksum;
 use crate::file_name::file_name;
 use crate::record::KernelIdentity;
 

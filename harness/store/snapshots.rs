@@ -14,12 +14,13 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
+use super::Store;
 use super::contents::bytes_on_disk;
 use super::entry::Staging;
 use super::error::{IoContext, StoreError};
 use super::file_lock::take_for_a_moment;
 use super::sparse::Seal;
-use super::{Store, checksum};
+use crate::checksum;
 use crate::file_name::file_name;
 
 /// The file that describes a snapshot. It is locked, and the time of its last change is that of the last use.

@@ -1,15 +1,10 @@
 //! The bytes of `.BTF`: its header and the records of its type table.
 
 use super::{BtfError, Enumerator, Member, Parameter, Qualifier, Type, TypeKind};
+use crate::bytes::u32_at;
 
 /// Magic number at the start of `.BTF` and `.BTF.ext`.
 pub(in super::super) const MAGIC: u16 = 0xeb9f;
-
-/// The little-endian `u32` at `offset`, if it is there.
-pub(in super::super) fn u32_at(data: &[u8], offset: usize) -> Option<u32> {
-    let bytes = data.get(offset..offset.checked_add(4)?)?;
-    Some(u32::from_le_bytes(bytes.try_into().ok()?))
-}
 
 /// The `u32` fields of the header that `.BTF` and `.BTF.ext` share: magic, version, flags, length. Returns the length.
 pub(in super::super) fn header_length(data: &[u8]) -> Result<usize, BtfError> {

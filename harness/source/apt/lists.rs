@@ -70,7 +70,7 @@ impl Lists<'_> {
         match self.archive {
             None => suite.to_owned(),
             Some(archive) => {
-                let identity = crate::store::checksum::of_bytes(format!("{archive:?}").as_bytes());
+                let identity = crate::checksum::of_bytes(format!("{archive:?}").as_bytes());
                 format!("{suite}-{}", &identity[..12])
             }
         }
@@ -156,7 +156,7 @@ impl Lists<'_> {
         let Some(deb) = files.find(|path| path.extension().is_some_and(|ending| ending == "deb")) else {
             return Err(self.failed(what, &format!("downloading {package}"), &mirror, &done));
         };
-        let sha256 = crate::store::checksum::of_file(&deb).during("read", &deb)?;
+        let sha256 = crate::checksum::of_file(&deb).during("read", &deb)?;
         if sha256 != package.sha256 {
             return Err(StoreError::Corrupt {
                 what: format!("{what}: package {package}"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::checksum;
 use crate::file_name::file_name;
 use crate::source::apt::kernel_packages::{self, KernelPackages};
 use crate::source::apt::lists::{Downloaded, Package};
@@ -10,7 +11,6 @@ use crate::source::archive::deb;
 use crate::source::kernel_files::{KernelFiles, is_kernel_file};
 use crate::source::lock_file::LockedPackage;
 use crate::source::request::Request;
-use crate::store::checksum;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::kmod::{self, ModuleTree};

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::checksum;
 use crate::manifest::ImageReference;
 use crate::source::download::{Download, Response};
 use crate::source::request::Request;
-use crate::store::checksum;
 use crate::store::error::{IoContext, StoreError};
 
 /// No manifest is larger; the protocol has registries accept at least 4 MiB.

@@ -6,13 +6,18 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::bytes::hex;
+
 /// SHA-256 of `bytes`, in hex.
-pub(crate) fn of_bytes(bytes: &[u8]) -> String {
+pub fn of_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
 /// SHA-256 of a file, in hex.
-pub(crate) fn of_file(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// Those of reading the file.
+pub fn of_file(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 16];
@@ -24,14 +29,6 @@ pub(crate) fn of_file(path: &Path) -> io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write;
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
