@@ -31,6 +31,7 @@ pub mod kernel_log;
 pub mod libbpf_log;
 pub mod manifest;
 pub mod matrix;
+pub mod nearest;
 pub mod object;
 pub mod plan;
 pub mod process;

@@ -13,7 +13,7 @@ use corematrix::explain::listed_features;
 use corematrix::feature::Feature;
 use corematrix::manifest::Manifest;
 use corematrix::object::btf::Btf;
-use corematrix::protocol::probe::{Answer, FeatureProbe};
+use corematrix::protocol::feature_probe::{Answer, FeatureProbe};
 use corematrix::source::LockFile;
 use corematrix::store::Store;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use memchr::memmem;
 
-use crate::manifest::nearest;
+use crate::nearest::nearest;
 use crate::object::btf::{Btf, Type, TypeKind, Want, essential_name};
 
 /// Modules that are looked at when many have a type of the name.

@@ -27,7 +27,7 @@ fn bundle() -> (tempfile::TempDir, PathBuf, Bundle) {
     let program = &mut record.cells[width + kernel].programs[0];
     (program.verdict, program.cause) = (Verdict::VerifierRejected, Some(Cause::MemoryNull));
     program.log_file = Some("logs/k/o/p.log.zst".to_owned());
-    crate::verifier::store::save(&folder.path().join("logs/k/o/p.log.zst"), b"a log").unwrap();
+    crate::verifier::log_file::save(&folder.path().join("logs/k/o/p.log.zst"), b"a log").unwrap();
     let name = record.kernels[kernel].name.clone();
     let manifest = folder.path().join("kernels.toml");
     let table =

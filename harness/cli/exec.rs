@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::run;
 use super::{Common, MachineArgs, say};
 use crate::checksum;
-use crate::exec::{LeftFiles, View};
+use crate::exec::{OutputFiles, View};
 use crate::matrix::{Matrix, Project, Work};
 use crate::object::{BpfObject, Inventory, ObjectError, Origin};
 use crate::plan::Plan;
@@ -156,7 +156,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     let given = args.given.look_up(vec![path.clone()])?;
     if let Some(out) = &args.out {
         for kernel in &kernels {
-            LeftFiles::new(out.join(&kernel.name)).map_err(|error| {
+            OutputFiles::new(out.join(&kernel.name)).map_err(|error| {
                 Failure::input(error, Some("remove what is in it, or give another folder with `--out`".to_owned()))
             })?;
         }

@@ -20,7 +20,7 @@ use super::exec::{GivenArgs, environment};
 use super::failure::Failure;
 use super::{Common, MachineArgs, run, say};
 use crate::event::Event;
-use crate::exec::{Attendant, CommandEnding, CommandSession, HostFiles, LeftError, LeftFiles};
+use crate::exec::{Attendant, CommandEnding, CommandSession, HostFiles, LeftError, OutputFiles};
 use crate::matrix::{Matrix, Project};
 use crate::plan::Plan;
 use crate::protocol::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
@@ -73,7 +73,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     let object = args.object.as_deref().map(absolute_file).transpose()?;
     let given = args.given.look_up(object.iter().map(PathBuf::from).collect())?;
     let left =
-        args.out.clone().map(LeftFiles::new).transpose().map_err(|error: LeftError| Failure::input(error, None))?;
+        args.out.clone().map(OutputFiles::new).transpose().map_err(|error: LeftError| Failure::input(error, None))?;
     project.tools()?;
     let screen = Screen::open()?;
     // A terminal sends Ctrl-C to the guest; a signal from elsewhere ends it.
@@ -239,11 +239,11 @@ struct User {
     resized: Arc<AtomicBool>,
     escapes: u32,
     stop: Stop,
-    left: Option<LeftFiles>,
+    left: Option<OutputFiles>,
 }
 
 impl User {
-    fn new(screen: Screen, left: Option<LeftFiles>, stop: Stop) -> Result<User, Failure> {
+    fn new(screen: Screen, left: Option<OutputFiles>, stop: Stop) -> Result<User, Failure> {
         let no_input =
             |error: std::io::Error| Failure::infrastructure(format!("cannot read standard input: {error}"), None);
         let resized = Arc::new(AtomicBool::new(false));

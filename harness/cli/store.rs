@@ -70,7 +70,7 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
             say_kept(store, budget)?;
         }
         Some(Verb::Clear { all }) => {
-            store.forget_hopeless();
+            store.forget_failed_snapshots();
             let removed = store.shrink_snapshots(0).map_err(store_failure)?;
             say_removed(removed.iter().map(|snapshot| (&snapshot.kernel, snapshot.bytes)), "snapshot of");
             say_kept(store, 0)?;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::analysis::{Analysis, KERNEL_VERSION, Occurrence, SOME_ADDRESS};
+use super::cell_coverage::ObjectFacts;
 use super::code::Variable;
 use super::flow::{Flow, FlowSetting};
 use super::program::Operand;
-use super::proof::ObjectFacts;
 use super::value::Bits;
 use crate::object::btf::TypeKind;
 use crate::record::{GuardKind, GuardRecord};

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::analysis::Analysis;
+use super::cell_coverage::ObjectFacts;
 use super::flow::Flow;
 use super::insn::{Insn, Next};
-use super::proof::ObjectFacts;
 
 /// The frame pointer.
 const FRAME: u8 = 10;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::left::MOST_BYTES;
+use super::output_files::MOST_BYTES;
 
 /// How long a guest may be silent, and how long it may take to kill a command.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,9 +3,9 @@
 mod clock;
 mod files;
 mod fuse;
-mod left;
+mod output_files;
 mod session;
 
 pub use files::{HostFiles, View};
-pub use left::{LeftError, LeftFiles};
+pub use output_files::{LeftError, OutputFiles};
 pub use session::{Attendant, CommandEnding, CommandSession, FinishedCommand};

@@ -7,7 +7,7 @@ use super::presence::{OnKernel, Presence, Witness};
 use super::{Explanation, First, Subject, form, helper, snippet};
 use crate::feature::Feature;
 use crate::object::btf::{Btf, Want};
-use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::protocol::feature_probe::{Answer, FeatureProbe};
 
 /// Helpers that take a function of the program. A kernel without them refuses the function's address even where it is
 /// never called.

@@ -12,7 +12,7 @@ use super::*;
 use crate::need::{self, need};
 use crate::object::btf_ext::{BtfExt, BtfRelocation};
 use crate::object::{Inventory, ObjectTypes};
-use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::protocol::feature_probe::{Answer, FeatureProbe};
 use crate::record::CoreRelocation as Listed;
 use crate::record::Danger;
 

@@ -6,11 +6,11 @@ use toml::de::DeTable;
 
 use super::declaration::Declaration;
 use super::limits::{self, GuestLimits};
-use super::nearest::nearest;
 use super::problem::Problem;
 use super::reader::{TableReader, TomlSection};
 use super::release::KernelRelease;
 use super::{KernelSpec, Manifest};
+use crate::nearest::nearest;
 
 const SECTIONS: [&str; 3] = ["defaults", "matrix", "kernel"];
 /// Reads the text of the manifest at `path`; relative paths in it start at the folder of `path`, which is absolute.

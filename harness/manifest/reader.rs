@@ -5,8 +5,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::nearest::nearest;
 use super::problem::Problem;
+use crate::nearest::nearest;
 
 /// Where in the text something stands, in bytes.
 pub type TextSpan = Range<usize>;

@@ -1,10 +1,10 @@
 //! [`SourceTable`]: the keys of the manifest that say where a kernel comes from.
 
 use super::image_reference::is_sha256;
-use super::nearest::nearest;
 use super::reader::{TableReader, TextSpan as Span, TomlSection, listed};
 use super::release::KernelRelease;
 use super::source::{Archive, FileLocation, PackageFile, Source};
+use crate::nearest::nearest;
 use std::path::{Path, PathBuf};
 
 /// Each source with the keys it needs and the keys it may have besides.

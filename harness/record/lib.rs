@@ -40,7 +40,7 @@ mod line_set;
 mod loaded_program;
 mod object;
 mod partition;
-mod question;
+mod program_relocations;
 mod relocation;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;

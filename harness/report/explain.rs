@@ -12,7 +12,7 @@ use std::io;
 use super::text::{one_line, paragraph, printable};
 use crate::explain::{self, Explanation, KernelFeatures, KernelTypes};
 use crate::object::{Inventory, ObjectTypes};
-use crate::protocol::probe::FeatureProbe;
+use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;

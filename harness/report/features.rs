@@ -6,7 +6,7 @@ use tabled::builder::Builder;
 use tabled::settings::{Padding, Style};
 
 use crate::explain::Boundary;
-use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::protocol::feature_probe::{Answer, FeatureProbe};
 
 /// With more rows than this, features are grouped by where they come or go.
 const MANY_ROWS: usize = 40;

@@ -3,7 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use super::kernel::KernelContext;
-use super::wanted::Wanted;
+use super::probe_requests::ProbeRequests;
 use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
 use crate::source::FileSystems;
@@ -30,7 +30,7 @@ pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) 
         }
     };
     let file_systems = file_systems(run, kernel, &stored, events);
-    let wanted = Wanted::default();
+    let wanted = ProbeRequests::default();
     let machine = KernelContext::new(run, kernel, stored, &wanted, events.clone())
         .machine(run.plan.kernels[kernel].memory_mib)
         .ok()?;

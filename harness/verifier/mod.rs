@@ -7,10 +7,10 @@ mod explanation;
 mod failure;
 mod fold;
 mod line;
+pub mod log_file;
 mod moment;
 mod parting;
 mod statistics;
-pub mod store;
 
 #[cfg(test)]
 mod tests;

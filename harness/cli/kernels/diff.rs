@@ -12,8 +12,8 @@ use super::super::failure::Failure;
 use super::super::{Common, say};
 use crate::btf::{PartChange, TypeChange, TypeDifference, TypePart};
 use crate::explain::{LocalSpec, PathStep};
-use crate::manifest::nearest;
 use crate::matrix::Project;
+use crate::nearest::nearest;
 use crate::object::ObjectTypes;
 use crate::store::StoredKernel;
 

@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use super::CommandJob;
-use crate::exec::{Attendant, CommandEnding, FinishedCommand, LeftFiles};
+use crate::exec::{Attendant, CommandEnding, FinishedCommand, OutputFiles};
 use crate::protocol::live::{LeftKind, Stream, TerminalSize};
 use crate::record::ProgramRecord;
 use crate::vm::GuestLoss;
@@ -31,7 +31,7 @@ pub(super) struct Recorder {
     output: File,
     written: u64,
     tail: OutputTail,
-    left: Option<LeftFiles>,
+    left: Option<OutputFiles>,
     /// What is not as it should be with the root, which is the same for every command on this kernel.
     pub(super) root_notes: Vec<String>,
     notes: Vec<String>,
@@ -49,7 +49,7 @@ impl Recorder {
                 // It holds what the first try left. If it cannot be removed, the next line says so.
                 let _ = fs::remove_dir_all(&out);
             }
-            LeftFiles::new(out).map_err(|error| error.to_string())
+            OutputFiles::new(out).map_err(|error| error.to_string())
         });
         let left = left.transpose()?;
         let (root_notes, notes, tail) = (Vec::new(), Vec::new(), OutputTail::default());

@@ -1,9 +1,9 @@
 //! What kernels answered is kept beside them.
 
 use super::*;
-use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::protocol::feature_probe::{Answer, FeatureProbe};
 use crate::store::ProofOfBoot;
-use crate::store::proof::tests::proof;
+use crate::store::proof_of_boot::tests::proof;
 
 #[test]
 fn answers_are_kept_with_the_kernel_and_damaged_ones_are_not_taken() {

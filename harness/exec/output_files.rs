@@ -1,4 +1,4 @@
-//! [`LeftFiles`]: takes what a command left out of its guest, into one folder of the host and nowhere else.
+//! [`OutputFiles`]: takes what a command left out of its guest, into one folder of the host and nowhere else.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ pub enum LeftError {
 /// A folder that takes what a guest sends. The guest is not trusted: it names no path outside, and there are no links on the way since
 /// only folders and plain files are ever made, in a folder that was empty.
 #[derive(Debug)]
-pub struct LeftFiles {
+pub struct OutputFiles {
     folder: PathBuf,
     file: Option<File>,
     bytes: u64,
@@ -42,17 +42,17 @@ pub struct LeftFiles {
     notes: Vec<String>,
 }
 
-impl LeftFiles {
+impl OutputFiles {
     /// Makes the folder, which may exist and be empty.
     ///
     /// # Errors
     /// [`LeftError`] if it cannot be made or has something in it.
-    pub fn new(folder: PathBuf) -> Result<LeftFiles, LeftError> {
+    pub fn new(folder: PathBuf) -> Result<OutputFiles, LeftError> {
         let unusable = |source| LeftError::Unusable { folder: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(unusable)?;
         let is_empty = fs::read_dir(&folder).map_err(unusable)?.next().is_none();
         match is_empty {
-            true => Ok(LeftFiles { folder, file: None, bytes: 0, files: 0, notes: Vec::new() }),
+            true => Ok(OutputFiles { folder, file: None, bytes: 0, files: 0, notes: Vec::new() }),
             false => Err(LeftError::NotEmpty(folder)),
         }
     }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn notes_are_few_and_short() {
         let host = tempfile::tempdir().unwrap();
-        let mut left = LeftFiles::new(host.path().join("out")).unwrap();
+        let mut left = OutputFiles::new(host.path().join("out")).unwrap();
         for number in 0..10_000 {
             left.take(&format!("../{number}{}", "x".repeat(1000)), LeftKind::File, b"");
         }
@@ -132,7 +132,7 @@ mod tests {
     fn nothing_gets_out_of_the_folder() {
         let host = tempfile::tempdir().unwrap();
         let folder = host.path().join("out/6.12");
-        let mut left = LeftFiles::new(folder.clone()).unwrap();
+        let mut left = OutputFiles::new(folder.clone()).unwrap();
         for path in ["../up", "/tmp/absolute-path-of-a-guest", "a/../../up", "", ".", ".."] {
             left.take(path, LeftKind::File, b"x");
             left.take(path, LeftKind::More, b"x");
@@ -148,6 +148,6 @@ mod tests {
         assert_eq!(fs::read_to_string(folder.join("deep/file")).unwrap(), "one two");
         left.take("deep/file", LeftKind::File, b"again");
         assert_eq!(fs::read_to_string(folder.join("deep/file")).unwrap(), "one two");
-        assert!(matches!(LeftFiles::new(folder), Err(LeftError::NotEmpty(_))));
+        assert!(matches!(OutputFiles::new(folder), Err(LeftError::NotEmpty(_))));
     }
 }

@@ -6,7 +6,7 @@
 
 use libbpf_sys as sys;
 
-use corematrix_protocol::probe::{Answer, FeatureProbe, ProbeRequest, ProbeTargets};
+use corematrix_protocol::feature_probe::{Answer, FeatureProbe, ProbeRequest, ProbeTargets};
 
 /// The kernel's own errno for "not supported", which it does not translate.
 const ENOTSUPP: i32 = 524;

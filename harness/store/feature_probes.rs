@@ -11,7 +11,7 @@ use super::Store;
 use super::entry::Entry;
 use super::error::StoreError;
 use crate::feature::libbpf_version;
-use crate::protocol::probe::FeatureProbe;
+use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::KernelIdentity;
 
 /// The file in a kernel's entry.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::RunContext;
-use super::wanted::{Restorable, Wanted};
+use super::probe_requests::{ProbeRequests, Restorable};
 use crate::event::Event;
 use crate::feature;
 use crate::object::btf::{Btf, Want};
-use crate::protocol::probe::{FeatureProbe, ProbeRequest, ProbeTargets};
+use crate::protocol::feature_probe::{FeatureProbe, ProbeRequest, ProbeTargets};
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Store, StoreError, StoredKernel};
 use crate::vm::{GuestLink, GuestLoss, Machine};
@@ -67,7 +67,7 @@ pub fn probe(
 
 /// Asks kernels for their features if failures of the run are about them, as far as the store does not know them. Every verdict is
 /// known by now: what goes wrong here makes advice poorer, and nothing else.
-pub(super) fn after_run(run: &RunContext<'_>, wanted: &Wanted, events: &Sender<Event>) {
+pub(super) fn after_run(run: &RunContext<'_>, wanted: &ProbeRequests, events: &Sender<Event>) {
     let Some(helpers_of) = wanted.helpers_of() else { return };
     wanted.take_restorable().into_par_iter().for_each_with(events.clone(), |events, known| {
         let Restorable { kernel, stored, snapshot } = known;

@@ -1,4 +1,4 @@
-//! [`Wanted`]: whether a run has failures that kernels' features explain, so that guests are asked for them before they end.
+//! [`ProbeRequests`]: whether a run has failures that kernels' features explain, so that guests are asked for them before they end.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use crate::store::{Snapshot, StoredKernel};
 
 /// Shared by all kernels of a run: what one kernel lacks, the others are asked for.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct ProbeRequests {
     helpers_of: Mutex<Option<BTreeSet<String>>>,
     /// Kernels that can be asked at the end of the run.
     restorable: Mutex<Vec<Restorable>>,
@@ -23,7 +23,7 @@ pub(super) struct Restorable {
     pub snapshot: Arc<Snapshot>,
 }
 
-impl Wanted {
+impl ProbeRequests {
     /// Takes notice of a failure of a program of this type, as libbpf names it.
     pub fn note(&self, cause: Option<Cause>, program_type: Option<&str>) {
         let helper = matches!(cause, Some(Cause::UnknownHelper | Cause::ForbiddenHelper | Cause::UnsupportedCallForm));
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn only_failures_for_want_of_features_ask() {
-        let wanted = Wanted::default();
+        let wanted = ProbeRequests::default();
         wanted.note(None, Some("kprobe"));
         wanted.note(Some(Cause::MissingField), Some("kprobe"));
         assert_eq!(wanted.helpers_of(), None);

@@ -7,7 +7,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use super::{Store, probes};
+use super::{Store, feature_probes};
 use crate::protocol::facts::KernelFacts;
 use crate::record::KernelIdentity;
 
@@ -92,7 +92,7 @@ impl Store {
         boots.retain(|known| known.append != proof.append);
         boots.insert(0, proof);
         boots.truncate(MOST_PROOFS);
-        probes::replace(&folder, PROOFS, &Proofs { format: FORMAT, boots })
+        feature_probes::replace(&folder, PROOFS, &Proofs { format: FORMAT, boots })
     }
 }
 

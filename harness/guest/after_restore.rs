@@ -1,4 +1,4 @@
-//! [`up`]: makes a guest that was restored from a snapshot live in the present, and unlike its siblings.
+//! [`adapt`]: makes a guest that was restored from a snapshot live in the present, and unlike its siblings.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,7 +23,7 @@ struct PoolInfo {
 }
 
 /// Sets the clock and reseeds the kernel's random numbers. Returns what could not be done.
-pub fn up(realtime_ns: u64, entropy: &[u8]) -> Vec<String> {
+pub fn adapt(realtime_ns: u64, entropy: &[u8]) -> Vec<String> {
     let mut notes = Vec::new();
     if let Err(error) = set_clock(realtime_ns) {
         notes.push(format!("cannot set the clock after restoring: {error}"));

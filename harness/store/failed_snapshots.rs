@@ -28,7 +28,7 @@ struct Failures {
 
 impl Store {
     /// Why a snapshot for this key would give no guest, if enough fresh ones did not.
-    pub fn is_hopeless(&self, key: &SnapshotKey) -> Option<String> {
+    pub fn failed_snapshots(&self, key: &SnapshotKey) -> Option<String> {
         let failures = recent(&self.failures(key), SystemTime::now())?;
         (failures.count >= ENOUGH).then_some(failures.reason)
     }
@@ -48,7 +48,7 @@ impl Store {
     }
 
     /// Gives all keys another try.
-    pub fn forget_hopeless(&self) {
+    pub fn forget_failed_snapshots(&self) {
         let _ = fs::remove_dir_all(self.root().join(FOLDER));
     }
 
@@ -86,18 +86,18 @@ mod tests {
             host: BTreeMap::from([("QEMU".to_owned(), qemu.to_owned())]),
         };
         store.snapshot_failed(&key("10"), "silent");
-        assert_eq!(store.is_hopeless(&key("10")), None);
+        assert_eq!(store.failed_snapshots(&key("10")), None);
         store.snapshot_failed(&key("10"), "crashed");
-        assert_eq!(store.is_hopeless(&key("10")).as_deref(), Some("crashed"));
-        assert_eq!(store.is_hopeless(&key("11")), None);
+        assert_eq!(store.failed_snapshots(&key("10")).as_deref(), Some("crashed"));
+        assert_eq!(store.failed_snapshots(&key("11")), None);
         store.snapshot_works(&key("10"));
         store.snapshot_failed(&key("10"), "crashed");
-        assert_eq!(store.is_hopeless(&key("10")), None);
+        assert_eq!(store.failed_snapshots(&key("10")), None);
         store.snapshot_failed(&key("10"), "crashed");
         let path = store.failures(&key("10"));
         assert!(recent(&path, SystemTime::now() + KEPT / 2).is_some());
         assert!(recent(&path, SystemTime::now() + KEPT).is_none(), "holds for ever");
-        store.forget_hopeless();
-        assert_eq!(store.is_hopeless(&key("10")), None);
+        store.forget_failed_snapshots();
+        assert_eq!(store.failed_snapshots(&key("10")), None);
     }
 }

@@ -1,4 +1,4 @@
-//! [`down`]: makes a guest ready to be snapshotted: does now what every object needs, and leaves little behind that is of no use.
+//! [`prepare`]: makes a guest ready to be snapshotted: does now what every object needs, and leaves little behind that is of no use.
 
 use std::fs;
 use std::ptr;
@@ -13,7 +13,7 @@ const LARGE_ORDER: usize = 9;
 const PAGE: usize = 4096;
 
 /// Parses the kernel's BTF, and overwrites freed memory with zeroes, so that a snapshot need not hold it.
-pub fn down(parse_btf: bool) {
+pub fn prepare(parse_btf: bool) {
     if parse_btf {
         kernel_btf::parse_once();
     }
