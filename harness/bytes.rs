@@ -1,4 +1,32 @@
-//! [`in_words`]: a number of bytes for people.
+//! Numbers in bytes ([`u32_at`]), bytes as text ([`hex`]), and a number of bytes for people ([`in_words`]).
+
+/// Bytes as lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The little-endian `u16` at an offset, if it is there.
+pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    array_at(bytes, at).map(u16::from_le_bytes)
+}
+
+/// The little-endian `u32` at an offset, if it is there.
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    array_at(bytes, at).map(u32::from_le_bytes)
+}
+
+/// The little-endian `u64` at an offset, if it is there.
+pub fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    array_at(bytes, at).map(u64::from_le_bytes)
+}
+
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
 
 /// `512 MiB`, `1.5 GiB`: rounded up, so that a need never looks smaller than it is.
 pub fn in_words(bytes: u64) -> String {
@@ -18,6 +46,15 @@ pub fn in_words(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_read_where_they_are_whole() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!((u16_at(&bytes, 1), u32_at(&bytes, 5)), (Some(0x0302), Some(0x0908_0706)));
+        assert_eq!((u64_at(&bytes, 1), u64_at(&bytes, 2)), (Some(0x0908_0706_0504_0302), None));
+        assert_eq!((u32_at(&bytes, 6), u32_at(&bytes, usize::MAX)), (None, None));
+        assert_eq!(hex(&[0, 0xab]), "00ab");
+    }
 
     #[test]
     fn needs_are_rounded_up() {

@@ -1,6 +1,6 @@
 //! [`file_name()`]: a name that anyone may have chosen, as the name of a file.
 
-use sha2::{Digest, Sha256};
+use crate::checksum;
 
 /// Longer names are cut.
 const LONGEST: usize = 80;
@@ -16,8 +16,8 @@ pub fn file_name(name: &str) -> String {
     if clean == name && !clean.is_empty() {
         return clean;
     }
-    let digits: String = Sha256::digest(name.as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{clean}-{digits}")
+    let digits = checksum::of_bytes(name.as_bytes());
+    format!("{clean}-{}", &digits[..8])
 }
 
 /// Whether a name could have come from [`file_name()`].

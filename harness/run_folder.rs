@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::beneath::Beneath;
-use crate::verifier::store;
+use crate::verifier::log_file;
 
 /// The folder of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl RunFolder {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn log(&self, file: &str) -> io::Result<String> {
-        store::read_from(self.open(file)?, file)
+        log_file::read_from(self.open(file)?, file)
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     fn only_what_lies_in_the_folder_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        store::save(&run.join("logs/a.log.zst"), b"said").unwrap();
+        log_file::save(&run.join("logs/a.log.zst"), b"said").unwrap();
         std::fs::write(run.join("plain.txt"), "plain").unwrap();
         std::fs::write(folder.path().join("secret"), "secret").unwrap();
         symlink("../secret", run.join("link")).unwrap();

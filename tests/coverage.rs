@@ -14,14 +14,15 @@ mod tracefile;
 use std::path::Path;
 use std::process::Command;
 
-use corematrix::coverage::{Analysis, Level, proven, sides};
+use corematrix::coverage::{Analysis, ProofLevel, proven, sides};
 use corematrix::matrix::Places;
 use corematrix::object::find_objects;
 use corematrix::record::GuardKind;
 use corematrix::record::RunRecord;
 use corematrix::report::coverage::lcov;
 use corematrix::report::coverage::source::{LineState, executed, state};
-use corematrix::store::{LockFile, Store};
+use corematrix::source::LockFile;
+use corematrix::store::Store;
 use independent::Count;
 use tracefile::Tracefile;
 
@@ -103,7 +104,7 @@ fn tracefiles_of_all_levels_say_what_the_record_says() {
     let table = corematrix(&args);
     assert!(table.contains("Fallback coverage: "), "{table}");
     let record = corematrix::record::json::read(&folder.path().join("report.json")).unwrap();
-    for level in [Level::Resolved, Level::Verified, Level::Executed] {
+    for level in [ProofLevel::Resolved, ProofLevel::Verified, ProofLevel::Executed] {
         let file = folder.path().join(format!("{}.info", level.label()));
         corematrix(&["coverage", &out, "--lcov", file.to_str().unwrap(), "--level", level.label()]);
         let text = std::fs::read_to_string(&file).unwrap();
@@ -124,7 +125,7 @@ fn tracefiles_of_all_levels_say_what_the_record_says() {
 }
 
 /// Its lines and branches are those of the record.
-fn agrees(record: &RunRecord, file: &Tracefile, level: Level) {
+fn agrees(record: &RunRecord, file: &Tracefile, level: ProofLevel) {
     let objects = 0..record.objects.len();
     let guards = |object: usize| &record.objects[object].coverage.guards;
     let all = objects.clone().flat_map(|object| sides(guards(object)).map(move |(guard, side)| (object, guard, side)));
@@ -137,7 +138,7 @@ fn agrees(record: &RunRecord, file: &Tracefile, level: Level) {
         for (number, line) in table.lines.iter().enumerate() {
             let kernels = 0..record.kernels.len();
             let proves = |&kernel: &usize| match level {
-                Level::Executed => executed(record, object, kernel, number),
+                ProofLevel::Executed => executed(record, object, kernel, number),
                 _ => state(record, object, kernel, number) == LineState::Live,
             };
             *lines.entry((table.files[line.file].clone(), line.line)).or_insert(false) |=
@@ -145,7 +146,7 @@ fn agrees(record: &RunRecord, file: &Tracefile, level: Level) {
         }
     }
     assert_eq!(file.lines, lines.len(), "{level:?}");
-    if level != Level::Resolved {
+    if level != ProofLevel::Resolved {
         assert_eq!(file.lines_hit, lines.values().filter(|hit| **hit).count(), "{level:?}");
     }
 }

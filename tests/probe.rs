@@ -14,8 +14,9 @@ use corematrix::feature::Feature;
 use corematrix::manifest::Manifest;
 use corematrix::matrix::Places;
 use corematrix::object::btf::Btf;
-use corematrix::protocol::probe::{Answer, FeatureProbe};
-use corematrix::store::{LockFile, Store};
+use corematrix::protocol::feature_probe::{Answer, FeatureProbe};
+use corematrix::source::LockFile;
+use corematrix::store::Store;
 
 use need::need;
 

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 
 use common::{Lab, need, verdicts};
-use corematrix::coverage::{Level, Unit, on_kernel};
+use corematrix::coverage::{ProofLevel, Unit, on_kernel};
 use corematrix::record::Service;
 use corematrix::record::Verdict::{AttachTargetMissing, Loaded};
 use corematrix::record::{GuardKind, Liveness};
@@ -64,7 +64,7 @@ fn shapes_prove_what_they_switch_on_and_alternatives_excuse() {
         found.unwrap()
     };
     for name in ["verbose", "mode"] {
-        let resolved = |object| on_kernel(&report, object, 0, guard(name), 0, Level::Resolved);
+        let resolved = |object| on_kernel(&report, object, 0, guard(name), 0, ProofLevel::Resolved);
         assert_eq!((resolved(0), resolved(1)), (Some(false), Some(true)), "{name}");
         let verified = |object| report.cell(object, 0).coverage.guards[guard(name)].verified;
         assert_eq!(verified(0), [Liveness::Dead, Liveness::Live], "{name}");
@@ -74,7 +74,7 @@ fn shapes_prove_what_they_switch_on_and_alternatives_excuse() {
     let units = Unit::all(&report);
     assert_eq!((units.len(), units[0].rows.as_slice()), (1, &[0, 1][..]));
     let alone = Unit { object: 0, rows: vec![0] };
-    assert!(units[0].count(&report, Level::Verified) > alone.count(&report, Level::Verified));
+    assert!(units[0].count(&report, ProofLevel::Verified) > alone.count(&report, ProofLevel::Verified));
     lab.expect_nothing_left();
 }
 

@@ -22,7 +22,8 @@ use corematrix::object::btf::Btf;
 use corematrix::record::AttachOutcome;
 use corematrix::record::Verdict;
 use corematrix::record::{KernelRecord, KernelState, RunRecord};
-use corematrix::store::{LockFile, Store};
+use corematrix::source::LockFile;
+use corematrix::store::Store;
 use serde_json::json;
 
 use book::{Book, Class, Expected};

@@ -10,7 +10,7 @@ const BEARING: [&str; 9] =
 
 /// An option of a kernel that two kernels set differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Setting {
+pub struct ConfigDifference {
     /// Such as `CONFIG_BPF_LSM`.
     pub name: String,
     /// Its value on the good kernel; `None` if it is not set.
@@ -20,7 +20,7 @@ pub struct Setting {
 }
 
 /// The options that differ and bear on BPF, or that the object reads (`asked`), by name; and how many others differ.
-pub fn differences(good: &str, bad: &str, asked: &[String]) -> (Vec<Setting>, usize) {
+pub fn differences(good: &str, bad: &str, asked: &[String]) -> (Vec<ConfigDifference>, usize) {
     let (good, bad) = (parse(good), parse(bad));
     let mut names: Vec<&str> = good.keys().chain(bad.keys()).copied().collect();
     names.sort_unstable();
@@ -28,10 +28,10 @@ pub fn differences(good: &str, bad: &str, asked: &[String]) -> (Vec<Setting>, us
     let differ: Vec<&str> = names.into_iter().filter(|name| good.get(name) != bad.get(name)).collect();
     let bears = |name: &&&str| BEARING.iter().any(|part| name.contains(part)) || asked.iter().any(|one| one == *name);
     let value = |of: &BTreeMap<&str, &str>, name: &str| of.get(name).map(|value| (*value).to_owned());
-    let settings: Vec<Setting> = differ
+    let settings: Vec<ConfigDifference> = differ
         .iter()
         .filter(bears)
-        .map(|name| Setting { name: (*name).to_owned(), good: value(&good, name), bad: value(&bad, name) })
+        .map(|name| ConfigDifference { name: (*name).to_owned(), good: value(&good, name), bad: value(&bad, name) })
         .collect();
     let others = differ.len() - settings.len();
     (settings, others)

@@ -28,7 +28,7 @@ pub enum Tried {
 
 /// A place where kernels change from one to the other; those between them could not be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct KernelChange {
     /// The last of the one kind, by its place in the order.
     pub before: usize,
     /// The first of the other kind.
@@ -100,10 +100,10 @@ impl Search {
     }
 
     /// Every change among the kernels that were tried. One is the boundary; more mean that the thing comes and goes.
-    pub fn changes(&self) -> Vec<Change> {
+    pub fn changes(&self) -> Vec<KernelChange> {
         let known = self.known();
         let pairs = known.windows(2).filter(|pair| pair[0].1 != pair[1].1);
-        pairs.map(|pair| Change { before: pair[0].0, after: pair[1].0 }).collect()
+        pairs.map(|pair| KernelChange { before: pair[0].0, after: pair[1].0 }).collect()
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     /// Searches where `good` says what works; returns what was found and how many kernels were tried.
-    fn search(count: usize, predicted: &[Option<bool>], tried: impl Fn(usize) -> Tried) -> (Vec<Change>, usize) {
+    fn search(count: usize, predicted: &[Option<bool>], tried: impl Fn(usize) -> Tried) -> (Vec<KernelChange>, usize) {
         let mut search = Search::new(count);
         search.predict(predicted.to_vec());
         while let Some(kernel) = search.next() {
@@ -134,7 +134,7 @@ mod tests {
             let most = 2 + (count - 1).next_power_of_two().ilog2() as usize;
             for last in 0..count - 1 {
                 let (changes, tries) = search(count, &[], up_to(last));
-                assert_eq!(changes, [Change { before: last, after: last + 1 }]);
+                assert_eq!(changes, [KernelChange { before: last, after: last + 1 }]);
                 assert!(tries <= most, "{count} kernels, boundary {last}: {tries} tries");
             }
         }
@@ -153,7 +153,7 @@ mod tests {
         // A prediction that is wrong costs no more than its two tries.
         let predicted: Vec<_> = (0..33).map(|kernel| Some(kernel <= 3)).collect();
         let (changes, tries) = search(33, &predicted, up_to(20));
-        assert_eq!(changes, [Change { before: 20, after: 21 }]);
+        assert_eq!(changes, [KernelChange { before: 20, after: 21 }]);
         assert!(tries <= 2 + 5 + 2, "{tries} tries");
     }
 
@@ -174,7 +174,7 @@ mod tests {
             _ => up_to(4)(kernel),
         };
         let (changes, _) = search(10, &[], tried);
-        assert_eq!(changes, [Change { before: 3, after: 7 }]);
+        assert_eq!(changes, [KernelChange { before: 3, after: 7 }]);
     }
 
     #[test]

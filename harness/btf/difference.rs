@@ -1,4 +1,4 @@
-//! [`Difference`]: which types, functions and fields are other in the BTF of another kernel.
+//! [`TypeDifference`]: which types, functions and fields are other in the BTF of another kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use crate::object::btf::{Btf, Want};
 
 /// What is other in the second of two kernels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Difference {
+pub struct TypeDifference {
     /// Structs, unions and enums that only the second has, such as `struct inode`.
     pub added: Vec<String>,
     /// Those that only the first has.
@@ -38,14 +38,14 @@ pub struct PartChange {
     /// Its name.
     pub name: String,
     /// What it is in the first; `None` if it is added.
-    pub before: Option<Part>,
+    pub before: Option<TypePart>,
     /// What it is in the second; `None` if it is removed.
-    pub after: Option<Part>,
+    pub after: Option<TypePart>,
 }
 
 /// A field or an enumerator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum TypePart {
     /// A field.
     Field {
         /// Bits from the start of the type.
@@ -75,22 +75,22 @@ fn functions(btf: &Btf) -> BTreeSet<String> {
 }
 
 /// The fields or enumerators of a type by name.
-fn parts(btf: &Btf, id: u32) -> BTreeMap<String, Part> {
+fn parts(btf: &Btf, id: u32) -> BTreeMap<String, TypePart> {
     let name = |offset| btf.string(offset).unwrap_or_default();
     let fields = btf.members(id).into_iter().map(|place| {
         let type_name = btf.type_name(place.type_id);
         let (bit_offset, bitfield_size) = (place.bit_offset, place.bitfield_size);
-        (name(place.name_offset), Part::Field { bit_offset, type_name, bitfield_size })
+        (name(place.name_offset), TypePart::Field { bit_offset, type_name, bitfield_size })
     });
-    let values = btf.enumerators(id).iter().map(|value| (name(value.name_offset), Part::Value(value.value)));
+    let values = btf.enumerators(id).iter().map(|value| (name(value.name_offset), TypePart::Value(value.value)));
     fields.chain(values).collect()
 }
 
-impl Difference {
+impl TypeDifference {
     /// Compares the types of two kernels.
-    pub fn of(first: &Btf, second: &Btf) -> Difference {
+    pub fn of(first: &Btf, second: &Btf) -> TypeDifference {
         let (old, new) = (types(first), types(second));
-        let mut difference = Difference::default();
+        let mut difference = TypeDifference::default();
         for (name, &old_id) in &old {
             let Some(&new_id) = new.get(name) else {
                 difference.removed.push(name.clone());
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_field_that_was_renamed_is_removed_and_added() {
-        let difference = Difference::of(&kernel("kernel_a.o"), &kernel("kernel_b.o"));
+        let difference = TypeDifference::of(&kernel("kernel_a.o"), &kernel("kernel_b.o"));
         let task = difference.changed.iter().find(|change| change.name == "struct task_struct").unwrap();
         let names = |has: &dyn Fn(&&PartChange) -> bool| -> Vec<&str> {
             task.parts.iter().filter(has).map(|part| part.name.as_str()).collect()
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn a_kernel_is_like_itself() {
         let btf = kernel("kernel_a.o");
-        let itself = Difference::of(&btf, &btf);
+        let itself = TypeDifference::of(&btf, &btf);
         assert!(itself.same > 10, "{itself:?}");
-        assert_eq!(itself, Difference { same: itself.same, ..Difference::default() });
+        assert_eq!(itself, TypeDifference { same: itself.same, ..TypeDifference::default() });
     }
 }

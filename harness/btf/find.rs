@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use memchr::memmem;
 
-use crate::manifest::nearest;
-use crate::object::btf::{Btf, Kind, Type, Want, essential_name};
+use crate::nearest::nearest;
+use crate::object::btf::{Btf, Type, TypeKind, Want, essential_name};
 
 /// Modules that are looked at when many have a type of the name.
 const MOST_MODULES: usize = 3;
@@ -162,8 +162,8 @@ impl Query {
             // Of an array the first element: all are alike. Types that go round in circles have no fields.
             for _ in 0..MOST_STEPS {
                 match btf.resolve(id).map(|found| &found.kind) {
-                    Some(Kind::Pointer(target)) => (id, bits) = (*target, 0),
-                    Some(Kind::Array { element, .. }) => id = *element,
+                    Some(TypeKind::Pointer(target)) => (id, bits) = (*target, 0),
+                    Some(TypeKind::Array { element, .. }) => id = *element,
                     _ => break,
                 }
             }
@@ -187,14 +187,14 @@ impl Query {
 fn whole(btf: &Btf, id: u32) -> Option<Hit> {
     let found = btf.get(id)?;
     let (kind, shown) = match &found.kind {
-        Kind::Composite { union: false, .. } => ("struct", id),
-        Kind::Composite { union: true, .. } => ("union", id),
-        Kind::Enum { .. } => ("enum", id),
-        Kind::Typedef(target) => ("typedef", *target),
-        Kind::Int { .. } => ("int", id),
-        Kind::Float { .. } => ("float", id),
-        Kind::Function(prototype) => ("function", *prototype),
-        Kind::Variable(target) => ("variable", *target),
+        TypeKind::Composite { union: false, .. } => ("struct", id),
+        TypeKind::Composite { union: true, .. } => ("union", id),
+        TypeKind::Enum { .. } => ("enum", id),
+        TypeKind::Typedef(target) => ("typedef", *target),
+        TypeKind::Int { .. } => ("int", id),
+        TypeKind::Float { .. } => ("float", id),
+        TypeKind::Function(prototype) => ("function", *prototype),
+        TypeKind::Variable(target) => ("variable", *target),
         _ => return None,
     };
     let sized = if kind == "variable" { shown } else { id };
@@ -204,7 +204,7 @@ fn whole(btf: &Btf, id: u32) -> Option<Hit> {
 
 /// The enumerators of that name in the enum that the type is.
 fn enumerators(btf: &Btf, id: u32, name: &str) -> Vec<Hit> {
-    let Some(Type { kind: Kind::Enum { signed, values, .. }, .. }) = btf.get(id) else { return Vec::new() };
+    let Some(Type { kind: TypeKind::Enum { signed, values, .. }, .. }) = btf.get(id) else { return Vec::new() };
     let named = values.iter().filter(|value| btf.text(value.name_offset).is_some_and(|known| known == name));
     let hit = |value: i64| Hit {
         kind: "enumerator",
@@ -246,12 +246,12 @@ pub fn suggestions(query: &Query, btf: &Btf) -> Vec<String> {
     for id in 1..btf.len() as u32 {
         let Some(found) = btf.get(id) else { continue };
         match &found.kind {
-            Kind::Enum { values, .. } if query.path.is_empty() => {
+            TypeKind::Enum { values, .. } if query.path.is_empty() => {
                 values.iter().for_each(|value| add(value.name_offset));
                 add(found.name_offset);
             }
-            Kind::Function(_) | Kind::Variable(_) if !query.path.is_empty() => {}
-            Kind::Forward { .. } | Kind::Section { .. } | Kind::Other | Kind::Qualified(..) => {}
+            TypeKind::Function(_) | TypeKind::Variable(_) if !query.path.is_empty() => {}
+            TypeKind::Forward { .. } | TypeKind::Section { .. } | TypeKind::Other | TypeKind::Qualified(..) => {}
             _ => add(found.name_offset),
         }
     }
@@ -262,7 +262,7 @@ pub fn suggestions(query: &Query, btf: &Btf) -> Vec<String> {
 /// What a pointer, or an array of pointers, points to; the type itself if it is neither.
 fn pointee(btf: &Btf, id: u32) -> u32 {
     match btf.resolve(id).map(|found| &found.kind) {
-        Some(Kind::Pointer(target) | Kind::Array { element: target, .. }) => *target,
+        Some(TypeKind::Pointer(target) | TypeKind::Array { element: target, .. }) => *target,
         _ => id,
     }
 }

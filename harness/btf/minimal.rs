@@ -7,9 +7,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::explain::{Asked, LocalSpec, Step, asked};
+use crate::explain::{Asked, LocalSpec, PathStep, asked};
 use crate::object::ObjectTypes;
-use crate::object::btf::{Btf, BtfError, Cut, Kind, Member, Type};
+use crate::object::btf::{Btf, BtfError, Cut, Member, Type, TypeKind};
 use crate::object::btf_ext::RelocationKind;
 
 /// libbpf follows types this deep, and so far anonymous structs are followed here.
@@ -74,7 +74,7 @@ impl<'a> Keeper<'a> {
         loop {
             self.cut.keep(id);
             match btf.get(id)?.kind {
-                Kind::Typedef(target) | Kind::Qualified(_, target) if id != end => id = target,
+                TypeKind::Typedef(target) | TypeKind::Qualified(_, target) if id != end => id = target,
                 _ => return Some((id, btf.get(id)?)),
             }
         }
@@ -85,14 +85,14 @@ impl<'a> Keeper<'a> {
         let mut id = id;
         for _ in 0..MAX_DEPTH {
             match self.keep_chain(id) {
-                Some((_, Type { kind: Kind::Array { element, .. }, .. })) => id = *element,
+                Some((_, Type { kind: TypeKind::Array { element, .. }, .. })) => id = *element,
                 _ => return,
             }
         }
     }
 
     /// Keeps what leads from a root type to a field; `None` if there is no such field.
-    fn keep_field(&mut self, root: u32, path: &[Step]) -> Option<()> {
+    fn keep_field(&mut self, root: u32, path: &[PathStep]) -> Option<()> {
         let mut id = root;
         // The struct that declares the field so far.
         let mut parent = None;
@@ -100,8 +100,8 @@ impl<'a> Keeper<'a> {
             let (at, found) = self.keep_chain(id)?;
             match (step, &found.kind) {
                 // A first index steps over whole root types.
-                (Step::Index(_), _) if index == 0 => {}
-                (Step::Index(_), Kind::Array { element, count }) => {
+                (PathStep::Index(_), _) if index == 0 => {}
+                (PathStep::Index(_), TypeKind::Array { element, count }) => {
                     let (element, flexible) = (*element, *count == 0);
                     // libbpf lets an index go beyond the end of a struct's last member only: it has to stay the last.
                     if let (true, Some(parent)) = (flexible, parent) {
@@ -109,7 +109,7 @@ impl<'a> Keeper<'a> {
                     }
                     id = element;
                 }
-                (Step::Member(name), Kind::Composite { .. }) => {
+                (PathStep::Member(name), TypeKind::Composite { .. }) => {
                     let (owner, member) = self.keep_member(at, name, MAX_DEPTH, &mut HashMap::new())?;
                     (id, parent) = (member, Some(owner));
                 }
@@ -122,7 +122,7 @@ impl<'a> Keeper<'a> {
 
     fn members(&self, id: u32) -> &'a [Member] {
         match self.btf.resolve(id).map(|found| &found.kind) {
-            Some(Kind::Composite { members, .. }) => members,
+            Some(TypeKind::Composite { members, .. }) => members,
             _ => &[],
         }
     }
@@ -178,13 +178,13 @@ impl<'a> Keeper<'a> {
                     continue;
                 }
                 match &found.kind {
-                    Kind::Pointer(target) => next.push((*target, false)),
-                    Kind::Array { element, .. } => next.push((*element, members)),
-                    Kind::Prototype { returns, parameters } => {
+                    TypeKind::Pointer(target) => next.push((*target, false)),
+                    TypeKind::Array { element, .. } => next.push((*element, members)),
+                    TypeKind::Prototype { returns, parameters } => {
                         next.push((*returns, members));
                         next.extend(parameters.iter().map(|parameter| (parameter.type_id, members)));
                     }
-                    Kind::Composite { members: all, .. } if members => {
+                    TypeKind::Composite { members: all, .. } if members => {
                         for (index, member) in all.iter().enumerate() {
                             self.cut.keep_member(at, index as u32);
                             next.push((member.type_id, true));

@@ -7,7 +7,7 @@ mod find;
 mod header;
 mod minimal;
 
-pub use difference::{Difference, Part, PartChange, TypeChange};
+pub use difference::{PartChange, TypeChange, TypeDifference, TypePart};
 pub use find::{Hit, Query, suggestions};
 pub use header::{HeaderError, vmlinux_h};
 pub use minimal::minimal;

@@ -10,7 +10,7 @@ use super::error::BundleError;
 use crate::file_name::is_file_name;
 
 /// A file of a bundle: its name, and what is in it.
-pub(super) type Member = (String, Vec<u8>);
+pub(super) type ArchiveMember = (String, Vec<u8>);
 
 /// Objects are small, and reports of one row are small.
 const LEVEL: i32 = 6;
@@ -40,7 +40,7 @@ pub(super) fn limit(name: &str) -> Option<u64> {
 }
 
 /// Writes the archive. The same members give the same bytes.
-pub(super) fn pack(members: &[Member], out: impl Write) -> io::Result<()> {
+pub(super) fn pack(members: &[ArchiveMember], out: impl Write) -> io::Result<()> {
     let mut encoder = zstd::Encoder::new(out, LEVEL)?;
     encoder.include_checksum(true)?;
     let mut tar = Builder::new(encoder);
@@ -54,7 +54,7 @@ pub(super) fn pack(members: &[Member], out: impl Write) -> io::Result<()> {
 }
 
 /// Reads an archive; `path` is for messages.
-pub(super) fn unpack(file: impl Read, path: &Path) -> Result<Vec<Member>, BundleError> {
+pub(super) fn unpack(file: impl Read, path: &Path) -> Result<Vec<ArchiveMember>, BundleError> {
     let damaged = |reason: String| BundleError::Damaged { path: path.to_owned(), reason };
     let refused = |reason: String| BundleError::Refused { path: path.to_owned(), reason };
     let unreadable = |error: io::Error| damaged(error.to_string());
@@ -62,7 +62,7 @@ pub(super) fn unpack(file: impl Read, path: &Path) -> Result<Vec<Member>, Bundle
     // Headers and padding come on top; whatever the archive says of itself, no more than this is ever unpacked.
     let bound = MOST_IN_ALL + MOST_MEMBERS as u64 * 1024 + PADDING;
     let mut archive = Archive::new(decoder.take(bound));
-    let mut members: Vec<Member> = Vec::new();
+    let mut members: Vec<ArchiveMember> = Vec::new();
     let mut total = 0;
     // Raw: a header that renames or resizes the next file is an entry like any other, and refused.
     for entry in archive.entries().map_err(unreadable)?.raw(true) {

@@ -23,20 +23,20 @@ mod project;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use crate::checksum;
 use crate::whole_file;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::file_name::file_name as plain;
 use crate::manifest::{KernelSpec, Manifest};
 use crate::record::json;
 use crate::record::{RunRecord, ShapeRecord};
 use crate::run_folder::RunFolder;
-use crate::store::LockFile;
+use crate::source::LockFile;
 pub use error::BundleError;
 
 /// The ending of a bundle's name.
@@ -131,7 +131,7 @@ impl Bundle {
             kernel: spec.name.clone(),
             reason,
         };
-        if sha256(bytes) != object_record.sha256 {
+        if checksum::of_bytes(bytes) != object_record.sha256 {
             return Err(not("the object has changed since the run".to_owned()));
         }
         let Some(identity) = &record.kernels[kernel].identity else {
@@ -232,7 +232,7 @@ impl Bundle {
         if !members.is_empty() || record.objects.len() != 1 {
             return Err(damaged("it is not about one object".to_owned()));
         }
-        if record.objects[0].sha256 != sha256(&object) {
+        if record.objects[0].sha256 != checksum::of_bytes(&object) {
             return Err(damaged("its object is not the one of its report".to_owned()));
         }
         let kernel = record.kernels.iter().position(|kernel| kernel.name == about.kernel);
@@ -325,8 +325,4 @@ fn about(json: &[u8], path: &Path) -> Result<About, BundleError> {
 
 fn text(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "a text in it is not UTF-8".to_owned())
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

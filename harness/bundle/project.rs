@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::manifest::{KernelSpec, Place, Source};
+use crate::manifest::{FileLocation, KernelSpec, Source};
 use crate::record::ObjectRecord;
-use crate::store::LockedKernel;
+use crate::source::LockedKernel;
 
 /// Stands in for the image of a kernel that lies on the machine of the run only.
 const ELSEWHERE: &str = "on-the-machine-of-the-run";
@@ -68,7 +68,7 @@ pub(super) fn manifest(spec: &KernelSpec, source: Option<&Source>) -> Result<Str
         Some(Source::Oci { image }) => declared.image = Some(image.to_string()),
         Some(Source::Package { files }) => {
             for file in files {
-                if let (Place::Url(url), Some(sha256)) = (&file.place, &file.sha256) {
+                if let (FileLocation::Url(url), Some(sha256)) = (&file.place, &file.sha256) {
                     declared.files.push(url);
                     declared.sha256.push(sha256);
                 }
@@ -88,9 +88,10 @@ pub(super) fn portable<'a>(spec: &'a KernelSpec, pinned: Option<&LockedKernel>) 
         // The mirror of a company is not for a bundle to name.
         Source::Apt { archive: Some(_), .. } => None,
         Source::Apt { archive: None, .. } | Source::Mainline { .. } | Source::Oci { .. } => Some(source),
-        Source::Package { files } => {
-            files.iter().all(|file| matches!(file.place, Place::Url(_)) && file.sha256.is_some()).then_some(source)
-        }
+        Source::Package { files } => files
+            .iter()
+            .all(|file| matches!(file.place, FileLocation::Url(_)) && file.sha256.is_some())
+            .then_some(source),
         Source::Path { .. } | Source::Tree { .. } | Source::Build { .. } | Source::Host | Source::Disk { .. } => None,
     }
 }
@@ -101,7 +102,7 @@ pub(super) fn is_harmless(spec: &KernelSpec) -> bool {
         && match &spec.source {
             Source::Apt { archive, .. } => archive.is_none(),
             Source::Mainline { .. } | Source::Oci { .. } => true,
-            Source::Package { files } => files.iter().all(|file| matches!(file.place, Place::Url(_))),
+            Source::Package { files } => files.iter().all(|file| matches!(file.place, FileLocation::Url(_))),
             Source::Path { image, modules, config } => {
                 image.ends_with(ELSEWHERE) && modules.is_none() && config.is_none()
             }

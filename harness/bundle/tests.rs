@@ -7,7 +7,7 @@ use crate::manifest::Source;
 use crate::record::Cause;
 use crate::record::Verdict;
 use crate::record::sample;
-use crate::store::LockedKernel;
+use crate::source::LockedKernel;
 
 /// The first kernel of the sample that got ready.
 fn kernel() -> usize {
@@ -20,14 +20,14 @@ fn bundle() -> (tempfile::TempDir, PathBuf, Bundle) {
     let bytes =
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/suite/switches.bpf.o")).unwrap();
     let mut record = sample::record();
-    record.objects[1].sha256 = sha256(&bytes);
+    record.objects[1].sha256 = checksum::of_bytes(&bytes);
     record.objects[1].shape =
         Some(ShapeRecord { of: "a/b".to_owned(), name: "s".to_owned(), settings: vec!["x = true".to_owned()] });
     let (width, kernel) = (record.kernels.len(), kernel());
     let program = &mut record.cells[width + kernel].programs[0];
     (program.verdict, program.cause) = (Verdict::VerifierRejected, Some(Cause::MemoryNull));
     program.log_file = Some("logs/k/o/p.log.zst".to_owned());
-    crate::verifier::store::save(&folder.path().join("logs/k/o/p.log.zst"), b"a log").unwrap();
+    crate::verifier::log_file::save(&folder.path().join("logs/k/o/p.log.zst"), b"a log").unwrap();
     let name = record.kernels[kernel].name.clone();
     let manifest = folder.path().join("kernels.toml");
     let table =

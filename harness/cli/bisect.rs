@@ -15,8 +15,8 @@ use super::repro::case::only_object;
 use super::run::width;
 use crate::bisect::{Search, Tried};
 use crate::explain::KernelTypes;
-use crate::manifest::nearest;
 use crate::matrix::{Project, Work};
+use crate::nearest::nearest;
 use crate::object::btf::Btf;
 use crate::object::{BpfObject, ObjectTypes};
 use crate::plan::Plan;
@@ -25,10 +25,10 @@ use crate::record::Blame;
 use crate::record::Cause;
 use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
-use crate::report::explain::{Facts, explanation};
+use crate::report::explain::{CellFacts, explanation};
 use crate::report::{counted, paragraph};
 use crate::repro::Fate;
-use crate::store::{LockFile, Offer};
+use crate::source::{LockFile, Offer};
 use crate::suite::Settings;
 use findings::Findings;
 
@@ -244,7 +244,7 @@ impl Bisection<'_> {
         let matrix: Vec<KernelTypes<'_>> =
             named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf }).collect();
         let types = ObjectTypes::read(&self.object.bytes);
-        let facts = Facts {
+        let facts = CellFacts {
             record: &bad.record,
             object: 0,
             kernel: 0,

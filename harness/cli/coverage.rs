@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::failure::store_failure;
 use super::run::{report_failure, width};
 use super::threshold::Thresholds;
-use crate::coverage::{Level, Unit};
+use crate::coverage::{ProofLevel, Unit};
 use crate::explain::KernelTypes;
 use crate::manifest::Manifest;
 use crate::matrix::kernel_types;
@@ -19,9 +19,10 @@ use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
 use crate::record::RunRecord;
 use crate::record::exit_code;
-use crate::report::coverage::kernel_value::KernelConfig;
+use crate::report::coverage::kernel_value::RecordedConfig;
 use crate::report::coverage::{lcov, render, source, unproven};
-use crate::store::{LockFile, Store, StoredKernel};
+use crate::source::LockFile;
+use crate::store::{Store, StoredKernel};
 
 #[derive(Debug, Args)]
 pub(super) struct CoverageArgs {
@@ -39,8 +40,8 @@ pub(super) struct CoverageArgs {
     #[arg(long, value_name = "FILE")]
     lcov: Option<PathBuf>,
     /// The level of the tracefile; a level says nothing of another.
-    #[arg(long, value_enum, default_value_t = Level::Verified, requires = "lcov")]
-    level: Level,
+    #[arg(long, value_enum, default_value_t = ProofLevel::Verified, requires = "lcov")]
+    level: ProofLevel,
     #[command(flatten)]
     thresholds: Thresholds,
 }
@@ -71,7 +72,7 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
             kernel_types(record, &store, &mut missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
         let stored = stored_kernels(common, &store);
         known.extend(other_kernels(&stored, &known));
-        let configs: Vec<KernelConfig> = stored.iter().map(|(name, kernel)| config(name, kernel)).collect();
+        let configs: Vec<RecordedConfig> = stored.iter().map(|(name, kernel)| config(name, kernel)).collect();
         let kernels: Vec<KernelTypes<'_>> = known.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
         let mut text = String::new();
         for unit in Unit::of(record, &objects) {
@@ -112,7 +113,7 @@ fn other_kernels(stored: &[(String, StoredKernel)], known: &[(String, Btf)]) -> 
     types.collect()
 }
 
-fn config(name: &str, kernel: &StoredKernel) -> KernelConfig {
+fn config(name: &str, kernel: &StoredKernel) -> RecordedConfig {
     let text = kernel.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-    KernelConfig { name: name.to_owned(), release: kernel.identity.release.clone(), text }
+    RecordedConfig { name: name.to_owned(), release: kernel.identity.release.clone(), text }
 }

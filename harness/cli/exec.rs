@@ -11,7 +11,8 @@ use super::debug::DebugArgs;
 use super::failure::Failure;
 use super::run;
 use super::{Common, MachineArgs, say};
-use crate::exec::{LeftFiles, View};
+use crate::checksum;
+use crate::exec::{OutputFiles, View};
 use crate::matrix::{Matrix, Project, Work};
 use crate::object::{BpfObject, Inventory, ObjectError, Origin};
 use crate::plan::Plan;
@@ -155,7 +156,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     let given = args.given.look_up(vec![path.clone()])?;
     if let Some(out) = &args.out {
         for kernel in &kernels {
-            LeftFiles::new(out.join(&kernel.name)).map_err(|error| {
+            OutputFiles::new(out.join(&kernel.name)).map_err(|error| {
                 Failure::input(error, Some("remove what is in it, or give another folder with `--out`".to_owned()))
             })?;
         }
@@ -195,9 +196,8 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
 
 /// The executable, as the record tells of an object.
 fn executable(path: &Path, name: String) -> BpfObject {
-    use sha2::{Digest, Sha256};
     let bytes: Arc<[u8]> = std::fs::read(path).unwrap_or_default().into();
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = checksum::of_bytes(&bytes);
     let origin = Origin { path: path.to_owned(), embedded: None };
     let inventory = Inventory::read(&[]).map_err(|error| ObjectError::Broken { place: origin.clone(), error });
     BpfObject { name, origin, bytes, sha256, inventory }

@@ -10,14 +10,14 @@ use super::failure::{Failure, store_failure};
 use super::run::{LATEST, REPORTS, report_failure, width};
 use crate::btf::Query;
 use crate::explain::KernelTypes;
-use crate::manifest::nearest;
 use crate::matrix::{TargetSearch, all_types, kernel_probes};
+use crate::nearest::nearest;
 use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::record::Cause;
 use crate::record::json;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
-use crate::report::explain::{Facts, render};
+use crate::report::explain::{CellFacts, render};
 use crate::report::paragraph;
 use crate::run_folder::RunFolder;
 use crate::store::Store;
@@ -61,7 +61,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], &store)));
     missing.dedup();
     let elsewhere = TargetSearch::new(&store);
-    let facts = Facts {
+    let facts = CellFacts {
         record: &record,
         object,
         kernel,

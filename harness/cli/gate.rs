@@ -9,7 +9,7 @@ use super::Common;
 use super::explain::{project_folder, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
-use crate::gate::{self, Expectations, GateReport, Limits};
+use crate::gate::{self, Expectations, GateLimits, GateReport};
 use crate::output;
 use crate::record::RunRecord;
 use crate::report::gate::{self as gate_report, GateFormat};
@@ -38,7 +38,7 @@ pub(super) struct Terms {
     #[arg(long, value_name = "FILE")]
     expect: Vec<PathBuf>,
     /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
-    #[arg(long, value_name = "PERCENT", default_value_t = Limits::INSTRUCTIONS_PERCENT, value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value_t = GateLimits::INSTRUCTIONS_PERCENT, value_parser = percent)]
     max_instructions_growth: f64,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct ReadTerms {
     /// With its name as the user gave it.
     baseline: Option<(String, RunRecord)>,
     expectations: Expectations,
-    limits: Limits,
+    limits: GateLimits,
 }
 
 impl Terms {
@@ -78,7 +78,7 @@ impl Terms {
                 Failure::input(error, hint)
             })?);
         }
-        let limits = Limits { instructions_percent: self.max_instructions_growth, ..Limits::now() };
+        let limits = GateLimits { instructions_percent: self.max_instructions_growth, ..GateLimits::now() };
         let name = self.baseline.as_deref().map(|run| run.display().to_string());
         Ok(ReadTerms { baseline: name.zip(baseline.map(|(_, record)| record)), expectations, limits })
     }

@@ -22,12 +22,12 @@ use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
-use crate::report::explain::{Facts, recorded, render};
+use crate::report::explain::{CellFacts, recorded, render};
 use crate::report::{paragraph, repro as text};
-use crate::repro::{Comparison, Conditions, Outcome, compare};
+use crate::repro::{Conditions, ReproComparison, ReproOutcome, compare};
 use crate::run_folder::RunFolder;
 use crate::verifier::Moment;
-use case::{Case, Elsewhere, Recorded};
+use case::{GivenKernel, Recorded, ReproCase};
 
 /// Longer programs are not verified once more with all states: the log would not fit into a guest.
 const MOST_INSTRUCTIONS: u64 = 50_000;
@@ -51,10 +51,10 @@ pub(super) struct ReproArgs {
 }
 
 pub(super) fn run(common: &Common, args: &ReproArgs) -> Result<ExitCode, Failure> {
-    let case = Case::find(
+    let case = ReproCase::find(
         common,
         &args.what,
-        &Elsewhere { path: args.kernel_path.as_deref(), is_trusted: args.trust_source },
+        &GivenKernel { path: args.kernel_path.as_deref(), is_trusted: args.trust_source },
     )?;
     let mut runner = CellRunner::new(&case.project, &args.guests)?;
     let work = Work::new(case.plan(), Vec::new());
@@ -93,7 +93,7 @@ fn scratch(project: &Path, kernel: &str, object: &str) -> Result<PathBuf, Failur
 }
 
 /// The programs to look at: the one that was asked for, those that failed in the run, or those that fail here.
-fn chosen(case: &Case, here: &RunRecord) -> Result<Vec<usize>, Failure> {
+fn chosen(case: &ReproCase, here: &RunRecord) -> Result<Vec<usize>, Failure> {
     let programs = &here.cell(0, 0).programs;
     let names = programs.iter().map(|program| program.name.as_str());
     if let Some(program) = &case.program {
@@ -124,10 +124,17 @@ fn deeper(plan: &Plan, here: &RunRecord, chosen: &[usize]) -> Option<Plan> {
 }
 
 /// Prints what was found and returns the exit code.
-fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, chosen: &[usize], folder: &Path) -> u8 {
+fn tell(
+    case: &ReproCase,
+    plan: &Plan,
+    here: &RunRecord,
+    states: Option<&RunRecord>,
+    chosen: &[usize],
+    folder: &Path,
+) -> u8 {
     let width = width();
     let programs = &here.cell(0, 0).programs;
-    let found: Vec<Comparison> =
+    let found: Vec<ReproComparison> =
         chosen.iter().map(|&p| compare(case.recorded_program(&programs[p].name), &programs[p])).collect();
     // The cell among the others of its run, so that advice knows all kernels.
     let (shown, object, kernel) = case.shown(here);
@@ -139,7 +146,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     let probes = kernel_probes(&shown, &case.project.store);
     let types = ObjectTypes::read(&plan.objects[0].object.bytes);
     let elsewhere = TargetSearch::new(&case.project.store);
-    let facts = Facts {
+    let facts = CellFacts {
         record: &shown,
         object,
         kernel,
@@ -154,7 +161,7 @@ fn tell(case: &Case, plan: &Plan, here: &RunRecord, states: Option<&RunRecord>, 
     for (&p, one) in chosen.iter().zip(&found) {
         println!("{}", render(&facts, &[p], width));
         let advice = case.recorded_program(&programs[p].name).and_then(recorded);
-        if let (false, Some(advice), Outcome::Same) = (has_all, advice, one.outcome()) {
+        if let (false, Some(advice), ReproOutcome::Same) = (has_all, advice, one.outcome()) {
             println!("With the types of all kernels of the run:\n{}", indented(&advice));
         }
         show_moment(&programs[p], states, folder, width);
@@ -222,11 +229,11 @@ fn kernel_trouble(state: &KernelState) -> Option<(&str, Option<&str>)> {
 }
 
 /// The failure that is reproduced is still a failure.
-fn code(found: &[Comparison]) -> u8 {
-    match found.iter().map(Comparison::outcome).max() {
-        None | Some(Outcome::Unjudged) => exit_code::INFRASTRUCTURE,
-        Some(Outcome::Differs) => exit_code::NOT_REPRODUCED,
-        Some(Outcome::Same) if found.iter().all(|one| one.here.verdict.is_pass()) => exit_code::GOOD,
-        Some(Outcome::Same) => exit_code::PROGRAM_FAILED,
+fn code(found: &[ReproComparison]) -> u8 {
+    match found.iter().map(ReproComparison::outcome).max() {
+        None | Some(ReproOutcome::Unjudged) => exit_code::INFRASTRUCTURE,
+        Some(ReproOutcome::Differs) => exit_code::NOT_REPRODUCED,
+        Some(ReproOutcome::Same) if found.iter().all(|one| one.here.verdict.is_pass()) => exit_code::GOOD,
+        Some(ReproOutcome::Same) => exit_code::PROGRAM_FAILED,
     }
 }

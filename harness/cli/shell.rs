@@ -20,7 +20,7 @@ use super::exec::{GivenArgs, environment};
 use super::failure::Failure;
 use super::{Common, MachineArgs, run, say};
 use crate::event::Event;
-use crate::exec::{Attendant, Ending, HostFiles, LeftError, LeftFiles, Session};
+use crate::exec::{Attendant, CommandEnding, CommandSession, HostFiles, LeftError, OutputFiles};
 use crate::matrix::{Matrix, Project};
 use crate::plan::Plan;
 use crate::protocol::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
@@ -73,7 +73,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     let object = args.object.as_deref().map(absolute_file).transpose()?;
     let given = args.given.look_up(object.iter().map(PathBuf::from).collect())?;
     let left =
-        args.out.clone().map(LeftFiles::new).transpose().map_err(|error: LeftError| Failure::input(error, None))?;
+        args.out.clone().map(OutputFiles::new).transpose().map_err(|error: LeftError| Failure::input(error, None))?;
     project.tools()?;
     let screen = Screen::open()?;
     // A terminal sends Ctrl-C to the guest; a signal from elsewhere ends it.
@@ -100,29 +100,29 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     };
     let files = HostFiles::new(given.view)
         .map_err(|error| Failure::infrastructure(format!("cannot open `/`: {error}"), None))?;
-    let session = Session::new(&command, files, &file_systems.modules, None);
+    let session = CommandSession::new(&command, files, &file_systems.modules, None);
     let mut user = User::new(screen, left, stop.clone())?;
     let finished = session.run(&mut machine, &mut user, &|| stop.at_once());
     // The terminal is the user's again before anything is said.
     user.leave();
     drop(machine);
     match finished.ending {
-        Ending::Command(CommandEnd::Code { code }) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
+        CommandEnding::Command(CommandEnd::Code { code }) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
         // As shells tell it.
-        Ending::Command(CommandEnd::Signal { signal }) => {
+        CommandEnding::Command(CommandEnd::Signal { signal }) => {
             Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX)))
         }
-        Ending::Command(CommandEnd::NotStarted { errno }) => {
+        CommandEnding::Command(CommandEnd::NotStarted { errno }) => {
             let error = std::io::Error::from_raw_os_error(errno);
             Err(Failure::infrastructure(format!("cannot start `{}` in the guest: {error}", command.words[0]), None))
         }
-        Ending::NoRoot(reason) => {
+        CommandEnding::NoRoot(reason) => {
             let hint = file_systems.trouble.map(|trouble| format!("its modules could not be had: {trouble}"));
             Err(Failure::infrastructure(reason, hint))
         }
-        Ending::Deadline => Err(Failure::infrastructure("the guest was killed", None)),
-        Ending::Lost(GuestLoss::Stopped) => Ok(ExitCode::from(exit_code::INTERRUPTED)),
-        Ending::Lost(loss) => {
+        CommandEnding::Deadline => Err(Failure::infrastructure("the guest was killed", None)),
+        CommandEnding::Lost(GuestLoss::Stopped) => Ok(ExitCode::from(exit_code::INTERRUPTED)),
+        CommandEnding::Lost(loss) => {
             let reason = match loss {
                 GuestLoss::Crashed(line) => format!("the kernel crashed: {line}"),
                 GuestLoss::Silent => "the guest does not answer any more".to_owned(),
@@ -239,11 +239,11 @@ struct User {
     resized: Arc<AtomicBool>,
     escapes: u32,
     stop: Stop,
-    left: Option<LeftFiles>,
+    left: Option<OutputFiles>,
 }
 
 impl User {
-    fn new(screen: Screen, left: Option<LeftFiles>, stop: Stop) -> Result<User, Failure> {
+    fn new(screen: Screen, left: Option<OutputFiles>, stop: Stop) -> Result<User, Failure> {
         let no_input =
             |error: std::io::Error| Failure::infrastructure(format!("cannot read standard input: {error}"), None);
         let resized = Arc::new(AtomicBool::new(false));

@@ -12,7 +12,7 @@ use super::Common;
 use super::failure::Failure;
 use super::failure::store_failure;
 use crate::matrix::Project;
-use crate::store::{Kind, Store};
+use crate::store::{FolderKind, Store};
 
 /// Sets how much room snapshots may take.
 const BUDGET_VARIABLE: &str = "COREMATRIX_SNAPSHOT_BUDGET";
@@ -70,7 +70,7 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
             say_kept(store, budget)?;
         }
         Some(Verb::Clear { all }) => {
-            store.forget_hopeless();
+            store.forget_failed_snapshots();
             let removed = store.shrink_snapshots(0).map_err(store_failure)?;
             say_removed(removed.iter().map(|snapshot| (&snapshot.kernel, snapshot.bytes)), "snapshot of");
             say_kept(store, 0)?;
@@ -90,8 +90,8 @@ fn list(store: &Store) -> Result<String, Failure> {
     table.push_record(["what", "name", "size", "used", "source"]);
     for folder in &folders {
         let kind = match folder.kind {
-            Kind::Kernel => "kernel",
-            Kind::Package => "package",
+            FolderKind::Kernel => "kernel",
+            FolderKind::Package => "package",
         };
         let size = ByteSize(folder.bytes).to_string();
         table.push_record([kind, &folder.name, &size, "", &folder.source]);

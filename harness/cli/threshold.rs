@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::coverage::{Level, Unit};
+use crate::coverage::{ProofLevel, Unit};
 use crate::record::RunRecord;
 
 /// How much of the guards has to be proven, else the exit code is 1.
@@ -20,7 +20,7 @@ impl Thresholds {
     /// What these units of a run fall short of, a line each.
     pub fn broken(&self, record: &RunRecord, units: &[Unit]) -> Vec<String> {
         let total: usize = units.iter().map(|unit| unit.sides(record).len()).sum();
-        let verified: usize = units.iter().map(|unit| unit.count(record, Level::Verified)).sum();
+        let verified: usize = units.iter().map(|unit| unit.count(record, ProofLevel::Verified)).sum();
         let mut broken = Vec::new();
         // Nothing to prove is proven.
         let reached = if total == 0 { 100.0 } else { 100.0 * verified as f64 / total as f64 };

@@ -28,7 +28,7 @@ use crate::report::{self, table};
 use crate::run::Stop;
 use crate::suite::{Settings, Shape};
 use build::Build;
-use inputs::{Inputs, Stamps};
+use inputs::{Stamps, WatchedInputs};
 
 /// Files that have not changed for this long are taken for whole.
 const QUIET: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ struct Watch<'a> {
     /// The report's folder.
     folder: &'a Path,
     kernels: Vec<KernelSpec>,
-    inputs: Inputs,
+    inputs: WatchedInputs,
     /// The objects, folders and suites that are run.
     places: Vec<PathBuf>,
     /// What makes objects out of sources, and the files as they were when it last ran.
@@ -76,7 +76,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
         first_build(build);
     }
     let Found { objects, notices, settings } = project.inputs(&places, args.machine.offline, &say)?;
-    let mut inputs = Inputs::new(&watched(&places, build.as_ref(), &objects));
+    let mut inputs = WatchedInputs::new(&watched(&places, build.as_ref(), &objects));
     let ran = inputs.look();
     project.tools()?;
     let wakes = mpsc::channel();
@@ -138,7 +138,7 @@ fn run_shown(
 fn first_build(build: &Build) {
     while let Err(said) = build.run() {
         eprintln!("{said}\nwaiting for a change");
-        let mut sources = Inputs::new(&build.sources(&[]).into_iter().collect::<Vec<_>>());
+        let mut sources = WatchedInputs::new(&build.sources(&[]).into_iter().collect::<Vec<_>>());
         let before = sources.look();
         while sources.look() == before {
             std::thread::sleep(POLL);
@@ -219,7 +219,7 @@ impl Watch<'_> {
             eprintln!("{said}\nthe last table stands");
             return None;
         }
-        self.inputs = Inputs::new(&watched(&self.places, Some(build), &self.objects));
+        self.inputs = WatchedInputs::new(&watched(&self.places, Some(build), &self.objects));
         let stamps = self.inputs.look();
         // What the build wrote is no change of its own.
         (self.built, self.looked) = (stamps.clone(), stamps.clone());

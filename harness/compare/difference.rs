@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::coverage::Level;
+use crate::coverage::ProofLevel;
 use crate::record::Cause;
 use crate::record::Verdict;
 
@@ -121,7 +121,7 @@ pub enum Change {
         /// The side: `exists`.
         side: String,
         /// The level of proof.
-        level: Level,
+        level: ProofLevel,
         /// The kernels that proved it in the earlier run.
         kernels: Vec<String>,
     },
@@ -132,7 +132,7 @@ pub enum Change {
         /// The side.
         side: String,
         /// The level of proof.
-        level: Level,
+        level: ProofLevel,
         /// The kernels that prove it in the later run.
         kernels: Vec<String>,
     },

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::coverage::{Level, Unit};
+use crate::coverage::{ProofLevel, Unit};
 use crate::record::Blame;
 use crate::record::{CellRecord, ObjectRecord, RunRecord};
 
@@ -73,7 +73,7 @@ impl ObjectGrid {
                 size: object.size,
                 relocations: object.relocations.len(),
                 sides: unit.sides(record).len(),
-                verified: unit.count(record, Level::Verified),
+                verified: unit.count(record, ProofLevel::Verified),
             }
         });
         ObjectGrid { columns: columns.collect(), programs }

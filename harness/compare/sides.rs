@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::difference::{Change, Difference, Place};
-use crate::coverage::{Level, proven, sides};
+use crate::coverage::{ProofLevel, proven, sides};
 use crate::record::RunRecord;
 
 /// Names a side over runs, while lines move: the guard, how many alike come before it, and which side.
@@ -16,7 +16,7 @@ struct Side {
     proven: [Vec<String>; 2],
 }
 
-const LEVELS: [Level; 2] = [Level::Resolved, Level::Verified];
+const LEVELS: [ProofLevel; 2] = [ProofLevel::Resolved, ProofLevel::Verified];
 
 /// Sides of the object that lost or gained their only proof. A guard that is not in both objects proves nothing about a change.
 pub(super) fn compare(before: (&RunRecord, usize), after: (&RunRecord, usize), found: &mut Vec<Difference>) {
@@ -49,7 +49,7 @@ fn read(record: &RunRecord, object: usize) -> BTreeMap<Key, Side> {
     let side = |(guard, side): (usize, usize)| {
         let described = &guards[guard];
         let words = format!("{} {}", described.kind, described.asked);
-        let names = |level: Level| {
+        let names = |level: ProofLevel| {
             let kernels = proven(record, object, guard, side, level);
             kernels.into_iter().map(|kernel| record.kernels[kernel].name.clone()).collect()
         };

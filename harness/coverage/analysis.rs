@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::{Code, LineRecord, Variable};
-use super::flow::{Comparison, Flow, Setting};
+use super::flow::{BranchComparison, Flow, FlowSetting};
 use super::insn::Test;
 use super::line_table::IndexedLines;
 use super::program::{Operand, Program};
@@ -65,7 +65,7 @@ type Key = (usize, usize, Option<(usize, usize)>);
 #[derive(Default)]
 struct Found {
     occurrences: Vec<Occurrence>,
-    comparison: Option<Comparison>,
+    comparison: Option<BranchComparison>,
     too_large: bool,
 }
 
@@ -249,7 +249,7 @@ fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found
         let part = program.part(at);
         (part.function, at - part.first)
     };
-    let base = Flow::within(program, &Setting::default(), steps);
+    let base = Flow::within(program, &FlowSetting::default(), steps);
     for (&at, operand) in &program.operands {
         let values = match operand {
             Operand::Relocation { existence: true, .. } => [1, 0],
@@ -259,7 +259,7 @@ fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found
         let (function, insn) = key(at);
         let entry = found.entry((function, insn, None)).or_default();
         let mut flow = |value| {
-            let setting = Setting { values: [(at, Bits::constant(value))].into(), forced: None };
+            let setting = FlowSetting { values: [(at, Bits::constant(value))].into(), forced: None };
             Flow::within(program, &setting, steps)
         };
         match values.map(&mut flow) {
@@ -291,7 +291,7 @@ fn occurrences(number: usize, program: &Program, found: &mut BTreeMap<Key, Found
         entry.comparison = Some(comparison);
         let taken_first = takes_first(comparison);
         let flow = |taken| {
-            let setting = Setting { forced: Some((branch, taken)), ..Setting::default() };
+            let setting = FlowSetting { forced: Some((branch, taken)), ..FlowSetting::default() };
             Flow::within(program, &setting, steps)
         };
         match [taken_first, !taken_first].map(flow) {
@@ -329,7 +329,7 @@ fn exclusive(program: &Program, at: usize, yes: &Flow, no: &Flow) -> [BTreeSet<u
 }
 
 /// Whether a branch jumps on the side that is named first: `==`, `>=` and their like, but `!= 0`.
-fn takes_first(comparison: Comparison) -> bool {
+fn takes_first(comparison: BranchComparison) -> bool {
     use Test::{Above, AboveEqual, Bits, Equal, Greater, GreaterEqual, NotEqual};
     let with_zero = comparison.with == Some(0);
     match comparison.test {
@@ -341,7 +341,7 @@ fn takes_first(comparison: Comparison) -> bool {
 }
 
 /// When each side of a comparing branch is taken.
-fn conditions(comparison: Comparison, asked: &str) -> [String; 2] {
+fn conditions(comparison: BranchComparison, asked: &str) -> [String; 2] {
     let Some(test) = comparison.test else { return ["goes one way", "goes the other way"].map(str::to_owned) };
     let [mut yes, mut no] = test.words();
     if !takes_first(comparison) {

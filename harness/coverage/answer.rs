@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::analysis::{Analysis, KERNEL_VERSION, Occurrence, SOME_ADDRESS};
+use super::cell_coverage::ObjectFacts;
 use super::code::Variable;
-use super::flow::{Flow, Setting};
+use super::flow::{Flow, FlowSetting};
 use super::program::Operand;
-use super::proof::Facts;
 use super::value::Bits;
-use crate::object::btf::Kind;
+use crate::object::btf::TypeKind;
 use crate::record::{GuardKind, GuardRecord};
 
 /// How a kconfig value is stored.
@@ -26,7 +26,12 @@ enum Stored {
 
 impl Analysis {
     /// Whether the kernel's answer picks the guard's first side; `None` if there is no answer, or if it does not decide alone.
-    pub(super) fn resolved(&self, guard: &GuardRecord, occurrences: &[Occurrence], facts: &Facts<'_>) -> Option<bool> {
+    pub(super) fn resolved(
+        &self,
+        guard: &GuardRecord,
+        occurrences: &[Occurrence],
+        facts: &ObjectFacts<'_>,
+    ) -> Option<bool> {
         let of_relocation = || facts.relocations.get(guard.relocation?)?.outcome.value();
         if guard.kind.is_existence() {
             return Some(of_relocation()? != 0);
@@ -42,7 +47,7 @@ impl Analysis {
             _ => of_relocation()?,
         };
         let values = [(occurrence.insn, Bits::constant(value))].into();
-        let flow = Flow::of(&self.programs[occurrence.program], &Setting { values, forced: None })?;
+        let flow = Flow::of(&self.programs[occurrence.program], &FlowSetting { values, forced: None })?;
         match flow.ways.get(&occurrence.branch?)? {
             [true, false] => Some(!occurrence.taken_first),
             [false, true] => Some(occurrence.taken_first),
@@ -51,7 +56,7 @@ impl Analysis {
     }
 
     /// How one program can go, given all that this kernel answers and the settings of the object; `None` if it is too large.
-    pub(super) fn answered(&self, number: usize, facts: &Facts<'_>) -> Option<Flow> {
+    pub(super) fn answered(&self, number: usize, facts: &ObjectFacts<'_>) -> Option<Flow> {
         let program = self.programs.get(number)?;
         let external = |name: &str| facts.externs.iter().find(|external| external.name == name);
         let mut values: HashMap<usize, Bits> = HashMap::new();
@@ -77,7 +82,7 @@ impl Analysis {
                 values.extend(value.map(|value| (occurrence.insn, Bits::constant(value))));
             }
         }
-        Flow::of(program, &Setting { values, forced: None })
+        Flow::of(program, &FlowSetting { values, forced: None })
     }
 
     /// `value` is in libbpf's words: `0x50adf`, `y`, `250`; `None` if the kernel's config does not set it.
@@ -102,9 +107,9 @@ impl Analysis {
         let Some(btf) = &self.code.btf else { return Stored::Number };
         let resolved = btf.resolve_id(type_id).unwrap_or_default();
         match btf.get(resolved).map(|found| &found.kind) {
-            Some(Kind::Int { size: 1, .. }) if btf.name(resolved).contains("char") => Stored::Letter,
-            Some(Kind::Int { size: 1, .. }) => Stored::Boolean,
-            Some(Kind::Enum { .. }) => Stored::Tristate,
+            Some(TypeKind::Int { size: 1, .. }) if btf.name(resolved).contains("char") => Stored::Letter,
+            Some(TypeKind::Int { size: 1, .. }) => Stored::Boolean,
+            Some(TypeKind::Enum { .. }) => Stored::Tristate,
             _ => Stored::Number,
         }
     }

@@ -24,7 +24,7 @@ pub(super) struct Code {
     /// Its types, if they can be read.
     pub btf: Option<Btf>,
     /// Its CO-RE relocations.
-    pub relocations: Vec<crate::object::btf_ext::CoreRelocation>,
+    pub relocations: Vec<crate::object::btf_ext::BtfRelocation>,
 }
 
 /// One function.

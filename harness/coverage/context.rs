@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::analysis::Analysis;
+use super::cell_coverage::ObjectFacts;
 use super::flow::Flow;
 use super::insn::{Insn, Next};
-use super::proof::Facts;
 
 /// The frame pointer.
 const FRAME: u8 = 10;
@@ -24,7 +24,7 @@ struct Holders {
 impl Analysis {
     /// The offsets at which a program, an index, loads from its context. `facts` tell what a kernel answers, so that what it
     /// rules out is left out; without them every branch counts. Subprograms are not looked into.
-    pub fn context_reads(&self, program: usize, facts: Option<&Facts<'_>>) -> BTreeSet<i16> {
+    pub fn context_reads(&self, program: usize, facts: Option<&ObjectFacts<'_>>) -> BTreeSet<i16> {
         let flow = facts.and_then(|facts| self.answered(program, facts));
         let Some(program) = self.programs.get(program) else { return BTreeSet::new() };
         let end = program.parts.get(1).map_or(program.insns.len(), |part| part.first);

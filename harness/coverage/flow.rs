@@ -3,20 +3,20 @@
 //! An abstract interpretation: registers and stack places hold what is known of a [`Value`], states are joined where ways meet.
 //! A static subprogram is followed with all arguments that its callers give; a global one with unknown arguments, as the verifier does.
 
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::insn::{Insn, Next, Test};
 use super::program::{Operand, Program};
-use super::value::{Bits, Source, Value};
+use super::value::{Bits, Value, ValueSource};
+use state::State;
 
 /// Steps that one flow may take before a program is given up as too large; the kernel's own limit is a million instructions.
 const MOST_STEPS: u64 = 4_000_000;
-/// The size of a stack in bytes (`MAX_BPF_STACK`).
-const STACK: i32 = 512;
-
 /// What guards shall be.
 #[derive(Debug, Default)]
-pub(super) struct Setting {
+pub(super) struct FlowSetting {
     /// Values of questions, by the instruction that asks.
     pub values: HashMap<usize, Bits>,
     /// A branch and whether it is taken.
@@ -31,80 +31,18 @@ pub(super) struct Flow {
     /// Branches that went on to the next instruction, and that jumped.
     pub ways: BTreeMap<usize, [bool; 2]>,
     /// Branches that one question decides, by branch and asking instruction.
-    pub decisions: BTreeMap<(usize, usize), Comparison>,
+    pub decisions: BTreeMap<(usize, usize), BranchComparison>,
     /// Instructions that read a variable that guards know, with the variable and the offset in it.
     pub reads: BTreeMap<usize, (usize, i64)>,
 }
 
 /// What a branch compares an answer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Comparison {
+pub(super) struct BranchComparison {
     /// Seen from the answer; `None` if the operands do not tell.
     pub test: Option<Test>,
     /// `None` for something that is no constant.
     pub with: Option<u64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
-    registers: [Value; 11],
-    /// By offset from the frame pointer and size.
-    stack: BTreeMap<(i32, u8), Value>,
-}
-
-impl State {
-    fn entry(arguments: [Value; 5]) -> State {
-        let mut registers = [Value::Unknown; 11];
-        registers[1..6].copy_from_slice(&arguments);
-        registers[10] = Value::Stack(Some(0));
-        State { registers, stack: BTreeMap::new() }
-    }
-
-    /// Takes another way to the same place in; tells whether that is news.
-    fn join(&mut self, other: &State) -> bool {
-        let before = self.clone();
-        for (one, other) in self.registers.iter_mut().zip(&other.registers) {
-            *one = one.join(*other);
-        }
-        self.stack.retain(|place, value| match other.stack.get(place) {
-            Some(other) => {
-                *value = value.join(*other);
-                true
-            }
-            None => false,
-        });
-        *self != before
-    }
-
-    fn get(&self, register: u8) -> Value {
-        self.registers.get(usize::from(register)).copied().unwrap_or(Value::Unknown)
-    }
-
-    fn set(&mut self, register: u8, value: Value) {
-        if let Some(place) = self.registers.get_mut(usize::from(register)) {
-            *place = value;
-        }
-    }
-
-    /// Forgets what a write to the stack may have changed. Whoever gets an address may write from there on upwards.
-    fn overwrite(&mut self, at: Option<i32>, bytes: Option<u8>) {
-        self.stack.retain(|&(offset, size), _| match (at, bytes) {
-            (None, _) => false,
-            (Some(at), None) => offset + i32::from(size) <= at,
-            (Some(at), Some(bytes)) => offset + i32::from(size) <= at || at.saturating_add(i32::from(bytes)) <= offset,
-        });
-    }
-
-    /// What a call leaves behind.
-    fn after_call(&mut self, returned: Value) {
-        for register in 1..6 {
-            if let Value::Stack(at) = self.get(register) {
-                self.overwrite(at, None);
-            }
-            self.set(register, Value::Unknown);
-        }
-        self.set(0, returned);
-    }
 }
 
 /// A subprogram while it is followed.
@@ -117,7 +55,7 @@ struct Called {
 
 struct Walk<'a> {
     program: &'a Program,
-    setting: &'a Setting,
+    setting: &'a FlowSetting,
     /// By first instruction of a block.
     states: HashMap<usize, State>,
     open: BTreeSet<usize>,
@@ -129,13 +67,13 @@ struct Walk<'a> {
 
 impl Flow {
     /// Follows the program from its start; `None` if it is too large.
-    pub fn of(program: &Program, setting: &Setting) -> Option<Flow> {
+    pub fn of(program: &Program, setting: &FlowSetting) -> Option<Flow> {
         let mut left = MOST_STEPS;
         Flow::within(program, setting, &mut left)
     }
 
     /// Follows it likewise, and takes the steps that this needs from `left`; `None` if there are not enough.
-    pub fn within(program: &Program, setting: &Setting, left: &mut u64) -> Option<Flow> {
+    pub fn within(program: &Program, setting: &FlowSetting, left: &mut u64) -> Option<Flow> {
         // Also a flow that goes nowhere needs room for all instructions.
         let least = 1 + program.insns.len() as u64 / 64;
         if program.too_large || *left < least {
@@ -230,17 +168,17 @@ impl Walk<'_> {
             false => Value::constant(i64::from(insn.imm).cast_unsigned()),
         };
         // Against what only the run time knows an answer decides nothing.
-        let other_is_known = |one: Value| one.source() != Source::None || one.bits().known().is_some();
-        if let Source::One(asked) = left.source().join(right.source())
+        let other_is_known = |one: Value| one.source() != ValueSource::None || one.bits().known().is_some();
+        if let ValueSource::One(asked) = left.source().join(right.source())
             && other_is_known(left)
             && other_is_known(right)
         {
             let (test, other) = match left.source() {
-                Source::None => (test.mirrored(), left),
+                ValueSource::None => (test.mirrored(), left),
                 _ => (test, right),
             };
-            let with = other.bits().known().filter(|_| other.source() == Source::None);
-            self.flow.decisions.insert((at, asked), Comparison { test: Some(test), with });
+            let with = other.bits().known().filter(|_| other.source() == ValueSource::None);
+            self.flow.decisions.insert((at, asked), BranchComparison { test: Some(test), with });
         }
         match left.bits().test(test, right.bits(), insn.class() == 6) {
             Some(taken) => [!taken, taken],
@@ -289,7 +227,7 @@ impl Walk<'_> {
                             false => Bits::UNKNOWN,
                         },
                     ),
-                    _ => compute(insn, state),
+                    _ => state.compute(insn),
                 };
                 state.set(insn.dst, value);
             }
@@ -321,14 +259,14 @@ impl Walk<'_> {
                 let value = self.load(at, insn, state);
                 state.set(insn.dst, value);
             }
-            2 | 3 => store(insn, state),
+            2 | 3 => state.store(insn),
             // Loads of packets, which end the program or give a number.
             _ => state.after_call(Value::Unknown),
         }
     }
 
     fn asked(&self, at: usize, otherwise: Bits) -> Value {
-        Value::Number(self.setting.values.get(&at).copied().unwrap_or(otherwise), Source::One(at))
+        Value::Number(self.setting.values.get(&at).copied().unwrap_or(otherwise), ValueSource::One(at))
     }
 
     fn load(&mut self, at: usize, insn: Insn, state: &State) -> Value {
@@ -345,68 +283,8 @@ impl Walk<'_> {
                 self.flow.reads.insert(at, (variable, offset.wrapping_add(insn.off.into())));
                 self.asked(at, Bits::within(if plain { width } else { u64::MAX }))
             }
-            _ if plain => Value::Number(Bits::within(width), Source::None),
+            _ if plain => Value::Number(Bits::within(width), ValueSource::None),
             _ => Value::Unknown,
-        }
-    }
-}
-
-fn store(insn: Insn, state: &mut State) {
-    let Value::Stack(base) = state.get(insn.dst) else { return };
-    let bytes = insn.access_bytes();
-    let at = base.and_then(|base| base.checked_add(insn.off.into()));
-    state.overwrite(at, Some(bytes));
-    let value = match insn.class() {
-        2 => Value::constant(i64::from(insn.imm).cast_unsigned()),
-        _ => state.get(insn.src),
-    };
-    // An atomic operation leaves something else there, and may change its source.
-    if insn.code & 0xe0 == 0xc0 {
-        state.set(insn.src, Value::Unknown);
-        state.set(0, Value::Unknown);
-        return;
-    }
-    if let Some(at) = at {
-        let kept = match value {
-            Value::Number(bits, source) if bytes < 8 => {
-                let width = Bits::constant((1 << (8 * u32::from(bytes))) - 1);
-                Value::Number(bits.compute(0x50, width, false), source)
-            }
-            value => value,
-        };
-        // Beyond the stack nothing can be kept, and here nothing needs to be.
-        if (-STACK..0).contains(&at) {
-            state.stack.insert((at, bytes), kept);
-        }
-    }
-}
-
-fn compute(insn: Insn, state: &State) -> Value {
-    let narrow = insn.class() == 4;
-    let (code, left) = (insn.code & 0xf0, state.get(insn.dst));
-    let right = match insn.uses_register() && code != 0x80 {
-        true => state.get(insn.src),
-        false => Value::constant(i64::from(insn.imm).cast_unsigned()),
-    };
-    // A move that extends a sign (-mcpu=v4), a swap of bytes.
-    if (insn.off != 0 && matches!(code, 0xb0)) || code == 0xd0 {
-        return Value::Number(Bits::UNKNOWN, right.source().join(left.source()));
-    }
-    match (code, left, right) {
-        (0xb0, _, right) if !narrow => right,
-        (0x00 | 0x10, Value::Stack(base), Value::Number(by, _)) if !narrow => {
-            let by = by.known().and_then(|by| i32::try_from(by.cast_signed()).ok());
-            let by = if code == 0x10 { by.and_then(i32::checked_neg) } else { by };
-            Value::Stack(base.zip(by).and_then(|(base, by)| base.checked_add(by)))
-        }
-        (0x00, Value::Data(variable, base), Value::Number(by, _)) if !narrow => match by.known() {
-            Some(by) => Value::Data(variable, base.wrapping_add(by.cast_signed())),
-            None => Value::Unknown,
-        },
-        (_, Value::Stack(_), _) | (_, _, Value::Stack(_)) => Value::Stack(None),
-        (0xb0, _, right) => Value::Number(right.bits().narrow(), right.source()),
-        (_, left, right) => {
-            Value::Number(left.bits().compute(code, right.bits(), narrow), left.source().join(right.source()))
         }
     }
 }

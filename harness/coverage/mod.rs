@@ -4,6 +4,7 @@
 
 mod analysis;
 mod answer;
+mod cell_coverage;
 mod code;
 mod context;
 mod executed;
@@ -11,15 +12,14 @@ mod flow;
 mod insn;
 mod line_table;
 mod program;
-mod proof;
 mod survival;
 mod union;
 mod value;
 
 pub use analysis::Analysis;
-pub use proof::Facts;
+pub use cell_coverage::ObjectFacts;
 pub use survival::ProgramEvidence;
-pub use union::{Level, Unit, on_kernel, proven, sides};
+pub use union::{ProofLevel, Unit, on_kernel, proven, sides};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -69,7 +69,7 @@ fn answered(program: &str, visited: bool, relocations: &[RelocationRecord]) -> (
     let linked = &analysis.programs[number];
     let asks = linked.operands.iter().filter(|(_, operand)| matches!(operand, program::Operand::Relocation { .. }));
     let values = asks.map(|(&at, _)| (at, value::Bits::constant(0))).collect();
-    let flow = flow::Flow::of(linked, &flow::Setting { values, forced: None }).unwrap();
+    let flow = flow::Flow::of(linked, &flow::FlowSetting { values, forced: None }).unwrap();
     let records = analysis.records(linked);
     // A jump is taken out wherever it stands, as the kernel may do.
     let is_left = |record: &usize| {
@@ -93,7 +93,7 @@ fn answered(program: &str, visited: bool, relocations: &[RelocationRecord]) -> (
         insns: vec![0; linked.insns.len() * insn::BYTES],
         ran: true,
     };
-    let coverage = analysis.proof(&Facts { loaded: &[(number, evidence)].into(), relocations, externs: &[] });
+    let coverage = analysis.proof(&ObjectFacts { loaded: &[(number, evidence)].into(), relocations, externs: &[] });
     (analysis, coverage)
 }
 
@@ -126,7 +126,7 @@ fn the_side_is_live_that_is_left() {
 fn evidence_of_another_program_proves_nothing() {
     let (analysis, _) = proof("on_stack", true);
     let evidence = ProgramEvidence { insns: vec![0; 8], ..ProgramEvidence::default() };
-    let coverage = analysis.proof(&Facts { loaded: &[(0, evidence)].into(), relocations: &[], externs: &[] });
+    let coverage = analysis.proof(&ObjectFacts { loaded: &[(0, evidence)].into(), relocations: &[], externs: &[] });
     assert!(coverage.programs.is_empty());
     assert!(coverage.guards.iter().all(|guard| guard.verified == [Liveness::Unknown; 2]));
 }
@@ -194,7 +194,7 @@ fn questions_of_a_large_program_are_followed_as_long_as_there_are_steps() {
     let linked = program::Program::link(&code, 0, usize::MAX);
     let (mut steps, mut followed) = (1_000_000, 0);
     for &at in linked.operands.keys() {
-        let setting = flow::Setting { values: [(at, value::Bits::constant(1))].into(), forced: None };
+        let setting = flow::FlowSetting { values: [(at, value::Bits::constant(1))].into(), forced: None };
         followed += usize::from(flow::Flow::within(&linked, &setting, &mut steps).is_some());
     }
     assert!(followed > 0 && followed < asks, "{followed}");

@@ -7,7 +7,7 @@ use crate::record::RunRecord;
 /// A level of proof. Levels are counted each on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
+pub enum ProofLevel {
     /// The kernel's answer picks the side.
     Resolved,
     /// Instructions of the side survived the verifier in a program that was loaded.
@@ -16,13 +16,13 @@ pub enum Level {
     Executed,
 }
 
-impl Level {
+impl ProofLevel {
     /// Its name.
     pub fn label(self) -> &'static str {
         match self {
-            Level::Resolved => "resolved",
-            Level::Verified => "verified",
-            Level::Executed => "executed",
+            ProofLevel::Resolved => "resolved",
+            ProofLevel::Verified => "verified",
+            ProofLevel::Executed => "executed",
         }
     }
 }
@@ -34,17 +34,17 @@ pub fn on_kernel(
     kernel: usize,
     guard: usize,
     side: usize,
-    level: Level,
+    level: ProofLevel,
 ) -> Option<bool> {
     let proof = record.cell(object, kernel).coverage.guards.get(guard)?;
     match level {
-        Level::Resolved => proof.resolved.map(|answer| answer == (side == 0)),
-        Level::Verified => match proof.verified.get(side)? {
+        ProofLevel::Resolved => proof.resolved.map(|answer| answer == (side == 0)),
+        ProofLevel::Verified => match proof.verified.get(side)? {
             Liveness::Live => Some(true),
             Liveness::Dead => Some(false),
             Liveness::Unknown => None,
         },
-        Level::Executed => match (proof.executed.get(side)?, proof.verified.get(side)?) {
+        ProofLevel::Executed => match (proof.executed.get(side)?, proof.verified.get(side)?) {
             (true, _) => Some(true),
             (false, Liveness::Dead) => Some(false),
             (false, _) => None,
@@ -53,7 +53,7 @@ pub fn on_kernel(
 }
 
 /// The kernels that prove a side at a level, by index.
-pub fn proven(record: &RunRecord, object: usize, guard: usize, side: usize, level: Level) -> Vec<usize> {
+pub fn proven(record: &RunRecord, object: usize, guard: usize, side: usize, level: ProofLevel) -> Vec<usize> {
     let kernels = 0..record.kernels.len();
     kernels.filter(|&kernel| on_kernel(record, object, kernel, guard, side, level) == Some(true)).collect()
 }
@@ -99,7 +99,7 @@ impl Unit {
     }
 
     /// The kernels on which a row proves a side at a level, by index.
-    pub fn proven(&self, record: &RunRecord, guard: usize, side: usize, level: Level) -> Vec<usize> {
+    pub fn proven(&self, record: &RunRecord, guard: usize, side: usize, level: ProofLevel) -> Vec<usize> {
         let proves = |kernel: usize| {
             self.rows.iter().any(|&row| on_kernel(record, row, kernel, guard, side, level) == Some(true))
         };
@@ -107,7 +107,7 @@ impl Unit {
     }
 
     /// How many of its sides are proven at a level.
-    pub fn count(&self, record: &RunRecord, level: Level) -> usize {
+    pub fn count(&self, record: &RunRecord, level: ProofLevel) -> usize {
         let sides = self.sides(record);
         sides.iter().filter(|(guard, side)| !self.proven(record, *guard, *side, level).is_empty()).count()
     }

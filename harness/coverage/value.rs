@@ -11,7 +11,7 @@ pub(super) struct Bits {
 
 /// Which guard a number came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum ValueSource {
     /// None.
     None,
     /// One question.
@@ -26,7 +26,7 @@ pub(super) enum Value {
     /// Nothing; also not that it is no pointer.
     Unknown,
     /// A number.
-    Number(Bits, Source),
+    Number(Bits, ValueSource),
     /// The frame pointer and so many bytes; `None` for somewhere on the stack.
     Stack(Option<i32>),
     /// An address within a variable that the guards know: the number of its question set and the offset.
@@ -153,19 +153,19 @@ fn compute(code: u8, left: u64, right: u64, narrow: bool) -> Option<u64> {
     })
 }
 
-impl Source {
-    pub fn join(self, other: Source) -> Source {
+impl ValueSource {
+    pub fn join(self, other: ValueSource) -> ValueSource {
         match (self, other) {
-            (Source::None, one) | (one, Source::None) => one,
+            (ValueSource::None, one) | (one, ValueSource::None) => one,
             (one, other) if one == other => one,
-            _ => Source::Several,
+            _ => ValueSource::Several,
         }
     }
 }
 
 impl Value {
     pub const fn constant(value: u64) -> Value {
-        Value::Number(Bits { value, mask: 0 }, Source::None)
+        Value::Number(Bits { value, mask: 0 }, ValueSource::None)
     }
 
     pub fn join(self, other: Value) -> Value {
@@ -187,10 +187,10 @@ impl Value {
         }
     }
 
-    pub fn source(self) -> Source {
+    pub fn source(self) -> ValueSource {
         match self {
             Value::Number(_, source) => source,
-            _ => Source::None,
+            _ => ValueSource::None,
         }
     }
 }

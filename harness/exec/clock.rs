@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::left::MOST_BYTES;
+use super::output_files::MOST_BYTES;
 
 /// How long a guest may be silent, and how long it may take to kill a command.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -13,15 +13,15 @@ const SLOWEST: u64 = 256 << 10;
 
 /// The time limits of a guest, for tests to be changed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct TimeLimits {
     pub patience: Duration,
     pub to_start: Duration,
     pub slowest: u64,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { patience: PATIENCE, to_start: TO_START, slowest: SLOWEST }
+impl Default for TimeLimits {
+    fn default() -> TimeLimits {
+        TimeLimits { patience: PATIENCE, to_start: TO_START, slowest: SLOWEST }
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Due {
 /// The times of one command. A guest that talks is given no more of them than one that is silent.
 #[derive(Debug)]
 pub(super) struct Clock {
-    limits: Limits,
+    limits: TimeLimits,
     /// How long the command may run.
     limit: Option<Duration>,
     ordered: Instant,
@@ -59,7 +59,7 @@ pub(super) struct Clock {
 
 impl Clock {
     /// The command is ordered now.
-    pub fn new(limits: Limits, limit: Option<Duration>, now: Instant) -> Clock {
+    pub fn new(limits: TimeLimits, limit: Option<Duration>, now: Instant) -> Clock {
         Clock { limits, limit, ordered: now, heard: now, begun: None, killed: None, ended: None, left: 0 }
     }
 
@@ -98,7 +98,7 @@ impl Clock {
     /// What is to be done; a command that has to be killed is taken to be.
     pub fn due(&mut self, now: Instant) -> Due {
         let since = |then: Instant| now.saturating_duration_since(then);
-        let Limits { patience, to_start, slowest } = self.limits;
+        let TimeLimits { patience, to_start, slowest } = self.limits;
         let is_silent = since(self.heard) > patience;
         match (self.begun, self.killed, self.ended) {
             (_, _, Some(ended)) if since(ended) > patience + Duration::from_secs(self.left / slowest.max(1)) => {
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn guest_that_talks_gets_no_more_time_than_one_that_is_silent() {
         let start = Instant::now();
-        let new = || Clock::new(Limits::default(), Some(SECOND * 10), start);
+        let new = || Clock::new(TimeLimits::default(), Some(SECOND * 10), start);
         assert_eq!(first_due(&mut new(), start, None), (Due::Silent, 61));
         assert_eq!(first_due(&mut new(), start, Some(1)), (Due::NotStarted, 181));
         let mut clock = new();
@@ -173,12 +173,12 @@ mod tests {
     #[test]
     fn what_a_command_left_may_take_the_time_that_its_bytes_take() {
         let start = Instant::now();
-        let mut clock = Clock::new(Limits::default(), None, start);
+        let mut clock = Clock::new(TimeLimits::default(), None, start);
         clock.begin(start);
         clock.end(start);
         // A GiB at this rate, and then what is left of its time.
         assert_eq!(first_due(&mut clock, start, Some(1 << 20)), (Due::NotThrough, 60 + 4096 + 1));
-        let mut clock = Clock::new(Limits::default(), None, start);
+        let mut clock = Clock::new(TimeLimits::default(), None, start);
         clock.begin(start);
         assert_eq!(first_due(&mut clock, start, None), (Due::Nothing, 0), "a shell has all the time of the world");
     }

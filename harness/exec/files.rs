@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, readlinkat, statat};
 
-use super::fuse::{self, Call, NodeId, ROOT, Request};
+use super::fuse::{self, Call, FuseRequest, NodeId, ROOT};
 use crate::beneath::Beneath;
 
 /// As much as is read at once, whatever the guest asks for.
@@ -107,7 +107,7 @@ impl HostFiles {
 
     /// Answers a request; `None` if it wants no answer or cannot be understood.
     pub fn answer(&mut self, request: &[u8]) -> Option<Vec<u8>> {
-        let request = Request::parse(request)?;
+        let request = FuseRequest::parse(request)?;
         let answer = match &request.call {
             Call::Silent => return None,
             Call::Forget(nodes) => {

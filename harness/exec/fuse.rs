@@ -1,5 +1,6 @@
-//! The FUSE protocol, as far as a file system needs it that is only read: [`Request`] and replies. See `linux/fuse.h`.
+//! The FUSE protocol, as far as a file system needs it that is only read: [`FuseRequest`] and replies. See `linux/fuse.h`.
 
+use crate::bytes::{u32_at, u64_at};
 use std::os::unix::fs::MetadataExt;
 
 /// Bytes before a request's own.
@@ -53,7 +54,7 @@ pub enum Call<'a> {
 
 /// A request.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct FuseRequest<'a> {
     /// Goes back with the reply.
     pub unique: u64,
     /// The file it is about.
@@ -62,32 +63,32 @@ pub struct Request<'a> {
     pub call: Call<'a>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> FuseRequest<'a> {
     /// Reads a request; `None` if it is not whole.
-    pub fn parse(bytes: &'a [u8]) -> Option<Request<'a>> {
+    pub fn parse(bytes: &'a [u8]) -> Option<FuseRequest<'a>> {
         let body = bytes.get(HEADER..)?;
-        let (opcode, unique, node) = (word(bytes, 4)?, long(bytes, 8)?, long(bytes, 16)?);
-        let reading = || Some((long(body, 8)?, word(body, 16)?));
+        let (opcode, unique, node) = (u32_at(bytes, 4)?, u64_at(bytes, 8)?, u64_at(bytes, 16)?);
+        let reading = || Some((u64_at(body, 8)?, u32_at(body, 16)?));
         let call = match opcode {
             1 => Call::Lookup { name: body.split(|byte| *byte == 0).next()? },
-            2 => Call::Forget(vec![(node, long(body, 0)?)]),
+            2 => Call::Forget(vec![(node, u64_at(body, 0)?)]),
             42 => {
-                let count = usize::try_from(word(body, 0)?).ok()?;
+                let count = usize::try_from(u32_at(body, 0)?).ok()?;
                 let pairs = body.get(8..)?.chunks_exact(16).take(count);
-                Call::Forget(pairs.map(|pair| Some((long(pair, 0)?, long(pair, 8)?))).collect::<Option<_>>()?)
+                Call::Forget(pairs.map(|pair| Some((u64_at(pair, 0)?, u64_at(pair, 8)?))).collect::<Option<_>>()?)
             }
             3 => Call::Attributes,
             5 => Call::ReadLink,
             15 => reading().map(|(offset, size)| Call::Read { offset, size })?,
             17 => Call::FileSystem,
-            26 => Call::Init { readahead: word(body, 8)?, flags: word(body, 12)? },
+            26 => Call::Init { readahead: u32_at(body, 8)?, flags: u32_at(body, 12)? },
             28 => reading().map(|(offset, size)| Call::ReadFolder { offset, size })?,
             // An interrupt, and the end.
             36 | 38 => Call::Silent,
             4 | 6 | 8..=13 | 16 | 21 | 24 | 35 | 43 | 45 | 47 | 51 => Call::Change,
             _ => Call::Unknown,
         };
-        Some(Request { unique, node, call })
+        Some(FuseRequest { unique, node, call })
     }
 
     /// A reply that says what went wrong, as a positive errno.
@@ -194,12 +195,4 @@ fn words(values: &[u32]) -> Vec<u8> {
 
 fn longs(values: &[u64]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn long(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }

@@ -1,11 +1,11 @@
-//! Commands of the user in guests: [`Session`] runs one, on the host's files as [`HostFiles`] shows them.
+//! Commands of the user in guests: [`CommandSession`] runs one, on the host's files as [`HostFiles`] shows them.
 
 mod clock;
 mod files;
 mod fuse;
-mod left;
+mod output_files;
 mod session;
 
 pub use files::{HostFiles, View};
-pub use left::{LeftError, LeftFiles};
-pub use session::{Attendant, Ending, Finished, Session};
+pub use output_files::{LeftError, OutputFiles};
+pub use session::{Attendant, CommandEnding, CommandSession, FinishedCommand};

@@ -1,10 +1,10 @@
-//! [`Session`]: one command in one guest, from its start to what it left.
+//! [`CommandSession`]: one command in one guest, from its start to what it left.
 
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::clock::{Clock, Due, Limits};
+use super::clock::{Clock, Due, TimeLimits};
 use super::files::HostFiles;
 use crate::protocol::live::{
     CommandEnd, INPUT_WINDOW, LeftKind, LiveCommand, LiveOrder, LiveReport, Stream, TerminalSize,
@@ -34,17 +34,17 @@ pub trait Attendant {
 
 /// What a command needs to run.
 #[derive(Debug)]
-pub struct Session<'a> {
+pub struct CommandSession<'a> {
     command: &'a LiveCommand,
     files: HostFiles,
     modules: &'a [PathBuf],
     limit: Option<Duration>,
-    limits: Limits,
+    limits: TimeLimits,
 }
 
 /// How a command's time in the guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum CommandEnding {
     /// It ended by itself, or could not be started.
     Command(CommandEnd),
     /// It was killed since its time was up.
@@ -57,16 +57,16 @@ pub enum Ending {
 
 /// All that is known of a command that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
+pub struct FinishedCommand {
     /// How it ended.
-    pub ending: Ending,
+    pub ending: CommandEnding,
     /// From when it had its root to its end.
     pub took: Duration,
     /// What the kernel logged meanwhile; the end of the console if the guest was lost.
     pub kernel_log: String,
 }
 
-impl<'a> Session<'a> {
+impl<'a> CommandSession<'a> {
     /// A command with the files that it sees, and the modules that the guest's kernel needs for that, in load order. `limit` is how long
     /// the command may run.
     pub fn new(
@@ -74,8 +74,8 @@ impl<'a> Session<'a> {
         files: HostFiles,
         modules: &'a [PathBuf],
         limit: Option<Duration>,
-    ) -> Session<'a> {
-        Session { command, files, modules, limit, limits: Limits::default() }
+    ) -> CommandSession<'a> {
+        CommandSession { command, files, modules, limit, limits: TimeLimits::default() }
     }
 
     /// Runs the command to its end. The guest is of no use afterwards: it has lived.
@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
         machine: &mut dyn GuestLink,
         attendant: &mut dyn Attendant,
         stop: &(dyn Fn() -> bool + Sync),
-    ) -> Finished {
+    ) -> FinishedCommand {
         let mut clock = Clock::new(self.limits, self.limit, Instant::now());
         let mut end = None;
         let result = self.attend(machine, attendant, stop, &mut clock, &mut end);
@@ -93,15 +93,19 @@ impl<'a> Session<'a> {
             Ok(mut log) => {
                 log.truncate(MOST_LOG);
                 let ending = match (clock.was_killed(), end) {
-                    (true, _) => Ending::Deadline,
+                    (true, _) => CommandEnding::Deadline,
                     (false, Some(ending)) => ending,
                     (false, None) => {
-                        Ending::Lost(GuestLoss::Harness("the guest did not say how the command ended".into()))
+                        CommandEnding::Lost(GuestLoss::Harness("the guest did not say how the command ended".into()))
                     }
                 };
-                Finished { ending, took, kernel_log: String::from_utf8_lossy(&log).into_owned() }
+                FinishedCommand { ending, took, kernel_log: String::from_utf8_lossy(&log).into_owned() }
             }
-            Err(loss) => Finished { ending: Ending::Lost(loss), took, kernel_log: machine.console_tail().join("\n") },
+            Err(loss) => FinishedCommand {
+                ending: CommandEnding::Lost(loss),
+                took,
+                kernel_log: machine.console_tail().join("\n"),
+            },
         }
     }
 
@@ -112,7 +116,7 @@ impl<'a> Session<'a> {
         attendant: &mut dyn Attendant,
         stop: &(dyn Fn() -> bool + Sync),
         clock: &mut Clock,
-        end: &mut Option<Ending>,
+        end: &mut Option<CommandEnding>,
     ) -> Result<Vec<u8>, GuestLoss> {
         let patience = self.limits.patience;
         let order = |machine: &mut dyn GuestLink, order: LiveOrder, blob: &[u8]| {
@@ -163,13 +167,13 @@ impl<'a> Session<'a> {
                 }
                 GuestMessage::Live(LiveReport::NoRoot { reason }) => {
                     clock.end(now);
-                    end.get_or_insert(Ending::NoRoot(reason));
+                    end.get_or_insert(CommandEnding::NoRoot(reason));
                 }
                 GuestMessage::Live(LiveReport::Output { stream }) => attendant.output(stream, &blob),
                 GuestMessage::Live(LiveReport::Took { bytes }) => on_its_way = on_its_way.saturating_sub(bytes),
                 GuestMessage::Live(LiveReport::Ended(how)) => {
                     clock.end(now);
-                    end.get_or_insert(Ending::Command(how));
+                    end.get_or_insert(CommandEnding::Command(how));
                 }
                 GuestMessage::Live(LiveReport::Left { path, kind }) => attendant.left(&path, kind, &blob),
                 GuestMessage::Live(LiveReport::KernelLog) => return Ok(blob),
@@ -189,7 +193,7 @@ impl<'a> Session<'a> {
         clock: &mut Clock,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), GuestLoss> {
-        let Limits { patience, to_start, .. } = self.limits;
+        let TimeLimits { patience, to_start, .. } = self.limits;
         let endless = |what: String| Err(GuestLoss::Harness(format!("the guest answers without an end, and {what}")));
         match clock.due(Instant::now()) {
             Due::Nothing => Ok(()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::KernelTypes;
-use super::prototype::{Argument, Declared, Prototype, Shape};
+use super::prototype::{Argument, ArgumentSource, Declared, Prototype};
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
 use crate::record::Danger;
@@ -42,7 +42,7 @@ pub fn arguments(
     let (name, section) = program;
     let Some(prototype) = Prototype::of(section, kernel.btf) else { return Vec::new() };
     let macros: &[&str] =
-        if prototype.shape == Shape::Registers { &["BPF_KPROBE("] } else { &["BPF_PROG(", "BPF_PROG2("] };
+        if prototype.shape == ArgumentSource::Registers { &["BPF_KPROBE("] } else { &["BPF_PROG(", "BPF_PROG2("] };
     let mut lines = types.source_lines(|text| macros.iter().any(|one| text.contains(one)));
     lines.retain(|(function, _)| *function == name);
     let declared =
@@ -75,7 +75,7 @@ fn differs(declared: &Declared, number: usize, prototype: &Prototype, kernel: &B
             }
             Some(_) => None,
             // The verifier refuses this for all but registers.
-            None if prototype.shape == Shape::Registers => Some("nothing".to_owned()),
+            None if prototype.shape == ArgumentSource::Registers => Some("nothing".to_owned()),
             None => None,
         };
     };

@@ -1,6 +1,6 @@
 //! [`compatible`]: whether libbpf takes a type of the object for one of the kernel.
 
-use crate::object::btf::{Btf, Kind};
+use crate::object::btf::{Btf, TypeKind};
 
 /// libbpf's own limit.
 const MAX_DEPTH: usize = 32;
@@ -19,16 +19,18 @@ fn within(a_btf: &Btf, a: u32, b_btf: &Btf, b: u32, depth: usize, budget: &mut u
     *budget = left;
     let (Some(ours), Some(theirs)) = (a_btf.resolve(a), b_btf.resolve(b)) else { return false };
     match (&ours.kind, &theirs.kind) {
-        (Kind::Void, Kind::Void) | (Kind::Int { .. }, Kind::Int { .. }) | (Kind::Enum { .. }, Kind::Enum { .. }) => {
-            true
+        (TypeKind::Void, TypeKind::Void)
+        | (TypeKind::Int { .. }, TypeKind::Int { .. })
+        | (TypeKind::Enum { .. }, TypeKind::Enum { .. }) => true,
+        (TypeKind::Composite { union: a, .. }, TypeKind::Composite { union: b, .. }) => a == b,
+        (TypeKind::Forward { .. }, TypeKind::Forward { .. }) => true,
+        (TypeKind::Pointer(a), TypeKind::Pointer(b)) => within(a_btf, *a, b_btf, *b, depth, budget),
+        (TypeKind::Array { element: a, .. }, TypeKind::Array { element: b, .. }) => {
+            within(a_btf, *a, b_btf, *b, depth, budget)
         }
-        (Kind::Composite { union: a, .. }, Kind::Composite { union: b, .. }) => a == b,
-        (Kind::Forward { .. }, Kind::Forward { .. }) => true,
-        (Kind::Pointer(a), Kind::Pointer(b)) => within(a_btf, *a, b_btf, *b, depth, budget),
-        (Kind::Array { element: a, .. }, Kind::Array { element: b, .. }) => within(a_btf, *a, b_btf, *b, depth, budget),
         (
-            Kind::Prototype { returns: a, parameters: a_parameters },
-            Kind::Prototype { returns: b, parameters: b_parameters },
+            TypeKind::Prototype { returns: a, parameters: a_parameters },
+            TypeKind::Prototype { returns: b, parameters: b_parameters },
         ) => {
             a_parameters.len() == b_parameters.len()
                 && a_parameters

@@ -7,8 +7,8 @@ use super::presence::field_on;
 use super::spec::{LocalSpec, path_text};
 use super::walk::Local;
 use crate::object::ObjectTypes;
-use crate::object::btf::{Btf, Kind, essential_name};
-use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+use crate::object::btf::{Btf, TypeKind, essential_name};
+use crate::object::btf_ext::{BtfRelocation, RelocationKind};
 use crate::record::{CoreRelocation as Listed, Danger, Presence};
 
 /// The dangers of an object's relocations on one kernel, each with the index of its relocation. Only `byte_off`
@@ -18,7 +18,7 @@ use crate::record::{CoreRelocation as Listed, Danger, Presence};
 pub fn dangers(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>) -> Vec<(usize, Danger)> {
     let ObjectTypes { btf: local, relocations, on_memory, .. } = types;
     let each = || relocations.iter().zip(asked).zip(on_memory).map(|((one, listed), memory)| (one, listed, *memory));
-    let asks = |(one, _, _): &(&CoreRelocation, &Listed, bool)| {
+    let asks = |(one, _, _): &(&BtfRelocation, &Listed, bool)| {
         matches!(
             one.kind,
             RelocationKind::ByteSize | RelocationKind::Signed | RelocationKind::LeftShift | RelocationKind::RightShift
@@ -44,13 +44,13 @@ pub fn dangers(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>) -
 }
 
 /// A field in a function. Flavours of a type are one: a program asks for the size through one and reads through another.
-fn place<'a>(one: &CoreRelocation, listed: &'a Listed, local: &Btf) -> Option<(&'a str, &'a str, String)> {
+fn place<'a>(one: &BtfRelocation, listed: &'a Listed, local: &Btf) -> Option<(&'a str, &'a str, String)> {
     let spec = LocalSpec::of(one, local)?;
     let field = format!("{}.{}", essential_name(&spec.type_name), path_text(&spec.path));
     Some((&listed.section, &listed.function, field))
 }
 
-fn of_relocation(relocation: &CoreRelocation, local: &Btf, kernel: KernelTypes<'_>) -> Option<Danger> {
+fn of_relocation(relocation: &BtfRelocation, local: &Btf, kernel: KernelTypes<'_>) -> Option<Danger> {
     let spec = LocalSpec::of(relocation, local)?;
     let view = Local::of(&spec, local)?;
     let ours = super::walk::walk(local, view.root, &spec.path, None).ok()?;
@@ -62,12 +62,18 @@ fn of_relocation(relocation: &CoreRelocation, local: &Btf, kernel: KernelTypes<'
     compare(local, ours, kernel.btf, theirs)
 }
 
-fn compare(local: &Btf, ours: super::walk::Found, target: &Btf, theirs: super::walk::Found) -> Option<Danger> {
+fn compare(
+    local: &Btf,
+    ours: super::walk::ReachedField,
+    target: &Btf,
+    theirs: super::walk::ReachedField,
+) -> Option<Danger> {
     if (ours.bitfield_size > 0) != (theirs.bitfield_size > 0) || ours.bitfield_size != theirs.bitfield_size {
         return Some(Danger::BitfieldChanged { local: ours.bitfield_size, target: theirs.bitfield_size });
     }
     let (a, b) = (&local.resolve(ours.type_id)?.kind, &target.resolve(theirs.type_id)?.kind);
-    let number = |kind: &Kind| matches!(kind, Kind::Int { .. } | Kind::Enum { .. } | Kind::Float { .. });
+    let number =
+        |kind: &TypeKind| matches!(kind, TypeKind::Int { .. } | TypeKind::Enum { .. } | TypeKind::Float { .. });
     if number(a) && number(b) {
         let (local_size, target_size) = (local.size_of(ours.type_id)?, target.size_of(theirs.type_id)?);
         if local_size != target_size {
@@ -75,17 +81,17 @@ fn compare(local: &Btf, ours: super::walk::Found, target: &Btf, theirs: super::w
         }
         let local_signed = local.is_signed(ours.type_id);
         // Whether an enum is signed is the compiler's choice, and one byte is a character or a flag.
-        if matches!((a, b), (Kind::Int { .. }, Kind::Int { .. }))
+        if matches!((a, b), (TypeKind::Int { .. }, TypeKind::Int { .. }))
             && local_size > 1
             && local_signed != target.is_signed(theirs.type_id)
         {
             return Some(Danger::SignChanged { local_signed });
         }
     }
-    if let (Kind::Pointer(a), Kind::Pointer(b)) = (a, b) {
+    if let (TypeKind::Pointer(a), TypeKind::Pointer(b)) = (a, b) {
         let named = |btf: &Btf, id: u32| {
             let found = btf.resolve(id)?;
-            let composite = matches!(found.kind, Kind::Composite { .. } | Kind::Forward { .. });
+            let composite = matches!(found.kind, TypeKind::Composite { .. } | TypeKind::Forward { .. });
             let name = btf.string(found.name_offset).filter(|name| composite && !name.is_empty())?;
             Some(essential_name(&name).to_owned())
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{form, helper, snippet};
 use crate::feature::Feature;
 use crate::object::btf::{Btf, Want};
-use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::protocol::feature_probe::{Answer, FeatureProbe};
 use crate::record::{Boundary, Explanation, First, OnKernel, Presence, Subject, Witness};
 
 /// Helpers that take a function of the program. A kernel without them refuses the function's address even where it is

@@ -39,7 +39,7 @@ pub use rule::{
     attach_target, config_option, kconfig_extern, kfunc, licence, module, module_elsewhere, without_debug_info,
 };
 pub use size::unguarded_sizes;
-pub use spec::{Asked, LocalSpec, Step, asked, path_text};
+pub use spec::{Asked, LocalSpec, PathStep, asked, path_text};
 pub use struct_ops::{member as struct_ops_member, offered as struct_ops};
 pub use symbol::{AttachTarget, Ksym, ksym, target};
 

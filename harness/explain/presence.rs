@@ -2,7 +2,7 @@
 
 use super::KernelTypes;
 use super::spec::{LocalSpec, path_text};
-use super::walk::{Found, Local, Miss, walk};
+use super::walk::{Local, Miss, ReachedField, walk};
 use crate::object::btf::Btf;
 use crate::record::{OnKernel, Presence, span};
 
@@ -12,7 +12,7 @@ pub(super) struct FieldOn {
     /// Root type on this kernel; `None` if it has none.
     pub root: Option<u32>,
     /// `None` if the root type is missing.
-    pub walked: Option<Result<Found, Miss>>,
+    pub walked: Option<Result<ReachedField, Miss>>,
 }
 
 /// Looks a field up on one kernel: the first candidate type that has it, otherwise the one that has most of it.
@@ -35,7 +35,7 @@ pub(super) fn field_on(spec: &LocalSpec, local: Option<&Local<'_>>, kernel: Kern
     }
 }
 
-fn field(btf: &Btf, found: Found) -> Presence {
+fn field(btf: &Btf, found: ReachedField) -> Presence {
     Presence::Field {
         bit_offset: found.bit_offset,
         bitfield_size: (found.bitfield_size > 0).then_some(found.bitfield_size),

@@ -1,10 +1,10 @@
 //! [`Prototype`]: the parameters of an attach target as the kernel has them, and [`Declared`]: as a program declares them.
 
-use crate::object::btf::{Btf, Kind, Want, essential_name};
+use crate::object::btf::{Btf, TypeKind, Want, essential_name};
 
 /// Where a program finds the arguments of its target in its context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum ArgumentSource {
     /// One after the other, eight bytes each.
     Array,
     /// In the registers of x86-64 that `struct pt_regs` has.
@@ -17,7 +17,7 @@ pub(super) struct Prototype {
     /// The kernel's function or tracepoint.
     pub name: String,
     /// How a program gets at its arguments.
-    pub shape: Shape,
+    pub shape: ArgumentSource,
     /// In order.
     pub parameters: Vec<Argument>,
     /// What it returns; `None` if programs of this sort cannot see that.
@@ -44,14 +44,14 @@ pub(super) struct Declared {
     pub parameters: Vec<Argument>,
 }
 
-impl Shape {
+impl ArgumentSource {
     /// The offset of an argument in the context.
     pub fn offset(self, number: usize) -> Option<i16> {
         /// `di`, `si`, `dx`, `cx`, `r8`, `r9`.
         const REGISTERS: [i16; 6] = [112, 104, 96, 88, 72, 64];
         match self {
-            Shape::Array => i16::try_from(number * 8).ok(),
-            Shape::Registers => REGISTERS.get(number).copied(),
+            ArgumentSource::Array => i16::try_from(number * 8).ok(),
+            ArgumentSource::Registers => REGISTERS.get(number).copied(),
         }
     }
 }
@@ -63,20 +63,20 @@ impl Prototype {
         let kind = kind.strip_suffix(".s").unwrap_or(kind);
         let function = |name: &str, shape, returns| of_function(name, shape, returns, kernel);
         match kind {
-            "lsm" | "lsm_cgroup" => function(&format!("bpf_lsm_{target}"), Shape::Array, true),
-            "fentry" => function(target, Shape::Array, false),
-            "fexit" | "fmod_ret" | "fsession" => function(target, Shape::Array, true),
-            "kprobe" => function(target, Shape::Registers, false),
+            "lsm" | "lsm_cgroup" => function(&format!("bpf_lsm_{target}"), ArgumentSource::Array, true),
+            "fentry" => function(target, ArgumentSource::Array, false),
+            "fexit" | "fmod_ret" | "fsession" => function(target, ArgumentSource::Array, true),
+            "kprobe" => function(target, ArgumentSource::Registers, false),
             "tp_btf" | "raw_tp" | "raw_tracepoint" | "raw_tp.w" | "raw_tracepoint.w" => of_tracepoint(target, kernel),
             _ => None,
         }
     }
 }
 
-fn of_function(name: &str, shape: Shape, returns: bool, kernel: &Btf) -> Option<Prototype> {
+fn of_function(name: &str, shape: ArgumentSource, returns: bool, kernel: &Btf) -> Option<Prototype> {
     let mut candidates = kernel.candidates(name, Want::Function).filter(|&id| kernel.name(id) == name);
     let id = candidates.next().filter(|_| candidates.next().is_none())?;
-    let Kind::Function(prototype) = kernel.get(id)?.kind else { return None };
+    let TypeKind::Function(prototype) = kernel.get(id)?.kind else { return None };
     let (parameters, returned) = parts(prototype, kernel)?;
     let returns = returns.then_some(returned);
     Some(Prototype { name: name.to_owned(), shape, parameters, returns })
@@ -85,24 +85,24 @@ fn of_function(name: &str, shape: Shape, returns: bool, kernel: &Btf) -> Option<
 /// A tracepoint has its types behind `typedef void (*btf_trace_NAME)(void *, ...)`, and its names in `__traceiter_NAME`.
 fn of_tracepoint(name: &str, kernel: &Btf) -> Option<Prototype> {
     let id = kernel.find(&format!("btf_trace_{name}"), Want::Typedef)?;
-    let Kind::Pointer(prototype) = kernel.resolve(id)?.kind else { return None };
+    let TypeKind::Pointer(prototype) = kernel.resolve(id)?.kind else { return None };
     let (mut parameters, _) = parts(prototype, kernel)?;
     if parameters.is_empty() {
         return None;
     }
     parameters.remove(0);
-    let iterator = of_function(&format!("__traceiter_{name}"), Shape::Array, false, kernel);
+    let iterator = of_function(&format!("__traceiter_{name}"), ArgumentSource::Array, false, kernel);
     if let Some(Prototype { parameters: named, .. }) = iterator
         && named.len() == parameters.len() + 1
     {
         parameters = named.into_iter().skip(1).collect();
     }
-    Some(Prototype { name: name.to_owned(), shape: Shape::Array, parameters, returns: None })
+    Some(Prototype { name: name.to_owned(), shape: ArgumentSource::Array, parameters, returns: None })
 }
 
 /// Parameters and what is returned; `None` if one takes more than one place, or their number varies.
 fn parts(prototype: u32, kernel: &Btf) -> Option<(Vec<Argument>, Argument)> {
-    let Kind::Prototype { returns, parameters } = &kernel.resolve(prototype)?.kind else { return None };
+    let TypeKind::Prototype { returns, parameters } = &kernel.resolve(prototype)?.kind else { return None };
     let one = |name_offset: u32, type_id: u32| {
         let argument = Argument::of(kernel.string(name_offset).unwrap_or_default(), type_id, kernel);
         (type_id != 0 && !argument.type_text.is_empty()).then_some(argument)
@@ -121,8 +121,8 @@ impl Argument {
     fn of(name: String, type_id: u32, btf: &Btf) -> Argument {
         let kind = btf.resolve(type_id).map(|found| &found.kind);
         let points_to = match kind {
-            Some(Kind::Pointer(to)) => Some(btf.resolve(*to).map_or_else(String::new, |found| match found.kind {
-                Kind::Composite { .. } | Kind::Forward { .. } => {
+            Some(TypeKind::Pointer(to)) => Some(btf.resolve(*to).map_or_else(String::new, |found| match found.kind {
+                TypeKind::Composite { .. } | TypeKind::Forward { .. } => {
                     essential_name(&btf.string(found.name_offset).unwrap_or_default()).to_owned()
                 }
                 _ => String::new(),
@@ -130,7 +130,7 @@ impl Argument {
             _ => None,
         };
         let size = match kind {
-            Some(Kind::Int { size, .. } | Kind::Enum { size, .. }) => Some(*size),
+            Some(TypeKind::Int { size, .. } | TypeKind::Enum { size, .. }) => Some(*size),
             _ => None,
         };
         // A struct by value takes several places.

@@ -1,6 +1,6 @@
 //! How alike two names and two types are, from 0 to 1: [`names`], [`types`].
 
-use crate::object::btf::{Btf, Kind};
+use crate::object::btf::{Btf, TypeKind};
 
 /// How alike two names of members, types or functions are. 1 if they differ only in underscores around them.
 pub(super) fn names(a: &str, b: &str) -> f64 {
@@ -39,27 +39,29 @@ fn types_within(a_btf: &Btf, a: u32, b_btf: &Btf, b: u32, depth: usize) -> f64 {
     };
     let same_name = || a_btf.type_name(a) == b_btf.type_name(b);
     match (&ours.kind, &theirs.kind) {
-        (Kind::Pointer(_), Kind::Pointer(_)) => {
+        (TypeKind::Pointer(_), TypeKind::Pointer(_)) => {
             if same_name() {
                 1.0
             } else {
                 0.4
             }
         }
-        (Kind::Array { element: a, .. }, Kind::Array { element: b, .. }) => types_within(a_btf, *a, b_btf, *b, depth),
-        (Kind::Array { element, .. }, _) => 0.8 * types_within(a_btf, *element, b_btf, b, depth),
-        (_, Kind::Array { element, .. }) => 0.8 * types_within(a_btf, a, b_btf, *element, depth),
-        (Kind::Composite { .. }, Kind::Composite { .. }) => {
+        (TypeKind::Array { element: a, .. }, TypeKind::Array { element: b, .. }) => {
+            types_within(a_btf, *a, b_btf, *b, depth)
+        }
+        (TypeKind::Array { element, .. }, _) => 0.8 * types_within(a_btf, *element, b_btf, b, depth),
+        (_, TypeKind::Array { element, .. }) => 0.8 * types_within(a_btf, a, b_btf, *element, depth),
+        (TypeKind::Composite { .. }, TypeKind::Composite { .. }) => {
             let named = a_btf.get(a).is_some_and(|found| found.name_offset != 0);
             if named && same_name() { 1.0 } else { 0.1 + 0.8 * shared_members(a_btf, a, b_btf, b) }
         }
         // `i_ctime` of type `struct timespec64` became its seconds and its nanoseconds.
-        (Kind::Composite { .. }, Kind::Int { .. }) => {
+        (TypeKind::Composite { .. }, TypeKind::Int { .. }) => {
             let members = a_btf.members(a);
             let alike = |id: u32| a_btf.size_of(id) == b_btf.size_of(b) && a_btf.is_signed(id) == b_btf.is_signed(b);
             if members.len() <= 4 && members.iter().any(|member| alike(member.type_id)) { 0.5 } else { 0.0 }
         }
-        (Kind::Int { .. } | Kind::Enum { .. }, Kind::Int { .. } | Kind::Enum { .. }) => {
+        (TypeKind::Int { .. } | TypeKind::Enum { .. }, TypeKind::Int { .. } | TypeKind::Enum { .. }) => {
             if same_name() {
                 1.0
             } else if a_btf.size_of(a) == b_btf.size_of(b) {
@@ -68,7 +70,7 @@ fn types_within(a_btf: &Btf, a: u32, b_btf: &Btf, b: u32, depth: usize) -> f64 {
                 0.5
             }
         }
-        (Kind::Float { .. }, Kind::Float { .. }) => 1.0,
+        (TypeKind::Float { .. }, TypeKind::Float { .. }) => 1.0,
         _ => 0.0,
     }
 }

@@ -1,6 +1,7 @@
 //! [`Snippet`]: the guard to write, as C that compiles behind `vmlinux.h` or without it, and `bpf_core_read.h`.
 
 mod flavour;
+mod prototype;
 
 pub(super) use flavour::{Layout, add_layout, field};
 
@@ -8,7 +9,7 @@ use super::guard::Guard;
 use super::spec::{LocalSpec, type_text};
 use super::symbol::AttachTarget;
 use crate::feature::Feature;
-use crate::object::btf::{Btf, Kind, essential_name};
+use crate::object::btf::{Btf, TypeKind, essential_name};
 use crate::record::{Snippet, SnippetPlace};
 
 /// A piece of C to write, and what it asks of the running kernel.
@@ -232,32 +233,33 @@ fn escaped(name: &str) -> String {
 
 /// Declares a kernel function weak and asks for it before the call.
 pub(super) fn ksym(name: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
-    let Kind::Prototype { .. } = btf.get(prototype)?.kind else {
+    let TypeKind::Prototype { .. } = btf.get(prototype)?.kind else {
         return None;
     };
     if !is_identifier(name) {
         return None;
     }
     let mut code = String::new();
-    for forward in flavour::forwards(btf, prototype) {
+    for forward in prototype::forwards(btf, prototype) {
         code.push_str(&format!("{forward};\n"));
     }
     code.push_str(&format!(
         "extern {} __weak __ksym;\n\n\tif (bpf_ksym_exists({name})) {{\n\t\t/* call {name}() here only */\n\t}} else \
          {{\n\t\t/* do without it */\n\t}}\n",
-        flavour::plain_prototype(btf, prototype, name)
+        prototype::plain_prototype(btf, prototype, name)
     ));
     Some(program(code))
 }
 
 /// A prototype as C; `None` if it is none.
 pub(super) fn prototype(btf: &Btf, prototype: u32, name: &str) -> Option<String> {
-    matches!(btf.get(prototype)?.kind, Kind::Prototype { .. }).then(|| flavour::plain_prototype(btf, prototype, name))
+    matches!(btf.get(prototype)?.kind, TypeKind::Prototype { .. })
+        .then(|| prototype::plain_prototype(btf, prototype, name))
 }
 
 /// Declares a kernel function in the form that newer kernels have, beside that of the object.
 pub(super) fn other_prototype(name: &str, flavour: &str, kernels: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
-    let Kind::Prototype { .. } = btf.get(prototype)?.kind else {
+    let TypeKind::Prototype { .. } = btf.get(prototype)?.kind else {
         return None;
     };
     let name = essential_name(name);
@@ -266,14 +268,14 @@ pub(super) fn other_prototype(name: &str, flavour: &str, kernels: &str, btf: &Bt
     }
     let new = format!("{name}___{}", identifier(flavour).replace("___", "_"));
     let mut code = String::new();
-    for forward in flavour::forwards(btf, prototype) {
+    for forward in prototype::forwards(btf, prototype) {
         code.push_str(&format!("{forward};\n"));
     }
     let kernels = kernels.replace("*/", "");
     code.push_str(&format!(
         "extern {} __weak __ksym; /* {kernels} */\n\n\tif (bpf_ksym_exists({new})) {{\n\t\t/* call {new}() here only \
          */\n\t}} else {{\n\t\t/* the call as it is, if bpf_ksym_exists({name}) */\n\t}}\n",
-        flavour::plain_prototype(btf, prototype, &new)
+        prototype::plain_prototype(btf, prototype, &new)
     ));
     Some(program(code))
 }

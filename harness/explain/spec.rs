@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::object::btf::{Btf, Kind, Want};
-use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+use crate::object::btf::{Btf, TypeKind, Want};
+use crate::object::btf_ext::{BtfRelocation, RelocationKind};
 
 /// Deepest access that libbpf follows (`BPF_CORE_SPEC_MAX_LEN`).
 const MAX_STEPS: usize = 64;
@@ -20,7 +20,7 @@ pub struct LocalSpec {
     /// Name of the root type with its flavour, such as `task_struct___old`; empty for an anonymous one.
     pub type_name: String,
     /// The members and indexes from the root type to the field; empty unless a field is asked about.
-    pub path: Vec<Step>,
+    pub path: Vec<PathStep>,
     /// The enumerator with its value, if one is asked about.
     pub enumerator: Option<(String, i128)>,
     /// Such as `0:1:2`; empty unless a field is asked about or if the text was cut before it.
@@ -33,7 +33,7 @@ pub struct LocalSpec {
 
 /// One step on the way to a field.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
+pub enum PathStep {
     /// A named member of a struct or union; anonymous ones on the way to it are not named.
     Member(String),
     /// An element of an array.
@@ -43,17 +43,17 @@ pub enum Step {
 }
 
 /// A path as C writes it: `mem[0].base`, `q->disk`.
-pub fn path_text(path: &[Step]) -> String {
+pub fn path_text(path: &[PathStep]) -> String {
     let mut text = String::new();
     for (index, step) in path.iter().enumerate() {
         match step {
-            Step::Member(name) => {
-                let arrow = index > 0 && path[index - 1] == Step::Follow;
+            PathStep::Member(name) => {
+                let arrow = index > 0 && path[index - 1] == PathStep::Follow;
                 text.push_str(if arrow || index == 0 { "" } else { "." });
                 text.push_str(name);
             }
-            Step::Index(element) => text.push_str(&format!("[{element}]")),
-            Step::Follow => text.push_str("->"),
+            PathStep::Index(element) => text.push_str(&format!("[{element}]")),
+            PathStep::Follow => text.push_str("->"),
         }
     }
     text
@@ -176,11 +176,11 @@ impl LocalSpec {
             match first {
                 '[' => {
                     let Ok(index) = word.parse() else { break };
-                    self.path.push(Step::Index(index));
+                    self.path.push(PathStep::Index(index));
                     rest = tail.strip_prefix(']').unwrap_or(tail);
                 }
                 _ => {
-                    self.path.extend((!word.is_empty()).then(|| Step::Member(word.to_owned())));
+                    self.path.extend((!word.is_empty()).then(|| PathStep::Member(word.to_owned())));
                     rest = tail;
                 }
             }
@@ -190,7 +190,7 @@ impl LocalSpec {
 
     /// The local spec of a relocation record, read from the object's BTF as libbpf's `bpf_core_parse_spec` does. `None`
     /// if the record does not fit the BTF; libbpf refuses such an object.
-    pub fn of(relocation: &CoreRelocation, local: &Btf) -> Option<LocalSpec> {
+    pub fn of(relocation: &BtfRelocation, local: &Btf) -> Option<LocalSpec> {
         let root = local.get(relocation.type_id)?;
         let mut spec = LocalSpec {
             kind: relocation.kind,
@@ -207,7 +207,7 @@ impl LocalSpec {
             Asked::Type => {}
             Asked::Enumerator => {
                 let value = local.enumerators(relocation.type_id).get(relocation.access.parse::<usize>().ok()?)?;
-                let unsigned = matches!(local.resolve(relocation.type_id)?.kind, Kind::Enum { signed: false, .. });
+                let unsigned = matches!(local.resolve(relocation.type_id)?.kind, TypeKind::Enum { signed: false, .. });
                 let number = if unsigned { i128::from(value.value as u64) } else { i128::from(value.value) };
                 spec.enumerator = Some((local.string(value.name_offset)?, number));
             }
@@ -226,22 +226,22 @@ impl LocalSpec {
         let mut bits = 0u64;
         let size_of = |count: u32, id: u32| u64::from(count).checked_mul(u64::from(local.size_of(id)?))?.checked_mul(8);
         if *first > 0 {
-            self.path.push(Step::Index(*first));
+            self.path.push(PathStep::Index(*first));
             bits = size_of(*first, id)?;
         }
         for &index in rest {
             match &local.resolve(id)?.kind {
-                Kind::Composite { members, .. } => {
+                TypeKind::Composite { members, .. } => {
                     let member = members.get(index as usize)?;
                     let name = local.string(member.name_offset)?;
                     if !name.is_empty() {
-                        self.path.push(Step::Member(name));
+                        self.path.push(PathStep::Member(name));
                     }
                     bits = bits.checked_add(member.bit_offset.into())?;
                     id = member.type_id;
                 }
-                Kind::Array { element, .. } => {
-                    self.path.push(Step::Index(index));
+                TypeKind::Array { element, .. } => {
+                    self.path.push(PathStep::Index(index));
                     bits = bits.checked_add(size_of(index, *element)?)?;
                     id = *element;
                 }
@@ -282,25 +282,25 @@ pub(super) fn type_text(type_kind: &str, name: &str) -> String {
 }
 
 /// libbpf's word for a kind of root type (`btf_kind_str`).
-fn kind_word(kind: &Kind) -> &'static str {
+fn kind_word(kind: &TypeKind) -> &'static str {
     match kind {
-        Kind::Void => "void",
-        Kind::Int { .. } => "int",
-        Kind::Float { .. } => "float",
-        Kind::Enum { size: 8, .. } => "enum64",
-        Kind::Enum { .. } => "enum",
-        Kind::Pointer(_) => "ptr",
-        Kind::Array { .. } => "array",
-        Kind::Composite { union: false, .. } => "struct",
-        Kind::Composite { union: true, .. } => "union",
-        Kind::Forward { .. } => "fwd",
-        Kind::Typedef(_) => "typedef",
-        Kind::Function(_) => "func",
-        Kind::Prototype { .. } => "func_proto",
-        Kind::Variable(_) => "var",
-        Kind::Section { .. } => "datasec",
-        Kind::Qualified(..) => "const",
-        Kind::Other => "decl_tag",
+        TypeKind::Void => "void",
+        TypeKind::Int { .. } => "int",
+        TypeKind::Float { .. } => "float",
+        TypeKind::Enum { size: 8, .. } => "enum64",
+        TypeKind::Enum { .. } => "enum",
+        TypeKind::Pointer(_) => "ptr",
+        TypeKind::Array { .. } => "array",
+        TypeKind::Composite { union: false, .. } => "struct",
+        TypeKind::Composite { union: true, .. } => "union",
+        TypeKind::Forward { .. } => "fwd",
+        TypeKind::Typedef(_) => "typedef",
+        TypeKind::Function(_) => "func",
+        TypeKind::Prototype { .. } => "func_proto",
+        TypeKind::Variable(_) => "var",
+        TypeKind::Section { .. } => "datasec",
+        TypeKind::Qualified(..) => "const",
+        TypeKind::Other => "decl_tag",
     }
 }
 
@@ -311,7 +311,7 @@ impl fmt::Display for LocalSpec {
             write!(f, "::{enumerator}")?;
         }
         match self.path.first() {
-            Some(Step::Member(_)) => write!(f, ".{}", path_text(&self.path)),
+            Some(PathStep::Member(_)) => write!(f, ".{}", path_text(&self.path)),
             _ => f.write_str(&path_text(&self.path)),
         }
     }
@@ -321,8 +321,8 @@ impl fmt::Display for LocalSpec {
 mod tests {
     use super::*;
 
-    fn member(name: &str) -> Step {
-        Step::Member(name.to_owned())
+    fn member(name: &str) -> PathStep {
+        PathStep::Member(name.to_owned())
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(spec.to_string(), "struct task_struct___x.no_such_field");
 
         let deep = LocalSpec::parse("<lshift_u64> [70] union u[2].a.b[3][0].c (2:1:2:3:0:4 @ offset 24.3)").unwrap();
-        let path = [Step::Index(2), member("a"), member("b"), Step::Index(3), Step::Index(0), member("c")];
+        let path = [PathStep::Index(2), member("a"), member("b"), PathStep::Index(3), PathStep::Index(0), member("c")];
         assert_eq!((deep.path.as_slice(), deep.bit_offset), (path.as_slice(), Some(195)));
         assert_eq!(deep.to_string(), "union u[2].a.b[3][0].c");
 
@@ -364,7 +364,7 @@ mod tests {
             };
             assert!(spec.cut, "{}", &full[..end]);
         }
-        assert_eq!(LocalSpec::parse(&full[..30]).unwrap().path, [member("b"), Step::Index(10)]);
+        assert_eq!(LocalSpec::parse(&full[..30]).unwrap().path, [member("b"), PathStep::Index(10)]);
         assert!(LocalSpec::parse("<enumval_value> [9] enum x::VAL").unwrap().cut);
         for junk in ["", "<", "<byte_off>", "<byte_off> [x] struct a.b", "<made_up> [1] struct a", "relo #1"] {
             assert_eq!(LocalSpec::parse(junk), None, "{junk}");

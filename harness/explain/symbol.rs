@@ -3,7 +3,7 @@
 use super::compatible::compatible;
 use super::named::{best, boundary, on};
 use super::{KernelTypes, group, nearest_with, similarity, snippet};
-use crate::object::btf::{Btf, Kind, Want, essential_name};
+use crate::object::btf::{Btf, TypeKind, Want, essential_name};
 use crate::record::{Explanation, OnKernel, Presence, Replacement, Subject, span};
 
 /// Names less alike than this are not shown. Functions are many and named by parts that recur.
@@ -84,14 +84,16 @@ impl AttachTarget {
 /// Types of the parameters of a function, or of a typedef of a pointer to one.
 fn parameters(btf: &Btf, id: u32) -> Option<Vec<String>> {
     match &btf.resolve(id)?.kind {
-        Kind::Function(inner) | Kind::Pointer(inner) => parameters_of_prototype(btf, *inner),
+        TypeKind::Function(inner) | TypeKind::Pointer(inner) => parameters_of_prototype(btf, *inner),
         _ => None,
     }
 }
 
 fn parameters_of_prototype(btf: &Btf, id: u32) -> Option<Vec<String>> {
     match &btf.resolve(id)?.kind {
-        Kind::Prototype { parameters, .. } => Some(parameters.iter().map(|one| btf.type_name(one.type_id)).collect()),
+        TypeKind::Prototype { parameters, .. } => {
+            Some(parameters.iter().map(|one| btf.type_name(one.type_id)).collect())
+        }
         _ => None,
     }
 }
@@ -193,7 +195,7 @@ impl Ksym<'_> {
 
 fn prototype(btf: &Btf, function: u32) -> Option<u32> {
     match btf.get(function)?.kind {
-        Kind::Function(prototype) => Some(prototype),
+        TypeKind::Function(prototype) => Some(prototype),
         _ => None,
     }
 }

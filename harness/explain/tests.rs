@@ -9,9 +9,9 @@ mod remedies;
 
 use super::*;
 use crate::need::{self, need};
-use crate::object::btf_ext::{BtfExt, CoreRelocation};
+use crate::object::btf_ext::{BtfExt, BtfRelocation};
 use crate::object::{Inventory, ObjectTypes};
-use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::protocol::feature_probe::{Answer, FeatureProbe};
 use crate::record::CoreRelocation as Listed;
 use crate::record::{Danger, Snippet, SnippetPlace};
 
@@ -33,7 +33,7 @@ fn with_matrix<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
     test(&[kernel("5.10", &old), kernel("6.1", &old), kernel("6.12", &new), kernel("7.3", &new)])
 }
 
-fn object_under_test() -> (Btf, Vec<CoreRelocation>) {
+fn object_under_test() -> (Btf, Vec<BtfRelocation>) {
     let local = btf("object.o");
     let relocations = BtfExt::parse(&section("object.o", ".BTF.ext"), &local).unwrap().relocations;
     (local, relocations)
@@ -53,7 +53,7 @@ fn asked_for(kind: Feature, name: &str, matrix: &[KernelTypes<'_>], failed: &str
 /// What every relocation of the object is explained as, in their order.
 fn explanations(matrix: &[KernelTypes<'_>]) -> Vec<Explanation> {
     let (local, relocations) = object_under_test();
-    let spec = |one: &CoreRelocation| LocalSpec::of(one, &local).unwrap();
+    let spec = |one: &BtfRelocation| LocalSpec::of(one, &local).unwrap();
     relocations.iter().filter_map(|one| relocation(&spec(one), &local, matrix, "6.12")).collect()
 }
 

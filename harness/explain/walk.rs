@@ -1,14 +1,14 @@
 //! [`walk`]: follows the path of a relocation through the types of a kernel, as libbpf's `bpf_core_spec_match` does.
 
-use super::spec::{LocalSpec, Step};
-use crate::object::btf::{Btf, Kind, Place, Type, essential_name};
+use super::spec::{LocalSpec, PathStep};
+use crate::object::btf::{Btf, MemberPlace, Type, TypeKind, essential_name};
 
 /// Arrays nested deeper than this are taken for a cycle.
 const MAX_DEPTH: usize = 32;
 
 /// A field that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ReachedField {
     /// Its type.
     pub type_id: u32,
     /// Bits from the start of the root type.
@@ -34,7 +34,7 @@ pub(super) enum Miss {
         /// Type id of the struct.
         parent: u32,
         /// The member.
-        place: Place,
+        place: MemberPlace,
     },
     /// The array has fewer elements, or it is no array.
     Element {
@@ -82,13 +82,18 @@ impl<'a> Local<'a> {
 
 /// Follows `path` from the type `root` of a kernel. With the object's own types, kinds have to be compatible; without,
 /// names suffice.
-pub(super) fn walk(target: &Btf, root: u32, path: &[Step], local: Option<&Local<'_>>) -> Result<Found, Miss> {
-    let mut at = Found { type_id: root, bit_offset: 0, bitfield_size: 0 };
+pub(super) fn walk(
+    target: &Btf,
+    root: u32,
+    path: &[PathStep],
+    local: Option<&Local<'_>>,
+) -> Result<ReachedField, Miss> {
+    let mut at = ReachedField { type_id: root, bit_offset: 0, bitfield_size: 0 };
     let mut last = false;
     for (step, asked) in path.iter().enumerate() {
         let parent = at.type_id;
         match asked {
-            Step::Member(name) => {
+            PathStep::Member(name) => {
                 let place = target.member(parent, name).ok_or(Miss::Member { step, parent })?;
                 let local_type = local.and_then(|local| Some((local.btf, local.after(step)?)));
                 if local_type.is_some_and(|(btf, id)| !compatible(btf, id, target, place.type_id)) {
@@ -99,12 +104,12 @@ pub(super) fn walk(target: &Btf, root: u32, path: &[Step], local: Option<&Local<
                 at.bitfield_size = place.bitfield_size;
                 last = place.last;
             }
-            Step::Index(index) => {
+            PathStep::Index(index) => {
                 let beyond = Miss::Element { step, array: parent };
                 // A first index steps over whole root types.
                 let element = match target.resolve(parent).map(|found| &found.kind) {
                     _ if step == 0 => parent,
-                    Some(Kind::Array { element, count }) if index < count || (*count == 0 && last) => *element,
+                    Some(TypeKind::Array { element, count }) if index < count || (*count == 0 && last) => *element,
                     _ => return Err(beyond),
                 };
                 let bytes = target.size_of(element).map(|size| u64::from(*index) * u64::from(size));
@@ -114,8 +119,10 @@ pub(super) fn walk(target: &Btf, root: u32, path: &[Step], local: Option<&Local<
                 at.bitfield_size = 0;
                 last = false;
             }
-            Step::Follow => match target.resolve(parent).map(|found| &found.kind) {
-                Some(Kind::Pointer(pointee)) => at = Found { type_id: *pointee, bit_offset: 0, bitfield_size: 0 },
+            PathStep::Follow => match target.resolve(parent).map(|found| &found.kind) {
+                Some(TypeKind::Pointer(pointee)) => {
+                    at = ReachedField { type_id: *pointee, bit_offset: 0, bitfield_size: 0 }
+                }
                 _ => return Err(Miss::Member { step, parent }),
             },
         }
@@ -131,15 +138,15 @@ pub(super) fn compatible(local: &Btf, local_id: u32, target: &Btf, target_id: u3
             return false;
         };
         return match (&ours.kind, &theirs.kind) {
-            (Kind::Array { element: a, .. }, Kind::Array { element: b, .. }) => {
+            (TypeKind::Array { element: a, .. }, TypeKind::Array { element: b, .. }) => {
                 (local_id, target_id) = (*a, *b);
                 continue;
             }
-            (Kind::Composite { .. }, Kind::Composite { .. })
-            | (Kind::Pointer(_), Kind::Pointer(_))
-            | (Kind::Int { .. }, Kind::Int { .. })
-            | (Kind::Float { .. }, Kind::Float { .. }) => true,
-            (Kind::Enum { .. }, Kind::Enum { .. }) | (Kind::Forward { .. }, Kind::Forward { .. }) => {
+            (TypeKind::Composite { .. }, TypeKind::Composite { .. })
+            | (TypeKind::Pointer(_), TypeKind::Pointer(_))
+            | (TypeKind::Int { .. }, TypeKind::Int { .. })
+            | (TypeKind::Float { .. }, TypeKind::Float { .. }) => true,
+            (TypeKind::Enum { .. }, TypeKind::Enum { .. }) | (TypeKind::Forward { .. }, TypeKind::Forward { .. }) => {
                 let name = |btf: &Btf, found: &Type| btf.string(found.name_offset).unwrap_or_default();
                 let (ours, theirs) = (name(local, ours), name(target, theirs));
                 ours.is_empty() || theirs.is_empty() || essential_name(&ours) == essential_name(&theirs)

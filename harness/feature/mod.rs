@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char};
 
 use libbpf_sys as sys;
 
-use crate::protocol::probe::FeatureNames;
+use crate::protocol::feature_probe::FeatureNames;
 use helpers::HELPERS;
 
 /// What kind of feature.
@@ -44,7 +44,7 @@ impl Feature {
         }
     }
 
-    /// The name as a [`FeatureProbe`](crate::protocol::probe::FeatureProbe) has it, from any usual form: `bpf_loop`, `loop` and `BPF_FUNC_loop`
+    /// The name as a [`FeatureProbe`](crate::protocol::feature_probe::FeatureProbe) has it, from any usual form: `bpf_loop`, `loop` and `BPF_FUNC_loop`
     /// are `loop`, `BPF_MAP_TYPE_RINGBUF` is `ringbuf`.
     pub fn bare(self, name: &str) -> String {
         let bare = name.strip_prefix(self.listing().1).unwrap_or(name);

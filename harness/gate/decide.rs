@@ -2,9 +2,9 @@
 
 mod expected;
 
-use super::decision::{Decision, Excuse, GateReport, Outcome, Rule, Weight};
+use super::decision::{Decision, Excuse, GateOutcome, GateReport, Rule, Weight};
 use super::expectation::Expectations;
-use super::limits::Limits;
+use super::limits::GateLimits;
 use crate::compare::{Change, Pair, Place, differences};
 use crate::record::Cause;
 use crate::record::WHOLE_OBJECT;
@@ -28,13 +28,13 @@ pub fn decide(
     record: &RunRecord,
     baseline: Option<&RunRecord>,
     expectations: &Expectations,
-    limits: &Limits,
+    limits: &GateLimits,
 ) -> GateReport {
     let pair = baseline.map(|baseline| Pair::new(baseline, record));
     let uses = expectations.failures.iter().map(|_| Use::default()).collect();
     let allowed = vec![false; expectations.warnings.len()];
     let report = GateReport {
-        outcome: Outcome::Green,
+        outcome: GateOutcome::Green,
         decisions: Vec::new(),
         judged: 0,
         passed: 0,
@@ -60,7 +60,7 @@ struct Gate<'a> {
     record: &'a RunRecord,
     pair: Option<Pair<'a>>,
     expectations: &'a Expectations,
-    limits: &'a Limits,
+    limits: &'a GateLimits,
     uses: Vec<Use>,
     /// Which allowances allowed a warning.
     allowed: Vec<bool>,
@@ -306,13 +306,13 @@ impl<'a> Gate<'a> {
         let mut report = self.report;
         report.decisions.sort_by_key(|decision| decision.weight);
         report.outcome = if self.record.interrupted || self.record.finished.is_none() {
-            Outcome::Interrupted
+            GateOutcome::Interrupted
         } else if has(&report, Weight::Red) {
-            Outcome::Red
+            GateOutcome::Red
         } else if has(&report, Weight::Infrastructure) {
-            Outcome::Infrastructure
+            GateOutcome::Infrastructure
         } else {
-            Outcome::Green
+            GateOutcome::Green
         };
         report
     }

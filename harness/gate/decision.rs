@@ -8,7 +8,7 @@ use crate::record::exit_code;
 /// What the gate says of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum GateOutcome {
     /// Nothing speaks against it.
     Green,
     /// Something is worse than it may be; the object or the matrix is to blame.
@@ -19,14 +19,14 @@ pub enum Outcome {
     Interrupted,
 }
 
-impl Outcome {
+impl GateOutcome {
     /// The outcome in words.
     pub fn label(self) -> &'static str {
         match self {
-            Outcome::Green => "green",
-            Outcome::Red => "red",
-            Outcome::Infrastructure => "not decided: infrastructure trouble",
-            Outcome::Interrupted => "not decided: the run was interrupted",
+            GateOutcome::Green => "green",
+            GateOutcome::Red => "red",
+            GateOutcome::Infrastructure => "not decided: infrastructure trouble",
+            GateOutcome::Interrupted => "not decided: the run was interrupted",
         }
     }
 }
@@ -152,7 +152,7 @@ impl Excuse {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GateReport {
     /// The decision.
-    pub outcome: Outcome,
+    pub outcome: GateOutcome,
     /// Everything that was decided, the heaviest first, otherwise in the order of the record.
     pub decisions: Vec<Decision>,
     /// Programs on kernels that were judged.
@@ -171,10 +171,10 @@ impl GateReport {
     /// The exit code for it, of [`exit_code`].
     pub fn exit_code(&self) -> u8 {
         match self.outcome {
-            Outcome::Green => exit_code::GOOD,
-            Outcome::Red => exit_code::PROGRAM_FAILED,
-            Outcome::Infrastructure => exit_code::INFRASTRUCTURE,
-            Outcome::Interrupted => exit_code::INTERRUPTED,
+            GateOutcome::Green => exit_code::GOOD,
+            GateOutcome::Red => exit_code::PROGRAM_FAILED,
+            GateOutcome::Infrastructure => exit_code::INFRASTRUCTURE,
+            GateOutcome::Interrupted => exit_code::INTERRUPTED,
         }
     }
 

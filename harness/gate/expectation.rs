@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::scope::{Refusal, Scope, Selectors, WrittenScope};
+use super::scope::{Scope, Selectors, TableError, WrittenScope};
 use crate::record::Cause;
 use crate::record::KernelWarning;
 use crate::record::Verdict;
@@ -57,14 +57,14 @@ impl Expectation {
 
 /// A warning of kernels that somebody knows of.
 #[derive(Debug, Clone)]
-pub struct Allowance {
+pub struct WarningAllowance {
     /// What it is about. A warning that came with no program is all programs'.
     pub scope: Scope,
     /// Words of the warning.
     pub contains: String,
 }
 
-impl Deref for Allowance {
+impl Deref for WarningAllowance {
     type Target = Scope;
 
     fn deref(&self) -> &Scope {
@@ -72,7 +72,7 @@ impl Deref for Allowance {
     }
 }
 
-impl Allowance {
+impl WarningAllowance {
     /// Whether it allows a warning of the object that it is about.
     pub fn allows(&self, warning: &KernelWarning) -> bool {
         (warning.headline.contains(&self.contains) || warning.text.contains(&self.contains))
@@ -86,7 +86,7 @@ pub struct Expectations {
     /// Failures.
     pub failures: Vec<Expectation>,
     /// Warnings of kernels.
-    pub warnings: Vec<Allowance>,
+    pub warnings: Vec<WarningAllowance>,
 }
 
 /// Why the expectations of a file cannot be used.
@@ -149,12 +149,12 @@ impl WrittenExpectation {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(&self, origin: String) -> Result<Expectation, Refusal> {
+    pub fn check(&self, origin: String) -> Result<Expectation, TableError> {
         if let Some(written) = &self.verdict {
             let verdict = *written.get_ref();
             if verdict.is_pass() || verdict == Verdict::NotRun {
                 let refusal =
-                    Refusal::new(format!("`verdict` is `{verdict}`, which is no failure"), "name how it fails");
+                    TableError::new(format!("`verdict` is `{verdict}`, which is no failure"), "name how it fails");
                 return Err(refusal.at(written.span().start));
             }
         }
@@ -197,9 +197,10 @@ impl WrittenAllowance {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(&self, origin: String) -> Result<Allowance, Refusal> {
+    pub fn check(&self, origin: String) -> Result<WarningAllowance, TableError> {
         if self.contains.get_ref().trim().is_empty() {
-            let refusal = Refusal::new("`contains` is empty", "name the function that warns, or words of the warning");
+            let refusal =
+                TableError::new("`contains` is empty", "name the function that warns, or words of the warning");
             return Err(refusal.at(self.contains.span().start));
         }
         let scope = WrittenScope {
@@ -210,7 +211,7 @@ impl WrittenAllowance {
             link: self.link.as_ref(),
             expires: self.expires.as_ref(),
         };
-        Ok(Allowance { scope: scope.check(origin)?, contains: self.contains.get_ref().clone() })
+        Ok(WarningAllowance { scope: scope.check(origin)?, contains: self.contains.get_ref().clone() })
     }
 
     /// Where `object` and `program` stand in the file, in bytes.
@@ -236,14 +237,14 @@ impl Expectations {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ExpectationError::Unreadable { path: path.to_owned(), error })?;
         let line = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
-        let invalid = |refusal: Refusal, table: usize| ExpectationError::Invalid {
+        let invalid = |refusal: TableError, table: usize| ExpectationError::Invalid {
             path: path.to_owned(),
             line: line(refusal.at.unwrap_or(table)),
             message: refusal.message,
             hint: refusal.hint,
         };
         let file: File = toml::from_str(&text).map_err(|error| {
-            let refusal = Refusal { at: None, message: error.message().to_owned(), hint: None };
+            let refusal = TableError { at: None, message: error.message().to_owned(), hint: None };
             invalid(refusal, error.span().map_or(0, |span| span.start))
         })?;
         let origin = |start: usize| format!("{}:{}", path.display(), line(start));

@@ -1,22 +1,22 @@
-//! [`Limits`]: what the gate lets pass.
+//! [`GateLimits`]: what the gate lets pass.
 
 use time::{Date, OffsetDateTime};
 
 /// What the gate lets pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits {
+pub struct GateLimits {
     /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
     pub instructions_percent: f64,
     /// The day on which expectations must not have expired.
     pub today: Date,
 }
 
-impl Limits {
+impl GateLimits {
     /// By how many percent a program may grow unless it is said otherwise.
     pub const INSTRUCTIONS_PERCENT: f64 = 10.0;
 
     /// The usual limits, today.
-    pub fn now() -> Limits {
-        Limits { instructions_percent: Limits::INSTRUCTIONS_PERCENT, today: OffsetDateTime::now_utc().date() }
+    pub fn now() -> GateLimits {
+        GateLimits { instructions_percent: GateLimits::INSTRUCTIONS_PERCENT, today: OffsetDateTime::now_utc().date() }
     }
 }

@@ -12,7 +12,9 @@ mod scope;
 mod tests;
 
 pub use decide::decide;
-pub use decision::{Decision, Excuse, GateReport, Outcome, Rule, Weight};
-pub use expectation::{Allowance, Expectation, ExpectationError, Expectations, WrittenAllowance, WrittenExpectation};
-pub use limits::Limits;
-pub use scope::{Refusal, Scope};
+pub use decision::{Decision, Excuse, GateOutcome, GateReport, Rule, Weight};
+pub use expectation::{
+    Expectation, ExpectationError, Expectations, WarningAllowance, WrittenAllowance, WrittenExpectation,
+};
+pub use limits::GateLimits;
+pub use scope::{Scope, TableError};

@@ -48,7 +48,7 @@ impl Scope {
 
 /// What is wrong with a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct TableError {
     /// Where in the file, in bytes; `None` for the table as a whole.
     pub at: Option<usize>,
     /// A lowercase fragment.
@@ -57,13 +57,13 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
-impl Refusal {
-    pub(super) fn new(message: impl Into<String>, hint: &str) -> Refusal {
-        Refusal { at: None, message: message.into(), hint: Some(hint.to_owned()) }
+impl TableError {
+    pub(super) fn new(message: impl Into<String>, hint: &str) -> TableError {
+        TableError { at: None, message: message.into(), hint: Some(hint.to_owned()) }
     }
 
-    pub(super) fn at(self, start: usize) -> Refusal {
-        Refusal { at: Some(start), ..self }
+    pub(super) fn at(self, start: usize) -> TableError {
+        TableError { at: Some(start), ..self }
     }
 }
 
@@ -86,9 +86,9 @@ pub(super) struct WrittenScope<'a> {
 
 impl WrittenScope<'_> {
     /// Checks the keys; `origin` is where the table stands.
-    pub fn check(self, origin: String) -> Result<Scope, Refusal> {
+    pub fn check(self, origin: String) -> Result<Scope, TableError> {
         if self.reason.get_ref().trim().is_empty() {
-            let refusal = Refusal::new("`reason` is empty", "say why it is put up with, for who reads it later");
+            let refusal = TableError::new("`reason` is empty", "say why it is put up with, for who reads it later");
             return Err(refusal.at(self.reason.span().start));
         }
         Ok(Scope {
@@ -103,11 +103,11 @@ impl WrittenScope<'_> {
     }
 }
 
-fn pattern(key: &str, text: Option<&Spanned<String>>) -> Result<glob::Pattern, Refusal> {
+fn pattern(key: &str, text: Option<&Spanned<String>>) -> Result<glob::Pattern, TableError> {
     let Some(text) = text else { return Ok(everything()) };
     glob::Pattern::new(text.get_ref()).map_err(|error| {
         let message = format!("`{key}` `{}` is not a glob: {error}", text.get_ref());
-        Refusal { at: Some(text.span().start), message, hint: None }
+        TableError { at: Some(text.span().start), message, hint: None }
     })
 }
 
@@ -116,28 +116,32 @@ fn everything() -> glob::Pattern {
     glob::Pattern::new("*").expect("is a glob")
 }
 
-fn selectors(written: &Spanned<Selectors>) -> Result<Vec<KernelSelector>, Refusal> {
+fn selectors(written: &Spanned<Selectors>) -> Result<Vec<KernelSelector>, TableError> {
     let start = written.span().start;
     let texts = match written.get_ref() {
         Selectors::One(selector) => std::slice::from_ref(selector),
         Selectors::Several(selectors) => selectors,
     };
     if texts.is_empty() {
-        return Err(Refusal::new("`kernel` is empty", "leave it out for every kernel").at(start));
+        return Err(TableError::new("`kernel` is empty", "leave it out for every kernel").at(start));
     }
     let read = |text: &String| {
-        KernelSelector::parse(text).map_err(|error| Refusal { at: Some(start), message: error.to_string(), hint: None })
+        KernelSelector::parse(text).map_err(|error| TableError {
+            at: Some(start),
+            message: error.to_string(),
+            hint: None,
+        })
     };
     texts.iter().map(read).collect()
 }
 
 /// `2027-06-30`, with or without quotes.
-fn date(value: &toml::Value) -> Result<Date, Refusal> {
+fn date(value: &toml::Value) -> Result<Date, TableError> {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let read = || {
         let [year, month, day] = text.split('-').collect::<Vec<_>>().try_into().ok()?;
         let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
         Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
     };
-    read().ok_or_else(|| Refusal::new(format!("`expires` is `{text}`, which is no date"), "write it as 2027-06-30"))
+    read().ok_or_else(|| TableError::new(format!("`expires` is `{text}`, which is no date"), "write it as 2027-06-30"))
 }

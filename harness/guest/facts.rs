@@ -10,7 +10,7 @@ use object::elf::{ELF_NOTE_GNU, FileHeader64, NT_GNU_BUILD_ID};
 use object::read::elf::NoteIterator;
 use rustix::system::uname;
 
-use corematrix_protocol::facts::{KernelFacts, TracingFacts};
+use corematrix_protocol::facts::{KernelFacts, TracingFacts, build_id_text};
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 /// Of `statfs`, for a mounted BPF file system.
@@ -76,7 +76,7 @@ fn build_id(notes: &[u8]) -> Option<String> {
     let mut notes = NoteIterator::<FileHeader64<Endianness>>::new(endian, 4, notes).ok()?;
     while let Ok(Some(note)) = notes.next() {
         if note.name() == ELF_NOTE_GNU && note.n_type(endian) == NT_GNU_BUILD_ID {
-            return Some(note.desc().iter().map(|byte| format!("{byte:02x}")).collect());
+            return Some(build_id_text(note.desc()));
         }
     }
     None

@@ -4,7 +4,7 @@
 //! touches the host's files does so in another process, since it waits for answers that pass through here.
 
 mod command;
-mod left;
+mod output_files;
 mod root;
 
 use std::collections::VecDeque;
@@ -48,7 +48,7 @@ pub fn serve(port: &mut File, order: LiveOrder, blob: &[u8]) -> Result<(), Strin
 }
 
 fn run(port: &mut File, command: &LiveCommand) -> Result<(), String> {
-    let mut log = left::KernelLog::from_now_on();
+    let mut log = output_files::LogSinceStart::from_now_on();
     let mut live = match Live::begin(port, command) {
         Ok(live) => live,
         Err(reason) => {
@@ -57,7 +57,7 @@ fn run(port: &mut File, command: &LiveCommand) -> Result<(), String> {
         }
     };
     live.attend()?;
-    left::send(|kept, blob| report(port, kept, blob))?;
+    output_files::send(|kept, blob| report(port, kept, blob))?;
     report(port, LiveReport::KernelLog, &log.text())
 }
 

@@ -3,10 +3,13 @@
 //! It sets the guest up, opens the data channel, says hello, and loads the objects it is sent until the host stops it.
 //! Nothing here decides what an outcome means; it reports facts and the host draws conclusions.
 
+mod after_restore;
 mod attach;
+mod before_snapshot;
 mod exercise;
 mod facts;
 mod fault;
+mod feature_probe;
 mod fork;
 mod init;
 mod kernel_btf;
@@ -18,11 +21,8 @@ mod loading;
 mod pins;
 mod port;
 mod prepared;
-mod probe;
-mod settle;
 mod transcript;
 mod visited;
-mod wake;
 mod weak_extern;
 
 use std::fs;
@@ -79,22 +79,22 @@ fn serve() -> Result<(), String> {
             (HostMessage::File { path, mode }, content) => make_file(Path::new(&path), &content, mode)?,
             (HostMessage::Settle, _) => {
                 // The benchmark compares with what libbpf does by itself.
-                settle::down(!faults.bare());
+                before_snapshot::prepare(!faults.bare());
                 send(&mut port, &hello(&notes, None), &[])?;
             }
             (HostMessage::Wake { realtime_ns }, entropy) => {
                 faults.after_restore();
                 let mut all = notes.clone();
                 if !faults.asleep() {
-                    all.extend(wake::up(realtime_ns, &entropy));
+                    all.extend(after_restore::adapt(realtime_ns, &entropy));
                 }
-                let woken = wake::look().map_err(|error| error.to_string())?;
+                let woken = after_restore::look().map_err(|error| error.to_string())?;
                 send(&mut port, &hello(&all, Some(woken)), &[])?;
             }
             (HostMessage::Live(order), blob) => live::serve(&mut port, order, &blob)?,
             (HostMessage::TellFacts, _) => send(&mut port, &GuestMessage::Facts(Box::new(facts::look())), &[])?,
             (HostMessage::Probe(request), _) => {
-                send(&mut port, &GuestMessage::Probed(probe::features(&request)), &[])?;
+                send(&mut port, &GuestMessage::Probed(feature_probe::features(&request)), &[])?;
             }
             (HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users }, bytes) => {
                 let bare = faults.bare();

@@ -12,7 +12,7 @@ use crate::protocol::LeftOutMap;
 use crate::protocol::libbpf_log;
 use crate::record::Verdict;
 use crate::record::{Cause, Evidence};
-use refusal::Refusal;
+use refusal::RefusedMap;
 
 /// The warning that says that a map could not be created, if there is one.
 pub(super) fn failed(warnings: &[String]) -> Option<&str> {
@@ -30,16 +30,16 @@ pub(super) fn first_left_out(case: &Case<'_>) -> Option<Diagnosis> {
 /// A map that was left out.
 fn of_left_out(case: &Case<'_>, left: &LeftOutMap) -> Diagnosis {
     let LeftOutMap { map, warning, context, untried } = left;
-    diagnosed(&Refusal { case, map, warning, context, untried: *untried })
+    diagnosed(&RefusedMap { case, map, warning, context, untried: *untried })
 }
 
 /// A map that libbpf could not create, by its warning. `context` are other lines of libbpf.
 pub(super) fn refused(case: &Case<'_>, warning: &str, context: &[String]) -> Diagnosis {
     let subject = libbpf_log::failed_map(warning);
-    diagnosed(&Refusal { case, map: subject.unwrap_or_default(), warning, context, untried: false })
+    diagnosed(&RefusedMap { case, map: subject.unwrap_or_default(), warning, context, untried: false })
 }
 
-fn diagnosed(refusal: &Refusal<'_>) -> Diagnosis {
+fn diagnosed(refusal: &RefusedMap<'_>) -> Diagnosis {
     let subject = (!refusal.map.is_empty()).then(|| refusal.map.to_owned());
     let evidence = Evidence { subject, ..Evidence::line(refusal.warning) };
     if refusal.warning.contains("struct_ops init_kern") {

@@ -38,7 +38,7 @@ use crate::object::{Inventory, ProgramInfo};
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::record::Verdict;
 use crate::record::{Cause, Evidence, Source};
-use crate::verifier::Failure;
+use crate::verifier::VerifierFailure;
 
 /// A program on a kernel: everything that its verdict rests on.
 #[derive(Clone, Copy)]
@@ -152,7 +152,7 @@ pub fn same_everywhere<'a>(cells: impl IntoIterator<Item = Option<(Cause, Option
 
 /// What the verifier complained about.
 fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
-    let failure = Failure::read(case.log)?;
+    let failure = VerifierFailure::read(case.log)?;
     if let Some(diagnosis) = poison::reached(case, &failure) {
         return Some(diagnosis);
     }
@@ -221,7 +221,7 @@ fn about(cause: Cause, line: &str) -> Evidence {
     Evidence { subject: subject::of(cause, line), ..Evidence::line(line) }
 }
 
-fn at(mut evidence: Evidence, failure: &Failure) -> Evidence {
+fn at(mut evidence: Evidence, failure: &VerifierFailure) -> Evidence {
     evidence.source = failure.insn.map(|insn| Source {
         insn,
         text: failure.source_text.clone(),

@@ -6,7 +6,7 @@
 use super::{Case, Diagnosis, at, map, subject};
 use crate::record::Verdict;
 use crate::record::{Cause, Evidence};
-use crate::verifier::Failure;
+use crate::verifier::VerifierFailure;
 
 /// The function that libbpf calls in the place of an instruction whose CO-RE relocation found no match.
 const RELOCATION: u64 = 195_896_080;
@@ -34,7 +34,7 @@ pub enum Poison {
 }
 
 /// Judges a program whose verifier log ends in a call that libbpf poisoned and whose words it did not rewrite.
-pub(super) fn reached(case: &Case<'_>, failure: &Failure) -> Option<Diagnosis> {
+pub(super) fn reached(case: &Case<'_>, failure: &VerifierFailure) -> Option<Diagnosis> {
     let number = poisoned_call(failure)?;
     let line = failure.said.iter().find(|line| line.contains("unknown#")).unwrap_or(&failure.message);
     let evidence = at(Evidence::line(line), failure);
@@ -70,7 +70,7 @@ pub(super) fn cause_of(case: &Case<'_>, kind: &str, named: &str) -> Cause {
 }
 
 /// The number of the poisoned function that the verifier complains about.
-fn poisoned_call(failure: &Failure) -> Option<u64> {
+fn poisoned_call(failure: &VerifierFailure) -> Option<u64> {
     let number = failure.said.iter().find_map(|line| {
         let (_, rest) =
             line.split_once("invalid func unknown#").or_else(|| line.split_once("unknown func unknown#"))?;

@@ -3,7 +3,7 @@
 use super::complaints::{CLASSES, COMPLAINTS};
 use crate::record::Cause;
 use crate::record::Verdict;
-use crate::verifier::Failure;
+use crate::verifier::VerifierFailure;
 
 /// Warnings of libbpf. One may follow from another in any order, so the more telling rows come first. Those about maps are in `map.rs`.
 const LIBBPF: &[(&[&str], Verdict, Cause)] = &[
@@ -46,7 +46,7 @@ const LIBBPF: &[(&[&str], Verdict, Cause)] = &[
 ];
 
 /// The cause that the verifier's complaint stands for, and the line that says so.
-pub(super) fn of_verifier(failure: &Failure) -> Option<(Cause, &str)> {
+pub(super) fn of_verifier(failure: &VerifierFailure) -> Option<(Cause, &str)> {
     // A caller that breaks a global function's contract: what is wrong with which argument differs from kernel to kernel.
     if let Some(line) = failure.said.iter().find(|line| line.contains("Caller passes invalid args into func#")) {
         return Some((Cause::UnsupportedCallForm, line));
@@ -57,7 +57,9 @@ pub(super) fn of_verifier(failure: &Failure) -> Option<(Cause, &str)> {
         return Some((Cause::ReturnValue, &failure.message));
     }
     // What is said first is the most specific; the lines behind it only tell what follows from it.
-    let of_line = |line: &'_ String| COMPLAINTS.iter().find(|(pieces, _)| fits(line, pieces)).map(|(_, cause)| *cause);
+    let of_line = |line: &'_ String| {
+        COMPLAINTS.iter().copied().flatten().find(|(pieces, _)| fits(line, pieces)).map(|(_, cause)| *cause)
+    };
     if let Some(found) = failure.said.iter().find_map(|line| Some((of_line(line)?, line.as_str()))) {
         return Some(found);
     }

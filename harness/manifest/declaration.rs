@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::limits::Limits;
-use super::reader::{Reader, Section};
+use super::limits::GuestLimits;
+use super::reader::{TableReader, TomlSection};
 use super::source_table::SourceTable;
 use super::{KernelSpec, Source};
 
@@ -20,22 +20,22 @@ pub struct Declaration<'a, 't> {
     /// Its name.
     pub name: &'t str,
     /// Its keys.
-    pub section: Section<'t>,
+    pub section: TomlSection<'t>,
     /// Relative paths start here.
     pub folder: &'a Path,
     /// What holds where the table says nothing.
-    pub limits: Limits,
+    pub limits: GuestLimits,
 }
 
 impl<'t> Declaration<'_, 't> {
     /// The kernel, or `None` after its problems were noted.
-    pub fn read(&self, reader: &mut Reader<'t>) -> Option<KernelSpec> {
+    pub fn read(&self, reader: &mut TableReader<'t>) -> Option<KernelSpec> {
         if self.is_unquoted_version(reader) {
             return None;
         }
         self.check_name(reader);
         let source = SourceTable { section: &self.section, folder: self.folder, others: &COMMON }.read(reader);
-        let limits = Limits::read(reader, &self.section, self.limits);
+        let limits = GuestLimits::read(reader, &self.section, self.limits);
         let optional = reader.boolean(&self.section, "optional").unwrap_or(false);
         let append = self.append(reader);
         let btf = reader.string(&self.section, "btf").map(|(path, _)| self.folder.join(path));
@@ -53,12 +53,12 @@ impl<'t> Declaration<'_, 't> {
         })
     }
 
-    fn problem(&self, reader: &mut Reader<'t>, at: usize, message: &str, hint: Option<String>) {
+    fn problem(&self, reader: &mut TableReader<'t>, at: usize, message: &str, hint: Option<String>) {
         reader.problem(at, format!("{}: {message}", self.section.title), hint);
     }
 
     /// `[kernel.5.10]` is, in TOML, a table `10` in a table `5`: the slip is common and its effects are confusing.
-    fn is_unquoted_version(&self, reader: &mut Reader<'t>) -> bool {
+    fn is_unquoted_version(&self, reader: &mut TableReader<'t>) -> bool {
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let mut found = false;
         for (key, value) in self.section.table.iter() {
@@ -72,7 +72,7 @@ impl<'t> Declaration<'_, 't> {
         found
     }
 
-    fn check_name(&self, reader: &mut Reader<'t>) {
+    fn check_name(&self, reader: &mut TableReader<'t>) {
         let starts_well = self.name.starts_with(|c: char| c.is_ascii_alphanumeric());
         let is_plain = self.name.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c));
         if !starts_well || !is_plain || self.name.len() > LONGEST_NAME {
@@ -86,7 +86,7 @@ impl<'t> Declaration<'_, 't> {
         }
     }
 
-    fn append(&self, reader: &mut Reader<'t>) -> Vec<String> {
+    fn append(&self, reader: &mut TableReader<'t>) -> Vec<String> {
         let words = reader.strings(&self.section, "append").unwrap_or_default();
         for (word, place) in &words {
             if word.contains(char::is_whitespace) {
@@ -97,14 +97,14 @@ impl<'t> Declaration<'_, 't> {
         words.into_iter().map(|(word, _)| word.to_owned()).collect()
     }
 
-    fn fallbacks(&self, reader: &mut Reader<'t>) -> Vec<Source> {
+    fn fallbacks(&self, reader: &mut TableReader<'t>) -> Vec<Source> {
         let Some((key, value)) = self.section.table.get_key_value(FALLBACK) else { return Vec::new() };
         let tables = value.get_ref().as_array().map(|all| all.iter().map(|one| (one.span(), one.get_ref().as_table())));
         let mut sources = Vec::new();
         for (at, (place, table)) in tables.into_iter().flatten().enumerate() {
             let Some(table) = table else { return self.not_tables(reader, key.span().start) };
             let title = format!("{}: fallback {}", self.section.title, at + 1);
-            let section = Section { title, start: place.start, table };
+            let section = TomlSection { title, start: place.start, table };
             sources.extend(SourceTable { section: &section, folder: self.folder, others: &[] }.read(reader));
         }
         if value.get_ref().as_array().is_none() {
@@ -113,7 +113,7 @@ impl<'t> Declaration<'_, 't> {
         sources
     }
 
-    fn not_tables(&self, reader: &mut Reader<'t>, at: usize) -> Vec<Source> {
+    fn not_tables(&self, reader: &mut TableReader<'t>, at: usize) -> Vec<Source> {
         let hint = format!("write `[[kernel.\"{}\".{FALLBACK}]]` on a line of its own", self.name.escape_debug());
         self.problem(reader, at, &format!("`{FALLBACK}` must be tables with a `source` each"), Some(hint));
         Vec::new()

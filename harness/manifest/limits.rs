@@ -1,16 +1,16 @@
-//! [`Limits`]: how much memory and time a kernel gets, for all kernels or for one.
+//! [`GuestLimits`]: how much memory and time a kernel gets, for all kernels or for one.
 
 use std::time::Duration;
 
 use super::quantity::{memory_mib, timeout};
-use super::reader::{Reader, Section};
+use super::reader::{TableReader, TomlSection};
 
 /// The keys that set limits: every kernel may have them, and `[defaults]` sets them for all.
 pub const KEYS: [&str; 3] = ["memory", "boot-timeout", "program-timeout"];
 
 /// Memory and timeouts of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct GuestLimits {
     /// Guest memory in MiB.
     pub memory_mib: u64,
     /// From starting QEMU to the guest's hello.
@@ -19,17 +19,20 @@ pub struct Limits {
     pub program_timeout: Duration,
 }
 
-impl Limits {
+impl GuestLimits {
     /// What holds where neither the kernel nor `[defaults]` says anything.
-    pub const BUILT_IN: Limits =
-        Limits { memory_mib: 512, boot_timeout: Duration::from_secs(20), program_timeout: Duration::from_secs(10) };
+    pub const BUILT_IN: GuestLimits = GuestLimits {
+        memory_mib: 512,
+        boot_timeout: Duration::from_secs(20),
+        program_timeout: Duration::from_secs(10),
+    };
 
     /// The limits that `section` sets, and those of `fallback` for the rest.
-    pub fn read<'t>(reader: &mut Reader<'t>, section: &Section<'t>, fallback: Limits) -> Limits {
+    pub fn read<'t>(reader: &mut TableReader<'t>, section: &TomlSection<'t>, fallback: GuestLimits) -> GuestLimits {
         let memory = value(reader, section, "memory", memory_mib, "write it like `512MiB` or `1GiB`");
         let boot = value(reader, section, "boot-timeout", timeout, "write it like `20s` or `1m 30s`");
         let program = value(reader, section, "program-timeout", timeout, "write it like `10s` or `1m`");
-        Limits {
+        GuestLimits {
             memory_mib: memory.unwrap_or(fallback.memory_mib),
             boot_timeout: boot.unwrap_or(fallback.boot_timeout),
             program_timeout: program.unwrap_or(fallback.program_timeout),
@@ -38,8 +41,8 @@ impl Limits {
 }
 
 fn value<'t, T>(
-    reader: &mut Reader<'t>,
-    section: &Section<'t>,
+    reader: &mut TableReader<'t>,
+    section: &TomlSection<'t>,
     key: &str,
     read: fn(&str) -> Result<T, String>,
     hint: &str,

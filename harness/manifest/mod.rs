@@ -3,7 +3,6 @@
 mod declaration;
 mod image_reference;
 mod limits;
-mod nearest;
 mod parse;
 mod problem;
 mod quantity;
@@ -18,10 +17,9 @@ use std::time::Duration;
 
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
-pub(crate) use nearest::nearest;
 pub use problem::{ManifestError, Problem};
 pub use selector::{KernelSelector, SelectorError};
-pub use source::{Archive, PackageFile, Place, Source};
+pub use source::{Archive, FileLocation, PackageFile, Source};
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,12 +5,12 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::declaration::Declaration;
-use super::limits::{self, Limits};
-use super::nearest::nearest;
+use super::limits::{self, GuestLimits};
 use super::problem::Problem;
-use super::reader::{Reader, Section};
+use super::reader::{TableReader, TomlSection};
 use super::release::KernelRelease;
 use super::{KernelSpec, Manifest};
+use crate::nearest::nearest;
 
 const SECTIONS: [&str; 3] = ["defaults", "matrix", "kernel"];
 /// Reads the text of the manifest at `path`; relative paths in it start at the folder of `path`, which is absolute.
@@ -18,7 +18,7 @@ const SECTIONS: [&str; 3] = ["defaults", "matrix", "kernel"];
 /// # Errors
 /// Every problem there is, in the order of lines. A text that is not TOML yields only its syntax errors.
 pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
-    let mut reader = Reader::new(text);
+    let mut reader = TableReader::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         for error in errors {
@@ -31,14 +31,14 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
         return Err(problems);
     }
 
-    let root = Section { title: String::new(), start: 0, table: document.get_ref() };
+    let root = TomlSection { title: String::new(), start: 0, table: document.get_ref() };
     reader.refuse_unknown(&root, &SECTIONS);
     let limits = match reader.table(&root, "defaults") {
         Some(defaults) => {
             reader.refuse_unknown(&defaults, &limits::KEYS);
-            Limits::read(&mut reader, &defaults, Limits::BUILT_IN)
+            GuestLimits::read(&mut reader, &defaults, GuestLimits::BUILT_IN)
         }
-        None => Limits::BUILT_IN,
+        None => GuestLimits::BUILT_IN,
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut kernels = Vec::new();
@@ -54,7 +54,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
                 continue;
             };
             let title = format!("kernel `{}`", shown(name));
-            let declaration = Declaration { name, section: Section { title, start, table }, folder, limits };
+            let declaration = Declaration { name, section: TomlSection { title, start, table }, folder, limits };
             kernels.extend(declaration.read(&mut reader).map(|spec| (start, spec)));
         }
     }
@@ -78,7 +78,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
 }
 
 /// `[matrix]`; `None` if the file leaves it out, which means all kernels.
-fn read_matrix<'t>(reader: &mut Reader<'t>, root: &Section<'t>, names: &[String]) -> Option<Vec<String>> {
+fn read_matrix<'t>(reader: &mut TableReader<'t>, root: &TomlSection<'t>, names: &[String]) -> Option<Vec<String>> {
     let section = &reader.table(root, "matrix")?;
     reader.refuse_unknown(section, &["default"]);
     let mut matrix: Vec<String> = Vec::new();

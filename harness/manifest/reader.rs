@@ -1,18 +1,18 @@
-//! [`Reader`]: takes typed values out of parsed TOML and collects every problem on the way.
+//! [`TableReader`]: takes typed values out of parsed TOML and collects every problem on the way.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::nearest::nearest;
 use super::problem::Problem;
+use crate::nearest::nearest;
 
 /// Where in the text something stands, in bytes.
-pub type Place = Range<usize>;
+pub type TextSpan = Range<usize>;
 
 /// A TOML table with the words that problems call it by.
-pub struct Section<'t> {
+pub struct TomlSection<'t> {
     /// Such as ``kernel `5.10` ``.
     pub title: String,
     /// Where problems that are about the whole table point to.
@@ -22,15 +22,15 @@ pub struct Section<'t> {
 }
 
 /// Collects problems; every getter returns `None` after it has noted what is wrong.
-pub struct Reader<'t> {
+pub struct TableReader<'t> {
     text: &'t str,
     problems: Vec<Problem>,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> TableReader<'t> {
     /// A reader of values that were parsed from `text`.
     pub fn new(text: &'t str) -> Self {
-        Reader { text, problems: Vec::new() }
+        TableReader { text, problems: Vec::new() }
     }
 
     /// Notes a problem at byte `at` of the text.
@@ -47,18 +47,18 @@ impl<'t> Reader<'t> {
     }
 
     /// The value of `key`, if the table has it.
-    pub fn get(&self, section: &Section<'t>, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
+    pub fn get(&self, section: &TomlSection<'t>, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         section.table.get(key)
     }
 
     /// A string that is not empty and has no control characters.
-    pub fn string(&mut self, section: &Section<'t>, key: &str) -> Option<(&'t str, Place)> {
+    pub fn string(&mut self, section: &TomlSection<'t>, key: &str) -> Option<(&'t str, TextSpan)> {
         let value = self.get(section, key)?;
         self.text_of(&section.title, &format!("`{key}`"), value)
     }
 
     /// A list of such strings; the list is not empty.
-    pub fn strings(&mut self, section: &Section<'t>, key: &str) -> Option<Vec<(&'t str, Place)>> {
+    pub fn strings(&mut self, section: &TomlSection<'t>, key: &str) -> Option<Vec<(&'t str, TextSpan)>> {
         let value = self.get(section, key)?;
         let Some(array) = value.get_ref().as_array() else {
             let found = value.get_ref().type_str();
@@ -83,7 +83,7 @@ impl<'t> Reader<'t> {
     }
 
     /// `true` or `false`.
-    pub fn boolean(&mut self, section: &Section<'t>, key: &str) -> Option<bool> {
+    pub fn boolean(&mut self, section: &TomlSection<'t>, key: &str) -> Option<bool> {
         let value = self.get(section, key)?;
         let boolean = value.get_ref().as_bool();
         if boolean.is_none() {
@@ -95,10 +95,10 @@ impl<'t> Reader<'t> {
     }
 
     /// A table inside `section`.
-    pub fn table(&mut self, section: &Section<'t>, key: &'t str) -> Option<Section<'t>> {
+    pub fn table(&mut self, section: &TomlSection<'t>, key: &'t str) -> Option<TomlSection<'t>> {
         let (spanned_key, value) = section.table.get_key_value(key)?;
         match value.get_ref().as_table() {
-            Some(table) => Some(Section { title: key.to_owned(), start: spanned_key.span().start, table }),
+            Some(table) => Some(TomlSection { title: key.to_owned(), start: spanned_key.span().start, table }),
             None => {
                 let found = value.get_ref().type_str();
                 let message = format!("`{key}` must be a table, found {found}");
@@ -109,7 +109,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Refuses every key that is not `known`, naming the known key that is nearest.
-    pub fn refuse_unknown(&mut self, section: &Section<'t>, known: &[&str]) {
+    pub fn refuse_unknown(&mut self, section: &TomlSection<'t>, known: &[&str]) {
         for (key, _) in section.table.iter() {
             let name: &str = key.get_ref();
             if known.contains(&name) {
@@ -127,7 +127,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn text_of(&mut self, title: &str, what: &str, value: &'t Spanned<DeValue<'t>>) -> Option<(&'t str, Place)> {
+    fn text_of(&mut self, title: &str, what: &str, value: &'t Spanned<DeValue<'t>>) -> Option<(&'t str, TextSpan)> {
         let place = value.span();
         let Some(text) = value.get_ref().as_str() else {
             let found = value.get_ref().type_str();

@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use super::nearest::nearest;
 use super::release::KernelRelease;
 use super::{KernelSpec, Manifest};
+use crate::nearest::nearest;
 
 /// Why a selector chooses nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

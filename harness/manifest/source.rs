@@ -84,14 +84,14 @@ pub struct Archive {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageFile {
     /// Where it is.
-    pub place: Place,
+    pub place: FileLocation,
     /// In lower-case hex; always there for a package on a server.
     pub sha256: Option<String>,
 }
 
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum FileLocation {
     /// On this machine; absolute.
     Path(PathBuf),
     /// On a web server: `http` or `https`.
@@ -139,8 +139,8 @@ impl PackageFile {
     /// The last part of its path or address.
     pub fn name(&self) -> &str {
         match &self.place {
-            Place::Path(path) => path.file_name().and_then(|name| name.to_str()).unwrap_or("package"),
-            Place::Url(url) => {
+            FileLocation::Path(path) => path.file_name().and_then(|name| name.to_str()).unwrap_or("package"),
+            FileLocation::Url(url) => {
                 let path = url.split(['?', '#']).next().unwrap_or(url);
                 path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("package")
             }

@@ -1,10 +1,10 @@
 //! [`SourceTable`]: the keys of the manifest that say where a kernel comes from.
 
 use super::image_reference::is_sha256;
-use super::nearest::nearest;
-use super::reader::{Place as Span, Reader, Section, listed};
+use super::reader::{TableReader, TextSpan as Span, TomlSection, listed};
 use super::release::KernelRelease;
-use super::source::{Archive, PackageFile, Place, Source};
+use super::source::{Archive, FileLocation, PackageFile, Source};
+use crate::nearest::nearest;
 use std::path::{Path, PathBuf};
 
 /// Each source with the keys it needs and the keys it may have besides.
@@ -23,7 +23,7 @@ const SOURCES: [(&str, &[&str], &[&str]); 9] = [
 /// A table that has `source` and the keys which that source needs: a kernel's own, or one of its fallbacks.
 pub(super) struct SourceTable<'a, 't> {
     /// Its keys, and how problems call it.
-    pub section: &'a Section<'t>,
+    pub section: &'a TomlSection<'t>,
     /// Relative paths start here.
     pub folder: &'a Path,
     /// Keys that may stand beside those of the source.
@@ -32,7 +32,7 @@ pub(super) struct SourceTable<'a, 't> {
 
 impl<'t> SourceTable<'_, 't> {
     /// The source, or `None` after its problems were noted.
-    pub fn read(&self, reader: &mut Reader<'t>) -> Option<Source> {
+    pub fn read(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let name = self.name(reader);
         self.check_keys(reader, name);
         match name? {
@@ -48,11 +48,11 @@ impl<'t> SourceTable<'_, 't> {
         }
     }
 
-    fn problem(&self, reader: &mut Reader<'t>, at: usize, message: &str, hint: Option<String>) {
+    fn problem(&self, reader: &mut TableReader<'t>, at: usize, message: &str, hint: Option<String>) {
         reader.problem(at, format!("{}: {message}", self.section.title), hint);
     }
 
-    fn name(&self, reader: &mut Reader<'t>) -> Option<&'t str> {
+    fn name(&self, reader: &mut TableReader<'t>) -> Option<&'t str> {
         let names = SOURCES.map(|(name, ..)| name);
         if !self.section.table.contains_key("source") {
             let hint = format!("write `source = \"apt\"`; the sources are {}", listed(&names));
@@ -72,7 +72,7 @@ impl<'t> SourceTable<'_, 't> {
     }
 
     /// Missing keys, keys of other sources, and keys nobody knows.
-    fn check_keys(&self, reader: &mut Reader<'t>, source: Option<&str>) {
+    fn check_keys(&self, reader: &mut TableReader<'t>, source: Option<&str>) {
         let mut known = vec!["source"];
         known.extend(self.others);
         for key in SOURCES.iter().flat_map(|(_, needed, allowed)| needed.iter().chain(*allowed)) {
@@ -101,7 +101,7 @@ impl<'t> SourceTable<'_, 't> {
         }
     }
 
-    fn apt(&self, reader: &mut Reader<'t>) -> Option<Source> {
+    fn apt(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let suites = reader.strings(self.section, "suites");
         let packages = reader.strings(self.section, "packages");
         for (suite, place) in suites.iter().flatten() {
@@ -120,7 +120,7 @@ impl<'t> SourceTable<'_, 't> {
         Some(Source::Apt { suites: texts(suites?), packages: texts(packages?), archive })
     }
 
-    fn archive(&self, reader: &mut Reader<'t>) -> Option<Archive> {
+    fn archive(&self, reader: &mut TableReader<'t>) -> Option<Archive> {
         let keyring = self.absolute(reader, "keyring");
         let trusted = reader.boolean(self.section, "trusted").unwrap_or(false);
         let components = reader.strings(self.section, "components");
@@ -152,16 +152,16 @@ impl<'t> SourceTable<'_, 't> {
     }
 
     /// A path, from the folder of the manifest.
-    fn absolute(&self, reader: &mut Reader<'t>, key: &str) -> Option<PathBuf> {
+    fn absolute(&self, reader: &mut TableReader<'t>, key: &str) -> Option<PathBuf> {
         reader.string(self.section, key).map(|(text, _)| self.folder.join(text))
     }
 
-    fn path(&self, reader: &mut Reader<'t>) -> Option<Source> {
+    fn path(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let (modules, config) = (self.absolute(reader, "modules"), self.absolute(reader, "config"));
         Some(Source::Path { image: self.absolute(reader, "image")?, modules, config })
     }
 
-    fn build(&self, reader: &mut Reader<'t>) -> Option<Source> {
+    fn build(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let config = self.absolute(reader, "config");
         let version = reader.string(self.section, "version");
         if let Some((version, place)) = &version
@@ -174,7 +174,7 @@ impl<'t> SourceTable<'_, 't> {
         Some(Source::Build { tree: self.absolute(reader, "tree")?, version, config })
     }
 
-    fn disk(&self, reader: &mut Reader<'t>) -> Option<Source> {
+    fn disk(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let release = reader.string(self.section, "release");
         if let Some((release, place)) = &release
             && glob::Pattern::new(release).is_err()
@@ -186,7 +186,7 @@ impl<'t> SourceTable<'_, 't> {
         Some(Source::Disk { disk: self.absolute(reader, "disk")?, release })
     }
 
-    fn package(&self, reader: &mut Reader<'t>) -> Option<Source> {
+    fn package(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let files = reader.strings(self.section, "files")?;
         let sums = reader.strings(self.section, "sha256").unwrap_or_default();
         for (sum, place) in sums.iter().filter(|(sum, _)| !is_sha256(sum)) {
@@ -204,7 +204,7 @@ impl<'t> SourceTable<'_, 't> {
             if url && sha256.is_none() {
                 let message = format!(
                     "`{}` has no SHA-256, and what servers have changes",
-                    PackageFile { place: Place::Url((*text).to_owned()), sha256: None }.name()
+                    PackageFile { place: FileLocation::Url((*text).to_owned()), sha256: None }.name()
                 );
                 self.problem(reader, place.start, &message, Some(example("sha256").to_owned()));
             }
@@ -212,7 +212,8 @@ impl<'t> SourceTable<'_, 't> {
                 let message = format!("`{text}` is neither a path nor an address of a web server");
                 self.problem(reader, place.start, &message, Some("`http` and `https` are known".to_owned()));
             }
-            let place = if url { Place::Url((*text).to_owned()) } else { Place::Path(self.folder.join(text)) };
+            let place =
+                if url { FileLocation::Url((*text).to_owned()) } else { FileLocation::Path(self.folder.join(text)) };
             let file = PackageFile { place, sha256 };
             if !file.name().ends_with(".deb") && !file.name().ends_with(".rpm") {
                 let message = format!("`{}` is neither a `.deb` nor a `.rpm`", file.name());
@@ -223,7 +224,7 @@ impl<'t> SourceTable<'_, 't> {
         Some(Source::Package { files: all })
     }
 
-    fn oci(&self, reader: &mut Reader<'t>) -> Option<Source> {
+    fn oci(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let (text, place) = reader.string(self.section, "image")?;
         match text.parse() {
             Ok(image) => Some(Source::Oci { image }),
@@ -235,7 +236,7 @@ impl<'t> SourceTable<'_, 't> {
         }
     }
 
-    fn mainline(&self, reader: &mut Reader<'t>) -> Option<Source> {
+    fn mainline(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let (version, place) = reader.string(self.section, "version")?;
         if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
             let message = format!("`version` is `{version}`, which is not an upstream version");

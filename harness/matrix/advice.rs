@@ -10,7 +10,7 @@ use crate::object::ObjectTypes;
 use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::record::Verdict;
-use crate::report::explain::{Facts, explanation, hints};
+use crate::report::explain::{CellFacts, explanation, hints};
 use crate::store::Store;
 
 /// Fills in the advice of every program that failed, as far as the store has the types of the run's kernels.
@@ -32,7 +32,7 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
         }
         let types = ObjectTypes::read(&planned.object.bytes);
         for kernel in 0..before.kernels.len() {
-            let facts = Facts {
+            let facts = CellFacts {
                 record: &before,
                 object,
                 kernel,

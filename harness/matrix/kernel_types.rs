@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::object::btf::Btf;
-use crate::protocol::probe::FeatureProbe;
+use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::RunRecord;
 use crate::store::Store;
 

@@ -6,7 +6,8 @@ use super::error::MatrixError;
 use super::places::Places;
 use crate::manifest::{KernelSpec, Manifest};
 use crate::object::{BpfObject, find_objects};
-use crate::store::{LockFile, Store};
+use crate::source::LockFile;
+use crate::store::Store;
 use crate::suite::{Settings, Suite};
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
 

@@ -2,6 +2,7 @@
 //!
 //! The format is documented in the kernel's `Documentation/bpf/btf.rst`.
 
+use crate::bytes::u32_at;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,14 +22,14 @@ type SectionRecords = (u32, Vec<[u32; 4]>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BtfExt {
     /// Every CO-RE relocation, in the order of the section.
-    pub relocations: Vec<CoreRelocation>,
+    pub relocations: Vec<BtfRelocation>,
     /// Which source line each run of instructions came from, in the order of the section.
-    pub lines: Vec<Line>,
+    pub lines: Vec<LineInfo>,
 }
 
 /// One CO-RE relocation: one place where the loader adapts an instruction to the kernel's types.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CoreRelocation {
+pub struct BtfRelocation {
     /// ELF section of the instruction, as it is written in the ELF (with a leading `?`, if it has one).
     pub section: Arc<str>,
     /// Bytes from the start of the section to the instruction.
@@ -76,7 +77,7 @@ pub enum RelocationKind {
 
 /// The source line of an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct LineInfo {
     /// ELF section of the instruction, as it is written in the ELF.
     pub section: Arc<str>,
     /// Bytes from the start of the section to the instruction.
@@ -99,7 +100,7 @@ impl BtfExt {
         if header < 24 {
             return Err(BtfError::Header);
         }
-        let field = |offset| btf::u32_at(data, offset).ok_or(BtfError::Header);
+        let field = |offset| u32_at(data, offset).ok_or(BtfError::Header);
         let lines = table(data, header, field(16)?, field(20)?, "line info table")?;
         let relocations = match header >= 32 {
             true => table(data, header, field(24)?, field(28)?, "CO-RE relocation table")?,
@@ -109,7 +110,7 @@ impl BtfExt {
         let mut parsed = BtfExt { relocations: Vec::new(), lines: Vec::new() };
         for (section, records) in relocations {
             let section: Arc<str> = name(section).into();
-            parsed.relocations.extend(records.into_iter().map(|[insn_offset, type_id, access, kind]| CoreRelocation {
+            parsed.relocations.extend(records.into_iter().map(|[insn_offset, type_id, access, kind]| BtfRelocation {
                 section: Arc::clone(&section),
                 insn_offset,
                 type_id,
@@ -120,7 +121,7 @@ impl BtfExt {
         for (section, records) in lines {
             let section: Arc<str> = name(section).into();
             parsed.lines.extend(records.into_iter().map(|[insn_offset, file_offset, text_offset, line_and_column]| {
-                Line {
+                LineInfo {
                     section: Arc::clone(&section),
                     insn_offset,
                     file_offset,
@@ -149,14 +150,14 @@ fn table(
     let truncated = BtfError::Record { part };
     let bytes = btf::part(data, header, offset, length).ok_or(BtfError::Outside { part })?;
     let (size, mut rest) = bytes.split_at_checked(4).ok_or(truncated.clone())?;
-    let record_size = btf::u32_at(size, 0).unwrap_or_default() as usize;
+    let record_size = u32_at(size, 0).unwrap_or_default() as usize;
     if record_size < MIN_RECORD {
         return Err(truncated);
     }
     let mut records = Vec::new();
     while !rest.is_empty() {
         let (head, tail) = rest.split_at_checked(8).ok_or(truncated.clone())?;
-        let word = |bytes: &[u8], index: usize| btf::u32_at(bytes, index * 4).unwrap_or_default();
+        let word = |bytes: &[u8], index: usize| u32_at(bytes, index * 4).unwrap_or_default();
         let section = word(head, 0);
         let size = (word(head, 1) as usize).checked_mul(record_size).ok_or(truncated.clone())?;
         let (body, tail) = tail.split_at_checked(size).ok_or(truncated.clone())?;

@@ -1,5 +1,6 @@
 //! [`find_objects`]: from the files and folders that the user named to the objects in them.
 
+use crate::checksum;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::{self, File};
@@ -7,13 +8,11 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::{BpfObject, Embedding, Inventory, ObjectError, Origin, embedded, naming};
 
 /// What [`find_objects`] found.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct FoundObjects {
     /// The objects, in the order of the inputs; within a folder by path, within a file by offset.
     pub objects: Vec<BpfObject>,
     /// What was left out on purpose, for the run's notices.
@@ -29,7 +28,7 @@ pub struct Found {
 /// # Errors
 ///
 /// One for each input that holds no object or cannot be read.
-pub fn find_objects(inputs: &[PathBuf]) -> Result<Found, Vec<ObjectError>> {
+pub fn find_objects(inputs: &[PathBuf]) -> Result<FoundObjects, Vec<ObjectError>> {
     let mut search = Search::default();
     for input in inputs {
         let before = search.progress();
@@ -47,7 +46,7 @@ pub fn find_objects(inputs: &[PathBuf]) -> Result<Found, Vec<ObjectError>> {
     }
     naming::unique(&mut search.objects);
     let notices = big_endian_notice(&search.big_endian).into_iter().collect();
-    Ok(Found { objects: search.objects, notices })
+    Ok(FoundObjects { objects: search.objects, notices })
 }
 
 /// One line for all of them: whoever ships both byte orders ships many.
@@ -218,7 +217,7 @@ fn no_object(path: &Path, bytes: &[u8], machine: Option<Machine>) -> ObjectError
 
 fn object(name: String, origin: Origin, bytes: &[u8]) -> BpfObject {
     let inventory = Inventory::read(bytes).map_err(|error| ObjectError::Broken { place: origin.clone(), error });
-    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = checksum::of_bytes(bytes);
     BpfObject { name, origin, bytes: Arc::from(bytes), sha256, inventory }
 }
 

@@ -2,64 +2,13 @@
 //!
 //! The rules are those of the map types' `map_alloc_check` in Linux 5.4 to 7.3. A type without a rule is not judged.
 
-use std::fmt::Write as _;
+mod map_flag;
+mod type_rule;
 
 use super::MapInfo;
-
-/// A flag of `BPF_MAP_CREATE`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MapFlag {
-    /// Its bit.
-    pub bit: u32,
-    /// Its name in the kernel's UAPI.
-    pub name: &'static str,
-    /// The first kernel that has it.
-    pub since: &'static str,
-}
-
-const fn flag(bit: u32, name: &'static str, since: &'static str) -> MapFlag {
-    MapFlag { bit: 1 << bit, name, since }
-}
-
-/// The flags that a map's definition may have. The others of `BPF_MAP_CREATE` are libbpf's own.
-pub const MAP_FLAGS: [MapFlag; 17] = [
-    flag(0, "BPF_F_NO_PREALLOC", "4.6"),
-    flag(1, "BPF_F_NO_COMMON_LRU", "4.10"),
-    flag(2, "BPF_F_NUMA_NODE", "4.14"),
-    flag(3, "BPF_F_RDONLY", "4.15"),
-    flag(4, "BPF_F_WRONLY", "4.15"),
-    flag(5, "BPF_F_STACK_BUILD_ID", "4.17"),
-    flag(6, "BPF_F_ZERO_SEED", "5.0"),
-    flag(7, "BPF_F_RDONLY_PROG", "5.2"),
-    flag(8, "BPF_F_WRONLY_PROG", "5.2"),
-    flag(9, "BPF_F_CLONE", "5.4"),
-    flag(10, "BPF_F_MMAPABLE", "5.5"),
-    flag(11, "BPF_F_PRESERVE_ELEMS", "5.10"),
-    flag(12, "BPF_F_INNER_MAP", "5.10"),
-    flag(13, "BPF_F_LINK", "6.4"),
-    flag(17, "BPF_F_SEGV_ON_FAULT", "6.9"),
-    flag(18, "BPF_F_NO_USER_CONV", "6.9"),
-    flag(19, "BPF_F_RB_OVERWRITE", "6.19"),
-];
-
-const NO_PREALLOC: u32 = 1;
-const NO_COMMON_LRU: u32 = 1 << 1;
-const NUMA_NODE: u32 = 1 << 2;
-const RDONLY: u32 = 1 << 3;
-const WRONLY: u32 = 1 << 4;
-const BUILD_ID: u32 = 1 << 5;
-const ZERO_SEED: u32 = 1 << 6;
-const RDONLY_PROG: u32 = 1 << 7;
-const WRONLY_PROG: u32 = 1 << 8;
-const CLONE: u32 = 1 << 9;
-const MMAPABLE: u32 = 1 << 10;
-const PRESERVE: u32 = 1 << 11;
-const INNER_MAP: u32 = 1 << 12;
-const SEGV_ON_FAULT: u32 = 1 << 17;
-const NO_USER_CONV: u32 = 1 << 18;
-const RB_OVERWRITE: u32 = 1 << 19;
-const FILE: u32 = RDONLY | WRONLY;
-const ACCESS: u32 = FILE | RDONLY_PROG | WRONLY_PROG;
+use map_flag::{BUILD_ID, NO_COMMON_LRU, NO_PREALLOC, NUMA_NODE, RDONLY, RDONLY_PROG, WRONLY, WRONLY_PROG, flag_names};
+pub use map_flag::{MAP_FLAGS, MapFlag};
+use type_rule::{Size, TypeRule, rule};
 
 /// Deepest stack that kernels keep, `kernel.perf_event_max_stack`, unless the machine's owner allows more.
 const MOST_FRAMES: u32 = 127;
@@ -113,84 +62,6 @@ pub enum Mend {
     Author,
 }
 
-/// What a size has to be.
-#[derive(Clone, Copy)]
-enum Size {
-    /// More than 0.
-    Any,
-    /// One of these.
-    Of(&'static [u32]),
-    /// From, to.
-    Within(u32, u32),
-    /// A multiple of the number.
-    MultipleOf(u32),
-    /// 0. Some loaders set it to that, since the type serves to make their own types.
-    NoneButByLoader,
-    /// 0.
-    None,
-}
-
-/// What a map type asks for.
-struct Rule {
-    key: Size,
-    value: Size,
-    /// Whether it has `max_entries`; otherwise they have to be 0.
-    sized: bool,
-    /// Flags without which it cannot be.
-    needs: u32,
-    /// Further flags that it may have on some kernel.
-    takes: u32,
-}
-
-const ID: Size = Size::Of(&[4]);
-const ID_OR_COOKIE: Size = Size::Of(&[4, 8]);
-
-fn rule(kind: &str) -> Option<Rule> {
-    let sized = |key, value, takes| Some(Rule { key, value, sized: true, needs: 0, takes });
-    match kind {
-        "array" => sized(ID, Size::Any, NUMA_NODE | ACCESS | MMAPABLE | INNER_MAP),
-        "percpu_array" => sized(ID, Size::Any, ACCESS),
-        "prog_array" | "cgroup_array" | "array_of_maps" => sized(ID, ID, NUMA_NODE | FILE),
-        // libbpf takes as many entries as there are CPUs if none are set.
-        "perf_event_array" => sized(ID, ID, NUMA_NODE | FILE | PRESERVE),
-        "reuseport_sockarray" => sized(ID, ID_OR_COOKIE, NUMA_NODE | ACCESS),
-        "hash" => sized(Size::Any, Size::Any, NO_PREALLOC | NUMA_NODE | ACCESS | ZERO_SEED),
-        "percpu_hash" => sized(Size::Any, Size::Any, NO_PREALLOC | ACCESS | ZERO_SEED),
-        "lru_hash" => sized(Size::Any, Size::Any, NO_COMMON_LRU | NUMA_NODE | ACCESS | ZERO_SEED),
-        "lru_percpu_hash" => sized(Size::Any, Size::Any, NO_COMMON_LRU | ACCESS | ZERO_SEED),
-        "hash_of_maps" => sized(Size::Any, ID, NO_PREALLOC | NUMA_NODE | ACCESS | ZERO_SEED),
-        "lpm_trie" => {
-            let takes = NUMA_NODE | ACCESS;
-            Some(Rule { key: Size::Within(5, 260), value: Size::Any, sized: true, needs: NO_PREALLOC, takes })
-        }
-        "stack_trace" => sized(ID, Size::MultipleOf(8), NUMA_NODE | FILE | BUILD_ID),
-        "queue" | "stack" => sized(Size::None, Size::Any, NUMA_NODE | ACCESS),
-        "ringbuf" | "user_ringbuf" => {
-            let takes = NUMA_NODE | if kind == "ringbuf" { RB_OVERWRITE } else { 0 };
-            sized(Size::NoneButByLoader, Size::NoneButByLoader, takes)
-        }
-        "bloom_filter" => sized(Size::None, Size::Any, NUMA_NODE | ACCESS | ZERO_SEED),
-        "sk_storage" | "task_storage" | "inode_storage" | "cgrp_storage" => {
-            Some(Rule { key: ID, value: Size::Any, sized: false, needs: NO_PREALLOC, takes: CLONE })
-        }
-        "cgroup_storage" | "percpu_cgroup_storage" => {
-            let takes = NUMA_NODE | ACCESS;
-            Some(Rule { key: Size::Of(&[8, 16]), value: Size::Any, sized: false, needs: 0, takes })
-        }
-        "devmap" | "devmap_hash" | "sockmap" => sized(ID, ID_OR_COOKIE, NUMA_NODE | FILE),
-        "sockhash" => sized(Size::Any, ID_OR_COOKIE, NUMA_NODE | FILE),
-        "cpumap" => sized(ID, ID_OR_COOKIE, NUMA_NODE),
-        "xskmap" => sized(ID, ID, NUMA_NODE | FILE),
-        // What else it takes is not known here.
-        "rhash" => Some(Rule { key: Size::Any, value: Size::Any, sized: true, needs: NO_PREALLOC, takes: u32::MAX }),
-        "arena" => {
-            let takes = SEGV_ON_FAULT | NO_USER_CONV;
-            Some(Rule { key: Size::None, value: Size::None, sized: true, needs: MMAPABLE, takes })
-        }
-        _ => None,
-    }
-}
-
 impl MapInfo {
     /// What keeps every kernel that has its type from creating it; what only its author can mend comes first. None if its type is
     /// not known.
@@ -242,7 +113,7 @@ impl MapInfo {
         flaws
     }
 
-    fn flag_flaws(&self, kind: &str, rule: &Rule, add: &mut impl FnMut(&'static str, Mend, String)) {
+    fn flag_flaws(&self, kind: &str, rule: &TypeRule, add: &mut impl FnMut(&'static str, Mend, String)) {
         let lacking = rule.needs & !self.flags;
         if lacking != 0 {
             add("map_flags", Mend::Author, format!("lacks {}, which `{kind}` needs", flag_names(lacking)));
@@ -300,17 +171,9 @@ fn size_flaw(size: u32, allowed: Size, kind: &str) -> Option<(Mend, String)> {
     }
 }
 
-/// The flags by their names, as C writes them.
-fn flag_names(flags: u32) -> String {
-    let mut text = String::new();
-    for flag in MAP_FLAGS.iter().filter(|flag| flags & flag.bit != 0) {
-        let _ = write!(text, "{}{}", if text.is_empty() { "" } else { " | " }, flag.name);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use super::map_flag::{FILE, MMAPABLE, RB_OVERWRITE, SEGV_ON_FAULT};
     use super::*;
 
     fn map(kind: &str, (key, value, entries): (u32, u32, u32), flags: u32) -> MapInfo {

@@ -1,6 +1,6 @@
 //! [`MapInfo`]: the maps that an object declares in its `.maps` section, read from its BTF.
 
-use super::btf::{Btf, Kind, Type, essential_name};
+use super::btf::{Btf, Type, TypeKind, essential_name};
 use super::section_type;
 use crate::record::{MapDefinition, MapLoading};
 
@@ -86,17 +86,17 @@ pub(super) fn struct_ops(btf: &Btf) -> Vec<StructOpsInfo> {
 /// libbpf takes inner maps one level deep.
 fn map(btf: &Btf, name: String, type_id: u32, is_outer: bool) -> MapInfo {
     let mut info = MapInfo { name, ..MapInfo::default() };
-    let Some(Type { kind: Kind::Composite { members, .. }, .. }) = btf.resolve(type_id) else {
+    let Some(Type { kind: TypeKind::Composite { members, .. }, .. }) = btf.resolve(type_id) else {
         return info;
     };
     let (mut typed_key, mut typed_value) = (false, false);
     for member in members {
         let pointed = |id: u32| match btf.resolve(id)?.kind {
-            Kind::Pointer(target) => Some(target),
+            TypeKind::Pointer(target) => Some(target),
             _ => None,
         };
         let number = || match btf.resolve(pointed(member.type_id)?)?.kind {
-            Kind::Array { count, .. } => Some(count),
+            TypeKind::Array { count, .. } => Some(count),
             _ => None,
         };
         let size = || btf.size_of(pointed(member.type_id)?);
@@ -113,9 +113,9 @@ fn map(btf: &Btf, name: String, type_id: u32, is_outer: bool) -> MapInfo {
             Some("values") if is_outer => {
                 // File descriptors of maps or programs.
                 info.value_size = Some(4);
-                if let Some(Type { kind: Kind::Array { element, .. }, .. }) = btf.resolve(member.type_id)
+                if let Some(Type { kind: TypeKind::Array { element, .. }, .. }) = btf.resolve(member.type_id)
                     && let Some(target) = pointed(*element)
-                    && let Some(Type { kind: Kind::Composite { .. }, .. }) = btf.resolve(target)
+                    && let Some(Type { kind: TypeKind::Composite { .. }, .. }) = btf.resolve(target)
                 {
                     info.inner = Some(Box::new(map(btf, format!("{}.inner", info.name), target, false)));
                 }
@@ -130,7 +130,7 @@ fn map(btf: &Btf, name: String, type_id: u32, is_outer: bool) -> MapInfo {
 /// The number that `__ulong` encodes as the only value of an enum.
 fn wide(btf: &Btf, type_id: u32) -> Option<u64> {
     match &btf.resolve(type_id)?.kind {
-        Kind::Enum { values, .. } => values.first().map(|only| only.value.cast_unsigned()),
+        TypeKind::Enum { values, .. } => values.first().map(|only| only.value.cast_unsigned()),
         _ => None,
     }
 }

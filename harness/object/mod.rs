@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use error::{FormatError, ObjectError};
-pub use find::{Found, find_objects};
+pub use find::{FoundObjects, find_objects};
 pub use globals::{GlobalVariable, Globals};
 pub use inventory::{Inventory, ProgramInfo};
 pub(crate) use inventory::{Placed, functions, sections};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::btf::Btf;
-use super::btf_ext::{BtfExt, Line};
+use super::btf_ext::{BtfExt, LineInfo};
 use super::inventory::{INSN_SIZE, Placed};
 use crate::record::{CoreRelocation, SourcePlace};
 
@@ -16,8 +16,8 @@ pub(super) fn listed<'a>(btf: &Btf, ext: &'a BtfExt, functions: &[Placed]) -> Ve
     }
     let lines = Lines::new(ext);
     let mut counts: HashMap<&str, u32> = HashMap::new();
-    let number = |relocation: &'a super::btf_ext::CoreRelocation| {
-        let super::btf_ext::CoreRelocation { section, insn_offset, kind, .. } = relocation;
+    let number = |relocation: &'a super::btf_ext::BtfRelocation| {
+        let super::btf_ext::BtfRelocation { section, insn_offset, kind, .. } = relocation;
         let count = counts.entry(&**section).or_default();
         let index = *count;
         *count += 1;
@@ -39,7 +39,7 @@ pub(super) fn listed<'a>(btf: &Btf, ext: &'a BtfExt, functions: &[Placed]) -> Ve
 }
 
 /// Where a line is, and its text.
-pub(super) fn place(btf: &Btf, line: &Line) -> SourcePlace {
+pub(super) fn place(btf: &Btf, line: &LineInfo) -> SourcePlace {
     SourcePlace {
         file: btf.string(line.file_offset).unwrap_or_default(),
         line: line.line,
@@ -49,11 +49,11 @@ pub(super) fn place(btf: &Btf, line: &Line) -> SourcePlace {
 }
 
 /// Line info by section, sorted by instruction.
-struct Lines<'a>(HashMap<&'a str, Vec<&'a Line>>);
+struct Lines<'a>(HashMap<&'a str, Vec<&'a LineInfo>>);
 
 impl<'a> Lines<'a> {
     fn new(ext: &'a BtfExt) -> Self {
-        let mut by_section: HashMap<&str, Vec<&Line>> = HashMap::new();
+        let mut by_section: HashMap<&str, Vec<&LineInfo>> = HashMap::new();
         for line in &ext.lines {
             by_section.entry(&line.section).or_default().push(line);
         }
@@ -62,7 +62,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The line of the instruction: the last one that begins at or before it.
-    fn at(&self, section: &str, insn_offset: u32) -> Option<&'a Line> {
+    fn at(&self, section: &str, insn_offset: u32) -> Option<&'a LineInfo> {
         let lines = self.0.get(section)?;
         lines[..lines.partition_point(|line| line.insn_offset <= insn_offset)].last().copied()
     }

@@ -6,7 +6,7 @@ use object::LittleEndian;
 use object::read::elf::SectionHeader;
 
 use super::btf::Btf;
-use super::btf_ext::{BtfExt, CoreRelocation, Line};
+use super::btf_ext::{BtfExt, BtfRelocation, LineInfo};
 use super::inventory::{INSN_SIZE, Placed, functions, sections};
 use super::relocations::place;
 use crate::record::SourcePlace;
@@ -26,13 +26,13 @@ pub struct ObjectTypes {
     /// Its BTF.
     pub btf: Btf,
     /// Its CO-RE relocations in the order of [`Inventory::core_relocations`](super::Inventory::core_relocations).
-    pub relocations: Vec<CoreRelocation>,
+    pub relocations: Vec<BtfRelocation>,
     /// For each relocation, whether its instruction reads or writes memory.
     pub on_memory: Vec<bool>,
     /// For each relocation, whether the code soon compares the value it puts into a register, and jumps by it.
     pub compared: Vec<bool>,
     /// Which source line each run of instructions came from.
-    lines: Vec<Line>,
+    lines: Vec<LineInfo>,
     /// Every function, sorted by section and offset.
     functions: Vec<Placed>,
 }

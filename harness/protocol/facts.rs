@@ -139,6 +139,11 @@ impl KernelFacts {
     }
 }
 
+/// A GNU build id as host and guest write it: in hex.
+pub fn build_id_text(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

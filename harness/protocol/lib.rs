@@ -8,10 +8,10 @@ pub mod attach;
 mod build_id;
 pub mod exercise;
 pub mod facts;
+pub mod feature_probe;
 mod frame;
 pub mod libbpf_log;
 pub mod live;
-pub mod probe;
 pub mod user_space;
 
 use std::collections::BTreeMap;
@@ -23,8 +23,8 @@ use attach::{AttachFacts, AttachTo, Reach, Step};
 use corematrix_record::{ExerciseRecord, LoadedProgram, LoadingRecord};
 use exercise::ExercisePlan;
 use facts::KernelFacts;
+use feature_probe::{FeatureProbe, ProbeRequest};
 use live::{LiveOrder, LiveReport};
-use probe::{FeatureProbe, ProbeRequest};
 
 pub use build_id::BUILD_ID;
 pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};

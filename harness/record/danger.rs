@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::SourcePlace;
+
 /// What differs between what the object knows and what the kernel has, where the object does not ask the kernel about it.
 /// libbpf adapts loads and stores of whole integers to another size by itself, but neither the sign nor a read by a helper
 /// such as `bpf_probe_read_kernel`. Displays as one line that reads well after "it has".
@@ -99,5 +101,32 @@ impl fmt::Display for Danger {
                 write!(f, "no match on {}, and the program fails there for it", kernels.join(", "))
             }
         }
+    }
+}
+
+/// Something through which an object silently reads wrong data on a kernel, or through which a program that loads there fails on
+/// another kernel. Displays as one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DangerRecord {
+    /// The relocation, as an index into the object's list; `None` for an enumerator, which is compiled in without one.
+    pub relocation: Option<usize>,
+    /// The program or subprogram where it is.
+    pub function: String,
+    /// The programs that run the function: the program itself, or those that call the subprogram.
+    pub programs: Vec<String>,
+    /// Where in the source; `None` without line info.
+    pub source: Option<SourcePlace>,
+    /// The field, type or enumerator, such as `struct inode.i_ctime_nsec`.
+    pub subject: String,
+    /// What differs, in words: `4 bytes here, 8 bytes in the object`.
+    pub words: String,
+    /// What differs.
+    pub difference: Danger,
+}
+
+impl fmt::Display for DangerRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` has {}", self.subject, self.words)
     }
 }

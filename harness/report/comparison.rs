@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::text::{counted, one_line, paragraph, printable};
 use crate::compare::{Change, Difference};
-use crate::verifier::{Parting, Said, SourceLine};
+use crate::verifier::{LoggedSource, Parting, Said};
 
 /// Columns of a line of a log.
 const LONGEST_STEP: usize = 160;
@@ -125,7 +125,7 @@ pub fn render_parting(parting: &Parting, names: [&str; 2]) -> String {
     text
 }
 
-fn source(text: &mut String, line: Option<&SourceLine>) {
+fn source(text: &mut String, line: Option<&LoggedSource>) {
     let Some(line) = line else { return };
     let place = line.place.as_ref().map_or(String::new(), |(file, line)| format!("  ({}:{line})", one_line(file)));
     let _ = writeln!(text, "  ; {}{place}", cut(&line.text));

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use console::measure_text_width;
 
 use super::text::{counted, one_line, paragraph, shorten_middle};
-use crate::coverage::{Level, Unit, on_kernel};
+use crate::coverage::{ProofLevel, Unit, on_kernel};
 use crate::record::ExerciseRecord;
 use crate::record::GuardRecord;
 use crate::record::RunRecord;
@@ -131,7 +131,7 @@ fn union(record: &RunRecord, object: usize, width: usize) -> String {
     }
     let unit = Unit { object, rows };
     let total = unit.sides(record).len();
-    let [resolved, verified] = [Level::Resolved, Level::Verified].map(|level| unit.count(record, level));
+    let [resolved, verified] = [ProofLevel::Resolved, ProofLevel::Verified].map(|level| unit.count(record, level));
     let shapes = unit.rows.iter().filter_map(|&row| record.objects[row].shape.as_ref());
     let names: Vec<&str> = shapes.map(|shape| shape.name.as_str()).collect();
     let text = format!(
@@ -154,10 +154,10 @@ fn headline(record: &RunRecord, object: usize) -> String {
     let switches = guards.iter().filter(|guard| !guard.asks_kernel() && guard.undecided.is_none()).count();
     let mut text = format!("{}: {}", object_record.name, counted(guards.len(), "guard"));
     if !all.is_empty() {
-        let (total, resolved, verified) = (all.len(), count(Level::Resolved), count(Level::Verified));
+        let (total, resolved, verified) = (all.len(), count(ProofLevel::Resolved), count(ProofLevel::Verified));
         let _ = write!(text, ", {resolved} of {total} sides resolved, {verified} of {total} verified");
         if any_ran(record, object) {
-            let _ = write!(text, ", {} of {total} executed", count(Level::Executed));
+            let _ = write!(text, ", {} of {total} executed", count(ProofLevel::Executed));
         }
     }
     if switches > 0 && !shaped {
@@ -193,8 +193,8 @@ fn title(programs: usize, record: &RunRecord, object: usize, guard: &GuardRecord
 /// What one kernel proves of a side, as in [`LEGEND`].
 pub(super) fn sign(record: &RunRecord, object: usize, kernel: usize, guard: usize, side: usize) -> &'static str {
     let level = |level| on_kernel(record, object, kernel, guard, side, level);
-    let executed = level(Level::Executed) == Some(true);
-    match (level(Level::Resolved), level(Level::Verified)) {
+    let executed = level(ProofLevel::Executed) == Some(true);
+    match (level(ProofLevel::Resolved), level(ProofLevel::Verified)) {
         (Some(true), Some(true)) if executed => "RVX",
         (Some(true), Some(true)) => "RV",
         (Some(true), _) => "R",
@@ -219,7 +219,7 @@ pub fn summary(record: &RunRecord, width: usize) -> String {
         let object_record = &record.objects[unit.object];
         for (number, side) in unit.sides(record) {
             total += 1;
-            if unit.proven(record, number, side, Level::Verified).is_empty() {
+            if unit.proven(record, number, side, ProofLevel::Verified).is_empty() {
                 let guard = &object_record.coverage.guards[number];
                 let name =
                     format!("{}: {} {} {}", object_record.name, guard.place(), guard.name(), guard.sides[side].when);

@@ -1,4 +1,4 @@
-//! [`Facts`]: one cell of a run, explained for people: what failed and where, what that means on the kernels of the run, and
+//! [`CellFacts`]: one cell of a run, explained for people: what failed and where, what that means on the kernels of the run, and
 //! what to do about it.
 
 mod advice;
@@ -12,7 +12,7 @@ use std::io;
 use super::text::{one_line, paragraph, printable};
 use crate::explain::{self, KernelFeatures, KernelTypes};
 use crate::object::{Inventory, ObjectTypes};
-use crate::protocol::probe::FeatureProbe;
+use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::Explanation;
 use crate::record::KernelWarning;
 use crate::record::Source;
@@ -26,7 +26,7 @@ const MOST_DANGERS: usize = 4;
 const ADVICE_WIDTH: usize = 84;
 
 /// What is known of one cell.
-pub struct Facts<'a> {
+pub struct CellFacts<'a> {
     /// The run.
     pub record: &'a RunRecord,
     /// Which object, as an index.
@@ -51,7 +51,7 @@ pub struct Facts<'a> {
 }
 
 /// The programs with these indexes explained, at most `width` columns wide where code and logs allow it.
-pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
+pub fn render(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> String {
     let mut blocks = Vec::new();
     let mut advised = Vec::new();
     for &p in programs {
@@ -73,12 +73,12 @@ pub fn render(facts: &Facts<'_>, programs: &[usize], width: usize) -> String {
 }
 
 /// What the failure of `program` means on the kernels of the run; `None` where types have no answer.
-pub fn explanation(facts: &Facts<'_>, program: &ProgramRecord) -> Option<Explanation> {
+pub fn explanation(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Explanation> {
     advice::advice(facts, program, facts.cell().relocation_in_question(facts.object(), program))
 }
 
 /// What to do about the failure of `program` where types have no answer, as whole sentences.
-pub fn hints(facts: &Facts<'_>, program: &ProgramRecord) -> Vec<String> {
+pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     map_hint::map_hint(facts, program)
 }
 
@@ -90,7 +90,7 @@ pub fn recorded(program: &ProgramRecord) -> Option<String> {
     }
 }
 
-impl<'a> Facts<'a> {
+impl<'a> CellFacts<'a> {
     /// The cell.
     fn cell(&self) -> &'a CellRecord {
         self.record.cell(self.object, self.kernel)
@@ -131,7 +131,7 @@ impl<'a> Facts<'a> {
 }
 
 /// What the kernel complained about while these programs were in flight, or none was.
-fn kernel_log(facts: &Facts<'_>, programs: &[usize], width: usize) -> Vec<String> {
+fn kernel_log(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> Vec<String> {
     let cell = facts.cell();
     let names: Vec<&str> = programs.iter().map(|&p| cell.programs[p].name.as_str()).collect();
     let mine =
@@ -159,13 +159,13 @@ fn kernel_log(facts: &Facts<'_>, programs: &[usize], width: usize) -> Vec<String
     mine.map(described).collect()
 }
 
-fn heading(facts: &Facts<'_>, program: &ProgramRecord) -> String {
+fn heading(facts: &CellFacts<'_>, program: &ProgramRecord) -> String {
     let kernel = facts.kernel();
     let release = kernel.identity.as_ref().map_or_else(String::new, |identity| format!(" ({})", identity.release));
     one_line(&format!("{}/{} on {}{release}: {}", facts.object().name, program.name, kernel.name, program.verdict))
 }
 
-fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
+fn loaded(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
     let dangers: Vec<_> =
         facts.cell().dangers.iter().filter(|danger| danger.programs.contains(&program.name)).collect();
     let heading = heading(facts, program);
@@ -189,7 +189,7 @@ fn loaded(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<Strin
     parts
 }
 
-fn not_run(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> String {
+fn not_run(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> String {
     let mut text = heading(facts, program) + "\n";
     text += &paragraph(program.reason.as_deref().unwrap_or("no reason was recorded"), 2, width);
     let (reason, hint) = match &facts.kernel().state {
@@ -203,7 +203,7 @@ fn not_run(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> String {
     text
 }
 
-fn failed(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
+fn failed(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
     let asked = facts.cell().relocation_in_question(facts.object(), program);
     let mut head = heading(facts, program) + "\n";
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
@@ -244,7 +244,7 @@ fn advised(advice: &Explanation, width: usize) -> String {
 }
 
 /// Where the program failed: as the verifier says, else where the relocation stands.
-fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, width: usize) -> String {
+fn source(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>, width: usize) -> String {
     let Some(Source { insn, text, place: at }) = program.evidence.as_ref().and_then(|found| found.source.as_ref())
     else {
         return asked.map_or_else(String::new, |asked| place(facts, asked, width));
@@ -269,7 +269,7 @@ fn source(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>, widt
 }
 
 /// Where a relocation stands in the source.
-fn place(facts: &Facts<'_>, asked: usize, width: usize) -> String {
+fn place(facts: &CellFacts<'_>, asked: usize, width: usize) -> String {
     let source = facts.object().relocations.get(asked).and_then(|asked| asked.source.as_ref());
     source.map_or_else(String::new, |source| at(source, width))
 }

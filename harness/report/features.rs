@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tabled::builder::Builder;
 use tabled::settings::{Padding, Style};
 
-use crate::protocol::probe::{Answer, FeatureProbe};
+use crate::protocol::feature_probe::{Answer, FeatureProbe};
 use crate::record::Boundary;
 
 /// With more rows than this, features are grouped by where they come or go.

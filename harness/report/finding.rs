@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::place::{Place, place};
+use super::place::{SourceLocation, place};
 use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
+use crate::checksum;
 use crate::judge::same_everywhere;
 use crate::record::Cause;
 use crate::record::{Blame, Verdict};
@@ -18,7 +17,7 @@ const LONGEST_NAME: usize = 60;
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum FindingLevel {
     /// The object or the kernel is to blame.
     Error,
     /// It loads and reads wrong data, or could not be judged although it should.
@@ -29,7 +28,7 @@ pub enum Level {
 
 /// What a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FindingKind {
     /// A program ended with this verdict, for this cause.
     Program(Verdict, Option<Cause>),
     /// The object does not load as a whole, or cannot be read.
@@ -46,9 +45,9 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// How much it weighs.
-    pub level: Level,
+    pub level: FindingLevel,
     /// What it is about.
-    pub kind: Kind,
+    pub kind: FindingKind,
     /// The object, as an index; `None` for a kernel.
     pub object: Option<usize>,
     /// The programs that share it; empty if it is none's.
@@ -60,7 +59,7 @@ pub struct Finding {
     /// What happened, where and since when, as one line without the object's name.
     pub story: String,
     /// Where in the source.
-    pub place: Option<Place>,
+    pub place: Option<SourceLocation>,
 }
 
 impl Finding {
@@ -68,24 +67,24 @@ impl Finding {
     pub fn rule(&self) -> String {
         let plain = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         match self.kind {
-            Kind::Program(_, Some(cause)) => plain(serde_json::json!(cause)),
-            Kind::Program(verdict, None) => plain(serde_json::json!(verdict)),
-            Kind::Object => "object_not_whole".to_owned(),
-            Kind::Danger => "silent_danger".to_owned(),
-            Kind::KernelWarning => "kernel_warning".to_owned(),
-            Kind::Kernel => "kernel_not_usable".to_owned(),
+            FindingKind::Program(_, Some(cause)) => plain(serde_json::json!(cause)),
+            FindingKind::Program(verdict, None) => plain(serde_json::json!(verdict)),
+            FindingKind::Object => "object_not_whole".to_owned(),
+            FindingKind::Danger => "silent_danger".to_owned(),
+            FindingKind::KernelWarning => "kernel_warning".to_owned(),
+            FindingKind::Kernel => "kernel_not_usable".to_owned(),
         }
     }
 
     /// The rule in words.
     pub fn rule_label(&self) -> &'static str {
         match self.kind {
-            Kind::Program(_, Some(cause)) => cause.label(),
-            Kind::Program(verdict, None) => verdict.label(),
-            Kind::Object => "object does not load as a whole",
-            Kind::Danger => "loads, and reads wrong data",
-            Kind::KernelWarning => "kernel warning",
-            Kind::Kernel => "kernel could not be used",
+            FindingKind::Program(_, Some(cause)) => cause.label(),
+            FindingKind::Program(verdict, None) => verdict.label(),
+            FindingKind::Object => "object does not load as a whole",
+            FindingKind::Danger => "loads, and reads wrong data",
+            FindingKind::KernelWarning => "kernel warning",
+            FindingKind::Kernel => "kernel could not be used",
         }
     }
 
@@ -106,8 +105,9 @@ impl Finding {
         let rule = self.rule();
         let mut parts = vec![rule.as_str(), object, self.subject.as_deref().unwrap_or(""), text];
         parts.extend(self.programs.iter().map(String::as_str));
-        let digest = Sha256::digest(parts.join("\0"));
-        digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut digits = checksum::of_bytes(parts.join("\0").as_bytes());
+        digits.truncate(32);
+        digits
     }
 }
 
@@ -128,8 +128,8 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
 
 fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     let finding = |story: String, kernels: Vec<usize>| Finding {
-        level: Level::Error,
-        kind: Kind::Object,
+        level: FindingLevel::Error,
+        kind: FindingKind::Object,
         object: Some(o),
         programs: Vec::new(),
         kernels,
@@ -166,7 +166,7 @@ struct Group<'a> {
     kernels: Vec<usize>,
     first: &'a ProgramRecord,
     since: Option<String>,
-    place: Option<Place>,
+    place: Option<SourceLocation>,
 }
 
 fn subject(program: &ProgramRecord) -> Option<&str> {
@@ -218,7 +218,7 @@ fn of_programs(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     groups.into_iter().map(|group| finding_of(record, shown, o, group)).collect()
 }
 
-fn alike(known: &Group<'_>, program: &ProgramRecord, at: Option<&Place>) -> bool {
+fn alike(known: &Group<'_>, program: &ProgramRecord, at: Option<&SourceLocation>) -> bool {
     let same_cause = match (known.first.cause, program.cause) {
         // What was not judged for one cause is one thing to know, whatever its words.
         (Some(a), Some(b)) if a == b && program.verdict == Verdict::HarnessLimit => {
@@ -250,14 +250,14 @@ fn finding_of(record: &RunRecord, shown: &[usize], o: usize, group: Group<'_>) -
     let excuse = excuses.try_fold(None, |_, excuse| excuse.map(Some)).flatten();
     let story = excuse.as_ref().map_or(story.clone(), |excuse| format!("{story}; {excuse}"));
     let level = match (first.verdict, first.verdict.blame()) {
-        _ if excuse.is_some() => Level::Note,
-        (_, Blame::Object | Blame::Kernel) => Level::Error,
-        (Verdict::HarnessError, _) => Level::Warning,
-        _ => Level::Note,
+        _ if excuse.is_some() => FindingLevel::Note,
+        (_, Blame::Object | Blame::Kernel) => FindingLevel::Error,
+        (Verdict::HarnessError, _) => FindingLevel::Warning,
+        _ => FindingLevel::Note,
     };
     Finding {
         level,
-        kind: Kind::Program(first.verdict, first.cause),
+        kind: FindingKind::Program(first.verdict, first.cause),
         object: Some(o),
         programs,
         kernels: affected,
@@ -272,10 +272,10 @@ fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     for &k in shown {
         // What fails elsewhere is a finding of its own there.
         for danger in record.cell(o, k).dangers.iter().filter(|danger| danger.difference.is_wrong_here()) {
-            let place = danger.source.as_ref().map(Place::of_relocation);
+            let place = danger.source.as_ref().map(SourceLocation::of_relocation);
             let finding = Finding {
-                level: Level::Warning,
-                kind: Kind::Danger,
+                level: FindingLevel::Warning,
+                kind: FindingKind::Danger,
                 object: Some(o),
                 programs: if danger.programs.is_empty() {
                     vec![one_line(&danger.function)]
@@ -313,8 +313,12 @@ fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> 
             match found.iter_mut().find(same) {
                 Some(known) => known.kernels.push(k),
                 None => found.push(Finding {
-                    level: if warning.is_noise(&record.tool.accel) { Level::Note } else { Level::Warning },
-                    kind: Kind::KernelWarning,
+                    level: if warning.is_noise(&record.tool.accel) {
+                        FindingLevel::Note
+                    } else {
+                        FindingLevel::Warning
+                    },
+                    kind: FindingKind::KernelWarning,
                     object: Some(o),
                     programs,
                     kernels: vec![k],
@@ -328,7 +332,8 @@ fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> 
     for finding in &mut found {
         let on = kernels(record, shown, &finding.kernels);
         let with = finding.programs.first().map_or(String::new(), |program| format!(" with `{program}` in flight"));
-        let noise = if finding.level == Level::Note { " (a busy machine brings this about by itself)" } else { "" };
+        let noise =
+            if finding.level == FindingLevel::Note { " (a busy machine brings this about by itself)" } else { "" };
         finding.story = one_line(&format!("the kernel complained {on}{with}: {}{noise}", finding.story));
     }
     found
@@ -338,18 +343,18 @@ fn of_kernels(record: &RunRecord) -> Vec<Finding> {
     let finding_of = |(k, kernel): (usize, &crate::record::KernelRecord)| {
         let (level, what, reason) = match &kernel.state {
             KernelState::Ready => return None,
-            KernelState::Pending => (Level::Warning, "was never started", None),
+            KernelState::Pending => (FindingLevel::Warning, "was never started", None),
             KernelState::Unavailable { reason, .. } if kernel.optional => {
-                (Level::Note, "(optional) is unavailable", Some(reason))
+                (FindingLevel::Note, "(optional) is unavailable", Some(reason))
             }
-            KernelState::Unavailable { reason, .. } => (Level::Warning, "is unavailable", Some(reason)),
-            KernelState::BootFailed { reason, .. } => (Level::Warning, "did not boot", Some(reason)),
-            KernelState::HarnessFailed { reason, .. } => (Level::Warning, "could not be run", Some(reason)),
+            KernelState::Unavailable { reason, .. } => (FindingLevel::Warning, "is unavailable", Some(reason)),
+            KernelState::BootFailed { reason, .. } => (FindingLevel::Warning, "did not boot", Some(reason)),
+            KernelState::HarnessFailed { reason, .. } => (FindingLevel::Warning, "could not be run", Some(reason)),
         };
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         Some(Finding {
             level,
-            kind: Kind::Kernel,
+            kind: FindingKind::Kernel,
             object: None,
             programs: Vec::new(),
             kernels: vec![k],

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::coverage::lcov;
 use super::{ReportError, SourceRoot, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table};
-use crate::coverage::Level;
+use crate::coverage::ProofLevel;
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
 use crate::whole_file;
@@ -113,7 +113,7 @@ impl Format {
             Format::Gitlab => gitlab::render(record, sources)?,
             Format::Lcov => {
                 let all: Vec<usize> = (0..record.objects.len()).collect();
-                lcov::render(record, &all, Level::Verified).into_bytes()
+                lcov::render(record, &all, ProofLevel::Verified).into_bytes()
             }
         })
     }

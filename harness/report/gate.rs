@@ -167,12 +167,12 @@ pub fn github(report: &GateReport) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::gate::{Expectations, Limits, decide};
+    use crate::gate::{Expectations, GateLimits, decide};
     use crate::record::sample;
 
     #[test]
     fn decisions_are_shown_in_every_format() {
-        let report = decide(&sample::record(), None, &Expectations::default(), &Limits::now());
+        let report = decide(&sample::record(), None, &Expectations::default(), &GateLimits::now());
         insta::assert_snapshot!(render(&report, 100), @r#"
         gate: red; 9 of 17 judged results load
 
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn many_decisions_stay_within_the_platforms_limits() {
-        let report = decide(&sample::large(90, 12), None, &Expectations::default(), &Limits::now());
+        let report = decide(&sample::large(90, 12), None, &Expectations::default(), &GateLimits::now());
         let annotations = github(&report);
         assert_eq!(annotations.matches("::error").count(), MOST_OF_A_SORT);
         assert!(annotations.contains(" more of this sort"), "{annotations}");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::SourceRoot;
-use super::finding::{Finding, Level, findings};
+use super::finding::{Finding, FindingLevel, findings};
 use crate::record::RunRecord;
 
 /// GitHub shows no more of each sort from one step, and drops the rest without a word.
@@ -15,7 +15,9 @@ const MOST_OF_A_SORT: usize = 10;
 pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     let all = findings(record);
     let mut text = String::new();
-    for (level, command) in [(Level::Error, "error"), (Level::Warning, "warning"), (Level::Note, "notice")] {
+    for (level, command) in
+        [(FindingLevel::Error, "error"), (FindingLevel::Warning, "warning"), (FindingLevel::Note, "notice")]
+    {
         let mine: Vec<&Finding> = all.iter().filter(|finding| finding.level == level).collect();
         let kept = if mine.len() > MOST_OF_A_SORT { MOST_OF_A_SORT - 1 } else { mine.len() };
         for finding in &mine[..kept] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::SourceRoot;
-use super::finding::{Kind, Level, findings, object_file};
+use super::finding::{FindingKind, FindingLevel, findings, object_file};
 use crate::record::RunRecord;
 
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ struct Lines {
 pub fn render(record: &RunRecord, sources: &SourceRoot) -> io::Result<Vec<u8>> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut issues = Vec::new();
-    for finding in findings(record).iter().filter(|finding| finding.kind != Kind::Kernel) {
+    for finding in findings(record).iter().filter(|finding| finding.kind != FindingKind::Kernel) {
         let placed = finding.place.as_ref().and_then(|place| Some((sources.find(Path::new(&place.file))?, place.line)));
         let (path, begin) = placed.unwrap_or_else(|| {
             let file = object_file(record, finding).unwrap_or(Path::new("unknown"));
@@ -55,9 +55,9 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> io::Result<Vec<u8>> {
             check_name: finding.rule(),
             fingerprint,
             severity: match finding.level {
-                Level::Error => "major",
-                Level::Warning => "minor",
-                Level::Note => "info",
+                FindingLevel::Error => "major",
+                FindingLevel::Warning => "minor",
+                FindingLevel::Note => "info",
             },
             location: Location { path, lines: Lines { begin } },
         });

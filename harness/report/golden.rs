@@ -162,8 +162,8 @@ fn logs_are_read_in_the_report_only() {
     let record = sample::large(0, 0);
     let sources = SourceRoot::around(folder.path());
     let material = Material { record: &record, folder: &folder.path().join("run"), sources: &sources, baseline: None };
-    crate::verifier::store::save(&folder.path().join("run/logs/a.log.zst"), b"said").unwrap();
-    crate::verifier::store::save(&folder.path().join("b.log.zst"), b"secret").unwrap();
+    crate::verifier::log_file::save(&folder.path().join("run/logs/a.log.zst"), b"said").unwrap();
+    crate::verifier::log_file::save(&folder.path().join("b.log.zst"), b"secret").unwrap();
     assert_eq!(material.log("logs/a.log.zst").unwrap(), "said");
     assert!(material.log("../b.log.zst").is_err());
     assert!(material.log(Path::new(folder.path()).join("b.log.zst").to_str().unwrap()).is_err());

@@ -13,7 +13,7 @@ mod shared;
 use std::io;
 
 use super::Material;
-use super::summary::{Answer, Summary};
+use super::summary::{RunAnswer, Summary};
 use super::text::one_line;
 
 const PAGE: &str = include_str!("html/page.html");
@@ -37,9 +37,9 @@ const SCRIPT: [&str; 8] = [
 pub fn render(material: &Material<'_>) -> io::Result<String> {
     let summary = Summary::of(material.record);
     let (sign, answer) = match summary.answer {
-        Answer::Everywhere => ("✓", "everywhere"),
-        Answer::Broken => ("✗", "broken"),
-        Answer::NotProven => ("?", "unproven"),
+        RunAnswer::Everywhere => ("✓", "everywhere"),
+        RunAnswer::Broken => ("✗", "broken"),
+        RunAnswer::NotProven => ("?", "unproven"),
     };
     let details: String = summary.details.iter().map(|detail| format!("<li>{}</li>", escaped(detail))).collect();
     let json = serde_json::to_string(&data::data(material))?;

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use super::SourceRoot;
-use super::finding::{Finding, Kind, Level, findings, short_name};
-use super::summary::{Answer, Summary};
+use super::finding::{Finding, FindingKind, FindingLevel, findings, short_name};
+use super::summary::{RunAnswer, Summary};
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
 use crate::record::Verdict;
@@ -56,9 +56,9 @@ impl Page {
 pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     let summary = Summary::of(record);
     let sign = match summary.answer {
-        Answer::Everywhere => "✅",
-        Answer::Broken => "❌",
-        Answer::NotProven => "⚠️",
+        RunAnswer::Everywhere => "✅",
+        RunAnswer::Broken => "❌",
+        RunAnswer::NotProven => "⚠️",
     };
     let mut page = Page { text: format!("## {sign} corematrix: {}\n\n", escaped(&summary.sentence)) };
     for detail in &summary.details {
@@ -68,16 +68,16 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     let listed = |wanted: &dyn Fn(&Finding) -> bool| -> Vec<String> {
         all.iter().filter(|finding| wanted(finding)).map(|finding| item(record, sources, finding)).collect()
     };
-    let errors = listed(&|finding| finding.level == Level::Error);
+    let errors = listed(&|finding| finding.level == FindingLevel::Error);
     page.section(LIMIT_OF_FAILURES, "What failed", &[], &errors, "failure");
     let (head, rows) = matrix(record);
     page.section(LIMIT, "Programs that load", &head, &rows, "object");
-    let dangers = listed(&|finding| finding.kind == Kind::Danger);
+    let dangers = listed(&|finding| finding.kind == FindingKind::Danger);
     page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
-    let complaints = listed(&|finding| finding.kind == Kind::KernelWarning);
+    let complaints = listed(&|finding| finding.kind == FindingKind::KernelWarning);
     page.section(LIMIT, "Kernel warnings", &[], &complaints, "warning");
-    let elsewhere = [Kind::Danger, Kind::KernelWarning];
-    let rest = listed(&|finding| finding.level > Level::Error && !elsewhere.contains(&finding.kind));
+    let elsewhere = [FindingKind::Danger, FindingKind::KernelWarning];
+    let rest = listed(&|finding| finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind));
     page.section(LIMIT, "Could not be judged", &[], &rest, "item");
     let (head, rows) = kernels(record);
     page.section(LIMIT, "Kernels", &head, &rows, "kernel");

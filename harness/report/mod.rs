@@ -32,7 +32,7 @@ pub mod table;
 mod text;
 
 pub use format::{Baseline, Format, Material};
-pub use place::Place;
+pub use place::SourceLocation;
 pub use source_root::SourceRoot;
 pub(crate) use text::{counted, one_line, paragraph, shorten_middle};
 

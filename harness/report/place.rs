@@ -1,4 +1,4 @@
-//! [`Place`]: where in the C source a program failed, as far as the record can tell.
+//! [`SourceLocation`]: where in the C source a program failed, as far as the record can tell.
 
 use crate::record::{Cause, Source};
 use crate::record::{CoreRelocation, SourcePlace};
@@ -6,7 +6,7 @@ use crate::record::{ObjectRecord, ProgramRecord, RunRecord};
 
 /// A place in C source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceLocation {
     /// Path of the file as the compiler saw it; the bare name where nothing better is known.
     pub file: String,
     /// Counts from 1.
@@ -17,10 +17,10 @@ pub struct Place {
     pub text: String,
 }
 
-impl Place {
+impl SourceLocation {
     /// Where a relocation stands.
-    pub fn of_relocation(source: &SourcePlace) -> Place {
-        Place {
+    pub fn of_relocation(source: &SourcePlace) -> SourceLocation {
+        SourceLocation {
             file: source.file.clone(),
             line: source.line,
             column: (source.column > 0).then_some(source.column),
@@ -30,16 +30,16 @@ impl Place {
 }
 
 /// Where `program` failed on kernel `k`; `None` if nothing in the record tells.
-pub fn place(record: &RunRecord, o: usize, k: usize, program: &ProgramRecord) -> Option<Place> {
+pub fn place(record: &RunRecord, o: usize, k: usize, program: &ProgramRecord) -> Option<SourceLocation> {
     let object = &record.objects[o];
     let evidence = program.evidence.as_ref()?;
     let Some(source) = &evidence.source else {
-        return about(record, o, k, program).map(Place::of_relocation);
+        return about(record, o, k, program).map(SourceLocation::of_relocation);
     };
     let resolved = |source: &Source| {
         let (file, line) = source.place.as_ref()?;
         let text = source.text.as_deref().unwrap_or_default().trim().to_owned();
-        Some(Place { file: full_path(object, file), line: *line, column: None, text })
+        Some(SourceLocation { file: full_path(object, file), line: *line, column: None, text })
     };
     // Kernels before 6.8 tell no line. The object does, for its relocations, and so do newer kernels.
     let at_insn = || {
@@ -48,7 +48,7 @@ pub fn place(record: &RunRecord, o: usize, k: usize, program: &ProgramRecord) ->
             one.verifier_insns.iter().any(|place| place.program == program.name && place.insn == source.insn)
         });
         let asked = object.relocations.get(here.next()?.relocation)?;
-        asked.source.as_ref().map(Place::of_relocation)
+        asked.source.as_ref().map(SourceLocation::of_relocation)
     };
     let elsewhere = || {
         let others = (0..record.kernels.len()).flat_map(|k| &record.cell(o, k).programs);
@@ -61,7 +61,7 @@ pub fn place(record: &RunRecord, o: usize, k: usize, program: &ProgramRecord) ->
     let by_text = || {
         let text = source.text.as_deref()?.trim();
         let mut sources = of_function(object, &program.name).filter_map(|asked| asked.source.as_ref());
-        sources.find(|source| source.text.trim() == text).map(Place::of_relocation)
+        sources.find(|source| source.text.trim() == text).map(SourceLocation::of_relocation)
     };
     let mut found = resolved(source).or_else(at_insn).or_else(elsewhere).or_else(by_text)?;
     // Whichever way it was found: one line is one place.

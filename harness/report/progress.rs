@@ -20,13 +20,13 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// The live view. Feed it every event with [`Progress::on`] and end it with [`Progress::finish`].
 pub struct Progress {
-    kernels: Vec<KernelView>,
+    kernels: Vec<KernelLine>,
     objects: Vec<ObjectView>,
     screen: Screen,
 }
 
 /// What is known about a kernel so far.
-struct KernelView {
+struct KernelLine {
     name: String,
     /// What it is doing, for the terminal's line.
     doing: String,
@@ -71,7 +71,7 @@ impl Progress {
     }
 
     fn on_screen(kernels: &[String], objects: &[String], programs: &[usize], screen: Screen) -> Self {
-        let kernel = |name: &String| KernelView {
+        let kernel = |name: &String| KernelLine {
             name: one_line(name),
             doing: String::new(),
             cells_done: 0,

@@ -3,7 +3,7 @@
 
 use super::text::{one_line, paragraph, printable};
 use crate::record::Verdict;
-use crate::repro::{Comparison, Difference, Outcome};
+use crate::repro::{InputDifference, ReproComparison, ReproOutcome};
 use crate::verifier::{Moment, Visit};
 
 /// Source lines on the way to a failure.
@@ -53,15 +53,22 @@ fn place(visit: &Visit) -> String {
 }
 
 /// Whether the programs ended as in the run that `run` names, and what is different here. Without a run, how they ended.
-pub fn conclusion(found: &[Comparison], differences: &[Difference], run: Option<&str>, width: usize) -> String {
-    let outcome = found.iter().map(Comparison::outcome).max().unwrap_or(Outcome::Unjudged);
+pub fn conclusion(
+    found: &[ReproComparison],
+    differences: &[InputDifference],
+    run: Option<&str>,
+    width: usize,
+) -> String {
+    let outcome = found.iter().map(ReproComparison::outcome).max().unwrap_or(ReproOutcome::Unjudged);
     let mut text = match (outcome, run) {
-        (Outcome::Unjudged, _) => "COULD NOT BE JUDGED here: nothing is known against the object\n".to_owned(),
-        (Outcome::Same, Some(run)) => paragraph(&format!("reproduced: same verdict and cause as in {run}"), 0, width),
-        (Outcome::Differs, Some(run)) => paragraph(&format!("DOES NOT REPRODUCE: not as in {run}"), 0, width),
+        (ReproOutcome::Unjudged, _) => "COULD NOT BE JUDGED here: nothing is known against the object\n".to_owned(),
+        (ReproOutcome::Same, Some(run)) => {
+            paragraph(&format!("reproduced: same verdict and cause as in {run}"), 0, width)
+        }
+        (ReproOutcome::Differs, Some(run)) => paragraph(&format!("DOES NOT REPRODUCE: not as in {run}"), 0, width),
         (_, None) => String::new(),
     };
-    for Comparison { program, recorded, here } in found {
+    for ReproComparison { program, recorded, here } in found {
         let line = match recorded {
             Some(recorded) if (recorded.verdict, recorded.cause) != (here.verdict, here.cause) => {
                 format!("`{program}`: {recorded} then, {here} here")
@@ -70,15 +77,15 @@ pub fn conclusion(found: &[Comparison], differences: &[Difference], run: Option<
         };
         text += &paragraph(&line, 2, width);
     }
-    let differs = outcome != Outcome::Same;
+    let differs = outcome != ReproOutcome::Same;
     match differences {
-        [] if outcome == Outcome::Differs => {
+        [] if outcome == ReproOutcome::Differs => {
             text += "nothing that is recorded differs: object, kernel, libbpf, virtme-ng, QEMU and accelerator are the same\n";
         }
         [] => {}
         _ => {
             text += if differs { "what differs:\n" } else { "although these differ:\n" };
-            for Difference { what, recorded, here } in differences {
+            for InputDifference { what, recorded, here } in differences {
                 text += &paragraph(&format!("{what}: {} then, {} here", short(recorded), short(here)), 2, width);
             }
         }
@@ -126,8 +133,8 @@ mod tests {
     fn what_is_not_as_it_was_is_told_with_what_differs() {
         let fate = |verdict, cause| Fate { verdict, cause, subject: None };
         let rejected = fate(Verdict::VerifierRejected, Some(Cause::MemoryNull));
-        let one = |here| Comparison { program: "p".to_owned(), recorded: Some(rejected.clone()), here };
-        let differs = [Difference { what: "libbpf", recorded: "1.7.0".to_owned(), here: "1.6.0".to_owned() }];
+        let one = |here| ReproComparison { program: "p".to_owned(), recorded: Some(rejected.clone()), here };
+        let differs = [InputDifference { what: "libbpf", recorded: "1.7.0".to_owned(), here: "1.6.0".to_owned() }];
         let run = Some("the run of then");
         insta::assert_snapshot!(conclusion(&[one(rejected.clone())], &[], run, 80), @r"
         reproduced: same verdict and cause as in the run of then

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::SourceRoot;
-use super::finding::{Finding, Kind, Level, findings, object_file};
+use super::finding::{Finding, FindingKind, FindingLevel, findings, object_file};
 use super::text::one_line;
 use crate::compare::Place;
 use crate::gate::{Decision, Excuse, GateReport, Rule, Weight};
@@ -22,7 +22,7 @@ use crate::record::RunRecord;
 pub fn render(record: &RunRecord, sources: &SourceRoot, gate: Option<&GateReport>) -> io::Result<Vec<u8>> {
     let all = findings(record);
     let (about_kernels, results): (Vec<&Finding>, Vec<&Finding>) =
-        all.iter().partition(|finding| finding.kind == Kind::Kernel);
+        all.iter().partition(|finding| finding.kind == FindingKind::Kernel);
     let mut rules: Vec<(String, &str)> = Vec::new();
     for finding in &results {
         let rule = (finding.rule(), finding.rule_label());
@@ -110,8 +110,8 @@ fn is_no_finding(decision: &Decision) -> bool {
 fn decided(record: &RunRecord, sources: &SourceRoot, decision: &Decision, (rule, index): (&str, usize)) -> Value {
     let object = record.objects.iter().position(|object| Some(&object.name) == decision.place.object.as_ref());
     let finding = Finding {
-        level: Level::Error,
-        kind: Kind::Object,
+        level: FindingLevel::Error,
+        kind: FindingKind::Object,
         object,
         programs: decision.place.program.iter().filter(|_| object.is_some()).cloned().collect(),
         kernels: Vec::new(),
@@ -133,10 +133,10 @@ fn decided(record: &RunRecord, sources: &SourceRoot, decision: &Decision, (rule,
 /// Why the gate lets a finding pass on all of its kernels and programs; empty if it does not.
 fn suppressions(record: &RunRecord, gate: &GateReport, finding: &Finding) -> Value {
     let rule = match finding.kind {
-        Kind::Program(..) => Rule::Failure,
-        Kind::Object => Rule::NotWhole,
-        Kind::KernelWarning => Rule::KernelWarning,
-        Kind::Danger | Kind::Kernel => return json!([]),
+        FindingKind::Program(..) => Rule::Failure,
+        FindingKind::Object => Rule::NotWhole,
+        FindingKind::KernelWarning => Rule::KernelWarning,
+        FindingKind::Danger | FindingKind::Kernel => return json!([]),
     };
     let Some(o) = finding.object else { return json!([]) };
     let programs: Vec<Option<&String>> = match finding.programs.is_empty() {
@@ -164,11 +164,11 @@ fn suppressions(record: &RunRecord, gate: &GateReport, finding: &Finding) -> Val
     json!([{ "kind": "external", "status": "accepted", "justification": reasons.join("; ") }])
 }
 
-fn level(level: Level) -> &'static str {
+fn level(level: FindingLevel) -> &'static str {
     match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Note => "note",
+        FindingLevel::Error => "error",
+        FindingLevel::Warning => "warning",
+        FindingLevel::Note => "note",
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
         std::fs::write(&path, expect).unwrap();
         let expectations = crate::gate::Expectations::read(&path).unwrap();
         let record = crate::record::sample::record();
-        let report = crate::gate::decide(&record, None, &expectations, &crate::gate::Limits::now());
+        let report = crate::gate::decide(&record, None, &expectations, &crate::gate::GateLimits::now());
         let sarif = render(&record, &SourceRoot::around(folder.path()), Some(&report)).unwrap();
         let sarif: Value = serde_json::from_slice(&sarif).unwrap();
         let run = &sarif["runs"][0];

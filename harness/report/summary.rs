@@ -13,7 +13,7 @@ const MOST_NAMED: usize = 3;
 
 /// The answer of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum RunAnswer {
     /// Every program loads on every kernel that the matrix needs.
     Everywhere,
     /// Something fails.
@@ -26,7 +26,7 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Whether it works everywhere.
-    pub answer: Answer,
+    pub answer: RunAnswer,
     /// The answer as one sentence.
     pub sentence: String,
     /// What it does not say: what broke, why and since when, what is missing. Each one sentence.
@@ -77,16 +77,16 @@ impl Summary {
         let kernels = counted(shown.len(), "kernel");
         let of_commands = !record.objects.is_empty() && record.objects.iter().all(ObjectRecord::is_command);
         let (answer, sentence) = if failing > 0 && of_commands {
-            (Answer::Broken, format!("The command fails on at least one of {kernels}"))
+            (RunAnswer::Broken, format!("The command fails on at least one of {kernels}"))
         } else if failing > 0 {
-            (Answer::Broken, format!("{failing} of {} fail on at least one of {kernels}", counted(total, "program")))
+            (RunAnswer::Broken, format!("{failing} of {} fail on at least one of {kernels}", counted(total, "program")))
         } else if not_whole > 0 {
-            (Answer::Broken, format!("{} cannot be loaded as a whole", counted(not_whole, "object")))
+            (RunAnswer::Broken, format!("{} cannot be loaded as a whole", counted(not_whole, "object")))
         } else if unjudged > 0 || needed_missing > 0 || total == 0 || shown.is_empty() {
-            (Answer::NotProven, "Nothing failed, but not everything could be judged".to_owned())
+            (RunAnswer::NotProven, "Nothing failed, but not everything could be judged".to_owned())
         } else {
             (
-                Answer::Everywhere,
+                RunAnswer::Everywhere,
                 format!(
                     "{} on all of {kernels}",
                     match total {

@@ -10,7 +10,7 @@ use crate::record::{KernelIdentity, ProgramRecord, ToolRecord};
 
 /// What became of one program in the run and here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Comparison {
+pub struct ReproComparison {
     /// The program.
     pub program: String,
     /// How it ended in the run; `None` where there was no run.
@@ -32,7 +32,7 @@ pub struct Fate {
 
 /// How a try to reproduce a failure ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum ReproOutcome {
     /// As in the run.
     Same,
     /// Not as in the run.
@@ -60,26 +60,26 @@ impl fmt::Display for Fate {
     }
 }
 
-impl Comparison {
+impl ReproComparison {
     /// Whether it is the same verdict for the same cause; one without a run is the same as itself.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> ReproOutcome {
         // A limit of the harness is the same everywhere, and a fault of it says nothing.
         if self.here.verdict.blame() == Blame::Harness && self.here.verdict != Verdict::HarnessLimit {
-            return Outcome::Unjudged;
+            return ReproOutcome::Unjudged;
         }
         match &self.recorded {
-            None => Outcome::Same,
+            None => ReproOutcome::Same,
             Some(recorded) if (recorded.verdict, recorded.cause) == (self.here.verdict, self.here.cause) => {
-                Outcome::Same
+                ReproOutcome::Same
             }
-            Some(_) => Outcome::Differs,
+            Some(_) => ReproOutcome::Differs,
         }
     }
 }
 
 /// Compares what became of a program. `recorded` is `None` where there was no run.
-pub fn compare(recorded: Option<&ProgramRecord>, here: &ProgramRecord) -> Comparison {
-    Comparison { program: here.name.clone(), recorded: recorded.map(Fate::of), here: Fate::of(here) }
+pub fn compare(recorded: Option<&ProgramRecord>, here: &ProgramRecord) -> ReproComparison {
+    ReproComparison { program: here.name.clone(), recorded: recorded.map(Fate::of), here: Fate::of(here) }
 }
 
 /// Everything that a verdict may depend on.
@@ -97,7 +97,7 @@ pub struct Conditions<'a> {
 
 /// A condition that is different.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct InputDifference {
     /// What: `libbpf`.
     pub what: &'static str,
     /// In the run.
@@ -108,11 +108,11 @@ pub struct Difference {
 
 impl Conditions<'_> {
     /// What is different here, what matters most first. What one side does not know counts as equal.
-    pub fn differences(&self, here: &Conditions<'_>) -> Vec<Difference> {
+    pub fn differences(&self, here: &Conditions<'_>) -> Vec<InputDifference> {
         let mut found = Vec::new();
         let mut compare = |what, recorded: Option<&str>, here: Option<&str>| match (recorded, here) {
             (Some(recorded), Some(here)) if recorded != here => {
-                found.push(Difference { what, recorded: recorded.to_owned(), here: here.to_owned() });
+                found.push(InputDifference { what, recorded: recorded.to_owned(), here: here.to_owned() });
             }
             _ => {}
         };
@@ -156,14 +156,14 @@ mod tests {
         let rejected = |cause| program(Verdict::VerifierRejected, Some(cause));
         let outcome = |recorded: &ProgramRecord, here: &ProgramRecord| compare(Some(recorded), here).outcome();
         let null = rejected(Cause::MemoryNull);
-        assert_eq!(outcome(&null, &null), Outcome::Same);
-        assert_eq!(outcome(&null, &rejected(Cause::MemoryStack)), Outcome::Differs);
-        assert_eq!(outcome(&null, &program(Verdict::Loaded, None)), Outcome::Differs);
-        assert_eq!(outcome(&null, &program(Verdict::NotRun, None)), Outcome::Unjudged);
-        assert_eq!(outcome(&null, &program(Verdict::HarnessError, Some(Cause::Harness))), Outcome::Unjudged);
+        assert_eq!(outcome(&null, &null), ReproOutcome::Same);
+        assert_eq!(outcome(&null, &rejected(Cause::MemoryStack)), ReproOutcome::Differs);
+        assert_eq!(outcome(&null, &program(Verdict::Loaded, None)), ReproOutcome::Differs);
+        assert_eq!(outcome(&null, &program(Verdict::NotRun, None)), ReproOutcome::Unjudged);
+        assert_eq!(outcome(&null, &program(Verdict::HarnessError, Some(Cause::Harness))), ReproOutcome::Unjudged);
         let limit = program(Verdict::HarnessLimit, Some(Cause::NeedsLoader));
-        assert_eq!(outcome(&limit, &limit), Outcome::Same);
-        assert_eq!(compare(None, &null).outcome(), Outcome::Same);
+        assert_eq!(outcome(&limit, &limit), ReproOutcome::Same);
+        assert_eq!(compare(None, &null).outcome(), ReproOutcome::Same);
     }
 
     #[test]

@@ -1,26 +1,27 @@
 //! [`run()`]: one object on one kernel, whatever happens to the guest on the way.
 
+mod close;
+mod loss;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::allowance::{Allowance, Excess};
 use super::coverage::CoverageEvidence;
-use super::evidence::Evidence;
+use super::evidence::CellEvidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
 use super::{dangers, judgement, user_space};
 use crate::event::{CellOutcome, Event};
-use crate::judge::exercise;
-use crate::judge::{self, Diagnosis};
+use crate::judge;
 use crate::kernel_log::KernelLog;
 use crate::plan::{PlannedObject, Room};
 use crate::protocol::attach::{AttachFacts, Step};
 use crate::protocol::libbpf_log;
-use crate::protocol::{self, GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome, Stage};
-use crate::record::Cause;
+use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome};
 use crate::record::ExerciseRecord;
 use crate::record::Verdict;
-use crate::record::{DangerRecord, GUEST_LOST, ProgramRecord, TRIED_AGAIN, WholeLoad};
+use crate::record::{DangerRecord, WholeLoad};
 use crate::vm::GuestLoss;
 
 /// A guest that QEMU or the host lost is replaced this often in one cell.
@@ -46,7 +47,7 @@ struct Cell<'a> {
     /// Likewise, those at which a guest talked without an end.
     endless: BTreeSet<Option<usize>>,
     harness_losses: u32,
-    evidence: Evidence,
+    evidence: CellEvidence,
     coverage: CoverageEvidence,
     kernel_log: KernelLog,
     /// Maps that no guest can hold.
@@ -85,7 +86,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         suspects: BTreeSet::new(),
         endless: BTreeSet::new(),
         harness_losses: 0,
-        evidence: Evidence::default(),
+        evidence: CellEvidence::default(),
         coverage: CoverageEvidence::default(),
         kernel_log: KernelLog::default(),
         refused: None,
@@ -264,92 +265,6 @@ impl Cell<'_> {
         format!("{reason}; {} refers to it", users.join(", "))
     }
 
-    /// Decides who is to blame for a lost guest, and whether to try again.
-    fn after_loss(
-        &mut self,
-        session: &mut Session<'_>,
-        in_flight: Option<usize>,
-        loss: GuestLoss,
-    ) -> Result<(), Ended> {
-        let at = self.place(in_flight);
-        match loss {
-            GuestLoss::Stopped => {
-                session.lose_machine("stopped by the user");
-                return Err(Ended);
-            }
-            GuestLoss::Crashed(line) if protocol::is_out_of_memory(&line) => {
-                session.lose_machine(&format!("{line} ({at})"));
-                let reason = format!("the guest died {at} {}", judge::guest_memory(Some(self.memory_mib)));
-                self.close_all_unjudged(session, &judge::out_of_memory(reason));
-            }
-            GuestLoss::Crashed(line) => {
-                session.lose_machine(&format!("{line} ({at})"));
-                if self.suspects.insert(in_flight) {
-                    // Once may be chance; the same program on a fresh guest decides.
-                    self.notes.push(format!("the kernel crashed {at}, {TRIED_AGAIN}: {line}"));
-                } else {
-                    self.blame(session, in_flight, Verdict::KernelCrashed, &format!("{line} (twice)"));
-                }
-            }
-            GuestLoss::Silent => {
-                session.lose_machine(&format!("silent {at}"));
-                if let (Some(program), Some((outcome, log))) = (in_flight, self.refused.take()) {
-                    self.notes.push(format!("no time for the full verifier log {at}: its end is all there is"));
-                    self.close(session, program, &outcome, &log);
-                    return Ok(());
-                }
-                let (program_limit, prepare_limit) = self.limits(session);
-                let limit = if in_flight.is_some() { program_limit } else { prepare_limit };
-                let reason = format!("no answer within {}s {at}", limit.as_secs());
-                self.blame(session, in_flight, Verdict::TimedOut, &reason);
-            }
-            GuestLoss::Harness(line) => {
-                session.lose_machine(&format!("{line} ({at})"));
-                self.notes.push(format!("{GUEST_LOST} {at}: {line}"));
-                self.harness_losses += 1;
-                if self.harness_losses > HARNESS_RETRIES {
-                    self.close_all(
-                        session,
-                        Verdict::HarnessError,
-                        &format!("{line} ({} guests lost)", self.harness_losses),
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Decides what becomes of the program in flight when a guest talks without an end. Once may be the fault of anything; who makes a
-    /// fresh guest do it again is to blame for the time, and nobody but the guest for what it sends.
-    fn after_excess(&mut self, session: &mut Session<'_>, in_flight: Option<usize>, excess: Excess) {
-        let at = self.place(in_flight);
-        let (what, verdict) = match excess {
-            Excess::Time(limit) => (format!("no end of answers within {}s {at}", limit.as_secs()), Verdict::TimedOut),
-            Excess::Bytes(most) => (format!("the guest sent more than {} MiB {at}", most >> 20), Verdict::HarnessError),
-        };
-        session.lose_machine(&what);
-        if self.endless.insert(in_flight) {
-            self.notes.push(format!("{what}, {TRIED_AGAIN}"));
-        } else {
-            self.blame(session, in_flight, verdict, &format!("{what} (twice)"));
-        }
-    }
-
-    /// Where a guest was lost.
-    fn place(&self, in_flight: Option<usize>) -> String {
-        match in_flight {
-            Some(index) => format!("while {} `{}`", self.step, self.planned.programs[index].name),
-            None => "while preparing the object".to_owned(),
-        }
-    }
-
-    fn blame(&mut self, session: &Session<'_>, program: Option<usize>, verdict: Verdict, reason: &str) {
-        match program {
-            Some(program) => self.close_as(session, program, verdict, reason),
-            None => self.close_all(session, verdict, reason),
-        }
-    }
-
     /// How long the guest may be silent with a program in flight, and without one. Kernels take their time to get large maps ready.
     fn limits(&self, session: &Session<'_>) -> (Duration, Duration) {
         let deadlines = &session.deadlines;
@@ -370,68 +285,6 @@ impl Cell<'_> {
 
     fn index_of(&self, name: &str) -> Option<usize> {
         self.open.iter().copied().find(|index| self.planned.programs[*index].name == name)
-    }
-
-    fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
-        let mut record =
-            judgement::record(self.planned, program, outcome, log, (session.view(), self.memory_mib), &self.evidence);
-        let known = judgement::info(self.planned, &record.name);
-        if let (Some(Cause::ReturnValue | Cause::ContextArgumentChanged), Some(kernel)) =
-            (record.cause, session.types())
-        {
-            judgement::blame_arguments(&dangers::changed_arguments(self.planned, program, kernel), &mut record);
-        }
-        if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
-            judgement::attached(known, &facts, session.view(), &mut record);
-        }
-        if outcome.stage == Stage::Loaded {
-            record.exercise = self.exercised.take();
-            let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
-            if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|setup| setup.exercise.as_ref())) {
-                exercise::judge(plan, &mut record);
-            }
-        }
-        session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
-        // Of a program that loaded the statistics are the whole log, unless more was asked for.
-        if !log.is_empty() && (outcome.stage != Stage::Loaded || session.run.full_logs) {
-            let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
-            match session.run.logs.save(&names, log) {
-                Ok(path) => record.log_file = Some(path),
-                Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
-            }
-        }
-        self.done(session, program, record);
-    }
-
-    fn close_as(&mut self, session: &Session<'_>, program: usize, verdict: Verdict, reason: &str) {
-        let mut record = ProgramRecord::not_run(&self.planned.programs[program], reason);
-        record.verdict = verdict;
-        record.cause = Cause::of(verdict);
-        self.done(session, program, record);
-    }
-
-    fn close_all(&mut self, session: &Session<'_>, verdict: Verdict, reason: &str) {
-        for program in self.open.clone() {
-            self.close_as(session, program, verdict, reason);
-        }
-    }
-
-    /// Closes what is open with a verdict that says nothing about the object.
-    fn close_all_unjudged(&mut self, session: &Session<'_>, diagnosis: &Diagnosis) {
-        for program in self.open.clone() {
-            let mut record = ProgramRecord::not_run(&self.planned.programs[program], "");
-            record.verdict = diagnosis.verdict;
-            record.reason.clone_from(&diagnosis.reason);
-            record.cause = diagnosis.cause;
-            record.evidence.clone_from(&diagnosis.evidence);
-            self.done(session, program, record);
-        }
-    }
-
-    fn done(&mut self, session: &Session<'_>, program: usize, record: ProgramRecord) {
-        self.open.retain(|index| *index != program);
-        let (kernel, object) = (session.kernel, self.object);
-        session.send(Event::ProgramDone { kernel, object, program, record: Box::new(record) });
     }
 }
 

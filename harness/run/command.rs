@@ -1,39 +1,26 @@
 //! [`run_command()`]: a command of the user on every kernel of the plan, and what it means how it ended.
 
-use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+mod recorder;
+
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::kernel::{Ended, KernelContext};
-use super::{RunContext, RunError, fetch, fetch_failed, guest, pool, wanted::Wanted};
+use super::{RunContext, RunError, fetch, fetch_failed, guest, pool, probe_requests::ProbeRequests};
 use crate::event::{CellOutcome, Event};
-use crate::exec::{Attendant, Ending, Finished, HostFiles, LeftFiles, Session, View};
+use crate::exec::{CommandEnding, CommandSession, FinishedCommand, HostFiles, View};
 use crate::judge::{self, Diagnosis};
 use crate::kernel_log::KernelLog;
 use crate::protocol;
-use crate::protocol::live::{self, CommandEnd, LeftKind, LiveCommand, Stream, TerminalSize};
+use crate::protocol::live::{self, CommandEnd, LiveCommand};
 use crate::record::KernelWarning;
 use crate::record::Verdict;
 use crate::record::{ProgramRecord, TRIED_AGAIN};
-use crate::store::FileSystems;
+use crate::source::FileSystems;
 use crate::vm::{GuestLink, GuestLoss};
+use recorder::Recorder;
 
-/// Where outputs go, below the report's folder; a folder for each kernel.
-const OUTPUT_FOLDER: &str = "output";
-/// The command's output in it.
-const OUTPUT: &str = "output.txt";
-/// What the kernel logged meanwhile.
-const KERNEL_LOG: &str = "kernel.log";
-/// More output than this is not kept.
-const MOST_OUTPUT: u64 = 64 << 20;
-/// How many lines of output the record keeps.
-const TAIL: usize = 30;
-/// A longer line is cut in the record.
-const LONGEST_LINE: usize = 500;
 /// A guest that is lost on the way is replaced once: the command has changed nothing that outlived it.
 const ATTEMPTS: u32 = 2;
 
@@ -78,7 +65,7 @@ fn on_kernel(run: &RunContext<'_>, job: &CommandJob, kernel: usize, events: Send
             let file_systems = guest::file_systems(run, kernel, &stored, &events);
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            let wanted = Wanted::default();
+            let wanted = ProbeRequests::default();
             let context = KernelContext::new(run, kernel, stored, &wanted, events);
             // If the kernel is out of the run it has said why.
             let _ = run_and_judge(&context, job, &file_systems);
@@ -103,7 +90,7 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
             Ok((mut recorder, files)) => {
                 let mut command = job.command.clone();
                 command.environment.push((live::KERNEL.to_owned(), name.clone()));
-                let session = Session::new(&command, files, &file_systems.modules, Some(job.limit));
+                let session = CommandSession::new(&command, files, &file_systems.modules, Some(job.limit));
                 let finished = session.run(&mut machine, &mut recorder, &|| run.stop.at_once());
                 for note in recorder.root_notes.drain(..) {
                     context.send(Event::KernelNote { kernel, note });
@@ -111,14 +98,14 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
                 recorder.finish(&finished, &mut record, &mut notes);
                 finished
             }
-            Err(reason) => Finished {
-                ending: Ending::Lost(GuestLoss::Harness(reason)),
+            Err(reason) => FinishedCommand {
+                ending: CommandEnding::Lost(GuestLoss::Harness(reason)),
                 took: Duration::ZERO,
                 kernel_log: String::new(),
             },
         };
         machine.shut_down();
-        if let Ending::Lost(loss) = &finished.ending
+        if let CommandEnding::Lost(loss) = &finished.ending
             && attempt < ATTEMPTS
             && *loss != GuestLoss::Stopped
             && !run.stop.requested()
@@ -145,9 +132,9 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
 }
 
 /// What the kernel complained of while the command ran, and survived, with notes on what is not among that.
-fn complaints(finished: &Finished, program: &str) -> (Vec<KernelWarning>, Vec<String>) {
+fn complaints(finished: &FinishedCommand, program: &str) -> (Vec<KernelWarning>, Vec<String>) {
     let mut log = KernelLog::default();
-    if !matches!(finished.ending, Ending::Lost(_)) {
+    if !matches!(finished.ending, CommandEnding::Lost(_)) {
         // Each line begins with its time, `[   12.345678] `.
         let plain = |line: &str| line.split_once("] ").map_or(line, |(_, text)| text).to_owned() + "\n";
         log.read(Some(program.to_owned()), &finished.kernel_log.lines().map(plain).collect::<String>());
@@ -156,10 +143,10 @@ fn complaints(finished: &Finished, program: &str) -> (Vec<KernelWarning>, Vec<St
 }
 
 /// A command that failed in a guest whose kernel killed for lack of memory: that says nothing about the command.
-fn out_of_memory(finished: &Finished, memory_mib: u64) -> Option<Diagnosis> {
+fn out_of_memory(finished: &FinishedCommand, memory_mib: u64) -> Option<Diagnosis> {
     let line = match &finished.ending {
-        Ending::Command(CommandEnd::Code { code: 0 }) | Ending::NoRoot(_) => return None,
-        Ending::Lost(GuestLoss::Crashed(line)) => line.as_str(),
+        CommandEnding::Command(CommandEnd::Code { code: 0 }) | CommandEnding::NoRoot(_) => return None,
+        CommandEnding::Lost(GuestLoss::Crashed(line)) => line.as_str(),
         _ => finished.kernel_log.lines().find(|line| protocol::is_out_of_memory(line))?,
     };
     protocol::is_out_of_memory(line).then_some(())?;
@@ -170,26 +157,26 @@ fn out_of_memory(finished: &Finished, memory_mib: u64) -> Option<Diagnosis> {
 }
 
 /// What it means how a command ended; `said` are the last lines of its output.
-fn verdict(ending: &Ending, limit: Duration, said: &[String]) -> (Verdict, Option<String>) {
+fn verdict(ending: &CommandEnding, limit: Duration, said: &[String]) -> (Verdict, Option<String>) {
     let last = said.iter().rev().find(|line| !line.trim().is_empty());
     let with_words = |what: String| last.map_or(what.clone(), |last| format!("{what}: {}", last.trim()));
     let (verdict, reason) = match ending {
-        Ending::Command(CommandEnd::Code { code: 0 }) => return (Verdict::Succeeded, None),
-        Ending::Command(CommandEnd::Code { code }) => {
+        CommandEnding::Command(CommandEnd::Code { code: 0 }) => return (Verdict::Succeeded, None),
+        CommandEnding::Command(CommandEnd::Code { code }) => {
             (Verdict::CommandFailed, with_words(format!("ended with exit code {code}")))
         }
-        Ending::Command(CommandEnd::Signal { signal }) => {
+        CommandEnding::Command(CommandEnd::Signal { signal }) => {
             (Verdict::CommandFailed, with_words(format!("was killed by {}", signal_name(*signal))))
         }
-        Ending::Command(CommandEnd::NotStarted { errno }) => {
+        CommandEnding::Command(CommandEnd::NotStarted { errno }) => {
             let error = std::io::Error::from_raw_os_error(*errno);
             (Verdict::CommandFailed, format!("could not be started: {error}"))
         }
-        Ending::Deadline => {
+        CommandEnding::Deadline => {
             (Verdict::TimedOut, format!("still ran after {}, and was killed", humantime::format_duration(limit)))
         }
-        Ending::NoRoot(reason) => (Verdict::HarnessError, reason.clone()),
-        Ending::Lost(loss) => lost(loss),
+        CommandEnding::NoRoot(reason) => (Verdict::HarnessError, reason.clone()),
+        CommandEnding::Lost(loss) => lost(loss),
     };
     (verdict, Some(reason))
 }
@@ -209,144 +196,6 @@ fn signal_name(signal: i32) -> String {
     name.map_or_else(|| format!("signal {signal}"), |name| format!("signal {signal} ({name})"))
 }
 
-/// Keeps what a command says and leaves.
-struct Recorder {
-    folder: PathBuf,
-    output: File,
-    written: u64,
-    tail: OutputTail,
-    left: Option<LeftFiles>,
-    /// What is not as it should be with the root, which is the same for every command on this kernel.
-    root_notes: Vec<String>,
-    notes: Vec<String>,
-    trouble: Option<String>,
-}
-
-impl Recorder {
-    fn new(job: &CommandJob, kernel: &str, attempt: u32) -> Result<Recorder, String> {
-        let folder = job.report.join(OUTPUT_FOLDER).join(kernel);
-        let output = fs::create_dir_all(&folder).and_then(|()| File::create(folder.join(OUTPUT)));
-        let output = output.map_err(|error| format!("cannot keep the output in `{}`: {error}", folder.display()))?;
-        let left = job.out.as_ref().map(|out| {
-            let out = out.join(kernel);
-            if attempt > 1 {
-                // It holds what the first try left. If it cannot be removed, the next line says so.
-                let _ = fs::remove_dir_all(&out);
-            }
-            LeftFiles::new(out).map_err(|error| error.to_string())
-        });
-        let left = left.transpose()?;
-        let (root_notes, notes, tail) = (Vec::new(), Vec::new(), OutputTail::default());
-        Ok(Recorder { folder, output, written: 0, tail, left, root_notes, notes, trouble: None })
-    }
-
-    fn finish(mut self, finished: &Finished, record: &mut ProgramRecord, notes: &mut Vec<String>) {
-        notes.append(&mut self.notes);
-        notes.extend(self.left.iter().flat_map(|left| left.notes().to_vec()));
-        notes.extend(self.trouble.take());
-        let log = &finished.kernel_log;
-        if !log.is_empty() && fs::write(self.folder.join(KERNEL_LOG), log).is_ok() {
-            let what = match &finished.ending {
-                Ending::Lost(_) => "the end of its console",
-                _ => "what the kernel logged meanwhile",
-            };
-            notes.push(format!("{what}: {}", relative(&self.folder, KERNEL_LOG)));
-        }
-        (record.log_tail, record.log_omitted) = self.tail.finish();
-        if let Ending::Lost(GuestLoss::Crashed(_)) = finished.ending {
-            record.log_tail.extend(log.lines().map(str::to_owned));
-        }
-        record.log_file = Some(relative(&self.folder, OUTPUT));
-    }
-}
-
-/// A file in a kernel's folder, relative to the report's.
-fn relative(folder: &Path, file: &str) -> String {
-    let kernel = folder.file_name().unwrap_or_default().to_string_lossy();
-    format!("{OUTPUT_FOLDER}/{kernel}/{file}")
-}
-
-impl Attendant for Recorder {
-    fn started(&mut self, notes: &[String]) {
-        self.root_notes.extend_from_slice(notes);
-    }
-
-    fn output(&mut self, _: Stream, bytes: &[u8]) {
-        self.tail.push(bytes);
-        self.written += bytes.len() as u64;
-        if self.trouble.is_some() {
-            return;
-        }
-        if self.written > MOST_OUTPUT {
-            self.trouble = Some(format!("the output is longer than {} MiB; the rest was dropped", MOST_OUTPUT >> 20));
-        } else if let Err(error) = self.output.write_all(bytes) {
-            self.trouble = Some(format!("the output could not be kept: {error}"));
-        }
-    }
-
-    fn input(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn read(&mut self, _: usize) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn resized(&mut self) -> Option<TerminalSize> {
-        None
-    }
-
-    fn left(&mut self, path: &str, kind: LeftKind, bytes: &[u8]) {
-        match &mut self.left {
-            Some(left) => left.take(path, kind, bytes),
-            None if kind == LeftKind::More => {}
-            None => {
-                let note = "the command left files in $OUT, and there is no `--out` to put them in";
-                if !self.notes.iter().any(|known| known == note) {
-                    self.notes.push(note.to_owned());
-                }
-            }
-        }
-    }
-}
-
-/// The last lines of an output.
-#[derive(Debug, Default)]
-struct OutputTail {
-    lines: VecDeque<String>,
-    omitted: u64,
-    open: Vec<u8>,
-}
-
-impl OutputTail {
-    fn push(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let room = LONGEST_LINE.saturating_sub(self.open.len());
-            self.open.extend(&piece[..piece.len().min(room)]);
-            if piece.ends_with(b"\n") {
-                self.end_line();
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.open).trim_end().to_owned();
-        self.open.clear();
-        self.lines.push_back(line);
-        if self.lines.len() > TAIL {
-            self.lines.pop_front();
-            self.omitted += 1;
-        }
-    }
-
-    fn finish(mut self) -> (Vec<String>, u64) {
-        if !self.open.is_empty() {
-            self.end_line();
-        }
-        (self.lines.into(), self.omitted)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,22 +203,22 @@ mod tests {
     #[test]
     fn each_ending_is_an_outcome_of_its_own() {
         let said = ["starting".to_owned(), "cannot attach".to_owned(), String::new()];
-        let ended = |ending: Ending| {
+        let ended = |ending: CommandEnding| {
             let (verdict, reason) = verdict(&ending, Duration::from_secs(90), &said);
             format!("{verdict}: {}", reason.unwrap_or_default())
         };
-        let end = |end: CommandEnd| ended(Ending::Command(end));
+        let end = |end: CommandEnd| ended(CommandEnding::Command(end));
         let lines = [
             end(CommandEnd::Code { code: 0 }),
             end(CommandEnd::Code { code: 3 }),
             end(CommandEnd::Signal { signal: 11 }),
             end(CommandEnd::NotStarted { errno: 2 }),
-            ended(Ending::Deadline),
-            ended(Ending::NoRoot("this kernel has no FUSE".to_owned())),
-            ended(Ending::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
-            ended(Ending::Lost(GuestLoss::Silent)),
-            ended(Ending::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
-            ended(Ending::Lost(GuestLoss::Stopped)),
+            ended(CommandEnding::Deadline),
+            ended(CommandEnding::NoRoot("this kernel has no FUSE".to_owned())),
+            ended(CommandEnding::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
+            ended(CommandEnding::Lost(GuestLoss::Silent)),
+            ended(CommandEnding::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
+            ended(CommandEnding::Lost(GuestLoss::Stopped)),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
         succeeded: 
@@ -383,18 +232,5 @@ mod tests {
         harness error: QEMU ended
         not run: the run was stopped
         ");
-    }
-
-    #[test]
-    fn the_end_of_an_output_is_kept() {
-        let mut tail = OutputTail::default();
-        for number in 0..100 {
-            tail.push(format!("line {number}\nhalf of").as_bytes());
-            tail.push(b" a line\r\n");
-        }
-        tail.push(&[b'x'; 2000]);
-        let (lines, omitted) = tail.finish();
-        assert_eq!((lines.len(), omitted), (TAIL, 171));
-        assert_eq!((lines[28].as_str(), lines[29].len()), ("half of a line", LONGEST_LINE));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::evidence::Evidence;
-use crate::coverage::{Facts, ProgramEvidence};
+use super::evidence::CellEvidence;
+use crate::bytes::u32_at;
+use crate::coverage::{ObjectFacts, ProgramEvidence};
 use crate::judge::{KernelView, modules_of};
 use crate::plan::PlannedObject;
 use crate::record::RelocationRecord;
@@ -25,9 +26,7 @@ pub struct CoverageEvidence {
 impl CoverageEvidence {
     /// Takes the kernel's line records of a program, which has been loaded then.
     pub fn lines(&mut self, program: String, blob: &[u8]) {
-        let word =
-            |record: &[u8], at: usize| record[at * 4..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
-        let record = |record: &[u8]| [0, 1, 2, 3].map(|at| word(record, at));
+        let record = |record: &[u8]| [0, 4, 8, 12].map(|at| u32_at(record, at).unwrap_or(0));
         let records = blob.chunks_exact(RECORD).take(MOST_INSNS).map(record);
         self.programs.entry(program).or_default().lines = records.collect();
     }
@@ -48,7 +47,7 @@ impl CoverageEvidence {
     pub fn proof(
         &self,
         planned: &PlannedObject,
-        evidence: &Evidence,
+        evidence: &CellEvidence,
         relocations: &[RelocationRecord],
         kernel: &dyn KernelView,
     ) -> CellCoverage {
@@ -61,7 +60,7 @@ impl CoverageEvidence {
         };
         let loaded: BTreeMap<usize, ProgramEvidence> =
             planned.programs.iter().enumerate().filter_map(evidence_of).collect();
-        let proof = planned.analysis.proof(&Facts { loaded: &loaded, relocations, externs: evidence.externs() });
+        let proof = planned.analysis.proof(&ObjectFacts { loaded: &loaded, relocations, externs: evidence.externs() });
         CellCoverage { in_modules: in_modules(&planned.analysis.guards, &proof, kernel), ..proof }
     }
 }

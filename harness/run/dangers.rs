@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::Evidence;
-use crate::coverage::Facts;
+use super::evidence::CellEvidence;
+use crate::coverage::ObjectFacts;
 use crate::explain::{self, ChangedArgument, KernelTypes, LocalSpec};
 use crate::judge::{KernelView, never_attaches};
 use crate::object::{ObjectTypes, ProgramInfo};
@@ -19,7 +19,7 @@ use crate::record::{RelocationOutcome, RelocationRecord};
 pub(super) fn of_cell(
     planned: &PlannedObject,
     kernel: KernelTypes<'_>,
-    evidence: &Evidence,
+    evidence: &CellEvidence,
     records: &[RelocationRecord],
 ) -> Vec<DangerRecord> {
     let Some(types) = ObjectTypes::read(&planned.object.bytes) else { return Vec::new() };
@@ -57,7 +57,7 @@ pub(super) fn of_cell(
         difference: constant.danger,
     };
     let constants = explain::constants(&types, asked, kernel);
-    let facts = Facts { loaded: &BTreeMap::new(), relocations: records, externs: evidence.externs() };
+    let facts = ObjectFacts { loaded: &BTreeMap::new(), relocations: records, externs: evidence.externs() };
     let mut arguments = Vec::new();
     for (number, program) in planned.programs.iter().enumerate() {
         let reads = planned.analysis.context_reads(number, Some(&facts));

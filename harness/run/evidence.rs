@@ -1,7 +1,8 @@
-//! [`Evidence`]: gathers what guests tell of an object's relocations and externs, and joins it with what the object asks for.
+//! [`CellEvidence`]: gathers what guests tell of an object's relocations and externs, and joins it with what the object asks for.
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::bytes::u32_at;
 use crate::judge::Poison;
 use crate::libbpf_log::externs::externs;
 use crate::libbpf_log::poison::{PoisonedCall, PoisonedTarget, poisoned_calls};
@@ -19,7 +20,7 @@ const MOST_INSNS: usize = 1_000_000;
 
 /// What guests reported of one object on one kernel.
 #[derive(Debug, Default)]
-pub struct Evidence {
+pub struct CellEvidence {
     /// Whether a transcript of the whole object, prepared to its end, is among it.
     complete: bool,
     relocations: BTreeMap<(String, u32), LoggedRelocation>,
@@ -34,7 +35,7 @@ pub struct Evidence {
     read: usize,
 }
 
-impl Evidence {
+impl CellEvidence {
     /// Takes what libbpf said while it prepared the object; `complete` if that was all of it and succeeded. What is beyond all measure is
     /// left out, so that its relocations were not reached.
     pub fn transcript(&mut self, lines: &[Line], complete: bool) {
@@ -195,7 +196,7 @@ impl Held {
 
 fn value_at(insns: &[u8], index: usize) -> Option<Held> {
     let insn = insns.get(index * INSN_BYTES..(index + 1) * INSN_BYTES)?;
-    let immediate = |insn: &[u8]| Some(i32::from_le_bytes(insn.get(4..8)?.try_into().ok()?));
+    let immediate = |insn: &[u8]| u32_at(insn, 4).map(u32::cast_signed);
     let (code, offset) = (insn[0], i16::from_le_bytes([insn[2], insn[3]]));
     match (code, code & 7) {
         (0x85, _) if immediate(insn)? == POISON => Some(Held::Poison),
@@ -237,7 +238,7 @@ prog 'a': relo #1: substituting insn #1 w/ invalid insn";
 
     #[test]
     fn records_agree_with_the_instructions() {
-        let mut evidence = Evidence::default();
+        let mut evidence = CellEvidence::default();
         evidence.transcript(&lines(LOG), true);
         evidence.instructions("a".into(), INSNS.to_vec());
         let records = evidence.records(&[asked(0, 0), asked(1, 1)], &["a"]);
@@ -248,7 +249,7 @@ prog 'a': relo #1: substituting insn #1 w/ invalid insn";
 
     #[test]
     fn contradiction_is_never_a_result() {
-        let mut evidence = Evidence::default();
+        let mut evidence = CellEvidence::default();
         evidence.transcript(&lines(LOG), true);
         let mut insns = INSNS;
         insns[2] = 32;
@@ -261,7 +262,7 @@ prog 'a': relo #1: substituting insn #1 w/ invalid insn";
 
     #[test]
     fn record_that_is_missing_is_lost_only_if_the_story_is_whole() {
-        let mut evidence = Evidence::default();
+        let mut evidence = CellEvidence::default();
         evidence.transcript(&lines(LOG), false);
         assert_eq!(evidence.records(&[asked(7, 9)], &["a"])[0].outcome, RelocationOutcome::NotReached);
         evidence.transcript(&lines(LOG), true);

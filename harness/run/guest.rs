@@ -3,10 +3,11 @@
 use std::sync::mpsc::Sender;
 
 use super::kernel::KernelContext;
-use super::wanted::Wanted;
+use super::probe_requests::ProbeRequests;
 use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
-use crate::store::{FileSystems, StoredKernel};
+use crate::source::FileSystems;
+use crate::store::StoredKernel;
 use crate::vm::Machine;
 
 /// A guest, and what it needs to show the host's files.
@@ -29,7 +30,7 @@ pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) 
         }
     };
     let file_systems = file_systems(run, kernel, &stored, events);
-    let wanted = Wanted::default();
+    let wanted = ProbeRequests::default();
     let machine = KernelContext::new(run, kernel, stored, &wanted, events.clone())
         .machine(run.plan.kernels[kernel].memory_mib)
         .ok()?;

@@ -1,6 +1,6 @@
 //! [`record()`]: what a guest observed of one program, as the record keeps it.
 
-use super::evidence::Evidence as CellEvidence;
+use super::evidence::CellEvidence;
 use crate::explain::ChangedArgument;
 use crate::judge::{Case, Diagnosis, KernelView, attach, judge, never_attaches, target_in_module};
 use crate::object::ProgramInfo;

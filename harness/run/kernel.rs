@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::kernel_view::StoredView;
-use super::wanted::{Restorable, Wanted};
-use super::{RunContext, probing, proof};
+use super::probe_requests::{ProbeRequests, Restorable};
+use super::{RunContext, feature_probe, proof_of_boot};
 use crate::bytes::in_words;
 use crate::event::Event;
 use crate::manifest::KernelSpec;
@@ -53,7 +53,7 @@ pub(super) struct KernelContext<'a> {
     /// What the kernel lacks, by its config and by what came up; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
     /// What kernels are asked for at the end.
-    pub(super) wanted: &'a Wanted,
+    pub(super) wanted: &'a ProbeRequests,
     events: Sender<Event>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> KernelContext<'a> {
         run: &'a RunContext<'a>,
         index: usize,
         stored: StoredKernel,
-        wanted: &'a Wanted,
+        wanted: &'a ProbeRequests,
         events: Sender<Event>,
     ) -> Self {
         let spec = &run.plan.kernels[index];
@@ -98,11 +98,13 @@ impl<'a> KernelContext<'a> {
     pub(super) fn ask_for_features(&self, machine: &mut dyn GuestLink) {
         let (store, stop) = (self.run.store, self.run.stop);
         let Some(helpers_of) = self.wanted.helpers_of().filter(|_| !stop.requested()) else { return };
-        if probing::knows(self.run, &self.stored, &helpers_of) {
+        if feature_probe::knows(self.run, &self.stored, &helpers_of) {
             return;
         }
         let limit = self.deadlines.boot;
-        if let Err(error) = probing::probe(machine, &self.stored, store, Some(helpers_of), limit, &|| stop.at_once()) {
+        if let Err(error) =
+            feature_probe::probe(machine, &self.stored, store, Some(helpers_of), limit, &|| stop.at_once())
+        {
             // Every verdict is known by now; only advice is poorer.
             self.send(Event::Notice(format!("`{}`: {error}", self.spec.name)));
         }
@@ -144,7 +146,7 @@ impl<'a> KernelContext<'a> {
         }
         match self.find_snapshot(memory_mib) {
             Ok(Shelf::Sound(snapshot)) => self.restore(memory_mib, Arc::new(snapshot), None),
-            Ok(Shelf::Empty(place)) => match self.run.store.is_hopeless(place.key()) {
+            Ok(Shelf::Empty(place)) => match self.run.store.failed_snapshots(place.key()) {
                 Some(why) => {
                     let way_out = "`corematrix store clear` lets it try again";
                     self.run_cold(
@@ -267,7 +269,7 @@ impl<'a> KernelContext<'a> {
             let store = self.run.store;
             let proof = match store.proof(&self.stored.identity, &self.spec.append) {
                 Some(proof) => proof,
-                None => proof::prove(&mut machine, spec, store)?,
+                None => proof_of_boot::prove(&mut machine, spec, store)?,
             };
             let lacks = vm::config_notes(&self.stored).into_iter().chain(proof.facts.notes()).collect();
             // Another worker may have been faster, with the same.

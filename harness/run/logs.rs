@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::file_name::file_name;
-use crate::verifier::store;
+use crate::verifier::log_file;
 
 /// The folder of the logs, in the report's folder.
 const FOLDER: &str = "logs";
@@ -24,8 +24,8 @@ impl Logs {
     /// Saves a log as `logs/KERNEL/OBJECT/PROGRAM.log.zst` and returns that path, relative to the report.
     pub fn save(&self, names: &[&String; 3], log: &[u8]) -> io::Result<String> {
         let [kernel, object, program] = names.map(|name| file_name(name));
-        let path = format!("{FOLDER}/{kernel}/{object}/{program}{}", store::SUFFIX);
-        store::save(&self.report.join(&path), log)?;
+        let path = format!("{FOLDER}/{kernel}/{object}/{program}{}", log_file::SUFFIX);
+        log_file::save(&self.report.join(&path), log)?;
         Ok(path)
     }
 }
@@ -42,7 +42,7 @@ mod tests {
         let path = logs.save(&[&names[0], &names[1], &names[2]], b"log").expect("saves");
         assert_eq!(path.split('/').count(), 4, "{path}");
         assert!(path.split('/').all(|part| !part.starts_with('.')), "{path}");
-        assert_eq!(store::read(&folder.path().join(path)).expect("reads"), "log");
+        assert_eq!(log_file::read(&folder.path().join(path)).expect("reads"), "log");
     }
 
     #[test]
@@ -54,7 +54,7 @@ mod tests {
             (object, logs.save(&[&names[0], &names[1], &names[2]], object.as_bytes()).expect("saves"))
         });
         for (object, path) in saved {
-            assert_eq!(store::read(&folder.path().join(path)).expect("reads"), object);
+            assert_eq!(log_file::read(&folder.path().join(path)).expect("reads"), object);
         }
     }
 }

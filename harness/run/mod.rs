@@ -7,18 +7,18 @@ mod command;
 mod coverage;
 mod dangers;
 mod evidence;
+mod feature_probe;
 mod guest;
 mod jobs;
 mod judgement;
 mod kernel;
 mod kernel_view;
 mod logs;
-mod probing;
-mod proof;
+mod probe_requests;
+mod proof_of_boot;
 mod session;
 mod stop;
 mod user_space;
-mod wanted;
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -29,20 +29,21 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::KernelState;
-use crate::store::{LockFile, Store, StoreError, StoredKernel};
+use crate::source::LockFile;
+use crate::store::{Store, StoreError, StoredKernel};
 use crate::vm::{Accelerator, DebugOptions, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use command::{CommandJob, run_command};
+pub use feature_probe::{ProbeError, probe};
 pub use guest::{Guest, start_guest};
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
-pub use probing::{ProbeError, probe};
-pub use proof::prove;
+use probe_requests::ProbeRequests;
+pub use proof_of_boot::prove;
 use session::Session;
 pub use stop::Stop;
-use wanted::Wanted;
 
 /// Everything a run works with.
 #[derive(Clone, Copy)]
@@ -94,7 +95,7 @@ pub enum RunError {
 /// Runs the plan to its end or until it is stopped. Every outcome, good or bad, is an event.
 pub fn run(run: &RunContext<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     let pool = pool(run)?;
-    let wanted = Wanted::default();
+    let wanted = ProbeRequests::default();
     let mut order: Vec<usize> = (0..run.plan.kernels.len()).collect();
     order.sort_by_key(|kernel| !run.plan.urgent.contains(kernel));
     pool.scope(|scope| {
@@ -104,7 +105,7 @@ pub fn run(run: &RunContext<'_>, events: &Sender<Event>) -> Result<(), RunError>
             scope.spawn(move |scope| run_kernel(run, kernel, wanted, events, scope));
         }
     });
-    pool.install(|| probing::after_run(run, &wanted, events));
+    pool.install(|| feature_probe::after_run(run, &wanted, events));
     // It keeps snapshots from being removed.
     drop(wanted);
     if !run.cold {
@@ -135,7 +136,7 @@ fn machine_spec<'s>(
 fn run_kernel<'s>(
     run: &'s RunContext<'s>,
     kernel: usize,
-    wanted: &'s Wanted,
+    wanted: &'s ProbeRequests,
     events: Sender<Event>,
     scope: &Scope<'s>,
 ) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
 use super::kernel_view::StoredView;
-use super::{RunContext, Wanted};
+use super::{ProbeRequests, RunContext};
 use crate::event::Event;
 use crate::explain::KernelTypes;
 use crate::plan::{PlannedObject, Room};
@@ -18,7 +18,7 @@ pub(super) struct Session<'a> {
     pub(super) kernel: usize,
     pub(super) deadlines: Deadlines,
     /// What kernels are asked for at the end.
-    pub(super) wanted: &'a Wanted,
+    pub(super) wanted: &'a ProbeRequests,
     shared: Arc<KernelContext<'a>>,
     machine: Option<Box<dyn GuestLink + Send>>,
     start: Start<'a>,

@@ -9,11 +9,11 @@ use super::entry::{Entry, Staging};
 use super::error::{IoContext, StoreError};
 
 /// The kinds of folders, as their folders are called.
-const KINDS: [(&str, Kind); 2] = [("kernels", Kind::Kernel), ("packages", Kind::Package)];
+const KINDS: [(&str, FolderKind); 2] = [("kernels", FolderKind::Kernel), ("packages", FolderKind::Package)];
 
 /// What a folder of the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FolderKind {
     /// A kernel, ready to boot.
     Kernel,
     /// The unpacked files of a package.
@@ -24,7 +24,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFolder {
     /// What it holds.
-    pub kind: Kind,
+    pub kind: FolderKind,
     /// Its name in the store.
     pub name: String,
     /// Where it came from, in words; empty if nothing tells.
@@ -79,7 +79,7 @@ impl StoredFolder {
 }
 
 /// The room that a folder takes, at any depth.
-pub(super) fn bytes_on_disk(folder: &Path) -> u64 {
+pub(crate) fn bytes_on_disk(folder: &Path) -> u64 {
     let mut bytes = 0;
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

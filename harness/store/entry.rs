@@ -17,7 +17,8 @@ use super::error::{IoContext, StoreError};
 use super::file_lock::Locks;
 use super::image::{Image, ImageError};
 use super::kmod::{self, ModuleTree};
-use super::{StoredKernel, checksum, modules};
+use super::{StoredKernel, modules};
+use crate::checksum;
 use crate::record::KernelIdentity;
 use crate::timestamp;
 
@@ -31,7 +32,7 @@ const VERIFIED: &str = "verified.json";
 const FORMAT: u32 = 1;
 
 /// What an entry notes of a kernel without BTF.
-pub(super) const NO_BTF: &str =
+pub(crate) const NO_BTF: &str =
     "the kernel has no BTF: every object with CO-RE relocations fails, unless some is given (`btf` in the manifest)";
 
 /// The largest image that is read: a vmlinux with all its debug information may have a gigabyte.
@@ -39,7 +40,7 @@ const IMAGE_LIMIT: u64 = 4 << 30;
 
 /// What a source delivered for one kernel, before the store has looked at it.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(crate) struct Delivery {
     /// Such as ``kernel `5.10` ``, for messages.
     pub what: String,
     /// Where it came from, in words.
@@ -56,7 +57,7 @@ pub(super) struct Delivery {
 
 /// The description of an entry. Paths are relative to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     format: u32,
     source: String,
     pub identity: KernelIdentity,
@@ -272,7 +273,7 @@ impl Files<'_> {
 
 /// A temporary folder in the store: `work` for downloads, `entry` for what is going to be published.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(crate) struct Staging {
     folder: TempDir,
     /// Held locked as long as this run lives.
     _owner: File,
@@ -316,7 +317,7 @@ impl Staging {
 }
 
 /// Removes what killed runs have left in the store's `tmp`.
-pub(super) fn sweep(locks: &Locks) -> Result<(), StoreError> {
+pub(crate) fn sweep(locks: &Locks) -> Result<(), StoreError> {
     let tmp = locks.root().join("tmp");
     let _guard = locks.take("tmp", &mut || {})?;
     for left in fs::read_dir(&tmp).during("read", &tmp)? {

@@ -164,7 +164,7 @@ impl From<WriteError> for StoreError {
     }
 }
 
-pub(super) trait IoContext<T> {
+pub(crate) trait IoContext<T> {
     /// `action` is a verb, such as `create`.
     fn during(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
 }

@@ -20,11 +20,11 @@ use crate::file_name::file_name;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How long a lock is waited for that is never held for longer than a moment: who has it has been stopped.
-pub(super) const A_MOMENT: Duration = Duration::from_secs(30);
+pub(crate) const A_MOMENT: Duration = Duration::from_secs(30);
 
 /// The locks of a store.
 #[derive(Clone)]
-pub(super) struct Locks {
+pub(crate) struct Locks {
     root: PathBuf,
     stopped: Arc<OnceLock<Box<dyn Fn() -> bool + Send + Sync>>>,
 }
@@ -64,7 +64,7 @@ impl Locks {
 }
 
 /// Locks a file that nobody has locked for longer than a moment.
-pub(super) fn take_for_a_moment(file: &File, operation: FlockOperation) -> io::Result<()> {
+pub(crate) fn take_for_a_moment(file: &File, operation: FlockOperation) -> io::Result<()> {
     let end = Instant::now() + A_MOMENT;
     match wait(file, operation, &mut || {}, &|| Instant::now() >= end)? {
         true => Ok(()),

@@ -4,6 +4,8 @@
 //! seconds at each boot, so the ELF is unpacked once, here. The header is described in the kernel's
 //! `Documentation/arch/x86/boot.rst`.
 
+use crate::bytes::{u16_at, u32_at};
+use crate::protocol::facts::build_id_text;
 use std::borrow::Cow;
 use std::io::Read;
 
@@ -25,7 +27,7 @@ const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 
 /// Why an image is of no use.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ImageError {
+pub(crate) enum ImageError {
     #[error("neither a bzImage nor an x86-64 ELF vmlinux")]
     Unknown,
     #[error("the kernel is for {0}, and corematrix boots x86-64 only")]
@@ -46,7 +48,7 @@ pub(super) enum ImageError {
 
 /// An image, understood.
 #[derive(Debug)]
-pub(super) struct Image<'data> {
+pub(crate) struct Image<'data> {
     /// `uname -r`.
     pub release: String,
     /// The uncompressed kernel; `None` if it is compressed in a way that corematrix does not know.
@@ -109,14 +111,6 @@ impl<'data> Image<'data> {
     }
 }
 
-fn read_u16(bytes: &[u8], at: usize) -> Option<usize> {
-    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?).into())
-}
-
-fn read_u32(bytes: &[u8], at: usize) -> Option<usize> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize)
-}
-
 /// The first word of the version string that the setup header points to.
 fn release_of_bzimage(bytes: &[u8]) -> Result<String, ImageError> {
     if bytes.get(0x202..0x206) != Some(b"HdrS") {
@@ -128,7 +122,7 @@ fn release_of_bzimage(bytes: &[u8]) -> Result<String, ImageError> {
             },
         );
     }
-    let offset = read_u16(bytes, 0x20e).unwrap_or(0);
+    let offset = u16_at(bytes, 0x20e).map(usize::from).unwrap_or(0);
     if offset == 0 {
         return Err(ImageError::NoRelease);
     }
@@ -168,7 +162,9 @@ fn payload(bytes: &[u8]) -> Result<&[u8], ImageError> {
         Some(&sectors) => usize::from(sectors),
         None => return Err(header),
     };
-    let (Some(offset), Some(length)) = (read_u32(bytes, 0x248), read_u32(bytes, 0x24c)) else {
+    let (Some(offset), Some(length)) =
+        (u32_at(bytes, 0x248).map(|number| number as usize), u32_at(bytes, 0x24c).map(|number| number as usize))
+    else {
         return Err(header);
     };
     let start = (sectors + 1) * 512 + offset;
@@ -180,7 +176,7 @@ fn payload(bytes: &[u8]) -> Result<&[u8], ImageError> {
 
 /// Unpacks the kernel; `None` if the compression is unknown. The payload's last four bytes are the unpacked size.
 fn unpack(payload: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
-    let size = read_u32(payload, payload.len() - 4).unwrap_or(0) as u64;
+    let size = u32_at(payload, payload.len() - 4).map_or(0, u64::from);
     if size > UNPACKED_LIMIT {
         return Err(ImageError::TooLarge(size));
     }
@@ -215,7 +211,7 @@ fn unpack(payload: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
 /// lz4's legacy format: blocks of at most 8 MiB, each behind its compressed size.
 fn unpack_lz4(mut blocks: &[u8], size: u64) -> Result<Vec<u8>, ImageError> {
     let mut out = Vec::new();
-    while let Some(length) = read_u32(blocks, 0) {
+    while let Some(length) = u32_at(blocks, 0).map(|number| number as usize) {
         let block = blocks.get(4..4usize.saturating_add(length));
         let block = block.ok_or(ImageError::Truncated("an lz4 block ends before its end"))?;
         let unpacked =
@@ -240,7 +236,7 @@ fn embedded_config(vmlinux: &[u8]) -> Option<Vec<u8>> {
 /// The machine that a kernel is for if it is not x86-64, as far as its header tells.
 fn other_machine(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"\x7fELF") {
-        let number = u16::from_le_bytes(bytes.get(18..20)?.try_into().ok()?);
+        let number = u16_at(bytes, 18)?;
         return match if bytes[5] == 2 { number.swap_bytes() } else { number } {
             3 => Some("x86 of 32 bits"),
             21 => Some("PowerPC"),
@@ -287,7 +283,7 @@ fn inspect_elf(bytes: &[u8]) -> Result<ElfParts, ImageError> {
         while let Some(note) = notes.next().map_err(damaged)? {
             pvh |= note.name() == b"Xen" && note.n_type(endian) == XEN_ELFNOTE_PHYS32_ENTRY;
             if note.name() == ELF_NOTE_GNU && note.n_type(endian) == NT_GNU_BUILD_ID {
-                build_id = Some(note.desc().iter().map(|byte| format!("{byte:02x}")).collect());
+                build_id = Some(build_id_text(note.desc()));
             }
         }
     }
@@ -299,4 +295,4 @@ fn inspect_elf(bytes: &[u8]) -> Result<ElfParts, ImageError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use object::{Object, ObjectSection};
 
 /// The drivers of virtio-serial, the guest's data channel.
-pub(super) const WANTED: [&str; 2] = ["virtio_pci", "virtio_console"];
+pub(crate) const WANTED: [&str; 2] = ["virtio_pci", "virtio_console"];
 
 /// The largest module that is unpacked.
 const MODULE_LIMIT: u64 = 256 << 20;
@@ -19,7 +19,7 @@ const MOST_MODULES: usize = 256;
 
 /// What a kernel says about its own drivers.
 #[derive(Debug, Default)]
-pub(super) struct ModuleTree {
+pub(crate) struct ModuleTree {
     /// Module files by name, with `_` for `-`.
     files: BTreeMap<String, PathBuf>,
     /// Names built into the image.
@@ -30,7 +30,7 @@ pub(super) struct ModuleTree {
 
 /// A module, unpacked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Module {
+pub(crate) struct Module {
     /// Its name, with `_` for `-`.
     pub name: String,
     /// The ELF file.
@@ -39,7 +39,7 @@ pub(super) struct Module {
 
 /// What [`select`] found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Selection {
+pub(crate) struct Selection {
     /// To be loaded, in this order.
     pub modules: Vec<Module>,
     /// Wanted or needed, but neither built in nor there.
@@ -100,7 +100,7 @@ impl ModuleTree {
 }
 
 /// `kernel/drivers/char/virtio-console.ko.xz` -> `virtio_console`; `None` if it is no module.
-pub(super) fn module_name(path: &str) -> Option<String> {
+pub(crate) fn module_name(path: &str) -> Option<String> {
     let file = path.rsplit('/').next()?;
     let stem = [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].iter().find_map(|ending| file.strip_suffix(ending))?;
     Some(stem.replace('-', "_"))
@@ -110,7 +110,7 @@ pub(super) fn module_name(path: &str) -> Option<String> {
 ///
 /// # Errors
 /// A module file that cannot be read or understood: its name and the reason.
-pub(super) fn select(tree: &ModuleTree) -> Result<Selection, (String, String)> {
+pub(crate) fn select(tree: &ModuleTree) -> Result<Selection, (String, String)> {
     select_of(tree, &WANTED)
 }
 
@@ -118,7 +118,7 @@ pub(super) fn select(tree: &ModuleTree) -> Result<Selection, (String, String)> {
 ///
 /// # Errors
 /// As [`select`].
-pub(super) fn select_of(tree: &ModuleTree, wanted: &[&str]) -> Result<Selection, (String, String)> {
+pub(crate) fn select_of(tree: &ModuleTree, wanted: &[&str]) -> Result<Selection, (String, String)> {
     let mut selection = Selection::default();
     let mut seen = BTreeSet::new();
     for name in wanted {
@@ -165,7 +165,7 @@ fn visit(
 }
 
 /// The ELF file of a module.
-pub(super) fn unpacked(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(crate) fn unpacked(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = fs::File::open(path)?;
     let mut reader: Box<dyn Read> = match path.extension().and_then(|ending| ending.to_str()) {
         Some("xz") => Box::new(liblzma::read::XzDecoder::new(file)),
@@ -194,7 +194,7 @@ fn depends(module: &[u8]) -> Result<Vec<String>, object::Error> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A minimal ELF with the given `.modinfo`.

@@ -12,53 +12,27 @@
 //! tmp/, locks/                what runs are working on, and who may
 //! ```
 //!
-//! Runs and threads may share a store. A source (one file each: `debian`, `local`, `package_file`, `oci`, `mainline`) delivers an image,
-//! its config and modules; `entry` makes of these what a guest boots from.
+//! Runs and threads may share a store. Where kernels come from is known in `source` alone, which delivers an image, its config and
+//! modules; `entry` makes of these what a guest boots from.
 
-mod apt;
-mod bounded;
-mod build;
-mod build_tree;
-mod candidates;
-mod checksum;
-mod compression;
 mod contents;
-mod deb;
-mod debian;
-mod disk;
-mod download;
-mod entry;
-mod error;
-mod file_lock;
-mod file_systems;
-mod given_btf;
-mod hopeless;
-mod host;
-mod image;
-mod kernel_build;
-mod kmod;
-mod local;
-mod lockfile;
-mod mainline;
-mod mirror;
+pub(crate) mod entry;
+pub(crate) mod error;
+mod failed_snapshots;
+mod feature_probes;
+pub(crate) mod file_lock;
+pub(crate) mod given_btf;
+pub(crate) mod image;
+pub(crate) mod kmod;
 mod module_btf;
 mod module_functions;
 mod module_names;
-mod modules;
-mod oci;
-mod offers;
-mod package;
-mod package_file;
-mod probes;
-mod proof;
-mod request;
-mod rpm;
+pub(crate) mod modules;
+mod programs;
+pub(crate) mod proof_of_boot;
 mod snapshots;
 mod sparse;
-mod tarball;
-mod tree;
-mod unreachable;
-mod version;
+pub(crate) mod version;
 
 use std::collections::HashSet;
 use std::fs;
@@ -67,28 +41,27 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use etcetera::BaseStrategy;
 
-pub use self::contents::{Kind, StoredFolder};
+pub use self::contents::{FolderKind, StoredFolder};
 pub use self::error::StoreError;
-pub use self::file_systems::FileSystems;
 pub use self::given_btf::GivenBtf;
-pub use self::lockfile::{LockFile, LockedKernel, LockedPackage, WhenGone};
-pub use self::offers::Offer;
-pub use self::proof::ProofOfBoot;
-pub use self::snapshots::{Found, Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredSnapshot};
+pub use self::proof_of_boot::ProofOfBoot;
+pub use self::snapshots::{Shelf, Snapshot, SnapshotKey, SnapshotLookup, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 
-use self::apt::{Apt, AptTools, Lists};
 use self::entry::{Delivery, Entry, Staging};
 use self::error::IoContext;
 use self::file_lock::Locks;
 use self::module_names::ModuleNames;
-use self::request::Request;
+pub(crate) use self::programs::Programs;
+use crate::checksum;
 use crate::file_name::file_name;
-use crate::manifest::{Archive, KernelSpec};
 use crate::record::KernelIdentity;
 
 /// What was begun to be downloaded, by SHA-256, so that the next run can go on with it.
 const DOWNLOADS: &str = "downloads";
+
+/// What could not be reached a short while ago.
+pub(crate) const UNREACHABLE: &str = "unreachable";
 
 /// Where kernels are built, by name, so that the next build has less to do.
 const BUILDS: &str = "builds";
@@ -134,9 +107,11 @@ impl StoredKernel {
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    locks: Locks,
-    virtme_ng: Option<PathBuf>,
-    apt: Apt,
+    pub(crate) locks: Locks,
+    /// What sources run.
+    pub(crate) programs: Programs,
+    /// Suites whose lists were updated since this process started; once is enough, whatever the reason.
+    pub(crate) updated_suites: Mutex<HashSet<String>>,
     /// Entries whose checksums were compared since this process started; later uses compare sizes only.
     verified: Mutex<HashSet<PathBuf>>,
     /// What all modules of all kernels have, read when it is first asked for.
@@ -150,7 +125,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] if the folder cannot be made or written.
     pub fn open(root: &Path) -> Result<Store, StoreError> {
-        Store::open_with(root, None, AptTools::default())
+        Store::open_with(root, Programs::default())
     }
 
     /// `corematrix` in the user's cache folder.
@@ -166,7 +141,7 @@ impl Store {
 
     /// Sets the `vng` executable that downloads mainline kernels.
     pub fn download_with(&mut self, virtme_ng: PathBuf) {
-        self.virtme_ng = Some(virtme_ng);
+        self.programs.virtme_ng = Some(virtme_ng);
     }
 
     /// Says how to find out that the user wants to stop: waiting for another process ends then. Only the first one counts.
@@ -174,9 +149,8 @@ impl Store {
         self.locks.stop_when(Box::new(stopped));
     }
 
-    fn open_with(root: &Path, virtme_ng: Option<PathBuf>, tools: AptTools) -> Result<Store, StoreError> {
-        for folder in
-            ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, unreachable::FOLDER, "tmp", "locks"]
+    pub(crate) fn open_with(root: &Path, programs: Programs) -> Result<Store, StoreError> {
+        for folder in ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, UNREACHABLE, "tmp", "locks"]
         {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).during("create", &folder)?;
@@ -186,10 +160,10 @@ impl Store {
         let locks = Locks::new(&root);
         entry::sweep(&locks)?;
         Ok(Store {
-            apt: Apt::new(locks.clone(), tools),
             root,
             locks,
-            virtme_ng,
+            programs,
+            updated_suites: Mutex::default(),
             verified: Mutex::default(),
             module_names: OnceLock::new(),
         })
@@ -198,89 +172,6 @@ impl Store {
     /// The store's folder.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Gives the kernel that `lock` pins for `spec`; fetches it if the store does not have it, and pins it if nothing
-    /// is pinned.
-    ///
-    /// Nothing touches the network when the kernel is pinned and stored. `step` gets what takes time, such as
-    /// "downloading linux-image-6.1.0-50-cloud-amd64". Threads may call this at once, for the same kernel too.
-    ///
-    /// # Errors
-    /// See [`StoreError`]; [`StoreError::is_unavailable`] tells a kernel that cannot be had here from real trouble.
-    pub fn kernel(
-        &self,
-        spec: &KernelSpec,
-        lock: &LockFile,
-        offline: bool,
-        step: &dyn Fn(String),
-    ) -> Result<StoredKernel, StoreError> {
-        self.fetch(spec, lock, (offline, false), step)
-    }
-
-    /// Fetches and pins the newest kernel that `spec` may mean, whatever is pinned now. Debian's archives and the tags of
-    /// OCI images move on; other kernels are given as [`kernel`](Self::kernel) gives them.
-    ///
-    /// # Errors
-    /// As [`kernel`](Self::kernel); what is pinned and stored is then as it was.
-    pub fn newest_kernel(
-        &self,
-        spec: &KernelSpec,
-        lock: &LockFile,
-        step: &dyn Fn(String),
-    ) -> Result<StoredKernel, StoreError> {
-        self.fetch(spec, lock, (false, true), step)
-    }
-
-    /// The version that is pinned and the newest that there is, in the words of the source that is pinned: package versions, or
-    /// digests. `None` if what is pinned cannot move on. Nothing is fetched but lists.
-    ///
-    /// # Errors
-    /// As [`kernel`](Self::kernel).
-    pub fn newest_version(
-        &self,
-        spec: &KernelSpec,
-        lock: &LockFile,
-        step: &dyn Fn(String),
-    ) -> Result<Option<(String, String)>, StoreError> {
-        let what = format!("kernel `{}`", spec.name);
-        Request { store: self, name: &spec.name, what, lock, offline: false, fresh: true, archive: None, step }
-            .newest_version(spec)
-    }
-
-    fn fetch(
-        &self,
-        spec: &KernelSpec,
-        lock: &LockFile,
-        (offline, fresh): (bool, bool),
-        step: &dyn Fn(String),
-    ) -> Result<StoredKernel, StoreError> {
-        let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
-        let _guard = self.locks.take(&format!("kernel-{}", spec.name), &mut waiting)?;
-        lock.reload()?;
-        let what = format!("kernel `{}`", spec.name);
-        let request =
-            Request { store: self, name: &spec.name, what: what.clone(), lock, offline, fresh, archive: None, step };
-        let mut kernel = request.kernel(spec)?;
-        if let Some(btf) = &spec.btf {
-            given_btf::give(&mut kernel, &what, btf)?;
-        }
-        Ok(kernel)
-    }
-
-    /// Gives the folder with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.
-    ///
-    /// # Errors
-    /// As [`kernel`](Self::kernel).
-    pub fn debian_package(
-        &self,
-        package: &str,
-        suites: &[String],
-        lock: &LockFile,
-        offline: bool,
-        step: &dyn Fn(String),
-    ) -> Result<PathBuf, StoreError> {
-        package::folder(self, package, suites, lock, offline, step)
     }
 
     /// The raw BTF of a kernel, or given to one, by its SHA-256 in hex, if the store has it. Nothing is fetched, and nothing is waited for.
@@ -316,25 +207,20 @@ impl Store {
         kernels
     }
 
-    fn downloads(&self) -> PathBuf {
+    pub(crate) fn downloads(&self) -> PathBuf {
         self.root.join(DOWNLOADS)
     }
 
-    fn build_folders(&self) -> PathBuf {
+    pub(crate) fn build_folders(&self) -> PathBuf {
         self.root.join(BUILDS)
     }
 
-    /// What apt knows of an archive, or of the machine's own.
-    fn apt<'a>(&'a self, archive: Option<&'a Archive>) -> Lists<'a> {
-        self.apt.lists(archive)
-    }
-
-    fn virtme_ng(&self) -> Option<&Path> {
-        self.virtme_ng.as_deref()
+    pub(crate) fn virtme_ng(&self) -> Option<&Path> {
+        self.programs.virtme_ng.as_deref()
     }
 
     /// The sound entry with this key; a damaged one counts as absent. The caller holds the kernel's lock.
-    fn stored(&self, name: &str, key: &str, notes: Vec<String>) -> Option<StoredKernel> {
+    pub(crate) fn stored(&self, name: &str, key: &str, notes: Vec<String>) -> Option<StoredKernel> {
         let (start, end) = (format!("{}-", file_name(name)), format!("-{}", key.get(..12)?));
         let entries = fs::read_dir(self.root.join("kernels")).ok()?.flatten();
         let folder = entries.map(|entry| entry.path()).find(|path| {
@@ -349,7 +235,7 @@ impl Store {
     }
 
     /// Makes an entry of what a source delivered; `accept` may refuse it before it appears in the store.
-    fn make(
+    pub(crate) fn make(
         &self,
         name: &str,
         key: &str,
@@ -367,19 +253,3 @@ impl Store {
         Ok(entry.kernel(&target, notes))
     }
 }
-
-/// Compares what `kernels.lock` says with what was found.
-fn expect(what: &str, field: &str, expected: &str, found: &str) -> Result<(), StoreError> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(StoreError::Mismatch {
-        what: what.to_owned(),
-        field: field.to_owned(),
-        expected: expected.to_owned(),
-        found: found.to_owned(),
-    })
-}
-
-#[cfg(test)]
-mod tests;

@@ -15,7 +15,7 @@ const LEVEL: i32 = 3;
 const LIMIT: u64 = 1 << 30;
 
 /// The BTF of the ELF file of a module.
-pub(super) fn of_module(elf: &object::File<'_>) -> Option<Vec<u8>> {
+pub(crate) fn of_module(elf: &object::File<'_>) -> Option<Vec<u8>> {
     // With a base of its own it is of another build than the kernel, and says nothing by itself.
     let own_base = elf.section_by_name(".BTF.base").is_some();
     let btf = elf.section_by_name(".BTF").filter(|_| !own_base)?.data().ok()?.to_vec();
@@ -23,7 +23,7 @@ pub(super) fn of_module(elf: &object::File<'_>) -> Option<Vec<u8>> {
 }
 
 /// The archive of all these modules; `None` if there is none.
-pub(super) fn pack(modules: Vec<(String, Vec<u8>)>) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn pack(modules: Vec<(String, Vec<u8>)>) -> io::Result<Option<Vec<u8>>> {
     if modules.is_empty() {
         return Ok(None);
     }
@@ -38,7 +38,7 @@ pub(super) fn pack(modules: Vec<(String, Vec<u8>)>) -> io::Result<Option<Vec<u8>
 }
 
 /// The modules of an archive with their raw BTF, by name.
-pub(super) fn unpack(archive: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
+pub(crate) fn unpack(archive: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
     let file = io::BufReader::new(std::fs::File::open(archive)?);
     let mut modules = Vec::new();
     for entry in tar::Archive::new(zstd::Decoder::with_buffer(file)?.take(LIMIT)).entries()? {

@@ -13,7 +13,7 @@ const LEVEL: i32 = 3;
 const LIMIT: u64 = 256 << 20;
 
 /// The functions that the ELF file of a module defines.
-pub(super) fn of_module(elf: &object::File<'_>) -> Vec<String> {
+pub(crate) fn of_module(elf: &object::File<'_>) -> Vec<String> {
     let name = |symbol: object::Symbol<'_, '_>| {
         let defined = symbol.kind() == SymbolKind::Text && !symbol.is_undefined();
         // What the compiler made of a function has a dot in its name, and every module its own start and end.
@@ -30,7 +30,7 @@ pub(super) fn of_module(elf: &object::File<'_>) -> Vec<String> {
 const ENDS: [&str; 2] = ["init_module", "cleanup_module"];
 
 /// The list of all these modules; `None` if there is none.
-pub(super) fn pack(modules: &[(String, Vec<String>)]) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn pack(modules: &[(String, Vec<String>)]) -> io::Result<Option<Vec<u8>>> {
     if modules.is_empty() {
         return Ok(None);
     }
@@ -40,7 +40,7 @@ pub(super) fn pack(modules: &[(String, Vec<String>)]) -> io::Result<Option<Vec<u
 }
 
 /// The modules of a list with their functions, by name.
-pub(super) fn unpack(list: &Path) -> io::Result<Vec<(String, Vec<String>)>> {
+pub(crate) fn unpack(list: &Path) -> io::Result<Vec<(String, Vec<String>)>> {
     let mut text = String::new();
     let file = BufReader::new(File::open(list)?);
     zstd::Decoder::with_buffer(file)?.take(LIMIT).read_to_string(&mut text)?;

@@ -12,7 +12,7 @@ use crate::object::btf::Btf;
 
 /// The modules of all kernels of the store whose modules are known, by what they have.
 #[derive(Debug, Default)]
-pub(super) struct ModuleNames {
+pub(crate) struct ModuleNames {
     /// Kernel and module.
     places: Vec<(String, String)>,
     /// Indexes of places; of several the newest kernel's.

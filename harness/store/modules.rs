@@ -1,31 +1,21 @@
-//! What is known of the modules of a kernel: [`StoredKernel::module_types`], [`StoredKernel::module_functions`], and
-//! [`Store::learn_modules`], which fetches what a kernel came without.
+//! What is known of the modules of a kernel: [`StoredKernel::module_types`], [`StoredKernel::module_functions`].
 //!
-//! No guest loads them. They only tell what is in a module, so that nobody takes it for missing. Where the modules are a package of their
-//! own, that is larger than the kernel and most runs need nothing of it: it is fetched when a verdict asks, and what it tells is kept.
+//! No guest loads them. They only tell what is in a module, so that nobody takes it for missing.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::entry::Staging;
 use super::error::{IoContext, StoreError};
 use super::kmod::{self, ModuleTree};
-use super::lockfile::{LockFile, LockedPackage};
-use super::request::Request;
-use super::{Store, StoredKernel, module_btf, module_functions};
-use crate::manifest::{KernelSpec, Source};
+use super::{StoredKernel, module_btf, module_functions};
 
 /// The BTF of all modules, in an entry.
-pub(super) const TYPES: &str = "modules.btf.tar.zst";
+pub(crate) const TYPES: &str = "modules.btf.tar.zst";
 /// The functions of those that have no BTF, in an entry.
-pub(super) const FUNCTIONS: &str = "modules.functions.zst";
-/// An empty file in an entry: the archive has no modules for this kernel any more.
-const NOTHING: &str = "modules.gone";
-
+pub(crate) const FUNCTIONS: &str = "modules.functions.zst";
 /// What modules tell, as files of an entry.
 #[derive(Debug, Default)]
-pub(super) struct Packed {
+pub(crate) struct Packed {
     pub types: Option<Vec<u8>>,
     pub functions: Option<Vec<u8>>,
 }
@@ -37,7 +27,7 @@ enum ModuleContent {
 }
 
 /// What all modules tell.
-pub(super) fn pack(tree: &ModuleTree) -> io::Result<Packed> {
+pub(crate) fn pack(tree: &ModuleTree) -> io::Result<Packed> {
     let files: Vec<(&str, &Path)> = tree.files().collect();
     let (mut types, mut functions) = (Vec::new(), Vec::new());
     for (name, content) in read_all(&files) {
@@ -100,91 +90,16 @@ impl StoredKernel {
     }
 
     /// Whether anything is known of its modules.
-    fn has_modules(&self) -> bool {
+    pub(crate) fn has_modules(&self) -> bool {
         self.module_btf.is_some() || self.module_symbols.is_some()
     }
 
     /// With what was learned of its modules after it was stored.
-    pub(super) fn with_learned(mut self, folder: &Path) -> StoredKernel {
+    pub(crate) fn with_learned(mut self, folder: &Path) -> StoredKernel {
         let learned = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
         self.module_btf = self.module_btf.or_else(|| learned(TYPES));
         self.module_symbols = self.module_symbols.or_else(|| learned(FUNCTIONS));
         self
-    }
-}
-
-impl Store {
-    /// The kernel with what its modules tell, which is fetched if the store does not have it and an archive of packages does. A kernel
-    /// whose modules cannot be had is given back as it is.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn learn_modules(
-        &self,
-        spec: &KernelSpec,
-        kernel: &StoredKernel,
-        lock: &LockFile,
-        offline: bool,
-        step: &dyn Fn(String),
-    ) -> Result<StoredKernel, StoreError> {
-        let (Some(folder), Source::Apt { archive, .. }) = (kernel.boot_image.parent(), &spec.source) else {
-            return Ok(kernel.clone());
-        };
-        let known = |kernel: StoredKernel| kernel.has_modules() || offline || folder.join(NOTHING).exists();
-        if known(kernel.clone()) {
-            return Ok(kernel.clone());
-        }
-        let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
-        let _guard = self.locks.take(&format!("kernel-{}", spec.name), &mut waiting)?;
-        let kernel = kernel.clone().with_learned(folder);
-        if known(kernel.clone()) {
-            return Ok(kernel);
-        }
-        let what = format!("kernel `{}`", spec.name);
-        let request = Request {
-            store: self,
-            name: &spec.name,
-            what,
-            lock,
-            offline,
-            fresh: false,
-            archive: archive.as_ref(),
-            step,
-        };
-        // Another kernel than the one that is pinned has other modules.
-        let pinned = request.pinned("apt").filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);
-        let Some(pinned) = pinned else { return Ok(kernel) };
-        let staging = Staging::new(&self.locks)?;
-        let tree = request.unpack_modules(&pinned.packages, &staging.work())?;
-        let packed = match &tree {
-            Some(tree) => {
-                let modules = ModuleTree::read(Some(tree), None).during("read", tree)?;
-                pack(&modules).during("read the modules in", tree)?
-            }
-            None => Packed::default(),
-        };
-        let nothing = (packed.types.is_none() && packed.functions.is_none()).then(Vec::new);
-        for (name, bytes) in [(TYPES, packed.types), (FUNCTIONS, packed.functions), (NOTHING, nothing)] {
-            let Some(bytes) = bytes else { continue };
-            // Another run may be looking: a file is whole or not there.
-            let path = staging.entry().join(name);
-            fs::write(&path, bytes).during("write", &path)?;
-            let target = folder.join(name);
-            fs::rename(&path, &target).during("create", &target)?;
-        }
-        Ok(kernel.with_learned(folder))
-    }
-}
-
-impl Request<'_> {
-    /// Unpacks all modules of the pinned build; `None` if the mirror has no package with them any more.
-    fn unpack_modules(&self, pinned: &[LockedPackage], work: &Path) -> Result<Option<PathBuf>, StoreError> {
-        let Some(image) = pinned.first() else { return Ok(None) };
-        let Some((package, deb)) = self.modules_of(image, work)? else { return Ok(None) };
-        (self.step)(format!("reading the modules of {}", package.name));
-        let tree = work.join("tree");
-        self.unpack(&package, &deb, &tree, &|path| kmod::module_name(path).is_some())?;
-        Ok(Some(tree).filter(|tree| tree.is_dir()))
     }
 }
 

@@ -14,18 +14,19 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
+use super::Store;
 use super::contents::bytes_on_disk;
 use super::entry::Staging;
 use super::error::{IoContext, StoreError};
 use super::file_lock::take_for_a_moment;
 use super::sparse::Seal;
-use super::{Store, checksum};
+use crate::checksum;
 use crate::file_name::file_name;
 
 /// The file that describes a snapshot. It is locked, and the time of its last change is that of the last use.
 const DESCRIPTION: &str = "snapshot.json";
 /// Where snapshots are, in the store.
-pub(super) const FOLDER: &str = "snapshots";
+pub(crate) const FOLDER: &str = "snapshots";
 
 /// What a snapshot depends on: with one of these changed it is of no use any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct Snapshot {
 
 /// What there is for a key.
 #[derive(Debug)]
-pub struct Found {
+pub struct SnapshotLookup {
     /// A snapshot, or the right to make it.
     pub shelf: Shelf,
     /// One line for each old snapshot that could not be used, with the reason.
@@ -237,17 +238,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn snapshot(&self, key: &SnapshotKey, waiting: &mut dyn FnMut()) -> Result<Found, StoreError> {
+    pub fn snapshot(&self, key: &SnapshotKey, waiting: &mut dyn FnMut()) -> Result<SnapshotLookup, StoreError> {
         let mut thrown_away = Vec::new();
         if let Some(snapshot) = self.sound_snapshot(key, &mut thrown_away)? {
-            return Ok(Found { shelf: Shelf::Sound(snapshot), thrown_away });
+            return Ok(SnapshotLookup { shelf: Shelf::Sound(snapshot), thrown_away });
         }
         let makers = self.locks.take(&format!("snapshot-{}", key.prefix()), waiting)?;
         if let Some(snapshot) = self.sound_snapshot(key, &mut thrown_away)? {
-            return Ok(Found { shelf: Shelf::Sound(snapshot), thrown_away });
+            return Ok(SnapshotLookup { shelf: Shelf::Sound(snapshot), thrown_away });
         }
         let place = SnapshotPlace { staging: Staging::new(&self.locks)?, key: key.clone(), _makers: makers };
-        Ok(Found { shelf: Shelf::Empty(place), thrown_away })
+        Ok(SnapshotLookup { shelf: Shelf::Empty(place), thrown_away })
     }
 
     fn sound_snapshot(&self, key: &SnapshotKey, thrown_away: &mut Vec<String>) -> Result<Option<Snapshot>, StoreError> {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares two Debian versions: `epoch:upstream-revision`.
-pub(super) fn compare(left: &str, right: &str) -> Ordering {
+pub(crate) fn compare(left: &str, right: &str) -> Ordering {
     let (left, right) = (split(left), split(right));
     left.0.cmp(&right.0).then_with(|| compare_part(left.1, right.1)).then_with(|| compare_part(left.2, right.2))
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Mistake;
-use super::part::{Objects, Want};
+use super::part::{Objects, WantedPart};
 use crate::record::{Alternative, AlternativeKind, AlternativesRecord};
 
 /// Programs, maps or objects of which one is enough.
@@ -34,8 +34,8 @@ impl WrittenAlternatives {
             let at = |mistake| (Some(name.span().start), mistake);
             let part = |want| all.part(want, name.get_ref()).map(|(object, part)| (object, Some(part)));
             let (object, part) = match kind {
-                AlternativeKind::Programs => part(Want::Program),
-                AlternativeKind::Maps => part(Want::Map),
+                AlternativeKind::Programs => part(WantedPart::Program),
+                AlternativeKind::Maps => part(WantedPart::Map),
                 AlternativeKind::Objects => all.object(name.get_ref()).map(|object| (object, None)),
             }
             .map_err(at)?;

@@ -2,7 +2,7 @@
 
 use super::error::Mistake;
 use super::part::Objects;
-use crate::gate::{Refusal, Scope};
+use crate::gate::{Scope, TableError};
 
 /// Where a mistake lies, if not in its whole table, and what it is.
 type Misplaced = (Option<usize>, Mistake);
@@ -35,6 +35,6 @@ impl Objects<'_> {
 }
 
 /// What the reader of the gate refuses, as a mistake of the suite.
-pub(super) fn misplaced(refusal: Refusal) -> Misplaced {
+pub(super) fn misplaced(refusal: TableError) -> Misplaced {
     (refusal.at, Mistake { message: refusal.message, hint: refusal.hint })
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Mistake;
-use super::part::{Objects, Want};
+use super::part::{Objects, WantedPart};
 use crate::feature::Feature;
 use crate::object::ProgramInfo;
 use crate::record::{LoadingRecord, MapDefinition, MapLoading, ProgramLoading};
@@ -59,7 +59,7 @@ impl WrittenMap {
     /// Finds the map and checks what is set. `Err` has the place in the file if it is not the table's.
     pub fn checked(&self, all: Objects<'_>) -> Result<(usize, MapLoading), Placed> {
         let at = self.map.span().start;
-        let (object, name) = all.part(Want::Map, self.map.get_ref()).map_err(|error| (Some(at), error))?;
+        let (object, name) = all.part(WantedPart::Map, self.map.get_ref()).map_err(|error| (Some(at), error))?;
         let numbers = [&self.key_size, &self.value_size, &self.max_entries, &self.map_flags];
         let definition = definition(self.map_type.as_ref(), numbers)?;
         let maps = all.inventory(object).map(|all| &all.maps[..]).unwrap_or_default();

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Mistake;
-use super::part::{Objects, Want};
+use super::part::{Objects, WantedPart};
 use crate::record::{Alternative, OptionalRecord};
 
 /// A program or object that may fail.
@@ -24,7 +24,7 @@ impl WrittenOptional {
                 (all.object(object.get_ref()).map_err(|mistake| (Some(object.span().start), mistake))?, None)
             }
             (None, Some(program)) => {
-                let found = all.part(Want::Program, program.get_ref());
+                let found = all.part(WantedPart::Program, program.get_ref());
                 let (object, name) = found.map_err(|mistake| (Some(program.span().start), mistake))?;
                 (object, Some(name))
             }

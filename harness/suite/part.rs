@@ -9,23 +9,23 @@ pub(super) struct Objects<'a>(pub &'a [BpfObject]);
 
 /// What a name of the form `object/part` or `part` looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Want {
+pub(super) enum WantedPart {
     Program,
     Map,
 }
 
-impl Want {
+impl WantedPart {
     fn noun(self) -> &'static str {
         match self {
-            Want::Program => "program",
-            Want::Map => "map",
+            WantedPart::Program => "program",
+            WantedPart::Map => "map",
         }
     }
 
     fn names(self, inventory: &Inventory) -> Vec<&str> {
         match self {
-            Want::Program => inventory.programs.iter().map(|program| program.name.as_str()).collect(),
-            Want::Map => inventory.maps.iter().map(|map| map.name.as_str()).collect(),
+            WantedPart::Program => inventory.programs.iter().map(|program| program.name.as_str()).collect(),
+            WantedPart::Map => inventory.maps.iter().map(|map| map.name.as_str()).collect(),
         }
     }
 }
@@ -57,7 +57,7 @@ impl<'a> Objects<'a> {
     }
 
     /// The object and the name of its program or map that `written` stands for: `object/part`, or `part` if one object alone has it.
-    pub fn part(self, want: Want, written: &str) -> Result<(usize, String), Mistake> {
+    pub fn part(self, want: WantedPart, written: &str) -> Result<(usize, String), Mistake> {
         let noun = want.noun();
         let names = |object: usize| self.inventory(object).map(|all| want.names(all)).unwrap_or_default();
         if let Some((object, part)) = written.rsplit_once('/') {

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::error::Mistake;
 use super::loading::{self, WrittenProgramLoading};
-use super::part::{Objects, Want};
+use super::part::{Objects, WantedPart};
 use super::pattern::folder;
 use crate::object::ProgramInfo;
 use crate::protocol::ProgramSetup;
@@ -94,7 +94,8 @@ impl WrittenProgram {
     /// Finds the program and checks that all of this can be done with its like. `suite` is the suite file.
     pub fn checked(&self, all: Objects<'_>, suite: &Path) -> Result<CheckedProgram, Placed> {
         let at = self.program.span().start;
-        let (object, name) = all.part(Want::Program, self.program.get_ref()).map_err(|error| (Some(at), error))?;
+        let (object, name) =
+            all.part(WantedPart::Program, self.program.get_ref()).map_err(|error| (Some(at), error))?;
         let known = all.inventory(object).and_then(|all| all.programs.iter().find(|known| known.name == name));
         let Some(program) = known else {
             return Err((Some(at), Mistake::new(format!("object `{}` cannot be read", all.0[object].name))));

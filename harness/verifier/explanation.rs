@@ -1,4 +1,4 @@
-//! [`Explanation`]: the verifier's own explanation of a failure, which kernels from 7.x on add to their complaint.
+//! [`VerifierExplanation`]: the verifier's own explanation of a failure, which kernels from 7.x on add to their complaint.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ const START: &str = "Verification failed: ";
 
 /// The verifier's own explanation of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Explanation {
+pub struct VerifierExplanation {
     /// Class and title: `Resource Lifetime Safety: Unreleased resource`.
     pub summary: String,
     /// What is wrong, in one line.
@@ -20,17 +20,20 @@ pub struct Explanation {
 
 /// Reads an explanation line by line.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
-    explanation: Explanation,
+pub(super) struct ExplanationReader {
+    explanation: VerifierExplanation,
     /// Under which heading the lines are.
     heading: String,
 }
 
-impl Reader {
+impl ExplanationReader {
     /// A reader, if `line` begins an explanation.
     pub(super) fn begin(line: &str) -> Option<Self> {
         let summary = line.strip_prefix(START)?.trim().to_owned();
-        Some(Reader { explanation: Explanation { summary, ..Explanation::default() }, heading: String::new() })
+        Some(ExplanationReader {
+            explanation: VerifierExplanation { summary, ..VerifierExplanation::default() },
+            heading: String::new(),
+        })
     }
 
     /// Takes a line in; `false` if it does not belong to the explanation any more.
@@ -56,7 +59,7 @@ impl Reader {
     }
 
     /// What was read.
-    pub(super) fn finish(self) -> Explanation {
+    pub(super) fn finish(self) -> VerifierExplanation {
         self.explanation
     }
 }

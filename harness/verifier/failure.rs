@@ -1,16 +1,16 @@
-//! [`Failure`]: what the verifier complains about, and where.
+//! [`VerifierFailure`]: what the verifier complains about, and where.
 
 use serde::{Deserialize, Serialize};
 
-use super::explanation::{Explanation, Reader};
-use super::line::Line;
+use super::explanation::{ExplanationReader, VerifierExplanation};
+use super::line::LogLine;
 
 /// A complaint is a few lines; of a log that is no log this many are kept.
 const MAX_SAID: usize = 32;
 
 /// What the verifier complains about, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct VerifierFailure {
     /// The complaint. Where there are several lines it is the first, which is the most specific.
     pub message: String,
     /// Every line of the complaint, the message among them.
@@ -24,7 +24,7 @@ pub struct Failure {
     /// Its file and line; kernels before 6.8 do not say.
     pub source_place: Option<(String, u32)>,
     /// The verifier's own explanation, which kernels from 7.x on add.
-    pub explanation: Option<Explanation>,
+    pub explanation: Option<VerifierExplanation>,
 }
 
 /// What has been read so far.
@@ -33,13 +33,13 @@ struct Scan<'a> {
     said: Vec<&'a str>,
     insn: Option<(u32, &'a str)>,
     source: Option<(&'a str, Option<(&'a str, u32)>)>,
-    explanation: Option<Explanation>,
-    reader: Option<Reader>,
+    explanation: Option<VerifierExplanation>,
+    reader: Option<ExplanationReader>,
 }
 
-impl Failure {
+impl VerifierFailure {
     /// The failure that `log` tells of; `None` if it complains of nothing. Takes time linear in the log's length.
-    pub fn read(log: &str) -> Option<Failure> {
+    pub fn read(log: &str) -> Option<VerifierFailure> {
         let mut scan = Scan::default();
         for line in log.lines() {
             scan.take(line);
@@ -54,26 +54,26 @@ impl<'a> Scan<'a> {
             if reader.take(line) {
                 return;
             }
-            self.explanation = self.reader.take().map(Reader::finish);
+            self.explanation = self.reader.take().map(ExplanationReader::finish);
         }
-        match Line::read(line) {
-            Line::Instruction { index, text } => {
+        match LogLine::read(line) {
+            LogLine::Instruction { index, text } => {
                 self.go_on();
                 self.insn = Some((index, text));
             }
-            Line::Source { text, place } => {
+            LogLine::Source { text, place } => {
                 self.go_on();
                 self.source = (!text.is_empty()).then_some((text, place));
             }
             // Whatever was said before, the verifier went on.
-            Line::Branch(_) => self.go_on(),
-            Line::Words(words) => {
-                self.reader = Reader::begin(words);
+            LogLine::Branch(_) => self.go_on(),
+            LogLine::Words(words) => {
+                self.reader = ExplanationReader::begin(words);
                 if self.reader.is_none() && self.said.len() < MAX_SAID {
                     self.said.push(words.trim());
                 }
             }
-            Line::Blank | Line::State | Line::Backtrack | Line::Statistics | Line::Noise => {}
+            LogLine::Blank | LogLine::State | LogLine::Backtrack | LogLine::Statistics | LogLine::Noise => {}
         }
     }
 
@@ -82,15 +82,15 @@ impl<'a> Scan<'a> {
         self.explanation = None;
     }
 
-    fn finish(self) -> Option<Failure> {
-        let explanation = self.reader.map(Reader::finish).or(self.explanation);
+    fn finish(self) -> Option<VerifierFailure> {
+        let explanation = self.reader.map(ExplanationReader::finish).or(self.explanation);
         let message = match (self.said.first(), &explanation) {
             (Some(first), _) => (*first).to_owned(),
             (None, Some(explanation)) => explanation.summary.clone(),
             (None, None) => return None,
         };
         let place = self.source.and_then(|(_, place)| place).map(|(file, line)| (file.to_owned(), line));
-        Some(Failure {
+        Some(VerifierFailure {
             message,
             said: self.said.iter().map(|line| (*line).to_owned()).collect(),
             insn: self.insn.map(|(index, _)| index),
@@ -111,14 +111,14 @@ mod tests {
         let log = "arg#0 reference type('UNKNOWN ') size cannot be determined: -22\n0: R1=ctx() R10=fp0\n0: (b7) r0 = 0\n\
                    1: (95) exit\nFunc#1 ('sum_of') is safe for any args that match its prototype\n\
                    processed 2 insns (limit 1000000) max_states_per_insn 0\n";
-        assert_eq!(Failure::read(log), None);
-        assert_eq!(Failure::read(""), None);
+        assert_eq!(VerifierFailure::read(log), None);
+        assert_eq!(VerifierFailure::read(""), None);
     }
 
     #[test]
     fn what_is_said_before_the_verifier_goes_on_is_no_complaint() {
         let log = "5: (85) call pc+3\nsomething of no importance\n6: (95) exit\nR0 !read_ok\nprocessed 2 insns\n";
-        let failure = Failure::read(log).expect("a failure");
+        let failure = VerifierFailure::read(log).expect("a failure");
         assert_eq!((failure.message.as_str(), failure.insn), ("R0 !read_ok", Some(6)));
         assert_eq!(failure.said, ["R0 !read_ok"]);
     }

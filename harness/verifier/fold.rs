@@ -9,7 +9,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use super::line::Line;
+use super::line::LogLine;
 
 /// The longest row of walks that is looked for; a turn of a loop with branches is one row.
 const MAX_PERIOD: usize = 8;
@@ -52,7 +52,7 @@ pub fn fold(log: &str) -> Folded<'_> {
     let mut walk = Walk::default();
     let mut position = 0;
     for whole in log.split_inclusive('\n') {
-        let line = Line::read(whole);
+        let line = LogLine::read(whole);
         if walk.ends_before(&line) {
             let next = Walk { start: position, source_pending: walk.source_pending.take(), ..Walk::default() };
             // A source line belongs to the instruction behind it.
@@ -97,36 +97,36 @@ impl Default for Walk {
 }
 
 impl Walk {
-    fn ends_before(&self, line: &Line<'_>) -> bool {
+    fn ends_before(&self, line: &LogLine<'_>) -> bool {
         match line {
-            Line::Instruction { index, .. } => self.last_instruction.is_some_and(|last| *index <= last),
-            Line::Branch(_) => self.lines > 0,
+            LogLine::Instruction { index, .. } => self.last_instruction.is_some_and(|last| *index <= last),
+            LogLine::Branch(_) => self.lines > 0,
             // Words stand alone, so that what is around them still folds.
-            Line::Words(_) | Line::Statistics | Line::Noise => self.lines > 0 && !self.unique,
+            LogLine::Words(_) | LogLine::Statistics | LogLine::Noise => self.lines > 0 && !self.unique,
             _ => self.unique,
         }
     }
 
-    fn take(&mut self, line: &Line<'_>, position: usize) {
+    fn take(&mut self, line: &LogLine<'_>, position: usize) {
         self.lines += 1;
         match line {
-            Line::Instruction { index, .. } => {
+            LogLine::Instruction { index, .. } => {
                 index.hash(&mut self.key);
                 self.instructions += 1;
                 self.last_instruction = Some(*index);
                 self.source_pending = None;
             }
-            Line::Branch(branch) => branch.hash(&mut self.key),
-            Line::Words(_) | Line::Statistics | Line::Noise => {
+            LogLine::Branch(branch) => branch.hash(&mut self.key),
+            LogLine::Words(_) | LogLine::Statistics | LogLine::Noise => {
                 // The place in the log: equal to nothing else.
                 (position, "words").hash(&mut self.key);
                 self.unique = true;
             }
-            Line::Source { .. } => {
+            LogLine::Source { .. } => {
                 let (_, lines) = self.source_pending.get_or_insert((position, 0));
                 *lines += 1;
             }
-            Line::State | Line::Backtrack | Line::Blank => {
+            LogLine::State | LogLine::Backtrack | LogLine::Blank => {
                 if let Some((_, lines)) = &mut self.source_pending {
                     *lines += 1;
                 }
@@ -259,14 +259,15 @@ impl Item {
 fn write_walk(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        if Line::read(line) != Line::Backtrack {
+        if LogLine::read(line) != LogLine::Backtrack {
             writeln!(f, "{line}")?;
             continue;
         }
         // Dumps between lines of backtracking belong to them.
         let mut row = vec![line];
         let mut more = 0_u64;
-        while let Some(next) = lines.next_if(|next| matches!(Line::read(next), Line::Backtrack | Line::State)) {
+        while let Some(next) = lines.next_if(|next| matches!(LogLine::read(next), LogLine::Backtrack | LogLine::State))
+        {
             if row.len() < MAX_BACKTRACK { row.push(next) } else { more += 1 }
         }
         if more == 0 {

@@ -1,8 +1,8 @@
-//! [`Line`]: what one line of a verifier log is.
+//! [`LogLine`]: what one line of a verifier log is.
 
 /// One line of a verifier log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(super) enum LogLine<'a> {
     /// Nothing on it.
     Blank,
     /// `7: (15) if r0 == 0x0 goto pc+2`, also where libbpf rewrote it: `7: <invalid CO-RE relocation>`.
@@ -71,22 +71,24 @@ const NOISE: [(&str, &str); 13] = [
     ("verifier log line truncated", ""),
 ];
 
-impl<'a> Line<'a> {
+impl<'a> LogLine<'a> {
     /// Tells what `line` is, in time linear in its length.
     pub(super) fn read(line: &'a str) -> Self {
         let line = line.trim_end();
         let bare = line.trim_start();
         match bare.as_bytes().first() {
-            None => Line::Blank,
+            None => LogLine::Blank,
             Some(b';') => Self::source(&bare[1..]),
             Some(digit) if digit.is_ascii_digit() => Self::numbered(bare),
-            Some(_) if is_state(bare) => Line::State,
-            Some(_) if starts_with_any(bare, &BACKTRACK) => Line::Backtrack,
+            Some(_) if is_state(bare) => LogLine::State,
+            Some(_) if starts_with_any(bare, &BACKTRACK) => LogLine::Backtrack,
             // Indented words are parts of something longer.
-            Some(_) if line.len() == bare.len() && starts_with_any(bare, &STATISTICS) => Line::Statistics,
+            Some(_) if line.len() == bare.len() && starts_with_any(bare, &STATISTICS) => LogLine::Statistics,
             Some(_) if bare.starts_with("from ") => Self::branch(bare),
-            Some(_) if NOISE.iter().any(|(start, then)| bare.starts_with(start) && bare.contains(then)) => Line::Noise,
-            Some(_) => Line::Words(line),
+            Some(_) if NOISE.iter().any(|(start, then)| bare.starts_with(start) && bare.contains(then)) => {
+                LogLine::Noise
+            }
+            Some(_) => LogLine::Words(line),
         }
     }
 
@@ -100,26 +102,26 @@ impl<'a> Line<'a> {
         };
         let text = text.trim();
         // Line 0 is the compiler's way to say that there is none.
-        Line::Source { text, place: place.filter(|(_, line)| *line > 0) }
+        LogLine::Source { text, place: place.filter(|(_, line)| *line > 0) }
     }
 
     fn numbered(bare: &'a str) -> Self {
-        let Some((number, text)) = bare.split_once(": ") else { return Line::Words(bare) };
-        let Ok(index) = number.parse() else { return Line::Words(bare) };
+        let Some((number, text)) = bare.split_once(": ") else { return LogLine::Words(bare) };
+        let Ok(index) = number.parse() else { return LogLine::Words(bare) };
         let bytes = text.as_bytes();
         let coded = bytes.len() > 4 && bytes[0] == b'(' && bytes[3] == b')';
         if coded || bytes.first() == Some(&b'<') {
             let text = text.split_once(';').map_or(text, |(text, _)| text);
-            return Line::Instruction { index, text: text.trim_end() };
+            return LogLine::Instruction { index, text: text.trim_end() };
         }
         // `0: R1=ctx() R10=fp0`, `12: safe`, live registers.
-        Line::State
+        LogLine::State
     }
 
     fn branch(bare: &'a str) -> Self {
         match bare.split_once(':') {
-            Some((branch, _)) if branch.contains(" to ") => Line::Branch(branch),
-            _ => Line::Words(bare),
+            Some((branch, _)) if branch.contains(" to ") => LogLine::Branch(branch),
+            _ => LogLine::Words(bare),
         }
     }
 }
@@ -148,17 +150,17 @@ mod tests {
     #[test]
     fn instructions_lose_the_registers_behind_them() {
         let line = "8: (85) call bpf_ringbuf_reserve#131          ; R0=ringbuf_mem_or_null(id=2,sz=8) refs=2";
-        assert_eq!(Line::read(line), Line::Instruction { index: 8, text: "(85) call bpf_ringbuf_reserve#131" });
-        let line = Line::read("1: <invalid kfunc call>");
-        assert_eq!(line, Line::Instruction { index: 1, text: "<invalid kfunc call>" });
+        assert_eq!(LogLine::read(line), LogLine::Instruction { index: 8, text: "(85) call bpf_ringbuf_reserve#131" });
+        let line = LogLine::read("1: <invalid kfunc call>");
+        assert_eq!(line, LogLine::Instruction { index: 1, text: "<invalid kfunc call>" });
     }
 
     #[test]
     fn source_of_old_and_new_kernels() {
-        assert_eq!(Line::read("; if (event)"), Line::Source { text: "if (event)", place: None });
-        let new = Line::Source { text: "a @ b;", place: Some(("x/y.c", 12)) };
-        assert_eq!(Line::read("; a @ b; @ x/y.c:12"), new);
-        assert_eq!(Line::read(";  @ memory.bpf.c:0"), Line::Source { text: "", place: None });
+        assert_eq!(LogLine::read("; if (event)"), LogLine::Source { text: "if (event)", place: None });
+        let new = LogLine::Source { text: "a @ b;", place: Some(("x/y.c", 12)) };
+        assert_eq!(LogLine::read("; a @ b; @ x/y.c:12"), new);
+        assert_eq!(LogLine::read(";  @ memory.bpf.c:0"), LogLine::Source { text: "", place: None });
     }
 
     #[test]
@@ -170,10 +172,10 @@ mod tests {
             " frame1: R0=1 R10=fp0",
             "cur state: R10=fp0",
         ] {
-            assert_eq!(Line::read(line), Line::State, "{line}");
+            assert_eq!(LogLine::read(line), LogLine::State, "{line}");
         }
-        assert_eq!(Line::read("from 5 to 8: R0=0"), Line::Branch("from 5 to 8"));
+        assert_eq!(LogLine::read("from 5 to 8: R0=0"), LogLine::Branch("from 5 to 8"));
         let words = "R0 invalid mem access 'map_value_or_null'";
-        assert_eq!(Line::read(words), Line::Words(words));
+        assert_eq!(LogLine::read(words), LogLine::Words(words));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::line::Line;
+use super::line::LogLine;
 
 /// The moment when the verifier refused a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +79,8 @@ impl Moment {
 
 impl Walk {
     fn take(&mut self, line: &str) {
-        match Line::read(line) {
-            Line::Instruction { index, text } => {
+        match LogLine::read(line) {
+            LogLine::Instruction { index, text } => {
                 self.before = Some(self.frames.get(&self.frame).cloned().unwrap_or_default());
                 self.last = Some((index, text.to_owned()));
                 if let Some((text, place)) = self.source.take()
@@ -96,10 +96,10 @@ impl Walk {
                     self.state(after);
                 }
             }
-            Line::Source { text, place } if !text.is_empty() => {
+            LogLine::Source { text, place } if !text.is_empty() => {
                 self.source = Some((text.to_owned(), place.map(|(file, line)| (file.to_owned(), line))));
             }
-            Line::Branch(branch) => {
+            LogLine::Branch(branch) => {
                 let from = branch.strip_prefix("from ").and_then(|rest| rest.split(' ').next()?.parse().ok());
                 if let Some(from) = from {
                     self.go_back(from);
@@ -110,7 +110,7 @@ impl Walk {
                     self.state(after);
                 }
             }
-            Line::State => self.state(line),
+            LogLine::State => self.state(line),
             _ => {}
         }
     }

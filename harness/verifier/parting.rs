@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::line::Line;
+use super::line::LogLine;
 
 /// Lines that are kept behind the parting.
 const MOST_AFTER: usize = 12;
@@ -15,25 +15,25 @@ pub struct Parting {
     /// Among these, how many have other numbers on the two kernels: what relocations made of them.
     pub relocated: usize,
     /// The last instruction of both; `None` if they part at once.
-    pub last: Option<Step>,
+    pub last: Option<WalkStep>,
     /// What either did next, its words included. Both empty if the walks are the same to their ends.
     pub next: [Vec<Said>; 2],
 }
 
 /// One instruction of a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct WalkStep {
     /// Its number.
     pub insn: u32,
     /// Its text.
     pub text: String,
     /// The source line it belongs to.
-    pub source: Option<SourceLine>,
+    pub source: Option<LoggedSource>,
 }
 
 /// A source line, as a log tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceLine {
+pub struct LoggedSource {
     /// Its text.
     pub text: String,
     /// File and line; kernels before 6.8 do not say.
@@ -44,7 +44,7 @@ pub struct SourceLine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// An instruction.
-    Step(Step),
+    Step(WalkStep),
     /// Words, such as the complaint.
     Words(String),
 }
@@ -52,7 +52,7 @@ pub enum Said {
 /// What is left of a log: instructions and words.
 struct Walk<'a> {
     lines: std::str::Lines<'a>,
-    source: Option<SourceLine>,
+    source: Option<LoggedSource>,
     /// Words that were read on the way to an instruction.
     words: VecDeque<String>,
 }
@@ -63,19 +63,19 @@ impl<'a> Walk<'a> {
     }
 
     /// The next instruction; the words before it are kept.
-    fn step(&mut self) -> Option<Step> {
+    fn step(&mut self) -> Option<WalkStep> {
         self.words.clear();
         for line in self.lines.by_ref() {
-            match Line::read(line) {
-                Line::Source { text: "", .. } => {}
-                Line::Source { text, place } => {
+            match LogLine::read(line) {
+                LogLine::Source { text: "", .. } => {}
+                LogLine::Source { text, place } => {
                     let place = place.map(|(file, line)| (file.to_owned(), line));
-                    self.source = Some(SourceLine { text: text.to_owned(), place });
+                    self.source = Some(LoggedSource { text: text.to_owned(), place });
                 }
-                Line::Instruction { index, text } => {
-                    return Some(Step { insn: index, text: text.to_owned(), source: self.source.clone() });
+                LogLine::Instruction { index, text } => {
+                    return Some(WalkStep { insn: index, text: text.to_owned(), source: self.source.clone() });
                 }
-                Line::Words(words) => {
+                LogLine::Words(words) => {
                     self.words.push_back(words.to_owned());
                     // A log of nothing but words is none of a verifier.
                     self.words.truncate(MOST_AFTER);
@@ -99,7 +99,7 @@ impl Parting {
                     parting.common += 1;
                     parting.relocated += usize::from(one.text != other.text);
                     // Newer kernels know the file as well.
-                    let place = |step: &Step| step.source.as_ref().is_some_and(|source| source.place.is_some());
+                    let place = |step: &WalkStep| step.source.as_ref().is_some_and(|source| source.place.is_some());
                     parting.last = Some(if place(&other) { other } else { one });
                 }
                 (None, None) if a.words == b.words => return parting,
@@ -118,7 +118,7 @@ impl Parting {
 }
 
 /// What a walk does from `step` on.
-fn rest(mut walk: Walk<'_>, step: Option<Step>) -> Vec<Said> {
+fn rest(mut walk: Walk<'_>, step: Option<WalkStep>) -> Vec<Said> {
     let mut said: Vec<Said> = walk.words.drain(..).map(Said::Words).collect();
     let mut next = step;
     while let Some(step) = next {

@@ -1,6 +1,6 @@
 //! [`statistics`] reads [`Statistics`]: the numbers at the end of a verifier log.
 
-use super::line::Line;
+use super::line::LogLine;
 use crate::record::{Statistics, Subprogram};
 
 /// Reads the numbers at the end of `log`; what is not there stays empty.
@@ -8,7 +8,7 @@ pub fn statistics(log: &str) -> Statistics {
     let mut statistics = Statistics::default();
     // From the end: nothing but the last lines has to be looked at, however long the log is.
     let trailer = log.lines().rev().skip_while(|line| line.trim().is_empty());
-    for line in trailer.take_while(|line| Line::read(line) == Line::Statistics) {
+    for line in trailer.take_while(|line| LogLine::read(line) == LogLine::Statistics) {
         take(&mut statistics, line.trim());
     }
     statistics.subprograms.reverse();

@@ -39,7 +39,7 @@ fn table(kernel: &str) -> String {
             statistics.stack_depth,
             statistics.stack_depth_max,
         );
-        let Some(failure) = Failure::read(&log) else {
+        let Some(failure) = VerifierFailure::read(&log) else {
             let _ = writeln!(text, "no failure\n");
             continue;
         };
@@ -83,8 +83,8 @@ fn logs_of_7_3() {
 #[test]
 fn loop_of_300_turns_folds() {
     for kernel in ["5.10", "7.3"] {
-        let log = store::read(&fixtures().join(kernel).join("loop_then_null.log.zst")).expect("a log");
-        let failure = Failure::read(&log).expect("a failure");
+        let log = log_file::read(&fixtures().join(kernel).join("loop_then_null.log.zst")).expect("a log");
+        let failure = VerifierFailure::read(&log).expect("a failure");
         assert_eq!(failure.message, "R0 invalid mem access 'map_value_or_null'", "{kernel}");
         let shown = fold(&log).to_string();
         assert!(log.lines().count() > 3000, "{kernel}");
@@ -103,7 +103,7 @@ fn statistics_of_the_largest_program() {
 /// Reads a log in every way there is; returns how long that took.
 fn read_all(log: &str) -> Duration {
     let begin = Instant::now();
-    let _ = (statistics(log), Failure::read(log), fold(log).to_string());
+    let _ = (statistics(log), VerifierFailure::read(log), fold(log).to_string());
     begin.elapsed()
 }
 
@@ -162,7 +162,7 @@ fn damaged_logs_are_read() {
 
 #[test]
 fn time_grows_with_length_only() {
-    let whole = store::read(&fixtures().join("5.10/loop_then_null.log.zst")).expect("a log");
+    let whole = log_file::read(&fixtures().join("5.10/loop_then_null.log.zst")).expect("a log");
     let mut random = Random(7);
     let random_walk: String = (0..8000).map(|_| format!("{}: (95) exit\n", random.below(40))).collect();
     // One line without an end, a loop, a walk at random, words only.

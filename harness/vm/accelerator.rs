@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Toolchain;
 use super::cpu::Cpu;
-use super::kvm_record::{Known, KvmFailure, KvmRecord, patience};
+use super::kvm_record::{KvmFailure, KvmKnowledge, KvmRecord, patience};
 
 /// What a process must be able to open to use KVM.
 const DEVICE: &str = "/dev/kvm";
@@ -153,15 +153,15 @@ fn prove(
     boot: impl FnOnce(u32) -> Result<(), NoProof>,
 ) -> Proof {
     let known = match memory.anew {
-        true => Known::Open(KvmRecord::failures(memory.file, fingerprint)),
+        true => KvmKnowledge::Open(KvmRecord::failures(memory.file, fingerprint)),
         false => KvmRecord::look_up(memory.file, fingerprint, now),
     };
     let failures = match known {
-        Known::Works => return kvm("proven by an earlier boot"),
-        Known::Fails(failure) => {
+        KvmKnowledge::Works => return kvm("proven by an earlier boot"),
+        KvmKnowledge::Fails(failure) => {
             return tcg(format!("KVM failed an earlier boot: {}", failure.reason), Some(when_again(&failure, now)));
         }
-        Known::Open(failures) => failures,
+        KvmKnowledge::Open(failures) => failures,
     };
     match boot(patience(failures)) {
         Ok(()) => {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::Accelerator;
 use super::boot_config;
-use super::boot_end::{self, Blame, Explanation};
+use super::boot_end::{self, BootBlame, BootExplanation};
 use super::channel::{Listeners, Received};
 use super::compose::{self, Parts};
 use super::console;
@@ -163,7 +163,7 @@ impl Machine {
         let status = self.child.wait(aftermath);
         self.child.end(Duration::ZERO);
         let (console, output) = (self.console_tail(), self.output());
-        let Explanation { blame, reason, hint } = boot_end::explain(&output).unwrap_or_else(|| match status {
+        let BootExplanation { blame, reason, hint } = boot_end::explain(&output).unwrap_or_else(|| match status {
             Some(status) => {
                 let ending = format!("QEMU ended ({status}) after {}ms", took.as_millis());
                 boot_end::without_a_word(&output, &ending, accelerator)
@@ -171,8 +171,8 @@ impl Machine {
             None => boot_end::silence(&output, limit.as_secs(), accelerator),
         });
         match blame {
-            Blame::Kernel => BootFailure::Kernel { reason, hint, console },
-            Blame::Host | Blame::HostForGood => {
+            BootBlame::Kernel => BootFailure::Kernel { reason, hint, console },
+            BootBlame::Host | BootBlame::HostForGood => {
                 let hint = hint.or_else(|| {
                     let doctor = tool_hint(qemu);
                     Some(match accelerator {
@@ -180,7 +180,7 @@ impl Machine {
                         Accelerator::Tcg => doctor,
                     })
                 });
-                BootFailure::Harness { reason, hint, console, passing: blame == Blame::Host }
+                BootFailure::Harness { reason, hint, console, passing: blame == BootBlame::Host }
             }
         }
     }

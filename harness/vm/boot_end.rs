@@ -8,7 +8,7 @@ pub(super) const TALK: [&str; 3] = ["earlyprintk=serial,ttyS0,115200", "loglevel
 
 /// Whose fault it is that there is no guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Blame {
+pub(super) enum BootBlame {
     /// The kernel, its image or what the manifest says of it.
     Kernel,
     /// QEMU or the host; another try could go better.
@@ -19,8 +19,8 @@ pub(super) enum Blame {
 
 /// Why there is no guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Explanation {
-    pub blame: Blame,
+pub(super) struct BootExplanation {
+    pub blame: BootBlame,
     /// A lowercase fragment.
     pub reason: String,
     /// What the user can do; `None` if nothing better than to look at the console.
@@ -30,7 +30,7 @@ pub(super) struct Explanation {
 /// Words on the console that tell why.
 struct Sign {
     marks: &'static [&'static str],
-    blame: Blame,
+    blame: BootBlame,
     /// Comes before the line itself.
     meaning: &'static str,
     hint: &'static str,
@@ -46,7 +46,7 @@ const MEMORY: &str = "give the kernel more `memory` in the manifest; is there a 
 const OF_QEMU: [Sign; 5] = [
     Sign {
         marks: &["without PVH ELF Note"],
-        blame: Blame::Kernel,
+        blame: BootBlame::Kernel,
         meaning: "QEMU cannot start an ELF without a PVH note",
         hint: "name its bzImage in the manifest, or build the kernel with `CONFIG_PVH=y`",
     },
@@ -57,13 +57,13 @@ const OF_QEMU: [Sign; 5] = [
             "initrd too large to handle",
             "linux kernel too old to load a ram disk",
         ],
-        blame: Blame::Kernel,
+        blame: BootBlame::Kernel,
         meaning: "the guest's files do not fit into its memory",
         hint: MEMORY,
     },
     Sign {
         marks: &["cannot set up guest memory"],
-        blame: Blame::Host,
+        blame: BootBlame::Host,
         meaning: "this machine has too little memory for the guest",
         hint: "fewer guests at once (`--jobs 1`) or less `memory` in the manifest",
     },
@@ -79,13 +79,13 @@ const OF_QEMU: [Sign; 5] = [
             "failed to set MSR",
             "failed to get MSR",
         ],
-        blame: Blame::Host,
+        blame: BootBlame::Host,
         meaning: "KVM cannot run the guest",
         hint: WITHOUT_KVM,
     },
     Sign {
         marks: &["Could not access KVM", "failed to initialize kvm", "ioctl(KVM_CREATE_VM) failed"],
-        blame: Blame::Host,
+        blame: BootBlame::Host,
         meaning: "KVM cannot be used",
         hint: WITHOUT_KVM,
     },
@@ -95,7 +95,7 @@ const OF_QEMU: [Sign; 5] = [
 const OF_THE_GUEST: [Sign; 6] = [
     Sign {
         marks: &["Initramfs unpacking failed", "junk in compressed archive"],
-        blame: Blame::Kernel,
+        blame: BootBlame::Kernel,
         meaning: "the kernel could not unpack the guest's files",
         hint: MEMORY,
     },
@@ -105,31 +105,31 @@ const OF_THE_GUEST: [Sign; 6] = [
             "Out of memory and no killable processes",
             "Out of memory: Killed process 1 ",
         ],
-        blame: Blame::Kernel,
+        blame: BootBlame::Kernel,
         meaning: "the guest ran out of memory",
         hint: MEMORY,
     },
     Sign {
         marks: &["error while loading shared libraries", "FATAL: kernel too old"],
-        blame: Blame::HostForGood,
+        blame: BootBlame::HostForGood,
         meaning: "the guest's program cannot start",
         hint: "the guest runs this very executable with this machine's C library, which may be too new for so old a kernel",
     },
     Sign {
         marks: &["corematrix guest: "],
-        blame: Blame::Kernel,
+        blame: BootBlame::Kernel,
         meaning: "the guest could not be set up",
         hint: "the kernel lacks something that the guest needs; with its `config` in the manifest, corematrix can tell the option",
     },
     Sign {
         marks: &["Failed to execute /init"],
-        blame: Blame::Kernel,
+        blame: BootBlame::Kernel,
         meaning: "the kernel cannot execute the guest's program",
         hint: "it is an ELF program of 64 bits: the kernel needs `CONFIG_BINFMT_ELF=y` and to be an x86-64 one",
     },
     Sign {
         marks: &["Unable to mount root fs", "Cannot open root device", "No working init found", "Requested init"],
-        blame: Blame::Kernel,
+        blame: BootBlame::Kernel,
         meaning: "the kernel found no init to run",
         hint: "it needs `CONFIG_BLK_DEV_INITRD=y` to take the guest's files, and an `append` without `init=` and `rdinit=`",
     },
@@ -139,7 +139,7 @@ const OF_THE_GUEST: [Sign; 6] = [
 const INIT_DIED: &str = "Attempted to kill init!";
 
 /// Explains by what was written; `None` if nothing that was written tells.
-pub(super) fn explain(output: &str) -> Option<Explanation> {
+pub(super) fn explain(output: &str) -> Option<BootExplanation> {
     let signed = |signs: &[Sign]| {
         signs.iter().find_map(|sign| {
             let line = console::line_with(output, sign.marks)?;
@@ -158,58 +158,58 @@ pub(super) fn explain(output: &str) -> Option<Explanation> {
         }
         if let Some(line) = console::line_with(output, &[INIT_DIED]) {
             let hint = "the guest runs this very executable: can this machine run it with the CPU that the guest gets?";
-            return Some(explanation(Blame::Host, format!("the guest's program died: {line}"), hint));
+            return Some(explanation(BootBlame::Host, format!("the guest's program died: {line}"), hint));
         }
     }
     Some(match culprit? {
         Culprit::Kernel(line) => {
-            Explanation { blame: Blame::Kernel, reason: format!("crashed while booting: {line}"), hint: None }
+            BootExplanation { blame: BootBlame::Kernel, reason: format!("crashed while booting: {line}"), hint: None }
         }
         Culprit::Image(line) => {
             let hint = "is the image whole, and for x86-64? `file` tells";
-            explanation(Blame::Kernel, format!("QEMU cannot start the image: {line}"), hint)
+            explanation(BootBlame::Kernel, format!("QEMU cannot start the image: {line}"), hint)
         }
         Culprit::Harness(line) => {
-            Explanation { blame: Blame::Host, reason: format!("QEMU failed: {line}"), hint: None }
+            BootExplanation { blame: BootBlame::Host, reason: format!("QEMU failed: {line}"), hint: None }
         }
     })
 }
 
-fn explanation(blame: Blame, reason: String, hint: &str) -> Explanation {
-    Explanation { blame, reason, hint: Some(hint.to_owned()) }
+fn explanation(blame: BootBlame, reason: String, hint: &str) -> BootExplanation {
+    BootExplanation { blame, reason, hint: Some(hint.to_owned()) }
 }
 
 /// Explains a machine that ended by itself although nothing was written that tells why. `ending` is QEMU's, with its time.
-pub(super) fn without_a_word(output: &str, ending: &str, accelerator: Accelerator) -> Explanation {
+pub(super) fn without_a_word(output: &str, ending: &str, accelerator: Accelerator) -> BootExplanation {
     match console::last_word(output) {
         Some(line) => explanation(
-            Blame::Kernel,
+            BootBlame::Kernel,
             format!("the guest reset itself while booting: {ending}; its last words: {line}"),
             &with_kvm_in_doubt(
                 accelerator,
                 "a fault in the kernel's fault handler (a triple fault) looks like this: is it built for the CPU that the guest has?",
             ),
         ),
-        None => Explanation { blame: Blame::Host, reason: format!("{ending} without a word"), hint: None },
+        None => BootExplanation { blame: BootBlame::Host, reason: format!("{ending} without a word"), hint: None },
     }
 }
 
 /// Explains a guest that is still there, and never answered.
-pub(super) fn silence(output: &str, seconds: u64, accelerator: Accelerator) -> Explanation {
+pub(super) fn silence(output: &str, seconds: u64, accelerator: Accelerator) -> BootExplanation {
     match console::last_word(output) {
         // The firmware writes before any kernel runs.
         None if accelerator == Accelerator::Kvm && console::is_empty(output) => explanation(
-            Blame::Host,
+            BootBlame::Host,
             format!("did not answer within {seconds}s, and not even its firmware wrote a word"),
             &format!("KVM is most likely broken here: {WITHOUT_KVM}; a slow machine needs a longer `boot-timeout`"),
         ),
-        Some(line) => Explanation {
-            blame: Blame::Kernel,
+        Some(line) => BootExplanation {
+            blame: BootBlame::Kernel,
             reason: format!("did not answer within {seconds}s; its last words: {line}"),
             hint: None,
         },
         None => explanation(
-            Blame::Kernel,
+            BootBlame::Kernel,
             format!("did not answer within {seconds}s, and wrote nothing to its serial console"),
             &with_kvm_in_doubt(
                 accelerator,

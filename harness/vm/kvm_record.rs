@@ -38,7 +38,7 @@ pub(super) struct KvmFailure {
 
 /// What is known before KVM is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum KvmKnowledge {
     /// It works.
     Works,
     /// It failed not long ago.
@@ -50,12 +50,12 @@ pub(super) enum Known {
 impl KvmRecord {
     /// Looks up what is known at the time `now`. A file that cannot be read, or that is of an earlier version and has a failure that
     /// would hold for ever, says nothing.
-    pub fn look_up(file: &Path, fingerprint: &str, now: SystemTime) -> Known {
+    pub fn look_up(file: &Path, fingerprint: &str, now: SystemTime) -> KvmKnowledge {
         match KvmRecord::read(file, fingerprint).map(|record| record.failure) {
-            None => Known::Open(0),
-            Some(None) => Known::Works,
-            Some(Some(failure)) if failure.holds_at(now) => Known::Fails(failure),
-            Some(Some(failure)) => Known::Open(failure.attempts),
+            None => KvmKnowledge::Open(0),
+            Some(None) => KvmKnowledge::Works,
+            Some(Some(failure)) if failure.holds_at(now) => KvmKnowledge::Fails(failure),
+            Some(Some(failure)) => KvmKnowledge::Open(failure.attempts),
         }
     }
 
@@ -131,7 +131,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(1_000_000_000 + seconds)
     }
 
-    fn known(file: &Path, time: SystemTime) -> Known {
+    fn known(file: &Path, time: SystemTime) -> KvmKnowledge {
         KvmRecord::look_up(file, "here", time)
     }
 
@@ -141,13 +141,13 @@ mod tests {
         let file = folder.path().join("kvm.json");
         for (before, kept) in [(0, HOUR), (1, 24 * HOUR), (2, 7 * 24 * HOUR), (9, 7 * 24 * HOUR)] {
             KvmRecord::save_failure(&file, "here", "silent".to_owned(), before, at(0));
-            assert!(matches!(known(&file, at(kept - 1)), Known::Fails(failure) if failure.reason == "silent"));
-            assert_eq!(known(&file, at(kept)), Known::Open(before + 1));
+            assert!(matches!(known(&file, at(kept - 1)), KvmKnowledge::Fails(failure) if failure.reason == "silent"));
+            assert_eq!(known(&file, at(kept)), KvmKnowledge::Open(before + 1));
             assert_eq!(KvmRecord::failures(&file, "here"), before + 1);
-            assert_eq!(KvmRecord::look_up(&file, "elsewhere", at(1)), Known::Open(0));
+            assert_eq!(KvmRecord::look_up(&file, "elsewhere", at(1)), KvmKnowledge::Open(0));
         }
         KvmRecord::save_success(&file, "here");
-        assert_eq!(known(&file, at(1000 * 24 * HOUR)), Known::Works);
+        assert_eq!(known(&file, at(1000 * 24 * HOUR)), KvmKnowledge::Works);
         assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1, "leaves nothing beside the file");
     }
 
@@ -156,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("kvm.json");
         KvmRecord::save_failure(&file, "here", "silent".to_owned(), 0, at(9 * HOUR));
-        assert_eq!(known(&file, at(0)), Known::Open(1));
+        assert_eq!(known(&file, at(0)), KvmKnowledge::Open(1));
     }
 
     #[test]
@@ -165,10 +165,10 @@ mod tests {
         let file = folder.path().join("kvm.json");
         for text in ["{ half", r#"{"fingerprint": "here", "failure": "the guest fell silent"}"#] {
             fs::write(&file, text).expect("writes");
-            assert_eq!(known(&file, at(0)), Known::Open(0));
+            assert_eq!(known(&file, at(0)), KvmKnowledge::Open(0));
         }
         fs::write(&file, r#"{"fingerprint": "here", "failure": null}"#).expect("writes");
-        assert_eq!(known(&file, at(0)), Known::Works);
+        assert_eq!(known(&file, at(0)), KvmKnowledge::Works);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use corematrix::manifest::{Manifest, Source};
 use corematrix::matrix::Places;
-use corematrix::store::{LockFile, Store, StoredKernel};
+use corematrix::source::LockFile;
+use corematrix::store::{Store, StoredKernel};
 use corematrix::vm::Toolchain;
 
 use super::{Lab, object};

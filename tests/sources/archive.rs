@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use corematrix::store::LockFile;
+use corematrix::source::LockFile;
 use sha2::{Digest, Sha256};
 
 use super::common::{Lab, need};

@@ -20,7 +20,8 @@ use std::path::Path;
 
 use common::{Lab, kernel};
 use corematrix::manifest::Manifest;
-use corematrix::store::{LockFile, Store, StoreError, StoredKernel};
+use corematrix::source::LockFile;
+use corematrix::store::{Store, StoreError, StoredKernel};
 
 const GOOD: i32 = 0;
 const INFRASTRUCTURE: i32 = 3;

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use corematrix::manifest::Manifest;
 use corematrix::record::Verdict;
-use corematrix::store::{LockFile, Store};
+use corematrix::source::LockFile;
+use corematrix::store::Store;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};

@@ -13,7 +13,7 @@
 //! not FACT       FACT and FACT       FACT or FACT                     (`and` and `or` do not mix)
 //! ```
 
-use corematrix::object::btf::{Btf, Kind, Want};
+use corematrix::object::btf::{Btf, TypeKind, Want};
 
 /// A statement about a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,15 +114,15 @@ fn enumerator(btf: &Btf, of: &str, name: &str) -> Option<i64> {
 /// How many parameters a function has, or the prototype behind a typedef.
 fn parameters(btf: &Btf, name: &str) -> Option<usize> {
     let functions = exact(btf, name, Want::Function).filter_map(|id| match btf.get(id)?.kind {
-        Kind::Function(prototype) => btf.get(prototype),
+        TypeKind::Function(prototype) => btf.get(prototype),
         _ => None,
     });
     let typedefs = exact(btf, name, Want::Typedef).filter_map(|id| match btf.resolve(id)?.kind {
-        Kind::Pointer(pointee) => btf.resolve(pointee),
+        TypeKind::Pointer(pointee) => btf.resolve(pointee),
         _ => btf.resolve(id),
     });
     functions.chain(typedefs).find_map(|target| match &target.kind {
-        Kind::Prototype { parameters, .. } => Some(parameters.len()),
+        TypeKind::Prototype { parameters, .. } => Some(parameters.len()),
         _ => None,
     })
 }

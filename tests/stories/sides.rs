@@ -1,7 +1,7 @@
 //! [`differences`]: fallback coverage of the stories: exactly the side of each guard is proven that the kernel's BTF asks for, at every
 //! level, and the matrix proves the sides of which it has the layout.
 
-use corematrix::coverage::{Level, on_kernel, proven};
+use corematrix::coverage::{ProofLevel, on_kernel, proven};
 use corematrix::object::btf::Btf;
 use corematrix::record::ExerciseRecord;
 use corematrix::record::RunRecord;
@@ -63,7 +63,7 @@ pub fn differences(record: &RunRecord, kernels: &[(usize, Btf)]) -> Vec<String> 
             seen_to_run += usize::from(ran);
             for (side, picked) in [(0, yes), (1, !yes)] {
                 let level = |level| on_kernel(record, object, *kernel, number, side, level);
-                let found = [Level::Resolved, Level::Verified, Level::Executed].map(level);
+                let found = [ProofLevel::Resolved, ProofLevel::Verified, ProofLevel::Executed].map(level);
                 // Not every side lies on all ways through its program, so of what ran it may be unknown; most are proven.
                 let executed = match (loaded, picked) {
                     (false, _) => None,
@@ -78,7 +78,7 @@ pub fn differences(record: &RunRecord, kernels: &[(usize, Btf)]) -> Vec<String> 
                 }
             }
         }
-        let union = [0, 1].map(|side| !proven(record, object, number, side, Level::Verified).is_empty());
+        let union = [0, 1].map(|side| !proven(record, object, number, side, ProofLevel::Verified).is_empty());
         if union != layouts {
             wrong.push(format!("{place}: proven {union:?}, and the matrix has {layouts:?}"));
         }

@@ -108,11 +108,11 @@ fn types_that_go_round_in_circles_have_no_fields() {
 #[test]
 fn offset_beyond_all_numbers_is_no_place() {
     use crate::explain::LocalSpec;
-    use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+    use crate::object::btf_ext::{BtfRelocation, RelocationKind};
     // `struct s { x }` of 4 GiB.
     let btf = Btf::parse(&raw(&[1, 4 << 24 | 1, u32::MAX, 3, 2, 0, 5, 1 << 24, 4, 32], b"\0s\0x\0int\0")).unwrap();
     let spec = |access: &str| {
-        let relocation = CoreRelocation {
+        let relocation = BtfRelocation {
             section: "kprobe".into(),
             insn_offset: 0,
             type_id: 1,

@@ -26,13 +26,13 @@ fn place(btf: &Btf, spec: &LocalSpec) -> Option<(u64, String, Option<u32>)> {
     let mut at = (0, btf.find(&spec.type_name, spec.want()?)?);
     for (index, step) in spec.path.iter().enumerate() {
         match step {
-            Step::Member(name) => {
+            PathStep::Member(name) => {
                 let member = btf.member(at.1, name)?;
                 at = (at.0 + member.bit_offset, member.type_id);
             }
-            Step::Index(_) if index == 0 => {}
+            PathStep::Index(_) if index == 0 => {}
             _ => match btf.resolve(at.1)?.kind {
-                Kind::Array { element, .. } => at.1 = element,
+                TypeKind::Array { element, .. } => at.1 = element,
                 _ => return None,
             },
         }
@@ -133,5 +133,5 @@ fn member_of_many_anonymous_structs_is_looked_for_in_each_once() {
     records.push(record(0, 4, 0, 4, &[]));
     let btf = Btf::parse(&raw_btf(&records, b"\0s\0a\0")).unwrap();
     let mut keeper = Keeper { btf: &btf, cut: Cut::default() };
-    assert_eq!(keeper.keep_field(1, &[Step::Index(0), Step::Member("a".into())]), None);
+    assert_eq!(keeper.keep_field(1, &[PathStep::Index(0), PathStep::Member("a".into())]), None);
 }

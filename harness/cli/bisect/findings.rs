@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{Bisection, Step};
-use crate::bisect::config::{Setting, differences};
-use crate::bisect::{Change, Search, Tried};
+use crate::bisect::config::{ConfigDifference, differences};
+use crate::bisect::{KernelChange, Search, Tried};
 use crate::explain::{self, KernelTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
 use crate::record::Presence;
 use crate::record::RunRecord;
-use crate::report::explain::{Facts, render};
+use crate::report::explain::{CellFacts, render};
 use crate::report::{counted, paragraph};
 use crate::store::StoredKernel;
 
@@ -22,10 +22,10 @@ const MOST: usize = 12;
 /// What a bisection found.
 pub(super) struct Findings<'b, 'a> {
     bisection: &'b Bisection<'a>,
-    changes: Vec<Change>,
+    changes: Vec<KernelChange>,
     /// What differs for the object's relocations, and how many only moved.
     relocations: (Vec<Relocation>, usize),
-    config: Option<(Vec<Setting>, usize)>,
+    config: Option<(Vec<ConfigDifference>, usize)>,
     explanation: String,
 }
 
@@ -136,7 +136,7 @@ impl<'b, 'a> Findings<'b, 'a> {
             None => text += "  one of the kernels comes without its config\n",
             Some((settings, others)) => {
                 let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
-                for Setting { name, good, bad } in settings {
+                for ConfigDifference { name, good, bad } in settings {
                     text += &paragraph(&format!("{name}: {} -> {}", value(good), value(bad)), 2, width);
                 }
                 text += &format!(
@@ -167,7 +167,7 @@ impl<'b, 'a> Findings<'b, 'a> {
                 "cause": fate.and_then(|fate| fate.cause),
             })
         };
-        let change = |change: &Change| {
+        let change = |change: &KernelChange| {
             json!({
                 "before": bisection.name(change.before),
                 "after": bisection.name(change.after),
@@ -246,7 +246,7 @@ fn explanation(bisection: &Bisection<'_>, good: &Step, bad: &Step, kernels: &[Ke
         (program.log_file, program.log_tail) = (None, Vec::new());
     }
     let types = ObjectTypes::read(&bisection.object.bytes);
-    let facts = Facts {
+    let facts = CellFacts {
         record: &record,
         object: 0,
         kernel: usize::from(is_newer),

@@ -11,7 +11,7 @@ use tabled::settings::Style;
 use super::super::Common;
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
-use super::Known;
+use super::KnownKernels;
 use crate::btf::{Hit, Query, suggestions};
 use crate::matrix::Project;
 use crate::record::exit_code;
@@ -49,7 +49,7 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
         Failure::input(format!("`{}` cannot be looked for: {reason}", args.name.escape_debug()), Some(hint))
     })?;
     let project = Project::load(&common.manifest, &common.places()?)?;
-    let known = Known::of(&project, &args.kernel, args.offline)?;
+    let known = KnownKernels::of(&project, &args.kernel, args.offline)?;
     let rows = known.kernels.par_iter().map(|known| look(&query, known));
     let rows = rows.collect::<Result<Vec<Row>, Failure>>()?;
     let found = rows.iter().any(|row| row.hits.as_ref().is_some_and(|hits| !hits.is_empty()));
@@ -60,7 +60,7 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     if !found {
         // The newest kernel has what people write about today.
         let newest = known.kernels.iter().rev().find(|(_, kernel)| kernel.types().is_some());
-        let newest = newest.map(|known| Known::parsed(known, &Known::btf(known)?)).transpose()?;
+        let newest = newest.map(|known| KnownKernels::parsed(known, &KnownKernels::btf(known)?)).transpose()?;
         let meant = newest.map(|btf| suggestions(&query, &btf)).unwrap_or_default();
         if !meant.is_empty() {
             let meant: Vec<String> = meant.iter().map(|name| format!("`{name}`")).collect();
@@ -86,9 +86,9 @@ fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
         modules_known: kernel.module_btf.is_some(),
     };
     if kernel.types().is_some() {
-        let raw = Known::btf(known)?;
+        let raw = KnownKernels::btf(known)?;
         let mut hits = match query.may_be_in(&raw) {
-            true => query.hits(&Known::parsed(known, &raw)?, 0),
+            true => query.hits(&KnownKernels::parsed(known, &raw)?, 0),
             false => Vec::new(),
         };
         // As libbpf does: what the kernel itself has is not looked for in modules.
@@ -98,7 +98,7 @@ fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
             let modules = kernel.module_types().map_err(store_failure)?;
             let own = std::fs::read(own).unwrap_or_default();
             if !modules.is_empty() {
-                hits = query.hits_in_modules(&Known::parsed(known, &own)?, &modules);
+                hits = query.hits_in_modules(&KnownKernels::parsed(known, &own)?, &modules);
             }
         }
         row.hits = Some(hits);

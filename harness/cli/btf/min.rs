@@ -10,11 +10,11 @@ use tabled::settings::Style;
 
 use super::super::failure::Failure;
 use super::super::{Common, say};
-use super::Known;
+use super::KnownKernels;
 use crate::btf::minimal;
 use crate::matrix::Project;
 use crate::object::ObjectTypes;
-use crate::object::btf_ext::{CoreRelocation, RelocationKind};
+use crate::object::btf_ext::{BtfRelocation, RelocationKind};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct MinArgs {
@@ -45,7 +45,7 @@ pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode,
             Failure::input(format!("object `{}` has no BTF that can be read", object.name), Some(hint))
         })?);
     }
-    let known = Known::of(&project, &args.kernel, args.offline)?;
+    let known = KnownKernels::of(&project, &args.kernel, args.offline)?;
     std::fs::create_dir_all(&args.output).map_err(|error| unwritable(&args.output, &error))?;
     let mut table = Builder::default();
     table.push_record(["kernel", "whole", "minimal", "file"]);
@@ -55,7 +55,7 @@ pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode,
             eprintln!("kernel `{name}` is left out: it has no BTF");
             continue;
         }
-        let raw = Known::btf(one)?;
+        let raw = KnownKernels::btf(one)?;
         let small = minimal(&raw, &types).map_err(|error| {
             Failure::infrastructure(format!("the BTF of kernel `{name}` cannot be read: {error}"), None)
         })?;
@@ -71,7 +71,7 @@ pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode,
 
 /// Says that an object asks for what only the whole BTF can tell.
 fn tell_of_ids(object: &str, types: &ObjectTypes) {
-    let asks = |relocation: &CoreRelocation| relocation.kind == RelocationKind::TargetTypeId;
+    let asks = |relocation: &BtfRelocation| relocation.kind == RelocationKind::TargetTypeId;
     if types.relocations.iter().any(asks) {
         eprintln!(
             "notice: `{object}` asks for ids of the kernel's types (`bpf_core_type_id_kernel`): with minimal BTF it gets others, \

@@ -1,7 +1,7 @@
 //! `corematrix btf`: what the types of kernels tell, without booting any.
 
 mod find;
-mod known;
+mod known_kernels;
 mod min;
 mod vmlinux_h;
 
@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::Common;
 use super::failure::Failure;
-pub(super) use known::Known;
+pub(super) use known_kernels::KnownKernels;
 
 #[derive(Debug, Args)]
 pub(super) struct BtfArgs {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use super::Known;
+use super::KnownKernels;
 use crate::btf::vmlinux_h;
 use crate::matrix::Project;
 use crate::output;
@@ -26,13 +26,13 @@ pub(in super::super) struct VmlinuxHArgs {
 
 pub(in super::super) fn run(common: &Common, args: &VmlinuxHArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
-    let known = Known::of(&project, std::slice::from_ref(&args.kernel), args.offline)?;
+    let known = KnownKernels::of(&project, std::slice::from_ref(&args.kernel), args.offline)?;
     let [one] = &known.kernels[..] else {
         let names: Vec<&str> = known.kernels.iter().map(|(name, _)| name.as_str()).collect();
         let hint = format!("name one of {}", names.join(", "));
         return Err(Failure::input(format!("`{}` is more than one kernel", args.kernel), Some(hint)));
     };
-    let raw = Known::btf(one)?;
+    let raw = KnownKernels::btf(one)?;
     let header =
         vmlinux_h(&raw).map_err(|error| Failure::infrastructure(format!("kernel `{}`: {error}", one.0), None))?;
     match &args.output {

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::btf::Known;
+use super::super::btf::KnownKernels;
 use super::super::failure::Failure;
 use super::super::{Common, say};
-use crate::btf::{Difference, Part, PartChange, TypeChange};
-use crate::explain::{LocalSpec, Step};
-use crate::manifest::nearest;
+use crate::btf::{PartChange, TypeChange, TypeDifference, TypePart};
+use crate::explain::{LocalSpec, PathStep};
 use crate::matrix::Project;
+use crate::nearest::nearest;
 use crate::object::ObjectTypes;
 use crate::store::StoredKernel;
 
@@ -67,15 +67,15 @@ pub(super) fn between(
     second: &(String, StoredKernel),
     shown: &Shown,
     with_config: bool,
-) -> Result<(String, Difference), Failure> {
-    let parsed = |one: &(String, StoredKernel)| Known::parsed(one, &Known::btf(one)?);
-    let difference = Difference::of(&parsed(first)?, &parsed(second)?);
+) -> Result<(String, TypeDifference), Failure> {
+    let parsed = |one: &(String, StoredKernel)| KnownKernels::parsed(one, &KnownKernels::btf(one)?);
+    let difference = TypeDifference::of(&parsed(first)?, &parsed(second)?);
     let config = config(&first.1, &second.1, with_config)?;
     Ok((format!("{config}{}\n{}", counts(&difference), types(&difference, shown)), difference))
 }
 
 fn one(project: &Project, name: &str, offline: bool) -> Result<(String, StoredKernel), Failure> {
-    let mut kernels = Known::of(project, &[name.to_owned()], offline)?.kernels;
+    let mut kernels = KnownKernels::of(project, &[name.to_owned()], offline)?.kernels;
     match (kernels.pop(), kernels.is_empty()) {
         (Some(one), true) => Ok(one),
         _ => Err(Failure::input(format!("`{name}` is more than one kernel"), Some("name one".to_owned()))),
@@ -94,7 +94,7 @@ pub(super) fn asked_by_objects(project: &Project, objects: &[PathBuf], offline: 
             let name = crate::object::btf::essential_name(&spec.type_name).to_owned();
             let fields = shown.entry(name).or_insert_with(|| Some(BTreeSet::new()));
             let field = spec.path.iter().find_map(|step| match step {
-                Step::Member(name) => Some(name.clone()),
+                PathStep::Member(name) => Some(name.clone()),
                 _ => None,
             });
             let asked = field.or_else(|| spec.enumerator.map(|(name, _)| name));
@@ -150,8 +150,8 @@ fn options(text: &str) -> BTreeMap<String, String> {
     text.lines().filter_map(option).collect()
 }
 
-fn counts(difference: &Difference) -> String {
-    let Difference { added, removed, changed, same, functions_added, functions_removed } = difference;
+fn counts(difference: &TypeDifference) -> String {
+    let TypeDifference { added, removed, changed, same, functions_added, functions_removed } = difference;
     format!(
         "types: {} added, {} removed, {} changed, {same} the same\nfunctions: {functions_added} added, {functions_removed} removed",
         added.len(),
@@ -164,14 +164,14 @@ fn bare(name: &str) -> &str {
     name.rsplit(' ').next().unwrap_or(name)
 }
 
-fn is_known(difference: &Difference, name: &str) -> bool {
+fn is_known(difference: &TypeDifference, name: &str) -> bool {
     let names = difference.added.iter().chain(&difference.removed);
     let all = names.chain(difference.changed.iter().map(|change| &change.name));
     all.into_iter().any(|known| bare(known) == bare(name))
 }
 
 /// The types that are shown, with what differs in them.
-fn types(difference: &Difference, shown: &Shown) -> String {
+fn types(difference: &TypeDifference, shown: &Shown) -> String {
     let mut text = String::new();
     for (sign, word, names) in [("+", "added", &difference.added), ("-", "removed", &difference.removed)] {
         for name in names.iter().filter(|name| shown.contains_key(bare(name))) {
@@ -202,8 +202,8 @@ fn head(change: &TypeChange) -> String {
 
 /// Whether a field only lies elsewhere.
 fn is_move(part: &PartChange) -> bool {
-    let place = |part: &Option<Part>| match part {
-        Some(Part::Field { type_name, bitfield_size, .. }) => Some((type_name.clone(), *bitfield_size)),
+    let place = |part: &Option<TypePart>| match part {
+        Some(TypePart::Field { type_name, bitfield_size, .. }) => Some((type_name.clone(), *bitfield_size)),
         _ => None,
     };
     place(&part.before).is_some() && place(&part.before) == place(&part.after)
@@ -216,8 +216,8 @@ fn line(part: &PartChange) -> String {
         (Some(before), None) => format!("  - {}\n", described(name, before)),
         (None, Some(after)) => format!("  + {}\n", described(name, after)),
         (
-            Some(Part::Field { bit_offset: from, type_name: old, bitfield_size: narrow }),
-            Some(Part::Field { bit_offset: to, type_name: new, bitfield_size: wide }),
+            Some(TypePart::Field { bit_offset: from, type_name: old, bitfield_size: narrow }),
+            Some(TypePart::Field { bit_offset: to, type_name: new, bitfield_size: wide }),
         ) => {
             let mut words = Vec::new();
             if old != new {
@@ -231,16 +231,18 @@ fn line(part: &PartChange) -> String {
             }
             format!("  ~ {name}: {}\n", words.join(", "))
         }
-        (Some(Part::Value(from)), Some(Part::Value(to))) => format!("  ~ {name}: {from} -> {to}\n"),
+        (Some(TypePart::Value(from)), Some(TypePart::Value(to))) => format!("  ~ {name}: {from} -> {to}\n"),
         (Some(before), Some(after)) => format!("  ~ {} -> {}\n", described(name, before), described(name, after)),
         (None, None) => String::new(),
     }
 }
 
-fn described(name: &str, part: &Part) -> String {
+fn described(name: &str, part: &TypePart) -> String {
     match part {
-        Part::Field { bit_offset, type_name, .. } => format!("{name}: `{type_name}`, offset {}", offset(*bit_offset)),
-        Part::Value(value) => format!("{name} = {value}"),
+        TypePart::Field { bit_offset, type_name, .. } => {
+            format!("{name}: `{type_name}`, offset {}", offset(*bit_offset))
+        }
+        TypePart::Value(value) => format!("{name} = {value}"),
     }
 }
 
@@ -268,11 +270,11 @@ mod tests {
     #[test]
     fn fields_are_told_in_a_line() {
         let field = |bit_offset, type_name: &str| {
-            Some(Part::Field { bit_offset, type_name: type_name.to_owned(), bitfield_size: 0 })
+            Some(TypePart::Field { bit_offset, type_name: type_name.to_owned(), bitfield_size: 0 })
         };
         let part = |before, after| line(&PartChange { name: "state".to_owned(), before, after });
         assert_eq!(part(field(64, "long"), None), "  - state: `long`, offset 8\n");
         assert_eq!(part(field(64, "long"), field(67, "int")), "  ~ state: `long` -> `int`, offset 8 -> 8.3\n");
-        assert_eq!(part(Some(Part::Value(1)), Some(Part::Value(2))), "  ~ state: 1 -> 2\n");
+        assert_eq!(part(Some(TypePart::Value(1)), Some(TypePart::Value(2))), "  ~ state: 1 -> 2\n");
     }
 }

@@ -12,9 +12,10 @@ use super::super::run::width;
 use super::super::say;
 use super::super::{Common, MachineArgs};
 use crate::feature::{Feature, libbpf_version};
-use crate::manifest::{KernelSpec, nearest};
+use crate::manifest::KernelSpec;
 use crate::matrix::{Matrix, Project};
-use crate::protocol::probe::FeatureProbe;
+use crate::nearest::nearest;
+use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::exit_code;
 use crate::report::features;
 use crate::run::{self, Jobs, Stop};
@@ -241,7 +242,7 @@ fn boot_and_ask(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::protocol::probe::Answer;
+    use crate::protocol::feature_probe::Answer;
 
     #[test]
     fn unknown_names_are_told_with_the_nearest() {

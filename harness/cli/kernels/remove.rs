@@ -8,8 +8,8 @@ use clap::Args;
 use super::super::Common;
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
-use crate::manifest::nearest;
 use crate::matrix::Project;
+use crate::nearest::nearest;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct RemoveArgs {

@@ -14,7 +14,7 @@ use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use super::pull::chosen;
 use crate::matrix::Project;
-use crate::protocol::probe::Answer;
+use crate::protocol::feature_probe::Answer;
 use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]

@@ -13,7 +13,8 @@ use super::pull::chosen;
 use crate::manifest::KernelSpec;
 use crate::matrix::Project;
 use crate::record::exit_code;
-use crate::store::{LockFile, StoredKernel};
+use crate::source::LockFile;
+use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct UpdateArgs {

@@ -1,4 +1,4 @@
-//! [`Case`]: what the user wants to see again, from a run, out of a bundle, or without either.
+//! [`ReproCase`]: what the user wants to see again, from a run, out of a bundle, or without either.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::report::{one_line, shorten_middle};
 use crate::suite::{Settings, Shape};
 
 /// What the user says of a bundle's kernel.
-pub(crate) struct Elsewhere<'a> {
+pub(crate) struct GivenKernel<'a> {
     /// Its image.
     pub(crate) path: Option<&'a Path>,
     /// Whether it may be fetched from where the bundle says.
@@ -27,7 +27,7 @@ pub(crate) struct Elsewhere<'a> {
 }
 
 /// What the user wants to see again.
-pub(super) struct Case {
+pub(super) struct ReproCase {
     pub(super) project: Project,
     pub(super) spec: KernelSpec,
     pub(super) reach: Reach,
@@ -75,12 +75,12 @@ impl Recorded {
     }
 }
 
-impl Case {
+impl ReproCase {
     /// Understands the words of the command line.
-    pub(super) fn find(common: &Common, what: &[String], elsewhere: &Elsewhere<'_>) -> Result<Case, Failure> {
+    pub(super) fn find(common: &Common, what: &[String], elsewhere: &GivenKernel<'_>) -> Result<ReproCase, Failure> {
         let first = Path::new(&what[0]);
         if Bundle::is_bundle(first) || what[0].ends_with(bundle::SUFFIX) {
-            return Case::of_bundle(common, first, &what[1..], elsewhere);
+            return ReproCase::of_bundle(common, first, &what[1..], elsewhere);
         }
         if elsewhere.path.is_some() {
             let hint = "declare the kernel in `kernels.toml`, with `source = \"path\"`".to_owned();
@@ -88,12 +88,12 @@ impl Case {
         }
         let is_run = what[0] == LATEST || first.is_dir() || first.extension().is_some_and(|kind| kind == "json");
         match is_run {
-            true => Case::of_run(common, first, &what[1..]),
-            false => Case::of_file(common, what),
+            true => ReproCase::of_run(common, first, &what[1..]),
+            false => ReproCase::of_file(common, what),
         }
     }
 
-    fn of_run(common: &Common, run: &Path, words: &[String]) -> Result<Case, Failure> {
+    fn of_run(common: &Common, run: &Path, words: &[String]) -> Result<ReproCase, Failure> {
         let (folder, record) = read_record(common, run)?;
         let (object, kernel, program) = cell_of(&record, words)?;
         let project = Project::load(&common.manifest, &common.places()?)?;
@@ -105,10 +105,15 @@ impl Case {
         })?;
         let object_again = object_of_run(&record.objects[object], &project_folder(common), &folder, name)?;
         let title = format!("the run of {}", record.started);
-        Case::recorded(project, spec, object_again, program, Recorded { record, object, kernel, title, cpu: None })
+        ReproCase::recorded(project, spec, object_again, program, Recorded { record, object, kernel, title, cpu: None })
     }
 
-    fn of_bundle(common: &Common, file: &Path, words: &[String], elsewhere: &Elsewhere<'_>) -> Result<Case, Failure> {
+    fn of_bundle(
+        common: &Common,
+        file: &Path,
+        words: &[String],
+        elsewhere: &GivenKernel<'_>,
+    ) -> Result<ReproCase, Failure> {
         let ([] | [_]) = words else {
             return Err(Failure::input("a bundle is one cell: name at most a program of it", None));
         };
@@ -148,11 +153,11 @@ impl Case {
             eprintln!("bundle of a run: {}", shorten_middle(&one_line(&about.command.join(" ")), room));
         }
         let recorded = Recorded { record, object: 0, kernel, title, cpu: about.cpu };
-        let case = Case::recorded(project, spec, object, words.first().cloned(), recorded)?;
-        Ok(Case { from_bundle: true, _unpacked: Some(folder), ..case })
+        let case = ReproCase::recorded(project, spec, object, words.first().cloned(), recorded)?;
+        Ok(ReproCase { from_bundle: true, _unpacked: Some(folder), ..case })
     }
 
-    fn of_file(common: &Common, what: &[String]) -> Result<Case, Failure> {
+    fn of_file(common: &Common, what: &[String]) -> Result<ReproCase, Failure> {
         let [kernel, file, program @ ..] = what else {
             let hint = "`corematrix repro RUN KERNEL OBJECT`, `repro BUNDLE`, or `repro KERNEL OBJECT_FILE`".to_owned();
             return Err(Failure::input(format!("`{}` is neither a run nor a bundle", what[0]), Some(hint)));
@@ -172,7 +177,7 @@ impl Case {
         let object = only_object(Path::new(file))?;
         let program = program.first().cloned();
         let (reach, shape, recorded) = (Reach::Load, None, None);
-        Ok(Case { project, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
+        Ok(ReproCase { project, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
     }
 
     fn recorded(
@@ -181,7 +186,7 @@ impl Case {
         object: BpfObject,
         program: Option<String>,
         recorded: Recorded,
-    ) -> Result<Case, Failure> {
+    ) -> Result<ReproCase, Failure> {
         let shape = recorded.record.objects[recorded.object].shape.as_ref();
         let shape = shape
             .map(|shape| Shape::recorded(shape, &object))
@@ -189,7 +194,7 @@ impl Case {
             .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
         let reach = recorded.reach();
         let recorded = Some(recorded);
-        Ok(Case { project, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
+        Ok(ReproCase { project, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
     }
 
     /// The object, in its shape, on the kernel.

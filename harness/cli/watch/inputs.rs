@@ -1,4 +1,4 @@
-//! [`Inputs`]: the files that a run was given, looked at again and again.
+//! [`WatchedInputs`]: the files that a run was given, looked at again and again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -24,7 +24,7 @@ pub(super) type Stamps = BTreeMap<PathBuf, Stamp>;
 
 /// The files that a run was given: by name, by their folder or by a suite.
 #[derive(Debug)]
-pub(super) struct Inputs {
+pub(super) struct WatchedInputs {
     given: Vec<PathBuf>,
     /// Files of folders, and whether they begin like objects or executables: only those matter.
     known: BTreeMap<PathBuf, (Stamp, bool)>,
@@ -37,9 +37,9 @@ impl Stamp {
     }
 }
 
-impl Inputs {
-    pub(super) fn new(given: &[PathBuf]) -> Inputs {
-        Inputs { given: given.to_vec(), known: BTreeMap::new() }
+impl WatchedInputs {
+    pub(super) fn new(given: &[PathBuf]) -> WatchedInputs {
+        WatchedInputs { given: given.to_vec(), known: BTreeMap::new() }
     }
 
     /// What is there now. What cannot be read counts as absent: whoever finds the objects says why.
@@ -145,7 +145,7 @@ mod tests {
         fs::write(at("b.o"), "").unwrap();
         fs::write(at("c.o"), b"\x7fELF").unwrap();
         fs::write(at("suite.toml"), "name = \"s\"\nobjects = [\"c.*\"]").unwrap();
-        let mut inputs = Inputs::new(&[at("deep"), at("b.o"), at("suite.toml"), at("missing.o")]);
+        let mut inputs = WatchedInputs::new(&[at("deep"), at("b.o"), at("suite.toml"), at("missing.o")]);
         let before = inputs.look();
         // Named files count whatever is in them: they may be half-written.
         assert_eq!(names(&before), ["b.o", "c.o", "a.o", "suite.toml"]);
@@ -170,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.o");
         fs::write(&path, b"\x7fELF").unwrap();
-        let mut inputs = Inputs::new(&[path.clone(), folder.path().to_owned()]);
+        let mut inputs = WatchedInputs::new(&[path.clone(), folder.path().to_owned()]);
         let (sender, changes) = mpsc::channel();
         let watcher = inputs.watch(move || sender.send(()).unwrap_or_default()).unwrap();
         inputs.look();

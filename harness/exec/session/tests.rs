@@ -77,7 +77,7 @@ impl Attendant for Nobody {
     fn left(&mut self, _: &str, _: LeftKind, _: &[u8]) {}
 }
 
-fn run(once: Vec<LiveReport>, always: Option<LiveReport>) -> (Finished, Vec<LiveOrder>) {
+fn run(once: Vec<LiveReport>, always: Option<LiveReport>) -> (FinishedCommand, Vec<LiveOrder>) {
     let command = LiveCommand {
         words: vec!["true".to_owned()],
         environment: Vec::new(),
@@ -88,8 +88,8 @@ fn run(once: Vec<LiveReport>, always: Option<LiveReport>) -> (Finished, Vec<Live
     };
     let mut guest = Talker { once: once.into(), always, orders: Vec::new() };
     let short = Duration::from_millis(100);
-    let mut session = Session::new(&command, HostFiles::new(View::Everything).unwrap(), &[], Some(short));
-    session.limits = Limits { patience: short, to_start: short * 2, ..Limits::default() };
+    let mut session = CommandSession::new(&command, HostFiles::new(View::Everything).unwrap(), &[], Some(short));
+    session.limits = TimeLimits { patience: short, to_start: short * 2, ..TimeLimits::default() };
     let finished = session.run(&mut guest, &mut Nobody, &|| false);
     (finished, guest.orders)
 }
@@ -110,7 +110,7 @@ fn guest_that_never_stops_talking_is_given_up() {
         (vec![started(), ended], left, "is not through with what the command left"),
     ] {
         let (finished, _) = run(once, Some(always));
-        let Ending::Lost(GuestLoss::Harness(reason)) = finished.ending else { panic!("{finished:?}") };
+        let CommandEnding::Lost(GuestLoss::Harness(reason)) = finished.ending else { panic!("{finished:?}") };
         assert!(reason.contains(words), "{reason}");
     }
 }
@@ -122,11 +122,11 @@ fn command_is_killed_once_at_its_deadline_whatever_is_said() {
     assert!(finished.took < Duration::from_secs(5), "{finished:?}");
     // Starting again does not give it more time.
     let (finished, _) = run(vec![started()], Some(started()));
-    assert!(matches!(finished.ending, Ending::Lost(GuestLoss::Harness(_))), "{finished:?}");
+    assert!(matches!(finished.ending, CommandEnding::Lost(GuestLoss::Harness(_))), "{finished:?}");
 }
 
 #[test]
 fn silent_guest_is_silent() {
-    assert_eq!(run(vec![], None).0.ending, Ending::Lost(GuestLoss::Silent));
-    assert_eq!(run(vec![started()], None).0.ending, Ending::Lost(GuestLoss::Silent));
+    assert_eq!(run(vec![], None).0.ending, CommandEnding::Lost(GuestLoss::Silent));
+    assert_eq!(run(vec![started()], None).0.ending, CommandEnding::Lost(GuestLoss::Silent));
 }

@@ -93,8 +93,8 @@ fn registers_and_tracepoints_have_their_own_places() {
         assert_eq!(changed(section, event, 0), None);
         assert_eq!(changed(section, event, 1).as_deref(), Some("`int count`"));
     }
-    assert_eq!([Shape::Array.offset(4), Shape::Registers.offset(1)], [Some(32), Some(104)]);
-    assert_eq!(Shape::Registers.offset(6), None);
+    assert_eq!([ArgumentSource::Array.offset(4), ArgumentSource::Registers.offset(1)], [Some(32), Some(104)]);
+    assert_eq!(ArgumentSource::Registers.offset(6), None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! [`Refusal`]: why a kernel did not create a map, from its definition and from what the kernel has.
+//! [`RefusedMap`]: why a kernel did not create a map, from its definition and from what the kernel has.
 
 use crate::bytes::in_words;
 use crate::judge::Case;
@@ -33,7 +33,7 @@ const OPTIONS: [(&str, &str); 10] = [
 ];
 
 /// A map that was not created.
-pub(super) struct Refusal<'a> {
+pub(super) struct RefusedMap<'a> {
     pub case: &'a Case<'a>,
     /// Its name.
     pub map: &'a str,
@@ -48,7 +48,7 @@ pub(super) struct Refusal<'a> {
 /// Verdict and cause, and the reason where libbpf's line does not tell it.
 type Judged = (Verdict, Cause, Option<String>);
 
-impl Refusal<'_> {
+impl RefusedMap<'_> {
     /// Facts decide; where they say nothing, the errno does.
     pub fn judged(&self) -> Judged {
         if let Some(reason) = self.of_the_guest() {

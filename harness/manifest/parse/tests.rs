@@ -84,7 +84,7 @@ fn defaults_fill_in_and_kernels_override() {
     assert_eq!(old.program_timeout, Duration::from_secs(5));
     assert_eq!(old.source, Source::Mainline { version: "v5.4".to_owned() });
     assert_eq!((new.name.as_str(), new.memory_mib, new.optional), ("6.1", 512, false));
-    assert_eq!(new.boot_timeout, Limits::BUILT_IN.boot_timeout);
+    assert_eq!(new.boot_timeout, GuestLimits::BUILT_IN.boot_timeout);
     assert_eq!(new.append, ["nokaslr", "lsm=bpf"]);
     let suites = vec!["bookworm".to_owned(), "sid".to_owned()];
     assert_eq!(new.source, Source::Apt { suites, packages: vec!["linux-image-6.1.*-amd64".to_owned()], archive: None });

@@ -1,8 +1,9 @@
 //! [`Cut`]: raw BTF made of some types and members of other raw BTF.
 
+use crate::bytes::u32_at;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{BtfError, MAGIC, extra_bytes, parts, u32_at};
+use super::{BtfError, MAGIC, extra_bytes, parts};
 
 /// Bytes of the header, and of the record that every type begins with.
 const HEADER: usize = 24;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Btf, Enumerator, Kind, MAX_DEPTH, Type};
+use super::{Btf, Enumerator, MAX_DEPTH, Type, TypeKind};
 
 /// Members of one struct that are looked at, those of its anonymous members included. The largest struct of a kernel has
 /// a few hundred; a crafted nest of anonymous structs could have more than can be counted.
@@ -31,23 +31,23 @@ pub enum Want {
 }
 
 impl Want {
-    fn matches(self, kind: &Kind) -> bool {
+    fn matches(self, kind: &TypeKind) -> bool {
         match self {
-            Want::Struct => matches!(kind, Kind::Composite { union: false, .. }),
-            Want::Union => matches!(kind, Kind::Composite { union: true, .. }),
-            Want::Enum => matches!(kind, Kind::Enum { .. }),
-            Want::Typedef => matches!(kind, Kind::Typedef(_)),
-            Want::Int => matches!(kind, Kind::Int { .. }),
-            Want::Float => matches!(kind, Kind::Float { .. }),
-            Want::Function => matches!(kind, Kind::Function(_)),
-            Want::Variable => matches!(kind, Kind::Variable(_)),
+            Want::Struct => matches!(kind, TypeKind::Composite { union: false, .. }),
+            Want::Union => matches!(kind, TypeKind::Composite { union: true, .. }),
+            Want::Enum => matches!(kind, TypeKind::Enum { .. }),
+            Want::Typedef => matches!(kind, TypeKind::Typedef(_)),
+            Want::Int => matches!(kind, TypeKind::Int { .. }),
+            Want::Float => matches!(kind, TypeKind::Float { .. }),
+            Want::Function => matches!(kind, TypeKind::Function(_)),
+            Want::Variable => matches!(kind, TypeKind::Variable(_)),
         }
     }
 }
 
 /// A named member of a struct, seen through its anonymous members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct MemberPlace {
     /// Offset of its name in the strings.
     pub name_offset: u32,
     /// Its type.
@@ -141,15 +141,15 @@ impl Btf {
 
     /// The named members of a struct or union, seen through typedefs; those of anonymous members stand in their place,
     /// as in C and in libbpf. Empty for anything else.
-    pub fn members(&self, id: u32) -> Vec<Place> {
+    pub fn members(&self, id: u32) -> Vec<MemberPlace> {
         let mut places = Vec::new();
         let mut budget = MAX_MEMBERS;
         self.collect_members(id, 0, MAX_DEPTH, &mut budget, &mut places);
         places
     }
 
-    fn collect_members(&self, id: u32, base: u64, depth: usize, budget: &mut usize, places: &mut Vec<Place>) {
-        let Some(Type { kind: Kind::Composite { members, .. }, .. }) = self.resolve(id) else {
+    fn collect_members(&self, id: u32, base: u64, depth: usize, budget: &mut usize, places: &mut Vec<MemberPlace>) {
+        let Some(Type { kind: TypeKind::Composite { members, .. }, .. }) = self.resolve(id) else {
             return;
         };
         for (index, member) in members.iter().enumerate() {
@@ -165,7 +165,7 @@ impl Btf {
                 }
                 continue;
             }
-            places.push(Place {
+            places.push(MemberPlace {
                 name_offset: member.name_offset,
                 type_id: member.type_id,
                 bit_offset,
@@ -178,14 +178,14 @@ impl Btf {
     /// Type id of the first member of a struct or union.
     pub fn first_member(&self, id: u32) -> Option<u32> {
         match &self.get(id)?.kind {
-            Kind::Composite { members, .. } => members.first().map(|member| member.type_id),
+            TypeKind::Composite { members, .. } => members.first().map(|member| member.type_id),
             _ => None,
         }
     }
 
     /// A member by its name, see [`Btf::members`].
-    pub fn member(&self, id: u32, name: &str) -> Option<Place> {
-        let named = |place: &Place| self.bytes(place.name_offset) == Some(name.as_bytes());
+    pub fn member(&self, id: u32, name: &str) -> Option<MemberPlace> {
+        let named = |place: &MemberPlace| self.bytes(place.name_offset) == Some(name.as_bytes());
         self.members(id).into_iter().find(named)
     }
 
@@ -201,7 +201,7 @@ impl Btf {
     /// The enumerators of the enum that the type is; empty for anything else.
     pub fn enumerators(&self, id: u32) -> &[Enumerator] {
         match self.resolve(id) {
-            Some(Type { kind: Kind::Enum { values, .. }, .. }) => values,
+            Some(Type { kind: TypeKind::Enum { values, .. }, .. }) => values,
             _ => &[],
         }
     }
@@ -209,7 +209,7 @@ impl Btf {
     /// Whether some enum without a name has this enumerator.
     pub fn has_nameless_enumerator(&self, name: &str) -> bool {
         let of = |found: &Type| match &found.kind {
-            Kind::Enum { values, .. } if self.bytes(found.name_offset).is_none_or(<[u8]>::is_empty) => {
+            TypeKind::Enum { values, .. } if self.bytes(found.name_offset).is_none_or(<[u8]>::is_empty) => {
                 values.iter().any(|value| self.bytes(value.name_offset) == Some(name.as_bytes()))
             }
             _ => false,
@@ -221,7 +221,7 @@ impl Btf {
     pub fn is_signed(&self, id: u32) -> bool {
         matches!(
             self.resolve(id).map(|found| &found.kind),
-            Some(Kind::Int { signed: true, .. } | Kind::Enum { signed: true, .. })
+            Some(TypeKind::Int { signed: true, .. } | TypeKind::Enum { signed: true, .. })
         )
     }
 }

@@ -1,9 +1,10 @@
 //! The BTF of modules, which goes on where that of their kernel ends: [`Btf::parse_split`], [`Btf::modules_with`].
 
+use crate::bytes::u32_at;
 use memchr::memmem;
 
 use super::lookup::Want;
-use super::{Btf, BtfError, extra_bytes, parse_types, parts, u32_at};
+use super::{Btf, BtfError, extra_bytes, parse_types, parts};
 
 impl Btf {
     /// Parses the BTF of a module, whose ids and strings go on where those of `base`, its kernel's, end. The types of both are in

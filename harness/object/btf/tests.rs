@@ -106,7 +106,7 @@ fn types_are_named_as_in_c() {
     assert_eq!(member("bio", "bi_disk"), "struct gendisk *");
     assert_eq!(member("mm_rss_stat", "count"), "atomic_long_t[4]");
     let tracepoint = btf.find("btf_trace_block_rq_issue", Want::Typedef).unwrap();
-    let Kind::Typedef(pointer) = btf.get(tracepoint).unwrap().kind else { panic!() };
+    let TypeKind::Typedef(pointer) = btf.get(tracepoint).unwrap().kind else { panic!() };
     assert_eq!(btf.type_name(pointer), "void (*)(void *, struct request_queue *, struct request *)");
     assert_eq!(btf.declaration(pointer, "probe"), "void (*probe)(void *, struct request_queue *, struct request *)");
     assert_eq!(btf.type_name(1 << 20), "?");

@@ -1,6 +1,6 @@
 //! C names of types: [`Btf::type_name`] and [`Btf::declaration`].
 
-use super::{Btf, Kind, Qualifier};
+use super::{Btf, Qualifier, TypeKind};
 
 /// Types looked at for one name. Real names take fewer than twenty; a crafted prototype could ask for millions.
 const MAX_PARTS: usize = 200;
@@ -34,25 +34,25 @@ impl Btf {
                 name => format!("{qualifiers}{keyword} {name}"),
             };
             let base = match &found.kind {
-                Kind::Pointer(target) => {
+                TypeKind::Pointer(target) => {
                     // Qualifiers before a `*` belong to the pointer.
                     inner = format!("*{qualifiers}{inner}");
                     qualifiers.clear();
                     id = *target;
                     if matches!(
                         self.get(id).map(|target| &target.kind),
-                        Some(Kind::Array { .. } | Kind::Prototype { .. })
+                        Some(TypeKind::Array { .. } | TypeKind::Prototype { .. })
                     ) {
                         inner = format!("({inner})");
                     }
                     continue;
                 }
-                Kind::Array { element, count } => {
+                TypeKind::Array { element, count } => {
                     inner = format!("{inner}[{count}]");
                     id = *element;
                     continue;
                 }
-                Kind::Prototype { returns, parameters } => {
+                TypeKind::Prototype { returns, parameters } => {
                     let mut list = Vec::new();
                     for parameter in parameters {
                         list.push(match parameter.type_id {
@@ -65,15 +65,15 @@ impl Btf {
                     id = *returns;
                     continue;
                 }
-                Kind::Function(prototype) => {
+                TypeKind::Function(prototype) => {
                     id = *prototype;
                     continue;
                 }
-                Kind::Variable(target) => {
+                TypeKind::Variable(target) => {
                     id = *target;
                     continue;
                 }
-                Kind::Qualified(qualifier, target) => {
+                TypeKind::Qualified(qualifier, target) => {
                     match qualifier {
                         Qualifier::Const => qualifiers.push_str("const "),
                         Qualifier::Volatile => qualifiers.push_str("volatile "),
@@ -82,11 +82,15 @@ impl Btf {
                     id = *target;
                     continue;
                 }
-                Kind::Void => format!("{qualifiers}void"),
-                Kind::Composite { union: false, .. } | Kind::Forward { union: false } => tag("struct"),
-                Kind::Composite { union: true, .. } | Kind::Forward { union: true } => tag("union"),
-                Kind::Enum { .. } => tag("enum"),
-                Kind::Int { .. } | Kind::Float { .. } | Kind::Typedef(_) | Kind::Section { .. } | Kind::Other => {
+                TypeKind::Void => format!("{qualifiers}void"),
+                TypeKind::Composite { union: false, .. } | TypeKind::Forward { union: false } => tag("struct"),
+                TypeKind::Composite { union: true, .. } | TypeKind::Forward { union: true } => tag("union"),
+                TypeKind::Enum { .. } => tag("enum"),
+                TypeKind::Int { .. }
+                | TypeKind::Float { .. }
+                | TypeKind::Typedef(_)
+                | TypeKind::Section { .. }
+                | TypeKind::Other => {
                     format!("{qualifiers}{}", self.text(found.name_offset).unwrap_or_default())
                 }
             };

@@ -18,7 +18,7 @@ fn host() -> Vec<u8> {
     header
 }
 
-fn names(found: &Found) -> Vec<&str> {
+fn names(found: &FoundObjects) -> Vec<&str> {
     found.objects.iter().map(|object| object.name.as_str()).collect()
 }
 

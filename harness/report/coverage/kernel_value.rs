@@ -1,6 +1,6 @@
 //! [`of_types`] and [`of_config`]: what a kernel that need not have run would answer to a guard that compares a value.
 
-use crate::explain::{LocalSpec, Step};
+use crate::explain::{LocalSpec, PathStep};
 use crate::object::btf::{Btf, Want, essential_name};
 use crate::record::GuardKind;
 
@@ -9,7 +9,7 @@ const KERNEL_VERSION: &str = "LINUX_KERNEL_VERSION";
 
 /// What is known of a kernel besides its types.
 #[derive(Debug, Clone)]
-pub struct KernelConfig {
+pub struct RecordedConfig {
     /// Its name.
     pub name: String,
     /// `uname -r`.
@@ -28,8 +28,8 @@ pub fn of_types(kind: GuardKind, spec: &LocalSpec, btf: &Btf) -> Option<u64> {
         GuardKind::TypeSize => btf.size_of(named(spec.want()?)?).map(u64::from),
         GuardKind::ByteSz => {
             let field = spec.path.iter().try_fold(named(spec.want()?)?, |id, step| match step {
-                Step::Member(name) => btf.member(id, name).map(|place| place.type_id),
-                Step::Index(_) | Step::Follow => None,
+                PathStep::Member(name) => btf.member(id, name).map(|place| place.type_id),
+                PathStep::Index(_) | PathStep::Follow => None,
             });
             btf.size_of(field?).map(u64::from)
         }
@@ -45,7 +45,7 @@ pub fn of_types(kind: GuardKind, spec: &LocalSpec, btf: &Btf) -> Option<u64> {
 }
 
 /// Whether a kernel's config takes the side that is taken `when`, such as `== 0` or `>= 5.11.0`; `None` if that is not known.
-pub fn of_config(asked: &str, when: &str, kernel: &KernelConfig) -> Option<bool> {
+pub fn of_config(asked: &str, when: &str, kernel: &RecordedConfig) -> Option<bool> {
     if asked == KERNEL_VERSION {
         return holds(when, version(&kernel.release)?);
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn configs_answer_what_they_tell() {
         let text = Some("CONFIG_HZ=250\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n".to_owned());
-        let kernel = KernelConfig { name: "5.10".to_owned(), release: "5.10.0-32-cloud-amd64".to_owned(), text };
+        let kernel = RecordedConfig { name: "5.10".to_owned(), release: "5.10.0-32-cloud-amd64".to_owned(), text };
         let answers = |asked: &str, when: &str| of_config(asked, when, &kernel);
         assert_eq!(answers("LINUX_KERNEL_VERSION", ">= 5.11.0"), Some(false));
         assert_eq!(answers("LINUX_KERNEL_VERSION", "< 5.11.0"), Some(true));
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!([answers("CONFIG_HZ", "> 0x64"), answers("CONFIG_HZ", "has no bit of 1")], [Some(true), Some(true)]);
         // A tristate is 2 or 1 for yes, a truth is 1.
         assert_eq!(answers("CONFIG_A", "== 1"), None);
-        assert_eq!(of_config("CONFIG_A", "!= 0", &KernelConfig { text: None, ..kernel }), None);
+        assert_eq!(of_config("CONFIG_A", "!= 0", &RecordedConfig { text: None, ..kernel }), None);
         assert_eq!(holds("goes one way", 1), None);
     }
 }

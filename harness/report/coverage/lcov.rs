@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::super::ReportError;
 use super::source::{LineState, executed, state};
-use crate::coverage::{Level, Unit, on_kernel};
+use crate::coverage::{ProofLevel, Unit, on_kernel};
 use crate::record::RelocationOutcome;
 use crate::record::RunRecord;
 use crate::whole_file;
@@ -17,7 +17,7 @@ use crate::whole_file;
 ///
 /// # Errors
 /// [`ReportError::Write`].
-pub fn write(record: &RunRecord, objects: &[usize], level: Level, path: &Path) -> Result<(), ReportError> {
+pub fn write(record: &RunRecord, objects: &[usize], level: ProofLevel, path: &Path) -> Result<(), ReportError> {
     Ok(whole_file::replace(path, |out| out.write_all(render(record, objects, level).as_bytes()))?)
 }
 
@@ -30,7 +30,7 @@ struct File {
 }
 
 /// The tracefile of several objects. A header that several objects share is one file in it.
-pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
+pub fn render(record: &RunRecord, objects: &[usize], level: ProofLevel) -> String {
     let mut files: BTreeMap<&str, File> = BTreeMap::new();
     for unit in Unit::of(record, objects) {
         let coverage = &record.objects[unit.object].coverage;
@@ -78,11 +78,11 @@ pub fn render(record: &RunRecord, objects: &[usize], level: Level) -> String {
 }
 
 /// Whether a kernel proves a line at a level. At level *resolved* a line counts unless it lies on a side that the kernel does not pick.
-fn line_proven(record: &RunRecord, object: usize, kernel: usize, line: usize, level: Level) -> bool {
+fn line_proven(record: &RunRecord, object: usize, kernel: usize, line: usize, level: ProofLevel) -> bool {
     match level {
-        Level::Verified => return state(record, object, kernel, line) == LineState::Live,
-        Level::Executed => return executed(record, object, kernel, line),
-        Level::Resolved => {}
+        ProofLevel::Verified => return state(record, object, kernel, line) == LineState::Live,
+        ProofLevel::Executed => return executed(record, object, kernel, line),
+        ProofLevel::Resolved => {}
     }
     let cell = record.cell(object, kernel);
     let answered = |one: &crate::record::RelocationRecord| one.outcome != RelocationOutcome::NotReached;

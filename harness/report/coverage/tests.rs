@@ -104,7 +104,7 @@ fn guards_that_a_module_would_answer_name_it() {
 fn tracefiles_are_of_one_level() {
     let record = record();
     insta::assert_snapshot!(
-        lcov::render(&record, &[0], Level::Verified) + &lcov::render(&record, &[0], Level::Resolved)
+        lcov::render(&record, &[0], ProofLevel::Verified) + &lcov::render(&record, &[0], ProofLevel::Resolved)
     );
 }
 
@@ -122,7 +122,7 @@ fn exercised() -> RunRecord {
 fn what_a_run_cannot_come_around_is_shown() {
     let record = exercised();
     let views = [render(&record, 0, 100), source::render(&record, 0, 100)].join("\n");
-    insta::assert_snapshot!(views + &lcov::render(&record, &[0], Level::Executed));
+    insta::assert_snapshot!(views + &lcov::render(&record, &[0], ProofLevel::Executed));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn records_without_coverage_are_quiet() {
     let record = sample::record();
     assert_eq!(summary(&record, 100), "");
     assert!(source::render(&record, 0, 100).contains("no line info"));
-    assert_eq!(lcov::render(&record, &[0, 1, 2], Level::Verified), "TN:verified\n");
+    assert_eq!(lcov::render(&record, &[0, 1, 2], ProofLevel::Verified), "TN:verified\n");
 }
 
 fn alone() -> Unit {
@@ -176,8 +176,8 @@ fn shapes_prove_sides_together() {
     assert_eq!(units, [Unit { object: 0, rows: vec![0, 1] }]);
     let views = [render(&record, 0, 100), render(&record, 1, 100), summary(&record, 100)].join("\n");
     insta::assert_snapshot!(views + &unproven::render(&record, &units[0], None, &[], &[], 100));
-    let both = lcov::render(&record, &[0, 1], Level::Verified);
+    let both = lcov::render(&record, &[0, 1], ProofLevel::Verified);
     assert!(both.contains("DA:8,1\n") && both.contains("BRDA:7,0,0,1\nBRDA:7,0,1,1\n"), "{both}");
-    let one = lcov::render(&record, &[1], Level::Verified);
+    let one = lcov::render(&record, &[1], ProofLevel::Verified);
     assert!(one.contains("BRDA:7,0,0,1\nBRDA:7,0,1,0\n"), "{one}");
 }

@@ -1,8 +1,8 @@
 //! [`render`]: the sides of guards that no kernel of a run has proven, each with what would prove it.
 
 use super::super::text::paragraph;
-use super::kernel_value::{KernelConfig, holds, of_config, of_types};
-use crate::coverage::{Level, Unit, proven};
+use super::kernel_value::{RecordedConfig, holds, of_config, of_types};
+use crate::coverage::{ProofLevel, Unit, proven};
 use crate::explain::{self, KernelTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::record::RunRecord;
@@ -25,21 +25,21 @@ pub fn list(
     unit: &Unit,
     types: Option<&ObjectTypes>,
     kernels: &[KernelTypes<'_>],
-    configs: &[KernelConfig],
+    configs: &[RecordedConfig],
 ) -> Vec<Unproven> {
     let mut found = Vec::new();
     for (number, side) in unit.sides(record) {
-        if !unit.proven(record, number, side, Level::Verified).is_empty() {
+        if !unit.proven(record, number, side, ProofLevel::Verified).is_empty() {
             continue;
         }
         let guard = &record.objects[unit.object].coverage.guards[number];
         let mut words = Vec::new();
-        if unit.proven(record, number, side, Level::Resolved).is_empty() {
+        if unit.proven(record, number, side, ProofLevel::Resolved).is_empty() {
             words.push(what_would(guard, side, types, kernels, configs));
             words.extend(super::in_modules(record, &unit.rows, number).filter(|_| side == 0));
         }
         for &row in &unit.rows {
-            let resolved = proven(record, row, number, side, Level::Resolved);
+            let resolved = proven(record, row, number, side, ProofLevel::Resolved);
             let shape = record.objects[row].shape.as_ref();
             let with = shape.map_or_else(String::new, |shape| format!(" with shape {}", shape.name));
             for (why, names) in obstacles(record, row, number, &resolved) {
@@ -57,7 +57,7 @@ pub fn render(
     unit: &Unit,
     types: Option<&ObjectTypes>,
     kernels: &[KernelTypes<'_>],
-    configs: &[KernelConfig],
+    configs: &[RecordedConfig],
     width: usize,
 ) -> String {
     let object_record = &record.objects[unit.object];
@@ -116,7 +116,7 @@ fn what_would(
     side: usize,
     types: Option<&ObjectTypes>,
     kernels: &[KernelTypes<'_>],
-    configs: &[KernelConfig],
+    configs: &[RecordedConfig],
 ) -> String {
     let with = if side == 0 { "that has" } else { "that does not have" };
     let when = &guard.sides[side].when;
@@ -134,7 +134,7 @@ fn what_would(
     let answers: Vec<(&str, bool)> = match guard.kind {
         GuardKind::TypeMatches | GuardKind::Signed => return needs,
         GuardKind::Kconfig => {
-            let known = |config: &'_ KernelConfig| of_config(&guard.asked, when, config);
+            let known = |config: &'_ RecordedConfig| of_config(&guard.asked, when, config);
             configs.iter().filter_map(|config| Some((config.name.as_str(), known(config)?))).collect()
         }
         GuardKind::ByteSz | GuardKind::TypeSize | GuardKind::EnumvalValue => {

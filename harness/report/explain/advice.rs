@@ -1,6 +1,6 @@
 //! [`advice`]: the story of what failed, from the types of the run's kernels; [`of_danger`]: of what is silently wrong.
 
-use super::Facts;
+use super::CellFacts;
 use crate::explain::{self, AttachTarget, Ksym, LocalSpec, WantedFeature};
 use crate::feature::Feature;
 use crate::object::ProgramInfo;
@@ -10,7 +10,7 @@ use crate::record::Explanation;
 use crate::record::{DangerRecord, ProgramRecord};
 
 /// What a program's failure means on the kernels of the run; `None` where there is nothing to say.
-pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
+pub fn advice(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
     let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
     let cause = program.cause?;
     if let Some((feature, name)) = feature_in_question(facts, program, cause) {
@@ -55,7 +55,7 @@ pub fn advice(facts: &Facts<'_>, program: &ProgramRecord, asked: Option<usize>) 
 }
 
 /// What to do about a failure that no kernel's types explain.
-fn rule(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause) -> Option<Explanation> {
+fn rule(facts: &CellFacts<'_>, program: &ProgramRecord, cause: Cause) -> Option<Explanation> {
     let failed = facts.kernel().name.as_str();
     let evidence = program.evidence.as_ref();
     let line = evidence.map_or("", |evidence| evidence.line.as_str());
@@ -102,7 +102,7 @@ fn rule(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause) -> Option<Expl
 }
 
 /// The BPF feature that a program failed for, by its name.
-fn feature_in_question(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause) -> Option<(Feature, String)> {
+fn feature_in_question(facts: &CellFacts<'_>, program: &ProgramRecord, cause: Cause) -> Option<(Feature, String)> {
     let evidence = program.evidence.as_ref();
     let subject = evidence.and_then(|evidence| evidence.subject.as_deref());
     match cause {
@@ -135,7 +135,7 @@ fn feature_in_question(facts: &Facts<'_>, program: &ProgramRecord, cause: Cause)
 }
 
 /// What to do about a danger of a program that loads; `None` where types have no answer.
-pub fn of_danger(facts: &Facts<'_>, danger: &DangerRecord) -> Option<Explanation> {
+pub fn of_danger(facts: &CellFacts<'_>, danger: &DangerRecord) -> Option<Explanation> {
     match &danger.difference {
         Danger::ValueChanged { local, .. } => {
             let (in_enum, name) = danger.subject.strip_prefix("enum ")?.split_once("::")?;
@@ -151,7 +151,7 @@ pub fn of_danger(facts: &Facts<'_>, danger: &DangerRecord) -> Option<Explanation
 }
 
 /// What the kernels of the run have of a feature that a program asks for.
-fn feature_story(facts: &Facts<'_>, program: &ProgramRecord, feature: Feature, name: &str) -> Explanation {
+fn feature_story(facts: &CellFacts<'_>, program: &ProgramRecord, feature: Feature, name: &str) -> Explanation {
     let program_type = of_inventory(facts, program).and_then(|known| known.prog_type.as_deref());
     explain::feature(
         WantedFeature { feature, name, program_type, section: Some(&program.section) },
@@ -161,6 +161,6 @@ fn feature_story(facts: &Facts<'_>, program: &ProgramRecord, feature: Feature, n
 }
 
 /// What the object says of a program.
-fn of_inventory<'a>(facts: &Facts<'a>, program: &ProgramRecord) -> Option<&'a ProgramInfo> {
+fn of_inventory<'a>(facts: &CellFacts<'a>, program: &ProgramRecord) -> Option<&'a ProgramInfo> {
     facts.inventory?.programs.iter().find(|known| known.name == program.name)
 }

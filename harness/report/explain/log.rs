@@ -1,15 +1,15 @@
 //! The verifier's words: [`complaint`] is what it refused the program for, [`tail`] is how its log ends.
 
-use super::Facts;
+use super::CellFacts;
 use crate::record::ProgramRecord;
 use crate::report::text::{paragraph, printable};
-use crate::verifier::{Failure, fold};
+use crate::verifier::{VerifierFailure, fold};
 
 /// What leads to a refusal is near the end; `report.json` tells where the whole log is.
 const TAIL_LINES: usize = 30;
 
 /// The log as far as it can be had, and why not all of it.
-fn log(facts: &Facts<'_>, program: &ProgramRecord) -> (String, Option<String>) {
+fn log(facts: &CellFacts<'_>, program: &ProgramRecord) -> (String, Option<String>) {
     match program.log_file.as_deref().map(|file| (file, (facts.log)(file))) {
         Some((_, Ok(log))) => (log, None),
         Some((file, Err(error))) => (program.log_tail.join("\n"), Some(format!("`{file}` cannot be read: {error}"))),
@@ -18,8 +18,8 @@ fn log(facts: &Facts<'_>, program: &ProgramRecord) -> (String, Option<String>) {
 }
 
 /// The instruction that the verifier refused and everything it said about it; `None` if it said nothing.
-pub fn complaint(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Option<String> {
-    let failure = Failure::read(&log(facts, program).0)?;
+pub fn complaint(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Option<String> {
+    let failure = VerifierFailure::read(&log(facts, program).0)?;
     let mut text = "The verifier says:\n".to_owned();
     if let (Some(insn), Some(insn_text)) = (failure.insn, &failure.insn_text) {
         text += &paragraph(&format!("{insn}: {insn_text}"), 2, width);
@@ -33,7 +33,7 @@ pub fn complaint(facts: &Facts<'_>, program: &ProgramRecord, width: usize) -> Op
 }
 
 /// The end of the log, with loops folded; `None` if there is no log.
-pub fn tail(facts: &Facts<'_>, program: &ProgramRecord) -> Option<String> {
+pub fn tail(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<String> {
     let (log, trouble) = log(facts, program);
     if log.trim().is_empty() && trouble.is_none() {
         return None;

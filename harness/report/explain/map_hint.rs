@@ -1,12 +1,12 @@
 //! [`map_hint`]: what to do about a map that was not created, where no guard can help.
 
-use super::Facts;
+use super::CellFacts;
 use crate::object::{Flaw, MapInfo, Mend};
 use crate::record::Cause;
 use crate::record::ProgramRecord;
 
 /// What to do about the map that `program` failed for, as lines; none where the cause is another.
-pub(super) fn map_hint(facts: &Facts<'_>, program: &ProgramRecord) -> Vec<String> {
+pub(super) fn map_hint(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     let Some(cause) = program.cause else { return Vec::new() };
     let evidence = program.evidence.as_ref();
     let name = evidence.and_then(|evidence| evidence.subject.as_deref());

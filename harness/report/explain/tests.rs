@@ -46,7 +46,7 @@ fn render_with_danger(program: impl Fn(&mut ProgramRecord), known: bool, danger:
     let kernel = |name, types: &Option<ObjectTypes>| of(types).unwrap_or_else(|| panic!("{name}"));
     let (old, new): (Btf, Btf) = (kernel("6.1", &old), kernel("6.12", &new));
     let matrix = [KernelTypes { name: "6.1", btf: &old }, KernelTypes { name: "6.12", btf: &new }];
-    let facts = Facts {
+    let facts = CellFacts {
         record: &record,
         object: 0,
         kernel: 1,

@@ -2,13 +2,13 @@
 
 use console::measure_text_width;
 
-use super::Facts;
+use super::CellFacts;
 use crate::record::KernelRecord;
 use crate::record::{RelocationOutcome, RelocationRecord};
 use crate::report::text::{one_line, paragraph};
 
 /// A table of the relocation `asked`, an index into the object's list: kernel, value, target.
-pub fn render(facts: &Facts<'_>, asked: usize, width: usize) -> String {
+pub fn render(facts: &CellFacts<'_>, asked: usize, width: usize) -> String {
     let Some(relocation) = facts.object().relocations.get(asked) else { return String::new() };
     let row = |(k, kernel): (usize, &KernelRecord)| {
         let records = &facts.record.cell(facts.object, k).relocations;

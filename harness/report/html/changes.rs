@@ -10,7 +10,7 @@ use crate::report::Baseline;
 use crate::report::comparison::grouped;
 
 /// Growth of the verifier's work below this is shown as a change, and as neither better nor worse: the percentage of the gate.
-const GROWTH: f64 = crate::gate::Limits::INSTRUCTIONS_PERCENT;
+const GROWTH: f64 = crate::gate::GateLimits::INSTRUCTIONS_PERCENT;
 
 /// What a change means to the one who reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

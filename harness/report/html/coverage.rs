@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::shared::Shared;
-use crate::coverage::{Level, Unit};
+use crate::coverage::{ProofLevel, Unit};
 use crate::record::GuardRecord;
 use crate::record::RunRecord;
 use crate::report::coverage::{any_ran, sign, source, unproven};
 
-const LEVELS: [Level; 3] = [Level::Resolved, Level::Verified, Level::Executed];
+const LEVELS: [ProofLevel; 3] = [ProofLevel::Resolved, ProofLevel::Verified, ProofLevel::Executed];
 
 /// Everything about coverage that a record has; `None` if no object has guards or source lines.
 pub(super) fn coverage(record: &RunRecord, shared: &mut Shared) -> Option<Value> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::alternatives::alternatives;
 use super::changes::changes;
 use super::coverage::coverage;
-use super::log::Logs;
+use super::log::LogTexts;
 use super::shared::Shared;
 use crate::record::AttachRecord;
 use crate::record::Cause;
@@ -16,7 +16,7 @@ use crate::record::{KernelRecord, KernelState, ProgramRecord, RunRecord};
 use crate::record::{RelocationOutcome, RelocationRecord};
 use crate::report::Material;
 use crate::report::explain::recorded;
-use crate::report::finding::{Level, findings};
+use crate::report::finding::{FindingLevel, findings};
 use crate::report::table::{change, shown_kernels};
 
 /// What the page's script gets.
@@ -47,7 +47,7 @@ pub struct Data {
 /// Reads a record, and the logs in its folder.
 pub fn data(material: &Material<'_>) -> Data {
     let record = material.record;
-    let logs = Logs::read(material);
+    let logs = LogTexts::read(material);
     let mut shared = Shared::new();
     let mut number = 0;
     let mut cells = Vec::new();
@@ -175,9 +175,9 @@ fn findings_data(record: &RunRecord) -> Vec<Value> {
     let entry = |finding: &crate::report::finding::Finding| {
         json!({
             "level": match finding.level {
-                Level::Error => "error",
-                Level::Warning => "warning",
-                Level::Note => "note",
+                FindingLevel::Error => "error",
+                FindingLevel::Warning => "warning",
+                FindingLevel::Note => "note",
             },
             "rule": finding.rule_label(),
             "object": finding.object,
@@ -194,7 +194,7 @@ fn findings_data(record: &RunRecord) -> Vec<Value> {
 }
 
 /// `first` is the number of the cell's first program among those of all cells.
-fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &Logs, first: usize, shared: &mut Shared) -> Value {
+fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usize, shared: &mut Shared) -> Value {
     let cell = record.cell(o, k);
     let mut row = vec![-1; record.objects[o].relocations.len()];
     for one in &cell.relocations {

@@ -1,4 +1,4 @@
-//! [`Logs`]: the ends of verifier logs, loops folded, as long as a page can carry.
+//! [`LogTexts`]: the ends of verifier logs, loops folded, as long as a page can carry.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,13 @@ const LINES: [usize; 4] = [600, 200, 60, 20];
 const LONGEST_LINE: usize = 400;
 
 /// Every log of a record, by program.
-pub struct Logs {
+pub struct LogTexts {
     texts: Vec<Option<(String, usize)>>,
 }
 
-impl Logs {
+impl LogTexts {
     /// Reads the logs of all programs that did not load, in the order of the record.
-    pub fn read(material: &Material<'_>) -> Logs {
+    pub fn read(material: &Material<'_>) -> LogTexts {
         let programs = material.record.cells.iter().flat_map(|cell| &cell.programs);
         // Each log is read and folded once; equal ones take room once.
         let folded: Vec<Option<Vec<String>>> = programs.map(|program| lines(material, program)).collect();
@@ -43,7 +43,7 @@ impl Logs {
             }
             texts = cut(*most);
         }
-        Logs { texts }
+        LogTexts { texts }
     }
 
     /// The log of the program that is the `index`th of the record, and how many of its folded lines stand before it.

@@ -2,7 +2,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::*;
-use crate::gate::{Expectations, Limits, decide};
+use crate::gate::{Expectations, GateLimits, decide};
 use crate::record::sample::{self, NASTY};
 use crate::record::{KernelWarning, WarningKind};
 
@@ -265,7 +265,7 @@ fn read_strictly(xml: &str) {
 fn the_strictest_reader_takes_every_record() {
     for record in [sample::record(), sample::large(60, 13), sample::large(0, 0), sample::large(0, 2)] {
         read_strictly(&xml(&record));
-        let report = decide(&record, None, &Expectations::default(), &Limits::now());
+        let report = decide(&record, None, &Expectations::default(), &GateLimits::now());
         read_strictly(&String::from_utf8(render(&record, Some(&report)).unwrap()).unwrap());
     }
 }
@@ -286,7 +286,7 @@ fn with_a_gate_it_is_red_where_the_gate_is() {
         text: "text".to_owned(),
         count: 1,
     }];
-    let report = decide(&record, None, &expectations, &Limits::now());
+    let report = decide(&record, None, &expectations, &GateLimits::now());
     let elements = parse(&String::from_utf8(render(&record, Some(&report)).unwrap()).unwrap());
     let case = |kernel: &str, class: &str, name: &str| {
         let outcome = outcome(&elements, kernel, class, name);

@@ -1,6 +1,6 @@
 //! [`render`]: what kernels complained about while they judged, each once for all the kernels that share it.
 
-use super::super::finding::{Kind, findings};
+use super::super::finding::{FindingKind, findings};
 use super::super::text::{counted, paragraph};
 use crate::record::RunRecord;
 
@@ -11,7 +11,8 @@ const MOST: usize = 12;
 
 /// Every complaint, at most `width` columns wide.
 pub fn render(record: &RunRecord, width: usize) -> String {
-    let all: Vec<_> = findings(record).into_iter().filter(|finding| finding.kind == Kind::KernelWarning).collect();
+    let all: Vec<_> =
+        findings(record).into_iter().filter(|finding| finding.kind == FindingKind::KernelWarning).collect();
     let mut block: String =
         all.iter().take(MOST).map(|finding| paragraph(&finding.message(record), 2, width)).collect();
     if all.len() > MOST {

@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use super::super::kernel::KernelContext;
-use super::super::{Jobs, Logs, RunContext, Stop, Wanted};
+use super::super::{Jobs, Logs, ProbeRequests, RunContext, Stop};
 use super::*;
 use crate::manifest::Manifest;
 use crate::object::{BpfObject, ObjectError, Origin};
 use crate::plan::Plan;
+use crate::protocol::Stage;
 use crate::protocol::attach::Reach;
-use crate::record::{KernelIdentity, ObjectProgram};
-use crate::store::{LockFile, Store, StoredKernel};
+use crate::record::{KernelIdentity, ObjectProgram, ProgramRecord, TRIED_AGAIN};
+use crate::source::LockFile;
+use crate::store::{Store, StoredKernel};
 use crate::suite::Settings;
 use crate::vm::{Accelerator, DebugOptions, GuestLink, Toolchain};
 
@@ -81,7 +83,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
         qemu: "none".into(),
         qemu_version: String::new(),
     };
-    let (logs, stop, wanted) = (Logs::new(folder.path()), Stop::default(), Wanted::default());
+    let (logs, stop, wanted) = (Logs::new(folder.path()), Stop::default(), ProbeRequests::default());
     let jobs = Jobs::choose(Some(1), 1, []);
     let run_context = RunContext {
         plan: &plan,

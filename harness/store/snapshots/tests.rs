@@ -23,7 +23,7 @@ impl SnapshotStore {
         Store::open(self.store.root()).unwrap()
     }
 
-    fn find(&self, key: &SnapshotKey) -> Found {
+    fn find(&self, key: &SnapshotKey) -> SnapshotLookup {
         self.store.snapshot(key, &mut || panic!("nobody else is making it")).unwrap()
     }
 
@@ -36,7 +36,9 @@ impl SnapshotStore {
 
     /// Says why the only snapshot was thrown away, and checks that it was.
     fn flaw(&self, key: &SnapshotKey) -> String {
-        let Found { shelf: Shelf::Empty(_), thrown_away } = self.find(key) else { panic!("is taken to be sound") };
+        let SnapshotLookup { shelf: Shelf::Empty(_), thrown_away } = self.find(key) else {
+            panic!("is taken to be sound")
+        };
         assert_eq!(self.folders(), [] as [PathBuf; 0]);
         assert_eq!(thrown_away.len(), 1, "{thrown_away:?}");
         thrown_away[0].clone()
@@ -76,7 +78,7 @@ fn key_with(map: fn(&mut SnapshotKey) -> &mut BTreeMap<String, String>, value: &
 }
 
 #[track_caller]
-fn sound(found: Found) -> Snapshot {
+fn sound(found: SnapshotLookup) -> Snapshot {
     match found.shelf {
         Shelf::Sound(snapshot) => snapshot,
         Shelf::Empty(_) => panic!("not found: {:?}", found.thrown_away),
@@ -181,7 +183,9 @@ fn one_in_use_stays_whatever_another_run_thinks_of_it() {
     let fixture = SnapshotStore::new();
     let used = fixture.make(&key());
     let upgraded = key_with(|key| &mut key.host, "10.0.3");
-    let Found { shelf: Shelf::Empty(place), thrown_away } = fixture.find(&upgraded) else { panic!("was not made") };
+    let SnapshotLookup { shelf: Shelf::Empty(place), thrown_away } = fixture.find(&upgraded) else {
+        panic!("was not made")
+    };
     assert_eq!(thrown_away, [] as [String; 0]);
     let fresh = publish(place, &fixture.store);
     assert!(fixture.another().shrink_snapshots(0).unwrap().is_empty());
@@ -289,7 +293,7 @@ fn finders_and_removers_at_once_never_see_half_a_snapshot() {
             (0..2).map(|_| scope.spawn(|| (0..40).for_each(|_| drop(fixture.another().shrink_snapshots(0)))));
         let removers: Vec<_> = removers.collect();
         while removers.iter().any(|remover| !remover.is_finished()) {
-            let Found { shelf, thrown_away } = fixture.find(&key());
+            let SnapshotLookup { shelf, thrown_away } = fixture.find(&key());
             assert_eq!(thrown_away, [] as [String; 0]);
             let snapshot = match shelf {
                 Shelf::Sound(snapshot) => snapshot,

@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use crate::object::btf::{Btf, Kind};
+use crate::object::btf::{Btf, TypeKind};
 
 /// Structs and arrays nested deeper than this are left alone.
 const MAX_DEPTH: usize = 4;
@@ -17,15 +17,15 @@ fn other(btf: &Btf, type_id: u32, initial: &[u8], depth: usize) -> Option<Value>
     let resolved = btf.resolve_id(type_id)?;
     let is_zero = initial.iter().all(|&byte| byte == 0);
     match &btf.get(resolved)?.kind {
-        Kind::Int { .. } if matches!(&*btf.name(resolved), "_Bool" | "bool") => Some(Value::Boolean(is_zero)),
-        Kind::Int { .. } => Some(Value::Integer(is_zero.into())),
-        Kind::Enum { values, .. } => {
+        TypeKind::Int { .. } if matches!(&*btf.name(resolved), "_Bool" | "bool") => Some(Value::Boolean(is_zero)),
+        TypeKind::Int { .. } => Some(Value::Integer(is_zero.into())),
+        TypeKind::Enum { values, .. } => {
             let now = initial.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
             let mask = if initial.len() < 8 { (1 << (8 * initial.len())) - 1 } else { u64::MAX };
             let differs = values.iter().find(|one| one.value.cast_unsigned() & mask != now)?;
             Some(Value::String(btf.string(differs.name_offset)?))
         }
-        Kind::Array { element, count } => {
+        TypeKind::Array { element, count } => {
             let size = btf.size_of(*element)? as usize;
             match (size, count) {
                 (_, 0) => None,
@@ -33,7 +33,7 @@ fn other(btf: &Btf, type_id: u32, initial: &[u8], depth: usize) -> Option<Value>
                 _ => Some(Value::Array(vec![other(btf, *element, initial.get(..size)?, depth)?])),
             }
         }
-        Kind::Composite { .. } => {
+        TypeKind::Composite { .. } => {
             let places = btf.members(resolved);
             let settable = places.iter().filter(|place| place.bitfield_size == 0).find_map(|place| {
                 let start = usize::try_from(place.bit_offset / 8).ok()?;

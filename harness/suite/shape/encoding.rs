@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use crate::object::btf::{Btf, Kind};
+use crate::object::btf::{Btf, TypeKind};
 
 /// Structs and arrays nested deeper than this are not set.
 const MAX_DEPTH: usize = 16;
@@ -19,15 +19,15 @@ fn put(btf: &Btf, type_id: u32, value: &Value, bytes: &mut [u8], depth: usize) -
     let resolved = btf.resolve_id(type_id).unwrap_or_default();
     let cannot = |wanted: &str| Err(format!("needs {wanted}, not {}", with_article(value.type_str())));
     match btf.get(resolved).map(|found| &found.kind) {
-        Some(Kind::Int { .. }) if btf.name(resolved) == "_Bool" || btf.name(resolved) == "bool" => match value {
+        Some(TypeKind::Int { .. }) if btf.name(resolved) == "_Bool" || btf.name(resolved) == "bool" => match value {
             Value::Boolean(on) => number(i64::from(*on), false, bytes),
             _ => cannot("`true` or `false`"),
         },
-        Some(Kind::Int { signed, .. }) => match value {
+        Some(TypeKind::Int { signed, .. }) => match value {
             Value::Integer(integer) => number(*integer, *signed, bytes),
             _ => cannot("an integer"),
         },
-        Some(Kind::Enum { signed, values, .. }) => match value {
+        Some(TypeKind::Enum { signed, values, .. }) => match value {
             Value::Integer(integer) => number(*integer, *signed, bytes),
             Value::String(name) => {
                 let found = values.iter().find(|one| btf.text(one.name_offset).as_deref() == Some(name));
@@ -45,7 +45,7 @@ fn put(btf: &Btf, type_id: u32, value: &Value, bytes: &mut [u8], depth: usize) -
             }
             _ => cannot("an integer or the name of an enumerator"),
         },
-        Some(Kind::Array { element, count }) => {
+        Some(TypeKind::Array { element, count }) => {
             let size = btf.size_of(*element).unwrap_or_default() as usize;
             match value {
                 Value::String(text) if size == 1 => match text.len() < bytes.len() {
@@ -70,7 +70,7 @@ fn put(btf: &Btf, type_id: u32, value: &Value, bytes: &mut [u8], depth: usize) -
                 _ => cannot("an array"),
             }
         }
-        Some(Kind::Composite { .. }) => {
+        Some(TypeKind::Composite { .. }) => {
             let Value::Table(members) = value else { return cannot("a table of its members") };
             let places = btf.members(resolved);
             for (name, value) in members {
@@ -87,7 +87,7 @@ fn put(btf: &Btf, type_id: u32, value: &Value, bytes: &mut [u8], depth: usize) -
             }
             Ok(())
         }
-        Some(Kind::Pointer(_)) => Err("is a pointer, which has no value before the object is loaded".to_owned()),
+        Some(TypeKind::Pointer(_)) => Err("is a pointer, which has no value before the object is loaded".to_owned()),
         _ => Err("is of a type that cannot be set".to_owned()),
     }
 }

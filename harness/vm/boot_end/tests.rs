@@ -4,7 +4,7 @@ use super::*;
 use Accelerator::{Kvm, Tcg};
 
 #[track_caller]
-fn expect(output: &str, blame: Blame, reason: &str, hint: &str) {
+fn expect(output: &str, blame: BootBlame, reason: &str, hint: &str) {
     let found = explain(output).unwrap_or_else(|| panic!("nothing told by {output}"));
     assert_eq!((found.blame, found.reason.as_str()), (blame, reason));
     let shown_hint = found.hint.unwrap_or_default();
@@ -15,55 +15,55 @@ fn expect(output: &str, blame: Blame, reason: &str, hint: &str) {
 fn what_qemu_refuses_is_told_apart() {
     expect(
         "Error loading uncompressed kernel without PVH ELF Note\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "QEMU cannot start an ELF without a PVH note: Error loading uncompressed kernel without PVH ELF Note",
         "CONFIG_PVH=y",
     );
     expect(
         "qemu: could not load kernel 'x': Invalid kernel header\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "QEMU cannot start the image: qemu: could not load kernel 'x': Invalid kernel header",
         "x86-64",
     );
     expect(
         "qemu: initrd is too large, cannot support.(max: 4128768, need 23000000)\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "the guest's files do not fit into its memory: qemu: initrd is too large, cannot support.(max: 4128768, need 23000000)",
         "`memory`",
     );
     expect(
         "[    0.000000] Kernel panic - not syncing: Cannot find place for new RAMDISK of size 73959080\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "the guest's files do not fit into its memory: Kernel panic - not syncing: Cannot find place for new RAMDISK of size 73959080",
         "`memory`",
     );
     expect(
         "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory\n",
-        Blame::Host,
+        BootBlame::Host,
         "this machine has too little memory for the guest: qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory",
         "--jobs 1",
     );
     expect(
         "Could not access KVM kernel module: Permission denied\nqemu-system-x86_64: failed to initialize kvm: Permission denied\n",
-        Blame::Host,
+        BootBlame::Host,
         "KVM cannot be used: Could not access KVM kernel module: Permission denied",
         "--accel tcg",
     );
     expect(
         "KVM: entry failed, hardware error 0x80000021\n[    0.1] Kernel panic - not syncing: nonsense\n",
-        Blame::Host,
+        BootBlame::Host,
         "KVM cannot run the guest: KVM: entry failed, hardware error 0x80000021",
         "--accel tcg",
     );
     expect(
         "error: kvm run failed Bad address\n",
-        Blame::Host,
+        BootBlame::Host,
         "KVM cannot run the guest: error: kvm run failed Bad address",
         "--accel tcg",
     );
     expect(
         "qemu-system-x86_64: error: failed to set MSR 0x10a to 0xc000069\n",
-        Blame::Host,
+        BootBlame::Host,
         "KVM cannot run the guest: qemu-system-x86_64: error: failed to set MSR 0x10a to 0xc000069",
         "--accel tcg",
     );
@@ -74,25 +74,25 @@ fn what_keeps_init_from_running_is_told_apart() {
     expect(
         "[    1.2] VFS: Cannot open root device \"(null)\" or unknown-block(0,0): error -6\n\
          [    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "the kernel found no init to run: Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
         "CONFIG_BLK_DEV_INITRD",
     );
     expect(
         "[    0.8] Failed to execute /init (error -8)\n[    0.8] Kernel panic - not syncing: No working init found.  Try passing init=\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "the kernel cannot execute the guest's program: Failed to execute /init (error -8)",
         "CONFIG_BINFMT_ELF",
     );
     expect(
         "[    0.7] Initramfs unpacking failed: write error\n[    1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "the kernel could not unpack the guest's files: Initramfs unpacking failed: write error",
         "`memory`",
     );
     expect(
         "[    1.4] Kernel panic - not syncing: System is deadlocked on memory\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "the guest ran out of memory: Kernel panic - not syncing: System is deadlocked on memory",
         "`memory`",
     );
@@ -103,19 +103,19 @@ fn last_words_of_our_own_init_come_before_the_panic() {
     let panic = "[    1.5] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00\n";
     expect(
         &format!("/init: error while loading shared libraries: libelf.so.1: cannot open shared object file\n{panic}"),
-        Blame::HostForGood,
+        BootBlame::HostForGood,
         "the guest's program cannot start: /init: error while loading shared libraries: libelf.so.1: cannot open shared object file",
         "C library",
     );
     expect(
         "corematrix guest: cannot mount devtmpfs on /dev: No such device (os error 19)\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "the guest could not be set up: corematrix guest: cannot mount devtmpfs on /dev: No such device (os error 19)",
         "`config`",
     );
     expect(
         panic,
-        Blame::Host,
+        BootBlame::Host,
         "the guest's program died: Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00",
         "executable",
     );
@@ -125,7 +125,7 @@ fn last_words_of_our_own_init_come_before_the_panic() {
 fn oops_is_the_cause_of_what_comes_after_it() {
     expect(
         "[    1.0] BUG: kernel NULL pointer dereference, address: 0\n[    1.1] Kernel panic - not syncing: Attempted to kill init!\n",
-        Blame::Kernel,
+        BootBlame::Kernel,
         "crashed while booting: BUG: kernel NULL pointer dereference, address: 0",
         "",
     );
@@ -145,7 +145,7 @@ fn silence_is_told_from_a_boot_that_got_stuck() {
 fn silence_under_kvm_makes_kvm_a_suspect() {
     let firmware = "\x1bcSeaBIOS (version 1.16.2)\r\nBooting from ROM..\r\n";
     let mute = silence(firmware, 20, Kvm);
-    assert_eq!(mute.blame, Blame::Kernel);
+    assert_eq!(mute.blame, BootBlame::Kernel);
     let hint = mute.hint.unwrap_or_default();
     assert!(
         hint.starts_with("`--accel tcg` tells whether KVM is to blame; ") && hint.contains("SERIAL_8250"),
@@ -155,7 +155,7 @@ fn silence_under_kvm_makes_kvm_a_suspect() {
     let nothing = silence("\x1bc\nqemu-system-x86_64: warning: host doesn't support topoext\n", 20, Kvm);
     assert_eq!(
         (nothing.blame, nothing.reason.as_str()),
-        (Blame::Host, "did not answer within 20s, and not even its firmware wrote a word")
+        (BootBlame::Host, "did not answer within 20s, and not even its firmware wrote a word")
     );
     assert!(
         nothing.hint.is_some_and(|hint| hint.contains("KVM is most likely broken") && hint.contains("`--accel tcg`"))
@@ -169,11 +169,11 @@ fn silence_under_kvm_makes_kvm_a_suspect() {
 fn guest_that_resets_itself_is_to_blame_only_if_it_has_spoken() {
     let ending = "QEMU ended (exit status: 0) after 900ms";
     let spoken = without_a_word("[    0.000000] Linux version 6.1\n", ending, Tcg);
-    assert_eq!(spoken.blame, Blame::Kernel);
+    assert_eq!(spoken.blame, BootBlame::Kernel);
     assert!(spoken.reason.ends_with("after 900ms; its last words: Linux version 6.1"), "{}", spoken.reason);
     let mute = without_a_word("", ending, Tcg);
     assert_eq!(
         (mute.blame, mute.reason.as_str()),
-        (Blame::Host, "QEMU ended (exit status: 0) after 900ms without a word")
+        (BootBlame::Host, "QEMU ended (exit status: 0) after 900ms without a word")
     );
 }

@@ -1,0 +1,84 @@
+//! Failures that are expected.
+
+use super::*;
+
+#[test]
+fn failures_are_red_unless_they_are_expected() {
+    let decide = |text: &str| decided(&decide(&baseline(), None, &expectations(text), &limits()));
+    let (code, text) = decide("");
+    assert_eq!(code, exit_code::PROGRAM_FAILED);
+    assert_eq!(text, "Red failure: `a/second` on 5.10: attach target missing (missing attach target): no `y` here");
+    let green = (exit_code::GOOD, String::new());
+    for expectation in [
+        "object = \"a\"\nprogram = \"sec*\"\nkernel = \"<6.1\"\nverdict = \"attach_target_missing\"",
+        "kernel = [\"5.10\"]\nprogram = \"second\"\ncause = \"missing_attach_target\"\nexpires = 2027-03-01",
+    ] {
+        assert_eq!(decide(&format!("[[expect]]\nreason = \"r\"\n{expectation}")), green, "{expectation}");
+    }
+    // Another failure than the expected one is none that is expected.
+    let other = "[[expect]]\nreason = \"r\"\nprogram = \"second\"\nkernel = \"5.10\"\nverdict = \"missing_btf\"";
+    assert_eq!(decide(other).0, exit_code::PROGRAM_FAILED);
+    let narrow = "[[expect]]\nreason = \"r\"\nprogram = \"second\"\nkernel = \"latest\"";
+    assert_eq!(decide(narrow).0, exit_code::PROGRAM_FAILED);
+}
+
+#[test]
+fn expectations_that_are_out_of_date_are_told() {
+    let decide = |text: &str| decided(&decide(&baseline(), None, &expectations(text), &limits()));
+    let text = "[[expect]]\nreason = \"old\"\nprogram = \"second\"\nkernel = \"<=6.1\"\n[[expect]]\nreason = \"gone\"\nobject = \"c\"\n";
+    let (code, decided) = decide(text);
+    assert_eq!(code, exit_code::GOOD);
+    insta::assert_snapshot!(decided, @r"
+    Notice unexpected pass: `*/second` on 6.1: suite.toml:1 expects it to fail, and it loads: old
+    Notice expectation unused: `c/*`: the expectation of suite.toml:5 is about nothing in this run: gone
+    ");
+    let (code, decided) = decide(
+        "[[expect]]\nreason = \"old\"\nprogram = \"second\"\nkernel = \"5.10\"\nexpires = \"2027-02-28\"\nlink = \"l\"",
+    );
+    assert_eq!(code, exit_code::PROGRAM_FAILED);
+    insta::assert_snapshot!(decided, @r"
+    Red expectation expired: `*/second`: the expectation of suite.toml:1 expired on 2027-02-28: old
+    Red failure: `a/second` on 5.10: attach target missing (missing attach target): no `y` here
+    ");
+}
+
+#[test]
+fn wrong_expectations_are_named() {
+    let refusal = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.toml");
+        std::fs::write(&path, text).unwrap();
+        let error = Expectations::read(&path).unwrap_err();
+        let message = error.to_string().rsplit("e.toml`, ").next().unwrap().to_owned();
+        format!("{message}{}", error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default())
+    };
+    let all = [
+        refusal("[[expect]]\nobject = \"a\""),
+        refusal("name = \"n\"\n\n[[expect]]\nreason = \"r\"\nprogam = \"a\""),
+        refusal("[[expect]]\nreason = \" \""),
+        refusal("[[expect]]\nreason = \"r\"\nobject = \"a***\""),
+        refusal("[[expect]]\nreason = \"r\"\nkernel = \">=x\""),
+        refusal("[[expect]]\nreason = \"r\"\nverdict = \"loaded\""),
+        refusal("[[expect]]\nreason = \"r\"\nverdict = \"bad\""),
+        refusal("[[expect]]\nreason = \"r\"\nexpires = 2027-02-30"),
+        refusal("[[expect]]\nreason = \"r\"\nexpires = \"soon\""),
+        refusal("[[allow-warning]]\ncontains = \" \"\nreason = \"r\""),
+        refusal("[[allow-warning]]\nreason = \"r\""),
+        refusal("[[allow-warning]]\nverdict = \"missing_btf\"\ncontains = \"c\"\nreason = \"r\""),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r"
+        line 1: missing field `reason`
+        line 5: unknown field `progam`, expected one of `object`, `program`, `kernel`, `verdict`, `cause`, `reason`, `link`, `expires`
+        line 2: `reason` is empty (hint: say why it is put up with, for who reads it later)
+        line 3: `object` `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
+        line 3: kernel selector `>=x` is malformed: `x` is not a kernel release such as `6.12` or `5.10.0-32-cloud-amd64`
+        line 3: `verdict` is `loaded`, which is no failure (hint: name how it fails)
+        line 3: unknown variant `bad`, expected one of `loaded`, `succeeded`, `failed_to_open`, `missing_btf`, `relocation_failed`, `map_creation_failed`, `attach_target_missing`, `verifier_rejected`, `unsupported_type`, `attach_failed`, `run_failed`, `command_failed`, `kernel_crashed`, `timed_out`, `not_run`, `harness_limit`, `harness_error`
+        line 3: invalid date, expected day between 01 and 28
+        line 1: `expires` is `soon`, which is no date (hint: write it as 2027-06-30)
+        line 2: `contains` is empty (hint: name the function that warns, or words of the warning)
+        line 1: missing field `contains`
+        line 2: unknown field `verdict`, expected one of `object`, `program`, `kernel`, `contains`, `reason`, `link`, `expires`
+        ");
+    assert!(Expectations::read(std::path::Path::new("no/such.toml")).unwrap_err().hint().is_some());
+}

@@ -1,0 +1,64 @@
+//! [`prepare`]: makes a guest ready to be snapshotted: does now what every object needs, and leaves little behind that is of no use.
+
+use std::fs;
+use std::ptr;
+
+use super::kernel_btf;
+
+/// Free memory that nobody used since the boot is zero; this much more than the fragments is taken to reach what was freed in large
+/// blocks, such as the initramfs.
+const MARGIN: usize = 128 << 20;
+/// Blocks of this order are whole stretches of memory; the fragments below are what was in use and given back.
+const LARGE_ORDER: usize = 9;
+const PAGE: usize = 4096;
+
+/// Parses the kernel's BTF, and overwrites freed memory with zeroes, so that a snapshot need not hold it.
+pub fn prepare(parse_btf: bool) {
+    if parse_btf {
+        kernel_btf::parse_once();
+    }
+    // Page cache of files that are in memory anyway; failing to drop it costs room and nothing else.
+    let _ = fs::write("/proc/sys/vm/drop_caches", "3");
+    zero_free_memory();
+}
+
+/// The kernel hands out zeroed pages, and hands out fragments first.
+fn zero_free_memory() {
+    let size = fragments(&fs::read_to_string("/proc/buddyinfo").unwrap_or_default()) + MARGIN;
+    // SAFETY: maps fresh anonymous memory at a place of the kernel's choice, and unmaps just that.
+    unsafe {
+        let (read_write, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let memory = libc::mmap(ptr::null_mut(), size, read_write, private, -1, 0);
+        if memory == libc::MAP_FAILED {
+            return;
+        }
+        // Huge pages would be taken from the large blocks.
+        libc::madvise(memory, size, libc::MADV_NOHUGEPAGE);
+        for at in (0..size).step_by(PAGE) {
+            memory.cast::<u8>().add(at).write_volatile(0);
+        }
+        libc::munmap(memory, size);
+    }
+}
+
+/// Bytes in free blocks that are not large. Each line of `/proc/buddyinfo` ends with the number of free blocks of each order.
+fn fragments(buddyinfo: &str) -> usize {
+    let of_line = |line: &str| -> usize {
+        let counts = line.split_whitespace().skip_while(|word| *word != "zone").skip(2);
+        counts.take(LARGE_ORDER).enumerate().map(|(order, count)| (PAGE << order) * count.parse().unwrap_or(0)).sum()
+    };
+    buddyinfo.lines().map(of_line).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fragments_are_counted_by_their_order() {
+        let text = "Node 0, zone      DMA      1      0      0      0      0      0      0      0      1      1      3\n\
+                    Node 0, zone    DMA32      2      1      0      0      0      0      0      0      0      0    200\n";
+        assert_eq!(fragments(text), PAGE * (1 + 256 + 2 + 2));
+        assert_eq!(fragments("nonsense"), 0);
+    }
+}

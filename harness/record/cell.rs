@@ -1,0 +1,74 @@
+//! [`CellRecord`]: what became of one object on one kernel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CellCoverage, DangerRecord, ExternRecord, KernelWarning, ProgramRecord, RelocationOutcome, RelocationRecord,
+};
+
+/// One kernel x object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CellRecord {
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Name of the object.
+    pub object: String,
+    /// What happened when the object was loaded whole, as a plain loader does; `None` until tried.
+    pub whole: Option<WholeLoad>,
+    /// One result a program, in the object's order.
+    pub programs: Vec<ProgramRecord>,
+    /// What became of each of the object's relocations; empty until tried.
+    pub relocations: Vec<RelocationRecord>,
+    /// Where the object reads something else than it thinks although it loads, and what its programs fail for elsewhere.
+    pub dangers: Vec<DangerRecord>,
+    /// What the object's ksyms, kfuncs and kconfig values were resolved to.
+    pub externs: Vec<ExternRecord>,
+    /// What libbpf did without because this kernel is too old for it: BTF of the object or of a map. No failure.
+    pub downgrades: Vec<String>,
+    /// How far each side of its guards, and each line, was proven.
+    #[serde(default)]
+    pub coverage: CellCoverage,
+    /// What the kernel complained about meanwhile and survived. No verdict, but nothing that should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_log: Vec<KernelWarning>,
+    /// Milliseconds the cell took in the guest, over all attempts.
+    pub wall_ms: u64,
+    /// What else is worth knowing, such as "guest lost while loading `x`, restarted".
+    pub notes: Vec<String>,
+}
+
+/// The object loaded whole, with every program switched on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WholeLoad {
+    /// Whether relocation, maps and BTF of the whole object went through at the first try.
+    pub prepared: bool,
+    /// What libbpf said when it did not.
+    pub reason: Option<String>,
+    /// The maps that the kernel would not create, so that the programs were tried without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+/// What the notes of a cell say where a program was tried once more because the kernel had crashed.
+pub const TRIED_AGAIN: &str = "tried again";
+
+/// What the notes of a cell say where a guest was lost through no fault of a program.
+pub const GUEST_LOST: &str = "guest lost";
+
+impl CellRecord {
+    /// The notes that tell that a guest was lost on the way and its work done again in another one.
+    pub fn retries(&self) -> impl Iterator<Item = &str> {
+        let is_retry = |note: &&str| note.starts_with(GUEST_LOST) || note.contains(TRIED_AGAIN);
+        self.notes.iter().map(String::as_str).filter(is_retry)
+    }
+
+    /// How many relocations there is no trustworthy record of. More than none is a defect of the harness.
+    pub fn defective_records(&self) -> usize {
+        let defect = |record: &&RelocationRecord| {
+            matches!(record.outcome, RelocationOutcome::Lost | RelocationOutcome::Contradicted { .. })
+        };
+        self.relocations.iter().filter(defect).count()
+    }
+}

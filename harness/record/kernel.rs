@@ -1,0 +1,93 @@
+//! [`KernelRecord`]: one kernel of a run, and [`KernelIdentity`]: what exactly it is.
+
+use serde::{Deserialize, Serialize};
+
+/// One kernel of the matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KernelRecord {
+    /// Name in `kernels.toml`.
+    pub name: String,
+    /// Where it comes from, in words: `apt: bullseye linux-image-5.10.0-32-cloud-amd64 5.10.223-1`.
+    pub source: String,
+    /// Whether the manifest says that the matrix may do without it.
+    pub optional: bool,
+    /// How far it got.
+    pub state: KernelState,
+    /// What exactly was booted; `None` until the store has it.
+    pub identity: Option<KernelIdentity>,
+    /// Milliseconds from starting QEMU to the guest's hello, one for each successful boot.
+    pub hello_ms: Vec<u64>,
+    /// Milliseconds from starting QEMU until the guest answered, one for each guest that was restored from a snapshot.
+    #[serde(default)]
+    pub restore_ms: Vec<u64>,
+    /// What is missing in this kernel's package and what that costs, oddities of its boot, retries.
+    pub notes: Vec<String>,
+}
+
+/// How far a kernel got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "state", rename_all = "snake_case")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
+pub enum KernelState {
+    /// Not looked at yet.
+    Pending,
+    /// It booted and said hello.
+    Ready,
+    /// Its image could not be had.
+    Unavailable {
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+    },
+    /// The image is there but it never said hello; the kernel or its image is to blame.
+    BootFailed {
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+        /// The last lines of the console; `<empty boot output>` if there were none.
+        console_tail: Vec<String>,
+    },
+    /// QEMU, virtme-ng or the machine failed; the kernel is not to blame.
+    HarnessFailed {
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: Option<String>,
+        /// The last lines of the console and of QEMU's error output.
+        console_tail: Vec<String>,
+    },
+}
+
+/// What exactly a kernel is: two kernels with equal identity behave alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KernelIdentity {
+    /// `uname -r`.
+    pub release: String,
+    /// SHA-256 of the image as delivered, in hex.
+    pub image_sha256: String,
+    /// SHA-256 of the kernel's config, in hex; `None` if the source ships none.
+    pub config_sha256: Option<String>,
+    /// SHA-256 of the BTF of vmlinux, in hex; `None` if the kernel has none.
+    pub btf_sha256: Option<String>,
+    /// SHA-256 of the BTF that was given for relocations to take in the place of the kernel's own, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_btf_sha256: Option<String>,
+}
+
+impl KernelIdentity {
+    /// SHA-256 of the BTF that objects are relocated with.
+    pub fn types_sha256(&self) -> Option<&str> {
+        self.given_btf_sha256.as_deref().or(self.btf_sha256.as_deref())
+    }
+
+    /// The kernel alone, without what was given to it.
+    #[must_use]
+    pub fn of_kernel(&self) -> KernelIdentity {
+        KernelIdentity { given_btf_sha256: None, ..self.clone() }
+    }
+}

@@ -1,0 +1,73 @@
+//! Closing programs: the verdict of each, with what is known of it, goes to the report.
+
+use super::super::session::Session;
+use super::super::{dangers, judgement};
+use super::Cell;
+use crate::event::Event;
+use crate::judge::{Diagnosis, exercise};
+use crate::protocol::{ProgramOutcome, Stage};
+use crate::record::{Cause, ProgramRecord, Verdict};
+
+impl Cell<'_> {
+    pub(super) fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
+        let mut record =
+            judgement::record(self.planned, program, outcome, log, (session.view(), self.memory_mib), &self.evidence);
+        let known = judgement::info(self.planned, &record.name);
+        if let (Some(Cause::ReturnValue | Cause::ContextArgumentChanged), Some(kernel)) =
+            (record.cause, session.types())
+        {
+            judgement::blame_arguments(&dangers::changed_arguments(self.planned, program, kernel), &mut record);
+        }
+        if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
+            judgement::attached(known, &facts, session.view(), &mut record);
+        }
+        if outcome.stage == Stage::Loaded {
+            record.exercise = self.exercised.take();
+            let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
+            if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|setup| setup.exercise.as_ref())) {
+                exercise::judge(plan, &mut record);
+            }
+        }
+        session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
+        // Of a program that loaded the statistics are the whole log, unless more was asked for.
+        if !log.is_empty() && (outcome.stage != Stage::Loaded || session.run.full_logs) {
+            let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
+            match session.run.logs.save(&names, log) {
+                Ok(path) => record.log_file = Some(path),
+                Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
+            }
+        }
+        self.done(session, program, record);
+    }
+
+    pub(super) fn close_as(&mut self, session: &Session<'_>, program: usize, verdict: Verdict, reason: &str) {
+        let mut record = ProgramRecord::not_run(&self.planned.programs[program], reason);
+        record.verdict = verdict;
+        record.cause = Cause::of(verdict);
+        self.done(session, program, record);
+    }
+
+    pub(super) fn close_all(&mut self, session: &Session<'_>, verdict: Verdict, reason: &str) {
+        for program in self.open.clone() {
+            self.close_as(session, program, verdict, reason);
+        }
+    }
+
+    /// Closes what is open with a verdict that says nothing about the object.
+    pub(super) fn close_all_unjudged(&mut self, session: &Session<'_>, diagnosis: &Diagnosis) {
+        for program in self.open.clone() {
+            let mut record = ProgramRecord::not_run(&self.planned.programs[program], "");
+            record.verdict = diagnosis.verdict;
+            record.reason.clone_from(&diagnosis.reason);
+            record.cause = diagnosis.cause;
+            record.evidence.clone_from(&diagnosis.evidence);
+            self.done(session, program, record);
+        }
+    }
+
+    pub(super) fn done(&mut self, session: &Session<'_>, program: usize, record: ProgramRecord) {
+        self.open.retain(|index| *index != program);
+        let (kernel, object) = (session.kernel, self.object);
+        session.send(Event::ProgramDone { kernel, object, program, record: Box::new(record) });
+    }
+}

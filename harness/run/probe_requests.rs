@@ -1,0 +1,77 @@
+//! [`ProbeRequests`]: whether a run has failures that kernels' features explain, so that guests are asked for them before they end.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::record::Cause;
+use crate::store::{Snapshot, StoredKernel};
+
+/// Shared by all kernels of a run: what one kernel lacks, the others are asked for.
+#[derive(Debug, Default)]
+pub(super) struct ProbeRequests {
+    helpers_of: Mutex<Option<BTreeSet<String>>>,
+    /// Kernels that can be asked at the end of the run.
+    restorable: Mutex<Vec<Restorable>>,
+}
+
+/// A kernel of the run of which there is a snapshot.
+#[derive(Debug)]
+pub(super) struct Restorable {
+    /// Its index in the plan.
+    pub kernel: usize,
+    pub stored: StoredKernel,
+    pub snapshot: Arc<Snapshot>,
+}
+
+impl ProbeRequests {
+    /// Takes notice of a failure of a program of this type, as libbpf names it.
+    pub fn note(&self, cause: Option<Cause>, program_type: Option<&str>) {
+        let helper = matches!(cause, Some(Cause::UnknownHelper | Cause::ForbiddenHelper | Cause::UnsupportedCallForm));
+        let types = [Cause::MissingMapType, Cause::MissingProgramType, Cause::MissingAttachType].map(Some);
+        if !helper && !types.contains(&cause) {
+            return;
+        }
+        let mut wanted = self.helpers_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let helpers_of = wanted.get_or_insert_default();
+        helpers_of.extend(program_type.filter(|_| helper).map(str::to_owned));
+    }
+
+    /// Keeps a kernel to be asked.
+    pub fn keep(&self, kernel: Restorable) {
+        self.restorable.lock().unwrap_or_else(PoisonError::into_inner).push(kernel);
+    }
+
+    /// Asks a kernel no more.
+    pub fn forget(&self, kernel: usize) {
+        self.restorable.lock().unwrap_or_else(PoisonError::into_inner).retain(|kept| kept.kernel != kernel);
+    }
+
+    /// The kernels that were kept.
+    pub fn take_restorable(&self) -> Vec<Restorable> {
+        std::mem::take(&mut *self.restorable.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The program types whose helpers are asked for; `None` if nothing is.
+    pub fn helpers_of(&self) -> Option<Vec<String>> {
+        let wanted = self.helpers_of.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(wanted.as_ref()?.iter().cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failures_for_want_of_features_ask() {
+        let wanted = ProbeRequests::default();
+        wanted.note(None, Some("kprobe"));
+        wanted.note(Some(Cause::MissingField), Some("kprobe"));
+        assert_eq!(wanted.helpers_of(), None);
+        wanted.note(Some(Cause::MissingMapType), Some("kprobe"));
+        assert_eq!(wanted.helpers_of(), Some(Vec::new()));
+        wanted.note(Some(Cause::UnknownHelper), Some("xdp"));
+        wanted.note(Some(Cause::UnknownHelper), None);
+        assert_eq!(wanted.helpers_of(), Some(vec!["xdp".to_owned()]));
+    }
+}

@@ -1,0 +1,219 @@
+//! [`give`]: BTF that the user gives a kernel: a file, or an archive of many kernels' that is laid out as BTFHub's.
+//!
+//! The archive has `DISTRO/VERSION/ARCH/RELEASE.btf.tar.xz`, and is searched for the kernel's release.
+
+use crate::whole_file;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use object::{Object, ObjectSection};
+
+use super::archive::bounded::{Bounded, HeaderRoom};
+use super::archive::compression::UNPACKED_LIMIT;
+use crate::checksum;
+use crate::object::btf::Btf;
+use crate::store::StoredKernel;
+use crate::store::error::StoreError;
+use crate::store::given_btf::{GivenBtf, file_name};
+
+/// The largest BTF that is unpacked; that of a distribution's kernel has 4 to 7 MB.
+const LIMIT: u64 = 256 << 20;
+/// The largest ELF file that is searched for BTF: a vmlinux with all its debug information may have a gigabyte.
+const ELF_LIMIT: u64 = 4 << 30;
+/// Folders are searched this deep; BTFHub's files lie in the fourth.
+const DEPTH: u32 = 6;
+/// How the files of an archive end.
+const ENDINGS: [&str; 3] = [".btf.tar.xz", ".btf.xz", ".btf"];
+/// How an archive names the machines that corematrix does not run; one release may be there for several.
+const OTHER_MACHINES: [&str; 6] = ["arm64", "aarch64", "s390x", "ppc64le", "riscv64", "armhf"];
+/// Files in a message.
+const MOST_NAMES: usize = 4;
+
+/// Gives `kernel` the BTF at `place`.
+pub(super) fn give(kernel: &mut StoredKernel, what: &str, place: &Path) -> Result<(), StoreError> {
+    let failure = |path: &Path, reason: &str, hint: &str| StoreError::GivenBtf {
+        what: what.to_owned(),
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+        hint: hint.to_owned(),
+    };
+    let release = &kernel.identity.release;
+    let origin = match place.is_dir() {
+        true => in_archive(place, release).map_err(|(reason, hint)| failure(place, &reason, hint))?,
+        false => place.to_owned(),
+    };
+    let hint = "give raw BTF, an ELF file with `.BTF`, or either in `.xz` or `.tar.xz`";
+    let raw = read(&origin).map_err(|reason| failure(&origin, &reason, hint))?;
+    if let Err(error) = Btf::parse(&raw) {
+        return Err(failure(&origin, &format!("it is damaged: {error}"), hint));
+    }
+    let sha256 = checksum::of_bytes(&raw);
+    let path = kernel.boot_image.with_file_name(file_name(&sha256));
+    if !fs::metadata(&path).is_ok_and(|found| found.len() == raw.len() as u64) {
+        publish(&raw, &path)?;
+    }
+    kernel.identity.given_btf_sha256 = Some(sha256.clone());
+    kernel.notes.retain(|note| note != crate::store::entry::NO_BTF);
+    kernel.notes.push(match &kernel.btf {
+        Some(_) => format!("relocations take the BTF given in `{}`, not the kernel's own", origin.display()),
+        None => format!(
+            "the kernel has no BTF: relocations take that given in `{}`; programs that attach by BTF (fentry, LSM, \
+             tp_btf, struct_ops) and kfuncs fail all the same",
+            origin.display()
+        ),
+    });
+    kernel.given_btf = Some(GivenBtf { path, sha256, origin });
+    Ok(())
+}
+
+/// The one file for a release; otherwise why there is none, and what to do.
+fn in_archive(root: &Path, release: &str) -> Result<PathBuf, (String, &'static str)> {
+    let mut found = Vec::new();
+    search(root, release, DEPTH, &mut found).map_err(|error| (error.to_string(), "check its permissions"))?;
+    found.sort();
+    match &found[..] {
+        [] => Err((
+            format!("nothing in it is called `{release}{}`, for `x86_64`", ENDINGS[0]),
+            "name a file, or a folder laid out as `distro/version/arch/release.btf.tar.xz`",
+        )),
+        [one] => Ok(one.clone()),
+        several => {
+            let names = several.iter().take(MOST_NAMES).map(|path| format!("`{}`", path.display()));
+            let names = names.collect::<Vec<_>>().join(", ");
+            Err((format!("it has {} files for `{release}`: {names}", several.len()), "name the right one"))
+        }
+    }
+}
+
+fn search(folder: &Path, release: &str, depth: u32, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let path = entry.path();
+        if path.is_dir() {
+            if depth > 1 && !OTHER_MACHINES.contains(&&*name) {
+                search(&path, release, depth - 1, found)?;
+            }
+        } else if name.strip_prefix(release).is_some_and(|ending| ENDINGS.contains(&ending)) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The raw BTF in a file, or why it cannot be had.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let bytes = match &*name {
+        name if name.ends_with(".tar.xz") => first_of_tar(liblzma::read::XzDecoder::new(file)),
+        name if name.ends_with(".xz") => limited(liblzma::read::XzDecoder::new(file), LIMIT),
+        _ => limited(file, ELF_LIMIT),
+    };
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    if !bytes.starts_with(b"\x7fELF") {
+        return Ok(bytes);
+    }
+    let elf = object::File::parse(&*bytes).map_err(|error| format!("it is a damaged ELF file: {error}"))?;
+    let section = elf.section_by_name(".BTF").ok_or("the ELF file has no section `.BTF`")?;
+    section.uncompressed_data().map(|data| data.into_owned()).map_err(|error| format!("section `.BTF`: {error}"))
+}
+
+/// The first file of a tar archive that is called like BTF.
+fn first_of_tar(packed: impl Read) -> io::Result<Vec<u8>> {
+    let (headers, packed) = HeaderRoom::of(Bounded::new(packed, UNPACKED_LIMIT));
+    let mut archive = tar::Archive::new(packed);
+    let mut entries = archive.entries()?;
+    loop {
+        headers.headers();
+        let Some(entry) = entries.next() else { break };
+        headers.content();
+        let mut entry = entry?;
+        if entry.path()?.extension().is_some_and(|extension| extension == "btf") {
+            return limited(entry, LIMIT);
+        }
+        io::copy(&mut entry, &mut io::sink())?;
+    }
+    Err(io::Error::other("the archive holds no `.btf` file"))
+}
+
+fn limited(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file that appears whole: other runs may want it just now.
+fn publish(raw: &[u8], path: &Path) -> Result<(), StoreError> {
+    Ok(whole_file::replace(path, |out| out.write_all(raw))?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    fn tar_xz(name: &str, bytes: &[u8]) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.append_data(&mut header, name, bytes).unwrap();
+        xz(&archive.into_inner().unwrap())
+    }
+
+    #[test]
+    fn every_form_of_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        assert_eq!(read(&write("a.btf", b"raw")).unwrap(), b"raw");
+        assert_eq!(read(&write("a.btf.xz", &xz(b"raw"))).unwrap(), b"raw");
+        assert_eq!(read(&write("a.btf.tar.xz", &tar_xz("5.4.0-1.btf", b"raw"))).unwrap(), b"raw");
+        let elf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o");
+        assert!(Btf::parse(&read(&elf).unwrap()).is_ok());
+        assert_eq!(
+            read(&write("b.btf.tar.xz", &tar_xz("readme", b"raw"))).unwrap_err(),
+            "the archive holds no `.btf` file"
+        );
+        assert!(read(&write("c.btf.tar.xz", &xz(b"raw")[..20])).is_err());
+        assert!(read(&write("d.btf", b"\x7fELF")).unwrap_err().starts_with("it is a damaged ELF file"));
+        assert!(read(&folder.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn an_archive_is_searched_for_the_release_on_this_machine() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, b"").unwrap();
+            path
+        };
+        write("ubuntu/18.04/arm64/5.4.0-1-generic.btf.tar.xz");
+        write("ubuntu/18.04/x86_64/5.4.0-1-generic.btf.sha256");
+        let right = write("ubuntu/18.04/x86_64/5.4.0-1-generic.btf.tar.xz");
+        assert_eq!(in_archive(root.path(), "5.4.0-1-generic"), Ok(right));
+        let (none, _) = in_archive(root.path(), "5.4.0-1").unwrap_err();
+        assert_eq!(none, "nothing in it is called `5.4.0-1.btf.tar.xz`, for `x86_64`");
+        write("ubuntu/20.04/x86_64/5.4.0-1-generic.btf");
+        let (two, hint) = in_archive(root.path(), "5.4.0-1-generic").unwrap_err();
+        assert!(two.starts_with("it has 2 files for `5.4.0-1-generic`: `"), "{two}");
+        assert_eq!(hint, "name the right one");
+    }
+}

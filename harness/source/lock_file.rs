@@ -1,0 +1,291 @@
+//! [`LockFile`]: `kernels.lock`, which pins what was fetched so that the next run takes the same.
+//!
+//! It lies beside `kernels.toml`, is written by corematrix and committed. It names packages, versions and checksums,
+//! never a mirror or a path of this machine. Images given by path are the user's own and are not pinned.
+
+use crate::whole_file;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use crate::store::error::{IoContext, StoreError};
+use crate::store::file_lock::take_for_a_moment;
+
+const HEADER: &str = "# Written by corematrix; commit it. It pins the kernels that were fetched.\n\
+                      # when-gone says what to do once a pinned version has left the mirror: \"newest\" or \"stop\".\n\n";
+
+/// The format of the file; raised when older versions of corematrix would misread it.
+const VERSION: u32 = 1;
+
+/// What to do when a pinned version is neither in the store nor on the mirror.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenGone {
+    /// Take the newest of the series, pin that, and say so.
+    #[default]
+    Newest,
+    /// Stop with an error.
+    Stop,
+}
+
+/// One Debian package, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedPackage {
+    /// Package name.
+    pub name: String,
+    /// Debian version.
+    pub version: String,
+    /// The suite it was found in.
+    pub suite: String,
+    /// SHA-256 of the `.deb`, in hex.
+    pub sha256: String,
+}
+
+/// One kernel, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedKernel {
+    /// `apt`, `package`, `oci` or `mainline`.
+    pub source: String,
+    /// What was asked for: the upstream version, the OCI image, or what tells the packages from others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The digest of an OCI image, in hex without `sha256:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// `uname -r`.
+    pub release: String,
+    /// SHA-256 of the image as delivered, in hex.
+    pub image_sha256: String,
+    /// The packages it was unpacked from, the one with the image first.
+    #[serde(default, rename = "package", skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<LockedPackage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Contents {
+    version: u32,
+    #[serde(default)]
+    when_gone: WhenGone,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    kernel: BTreeMap<String, LockedKernel>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    package: BTreeMap<String, LockedPackage>,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Contents { version: VERSION, when_gone: WhenGone::default(), kernel: BTreeMap::new(), package: BTreeMap::new() }
+    }
+}
+
+/// `kernels.lock`, shared by all threads of a run and safe against other runs.
+#[derive(Debug)]
+pub struct LockFile {
+    path: PathBuf,
+    contents: Mutex<Contents>,
+}
+
+impl LockFile {
+    /// Reads the file; one that does not exist counts as empty and is made by the first entry.
+    ///
+    /// # Errors
+    /// [`StoreError::BadLock`] if it is not a lock file, [`StoreError::Io`] if it cannot be read.
+    pub fn open(path: &Path) -> Result<LockFile, StoreError> {
+        Ok(LockFile { path: path.to_owned(), contents: Mutex::new(read(path)?) })
+    }
+
+    /// What to do when a pinned version is gone.
+    pub fn when_gone(&self) -> WhenGone {
+        self.contents().when_gone
+    }
+
+    /// What is pinned for the kernel called `name`.
+    pub fn kernel(&self, name: &str) -> Option<LockedKernel> {
+        self.contents().kernel.get(name).cloned()
+    }
+
+    /// What is pinned for a package of tools.
+    pub fn package(&self, name: &str) -> Option<LockedPackage> {
+        self.contents().package.get(name).cloned()
+    }
+
+    /// A copy at `path`, to try things out on.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn copied_to(&self, path: &Path) -> Result<LockFile, StoreError> {
+        let copy = LockFile { path: path.to_owned(), contents: Mutex::default() };
+        copy.change(|contents| contents.clone_from(&self.contents()))?;
+        Ok(copy)
+    }
+
+    /// Pins a kernel as another lock file does.
+    ///
+    /// # Errors
+    /// [`StoreError::BadLock`], [`StoreError::Io`].
+    pub fn adopt(&self, name: &str, from: &LockFile) -> Result<(), StoreError> {
+        match from.kernel(name) {
+            Some(locked) => self.set_kernel(name, locked),
+            None => Ok(()),
+        }
+    }
+
+    /// The text of a lock file that pins only the kernel called `name`, and insists on it; `None` if that is not pinned as the image
+    /// with this SHA-256.
+    pub fn excerpt(&self, name: &str, image_sha256: &str) -> Option<String> {
+        let locked = self.kernel(name).filter(|locked| locked.image_sha256 == image_sha256)?;
+        let kernel = BTreeMap::from([(name.to_owned(), locked)]);
+        let contents = Contents { kernel, when_gone: WhenGone::Stop, ..Contents::default() };
+        toml::to_string(&contents).ok().map(|text| HEADER.to_owned() + &text)
+    }
+
+    /// Takes over what other runs have pinned since.
+    pub(super) fn reload(&self) -> Result<(), StoreError> {
+        let mut contents = self.contents();
+        *contents = read(&self.path)?;
+        Ok(())
+    }
+
+    /// Pins a kernel.
+    pub(super) fn set_kernel(&self, name: &str, locked: LockedKernel) -> Result<(), StoreError> {
+        self.change(|contents| {
+            contents.kernel.insert(name.to_owned(), locked);
+        })
+    }
+
+    /// Pins a package of tools.
+    pub(super) fn set_package(&self, locked: LockedPackage) -> Result<(), StoreError> {
+        self.change(|contents| {
+            contents.package.insert(locked.name.clone(), locked);
+        })
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the file as it is now, not as it was when this run read it: two runs at once lose nothing of each other.
+    fn change(&self, edit: impl FnOnce(&mut Contents)) -> Result<(), StoreError> {
+        let mut contents = self.contents();
+        let folder = match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        // The folder itself is locked: the file is replaced by rename, and a lock file of its own would litter the
+        // project.
+        let guard = File::open(folder).during("open", folder)?;
+        take_for_a_moment(&guard, FlockOperation::NonBlockingLockExclusive).during("lock", folder)?;
+        let current = read(&self.path)?;
+        let mut changed = current.clone();
+        edit(&mut changed);
+        if changed != current || !self.path.exists() {
+            let text = toml::to_string(&changed)
+                .map_err(|error| StoreError::BadLock { path: self.path.clone(), reason: error.to_string() })?;
+            whole_file::replace(&self.path, |out| {
+                out.write_all(HEADER.as_bytes())?;
+                out.write_all(text.as_bytes())
+            })?;
+        }
+        *contents = changed;
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Contents, StoreError> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Contents::default()),
+        other => other.during("read", path)?,
+    };
+    let bad = |reason: String| StoreError::BadLock { path: path.to_owned(), reason };
+    let contents: Contents = toml::from_str(&text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
+    if contents.version != VERSION {
+        return Err(bad(format!("it has format {}, this corematrix reads format {VERSION}", contents.version)));
+    }
+    Ok(contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str) -> LockedPackage {
+        LockedPackage { name: name.into(), version: "1-1".into(), suite: "sid".into(), sha256: "ab".repeat(32) }
+    }
+
+    fn kernel(release: &str) -> LockedKernel {
+        LockedKernel {
+            source: "apt".into(),
+            version: None,
+            digest: None,
+            release: release.into(),
+            image_sha256: "cd".repeat(32),
+            packages: vec![package("linux-image-x")],
+        }
+    }
+
+    #[test]
+    fn text_is_stable_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kernels.lock");
+        let lock = LockFile::open(&path).unwrap();
+        lock.set_kernel("6.1", kernel("6.1.0-50")).unwrap();
+        lock.set_kernel("5.10", kernel("5.10.0-32")).unwrap();
+        lock.set_package(package("libbpf-tools")).unwrap();
+        insta::assert_snapshot!(fs::read_to_string(&path).unwrap());
+        let again = LockFile::open(&path).unwrap();
+        assert_eq!(again.kernel("5.10"), Some(kernel("5.10.0-32")));
+        assert_eq!(again.package("libbpf-tools"), Some(package("libbpf-tools")));
+    }
+
+    #[test]
+    fn two_runs_lose_nothing_and_keep_the_users_choice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kernels.lock");
+        fs::write(&path, "version = 1\nwhen-gone = \"stop\"\n").unwrap();
+        let runs = [LockFile::open(&path).unwrap(), LockFile::open(&path).unwrap()];
+        std::thread::scope(|scope| {
+            for (run, lock) in runs.iter().enumerate() {
+                scope.spawn(move || {
+                    for at in 0..20 {
+                        lock.set_kernel(&format!("{run}-{at}"), kernel("r")).unwrap();
+                    }
+                });
+            }
+        });
+        let all = LockFile::open(&path).unwrap();
+        assert_eq!(all.contents().kernel.len(), 40);
+        assert_eq!(all.when_gone(), WhenGone::Stop);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the lock is left in the project");
+    }
+
+    #[test]
+    fn is_not_touched_when_nothing_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kernels.lock");
+        let lock = LockFile::open(&path).unwrap();
+        lock.set_kernel("a", kernel("r")).unwrap();
+        let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+        let before = inode(&path);
+        let keep = File::open(&path).unwrap();
+        lock.set_kernel("a", kernel("r")).unwrap();
+        assert_eq!(inode(&path), before);
+        drop(keep);
+    }
+
+    #[test]
+    fn a_foreign_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kernels.lock");
+        for text in ["version = 2\n", "not toml", "version = 1\nmirror = \"x\"\n"] {
+            fs::write(&path, text).unwrap();
+            assert!(matches!(LockFile::open(&path), Err(StoreError::BadLock { .. })), "{text}");
+        }
+    }
+}
