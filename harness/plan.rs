@@ -1,12 +1,12 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+mod groups;
 mod room;
 mod schedule;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::alternatives;
 use crate::coverage::Analysis;
 use crate::manifest::KernelSpec;
 use crate::object::{BpfObject, MapInfo, Unclaimed};
@@ -16,13 +16,13 @@ use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
 use crate::record::Partition;
 use crate::record::{
-    Alternative, AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram,
-    ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord,
-    WHOLE_OBJECT,
+    AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
+    OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape};
 
+use groups::{groups, optional, proposed};
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat};
 
@@ -203,56 +203,6 @@ impl Plan {
             partition: None,
         }
     }
-}
-
-/// The groups, once more for each shape of their objects.
-fn groups(objects: &[PlannedObject], groups: Vec<AlternativesRecord>) -> Vec<AlternativesRecord> {
-    let mut all = Vec::new();
-    for group in groups {
-        let mut shapes: Vec<&PlannedShape> = Vec::new();
-        for shape in objects.iter().filter_map(|object| object.shape.as_ref()) {
-            let is_member = group.members.iter().any(|member| member.object == shape.of);
-            if is_member && !shapes.iter().any(|known| known.shape.name == shape.shape.name) {
-                shapes.push(shape);
-            }
-        }
-        let shaped = shapes.into_iter().map(|PlannedShape { shape, .. }| {
-            let mut group = group.clone();
-            group.name = format!("{}@{}", group.name, shape.name);
-            for member in &mut group.members {
-                let name = format!("{}@{}", member.object, shape.name);
-                if objects.iter().any(|object| object.shape.is_some() && object.object.name == name) {
-                    member.object = name;
-                }
-            }
-            group
-        });
-        let shaped: Vec<AlternativesRecord> = shaped.collect();
-        all.push(group);
-        all.extend(shaped);
-    }
-    all
-}
-
-/// What may fail, once more for each shape of its object.
-fn optional(objects: &[PlannedObject], optional: &[OptionalRecord]) -> Vec<OptionalRecord> {
-    let mut all = optional.to_vec();
-    for object in objects {
-        let of = object.shape.as_ref().map(|shape| shape.of.as_str());
-        all.extend(optional.iter().filter(|one| of == Some(one.what.object.as_str())).cloned().map(|mut one| {
-            one.what.object.clone_from(&object.object.name);
-            one
-        }));
-    }
-    all
-}
-
-/// What corematrix proposes, where no suite has spoken.
-fn proposed(objects: &[PlannedObject], declared: &[AlternativesRecord]) -> Vec<AlternativesRecord> {
-    let of = |object: &PlannedObject| alternatives::proposed(&object.object.name, &object.programs);
-    let known = |member: &Alternative| declared.iter().any(|group| group.members.contains(member));
-    let whole = objects.iter().filter(|object| object.shape.is_none());
-    whole.flat_map(of).filter(|group| !group.members.iter().any(known)).collect()
 }
 
 impl PlannedObject {

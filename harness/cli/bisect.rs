@@ -28,7 +28,7 @@ use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::report::explain::{CellFacts, explanation};
 use crate::report::{counted, paragraph};
 use crate::repro::Fate;
-use crate::source::{LockFile, Offer};
+use crate::source::{AvailableKernel, LockFile};
 use crate::suite::Settings;
 use findings::Findings;
 
@@ -66,7 +66,7 @@ struct Bisection<'a> {
     object: BpfObject,
     program: Option<&'a str>,
     /// From the good end to the bad one.
-    offers: Vec<Offer>,
+    offers: Vec<AvailableKernel>,
     /// Whether the good end is the newer one.
     backwards: bool,
     steps: Vec<Step>,
@@ -130,7 +130,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
 }
 
 /// The kernels from the good one to the bad one, both included, and whether the good one is the newer.
-fn between(mut offers: Vec<Offer>, good: &str, bad: &str) -> Result<(Vec<Offer>, bool), Failure> {
+fn between(mut offers: Vec<AvailableKernel>, good: &str, bad: &str) -> Result<(Vec<AvailableKernel>, bool), Failure> {
     let place = |wanted: &str| {
         let found = offers.iter().position(|offer| offer.spec.name == wanted);
         found.ok_or_else(|| {
@@ -213,7 +213,7 @@ impl Bisection<'_> {
 
     /// The types of the kernels that the store has. Nothing is fetched for them.
     fn types(&self) -> Vec<Option<Btf>> {
-        let read = |offer: &Offer| {
+        let read = |offer: &AvailableKernel| {
             let stored = self.project.store.kernel(&offer.spec, &self.project.lock, true, &|_| ()).ok()?;
             Btf::parse(&std::fs::read(stored.btf?).ok()?).ok()
         };

@@ -86,7 +86,13 @@ fn every_rule_that_turns_it_red_has_its_case() {
         Rule::Infrastructure => Weight::Infrastructure,
         Rule::UnexpectedPass | Rule::ExpectationUnused | Rule::Flaky | Rule::Improved => Weight::Notice,
     };
-    let cases = include_str!("tests.rs");
+    let cases = [
+        include_str!("tests.rs"),
+        include_str!("tests/expected.rs"),
+        include_str!("tests/kernel_warning.rs"),
+        include_str!("tests/regression.rs"),
+    ]
+    .concat();
     for rule in [
         Rule::Failure,
         Rule::VerdictWorse,

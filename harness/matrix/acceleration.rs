@@ -7,7 +7,8 @@ use crate::manifest::KernelSpec;
 use crate::run::Stop;
 use crate::store::StoredKernel;
 use crate::vm::{
-    self, Accelerator, BootFailure, Choice, GuestLink, KvmMemory, Machine, MachineSpec, NoProof, Proof, Toolchain,
+    self, Accelerator, AcceleratorFailure, BootFailure, Choice, GuestLink, KvmMemory, Machine, MachineSpec,
+    ProvenAccelerator, Toolchain,
 };
 
 /// Chooses; boots the first of these kernels that the store can get if KVM has yet to be proven.
@@ -20,7 +21,7 @@ pub(super) fn choose(
     options: &Options,
     stop: &Stop,
     say: &dyn Fn(String),
-) -> Result<Proof, MatrixError> {
+) -> Result<ProvenAccelerator, MatrixError> {
     let tools = project.tools()?;
     let memory = KvmMemory { file: &project.store.root().join(KVM_MEMORY), anew: false };
     let proof = vm::choose(options.accelerator, tools, memory, |patience| {
@@ -32,7 +33,8 @@ pub(super) fn choose(
             let stored = project.store.kernel(spec, &project.lock, options.offline, &step).ok()?;
             Some((spec, stored))
         });
-        let undecided = || NoProof::Undecided("no kernel of the matrix can be had to prove it with".to_owned());
+        let undecided =
+            || AcceleratorFailure::Undecided("no kernel of the matrix can be had to prove it with".to_owned());
         let (spec, stored) = kernel.ok_or_else(undecided)?;
         prove_kvm(tools, spec, &stored, patience, stop)
     });
@@ -49,19 +51,19 @@ pub fn prove_kvm(
     stored: &StoredKernel,
     patience: u32,
     stop: &Stop,
-) -> Result<(), NoProof> {
+) -> Result<(), AcceleratorFailure> {
     let boot = |accelerator, patience| boot_once(tools, spec, stored, (accelerator, patience), stop);
     match boot(Accelerator::Kvm, patience) {
         Ok(()) => Ok(()),
-        Err(BootFailure::Stopped) => Err(NoProof::Undecided("stopped by the user".to_owned())),
+        Err(BootFailure::Stopped) => Err(AcceleratorFailure::Undecided("stopped by the user".to_owned())),
         // No room, no program: trouble that has nothing to do with KVM.
         Err(BootFailure::Harness { reason, passing: false, .. } | BootFailure::Unfit { reason, .. }) => {
-            Err(NoProof::Undecided(reason))
+            Err(AcceleratorFailure::Undecided(reason))
         }
         Err(BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. }) => {
             match boot(Accelerator::Tcg, 1) {
-                Ok(()) => Err(NoProof::Failed(reason)),
-                Err(_) => Err(NoProof::Undecided(format!(
+                Ok(()) => Err(AcceleratorFailure::Failed(reason)),
+                Err(_) => Err(AcceleratorFailure::Undecided(format!(
                     "kernel `{}` boots neither with it nor without: {reason}",
                     spec.name
                 ))),
@@ -88,7 +90,7 @@ pub fn boot_once(
 }
 
 /// What the user should know about the accelerator.
-pub(super) fn notices(tools: &Toolchain, proof: &Proof, asked: Choice) -> Vec<String> {
+pub(super) fn notices(tools: &Toolchain, proof: &ProvenAccelerator, asked: Choice) -> Vec<String> {
     let mut notices = Vec::new();
     if proof.accelerator == Accelerator::Tcg {
         if asked == Choice::Auto {

@@ -39,7 +39,7 @@ use crate::protocol::attach::Reach;
 use crate::record::{Partition, PartitionRecord, RunRecord, ToolRecord};
 use crate::run::{self, CommandJob, Jobs, Logs, RunContext, RunError, Stop};
 use crate::timestamp;
-use crate::vm::{Choice, DebugOptions, Proof};
+use crate::vm::{Choice, DebugOptions, ProvenAccelerator};
 
 pub use acceleration::{boot_once, prove_kvm};
 pub use error::MatrixError;
@@ -123,7 +123,7 @@ pub struct Matrix<'a> {
     pub options: Options,
     /// Ask it to stop from another thread: [`Stop::ask`] once lets running cells end, twice drops them.
     pub stop: Stop,
-    proof: OnceLock<Proof>,
+    proof: OnceLock<ProvenAccelerator>,
 }
 
 impl<'a> Matrix<'a> {
@@ -172,7 +172,7 @@ impl<'a> Matrix<'a> {
     ///
     /// # Errors
     /// [`MatrixError::NoKvm`] if KVM was asked for and cannot be used, [`MatrixError::Toolchain`].
-    pub fn accelerator(&self, kernels: &[KernelSpec], say: &dyn Fn(String)) -> Result<&Proof, MatrixError> {
+    pub fn accelerator(&self, kernels: &[KernelSpec], say: &dyn Fn(String)) -> Result<&ProvenAccelerator, MatrixError> {
         if let Some(known) = self.proof.get() {
             return Ok(known);
         }

@@ -15,7 +15,7 @@ use crate::store::version;
 
 /// A kernel that can be had.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Offer {
+pub struct AvailableKernel {
     /// How to get it: a kernel of the manifest, or one build of what a kernel of the manifest may be.
     pub spec: KernelSpec,
     /// Its version as its source counts, such as `6.1.176-1`.
@@ -34,8 +34,8 @@ impl Store {
         lock: &LockFile,
         offline: bool,
         step: &dyn Fn(String),
-    ) -> Result<Vec<Offer>, StoreError> {
-        let mut offers: Vec<Offer> = Vec::new();
+    ) -> Result<Vec<AvailableKernel>, StoreError> {
+        let mut offers: Vec<AvailableKernel> = Vec::new();
         for spec in manifest {
             let pinned = lock.kernel(&spec.name);
             let release = pinned.as_ref().map(|pinned| pinned.release.clone());
@@ -43,7 +43,7 @@ impl Store {
                 Source::Mainline { version } => Some(version.trim_start_matches('v').to_owned()),
                 _ => pinned.and_then(|pinned| Some(pinned.packages.first()?.version.clone())),
             };
-            offers.extend(version.map(|version| Offer { spec: spec.clone(), version }));
+            offers.extend(version.map(|version| AvailableKernel { spec: spec.clone(), version }));
             if let (Source::Apt { suites, packages, archive }, false) = (&spec.source, offline) {
                 let builds = self.builds(spec, (suites, packages, archive.as_ref()), lock, step)?;
                 offers.extend(builds.into_iter().filter(|build| Some(&build.spec.name) != release.as_ref()));
@@ -67,7 +67,7 @@ impl Store {
         (suites, globs, archive): (&[String], &[String], Option<&Archive>),
         lock: &LockFile,
         step: &dyn Fn(String),
-    ) -> Result<Vec<Offer>, StoreError> {
+    ) -> Result<Vec<AvailableKernel>, StoreError> {
         let what = format!("kernel `{}`", spec.name);
         let request =
             Request { store: self, name: &spec.name, what, lock, offline: false, fresh: false, archive, step };
@@ -82,7 +82,7 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let candidates = kernel_packages::candidates(&[pattern], suites, &listed);
-            let builds: Vec<Offer> =
+            let builds: Vec<AvailableKernel> =
                 candidates.iter().filter_map(|build| Some(offer(spec, archive, build.images.first()?))).collect();
             if !builds.is_empty() {
                 return Ok(builds);
@@ -93,17 +93,17 @@ impl Store {
 }
 
 /// One build as a kernel of its own, called by its release.
-fn offer(spec: &KernelSpec, archive: Option<&Archive>, image: &crate::source::apt::lists::Package) -> Offer {
+fn offer(spec: &KernelSpec, archive: Option<&Archive>, image: &crate::source::apt::lists::Package) -> AvailableKernel {
     let name = release_of(&image.name).unwrap_or(&image.name).to_owned();
     let source = Source::Apt {
         suites: vec![image.suite.clone()],
         packages: vec![image.name.clone()],
         archive: archive.cloned(),
     };
-    Offer { spec: KernelSpec { name, source, ..spec.clone() }, version: image.version.clone() }
+    AvailableKernel { spec: KernelSpec { name, source, ..spec.clone() }, version: image.version.clone() }
 }
 
 /// Short names are those of the manifest.
-fn named_last(a: &Offer, b: &Offer) -> Ordering {
+fn named_last(a: &AvailableKernel, b: &AvailableKernel) -> Ordering {
     a.spec.name.len().cmp(&b.spec.name.len())
 }

@@ -27,7 +27,7 @@ mod vng_build;
 use std::fs::File;
 use std::path::PathBuf;
 
-pub use self::available_kernels::Offer;
+pub use self::available_kernels::AvailableKernel;
 pub use self::file_systems::FileSystems;
 pub use self::lock_file::{LockFile, LockedKernel, LockedPackage, WhenGone};
 

@@ -1,6 +1,6 @@
 //! Verifier logs, as kernels from 5.10 to 7.3 print them.
 //!
-//! [`Statistics`](crate::record::Statistics) and [`VerifierFailure`] are what a log says, [`fold()`] makes a long one readable, [`store`] keeps it whole on disk.
+//! [`Statistics`](crate::record::Statistics) and [`VerifierFailure`] are what a log says, [`fold()`] makes a long one readable, [`log_file`] keeps it whole on disk.
 //! Kernels change their wording without notice: what is not known is skipped, and no text makes these readers fail.
 
 mod explanation;

@@ -49,7 +49,7 @@ pub enum Choice {
 
 /// The accelerator to use, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
+pub struct ProvenAccelerator {
     /// The accelerator.
     pub accelerator: Accelerator,
     /// Why, as a lowercase fragment.
@@ -60,7 +60,7 @@ pub struct Proof {
 
 /// Why KVM was not proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoProof {
+pub enum AcceleratorFailure {
     /// A guest was started under KVM and failed. Remembered for a while.
     Failed(String),
     /// No guest was started, or the user stopped it: this says nothing about KVM. Not remembered, or one full disk would cost every
@@ -114,8 +114,8 @@ pub fn choose(
     choice: Choice,
     tools: &Toolchain,
     memory: KvmMemory<'_>,
-    boot: impl FnOnce(u32) -> Result<(), NoProof>,
-) -> Result<Proof, NoKvm> {
+    boot: impl FnOnce(u32) -> Result<(), AcceleratorFailure>,
+) -> Result<ProvenAccelerator, NoKvm> {
     choose_with(Path::new(DEVICE), choice, || fingerprint(tools), memory, boot)
 }
 
@@ -124,8 +124,8 @@ fn choose_with(
     choice: Choice,
     fingerprint: impl FnOnce() -> String,
     memory: KvmMemory<'_>,
-    boot: impl FnOnce(u32) -> Result<(), NoProof>,
-) -> Result<Proof, NoKvm> {
+    boot: impl FnOnce(u32) -> Result<(), AcceleratorFailure>,
+) -> Result<ProvenAccelerator, NoKvm> {
     match choice {
         Choice::Tcg => Ok(tcg("asked for".to_owned(), None)),
         Choice::Kvm => open(device).map(|()| kvm("asked for")),
@@ -150,8 +150,8 @@ fn prove(
     fingerprint: &str,
     memory: KvmMemory<'_>,
     now: SystemTime,
-    boot: impl FnOnce(u32) -> Result<(), NoProof>,
-) -> Proof {
+    boot: impl FnOnce(u32) -> Result<(), AcceleratorFailure>,
+) -> ProvenAccelerator {
     let known = match memory.anew {
         true => KvmKnowledge::Open(KvmRecord::failures(memory.file, fingerprint)),
         false => KvmRecord::look_up(memory.file, fingerprint, now),
@@ -168,12 +168,12 @@ fn prove(
             KvmRecord::save_success(memory.file, fingerprint);
             kvm("proven by a boot")
         }
-        Err(NoProof::Failed(reason)) => {
+        Err(AcceleratorFailure::Failed(reason)) => {
             let failure = KvmRecord::save_failure(memory.file, fingerprint, reason, failures, now);
             let advice = when_again(&failure, now);
             tcg(format!("KVM failed to boot a kernel: {}", failure.reason), Some(advice))
         }
-        Err(NoProof::Undecided(reason)) => tcg(format!("KVM could not be tried: {reason}"), None),
+        Err(AcceleratorFailure::Undecided(reason)) => tcg(format!("KVM could not be tried: {reason}"), None),
     }
 }
 
@@ -181,12 +181,12 @@ fn when_again(failure: &KvmFailure, now: SystemTime) -> String {
     format!("it is tried again after {}, with more time; `corematrix doctor` tries it now", failure.rest(now))
 }
 
-fn kvm(reason: &str) -> Proof {
-    Proof { accelerator: Accelerator::Kvm, reason: reason.to_owned(), advice: None }
+fn kvm(reason: &str) -> ProvenAccelerator {
+    ProvenAccelerator { accelerator: Accelerator::Kvm, reason: reason.to_owned(), advice: None }
 }
 
-fn tcg(reason: String, advice: Option<String>) -> Proof {
-    Proof { accelerator: Accelerator::Tcg, reason, advice }
+fn tcg(reason: String, advice: Option<String>) -> ProvenAccelerator {
+    ProvenAccelerator { accelerator: Accelerator::Tcg, reason, advice }
 }
 
 /// The release of the kernel that this machine runs: KVM is a part of it.

@@ -23,7 +23,7 @@ mod restore;
 mod snapshot;
 mod toolchain;
 
-pub use accelerator::{Accelerator, Choice, KvmMemory, NoKvm, NoProof, Proof, choose};
+pub use accelerator::{Accelerator, AcceleratorFailure, Choice, KvmMemory, NoKvm, ProvenAccelerator, choose};
 pub use boot_config::notes as config_notes;
 pub use deadlines::Deadlines;
 pub use debug::DebugOptions;

@@ -78,7 +78,7 @@ impl<'b, 'a> Findings<'b, 'a> {
         !self.changes.is_empty() && self.skipped().all(|step| offers[step.offer].spec.optional)
     }
 
-    /// The steps between the sides of steps that decided nothing.
+    /// The steps between the sides of changes that decided nothing.
     fn skipped(&self) -> impl Iterator<Item = &'b Step> {
         let within = |step: &&Step| {
             step.tried == Tried::Skipped

@@ -12,7 +12,7 @@ use glob::Pattern;
 use crate::source::apt::lists::Package;
 use crate::store::version;
 
-/// The expression for every package that may belong to a kernel, for [`crate::source::apt::lists::Apt::packages`].
+/// The expression for every package that may belong to a kernel, for [`crate::source::apt::lists::Lists::packages`].
 pub(in crate::source) const SIBLINGS: &str =
     "^linux-(image|image-unsigned|binary|binary-unsigned|base|modules|modules-extra)-[0-9]";
 

@@ -20,18 +20,18 @@ impl Memory {
         &self,
         fingerprint: &str,
         (hours, anew): (u64, bool),
-        boot: impl FnOnce(u32) -> Result<(), NoProof>,
-    ) -> Proof {
+        boot: impl FnOnce(u32) -> Result<(), AcceleratorFailure>,
+    ) -> ProvenAccelerator {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + hours * 3600);
         prove(fingerprint, KvmMemory { file: &self.file(), anew }, now, boot)
     }
 }
 
-fn failed(_: u32) -> Result<(), NoProof> {
-    Err(NoProof::Failed("the guest fell silent".into()))
+fn failed(_: u32) -> Result<(), AcceleratorFailure> {
+    Err(AcceleratorFailure::Failed("the guest fell silent".into()))
 }
 
-fn no_boot(_: u32) -> Result<(), NoProof> {
+fn no_boot(_: u32) -> Result<(), AcceleratorFailure> {
     panic!("must not boot")
 }
 
@@ -106,7 +106,7 @@ fn one_unlucky_boot_does_not_cost_kvm_for_good() {
 #[test]
 fn what_says_nothing_about_kvm_is_not_remembered() {
     let memory = Memory::new();
-    let full = memory.prove("here", (0, false), |_| Err(NoProof::Undecided("the disk is full".into())));
+    let full = memory.prove("here", (0, false), |_| Err(AcceleratorFailure::Undecided("the disk is full".into())));
     assert_eq!((full.accelerator, memory.file().exists()), (Accelerator::Tcg, false));
     assert_eq!(memory.prove("here", (0, false), |_| Ok(())).accelerator, Accelerator::Kvm);
 }
