@@ -88,6 +88,7 @@ impl Plan {
             let shaped = !shapes.is_empty();
             let loading = settings.loading.iter().filter(|(of, _)| *of == object.name);
             let loading = loading.fold(LoadingRecord::default(), |mut all, (_, one)| {
+                all.static_programs |= one.static_programs;
                 all.programs.extend(one.programs.iter().cloned());
                 all.maps.extend(one.maps.iter().cloned());
                 all

@@ -98,8 +98,8 @@ fn each_map_is_judged_by_its_definition_and_by_what_the_kernel_has() {
         let record = programs(&record, "7.3", "definitions").iter().find(|record| record.name == program).unwrap();
         record.hints.join("\n")
     };
-    assert!(advice("on_no_size").contains("maps.no_size.max_entries = "), "{}", advice("on_no_size"));
-    assert!(advice("on_bare").contains("maps.bare.key_size = 4"), "{}", advice("on_bare"));
+    assert!(advice("on_no_size").contains("`max-entries = "), "{}", advice("on_no_size"));
+    assert!(advice("on_bare").contains("`key-size = 4`"), "{}", advice("on_bare"));
     assert!(advice("on_huge").contains("kernels.toml"), "{}", advice("on_huge"));
     for program in ["on_no_size", "on_long_key", "on_huge"] {
         assert!(!advice(program).contains("libbpf_probe_bpf_map_type"), "{}", advice(program));

@@ -21,9 +21,9 @@ mod loading;
 mod pins;
 mod port;
 mod prepared;
+mod symbols;
 mod transcript;
 mod visited;
-mod weak_extern;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -7,7 +7,10 @@ use crate::record::{Cause, Evidence, Verdict};
 /// What libbpf alone refuses, and what to do about it. Other loaders take such an object, or the object's own loader changes it before
 /// it is loaded.
 const OTHER_LOADERS: [(&str, &str); 7] = [
-    ("is static and not supported", "declare the program without `static`"),
+    (
+        "is static and not supported",
+        "declare the program without `static`, say `static-programs = true` in an `[[object]]` of a suite",
+    ),
     ("legacy map definitions in 'maps' section", LEGACY),
     ("bad map relo against '", LEGACY),
     ("invalid pinning value ", "use `LIBBPF_PIN_BY_NAME` or no pinning"),

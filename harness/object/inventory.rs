@@ -83,6 +83,9 @@ pub struct ProgramInfo {
 impl Inventory {
     /// Makes it what its loader makes of the object.
     pub fn set(&mut self, loading: &LoadingRecord) {
+        if loading.static_programs {
+            self.programs.iter_mut().for_each(|program| program.is_static = false);
+        }
         for one in &loading.programs {
             self.programs.iter_mut().filter(|program| program.name == one.program).for_each(|program| program.set(one));
         }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LoadingRecord {
+    /// Whether it takes static functions for programs, for which libbpf refuses an object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub static_programs: bool,
     /// What it sets of programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<ProgramLoading>,
@@ -71,12 +74,13 @@ pub struct MapDefinition {
 impl LoadingRecord {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
-        self.programs.is_empty() && self.maps.is_empty()
+        !self.static_programs && self.programs.is_empty() && self.maps.is_empty()
     }
 
     /// The settings as the keys of a suite: `maps.events.max_entries = 4096`, `programs.on_packet.type = "sched_cls"`.
     pub fn settings(&self) -> Vec<String> {
         let mut settings = Vec::new();
+        settings.extend(self.static_programs.then(|| "static-programs = true".to_owned()));
         for program in &self.programs {
             let named =
                 [("type", &program.prog_type), ("attach-type", &program.attach_type), ("target", &program.target)];
@@ -119,6 +123,7 @@ mod tests {
         let definition = MapDefinition { max_entries: Some(64), ..MapDefinition::default() };
         let inner = MapDefinition { map_type: Some("array".into()), key_size: Some(4), ..MapDefinition::default() };
         let loading = LoadingRecord {
+            static_programs: true,
             programs: vec![ProgramLoading {
                 program: "p".into(),
                 prog_type: Some("sched_cls".into()),
@@ -128,6 +133,7 @@ mod tests {
             maps: vec![MapLoading { map: "m".into(), definition, inner: Some(inner) }],
         };
         let expected = [
+            "static-programs = true",
             "programs.p.type = \"sched_cls\"",
             "programs.p.flags = [\"BPF_F_SLEEPABLE\"]",
             "maps.m.max_entries = 64",

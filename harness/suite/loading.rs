@@ -1,4 +1,4 @@
-//! [`WrittenMap`] and [`program`]: what an object's own loader does to its maps and programs before the kernel sees them.
+//! [`WrittenObject`], [`WrittenMap`] and [`program`]: what an object's own loader does to it before the kernel sees it.
 
 use std::fmt::Write as _;
 
@@ -18,6 +18,32 @@ const WITH_TARGET: [&str; 3] = ["tracing", "lsm", "ext"];
 
 /// A mistake with its place in the file, if that is not the table's.
 type Placed = (Option<usize>, Mistake);
+
+/// An `[[object]]` table: what the object's own loader does to the object as a whole.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct WrittenObject {
+    object: Spanned<String>,
+    static_programs: Option<Spanned<bool>>,
+}
+
+impl WrittenObject {
+    /// Finds the object, and tells whether its static functions are programs. `Err` has the place in the file if it is not the table's.
+    pub fn checked(&self, all: Objects<'_>) -> Result<(usize, bool), Placed> {
+        let at = self.object.span().start;
+        let object = all.object(self.object.get_ref()).map_err(|error| (Some(at), error))?;
+        let Some(asked) = &self.static_programs else {
+            let message = format!("`[[object]]` says nothing of `{}`", all.0[object].name);
+            return Err((None, Mistake::new(message).hint("write `static-programs = true`")));
+        };
+        let has_static = all.inventory(object).is_none_or(|all| all.programs.iter().any(|program| program.is_static));
+        if *asked.get_ref() && !has_static {
+            let message = format!("object `{}` has no static program", all.0[object].name);
+            return Err((Some(asked.span().start), Mistake::new(message)));
+        }
+        Ok((object, *asked.get_ref()))
+    }
+}
 
 /// A `[[map]]` table: what the object's own loader sets of a map.
 #[derive(Debug, Clone, Deserialize)]
@@ -183,6 +209,9 @@ pub(super) fn program(
 pub fn tables(loading: &LoadingRecord, object: &str) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let mut text = String::new();
+    if loading.static_programs {
+        let _ = writeln!(text, "\n[[object]]\nobject = {}\nstatic-programs = true", quoted(object));
+    }
     for one in &loading.programs {
         let _ = writeln!(text, "\n[[program]]\nprogram = {}", quoted(&format!("{object}/{}", one.program)));
         for (key, value) in [("type", &one.prog_type), ("attach-type", &one.attach_type), ("target", &one.target)] {

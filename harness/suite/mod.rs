@@ -67,8 +67,8 @@ use alternatives::WrittenAlternatives;
 pub use draft::draft;
 use error::Mistake;
 pub use error::SuiteError;
-use loading::WrittenMap;
 pub use loading::tables as loading_tables;
+use loading::{WrittenMap, WrittenObject};
 use optional::WrittenOptional;
 pub use package::PackageRef;
 use pattern::{check_glob, expand};
@@ -80,13 +80,14 @@ pub use shape::{Shape, table as shape_table};
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 11] = [
+const SUITE_KEYS: [&str; 12] = [
     "name",
     "objects",
     "package",
     "alternatives",
     "optional",
     "shape",
+    "object",
     "program",
     "map",
     "expect",
@@ -94,7 +95,7 @@ const SUITE_KEYS: [&str; 11] = [
     "minimum-coverage",
 ];
 /// Keys of its tables.
-const TABLES: [(&str, &[&str]); 8] = [
+const TABLES: [(&str, &[&str]); 9] = [
     ("package", &["apt", "suites", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
@@ -102,6 +103,7 @@ const TABLES: [(&str, &[&str]); 8] = [
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
     ("program", &["program", "type", "attach-type", "target", "flags", "attach", "triggers", "command", "test-run"]),
+    ("object", &["object", "static-programs"]),
     ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "inner"]),
 ];
 
@@ -140,6 +142,8 @@ struct Written {
     program: Vec<Spanned<WrittenProgram>>,
     #[serde(default)]
     map: Vec<Spanned<WrittenMap>>,
+    #[serde(default)]
+    object: Vec<Spanned<WrittenObject>>,
     #[serde(default)]
     expect: Vec<Spanned<WrittenExpectation>>,
     #[serde(default)]

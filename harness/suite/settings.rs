@@ -117,6 +117,10 @@ impl Suite {
                 settings.loading_of(object).programs.push(loading);
             }
         }
+        for object in &written.object {
+            let (index, takes) = object.get_ref().checked(all).map_err(self.at(object.span().start))?;
+            settings.loading_of(&objects[index].name).static_programs |= takes;
+        }
         for map in &written.map {
             let (object, loading) = map.get_ref().checked(all).map_err(self.at(map.span().start))?;
             let object = &objects[object].name;

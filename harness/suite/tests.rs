@@ -72,7 +72,7 @@ fn mistakes_are_named() {
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     suite `DIR/suite.toml`, line 3: unknown key `objcts` (hint: did you mean `objects`?)
-    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`)
+    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `object`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`)
     suite `DIR/suite.toml`, line 4: unknown key `file` (hint: did you mean `files`?)
     suite `DIR/suite.toml`, line 2: invalid type: integer `3`, expected a sequence
     suite `DIR/suite.toml`, line 1: string values must be quoted, expected literal string
@@ -261,6 +261,8 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         map("type = \"hash_of_maps\"\ninner = { like = \"count\" }"),
         map("type = \"hash_of_maps\"\ninner = { key-size = 4 }"),
         map("max-entries = 1\n").repeat(2),
+        "[[object]]\nobject = \"switches\"".to_owned(),
+        "[[object]]\nobject = \"switches\"\nstatic-programs = true".to_owned(),
     ];
     let messages = mistakes.iter().map(|text| {
         let error = settings(text, "").1.unwrap_err();

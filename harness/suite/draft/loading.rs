@@ -1,4 +1,4 @@
-//! [`tables`]: the `[[program]]` and `[[map]]` tables of what an object's own loader has to set, as far as the object shows it.
+//! [`tables`]: the `[[object]]`, `[[program]]` and `[[map]]` tables of what an object's own loader has to set, as far as the object shows it.
 
 use std::fmt::Write as _;
 
@@ -32,6 +32,9 @@ const SECTIONS: [(&str, &str, Option<&str>); 16] = [
 /// The tables; empty if nothing has to be set.
 pub(super) fn tables(object: &BpfObject, inventory: &Inventory) -> String {
     let mut text = String::new();
+    if inventory.programs.iter().any(|program| program.is_static) {
+        let _ = writeln!(text, "[[object]]\nobject = {}\nstatic-programs = true", quoted(&object.name));
+    }
     for program in inventory.programs.iter().filter(|program| program.prog_type.is_none()) {
         of_program(&mut text, object, program);
     }
