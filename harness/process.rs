@@ -224,6 +224,9 @@ impl Drop for ChildGroup {
 }
 
 /// Shows whole lines of an output on standard error.
+/// Bytes of a line that are kept until they are shown.
+const LONGEST_LINE: usize = 64 << 10;
+
 struct Echo {
     name: String,
     open: Vec<u8>,
@@ -237,7 +240,8 @@ impl Echo {
     fn push(&mut self, chunk: &[u8]) {
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
             self.open.extend_from_slice(piece);
-            if piece.ends_with(b"\n") {
+            // A guest may write a line without end.
+            if piece.ends_with(b"\n") || self.open.len() > LONGEST_LINE {
                 let line = String::from_utf8_lossy(&self.open);
                 // Firmware clears the screen and moves about.
                 let line = console::strip_ansi_codes(line.trim_end()).into_owned();
