@@ -223,10 +223,10 @@ impl Drop for ChildGroup {
     }
 }
 
-/// Shows whole lines of an output on standard error.
 /// Bytes of a line that are kept until they are shown.
 const LONGEST_LINE: usize = 64 << 10;
 
+/// Shows whole lines of an output on standard error.
 struct Echo {
     name: String,
     open: Vec<u8>,

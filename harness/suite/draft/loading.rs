@@ -39,7 +39,7 @@ pub(super) fn tables(object: &BpfObject, inventory: &Inventory) -> String {
         of_program(&mut text, object, program);
     }
     for map in &inventory.maps {
-        of_map(&mut text, object, map, &inventory.maps);
+        of_map(&mut text, object, map, inventory);
     }
     if text.is_empty() { text } else { format!("{HEAD}{text}") }
 }
@@ -61,13 +61,16 @@ fn of_program(text: &mut String, object: &BpfObject, program: &ProgramInfo) {
     }
 }
 
-fn of_map(text: &mut String, object: &BpfObject, map: &MapInfo, all: &[MapInfo]) {
+fn of_map(text: &mut String, object: &BpfObject, map: &MapInfo, all: &Inventory) {
     let kind = map.map_type.as_deref().unwrap_or_default();
     let mut lines = Vec::new();
     for flaw in map.flaws() {
         lines.extend(match flaw {
             Flaw { field: "values", .. } => {
-                let like = all.iter().find(|other| other.name != map.name && other.flaws().is_empty());
+                // A map that no program uses is most likely there to be like those in this one.
+                let is_used = |other: &&MapInfo| all.programs.iter().any(|program| program.maps.contains(&other.name));
+                let sound = all.maps.iter().filter(|other| other.name != map.name && other.flaws().is_empty());
+                let like = sound.min_by_key(is_used);
                 Some(match like {
                     Some(like) => format!("inner = {{ like = {} }}    # {}", quoted(&like.name), comment(&flaw.what)),
                     None => format!(
