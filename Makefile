@@ -11,7 +11,7 @@ help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
 	@echo "make check  what needs no guest: rustfmt, clippy, unit tests, documentation"
 	@echo "make test   set up, make lint, then every test; none may be skipped"
-	@echo "make lint   rustfmt and clippy"
+	@echo "make lint   rustfmt, clippy, documentation"
 	@echo "make deny   licences, advisories and sources of the dependencies, by cargo-deny"
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
 	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
@@ -37,8 +37,6 @@ run: build programs
 check: lint
 	@echo "check: unit tests"
 	$(CARGO) test --quiet --locked --workspace --lib --bins -- --skip report::html::browser
-	@echo "check: documentation"
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 # With checks for numbers that run over, in an executable that is otherwise as it is shipped. A test that lacks a tool fails.
 test: setup-tests lint programs
@@ -53,6 +51,8 @@ lint:
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
 		echo "lint: clippy"; $(CARGO) clippy --workspace --all-targets --locked -- -D warnings; \
 	else echo "lint: SKIPPED, this toolchain has no clippy" >&2; fi
+	@echo "lint: documentation"
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps
 
 deny:
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "error: cargo-deny is not installed" >&2; \
