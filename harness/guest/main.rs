@@ -17,7 +17,7 @@ mod kernel_log;
 mod live;
 mod loaded;
 mod loader;
-mod loading;
+mod own_loader;
 mod pins;
 mod port;
 mod prepared;

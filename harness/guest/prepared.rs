@@ -7,7 +7,7 @@ use std::time::Duration;
 use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
-use super::loading::{self, Refused};
+use super::own_loader::{self, Refused};
 use super::symbols::{weaken, with_global_programs};
 use super::transcript;
 use corematrix_protocol::GIVEN_BTF;
@@ -171,7 +171,7 @@ fn set_up(open: &mut OpenObject, setup: &ObjectSetup) -> Result<Vec<OwnedFd>, Fa
         let place = place.ok_or_else(|| lost(format!("offset {} of section `{}`", patch.offset, patch.section)))?;
         place.copy_from_slice(&patch.bytes);
     }
-    loading::apply(open, &setup.loading).map_err(|Refused { what, error }| match error {
+    own_loader::apply(open, &setup.loading).map_err(|Refused { what, error }| match error {
         Some(error) => Failure::of(true, &error),
         None => lost(what),
     })

@@ -13,7 +13,7 @@ use crate::record::{LoadingRecord, MapDefinition, MapLoading, ProgramLoading};
 
 /// Flags that a program is loaded with, as a suite and as the kernel name them.
 const FLAGS: [(&str, &str); 2] = [("sleepable", "BPF_F_SLEEPABLE"), ("frags", "BPF_F_XDP_HAS_FRAGS")];
-/// Program types whose attach type the kernel wants to know when it loads them.
+/// Program types that are loaded for one function, tracepoint or hook of the kernel.
 const WITH_TARGET: [&str; 3] = ["tracing", "lsm", "ext"];
 
 /// A mistake with its place in the file, if that is not the table's.
