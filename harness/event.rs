@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::record::CellCoverage;
-use crate::record::KernelWarning;
+use crate::record::{KernelWarning, LoaderEvidence};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
 
@@ -148,6 +148,8 @@ pub struct CellOutcome {
     pub externs: Vec<ExternRecord>,
     /// What libbpf did without.
     pub downgrades: Vec<String>,
+    /// What another loader than libbpf did.
+    pub loader: Option<LoaderEvidence>,
     /// How far its guards were proven.
     pub coverage: CellCoverage,
     /// What the kernel complained about.

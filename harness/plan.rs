@@ -1,9 +1,11 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
 mod groups;
+mod loaders;
 mod room;
 mod schedule;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::shard::split;
 use crate::suite::{Settings, Shape};
 
 use groups::{groups, optional, proposed};
+pub use loaders::PlannedLoader;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat};
 
@@ -63,6 +66,10 @@ pub struct PlannedObject {
     pub shape: Option<PlannedShape>,
     /// What its own loader does to it, as a suite says.
     pub loading: LoadingRecord,
+    /// What loads it, if not libbpf.
+    pub loader: Option<PlannedLoader>,
+    /// The row of the same object and another loader that this one is compared with.
+    pub beside: Option<String>,
     /// What is done with its programs beyond loading them, as a suite says.
     pub programs_setup: Vec<ProgramSetup>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
@@ -99,11 +106,12 @@ impl Plan {
             };
             let whole =
                 PlannedObject { shaped, programs_setup: setup(), ..PlannedObject::new(object.clone(), None, &loading) };
-            planned.push(whole);
-            planned.extend(shapes.into_iter().map(|shape| PlannedObject {
-                programs_setup: setup(),
-                ..PlannedObject::new(object.clone(), Some(shape), &loading)
-            }));
+            let assigned = settings.loaders.iter().find(|(of, _)| *of == object.name).map(|(_, assigned)| assigned);
+            planned.extend(loaders::rows(whole, assigned));
+            for shape in shapes {
+                let shaped = PlannedObject::new(object.clone(), Some(shape), &loading);
+                planned.extend(loaders::rows(PlannedObject { programs_setup: setup(), ..shaped }, assigned));
+            }
         }
         let mut alternatives = settings.alternatives.clone();
         alternatives.extend(proposed(&planned, &settings.alternatives));
@@ -130,6 +138,8 @@ impl Plan {
             analysis,
             shape: None,
             loading: LoadingRecord::default(),
+            loader: None,
+            beside: None,
             programs_setup: Vec::new(),
             shaped: false,
         };
@@ -179,6 +189,7 @@ impl Plan {
             dangers: Vec::new(),
             externs: Vec::new(),
             downgrades: Vec::new(),
+            loader: None,
             coverage: CellCoverage::default(),
             kernel_log: Vec::new(),
             wall_ms: 0,
@@ -247,11 +258,25 @@ impl PlannedObject {
         }
         let shaped = shape.is_some();
         let loading = loading.clone();
-        PlannedObject { object, programs, broken, analysis, shape, loading, programs_setup: Vec::new(), shaped }
+        PlannedObject {
+            object,
+            programs,
+            broken,
+            analysis,
+            shape,
+            loading,
+            loader: None,
+            beside: None,
+            programs_setup: Vec::new(),
+            shaped,
+        }
     }
 
     /// Why nothing of it can be judged, though it is sound: libbpf finds no program in it.
     pub fn unclaimed(&self) -> Option<&Unclaimed> {
+        if self.loader.is_some() {
+            return None;
+        }
         let inventory = self.object.inventory.as_ref().ok()?;
         inventory.unclaimed.first().filter(|_| inventory.programs.is_empty())
     }
@@ -296,6 +321,14 @@ impl PlannedObject {
     pub fn expected_cost(&self) -> usize {
         // Measured: a program costs about as much as preparing 10 kB of object, and the largest objects hold the longest programs.
         self.object.bytes.len() + 10_000 * self.programs.len()
+    }
+
+    /// The object as it is sent to a guest: libbpf sets variables itself, other loaders get an object in which they are set.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match (&self.loader, &self.shape) {
+            (Some(_), Some(planned)) => Cow::Owned(planned.shape.applied(&self.object.bytes)),
+            _ => Cow::Borrowed(&self.object.bytes),
+        }
     }
 
     /// What a loader sets before it loads the object, and does with it then.
@@ -345,6 +378,8 @@ impl PlannedObject {
                 settings: shape.settings.clone(),
             }),
             loading: self.loading.clone(),
+            loader: self.loader.as_ref().map(PlannedLoader::record),
+            beside: self.beside.clone(),
         }
     }
 }

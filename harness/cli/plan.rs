@@ -30,7 +30,9 @@ pub(super) struct PlanArgs {
 pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = project.kernels(&args.machine.kernel)?;
-    let Inputs { objects, settings, .. } = project.inputs(&args.inputs, args.machine.offline, &say)?;
+    let mut inputs = project.inputs(&args.inputs, args.machine.offline, &say)?;
+    project.assign_loaders(&mut inputs, &[])?;
+    let Inputs { objects, settings, .. } = inputs;
     let schedule = Schedule::new(&Plan::new(kernels, objects, &settings), args.partitions.get());
     let text = schedule.render(args.format);
     print!("{}", text.map_err(|error| Failure::infrastructure(format!("cannot write the plan: {error}"), None))?);

@@ -51,6 +51,10 @@ pub(super) struct RunArgs {
     /// Make every program run that can be attached or run, and count its runs; means `--attach`, too.
     #[arg(long)]
     exercise: bool,
+    /// Load with LOADER: libbpf, cilium-ebpf, aya, or the path of a loader; may be repeated, and `all` compares all that are built
+    /// [default: the loader that a suite names or that the object is made for, else libbpf].
+    #[arg(long, value_name = "LOADER")]
+    pub(super) loader: Vec<String>,
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
@@ -133,6 +137,7 @@ impl RunArgs {
         options.full_logs = self.full_logs;
         options.cold = self.cold;
         options.partition = self.partition;
+        options.loaders.clone_from(&self.loader);
         options.debug = self.debug.options();
         Ok(options)
     }

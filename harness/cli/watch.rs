@@ -75,7 +75,9 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     if let Some(build) = &build {
         first_build(build);
     }
-    let Found { objects, notices, settings } = project.inputs(&places, args.machine.offline, &say)?;
+    let mut found = project.inputs(&places, args.machine.offline, &say)?;
+    project.assign_loaders(&mut found, &args.loader)?;
+    let Found { objects, notices, settings } = found;
     let mut inputs = WatchedInputs::new(&watched(&places, build.as_ref(), &objects));
     let ran = inputs.look();
     project.tools()?;
@@ -163,7 +165,10 @@ impl Watch<'_> {
         }
         let (args, project, stop) = (self.args, self.matrix.project, &self.matrix.stop);
         let folder = self.folder;
-        let found = project.inputs(&self.places, args.machine.offline, &say);
+        let found = project.inputs(&self.places, args.machine.offline, &say).and_then(|mut found| {
+            project.assign_loaders(&mut found, &args.loader)?;
+            Ok(found)
+        });
         let Found { objects, notices, settings } = match found {
             Ok(found) => found,
             Err(failure) => {

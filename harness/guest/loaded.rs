@@ -1,5 +1,7 @@
 //! What libbpf and the kernel made of a program: its relocated instructions, and the sizes of what was loaded.
 
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
 use libbpf_rs::{AsRawLibbpf, OpenProgram};
 
 use corematrix_record::LoadedProgram;
@@ -18,11 +20,23 @@ pub fn instructions<'a>(program: &'a OpenProgram<'_>) -> &'a [u8] {
     }
 }
 
-/// The kernel's line records of the translated program, 16 bytes each; `None` if it has none.
-pub fn lines(program: &OpenProgram<'_>) -> Option<Vec<u8>> {
-    let size = size_of::<libbpf_rs::libbpf_sys::bpf_line_info>();
+/// The descriptor of a program; negative if it is not loaded.
+pub fn descriptor(program: &OpenProgram<'_>) -> RawFd {
     // SAFETY: the program is alive; a program that is not loaded has a negative descriptor.
-    let descriptor = unsafe { libbpf_rs::libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) };
+    unsafe { libbpf_rs::libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) }
+}
+
+/// A descriptor of the program with this number, which another process has loaded; `None` if there is none.
+pub fn by_id(id: u32) -> Option<OwnedFd> {
+    // SAFETY: takes a number; gives a descriptor that is nobody else's, or a negative errno.
+    let descriptor = unsafe { libbpf_rs::libbpf_sys::bpf_prog_get_fd_by_id(id) };
+    // SAFETY: it is open, and owned by nobody.
+    (descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// The kernel's line records of the translated program, 16 bytes each; `None` if it has none.
+pub fn lines(descriptor: RawFd) -> Option<Vec<u8>> {
+    let size = size_of::<libbpf_rs::libbpf_sys::bpf_line_info>();
     let mut info = libbpf_rs::libbpf_sys::bpf_prog_info::default();
     let mut length = u32::try_from(size_of_val(&info)).ok()?;
     // SAFETY: `info` is plain data that the call fills, and `length` is its size; a bad descriptor is an error.
@@ -46,9 +60,7 @@ pub fn lines(program: &OpenProgram<'_>) -> Option<Vec<u8>> {
 }
 
 /// What the kernel says of a loaded program; `None` if it says nothing or the program has been unloaded again.
-pub fn info(program: &OpenProgram<'_>) -> Option<LoadedProgram> {
-    // SAFETY: the program is alive; a program that is not loaded has a negative descriptor.
-    let descriptor = unsafe { libbpf_rs::libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) };
+pub fn info(descriptor: RawFd) -> Option<LoadedProgram> {
     if descriptor < 0 {
         return None;
     }

@@ -5,7 +5,7 @@
 //! libbpf's own code, and the kernel's BTF is parsed once. Only where the whole object cannot be prepared is each program
 //! opened and prepared on its own, without maps that cannot be created.
 
-mod outcome;
+pub(super) mod outcome;
 mod trial;
 
 use std::collections::BTreeMap;
@@ -45,6 +45,8 @@ pub struct Request<'a> {
     pub extern_users: BTreeMap<String, Vec<String>>,
     /// The object.
     pub bytes: Vec<u8>,
+    /// The executable in the guest that loads it; `None` for libbpf.
+    pub loader: Option<String>,
     /// Whether to load without collecting evidence, to measure what that costs.
     pub bare: bool,
     /// What to do wrong.
@@ -53,7 +55,7 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     /// How far a program is taken: a suite that says how takes it further than was asked for.
-    fn reach_of(&self, program: &str) -> Reach {
+    pub(super) fn reach_of(&self, program: &str) -> Reach {
         let declared = self.setup.of_program(program).map_or(Reach::Load, |setup| match &setup.exercise {
             Some(_) => Reach::Exercise,
             None => Reach::Attach,
@@ -63,7 +65,7 @@ impl Request<'_> {
 }
 
 /// Where messages for the host go.
-type Send<'a> = dyn FnMut(&GuestMessage, &[u8]) -> Result<(), String> + 'a;
+pub(super) type Send<'a> = dyn FnMut(&GuestMessage, &[u8]) -> Result<(), String> + 'a;
 
 /// Judges the programs of the request and sends what it finds.
 pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) -> Result<(), String> {
@@ -132,7 +134,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
 }
 
 /// What the kernel had to say while the program was tried.
-fn send_log(log: &mut KernelLog, program: &str, request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
+pub(super) fn send_log(log: &mut KernelLog, program: &str, request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
     match log.take(Some(program)).filter(|_| !request.bare) {
         Some((message, lines)) => send(&message, &lines),
         None => Ok(()),
@@ -226,8 +228,8 @@ fn load_one(
     let warnings = libbpf_log::warnings(&lines);
     if result == 0 || libbpf_log::only_slots_missing(&warnings) {
         tried.stage = Stage::Loaded;
-        tried.loaded = loaded::info(&wanted);
-        if let (false, Some(lines)) = (request.bare, loaded::lines(&wanted)) {
+        tried.loaded = loaded::info(loaded::descriptor(&wanted));
+        if let (false, Some(lines)) = (request.bare, loaded::lines(loaded::descriptor(&wanted))) {
             // Without them the program's coverage is unknown.
             let _ = frames.add(&GuestMessage::Lines { program: program.to_owned() }, &lines);
         }

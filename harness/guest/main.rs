@@ -7,6 +7,7 @@ mod after_restore;
 mod attach;
 mod before_snapshot;
 mod exercise;
+mod external;
 mod facts;
 mod fault;
 mod feature_probe;
@@ -23,6 +24,7 @@ mod port;
 mod prepared;
 mod symbols;
 mod transcript;
+mod type_name;
 mod visited;
 
 use std::fs;
@@ -96,7 +98,7 @@ fn serve() -> Result<(), String> {
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(feature_probe::features(&request)), &[])?;
             }
-            (HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users }, bytes) => {
+            (HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users, loader }, bytes) => {
                 let bare = faults.bare();
                 judge(
                     &mut port,
@@ -109,6 +111,7 @@ fn serve() -> Result<(), String> {
                         extern_users,
                         reach,
                         bytes,
+                        loader,
                         bare,
                         faults: &faults,
                     },
@@ -148,7 +151,11 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
     let ending = fork::run(|| {
         // The port is shared with the parent, which is silent until this process has ended.
         let mut send_from_child = |message: &GuestMessage, blob: &[u8]| send(port, message, blob);
-        match loader::judge(request, &mut log, &mut send_from_child) {
+        let judged = match &request.loader {
+            None => loader::judge(request, &mut log, &mut send_from_child),
+            Some(executable) => external::judge(request, executable, &mut log, &mut send_from_child),
+        };
+        match judged {
             Ok(()) => 0,
             Err(reason) => {
                 eprintln!("corematrix guest: {reason}");

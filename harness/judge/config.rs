@@ -138,6 +138,7 @@ mod tests {
             kernel,
             poison: &|_| None,
             memory_mib: None,
+            by_loader: false,
         });
         (found.cause, found.reason.unwrap_or_default())
     }

@@ -13,6 +13,7 @@ pub mod errno;
 pub mod exercise;
 mod form;
 mod kernel_view;
+mod loader_words;
 mod map;
 mod module;
 mod open;
@@ -29,6 +30,7 @@ pub use attach_form::never_attaches;
 #[cfg(test)]
 pub(crate) use kernel_view::SampleKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
+pub use loader_words::not_opened;
 pub use module::{modules_of, target_in_module};
 pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
@@ -57,6 +59,8 @@ pub struct Case<'a> {
     pub poison: &'a dyn Fn(u32) -> Option<Poison>,
     /// The guest's memory in MiB; `None` if it is not known.
     pub memory_mib: Option<u64>,
+    /// Whether another loader than libbpf loads it.
+    pub by_loader: bool,
 }
 
 /// A verdict with what it rests on.
@@ -99,6 +103,7 @@ fn by_words(case: &Case<'_>) -> Diagnosis {
             out_of_memory(format!("the loader was killed {}", guest_memory(case.memory_mib)))
         }
         Stage::Died => Diagnosis::of(Verdict::HarnessError, Cause::Harness, Evidence::line(last_words(outcome))),
+        Stage::Unsupported => loader_words::unsupported(&last_words(outcome)),
         Stage::Prepare => map::first_left_out(case)
             .or_else(|| form::newer_than_kernel(case))
             .or_else(|| from_warnings(case))
@@ -204,6 +209,10 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
 /// What libbpf warned about.
 fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
     let warnings = &case.outcome.warnings;
+    if case.by_loader {
+        // Where the kernel refused in silence, the loader says no more than the errno.
+        return (case.outcome.stage == Stage::Prepare).then(|| loader_words::refused(&last_words(case.outcome)));
+    }
     if let Some((verdict, cause, line)) = texts::of_libbpf(warnings) {
         if line.starts_with("struct_ops init_kern") {
             return Some(struct_ops::refused(case, line));

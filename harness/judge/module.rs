@@ -214,6 +214,7 @@ mod tests {
             kernel,
             poison: &|_| None,
             memory_mib: None,
+            by_loader: false,
         })
     }
 

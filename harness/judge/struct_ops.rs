@@ -57,6 +57,7 @@ mod tests {
             kernel: &UnknownKernel,
             poison: &|_| None,
             memory_mib: None,
+            by_loader: false,
         };
         let diagnosis = judge(&case);
         assert_eq!(diagnosis.verdict, Verdict::AttachTargetMissing);

@@ -64,6 +64,7 @@ fn judged(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
         kernel: &UnknownKernel,
         poison: &|_| None,
         memory_mib: None,
+        by_loader: false,
     })
 }
 

@@ -76,7 +76,7 @@ pub(super) fn of_libbpf(warnings: &[String]) -> Option<(Verdict, Cause, &str)> {
     })
 }
 
-fn fits(line: &str, pieces: &[&str]) -> bool {
+pub(super) fn fits(line: &str, pieces: &[&str]) -> bool {
     let mut rest = line;
     pieces.iter().all(|piece| match rest.split_once(piece) {
         Some((_, behind)) => {

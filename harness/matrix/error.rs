@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::loader::LoaderError;
 use crate::manifest::{ManifestError, SelectorError};
 use crate::object::ObjectError;
 use crate::run::RunError;
@@ -46,6 +47,9 @@ pub enum MatrixError {
         /// Where the package is unpacked.
         folder: PathBuf,
     },
+    /// A loader that is named cannot be used.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
     /// The store, or a source of kernels or packages, failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -76,6 +80,7 @@ impl MatrixError {
             MatrixError::Objects(errors) => errors.iter().find_map(ObjectError::hint),
             MatrixError::ShapeTwice { .. } => Some("give one of them another name".to_owned()),
             MatrixError::NoFile { folder, .. } => Some(format!("the package is unpacked in `{}`", folder.display())),
+            MatrixError::Loader(error) => error.hint(),
             MatrixError::Store(error) => error.hint(),
             MatrixError::Toolchain(_, hint) => hint.clone(),
             MatrixError::NoKvm(error) => Some(error.hint()),

@@ -75,6 +75,9 @@ pub struct Options {
     pub partition: Option<Partition>,
     /// Whether the record gets what failures mean and what to do about them.
     pub advice: bool,
+    /// The loaders that judge every object: `libbpf`, `cilium-ebpf`, `aya`, a path, or `all`. Without any, that which a suite names or the
+    /// object is made for.
+    pub loaders: Vec<String>,
     /// What helps to look into guests. It writes to standard error.
     pub debug: DebugOptions,
 }
@@ -91,6 +94,7 @@ impl Default for Options {
             snapshot_budget: SNAPSHOT_BUDGET,
             partition: None,
             advice: true,
+            loaders: Vec::new(),
             debug: DebugOptions::default(),
         }
     }
@@ -160,7 +164,9 @@ impl<'a> Matrix<'a> {
         say: &dyn Fn(String),
     ) -> Result<Work, MatrixError> {
         let kernels = self.project.kernels(selectors)?;
-        let Inputs { objects, notices, settings } = self.project.inputs(inputs, self.options.offline, say)?;
+        let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
+        self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
+        let Inputs { objects, notices, settings } = inputs;
         self.project.tools()?;
         let mut plan = Plan::new(kernels, objects, &settings);
         let partition = self.options.partition.map(|part| plan.keep(part));

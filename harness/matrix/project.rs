@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::MatrixError;
 use super::places::Places;
+use crate::loader::{assign, recognise};
 use crate::manifest::{KernelSpec, Manifest};
 use crate::object::{BpfObject, find_objects};
 use crate::source::LockFile;
@@ -38,6 +39,7 @@ pub struct Project {
     pub store: Store,
     tools: Result<Toolchain, ToolchainError>,
     paths: ToolPaths,
+    loaders: Vec<PathBuf>,
 }
 
 impl Project {
@@ -51,7 +53,8 @@ impl Project {
         let lock = LockFile::open(&manifest.path.with_extension("lock"))?;
         let store = Store::open(&places.store)?;
         let tools = find_tools(&folder, &places.tools, &store, &manifest);
-        let mut project = Project { manifest, folder, lock, store, tools, paths: places.tools.clone() };
+        let (paths, loaders) = (places.tools.clone(), places.loaders.clone());
+        let mut project = Project { manifest, folder, lock, store, tools, paths, loaders };
         project.download_with_tools();
         Ok(project)
     }
@@ -95,20 +98,58 @@ impl Project {
         for input in paths {
             if input.extension().is_some_and(|extension| extension == "toml") {
                 let suite = Suite::load(input)?;
-                places.extend(self.suite_places(&suite, offline, say)?);
-                suites.push(suite);
+                let own = self.suite_places(&suite, offline, say)?;
+                places.extend(own.iter().cloned());
+                suites.push((suite, own));
             } else {
                 places.push(input.clone());
             }
         }
         let found = find_objects(&places).map_err(MatrixError::Objects)?;
         let mut settings = Settings::default();
-        for suite in &suites {
-            let of_suite = suite.settings(&found.objects)?;
+        for (suite, own) in &suites {
+            let mut of_suite = suite.settings(&found.objects)?;
+            if let Some(loader) = suite.loader() {
+                let is_own = |object: &&BpfObject| own.iter().any(|place| object.origin.path.starts_with(place));
+                let names = found.objects.iter().filter(is_own).map(|object| object.name.clone());
+                of_suite.named_loaders.extend(names.map(|name| (name, loader.clone())));
+            }
             let twice = |shape| MatrixError::ShapeTwice { suite: suite.name.clone(), shape };
             settings.merge(of_suite).map_err(twice)?;
         }
         Ok(Inputs { objects: found.objects, notices: found.notices, settings })
+    }
+
+    /// Assigns loaders to the objects of the inputs: those that are asked for, that suites name, or that objects are recognised to be
+    /// made for.
+    ///
+    /// # Errors
+    /// A loader that is named is not there.
+    pub fn assign_loaders(&self, inputs: &mut Inputs, asked: &[String]) -> Result<(), MatrixError> {
+        // Executables may embed many objects, and be large.
+        let mut around: Option<(PathBuf, Option<Vec<u8>>)> = None;
+        let mut missing: Vec<(String, Vec<String>)> = Vec::new();
+        for object in &inputs.objects {
+            let path = &object.origin.path;
+            if object.origin.embedded.is_some() && around.as_ref().is_none_or(|(known, _)| known != path) {
+                around = Some((path.clone(), std::fs::read(path).ok()));
+            }
+            let executable = around.as_ref().filter(|(known, _)| known == path).and_then(|(_, bytes)| bytes.as_deref());
+            let recognised = recognise(&object.bytes, &path.to_string_lossy(), executable);
+            let named = inputs.settings.named_loaders.iter().find(|(of, _)| *of == object.name);
+            let named = named.map(|(_, loader)| loader.as_str());
+            let (assigned, note) = assign(asked, named, recognised, &self.loaders)?;
+            inputs.settings.loaders.extend(assigned.map(|assigned| (object.name.clone(), assigned)));
+            if let Some(note) = note {
+                match missing.iter_mut().find(|(known, _)| *known == note) {
+                    Some((_, objects)) => objects.push(format!("`{}`", object.name)),
+                    None => missing.push((note, vec![format!("`{}`", object.name)])),
+                }
+            }
+        }
+        let notice = |(note, objects): (String, Vec<String>)| format!("{} {note}", objects.join(", "));
+        inputs.notices.extend(missing.into_iter().map(notice));
+        Ok(())
     }
 
     fn suite_places(&self, suite: &Suite, offline: bool, say: &dyn Fn(String)) -> Result<Vec<PathBuf>, MatrixError> {

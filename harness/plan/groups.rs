@@ -4,41 +4,67 @@ use super::{PlannedObject, PlannedShape};
 use crate::alternatives;
 use crate::record::{Alternative, AlternativesRecord, OptionalRecord};
 
-/// The groups, once more for each shape of their objects.
+/// The groups, once more for each shape of their objects and each other loader.
 pub(super) fn groups(objects: &[PlannedObject], groups: Vec<AlternativesRecord>) -> Vec<AlternativesRecord> {
+    let shapes = |object: &PlannedObject| {
+        let PlannedShape { of, shape } = object.shape.as_ref().filter(|_| object.beside.is_none())?;
+        Some(Variant { of: of.clone(), name: shape.name.clone() })
+    };
+    let loaders = |object: &PlannedObject| {
+        let of = object.beside.clone()?;
+        let name = object.object.name.strip_prefix(&of)?.strip_prefix('@')?.to_owned();
+        Some(Variant { of, name })
+    };
+    with_variants(objects, with_variants(objects, groups, shapes), loaders)
+}
+
+/// A row of an object that is tried otherwise: `OF@NAME`.
+struct Variant {
+    of: String,
+    name: String,
+}
+
+fn with_variants(
+    objects: &[PlannedObject],
+    groups: Vec<AlternativesRecord>,
+    variant: impl Fn(&PlannedObject) -> Option<Variant>,
+) -> Vec<AlternativesRecord> {
+    let variants: Vec<Variant> = objects.iter().filter_map(variant).collect();
     let mut all = Vec::new();
     for group in groups {
-        let mut shapes: Vec<&PlannedShape> = Vec::new();
-        for shape in objects.iter().filter_map(|object| object.shape.as_ref()) {
-            let is_member = group.members.iter().any(|member| member.object == shape.of);
-            if is_member && !shapes.iter().any(|known| known.shape.name == shape.shape.name) {
-                shapes.push(shape);
+        let mut names: Vec<&str> = Vec::new();
+        for variant in &variants {
+            let is_member = group.members.iter().any(|member| member.object == variant.of);
+            if is_member && !names.contains(&variant.name.as_str()) {
+                names.push(&variant.name);
             }
         }
-        let shaped = shapes.into_iter().map(|PlannedShape { shape, .. }| {
+        let varied = names.into_iter().map(|name| {
             let mut group = group.clone();
-            group.name = format!("{}@{}", group.name, shape.name);
+            group.name = format!("{}@{name}", group.name);
             for member in &mut group.members {
-                let name = format!("{}@{}", member.object, shape.name);
-                if objects.iter().any(|object| object.shape.is_some() && object.object.name == name) {
-                    member.object = name;
+                if variants.iter().any(|variant| variant.of == member.object && variant.name == name) {
+                    member.object = format!("{}@{name}", member.object);
                 }
             }
             group
         });
-        let shaped: Vec<AlternativesRecord> = shaped.collect();
+        let varied: Vec<AlternativesRecord> = varied.collect();
         all.push(group);
-        all.extend(shaped);
+        all.extend(varied);
     }
     all
 }
 
-/// What may fail, once more for each shape of its object.
+/// What may fail, once more for each shape of its object and each other loader.
 pub(super) fn optional(objects: &[PlannedObject], optional: &[OptionalRecord]) -> Vec<OptionalRecord> {
     let mut all = optional.to_vec();
     for object in objects {
-        let of = object.shape.as_ref().map(|shape| shape.of.as_str());
-        all.extend(optional.iter().filter(|one| of == Some(one.what.object.as_str())).cloned().map(|mut one| {
+        // The row of another loader comes behind the row that it is beside.
+        let of_shape = object.shape.as_ref().map(|shape| shape.of.as_str());
+        let Some(of) = object.beside.as_deref().or(of_shape) else { continue };
+        let own: Vec<OptionalRecord> = all.iter().filter(|one| one.what.object == of).cloned().collect();
+        all.extend(own.into_iter().map(|mut one| {
             one.what.object.clone_from(&object.object.name);
             one
         }));
@@ -50,6 +76,6 @@ pub(super) fn optional(objects: &[PlannedObject], optional: &[OptionalRecord]) -
 pub(super) fn proposed(objects: &[PlannedObject], declared: &[AlternativesRecord]) -> Vec<AlternativesRecord> {
     let of = |object: &PlannedObject| alternatives::proposed(&object.object.name, &object.programs);
     let known = |member: &Alternative| declared.iter().any(|group| group.members.contains(member));
-    let whole = objects.iter().filter(|object| object.shape.is_none());
+    let whole = objects.iter().filter(|object| object.shape.is_none() && object.beside.is_none());
     whole.flat_map(of).filter(|group| !group.members.iter().any(known)).collect()
 }

@@ -158,6 +158,7 @@ mod tests {
             setup: ObjectSetup::default(),
             reach: Reach::Attach,
             extern_users: std::collections::BTreeMap::new(),
+            loader: None,
         }
     }
 

@@ -20,7 +20,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use attach::{AttachFacts, AttachTo, Reach, Step};
-use corematrix_record::{ExerciseRecord, LoadedProgram, LoadingRecord};
+use corematrix_record::{CreatedMap, ExerciseRecord, LoadedProgram, LoadingRecord};
 use exercise::ExercisePlan;
 use facts::KernelFacts;
 use feature_probe::{FeatureProbe, ProbeRequest};
@@ -55,6 +55,8 @@ pub enum HostMessage {
         reach: Reach,
         /// The programs that refer to each strong extern: without it these fail, and the others are judged.
         extern_users: BTreeMap<String, Vec<String>>,
+        /// The executable in the guest that loads it; `None` for libbpf.
+        loader: Option<String>,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -144,11 +146,18 @@ pub enum GuestMessage {
         /// Only after a restore.
         woken: Option<Woken>,
     },
-    /// libbpf could not open the object.
+    /// Another loader than libbpf has begun. Comes before everything that it did.
+    LoaderStarted {
+        /// The library, in its own words.
+        name: String,
+        /// Its version; empty if it does not say.
+        version: String,
+    },
+    /// The loader could not open the object.
     OpenFailed {
         /// Positive errno.
         errno: i32,
-        /// libbpf's warnings.
+        /// libbpf's warnings, or the loader's words.
         warnings: Vec<String>,
     },
     /// The object was prepared whole: relocated, its maps created, its BTF loaded.
@@ -169,6 +178,21 @@ pub enum GuestMessage {
     Instructions {
         /// The program.
         program: String,
+    },
+    /// Where a program that another loader than libbpf linked has its functions. The blob holds the types that name them; it is empty if
+    /// they are those of the message before.
+    Functions {
+        /// The program.
+        program: String,
+        /// The first instruction of each function, and the id of its type.
+        functions: Vec<(u32, u32)>,
+    },
+    /// The maps that another loader than libbpf had the kernel create for a program, those of its own tests among them.
+    MapsCreated {
+        /// The program.
+        program: String,
+        /// In that order.
+        maps: Vec<CreatedMap>,
     },
     /// The blob holds the line records of a loaded program as the kernel translated it: four words each, as in `bpf_line_info`.
     Lines {
@@ -245,10 +269,13 @@ impl GuestMessage {
     pub fn name(&self) -> &'static str {
         match self {
             GuestMessage::Hello { .. } => "`hello`",
+            GuestMessage::LoaderStarted { .. } => "`loader started`",
             GuestMessage::OpenFailed { .. } => "`open failed`",
             GuestMessage::Whole { .. } => "`whole`",
             GuestMessage::Transcript { .. } => "`transcript`",
             GuestMessage::Instructions { .. } => "`instructions`",
+            GuestMessage::Functions { .. } => "`functions`",
+            GuestMessage::MapsCreated { .. } => "`maps created`",
             GuestMessage::Lines { .. } => "`lines`",
             GuestMessage::Visited { .. } => "`visited`",
             GuestMessage::KernelLog { .. } => "`kernel log`",
@@ -322,8 +349,10 @@ pub enum Stage {
     Prepare,
     /// Failed when the program itself was being loaded.
     Load,
-    /// libbpf died; `errno` is the signal.
+    /// The loader died; `errno` is the signal, if one killed it.
     Died,
+    /// The loader has no way to load such a program, and tried nothing.
+    Unsupported,
 }
 
 /// The path of the guest's executable in the guest.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CellCoverage, DangerRecord, ExternRecord, KernelWarning, ProgramRecord, RelocationOutcome, RelocationRecord,
+    CellCoverage, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence, ProgramRecord, RelocationOutcome, RelocationRecord,
 };
 
 /// One kernel x object.
@@ -26,6 +26,9 @@ pub struct CellRecord {
     pub externs: Vec<ExternRecord>,
     /// What libbpf did without because this kernel is too old for it: BTF of the object or of a map. No failure.
     pub downgrades: Vec<String>,
+    /// What its loader did, if that is not libbpf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderEvidence>,
     /// How far each side of its guards, and each line, was proven.
     #[serde(default)]
     pub coverage: CellCoverage,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CoreRelocation, LoadingRecord, ObjectCoverage, ShapeRecord};
+use crate::{CoreRelocation, LoaderRecord, LoadingRecord, ObjectCoverage, ShapeRecord};
 
 /// One BPF object, unchanged over all kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,12 @@ pub struct ObjectRecord {
     /// What its own loader does to it, as a suite says; it is judged so, and never otherwise.
     #[serde(default, skip_serializing_if = "LoadingRecord::is_empty")]
     pub loading: LoadingRecord,
+    /// What loads it, if not libbpf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderRecord>,
+    /// The object of the run that is the same and loaded by another loader, which this one is compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
 }
 
 /// One program of an object, as its ELF says.
@@ -50,6 +56,15 @@ pub const COMMAND_SECTION: &str = "(command)";
 pub const WHOLE_OBJECT: &str = "(object)";
 
 impl ObjectRecord {
+    /// The name of the object without the shape and the loader that this record is about.
+    pub fn base_name(&self) -> &str {
+        match (&self.shape, &self.beside) {
+            (Some(shape), _) => &shape.of,
+            (None, Some(of)) => of,
+            (None, None) => &self.name,
+        }
+    }
+
     /// Whether it is no object, but a command that was run.
     pub fn is_command(&self) -> bool {
         self.programs.iter().any(|program| program.section == COMMAND_SECTION)

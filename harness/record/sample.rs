@@ -67,6 +67,8 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         coverage: ObjectCoverage::default(),
         shape: None,
         loading: LoadingRecord::default(),
+        loader: None,
+        beside: None,
     }
 }
 
@@ -92,6 +94,7 @@ pub fn assemble(
                 dangers: Vec::new(),
                 externs: Vec::new(),
                 downgrades: Vec::new(),
+                loader: None,
                 coverage: CellCoverage::default(),
                 kernel_log: Vec::new(),
                 wall_ms: 140,

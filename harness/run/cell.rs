@@ -1,6 +1,7 @@
 //! [`run()`]: one object on one kernel, whatever happens to the guest on the way.
 
 mod close;
+mod loader;
 mod loss;
 
 use std::collections::BTreeSet;
@@ -50,6 +51,8 @@ struct Cell<'a> {
     evidence: CellEvidence,
     coverage: CoverageEvidence,
     kernel_log: KernelLog,
+    /// What another loader than libbpf did.
+    loader: loader::LoaderState,
     /// Maps that no guest can hold.
     without: Vec<LeftOutMap>,
     /// MiB of the guest.
@@ -86,7 +89,8 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         suspects: BTreeSet::new(),
         endless: BTreeSet::new(),
         harness_losses: 0,
-        evidence: CellEvidence::default(),
+        evidence: loader::evidence(planned),
+        loader: loader::LoaderState::default(),
         coverage: CoverageEvidence::default(),
         kernel_log: KernelLog::default(),
         refused: None,
@@ -109,10 +113,12 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
     let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, session.view());
-    let (kernel, Cell { whole, took, mut notes, kernel_log, .. }) = (session.kernel, cell);
+    let (kernel, Cell { whole, took, mut notes, kernel_log, loader, .. }) = (session.kernel, cell);
     let (kernel_log, missing) = kernel_log.finish();
     notes.extend(missing);
-    let outcome = CellOutcome { whole, relocations, dangers, externs, downgrades, coverage, kernel_log, took, notes };
+    let loader = loader.evidence;
+    let outcome =
+        CellOutcome { whole, relocations, dangers, externs, downgrades, loader, coverage, kernel_log, took, notes };
     session.send(Event::CellDone { kernel, object, outcome: Box::new(outcome) });
     result
 }
@@ -151,7 +157,10 @@ impl Cell<'_> {
         let setup = ObjectSetup { without: self.without.clone(), ..self.planned.setup() };
         let reach = session.run.reach;
         let extern_users = self.planned.extern_users();
-        let request = HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users };
+        let loader = loader::file(self.planned);
+        let executable = loader.as_ref().map(|(path, ..)| path.clone());
+        let request =
+            HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users, loader: executable };
         let mut in_flight = None;
         let mut limit = prepare_limit;
         for file in user_space::files(self.planned, reach) {
@@ -160,8 +169,13 @@ impl Cell<'_> {
                 return Ok(Leg::Lost { in_flight, loss });
             }
         }
-        let bytes = &self.planned.object.bytes;
-        if let Err(loss) = session.machine()?.send(&request, bytes, prepare_limit, &|| stop.at_once()) {
+        if let Some((_, make, content)) = loader
+            && let Err(loss) = session.machine()?.send(&make, content, prepare_limit, &|| stop.at_once())
+        {
+            return Ok(Leg::Lost { in_flight, loss });
+        }
+        let bytes = self.planned.bytes();
+        if let Err(loss) = session.machine()?.send(&request, &bytes, prepare_limit, &|| stop.at_once()) {
             return Ok(Leg::Lost { in_flight, loss });
         }
         let mut allowance = Allowance::new(session.deadlines, session.machine()?.received(), Instant::now());
@@ -182,7 +196,11 @@ impl Cell<'_> {
                     self.leave_out(&left_out);
                 }
                 GuestMessage::OpenFailed { warnings, .. } => {
-                    let diagnosis = judge::open_failure(&warnings, self.planned.object.inventory.as_ref().ok());
+                    let inventory = self.planned.object.inventory.as_ref().ok();
+                    let diagnosis = match &self.planned.loader {
+                        Some(_) => judge::not_opened(&warnings),
+                        None => judge::open_failure(&warnings, inventory),
+                    };
                     for program in self.open.clone() {
                         let planned = &self.planned.programs[program];
                         self.done(session, program, judgement::of_diagnosis(planned, diagnosis.clone()));
@@ -193,11 +211,15 @@ impl Cell<'_> {
                 }
                 // What is kept is kept of the object's own programs alone.
                 GuestMessage::Instructions { program }
+                | GuestMessage::Functions { program, .. }
                 | GuestMessage::Lines { program }
                 | GuestMessage::Visited { program }
                 | GuestMessage::Exercised { program, .. }
                     if !self.planned.programs.iter().any(|known| known.name == program) => {}
                 GuestMessage::Instructions { program } => self.evidence.instructions(program, blob),
+                GuestMessage::LoaderStarted { name, version } => self.loader_started(name, version),
+                GuestMessage::Functions { program, functions } => self.functions(&program, &functions, &blob),
+                GuestMessage::MapsCreated { maps, .. } => self.maps_created(maps),
                 GuestMessage::Lines { program } => self.coverage.lines(program, &blob),
                 GuestMessage::Visited { program } => self.coverage.visited(program, blob),
                 GuestMessage::KernelLog { program, missing, tainted } => {
@@ -225,6 +247,7 @@ impl Cell<'_> {
                 }
                 GuestMessage::ProgramRefused(outcome) => self.refused = Some((outcome, blob)),
                 GuestMessage::ProgramDone(outcome) => {
+                    let outcome = self.with_own_maps(outcome);
                     self.refused = None;
                     self.leave_out(&outcome.left_out);
                     if let Some(program) = self.index_of(&outcome.program) {

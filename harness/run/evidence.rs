@@ -1,5 +1,7 @@
 //! [`CellEvidence`]: gathers what guests tell of an object's relocations and externs, and joins it with what the object asks for.
 
+mod observed;
+
 use std::collections::{BTreeMap, HashMap};
 
 use crate::bytes::u32_at;
@@ -9,6 +11,8 @@ use crate::libbpf_log::poison::{PoisonedCall, PoisonedTarget, poisoned_calls};
 use crate::libbpf_log::relocations::{LoggedRelocation, LoggedRelocations};
 use crate::protocol::libbpf_log::{self, Line};
 use crate::record::{CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, VerifierPlace};
+
+pub(super) use observed::AskedRelocation;
 
 /// The helper number that libbpf calls in place of an instruction whose relocation failed.
 const POISON: i32 = 0x0bad_2310;
@@ -33,6 +37,8 @@ pub struct CellEvidence {
     instructions: HashMap<String, Vec<u8>>,
     /// Bytes of transcripts that were read.
     read: usize,
+    /// What each relocation asks for, where a loader logs nothing of it.
+    asked: Vec<AskedRelocation>,
 }
 
 impl CellEvidence {
@@ -81,6 +87,9 @@ impl CellEvidence {
             });
         }
         let at = VerifierPlace { program: program.to_owned(), insn };
+        if !self.asked.is_empty() {
+            return self.observed_poison_at(&at, asked);
+        }
         asked.iter().find_map(|relocation| {
             let record = self.relocations.get(&(relocation.section.clone(), relocation.index))?;
             let is_there = || self.places(relocation, relocation.function == program).contains(&at);
@@ -113,6 +122,9 @@ impl CellEvidence {
 
     /// One record for each relocation that the object asks for. `programs` are the functions that are no subprograms.
     pub fn records(&self, asked: &[CoreRelocation], programs: &[&str]) -> Vec<RelocationRecord> {
+        if !self.asked.is_empty() {
+            return self.observed_records(asked, programs);
+        }
         let join = |(number, relocation): (usize, &CoreRelocation)| {
             let record = self.relocations.get(&(relocation.section.clone(), relocation.index));
             let is_program = programs.contains(&relocation.function.as_str());
@@ -190,6 +202,18 @@ impl Held {
             Held::Immediate(immediate) => u64::from(immediate.cast_unsigned()) == value & u64::from(u32::MAX),
             Held::Wide(wide) => wide == value,
             Held::Poison => false,
+        }
+    }
+}
+
+impl Held {
+    /// The value as libbpf logs it; `None` for a poisoned instruction.
+    fn value(self) -> Option<u64> {
+        match self {
+            Held::Offset(offset) => Some(i64::from(offset).cast_unsigned()),
+            Held::Immediate(immediate) => Some(u64::from(immediate.cast_unsigned())),
+            Held::Wide(wide) => Some(wide),
+            Held::Poison => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! name = "libbpf-tools"
 //! objects = ["*.bpf.o", "../x/y.o"]     # paths and globs, relative to the suite file
 //! minimum-coverage = 80                 # percent of the guard sides that have to be verified
+//! loader = "cilium-ebpf"                # what loads its objects: libbpf, cilium-ebpf, aya, or the path of a loader
 //!
 //! [[package]]                           # objects out of a Debian package, which is unpacked and not installed
 //! apt = "libbpf-tools"
@@ -80,8 +81,9 @@ pub use shape::{Shape, table as shape_table};
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 12] = [
+const SUITE_KEYS: [&str; 13] = [
     "name",
+    "loader",
     "objects",
     "package",
     "alternatives",
@@ -149,6 +151,7 @@ struct Written {
     #[serde(default)]
     allow_warning: Vec<Spanned<WrittenAllowance>>,
     minimum_coverage: Option<Spanned<f64>>,
+    loader: Option<String>,
 }
 
 impl Suite {
@@ -191,6 +194,13 @@ impl Suite {
         }
         let (name, packages) = (written.name.clone(), written.package.clone());
         Ok(Suite { path: at(), name, objects, packages, written, text })
+    }
+
+    /// The loader that it names for its objects. A path is relative to the suite file.
+    pub fn loader(&self) -> Option<String> {
+        let name = self.written.loader.as_ref()?;
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        Some(if name.contains('/') { folder.join(name).display().to_string() } else { name.clone() })
     }
 
     /// What is wrong at a place of the file, counted in bytes.

@@ -3,6 +3,7 @@
 use super::expectation::misplaced;
 use super::part::Objects;
 use super::{Mistake, Shape, Suite, SuiteError, line_of};
+use crate::loader::AssignedLoaders;
 use crate::object::BpfObject;
 use crate::protocol::ProgramSetup;
 use crate::record::{AlternativesRecord, LoadingRecord, OptionalRecord};
@@ -16,6 +17,10 @@ pub struct Settings {
     pub programs: Vec<(String, ProgramSetup)>,
     /// What objects' own loaders do to them: the object's name and what is done.
     pub loading: Vec<(String, LoadingRecord)>,
+    /// What loads objects in the place of libbpf: the object's name and the loaders.
+    pub loaders: Vec<(String, AssignedLoaders)>,
+    /// The loaders that suites name for objects.
+    pub named_loaders: Vec<(String, String)>,
     /// Groups of which one member is enough.
     pub alternatives: Vec<AlternativesRecord>,
     /// What may fail.
@@ -25,13 +30,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The names of the objects as a run has them, each followed by its shapes.
+    /// The names of the objects as a run has them, each followed by its shapes and the rows of other loaders.
     pub fn rows(&self, objects: &[BpfObject]) -> Vec<String> {
         let mut rows = Vec::new();
         for object in objects {
-            rows.push(object.name.clone());
+            let assigned = self.loaders.iter().find(|(of, _)| *of == object.name).map(|(_, assigned)| assigned);
             let shapes = self.shapes.iter().filter(|(of, _)| *of == object.name);
-            rows.extend(shapes.map(|(of, shape)| shape.row(of)));
+            for row in std::iter::once(object.name.clone()).chain(shapes.map(|(of, shape)| shape.row(of))) {
+                let others = assigned.map(|assigned| assigned.other_rows(&row)).unwrap_or_default();
+                rows.push(row);
+                rows.extend(others);
+            }
         }
         rows
     }
@@ -61,6 +70,8 @@ impl Settings {
         self.shapes.extend(other.shapes);
         self.programs.extend(other.programs);
         self.loading.extend(other.loading);
+        self.loaders.extend(other.loaders);
+        self.named_loaders.extend(other.named_loaders);
         self.alternatives.extend(other.alternatives);
         self.optional.extend(other.optional);
         self.minimum_coverage = match (self.minimum_coverage, other.minimum_coverage) {

@@ -35,6 +35,7 @@ fn refused(warnings: &[&str], log: &str, section: &str) -> (Verdict, Cause, Opti
         kernel: &UnknownKernel,
         poison: &|_| None,
         memory_mib: None,
+        by_loader: false,
     };
     let diagnosis = judge(&case);
     let subject = diagnosis.evidence.and_then(|evidence| evidence.subject);

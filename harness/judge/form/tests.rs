@@ -63,6 +63,7 @@ fn judged(kernel: &SampleKernel, program: &ProgramInfo, stage: Stage, warning: &
         kernel,
         poison: &|_| None,
         memory_mib: None,
+        by_loader: false,
     })
 }
 

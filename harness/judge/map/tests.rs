@@ -84,6 +84,7 @@ fn judged_on(kernel: &dyn KernelView, map: MapInfo, outcome: &ProgramOutcome) ->
         object: Some(&object),
         kernel,
         memory_mib: Some(512),
+        by_loader: false,
         poison: &|_| None,
     };
     let diagnosis = judge(&case);
@@ -222,6 +223,7 @@ fn link_that_the_kernel_lacks_is_told_of_its_programs() {
             object: Some(&object),
             kernel,
             memory_mib: Some(512),
+            by_loader: false,
             poison: &|_| None,
         };
         let diagnosis = judge(&case);
@@ -246,6 +248,7 @@ fn slots_that_do_not_fit_the_inner_map_are_the_objects_fault() {
         object: Some(&object),
         kernel: &KERNEL,
         memory_mib: None,
+        by_loader: false,
         poison: &|_| None,
     };
     assert_eq!(judge(&case).cause, Some(Cause::InvalidMapDefinition));
@@ -266,6 +269,7 @@ fn insn_array_that_nothing_has_filled_is_its_loaders_business() {
             object: Some(&object),
             kernel: &UnknownKernel,
             memory_mib: None,
+            by_loader: false,
             poison: &|_| None,
         });
         (diagnosis.verdict, diagnosis.cause.unwrap(), diagnosis.reason.unwrap())

@@ -158,6 +158,7 @@ fn struct_ops_program_fails_for_its_own_map() {
             kernel: &UnknownKernel,
             poison: &|_| None,
             memory_mib: None,
+            by_loader: false,
         };
         judge(&case).cause
     };

@@ -16,6 +16,7 @@ fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
             kernel: &kernel,
             poison: &|_| None,
             memory_mib: None,
+            by_loader: false,
         }))
     });
     assert_eq!(causes[0].0, Cause::MissingField);
@@ -75,6 +76,7 @@ fn poison_is_named_by_what_libbpf_put_there() {
             kernel: &UnknownKernel,
             poison: &at,
             memory_mib: None,
+            by_loader: false,
         };
         let diagnosis = judge(&case);
         (diagnosis.verdict, diagnosis.cause, diagnosis.evidence.and_then(|evidence| evidence.subject), diagnosis.reason)

@@ -1,0 +1,57 @@
+//! What loaders other than libbpf say when they refuse an object or a program before the kernel is asked.
+
+use super::Diagnosis;
+use crate::record::{Cause, Evidence, Verdict};
+
+/// Pieces of the words of cilium/ebpf and aya, the more telling first.
+const WORDS: &[(&[&str], Verdict, Cause)] = &[
+    (&["MEMLOCK"], Verdict::HarnessError, Cause::Harness),
+    (&["no BTF found for kernel"], Verdict::MissingBtf, Cause::MissingBtf),
+    (&["load kernel spec"], Verdict::MissingBtf, Cause::MissingBtf),
+    (&["/sys/kernel/btf/vmlinux"], Verdict::MissingBtf, Cause::MissingBtf),
+    (&["unspecified type"], Verdict::HarnessLimit, Cause::NeedsLoader),
+    (&["program without type"], Verdict::HarnessLimit, Cause::NeedsLoader),
+    (&["kfunc"], Verdict::RelocationFailed, Cause::MissingKfunc),
+    (&["CO-RE"], Verdict::RelocationFailed, Cause::UnresolvedRelocation),
+    (&["error relocating"], Verdict::RelocationFailed, Cause::UnresolvedRelocation),
+    (&["nsupported BTF kind"], Verdict::FailedToOpen, Cause::ObjectTooNew),
+    (&["nknown kind"], Verdict::FailedToOpen, Cause::ObjectTooNew),
+    (&["attach ", "not found"], Verdict::AttachTargetMissing, Cause::MissingAttachTarget),
+    (&["attach ", "not supported"], Verdict::AttachTargetMissing, Cause::MissingAttachTarget),
+    (&["unknown BTF type"], Verdict::AttachTargetMissing, Cause::MissingAttachTarget),
+    (&["map create"], Verdict::MapCreationFailed, Cause::Unrecognised),
+    (&["failed to create map"], Verdict::MapCreationFailed, Cause::Unrecognised),
+];
+
+/// What it means that a loader refused; its words are the reason in any case.
+pub(super) fn refused(words: &str) -> Diagnosis {
+    let known = WORDS.iter().find(|(pieces, ..)| super::texts::fits(words, pieces));
+    let (verdict, cause) = known.map_or((Verdict::FailedToOpen, Cause::Unrecognised), |(_, verdict, cause)| (*verdict, *cause));
+    Diagnosis::of(verdict, cause, Evidence::line(words))
+}
+
+/// What it means that a loader would not open an object.
+pub fn not_opened(warnings: &[String]) -> Diagnosis {
+    refused(warnings.first().map_or("the loader gave no reason", String::as_str))
+}
+
+/// What it means that a loader has no way to load a program.
+pub(super) fn unsupported(words: &str) -> Diagnosis {
+    Diagnosis::of(Verdict::HarnessLimit, Cause::NeedsLoader, Evidence::line(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_loaders_are_the_reason_whatever_they_mean() {
+        let words = "program p: apply CO-RE relocations: load kernel spec: no BTF found for kernel version 5.4";
+        let diagnosis = refused(words);
+        assert_eq!((diagnosis.verdict, diagnosis.reason.as_deref()), (Verdict::MissingBtf, Some(words)));
+        let diagnosis = refused("something that nobody has seen");
+        assert_eq!((diagnosis.verdict, diagnosis.cause), (Verdict::FailedToOpen, Some(Cause::Unrecognised)));
+        let target = refused("program p: attach Tracing/TraceFEntry: find target: vfs_nothing: not found");
+        assert_eq!(target.cause, Some(Cause::MissingAttachTarget));
+    }
+}

@@ -1,0 +1,89 @@
+//! What another loader than libbpf did in a guest.
+
+use super::super::evidence::{AskedRelocation, CellEvidence};
+use super::Cell;
+use crate::object::btf::Btf;
+use crate::plan::PlannedObject;
+use crate::protocol::{HostMessage, LeftOutMap, ProgramOutcome};
+use crate::record::{CreatedMap, LoaderEvidence};
+
+/// What a kernel keeps of a name.
+const NAME: usize = 15;
+/// More maps than any object has.
+const MOST_MAPS: usize = 4096;
+
+/// What is known of a loader while the cell runs.
+#[derive(Debug, Default)]
+pub(super) struct LoaderState {
+    pub evidence: Option<LoaderEvidence>,
+    /// The types of the programs that are linked now.
+    types: Option<Btf>,
+}
+
+/// The evidence of a cell before anything is known.
+pub(super) fn evidence(planned: &PlannedObject) -> CellEvidence {
+    match &planned.loader {
+        Some(_) => CellEvidence::of_loader(AskedRelocation::all(&planned.object.bytes)),
+        None => CellEvidence::default(),
+    }
+}
+
+/// The file of the object's loader in the guest, and what makes it; `None` for libbpf.
+pub(super) fn file(planned: &PlannedObject) -> Option<(String, HostMessage, &[u8])> {
+    let loader = &planned.loader.as_ref()?.loader;
+    let path = "/corematrix/loader".to_owned();
+    Some((path.clone(), HostMessage::File { path, mode: 0o755 }, &loader.bytes))
+}
+
+impl Cell<'_> {
+    pub(super) fn loader_started(&mut self, library: String, version: String) {
+        let known = self.loader.evidence.get_or_insert_default();
+        (known.library, known.version) = (library, version);
+    }
+
+    /// Takes where a program has its functions. `types` is empty if they are those of the message before.
+    pub(super) fn functions(&mut self, program: &str, functions: &[(u32, u32)], types: &[u8]) {
+        if !types.is_empty() {
+            self.loader.types = Btf::parse(types).ok();
+        }
+        if let Some(types) = &self.loader.types {
+            self.evidence.functions(program, functions, types);
+        }
+    }
+
+    /// Takes the maps that were created; those of the loader's own tests are none of the object's.
+    pub(super) fn maps_created(&mut self, maps: Vec<CreatedMap>) {
+        let planned = self.planned;
+        let Some(known) = &mut self.loader.evidence else { return };
+        for mut map in maps {
+            let Some(name) = full_name(planned, &map.map) else { continue };
+            map.map = name.to_owned();
+            match known.maps.iter().position(|known| known.map == map.map) {
+                // What was refused may be made by a second try.
+                Some(at) if known.maps[at].errno.is_some() => known.maps[at] = map,
+                Some(_) => {}
+                None if known.maps.len() < MOST_MAPS => known.maps.push(map),
+                None => {}
+            }
+        }
+    }
+
+    /// The outcome with the object's own names of maps, and without the maps of the loader's own tests.
+    pub(super) fn with_own_maps(&self, outcome: ProgramOutcome) -> ProgramOutcome {
+        if self.planned.loader.is_none() {
+            return outcome;
+        }
+        let own = |left: LeftOutMap| {
+            let map = full_name(self.planned, &left.map)?.to_owned();
+            Some(LeftOutMap { map, ..left })
+        };
+        ProgramOutcome { left_out: outcome.left_out.into_iter().filter_map(own).collect(), ..outcome }
+    }
+}
+
+/// The object's map of which a kernel keeps this name.
+fn full_name<'a>(planned: &'a PlannedObject, kept: &str) -> Option<&'a str> {
+    let maps = &planned.object.inventory.as_ref().ok()?.maps;
+    let is_it = |name: &&str| *name == kept || kept.len() == NAME && name.starts_with(kept);
+    maps.iter().map(|map| map.name.as_str()).find(is_it)
+}
