@@ -9,9 +9,9 @@
 use std::time::Duration;
 
 use crate::record::CellCoverage;
-use crate::record::{KernelWarning, LoaderEvidence};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
+use crate::record::{KernelWarning, LoaderEvidence};
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
 #[derive(Debug, Clone, PartialEq)]

@@ -178,6 +178,12 @@ impl Plan {
         self.objects.iter().map(|planned| planned.object.name.clone()).collect()
     }
 
+    /// Whether another loader judges the same object.
+    pub fn is_compared(&self, object: &PlannedObject) -> bool {
+        let own = &object.object.name;
+        object.beside.is_some() || self.objects.iter().any(|other| other.beside.as_ref() == Some(own))
+    }
+
     /// The record of a run that has not begun: every cell is there, and not run.
     pub fn record(&self, tool: ToolRecord, started: String) -> RunRecord {
         let cell = |object: &PlannedObject, kernel: &KernelSpec| CellRecord {

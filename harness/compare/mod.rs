@@ -3,12 +3,14 @@
 //! Cells are paired by name, so the order of kernels and objects does not matter; times and notes are not looked at.
 
 mod difference;
+mod loaders;
 mod objects;
 mod pair;
 mod runs;
 mod sides;
 
 pub use difference::{Change, Difference, Place, growth};
+pub use loaders::{LoaderChange, LoaderDifference, loader_differences, loader_name};
 pub use objects::{ObjectFigures, ObjectGrid, ProgramFigures, ProgramRow, one_object};
 pub(crate) use pair::Pair;
 pub use runs::{differences, moved_kernels, one_kernel};

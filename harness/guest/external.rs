@@ -62,12 +62,7 @@ struct Tried {
 }
 
 /// Judges the programs of the request with the loader `executable` and sends what it finds.
-pub fn judge(
-    request: &Request<'_>,
-    executable: &str,
-    log: &mut KernelLog,
-    send: &mut Send<'_>,
-) -> Result<(), String> {
+pub fn judge(request: &Request<'_>, executable: &str, log: &mut KernelLog, send: &mut Send<'_>) -> Result<(), String> {
     fs::write(OBJECT, &request.bytes).map_err(|error| format!("cannot write `{OBJECT}`: {error}"))?;
     let mut judge = Judge {
         request,
@@ -273,6 +268,7 @@ impl Judge<'_> {
             map: create.name.clone(),
             definition: create.definition.clone(),
             inner: inner.and_then(|inner| self.maps.get(&inner).cloned()),
+            changes: Vec::new(),
             errno: create.result.err(),
         }
     }
@@ -301,14 +297,13 @@ impl Tried {
     }
 }
 
-/// The load of a program among those of what a loader tries out. Loaders name it; one that names nothing gives its largest.
+/// The load of a program among the small ones by which loaders find out what a kernel can do. It has the program's name.
 fn of_program(loads: Vec<ProgLoad>, program: &str, is_loaded: bool) -> Option<ProgLoad> {
-    let kept = &program[..program.floor_char_boundary(NAME)];
-    let any_name = loads.iter().any(|load| !load.name.is_empty());
-    let is_it = |load: &ProgLoad| load.result.is_ok() == is_loaded && (load.name == kept || !any_name);
-    let own = loads.into_iter().filter(is_it);
+    let allowed = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    let kept: String = program.chars().filter(allowed).take(NAME).collect();
+    let is_it = |load: &ProgLoad| load.result.is_ok() == is_loaded && load.name == kept;
     // Of several the last counts, which has the log.
-    own.max_by_key(|load| load.insns.len())
+    loads.into_iter().rfind(is_it)
 }
 
 fn unsupported(program: &str, what: &str) -> ProgramOutcome {

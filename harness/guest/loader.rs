@@ -19,7 +19,7 @@ use super::exercise::{self, Counting};
 use super::fault::Faults;
 use super::kernel_log::KernelLog;
 use super::prepared::{Prepared, Which, prepare};
-use super::{loaded, transcript};
+use super::{created_maps, loaded, transcript};
 use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::libbpf_log;
@@ -47,6 +47,8 @@ pub struct Request<'a> {
     pub bytes: Vec<u8>,
     /// The executable in the guest that loads it; `None` for libbpf.
     pub loader: Option<String>,
+    /// Whether the maps that libbpf creates are wanted.
+    pub compared: bool,
     /// Whether to load without collecting evidence, to measure what that costs.
     pub bare: bool,
     /// What to do wrong.
@@ -86,6 +88,12 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
             let warnings = first_failure.clone().unwrap_or_default();
             let left_out = prepared.left_out.clone();
             send(&GuestMessage::Whole { prepared: first_failure.is_none(), warnings, left_out }, &[])?;
+            if request.compared {
+                let (name, version) = ("libbpf".to_owned(), created_maps::libbpf_version());
+                send(&GuestMessage::LoaderStarted { name, version }, &[])?;
+                let maps = created_maps::of(&prepared.open);
+                send(&GuestMessage::MapsCreated { program: String::new(), maps }, &[])?;
+            }
             if !request.bare {
                 send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
                 send_instructions(&prepared.open, send)?;
@@ -134,7 +142,12 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
 }
 
 /// What the kernel had to say while the program was tried.
-pub(super) fn send_log(log: &mut KernelLog, program: &str, request: &Request<'_>, send: &mut Send<'_>) -> Result<(), String> {
+pub(super) fn send_log(
+    log: &mut KernelLog,
+    program: &str,
+    request: &Request<'_>,
+    send: &mut Send<'_>,
+) -> Result<(), String> {
     match log.take(Some(program)).filter(|_| !request.bare) {
         Some((message, lines)) => send(&message, &lines),
         None => Ok(()),

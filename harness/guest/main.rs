@@ -6,6 +6,7 @@
 mod after_restore;
 mod attach;
 mod before_snapshot;
+mod created_maps;
 mod exercise;
 mod external;
 mod facts;
@@ -98,7 +99,20 @@ fn serve() -> Result<(), String> {
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(feature_probe::features(&request)), &[])?;
             }
-            (HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users, loader }, bytes) => {
+            (
+                HostMessage::Load {
+                    object,
+                    programs,
+                    full_logs,
+                    visited,
+                    setup,
+                    reach,
+                    extern_users,
+                    loader,
+                    compared,
+                },
+                bytes,
+            ) => {
                 let bare = faults.bare();
                 judge(
                     &mut port,
@@ -112,6 +126,7 @@ fn serve() -> Result<(), String> {
                         reach,
                         bytes,
                         loader,
+                        compared,
                         bare,
                         faults: &faults,
                     },

@@ -26,7 +26,8 @@ const WORDS: &[(&[&str], Verdict, Cause)] = &[
 /// What it means that a loader refused; its words are the reason in any case.
 pub(super) fn refused(words: &str) -> Diagnosis {
     let known = WORDS.iter().find(|(pieces, ..)| super::texts::fits(words, pieces));
-    let (verdict, cause) = known.map_or((Verdict::FailedToOpen, Cause::Unrecognised), |(_, verdict, cause)| (*verdict, *cause));
+    let (verdict, cause) =
+        known.map_or((Verdict::FailedToOpen, Cause::Unrecognised), |(_, verdict, cause)| (*verdict, *cause));
     Diagnosis::of(verdict, cause, Evidence::line(words))
 }
 

@@ -57,12 +57,13 @@ impl LoaderError {
                 let known = ["libbpf", "all"].into_iter().chain(KNOWN);
                 Some(match nearest(name, known, 1).first() {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => "`libbpf`, `cilium-ebpf`, `aya` and `all` are known; a path names a loader of your own".to_owned(),
+                    None => "`libbpf`, `cilium-ebpf`, `aya` and `all` are known; a path names a loader of your own"
+                        .to_owned(),
                 })
             }
-            LoaderError::NotStatic { .. } => {
-                Some("link it statically: a guest has no shared libraries and no shell (Go: `CGO_ENABLED=0`)".to_owned())
-            }
+            LoaderError::NotStatic { .. } => Some(
+                "link it statically: a guest has no shared libraries and no shell (Go: `CGO_ENABLED=0`)".to_owned(),
+            ),
             LoaderError::Unreadable { .. } | LoaderError::TooLarge { .. } | LoaderError::Twice { .. } => None,
         }
     }

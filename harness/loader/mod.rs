@@ -54,7 +54,8 @@ impl Loader {
     pub fn find(name: &str, folders: &[PathBuf]) -> Result<Loader, LoaderError> {
         if name.contains('/') {
             let path = Path::new(name);
-            let file_name = path.file_name().map_or_else(|| name.to_owned(), |name| name.to_string_lossy().into_owned());
+            let file_name =
+                path.file_name().map_or_else(|| name.to_owned(), |name| name.to_string_lossy().into_owned());
             return Loader::read(path, file_name);
         }
         match folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()) {

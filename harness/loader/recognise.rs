@@ -56,7 +56,10 @@ mod tests {
     fn objects_are_recognised_by_what_their_tools_leave() {
         let loader = |object: &[u8], file, around| recognise(object, file, around).map(|found| found.loader);
         assert_eq!(loader(b"", "a/flow_x86_bpfel.o", None), Some(CILIUM_EBPF));
-        assert_eq!(loader(b"", "agent", Some(b"..\xff Go buildinf:..github.com/cilium/ebpf/link..")), Some(CILIUM_EBPF));
+        assert_eq!(
+            loader(b"", "agent", Some(b"..\xff Go buildinf:..github.com/cilium/ebpf/link..")),
+            Some(CILIUM_EBPF)
+        );
         assert_eq!(loader(b"", "agent", Some(b"..github.com/cilium/ebpf..")), None, "no Go executable");
         assert_eq!(loader(b"..aya_ebpf..rustc version 1.90.0..", "probe", None), Some(AYA));
         assert_eq!(loader(b"..aya_ebpf..", "probe", None), None);

@@ -44,6 +44,17 @@ impl MapInfo {
         }
     }
 
+    /// What it says, as a definition.
+    pub fn definition(&self) -> MapDefinition {
+        MapDefinition {
+            map_type: self.map_type.clone(),
+            key_size: self.key_size,
+            value_size: self.value_size,
+            max_entries: self.max_entries,
+            map_flags: Some(self.flags).filter(|flags| *flags != 0),
+        }
+    }
+
     fn define(&mut self, definition: &MapDefinition) {
         self.map_type = definition.map_type.clone().or(self.map_type.take());
         self.key_size = definition.key_size.or(self.key_size);

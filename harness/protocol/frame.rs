@@ -159,6 +159,7 @@ mod tests {
             reach: Reach::Attach,
             extern_users: std::collections::BTreeMap::new(),
             loader: None,
+            compared: false,
         }
     }
 

@@ -57,6 +57,8 @@ pub enum HostMessage {
         extern_users: BTreeMap<String, Vec<String>>,
         /// The executable in the guest that loads it; `None` for libbpf.
         loader: Option<String>,
+        /// Whether the maps that libbpf creates are wanted, to be compared with those of another loader.
+        compared: bool,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,

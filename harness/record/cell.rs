@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CellCoverage, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence, ProgramRecord, RelocationOutcome, RelocationRecord,
+    CellCoverage, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence, ProgramRecord, RelocationOutcome,
+    RelocationRecord,
 };
 
 /// One kernel x object.

@@ -46,6 +46,19 @@ pub struct LoaderEvidence {
     pub maps: Vec<CreatedMap>,
 }
 
+impl LoaderEvidence {
+    /// The library with its version, then what it made another of: `map `m`: max_entries = 1 in the place of max_entries = 0`.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = vec![format!("{} {}", self.library, self.version).trim_end().to_owned()];
+        for map in &self.maps {
+            let change =
+                |[declared, created]: &[String; 2]| format!("map `{}`: {created} in the place of {declared}", map.map);
+            words.extend(map.changes.iter().map(change));
+        }
+        words
+    }
+}
+
 /// A map that a loader had created.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -57,7 +70,50 @@ pub struct CreatedMap {
     /// Likewise, the map that those in it are like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<MapDefinition>,
+    /// What the loader made another of, as pairs of words: `max_entries = 0`, `max_entries = 1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<[String; 2]>,
     /// Why the kernel refused, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno: Option<i32>,
+}
+
+impl CreatedMap {
+    /// What the kernel was asked for: `max_entries = 4096`, `inner.type = "hash"`.
+    pub fn settings(&self) -> Vec<String> {
+        let inner = self.inner.iter().flat_map(MapDefinition::settings).map(|setting| format!("inner.{setting}"));
+        self.definition.settings().chain(inner).collect()
+    }
+
+    /// Notes what the loader made another of; `declared` is what the object says. What it leaves out is 0.
+    pub fn note_changes(&mut self, declared: &MapDefinition) {
+        let number = |name: &'static str, declared: Option<u32>, created: Option<u32>| {
+            let (declared, created) = (declared.unwrap_or_default(), created.unwrap_or_default());
+            (declared != created).then(|| [format!("{name} = {declared}"), format!("{name} = {created}")])
+        };
+        let MapDefinition { key_size, value_size, max_entries, map_flags, .. } = &self.definition;
+        self.changes = [
+            number("key_size", declared.key_size, *key_size),
+            number("value_size", declared.value_size, *value_size),
+            number("max_entries", declared.max_entries, *max_entries),
+            number("map_flags", declared.map_flags, *map_flags),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_loader_changes_is_noted() {
+        let created = MapDefinition { max_entries: Some(1), key_size: Some(4), ..MapDefinition::default() };
+        let mut map = CreatedMap { map: "m".to_owned(), definition: created, ..CreatedMap::default() };
+        map.note_changes(&MapDefinition { key_size: Some(4), ..MapDefinition::default() });
+        assert_eq!(map.changes, [["max_entries = 0".to_owned(), "max_entries = 1".to_owned()]]);
+        assert_eq!(map.settings(), ["key_size = 4", "max_entries = 1"]);
+    }
 }

@@ -102,7 +102,7 @@ impl LoadingRecord {
 
 impl MapDefinition {
     /// What is set: `max_entries = 4096`.
-    fn settings(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn settings(&self) -> impl Iterator<Item = String> {
         let kind = self.map_type.as_ref().map(|kind| format!("type = \"{kind}\""));
         let numbers = [
             ("key_size", self.key_size),

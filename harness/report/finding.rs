@@ -7,6 +7,7 @@ use super::place::{SourceLocation, place};
 use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
 use crate::checksum;
+use crate::compare::{LoaderChange, LoaderDifference, loader_differences};
 use crate::judge::same_everywhere;
 use crate::record::Cause;
 use crate::record::{Blame, Verdict};
@@ -35,6 +36,8 @@ pub enum FindingKind {
     Object,
     /// A relocation is resolved and reads wrong data.
     Danger,
+    /// Two loaders make different things of an object.
+    Loaders,
     /// A kernel complained about something while it judged the object.
     KernelWarning,
     /// A kernel could not be used.
@@ -71,6 +74,7 @@ impl Finding {
             FindingKind::Program(verdict, None) => plain(serde_json::json!(verdict)),
             FindingKind::Object => "object_not_whole".to_owned(),
             FindingKind::Danger => "silent_danger".to_owned(),
+            FindingKind::Loaders => "loaders_differ".to_owned(),
             FindingKind::KernelWarning => "kernel_warning".to_owned(),
             FindingKind::Kernel => "kernel_not_usable".to_owned(),
         }
@@ -83,6 +87,7 @@ impl Finding {
             FindingKind::Program(verdict, None) => verdict.label(),
             FindingKind::Object => "object does not load as a whole",
             FindingKind::Danger => "loads, and reads wrong data",
+            FindingKind::Loaders => "loaders differ",
             FindingKind::KernelWarning => "kernel warning",
             FindingKind::Kernel => "kernel could not be used",
         }
@@ -121,6 +126,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_dangers(record, &shown, o));
         found.extend(of_kernel_log(record, &shown, o));
     }
+    found.extend(of_loaders(record));
     found.extend(of_kernels(record));
     found.sort_by_key(|finding| finding.level);
     found
@@ -337,6 +343,32 @@ fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> 
         finding.story = one_line(&format!("the kernel complained {on}{with}: {}{noise}", finding.story));
     }
     found
+}
+
+/// What differs between the loaders of the run. Which one is right is not known here, so nobody is blamed.
+fn of_loaders(record: &RunRecord) -> Vec<Finding> {
+    let finding = |difference: LoaderDifference| {
+        let program = match &difference.what {
+            LoaderChange::Verdict { program, .. } => Some(program.clone()),
+            LoaderChange::Relocation { .. } | LoaderChange::Map { .. } => None,
+        };
+        let subject = match &difference.what {
+            LoaderChange::Map { map, .. } => Some(map.clone()),
+            LoaderChange::Relocation { asked, .. } => Some(asked.clone()),
+            LoaderChange::Verdict { .. } => None,
+        };
+        Finding {
+            level: FindingLevel::Warning,
+            kind: FindingKind::Loaders,
+            object: Some(difference.object),
+            programs: program.into_iter().collect(),
+            subject,
+            story: one_line(&difference.line(record)),
+            kernels: difference.kernels,
+            place: None,
+        }
+    };
+    loader_differences(record).into_iter().map(finding).collect()
 }
 
 fn of_kernels(record: &RunRecord) -> Vec<Finding> {

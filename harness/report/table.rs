@@ -1,7 +1,7 @@
 //! The comparative table: programs down, kernels across, and below it what a reader wants to know next.
 //!
 //! The blocks in order: what ran, the grid, its legend, which kernels those were and which are missing, what failed,
-//! what loads and reads wrong data, what kernels complained about, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
+//! what loads and reads wrong data, where loaders differ, what kernels complained about, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
 
 mod alternatives;
 mod beyond;
@@ -10,6 +10,7 @@ mod dangers;
 mod failures;
 mod grid;
 mod kernel_log;
+mod loaders;
 mod outputs;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         outputs::render(record, &shown, width),
         alternatives::render(record, &shown, width),
         dangers::render(record, &shown, width),
+        loaders::differences(record, &shown, width),
         kernel_log::render(record, width),
         not_run(record, &shown, width),
         super::coverage::summary(record, width),
@@ -165,6 +167,7 @@ fn notes(record: &RunRecord, width: usize) -> String {
         block +=
             &paragraph(&format!("{} is loaded as the suite says its loader does: {settings}", object.name), 2, width);
     }
+    block += &loaders::notes(record, width);
     for notice in &record.notices {
         block += &paragraph(notice, 2, width);
     }

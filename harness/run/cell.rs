@@ -157,10 +157,20 @@ impl Cell<'_> {
         let setup = ObjectSetup { without: self.without.clone(), ..self.planned.setup() };
         let reach = session.run.reach;
         let extern_users = self.planned.extern_users();
+        let compared = session.run.plan.is_compared(self.planned);
         let loader = loader::file(self.planned);
         let executable = loader.as_ref().map(|(path, ..)| path.clone());
-        let request =
-            HostMessage::Load { object, programs, full_logs, visited, setup, reach, extern_users, loader: executable };
+        let request = HostMessage::Load {
+            object,
+            programs,
+            full_logs,
+            visited,
+            setup,
+            reach,
+            extern_users,
+            loader: executable,
+            compared,
+        };
         let mut in_flight = None;
         let mut limit = prepare_limit;
         for file in user_space::files(self.planned, reach) {

@@ -29,7 +29,7 @@ pub(super) fn without_extern(program: &str, warning: &str) -> ProgramOutcome {
     failed
 }
 
-pub(in crate) fn outcome(program: &str, stage: Stage, begin: Instant) -> ProgramOutcome {
+pub(crate) fn outcome(program: &str, stage: Stage, begin: Instant) -> ProgramOutcome {
     ProgramOutcome {
         program: program.to_owned(),
         stage,

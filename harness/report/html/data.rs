@@ -166,6 +166,7 @@ fn object_data(record: &RunRecord, o: usize) -> Value {
         "broken": object.broken,
         "shape": object.shape.as_ref().map(|shape| json!({ "of": shape.of, "settings": shape.settings })),
         "loading": object.loading.settings(),
+        "loader": object.loader.as_ref().map(|loader| loader.name.as_str()),
         "programs": programs.collect::<Vec<_>>(),
         "relocations": relocations.collect::<Vec<_>>(),
     })
@@ -263,6 +264,9 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
         "externs": externs,
         "downgrades": cell.downgrades.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
         "notes": cell.notes.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
+        "loader": cell.loader.as_ref().map(|known| {
+            known.words().iter().map(|text| shared.text(text)).collect::<Vec<_>>()
+        }),
         "ms": cell.wall_ms,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::super::evidence::{AskedRelocation, CellEvidence};
 use super::Cell;
+use crate::object::MapInfo;
 use crate::object::btf::Btf;
 use crate::plan::PlannedObject;
 use crate::protocol::{HostMessage, LeftOutMap, ProgramOutcome};
@@ -56,8 +57,9 @@ impl Cell<'_> {
         let planned = self.planned;
         let Some(known) = &mut self.loader.evidence else { return };
         for mut map in maps {
-            let Some(name) = full_name(planned, &map.map) else { continue };
-            map.map = name.to_owned();
+            let Some(declared) = declared(planned, &map.map) else { continue };
+            map.map.clone_from(&declared.name);
+            map.note_changes(&declared.definition());
             match known.maps.iter().position(|known| known.map == map.map) {
                 // What was refused may be made by a second try.
                 Some(at) if known.maps[at].errno.is_some() => known.maps[at] = map,
@@ -74,7 +76,7 @@ impl Cell<'_> {
             return outcome;
         }
         let own = |left: LeftOutMap| {
-            let map = full_name(self.planned, &left.map)?.to_owned();
+            let map = declared(self.planned, &left.map)?.name.clone();
             Some(LeftOutMap { map, ..left })
         };
         ProgramOutcome { left_out: outcome.left_out.into_iter().filter_map(own).collect(), ..outcome }
@@ -82,8 +84,7 @@ impl Cell<'_> {
 }
 
 /// The object's map of which a kernel keeps this name.
-fn full_name<'a>(planned: &'a PlannedObject, kept: &str) -> Option<&'a str> {
+fn declared<'a>(planned: &'a PlannedObject, kept: &str) -> Option<&'a MapInfo> {
     let maps = &planned.object.inventory.as_ref().ok()?.maps;
-    let is_it = |name: &&str| *name == kept || kept.len() == NAME && name.starts_with(kept);
-    maps.iter().map(|map| map.name.as_str()).find(is_it)
+    maps.iter().find(|map| map.name == kept || kept.len() == NAME && map.name.starts_with(kept))
 }

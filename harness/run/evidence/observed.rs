@@ -79,7 +79,8 @@ impl CellEvidence {
     pub(in crate::run) fn functions(&mut self, program: &str, functions: &[(u32, u32)], types: &Btf) {
         let name = |id: u32| types.get(id).and_then(|function| types.string(function.name_offset));
         let subprograms = functions.iter().filter(|(first, _)| *first > 0);
-        let subprograms = subprograms.filter_map(|(first, id)| Some((program.to_owned(), name(*id)?, *first))).collect();
+        let subprograms =
+            subprograms.filter_map(|(first, id)| Some((program.to_owned(), name(*id)?, *first))).collect();
         // Of a program that was loaded twice the places are the same.
         let log = LoggedRelocations { subprograms, ..LoggedRelocations::default() };
         if !self.subprograms.contains(&log) {
