@@ -25,6 +25,7 @@ setup-tests:
 	@./setup.sh --tests
 
 include programs/programs.mk
+include images/loaders/loaders.mk
 
 build: setup
 	$(CARGO) build --release --locked

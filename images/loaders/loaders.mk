@@ -1,0 +1,36 @@
+# Loaders for the libraries that users load objects with: static executables that corematrix runs in guests. The protocol is in
+# images/loaders/README.md.
+
+GO ?= go
+# Where Debian's packages put libraries of Go.
+GOCODE ?= /usr/share/gocode
+CILIUM_EBPF = $(GOCODE)/src/github.com/cilium/ebpf
+LOADERS = images/loaders
+LOADERS_OUT = target/loaders
+# With a target named, `crt-static` is for the executable only, not for the macros that build it.
+LOADERS_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+AYA_CARGO = cd $(LOADERS)/aya && RUSTFLAGS="-C target-feature=+crt-static" $(CARGO)
+AYA_BUILD = --locked --release --target $(LOADERS_HOST) --target-dir $(CURDIR)/$(LOADERS_OUT)/build
+
+.PHONY: loaders aya-loader cilium-ebpf-loader lint-loaders test-loaders
+
+loaders: aya-loader cilium-ebpf-loader
+
+aya-loader:
+	@$(AYA_CARGO) build $(AYA_BUILD)
+	@install -D $(LOADERS_OUT)/build/$(LOADERS_HOST)/release/aya $(LOADERS_OUT)/aya
+
+# Without Go modules, as Debian's packages are meant to be used; the version is that of the package.
+cilium-ebpf-loader:
+	@if command -v $(GO) >/dev/null && [ -d $(CILIUM_EBPF) ]; then \
+		version=$$(dpkg-query -W -f '$${source:Upstream-Version}' golang-github-cilium-ebpf-dev 2>/dev/null) || :; \
+		cd $(LOADERS)/cilium-ebpf && GO111MODULE=off GOPATH=$(GOCODE) CGO_ENABLED=0 $(GO) build -trimpath \
+			-ldflags "-s -w -X main.packaged=$$version" -o $(CURDIR)/$(LOADERS_OUT)/cilium-ebpf .; \
+	else echo "skipped: cilium/ebpf, without which: apt-get install golang-go golang-github-cilium-ebpf-dev" >&2; fi
+
+lint-loaders:
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then cd $(LOADERS)/aya && $(CARGO) fmt --check; fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(AYA_CARGO) clippy $(AYA_BUILD) --all-targets -- -D warnings; fi
+
+test-loaders: loaders
+	@$(AYA_CARGO) test $(AYA_BUILD)
