@@ -143,7 +143,7 @@ impl Bundle {
             None => None,
             Some(_) => Some(lock.excerpt(&spec.name, &identity.image_sha256).ok_or_else(excerpt)?),
         };
-        let base = object_record.shape.as_ref().map_or(&object_record.name, |shape| &shape.of);
+        let base = object_record.base_name();
         let file = format!("{}.bpf.o", plain(base));
         let cannot_write = |error: toml::ser::Error| not(error.to_string());
         let mut record = row(record, object);
@@ -250,7 +250,7 @@ impl Bundle {
     /// The name of the object without settings.
     pub fn base(&self) -> &str {
         let object_record = &self.record.objects[0];
-        object_record.shape.as_ref().map_or(&object_record.name, |shape| &shape.of)
+        object_record.base_name()
     }
 
     /// The settings that the object was tried with, if not its own.

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::MatrixError;
 use super::places::Places;
-use crate::loader::{assign, recognise};
+use crate::loader::{AssignedLoaders, Loader, assign, recognise};
 use crate::manifest::{KernelSpec, Manifest};
 use crate::object::{BpfObject, find_objects};
+use crate::record::LoaderRecord;
 use crate::source::LockFile;
 use crate::store::Store;
 use crate::suite::{Settings, Suite};
@@ -150,6 +151,22 @@ impl Project {
         let notice = |(note, objects): (String, Vec<String>)| format!("{} {note}", objects.join(", "));
         inputs.notices.extend(missing.into_iter().map(notice));
         Ok(())
+    }
+
+    /// The loader of a run, found again. `say` gets a line if it is another by now.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn recorded_loader(
+        &self,
+        recorded: &LoaderRecord,
+        say: &dyn Fn(String),
+    ) -> Result<AssignedLoaders, MatrixError> {
+        let loader = Loader::find(&recorded.name, &self.loaders)?;
+        if loader.sha256 != recorded.sha256 {
+            say(format!("the loader `{}` is another than in the run", recorded.name));
+        }
+        Ok(AssignedLoaders { loaders: vec![Some(loader)], chosen: recorded.chosen.clone() })
     }
 
     fn suite_places(&self, suite: &Suite, offline: bool, say: &dyn Fn(String)) -> Result<Vec<PathBuf>, MatrixError> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::RunRecord;
+use crate::ObjectRecord;
 
 /// With which settings an object is tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,14 +18,14 @@ pub struct ShapeRecord {
 }
 
 impl RunRecord {
-    /// The object that `object` is a shape of, or itself; by index.
+    /// The object that `object` is a shape of, or the same with another loader, or itself; by index.
     pub fn base(&self, object: usize) -> usize {
-        let of = self.objects[object].shape.as_ref().map(|shape| shape.of.as_str());
-        let base = of.and_then(|of| self.objects.iter().position(|one| one.shape.is_none() && one.name == of));
-        base.unwrap_or(object)
+        let of = self.objects[object].base_name();
+        let is_base = |one: &ObjectRecord| one.shape.is_none() && one.beside.is_none() && one.name == of;
+        self.objects.iter().position(is_base).unwrap_or(object)
     }
 
-    /// The object and all its shapes, the object first; by index. The same for each of them.
+    /// The object, all its shapes, and the same with other loaders, the object first; by index. The same for each of them.
     pub fn family(&self, object: usize) -> Vec<usize> {
         let base = self.base(object);
         (0..self.objects.len()).filter(|&other| self.base(other) == base).collect()

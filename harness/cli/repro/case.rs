@@ -9,6 +9,7 @@ use crate::cli::Common;
 use crate::cli::explain::{found_again, index_of, project_folder, read_record};
 use crate::cli::failure::Failure;
 use crate::cli::run::{LATEST, width};
+use crate::loader::AssignedLoaders;
 use crate::manifest::{KernelSpec, Source};
 use crate::matrix::Project;
 use crate::object::{BpfObject, find_objects};
@@ -39,6 +40,8 @@ pub(super) struct ReproCase {
     /// Named as in the run, without its settings.
     object: BpfObject,
     shape: Option<Shape>,
+    /// What the run loaded it with, if not libbpf.
+    loader: Option<AssignedLoaders>,
     /// What came out of the bundle.
     _unpacked: Option<TempDir>,
 }
@@ -177,7 +180,18 @@ impl ReproCase {
         let object = only_object(Path::new(file))?;
         let program = program.first().cloned();
         let (reach, shape, recorded) = (Reach::Load, None, None);
-        Ok(ReproCase { project, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
+        Ok(ReproCase {
+            project,
+            spec,
+            reach,
+            program,
+            recorded,
+            from_bundle: false,
+            object,
+            shape,
+            loader: None,
+            _unpacked: None,
+        })
     }
 
     fn recorded(
@@ -193,8 +207,21 @@ impl ReproCase {
             .transpose()
             .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
         let reach = recorded.reach();
+        let loader = recorded.record.objects[recorded.object].loader.as_ref();
+        let loader = loader.map(|loader| project.recorded_loader(loader, &|line| eprintln!("{line}"))).transpose()?;
         let recorded = Some(recorded);
-        Ok(ReproCase { project, spec, reach, program, recorded, from_bundle: false, object, shape, _unpacked: None })
+        Ok(ReproCase {
+            project,
+            spec,
+            reach,
+            program,
+            recorded,
+            from_bundle: false,
+            object,
+            shape,
+            loader,
+            _unpacked: None,
+        })
     }
 
     /// The object, in its shape, on the kernel.
@@ -202,7 +229,8 @@ impl ReproCase {
         let shapes = self.shape.iter().map(|shape| (self.object.name.clone(), shape.clone())).collect();
         let loading = self.recorded.iter().map(|recorded| recorded.record.objects[recorded.object].loading.clone());
         let loading = loading.map(|loading| (self.object.name.clone(), loading)).collect();
-        let settings = Settings { shapes, loading, ..Settings::default() };
+        let loaders = self.loader.iter().map(|loader| (self.object.name.clone(), loader.clone())).collect();
+        let settings = Settings { shapes, loading, loaders, ..Settings::default() };
         let mut plan = Plan::new(vec![self.spec.clone()], vec![self.object.clone()], &settings);
         plan.objects.retain(|object| object.shape.is_some() == self.shape.is_some());
         plan
@@ -250,9 +278,9 @@ pub(crate) fn only_object(path: &Path) -> Result<BpfObject, Failure> {
 
 /// The object of a run: where it was, even if it is another by now; else out of the bundle of its cell.
 fn object_of_run(record: &ObjectRecord, project: &Path, folder: &Path, kernel: &str) -> Result<BpfObject, Failure> {
-    let base = record.shape.as_ref().map_or(&record.name, |shape| &shape.of);
+    let base = record.base_name();
     let named = |mut object: BpfObject| {
-        object.name.clone_from(base);
+        base.clone_into(&mut object.name);
         object
     };
     let mut missing = Vec::new();
@@ -266,7 +294,7 @@ fn object_of_run(record: &ObjectRecord, project: &Path, folder: &Path, kernel: &
         eprintln!("`{}` has changed since the run", place.display());
         let found = find_objects(std::slice::from_ref(place)).map(|found| found.objects).unwrap_or_default();
         let alone = found.len() == 1;
-        let same = found.into_iter().find(|object| alone || object.name == *base);
+        let same = found.into_iter().find(|object| alone || object.name == base);
         return same
             .map(named)
             .ok_or_else(|| Failure::input(format!("`{}` has no object `{base}` any more", place.display()), None));

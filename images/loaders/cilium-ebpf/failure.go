@@ -12,8 +12,8 @@ import (
 // The longest text of an error: more than any sentence of the library, less than a type that it prints with all members.
 const longest = 2000
 
-// The library's name for a field of the struct, which is not the user's.
-var ownField = regexp.MustCompile(`^field (?:Program|Array[0-9]+): `)
+// The library's names for a field of the struct and for the file, which are not the user's.
+var ownField = regexp.MustCompile(`^(?:assign values: )?field (?:Program|Array[0-9]+): |^file /corematrix/[^:]*: `)
 
 // Calls the library. A panic in it is its answer, too: a program of the user's would end by it.
 func guarded(call func() error) (err error) {
