@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what corematrix needs and is missing: Debian packages by apt, virtme-ng into .venv. Changes nothing that is there already.
-# With `--tests` also what only the tests need: a browser, in which the HTML report is tried, servers and tools that serve kernels to it, and
-# rustfmt and clippy for a toolchain of Debian's.
+# With `--tests` also what only the tests need: a browser, in which the HTML report is tried, servers and tools that serve kernels to it, Go
+# with cilium/ebpf for its loader, and rustfmt and clippy for a toolchain of Debian's.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -10,8 +10,9 @@ fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
 
 # What each is for: curl downloads kernels; binutils has `strings`, with which virtme-ng reads a kernel's version; gcc, make, pkg-config, libelf, zlib and zstd build libbpf, and the static guest with it; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
 packages=(curl binutils gcc make pkg-config libc6-dev libelf-dev libzstd-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
-# docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages and dpkg-deb make archives; qemu-img and mkfs.ext4 disks.
-test_packages=(docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl qemu-utils)
+# docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages and dpkg-deb make archives; qemu-img and mkfs.ext4
+# disks; go builds the cilium/ebpf loader.
+test_packages=(docker-registry dpkg-dev e2fsprogs golang-github-cilium-ebpf-dev golang-go gpg gpg-agent lighttpd openssl qemu-utils)
 # Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later.
 qemu_major=10
 # The oldest compiler that builds every dependency.
@@ -34,9 +35,10 @@ installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx
 # The names that the tests look for, too.
 test_tools_ok() {
     local tool
-    [ -z "$tests" ] || for tool in docker-registry dpkg-deb dpkg-scanpackages gpg gpg-agent lighttpd mkfs.ext4 openssl qemu-img; do
+    [ -z "$tests" ] || for tool in docker-registry dpkg-deb dpkg-scanpackages go gpg gpg-agent lighttpd mkfs.ext4 openssl qemu-img; do
         PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || return 1
     done
+    [ -z "$tests" ] || [ -d /usr/share/gocode/src/github.com/cilium/ebpf ]
 }
 browser_ok() { [ -z "$tests" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 rust_ok() { command -v cargo >/dev/null && [ "$(cargo --version | sed -E 's/^cargo 1\.([0-9]+).*/\1/')" -ge "$rust_minor" ]; }
@@ -50,7 +52,7 @@ without_apt() {
     rust_ok || missing+=("Rust 1.$rust_minor or later")
     qemu_ok || missing+=("QEMU $qemu_major or later")
     browser_ok || missing+=("Chromium (for the tests)")
-    test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, e2fsprogs, gpg, openssl and dpkg-dev (for the tests)")
+    test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, e2fsprogs, gpg, openssl, dpkg-dev, Go and cilium/ebpf in /usr/share/gocode (for the tests)")
     [ -e /usr/include/libelf.h ] || missing+=("libelf headers")
     [ -e /usr/include/zlib.h ] || missing+=("zlib headers")
     [ -e /usr/include/bpf/bpf_helpers.h ] || missing+=("libbpf headers")
