@@ -11,6 +11,7 @@ help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
 	@echo "make check  what needs no guest: rustfmt, clippy, unit tests, documentation"
 	@echo "make test   set up, make lint, then every test; none may be skipped"
+	@echo "make loaders  the loaders of cilium/ebpf and aya, into target/loaders"
 	@echo "make lint   rustfmt, clippy, documentation"
 	@echo "make deny   licences, advisories and sources of the dependencies, by cargo-deny"
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
@@ -40,7 +41,7 @@ check: lint
 	$(CARGO) test --quiet --locked --workspace --lib --bins -- --skip report::html::browser
 
 # With checks for numbers that run over, in an executable that is otherwise as it is shipped. A test that lacks a tool fails.
-test: setup-tests lint programs
+test: setup-tests lint lint-loaders programs test-loaders
 	@echo "test: building and running every test"
 	COREMATRIX_NO_SKIP=1 $(CARGO) test --profile checked --locked --workspace
 

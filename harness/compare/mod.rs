@@ -10,7 +10,7 @@ mod runs;
 mod sides;
 
 pub use difference::{Change, Difference, Place, growth};
-pub use loaders::{LoaderChange, LoaderDifference, loader_differences, loader_name};
+pub use loaders::{LoaderDifference, LoaderSubject, loader_differences};
 pub use objects::{ObjectFigures, ObjectGrid, ProgramFigures, ProgramRow, one_object};
 pub(crate) use pair::Pair;
 pub use runs::{differences, moved_kernels, one_kernel};

@@ -92,7 +92,7 @@ impl Judge<'_> {
         let given = Path::new(GIVEN_BTF).exists().then_some(GIVEN_BTF);
         let open = message::Request::open(&self.request.object, OBJECT, given, &self.request.setup.loading);
         let (answer, calls) = loader.ask(&open);
-        self.take(calls);
+        let (_, maps) = self.take(calls);
         let hello = |name: String, version: String, send: &mut Send<'_>| {
             send(&GuestMessage::LoaderStarted { name, version }, &[])
         };
@@ -107,7 +107,10 @@ impl Judge<'_> {
             }
             Ok(Answer::Failed { loader: name, version, error }) => {
                 hello(name, version, send)?;
-                refused(error, send)
+                match refused_maps(&maps, &error) {
+                    none if none.is_empty() => refused(error, send),
+                    maps => self.all_without_maps(&maps, &error, send),
+                }
             }
             Ok(Answer::Unsupported { loader: name, version, error }) => {
                 hello(name, version, send)?;
@@ -123,6 +126,20 @@ impl Judge<'_> {
         for program in &self.request.programs {
             send(&GuestMessage::ProgramStarted { program: program.clone() }, &[])?;
             send(&GuestMessage::ProgramDone(unsupported(program, error)), &[])?;
+        }
+        Ok(false)
+    }
+
+    /// A loader that creates all maps at once gets no further than the first that is refused.
+    fn all_without_maps(&self, maps: &[LeftOutMap], error: &str, send: &mut Send<'_>) -> Result<bool, String> {
+        let whole = GuestMessage::Whole { prepared: false, warnings: vec![error.to_owned()], left_out: maps.to_vec() };
+        send(&whole, &[])?;
+        for program in &self.request.programs {
+            send(&GuestMessage::ProgramStarted { program: program.clone() }, &[])?;
+            let mut refused = outcome(program, Stage::Prepare, Instant::now());
+            refused.warnings = vec![error.to_owned()];
+            refused.left_out = maps.to_vec();
+            send(&GuestMessage::ProgramDone(refused), &[])?;
         }
         Ok(false)
     }
@@ -282,19 +299,21 @@ impl Tried {
             return;
         }
         self.outcome.stage = Stage::Prepare;
-        // A map that was refused may have been made at a second try.
-        let made = |name: &str| self.maps.iter().any(|map| map.map == name && map.errno.is_none());
-        let refused = self.maps.iter().filter(|map| !map.map.is_empty() && !made(&map.map));
-        let words = self.outcome.warnings.clone();
-        self.outcome.left_out = refused
-            .filter_map(|map| {
-                let errno = map.errno?;
-                let name = nix::errno::Errno::from_raw(errno);
-                let warning = format!("map `{}`: BPF_MAP_CREATE: -{name:?}", map.map);
-                Some(LeftOutMap { map: map.map.clone(), warning, context: words.clone(), untried: false })
-            })
-            .collect();
+        let words = self.outcome.warnings.first().map_or("", String::as_str);
+        self.outcome.left_out = refused_maps(&self.maps, words);
     }
+}
+
+/// The maps that the kernel refused; `words` are the loader's.
+fn refused_maps(maps: &[CreatedMap], words: &str) -> Vec<LeftOutMap> {
+    // A map that was refused may have been made at a second try.
+    let made = |name: &str| maps.iter().any(|map| map.map == name && map.errno.is_none());
+    let refused = maps.iter().filter(|map| !map.map.is_empty() && !made(&map.map));
+    let left_out = |map: &CreatedMap| {
+        let warning = format!("map `{}`: BPF_MAP_CREATE: -{:?}", map.map, nix::errno::Errno::from_raw(map.errno?));
+        Some(LeftOutMap { map: map.map.clone(), warning, context: vec![words.to_owned()], untried: false })
+    };
+    refused.filter_map(left_out).collect()
 }
 
 /// The load of a program among the small ones by which loaders find out what a kernel can do. It has the program's name.

@@ -7,7 +7,7 @@ use super::place::{SourceLocation, place};
 use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
 use crate::checksum;
-use crate::compare::{LoaderChange, LoaderDifference, loader_differences};
+use crate::compare::{LoaderDifference, LoaderSubject, loader_differences};
 use crate::judge::same_everywhere;
 use crate::record::Cause;
 use crate::record::{Blame, Verdict};
@@ -348,22 +348,17 @@ fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> 
 /// What differs between the loaders of the run. Which one is right is not known here, so nobody is blamed.
 fn of_loaders(record: &RunRecord) -> Vec<Finding> {
     let finding = |difference: LoaderDifference| {
-        let program = match &difference.what {
-            LoaderChange::Verdict { program, .. } => Some(program.clone()),
-            LoaderChange::Relocation { .. } | LoaderChange::Map { .. } => None,
-        };
-        let subject = match &difference.what {
-            LoaderChange::Map { map, .. } => Some(map.clone()),
-            LoaderChange::Relocation { asked, .. } => Some(asked.clone()),
-            LoaderChange::Verdict { .. } => None,
+        let (programs, subject) = match &difference.of {
+            LoaderSubject::Programs(names) => (names.clone(), None),
+            LoaderSubject::Relocation(what) | LoaderSubject::Map(what) => (Vec::new(), Some(what.clone())),
         };
         Finding {
             level: FindingLevel::Warning,
             kind: FindingKind::Loaders,
             object: Some(difference.object),
-            programs: program.into_iter().collect(),
+            programs,
             subject,
-            story: one_line(&difference.line(record)),
+            story: one_line(&difference.line()),
             kernels: difference.kernels,
             place: None,
         }

@@ -90,6 +90,9 @@ impl RefusedMap<'_> {
         if let Some(flaw) = map.flaws().first() {
             let (verdict, cause, then) = match flaw.mend {
                 Mend::Author => (Verdict::MapCreationFailed, Cause::InvalidMapDefinition, ""),
+                Mend::Loader if self.case.by_loader => {
+                    (Verdict::MapCreationFailed, Cause::InvalidMapDefinition, ", and its loader leaves that so")
+                }
                 Mend::Loader => {
                     let then =
                         if flaw.is_unset() { "; its own loader sets it" } else { "; its own loader corrects it" };

@@ -61,7 +61,8 @@ pub fn differences(record: &RunRecord, shown: &[usize], width: usize) -> String 
     let found = loader_differences(record);
     let mut block = String::new();
     for difference in found.iter().take(MOST) {
-        let line = one_line(&difference.line(record));
+        let name = &record.objects[difference.object].name;
+        let line = one_line(&format!("{name}: {}", difference.line()));
         block += &paragraph(&format!("{line}, {}", kernels(record, shown, &difference.kernels)), 2, width);
     }
     if found.len() > MOST {

@@ -35,8 +35,11 @@ func text(err error) string {
 	text := err.Error()
 	var refused *ebpf.VerifierError
 	if errors.As(err, &refused) && refused.Cause != nil {
-		// The library words a refusal as its cause and the log's last lines.
-		text = strings.Replace(text, refused.Error(), refused.Cause.Error(), 1)
+		// The library words a refusal as its cause and then the log's last lines.
+		whole, cause := refused.Error(), refused.Cause.Error()
+		if start := strings.Index(whole, cause); start >= 0 {
+			text = strings.Replace(text, whole, whole[:start+len(cause)], 1)
+		}
 	}
 	text = strings.Join(strings.Fields(ownField.ReplaceAllString(text, "")), " ")
 	if len(text) > longest {

@@ -9,14 +9,25 @@ mod sections;
 mod settings;
 
 use std::io;
+use std::process::ExitCode;
 
 use message::{Messages, Request};
 
 /// What is wrong with this machine or with the requests. It is never about an object, and ends the loader.
 type Trouble = Box<dyn std::error::Error>;
 
-fn main() -> Result<(), Trouble> {
+fn main() -> ExitCode {
     unlimit_locked_memory();
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("error: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> Result<(), Trouble> {
     let mut messages = Messages::new(io::stdin().lock(), io::stdout().lock());
     let mut next = messages.request()?;
     while let Some(request) = next {

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::io::{BufRead, Write};
 
-use aya::{Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, VerifierLogLevel};
 
 use crate::Trouble;
 use crate::failure::guarded;
@@ -50,6 +50,11 @@ pub fn serve(open: &Open, messages: &mut Messages<impl BufRead, impl Write>) -> 
     }
 }
 
+/// Reads a file as `EbpfLoader::load_file` does.
+fn read(path: &str) -> Result<Vec<u8>, EbpfError> {
+    fs::read(path).map_err(|error| EbpfError::FileError { path: path.into(), error })
+}
+
 struct Object<'a> {
     open: &'a Open,
     data: Vec<u8>,
@@ -68,7 +73,7 @@ impl<'a> Object<'a> {
     fn open(open: &'a Open, pins: &Pins, given: Option<&'a Btf>) -> Result<(Self, Vec<String>), Answer> {
         let failed = |error| Answer::Failed { library: Some(LIBRARY), error };
         let unsupported = |error| Answer::Unsupported { library: Some(LIBRARY), error };
-        let data = guarded(|| fs::read(&open.path)).map_err(failed)?;
+        let data = guarded(|| read(&open.path)).map_err(failed)?;
         let mut loader = guarded(|| Ok::<_, Infallible>(EbpfLoader::new())).map_err(failed)?;
         loader.default_map_pin_directory(pins.folder());
         if let Some(types) = given {
