@@ -17,12 +17,17 @@ CAUSE_OBJECTS := $(CAUSES:tests/causes/%.c=target/causes/%.o)
 LOADING := $(wildcard tests/loading/*.bpf.c)
 LOADING_OBJECTS := $(LOADING:tests/loading/%.c=target/loading/%.o)
 
+# Objects that loaders take in different ways, which only tests load.
+LOADER_SHAPES := $(wildcard tests/loaders/*.bpf.c)
+LOADER_OBJECTS := $(LOADER_SHAPES:tests/loaders/%.c=target/loader-shapes/%.o)
+
 .PHONY: programs
-programs: $(STORY_OBJECTS) $(CAUSE_OBJECTS) $(LOADING_OBJECTS)
+programs: $(STORY_OBJECTS) $(CAUSE_OBJECTS) $(LOADING_OBJECTS) $(LOADER_OBJECTS)
 # An object whose story was renamed or removed would still be found by whoever loads the whole folder.
 	@rm -f $(filter-out $(STORY_OBJECTS),$(wildcard target/programs/*.bpf.o))
 	@rm -f $(filter-out $(CAUSE_OBJECTS),$(wildcard target/causes/*.bpf.o))
 	@rm -f $(filter-out $(LOADING_OBJECTS),$(wildcard target/loading/*.bpf.o))
+	@rm -f $(filter-out $(LOADER_OBJECTS),$(wildcard target/loader-shapes/*.bpf.o))
 
 # -MD writes what an object was made of, so that a change of a header rebuilds it as well.
 target/programs/%.bpf.o: programs/%.bpf.c programs/programs.mk
@@ -39,4 +44,8 @@ target/loading/%.bpf.o: tests/loading/%.bpf.c programs/programs.mk
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_FLAGS) -MD -MP -MF $(@:.o=.d) -c $< -o $@
 
--include $(STORY_OBJECTS:.o=.d) $(CAUSE_OBJECTS:.o=.d) $(LOADING_OBJECTS:.o=.d)
+target/loader-shapes/%.bpf.o: tests/loaders/%.bpf.c programs/programs.mk
+	@mkdir -p $(@D)
+	$(BPF_CLANG) $(BPF_FLAGS) -MD -MP -MF $(@:.o=.d) -c $< -o $@
+
+-include $(STORY_OBJECTS:.o=.d) $(CAUSE_OBJECTS:.o=.d) $(LOADING_OBJECTS:.o=.d) $(LOADER_OBJECTS:.o=.d)

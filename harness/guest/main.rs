@@ -168,7 +168,9 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
         let mut send_from_child = |message: &GuestMessage, blob: &[u8]| send(port, message, blob);
         let judged = match &request.loader {
             None => loader::judge(request, &mut log, &mut send_from_child),
-            Some(executable) => external::judge(request, executable, &mut log, &mut send_from_child),
+            // What became of a loader is for the host: its programs are not judged then.
+            Some(executable) => external::judge(request, executable, &mut log, &mut send_from_child)
+                .or_else(|reason| send_from_child(&GuestMessage::Failed { reason }, &[])),
         };
         match judged {
             Ok(()) => 0,

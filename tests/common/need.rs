@@ -12,7 +12,7 @@ const NO_SKIP: &str = "COREMATRIX_NO_SKIP";
 /// What any of Debian's and other systems' packages call it.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// Begins a test that needs programs of these names, or `browser`, `guests`, `libbpf headers`, `programs`.
+/// Begins a test that needs programs of these names, or `browser`, `guests`, `libbpf headers`, `loaders`, `programs`.
 macro_rules! need {
     ($($what:literal),+) => {
         if need::is_skipped(&[$($what),+]) {
@@ -29,6 +29,7 @@ pub fn is_skipped(what: &[&str]) -> bool {
     let (missing, hint) = match *missing {
         "guests" => ("QEMU or virtme-ng", "./setup.sh"),
         "programs" => ("objects of `programs/` and `tests/causes/`", "make programs"),
+        "loaders" => ("loaders of cilium/ebpf and aya", "make loaders"),
         missing => (missing, "./setup.sh --tests"),
     };
     assert!(std::env::var_os(NO_SKIP).is_none(), "no {missing}, and ${NO_SKIP} is set\nhint: run `{hint}`");
@@ -52,6 +53,7 @@ fn is_here(what: &str) -> bool {
             (is_set("COREMATRIX_QEMU") || is_program("qemu-system-x86_64")) && (virtme || is_program("virtme-run"))
         }
         "libbpf headers" => Path::new("/usr/include/bpf/bpf_core_read.h").is_file(),
+        "loaders" => ["cilium-ebpf", "aya"].iter().all(|name| root.join("target/loaders").join(name).is_file()),
         "programs" => root.join("target/programs").is_dir() && root.join("target/causes").is_dir(),
         program => is_program(program),
     }

@@ -3,6 +3,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#pragma clang diagnostic ignored "-Wunused-parameter"
+
 extern int replaced_by_the_loader(void);
 
 SEC("socket")

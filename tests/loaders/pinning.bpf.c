@@ -3,6 +3,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#pragma clang diagnostic ignored "-Wunused-parameter"
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, int);
