@@ -92,6 +92,7 @@ fn list(store: &Store) -> Result<String, Failure> {
         let kind = match folder.kind {
             FolderKind::Kernel => "kernel",
             FolderKind::Package => "package",
+            FolderKind::Unpacked => "objects",
         };
         let size = ByteSize(folder.bytes).to_string();
         table.push_record([kind, &folder.name, &size, "", &folder.source]);

@@ -22,6 +22,8 @@ mod acceleration;
 mod advice;
 mod drive;
 mod error;
+mod input;
+mod inputs;
 mod kernel_types;
 mod places;
 mod project;
@@ -43,9 +45,10 @@ use crate::vm::{Choice, DebugOptions, ProvenAccelerator};
 
 pub use acceleration::{boot_once, prove_kvm};
 pub use error::MatrixError;
+pub use inputs::Inputs;
 pub use kernel_types::{all_types, kernel_probes, kernel_types};
 pub use places::Places;
-pub use project::{Inputs, Project};
+pub use project::Project;
 pub use target_search::TargetSearch;
 
 /// Bytes of snapshots that a store keeps, if nothing else is said.

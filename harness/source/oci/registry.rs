@@ -1,5 +1,6 @@
 //! [`Registry`]: manifests and blobs by the OCI distribution protocol, as anybody may read them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -19,11 +20,15 @@ const BLOB_LIMIT: u64 = 4 << 30;
 const ACCEPT: &str = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json, \
                       application/vnd.docker.distribution.manifest.v2+json";
-/// The machine whose kernels are of use.
+/// No image has more layers; container tools stop at 127.
+const MOST_LAYERS: usize = 1000;
+/// How layers are annotated with the name of the file that they are.
+const TITLE: &str = "org.opencontainers.image.title";
+/// The machine whose kernels, and objects, are of use.
 const MACHINE: (&str, &str) = ("linux", "amd64");
 
 /// A registry, and one repository of it.
-pub(super) struct Registry<'a> {
+pub(in crate::source) struct Registry<'a> {
     request: &'a Request<'a>,
     image: &'a ImageReference,
     /// For short answers.
@@ -33,11 +38,22 @@ pub(super) struct Registry<'a> {
 
 /// An image for this machine.
 #[derive(Debug)]
-pub(super) struct ImageManifest {
+pub(in crate::source) struct ImageManifest {
     /// Of what the reference names, which may be an index: 64 hex digits.
     pub digest: String,
-    /// Digests of the layers, the lowest first: 64 hex digits each.
-    pub layers: Vec<String>,
+    /// The lowest first; at least one.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer of an image, or a file of an artifact.
+#[derive(Debug)]
+pub(in crate::source) struct Layer {
+    /// 64 hex digits.
+    pub digest: String,
+    /// What it says it is; empty if it says nothing.
+    pub media_type: String,
+    /// The name of the file that it is, if it is one.
+    pub title: Option<String>,
 }
 
 /// A manifest or an index, as JSON.
@@ -51,8 +67,13 @@ struct Document {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Descriptor {
     digest: String,
+    #[serde(default)]
+    media_type: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
     platform: Option<Platform>,
 }
 
@@ -87,7 +108,9 @@ impl<'a> Registry<'a> {
             let of_machine = document.manifests.iter().find(|one| {
                 one.platform.as_ref().is_some_and(|on| (on.os.as_str(), on.architecture.as_str()) == MACHINE)
             });
-            let Some(chosen) = of_machine else {
+            // One image that is for no machine in particular is for this one, too.
+            let only = document.manifests.first().filter(|one| document.manifests.len() == 1 && one.platform.is_none());
+            let Some(chosen) = of_machine.or(only) else {
                 let all = document.manifests.iter().filter_map(|one| one.platform.as_ref());
                 return Err(self.wrong_machine(all));
             };
@@ -105,11 +128,23 @@ impl<'a> Registry<'a> {
                 return Err(self.wrong_machine(std::iter::once(&platform)));
             }
         }
-        let layers = document.layers.iter().map(|layer| self.hex(&layer.digest)).collect::<Result<Vec<_>, _>>()?;
-        if layers.is_empty() {
-            return Err(self.corrupt("it has no layers".to_owned()));
+        match document.layers.len() {
+            0 => return Err(self.corrupt("it has no layers".to_owned())),
+            1..=MOST_LAYERS => {}
+            more => return Err(self.corrupt(format!("it has {more} layers, more than {MOST_LAYERS}"))),
         }
+        let layer = |layer: Descriptor| {
+            let title = layer.annotations.get(TITLE).cloned();
+            self.hex(&layer.digest).map(|digest| Layer { digest, media_type: layer.media_type, title })
+        };
+        let layers = document.layers.into_iter().map(layer).collect::<Result<Vec<_>, _>>()?;
         Ok(ImageManifest { digest, layers })
+    }
+
+    /// The digest of what a tag names now.
+    pub fn digest(&mut self) -> Result<String, StoreError> {
+        let tag = self.image.tag.clone().unwrap_or_else(|| "latest".to_owned());
+        self.text(&format!("manifests/{tag}"), None).map(|text| checksum::of_bytes(&text))
     }
 
     /// Fetches a blob to the folder for downloads, unless it is there.
@@ -147,7 +182,7 @@ impl<'a> Registry<'a> {
                     None => return Err(download.refused(&response)),
                 },
                 404 => {
-                    let hint = "look at the registry for the tags that it has";
+                    let hint = "look at the registry for the tags and digests that it has";
                     return Err(self.request.unavailable(format!("the registry has no `{}`", self.image), hint));
                 }
                 _ => return Err(download.refused(&response)),
@@ -191,9 +226,12 @@ impl<'a> Registry<'a> {
     }
 
     fn wrong_machine<'p>(&self, has: impl Iterator<Item = &'p Platform>) -> StoreError {
-        let has: Vec<String> = has.map(|one| format!("{}/{}", one.os, one.architecture)).collect();
+        let mut has: Vec<String> = has.map(|one| format!("{}/{}", one.os, one.architecture)).collect();
+        if has.is_empty() {
+            has.push("no machine that it names".to_owned());
+        }
         let reason = format!("`{}` is for {}, not for {}/{}", self.image, has.join(", "), MACHINE.0, MACHINE.1);
-        self.request.unavailable(reason, "name an image that holds an x86-64 kernel")
+        self.request.unavailable(reason, &format!("name an image for {}/{}", MACHINE.0, MACHINE.1))
     }
 
     fn corrupt(&self, reason: String) -> StoreError {
