@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::MatrixError;
 use crate::manifest::ImageReference;
-use crate::source::SCHEME;
+use crate::source::{LAYOUT_MARK, SCHEME};
 
 /// Endings of archives that are read like folders.
 const ARCHIVES: [&str; 7] = [".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst"];
@@ -23,6 +23,7 @@ pub(super) enum Input {
         url: String,
         sha256: String,
     },
+    /// Or a folder that holds an image.
     Archive,
     /// A file or folder.
     Local,
@@ -64,6 +65,7 @@ impl Input {
         }
         let ends = |endings: &[&str]| endings.iter().any(|ending| text.to_ascii_lowercase().ends_with(ending));
         match () {
+            () if path.join(LAYOUT_MARK).is_file() => Ok(Input::Archive),
             () if !path.is_file() => Ok(Input::Local),
             () if ends(&ARCHIVES) => Ok(Input::Archive),
             () if ends(&OTHER_ARCHIVES) => Err(wrong(

@@ -8,6 +8,7 @@ use super::project::Project;
 use crate::manifest::ImageReference;
 use crate::object::{BpfObject, Place, find_in};
 use crate::source::{SCHEME, Unpacked};
+use crate::store::StoreError;
 use crate::suite::{Settings, Suite};
 
 /// Files that a hint names at most.
@@ -148,7 +149,16 @@ impl Way<'_> {
 
     fn archive(&self, path: &Path) -> Result<Place, MatrixError> {
         let Project { store, lock, .. } = self.project;
-        Ok(store.archive(path, lock, self.say)?.place())
+        let unpacked = store.archive(path, lock, self.say).map_err(|error| match error {
+            // Nobody else delivered it.
+            StoreError::Corrupt { reason, .. } => MatrixError::Input {
+                input: path.display().to_string(),
+                reason,
+                hint: "name a tar archive; was the build or the download interrupted?".to_owned(),
+            },
+            error => error.into(),
+        })?;
+        Ok(unpacked.place())
     }
 }
 

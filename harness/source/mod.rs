@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 pub use self::available_kernels::AvailableKernel;
 pub use self::file_systems::FileSystems;
 pub use self::lock_file::{LockFile, LockedKernel, LockedPackage, WhenGone};
+pub(crate) use self::oci::layout::MARK as LAYOUT_MARK;
 pub(crate) use self::unpacked::SCHEME;
 pub use self::unpacked::{Unpacked, unpacked_file};
 
@@ -158,7 +159,8 @@ impl Store {
         unpacked::image(&self.of_objects(image_name(image), lock, offline, step), image, digest)
     }
 
-    /// Gives the files with objects of a tar archive on this machine, packed or not.
+    /// Gives the files with objects of a tar archive on this machine, packed or not, or of an image in it or in a folder: OCI's layout, or what
+    /// `docker save` wrote.
     ///
     /// # Errors
     /// As [`kernel`](Self::kernel).

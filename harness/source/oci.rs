@@ -1,5 +1,7 @@
 //! [`kernel`]: a kernel from an OCI image, pinned by its digest.
 
+pub(super) mod document;
+pub(super) mod layout;
 pub(super) mod registry;
 
 use std::io::BufReader;

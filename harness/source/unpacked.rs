@@ -8,11 +8,14 @@ use crate::checksum;
 use crate::file_name::file_name;
 use crate::manifest::ImageReference;
 use crate::object::{Place, holds_object};
+use crate::source::archive::bounded::UnpackRoom;
 use crate::source::archive::compression::unpacked;
 use crate::source::archive::elf_tree::{ELF, ElfTree, Whiteouts};
-use crate::source::archive::tarball::damaged;
+use crate::source::archive::tarball::{self, damaged};
 use crate::source::download::{Download, shown};
-use crate::source::oci::registry::{Layer, Registry};
+use crate::source::oci::document::Layer;
+use crate::source::oci::layout;
+use crate::source::oci::registry::Registry;
 use crate::source::request::Request;
 use crate::store::entry::Staging;
 use crate::store::error::{IoContext, StoreError};
@@ -93,11 +96,41 @@ pub(super) fn image(request: &Request<'_>, image: &ImageReference, digest: &str)
 
 /// See [`Store::archive`].
 pub(super) fn archive(request: &Request<'_>, path: &Path) -> Result<Unpacked, StoreError> {
-    let key = checksum::of_file(path).during("read", path)?;
-    make(request, Packed { key, origin: path.display().to_string() }, &|_, tree| {
-        (request.step)(format!("unpacking {}", path.display()));
-        add(tree, path, &Content::named(path.to_string_lossy().as_ref()), &|| request.what.clone())
+    let is_layout = path.is_dir();
+    let described = if is_layout { path.join(layout::INDEX) } else { path.to_owned() };
+    // Of a folder in OCI's layout the index names all the rest by checksum.
+    let key = checksum::of_file(&described).during("read", &described)?;
+    make(request, Packed { key, origin: path.display().to_string() }, &|staging, tree| {
+        let Request { what, step, .. } = request;
+        step(format!("unpacking {}", path.display()));
+        let what = || what.clone();
+        if is_layout {
+            return add_image(tree, path, &what);
+        }
+        let packed = tree.folder().to_owned();
+        add(tree, path, &Content::named(path.to_string_lossy().as_ref()), &what)?;
+        if holds_objects(&packed).during("read", &packed)? {
+            return Ok(());
+        }
+        // Or it is an image that somebody saved, and the objects are in the archives in it.
+        let image = staging.work().join("image");
+        fs::create_dir(&image).during("create", &image)?;
+        let opened = File::open(path).during("open", path)?;
+        let data = unpacked(BufReader::new(opened));
+        let mut room = UnpackRoom::default();
+        data.and_then(|data| tarball::unpack(data, &image, &layout::is_of_image, &mut room))
+            .map_err(|error| failure(error, &image, &what))?;
+        add_image(tree, &image, &what)
     })
+}
+
+/// Adds the layers of an image that lies in files, if there is one.
+fn add_image(tree: &mut ElfTree, image: &Path, what: &dyn Fn() -> String) -> Result<(), StoreError> {
+    let Some(layers) = layout::layers(image).map_err(|error| failure(error, image, what))? else { return Ok(()) };
+    for (number, (file, layer)) in layers.iter().enumerate().filter(|(_, (_, layer))| may_hold_objects(layer)) {
+        add(tree, file, &Content::of_layer(layer, number + 1), &|| format!("{}: layer {}", what(), layer.digest))?;
+    }
+    Ok(())
 }
 
 /// See [`Store::address`].
@@ -185,14 +218,17 @@ fn entry_of(store: &Store, key: &str) -> PathBuf {
 /// Adds what a packed file has.
 fn add(tree: &mut ElfTree, file: &Path, content: &Content, what: &dyn Fn() -> String) -> Result<(), StoreError> {
     let opened = File::open(file).during("open", file)?;
-    unpacked(BufReader::new(opened)).and_then(|data| add_unpacked(tree, data, content)).map_err(|error| {
-        match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                StoreError::Io { action: "unpack to", path: tree.folder().to_owned(), source: error }
-            }
-            _ => StoreError::Corrupt { what: what(), reason: error.to_string() },
+    let added = unpacked(BufReader::new(opened)).and_then(|data| add_unpacked(tree, data, content));
+    added.map_err(|error| failure(error, tree.folder(), what))
+}
+
+fn failure(error: io::Error, folder: &Path, what: &dyn Fn() -> String) -> StoreError {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            StoreError::Io { action: "unpack to", path: folder.to_owned(), source: error }
         }
-    })
+        _ => StoreError::Corrupt { what: what(), reason: error.to_string() },
+    }
 }
 
 fn add_unpacked(tree: &mut ElfTree, mut data: impl Read, content: &Content) -> io::Result<()> {
@@ -213,16 +249,35 @@ fn add_unpacked(tree: &mut ElfTree, mut data: impl Read, content: &Content) -> i
 /// Moves the files that hold objects.
 fn keep_objects(tree: &Path, into: &Path) -> io::Result<()> {
     fs::create_dir(into)?;
+    each_file(tree, &mut |path| {
+        if holds_object(&mut File::open(tree.join(path))?)? {
+            path.parent().map_or(Ok(()), |folder| fs::create_dir_all(into.join(folder)))?;
+            fs::rename(tree.join(path), into.join(path))?;
+        }
+        Ok(())
+    })
+}
+
+/// Whether any file of a tree holds an object.
+fn holds_objects(tree: &Path) -> io::Result<bool> {
+    let mut found = false;
+    each_file(tree, &mut |path| {
+        found = found || holds_object(&mut File::open(tree.join(path))?)?;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Calls `act` with the path of each file below a folder.
+fn each_file(root: &Path, act: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(tree.join(&folder))? {
+        for entry in fs::read_dir(root.join(&folder))? {
             let entry = entry?;
             let path = folder.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                folders.push(path);
-            } else if holds_object(&mut File::open(entry.path())?)? {
-                fs::create_dir_all(into.join(&folder))?;
-                fs::rename(entry.path(), into.join(path))?;
+            match entry.file_type()?.is_dir() {
+                true => folders.push(path),
+                false => act(&path)?,
             }
         }
     }
