@@ -101,27 +101,35 @@ pub(super) fn archive(request: &Request<'_>, path: &Path) -> Result<Unpacked, St
     // Of a folder in OCI's layout the index names all the rest by checksum.
     let key = checksum::of_file(&described).during("read", &described)?;
     make(request, Packed { key, origin: path.display().to_string() }, &|staging, tree| {
-        let Request { what, step, .. } = request;
-        step(format!("unpacking {}", path.display()));
-        let what = || what.clone();
-        if is_layout {
-            return add_image(tree, path, &what);
+        let what = || request.what.clone();
+        (request.step)(format!("unpacking {}", path.display()));
+        match is_layout {
+            true => add_image(tree, path, &what),
+            false => add_archive(tree, staging, path, &Content::named(&path.to_string_lossy()), &what),
         }
-        let packed = tree.folder().to_owned();
-        add(tree, path, &Content::named(path.to_string_lossy().as_ref()), &what)?;
-        if holds_objects(&packed).during("read", &packed)? {
-            return Ok(());
-        }
-        // Or it is an image that somebody saved, and the objects are in the archives in it.
-        let image = staging.work().join("image");
-        fs::create_dir(&image).during("create", &image)?;
-        let opened = File::open(path).during("open", path)?;
-        let data = unpacked(BufReader::new(opened));
-        let mut room = UnpackRoom::default();
-        data.and_then(|data| tarball::unpack(data, &image, &layout::is_of_image, &mut room))
-            .map_err(|error| failure(error, &image, &what))?;
-        add_image(tree, &image, &what)
     })
+}
+
+/// Adds what an archive has; if that is an image that somebody saved, what the archives in it have.
+fn add_archive(
+    tree: &mut ElfTree,
+    staging: &Staging,
+    file: &Path,
+    content: &Content,
+    what: &dyn Fn() -> String,
+) -> Result<(), StoreError> {
+    let is_archive = add(tree, file, content, what)?;
+    let plain = tree.folder();
+    if !is_archive || holds_objects(plain).during("read", plain)? {
+        return Ok(());
+    }
+    let image = staging.work().join("image");
+    fs::create_dir(&image).during("create", &image)?;
+    let data = unpacked(BufReader::new(File::open(file).during("open", file)?));
+    let mut room = UnpackRoom::default();
+    data.and_then(|data| tarball::unpack(data, &image, &layout::is_of_image, &mut room))
+        .map_err(|error| failure(error, &image, what))?;
+    add_image(tree, &image, what)
 }
 
 /// Adds the layers of an image that lies in files, if there is one.
@@ -136,7 +144,7 @@ fn add_image(tree: &mut ElfTree, image: &Path, what: &dyn Fn() -> String) -> Res
 /// See [`Store::address`].
 pub(super) fn address(request: &Request<'_>, url: &str, sha256: &str) -> Result<Unpacked, StoreError> {
     let origin = format!("{}#sha256={sha256}", shown(url));
-    make(request, Packed { key: sha256.to_owned(), origin }, &|_, tree| {
+    make(request, Packed { key: sha256.to_owned(), origin }, &|staging, tree| {
         request.may_fetch()?;
         let Request { store, what, step, .. } = request;
         step(format!("downloading {}", shown(url)));
@@ -144,7 +152,8 @@ pub(super) fn address(request: &Request<'_>, url: &str, sha256: &str) -> Result<
         let server = request.server(url);
         Download { what, url, headers: &[], sha256: Some(sha256), limit: DOWNLOAD_LIMIT, server, step }.to(&file)?;
         step(format!("unpacking {}", shown(url)));
-        add(tree, &file, &Content::named(&shown(url)), &|| format!("{what}: `{}`", shown(url)))?;
+        let what = || format!("{what}: `{}`", shown(url));
+        add_archive(tree, staging, &file, &Content::named(&shown(url)), &what)?;
         let _ = fs::remove_file(file);
         Ok(())
     })
@@ -215,8 +224,8 @@ fn entry_of(store: &Store, key: &str) -> PathBuf {
     store.root().join(UNPACKED).join(format!("{}-{FORMAT}", key.to_ascii_lowercase()))
 }
 
-/// Adds what a packed file has.
-fn add(tree: &mut ElfTree, file: &Path, content: &Content, what: &dyn Fn() -> String) -> Result<(), StoreError> {
+/// Adds what a packed file has, and says whether it is an archive.
+fn add(tree: &mut ElfTree, file: &Path, content: &Content, what: &dyn Fn() -> String) -> Result<bool, StoreError> {
     let opened = File::open(file).during("open", file)?;
     let added = unpacked(BufReader::new(opened)).and_then(|data| add_unpacked(tree, data, content));
     added.map_err(|error| failure(error, tree.folder(), what))
@@ -231,7 +240,7 @@ fn failure(error: io::Error, folder: &Path, what: &dyn Fn() -> String) -> StoreE
     }
 }
 
-fn add_unpacked(tree: &mut ElfTree, mut data: impl Read, content: &Content) -> io::Result<()> {
+fn add_unpacked(tree: &mut ElfTree, mut data: impl Read, content: &Content) -> io::Result<bool> {
     let mut begin = Vec::new();
     data.by_ref().take(512).read_to_end(&mut begin)?;
     let is_elf = begin.starts_with(ELF);
@@ -239,10 +248,10 @@ fn add_unpacked(tree: &mut ElfTree, mut data: impl Read, content: &Content) -> i
     let is_tar = begin.get(257..262) == Some(b"ustar") || (begin.len() == 512 && begin.iter().all(|&byte| byte == 0));
     let data = begin.chain(data);
     match () {
-        () if is_elf => tree.add_file(&content.name, data),
-        () if is_tar && content.is_archive => tree.add(data, content.whiteouts),
+        () if is_elf => tree.add_file(&content.name, data).map(|()| false),
+        () if is_tar && content.is_archive => tree.add(data, content.whiteouts).map(|()| true),
         () if content.is_archive => Err(damaged("it is neither a tar archive nor an ELF file")),
-        () => Ok(()),
+        () => Ok(false),
     }
 }
 

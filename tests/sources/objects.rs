@@ -240,6 +240,8 @@ fn archives_are_read_like_folders_here_and_on_a_server() {
 
     fs::write(lab.path("cut.tar.gz"), &packed[..packed.len() / 2]).unwrap();
     list(&lab, &[lab.path("cut.tar.gz").to_str().unwrap()]).expect(USAGE).expect_said(&["cut.tar.gz", "hint:"]);
+    fs::write(lab.path("elf.tar"), &executable("inode-ctime")[..4096]).unwrap();
+    list(&lab, &[lab.path("elf.tar").to_str().unwrap()]).expect(USAGE).expect_said(&["holds no BPF object"]);
     fs::write(lab.path("none.tar"), layer(&[file("a", b"b".to_vec())])).unwrap();
     list(&lab, &[lab.path("none.tar").to_str().unwrap()]).expect(USAGE).expect_said(&["holds no BPF object"]);
 }
