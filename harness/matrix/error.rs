@@ -112,11 +112,17 @@ impl MatrixError {
     /// Whether what was given is wrong, and not the machine, the network or a tool.
     pub fn is_input(&self) -> bool {
         use MatrixError::{Input, Manifest, NoFile, Objects, Selector, ShapeTwice, Suite, UnpinnedImage};
-        match self {
-            Manifest(_) | Selector(_) | Suite(_) | Objects(_) => true,
-            Input { .. } | UnpinnedImage { .. } | ShapeTwice { .. } | NoFile { .. } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Manifest(_)
+                | Selector(_)
+                | Suite(_)
+                | Objects(_)
+                | Input { .. }
+                | UnpinnedImage { .. }
+                | ShapeTwice { .. }
+                | NoFile { .. }
+        )
     }
 }
 

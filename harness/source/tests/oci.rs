@@ -207,7 +207,7 @@ fn objects_of_an_image_are_kept_by_its_digest() {
     assert_eq!(objects(true).unwrap(), unpacked);
     let found = find_in(&[unpacked.place()]).unwrap().objects;
     let origin = format!("oci://{}@sha256:{digest}/a/plain.bpf.o", registry.image(""));
-    assert_eq!(found.iter().map(|object| object.origin.to_string()).collect::<Vec<_>>(), [origin.clone()]);
+    assert_eq!(found.iter().map(|object| object.origin.to_string()).collect::<Vec<_>>(), std::slice::from_ref(&origin));
     assert_eq!(fs::read_dir(&unpacked.folder).unwrap().count(), 1, "what holds no object is kept");
     for left in ["downloads", "tmp"] {
         assert_eq!(fs::read_dir(store.root().join(left)).unwrap().count(), 0, "{left}");
