@@ -35,7 +35,7 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
     let project = Project::load(&common.manifest, &common.places()?)?;
     let object_record = &record.objects[object];
     let mut missing = Vec::new();
-    let Some(found) = found_again(object_record, &project_folder(common), &mut missing) else {
+    let Some(found) = found_again(object_record, &project_folder(common), &project.store, &mut missing) else {
         let hint = "a bundle needs the object of the run; run the matrix again".to_owned();
         return Err(Failure::input(missing.join("; "), Some(hint)));
     };

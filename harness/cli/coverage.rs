@@ -76,7 +76,7 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
         let kernels: Vec<KernelTypes<'_>> = known.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
         let mut text = String::new();
         for unit in Unit::of(record, &objects) {
-            let found = found_again(&record.objects[unit.object], &project_folder(common), &mut missing);
+            let found = found_again(&record.objects[unit.object], &project_folder(common), &store, &mut missing);
             let types = found.and_then(|found| ObjectTypes::read(&found.bytes));
             text += &unproven::render(record, &unit, types.as_ref(), &kernels, &configs, width());
         }

@@ -20,6 +20,7 @@ use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::explain::{CellFacts, render};
 use crate::report::paragraph;
 use crate::run_folder::RunFolder;
+use crate::source::unpacked_file;
 use crate::store::Store;
 
 /// Names in a hint before the rest is left out.
@@ -56,7 +57,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let (kernels, added) = all_types(&record, &store, &mut missing);
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
     let probes = kernel_probes(&record, &store);
-    let found = found_again(&record.objects[object], &project_folder(common), &mut missing);
+    let found = found_again(&record.objects[object], &project_folder(common), &store, &mut missing);
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
     missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], &store)));
     missing.dedup();
@@ -164,12 +165,19 @@ pub(super) fn index_of<'a>(
 }
 
 /// The object of the run, if it is still where it was and unchanged.
-pub(super) fn found_again(record: &ObjectRecord, project: &Path, missing: &mut Vec<String>) -> Option<BpfObject> {
+pub(super) fn found_again(
+    record: &ObjectRecord,
+    project: &Path,
+    store: &Store,
+    missing: &mut Vec<String>,
+) -> Option<BpfObject> {
     // `FILE` or `FILE: PLACE`.
     let file = record.origin.rsplit_once(": ").map(|(file, _)| file).into_iter();
     let named: Vec<&Path> = [record.origin.as_str()].into_iter().chain(file).map(Path::new).collect();
     let places = named.iter().map(|path| path.to_path_buf()).chain(named.iter().map(|path| project.join(path)));
-    let Some(path) = places.into_iter().find(|path| path.is_file()) else {
+    // Or, if it came out of an image or an archive, in the store.
+    let unpacked = || named.iter().find_map(|path| unpacked_file(store, path));
+    let Some(path) = places.into_iter().find(|path| path.is_file()).or_else(unpacked) else {
         missing.push(format!("the object is not at `{}` any more, so its own types are not known", record.origin));
         return None;
     };
@@ -202,16 +210,18 @@ mod tests {
     fn objects_are_found_again_only_if_they_are_the_same() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let mut record = sample::object("object", &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
         record.origin = "explain/object.o".to_owned();
         let mut missing = Vec::new();
-        assert!(found_again(&record, &fixtures, &mut missing).is_none());
+        assert!(found_again(&record, &fixtures, &store, &mut missing).is_none());
         assert!(missing[0].contains("has changed since the run"), "{missing:?}");
         let objects = find_objects(&[fixtures.join("explain/object.o")]).unwrap().objects;
         record.sha256.clone_from(&objects[0].sha256);
         missing.clear();
-        assert_eq!(found_again(&record, &fixtures, &mut missing).unwrap().sha256, record.sha256);
+        assert_eq!(found_again(&record, &fixtures, &store, &mut missing).unwrap().sha256, record.sha256);
         record.origin = "explain/gone.o: symbol".to_owned();
-        assert!(found_again(&record, &fixtures, &mut missing).is_none());
+        assert!(found_again(&record, &fixtures, &store, &mut missing).is_none());
         assert!(missing[0].contains("is not at `explain/gone.o: symbol`"), "{missing:?}");
     }
 }

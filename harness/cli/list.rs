@@ -23,8 +23,8 @@ enum What {
 pub(super) struct ListArgs {
     /// What to list.
     what: What,
-    /// Objects, folders, executables or suites.
-    #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml")]
+    /// Objects, folders, archives, executables, images (`oci://REGISTRY/NAME@sha256:DIGEST`) or suites.
+    #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml")]
     inputs: Vec<PathBuf>,
     /// Do without the network.
     #[arg(long)]
@@ -35,7 +35,7 @@ pub(super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure>
     let project = Project::load(&common.manifest, &common.places()?)?;
     match (args.what, args.inputs.is_empty()) {
         (_, true) => {
-            let hint = "name objects, folders, executables that embed objects, or suite files";
+            let hint = "name objects, folders, archives, executables that embed objects, images, or suite files";
             return Err(Failure::input("no inputs to list", Some(hint.to_owned())));
         }
         (what, false) => {

@@ -15,7 +15,7 @@ use crate::plan::{Schedule, ScheduleFormat};
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     /// What a run would load: BPF objects, folders of them, executables or libraries that embed them, suite files.
-    #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
+    #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     inputs: Vec<PathBuf>,
     #[command(flatten)]
     machine: MachineArgs,

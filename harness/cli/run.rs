@@ -33,9 +33,9 @@ const DEFAULT_WIDTH: usize = 120;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// What to load: BPF objects, folders of them, executables or libraries that embed them, suite files; with `--watch` sources,
-    /// too.
-    #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
+    /// What to load: BPF objects, folders or archives of them, executables or libraries that embed them, images
+    /// (`oci://REGISTRY/NAME@sha256:DIGEST`), suite files; with `--watch` sources, too.
+    #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) machine: MachineArgs,

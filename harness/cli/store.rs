@@ -27,7 +27,7 @@ pub(super) struct StoreArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show kernels, packages and snapshots with their sizes (the default).
+    /// Show kernels, packages, unpacked objects and snapshots with their sizes (the default).
     List,
     /// Remove the least recently used snapshots until the rest fits the budget. A run does that by itself.
     Gc {
@@ -37,7 +37,7 @@ enum Verb {
     },
     /// Remove snapshots; the next run boots its kernels anew.
     Clear {
-        /// Remove kernels and packages, too; the next run fetches them anew.
+        /// Remove kernels, packages and unpacked objects, too; the next run fetches them anew.
         #[arg(long)]
         all: bool,
     },
@@ -92,6 +92,7 @@ fn list(store: &Store) -> Result<String, Failure> {
         let kind = match folder.kind {
             FolderKind::Kernel => "kernel",
             FolderKind::Package => "package",
+            FolderKind::Unpacked => "objects",
         };
         let size = ByteSize(folder.bytes).to_string();
         table.push_record([kind, &folder.name, &size, "", &folder.source]);

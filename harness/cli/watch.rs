@@ -77,7 +77,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     }
     let mut found = project.inputs(&places, args.machine.offline, &say)?;
     project.assign_loaders(&mut found, &args.loader)?;
-    let Found { objects, notices, settings } = found;
+    let Found { objects, notices, settings, .. } = found;
     let mut inputs = WatchedInputs::new(&watched(&places, build.as_ref(), &objects));
     let ran = inputs.look();
     project.tools()?;
@@ -169,7 +169,7 @@ impl Watch<'_> {
             project.assign_loaders(&mut found, &args.loader)?;
             Ok(found)
         });
-        let Found { objects, notices, settings } = match found {
+        let Found { objects, notices, settings, .. } = match found {
             Ok(found) => found,
             Err(failure) => {
                 // A build removes an object before it writes the next one.

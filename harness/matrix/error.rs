@@ -35,17 +35,37 @@ pub enum MatrixError {
         /// The shape.
         shape: String,
     },
-    /// A package that a suite names does not have a file.
-    #[error("suite `{}`: package `{package}` has no file `{pattern}`", suite.display())]
+    /// An input that is written in a way that nothing is.
+    #[error("`{input}`: {reason}")]
+    Input {
+        /// As the user wrote it.
+        input: String,
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do.
+        hint: String,
+    },
+    /// A suite names an image by its tag.
+    #[error("suite `{}`: image `{image}` has no digest", suite.display())]
+    UnpinnedImage {
+        /// The suite.
+        suite: PathBuf,
+        /// The image, as the suite writes it.
+        image: String,
+        /// The image with the digest that its tag has now, if that is known.
+        now: Option<String>,
+    },
+    /// A package or image that a suite names does not have a file.
+    #[error("suite `{}`: {holder} has no file `{pattern}`", suite.display())]
     NoFile {
         /// The suite.
         suite: PathBuf,
-        /// The package.
-        package: String,
+        /// The package or image.
+        holder: String,
         /// The file, as the suite writes it.
         pattern: String,
-        /// Where the package is unpacked.
-        folder: PathBuf,
+        /// What the user can do.
+        hint: String,
     },
     /// A loader that is named cannot be used.
     #[error(transparent)]
@@ -79,7 +99,13 @@ impl MatrixError {
             MatrixError::Suite(error) => error.hint(),
             MatrixError::Objects(errors) => errors.iter().find_map(ObjectError::hint),
             MatrixError::ShapeTwice { .. } => Some("give one of them another name".to_owned()),
-            MatrixError::NoFile { folder, .. } => Some(format!("the package is unpacked in `{}`", folder.display())),
+            MatrixError::Input { hint, .. } | MatrixError::NoFile { hint, .. } => Some(hint.clone()),
+            MatrixError::UnpinnedImage { now: Some(now), .. } => {
+                Some(format!("a suite names what it was made for; its tag stands for this now: `oci = \"{now}\"`"))
+            }
+            MatrixError::UnpinnedImage { now: None, .. } => {
+                Some("a suite names what it was made for: write it as `REGISTRY/NAME@sha256:DIGEST`".to_owned())
+            }
             MatrixError::Loader(error) => error.hint(),
             MatrixError::Store(error) => error.hint(),
             MatrixError::Toolchain(_, hint) => hint.clone(),
@@ -90,8 +116,18 @@ impl MatrixError {
 
     /// Whether what was given is wrong, and not the machine, the network or a tool.
     pub fn is_input(&self) -> bool {
-        use MatrixError::{Manifest, NoFile, Objects, Selector, ShapeTwice, Suite};
-        matches!(self, Manifest(_) | Selector(_) | Suite(_) | Objects(_) | ShapeTwice { .. } | NoFile { .. })
+        use MatrixError::{Input, Manifest, NoFile, Objects, Selector, ShapeTwice, Suite, UnpinnedImage};
+        matches!(
+            self,
+            Manifest(_)
+                | Selector(_)
+                | Suite(_)
+                | Objects(_)
+                | Input { .. }
+                | UnpinnedImage { .. }
+                | ShapeTwice { .. }
+                | NoFile { .. }
+        )
     }
 }
 

@@ -22,7 +22,10 @@ mod acceleration;
 mod advice;
 mod drive;
 mod error;
+mod input;
+mod inputs;
 mod kernel_types;
+mod loader_choice;
 mod places;
 mod project;
 mod target_search;
@@ -43,9 +46,10 @@ use crate::vm::{Choice, DebugOptions, ProvenAccelerator};
 
 pub use acceleration::{boot_once, prove_kvm};
 pub use error::MatrixError;
+pub use inputs::Inputs;
 pub use kernel_types::{all_types, kernel_probes, kernel_types};
 pub use places::Places;
-pub use project::{Inputs, Project};
+pub use project::Project;
 pub use target_search::TargetSearch;
 
 /// Bytes of snapshots that a store keeps, if nothing else is said.
@@ -166,7 +170,7 @@ impl<'a> Matrix<'a> {
         let kernels = self.project.kernels(selectors)?;
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
-        let Inputs { objects, notices, settings } = inputs;
+        let Inputs { objects, notices, settings, .. } = inputs;
         self.project.tools()?;
         let mut plan = Plan::new(kernels, objects, &settings);
         let partition = self.options.partition.map(|part| plan.keep(part));

@@ -4,28 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::error::MatrixError;
 use super::places::Places;
-use crate::loader::{AssignedLoaders, Loader, assign, recognise};
 use crate::manifest::{KernelSpec, Manifest};
-use crate::object::{BpfObject, find_objects};
-use crate::record::LoaderRecord;
 use crate::source::LockFile;
 use crate::store::Store;
-use crate::suite::{Settings, Suite};
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
 
 /// Where the store remembers the versions of programs.
 const TOOLS: &str = "tools.json";
-
-/// What inputs hold.
-#[derive(Debug)]
-pub struct Inputs {
-    /// The objects, in the order given.
-    pub objects: Vec<BpfObject>,
-    /// What was left out on purpose.
-    pub notices: Vec<String>,
-    /// What suite files say of the objects.
-    pub settings: Settings,
-}
 
 /// A manifest with its lock file, the store, and the programs that make guests.
 #[derive(Debug)]
@@ -40,7 +25,8 @@ pub struct Project {
     pub store: Store,
     tools: Result<Toolchain, ToolchainError>,
     paths: ToolPaths,
-    loaders: Vec<PathBuf>,
+    /// Where loaders other than libbpf are looked for, best first.
+    pub(super) loaders: Vec<PathBuf>,
 }
 
 impl Project {
@@ -89,106 +75,6 @@ impl Project {
     pub fn kernels(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, MatrixError> {
         Ok(self.manifest.select(selectors)?.into_iter().cloned().collect())
     }
-
-    /// The objects in files, folders, executables and suites. `say` gets a line for each step that takes time.
-    ///
-    /// # Errors
-    /// An input is wrong, or a package that a suite names cannot be had.
-    pub fn inputs(&self, paths: &[PathBuf], offline: bool, say: &dyn Fn(String)) -> Result<Inputs, MatrixError> {
-        let (mut places, mut suites) = (Vec::new(), Vec::new());
-        for input in paths {
-            if input.extension().is_some_and(|extension| extension == "toml") {
-                let suite = Suite::load(input)?;
-                let own = self.suite_places(&suite, offline, say)?;
-                places.extend(own.iter().cloned());
-                suites.push((suite, own));
-            } else {
-                places.push(input.clone());
-            }
-        }
-        let found = find_objects(&places).map_err(MatrixError::Objects)?;
-        let mut settings = Settings::default();
-        for (suite, own) in &suites {
-            let mut of_suite = suite.settings(&found.objects)?;
-            if let Some(loader) = suite.loader() {
-                let is_own = |object: &&BpfObject| own.iter().any(|place| object.origin.path.starts_with(place));
-                let names = found.objects.iter().filter(is_own).map(|object| object.name.clone());
-                of_suite.named_loaders.extend(names.map(|name| (name, loader.clone())));
-            }
-            let twice = |shape| MatrixError::ShapeTwice { suite: suite.name.clone(), shape };
-            settings.merge(of_suite).map_err(twice)?;
-        }
-        Ok(Inputs { objects: found.objects, notices: found.notices, settings })
-    }
-
-    /// Assigns loaders to the objects of the inputs: those that are asked for, that suites name, or that objects are recognised to be
-    /// made for.
-    ///
-    /// # Errors
-    /// A loader that is named is not there.
-    pub fn assign_loaders(&self, inputs: &mut Inputs, asked: &[String]) -> Result<(), MatrixError> {
-        // Executables may embed many objects, and be large.
-        let mut around: Option<(PathBuf, Option<Vec<u8>>)> = None;
-        let mut missing: Vec<(String, Vec<String>)> = Vec::new();
-        for object in &inputs.objects {
-            let path = &object.origin.path;
-            if object.origin.embedded.is_some() && around.as_ref().is_none_or(|(known, _)| known != path) {
-                around = Some((path.clone(), std::fs::read(path).ok()));
-            }
-            let executable = around.as_ref().filter(|(known, _)| known == path).and_then(|(_, bytes)| bytes.as_deref());
-            let recognised = recognise(&object.bytes, &path.to_string_lossy(), executable);
-            let named = inputs.settings.named_loaders.iter().find(|(of, _)| *of == object.name);
-            let named = named.map(|(_, loader)| loader.as_str());
-            let (assigned, note) = assign(asked, named, recognised, &self.loaders)?;
-            inputs.settings.loaders.extend(assigned.map(|assigned| (object.name.clone(), assigned)));
-            if let Some(note) = note {
-                match missing.iter_mut().find(|(known, _)| *known == note) {
-                    Some((_, objects)) => objects.push(format!("`{}`", object.name)),
-                    None => missing.push((note, vec![format!("`{}`", object.name)])),
-                }
-            }
-        }
-        let notice = |(note, objects): (String, Vec<String>)| format!("{} {note}", objects.join(", "));
-        inputs.notices.extend(missing.into_iter().map(notice));
-        Ok(())
-    }
-
-    /// The loader of a run, found again. `say` gets a line if it is another by now.
-    ///
-    /// # Errors
-    /// It is not there.
-    pub fn recorded_loader(
-        &self,
-        recorded: &LoaderRecord,
-        say: &dyn Fn(String),
-    ) -> Result<AssignedLoaders, MatrixError> {
-        let loader = Loader::find(&recorded.name, &self.loaders)?;
-        if loader.sha256 != recorded.sha256 {
-            say(format!("the loader `{}` is another than in the run", recorded.name));
-        }
-        Ok(AssignedLoaders { loaders: vec![Some(loader)], chosen: recorded.chosen.clone() })
-    }
-
-    fn suite_places(&self, suite: &Suite, offline: bool, say: &dyn Fn(String)) -> Result<Vec<PathBuf>, MatrixError> {
-        let mut places = suite.objects.clone();
-        for package in &suite.packages {
-            let step = |step: String| say(format!("{}: {step}", package.apt));
-            let folder = self.store.debian_package(&package.apt, &package.suites, &self.lock, offline, &step)?;
-            for pattern in &package.files {
-                let files = files_in(&folder, pattern);
-                if files.is_empty() {
-                    return Err(MatrixError::NoFile {
-                        suite: suite.path.clone(),
-                        package: package.apt.clone(),
-                        pattern: pattern.clone(),
-                        folder,
-                    });
-                }
-                places.extend(files.into_iter().filter(|file| !places.contains(file)).collect::<Vec<_>>());
-            }
-        }
-        Ok(places)
-    }
 }
 
 fn find_tools(
@@ -200,11 +86,4 @@ fn find_tools(
     // It is the machine that is slow, and one kernel that says so is enough.
     let boot_timeout = manifest.kernels.iter().map(|spec| spec.boot_timeout).max().unwrap_or_default();
     Toolchain::find(folder, paths, &store.root().join(TOOLS), Deadlines::version(boot_timeout))
-}
-
-/// Files below `folder` that match a glob of a suite, which was checked when the suite was read.
-fn files_in(folder: &Path, pattern: &str) -> Vec<PathBuf> {
-    let whole = Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(pattern);
-    let paths = glob::glob(&whole.to_string_lossy()).into_iter().flatten().flatten();
-    paths.filter(|path| path.is_file()).collect()
 }

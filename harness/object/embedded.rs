@@ -5,6 +5,7 @@
 //! header is looked at, whatever its alignment. The object's own section table tells where it ends.
 
 use std::collections::HashSet;
+use std::io::{self, Read};
 use std::ops::Range;
 
 use memchr::memmem;
@@ -55,6 +56,24 @@ pub(super) fn scan(bytes: &[u8]) -> Scan {
     found
 }
 
+/// Whether [`scan`] would find anything in all that `content` has; holds only a part of it at a time.
+pub(super) fn holds_any(content: &mut impl Read) -> io::Result<bool> {
+    const PART: usize = 1 << 20;
+    let mut window = Vec::with_capacity(PART + HEADER_SIZE);
+    loop {
+        if content.by_ref().take(PART as u64).read_to_end(&mut window)? == 0 {
+            return Ok(false);
+        }
+        let little = |start: usize| is_bpf_header(&window[start..], u16::from_le_bytes);
+        let big = |start: usize| is_bpf_header(&window[start..], u16::from_be_bytes);
+        if memmem::find_iter(&window, LITTLE).any(little) || memmem::find_iter(&window, BIG).any(big) {
+            return Ok(true);
+        }
+        // A header may begin at the end of this part.
+        window.drain(..window.len().saturating_sub(HEADER_SIZE - 1));
+    }
+}
+
 /// Whether a relocatable BPF object begins here: type, machine, and the sizes of the header and of a section header.
 fn is_bpf_header(bytes: &[u8], number: fn([u8; 2]) -> u16) -> bool {
     let Some(header) = bytes.get(..HEADER_SIZE) else {
@@ -90,4 +109,24 @@ fn file_place(file: &object::File<'_>, symbol: &object::Symbol<'_, '_>) -> Optio
     let (offset, _) = section.file_range()?;
     let start = offset.checked_add(symbol.address().checked_sub(section.address())?)?;
     Some(start..start.checked_add(symbol.size())?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_seen_wherever_the_parts_end() {
+        let object = std::fs::read("tests/fixtures/objects/plain.bpf.o").unwrap();
+        let header = &object[..HEADER_SIZE];
+        for start in [0, 1, 100, (1 << 20) - 64, (1 << 20) - 63, (1 << 20) - 1, 1 << 20, (2 << 20) - 64, (2 << 20) - 30]
+        {
+            let mut bytes = vec![0x7f; start];
+            assert!(!holds_any(&mut &bytes[..]).unwrap());
+            bytes.extend(header);
+            assert!(holds_any(&mut &bytes[..]).unwrap(), "{start}");
+            assert!(!holds_any(&mut &bytes[..bytes.len() - 1]).unwrap(), "{start}");
+        }
+    }
 }

@@ -63,6 +63,12 @@ pub enum ObjectError {
         /// The folder.
         path: PathBuf,
     },
+    /// An image or an archive without any object.
+    #[error("`{}` holds no BPF object", .path.display())]
+    EmptyArchive {
+        /// The image, or the archive.
+        path: PathBuf,
+    },
     /// An object for big-endian machines, which no kernel of the matrix can load.
     #[error("`{place}` is a big-endian BPF object")]
     BigEndian {
@@ -89,6 +95,10 @@ impl ObjectError {
             ObjectError::NotElf { .. } | ObjectError::EmptyFolder { .. } => {
                 "name a BPF object (`clang -g -O2 -target bpf -c`), a folder of them, or an executable that embeds them; \
                  compressed objects are not found"
+            }
+            ObjectError::EmptyArchive { .. } => {
+                "no file in it is a BPF object or an executable that embeds one; objects that are compressed, compiled at run \
+                 time, or in another image that it fetches, are not found"
             }
             ObjectError::NoObject { .. } => {
                 "it may load its objects from files of their own or compile them at run time; name those objects instead"

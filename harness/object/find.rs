@@ -4,11 +4,11 @@ use crate::checksum;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{BpfObject, Embedding, Inventory, ObjectError, Origin, embedded, naming};
+use super::{BpfObject, Embedding, Inventory, ObjectError, Origin, Place, embedded, naming};
 
 /// What [`find_objects`] found.
 #[derive(Debug, Clone, Default)]
@@ -29,13 +29,25 @@ pub struct FoundObjects {
 ///
 /// One for each input that holds no object or cannot be read.
 pub fn find_objects(inputs: &[PathBuf]) -> Result<FoundObjects, Vec<ObjectError>> {
+    find_in(&inputs.iter().cloned().map(Place::from).collect::<Vec<_>>())
+}
+
+/// As [`find_objects`], also in what was unpacked from somewhere.
+///
+/// # Errors
+/// As [`find_objects`].
+pub fn find_in(places: &[Place]) -> Result<FoundObjects, Vec<ObjectError>> {
     let mut search = Search::default();
-    for input in inputs {
+    for place in places {
         let before = search.progress();
-        if let Err(error) = search.input(input) {
+        search.place = Some(place.clone());
+        if let Err(error) = search.input(&place.path) {
             search.errors.push(error);
         } else if search.progress() == before {
-            search.errors.push(ObjectError::EmptyFolder { path: input.clone() });
+            search.errors.push(match &place.packed_in {
+                Some(origin) => ObjectError::EmptyArchive { path: origin.clone() },
+                None => ObjectError::EmptyFolder { path: place.path.clone() },
+            });
         }
     }
     if search.objects.is_empty() {
@@ -69,6 +81,8 @@ enum Reached {
 
 #[derive(Default)]
 struct Search {
+    /// What is being searched.
+    place: Option<Place>,
     objects: Vec<BpfObject>,
     big_endian: Vec<ObjectError>,
     errors: Vec<ObjectError>,
@@ -84,8 +98,13 @@ impl Search {
         self.objects.len() + self.big_endian.len() + self.errors.len() + self.repeats
     }
 
+    /// A path as the user knows it.
+    fn shown(&self, path: &Path) -> PathBuf {
+        self.place.as_ref().map_or_else(|| path.to_owned(), |place| place.shown(path))
+    }
+
     fn input(&mut self, path: &Path) -> Result<(), ObjectError> {
-        let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+        let metadata = fs::metadata(path).map_err(|error| unreadable(&self.shown(path), error))?;
         if metadata.is_dir() {
             let mut files = Vec::new();
             walk(path, &mut files)?;
@@ -125,17 +144,18 @@ impl Search {
     }
 
     fn file(&mut self, path: &Path, reached: Reached) -> Result<(), ObjectError> {
-        if reached == Reached::Walked && !begins_like_elf(path).map_err(|error| unreadable(path, error))? {
+        let shown = self.shown(path);
+        if reached == Reached::Walked && !begins_like_elf(path).map_err(|error| unreadable(&shown, error))? {
             return Ok(());
         }
-        let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
-        let whole = Origin { path: path.to_owned(), embedded: None };
+        let bytes = fs::read(path).map_err(|error| unreadable(&shown, error))?;
+        let whole = Origin { path: shown.clone(), embedded: None };
         match Machine::of(&bytes) {
-            Some(Machine::Bpf) => self.objects.push(object(naming::of_file(path), whole, &bytes)),
+            Some(Machine::Bpf) => self.objects.push(object(naming::of_file(&shown), whole, &bytes)),
             Some(Machine::BigEndianBpf) => self.big_endian.push(ObjectError::BigEndian { place: whole }),
-            machine if !self.embedded(path, &bytes) => {
+            machine if !self.embedded(&shown, &bytes) => {
                 return match reached {
-                    Reached::Named => Err(no_object(path, &bytes, machine)),
+                    Reached::Named => Err(no_object(&shown, &bytes, machine)),
                     Reached::Walked => Ok(()),
                 };
             }
@@ -187,6 +207,20 @@ impl Machine {
             (false, _) => Machine::Other(number),
         })
     }
+}
+
+/// Whether a file is an object or embeds some, of any byte order; without reading all of it into memory.
+///
+/// # Errors
+/// It cannot be read.
+pub fn holds_object(file: &mut (impl Read + Seek)) -> io::Result<bool> {
+    let mut begin = Vec::new();
+    file.by_ref().take(20).read_to_end(&mut begin)?;
+    if let Some(Machine::Bpf | Machine::BigEndianBpf) = Machine::of(&begin) {
+        return Ok(true);
+    }
+    file.rewind()?;
+    embedded::holds_any(file)
 }
 
 /// The name of a machine for messages.

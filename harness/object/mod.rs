@@ -16,6 +16,7 @@ mod map_memory;
 mod map_rules;
 mod maps;
 mod naming;
+mod place;
 mod references;
 mod relocations;
 mod section_type;
@@ -27,12 +28,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use error::{FormatError, ObjectError};
-pub use find::{FoundObjects, find_objects};
+pub(crate) use find::holds_object;
+pub use find::{FoundObjects, find_in, find_objects};
 pub use globals::{GlobalVariable, Globals};
 pub use inventory::{Inventory, ProgramInfo};
 pub(crate) use inventory::{Placed, functions, sections};
 pub use map_rules::{Flaw, MAP_FLAGS, MapFlag, Mend};
 pub use maps::{MapInfo, StructOpsInfo};
+pub use place::Place;
 pub use types::ObjectTypes;
 pub use unclaimed::Unclaimed;
 
@@ -54,7 +57,8 @@ pub struct BpfObject {
 /// Where an object was found. Displays as `path`, `path: symbol` or `path: offset 0x2040`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The file, as the user or the folder walk named it.
+    /// The file, as the user or the folder walk named it; of an unpacked one `oci://REGISTRY/NAME@sha256:DIGEST/FILE`, or the same with the
+    /// archive in front.
     pub path: PathBuf,
     /// The place in the file, if the object is only a part of it.
     pub embedded: Option<Embedding>,

@@ -10,7 +10,17 @@ pub(super) fn of_file(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let stem = name.strip_suffix(".o").unwrap_or(&name);
     let stem = stem.strip_suffix(".bpf").unwrap_or(stem);
+    // What Inspektor Gadget calls the object of every gadget: the image's name tells more.
+    if let Some(image) = image_of(path).filter(|_| stem == "program") {
+        return image;
+    }
     if stem.is_empty() { name.into_owned() } else { stem.to_owned() }
+}
+
+/// The name of the image at whose root a file lies.
+fn image_of(path: &Path) -> Option<String> {
+    let folder = path.parent()?.file_name()?.to_string_lossy().into_owned();
+    folder.split_once("@sha256:").map(|(name, _)| name.to_owned())
 }
 
 /// The name of an embedded object: that of its source, `foo` for `foo.bpf.c`. Without one it is that of the executable,
@@ -62,5 +72,5 @@ fn prefix(origin: &Origin, name: &str) -> Option<String> {
     if origin.embedded.is_some() && file != name {
         return Some(file.into_owned());
     }
-    Some(origin.path.parent()?.file_name()?.to_string_lossy().into_owned())
+    image_of(&origin.path).or_else(|| Some(origin.path.parent()?.file_name()?.to_string_lossy().into_owned()))
 }

@@ -326,7 +326,7 @@ impl Download<'_> {
     }
 
     fn too_large(&self) -> StoreError {
-        self.corrupt(format!("it is larger than {}, more than any kernel's", ByteSize(self.limit).display().si()))
+        self.corrupt(format!("it is larger than {}, the most that is fetched", ByteSize(self.limit).display().si()))
     }
 }
 

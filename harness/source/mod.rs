@@ -1,8 +1,9 @@
-//! Where kernels come from: [`Store::kernel`] and all else of a [`Store`] that fetches something.
+//! Where kernels, and objects of others, come from: [`Store::kernel`] and all else of a [`Store`] that fetches something.
 //!
 //! Each source of `kernels.toml` is one module, called as the manifest calls it: `apt`, `path`, `tree`, `vng_build`, `host`, `disk`,
 //! `package_files`, `oci`, `mainline`. A source delivers an image, its config and modules; the store makes of these what a guest boots
-//! from. `archive` unpacks what they come in, `download` fetches, `lock_file` remembers what exactly was fetched.
+//! from. `unpacked` has the objects out of images and archives. `archive` unpacks what they come in, `download` fetches, `lock_file`
+//! remembers what exactly was fetched.
 
 mod apt;
 mod archive;
@@ -21,19 +22,23 @@ mod package_files;
 mod path;
 mod request;
 mod tree;
+mod unpacked;
 mod unreachable;
 mod vng_build;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::available_kernels::AvailableKernel;
 pub use self::file_systems::FileSystems;
 pub use self::lock_file::{LockFile, LockedKernel, LockedPackage, WhenGone};
+pub(crate) use self::oci::layout::MARK as LAYOUT_MARK;
+pub(crate) use self::unpacked::SCHEME;
+pub use self::unpacked::{Unpacked, unpacked_file};
 
 use self::apt::tool_package;
 use self::request::Request;
-use crate::manifest::KernelSpec;
+use crate::manifest::{ImageReference, KernelSpec};
 use crate::store::{Store, StoreError, StoredKernel};
 
 impl Store {
@@ -124,6 +129,74 @@ impl Store {
     ) -> Result<PathBuf, StoreError> {
         tool_package::folder(self, package, suites, lock, offline, step)
     }
+
+    /// The digest that the tag of an image has now, in hex; offline, what it had when it was last asked for.
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel).
+    pub fn image_digest(
+        &self,
+        image: &ImageReference,
+        lock: &LockFile,
+        offline: bool,
+        step: &dyn Fn(String),
+    ) -> Result<String, StoreError> {
+        unpacked::image_digest(&self.of_objects(image_name(image), lock, offline, step), image)
+    }
+
+    /// Gives the files with objects of an OCI image, by its digest in hex.
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel).
+    pub fn image(
+        &self,
+        image: &ImageReference,
+        digest: &str,
+        lock: &LockFile,
+        offline: bool,
+        step: &dyn Fn(String),
+    ) -> Result<Unpacked, StoreError> {
+        unpacked::image(&self.of_objects(image_name(image), lock, offline, step), image, digest)
+    }
+
+    /// Gives the files with objects of a tar archive on this machine, packed or not, or of an image in it or in a folder: OCI's layout, or what
+    /// `docker save` wrote.
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel).
+    pub fn archive(&self, path: &Path, lock: &LockFile, step: &dyn Fn(String)) -> Result<Unpacked, StoreError> {
+        unpacked::archive(&self.of_objects(format!("`{}`", path.display()), lock, true, step), path)
+    }
+
+    /// Gives the files with objects of a tar archive on a web server, or the object there, by its SHA-256 in hex.
+    ///
+    /// # Errors
+    /// As [`kernel`](Self::kernel).
+    pub fn address(
+        &self,
+        url: &str,
+        sha256: &str,
+        lock: &LockFile,
+        offline: bool,
+        step: &dyn Fn(String),
+    ) -> Result<Unpacked, StoreError> {
+        unpacked::address(&self.of_objects("input".to_owned(), lock, offline, step), url, sha256)
+    }
+
+    fn of_objects<'a>(
+        &'a self,
+        what: String,
+        lock: &'a LockFile,
+        offline: bool,
+        step: &'a dyn Fn(String),
+    ) -> Request<'a> {
+        Request { store: self, name: "", what, lock, offline, fresh: false, archive: None, step }
+    }
+}
+
+/// An image for messages.
+fn image_name(image: &ImageReference) -> String {
+    format!("image `{}/{}`", image.registry, image.repository)
 }
 
 /// Compares what `kernels.lock` says with what was found.

@@ -1,6 +1,8 @@
 //! [`kernel`]: a kernel from an OCI image, pinned by its digest.
 
-mod registry;
+pub(super) mod document;
+pub(super) mod layout;
+pub(super) mod registry;
 
 use std::io::BufReader;
 
@@ -40,11 +42,11 @@ pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<St
     std::fs::create_dir(&tree).during("create", &tree)?;
     let (mut blobs, mut room) = (Vec::new(), UnpackRoom::default());
     for layer in &manifest.layers {
-        let file = registry.blob(layer)?;
+        let file = registry.blob(&layer.digest)?;
         step(format!("unpacking {image}"));
         let reader = std::fs::File::open(&file).and_then(|opened| unpacked(BufReader::new(opened)));
         reader.and_then(|reader| tarball::unpack(reader, &tree, &is_kernel_file, &mut room)).map_err(|error| {
-            StoreError::Corrupt { what: format!("{what}: {image}: layer {layer}"), reason: error.to_string() }
+            StoreError::Corrupt { what: format!("{what}: {image}: layer {}", layer.digest), reason: error.to_string() }
         })?;
         blobs.push(file);
     }

@@ -1,4 +1,4 @@
-//! [`StoredFolder`]: what else than snapshots takes room in the store: kernels and unpacked packages.
+//! [`StoredFolder`]: what else than snapshots takes room in the store: kernels, unpacked packages, and objects out of images and archives.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,8 @@ use super::entry::{Entry, Staging};
 use super::error::{IoContext, StoreError};
 
 /// The kinds of folders, as their folders are called.
-const KINDS: [(&str, FolderKind); 2] = [("kernels", FolderKind::Kernel), ("packages", FolderKind::Package)];
+const KINDS: [(&str, FolderKind); 3] =
+    [("kernels", FolderKind::Kernel), ("packages", FolderKind::Package), (super::UNPACKED, FolderKind::Unpacked)];
 
 /// What a folder of the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +19,11 @@ pub enum FolderKind {
     Kernel,
     /// The unpacked files of a package.
     Package,
+    /// The files with objects of an image or an archive.
+    Unpacked,
 }
 
-/// A kernel or a package in the store.
+/// A kernel, a package, or objects out of an image or an archive, in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFolder {
     /// What it holds.
@@ -37,7 +40,7 @@ pub struct StoredFolder {
 }
 
 impl Store {
-    /// The kernels and packages, by name.
+    /// The kernels, packages, images and archives, by name.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -50,7 +53,9 @@ impl Store {
                 let described = Entry::read(&folder, false);
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let kernel = described.as_ref().and_then(|entry| entry.name_in(&name));
-                let source = described.map(|entry| entry.kernel(&folder, Vec::new()).source).unwrap_or_default();
+                let unpacked = || fs::read_to_string(folder.join(super::UNPACKED_FROM)).ok();
+                let source = described.map(|entry| entry.kernel(&folder, Vec::new()).source).or_else(unpacked);
+                let source = source.unwrap_or_default();
                 let bytes = bytes_on_disk(&folder);
                 found.push(StoredFolder { kind, name, source, bytes, kernel, folder });
             }
@@ -59,7 +64,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Removes a kernel or a package. A run that uses it just now may lose it.
+    /// Removes one of them. A run that uses it just now may lose it.
     ///
     /// # Errors
     /// [`StoreError::Io`].

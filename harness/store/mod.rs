@@ -3,6 +3,8 @@
 //! ```text
 //! kernels/NAME-RELEASE-KEY/   one kernel each, whole or not there
 //! packages/NAME_VERSION-SHA/  unpacked packages of tools
+//! unpacked/SHA256-FORMAT/     the files with objects of an image or an archive
+//! tags/IMAGE                  the digest that an image's tag had last
 //! snapshots/NAME-GUEST-ID/    guests that have said hello
 //! hopeless/KEY                which of them are not worth another try
 //! apt/SUITE/                  private state of apt
@@ -59,6 +61,13 @@ use crate::record::KernelIdentity;
 
 /// What was begun to be downloaded, by SHA-256, so that the next run can go on with it.
 const DOWNLOADS: &str = "downloads";
+
+/// Files with objects, out of images and archives.
+pub(crate) const UNPACKED: &str = "unpacked";
+/// The file that says out of which.
+pub(crate) const UNPACKED_FROM: &str = "from";
+/// What tags of images meant last.
+pub(crate) const TAGS: &str = "tags";
 
 /// What could not be reached a short while ago.
 pub(crate) const UNREACHABLE: &str = "unreachable";
@@ -150,8 +159,8 @@ impl Store {
     }
 
     pub(crate) fn open_with(root: &Path, programs: Programs) -> Result<Store, StoreError> {
-        for folder in ["kernels", "packages", snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, UNREACHABLE, "tmp", "locks"]
-        {
+        let ours = ["kernels", "packages", UNPACKED, TAGS, snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, UNREACHABLE];
+        for folder in ours.into_iter().chain(["tmp", "locks"]) {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).during("create", &folder)?;
         }

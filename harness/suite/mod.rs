@@ -1,6 +1,6 @@
 //! [`Suite`]: a named list of objects and what is to be known of them, from a suite file.
 //!
-//! A suite file is TOML. All but `name` and one of `objects` and `[[package]]` may be left out:
+//! A suite file is TOML. All but `name` and one of `objects`, `[[package]]` and `[[image]]` may be left out:
 //!
 //! ```toml
 //! name = "libbpf-tools"
@@ -12,6 +12,10 @@
 //! apt = "libbpf-tools"
 //! suites = ["trixie"]                   # where to look for it, best first
 //! files = ["usr/sbin/*snoop"]           # globs inside the package
+//!
+//! [[image]]                             # objects out of an OCI image
+//! oci = "registry.example/tools@sha256:..."
+//! files = ["usr/bin/*"]                 # globs inside the image; without them, all
 //!
 //! [[alternatives]]                      # one of them has to load on every kernel
 //! name = "read"
@@ -48,6 +52,7 @@ mod alternatives;
 mod draft;
 mod error;
 mod expectation;
+mod image;
 mod loading;
 mod optional;
 mod package;
@@ -68,6 +73,7 @@ use alternatives::WrittenAlternatives;
 pub use draft::draft;
 use error::Mistake;
 pub use error::SuiteError;
+pub use image::ImageRef;
 pub use loading::tables as loading_tables;
 use loading::{WrittenMap, WrittenObject};
 use optional::WrittenOptional;
@@ -81,11 +87,12 @@ pub use shape::{Shape, table as shape_table};
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 13] = [
+const SUITE_KEYS: [&str; 14] = [
     "name",
     "loader",
     "objects",
     "package",
+    "image",
     "alternatives",
     "optional",
     "shape",
@@ -97,8 +104,9 @@ const SUITE_KEYS: [&str; 13] = [
     "minimum-coverage",
 ];
 /// Keys of its tables.
-const TABLES: [(&str, &[&str]); 9] = [
+const TABLES: [(&str, &[&str]); 10] = [
     ("package", &["apt", "suites", "files"]),
+    ("image", &["oci", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
     ("shape", &["object", "name", "set", "maps"]),
@@ -120,6 +128,8 @@ pub struct Suite {
     pub objects: Vec<PathBuf>,
     /// Packages to look into, in the order of the suite.
     pub packages: Vec<PackageRef>,
+    /// Images to look into, in the order of the suite.
+    pub images: Vec<ImageRef>,
     written: Written,
     /// The file's text, to name lines.
     text: String,
@@ -134,6 +144,8 @@ struct Written {
     objects: Vec<String>,
     #[serde(default)]
     package: Vec<PackageRef>,
+    #[serde(default)]
+    image: Vec<ImageRef>,
     #[serde(default)]
     alternatives: Vec<Spanned<WrittenAlternatives>>,
     #[serde(default)]
@@ -155,7 +167,7 @@ struct Written {
 }
 
 impl Suite {
-    /// Reads a suite file and resolves its globs. Packages are not looked up.
+    /// Reads a suite file and resolves its globs. Packages and images are not looked up.
     ///
     /// # Errors
     ///
@@ -177,12 +189,16 @@ impl Suite {
         if written.name.trim().is_empty() {
             return Err(invalid("`name` is empty".to_owned()));
         }
-        if written.objects.is_empty() && written.package.is_empty() {
-            return Err(invalid("it names neither `objects` nor a `[[package]]`".to_owned()));
+        if written.objects.is_empty() && written.package.is_empty() && written.image.is_empty() {
+            return Err(invalid("it names no `objects`, no `[[package]]` and no `[[image]]`".to_owned()));
         }
         for package in &written.package {
             package.check().map_err(invalid)?;
             package.files.iter().try_for_each(|pattern| check_glob(path, pattern))?;
+        }
+        for image in &written.image {
+            image.check().map_err(invalid)?;
+            image.files.iter().try_for_each(|pattern| check_glob(path, pattern))?;
         }
         let mut objects = Vec::new();
         for pattern in &written.objects {
@@ -192,8 +208,8 @@ impl Suite {
                 }
             }
         }
-        let (name, packages) = (written.name.clone(), written.package.clone());
-        Ok(Suite { path: at(), name, objects, packages, written, text })
+        let (name, packages, images) = (written.name.clone(), written.package.clone(), written.image.clone());
+        Ok(Suite { path: at(), name, objects, packages, images, written, text })
     }
 
     /// The loader that it names for its objects. A path is relative to the suite file.

@@ -32,11 +32,17 @@ impl PackageRef {
                 return Err(format!("`{key}` of package `{}` is empty", self.apt));
             }
         }
-        match self.files.iter().find(|file| file.starts_with('/') || file.split('/').any(|part| part == "..")) {
-            Some(file) => {
-                Err(format!("`{file}` of package `{}` has to lie inside the package, without `/` in front", self.apt))
-            }
-            None => Ok(()),
+        check_files(&format!("package `{}`", self.apt), &self.files)
+    }
+}
+
+/// Checks globs of files inside of `what`; the error is a lowercase fragment.
+pub(super) fn check_files(what: &str, files: &[String]) -> Result<(), String> {
+    match files.iter().find(|file| file.starts_with('/') || file.split('/').any(|part| part == "..")) {
+        Some(file) => {
+            let kind = what.split(' ').next().unwrap_or(what);
+            Err(format!("`{file}` of {what} has to lie inside the {kind}, without `/` in front"))
         }
+        None => Ok(()),
     }
 }

@@ -72,12 +72,12 @@ fn mistakes_are_named() {
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     suite `DIR/suite.toml`, line 3: unknown key `objcts` (hint: did you mean `objects`?)
-    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `alternatives`, `optional`, `shape`, `object`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`)
+    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `objects`, `package`, `image`, `alternatives`, `optional`, `shape`, `object`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`)
     suite `DIR/suite.toml`, line 4: unknown key `file` (hint: did you mean `files`?)
     suite `DIR/suite.toml`, line 2: invalid type: integer `3`, expected a sequence
     suite `DIR/suite.toml`, line 1: string values must be quoted, expected literal string
     suite `DIR/suite.toml`, line 1: missing field `name`
-    suite `DIR/suite.toml`: it names neither `objects` nor a `[[package]]`
+    suite `DIR/suite.toml`: it names no `objects`, no `[[package]]` and no `[[image]]`
     suite `DIR/suite.toml`: `*.elf` matches no file (hint: paths are relative to the suite file's folder `DIR`)
     suite `DIR/suite.toml`: pattern `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
     suite `DIR/suite.toml`: `-o=x` is not a name of a Debian package

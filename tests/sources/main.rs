@@ -1,4 +1,4 @@
-//! Kernels from where users have them: registries, web servers, archives, packages, disk images and trees. The servers are real and run on
+//! Kernels, and objects of others, from where users have them: registries, web servers, archives, packages, disk images and trees. The servers are real and run on
 //! loopback, and the kernel in each is the real one of the other tests.
 
 #![allow(clippy::unwrap_used)]
@@ -9,6 +9,7 @@ mod common;
 mod archive;
 mod disk;
 mod local;
+mod objects;
 mod oci;
 mod package;
 mod proxy;

@@ -17,11 +17,11 @@ use super::common::{Lab, kernel, need, verdicts};
 use super::service::{PASSWORD, Service, USER, command, done};
 use super::{GOOD, INFRASTRUCTURE, expect_whole, fetch, modules, release, story};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A repository in a registry, to which images are pushed.
-struct Repository<'a> {
+pub struct Repository<'a> {
     registry: &'a Service,
     name: &'a str,
     /// For what is sent.
@@ -29,7 +29,7 @@ struct Repository<'a> {
 }
 
 impl Repository<'_> {
-    fn new<'a>(registry: &'a Service, name: &'a str) -> Repository<'a> {
+    pub fn new<'a>(registry: &'a Service, name: &'a str) -> Repository<'a> {
         Repository { registry, name, work: tempfile::tempdir().unwrap() }
     }
 
@@ -45,19 +45,23 @@ impl Repository<'_> {
         path
     }
 
-    /// Pushes a blob and returns how documents name it.
-    fn blob(&self, content: &[u8], kind: &str) -> String {
+    /// Pushes a blob and returns how documents name it, with `more` in it.
+    pub fn blob_with(&self, content: &[u8], kind: &str, more: &str) -> String {
         let digest = digest(content);
         let uploads = format!("http://{}/v2/{}/blobs/uploads/", self.registry.host(), self.name);
         let answer = done(self.curl().args(["--request", "POST", "--include", &uploads]));
         let place = answer.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().trim();
         let place = format!("{place}&digest=sha256:{digest}");
         done(self.curl().arg("--upload-file").arg(self.file(content)).arg(place));
-        descriptor(kind, &digest, content.len(), "")
+        descriptor(kind, &digest, content.len(), more)
+    }
+
+    fn blob(&self, content: &[u8], kind: &str) -> String {
+        self.blob_with(content, kind, "")
     }
 
     /// Pushes a manifest or index under a tag, or under its digest, and returns that.
-    fn document(&self, text: &str, kind: &str, tag: Option<&str>) -> String {
+    pub fn document(&self, text: &str, kind: &str, tag: Option<&str>) -> String {
         let digest = digest(text.as_bytes());
         let name = tag.map_or_else(|| format!("sha256:{digest}"), str::to_owned);
         let place = format!("http://{}/v2/{}/manifests/{name}", self.registry.host(), self.name);
@@ -67,7 +71,7 @@ impl Repository<'_> {
     }
 
     /// Pushes an image for two machines, of which only the one for this has these layers. Returns its digest and those of its layers.
-    fn push(&self, tag: &str, layers: &[Vec<u8>]) -> (String, Vec<String>) {
+    pub fn push(&self, tag: &str, layers: &[Vec<u8>]) -> (String, Vec<String>) {
         let image = |machine: &str, layers: &[Vec<u8>]| {
             let config = format!(r#"{{"architecture":"{machine}","os":"linux","rootfs":{{"type":"layers"}}}}"#);
             let config = self.blob(config.as_bytes(), "application/vnd.oci.image.config.v1+json");
@@ -89,11 +93,11 @@ fn descriptor(kind: &str, digest: &str, size: usize, more: &str) -> String {
     format!(r#"{{"mediaType":"{kind}","digest":"sha256:{digest}","size":{size}{more}}}"#)
 }
 
-fn digest(content: &[u8]) -> String {
+pub fn digest(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn layer(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub fn layer(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (path, content) in files {
         let mut header = tar::Header::new_gnu();

@@ -19,7 +19,7 @@ use crate::object::btf_ext::{BtfRelocation, RelocationKind};
 #[derive(Debug, Args)]
 pub(in super::super) struct MinArgs {
     /// The objects: files, folders of them, executables that embed them, suite files.
-    #[arg(value_name = "OBJECT|BINARY|DIR|SUITE.toml", required = true)]
+    #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     inputs: Vec<PathBuf>,
     /// Which kernels; may be repeated [default: every kernel of the manifest that the store has].
     #[arg(long, value_name = "SELECTOR")]

@@ -27,7 +27,7 @@ pub(in super::super) struct DiffArgs {
     #[arg(long = "type", value_name = "NAME")]
     types: Vec<String>,
     /// Show the fields that differ among those that an object's relocations ask for; may be repeated.
-    #[arg(long = "object", value_name = "OBJECT|BINARY|DIR|SUITE.toml")]
+    #[arg(long = "object", value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml")]
     objects: Vec<PathBuf>,
     /// Show the config options that differ.
     #[arg(long)]

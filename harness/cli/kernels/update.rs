@@ -23,7 +23,7 @@ pub(in super::super) struct UpdateArgs {
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
     /// Show which of the types and fields that these ask for differ; may be repeated.
-    #[arg(long = "object", value_name = "OBJECT|BINARY|DIR|SUITE.toml")]
+    #[arg(long = "object", value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml")]
     objects: Vec<PathBuf>,
     /// Show every config option that differs, not only how many.
     #[arg(long)]

@@ -17,6 +17,7 @@ use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::{CellRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::{one_line, shorten_middle};
+use crate::store::Store;
 use crate::suite::{Settings, Shape};
 
 /// What the user says of a bundle's kernel.
@@ -106,7 +107,8 @@ impl ReproCase {
             let message = format!("the manifest does not declare kernel `{name}` any more");
             Failure::input(message, Some("put it back, or reproduce from the bundle of the cell".to_owned()))
         })?;
-        let object_again = object_of_run(&record.objects[object], &project_folder(common), &folder, name)?;
+        let object_again =
+            object_of_run(&record.objects[object], (&project_folder(common), &project.store), &folder, name)?;
         let title = format!("the run of {}", record.started);
         ReproCase::recorded(project, spec, object_again, program, Recorded { record, object, kernel, title, cpu: None })
     }
@@ -277,14 +279,19 @@ pub(crate) fn only_object(path: &Path) -> Result<BpfObject, Failure> {
 }
 
 /// The object of a run: where it was, even if it is another by now; else out of the bundle of its cell.
-fn object_of_run(record: &ObjectRecord, project: &Path, folder: &Path, kernel: &str) -> Result<BpfObject, Failure> {
+fn object_of_run(
+    record: &ObjectRecord,
+    (project, store): (&Path, &Store),
+    folder: &Path,
+    kernel: &str,
+) -> Result<BpfObject, Failure> {
     let base = record.base_name();
     let named = |mut object: BpfObject| {
         base.clone_into(&mut object.name);
         object
     };
     let mut missing = Vec::new();
-    if let Some(same) = found_again(record, project, &mut missing) {
+    if let Some(same) = found_again(record, project, store, &mut missing) {
         return Ok(named(same));
     }
     let file = record.origin.rsplit_once(": ").map_or(record.origin.as_str(), |(file, _)| file);
@@ -309,7 +316,11 @@ fn object_of_run(record: &ObjectRecord, project: &Path, folder: &Path, kernel: &
         let (_, path) = kept.lay_out(scratch.path()).map_err(bundle_failure)?;
         return only_object(&path).map(named);
     }
-    Err(Failure::input(format!("the object is not at `{file}` any more"), Some("build it again".to_owned())))
+    let hint = match file.contains("://") {
+        true => "run the matrix again: it fetches the object anew",
+        false => "build it again",
+    };
+    Err(Failure::input(format!("the object is not at `{file}` any more"), Some(hint.to_owned())))
 }
 
 /// `KERNEL OBJECT [PROGRAM]` or `KERNEL/OBJECT[/PROGRAM]` as indexes, and the program's name.

@@ -104,10 +104,19 @@ impl UnpackRoom {
     /// # Errors
     /// `InvalidData` if there is not as much.
     pub fn take(&mut self, bytes: u64) -> io::Result<()> {
-        let more_than = |what: String| damaged(format!("it unpacks to more than {what}"));
-        self.files = self.files.checked_sub(1).ok_or_else(|| more_than(format!("{MOST_FILES} files")))?;
+        let left = self.files.checked_sub(1);
+        self.files = left.ok_or_else(|| damaged(format!("it unpacks to more than {MOST_FILES} files")))?;
+        self.take_bytes(bytes)
+    }
+
+    /// Takes room for more of a file.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn take_bytes(&mut self, bytes: u64) -> io::Result<()> {
         let left = self.bytes.checked_sub(bytes);
-        self.bytes = left.ok_or_else(|| more_than(format!("{} MiB", UNPACKED_LIMIT >> 20)))?;
+        let limit = UNPACKED_LIMIT >> 20;
+        self.bytes = left.ok_or_else(|| damaged(format!("it unpacks to more than {limit} MiB")))?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! [`Registry`]: manifests and blobs by the OCI distribution protocol, as anybody may read them.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use crate::checksum;
 use crate::manifest::ImageReference;
 use crate::source::download::{Download, Response};
+use crate::source::oci::document::{Document, Layer, Unusable, check_config};
 use crate::source::request::Request;
 use crate::store::error::{IoContext, StoreError};
 
@@ -19,11 +21,9 @@ const BLOB_LIMIT: u64 = 4 << 30;
 const ACCEPT: &str = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json, \
                       application/vnd.docker.distribution.manifest.v2+json";
-/// The machine whose kernels are of use.
-const MACHINE: (&str, &str) = ("linux", "amd64");
 
 /// A registry, and one repository of it.
-pub(super) struct Registry<'a> {
+pub(in crate::source) struct Registry<'a> {
     request: &'a Request<'a>,
     image: &'a ImageReference,
     /// For short answers.
@@ -33,33 +33,11 @@ pub(super) struct Registry<'a> {
 
 /// An image for this machine.
 #[derive(Debug)]
-pub(super) struct ImageManifest {
+pub(in crate::source) struct ImageManifest {
     /// Of what the reference names, which may be an index: 64 hex digits.
     pub digest: String,
-    /// Digests of the layers, the lowest first: 64 hex digits each.
-    pub layers: Vec<String>,
-}
-
-/// A manifest or an index, as JSON.
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
-    #[serde(default)]
-    layers: Vec<Descriptor>,
-    config: Option<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: String,
-    platform: Option<Platform>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    architecture: String,
-    os: String,
+    /// The lowest first; at least one.
+    pub layers: Vec<Layer>,
 }
 
 #[derive(Deserialize)]
@@ -82,34 +60,23 @@ impl<'a> Registry<'a> {
         };
         let text = self.text(&format!("manifests/{wanted}"), digest)?;
         let digest = checksum::of_bytes(&text);
-        let mut document = self.document(&text)?;
-        if !document.manifests.is_empty() {
-            let of_machine = document.manifests.iter().find(|one| {
-                one.platform.as_ref().is_some_and(|on| (on.os.as_str(), on.architecture.as_str()) == MACHINE)
-            });
-            let Some(chosen) = of_machine else {
-                let all = document.manifests.iter().filter_map(|one| one.platform.as_ref());
-                return Err(self.wrong_machine(all));
-            };
-            let hex = self.hex(&chosen.digest)?;
+        let mut document = Document::parse(&text).map_err(|why| self.unusable(why))?;
+        if let Some(hex) = document.of_machine().map_err(|why| self.unusable(why))? {
             let text = self.text(&format!("manifests/sha256:{hex}"), Some(&hex))?;
-            document = self.document(&text)?;
+            document = Document::parse(&text).map_err(|why| self.unusable(why))?;
         }
-        if let Some(config) = &document.config {
-            let hex = self.hex(&config.digest)?;
+        if let Some(hex) = document.config().map_err(|why| self.unusable(why))? {
             let text = self.text(&format!("blobs/sha256:{hex}"), Some(&hex))?;
-            // Images that are not for containers have a config of another kind, which names no machine.
-            if let Ok(platform) = serde_json::from_slice::<Platform>(&text)
-                && (platform.os.as_str(), platform.architecture.as_str()) != MACHINE
-            {
-                return Err(self.wrong_machine(std::iter::once(&platform)));
-            }
+            check_config(&text).map_err(|why| self.unusable(why))?;
         }
-        let layers = document.layers.iter().map(|layer| self.hex(&layer.digest)).collect::<Result<Vec<_>, _>>()?;
-        if layers.is_empty() {
-            return Err(self.corrupt("it has no layers".to_owned()));
-        }
+        let layers = document.layers().map_err(|why| self.unusable(why))?;
         Ok(ImageManifest { digest, layers })
+    }
+
+    /// The digest of what a tag names now.
+    pub fn digest(&mut self) -> Result<String, StoreError> {
+        let tag = self.image.tag.clone().unwrap_or_else(|| "latest".to_owned());
+        self.text(&format!("manifests/{tag}"), None).map(|text| checksum::of_bytes(&text))
     }
 
     /// Fetches a blob to the folder for downloads, unless it is there.
@@ -132,7 +99,8 @@ impl<'a> Registry<'a> {
     /// Fetches what lies behind `path`, after asking for a token if the registry wants one.
     fn get(&mut self, path: &str, sha256: Option<&str>, limit: u64, file: &std::path::Path) -> Result<(), StoreError> {
         let scheme = if self.image.is_local() { "http" } else { "https" };
-        let url = format!("{scheme}://{}/v2/{}/{path}", self.image.registry, self.image.repository);
+        let (host, repository) = address(&self.image.registry, &self.image.repository);
+        let url = format!("{scheme}://{host}/v2/{repository}/{path}");
         let Request { what, step, .. } = self.request;
         loop {
             let mut headers = vec![ACCEPT.to_owned()];
@@ -147,7 +115,7 @@ impl<'a> Registry<'a> {
                     None => return Err(download.refused(&response)),
                 },
                 404 => {
-                    let hint = "look at the registry for the tags that it has";
+                    let hint = "look at the registry for the tags and digests that it has";
                     return Err(self.request.unavailable(format!("the registry has no `{}`", self.image), hint));
                 }
                 _ => return Err(download.refused(&response)),
@@ -158,7 +126,8 @@ impl<'a> Registry<'a> {
     /// The token that anybody gets from where the registry sends them; `None` if it sends them nowhere.
     fn ask_for_token(&self, response: &Response) -> Result<Option<String>, StoreError> {
         let Some(challenge) = response.header("www-authenticate").and_then(Challenge::parse) else { return Ok(None) };
-        let scope = challenge.scope.unwrap_or_else(|| format!("repository:{}:pull", self.image.repository));
+        let (_, repository) = address(&self.image.registry, &self.image.repository);
+        let scope = challenge.scope.unwrap_or_else(|| format!("repository:{repository}:pull"));
         let mut url = format!("{}?scope={}", challenge.realm, escaped(&scope));
         if let Some(service) = challenge.service {
             url += &format!("&service={}", escaped(&service));
@@ -178,26 +147,28 @@ impl<'a> Registry<'a> {
         }
     }
 
-    fn document(&self, text: &[u8]) -> Result<Document, StoreError> {
-        serde_json::from_slice(text).map_err(|error| self.corrupt(format!("its manifest cannot be read: {error}")))
-    }
-
-    fn hex(&self, digest: &str) -> Result<String, StoreError> {
-        let hex = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64);
-        match hex.filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            Some(hex) => Ok(hex.to_ascii_lowercase()),
-            None => Err(self.corrupt(format!("digest `{}` is of no kind that is known", digest.escape_debug()))),
+    fn unusable(&self, why: Unusable) -> StoreError {
+        match why {
+            Unusable::Damaged(reason) => self.corrupt(reason),
+            Unusable::OtherMachine(has) => {
+                let ours = Unusable::machine();
+                let reason = format!("`{}` is for {has}, not for {ours}", self.image);
+                self.request.unavailable(reason, &format!("name an image for {ours}"))
+            }
         }
-    }
-
-    fn wrong_machine<'p>(&self, has: impl Iterator<Item = &'p Platform>) -> StoreError {
-        let has: Vec<String> = has.map(|one| format!("{}/{}", one.os, one.architecture)).collect();
-        let reason = format!("`{}` is for {}, not for {}/{}", self.image, has.join(", "), MACHINE.0, MACHINE.1);
-        self.request.unavailable(reason, "name an image that holds an x86-64 kernel")
     }
 
     fn corrupt(&self, reason: String) -> StoreError {
         StoreError::Corrupt { what: format!("{}: {}", self.request.what, self.image), reason }
+    }
+}
+
+/// Where to ask for a repository: Docker's registry is reached by another name, and has its own images in a folder.
+fn address<'r>(registry: &'r str, repository: &'r str) -> (&'r str, Cow<'r, str>) {
+    match registry {
+        "docker.io" | "index.docker.io" if repository.contains('/') => ("registry-1.docker.io", repository.into()),
+        "docker.io" | "index.docker.io" => ("registry-1.docker.io", format!("library/{repository}").into()),
+        _ => (registry, repository.into()),
     }
 }
 
@@ -247,6 +218,13 @@ mod tests {
         for other in ["Basic realm=\"x\"", "Bearer realm=\"file:///etc/passwd\"", "Bearer realm=\"https://x", ""] {
             assert_eq!(Challenge::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn dockers_registry_has_another_address() {
+        assert_eq!(address("docker.io", "debian"), ("registry-1.docker.io", "library/debian".into()));
+        assert_eq!(address("docker.io", "a/b"), ("registry-1.docker.io", "a/b".into()));
+        assert_eq!(address("ghcr.io", "b"), ("ghcr.io", "b".into()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 use super::*;
 use crate::need::{self, need};
+use crate::object::find_in;
 use crate::source::download::tests::{Asked, Server};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -172,6 +173,68 @@ fn a_bad_registry_is_told_apart() {
         without_digests(&TestRegistry::of(tampered()).failure()),
     ];
     insta::assert_snapshot!(all.join("\n"));
+}
+
+/// An image with an object, one that an upper layer takes away, and an ELF file without any; behind the tag `1.0`.
+fn shelf_with_objects() -> (Shelf, String) {
+    let mut shelf = Shelf::new();
+    let object = fs::read("tests/fixtures/objects/plain.bpf.o").unwrap();
+    let config = blob(&mut shelf, br#"{"architecture":"amd64","os":"linux"}"#.to_vec());
+    let files: [(&str, &[u8]); 3] =
+        [("a/plain.bpf.o", &object), ("a/gone.bpf.o", &object), ("bin/sh", b"\x7fELF with nothing in it")];
+    let lower = blob(&mut shelf, layer(&files));
+    let upper = blob(&mut shelf, layer(&[("a/.wh.gone.bpf.o", b"")]));
+    let text = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{lower},{upper}]}}"#);
+    let digest = document(&mut shelf, text.clone());
+    shelf.insert("/v2/ci/kernels/manifests/1.0".to_owned(), text.into_bytes());
+    (shelf, digest.trim_start_matches("sha256:").to_owned())
+}
+
+#[test]
+fn objects_of_an_image_are_kept_by_its_digest() {
+    need!("curl");
+    let (shelf, digest) = shelf_with_objects();
+    let registry = TestRegistry::of(shelf);
+    let (store, lock) = (registry.fixture.store(), registry.fixture.lock());
+    let image: ImageReference = registry.image(":1.0").parse().unwrap();
+    let tag = |offline| store.image_digest(&image, &lock, offline, &quiet);
+    let objects = |offline| store.image(&image, &digest, &lock, offline, &quiet);
+    assert!(matches!(tag(true), Err(StoreError::Offline { .. })));
+    assert!(matches!(objects(true), Err(StoreError::Offline { .. })));
+    assert_eq!((tag(false).unwrap(), tag(true).unwrap()), (digest.clone(), digest.clone()));
+
+    let unpacked = objects(false).unwrap();
+    assert_eq!(objects(true).unwrap(), unpacked);
+    let found = find_in(&[unpacked.place()]).unwrap().objects;
+    let origin = format!("oci://{}@sha256:{digest}/a/plain.bpf.o", registry.image(""));
+    assert_eq!(found.iter().map(|object| object.origin.to_string()).collect::<Vec<_>>(), std::slice::from_ref(&origin));
+    assert_eq!(fs::read_dir(&unpacked.folder).unwrap().count(), 1, "what holds no object is kept");
+    for left in ["downloads", "tmp"] {
+        assert_eq!(fs::read_dir(store.root().join(left)).unwrap().count(), 0, "{left}");
+    }
+
+    let again = |origin: &str| unpacked_file(&store, Path::new(origin));
+    assert_eq!(again(&origin), Some(unpacked.folder.join("a/plain.bpf.o")));
+    let from = |inside: &str| format!("oci://x/y@sha256:{digest}/{inside}");
+    for wrong in
+        [from("../from"), from("a/../../from"), from("/etc/passwd"), from("a"), from(""), "oci://x/y".to_owned()]
+    {
+        assert_eq!(again(&wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn an_image_that_was_changed_on_its_way_is_not_kept() {
+    need!("curl");
+    let (mut shelf, digest) = shelf_with_objects();
+    let largest = shelf.keys().max_by_key(|path| shelf[*path].len()).unwrap().clone();
+    shelf.get_mut(&largest).unwrap()[100] ^= 1;
+    let registry = TestRegistry::of(shelf);
+    let store = registry.fixture.store();
+    let image: ImageReference = registry.image("").parse().unwrap();
+    let error = store.image(&image, &digest, &registry.fixture.lock(), false, &quiet).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }) && error.to_string().contains("its sha256 is"), "{error}");
+    assert_eq!(fs::read_dir(store.root().join("unpacked")).unwrap().count(), 0);
 }
 
 /// Without the digests, which change with every crate that packs.
