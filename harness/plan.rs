@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use crate::coverage::Analysis;
 use crate::manifest::KernelSpec;
+use crate::object::globals::with_patches;
 use crate::object::{BpfObject, MapInfo, Unclaimed};
-use crate::protocol::{LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
+use crate::protocol::{DataPatch, LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
@@ -20,7 +21,7 @@ use crate::record::{
     OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
-use crate::suite::{Settings, Shape};
+use crate::suite::{Settings, Shape, patches};
 
 use groups::{groups, optional, proposed};
 pub use room::Room;
@@ -63,6 +64,8 @@ pub struct PlannedObject {
     pub shape: Option<PlannedShape>,
     /// What its own loader does to it, as a suite says.
     pub loading: LoadingRecord,
+    /// The variables that its own loader sets.
+    pub patches: Vec<DataPatch>,
     /// What is done with its programs beyond loading them, as a suite says.
     pub programs_setup: Vec<ProgramSetup>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
@@ -89,6 +92,7 @@ impl Plan {
             let loading = settings.loading.iter().filter(|(of, _)| *of == object.name);
             let loading = loading.fold(LoadingRecord::default(), |mut all, (_, one)| {
                 all.static_programs |= one.static_programs;
+                all.variables.extend(one.variables.iter().cloned());
                 all.programs.extend(one.programs.iter().cloned());
                 all.maps.extend(one.maps.iter().cloned());
                 all
@@ -129,6 +133,7 @@ impl Plan {
             broken: None,
             analysis,
             shape: None,
+            patches: Vec::new(),
             loading: LoadingRecord::default(),
             programs_setup: Vec::new(),
             shaped: false,
@@ -236,18 +241,23 @@ impl PlannedObject {
         let programs = if programs.is_empty() { stand_in() } else { programs };
         let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
         // The bytes that are loaded stay what they are: the guest sets the values as a loader does.
-        let applied = shape.map(|shape| shape.applied(&object.bytes));
-        let analysis = Arc::new(Analysis::of(applied.as_deref().unwrap_or(&object.bytes), &names));
-        if let (Some(shape), Ok(inventory)) = (shape, &mut object.inventory) {
+        // Whoever made the settings has checked them against the object.
+        let own = patches(loading, &object).unwrap_or_default();
+        let shape = shape.cloned().map(|shape| shape.clone().starting_from(&own, &object).unwrap_or(shape));
+        let set = own.iter().chain(shape.iter().flat_map(|shape| &shape.setup.patches));
+        let applied = with_patches(&object.bytes, set.map(|patch| (&*patch.section, patch.offset, &*patch.bytes)));
+        let analysis = Arc::new(Analysis::of(&applied, &names));
+        if let (Some(shape), Ok(inventory)) = (&shape, &mut object.inventory) {
             shape.sized(&mut inventory.maps);
         }
-        let shape = shape.map(|shape| PlannedShape { of: object.name.clone(), shape: shape.clone() });
+        let shape = shape.map(|shape| PlannedShape { of: object.name.clone(), shape });
         if let Some(PlannedShape { of, shape }) = &shape {
             object.name = shape.row(of);
         }
         let shaped = shape.is_some();
         let loading = loading.clone();
-        PlannedObject { object, programs, broken, analysis, shape, loading, programs_setup: Vec::new(), shaped }
+        let programs_setup = Vec::new();
+        PlannedObject { object, programs, broken, analysis, shape, patches: own, loading, programs_setup, shaped }
     }
 
     /// Why nothing of it can be judged, though it is sound: libbpf finds no program in it.
@@ -306,7 +316,8 @@ impl PlannedObject {
         // What a shape sets of a map comes last and counts.
         let mut loading = self.loading.clone();
         loading.maps.extend(setup.loading.maps);
-        ObjectSetup { programs: self.programs_setup.clone(), struct_ops, loading, ..setup }
+        let patches = self.patches.iter().cloned().chain(setup.patches).collect();
+        ObjectSetup { patches, programs: self.programs_setup.clone(), struct_ops, loading, ..setup }
     }
 
     /// The programs that refer to each extern, subprograms that they call included.

@@ -74,7 +74,7 @@ pub use kernel::{KernelIdentity, KernelRecord, KernelState};
 pub use kernel_warning::{KernelWarning, WarningKind};
 pub use line_set::LineSet;
 pub use loaded_program::LoadedProgram;
-pub use loading::{LoadingRecord, MapDefinition, MapLoading, ProgramLoading};
+pub use loading::{LoadingRecord, MapDefinition, MapLoading, ProgramLoading, VariableLoading};
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
 pub use relocation::{

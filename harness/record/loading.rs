@@ -9,12 +9,25 @@ pub struct LoadingRecord {
     /// Whether it takes static functions for programs, for which libbpf refuses an object.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub static_programs: bool,
+    /// The variables of `.rodata`, `.data` and `.bss` that it sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<VariableLoading>,
     /// What it sets of programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<ProgramLoading>,
     /// What it sets of maps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub maps: Vec<MapLoading>,
+}
+
+/// What a loader sets of a variable.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VariableLoading {
+    /// The variable.
+    pub variable: String,
+    /// Its value, as TOML writes it.
+    pub value: String,
 }
 
 /// What a loader sets of a program.
@@ -74,13 +87,14 @@ pub struct MapDefinition {
 impl LoadingRecord {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
-        !self.static_programs && self.programs.is_empty() && self.maps.is_empty()
+        *self == LoadingRecord::default()
     }
 
     /// The settings as the keys of a suite: `maps.events.max_entries = 4096`, `programs.on_packet.type = "sched_cls"`.
     pub fn settings(&self) -> Vec<String> {
         let mut settings = Vec::new();
         settings.extend(self.static_programs.then(|| "static-programs = true".to_owned()));
+        settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
             let named =
                 [("type", &program.prog_type), ("attach-type", &program.attach_type), ("target", &program.target)];
@@ -124,6 +138,7 @@ mod tests {
         let inner = MapDefinition { map_type: Some("array".into()), key_size: Some(4), ..MapDefinition::default() };
         let loading = LoadingRecord {
             static_programs: true,
+            variables: vec![VariableLoading { variable: "limit".into(), value: "7".into() }],
             programs: vec![ProgramLoading {
                 program: "p".into(),
                 prog_type: Some("sched_cls".into()),
@@ -134,6 +149,7 @@ mod tests {
         };
         let expected = [
             "static-programs = true",
+            "limit = 7",
             "programs.p.type = \"sched_cls\"",
             "programs.p.flags = [\"BPF_F_SLEEPABLE\"]",
             "maps.m.max_entries = 64",

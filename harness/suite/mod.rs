@@ -32,6 +32,11 @@
 //! triggers = ["file"]                   # or `command = ["/init", "--version"]`
 //! test-run = { input = "00 01 02", repeat = 1, returns = 2 }
 //!
+//! [[object]]                            # what the object's own loader does to it, here and in `[[program]]` and `[[map]]`
+//! object = "opensnoop"                  # of the suite: the object is judged so, and never otherwise
+//! set.targ_uid = 0                      # as in a shape; shapes start from it
+//! static-programs = true                # static functions in sections are programs
+//!
 //! [[expect]]                            # a failure that is known
 //! object = "opensnoop"
 //! kernel = "5.10"
@@ -55,6 +60,7 @@ mod pattern;
 mod program;
 mod settings;
 mod shape;
+mod variables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,6 +82,7 @@ use program::WrittenProgram;
 pub use settings::Settings;
 use shape::WrittenShape;
 pub use shape::{Shape, table as shape_table};
+pub use variables::patches;
 
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
@@ -103,7 +110,7 @@ const TABLES: [(&str, &[&str]); 9] = [
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
     ("program", &["program", "type", "attach-type", "target", "flags", "attach", "triggers", "command", "test-run"]),
-    ("object", &["object", "static-programs"]),
+    ("object", &["object", "static-programs", "set"]),
     ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "inner"]),
 ];
 

@@ -117,9 +117,18 @@ impl Suite {
                 settings.loading_of(object).programs.push(loading);
             }
         }
+        let mut of_objects = Vec::new();
         for object in &written.object {
-            let (index, takes) = object.get_ref().checked(all).map_err(self.at(object.span().start))?;
-            settings.loading_of(&objects[index].name).static_programs |= takes;
+            let (index, loading) = object.get_ref().checked(all).map_err(self.at(object.span().start))?;
+            let name = &objects[index].name;
+            if of_objects.contains(&index) {
+                let message = format!("there are two `[[object]]` of `{name}`");
+                return Err(self.wrong(object.span().start, Mistake::new(message)));
+            }
+            of_objects.push(index);
+            let known = settings.loading_of(name);
+            let (programs, maps) = (std::mem::take(&mut known.programs), std::mem::take(&mut known.maps));
+            *known = LoadingRecord { programs, maps, ..loading };
         }
         for map in &written.map {
             let (object, loading) = map.get_ref().checked(all).map_err(self.at(map.span().start))?;
