@@ -45,6 +45,9 @@ pub struct ProgramLoading {
     /// The kernel's function, tracepoint or hook that it is loaded for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Whether it loads the program at all; `None` if that is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoload: Option<bool>,
     /// `BPF_F_*`, in the kernel's names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
@@ -90,6 +93,11 @@ impl LoadingRecord {
         *self == LoadingRecord::default()
     }
 
+    /// Whether a program is never loaded, so that it gets no verdict.
+    pub fn leaves_out(&self, program: &str) -> bool {
+        self.programs.iter().any(|one| one.program == program && one.autoload == Some(false))
+    }
+
     /// The settings as the keys of a suite: `maps.events.max_entries = 4096`, `programs.on_packet.type = "sched_cls"`.
     pub fn settings(&self) -> Vec<String> {
         let mut settings = Vec::new();
@@ -101,6 +109,7 @@ impl LoadingRecord {
             let name = &program.program;
             let said = named.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
             settings.extend(said.map(|(key, value)| format!("programs.{name}.{key} = \"{value}\"")));
+            settings.extend(program.autoload.map(|autoload| format!("programs.{name}.autoload = {autoload}")));
             if !program.flags.is_empty() {
                 settings.push(format!("programs.{name}.flags = {:?}", program.flags));
             }
@@ -142,6 +151,7 @@ mod tests {
             programs: vec![ProgramLoading {
                 program: "p".into(),
                 prog_type: Some("sched_cls".into()),
+                autoload: Some(false),
                 flags: vec!["BPF_F_SLEEPABLE".into()],
                 ..ProgramLoading::default()
             }],
@@ -151,6 +161,7 @@ mod tests {
             "static-programs = true",
             "limit = 7",
             "programs.p.type = \"sched_cls\"",
+            "programs.p.autoload = false",
             "programs.p.flags = [\"BPF_F_SLEEPABLE\"]",
             "maps.m.max_entries = 64",
             "maps.m.inner.type = \"array\"",
@@ -158,5 +169,6 @@ mod tests {
         ];
         assert_eq!(loading.settings(), expected);
         assert!(LoadingRecord::default().is_empty());
+        assert!(loading.leaves_out("p") && !loading.leaves_out("m"));
     }
 }

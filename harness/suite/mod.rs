@@ -109,7 +109,10 @@ const TABLES: [(&str, &[&str]); 9] = [
     ("shape", &["object", "name", "set", "maps"]),
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
-    ("program", &["program", "type", "attach-type", "target", "flags", "attach", "triggers", "command", "test-run"]),
+    (
+        "program",
+        &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
+    ),
     ("object", &["object", "static-programs", "set"]),
     ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "inner"]),
 ];

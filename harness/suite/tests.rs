@@ -186,6 +186,9 @@ fn what_the_loader_of_an_object_sets_is_checked_and_kept() {
         target = "vfs_write"
         flags = ["sleepable"]
         [[program]]
+        program = "nowhere"
+        autoload = false
+        [[program]]
         program = "kprobe_read"
         triggers = ["file"]
         [[map]]
@@ -284,6 +287,7 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         program("fentry_read", "flags = [\"slepable\"]"),
         program("kprobe_read", "target = \"vfs_read\""),
         program("fentry_read", ""),
+        program("fentry_read", "autoload = false\ntriggers = [\"file\"]"),
         map(""),
         map("max-entries = -1"),
         map("type = \"ringbuff\""),

@@ -19,6 +19,7 @@ pub(in super::super) struct WrittenProgramLoading<'a> {
     pub attach_type: Option<&'a Spanned<String>>,
     pub target: Option<&'a Spanned<String>>,
     pub flags: &'a [Spanned<String>],
+    pub autoload: Option<&'a Spanned<bool>>,
 }
 
 /// Checks what is said of the loading of `program`; `None` if nothing is.
@@ -45,11 +46,18 @@ pub(in super::super) fn program(
             (Some(written.span().start), Mistake::new(message).known(written.get_ref(), names))
         })
     };
+    if let Some(autoload) = written.autoload.filter(|autoload| !autoload.get_ref())
+        && let Some(map) = program.struct_ops.first()
+    {
+        let message = format!("`{}` is loaded with the struct_ops map `{map}`, whatever its autoload is", program.name);
+        return Err((Some(autoload.span().start), Mistake::new(message)));
+    }
     let loading = ProgramLoading {
         program: program.name.clone(),
         prog_type,
         attach_type,
         target: written.target.map(|target| target.get_ref().clone()),
+        autoload: written.autoload.map(|autoload| *autoload.get_ref()),
         flags: written.flags.iter().map(flag).collect::<Result<_, _>>()?,
     };
     let is_said = ProgramLoading { program: loading.program.clone(), ..ProgramLoading::default() } != loading;

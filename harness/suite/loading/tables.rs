@@ -23,6 +23,7 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
         for (key, value) in [("type", &one.prog_type), ("attach-type", &one.attach_type), ("target", &one.target)] {
             text.extend(value.iter().map(|value| format!("{key} = {}\n", quoted(value))));
         }
+        text.extend(one.autoload.map(|autoload| format!("autoload = {autoload}\n")));
         if !one.flags.is_empty() {
             let flags: Vec<String> = one.flags.iter().map(|flag| quoted(flag)).collect();
             let _ = writeln!(text, "flags = [{}]", flags.join(", "));
