@@ -54,6 +54,8 @@ pub struct Plan {
 pub struct PlannedObject {
     /// The object.
     pub object: BpfObject,
+    /// Its bytes as its own loader makes them; what is in them is the object's inventory.
+    pub loaded: Arc<[u8]>,
     /// Its programs; [`WHOLE_OBJECT`] if there are none.
     pub programs: Vec<ObjectProgram>,
     /// Why it cannot be loaded anywhere, if so.
@@ -92,6 +94,8 @@ impl Plan {
             let loading = settings.loading.iter().filter(|(of, _)| *of == object.name);
             let loading = loading.fold(LoadingRecord::default(), |mut all, (_, one)| {
                 all.static_programs |= one.static_programs;
+                all.legacy_maps |= one.legacy_maps;
+                all.stubs.extend(one.stubs.iter().cloned());
                 all.variables.extend(one.variables.iter().cloned());
                 all.programs.extend(one.programs.iter().cloned());
                 all.maps.extend(one.maps.iter().cloned());
@@ -128,6 +132,7 @@ impl Plan {
         let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
         let analysis = Arc::new(Analysis::of(&[], &[]));
         let command = PlannedObject {
+            loaded: object.bytes.clone(),
             object,
             programs,
             broken: None,
@@ -213,6 +218,11 @@ impl Plan {
 
 impl PlannedObject {
     fn new(mut object: BpfObject, shape: Option<&Shape>, loading: &LoadingRecord) -> Self {
+        let (loaded, mut loading) = (object.completed(loading), loading.clone());
+        if let Some((_, inventory, changes)) = &loaded {
+            (object.inventory, loading.changes) = (Ok(inventory.clone()), changes.clone());
+        }
+        let (loaded, loading) = (loaded.map_or_else(|| object.bytes.clone(), |(bytes, ..)| bytes), &loading);
         if let Ok(inventory) = &mut object.inventory {
             inventory.set(loading);
         }
@@ -245,7 +255,7 @@ impl PlannedObject {
         let own = patches(loading, &object).unwrap_or_default();
         let shape = shape.cloned().map(|shape| shape.clone().starting_from(&own, &object).unwrap_or(shape));
         let set = own.iter().chain(shape.iter().flat_map(|shape| &shape.setup.patches));
-        let applied = with_patches(&object.bytes, set.map(|patch| (&*patch.section, patch.offset, &*patch.bytes)));
+        let applied = with_patches(&loaded, set.map(|patch| (&*patch.section, patch.offset, &*patch.bytes)));
         let analysis = Arc::new(Analysis::of(&applied, &names));
         if let (Some(shape), Ok(inventory)) = (&shape, &mut object.inventory) {
             shape.sized(&mut inventory.maps);
@@ -257,7 +267,8 @@ impl PlannedObject {
         let shaped = shape.is_some();
         let loading = loading.clone();
         let programs_setup = Vec::new();
-        PlannedObject { object, programs, broken, analysis, shape, patches: own, loading, programs_setup, shaped }
+        let patches = own;
+        PlannedObject { object, loaded, programs, broken, analysis, shape, patches, loading, programs_setup, shaped }
     }
 
     /// Why nothing of it can be judged, though it is sound: libbpf finds no program in it.

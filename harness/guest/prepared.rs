@@ -8,7 +8,7 @@ use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
 use super::own_loader::{self, Refused};
-use super::symbols::{weaken, with_global_programs};
+use super::symbols::weaken;
 use super::transcript;
 use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::libbpf_log::{self, Level, Line};
@@ -102,11 +102,6 @@ pub fn prepare(
     let mut waited = false;
     let mut missing_externs: Vec<(String, String)> = Vec::new();
     let mut bytes = Cow::Borrowed(request.bytes.as_slice());
-    if request.setup.loading.static_programs
-        && let Some(global) = with_global_programs(&bytes)
-    {
-        bytes = Cow::Owned(global);
-    }
     loop {
         if tries > 0 {
             again();

@@ -6,7 +6,7 @@ use crate::manifest::{ManifestError, SelectorError};
 use crate::object::ObjectError;
 use crate::run::RunError;
 use crate::store::StoreError;
-use crate::suite::SuiteError;
+use crate::suite::{SaidTwice, SuiteError};
 use crate::vm::{NoKvm, ToolchainError};
 use crate::whole_file::WriteError;
 
@@ -26,14 +26,9 @@ pub enum MatrixError {
     /// Inputs hold no objects, or cannot be read; at least one.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Objects(Vec<ObjectError>),
-    /// Two suites have a shape of one name for one object.
-    #[error("suite `{suite}`: another suite has a shape `{shape}` of the same object")]
-    ShapeTwice {
-        /// The later suite.
-        suite: String,
-        /// The shape.
-        shape: String,
-    },
+    /// Two suites say what can be said once.
+    #[error(transparent)]
+    SaidTwice(SaidTwice),
     /// A package that a suite names does not have a file.
     #[error("suite `{}`: package `{package}` has no file `{pattern}`", suite.display())]
     NoFile {
@@ -74,7 +69,7 @@ impl MatrixError {
             MatrixError::Selector(error) => error.hint(),
             MatrixError::Suite(error) => error.hint(),
             MatrixError::Objects(errors) => errors.iter().find_map(ObjectError::hint),
-            MatrixError::ShapeTwice { .. } => Some("give one of them another name".to_owned()),
+            MatrixError::SaidTwice(_) => Some("take it out of one of them, or run them one after the other".to_owned()),
             MatrixError::NoFile { folder, .. } => Some(format!("the package is unpacked in `{}`", folder.display())),
             MatrixError::Store(error) => error.hint(),
             MatrixError::Toolchain(_, hint) => hint.clone(),
@@ -85,8 +80,8 @@ impl MatrixError {
 
     /// Whether what was given is wrong, and not the machine, the network or a tool.
     pub fn is_input(&self) -> bool {
-        use MatrixError::{Manifest, NoFile, Objects, Selector, ShapeTwice, Suite};
-        matches!(self, Manifest(_) | Selector(_) | Suite(_) | Objects(_) | ShapeTwice { .. } | NoFile { .. })
+        use MatrixError::{Manifest, NoFile, Objects, SaidTwice, Selector, Suite};
+        matches!(self, Manifest(_) | Selector(_) | Suite(_) | Objects(_) | SaidTwice(_) | NoFile { .. })
     }
 }
 

@@ -105,8 +105,7 @@ impl Project {
         let mut settings = Settings::default();
         for suite in &suites {
             let of_suite = suite.settings(&found.objects)?;
-            let twice = |shape| MatrixError::ShapeTwice { suite: suite.name.clone(), shape };
-            settings.merge(of_suite).map_err(twice)?;
+            settings.merge(of_suite).map_err(MatrixError::SaidTwice)?;
         }
         Ok(Inputs { objects: found.objects, notices: found.notices, settings })
     }

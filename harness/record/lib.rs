@@ -74,7 +74,9 @@ pub use kernel::{KernelIdentity, KernelRecord, KernelState};
 pub use kernel_warning::{KernelWarning, WarningKind};
 pub use line_set::LineSet;
 pub use loaded_program::LoadedProgram;
-pub use loading::{LoadingRecord, MapDefinition, MapLoading, ProgramLoading, VariableLoading};
+pub use loading::{
+    LoadingRecord, MapDefinition, MapLoading, NOT_PINNED, PINNED_BY_NAME, ProgramLoading, VariableLoading,
+};
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
 pub use relocation::{

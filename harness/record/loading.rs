@@ -9,6 +9,12 @@ pub struct LoadingRecord {
     /// Whether it takes static functions for programs, for which libbpf refuses an object.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub static_programs: bool,
+    /// Whether it takes the map definitions of sections `maps` and `maps/NAME`, which have no BTF.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_maps: bool,
+    /// The extern functions that it puts something in the place of; here their calls return 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stubs: Vec<String>,
     /// The variables of `.rodata`, `.data` and `.bss` that it sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<VariableLoading>,
@@ -18,6 +24,9 @@ pub struct LoadingRecord {
     /// What it sets of maps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub maps: Vec<MapLoading>,
+    /// What was done to the object for that before libbpf opened it, as lowercase fragments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
 }
 
 /// What a loader sets of a variable.
@@ -53,6 +62,11 @@ pub struct ProgramLoading {
     pub flags: Vec<String>,
 }
 
+/// The `pinning` of a map that is not pinned.
+pub const NOT_PINNED: &str = "none";
+/// The `pinning` of a map that is pinned by its name below `/sys/fs/bpf`.
+pub const PINNED_BY_NAME: &str = "by-name";
+
 /// What a loader sets of a map.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -61,6 +75,9 @@ pub struct MapLoading {
     pub map: String,
     /// What is set of its definition.
     pub definition: MapDefinition,
+    /// Where it is pinned, whatever the object says: `none`, `by-name`, or a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinning: Option<String>,
     /// The definition of the maps in it, for a map of maps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<MapDefinition>,
@@ -102,6 +119,8 @@ impl LoadingRecord {
     pub fn settings(&self) -> Vec<String> {
         let mut settings = Vec::new();
         settings.extend(self.static_programs.then(|| "static-programs = true".to_owned()));
+        settings.extend(self.legacy_maps.then(|| "legacy-maps = true".to_owned()));
+        settings.extend((!self.stubs.is_empty()).then(|| format!("stubs = {:?}", self.stubs)));
         settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
             let named =
@@ -116,6 +135,7 @@ impl LoadingRecord {
         }
         for map in &self.maps {
             settings.extend(map.definition.settings().map(|setting| format!("maps.{}.{setting}", map.map)));
+            settings.extend(map.pinning.iter().map(|pinning| format!("maps.{}.pinning = \"{pinning}\"", map.map)));
             let inner = map.inner.iter().flat_map(MapDefinition::settings);
             settings.extend(inner.map(|setting| format!("maps.{}.inner.{setting}", map.map)));
         }
@@ -147,6 +167,9 @@ mod tests {
         let inner = MapDefinition { map_type: Some("array".into()), key_size: Some(4), ..MapDefinition::default() };
         let loading = LoadingRecord {
             static_programs: true,
+            legacy_maps: true,
+            stubs: vec!["f".into()],
+            changes: Vec::new(),
             variables: vec![VariableLoading { variable: "limit".into(), value: "7".into() }],
             programs: vec![ProgramLoading {
                 program: "p".into(),
@@ -155,15 +178,18 @@ mod tests {
                 flags: vec!["BPF_F_SLEEPABLE".into()],
                 ..ProgramLoading::default()
             }],
-            maps: vec![MapLoading { map: "m".into(), definition, inner: Some(inner) }],
+            maps: vec![MapLoading { map: "m".into(), definition, pinning: Some("none".into()), inner: Some(inner) }],
         };
         let expected = [
             "static-programs = true",
+            "legacy-maps = true",
+            "stubs = [\"f\"]",
             "limit = 7",
             "programs.p.type = \"sched_cls\"",
             "programs.p.autoload = false",
             "programs.p.flags = [\"BPF_F_SLEEPABLE\"]",
             "maps.m.max_entries = 64",
+            "maps.m.pinning = \"none\"",
             "maps.m.inner.type = \"array\"",
             "maps.m.inner.key_size = 4",
         ];

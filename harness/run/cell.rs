@@ -169,7 +169,7 @@ impl Cell<'_> {
                 return Ok(Leg::Lost { in_flight, loss });
             }
         }
-        let bytes = &self.planned.object.bytes;
+        let bytes = &self.planned.loaded;
         if let Err(loss) = session.machine()?.send(&request, bytes, prepare_limit, &|| stop.at_once()) {
             return Ok(Leg::Lost { in_flight, loss });
         }

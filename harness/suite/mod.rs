@@ -36,6 +36,13 @@
 //! object = "opensnoop"                  # of the suite: the object is judged so, and never otherwise
 //! set.targ_uid = 0                      # as in a shape; shapes start from it
 //! static-programs = true                # static functions in sections are programs
+//! legacy-maps = true                    # the definitions of a section `maps` are maps
+//! stubs = ["log"]                       # calls of this extern function return 0
+//!
+//! [[map]]                               # also `type`, `key-size`, `value-size`, `map-flags`, `inner`
+//! map = "opensnoop/start"
+//! max-entries = 64
+//! pinning = "none"                      # or "by-name", or a path below `/sys/fs/bpf`
 //!
 //! [[expect]]                            # a failure that is known
 //! object = "opensnoop"
@@ -79,7 +86,7 @@ use optional::WrittenOptional;
 pub use package::PackageRef;
 use pattern::{check_glob, expand};
 use program::WrittenProgram;
-pub use settings::Settings;
+pub use settings::{SaidTwice, Settings};
 use shape::WrittenShape;
 pub use shape::{Shape, table as shape_table};
 pub use variables::patches;
@@ -113,8 +120,8 @@ const TABLES: [(&str, &[&str]); 9] = [
         "program",
         &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
     ),
-    ("object", &["object", "static-programs", "set"]),
-    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "inner"]),
+    ("object", &["object", "static-programs", "legacy-maps", "stubs", "set"]),
+    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner"]),
 ];
 
 /// A suite file, with its globs resolved. What it says of objects is checked by [`Suite::settings`], when they are known.

@@ -148,7 +148,7 @@ impl WrittenShape {
                 let mistake = Mistake::new(format!("map `{name}` gets no size"));
                 return Err((None, mistake.hint(format!("write `maps.{name}.max_entries = N`"))));
             }
-            shape.setup.loading.maps.push(MapLoading { map: name.clone(), definition, inner: None });
+            shape.setup.loading.maps.push(MapLoading { map: name.clone(), definition, ..MapLoading::default() });
         }
         Ok((object, shape))
     }

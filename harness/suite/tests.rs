@@ -1,6 +1,8 @@
 use super::*;
 use crate::object::{BpfObject, find_objects};
 
+mod loading;
+
 /// Loads a suite of this text from a folder `[suite] dir` with `a.bpf.o`, `b.bpf.o` and `sub/c.o`.
 fn load(text: &str) -> Result<Suite, SuiteError> {
     let folder = tempfile::tempdir().unwrap();
@@ -195,6 +197,7 @@ fn what_the_loader_of_an_object_sets_is_checked_and_kept() {
         map = "switches/counts"
         type = "array_of_maps"
         max-entries = 7
+        pinning = "/sys/fs/bpf/tc/globals/counts"
         inner = { like = "counts", type = "array", key-size = 4 }
     "#;
     let (objects, checked) = settings(text, "");
@@ -212,32 +215,6 @@ fn what_the_loader_of_an_object_sets_is_checked_and_kept() {
     assert_eq!(section, ("fentry/vfs_write", Some("trace_fexit")));
     let map = inventory.maps.iter().find(|map| map.name == "counts").unwrap();
     assert_eq!((map.max_entries, map.inner.as_ref().and_then(|inner| inner.key_size)), (Some(7), Some(4)));
-}
-
-#[test]
-fn shapes_start_from_what_the_loader_of_the_object_sets() {
-    let text = r#"
-        [[shape]]
-        object = "switches"
-        name = "s"
-        set.filter = { comm = "x" }
-        set.verbose = true
-        maps.counts.max_entries = 3
-        [[object]]
-        object = "switches"
-        set.limit = 3
-        set.filter = { pid = 9 }
-    "#;
-    let (objects, checked) = settings(text, "");
-    let checked = checked.unwrap();
-    let own = patches(&checked.loading[0].1, &objects[0]).unwrap();
-    let bytes =
-        |patches: &[crate::protocol::DataPatch]| -> Vec<_> { patches.iter().map(|one| one.bytes.clone()).collect() };
-    assert_eq!(bytes(&own)[1], [3, 0, 0, 0]);
-    let of_shape = checked.shapes[0].1.clone();
-    let shape = of_shape.clone().starting_from(&own, &objects[0]).unwrap();
-    assert_eq!(bytes(&shape.setup.patches), [b"\x09\0\0\0x\0\0\0\0\0\0\0".to_vec(), vec![1]]);
-    assert_eq!(shape.setup.loading, of_shape.setup.loading);
 }
 
 #[test]
@@ -290,6 +267,8 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         program("fentry_read", "autoload = false\ntriggers = [\"file\"]"),
         map(""),
         map("max-entries = -1"),
+        map("pinning = \"by-nme\""),
+        map("pinning = \"/sys/fs/bpf/../x\""),
         map("type = \"ringbuff\""),
         map("inner = { like = \"counts\" }"),
         map("type = \"hash_of_maps\"\ninner = { like = \"count\" }"),
@@ -297,6 +276,8 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         map("max-entries = 1\n").repeat(2),
         "[[object]]\nobject = \"switches\"".to_owned(),
         "[[object]]\nobject = \"switches\"\nstatic-programs = true".to_owned(),
+        "[[object]]\nobject = \"switches\"\nlegacy-maps = true".to_owned(),
+        "[[object]]\nobject = \"switches\"\nstubs = [\"log\"]".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.verbos = true".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.limit = -1".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.limit = 1\n".repeat(2),

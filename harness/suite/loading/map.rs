@@ -8,7 +8,10 @@ use super::super::part::{Objects, WantedPart};
 use super::{Placed, known};
 use crate::feature::Feature;
 use crate::object::MapInfo;
-use crate::record::{MapDefinition, MapLoading};
+use crate::record::{MapDefinition, MapLoading, NOT_PINNED, PINNED_BY_NAME};
+
+/// Where maps are pinned.
+const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf/";
 
 /// A `[[map]]` table: what the object's own loader sets of a map.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +24,7 @@ pub(in super::super) struct WrittenMap {
     value_size: Option<Spanned<i64>>,
     max_entries: Option<Spanned<i64>>,
     map_flags: Option<Spanned<i64>>,
+    pinning: Option<Spanned<String>>,
     inner: Option<WrittenInner>,
 }
 
@@ -56,12 +60,13 @@ impl WrittenMap {
             Some(inner) => Some(inner.definition(maps, &all.0[object].name)?),
             None => None,
         };
-        if definition == MapDefinition::default() && inner.is_none() {
+        let pinning = self.pinning.as_ref().map(pinning).transpose()?;
+        if definition == MapDefinition::default() && inner.is_none() && pinning.is_none() {
             let message = format!("`[[map]]` says nothing of `{name}`");
-            let keys = "write `max-entries`, `key-size`, `value-size`, `type`, `map-flags` or `inner`";
+            let keys = "write `max-entries`, `key-size`, `value-size`, `type`, `map-flags`, `pinning` or `inner`";
             return Err((None, Mistake::new(message).hint(keys)));
         }
-        Ok((object, MapLoading { map: name, definition, inner }))
+        Ok((object, MapLoading { map: name, definition, pinning, inner }))
     }
 }
 
@@ -113,4 +118,19 @@ fn definition(
         max_entries: number(max_entries)?,
         map_flags: number(map_flags)?,
     })
+}
+
+/// Checks where a map is pinned.
+fn pinning(written: &Spanned<String>) -> Result<String, Placed> {
+    let text = written.get_ref();
+    let is_known = text == NOT_PINNED || text == PINNED_BY_NAME;
+    let below = text.strip_prefix(BPF_FILE_SYSTEM);
+    let is_path = below.is_some_and(|below| below.split('/').all(|part| !["", ".", ".."].contains(&part)));
+    // The file system takes no name with a dot.
+    if is_known || is_path && !text.contains('.') {
+        return Ok(text.clone());
+    }
+    let message = format!("`{text}` is no place to pin a map at");
+    let hint = "write `none`, `by-name` or a path below `/sys/fs/bpf`, without dots";
+    Err((Some(written.span().start), Mistake::new(message).hint(hint)))
 }

@@ -9,6 +9,7 @@ use super::super::error::Mistake;
 use super::super::part::Objects;
 use super::super::variables::Variables;
 use super::Placed;
+use crate::object::rewrite::rewrite;
 use crate::record::{LoadingRecord, VariableLoading};
 
 /// An `[[object]]` table: what the object's own loader does to the object as a whole.
@@ -17,6 +18,9 @@ use crate::record::{LoadingRecord, VariableLoading};
 pub(in super::super) struct WrittenObject {
     object: Spanned<String>,
     static_programs: Option<Spanned<bool>>,
+    legacy_maps: Option<Spanned<bool>>,
+    #[serde(default)]
+    stubs: Vec<Spanned<String>>,
     #[serde(default)]
     set: BTreeMap<String, Spanned<Value>>,
 }
@@ -37,6 +41,18 @@ impl WrittenObject {
             }
             loading.static_programs = *asked.get_ref();
         }
+        let only = |loading: &LoadingRecord, at: usize| match rewrite(&object.bytes, loading) {
+            Ok(_) => Ok(()),
+            Err(why) => Err((Some(at), Mistake::new(format!("object `{}`: {why}", object.name)))),
+        };
+        if let Some(asked) = self.legacy_maps.as_ref().filter(|asked| *asked.get_ref()) {
+            loading.legacy_maps = true;
+            only(&loading, asked.span().start)?;
+        }
+        for stub in &self.stubs {
+            loading.stubs.push(stub.get_ref().clone());
+            only(&loading, stub.span().start)?;
+        }
         if !self.set.is_empty() {
             let variables = Variables::of(object);
             for (name, value) in &self.set {
@@ -45,9 +61,9 @@ impl WrittenObject {
                 loading.variables.push(VariableLoading { variable, value });
             }
         }
-        if self.static_programs.is_none() && loading.is_empty() {
+        if self.static_programs.is_none() && self.legacy_maps.is_none() && loading.is_empty() {
             let message = format!("`[[object]]` says nothing of `{}`", object.name);
-            let keys = "write `set.VARIABLE = VALUE` or `static-programs = true`";
+            let keys = "write `set.VARIABLE = VALUE`, `static-programs`, `legacy-maps` or `stubs`";
             return Err((None, Mistake::new(message).hint(keys)));
         }
         Ok((index, loading))

@@ -12,6 +12,13 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
     if loading.static_programs {
         of_object += "static-programs = true\n";
     }
+    if loading.legacy_maps {
+        of_object += "legacy-maps = true\n";
+    }
+    if !loading.stubs.is_empty() {
+        let stubs: Vec<String> = loading.stubs.iter().map(|stub| quoted(stub)).collect();
+        let _ = writeln!(of_object, "stubs = [{}]", stubs.join(", "));
+    }
     for one in &loading.variables {
         let _ = writeln!(of_object, "set.{} = {}", quoted(&one.variable), one.value);
     }
@@ -43,6 +50,7 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
     for one in &loading.maps {
         let _ = writeln!(text, "\n[[map]]\nmap = {}", quoted(&format!("{object}/{}", one.map)));
         text.extend(keys(&one.definition).iter().map(|line| format!("{line}\n")));
+        text.extend(one.pinning.iter().map(|pinning| format!("pinning = {}\n", quoted(pinning))));
         text.extend(one.inner.iter().map(|inner| format!("inner = {{ {} }}\n", keys(inner).join(", "))));
     }
     text
