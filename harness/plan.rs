@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use crate::coverage::Analysis;
 use crate::manifest::KernelSpec;
+use crate::object::globals::with_patches;
 use crate::object::{BpfObject, MapInfo, Unclaimed};
-use crate::protocol::{LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
+use crate::protocol::{DataPatch, LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
@@ -22,7 +23,7 @@ use crate::record::{
     OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
-use crate::suite::{Settings, Shape};
+use crate::suite::{Settings, Shape, patches};
 
 use groups::{groups, optional, proposed};
 pub use loaders::PlannedLoader;
@@ -56,6 +57,8 @@ pub struct Plan {
 pub struct PlannedObject {
     /// The object.
     pub object: BpfObject,
+    /// Its bytes as its own loader makes them; what is in them is the object's inventory.
+    pub loaded: Arc<[u8]>,
     /// Its programs; [`WHOLE_OBJECT`] if there are none.
     pub programs: Vec<ObjectProgram>,
     /// Why it cannot be loaded anywhere, if so.
@@ -70,6 +73,8 @@ pub struct PlannedObject {
     pub loader: Option<PlannedLoader>,
     /// The row of the same object and another loader that this one is compared with.
     pub beside: Option<String>,
+    /// The variables that its own loader sets.
+    pub patches: Vec<DataPatch>,
     /// What is done with its programs beyond loading them, as a suite says.
     pub programs_setup: Vec<ProgramSetup>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
@@ -96,6 +101,9 @@ impl Plan {
             let loading = settings.loading.iter().filter(|(of, _)| *of == object.name);
             let loading = loading.fold(LoadingRecord::default(), |mut all, (_, one)| {
                 all.static_programs |= one.static_programs;
+                all.legacy_maps |= one.legacy_maps;
+                all.stubs.extend(one.stubs.iter().cloned());
+                all.variables.extend(one.variables.iter().cloned());
                 all.programs.extend(one.programs.iter().cloned());
                 all.maps.extend(one.maps.iter().cloned());
                 all
@@ -132,11 +140,13 @@ impl Plan {
         let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
         let analysis = Arc::new(Analysis::of(&[], &[]));
         let command = PlannedObject {
+            loaded: object.bytes.clone(),
             object,
             programs,
             broken: None,
             analysis,
             shape: None,
+            patches: Vec::new(),
             loading: LoadingRecord::default(),
             loader: None,
             beside: None,
@@ -225,6 +235,11 @@ impl Plan {
 
 impl PlannedObject {
     fn new(mut object: BpfObject, shape: Option<&Shape>, loading: &LoadingRecord) -> Self {
+        let (loaded, mut loading) = (object.completed(loading), loading.clone());
+        if let Some((_, inventory, changes)) = &loaded {
+            (object.inventory, loading.changes) = (Ok(inventory.clone()), changes.clone());
+        }
+        let (loaded, loading) = (loaded.map_or_else(|| object.bytes.clone(), |(bytes, ..)| bytes), &loading);
         if let Ok(inventory) = &mut object.inventory {
             inventory.set(loading);
         }
@@ -253,12 +268,16 @@ impl PlannedObject {
         let programs = if programs.is_empty() { stand_in() } else { programs };
         let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
         // The bytes that are loaded stay what they are: the guest sets the values as a loader does.
-        let applied = shape.map(|shape| shape.applied(&object.bytes));
-        let analysis = Arc::new(Analysis::of(applied.as_deref().unwrap_or(&object.bytes), &names));
-        if let (Some(shape), Ok(inventory)) = (shape, &mut object.inventory) {
+        // Whoever made the settings has checked them against the object.
+        let own = patches(loading, &object).unwrap_or_default();
+        let shape = shape.cloned().map(|shape| shape.clone().starting_from(&own, &object).unwrap_or(shape));
+        let set = own.iter().chain(shape.iter().flat_map(|shape| &shape.setup.patches));
+        let applied = with_patches(&loaded, set.map(|patch| (&*patch.section, patch.offset, &*patch.bytes)));
+        let analysis = Arc::new(Analysis::of(&applied, &names));
+        if let (Some(shape), Ok(inventory)) = (&shape, &mut object.inventory) {
             shape.sized(&mut inventory.maps);
         }
-        let shape = shape.map(|shape| PlannedShape { of: object.name.clone(), shape: shape.clone() });
+        let shape = shape.map(|shape| PlannedShape { of: object.name.clone(), shape });
         if let Some(PlannedShape { of, shape }) = &shape {
             object.name = shape.row(of);
         }
@@ -266,10 +285,12 @@ impl PlannedObject {
         let loading = loading.clone();
         PlannedObject {
             object,
+            loaded,
             programs,
             broken,
             analysis,
             shape,
+            patches: own,
             loading,
             loader: None,
             beside: None,
@@ -331,10 +352,14 @@ impl PlannedObject {
 
     /// The object as it is sent to a guest: libbpf sets variables itself, other loaders get an object in which they are set.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
-        match (&self.loader, &self.shape) {
-            (Some(_), Some(planned)) => Cow::Owned(planned.shape.applied(&self.object.bytes)),
-            _ => Cow::Borrowed(&self.object.bytes),
+        if self.loader.is_none() {
+            return Cow::Borrowed(&self.loaded);
         }
+        // What only libbpf has to be helped with stays as it is.
+        let bytes = if self.loading.stubs.is_empty() { &self.object.bytes } else { &self.loaded };
+        let shape = self.shape.iter().flat_map(|planned| &planned.shape.setup.patches);
+        let set = self.patches.iter().chain(shape);
+        Cow::Owned(with_patches(bytes, set.map(|patch| (&*patch.section, patch.offset, &*patch.bytes))))
     }
 
     /// What a loader sets before it loads the object, and does with it then.
@@ -345,7 +370,8 @@ impl PlannedObject {
         // What a shape sets of a map comes last and counts.
         let mut loading = self.loading.clone();
         loading.maps.extend(setup.loading.maps);
-        ObjectSetup { programs: self.programs_setup.clone(), struct_ops, loading, ..setup }
+        let patches = self.patches.iter().cloned().chain(setup.patches).collect();
+        ObjectSetup { patches, programs: self.programs_setup.clone(), struct_ops, loading, ..setup }
     }
 
     /// The programs that refer to each extern, subprograms that they call included.

@@ -34,7 +34,7 @@ target/programs/%.bpf.o: programs/%.bpf.c programs/programs.mk
 	@mkdir -p $(@D)
 	$(BPF_CLANG) $(BPF_FLAGS) -MD -MP -MF $(@:.o=.d) -c $< -o $@
 
-target/causes/without-btf.bpf.o target/causes/without-btf-or-maps.bpf.o: BPF_FLAGS := $(filter-out -g,$(BPF_FLAGS))
+target/causes/without-btf.bpf.o target/causes/without-btf-or-maps.bpf.o target/loading/bare.bpf.o: BPF_FLAGS := $(filter-out -g,$(BPF_FLAGS))
 
 target/causes/%.bpf.o: tests/causes/%.bpf.c programs/programs.mk
 	@mkdir -p $(@D)

@@ -189,6 +189,9 @@ impl<'a> Gate<'a> {
             }
             // The kernel has said it for all of its programs.
             Verdict::NotRun if record.kernels[k].state != KernelState::Ready => {}
+            Verdict::NotRun if record.objects[o].loading.leaves_out(&program.name) => {
+                self.excuse(Rule::Failure, place, program.reason.clone().unwrap_or_default(), None);
+            }
             Verdict::NotRun | Verdict::HarnessLimit if was_judged => {
                 let was = before.map_or("", |before| before.verdict.label());
                 let story = format!("{story}; in the baseline: {was}");

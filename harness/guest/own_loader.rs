@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::pins;
 use corematrix_record::{LoadingRecord, MapDefinition, MapLoading, ProgramLoading};
 use libbpf_rs::libbpf_sys as sys;
 use libbpf_rs::{AsRawLibbpf, Error, MapHandle, OpenMapMut, OpenObject, OpenProgramMut};
@@ -77,6 +78,11 @@ fn set_map(map: &mut OpenMapMut<'_>, loading: &MapLoading) -> Result<Option<Owne
     }
     if let Some(flags) = map_flags {
         map.set_map_flags(*flags)?;
+    }
+    // What the object says of it is not in there any more.
+    if let Some(path) = loading.pinning.as_deref().and_then(|pinning| pins::path(pinning, &loading.map)) {
+        pins::make_folders(&path);
+        map.set_pin_path(path)?;
     }
     let Some(inner) = &loading.inner else { return Ok(None) };
     let template = create(inner)?;

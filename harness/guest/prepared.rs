@@ -8,11 +8,12 @@ use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
 use super::own_loader::{self, Refused};
-use super::symbols::{weaken, with_global_programs};
+use super::symbols::weaken;
 use super::transcript;
 use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::libbpf_log::{self, Level, Line};
 use corematrix_protocol::{LeftOutMap, ObjectSetup};
+use corematrix_record::LoadingRecord;
 
 /// How long the kernel may take to free maps that nobody uses any more.
 const FREEING: Duration = Duration::from_millis(500);
@@ -20,7 +21,7 @@ const FREEING: Duration = Duration::from_millis(500);
 /// Which programs of an object are switched on.
 #[derive(Clone, Copy)]
 pub enum Which<'a> {
-    /// Every one, also those that are optional.
+    /// Every one, also those that are optional, but for those that the object's own loader never loads.
     All,
     /// Only this one.
     One(&'a str),
@@ -101,11 +102,6 @@ pub fn prepare(
     let mut waited = false;
     let mut missing_externs: Vec<(String, String)> = Vec::new();
     let mut bytes = Cow::Borrowed(request.bytes.as_slice());
-    if request.setup.loading.static_programs
-        && let Some(global) = with_global_programs(&bytes)
-    {
-        bytes = Cow::Owned(global);
-    }
     loop {
         if tries > 0 {
             again();
@@ -118,7 +114,7 @@ pub fn prepare(
         }
         let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
         let _held = set_up(&mut open, &request.setup)?;
-        let struct_ops = switch(&mut open, which, &left_out)?;
+        let struct_ops = switch(&mut open, which, &request.setup.loading, &left_out)?;
         // SAFETY: the pointer belongs to `open`, which outlives the call and has not been prepared or loaded.
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
         let mut lines = transcript::take();
@@ -183,10 +179,15 @@ fn is_of_section(map: &str, section: &str) -> bool {
 }
 
 /// Switches programs and maps on or off. Returns the struct_ops maps.
-fn switch(open: &mut OpenObject, which: Which<'_>, left_out: &[LeftOutMap]) -> Result<Vec<StructOps>, Failure> {
+fn switch(
+    open: &mut OpenObject,
+    which: Which<'_>,
+    loading: &LoadingRecord,
+    left_out: &[LeftOutMap],
+) -> Result<Vec<StructOps>, Failure> {
     for mut program in open.progs_mut() {
         program.set_autoload(match which {
-            Which::All => true,
+            Which::All => !loading.leaves_out(&program.name().to_string_lossy()),
             Which::One(name) => program.name() == name,
         });
     }

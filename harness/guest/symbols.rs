@@ -1,9 +1,8 @@
-//! [`weaken`] makes one extern of an object weak, so that libbpf prepares the object without it; [`with_global_programs`] makes static
-//! functions programs.
+//! [`weaken`] makes one extern of an object weak, so that libbpf prepares the object without it.
 
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, Sym64};
-use object::read::elf::{FileHeader, SectionHeader, Sym};
+use object::read::elf::{FileHeader, Sym};
 
 /// The object with its undefined symbol `name` made weak; `None` if it has no strong one of that name.
 ///
@@ -23,29 +22,6 @@ pub fn weaken(object: &[u8], name: &str) -> Option<Vec<u8>> {
     Some(weak)
 }
 
-/// The object with every static function global that stands in a section of its own, which is a program then; `None` if it cannot be read.
-///
-/// libbpf refuses an object as a whole for one static program; other loaders take it for what it is.
-pub fn with_global_programs(object: &[u8]) -> Option<Vec<u8>> {
-    let header = FileHeader64::<LittleEndian>::parse(object).ok()?;
-    let sections = header.sections(LittleEndian, object).ok()?;
-    let symbols = sections.symbols(LittleEndian, object, elf::SHT_SYMTAB).ok()?;
-    let is_of_programs = |symbol: &&Sym64<LittleEndian>| {
-        let index = object::SectionIndex(symbol.st_shndx(LittleEndian).0.into());
-        let section = sections.section(index);
-        section.is_ok_and(|section| {
-            section.sh_flags(LittleEndian).contains(elf::SHF_EXECINSTR)
-                && sections.section_name(LittleEndian, section).is_ok_and(|name| name != b".text")
-        })
-    };
-    let is_static = |symbol: &&Sym64<LittleEndian>| symbol.st_type() == elf::STT_FUNC && symbol.is_local();
-    let mut global = object.to_vec();
-    for symbol in symbols.iter().filter(is_static).filter(is_of_programs) {
-        bind(&mut global, object, symbol, elf::STB_GLOBAL)?;
-    }
-    Some(global)
-}
-
 /// Gives a symbol of `object` another binding in its copy.
 fn bind(copy: &mut [u8], object: &[u8], symbol: &Sym64<LittleEndian>, binding: elf::SymbolBind) -> Option<()> {
     // The symbols were read in place.
@@ -58,20 +34,6 @@ fn bind(copy: &mut [u8], object: &[u8], symbol: &Sym64<LittleEndian>, binding: e
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn static_functions_of_sections_become_global() {
-        let fixture = |name: &str| {
-            let path = format!("{}/../../tests/fixtures/objects/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
-            std::fs::read(path).expect("the fixture")
-        };
-        let bytes = fixture("statics");
-        let global = with_global_programs(&bytes).expect("an object");
-        assert_eq!(bytes.iter().zip(&global).filter(|(a, b)| a != b).count(), 1);
-        let plain = fixture("externs");
-        assert_eq!(with_global_programs(&plain).as_deref(), Some(&*plain), "it has none");
-        assert!(with_global_programs(&bytes[..100]).is_none());
-    }
 
     #[test]
     fn only_a_strong_extern_of_the_name_is_made_weak() {

@@ -13,12 +13,18 @@ const OTHER_LOADERS: [(&str, &str); 7] = [
     ),
     ("legacy map definitions in 'maps' section", LEGACY),
     ("bad map relo against '", LEGACY),
-    ("invalid pinning value ", "use `LIBBPF_PIN_BY_NAME` or no pinning"),
-    ("failed to find BTF for extern '", "define the function in the object, or declare it `__ksym`"),
+    (
+        "invalid pinning value ",
+        "use `LIBBPF_PIN_BY_NAME` or no pinning, say `pinning = \"none\"` or a path in a `[[map]]` of a suite",
+    ),
+    (
+        "failed to find BTF for extern '",
+        "define the function in the object, declare it `__ksym`, say `stubs = [\"NAME\"]` in an `[[object]]` of a suite",
+    ),
     ("unrecognized extern section '", "declare the extern `__ksym` or `__kconfig`"),
     ("unsupported map linkage ", "define the map in the object"),
 ];
-const LEGACY: &str = "define the maps in `.maps`";
+const LEGACY: &str = "define the maps in `.maps`, say `legacy-maps = true` in an `[[object]]` of a suite";
 
 /// What libbpf misses in a program that its own loader has, and what to do about it.
 const LOADERS_PART: [(&str, &str); 3] = [

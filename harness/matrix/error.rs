@@ -7,7 +7,7 @@ use crate::manifest::{ManifestError, SelectorError};
 use crate::object::ObjectError;
 use crate::run::RunError;
 use crate::store::StoreError;
-use crate::suite::SuiteError;
+use crate::suite::{SaidTwice, SuiteError};
 use crate::vm::{NoKvm, ToolchainError};
 use crate::whole_file::WriteError;
 
@@ -27,14 +27,9 @@ pub enum MatrixError {
     /// Inputs hold no objects, or cannot be read; at least one.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Objects(Vec<ObjectError>),
-    /// Two suites have a shape of one name for one object.
-    #[error("suite `{suite}`: another suite has a shape `{shape}` of the same object")]
-    ShapeTwice {
-        /// The later suite.
-        suite: String,
-        /// The shape.
-        shape: String,
-    },
+    /// Two suites say what can be said once.
+    #[error(transparent)]
+    SaidTwice(SaidTwice),
     /// An input that is written in a way that nothing is.
     #[error("`{input}`: {reason}")]
     Input {
@@ -98,7 +93,7 @@ impl MatrixError {
             MatrixError::Selector(error) => error.hint(),
             MatrixError::Suite(error) => error.hint(),
             MatrixError::Objects(errors) => errors.iter().find_map(ObjectError::hint),
-            MatrixError::ShapeTwice { .. } => Some("give one of them another name".to_owned()),
+            MatrixError::SaidTwice(_) => Some("take it out of one of them, or run them one after the other".to_owned()),
             MatrixError::Input { hint, .. } | MatrixError::NoFile { hint, .. } => Some(hint.clone()),
             MatrixError::UnpinnedImage { now: Some(now), .. } => {
                 Some(format!("a suite names what it was made for; its tag stands for this now: `oci = \"{now}\"`"))
@@ -116,7 +111,7 @@ impl MatrixError {
 
     /// Whether what was given is wrong, and not the machine, the network or a tool.
     pub fn is_input(&self) -> bool {
-        use MatrixError::{Input, Manifest, NoFile, Objects, Selector, ShapeTwice, Suite, UnpinnedImage};
+        use MatrixError::{Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, UnpinnedImage};
         matches!(
             self,
             Manifest(_)
@@ -125,7 +120,7 @@ impl MatrixError {
                 | Objects(_)
                 | Input { .. }
                 | UnpinnedImage { .. }
-                | ShapeTwice { .. }
+                | SaidTwice(_)
                 | NoFile { .. }
         )
     }

@@ -82,8 +82,7 @@ impl Project {
                 let names = found.objects.iter().filter(is_own).map(|object| object.name.clone());
                 of_suite.named_loaders.extend(names.map(|name| (name, loader.clone())));
             }
-            let twice = |shape| MatrixError::ShapeTwice { suite: suite.name.clone(), shape };
-            settings.merge(of_suite).map_err(twice)?;
+            settings.merge(of_suite).map_err(MatrixError::SaidTwice)?;
         }
         notices.extend(found.notices);
         Ok(Inputs { objects: found.objects, notices, settings, places })

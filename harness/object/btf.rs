@@ -12,7 +12,7 @@ mod type_name;
 use std::borrow::Cow;
 
 pub use cut::Cut;
-pub(super) use format::{MAGIC, header_length, part};
+pub(super) use format::{MAGIC, header_length, part, raw_types};
 use format::{extra_bytes, parse_types, parts};
 pub use lookup::{MemberPlace, Want, essential_name};
 

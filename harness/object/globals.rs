@@ -74,6 +74,11 @@ impl Globals {
     }
 }
 
+/// The object with the bytes of several variables replaced, each with its section and offset, for reading only.
+pub fn with_patches<'a>(object: &[u8], patches: impl Iterator<Item = (&'a str, usize, &'a [u8])>) -> Vec<u8> {
+    patches.fold(object.to_vec(), |object, (section, offset, bytes)| with_bytes(&object, section, offset, bytes))
+}
+
 /// The object with bytes of a section replaced, for reading only. A place that the file does not hold, as in `.bss`, is left alone.
 pub fn with_bytes(object: &[u8], section: &str, offset: usize, bytes: &[u8]) -> Vec<u8> {
     let mut copy = object.to_vec();

@@ -2,7 +2,7 @@
 
 use super::btf::{Btf, Type, TypeKind, essential_name};
 use super::section_type;
-use crate::record::{MapDefinition, MapLoading};
+use crate::record::{MapDefinition, MapLoading, NOT_PINNED};
 
 /// Sections of struct_ops maps, and whether libbpf creates their maps with `BPF_F_LINK`.
 pub(super) const STRUCT_OPS: [(&str, bool); 4] =
@@ -27,6 +27,8 @@ pub struct MapInfo {
     pub numa_node: u32,
     /// `map_extra`, whose meaning depends on the type.
     pub extra: u64,
+    /// `pinning`: libbpf knows 0 and 1, by name, and refuses an object for others.
+    pub pinning: u32,
     /// Whether key and value are given by their types, so that the kernel gets BTF of both.
     pub is_typed: bool,
     /// What the maps in this one look like, for a map of maps.
@@ -37,6 +39,9 @@ impl MapInfo {
     /// Makes it what its loader makes of it.
     pub fn set(&mut self, loading: &MapLoading) {
         self.define(&loading.definition);
+        if let Some(pinning) = &loading.pinning {
+            self.pinning = u32::from(pinning != NOT_PINNED);
+        }
         if let Some(inner) = &loading.inner {
             let mut map = MapInfo { name: format!("{}.inner", self.name), ..MapInfo::default() };
             map.define(inner);
@@ -118,6 +123,7 @@ fn map(btf: &Btf, name: String, type_id: u32, is_outer: bool) -> MapInfo {
             Some("max_entries") => info.max_entries = number(),
             Some("map_flags") => info.flags = number().unwrap_or_default(),
             Some("numa_node") => info.numa_node = number().unwrap_or_default(),
+            Some("pinning") if is_outer => info.pinning = number().unwrap_or_default(),
             Some("map_extra") => info.extra = wide(btf, member.type_id).or(number().map(u64::from)).unwrap_or_default(),
             Some("key") => (info.key_size, typed_key) = (size(), true),
             Some("value") => (info.value_size, typed_value) = (size(), true),

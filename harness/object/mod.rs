@@ -19,6 +19,7 @@ mod naming;
 mod place;
 mod references;
 mod relocations;
+pub mod rewrite;
 mod section_type;
 mod types;
 mod unclaimed;
@@ -38,6 +39,9 @@ pub use maps::{MapInfo, StructOpsInfo};
 pub use place::Place;
 pub use types::ObjectTypes;
 pub use unclaimed::Unclaimed;
+
+use crate::record::LoadingRecord;
+use rewrite::Rewritten;
 
 /// One BPF object, from a file of its own or out of an executable.
 #[derive(Debug, Clone)]
@@ -71,6 +75,16 @@ pub struct Embedding {
     pub offset: usize,
     /// The symbol that covers it, if the file is not stripped and has one.
     pub symbol: Option<String>,
+}
+
+impl BpfObject {
+    /// Its bytes as its own loader makes them before libbpf could open it, what is in them, and what was done, as lowercase fragments; `None` if
+    /// nothing has to be done, or nothing can be: then libbpf says what it says.
+    pub fn completed(&self, loading: &LoadingRecord) -> Option<(Arc<[u8]>, Inventory, Vec<String>)> {
+        let Rewritten { bytes, changes } = rewrite::rewrite(&self.bytes, loading).ok()??;
+        let inventory = Inventory::read(&bytes).ok()?;
+        Some((bytes.into(), inventory, changes))
+    }
 }
 
 impl fmt::Display for Origin {

@@ -46,11 +46,18 @@ impl Unclaimed {
     /// What the author can do about it.
     pub fn way_out(&self) -> &'static str {
         match self {
-            Unclaimed::LegacyMaps { .. } => "define the maps in `.maps`",
+            Unclaimed::LegacyMaps { .. } => {
+                "define the maps in `.maps`, say `legacy-maps = true` in an `[[object]]` of a suite"
+            }
             Unclaimed::Code { .. } => "build the object with a later clang",
             Unclaimed::Subprograms => "give each program its section with `SEC()`",
         }
     }
+}
+
+/// Whether a section of this name holds map definitions without BTF.
+pub(super) fn is_legacy_maps(section: &str) -> bool {
+    section == "maps" || section.starts_with("maps/")
 }
 
 /// What libbpf takes no notice of, in the order of sections but for `.text`. `functions` are those of the object, `text_index` is the section of
@@ -68,7 +75,7 @@ pub(super) fn of(
         if header.sh_type(LittleEndian) != elf::SHT_PROGBITS || is_empty || section.starts_with(".debug_") {
             continue;
         }
-        if section == "maps" || section.starts_with("maps/") {
+        if is_legacy_maps(&section) {
             found.push(Unclaimed::LegacyMaps { section });
         } else if header.sh_flags(LittleEndian).contains(elf::SHF_EXECINSTR) {
             match functions.iter().any(|function| function.section_index == index) {

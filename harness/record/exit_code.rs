@@ -40,7 +40,10 @@ pub fn of(record: &RunRecord) -> u8 {
             match program.verdict.blame() {
                 Blame::Nobody => proven = true,
                 Blame::Object | Blame::Kernel => failed |= record.fails(o, k, p),
-                Blame::Harness => unjudged |= !(kernel.is_done_without() && program.verdict == Verdict::NotRun),
+                Blame::Harness if program.verdict == Verdict::NotRun => {
+                    unjudged |= !kernel.is_done_without() && !record.objects[o].loading.leaves_out(&program.name);
+                }
+                Blame::Harness => unjudged = true,
             }
         }
     }

@@ -76,7 +76,9 @@ pub use kernel_warning::{KernelWarning, WarningKind};
 pub use line_set::LineSet;
 pub use loaded_program::LoadedProgram;
 pub use loader::{CreatedMap, LoaderChoice, LoaderEvidence, LoaderRecord};
-pub use loading::{LoadingRecord, MapDefinition, MapLoading, ProgramLoading};
+pub use loading::{
+    LoadingRecord, MapDefinition, MapLoading, NOT_PINNED, PINNED_BY_NAME, ProgramLoading, VariableLoading,
+};
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
 pub use relocation::{

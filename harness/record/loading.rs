@@ -9,12 +9,34 @@ pub struct LoadingRecord {
     /// Whether it takes static functions for programs, for which libbpf refuses an object.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub static_programs: bool,
+    /// Whether it takes the map definitions of sections `maps` and `maps/NAME`, which have no BTF.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_maps: bool,
+    /// The extern functions that it puts something in the place of; here their calls return 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stubs: Vec<String>,
+    /// The variables of `.rodata`, `.data` and `.bss` that it sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<VariableLoading>,
     /// What it sets of programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<ProgramLoading>,
     /// What it sets of maps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub maps: Vec<MapLoading>,
+    /// What was done to the object for that before libbpf opened it, as lowercase fragments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
+}
+
+/// What a loader sets of a variable.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VariableLoading {
+    /// The variable.
+    pub variable: String,
+    /// Its value, as TOML writes it.
+    pub value: String,
 }
 
 /// What a loader sets of a program.
@@ -32,10 +54,18 @@ pub struct ProgramLoading {
     /// The kernel's function, tracepoint or hook that it is loaded for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Whether it loads the program at all; `None` if that is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoload: Option<bool>,
     /// `BPF_F_*`, in the kernel's names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
 }
+
+/// The `pinning` of a map that is not pinned.
+pub const NOT_PINNED: &str = "none";
+/// The `pinning` of a map that is pinned by its name below `/sys/fs/bpf`.
+pub const PINNED_BY_NAME: &str = "by-name";
 
 /// What a loader sets of a map.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +75,9 @@ pub struct MapLoading {
     pub map: String,
     /// What is set of its definition.
     pub definition: MapDefinition,
+    /// Where it is pinned, whatever the object says: `none`, `by-name`, or a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinning: Option<String>,
     /// The definition of the maps in it, for a map of maps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<MapDefinition>,
@@ -74,25 +107,35 @@ pub struct MapDefinition {
 impl LoadingRecord {
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
-        !self.static_programs && self.programs.is_empty() && self.maps.is_empty()
+        *self == LoadingRecord::default()
+    }
+
+    /// Whether a program is never loaded, so that it gets no verdict.
+    pub fn leaves_out(&self, program: &str) -> bool {
+        self.programs.iter().any(|one| one.program == program && one.autoload == Some(false))
     }
 
     /// The settings as the keys of a suite: `maps.events.max_entries = 4096`, `programs.on_packet.type = "sched_cls"`.
     pub fn settings(&self) -> Vec<String> {
         let mut settings = Vec::new();
         settings.extend(self.static_programs.then(|| "static-programs = true".to_owned()));
+        settings.extend(self.legacy_maps.then(|| "legacy-maps = true".to_owned()));
+        settings.extend((!self.stubs.is_empty()).then(|| format!("stubs = {:?}", self.stubs)));
+        settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
             let named =
                 [("type", &program.prog_type), ("attach-type", &program.attach_type), ("target", &program.target)];
             let name = &program.program;
             let said = named.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
             settings.extend(said.map(|(key, value)| format!("programs.{name}.{key} = \"{value}\"")));
+            settings.extend(program.autoload.map(|autoload| format!("programs.{name}.autoload = {autoload}")));
             if !program.flags.is_empty() {
                 settings.push(format!("programs.{name}.flags = {:?}", program.flags));
             }
         }
         for map in &self.maps {
             settings.extend(map.definition.settings().map(|setting| format!("maps.{}.{setting}", map.map)));
+            settings.extend(map.pinning.iter().map(|pinning| format!("maps.{}.pinning = \"{pinning}\"", map.map)));
             let inner = map.inner.iter().flat_map(MapDefinition::settings);
             settings.extend(inner.map(|setting| format!("maps.{}.inner.{setting}", map.map)));
         }
@@ -124,23 +167,34 @@ mod tests {
         let inner = MapDefinition { map_type: Some("array".into()), key_size: Some(4), ..MapDefinition::default() };
         let loading = LoadingRecord {
             static_programs: true,
+            legacy_maps: true,
+            stubs: vec!["f".into()],
+            changes: Vec::new(),
+            variables: vec![VariableLoading { variable: "limit".into(), value: "7".into() }],
             programs: vec![ProgramLoading {
                 program: "p".into(),
                 prog_type: Some("sched_cls".into()),
+                autoload: Some(false),
                 flags: vec!["BPF_F_SLEEPABLE".into()],
                 ..ProgramLoading::default()
             }],
-            maps: vec![MapLoading { map: "m".into(), definition, inner: Some(inner) }],
+            maps: vec![MapLoading { map: "m".into(), definition, pinning: Some("none".into()), inner: Some(inner) }],
         };
         let expected = [
             "static-programs = true",
+            "legacy-maps = true",
+            "stubs = [\"f\"]",
+            "limit = 7",
             "programs.p.type = \"sched_cls\"",
+            "programs.p.autoload = false",
             "programs.p.flags = [\"BPF_F_SLEEPABLE\"]",
             "maps.m.max_entries = 64",
+            "maps.m.pinning = \"none\"",
             "maps.m.inner.type = \"array\"",
             "maps.m.inner.key_size = 4",
         ];
         assert_eq!(loading.settings(), expected);
         assert!(LoadingRecord::default().is_empty());
+        assert!(loading.leaves_out("p") && !loading.leaves_out("m"));
     }
 }

@@ -38,7 +38,7 @@ impl RunRecord {
 
 #[cfg(test)]
 mod tests {
-    use crate::{KernelState, OptionalRecord, Verdict, WholeLoad, sample};
+    use crate::{KernelState, OptionalRecord, ProgramLoading, Verdict, WholeLoad, exit_code, sample};
 
     #[test]
     fn failures_count_unless_they_are_excused() {
@@ -66,5 +66,24 @@ mod tests {
         assert!(!kernel.is_done_without());
         kernel.optional = true;
         assert!(kernel.is_done_without());
+    }
+
+    #[test]
+    fn what_its_loader_never_loads_is_neither_red_nor_a_success() {
+        let code = |first: Verdict, left_out: &[&str]| {
+            let mut object = sample::object("a", &[("first", "xdp"), ("second", "xdp")]);
+            let never = |name: &&str| ProgramLoading {
+                program: (*name).to_owned(),
+                autoload: Some(false),
+                ..Default::default()
+            };
+            object.loading.programs = left_out.iter().map(never).collect();
+            let fate = |p| (if p == 0 { first } else { Verdict::NotRun }, None);
+            exit_code::of(&sample::assemble(vec![sample::kernel("5.10")], vec![object], |_, p, _| fate(p)))
+        };
+        assert_eq!(code(Verdict::Loaded, &["second"]), exit_code::GOOD);
+        assert_eq!(code(Verdict::Loaded, &[]), exit_code::INFRASTRUCTURE);
+        assert_eq!(code(Verdict::NotRun, &["first", "second"]), exit_code::INFRASTRUCTURE);
+        assert_eq!(code(Verdict::VerifierRejected, &["second"]), exit_code::PROGRAM_FAILED);
     }
 }

@@ -10,7 +10,7 @@ use super::summary::{RunAnswer, Summary};
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
 use crate::record::Verdict;
-use crate::record::{CellRecord, RunRecord};
+use crate::record::{CellRecord, ObjectRecord, RunRecord};
 
 /// Bytes. GitHub refuses comments of more than 65,536 characters; a step summary may be longer.
 const LIMIT: usize = 60_000;
@@ -119,16 +119,16 @@ fn matrix(record: &RunRecord) -> (Vec<String>, Vec<String>) {
     let names: Vec<String> = shown.iter().map(|&k| in_table(&escaped(&record.kernels[k].name))).collect();
     let head = vec![format!("| object | {} |", names.join(" | ")), format!("|---|{}", "---|".repeat(shown.len()))];
     let row = |o: usize| {
-        let cells: Vec<String> = shown.iter().map(|&k| cell(record.cell(o, k))).collect();
+        let cells: Vec<String> = shown.iter().map(|&k| cell(&record.objects[o], record.cell(o, k))).collect();
         let name = if record.objects[o].broken.is_some() { " (cannot be read)" } else { "" };
         format!("| {}{name} | {} |", in_table(&escaped(&short_name(&record.objects[o].name))), cells.join(" | "))
     };
     (head, (0..record.objects.len()).map(row).collect())
 }
 
-fn cell(cell: &CellRecord) -> String {
+fn cell(object: &ObjectRecord, cell: &CellRecord) -> String {
     let loaded = cell.programs.iter().filter(|program| program.verdict.is_pass()).count();
-    let total = cell.programs.len();
+    let total = cell.programs.iter().filter(|program| !object.loading.leaves_out(&program.name)).count();
     let failed = cell.programs.iter().any(|program| program.verdict.is_failure());
     let whole = cell.whole.as_ref().is_none_or(|whole| whole.prepared);
     let sign = match () {

@@ -37,11 +37,15 @@ impl Summary {
     /// Reads a record.
     pub fn of(record: &RunRecord) -> Summary {
         let shown = shown_kernels(record);
-        let (mut failing, mut excused, mut unjudged, mut total) = (0, 0, 0, 0);
+        let (mut failing, mut excused, mut unjudged, mut left_out, mut total) = (0, 0, 0, 0, 0);
         let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
         let mut breaks: BTreeMap<usize, usize> = BTreeMap::new();
         for (o, object) in record.objects.iter().enumerate() {
-            for p in 0..object.programs.len() {
+            for (p, program) in object.programs.iter().enumerate() {
+                if object.loading.leaves_out(&program.name) {
+                    left_out += 1;
+                    continue;
+                }
                 total += 1;
                 let on = shown.iter().filter_map(|&k| Some((k, record.cell(o, k).programs.get(p)?)));
                 let fates: Vec<_> = on.collect();
@@ -91,7 +95,7 @@ impl Summary {
                     "{} on all of {kernels}",
                     match total {
                         _ if of_commands => "The command succeeds".to_owned(),
-                        _ if excused > 0 => "Every program that is needed loads".to_owned(),
+                        _ if excused > 0 || left_out > 0 => "Every program that is needed loads".to_owned(),
                         1 => "The program loads".to_owned(),
                         _ => format!("All {total} programs load"),
                     }
@@ -114,6 +118,10 @@ impl Summary {
         }
         if unjudged > 0 {
             details.push(format!("{} could not be judged on some kernel", counted(unjudged, "program")));
+        }
+        if left_out > 0 {
+            let verb = if left_out == 1 { "is" } else { "are" };
+            details.push(format!("{} {verb} never loaded, as the suite says", counted(left_out, "program")));
         }
         let missing = record.kernels.len() - shown.len();
         if missing > 0 {

@@ -163,7 +163,10 @@ fn notes(record: &RunRecord, width: usize) -> String {
     }
     // Shapes of an object are loaded as it is.
     for object in record.objects.iter().filter(|object| object.shape.is_none() && !object.loading.is_empty()) {
-        let settings = object.loading.settings().join(", ");
+        let mut settings = object.loading.settings().join(", ");
+        if !object.loading.changes.is_empty() {
+            settings += &format!("; {}", object.loading.changes.join(", "));
+        }
         block +=
             &paragraph(&format!("{} is loaded as the suite says its loader does: {settings}", object.name), 2, width);
     }

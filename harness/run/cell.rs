@@ -33,6 +33,9 @@ const MOST_LEFT_OUT: usize = 1024;
 /// What is waited for is bounded, however large maps are.
 const MOST_GIB: u32 = 64;
 
+/// The reason of a program of which a suite says `autoload = false`.
+const LEFT_OUT: &str = "its loader does not load it, as the suite says";
+
 /// What is known of a cell while it runs.
 struct Cell<'a> {
     object: usize,
@@ -104,7 +107,8 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         cell.notes.splice(0..0, room.note);
     }
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
-    let relocations = cell.evidence.records(planned.relocations(), &programs);
+    let relocations =
+        cell.evidence.records(planned.relocations(), &programs, &|function| planned.loading.leaves_out(function));
     // Of a kernel that never got to the object nothing is known.
     let types = cell.whole.as_ref().and_then(|_| session.types());
     let mut dangers: Vec<DangerRecord> =
@@ -130,6 +134,11 @@ impl Cell<'_> {
         }
         if let Some(unclaimed) = self.planned.unclaimed() {
             self.close_all_unjudged(session, &judge::unclaimed(unclaimed));
+        }
+        for program in self.open.clone() {
+            if self.planned.loading.leaves_out(&self.planned.programs[program].name) {
+                self.close_as(session, program, Verdict::NotRun, LEFT_OUT);
+            }
         }
         while !self.open.is_empty() {
             match self.leg(session)? {

@@ -120,8 +120,14 @@ impl CellEvidence {
         &self.downgrades
     }
 
-    /// One record for each relocation that the object asks for. `programs` are the functions that are no subprograms.
-    pub fn records(&self, asked: &[CoreRelocation], programs: &[&str]) -> Vec<RelocationRecord> {
+    /// One record for each relocation that the object asks for. `programs` are the functions that are no subprograms; libbpf says nothing
+    /// of the relocations of those that are left out.
+    pub fn records(
+        &self,
+        asked: &[CoreRelocation],
+        programs: &[&str],
+        is_left_out: &dyn Fn(&str) -> bool,
+    ) -> Vec<RelocationRecord> {
         if !self.asked.is_empty() {
             return self.observed_records(asked, programs);
         }
@@ -131,7 +137,9 @@ impl CellEvidence {
             let verifier_insns = self.places(relocation, is_program);
             let (local, candidates, outcome) = match record {
                 Some(record) => (record.local.clone(), record.candidates.clone(), record.outcome.clone()),
-                None if self.complete => (String::new(), Vec::new(), RelocationOutcome::Lost),
+                None if self.complete && !is_left_out(&relocation.function) => {
+                    (String::new(), Vec::new(), RelocationOutcome::Lost)
+                }
                 None => (String::new(), Vec::new(), RelocationOutcome::NotReached),
             };
             let outcome = self.checked(outcome, &verifier_insns);
@@ -265,7 +273,7 @@ prog 'a': relo #1: substituting insn #1 w/ invalid insn";
         let mut evidence = CellEvidence::default();
         evidence.transcript(&lines(LOG), true);
         evidence.instructions("a".into(), INSNS.to_vec());
-        let records = evidence.records(&[asked(0, 0), asked(1, 1)], &["a"]);
+        let records = evidence.records(&[asked(0, 0), asked(1, 1)], &["a"], &|_| false);
         assert_eq!(records[0].outcome, RelocationOutcome::Resolved { old: 4, new: 24 });
         assert_eq!(records[0].verifier_insns, [VerifierPlace { program: "a".into(), insn: 0 }]);
         assert_eq!(records[1].outcome, RelocationOutcome::Poisoned);
@@ -279,7 +287,7 @@ prog 'a': relo #1: substituting insn #1 w/ invalid insn";
         insns[2] = 32;
         insns[8] = 0x95;
         evidence.instructions("a".into(), insns.to_vec());
-        for record in evidence.records(&[asked(0, 0), asked(1, 1)], &["a"]) {
+        for record in evidence.records(&[asked(0, 0), asked(1, 1)], &["a"], &|_| false) {
             assert!(matches!(record.outcome, RelocationOutcome::Contradicted { .. }), "{record:?}");
         }
     }
@@ -288,9 +296,11 @@ prog 'a': relo #1: substituting insn #1 w/ invalid insn";
     fn record_that_is_missing_is_lost_only_if_the_story_is_whole() {
         let mut evidence = CellEvidence::default();
         evidence.transcript(&lines(LOG), false);
-        assert_eq!(evidence.records(&[asked(7, 9)], &["a"])[0].outcome, RelocationOutcome::NotReached);
+        assert_eq!(evidence.records(&[asked(7, 9)], &["a"], &|_| false)[0].outcome, RelocationOutcome::NotReached);
         evidence.transcript(&lines(LOG), true);
-        assert_eq!(evidence.records(&[asked(7, 9)], &["a"])[0].outcome, RelocationOutcome::Lost);
+        assert_eq!(evidence.records(&[asked(7, 9)], &["a"], &|_| false)[0].outcome, RelocationOutcome::Lost);
+        let left_out = evidence.records(&[asked(7, 9)], &["a"], &|function| function == "a");
+        assert_eq!(left_out[0].outcome, RelocationOutcome::NotReached);
     }
 
     #[test]

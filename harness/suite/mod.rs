@@ -37,6 +37,18 @@
 //! triggers = ["file"]                   # or `command = ["/init", "--version"]`
 //! test-run = { input = "00 01 02", repeat = 1, returns = 2 }
 //!
+//! [[object]]                            # what the object's own loader does to it, here and in `[[program]]` and `[[map]]`
+//! object = "opensnoop"                  # of the suite: the object is judged so, and never otherwise
+//! set.targ_uid = 0                      # as in a shape; shapes start from it
+//! static-programs = true                # static functions in sections are programs
+//! legacy-maps = true                    # the definitions of a section `maps` are maps
+//! stubs = ["log"]                       # calls of this extern function return 0
+//!
+//! [[map]]                               # also `type`, `key-size`, `value-size`, `map-flags`, `inner`
+//! map = "opensnoop/start"
+//! max-entries = 64
+//! pinning = "none"                      # or "by-name", or a path below `/sys/fs/bpf`
+//!
 //! [[expect]]                            # a failure that is known
 //! object = "opensnoop"
 //! kernel = "5.10"
@@ -61,6 +73,7 @@ mod pattern;
 mod program;
 mod settings;
 mod shape;
+mod variables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,9 +93,10 @@ use optional::WrittenOptional;
 pub use package::PackageRef;
 use pattern::{check_glob, expand};
 use program::WrittenProgram;
-pub use settings::Settings;
+pub use settings::{SaidTwice, Settings};
 use shape::WrittenShape;
 pub use shape::{Shape, table as shape_table};
+pub use variables::patches;
 
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
@@ -112,9 +126,12 @@ const TABLES: [(&str, &[&str]); 10] = [
     ("shape", &["object", "name", "set", "maps"]),
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
-    ("program", &["program", "type", "attach-type", "target", "flags", "attach", "triggers", "command", "test-run"]),
-    ("object", &["object", "static-programs"]),
-    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "inner"]),
+    (
+        "program",
+        &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
+    ),
+    ("object", &["object", "static-programs", "legacy-maps", "stubs", "set"]),
+    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner"]),
 ];
 
 /// A suite file, with its globs resolved. What it says of objects is checked by [`Suite::settings`], when they are known.

@@ -46,6 +46,7 @@ pub(super) struct WrittenProgram {
     target: Option<Spanned<String>>,
     #[serde(default)]
     flags: Vec<Spanned<String>>,
+    autoload: Option<Spanned<bool>>,
     attach: Option<Spanned<WrittenAttach>>,
     #[serde(default)]
     triggers: Vec<Spanned<String>>,
@@ -105,6 +106,7 @@ impl WrittenProgram {
             attach_type: self.attach_type.as_ref(),
             target: self.target.as_ref(),
             flags: &self.flags,
+            autoload: self.autoload.as_ref(),
         };
         let loading = loading::program(&written, program)?;
         let mut program = program.clone();
@@ -137,8 +139,17 @@ impl WrittenProgram {
         let is_ordered = attach.is_some() || exercise.is_some();
         if !is_ordered && loading.is_none() {
             let message = format!("`[[program]]` says nothing of `{name}`");
-            let keys = "write `attach`, `triggers`, `command`, `test-run`, `type`, `attach-type`, `target` or `flags`";
+            let keys = "write `attach`, `triggers`, `command`, `test-run`, `type`, `attach-type`, `target`, `flags` or `autoload`";
             return Err((None, Mistake::new(message).hint(keys)));
+        }
+        if let Some(loading) = loading.as_ref().filter(|_| is_ordered)
+            && loading.autoload == Some(false)
+        {
+            let message = format!("`{name}` is never loaded, so nothing can be done with it");
+            return Err((
+                None,
+                Mistake::new(message).hint("leave out `autoload = false` or what is to be done with it"),
+            ));
         }
         let setup = is_ordered.then(|| ProgramSetup { program: name.clone(), attach, exercise });
         Ok(CheckedProgram { object, program: name, loading, setup })

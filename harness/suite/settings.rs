@@ -1,5 +1,8 @@
 //! [`Settings`]: what suite files say of the objects of a run, checked against them.
 
+use std::borrow::Cow;
+use std::path::PathBuf;
+
 use super::expectation::misplaced;
 use super::part::Objects;
 use super::{Mistake, Shape, Suite, SuiteError, line_of};
@@ -27,6 +30,20 @@ pub struct Settings {
     pub optional: Vec<OptionalRecord>,
     /// Percent of the guard sides that have to be verified; of several suites the most.
     pub minimum_coverage: Option<f64>,
+    /// What can be said once, and the suite that says it: ``[[map]]` of `tool/events``.
+    pub claims: Vec<(String, PathBuf)>,
+}
+
+/// What two suites of a run say, and only one of them can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("suites `{}` and `{}` both have a {what}", .first.display(), .second.display())]
+pub struct SaidTwice {
+    /// Such as ``[[map]]` of `tool/events``.
+    pub what: String,
+    /// The earlier suite.
+    pub first: PathBuf,
+    /// The later one.
+    pub second: PathBuf,
 }
 
 impl Settings {
@@ -59,14 +76,14 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The name of a shape that both give to one object.
-    pub fn merge(&mut self, other: Settings) -> Result<(), String> {
-        let known = |(object, shape): &&(String, Shape)| {
-            self.shapes.iter().any(|(of, known)| of == object && known.name == shape.name)
-        };
-        if let Some((_, shape)) = other.shapes.iter().find(known) {
-            return Err(shape.name.clone());
+    /// What both say, which can be said once.
+    pub fn merge(&mut self, other: Settings) -> Result<(), SaidTwice> {
+        for (what, second) in &other.claims {
+            if let Some((what, first)) = self.claims.iter().find(|(known, _)| known == what) {
+                return Err(SaidTwice { what: what.clone(), first: first.clone(), second: second.clone() });
+            }
         }
+        self.claims.extend(other.claims);
         self.shapes.extend(other.shapes);
         self.programs.extend(other.programs);
         self.loading.extend(other.loading);
@@ -89,8 +106,20 @@ impl Suite {
     ///
     /// Whatever names an object, program, map or variable that does not exist, or a value that does not fit; with its line.
     pub fn settings(&self, objects: &[BpfObject]) -> Result<Settings, SuiteError> {
-        let (all, written) = (Objects(objects), &self.written);
+        let written = &self.written;
         let mut settings = Settings::default();
+        let mut completed = Cow::Borrowed(objects);
+        for object in &written.object {
+            let (index, loading) = object.get_ref().checked(Objects(objects)).map_err(self.at(object.span().start))?;
+            let name = &objects[index].name;
+            self.claim(&mut settings, format!("`[[object]]` of `{name}`"), object.span().start)?;
+            if let Some((_, inventory, _)) = objects[index].completed(&loading) {
+                completed.to_mut()[index].inventory = Ok(inventory);
+            }
+            *settings.loading_of(name) = loading;
+        }
+        // What the object's own loader makes programs and maps of can be named.
+        let all = Objects(&completed);
         for group in &written.alternatives {
             let written = group.get_ref();
             let mut names = settings.alternatives.iter().map(|known| known.name.as_str());
@@ -110,37 +139,25 @@ impl Suite {
                 let message = format!("object `{object}` has two shapes `{}`", built.name);
                 return Err(self.wrong(shape.span().start, Mistake::new(message)));
             }
+            self.claim(&mut settings, format!("`[[shape]]` `{}` of `{object}`", built.name), shape.span().start)?;
             settings.shapes.push((object.clone(), built));
         }
         self.check_expectations(objects, &settings)?;
-        let mut programs: Vec<(usize, String)> = Vec::new();
         for program in &written.program {
             let checked = program.get_ref().checked(all, &self.path).map_err(self.at(program.span().start))?;
             let object = &objects[checked.object].name;
             let name = &checked.program;
-            if programs.contains(&(checked.object, name.clone())) {
-                let message = format!("there are two `[[program]]` of `{object}/{name}`");
-                return Err(self.wrong(program.span().start, Mistake::new(message)));
-            }
-            programs.push((checked.object, name.clone()));
+            self.claim(&mut settings, format!("`[[program]]` of `{object}/{name}`"), program.span().start)?;
             settings.programs.extend(checked.setup.map(|setup| (object.clone(), setup)));
             if let Some(loading) = checked.loading {
                 settings.loading_of(object).programs.push(loading);
             }
         }
-        for object in &written.object {
-            let (index, takes) = object.get_ref().checked(all).map_err(self.at(object.span().start))?;
-            settings.loading_of(&objects[index].name).static_programs |= takes;
-        }
         for map in &written.map {
             let (object, loading) = map.get_ref().checked(all).map_err(self.at(map.span().start))?;
             let object = &objects[object].name;
-            let known = settings.loading_of(object);
-            if known.maps.iter().any(|known| known.map == loading.map) {
-                let message = format!("there are two `[[map]]` of `{object}/{}`", loading.map);
-                return Err(self.wrong(map.span().start, Mistake::new(message)));
-            }
-            known.maps.push(loading);
+            self.claim(&mut settings, format!("`[[map]]` of `{object}/{}`", loading.map), map.span().start)?;
+            settings.loading_of(object).maps.push(loading);
         }
         if let Some(percent) = &written.minimum_coverage {
             let value = *percent.get_ref();
@@ -151,6 +168,15 @@ impl Suite {
             settings.minimum_coverage = Some(value);
         }
         Ok(settings)
+    }
+
+    /// Keeps that this suite says something that can be said once; `at` is the place of its table.
+    fn claim(&self, settings: &mut Settings, what: String, at: usize) -> Result<(), SuiteError> {
+        if settings.claims.iter().any(|(known, _)| *known == what) {
+            return Err(self.wrong(at, Mistake::new(format!("there are two {what}"))));
+        }
+        settings.claims.push((what, self.path.clone()));
+        Ok(())
     }
 
     /// Checks what the gate is going to read from the file.

@@ -1,7 +1,5 @@
 //! [`Shape`]: an object with other values of its variables and other sizes of its maps.
 
-mod encoding;
-
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -9,8 +7,8 @@ use toml::{Spanned, Value};
 
 use super::error::Mistake;
 use super::part::Objects;
-use crate::object::globals::with_bytes;
-use crate::object::{BpfObject, Globals, MapInfo};
+use super::variables::Variables;
+use crate::object::{BpfObject, MapInfo};
 use crate::protocol::{DataPatch, ObjectSetup};
 use crate::record::{MapDefinition, MapLoading, ShapeRecord};
 
@@ -51,12 +49,21 @@ impl Shape {
         }
     }
 
-    /// The object's bytes as the shape makes them, for reading only: maps keep their sizes.
-    pub fn applied(&self, object: &[u8]) -> Vec<u8> {
-        self.setup
-            .patches
-            .iter()
-            .fold(object.to_vec(), |object, patch| with_bytes(&object, &patch.section, patch.offset, &patch.bytes))
+    /// The shape of an object whose own loader has set variables before.
+    ///
+    /// # Errors
+    ///
+    /// Why a setting does not fit the object, as a lowercase fragment.
+    pub fn starting_from(mut self, own: &[DataPatch], object: &BpfObject) -> Result<Shape, String> {
+        if own.is_empty() {
+            return Ok(self);
+        }
+        let variables = Variables::of(object).starting_from(own);
+        let set = self.settings.iter().filter_map(|setting| setting.split_once(" = "));
+        let set = set.filter(|(name, _)| !name.starts_with("maps."));
+        let patches = set.map(|(name, value)| variables.patch_of_text(name, value));
+        self.setup.patches = patches.collect::<Result<_, _>>().map_err(|mistake| mistake.message)?;
+        Ok(self)
     }
 }
 
@@ -106,25 +113,11 @@ impl WrittenShape {
                 Mistake::new(message).hint("write `set.VARIABLE = VALUE` or `maps.MAP.max_entries = N`"),
             ));
         }
-        let globals = Globals::read(&all.0[object].bytes);
+        let variables = Variables::of(&all.0[object]);
         let mut shape = Shape { name: self.name.clone(), setup: ObjectSetup::default(), settings: Vec::new() };
         for (name, value) in &self.set {
-            let at = |mistake| (Some(value.span().start), mistake);
-            let Some(globals) = &globals else {
-                return Err(at(Mistake::new(format!("object `{title}` has no BTF, so its variables are not known"))));
-            };
-            let Some(variable) = globals.variables.iter().find(|variable| variable.name == *name) else {
-                let known = globals.variables.iter().map(|variable| variable.name.as_str());
-                let message = format!("object `{title}` has no variable `{name}` that can be set");
-                return Err(at(Mistake::new(message).known(name, known)));
-            };
-            let mut bytes = variable.initial.clone();
-            encoding::encode(&globals.btf, variable.type_id, value.get_ref(), &mut bytes).map_err(|why| {
-                let declaration = globals.btf.declaration(variable.type_id, name);
-                at(Mistake::new(format!("`{name}` {why}")).hint(format!("it is declared as `{declaration}`")))
-            })?;
-            let (section, offset) = (variable.section.clone(), variable.offset);
-            shape.setup.patches.push(DataPatch { section, offset, bytes });
+            let patch = variables.patch(name, value.get_ref());
+            shape.setup.patches.push(patch.map_err(|mistake| (Some(value.span().start), mistake))?);
             shape.settings.push(format!("{name} = {}", value.get_ref()));
         }
         let maps = all.inventory(object).map(|all| &all.maps[..]).unwrap_or_default();
@@ -155,7 +148,7 @@ impl WrittenShape {
                 let mistake = Mistake::new(format!("map `{name}` gets no size"));
                 return Err((None, mistake.hint(format!("write `maps.{name}.max_entries = N`"))));
             }
-            shape.setup.loading.maps.push(MapLoading { map: name.clone(), definition, inner: None });
+            shape.setup.loading.maps.push(MapLoading { map: name.clone(), definition, ..MapLoading::default() });
         }
         Ok((object, shape))
     }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::object::{BpfObject, find_objects};
 
+mod loading;
+
 /// Loads a suite of this text from a folder `[suite] dir` with `a.bpf.o`, `b.bpf.o` and `sub/c.o`.
 fn load(text: &str) -> Result<Suite, SuiteError> {
     let folder = tempfile::tempdir().unwrap();
@@ -175,6 +177,10 @@ fn everything_that_a_suite_can_say_is_kept() {
 #[test]
 fn what_the_loader_of_an_object_sets_is_checked_and_kept() {
     let text = r#"
+        [[object]]
+        object = "switches"
+        set.limit = 3
+        set.filter = { pid = 7 }
         [[program]]
         program = "switches/fentry_read"
         type = "BPF_PROG_TYPE_TRACING"
@@ -182,12 +188,16 @@ fn what_the_loader_of_an_object_sets_is_checked_and_kept() {
         target = "vfs_write"
         flags = ["sleepable"]
         [[program]]
+        program = "nowhere"
+        autoload = false
+        [[program]]
         program = "kprobe_read"
         triggers = ["file"]
         [[map]]
         map = "switches/counts"
         type = "array_of_maps"
         max-entries = 7
+        pinning = "/sys/fs/bpf/tc/globals/counts"
         inner = { like = "counts", type = "array", key-size = 4 }
     "#;
     let (objects, checked) = settings(text, "");
@@ -254,8 +264,11 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         program("fentry_read", "flags = [\"slepable\"]"),
         program("kprobe_read", "target = \"vfs_read\""),
         program("fentry_read", ""),
+        program("fentry_read", "autoload = false\ntriggers = [\"file\"]"),
         map(""),
         map("max-entries = -1"),
+        map("pinning = \"by-nme\""),
+        map("pinning = \"/sys/fs/bpf/../x\""),
         map("type = \"ringbuff\""),
         map("inner = { like = \"counts\" }"),
         map("type = \"hash_of_maps\"\ninner = { like = \"count\" }"),
@@ -263,6 +276,11 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         map("max-entries = 1\n").repeat(2),
         "[[object]]\nobject = \"switches\"".to_owned(),
         "[[object]]\nobject = \"switches\"\nstatic-programs = true".to_owned(),
+        "[[object]]\nobject = \"switches\"\nlegacy-maps = true".to_owned(),
+        "[[object]]\nobject = \"switches\"\nstubs = [\"log\"]".to_owned(),
+        "[[object]]\nobject = \"switches\"\nset.verbos = true".to_owned(),
+        "[[object]]\nobject = \"switches\"\nset.limit = -1".to_owned(),
+        "[[object]]\nobject = \"switches\"\nset.limit = 1\n".repeat(2),
     ];
     let messages = mistakes.iter().map(|text| {
         let error = settings(text, "").1.unwrap_err();

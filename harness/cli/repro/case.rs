@@ -18,7 +18,7 @@ use crate::protocol::attach::Reach;
 use crate::record::{CellRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::{one_line, shorten_middle};
 use crate::store::Store;
-use crate::suite::{Settings, Shape};
+use crate::suite::{Settings, Shape, patches};
 
 /// What the user says of a bundle's kernel.
 pub(crate) struct GivenKernel<'a> {
@@ -207,6 +207,9 @@ impl ReproCase {
         let shape = shape
             .map(|shape| Shape::recorded(shape, &object))
             .transpose()
+            .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
+        let loading = &recorded.record.objects[recorded.object].loading;
+        patches(loading, &object)
             .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
         let reach = recorded.reach();
         let loader = recorded.record.objects[recorded.object].loader.as_ref();

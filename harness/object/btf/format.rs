@@ -50,6 +50,25 @@ pub(super) fn parts(data: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
     Ok((table, strings))
 }
 
+/// The types of a whole `.BTF` section as words, the first of which are name, kind and size or type; and the strings.
+pub(in super::super) fn raw_types(data: &[u8]) -> Result<(Vec<Vec<u32>>, &[u8]), BtfError> {
+    let (mut rest, strings) = parts(data)?;
+    if strings.first() != Some(&0) || strings.last() != Some(&0) {
+        return Err(BtfError::Strings);
+    }
+    let mut types = Vec::new();
+    while !rest.is_empty() {
+        let id = types.len() + 1;
+        let info = u32_at(rest, 4).ok_or(BtfError::TypeTruncated { id })?;
+        let (kind, count) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
+        let extra = extra_bytes(kind, count).ok_or(BtfError::UnknownKind { id, kind })?;
+        let (record, tail) = rest.split_at_checked(12 + extra).ok_or(BtfError::TypeTruncated { id })?;
+        types.push(record.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect());
+        rest = tail;
+    }
+    Ok((types, strings))
+}
+
 /// Parses the type table, records of 12 bytes, each followed by what its kind asks for, and adds its types to `types`.
 pub(super) fn parse_types(table: &[u8], mut types: Vec<Type>) -> Result<Vec<Type>, BtfError> {
     let mut rest = table;

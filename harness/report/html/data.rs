@@ -165,7 +165,7 @@ fn object_data(record: &RunRecord, o: usize) -> Value {
         "size": object.size,
         "broken": object.broken,
         "shape": object.shape.as_ref().map(|shape| json!({ "of": shape.of, "settings": shape.settings })),
-        "loading": object.loading.settings(),
+        "loading": object.loading.settings().into_iter().chain(object.loading.changes.clone()).collect::<Vec<_>>(),
         "loader": object.loader.as_ref().map(|loader| loader.name.as_str()),
         "programs": programs.collect::<Vec<_>>(),
         "relocations": relocations.collect::<Vec<_>>(),

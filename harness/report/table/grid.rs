@@ -138,7 +138,7 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
 /// How many of the object's programs loaded. Where nothing was proven it must not look as if all went well.
 fn object_cell(object: &ObjectRecord, cell: &CellRecord) -> String {
     let loaded = cell.programs.iter().filter(|program| program.verdict.is_pass()).count();
-    let total = cell.programs.len();
+    let total = cell.programs.iter().filter(|program| !object.loading.leaves_out(&program.name)).count();
     if object.broken.is_some() {
         return Verdict::FailedToOpen.short().to_owned();
     }
@@ -153,7 +153,8 @@ fn object_cell(object: &ObjectRecord, cell: &CellRecord) -> String {
 
 /// False if every program loads by itself and the object as a whole does not, which the counts alone would hide.
 pub fn is_whole(cell: &CellRecord) -> bool {
-    let all_loaded = !cell.programs.is_empty() && cell.programs.iter().all(|program| program.verdict.is_pass());
+    let mut tried = cell.programs.iter().filter(|program| program.verdict != Verdict::NotRun).peekable();
+    let all_loaded = tried.peek().is_some() && tried.all(|program| program.verdict.is_pass());
     !all_loaded || cell.whole.as_ref().is_none_or(|whole| whole.prepared)
 }
 

@@ -166,7 +166,7 @@ mod tests {
         let mut evidence = evidence();
         let all = [relocation(0), relocation(1), relocation(2)];
         let outcomes = |evidence: &CellEvidence| -> Vec<RelocationOutcome> {
-            evidence.records(&all, &["a"]).into_iter().map(|record| record.outcome).collect()
+            evidence.records(&all, &["a"], &|_| false).into_iter().map(|record| record.outcome).collect()
         };
         assert_eq!(outcomes(&evidence), vec![RelocationOutcome::NotReached; 3]);
         evidence.instructions("a".into(), INSNS.to_vec());
@@ -190,7 +190,7 @@ mod tests {
             ..LoggedRelocations::default()
         };
         evidence.subprograms = vec![log];
-        let records = evidence.records(&[relocation(0)], &["a", "b"]);
+        let records = evidence.records(&[relocation(0)], &["a", "b"], &|_| false);
         assert!(matches!(records[0].outcome, RelocationOutcome::Contradicted { .. }), "{records:?}");
     }
 }

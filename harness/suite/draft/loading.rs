@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{comment, quoted};
+use crate::object::rewrite::rewrite;
 use crate::object::{BpfObject, Flaw, Inventory, MapInfo, ProgramInfo};
+use crate::record::LoadingRecord;
 
 const HEAD: &str = "
 # What libbpf needs and the object does not say: its own loader sets it. Proposed by corematrix; put the loader's values here.
@@ -32,8 +34,9 @@ const SECTIONS: [(&str, &str, Option<&str>); 16] = [
 /// The tables; empty if nothing has to be set.
 pub(super) fn tables(object: &BpfObject, inventory: &Inventory) -> String {
     let mut text = String::new();
-    if inventory.programs.iter().any(|program| program.is_static) {
-        let _ = writeln!(text, "[[object]]\nobject = {}\nstatic-programs = true", quoted(&object.name));
+    let of_object = of_object(object, inventory);
+    if !of_object.is_empty() {
+        let _ = write!(text, "[[object]]\nobject = {}\n{of_object}", quoted(&object.name));
     }
     for program in inventory.programs.iter().filter(|program| program.prog_type.is_none()) {
         of_program(&mut text, object, program);
@@ -42,6 +45,32 @@ pub(super) fn tables(object: &BpfObject, inventory: &Inventory) -> String {
         of_map(&mut text, object, map, inventory);
     }
     if text.is_empty() { text } else { format!("{HEAD}{text}") }
+}
+
+/// What is to be said of the object as a whole.
+fn of_object(object: &BpfObject, inventory: &Inventory) -> String {
+    let mut text = String::new();
+    if inventory.programs.iter().any(|program| program.is_static) {
+        text += "static-programs = true\n";
+    }
+    let can = |loading: &LoadingRecord| matches!(rewrite(&object.bytes, loading), Ok(Some(_)));
+    if can(&LoadingRecord { legacy_maps: true, ..LoadingRecord::default() }) {
+        text += "legacy-maps = true    # it defines maps without BTF\n";
+    }
+    // Functions of the kernel have a section of their own in the object's BTF, and libbpf finds them.
+    let mut externs: Vec<&String> = inventory.programs.iter().flat_map(|program| &program.externs).collect();
+    externs.sort_unstable();
+    externs.dedup();
+    let is_called = |name: &&String| can(&LoadingRecord { stubs: vec![(*name).clone()], ..LoadingRecord::default() });
+    let stubs: Vec<String> = externs.into_iter().filter(is_called).map(|name| quoted(name)).collect();
+    if !stubs.is_empty() {
+        let _ = writeln!(
+            text,
+            "stubs = [{}]    # extern functions that no kernel has: their calls return 0",
+            stubs.join(", ")
+        );
+    }
+    text
 }
 
 fn of_program(text: &mut String, object: &BpfObject, program: &ProgramInfo) {
@@ -83,6 +112,9 @@ fn of_map(text: &mut String, object: &BpfObject, map: &MapInfo, all: &Inventory)
                 format!("{} = {value}    # {kind}: {}", flaw.field.replace('_', "-"), comment(&flaw.what))
             }),
         });
+    }
+    if map.pinning > 1 {
+        lines.push(format!("pinning = \"none\"    # libbpf knows no pinning {}", map.pinning));
     }
     if !lines.is_empty() {
         let _ = writeln!(text, "[[map]]\nmap = {}", quoted(&format!("{}/{}", object.name, map.name)));

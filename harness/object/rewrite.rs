@@ -1,0 +1,68 @@
+//! [`rewrite`]: an object as its own loader makes it before libbpf could open it.
+//!
+//! What libbpf can be asked for between opening and loading, the guest asks for. Here is what it refuses to open.
+
+mod btf;
+mod elf;
+mod legacy_maps;
+mod pinning;
+mod statics;
+mod stubs;
+
+use crate::record::LoadingRecord;
+use btf::BtfEditor;
+use elf::ElfEditor;
+
+/// An object as its own loader makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The object.
+    pub bytes: Vec<u8>,
+    /// What was done to it, as lowercase fragments.
+    pub changes: Vec<String>,
+}
+
+/// Rewrites an object as a suite says that its loader does; `None` if there is nothing to do.
+///
+/// # Errors
+///
+/// Why that cannot be done to this object, as a lowercase fragment.
+pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten>, String> {
+    let unpinned: Vec<&str> =
+        loading.maps.iter().filter(|map| map.pinning.is_some()).map(|map| map.map.as_str()).collect();
+    if !loading.static_programs && !loading.legacy_maps && loading.stubs.is_empty() && unpinned.is_empty() {
+        return Ok(None);
+    }
+    let mut object = ElfEditor::read(bytes)?;
+    let mut changes = Vec::new();
+    if loading.static_programs {
+        statics::make_global(&mut object)?;
+    }
+    let section = object.find(".BTF");
+    let mut btf = match section.map(|section| BtfEditor::read(object.data(section))) {
+        Some(Ok(btf)) => Some(btf),
+        Some(Err(error)) => return Err(format!("its `.BTF` is corrupt: {error}")),
+        None => None,
+    };
+    if loading.legacy_maps {
+        changes.extend(legacy_maps::define(&mut object, btf.get_or_insert_with(BtfEditor::empty))?);
+    }
+    for name in &loading.stubs {
+        changes.push(stubs::stub(&mut object, btf.as_mut(), name)?);
+    }
+    if let Some(btf) = &mut btf {
+        pinning::ignore(btf, &unpinned);
+    }
+    if let Some(btf) = btf {
+        let data = btf.finish()?;
+        match section {
+            Some(section) => object.replace(section, data),
+            None => object.add(".BTF", data),
+        }
+    }
+    Ok(Some(Rewritten { bytes: object.finish(), changes }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,130 @@
+use super::*;
+use crate::object::Inventory;
+use crate::record::{MapLoading, NOT_PINNED};
+
+const LEGACY: &[u8] = include_bytes!("../../../tests/fixtures/loading/legacy.bpf.o");
+const BARE: &[u8] = include_bytes!("../../../tests/fixtures/loading/bare.bpf.o");
+const STUBS: &[u8] = include_bytes!("../../../tests/fixtures/loading/stubs.bpf.o");
+const PINNED: &[u8] = include_bytes!("../../../tests/fixtures/loading/pinned.bpf.o");
+const STATICS: &[u8] = include_bytes!("../../../tests/fixtures/objects/statics.bpf.o");
+const EXTERNS: &[u8] = include_bytes!("../../../tests/fixtures/objects/externs.bpf.o");
+
+fn legacy_maps() -> LoadingRecord {
+    LoadingRecord { legacy_maps: true, ..LoadingRecord::default() }
+}
+
+fn stub(name: &str) -> LoadingRecord {
+    LoadingRecord { stubs: vec![name.to_owned()], ..LoadingRecord::default() }
+}
+
+fn rewritten(bytes: &[u8], loading: &LoadingRecord) -> (Inventory, Vec<String>) {
+    let Rewritten { bytes, changes } = rewrite(bytes, loading).unwrap().unwrap();
+    (Inventory::read(&bytes).unwrap(), changes)
+}
+
+fn maps(inventory: &Inventory) -> Vec<String> {
+    let line = |map: &crate::object::MapInfo| {
+        let kind = map.map_type.clone().unwrap_or_default();
+        let number = |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
+        let (key, value, entries) = (number(map.key_size), number(map.value_size), number(map.max_entries));
+        format!("{} {kind} {key} {value} {entries} {}", map.name, map.flags)
+    };
+    inventory.maps.iter().map(line).collect()
+}
+
+#[test]
+fn legacy_maps_join_those_with_btf() {
+    let (object, changes) = rewritten(LEGACY, &legacy_maps());
+    assert_eq!(maps(&object), ["beside array 4 8 2 0", "legacy_hash hash 4 8 16 0", "legacy_static array 4 4 2 0"]);
+    assert!(object.unclaimed.is_empty() && object.notes.is_empty(), "{:?} {:?}", object.unclaimed, object.notes);
+    assert_eq!(changes, ["made `legacy_hash` a BTF map", "made `legacy_static` a BTF map"]);
+    let uses: Vec<_> = object.programs.iter().map(|program| program.maps.join(" ")).collect();
+    assert_eq!(uses, ["beside legacy_hash", "legacy_static"]);
+}
+
+#[test]
+fn legacy_maps_need_no_btf() {
+    let (object, changes) = rewritten(BARE, &legacy_maps());
+    assert_eq!(maps(&object), ["first hash 8 8 16 1", "second percpu_array 4 16 1 0"]);
+    assert!(object.has_btf && object.unclaimed.is_empty() && changes.len() == 2);
+    assert_eq!(object.programs[0].maps, ["first", "second"]);
+}
+
+#[test]
+fn what_a_definition_holds_beyond_the_known_fields_is_said() {
+    let mut editor = ElfEditor::read(BARE).unwrap();
+    let section = editor.find("maps/first").unwrap();
+    let mut data = editor.data(section).to_vec();
+    data.extend([0, 0, 0, 0, 7, 0, 0, 0]);
+    editor.replace(section, data);
+    let (table, mut symbols) = editor.symbols().unwrap();
+    symbols.iter_mut().filter(|symbol| symbol.name == "first").for_each(|symbol| symbol.size = 28);
+    editor.set_symbols(table, &symbols);
+    let (_, changes) = rewritten(&editor.finish(), &legacy_maps());
+    assert_eq!(changes[0], "made `first` a BTF map, without bytes 20 to 27 of its definition");
+}
+
+#[test]
+fn calls_of_a_stub_return_zero() {
+    assert_eq!(Inventory::read(STUBS).unwrap().programs[0].externs, ["report_event"]);
+    let (object, changes) = rewritten(STUBS, &stub("report_event"));
+    assert!(object.programs[0].externs.is_empty());
+    assert_eq!(changes, ["2 calls of `report_event` return 0"]);
+    let bytes = rewrite(STUBS, &stub("report_event")).unwrap().unwrap().bytes;
+    let editor = ElfEditor::read(&bytes).unwrap();
+    let code = editor.data(editor.find("tc").unwrap());
+    let zero = |insn: &&[u8]| **insn == [0xb7, 0, 0, 0, 0, 0, 0, 0];
+    assert!(code.chunks_exact(8).filter(zero).count() >= 2);
+}
+
+#[test]
+fn pinning_is_ignored_for_maps_that_are_named_alone() {
+    let pinning = |object: &Inventory| -> Vec<u32> { object.maps.iter().map(|map| map.pinning).collect() };
+    assert_eq!(pinning(&Inventory::read(PINNED).unwrap()), [100, 2, 0]);
+    let map = MapLoading { map: "owned".into(), pinning: Some(NOT_PINNED.into()), ..MapLoading::default() };
+    let (object, _) = rewritten(PINNED, &LoadingRecord { maps: vec![map], ..LoadingRecord::default() });
+    assert_eq!(pinning(&object), [0, 2, 0]);
+    assert_eq!(maps(&object), maps(&Inventory::read(PINNED).unwrap()));
+}
+
+#[test]
+fn static_functions_of_sections_become_programs() {
+    let loading = LoadingRecord { static_programs: true, ..LoadingRecord::default() };
+    assert!(Inventory::read(STATICS).unwrap().programs.iter().any(|program| program.is_static));
+    let (object, _) = rewritten(STATICS, &loading);
+    assert!(!object.programs.iter().any(|program| program.is_static));
+}
+
+#[test]
+fn what_does_not_fit_an_object_is_refused() {
+    assert_eq!(rewrite(STUBS, &LoadingRecord::default()), Ok(None));
+    let refusals = [
+        (STUBS, legacy_maps(), "it has no section `maps`"),
+        (LEGACY, stub("report_event"), "it refers to no extern `report_event`"),
+        (
+            EXTERNS,
+            stub("bpf_corematrix_gone"),
+            "`bpf_corematrix_gone` is a function of the kernel (`__ksym`), so no stub takes its place",
+        ),
+    ];
+    for (bytes, loading, why) in refusals {
+        assert_eq!(rewrite(bytes, &loading).unwrap_err(), why);
+    }
+}
+
+/// Objects are anybody's: whatever is in them, they are refused or rewritten, and nothing else happens.
+#[test]
+fn damaged_objects_are_refused_or_rewritten() {
+    for (bytes, loading) in [(LEGACY, legacy_maps()), (BARE, legacy_maps()), (STUBS, stub("report_event"))] {
+        for length in (0..bytes.len()).step_by(7) {
+            let _ = rewrite(&bytes[..length], &loading);
+        }
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.to_vec();
+            damaged[place] ^= 0xff;
+            if let Ok(Some(object)) = rewrite(&damaged, &loading) {
+                let _ = Inventory::read(&object.bytes);
+            }
+        }
+    }
+}

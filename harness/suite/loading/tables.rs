@@ -1,0 +1,57 @@
+//! [`tables`]: what an object's own loader does, as the tables of a suite.
+
+use std::fmt::Write as _;
+
+use crate::record::{LoadingRecord, MapDefinition};
+
+/// What was done to an object of this name as `[[program]]` and `[[map]]` tables of a suite.
+pub fn tables(loading: &LoadingRecord, object: &str) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut text = String::new();
+    let mut of_object = String::new();
+    if loading.static_programs {
+        of_object += "static-programs = true\n";
+    }
+    if loading.legacy_maps {
+        of_object += "legacy-maps = true\n";
+    }
+    if !loading.stubs.is_empty() {
+        let stubs: Vec<String> = loading.stubs.iter().map(|stub| quoted(stub)).collect();
+        let _ = writeln!(of_object, "stubs = [{}]", stubs.join(", "));
+    }
+    for one in &loading.variables {
+        let _ = writeln!(of_object, "set.{} = {}", quoted(&one.variable), one.value);
+    }
+    if !of_object.is_empty() {
+        let _ = write!(text, "\n[[object]]\nobject = {}\n{of_object}", quoted(object));
+    }
+    for one in &loading.programs {
+        let _ = writeln!(text, "\n[[program]]\nprogram = {}", quoted(&format!("{object}/{}", one.program)));
+        for (key, value) in [("type", &one.prog_type), ("attach-type", &one.attach_type), ("target", &one.target)] {
+            text.extend(value.iter().map(|value| format!("{key} = {}\n", quoted(value))));
+        }
+        text.extend(one.autoload.map(|autoload| format!("autoload = {autoload}\n")));
+        if !one.flags.is_empty() {
+            let flags: Vec<String> = one.flags.iter().map(|flag| quoted(flag)).collect();
+            let _ = writeln!(text, "flags = [{}]", flags.join(", "));
+        }
+    }
+    let keys = |definition: &MapDefinition| {
+        let numbers = [
+            ("key-size", definition.key_size),
+            ("value-size", definition.value_size),
+            ("max-entries", definition.max_entries),
+            ("map-flags", definition.map_flags),
+        ];
+        let kind = definition.map_type.iter().map(|kind| format!("type = {}", quoted(kind)));
+        let numbers = numbers.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}", value?)));
+        kind.chain(numbers).collect::<Vec<_>>()
+    };
+    for one in &loading.maps {
+        let _ = writeln!(text, "\n[[map]]\nmap = {}", quoted(&format!("{object}/{}", one.map)));
+        text.extend(keys(&one.definition).iter().map(|line| format!("{line}\n")));
+        text.extend(one.pinning.iter().map(|pinning| format!("pinning = {}\n", quoted(pinning))));
+        text.extend(one.inner.iter().map(|inner| format!("inner = {{ {} }}\n", keys(inner).join(", "))));
+    }
+    text
+}
