@@ -2,7 +2,7 @@
 
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, Sym64};
-use object::read::elf::{FileHeader, SectionHeader, Sym};
+use object::read::elf::{FileHeader, Sym};
 
 /// The object with its undefined symbol `name` made weak; `None` if it has no strong one of that name.
 ///
