@@ -27,9 +27,9 @@ impl<'a> Variables<'a> {
             (&variable.section, variable.offset) == (&patch.section, patch.offset)
         };
         for variable in self.globals.iter_mut().flat_map(|globals| &mut globals.variables) {
-            let own =
+            let mut own =
                 patches.iter().filter(|patch| is_of(variable, patch) && patch.bytes.len() == variable.initial.len());
-            if let Some(patch) = own.last() {
+            if let Some(patch) = own.next_back() {
                 variable.initial.clone_from(&patch.bytes);
             }
         }

@@ -162,7 +162,7 @@ impl ElfEditor {
 
     /// The sections with relocations of code: each with the section of that code.
     pub fn code_relocations(&self) -> Vec<(usize, usize)> {
-        let executable = u64::from(elf::SHF_EXECINSTR.0);
+        let executable = elf::SHF_EXECINSTR.0;
         let is_code = |target: usize| self.sections.get(target).is_some_and(|one| one.flags & executable != 0);
         let all = self.sections.iter().enumerate();
         let of_code = all.filter(|(_, section)| section.kind == elf::SHT_REL.0 && is_code(section.info));

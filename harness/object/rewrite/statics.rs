@@ -9,7 +9,7 @@ use super::elf::ElfEditor;
 /// libbpf refuses an object as a whole for one static program; other loaders take it for what it is.
 pub(super) fn make_global(object: &mut ElfEditor) -> Result<(), String> {
     let Some((table, mut symbols)) = object.symbols() else { return Err("it has no symbol table".to_owned()) };
-    let executable = u64::from(elf::SHF_EXECINSTR.0);
+    let executable = elf::SHF_EXECINSTR.0;
     for symbol in &mut symbols {
         let section = object.sections.get(usize::from(symbol.section));
         let is_of_programs = section.is_some_and(|one| one.flags & executable != 0 && one.name != ".text");

@@ -95,6 +95,7 @@ fn a_draft_says_what_libbpf_refuses() {
     let path = folder.path().join("s.toml");
     std::fs::write(&path, draft("n", &objects, folder.path())).unwrap();
     let settings = Suite::load(&path).unwrap().settings(&objects).unwrap();
-    let all: Vec<String> = settings.loading.iter().flat_map(|(_, loading)| loading.settings()).collect();
+    let mut all: Vec<String> = settings.loading.iter().flat_map(|(_, loading)| loading.settings()).collect();
+    all.sort();
     assert_eq!(all, ["maps.owned.pinning = \"none\"", "maps.shared.pinning = \"none\"", "stubs = [\"report_event\"]"]);
 }
