@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::coverage::Analysis;
+use crate::loader::Profile;
 use crate::manifest::KernelSpec;
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, MapInfo, Unclaimed};
@@ -100,25 +101,23 @@ impl Plan {
             let shaped = !shapes.is_empty();
             let loading = settings.loading.iter().filter(|(of, _)| *of == object.name);
             let loading = loading.fold(LoadingRecord::default(), |mut all, (_, one)| {
-                all.static_programs |= one.static_programs;
-                all.legacy_maps |= one.legacy_maps;
-                all.stubs.extend(one.stubs.iter().cloned());
-                all.variables.extend(one.variables.iter().cloned());
-                all.programs.extend(one.programs.iter().cloned());
-                all.maps.extend(one.maps.iter().cloned());
+                all.add(one);
                 all
             });
             let setup = || {
                 let of_object = settings.programs.iter().filter(|(of, _)| *of == object.name);
                 of_object.map(|(_, setup)| setup.clone()).collect()
             };
-            let whole =
-                PlannedObject { shaped, programs_setup: setup(), ..PlannedObject::new(object.clone(), None, &loading) };
             let assigned = settings.loaders.iter().find(|(of, _)| *of == object.name).map(|(_, assigned)| assigned);
-            planned.extend(loaders::rows(whole, assigned));
-            for shape in shapes {
-                let shaped = PlannedObject::new(object.clone(), Some(shape), &loading);
-                planned.extend(loaders::rows(PlannedObject { programs_setup: setup(), ..shaped }, assigned));
+            for shape in std::iter::once(None).chain(shapes.into_iter().map(Some)) {
+                let plan = |profile: Option<&Profile>| {
+                    // What a suite says comes last and counts.
+                    let mut all = profile.map(|profile| profile.loading.clone()).unwrap_or_default();
+                    all.add(&loading);
+                    let planned = PlannedObject::new(object.clone(), shape, &all);
+                    PlannedObject { programs_setup: setup(), shaped: shaped || shape.is_some(), ..planned }
+                };
+                planned.extend(loaders::rows(assigned, &object, plan));
             }
         }
         let mut alternatives = settings.alternatives.clone();
@@ -301,7 +300,7 @@ impl PlannedObject {
 
     /// Why nothing of it can be judged, though it is sound: libbpf finds no program in it.
     pub fn unclaimed(&self) -> Option<&Unclaimed> {
-        if self.loader.is_some() {
+        if self.by_executable() {
             return None;
         }
         let inventory = self.object.inventory.as_ref().ok()?;
@@ -350,9 +349,14 @@ impl PlannedObject {
         self.object.bytes.len() + 10_000 * self.programs.len()
     }
 
+    /// Whether another loader than libbpf loads it.
+    pub fn by_executable(&self) -> bool {
+        self.loader.as_ref().is_some_and(|loader| loader.executable.is_some())
+    }
+
     /// The object as it is sent to a guest: libbpf sets variables itself, other loaders get an object in which they are set.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
-        if self.loader.is_none() {
+        if !self.by_executable() {
             return Cow::Borrowed(&self.loaded);
         }
         // What only libbpf has to be helped with stays as it is.

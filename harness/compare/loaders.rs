@@ -1,7 +1,9 @@
 //! [`loader_differences`]: what differs between the loaders that judged the same object on the same kernels.
 
 use crate::loader::LIBBPF;
-use crate::record::{CellRecord, CreatedMap, ObjectRecord, ProgramRecord, RelocationOutcome, RunRecord, Verdict};
+use crate::record::{
+    CellRecord, CreatedMap, LoaderRecord, ObjectRecord, ProgramRecord, RelocationOutcome, RunRecord, Verdict,
+};
 
 /// What several loaders make of one thing of an object, on the kernels where they do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +45,8 @@ impl LoaderDifference {
 }
 
 /// The name of the loader of an object.
-fn loader_name(object: &ObjectRecord) -> &str {
-    object.loader.as_ref().map_or(LIBBPF, |loader| &loader.name)
+fn loader_name(object: &ObjectRecord) -> String {
+    object.loader.as_ref().map_or_else(|| LIBBPF.to_owned(), LoaderRecord::label)
 }
 
 /// What differs between the loaders of a run, in the order of its objects; what is the same on several kernels or for several programs
@@ -76,7 +78,7 @@ pub fn loader_differences(record: &RunRecord) -> Vec<LoaderDifference> {
 
 /// What one loader did on one kernel.
 struct Side<'a> {
-    loader: &'a str,
+    loader: String,
     cell: &'a CellRecord,
 }
 
@@ -117,7 +119,7 @@ fn differences_of_cells(object: &ObjectRecord, sides: &[Side<'_>]) -> Vec<(Loade
     }
     for name in names {
         let settings = |side: &Side<'_>| {
-            maps(side.cell).iter().find(|map| map.map == name).map(|map| (side.loader.to_owned(), map.settings()))
+            maps(side.cell).iter().find(|map| map.map == name).map(|map| (side.loader.clone(), map.settings()))
         };
         let known: Vec<(String, Vec<String>)> = sides.iter().filter_map(settings).collect();
         let shared = |setting: &String| known.iter().all(|(_, settings)| settings.contains(setting));
@@ -139,7 +141,7 @@ fn maps(cell: &CellRecord) -> &[CreatedMap] {
 /// Each loader with its words, if there are at least two and they are not all the same.
 fn differing(sides: &[Side<'_>], words: impl Fn(&Side<'_>) -> Option<String>) -> Option<Vec<(String, String)>> {
     let known: Vec<(String, String)> =
-        sides.iter().filter_map(|side| Some((side.loader.to_owned(), words(side)?))).collect();
+        sides.iter().filter_map(|side| Some((side.loader.clone(), words(side)?))).collect();
     let first = &known.first()?.1;
     known.iter().any(|(_, words)| words != first).then_some(known)
 }
@@ -178,7 +180,7 @@ mod tests {
         let other = &mut record.objects[1];
         (other.name, other.programs, other.relocations) = (format!("{name}@aya"), programs, relocations);
         other.beside = Some(name);
-        let (name, sha256) = ("aya".to_owned(), String::new());
+        let (name, sha256) = ("aya".to_owned(), Some(String::new()));
         other.loader = Some(LoaderRecord { name, sha256, chosen: LoaderChoice::Option });
         let cells = record.cells.clone();
         for kernel in 0..2 {

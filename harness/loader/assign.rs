@@ -2,68 +2,82 @@
 
 use std::path::PathBuf;
 
-use super::{ALL, KNOWN, LIBBPF, Loader, LoaderError, Recognised};
+use super::{ALL, BY_PROFILE, KNOWN, LIBBPF, Loader, LoaderError, Recognised};
 use crate::record::LoaderChoice;
+
+/// What judges an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AssignedLoader {
+    /// libbpf, which is linked into the guest.
+    Libbpf,
+    /// An executable.
+    Executable(Loader),
+    /// libbpf in the place of a library, by what that is known to do; the name of its loader.
+    Profile(String),
+}
 
 /// The loaders that judge an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssignedLoaders {
-    /// In order; `None` is libbpf. With more than one, each gets a row of its own.
-    pub loaders: Vec<Option<Loader>>,
+    /// In order. With more than one, each gets a row of its own.
+    pub loaders: Vec<AssignedLoader>,
     /// Why these.
     pub chosen: LoaderChoice,
+}
+
+impl AssignedLoader {
+    /// Its name: `libbpf`, `aya`, `aya-profile`.
+    pub fn name(&self) -> String {
+        match self {
+            AssignedLoader::Libbpf => LIBBPF.to_owned(),
+            AssignedLoader::Executable(loader) => loader.name.clone(),
+            AssignedLoader::Profile(name) => format!("{name}{BY_PROFILE}"),
+        }
+    }
 }
 
 impl AssignedLoaders {
     /// The rows of an object that has the row `of` with the first loader: one for each other loader.
     pub fn other_rows(&self, of: &str) -> Vec<String> {
-        let name = |loader: &Option<Loader>| loader.as_ref().map_or(LIBBPF.to_owned(), |loader| loader.name.clone());
-        self.loaders.iter().skip(1).map(|loader| format!("{of}@{}", name(loader))).collect()
+        self.loaders.iter().skip(1).map(|loader| format!("{of}@{}", loader.name())).collect()
     }
 }
 
 /// The loaders of an object: those that the command line names, else the one that a suite names, else that of the object's own tool
-/// chain. `None` for libbpf, because nothing says otherwise.
+/// chain. `None` for libbpf, because nothing says otherwise. A known library whose loader is not built is judged by its profile.
 ///
 /// # Errors
-/// A loader that is named is not there. One that is only recognised may be missing: the answer says so in its second part then.
+/// A loader of the user's is not there.
 pub fn assign(
     asked: &[String],
     suite: Option<&str>,
     recognised: Option<Recognised>,
     folders: &[PathBuf],
-) -> Result<(Option<AssignedLoaders>, Option<String>), LoaderError> {
+) -> Result<Option<AssignedLoaders>, LoaderError> {
     if !asked.is_empty() {
-        return Ok((Some(AssignedLoaders { loaders: named(asked, folders)?, chosen: LoaderChoice::Option }), None));
+        return Ok(Some(AssignedLoaders { loaders: named(asked, folders)?, chosen: LoaderChoice::Option }));
     }
     if let Some(name) = suite {
-        let loaders = vec![one(name, folders)?];
-        return Ok((Some(AssignedLoaders { loaders, chosen: LoaderChoice::Suite }), None));
+        return Ok(Some(AssignedLoaders { loaders: vec![one(name, folders)?], chosen: LoaderChoice::Suite }));
     }
-    let Some(Recognised { loader, how }) = recognised else { return Ok((None, None)) };
-    match Loader::find(loader, folders) {
-        Ok(found) => {
-            let chosen = LoaderChoice::Recognised { how };
-            Ok((Some(AssignedLoaders { loaders: vec![Some(found)], chosen }), None))
-        }
-        Err(error) => Ok((None, Some(format!("is made for {loader} ({how}) and judged as libbpf loads it: {error}")))),
-    }
+    let Some(Recognised { loader, how }) = recognised else { return Ok(None) };
+    let loaders = vec![one(loader, folders)?];
+    Ok(Some(AssignedLoaders { loaders, chosen: LoaderChoice::Recognised { how } }))
 }
 
-fn named(asked: &[String], folders: &[PathBuf]) -> Result<Vec<Option<Loader>>, LoaderError> {
-    if asked.iter().any(|name| name == ALL) {
-        let mut loaders = vec![None];
-        // Those that are not built are not there; without any there is nothing to compare.
-        loaders.extend(KNOWN.iter().filter_map(|name| Loader::find(name, folders).ok()).map(Some));
-        if loaders.len() == 1 {
-            return Err(LoaderError::Missing { name: KNOWN[0].to_owned(), folders: folders.to_vec() });
-        }
-        return Ok(loaders);
-    }
-    let mut loaders: Vec<Option<Loader>> = Vec::new();
-    for name in asked {
+fn named(asked: &[String], folders: &[PathBuf]) -> Result<Vec<AssignedLoader>, LoaderError> {
+    let all = [LIBBPF].into_iter().chain(KNOWN).map(str::to_owned);
+    let names: Vec<String> = asked
+        .iter()
+        .flat_map(|name| match name.as_str() {
+            ALL => all.clone().collect(),
+            _ => vec![name.clone()],
+        })
+        .collect();
+    let mut loaders: Vec<AssignedLoader> = Vec::new();
+    for name in &names {
         let loader = one(name, folders)?;
-        if loaders.contains(&loader) {
+        if loaders.iter().any(|known| known.name() == loader.name()) {
             return Err(LoaderError::Twice { name: name.clone() });
         }
         loaders.push(loader);
@@ -71,10 +85,22 @@ fn named(asked: &[String], folders: &[PathBuf]) -> Result<Vec<Option<Loader>>, L
     Ok(loaders)
 }
 
-fn one(name: &str, folders: &[PathBuf]) -> Result<Option<Loader>, LoaderError> {
-    match name {
-        LIBBPF => Ok(None),
-        name => Loader::find(name, folders).map(Some),
+/// The loader of this name.
+///
+/// # Errors
+/// It is the user's, and not there.
+pub fn one(name: &str, folders: &[PathBuf]) -> Result<AssignedLoader, LoaderError> {
+    let by_profile = name.strip_suffix(BY_PROFILE).filter(|library| KNOWN.contains(library));
+    match (name, by_profile) {
+        (LIBBPF, _) => Ok(AssignedLoader::Libbpf),
+        (_, Some(library)) => Ok(AssignedLoader::Profile(library.to_owned())),
+        _ => match Loader::find(name, folders) {
+            Ok(loader) => Ok(AssignedLoader::Executable(loader)),
+            Err(LoaderError::Missing { name, .. }) if KNOWN.contains(&name.as_str()) => {
+                Ok(AssignedLoader::Profile(name))
+            }
+            Err(error) => Err(error),
+        },
     }
 }
 
@@ -90,38 +116,33 @@ mod tests {
         (folder, folders)
     }
 
-    fn names(assigned: &AssignedLoaders) -> Vec<&str> {
-        assigned.loaders.iter().map(|loader| loader.as_ref().map_or(LIBBPF, |loader| &loader.name)).collect()
+    fn names(assigned: Option<AssignedLoaders>) -> Vec<String> {
+        assigned.unwrap().loaders.iter().map(AssignedLoader::name).collect()
     }
 
     #[test]
     fn the_command_line_comes_before_the_suite_and_the_suite_before_what_is_recognised() {
         let (_folder, folders) = folders();
         let recognised = || Some(Recognised { loader: "aya", how: "so".to_owned() });
-        let (assigned, note) = assign(&["libbpf".into()], Some("aya"), recognised(), &folders).unwrap();
-        assert_eq!((names(&assigned.unwrap()), note), (vec![LIBBPF], None));
-        let (assigned, _) = assign(&[], Some("libbpf"), recognised(), &folders).unwrap();
+        let asked = assign(&["libbpf".into()], Some("aya"), recognised(), &folders).unwrap();
+        assert_eq!(names(asked), ["libbpf"]);
+        let assigned = assign(&[], Some("libbpf"), recognised(), &folders).unwrap();
         assert_eq!(assigned.unwrap().chosen, LoaderChoice::Suite);
-        let (assigned, _) = assign(&[], None, recognised(), &folders).unwrap();
+        let assigned = assign(&[], None, recognised(), &folders).unwrap();
         assert_eq!(assigned.unwrap().chosen, LoaderChoice::Recognised { how: "so".to_owned() });
-        assert_eq!(assign(&[], None, None, &folders).unwrap(), (None, None));
+        assert_eq!(assign(&[], None, None, &folders).unwrap(), None);
     }
 
     #[test]
-    fn all_loaders_are_those_that_there_are() {
+    fn libraries_whose_loaders_are_not_built_are_judged_by_profile() {
         let (_folder, folders) = folders();
-        let (assigned, _) = assign(&["all".into()], None, None, &folders).unwrap();
-        assert_eq!(names(&assigned.unwrap()), [LIBBPF, "aya"]);
-        assert!(matches!(assign(&["all".into()], None, None, &[]), Err(LoaderError::Missing { .. })));
+        let all = assign(&["all".into()], None, None, &folders).unwrap();
+        assert_eq!(names(all), ["libbpf", "cilium-ebpf-profile", "aya"]);
+        let both = assign(&["aya".into(), "aya-profile".into()], None, None, &folders).unwrap();
+        assert_eq!(names(both), ["aya", "aya-profile"]);
         let twice = ["aya".to_owned(), "aya".to_owned()];
         assert!(matches!(assign(&twice, None, None, &folders), Err(LoaderError::Twice { .. })));
-    }
-
-    #[test]
-    fn a_loader_that_is_only_recognised_may_be_missing() {
-        let recognised = Some(Recognised { loader: "cilium-ebpf", how: "so".to_owned() });
-        let (assigned, note) = assign(&[], None, recognised, &[]).unwrap();
-        assert_eq!(assigned, None);
-        assert!(note.unwrap().contains("judged as libbpf loads it"));
+        assert!(matches!(assign(&["./mine".into()], None, None, &folders), Err(LoaderError::Unreadable { .. })));
+        assert!(matches!(assign(&["ayaa".into()], None, None, &folders), Err(LoaderError::Missing { .. })));
     }
 }

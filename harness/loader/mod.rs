@@ -4,14 +4,16 @@
 
 mod assign;
 mod error;
+mod profile;
 mod recognise;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use assign::{AssignedLoaders, assign};
+pub use assign::{AssignedLoader, AssignedLoaders, assign, one};
 pub use error::LoaderError;
+pub use profile::{Profile, profile};
 pub use recognise::{Recognised, recognise};
 
 use crate::checksum;
@@ -26,6 +28,8 @@ pub const KNOWN: [&str; 2] = [CILIUM_EBPF, AYA];
 pub const CILIUM_EBPF: &str = "cilium-ebpf";
 /// The loader on aya, of Rust.
 pub const AYA: &str = "aya";
+/// Ends the name of a library that is judged by its profile, though its loader may be built.
+pub const BY_PROFILE: &str = "-profile";
 /// No loader is nearly as large.
 const MOST_BYTES: u64 = 256 << 20;
 

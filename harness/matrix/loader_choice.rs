@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::error::MatrixError;
 use super::inputs::Inputs;
 use super::project::Project;
-use crate::loader::{AssignedLoaders, Loader, assign, recognise};
+use crate::loader::{AssignedLoader, AssignedLoaders, Loader, assign, recognise};
 use crate::record::LoaderRecord;
 
 impl Project {
@@ -17,7 +17,6 @@ impl Project {
     pub fn assign_loaders(&self, inputs: &mut Inputs, asked: &[String]) -> Result<(), MatrixError> {
         // Executables may embed many objects, and be large.
         let mut around: Option<(PathBuf, Option<Vec<u8>>)> = None;
-        let mut missing: Vec<(String, Vec<String>)> = Vec::new();
         for object in &inputs.objects {
             let path = &object.origin.path;
             if object.origin.embedded.is_some() && around.as_ref().is_none_or(|(known, _)| known != path) {
@@ -28,17 +27,9 @@ impl Project {
             let recognised = recognise(&object.bytes, &path.to_string_lossy(), executable);
             let named = inputs.settings.named_loaders.iter().find(|(of, _)| *of == object.name);
             let named = named.map(|(_, loader)| loader.as_str());
-            let (assigned, note) = assign(asked, named, recognised, &self.loaders)?;
+            let assigned = assign(asked, named, recognised, &self.loaders)?;
             inputs.settings.loaders.extend(assigned.map(|assigned| (object.name.clone(), assigned)));
-            if let Some(note) = note {
-                match missing.iter_mut().find(|(known, _)| *known == note) {
-                    Some((_, objects)) => objects.push(format!("`{}`", object.name)),
-                    None => missing.push((note, vec![format!("`{}`", object.name)])),
-                }
-            }
         }
-        let notice = |(note, objects): (String, Vec<String>)| format!("{} {note}", objects.join(", "));
-        inputs.notices.extend(missing.into_iter().map(notice));
         Ok(())
     }
 
@@ -51,10 +42,15 @@ impl Project {
         recorded: &LoaderRecord,
         say: &dyn Fn(String),
     ) -> Result<AssignedLoaders, MatrixError> {
-        let loader = Loader::find(&recorded.name, &self.loaders)?;
-        if loader.sha256 != recorded.sha256 {
+        let loader = match recorded.is_by_profile() {
+            true => AssignedLoader::Profile(recorded.name.clone()),
+            false => AssignedLoader::Executable(Loader::find(&recorded.name, &self.loaders)?),
+        };
+        if let AssignedLoader::Executable(found) = &loader
+            && Some(&found.sha256) != recorded.sha256.as_ref()
+        {
             say(format!("the loader `{}` is another than in the run", recorded.name));
         }
-        Ok(AssignedLoaders { loaders: vec![Some(loader)], chosen: recorded.chosen.clone() })
+        Ok(AssignedLoaders { loaders: vec![loader], chosen: recorded.chosen.clone() })
     }
 }

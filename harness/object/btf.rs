@@ -271,6 +271,14 @@ impl Btf {
         None
     }
 
+    /// Whether it has a section of this name, of variables or of functions.
+    pub fn has_section(&self, name: &str) -> bool {
+        let of_name = |found: &Type| {
+            matches!(found.kind, TypeKind::Section { .. }) && self.string(found.name_offset).as_deref() == Some(name)
+        };
+        self.types.iter().any(of_name)
+    }
+
     /// The variables of a section such as `.maps`, as name and type id. Empty if the BTF does not know the section.
     pub fn section_variables(&self, section: &str) -> Vec<(String, u32)> {
         let of_section = |found: &&Type| {

@@ -10,10 +10,23 @@ use crate::MapDefinition;
 pub struct LoaderRecord {
     /// `cilium-ebpf`, `aya`, or the file name of another.
     pub name: String,
-    /// SHA-256 of its executable, in hex.
-    pub sha256: String,
+    /// SHA-256 of its executable, in hex; `None` where libbpf does what the library is known to do: by profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Why this one.
     pub chosen: LoaderChoice,
+}
+
+impl LoaderRecord {
+    /// Whether libbpf does what the library is known to do, and the library itself was not asked.
+    pub fn is_by_profile(&self) -> bool {
+        self.sha256.is_none()
+    }
+
+    /// Its name, and whether it is by profile.
+    pub fn label(&self) -> String {
+        if self.is_by_profile() { format!("{} by profile", self.name) } else { self.name.clone() }
+    }
 }
 
 /// Why an object is judged with a loader.

@@ -105,6 +105,17 @@ pub struct MapDefinition {
 }
 
 impl LoadingRecord {
+    /// Adds what another says, which comes later and counts.
+    pub fn add(&mut self, other: &LoadingRecord) {
+        self.static_programs |= other.static_programs;
+        self.legacy_maps |= other.legacy_maps;
+        self.stubs.extend(other.stubs.iter().filter(|stub| !self.stubs.contains(stub)).cloned().collect::<Vec<_>>());
+        self.variables.extend(other.variables.iter().cloned());
+        self.programs.extend(other.programs.iter().cloned());
+        self.maps.extend(other.maps.iter().cloned());
+        self.changes.extend(other.changes.iter().cloned());
+    }
+
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == LoadingRecord::default()

@@ -24,7 +24,7 @@ pub(super) use failures::{kernels, nameless, names};
 
 use super::text::{counted, one_line, paragraph, unbroken};
 use crate::record::{Blame, Verdict};
-use crate::record::{KernelState, ObjectRecord, RunRecord};
+use crate::record::{KernelState, LoaderRecord, ObjectRecord, RunRecord};
 
 /// Below this a table is of no use, and no terminal is that narrow.
 const LEAST_WIDTH: usize = 40;
@@ -162,7 +162,11 @@ fn notes(record: &RunRecord, width: usize) -> String {
         block += &paragraph(&format!("{}: {note}", kernels.join(", ")), 2, width);
     }
     // Shapes of an object are loaded as it is.
-    for object in record.objects.iter().filter(|object| object.shape.is_none() && !object.loading.is_empty()) {
+    let is_of_suite = |object: &&ObjectRecord| {
+        let by_profile = object.loader.as_ref().is_some_and(LoaderRecord::is_by_profile);
+        object.shape.is_none() && !object.loading.is_empty() && !by_profile
+    };
+    for object in record.objects.iter().filter(is_of_suite) {
         let mut settings = object.loading.settings().join(", ");
         if !object.loading.changes.is_empty() {
             settings += &format!("; {}", object.loading.changes.join(", "));

@@ -140,6 +140,7 @@ impl Cell<'_> {
                 self.close_as(session, program, Verdict::NotRun, LEFT_OUT);
             }
         }
+        self.close_refused(session);
         while !self.open.is_empty() {
             match self.leg(session)? {
                 Leg::Done => {}
@@ -216,9 +217,9 @@ impl Cell<'_> {
                 }
                 GuestMessage::OpenFailed { warnings, .. } => {
                     let inventory = self.planned.object.inventory.as_ref().ok();
-                    let diagnosis = match &self.planned.loader {
-                        Some(_) => judge::not_opened(&warnings),
-                        None => judge::open_failure(&warnings, inventory),
+                    let diagnosis = match self.planned.by_executable() {
+                        true => judge::not_opened(&warnings),
+                        false => judge::open_failure(&warnings, inventory),
                     };
                     for program in self.open.clone() {
                         let planned = &self.planned.programs[program];

@@ -39,7 +39,7 @@ pub(super) fn record(
         kernel,
         poison: &poison,
         memory_mib: Some(memory_mib),
-        by_loader: object.loader.is_some(),
+        by_loader: object.by_executable(),
     });
     let mut record = of_diagnosis(planned, diagnosis);
     record.errno = (outcome.errno != 0).then_some(outcome.errno);

@@ -166,7 +166,7 @@ fn object_data(record: &RunRecord, o: usize) -> Value {
         "broken": object.broken,
         "shape": object.shape.as_ref().map(|shape| json!({ "of": shape.of, "settings": shape.settings })),
         "loading": object.loading.settings().into_iter().chain(object.loading.changes.clone()).collect::<Vec<_>>(),
-        "loader": object.loader.as_ref().map(|loader| loader.name.as_str()),
+        "loader": object.loader.as_ref().map(|loader| loader.label()),
         "programs": programs.collect::<Vec<_>>(),
         "relocations": relocations.collect::<Vec<_>>(),
     })

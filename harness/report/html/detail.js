@@ -220,7 +220,7 @@ const commandsPart = (o, p, k) => {
 const restPart = (o, k, cell) => {
   const object = objects[o], list = el("dl", { class: "what" });
   if (object.shape) list.append(...entry("Shape", `${object.shape.of} with `, object.shape.settings.map((setting, at) => [at > 0 && ", ", el("code", {}, setting)]).flat()));
-  if (object.loader) list.append(...entry("Loaded by", cell.loader ? textOf(cell.loader[0]) : object.loader, (cell.loader ? cell.loader.slice(1) : []).map((number) => el("p", { class: "quiet" }, textOf(number)))));
+  if (object.loader) list.append(...entry("Loaded by", object.loader, cell.loader ? el("p", { class: "quiet" }, textOf(cell.loader[0])) : null, (cell.loader ? cell.loader.slice(1) : []).map((number) => el("p", { class: "quiet" }, textOf(number)))));
   if (object.loading.length) list.append(...entry("Loader", "its own one sets ", object.loading.map((setting, at) => [at > 0 && ", ", el("code", {}, setting)]).flat()));
   list.append(...entry("Object", el("span", {}, `${object.name}, ${object.size.toLocaleString("en")} bytes`), el("p", { class: "quiet mono" }, object.origin), el("p", { class: "quiet mono" }, `sha256 ${object.sha256}`)));
   if (object.broken) list.append(...entry("Broken", object.broken));

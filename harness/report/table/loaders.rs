@@ -38,6 +38,12 @@ fn line(record: &RunRecord, o: usize, loader: &LoaderRecord) -> String {
         LoaderChoice::Recognised { how } => how.clone(),
     };
     let mut cells = (0..record.kernels.len()).filter_map(|k| record.cell(o, k).loader.as_ref());
+    if loader.is_by_profile() {
+        return format!(
+            "loaded by libbpf as {} is known to do, by profile ({why}); `make loaders` builds the real one",
+            loader.name
+        );
+    }
     let library = cells.find_map(|known| known.words().into_iter().next()).unwrap_or_else(|| loader.name.clone());
     format!("loaded by {} ({why})", one_line(&library))
 }
@@ -45,6 +51,10 @@ fn line(record: &RunRecord, o: usize, loader: &LoaderRecord) -> String {
 /// What the loader made another of, once for all kernels.
 fn paragraphs_of_changes(record: &RunRecord, o: usize, object: &ObjectRecord, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
+    if object.loader.as_ref().is_some_and(LoaderRecord::is_by_profile) {
+        let settings = object.loading.settings().into_iter().chain(object.loading.changes.clone());
+        lines.extend(settings.map(|setting| format!("{}: {setting}", object.name)));
+    }
     for k in 0..record.kernels.len() {
         for words in record.cell(o, k).loader.iter().flat_map(|known| known.words().into_iter().skip(1)) {
             let line = format!("{}: {words}", object.name);

@@ -1,7 +1,10 @@
 //! What another loader than libbpf did in a guest.
 
 use super::super::evidence::{AskedRelocation, CellEvidence};
+use super::super::judgement;
+use super::super::session::Session;
 use super::Cell;
+use crate::judge;
 use crate::object::MapInfo;
 use crate::object::btf::Btf;
 use crate::plan::PlannedObject;
@@ -23,20 +26,32 @@ pub(super) struct LoaderState {
 
 /// The evidence of a cell before anything is known.
 pub(super) fn evidence(planned: &PlannedObject) -> CellEvidence {
-    match &planned.loader {
-        Some(_) => CellEvidence::of_loader(AskedRelocation::all(&planned.object.bytes)),
-        None => CellEvidence::default(),
+    match planned.by_executable() {
+        true => CellEvidence::of_loader(AskedRelocation::all(&planned.object.bytes)),
+        false => CellEvidence::default(),
     }
 }
 
 /// The file of the object's loader in the guest, and what makes it; `None` for libbpf.
 pub(super) fn file(planned: &PlannedObject) -> Option<(String, HostMessage, &[u8])> {
-    let loader = &planned.loader.as_ref()?.loader;
+    let loader = planned.loader.as_ref()?.executable.as_ref()?;
     let path = "/corematrix/loader".to_owned();
     Some((path.clone(), HostMessage::File { path, mode: 0o755 }, &loader.bytes))
 }
 
 impl Cell<'_> {
+    /// Closes what the library is known to refuse, where its loader is not there to do so.
+    pub(super) fn close_refused(&mut self, session: &Session<'_>) {
+        let Some(loader) = &self.planned.loader else { return };
+        for program in self.open.clone() {
+            let planned = &self.planned.programs[program];
+            if let Some(words) = loader.refuses(&planned.name) {
+                let diagnosis = judge::not_opened(&[format!("by profile: {words}")]);
+                self.done(session, program, judgement::of_diagnosis(planned, diagnosis));
+            }
+        }
+    }
+
     pub(super) fn loader_started(&mut self, library: String, version: String) {
         let known = self.loader.evidence.get_or_insert_default();
         (known.library, known.version) = (library, version);
@@ -72,7 +87,7 @@ impl Cell<'_> {
 
     /// The outcome with the object's own names of maps, and without the maps of the loader's own tests.
     pub(super) fn with_own_maps(&self, outcome: ProgramOutcome) -> ProgramOutcome {
-        if self.planned.loader.is_none() {
+        if !self.planned.by_executable() {
             return outcome;
         }
         let own = |left: LeftOutMap| {

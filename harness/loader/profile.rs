@@ -1,0 +1,116 @@
+//! [`profile`]: what a library is known to do to an object before it asks the kernel, for where its loader is not built.
+//!
+//! libbpf does it in the library's place then, and what the library refuses is refused in its words. The facts are those of the releases
+//! in [`cilium_ebpf`] and [`aya`]; `make loader-judge` holds them against the real loaders.
+
+mod aya;
+mod cilium_ebpf;
+
+use std::collections::BTreeMap;
+
+use super::{AYA, CILIUM_EBPF};
+use crate::object::rewrite::rewrite;
+use crate::object::{BpfObject, Inventory, MapInfo, ObjectTypes};
+use crate::record::{LoadingRecord, MapDefinition, MapLoading, NOT_PINNED, ProgramLoading};
+
+/// CPUs of a guest: libraries make arrays of perf events as wide.
+const CPUS: u32 = 1;
+
+/// What a library is known to do to an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// What libbpf is to do in its place.
+    pub loading: LoadingRecord,
+    /// What the library refuses to do with programs, in its words.
+    pub refused: BTreeMap<String, String>,
+    /// Why it refuses the object as a whole, if it does.
+    pub refused_whole: Option<String>,
+}
+
+/// The profile of a library for an object; `None` if the library is not known or the object cannot be read.
+pub fn profile(loader: &str, object: &BpfObject) -> Option<Profile> {
+    let inventory = object.inventory.as_ref().ok()?;
+    match loader {
+        CILIUM_EBPF => Some(cilium_ebpf::profile(object, inventory)),
+        AYA => Some(aya::profile(object, inventory)),
+        _ => None,
+    }
+}
+
+/// What both libraries do: they take static programs, and maps that are defined without BTF.
+fn shared(object: &BpfObject, inventory: &Inventory) -> Profile {
+    let legacy_maps = LoadingRecord { legacy_maps: true, ..LoadingRecord::default() };
+    let loading = LoadingRecord {
+        static_programs: inventory.programs.iter().any(|program| program.is_static),
+        legacy_maps: matches!(rewrite(&object.bytes, &legacy_maps), Ok(Some(_))),
+        ..LoadingRecord::default()
+    };
+    Profile { loading, ..Profile::default() }
+}
+
+/// Whether a function of this name is called and defined nowhere, and is none of the kernel's.
+fn is_plain_function(object: &BpfObject, name: &str) -> bool {
+    let stub = LoadingRecord { stubs: vec![name.to_owned()], ..LoadingRecord::default() };
+    matches!(rewrite(&object.bytes, &stub), Ok(Some(_)))
+}
+
+/// Whether the object's BTF has a section of this name, of functions or variables.
+fn has_data_section(object: &BpfObject, name: &str) -> bool {
+    ObjectTypes::read(&object.bytes).is_some_and(|types| types.btf.has_section(name))
+}
+
+/// What of a definition is not declared so already; what is not declared is 0.
+fn changes(wanted: &MapDefinition, declared: &MapDefinition) -> MapDefinition {
+    let change =
+        |wanted: Option<u32>, declared: Option<u32>| wanted.filter(|wanted| *wanted != declared.unwrap_or_default());
+    MapDefinition {
+        map_type: None,
+        key_size: change(wanted.key_size, declared.key_size),
+        value_size: change(wanted.value_size, declared.value_size),
+        max_entries: change(wanted.max_entries, declared.max_entries),
+        map_flags: change(wanted.map_flags, declared.map_flags),
+    }
+}
+
+impl Profile {
+    /// Sets the sizes that both libraries set, whatever the object says.
+    fn complete_map(&mut self, map: &MapInfo) {
+        let mut definition = MapDefinition::default();
+        match map.map_type.as_deref().unwrap_or_default() {
+            "perf_event_array" => {
+                definition.key_size = Some(4);
+                definition.value_size = Some(4);
+                definition.max_entries =
+                    Some(map.max_entries.filter(|wanted| (1..=CPUS).contains(wanted)).unwrap_or(CPUS));
+            }
+            "ringbuf" => {
+                definition.key_size = Some(0);
+                definition.value_size = Some(0);
+            }
+            "array_of_maps" | "hash_of_maps" => definition.value_size = Some(4),
+            _ => {}
+        }
+        let definition = changes(&definition, &map.definition());
+        // libbpf would not open the object.
+        let pinning = (map.pinning > 1).then(|| NOT_PINNED.to_owned());
+        if definition != MapDefinition::default() || pinning.is_some() {
+            self.loading.maps.push(MapLoading { map: map.name.clone(), definition, pinning, inner: None });
+        }
+    }
+
+    /// Refuses every program that refers to a map.
+    fn refuse_users(&mut self, map: &str, inventory: &Inventory, words: &str) {
+        for program in inventory.programs.iter().filter(|program| program.maps.iter().any(|used| used == map)) {
+            self.refused.entry(program.name.clone()).or_insert_with(|| words.to_owned());
+        }
+    }
+
+    fn set_type(&mut self, program: &str, (prog_type, attach_type): (&str, Option<&str>)) {
+        self.loading.programs.push(ProgramLoading {
+            program: program.to_owned(),
+            prog_type: Some(prog_type.to_owned()),
+            attach_type: attach_type.map(str::to_owned),
+            ..ProgramLoading::default()
+        });
+    }
+}
