@@ -174,7 +174,7 @@ mod tests {
 
     /// One object, judged by libbpf and by aya on two kernels.
     fn record() -> RunRecord {
-        let mut record = sample::large(2, 2);
+        let mut record = sample::large(20, 2);
         let name = record.objects[0].name.clone();
         let (programs, relocations) = (record.objects[0].programs.clone(), record.objects[0].relocations.clone());
         let other = &mut record.objects[1];
