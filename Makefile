@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge clean
+.PHONY: loader-judge help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -16,6 +16,7 @@ help:
 	@echo "make deny   licences, advisories and sources of the dependencies, by cargo-deny"
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
 	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
+	@echo "make loader-judge  what is known of libraries against their real loaders"
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
 	@echo "make build-judge  builds a kernel with vng --build, boots it and loads the programs on it"
 
@@ -67,6 +68,9 @@ bench: build
 
 judge: build
 	tests/judge/judge.sh
+
+loader-judge: build programs loaders
+	tests/judge/loaders.sh
 
 exec-judge: build
 	tests/judge/exec.sh

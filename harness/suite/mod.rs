@@ -39,6 +39,7 @@
 //!
 //! [[object]]                            # what the object's own loader does to it, here and in `[[program]]` and `[[map]]`
 //! object = "opensnoop"                  # of the suite: the object is judged so, and never otherwise
+//! loader = "aya"                        # not that of the suite
 //! set.targ_uid = 0                      # as in a shape; shapes start from it
 //! static-programs = true                # static functions in sections are programs
 //! legacy-maps = true                    # the definitions of a section `maps` are maps
@@ -130,7 +131,7 @@ const TABLES: [(&str, &[&str]); 10] = [
         "program",
         &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
     ),
-    ("object", &["object", "static-programs", "legacy-maps", "stubs", "set"]),
+    ("object", &["object", "loader", "static-programs", "legacy-maps", "stubs", "set"]),
     ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner"]),
 ];
 
@@ -231,9 +232,13 @@ impl Suite {
 
     /// The loader that it names for its objects. A path is relative to the suite file.
     pub fn loader(&self) -> Option<String> {
-        let name = self.written.loader.as_ref()?;
+        self.written.loader.as_ref().map(|name| self.loader_path(name))
+    }
+
+    /// A loader as it is found: a path is relative to the suite file.
+    fn loader_path(&self, name: &str) -> String {
         let folder = self.path.parent().unwrap_or(Path::new(""));
-        Some(if name.contains('/') { folder.join(name).display().to_string() } else { name.clone() })
+        if name.contains('/') { folder.join(name).display().to_string() } else { name.to_owned() }
     }
 
     /// What is wrong at a place of the file, counted in bytes.

@@ -117,6 +117,8 @@ impl Suite {
                 completed.to_mut()[index].inventory = Ok(inventory);
             }
             *settings.loading_of(name) = loading;
+            let loader = object.get_ref().loader().map(|loader| self.loader_path(loader));
+            settings.named_loaders.extend(loader.map(|loader| (name.clone(), loader)));
         }
         // What the object's own loader makes programs and maps of can be named.
         let all = Objects(&completed);

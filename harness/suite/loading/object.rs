@@ -17,6 +17,7 @@ use crate::record::{LoadingRecord, VariableLoading};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(in super::super) struct WrittenObject {
     object: Spanned<String>,
+    loader: Option<String>,
     static_programs: Option<Spanned<bool>>,
     legacy_maps: Option<Spanned<bool>>,
     #[serde(default)]
@@ -26,6 +27,11 @@ pub(in super::super) struct WrittenObject {
 }
 
 impl WrittenObject {
+    /// The loader that it names for the object.
+    pub fn loader(&self) -> Option<&str> {
+        self.loader.as_deref()
+    }
+
     /// Finds the object and checks what is done to it. `Err` has the place in the file if it is not the table's.
     pub fn checked(&self, all: Objects<'_>) -> Result<(usize, LoadingRecord), Placed> {
         let at = self.object.span().start;
@@ -61,9 +67,10 @@ impl WrittenObject {
                 loading.variables.push(VariableLoading { variable, value });
             }
         }
-        if self.static_programs.is_none() && self.legacy_maps.is_none() && loading.is_empty() {
+        let says_nothing = self.static_programs.is_none() && self.legacy_maps.is_none() && self.loader.is_none();
+        if says_nothing && loading.is_empty() {
             let message = format!("`[[object]]` says nothing of `{}`", object.name);
-            let keys = "write `set.VARIABLE = VALUE`, `static-programs`, `legacy-maps` or `stubs`";
+            let keys = "write `set.VARIABLE = VALUE`, `loader`, `static-programs`, `legacy-maps` or `stubs`";
             return Err((None, Mistake::new(message).hint(keys)));
         }
         Ok((index, loading))
