@@ -4,8 +4,8 @@ mod groups;
 mod loaders;
 mod room;
 mod schedule;
+mod sent;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::loader::Profile;
 use crate::manifest::KernelSpec;
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, MapInfo, Unclaimed};
-use crate::protocol::{DataPatch, LeftOutMap, MAPS_ALONE, ObjectSetup, ProgramSetup};
+use crate::protocol::{DataPatch, LeftOutMap, MAPS_ALONE, ProgramSetup};
 use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
@@ -347,35 +347,6 @@ impl PlannedObject {
     pub fn expected_cost(&self) -> usize {
         // Measured: a program costs about as much as preparing 10 kB of object, and the largest objects hold the longest programs.
         self.object.bytes.len() + 10_000 * self.programs.len()
-    }
-
-    /// Whether another loader than libbpf loads it.
-    pub fn by_executable(&self) -> bool {
-        self.loader.as_ref().is_some_and(|loader| loader.executable.is_some())
-    }
-
-    /// The object as it is sent to a guest: libbpf sets variables itself, other loaders get an object in which they are set.
-    pub fn bytes(&self) -> Cow<'_, [u8]> {
-        if !self.by_executable() {
-            return Cow::Borrowed(&self.loaded);
-        }
-        // What only libbpf has to be helped with stays as it is.
-        let bytes = if self.loading.stubs.is_empty() { &self.object.bytes } else { &self.loaded };
-        let shape = self.shape.iter().flat_map(|planned| &planned.shape.setup.patches);
-        let set = self.patches.iter().chain(shape);
-        Cow::Owned(with_patches(bytes, set.map(|patch| (&*patch.section, patch.offset, &*patch.bytes))))
-    }
-
-    /// What a loader sets before it loads the object, and does with it then.
-    pub fn setup(&self) -> ObjectSetup {
-        let setup = self.shape.as_ref().map(|planned| planned.shape.setup.clone()).unwrap_or_default();
-        let maps = self.object.inventory.iter().flat_map(|inventory| &inventory.struct_ops);
-        let struct_ops = maps.map(|map| (map.name.clone(), map.type_name.clone())).collect();
-        // What a shape sets of a map comes last and counts.
-        let mut loading = self.loading.clone();
-        loading.maps.extend(setup.loading.maps);
-        let patches = self.patches.iter().cloned().chain(setup.patches).collect();
-        ObjectSetup { patches, programs: self.programs_setup.clone(), struct_ops, loading, ..setup }
     }
 
     /// The programs that refer to each extern, subprograms that they call included.

@@ -14,6 +14,8 @@ const RELOCATION: u64 = 195_896_080;
 const MAP: u64 = 2_001_000_000;
 /// To this the index of a kfunc is added that was not found.
 const KFUNC: u64 = 2_002_000_000;
+/// What cilium/ebpf calls in the place of any kfunc that was not found.
+const KFUNC_OF_CILIUM: u64 = 0xded_c0de;
 /// More indexes are not added.
 const INDEXES: u64 = 1_000_000;
 
@@ -54,6 +56,7 @@ pub(super) fn reached(case: &Case<'_>, failure: &VerifierFailure) -> Option<Diag
             Diagnosis::of(Verdict::RelocationFailed, Cause::MissingKfunc, evidence.about(name)).because(reason)
         }
         _ if number == RELOCATION => Diagnosis::of(Verdict::RelocationFailed, Cause::UnresolvedRelocation, evidence),
+        _ if number == KFUNC_OF_CILIUM => Diagnosis::of(Verdict::RelocationFailed, Cause::MissingKfunc, evidence),
         _ if number < KFUNC => map::reached_left_out(case, evidence),
         _ => Diagnosis::of(Verdict::RelocationFailed, Cause::MissingKfunc, evidence),
     })
@@ -76,6 +79,6 @@ fn poisoned_call(failure: &VerifierFailure) -> Option<u64> {
             line.split_once("invalid func unknown#").or_else(|| line.split_once("unknown func unknown#"))?;
         rest.trim().parse::<u64>().ok()
     })?;
-    let is_poison = number == RELOCATION || (MAP..KFUNC + INDEXES).contains(&number);
+    let is_poison = [RELOCATION, KFUNC_OF_CILIUM].contains(&number) || (MAP..KFUNC + INDEXES).contains(&number);
     is_poison.then_some(number)
 }

@@ -8,6 +8,8 @@ mod cilium_ebpf;
 
 use std::collections::BTreeMap;
 
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
 use super::{AYA, CILIUM_EBPF};
 use crate::object::rewrite::rewrite;
 use crate::object::{BpfObject, Inventory, MapInfo, ObjectTypes};
@@ -25,6 +27,8 @@ pub struct Profile {
     pub refused: BTreeMap<String, String>,
     /// Why it refuses the object as a whole, if it does.
     pub refused_whole: Option<String>,
+    /// Whether it creates every map before it loads a program, and gives up if one fails.
+    pub needs_all_maps: bool,
 }
 
 /// The profile of a library for an object; `None` if the library is not known or the object cannot be read.
@@ -52,6 +56,34 @@ fn shared(object: &BpfObject, inventory: &Inventory) -> Profile {
 fn is_plain_function(object: &BpfObject, name: &str) -> bool {
     let stub = LoadingRecord { stubs: vec![name.to_owned()], ..LoadingRecord::default() };
     matches!(rewrite(&object.bytes, &stub), Ok(Some(_)))
+}
+
+/// A section of variables whose name is none that a kernel takes for a map.
+fn unnameable_section(object: &BpfObject) -> Option<String> {
+    let file = object::File::parse(&*object.bytes).ok()?;
+    let names: Vec<String> = file.sections().filter_map(|section| section.name().ok().map(str::to_owned)).collect();
+    let is_data = |name: &String| [".data", ".rodata", ".bss"].iter().any(|begin| name.starts_with(begin));
+    let is_taken = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    // Longer names are cut.
+    names.into_iter().filter(is_data).find(|name| !name.chars().take(15).all(is_taken))
+}
+
+/// The name of a weak variable or kconfig value that code refers to, if there is one.
+fn weak_data(object: &BpfObject) -> Option<String> {
+    let file = object::File::parse(&*object.bytes).ok()?;
+    let types = ObjectTypes::read(&object.bytes);
+    let kconfig = types.map(|types| types.btf.section_variables(".kconfig")).unwrap_or_default();
+    let is_weak = |symbol: &object::Symbol<'_, '_>| {
+        let is_kconfig = symbol.name().is_ok_and(|name| kconfig.iter().any(|(known, _)| known == name));
+        let is_variable = symbol.is_definition() && symbol.kind() != object::SymbolKind::Text;
+        symbol.is_weak() && (is_variable || is_kconfig)
+    };
+    let used = file.sections().filter(|section| section.kind() == object::SectionKind::Text);
+    let mut targets = used.flat_map(|section| section.relocations()).filter_map(|(_, one)| match one.target() {
+        object::RelocationTarget::Symbol(index) => file.symbol_by_index(index).ok(),
+        _ => None,
+    });
+    targets.find(is_weak).and_then(|symbol| symbol.name().ok().map(str::to_owned))
 }
 
 /// Whether the object's BTF has a section of this name, of functions or variables.

@@ -31,6 +31,8 @@ pub struct MapInfo {
     pub pinning: u32,
     /// Whether key and value are given by their types, so that the kernel gets BTF of both.
     pub is_typed: bool,
+    /// Whether it is filled with programs when the object is loaded.
+    pub holds_programs: bool,
     /// What the maps in this one look like, for a map of maps.
     pub inner: Option<Box<MapInfo>>,
 }
@@ -132,9 +134,14 @@ fn map(btf: &Btf, name: String, type_id: u32, is_outer: bool) -> MapInfo {
                 info.value_size = Some(4);
                 if let Some(Type { kind: TypeKind::Array { element, .. }, .. }) = btf.resolve(member.type_id)
                     && let Some(target) = pointed(*element)
-                    && let Some(Type { kind: TypeKind::Composite { .. }, .. }) = btf.resolve(target)
                 {
-                    info.inner = Some(Box::new(map(btf, format!("{}.inner", info.name), target, false)));
+                    match btf.resolve(target).map(|found| &found.kind) {
+                        Some(TypeKind::Composite { .. }) => {
+                            info.inner = Some(Box::new(map(btf, format!("{}.inner", info.name), target, false)));
+                        }
+                        Some(TypeKind::Prototype { .. }) => info.holds_programs = true,
+                        _ => {}
+                    }
                 }
             }
             _ => {}

@@ -19,6 +19,8 @@ pub struct PlannedLoader {
     pub refused: BTreeMap<String, String>,
     /// Why it refuses the object as a whole by its profile, if it does.
     pub refused_whole: Option<String>,
+    /// Whether by its profile it creates every map before it loads a program.
+    pub needs_all_maps: bool,
 }
 
 impl PlannedLoader {
@@ -50,6 +52,7 @@ pub(super) fn rows(
             chosen,
             refused: BTreeMap::new(),
             refused_whole: None,
+            needs_all_maps: false,
         };
         match loader {
             AssignedLoader::Libbpf => plan(None),
@@ -64,6 +67,7 @@ pub(super) fn rows(
                 if let Some(known) = &known {
                     planner.refused.clone_from(&known.refused);
                     planner.refused_whole.clone_from(&known.refused_whole);
+                    planner.needs_all_maps = known.needs_all_maps;
                 }
                 PlannedObject { loader: Some(planner), ..plan(known.as_ref()) }
             }

@@ -1,13 +1,14 @@
 //! [`Finding`]: one thing that somebody should look at, once for all the programs and kernels that share it. Markdown,
 //! annotations, SARIF and code quality are all made of these.
 
+mod loaders;
+
 use std::path::Path;
 
 use super::place::{SourceLocation, place};
 use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
 use crate::checksum;
-use crate::compare::{LoaderDifference, LoaderSubject, loader_differences};
 use crate::judge::same_everywhere;
 use crate::record::Cause;
 use crate::record::{Blame, Verdict};
@@ -126,7 +127,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_dangers(record, &shown, o));
         found.extend(of_kernel_log(record, &shown, o));
     }
-    found.extend(of_loaders(record));
+    found.extend(loaders::of_loaders(record));
     found.extend(of_kernels(record));
     found.sort_by_key(|finding| finding.level);
     found
@@ -343,27 +344,6 @@ fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> 
         finding.story = one_line(&format!("the kernel complained {on}{with}: {}{noise}", finding.story));
     }
     found
-}
-
-/// What differs between the loaders of the run. Which one is right is not known here, so nobody is blamed.
-fn of_loaders(record: &RunRecord) -> Vec<Finding> {
-    let finding = |difference: LoaderDifference| {
-        let (programs, subject) = match &difference.of {
-            LoaderSubject::Programs(names) => (names.clone(), None),
-            LoaderSubject::Relocation(what) | LoaderSubject::Map(what) => (Vec::new(), Some(what.clone())),
-        };
-        Finding {
-            level: FindingLevel::Warning,
-            kind: FindingKind::Loaders,
-            object: Some(difference.object),
-            programs,
-            subject,
-            story: one_line(&difference.line()),
-            kernels: difference.kernels,
-            place: None,
-        }
-    };
-    loader_differences(record).into_iter().map(finding).collect()
 }
 
 fn of_kernels(record: &RunRecord) -> Vec<Finding> {

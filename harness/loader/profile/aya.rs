@@ -45,11 +45,40 @@ const SECTIONS: [&str; 38] = [
     "cgroup_device",
 ];
 
+/// What it knows behind `cgroup/`.
+const CGROUP: [&str; 21] = [
+    "skb",
+    "sysctl",
+    "dev",
+    "getsockopt",
+    "setsockopt",
+    "sock",
+    "post_bind4",
+    "post_bind6",
+    "sock_create",
+    "sock_release",
+    "bind4",
+    "bind6",
+    "connect4",
+    "connect6",
+    "getpeername4",
+    "getpeername6",
+    "getsockname4",
+    "getsockname6",
+    "sendmsg4",
+    "sendmsg6",
+    "recvmsg4",
+];
+/// Map types that it creates and then has no type of its own for.
+const UNSUPPORTED: [&str; 5] = ["user_ringbuf", "struct_ops", "task_storage", "arena", "insn_array"];
+
 pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
-    let mut profile = shared(object, inventory);
+    let mut profile = Profile { needs_all_maps: true, ..shared(object, inventory) };
     for program in &inventory.programs {
         let begin = program.section.split('/').next().unwrap_or_default();
-        if program.optional || !SECTIONS.contains(&begin) {
+        let second = program.section.split('/').nth(1).unwrap_or_default();
+        let of_cgroup = begin != "cgroup" || CGROUP.contains(&second) || second == "recvmsg6";
+        if program.optional || !SECTIONS.contains(&begin) || !of_cgroup {
             let words = format!("error parsing BPF object: invalid program section `{}`", program.section);
             profile.refused_whole.get_or_insert(words);
         }
@@ -70,10 +99,34 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
         if let Some(loading) = profile.loading.maps.iter().find(|loading| loading.map == map.name) {
             completed.set(loading);
         }
+        let kind = map.map_type.as_deref().unwrap_or_default();
+        if map.holds_programs {
+            let words = "error parsing BPF object: BTF error: unexpected BTF type id".to_owned();
+            profile.refused_whole.get_or_insert(words);
+        }
+        if UNSUPPORTED.contains(&kind) {
+            let words =
+                format!("map error: type of {} is unsupported; see `EbpfLoader::allow_unsupported_maps`", map.name);
+            profile.refused_whole.get_or_insert(words);
+        }
         if !completed.flaws().is_empty() {
             let words = format!("map error: failed to create map `{}`: Invalid argument (os error 22)", map.name);
             profile.refused_whole.get_or_insert(words);
         }
+    }
+    for program in &inventory.programs {
+        for name in program.externs.iter().filter(|name| super::is_plain_function(object, name)) {
+            // The call stays as the compiler left it, which is a call of itself.
+            let words = format!("the call of `{name}` is taken for a call of itself, which the verifier rejects");
+            profile.refused.entry(program.name.clone()).or_insert(words);
+            if !profile.loading.stubs.contains(name) {
+                profile.loading.stubs.push(name.clone());
+            }
+        }
+    }
+    if let Some(section) = super::unnameable_section(object) {
+        let words = format!("map error: failed to create map `{section}`: Invalid argument (os error 22)");
+        profile.refused_whole.get_or_insert(words);
     }
     for section in [".ksyms", ".kconfig"] {
         if super::has_data_section(object, section) {

@@ -1,7 +1,10 @@
 //! What cilium/ebpf 0.22 does to an object.
 
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
 use super::{Profile, shared};
-use crate::object::{BpfObject, Inventory};
+use crate::object::btf::TypeKind;
+use crate::object::{BpfObject, Inventory, ObjectTypes};
 
 /// Sections that libbpf does not know. The library looks for the first of its names that a section begins with.
 const SECTIONS: [(&str, (&str, Option<&str>)); 7] = [
@@ -52,8 +55,40 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
             }
         }
     }
-    if !inventory.struct_ops.is_empty() {
+    // Maps of `.struct_ops.link` are known to it, and those of `.struct_ops` are not.
+    if inventory.struct_ops.iter().any(|map| !map.linked) {
         profile.refused_whole = Some("section \".struct_ops\": got '.struct_ops' section: not supported".to_owned());
     }
+    if let Some(name) = super::weak_data(object) {
+        let words = format!("load programs: {name}: unsupported binding: STB_WEAK");
+        profile.refused_whole.get_or_insert(words);
+    }
+    if let Some(map) = short_definition(object) {
+        profile.refused_whole.get_or_insert(format!("load maps: map {map}: missing flags"));
+    }
+    if let Some(name) = typed_ksym(object) {
+        let words =
+            format!("load virtual .ksyms section: data section .ksyms: expected {name} to be *Void: not supported");
+        profile.refused_whole.get_or_insert(words);
+    }
     profile
+}
+
+/// A legacy definition of a map without flags, which the library does not take.
+fn short_definition(object: &BpfObject) -> Option<String> {
+    const WORDS: u64 = 5;
+    let file = object::File::parse(&*object.bytes).ok()?;
+    let mut maps = file.sections().filter(|section| section.name().is_ok_and(|name| name.starts_with("maps")));
+    maps.find_map(|section| {
+        let of_section = |symbol: &object::Symbol<'_, '_>| symbol.section_index() == Some(section.index());
+        let mut symbols = file.symbols().filter(of_section).filter(|symbol| symbol.kind() == object::SymbolKind::Data);
+        symbols.find(|symbol| symbol.size() < WORDS * 4).and_then(|symbol| symbol.name().ok().map(str::to_owned))
+    })
+}
+
+/// A kernel variable that the object declares with a type, where the library takes `void` alone.
+fn typed_ksym(object: &BpfObject) -> Option<String> {
+    let types = ObjectTypes::read(&object.bytes)?;
+    let is_typed = |id: u32| !matches!(types.btf.resolve(id).map(|found| &found.kind), None | Some(TypeKind::Void));
+    types.btf.section_variables(".ksyms").into_iter().find(|(_, id)| is_typed(*id)).map(|(name, _)| name)
 }

@@ -18,6 +18,11 @@ impl Cell<'_> {
         {
             judgement::blame_arguments(&dangers::changed_arguments(self.planned, program, kernel), &mut record);
         }
+        if let (Verdict::Loaded, Some(reason)) = (record.verdict, self.map_by_profile(known)) {
+            record.verdict = Verdict::MapCreationFailed;
+            record.cause = Some(Cause::Unrecognised);
+            record.reason = Some(reason);
+        }
         if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
             judgement::attached(known, &facts, session.view(), &mut record);
         }

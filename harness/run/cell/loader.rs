@@ -5,8 +5,8 @@ use super::super::judgement;
 use super::super::session::Session;
 use super::Cell;
 use crate::judge;
-use crate::object::MapInfo;
 use crate::object::btf::Btf;
+use crate::object::{MapInfo, ProgramInfo};
 use crate::plan::PlannedObject;
 use crate::protocol::{HostMessage, LeftOutMap, ProgramOutcome};
 use crate::record::{CreatedMap, LoaderEvidence};
@@ -50,6 +50,15 @@ impl Cell<'_> {
                 self.done(session, program, judgement::of_diagnosis(planned, diagnosis));
             }
         }
+    }
+
+    /// Why a program is refused by profile that libbpf loads without a map: the library creates every map that it refers to, or every map.
+    pub(super) fn map_by_profile(&self, program: Option<&ProgramInfo>) -> Option<String> {
+        let loader = self.planned.loader.as_ref().filter(|loader| loader.executable.is_none())?;
+        let left_out = &self.whole.as_ref()?.left_out;
+        let refers = |map: &&String| program.is_some_and(|program| program.maps.contains(map));
+        let map = left_out.iter().find(|map| loader.needs_all_maps || refers(map))?;
+        Some(format!("by profile: map `{map}` cannot be created, and {} loads nothing without it", loader.name))
     }
 
     pub(super) fn loader_started(&mut self, library: String, version: String) {
