@@ -183,9 +183,7 @@ mod tests {
         let (name, sha256) = ("aya".to_owned(), Some(String::new()));
         other.loader = Some(LoaderRecord { name, sha256, chosen: LoaderChoice::Option });
         let cells = record.cells.clone();
-        for kernel in 0..2 {
-            record.cells[2 + kernel] = cells[kernel].clone();
-        }
+        record.cells[2..4].clone_from_slice(&cells[..2]);
         record
     }
 

@@ -210,7 +210,8 @@ impl Judge<'_> {
     /// After the loader has died.
     fn open_again(&mut self, send: &mut Send<'_>) -> Result<bool, String> {
         send(&GuestMessage::PreparingAgain, &[])?;
-        (self.types.clear(), self.maps.clear());
+        self.types.clear();
+        self.maps.clear();
         self.open(send)
     }
 
@@ -236,10 +237,8 @@ impl Judge<'_> {
     /// Sends what the kernel says of a program that is loaded.
     fn report_loaded(&mut self, program: &str, tried: &Tried, send: &mut Send<'_>) -> Result<(), String> {
         let descriptor = tried.id.and_then(loaded::by_id);
-        if let Some(descriptor) = &descriptor {
-            if let Some(lines) = loaded::lines(descriptor.as_raw_fd()) {
-                send(&GuestMessage::Lines { program: program.to_owned() }, &lines)?;
-            }
+        if let Some(lines) = descriptor.as_ref().and_then(|program| loaded::lines(program.as_raw_fd())) {
+            send(&GuestMessage::Lines { program: program.to_owned() }, &lines)?;
         }
         drop(descriptor);
         if self.request.reach_of(program) > Reach::Load {

@@ -121,7 +121,7 @@ fn serve() -> Result<(), String> {
                         programs,
                         full_logs,
                         visited,
-                        setup,
+                        setup: *setup,
                         extern_users,
                         reach,
                         bytes,

@@ -145,7 +145,7 @@ fn not_understood(header: &[u8], error: &serde_json::Error) -> ProtocolError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HostMessage, ObjectSetup};
+    use super::super::HostMessage;
     use super::*;
     use crate::attach::Reach;
 
@@ -155,7 +155,7 @@ mod tests {
             programs: vec!["a".into(), "b".into()],
             full_logs: false,
             visited: vec!["a".into()],
-            setup: ObjectSetup::default(),
+            setup: Box::default(),
             reach: Reach::Attach,
             extern_users: std::collections::BTreeMap::new(),
             loader: None,

@@ -50,7 +50,7 @@ pub enum HostMessage {
         /// The programs of which it is wanted which instructions the verifier visited, since line info does not tell.
         visited: Vec<String>,
         /// What to set before it is prepared.
-        setup: ObjectSetup,
+        setup: Box<ObjectSetup>,
         /// How far programs are taken.
         reach: Reach,
         /// The programs that refer to each strong extern: without it these fail, and the others are judged.

@@ -164,7 +164,7 @@ impl Cell<'_> {
             self.without = Room::of(self.planned, memory_mib, memory_mib).without;
         }
         self.memory_mib = memory_mib;
-        let setup = ObjectSetup { without: self.without.clone(), ..self.planned.setup() };
+        let setup = Box::new(ObjectSetup { without: self.without.clone(), ..self.planned.setup() });
         let reach = session.run.reach;
         let extern_users = self.planned.extern_users();
         let compared = session.run.plan.is_compared(self.planned);
