@@ -119,6 +119,29 @@ fn evidence_is_alike_whoever_loads() {
     }
 }
 
+/// What is known of a library is what its loader does; and it is shown as what it is.
+#[test]
+fn profiles_say_what_the_loaders_say() {
+    need!("guests", "programs", "loaders");
+    for library in ["cilium-ebpf", "aya"] {
+        let loaders = format!("--loader {library} --loader {library}-profile");
+        let objects = "target/loader-shapes target/loading/statics.bpf.o target/programs/task-state.bpf.o";
+        let record = run(&format!("{objects} --kernel 5.10 --kernel 6.12 {loaders}"), 1);
+        for object in record.objects.iter().filter(|object| object.beside.is_none()) {
+            let row = format!("{}@{library}-profile", object.name);
+            let by_profile = record.objects.iter().find(|other| other.name == row).expect("the row of the profile");
+            let loader = by_profile.loader.as_ref().expect("a loader");
+            assert!(loader.is_by_profile() && loader.label() == format!("{library} by profile"));
+            for name in &object.programs {
+                let loads = |row: &str| -> Vec<bool> {
+                    program(&record, row, &name.name).map(|program| program.verdict == Verdict::Loaded).collect()
+                };
+                assert_eq!(loads(&object.name), loads(&row), "{row}/{}", name.name);
+            }
+        }
+    }
+}
+
 /// A suite, the name of the file, and the executable around an object say whose it is.
 #[test]
 fn the_loader_is_that_of_the_suite_or_of_the_objects_own_tools() {

@@ -40,7 +40,7 @@ const LOADERS_PART: [(&str, &str); 3] = [
 pub(super) fn with_way_out(line: &str) -> String {
     let known = LOADERS_PART.iter().find(|(words, _)| line.contains(words));
     let way_out = known.map_or_else(String::new, |(_, way_out)| format!("{way_out}, or "));
-    format!("{line}; {way_out}run its own loader with `corematrix exec`")
+    format!("{line}; {way_out}load it with its own loader (`--loader`, or `corematrix exec`)")
 }
 
 /// What to do about an object that only libbpf refuses, if that is what a warning says.
@@ -59,7 +59,8 @@ fn way_out(warning: &str) -> Option<&'static str> {
 pub fn unclaimed(what: &Unclaimed) -> Diagnosis {
     let rule = what.rule();
     let evidence = Evidence::line(&rule);
-    let way_out = format!("{rule}; {}, or run its own loader with `corematrix exec`", what.way_out());
+    let way_out =
+        format!("{rule}; {}, or load it with its own loader (`--loader`, or `corematrix exec`)", what.way_out());
     Diagnosis::of(Verdict::HarnessLimit, Cause::NeedsLoader, evidence).because(way_out)
 }
 
@@ -67,7 +68,8 @@ pub fn unclaimed(what: &Unclaimed) -> Diagnosis {
 pub fn open_failure(warnings: &[String], object: Option<&Inventory>) -> Diagnosis {
     if let Some((line, way_out)) = warnings.iter().find_map(|warning| Some((warning, way_out(warning)?))) {
         let diagnosis = Diagnosis::of(Verdict::HarnessLimit, Cause::NeedsLoader, about(Cause::NeedsLoader, line));
-        return diagnosis.because(format!("{line}; {way_out}, or run its own loader with `corematrix exec`"));
+        return diagnosis
+            .because(format!("{line}; {way_out}, or load it with its own loader (`--loader`, or `corematrix exec`)"));
     }
     let needs_btf = warnings.iter().find(|warning| warning.starts_with("BTF is required, but is missing"));
     if let Some(line) = needs_btf.filter(|_| object.is_some_and(|object| !object.has_btf)) {
@@ -91,9 +93,12 @@ mod tests {
     fn what_only_a_loader_knows_says_what_to_do() {
         let line = "prog 'p': missing BPF prog type, check ELF section name 'filter'";
         let way_out = "name its type in `SEC()` or, with `type`, in a `[[program]]` of a suite";
-        let message = format!("{line}; {way_out}, or run its own loader with `corematrix exec`");
+        let message = format!("{line}; {way_out}, or load it with its own loader (`--loader`, or `corematrix exec`)");
         assert_eq!(with_way_out(line), message);
         let line = "prog 'p': attach program FD is not set";
-        assert_eq!(with_way_out(line), format!("{line}; run its own loader with `corematrix exec`"));
+        assert_eq!(
+            with_way_out(line),
+            format!("{line}; load it with its own loader (`--loader`, or `corematrix exec`)")
+        );
     }
 }
