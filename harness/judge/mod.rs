@@ -200,6 +200,10 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
         | Cause::MissingKfunc
         | Cause::MissingKsym
         | Cause::UnresolvedRelocation => Diagnosis::of(Verdict::RelocationFailed, cause, evidence),
+        // Its own loader has tried, and does not do it.
+        Cause::NeedsLoader if case.by_loader => {
+            Diagnosis::of(Verdict::VerifierRejected, Cause::Unrecognised, evidence).because(failure.message)
+        }
         Cause::NeedsLoader => Diagnosis::of(Verdict::HarnessLimit, cause, evidence),
         // What the kernel said first is the reason, whichever of its lines gave the cause.
         _ => Diagnosis::of(Verdict::VerifierRejected, cause, evidence).because(failure.message),

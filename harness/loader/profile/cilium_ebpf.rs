@@ -63,6 +63,11 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
         let words = format!("load programs: {name}: unsupported binding: STB_WEAK");
         profile.refused_whole.get_or_insert(words);
     }
+    if let Some(map) = static_map(object) {
+        let words =
+            format!("load programs: possible erroneous static qualifier on map definition: found reference to {map}");
+        profile.refused_whole.get_or_insert(words);
+    }
     if let Some(map) = short_definition(object) {
         profile.refused_whole.get_or_insert(format!("load maps: map {map}: missing flags"));
     }
@@ -72,6 +77,19 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
         profile.refused_whole.get_or_insert(words);
     }
     profile
+}
+
+/// A map that is a static variable and that code refers to.
+fn static_map(object: &BpfObject) -> Option<String> {
+    let file = object::File::parse(&*object.bytes).ok()?;
+    let is_map = |symbol: &object::Symbol<'_, '_>| {
+        let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
+        let of_maps = |name: &str| name == ".maps" || name.starts_with("maps");
+        symbol.kind() == object::SymbolKind::Data
+            && symbol.is_local()
+            && section.is_some_and(|section| section.name().is_ok_and(of_maps))
+    };
+    file.symbols().find(is_map).and_then(|symbol| symbol.name().ok().map(str::to_owned))
 }
 
 /// A legacy definition of a map without flags, which the library does not take.
