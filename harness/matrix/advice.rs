@@ -59,7 +59,9 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
                 });
                 let advised = &mut record.cells[object * before.kernels.len() + kernel].programs[p];
                 advised.explanation.clone_from(explained);
-                advised.hints.clone_from(hinted);
+                // What types say is in libbpf's terms. Other loaders have their own, which name the program.
+                let of_loader = before.objects[object].loader.is_some();
+                advised.hints = if of_loader { hints(&facts, program) } else { hinted.clone() };
             }
         }
     }

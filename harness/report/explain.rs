@@ -2,6 +2,7 @@
 //! what to do about it.
 
 mod advice;
+mod loader_hint;
 mod log;
 mod map_hint;
 mod values;
@@ -79,13 +80,20 @@ pub fn explanation(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Exp
 
 /// What to do about the failure of `program` where types have no answer, as whole sentences.
 pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
-    map_hint::map_hint(facts, program)
+    let mut hints = loader_hint::loader_hint(facts, program);
+    // What libbpf is asked for is of no use to another loader.
+    if hints.is_empty() {
+        hints = map_hint::map_hint(facts, program);
+    }
+    hints
 }
 
 /// The explanation and hints that a record keeps of a program, as text; `None` where it has none.
 pub fn recorded(program: &ProgramRecord) -> Option<String> {
     match &program.explanation {
-        Some(explanation) => Some(advised(explanation, ADVICE_WIDTH)),
+        Some(explanation) => {
+            Some(advised(explanation, ADVICE_WIDTH) + &paragraphs(&program.hints, 0, ADVICE_WIDTH))
+        }
         None => Some(paragraphs(&program.hints, 0, ADVICE_WIDTH)).filter(|hints| !hints.is_empty()),
     }
 }
