@@ -104,6 +104,10 @@ fn differences_of_cells(object: &ObjectRecord, sides: &[Side<'_>]) -> Vec<(Loade
         }
     }
     for (number, asked) in object.relocations.iter().enumerate() {
+        // Each loader numbers the object's own types in its own way.
+        if asked.kind == "local_type_id" {
+            continue;
+        }
         let of_relocation =
             |side: &Side<'_>| value(&side.cell.relocations.iter().find(|one| one.relocation == number)?.outcome);
         let Some(words) = differing(sides, of_relocation) else { continue };

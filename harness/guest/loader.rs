@@ -98,6 +98,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
                 send_instructions(&prepared.open, send)?;
             }
+            let apart = need_maps_of_their_own(&prepared.open);
             for program in &request.programs {
                 if program == MAPS_ALONE {
                     send(&GuestMessage::ProgramStarted { program: program.clone() }, &[])?;
@@ -107,6 +108,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 let without = prepared.missing_extern_of(program, request);
                 let load = |how, frames: &mut Frames<'_>| match without {
                     Some(warning) => frames.done(without_extern(program, warning), ""),
+                    None if apart => isolate(program, request, how, frames),
                     None => load_one(&prepared, program, how, frames, request),
                 };
                 try_program(program, request, send, load)?;
@@ -139,6 +141,15 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
         }
     }
     Ok(())
+}
+
+/// Whether programs must not share the maps that were prepared: a program array takes its type from the first program that is loaded with it,
+/// and the kernel refuses those of another type from then on.
+fn need_maps_of_their_own(open: &OpenObject) -> bool {
+    let has_array = open.maps().any(|map| map.map_type() == libbpf_rs::MapType::ProgArray);
+    let mut types = open.progs().map(|program| program.prog_type());
+    let first = types.next();
+    has_array && types.any(|one| Some(one) != first)
 }
 
 /// What the kernel had to say while the program was tried.

@@ -32,7 +32,11 @@ pub(super) fn refused(words: &str) -> Diagnosis {
     let known = WORDS.iter().find(|(pieces, ..)| super::texts::fits(words, pieces));
     let (verdict, cause) =
         known.map_or((Verdict::FailedToOpen, Cause::Unrecognised), |(_, verdict, cause)| (*verdict, *cause));
-    Diagnosis::of(verdict, cause, Evidence::line(words))
+    let diagnosis = Diagnosis::of(verdict, cause, Evidence::line(words));
+    match cause {
+        Cause::NeedsLoader => diagnosis.because(format!("{words}; name it with `type` in a `[[program]]` of a suite")),
+        _ => diagnosis,
+    }
 }
 
 /// What it means that a loader would not open an object.

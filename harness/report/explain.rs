@@ -91,9 +91,7 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
 /// The explanation and hints that a record keeps of a program, as text; `None` where it has none.
 pub fn recorded(program: &ProgramRecord) -> Option<String> {
     match &program.explanation {
-        Some(explanation) => {
-            Some(advised(explanation, ADVICE_WIDTH) + &paragraphs(&program.hints, 0, ADVICE_WIDTH))
-        }
+        Some(explanation) => Some(advised(explanation, ADVICE_WIDTH) + &paragraphs(&program.hints, 0, ADVICE_WIDTH)),
         None => Some(paragraphs(&program.hints, 0, ADVICE_WIDTH)).filter(|hints| !hints.is_empty()),
     }
 }

@@ -232,6 +232,8 @@ fn value_at(insns: &[u8], index: usize) -> Option<Held> {
     let (code, offset) = (insn[0], i16::from_le_bytes([insn[2], insn[3]]));
     match (code, code & 7) {
         (0x85, _) if immediate(insn)? == POISON => Some(Held::Poison),
+        // cilium/ebpf poisons a wide load with a load into the frame pointer, which no compiler makes.
+        (0x18, _) if insn[1] & 15 == 10 && immediate(insn)? == POISON => Some(Held::Poison),
         (0x18, _) => {
             let high = immediate(insns.get((index + 1) * INSN_BYTES..(index + 2) * INSN_BYTES)?)?;
             let (low, high) = (immediate(insn)?.cast_unsigned(), high.cast_unsigned());
@@ -301,6 +303,12 @@ prog 'a': relo #1: substituting insn #1 w/ invalid insn";
         assert_eq!(evidence.records(&[asked(7, 9)], &["a"], &|_| false)[0].outcome, RelocationOutcome::Lost);
         let left_out = evidence.records(&[asked(7, 9)], &["a"], &|function| function == "a");
         assert_eq!(left_out[0].outcome, RelocationOutcome::NotReached);
+    }
+
+    #[test]
+    fn a_poisoned_wide_load_is_no_value() {
+        let poisoned = [0x18, 10, 0, 0, 0x10, 0x23, 0xad, 0x0b, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(value_at(&poisoned, 0), Some(Held::Poison));
     }
 
     #[test]

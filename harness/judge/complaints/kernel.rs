@@ -64,7 +64,8 @@ pub(super) const KERNEL: &[Row] = &[
     (&["func '", "' doesn't have ", "-th argument"], Cause::ContextArgumentChanged),
     (&["invalid bpf_context access"], Cause::ContextArgumentChanged),
     (&["variable ctx access"], Cause::ContextArgumentChanged),
-    (&["dereference of modified ctx ptr"], Cause::ContextArgumentChanged),
+    // What the compiler made of the code, and no argument that changed.
+    (&["dereference of modified ctx ptr"], Cause::MemoryOther),
     // Attach targets: not there; there and refused; a form that this kernel does not have.
     (&["attach_btf_id ", " points to disabled hook "], Cause::ForbiddenAttachTarget),
     (&["attach_btf_id "], Cause::MissingAttachTarget),

@@ -70,6 +70,8 @@ mod tests {
         let lines = of_cilium_ebpf(Cause::MapTooLarge, "p", "events");
         assert_eq!(lines, ["with cilium/ebpf: set `spec.Maps[\"events\"].MaxEntries` before `LoadAndAssign`"]);
         assert!(of_aya(Cause::MissingMapType, "p", "bloom_filter")[0].contains("is_map_supported"));
-        assert!(of_aya(Cause::MemoryNull, "p", "x").is_empty() && of_cilium_ebpf(Cause::MemoryNull, "p", "x").is_empty());
+        assert!(
+            of_aya(Cause::MemoryNull, "p", "x").is_empty() && of_cilium_ebpf(Cause::MemoryNull, "p", "x").is_empty()
+        );
     }
 }

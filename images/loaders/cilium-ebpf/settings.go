@@ -25,6 +25,7 @@ type mapSettings struct {
 	Map        string      `json:"map"`
 	Definition definition  `json:"definition"`
 	Inner      *definition `json:"inner"`
+	Pinning    *string     `json:"pinning"`
 }
 
 // A map's definition, as far as it is set.
@@ -100,6 +101,16 @@ func (one programSettings) apply(program *ebpf.ProgramSpec) error {
 }
 
 func (one mapSettings) apply(outer *ebpf.MapSpec) error {
+	if one.Pinning != nil {
+		switch *one.Pinning {
+		case "none":
+			outer.Pinning = ebpf.PinNone
+		case "by-name":
+			outer.Pinning = ebpf.PinByName
+		default:
+			return fmt.Errorf("cilium/ebpf pins maps by their names alone, and not at `%s`", *one.Pinning)
+		}
+	}
 	if err := one.Definition.apply(outer); err != nil || one.Inner == nil {
 		return err
 	}

@@ -28,6 +28,7 @@ struct MapSettings {
     map: String,
     definition: Definition,
     inner: Option<serde_json::Value>,
+    pinning: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,6 +68,8 @@ impl Settings {
                 (value_size.is_some(), "the size of values"),
                 (map_flags.is_some(), "flags"),
                 (one.inner.is_some(), "the definition of maps in it"),
+                // What is not pinned by its name it does not pin.
+                (one.pinning.as_deref().is_some_and(|pinning| pinning != "none"), "the pinning"),
             ];
             if let Some((_, what)) = refused.iter().find(|(set, _)| *set) {
                 return cannot(what);
