@@ -86,6 +86,7 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
             match begin {
                 "classifier" => profile.set_type(&program.name, ("sched_cls", None)),
                 "socket" => profile.set_type(&program.name, ("socket_filter", None)),
+                "perf_event" => profile.set_type(&program.name, ("perf_event", None)),
                 _ => {}
             }
         }
