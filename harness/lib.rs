@@ -17,6 +17,7 @@ pub mod bytes;
 pub mod checksum;
 pub mod cli;
 pub mod compare;
+pub mod core_relo;
 pub mod coverage;
 pub mod event;
 pub mod exec;

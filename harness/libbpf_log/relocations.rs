@@ -69,6 +69,8 @@ struct Reader {
     section: String,
     /// The module of each candidate type id; logged once for each local type.
     modules: HashMap<String, String>,
+    /// Whether the relocation asks for a type id of the object itself, which needs no candidate.
+    own_id: bool,
 }
 
 impl Reader {
@@ -111,6 +113,7 @@ impl Reader {
         let rest = relocation.rest;
         if rest.starts_with('<') {
             let (_, local) = spec(rest);
+            self.own_id = rest.starts_with("<local_type_id>");
             let entry = self.entry(relocation.index, relocation.function);
             // Listed anew when an object is prepared again.
             entry.candidates.clear();
@@ -128,8 +131,9 @@ impl Reader {
         if rest.starts_with("poisoning insn #") {
             return;
         }
+        let own_id = self.own_id;
         let entry = self.entry(relocation.index, relocation.function);
-        let unmatched = !entry.candidates.iter().any(|candidate| candidate.matching);
+        let unmatched = !own_id && !entry.candidates.iter().any(|candidate| candidate.matching);
         let outcome = if rest.starts_with("substituting insn #") {
             RelocationOutcome::Poisoned
         } else if let Some((old, new)) = patched(rest) {
@@ -243,6 +247,17 @@ prog 'sub': relo #0: <byte_off> [6] struct task_struct.pid (0:5 @ offset 40)
 prog 'sub': relo #0: field offset ambiguity: 40 != 48
 prog 'sub': relo #0: failed to relocate: -EINVAL
 prog 'a': insn #9 relocated, imm 0 points to subprog 'sub' (now at 20 offset)";
+
+    #[test]
+    fn an_id_of_the_object_itself_needs_no_candidate() {
+        let log = read(
+            "sec 'k': found 1 CO-RE relocations\n\
+             prog 'a': relo #0: <local_type_id> [2] int int\n\
+             prog 'a': relo #0: patched insn #1 (ALU/ALU64) imm 2 -> 2",
+        );
+        let outcome = &log.relocations[&("k".to_owned(), 0)].outcome;
+        assert_eq!(*outcome, RelocationOutcome::Resolved { old: 2, new: 2 });
+    }
 
     #[test]
     fn every_outcome_is_read() {

@@ -24,7 +24,7 @@ pub(in super::super) fn part(data: &[u8], header: usize, offset: u32, length: u3
 }
 
 /// Bytes behind the record of a type of this kind with `count` entries; `None` for an unknown kind.
-pub(super) fn extra_bytes(kind: u32, count: usize) -> Option<usize> {
+pub(crate) fn extra_bytes(kind: u32, count: usize) -> Option<usize> {
     Some(match kind {
         // int, var, declaration tag: one word. array: three words.
         1 | 14 | 17 => 4,
@@ -39,7 +39,7 @@ pub(super) fn extra_bytes(kind: u32, count: usize) -> Option<usize> {
 }
 
 /// The type table and the strings.
-pub(super) fn parts(data: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
+pub(crate) fn parts(data: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
     let header = header_length(data)?;
     if header < 24 {
         return Err(BtfError::Header);

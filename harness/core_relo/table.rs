@@ -1,0 +1,392 @@
+//! [`TypeTable`]: BTF as it lies, of which only the types are decoded that somebody asks for.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use super::index::TypeIndex;
+use crate::bytes::u32_at;
+use crate::object::btf::{BtfError, btf_parts, record_extra};
+
+/// Typedefs and qualifiers in a row, at most: more is a cycle.
+const MAX_NAMES: usize = 4096;
+
+/// How far libbpf follows a type to its size.
+const MAX_SIZE_STEPS: usize = 32;
+
+/// The kinds of types, with their numbers in BTF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+#[repr(u8)]
+pub enum Kind {
+    Void = 0,
+    Int,
+    Pointer,
+    Array,
+    Struct,
+    Union,
+    Enum,
+    Forward,
+    Typedef,
+    Volatile,
+    Const,
+    Restrict,
+    Function,
+    Prototype,
+    Variable,
+    Section,
+    Float,
+    DeclTag,
+    TypeTag,
+    Enum64,
+}
+
+const KINDS: [Kind; 20] = [
+    Kind::Void,
+    Kind::Int,
+    Kind::Pointer,
+    Kind::Array,
+    Kind::Struct,
+    Kind::Union,
+    Kind::Enum,
+    Kind::Forward,
+    Kind::Typedef,
+    Kind::Volatile,
+    Kind::Const,
+    Kind::Restrict,
+    Kind::Function,
+    Kind::Prototype,
+    Kind::Variable,
+    Kind::Section,
+    Kind::Float,
+    Kind::DeclTag,
+    Kind::TypeTag,
+    Kind::Enum64,
+];
+
+impl Kind {
+    fn of(info: u32) -> Option<Kind> {
+        KINDS.get((info >> 24 & 0x1f) as usize).copied()
+    }
+
+    pub(super) fn is_enum(self) -> bool {
+        matches!(self, Kind::Enum | Kind::Enum64)
+    }
+
+    pub(super) fn is_composite(self) -> bool {
+        matches!(self, Kind::Struct | Kind::Union)
+    }
+
+    fn is_name(self) -> bool {
+        matches!(self, Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag)
+    }
+
+    /// libbpf's `btf_kind_core_compat`.
+    pub(super) fn goes_with(self, other: Kind) -> bool {
+        self == other || self.is_enum() && other.is_enum()
+    }
+}
+
+/// One type as it lies in BTF.
+#[derive(Debug, Clone, Copy)]
+pub struct RawType<'a> {
+    /// Offset of its name in the strings; 0 for a nameless type.
+    pub name_offset: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// What the flag of a kind means, the kind says: bitfields, signed values, a union.
+    pub flag: bool,
+    /// Members, enumerators or parameters.
+    pub count: u32,
+    /// Bytes, or the id of a type, as the kind says.
+    pub size_or_type: u32,
+    extra: &'a [u8],
+}
+
+/// A member of a struct or union.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawMember {
+    pub name_offset: u32,
+    pub type_id: u32,
+    /// Bits from the start of the struct.
+    pub bit_offset: u32,
+    /// 0 unless it is a bitfield.
+    pub bitfield_size: u32,
+}
+
+const VOID: RawType<'static> =
+    RawType { name_offset: 0, kind: Kind::Void, flag: false, count: 0, size_or_type: 0, extra: &[] };
+
+impl RawType<'_> {
+    fn word(&self, index: usize) -> Option<u32> {
+        u32_at(self.extra, index.checked_mul(4)?)
+    }
+
+    /// How an integer is encoded (1 signed, 2 char, 4 bool), and its offset in bits, which only old compilers gave.
+    pub(super) fn int(&self) -> Option<(u32, u32)> {
+        let word = (self.kind == Kind::Int).then(|| self.word(0))??;
+        Some((word >> 24 & 0xf, word >> 16 & 0xff))
+    }
+
+    /// Type of an element of an array, and how many there are.
+    pub(super) fn array(&self) -> Option<(u32, u32)> {
+        (self.kind == Kind::Array).then(|| Some((self.word(0)?, self.word(2)?)))?
+    }
+
+    pub(super) fn member(&self, index: u32) -> Option<RawMember> {
+        if !self.kind.is_composite() || index >= self.count {
+            return None;
+        }
+        let at = index as usize * 3;
+        let place = self.word(at + 2)?;
+        let (bit_offset, bitfield_size) = if self.flag { (place & 0xff_ffff, place >> 24) } else { (place, 0) };
+        Some(RawMember { name_offset: self.word(at)?, type_id: self.word(at + 1)?, bit_offset, bitfield_size })
+    }
+
+    /// Name and value of an enumerator; the value with its sign in 64 bits.
+    pub(super) fn enumerator(&self, index: u32) -> Option<(u32, u64)> {
+        if index >= self.count {
+            return None;
+        }
+        let index = index as usize;
+        match self.kind {
+            Kind::Enum => Some((self.word(index * 2)?, i64::from(self.word(index * 2 + 1)?.cast_signed()).cast_unsigned())),
+            Kind::Enum64 => {
+                let (low, high) = (self.word(index * 3 + 1)?, self.word(index * 3 + 2)?);
+                Some((self.word(index * 3)?, u64::from(low) | u64::from(high) << 32))
+            }
+            _ => None,
+        }
+    }
+
+    /// Type of a parameter of a prototype.
+    pub(super) fn parameter(&self, index: u32) -> Option<u32> {
+        (self.kind == Kind::Prototype && index < self.count).then(|| self.word(index as usize * 2 + 1))?
+    }
+}
+
+/// Bytes in memory, or of a file that is mapped.
+enum Bytes {
+    Owned(Vec<u8>),
+    Mapped(Mmap),
+}
+
+impl Bytes {
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Owned(bytes) => bytes,
+            Bytes::Mapped(map) => map,
+        }
+    }
+}
+
+/// The types of a kernel, a module or an object, in place. Cheap to open where an index of it is at hand.
+pub struct TypeTable {
+    bytes: Bytes,
+    types: (usize, usize),
+    strings: (usize, usize),
+    index: TypeIndex,
+    /// The kernel, of a module: its ids and strings come first.
+    base: Option<Arc<TypeTable>>,
+}
+
+impl std::fmt::Debug for TypeTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TypeTable").field("types", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl TypeTable {
+    /// Takes raw BTF and indexes it.
+    ///
+    /// # Errors
+    /// The BTF is cut short, or has a kind of type that is not known.
+    pub fn new(bytes: Vec<u8>) -> Result<TypeTable, BtfError> {
+        Self::build(Bytes::Owned(bytes), None, None)
+    }
+
+    /// No types.
+    pub fn empty() -> TypeTable {
+        let (bytes, index) = (Bytes::Owned(Vec::new()), TypeIndex::default());
+        TypeTable { bytes, types: (0, 0), strings: (0, 0), index, base: None }
+    }
+
+    /// Takes the raw BTF of a module, whose ids and strings go on where those of its kernel end.
+    ///
+    /// # Errors
+    /// As [`TypeTable::new`].
+    pub fn of_module(bytes: Vec<u8>, kernel: Arc<TypeTable>) -> Result<TypeTable, BtfError> {
+        Self::build(Bytes::Owned(bytes), None, Some(kernel))
+    }
+
+    /// Maps a file of raw BTF with an index of it that was made before. The caller must own both files: nobody may write into them while
+    /// they are mapped.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no BTF. An index that is not this file's is made anew.
+    pub fn map(path: &Path, index: Option<TypeIndex>) -> Result<TypeTable, std::io::Error> {
+        let file = std::fs::File::open(path)?;
+        // SAFETY: the files of the store appear whole, by a rename, and are never written into; see above for others.
+        let map = unsafe { Mmap::map(&file)? };
+        Self::build(Bytes::Mapped(map), index, None)
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+    }
+
+    fn build(bytes: Bytes, index: Option<TypeIndex>, base: Option<Arc<TypeTable>>) -> Result<TypeTable, BtfError> {
+        let data = bytes.get();
+        let (types, strings) = btf_parts(data)?;
+        let place = |part: &[u8]| {
+            let start = part.as_ptr() as usize - data.as_ptr() as usize;
+            (start, start + part.len())
+        };
+        let first_is_empty = base.is_some() || strings.first() == Some(&0);
+        if !first_is_empty || strings.last().is_some_and(|&last| last != 0) {
+            return Err(BtfError::Strings);
+        }
+        let own = index.filter(|index| index.is_of(data));
+        let (types_at, strings_at) = (place(types), place(strings));
+        let index = match own {
+            Some(index) => index,
+            None => {
+                let name = |offset: u32| match &base {
+                    Some(base) => match (offset as usize).checked_sub(base.string_end()) {
+                        Some(own) => text(strings, own),
+                        None => base.name_at(offset),
+                    },
+                    None => text(strings, offset as usize),
+                };
+                TypeIndex::build(data, types, base.as_ref().map_or(1, |base| base.len()), name)?
+            }
+        };
+        Ok(TypeTable { types: types_at, strings: strings_at, index, bytes, base })
+    }
+
+    /// The raw BTF.
+    pub fn raw(&self) -> &[u8] {
+        self.bytes.get()
+    }
+
+    /// The index, to be kept.
+    pub fn index(&self) -> &TypeIndex {
+        &self.index
+    }
+
+    /// Bytes of strings, those of the kernel included.
+    fn string_end(&self) -> usize {
+        self.strings.1 - self.strings.0 + self.base.as_ref().map_or(0, |base| base.string_end())
+    }
+
+    /// How many types there are, void and those of the kernel included.
+    pub fn len(&self) -> u32 {
+        self.first_own().saturating_add(self.index.types())
+    }
+
+    /// Whether there is no type but void.
+    pub fn is_empty(&self) -> bool {
+        self.len() <= 1
+    }
+
+    fn first_own(&self) -> u32 {
+        self.base.as_ref().map_or(1, |base| base.len())
+    }
+
+    /// A type by its id; `None` for a bad id.
+    pub fn get(&self, id: u32) -> Option<RawType<'_>> {
+        if id == 0 {
+            return Some(VOID);
+        }
+        let Some(own) = id.checked_sub(self.first_own()) else {
+            return self.base.as_ref()?.get(id);
+        };
+        let types = self.bytes.get().get(self.types.0..self.types.1)?;
+        let record = types.get(self.index.offset(own)? as usize..)?;
+        let (name_offset, info, size_or_type) = (u32_at(record, 0)?, u32_at(record, 4)?, u32_at(record, 8)?);
+        let (kind, count) = (Kind::of(info)?, info & 0xffff);
+        let extra = record.get(12..12 + record_extra(kind as u32, count as usize)?)?;
+        Some(RawType { name_offset, kind, flag: info >> 31 == 1, count, size_or_type, extra })
+    }
+
+    /// The string at an offset; empty for a bad one, and for none.
+    pub fn name_at(&self, offset: u32) -> &[u8] {
+        let own = match &self.base {
+            Some(base) => match (offset as usize).checked_sub(base.string_end()) {
+                Some(own) => own,
+                None => return base.name_at(offset),
+            },
+            None => offset as usize,
+        };
+        self.bytes.get().get(self.strings.0..self.strings.1).map_or(&[], |strings| text(strings, own))
+    }
+
+    /// The name of a type.
+    pub fn name(&self, id: u32) -> &[u8] {
+        self.get(id).map_or(&[], |found| self.name_at(found.name_offset))
+    }
+
+    /// A type seen through typedefs and qualifiers, with its id. `None` for a bad id or a cycle.
+    pub(super) fn skip(&self, id: u32) -> Option<(u32, RawType<'_>)> {
+        let mut id = id;
+        for _ in 0..MAX_NAMES {
+            let found = self.get(id)?;
+            if !found.kind.is_name() {
+                return Some((id, found));
+            }
+            id = found.size_or_type;
+        }
+        None
+    }
+
+    /// Bytes that a value of the type takes, as libbpf's `btf__resolve_size` says.
+    pub(super) fn size(&self, id: u32) -> Option<u32> {
+        let (mut id, mut elements) = (id, 1u32);
+        for _ in 0..MAX_SIZE_STEPS {
+            let found = self.get(id)?;
+            let size = match found.kind {
+                Kind::Int | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Section | Kind::Float => {
+                    found.size_or_type
+                }
+                Kind::Pointer => 8,
+                Kind::Array => {
+                    let (element, count) = found.array()?;
+                    elements = elements.checked_mul(count)?;
+                    id = element;
+                    continue;
+                }
+                Kind::Void | Kind::Forward | Kind::Function | Kind::Prototype => return None,
+                _ => {
+                    id = found.size_or_type;
+                    continue;
+                }
+            };
+            return elements.checked_mul(size);
+        }
+        None
+    }
+
+    /// Ids of this table's own types with this name, flavours on either side ignored, lowest first.
+    pub(super) fn named<'a>(&'a self, essential: &'a [u8]) -> impl Iterator<Item = (u32, RawType<'a>)> + 'a {
+        let first = self.first_own();
+        let found = self.index.named(essential).filter_map(move |own| {
+            let id = first.checked_add(own)?;
+            Some((id, self.get(id)?))
+        });
+        found.filter(move |(_, found)| essential_of(self.name_at(found.name_offset)) == essential)
+    }
+}
+
+/// The string at an offset of a string table; empty for a bad offset.
+fn text(strings: &[u8], offset: usize) -> &[u8] {
+    let Some(tail) = strings.get(offset..) else { return &[] };
+    memchr::memchr(0, tail).map_or(&[], |end| &tail[..end])
+}
+
+/// A name without its flavour: what is before the last `___` that has something else than an underscore on both sides.
+pub(super) fn essential_of(name: &[u8]) -> &[u8] {
+    // Nearly no name has one.
+    if memchr::memmem::find(name, b"___").is_none() {
+        return name;
+    }
+    let is_flavour = |part: &[u8]| part[0] != b'_' && part[1..4] == *b"___" && part[4] != b'_';
+    name.windows(5).rposition(is_flavour).map_or(name, |at| &name[..at + 1])
+}
