@@ -97,7 +97,10 @@ impl<'a> Resolver<'a> {
             return Ok(applied(apply(relocation.bytes(), insn, &same)?, true));
         }
         let found = self.search(root, name);
-        let (kept, patch) = self.choose(&local, &found, resolution)?;
+        let (kept, patch) = self.choose(&local, &found, resolution).inspect_err(|_| {
+            // libbpf gives up here. What comes later is what it says when it is asked for the others alone.
+            self.candidates.remove(&root);
+        })?;
         let is_found = !kept.is_empty();
         if is_found {
             self.candidates.insert(root, kept);

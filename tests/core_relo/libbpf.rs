@@ -169,6 +169,11 @@ pub fn resolve(local: &Types, target: &Types, relocations: &[(bpf_core_relo, &Ob
             };
             if result != 0 {
                 say(format!("failed to relocate: {result}"));
+                // libbpf gives up here, with a list half rewritten. We go on, with a new one.
+                if let Some(list) = lists.remove(&record.type_id) {
+                    // SAFETY: libbpf allocated it.
+                    unsafe { free(list.candidates.cast()) };
+                }
             } else {
                 // SAFETY: there are two instructions, as a wide one takes.
                 let result = unsafe {
