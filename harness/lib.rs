@@ -36,6 +36,7 @@ pub mod matrix;
 pub mod nearest;
 pub mod object;
 pub mod plan;
+pub mod predict;
 pub mod process;
 pub mod report;
 pub mod repro;

@@ -56,7 +56,9 @@ fn objects() -> Vec<Object> {
         files(&project().join(folder), &mut paths, &is_object);
     }
     for folder in std::env::var("COREMATRIX_RELO_OBJECTS").iter().flat_map(|folders| folders.split(':')) {
-        files(Path::new(folder), &mut paths, &|path| is_object(path) || path.extension().is_some_and(|end| end == "elf"));
+        files(Path::new(folder), &mut paths, &|path| {
+            is_object(path) || path.extension().is_some_and(|end| end == "elf")
+        });
     }
     paths.iter().filter_map(|path| object(path)).collect()
 }
@@ -77,7 +79,13 @@ fn object(path: &Path) -> Option<Object> {
         libbpf::record(relocation, at as u32)
     });
     let records = records.collect();
-    Some(Object { name: path.file_name().unwrap().to_string_lossy().into_owned(), ours, types: ObjectTypes::read(&bytes)?, theirs, records })
+    Some(Object {
+        name: path.file_name().unwrap().to_string_lossy().into_owned(),
+        ours,
+        types: ObjectTypes::read(&bytes)?,
+        theirs,
+        records,
+    })
 }
 
 fn strings(raw: &[u8]) -> &[u8] {
@@ -135,7 +143,8 @@ impl Tally {
             *self.outcomes.entry(word(&theirs.outcome)).or_default() += 1;
             let (ours, theirs) = (comparable(ours), comparable(theirs));
             if ours != theirs {
-                self.differences.push(format!("{} on {kernel}, #{number}:\n  ours {ours:?}\n  libbpf {theirs:?}", object.name));
+                self.differences
+                    .push(format!("{} on {kernel}, #{number}:\n  ours {ours:?}\n  libbpf {theirs:?}", object.name));
             }
         }
     }
@@ -185,7 +194,6 @@ fn every_object_on_kernels_that_never_were_resolves_as_with_libbpf() {
     for object in &objects {
         let mut sources: Vec<Vec<u8>> = vec![object.ours.types.raw().to_vec()];
         for (_, raw) in kernels().iter().take(2) {
-            
             sources.push(corematrix::btf::minimal(raw, [&object.types]).unwrap());
         }
         for (number, source) in sources.iter().enumerate() {

@@ -19,6 +19,7 @@ mod list;
 mod merge;
 mod nightly;
 mod plan;
+mod predict;
 mod report;
 mod repro;
 mod run;
@@ -88,6 +89,8 @@ enum Command {
     Gate(gate::GateArgs),
     /// Show what a run would do, in parts for an engine of continuous integration.
     Plan(plan::PlanArgs),
+    /// Predict what the types of kernels say of objects, on as many kernels as there are types of, without booting anything.
+    Predict(predict::PredictArgs),
     /// Make one report of the reports of all parts of a run.
     Merge(merge::MergeArgs),
     /// Show what differs between two runs, two kernels, or builds of an object.
@@ -166,6 +169,7 @@ impl Cli {
             Command::Init(args) => init::run(&args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
+            Command::Predict(args) => predict::run(&self.common, &args),
             Command::Btf(args) => btf::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),

@@ -66,7 +66,8 @@ impl<'a> Comparison<'a> {
 
     /// `type_exists`, `type_size`, `type_id`: the names of the roots are known to be the same (`bpf_core_types_are_compat`).
     pub fn types(&mut self, local: u32, target: u32) -> Result<bool, Code> {
-        let (ours, theirs) = (self.local.get(local).ok_or(Code::Invalid)?, self.target.get(target).ok_or(Code::Invalid)?);
+        let (ours, theirs) =
+            (self.local.get(local).ok_or(Code::Invalid)?, self.target.get(target).ok_or(Code::Invalid)?);
         Ok(ours.kind.goes_with(theirs.kind) && self.types_at(local, target, MAX_DEPTH)?)
     }
 
@@ -220,6 +221,11 @@ impl<'a> Comparison<'a> {
         }
         Ok(true)
     }
+}
+
+/// Whether libbpf takes a type of the object for one of the kernel, whatever their names are.
+pub fn types_are_compatible(local: &TypeTable, local_id: u32, target: &TypeTable, target_id: u32) -> bool {
+    Comparison::new(local, target).types(local_id, target_id).unwrap_or(false)
 }
 
 /// Integers that begin at their first bit, as all do but those of old compilers' bitfields.

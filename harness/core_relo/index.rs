@@ -59,8 +59,7 @@ impl TypeIndex {
             let word = |offset: usize| u32_at(table, at + offset);
             let (Some(name_offset), Some(info), Some(_)) = (word(0), word(4), word(8)) else { return Err(truncated) };
             let kind = info >> 24 & 0x1f;
-            let extra =
-                record_extra(kind, (info & 0xffff) as usize).ok_or(BtfError::UnknownKind { id, kind })?;
+            let extra = record_extra(kind, (info & 0xffff) as usize).ok_or(BtfError::UnknownKind { id, kind })?;
             let end = at + 12 + extra;
             if end > table.len() {
                 return Err(truncated);
@@ -103,7 +102,7 @@ impl TypeIndex {
     }
 
     /// Numbers of the types that may have this name, in order: names of the same hash are among them.
-    pub(super) fn named(&self, essential: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn named(&self, essential: &[u8]) -> impl Iterator<Item = u32> + use<'_> {
         let wanted = hash(essential);
         let (mut low, mut high) = (0, self.names);
         while low < high {
@@ -131,7 +130,7 @@ fn sample(btf: &[u8]) -> u32 {
     const PART: usize = 64;
     const PARTS: usize = 32;
     let step = (btf.len() / PARTS).max(PART);
-    (0..PARTS).filter_map(|part| btf.get(part * step..)).fold(0, |sum, from| {
-        sum.rotate_left(5) ^ hash(&from[..from.len().min(PART)])
-    })
+    (0..PARTS)
+        .filter_map(|part| btf.get(part * step..))
+        .fold(0, |sum, from| sum.rotate_left(5) ^ hash(&from[..from.len().min(PART)]))
 }

@@ -16,6 +16,7 @@ mod spec;
 mod table;
 mod value;
 
+pub use compatible::types_are_compatible;
 pub use error::Code;
 pub use index::TypeIndex;
 pub use object_side::{ObjectRelocation, ObjectSide};

@@ -61,7 +61,7 @@ impl ObjectSide {
             let section = data(&record.section).unwrap_or_default();
             let rest = section.get(start..).unwrap_or_default();
             let bytes = rest[..rest.len().min(WIDE_INSN)].to_vec();
-            let insn = (!listed.function.is_empty() && start % INSN == 0).then_some(listed.insn);
+            let insn = (!listed.function.is_empty() && start.is_multiple_of(INSN)).then_some(listed.insn);
             ObjectRelocation { record, insn, bytes }
         });
         let relocations = relocations.collect();

@@ -151,7 +151,9 @@ impl RawType<'_> {
         }
         let index = index as usize;
         match self.kind {
-            Kind::Enum => Some((self.word(index * 2)?, i64::from(self.word(index * 2 + 1)?.cast_signed()).cast_unsigned())),
+            Kind::Enum => {
+                Some((self.word(index * 2)?, i64::from(self.word(index * 2 + 1)?.cast_signed()).cast_unsigned()))
+            }
             Kind::Enum64 => {
                 let (low, high) = (self.word(index * 3 + 1)?, self.word(index * 3 + 2)?);
                 Some((self.word(index * 3)?, u64::from(low) | u64::from(high) << 32))
@@ -204,6 +206,14 @@ impl TypeTable {
     /// The BTF is cut short, or has a kind of type that is not known.
     pub fn new(bytes: Vec<u8>) -> Result<TypeTable, BtfError> {
         Self::build(Bytes::Owned(bytes), None, None)
+    }
+
+    /// Takes raw BTF with an index of it that was made before. An index that is not this BTF's is made anew.
+    ///
+    /// # Errors
+    /// As [`TypeTable::new`].
+    pub fn with_index(bytes: Vec<u8>, index: Option<TypeIndex>) -> Result<TypeTable, BtfError> {
+        Self::build(Bytes::Owned(bytes), index, None)
     }
 
     /// No types.
@@ -364,8 +374,18 @@ impl TypeTable {
         None
     }
 
+    /// The first of this table's own types with exactly this name and of this kind.
+    pub fn exactly(&self, name: &str, kind: Kind) -> Option<(u32, RawType<'_>)> {
+        let same =
+            |(_, found): &(u32, RawType<'_>)| found.kind == kind && self.name_at(found.name_offset) == name.as_bytes();
+        self.named(essential_of(name.as_bytes())).find(same)
+    }
+
     /// Ids of this table's own types with this name, flavours on either side ignored, lowest first.
-    pub(super) fn named<'a>(&'a self, essential: &'a [u8]) -> impl Iterator<Item = (u32, RawType<'a>)> + 'a {
+    pub(super) fn named<'a, 'n>(
+        &'a self,
+        essential: &'n [u8],
+    ) -> impl Iterator<Item = (u32, RawType<'a>)> + use<'a, 'n> {
         let first = self.first_own();
         let found = self.index.named(essential).filter_map(move |own| {
             let id = first.checked_add(own)?;

@@ -1,8 +1,8 @@
 //! What a relocation puts into its instruction, from the object's way and the kernel's (`bpf_core_calc_relo`).
 
+use super::Code;
 use super::spec::{About, Spec, about};
 use super::table::{Kind, RawType, TypeTable};
-use super::Code;
 use crate::object::btf_ext::RelocationKind;
 
 /// What is to be done to an instruction.
@@ -44,8 +44,7 @@ pub(super) fn patch(local: &Spec<'_>, target: Option<&Spec<'_>>) -> Result<Patch
             let Some(target) = target else { return Ok(Patch { poison: true, ..patch }) };
             let new = field(target)?;
             (patch.new, patch.new_size) = (new.value, new.size);
-            patch.unsafe_size =
-                old.size != new.size && !resizable(local.types, old.type_id, target.types, new.type_id);
+            patch.unsafe_size = old.size != new.size && !resizable(local.types, old.type_id, target.types, new.type_id);
         }
         About::Type => {
             patch.validate = local.kind != RelocationKind::TargetTypeId;

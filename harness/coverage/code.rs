@@ -38,6 +38,10 @@ pub(super) struct Function {
     pub insns: Vec<Insn>,
     /// By instruction.
     pub references: BTreeMap<usize, Reference>,
+    /// Its CO-RE relocations of every kind, by instruction, as indexes into the object's list.
+    pub relocations: Vec<(usize, usize)>,
+    /// The kernel functions that it calls, by instruction.
+    pub kfuncs: Vec<(usize, String)>,
     /// Its line records by instruction.
     pub lines: Vec<LineRecord>,
 }
@@ -186,6 +190,8 @@ impl Code {
                 global: function.global,
                 insns: Insn::decode(data.get(range)?),
                 references: BTreeMap::new(),
+                relocations: Vec::new(),
+                kfuncs: Vec::new(),
                 lines: Vec::new(),
             });
         }
@@ -213,6 +219,9 @@ impl Code {
                 let Some((function, at)) = place(target, record.r_offset.get(LittleEndian)) else { continue };
                 let Some(symbol) = symbols.get(record.r_sym(LittleEndian) as usize) else { continue };
                 let Some(&insn) = code.functions[function].insns.get(at) else { continue };
+                if symbol.section == 0 && insn.is_call() {
+                    code.functions[function].kfuncs.push((at, symbol.name.clone()));
+                }
                 let reference = match symbol.section {
                     0 if insn.is_wide() => code.external(symbol),
                     0 => Some(Reference::Operand(Operand::Other)),
@@ -250,7 +259,11 @@ impl Code {
             for (index, relocation) in ext.relocations.iter().enumerate() {
                 let section = numbers.get(&*relocation.section).copied();
                 let found = section.and_then(|section| place(section, relocation.insn_offset.into()));
-                let Some((function, at)) = found.filter(|_| is_value(relocation.kind)) else { continue };
+                let Some((function, at)) = found else { continue };
+                code.functions[function].relocations.push((at, index));
+                if !is_value(relocation.kind) {
+                    continue;
+                }
                 let operand = Operand::Relocation { index, existence: is_existence(relocation.kind) };
                 code.functions[function].references.insert(at, Reference::Operand(operand));
             }

@@ -12,12 +12,14 @@ mod flow;
 mod insn;
 mod line_table;
 mod program;
+mod reach;
 mod survival;
 mod union;
 mod value;
 
 pub use analysis::Analysis;
 pub use cell_coverage::ObjectFacts;
+pub use reach::Reached;
 pub use survival::ProgramEvidence;
 pub use union::{ProofLevel, Unit, on_kernel, proven, sides};
 

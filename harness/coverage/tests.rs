@@ -187,6 +187,8 @@ fn questions_of_a_large_program_are_followed_as_long_as_there_are_steps() {
         subprogram: false,
         global: false,
         insns: insn::Insn::decode(&bytes),
+        relocations: Vec::new(),
+        kfuncs: Vec::new(),
         references: (0..asks).map(|index| (2 * index + 1, reference(index))).collect(),
         lines: Vec::new(),
     };

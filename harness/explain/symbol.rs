@@ -47,7 +47,7 @@ impl AttachTarget {
     }
 
     /// The name that stands for it in BTF.
-    fn btf_name(&self) -> String {
+    pub fn btf_name(&self) -> String {
         match self {
             AttachTarget::Function(name) | AttachTarget::Iterator(name) => name.clone(),
             AttachTarget::Tracepoint(name) => format!("btf_trace_{name}"),

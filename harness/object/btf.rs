@@ -13,8 +13,8 @@ use std::borrow::Cow;
 
 pub use cut::Cut;
 pub(super) use format::{MAGIC, header_length, part, raw_types};
-pub(crate) use format::{extra_bytes as record_extra, parts as btf_parts};
 use format::{extra_bytes, parse_types, parts};
+pub(crate) use format::{extra_bytes as record_extra, parts as btf_parts};
 pub use lookup::{MemberPlace, Want, essential_name};
 
 /// Longest string that is given out: a file name may take `PATH_MAX`, and nothing is longer.

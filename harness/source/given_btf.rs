@@ -24,9 +24,9 @@ const ELF_LIMIT: u64 = 4 << 30;
 /// Folders are searched this deep; BTFHub's files lie in the fourth.
 const DEPTH: u32 = 6;
 /// How the files of an archive end.
-const ENDINGS: [&str; 3] = [".btf.tar.xz", ".btf.xz", ".btf"];
+pub(super) const ENDINGS: [&str; 3] = [".btf.tar.xz", ".btf.xz", ".btf"];
 /// How an archive names the machines that corematrix does not run; one release may be there for several.
-const OTHER_MACHINES: [&str; 6] = ["arm64", "aarch64", "s390x", "ppc64le", "riscv64", "armhf"];
+pub(super) const OTHER_MACHINES: [&str; 6] = ["arm64", "aarch64", "s390x", "ppc64le", "riscv64", "armhf"];
 /// Files in a message.
 const MOST_NAMES: usize = 4;
 
@@ -104,7 +104,7 @@ fn search(folder: &Path, release: &str, depth: u32, found: &mut Vec<PathBuf>) ->
 }
 
 /// The raw BTF in a file, or why it cannot be had.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let bytes = match &*name {

@@ -8,6 +8,7 @@
 mod apt;
 mod archive;
 mod available_kernels;
+mod btf_files;
 mod disk;
 mod download;
 mod file_systems;
@@ -30,6 +31,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use self::available_kernels::AvailableKernel;
+pub use self::btf_files::{BtfFile, BtfFileError, age};
 pub use self::file_systems::FileSystems;
 pub use self::lock_file::{LockFile, LockedKernel, LockedPackage, WhenGone};
 pub(crate) use self::oci::layout::MARK as LAYOUT_MARK;

@@ -8,7 +8,7 @@ use corematrix::core_relo::{ObjectRelocation, Resolution};
 use corematrix::libbpf_log::relocations::LoggedRelocations;
 use corematrix::object::btf_ext::RelocationKind;
 use corematrix::protocol::libbpf_log::{Level, Line};
-use libbpf_sys::{btf, bpf_core_relo, bpf_insn};
+use libbpf_sys::{bpf_core_relo, bpf_insn, btf};
 
 #[repr(C)]
 struct Candidate {
@@ -123,10 +123,7 @@ pub fn record(relocation: &ObjectRelocation, access: u32) -> bpf_core_relo {
 }
 
 fn number(kind: RelocationKind) -> u32 {
-    match (0..13).find(|&number| RelocationKind::from(number) == kind) {
-        Some(number) => number,
-        None => 99,
-    }
+    (0..13).find(|&number| RelocationKind::from(number) == kind).unwrap_or(99)
 }
 
 /// Does with each relocation what `bpf_object__relocate_core` does.
@@ -138,7 +135,10 @@ pub fn resolve(local: &Types, target: &Types, relocations: &[(bpf_core_relo, &Ob
     let mut resolutions = Vec::new();
     for (record, relocation) in relocations {
         LINES.lock().unwrap().clear();
-        LINES.lock().unwrap().push(Line { level: Level::Debug, text: "libbpf: sec 's': found 1 CO-RE relocations\n".to_owned() });
+        LINES
+            .lock()
+            .unwrap()
+            .push(Line { level: Level::Debug, text: "libbpf: sec 's': found 1 CO-RE relocations\n".to_owned() });
         let Some(at) = relocation.insn else {
             let outcome = corematrix::record::RelocationOutcome::Skipped;
             resolutions.push(Resolution { local: String::new(), candidates: Vec::new(), outcome });
@@ -153,7 +153,10 @@ pub fn resolve(local: &Types, target: &Types, relocations: &[(bpf_core_relo, &Ob
             insn.imm = i32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
         }
         let say = |text: String| {
-            LINES.lock().unwrap().push(Line { level: Level::Debug, text: format!("libbpf: prog 'p': relo #0: {text}\n") });
+            LINES
+                .lock()
+                .unwrap()
+                .push(Line { level: Level::Debug, text: format!("libbpf: prog 'p': relo #0: {text}\n") });
         };
         if let Err(code) = list(&mut lists, local, target, record) {
             say(format!("target candidate search failed for: {code}"));
@@ -196,7 +199,12 @@ pub fn resolve(local: &Types, target: &Types, relocations: &[(bpf_core_relo, &Ob
 }
 
 /// The candidates of a local type, looked up once.
-fn list(lists: &mut HashMap<u32, CandidateList>, local: &Types, target: &Types, record: &bpf_core_relo) -> Result<(), i32> {
+fn list(
+    lists: &mut HashMap<u32, CandidateList>,
+    local: &Types,
+    target: &Types,
+    record: &bpf_core_relo,
+) -> Result<(), i32> {
     if record.kind == 6 || lists.contains_key(&record.type_id) {
         return Ok(());
     }

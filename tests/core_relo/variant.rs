@@ -98,12 +98,8 @@ pub fn change(raw: &mut [u8], offsets: &[usize], types: &[u32], random: &mut Ran
         }
         (3, 1 | 2) => put(raw, offset + 20, random.below(3) as u32),
         (3, _) => put(raw, offset + 12, other),
-        (2 | 8..=11 | 18, _) => {
-            // What refers to itself goes on for ever in libbpf.
-            if kind == 2 {
-                put(raw, offset + 8, other);
-            }
-        }
+        // No qualifier or typedef: one that refers to itself goes on for ever in libbpf.
+        (2, _) => put(raw, offset + 8, other),
         (4 | 5, 1) => put(raw, offset + 4, info ^ 1 << 24),
         (4 | 5, 2) => put(raw, offset + 8, random.below(5000) as u32),
         (4 | 5, _) if count > 0 => {

@@ -1,0 +1,44 @@
+//! What a program asks of the kernel, and what of it the program can come to on one kernel.
+
+use std::collections::BTreeSet;
+
+use super::analysis::Analysis;
+use super::cell_coverage::ObjectFacts;
+use super::code::Function;
+
+/// What a program can come to on one kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reached<'a> {
+    /// Relocations, as indexes into the object's list.
+    pub relocations: BTreeSet<usize>,
+    /// Calls of kernel functions, by name.
+    pub kfuncs: BTreeSet<&'a str>,
+}
+
+impl Analysis {
+    /// The relocations of a program and of its subprograms, as indexes into the object's list.
+    pub fn relocations_of(&self, program: usize) -> BTreeSet<usize> {
+        let functions = self.functions(program);
+        functions.flat_map(|(_, function)| function.relocations.iter().map(|&(_, relocation)| relocation)).collect()
+    }
+
+    /// What a program can come to, given all that the kernel answers; `None` if the program is too large to be followed.
+    pub fn reached(&self, program: usize, facts: &ObjectFacts<'_>) -> Option<Reached<'_>> {
+        let flow = self.answered(program, facts)?;
+        let mut reached = Reached::default();
+        for (first, function) in self.functions(program) {
+            let is_reached = |at: usize| flow.reached.get(first + at) == Some(&true);
+            let relocations = function.relocations.iter().filter(|(at, _)| is_reached(*at));
+            reached.relocations.extend(relocations.map(|&(_, relocation)| relocation));
+            let kfuncs = function.kfuncs.iter().filter(|(at, _)| is_reached(*at));
+            reached.kfuncs.extend(kfuncs.map(|(_, name)| name.as_str()));
+        }
+        Some(reached)
+    }
+
+    /// The functions of a program, with the instruction at which each begins.
+    fn functions(&self, program: usize) -> impl Iterator<Item = (usize, &Function)> {
+        let parts = self.programs.get(program).into_iter().flat_map(|program| &program.parts);
+        parts.filter_map(|part| Some((part.first, self.code.functions.get(part.function)?)))
+    }
+}

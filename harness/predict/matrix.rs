@@ -1,0 +1,81 @@
+//! [`PredictedMatrix`]: what types say of objects on many kernels.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::outcome::PredictedOutcome;
+use super::subject::Subject;
+use crate::core_relo::{Target, TypeTable};
+use crate::record::RelocationOutcome;
+
+/// A kernel of which the types are at hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PredictedKernel {
+    /// Kernels that are compared with one another: those of a distribution, such as `ubuntu/20.04/x86_64`, or the store's.
+    pub group: String,
+    /// Its release.
+    pub release: String,
+    /// Where its types come from.
+    pub types: PathBuf,
+}
+
+/// What types say of one object on one kernel, as far as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PredictedCell {
+    /// By program.
+    pub programs: Vec<PredictedOutcome>,
+    /// How many relocations come to what, such as `resolved`, `no_match`, `poisoned`.
+    pub relocations: BTreeMap<&'static str, usize>,
+    /// By guard: whether its first side is picked; `None` where types do not tell.
+    pub guards: Vec<Option<bool>>,
+}
+
+/// What types say of objects on many kernels.
+#[derive(Debug)]
+pub struct PredictedMatrix {
+    /// By group, older ones first.
+    pub kernels: Vec<PredictedKernel>,
+    /// By kernel and then by object; in words why the types of a kernel cannot be read.
+    pub cells: Vec<Result<Vec<PredictedCell>, String>>,
+}
+
+impl PredictedMatrix {
+    /// Reads the types of each kernel once, on all processors.
+    pub fn of(
+        subjects: &[Subject],
+        kernels: Vec<PredictedKernel>,
+        types: impl Fn(&PredictedKernel) -> Result<Arc<TypeTable>, String> + Sync,
+    ) -> PredictedMatrix {
+        let cells = kernels.par_iter().map(|kernel| {
+            let target = Target { kernel: types(kernel)?, modules: Vec::new() };
+            Ok(subjects.iter().map(|subject| cell(subject, &target)).collect())
+        });
+        let cells = cells.collect();
+        PredictedMatrix { kernels, cells }
+    }
+}
+
+fn cell(subject: &Subject, target: &Target) -> PredictedCell {
+    let prediction = subject.predict(target);
+    let mut relocations = BTreeMap::new();
+    for resolution in &prediction.relocations {
+        *relocations.entry(word(&resolution.outcome)).or_default() += 1;
+    }
+    PredictedCell { programs: prediction.programs, relocations, guards: prediction.guards }
+}
+
+/// As the record of a run has it.
+fn word(outcome: &RelocationOutcome) -> &'static str {
+    match outcome {
+        RelocationOutcome::Resolved { .. } => "resolved",
+        RelocationOutcome::NoMatch { .. } => "no_match",
+        RelocationOutcome::Poisoned => "poisoned",
+        RelocationOutcome::Ambiguous { .. } => "ambiguous",
+        RelocationOutcome::Failed { .. } => "failed",
+        _ => "skipped",
+    }
+}

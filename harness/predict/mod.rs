@@ -1,0 +1,15 @@
+//! [`Subject`]: what becomes of an object on a kernel of which only the types are known. Nothing is booted, and nothing here is ever taken
+//! for what a kernel did.
+//!
+//! What types cannot tell is left open: what the verifier says, whether a map can be made, what the kernel's config has.
+
+mod kernel_function;
+mod matrix;
+mod outcome;
+mod stretch;
+mod subject;
+
+pub use matrix::{PredictedCell, PredictedKernel, PredictedMatrix};
+pub use outcome::{PredictedOutcome, Prediction};
+pub use stretch::{Stretch, stretches};
+pub use subject::Subject;

@@ -1,0 +1,158 @@
+//! [`Subject`]: an object, read once, to be held against the types of many kernels.
+
+use std::collections::BTreeMap;
+
+use super::kernel_function::KernelFunction;
+use super::outcome::{PredictedOutcome, Prediction};
+use crate::core_relo::{Kind, ObjectSide, Resolution, Resolver, Target};
+use crate::coverage::{Analysis, ObjectFacts};
+use crate::explain::{AttachTarget, LocalSpec};
+use crate::object::{BpfObject, ProgramInfo};
+use crate::record::{ExternRecord, RelocationOutcome, RelocationRecord};
+
+/// Program types whose target the kernel's types must have.
+const TARGETED: [&str; 2] = ["tracing", "lsm"];
+
+/// An object, read once, to be held against the types of many kernels.
+#[derive(Debug)]
+pub struct Subject {
+    /// The object's name.
+    pub name: String,
+    /// Its programs, in libbpf's order.
+    pub programs: Vec<ProgramInfo>,
+    side: ObjectSide,
+    analysis: Analysis,
+    functions: Vec<KernelFunction>,
+    /// What each relocation asks for, such as `struct inode.i_ctime`.
+    asked: Vec<String>,
+}
+
+impl Subject {
+    /// # Errors
+    /// The object cannot be read; in words.
+    pub fn of(object: &BpfObject) -> Result<Subject, String> {
+        let inventory = object.inventory.as_ref().map_err(ToString::to_string)?;
+        let side = ObjectSide::read(&object.bytes).map_err(|error| error.to_string())?;
+        let names: Vec<&str> = inventory.programs.iter().map(|program| program.name.as_str()).collect();
+        let types = crate::object::btf::Btf::parse(side.types.raw()).ok();
+        let asked = side.relocations.iter().map(|relocation| {
+            let spec = types.as_ref().and_then(|types| LocalSpec::of(&relocation.record, types));
+            spec.map_or_else(|| format!("type {}", relocation.record.type_id), |spec| spec.to_string())
+        });
+        Ok(Subject {
+            name: object.name.clone(),
+            programs: inventory.programs.clone(),
+            analysis: Analysis::of(&object.bytes, &names),
+            functions: types.as_ref().map(|types| KernelFunction::all(&object.bytes, types)).unwrap_or_default(),
+            asked: asked.collect(),
+            side,
+        })
+    }
+
+    /// How many relocations it has.
+    pub fn relocations(&self) -> usize {
+        self.side.relocations.len()
+    }
+
+    /// What becomes of it on one kernel.
+    pub fn predict(&self, target: &Target) -> Prediction {
+        let relocations = Resolver::all(&self.side, target);
+        let records: Vec<RelocationRecord> = relocations.iter().enumerate().map(record).collect();
+        let found: Vec<Result<(), String>> =
+            self.functions.iter().map(|function| function.look_up(&self.side.types, target)).collect();
+        let external = |(function, found): (&KernelFunction, &Result<(), String>)| ExternRecord {
+            name: function.name.clone(),
+            kind: "func ksym".to_owned(),
+            weak: function.weak,
+            resolved: found.is_ok().then(|| "vmlinux".to_owned()),
+        };
+        let externs: Vec<ExternRecord> = self.functions.iter().zip(&found).map(external).collect();
+        let nothing = BTreeMap::new();
+        let facts = ObjectFacts { loaded: &nothing, relocations: &records, externs: &externs };
+        let programs = self.programs.iter().enumerate();
+        let programs =
+            programs.map(|(number, program)| self.program(number, program, target, &facts, &found)).collect();
+        let guards = self.analysis.proof(&facts).guards.into_iter().map(|guard| guard.resolved).collect();
+        Prediction { programs, relocations, guards }
+    }
+
+    fn program(
+        &self,
+        number: usize,
+        program: &ProgramInfo,
+        target: &Target,
+        facts: &ObjectFacts<'_>,
+        found: &[Result<(), String>],
+    ) -> PredictedOutcome {
+        if let Some(missing) = missing_target(program, target) {
+            return PredictedOutcome::MissingTarget { target: missing };
+        }
+        let own = self.analysis.relocations_of(number);
+        for &relocation in &own {
+            match &facts.relocations[relocation].outcome {
+                RelocationOutcome::Failed { reason } | RelocationOutcome::Ambiguous { reason } => {
+                    return PredictedOutcome::Refused { reason: format!("`{}`: {reason}", self.asked[relocation]) };
+                }
+                _ => {}
+            }
+        }
+        let strong = self.functions.iter().zip(found).filter(|(function, _)| !function.weak);
+        for (function, found) in strong {
+            if let (true, Err(reason)) = (program.externs.contains(&function.name), found) {
+                return PredictedOutcome::MissingKfunc { reason: reason.clone() };
+            }
+        }
+        let poisoned = |relocation: &usize| facts.relocations[*relocation].outcome == RelocationOutcome::Poisoned;
+        let absent: Vec<&str> = self
+            .functions
+            .iter()
+            .zip(found)
+            .filter(|(_, found)| found.is_err())
+            .map(|(function, _)| function.name.as_str())
+            .collect();
+        if !own.iter().any(poisoned) && absent.is_empty() {
+            return PredictedOutcome::Resolves;
+        }
+        let Some(reached) = self.analysis.reached(number, facts) else {
+            return PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() };
+        };
+        let mut missing = Vec::new();
+        let relocations = reached.relocations.iter().filter(|relocation| poisoned(relocation));
+        let calls = reached.kfuncs.into_iter().filter(|name| absent.contains(name));
+        for asked in relocations.map(|&relocation| self.asked[relocation].as_str()).chain(calls) {
+            if !missing.iter().any(|known| known == asked) {
+                missing.push(asked.to_owned());
+            }
+        }
+        match missing.is_empty() {
+            true => PredictedOutcome::Resolves,
+            false => PredictedOutcome::RejectedIfReached { missing },
+        }
+    }
+}
+
+fn record((number, resolution): (usize, &Resolution)) -> RelocationRecord {
+    RelocationRecord {
+        relocation: number,
+        local: resolution.local.clone(),
+        candidates: Vec::new(),
+        outcome: resolution.outcome.clone(),
+        verifier_insns: Vec::new(),
+    }
+}
+
+/// What the program attaches to, if its type needs a type of the kernel for that and the kernel has none.
+fn missing_target(program: &ProgramInfo, target: &Target) -> Option<String> {
+    if !program.prog_type.as_deref().is_some_and(|kind| TARGETED.contains(&kind)) {
+        return None;
+    }
+    let wanted = AttachTarget::from_section(&program.section)?;
+    let kind = match wanted {
+        AttachTarget::Tracepoint(_) => Kind::Typedef,
+        AttachTarget::Function(_) | AttachTarget::Iterator(_) => Kind::Function,
+    };
+    let name = wanted.btf_name();
+    let tables = std::iter::once(&target.kernel).chain(target.modules.iter().map(|(_, table)| table));
+    let is_there = tables.into_iter().any(|table| table.exactly(&name, kind).is_some());
+    (!is_there).then(|| wanted.name().to_owned())
+}
