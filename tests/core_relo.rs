@@ -223,3 +223,28 @@ fn every_object_on_kernels_that_never_were_resolves_as_with_libbpf() {
     }
     tally.expect_none("variants");
 }
+
+/// For `tests/bench/predict.sh`: writes so many kernels that never were into a folder.
+#[test]
+#[ignore = "writes gigabytes; the bench asks for it"]
+fn write_variants() {
+    let folder = PathBuf::from(std::env::var("COREMATRIX_RELO_OUT").unwrap());
+    let count: usize = std::env::var("COREMATRIX_RELO_COUNT").unwrap().parse().unwrap();
+    let kernels = kernels();
+    let mut prepared: Vec<(&str, &[u8], Vec<usize>)> = Vec::new();
+    for (name, raw) in &kernels {
+        prepared.push((name, raw, variant::offsets(raw)));
+    }
+    for number in 0..count {
+        let (name, raw, offsets) = &prepared[number % prepared.len()];
+        let types: Vec<u32> = (1..offsets.len() as u32).collect();
+        let mut random = Random((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut changed = raw.to_vec();
+        for _ in 0..500 {
+            variant::change(&mut changed, offsets, &types, &mut random);
+        }
+        variant::spare_libbpf(&mut changed, offsets);
+        fs::create_dir_all(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join(format!("{}.btf", number / prepared.len())), changed).unwrap();
+    }
+}

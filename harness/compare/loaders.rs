@@ -212,7 +212,14 @@ mod tests {
                 let outcome = RelocationOutcome::Resolved { old: 0, new: value };
                 let local = "struct x.y (0:1 @ offset 4)".to_owned();
                 let (candidates, verifier_insns) = (Vec::new(), Vec::new());
-                cell.relocations = vec![RelocationRecord { relocation: 0, local, candidates, outcome, verifier_insns }];
+                cell.relocations = vec![RelocationRecord {
+                    relocation: 0,
+                    local,
+                    candidates,
+                    outcome,
+                    verifier_insns,
+                    predicted: None,
+                }];
                 let definition =
                     MapDefinition { key_size: Some(4), max_entries: Some(entries), ..MapDefinition::default() };
                 let maps = vec![CreatedMap { map: "m".to_owned(), definition, ..CreatedMap::default() }];

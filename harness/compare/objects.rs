@@ -158,6 +158,7 @@ mod tests {
                     candidates: Vec::new(),
                     outcome: RelocationOutcome::Poisoned,
                     verifier_insns: Vec::new(),
+                    predicted: None,
                 });
             }
         }

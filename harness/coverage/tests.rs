@@ -140,6 +140,7 @@ fn the_side_is_executed_that_a_run_cannot_come_around() {
         candidates: Vec::new(),
         outcome: RelocationOutcome::NoMatch { old: 0, new: 0 },
         verifier_insns: Vec::new(),
+        predicted: None,
     };
     let relocations: Vec<RelocationRecord> = (0..20).map(no).collect();
     for program in ["on_stack", "one_line", "sizes"] {

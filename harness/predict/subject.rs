@@ -138,6 +138,7 @@ fn record((number, resolution): (usize, &Resolution)) -> RelocationRecord {
         candidates: Vec::new(),
         outcome: resolution.outcome.clone(),
         verifier_insns: Vec::new(),
+        predicted: None,
     }
 }
 

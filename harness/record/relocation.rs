@@ -48,6 +48,10 @@ pub struct RelocationRecord {
     pub outcome: RelocationOutcome,
     /// Where the verifier meets the instruction: subprograms are appended to each program that calls them.
     pub verifier_insns: Vec<VerifierPlace>,
+    /// What the kernel's types say should have come of it, where that is something else: a defect of the prediction, or types that are not
+    /// those of this kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<RelocationOutcome>,
 }
 
 /// One type of the kernel that a relocation was matched with.

@@ -2,6 +2,7 @@
 //! annotations, SARIF and code quality are all made of these.
 
 mod loaders;
+mod predictions;
 
 use std::path::Path;
 
@@ -39,6 +40,8 @@ pub enum FindingKind {
     Danger,
     /// Two loaders make different things of an object.
     Loaders,
+    /// A relocation came to something else than the types of its kernel say.
+    Prediction,
     /// A kernel complained about something while it judged the object.
     KernelWarning,
     /// A kernel could not be used.
@@ -76,6 +79,7 @@ impl Finding {
             FindingKind::Object => "object_not_whole".to_owned(),
             FindingKind::Danger => "silent_danger".to_owned(),
             FindingKind::Loaders => "loaders_differ".to_owned(),
+            FindingKind::Prediction => "prediction_differs".to_owned(),
             FindingKind::KernelWarning => "kernel_warning".to_owned(),
             FindingKind::Kernel => "kernel_not_usable".to_owned(),
         }
@@ -89,6 +93,7 @@ impl Finding {
             FindingKind::Object => "object does not load as a whole",
             FindingKind::Danger => "loads, and reads wrong data",
             FindingKind::Loaders => "loaders differ",
+            FindingKind::Prediction => "types say otherwise",
             FindingKind::KernelWarning => "kernel warning",
             FindingKind::Kernel => "kernel could not be used",
         }
@@ -125,6 +130,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_object(record, &shown, o));
         found.extend(of_programs(record, &shown, o));
         found.extend(of_dangers(record, &shown, o));
+        found.extend(predictions::of_predictions(record, &shown, o));
         found.extend(of_kernel_log(record, &shown, o));
     }
     found.extend(loaders::of_loaders(record));

@@ -76,9 +76,11 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
     let loaders = listed(&|finding| finding.kind == FindingKind::Loaders);
     page.section(LIMIT, "Where loaders differ", &[], &loaders, "difference");
+    let predictions = listed(&|finding| finding.kind == FindingKind::Prediction);
+    page.section(LIMIT, "Where types say otherwise", &[], &predictions, "difference");
     let complaints = listed(&|finding| finding.kind == FindingKind::KernelWarning);
     page.section(LIMIT, "Kernel warnings", &[], &complaints, "warning");
-    let elsewhere = [FindingKind::Danger, FindingKind::Loaders, FindingKind::KernelWarning];
+    let elsewhere = [FindingKind::Danger, FindingKind::Loaders, FindingKind::Prediction, FindingKind::KernelWarning];
     let rest = listed(&|finding| finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind));
     page.section(LIMIT, "Could not be judged", &[], &rest, "item");
     let (head, rows) = kernels(record);

@@ -8,8 +8,8 @@ mod beyond;
 mod change;
 mod dangers;
 mod failures;
+mod finding_block;
 mod grid;
-mod kernel_log;
 mod loaders;
 mod outputs;
 
@@ -45,7 +45,8 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         alternatives::render(record, &shown, width),
         dangers::render(record, &shown, width),
         loaders::differences(record, &shown, width),
-        kernel_log::render(record, width),
+        finding_block::predictions(record, width),
+        finding_block::kernel_warnings(record, width),
         not_run(record, &shown, width),
         super::coverage::summary(record, width),
         notes(record, width),

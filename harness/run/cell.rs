@@ -12,7 +12,7 @@ use super::coverage::CoverageEvidence;
 use super::evidence::CellEvidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
-use super::{dangers, judgement, user_space};
+use super::{dangers, judgement, prediction, user_space};
 use crate::event::{CellOutcome, Event};
 use crate::judge;
 use crate::kernel_log::KernelLog;
@@ -107,8 +107,14 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         cell.notes.splice(0..0, room.note);
     }
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
-    let relocations =
+    let mut relocations =
         cell.evidence.records(planned.relocations(), &programs, &|function| planned.loading.leaves_out(function));
+    // Another library has rules of its own, and so has libbpf in its place.
+    if planned.loader.is_none()
+        && let Some(target) = session.view().target()
+    {
+        prediction::compare(&planned.object.bytes, target, &mut relocations);
+    }
     // Of a kernel that never got to the object nothing is known.
     let types = cell.whole.as_ref().and_then(|_| session.types());
     let mut dangers: Vec<DangerRecord> =

@@ -143,7 +143,7 @@ impl CellEvidence {
                 None => (String::new(), Vec::new(), RelocationOutcome::NotReached),
             };
             let outcome = self.checked(outcome, &verifier_insns);
-            RelocationRecord { relocation: number, local, candidates, outcome, verifier_insns }
+            RelocationRecord { relocation: number, local, candidates, outcome, verifier_insns, predicted: None }
         };
         asked.iter().enumerate().map(join).collect()
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::OnceLock;
 
+use crate::core_relo::Target;
 use crate::judge::{Elsewhere, KernelView};
 use crate::kernel_config::KernelConfig;
 use crate::object::btf::{Btf, Want};
@@ -16,6 +17,8 @@ pub(super) struct StoredView<'a> {
     learn: Box<dyn Fn(&StoredKernel) -> StoredKernel + Send + Sync + 'a>,
     /// What objects are relocated with.
     types: OnceLock<Option<Btf>>,
+    /// The same, to resolve relocations with.
+    target: OnceLock<Option<Target>>,
     /// The kernel's own BTF, where it was given another.
     own: OnceLock<Option<Btf>>,
     config: OnceLock<Option<KernelConfig>>,
@@ -36,14 +39,24 @@ impl<'a> StoredView<'a> {
         store: &'a Store,
         learn: impl Fn(&StoredKernel) -> StoredKernel + Send + Sync + 'a,
     ) -> Self {
-        let (types, own, config, modules) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
-        StoredView { stored, store, learn: Box::new(learn), types, own, config, modules }
+        let (types, target, own) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let (config, modules) = (OnceLock::new(), OnceLock::new());
+        StoredView { stored, store, learn: Box::new(learn), types, target, own, config, modules }
     }
 
     /// The types that objects are relocated with; `None` if there are none or they cannot be read.
     pub(super) fn types(&self) -> Option<&Btf> {
         let read = || Btf::parse(&fs::read(self.stored.types()?).ok()?).ok();
         self.types.get_or_init(read).as_ref()
+    }
+
+    /// The types that relocations are resolved with, those of modules left out; `None` if there are none or they cannot be read.
+    pub(super) fn target(&self) -> Option<&Target> {
+        let read = || {
+            let kernel = self.store.type_table(self.stored.types()?).ok()?;
+            Some(Target { kernel, modules: Vec::new() })
+        };
+        self.target.get_or_init(read).as_ref()
     }
 
     /// The kernel's own BTF.

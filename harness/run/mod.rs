@@ -14,6 +14,7 @@ mod judgement;
 mod kernel;
 mod kernel_view;
 mod logs;
+mod prediction;
 mod probe_requests;
 mod proof_of_boot;
 mod session;

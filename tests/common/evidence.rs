@@ -17,6 +17,10 @@ pub fn missing_records(record: &RunRecord, kernels: &[usize]) -> Vec<String> {
                 let defective = cell.defective_records();
                 missing.push(format!("{place}: {found} records, {defective} defective, of {wanted} relocations"));
             }
+            let otherwise = cell.relocations.iter().filter(|one| one.predicted.is_some()).count();
+            if otherwise > 0 {
+                missing.push(format!("{place}: {otherwise} relocations came to something else than the types say"));
+            }
             // Where a strong extern is missing libbpf stops before the relocations, on a real machine too.
             let stopped = cell.externs.iter().any(|one| !one.weak && one.resolved.is_none());
             let unread = cell.relocations.iter().filter(|one| one.outcome == RelocationOutcome::NotReached).count();

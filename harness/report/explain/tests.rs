@@ -33,6 +33,7 @@ fn render_with_danger(program: impl Fn(&mut ProgramRecord), known: bool, danger:
         candidates,
         outcome,
         verifier_insns: vec![VerifierPlace { program: "naive".to_owned(), insn: 1 }],
+        predicted: None,
     };
     let matching = Candidate { spec: target, module: "vmlinux".to_owned(), matching: true };
     record.cells[0].relocations = vec![record_of(RelocationOutcome::Resolved { old: 0, new: 24 }, vec![matching])];

@@ -20,6 +20,7 @@ fn run(fails: [bool; 4]) -> RunRecord {
             candidates: Vec::new(),
             outcome,
             verifier_insns: vec![VerifierPlace { program: "p".to_owned(), insn: 3 + relocation as u32 }],
+            predicted: None,
         };
         let outcome = if fails { RelocationOutcome::Poisoned } else { RelocationOutcome::Resolved { old: 8, new: 16 } };
         cell.relocations =

@@ -98,7 +98,14 @@ impl CellEvidence {
             };
             let verifier_insns: Vec<VerifierPlace> =
                 places.into_iter().filter(|place| self.instructions.contains_key(&place.program)).collect();
-            RelocationRecord { relocation: number, local, candidates: Vec::new(), outcome, verifier_insns }
+            RelocationRecord {
+                relocation: number,
+                local,
+                candidates: Vec::new(),
+                outcome,
+                verifier_insns,
+                predicted: None,
+            }
         };
         asked.iter().enumerate().map(record).collect()
     }

@@ -1,0 +1,31 @@
+//! [`kernel_warnings`], [`predictions`]: the findings of one kind, each once for all the kernels that share it.
+
+use super::super::finding::{FindingKind, findings};
+use super::super::text::{counted, paragraph};
+use crate::record::RunRecord;
+
+const KERNEL_WARNINGS: &str =
+    "Kernel warnings (`corematrix explain` shows all of each; the gate is red unless the suite allows them)";
+const PREDICTIONS: &str = "Types say otherwise (what the guest reported counts; report this as a defect of corematrix)";
+/// What a reader is going to read; the rest is in `report.json`.
+const MOST: usize = 12;
+
+/// What kernels complained about while they judged, at most `width` columns wide.
+pub fn kernel_warnings(record: &RunRecord, width: usize) -> String {
+    block(record, FindingKind::KernelWarning, KERNEL_WARNINGS, "more warning", width)
+}
+
+/// Relocations that came to something else than the types of their kernel say.
+pub fn predictions(record: &RunRecord, width: usize) -> String {
+    block(record, FindingKind::Prediction, PREDICTIONS, "more difference", width)
+}
+
+fn block(record: &RunRecord, kind: FindingKind, title: &str, more: &str, width: usize) -> String {
+    let all: Vec<_> = findings(record).into_iter().filter(|finding| finding.kind == kind).collect();
+    let mut block: String =
+        all.iter().take(MOST).map(|finding| paragraph(&finding.message(record), 2, width)).collect();
+    if all.len() > MOST {
+        block += &format!("  ... {} in report.json\n", counted(all.len() - MOST, more));
+    }
+    if block.is_empty() { block } else { paragraph(title, 0, width) + &block }
+}

@@ -1,0 +1,74 @@
+//! [`compare`]: what a guest reported of relocations, against what the types of its kernel say.
+
+use crate::core_relo::{ObjectSide, Resolver, Target};
+use crate::record::{RelocationOutcome, RelocationRecord};
+
+/// Marks the relocations that came to something else than the kernel's types say.
+///
+/// What libbpf took from a module is not compared: which modules a guest has is not among the types of its kernel.
+pub(super) fn compare(object: &[u8], target: &Target, records: &mut [RelocationRecord]) {
+    let Ok(side) = ObjectSide::read(object) else { return };
+    if side.relocations.len() != records.len() {
+        return;
+    }
+    for (record, predicted) in records.iter_mut().zip(Resolver::all(&side, target)) {
+        let of_module = |module: &str| !module.is_empty() && module != "vmlinux";
+        if record.candidates.iter().any(|candidate| of_module(&candidate.module)) {
+            continue;
+        }
+        if is_answer(&record.outcome) && !agree(&record.outcome, &predicted.outcome) {
+            record.predicted = Some(predicted.outcome);
+        }
+    }
+}
+
+/// Whether libbpf said what came of it.
+fn is_answer(outcome: &RelocationOutcome) -> bool {
+    use RelocationOutcome::{Ambiguous, Failed, NoMatch, Poisoned, Resolved};
+    matches!(outcome, Resolved { .. } | NoMatch { .. } | Poisoned | Ambiguous { .. } | Failed { .. })
+}
+
+/// The words of a failure may differ.
+fn agree(observed: &RelocationOutcome, predicted: &RelocationOutcome) -> bool {
+    use RelocationOutcome::{Ambiguous, Failed};
+    match (observed, predicted) {
+        (Ambiguous { .. }, Ambiguous { .. }) | (Failed { .. }, Failed { .. }) => true,
+        _ => observed == predicted,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core_relo::TypeTable;
+
+    #[test]
+    fn only_what_differs_is_marked() {
+        let object = include_bytes!("../../tests/fixtures/explain/object.o");
+        let side = ObjectSide::read(object).unwrap();
+        // The object's own types as a kernel's: everything is found.
+        let kernel = Arc::new(TypeTable::new(side.types.raw().to_vec()).unwrap());
+        let target = Target { kernel, modules: Vec::new() };
+        let record = |(relocation, found): (usize, crate::core_relo::Resolution)| RelocationRecord {
+            relocation,
+            local: found.local,
+            candidates: found.candidates,
+            outcome: found.outcome,
+            verifier_insns: Vec::new(),
+            predicted: None,
+        };
+        let mut records: Vec<_> = Resolver::all(&side, &target).into_iter().enumerate().map(record).collect();
+        compare(object, &target, &mut records);
+        assert!(records.iter().all(|record| record.predicted.is_none()));
+        let expected = records[1].outcome.clone();
+        records[0].outcome = RelocationOutcome::NotReached;
+        records[1].outcome = RelocationOutcome::Poisoned;
+        compare(object, &target, &mut records);
+        let marked: Vec<_> = records.iter().map(|record| record.predicted.clone()).collect();
+        assert_eq!(marked.iter().flatten().collect::<Vec<_>>(), [&expected]);
+        assert_eq!(marked[1], Some(expected));
+    }
+}
