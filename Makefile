@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: loader-judge help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge clean
+.PHONY: loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -17,6 +17,8 @@ help:
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
 	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
 	@echo "make loader-judge  what is known of libraries against their real loaders"
+	@echo "make relocation-judge  relocations without a kernel against libbpf, on the selftests of the kernel"
+	@echo "make predict-bench  predictions for 1,000 kernels against a loop of bpftool"
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
 	@echo "make build-judge  builds a kernel with vng --build, boots it and loads the programs on it"
 
@@ -71,6 +73,12 @@ judge: build
 
 loader-judge: build programs loaders
 	tests/judge/loaders.sh
+
+relocation-judge: build programs
+	tests/judge/relocations.sh
+
+predict-bench: build
+	tests/bench/predict.sh
 
 exec-judge: build
 	tests/judge/exec.sh

@@ -94,19 +94,29 @@ fn strings(raw: &[u8]) -> &[u8] {
     &raw[start..start + word(20)]
 }
 
-/// The BTF of every kernel of the store, and of the folder in `COREMATRIX_RELO_BTF`.
+/// The BTF of every kernel of the store, and of the files (raw or ELF) in the folder `COREMATRIX_RELO_BTF`.
 fn kernels() -> Vec<(String, Vec<u8>)> {
     let store = Places::from_environment(None).unwrap().store;
     let mut paths = Vec::new();
     files(&store.join("kernels"), &mut paths, &|path| path.file_name().is_some_and(|name| name == "btf"));
     if let Ok(folder) = std::env::var("COREMATRIX_RELO_BTF") {
-        files(Path::new(&folder), &mut paths, &|path| path.extension().is_some_and(|end| end == "btf"));
+        files(Path::new(&folder), &mut paths, &|path| path.extension().is_some_and(|end| end == "btf" || end == "o"));
     }
     let name = |path: &Path| match path.ends_with("btf") {
         true => path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned(),
         false => path.file_name().unwrap().to_string_lossy().into_owned(),
     };
-    paths.iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
+    paths.iter().map(|path| (name(path), raw_btf(fs::read(path).unwrap()))).collect()
+}
+
+/// Of an ELF file its section.
+fn raw_btf(bytes: Vec<u8>) -> Vec<u8> {
+    if !bytes.starts_with(b"\x7fELF") {
+        return bytes;
+    }
+    use object::{Object as _, ObjectSection as _};
+    let elf = object::File::parse(&*bytes).unwrap();
+    elf.section_by_name(".BTF").unwrap().data().unwrap().to_vec()
 }
 
 /// The errno is said in different ways, and the words for a type that cannot be looked up are shortened.
@@ -222,6 +232,27 @@ fn every_object_on_kernels_that_never_were_resolves_as_with_libbpf() {
         }
     }
     tally.expect_none("variants");
+}
+
+#[test]
+fn damaged_types_are_refused_or_answered_without_harm() {
+    let objects: Vec<Object> = objects().into_iter().take(12).collect();
+    for (number, object) in objects.iter().enumerate() {
+        let whole = object.ours.types.raw();
+        for seed in 1..=300u64 {
+            let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number as u64);
+            let mut damaged = whole.to_vec();
+            for _ in 0..1 + random.below(40) {
+                let at = random.below(damaged.len());
+                damaged[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)];
+            }
+            damaged.truncate(damaged.len() - random.below(2) * random.below(damaged.len()));
+            if let Ok(kernel) = TypeTable::new(damaged) {
+                let target = Target { kernel: Arc::new(kernel), modules: Vec::new() };
+                assert_eq!(Resolver::all(&object.ours, &target).len(), object.ours.relocations.len());
+            }
+        }
+    }
 }
 
 /// For `tests/bench/predict.sh`: writes so many kernels that never were into a folder.

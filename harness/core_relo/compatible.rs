@@ -1,6 +1,7 @@
 //! Whether a type of the object and one of the kernel are the same to libbpf: for fields, for `type_exists`, for `type_matches`.
 
-use super::table::{Kind, RawType, TypeTable, essential_of};
+use super::raw_type::{Kind, RawType};
+use super::table::{TypeTable, essential_of};
 use super::{Code, MAX_DEPTH, MAX_VISITS};
 
 /// The object's types and the kernel's, and how many of them may still be looked at.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::raw_type::{Kind, RawType};
 use super::spec::{About, Spec, about};
-use super::table::{Kind, RawType};
 
 /// libbpf cuts the text here.
 const MAX_TEXT: usize = 255;

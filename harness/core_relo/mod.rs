@@ -11,6 +11,7 @@ mod index;
 mod insn;
 mod matching;
 mod object_side;
+mod raw_type;
 mod resolver;
 mod spec;
 mod table;
@@ -20,8 +21,9 @@ pub use compatible::types_are_compatible;
 pub use error::Code;
 pub use index::TypeIndex;
 pub use object_side::{ObjectRelocation, ObjectSide};
+pub use raw_type::{Kind, RawType};
 pub use resolver::{Resolution, Resolver, Target};
-pub use table::{Kind, RawType, TypeTable};
+pub use table::TypeTable;
 
 /// Deepest access that libbpf follows (`BPF_CORE_SPEC_MAX_LEN`).
 const MAX_STEPS: usize = 64;
@@ -32,3 +34,7 @@ const MAX_DEPTH: u32 = 32;
 /// Types that are looked at for one relocation and candidate, at most. Real ones need a few hundred; crafted types can refer to one
 /// another in more ways than can be followed.
 const MAX_VISITS: u32 = 1 << 20;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

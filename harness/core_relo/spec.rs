@@ -1,6 +1,7 @@
 //! [`Spec`]: a way from a root type to a field, an enumerator, or the type itself, through the types of an object or of a kernel.
 
-use super::table::{RawType, TypeTable};
+use super::raw_type::{RawMember, RawType};
+use super::table::TypeTable;
 use super::{Code, MAX_STEPS};
 use crate::object::btf_ext::RelocationKind;
 
@@ -133,7 +134,7 @@ impl<'a> Spec<'a> {
     }
 
     /// The member that the last step is; `None` for an element.
-    pub fn last_member(&self) -> Option<(RawType<'a>, super::table::RawMember)> {
+    pub fn last_member(&self) -> Option<(RawType<'a>, RawMember)> {
         let Step { type_id, index, name } = *self.steps.last()?;
         let types = self.types;
         let found = name.and_then(|_| types.get(type_id))?;

@@ -1,8 +1,9 @@
 //! What a relocation puts into its instruction, from the object's way and the kernel's (`bpf_core_calc_relo`).
 
 use super::Code;
+use super::raw_type::{Kind, RawType};
 use super::spec::{About, Spec, about};
-use super::table::{Kind, RawType, TypeTable};
+use super::table::TypeTable;
 use crate::object::btf_ext::RelocationKind;
 
 /// What is to be done to an instruction.

@@ -202,7 +202,7 @@ fn patched(rest: &str) -> Option<(u64, u64)> {
 
 fn is_failure(rest: &str) -> bool {
     let words =
-        ["failed", "unexpected", "can't be", "doesn't support", "too big", "unrecognized", "invalid new mem size"];
+        ["failed", "error matching", "unexpected", "can't be", "doesn't support", "too big", "unrecognized", "invalid new mem size"];
     words.iter().any(|word| rest.contains(word))
 }
 

@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use crate::core_relo::Resolution;
 
+/// Names in a reason, at most; the JSON has all.
+const MOST_NAMES: usize = 4;
+
 /// What types say of one program on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -55,8 +58,12 @@ impl PredictedOutcome {
         match self {
             PredictedOutcome::Resolves => None,
             PredictedOutcome::RejectedIfReached { missing } => {
-                let names: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
-                Some(format!("no match for {}", names.join(", ")))
+                let names: Vec<String> = missing.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+                let more = match missing.len().saturating_sub(MOST_NAMES) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                Some(format!("no match for {}{more}", names.join(", ")))
             }
             PredictedOutcome::MissingTarget { target } => Some(format!("`{target}` is not in the kernel itself")),
             PredictedOutcome::Refused { reason }

@@ -7,7 +7,7 @@ use super::outcome::{PredictedOutcome, Prediction};
 use crate::core_relo::{Kind, ObjectSide, Resolution, Resolver, Target};
 use crate::coverage::{Analysis, ObjectFacts};
 use crate::explain::{AttachTarget, LocalSpec};
-use crate::object::{BpfObject, ProgramInfo};
+use crate::object::{BpfObject, ProgramInfo, StructOpsInfo};
 use crate::record::{ExternRecord, RelocationOutcome, RelocationRecord};
 
 /// Program types whose target the kernel's types must have.
@@ -23,6 +23,8 @@ pub struct Subject {
     side: ObjectSide,
     analysis: Analysis,
     functions: Vec<KernelFunction>,
+    /// Its struct_ops maps: name, and the struct that the kernel must have for it.
+    struct_ops: Vec<(String, String)>,
     /// What each relocation asks for, such as `struct inode.i_ctime`.
     asked: Vec<String>,
 }
@@ -44,6 +46,7 @@ impl Subject {
             programs: inventory.programs.clone(),
             analysis: Analysis::of(&object.bytes, &names),
             functions: types.as_ref().map(|types| KernelFunction::all(&object.bytes, types)).unwrap_or_default(),
+            struct_ops: inventory.struct_ops.iter().map(struct_ops).collect(),
             asked: asked.collect(),
             side,
         })
@@ -84,7 +87,10 @@ impl Subject {
         facts: &ObjectFacts<'_>,
         found: &[Result<(), String>],
     ) -> PredictedOutcome {
-        if let Some(missing) = missing_target(program, target) {
+        let of_program = |(map, _): &&(String, String)| program.struct_ops.contains(map);
+        let mut wanted = self.struct_ops.iter().filter(of_program).map(|(_, wanted)| wanted);
+        let missing = wanted.find(|name| !has(target, name, Kind::Struct)).cloned();
+        if let Some(missing) = missing.or_else(|| missing_target(program, target)) {
             return PredictedOutcome::MissingTarget { target: missing };
         }
         let own = self.analysis.relocations_of(number);
@@ -153,7 +159,15 @@ fn missing_target(program: &ProgramInfo, target: &Target) -> Option<String> {
         AttachTarget::Function(_) | AttachTarget::Iterator(_) => Kind::Function,
     };
     let name = wanted.btf_name();
-    let tables = std::iter::once(&target.kernel).chain(target.modules.iter().map(|(_, table)| table));
-    let is_there = tables.into_iter().any(|table| table.exactly(&name, kind).is_some());
-    (!is_there).then(|| wanted.name().to_owned())
+    (!has(target, &name, kind)).then(|| wanted.name().to_owned())
+}
+
+fn has(target: &Target, name: &str, kind: Kind) -> bool {
+    let mut tables = std::iter::once(&target.kernel).chain(target.modules.iter().map(|(_, table)| table));
+    tables.any(|table| table.exactly(name, kind).is_some())
+}
+
+/// A struct_ops map, and the struct by which libbpf finds the kernel's side of it.
+fn struct_ops(map: &StructOpsInfo) -> (String, String) {
+    (map.name.clone(), format!("bpf_struct_ops_{}", map.type_name))
 }
