@@ -39,11 +39,15 @@ pub(super) enum About {
 }
 
 pub(super) fn about(kind: RelocationKind) -> About {
-    match crate::explain::asked(kind) {
-        Some(crate::explain::Asked::Field) => About::Field,
-        Some(crate::explain::Asked::Type) => About::Type,
-        Some(crate::explain::Asked::Enumerator) => About::Enumerator,
-        None => About::Unknown,
+    use RelocationKind::{
+        ByteOffset, ByteSize, EnumValue, EnumValueExists, FieldExists, LeftShift, LocalTypeId, RightShift, Signed,
+        TargetTypeId, TypeExists, TypeMatches, TypeSize,
+    };
+    match kind {
+        ByteOffset | ByteSize | FieldExists | Signed | LeftShift | RightShift => About::Field,
+        LocalTypeId | TargetTypeId | TypeExists | TypeSize | TypeMatches => About::Type,
+        EnumValueExists | EnumValue => About::Enumerator,
+        RelocationKind::Unknown(_) => About::Unknown,
     }
 }
 
