@@ -201,8 +201,16 @@ fn patched(rest: &str) -> Option<(u64, u64)> {
 }
 
 fn is_failure(rest: &str) -> bool {
-    let words =
-        ["failed", "error matching", "unexpected", "can't be", "doesn't support", "too big", "unrecognized", "invalid new mem size"];
+    let words = [
+        "failed",
+        "error matching",
+        "unexpected",
+        "can't be",
+        "doesn't support",
+        "too big",
+        "unrecognized",
+        "invalid new mem size",
+    ];
     words.iter().any(|word| rest.contains(word))
 }
 

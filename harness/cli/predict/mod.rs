@@ -1,6 +1,7 @@
 //! `corematrix predict`: the matrix without boots, from the types of kernels alone.
 
 mod json;
+mod known_types;
 mod table;
 
 use std::path::PathBuf;
@@ -13,10 +14,7 @@ use super::{Common, say};
 use crate::matrix::{Inputs, Project};
 use crate::predict::{PredictedKernel, PredictedMatrix, PredictedOutcome, Subject};
 use crate::record::exit_code;
-use crate::source::BtfFile;
-
-/// The group of the kernels of the store.
-const STORE: &str = "store";
+pub(super) use known_types::known_types;
 
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
@@ -45,7 +43,7 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<ExitCode, Failu
             .map_err(|reason| Failure::input(format!("`{}` cannot be read: {reason}", object.origin), None))?;
         subjects.push(subject);
     }
-    let kernels = kernels(&project, &args.btf)?;
+    let kernels = known_types(&project, &args.btf)?;
     let types = |kernel: &PredictedKernel| project.store.type_table(&kernel.types).map_err(|error| error.to_string());
     let matrix = PredictedMatrix::of(&subjects, kernels, types);
     match args.json {
@@ -59,28 +57,4 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<ExitCode, Failu
     let mut outcomes = matrix.cells.iter().flatten().flatten().flat_map(|cell| &cell.programs);
     let all_resolve = outcomes.all(|outcome| *outcome == PredictedOutcome::Resolves);
     Ok(ExitCode::from(if all_resolve { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
-}
-
-/// The kernels of the places that were named, or those of the store.
-fn kernels(project: &Project, places: &[PathBuf]) -> Result<Vec<PredictedKernel>, Failure> {
-    let mut kernels = Vec::new();
-    for place in places {
-        let hint = "name raw BTF, an ELF file with `.BTF`, or a folder of such files".to_owned();
-        let files = BtfFile::list(place).map_err(|error| Failure::input(error, Some(hint)))?;
-        let kernel = |file: BtfFile| PredictedKernel { group: file.group, release: file.release, types: file.path };
-        kernels.extend(files.into_iter().map(kernel));
-    }
-    if places.is_empty() {
-        let mut known = project.store.kernels();
-        known.sort_by_cached_key(|(_, kernel)| crate::source::age(&kernel.identity.release));
-        for (_, kernel) in known {
-            let Some(types) = kernel.types().map(ToOwned::to_owned) else { continue };
-            kernels.push(PredictedKernel { group: STORE.to_owned(), release: kernel.identity.release, types });
-        }
-        if kernels.is_empty() {
-            let hint = "`corematrix run` fetches kernels; `--btf` names the types of others".to_owned();
-            return Err(Failure::infrastructure("the store has no kernel with types", Some(hint)));
-        }
-    }
-    Ok(kernels)
 }

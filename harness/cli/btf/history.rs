@@ -1,0 +1,130 @@
+//! `corematrix btf history`: a type, field, enumerator, function or variable through all kernels of which the types are at hand.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use rayon::prelude::*;
+
+use super::super::Common;
+use super::super::failure::Failure;
+use super::super::predict::known_types;
+use crate::btf::{Hit, Query};
+use crate::matrix::Project;
+use crate::object::btf::Btf;
+use crate::predict::{PredictedKernel, stretches};
+use crate::record::exit_code;
+
+#[derive(Debug, Args)]
+pub(in super::super) struct HistoryArgs {
+    /// A type (task_struct), field (task_struct.se.vruntime), enumerator (BPF_FUNC_loop), function or variable.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Types of kernels: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern such as
+    /// `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the kernels of the store].
+    #[arg(long, value_name = "FILE|DIR|PATTERN")]
+    btf: Vec<PathBuf>,
+}
+
+/// What a kernel has: each hit in words, without its place, which changes nearly everywhere. In words why its types cannot be read.
+type Answer = Result<Vec<String>, String>;
+
+pub(in super::super) fn run(common: &Common, args: &HistoryArgs) -> Result<ExitCode, Failure> {
+    let query = Query::parse(&args.name).map_err(|reason| {
+        let hint = "write `task_struct`, `task_struct.__state`, `BPF_FUNC_loop` or `vfs_read`".to_owned();
+        Failure::input(format!("`{}` cannot be looked for: {reason}", args.name.escape_debug()), Some(hint))
+    })?;
+    let project = Project::load(&common.manifest, &common.places()?)?;
+    let kernels = known_types(&project, &args.btf)?;
+    let answers: Vec<Answer> = kernels.par_iter().map(|kernel| look(&project, &query, kernel)).collect();
+    print!("{}", text(&args.name, &kernels, &answers));
+    let found = answers.iter().flatten().any(|hits| !hits.is_empty());
+    let unread = answers.iter().any(Result::is_err);
+    Ok(ExitCode::from(match (unread, found) {
+        (true, _) => exit_code::INFRASTRUCTURE,
+        (false, true) => exit_code::GOOD,
+        (false, false) => exit_code::PROGRAM_FAILED,
+    }))
+}
+
+fn look(project: &Project, query: &Query, kernel: &PredictedKernel) -> Answer {
+    let table = project.store.type_table(&kernel.types).map_err(|error| error.to_string())?;
+    if !query.may_be_in(table.raw()) {
+        return Ok(Vec::new());
+    }
+    let types = Btf::parse(table.raw()).map_err(|error| error.to_string())?;
+    Ok(query.hits(&types, 0).iter().map(words).collect())
+}
+
+fn words(hit: &Hit) -> String {
+    let mut words = format!("{} {}", hit.kind, hit.type_name);
+    if let Some(bits) = hit.bits {
+        words += &match bits % 8 {
+            0 => format!(", {} bytes", bits / 8),
+            _ => format!(", {bits} bits"),
+        };
+    }
+    if let Some(value) = hit.value {
+        words += &format!(", value {value}");
+    }
+    words
+}
+
+/// By group; what neighbours share is one line.
+fn text(name: &str, kernels: &[PredictedKernel], answers: &[Answer]) -> String {
+    let having = answers.iter().flatten().filter(|hits| !hits.is_empty()).count();
+    let mut text = format!("`{name}` is on {having} of {} kernels\n", kernels.len());
+    for group in stretches(kernels.iter().map(|kernel| &kernel.group)) {
+        let known = (group.first..=group.last).filter_map(|at| Some((&kernels[at], answers[at].as_ref().ok()?)));
+        let known: Vec<(&PredictedKernel, &Vec<String>)> = known.collect();
+        let found = stretches(known.iter().map(|(_, hits)| *hits));
+        let head = if group.outcome.is_empty() { String::new() } else { format!(" {}\n", group.outcome) };
+        text += &head;
+        for stretch in &found {
+            let (first, last) = (&known[stretch.first].0.release, &known[stretch.last].0.release);
+            let span = match stretch.last - stretch.first {
+                0 => first.clone(),
+                more => format!("{first} to {last} ({})", more + 1),
+            };
+            let what = if stretch.outcome.is_empty() { "no".to_owned() } else { stretch.outcome.join("; ") };
+            text += &format!("  {span}  {what}\n");
+        }
+        // There, gone, and there again: a back-port, so that versions do not tell.
+        let presence = stretches(known.iter().map(|(_, hits)| !hits.is_empty()));
+        if presence.iter().filter(|stretch| stretch.outcome).count() > 1 {
+            text += "  the order of versions does not tell: check for it, not for a version\n";
+        }
+    }
+    for (kernel, reason) in
+        kernels.iter().zip(answers).filter_map(|(kernel, answer)| Some((kernel, answer.as_ref().err()?)))
+    {
+        text += &format!("not known for `{}`: {reason}\n", kernel.release);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_and_goes_is_said() {
+        let kernel = |number: usize| PredictedKernel {
+            group: "distro/1".to_owned(),
+            release: format!("1.0.{number}"),
+            types: PathBuf::new(),
+        };
+        let kernels: Vec<_> = (0..5).map(kernel).collect();
+        let has = || Ok(vec!["field int, 4 bytes".to_owned()]);
+        let answers = [has(), has(), Ok(Vec::new()), has(), Err("it is damaged".to_owned())];
+        insta::assert_snapshot!(text("s.a", &kernels, &answers), @r"
+        `s.a` is on 3 of 5 kernels
+         distro/1
+          1.0.0 to 1.0.1 (2)  field int, 4 bytes
+          1.0.2  no
+          1.0.3  field int, 4 bytes
+          the order of versions does not tell: check for it, not for a version
+        not known for `1.0.4`: it is damaged
+        ");
+    }
+}
