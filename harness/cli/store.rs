@@ -93,6 +93,7 @@ fn list(store: &Store) -> Result<String, Failure> {
             FolderKind::Kernel => "kernel",
             FolderKind::Package => "package",
             FolderKind::Unpacked => "objects",
+            FolderKind::Types => "types",
         };
         let size = ByteSize(folder.bytes).to_string();
         table.push_record([kind, &folder.name, &size, "", &folder.source]);

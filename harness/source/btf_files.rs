@@ -9,15 +9,13 @@ use std::sync::Arc;
 use super::given_btf::{ENDINGS, OTHER_MACHINES, read};
 use crate::checksum;
 use crate::core_relo::{TypeIndex, TypeTable};
-use crate::store::Store;
+use crate::store::{Store, TYPES};
 use crate::whole_file;
 
 /// Folders are searched this deep.
 const DEPTH: usize = 8;
 /// Files in a folder and those below, at most.
 const MOST_FILES: usize = 100_000;
-/// The folder of the store that has indexes, and what was unpacked.
-pub(crate) const TYPES: &str = "types";
 
 /// BTF of one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]

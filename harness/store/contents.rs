@@ -21,6 +21,8 @@ pub enum FolderKind {
     Package,
     /// The files with objects of an image or an archive.
     Unpacked,
+    /// Indexes of the types of kernels, and types that were unpacked.
+    Types,
 }
 
 /// A kernel, a package, or objects out of an image or an archive, in the store.
@@ -59,6 +61,12 @@ impl Store {
                 let bytes = bytes_on_disk(&folder);
                 found.push(StoredFolder { kind, name, source, bytes, kernel, folder });
             }
+        }
+        let types = self.root.join(super::TYPES);
+        if types.is_dir() {
+            let (kind, name, bytes) = (FolderKind::Types, super::TYPES.to_owned(), bytes_on_disk(&types));
+            let source = "types of kernels, as `corematrix predict` read them".to_owned();
+            found.push(StoredFolder { kind, name, source, bytes, kernel: None, folder: types });
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)

@@ -64,6 +64,8 @@ const DOWNLOADS: &str = "downloads";
 
 /// Files with objects, out of images and archives.
 pub(crate) const UNPACKED: &str = "unpacked";
+/// Indexes of types, and types that were unpacked, of which `corematrix predict` asked.
+pub(crate) const TYPES: &str = "types";
 /// The file that says out of which.
 pub(crate) const UNPACKED_FROM: &str = "from";
 /// What tags of images meant last.
