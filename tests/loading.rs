@@ -91,6 +91,7 @@ fn same_objects_need_their_loaders() {
         ("never_loaded", Cause::MissingField),
         ("on_ready", Cause::MemoryOther),
         ("on_range", Cause::MemoryOther),
+        ("on_sized_by_another", Cause::IncompleteMapDefinition),
     ];
     for (name, cause) in causes {
         for (kernel, program) in programs(&record).filter(|(_, program)| program.name == name) {

@@ -33,6 +33,7 @@ impl PlannedObject {
         let mut loading = self.loading.clone();
         loading.maps.extend(setup.loading.maps);
         let patches = self.patches.iter().cloned().chain(setup.patches).collect();
-        ObjectSetup { patches, programs: self.programs_setup.clone(), struct_ops, loading, ..setup }
+        let (programs, reused) = (self.programs_setup.clone(), self.reused_maps());
+        ObjectSetup { patches, programs, struct_ops, loading, reused, ..setup }
     }
 }

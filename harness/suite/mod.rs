@@ -49,6 +49,7 @@
 //! map = "opensnoop/start"
 //! max-entries = 64
 //! pinning = "none"                      # or "by-name", or a path below `/sys/fs/bpf`
+//! reuse = "base/start"                  # it is given the map of another object, or one of a definition: `{ max-entries = 64 }`
 //!
 //! [[expect]]                            # a failure that is known
 //! object = "opensnoop"
@@ -132,7 +133,7 @@ const TABLES: [(&str, &[&str]); 10] = [
         &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
     ),
     ("object", &["object", "loader", "static-programs", "legacy-maps", "stubs", "set"]),
-    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner"]),
+    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner", "reuse"]),
 ];
 
 /// A suite file, with its globs resolved. What it says of objects is checked by [`Suite::settings`], when they are known.

@@ -273,6 +273,11 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         map("inner = { like = \"counts\" }"),
         map("type = \"hash_of_maps\"\ninner = { like = \"count\" }"),
         map("type = \"hash_of_maps\"\ninner = { key-size = 4 }"),
+        map("reuse = \"switches/cuonts\""),
+        map("reuse = \"base/counts\""),
+        map("reuse = \"counts\""),
+        map("reuse = {}"),
+        map("reuse = { max-entries = -1 }"),
         map("max-entries = 1\n").repeat(2),
         "[[object]]\nobject = \"switches\"".to_owned(),
         "[[object]]\nobject = \"switches\"\nstatic-programs = true".to_owned(),
@@ -299,6 +304,8 @@ fn bad_words_are_named_by_the_reader() {
         refusal(&format!("{expect}becuase = \"x\"")),
         refusal("name = \"n\"\nobjects = [\"*.o\"]\nminimum_coverage = 1"),
         refusal("name = \"n\"\nobjects = [\"*.o\"]\n[[shape]]\nobject = \"a\"\nname = \"s\"\nmaps.x.entries = 1"),
+        refusal("name = \"n\"\nobjects = [\"*.o\"]\n[[map]]\nmap = \"a\"\nreuse = { entries = 1 }"),
+        refusal("name = \"n\"\nobjects = [\"*.o\"]\n[[map]]\nmap = \"a\"\nreuse = 1"),
     ];
     insta::assert_snapshot!(refusals.join("\n"));
 }

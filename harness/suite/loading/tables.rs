@@ -52,6 +52,9 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
         text.extend(keys(&one.definition).iter().map(|line| format!("{line}\n")));
         text.extend(one.pinning.iter().map(|pinning| format!("pinning = {}\n", quoted(pinning))));
         text.extend(one.inner.iter().map(|inner| format!("inner = {{ {} }}\n", keys(inner).join(", "))));
+        // The other object is not there, so its map is created from its definition.
+        let reused = one.reuse.iter().map(|reuse| keys(&reuse.definition).join(", "));
+        text.extend(reused.map(|keys| format!("reuse = {{ {keys} }}\n")));
     }
     text
 }
