@@ -6,6 +6,7 @@ mod reuse;
 mod room;
 mod schedule;
 mod sent;
+mod types;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use loaders::PlannedLoader;
 pub use reuse::PlannedReuse;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat};
+pub use types::OwnTypes;
 
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
@@ -82,6 +84,8 @@ pub struct PlannedObject {
     pub programs_setup: Vec<ProgramSetup>,
     /// The maps that its own loader gives it.
     pub reused: Vec<PlannedReuse>,
+    /// The BTF that its own loader relocates it with.
+    pub types: Option<OwnTypes>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
     pub shaped: bool,
 }
@@ -108,6 +112,8 @@ impl Plan {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
             let shaped = !shapes.is_empty();
+            let own = settings.types.iter().find(|(of, _)| *of == object.name);
+            let types = own.and_then(|(_, raw)| OwnTypes::of(raw));
             let setup = || {
                 let of_object = settings.programs.iter().filter(|(of, _)| *of == object.name);
                 of_object.map(|(_, setup)| setup.clone()).collect()
@@ -120,7 +126,7 @@ impl Plan {
                     all.add(&loading);
                     let planned = PlannedObject::new(object.clone(), shape, &all);
                     let (reused, shaped) = (reused.clone(), shaped || shape.is_some());
-                    PlannedObject { programs_setup: setup(), reused, shaped, ..planned }
+                    PlannedObject { programs_setup: setup(), reused, types: types.clone(), shaped, ..planned }
                 };
                 planned.extend(loaders::rows(assigned, object, plan));
             }
@@ -156,6 +162,7 @@ impl Plan {
             beside: None,
             programs_setup: Vec::new(),
             reused: Vec::new(),
+            types: None,
             shaped: false,
         };
         Plan {
@@ -301,6 +308,7 @@ impl PlannedObject {
             beside: None,
             programs_setup: Vec::new(),
             reused: Vec::new(),
+            types: None,
             shaped,
         }
     }

@@ -8,7 +8,7 @@ mod watch;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::fork::Ending;
@@ -19,7 +19,7 @@ use super::reused::ReusedMaps;
 use super::{loaded, transcript, visited};
 use bpf_call::{BpfCall, MapCreate, ProgLoad};
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach};
-use corematrix_protocol::{GIVEN_BTF, GuestMessage, LeftOutMap, MAPS_ALONE, ProgramOutcome, Stage};
+use corematrix_protocol::{GuestMessage, LeftOutMap, MAPS_ALONE, ProgramOutcome, Stage};
 use corematrix_record::{CreatedMap, MapDefinition};
 use message::Answer;
 use process::{Gone, LoaderProcess};
@@ -93,7 +93,6 @@ impl Judge<'_> {
     /// Starts the loader and has it read the object. `false` if that was the end, and was said.
     fn open(&mut self, send: &mut Send<'_>) -> Result<bool, String> {
         let mut loader = LoaderProcess::start(self.executable)?;
-        let given = Path::new(GIVEN_BTF).exists().then_some(GIVEN_BTF);
         if !self.request.setup.reused.is_empty() && self.reused.is_empty() {
             transcript::listen();
             let (created, refused) = ReusedMaps::create(self.request, &mut || ());
@@ -104,7 +103,7 @@ impl Judge<'_> {
             self.reused = created.pin()?.into_iter().collect();
         }
         let settings = &self.request.setup.loading;
-        let open = message::Request::open(&self.request.object, OBJECT, given, settings, &self.reused);
+        let open = message::Request::open(&self.request.object, OBJECT, self.request.types(), settings, &self.reused);
         let (answer, calls) = loader.ask(&open);
         let (_, maps) = self.take(calls);
         let hello = |name: String, version: String, send: &mut Send<'_>| {

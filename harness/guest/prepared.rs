@@ -11,7 +11,6 @@ use super::own_loader::{self, Refused};
 use super::reused::{ReusedMaps, not_taken};
 use super::symbols::weaken;
 use super::transcript;
-use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::libbpf_log::{self, Level, Line};
 use corematrix_protocol::{LeftOutMap, ObjectSetup};
 use corematrix_record::LoadingRecord;
@@ -114,8 +113,8 @@ pub fn prepare(
         transcript::take();
         let mut builder = ObjectBuilder::default();
         builder.name(&request.object).map_err(|error| Failure::of(false, &error))?;
-        if std::path::Path::new(GIVEN_BTF).exists() {
-            builder.btf_custom_path(GIVEN_BTF).map_err(|error| Failure::of(false, &error))?;
+        if let Some(types) = request.types() {
+            builder.btf_custom_path(types).map_err(|error| Failure::of(false, &error))?;
         }
         let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
         let _held = set_up(&mut open, &request.setup)?;

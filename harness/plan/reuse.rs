@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::PlannedObject;
+use super::types::PATH;
 use crate::object::{BpfObject, Inventory};
 use crate::protocol::{HostMessage, ReusedMap};
 use crate::record::{LoadingRecord, MapDefinition, MapLoading, MapReuse};
@@ -135,7 +136,11 @@ impl PlannedObject {
             let make = HostMessage::File { path: one.path(number)?, mode: 0o644 };
             Some((make, one.object.clone()?))
         };
-        self.reused.iter().enumerate().filter_map(file).collect()
+        let types = self.types.iter().map(|types| {
+            let make = HostMessage::File { path: PATH.to_owned(), mode: 0o644 };
+            (make, Arc::clone(&types.raw))
+        });
+        self.reused.iter().enumerate().filter_map(file).chain(types).collect()
     }
 }
 

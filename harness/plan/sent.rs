@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::PlannedObject;
+use super::types::PATH;
 use crate::object::globals::with_patches;
 use crate::protocol::ObjectSetup;
 
@@ -34,6 +35,7 @@ impl PlannedObject {
         loading.maps.extend(setup.loading.maps);
         let patches = self.patches.iter().cloned().chain(setup.patches).collect();
         let (programs, reused) = (self.programs_setup.clone(), self.reused_maps());
-        ObjectSetup { patches, programs, struct_ops, loading, reused, ..setup }
+        let btf = self.types.as_ref().map(|_| PATH.to_owned());
+        ObjectSetup { patches, programs, struct_ops, loading, reused, btf, ..setup }
     }
 }

@@ -23,6 +23,9 @@ pub struct ObjectSetup {
     /// The struct of each struct_ops map: of one that the kernel lacks libbpf names the struct, not the map.
     #[serde(default)]
     pub struct_ops: BTreeMap<String, String>,
+    /// The file in the guest with the BTF to relocate it with, if not that of the kernel.
+    #[serde(default)]
+    pub btf: Option<String>,
     /// Maps that it is given in place of its own.
     #[serde(default)]
     pub reused: Vec<ReusedMap>,

@@ -15,6 +15,9 @@ pub struct LoadingRecord {
     /// The extern functions that it puts something in the place of; here their calls return 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stubs: Vec<String>,
+    /// The file with the BTF that it relocates the object with on every kernel, in place of the kernel's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btf: Option<String>,
     /// The variables of `.rodata`, `.data` and `.bss` that it sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<VariableLoading>,
@@ -125,6 +128,7 @@ impl LoadingRecord {
         self.static_programs |= other.static_programs;
         self.legacy_maps |= other.legacy_maps;
         self.stubs.extend(other.stubs.iter().filter(|stub| !self.stubs.contains(stub)).cloned().collect::<Vec<_>>());
+        self.btf = other.btf.clone().or(self.btf.take());
         self.variables.extend(other.variables.iter().cloned());
         self.programs.extend(other.programs.iter().cloned());
         self.maps.extend(other.maps.iter().cloned());
@@ -152,6 +156,7 @@ impl LoadingRecord {
         settings.extend(self.static_programs.then(|| "static-programs = true".to_owned()));
         settings.extend(self.legacy_maps.then(|| "legacy-maps = true".to_owned()));
         settings.extend((!self.stubs.is_empty()).then(|| format!("stubs = {:?}", self.stubs)));
+        settings.extend(self.btf.iter().map(|path| format!("btf = \"{path}\"")));
         settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
             let named =
@@ -213,6 +218,7 @@ mod tests {
             static_programs: true,
             legacy_maps: true,
             stubs: vec!["f".into()],
+            btf: Some("min/5.4.btf".into()),
             changes: Vec::new(),
             variables: vec![VariableLoading { variable: "limit".into(), value: "7".into() }],
             programs: vec![ProgramLoading {
@@ -238,6 +244,7 @@ mod tests {
             "static-programs = true",
             "legacy-maps = true",
             "stubs = [\"f\"]",
+            "btf = \"min/5.4.btf\"",
             "limit = 7",
             "programs.p.type = \"sched_cls\"",
             "programs.p.autoload = false",

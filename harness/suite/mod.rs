@@ -44,6 +44,7 @@
 //! static-programs = true                # static functions in sections are programs
 //! legacy-maps = true                    # the definitions of a section `maps` are maps
 //! stubs = ["log"]                       # calls of this extern function return 0
+//! btf = "min/5.4.btf"                   # what its relocations take in place of the kernel's BTF
 //!
 //! [[map]]                               # also `type`, `key-size`, `value-size`, `map-flags`, `inner`
 //! map = "opensnoop/start"
@@ -132,7 +133,7 @@ const TABLES: [(&str, &[&str]); 10] = [
         "program",
         &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
     ),
-    ("object", &["object", "loader", "static-programs", "legacy-maps", "stubs", "set"]),
+    ("object", &["object", "loader", "static-programs", "legacy-maps", "stubs", "btf", "set"]),
     ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner", "reuse"]),
 ];
 

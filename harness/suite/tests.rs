@@ -285,6 +285,8 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         "[[object]]\nobject = \"switches\"\nstubs = [\"log\"]".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.verbos = true".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.limit = -1".to_owned(),
+        "[[object]]\nobject = \"switches\"\nbtf = \"nowhere.btf\"".to_owned(),
+        "[[object]]\nobject = \"switches\"\nbtf = \"s.toml\"".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.limit = 1\n".repeat(2),
     ];
     let messages = mistakes.iter().map(|text| {

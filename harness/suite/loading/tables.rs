@@ -19,6 +19,7 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
         let stubs: Vec<String> = loading.stubs.iter().map(|stub| quoted(stub)).collect();
         let _ = writeln!(of_object, "stubs = [{}]", stubs.join(", "));
     }
+    of_object.extend(loading.btf.iter().map(|path| format!("btf = {}\n", quoted(path))));
     for one in &loading.variables {
         let _ = writeln!(of_object, "set.{} = {}", quoted(&one.variable), one.value);
     }

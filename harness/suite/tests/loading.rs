@@ -121,3 +121,15 @@ fn a_map_is_given_that_of_another_object_or_one_of_a_definition() {
     let (_, again) = settings(&loading_tables(&loading, "switches"), "other.bpf.o");
     assert_eq!(again.unwrap().loading, [("switches".to_owned(), loading)]);
 }
+
+#[test]
+fn btf_of_its_own_is_read_from_any_elf_file() {
+    let (objects, checked) = settings("[[object]]\nobject = \"switches\"\nbtf = \"switches.bpf.o\"", "");
+    let checked = checked.unwrap();
+    assert_eq!(checked.loading[0].1.settings(), ["btf = \"switches.bpf.o\""]);
+    assert!(crate::object::btf::Btf::parse(&checked.types[0].1).is_ok());
+    let plan = crate::plan::Plan::new(Vec::new(), objects, &checked);
+    let object = &plan.objects[0];
+    assert!(object.own_types().is_some());
+    assert_eq!((object.setup().btf.as_deref(), object.files().len()), (Some("/corematrix/object.btf"), 1));
+}
