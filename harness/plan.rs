@@ -2,9 +2,11 @@
 
 mod groups;
 mod loaders;
+mod reuse;
 mod room;
 mod schedule;
 mod sent;
+mod types;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use crate::coverage::Analysis;
 use crate::loader::Profile;
 use crate::manifest::KernelSpec;
 use crate::object::globals::with_patches;
-use crate::object::{BpfObject, MapInfo, Unclaimed};
+use crate::object::{BpfObject, Inventory, MapInfo, Unclaimed};
 use crate::protocol::{DataPatch, LeftOutMap, MAPS_ALONE, ProgramSetup};
 use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
@@ -28,8 +30,10 @@ use crate::suite::{Settings, Shape, patches};
 
 use groups::{groups, optional, proposed};
 pub use loaders::PlannedLoader;
+pub use reuse::PlannedReuse;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat};
+pub use types::OwnTypes;
 
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
@@ -78,6 +82,10 @@ pub struct PlannedObject {
     pub patches: Vec<DataPatch>,
     /// What is done with its programs beyond loading them, as a suite says.
     pub programs_setup: Vec<ProgramSetup>,
+    /// The maps that its own loader gives it.
+    pub reused: Vec<PlannedReuse>,
+    /// The BTF that its own loader relocates it with.
+    pub types: Option<OwnTypes>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
     pub shaped: bool,
 }
@@ -95,15 +103,17 @@ impl Plan {
     /// Plans every object, with each of its shapes, on every kernel.
     pub fn new(kernels: Vec<KernelSpec>, objects: Vec<BpfObject>, settings: &Settings) -> Plan {
         let mut planned = Vec::new();
-        for object in objects {
+        let loadings = objects.iter().map(|object| {
+            let mut loading = reuse::loading_of(settings, &object.name);
+            let reused = reuse::resolve(object, &mut loading, &objects, settings);
+            (loading, reused)
+        });
+        for (object, (loading, reused)) in objects.iter().zip(loadings) {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
             let shaped = !shapes.is_empty();
-            let loading = settings.loading.iter().filter(|(of, _)| *of == object.name);
-            let loading = loading.fold(LoadingRecord::default(), |mut all, (_, one)| {
-                all.add(one);
-                all
-            });
+            let own = settings.types.iter().find(|(of, _)| *of == object.name);
+            let types = own.and_then(|(_, raw)| OwnTypes::of(raw));
             let setup = || {
                 let of_object = settings.programs.iter().filter(|(of, _)| *of == object.name);
                 of_object.map(|(_, setup)| setup.clone()).collect()
@@ -115,9 +125,10 @@ impl Plan {
                     let mut all = profile.map(|profile| profile.loading.clone()).unwrap_or_default();
                     all.add(&loading);
                     let planned = PlannedObject::new(object.clone(), shape, &all);
-                    PlannedObject { programs_setup: setup(), shaped: shaped || shape.is_some(), ..planned }
+                    let (reused, shaped) = (reused.clone(), shaped || shape.is_some());
+                    PlannedObject { programs_setup: setup(), reused, types: types.clone(), shaped, ..planned }
                 };
-                planned.extend(loaders::rows(assigned, &object, plan));
+                planned.extend(loaders::rows(assigned, object, plan));
             }
         }
         let mut alternatives = settings.alternatives.clone();
@@ -150,6 +161,8 @@ impl Plan {
             loader: None,
             beside: None,
             programs_setup: Vec::new(),
+            reused: Vec::new(),
+            types: None,
             shaped: false,
         };
         Plan {
@@ -294,6 +307,8 @@ impl PlannedObject {
             loader: None,
             beside: None,
             programs_setup: Vec::new(),
+            reused: Vec::new(),
+            types: None,
             shaped,
         }
     }
@@ -351,13 +366,7 @@ impl PlannedObject {
 
     /// The programs that refer to each extern, subprograms that they call included.
     pub fn extern_users(&self) -> BTreeMap<String, Vec<String>> {
-        let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for program in self.object.inventory.iter().flat_map(|inventory| &inventory.programs) {
-            for name in &program.externs {
-                users.entry(name.clone()).or_default().push(program.name.clone());
-            }
-        }
-        users
+        self.object.inventory.as_ref().map(Inventory::extern_users).unwrap_or_default()
     }
 
     /// Names of the programs whose visited instructions are wanted.

@@ -187,3 +187,25 @@ fn loaders_that_fail_are_not_the_objects_fault() {
         }
     }
 }
+
+/// Maps of another object: libbpf takes over their definitions, cilium/ebpf compares them with the object's own, and aya does neither.
+#[test]
+fn maps_of_another_object_are_given_as_each_library_takes_them() {
+    need!("guests", "programs", "loaders");
+    let record = run("tests/loading/reuse.toml --kernel 5.10 --kernel 7.3 --loader all", 1);
+    let refused = (Verdict::FailedToOpen, Some(Cause::Unrecognised));
+    for (name, cilium) in [("on_locked", LOADED), ("on_narrow", refused), ("on_sized_by_another", refused)] {
+        assert_eq!(outcome(&record, "reuse", name), LOADED, "{name} by libbpf");
+        assert_eq!(outcome(&record, "reuse@cilium-ebpf", name), cilium, "{name} by cilium/ebpf");
+        assert_eq!(outcome(&record, "reuse@aya", name), LOADED, "{name} by aya");
+    }
+    for program in program(&record, "reuse@cilium-ebpf", "on_narrow") {
+        let reason = program.reason.as_deref().unwrap_or_default();
+        assert!(reason.contains("using replacement map narrow: ValueSize: 32 changed to 8"), "{reason}");
+    }
+    // What no loader created is in no list of what it created.
+    let maps = record.cells.iter().flat_map(|cell| &cell.loader).flat_map(|loader| &loader.maps);
+    assert!(maps.clone().any(|map| map.map == "guarded") && !maps.clone().any(|map| map.map == "locked"));
+    let reuse = record.objects.iter().find(|object| object.name == "reuse").expect("the object");
+    assert!(reuse.loading.settings().contains(&"maps.locked.reuse = \"base/guarded\"".to_owned()));
+}

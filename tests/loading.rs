@@ -6,7 +6,7 @@ mod need;
 use std::path::Path;
 use std::process::Command;
 
-use corematrix::record::{Cause, ProgramRecord, RunRecord, Verdict};
+use corematrix::record::{Cause, ProgramRecord, RelocationOutcome, RunRecord, Verdict};
 
 use need::need;
 
@@ -41,6 +41,13 @@ fn objects_load_as_their_loaders_load_them() {
         // 5.10 lets no program of this hook sleep.
         let expected = match (kernel, program.name.as_str()) {
             ("5.10", "may_sleep") => Some(Cause::ForbiddenAttachTarget),
+            // What it is relocated with does not have what the kernels do.
+            (_, "reads_kernels") => {
+                let hint = "matched against `../../target/loading/types.bpf.o`";
+                assert!(program.hints.iter().any(|line| line.contains(hint)), "{:?}", program.hints);
+                assert_eq!(program.explanation, None);
+                Some(Cause::MissingField)
+            }
             _ => None,
         };
         assert_eq!(
@@ -57,6 +64,14 @@ fn objects_load_as_their_loaders_load_them() {
     let changes: Vec<&String> = record.objects.iter().flat_map(|object| &object.loading.changes).collect();
     for change in ["made `legacy_static` a BTF map", "made `first` a BTF map", "2 calls of `report_event` return 0"] {
         assert!(changes.iter().any(|known| *known == change), "{changes:?}");
+    }
+    // The value is that of the given types, and nothing is told of the kernels'.
+    for cell in record.cells.iter().filter(|cell| cell.object == "btf") {
+        let resolved = cell.relocations.iter().find_map(|relocation| match relocation.outcome {
+            RelocationOutcome::Resolved { new, .. } => Some(new),
+            _ => None,
+        });
+        assert_eq!((resolved, cell.dangers.len()), (Some(12), 0), "{:?} {:?}", cell.relocations, cell.dangers);
     }
     // What its loader never loads keeps nothing from being whole.
     let whole = record.cells.iter().filter(|cell| cell.object == "autoload").filter_map(|cell| cell.whole.as_ref());
@@ -91,6 +106,8 @@ fn same_objects_need_their_loaders() {
         ("never_loaded", Cause::MissingField),
         ("on_ready", Cause::MemoryOther),
         ("on_range", Cause::MemoryOther),
+        ("reads_own", Cause::MissingField),
+        ("on_sized_by_another", Cause::IncompleteMapDefinition),
     ];
     for (name, cause) in causes {
         for (kernel, program) in programs(&record).filter(|(_, program)| program.name == name) {

@@ -125,6 +125,11 @@ impl Bundle {
     /// [`BundleError::NotToBundle`] where the kernel never got ready, is pinned as something else by now, or the object is another.
     pub fn of(contents: &Contents<'_>) -> Result<Bundle, BundleError> {
         let &Contents { record, object, kernel, bytes, spec, lock, folder, command } = contents;
+        if let Some(btf) = &record.objects[object].loading.btf {
+            let (object, kernel) = (record.objects[object].name.clone(), record.kernels[kernel].name.clone());
+            let reason = format!("it is relocated with `{btf}`, and bundles hold no BTF");
+            return Err(BundleError::NotToBundle { object, kernel, reason });
+        }
         let object_record = &record.objects[object];
         let not = |reason: String| BundleError::NotToBundle {
             object: object_record.name.clone(),

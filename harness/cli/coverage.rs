@@ -78,7 +78,10 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
         for unit in Unit::of(record, &objects) {
             let found = found_again(&record.objects[unit.object], &project_folder(common), &store, &mut missing);
             let types = found.and_then(|found| ObjectTypes::read(&found.bytes));
-            text += &unproven::render(record, &unit, types.as_ref(), &kernels, &configs, width());
+            // No kernel's types have a part in what is relocated with BTF of its own.
+            let own = record.objects[unit.object].loading.btf.is_some();
+            let kernels = if own { &[][..] } else { &kernels[..] };
+            text += &unproven::render(record, &unit, types.as_ref(), kernels, &configs, width());
         }
         missing.iter().for_each(|note| eprintln!("note: {note}"));
         print!("{}", if text.is_empty() { "every side of every guard is proven (verified)\n" } else { &text });

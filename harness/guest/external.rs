@@ -5,20 +5,21 @@ mod message;
 mod process;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::fork::Ending;
 use super::kernel_log::KernelLog;
 use super::loader::outcome::outcome;
 use super::loader::{Request, Send, send_log};
-use super::{loaded, visited};
+use super::reused::ReusedMaps;
+use super::{loaded, transcript, visited};
 use bpf_call::{BpfCall, MapCreate, ProgLoad};
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach};
-use corematrix_protocol::{GIVEN_BTF, GuestMessage, LeftOutMap, MAPS_ALONE, ProgramOutcome, Stage};
+use corematrix_protocol::{GuestMessage, LeftOutMap, MAPS_ALONE, ProgramOutcome, Stage};
 use corematrix_record::{CreatedMap, MapDefinition};
 use message::Answer;
 use process::{Gone, LoaderProcess};
@@ -47,6 +48,8 @@ struct Judge<'a> {
     maps: HashMap<i32, MapDefinition>,
     /// The types that the host was sent last.
     sent_types: Vec<u8>,
+    /// Maps that the object is given, and where they are pinned.
+    reused: BTreeMap<String, PathBuf>,
 }
 
 /// What came of loading a program once.
@@ -71,6 +74,7 @@ pub fn judge(request: &Request<'_>, executable: &str, log: &mut KernelLog, send:
         types: HashMap::new(),
         maps: HashMap::new(),
         sent_types: Vec::new(),
+        reused: BTreeMap::new(),
     };
     if !judge.open(send)? {
         return Ok(());
@@ -89,8 +93,17 @@ impl Judge<'_> {
     /// Starts the loader and has it read the object. `false` if that was the end, and was said.
     fn open(&mut self, send: &mut Send<'_>) -> Result<bool, String> {
         let mut loader = LoaderProcess::start(self.executable)?;
-        let given = Path::new(GIVEN_BTF).exists().then_some(GIVEN_BTF);
-        let open = message::Request::open(&self.request.object, OBJECT, given, &self.request.setup.loading);
+        if !self.request.setup.reused.is_empty() && self.reused.is_empty() {
+            transcript::listen();
+            let (created, refused) = ReusedMaps::create(self.request, &mut || ());
+            // A program that is to give them to the object does not come to load it.
+            if let Some(first) = refused.first() {
+                return self.all_without_maps(&refused, &first.warning, send);
+            }
+            self.reused = created.pin()?.into_iter().collect();
+        }
+        let settings = &self.request.setup.loading;
+        let open = message::Request::open(&self.request.object, OBJECT, self.request.types(), settings, &self.reused);
         let (answer, calls) = loader.ask(&open);
         let (_, maps) = self.take(calls);
         let hello = |name: String, version: String, send: &mut Send<'_>| {

@@ -56,6 +56,11 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// The file with the BTF to relocate with, if not the kernel's own: the object's before that of the kernel.
+    pub(super) fn types(&self) -> Option<&str> {
+        self.setup.btf.as_deref().or_else(|| Path::new(GIVEN_BTF).exists().then_some(GIVEN_BTF))
+    }
+
     /// How far a program is taken: a suite that says how takes it further than was asked for.
     pub(super) fn reach_of(&self, program: &str) -> Reach {
         let declared = self.setup.of_program(program).map_or(Reach::Load, |setup| match &setup.exercise {
@@ -123,7 +128,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
             send(&GuestMessage::Whole { prepared: false, warnings, left_out: Vec::new() }, &[])?;
             send(&GuestMessage::Transcript { complete: false }, &libbpf_log::pack(&failure.lines))?;
             // With given BTF only programs that attach by the kernel's own need that.
-            let given = Path::new(GIVEN_BTF).exists();
+            let given = request.types().is_some();
             let object_wide = failure
                 .warnings()
                 .iter()

@@ -23,6 +23,7 @@ mod own_loader;
 mod pins;
 mod port;
 mod prepared;
+mod reused;
 mod symbols;
 mod transcript;
 mod type_name;

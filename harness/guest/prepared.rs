@@ -8,9 +8,9 @@ use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
 use super::own_loader::{self, Refused};
+use super::reused::{ReusedMaps, not_taken};
 use super::symbols::weaken;
 use super::transcript;
-use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::libbpf_log::{self, Level, Line};
 use corematrix_protocol::{LeftOutMap, ObjectSetup};
 use corematrix_record::LoadingRecord;
@@ -25,6 +25,8 @@ pub enum Which<'a> {
     All,
     /// Only this one.
     One(&'a str),
+    /// No program, and of the maps only this one, with those that are in it.
+    MapAlone(&'a str),
 }
 
 /// An object that is ready to load programs.
@@ -95,6 +97,8 @@ pub fn prepare(
     again: &mut dyn FnMut(),
 ) -> Result<Prepared, Failure> {
     let mut left_out = request.setup.without.clone();
+    let (reused, refused) = ReusedMaps::create(request, again);
+    left_out.extend(refused);
     if !left_out.is_empty() {
         first_failure.get_or_insert_with(|| left_out.iter().map(|left| left.warning.clone()).collect());
     }
@@ -109,12 +113,16 @@ pub fn prepare(
         transcript::take();
         let mut builder = ObjectBuilder::default();
         builder.name(&request.object).map_err(|error| Failure::of(false, &error))?;
-        if std::path::Path::new(GIVEN_BTF).exists() {
-            builder.btf_custom_path(GIVEN_BTF).map_err(|error| Failure::of(false, &error))?;
+        if let Some(types) = request.types() {
+            builder.btf_custom_path(types).map_err(|error| Failure::of(false, &error))?;
         }
         let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
         let _held = set_up(&mut open, &request.setup)?;
         let struct_ops = switch(&mut open, which, &request.setup.loading, &left_out)?;
+        // Last: they take other names.
+        if let Err((map, errno)) = reused.give(&mut open) {
+            return Err(Failure { opened: true, errno, lines: vec![not_taken(&map, errno)] });
+        }
         // SAFETY: the pointer belongs to `open`, which outlives the call and has not been prepared or loaded.
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
         let mut lines = transcript::take();
@@ -189,15 +197,23 @@ fn switch(
         program.set_autoload(match which {
             Which::All => !loading.leaves_out(&program.name().to_string_lossy()),
             Which::One(name) => program.name() == name,
+            Which::MapAlone(_) => false,
         });
     }
+    // A map of maps may be filled with any of the others.
+    let holds_maps = open.maps().any(|map| {
+        let kinds = [libbpf_rs::MapType::ArrayOfMaps, libbpf_rs::MapType::HashOfMaps];
+        matches!(which, Which::MapAlone(only) if map.name() == only) && kinds.contains(&map.map_type())
+    });
     let mut struct_ops = Vec::new();
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
-        if left_out.iter().any(|left| left.map == name) {
+        let is_struct_ops = map.map_type() == libbpf_rs::MapType::StructOps;
+        let is_unwanted = matches!(which, Which::MapAlone(only) if is_struct_ops || !holds_maps && name != only);
+        if is_unwanted || left_out.iter().any(|left| left.map == name) {
             map.set_autocreate(false).map_err(|error| Failure::of(true, &error))?;
         }
-        if map.map_type() == libbpf_rs::MapType::StructOps {
+        if is_struct_ops {
             struct_ops.push((name, pointers(map.initial_value().unwrap_or_default())));
         }
     }

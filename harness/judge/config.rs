@@ -139,6 +139,7 @@ mod tests {
             poison: &|_| None,
             memory_mib: None,
             by_loader: false,
+            own_types: None,
         });
         (found.cause, found.reason.unwrap_or_default())
     }

@@ -36,6 +36,7 @@ pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 
 use crate::bytes::in_words;
+use crate::object::btf::{Btf, Want};
 use crate::object::{Inventory, ProgramInfo};
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::record::Verdict;
@@ -61,6 +62,17 @@ pub struct Case<'a> {
     pub memory_mib: Option<u64>,
     /// Whether another loader than libbpf loads it.
     pub by_loader: bool,
+    /// What it is relocated with, if not with the kernel's types.
+    pub own_types: Option<&'a Btf>,
+}
+
+impl Case<'_> {
+    /// Whether the types that it is relocated with have one of this name; `None` if nobody can tell.
+    fn is_type(&self, name: &str) -> Option<bool> {
+        let Some(own) = self.own_types else { return self.kernel.has_type(name) };
+        let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
+        Some(kinds.into_iter().any(|want| own.find(name, want).is_some()))
+    }
 }
 
 /// A verdict with what it rests on.
@@ -188,7 +200,7 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
         return Some(map::reached_left_out(case, evidence));
     }
     let cause = match (cause, evidence.subject.as_deref()) {
-        (Cause::MissingField, Some(subject)) if case.kernel.has_type(subject::type_name(subject)) == Some(false) => {
+        (Cause::MissingField, Some(subject)) if case.is_type(subject::type_name(subject)) == Some(false) => {
             Cause::MissingType
         }
         _ => cause,

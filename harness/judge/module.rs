@@ -111,6 +111,8 @@ fn find(kernel: &dyn KernelView, names: &[Name]) -> Option<Modules> {
 fn in_module(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<(String, Modules)> {
     let subject = diagnosis.evidence.as_ref()?.subject.as_deref()?;
     match diagnosis.cause? {
+        // A module of the kernel has no part in BTF of the loader's own.
+        Cause::MissingType | Cause::MissingField | Cause::MissingEnumValue if case.own_types.is_some() => None,
         Cause::MissingType | Cause::MissingField | Cause::MissingEnumValue => {
             let name = subject::type_name(subject);
             let keyword = subject.split_once(' ').map_or(String::new(), |(keyword, _)| format!("{keyword} "));
@@ -215,6 +217,7 @@ mod tests {
             poison: &|_| None,
             memory_mib: None,
             by_loader: false,
+            own_types: None,
         })
     }
 

@@ -67,7 +67,7 @@ pub(super) fn cause_of(case: &Case<'_>, kind: &str, named: &str) -> Cause {
     match kind {
         "enumval_exists" | "enumval_value" => Cause::MissingEnumValue,
         "type_exists" | "type_matches" | "type_size" | "target_type_id" | "local_type_id" => Cause::MissingType,
-        _ if case.kernel.has_type(subject::type_name(named)) == Some(false) => Cause::MissingType,
+        _ if case.is_type(subject::type_name(named)) == Some(false) => Cause::MissingType,
         _ => Cause::MissingField,
     }
 }

@@ -58,6 +58,7 @@ mod tests {
             poison: &|_| None,
             memory_mib: None,
             by_loader: false,
+            own_types: None,
         };
         let diagnosis = judge(&case);
         assert_eq!(diagnosis.verdict, Verdict::AttachTargetMissing);

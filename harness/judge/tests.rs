@@ -65,6 +65,7 @@ fn judged(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
         poison: &|_| None,
         memory_mib: None,
         by_loader: false,
+        own_types: None,
     })
 }
 

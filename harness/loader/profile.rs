@@ -126,7 +126,7 @@ impl Profile {
         // libbpf would not open the object.
         let pinning = (map.pinning > 1).then(|| NOT_PINNED.to_owned());
         if definition != MapDefinition::default() || pinning.is_some() {
-            self.loading.maps.push(MapLoading { map: map.name.clone(), definition, pinning, inner: None });
+            self.loading.maps.push(MapLoading { map: map.name.clone(), definition, pinning, ..MapLoading::default() });
         }
     }
 

@@ -93,6 +93,17 @@ impl Inventory {
             self.maps.iter_mut().filter(|map| map.name == one.map).for_each(|map| map.set(one));
         }
     }
+
+    /// The programs that refer to each extern, subprograms that they call included.
+    pub fn extern_users(&self) -> BTreeMap<String, Vec<String>> {
+        let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for program in &self.programs {
+            for name in &program.externs {
+                users.entry(name.clone()).or_default().push(program.name.clone());
+            }
+        }
+        users
+    }
 }
 
 impl ProgramInfo {

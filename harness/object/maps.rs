@@ -44,6 +44,10 @@ impl MapInfo {
         if let Some(pinning) = &loading.pinning {
             self.pinning = u32::from(pinning != NOT_PINNED);
         }
+        // The loader takes over the definition of the map that it is given.
+        if let Some(reuse) = &loading.reuse {
+            self.define(&reuse.definition);
+        }
         if let Some(inner) = &loading.inner {
             let mut map = MapInfo { name: format!("{}.inner", self.name), ..MapInfo::default() };
             map.define(inner);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::PlannedObject;
+use super::types::PATH;
 use crate::object::globals::with_patches;
 use crate::protocol::ObjectSetup;
 
@@ -33,6 +34,8 @@ impl PlannedObject {
         let mut loading = self.loading.clone();
         loading.maps.extend(setup.loading.maps);
         let patches = self.patches.iter().cloned().chain(setup.patches).collect();
-        ObjectSetup { patches, programs: self.programs_setup.clone(), struct_ops, loading, ..setup }
+        let (programs, reused) = (self.programs_setup.clone(), self.reused_maps());
+        let btf = self.types.as_ref().map(|_| PATH.to_owned());
+        ObjectSetup { patches, programs, struct_ops, loading, reused, btf, ..setup }
     }
 }

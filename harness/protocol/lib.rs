@@ -12,6 +12,7 @@ pub mod feature_probe;
 mod frame;
 pub mod libbpf_log;
 pub mod live;
+mod setup;
 pub mod user_space;
 
 use std::collections::BTreeMap;
@@ -19,15 +20,15 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use attach::{AttachFacts, AttachTo, Reach, Step};
-use corematrix_record::{CreatedMap, ExerciseRecord, LoadedProgram, LoadingRecord};
-use exercise::ExercisePlan;
+use attach::{AttachFacts, Reach, Step};
+use corematrix_record::{CreatedMap, ExerciseRecord, LoadedProgram};
 use facts::KernelFacts;
 use feature_probe::{FeatureProbe, ProbeRequest};
 use live::{LiveOrder, LiveReport};
 
 pub use build_id::BUILD_ID;
 pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};
+pub use setup::{DataPatch, ObjectSetup, ProgramSetup, ReusedMap};
 
 /// The name of the virtio port.
 pub const PORT_NAME: &str = "corematrix.data";
@@ -82,51 +83,6 @@ pub enum HostMessage {
     },
     /// End the guest.
     Shutdown,
-}
-
-/// What a loader sets before it loads an object, and does with it then.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObjectSetup {
-    /// Values of variables.
-    pub patches: Vec<DataPatch>,
-    /// What is set of programs and maps.
-    pub loading: LoadingRecord,
-    /// Maps that are not to be created, since no guest can hold them.
-    pub without: Vec<LeftOutMap>,
-    /// What to do with programs that are loaded; nothing is said of most.
-    pub programs: Vec<ProgramSetup>,
-    /// The struct of each struct_ops map: of one that the kernel lacks libbpf names the struct, not the map.
-    #[serde(default)]
-    pub struct_ops: BTreeMap<String, String>,
-}
-
-/// What a loader does with a program that it has loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProgramSetup {
-    /// Its name.
-    pub program: String,
-    /// To what it is attached, if not to what its section and type say.
-    pub attach: Option<AttachTo>,
-    /// How it is made to run.
-    pub exercise: Option<ExercisePlan>,
-}
-
-impl ObjectSetup {
-    /// What is said of a program.
-    pub fn of_program(&self, program: &str) -> Option<&ProgramSetup> {
-        self.programs.iter().find(|known| known.program == program)
-    }
-}
-
-/// Bytes that replace what a variable is at first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataPatch {
-    /// The ELF section, of which libbpf makes a map: `.rodata`.
-    pub section: String,
-    /// Bytes from the start of the section.
-    pub offset: usize,
-    /// All bytes of the variable.
-    pub bytes: Vec<u8>,
 }
 
 /// From guest to host.

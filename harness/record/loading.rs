@@ -15,6 +15,9 @@ pub struct LoadingRecord {
     /// The extern functions that it puts something in the place of; here their calls return 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stubs: Vec<String>,
+    /// The file with the BTF that it relocates the object with on every kernel, in place of the kernel's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btf: Option<String>,
     /// The variables of `.rodata`, `.data` and `.bss` that it sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<VariableLoading>,
@@ -81,6 +84,21 @@ pub struct MapLoading {
     /// The definition of the maps in it, for a map of maps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<MapDefinition>,
+    /// The map that it is given in place of one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<MapReuse>,
+}
+
+/// A map that somebody else created, which the object uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MapReuse {
+    /// The map of another object, `OBJECT/MAP`; `None` if it is created from what this object declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// Its definition: that of the other object's map, or what a suite sets of it.
+    #[serde(default)]
+    pub definition: MapDefinition,
 }
 
 /// A map's definition, as far as it is set.
@@ -110,10 +128,16 @@ impl LoadingRecord {
         self.static_programs |= other.static_programs;
         self.legacy_maps |= other.legacy_maps;
         self.stubs.extend(other.stubs.iter().filter(|stub| !self.stubs.contains(stub)).cloned().collect::<Vec<_>>());
+        self.btf = other.btf.clone().or(self.btf.take());
         self.variables.extend(other.variables.iter().cloned());
         self.programs.extend(other.programs.iter().cloned());
         self.maps.extend(other.maps.iter().cloned());
         self.changes.extend(other.changes.iter().cloned());
+    }
+
+    /// The map that a map is given in place of its own. What was said last counts.
+    pub fn reuse_of(&self, map: &str) -> Option<&MapReuse> {
+        self.maps.iter().rev().filter(|one| one.map == map).find_map(|one| one.reuse.as_ref())
     }
 
     /// Whether nothing is set.
@@ -132,6 +156,7 @@ impl LoadingRecord {
         settings.extend(self.static_programs.then(|| "static-programs = true".to_owned()));
         settings.extend(self.legacy_maps.then(|| "legacy-maps = true".to_owned()));
         settings.extend((!self.stubs.is_empty()).then(|| format!("stubs = {:?}", self.stubs)));
+        settings.extend(self.btf.iter().map(|path| format!("btf = \"{path}\"")));
         settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
             let named =
@@ -149,6 +174,14 @@ impl LoadingRecord {
             settings.extend(map.pinning.iter().map(|pinning| format!("maps.{}.pinning = \"{pinning}\"", map.map)));
             let inner = map.inner.iter().flat_map(MapDefinition::settings);
             settings.extend(inner.map(|setting| format!("maps.{}.inner.{setting}", map.map)));
+            let Some(reuse) = &map.reuse else { continue };
+            match &reuse.of {
+                Some(of) => settings.push(format!("maps.{}.reuse = \"{of}\"", map.map)),
+                None => {
+                    let all = reuse.definition.settings();
+                    settings.extend(all.map(|setting| format!("maps.{}.reuse.{setting}", map.map)));
+                }
+            }
         }
         settings
     }
@@ -172,6 +205,11 @@ impl MapDefinition {
 mod tests {
     use super::*;
 
+    fn reuses(map: &str, of: Option<&str>, definition: MapDefinition) -> MapLoading {
+        let reuse = Some(MapReuse { of: of.map(str::to_owned), definition });
+        MapLoading { map: map.to_owned(), reuse, ..MapLoading::default() }
+    }
+
     #[test]
     fn settings_are_keys_of_a_suite() {
         let definition = MapDefinition { max_entries: Some(64), ..MapDefinition::default() };
@@ -180,6 +218,7 @@ mod tests {
             static_programs: true,
             legacy_maps: true,
             stubs: vec!["f".into()],
+            btf: Some("min/5.4.btf".into()),
             changes: Vec::new(),
             variables: vec![VariableLoading { variable: "limit".into(), value: "7".into() }],
             programs: vec![ProgramLoading {
@@ -189,12 +228,23 @@ mod tests {
                 flags: vec!["BPF_F_SLEEPABLE".into()],
                 ..ProgramLoading::default()
             }],
-            maps: vec![MapLoading { map: "m".into(), definition, pinning: Some("none".into()), inner: Some(inner) }],
+            maps: vec![
+                MapLoading {
+                    map: "m".into(),
+                    definition: definition.clone(),
+                    pinning: Some("none".into()),
+                    inner: Some(inner),
+                    reuse: None,
+                },
+                reuses("n", Some("base/events"), definition.clone()),
+                reuses("o", None, definition),
+            ],
         };
         let expected = [
             "static-programs = true",
             "legacy-maps = true",
             "stubs = [\"f\"]",
+            "btf = \"min/5.4.btf\"",
             "limit = 7",
             "programs.p.type = \"sched_cls\"",
             "programs.p.autoload = false",
@@ -203,9 +253,12 @@ mod tests {
             "maps.m.pinning = \"none\"",
             "maps.m.inner.type = \"array\"",
             "maps.m.inner.key_size = 4",
+            "maps.n.reuse = \"base/events\"",
+            "maps.o.reuse.max_entries = 64",
         ];
         assert_eq!(loading.settings(), expected);
         assert!(LoadingRecord::default().is_empty());
         assert!(loading.leaves_out("p") && !loading.leaves_out("m"));
+        assert!(loading.reuse_of("n").is_some() && loading.reuse_of("m").is_none());
     }
 }

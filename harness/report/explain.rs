@@ -14,10 +14,10 @@ use super::text::{one_line, paragraph, printable};
 use crate::explain::{self, KernelFeatures, KernelTypes};
 use crate::object::{Inventory, ObjectTypes};
 use crate::protocol::feature_probe::FeatureProbe;
-use crate::record::Explanation;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;
+use crate::record::{Cause, Explanation};
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{RelocationRecord, SourcePlace};
 
@@ -80,12 +80,25 @@ pub fn explanation(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Exp
 
 /// What to do about the failure of `program` where types have no answer, as whole sentences.
 pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
+    if let Some(path) = own_btf(facts, program) {
+        return vec![format!(
+            "its relocations were matched against `{path}`, as the suite says, and not against the kernel's BTF: that file has to be made from the \
+             BTF of the kernel"
+        )];
+    }
     let mut hints = loader_hint::loader_hint(facts, program);
     // What libbpf is asked for is of no use to another loader.
     if hints.is_empty() {
         hints = map_hint::map_hint(facts, program);
     }
     hints
+}
+
+/// The BTF of the object's own that a relocation of `program` failed with.
+fn own_btf<'a>(facts: &CellFacts<'a>, program: &ProgramRecord) -> Option<&'a str> {
+    let of_types = [Cause::MissingField, Cause::MissingType, Cause::MissingEnumValue, Cause::UnresolvedRelocation];
+    let is_relocation = program.cause.is_some_and(|cause| of_types.contains(&cause));
+    facts.object().loading.btf.as_deref().filter(|_| is_relocation)
 }
 
 /// The explanation and hints that a record keeps of a program, as text; `None` where it has none.
@@ -185,7 +198,8 @@ fn loaded(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
         let mut part = paragraph(&format!("silent danger: {danger}"), 2, width);
         part += &danger.source.as_ref().map_or_else(String::new, |source| at(source, width));
         parts.push(part);
-        let advice = if facts.matrix.is_empty() { None } else { advice::of_danger(facts, danger) };
+        let is_own = facts.object().loading.btf.is_some();
+        let advice = if facts.matrix.is_empty() || is_own { None } else { advice::of_danger(facts, danger) };
         parts.extend(advice.map(|advice| advised(&advice, width)));
         parts.extend(danger.relocation.map(|relocation| values::render(facts, relocation, width)));
     }

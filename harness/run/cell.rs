@@ -195,6 +195,11 @@ impl Cell<'_> {
                 return Ok(Leg::Lost { in_flight, loss });
             }
         }
+        for (make, content) in self.planned.files() {
+            if let Err(loss) = session.machine()?.send(&make, &content, prepare_limit, &|| stop.at_once()) {
+                return Ok(Leg::Lost { in_flight, loss });
+            }
+        }
         if let Some((_, make, content)) = loader
             && let Err(loss) = session.machine()?.send(&make, content, prepare_limit, &|| stop.at_once())
         {

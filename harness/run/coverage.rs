@@ -61,7 +61,12 @@ impl CoverageEvidence {
         let loaded: BTreeMap<usize, ProgramEvidence> =
             planned.programs.iter().enumerate().filter_map(evidence_of).collect();
         let proof = planned.analysis.proof(&ObjectFacts { loaded: &loaded, relocations, externs: evidence.externs() });
-        CellCoverage { in_modules: in_modules(&planned.analysis.guards, &proof, kernel), ..proof }
+        // A module of the kernel has no part in BTF of the loader's own.
+        let in_modules = match planned.own_types() {
+            Some(_) => Vec::new(),
+            None => in_modules(&planned.analysis.guards, &proof, kernel),
+        };
+        CellCoverage { in_modules, ..proof }
     }
 }
 

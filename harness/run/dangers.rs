@@ -24,8 +24,9 @@ pub(super) fn of_cell(
 ) -> Vec<DangerRecord> {
     let Some(types) = ObjectTypes::read(&planned.object.bytes) else { return Vec::new() };
     let asked = planned.relocations();
+    let relocated = KernelTypes { btf: planned.own_types().unwrap_or(kernel.btf), ..kernel };
     let outcome = |relocation: usize| records.get(relocation).map(|record| &record.outcome);
-    let mut fields = explain::dangers(&types, asked, kernel);
+    let mut fields = explain::dangers(&types, asked, relocated);
     fields.retain(|(relocation, _)| matches!(outcome(*relocation), Some(RelocationOutcome::Resolved { .. })));
     let mut sizes = explain::unguarded_sizes(&types, asked);
     sizes.retain(|relocation| matches!(outcome(*relocation), Some(RelocationOutcome::NoMatch { new: 0, .. })));
@@ -56,7 +57,7 @@ pub(super) fn of_cell(
         words: constant.danger.to_string(),
         difference: constant.danger,
     };
-    let constants = explain::constants(&types, asked, kernel);
+    let constants = explain::constants(&types, asked, relocated);
     let facts = ObjectFacts { loaded: &BTreeMap::new(), relocations: records, externs: evidence.externs() };
     let mut arguments = Vec::new();
     for (number, program) in planned.programs.iter().enumerate() {
@@ -72,8 +73,8 @@ pub(super) fn of_cell(
             difference: argument.danger,
         }));
     }
-    let relocated = fields.into_iter().chain(sizes).map(of_relocation);
-    relocated.chain(constants.into_iter().map(of_constant)).chain(arguments).collect()
+    let of_fields = fields.into_iter().chain(sizes).map(of_relocation);
+    of_fields.chain(constants.into_iter().map(of_constant)).chain(arguments).collect()
 }
 
 /// The programs that this kernel loads and can never attach as their sections say. Only loading was asked for, so that is no verdict.

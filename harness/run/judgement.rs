@@ -40,6 +40,7 @@ pub(super) fn record(
         poison: &poison,
         memory_mib: Some(memory_mib),
         by_loader: object.by_executable(),
+        own_types: object.own_types(),
     });
     let mut record = of_diagnosis(planned, diagnosis);
     record.errno = (outcome.errno != 0).then_some(outcome.errno);

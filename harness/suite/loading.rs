@@ -4,6 +4,7 @@
 mod map;
 mod object;
 mod program;
+mod reuse;
 mod tables;
 
 use toml::Spanned;

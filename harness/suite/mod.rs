@@ -44,11 +44,13 @@
 //! static-programs = true                # static functions in sections are programs
 //! legacy-maps = true                    # the definitions of a section `maps` are maps
 //! stubs = ["log"]                       # calls of this extern function return 0
+//! btf = "min/5.4.btf"                   # what its relocations take in place of the kernel's BTF
 //!
 //! [[map]]                               # also `type`, `key-size`, `value-size`, `map-flags`, `inner`
 //! map = "opensnoop/start"
 //! max-entries = 64
 //! pinning = "none"                      # or "by-name", or a path below `/sys/fs/bpf`
+//! reuse = "base/start"                  # it is given the map of another object, or one of a definition: `{ max-entries = 64 }`
 //!
 //! [[expect]]                            # a failure that is known
 //! object = "opensnoop"
@@ -131,8 +133,8 @@ const TABLES: [(&str, &[&str]); 10] = [
         "program",
         &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
     ),
-    ("object", &["object", "loader", "static-programs", "legacy-maps", "stubs", "set"]),
-    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner"]),
+    ("object", &["object", "loader", "static-programs", "legacy-maps", "stubs", "btf", "set"]),
+    ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner", "reuse"]),
 ];
 
 /// A suite file, with its globs resolved. What it says of objects is checked by [`Suite::settings`], when they are known.

@@ -1,7 +1,8 @@
 //! [`Settings`]: what suite files say of the objects of a run, checked against them.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::expectation::misplaced;
 use super::part::Objects;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub programs: Vec<(String, ProgramSetup)>,
     /// What objects' own loaders do to them: the object's name and what is done.
     pub loading: Vec<(String, LoadingRecord)>,
+    /// The raw BTF that objects' own loaders relocate them with: the object's name and the BTF.
+    pub types: Vec<(String, Arc<[u8]>)>,
     /// What loads objects in the place of libbpf: the object's name and the loaders.
     pub loaders: Vec<(String, AssignedLoaders)>,
     /// The loaders that suites name for objects.
@@ -87,6 +90,7 @@ impl Settings {
         self.shapes.extend(other.shapes);
         self.programs.extend(other.programs);
         self.loading.extend(other.loading);
+        self.types.extend(other.types);
         self.loaders.extend(other.loaders);
         self.named_loaders.extend(other.named_loaders);
         self.alternatives.extend(other.alternatives);
@@ -117,6 +121,9 @@ impl Suite {
                 completed.to_mut()[index].inventory = Ok(inventory);
             }
             *settings.loading_of(name) = loading;
+            let folder = self.path.parent().unwrap_or(Path::new(""));
+            let types = object.get_ref().types(folder).map_err(self.at(object.span().start))?;
+            settings.types.extend(types.map(|types| (name.clone(), types.into())));
             let loader = object.get_ref().loader().map(|loader| self.loader_path(loader));
             settings.named_loaders.extend(loader.map(|loader| (name.clone(), loader)));
         }

@@ -273,6 +273,11 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         map("inner = { like = \"counts\" }"),
         map("type = \"hash_of_maps\"\ninner = { like = \"count\" }"),
         map("type = \"hash_of_maps\"\ninner = { key-size = 4 }"),
+        map("reuse = \"switches/cuonts\""),
+        map("reuse = \"base/counts\""),
+        map("reuse = \"counts\""),
+        map("reuse = {}"),
+        map("reuse = { max-entries = -1 }"),
         map("max-entries = 1\n").repeat(2),
         "[[object]]\nobject = \"switches\"".to_owned(),
         "[[object]]\nobject = \"switches\"\nstatic-programs = true".to_owned(),
@@ -280,6 +285,8 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
         "[[object]]\nobject = \"switches\"\nstubs = [\"log\"]".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.verbos = true".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.limit = -1".to_owned(),
+        "[[object]]\nobject = \"switches\"\nbtf = \"nowhere.btf\"".to_owned(),
+        "[[object]]\nobject = \"switches\"\nbtf = \"s.toml\"".to_owned(),
         "[[object]]\nobject = \"switches\"\nset.limit = 1\n".repeat(2),
     ];
     let messages = mistakes.iter().map(|text| {
@@ -299,6 +306,8 @@ fn bad_words_are_named_by_the_reader() {
         refusal(&format!("{expect}becuase = \"x\"")),
         refusal("name = \"n\"\nobjects = [\"*.o\"]\nminimum_coverage = 1"),
         refusal("name = \"n\"\nobjects = [\"*.o\"]\n[[shape]]\nobject = \"a\"\nname = \"s\"\nmaps.x.entries = 1"),
+        refusal("name = \"n\"\nobjects = [\"*.o\"]\n[[map]]\nmap = \"a\"\nreuse = { entries = 1 }"),
+        refusal("name = \"n\"\nobjects = [\"*.o\"]\n[[map]]\nmap = \"a\"\nreuse = 1"),
     ];
     insta::assert_snapshot!(refusals.join("\n"));
 }

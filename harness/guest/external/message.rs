@@ -1,5 +1,8 @@
 //! What corematrix and a loader say to each other: one line of JSON each. `images/loaders/README.md` documents it.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use corematrix_record::LoadingRecord;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +27,9 @@ pub enum Request<'a> {
         /// What the object's own loader does to it.
         #[serde(skip_serializing_if = "Option::is_none")]
         settings: Option<&'a LoadingRecord>,
+        /// Maps that the object is given in place of its own: where each is pinned.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        reuse: &'a BTreeMap<String, PathBuf>,
     },
     /// Load a program, and drop the one before.
     Load {
@@ -79,9 +85,15 @@ pub enum Answer {
 
 impl<'a> Request<'a> {
     /// The first request.
-    pub fn open(object: &'a str, path: &'a str, kernel_btf: Option<&'a str>, settings: &'a LoadingRecord) -> Self {
+    pub fn open(
+        object: &'a str,
+        path: &'a str,
+        kernel_btf: Option<&'a str>,
+        settings: &'a LoadingRecord,
+        reuse: &'a BTreeMap<String, PathBuf>,
+    ) -> Self {
         let settings = (!settings.is_empty()).then_some(settings);
-        Request::Open { protocol: PROTOCOL, object, path, kernel_btf, settings }
+        Request::Open { protocol: PROTOCOL, object, path, kernel_btf, settings, reuse }
     }
 }
 
@@ -94,8 +106,13 @@ mod tests {
         let text = |request: &Request<'_>| serde_json::to_string(request).expect("serialises");
         let nothing = LoadingRecord::default();
         assert_eq!(
-            text(&Request::open("o", "/o", None, &nothing)),
+            text(&Request::open("o", "/o", None, &nothing, &BTreeMap::new())),
             r#"{"request":"open","protocol":1,"object":"o","path":"/o"}"#
+        );
+        let reused = BTreeMap::from([("m".to_owned(), PathBuf::from("/sys/fs/bpf/0"))]);
+        assert_eq!(
+            text(&Request::open("o", "/o", None, &nothing, &reused)),
+            r#"{"request":"open","protocol":1,"object":"o","path":"/o","reuse":{"m":"/sys/fs/bpf/0"}}"#
         );
         assert_eq!(
             text(&Request::Load { program: "p", log_level: 4, log_size: 10 }),

@@ -36,6 +36,7 @@ fn refused(warnings: &[&str], log: &str, section: &str) -> (Verdict, Cause, Opti
         poison: &|_| None,
         memory_mib: None,
         by_loader: false,
+        own_types: None,
     };
     let diagnosis = judge(&case);
     let subject = diagnosis.evidence.and_then(|evidence| evidence.subject);

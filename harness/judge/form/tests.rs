@@ -64,6 +64,7 @@ fn judged(kernel: &SampleKernel, program: &ProgramInfo, stage: Stage, warning: &
         poison: &|_| None,
         memory_mib: None,
         by_loader: false,
+        own_types: None,
     })
 }
 

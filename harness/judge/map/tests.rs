@@ -85,6 +85,7 @@ fn judged_on(kernel: &dyn KernelView, map: MapInfo, outcome: &ProgramOutcome) ->
         kernel,
         memory_mib: Some(512),
         by_loader: false,
+        own_types: None,
         poison: &|_| None,
     };
     let diagnosis = judge(&case);
@@ -224,6 +225,7 @@ fn link_that_the_kernel_lacks_is_told_of_its_programs() {
             kernel,
             memory_mib: Some(512),
             by_loader: false,
+            own_types: None,
             poison: &|_| None,
         };
         let diagnosis = judge(&case);
@@ -249,6 +251,7 @@ fn slots_that_do_not_fit_the_inner_map_are_the_objects_fault() {
         kernel: &KERNEL,
         memory_mib: None,
         by_loader: false,
+        own_types: None,
         poison: &|_| None,
     };
     assert_eq!(judge(&case).cause, Some(Cause::InvalidMapDefinition));
@@ -270,6 +273,7 @@ fn insn_array_that_nothing_has_filled_is_its_loaders_business() {
             kernel: &UnknownKernel,
             memory_mib: None,
             by_loader: false,
+            own_types: None,
             poison: &|_| None,
         });
         (diagnosis.verdict, diagnosis.cause.unwrap(), diagnosis.reason.unwrap())

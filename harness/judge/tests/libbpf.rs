@@ -159,6 +159,7 @@ fn struct_ops_program_fails_for_its_own_map() {
             poison: &|_| None,
             memory_mib: None,
             by_loader: false,
+            own_types: None,
         };
         judge(&case).cause
     };

@@ -17,6 +17,7 @@ fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
             poison: &|_| None,
             memory_mib: None,
             by_loader: false,
+            own_types: None,
         }))
     });
     assert_eq!(causes[0].0, Cause::MissingField);
@@ -77,6 +78,7 @@ fn poison_is_named_by_what_libbpf_put_there() {
             poison: &at,
             memory_mib: None,
             by_loader: false,
+            own_types: None,
         };
         let diagnosis = judge(&case);
         (diagnosis.verdict, diagnosis.cause, diagnosis.evidence.and_then(|evidence| evidence.subject), diagnosis.reason)

@@ -13,6 +13,10 @@ use crate::record::{DangerRecord, ProgramRecord};
 pub fn advice(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
     let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
     let cause = program.cause?;
+    // What kernels' types say is no reason where none of them was asked.
+    if super::own_btf(facts, program).is_some() {
+        return None;
+    }
     if let Some((feature, name)) = feature_in_question(facts, program, cause) {
         let explanation = feature_story(facts, program, feature, &name);
         return (!explanation.presence.is_empty() || !explanation.notes.is_empty()).then_some(explanation);

@@ -20,10 +20,21 @@ fn render_with(program: impl Fn(&mut ProgramRecord), known: bool) -> String {
 }
 
 fn render_with_danger(program: impl Fn(&mut ProgramRecord), known: bool, danger: DangerRecord) -> String {
+    render_relocated(program, known, danger, None)
+}
+
+/// The same of an object that is relocated with BTF of its own.
+fn render_relocated(
+    program: impl Fn(&mut ProgramRecord),
+    known: bool,
+    danger: DangerRecord,
+    btf: Option<&str>,
+) -> String {
     let kernels = ["6.1", "6.12"].map(sample::kernel).to_vec();
     let bytes = fixture("object");
     let inventory = Inventory::read(&bytes).unwrap();
     let mut object = sample::object("object", &[("naive", "raw_tp/x")]);
+    object.loading.btf = btf.map(str::to_owned);
     object.relocations = inventory.core_relocations.clone();
     let mut record = sample::assemble(kernels, vec![object], |_, _, _| (Verdict::Loaded, None));
     let target = "struct task_struct.state (0:1 @ offset 24)".to_owned();
@@ -84,6 +95,12 @@ fn missing_field(program: &mut ProgramRecord) {
 #[test]
 fn a_missing_field_is_explained_from_the_kernels_types() {
     insta::assert_snapshot!(render_with(missing_field, true));
+}
+
+#[test]
+fn kernels_types_explain_nothing_of_an_object_with_btf_of_its_own() {
+    let text = render_relocated(missing_field, true, sample::danger(0, &sample::relocation("naive")), Some("own.btf"));
+    assert!(text.contains("were matched against `own.btf`") && !text.contains("in this matrix"), "{text}");
 }
 
 #[test]

@@ -82,6 +82,10 @@ impl Cell<'_> {
         let Some(known) = &mut self.loader.evidence else { return };
         for mut map in maps {
             let Some(declared) = declared(planned, &map.map) else { continue };
+            // What it is given it does not define.
+            if planned.reuses(&declared.name) {
+                continue;
+            }
             map.map.clone_from(&declared.name);
             map.note_changes(&declared.definition());
             match known.maps.iter().position(|known| known.map == map.map) {

@@ -5,6 +5,7 @@ use toml::Spanned;
 
 use super::super::error::Mistake;
 use super::super::part::{Objects, WantedPart};
+use super::reuse::WrittenReuse;
 use super::{Placed, known};
 use crate::feature::Feature;
 use crate::object::MapInfo;
@@ -26,6 +27,7 @@ pub(in super::super) struct WrittenMap {
     map_flags: Option<Spanned<i64>>,
     pinning: Option<Spanned<String>>,
     inner: Option<WrittenInner>,
+    reuse: Option<Spanned<WrittenReuse>>,
 }
 
 /// The definition of the maps in a map of maps.
@@ -61,12 +63,17 @@ impl WrittenMap {
             None => None,
         };
         let pinning = self.pinning.as_ref().map(pinning).transpose()?;
-        if definition == MapDefinition::default() && inner.is_none() && pinning.is_none() {
+        let reuse = match &self.reuse {
+            Some(written) => Some(written.get_ref().checked(all, (object, &name), written.span().start)?),
+            None => None,
+        };
+        if definition == MapDefinition::default() && inner.is_none() && pinning.is_none() && reuse.is_none() {
             let message = format!("`[[map]]` says nothing of `{name}`");
-            let keys = "write `max-entries`, `key-size`, `value-size`, `type`, `map-flags`, `pinning` or `inner`";
+            let keys =
+                "write `max-entries`, `key-size`, `value-size`, `type`, `map-flags`, `pinning`, `inner` or `reuse`";
             return Err((None, Mistake::new(message).hint(keys)));
         }
-        Ok((object, MapLoading { map: name, definition, pinning, inner }))
+        Ok((object, MapLoading { map: name, definition, pinning, inner, reuse }))
     }
 }
 
@@ -96,7 +103,7 @@ impl WrittenInner {
 }
 
 /// Checks a definition; the numbers are key size, value size, entries and flags.
-fn definition(
+pub(super) fn definition(
     map_type: Option<&Spanned<String>>,
     numbers: [&Option<Spanned<i64>>; 4],
 ) -> Result<MapDefinition, Placed> {

@@ -1,7 +1,11 @@
 //! [`WrittenObject`]: what an object's own loader does to the object as a whole.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
+use object::{Object, ObjectSection};
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
@@ -9,6 +13,7 @@ use super::super::error::Mistake;
 use super::super::part::Objects;
 use super::super::variables::Variables;
 use super::Placed;
+use crate::object::btf::Btf;
 use crate::object::rewrite::rewrite;
 use crate::record::{LoadingRecord, VariableLoading};
 
@@ -22,6 +27,7 @@ pub(in super::super) struct WrittenObject {
     legacy_maps: Option<Spanned<bool>>,
     #[serde(default)]
     stubs: Vec<Spanned<String>>,
+    btf: Option<Spanned<String>>,
     #[serde(default)]
     set: BTreeMap<String, Spanned<Value>>,
 }
@@ -30,6 +36,16 @@ impl WrittenObject {
     /// The loader that it names for the object.
     pub fn loader(&self) -> Option<&str> {
         self.loader.as_deref()
+    }
+
+    /// The BTF that the object is relocated with; `folder` is that of the suite file.
+    pub fn types(&self, folder: &Path) -> Result<Option<Vec<u8>>, Placed> {
+        let Some(written) = &self.btf else { return Ok(None) };
+        let path = folder.join(written.get_ref());
+        read_btf(&path).map(Some).map_err(|why| {
+            let hint = "name a file of raw BTF, or an ELF file with a section `.BTF`, relative to the suite file";
+            (Some(written.span().start), Mistake::new(format!("BTF `{}`: {why}", written.get_ref())).hint(hint))
+        })
     }
 
     /// Finds the object and checks what is done to it. `Err` has the place in the file if it is not the table's.
@@ -59,6 +75,7 @@ impl WrittenObject {
             loading.stubs.push(stub.get_ref().clone());
             only(&loading, stub.span().start)?;
         }
+        loading.btf = self.btf.as_ref().map(|path| path.get_ref().clone());
         if !self.set.is_empty() {
             let variables = Variables::of(object);
             for (name, value) in &self.set {
@@ -70,9 +87,29 @@ impl WrittenObject {
         let says_nothing = self.static_programs.is_none() && self.legacy_maps.is_none() && self.loader.is_none();
         if says_nothing && loading.is_empty() {
             let message = format!("`[[object]]` says nothing of `{}`", object.name);
-            let keys = "write `set.VARIABLE = VALUE`, `loader`, `static-programs`, `legacy-maps` or `stubs`";
+            let keys = "write `set.VARIABLE = VALUE`, `loader`, `btf`, `static-programs`, `legacy-maps` or `stubs`";
             return Err((None, Mistake::new(message).hint(keys)));
         }
         Ok((index, loading))
     }
+}
+
+/// The largest file that is searched for BTF; a kernel's own has 4 to 7 MB.
+const LIMIT: u64 = 256 << 20;
+
+/// The raw BTF in a file, or why there is none.
+fn read_btf(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(format!("it is larger than {} MiB", LIMIT >> 20));
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        let elf = object::File::parse(&*bytes).map_err(|error| format!("it is a damaged ELF file: {error}"))?;
+        let section = elf.section_by_name(".BTF").ok_or("the ELF file has no section `.BTF`")?;
+        bytes = section.uncompressed_data().map_err(|error| format!("section `.BTF`: {error}"))?.into_owned();
+    }
+    Btf::parse(&bytes).map_err(|error| format!("it is damaged: {error}"))?;
+    Ok(bytes)
 }

@@ -19,6 +19,7 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
         let stubs: Vec<String> = loading.stubs.iter().map(|stub| quoted(stub)).collect();
         let _ = writeln!(of_object, "stubs = [{}]", stubs.join(", "));
     }
+    of_object.extend(loading.btf.iter().map(|path| format!("btf = {}\n", quoted(path))));
     for one in &loading.variables {
         let _ = writeln!(of_object, "set.{} = {}", quoted(&one.variable), one.value);
     }
@@ -52,6 +53,9 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
         text.extend(keys(&one.definition).iter().map(|line| format!("{line}\n")));
         text.extend(one.pinning.iter().map(|pinning| format!("pinning = {}\n", quoted(pinning))));
         text.extend(one.inner.iter().map(|inner| format!("inner = {{ {} }}\n", keys(inner).join(", "))));
+        // The other object is not there, so its map is created from its definition.
+        let reused = one.reuse.iter().map(|reuse| keys(&reuse.definition).join(", "));
+        text.extend(reused.map(|keys| format!("reuse = {{ {keys} }}\n")));
     }
     text
 }

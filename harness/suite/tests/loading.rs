@@ -99,3 +99,37 @@ fn a_draft_says_what_libbpf_refuses() {
     all.sort();
     assert_eq!(all, ["maps.owned.pinning = \"none\"", "maps.shared.pinning = \"none\"", "stubs = [\"report_event\"]"]);
 }
+
+#[test]
+fn a_map_is_given_that_of_another_object_or_one_of_a_definition() {
+    let text = r#"
+        [[map]]
+        map = "switches/counts"
+        reuse = "other/counts"
+        [[map]]
+        map = "other/counts"
+        reuse = { type = "hash", max-entries = 9 }
+    "#;
+    let (_, checked) = settings(text, "other.bpf.o");
+    let checked = checked.unwrap();
+    let all: Vec<Vec<String>> = checked.loading.iter().map(|(_, loading)| loading.settings()).collect();
+    assert_eq!(all[0], ["maps.counts.reuse = \"other/counts\""]);
+    assert_eq!(all[1], ["maps.counts.reuse.type = \"hash\"", "maps.counts.reuse.max_entries = 9"]);
+    // A bundle has one object, and what is known of the other's map.
+    let mut loading = checked.loading[0].1.clone();
+    loading.maps[0].reuse = checked.loading[1].1.maps[0].reuse.clone();
+    let (_, again) = settings(&loading_tables(&loading, "switches"), "other.bpf.o");
+    assert_eq!(again.unwrap().loading, [("switches".to_owned(), loading)]);
+}
+
+#[test]
+fn btf_of_its_own_is_read_from_any_elf_file() {
+    let (objects, checked) = settings("[[object]]\nobject = \"switches\"\nbtf = \"switches.bpf.o\"", "");
+    let checked = checked.unwrap();
+    assert_eq!(checked.loading[0].1.settings(), ["btf = \"switches.bpf.o\""]);
+    assert!(crate::object::btf::Btf::parse(&checked.types[0].1).is_ok());
+    let plan = crate::plan::Plan::new(Vec::new(), objects, &checked);
+    let object = &plan.objects[0];
+    assert!(object.own_types().is_some());
+    assert_eq!((object.setup().btf.as_deref(), object.files().len()), (Some("/corematrix/object.btf"), 1));
+}

@@ -15,14 +15,15 @@ const protocol = 1
 
 // A request of any kind, with the keys of all.
 type request struct {
-	Request   string   `json:"request"`
-	Protocol  int      `json:"protocol"`
-	Path      string   `json:"path"`
-	KernelBTF string   `json:"kernel_btf"`
-	Settings  settings `json:"settings"`
-	Program   string   `json:"program"`
-	LogLevel  uint32   `json:"log_level"`
-	LogSize   uint32   `json:"log_size"`
+	Request   string            `json:"request"`
+	Protocol  int               `json:"protocol"`
+	Path      string            `json:"path"`
+	KernelBTF string            `json:"kernel_btf"`
+	Settings  settings          `json:"settings"`
+	Reuse     map[string]string `json:"reuse"`
+	Program   string            `json:"program"`
+	LogLevel  uint32            `json:"log_level"`
+	LogSize   uint32            `json:"log_size"`
 }
 
 // An answer of any kind. Programs is a pointer because an object without programs is answered with an empty list.

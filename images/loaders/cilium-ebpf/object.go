@@ -16,6 +16,8 @@ const bpffs = "/sys/fs/bpf"
 type object struct {
 	spec        *ebpf.CollectionSpec
 	kernelTypes *btf.Spec
+	// Where the maps are pinned that it is given.
+	reuse map[string]string
 	// Programs and maps of the last load, which stay until the next.
 	held []interface{ Close() error }
 	// Where maps of the last load are pinned, which ask for it; empty if none does.
@@ -24,7 +26,7 @@ type object struct {
 
 // Opens an object. The object is nil unless the answer is `opened`.
 func open(asked request) (*object, answer) {
-	opened := new(object)
+	opened := &object{reuse: asked.Reuse}
 	err := guarded(func() (err error) {
 		opened.spec, err = ebpf.LoadCollectionSpec(asked.Path)
 		return err
@@ -62,10 +64,16 @@ func (opened *object) load(asked request) (answer, error) {
 		return answer{}, err
 	}
 	options.Maps.PinPath = opened.pins
+	replacements, err := opened.replacements()
+	if err != nil {
+		return answer{}, err
+	}
+	defer closeAll(replacements)
+	options.MapReplacements = replacements
 
 	into := wanted(opened.spec, asked.Program)
 	// LoadAndAssign takes a pointer to a struct, and each load its own copy of the specification.
-	err := guarded(func() error { return opened.spec.Copy().LoadAndAssign(into.Addr().Interface(), &options) })
+	err = guarded(func() error { return opened.spec.Copy().LoadAndAssign(into.Addr().Interface(), &options) })
 	if err != nil {
 		return failed(err), nil
 	}
@@ -84,6 +92,26 @@ func (opened *object) load(asked request) (answer, error) {
 		return answer{}, fmt.Errorf("program `%s` is loaded, but has no id", asked.Program)
 	}
 	return answer{Answer: "loaded", ID: uint32(id)}, nil
+}
+
+// The maps that the object is given.
+func (opened *object) replacements() (map[string]*ebpf.Map, error) {
+	found := make(map[string]*ebpf.Map)
+	for name, path := range opened.reuse {
+		one, err := ebpf.LoadPinnedMap(path, nil)
+		if err != nil {
+			closeAll(found)
+			return nil, fmt.Errorf("map to reuse: %w", err)
+		}
+		found[name] = one
+	}
+	return found, nil
+}
+
+func closeAll(maps map[string]*ebpf.Map) {
+	for _, one := range maps {
+		one.Close()
+	}
 }
 
 // The struct that bpf2go generates, cut down to one program: the program, and the program arrays that the object fills and the program

@@ -1,6 +1,8 @@
 //! [`Request`]s and [`Answer`]s, each a line of JSON.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,9 @@ pub struct Open {
     pub kernel_btf: Option<String>,
     #[serde(default)]
     pub settings: Settings,
+    /// Maps that the object is given in place of its own, and where they are pinned.
+    #[serde(default)]
+    pub reuse: BTreeMap<String, PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

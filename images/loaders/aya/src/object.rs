@@ -80,8 +80,14 @@ impl<'a> Object<'a> {
             loader.btf(Some(types));
         }
         open.settings.apply(&mut loader).map_err(unsupported)?;
+        for (map, pin) in &open.reuse {
+            loader.map_pin_path(map, pin.as_path());
+        }
         let opened = guarded(|| loader.load(&data)).map_err(failed)?;
         open.settings.check(&opened).map_err(unsupported)?;
+        if let Some(map) = open.reuse.keys().find(|map| opened.map(map).is_none()) {
+            return Err(unsupported(format!("aya finds no map `{map}` to reuse one for")));
+        }
         let mut programs: Vec<_> = opened.programs().map(|(name, _)| name.to_owned()).collect();
         programs.sort();
         let sections = Sections::of(&data);
