@@ -2,6 +2,7 @@
 
 use super::PlannedObject;
 use crate::bytes::in_words;
+use crate::object::MapInfo;
 use crate::protocol::LeftOutMap;
 
 const MIB: u64 = 1 << 20;
@@ -64,6 +65,39 @@ impl Room {
             )
         });
         Room { mib, without, note }
+    }
+}
+
+impl PlannedObject {
+    /// The memory that its maps need; guests have one CPU.
+    pub fn map_bytes(&self) -> u64 {
+        self.map_bytes_without(&[])
+    }
+
+    /// The same where some maps are left out.
+    fn map_bytes_without(&self, without: &[LeftOutMap]) -> u64 {
+        let Ok(inventory) = &self.object.inventory else { return 0 };
+        let is_made = |map: &&MapInfo| !without.iter().any(|left| left.map == map.name);
+        let maps = || inventory.maps.iter().filter(is_made);
+        let widest = maps().map(|map| map.room(1)).max().unwrap_or_default();
+        let maps = maps().fold(0u64, |sum, map| sum.saturating_add(map.bytes(1)));
+        // Of variables libbpf has a copy.
+        let all = maps.max(widest).saturating_add(inventory.data_size.saturating_mul(2));
+        // A struct_ops map is attached from an object of its own, beside the first.
+        if inventory.struct_ops.is_empty() { all } else { all.saturating_mul(2) }
+    }
+
+    /// MiB of the guest that it wants where guests have `standard_mib`.
+    pub fn guest_mib(&self, standard_mib: u64) -> u64 {
+        guest_mib(self.map_bytes(), standard_mib)
+    }
+
+    /// Its maps with the memory that they need, the largest last.
+    pub fn maps_by_size(&self) -> Vec<(&str, u64)> {
+        let maps = self.object.inventory.as_ref().map_or(&[][..], |inventory| &inventory.maps);
+        let mut sizes: Vec<(&str, u64)> = maps.iter().map(|map| (map.name.as_str(), map.room(1))).collect();
+        sizes.sort_by_key(|(_, bytes)| *bytes);
+        sizes
     }
 }
 

@@ -24,6 +24,11 @@ impl OwnTypes {
 }
 
 impl PlannedObject {
+    /// The same as raw BTF.
+    pub fn own_raw_types(&self) -> Option<&[u8]> {
+        self.types.as_ref().map(|types| &*types.raw)
+    }
+
     /// The types that it is relocated with everywhere; `None` if those are each kernel's.
     pub fn own_types(&self) -> Option<&Btf> {
         self.types.as_ref().map(|types| &*types.btf)

@@ -109,12 +109,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
     let mut relocations =
         cell.evidence.records(planned.relocations(), &programs, &|function| planned.loading.leaves_out(function));
-    // Another library has rules of its own, and so has libbpf in its place.
-    if planned.loader.is_none()
-        && let Some(target) = session.view().target()
-    {
-        prediction::compare(&planned.object.bytes, target, &mut relocations);
-    }
+    prediction::compare(planned, session.view(), &mut relocations);
     // Of a kernel that never got to the object nothing is known.
     let types = cell.whole.as_ref().and_then(|_| session.types());
     let mut dangers: Vec<DangerRecord> =

@@ -1,12 +1,34 @@
 //! [`compare`]: what a guest reported of relocations, against what the types of its kernel say.
 
-use crate::core_relo::{ObjectSide, Resolver, Target};
+use std::sync::Arc;
+
+use super::kernel_view::StoredView;
+use crate::core_relo::{ObjectSide, Resolver, Target, TypeTable};
+use crate::plan::PlannedObject;
 use crate::record::{RelocationOutcome, RelocationRecord};
 
 /// Marks the relocations that came to something else than the kernel's types say.
 ///
 /// What libbpf took from a module is not compared: which modules a guest has is not among the types of its kernel.
-pub(super) fn compare(object: &[u8], target: &Target, records: &mut [RelocationRecord]) {
+pub(super) fn compare(planned: &PlannedObject, kernel: &StoredView<'_>, records: &mut [RelocationRecord]) {
+    // Another library has rules of its own, and so has libbpf in its place.
+    if planned.loader.is_some() || records.is_empty() {
+        return;
+    }
+    match planned.own_raw_types() {
+        Some(raw) => {
+            let Ok(types) = TypeTable::new(raw.to_vec()) else { return };
+            mark(&planned.object.bytes, &Target { kernel: Arc::new(types), modules: Vec::new() }, records);
+        }
+        None => {
+            if let Some(target) = kernel.target() {
+                mark(&planned.object.bytes, target, records);
+            }
+        }
+    }
+}
+
+fn mark(object: &[u8], target: &Target, records: &mut [RelocationRecord]) {
     let Ok(side) = ObjectSide::read(object) else { return };
     if side.relocations.len() != records.len() {
         return;
@@ -40,11 +62,7 @@ fn agree(observed: &RelocationOutcome, predicted: &RelocationOutcome) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::core_relo::TypeTable;
-
     #[test]
     fn only_what_differs_is_marked() {
         let object = include_bytes!("../../tests/fixtures/explain/object.o");
@@ -61,12 +79,12 @@ mod tests {
             predicted: None,
         };
         let mut records: Vec<_> = Resolver::all(&side, &target).into_iter().enumerate().map(record).collect();
-        compare(object, &target, &mut records);
+        mark(object, &target, &mut records);
         assert!(records.iter().all(|record| record.predicted.is_none()));
         let expected = records[1].outcome.clone();
         records[0].outcome = RelocationOutcome::NotReached;
         records[1].outcome = RelocationOutcome::Poisoned;
-        compare(object, &target, &mut records);
+        mark(object, &target, &mut records);
         let marked: Vec<_> = records.iter().map(|record| record.predicted.clone()).collect();
         assert_eq!(marked.iter().flatten().collect::<Vec<_>>(), [&expected]);
         assert_eq!(marked[1], Some(expected));
