@@ -15,6 +15,12 @@ pub struct LoadingRecord {
     /// The extern functions that it puts something in the place of; here their calls return 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stubs: Vec<String>,
+    /// The licence that it takes for that of an object without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// The functions of the kernel that it looks for under their whole names, with the `___flavour`, and so does not find.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whole_names: Vec<String>,
     /// The variables of `.rodata`, `.data` and `.bss` that it sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<VariableLoading>,
@@ -110,6 +116,8 @@ impl LoadingRecord {
         self.static_programs |= other.static_programs;
         self.legacy_maps |= other.legacy_maps;
         self.stubs.extend(other.stubs.iter().filter(|stub| !self.stubs.contains(stub)).cloned().collect::<Vec<_>>());
+        self.license = other.license.clone().or(self.license.take());
+        self.whole_names.extend(other.whole_names.iter().cloned());
         self.variables.extend(other.variables.iter().cloned());
         self.programs.extend(other.programs.iter().cloned());
         self.maps.extend(other.maps.iter().cloned());
