@@ -340,11 +340,10 @@ impl PlannedObject {
 
     /// Names of the programs whose visited instructions are wanted.
     pub fn visited(&self) -> Vec<String> {
-        self.analysis
-            .wants_visited(self.shaped)
-            .into_iter()
-            .map(|program| self.programs[program].name.clone())
-            .collect()
+        let wanted = self.analysis.wants_visited(self.shaped);
+        let names = self.programs.iter().map(|program| &program.name).enumerate();
+        let is_wanted = |(at, name): &(usize, &String)| wanted.contains(at) || self.depends_on_reach(name);
+        names.filter(is_wanted).map(|(_, name)| name.clone()).collect()
     }
 
     fn record(&self) -> ObjectRecord {

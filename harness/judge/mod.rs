@@ -222,12 +222,24 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
     })
 }
 
+/// What a loader other than libbpf said before the kernel was asked.
+fn refused_by_loader(case: &Case<'_>) -> Diagnosis {
+    let mut diagnosis = loader_words::refused(&last_words(case.outcome));
+    if diagnosis.cause == Some(Cause::MissingAttachTarget) {
+        let target = case.program.and_then(|program| program.section.split_once('/')).map(|(_, target)| target);
+        if let (Some(evidence), Some(target)) = (&mut diagnosis.evidence, target) {
+            evidence.subject.get_or_insert_with(|| target.to_owned());
+        }
+    }
+    module::unless_in_module(case, diagnosis)
+}
+
 /// What libbpf warned about.
 fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
     let warnings = &case.outcome.warnings;
     if case.by_loader {
         // Where the kernel refused in silence, the loader says no more than the errno.
-        return (case.outcome.stage == Stage::Prepare).then(|| loader_words::refused(&last_words(case.outcome)));
+        return (case.outcome.stage == Stage::Prepare).then(|| refused_by_loader(case));
     }
     if let Some((verdict, cause, line)) = texts::of_libbpf(warnings) {
         if line.starts_with("struct_ops init_kern") {

@@ -5,10 +5,14 @@
 
 mod aya;
 mod cilium_ebpf;
+mod data_types;
+mod observed;
 
 use std::collections::BTreeMap;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
+pub use observed::{Observed, depends_on_reach};
 
 use super::{AYA, CILIUM_EBPF};
 use crate::object::rewrite::rewrite;
@@ -27,6 +31,8 @@ pub struct Profile {
     pub refused: BTreeMap<String, String>,
     /// Why it refuses the object as a whole, if it does.
     pub refused_whole: Option<String>,
+    /// What it refuses on kernels before a release: the program, the release, and its words.
+    pub refused_before: Vec<(String, (u32, u32), String)>,
     /// Whether it creates every map before it loads a program, and gives up if one fails.
     pub needs_all_maps: bool,
 }
@@ -105,6 +111,16 @@ fn changes(wanted: &MapDefinition, declared: &MapDefinition) -> MapDefinition {
 }
 
 impl Profile {
+    /// Why the library refuses a program on a kernel of this release, in its words.
+    pub fn refuses(&self, program: &str, release: Option<(u32, u32)>) -> Option<&str> {
+        let is_before = |(of, first, _): &&(String, (u32, u32), String)| {
+            of == program && release.is_some_and(|release| release < *first)
+        };
+        // Old kernels refuse earlier.
+        let before = self.refused_before.iter().find(is_before).map(|(_, _, words)| words.as_str());
+        before.or(self.refused_whole.as_deref()).or_else(|| self.refused.get(program).map(String::as_str))
+    }
+
     /// Sets the sizes that both libraries set, whatever the object says.
     fn complete_map(&mut self, map: &MapInfo) {
         let mut definition = MapDefinition::default();

@@ -74,6 +74,8 @@ pub struct ProgramInfo {
     pub struct_ops: Vec<String>,
     /// The externs that it refers to, itself or by a subprogram, in the order of names.
     pub externs: Vec<String>,
+    /// The sections of variables that it refers to, itself or by a subprogram, in the order of names.
+    pub data: Vec<String>,
     /// Whether it is a `static` function outside of `.text`, for which libbpf refuses the object; other loaders take it.
     pub is_static: bool,
     /// Whether the section was declared as `SEC("?...")`: libbpf loads it only on request.
@@ -194,7 +196,7 @@ impl Inventory {
 
         let references = References::read(bytes, &sections, &functions);
         let info = |(place, program): (usize, &Placed)| {
-            let (maps, externs) = references.of(place);
+            let [maps, externs, data] = references.of(place);
             let struct_ops = references.struct_ops_of(place);
             let section = program.raw_section.strip_prefix('?').unwrap_or(&program.raw_section);
             let (prog_type, attach_type) = section_type::of_section(section);
@@ -213,6 +215,7 @@ impl Inventory {
                 maps,
                 struct_ops,
                 externs,
+                data,
                 is_static: program.is_static,
                 optional: program.raw_section.starts_with('?'),
                 section: section.to_owned(),

@@ -18,6 +18,7 @@ pub(super) struct References {
 struct Function {
     externs: BTreeSet<String>,
     maps: BTreeSet<String>,
+    data: BTreeSet<String>,
     /// Places among the functions.
     callees: BTreeSet<usize>,
     /// The struct_ops maps that point to it.
@@ -68,6 +69,7 @@ impl References {
                 let Some(from) = function_at(placed, target, offset) else { continue };
                 let Some(symbol) = symbols.get(record.r_sym(LittleEndian) as usize) else { continue };
                 let function = &mut references.functions[from];
+                function.data.extend(data_section(sections, symbol.section));
                 match symbol.section {
                     0 => drop(function.externs.insert(symbol.name.clone())),
                     section if Some(section) == maps => drop(function.maps.insert(symbol.name.clone())),
@@ -124,17 +126,26 @@ impl References {
         self.functions.get(function).map(|found| found.struct_ops.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// The maps of `.maps` and the externs that the function at this place refers to, subprograms included, in the order of names.
-    pub(super) fn of(&self, function: usize) -> (Vec<String>, Vec<String>) {
-        let (mut maps, mut externs) = (BTreeSet::new(), BTreeSet::new());
+    /// The maps of `.maps`, the externs, and the sections of variables that the function at this place refers to, subprograms included,
+    /// in the order of names.
+    pub(super) fn of(&self, function: usize) -> [Vec<String>; 3] {
+        let (mut maps, mut externs, mut data) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let (mut seen, mut open) = (BTreeSet::from([function]), vec![function]);
         while let Some(function) = open.pop().and_then(|next| self.functions.get(next)) {
             maps.extend(function.maps.iter().cloned());
             externs.extend(function.externs.iter().cloned());
+            data.extend(function.data.iter().cloned());
             open.extend(function.callees.iter().copied().filter(|callee| seen.insert(*callee)));
         }
-        (maps.into_iter().collect(), externs.into_iter().collect())
+        [maps, externs, data].map(|names| names.into_iter().collect())
     }
+}
+
+/// The name of a section, if it holds variables.
+fn data_section(sections: &Sections<'_>, section: usize) -> Option<String> {
+    let header = sections.section(object::SectionIndex(section)).ok()?;
+    let name = String::from_utf8_lossy(sections.section_name(LittleEndian, header).ok()?).into_owned();
+    [".data", ".rodata", ".bss"].iter().any(|begin| name.starts_with(begin)).then_some(name)
 }
 
 /// The place among `placed` of the function that begins at, or holds, this byte of a section.

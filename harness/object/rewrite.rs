@@ -4,6 +4,7 @@
 
 mod btf;
 mod elf;
+mod flavours;
 mod legacy_maps;
 mod pinning;
 mod statics;
@@ -12,6 +13,8 @@ mod stubs;
 use crate::record::LoadingRecord;
 use btf::BtfEditor;
 use elf::ElfEditor;
+
+const LICENSE: &str = "license";
 
 /// An object as its own loader makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +33,23 @@ pub struct Rewritten {
 pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten>, String> {
     let unpinned: Vec<&str> =
         loading.maps.iter().filter(|map| map.pinning.is_some()).map(|map| map.map.as_str()).collect();
-    if !loading.static_programs && !loading.legacy_maps && loading.stubs.is_empty() && unpinned.is_empty() {
+    let names = [&loading.stubs, &loading.whole_names];
+    if !loading.static_programs
+        && !loading.legacy_maps
+        && loading.license.is_none()
+        && names.iter().all(|names| names.is_empty())
+        && unpinned.is_empty()
+    {
         return Ok(None);
     }
     let mut object = ElfEditor::read(bytes)?;
     let mut changes = Vec::new();
     if loading.static_programs {
         statics::make_global(&mut object)?;
+    }
+    if let Some(license) = loading.license.as_ref().filter(|_| object.find(LICENSE).is_none()) {
+        object.add(LICENSE, license.bytes().chain([0]).collect());
+        changes.push(format!("gave it the licence `{license}`"));
     }
     let section = object.find(".BTF");
     let mut btf = match section.map(|section| BtfEditor::read(object.data(section))) {
@@ -52,6 +65,9 @@ pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten
     }
     if let Some(btf) = &mut btf {
         pinning::ignore(btf, &unpinned);
+        for name in &loading.whole_names {
+            changes.push(flavours::unfind(&mut object, btf, name));
+        }
     }
     if let Some(btf) = btf {
         let data = btf.finish()?;

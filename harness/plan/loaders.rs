@@ -1,9 +1,7 @@
 //! [`PlannedLoader`]: the loader that judges an object, and the rows of an object that several loaders judge.
 
-use std::collections::BTreeMap;
-
 use super::PlannedObject;
-use crate::loader::{AssignedLoader, AssignedLoaders, Loader, Profile, profile};
+use crate::loader::{AssignedLoader, AssignedLoaders, Loader, Profile, depends_on_reach, profile};
 use crate::record::{LoaderChoice, LoaderRecord};
 
 /// The loader that judges an object.
@@ -15,12 +13,8 @@ pub struct PlannedLoader {
     pub executable: Option<Loader>,
     /// Why this one.
     pub chosen: LoaderChoice,
-    /// The programs that the library refuses by its profile, with its words.
-    pub refused: BTreeMap<String, String>,
-    /// Why it refuses the object as a whole by its profile, if it does.
-    pub refused_whole: Option<String>,
-    /// Whether by its profile it creates every map before it loads a program.
-    pub needs_all_maps: bool,
+    /// What the library is known to do, for libbpf in its place.
+    pub profile: Profile,
 }
 
 impl PlannedLoader {
@@ -29,10 +23,16 @@ impl PlannedLoader {
         let sha256 = self.executable.as_ref().map(|loader| loader.sha256.clone());
         LoaderRecord { name: self.name.clone(), sha256, chosen: self.chosen.clone() }
     }
+}
 
-    /// Why the library refuses a program by its profile, in its words.
-    pub fn refuses(&self, program: &str) -> Option<&str> {
-        self.refused_whole.as_deref().or_else(|| self.refused.get(program).map(String::as_str))
+impl PlannedObject {
+    /// Whether it depends on the instructions that a program runs what the library would have done, in whose place libbpf loads it.
+    pub(super) fn depends_on_reach(&self, program: &str) -> bool {
+        let Some(loader) = self.loader.as_ref().filter(|loader| loader.executable.is_none()) else { return false };
+        let is_program = |function: &str| self.programs.iter().any(|known| known.name == function);
+        // Who calls a subprogram is known when it is linked.
+        let runs = |function: &str| function == program || !is_program(function);
+        self.relocations().iter().any(|asked| runs(&asked.function) && depends_on_reach(&loader.name, asked))
     }
 }
 
@@ -46,14 +46,7 @@ pub(super) fn rows(
     let Some(assigned) = assigned else { return vec![plan(None)] };
     let planned = |loader: &AssignedLoader| {
         let chosen = assigned.chosen.clone();
-        let mut planner = PlannedLoader {
-            name: String::new(),
-            executable: None,
-            chosen,
-            refused: BTreeMap::new(),
-            refused_whole: None,
-            needs_all_maps: false,
-        };
+        let mut planner = PlannedLoader { name: String::new(), executable: None, chosen, profile: Profile::default() };
         match loader {
             AssignedLoader::Libbpf => plan(None),
             AssignedLoader::Executable(loader) => {
@@ -64,11 +57,7 @@ pub(super) fn rows(
             AssignedLoader::Profile(name) => {
                 let known = profile(name, object);
                 planner.name.clone_from(name);
-                if let Some(known) = &known {
-                    planner.refused.clone_from(&known.refused);
-                    planner.refused_whole.clone_from(&known.refused_whole);
-                    planner.needs_all_maps = known.needs_all_maps;
-                }
+                planner.profile = known.clone().unwrap_or_default();
                 PlannedObject { loader: Some(planner), ..plan(known.as_ref()) }
             }
         }

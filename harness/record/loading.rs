@@ -18,6 +18,12 @@ pub struct LoadingRecord {
     /// The file with the BTF that it relocates the object with on every kernel, in place of the kernel's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub btf: Option<String>,
+    /// The licence that it takes for that of an object without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// The functions of the kernel that it looks for under their whole names, with the `___flavour`, and so does not find.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whole_names: Vec<String>,
     /// The variables of `.rodata`, `.data` and `.bss` that it sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<VariableLoading>,
@@ -129,6 +135,8 @@ impl LoadingRecord {
         self.legacy_maps |= other.legacy_maps;
         self.stubs.extend(other.stubs.iter().filter(|stub| !self.stubs.contains(stub)).cloned().collect::<Vec<_>>());
         self.btf = other.btf.clone().or(self.btf.take());
+        self.license = other.license.clone().or(self.license.take());
+        self.whole_names.extend(other.whole_names.iter().cloned());
         self.variables.extend(other.variables.iter().cloned());
         self.programs.extend(other.programs.iter().cloned());
         self.maps.extend(other.maps.iter().cloned());

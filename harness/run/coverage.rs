@@ -43,6 +43,12 @@ impl CoverageEvidence {
         }
     }
 
+    /// Whether the verifier visited an instruction; `None` if that is not known of the program.
+    pub fn is_visited(&self, program: &str, insn: u32) -> Option<bool> {
+        let byte = self.visited.get(program)?.get(insn as usize / 8)?;
+        Some(byte >> (insn % 8) & 1 == 1)
+    }
+
     /// What all this proves.
     pub fn proof(
         &self,

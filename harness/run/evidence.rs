@@ -98,6 +98,17 @@ impl CellEvidence {
         })
     }
 
+    /// What libbpf said of a relocation.
+    pub fn logged(&self, relocation: &CoreRelocation) -> Option<&LoggedRelocation> {
+        self.relocations.get(&(relocation.section.clone(), relocation.index))
+    }
+
+    /// Where a program has the instruction of a relocation, numbered as the verifier does.
+    pub fn places_in(&self, program: &str, relocation: &CoreRelocation) -> impl Iterator<Item = u32> {
+        let places = self.places(relocation, relocation.function == program);
+        places.into_iter().filter(move |place| place.program == program).map(|place| place.insn)
+    }
+
     /// Takes a program's instructions after relocation.
     pub fn instructions(&mut self, program: String, bytes: Vec<u8>) {
         if bytes.len() <= MOST_INSNS * INSN_BYTES {

@@ -24,6 +24,7 @@ fn refused(warnings: &[&str], log: &str, section: &str) -> (Verdict, Cause, Opti
         optional: false,
         maps: Vec::new(),
         externs: Vec::new(),
+        data: Vec::new(),
         is_static: false,
         struct_ops: Vec::new(),
     };

@@ -47,6 +47,7 @@ pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &st
         optional: false,
         maps: Vec::new(),
         externs: Vec::new(),
+        data: Vec::new(),
         is_static: false,
         struct_ops: Vec::new(),
     }

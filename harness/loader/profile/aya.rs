@@ -69,8 +69,14 @@ const CGROUP: [&str; 21] = [
     "sendmsg6",
     "recvmsg4",
 ];
-/// Map types that it creates and then has no type of its own for.
-const UNSUPPORTED: [&str; 5] = ["user_ringbuf", "struct_ops", "task_storage", "arena", "insn_array"];
+/// Map types that it creates and then has no type of its own for, with the first release that has them.
+const UNSUPPORTED: [(&str, (u32, u32)); 5] = [
+    ("user_ringbuf", (6, 1)),
+    ("struct_ops", (5, 6)),
+    ("task_storage", (5, 11)),
+    ("arena", (6, 9)),
+    ("insn_array", (6, 19)),
+];
 
 pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     let mut profile = Profile { needs_all_maps: true, ..shared(object, inventory) };
@@ -91,6 +97,9 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
             }
         }
     }
+    if inventory.license.is_none() {
+        profile.loading.license = Some("GPL".to_owned());
+    }
     for map in &inventory.maps {
         profile.complete_map(map);
     }
@@ -105,7 +114,10 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
             let words = "error parsing BPF object: BTF error: unexpected BTF type id".to_owned();
             profile.refused_whole.get_or_insert(words);
         }
-        if UNSUPPORTED.contains(&kind) {
+        if let Some((_, first)) = UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == kind) {
+            let words = format!("map error: failed to create map `{}`: Invalid argument (os error 22)", map.name);
+            let all = inventory.programs.iter().map(|program| (program.name.clone(), *first, words.clone()));
+            profile.refused_before.extend(all);
             let words =
                 format!("map error: type of {} is unsupported; see `EbpfLoader::allow_unsupported_maps`", map.name);
             profile.refused_whole.get_or_insert(words);

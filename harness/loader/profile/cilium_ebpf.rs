@@ -2,6 +2,7 @@
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
+use super::data_types::{Refused, refused_types};
 use super::{Profile, shared};
 use crate::object::btf::TypeKind;
 use crate::object::{BpfObject, Inventory, ObjectTypes};
@@ -55,6 +56,8 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
             }
         }
     }
+    refuse_flavours(&mut profile, object, inventory);
+    refuse_data(&mut profile, object, inventory);
     // Maps of `.struct_ops.link` are known to it, and those of `.struct_ops` are not.
     if inventory.struct_ops.iter().any(|map| !map.linked) {
         profile.refused_whole = Some("section \".struct_ops\": got '.struct_ops' section: not supported".to_owned());
@@ -77,6 +80,38 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
         profile.refused_whole.get_or_insert(words);
     }
     profile
+}
+
+/// Functions of the kernel are looked for under their whole names, `___flavour` and all. Calls of weak ones are poisoned then.
+fn refuse_flavours(profile: &mut Profile, object: &BpfObject, inventory: &Inventory) {
+    let Ok(file) = object::File::parse(&*object.bytes) else { return };
+    for program in &inventory.programs {
+        let flavours = program.externs.iter().filter(|name| name.contains("___"));
+        for name in flavours.filter(|name| !super::is_plain_function(object, name)) {
+            let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name.as_str()));
+            if !symbol.is_some_and(|symbol| symbol.is_weak()) {
+                let words = format!("program {}: fixing up kfuncs: kfunc \"{name}\": not supported", program.name);
+                profile.refused.entry(program.name.clone()).or_insert(words);
+            } else if !profile.loading.whole_names.contains(name) {
+                profile.loading.whole_names.push(name.clone());
+            }
+        }
+    }
+}
+
+/// The variables of each section are given to the kernel with their types, and a refusal of those fails the map.
+fn refuse_data(profile: &mut Profile, object: &BpfObject, inventory: &Inventory) {
+    let Some(types) = ObjectTypes::read(&object.bytes) else { return };
+    for program in &inventory.programs {
+        for section in &program.data {
+            let words = format!("program {}: map {section}: load BTF: invalid argument", program.name);
+            match refused_types(&types.btf, section) {
+                Some(Refused::Always) => drop(profile.refused.entry(program.name.clone()).or_insert(words)),
+                Some(Refused::Before(release)) => profile.refused_before.push((program.name.clone(), release, words)),
+                None => {}
+            }
+        }
+    }
 }
 
 /// A map that is a static variable and that code refers to.

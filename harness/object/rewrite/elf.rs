@@ -160,6 +160,19 @@ impl ElfEditor {
         self.replace(table, data);
     }
 
+    /// Gives the symbols of this name another one.
+    pub fn rename_symbol(&mut self, name: &str, other: &str) {
+        let Some((table, mut symbols)) = self.symbols() else { return };
+        let strings = number(&self.sections[table].header, 40, 4) as usize;
+        let mut names = self.data(strings).to_vec();
+        let offset = names.len() as u32;
+        names.extend(other.bytes().chain([0]));
+        symbols.iter_mut().filter(|symbol| symbol.name == name).for_each(|symbol| symbol.name_offset = offset);
+        // The names of sections may be in the same table; what is there stays in its place.
+        self.replace(strings, names);
+        self.set_symbols(table, &symbols);
+    }
+
     /// The sections with relocations of code: each with the section of that code.
     pub fn code_relocations(&self) -> Vec<(usize, usize)> {
         let executable = elf::SHF_EXECINSTR.0;

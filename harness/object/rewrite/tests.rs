@@ -128,3 +128,33 @@ fn damaged_objects_are_refused_or_rewritten() {
         }
     }
 }
+
+#[test]
+fn object_without_licence_gets_one() {
+    let gpl = LoadingRecord { license: Some("GPL".to_owned()), ..LoadingRecord::default() };
+    let mut editor = ElfEditor::read(STATICS).unwrap();
+    let section = editor.find("license").unwrap();
+    editor.rename(section, "other");
+    let (object, changes) = rewritten(&editor.finish(), &gpl);
+    assert_eq!(object.license.as_deref(), Some("GPL"));
+    assert_eq!(changes, ["gave it the licence `GPL`"]);
+    // Its own counts.
+    assert!(rewritten(STATICS, &gpl).1.is_empty());
+}
+
+#[test]
+fn functions_of_the_kernel_are_renamed_where_they_are_called_and_declared() {
+    let mut object = ElfEditor::read(EXTERNS).unwrap();
+    let known = Inventory::read(EXTERNS).unwrap();
+    let name = known.programs.iter().flat_map(|program| &program.externs).next().unwrap().clone();
+    // A name with a flavour, as the compiler would leave it.
+    object.rename_symbol(&name, "bpf_some___here");
+    let bytes = object.finish();
+    let whole = LoadingRecord { whole_names: vec!["bpf_some___here".to_owned()], ..LoadingRecord::default() };
+    let (object, changes) = rewritten(&bytes, &whole);
+    assert!(object.programs.iter().any(|program| program.externs.contains(&"bpf_some_0_here".to_owned())));
+    assert_eq!(
+        changes,
+        ["renamed `bpf_some___here` to `bpf_some_0_here`, so that it is looked for under its whole name"]
+    );
+}

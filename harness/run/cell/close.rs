@@ -18,7 +18,9 @@ impl Cell<'_> {
         {
             judgement::blame_arguments(&dangers::changed_arguments(self.planned, program, kernel), &mut record);
         }
-        if let (Verdict::Loaded, Some(reason)) = (record.verdict, self.map_by_profile(known)) {
+        // libbpf comes to the verifier without the map.
+        let judged = matches!(record.verdict, Verdict::Loaded | Verdict::VerifierRejected);
+        if let (true, Some(reason)) = (judged, self.map_by_profile(known)) {
             record.verdict = Verdict::MapCreationFailed;
             record.cause = Some(Cause::Unrecognised);
             record.reason = Some(reason);
@@ -33,6 +35,7 @@ impl Cell<'_> {
                 exercise::judge(plan, &mut record);
             }
         }
+        self.otherwise_by_profile(&mut record);
         session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
         if !log.is_empty() && (outcome.stage != Stage::Loaded || session.run.full_logs) {

@@ -5,11 +5,13 @@ use super::super::judgement;
 use super::super::session::Session;
 use super::Cell;
 use crate::judge;
+use crate::judge::KernelView as _;
+use crate::loader::Observed;
 use crate::object::btf::Btf;
 use crate::object::{MapInfo, ProgramInfo};
 use crate::plan::PlannedObject;
 use crate::protocol::{HostMessage, LeftOutMap, ProgramOutcome};
-use crate::record::{CreatedMap, LoaderEvidence};
+use crate::record::{Cause, CreatedMap, LoaderEvidence, ObjectProgram, ProgramRecord, Verdict};
 
 /// What a kernel keeps of a name.
 const NAME: usize = 15;
@@ -45,7 +47,7 @@ impl Cell<'_> {
         let Some(loader) = &self.planned.loader else { return };
         for program in self.open.clone() {
             let planned = &self.planned.programs[program];
-            if let Some(words) = loader.refuses(&planned.name) {
+            if let Some(words) = loader.profile.refuses(&planned.name, session.view().release()) {
                 let diagnosis = judge::not_opened(&[format!("by profile: {words}")]);
                 self.done(session, program, judgement::of_diagnosis(planned, diagnosis));
             }
@@ -57,8 +59,40 @@ impl Cell<'_> {
         let loader = self.planned.loader.as_ref().filter(|loader| loader.executable.is_none())?;
         let left_out = &self.whole.as_ref()?.left_out;
         let refers = |map: &&String| program.is_some_and(|program| program.maps.contains(map));
-        let map = left_out.iter().find(|map| loader.needs_all_maps || refers(map))?;
+        let map = left_out.iter().find(|map| loader.profile.needs_all_maps || refers(map))?;
         Some(format!("by profile: map `{map}` cannot be created, and {} loads nothing without it", loader.name))
+    }
+
+    /// What the library would have done otherwise than libbpf did in its place.
+    pub(super) fn otherwise_by_profile(&self, record: &mut ProgramRecord) {
+        let Some(loader) = self.planned.loader.as_ref().filter(|loader| loader.executable.is_none()) else { return };
+        if matches!(record.verdict, Verdict::HarnessError | Verdict::NotRun) {
+            return;
+        }
+        if record.cause == Some(Cause::IncompleteMapDefinition) {
+            // What the library completes, the profile has completed.
+            let words = record.reason.take().unwrap_or_default();
+            record.verdict = Verdict::MapCreationFailed;
+            record.cause = Some(Cause::InvalidMapDefinition);
+            record.reason = Some(format!("by profile: {} leaves it so: {words}", loader.name));
+        }
+        let known = |asked| Some((asked, self.evidence.logged(asked)?));
+        let name = &record.name;
+        let observed = Observed {
+            relocations: self.planned.relocations().iter().filter_map(known).collect(),
+            section: &record.section,
+            loaded: record.verdict == Verdict::Loaded,
+            reaches: &|asked| {
+                let mut places = self.evidence.places_in(name, asked);
+                // What is too large to be looked at is taken to run all of its code.
+                places.any(|insn| self.coverage.is_visited(name, insn).unwrap_or(true))
+            },
+        };
+        let Some(words) = observed.refusal(&loader.name) else { return };
+        let diagnosis = judge::not_opened(&[format!("by profile: {words}")]);
+        // What libbpf did is not what the library does.
+        let program = ObjectProgram { name: record.name.clone(), section: record.section.clone() };
+        *record = ProgramRecord { load_ms: record.load_ms, ..judgement::of_diagnosis(&program, diagnosis) };
     }
 
     pub(super) fn loader_started(&mut self, library: String, version: String) {

@@ -49,6 +49,7 @@ fn program(section: &str, prog_type: &str, attach_type: Option<&str>) -> Program
         helpers: Vec::new(),
         maps: Vec::new(),
         externs: Vec::new(),
+        data: Vec::new(),
         is_static: false,
         struct_ops: Vec::new(),
     }
