@@ -7,7 +7,7 @@ mod log;
 mod map_hint;
 mod values;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use super::text::{one_line, paragraph, printable};
@@ -18,6 +18,7 @@ use crate::record::Explanation;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;
+use crate::record::DangerEffect;
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{RelocationRecord, SourcePlace};
 
@@ -175,12 +176,12 @@ fn loaded(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
     let dangers: Vec<_> =
         facts.cell().dangers.iter().filter(|danger| danger.programs.contains(&program.name)).collect();
     let heading = heading(facts, program);
-    let is_wrong_here = dangers.iter().any(|danger| danger.difference.is_wrong_here());
-    let mut parts = match (dangers.is_empty(), is_wrong_here) {
-        (true, _) => return vec![format!("{heading}; nothing to explain\n")],
-        (_, true) => vec![format!("{heading}, and reads wrong data\n")],
-        (_, false) => vec![format!("{heading}, and fails elsewhere\n")],
-    };
+    if dangers.is_empty() {
+        return vec![format!("{heading}; nothing to explain\n")];
+    }
+    let effects: BTreeSet<DangerEffect> = dangers.iter().map(|danger| danger.difference.effect()).collect();
+    let effects: Vec<&str> = effects.into_iter().map(DangerEffect::label).collect();
+    let mut parts = vec![format!("{heading}, and {}\n", effects.join(", and "))];
     for danger in dangers.iter().take(MOST_DANGERS) {
         let mut part = paragraph(&format!("silent danger: {danger}"), 2, width);
         part += &danger.source.as_ref().map_or_else(String::new, |source| at(source, width));

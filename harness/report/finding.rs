@@ -10,8 +10,8 @@ use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
 use crate::checksum;
 use crate::judge::same_everywhere;
-use crate::record::Cause;
 use crate::record::{Blame, Verdict};
+use crate::record::{Cause, DangerEffect};
 use crate::record::{KernelState, ProgramRecord, RunRecord};
 
 /// Columns of a name in the text of a finding.
@@ -22,7 +22,7 @@ const LONGEST_NAME: usize = 60;
 pub enum FindingLevel {
     /// The object or the kernel is to blame.
     Error,
-    /// It loads and reads wrong data, or could not be judged although it should.
+    /// It loads and reads wrong data or cannot attach, or could not be judged although it should.
     Warning,
     /// Nobody can mend it in the object.
     Note,
@@ -37,6 +37,8 @@ pub enum FindingKind {
     Object,
     /// A relocation is resolved and reads wrong data.
     Danger,
+    /// The kernel has no way to attach a program that it loads.
+    CannotAttach,
     /// Two loaders make different things of an object.
     Loaders,
     /// A kernel complained about something while it judged the object.
@@ -75,6 +77,7 @@ impl Finding {
             FindingKind::Program(verdict, None) => plain(serde_json::json!(verdict)),
             FindingKind::Object => "object_not_whole".to_owned(),
             FindingKind::Danger => "silent_danger".to_owned(),
+            FindingKind::CannotAttach => "cannot_attach".to_owned(),
             FindingKind::Loaders => "loaders_differ".to_owned(),
             FindingKind::KernelWarning => "kernel_warning".to_owned(),
             FindingKind::Kernel => "kernel_not_usable".to_owned(),
@@ -88,6 +91,7 @@ impl Finding {
             FindingKind::Program(verdict, None) => verdict.label(),
             FindingKind::Object => "object does not load as a whole",
             FindingKind::Danger => "loads, and reads wrong data",
+            FindingKind::CannotAttach => "loads, and cannot attach",
             FindingKind::Loaders => "loaders differ",
             FindingKind::KernelWarning => "kernel warning",
             FindingKind::Kernel => "kernel could not be used",
@@ -282,7 +286,10 @@ fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
             let place = danger.source.as_ref().map(SourceLocation::of_relocation);
             let finding = Finding {
                 level: FindingLevel::Warning,
-                kind: FindingKind::Danger,
+                kind: match danger.difference.effect() {
+                    DangerEffect::CannotAttach => FindingKind::CannotAttach,
+                    _ => FindingKind::Danger,
+                },
                 object: Some(o),
                 programs: if danger.programs.is_empty() {
                     vec![one_line(&danger.function)]
@@ -304,7 +311,11 @@ fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     for finding in &mut found {
         let on = kernels(record, shown, &finding.kernels);
         let program = finding.programs.first().map_or("a program", String::as_str);
-        finding.story = one_line(&format!("`{program}` loads and reads wrong data {on}: {}", finding.story));
+        let effect = match finding.kind {
+            FindingKind::CannotAttach => DangerEffect::CannotAttach,
+            _ => DangerEffect::WrongData,
+        };
+        finding.story = one_line(&format!("`{program}` loads and {} {on}: {}", effect.label(), finding.story));
     }
     found
 }

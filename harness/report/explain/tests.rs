@@ -81,6 +81,22 @@ fn missing_field(program: &mut ProgramRecord) {
 }
 
 #[test]
+fn headings_are_true_for_every_danger() {
+    let heading = |danger: DangerRecord| {
+        render_with_danger(|_| {}, true, danger)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .rsplit(": ")
+            .next()
+            .map(str::to_owned)
+    };
+    assert_eq!(heading(sample::unattachable("naive")).as_deref(), Some("loaded, and cannot attach"));
+    let wrong = sample::danger(0, &sample::relocation("naive"));
+    assert_eq!(heading(wrong).as_deref(), Some("loaded, and reads wrong data"));
+}
+
+#[test]
 fn a_missing_field_is_explained_from_the_kernels_types() {
     insta::assert_snapshot!(render_with(missing_field, true));
 }
