@@ -6,6 +6,7 @@ use object::LittleEndian;
 use object::elf;
 use object::read::elf::{SectionHeader, Sym};
 
+use super::instruction::{self, NewInstruction};
 use super::inventory::{INSN_SIZE, Placed, Sections};
 use super::maps::STRUCT_OPS;
 
@@ -18,6 +19,7 @@ pub(super) struct References {
 struct Function {
     externs: BTreeSet<String>,
     maps: BTreeSet<String>,
+    new_instructions: BTreeSet<NewInstruction>,
     /// Places among the functions.
     callees: BTreeSet<usize>,
     /// The struct_ops maps that point to it.
@@ -51,6 +53,7 @@ impl References {
         // Calls within a section need no relocation.
         for (caller, function) in placed.iter().enumerate() {
             let code = code_of(bytes, sections, function);
+            references.functions[caller].new_instructions = instruction::in_code(code);
             for (at, insn) in code.chunks_exact(INSN_SIZE as usize).enumerate() {
                 let here = function.offset.saturating_add(at as u64 * INSN_SIZE);
                 if calls_function(insn) {
@@ -124,16 +127,18 @@ impl References {
         self.functions.get(function).map(|found| found.struct_ops.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// The maps of `.maps` and the externs that the function at this place refers to, subprograms included, in the order of names.
-    pub(super) fn of(&self, function: usize) -> (Vec<String>, Vec<String>) {
-        let (mut maps, mut externs) = (BTreeSet::new(), BTreeSet::new());
+    /// The maps of `.maps` and the externs that the function at this place refers to, in the order of names, and its new instructions;
+    /// subprograms included.
+    pub(super) fn of(&self, function: usize) -> (Vec<String>, Vec<String>, Vec<NewInstruction>) {
+        let (mut maps, mut externs, mut new) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let (mut seen, mut open) = (BTreeSet::from([function]), vec![function]);
         while let Some(function) = open.pop().and_then(|next| self.functions.get(next)) {
             maps.extend(function.maps.iter().cloned());
             externs.extend(function.externs.iter().cloned());
+            new.extend(&function.new_instructions);
             open.extend(function.callees.iter().copied().filter(|callee| seen.insert(*callee)));
         }
-        (maps.into_iter().collect(), externs.into_iter().collect())
+        (maps.into_iter().collect(), externs.into_iter().collect(), new.into_iter().collect())
     }
 }
 
