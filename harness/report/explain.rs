@@ -18,7 +18,7 @@ use crate::record::Explanation;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;
-use crate::record::DangerEffect;
+use crate::record::{Cause, DangerEffect};
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{RelocationRecord, SourcePlace};
 
@@ -86,7 +86,15 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     if hints.is_empty() {
         hints = map_hint::map_hint(facts, program);
     }
+    hints.extend(way_out(program).map(str::to_owned));
     hints
+}
+
+/// What the reason of a program that needs its own loader adds to the words of its evidence.
+fn way_out(program: &ProgramRecord) -> Option<&str> {
+    let evidence = program.evidence.as_ref().filter(|_| program.cause == Some(Cause::NeedsLoader))?;
+    let (_, rest) = program.reason.as_deref()?.split_once(evidence.line.as_str())?;
+    rest.strip_prefix("; ")
 }
 
 /// The explanation and hints that a record keeps of a program, as text; `None` where it has none.
