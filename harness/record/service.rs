@@ -280,10 +280,14 @@ mod tests {
         // Beside it in the group, what does attach serves.
         let both = group(AlternativeKind::Programs, [member("a", "slow"), member("b", "only")]);
         assert_eq!(record.service(&both, 0), Service::By(1));
-        // So does no object that needs it, unless a suite says that it may fail.
+        // So does no object that needs it, unless a suite says that it may fail or that another program does for it.
+        let declared = std::mem::take(&mut record.alternatives);
         record.cells[0].programs[0].verdict = Verdict::Loaded;
         let objects = group(AlternativeKind::Objects, [member("a", ""), member("b", "")]);
         assert_eq!(record.service(&objects, 0), Service::By(1));
+        record.alternatives = declared;
+        assert_eq!(record.service(&objects, 0), Service::By(0));
+        record.alternatives.clear();
         record.optional.push(OptionalRecord { what: member("a", "slow"), reason: "extra".to_owned() });
         assert_eq!(record.service(&objects, 0), Service::By(0));
         // It did not fail, so that there is nothing to excuse.

@@ -228,7 +228,7 @@ mod tests {
         let suite = Suite::load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert!(suite.objects.is_empty());
         assert_eq!((suite.images.len(), suite.images[0].oci.as_str()), (1, reference.as_str()));
-        assert_eq!(suite.images[0].files, &["bpf/one[[]1].o", "two.o"][..count]);
+        assert_eq!(suite.images[0].files, &["bpf/one[[]1[]].o", "two.o"][..count]);
     }
 
     #[test]
