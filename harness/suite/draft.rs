@@ -13,7 +13,7 @@ use crate::coverage::Analysis;
 use crate::object::{BpfObject, GlobalVariable, Globals};
 use crate::record::GuardKind;
 use crate::record::{Alternative, ObjectProgram};
-use crate::source::SCHEME;
+use crate::suite::image::SCHEME;
 
 /// What precedes the digest of an image.
 const DIGEST: &str = "@sha256:";
