@@ -63,6 +63,7 @@ deny:
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "error: cargo-deny is not installed" >&2; \
 		echo "hint: cargo install cargo-deny --locked" >&2; exit 2; }
 	$(CARGO) deny --locked check
+	$(CARGO) deny --locked --manifest-path images/loaders/aya/Cargo.toml check --config $(CURDIR)/deny.toml
 
 # Takes up to 20 minutes on 2 cores without KVM, and wants the machine for itself.
 bench: build

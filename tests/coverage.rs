@@ -128,7 +128,9 @@ fn tracefiles_of_all_levels_say_what_the_record_says() {
 fn agrees(record: &RunRecord, file: &Tracefile, level: ProofLevel) {
     let objects = 0..record.objects.len();
     let guards = |object: usize| &record.objects[object].coverage.guards;
-    let all = objects.clone().flat_map(|object| sides(guards(object)).map(move |(guard, side)| (object, guard, side)));
+    let all = objects
+        .clone()
+        .flat_map(|object| sides(&record.objects[object]).map(move |(guard, side)| (object, guard, side)));
     let placed: Vec<_> = all.filter(|&(object, guard, _)| guards(object)[guard].source.is_some()).collect();
     let hit = placed.iter().filter(|&&(object, guard, side)| !proven(record, object, guard, side, level).is_empty());
     assert_eq!((file.branches, file.branches_hit), (placed.len(), hit.count()), "{level:?}");

@@ -11,7 +11,7 @@ use super::Common;
 use super::cell_runner::{CellRunner, GuestArgs};
 use super::failure::Failure;
 use super::failure::store_failure;
-use super::repro::case::only_object;
+use super::only_input::only_input;
 use super::run::width;
 use crate::bisect::{Search, Tried};
 use crate::explain::KernelTypes;
@@ -34,7 +34,8 @@ use findings::Findings;
 
 #[derive(Debug, Args)]
 pub(super) struct BisectArgs {
-    /// The object.
+    /// The object: a file, or an image or archive that holds one.
+    #[arg(value_name = "INPUT")]
     object: PathBuf,
     /// The program [default: the object works where all its programs load].
     program: Option<String>,
@@ -64,6 +65,8 @@ struct Step {
 struct Bisection<'a> {
     project: &'a Project,
     object: BpfObject,
+    /// How its own loader loads it.
+    settings: Settings,
     program: Option<&'a str>,
     /// From the good end to the bad one.
     offers: Vec<AvailableKernel>,
@@ -86,7 +89,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     }
     project.lock = LockFile::open(&lock).map_err(store_failure)?;
 
-    let object = only_object(&args.object)?;
+    let (object, settings) = only_input(&project, &args.object, args.guests.offline)?;
     if let (Some(program), Ok(inventory)) = (&args.program, &object.inventory) {
         let names = inventory.programs.iter().map(|program| program.name.as_str());
         super::explain::index_of("program", program, names)?;
@@ -106,8 +109,16 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     );
     let mut search = Search::new(offers.len());
     let program = args.program.as_deref();
-    let mut bisection =
-        Bisection { project: &project, object, program, offers, backwards, steps: Vec::new(), folder: folder.path() };
+    let mut bisection = Bisection {
+        project: &project,
+        object,
+        settings,
+        program,
+        offers,
+        backwards,
+        steps: Vec::new(),
+        folder: folder.path(),
+    };
     let mut runner = CellRunner::new(&project, &args.guests)?;
     while let Some(next) = search.next() {
         let tried = bisection.step(&mut runner, next)?;
@@ -166,7 +177,7 @@ impl Bisection<'_> {
     /// Tries the object on a kernel and tells how that went.
     fn step(&mut self, runner: &mut CellRunner<'_>, offer: usize) -> Result<Tried, Failure> {
         let spec = self.offers[offer].spec.clone();
-        let plan = Plan::new(vec![spec], vec![self.object.clone()], &Settings::default());
+        let plan = Plan::new(vec![spec], vec![self.object.clone()], &self.settings);
         let record = runner.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
         let programs: Vec<&ProgramRecord> = self.judged(&record).collect();
         let failed = programs.iter().find(|one| one.verdict.is_failure());

@@ -7,32 +7,45 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Common;
 use super::failure::Failure;
-use crate::object::find_objects;
+use crate::matrix::Project;
 use crate::suite::draft;
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// What the suite is for: BPF objects, folders of them, executables or libraries that embed them.
-    #[arg(value_name = "OBJECT|BINARY|DIR", required = true)]
+    /// What the suite is for: BPF objects, folders of them, executables or libraries that embed them, archives, or images
+    /// (`oci://REGISTRY/NAME@sha256:DIGEST`).
+    #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE", required = true)]
     inputs: Vec<PathBuf>,
     /// The file to write, which must not exist [default: standard output].
     #[arg(long, short, value_name = "SUITE.toml")]
     output: Option<PathBuf>,
+    /// Fetch nothing: take images from the store.
+    #[arg(long)]
+    offline: bool,
 }
 
-pub(super) fn run(args: &InitArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure> {
     let unusable = |path: &Path, error: std::io::Error| Failure::input(format!("`{}`: {error}", path.display()), None);
-    let found = find_objects(&args.inputs).map_err(|errors| {
-        Failure::inputs(errors.into_iter().map(|error| {
-            let hint = error.hint();
-            (error.to_string(), hint)
-        }))
-    })?;
+    if let Some(suite) = args.inputs.iter().find(|path| path.extension().is_some_and(|kind| kind == "toml")) {
+        return Err(Failure::input(format!("`{}` is a suite already", suite.display()), None));
+    }
+    let project = Project::load_for_inputs(&common.manifest, &common.places()?)?;
+    let found = project.inputs(&args.inputs, args.offline, &|step| eprintln!("{step}"))?;
     let mut objects = found.objects;
     for object in &mut objects {
         let path = &object.origin.path;
-        object.origin.path = path.canonicalize().map_err(|error| unusable(path, error))?;
+        if path.starts_with("oci:") {
+            continue;
+        }
+        if path.starts_with("http:") || path.starts_with("https:") {
+            let hint = "download it and name the file, or put it into an image".to_owned();
+            return Err(Failure::input(format!("a suite cannot name `{}`", path.display()), Some(hint)));
+        }
+        // Of an archive, the file that a suite names is the archive.
+        let file = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+        object.origin.path = file.canonicalize().map_err(|error| unusable(file, error))?;
     }
     found.notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
     let folder = match args.output.as_deref().and_then(Path::parent) {

@@ -18,6 +18,7 @@ mod kernels;
 mod list;
 mod merge;
 mod nightly;
+mod only_input;
 mod plan;
 mod predict;
 mod report;
@@ -166,7 +167,7 @@ impl Cli {
             Command::Compare(args) => compare::run(&self.common, &args),
             Command::Nightly(args) => nightly::run(&self.common, &args),
             Command::Coverage(args) => coverage::run(&self.common, &args),
-            Command::Init(args) => init::run(&args),
+            Command::Init(args) => init::run(&self.common, &args),
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
             Command::Predict(args) => predict::run(&self.common, &args),

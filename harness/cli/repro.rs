@@ -36,7 +36,8 @@ const STATES: &str = "states";
 
 #[derive(Debug, Args)]
 pub(super) struct ReproArgs {
-    /// `RUN KERNEL OBJECT [PROGRAM]`, `RUN KERNEL/OBJECT[/PROGRAM]`, `BUNDLE [PROGRAM]`, or without a run `KERNEL OBJECT_FILE [PROGRAM]`.
+    /// `RUN KERNEL OBJECT [PROGRAM]`, `RUN KERNEL/OBJECT[/PROGRAM]`, `BUNDLE [PROGRAM]`, or without a run `KERNEL INPUT [PROGRAM]`, where
+    /// INPUT is whatever `corematrix run` takes and holds one object.
     /// RUN is the folder of a report, its `report.json`, or `latest` [default program: every one that failed].
     #[arg(value_name = "WHAT", required = true, num_args = 1..=4)]
     what: Vec<String>,
@@ -55,6 +56,7 @@ pub(super) fn run(common: &Common, args: &ReproArgs) -> Result<ExitCode, Failure
         common,
         &args.what,
         &GivenKernel { path: args.kernel_path.as_deref(), is_trusted: args.trust_source },
+        args.guests.offline,
     )?;
     let mut runner = CellRunner::new(&case.project, &args.guests)?;
     let work = Work::new(case.plan(), Vec::new());

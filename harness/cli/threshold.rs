@@ -56,7 +56,20 @@ fn percent(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::record::{ProgramLoading, sample};
+
+    #[test]
+    fn programs_that_are_never_loaded_are_not_asked_for() {
+        let mut record = crate::report::coverage::tests::record();
+        let all = |record: &RunRecord| Unit::all(record).iter().map(|unit| unit.sides(record).len()).sum::<usize>();
+        assert!(all(&record) > 0);
+        let program = record.objects[0].programs[0].name.clone();
+        let never = ProgramLoading { program, autoload: Some(false), ..Default::default() };
+        record.objects[0].loading.programs.push(never);
+        assert_eq!((all(&record), crate::coverage::sides(&record.objects[0]).count()), (0, 0));
+        let thresholds = Thresholds { fail_under: Some(100.0), fail_unproven: true };
+        assert!(thresholds.broken(&record, &Unit::all(&record)).is_empty());
+    }
 
     #[test]
     fn thresholds_are_held_against_what_is_verified() {

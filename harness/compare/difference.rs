@@ -180,8 +180,8 @@ impl fmt::Display for Change {
                 write!(f, "does not load as a whole any more")?;
                 reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
             }
-            Change::DangerAdded(words) => write!(f, "reads wrong data now: {words}"),
-            Change::DangerGone(words) => write!(f, "reads wrong data no more: {words}"),
+            Change::DangerAdded(words) => write!(f, "silent danger now: {words}"),
+            Change::DangerGone(words) => write!(f, "silent danger no more: {words}"),
             Change::KernelWarningAdded(words) => write!(f, "the kernel complains now: {words}"),
             Change::KernelWarningGone(words) => write!(f, "the kernel complains no more: {words}"),
             Change::RelocationAdded(words) => write!(f, "asks now: {words}"),

@@ -58,5 +58,5 @@ fn read(record: &RunRecord, object: usize) -> BTreeMap<Key, Side> {
         let guard = format!("`{words}` in `{}`{place}", described.function);
         (key, Side { guard, side: described.sides[side].when.clone(), proven: LEVELS.map(names) })
     };
-    sides(guards).map(side).collect()
+    sides(&record.objects[object]).map(side).collect()
 }

@@ -101,6 +101,7 @@ impl Analysis {
         for (number, program) in programs.iter().enumerate() {
             occurrences(number, program, &mut found, &mut steps);
         }
+        found.retain(|&(function, insn, _), _| !code.reads_bitfield(function, insn));
         let mut analysis = Analysis { guards: Vec::new(), code, lines, programs, occurrences: Vec::new() };
         for (key, found) in found {
             let guard = analysis.guard(key, &found);

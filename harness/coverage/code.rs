@@ -25,6 +25,8 @@ pub(super) struct Code {
     pub btf: Option<Btf>,
     /// Its CO-RE relocations.
     pub relocations: Vec<crate::object::btf_ext::BtfRelocation>,
+    /// Where bitfields are shifted: function, instruction, and relocation.
+    pub shifts: Vec<(usize, usize, usize)>,
 }
 
 /// One function.
@@ -261,6 +263,9 @@ impl Code {
                 let found = section.and_then(|section| place(section, relocation.insn_offset.into()));
                 let Some((function, at)) = found else { continue };
                 code.functions[function].relocations.push((at, index));
+                if relocation.kind == RelocationKind::LeftShift {
+                    code.shifts.push((function, at, index));
+                }
                 if !is_value(relocation.kind) {
                     continue;
                 }
@@ -279,6 +284,27 @@ impl Code {
         }
         code.btf = btf;
         Some(code)
+    }
+
+    /// Whether an instruction asks on behalf of `BPF_CORE_READ_BITFIELD`: the macro needs the size and the sign of the field that it
+    /// shifts, and its author asks nothing.
+    pub fn reads_bitfield(&self, function: usize, insn: usize) -> bool {
+        let of = &self.functions[function];
+        let Some(Reference::Operand(Operand::Relocation { index, .. })) = of.references.get(&insn) else {
+            return false;
+        };
+        let asked = &self.relocations[*index];
+        let line = |insn: usize| {
+            let known = of.lines.partition_point(|record| record.insn <= insn);
+            of.lines[..known].last().map(|record| (record.words[0], record.words[2] >> 10))
+        };
+        matches!(asked.kind, RelocationKind::ByteSize | RelocationKind::Signed)
+            && self.shifts.iter().any(|&(shifting, at, shift)| {
+                let shift = &self.relocations[shift];
+                shifting == function
+                    && (shift.type_id, &shift.access) == (asked.type_id, &asked.access)
+                    && line(at) == line(insn)
+            })
     }
 
     /// What a 64-bit load of a symbol that the object does not define refers to.

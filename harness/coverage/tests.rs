@@ -39,6 +39,11 @@ fn expect_counted(bytes: &[u8]) -> usize {
 fn guards_of_several_kinds_are_found() {
     insta::assert_snapshot!(listed(include_bytes!("../../tests/fixtures/objects/guards.bpf.o")));
     insta::assert_snapshot!(listed(include_bytes!("../../tests/fixtures/coverage/ways.bpf.o")));
+    // Its bitfields are read by libbpf's macros, which are no guards of their author's; `asks` is.
+    insta::assert_snapshot!(listed(include_bytes!("../../tests/fixtures/coverage/bitfields.bpf.o")), @r#"
+    bitfields.bpf.c:38:6 signed struct task_struct.prio in asks of ["asks"]: != 0 3, == 0 0
+    bitfields.bpf.c:40:6 byte_sz struct task_struct.prio in asks of ["asks"]: == 8 3, != 8 0
+    "#);
 }
 
 #[test]

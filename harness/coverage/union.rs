@@ -1,8 +1,8 @@
 //! [`proven`]: on which kernels of a run a side of a guard was proven, level by level, and [`Unit`]: an object with its shapes.
 
-use crate::record::GuardRecord;
 use crate::record::Liveness;
 use crate::record::RunRecord;
+use crate::record::{GuardRecord, ObjectRecord};
 
 /// A level of proof. Levels are counted each on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -59,9 +59,17 @@ pub fn proven(record: &RunRecord, object: usize, guard: usize, side: usize, leve
 }
 
 /// The sides of an object that a matrix of kernels could prove, as guard and side: those of guards that ask the kernel and decide.
-pub fn sides(guards: &[GuardRecord]) -> impl Iterator<Item = (usize, usize)> {
-    let decided = |(_, guard): &(usize, &GuardRecord)| guard.undecided.is_none() && guard.asks_kernel();
-    guards.iter().enumerate().filter(decided).flat_map(|(guard, _)| [(guard, 0), (guard, 1)])
+pub fn sides(object: &ObjectRecord) -> impl Iterator<Item = (usize, usize)> {
+    let decided = |(_, guard): &(usize, &GuardRecord)| {
+        guard.undecided.is_none() && guard.asks_kernel() && is_loaded(object, guard)
+    };
+    object.coverage.guards.iter().enumerate().filter(decided).flat_map(|(guard, _)| [(guard, 0), (guard, 1)])
+}
+
+/// Whether a guard is part of a program that the object's own loader loads. Otherwise no kernel can prove it.
+fn is_loaded(object: &ObjectRecord, guard: &GuardRecord) -> bool {
+    let mut programs = guard.programs.iter().filter_map(|&program| object.programs.get(program)).peekable();
+    programs.peek().is_none() || programs.any(|program| !object.loading.leaves_out(&program.name))
 }
 
 /// What is counted as one: an object with all its shapes. A side that one of them proves is proven.
@@ -94,7 +102,10 @@ impl Unit {
     pub fn sides(&self, record: &RunRecord) -> Vec<(usize, usize)> {
         let guards = &record.objects[self.object].coverage.guards;
         let shaped = record.family(self.object).len() > 1;
-        let counts = |(_, guard): &(usize, &GuardRecord)| guard.undecided.is_none() && (shaped || guard.asks_kernel());
+        let loaded = |guard: &GuardRecord| self.rows.iter().any(|&row| is_loaded(&record.objects[row], guard));
+        let counts = |(_, guard): &(usize, &GuardRecord)| {
+            guard.undecided.is_none() && (shaped || guard.asks_kernel()) && loaded(guard)
+        };
         guards.iter().enumerate().filter(counts).flat_map(|(guard, _)| [(guard, 0), (guard, 1)]).collect()
     }
 

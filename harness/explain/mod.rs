@@ -13,6 +13,7 @@ mod field;
 mod form;
 mod guard;
 mod helper;
+mod instruction;
 mod named;
 mod presence;
 mod prototype;
@@ -34,6 +35,7 @@ pub use danger::dangers;
 pub use feature::{KernelFeatures, WantedFeature, feature, listed_features, takes_callback};
 pub use form::load_flag;
 pub use helper::is_sleepable;
+pub use instruction::instruction;
 pub use render::render;
 pub use rule::{
     attach_target, config_option, kconfig_extern, kfunc, licence, module, module_elsewhere, without_debug_info,

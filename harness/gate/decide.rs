@@ -1,5 +1,6 @@
 //! [`decide`]: a record, what is expected of it, a baseline and limits make a [`GateReport`]. Pure.
 
+mod alternatives;
 mod expected;
 
 use super::decision::{Decision, Excuse, GateOutcome, GateReport, Rule, Weight};
@@ -50,6 +51,7 @@ pub fn decide(
             gate.cell(object, kernel);
         }
     }
+    gate.alternatives();
     gate.regressions();
     gate.unused();
     gate.unused_allowances();

@@ -56,13 +56,15 @@ pub enum Rule {
     CauseChanged,
     /// An object does not load as a whole.
     NotWhole,
+    /// None of the alternatives that a suite declares serves.
+    NotServed,
     /// A kernel, object, program or cell that the baseline judged is not judged any more.
     CellLost,
     /// A side of a guard lost its last proof.
     CoverageLost,
     /// The verifier walks through many more instructions.
     InstructionsGrew,
-    /// An object reads wrong data where it did not before.
+    /// An object that loads reads wrong data or cannot attach where it did not before.
     NewDanger,
     /// An expectation is past its date.
     ExpectationExpired,
@@ -93,6 +95,7 @@ impl Rule {
             Rule::VerdictWorse => "verdict worse",
             Rule::CauseChanged => "cause changed",
             Rule::NotWhole => "object not whole",
+            Rule::NotServed => "not served",
             Rule::CellLost => "cell lost",
             Rule::CoverageLost => "coverage lost",
             Rule::InstructionsGrew => "more instructions",

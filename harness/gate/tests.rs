@@ -1,5 +1,6 @@
 //! Each kind of trouble by itself, and what is no trouble.
 
+mod alternatives;
 mod expected;
 mod kernel_warning;
 mod regression;
@@ -77,6 +78,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
         | Rule::VerdictWorse
         | Rule::CauseChanged
         | Rule::NotWhole
+        | Rule::NotServed
         | Rule::CellLost
         | Rule::CoverageLost
         | Rule::InstructionsGrew
@@ -88,6 +90,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
     };
     let cases = [
         include_str!("tests.rs"),
+        include_str!("tests/alternatives.rs"),
         include_str!("tests/expected.rs"),
         include_str!("tests/kernel_warning.rs"),
         include_str!("tests/regression.rs"),
@@ -98,6 +101,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
         Rule::VerdictWorse,
         Rule::CauseChanged,
         Rule::NotWhole,
+        Rule::NotServed,
         Rule::CellLost,
         Rule::CoverageLost,
         Rule::InstructionsGrew,

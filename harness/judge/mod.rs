@@ -12,6 +12,7 @@ mod config;
 pub mod errno;
 pub mod exercise;
 mod form;
+mod instruction;
 mod kernel_view;
 mod loader_words;
 mod map;
@@ -217,6 +218,11 @@ fn from_verifier(case: &Case<'_>) -> Option<Diagnosis> {
             Diagnosis::of(Verdict::VerifierRejected, Cause::Unrecognised, evidence).because(failure.message)
         }
         Cause::NeedsLoader => Diagnosis::of(Verdict::HarnessLimit, cause, evidence),
+        Cause::UnsupportedInstruction if let Some(kind) = instruction::refused(case, line) => {
+            evidence.subject = Some(kind.name().to_owned());
+            let reason = format!("{}: {}", failure.message, instruction::in_words(kind));
+            Diagnosis::of(Verdict::VerifierRejected, cause, evidence).because(reason)
+        }
         // What the kernel said first is the reason, whichever of its lines gave the cause.
         _ => Diagnosis::of(Verdict::VerifierRejected, cause, evidence).because(failure.message),
     })

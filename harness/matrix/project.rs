@@ -35,7 +35,22 @@ impl Project {
     /// # Errors
     /// The manifest or its lock file is wrong, or the store cannot be opened. Missing programs are no error yet.
     pub fn load(manifest: &Path, places: &Places) -> Result<Project, MatrixError> {
-        let manifest = Manifest::load(manifest)?;
+        Project::of(Manifest::load(manifest)?, places)
+    }
+
+    /// The same; where there is no manifest, a project without kernels, which is enough to look into inputs.
+    ///
+    /// # Errors
+    /// As [`Project::load`].
+    pub fn load_for_inputs(manifest: &Path, places: &Places) -> Result<Project, MatrixError> {
+        if manifest.exists() {
+            return Project::load(manifest, places);
+        }
+        let path = std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned());
+        Project::of(Manifest { path, kernels: Vec::new(), matrix: Vec::new() }, places)
+    }
+
+    fn of(manifest: Manifest, places: &Places) -> Result<Project, MatrixError> {
         let folder = manifest.path.parent().unwrap_or(Path::new("/")).to_owned();
         let lock = LockFile::open(&manifest.path.with_extension("lock"))?;
         let store = Store::open(&places.store)?;

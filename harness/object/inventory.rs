@@ -8,8 +8,9 @@ use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym};
 
 use super::btf::{Btf, BtfError};
 use super::btf_ext::BtfExt;
+use super::instruction::NewInstruction;
 use super::maps::{self, MapInfo, StructOpsInfo};
-use super::references::References;
+use super::references::{References, Referred};
 use super::relocations;
 use super::unclaimed::{self, Unclaimed};
 use super::{FormatError, section_type};
@@ -68,6 +69,8 @@ pub struct ProgramInfo {
     pub core_relocations: usize,
     /// Numbers of the helpers that the program itself calls, each once, in order; subprograms not counted.
     pub helpers: Vec<u32>,
+    /// The kinds of instruction in it that older kernels refuse, subprograms included.
+    pub new_instructions: Vec<NewInstruction>,
     /// The maps of `.maps` that it refers to, itself or by a subprogram, in the order of names.
     pub maps: Vec<String>,
     /// The struct_ops maps with a member that is this program.
@@ -196,7 +199,7 @@ impl Inventory {
 
         let references = References::read(bytes, &sections, &functions);
         let info = |(place, program): (usize, &Placed)| {
-            let [maps, externs, data] = references.of(place);
+            let Referred { maps, externs, data, new_instructions } = references.of(place);
             let struct_ops = references.struct_ops_of(place);
             let section = program.raw_section.strip_prefix('?').unwrap_or(&program.raw_section);
             let (prog_type, attach_type) = section_type::of_section(section);
@@ -212,6 +215,7 @@ impl Inventory {
                 attach_type,
                 insns: (program.size / INSN_SIZE) as usize,
                 core_relocations: before(program.offset + program.size) - before(program.offset),
+                new_instructions,
                 maps,
                 struct_ops,
                 externs,

@@ -6,6 +6,7 @@ use object::LittleEndian;
 use object::elf;
 use object::read::elf::{SectionHeader, Sym};
 
+use super::instruction::{self, NewInstruction};
 use super::inventory::{INSN_SIZE, Placed, Sections};
 use super::maps::STRUCT_OPS;
 
@@ -19,6 +20,7 @@ struct Function {
     externs: BTreeSet<String>,
     maps: BTreeSet<String>,
     data: BTreeSet<String>,
+    new_instructions: BTreeSet<NewInstruction>,
     /// Places among the functions.
     callees: BTreeSet<usize>,
     /// The struct_ops maps that point to it.
@@ -31,6 +33,17 @@ struct Symbol {
     section: usize,
     value: u64,
     size: u64,
+}
+
+/// What a function refers to, in the order of names.
+pub(super) struct Referred {
+    /// The maps of `.maps`.
+    pub maps: Vec<String>,
+    pub externs: Vec<String>,
+    /// Sections of variables.
+    pub data: Vec<String>,
+    /// Instructions that old kernels lack.
+    pub new_instructions: Vec<NewInstruction>,
 }
 
 impl References {
@@ -52,6 +65,7 @@ impl References {
         // Calls within a section need no relocation.
         for (caller, function) in placed.iter().enumerate() {
             let code = code_of(bytes, sections, function);
+            references.functions[caller].new_instructions = instruction::in_code(code);
             for (at, insn) in code.chunks_exact(INSN_SIZE as usize).enumerate() {
                 let here = function.offset.saturating_add(at as u64 * INSN_SIZE);
                 if calls_function(insn) {
@@ -126,18 +140,25 @@ impl References {
         self.functions.get(function).map(|found| found.struct_ops.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// The maps of `.maps`, the externs, and the sections of variables that the function at this place refers to, subprograms included,
-    /// in the order of names.
-    pub(super) fn of(&self, function: usize) -> [Vec<String>; 3] {
+    /// What the function at this place refers to, subprograms included, in the order of names.
+    pub(super) fn of(&self, function: usize) -> Referred {
         let (mut maps, mut externs, mut data) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut new = BTreeSet::new();
         let (mut seen, mut open) = (BTreeSet::from([function]), vec![function]);
         while let Some(function) = open.pop().and_then(|next| self.functions.get(next)) {
             maps.extend(function.maps.iter().cloned());
             externs.extend(function.externs.iter().cloned());
             data.extend(function.data.iter().cloned());
+            new.extend(&function.new_instructions);
             open.extend(function.callees.iter().copied().filter(|callee| seen.insert(*callee)));
         }
-        [maps, externs, data].map(|names| names.into_iter().collect())
+        let names = |names: BTreeSet<String>| names.into_iter().collect();
+        Referred {
+            maps: names(maps),
+            externs: names(externs),
+            data: names(data),
+            new_instructions: new.into_iter().collect(),
+        }
     }
 }
 

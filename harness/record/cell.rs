@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CellCoverage, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence, ProgramRecord, RelocationOutcome,
-    RelocationRecord,
+    CellCoverage, DangerEffect, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence, ProgramRecord,
+    RelocationOutcome, RelocationRecord,
 };
 
 /// One kernel x object.
@@ -66,6 +66,15 @@ impl CellRecord {
     pub fn retries(&self) -> impl Iterator<Item = &str> {
         let is_retry = |note: &&str| note.starts_with(GUEST_LOST) || note.contains(TRIED_AGAIN);
         self.notes.iter().map(String::as_str).filter(is_retry)
+    }
+
+    /// Whether the kernel has no way to attach a program that it loads.
+    pub fn cannot_attach(&self, program: &str) -> bool {
+        let is_it = |danger: &DangerRecord| {
+            danger.difference.effect() == DangerEffect::CannotAttach
+                && danger.programs.iter().any(|name| name == program)
+        };
+        self.dangers.iter().any(is_it)
     }
 
     /// How many relocations there is no trustworthy record of. More than none is a defect of the harness.

@@ -1,4 +1,5 @@
-//! [`Danger`]: in which way an object silently reads wrong data on a kernel, or would fail on another one.
+//! [`Danger`]: in which way an object that loads silently reads wrong data on a kernel, cannot attach there, or would fail on another
+//! one.
 
 use std::fmt;
 
@@ -70,10 +71,48 @@ pub enum Danger {
     },
 }
 
+/// What comes of a danger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
+pub enum DangerEffect {
+    /// The program reads wrong data on the kernel.
+    WrongData,
+    /// The program can never be attached on the kernel.
+    CannotAttach,
+    /// The program works on the kernel and fails on another one.
+    FailsElsewhere,
+}
+
+impl DangerEffect {
+    /// The effect in words that read well after "it loads, and".
+    pub fn label(self) -> &'static str {
+        match self {
+            DangerEffect::WrongData => "reads wrong data",
+            DangerEffect::CannotAttach => "cannot attach",
+            DangerEffect::FailsElsewhere => "fails elsewhere",
+        }
+    }
+}
+
 impl Danger {
-    /// Whether data are wrong on the kernel itself, not only the program in danger elsewhere.
+    /// What comes of it.
+    pub fn effect(&self) -> DangerEffect {
+        match self {
+            Danger::SizeChanged { .. }
+            | Danger::SignChanged { .. }
+            | Danger::BitfieldChanged { .. }
+            | Danger::PointeeChanged { .. }
+            | Danger::ValueChanged { .. }
+            | Danger::SizeOfMissing
+            | Danger::ArgumentChanged { .. } => DangerEffect::WrongData,
+            Danger::CannotAttach { .. } => DangerEffect::CannotAttach,
+            Danger::MissingElsewhere { .. } => DangerEffect::FailsElsewhere,
+        }
+    }
+
+    /// Whether something is wrong on the kernel itself, not only the program in danger elsewhere.
     pub fn is_wrong_here(&self) -> bool {
-        !matches!(self, Danger::MissingElsewhere { .. })
+        self.effect() != DangerEffect::FailsElsewhere
     }
 }
 
@@ -104,8 +143,8 @@ impl fmt::Display for Danger {
     }
 }
 
-/// Something through which an object silently reads wrong data on a kernel, or through which a program that loads there fails on
-/// another kernel. Displays as one line.
+/// Something through which an object that loads silently reads wrong data on a kernel or cannot attach there, or through which it
+/// fails on another kernel. Displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DangerRecord {

@@ -64,7 +64,7 @@ pub use attach::{AttachOutcome, AttachRecord};
 pub use cause::{Cause, Evidence, Source};
 pub use cell::{CellRecord, GUEST_LOST, TRIED_AGAIN, WholeLoad};
 pub use coverage::{CellCoverage, GuardProof, InModule, LineTable, Liveness, ObjectCoverage, ProgramLines, SourceLine};
-pub use danger::{Danger, DangerRecord};
+pub use danger::{Danger, DangerEffect, DangerRecord};
 pub use exercise::{ExerciseRecord, TestRun, TriggerRuns};
 pub use explanation::{
     Boundary, Explanation, First, InItsPlace, OnKernel, Presence, Replacement, Run, Snippet, SnippetPlace, Subject,

@@ -227,7 +227,6 @@ mod tests {
             legacy_maps: true,
             stubs: vec!["f".into()],
             btf: Some("min/5.4.btf".into()),
-            changes: Vec::new(),
             variables: vec![VariableLoading { variable: "limit".into(), value: "7".into() }],
             programs: vec![ProgramLoading {
                 program: "p".into(),
@@ -247,6 +246,7 @@ mod tests {
                 reuses("n", Some("base/events"), definition.clone()),
                 reuses("o", None, definition),
             ],
+            ..LoadingRecord::default()
         };
         let expected = [
             "static-programs = true",

@@ -143,6 +143,20 @@ pub fn relocation(function: &str) -> CoreRelocation {
     }
 }
 
+/// The danger of a program that a kernel loads and cannot attach.
+pub fn unattachable(program: &str) -> DangerRecord {
+    let difference = Danger::CannotAttach { lacks: "`kprobe.multi` came with 5.18".to_owned() };
+    DangerRecord {
+        relocation: None,
+        function: program.to_owned(),
+        programs: vec![program.to_owned()],
+        source: None,
+        subject: program.to_owned(),
+        words: difference.to_string(),
+        difference,
+    }
+}
+
 /// A danger of `relocation`, number `number` of its object, in the program that it lies in.
 pub fn danger(number: usize, relocation: &CoreRelocation) -> DangerRecord {
     let difference = Danger::SizeChanged { local: 8, target: 4 };

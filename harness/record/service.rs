@@ -19,6 +19,11 @@ fn failed(program: &ProgramRecord) -> bool {
     program.verdict.is_failure()
 }
 
+/// Whether a program does nothing on a kernel: it fails, or it loads and can never attach.
+fn is_useless(cell: &CellRecord, program: &ProgramRecord) -> bool {
+    failed(program) || cell.cannot_attach(&program.name)
+}
+
 impl RunRecord {
     /// Which member of a group works on a kernel.
     pub fn service(&self, group: &AlternativesRecord, kernel: usize) -> Service {
@@ -31,12 +36,49 @@ impl RunRecord {
         }
     }
 
+    /// What becomes of each member where none serves: `` `fast`: verifier rejected `` or `` `fast` loads, cannot attach here ``.
+    pub fn fates(&self, group: &AlternativesRecord, kernel: usize) -> Vec<String> {
+        group.members.iter().map(|member| self.fate(group, member, kernel)).collect()
+    }
+
+    fn fate(&self, group: &AlternativesRecord, member: &Alternative, kernel: usize) -> String {
+        let label = group.label(member);
+        if self.only_cannot_attach(group, member, kernel) {
+            return format!("`{label}` loads, cannot attach here");
+        }
+        let object = self.objects.iter().position(|object| object.name == member.object);
+        let programs = object.map(|object| &self.cell(object, kernel).programs[..]).unwrap_or_default();
+        let program = programs.iter().find(|program| match group.kind {
+            AlternativeKind::Programs => Some(&program.name) == member.name.as_ref(),
+            _ => failed(program),
+        });
+        match (group.kind, program) {
+            (AlternativeKind::Maps, _) => format!("`{label}` is not created"),
+            (AlternativeKind::Objects, Some(program)) => format!("`{label}`: {} (`{}`)", program.verdict, program.name),
+            (_, Some(program)) => format!("`{label}`: {}", program.verdict),
+            (_, None) => format!("`{label}` does not load"),
+        }
+    }
+
+    /// Whether a member loads, and serves nothing because the kernel has no way to attach it.
+    pub fn only_cannot_attach(&self, group: &AlternativesRecord, member: &Alternative, kernel: usize) -> bool {
+        let Some(object) = self.objects.iter().position(|object| object.name == member.object) else { return false };
+        let cell = self.cell(object, kernel);
+        let mut cannot = cell.programs.iter().filter(|program| cell.cannot_attach(&program.name));
+        match group.kind {
+            AlternativeKind::Programs => cannot.any(|program| Some(&program.name) == member.name.as_ref()),
+            AlternativeKind::Maps => false,
+            AlternativeKind::Objects => cannot.next().is_some() && !cell.programs.iter().any(failed),
+        }
+    }
+
     /// Why the failure of a program is put up with: it is optional, or an alternative that a suite declares works. `None` for any
     /// other failure, and for a program that did not fail. Reads well behind a verdict.
     pub fn excuse(&self, object: usize, kernel: usize, program: usize) -> Option<String> {
+        self.cell(object, kernel).programs.get(program).filter(|record| failed(record))?;
         self.own_excuse(object, kernel, program).or_else(|| {
-            self.cell(object, kernel).programs.get(program).filter(|record| failed(record))?;
-            self.by_alternative(AlternativeKind::Objects, kernel, |member| member.object == self.objects[object].name)
+            let name = &self.objects[object].name;
+            self.by_alternative(AlternativeKind::Objects, name, kernel, |member| member.object == *name)
         })
     }
 
@@ -52,14 +94,15 @@ impl RunRecord {
         let name = &self.objects[object].name;
         let excused = |map: &String| {
             let is_it = |member: &Alternative| member.object == *name && member.name.as_ref() == Some(map);
-            self.by_alternative(AlternativeKind::Maps, kernel, is_it).is_some()
+            self.by_alternative(AlternativeKind::Maps, name, kernel, is_it).is_some()
         };
         !left_out.is_empty() && left_out.iter().all(excused)
     }
 
-    /// As [`RunRecord::excuse`], without what other objects do.
+    /// As [`RunRecord::excuse`], without what other objects do, and also for what can never attach.
     fn own_excuse(&self, object: usize, kernel: usize, program: usize) -> Option<String> {
-        let record = self.cell(object, kernel).programs.get(program).filter(|record| failed(record))?;
+        let cell = self.cell(object, kernel);
+        let record = cell.programs.get(program).filter(|record| is_useless(cell, record))?;
         let object = &self.objects[object].name;
         let is_it =
             |part: &Alternative| part.object == *object && part.name.as_ref().is_none_or(|name| *name == record.name);
@@ -70,21 +113,25 @@ impl RunRecord {
         let lacks = |member: &Alternative| {
             member.object == *object && member.name.as_deref().is_some_and(|map| is_about(record, map))
         };
-        self.by_alternative(AlternativeKind::Programs, kernel, named)
-            .or_else(|| self.by_alternative(AlternativeKind::Maps, kernel, lacks))
+        self.by_alternative(AlternativeKind::Programs, object, kernel, named)
+            .or_else(|| self.by_alternative(AlternativeKind::Maps, object, kernel, lacks))
     }
 
-    /// The words for a declared group with a member that `is_it`, if another one works on the kernel.
+    /// The words for a declared group with a member of `object` that `is_it`, if another one works on the kernel.
     fn by_alternative(
         &self,
         kind: AlternativeKind,
+        object: &str,
         kernel: usize,
         is_it: impl Fn(&Alternative) -> bool,
     ) -> Option<String> {
         let mine =
             |group: &&AlternativesRecord| group.declared && group.kind == kind && group.members.iter().any(&is_it);
         self.alternatives.iter().filter(mine).find_map(|group| match self.service(group, kernel) {
-            Service::By(member) => Some(format!("`{}` serves instead ({})", group.members[member].label(), group.name)),
+            Service::By(member) => {
+                let label = group.members[member].label_seen_from(object);
+                Some(format!("`{label}` serves instead ({})", group.name))
+            }
             Service::None | Service::Unknown => None,
         })
     }
@@ -95,11 +142,14 @@ impl RunRecord {
         let cell = self.cell(object, kernel);
         let name = member.name.as_deref().unwrap_or_default();
         match kind {
-            AlternativeKind::Programs => judged(cell.programs.iter().find(|program| program.name == name)?),
+            AlternativeKind::Programs => {
+                let program = cell.programs.iter().find(|program| program.name == name)?;
+                judged(program).map(|loads| loads && !cell.cannot_attach(name))
+            }
             AlternativeKind::Maps => map_works(cell, name),
             AlternativeKind::Objects => {
                 let fails = |program: usize| {
-                    failed(&cell.programs[program]) && self.own_excuse(object, kernel, program).is_none()
+                    is_useless(cell, &cell.programs[program]) && self.own_excuse(object, kernel, program).is_none()
                 };
                 match () {
                     () if (0..cell.programs.len()).any(fails) => Some(false),
@@ -115,6 +165,22 @@ impl Alternative {
     /// Its name in reports: the program or map, or else the object.
     pub fn label(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.object)
+    }
+
+    /// Its name in what is said of `object`: with its own object if it lies in another one.
+    pub fn label_seen_from(&self, object: &str) -> String {
+        match &self.name {
+            Some(name) if self.object != object => format!("{}/{name}", self.object),
+            _ => self.label().to_owned(),
+        }
+    }
+}
+
+impl AlternativesRecord {
+    /// A member's name, with its object where the group has several.
+    pub fn label(&self, member: &Alternative) -> String {
+        let other = self.members.iter().find(|other| other.object != member.object);
+        member.label_seen_from(&other.unwrap_or(member).object)
     }
 }
 
@@ -200,6 +266,43 @@ mod tests {
         assert_eq!(record.excuse(1, 2, 0).as_deref(), Some("optional: new"));
         record.alternatives = vec![group(AlternativeKind::Objects, [member("a", ""), member("b", "")])];
         assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b` serves instead (g)"));
+    }
+
+    #[test]
+    fn what_can_never_attach_serves_nothing() {
+        let mut record = record();
+        record.cells[0].dangers = vec![sample::unattachable("slow")];
+        let programs = group(AlternativeKind::Programs, [member("a", "fast"), member("a", "slow")]);
+        assert_eq!(record.service(&programs, 0), Service::None);
+        assert_eq!(record.fates(&programs, 0), ["`fast`: map creation failed", "`slow` loads, cannot attach here"]);
+        record.alternatives.push(programs);
+        assert_eq!(record.excuse(0, 0, 0), None);
+        // Beside it in the group, what does attach serves.
+        let both = group(AlternativeKind::Programs, [member("a", "slow"), member("b", "only")]);
+        assert_eq!(record.service(&both, 0), Service::By(1));
+        // So does no object that needs it, unless a suite says that it may fail or that another program does for it.
+        let declared = std::mem::take(&mut record.alternatives);
+        record.cells[0].programs[0].verdict = Verdict::Loaded;
+        let objects = group(AlternativeKind::Objects, [member("a", ""), member("b", "")]);
+        assert_eq!(record.service(&objects, 0), Service::By(1));
+        record.alternatives = declared;
+        assert_eq!(record.service(&objects, 0), Service::By(0));
+        record.alternatives.clear();
+        record.optional.push(OptionalRecord { what: member("a", "slow"), reason: "extra".to_owned() });
+        assert_eq!(record.service(&objects, 0), Service::By(0));
+        // It did not fail, so that there is nothing to excuse.
+        assert_eq!(record.excuse(0, 0, 1), None);
+    }
+
+    #[test]
+    fn an_alternative_in_another_object_is_named_with_it() {
+        let mut record = record();
+        record.alternatives = vec![group(AlternativeKind::Programs, [member("a", "fast"), member("b", "only")])];
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b/only` serves instead (g)"));
+        record.alternatives = vec![group(AlternativeKind::Maps, [member("a", "events"), member("b", "events")])];
+        record.cells[4].whole = Some(WholeLoad { prepared: true, reason: None, left_out: Vec::new() });
+        record.cells[0].whole = Some(WholeLoad { prepared: false, reason: None, left_out: vec!["events".to_owned()] });
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b/events` serves instead (g)"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod log;
 mod map_hint;
 mod values;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use super::text::{one_line, paragraph, printable};
@@ -17,7 +17,7 @@ use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;
-use crate::record::{Cause, Explanation};
+use crate::record::{Cause, DangerEffect, Explanation};
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{RelocationRecord, SourcePlace};
 
@@ -91,6 +91,7 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     if hints.is_empty() {
         hints = map_hint::map_hint(facts, program);
     }
+    hints.extend(way_out(program).map(str::to_owned));
     hints
 }
 
@@ -99,6 +100,13 @@ fn own_btf<'a>(facts: &CellFacts<'a>, program: &ProgramRecord) -> Option<&'a str
     let of_types = [Cause::MissingField, Cause::MissingType, Cause::MissingEnumValue, Cause::UnresolvedRelocation];
     let is_relocation = program.cause.is_some_and(|cause| of_types.contains(&cause));
     facts.object().loading.btf.as_deref().filter(|_| is_relocation)
+}
+
+/// What the reason of a program that needs its own loader adds to the words of its evidence.
+fn way_out(program: &ProgramRecord) -> Option<&str> {
+    let evidence = program.evidence.as_ref().filter(|_| program.cause == Some(Cause::NeedsLoader))?;
+    let (_, rest) = program.reason.as_deref()?.split_once(evidence.line.as_str())?;
+    rest.strip_prefix("; ")
 }
 
 /// The explanation and hints that a record keeps of a program, as text; `None` where it has none.
@@ -188,12 +196,12 @@ fn loaded(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
     let dangers: Vec<_> =
         facts.cell().dangers.iter().filter(|danger| danger.programs.contains(&program.name)).collect();
     let heading = heading(facts, program);
-    let is_wrong_here = dangers.iter().any(|danger| danger.difference.is_wrong_here());
-    let mut parts = match (dangers.is_empty(), is_wrong_here) {
-        (true, _) => return vec![format!("{heading}; nothing to explain\n")],
-        (_, true) => vec![format!("{heading}, and reads wrong data\n")],
-        (_, false) => vec![format!("{heading}, and fails elsewhere\n")],
-    };
+    if dangers.is_empty() {
+        return vec![format!("{heading}; nothing to explain\n")];
+    }
+    let effects: BTreeSet<DangerEffect> = dangers.iter().map(|danger| danger.difference.effect()).collect();
+    let effects: Vec<&str> = effects.into_iter().map(DangerEffect::label).collect();
+    let mut parts = vec![format!("{heading}, and {}\n", effects.join(", and "))];
     for danger in dangers.iter().take(MOST_DANGERS) {
         let mut part = paragraph(&format!("silent danger: {danger}"), 2, width);
         part += &danger.source.as_ref().map_or_else(String::new, |source| at(source, width));

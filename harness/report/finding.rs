@@ -1,6 +1,7 @@
 //! [`Finding`]: one thing that somebody should look at, once for all the programs and kernels that share it. Markdown,
 //! annotations, SARIF and code quality are all made of these.
 
+mod kernels;
 mod loaders;
 mod predictions;
 
@@ -11,9 +12,9 @@ use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
 use crate::checksum;
 use crate::judge::same_everywhere;
-use crate::record::Cause;
 use crate::record::{Blame, Verdict};
-use crate::record::{KernelState, ProgramRecord, RunRecord};
+use crate::record::{Cause, DangerEffect};
+use crate::record::{ProgramRecord, RunRecord};
 
 /// Columns of a name in the text of a finding.
 const LONGEST_NAME: usize = 60;
@@ -23,7 +24,7 @@ const LONGEST_NAME: usize = 60;
 pub enum FindingLevel {
     /// The object or the kernel is to blame.
     Error,
-    /// It loads and reads wrong data, or could not be judged although it should.
+    /// It loads and reads wrong data or cannot attach, or could not be judged although it should.
     Warning,
     /// Nobody can mend it in the object.
     Note,
@@ -38,6 +39,8 @@ pub enum FindingKind {
     Object,
     /// A relocation is resolved and reads wrong data.
     Danger,
+    /// The kernel has no way to attach a program that it loads.
+    CannotAttach,
     /// Two loaders make different things of an object.
     Loaders,
     /// A relocation came to something else than the types of its kernel say.
@@ -78,6 +81,7 @@ impl Finding {
             FindingKind::Program(verdict, None) => plain(serde_json::json!(verdict)),
             FindingKind::Object => "object_not_whole".to_owned(),
             FindingKind::Danger => "silent_danger".to_owned(),
+            FindingKind::CannotAttach => "cannot_attach".to_owned(),
             FindingKind::Loaders => "loaders_differ".to_owned(),
             FindingKind::Prediction => "prediction_differs".to_owned(),
             FindingKind::KernelWarning => "kernel_warning".to_owned(),
@@ -92,6 +96,7 @@ impl Finding {
             FindingKind::Program(verdict, None) => verdict.label(),
             FindingKind::Object => "object does not load as a whole",
             FindingKind::Danger => "loads, and reads wrong data",
+            FindingKind::CannotAttach => "loads, and cannot attach",
             FindingKind::Loaders => "loaders differ",
             FindingKind::Prediction => "types say otherwise",
             FindingKind::KernelWarning => "kernel warning",
@@ -134,7 +139,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_kernel_log(record, &shown, o));
     }
     found.extend(loaders::of_loaders(record));
-    found.extend(of_kernels(record));
+    found.extend(kernels::of_kernels(record));
     found.sort_by_key(|finding| finding.level);
     found
 }
@@ -288,7 +293,10 @@ fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
             let place = danger.source.as_ref().map(SourceLocation::of_relocation);
             let finding = Finding {
                 level: FindingLevel::Warning,
-                kind: FindingKind::Danger,
+                kind: match danger.difference.effect() {
+                    DangerEffect::CannotAttach => FindingKind::CannotAttach,
+                    _ => FindingKind::Danger,
+                },
                 object: Some(o),
                 programs: if danger.programs.is_empty() {
                     vec![one_line(&danger.function)]
@@ -310,7 +318,11 @@ fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     for finding in &mut found {
         let on = kernels(record, shown, &finding.kernels);
         let program = finding.programs.first().map_or("a program", String::as_str);
-        finding.story = one_line(&format!("`{program}` loads and reads wrong data {on}: {}", finding.story));
+        let effect = match finding.kind {
+            FindingKind::CannotAttach => DangerEffect::CannotAttach,
+            _ => DangerEffect::WrongData,
+        };
+        finding.story = one_line(&format!("`{program}` loads and {} {on}: {}", effect.label(), finding.story));
     }
     found
 }
@@ -350,33 +362,6 @@ fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> 
         finding.story = one_line(&format!("the kernel complained {on}{with}: {}{noise}", finding.story));
     }
     found
-}
-
-fn of_kernels(record: &RunRecord) -> Vec<Finding> {
-    let finding_of = |(k, kernel): (usize, &crate::record::KernelRecord)| {
-        let (level, what, reason) = match &kernel.state {
-            KernelState::Ready => return None,
-            KernelState::Pending => (FindingLevel::Warning, "was never started", None),
-            KernelState::Unavailable { reason, .. } if kernel.optional => {
-                (FindingLevel::Note, "(optional) is unavailable", Some(reason))
-            }
-            KernelState::Unavailable { reason, .. } => (FindingLevel::Warning, "is unavailable", Some(reason)),
-            KernelState::BootFailed { reason, .. } => (FindingLevel::Warning, "did not boot", Some(reason)),
-            KernelState::HarnessFailed { reason, .. } => (FindingLevel::Warning, "could not be run", Some(reason)),
-        };
-        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-        Some(Finding {
-            level,
-            kind: FindingKind::Kernel,
-            object: None,
-            programs: Vec::new(),
-            kernels: vec![k],
-            subject: None,
-            story: one_line(&format!("kernel {} {what}{reason}", kernel.name)),
-            place: None,
-        })
-    };
-    record.kernels.iter().enumerate().filter_map(finding_of).collect()
 }
 
 /// A name that leaves room for what is said about it.

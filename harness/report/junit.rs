@@ -17,8 +17,7 @@ use super::text::one_line;
 use crate::compare::Place;
 use crate::gate::{Excuse, GateReport};
 use crate::record::{
-    Alternative, AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord,
-    Service,
+    AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord, Service,
 };
 use crate::record::{Blame, Verdict};
 use gated::GatedProgram;
@@ -52,11 +51,7 @@ fn report(record: &RunRecord, gate: Option<&GateReport>) -> Report {
             }));
         }
         suite.add_testcases(
-            record
-                .alternatives
-                .iter()
-                .filter(|group| group.declared)
-                .map(|group| alternatives_case(group, record.service(group, k))),
+            record.alternatives.iter().filter(|group| group.declared).map(|group| alternatives_case(record, group, k)),
         );
         if !kernel.notes.is_empty() {
             suite.set_system_out(&cdata(&kernel.notes.join("\n")));
@@ -114,19 +109,19 @@ fn object_case(object: &ObjectRecord) -> Option<TestCase> {
 }
 
 /// A case for alternatives that a suite declares: red where none of them works.
-fn alternatives_case(group: &AlternativesRecord, service: Service) -> TestCase {
+fn alternatives_case(record: &RunRecord, group: &AlternativesRecord, kernel: usize) -> TestCase {
     let name = attribute(&group.name);
-    let members: Vec<&str> = group.members.iter().map(Alternative::label).collect();
+    let service = record.service(group, kernel);
     let mut case = match service {
         Service::By(_) => TestCaseBuilder::success(&name, Duration::ZERO),
         Service::None => {
-            let message = attribute(&format!("none of {} works", members.join(", ")));
+            let message = attribute(&format!("none serves: {}", record.fates(group, kernel).join("; ")));
             TestCaseBuilder::failure(&name, Duration::ZERO, "no alternative", &message)
         }
         Service::Unknown => TestCaseBuilder::skipped_with_cause(&name, "not run", "not every alternative was judged"),
     };
     if let Service::By(member) = service {
-        case.set_system_out(&cdata(&format!("`{}` serves", group.members[member].label())));
+        case.set_system_out(&cdata(&format!("`{}` serves", group.label(&group.members[member]))));
     }
     classed(case, "alternatives")
 }

@@ -74,13 +74,21 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT, "Programs that load", &head, &rows, "object");
     let dangers = listed(&|finding| finding.kind == FindingKind::Danger);
     page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
+    let unattachable = listed(&|finding| finding.kind == FindingKind::CannotAttach);
+    page.section(LIMIT, "Loads, and cannot attach", &[], &unattachable, "program");
     let loaders = listed(&|finding| finding.kind == FindingKind::Loaders);
     page.section(LIMIT, "Where loaders differ", &[], &loaders, "difference");
     let predictions = listed(&|finding| finding.kind == FindingKind::Prediction);
     page.section(LIMIT, "Where types say otherwise", &[], &predictions, "difference");
     let complaints = listed(&|finding| finding.kind == FindingKind::KernelWarning);
     page.section(LIMIT, "Kernel warnings", &[], &complaints, "warning");
-    let elsewhere = [FindingKind::Danger, FindingKind::Loaders, FindingKind::Prediction, FindingKind::KernelWarning];
+    let elsewhere = [
+        FindingKind::Danger,
+        FindingKind::CannotAttach,
+        FindingKind::Loaders,
+        FindingKind::Prediction,
+        FindingKind::KernelWarning,
+    ];
     let rest = listed(&|finding| finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind));
     page.section(LIMIT, "Could not be judged", &[], &rest, "item");
     let (head, rows) = kernels(record);

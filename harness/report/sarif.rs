@@ -136,7 +136,11 @@ fn suppressions(record: &RunRecord, gate: &GateReport, finding: &Finding) -> Val
         FindingKind::Program(..) => Rule::Failure,
         FindingKind::Object => Rule::NotWhole,
         FindingKind::KernelWarning => Rule::KernelWarning,
-        FindingKind::Danger | FindingKind::Loaders | FindingKind::Prediction | FindingKind::Kernel => return json!([]),
+        FindingKind::Danger
+        | FindingKind::CannotAttach
+        | FindingKind::Loaders
+        | FindingKind::Prediction
+        | FindingKind::Kernel => return json!([]),
     };
     let Some(o) = finding.object else { return json!([]) };
     let programs: Vec<Option<&String>> = match finding.programs.is_empty() {

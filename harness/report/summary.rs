@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
 use crate::record::Blame;
-use crate::record::Cause;
+use crate::record::{Cause, DangerEffect};
 use crate::record::{CellRecord, KernelState, ObjectRecord, RunRecord};
 
 /// Causes and kernels in the words of a summary.
@@ -131,12 +131,18 @@ impl Summary {
                 .collect();
             details.push(format!("{} could not be used: {}", counted(missing, "kernel"), names.join(", ")));
         }
-        let is_wrong = |cell: &&CellRecord| cell.dangers.iter().any(|danger| danger.difference.is_wrong_here());
-        let dangers = record.cells.iter().filter(is_wrong).map(|cell| &cell.object);
-        let dangerous: std::collections::BTreeSet<_> = dangers.collect();
-        if !dangerous.is_empty() {
-            let noun = if dangerous.len() == 1 { "object loads and reads" } else { "objects load and read" };
-            details.push(format!("{} {noun} wrong data somewhere", dangerous.len()));
+        for (effect, one, many) in [
+            (DangerEffect::WrongData, "object loads and reads wrong data", "objects load and read wrong data"),
+            (DangerEffect::CannotAttach, "object loads and cannot attach", "objects load and cannot attach"),
+        ] {
+            let has = |cell: &&CellRecord| cell.dangers.iter().any(|danger| danger.difference.effect() == effect);
+            let dangerous: std::collections::BTreeSet<_> =
+                record.cells.iter().filter(has).map(|cell| &cell.object).collect();
+            match dangerous.len() {
+                0 => {}
+                1 => details.push(format!("1 {one} somewhere")),
+                count => details.push(format!("{count} {many} somewhere")),
+            }
         }
         let complains =
             |cell: &&CellRecord| cell.kernel_log.iter().any(|warning| !warning.is_noise(&record.tool.accel));

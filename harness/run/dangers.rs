@@ -9,9 +9,9 @@ use crate::explain::{self, ChangedArgument, KernelTypes, LocalSpec};
 use crate::judge::{KernelView, never_attaches};
 use crate::object::{ObjectTypes, ProgramInfo};
 use crate::plan::PlannedObject;
-use crate::record::Danger;
-use crate::record::Verdict;
-use crate::record::{CellRecord, DangerRecord, ObjectRecord, RunRecord};
+use crate::record::{AttachOutcome, Verdict};
+use crate::record::{CellRecord, DangerRecord, ObjectRecord, ProgramRecord, RunRecord};
+use crate::record::{Danger, DangerEffect};
 use crate::record::{RelocationOutcome, RelocationRecord};
 
 /// Where an object reads something else than it thinks: fields that were resolved and differ, sizes of types that are missing,
@@ -118,10 +118,16 @@ pub(super) fn settle(record: &mut RunRecord) {
     for (object, cells) in objects {
         for cell in &mut *cells {
             let CellRecord { dangers, programs, .. } = cell;
-            let loads = |name: &String| {
-                programs.iter().any(|program| program.name == *name && program.verdict == Verdict::Loaded)
+            // What was attached can be attached, whatever is known of the kernel.
+            let counts = |danger: &DangerRecord, program: &ProgramRecord| {
+                let attached = program.attach.as_ref().is_some_and(|attach| attach.outcome == AttachOutcome::Attached);
+                program.verdict == Verdict::Loaded
+                    && !(attached && danger.difference.effect() == DangerEffect::CannotAttach)
             };
-            dangers.retain(|danger| danger.programs.is_empty() || danger.programs.iter().any(loads));
+            dangers.retain(|danger| {
+                let mut mine = programs.iter().filter(|program| danger.programs.contains(&program.name));
+                danger.programs.is_empty() || mine.any(|program| counts(danger, program))
+            });
         }
         for p in 0..object.programs.len() {
             for (relocation, subject, failing) in failures(object, cells, p) {

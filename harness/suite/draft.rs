@@ -13,7 +13,10 @@ use crate::coverage::Analysis;
 use crate::object::{BpfObject, GlobalVariable, Globals};
 use crate::record::GuardKind;
 use crate::record::{Alternative, ObjectProgram};
+use crate::suite::image::SCHEME;
 
+/// What precedes the digest of an image.
+const DIGEST: &str = "@sha256:";
 const HEAD: &str = "\
 # Written by `corematrix init`. What is commented out is there to be filled in.
 ";
@@ -38,15 +41,31 @@ const EXPECT: &str = "
 
 /// The text of a suite file called `name` that is going to lie in `folder`; every path has to be absolute.
 pub fn draft(name: &str, objects: &[BpfObject], folder: &Path) -> String {
-    let mut text = format!("{HEAD}\nname = {}\nobjects = [\n", quoted(name));
+    let mut text = format!("{HEAD}\nname = {}\n", quoted(name));
     let mut places: Vec<&PathBuf> = objects.iter().map(|object| &object.origin.path).collect();
     // Several objects may be embedded in one file.
     places.dedup();
-    for place in places {
+    let (packed, files): (Vec<_>, Vec<_>) = places.into_iter().partition(|place| image(place).is_some());
+    if !files.is_empty() {
+        text += "objects = [\n";
+    }
+    for place in &files {
         let relative = place.strip_prefix(folder).unwrap_or(place);
         let _ = writeln!(text, "    {},", quoted(&glob::Pattern::escape(&relative.to_string_lossy())));
     }
-    let _ = write!(text, "]\n{COVERAGE}");
+    text += if files.is_empty() { "" } else { "]\n" };
+    text += COVERAGE;
+    let mut images: Vec<(String, Vec<String>)> = Vec::new();
+    for (reference, inside) in packed.into_iter().filter_map(|place| image(place)) {
+        match images.iter_mut().find(|(known, _)| *known == reference) {
+            Some((_, files)) => files.push(inside),
+            None => images.push((reference, vec![inside])),
+        }
+    }
+    for (reference, files) in images {
+        let files: Vec<String> = files.iter().map(|file| quoted(&glob::Pattern::escape(file))).collect();
+        let _ = writeln!(text, "\n[[image]]\noci = {}\nfiles = [{}]", quoted(&reference), files.join(", "));
+    }
     for object in objects {
         of_object(&mut text, object);
     }
@@ -58,6 +77,14 @@ pub fn draft(name: &str, objects: &[BpfObject], folder: &Path) -> String {
         text += "# kernel = \"5.10\"\n# verdict = \"verifier_rejected\"\n# reason = \"say why\"\n";
     }
     text
+}
+
+/// The image that a file lies in, as a suite names it, and where in it.
+fn image(place: &Path) -> Option<(String, String)> {
+    let text = place.to_str()?.strip_prefix(SCHEME)?;
+    let digest = text.find(DIGEST)? + DIGEST.len();
+    let (reference, inside) = text.split_at_checked(digest + 64)?;
+    Some((reference.to_owned(), inside.strip_prefix('/')?.to_owned()))
 }
 
 fn of_object(text: &mut String, object: &BpfObject) {
@@ -182,6 +209,26 @@ mod tests {
         let drafted = settings(folder.path(), &objects, &text);
         let (of, loading) = &drafted.loading[0];
         assert_eq!((of.as_str(), loading.maps.len()), ("definitions", tables.matches("[[map]]").count()));
+    }
+
+    #[test]
+    fn objects_of_an_image_are_named_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let object = folder.path().join("switches.bpf.o");
+        std::fs::write(&object, include_bytes!("../../tests/fixtures/suite/switches.bpf.o")).unwrap();
+        let mut objects = find_objects(&[object.clone(), object]).unwrap().objects;
+        let reference = format!("example.org/tools@sha256:{}", "ab".repeat(32));
+        for (object, inside) in objects.iter_mut().zip(["bpf/one[1].o", "two.o"]) {
+            object.origin.path = format!("oci://{reference}/{inside}").into();
+        }
+        let count = objects.len();
+        let text = draft("packed", &objects, folder.path());
+        let path = folder.path().join("suite.toml");
+        std::fs::write(&path, &text).unwrap();
+        let suite = Suite::load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert!(suite.objects.is_empty());
+        assert_eq!((suite.images.len(), suite.images[0].oci.as_str()), (1, reference.as_str()));
+        assert_eq!(suite.images[0].files, &["bpf/one[[]1[]].o", "two.o"][..count]);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use serde::Deserialize;
 use super::package::check_files;
 use crate::manifest::ImageReference;
 
+/// What an image begins with on a command line and in reports.
+pub(super) const SCHEME: &str = "oci://";
+
 /// Objects out of an OCI image.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +26,7 @@ impl ImageRef {
     /// What is wrong, as a lowercase fragment.
     pub fn reference(&self) -> Result<ImageReference, String> {
         // Also as it stands on a command line.
-        let name = self.oci.strip_prefix("oci://").unwrap_or(&self.oci);
+        let name = self.oci.strip_prefix(SCHEME).unwrap_or(&self.oci);
         name.parse().map_err(|reason| format!("`{}` is not an image: {reason}", self.oci))
     }
 

@@ -264,3 +264,30 @@ fn an_image_that_was_saved_is_read_out_of_its_archive() {
     }
     assert!(!listed.stdout.contains("old"), "{}", listed.stdout);
 }
+
+/// What `corematrix run` takes, other commands take as well.
+#[test]
+fn init_repro_and_bisect_look_into_archives() {
+    need!("programs");
+    let lab = lab();
+    let files = [file("a.bpf.o", object("bpf-loop")), file("b.bpf.o", object("inode-ctime"))];
+    let packed = lab.path("packed.tar.gz");
+    fs::write(&packed, layer(&files)).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = lab.tool(words[0]);
+        command.args(&words[1..]);
+        Run::start(command, &lab.path(words[0])).wait()
+    };
+    let (packed, suite) = (packed.to_str().unwrap(), lab.path("packed.toml"));
+    run(&["init", packed, "-o", suite.to_str().unwrap()]).expect(GOOD);
+    let text = fs::read_to_string(&suite).unwrap();
+    assert_eq!(text.matches("packed.tar.gz").count(), 1, "{text}");
+    let listed = list(&lab, &[suite.to_str().unwrap()]);
+    listed.expect(GOOD);
+    assert!(listed.stdout.contains("a.bpf.o") && listed.stdout.contains("b.bpf.o"), "{}", listed.stdout);
+    run(&["init", suite.to_str().unwrap()]).expect(USAGE).expect_said(&["is a suite already"]);
+    run(&["repro", "host", packed]).expect(USAGE).expect_said(&["holds 2 objects, and one is needed"]);
+    run(&["bisect", packed, "--good", "1", "--bad", "2"])
+        .expect(USAGE)
+        .expect_said(&["holds 2 objects, and one is needed"]);
+}

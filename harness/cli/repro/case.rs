@@ -8,6 +8,7 @@ use crate::bundle::{self, Bundle, BundleError};
 use crate::cli::Common;
 use crate::cli::explain::{found_again, index_of, project_folder, read_record};
 use crate::cli::failure::Failure;
+use crate::cli::only_input::only_input;
 use crate::cli::run::{LATEST, width};
 use crate::loader::AssignedLoaders;
 use crate::manifest::{KernelSpec, Source};
@@ -15,7 +16,7 @@ use crate::matrix::Project;
 use crate::object::{BpfObject, find_objects};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
-use crate::record::{CellRecord, ObjectRecord, ProgramRecord, RunRecord};
+use crate::record::{CellRecord, LoadingRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::{one_line, shorten_middle};
 use crate::store::Store;
 use crate::suite::{Settings, Shape, patches};
@@ -41,7 +42,9 @@ pub(super) struct ReproCase {
     /// Named as in the run, without its settings.
     object: BpfObject,
     shape: Option<Shape>,
-    /// What the run loaded it with, if not libbpf.
+    /// What its own loader does to it.
+    loading: Option<LoadingRecord>,
+    /// What loads it, if not libbpf.
     loader: Option<AssignedLoaders>,
     /// What came out of the bundle.
     _unpacked: Option<TempDir>,
@@ -81,7 +84,12 @@ impl Recorded {
 
 impl ReproCase {
     /// Understands the words of the command line.
-    pub(super) fn find(common: &Common, what: &[String], elsewhere: &GivenKernel<'_>) -> Result<ReproCase, Failure> {
+    pub(super) fn find(
+        common: &Common,
+        what: &[String],
+        elsewhere: &GivenKernel<'_>,
+        offline: bool,
+    ) -> Result<ReproCase, Failure> {
         let first = Path::new(&what[0]);
         if Bundle::is_bundle(first) || what[0].ends_with(bundle::SUFFIX) {
             return ReproCase::of_bundle(common, first, &what[1..], elsewhere);
@@ -93,7 +101,7 @@ impl ReproCase {
         let is_run = what[0] == LATEST || first.is_dir() || first.extension().is_some_and(|kind| kind == "json");
         match is_run {
             true => ReproCase::of_run(common, first, &what[1..]),
-            false => ReproCase::of_file(common, what),
+            false => ReproCase::of_file(common, what, offline),
         }
     }
 
@@ -162,13 +170,13 @@ impl ReproCase {
         Ok(ReproCase { from_bundle: true, _unpacked: Some(folder), ..case })
     }
 
-    fn of_file(common: &Common, what: &[String]) -> Result<ReproCase, Failure> {
+    fn of_file(common: &Common, what: &[String], offline: bool) -> Result<ReproCase, Failure> {
         let [kernel, file, program @ ..] = what else {
-            let hint = "`corematrix repro RUN KERNEL OBJECT`, `repro BUNDLE`, or `repro KERNEL OBJECT_FILE`".to_owned();
+            let hint = "`corematrix repro RUN KERNEL OBJECT`, `repro BUNDLE`, or `repro KERNEL INPUT`".to_owned();
             return Err(Failure::input(format!("`{}` is neither a run nor a bundle", what[0]), Some(hint)));
         };
         if program.len() > 1 {
-            return Err(Failure::input("`KERNEL OBJECT_FILE PROGRAM` is all there is to name without a run", None));
+            return Err(Failure::input("`KERNEL INPUT PROGRAM` is all there is to name without a run", None));
         }
         let project = Project::load(&common.manifest, &common.places()?)?;
         let chosen = project.manifest.select(std::slice::from_ref(kernel)).map_err(|error| {
@@ -179,21 +187,27 @@ impl ReproCase {
             return Err(Failure::input(format!("`{kernel}` means {} kernels, and one is needed", chosen.len()), None));
         };
         let spec = spec.clone();
-        let object = only_object(Path::new(file))?;
-        let program = program.first().cloned();
-        let (reach, shape, recorded) = (Reach::Load, None, None);
-        Ok(ReproCase {
+        let (object, settings) = only_input(&project, Path::new(file), offline)?;
+        let loading = settings.loading.into_iter().next().map(|(_, loading)| loading);
+        let loader = settings.loaders.into_iter().next().map(|(_, loader)| loader);
+        Ok(ReproCase { loading, loader, ..ReproCase::new(project, spec, object, program.first().cloned()) })
+    }
+
+    /// The object as it is, loaded by libbpf.
+    fn new(project: Project, spec: KernelSpec, object: BpfObject, program: Option<String>) -> ReproCase {
+        ReproCase {
             project,
             spec,
-            reach,
+            reach: Reach::Load,
             program,
-            recorded,
+            recorded: None,
             from_bundle: false,
             object,
-            shape,
+            shape: None,
+            loading: None,
             loader: None,
             _unpacked: None,
-        })
+        }
     }
 
     fn recorded(
@@ -214,26 +228,14 @@ impl ReproCase {
         let reach = recorded.reach();
         let loader = recorded.record.objects[recorded.object].loader.as_ref();
         let loader = loader.map(|loader| project.recorded_loader(loader, &|line| eprintln!("{line}"))).transpose()?;
-        let recorded = Some(recorded);
-        Ok(ReproCase {
-            project,
-            spec,
-            reach,
-            program,
-            recorded,
-            from_bundle: false,
-            object,
-            shape,
-            loader,
-            _unpacked: None,
-        })
+        let (loading, recorded) = (Some(loading.clone()), Some(recorded));
+        Ok(ReproCase { reach, recorded, shape, loading, loader, ..ReproCase::new(project, spec, object, program) })
     }
 
     /// The object, in its shape, on the kernel.
     pub(super) fn plan(&self) -> Plan {
         let shapes = self.shape.iter().map(|shape| (self.object.name.clone(), shape.clone())).collect();
-        let loading = self.recorded.iter().map(|recorded| recorded.record.objects[recorded.object].loading.clone());
-        let loading = loading.map(|loading| (self.object.name.clone(), loading)).collect();
+        let loading = self.loading.iter().map(|loading| (self.object.name.clone(), loading.clone())).collect();
         let loaders = self.loader.iter().map(|loader| (self.object.name.clone(), loader.clone())).collect();
         let settings = Settings { shapes, loading, loaders, ..Settings::default() };
         let mut plan = Plan::new(vec![self.spec.clone()], vec![self.object.clone()], &settings);
@@ -274,8 +276,13 @@ pub(crate) fn only_object(path: &Path) -> Result<BpfObject, Failure> {
             (error.to_string(), hint)
         }))
     })?;
-    let count = found.objects.len();
-    <[BpfObject; 1]>::try_from(found.objects).map(|[object]| object).map_err(|_| {
+    one(found.objects, path)
+}
+
+/// The one among `objects`, which are those of `path`.
+pub(crate) fn one(objects: Vec<BpfObject>, path: &Path) -> Result<BpfObject, Failure> {
+    let count = objects.len();
+    <[BpfObject; 1]>::try_from(objects).map(|[object]| object).map_err(|_| {
         let hint = "make a run of it, and name one of its objects: `corematrix repro latest KERNEL OBJECT`".to_owned();
         Failure::input(format!("`{}` holds {count} objects, and one is needed", path.display()), Some(hint))
     })

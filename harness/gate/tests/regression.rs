@@ -47,7 +47,7 @@ fn each_regression_alone_turns_it_red() {
         (
             "danger",
             Box::new(|record| record.cells[1].dangers = vec![sample::danger(0, &sample::relocation("first"))]),
-            "Red new danger: `a` on 6.1: reads wrong data now: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object in `first`",
+            "Red new danger: `a` on 6.1: silent danger now: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object in `first`",
         ),
         (
             "kernel warning",

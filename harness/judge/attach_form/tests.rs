@@ -21,6 +21,7 @@ fn refused(warnings: &[&str], log: &str, section: &str) -> (Verdict, Cause, Opti
         insns: 2,
         core_relocations: 0,
         helpers: Vec::new(),
+        new_instructions: Vec::new(),
         optional: false,
         maps: Vec::new(),
         externs: Vec::new(),

@@ -44,6 +44,7 @@ pub(in super::super) fn program(section: &str, prog_type: &str, attach_type: &st
         insns: 2,
         core_relocations: 0,
         helpers: Vec::new(),
+        new_instructions: Vec::new(),
         optional: false,
         maps: Vec::new(),
         externs: Vec::new(),

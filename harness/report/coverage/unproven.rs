@@ -91,8 +91,9 @@ fn obstacles<'a>(
     for &kernel in kernels {
         let cell = record.cell(object, kernel);
         let with = || guard.programs.iter().filter_map(|&program| cell.programs.get(program));
+        let loading = &record.objects[object].loading;
         let refused: Vec<String> = with()
-            .filter(|program| !program.verdict.was_loaded())
+            .filter(|program| !program.verdict.was_loaded() && !loading.leaves_out(&program.name))
             .map(|program| format!("`{}` was not loaded ({})", program.name, program.verdict))
             .collect();
         let why = match cell.coverage.guards.get(number).map(|proof| proof.verified) {

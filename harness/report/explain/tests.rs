@@ -93,6 +93,37 @@ fn missing_field(program: &mut ProgramRecord) {
 }
 
 #[test]
+fn headings_are_true_for_every_danger() {
+    let heading = |danger: DangerRecord| {
+        render_with_danger(|_| {}, true, danger)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .rsplit(": ")
+            .next()
+            .map(str::to_owned)
+    };
+    assert_eq!(heading(sample::unattachable("naive")).as_deref(), Some("loaded, and cannot attach"));
+    let wrong = sample::danger(0, &sample::relocation("naive"));
+    assert_eq!(heading(wrong).as_deref(), Some("loaded, and reads wrong data"));
+}
+
+#[test]
+fn what_needs_its_own_loader_says_what_a_suite_can_say() {
+    let text = render_with(
+        |program| {
+            let line = "prog 'p': bad map relo against 'events' in section 'maps/events'";
+            program.verdict = Verdict::HarnessLimit;
+            program.cause = Some(Cause::NeedsLoader);
+            program.evidence = Some(Evidence { line: line.to_owned(), subject: None, source: None });
+            program.reason = Some(format!("{line}; say `legacy-maps = true` in an `[[object]]` of a suite"));
+        },
+        true,
+    );
+    assert!(text.contains("  hint: say `legacy-maps = true` in an `[[object]]` of a suite\n"), "{text}");
+}
+
+#[test]
 fn a_missing_field_is_explained_from_the_kernels_types() {
     insta::assert_snapshot!(render_with(missing_field, true));
 }

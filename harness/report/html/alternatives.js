@@ -10,7 +10,9 @@ const memberName = (group, member) => {
 const groupRows = (group, shown) => {
   const none = (k) => {
     const told = { "-1": ["none", group.declared ? "bad" : "warn"], "-2": ["?", "none"] }[group.service[k]];
-    return told ? el("td", { class: told[1] }, told[0]) : el("td");
+    const loads = group.unattachable[k].map((at) => memberName(group, group.members[at]));
+    const title = loads.length > 0 && `loads, cannot attach here: ${loads.join(", ")}`;
+    return told ? el("td", { class: told[1], title: title || null }, told[0]) : el("td");
   };
   const head = el("tr", { class: "guard" }, el("th", { scope: "row" }, el("strong", {}, group.name)), shown.map(none));
   const rows = group.members.map((member, at) => el("tr", {}, el("th", { scope: "row" }, el("code", {}, memberName(group, member))), shown.map((k) => memberCell(group, member, at, k))));

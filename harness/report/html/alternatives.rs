@@ -23,7 +23,12 @@ pub(super) fn alternatives(record: &RunRecord) -> Vec<Value> {
             let p = programs.and_then(|all| all.iter().position(|one| Some(&one.name) == member.name.as_ref()));
             json!({ "object": member.object, "name": member.name, "o": o, "p": p })
         });
+        let unattachable = (0..record.kernels.len()).map(|kernel| {
+            let cannot = |&at: &usize| record.only_cannot_attach(group, &group.members[at], kernel);
+            (0..group.members.len()).filter(cannot).collect::<Vec<_>>()
+        });
         json!({
+            "unattachable": unattachable.collect::<Vec<_>>(),
             "name": group.name,
             "kind": group.kind,
             "declared": group.declared,

@@ -226,6 +226,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
                 "programs": programs,
                 "words": shared.text(danger.to_string()),
                 "here": danger.difference.is_wrong_here(),
+                "effect": danger.difference.effect().label(),
                 "place": danger.source.as_ref().map(|at| format!("{}:{}", at.file.rsplit('/').next().unwrap_or(""), at.line)),
                 "text": danger.source.as_ref().map(|at| at.text.trim()),
             })

@@ -80,7 +80,8 @@ const dangerPart = (o, p, k) => {
     el("p", {}, prose(textOf(danger.words)), danger.place && ` at ${danger.place}`, danger.text && el("code", { class: "source" }, danger.text)))];
   const told = toldDangers(o, p, k);
   return [
-    ...part(told.filter((danger) => danger.here), "Silent dangers ", el("small", {}, "it loads, and reads wrong data here")),
+    ...effectsOf(dangersOf(o, p, k)).flatMap((effect) =>
+      part(told.filter((danger) => danger.effect === effect), "Silent dangers ", el("small", {}, `it loads, and ${effect} here`))),
     ...part(told.filter((danger) => !danger.here), "Fails elsewhere ", el("small", {}, "it loads here, and other kernels refuse it")),
   ];
 };

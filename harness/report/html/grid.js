@@ -2,7 +2,7 @@
 const fate = (o, p, k) => {
   const result = resultOf(o, p, k), [, sign] = signOf(o, p, k);
   const cause = result.cause === undefined ? "" : `, ${causes[result.cause].label}`;
-  const danger = dangersOf(o, p, k).length ? ", reads wrong data" : "";
+  const danger = effectsOf(dangersOf(o, p, k)).map((effect) => `, ${effect}`).join("");
   const excuse = isExcused(result) ? `; excused: ${textOf(result.excuse)}` : "";
   // What stands on a button begins its name, so that it can be called by it.
   return `${sign}, ${lookOf(result).label}${cause}${danger}${excuse}`;
@@ -111,7 +111,8 @@ const walk = (event) => {
 const legend = () => {
   const seen = new Set(cells.flatMap((cell) => cell.programs.map((result) => result.v)));
   const signs = verdicts.map((verdict, v) => seen.has(v) && el("span", {}, el("span", { class: verdict.look }, verdict.short), ` ${verdict.label}`));
-  const danger = cells.some((cell) => cell.dangers.length > 0) && el("span", {}, el("span", { class: "warn" }, "ok !"), " loads, and reads wrong data");
+  const effects = effectsOf(cells.flatMap((cell) => cell.dangers).filter((danger) => danger.here));
+  const danger = effects.length > 0 && el("span", {}, el("span", { class: "warn" }, "ok !"), ` loads, and ${effects.join(" or ")}`);
   const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, the object as a whole does not");
   const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, and a suite puts up with it");
   return el("div", { class: "legend" }, signs, danger, excused, whole);

@@ -27,8 +27,9 @@ const isExcused = (result) => result.excuse !== undefined;
 const blames = (result) => ["bad", "grave"].includes(lookOf(result).look) && !isExcused(result);
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
-// The dangers of a program: relocations that it reaches and that read wrong data.
+// The dangers of a program: relocations that it reaches and that read wrong data, and that it cannot attach.
 const toldDangers = (o, p, k) => cellOf(o, k).dangers.filter((danger) => danger.programs.includes(p));
+const effectsOf = (dangers) => [...new Set(dangers.map((danger) => danger.effect))];
 const dangersOf = (o, p, k) => toldDangers(o, p, k).filter((danger) => danger.here);
 
 // The short words of a result and its looks.

@@ -17,25 +17,21 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
         if !group.declared && services.iter().all(|(k, _)| all_work(record, group, *k)) {
             continue;
         }
-        let mut by_service: Vec<(Service, Vec<usize>)> = Vec::new();
+        let mut by_service: Vec<(Service, String, Vec<usize>)> = Vec::new();
         for (k, service) in services {
-            match by_service.iter_mut().find(|(known, _)| *known == service) {
-                Some((_, on)) => on.push(k),
-                None => by_service.push((service, vec![k])),
+            let what = match service {
+                Service::By(member) => one_line(&group.label(&group.members[member])),
+                Service::None => none(record, group, k),
+                Service::Unknown => "not known".to_owned(),
+            };
+            match by_service.iter_mut().find(|(.., known, _)| *known == what) {
+                Some((.., on)) => on.push(k),
+                None => by_service.push((service, what, vec![k])),
             }
         }
-        by_service.sort_by_key(|(service, _)| *service);
-        let parts: Vec<String> = by_service
-            .iter()
-            .map(|(service, on)| {
-                let what = match service {
-                    Service::By(member) => one_line(&label(group, &group.members[*member])),
-                    Service::None => "none".to_owned(),
-                    Service::Unknown => "not known".to_owned(),
-                };
-                format!("{what} {}", kernels(record, shown, on))
-            })
-            .collect();
+        by_service.sort_by_key(|(service, ..)| *service);
+        let parts: Vec<String> =
+            by_service.iter().map(|(_, what, on)| format!("{what} {}", kernels(record, shown, on))).collect();
         let origin = if group.declared { "" } else { " (proposed)" };
         let (name, story) = (one_line(&group.name), format!("{origin}: {}", parts.join(", ")));
         let base = |name: &str| name.split('@').next().unwrap_or_default().to_owned();
@@ -54,13 +50,14 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     titled("Alternatives", &block)
 }
 
-/// A member's name, with its object where the group has several.
-fn label(group: &AlternativesRecord, member: &Alternative) -> String {
-    match &member.name {
-        Some(name) if group.members.iter().any(|other| other.object != member.object) => {
-            format!("{}/{name}", member.object)
-        }
-        _ => member.label().to_owned(),
+/// That none serves. What loads and cannot attach looks like a success elsewhere in the report, so that it is said here.
+fn none(record: &RunRecord, group: &AlternativesRecord, kernel: usize) -> String {
+    let loads = group.members.iter().filter(|member| record.only_cannot_attach(group, member, kernel));
+    let labels: Vec<String> = loads.map(|member| format!("`{}`", group.label(member))).collect();
+    match &labels[..] {
+        [] => "none".to_owned(),
+        [one] => one_line(&format!("none ({one} loads, cannot attach)")),
+        _ => one_line(&format!("none ({} load, cannot attach)", labels.join(", "))),
     }
 }
 
@@ -100,6 +97,8 @@ mod tests {
         ];
         let what = Alternative { object: "a".to_owned(), name: Some("slow".to_owned()) };
         record.optional.push(OptionalRecord { what, reason: "a nicety".to_owned() });
+        // `fast` loads on 6.1, which cannot attach it.
+        record.cells[1].dangers = vec![sample::unattachable("fast")];
         insta::assert_snapshot!(render(&record, &[0, 1, 2], 100));
     }
 }

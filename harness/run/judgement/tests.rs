@@ -47,6 +47,7 @@ fn program(section: &str, prog_type: &str, attach_type: Option<&str>) -> Program
         core_relocations: 0,
         optional: false,
         helpers: Vec::new(),
+        new_instructions: Vec::new(),
         maps: Vec::new(),
         externs: Vec::new(),
         data: Vec::new(),

@@ -1,0 +1,32 @@
+//! [`of_kernels`]: the kernels that could not be used.
+
+use super::super::text::one_line;
+use super::{Finding, FindingKind, FindingLevel};
+use crate::record::{KernelRecord, KernelState, RunRecord};
+
+pub(super) fn of_kernels(record: &RunRecord) -> Vec<Finding> {
+    let finding_of = |(k, kernel): (usize, &KernelRecord)| {
+        let (level, what, reason) = match &kernel.state {
+            KernelState::Ready => return None,
+            KernelState::Pending => (FindingLevel::Warning, "was never started", None),
+            KernelState::Unavailable { reason, .. } if kernel.optional => {
+                (FindingLevel::Note, "(optional) is unavailable", Some(reason))
+            }
+            KernelState::Unavailable { reason, .. } => (FindingLevel::Warning, "is unavailable", Some(reason)),
+            KernelState::BootFailed { reason, .. } => (FindingLevel::Warning, "did not boot", Some(reason)),
+            KernelState::HarnessFailed { reason, .. } => (FindingLevel::Warning, "could not be run", Some(reason)),
+        };
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        Some(Finding {
+            level,
+            kind: FindingKind::Kernel,
+            object: None,
+            programs: Vec::new(),
+            kernels: vec![k],
+            subject: None,
+            story: one_line(&format!("kernel {} {what}{reason}", kernel.name)),
+            place: None,
+        })
+    };
+    record.kernels.iter().enumerate().filter_map(finding_of).collect()
+}
