@@ -64,7 +64,7 @@ fn way_out(kind: NewInstruction) -> String {
         | NewInstruction::ByteSwap
         | NewInstruction::LongJump => {
             "The compiler writes it with `-mcpu=v4` only. Compile with `-mcpu=v3`: the program does the same, and runs on newer kernels, \
-             too. GCC takes v4 unless it is told otherwise."
+             too. GCC's default is v4."
         }
     }
     .to_owned()

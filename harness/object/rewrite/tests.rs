@@ -137,7 +137,7 @@ fn object_without_licence_gets_one() {
     assert_eq!(object.license.as_deref(), Some("GPL"));
     assert_eq!(changes, ["gave it the licence `GPL`"]);
     // Its own counts.
-    assert!(rewrite(EXTERNS, &gpl).unwrap().is_none());
+    assert!(rewritten(EXTERNS, &gpl).1.is_empty());
 }
 
 #[test]
