@@ -14,11 +14,11 @@ const OLDER: &[(&str, &str)] = &[
     ("iter", "none: read what the kernel shows in `/proc` or `/sys`, or collect it by `raw_tp` and `kprobe`"),
     ("struct_ops", "none"),
     ("freplace", "a tail call into a map of type `prog_array`"),
-    ("kprobe.multi", "a `kprobe` for each function (`bpf_program__attach_kprobe`)"),
-    ("kretprobe.multi", "a `kretprobe` for each function (`bpf_program__attach_kprobe`)"),
+    ("kprobe.multi", "a `kprobe` for each function (libbpf: `bpf_program__attach_kprobe`)"),
+    ("kretprobe.multi", "a `kretprobe` for each function (libbpf: `bpf_program__attach_kprobe`)"),
     ("kprobe.session", "a pair of `kprobe` and `kretprobe`"),
-    ("uprobe.multi", "an `uprobe` for each function (`bpf_program__attach_uprobe_opts`)"),
-    ("uretprobe.multi", "an `uretprobe` for each function (`bpf_program__attach_uprobe_opts`)"),
+    ("uprobe.multi", "an `uprobe` for each function (libbpf: `bpf_program__attach_uprobe_opts`)"),
+    ("uretprobe.multi", "an `uretprobe` for each function (libbpf: `bpf_program__attach_uprobe_opts`)"),
     ("uprobe.session", "a pair of `uprobe` and `uretprobe`"),
     ("tcx", "`tc`, attached by `bpf_tc_attach`"),
     ("netkit", "`tc` on the device, attached by `bpf_tc_attach`"),
@@ -53,7 +53,7 @@ pub fn load_flag(flag: &str, since: Option<&str>, section: &str, failed: &str) -
     explanation.notes.push(format!(
         "libbpf sets the flag by the section's name, whatever the loader says. Write `SEC(\"{plain}\")` and let the loader set it \
          where the kernel knows it; or keep a pair of programs, `SEC(\"{section}\")` and `SEC(\"{plain}\")`, and switch one of \
-         them off by `bpf_program__set_autoload`."
+         them off (libbpf: `bpf_program__set_autoload`)."
     ));
     explanation.snippets = super::snippet::load_flag(flag);
     explanation

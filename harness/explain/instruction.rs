@@ -5,7 +5,7 @@ use crate::record::{Explanation, Subject};
 
 /// Kernels check the form of every instruction before they walk through the program.
 const NO_GUARD: &str = "No guard in the program helps: kernels refuse the instruction also where it is never reached. A second program \
-                        for the same hook does, if the loader picks one of the two by the kernel (`bpf_program__set_autoload`).";
+                        for the same hook does, if the loader picks one of the two by the kernel (libbpf: `bpf_program__set_autoload`).";
 
 /// An instruction of the kind `name` ([`NewInstruction::name`]) that the kernel `failed` refuses; `None` if that is no kind.
 pub fn instruction(name: &str, failed: &str) -> Option<Explanation> {

@@ -149,7 +149,7 @@ pub fn target(
     } else if nowhere && nothing_alike {
         explanation.notes.push(format!(
             "No kernel at hand has it, nor anything alike, so it may be a placeholder: loaders often set the target themselves \
-             (`bpf_program__set_attach_target`). Then name it with `target` in a `[[program]]` of a suite, or in `SEC()`, or run that \
+             (libbpf: `bpf_program__set_attach_target`). Then name it with `target` in a `[[program]]` of a suite, or in `SEC()`, or run that \
              loader, by `corematrix exec`. Otherwise only other kernels than these have `{}`.",
             target.name()
         ));

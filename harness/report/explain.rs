@@ -17,7 +17,7 @@ use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;
-use crate::record::{Cause, DangerEffect, Explanation};
+use crate::record::{Cause, DangerEffect, Explanation, Snippet, SnippetPlace};
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{RelocationRecord, SourcePlace};
 
@@ -75,6 +75,15 @@ pub fn render(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> String
 
 /// What the failure of `program` means on the kernels of the run; `None` where types have no answer.
 pub fn explanation(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Explanation> {
+    let mut explanation = whole_explanation(facts, program)?;
+    if facts.object().loader.is_some() {
+        // Code that calls libbpf is of no use to another loader; hints name what that library has.
+        explanation.snippets.retain(|snippet| snippet.place == SnippetPlace::Program);
+    }
+    Some(explanation)
+}
+
+fn whole_explanation(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Explanation> {
     advice::advice(facts, program, facts.cell().relocation_in_question(facts.object(), program))
 }
 
@@ -86,7 +95,9 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
              BTF of the kernel"
         )];
     }
-    let mut hints = loader_hint::loader_hint(facts, program);
+    let is_for_loader = |snippet: &Snippet| snippet.place == SnippetPlace::Loader;
+    let asks_loader = || whole_explanation(facts, program).is_some_and(|all| all.snippets.iter().any(is_for_loader));
+    let mut hints = loader_hint::loader_hint(facts, program, &asks_loader);
     // What libbpf is asked for is of no use to another loader.
     if hints.is_empty() {
         hints = map_hint::map_hint(facts, program);

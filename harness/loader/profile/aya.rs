@@ -78,6 +78,9 @@ const UNSUPPORTED: [(&str, (u32, u32)); 5] = [
     ("insn_array", (6, 19)),
 ];
 
+/// Sections of variables that it does not read.
+const UNREAD_SECTIONS: [&str; 2] = [".ksyms", ".kconfig"];
+
 pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     let mut profile = Profile { needs_all_maps: true, ..shared(object, inventory) };
     for program in &inventory.programs {
@@ -103,6 +106,10 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     for map in &inventory.maps {
         profile.complete_map(map);
     }
+    // What cannot be read has no maps that a kernel could refuse.
+    let is_read = profile.refused_whole.is_none()
+        && !inventory.maps.iter().any(|map| map.holds_programs)
+        && !UNREAD_SECTIONS.iter().any(|section| super::has_data_section(object, section));
     // All maps are created before the first program, and aya sets no more than that.
     for map in &inventory.maps {
         let mut completed = map.clone();
@@ -117,7 +124,7 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
         if let Some((_, first)) = UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == kind) {
             let words = format!("map error: failed to create map `{}`: Invalid argument (os error 22)", map.name);
             let all = inventory.programs.iter().map(|program| (program.name.clone(), *first, words.clone()));
-            profile.refused_before.extend(all);
+            profile.refused_before.extend(all.filter(|_| is_read));
             let words =
                 format!("map error: type of {} is unsupported; see `EbpfLoader::allow_unsupported_maps`", map.name);
             profile.refused_whole.get_or_insert(words);
@@ -141,7 +148,7 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
         let words = format!("map error: failed to create map `{section}`: Invalid argument (os error 22)");
         profile.refused_whole.get_or_insert(words);
     }
-    for section in [".ksyms", ".kconfig"] {
+    for section in UNREAD_SECTIONS {
         if super::has_data_section(object, section) {
             let words = format!("BTF error: Unable to determine the size of section `{section}`");
             profile.refused_whole.get_or_insert(words);

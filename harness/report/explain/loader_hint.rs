@@ -4,16 +4,36 @@ use super::CellFacts;
 use crate::loader::{AYA, CILIUM_EBPF};
 use crate::record::{Cause, ProgramRecord};
 
-/// What to do about the failure of `program` with the library of its object's loader, as lines; none with libbpf.
-pub(super) fn loader_hint(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
+/// What to do about the failure of `program` with the library of its object's loader, as lines; none with libbpf. `asks_loader` tells
+/// whether the advice for libbpf has code for the loader.
+pub(super) fn loader_hint(
+    facts: &CellFacts<'_>,
+    program: &ProgramRecord,
+    asks_loader: &dyn Fn() -> bool,
+) -> Vec<String> {
     let Some(loader) = &facts.object().loader else { return Vec::new() };
     let Some(cause) = program.cause else { return Vec::new() };
     let name = program.name.as_str();
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref()).unwrap_or("NAME");
-    match loader.name.as_str() {
+    let hints = match loader.name.as_str() {
         CILIUM_EBPF => of_cilium_ebpf(cause, name, subject),
         AYA => of_aya(cause, name, subject),
         _ => Vec::new(),
+    };
+    match hints.is_empty() && asks_loader() {
+        true => vec![left_out(&loader.name, name)],
+        false => hints,
+    }
+}
+
+/// What every library can do about a program that a kernel does not take.
+fn left_out(loader: &str, program: &str) -> String {
+    match loader {
+        CILIUM_EBPF => format!(
+            "with cilium/ebpf: on such kernels `delete(spec.Programs, \"{program}\")` before `LoadAndAssign`, and leave it out of the struct"
+        ),
+        AYA => format!("with aya: on such kernels do not `load` `{program}`"),
+        other => format!("with `{other}`: on such kernels do not load `{program}`"),
     }
 }
 
@@ -64,6 +84,13 @@ fn of_aya(cause: Cause, program: &str, subject: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_loader_can_leave_a_program_out() {
+        assert!(left_out(CILIUM_EBPF, "p").contains("`delete(spec.Programs, \"p\")`"));
+        assert_eq!(left_out(AYA, "p"), "with aya: on such kernels do not `load` `p`");
+        assert_eq!(left_out("mine", "p"), "with `mine`: on such kernels do not load `p`");
+    }
 
     #[test]
     fn hints_speak_of_the_library() {
