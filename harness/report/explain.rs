@@ -17,7 +17,7 @@ use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;
-use crate::record::{Cause, DangerEffect, Explanation, Snippet, SnippetPlace};
+use crate::record::{Cause, DangerEffect, Explanation};
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{RelocationRecord, SourcePlace};
 
@@ -75,15 +75,6 @@ pub fn render(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> String
 
 /// What the failure of `program` means on the kernels of the run; `None` where types have no answer.
 pub fn explanation(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Explanation> {
-    let mut explanation = whole_explanation(facts, program)?;
-    if facts.object().loader.is_some() {
-        // Code that calls libbpf is of no use to another loader; hints name what that library has.
-        explanation.snippets.retain(|snippet| snippet.place == SnippetPlace::Program);
-    }
-    Some(explanation)
-}
-
-fn whole_explanation(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Explanation> {
     advice::advice(facts, program, facts.cell().relocation_in_question(facts.object(), program))
 }
 
@@ -95,8 +86,8 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
              BTF of the kernel"
         )];
     }
-    let is_for_loader = |snippet: &Snippet| snippet.place == SnippetPlace::Loader;
-    let asks_loader = || whole_explanation(facts, program).is_some_and(|all| all.snippets.iter().any(is_for_loader));
+    let asked = facts.cell().relocation_in_question(facts.object(), program);
+    let asks_loader = || advice::asks_loader(facts, program, asked);
     let mut hints = loader_hint::loader_hint(facts, program, &asks_loader);
     // What libbpf is asked for is of no use to another loader.
     if hints.is_empty() {
@@ -260,13 +251,15 @@ fn failed(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
     head.extend(line.map(|line| paragraph(&format!("evidence: {line}"), 2, width)));
     head += &source(facts, program, asked, width);
     let mut parts = vec![head];
-    match advice::advice(facts, program, asked) {
+    let advice = advice::advice(facts, program, asked);
+    let wants_hints = advice.is_none() || facts.object().loader.is_some();
+    match advice {
         Some(advice) => parts.push(advised(&advice, width)),
-        None => {
-            // Nothing but the verifier's own words tells more.
-            parts.extend(log::complaint(facts, program, width));
-            parts.extend(Some(paragraphs(&hints(facts, program), 2, width)).filter(|hints| !hints.is_empty()));
-        }
+        // Nothing but the verifier's own words tells more.
+        None => parts.extend(log::complaint(facts, program, width)),
+    }
+    if wants_hints {
+        parts.extend(Some(paragraphs(&hints(facts, program), 2, width)).filter(|hints| !hints.is_empty()));
     }
     parts.extend(asked.map(|asked| values::render(facts, asked, width)));
     parts.extend(log::tail(facts, program));

@@ -7,10 +7,25 @@ use crate::object::ProgramInfo;
 use crate::record::Cause;
 use crate::record::Danger;
 use crate::record::Explanation;
-use crate::record::{DangerRecord, ProgramRecord};
+use crate::record::{DangerRecord, ProgramRecord, Snippet, SnippetPlace};
 
 /// What a program's failure means on the kernels of the run; `None` where there is nothing to say.
 pub fn advice(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
+    let mut explanation = for_libbpf(facts, program, asked)?;
+    if facts.object().loader.is_some() {
+        // Code that calls libbpf is of no use to another loader; hints name what that library has.
+        explanation.snippets.retain(|snippet| snippet.place == SnippetPlace::Program);
+    }
+    Some(explanation)
+}
+
+/// Whether a loader that uses libbpf would need code for this.
+pub fn asks_loader(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>) -> bool {
+    let is_for_loader = |snippet: &Snippet| snippet.place == SnippetPlace::Loader;
+    for_libbpf(facts, program, asked).is_some_and(|explanation| explanation.snippets.iter().any(is_for_loader))
+}
+
+fn for_libbpf(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
     let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
     let cause = program.cause?;
     // What kernels' types say is no reason where none of them was asked.
