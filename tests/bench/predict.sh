@@ -27,12 +27,13 @@ measure() { # measure FILE COMMAND...: seconds and KiB. A program that does not 
     [ "$code" -le 1 ] || fail "\`$1\` ended with $code"
     sed -i '/^Command exited/d' "$to"
 }
-first=$(find "$work/btf" -name '*.btf' | sort | head -n 1)
+find "$work/btf" -name '*.btf' | sort > "$work/all"
+first=$(sed -n 1p "$work/all")
 export COREMATRIX_STORE=$work/store
 measure "$work/one" "$corematrix" predict "$object" --btf "$first"
 measure "$work/cold" "$corematrix" predict "$object" --btf "$work/btf"
 for round in 1 2 3; do measure "$work/warm-$round" "$corematrix" predict "$object" --btf "$work/btf"; done
-find "$work/btf" -name '*.btf' | sort | awk -v every=$((count / loop)) 'NR % every == 0' | head -n "$loop" > "$work/listed"
+awk -v every=$((count / loop)) -v most="$loop" 'NR % every == 0 && found++ < most' "$work/all" > "$work/listed"
 cat > "$work/loop.sh" <<LOOP
 while read -r file; do "$stock_root/usr/sbin/bpftool" gen min_core_btf "\$file" "$work/min.btf" "$object" || exit 3; done < "$work/listed"
 LOOP
