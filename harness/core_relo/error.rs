@@ -11,8 +11,6 @@ pub enum Code {
     TooBig,
     /// `EOPNOTSUPP`: a kind of relocation that this libbpf does not know, or an anonymous type.
     Unsupported,
-    /// `ERANGE`: a value that the instruction cannot hold.
-    Range,
     /// The budget of comparisons ran out. libbpf has none, and may go on for hours.
     Endless,
 }
@@ -24,7 +22,6 @@ impl Code {
             Code::Invalid => -22,
             Code::TooBig => -7,
             Code::Unsupported => -95,
-            Code::Range => -34,
             Code::Endless => -11,
         }
     }
@@ -36,7 +33,6 @@ impl fmt::Display for Code {
             Code::Invalid => "-EINVAL",
             Code::TooBig => "-E2BIG",
             Code::Unsupported => "-EOPNOTSUPP",
-            Code::Range => "-ERANGE",
             Code::Endless => "too many types to compare",
         })
     }
