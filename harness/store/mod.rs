@@ -64,10 +64,10 @@ const DOWNLOADS: &str = "downloads";
 
 /// Files with objects, out of images and archives.
 pub(crate) const UNPACKED: &str = "unpacked";
-/// Indexes of types, and types that were unpacked, of which `corematrix predict` asked.
-pub(crate) const TYPES: &str = "types";
 /// The file that says out of which.
 pub(crate) const UNPACKED_FROM: &str = "from";
+/// Indexes of the types of kernels, and types that were unpacked, so that they are read quickly the next time.
+pub(crate) const TYPES: &str = "types";
 /// What tags of images meant last.
 pub(crate) const TAGS: &str = "tags";
 
