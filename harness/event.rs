@@ -1,14 +1,14 @@
 //! [`Event`]: the contract between running and reporting.
 //!
 //! The runner sends events and formats nothing; the collector folds them into the record, and the live view draws them.
-//! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelFailed`), then for each guest `Booting` (`Booted` `Saved`? | `KernelFailed`)
+//! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelFailed` | `KernelPredicted` `CellPredicted`*), then for each guest `Booting` (`Booted` `Saved`? | `KernelFailed`)
 //! or `Restored`, then for each object `CellStarted` (`ProgramStarted` `ProgramDone`)* `CellDone`, with `GuestLost` and another guest
 //! in between where one dies (a verdict may need more of the kernel, and `Fetching` comes once more), at last `KernelDone`. A kernel that ends without its cells leaves them as they were planned: `NotRun`.
 //! Cells run in parallel, those of one kernel too where its guests are restored, so their events interleave.
 
 use std::time::Duration;
 
-use crate::record::CellCoverage;
+use crate::record::{CellCoverage, CellPrediction};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
 use crate::record::{KernelWarning, LoaderEvidence};
@@ -80,6 +80,26 @@ pub enum Event {
         kernel: usize,
         /// Never `Pending` or `Ready`.
         state: KernelState,
+    },
+    /// No kernel is booted; what its types say of each object follows.
+    KernelPredicted {
+        /// Which kernel.
+        kernel: usize,
+        /// Where the types come from, in words.
+        source: String,
+        /// Always `Predicted`.
+        state: KernelState,
+    },
+    /// What the types of a kernel that is not booted say of an object.
+    CellPredicted {
+        /// Which kernel.
+        kernel: usize,
+        /// Which object.
+        object: usize,
+        /// What they say.
+        prediction: Box<CellPrediction>,
+        /// What else is worth knowing.
+        notes: Vec<String>,
     },
     /// A guest died or fell silent and is going to be replaced.
     GuestLost {

@@ -219,6 +219,7 @@ impl Plan {
             downgrades: Vec::new(),
             loader: None,
             coverage: CellCoverage::default(),
+            prediction: None,
             kernel_log: Vec::new(),
             wall_ms: 0,
             notes: Vec::new(),

@@ -83,7 +83,7 @@ pub(super) fn manifest(spec: &KernelSpec, source: Option<&Source>) -> Result<Str
 /// Of the sources of a kernel the one that another machine can use, too: the one that is pinned.
 pub(super) fn portable<'a>(spec: &'a KernelSpec, pinned: Option<&LockedKernel>) -> Option<&'a Source> {
     let pinned = pinned?;
-    let source = std::iter::once(&spec.source).chain(&spec.fallbacks).find(|one| one.label() == pinned.source)?;
+    let source = spec.sources().find(|one| one.label() == pinned.source)?;
     match source {
         // The mirror of a company is not for a bundle to name.
         Source::Apt { archive: Some(_), .. } => None,
@@ -92,7 +92,12 @@ pub(super) fn portable<'a>(spec: &'a KernelSpec, pinned: Option<&LockedKernel>) 
             .iter()
             .all(|file| matches!(file.place, FileLocation::Url(_)) && file.sha256.is_some())
             .then_some(source),
-        Source::Path { .. } | Source::Tree { .. } | Source::Build { .. } | Source::Host | Source::Disk { .. } => None,
+        Source::Path { .. }
+        | Source::Tree { .. }
+        | Source::Build { .. }
+        | Source::Host
+        | Source::Disk { .. }
+        | Source::Btf { .. } => None,
     }
 }
 
@@ -106,7 +111,9 @@ pub(super) fn is_harmless(spec: &KernelSpec) -> bool {
             Source::Path { image, modules, config } => {
                 image.ends_with(ELSEWHERE) && modules.is_none() && config.is_none()
             }
-            Source::Tree { .. } | Source::Build { .. } | Source::Host | Source::Disk { .. } => false,
+            Source::Tree { .. } | Source::Build { .. } | Source::Host | Source::Disk { .. } | Source::Btf { .. } => {
+                false
+            }
         }
 }
 

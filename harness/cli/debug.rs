@@ -72,6 +72,8 @@ impl Phases {
             }
             Event::KernelNote { kernel, note } => (*kernel, note.clone()),
             Event::KernelFailed { kernel, .. } => (*kernel, "out of the run".to_owned()),
+            Event::KernelPredicted { kernel, .. } => (*kernel, "not booted: predicted from types".to_owned()),
+            Event::CellPredicted { kernel, object: of, .. } => (*kernel, format!("{}: predicted", object(of))),
             Event::GuestLost { kernel, reason } => (*kernel, format!("guest lost: {reason}")),
             Event::CellStarted { kernel, object: of } => (*kernel, format!("{}: begins", object(of))),
             Event::ProgramDone { kernel, object: of, record, .. } => {

@@ -40,6 +40,9 @@ pub(super) struct Terms {
     /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
     #[arg(long, value_name = "PERCENT", default_value_t = GateLimits::INSTRUCTIONS_PERCENT, value_parser = percent)]
     max_instructions_growth: f64,
+    /// Fail for programs that are predicted to fail on kernels that cannot be booted here.
+    #[arg(long)]
+    fail_on_predicted: bool,
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -58,7 +61,7 @@ pub(super) struct ReadTerms {
 impl Terms {
     /// Whether the user named anything to weigh a run against.
     pub(super) fn are_given(&self) -> bool {
-        self.baseline.is_some() || !self.expect.is_empty()
+        self.baseline.is_some() || !self.expect.is_empty() || self.fail_on_predicted
     }
 
     /// Reads the files, so that a mistake in them is reported before anything is run. Suites among `inputs` have expectations, too.
@@ -78,7 +81,11 @@ impl Terms {
                 Failure::input(error, hint)
             })?);
         }
-        let limits = GateLimits { instructions_percent: self.max_instructions_growth, ..GateLimits::now() };
+        let limits = GateLimits {
+            instructions_percent: self.max_instructions_growth,
+            predicted_failures: self.fail_on_predicted,
+            ..GateLimits::now()
+        };
         let name = self.baseline.as_deref().map(|run| run.display().to_string());
         Ok(ReadTerms { baseline: name.zip(baseline.map(|(_, record)| record)), expectations, limits })
     }

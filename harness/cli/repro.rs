@@ -224,6 +224,7 @@ fn indented(text: &str) -> String {
 fn kernel_trouble(state: &KernelState) -> Option<(&str, Option<&str>)> {
     match state {
         KernelState::Pending | KernelState::Ready => None,
+        KernelState::Predicted { reason, hint, .. } => Some((reason.as_deref()?, hint.as_deref())),
         KernelState::Unavailable { reason, hint }
         | KernelState::BootFailed { reason, hint, .. }
         | KernelState::HarnessFailed { reason, hint, .. } => Some((reason, hint.as_deref())),

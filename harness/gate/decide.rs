@@ -17,6 +17,9 @@ use expected::Use;
 const EXPLAIN: &str =
     "`corematrix explain RUN KERNEL OBJECT PROGRAM` tells why; an `[[expect]]` with a reason in the suite excuses it";
 
+/// What to do about what is only predicted.
+const PREDICTED: &str = "no kernel was booted: prove it on one that can be fetched; `--fail-on-predicted` makes it red";
+
 /// Why a failure passes that was there before.
 const KNOWN: &str = "it is so in the baseline, too";
 
@@ -91,6 +94,9 @@ impl<'a> Gate<'a> {
             let (what, reason, hint) = match &kernel.state {
                 KernelState::Ready | KernelState::Pending => ("was never started", "", None),
                 KernelState::Unavailable { reason, hint } => ("is unavailable", reason.as_str(), hint.clone()),
+                KernelState::Predicted { reason, hint, .. } => {
+                    ("is only predicted", reason.as_deref().unwrap_or_default(), hint.clone())
+                }
                 KernelState::BootFailed { reason, hint, .. } => ("did not boot", reason.as_str(), hint.clone()),
                 KernelState::HarnessFailed { reason, hint, .. } => ("could not be run", reason.as_str(), hint.clone()),
             };
@@ -190,7 +196,7 @@ impl<'a> Gate<'a> {
                 self.push(Weight::Infrastructure, Rule::Infrastructure, place, &story, hint);
             }
             // The kernel has said it for all of its programs.
-            Verdict::NotRun if record.kernels[k].state != KernelState::Ready => {}
+            Verdict::NotRun if record.kernels[k].state != KernelState::Ready => self.predicted(o, k, p),
             Verdict::NotRun if record.objects[o].loading.leaves_out(&program.name) => {
                 self.excuse(Rule::Failure, place, program.reason.clone().unwrap_or_default(), None);
             }
@@ -232,6 +238,24 @@ impl<'a> Gate<'a> {
                 self.push(Weight::Red, rule, place, &format!("{story}{then}"), hint);
             }
         }
+    }
+
+    /// What types say of a program that no kernel was booted for. It is no verdict, so that it weighs only where that is asked for.
+    fn predicted(&mut self, o: usize, k: usize, p: usize) {
+        let record = self.record;
+        let Some(outcome) = record.predicted_failure(o, k, p) else { return };
+        let name = &record.objects[o].programs[p].name;
+        let place = Place::cell(&record.objects[o].name, &record.kernels[k].name).of_program(name);
+        let known = self.expectations.failures.iter().find(|known| {
+            known.program.matches(name) && known.is_about(record, o, k) && !known.has_expired(self.limits.today)
+        });
+        if let Some(known) = known {
+            return self.excuse(Rule::PredictedFailure, place, known.reason.clone(), known.link.clone());
+        }
+        let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let weight = if self.limits.predicted_failures { Weight::Red } else { Weight::Notice };
+        let story = format!("predicted from types: {}{why}", outcome.label());
+        self.push(weight, Rule::PredictedFailure, place, &story, Some(PREDICTED.to_owned()));
     }
 
     /// What is worse than in the baseline and is no verdict.

@@ -72,6 +72,8 @@ pub enum Rule {
     KernelWarning,
     /// Something could not be judged, through no fault of an object.
     Infrastructure,
+    /// Types say that a program will not load on a kernel that was not booted.
+    PredictedFailure,
     /// What is expected to fail passes.
     UnexpectedPass,
     /// An expectation is about nothing in the run.
@@ -103,6 +105,7 @@ impl Rule {
             Rule::ExpectationExpired => "expectation expired",
             Rule::KernelWarning => "kernel warning",
             Rule::Infrastructure => "infrastructure",
+            Rule::PredictedFailure => "predicted failure",
             Rule::UnexpectedPass => "unexpected pass",
             Rule::ExpectationUnused => "expectation unused",
             Rule::Flaky => "flaky",

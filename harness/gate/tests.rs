@@ -39,7 +39,8 @@ fn warning(program: Option<&str>, kind: WarningKind, headline: &str) -> KernelWa
 }
 
 fn limits() -> GateLimits {
-    GateLimits { instructions_percent: 10.0, today: Date::from_calendar_date(2027, Month::March, 1).unwrap() }
+    let today = Date::from_calendar_date(2027, Month::March, 1).unwrap();
+    GateLimits { instructions_percent: 10.0, predicted_failures: false, today }
 }
 
 fn expectations(text: &str) -> Expectations {
@@ -71,6 +72,28 @@ fn with(change: impl FnOnce(&mut RunRecord)) -> (u8, String) {
 }
 
 #[test]
+fn what_is_predicted_is_red_only_where_that_is_asked_for() {
+    let record = crate::record::sample::predicted();
+    let weighed = |expectations: &Expectations, predicted_failures: bool| {
+        let limits = GateLimits { predicted_failures, ..limits() };
+        let report = decide(&record, None, expectations, &limits);
+        let mine = report.decisions.iter().filter(|decision| decision.rule == Rule::PredictedFailure);
+        let lines: Vec<String> =
+            mine.map(|one| format!("{:?} predicted failure: {}", one.weight, one.message)).collect();
+        lines
+    };
+    let lines = weighed(&Expectations::default(), false);
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    assert_eq!(
+        lines[1],
+        "Notice predicted failure: `execsnoop/vfs_read_exit` on 5.4: predicted from types: attach target missing: `vfs_read` is not in the kernel itself"
+    );
+    assert!(weighed(&Expectations::default(), true).iter().all(|line| line.starts_with("Red ")));
+    let known = "[[expect]]\nobject = \"execsnoop\"\nkernel = \"5.4\"\nreason = \"r\"\n";
+    assert_eq!(weighed(&expectations(known), true).len(), 2);
+}
+
+#[test]
 fn every_rule_that_turns_it_red_has_its_case() {
     // A rule that is added has to be put into one of the lists, and into the tests above or below.
     let weight = |rule: Rule| match rule {
@@ -86,6 +109,8 @@ fn every_rule_that_turns_it_red_has_its_case() {
         | Rule::KernelWarning
         | Rule::ExpectationExpired => Weight::Red,
         Rule::Infrastructure => Weight::Infrastructure,
+        // Red where that is asked for.
+        Rule::PredictedFailure => Weight::Notice,
         Rule::UnexpectedPass | Rule::ExpectationUnused | Rule::Flaky | Rule::Improved => Weight::Notice,
     };
     let cases = [
@@ -109,6 +134,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
         Rule::KernelWarning,
         Rule::ExpectationExpired,
         Rule::Infrastructure,
+        Rule::PredictedFailure,
         Rule::UnexpectedPass,
         Rule::ExpectationUnused,
         Rule::Flaky,

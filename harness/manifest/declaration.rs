@@ -39,6 +39,8 @@ impl<'t> Declaration<'_, 't> {
         let optional = reader.boolean(&self.section, "optional").unwrap_or(false);
         let append = self.append(reader);
         let btf = reader.string(&self.section, "btf").map(|(path, _)| self.folder.join(path));
+        // Of such a kernel it is the source itself.
+        let btf = btf.filter(|_| !matches!(source, Some(Source::Btf { .. })));
         let fallbacks = self.fallbacks(reader);
         Some(KernelSpec {
             name: self.name.to_owned(),

@@ -19,7 +19,7 @@ pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
 pub use problem::{ManifestError, Problem};
 pub use selector::{KernelSelector, SelectorError};
-pub use source::{Archive, FileLocation, PackageFile, Source};
+pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,4 +78,11 @@ pub struct KernelSpec {
     pub append: Vec<String>,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
     pub btf: Option<PathBuf>,
+}
+
+impl KernelSpec {
+    /// Its own source, and those that stand in for it.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        std::iter::once(&self.source).chain(&self.fallbacks)
+    }
 }

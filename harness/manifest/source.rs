@@ -60,10 +60,34 @@ pub enum Source {
         /// Where it is.
         image: ImageReference,
     },
+    /// The types of a kernel that cannot be booted here: objects get predictions for it.
+    Btf {
+        /// Where they are.
+        place: BtfPlace,
+        /// The release of the kernel that they are of; without one, the name of the file.
+        release: Option<String>,
+    },
     /// An upstream version, fetched by virtme-ng's own downloader.
     Mainline {
         /// Such as `v6.6`.
         version: String,
+    },
+}
+
+/// Where the BTF of a kernel is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BtfPlace {
+    /// On this machine, absolute: raw BTF, an ELF file, either packed, or an archive laid out as BTFHub's with or without a pattern such as
+    /// `archive/ubuntu/20.04/x86_64/*`.
+    Path(PathBuf),
+    /// In a Debian package.
+    Package {
+        /// Its name.
+        package: String,
+        /// Suites to look in.
+        suites: Vec<String>,
+        /// The file in it, relative to the root.
+        file: String,
     },
 }
 
@@ -110,6 +134,7 @@ impl Source {
             Source::Disk { .. } => "disk",
             Source::Package { .. } => "package",
             Source::Oci { .. } => "oci",
+            Source::Btf { .. } => "btf",
             Source::Mainline { .. } => "mainline",
         }
     }
@@ -130,6 +155,10 @@ impl fmt::Display for Source {
             Source::Disk { disk, .. } => write!(f, "{}", disk.display()),
             Source::Package { files } => f.write_str(files.first().map_or("", |first| first.name())),
             Source::Oci { image } => write!(f, "{image}"),
+            Source::Btf { place: BtfPlace::Path(path), .. } => write!(f, "{}", path.display()),
+            Source::Btf { place: BtfPlace::Package { package, file, .. }, .. } => {
+                write!(f, "{} of {package}", file.rsplit('/').next().unwrap_or(file))
+            }
             Source::Mainline { version } => f.write_str(version),
         }
     }

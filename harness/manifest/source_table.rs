@@ -3,12 +3,12 @@
 use super::image_reference::is_sha256;
 use super::reader::{TableReader, TextSpan as Span, TomlSection, listed};
 use super::release::KernelRelease;
-use super::source::{Archive, FileLocation, PackageFile, Source};
+use super::source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 use crate::nearest::nearest;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Each source with the keys it needs and the keys it may have besides.
-const SOURCES: [(&str, &[&str], &[&str]); 9] = [
+const SOURCES: [(&str, &[&str], &[&str]); 10] = [
     ("apt", &["suites", "packages"], &["mirror", "keyring", "components", "trusted"]),
     ("path", &["image"], &["modules", "config"]),
     ("tree", &["tree"], &[]),
@@ -17,6 +17,7 @@ const SOURCES: [(&str, &[&str], &[&str]); 9] = [
     ("disk", &["disk"], &["release"]),
     ("package", &["files"], &["sha256"]),
     ("oci", &["image"], &[]),
+    ("btf", &[], &["btf", "package", "suites", "file", "release"]),
     ("mainline", &["version"], &[]),
 ];
 
@@ -44,6 +45,7 @@ impl<'t> SourceTable<'_, 't> {
             "disk" => self.disk(reader),
             "package" => self.package(reader),
             "oci" => self.oci(reader),
+            "btf" => self.btf(reader),
             _ => self.mainline(reader),
         }
     }
@@ -236,6 +238,41 @@ impl<'t> SourceTable<'_, 't> {
         }
     }
 
+    fn btf(&self, reader: &mut TableReader<'t>) -> Option<Source> {
+        let release = reader.string(self.section, "release").map(|(release, _)| release.to_owned());
+        let has = |key: &str| self.section.table.contains_key(key);
+        if has("btf") == has("package") {
+            let message = "source `btf` needs either `btf` or `package`";
+            self.problem(reader, self.section.start, message, Some(example("btf").to_owned()));
+            return None;
+        }
+        if has("btf") {
+            let stray = ["suites", "file"].into_iter().find(|key| has(key));
+            if let Some(key) = stray {
+                let message = format!("`{key}` needs a `package`");
+                self.problem(reader, self.section.start, &message, Some("remove it".to_owned()));
+            }
+            return Some(Source::Btf { place: BtfPlace::Path(self.absolute(reader, "btf")?), release });
+        }
+        for key in ["suites", "file"].into_iter().filter(|key| !has(key)) {
+            let message = format!("`{key}` is missing, a `package` with BTF needs it");
+            self.problem(reader, self.section.start, &message, Some(example(key).to_owned()));
+        }
+        let (package, place) = reader.string(self.section, "package")?;
+        if !is_word(package, "-.+") {
+            let message = format!("`{package}` is not the name of a package");
+            self.problem(reader, place.start, &message, Some("write its whole name, without a pattern".to_owned()));
+        }
+        let suites = texts(reader.strings(self.section, "suites")?);
+        let (file, place) = reader.string(self.section, "file")?;
+        if Path::new(file).components().any(|part| !matches!(part, Component::Normal(_))) {
+            let message = format!("`{file}` is not a path in a package");
+            self.problem(reader, place.start, &message, Some(example("file").to_owned()));
+        }
+        let place = BtfPlace::Package { package: package.to_owned(), suites, file: file.to_owned() };
+        Some(Source::Btf { place, release })
+    }
+
     fn mainline(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let (version, place) = reader.string(self.section, "version")?;
         if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
@@ -255,6 +292,8 @@ fn example(key: &str) -> &'static str {
     match key {
         "suites" => "write `suites = [\"bookworm\"]`",
         "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
+        "btf" => "write `btf = \"../5.4.0-150-generic.btf\"`",
+        "file" => "write `file = \"usr/share/vmlinux.btf\"`",
         "mirror" => "write `mirror = \"http://archive.example.org/ubuntu\"`",
         "tree" => "write `tree = \"../linux\"`",
         "disk" => "write `disk = \"../noble.qcow2\"`",

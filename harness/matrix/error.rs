@@ -11,6 +11,9 @@ use crate::suite::{SaidTwice, SuiteError};
 use crate::vm::{NoKvm, ToolchainError};
 use crate::whole_file::WriteError;
 
+/// The columns that one archive of BTF may have in a matrix.
+pub(super) const MOST_OF_ARCHIVE: usize = 64;
+
 /// Why a matrix could not be run. What goes wrong with single kernels, objects or programs is in the record instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,6 +24,14 @@ pub enum MatrixError {
     /// A selector chooses no kernel.
     #[error(transparent)]
     Selector(#[from] SelectorError),
+    /// The pattern of an archive of BTF chooses more than a matrix has room for.
+    #[error("kernel `{kernel}`: its pattern chooses {found} files, and a matrix takes {MOST_OF_ARCHIVE}")]
+    TooManyKernels {
+        /// The kernel of the manifest.
+        kernel: String,
+        /// How many files there are.
+        found: usize,
+    },
     /// A suite file is wrong.
     #[error(transparent)]
     Suite(#[from] SuiteError),
@@ -101,6 +112,9 @@ impl MatrixError {
             MatrixError::UnpinnedImage { now: None, .. } => {
                 Some("a suite names what it was made for: write it as `REGISTRY/NAME@sha256:DIGEST`".to_owned())
             }
+            MatrixError::TooManyKernels { .. } => {
+                Some("narrow its pattern; `corematrix predict` takes whole archives".to_owned())
+            }
             MatrixError::Loader(error) => error.hint(),
             MatrixError::Store(error) => error.hint(),
             MatrixError::Toolchain(_, hint) => hint.clone(),
@@ -111,11 +125,14 @@ impl MatrixError {
 
     /// Whether what was given is wrong, and not the machine, the network or a tool.
     pub fn is_input(&self) -> bool {
-        use MatrixError::{Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, UnpinnedImage};
+        use MatrixError::{
+            Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, TooManyKernels, UnpinnedImage,
+        };
         matches!(
             self,
             Manifest(_)
                 | Selector(_)
+                | TooManyKernels { .. }
                 | Suite(_)
                 | Objects(_)
                 | Input { .. }

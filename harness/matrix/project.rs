@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::MatrixError;
+use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
-use crate::manifest::{KernelSpec, Manifest};
-use crate::source::LockFile;
+use crate::manifest::{BtfPlace, KernelSpec, Manifest, Source};
+use crate::source::{BtfFile, LockFile};
 use crate::store::Store;
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
 
@@ -84,11 +84,35 @@ impl Project {
     }
 
     /// The kernels that selectors choose (`5.10`, `>=6.1`, `latest`, `6.*`), in the manifest's order; without any the manifest's matrix.
+    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses.
     ///
     /// # Errors
-    /// [`MatrixError::Selector`].
+    /// [`MatrixError::Selector`], [`MatrixError::TooManyKernels`].
     pub fn kernels(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, MatrixError> {
-        Ok(self.manifest.select(selectors)?.into_iter().cloned().collect())
+        let mut kernels = Vec::new();
+        for spec in self.manifest.select(selectors)? {
+            kernels.extend(each_of_archive(spec)?);
+        }
+        Ok(kernels)
+    }
+}
+
+/// The kernel itself, unless it stands for several files of BTF.
+fn each_of_archive(spec: &KernelSpec) -> Result<Vec<KernelSpec>, MatrixError> {
+    let Source::Btf { place: BtfPlace::Path(path), .. } = &spec.source else { return Ok(vec![spec.clone()]) };
+    // What cannot be listed says so itself when it is fetched.
+    let files = BtfFile::list(path).unwrap_or_default();
+    match files.len() {
+        0 | 1 => Ok(vec![spec.clone()]),
+        found if found > MOST_OF_ARCHIVE => Err(MatrixError::TooManyKernels { kernel: spec.name.clone(), found }),
+        _ => Ok(files
+            .into_iter()
+            .map(|file| KernelSpec {
+                name: format!("{}-{}", spec.name, file.release),
+                source: Source::Btf { place: BtfPlace::Path(file.path), release: Some(file.release) },
+                ..spec.clone()
+            })
+            .collect()),
     }
 }
 

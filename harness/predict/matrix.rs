@@ -7,10 +7,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::outcome::PredictedOutcome;
 use super::subject::Subject;
 use crate::core_relo::{Target, TypeTable};
-use crate::record::RelocationOutcome;
+use crate::record::{PredictedOutcome, RelocationOutcome};
 
 /// A kernel of which the types are at hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

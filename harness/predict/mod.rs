@@ -10,6 +10,6 @@ mod stretch;
 mod subject;
 
 pub use matrix::{PredictedCell, PredictedKernel, PredictedMatrix};
-pub use outcome::{PredictedOutcome, Prediction};
+pub use outcome::Prediction;
 pub use stretch::{Stretch, stretches};
 pub use subject::Subject;

@@ -1,14 +1,15 @@
 //! [`Subject`]: an object, read once, to be held against the types of many kernels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::kernel_function::KernelFunction;
-use super::outcome::{PredictedOutcome, Prediction};
+use super::outcome::Prediction;
 use crate::core_relo::{Kind, ObjectSide, Resolution, Resolver, Target};
 use crate::coverage::{Analysis, ObjectFacts};
 use crate::explain::{AttachTarget, LocalSpec};
 use crate::object::{BpfObject, ProgramInfo, StructOpsInfo};
-use crate::record::{ExternRecord, RelocationOutcome, RelocationRecord};
+use crate::record::{ExternRecord, PredictedOutcome, RelocationOutcome, RelocationRecord};
 
 /// Program types whose target the kernel's types must have.
 const TARGETED: [&str; 2] = ["tracing", "lsm"];
@@ -21,7 +22,7 @@ pub struct Subject {
     /// Its programs, in libbpf's order.
     pub programs: Vec<ProgramInfo>,
     side: ObjectSide,
-    analysis: Analysis,
+    analysis: Arc<Analysis>,
     functions: Vec<KernelFunction>,
     /// Its struct_ops maps: name, and the struct that the kernel must have for it.
     struct_ops: Vec<(String, String)>,
@@ -34,8 +35,17 @@ impl Subject {
     /// The object cannot be read; in words.
     pub fn of(object: &BpfObject) -> Result<Subject, String> {
         let inventory = object.inventory.as_ref().map_err(ToString::to_string)?;
-        let side = ObjectSide::read(&object.bytes).map_err(|error| error.to_string())?;
         let names: Vec<&str> = inventory.programs.iter().map(|program| program.name.as_str()).collect();
+        Subject::analysed(object, Arc::new(Analysis::of(&object.bytes, &names)))
+    }
+
+    /// The same with the analysis of the object's guards that a plan has already.
+    ///
+    /// # Errors
+    /// As [`Subject::of`].
+    pub fn analysed(object: &BpfObject, analysis: Arc<Analysis>) -> Result<Subject, String> {
+        let inventory = object.inventory.as_ref().map_err(ToString::to_string)?;
+        let side = ObjectSide::read(&object.bytes).map_err(|error| error.to_string())?;
         let types = crate::object::btf::Btf::parse(side.types.raw()).ok();
         let asked = side.relocations.iter().map(|relocation| {
             let spec = types.as_ref().and_then(|types| LocalSpec::of(&relocation.record, types));
@@ -44,7 +54,7 @@ impl Subject {
         Ok(Subject {
             name: object.name.clone(),
             programs: inventory.programs.clone(),
-            analysis: Analysis::of(&object.bytes, &names),
+            analysis,
             functions: types.as_ref().map(|types| KernelFunction::all(&object.bytes, types)).unwrap_or_default(),
             struct_ops: inventory.struct_ops.iter().map(struct_ops).collect(),
             asked: asked.collect(),
@@ -59,7 +69,12 @@ impl Subject {
 
     /// What becomes of it on one kernel.
     pub fn predict(&self, target: &Target) -> Prediction {
-        let relocations = Resolver::all(&self.side, target);
+        self.predict_with(target, target)
+    }
+
+    /// The same for a loader that relocates it with the types of `given`, and not with those of the kernel.
+    pub fn predict_with(&self, given: &Target, target: &Target) -> Prediction {
+        let relocations = Resolver::all(&self.side, given);
         let records: Vec<RelocationRecord> = relocations.iter().enumerate().map(record).collect();
         let found: Vec<Result<(), String>> =
             self.functions.iter().map(|function| function.look_up(&self.side.types, target)).collect();
@@ -108,33 +123,44 @@ impl Subject {
                 return PredictedOutcome::MissingKfunc { reason: reason.clone() };
             }
         }
-        let poisoned = |relocation: &usize| facts.relocations[*relocation].outcome == RelocationOutcome::Poisoned;
-        let absent: Vec<&str> = self
-            .functions
-            .iter()
-            .zip(found)
-            .filter(|(_, found)| found.is_err())
+        let outcome = |relocation: &usize| &facts.relocations[*relocation].outcome;
+        let poisoned = |relocation: &usize| *outcome(relocation) == RelocationOutcome::Poisoned;
+        let unfound = |relocation: &usize| {
+            matches!(outcome(relocation), RelocationOutcome::Poisoned | RelocationOutcome::NoMatch { .. })
+        };
+        let externs = self.functions.iter().zip(found);
+        let missing: Vec<&str> = externs
+            .filter(|(function, found)| found.is_err() && program.externs.contains(&function.name))
             .map(|(function, _)| function.name.as_str())
             .collect();
-        if !own.iter().any(poisoned) && absent.is_empty() {
+        if !own.iter().any(unfound) && missing.is_empty() {
             return PredictedOutcome::Resolves;
         }
-        let Some(reached) = self.analysis.reached(number, facts) else {
-            return PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() };
-        };
-        let mut missing = Vec::new();
-        let relocations = reached.relocations.iter().filter(|relocation| poisoned(relocation));
-        let calls = reached.kfuncs.into_iter().filter(|name| absent.contains(name));
-        for asked in relocations.map(|&relocation| self.asked[relocation].as_str()).chain(calls) {
-            if !missing.iter().any(|known| known == asked) {
-                missing.push(asked.to_owned());
+        if own.iter().any(poisoned) || !missing.is_empty() {
+            let Some(reached) = self.analysis.reached(number, facts) else {
+                return PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() };
+            };
+            let relocations = reached.relocations.iter().filter(|relocation| poisoned(relocation));
+            let calls = reached.kfuncs.into_iter().filter(|name| missing.contains(name));
+            let missing = each_once(relocations.map(|&number| self.asked[number].as_str()).chain(calls));
+            if !missing.is_empty() {
+                return PredictedOutcome::RejectedIfReached { missing };
             }
         }
-        match missing.is_empty() {
-            true => PredictedOutcome::Resolves,
-            false => PredictedOutcome::RejectedIfReached { missing },
+        let absent = own.iter().filter(|relocation| unfound(relocation));
+        let absent = absent.map(|&number| self.asked[number].as_str()).chain(missing);
+        PredictedOutcome::AbsentAndGuarded { absent: each_once(absent) }
+    }
+}
+
+fn each_once<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for name in names {
+        if !found.iter().any(|known| known == name) {
+            found.push(name.to_owned());
         }
     }
+    found
 }
 
 fn record((number, resolution): (usize, &Resolution)) -> RelocationRecord {

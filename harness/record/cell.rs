@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CellCoverage, DangerEffect, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence, ProgramRecord,
-    RelocationOutcome, RelocationRecord,
+    CellCoverage, CellPrediction, DangerEffect, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence,
+    ProgramRecord, RelocationOutcome, RelocationRecord,
 };
 
 /// One kernel x object.
@@ -30,6 +30,9 @@ pub struct CellRecord {
     /// What its loader did, if that is not libbpf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loader: Option<LoaderEvidence>,
+    /// What the kernel's types say of it where no kernel could be booted; nothing was loaded then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<CellPrediction>,
     /// How far each side of its guards, and each line, was proven.
     #[serde(default)]
     pub coverage: CellCoverage,

@@ -42,6 +42,17 @@ pub enum KernelState {
         /// What the user can do.
         hint: Option<String>,
     },
+    /// No kernel was booted: of each object there is what the types of such a kernel say.
+    Predicted {
+        /// Of the kernel that the types are of.
+        release: String,
+        /// SHA-256 of its BTF, in hex.
+        btf_sha256: String,
+        /// Why the kernel itself could not be had, as a lowercase fragment; `None` where only its types are asked for.
+        reason: Option<String>,
+        /// What the user can do about that.
+        hint: Option<String>,
+    },
     /// The image is there but it never said hello; the kernel or its image is to blame.
     BootFailed {
         /// Why, as a lowercase fragment.

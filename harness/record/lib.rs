@@ -43,6 +43,7 @@ mod loader;
 mod loading;
 mod object;
 mod partition;
+mod prediction;
 mod program_relocations;
 mod relocation;
 #[cfg(any(test, feature = "sample"))]
@@ -81,6 +82,7 @@ pub use loading::{
 };
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
+pub use prediction::{CellPrediction, PredictedOutcome};
 pub use relocation::{
     Candidate, CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace, VerifierPlace,
 };

@@ -96,6 +96,7 @@ pub fn assemble(
                 downgrades: Vec::new(),
                 loader: None,
                 coverage: CellCoverage::default(),
+                prediction: None,
                 kernel_log: Vec::new(),
                 wall_ms: 140,
                 notes: Vec::new(),
@@ -241,6 +242,34 @@ pub fn record() -> RunRecord {
         // Two instructions of one line.
         let danger = danger(0, &record.objects[0].relocations[0]);
         record.cells[k].dangers = vec![danger.clone(), danger];
+    }
+    record
+}
+
+/// The same, with predictions from types where the first kernel is unavailable.
+pub fn predicted() -> RunRecord {
+    let mut record = record();
+    let KernelState::Unavailable { reason, hint } = record.kernels[0].state.clone() else { return record };
+    record.kernels[0].source = "btf: some-package 1.0 bullseye".to_owned();
+    record.kernels[0].state =
+        KernelState::Predicted { release: "5.4".to_owned(), btf_sha256: "5b".repeat(32), reason: Some(reason), hint };
+    let outcomes = [
+        PredictedOutcome::Resolves,
+        PredictedOutcome::AbsentAndGuarded { absent: vec!["struct task_struct.__state".to_owned()] },
+        PredictedOutcome::RejectedIfReached { missing: vec!["struct inode.i_ctime".to_owned(), NASTY.to_owned()] },
+        PredictedOutcome::MissingTarget { target: "vfs_read".to_owned() },
+        PredictedOutcome::MissingKfunc { reason: "kfunc `bpf_x` is not in the kernel itself".to_owned() },
+        PredictedOutcome::Refused { reason: NASTY.to_owned() },
+        PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() },
+    ];
+    let kernels = record.kernels.len();
+    let mut outcomes = outcomes.into_iter().cycle();
+    for cell in record.cells.iter_mut().step_by(kernels) {
+        for program in &mut cell.programs {
+            program.reason = Some("predicted from types: no kernel was booted".to_owned());
+        }
+        let programs = outcomes.by_ref().take(cell.programs.len()).collect();
+        cell.prediction = Some(CellPrediction { programs, relocations: Vec::new(), guards: Vec::new() });
     }
     record
 }

@@ -3,9 +3,19 @@
 use super::{CellRecord, KernelRecord, KernelState, RunRecord, WholeLoad};
 
 impl KernelRecord {
-    /// Whether it could not be had and the matrix may do without it, so that nothing on it counts.
+    /// Whether it could not be had and the matrix may do without it, so that nothing on it counts. What types predict proves nothing,
+    /// so it never counts either; but a kernel that has to be booted is missing all the same.
     pub fn is_done_without(&self) -> bool {
-        self.optional && matches!(self.state, KernelState::Unavailable { .. })
+        match &self.state {
+            KernelState::Unavailable { .. } => self.optional,
+            KernelState::Predicted { reason, .. } => self.optional || reason.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Whether there are predictions in the place of results.
+    pub fn is_predicted(&self) -> bool {
+        matches!(self.state, KernelState::Predicted { .. })
     }
 }
 
@@ -65,6 +75,18 @@ mod tests {
         kernel.state = KernelState::Unavailable { reason: "gone".to_owned(), hint: None };
         assert!(!kernel.is_done_without());
         kernel.optional = true;
+        assert!(kernel.is_done_without());
+        let predicted = |reason: Option<&str>| KernelState::Predicted {
+            release: "5.4".to_owned(),
+            btf_sha256: String::new(),
+            reason: reason.map(str::to_owned),
+            hint: None,
+        };
+        kernel.state = predicted(Some("gone"));
+        assert!(kernel.is_done_without());
+        kernel.optional = false;
+        assert!(!kernel.is_done_without());
+        kernel.state = predicted(None);
         assert!(kernel.is_done_without());
     }
 

@@ -10,7 +10,7 @@ use crate::record::Blame;
 use crate::record::RunRecord;
 use crate::record::Statistics;
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "file_name",
     "prog_name",
     "verdict",
@@ -27,6 +27,7 @@ const COLUMNS: [&str; 16] = [
     "subject",
     "attach",
     "runs",
+    "predicted",
 ];
 
 /// The record as CSV with a header. Numbers that a kernel did not tell are 0, as in veristat; `duration` is in microseconds.
@@ -38,7 +39,7 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
     csv.write_record(COLUMNS)?;
     for (o, object) in record.objects.iter().enumerate() {
         for (k, kernel) in record.kernels.iter().enumerate() {
-            for program in &record.cell(o, k).programs {
+            for (p, program) in record.cell(o, k).programs.iter().enumerate() {
                 let verdict = match program.verdict.blame() {
                     Blame::Nobody => "success",
                     Blame::Object | Blame::Kernel => "failure",
@@ -65,6 +66,7 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
                 row.push(program.attach.as_ref().map_or_else(String::new, |attach| attach.outcome.label().to_owned()));
                 let runs = program.exercise.as_ref().and_then(|exercise| exercise.runs);
                 row.push(runs.map_or_else(String::new, |runs| runs.to_string()));
+                row.push(record.predicted(o, k, p).map_or_else(String::new, |outcome| outcome.label().to_owned()));
                 csv.write_record(&row)?;
             }
         }

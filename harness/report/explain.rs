@@ -222,12 +222,18 @@ fn loaded(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
 fn not_run(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> String {
     let mut text = heading(facts, program) + "\n";
     text += &paragraph(program.reason.as_deref().unwrap_or("no reason was recorded"), 2, width);
+    let place = facts.cell().programs.iter().position(|one| one.name == program.name);
     let (reason, hint) = match &facts.kernel().state {
         KernelState::Pending | KernelState::Ready => (None, None),
         KernelState::Unavailable { reason, hint }
         | KernelState::BootFailed { reason, hint, .. }
         | KernelState::HarnessFailed { reason, hint, .. } => (Some(reason), hint.as_ref()),
+        KernelState::Predicted { reason, hint, .. } => (reason.as_ref(), hint.as_ref()),
     };
+    if let Some(predicted) = place.and_then(|p| facts.record.predicted(facts.object, facts.kernel, p)) {
+        let why = predicted.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        text += &paragraph(&format!("predicted from types: {}{why}", predicted.label()), 2, width);
+    }
     text.extend(reason.map(|reason| paragraph(&format!("kernel: {reason}"), 2, width)));
     text.extend(hint.map(|hint| paragraph(&format!("hint: {hint}"), 2, width)));
     text

@@ -45,6 +45,8 @@ pub enum FindingKind {
     Loaders,
     /// A relocation came to something else than the types of its kernel say.
     Prediction,
+    /// Types say that a program will not load on a kernel that was not booted.
+    PredictedFailure,
     /// A kernel complained about something while it judged the object.
     KernelWarning,
     /// A kernel could not be used.
@@ -84,6 +86,7 @@ impl Finding {
             FindingKind::CannotAttach => "cannot_attach".to_owned(),
             FindingKind::Loaders => "loaders_differ".to_owned(),
             FindingKind::Prediction => "prediction_differs".to_owned(),
+            FindingKind::PredictedFailure => "predicted_failure".to_owned(),
             FindingKind::KernelWarning => "kernel_warning".to_owned(),
             FindingKind::Kernel => "kernel_not_usable".to_owned(),
         }
@@ -99,6 +102,7 @@ impl Finding {
             FindingKind::CannotAttach => "loads, and cannot attach",
             FindingKind::Loaders => "loaders differ",
             FindingKind::Prediction => "types say otherwise",
+            FindingKind::PredictedFailure => "predicted to fail",
             FindingKind::KernelWarning => "kernel warning",
             FindingKind::Kernel => "kernel could not be used",
         }
@@ -136,6 +140,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_programs(record, &shown, o));
         found.extend(of_dangers(record, &shown, o));
         found.extend(predictions::of_predictions(record, &shown, o));
+        found.extend(predictions::of_predicted_failures(record, o));
         found.extend(of_kernel_log(record, &shown, o));
     }
     found.extend(loaders::of_loaders(record));

@@ -66,6 +66,42 @@ golden!(annotations_of_the_sample, Format::Github);
 golden!(sarif_of_the_sample, Format::Sarif);
 golden!(code_quality_of_the_sample, Format::Gitlab);
 
+macro_rules! golden_prediction {
+    ($name:ident, $format:expr) => {
+        #[test]
+        fn $name() {
+            insta::assert_snapshot!(rendered(&sample::predicted(), $format));
+        }
+    };
+}
+
+golden_prediction!(table_with_predictions, Format::Table);
+golden_prediction!(markdown_with_predictions, Format::Markdown);
+golden_prediction!(csv_with_predictions, Format::Csv);
+golden_prediction!(junit_with_predictions, Format::Junit);
+golden_prediction!(annotations_with_predictions, Format::Github);
+
+#[test]
+fn what_is_predicted_counts_as_nothing() {
+    let mut plain = sample::record();
+    let mut record = sample::predicted();
+    for with_failures in [true, false] {
+        // The exit code is that without the kernel.
+        assert_eq!(crate::record::exit_code::of(&record), crate::record::exit_code::of(&plain));
+        let passed = |record: &RunRecord| record.count().get(&Verdict::Loaded).copied();
+        assert_eq!(passed(&record), passed(&plain));
+        for record in [&mut record, &mut plain].into_iter().filter(|_| with_failures) {
+            record.cells.iter_mut().enumerate().filter(|(index, _)| index % 4 > 0).for_each(|(_, cell)| {
+                cell.whole = None;
+                cell.programs.iter_mut().for_each(|program| program.verdict = Verdict::Loaded);
+            });
+        }
+    }
+    // Nothing but predictions proves nothing.
+    record.cells.iter_mut().flat_map(|cell| &mut cell.programs).for_each(|program| program.verdict = Verdict::NotRun);
+    assert_eq!(crate::record::exit_code::of(&record), crate::record::exit_code::INFRASTRUCTURE);
+}
+
 /// A run that was stopped before its first guest answered.
 fn interrupted() -> RunRecord {
     let mut record = sample::large(12, 3);
@@ -85,7 +121,9 @@ fn interrupted() -> RunRecord {
 #[test]
 fn every_format_takes_every_record() {
     use clap::ValueEnum;
-    for record in [interrupted(), sample::large(0, 0), sample::large(3, 0), sample::large(60, 30), hostile()] {
+    for record in
+        [interrupted(), sample::large(0, 0), sample::large(3, 0), sample::large(60, 30), hostile(), sample::predicted()]
+    {
         for format in Format::value_variants() {
             assert!(!rendered(&record, *format).is_empty() || *format == Format::Github, "{format:?}");
         }

@@ -17,7 +17,8 @@ use super::text::one_line;
 use crate::compare::Place;
 use crate::gate::{Excuse, GateReport};
 use crate::record::{
-    AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord, Service,
+    AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectRecord, PredictedOutcome, ProgramRecord,
+    RunRecord, Service,
 };
 use crate::record::{Blame, Verdict};
 use gated::GatedProgram;
@@ -47,7 +48,10 @@ fn report(record: &RunRecord, gate: Option<&GateReport>) -> Report {
                 let excuse = record.excuse(o, k, p);
                 let place = Place::cell(&object.name, &kernel.name).of_program(&program.name);
                 let gated = gate.map(|gate| GatedProgram::of(gate, &place)).unwrap_or_default();
-                program_case(object, cell, program, excuse.as_deref(), &gated)
+                match record.predicted(o, k, p) {
+                    Some(outcome) if gated.red.is_empty() => predicted_case(object, program, outcome),
+                    _ => program_case(object, cell, program, excuse.as_deref(), &gated),
+                }
             }));
         }
         suite.add_testcases(
@@ -76,6 +80,14 @@ fn kernel_case(kernel: &KernelRecord) -> Option<TestCase> {
         KernelState::Unavailable { reason, .. } if kernel.optional => {
             let message = attribute(&format!("optional kernel is unavailable: {reason}"));
             return Some(classed(TestCaseBuilder::skipped_with_cause(name, "unavailable", &message), &kernel.name));
+        }
+        KernelState::Predicted { reason, .. } if kernel.is_done_without() => {
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            let message = attribute(&format!("only predicted from types{why}"));
+            return Some(classed(TestCaseBuilder::skipped_with_cause(name, "predicted", &message), &kernel.name));
+        }
+        KernelState::Predicted { reason, hint, .. } => {
+            ("only predicted", reason.as_ref().unwrap_or(&kernel.source), hint, &[][..])
         }
         KernelState::Unavailable { reason, hint } => ("unavailable", reason, hint, &[][..]),
         KernelState::BootFailed { reason, hint, console_tail } => ("boot failed", reason, hint, &console_tail[..]),
@@ -124,6 +136,13 @@ fn alternatives_case(record: &RunRecord, group: &AlternativesRecord, kernel: usi
         case.set_system_out(&cdata(&format!("`{}` serves", group.label(&group.members[member]))));
     }
     classed(case, "alternatives")
+}
+
+/// What is predicted is neither a pass nor a failure.
+fn predicted_case(object: &ObjectRecord, program: &ProgramRecord, outcome: &PredictedOutcome) -> TestCase {
+    let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let message = attribute(&format!("predicted from types: {}{why}", outcome.label()));
+    classed(TestCaseBuilder::skipped_with_cause(&attribute(&program.name), "predicted", &message), &object.name)
 }
 
 fn program_case(

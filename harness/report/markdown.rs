@@ -7,7 +7,7 @@ use std::path::Path;
 use super::SourceRoot;
 use super::finding::{Finding, FindingKind, FindingLevel, findings, short_name};
 use super::summary::{RunAnswer, Summary};
-use super::table::shown_kernels;
+use super::table::columns;
 use super::text::{counted, one_line};
 use crate::record::Verdict;
 use crate::record::{CellRecord, ObjectRecord, RunRecord};
@@ -78,6 +78,8 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT, "Loads, and cannot attach", &[], &unattachable, "program");
     let loaders = listed(&|finding| finding.kind == FindingKind::Loaders);
     page.section(LIMIT, "Where loaders differ", &[], &loaders, "difference");
+    let predicted = listed(&|finding| finding.kind == FindingKind::PredictedFailure);
+    page.section(LIMIT, "Predicted to fail (from types alone)", &[], &predicted, "failure");
     let predictions = listed(&|finding| finding.kind == FindingKind::Prediction);
     page.section(LIMIT, "Where types say otherwise", &[], &predictions, "difference");
     let complaints = listed(&|finding| finding.kind == FindingKind::KernelWarning);
@@ -87,6 +89,7 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
         FindingKind::CannotAttach,
         FindingKind::Loaders,
         FindingKind::Prediction,
+        FindingKind::PredictedFailure,
         FindingKind::KernelWarning,
     ];
     let rest = listed(&|finding| finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind));
@@ -122,7 +125,7 @@ fn item(record: &RunRecord, sources: &SourceRoot, finding: &Finding) -> String {
 
 /// Head and rows of the table of objects and kernels.
 fn matrix(record: &RunRecord) -> (Vec<String>, Vec<String>) {
-    let shown = shown_kernels(record);
+    let shown = columns(record);
     if shown.is_empty() {
         return (Vec::new(), Vec::new());
     }
@@ -140,6 +143,10 @@ fn cell(object: &ObjectRecord, cell: &CellRecord) -> String {
     let loaded = cell.programs.iter().filter(|program| program.verdict.is_pass()).count();
     let total = cell.programs.iter().filter(|program| !object.loading.leaves_out(&program.name)).count();
     let failed = cell.programs.iter().any(|program| program.verdict.is_failure());
+    if let Some(prediction) = &cell.prediction {
+        let resolve = prediction.programs.iter().filter(|outcome| outcome.resolves()).count();
+        return format!("*predicted: {resolve}/{total} resolve*");
+    }
     let whole = cell.whole.as_ref().is_none_or(|whole| whole.prepared);
     let sign = match () {
         () if failed => "❌",
@@ -153,16 +160,21 @@ fn cell(object: &ObjectRecord, cell: &CellRecord) -> String {
 
 /// Head and rows of the table of kernels.
 fn kernels(record: &RunRecord) -> (Vec<String>, Vec<String>) {
-    use crate::record::KernelState::{BootFailed, HarnessFailed, Pending, Ready, Unavailable};
+    use crate::record::KernelState::{BootFailed, HarnessFailed, Pending, Predicted, Ready, Unavailable};
     let row = |kernel: &crate::record::KernelRecord| {
         let state = match &kernel.state {
             Ready => "booted".to_owned(),
             Pending => "never started".to_owned(),
             Unavailable { reason, .. } => format!("unavailable: {reason}"),
+            Predicted { reason: None, .. } => "predicted from its types".to_owned(),
+            Predicted { reason: Some(reason), .. } => format!("only predicted from types: {reason}"),
             BootFailed { reason, .. } => format!("did not boot: {reason}"),
             HarnessFailed { reason, .. } => format!("could not be run: {reason}"),
         };
-        let release = kernel.identity.as_ref().map_or("", |identity| &identity.release);
+        let release = match &kernel.state {
+            Predicted { release, .. } => release,
+            _ => kernel.identity.as_ref().map_or("", |identity| &identity.release),
+        };
         let cells = [&kernel.name, release, &state].map(|text| in_table(&escaped(text)));
         format!("| {} |", cells.join(" | "))
     };

@@ -154,7 +154,8 @@ impl Progress {
                 }
                 self.clear(*kernel);
             }
-            Event::Saved { .. } => {}
+            Event::KernelPredicted { kernel, state, .. } => self.kernel_predicted(*kernel, state),
+            Event::Saved { .. } | Event::CellPredicted { .. } => {}
             Event::Unsaved(error) => self.print(&format!("warning: {}", one_line(error))),
             Event::Notice(text) => self.print(&format!("notice: {}", one_line(text))),
         }
@@ -172,9 +173,19 @@ impl Progress {
         }
     }
 
+    fn kernel_predicted(&mut self, kernel: usize, state: &KernelState) {
+        let KernelState::Predicted { release, reason, .. } = state else { return };
+        if let Some(view) = self.kernels.get_mut(kernel) {
+            view.is_out = true;
+        }
+        let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {}", one_line(reason)));
+        self.remark(kernel, &format!("only predicted, from the types of {}{why}", one_line(release)));
+        self.clear(kernel);
+    }
+
     fn kernel_failed(&mut self, kernel: usize, state: &KernelState) {
         let (what, reason, hint) = match state {
-            KernelState::Pending | KernelState::Ready => return,
+            KernelState::Pending | KernelState::Ready | KernelState::Predicted { .. } => return,
             KernelState::Unavailable { reason, hint } => ("unavailable", reason, hint),
             KernelState::BootFailed { reason, hint, .. } => ("boot failed", reason, hint),
             KernelState::HarnessFailed { reason, hint, .. } => ("harness failed", reason, hint),

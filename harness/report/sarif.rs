@@ -140,6 +140,7 @@ fn suppressions(record: &RunRecord, gate: &GateReport, finding: &Finding) -> Val
         | FindingKind::CannotAttach
         | FindingKind::Loaders
         | FindingKind::Prediction
+        | FindingKind::PredictedFailure
         | FindingKind::Kernel => return json!([]),
     };
     let Some(o) = finding.object else { return json!([]) };

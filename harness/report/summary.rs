@@ -123,13 +123,21 @@ impl Summary {
             let verb = if left_out == 1 { "is" } else { "are" };
             details.push(format!("{} {verb} never loaded, as the suite says", counted(left_out, "program")));
         }
-        let missing = record.kernels.len() - shown.len();
-        if missing > 0 {
-            let names: Vec<String> = (0..record.kernels.len())
-                .filter(|k| !shown.contains(k))
-                .map(|k| one_line(&record.kernels[k].name))
-                .collect();
-            details.push(format!("{} could not be used: {}", counted(missing, "kernel"), names.join(", ")));
+        let (predicted, missing): (Vec<usize>, Vec<usize>) =
+            (0..record.kernels.len()).filter(|k| !shown.contains(k)).partition(|&k| record.kernels[k].is_predicted());
+        let names = |kernels: &[usize]| -> String {
+            let names: Vec<String> = kernels.iter().map(|&k| one_line(&record.kernels[k].name)).collect();
+            names.join(", ")
+        };
+        if !missing.is_empty() {
+            details.push(format!("{} could not be used: {}", counted(missing.len(), "kernel"), names(&missing)));
+        }
+        if !predicted.is_empty() {
+            let verb = if predicted.len() == 1 { "is" } else { "are" };
+            let failing = predicted_failures(record, &predicted);
+            let then = if failing == 0 { String::new() } else { format!("; {} to fail", counted(failing, "program")) };
+            let kernels = counted(predicted.len(), "kernel");
+            details.push(format!("{kernels} {verb} only predicted from types: {}{then}", names(&predicted)));
         }
         for (effect, one, many) in [
             (DangerEffect::WrongData, "object loads and reads wrong data", "objects load and read wrong data"),
@@ -156,6 +164,13 @@ impl Summary {
         }
         Summary { answer, sentence, details }
     }
+}
+
+/// Programs that types say will not load on some of these kernels.
+fn predicted_failures(record: &RunRecord, kernels: &[usize]) -> usize {
+    let objects = record.objects.iter().enumerate();
+    let programs = objects.flat_map(|(o, object)| (0..object.programs.len()).map(move |p| (o, p)));
+    programs.filter(|&(o, p)| kernels.iter().any(|&k| record.predicted_failure(o, k, p).is_some())).count()
 }
 
 /// `Why: missing field (12 programs), missing type (3), and 2 others`.

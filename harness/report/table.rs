@@ -24,7 +24,7 @@ pub(super) use failures::{kernels, nameless, names};
 
 use super::text::{counted, one_line, paragraph, unbroken};
 use crate::record::{Blame, Verdict};
-use crate::record::{KernelState, LoaderRecord, ObjectRecord, RunRecord};
+use crate::record::{KernelRecord, KernelState, LoaderRecord, ObjectRecord, RunRecord};
 
 /// Below this a table is of no use, and no terminal is that narrow.
 const LEAST_WIDTH: usize = 40;
@@ -35,16 +35,18 @@ const CONSOLE_LINES: usize = 5;
 pub fn render(record: &RunRecord, width: usize) -> String {
     let width = width.max(LEAST_WIDTH);
     let shown = shown_kernels(record);
+    let columns = columns(record);
     let blocks = [
         heading(record, width),
-        grid::render(record, &shown, width),
-        releases(record, &shown, width),
+        grid::render(record, &columns, width),
+        releases(record, &columns, width),
         kernels_left_out(record, width),
         failures::render(record, &shown, width),
         outputs::render(record, &shown, width),
         alternatives::render(record, &shown, width),
         dangers::render(record, &shown, width),
         loaders::differences(record, &shown, width),
+        finding_block::predicted_failures(record, width),
         finding_block::predictions(record, width),
         finding_block::kernel_warnings(record, width),
         not_run(record, &shown, width),
@@ -66,6 +68,12 @@ pub(super) fn shown_kernels(record: &RunRecord) -> Vec<usize> {
     kernels.filter(|(k, kernel)| kernel.state == KernelState::Ready || was_tried(*k)).map(|(k, _)| k).collect()
 }
 
+/// The same, and those of which only predictions are known, in the order of the matrix.
+pub(super) fn columns(record: &RunRecord) -> Vec<usize> {
+    let shown = shown_kernels(record);
+    (0..record.kernels.len()).filter(|k| shown.contains(k) || record.kernels[*k].is_predicted()).collect()
+}
+
 fn heading(record: &RunRecord, width: usize) -> String {
     let tool = &record.tool;
     let versions = format!(
@@ -83,9 +91,12 @@ fn heading(record: &RunRecord, width: usize) -> String {
 /// What exactly was booted.
 fn releases(record: &RunRecord, shown: &[usize], width: usize) -> String {
     let kernels = shown.iter().map(|&k| &record.kernels[k]);
-    let named = kernels
-        .filter_map(|kernel| Some(unbroken(&format!("{} = {}", kernel.name, kernel.identity.as_ref()?.release))));
-    let named: Vec<String> = named.collect();
+    let name = |kernel: &KernelRecord| match (&kernel.identity, &kernel.state) {
+        (Some(identity), _) => Some(format!("{} = {}", kernel.name, identity.release)),
+        (None, KernelState::Predicted { release, .. }) => Some(format!("{} = types of {release}", kernel.name)),
+        _ => None,
+    };
+    let named: Vec<String> = kernels.filter_map(name).map(|name| unbroken(&name)).collect();
     if named.is_empty() { String::new() } else { paragraph(&format!("Kernels: {}", named.join(", ")), 0, width) }
 }
 
@@ -94,7 +105,9 @@ fn kernels_left_out(record: &RunRecord, width: usize) -> String {
     let mut stories: Vec<(&str, &KernelState, Vec<String>)> = Vec::new();
     for kernel in &record.kernels {
         let what = match &kernel.state {
-            KernelState::Ready => continue,
+            KernelState::Ready | KernelState::Predicted { reason: None, .. } => continue,
+            KernelState::Predicted { .. } if kernel.optional => "only predicted (optional)",
+            KernelState::Predicted { .. } => "only predicted",
             KernelState::Pending => "never started",
             KernelState::Unavailable { .. } if kernel.optional => "unavailable (optional)",
             KernelState::Unavailable { .. } => "unavailable",
@@ -111,6 +124,7 @@ fn kernels_left_out(record: &RunRecord, width: usize) -> String {
         let (reason, hint, console) = match state {
             KernelState::Ready | KernelState::Pending => (None, &None, &[][..]),
             KernelState::Unavailable { reason, hint } => (Some(reason), hint, &[][..]),
+            KernelState::Predicted { reason, hint, .. } => (reason.as_ref(), hint, &[][..]),
             KernelState::BootFailed { reason, hint, console_tail }
             | KernelState::HarnessFailed { reason, hint, console_tail } => (Some(reason), hint, &console_tail[..]),
         };
@@ -201,7 +215,11 @@ fn counts(record: &RunRecord, width: usize) -> String {
     }];
     parts.extend(with_breakdown("failed", &|verdict| verdict.is_failure()));
     parts.extend(with_breakdown("not judged", &not_judged));
-    parts.extend(counts.get(&Verdict::NotRun).map(|count| format!("{count} not run")));
+    let predicted = record.cells.iter().filter(|cell| cell.prediction.is_some());
+    let predicted: usize = predicted.map(|cell| cell.programs.len()).sum();
+    let not_run = counts.get(&Verdict::NotRun).map_or(0, |count| count.saturating_sub(predicted));
+    parts.extend((predicted > 0).then(|| format!("{predicted} only predicted")));
+    parts.extend((not_run > 0).then(|| format!("{not_run} not run")));
     let programs = record.objects.iter().map(|object| object.programs.len()).sum();
     let matrix = format!("{} x {}", counted(programs, noun), counted(record.kernels.len(), "kernel"));
     let broken = record.objects.iter().filter(|object| object.broken.is_some()).count();

@@ -155,12 +155,22 @@ fn fold(record: &mut RunRecord, event: &Event) {
         Event::KernelFailed { kernel, state } => {
             record.kernels[*kernel].state = state.clone();
             let why = match state {
-                KernelState::Pending | KernelState::Ready => return,
+                KernelState::Pending | KernelState::Ready | KernelState::Predicted { .. } => return,
                 KernelState::Unavailable { .. } => "the kernel is unavailable",
                 KernelState::BootFailed { .. } => "the kernel did not boot",
                 KernelState::HarnessFailed { .. } => "no guest could be started",
             };
             explain_not_run(record, Some(*kernel), why);
+        }
+        Event::KernelPredicted { kernel, source, state } => {
+            record.kernels[*kernel].source.clone_from(source);
+            record.kernels[*kernel].state = state.clone();
+            explain_not_run(record, Some(*kernel), "predicted from types: no kernel was booted");
+        }
+        Event::CellPredicted { kernel, object, prediction, notes } => {
+            let cell = &mut record.cells[cell(*kernel, *object)];
+            cell.prediction = Some((**prediction).clone());
+            cell.notes.extend_from_slice(notes);
         }
         Event::KernelNote { kernel, note } => {
             let notes = &mut record.kernels[*kernel].notes;

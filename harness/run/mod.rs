@@ -14,6 +14,7 @@ mod judgement;
 mod kernel;
 mod kernel_view;
 mod logs;
+mod predicted_kernel;
 mod prediction;
 mod probe_requests;
 mod proof_of_boot;
@@ -41,6 +42,7 @@ pub use guest::{Guest, start_guest};
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
+use predicted_kernel::{PredictedKernel, Subjects};
 use probe_requests::ProbeRequests;
 pub use proof_of_boot::prove;
 use session::Session;
@@ -97,13 +99,14 @@ pub enum RunError {
 pub fn run(run: &RunContext<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     let pool = pool(run)?;
     let wanted = ProbeRequests::default();
+    let subjects = Subjects::of(&run.plan.objects);
     let mut order: Vec<usize> = (0..run.plan.kernels.len()).collect();
     order.sort_by_key(|kernel| !run.plan.urgent.contains(kernel));
     pool.scope(|scope| {
         // A worker takes what it was given last, so the first kernel is given last.
         for kernel in order.into_iter().rev() {
-            let (events, wanted) = (events.clone(), &wanted);
-            scope.spawn(move |scope| run_kernel(run, kernel, wanted, events, scope));
+            let (events, wanted, subjects) = (events.clone(), &wanted, &subjects);
+            scope.spawn(move |scope| run_kernel(run, kernel, (wanted, subjects), events, scope));
         }
     });
     pool.install(|| feature_probe::after_run(run, &wanted, events));
@@ -137,7 +140,7 @@ fn machine_spec<'s>(
 fn run_kernel<'s>(
     run: &'s RunContext<'s>,
     kernel: usize,
-    wanted: &'s ProbeRequests,
+    (wanted, subjects): (&'s ProbeRequests, &'s Subjects),
     events: Sender<Event>,
     scope: &Scope<'s>,
 ) {
@@ -150,6 +153,10 @@ fn run_kernel<'s>(
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
             run_cells(&Arc::new(KernelContext::new(run, kernel, stored, wanted, events)), scope);
+        }
+        Err(error) if error.is_unavailable() => {
+            PredictedKernel { run, index: kernel, subjects, events: &events }.stand_in(&error);
+            let _ = events.send(Event::KernelDone { kernel });
         }
         Err(error) => fetch_failed(kernel, &error, &events),
     }

@@ -170,8 +170,9 @@ fn kernel<'a>(seen: impl Iterator<Item = &'a KernelRecord> + Clone) -> KernelRec
         KernelState::Ready => 0,
         KernelState::BootFailed { .. } => 1,
         KernelState::HarnessFailed { .. } => 2,
-        KernelState::Unavailable { .. } => 3,
-        KernelState::Pending => 4,
+        KernelState::Predicted { .. } => 3,
+        KernelState::Unavailable { .. } => 4,
+        KernelState::Pending => 5,
     };
     let best = seen.clone().min_by_key(|kernel| rank(&kernel.state));
     let Some(mut merged) = best.cloned() else { unreachable!("a merge has at least one shard") };

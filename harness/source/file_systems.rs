@@ -122,7 +122,8 @@ impl Store {
             | Source::Build { .. }
             | Source::Disk { .. }
             | Source::Package { .. }
-            | Source::Oci { .. } => None,
+            | Source::Oci { .. }
+            | Source::Btf { .. } => None,
         };
         let tree = ModuleTree::read(tree.as_deref(), None).during("read", &staging.work())?;
         kmod::select_of(&tree, wanted).map_err(|(name, reason)| StoreError::Corrupt {

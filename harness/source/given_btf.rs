@@ -24,7 +24,7 @@ const ELF_LIMIT: u64 = 4 << 30;
 /// Folders are searched this deep; BTFHub's files lie in the fourth.
 const DEPTH: u32 = 6;
 /// How the files of an archive end.
-pub(super) const ENDINGS: [&str; 3] = [".btf.tar.xz", ".btf.xz", ".btf"];
+pub(super) const ENDINGS: [&str; 4] = [".btf.tar.xz", ".btf.xz", ".btf.gz", ".btf"];
 /// How an archive names the machines that corematrix does not run; one release may be there for several.
 pub(super) const OTHER_MACHINES: [&str; 6] = ["arm64", "aarch64", "s390x", "ppc64le", "riscv64", "armhf"];
 /// Files in a message.
@@ -43,7 +43,7 @@ pub(super) fn give(kernel: &mut StoredKernel, what: &str, place: &Path) -> Resul
         true => in_archive(place, release).map_err(|(reason, hint)| failure(place, &reason, hint))?,
         false => place.to_owned(),
     };
-    let hint = "give raw BTF, an ELF file with `.BTF`, or either in `.xz` or `.tar.xz`";
+    let hint = "give raw BTF, an ELF file with `.BTF`, or either in `.gz`, `.xz` or `.tar.xz`";
     let raw = read(&origin).map_err(|reason| failure(&origin, &reason, hint))?;
     if let Err(error) = Btf::parse(&raw) {
         return Err(failure(&origin, &format!("it is damaged: {error}"), hint));
@@ -109,6 +109,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let bytes = match &*name {
         name if name.ends_with(".tar.xz") => first_of_tar(liblzma::read::XzDecoder::new(file)),
+        name if name.ends_with(".gz") => limited(flate2::read::GzDecoder::new(file), LIMIT),
         name if name.ends_with(".xz") => limited(liblzma::read::XzDecoder::new(file), LIMIT),
         _ => limited(file, ELF_LIMIT),
     };

@@ -23,6 +23,7 @@ mod package_files;
 mod path;
 mod request;
 mod tree;
+mod types_only;
 mod unpacked;
 mod unreachable;
 mod vng_build;
@@ -35,6 +36,7 @@ pub use self::btf_files::{BtfFile, BtfFileError, age};
 pub use self::file_systems::FileSystems;
 pub use self::lock_file::{LockFile, LockedKernel, LockedPackage, WhenGone};
 pub(crate) use self::oci::layout::MARK as LAYOUT_MARK;
+pub use self::types_only::TypesOnly;
 pub(crate) use self::unpacked::SCHEME;
 pub use self::unpacked::{Unpacked, unpacked_file};
 

@@ -51,7 +51,14 @@ impl Request<'_> {
     /// The kernel from the first source that has it. One that is pinned goes first: a run takes what the last one took.
     pub fn kernel(&self, spec: &KernelSpec) -> Result<StoredKernel, StoreError> {
         let pinned = self.lock.kernel(&spec.name).filter(|_| !self.fresh);
-        let mut sources: Vec<&Source> = std::iter::once(&spec.source).chain(&spec.fallbacks).collect();
+        // Types alone boot nothing.
+        let mut sources: Vec<&Source> = spec.sources().filter(|one| !matches!(one, Source::Btf { .. })).collect();
+        if sources.is_empty() {
+            return Err(self.unavailable(
+                "only its types are known, so it cannot be booted".to_owned(),
+                "`corematrix run` and `corematrix predict` say what its types tell of an object",
+            ));
+        }
         sources.sort_by_key(|source| pinned.as_ref().is_none_or(|pinned| pinned.source != source.label()));
         let mut failures: Vec<(&Source, StoreError)> = Vec::new();
         for (at, source) in sources.iter().enumerate() {
@@ -76,7 +83,7 @@ impl Request<'_> {
     /// See [`Store::newest_version`].
     pub fn newest_version(&self, spec: &KernelSpec) -> Result<Option<(String, String)>, StoreError> {
         let Some(pinned) = self.lock.kernel(&spec.name) else { return Ok(None) };
-        let source = std::iter::once(&spec.source).chain(&spec.fallbacks).find(|one| one.label() == pinned.source);
+        let source = spec.sources().find(|one| one.label() == pinned.source);
         let newest = match source {
             Some(Source::Apt { suites, packages, archive }) => {
                 let request = Request { what: self.what.clone(), archive: archive.as_ref(), ..*self };
@@ -107,6 +114,8 @@ impl Request<'_> {
             Source::Package { files } => package_files::kernel(self, files),
             Source::Oci { image } => oci::kernel(self, image),
             Source::Mainline { version } => mainline::kernel(self, version),
+            // Nobody asks for it.
+            Source::Btf { .. } => Err(self.unavailable("types alone boot nothing".to_owned(), "")),
         }
     }
 

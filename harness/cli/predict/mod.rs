@@ -12,8 +12,8 @@ use clap::Args;
 use super::failure::Failure;
 use super::{Common, say};
 use crate::matrix::{Inputs, Project};
-use crate::predict::{PredictedKernel, PredictedMatrix, PredictedOutcome, Subject};
-use crate::record::exit_code;
+use crate::predict::{PredictedKernel, PredictedMatrix, Subject};
+use crate::record::{PredictedOutcome, exit_code};
 pub(super) use known_types::known_types;
 
 #[derive(Debug, Args)]
@@ -55,6 +55,6 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<ExitCode, Failu
         return Ok(ExitCode::from(exit_code::INFRASTRUCTURE));
     }
     let mut outcomes = matrix.cells.iter().flatten().flatten().flat_map(|cell| &cell.programs);
-    let all_resolve = outcomes.all(|outcome| *outcome == PredictedOutcome::Resolves);
+    let all_resolve = outcomes.all(PredictedOutcome::resolves);
     Ok(ExitCode::from(if all_resolve { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
 }

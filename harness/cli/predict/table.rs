@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use crate::predict::{PredictedKernel, PredictedMatrix, PredictedOutcome, Subject, stretches};
+use crate::predict::{PredictedKernel, PredictedMatrix, Subject, stretches};
+use crate::record::PredictedOutcome;
 
 /// All objects.
 pub(super) fn whole(subjects: &[Subject], matrix: &PredictedMatrix) -> String {
@@ -25,7 +26,7 @@ fn object(text: &mut String, number: usize, subject: &Subject, matrix: &Predicte
     let all = matrix.kernels.len();
     let resolving = (0..all).filter(|&kernel| {
         let outcomes = outcomes(matrix, kernel, number);
-        outcomes.is_some_and(|outcomes| outcomes.iter().all(|outcome| *outcome == PredictedOutcome::Resolves))
+        outcomes.is_some_and(|outcomes| outcomes.iter().all(PredictedOutcome::resolves))
     });
     let _ = writeln!(
         text,
@@ -56,7 +57,7 @@ fn object(text: &mut String, number: usize, subject: &Subject, matrix: &Predicte
                 };
                 let head = if place == 0 && !name.is_empty() { format!("{name}: ") } else { String::new() };
                 let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-                let _ = writeln!(text, "    {head}{span}  {}{why}", outcome.word());
+                let _ = writeln!(text, "    {head}{span}  {}{why}", outcome.label());
             }
         }
     }

@@ -13,6 +13,14 @@ pub(super) fn of_kernels(record: &RunRecord) -> Vec<Finding> {
                 (FindingLevel::Note, "(optional) is unavailable", Some(reason))
             }
             KernelState::Unavailable { reason, .. } => (FindingLevel::Warning, "is unavailable", Some(reason)),
+            // Where it is asked for, what is predicted is finding enough.
+            KernelState::Predicted { reason: None, .. } => return None,
+            KernelState::Predicted { reason, .. } if kernel.optional => {
+                (FindingLevel::Note, "(optional) is only predicted from types", reason.as_ref())
+            }
+            KernelState::Predicted { reason, .. } => {
+                (FindingLevel::Warning, "is only predicted from types", reason.as_ref())
+            }
             KernelState::BootFailed { reason, .. } => (FindingLevel::Warning, "did not boot", Some(reason)),
             KernelState::HarnessFailed { reason, .. } => (FindingLevel::Warning, "could not be run", Some(reason)),
         };

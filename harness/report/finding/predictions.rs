@@ -1,10 +1,12 @@
-//! [`of_predictions`]: relocations that came to something else than the types of their kernel say.
+//! [`of_predictions`]: relocations that came to something else than the types of their kernel say; and [`of_predicted_failures`]: what types
+//! say of programs on kernels that were not booted.
 
 use std::collections::BTreeMap;
 
+use super::super::table::names;
 use super::super::text::one_line;
 use super::{Finding, FindingKind, FindingLevel};
-use crate::record::{RelocationOutcome, RunRecord};
+use crate::record::{PredictedOutcome, RelocationOutcome, RunRecord};
 
 /// Each relocation once, with the kernels on which it is so. What the guest reported counts; the prediction is what is wrong.
 pub(super) fn of_predictions(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
@@ -30,6 +32,44 @@ pub(super) fn of_predictions(record: &RunRecord, shown: &[usize], o: usize) -> V
         subject: None,
         story: one_line(&story),
         place: None,
+    };
+    found.into_iter().map(finding).collect()
+}
+
+/// Programs that are predicted to fail alike on kernels that were not booted.
+pub(super) fn of_predicted_failures(record: &RunRecord, o: usize) -> Vec<Finding> {
+    let mut found: Vec<(&PredictedOutcome, Vec<usize>, Vec<String>)> = Vec::new();
+    for p in 0..record.objects[o].programs.len() {
+        let mut mine: Vec<(&PredictedOutcome, Vec<usize>)> = Vec::new();
+        for k in 0..record.kernels.len() {
+            let Some(outcome) = record.predicted_failure(o, k, p) else { continue };
+            match mine.iter_mut().find(|(known, _)| *known == outcome) {
+                Some((_, kernels)) => kernels.push(k),
+                None => mine.push((outcome, vec![k])),
+            }
+        }
+        let name = one_line(&record.objects[o].programs[p].name);
+        for (outcome, kernels) in mine {
+            match found.iter_mut().find(|(known, on, _)| *known == outcome && *on == kernels) {
+                Some((_, _, programs)) => programs.push(name.clone()),
+                None => found.push((outcome, kernels, vec![name.clone()])),
+            }
+        }
+    }
+    let finding = |(outcome, kernels, programs): (&PredictedOutcome, Vec<usize>, Vec<String>)| {
+        let on: Vec<&str> = kernels.iter().map(|&k| record.kernels[k].name.as_str()).collect();
+        let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let story = format!("{} on {}: predicted: {}{why}", names(&programs), on.join(", "), outcome.label());
+        Finding {
+            level: FindingLevel::Warning,
+            kind: FindingKind::PredictedFailure,
+            object: Some(o),
+            programs,
+            kernels,
+            subject: outcome.reason(),
+            story: one_line(&story),
+            place: None,
+        }
     };
     found.into_iter().map(finding).collect()
 }

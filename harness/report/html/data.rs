@@ -13,7 +13,7 @@ use crate::record::Cause;
 use crate::record::ExerciseRecord;
 use crate::record::{Blame, Verdict};
 use crate::record::{KernelRecord, KernelState, ProgramRecord, RunRecord};
-use crate::record::{RelocationOutcome, RelocationRecord};
+use crate::record::{PredictedOutcome, RelocationOutcome, RelocationRecord};
 use crate::report::Material;
 use crate::report::explain::recorded;
 use crate::report::finding::{FindingLevel, findings};
@@ -98,6 +98,7 @@ fn kernel_data(kernel: &KernelRecord) -> Value {
     let (state, reason, hint, console) = match &kernel.state {
         KernelState::Pending => ("never started", None, None, &[][..]),
         KernelState::Ready => ("booted", None, None, &[][..]),
+        KernelState::Predicted { reason, hint, .. } => ("only predicted", reason.as_ref(), hint.as_ref(), &[][..]),
         KernelState::Unavailable { reason, hint } => ("unavailable", Some(reason), hint.as_ref(), &[][..]),
         KernelState::BootFailed { reason, hint, console_tail } => {
             ("boot failed", Some(reason), hint.as_ref(), &console_tail[..])
@@ -106,8 +107,13 @@ fn kernel_data(kernel: &KernelRecord) -> Value {
             ("harness failed", Some(reason), hint.as_ref(), &console_tail[..])
         }
     };
+    let types = match &kernel.state {
+        KernelState::Predicted { release, btf_sha256, .. } => Some(json!({ "release": release, "sha256": btf_sha256 })),
+        _ => None,
+    };
     json!({
         "name": kernel.name,
+        "types": types,
         "source": kernel.source,
         "optional": kernel.optional,
         "ready": kernel.state == KernelState::Ready,
@@ -257,6 +263,9 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
         .collect();
     json!({
         "programs": programs,
+        "predicted": cell.prediction.as_ref().map(|prediction| {
+            prediction.programs.iter().map(|outcome| predicted_data(outcome, shared)).collect::<Vec<_>>()
+        }),
         "row": shared.rows.number(row),
         "whole": cell.whole.as_ref().map(|whole| whole.prepared),
         "why": shared.maybe(cell.whole.as_ref().and_then(|whole| whole.reason.as_deref())),
@@ -269,6 +278,16 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
             known.words().iter().map(|text| shared.text(text)).collect::<Vec<_>>()
         }),
         "ms": cell.wall_ms,
+    })
+}
+
+fn predicted_data(outcome: &PredictedOutcome, shared: &mut Shared) -> Value {
+    json!({
+        "short": outcome.short(),
+        "label": outcome.label(),
+        "fails": outcome.is_failure(),
+        "resolves": outcome.resolves(),
+        "reason": shared.maybe(outcome.reason().as_deref()),
     })
 }
 

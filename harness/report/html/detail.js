@@ -42,6 +42,8 @@ const entry = (term, ...what) => [el("dt", {}, term), el("dd", {}, ...what)];
 const story = (o, p, k, look, result) => {
   const program = objects[o].programs[p], kernel = kernels[k];
   const list = el("dl", { class: "what" }, entry("Verdict", el("span", { class: `verdict ${look.look}` }, look.label), result.errno ? ` errno ${result.errno}` : ""));
+  const predicted = predictionOf(o, p, k);
+  if (predicted) list.append(...entry("Predicted", el("strong", {}, predicted.label), predicted.reason === null ? "" : [": ", prose(textOf(predicted.reason))], el("p", { class: "quiet" }, `From the types of ${kernel.types ? kernel.types.release : "the kernel"} alone. Nothing was loaded.`)));
   const cause = result.cause === undefined ? null : causes[result.cause].label;
   const subject = textOf(result.subject), line = textOf(result.line), reason = textOf(result.reason);
   if (cause) list.append(...entry("Cause", el("strong", {}, cause), subject && ": ", subject && el("code", {}, subject)));

@@ -4,6 +4,8 @@ const fate = (o, p, k) => {
   const cause = result.cause === undefined ? "" : `, ${causes[result.cause].label}`;
   const danger = effectsOf(dangersOf(o, p, k)).map((effect) => `, ${effect}`).join("");
   const excuse = isExcused(result) ? `; excused: ${textOf(result.excuse)}` : "";
+  const predicted = predictionOf(o, p, k);
+  if (predicted) return `${sign}, predicted from types: ${predicted.label}${predicted.reason === null ? "" : `: ${textOf(predicted.reason)}`}`;
   // What stands on a button begins its name, so that it can be called by it.
   return `${sign}, ${lookOf(result).label}${cause}${danger}${excuse}`;
 };
@@ -24,6 +26,7 @@ const cellButton = (o, p, k) => {
 const sumOf = (o, k) => {
   const cell = cellOf(o, k), total = cell.programs.length;
   const loaded = cell.programs.filter(passes).length;
+  if (cell.predicted) return el("span", { class: "sum predicted" }, `~${cell.predicted.filter((one) => one.resolves).length}/${total}`);
   if (cell.programs.every((result) => lookOf(result).look === "none")) return el("span", { class: "sum" }, "–");
   const whole = cell.whole === false && loaded === total ? "*" : "";
   const part = cell.programs.some((result) => !passes(result) && !isExcused(result)) || whole;
@@ -34,7 +37,8 @@ const sumOf = (o, k) => {
 const isUnfolded = (o, rows, shown) => {
   const eventful = rows.some((p) => shown.some((k) => {
     const look = lookOf(resultOf(o, p, k)).look;
-    return (look !== "good" && look !== "none") || dangersOf(o, p, k).length > 0;
+    const predicted = predictionOf(o, p, k);
+    return (look !== "good" && look !== "none") || dangersOf(o, p, k).length > 0 || Boolean(predicted && predicted.fails);
   }));
   const unfolded = state.unfold || eventful || Boolean(state.find);
   return state.toggled.has(o) ? !unfolded : unfolded;
@@ -49,6 +53,8 @@ const programStory = (o, p, shown) => {
   if (objects[o].programs[p].story) return objects[o].programs[p].story;
   const failed = [...shown].reverse().map((k) => resultOf(o, p, k)).find(blames);
   const danger = shown.flatMap((k) => dangersOf(o, p, k))[0];
+  const predicted = shown.map((k) => predictionOf(o, p, k)).find((one) => one && one.fails);
+  if (!failed && !danger && predicted) return `predicted: ${predicted.label}: ${textOf(predicted.reason)}`;
   return failed ? textOf(failed.reason) : danger ? textOf(danger.words) : "";
 };
 
@@ -57,7 +63,7 @@ const drawGrid = () => {
   // What room is left tells why, and since when.
   const why = (text) => el("td", { class: "last" }, text && el("span", { title: text }, text.replaceAll("`", "")));
   const head = el("tr", {}, el("th", { scope: "col" }, "Program"), shown.map((k) => el("th", { scope: "col" },
-    el("button", { type: "button", class: kernels[k].ready ? null : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Since when, and why"));
+    el("button", { type: "button", class: kernels[k].ready ? null : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : kernels[k].types ? `, types of ${kernels[k].types.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Since when, and why"));
   const body = el("tbody");
   let programs = 0, failing = 0;
   objects.forEach((object, o) => {
@@ -109,11 +115,13 @@ const walk = (event) => {
 };
 
 const legend = () => {
-  const seen = new Set(cells.flatMap((cell) => cell.programs.map((result) => result.v)));
+  const seen = new Set(cells.flatMap((cell) => cell.predicted ? [] : cell.programs.map((result) => result.v)));
+  const foreseen = [...new Map(cells.flatMap((cell) => cell.predicted || []).map((one) => [one.short, one])).values()];
+  const predicted = foreseen.map((one) => el("span", {}, el("span", { class: one.fails ? "predicted fails" : "predicted" }, one.short), ` predicted from types: ${one.label}`));
   const signs = verdicts.map((verdict, v) => seen.has(v) && el("span", {}, el("span", { class: verdict.look }, verdict.short), ` ${verdict.label}`));
   const effects = effectsOf(cells.flatMap((cell) => cell.dangers).filter((danger) => danger.here));
   const danger = effects.length > 0 && el("span", {}, el("span", { class: "warn" }, "ok !"), ` loads, and ${effects.join(" or ")}`);
   const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, the object as a whole does not");
   const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, and a suite puts up with it");
-  return el("div", { class: "legend" }, signs, danger, excused, whole);
+  return el("div", { class: "legend" }, signs, predicted, danger, excused, whole);
 };

@@ -44,8 +44,8 @@ const drawKernels = () => {
     return el("tr", {}, el("th", { scope: "row" }, kernel.name, kernel.optional && el("span", { class: "quiet" }, " optional")),
       el("td", {}, el("span", { class: `tag ${kernel.ready ? "good" : "odd"}` }, kernel.state), kernel.reason && el("p", {}, prose(kernel.reason)), kernel.hint && el("p", { class: "quiet" }, prose(kernel.hint)), kernel.notes.map((note) => el("p", { class: "quiet" }, prose(note))),
         kernel.console.length > 0 && el("details", {}, el("summary", {}, "Console"), el("pre", { class: "log" }, kernel.console.join("\n")))),
-      el("td", { class: "tight" }, `${loaded} of ${total} load`), el("td", {}, el("code", {}, identity.release || "–"), el("p", { class: "quiet" }, kernel.source)),
-      el("td", { class: "tight" }, "image ", short(identity.image_sha256), el("br"), "config ", short(identity.config_sha256), el("br"), "BTF ", short(identity.btf_sha256)),
+      el("td", { class: "tight" }, kernel.types ? "nothing loaded" : `${loaded} of ${total} load`), el("td", {}, el("code", {}, identity.release || (kernel.types && kernel.types.release) || "–"), el("p", { class: "quiet" }, kernel.source)),
+      el("td", { class: "tight" }, "image ", short(identity.image_sha256), el("br"), "config ", short(identity.config_sha256), el("br"), "BTF ", short(identity.btf_sha256 || (kernel.types && kernel.types.sha256))),
       el("td", { class: "tight" }, times(kernel)));
   });
   const tool = data.run.tool;

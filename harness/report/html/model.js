@@ -32,8 +32,13 @@ const toldDangers = (o, p, k) => cellOf(o, k).dangers.filter((danger) => danger.
 const effectsOf = (dangers) => [...new Set(dangers.map((danger) => danger.effect))];
 const dangersOf = (o, p, k) => toldDangers(o, p, k).filter((danger) => danger.here);
 
+// What types say of a program on a kernel that was not booted. It is no result.
+const predictionOf = (o, p, k) => { const all = cellOf(o, k).predicted; return all ? all[p] : null; };
+
 // The short words of a result and its looks.
 const signOf = (o, p, k) => {
+  const predicted = predictionOf(o, p, k);
+  if (predicted) return [predicted.fails ? "predicted fails" : "predicted", predicted.short];
   const result = resultOf(o, p, k), { look, short } = lookOf(result);
   if (isExcused(result)) return ["excused", `(${short})`];
   return passes(result) && dangersOf(o, p, k).length > 0 ? ["warn", `${short} !`] : [look, short];

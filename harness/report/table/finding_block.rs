@@ -1,4 +1,4 @@
-//! [`kernel_warnings`], [`predictions`]: the findings of one kind, each once for all the kernels that share it.
+//! [`kernel_warnings`], [`predicted_failures`], [`predictions`]: the findings of one kind, each once for all the kernels that share it.
 
 use super::super::finding::{FindingKind, findings};
 use super::super::text::{counted, paragraph};
@@ -7,6 +7,7 @@ use crate::record::RunRecord;
 const KERNEL_WARNINGS: &str =
     "Kernel warnings (`corematrix explain` shows all of each; the gate is red unless the suite allows them)";
 const PREDICTIONS: &str = "Types say otherwise (what the guest reported counts; report this as a defect of corematrix)";
+const PREDICTED: &str = "Predicted to fail (from types alone: no kernel was booted, and this counts against nothing)";
 /// What a reader is going to read; the rest is in `report.json`.
 const MOST: usize = 12;
 
@@ -18,6 +19,11 @@ pub fn kernel_warnings(record: &RunRecord, width: usize) -> String {
 /// Relocations that came to something else than the types of their kernel say.
 pub fn predictions(record: &RunRecord, width: usize) -> String {
     block(record, FindingKind::Prediction, PREDICTIONS, "more difference", width)
+}
+
+/// Programs that types say will not load on kernels that were not booted.
+pub fn predicted_failures(record: &RunRecord, width: usize) -> String {
+    block(record, FindingKind::PredictedFailure, PREDICTED, "more failure", width)
 }
 
 fn block(record: &RunRecord, kind: FindingKind, title: &str, more: &str, width: usize) -> String {

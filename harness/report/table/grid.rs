@@ -8,7 +8,7 @@ use tabled::settings::{Modify, Padding, Style};
 
 use super::super::text::{one_line, paragraph, shorten_middle, unbroken};
 use crate::record::Verdict;
-use crate::record::{CellRecord, ObjectRecord, RunRecord};
+use crate::record::{CellRecord, ObjectRecord, PredictedOutcome, RunRecord};
 
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -112,27 +112,50 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
         let summary = cells.iter().map(|cell| object_cell(object, cell)).collect();
         rows.push(Row { name: one_line(&object.name), cells: summary });
         // Where all programs fare alike and nothing failed, the object's own line says it all.
-        let every = |verdict: Verdict| cells.iter().flat_map(|cell| &cell.programs).all(|p| p.verdict == verdict);
-        if every(Verdict::Loaded) || every(Verdict::NotRun) {
+        let tried = || cells.iter().filter(|cell| cell.prediction.is_none());
+        let every = |verdict: Verdict| tried().flat_map(|cell| &cell.programs).all(|p| p.verdict == verdict);
+        let nothing_against = cells
+            .iter()
+            .filter_map(|cell| cell.prediction.as_ref())
+            .all(|prediction| prediction.programs.iter().all(|outcome| *outcome == PredictedOutcome::Resolves));
+        if nothing_against && (every(Verdict::Loaded) || every(Verdict::NotRun)) {
             continue;
         }
         let mut folded = 0;
         for (p, program) in object.programs.iter().enumerate() {
-            let verdicts: Vec<Verdict> =
-                cells.iter().map(|cell| cell.programs.get(p).map_or(Verdict::NotRun, |p| p.verdict)).collect();
-            if programs > MANY_ROWS && verdicts.iter().all(|verdict| verdict.is_pass()) {
+            if programs > MANY_ROWS && cells.iter().all(|cell| is_quiet(cell, p)) {
                 folded += 1;
                 continue;
             }
-            let cells = verdicts.iter().map(|verdict| verdict.short().to_owned()).collect();
+            let cells = cells.iter().map(|cell| sign(cell, p).to_owned()).collect();
             rows.push(Row { name: format!("  {}", one_line(&program.name)), cells });
         }
         if folded > 0 {
-            let cells = vec![Verdict::Loaded.short().to_owned(); shown.len()];
+            let one = |cell: &&CellRecord| match cell.prediction {
+                Some(_) => PredictedOutcome::Resolves.short().to_owned(),
+                None => Verdict::Loaded.short().to_owned(),
+            };
+            let cells = cells.iter().map(one).collect();
             rows.push(Row { name: format!("  ({folded} more)"), cells });
         }
     }
     rows
+}
+
+/// What became of a program, or what is predicted of it.
+fn sign(cell: &CellRecord, program: usize) -> &'static str {
+    match cell.prediction.as_ref().and_then(|prediction| prediction.programs.get(program)) {
+        Some(predicted) => predicted.short(),
+        None => cell.programs.get(program).map_or(Verdict::NotRun, |program| program.verdict).short(),
+    }
+}
+
+/// Whether there is nothing to say of a program.
+fn is_quiet(cell: &CellRecord, program: usize) -> bool {
+    match &cell.prediction {
+        Some(prediction) => prediction.programs.get(program) == Some(&PredictedOutcome::Resolves),
+        None => cell.programs.get(program).is_some_and(|program| program.verdict.is_pass()),
+    }
 }
 
 /// How many of the object's programs loaded. Where nothing was proven it must not look as if all went well.
@@ -141,6 +164,9 @@ fn object_cell(object: &ObjectRecord, cell: &CellRecord) -> String {
     let total = cell.programs.iter().filter(|program| !object.loading.leaves_out(&program.name)).count();
     if object.broken.is_some() {
         return Verdict::FailedToOpen.short().to_owned();
+    }
+    if let Some(prediction) = &cell.prediction {
+        return format!("~{}/{total}", prediction.programs.iter().filter(|outcome| outcome.resolves()).count());
     }
     if cell.programs.iter().all(|program| program.verdict == Verdict::NotRun) {
         return Verdict::NotRun.short().to_owned();
@@ -162,7 +188,8 @@ pub fn is_whole(cell: &CellRecord) -> bool {
 fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
     let cells = || record.objects.iter().enumerate().flat_map(|(o, _)| shown.iter().map(move |&k| record.cell(o, k)));
     let occurs = |verdict: Verdict| {
-        let in_programs = cells().any(|cell| cell.programs.iter().any(|program| program.verdict == verdict));
+        let mut tried = cells().filter(|cell| cell.prediction.is_none());
+        let in_programs = tried.any(|cell| cell.programs.iter().any(|program| program.verdict == verdict));
         in_programs || (verdict == Verdict::FailedToOpen && record.objects.iter().any(|object| object.broken.is_some()))
     };
     let mut signs = Vec::new();
@@ -174,6 +201,24 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
     }
     let verdicts = Verdict::ALL.into_iter().filter(|verdict| occurs(*verdict));
     signs.extend(verdicts.map(|verdict| format!("{} = {}", verdict.short(), verdict.label())));
-    let signs: Vec<String> = signs.iter().map(|sign| unbroken(sign)).collect();
-    paragraph(&signs.join(", "), 0, width)
+    let mut foreseen = Vec::new();
+    let predicted: Vec<&PredictedOutcome> =
+        cells().filter_map(|cell| cell.prediction.as_ref()).flat_map(|prediction| &prediction.programs).collect();
+    if !predicted.is_empty() {
+        foreseen.push("~2/3 = predicted from types alone: 2 of 3 programs resolve".to_owned());
+    }
+    for outcome in predicted {
+        let sign = format!("{} = {}", outcome.short(), outcome.label());
+        if !foreseen.contains(&sign) {
+            foreseen.push(sign);
+        }
+    }
+    let line = |signs: Vec<String>| match signs.is_empty() {
+        true => String::new(),
+        false => {
+            let signs: Vec<String> = signs.iter().map(|sign| unbroken(sign)).collect();
+            paragraph(&signs.join(", "), 0, width)
+        }
+    };
+    line(signs) + &line(foreseen)
 }
