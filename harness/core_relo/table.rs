@@ -229,6 +229,19 @@ impl TypeTable {
         self.named(essential_of(name.as_bytes())).find(same)
     }
 
+    /// Whether an enum of 32 bits, or of 64 bits, lists a number: `None` without such an enum. What begins with `__` marks the end of a list
+    /// and is no part of it.
+    pub fn lists(&self, name: &str, number: u32) -> Option<bool> {
+        let (_, found) = self.exactly(name, Kind::Enum).or_else(|| self.exactly(name, Kind::Enum64))?;
+        let size = if found.kind == Kind::Enum { 8 } else { 12 };
+        let is_it = |value: &[u8]| {
+            let (name, low) = (u32_at(value, 0)?, u32_at(value, 4)?);
+            let is_zero = size == 8 || u32_at(value, 8)? == 0;
+            Some(low == number && is_zero && !self.name_at(name).starts_with(b"__"))
+        };
+        Some(found.extra.chunks_exact(size).any(|value| is_it(value) == Some(true)))
+    }
+
     /// Ids of this table's own types with this name, flavours on either side ignored, lowest first.
     pub(super) fn named<'a, 'n>(
         &'a self,

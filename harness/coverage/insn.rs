@@ -89,6 +89,11 @@ impl Insn {
         self.code & 8 != 0
     }
 
+    /// The number of the helper that it calls.
+    pub fn helper(self) -> Option<u32> {
+        (self.code == 0x85 && self.src == 0).then_some(self.imm as u32)
+    }
+
     /// Whether it is a call of a subprogram of the object.
     pub fn calls_subprogram(self) -> bool {
         self.code == 0x85 && self.src == PSEUDO_CALL

@@ -13,6 +13,8 @@ pub struct Reached<'a> {
     pub relocations: BTreeSet<usize>,
     /// Calls of kernel functions, by name.
     pub kfuncs: BTreeSet<&'a str>,
+    /// Calls of helpers, by number.
+    pub helpers: BTreeSet<u32>,
 }
 
 impl Analysis {
@@ -20,6 +22,13 @@ impl Analysis {
     pub fn relocations_of(&self, program: usize) -> BTreeSet<usize> {
         let functions = self.functions(program);
         functions.flat_map(|(_, function)| function.relocations.iter().map(|&(_, relocation)| relocation)).collect()
+    }
+
+    /// The helpers that a program and its subprograms call, by number.
+    pub fn helpers_of(&self, program: usize) -> BTreeSet<u32> {
+        self.functions(program)
+            .flat_map(|(_, function)| function.insns.iter().filter_map(|insn| insn.helper()))
+            .collect()
     }
 
     /// What a program can come to, given all that the kernel answers; `None` if the program is too large to be followed.
@@ -32,6 +41,8 @@ impl Analysis {
             reached.relocations.extend(relocations.map(|&(_, relocation)| relocation));
             let kfuncs = function.kfuncs.iter().filter(|(at, _)| is_reached(*at));
             reached.kfuncs.extend(kfuncs.map(|(_, name)| name.as_str()));
+            let helpers = function.insns.iter().enumerate().filter(|(at, _)| is_reached(*at));
+            reached.helpers.extend(helpers.filter_map(|(_, insn)| insn.helper()));
         }
         Some(reached)
     }

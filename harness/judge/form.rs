@@ -32,6 +32,11 @@ const CHECKED: [&str; 10] = [
     "syscall",
 ];
 
+/// Whether kernels look at the attach type when they load a program of this type.
+pub fn checks_attach_type(prog_type: &str) -> bool {
+    CHECKED.contains(&prog_type)
+}
+
 /// What of a program's form the kernel does not have.
 struct Newer {
     cause: Cause,
@@ -55,7 +60,7 @@ fn missing_type(case: &Case<'_>) -> Option<Newer> {
 fn missing_attach_type(case: &Case<'_>) -> Option<Newer> {
     let program = case.program?;
     let prog_type = program.prog_type.as_deref()?;
-    if !CHECKED.contains(&prog_type) {
+    if !checks_attach_type(prog_type) {
         return None;
     }
     missing(case.kernel, Feature::AttachType, program.attach_type.as_deref()?, Cause::MissingAttachType)

@@ -28,6 +28,7 @@ mod texts;
 mod tests;
 
 pub use attach_form::never_attaches;
+pub use form::checks_attach_type;
 #[cfg(test)]
 pub(crate) use kernel_view::SampleKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};

@@ -3,6 +3,8 @@
 //!
 //! What types cannot tell is left open: what the verifier says, whether a map can be made, what the kernel's config has.
 
+mod attachment;
+mod kernel_feature;
 mod kernel_function;
 mod matrix;
 mod outcome;

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::attachment::{has, missing_target, other_prototype};
+use super::kernel_feature::KernelFeature;
 use super::kernel_function::KernelFunction;
 use super::outcome::Prediction;
 use crate::core_relo::{Kind, ObjectSide, Resolution, Resolver, Target};
 use crate::coverage::{Analysis, ObjectFacts};
-use crate::explain::{AttachTarget, LocalSpec};
+use crate::explain::LocalSpec;
 use crate::object::{BpfObject, ProgramInfo, StructOpsInfo};
 use crate::record::{ExternRecord, PredictedOutcome, RelocationOutcome, RelocationRecord};
-
-/// Program types whose target the kernel's types must have.
-const TARGETED: [&str; 2] = ["tracing", "lsm"];
 
 /// An object, read once, to be held against the types of many kernels.
 #[derive(Debug)]
@@ -26,6 +25,10 @@ pub struct Subject {
     functions: Vec<KernelFunction>,
     /// Its struct_ops maps: name, and the struct that the kernel must have for it.
     struct_ops: Vec<(String, String)>,
+    /// By program: its types, and those of its maps.
+    forms: Vec<Vec<KernelFeature>>,
+    /// Every helper that it calls.
+    helpers: BTreeMap<u32, KernelFeature>,
     /// What each relocation asks for, such as `struct inode.i_ctime`.
     asked: Vec<String>,
 }
@@ -51,7 +54,15 @@ impl Subject {
             let spec = types.as_ref().and_then(|types| LocalSpec::of(&relocation.record, types));
             spec.map_or_else(|| format!("type {}", relocation.record.type_id), |spec| spec.to_string())
         });
+        let form = |program: &ProgramInfo| {
+            let maps = inventory.maps.iter().filter(|map| program.maps.contains(&map.name));
+            KernelFeature::of_program(program).into_iter().chain(maps.flat_map(KernelFeature::of_map)).collect()
+        };
+        let numbers = (0..inventory.programs.len()).flat_map(|program| analysis.helpers_of(program));
+        let helpers = numbers.map(|number| (number, KernelFeature::helper(number))).collect();
         Ok(Subject {
+            forms: inventory.programs.iter().map(form).collect(),
+            helpers,
             name: object.name.clone(),
             programs: inventory.programs.clone(),
             analysis,
@@ -102,6 +113,11 @@ impl Subject {
         facts: &ObjectFacts<'_>,
         found: &[Result<(), String>],
     ) -> PredictedOutcome {
+        let missing = self.forms[number].iter().filter(|feature| feature.is_missing(&target.kernel));
+        let features = each_once(missing.map(KernelFeature::label));
+        if !features.is_empty() {
+            return PredictedOutcome::MissingFeature { features };
+        }
         let of_program = |(map, _): &&(String, String)| program.struct_ops.contains(map);
         let mut wanted = self.struct_ops.iter().filter(of_program).map(|(_, wanted)| wanted);
         let missing = wanted.find(|name| !has(target, name, Kind::Struct)).cloned();
@@ -133,31 +149,46 @@ impl Subject {
             .filter(|(function, found)| found.is_err() && program.externs.contains(&function.name))
             .map(|(function, _)| function.name.as_str())
             .collect();
-        if !own.iter().any(unfound) && missing.is_empty() {
-            return PredictedOutcome::Resolves;
-        }
-        if own.iter().any(poisoned) || !missing.is_empty() {
+        let known = |helper| Some((helper, self.helpers.get(&helper)?));
+        let mut helpers: BTreeMap<u32, &KernelFeature> =
+            self.analysis.helpers_of(number).into_iter().filter_map(known).collect();
+        helpers.retain(|_, helper| helper.is_missing(&target.kernel));
+        let nothing_to_follow = !own.iter().any(poisoned) && missing.is_empty() && helpers.is_empty();
+        if !nothing_to_follow {
             let Some(reached) = self.analysis.reached(number, facts) else {
                 return PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() };
             };
+            let features = each_once(reached.helpers.iter().filter_map(|one| Some(helpers.get(one)?.label())));
+            if !features.is_empty() {
+                return PredictedOutcome::MissingFeature { features };
+            }
             let relocations = reached.relocations.iter().filter(|relocation| poisoned(relocation));
             let calls = reached.kfuncs.into_iter().filter(|name| missing.contains(name));
-            let missing = each_once(relocations.map(|&number| self.asked[number].as_str()).chain(calls));
+            let missing =
+                each_once(relocations.map(|&number| self.asked[number].clone()).chain(calls.map(str::to_owned)));
             if !missing.is_empty() {
                 return PredictedOutcome::RejectedIfReached { missing };
             }
         }
+        let reads = self.analysis.context_reads(number, Some(facts));
+        if let Some(reason) = other_prototype(program, &reads, &target.kernel) {
+            return PredictedOutcome::OtherPrototype { reason };
+        }
         let absent = own.iter().filter(|relocation| unfound(relocation));
-        let absent = absent.map(|&number| self.asked[number].as_str()).chain(missing);
-        PredictedOutcome::AbsentAndGuarded { absent: each_once(absent) }
+        let absent = absent.map(|&number| self.asked[number].clone()).chain(missing.into_iter().map(str::to_owned));
+        let absent = each_once(absent.chain(helpers.into_values().map(|helper| helper.name.clone())));
+        match absent.is_empty() {
+            true => PredictedOutcome::Resolves,
+            false => PredictedOutcome::AbsentAndGuarded { absent },
+        }
     }
 }
 
-fn each_once<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+fn each_once(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for name in names {
-        if !found.iter().any(|known| known == name) {
-            found.push(name.to_owned());
+        if !found.contains(&name) {
+            found.push(name);
         }
     }
     found
@@ -172,25 +203,6 @@ fn record((number, resolution): (usize, &Resolution)) -> RelocationRecord {
         verifier_insns: Vec::new(),
         predicted: None,
     }
-}
-
-/// What the program attaches to, if its type needs a type of the kernel for that and the kernel has none.
-fn missing_target(program: &ProgramInfo, target: &Target) -> Option<String> {
-    if !program.prog_type.as_deref().is_some_and(|kind| TARGETED.contains(&kind)) {
-        return None;
-    }
-    let wanted = AttachTarget::from_section(&program.section)?;
-    let kind = match wanted {
-        AttachTarget::Tracepoint(_) => Kind::Typedef,
-        AttachTarget::Function(_) | AttachTarget::Iterator(_) => Kind::Function,
-    };
-    let name = wanted.btf_name();
-    (!has(target, &name, kind)).then(|| wanted.name().to_owned())
-}
-
-fn has(target: &Target, name: &str, kind: Kind) -> bool {
-    let mut tables = std::iter::once(&target.kernel).chain(target.modules.iter().map(|(_, table)| table));
-    tables.any(|table| table.exactly(name, kind).is_some())
 }
 
 /// A struct_ops map, and the struct by which libbpf finds the kernel's side of it.

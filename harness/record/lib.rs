@@ -194,6 +194,9 @@ pub struct ProgramRecord {
     /// Whether it ran; `None` if it was not loaded or nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exercise: Option<ExerciseRecord>,
+    /// What the kernel's types say of it, where the guest reported something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<PredictedOutcome>,
     /// What the failure means on the kernels of the run and what to do about it; `None` if their types do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Box<Explanation>>,
@@ -221,6 +224,7 @@ impl ProgramRecord {
             load_ms: 0,
             attach: None,
             exercise: None,
+            predicted: None,
             explanation: None,
             hints: Vec::new(),
         }

@@ -52,6 +52,16 @@ pub enum PredictedOutcome {
         /// Its name, and what is wrong.
         reason: String,
     },
+    /// The kernel does not know a helper that can be reached, the type of a map, or the program's own type.
+    MissingFeature {
+        /// Such as ``helper `bpf_loop` ``; each once.
+        features: Vec<String>,
+    },
+    /// What the program attaches to has other arguments than those that it reads.
+    OtherPrototype {
+        /// In words.
+        reason: String,
+    },
     /// Nothing can be said.
     Unknown {
         /// Why.
@@ -69,6 +79,8 @@ impl PredictedOutcome {
             PredictedOutcome::Refused { .. } => "refused by libbpf",
             PredictedOutcome::MissingTarget { .. } => "attach target missing",
             PredictedOutcome::MissingKfunc { .. } => "kfunc missing",
+            PredictedOutcome::MissingFeature { .. } => "feature missing",
+            PredictedOutcome::OtherPrototype { .. } => "attach target has another prototype",
             PredictedOutcome::Unknown { .. } => "not predicted",
         }
     }
@@ -82,6 +94,8 @@ impl PredictedOutcome {
             PredictedOutcome::Refused { .. } => "~refus",
             PredictedOutcome::MissingTarget { .. } => "~targ",
             PredictedOutcome::MissingKfunc { .. } => "~kfunc",
+            PredictedOutcome::MissingFeature { .. } => "~feat",
+            PredictedOutcome::OtherPrototype { .. } => "~proto",
             PredictedOutcome::Unknown { .. } => "~?",
         }
     }
@@ -106,7 +120,12 @@ impl PredictedOutcome {
             PredictedOutcome::AbsentAndGuarded { absent } => Some(format!("the kernel lacks {}", named(absent))),
             PredictedOutcome::RejectedIfReached { missing } => Some(format!("no match for {}", named(missing))),
             PredictedOutcome::MissingTarget { target } => Some(format!("`{target}` is not in the kernel itself")),
+            PredictedOutcome::MissingFeature { features } => {
+                let shown = features.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
+                Some(format!("the kernel does not have {shown}{}", and_more(features.len())))
+            }
             PredictedOutcome::Refused { reason }
+            | PredictedOutcome::OtherPrototype { reason }
             | PredictedOutcome::MissingKfunc { reason }
             | PredictedOutcome::Unknown { reason } => Some(reason.clone()),
         }
@@ -115,11 +134,14 @@ impl PredictedOutcome {
 
 fn named(names: &[String]) -> String {
     let first: Vec<String> = names.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
-    let more = match names.len().saturating_sub(MOST_NAMES) {
+    format!("{}{}", first.join(", "), and_more(names.len()))
+}
+
+fn and_more(names: usize) -> String {
+    match names.saturating_sub(MOST_NAMES) {
         0 => String::new(),
         more => format!(" and {more} more"),
-    };
-    format!("{}{more}", first.join(", "))
+    }
 }
 
 impl RunRecord {

@@ -4,6 +4,7 @@ mod close;
 mod loader;
 mod loss;
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::event::{CellOutcome, Event};
 use crate::judge;
 use crate::kernel_log::KernelLog;
 use crate::plan::{PlannedObject, Room};
+use crate::predict::Prediction;
 use crate::protocol::attach::{AttachFacts, Step};
 use crate::protocol::libbpf_log;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome};
@@ -54,6 +56,8 @@ struct Cell<'a> {
     evidence: CellEvidence,
     coverage: CoverageEvidence,
     kernel_log: KernelLog,
+    /// What the kernel's types say of the object, read when the first program has its verdict.
+    prediction: OnceCell<Option<Prediction>>,
     /// What another loader than libbpf did.
     loader: loader::LoaderState,
     /// Maps that no guest can hold.
@@ -96,6 +100,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         loader: loader::LoaderState::default(),
         coverage: CoverageEvidence::default(),
         kernel_log: KernelLog::default(),
+        prediction: OnceCell::new(),
         refused: None,
         step: Step::Loading,
         attached: None,

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::kernel::{Ended, KernelContext};
-use super::{RunContext, RunError, fetch, fetch_failed, guest, pool, probe_requests::ProbeRequests};
+use super::{RunContext, RunError, Subjects, fetch, fetch_failed, guest, pool, probe_requests::ProbeRequests};
 use crate::event::{CellOutcome, Event};
 use crate::exec::{CommandEnding, CommandSession, FinishedCommand, HostFiles, View};
 use crate::judge::{self, Diagnosis};
@@ -65,8 +65,8 @@ fn on_kernel(run: &RunContext<'_>, job: &CommandJob, kernel: usize, events: Send
             let file_systems = guest::file_systems(run, kernel, &stored, &events);
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            let wanted = ProbeRequests::default();
-            let context = KernelContext::new(run, kernel, stored, &wanted, events);
+            let (wanted, subjects) = (ProbeRequests::default(), Subjects::of(&[]));
+            let context = KernelContext::new(run, kernel, stored, (&wanted, &subjects), events);
             // If the kernel is out of the run it has said why.
             let _ = run_and_judge(&context, job, &file_systems);
         }

@@ -4,6 +4,7 @@ use std::sync::mpsc::Sender;
 
 use super::kernel::KernelContext;
 use super::probe_requests::ProbeRequests;
+use super::subjects::Subjects;
 use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
 use crate::source::FileSystems;
@@ -30,8 +31,8 @@ pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) 
         }
     };
     let file_systems = file_systems(run, kernel, &stored, events);
-    let wanted = ProbeRequests::default();
-    let machine = KernelContext::new(run, kernel, stored, &wanted, events.clone())
+    let (wanted, subjects) = (ProbeRequests::default(), Subjects::of(&[]));
+    let machine = KernelContext::new(run, kernel, stored, (&wanted, &subjects), events.clone())
         .machine(run.plan.kernels[kernel].memory_mib)
         .ok()?;
     Some(Guest { machine, file_systems })

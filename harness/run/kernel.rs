@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::kernel_view::StoredView;
 use super::probe_requests::{ProbeRequests, Restorable};
+use super::subjects::Subjects;
 use super::{RunContext, feature_probe, proof_of_boot};
 use crate::bytes::in_words;
 use crate::event::Event;
@@ -54,6 +55,8 @@ pub(super) struct KernelContext<'a> {
     lacks: OnceLock<Vec<String>>,
     /// What kernels are asked for at the end.
     pub(super) wanted: &'a ProbeRequests,
+    /// The run's objects for predictions.
+    pub(super) subjects: &'a Subjects,
     events: Sender<Event>,
 }
 
@@ -62,7 +65,7 @@ impl<'a> KernelContext<'a> {
         run: &'a RunContext<'a>,
         index: usize,
         stored: StoredKernel,
-        wanted: &'a ProbeRequests,
+        (wanted, subjects): (&'a ProbeRequests, &'a Subjects),
         events: Sender<Event>,
     ) -> Self {
         let spec = &run.plan.kernels[index];
@@ -81,7 +84,7 @@ impl<'a> KernelContext<'a> {
                 }
             }
         });
-        KernelContext { run, index, spec, deadlines, stored, starts, drawn, view, lacks, wanted, events }
+        KernelContext { run, index, spec, deadlines, stored, starts, drawn, view, lacks, wanted, subjects, events }
     }
 
     /// What the store knows of the kernel.

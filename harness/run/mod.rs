@@ -20,6 +20,7 @@ mod probe_requests;
 mod proof_of_boot;
 mod session;
 mod stop;
+mod subjects;
 mod user_space;
 
 use std::sync::Arc;
@@ -42,11 +43,12 @@ pub use guest::{Guest, start_guest};
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
-use predicted_kernel::{PredictedKernel, Subjects};
+use predicted_kernel::PredictedKernel;
 use probe_requests::ProbeRequests;
 pub use proof_of_boot::prove;
 use session::Session;
 pub use stop::Stop;
+use subjects::Subjects;
 
 /// Everything a run works with.
 #[derive(Clone, Copy)]
@@ -152,7 +154,7 @@ fn run_kernel<'s>(
         Ok(stored) => {
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            run_cells(&Arc::new(KernelContext::new(run, kernel, stored, wanted, events)), scope);
+            run_cells(&Arc::new(KernelContext::new(run, kernel, stored, (wanted, subjects), events)), scope);
         }
         Err(error) if error.is_unavailable() => {
             PredictedKernel { run, index: kernel, subjects, events: &events }.stand_in(&error);

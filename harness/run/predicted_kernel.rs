@@ -1,25 +1,17 @@
 //! [`PredictedKernel`]: a kernel of the run that is not booted: its types say what they can of each object.
 
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
 
+use super::subjects::Subjects;
 use super::{RunContext, fetch_failure};
-use crate::core_relo::{Target, TypeTable};
+use crate::core_relo::Target;
 use crate::event::Event;
 use crate::plan::PlannedObject;
-use crate::predict::Subject;
+use crate::predict::Prediction;
 use crate::record::{CellPrediction, KernelState, PredictedOutcome};
 use crate::source::TypesOnly;
 use crate::store::StoreError;
-
-/// The objects of a run, each read when the first kernel asks for it.
-pub(super) struct Subjects(Vec<OnceLock<Result<Subject, String>>>);
-
-impl Subjects {
-    pub(super) fn of(objects: &[PlannedObject]) -> Subjects {
-        Subjects(objects.iter().map(|_| OnceLock::new()).collect())
-    }
-}
 
 /// A kernel of the run of which only the types are known.
 pub(super) struct PredictedKernel<'a> {
@@ -68,11 +60,8 @@ impl PredictedKernel<'_> {
 
     fn object(&self, object: usize, found: &TypesOnly) {
         let planned = &self.run.plan.objects[object];
-        let read = || Subject::analysed(&planned.object, Arc::clone(&planned.analysis));
-        let prediction = match self.subjects.0[object].get_or_init(read) {
-            Ok(subject) => predict(planned, subject, found),
-            Err(reason) => Err(reason.clone()),
-        };
+        let target = Target { kernel: Arc::clone(&found.types), modules: Vec::new() };
+        let prediction = self.subjects.predict(object, planned, &target).and_then(|found| checked(planned, found));
         let prediction = prediction.unwrap_or_else(|reason| CellPrediction {
             programs: planned.programs.iter().map(|_| PredictedOutcome::Unknown { reason: reason.clone() }).collect(),
             relocations: Vec::new(),
@@ -93,19 +82,10 @@ impl PredictedKernel<'_> {
     }
 }
 
-fn predict(planned: &PlannedObject, subject: &Subject, found: &TypesOnly) -> Result<CellPrediction, String> {
-    let target = |kernel: Arc<TypeTable>| Target { kernel, modules: Vec::new() };
-    let kernel = target(Arc::clone(&found.types));
-    let prediction = match planned.own_raw_types() {
-        Some(raw) => {
-            let own = TypeTable::new(raw.to_vec()).map_err(|error| format!("BTF of the suite: {error}"))?;
-            subject.predict_with(&target(Arc::new(own)), &kernel)
-        }
-        None => subject.predict(&kernel),
-    };
+/// As the record has it: what is never loaded is not predicted.
+fn checked(planned: &PlannedObject, prediction: Prediction) -> Result<CellPrediction, String> {
     let mut prediction = prediction.into_record();
-    let found = prediction.programs.len();
-    if found != planned.programs.len() {
+    if prediction.programs.len() != planned.programs.len() {
         return Err("the object has no programs".to_owned());
     }
     for (program, outcome) in planned.programs.iter().zip(&mut prediction.programs) {

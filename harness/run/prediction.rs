@@ -1,11 +1,11 @@
-//! [`compare`]: what a guest reported of relocations, against what the types of its kernel say.
+//! [`compare`], [`is_refuted`]: what a guest reported of relocations and programs, against what the types of its kernel say.
 
 use std::sync::Arc;
 
 use super::kernel_view::StoredView;
 use crate::core_relo::{ObjectSide, Resolver, Target, TypeTable};
 use crate::plan::PlannedObject;
-use crate::record::{RelocationOutcome, RelocationRecord};
+use crate::record::{Cause, PredictedOutcome, ProgramRecord, RelocationOutcome, RelocationRecord};
 
 /// Marks the relocations that came to something else than the kernel's types say.
 ///
@@ -42,6 +42,17 @@ fn mark(object: &[u8], target: &Target, records: &mut [RelocationRecord]) {
             record.predicted = Some(predicted.outcome);
         }
     }
+}
+
+/// Whether a program of this type came to something else than types say. Only what types decide is looked at: a program that resolves may
+/// fail for many a reason.
+pub(super) fn is_refuted(predicted: &PredictedOutcome, record: &ProgramRecord, prog_type: Option<&str>) -> bool {
+    if record.verdict.was_loaded() {
+        return predicted.is_failure();
+    }
+    let of_types = matches!(record.cause, Some(Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue));
+    let of_target = record.cause == Some(Cause::MissingAttachTarget) && matches!(prog_type, Some("tracing" | "lsm"));
+    predicted.resolves() && (of_types || of_target)
 }
 
 /// Whether libbpf said what came of it.

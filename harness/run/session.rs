@@ -10,6 +10,7 @@ use super::{ProbeRequests, RunContext};
 use crate::event::Event;
 use crate::explain::KernelTypes;
 use crate::plan::{PlannedObject, Room};
+use crate::predict::Prediction;
 use crate::vm::{Deadlines, GuestLink, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
@@ -44,6 +45,11 @@ impl<'a> Session<'a> {
         let (run, kernel, deadlines, wanted) = (shared.run, shared.index, shared.deadlines, shared.wanted);
         let memory_mib = shared.spec.memory_mib;
         Session { run, kernel, deadlines, wanted, shared, machine: None, start, memory_mib, extra: None }
+    }
+
+    /// What the kernel's types say of an object; `None` if they or the object cannot be read.
+    pub(super) fn predict(&self, object: usize, planned: &PlannedObject) -> Option<Prediction> {
+        self.shared.subjects.predict(object, planned, self.view().target()?).ok()
     }
 
     /// Runs some of the plan's objects, given by their indexes.

@@ -23,6 +23,16 @@ pub(super) fn of_predictions(record: &RunRecord, shown: &[usize], o: usize) -> V
             found.entry((relocation.relocation, story)).or_default().push(k);
         }
     }
+    let programs = record.objects[o].programs.len();
+    for (&k, p) in shown.iter().flat_map(|k| (0..programs).map(move |p| (k, p))) {
+        let Some(program) = record.cell(o, k).programs.get(p) else { continue };
+        let Some(predicted) = &program.predicted else { continue };
+        let why = predicted.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let label = predicted.label();
+        let story =
+            format!("`{}` ended as {}, and the types of the kernel say {label}{why}", program.name, program.verdict);
+        found.entry((usize::MAX, story)).or_default().push(k);
+    }
     let finding = |((_, story), kernels): ((usize, String), Vec<usize>)| Finding {
         level: FindingLevel::Warning,
         kind: FindingKind::Prediction,

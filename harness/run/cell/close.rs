@@ -1,7 +1,7 @@
 //! Closing programs: the verdict of each, with what is known of it, goes to the report.
 
 use super::super::session::Session;
-use super::super::{dangers, judgement};
+use super::super::{dangers, judgement, prediction};
 use super::Cell;
 use crate::event::Event;
 use crate::judge::{Diagnosis, exercise};
@@ -73,7 +73,15 @@ impl Cell<'_> {
         }
     }
 
-    pub(super) fn done(&mut self, session: &Session<'_>, program: usize, record: ProgramRecord) {
+    pub(super) fn done(&mut self, session: &Session<'_>, program: usize, mut record: ProgramRecord) {
+        // Another library has rules of its own, and so has libbpf in its place.
+        if self.planned.loader.is_none() {
+            let read = || session.predict(self.object, self.planned);
+            let prediction = self.prediction.get_or_init(read).as_ref();
+            let predicted = prediction.and_then(|prediction| prediction.programs.get(program));
+            let kind = judgement::info(self.planned, &record.name).and_then(|known| known.prog_type.as_deref());
+            record.predicted = predicted.filter(|outcome| prediction::is_refuted(outcome, &record, kind)).cloned();
+        }
         self.open.retain(|index| *index != program);
         let (kernel, object) = (session.kernel, self.object);
         session.send(Event::ProgramDone { kernel, object, program, record: Box::new(record) });

@@ -84,6 +84,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
         qemu_version: String::new(),
     };
     let (logs, stop, wanted) = (Logs::new(folder.path()), Stop::default(), ProbeRequests::default());
+    let subjects = super::super::Subjects::of(&plan.objects);
     let jobs = Jobs::choose(Some(1), 1, []);
     let run_context = RunContext {
         plan: &plan,
@@ -102,7 +103,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
         debug: DebugOptions::default(),
     };
     let (sender, events) = mpsc::channel();
-    let context = Arc::new(KernelContext::new(&run_context, 0, stored(), &wanted, sender));
+    let context = Arc::new(KernelContext::new(&run_context, 0, stored(), (&wanted, &subjects), sender));
     let mut scripts = VecDeque::from(scripts);
     let start = move |_| scripts.pop_front().map(|script| Box::new(script) as Box<dyn GuestLink + Send>).ok_or(Ended);
     let mut session = Session::with(context, Box::new(start));

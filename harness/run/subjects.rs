@@ -1,0 +1,38 @@
+//! [`Subjects`]: the objects of a run as predictions read them.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::core_relo::{Target, TypeTable};
+use crate::plan::PlannedObject;
+use crate::predict::{Prediction, Subject};
+
+/// The objects of a run, each read when the first kernel asks for it.
+pub(super) struct Subjects(Vec<OnceLock<Result<Subject, String>>>);
+
+impl Subjects {
+    pub(super) fn of(objects: &[PlannedObject]) -> Subjects {
+        Subjects(objects.iter().map(|_| OnceLock::new()).collect())
+    }
+
+    /// What types say of an object, an index, on a kernel.
+    ///
+    /// # Errors
+    /// The object, or the BTF of its own, cannot be read; in words.
+    pub(super) fn predict(
+        &self,
+        object: usize,
+        planned: &PlannedObject,
+        kernel: &Target,
+    ) -> Result<Prediction, String> {
+        let read = || Subject::analysed(&planned.object, Arc::clone(&planned.analysis));
+        let known = self.0.get(object).ok_or("it is no object of the run")?;
+        let subject = known.get_or_init(read).as_ref().map_err(Clone::clone)?;
+        Ok(match planned.own_raw_types() {
+            Some(raw) => {
+                let own = TypeTable::new(raw.to_vec()).map_err(|error| format!("BTF of the suite: {error}"))?;
+                subject.predict_with(&Target { kernel: Arc::new(own), modules: Vec::new() }, kernel)
+            }
+            None => subject.predict(kernel),
+        })
+    }
+}
