@@ -1,5 +1,7 @@
 //! `corematrix plan`: what a run would do and in which parts, without booting anything.
 
+mod minimal;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +13,8 @@ use super::{Common, MachineArgs, say};
 use crate::matrix::{Inputs, Project};
 use crate::plan::Plan;
 use crate::plan::{Schedule, ScheduleFormat};
+use crate::record::exit_code;
+use minimal::Minimal;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -19,9 +23,17 @@ pub(super) struct PlanArgs {
     inputs: Vec<PathBuf>,
     #[command(flatten)]
     machine: MachineArgs,
-    /// How to write it.
-    #[arg(long, value_enum, default_value = "json")]
-    format: ScheduleFormat,
+    /// Show instead the fewest kernels to boot that show everything that types predict of the objects, of the kernels in the store and
+    /// of those that `--btf` names.
+    #[arg(long, conflicts_with = "partitions")]
+    minimal: bool,
+    /// Types of more kernels: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern; may be
+    /// repeated.
+    #[arg(long, value_name = "FILE|DIR|PATTERN", requires = "minimal")]
+    btf: Vec<PathBuf>,
+    /// How to write it [default: json; text with --minimal].
+    #[arg(long, value_enum)]
+    format: Option<ScheduleFormat>,
     /// In how many parts at most; an object is never divided.
     #[arg(long, value_name = "N", default_value = "4")]
     partitions: NonZeroUsize,
@@ -33,8 +45,13 @@ pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<ExitCode, Failure>
     let mut inputs = project.inputs(&args.inputs, args.machine.offline, &say)?;
     project.assign_loaders(&mut inputs, &[])?;
     let Inputs { objects, settings, .. } = inputs;
+    if args.minimal {
+        let minimal = Minimal::of(&project, &objects, &args.btf)?;
+        print!("{}", minimal.render(args.format));
+        return Ok(ExitCode::from(if minimal.is_partial() { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }));
+    }
     let schedule = Schedule::new(&Plan::new(kernels, objects, &settings), args.partitions.get());
-    let text = schedule.render(args.format);
+    let text = schedule.render(args.format.unwrap_or(ScheduleFormat::Json));
     print!("{}", text.map_err(|error| Failure::infrastructure(format!("cannot write the plan: {error}"), None))?);
     Ok(ExitCode::SUCCESS)
 }

@@ -229,10 +229,13 @@ impl TypeTable {
         self.named(essential_of(name.as_bytes())).find(same)
     }
 
-    /// Whether an enum of 32 bits, or of 64 bits, lists a number: `None` without such an enum. What begins with `__` marks the end of a list
-    /// and is no part of it.
-    pub fn lists(&self, name: &str, number: u32) -> Option<bool> {
+    /// Whether an enum of 32 bits, or of 64 bits, lists a number: `None` without such an enum, or with one of fewer than `least` enumerators.
+    /// What begins with `__` marks the end of a list and is no part of it.
+    pub fn lists(&self, name: &str, number: u32, least: u32) -> Option<bool> {
         let (_, found) = self.exactly(name, Kind::Enum).or_else(|| self.exactly(name, Kind::Enum64))?;
+        if found.count < least {
+            return None;
+        }
         let size = if found.kind == Kind::Enum { 8 } else { 12 };
         let is_it = |value: &[u8]| {
             let (name, low) = (u32_at(value, 0)?, u32_at(value, 4)?);

@@ -44,6 +44,8 @@ pub(super) struct Function {
     pub relocations: Vec<(usize, usize)>,
     /// The kernel functions that it calls, by instruction.
     pub kfuncs: Vec<(usize, String)>,
+    /// The maps that it refers to, by instruction.
+    pub maps: Vec<(usize, String)>,
     /// Its line records by instruction.
     pub lines: Vec<LineRecord>,
 }
@@ -194,6 +196,7 @@ impl Code {
                 references: BTreeMap::new(),
                 relocations: Vec::new(),
                 kfuncs: Vec::new(),
+                maps: Vec::new(),
                 lines: Vec::new(),
             });
         }
@@ -214,6 +217,7 @@ impl Code {
                 }
             }
         }
+        let maps = sections.section_by_name(LittleEndian, b".maps").map(|(index, _)| index.0);
         for section in sections.iter() {
             let Ok(Some((records, _))) = section.rel(LittleEndian, bytes) else { continue };
             let target = section.sh_info(LittleEndian) as usize;
@@ -223,6 +227,9 @@ impl Code {
                 let Some(&insn) = code.functions[function].insns.get(at) else { continue };
                 if symbol.section == 0 && insn.is_call() {
                     code.functions[function].kfuncs.push((at, symbol.name.clone()));
+                }
+                if Some(symbol.section) == maps {
+                    code.functions[function].maps.push((at, symbol.name.clone()));
                 }
                 let reference = match symbol.section {
                     0 if insn.is_wide() => code.external(symbol),

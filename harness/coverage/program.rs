@@ -181,6 +181,7 @@ mod tests {
             insns: Insn::decode(&[0x95, 0, 0, 0, 0, 0, 0, 0].repeat(insns)),
             relocations: Vec::new(),
             kfuncs: Vec::new(),
+            maps: Vec::new(),
             references: (number + 1 < functions).then_some((0, Reference::Call(number + 1))).into_iter().collect(),
             lines: Vec::new(),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::analysis::Analysis;
 use super::cell_coverage::ObjectFacts;
-use super::code::Function;
+use super::code::{Function, Variable};
 
 /// What a program can come to on one kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Reached<'a> {
     pub relocations: BTreeSet<usize>,
     /// Calls of kernel functions, by name.
     pub kfuncs: BTreeSet<&'a str>,
+    /// Maps, by name.
+    pub maps: BTreeSet<&'a str>,
     /// Calls of helpers, by number.
     pub helpers: BTreeSet<u32>,
 }
@@ -22,6 +24,14 @@ impl Analysis {
     pub fn relocations_of(&self, program: usize) -> BTreeSet<usize> {
         let functions = self.functions(program);
         functions.flat_map(|(_, function)| function.relocations.iter().map(|&(_, relocation)| relocation)).collect()
+    }
+
+    /// The kconfig values that the object reads.
+    pub fn kconfig_values(&self) -> impl Iterator<Item = &str> {
+        self.code.variables.iter().filter_map(|variable| match variable {
+            Variable::Kconfig { name, .. } => Some(name.as_str()),
+            Variable::Rodata { .. } => None,
+        })
     }
 
     /// The helpers that a program and its subprograms call, by number.
@@ -41,6 +51,8 @@ impl Analysis {
             reached.relocations.extend(relocations.map(|&(_, relocation)| relocation));
             let kfuncs = function.kfuncs.iter().filter(|(at, _)| is_reached(*at));
             reached.kfuncs.extend(kfuncs.map(|(_, name)| name.as_str()));
+            let maps = function.maps.iter().filter(|(at, _)| is_reached(*at));
+            reached.maps.extend(maps.map(|(_, name)| name.as_str()));
             let helpers = function.insns.iter().enumerate().filter(|(at, _)| is_reached(*at));
             reached.helpers.extend(helpers.filter_map(|(_, insn)| insn.helper()));
         }

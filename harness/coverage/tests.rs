@@ -195,6 +195,7 @@ fn questions_of_a_large_program_are_followed_as_long_as_there_are_steps() {
         insns: insn::Insn::decode(&bytes),
         relocations: Vec::new(),
         kfuncs: Vec::new(),
+        maps: Vec::new(),
         references: (0..asks).map(|index| (2 * index + 1, reference(index))).collect(),
         lines: Vec::new(),
     };

@@ -254,7 +254,7 @@ impl<'t> SourceTable<'_, 't> {
             }
             return Some(Source::Btf { place: BtfPlace::Path(self.absolute(reader, "btf")?), release });
         }
-        for key in ["suites", "file"].into_iter().filter(|key| !has(key)) {
+        for key in ["suites", "file", "release"].into_iter().filter(|key| !has(key)) {
             let message = format!("`{key}` is missing, a `package` with BTF needs it");
             self.problem(reader, self.section.start, &message, Some(example(key).to_owned()));
         }
@@ -293,6 +293,7 @@ fn example(key: &str) -> &'static str {
         "suites" => "write `suites = [\"bookworm\"]`",
         "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
         "btf" => "write `btf = \"../5.4.0-150-generic.btf\"`",
+        "release" => "write `release = \"5.4\"`",
         "file" => "write `file = \"usr/share/vmlinux.btf\"`",
         "mirror" => "write `mirror = \"http://archive.example.org/ubuntu\"`",
         "tree" => "write `tree = \"../linux\"`",

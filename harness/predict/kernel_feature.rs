@@ -5,6 +5,14 @@ use crate::feature::Feature;
 use crate::judge::checks_attach_type;
 use crate::object::{MapInfo, ProgramInfo};
 
+/// The kernel's enum of helpers.
+const HELPERS: &str = "bpf_func_id";
+/// Helpers that libbpf replaces where a kernel does not have them: `bpf_probe_read_{user,kernel}{,_str}` by `bpf_probe_read{,_str}`.
+const OLDER_HELPERS: [(u32, u32); 4] = [(112, 4), (113, 4), (114, 45), (115, 45)];
+
+/// Kernels with BTF list more of each kind than this; what lists fewer is a part of a kernel's types.
+const LEAST_LISTED: u32 = 16;
+
 /// What an object needs of a kernel besides types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct KernelFeature {
@@ -22,7 +30,7 @@ impl KernelFeature {
     pub fn helper(number: u32) -> KernelFeature {
         let known = Feature::Helper.known().into_iter().find(|(known, _)| *known == number);
         let name = known.map_or_else(|| format!("#{number}"), |(_, name)| format!("bpf_{name}"));
-        KernelFeature { listing: Feature::Helper.listing().0, number, kind: Feature::Helper.label(), name }
+        KernelFeature { listing: HELPERS, number, kind: Feature::Helper.label(), name }
     }
 
     /// The types of a program, and its attach type where kernels look at it.
@@ -49,7 +57,11 @@ impl KernelFeature {
 
     /// Whether the kernel surely does not have it.
     pub fn is_missing(&self, kernel: &TypeTable) -> bool {
-        kernel.lists(self.listing, self.number) == Some(false)
+        let number = match OLDER_HELPERS.iter().find(|(newer, _)| (self.listing, *newer) == (HELPERS, self.number)) {
+            Some((_, older)) => *older,
+            None => self.number,
+        };
+        kernel.lists(self.listing, number, LEAST_LISTED) == Some(false)
     }
 
     /// Such as ``helper `bpf_loop` ``.

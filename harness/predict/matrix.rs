@@ -16,6 +16,9 @@ use crate::record::{PredictedOutcome, RelocationOutcome};
 pub struct PredictedKernel {
     /// Kernels that are compared with one another: those of a distribution, such as `ubuntu/20.04/x86_64`, or the store's.
     pub group: String,
+    /// What the manifest or the store calls it, if they know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Its release.
     pub release: String,
     /// Where its types come from.
@@ -31,6 +34,9 @@ pub struct PredictedCell {
     pub relocations: BTreeMap<&'static str, usize>,
     /// By guard: whether its first side is picked; `None` where types do not tell.
     pub guards: Vec<Option<bool>>,
+    /// The relocations, as indexes, that ask for a size, a sign or an enumerator, with their values; `None` without a match.
+    #[serde(skip)]
+    pub values: Vec<(usize, Option<u64>)>,
 }
 
 /// What types say of objects on many kernels.
@@ -64,7 +70,11 @@ fn cell(subject: &Subject, target: &Target) -> PredictedCell {
     for resolution in &prediction.relocations {
         *relocations.entry(word(&resolution.outcome)).or_default() += 1;
     }
-    PredictedCell { programs: prediction.programs, relocations, guards: prediction.guards }
+    let of_value = subject.of_value().filter_map(|relocation| {
+        let outcome = &prediction.relocations.get(relocation)?.outcome;
+        Some((relocation, if let RelocationOutcome::Resolved { new, .. } = outcome { Some(*new) } else { None }))
+    });
+    PredictedCell { values: of_value.collect(), programs: prediction.programs, relocations, guards: prediction.guards }
 }
 
 /// As the record of a run has it.

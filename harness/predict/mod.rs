@@ -7,11 +7,13 @@ mod attachment;
 mod kernel_feature;
 mod kernel_function;
 mod matrix;
+mod minimal;
 mod outcome;
 mod stretch;
 mod subject;
 
 pub use matrix::{PredictedCell, PredictedKernel, PredictedMatrix};
+pub use minimal::{Behaviour, MinimalMatrix, behaviours};
 pub use outcome::Prediction;
 pub use stretch::{Stretch, stretches};
 pub use subject::Subject;

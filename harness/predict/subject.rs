@@ -7,11 +7,18 @@ use super::attachment::{has, missing_target, other_prototype};
 use super::kernel_feature::KernelFeature;
 use super::kernel_function::KernelFunction;
 use super::outcome::Prediction;
-use crate::core_relo::{Kind, ObjectSide, Resolution, Resolver, Target};
+use crate::core_relo::{Kind, ObjectSide, Resolution, Resolver, Target, TypeTable};
 use crate::coverage::{Analysis, ObjectFacts};
 use crate::explain::LocalSpec;
+use crate::object::btf_ext::RelocationKind;
 use crate::object::{BpfObject, ProgramInfo, StructOpsInfo};
 use crate::record::{ExternRecord, PredictedOutcome, RelocationOutcome, RelocationRecord};
+
+/// Values of `.kconfig` that libbpf finds out itself: whether probes can have a cookie, and whether system calls have wrappers.
+const HAS_COOKIE: &str = "LINUX_HAS_BPF_COOKIE";
+const HAS_SYSCALL_WRAPPER: &str = "LINUX_HAS_SYSCALL_WRAPPER";
+/// `bpf_get_attach_cookie`.
+const COOKIE_HELPER: u32 = 174;
 
 /// An object, read once, to be held against the types of many kernels.
 #[derive(Debug)]
@@ -25,8 +32,10 @@ pub struct Subject {
     functions: Vec<KernelFunction>,
     /// Its struct_ops maps: name, and the struct that the kernel must have for it.
     struct_ops: Vec<(String, String)>,
-    /// By program: its types, and those of its maps.
+    /// By program: its types.
     forms: Vec<Vec<KernelFeature>>,
+    /// The types of each map, by its name.
+    maps: BTreeMap<String, Vec<KernelFeature>>,
     /// Every helper that it calls.
     helpers: BTreeMap<u32, KernelFeature>,
     /// What each relocation asks for, such as `struct inode.i_ctime`.
@@ -54,14 +63,11 @@ impl Subject {
             let spec = types.as_ref().and_then(|types| LocalSpec::of(&relocation.record, types));
             spec.map_or_else(|| format!("type {}", relocation.record.type_id), |spec| spec.to_string())
         });
-        let form = |program: &ProgramInfo| {
-            let maps = inventory.maps.iter().filter(|map| program.maps.contains(&map.name));
-            KernelFeature::of_program(program).into_iter().chain(maps.flat_map(KernelFeature::of_map)).collect()
-        };
         let numbers = (0..inventory.programs.len()).flat_map(|program| analysis.helpers_of(program));
         let helpers = numbers.map(|number| (number, KernelFeature::helper(number))).collect();
         Ok(Subject {
-            forms: inventory.programs.iter().map(form).collect(),
+            forms: inventory.programs.iter().map(KernelFeature::of_program).collect(),
+            maps: inventory.maps.iter().map(|map| (map.name.clone(), KernelFeature::of_map(map))).collect(),
             helpers,
             name: object.name.clone(),
             programs: inventory.programs.clone(),
@@ -76,6 +82,15 @@ impl Subject {
     /// How many relocations it has.
     pub fn relocations(&self) -> usize {
         self.side.relocations.len()
+    }
+
+    /// The relocations that ask for a value which is no offset, as indexes.
+    pub(super) fn of_value(&self) -> impl Iterator<Item = usize> {
+        use RelocationKind::{ByteSize, EnumValue, Signed, TypeSize};
+        let relocations = self.side.relocations.iter().enumerate();
+        let of_value =
+            relocations.filter(|(_, one)| matches!(one.record.kind, ByteSize | EnumValue | Signed | TypeSize));
+        of_value.map(|(number, _)| number)
     }
 
     /// What becomes of it on one kernel.
@@ -95,7 +110,8 @@ impl Subject {
             weak: function.weak,
             resolved: found.is_ok().then(|| "vmlinux".to_owned()),
         };
-        let externs: Vec<ExternRecord> = self.functions.iter().zip(&found).map(external).collect();
+        let functions = self.functions.iter().zip(&found).map(external);
+        let externs: Vec<ExternRecord> = functions.chain(self.known_kconfig(&target.kernel)).collect();
         let nothing = BTreeMap::new();
         let facts = ObjectFacts { loaded: &nothing, relocations: &records, externs: &externs };
         let programs = self.programs.iter().enumerate();
@@ -103,6 +119,20 @@ impl Subject {
             programs.map(|(number, program)| self.program(number, program, target, &facts, &found)).collect();
         let guards = self.analysis.proof(&facts).guards.into_iter().map(|guard| guard.resolved).collect();
         Prediction { programs, relocations, guards }
+    }
+
+    /// The values that libbpf makes up itself, as far as types tell them.
+    fn known_kconfig(&self, kernel: &TypeTable) -> impl Iterator<Item = ExternRecord> {
+        self.analysis.kconfig_values().filter_map(|name| {
+            let value = match name {
+                HAS_COOKIE => !KernelFeature::helper(COOKIE_HELPER).is_missing(kernel),
+                // Since 4.17 on x86-64, which is older than BTF.
+                HAS_SYSCALL_WRAPPER => true,
+                _ => return None,
+            };
+            let resolved = Some(u8::from(value).to_string());
+            Some(ExternRecord { name: name.to_owned(), kind: "kcfg".to_owned(), weak: false, resolved })
+        })
     }
 
     fn program(
@@ -113,6 +143,11 @@ impl Subject {
         facts: &ObjectFacts<'_>,
         found: &[Result<(), String>],
     ) -> PredictedOutcome {
+        if program.prog_type.is_none() {
+            return PredictedOutcome::Unknown {
+                reason: format!("the section `{}` names no program type", program.section),
+            };
+        }
         let missing = self.forms[number].iter().filter(|feature| feature.is_missing(&target.kernel));
         let features = each_once(missing.map(KernelFeature::label));
         if !features.is_empty() {
@@ -153,21 +188,32 @@ impl Subject {
         let mut helpers: BTreeMap<u32, &KernelFeature> =
             self.analysis.helpers_of(number).into_iter().filter_map(known).collect();
         helpers.retain(|_, helper| helper.is_missing(&target.kernel));
-        let nothing_to_follow = !own.iter().any(poisoned) && missing.is_empty() && helpers.is_empty();
-        if !nothing_to_follow {
+        let mut maps: BTreeMap<&str, &KernelFeature> = BTreeMap::new();
+        for name in &program.maps {
+            let mut types = self.maps.get(name).into_iter().flatten();
+            maps.extend(types.find(|one| one.is_missing(&target.kernel)).map(|missing| (name.as_str(), missing)));
+        }
+        if own.iter().any(poisoned) || !missing.is_empty() || !helpers.is_empty() || !maps.is_empty() {
             let Some(reached) = self.analysis.reached(number, facts) else {
                 return PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() };
             };
-            let features = each_once(reached.helpers.iter().filter_map(|one| Some(helpers.get(one)?.label())));
-            if !features.is_empty() {
-                return PredictedOutcome::MissingFeature { features };
-            }
+            let of_helpers = reached.helpers.iter().filter_map(|one| helpers.get(one));
+            let of_maps = reached.maps.iter().filter_map(|one| maps.get(one));
+            let features = each_once(of_helpers.chain(of_maps).map(|feature| feature.label()));
             let relocations = reached.relocations.iter().filter(|relocation| poisoned(relocation));
             let calls = reached.kfuncs.into_iter().filter(|name| missing.contains(name));
-            let missing =
-                each_once(relocations.map(|&number| self.asked[number].clone()).chain(calls.map(str::to_owned)));
-            if !missing.is_empty() {
-                return PredictedOutcome::RejectedIfReached { missing };
+            let missing = each_once(relocations.map(|&one| self.asked[one].clone()).chain(calls.map(str::to_owned)));
+            let config = self.analysis.kconfig_values().find(|name| {
+                program.externs.iter().any(|known| known == name) && ![HAS_COOKIE, HAS_SYSCALL_WRAPPER].contains(name)
+            });
+            match (features.is_empty() && missing.is_empty(), config) {
+                (true, _) => {}
+                (false, Some(config)) => {
+                    let reason = format!("what it reaches depends on `{config}`, of which types say nothing");
+                    return PredictedOutcome::Unknown { reason };
+                }
+                (false, None) if !features.is_empty() => return PredictedOutcome::MissingFeature { features },
+                (false, None) => return PredictedOutcome::RejectedIfReached { missing },
             }
         }
         let reads = self.analysis.context_reads(number, Some(facts));
@@ -176,7 +222,8 @@ impl Subject {
         }
         let absent = own.iter().filter(|relocation| unfound(relocation));
         let absent = absent.map(|&number| self.asked[number].clone()).chain(missing.into_iter().map(str::to_owned));
-        let absent = each_once(absent.chain(helpers.into_values().map(|helper| helper.name.clone())));
+        let features = helpers.into_values().chain(maps.into_values()).map(|feature| feature.name.clone());
+        let absent = each_once(absent.chain(features));
         match absent.is_empty() {
             true => PredictedOutcome::Resolves,
             false => PredictedOutcome::AbsentAndGuarded { absent },

@@ -110,6 +110,7 @@ mod tests {
     #[test]
     fn what_comes_and_goes_is_said() {
         let kernel = |number: usize| PredictedKernel {
+            name: None,
             group: "distro/1".to_owned(),
             release: format!("1.0.{number}"),
             types: PathBuf::new(),

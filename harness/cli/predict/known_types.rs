@@ -16,15 +16,21 @@ pub(in super::super) fn known_types(project: &Project, places: &[PathBuf]) -> Re
     for place in places {
         let hint = "name raw BTF, an ELF file with `.BTF`, or a folder of such files".to_owned();
         let files = BtfFile::list(place).map_err(|error| Failure::input(error, Some(hint)))?;
-        let kernel = |file: BtfFile| PredictedKernel { group: file.group, release: file.release, types: file.path };
+        let kernel =
+            |file: BtfFile| PredictedKernel { group: file.group, name: None, release: file.release, types: file.path };
         kernels.extend(files.into_iter().map(kernel));
     }
     if places.is_empty() {
         let mut known = project.store.kernels();
         known.sort_by_cached_key(|(_, kernel)| age(&kernel.identity.release));
-        for (_, kernel) in known {
+        for (name, kernel) in known {
             let Some(types) = kernel.types().map(ToOwned::to_owned) else { continue };
-            kernels.push(PredictedKernel { group: STORE.to_owned(), release: kernel.identity.release, types });
+            kernels.push(PredictedKernel {
+                group: STORE.to_owned(),
+                name: Some(name),
+                release: kernel.identity.release,
+                types,
+            });
         }
         if kernels.is_empty() {
             let hint = "`corematrix run` fetches kernels; `--btf` names the types of others".to_owned();

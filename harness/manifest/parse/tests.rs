@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{ManifestError, Source};
+use super::super::{BtfPlace, ManifestError, Source};
 use super::*;
 
 const PATH: &str = "/matrix/kernels.toml";
@@ -106,6 +106,40 @@ fn paths_start_at_the_folder_of_the_file() {
     let image = PathBuf::from("/matrix/../linux/bzImage");
     let modules = Some(PathBuf::from("/lib/modules/6.1.0"));
     assert_eq!(manifest.kernels[0].source, Source::Path { image, modules, config: None });
+}
+
+#[test]
+fn types_alone_are_a_source_from_a_file_an_archive_or_a_package() {
+    let manifest = good(
+        r#"
+        [kernel.focal]
+        source = "btf"
+        btf = "archive/ubuntu/20.04/x86_64/*"
+        [kernel."5.4"]
+        source = "path"
+        image = "bzImage"
+        btf = "for-relocations.btf"
+        [[kernel."5.4".fallback]]
+        source = "btf"
+        package = "some-data"
+        suites = ["bullseye"]
+        file = "usr/share/vmlinux.btf.gz"
+        release = "5.4"
+        "#,
+    );
+    let [old, focal] = &manifest.kernels[..] else { panic!() };
+    let path = BtfPlace::Path(PathBuf::from("/matrix/archive/ubuntu/20.04/x86_64/*"));
+    assert_eq!((&focal.source, &focal.btf), (&Source::Btf { place: path, release: None }, &None));
+    assert_eq!(old.btf, Some(PathBuf::from("/matrix/for-relocations.btf")));
+    let place = BtfPlace::Package {
+        package: "some-data".to_owned(),
+        suites: vec!["bullseye".to_owned()],
+        file: "usr/share/vmlinux.btf.gz".to_owned(),
+    };
+    assert_eq!(old.fallbacks, [Source::Btf { place, release: Some("5.4".to_owned()) }]);
+    insta::assert_snapshot!(shown_problems(
+        "[kernel.a]\nsource = \"btf\"\n[kernel.b]\nsource = \"btf\"\npackage = \"a b\"\nfile = \"../x\"\nsuites = [\"sid\"]\n[kernel.c]\nsource = \"btf\"\nbtf = \"x\"\nfile = \"y\"\n[kernel.d]\nsource = \"btf\"\npackage = \"x\"\n"
+    ));
 }
 
 #[test]
