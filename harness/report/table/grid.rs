@@ -8,7 +8,7 @@ use tabled::settings::{Modify, Padding, Style};
 
 use super::super::text::{one_line, paragraph, shorten_middle, unbroken};
 use crate::record::Verdict;
-use crate::record::{CellRecord, ObjectRecord, RunRecord};
+use crate::record::{CellRecord, DangerEffect, ObjectRecord, ProgramRecord, RunRecord};
 
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -20,6 +20,8 @@ const NARROWEST_NAME: usize = 24;
 const MANY_ROWS: usize = 60;
 /// Marks an object whose programs all load, one by one, but which a plain loader cannot load.
 const NOT_WHOLE: char = '*';
+/// Marks a program that loads, and reads wrong data or cannot attach.
+const ENDANGERED: char = '!';
 
 /// One line of the grid: a name and a cell for each shown kernel.
 struct Row {
@@ -112,19 +114,24 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
         let summary = cells.iter().map(|cell| object_cell(object, cell)).collect();
         rows.push(Row { name: one_line(&object.name), cells: summary });
         // Where all programs fare alike and nothing failed, the object's own line says it all.
-        let every = |verdict: Verdict| cells.iter().flat_map(|cell| &cell.programs).all(|p| p.verdict == verdict);
+        let every = |verdict: Verdict| {
+            cells.iter().all(|cell| cell.programs.iter().all(|p| p.verdict == verdict && !is_endangered(cell, p)))
+        };
         if every(Verdict::Loaded) || every(Verdict::NotRun) {
             continue;
         }
         let mut folded = 0;
         for (p, program) in object.programs.iter().enumerate() {
-            let verdicts: Vec<Verdict> =
-                cells.iter().map(|cell| cell.programs.get(p).map_or(Verdict::NotRun, |p| p.verdict)).collect();
-            if programs > MANY_ROWS && verdicts.iter().all(|verdict| verdict.is_pass()) {
+            let results: Vec<(&CellRecord, Option<&ProgramRecord>)> =
+                cells.iter().map(|cell| (*cell, cell.programs.get(p))).collect();
+            let is_plain = |(cell, program): &(&CellRecord, Option<&ProgramRecord>)| {
+                program.is_some_and(|program| program.verdict.is_pass() && !is_endangered(cell, program))
+            };
+            if programs > MANY_ROWS && results.iter().all(is_plain) {
                 folded += 1;
                 continue;
             }
-            let cells = verdicts.iter().map(|verdict| verdict.short().to_owned()).collect();
+            let cells = results.iter().map(|(cell, program)| program_cell(cell, *program)).collect();
             rows.push(Row { name: format!("  {}", one_line(&program.name)), cells });
         }
         if folded > 0 {
@@ -133,6 +140,20 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Whether a program loads, and reads wrong data or cannot attach.
+fn is_endangered(cell: &CellRecord, program: &ProgramRecord) -> bool {
+    program.verdict.is_pass() && !cell.effects_on(&program.name).is_empty()
+}
+
+/// The verdict on one program, and whether something is wrong though it loads.
+fn program_cell(cell: &CellRecord, program: Option<&ProgramRecord>) -> String {
+    let verdict = program.map_or(Verdict::NotRun, |program| program.verdict).short();
+    match program.is_some_and(|program| is_endangered(cell, program)) {
+        true => format!("{verdict} {ENDANGERED}"),
+        false => verdict.to_owned(),
+    }
 }
 
 /// How many of the object's programs loaded. Where nothing was proven it must not look as if all went well.
@@ -172,8 +193,18 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
     if cells().any(|cell| !is_whole(cell)) {
         signs.push(format!("{NOT_WHOLE} = each program loads, the object as a whole does not"));
     }
-    let verdicts = Verdict::ALL.into_iter().filter(|verdict| occurs(*verdict));
-    signs.extend(verdicts.map(|verdict| format!("{} = {}", verdict.short(), verdict.label())));
+    let programs = cells().flat_map(|cell| cell.programs.iter().map(move |program| (cell, program)));
+    let endangered = programs.filter(|(cell, program)| is_endangered(cell, program));
+    let mut effects: Vec<_> = endangered.flat_map(|(cell, program)| cell.effects_on(&program.name)).collect();
+    effects.sort_unstable();
+    effects.dedup();
+    let effects: Vec<&str> = effects.into_iter().map(DangerEffect::label).collect();
+    for verdict in Verdict::ALL.into_iter().filter(|verdict| occurs(*verdict)) {
+        signs.push(format!("{} = {}", verdict.short(), verdict.label()));
+        if verdict == Verdict::Loaded && !effects.is_empty() {
+            signs.push(format!("{} {ENDANGERED} = loads, and {}", verdict.short(), effects.join(" or ")));
+        }
+    }
     let signs: Vec<String> = signs.iter().map(|sign| unbroken(sign)).collect();
     paragraph(&signs.join(", "), 0, width)
 }
