@@ -111,6 +111,12 @@ fn evidence_is_alike_whoever_loads() {
             )
         };
         assert!(!cell.relocations.is_empty(), "{loader}");
+        // What loads has statistics, also where the library asks for no log.
+        for cell in record.cells.iter().filter(|cell| cell.object.ends_with(&format!("@{loader}"))) {
+            for program in cell.programs.iter().filter(|program| program.verdict == Verdict::Loaded) {
+                assert!(program.statistics.is_some(), "{}/{} on {}", cell.object, program.name, cell.kernel);
+            }
+        }
         assert!(cell.relocations.iter().all(|one| known(&one.outcome)), "{loader}: {:?}", cell.relocations);
         let resolved: Vec<Option<bool>> = cell.coverage.guards.iter().map(|guard| guard.resolved).collect();
         let by_libbpf = record.cells.iter().find(|cell| cell.object == "inode-ctime").expect("a cell");
@@ -128,8 +134,8 @@ fn profiles_say_what_the_loaders_say() {
         // Relocations, types of variables, flavours of functions and licences, which the libraries take in ways of their own.
         let stories = ["task-state", "slab-cpu-cache", "number-iterator", "btf-noise", "fsession", "user-ringbuf"];
         let stories: String = stories.map(|story| format!("target/programs/{story}.bpf.o ")).concat();
-        let objects =
-            format!("target/loader-shapes target/loading/statics.bpf.o target/causes/no-licence.bpf.o {stories}");
+        let loading = "target/loading/statics.bpf.o target/loading/constants.bpf.o";
+        let objects = format!("target/loader-shapes {loading} target/causes/no-licence.bpf.o {stories}");
         let record = run(&format!("{objects}--kernel 5.10 --kernel 7.3 {loaders}"), 1);
         for object in record.objects.iter().filter(|object| object.beside.is_none()) {
             let row = format!("{}@{library}-profile", object.name);
@@ -196,14 +202,20 @@ fn loaders_that_fail_are_not_the_objects_fault() {
 #[test]
 fn maps_of_another_object_are_given_as_each_library_takes_them() {
     need!("guests", "programs", "loaders");
-    let record = run("tests/loading/reuse.toml --kernel 5.10 --kernel 7.3 --loader all", 1);
-    let refused = (Verdict::FailedToOpen, Some(Cause::Unrecognised));
+    let record = run(
+        "tests/loading/reuse.toml --kernel 5.10 --kernel 7.3 --loader all --loader cilium-ebpf-profile --loader aya-profile",
+        1,
+    );
+    let refused = (Verdict::MapCreationFailed, Some(Cause::IncompatibleMap));
     for (name, cilium) in [("on_locked", LOADED), ("on_narrow", refused), ("on_sized_by_another", refused)] {
         assert_eq!(outcome(&record, "reuse", name), LOADED, "{name} by libbpf");
         assert_eq!(outcome(&record, "reuse@cilium-ebpf", name), cilium, "{name} by cilium/ebpf");
         assert_eq!(outcome(&record, "reuse@aya", name), LOADED, "{name} by aya");
+        assert_eq!(outcome(&record, "reuse@cilium-ebpf-profile", name), cilium, "{name} by what is known");
+        assert_eq!(outcome(&record, "reuse@aya-profile", name), LOADED, "{name} by what is known");
     }
-    for program in program(&record, "reuse@cilium-ebpf", "on_narrow") {
+    let both = ["reuse@cilium-ebpf", "reuse@cilium-ebpf-profile"];
+    for program in both.iter().flat_map(|row| program(&record, row, "on_narrow")) {
         let reason = program.reason.as_deref().unwrap_or_default();
         assert!(reason.contains("using replacement map narrow: ValueSize: 32 changed to 8"), "{reason}");
     }

@@ -62,7 +62,12 @@ fn objects_load_as_their_loaders_load_them() {
     assert!(settings.contains(&"programs.classifies.type = \"sched_cls\"".to_owned()), "{settings:?}");
     assert!(settings.contains(&"maps.of_maps.inner.max_entries = 2".to_owned()), "{settings:?}");
     let changes: Vec<&String> = record.objects.iter().flat_map(|object| &object.loading.changes).collect();
-    for change in ["made `legacy_static` a BTF map", "made `first` a BTF map", "2 calls of `report_event` return 0"] {
+    for change in [
+        "made `legacy_static` a BTF map",
+        "made `first` a BTF map",
+        "2 calls of `report_event` return 0",
+        "1 load of the constant `LIMIT` gives 7",
+    ] {
         assert!(changes.iter().any(|known| *known == change), "{changes:?}");
     }
     // The value is that of the given types, and nothing is told of the kernels'.
@@ -103,6 +108,8 @@ fn same_objects_need_their_loaders() {
         ("on_bare", Cause::NeedsLoader),
         ("on_pinned", Cause::NeedsLoader),
         ("on_stub", Cause::NeedsLoader),
+        ("on_constant", Cause::NeedsLoader),
+        ("on_address", Cause::NeedsLoader),
         ("never_loaded", Cause::MissingField),
         ("on_ready", Cause::MemoryOther),
         ("on_range", Cause::MemoryOther),

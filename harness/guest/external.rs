@@ -21,7 +21,7 @@ use bpf_call::{BpfCall, MapCreate, ProgLoad};
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach};
 use corematrix_protocol::{GuestMessage, LeftOutMap, MAPS_ALONE, ProgramOutcome, Stage};
 use corematrix_record::{CreatedMap, MapDefinition};
-use message::Answer;
+use message::{Answer, LogTime};
 use process::{Gone, LoaderProcess};
 
 /// Where the loader finds the object.
@@ -50,6 +50,8 @@ struct Judge<'a> {
     sent_types: Vec<u8>,
     /// Maps that the object is given, and where they are pinned.
     reused: BTreeMap<String, PathBuf>,
+    /// When the library gives the kernel room for a log.
+    log_time: LogTime,
 }
 
 /// What came of loading a program once.
@@ -75,6 +77,7 @@ pub fn judge(request: &Request<'_>, executable: &str, log: &mut KernelLog, send:
         maps: HashMap::new(),
         sent_types: Vec::new(),
         reused: BTreeMap::new(),
+        log_time: LogTime::First,
     };
     if !judge.open(send)? {
         return Ok(());
@@ -113,8 +116,9 @@ impl Judge<'_> {
             send(&GuestMessage::OpenFailed { errno: 0, warnings: vec![warning] }, &[]).map(|()| false)
         };
         match answer {
-            Ok(Answer::Opened { loader: name, version }) => {
+            Ok(Answer::Opened { loader: name, version, log }) => {
                 hello(name, version, send)?;
+                self.log_time = log;
                 self.loader = Some(loader);
                 Ok(true)
             }
@@ -163,13 +167,22 @@ impl Judge<'_> {
             let what = "loaders other than libbpf are asked for programs, and the object has maps alone";
             return send(&GuestMessage::ProgramDone(unsupported(program, what)), &[]);
         }
-        let first_level = if self.request.full_logs { ALL_STATES } else { STATISTICS };
+        // Where a log is to be had after a failure alone, the library makes room for a short one first.
+        let full_at_once = self.request.full_logs && self.log_time == LogTime::First;
+        let first_level = if full_at_once { ALL_STATES } else { STATISTICS };
         let mut tried = self.try_once(program, first_level, send)?;
         if tried.outcome.stage == Stage::Load && first_level == STATISTICS {
             send(&GuestMessage::ProgramRefused(tried.outcome.clone()), &tried.log)?;
             let again = self.try_once(program, FULL_LOG, send)?;
             // Where a second try goes another way the first is what a user would see.
             if again.outcome.stage == Stage::Load {
+                tried = again;
+            }
+        }
+        if tried.outcome.stage == Stage::Loaded && self.request.full_logs && !full_at_once {
+            let again = self.try_once(program, ALL_STATES, send)?;
+            // A library may not have room for it all.
+            if again.outcome.stage == Stage::Loaded {
                 tried = again;
             }
         }
@@ -186,6 +199,8 @@ impl Judge<'_> {
         }
         let Some(loader) = &mut self.loader else { return Err("there is no loader".to_owned()) };
         let begin = Instant::now();
+        // It loads at the second attempt what it would have loaded at the first, with a log.
+        loader.refuse_without_log((self.log_time == LogTime::AfterFailure).then(|| kept_name(program)));
         let log_size = if log_level == STATISTICS { SHORT_LOG } else { LONG_LOG };
         let (answer, calls) = loader.ask(&message::Request::Load { program, log_level, log_size });
         let (loads, maps) = self.take(calls);
@@ -330,11 +345,16 @@ fn refused_maps(maps: &[CreatedMap], words: &str) -> Vec<LeftOutMap> {
 
 /// The load of a program among the small ones by which loaders find out what a kernel can do. It has the program's name.
 fn of_program(loads: Vec<ProgLoad>, program: &str, is_loaded: bool) -> Option<ProgLoad> {
-    let allowed = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
-    let kept: String = program.chars().filter(allowed).take(NAME).collect();
+    let kept = kept_name(program);
     let is_it = |load: &ProgLoad| load.result.is_ok() == is_loaded && load.name == kept;
     // Of several the last counts, which has the log.
     loads.into_iter().rfind(is_it)
+}
+
+/// What the kernel keeps of a program's name.
+fn kept_name(program: &str) -> String {
+    let allowed = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    program.chars().filter(allowed).take(NAME).collect()
 }
 
 fn unsupported(program: &str, what: &str) -> ProgramOutcome {

@@ -3,6 +3,9 @@
 use super::Diagnosis;
 use crate::record::{Cause, Evidence, Verdict};
 
+/// Before the name of a map that the object is given.
+const REPLACEMENT: &str = "using replacement map ";
+
 /// Pieces of the words of cilium/ebpf and aya, the more telling first.
 const WORDS: &[(&[&str], Verdict, Cause)] = &[
     (&["MEMLOCK"], Verdict::HarnessError, Cause::Harness),
@@ -14,6 +17,7 @@ const WORDS: &[(&[&str], Verdict, Cause)] = &[
     (&["unspecified type"], Verdict::HarnessLimit, Cause::NeedsLoader),
     (&["type is unspecified"], Verdict::HarnessLimit, Cause::NeedsLoader),
     (&["pin type ", "not supported"], Verdict::MapCreationFailed, Cause::InvalidMapDefinition),
+    (&[REPLACEMENT], Verdict::MapCreationFailed, Cause::IncompatibleMap),
     (&["requires InnerMap"], Verdict::MapCreationFailed, Cause::InvalidMapDefinition),
     (&["unsatisfied program reference"], Verdict::RelocationFailed, Cause::UnresolvedRelocation),
     (&["program without type"], Verdict::HarnessLimit, Cause::NeedsLoader),
@@ -35,10 +39,24 @@ pub(super) fn refused(words: &str) -> Diagnosis {
     let known = WORDS.iter().find(|(pieces, ..)| super::texts::fits(words, pieces));
     let (verdict, cause) =
         known.map_or((Verdict::FailedToOpen, Cause::Unrecognised), |(_, verdict, cause)| (*verdict, *cause));
-    let diagnosis = Diagnosis::of(verdict, cause, Evidence::line(words));
+    let evidence = Evidence::line(words);
+    let evidence = match subject(cause, words) {
+        Some(subject) => evidence.about(subject),
+        None => evidence,
+    };
+    let diagnosis = Diagnosis::of(verdict, cause, evidence);
     match cause {
         Cause::NeedsLoader => diagnosis.because(format!("{words}; name it with `type` in a `[[program]]` of a suite")),
         _ => diagnosis,
+    }
+}
+
+/// The map or kfunc that the words name.
+fn subject(cause: Cause, words: &str) -> Option<&str> {
+    match cause {
+        Cause::IncompatibleMap => words.split_once(REPLACEMENT)?.1.split(':').next(),
+        Cause::MissingKfunc => words.split_once("kfunc \"")?.1.split('"').next(),
+        _ => None,
     }
 }
 
@@ -63,6 +81,13 @@ mod tests {
         assert_eq!((diagnosis.verdict, diagnosis.reason.as_deref()), (Verdict::MissingBtf, Some(words)));
         let diagnosis = refused("something that nobody has seen");
         assert_eq!((diagnosis.verdict, diagnosis.cause), (Verdict::FailedToOpen, Some(Cause::Unrecognised)));
+        let words = "using replacement map m: MaxEntries: 32 changed to 0: map spec is incompatible with existing map";
+        let map = refused(words);
+        assert_eq!((map.verdict, map.cause), (Verdict::MapCreationFailed, Some(Cause::IncompatibleMap)));
+        assert_eq!(map.evidence.and_then(|evidence| evidence.subject).as_deref(), Some("m"));
+        let kfunc = refused("program p: fixing up kfuncs: kfunc \"bpf_gone\": not supported");
+        assert_eq!(kfunc.cause, Some(Cause::MissingKfunc));
+        assert_eq!(kfunc.evidence.and_then(|evidence| evidence.subject).as_deref(), Some("bpf_gone"));
         let target = refused("program p: attach Tracing/TraceFEntry: find target: vfs_nothing: not found");
         assert_eq!(target.cause, Some(Cause::MissingAttachTarget));
     }

@@ -42,6 +42,19 @@ pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnos
     not_judged(reason, evidence)
 }
 
+/// That a loader refuses a program, or would have the kernel refuse it, for a type that the kernel does not have; `words` tell so. `spec`
+/// is the relocation's own type or member.
+pub fn missing_type(kernel: &dyn KernelView, words: String, spec: &str) -> Diagnosis {
+    let named = subject::of_spec(spec.split_once("] ").map_or(spec, |(_, spec)| spec));
+    let name = subject::type_name(named);
+    let keyword = named.split_once(' ').map_or(String::new(), |(keyword, _)| format!("{keyword} "));
+    let evidence = Evidence::line(&words).about(format!("{keyword}{name}"));
+    match find(kernel, &[Name::of_type(name)]) {
+        Some(modules) => not_judged(modules.reason(&format!("{keyword}{name}")), Some(evidence)),
+        None => Diagnosis::of(Verdict::RelocationFailed, Cause::MissingType, evidence),
+    }
+}
+
 /// What a program looked for in vain is in one of these modules.
 pub(super) fn not_loaded(what: &str, modules: &[String], diagnosis: Diagnosis) -> Diagnosis {
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
@@ -237,6 +250,17 @@ mod tests {
         // A type that no module has is missing, and so is a field of one that the kernel itself has.
         assert_eq!(relocation(&WITH_XFS, "inode").cause, Some(Cause::MissingField));
         assert_eq!(relocation(&SampleKernel::default(), "xfs_inode").verdict, Verdict::RelocationFailed);
+    }
+
+    #[test]
+    fn type_that_a_library_poisons_is_looked_for_in_modules() {
+        let found = |kernel: &SampleKernel, spec| missing_type(kernel, "poisoned".to_owned(), spec);
+        let of_module = found(&WITH_XFS, "[17] struct xfs_inode___m");
+        assert_eq!((of_module.verdict, of_module.cause), (Verdict::HarnessLimit, Some(Cause::ModuleNotLoaded)));
+        assert_eq!(of_module.evidence.and_then(|evidence| evidence.subject).as_deref(), Some("struct xfs_inode"));
+        let gone = found(&WITH_XFS, "struct gone");
+        assert_eq!((gone.verdict, gone.cause), (Verdict::RelocationFailed, Some(Cause::MissingType)));
+        assert_eq!(gone.reason.as_deref(), Some("poisoned"));
     }
 
     #[test]

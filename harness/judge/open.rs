@@ -19,7 +19,7 @@ const OTHER_LOADERS: [(&str, &str); 7] = [
     ),
     (
         "failed to find BTF for extern '",
-        "define the function in the object, declare it `__ksym`, say `stubs = [\"NAME\"]` in an `[[object]]` of a suite",
+        "define it in the object, declare it `__ksym`, or say in an `[[object]]` of a suite `stubs = [\"NAME\"]` for a function, `set.NAME = VALUE` for a constant of inline assembly",
     ),
     ("unrecognized extern section '", "declare the extern `__ksym` or `__kconfig`"),
     ("unsupported map linkage ", "define the map in the object"),

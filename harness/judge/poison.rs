@@ -56,10 +56,24 @@ pub(super) fn reached(case: &Case<'_>, failure: &VerifierFailure) -> Option<Diag
             Diagnosis::of(Verdict::RelocationFailed, Cause::MissingKfunc, evidence.about(name)).because(reason)
         }
         _ if number == RELOCATION => Diagnosis::of(Verdict::RelocationFailed, Cause::UnresolvedRelocation, evidence),
-        _ if number == KFUNC_OF_CILIUM => Diagnosis::of(Verdict::RelocationFailed, Cause::MissingKfunc, evidence),
+        _ if number == KFUNC_OF_CILIUM => {
+            let evidence = match only_missing_kfunc(case) {
+                Some(name) => evidence.about(name),
+                None => evidence,
+            };
+            Diagnosis::of(Verdict::RelocationFailed, Cause::MissingKfunc, evidence)
+        }
         _ if number < KFUNC => map::reached_left_out(case, evidence),
         _ => Diagnosis::of(Verdict::RelocationFailed, Cause::MissingKfunc, evidence),
     })
+}
+
+/// The kfunc that the program refers to and the kernel lacks, if there is but one.
+fn only_missing_kfunc<'a>(case: &Case<'a>) -> Option<&'a str> {
+    let externs = case.program.map(|program| &program.externs[..]).unwrap_or_default();
+    let mut missing = externs.iter().filter(|name| case.kernel.has_function(name) == Some(false));
+    let only = missing.next()?;
+    missing.next().is_none().then_some(only)
 }
 
 /// The cause of a relocation of this kind about `named` that found no match.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use assign::{AssignedLoader, AssignedLoaders, assign, one};
 pub use error::LoaderError;
-pub use profile::{Observed, Profile, depends_on_reach, profile};
+pub use profile::{Lacks, Observed, Profile, depends_on_reach, profile};
 pub use recognise::{Recognised, recognise};
 
 use crate::checksum;

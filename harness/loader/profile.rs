@@ -7,6 +7,7 @@ mod aya;
 mod cilium_ebpf;
 mod data_types;
 mod observed;
+mod replacement;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ pub use observed::{Observed, depends_on_reach};
 use super::{AYA, CILIUM_EBPF};
 use crate::object::rewrite::rewrite;
 use crate::object::{BpfObject, Inventory, MapInfo, ObjectTypes};
-use crate::record::{LoadingRecord, MapDefinition, MapLoading, NOT_PINNED, ProgramLoading};
+use crate::record::{ConstantLoading, LoadingRecord, MapDefinition, MapLoading, NOT_PINNED, ProgramLoading};
 
 /// CPUs of a guest: libraries make arrays of perf events as wide.
 const CPUS: u32 = 1;
@@ -31,10 +32,24 @@ pub struct Profile {
     pub refused: BTreeMap<String, String>,
     /// Why it refuses the object as a whole, if it does.
     pub refused_whole: Option<String>,
-    /// What it refuses on kernels before a release: the program, the release, and its words.
-    pub refused_before: Vec<(String, (u32, u32), String)>,
+    /// What it refuses on kernels that lack something: the program, what they lack, and its words.
+    pub refused_without: Vec<(String, Lacks, String)>,
     /// Whether it creates every map before it loads a program, and gives up if one fails.
     pub needs_all_maps: bool,
+}
+
+/// What a kernel lacks for which a library refuses a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lacks {
+    /// It is older than this release.
+    Release((u32, u32)),
+    /// It does not have this type of map.
+    MapType {
+        /// libbpf's name of it.
+        name: String,
+        /// The first release that has it.
+        first: (u32, u32),
+    },
 }
 
 /// The profile of a library for an object; `None` if the library is not known or the object cannot be read.
@@ -47,15 +62,24 @@ pub fn profile(loader: &str, object: &BpfObject) -> Option<Profile> {
     }
 }
 
-/// What both libraries do: they take static programs, and maps that are defined without BTF.
+/// What both libraries do: they take static programs, and maps that are defined without BTF. What inline assembly loads by the name of
+/// something that is not defined stays the number that stands in the instruction, unless the program that uses the library sets it.
 fn shared(object: &BpfObject, inventory: &Inventory) -> Profile {
     let legacy_maps = LoadingRecord { legacy_maps: true, ..LoadingRecord::default() };
     let loading = LoadingRecord {
         static_programs: inventory.programs.iter().any(|program| program.is_static),
         legacy_maps: matches!(rewrite(&object.bytes, &legacy_maps), Ok(Some(_))),
+        constants: object.undefined().into_iter().filter_map(|name| constant(object, name)).collect(),
         ..LoadingRecord::default()
     };
     Profile { loading, ..Profile::default() }
+}
+
+/// The constant of inline assembly of this name, if code loads one.
+fn constant(object: &BpfObject, name: String) -> Option<ConstantLoading> {
+    let constant = ConstantLoading { constant: name, value: None };
+    let loading = LoadingRecord { constants: vec![constant.clone()], ..LoadingRecord::default() };
+    matches!(rewrite(&object.bytes, &loading), Ok(Some(_))).then_some(constant)
 }
 
 /// Whether a function of this name is called and defined nowhere, and is none of the kernel's.
@@ -97,6 +121,18 @@ fn has_data_section(object: &BpfObject, name: &str) -> bool {
     ObjectTypes::read(&object.bytes).is_some_and(|types| types.btf.has_section(name))
 }
 
+/// The sizes that both libraries set, whatever the object says.
+fn completion(map: &MapInfo) -> MapDefinition {
+    let clamped = || Some(map.max_entries.filter(|wanted| (1..=CPUS).contains(wanted)).unwrap_or(CPUS));
+    let none = MapDefinition::default();
+    match map.map_type.as_deref().unwrap_or_default() {
+        "perf_event_array" => MapDefinition { key_size: Some(4), value_size: Some(4), max_entries: clamped(), ..none },
+        "ringbuf" => MapDefinition { key_size: Some(0), value_size: Some(0), ..none },
+        "array_of_maps" | "hash_of_maps" => MapDefinition { value_size: Some(4), ..none },
+        _ => none,
+    }
+}
+
 /// What of a definition is not declared so already; what is not declared is 0.
 fn changes(wanted: &MapDefinition, declared: &MapDefinition) -> MapDefinition {
     let change =
@@ -111,34 +147,28 @@ fn changes(wanted: &MapDefinition, declared: &MapDefinition) -> MapDefinition {
 }
 
 impl Profile {
-    /// Why the library refuses a program on a kernel of this release, in its words.
-    pub fn refuses(&self, program: &str, release: Option<(u32, u32)>) -> Option<&str> {
-        let is_before = |(of, first, _): &&(String, (u32, u32), String)| {
-            of == program && release.is_some_and(|release| release < *first)
-        };
-        // Old kernels refuse earlier.
-        let before = self.refused_before.iter().find(is_before).map(|(_, _, words)| words.as_str());
-        before.or(self.refused_whole.as_deref()).or_else(|| self.refused.get(program).map(String::as_str))
+    /// Why the library refuses a program on a kernel that lacks what `lacks` says, in its words.
+    pub fn refuses(&self, program: &str, lacks: &dyn Fn(&Lacks) -> bool) -> Option<&str> {
+        // What the kernel refuses comes before what the library does not know.
+        let without = self.refused_without.iter().find(|(of, what, _)| of == program && lacks(what));
+        let without = without.map(|(_, _, words)| words.as_str());
+        without.or(self.refused_whole.as_deref()).or_else(|| self.refused.get(program).map(String::as_str))
+    }
+
+    /// Refuses what the library refuses of maps that it is given in place of the object's own. `loading` is all that is done to the object
+    /// that `inventory` was read from.
+    pub fn with_replacements(mut self, loader: &str, inventory: &Inventory, loading: &LoadingRecord) -> Profile {
+        if loader == CILIUM_EBPF {
+            for (map, words) in replacement::incompatible(inventory, loading) {
+                self.refuse_users(&map, inventory, &words);
+            }
+        }
+        self
     }
 
     /// Sets the sizes that both libraries set, whatever the object says.
     fn complete_map(&mut self, map: &MapInfo) {
-        let mut definition = MapDefinition::default();
-        match map.map_type.as_deref().unwrap_or_default() {
-            "perf_event_array" => {
-                definition.key_size = Some(4);
-                definition.value_size = Some(4);
-                definition.max_entries =
-                    Some(map.max_entries.filter(|wanted| (1..=CPUS).contains(wanted)).unwrap_or(CPUS));
-            }
-            "ringbuf" => {
-                definition.key_size = Some(0);
-                definition.value_size = Some(0);
-            }
-            "array_of_maps" | "hash_of_maps" => definition.value_size = Some(4),
-            _ => {}
-        }
-        let definition = changes(&definition, &map.definition());
+        let definition = changes(&completion(map), &map.definition());
         // libbpf would not open the object.
         let pinning = (map.pinning > 1).then(|| NOT_PINNED.to_owned());
         if definition != MapDefinition::default() || pinning.is_some() {

@@ -29,6 +29,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::object::{Object as _, ObjectSymbol as _};
+
 pub use error::{FormatError, ObjectError};
 pub(crate) use find::holds_object;
 pub use find::{FoundObjects, find_in, find_objects};
@@ -80,6 +82,13 @@ pub struct Embedding {
 }
 
 impl BpfObject {
+    /// The names of the symbols that it refers to and does not define.
+    pub fn undefined(&self) -> Vec<String> {
+        let Ok(file) = object::File::parse(&*self.bytes) else { return Vec::new() };
+        let undefined = file.symbols().filter(|symbol| symbol.is_undefined() && symbol.is_global());
+        undefined.filter_map(|symbol| symbol.name().ok().filter(|name| !name.is_empty()).map(str::to_owned)).collect()
+    }
+
     /// Its bytes as its own loader makes them before libbpf could open it, what is in them, and what was done, as lowercase fragments; `None` if
     /// nothing has to be done, or nothing can be: then libbpf says what it says.
     pub fn completed(&self, loading: &LoadingRecord) -> Option<(Arc<[u8]>, Inventory, Vec<String>)> {

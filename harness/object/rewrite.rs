@@ -3,7 +3,9 @@
 //! What libbpf can be asked for between opening and loading, the guest asks for. Here is what it refuses to open.
 
 mod btf;
+mod constants;
 mod elf;
+mod externs;
 mod flavours;
 mod legacy_maps;
 mod pinning;
@@ -37,6 +39,7 @@ pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten
     if !loading.static_programs
         && !loading.legacy_maps
         && loading.license.is_none()
+        && loading.constants.is_empty()
         && names.iter().all(|names| names.is_empty())
         && unpinned.is_empty()
     {
@@ -62,6 +65,9 @@ pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten
     }
     for name in &loading.stubs {
         changes.push(stubs::stub(&mut object, btf.as_mut(), name)?);
+    }
+    for constant in &loading.constants {
+        changes.push(constants::give(&mut object, btf.as_mut(), constant)?);
     }
     if let Some(btf) = &mut btf {
         pinning::ignore(btf, &unpinned);

@@ -57,8 +57,12 @@ pub(super) fn rows(
             AssignedLoader::Profile(name) => {
                 let known = profile(name, object);
                 planner.name.clone_from(name);
-                planner.profile = known.clone().unwrap_or_default();
-                PlannedObject { loader: Some(planner), ..plan(known.as_ref()) }
+                let planned = plan(known.as_ref());
+                planner.profile = known.unwrap_or_default();
+                if let Ok(inventory) = &object.inventory {
+                    planner.profile = planner.profile.with_replacements(name, inventory, &planned.loading);
+                }
+                PlannedObject { loader: Some(planner), ..planned }
             }
         }
     };

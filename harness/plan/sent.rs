@@ -19,7 +19,8 @@ impl PlannedObject {
             return Cow::Borrowed(&self.loaded);
         }
         // What only libbpf has to be helped with stays as it is.
-        let bytes = if self.loading.stubs.is_empty() { &self.object.bytes } else { &self.loaded };
+        let is_changed = !self.loading.stubs.is_empty() || !self.loading.constants.is_empty();
+        let bytes = if is_changed { &self.loaded } else { &self.object.bytes };
         let shape = self.shape.iter().flat_map(|planned| &planned.shape.setup.patches);
         let set = self.patches.iter().chain(shape);
         Cow::Owned(with_patches(bytes, set.map(|patch| (&*patch.section, patch.offset, &*patch.bytes))))

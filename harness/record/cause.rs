@@ -40,6 +40,8 @@ pub enum Cause {
     ForbiddenMap,
     /// It keeps a timer, a lock or the like in a map of whose value the kernel gets no BTF.
     MapWithoutBtf,
+    /// The map that it is given in place of its own has another definition, which its loader does not take.
+    IncompatibleMap,
     /// Its maps need more memory than the guest has.
     GuestMemory,
     /// It calls a helper that the kernel does not have.
@@ -130,7 +132,7 @@ pub struct Source {
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 45] = [
+    pub const ALL: [Cause; 46] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -145,6 +147,7 @@ impl Cause {
         Cause::MapTooLarge,
         Cause::ForbiddenMap,
         Cause::MapWithoutBtf,
+        Cause::IncompatibleMap,
         Cause::GuestMemory,
         Cause::UnknownHelper,
         Cause::ForbiddenHelper,
@@ -195,6 +198,7 @@ impl Cause {
             Cause::MapTooLarge => "map too large",
             Cause::ForbiddenMap => "forbidden map",
             Cause::MapWithoutBtf => "map value without BTF",
+            Cause::IncompatibleMap => "incompatible map",
             Cause::GuestMemory => "guest memory too small",
             Cause::UnknownHelper => "unknown helper",
             Cause::ForbiddenHelper => "forbidden helper",

@@ -80,6 +80,16 @@ impl CellRecord {
         self.dangers.iter().any(is_it)
     }
 
+    /// What comes of the dangers of a program that the kernel loads: it reads wrong data there, or cannot attach.
+    pub fn effects_on(&self, program: &str) -> Vec<DangerEffect> {
+        let of_program = |danger: &&DangerRecord| danger.programs.iter().any(|name| name == program);
+        let here = self.dangers.iter().filter(|danger| danger.difference.is_wrong_here()).filter(of_program);
+        let mut effects: Vec<DangerEffect> = here.map(|danger| danger.difference.effect()).collect();
+        effects.sort_unstable();
+        effects.dedup();
+        effects
+    }
+
     /// How many relocations there is no trustworthy record of. More than none is a defect of the harness.
     pub fn defective_records(&self) -> usize {
         let defect = |record: &&RelocationRecord| {

@@ -78,7 +78,8 @@ pub use line_set::LineSet;
 pub use loaded_program::LoadedProgram;
 pub use loader::{CreatedMap, LoaderChoice, LoaderEvidence, LoaderRecord};
 pub use loading::{
-    LoadingRecord, MapDefinition, MapLoading, MapReuse, NOT_PINNED, PINNED_BY_NAME, ProgramLoading, VariableLoading,
+    ConstantLoading, LoadingRecord, MapDefinition, MapLoading, MapReuse, NOT_PINNED, PINNED_BY_NAME, ProgramLoading,
+    VariableLoading,
 };
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};

@@ -15,6 +15,9 @@ pub struct LoadingRecord {
     /// The extern functions that it puts something in the place of; here their calls return 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stubs: Vec<String>,
+    /// The constants of inline assembly (`asm("%0 = NAME ll")`) that it sets or leaves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constants: Vec<ConstantLoading>,
     /// The file with the BTF that it relocates the object with on every kernel, in place of the kernel's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub btf: Option<String>,
@@ -46,6 +49,17 @@ pub struct VariableLoading {
     pub variable: String,
     /// Its value, as TOML writes it.
     pub value: String,
+}
+
+/// What a loader does with a constant of inline assembly: a symbol that code loads and nothing defines.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ConstantLoading {
+    /// The constant.
+    pub constant: String,
+    /// Its value; `None` if the instructions keep what stands in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<i64>,
 }
 
 /// What a loader sets of a program.
@@ -134,6 +148,12 @@ impl LoadingRecord {
         self.static_programs |= other.static_programs;
         self.legacy_maps |= other.legacy_maps;
         self.stubs.extend(other.stubs.iter().filter(|stub| !self.stubs.contains(stub)).cloned().collect::<Vec<_>>());
+        for constant in &other.constants {
+            match self.constants.iter_mut().find(|known| known.constant == constant.constant) {
+                Some(known) => known.value = constant.value.or(known.value),
+                None => self.constants.push(constant.clone()),
+            }
+        }
         self.btf = other.btf.clone().or(self.btf.take());
         self.license = other.license.clone().or(self.license.take());
         self.whole_names.extend(other.whole_names.iter().cloned());
@@ -165,6 +185,8 @@ impl LoadingRecord {
         settings.extend(self.legacy_maps.then(|| "legacy-maps = true".to_owned()));
         settings.extend((!self.stubs.is_empty()).then(|| format!("stubs = {:?}", self.stubs)));
         settings.extend(self.btf.iter().map(|path| format!("btf = \"{path}\"")));
+        let constants = self.constants.iter().filter_map(|one| Some(format!("{} = {}", one.constant, one.value?)));
+        settings.extend(constants);
         settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
             let named =
@@ -227,6 +249,10 @@ mod tests {
             legacy_maps: true,
             stubs: vec!["f".into()],
             btf: Some("min/5.4.btf".into()),
+            constants: vec![
+                ConstantLoading { constant: "LIMIT".into(), value: Some(-1) },
+                ConstantLoading { constant: "KEPT".into(), value: None },
+            ],
             variables: vec![VariableLoading { variable: "limit".into(), value: "7".into() }],
             programs: vec![ProgramLoading {
                 program: "p".into(),
@@ -253,6 +279,7 @@ mod tests {
             "legacy-maps = true",
             "stubs = [\"f\"]",
             "btf = \"min/5.4.btf\"",
+            "LIMIT = -1",
             "limit = 7",
             "programs.p.type = \"sched_cls\"",
             "programs.p.autoload = false",

@@ -136,6 +136,11 @@ impl RunRecord {
         })
     }
 
+    /// Whether it is open what a program would do. What its loader never loads is no part of the object.
+    fn is_open(&self, object: usize, program: &ProgramRecord) -> bool {
+        judged(program).is_none() && !self.objects[object].loading.leaves_out(&program.name)
+    }
+
     /// Whether a member works; `None` if that was not judged.
     fn works(&self, kind: AlternativeKind, member: &Alternative, kernel: usize) -> Option<bool> {
         let object = self.objects.iter().position(|object| object.name == member.object)?;
@@ -144,19 +149,34 @@ impl RunRecord {
         match kind {
             AlternativeKind::Programs => {
                 let program = cell.programs.iter().find(|program| program.name == name)?;
-                judged(program).map(|loads| loads && !cell.cannot_attach(name))
+                match self.is_open(object, program) {
+                    true => None,
+                    false => Some(program.verdict.is_pass() && !cell.cannot_attach(name)),
+                }
             }
-            AlternativeKind::Maps => map_works(cell, name),
+            AlternativeKind::Maps => self.map_works(object, cell, name),
             AlternativeKind::Objects => {
                 let fails = |program: usize| {
                     is_useless(cell, &cell.programs[program]) && self.own_excuse(object, kernel, program).is_none()
                 };
                 match () {
                     () if (0..cell.programs.len()).any(fails) => Some(false),
-                    () if cell.programs.iter().any(|program| judged(program).is_none()) => None,
+                    () if cell.programs.iter().any(|program| self.is_open(object, program)) => None,
                     () => cell.programs.iter().any(|program| program.verdict.is_pass()).then_some(true),
                 }
             }
+        }
+    }
+
+    /// A map that was created shows only in a program that was loaded.
+    fn map_works(&self, object: usize, cell: &CellRecord, map: &str) -> Option<bool> {
+        let whole = cell.whole.as_ref()?;
+        if whole.left_out.iter().any(|left| left == map) {
+            return Some(false);
+        }
+        match cell.programs.iter().any(|program| program.verdict.is_pass()) {
+            true => Some(true),
+            false => (!cell.programs.iter().any(|program| self.is_open(object, program))).then_some(false),
         }
     }
 }
@@ -188,18 +208,6 @@ fn judged(program: &ProgramRecord) -> Option<bool> {
     (program.verdict.blame() != Blame::Harness).then(|| program.verdict.is_pass())
 }
 
-/// A map that was created shows only in a program that was loaded.
-fn map_works(cell: &CellRecord, map: &str) -> Option<bool> {
-    let whole = cell.whole.as_ref()?;
-    if whole.left_out.iter().any(|left| left == map) {
-        return Some(false);
-    }
-    match cell.programs.iter().any(|program| program.verdict.is_pass()) {
-        true => Some(true),
-        false => cell.programs.iter().all(|program| judged(program).is_some()).then_some(false),
-    }
-}
-
 /// Whether a program failed for want of a map.
 fn is_about(program: &ProgramRecord, map: &str) -> bool {
     let is_word = |text: &str| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == map);
@@ -213,7 +221,7 @@ fn is_about(program: &ProgramRecord, map: &str) -> bool {
 mod tests {
     use super::*;
     use crate::sample;
-    use crate::{OptionalRecord, WholeLoad};
+    use crate::{OptionalRecord, ProgramLoading, WholeLoad};
 
     fn member(object: &str, name: &str) -> Alternative {
         Alternative { object: object.to_owned(), name: (!name.is_empty()).then(|| name.to_owned()) }
@@ -266,6 +274,21 @@ mod tests {
         assert_eq!(record.excuse(1, 2, 0).as_deref(), Some("optional: new"));
         record.alternatives = vec![group(AlternativeKind::Objects, [member("a", ""), member("b", "")])];
         assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b` serves instead (g)"));
+    }
+
+    #[test]
+    fn what_its_loader_never_loads_keeps_no_object_from_serving() {
+        let mut record = record();
+        let never = ProgramLoading { program: "fast".into(), autoload: Some(false), ..ProgramLoading::default() };
+        record.objects[0].loading.programs.push(never);
+        record.cells[0].programs[0].verdict = Verdict::NotRun;
+        record.cells[2].programs[0].verdict = Verdict::NotRun;
+        let objects = group(AlternativeKind::Objects, [member("a", ""), member("b", "")]);
+        let service = |group: &AlternativesRecord| [0, 2, 3].map(|kernel| record.service(group, kernel));
+        assert_eq!(service(&objects), [Service::By(0), Service::None, Service::Unknown]);
+        // It serves nothing itself.
+        let programs = group(AlternativeKind::Programs, [member("a", "fast"), member("a", "slow")]);
+        assert_eq!(service(&programs), [Service::By(1), Service::None, Service::Unknown]);
     }
 
     #[test]

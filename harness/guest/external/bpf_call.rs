@@ -1,10 +1,10 @@
 //! [`BpfCall`]: a `bpf(2)` call of a loader, as its caller's memory shows it. The layouts are those of `union bpf_attr`.
 
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 
 use corematrix_record::MapDefinition;
 use libbpf_rs::libbpf_sys as sys;
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 
 use crate::type_name::map_type_name;
@@ -20,6 +20,9 @@ const MOST_FUNCTIONS: u32 = 1 << 16;
 const MOST_FUNCTION_RECORD: u32 = 64;
 /// A verifier log, at most: what it says comes at its end.
 const MOST_LOG: usize = 64 << 20;
+/// Where the level of the log is in the attribute of a load, and one that no kernel knows.
+const LOG_LEVEL: u64 = 24;
+const UNKNOWN_LEVEL: u32 = 1 << 31;
 /// Logs are read in pieces, since most are far shorter than their room.
 const LOG_PIECE: usize = 64 << 10;
 
@@ -74,6 +77,8 @@ pub struct PendingCall {
     call: BpfCall,
     /// Where the verifier writes, and how much.
     log: (u64, usize),
+    /// Where the caller's memory was changed so that the kernel refuses the call, and what was there.
+    refused: Option<(u64, [u8; 4])>,
 }
 
 /// A word of an attribute.
@@ -107,28 +112,49 @@ impl PendingCall {
         let given = memory(caller, attr, usize::try_from(size).ok()?.min(ATTR))?;
         let mut all = Attr([0; ATTR]);
         all.0[..given.len()].copy_from_slice(&given);
+        let pending = |call, log| PendingCall { call, log, refused: None };
         Some(match command {
-            sys::BPF_MAP_CREATE => PendingCall { call: BpfCall::MapCreate(map_create(&all)), log: (0, 0) },
+            sys::BPF_MAP_CREATE => pending(BpfCall::MapCreate(map_create(&all)), (0, 0)),
             sys::BPF_BTF_LOAD => {
                 let bytes = memory(caller, all.address(0), all.word(16).min(MOST_BTF) as usize)?;
-                PendingCall { call: BpfCall::BtfLoad(BtfLoad { bytes, result: Err(0) }), log: (0, 0) }
+                pending(BpfCall::BtfLoad(BtfLoad { bytes, result: Err(0) }), (0, 0))
             }
             _ => {
                 let log = (all.address(32), all.word(28) as usize);
-                PendingCall { call: BpfCall::ProgLoad(prog_load(caller, &all)?), log }
+                pending(BpfCall::ProgLoad(prog_load(caller, &all)?), log)
             }
         })
     }
 
-    /// The call once it has returned; `result` is an errno or what it gave.
-    pub fn returned(self, caller: Pid, result: Result<i32, i32>) -> BpfCall {
-        match self.call {
+    /// Whether it is to load the program of this name, as the kernel keeps it, and gives the kernel no room for a log.
+    pub fn loads_without_log(&self, name: &str) -> bool {
+        matches!(&self.call, BpfCall::ProgLoad(load) if load.name == name) && (self.log.0 == 0 || self.log.1 == 0)
+    }
+
+    /// Has the kernel refuse a load whose attribute is at `attr`, as it does for any level of the log that it does not know.
+    pub fn refuse(&mut self, caller: Pid, attr: u64) {
+        let place = attr.wrapping_add(LOG_LEVEL);
+        let Some(known) = memory(caller, place, 4).and_then(|bytes| bytes.first_chunk::<4>().copied()) else { return };
+        if write(caller, place, &UNKNOWN_LEVEL.to_ne_bytes()) {
+            self.refused = Some((place, known));
+        }
+    }
+
+    /// The call once it has returned; `result` is an errno or what it gave. `None` for one that was to be refused.
+    pub fn returned(self, caller: Pid, result: Result<i32, i32>) -> Option<BpfCall> {
+        if let Some((place, known)) = self.refused {
+            write(caller, place, &known);
+            if result.is_err() {
+                return None;
+            }
+        }
+        Some(match self.call {
             BpfCall::MapCreate(call) => BpfCall::MapCreate(MapCreate { result, ..call }),
             BpfCall::BtfLoad(call) => BpfCall::BtfLoad(BtfLoad { result, ..call }),
             BpfCall::ProgLoad(call) => {
                 BpfCall::ProgLoad(ProgLoad { result, log: text(caller, self.log.0, self.log.1), ..call })
             }
-        }
+        })
     }
 }
 
@@ -169,6 +195,13 @@ fn memory(process: Pid, address: u64, length: usize) -> Option<Vec<u8>> {
     let remote = [RemoteIoVec { base, len: length }];
     let read = process_vm_readv(process, &mut [IoSliceMut::new(&mut bytes)], &remote).ok()?;
     (read == length).then_some(bytes)
+}
+
+/// Writes to memory of another process; whether all of it was written.
+fn write(process: Pid, address: u64, bytes: &[u8]) -> bool {
+    let Ok(base) = usize::try_from(address) else { return false };
+    let remote = [RemoteIoVec { base, len: bytes.len() }];
+    process_vm_writev(process, &[IoSlice::new(bytes)], &remote) == Ok(bytes.len())
 }
 
 /// A text of another process that ends with a zero byte, or with its room.

@@ -53,6 +53,9 @@ pub enum Answer {
         /// Its version.
         #[serde(default)]
         version: String,
+        /// When the library gives the kernel room for a log.
+        #[serde(default)]
+        log: LogTime,
     },
     /// The program was loaded.
     Loaded {
@@ -81,6 +84,17 @@ pub enum Answer {
         /// What it cannot do.
         error: String,
     },
+}
+
+/// When a library gives the kernel room for the verifier's log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTime {
+    /// With the first `BPF_PROG_LOAD`.
+    #[default]
+    First,
+    /// Once that has failed, so that a program that loads has no log.
+    AfterFailure,
 }
 
 impl<'a> Request<'a> {
@@ -126,6 +140,11 @@ mod tests {
         assert!(matches!(answer, Answer::Loaded { id: 7 }));
         let answer: Answer = serde_json::from_str(r#"{"answer":"failed","error":"no"}"#).expect("an answer");
         assert!(matches!(answer, Answer::Failed { error, .. } if error == "no"));
+        let answer: Answer =
+            serde_json::from_str(r#"{"answer":"opened","loader":"l","log":"after_failure"}"#).expect("so");
+        assert!(matches!(answer, Answer::Opened { log: LogTime::AfterFailure, .. }));
+        let answer: Answer = serde_json::from_str(r#"{"answer":"opened","loader":"l"}"#).expect("an answer");
+        assert!(matches!(answer, Answer::Opened { log: LogTime::First, .. }));
         assert!(serde_json::from_str::<Answer>(r#"{"answer":"maybe"}"#).is_err());
     }
 }

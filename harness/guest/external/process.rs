@@ -110,6 +110,11 @@ impl LoaderProcess {
         (answer, self.watch.take_calls())
     }
 
+    /// Has the kernel refuse the next load of the program of this name, as the kernel keeps it, if it is asked for without a log.
+    pub fn refuse_without_log(&mut self, program: Option<String>) {
+        self.watch.refuse_without_log(program);
+    }
+
     fn answer(&mut self, request: &Request<'_>) -> Result<Answer, Gone> {
         let broken = |error: &dyn std::fmt::Display| Gone::Broken(format!("cannot talk to the loader: {error}"));
         let mut line = serde_json::to_vec(request).map_err(|error| broken(&error))?;

@@ -23,6 +23,8 @@ pub struct Watch {
     pending: HashMap<Pid, PendingCall>,
     calls: Vec<BpfCall>,
     ending: Option<Ending>,
+    /// The program whose next load is refused, if it is to be without a log.
+    without_log: Option<String>,
 }
 
 /// Has the kernel stop this process, and those that it starts, at each `bpf(2)` call. One that is not watched cannot make such calls any more.
@@ -49,7 +51,7 @@ impl Watch {
         let family = Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
         let calls = Options::PTRACE_O_TRACESECCOMP | Options::PTRACE_O_TRACESYSGOOD;
         ptrace::seize(process, family | calls | Options::PTRACE_O_EXITKILL)?;
-        Ok(Watch { process, pending: HashMap::new(), calls: Vec::new(), ending: None })
+        Ok(Watch { process, pending: HashMap::new(), calls: Vec::new(), ending: None, without_log: None })
     }
 
     /// Lets everything go on that has stopped, without waiting for more.
@@ -91,7 +93,11 @@ impl Watch {
         }
         // SAFETY: `op` says which member of the union the kernel filled.
         let [command, attr, size, ..] = unsafe { info.u.seccomp.args };
-        if let Some(call) = PendingCall::read(thread, command, attr, size) {
+        if let Some(mut call) = PendingCall::read(thread, command, attr, size) {
+            if self.without_log.as_ref().is_some_and(|name| call.loads_without_log(name)) {
+                self.without_log = None;
+                call.refuse(thread, attr);
+            }
             self.pending.insert(thread, call);
         }
     }
@@ -106,7 +112,7 @@ impl Watch {
         let value = unsafe { info.u.exit.sval };
         let value = i32::try_from(value).unwrap_or(i32::MAX);
         let result = if value < 0 { Err(-value) } else { Ok(value) };
-        self.calls.push(call.returned(thread, result));
+        self.calls.extend(call.returned(thread, result));
     }
 
     /// A thread that has died meanwhile is none of ours.
@@ -116,6 +122,11 @@ impl Watch {
             true => ptrace::syscall(thread, signal),
             false => ptrace::cont(thread, signal),
         };
+    }
+
+    /// Has the kernel refuse the next load of this program, if it is asked for without a log. That call is not among those that are taken.
+    pub fn refuse_without_log(&mut self, program: Option<String>) {
+        self.without_log = program;
     }
 
     /// The calls that have returned since the last time.

@@ -1,7 +1,8 @@
 //! What aya 0.14 does to an object.
 
-use super::{Profile, shared};
+use super::{Lacks, Profile, shared};
 use crate::object::{BpfObject, Inventory};
+use crate::record::{MapDefinition, MapLoading};
 
 /// The first parts of the names of sections that the library knows; one that it does not know fails the object.
 const SECTIONS: [&str; 38] = [
@@ -69,14 +70,14 @@ const CGROUP: [&str; 21] = [
     "sendmsg6",
     "recvmsg4",
 ];
-/// Map types that it creates and then has no type of its own for, with the first release that has them.
-const UNSUPPORTED: [(&str, (u32, u32)); 5] = [
-    ("user_ringbuf", (6, 1)),
-    ("struct_ops", (5, 6)),
-    ("task_storage", (5, 11)),
-    ("arena", (6, 9)),
-    ("insn_array", (6, 19)),
-];
+/// Map types that it creates and then has no type of its own for, with the first release of Linux that has them.
+const UNSUPPORTED: [(&str, (u32, u32)); 4] =
+    [("user_ringbuf", (6, 1)), ("struct_ops", (5, 6)), ("task_storage", (5, 11)), ("arena", (6, 9))];
+/// Map types whose numbers it does not know, so that it creates no map at all.
+const UNKNOWN: [(&str, u32); 1] = [("insn_array", 34)];
+/// Maps of devices and CPUs, whose values have a program beside the number or not.
+const WITH_PROGRAMS: [&str; 3] = ["cpumap", "devmap", "devmap_hash"];
+const VALUES: [u32; 2] = [4, 8];
 
 /// Sections of variables that it does not read.
 const UNREAD_SECTIONS: [&str; 2] = [".ksyms", ".kconfig"];
@@ -105,6 +106,14 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     }
     for map in &inventory.maps {
         profile.complete_map(map);
+        let kind = map.map_type.as_deref().unwrap_or_default();
+        if WITH_PROGRAMS.contains(&kind) && !VALUES.map(Some).contains(&map.value_size) {
+            let definition = MapDefinition { value_size: Some(VALUES[1]), ..MapDefinition::default() };
+            profile.loading.maps.push(MapLoading { map: map.name.clone(), definition, ..MapLoading::default() });
+        }
+        if let Some((_, number)) = UNKNOWN.iter().find(|(unknown, _)| *unknown == kind) {
+            profile.refused_whole.get_or_insert(format!("map error: invalid map type {number}"));
+        }
     }
     // What cannot be read has no maps that a kernel could refuse.
     let is_read = profile.refused_whole.is_none()
@@ -113,9 +122,7 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     // All maps are created before the first program, and aya sets no more than that.
     for map in &inventory.maps {
         let mut completed = map.clone();
-        if let Some(loading) = profile.loading.maps.iter().find(|loading| loading.map == map.name) {
-            completed.set(loading);
-        }
+        profile.loading.maps.iter().filter(|one| one.map == map.name).for_each(|one| completed.set(one));
         let kind = map.map_type.as_deref().unwrap_or_default();
         if map.holds_programs {
             let words = "error parsing BPF object: BTF error: unexpected BTF type id".to_owned();
@@ -123,8 +130,9 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
         }
         if let Some((_, first)) = UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == kind) {
             let words = format!("map error: failed to create map `{}`: Invalid argument (os error 22)", map.name);
-            let all = inventory.programs.iter().map(|program| (program.name.clone(), *first, words.clone()));
-            profile.refused_before.extend(all.filter(|_| is_read));
+            let lacks = |first: &(u32, u32)| Lacks::MapType { name: kind.to_owned(), first: *first };
+            let all = inventory.programs.iter().map(|program| (program.name.clone(), lacks(first), words.clone()));
+            profile.refused_without.extend(all.filter(|_| is_read));
             let words =
                 format!("map error: type of {} is unsupported; see `EbpfLoader::allow_unsupported_maps`", map.name);
             profile.refused_whole.get_or_insert(words);

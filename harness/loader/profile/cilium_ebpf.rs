@@ -3,9 +3,10 @@
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use super::data_types::{Refused, refused_types};
-use super::{Profile, shared};
+use super::{CPUS, Lacks, Profile, shared};
 use crate::object::btf::TypeKind;
 use crate::object::{BpfObject, Inventory, ObjectTypes};
+use crate::record::{MapDefinition, MapLoading};
 
 /// Sections that libbpf does not know. The library looks for the first of its names that a section begins with.
 const SECTIONS: [(&str, (&str, Option<&str>)); 7] = [
@@ -34,6 +35,11 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     for map in &inventory.maps {
         profile.complete_map(map);
         let kind = map.map_type.as_deref().unwrap_or_default();
+        // As with arrays of perf events, it sets how many entries there are.
+        if kind == "cpumap" && map.max_entries != Some(CPUS) {
+            let definition = MapDefinition { max_entries: Some(CPUS), ..MapDefinition::default() };
+            profile.loading.maps.push(MapLoading { map: map.name.clone(), definition, ..MapLoading::default() });
+        }
         let type_name = match kind {
             "hash_of_maps" => "HashOfMaps",
             _ => "ArrayOfMaps",
@@ -64,6 +70,12 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     }
     if let Some(name) = super::weak_data(object) {
         let words = format!("load programs: {name}: unsupported binding: STB_WEAK");
+        profile.refused_whole.get_or_insert(words);
+    }
+    // With a section of configuration values each load of an undefined symbol is taken for one of those.
+    if let Some(constant) = profile.loading.constants.first().filter(|_| super::has_data_section(object, ".kconfig")) {
+        let words =
+            format!("load programs: relocating instruction: kconfig {} not found in .kconfig", constant.constant);
         profile.refused_whole.get_or_insert(words);
     }
     if let Some(map) = static_map(object) {
@@ -107,7 +119,9 @@ fn refuse_data(profile: &mut Profile, object: &BpfObject, inventory: &Inventory)
             let words = format!("program {}: map {section}: load BTF: invalid argument", program.name);
             match refused_types(&types.btf, section) {
                 Some(Refused::Always) => drop(profile.refused.entry(program.name.clone()).or_insert(words)),
-                Some(Refused::Before(release)) => profile.refused_before.push((program.name.clone(), release, words)),
+                Some(Refused::Before(release)) => {
+                    profile.refused_without.push((program.name.clone(), Lacks::Release(release), words));
+                }
                 None => {}
             }
         }

@@ -19,21 +19,31 @@ pub struct Observed<'a> {
     pub reaches: &'a dyn Fn(&CoreRelocation) -> bool,
 }
 
+/// Why a library refuses a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its words, as far as they are known.
+    pub words: String,
+    /// The type that it looked for, in the kernel and in modules that are loaded.
+    pub missing_type: Option<String>,
+}
+
 impl Observed<'_> {
-    /// Why the library refuses the program that libbpf was asked to load, in its words as far as they are known.
-    pub fn refusal(&self, loader: &str) -> Option<String> {
+    /// Why the library refuses the program that libbpf was asked to load.
+    pub fn refusal(&self, loader: &str) -> Option<Refusal> {
+        let only = |words| Refusal { words, missing_type: None };
         match loader {
-            AYA => self.relocations.iter().find_map(|(asked, found)| aya(asked, found)),
+            AYA => self.relocations.iter().find_map(|(asked, found)| aya(asked, found)).map(only),
             CILIUM_EBPF => self.cilium_ebpf(),
             _ => None,
         }
     }
 
-    fn cilium_ebpf(&self) -> Option<String> {
+    fn cilium_ebpf(&self) -> Option<Refusal> {
         let begin = self.section.split('/').next().unwrap_or_default();
         if ["fsession", "fsession.s"].contains(&begin) {
             // The library knows the attach type, and looks for no function of the kernel to attach to.
-            return Some("Tracing programs must provide btf_id".to_owned());
+            return Some(Refusal { words: "Tracing programs must provide btf_id".to_owned(), missing_type: None });
         }
         if !self.loaded {
             return None;
@@ -41,10 +51,11 @@ impl Observed<'_> {
         let is_poisoned =
             |(asked, found): &&(&CoreRelocation, &LoggedRelocation)| is_zero(asked, found) && (self.reaches)(asked);
         let (asked, found) = self.relocations.iter().find(is_poisoned)?;
-        Some(format!(
+        let words = format!(
             "apply CO-RE relocations: `{}` of {} is poisoned, since there is no such type",
             asked.kind, found.local
-        ))
+        );
+        Some(Refusal { words, missing_type: Some(found.local.clone()) })
     }
 }
 
@@ -84,7 +95,7 @@ mod tests {
         LoggedRelocation { local: "struct a.b".to_owned(), candidates, outcome, function: "a".to_owned() }
     }
 
-    fn refusal(loader: &str, kind: &str, found: &LoggedRelocation, reached: bool) -> Option<String> {
+    fn refusal(loader: &str, kind: &str, found: &LoggedRelocation, reached: bool) -> Option<Refusal> {
         let asked = asked(kind);
         let relocations = vec![(&asked, found)];
         Observed { relocations, section: "tp_btf/a", loaded: true, reaches: &|_| reached }.refusal(loader)
@@ -93,10 +104,15 @@ mod tests {
     #[test]
     fn size_of_no_type_is_poisoned_or_refused() {
         let none = found(RelocationOutcome::NoMatch { old: 8, new: 0 }, false);
-        assert!(refusal(CILIUM_EBPF, "type_size", &none, true).is_some_and(|words| words.contains("CO-RE")));
+        assert!(
+            refusal(CILIUM_EBPF, "type_size", &none, true)
+                .is_some_and(|refusal| refusal.words.contains("CO-RE") && refusal.missing_type.is_some())
+        );
         assert_eq!(refusal(CILIUM_EBPF, "type_size", &none, false), None);
         assert_eq!(refusal(CILIUM_EBPF, "type_exists", &none, true), None);
-        assert!(refusal(AYA, "type_size", &none, false).is_some_and(|words| words.contains("error relocating")));
+        assert!(
+            refusal(AYA, "type_size", &none, false).is_some_and(|refusal| refusal.words.contains("error relocating"))
+        );
         assert_eq!(refusal(AYA, "type_exists", &none, true), None);
     }
 

@@ -1,11 +1,12 @@
 use super::*;
 use crate::object::Inventory;
-use crate::record::{MapLoading, NOT_PINNED};
+use crate::record::{ConstantLoading, MapLoading, NOT_PINNED};
 
 const LEGACY: &[u8] = include_bytes!("../../../tests/fixtures/loading/legacy.bpf.o");
 const BARE: &[u8] = include_bytes!("../../../tests/fixtures/loading/bare.bpf.o");
 const STUBS: &[u8] = include_bytes!("../../../tests/fixtures/loading/stubs.bpf.o");
 const PINNED: &[u8] = include_bytes!("../../../tests/fixtures/loading/pinned.bpf.o");
+const CONSTANTS: &[u8] = include_bytes!("../../../tests/fixtures/loading/constants.bpf.o");
 const STATICS: &[u8] = include_bytes!("../../../tests/fixtures/objects/statics.bpf.o");
 const EXTERNS: &[u8] = include_bytes!("../../../tests/fixtures/objects/externs.bpf.o");
 
@@ -15,6 +16,11 @@ fn legacy_maps() -> LoadingRecord {
 
 fn stub(name: &str) -> LoadingRecord {
     LoadingRecord { stubs: vec![name.to_owned()], ..LoadingRecord::default() }
+}
+
+fn constant(name: &str, value: Option<i64>) -> LoadingRecord {
+    let constants = vec![ConstantLoading { constant: name.to_owned(), value }];
+    LoadingRecord { constants, ..LoadingRecord::default() }
 }
 
 fn rewritten(bytes: &[u8], loading: &LoadingRecord) -> (Inventory, Vec<String>) {
@@ -78,6 +84,31 @@ fn calls_of_a_stub_return_zero() {
 }
 
 #[test]
+fn constants_of_inline_assembly_are_set_or_left() {
+    let externs = |object: &Inventory| object.programs.iter().map(|one| one.externs.join(" ")).collect::<Vec<_>>();
+    assert_eq!(externs(&Inventory::read(CONSTANTS).unwrap()), ["LIMIT", "TABLE_SIZE"]);
+    let (object, changes) = rewritten(CONSTANTS, &constant("LIMIT", Some(-2)));
+    assert_eq!(
+        (externs(&object), changes),
+        (vec![String::new(), "TABLE_SIZE".into()], vec!["1 load of the constant `LIMIT` gives -2".to_owned()])
+    );
+    let bytes = rewrite(CONSTANTS, &constant("LIMIT", Some(-2))).unwrap().unwrap().bytes;
+    let editor = ElfEditor::read(&bytes).unwrap();
+    let code = editor.data(editor.find("socket").unwrap());
+    let load = |insns: &[u8]| insns[0] == 0x18 && insns[4..8] == [0xfe, 0xff, 0xff, 0xff] && insns[12..16] == [0xff; 4];
+    assert!(code.windows(16).step_by(8).any(load));
+    // One that is declared is not declared any more, which no kernel would take.
+    let declares = |bytes: &[u8]| {
+        let editor = ElfEditor::read(bytes).unwrap();
+        let btf = BtfEditor::read(editor.data(editor.find(".BTF").unwrap())).unwrap();
+        btf.of_kind(btf::VAR).iter().any(|id| btf.name(*id) == b"TABLE_SIZE")
+    };
+    let kept = rewrite(CONSTANTS, &constant("TABLE_SIZE", None)).unwrap().unwrap();
+    assert_eq!(kept.changes, ["1 load of the constant `TABLE_SIZE` gives 0"]);
+    assert!(declares(CONSTANTS) && !declares(&kept.bytes));
+}
+
+#[test]
 fn pinning_is_ignored_for_maps_that_are_named_alone() {
     let pinning = |object: &Inventory| -> Vec<u32> { object.maps.iter().map(|map| map.pinning).collect() };
     assert_eq!(pinning(&Inventory::read(PINNED).unwrap()), [100, 2, 0]);
@@ -107,7 +138,17 @@ fn what_does_not_fit_an_object_is_refused() {
             "`bpf_corematrix_gone` is a function of the kernel (`__ksym`), so no stub takes its place",
         ),
     ];
-    for (bytes, loading, why) in refusals {
+    let refused_constants = [
+        (STUBS, "report_event", "extern `report_event` is not only loaded, so no constant takes its place"),
+        (STUBS, "nothing", "it refers to no extern `nothing`"),
+        (
+            EXTERNS,
+            "bpf_corematrix_gone",
+            "extern `bpf_corematrix_gone` is not only loaded, so no constant takes its place",
+        ),
+    ];
+    let constants = refused_constants.map(|(bytes, name, why)| (bytes, constant(name, None), why));
+    for (bytes, loading, why) in refusals.into_iter().chain(constants) {
         assert_eq!(rewrite(bytes, &loading).unwrap_err(), why);
     }
 }
@@ -115,7 +156,12 @@ fn what_does_not_fit_an_object_is_refused() {
 /// Objects are anybody's: whatever is in them, they are refused or rewritten, and nothing else happens.
 #[test]
 fn damaged_objects_are_refused_or_rewritten() {
-    for (bytes, loading) in [(LEGACY, legacy_maps()), (BARE, legacy_maps()), (STUBS, stub("report_event"))] {
+    for (bytes, loading) in [
+        (LEGACY, legacy_maps()),
+        (BARE, legacy_maps()),
+        (STUBS, stub("report_event")),
+        (CONSTANTS, constant("LIMIT", None)),
+    ] {
         for length in (0..bytes.len()).step_by(7) {
             let _ = rewrite(&bytes[..length], &loading);
         }

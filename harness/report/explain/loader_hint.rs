@@ -57,6 +57,10 @@ fn of_cilium_ebpf(cause: Cause, program: &str, subject: &str) -> Vec<String> {
         Cause::InvalidMapDefinition | Cause::IncompleteMapDefinition => vec![format!(
             "with cilium/ebpf: `spec.Maps[\"{subject}\"]` has the fields to set before `LoadAndAssign`: `InnerMap`, `Pinning`, sizes"
         )],
+        Cause::IncompatibleMap => vec![format!(
+            "with cilium/ebpf: a map in `MapReplacements` needs the definition of the object's own; set what differs in `spec.Maps[\"{subject}\"]` \
+             before `LoadAndAssign`"
+        )],
         Cause::MissingAttachTarget => leave_out("`(*btf.Spec).TypeByName` of `btf.LoadKernelSpec`"),
         _ => Vec::new(),
     }

@@ -54,6 +54,7 @@ pub(super) fn is_of_map(program: &ProgramRecord) -> bool {
         Cause::UnsupportedMapOption,
         Cause::MapTooLarge,
         Cause::MapWithoutBtf,
+        Cause::IncompatibleMap,
         Cause::GuestMemory,
     ];
     program.cause.is_some_and(|cause| causes.contains(&cause))

@@ -8,7 +8,7 @@ use tabled::settings::{Modify, Padding, Style};
 
 use super::super::text::{one_line, paragraph, shorten_middle, unbroken};
 use crate::record::Verdict;
-use crate::record::{CellRecord, ObjectRecord, PredictedOutcome, RunRecord};
+use crate::record::{CellRecord, DangerEffect, ObjectRecord, PredictedOutcome, ProgramRecord, RunRecord};
 
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -20,6 +20,8 @@ const NARROWEST_NAME: usize = 24;
 const MANY_ROWS: usize = 60;
 /// Marks an object whose programs all load, one by one, but which a plain loader cannot load.
 const NOT_WHOLE: char = '*';
+/// Marks a program that loads, and reads wrong data or cannot attach.
+const ENDANGERED: char = '!';
 
 /// One line of the grid: a name and a cell for each shown kernel.
 struct Row {
@@ -113,7 +115,9 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
         rows.push(Row { name: one_line(&object.name), cells: summary });
         // Where all programs fare alike and nothing failed, the object's own line says it all.
         let tried = || cells.iter().filter(|cell| cell.prediction.is_none());
-        let every = |verdict: Verdict| tried().flat_map(|cell| &cell.programs).all(|p| p.verdict == verdict);
+        let every = |verdict: Verdict| {
+            tried().all(|cell| cell.programs.iter().all(|p| p.verdict == verdict && !is_endangered(cell, p)))
+        };
         let nothing_against = cells
             .iter()
             .filter_map(|cell| cell.prediction.as_ref())
@@ -127,7 +131,7 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
                 folded += 1;
                 continue;
             }
-            let cells = cells.iter().map(|cell| sign(cell, p).to_owned()).collect();
+            let cells = cells.iter().map(|cell| program_cell(cell, p)).collect();
             rows.push(Row { name: format!("  {}", one_line(&program.name)), cells });
         }
         if folded > 0 {
@@ -142,19 +146,32 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
     rows
 }
 
-/// What became of a program, or what is predicted of it.
-fn sign(cell: &CellRecord, program: usize) -> &'static str {
-    match cell.prediction.as_ref().and_then(|prediction| prediction.programs.get(program)) {
-        Some(predicted) => predicted.short(),
-        None => cell.programs.get(program).map_or(Verdict::NotRun, |program| program.verdict).short(),
-    }
-}
-
 /// Whether there is nothing to say of a program.
 fn is_quiet(cell: &CellRecord, program: usize) -> bool {
     match &cell.prediction {
         Some(prediction) => prediction.programs.get(program) == Some(&PredictedOutcome::Resolves),
-        None => cell.programs.get(program).is_some_and(|program| program.verdict.is_pass()),
+        None => {
+            let program = cell.programs.get(program);
+            program.is_some_and(|program| program.verdict.is_pass() && !is_endangered(cell, program))
+        }
+    }
+}
+
+/// Whether a program loads, and reads wrong data or cannot attach.
+fn is_endangered(cell: &CellRecord, program: &ProgramRecord) -> bool {
+    program.verdict.is_pass() && !cell.effects_on(&program.name).is_empty()
+}
+
+/// The verdict on one program, and whether something is wrong though it loads; or what is predicted of it.
+fn program_cell(cell: &CellRecord, program: usize) -> String {
+    if let Some(predicted) = cell.prediction.as_ref().and_then(|prediction| prediction.programs.get(program)) {
+        return predicted.short().to_owned();
+    }
+    let program = cell.programs.get(program);
+    let verdict = program.map_or(Verdict::NotRun, |program| program.verdict).short();
+    match program.is_some_and(|program| is_endangered(cell, program)) {
+        true => format!("{verdict} {ENDANGERED}"),
+        false => verdict.to_owned(),
     }
 }
 
@@ -199,18 +216,16 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
     if cells().any(|cell| !is_whole(cell)) {
         signs.push(format!("{NOT_WHOLE} = each program loads, the object as a whole does not"));
     }
-    let verdicts = Verdict::ALL.into_iter().filter(|verdict| occurs(*verdict));
-    signs.extend(verdicts.map(|verdict| format!("{} = {}", verdict.short(), verdict.label())));
-    let mut foreseen = Vec::new();
-    let predicted: Vec<&PredictedOutcome> =
-        cells().filter_map(|cell| cell.prediction.as_ref()).flat_map(|prediction| &prediction.programs).collect();
-    if !predicted.is_empty() {
-        foreseen.push("~2/3 = predicted from types alone: 2 of 3 programs resolve".to_owned());
-    }
-    for outcome in predicted {
-        let sign = format!("{} = {}", outcome.short(), outcome.label());
-        if !foreseen.contains(&sign) {
-            foreseen.push(sign);
+    let programs = cells().flat_map(|cell| cell.programs.iter().map(move |program| (cell, program)));
+    let endangered = programs.filter(|(cell, program)| is_endangered(cell, program));
+    let mut effects: Vec<_> = endangered.flat_map(|(cell, program)| cell.effects_on(&program.name)).collect();
+    effects.sort_unstable();
+    effects.dedup();
+    let effects: Vec<&str> = effects.into_iter().map(DangerEffect::label).collect();
+    for verdict in Verdict::ALL.into_iter().filter(|verdict| occurs(*verdict)) {
+        signs.push(format!("{} = {}", verdict.short(), verdict.label()));
+        if verdict == Verdict::Loaded && !effects.is_empty() {
+            signs.push(format!("{} {ENDANGERED} = loads, and {}", verdict.short(), effects.join(" or ")));
         }
     }
     let line = |signs: Vec<String>| match signs.is_empty() {
@@ -220,5 +235,20 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
             paragraph(&signs.join(", "), 0, width)
         }
     };
-    line(signs) + &line(foreseen)
+    line(signs) + &line(foreseen(cells()))
+}
+
+/// The signs of predictions that occur, and what they mean.
+fn foreseen<'r>(cells: impl Iterator<Item = &'r CellRecord>) -> Vec<String> {
+    let mut signs = Vec::new();
+    for outcome in cells.filter_map(|cell| cell.prediction.as_ref()).flat_map(|prediction| &prediction.programs) {
+        if signs.is_empty() {
+            signs.push("~2/3 = predicted from types alone: 2 of 3 programs resolve".to_owned());
+        }
+        let sign = format!("{} = {}", outcome.short(), outcome.label());
+        if !signs.contains(&sign) {
+            signs.push(sign);
+        }
+    }
+    signs
 }

@@ -118,6 +118,21 @@ fn long_lists_of_dangers_are_bounded_and_say_so() {
 }
 
 #[test]
+fn what_loads_and_is_wrong_is_marked_though_nothing_fails() {
+    let mut record = sample::large(2, 2);
+    for program in record.cells.iter_mut().flat_map(|cell| &mut cell.programs) {
+        program.verdict = Verdict::Loaded;
+    }
+    assert!(!render(&record, 120).contains(&record.objects[0].programs[0].name), "all is said by the counts");
+    let name = record.objects[0].programs[0].name.clone();
+    record.cells[1].dangers = vec![sample::unattachable(&name)];
+    let table = render(&record, 120);
+    let row = table.lines().find(|line| line.trim_start().starts_with(&name)).expect("a row");
+    assert!(row.trim_end().ends_with(" ok   ok !"), "{row:?}");
+    assert!(table.contains("ok ! = loads, and cannot attach"), "{table}");
+}
+
+#[test]
 fn what_fails_elsewhere_is_left_to_what_failed() {
     let mut record = sample::record();
     for danger in record.cells.iter_mut().flat_map(|cell| &mut cell.dangers) {

@@ -35,7 +35,7 @@ impl Cell<'_> {
                 exercise::judge(plan, &mut record);
             }
         }
-        self.otherwise_by_profile(&mut record);
+        self.otherwise_by_profile(session, &mut record);
         session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
         if !log.is_empty() && (outcome.stage != Stage::Loaded || session.run.full_logs) {

@@ -6,7 +6,7 @@ use super::super::session::Session;
 use super::Cell;
 use crate::judge;
 use crate::judge::KernelView as _;
-use crate::loader::Observed;
+use crate::loader::{Lacks, Observed};
 use crate::object::btf::Btf;
 use crate::object::{MapInfo, ProgramInfo};
 use crate::plan::PlannedObject;
@@ -45,9 +45,19 @@ impl Cell<'_> {
     /// Closes what the library is known to refuse, where its loader is not there to do so.
     pub(super) fn close_refused(&mut self, session: &Session<'_>) {
         let Some(loader) = &self.planned.loader else { return };
+        let view = session.view();
+        let is_before = |first: (u32, u32)| view.release().is_some_and(|release| release < first);
+        let lacks = |what: &Lacks| match what {
+            Lacks::Release(first) => is_before(*first),
+            // Distributions take types of maps into older releases.
+            Lacks::MapType { name, first } => {
+                let has = view.has_enumerator("bpf_map_type", &format!("BPF_MAP_TYPE_{}", name.to_uppercase()));
+                has.map_or_else(|| is_before(*first), |has| !has)
+            }
+        };
         for program in self.open.clone() {
             let planned = &self.planned.programs[program];
-            if let Some(words) = loader.profile.refuses(&planned.name, session.view().release()) {
+            if let Some(words) = loader.profile.refuses(&planned.name, &lacks) {
                 let diagnosis = judge::not_opened(&[format!("by profile: {words}")]);
                 self.done(session, program, judgement::of_diagnosis(planned, diagnosis));
             }
@@ -64,7 +74,7 @@ impl Cell<'_> {
     }
 
     /// What the library would have done otherwise than libbpf did in its place.
-    pub(super) fn otherwise_by_profile(&self, record: &mut ProgramRecord) {
+    pub(super) fn otherwise_by_profile(&self, session: &Session<'_>, record: &mut ProgramRecord) {
         let Some(loader) = self.planned.loader.as_ref().filter(|loader| loader.executable.is_none()) else { return };
         if matches!(record.verdict, Verdict::HarnessError | Verdict::NotRun) {
             return;
@@ -88,8 +98,13 @@ impl Cell<'_> {
                 places.any(|insn| self.coverage.is_visited(name, insn).unwrap_or(true))
             },
         };
-        let Some(words) = observed.refusal(&loader.name) else { return };
-        let diagnosis = judge::not_opened(&[format!("by profile: {words}")]);
+        let Some(refusal) = observed.refusal(&loader.name) else { return };
+        let words = format!("by profile: {}", refusal.words);
+        let diagnosis = match &refusal.missing_type {
+            // A module of the kernel has no part in BTF of the loader's own.
+            Some(missing) if self.planned.own_types().is_none() => judge::missing_type(session.view(), words, missing),
+            _ => judge::not_opened(&[words]),
+        };
         // What libbpf did is not what the library does.
         let program = ObjectProgram { name: record.name.clone(), section: record.section.clone() };
         *record = ProgramRecord { load_ms: record.load_ms, ..judgement::of_diagnosis(&program, diagnosis) };

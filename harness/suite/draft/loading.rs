@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{comment, quoted};
 use crate::object::rewrite::rewrite;
 use crate::object::{BpfObject, Flaw, Inventory, MapInfo, ProgramInfo};
-use crate::record::LoadingRecord;
+use crate::record::{ConstantLoading, LoadingRecord};
 
 const HEAD: &str = "
 # What libbpf needs and the object does not say: its own loader sets it. Proposed by corematrix; put the loader's values here.
@@ -56,6 +56,12 @@ fn of_object(object: &BpfObject, inventory: &Inventory) -> String {
     let can = |loading: &LoadingRecord| matches!(rewrite(&object.bytes, loading), Ok(Some(_)));
     if can(&LoadingRecord { legacy_maps: true, ..LoadingRecord::default() }) {
         text += "legacy-maps = true    # it defines maps without BTF\n";
+    }
+    for constant in object.undefined() {
+        let wanted = ConstantLoading { constant: constant.clone(), value: None };
+        if can(&LoadingRecord { constants: vec![wanted], ..LoadingRecord::default() }) {
+            let _ = writeln!(text, "set.{} = 0    # a constant of inline assembly", quoted(&constant));
+        }
     }
     // Functions of the kernel have a section of their own in the object's BTF, and libbpf finds them.
     let mut externs: Vec<&String> = inventory.programs.iter().flat_map(|program| &program.externs).collect();

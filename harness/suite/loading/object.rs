@@ -15,7 +15,7 @@ use super::super::variables::Variables;
 use super::Placed;
 use crate::object::btf::Btf;
 use crate::object::rewrite::rewrite;
-use crate::record::{LoadingRecord, VariableLoading};
+use crate::record::{ConstantLoading, LoadingRecord, VariableLoading};
 
 /// An `[[object]]` table: what the object's own loader does to the object as a whole.
 #[derive(Debug, Clone, Deserialize)]
@@ -78,7 +78,13 @@ impl WrittenObject {
         loading.btf = self.btf.as_ref().map(|path| path.get_ref().clone());
         if !self.set.is_empty() {
             let variables = Variables::of(object);
+            let undefined = object.undefined();
             for (name, value) in &self.set {
+                if undefined.contains(name) {
+                    loading.constants.push(constant(name, value)?);
+                    only(&loading, value.span().start)?;
+                    continue;
+                }
                 variables.patch(name, value.get_ref()).map_err(|mistake| (Some(value.span().start), mistake))?;
                 let (variable, value) = (name.clone(), value.get_ref().to_string());
                 loading.variables.push(VariableLoading { variable, value });
@@ -91,6 +97,17 @@ impl WrittenObject {
             return Err((None, Mistake::new(message).hint(keys)));
         }
         Ok((index, loading))
+    }
+}
+
+/// The number that a constant of inline assembly is set to.
+fn constant(name: &str, value: &Spanned<Value>) -> Result<ConstantLoading, Placed> {
+    match value.get_ref().as_integer() {
+        Some(number) => Ok(ConstantLoading { constant: name.to_owned(), value: Some(number) }),
+        None => {
+            let message = format!("`{name}` is a constant of inline assembly, which takes a number");
+            Err((Some(value.span().start), Mistake::new(message)))
+        }
     }
 }
 

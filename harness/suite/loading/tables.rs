@@ -20,6 +20,9 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
         let _ = writeln!(of_object, "stubs = [{}]", stubs.join(", "));
     }
     of_object.extend(loading.btf.iter().map(|path| format!("btf = {}\n", quoted(path))));
+    for one in &loading.constants {
+        of_object.extend(one.value.map(|value| format!("set.{} = {value}\n", quoted(&one.constant))));
+    }
     for one in &loading.variables {
         let _ = writeln!(of_object, "set.{} = {}", quoted(&one.variable), one.value);
     }

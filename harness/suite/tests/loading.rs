@@ -86,6 +86,7 @@ fn a_draft_says_what_libbpf_refuses() {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in [
         ("stubs", &include_bytes!("../../../tests/fixtures/loading/stubs.bpf.o")[..]),
+        ("constants", include_bytes!("../../../tests/fixtures/loading/constants.bpf.o")),
         ("pinned", include_bytes!("../../../tests/fixtures/loading/pinned.bpf.o")),
         ("externs", include_bytes!("../../../tests/fixtures/objects/externs.bpf.o")),
     ] {
@@ -97,7 +98,28 @@ fn a_draft_says_what_libbpf_refuses() {
     let settings = Suite::load(&path).unwrap().settings(&objects).unwrap();
     let mut all: Vec<String> = settings.loading.iter().flat_map(|(_, loading)| loading.settings()).collect();
     all.sort();
-    assert_eq!(all, ["maps.owned.pinning = \"none\"", "maps.shared.pinning = \"none\"", "stubs = [\"report_event\"]"]);
+    let expected = [
+        "LIMIT = 0",
+        "TABLE_SIZE = 0",
+        "maps.owned.pinning = \"none\"",
+        "maps.shared.pinning = \"none\"",
+        "stubs = [\"report_event\"]",
+    ];
+    assert_eq!(all, expected);
+    // What a record says of it makes the same settings again.
+    let of = |object: &str, text: &str| {
+        let path = folder.path().join("again.toml");
+        std::fs::write(&path, format!("name = \"n\"\nobjects = [\"*.bpf.o\"]\n{text}")).unwrap();
+        Suite::load(&path)
+            .unwrap()
+            .settings(&objects)
+            .map(|settings| settings.loading.into_iter().find(|(of, _)| of == object).map(|(_, loading)| loading))
+    };
+    let loading = of("constants", "[[object]]\nobject = \"constants\"\nset.LIMIT = -3\n").unwrap().unwrap();
+    assert_eq!(loading.settings(), ["LIMIT = -3"]);
+    assert_eq!(of("constants", &loading_tables(&loading, "constants")).unwrap(), Some(loading));
+    let error = of("constants", "[[object]]\nobject = \"constants\"\nset.LIMIT = \"7\"\n").unwrap_err();
+    assert!(format!("{error:?}").contains("which takes a number"), "{error:?}");
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub enum Answer {
         #[serde(flatten)]
         library: Library,
         programs: Vec<String>,
+        log: &'static str,
     },
     Loaded {
         id: u32,
@@ -60,6 +61,9 @@ pub enum Answer {
         error: String,
     },
 }
+
+/// The library gives the kernel room for a log only once a load has failed.
+pub const AFTER_FAILURE: &str = "after_failure";
 
 /// Which library answers; in answers to `open`.
 #[derive(Debug, Serialize)]
@@ -134,8 +138,9 @@ mod tests {
             String::from_utf8(messages.answers).expect("JSON is UTF-8")
         };
         let library = Library { loader: "aya", version: "1.2" };
-        let opened = lines(&Answer::Opened { library, programs: vec!["p".to_owned()] });
-        assert_eq!(opened, "{\"answer\":\"opened\",\"loader\":\"aya\",\"version\":\"1.2\",\"programs\":[\"p\"]}\n");
+        let opened = lines(&Answer::Opened { library, programs: vec!["p".to_owned()], log: AFTER_FAILURE });
+        let expected = "{\"answer\":\"opened\",\"loader\":\"aya\",\"version\":\"1.2\",\"programs\":[\"p\"],\"log\":\"after_failure\"}\n";
+        assert_eq!(opened, expected);
         assert_eq!(lines(&Answer::Loaded { id: 17 }), "{\"answer\":\"loaded\",\"id\":17}\n");
         let failed = lines(&Answer::Failed { library: None, error: "no".to_owned() });
         assert_eq!(failed, "{\"answer\":\"failed\",\"error\":\"no\"}\n");

@@ -9,7 +9,7 @@ use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, VerifierLogLevel};
 
 use crate::Trouble;
 use crate::failure::guarded;
-use crate::message::{Answer, LIBRARY, Load, Messages, Open, Request};
+use crate::message::{AFTER_FAILURE, Answer, LIBRARY, Load, Messages, Open, Request};
 use crate::pins::Pins;
 use crate::program::{self, Against};
 use crate::sections::{self, Sections};
@@ -30,7 +30,7 @@ pub fn serve(open: &Open, messages: &mut Messages<impl BufRead, impl Write>) -> 
     };
     let mut object = match Object::open(open, &pins, given.as_ref()) {
         Ok((object, programs)) => {
-            messages.answer(&Answer::Opened { library: LIBRARY, programs })?;
+            messages.answer(&Answer::Opened { library: LIBRARY, programs, log: AFTER_FAILURE })?;
             object
         }
         Err(answer) => {
