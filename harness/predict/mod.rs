@@ -3,12 +3,14 @@
 //!
 //! What types cannot tell is left open: what the verifier says, whether a map can be made, what the kernel's config has.
 
+mod answers;
 mod kernel_function;
 mod matrix;
 mod outcome;
 mod stretch;
 mod subject;
 
+pub use answers::Answers;
 pub use matrix::{PredictedCell, PredictedKernel, PredictedMatrix};
 pub use outcome::{PredictedOutcome, Prediction};
 pub use stretch::{Stretch, stretches};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::core_relo::Resolution;
+use crate::record::RelocationOutcome;
 
 /// Names in a reason, at most; the JSON has all.
 const MOST_NAMES: usize = 4;
@@ -79,7 +79,7 @@ pub struct Prediction {
     /// By program, in the order of the object's.
     pub programs: Vec<PredictedOutcome>,
     /// By relocation, in the order of the object's records.
-    pub relocations: Vec<Resolution>,
+    pub relocations: Vec<RelocationOutcome>,
     /// By guard: whether the kernel's answer picks its first side; `None` where types do not tell.
     pub guards: Vec<Option<bool>>,
 }

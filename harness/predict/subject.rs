@@ -1,14 +1,13 @@
 //! [`Subject`]: an object, read once, to be held against the types of many kernels.
 
-use std::collections::BTreeMap;
-
+use super::answers::Answers;
 use super::kernel_function::KernelFunction;
 use super::outcome::{PredictedOutcome, Prediction};
-use crate::core_relo::{Kind, ObjectSide, Resolution, Resolver, Target};
-use crate::coverage::{Analysis, ObjectFacts};
+use crate::core_relo::{Kind, ObjectSide, Resolver, Target};
+use crate::coverage::Analysis;
 use crate::explain::{AttachTarget, LocalSpec};
 use crate::object::{BpfObject, ProgramInfo, StructOpsInfo};
-use crate::record::{ExternRecord, RelocationOutcome, RelocationRecord};
+use crate::record::{ExternRecord, RelocationOutcome};
 
 /// Program types whose target the kernel's types must have.
 const TARGETED: [&str; 2] = ["tracing", "lsm"];
@@ -57,10 +56,24 @@ impl Subject {
         self.side.relocations.len()
     }
 
-    /// What becomes of it on one kernel.
-    pub fn predict(&self, target: &Target) -> Prediction {
-        let relocations = Resolver::all(&self.side, target);
-        let records: Vec<RelocationRecord> = relocations.iter().enumerate().map(record).collect();
+    /// What was found in its own bytes.
+    pub fn analysis(&self) -> &Analysis {
+        &self.analysis
+    }
+
+    /// What a relocation asks for, such as `struct inode.i_ctime`.
+    pub fn asked(&self, relocation: usize) -> &str {
+        self.asked.get(relocation).map_or("", String::as_str)
+    }
+
+    /// Whether it can do without a kernel function that it calls.
+    pub fn is_weak(&self, function: &str) -> bool {
+        self.functions.iter().any(|known| known.weak && known.name == function)
+    }
+
+    /// What the types of a kernel answer to it. Of the `release` only the version is taken; one that is none leaves guards by the version
+    /// open.
+    pub fn answers(&self, target: &Target, release: &str) -> Answers {
         let found: Vec<Result<(), String>> =
             self.functions.iter().map(|function| function.look_up(&self.side.types, target)).collect();
         let external = |(function, found): (&KernelFunction, &Result<(), String>)| ExternRecord {
@@ -69,29 +82,41 @@ impl Subject {
             weak: function.weak,
             resolved: found.is_ok().then(|| "vmlinux".to_owned()),
         };
-        let externs: Vec<ExternRecord> = self.functions.iter().zip(&found).map(external).collect();
-        let nothing = BTreeMap::new();
-        let facts = ObjectFacts { loaded: &nothing, relocations: &records, externs: &externs };
-        let programs = self.programs.iter().enumerate();
-        let programs =
-            programs.map(|(number, program)| self.program(number, program, target, &facts, &found)).collect();
-        let guards = self.analysis.proof(&facts).guards.into_iter().map(|guard| guard.resolved).collect();
-        Prediction { programs, relocations, guards }
+        let externs = self.functions.iter().zip(&found).map(external).collect();
+        Answers::of(Resolver::all(&self.side, target), (externs, found), release)
     }
 
-    fn program(
-        &self,
-        number: usize,
-        program: &ProgramInfo,
-        target: &Target,
-        facts: &ObjectFacts<'_>,
-        found: &[Result<(), String>],
-    ) -> PredictedOutcome {
+    /// What becomes of it on one kernel.
+    pub fn predict(&self, target: &Target, release: &str) -> Prediction {
+        let answers = self.answers(target, release);
+        let programs = self.programs.iter().enumerate();
+        let programs = programs.map(|(number, program)| self.program(number, program, target, &answers)).collect();
+        let guards = self.analysis.proof(&answers.facts()).guards.into_iter().map(|guard| guard.resolved).collect();
+        let outcomes = answers.relocations.into_iter().map(|relocation| relocation.outcome).collect();
+        Prediction { programs, relocations: outcomes, guards }
+    }
+
+    /// What the program needs and the kernel itself does not have, whatever its code does: its attach target, or a function.
+    pub fn lacking(&self, program: &ProgramInfo, target: &Target, answers: &Answers) -> Option<PredictedOutcome> {
         let of_program = |(map, _): &&(String, String)| program.struct_ops.contains(map);
         let mut wanted = self.struct_ops.iter().filter(of_program).map(|(_, wanted)| wanted);
         let missing = wanted.find(|name| !has(target, name, Kind::Struct)).cloned();
-        if let Some(missing) = missing.or_else(|| missing_target(program, target)) {
-            return PredictedOutcome::MissingTarget { target: missing };
+        if let Some(target) = missing.or_else(|| missing_target(program, target)) {
+            return Some(PredictedOutcome::MissingTarget { target });
+        }
+        let mut strong = self.functions.iter().zip(&answers.functions).filter(|(function, _)| !function.weak);
+        strong.find_map(|(function, found)| match found {
+            Err(reason) if program.externs.contains(&function.name) => {
+                Some(PredictedOutcome::MissingKfunc { reason: reason.clone() })
+            }
+            _ => None,
+        })
+    }
+
+    fn program(&self, number: usize, program: &ProgramInfo, target: &Target, answers: &Answers) -> PredictedOutcome {
+        let facts = &answers.facts();
+        if let Some(lacking) = self.lacking(program, target, answers) {
+            return lacking;
         }
         let own = self.analysis.relocations_of(number);
         for &relocation in &own {
@@ -102,20 +127,8 @@ impl Subject {
                 _ => {}
             }
         }
-        let strong = self.functions.iter().zip(found).filter(|(function, _)| !function.weak);
-        for (function, found) in strong {
-            if let (true, Err(reason)) = (program.externs.contains(&function.name), found) {
-                return PredictedOutcome::MissingKfunc { reason: reason.clone() };
-            }
-        }
         let poisoned = |relocation: &usize| facts.relocations[*relocation].outcome == RelocationOutcome::Poisoned;
-        let absent: Vec<&str> = self
-            .functions
-            .iter()
-            .zip(found)
-            .filter(|(_, found)| found.is_err())
-            .map(|(function, _)| function.name.as_str())
-            .collect();
+        let absent: Vec<&str> = answers.absent_functions().collect();
         if !own.iter().any(poisoned) && absent.is_empty() {
             return PredictedOutcome::Resolves;
         }
@@ -134,17 +147,6 @@ impl Subject {
             true => PredictedOutcome::Resolves,
             false => PredictedOutcome::RejectedIfReached { missing },
         }
-    }
-}
-
-fn record((number, resolution): (usize, &Resolution)) -> RelocationRecord {
-    RelocationRecord {
-        relocation: number,
-        local: resolution.local.clone(),
-        candidates: Vec::new(),
-        outcome: resolution.outcome.clone(),
-        verifier_insns: Vec::new(),
-        predicted: None,
     }
 }
 
