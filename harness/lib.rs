@@ -30,6 +30,7 @@ pub mod judge;
 pub mod kernel_config;
 pub mod kernel_log;
 pub mod libbpf_log;
+pub mod lint;
 pub mod loader;
 pub mod manifest;
 pub mod matrix;

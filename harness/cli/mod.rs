@@ -15,6 +15,7 @@ mod failure;
 mod gate;
 mod init;
 mod kernels;
+mod lint;
 mod list;
 mod merge;
 mod nightly;
@@ -92,6 +93,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Predict what the types of kernels say of objects, on as many kernels as there are types of, without booting anything.
     Predict(predict::PredictArgs),
+    /// Find what is wrong in objects, at their source lines, from the types of kernels alone: for editors and hooks.
+    Lint(lint::LintArgs),
     /// Make one report of the reports of all parts of a run.
     Merge(merge::MergeArgs),
     /// Show what differs between two runs, two kernels, or builds of an object.
@@ -171,6 +174,7 @@ impl Cli {
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
             Command::Predict(args) => predict::run(&self.common, &args),
+            Command::Lint(args) => lint::run(&self.common, &args),
             Command::Btf(args) => btf::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),

@@ -202,7 +202,7 @@ impl Analysis {
     }
 
     /// The source place of an instruction; that of the nearest record before it with a line.
-    fn source(&self, function: usize, insn: usize) -> Option<SourcePlace> {
+    pub(super) fn source(&self, function: usize, insn: usize) -> Option<SourcePlace> {
         let btf = self.code.btf.as_ref()?;
         let before = self.code.functions[function].lines.iter().rev().filter(|record| record.insn <= insn);
         let record = before.into_iter().find(|record| record.line() > 0)?;

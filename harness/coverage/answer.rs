@@ -42,11 +42,11 @@ impl Analysis {
         }
         let occurrence = occurrences.first()?;
         let value = match guard.kind {
-            GuardKind::Kconfig => self.kconfig_value(&guard.asked, external()?.resolved.as_deref())?,
-            GuardKind::Rodata => self.rodata_value(occurrence)?,
-            _ => of_relocation()?,
+            GuardKind::Kconfig => self.kconfig(&guard.asked, facts)?,
+            GuardKind::Rodata => Bits::constant(self.rodata_value(occurrence)?),
+            _ => Bits::constant(of_relocation()?),
         };
-        let values = [(occurrence.insn, Bits::constant(value))].into();
+        let values = [(occurrence.insn, value)].into();
         let flow = Flow::of(&self.programs[occurrence.program], &FlowSetting { values, forced: None })?;
         match flow.ways.get(&occurrence.branch?)? {
             [true, false] => Some(!occurrence.taken_first),
@@ -74,15 +74,24 @@ impl Analysis {
         for (guard, occurrences) in self.guards.iter().zip(&self.occurrences) {
             for occurrence in occurrences.iter().filter(|occurrence| occurrence.program == number) {
                 let value = match guard.kind {
-                    GuardKind::Kconfig => external(&guard.asked)
-                        .and_then(|external| self.kconfig_value(&guard.asked, external.resolved.as_deref())),
-                    GuardKind::Rodata => self.rodata_value(occurrence),
+                    GuardKind::Kconfig => self.kconfig(&guard.asked, facts),
+                    GuardKind::Rodata => self.rodata_value(occurrence).map(Bits::constant),
                     _ => None,
                 };
-                values.extend(value.map(|value| (occurrence.insn, Bits::constant(value))));
+                values.extend(value.map(|value| (occurrence.insn, value)));
             }
         }
         Flow::of(program, &FlowSetting { values, forced: None })
+    }
+
+    /// What is known of a kconfig value.
+    fn kconfig(&self, name: &str, facts: &ObjectFacts<'_>) -> Option<Bits> {
+        if let Some(external) = facts.externs.iter().find(|external| external.name == name) {
+            return self.kconfig_value(name, external.resolved.as_deref()).map(Bits::constant);
+        }
+        let [major, minor] = facts.release.filter(|_| name == KERNEL_VERSION)?;
+        let least = u64::from(major) << 16 | u64::from(minor) << 8;
+        Some(Bits::constant(least).join(Bits::constant(least | 0xff)))
     }
 
     /// `value` is in libbpf's words: `0x50adf`, `y`, `250`; `None` if the kernel's config does not set it.

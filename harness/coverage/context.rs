@@ -9,6 +9,8 @@ use super::insn::{Insn, Next};
 
 /// The frame pointer.
 const FRAME: u8 = 10;
+/// Passes over a function until it is known what is read later; code as compilers write it takes a few.
+const MOST_PASSES: usize = 32;
 /// Bytes of a register.
 const WORD: i32 = 8;
 
@@ -23,7 +25,7 @@ struct Holders {
 
 impl Analysis {
     /// The offsets at which a program, an index, loads from its context. `facts` tell what a kernel answers, so that what it
-    /// rules out is left out; without them every branch counts. Subprograms are not looked into.
+    /// rules out is left out, loads whose value only such code uses, too; without them every branch counts. Subprograms are not looked into.
     pub fn context_reads(&self, program: usize, facts: Option<&ObjectFacts<'_>>) -> BTreeSet<i16> {
         let flow = facts.and_then(|facts| self.answered(program, facts));
         let Some(program) = self.programs.get(program) else { return BTreeSet::new() };
@@ -76,13 +78,66 @@ fn reads(insns: &[Insn], flow: Option<&Flow>) -> BTreeSet<i16> {
             }
         }
     }
-    for (insn, state) in insns.iter().zip(&states) {
+    let live = live_after(insns, flow);
+    for (at, (insn, state)) in insns.iter().zip(&states).enumerate() {
         let holds = state.as_ref().is_some_and(|state| state.holds(insn.src));
-        if insn.class() == 1 && holds {
+        // Compilers load early what only one side of a guard uses.
+        let is_used = live.as_ref().is_none_or(|live| live[at] & 1 << insn.dst != 0);
+        if insn.class() == 1 && holds && is_used {
             found.insert(insn.off);
         }
     }
     found
+}
+
+/// By instruction, the registers that are read later on some way that can be gone, one bit each; `None` where that takes too long to find.
+fn live_after(insns: &[Insn], flow: Option<&Flow>) -> Option<Vec<u16>> {
+    let mut before = vec![0u16; insns.len()];
+    let mut after = vec![0u16; insns.len()];
+    for _ in 0..MOST_PASSES {
+        let mut news = false;
+        for (at, &insn) in insns.iter().enumerate().rev() {
+            let next = at + 1 + usize::from(insn.is_wide());
+            let [through, jumps] = flow.and_then(|flow| flow.ways.get(&at)).copied().unwrap_or([true; 2]);
+            let on = |at: usize, goes: bool| before.get(at).copied().filter(|_| goes).unwrap_or_default();
+            let target = |by: i32| (at + 1).checked_add_signed(by as isize).unwrap_or(usize::MAX);
+            after[at] = match insn.next() {
+                Next::Exit => 0,
+                Next::Through => on(next, true),
+                Next::Jump(by) => on(target(by), true),
+                Next::Branch(by) => on(next, through) | on(target(by), jumps),
+            };
+            let (uses, writes) = registers(insn);
+            let own = after[at] & !writes | uses;
+            news |= own != before[at];
+            before[at] = own;
+        }
+        if !news {
+            return Some(after);
+        }
+    }
+    None
+}
+
+/// The registers that an instruction reads, and those that it writes without having read them.
+fn registers(insn: Insn) -> (u16, u16) {
+    const ARGUMENTS: u16 = 0b11_1110;
+    let (dst, src) = (1 << insn.dst, 1 << insn.src);
+    let operand = if insn.uses_register() { src } else { 0 };
+    match insn.class() {
+        0 if insn.is_wide() => (0, dst),
+        // A load from a packet, whose context is in register 6.
+        0 => (src | 1 << 6, 1),
+        1 => (src, dst),
+        2 => (dst, 0),
+        // An atomic one may compare with register 0.
+        3 => (dst | src | 1, 0),
+        4 | 7 if insn.code & 0xf0 == 0xb0 => (operand, dst),
+        4 | 7 => (dst | operand, 0),
+        5 if insn.is_call() => (ARGUMENTS | dst, 1),
+        5 if insn.next() == Next::Exit => (1, 0),
+        _ => (dst | operand, 0),
+    }
 }
 
 impl Holders {
@@ -126,7 +181,7 @@ impl Holders {
 mod tests {
     use super::*;
 
-    fn loaded(insns: &[[i32; 5]]) -> Vec<i16> {
+    fn loaded(insns: &[[i32; 5]], flow: Option<&Flow>) -> Vec<i16> {
         let insn = |&[code, dst, src, off, imm]: &[i32; 5]| Insn {
             code: code as u8,
             dst: dst as u8,
@@ -135,7 +190,7 @@ mod tests {
             imm,
         };
         let insns: Vec<Insn> = insns.iter().map(insn).collect();
-        reads(&insns, None).into_iter().collect()
+        reads(&insns, flow).into_iter().collect()
     }
 
     const EXIT: [i32; 5] = [0x95, 0, 0, 0, 0];
@@ -143,28 +198,57 @@ mod tests {
     #[test]
     fn context_is_followed_through_registers_and_stack() {
         // r6 = r1; call; r2 = *(r6 + 8); *(r10 - 8) = r6; r7 = *(r10 - 8); r3 = *(u32 *)(r7 + 16)
-        let offsets = loaded(&[
-            [0xbf, 6, 1, 0, 0],
-            [0x85, 0, 0, 0, 14],
-            [0x79, 2, 6, 8, 0],
-            [0x7b, 10, 6, -8, 0],
-            [0x79, 7, 10, -8, 0],
-            [0x61, 3, 7, 16, 0],
-            EXIT,
-        ]);
+        let offsets = loaded(
+            &[
+                [0xbf, 6, 1, 0, 0],
+                [0x85, 0, 0, 0, 14],
+                [0x79, 2, 6, 8, 0],
+                [0x7b, 10, 6, -8, 0],
+                [0x79, 7, 10, -8, 0],
+                [0x61, 3, 7, 16, 0],
+                [0x0f, 2, 3, 0, 0],
+                [0xbf, 0, 2, 0, 0],
+                EXIT,
+            ],
+            None,
+        );
         assert_eq!(offsets, [8, 16]);
     }
 
     #[test]
     fn other_memory_is_not_the_context() {
         // A call takes r1; a load gives another pointer; arithmetic makes another address; a write takes the place.
-        assert!(loaded(&[[0x85, 0, 0, 0, 14], [0x79, 2, 1, 8, 0], EXIT]).is_empty());
-        assert_eq!(loaded(&[[0x79, 1, 1, 0, 0], [0x79, 2, 1, 8, 0], EXIT]), [0]);
-        assert!(loaded(&[[0x07, 1, 0, 0, 8], [0x79, 2, 1, 8, 0], EXIT]).is_empty());
-        let overwritten = [[0x7b, 10, 1, -8, 0], [0x63, 10, 0, -4, 0], [0x79, 3, 10, -8, 0], [0x79, 2, 3, 24, 0], EXIT];
-        assert!(loaded(&overwritten).is_empty());
+        assert!(loaded(&[[0x85, 0, 0, 0, 14], [0x79, 0, 1, 8, 0], EXIT], None).is_empty());
+        assert_eq!(loaded(&[[0x79, 1, 1, 0, 0], [0x79, 0, 1, 8, 0], EXIT], None), [0]);
+        assert!(loaded(&[[0x07, 1, 0, 0, 8], [0x79, 0, 1, 8, 0], EXIT], None).is_empty());
+        let overwritten = [[0x7b, 10, 1, -8, 0], [0x63, 10, 0, -4, 0], [0x79, 3, 10, -8, 0], [0x79, 0, 3, 24, 0], EXIT];
+        assert!(loaded(&overwritten, None).is_empty());
         // On one of two ways r6 is something else.
-        let met = [[0xbf, 6, 1, 0, 0], [0x15, 0, 0, 1, 0], [0xb7, 6, 0, 0, 0], [0x79, 2, 6, 8, 0], EXIT];
-        assert!(loaded(&met).is_empty());
+        let met = [[0xbf, 6, 1, 0, 0], [0x15, 0, 0, 1, 0], [0xb7, 6, 0, 0, 0], [0x79, 0, 6, 8, 0], EXIT];
+        assert!(loaded(&met, None).is_empty());
+    }
+
+    #[test]
+    fn what_only_the_other_side_of_a_guard_uses_is_not_read() {
+        // r6 = *(r1 + 16); r7 = *(r1 + 8); if r0 == 0 goto +2; r0 = r6; exit; r0 = r7; exit
+        let code = [
+            [0x79, 6, 1, 16, 0],
+            [0x79, 7, 1, 8, 0],
+            [0x15, 0, 0, 2, 0],
+            [0xbf, 0, 6, 0, 0],
+            EXIT,
+            [0xbf, 0, 7, 0, 0],
+            EXIT,
+        ];
+        assert_eq!(loaded(&code, None), [8, 16]);
+        let flow = Flow {
+            reached: [true, true, true, false, false, true, true].into(),
+            ways: [(2, [false, true])].into(),
+            decisions: Default::default(),
+            reads: Default::default(),
+        };
+        assert_eq!(loaded(&code, Some(&flow)), [8]);
+        // Nobody uses it at all.
+        assert!(loaded(&[[0x79, 6, 1, 16, 0], EXIT], None).is_empty());
     }
 }

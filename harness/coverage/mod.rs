@@ -8,6 +8,7 @@ mod cell_coverage;
 mod code;
 mod context;
 mod executed;
+mod fixed_read;
 mod flow;
 mod insn;
 mod line_table;
@@ -19,7 +20,8 @@ mod value;
 
 pub use analysis::Analysis;
 pub use cell_coverage::ObjectFacts;
-pub use reach::Reached;
+pub use fixed_read::FixedRead;
+pub use reach::{KfuncCall, Reached};
 pub use survival::ProgramEvidence;
 pub use union::{ProofLevel, Unit, on_kernel, proven, sides};
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::analysis::Analysis;
 use super::cell_coverage::ObjectFacts;
 use super::code::{Function, Variable};
+use crate::record::SourcePlace;
 
 /// What a program can come to on one kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,17 @@ pub struct Reached<'a> {
     pub maps: BTreeSet<&'a str>,
     /// Calls of helpers, by number.
     pub helpers: BTreeSet<u32>,
+}
+
+/// A call of a kernel function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KfuncCall {
+    /// The program or subprogram that calls it.
+    pub function: String,
+    /// Where in the source; `None` without line info.
+    pub source: Option<SourcePlace>,
+    /// The guards that decide alone whether it is come to, each with the side that it is on; those with the least code come first.
+    pub sides: Vec<(usize, usize)>,
 }
 
 impl Analysis {
@@ -57,6 +69,51 @@ impl Analysis {
             reached.helpers.extend(helpers.filter_map(|(_, insn)| insn.helper()));
         }
         Some(reached)
+    }
+
+    /// The guards that decide alone whether a program comes to a relocation, each with the side that it is on. Those with the least code
+    /// come first.
+    pub fn sides_of_relocation(&self, program: usize, relocation: usize) -> Vec<(usize, usize)> {
+        let mut own = self.functions(program).flat_map(|(first, function)| {
+            function.relocations.iter().map(move |&(at, relocation)| (first + at, relocation))
+        });
+        let found = own.find(|(_, own)| *own == relocation);
+        found.map(|(at, _)| self.sides_at(program, at)).unwrap_or_default()
+    }
+
+    /// Where a program calls a kernel function: the calling function and its source, with the guards as
+    /// [`Analysis::sides_of_relocation`] has them.
+    pub fn calls(&self, program: usize, name: &str) -> Vec<KfuncCall> {
+        let mut calls = Vec::new();
+        for part in self.programs.get(program).into_iter().flat_map(|program| &program.parts) {
+            let Some(function) = self.code.functions.get(part.function) else { continue };
+            for (at, _) in function.kfuncs.iter().filter(|(_, called)| called == name) {
+                calls.push(KfuncCall {
+                    function: function.name.clone(),
+                    source: self.source(part.function, *at),
+                    sides: self.sides_at(program, part.first + at),
+                });
+            }
+        }
+        calls
+    }
+
+    /// The programs that a function is part of, as indexes.
+    pub fn programs_of(&self, function: &str) -> BTreeSet<usize> {
+        let holds = |program: &usize| self.functions(*program).any(|(_, own)| own.name == function);
+        (0..self.programs.len()).filter(holds).collect()
+    }
+
+    fn sides_at(&self, program: usize, at: usize) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        for (guard, occurrences) in self.occurrences.iter().enumerate() {
+            for occurrence in occurrences.iter().filter(|occurrence| occurrence.program == program) {
+                let sides = occurrence.sides.iter().enumerate().filter(|(_, insns)| insns.contains(&at));
+                found.extend(sides.map(|(side, insns)| (insns.len(), guard, side)));
+            }
+        }
+        found.sort_unstable();
+        found.into_iter().map(|(_, guard, side)| (guard, side)).collect()
     }
 
     /// The functions of a program, with the instruction at which each begins.

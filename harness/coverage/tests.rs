@@ -98,7 +98,8 @@ fn answered(program: &str, visited: bool, relocations: &[RelocationRecord]) -> (
         insns: vec![0; linked.insns.len() * insn::BYTES],
         ran: true,
     };
-    let coverage = analysis.proof(&ObjectFacts { loaded: &[(number, evidence)].into(), relocations, externs: &[] });
+    let coverage =
+        analysis.proof(&ObjectFacts { loaded: &[(number, evidence)].into(), relocations, externs: &[], release: None });
     (analysis, coverage)
 }
 
@@ -131,7 +132,8 @@ fn the_side_is_live_that_is_left() {
 fn evidence_of_another_program_proves_nothing() {
     let (analysis, _) = proof("on_stack", true);
     let evidence = ProgramEvidence { insns: vec![0; 8], ..ProgramEvidence::default() };
-    let coverage = analysis.proof(&ObjectFacts { loaded: &[(0, evidence)].into(), relocations: &[], externs: &[] });
+    let coverage =
+        analysis.proof(&ObjectFacts { loaded: &[(0, evidence)].into(), relocations: &[], externs: &[], release: None });
     assert!(coverage.programs.is_empty());
     assert!(coverage.guards.iter().all(|guard| guard.verified == [Liveness::Unknown; 2]));
 }

@@ -13,6 +13,7 @@ use crate::record::{PredictedOutcome, RelocationOutcome};
 
 /// A kernel of which the types are at hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PredictedKernel {
     /// Kernels that are compared with one another: those of a distribution, such as `ubuntu/20.04/x86_64`, or the store's.
     pub group: String,
@@ -57,21 +58,21 @@ impl PredictedMatrix {
     ) -> PredictedMatrix {
         let cells = kernels.par_iter().map(|kernel| {
             let target = Target { kernel: types(kernel)?, modules: Vec::new() };
-            Ok(subjects.iter().map(|subject| cell(subject, &target)).collect())
+            Ok(subjects.iter().map(|subject| cell(subject, &target, &kernel.release)).collect())
         });
         let cells = cells.collect();
         PredictedMatrix { kernels, cells }
     }
 }
 
-fn cell(subject: &Subject, target: &Target) -> PredictedCell {
-    let prediction = subject.predict(target);
+fn cell(subject: &Subject, target: &Target, release: &str) -> PredictedCell {
+    let prediction = subject.predict(target, release);
     let mut relocations = BTreeMap::new();
-    for resolution in &prediction.relocations {
-        *relocations.entry(word(&resolution.outcome)).or_default() += 1;
+    for outcome in &prediction.relocations {
+        *relocations.entry(word(outcome)).or_default() += 1;
     }
     let of_value = subject.of_value().filter_map(|relocation| {
-        let outcome = &prediction.relocations.get(relocation)?.outcome;
+        let outcome = prediction.relocations.get(relocation)?;
         Some((relocation, if let RelocationOutcome::Resolved { new, .. } = outcome { Some(*new) } else { None }))
     });
     PredictedCell { values: of_value.collect(), programs: prediction.programs, relocations, guards: prediction.guards }

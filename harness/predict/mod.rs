@@ -3,6 +3,7 @@
 //!
 //! What types cannot tell is left open: what the verifier says, whether a map can be made, what the kernel's config has.
 
+mod answers;
 mod attachment;
 mod kernel_feature;
 mod kernel_function;
@@ -12,6 +13,7 @@ mod outcome;
 mod stretch;
 mod subject;
 
+pub use answers::Answers;
 pub use matrix::{PredictedCell, PredictedKernel, PredictedMatrix};
 pub use minimal::{Behaviour, MinimalMatrix, behaviours};
 pub use outcome::Prediction;

@@ -1,7 +1,6 @@
 //! [`Prediction`]: what types say of an object on one kernel.
 
-use crate::core_relo::Resolution;
-use crate::record::{CellPrediction, PredictedOutcome};
+use crate::record::{CellPrediction, PredictedOutcome, RelocationOutcome};
 
 /// What types say of an object on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +8,7 @@ pub struct Prediction {
     /// By program, in the order of the object's.
     pub programs: Vec<PredictedOutcome>,
     /// By relocation, in the order of the object's records.
-    pub relocations: Vec<Resolution>,
+    pub relocations: Vec<RelocationOutcome>,
     /// By guard: whether the kernel's answer picks its first side; `None` where types do not tell.
     pub guards: Vec<Option<bool>>,
 }
@@ -17,7 +16,6 @@ pub struct Prediction {
 impl Prediction {
     /// As the record of a run has it.
     pub fn into_record(self) -> CellPrediction {
-        let relocations = self.relocations.into_iter().map(|resolution| resolution.outcome).collect();
-        CellPrediction { programs: self.programs, relocations, guards: self.guards }
+        CellPrediction { programs: self.programs, relocations: self.relocations, guards: self.guards }
     }
 }

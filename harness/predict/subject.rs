@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::answers::{Answers, KCONFIG};
 use super::attachment::{has, missing_target, other_prototype};
 use super::kernel_feature::KernelFeature;
 use super::kernel_function::KernelFunction;
 use super::outcome::Prediction;
-use crate::core_relo::{Kind, ObjectSide, Resolution, Resolver, Target, TypeTable};
-use crate::coverage::{Analysis, ObjectFacts};
+use crate::core_relo::{Kind, ObjectSide, Resolver, Target, TypeTable};
+use crate::coverage::Analysis;
 use crate::explain::LocalSpec;
 use crate::object::btf_ext::RelocationKind;
 use crate::object::{BpfObject, ProgramInfo, StructOpsInfo};
-use crate::record::{ExternRecord, PredictedOutcome, RelocationOutcome, RelocationRecord};
+use crate::record::{ExternRecord, PredictedOutcome, RelocationOutcome};
 
 /// Values of `.kconfig` that libbpf finds out itself: whether probes can have a cookie, and whether system calls have wrappers.
 const HAS_COOKIE: &str = "LINUX_HAS_BPF_COOKIE";
@@ -93,15 +94,28 @@ impl Subject {
         of_value.map(|(number, _)| number)
     }
 
-    /// What becomes of it on one kernel.
-    pub fn predict(&self, target: &Target) -> Prediction {
-        self.predict_with(target, target)
+    /// What was found in its own bytes.
+    pub fn analysis(&self) -> &Analysis {
+        &self.analysis
     }
 
-    /// The same for a loader that relocates it with the types of `given`, and not with those of the kernel.
-    pub fn predict_with(&self, given: &Target, target: &Target) -> Prediction {
-        let relocations = Resolver::all(&self.side, given);
-        let records: Vec<RelocationRecord> = relocations.iter().enumerate().map(record).collect();
+    /// What a relocation asks for, such as `struct inode.i_ctime`.
+    pub fn asked(&self, relocation: usize) -> &str {
+        self.asked.get(relocation).map_or("", String::as_str)
+    }
+
+    /// Whether it can do without a kernel function that it calls.
+    pub fn is_weak(&self, function: &str) -> bool {
+        self.functions.iter().any(|known| known.weak && known.name == function)
+    }
+
+    /// What the types of a kernel answer to it. Of the `release` only the version is taken; one that is none leaves guards by the version
+    /// open.
+    pub fn answers(&self, target: &Target, release: &str) -> Answers {
+        self.answers_with(target, target, release)
+    }
+
+    fn answers_with(&self, given: &Target, target: &Target, release: &str) -> Answers {
         let found: Vec<Result<(), String>> =
             self.functions.iter().map(|function| function.look_up(&self.side.types, target)).collect();
         let external = |(function, found): (&KernelFunction, &Result<(), String>)| ExternRecord {
@@ -111,14 +125,51 @@ impl Subject {
             resolved: found.is_ok().then(|| "vmlinux".to_owned()),
         };
         let functions = self.functions.iter().zip(&found).map(external);
-        let externs: Vec<ExternRecord> = functions.chain(self.known_kconfig(&target.kernel)).collect();
-        let nothing = BTreeMap::new();
-        let facts = ObjectFacts { loaded: &nothing, relocations: &records, externs: &externs };
+        let externs = functions.chain(self.known_kconfig(&target.kernel)).collect();
+        Answers::of(Resolver::all(&self.side, given), (externs, found), release)
+    }
+
+    /// What becomes of it on one kernel.
+    pub fn predict(&self, target: &Target, release: &str) -> Prediction {
+        self.predict_with(target, target, release)
+    }
+
+    /// The same for a loader that relocates it with the types of `given`, and not with those of the kernel.
+    pub fn predict_with(&self, given: &Target, target: &Target, release: &str) -> Prediction {
+        let answers = self.answers_with(given, target, release);
         let programs = self.programs.iter().enumerate();
-        let programs =
-            programs.map(|(number, program)| self.program(number, program, target, &facts, &found)).collect();
-        let guards = self.analysis.proof(&facts).guards.into_iter().map(|guard| guard.resolved).collect();
+        let programs = programs.map(|(number, program)| self.program(number, program, target, &answers)).collect();
+        let guards = self.analysis.proof(&answers.facts()).guards.into_iter().map(|guard| guard.resolved).collect();
+        let relocations = answers.relocations.into_iter().map(|relocation| relocation.outcome).collect();
         Prediction { programs, relocations, guards }
+    }
+
+    /// What the program needs and the kernel itself does not have, whatever its code does: its type, its attach target, or a function.
+    pub fn lacking(
+        &self,
+        number: usize,
+        program: &ProgramInfo,
+        target: &Target,
+        answers: &Answers,
+    ) -> Option<PredictedOutcome> {
+        let missing = self.forms.get(number)?.iter().filter(|feature| feature.is_missing(&target.kernel));
+        let features = each_once(missing.map(KernelFeature::label));
+        if !features.is_empty() {
+            return Some(PredictedOutcome::MissingFeature { features });
+        }
+        let of_program = |(map, _): &&(String, String)| program.struct_ops.contains(map);
+        let mut wanted = self.struct_ops.iter().filter(of_program).map(|(_, wanted)| wanted);
+        let missing = wanted.find(|name| !has(target, name, Kind::Struct)).cloned();
+        if let Some(target) = missing.or_else(|| missing_target(program, target)) {
+            return Some(PredictedOutcome::MissingTarget { target });
+        }
+        let mut strong = self.functions.iter().zip(&answers.functions).filter(|(function, _)| !function.weak);
+        strong.find_map(|(function, found)| match found {
+            Err(reason) if program.externs.contains(&function.name) => {
+                Some(PredictedOutcome::MissingKfunc { reason: reason.clone() })
+            }
+            _ => None,
+        })
     }
 
     /// The values that libbpf makes up itself, as far as types tell them.
@@ -131,34 +182,19 @@ impl Subject {
                 _ => return None,
             };
             let resolved = Some(u8::from(value).to_string());
-            Some(ExternRecord { name: name.to_owned(), kind: "kcfg".to_owned(), weak: false, resolved })
+            Some(ExternRecord { name: name.to_owned(), kind: KCONFIG.to_owned(), weak: false, resolved })
         })
     }
 
-    fn program(
-        &self,
-        number: usize,
-        program: &ProgramInfo,
-        target: &Target,
-        facts: &ObjectFacts<'_>,
-        found: &[Result<(), String>],
-    ) -> PredictedOutcome {
+    fn program(&self, number: usize, program: &ProgramInfo, target: &Target, answers: &Answers) -> PredictedOutcome {
         if program.prog_type.is_none() {
-            return PredictedOutcome::Unknown {
-                reason: format!("the section `{}` names no program type", program.section),
-            };
+            let reason = format!("the section `{}` names no program type", program.section);
+            return PredictedOutcome::Unknown { reason };
         }
-        let missing = self.forms[number].iter().filter(|feature| feature.is_missing(&target.kernel));
-        let features = each_once(missing.map(KernelFeature::label));
-        if !features.is_empty() {
-            return PredictedOutcome::MissingFeature { features };
+        if let Some(lacking) = self.lacking(number, program, target, answers) {
+            return lacking;
         }
-        let of_program = |(map, _): &&(String, String)| program.struct_ops.contains(map);
-        let mut wanted = self.struct_ops.iter().filter(of_program).map(|(_, wanted)| wanted);
-        let missing = wanted.find(|name| !has(target, name, Kind::Struct)).cloned();
-        if let Some(missing) = missing.or_else(|| missing_target(program, target)) {
-            return PredictedOutcome::MissingTarget { target: missing };
-        }
+        let facts = &answers.facts();
         let own = self.analysis.relocations_of(number);
         for &relocation in &own {
             match &facts.relocations[relocation].outcome {
@@ -168,22 +204,13 @@ impl Subject {
                 _ => {}
             }
         }
-        let strong = self.functions.iter().zip(found).filter(|(function, _)| !function.weak);
-        for (function, found) in strong {
-            if let (true, Err(reason)) = (program.externs.contains(&function.name), found) {
-                return PredictedOutcome::MissingKfunc { reason: reason.clone() };
-            }
-        }
         let outcome = |relocation: &usize| &facts.relocations[*relocation].outcome;
         let poisoned = |relocation: &usize| *outcome(relocation) == RelocationOutcome::Poisoned;
         let unfound = |relocation: &usize| {
             matches!(outcome(relocation), RelocationOutcome::Poisoned | RelocationOutcome::NoMatch { .. })
         };
-        let externs = self.functions.iter().zip(found);
-        let missing: Vec<&str> = externs
-            .filter(|(function, found)| found.is_err() && program.externs.contains(&function.name))
-            .map(|(function, _)| function.name.as_str())
-            .collect();
+        let is_own = |name: &&str| program.externs.iter().any(|known| known == name);
+        let missing: Vec<&str> = answers.absent_functions().filter(is_own).collect();
         let known = |helper| Some((helper, self.helpers.get(&helper)?));
         let mut helpers: BTreeMap<u32, &KernelFeature> =
             self.analysis.helpers_of(number).into_iter().filter_map(known).collect();
@@ -203,9 +230,7 @@ impl Subject {
             let relocations = reached.relocations.iter().filter(|relocation| poisoned(relocation));
             let calls = reached.kfuncs.into_iter().filter(|name| missing.contains(name));
             let missing = each_once(relocations.map(|&one| self.asked[one].clone()).chain(calls.map(str::to_owned)));
-            let config = self.analysis.kconfig_values().find(|name| {
-                program.externs.iter().any(|known| known == name) && ![HAS_COOKIE, HAS_SYSCALL_WRAPPER].contains(name)
-            });
+            let config = self.analysis.kconfig_values().filter(&is_own).find(|name| !answers.tells(name));
             match (features.is_empty() && missing.is_empty(), config) {
                 (true, _) => {}
                 (false, Some(config)) => {
@@ -239,17 +264,6 @@ fn each_once(names: impl Iterator<Item = String>) -> Vec<String> {
         }
     }
     found
-}
-
-fn record((number, resolution): (usize, &Resolution)) -> RelocationRecord {
-    RelocationRecord {
-        relocation: number,
-        local: resolution.local.clone(),
-        candidates: Vec::new(),
-        outcome: resolution.outcome.clone(),
-        verifier_insns: Vec::new(),
-        predicted: None,
-    }
 }
 
 /// A struct_ops map, and the struct by which libbpf finds the kernel's side of it.

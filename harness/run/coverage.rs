@@ -66,7 +66,12 @@ impl CoverageEvidence {
         };
         let loaded: BTreeMap<usize, ProgramEvidence> =
             planned.programs.iter().enumerate().filter_map(evidence_of).collect();
-        let proof = planned.analysis.proof(&ObjectFacts { loaded: &loaded, relocations, externs: evidence.externs() });
+        let proof = planned.analysis.proof(&ObjectFacts {
+            loaded: &loaded,
+            relocations,
+            externs: evidence.externs(),
+            release: None,
+        });
         // A module of the kernel has no part in BTF of the loader's own.
         let in_modules = match planned.own_types() {
             Some(_) => Vec::new(),

@@ -58,7 +58,8 @@ pub(super) fn of_cell(
         difference: constant.danger,
     };
     let constants = explain::constants(&types, asked, relocated);
-    let facts = ObjectFacts { loaded: &BTreeMap::new(), relocations: records, externs: evidence.externs() };
+    let facts =
+        ObjectFacts { loaded: &BTreeMap::new(), relocations: records, externs: evidence.externs(), release: None };
     let mut arguments = Vec::new();
     for (number, program) in planned.programs.iter().enumerate() {
         let reads = planned.analysis.context_reads(number, Some(&facts));

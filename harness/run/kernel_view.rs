@@ -50,6 +50,11 @@ impl<'a> StoredView<'a> {
         self.types.get_or_init(read).as_ref()
     }
 
+    /// As `uname -r` prints it.
+    pub(super) fn release_name(&self) -> &str {
+        &self.stored.identity.release
+    }
+
     /// The types that relocations are resolved with, those of modules left out; `None` if there are none or they cannot be read.
     pub(super) fn target(&self) -> Option<&Target> {
         let read = || {

@@ -61,7 +61,8 @@ impl PredictedKernel<'_> {
     fn object(&self, object: usize, found: &TypesOnly) {
         let planned = &self.run.plan.objects[object];
         let target = Target { kernel: Arc::clone(&found.types), modules: Vec::new() };
-        let prediction = self.subjects.predict(object, planned, &target).and_then(|found| checked(planned, found));
+        let prediction =
+            self.subjects.predict(object, planned, (&target, &found.release)).and_then(|found| checked(planned, found));
         let prediction = prediction.unwrap_or_else(|reason| CellPrediction {
             programs: planned.programs.iter().map(|_| PredictedOutcome::Unknown { reason: reason.clone() }).collect(),
             relocations: Vec::new(),

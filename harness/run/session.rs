@@ -49,7 +49,8 @@ impl<'a> Session<'a> {
 
     /// What the kernel's types say of an object; `None` if they or the object cannot be read.
     pub(super) fn predict(&self, object: usize, planned: &PlannedObject) -> Option<Prediction> {
-        self.shared.subjects.predict(object, planned, self.view().target()?).ok()
+        let kernel = (self.view().target()?, self.view().release_name());
+        self.shared.subjects.predict(object, planned, kernel).ok()
     }
 
     /// Runs some of the plan's objects, given by their indexes.

@@ -22,7 +22,7 @@ impl Subjects {
         &self,
         object: usize,
         planned: &PlannedObject,
-        kernel: &Target,
+        (kernel, release): (&Target, &str),
     ) -> Result<Prediction, String> {
         let read = || Subject::analysed(&planned.object, Arc::clone(&planned.analysis));
         let known = self.0.get(object).ok_or("it is no object of the run")?;
@@ -30,9 +30,9 @@ impl Subjects {
         Ok(match planned.own_raw_types() {
             Some(raw) => {
                 let own = TypeTable::new(raw.to_vec()).map_err(|error| format!("BTF of the suite: {error}"))?;
-                subject.predict_with(&Target { kernel: Arc::new(own), modules: Vec::new() }, kernel)
+                subject.predict_with(&Target { kernel: Arc::new(own), modules: Vec::new() }, kernel, release)
             }
-            None => subject.predict(kernel),
+            None => subject.predict(kernel, release),
         })
     }
 }

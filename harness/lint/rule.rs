@@ -1,0 +1,154 @@
+//! [`LintRule`]: what findings are about.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::nearest::nearest;
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LintLevel {
+    /// It is wrong on a known kernel.
+    Warning,
+    /// It may be meant.
+    Note,
+}
+
+impl LintLevel {
+    /// The word that editors know.
+    pub fn word(self) -> &'static str {
+        match self {
+            LintLevel::Warning => "warning",
+            LintLevel::Note => "note",
+        }
+    }
+}
+
+/// What a finding is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum LintRule {
+    UnguardedRead,
+    MissingFallback,
+    UnguardedCall,
+    LoaderSwitch,
+    RefusedRelocation,
+    FieldSize,
+    FieldSign,
+    FieldBitfield,
+    PointerTarget,
+    EnumeratorValue,
+    TypeSize,
+    Argument,
+    FixedOffset,
+    MisspelledGuard,
+    AlwaysFalseGuard,
+    AlwaysTrueGuard,
+}
+
+impl LintRule {
+    /// All of them.
+    pub const ALL: [LintRule; 16] = [
+        LintRule::UnguardedRead,
+        LintRule::MissingFallback,
+        LintRule::UnguardedCall,
+        LintRule::LoaderSwitch,
+        LintRule::RefusedRelocation,
+        LintRule::FieldSize,
+        LintRule::FieldSign,
+        LintRule::FieldBitfield,
+        LintRule::PointerTarget,
+        LintRule::EnumeratorValue,
+        LintRule::TypeSize,
+        LintRule::Argument,
+        LintRule::FixedOffset,
+        LintRule::MisspelledGuard,
+        LintRule::AlwaysFalseGuard,
+        LintRule::AlwaysTrueGuard,
+    ];
+
+    /// Its name, such as `unguarded-read`.
+    pub fn name(self) -> &'static str {
+        match self {
+            LintRule::UnguardedRead => "unguarded-read",
+            LintRule::MissingFallback => "missing-fallback",
+            LintRule::UnguardedCall => "unguarded-call",
+            LintRule::LoaderSwitch => "loader-switch",
+            LintRule::RefusedRelocation => "refused-relocation",
+            LintRule::FieldSize => "field-size",
+            LintRule::FieldSign => "field-sign",
+            LintRule::FieldBitfield => "field-bitfield",
+            LintRule::PointerTarget => "pointer-target",
+            LintRule::EnumeratorValue => "enumerator-value",
+            LintRule::TypeSize => "type-size",
+            LintRule::Argument => "argument",
+            LintRule::FixedOffset => "fixed-offset",
+            LintRule::MisspelledGuard => "misspelled-guard",
+            LintRule::AlwaysFalseGuard => "always-false-guard",
+            LintRule::AlwaysTrueGuard => "always-true-guard",
+        }
+    }
+
+    /// What it finds, as a line.
+    pub fn description(self) -> &'static str {
+        match self {
+            LintRule::UnguardedRead => {
+                "reads what some kernels do not have, without a guard: the verifier rejects the program there"
+            }
+            LintRule::MissingFallback => "the side that a guard picks on a kernel reads what is missing there, too",
+            LintRule::UnguardedCall => "calls a weak kfunc without a guard, and some kernels do not have it",
+            LintRule::LoaderSwitch => {
+                "as `unguarded-read`, where a variable in `.rodata` decides that the loader may set"
+            }
+            LintRule::RefusedRelocation => "libbpf refuses a relocation, so that the program cannot be loaded",
+            LintRule::FieldSize => "a field has another size than in the object, and the code does not ask for it",
+            LintRule::FieldSign => "a field is signed on one side only, and the code does not ask for it",
+            LintRule::FieldBitfield => "a field is a bitfield on one side only, or one of another width",
+            LintRule::PointerTarget => "a field points to another type than in the object",
+            LintRule::EnumeratorValue => "an enumerator has another value, and the object has its own compiled in",
+            LintRule::TypeSize => "the size of a type that is missing is used: it is 0",
+            LintRule::Argument => "the attach target has another argument in a place that the program reads",
+            LintRule::FixedOffset => {
+                "reads kernel memory at offsets that are compiled in, in an object without CO-RE relocations of fields"
+            }
+            LintRule::MisspelledGuard => {
+                "a guard that is false on every kernel, for a name that is one letter away from one that exists"
+            }
+            LintRule::AlwaysFalseGuard => "a guard that is false on every kernel",
+            LintRule::AlwaysTrueGuard => "a guard that is true on every kernel",
+        }
+    }
+
+    /// What its findings weigh, unless one says less.
+    pub fn level(self) -> LintLevel {
+        match self {
+            LintRule::LoaderSwitch | LintRule::AlwaysFalseGuard | LintRule::AlwaysTrueGuard => LintLevel::Note,
+            _ => LintLevel::Warning,
+        }
+    }
+}
+
+impl fmt::Display for LintRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for LintRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<LintRule, String> {
+        let known = LintRule::ALL.into_iter().find(|rule| rule.name() == text);
+        known.ok_or_else(|| {
+            let meant = nearest(text, LintRule::ALL.map(LintRule::name), 1);
+            let meant = meant.first().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            format!("there is no rule `{}`{meant}", text.escape_debug())
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! [`Sighting`]: one thing that the types of one kernel show in an object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rule::LintRule;
+use super::subject::LintSubject;
+use crate::core_relo::Target;
+use crate::coverage::ObjectFacts;
+use crate::explain::{self, KernelTypes};
+use crate::object::ObjectTypes;
+use crate::object::btf::Btf;
+use crate::predict::Answers;
+use crate::record::{Danger, GuardKind, RelocationOutcome, SourcePlace};
+
+/// What is wrong, the same on all kernels that share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is missing, and the program comes to it. A guard, an index, picks the side that it is on.
+    Missing(Option<(usize, usize)>),
+    /// A kfunc is missing, and the program calls it.
+    Call,
+    /// libbpf refuses the relocation.
+    Refused,
+    /// It is there, and libbpf cannot make the instruction read it: the verifier rejects the program.
+    CannotAdapt,
+    /// The object takes it for something else than it is.
+    Danger(Danger),
+}
+
+/// One thing that the types of one kernel show in an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sighting {
+    pub rule: LintRule,
+    pub fault: Fault,
+    /// The field, type, enumerator or function.
+    pub subject: String,
+    /// The relocation, as an index, if one is concerned.
+    pub relocation: Option<usize>,
+    pub function: String,
+    pub source: Option<SourcePlace>,
+    /// As indexes.
+    pub programs: BTreeSet<usize>,
+    /// Whether the kernel itself has nothing of the name of the type or function; a module may.
+    pub is_unknown: bool,
+    /// libbpf's words.
+    pub reason: String,
+}
+
+/// What the types of one kernel show in an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct KernelSightings {
+    pub sightings: Vec<Sighting>,
+    /// By guard: whether its first side is picked; `None` where types do not tell.
+    pub guards: Vec<Option<bool>>,
+}
+
+/// What one program comes to on the kernel.
+struct Reached<'a> {
+    relocations: BTreeSet<usize>,
+    kfuncs: BTreeSet<&'a str>,
+}
+
+struct View<'a> {
+    lint: &'a LintSubject,
+    answers: &'a Answers,
+    facts: ObjectFacts<'a>,
+    guards: Vec<Option<bool>>,
+    /// Programs that the kernel does not have the target or a function for, whatever their code does. `predict` tells them.
+    lacking: BTreeSet<usize>,
+    /// By program, once it was asked for; `None` for one that is too large to be followed.
+    reached: BTreeMap<usize, Option<Reached<'a>>>,
+}
+
+impl KernelSightings {
+    /// `btf` is the kernel's types once more.
+    pub(super) fn of(lint: &LintSubject, target: &Target, btf: &Btf, release: &str) -> KernelSightings {
+        let answers = lint.subject.answers(target, release);
+        let facts = answers.facts();
+        let proof = lint.subject.analysis().proof(&facts);
+        let guards = proof.guards.into_iter().map(|guard| guard.resolved).collect();
+        let programs = lint.subject.programs.iter().enumerate();
+        let is_lacking =
+            |&(number, program): &(usize, _)| lint.subject.lacking(number, program, target, &answers).is_some();
+        let lacking = programs.filter(is_lacking).map(|(number, _)| number).collect();
+        let mut view = View { lint, answers: &answers, facts, guards, lacking, reached: BTreeMap::new() };
+        let mut sightings = view.missing();
+        sightings.extend(view.calls());
+        let kernel = KernelTypes { name: release, btf };
+        if let Some(types) = &lint.types {
+            sightings.extend(view.dangers(types, kernel));
+            sightings.extend(view.arguments(types, kernel));
+        }
+        KernelSightings { sightings, guards: view.guards }
+    }
+}
+
+impl<'a> View<'a> {
+    fn reached(&mut self, program: usize) -> Option<&Reached<'a>> {
+        let found = self.reached.entry(program).or_insert_with(|| {
+            let reached = self.lint.subject.analysis().reached(program, &self.facts)?;
+            Some(Reached { relocations: reached.relocations, kfuncs: reached.kfuncs })
+        });
+        found.as_ref()
+    }
+
+    /// Those of the programs for which the kernel has the target and all functions.
+    fn able(&self, programs: Option<&BTreeSet<usize>>) -> BTreeSet<usize> {
+        programs.into_iter().flatten().copied().filter(|program| !self.lacking.contains(program)).collect()
+    }
+
+    /// The programs that come to a relocation; those that are too large to be followed only if `unknown` says so.
+    fn coming_to(&mut self, relocation: usize, unknown: bool) -> BTreeSet<usize> {
+        let programs = self.able(self.lint.programs_of.get(relocation));
+        let comes = |program: &usize| {
+            self.reached(*program).map_or(unknown, |reached| reached.relocations.contains(&relocation))
+        };
+        programs.into_iter().filter(comes).collect()
+    }
+
+    fn of_relocation(&self, relocation: usize, rule: LintRule, fault: Fault, programs: BTreeSet<usize>) -> Sighting {
+        let listed = self.lint.relocations.get(relocation);
+        Sighting {
+            rule,
+            fault,
+            subject: self.lint.subject.asked(relocation).to_owned(),
+            relocation: Some(relocation),
+            function: listed.map(|listed| listed.function.clone()).unwrap_or_default(),
+            source: listed.and_then(|listed| listed.source.clone()),
+            programs,
+            is_unknown: self.answers.relocations.get(relocation).is_some_and(|record| record.candidates.is_empty()),
+            reason: String::new(),
+        }
+    }
+
+    /// Relocations that have no match and are come to, and those that libbpf refuses.
+    fn missing(&mut self) -> Vec<Sighting> {
+        let mut found = Vec::new();
+        for (number, record) in self.answers.relocations.iter().enumerate() {
+            match &record.outcome {
+                RelocationOutcome::Failed { reason } | RelocationOutcome::Ambiguous { reason } => {
+                    let programs = self.able(self.lint.programs_of.get(number));
+                    let refused = self.of_relocation(number, LintRule::RefusedRelocation, Fault::Refused, programs);
+                    if !refused.programs.is_empty() {
+                        found.push(Sighting { reason: reason.clone(), is_unknown: false, ..refused });
+                    }
+                }
+                // The field is there: it is the instruction that does not fit.
+                RelocationOutcome::Poisoned if record.candidates.iter().any(|candidate| candidate.matching) => {
+                    let programs = self.coming_to(number, false);
+                    if !programs.is_empty() {
+                        found.push(self.of_relocation(number, LintRule::FieldSize, Fault::CannotAdapt, programs));
+                    }
+                }
+                RelocationOutcome::Poisoned => {
+                    // One sighting for all programs that come to it for the same reason.
+                    let mut groups: Vec<(LintRule, Option<(usize, usize)>, BTreeSet<usize>)> = Vec::new();
+                    for program in self.coming_to(number, false) {
+                        let sides = self.lint.subject.analysis().sides_of_relocation(program, number);
+                        let Some((rule, side)) = self.decided(&sides) else { continue };
+                        match groups.iter_mut().find(|(known, of, _)| (*known, *of) == (rule, side)) {
+                            Some((.., programs)) => _ = programs.insert(program),
+                            None => groups.push((rule, side, [program].into())),
+                        }
+                    }
+                    let sighting =
+                        |(rule, side, programs)| self.of_relocation(number, rule, Fault::Missing(side), programs);
+                    found.extend(groups.into_iter().map(sighting));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// What guards say of code that is on these sides of them and reads what is missing; `None` where types do not tell whether it is
+    /// come to at all.
+    fn decided(&self, sides: &[(usize, usize)]) -> Option<(LintRule, Option<(usize, usize)>)> {
+        let guards = &self.lint.subject.analysis().guards;
+        let is_switch = |guard: usize| guards.get(guard).is_some_and(|guard| guard.kind == GuardKind::Rodata);
+        if sides.iter().any(|&(guard, _)| self.guards.get(guard).copied().flatten().is_none() && !is_switch(guard)) {
+            return None;
+        }
+        if let Some(&side) = sides.iter().find(|(guard, _)| is_switch(*guard)) {
+            return Some((LintRule::LoaderSwitch, Some(side)));
+        }
+        // A side that was picked because something is there is no fallback.
+        let is_fallback = |(guard, side): &&(usize, usize)| {
+            guards
+                .get(*guard)
+                .is_some_and(|guard| *side == 1 || !guard.kind.is_existence() && guard.kind != GuardKind::Ksym)
+        };
+        match sides.iter().find(is_fallback) {
+            Some(&side) => Some((LintRule::MissingFallback, Some(side))),
+            None => Some((LintRule::UnguardedRead, None)),
+        }
+    }
+
+    /// Weak kfuncs that are missing and are called.
+    fn calls(&mut self) -> Vec<Sighting> {
+        let absent: Vec<&str> = self.answers.absent_functions().collect();
+        let mut found: Vec<Sighting> = Vec::new();
+        for (name, program) in
+            absent.iter().flat_map(|name| (0..self.lint.subject.programs.len()).map(move |at| (*name, at)))
+        {
+            let weak = self.lint.subject.is_weak(name);
+            if !weak
+                || self.lacking.contains(&program)
+                || !self.reached(program).is_some_and(|reached| reached.kfuncs.contains(name))
+            {
+                continue;
+            }
+            for call in self.lint.subject.analysis().calls(program, name) {
+                let Some((rule, _)) = self.decided(&call.sides) else { continue };
+                let rule = if rule == LintRule::LoaderSwitch { rule } else { LintRule::UnguardedCall };
+                found.push(Sighting {
+                    rule,
+                    fault: Fault::Call,
+                    subject: name.to_owned(),
+                    relocation: None,
+                    function: call.function,
+                    source: call.source,
+                    programs: [program].into(),
+                    is_unknown: true,
+                    reason: String::new(),
+                });
+            }
+        }
+        found
+    }
+
+    /// Fields, sizes and enumerators that the object takes for something else than they are.
+    fn dangers(&mut self, types: &ObjectTypes, kernel: KernelTypes<'_>) -> Vec<Sighting> {
+        let (lint, answers) = (self.lint, self.answers);
+        let outcome = |relocation: usize| answers.relocations.get(relocation).map(|record| &record.outcome);
+        let fields = explain::dangers(types, &lint.relocations, kernel).into_iter();
+        let fields = fields.filter(|(one, _)| matches!(outcome(*one), Some(RelocationOutcome::Resolved { .. })));
+        let sizes = explain::unguarded_sizes(types, &lint.relocations).into_iter();
+        let sizes = sizes.filter(|one| matches!(outcome(*one), Some(RelocationOutcome::NoMatch { new: 0, .. })));
+        let mut found = Vec::new();
+        for (relocation, danger) in fields.chain(sizes.map(|relocation| (relocation, Danger::SizeOfMissing))) {
+            let programs = self.coming_to(relocation, true);
+            if let (false, Some(rule)) = (programs.is_empty(), rule_of(&danger)) {
+                found.push(self.of_relocation(relocation, rule, Fault::Danger(danger), programs));
+            }
+        }
+        for constant in explain::constants(types, &lint.relocations, kernel) {
+            found.push(Sighting {
+                rule: LintRule::EnumeratorValue,
+                fault: Fault::Danger(constant.danger),
+                subject: constant.name,
+                relocation: None,
+                programs: self.able(Some(&lint.subject.analysis().programs_of(&constant.function))),
+                function: constant.function,
+                source: Some(constant.source),
+                is_unknown: false,
+                reason: String::new(),
+            });
+        }
+        found.retain(|sighting| !sighting.programs.is_empty());
+        found
+    }
+
+    /// Arguments that a program takes for something else than they are.
+    fn arguments(&mut self, types: &ObjectTypes, kernel: KernelTypes<'_>) -> Vec<Sighting> {
+        let mut found = Vec::new();
+        for (number, program) in self.lint.subject.programs.iter().enumerate() {
+            if self.lacking.contains(&number) {
+                continue;
+            }
+            let reads = self.lint.subject.analysis().context_reads(number, Some(&self.facts));
+            let changed = explain::arguments(types, (&program.name, &program.section), &reads, kernel);
+            found.extend(changed.into_iter().map(|argument| Sighting {
+                rule: LintRule::Argument,
+                fault: Fault::Danger(argument.danger),
+                subject: argument.target,
+                relocation: None,
+                function: program.name.clone(),
+                source: Some(argument.source),
+                programs: [number].into(),
+                is_unknown: false,
+                reason: String::new(),
+            }));
+        }
+        found
+    }
+}
+
+fn rule_of(danger: &Danger) -> Option<LintRule> {
+    Some(match danger {
+        Danger::SizeChanged { .. } => LintRule::FieldSize,
+        Danger::SignChanged { .. } => LintRule::FieldSign,
+        Danger::BitfieldChanged { .. } => LintRule::FieldBitfield,
+        Danger::PointeeChanged { .. } => LintRule::PointerTarget,
+        Danger::ValueChanged { .. } => LintRule::EnumeratorValue,
+        Danger::SizeOfMissing => LintRule::TypeSize,
+        Danger::ArgumentChanged { .. } => LintRule::Argument,
+        // What takes a boot, or other kernels' verdicts, to know. The type is the record's and may grow.
+        _ => return None,
+    })
+}
