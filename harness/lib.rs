@@ -25,6 +25,7 @@ pub mod explain;
 pub mod feature;
 pub mod file_name;
 pub mod gate;
+pub mod guard_proof;
 pub mod history;
 pub mod judge;
 pub mod kernel_config;

@@ -44,3 +44,48 @@ fn cells_of_a_real_run_are_explained() {
     let explained = explain(&lab, &[kernel().name, "failing", "naive"]);
     assert!(explained.expect(0).stdout.contains("note: the object is not at `"), "{}", explained.stdout);
 }
+
+/// A field with three shapes, of which the kernels of the run have two. The third is known by its types, and every arm is loaded.
+#[test]
+fn advice_knows_kernels_beyond_the_run_and_is_proven() {
+    need!("guests", "programs", "clang", "libbpf headers");
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let report = folder.path().join("report").display().to_string();
+    let archive = folder.path().join("distro/1/x86_64");
+    std::fs::create_dir_all(&archive).unwrap();
+    std::fs::copy(root.join("tests/fixtures/explain/kernel_between.o"), archive.join("6.6.0-1.btf")).unwrap();
+    let archive = folder.path().join("distro").display().to_string();
+    let corematrix = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_corematrix")).current_dir(root).args(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let kernels = ["--kernel", "5.10", "--kernel", "6.12", "--kernel", "7.3"];
+    let run = [&["run", "target/programs/inode-ctime.bpf.o", "--out", &report][..], &kernels].concat();
+    let (code, _, said) = corematrix(&run);
+    assert_eq!(code, Some(1), "{said}");
+
+    let explain = ["explain", &report, "6.12", "inode-ctime", "naive", "--btf", &archive, "--prove"];
+    let (code, told, said) = corematrix(&explain);
+    assert_eq!(code, Some(0), "{told}{said}");
+    for text in [
+        "    `__i_ctime.tv_sec` (`time64_t`): by types 6.6.0-1\n",
+        "/* by types 6.6.0-1 */",
+        "  checked: clang ",
+        "  5.10  loaded, reads `i_ctime.tv_sec`\n",
+        "  6.12  loaded, reads `i_ctime_sec`\n",
+        "  7.3   loaded, reads `i_ctime_sec`\n",
+    ] {
+        assert!(told.contains(text), "`{text}` is missing in:\n{told}");
+    }
+    assert!(!told.contains("wrong"), "{told}");
+
+    let (code, told, _) = corematrix(&[&explain[..], &["--json"]].concat());
+    let proven: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let guard = &proven["guards"][0];
+    assert_eq!((code, guard["programs"][0].as_str()), (Some(0), Some("naive")), "{told}");
+    assert_eq!(guard["checked"]["wrong"].as_array().map(Vec::len), Some(0), "{told}");
+    assert_eq!(guard["kernels"][0]["picked"], "i_ctime.tv_sec", "{told}");
+    assert!(Path::new(guard["source"].as_str().unwrap()).is_file());
+}

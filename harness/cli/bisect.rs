@@ -14,7 +14,7 @@ use super::failure::store_failure;
 use super::only_input::only_input;
 use super::run::width;
 use crate::bisect::{Search, Tried};
-use crate::explain::KernelTypes;
+use crate::explain::{KernelTypes, KnownTypes};
 use crate::matrix::{Project, Work};
 use crate::nearest::nearest;
 use crate::object::btf::Btf;
@@ -252,14 +252,17 @@ impl Bisection<'_> {
         }
         let known = self.types();
         let named = known.iter().enumerate().filter_map(|(offer, btf)| Some((offer, btf.as_ref()?)));
+        let tried = |offer: usize| self.steps.iter().any(|step| step.offer == offer);
         let matrix: Vec<KernelTypes<'_>> =
-            named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf }).collect();
+            named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf, booted: tried(offer) }).collect();
         let types = ObjectTypes::read(&self.object.bytes);
         let facts = CellFacts {
             record: &bad.record,
             object: 0,
             kernel: 0,
             matrix: &matrix,
+            known: &KnownTypes::default(),
+            prove: &|_| None,
             probes: &std::collections::HashMap::new(),
             types: types.as_ref(),
             inventory: self.object.inventory.as_ref().ok(),

@@ -68,12 +68,13 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
     if args.unproven {
         let store = Store::open(&common.places()?.store).map_err(store_failure)?;
         let mut missing = Vec::new();
-        let mut known: Vec<(String, Btf)> =
-            kernel_types(record, &store, &mut missing).into_iter().map(|(name, btf)| (name.to_owned(), btf)).collect();
+        let own = kernel_types(record, &store, &mut missing);
+        let mut known: Vec<(String, Btf)> = own.into_iter().map(|types| (types.name, types.btf)).collect();
         let stored = stored_kernels(common, &store);
         known.extend(other_kernels(&stored, &known));
         let configs: Vec<RecordedConfig> = stored.iter().map(|(name, kernel)| config(name, kernel)).collect();
-        let kernels: Vec<KernelTypes<'_>> = known.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
+        let kernels: Vec<KernelTypes<'_>> =
+            known.iter().map(|(name, btf)| KernelTypes { name, btf, booted: false }).collect();
         let mut text = String::new();
         for unit in Unit::of(record, &objects) {
             let found = found_again(&record.objects[unit.object], &project_folder(common), &store, &mut missing);

@@ -1,27 +1,32 @@
 //! `corematrix explain`: one cell of a report, with what it means and what to do.
 
+mod checked;
+mod prove;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::Common;
-use super::failure::{Failure, store_failure};
+use super::cell_runner::GuestArgs;
+use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
 use crate::btf::Query;
 use crate::explain::KernelTypes;
-use crate::matrix::{TargetSearch, all_types, kernel_probes};
+use crate::matrix::{KnownPlaces, MatrixTypes, Project, TargetSearch, all_types, kernel_probes};
 use crate::nearest::nearest;
 use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::record::Cause;
 use crate::record::json;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
-use crate::report::explain::{CellFacts, render};
+use crate::report::explain::{CellFacts, explanation, render};
 use crate::report::paragraph;
 use crate::run_folder::RunFolder;
 use crate::source::unpacked_file;
 use crate::store::Store;
+use checked::Checker;
 
 /// Names in a hint before the rest is left out.
 const MOST_NAMES: usize = 12;
@@ -36,6 +41,18 @@ pub(super) struct ExplainArgs {
     object: String,
     /// The program [default: every program of the object that did not load].
     program: Option<String>,
+    /// More types of kernels for the history of a field: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's; may be
+    /// repeated [always: the kernels of the store, and the archives that the manifest names].
+    #[arg(long, value_name = "FILE|DIR|PATTERN")]
+    btf: Vec<PathBuf>,
+    /// Load each guard of the advice on every kernel of the run. Needs `clang` and the headers of libbpf.
+    #[arg(long)]
+    prove: bool,
+    /// Print as JSON what became of the guards.
+    #[arg(long, requires = "prove")]
+    json: bool,
+    #[command(flatten)]
+    guests: GuestArgs,
 }
 
 pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failure> {
@@ -52,21 +69,32 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         }
     };
 
-    let store = Store::open(&common.places()?.store).map_err(store_failure)?;
+    let project = Project::load_for_inputs(&common.manifest, &common.places()?)?;
+    let store = &project.store;
     let mut missing = Vec::new();
-    let (kernels, added) = all_types(&record, &store, &mut missing);
-    let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
-    let probes = kernel_probes(&record, &store);
-    let found = found_again(&record.objects[object], &project_folder(common), &store, &mut missing);
+    let (kernels, added) = all_types(&record, store, &mut missing);
+    let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(MatrixTypes::borrowed).collect();
+    let mut places = KnownPlaces::beyond(&kernels, store);
+    for place in &args.btf {
+        let hint = "name raw BTF, an ELF file with `.BTF`, or a folder of such files".to_owned();
+        places.add_files(place).map_err(|error| Failure::input(error, Some(hint)))?;
+    }
+    missing.extend(places.add_archives(&project));
+    let known = places.open();
+    let checker = Checker::new(store, &kernels, &known);
+    let probes = kernel_probes(&record, store);
+    let found = found_again(&record.objects[object], &project_folder(common), store, &mut missing);
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
-    missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], &store)));
+    missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], store)));
     missing.dedup();
-    let elsewhere = TargetSearch::new(&store);
+    let elsewhere = TargetSearch::new(store);
     let facts = CellFacts {
         record: &record,
         object,
         kernel,
         matrix: &matrix,
+        known: &known,
+        prove: &|explanation| checker.check(explanation),
         probes: &probes,
         types: types.as_ref(),
         inventory: found.as_ref().and_then(|found| found.inventory.as_ref().ok()),
@@ -74,14 +102,32 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         elsewhere: &|name| elsewhere.find(name),
         missing: &missing,
     };
-    let text = render(&facts, &chosen, width());
+    if !args.json {
+        show(&facts, &chosen, &added);
+    }
+    if !args.prove {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let advised = chosen.iter().filter_map(|&p| Some((programs[p].name.clone(), explanation(&facts, &programs[p])?)));
+    let task = prove::Task {
+        project: &project,
+        record: &record,
+        folder: &folder,
+        object: &args.object,
+        advice: &advised.collect::<Vec<_>>(),
+    };
+    prove::run(&task, &checker, &args.guests, args.json)
+}
+
+/// Prints the explanation; `added` are the kernels of the store that are not the run's.
+fn show(facts: &CellFacts<'_>, chosen: &[usize], added: &[String]) {
+    let text = render(facts, chosen, width());
     print!("{text}");
     // Only what is said of kernels rests on them.
     if text.contains("  in this matrix: ") && !added.is_empty() {
         let line = format!("note: not of the run, but in the store, and looked at as well: {}", added.join(", "));
         print!("\n{}", paragraph(&line, 0, width()));
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Says so if what a program lacks on a kernel is in a module, which no guest loads.

@@ -15,8 +15,8 @@ use super::failure::Failure;
 use super::run::{REPORTS, width};
 use crate::bundle::{self, host_cpu};
 use crate::coverage::Analysis;
-use crate::explain::KernelTypes;
-use crate::matrix::{TargetSearch, Work, all_types, kernel_probes, kernel_types};
+use crate::explain::{KernelTypes, KnownTypes};
+use crate::matrix::{MatrixTypes, TargetSearch, Work, all_types, kernel_probes, kernel_types};
 use crate::object::ObjectTypes;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
@@ -144,7 +144,7 @@ fn tell(
     kernel_types(&shown, &case.project.store, &mut missing);
     let has_all = missing.is_empty();
     let (kernels, _) = all_types(&shown, &case.project.store, &mut Vec::new());
-    let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
+    let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(MatrixTypes::borrowed).collect();
     let probes = kernel_probes(&shown, &case.project.store);
     let types = ObjectTypes::read(&plan.objects[0].object.bytes);
     let elsewhere = TargetSearch::new(&case.project.store);
@@ -153,6 +153,8 @@ fn tell(
         object,
         kernel,
         matrix: &matrix,
+        known: &KnownTypes::default(),
+        prove: &|_| None,
         probes: &probes,
         types: types.as_ref(),
         inventory: plan.objects[0].object.inventory.as_ref().ok(),

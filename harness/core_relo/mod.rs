@@ -6,6 +6,7 @@
 
 mod compatible;
 mod error;
+mod excerpt;
 mod format;
 mod index;
 mod insn;

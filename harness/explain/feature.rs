@@ -127,8 +127,10 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
         first,
         presence,
         in_its_place: Vec::new(),
+        history: None,
         notes,
         snippets,
+        proof: None,
     }
 }
 

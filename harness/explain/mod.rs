@@ -13,7 +13,10 @@ mod field;
 mod form;
 mod guard;
 mod helper;
+mod history;
 mod instruction;
+mod known;
+mod layout;
 mod named;
 mod presence;
 mod prototype;
@@ -36,6 +39,7 @@ pub use feature::{KernelFeatures, WantedFeature, feature, listed_features, takes
 pub use form::load_flag;
 pub use helper::is_sleepable;
 pub use instruction::instruction;
+pub use known::{KnownKernel, KnownTypes, Slot};
 pub use render::render;
 pub use rule::{
     attach_target, config_option, kconfig_extern, kfunc, licence, module, module_elsewhere, without_debug_info,
@@ -57,6 +61,8 @@ pub struct KernelTypes<'a> {
     pub name: &'a str,
     /// The BTF of its vmlinux.
     pub btf: &'a Btf,
+    /// Whether it was booted; of others only the types are known.
+    pub booted: bool,
 }
 
 /// The types of the kernel where the program failed.
@@ -65,12 +71,19 @@ fn types_of<'a>(matrix: &[KernelTypes<'a>], failed: &str) -> Option<&'a Btf> {
 }
 
 /// Explains a CO-RE relocation that failed on the kernel `failed`, or that one wants to know about. `local` is the
-/// object's own BTF. `None` if the spec is of a kind that no kernel can answer, such as `local_type_id`.
-pub fn relocation(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>], failed: &str) -> Option<Explanation> {
+/// object's own BTF, `known` are kernels beyond the matrix. `None` if the spec is of a kind that no kernel can answer, such as
+/// `local_type_id`.
+pub fn relocation(
+    spec: &LocalSpec,
+    local: &Btf,
+    matrix: &[KernelTypes<'_>],
+    known: &KnownTypes,
+    failed: &str,
+) -> Option<Explanation> {
     match asked(spec.kind)? {
-        Asked::Field => Some(field::explain(spec, local, matrix, failed)),
-        Asked::Type => named::explain_type(spec, local, matrix, failed),
-        Asked::Enumerator => named::explain_enumerator(spec, matrix, failed),
+        Asked::Field => Some(field::explain(spec, local, matrix, known, failed)),
+        Asked::Type => named::explain_type(spec, local, matrix, known, failed),
+        Asked::Enumerator => named::explain_enumerator(spec, matrix, known, failed),
     }
 }
 
@@ -78,6 +91,7 @@ pub fn relocation(spec: &LocalSpec, local: &Btf, matrix: &[KernelTypes<'_>], fai
 pub fn enumerator(
     (type_name, enumerator, value): (&str, &str, i64),
     matrix: &[KernelTypes<'_>],
+    known: &KnownTypes,
     failed: &str,
 ) -> Option<Explanation> {
     let spec = LocalSpec {
@@ -91,7 +105,7 @@ pub fn enumerator(
         bit_offset: None,
         cut: false,
     };
-    named::explain_enumerator(&spec, matrix, failed)
+    named::explain_enumerator(&spec, matrix, known, failed)
 }
 
 /// The nearest kernel to `index` that has it, by distance in the matrix, the older of two equals.

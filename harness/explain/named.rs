@@ -1,8 +1,9 @@
 //! The stories of a type and of an enumerator.
 
+use super::known::KnownTypes;
 use super::spec::{LocalSpec, type_text};
 use super::walk::Local;
-use super::{KernelTypes, group, nearest_with, similarity, snippet, types_of};
+use super::{KernelTypes, group, history, nearest_with, similarity, snippet, types_of};
 use crate::object::btf::{Btf, Want, essential_name};
 use crate::record::{Boundary, Explanation, OnKernel, Presence, Replacement, Subject};
 
@@ -17,6 +18,7 @@ pub(super) fn explain_type(
     spec: &LocalSpec,
     local: &Btf,
     matrix: &[KernelTypes<'_>],
+    known: &KnownTypes,
     failed: &str,
 ) -> Option<Explanation> {
     let want = spec.want()?;
@@ -35,6 +37,10 @@ pub(super) fn explain_type(
     });
     let in_its_place = group(found);
     let (guard, here) = (snippet::type_exists(spec), types_of(matrix, failed));
+    let snippet = guard.and_then(|guard| guard.unless_idle(here, false));
+    let history = history::of_presence(spec, (essential_root(spec), snippet.as_ref()), matrix, known, |btf| {
+        btf.find(&spec.type_name, want).is_some()
+    });
     Some(Explanation {
         first: None,
         subject: Subject::Type,
@@ -44,8 +50,10 @@ pub(super) fn explain_type(
         presence: presence.collect(),
         boundary: Some(boundary(matrix, &present)),
         in_its_place,
+        history: Some(history),
         notes: Vec::new(),
-        snippets: guard.and_then(|guard| guard.unless_idle(here, false)).into_iter().collect(),
+        snippets: snippet.into_iter().collect(),
+        proof: None,
     })
 }
 
@@ -90,10 +98,21 @@ pub(super) fn similar_types(spec: &LocalSpec, target: &Btf, old: Option<(&Btf, u
 }
 
 /// Explains a relocation that asks about an enumerator.
-pub(super) fn explain_enumerator(spec: &LocalSpec, matrix: &[KernelTypes<'_>], failed: &str) -> Option<Explanation> {
+pub(super) fn explain_enumerator(
+    spec: &LocalSpec,
+    matrix: &[KernelTypes<'_>],
+    known: &KnownTypes,
+    failed: &str,
+) -> Option<Explanation> {
     let (enumerator, value) = spec.enumerator.clone()?;
     let mut explanation = enumerator_story(spec, &enumerator, matrix, failed);
     explanation.snippets.extend(snippet::enumerator_exists(&spec.type_name, &enumerator, value));
+    let want = spec.want().unwrap_or(Want::Enum);
+    let name = explanation.name.clone();
+    let snippet = explanation.snippets.first();
+    explanation.history = Some(history::of_presence(spec, (name, snippet), matrix, known, |btf| {
+        btf.candidates(&spec.type_name, want).any(|id| btf.enumerator(id, &enumerator).is_some())
+    }));
     let values: std::collections::BTreeSet<i64> = explanation
         .presence
         .iter()
@@ -144,10 +163,12 @@ fn enumerator_story(spec: &LocalSpec, name: &str, matrix: &[KernelTypes<'_>], fa
         kernel: failed.to_owned(),
         headline: None,
         in_its_place: group(found),
+        history: None,
         boundary: Some(boundary(matrix, &present)),
         presence,
         notes: Vec::new(),
         snippets: Vec::new(),
+        proof: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! [`render`]: an [`Explanation`] as text.
 
+use super::history::spans_text;
 use super::presence::runs;
-use crate::record::{Explanation, First, InItsPlace, Presence, Replacement, SnippetPlace, Subject, span};
+use crate::record::{Explanation, First, InItsPlace, Presence, Replacement, SnippetPlace, SnippetProof, Subject, span};
 
 /// Narrower than this nothing can be laid out.
 const MIN_WIDTH: usize = 40;
@@ -35,6 +36,7 @@ pub fn render(explanation: &Explanation, width: usize) -> String {
             lines.extend(wrapped(&line(replacement), "    ", "      ", width));
         }
     }
+    lines.extend(history(explanation, width));
     for note in &explanation.notes {
         lines.extend(wrapped(note, "  note: ", "    ", width));
     }
@@ -49,7 +51,48 @@ pub fn render(explanation: &Explanation, width: usize) -> String {
             code => format!("    {code}"),
         }));
     }
+    lines.extend(explanation.proof.iter().flat_map(|proof| checked(proof, width)));
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// What was proven of the guard.
+fn checked(proof: &SnippetProof, width: usize) -> Vec<String> {
+    let SnippetProof { compiler, not_compiled, kernels, wrong } = proof;
+    let kernels = format!("{kernels} kernel{}", if *kernels == 1 { "" } else { "s" });
+    let mut lines = Vec::new();
+    match compiler {
+        Some(compiler) if wrong.is_empty() => lines.push(format!(
+            "checked: {compiler} compiles it; by the types of {kernels} it picks the right arm on each and finds what that reads"
+        )),
+        Some(compiler) => lines.push(format!("checked: {compiler} compiles it; of {kernels} it is wrong on {}", wrong.len())),
+        None => lines.push(format!("checked: its conditions, by the types of {kernels}")),
+    }
+    lines.extend(not_compiled.iter().map(|reason| format!("not compiled: {reason}")));
+    lines.extend(wrong.iter().map(|wrong| format!("wrong on {}: {}", wrong.kernel, wrong.reason)));
+    lines.iter().flat_map(|line| wrapped(line, "  ", "    ", width)).collect()
+}
+
+/// Which kernels have which form, where more are known than those of the matrix.
+fn history(explanation: &Explanation, width: usize) -> Vec<String> {
+    let Some(history) = explanation.history.as_ref().filter(|history| history.beyond > 0) else { return Vec::new() };
+    let kernels = if history.beyond == 1 { "kernel" } else { "kernels" };
+    let mut lines = wrapped(&format!("with the types of {} more {kernels}:", history.beyond), "  ", "    ", width);
+    for arm in &history.arms {
+        let what = match (&arm.path, arm.type_name.as_str()) {
+            (None, _) => "nothing that serves".to_owned(),
+            (Some(path), "") => format!("`{path}`"),
+            (Some(path), type_name) => format!("`{path}` (`{type_name}`)"),
+        };
+        let booted = kernel_list(explanation, &arm.booted);
+        let booted: Vec<String> = Some(booted).filter(|list| !list.is_empty()).into_iter().collect();
+        let by_types: Vec<String> = arm.by_types.iter().map(|one| span(&one.first, &one.last)).collect();
+        lines.extend(wrapped(&format!("{what}: {}", spans_text(&booted, &by_types)), "    ", "      ", width));
+    }
+    if history.left_out > 0 {
+        let line = format!("not asked, because there are too many: {}", history.left_out);
+        lines.extend(wrapped(&line, "    ", "      ", width));
+    }
+    lines
 }
 
 /// What is missing, where.

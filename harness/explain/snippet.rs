@@ -3,7 +3,7 @@
 mod flavour;
 mod prototype;
 
-pub(super) use flavour::{Layout, add_layout, field};
+pub(super) use flavour::{Offer, field};
 
 use super::guard::Guard;
 use super::spec::{LocalSpec, type_text};

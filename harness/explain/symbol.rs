@@ -330,9 +330,11 @@ pub(super) fn story(
         kernel: failed.to_owned(),
         headline: None,
         in_its_place: group(found),
+        history: None,
         boundary: Some(boundary(matrix, &present)),
         presence,
         notes: Vec::new(),
         snippets: Vec::new(),
+        proof: None,
     }
 }

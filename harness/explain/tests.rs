@@ -5,6 +5,7 @@ use std::process::Command;
 
 use object::{Object, ObjectSection};
 
+mod history;
 mod remedies;
 
 use super::*;
@@ -26,10 +27,15 @@ fn btf(file: &str) -> Btf {
     Btf::parse(&section(file, ".BTF")).unwrap()
 }
 
+/// No kernels beyond the matrix.
+fn none() -> KnownTypes {
+    KnownTypes::default()
+}
+
 /// The two kernels of the fixtures, twice each, as a matrix.
 fn with_matrix<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
     let (old, new) = (btf("kernel_a.o"), btf("kernel_b.o"));
-    let kernel = |name, btf| KernelTypes { name, btf };
+    let kernel = |name, btf| KernelTypes { name, btf, booted: true };
     test(&[kernel("5.10", &old), kernel("6.1", &old), kernel("6.12", &new), kernel("7.3", &new)])
 }
 
@@ -54,7 +60,7 @@ fn asked_for(kind: Feature, name: &str, matrix: &[KernelTypes<'_>], failed: &str
 fn explanations(matrix: &[KernelTypes<'_>]) -> Vec<Explanation> {
     let (local, relocations) = object_under_test();
     let spec = |one: &BtfRelocation| LocalSpec::of(one, &local).unwrap();
-    relocations.iter().filter_map(|one| relocation(&spec(one), &local, matrix, "6.12")).collect()
+    relocations.iter().filter_map(|one| relocation(&spec(one), &local, matrix, &none(), "6.12")).collect()
 }
 
 fn story(explanations: &[Explanation], name: &str) -> Explanation {
@@ -108,10 +114,11 @@ fn the_best_replacement_is_the_true_one() {
 fn a_third_layout_gets_a_branch_of_its_own() {
     let (old, between, new) = (btf("kernel_a.o"), btf("kernel_between.o"), btf("kernel_b.o"));
     let (local, relocations) = object_under_test();
-    let matrix = [("6.1", &old), ("6.6", &between), ("6.12", &new)].map(|(name, btf)| KernelTypes { name, btf });
+    let matrix =
+        [("6.1", &old), ("6.6", &between), ("6.12", &new)].map(|(name, btf)| KernelTypes { name, btf, booted: true });
     let specs = relocations.iter().filter_map(|one| LocalSpec::of(one, &local));
     let spec = specs.into_iter().find(|spec| spec.to_string() == "struct inode.i_ctime.tv_nsec").unwrap();
-    let explanation = relocation(&spec, &local, &matrix, "6.6").unwrap();
+    let explanation = relocation(&spec, &local, &matrix, &none(), "6.6").unwrap();
     insta::assert_snapshot!(render(&explanation, 100));
     let folder = tempfile::tempdir().unwrap();
     need!("clang", "libbpf headers");
@@ -194,7 +201,8 @@ fn sizes_are_told_of_where_nothing_asks_for_the_type() {
 fn nothing_to_explain_is_told_as_that() {
     let text = with_matrix(|_| {
         let (local, relocations) = object_under_test();
-        let explanation = relocation(&LocalSpec::of(&relocations[0], &local).unwrap(), &local, &[], "5.4").unwrap();
+        let explanation =
+            relocation(&LocalSpec::of(&relocations[0], &local).unwrap(), &local, &[], &none(), "5.4").unwrap();
         render(&explanation, 0)
     });
     assert!(text.starts_with("field `struct task_struct___old.state`"), "{text}");

@@ -60,6 +60,9 @@ struct Reached<'a> {
     kfuncs: BTreeSet<&'a str>,
 }
 
+/// A guard, an index, and one of its sides.
+type GuardSide = (usize, usize);
+
 struct View<'a> {
     lint: &'a LintSubject,
     answers: &'a Answers,
@@ -153,7 +156,7 @@ impl<'a> View<'a> {
                 }
                 RelocationOutcome::Poisoned => {
                     // One sighting for all programs that come to it for the same reason.
-                    let mut groups: Vec<(LintRule, Option<(usize, usize)>, BTreeSet<usize>)> = Vec::new();
+                    let mut groups: Vec<(LintRule, Option<GuardSide>, BTreeSet<usize>)> = Vec::new();
                     for program in self.coming_to(number, false) {
                         let sides = self.lint.subject.analysis().sides_of_relocation(program, number);
                         let Some((rule, side)) = self.decided(&sides) else { continue };

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::kernel_types::{kernel_probes, kernel_types};
+use super::kernel_types::{MatrixTypes, kernel_probes, kernel_types};
+use super::known_types::KnownPlaces;
+use super::project::Project;
 use super::target_search::TargetSearch;
 use crate::explain::KernelTypes;
 use crate::object::ObjectTypes;
@@ -11,17 +13,21 @@ use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::record::Verdict;
 use crate::report::explain::{CellFacts, explanation, hints};
-use crate::store::Store;
 
 /// Fills in the advice of every program that failed, as far as the store has the types of the run's kernels.
-pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
+pub(super) fn advise(record: &mut RunRecord, plan: &Plan, project: &Project) {
     let failed = |verdict: Verdict| !verdict.is_pass() && verdict != Verdict::NotRun;
     if !record.cells.iter().flat_map(|cell| &cell.programs).any(|program| failed(program.verdict)) {
         return;
     }
-    let before = record.clone();
+    let (before, store) = (record.clone(), &project.store);
     let kernels = kernel_types(&before, store, &mut Vec::new());
-    let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(|(name, btf)| KernelTypes { name, btf }).collect();
+    let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(MatrixTypes::borrowed).collect();
+    let mut places = KnownPlaces::beyond(&kernels, store);
+    places.add_store();
+    // What an archive lacks is no news of this run.
+    places.add_archives(project);
+    let known = places.open();
     let probes = kernel_probes(&before, store);
     let elsewhere = TargetSearch::new(store);
     let no_log = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
@@ -37,6 +43,8 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
                 object,
                 kernel,
                 matrix: &matrix,
+                known: &known,
+                prove: &|_| None,
                 probes: &probes,
                 types: types.as_ref(),
                 inventory: planned.object.inventory.as_ref().ok(),
@@ -45,14 +53,14 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, store: &Store) {
                 missing: &[],
             };
             // Programs of one object often fail for one reason.
-            let mut known = HashMap::new();
+            let mut told = HashMap::new();
             for (p, program) in before.cell(object, kernel).programs.iter().enumerate() {
                 if !failed(program.verdict) {
                     continue;
                 }
                 let line = program.evidence.as_ref().map(|evidence| &evidence.line);
                 let story = (program.cause, line, &program.section);
-                let (explained, hinted) = known.entry(story).or_insert_with(|| {
+                let (explained, hinted) = told.entry(story).or_insert_with(|| {
                     let explained = explanation(&facts, program).map(Box::new);
                     let hinted = if explained.is_none() { hints(&facts, program) } else { Vec::new() };
                     (explained, hinted)

@@ -25,6 +25,7 @@ mod error;
 mod input;
 mod inputs;
 mod kernel_types;
+mod known_types;
 mod loader_choice;
 mod places;
 mod project;
@@ -47,7 +48,8 @@ use crate::vm::{Choice, DebugOptions, ProvenAccelerator};
 pub use acceleration::{boot_once, prove_kvm};
 pub use error::MatrixError;
 pub use inputs::Inputs;
-pub use kernel_types::{all_types, kernel_probes, kernel_types};
+pub use kernel_types::{MatrixTypes, all_types, kernel_probes, kernel_types};
+pub use known_types::KnownPlaces;
 pub use places::Places;
 pub use project::Project;
 pub use target_search::TargetSearch;
@@ -224,7 +226,7 @@ impl<'a> Matrix<'a> {
         }
         // Who stopped the run waits for its end.
         if self.options.advice && !record.interrupted {
-            advice::advise(&mut record, &work.plan, &self.project.store);
+            advice::advise(&mut record, &work.plan, self.project);
         }
         Ok(record)
     }

@@ -1,12 +1,16 @@
 //! [`Explanation`]: what a failure means on the kernels of a run and what to do about it, as data.
 
 mod boundary;
+mod history;
 mod presence;
+mod snippet_proof;
 
 use serde::{Deserialize, Serialize};
 
 pub use boundary::{Boundary, Run, span};
+pub use history::{Arm, History, KernelSpan};
 pub use presence::{OnKernel, Presence, Witness};
+pub use snippet_proof::{SnippetProof, WrongGuard};
 
 /// What an [`Explanation`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,10 +64,16 @@ pub struct Explanation {
     pub first: Option<First>,
     /// What stands in its place on the kernels without it.
     pub in_its_place: Vec<InItsPlace>,
+    /// Of a field, type or enumerator, the forms of it on every kernel of which the types are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
     /// What else is to know, as whole sentences.
     pub notes: Vec<String>,
     /// The guards to write.
     pub snippets: Vec<Snippet>,
+    /// What was proven of the guard in the BPF program; `None` where nobody tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<SnippetProof>,
 }
 
 impl Explanation {
@@ -78,8 +88,10 @@ impl Explanation {
             boundary: None,
             first: None,
             in_its_place: Vec::new(),
+            history: None,
             notes: Vec::new(),
             snippets: Vec::new(),
+            proof: None,
         }
     }
 }

@@ -68,8 +68,8 @@ pub use coverage::{CellCoverage, GuardProof, InModule, LineTable, Liveness, Obje
 pub use danger::{Danger, DangerEffect, DangerRecord};
 pub use exercise::{ExerciseRecord, TestRun, TriggerRuns};
 pub use explanation::{
-    Boundary, Explanation, First, InItsPlace, OnKernel, Presence, Replacement, Run, Snippet, SnippetPlace, Subject,
-    Witness, span,
+    Arm, Boundary, Explanation, First, History, InItsPlace, KernelSpan, OnKernel, Presence, Replacement, Run, Snippet,
+    SnippetPlace, SnippetProof, Subject, Witness, WrongGuard, span,
 };
 pub use guard::{GuardKind, GuardRecord, SideRecord};
 pub use kernel::{KernelIdentity, KernelRecord, KernelState};

@@ -11,13 +11,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use super::text::{one_line, paragraph, printable};
-use crate::explain::{self, KernelFeatures, KernelTypes};
+use crate::explain::{self, KernelFeatures, KernelTypes, KnownTypes};
 use crate::object::{Inventory, ObjectTypes};
 use crate::protocol::feature_probe::FeatureProbe;
 use crate::record::KernelWarning;
 use crate::record::Source;
 use crate::record::Verdict;
-use crate::record::{Cause, DangerEffect, Explanation};
+use crate::record::{Cause, DangerEffect, Explanation, SnippetProof};
 use crate::record::{CellRecord, KernelRecord, KernelState, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{RelocationRecord, SourcePlace};
 
@@ -36,6 +36,10 @@ pub struct CellFacts<'a> {
     pub kernel: usize,
     /// The types of the run's kernels, as far as they can be had, in matrix order.
     pub matrix: &'a [KernelTypes<'a>],
+    /// Kernels beyond it of which the types are known.
+    pub known: &'a KnownTypes,
+    /// Proves the guard of an explanation; `None` where nobody tries.
+    pub prove: &'a dyn Fn(&Explanation) -> Option<SnippetProof>,
     /// What kernels of the run answered when they were asked for their features, by their names.
     pub probes: &'a HashMap<String, FeatureProbe>,
     /// The object's own types; `None` if the object cannot be found again.

@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
 
     /// The kernel's types; `None` if its BTF cannot be read.
     pub(super) fn types(&self) -> Option<KernelTypes<'_>> {
-        Some(KernelTypes { name: &self.shared.spec.name, btf: self.view().types()? })
+        Some(KernelTypes { name: &self.shared.spec.name, btf: self.view().types()?, booted: true })
     }
 
     /// What the store knows of the kernel.

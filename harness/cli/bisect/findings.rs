@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Bisection, Step};
 use crate::bisect::config::{ConfigDifference, differences};
 use crate::bisect::{KernelChange, Search, Tried};
-use crate::explain::{self, KernelTypes, LocalSpec};
+use crate::explain::{self, KernelTypes, KnownTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
 use crate::record::Presence;
@@ -53,7 +53,8 @@ impl<'b, 'a> Findings<'b, 'a> {
         let btf = |kernel: &StoredKernel| Btf::parse(&std::fs::read(kernel.btf.as_ref()?).ok()?).ok();
         if let (Some(with), Some(without)) = (btf(&with), btf(&without)) {
             let names = [good, bad].map(|step| bisection.name(step.offer));
-            let kernels = [(names[0], &with), (names[1], &without)].map(|(name, btf)| KernelTypes { name, btf });
+            let kernels =
+                [(names[0], &with), (names[1], &without)].map(|(name, btf)| KernelTypes { name, btf, booted: true });
             found.relocations = relocations(&bisection.object.bytes, &kernels);
             found.explanation = explanation(bisection, good, bad, &kernels);
         }
@@ -194,9 +195,12 @@ impl<'b, 'a> Findings<'b, 'a> {
 fn relocations(object: &[u8], kernels: &[KernelTypes<'_>; 2]) -> (Vec<Relocation>, usize) {
     let Some(types) = ObjectTypes::read(object) else { return (Vec::new(), 0) };
     let (mut differ, mut moved, mut seen) = (Vec::new(), 0, Vec::new());
+    let none = KnownTypes::default();
     for relocation in &types.relocations {
         let Some(spec) = LocalSpec::of(relocation, &types.btf) else { continue };
-        let Some(explanation) = explain::relocation(&spec, &types.btf, kernels, kernels[1].name) else { continue };
+        let Some(explanation) = explain::relocation(&spec, &types.btf, kernels, &none, kernels[1].name) else {
+            continue;
+        };
         let [good, bad] = &explanation.presence[..] else { continue };
         if good.presence == bad.presence || seen.contains(&explanation.name) {
             continue;
@@ -251,6 +255,8 @@ fn explanation(bisection: &Bisection<'_>, good: &Step, bad: &Step, kernels: &[Ke
         object: 0,
         kernel: usize::from(is_newer),
         matrix: &kernels,
+        known: &KnownTypes::default(),
+        prove: &|_| None,
         probes: &HashMap::new(),
         types: types.as_ref(),
         inventory: bisection.object.inventory.as_ref().ok(),

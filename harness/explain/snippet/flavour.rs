@@ -4,51 +4,30 @@ mod declarations;
 
 use std::collections::BTreeSet;
 
-use super::super::KernelTypes;
+use super::super::layout::Layout;
 use super::super::spec::{LocalSpec, PathStep};
 use super::super::walk::walk;
 use super::{identifier, is_identifier, program};
-use crate::object::btf::{Btf, TypeKind, essential_name};
-use crate::record::{Snippet, span};
+use crate::object::btf::{TypeKind, essential_name};
+use crate::record::Snippet;
 use declarations::Declarations;
 
-/// One way a field lies in kernels.
-pub(in super::super) struct Layout<'a> {
-    btf: &'a Btf,
-    /// The root type.
-    root: u32,
-    path: Vec<PathStep>,
-    /// Type of the field, as C names it.
-    type_name: String,
-    /// Name of the first kernel with it, of the last one so far, and how many there are.
-    first: &'a str,
-    last: &'a str,
-    count: usize,
+/// A layout that a guard is to ask for.
+pub(in super::super) struct Offer<'a> {
+    /// Its number.
+    pub number: usize,
+    pub layout: &'a Layout<'a>,
+    /// What its flavours are called by.
+    pub label: String,
+    /// The kernels that have it.
+    pub comment: String,
 }
 
-/// Adds the layout of one kernel, or counts the kernel to a layout that is the same.
-pub(in super::super) fn add_layout<'a>(
-    layouts: &mut Vec<Layout<'a>>,
-    kernel: KernelTypes<'a>,
-    root: u32,
-    path: &[PathStep],
-) {
-    let Ok(found) = walk(kernel.btf, root, path, None) else {
-        return;
-    };
-    let type_name = kernel.btf.type_name(found.type_id);
-    match layouts.iter_mut().find(|known| known.path == path && known.type_name == type_name) {
-        Some(known) => (known.last, known.count) = (kernel.name, known.count + 1),
-        None => layouts.push(Layout {
-            btf: kernel.btf,
-            root,
-            path: path.to_vec(),
-            type_name,
-            first: kernel.name,
-            last: kernel.name,
-            count: 1,
-        }),
-    }
+/// A guard.
+pub(in super::super) struct Guarded {
+    pub snippet: Snippet,
+    /// Of each layout that it reads, its number, and the flavour, the condition and the read.
+    pub arms: Vec<(usize, [String; 3])>,
 }
 
 /// What a read gives.
@@ -64,6 +43,7 @@ enum Value {
 
 /// One branch of the guard.
 struct Branch {
+    number: usize,
     variable: String,
     flavour: String,
     exists: String,
@@ -74,22 +54,18 @@ struct Branch {
     path: String,
 }
 
-/// The guard for a field: newest layout first. `None` if the field cannot be written as C.
-pub(in super::super) fn field(spec: &LocalSpec, layouts: &[Layout<'_>], kernels: usize) -> Option<Snippet> {
+/// The guard for a field, which asks for the layouts in this order; `others` are only mentioned. `None` if the field cannot be written as C.
+pub(in super::super) fn field(spec: &LocalSpec, offers: &[Offer<'_>], others: &[Offer<'_>]) -> Option<Guarded> {
     let root = essential_name(&spec.type_name);
     if !is_identifier(root) || spec.cut {
         return None;
     }
     let mut declarations = Declarations::default();
     let mut labels = BTreeSet::new();
-    let branches: Vec<Branch> =
-        layouts.iter().rev().filter_map(|layout| branch(&mut declarations, layout, kernels, &mut labels)).collect();
-    // What the oldest layout gives, the function gives; one that gives something else is only mentioned.
-    let is_number = |value: Value| matches!(value, Value::Number { .. });
-    let (oldest, oldest_type) = branches.last().map(|branch| (branch.value, branch.type_name.clone()))?;
-    let (branches, others): (Vec<Branch>, Vec<Branch>) = branches.into_iter().partition(|branch| {
-        is_number(branch.value) && is_number(oldest) || branch.value == oldest && branch.type_name == oldest_type
-    });
+    let mut write = |offers: &[Offer<'_>]| -> Vec<Branch> {
+        offers.iter().filter_map(|offer| branch(&mut declarations, offer, &mut labels)).collect()
+    };
+    let (branches, others) = (write(offers), write(others));
     let value = branches.iter().map(|branch| branch.value).reduce(|a, b| match (a, b) {
         (Value::Number { signed: a }, Value::Number { signed: b }) => Value::Number { signed: a || b },
         _ => a,
@@ -127,16 +103,14 @@ pub(in super::super) fn field(spec: &LocalSpec, layouts: &[Layout<'_>], kernels:
         code.push_str(&format!("\tif ({exists}) /* {comment} */\n\t\treturn {read};\n"));
     }
     code.push_str("\treturn 0; /* no layout known to this matrix */\n}\n");
-    Some(program(code))
+    let arms =
+        branches.into_iter().map(|branch| (branch.number, [branch.variable, branch.exists, branch.read])).collect();
+    Some(Guarded { snippet: program(code), arms })
 }
 
 /// One branch; `None` if its types cannot be written as C.
-fn branch(
-    declarations: &mut Declarations,
-    layout: &Layout<'_>,
-    kernels: usize,
-    labels: &mut BTreeSet<String>,
-) -> Option<Branch> {
+fn branch(declarations: &mut Declarations, offer: &Offer<'_>, labels: &mut BTreeSet<String>) -> Option<Branch> {
+    let layout = offer.layout;
     let btf = layout.btf;
     let found = walk(btf, layout.root, &layout.path, None).ok()?;
     let value = match &btf.resolve(found.type_id)?.kind {
@@ -146,8 +120,8 @@ fn branch(
         _ => return None,
     };
     let label = (0..).map(|n| match n {
-        0 => identifier(&format!("k{}", layout.first)),
-        n => identifier(&format!("k{}_{n}", layout.first)),
+        0 => identifier(&format!("k{}", offer.label)),
+        n => identifier(&format!("k{}_{n}", offer.label)),
     });
     // A flavour begins with something other than an underscore, and may not hold `___`, or libbpf takes too little off.
     let label = label.map(|label| label.replace("___", "_")).find(|label| labels.insert(label.clone()))?;
@@ -161,27 +135,24 @@ fn branch(
         (false, true) => format!("bpf_core_field_exists({label}->{last})"),
         (false, false) => format!("bpf_core_field_exists({last_struct}, {last})"),
     };
-    let read = match (value, found.bitfield_size > 0, before.is_empty()) {
+    // What takes size, sign and shifts from the running kernel reads a number of any size.
+    let adapts = found.bitfield_size > 0 || !layout.is_uniform;
+    let read = match (value, adapts, before.is_empty()) {
         (Value::Number { .. }, true, true) => format!("BPF_CORE_READ_BITFIELD_PROBED({label}, {last})"),
         (Value::Number { .. }, true, false) => return None,
         (Value::Address, _, true) => format!("&{label}->{last}"),
         (Value::Address, _, false) => format!("&BPF_CORE_READ({label}, {})->{last}", before.join(", ")),
         _ => format!("BPF_CORE_READ({label}, {})", texts.join(", ")),
     };
-    let scattered = layout.count > 1 && layout.count < kernels && layout.first == layout.last;
-    let comment = match scattered {
-        true => layout.first.to_owned(),
-        false => span(layout.first, layout.last),
-    };
-    let comment = comment.replace("*/", "");
     Some(Branch {
+        number: offer.number,
         variable: label,
         flavour,
         exists,
         read,
         value,
         type_name: layout.type_name.clone(),
-        comment,
+        comment: offer.comment.replace("*/", ""),
         path: super::super::path_text(&layout.path),
     })
 }

@@ -5,7 +5,7 @@ use super::*;
 /// The kernels of the `remedy` fixtures.
 fn with_remedies<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
     let (old, new) = (btf("remedy_a.o"), btf("remedy_b.o"));
-    let kernel = |name, btf| KernelTypes { name, btf };
+    let kernel = |name, btf| KernelTypes { name, btf, booted: true };
     test(&[kernel("6.1", &old), kernel("6.12", &old), kernel("7.1", &new)])
 }
 
@@ -58,7 +58,7 @@ fn members_in_the_same_bytes_are_told_where_nothing_is_alike() {
     let spec = LocalSpec::of(&types.relocations[0], &types.btf).unwrap();
     assert_eq!(spec.to_string(), "struct cred.cap_effective.cap[0]");
     let replacement = |matrix: &[KernelTypes<'_>]| {
-        let explanation = relocation(&spec, &types.btf, matrix, "7.1").unwrap();
+        let explanation = relocation(&spec, &types.btf, matrix, &KnownTypes::default(), "7.1").unwrap();
         let replacement = &explanation.in_its_place.last().unwrap().replacements[0];
         (replacement.path.clone(), replacement.why.concat())
     };

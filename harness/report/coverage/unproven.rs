@@ -3,7 +3,7 @@
 use super::super::text::paragraph;
 use super::kernel_value::{RecordedConfig, holds, of_config, of_types};
 use crate::coverage::{ProofLevel, Unit, proven};
-use crate::explain::{self, KernelTypes, LocalSpec};
+use crate::explain::{self, KernelTypes, KnownTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::record::RunRecord;
 use crate::record::{GuardKind, GuardRecord, Liveness};
@@ -149,7 +149,9 @@ fn what_would(
                     let asked = explain::Ksym { name: &guard.asked, local: types.map(|types| &types.btf) };
                     Some(explain::ksym(&asked, kernels, ""))
                 }
-                _ => spec.and_then(|(types, spec)| explain::relocation(&spec, &types.btf, kernels, "")),
+                _ => spec.and_then(|(types, spec)| {
+                    explain::relocation(&spec, &types.btf, kernels, &KnownTypes::default(), "")
+                }),
             };
             let Some(explanation) = presence else { return needs };
             let fits = explanation.presence.iter().map(|on| on.presence.is_present() == (side == 0));

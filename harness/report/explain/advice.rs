@@ -16,6 +16,7 @@ pub fn advice(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usiz
         // Code that calls libbpf is of no use to another loader; hints name what that library has.
         explanation.snippets.retain(|snippet| snippet.place == SnippetPlace::Program);
     }
+    explanation.proof = (facts.prove)(&explanation);
     Some(explanation)
 }
 
@@ -47,7 +48,7 @@ fn for_libbpf(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usiz
         Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue | Cause::UnresolvedRelocation => {
             let types = facts.types?;
             let spec = LocalSpec::of(types.relocations.get(asked?)?, &types.btf)?;
-            explain::relocation(&spec, &types.btf, matrix, failed)
+            explain::relocation(&spec, &types.btf, matrix, facts.known, failed)
         }
         Cause::MissingKfunc | Cause::MissingKsym => {
             let asked = Ksym { name: subject?, local: facts.types.map(|types| &types.btf) };
@@ -156,15 +157,20 @@ fn feature_in_question(facts: &CellFacts<'_>, program: &ProgramRecord, cause: Ca
 
 /// What to do about a danger of a program that loads; `None` where types have no answer.
 pub fn of_danger(facts: &CellFacts<'_>, danger: &DangerRecord) -> Option<Explanation> {
+    let explanation = danger_story(facts, danger)?;
+    Some(Explanation { proof: (facts.prove)(&explanation), ..explanation })
+}
+
+fn danger_story(facts: &CellFacts<'_>, danger: &DangerRecord) -> Option<Explanation> {
     match &danger.difference {
         Danger::ValueChanged { local, .. } => {
             let (in_enum, name) = danger.subject.strip_prefix("enum ")?.split_once("::")?;
-            explain::enumerator((in_enum, name, *local), facts.matrix, &facts.kernel().name)
+            explain::enumerator((in_enum, name, *local), facts.matrix, facts.known, &facts.kernel().name)
         }
         Danger::MissingElsewhere { kernels } => {
             let types = facts.types?;
             let spec = LocalSpec::of(types.relocations.get(danger.relocation?)?, &types.btf)?;
-            explain::relocation(&spec, &types.btf, facts.matrix, kernels.first()?)
+            explain::relocation(&spec, &types.btf, facts.matrix, facts.known, kernels.first()?)
         }
         _ => None,
     }

@@ -57,12 +57,15 @@ fn render_relocated(
     let of = |types: &Option<ObjectTypes>| types.as_ref().map(|types| types.btf.clone());
     let kernel = |name, types: &Option<ObjectTypes>| of(types).unwrap_or_else(|| panic!("{name}"));
     let (old, new): (Btf, Btf) = (kernel("6.1", &old), kernel("6.12", &new));
-    let matrix = [KernelTypes { name: "6.1", btf: &old }, KernelTypes { name: "6.12", btf: &new }];
+    let matrix =
+        [KernelTypes { name: "6.1", btf: &old, booted: true }, KernelTypes { name: "6.12", btf: &new, booted: true }];
     let facts = CellFacts {
         record: &record,
         object: 0,
         kernel: 1,
         matrix: if known { &matrix } else { &[] },
+        known: &KnownTypes::default(),
+        prove: &|_| None,
         probes: &HashMap::new(),
         types: local.as_ref().filter(|_| known),
         inventory: Some(&inventory),

@@ -1,0 +1,178 @@
+//! [`KnownTypes`]: kernels beyond the matrix of which the types are at hand: those of the store, of archives, of kernels that are only types.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::KernelTypes;
+use super::spec::{Asked, LocalSpec, PathStep, asked};
+use crate::checksum;
+use crate::core_relo::TypeTable;
+use crate::object::btf::Btf;
+
+/// Structs on the way to a replacement beyond those of the path itself.
+const HOPS_BEHIND: usize = 1;
+/// Hops at most: each takes in several times more types.
+const MOST_HOPS: u32 = 3;
+/// Different types that are searched for one question. Kernels beyond them are left out.
+const MOST_DIFFERENT: usize = 256;
+/// Kernels that are cut at once.
+const AT_ONCE: usize = 32;
+
+/// A kernel of which only the types are known.
+#[derive(Debug, Clone)]
+pub struct KnownKernel {
+    /// What it is called in advice.
+    pub name: String,
+    /// By its age: how many kernels of the matrix come before it.
+    pub place: usize,
+    /// Its types.
+    pub types: Arc<TypeTable>,
+}
+
+/// Which kernel is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// One of the matrix, by its number.
+    Matrix(usize),
+    /// One of [`KnownTypes::kernels`], by its number.
+    Known(usize),
+}
+
+/// Kernels beyond the matrix of which the types are known.
+#[derive(Debug, Default)]
+pub struct KnownTypes {
+    kernels: Vec<KnownKernel>,
+    left_out: usize,
+    excerpts: Mutex<HashMap<(String, u32), Arc<Excerpts>>>,
+}
+
+/// What each known kernel has of the types that one question is about. Kernels that do not differ share it.
+#[derive(Debug, Default)]
+pub(super) struct Excerpts {
+    /// By kernel; `None` for one that was left out.
+    kernels: Vec<Option<Arc<Btf>>>,
+}
+
+/// A kernel that is asked, of the matrix or beyond it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AskedKernel<'a> {
+    pub types: KernelTypes<'a>,
+    pub in_matrix: bool,
+}
+
+/// The kernels that are asked, older ones first, as far as the order of the matrix tells.
+#[derive(Debug)]
+pub(super) struct AskedKernels<'a> {
+    pub all: Vec<AskedKernel<'a>>,
+    /// How many known kernels were not asked.
+    pub left_out: usize,
+}
+
+impl KnownTypes {
+    /// `kernels` by age; `left_out` is how many more there are that the caller left out.
+    pub fn new(mut kernels: Vec<KnownKernel>, left_out: usize) -> KnownTypes {
+        kernels.sort_by_key(|kernel| kernel.place);
+        KnownTypes { kernels, left_out, excerpts: Mutex::default() }
+    }
+
+    /// All of them, older ones first.
+    pub fn kernels(&self) -> &[KnownKernel] {
+        &self.kernels
+    }
+
+    /// The types that the spec is about, of every kernel.
+    pub(super) fn excerpts(&self, spec: &LocalSpec) -> Arc<Excerpts> {
+        let hops = match asked(spec.kind) {
+            Some(Asked::Field) => {
+                let members = spec.path.iter().filter(|step| matches!(step, PathStep::Member(_))).count();
+                u32::try_from(members + HOPS_BEHIND).unwrap_or(MOST_HOPS).min(MOST_HOPS)
+            }
+            _ => 0,
+        };
+        let key = (spec.type_name.clone(), hops);
+        let known = self.excerpts.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let excerpts = Arc::new(self.cut(&spec.type_name, hops));
+        self.excerpts.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&excerpts));
+        excerpts
+    }
+
+    fn cut(&self, name: &str, hops: u32) -> Excerpts {
+        let mut different: HashMap<String, Option<Arc<Btf>>> = HashMap::new();
+        let mut kernels = Vec::with_capacity(self.kernels.len());
+        // Not all at once: most of them are alike and need not be kept.
+        for some in self.kernels.chunks(AT_ONCE) {
+            let cut = some.par_iter().map(|kernel| {
+                let raw = kernel.types.excerpt(name, hops);
+                (checksum::of_bytes(&raw), raw)
+            });
+            for (sha256, raw) in cut.collect::<Vec<_>>() {
+                if different.len() == MOST_DIFFERENT && !different.contains_key(&sha256) {
+                    kernels.push(None);
+                    continue;
+                }
+                kernels.push(different.entry(sha256).or_insert_with(|| Btf::parse(&raw).ok().map(Arc::new)).clone());
+            }
+        }
+        Excerpts { kernels }
+    }
+
+    /// The order in which kernels are asked, each at its place, where the matrix has so many.
+    pub fn order(&self, matrix: usize) -> Vec<Slot> {
+        let mut order = Vec::with_capacity(matrix + self.kernels.len());
+        let mut known = self.kernels.iter().enumerate().peekable();
+        for place in 0..=matrix {
+            while let Some((number, _)) = known.next_if(|(_, kernel)| place == matrix || kernel.place <= place) {
+                order.push(Slot::Known(number));
+            }
+            order.extend((place < matrix).then_some(Slot::Matrix(place)));
+        }
+        order
+    }
+
+    /// The kernels of the matrix and the known ones, each at its place.
+    pub(super) fn among<'a>(&'a self, matrix: &[KernelTypes<'a>], excerpts: &'a Excerpts) -> AskedKernels<'a> {
+        let mut left_out = self.left_out;
+        let asked = self.order(matrix.len()).into_iter().filter_map(|slot| match slot {
+            Slot::Matrix(number) => Some(AskedKernel { types: *matrix.get(number)?, in_matrix: true }),
+            Slot::Known(number) => match excerpts.kernels.get(number)? {
+                Some(btf) => {
+                    let types = KernelTypes { name: &self.kernels[number].name, btf, booted: false };
+                    Some(AskedKernel { types, in_matrix: false })
+                }
+                None => {
+                    left_out += 1;
+                    None
+                }
+            },
+        });
+        let all = asked.collect();
+        AskedKernels { all, left_out }
+    }
+}
+
+/// The series of a kernel by its name: `5.4` of `5.4.0-99-generic` and of `x86_64-5.4-distro`.
+pub(super) fn series(name: &str) -> Option<String> {
+    let mut words = name.split(|c: char| !c.is_ascii_digit() && c != '.');
+    words.find_map(|word| {
+        let mut numbers = word.split('.').filter(|number| !number.is_empty());
+        Some(format!("{}.{}", numbers.next()?, numbers.next()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::series;
+
+    #[test]
+    fn names_tell_the_series() {
+        for name in ["5.4", "5.4.0-99-generic", "x86_64-5.4-distro", "v5.4-rc1"] {
+            assert_eq!(series(name).as_deref(), Some("5.4"), "{name}");
+        }
+        assert_eq!(series("mine-64"), None);
+    }
+}
