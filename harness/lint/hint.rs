@@ -8,7 +8,7 @@ use super::report::Merged;
 use super::rule::LintRule;
 use super::sighting::Fault;
 use super::subject::LintSubject;
-use crate::explain::{self, KernelTypes, LocalSpec};
+use crate::explain::{self, KernelTypes, KnownTypes, LocalSpec};
 use crate::object::btf::{Btf, Want};
 use crate::record::{GuardRecord, Presence};
 
@@ -39,7 +39,7 @@ impl<'a> Hints<'a> {
 
     fn kept(&self, kernel: usize) -> Option<KernelTypes<'_>> {
         let btf = self.kept.get(&kernel)?.as_ref()?;
-        Some(KernelTypes { name: &self.known.all.get(kernel)?.release, btf })
+        Some(KernelTypes { name: &self.known.all.get(kernel)?.release, btf, booted: false })
     }
 
     /// What to do about a fault.
@@ -71,7 +71,7 @@ impl<'a> Hints<'a> {
         kernels.sort_unstable();
         let matrix: Vec<KernelTypes<'_>> = kernels.iter().filter_map(|&kernel| self.kept(kernel)).collect();
         let failed = &self.known.all.get(missing)?.release;
-        let explanation = explain::relocation(&spec, &types.btf, &matrix, failed)?;
+        let explanation = explain::relocation(&spec, &types.btf, &matrix, &KnownTypes::default(), failed)?;
         let place = explanation.in_its_place.iter().find(|place| place.kernels.contains(failed))?;
         let best = place.replacements.first().filter(|best| !best.path.is_empty())?;
         let found = explanation.presence.iter().find(|on| on.kernel == *failed);
@@ -98,7 +98,7 @@ impl<'a> Hints<'a> {
         let types = subject.types.as_ref()?;
         let spec = LocalSpec::of(types.relocations.get(guard.relocation?)?, &types.btf)?;
         let kernel = self.kept(newest)?;
-        let explanation = explain::relocation(&spec, &types.btf, &[kernel], kernel.name)?;
+        let explanation = explain::relocation(&spec, &types.btf, &[kernel], &KnownTypes::default(), kernel.name)?;
         let btf = kernel.btf;
         let wanted = spec.want()?;
         let (wrong, names): (String, Vec<String>) = match &explanation.presence.first()?.presence {

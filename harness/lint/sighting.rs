@@ -88,7 +88,7 @@ impl KernelSightings {
         let mut view = View { lint, answers: &answers, facts, guards, lacking, reached: BTreeMap::new() };
         let mut sightings = view.missing();
         sightings.extend(view.calls());
-        let kernel = KernelTypes { name: release, btf };
+        let kernel = KernelTypes { name: release, btf, booted: false };
         if let Some(types) = &lint.types {
             sightings.extend(view.dangers(types, kernel));
             sightings.extend(view.arguments(types, kernel));

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::kernel_types::MatrixTypes;
 use super::project::Project;
 use crate::explain::{KnownKernel, KnownTypes};
+use crate::manifest::{BtfPlace, KernelSpec, Source};
 use crate::source::{BtfFile, BtfFileError, age};
 use crate::store::Store;
 
@@ -50,11 +51,26 @@ impl<'a> KnownPlaces<'a> {
         }
     }
 
-    /// Adds the archives that kernels of the manifest take their BTF from; gives what cannot be read, in words.
+    /// Adds the archives that kernels of the manifest take their BTF from, and the kernels of which it has the types alone; gives what
+    /// cannot be read, in words. Nothing is fetched.
     pub fn add_archives(&mut self, project: &Project) -> Vec<String> {
+        for kernel in &project.manifest.kernels {
+            if let Ok(Some(found)) = project.store.types_only(kernel, &project.lock, true, &|_| ())
+                && !self.taken.contains(&found.release)
+            {
+                let name = if self.taken.contains(&kernel.name) { found.release.clone() } else { kernel.name.clone() };
+                self.add(name, &found.release, found.path);
+            }
+        }
         let archives = project.manifest.kernels.iter().filter_map(|kernel| kernel.btf.as_deref());
         let archives: HashSet<&Path> = archives.filter(|path| path.is_dir()).collect();
-        archives.into_iter().filter_map(|place| Some(self.add_files(place).err()?.to_string())).collect()
+        let patterns =
+            project.manifest.kernels.iter().flat_map(KernelSpec::sources).filter_map(|source| match source {
+                Source::Btf { place: BtfPlace::Path(path), .. } if !path.is_file() => Some(path.as_path()),
+                _ => None,
+            });
+        let places: HashSet<&Path> = archives.into_iter().chain(patterns).collect();
+        places.into_iter().filter_map(|place| Some(self.add_files(place).err()?.to_string())).collect()
     }
 
     /// Adds the BTF files at a place, as `corematrix predict` finds them.
