@@ -135,7 +135,11 @@ impl Summary {
         if !predicted.is_empty() {
             let verb = if predicted.len() == 1 { "is" } else { "are" };
             let failing = predicted_failures(record, &predicted);
-            let then = if failing == 0 { String::new() } else { format!("; {} to fail", counted(failing, "program")) };
+            let then = match failing {
+                0 => String::new(),
+                1 => "; 1 program is predicted to fail".to_owned(),
+                _ => format!("; {failing} programs are predicted to fail"),
+            };
             let kernels = counted(predicted.len(), "kernel");
             details.push(format!("{kernels} {verb} only predicted from types: {}{then}", names(&predicted)));
         }

@@ -10,6 +10,7 @@ use super::super::failure::Failure;
 use crate::manifest::{KernelSpec, Source};
 use crate::matrix::Project;
 use crate::record::exit_code;
+use crate::source::TypesOnly;
 use crate::store::{StoreError, StoredKernel};
 
 /// Servers are asked for this many kernels at once.
@@ -36,8 +37,13 @@ pub(in super::super) struct LockArgs {
     check: bool,
 }
 
-/// A kernel and whether it could be had.
-pub(super) type Pulled = (KernelSpec, Result<StoredKernel, StoreError>);
+/// A kernel and whether it could be fetched.
+struct Pulled {
+    spec: KernelSpec,
+    kernel: Result<StoredKernel, StoreError>,
+    /// What stands in for one that could not.
+    types: Option<TypesOnly>,
+}
 
 pub(in super::super) fn run(common: &Common, args: &PullArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
@@ -84,7 +90,14 @@ fn pull(project: &Project, kernels: Vec<KernelSpec>, offline: bool) -> Result<Ve
         let one = |spec: KernelSpec| {
             let step = |step: String| eprintln!("{}: {step}", spec.name);
             let kernel = project.store.kernel(&spec, &project.lock, offline, &step);
-            (spec, kernel)
+            let types = match &kernel {
+                // Why they cannot be read a run says.
+                Err(error) if error.is_unavailable() => {
+                    project.store.types_only(&spec, &project.lock, offline, &step).unwrap_or_default()
+                }
+                _ => None,
+            };
+            Pulled { spec, kernel, types }
         };
         kernels.into_par_iter().map(one).collect()
     }))
@@ -93,16 +106,23 @@ fn pull(project: &Project, kernels: Vec<KernelSpec>, offline: bool) -> Result<Ve
 /// Prints a line for each kernel; the code is bad if one that is needed could not be had.
 fn tell(pulled: &[Pulled]) -> ExitCode {
     let mut missing = false;
-    for (spec, kernel) in pulled {
-        match kernel {
-            Ok(kernel) => {
+    for Pulled { spec, kernel, types } in pulled {
+        let is_types_only = spec.sources().all(|source| source.label() == "btf");
+        match (kernel, types) {
+            (Err(_), Some(types)) if is_types_only => {
+                println!("{}: types of {} ({}); it cannot be booted", spec.name, types.release, types.source);
+            }
+            (Ok(kernel), _) => {
                 println!("{}: {} ({})", spec.name, kernel.identity.release, kernel.source);
                 kernel.notes.iter().for_each(|note| println!("  note: {note}"));
             }
-            Err(error) => {
+            (Err(error), types) => {
                 let optional = if spec.optional && error.is_unavailable() { " (optional)" } else { "" };
                 println!("{}: not there{optional}: {}", spec.name, error.reason());
                 error.hint().iter().for_each(|hint| println!("  hint: {hint}"));
+                if let Some(types) = types {
+                    println!("  its types stand in for predictions: {} ({})", types.release, types.source);
+                }
                 missing |= optional.is_empty();
             }
         }
