@@ -6,7 +6,7 @@ use crate::record::{Cause, Evidence, Verdict};
 
 /// What libbpf alone refuses, and what to do about it. Other loaders take such an object, or the object's own loader changes it before
 /// it is loaded.
-const OTHER_LOADERS: [(&str, &str); 7] = [
+const OTHER_LOADERS: [(&str, &str); 8] = [
     (
         "is static and not supported",
         "declare the program without `static`, say `static-programs = true` in an `[[object]]` of a suite",
@@ -21,6 +21,7 @@ const OTHER_LOADERS: [(&str, &str); 7] = [
         "failed to find BTF for extern '",
         "define it in the object, declare it `__ksym`, or say in an `[[object]]` of a suite `stubs = [\"NAME\"]` for a function, `set.NAME = VALUE` for a constant of inline assembly",
     ),
+    ("bad call relo against '", "define the function that is called without `SEC()`, so that it is in `.text`"),
     ("unrecognized extern section '", "declare the extern `__ksym` or `__kconfig`"),
     ("unsupported map linkage ", "define the map in the object"),
 ];
@@ -52,7 +53,11 @@ fn way_out(warning: &str) -> Option<&'static str> {
     };
     let (_, way_out) = OTHER_LOADERS.iter().find(|(words, _)| warning.contains(words))?;
     let is_relocation = warning.contains("bad map relo against '");
-    (!is_relocation || of_maps(warning).is_some()).then_some(*way_out)
+    // No loader calls data.
+    let in_data = |name: &str| warning.contains(&format!("' in section '{name}"));
+    let calls_data = warning.contains("bad call relo against '")
+        && [".data", ".rodata", ".bss", ".maps"].iter().any(|name| in_data(name));
+    (!calls_data && (!is_relocation || of_maps(warning).is_some())).then_some(*way_out)
 }
 
 /// Judges an object that is sound and holds no program that libbpf knows of.

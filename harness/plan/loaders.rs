@@ -55,7 +55,8 @@ pub(super) fn rows(
                 PlannedObject { loader: Some(planner), ..plan(None) }
             }
             AssignedLoader::Profile(name) => {
-                let known = profile(name, object);
+                // What a suite sets of it the library finds set.
+                let known = profile(name, &plan(None).object);
                 planner.name.clone_from(name);
                 let planned = plan(known.as_ref());
                 planner.profile = known.unwrap_or_default();

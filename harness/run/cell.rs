@@ -27,6 +27,8 @@ use crate::record::Verdict;
 use crate::record::{DangerRecord, WholeLoad};
 use crate::vm::GuestLoss;
 
+pub(super) use loader::files as loader_files;
+
 /// A guest that QEMU or the host lost is replaced this often in one cell.
 const HARNESS_RETRIES: u32 = 2;
 /// More maps that were left out are not kept.
@@ -174,8 +176,6 @@ impl Cell<'_> {
         let reach = session.run.reach;
         let extern_users = self.planned.extern_users();
         let compared = session.run.plan.is_compared(self.planned);
-        let loader = loader::file(self.planned);
-        let executable = loader.as_ref().map(|(path, ..)| path.clone());
         let request = HostMessage::Load {
             object,
             programs,
@@ -184,7 +184,7 @@ impl Cell<'_> {
             setup,
             reach,
             extern_users,
-            loader: executable,
+            loader: loader::path(self.planned),
             compared,
         };
         let mut in_flight = None;
@@ -199,11 +199,6 @@ impl Cell<'_> {
             if let Err(loss) = session.machine()?.send(&make, &content, prepare_limit, &|| stop.at_once()) {
                 return Ok(Leg::Lost { in_flight, loss });
             }
-        }
-        if let Some((_, make, content)) = loader
-            && let Err(loss) = session.machine()?.send(&make, content, prepare_limit, &|| stop.at_once())
-        {
-            return Ok(Leg::Lost { in_flight, loss });
         }
         let bytes = self.planned.bytes();
         if let Err(loss) = session.machine()?.send(&request, &bytes, prepare_limit, &|| stop.at_once()) {

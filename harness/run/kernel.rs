@@ -8,13 +8,15 @@ use std::time::Instant;
 use super::kernel_view::StoredView;
 use super::probe_requests::{ProbeRequests, Restorable};
 use super::subjects::Subjects;
-use super::{RunContext, feature_probe, proof_of_boot};
+use super::{RunContext, cell, feature_probe, proof_of_boot};
 use crate::bytes::in_words;
 use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::record::KernelState;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
-use crate::vm::{self, Accelerator, BootFailure, Deadlines, GuestLink, Machine, MachineSpec, RestoreFailure};
+use crate::vm::{
+    self, Accelerator, BootFailure, Deadlines, GuestFile, GuestLink, Machine, MachineSpec, RestoreFailure,
+};
 
 /// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
 const BOOT_ATTEMPTS: u32 = 2;
@@ -45,6 +47,8 @@ pub(super) struct KernelContext<'a> {
     pub(super) spec: &'a KernelSpec,
     pub(super) deadlines: Deadlines,
     stored: StoredKernel,
+    /// The loaders that its guests have.
+    files: Vec<GuestFile>,
     /// By the guests' memory in MiB.
     starts: Mutex<BTreeMap<u64, Start>>,
     /// What the restored guests' generators of random numbers gave.
@@ -84,7 +88,22 @@ impl<'a> KernelContext<'a> {
                 }
             }
         });
-        KernelContext { run, index, spec, deadlines, stored, starts, drawn, view, lacks, wanted, subjects, events }
+        let files = cell::loader_files(run.plan);
+        KernelContext {
+            run,
+            index,
+            spec,
+            deadlines,
+            stored,
+            files,
+            starts,
+            drawn,
+            view,
+            lacks,
+            wanted,
+            subjects,
+            events,
+        }
     }
 
     /// What the store knows of the kernel.
@@ -298,7 +317,7 @@ impl<'a> KernelContext<'a> {
     }
 
     fn machine_spec<'s>(&'s self, memory_mib: u64, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
-        MachineSpec { memory_mib, ..super::machine_spec(self.run, self.index, &self.stored, stop) }
+        MachineSpec { memory_mib, files: &self.files, ..super::machine_spec(self.run, self.index, &self.stored, stop) }
     }
 
     fn boot(&self, memory_mib: u64, purpose: Purpose) -> Result<Machine, Ended> {

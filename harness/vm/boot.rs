@@ -42,7 +42,7 @@ impl Machine {
         boot_config::check(spec.kernel)
             .map_err(|unfit| BootFailure::Unfit { reason: unfit.reason, hint: unfit.hint })?;
         let scratch = prepare_scratch(spec)?;
-        pack_initramfs(spec.kernel, scratch.path())?;
+        pack_initramfs(spec, scratch.path())?;
         let unusable = |error| scratch_failure(scratch.path(), &error);
         let listeners = Listeners::bind(scratch.path()).map_err(unusable)?;
         let recorder = match memory {
@@ -222,8 +222,9 @@ pub(super) fn prepare_scratch(spec: &MachineSpec<'_>) -> Result<TempDir, BootFai
     Ok(scratch)
 }
 
-fn pack_initramfs(kernel: &StoredKernel, scratch: &Path) -> Result<(), BootFailure> {
-    initramfs::write(kernel, GuestExecutable::own().bytes(), &scratch.join("initramfs")).map_err(|error| {
+fn pack_initramfs(spec: &MachineSpec<'_>, scratch: &Path) -> Result<(), BootFailure> {
+    let guest = GuestExecutable::own();
+    initramfs::write(spec.kernel, guest.bytes(), spec.files, &scratch.join("initramfs")).map_err(|error| {
         let hint = format!("is there room in `{}`? TMPDIR chooses another folder", std::env::temp_dir().display());
         harness(error.to_string(), Some(hint), false)
     })

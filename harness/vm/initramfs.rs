@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cpio::newc::{Builder, ModeFileType, trailer};
 
@@ -13,6 +14,17 @@ use crate::store::StoredKernel;
 
 /// Folders that the guest mounts things on, or that programs expect.
 const FOLDERS: [&str; 9] = ["dev", "proc", "sys", "tmp", "run", "root", "boot", "etc", "corematrix"];
+
+/// A file that a guest has from the start, beside what every guest has.
+#[derive(Debug, Clone)]
+pub struct GuestFile {
+    /// Where it is in the guest.
+    pub path: String,
+    /// SHA-256 of its content, in hex.
+    pub sha256: String,
+    /// Its content, which guests may execute.
+    pub content: Arc<Vec<u8>>,
+}
 
 /// Why the initramfs could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +41,8 @@ impl InitramfsError {
     }
 }
 
-/// Writes the initramfs of `kernel` to `target`, with `guest` as its first process.
-pub fn write(kernel: &StoredKernel, guest: &[u8], target: &Path) -> Result<(), InitramfsError> {
+/// Writes the initramfs of `kernel` to `target`, with `guest` as its first process, and with these files.
+pub fn write(kernel: &StoredKernel, guest: &[u8], files: &[GuestFile], target: &Path) -> Result<(), InitramfsError> {
     let file = File::create(target).map_err(InitramfsError::at(target))?;
     let mut archive = Archive { out: BufWriter::new(file), folders: BTreeSet::new(), inode: 0 };
     for folder in FOLDERS {
@@ -38,6 +50,9 @@ pub fn write(kernel: &StoredKernel, guest: &[u8], target: &Path) -> Result<(), I
     }
     archive.folder(inside(MODULES_DIR)).map_err(InitramfsError::at(target))?;
     archive.add(guest, inside(INIT_PATH), 0o755).map_err(InitramfsError::at(target))?;
+    for file in files {
+        archive.add(&file.content, inside(&file.path), 0o755).map_err(InitramfsError::at(target))?;
+    }
     for (number, module) in kernel.modules.iter().enumerate() {
         // The guest loads them in name order.
         let name = module.file_name().unwrap_or(OsStr::new("module.ko")).to_string_lossy();

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::channel::{Channel, Listeners, Received, SendError};
 use super::console::{self, Culprit};
+use super::initramfs::GuestFile;
 use super::last_words::LastWords;
 use super::snapshot::Recording;
 use super::{Accelerator, Deadlines, DebugOptions, Toolchain};
@@ -45,6 +46,8 @@ pub struct MachineSpec<'a> {
     pub debug: DebugOptions,
     /// Whether the kernel shall tell all it does: a boot without a word may have failed before its console worked.
     pub talkative: bool,
+    /// What is in its initramfs beside what every guest has.
+    pub files: &'a [GuestFile],
 }
 
 impl<'a> MachineSpec<'a> {
@@ -68,6 +71,7 @@ impl<'a> MachineSpec<'a> {
             stop,
             debug: DebugOptions::default(),
             talkative: false,
+            files: &[],
         }
     }
 }

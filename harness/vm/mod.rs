@@ -28,6 +28,7 @@ pub use boot_config::notes as config_notes;
 pub use deadlines::Deadlines;
 pub use debug::DebugOptions;
 pub use guest_executable::{GuestExecutable, NoGuest};
+pub use initramfs::GuestFile;
 pub use machine::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};

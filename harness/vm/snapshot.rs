@@ -131,7 +131,8 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
         modules.push(format!("{} {}", module.display(), fs::metadata(module)?.len()));
     }
     let text = |text: Option<&str>| text.unwrap_or("none").to_owned();
-    let guest = [
+    let files: Vec<String> = spec.files.iter().map(|file| format!("{} {}", file.path, file.sha256)).collect();
+    let mut guest = vec![
         ("the kernel", stored.boot_image.display().to_string()),
         ("the kernel's image", stored.identity.image_sha256.clone()),
         ("the kernel's config", text(stored.identity.config_sha256.as_deref())),
@@ -150,6 +151,10 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
             },
         ),
     ];
+    // What has none keeps the snapshots that it has.
+    if !files.is_empty() {
+        guest.push(("the files", files.join("\n")));
+    }
     let tools = spec.tools;
     let mut host = vec![
         ("corematrix", format!("format {FORMAT}, guest {}", GuestExecutable::own().checksum())),

@@ -70,6 +70,8 @@ fn object_that_only_libbpf_refuses_is_a_limit_of_the_harness() {
     assert_eq!(verdict("prog 'p': bad map relo against 'state' in section 'lirc_mode2/maps'"), limit);
     assert_eq!(verdict("map 'm': invalid pinning value 7."), limit);
     assert_eq!(verdict("failed to find BTF for extern 'f': -2"), limit);
+    assert_eq!(verdict("prog 'global_fn': bad call relo against 'static_fn' in section 'other'"), limit);
+    assert_ne!(verdict("prog 'p': bad call relo against 'table' in section '.data'"), limit);
     let broken = (Verdict::FailedToOpen, Some(Cause::ObjectBroken));
     assert_eq!(verdict("elf: 'x' is not a proper ELF object"), broken);
     assert_eq!(verdict("map 'm': invalid field #3."), broken);

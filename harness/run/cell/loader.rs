@@ -1,18 +1,23 @@
 //! What another loader than libbpf did in a guest.
 
+use std::sync::Arc;
+
 use super::super::evidence::{AskedRelocation, CellEvidence};
 use super::super::judgement;
 use super::super::session::Session;
 use super::Cell;
 use crate::judge;
 use crate::judge::KernelView as _;
-use crate::loader::{Lacks, Observed};
+use crate::loader::{Lacks, Loader, Observed};
 use crate::object::btf::Btf;
 use crate::object::{MapInfo, ProgramInfo};
-use crate::plan::PlannedObject;
-use crate::protocol::{HostMessage, LeftOutMap, ProgramOutcome};
+use crate::plan::{Plan, PlannedObject};
+use crate::protocol::{LeftOutMap, ProgramOutcome};
 use crate::record::{Cause, CreatedMap, LoaderEvidence, ObjectProgram, ProgramRecord, Verdict};
+use crate::vm::GuestFile;
 
+/// Where loaders are in a guest, each by its checksum.
+const LOADERS: &str = "/corematrix/loaders";
 /// What a kernel keeps of a name.
 const NAME: usize = 15;
 /// More maps than any object has.
@@ -34,11 +39,28 @@ pub(super) fn evidence(planned: &PlannedObject) -> CellEvidence {
     }
 }
 
-/// The file of the object's loader in the guest, and what makes it; `None` for libbpf.
-pub(super) fn file(planned: &PlannedObject) -> Option<(String, HostMessage, &[u8])> {
-    let loader = planned.loader.as_ref()?.executable.as_ref()?;
-    let path = "/corematrix/loader".to_owned();
-    Some((path.clone(), HostMessage::File { path, mode: 0o755 }, &loader.bytes))
+/// The object's loader in the guest; `None` for libbpf.
+pub(super) fn path(planned: &PlannedObject) -> Option<String> {
+    planned.loader.as_ref()?.executable.as_ref().map(place)
+}
+
+/// The loaders of a plan's objects. They are part of every guest of the run: sending one to each cell would take a tenth of its time.
+pub fn files(plan: &Plan) -> Vec<GuestFile> {
+    let loaders = plan.objects.iter().filter_map(|planned| planned.loader.as_ref()?.executable.as_ref());
+    let mut files: Vec<GuestFile> = loaders
+        .map(|loader| GuestFile {
+            path: place(loader),
+            sha256: loader.sha256.clone(),
+            content: Arc::clone(&loader.bytes),
+        })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.dedup_by(|a, b| a.path == b.path);
+    files
+}
+
+fn place(loader: &Loader) -> String {
+    format!("{LOADERS}/{}", loader.sha256)
 }
 
 impl Cell<'_> {

@@ -3,9 +3,13 @@
 use super::*;
 use crate::record::KernelIdentity;
 use crate::store::{Shelf, StoredKernel};
-use crate::vm::{Deadlines, DebugOptions, Toolchain};
+use crate::vm::{Deadlines, DebugOptions, GuestFile, Toolchain};
 
 fn key_under(accelerator: Accelerator) -> SnapshotKey {
+    key_with(accelerator, &[])
+}
+
+fn key_with(accelerator: Accelerator, files: &[GuestFile]) -> SnapshotKey {
     let tools = Toolchain {
         virtme_run: "virtme-run".into(),
         virtme_version: "1.42".into(),
@@ -45,6 +49,7 @@ fn key_under(accelerator: Accelerator) -> SnapshotKey {
         stop: &|| false,
         debug: DebugOptions::default(),
         talkative: false,
+        files,
     };
     key("6.1", &spec).expect("everything is there")
 }
@@ -55,6 +60,17 @@ fn guest_under_kvm_depends_on_the_features_of_the_cpu_and_an_emulated_one_does_n
     assert_eq!(kvm.guest["the CPU"], Cpu::of_host().to_string());
     assert!(kvm.guest["the CPU"].contains("; flags ") && kvm.host.contains_key("the host's kernel"));
     assert_eq!((tcg.guest["the CPU"].as_str(), tcg.host.contains_key("the host's kernel")), ("emulated", false));
+}
+
+#[test]
+fn guest_with_files_of_its_own_is_another_and_one_without_stays_what_it_was() {
+    let file =
+        |sha256: &str| GuestFile { path: "/x".to_owned(), sha256: sha256.to_owned(), content: Default::default() };
+    let plain = key_under(Accelerator::Tcg);
+    assert!(!plain.guest.contains_key("the files"));
+    let (one, other) = (key_with(Accelerator::Tcg, &[file("aa")]), key_with(Accelerator::Tcg, &[file("bb")]));
+    assert_eq!(one.guest["the files"], "/x aa");
+    assert!(one.guest != plain.guest && one.guest != other.guest && one.host == plain.host);
 }
 
 #[test]
