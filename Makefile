@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge clean
+.PHONY: fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -19,6 +19,7 @@ help:
 	@echo "make loader-judge  what is known of libraries against their real loaders"
 	@echo "make relocation-judge  relocations without a kernel against libbpf, on the selftests of the kernel"
 	@echo "make predict-bench  predictions for 1,000 kernels against a loop of bpftool"
+	@echo "make fuzz   readers of objects, types and archives on damaged input; ROUNDS=1000000 for a long time"
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
 	@echo "make build-judge  builds a kernel with vng --build, boots it and loads the programs on it"
 
@@ -71,6 +72,12 @@ bench: build
 
 judge: build
 	tests/judge/judge.sh
+
+ROUNDS ?= 100000
+
+# The targets are unit tests, which `make test` runs with fewer rounds.
+fuzz:
+	COREMATRIX_FUZZ_ROUNDS=$(ROUNDS) $(CARGO) test --profile checked --locked --lib -- fuzz_
 
 loader-judge: build programs loaders
 	tests/judge/loaders.sh

@@ -57,5 +57,9 @@ pub use corematrix_protocol as protocol;
 pub use corematrix_record as record;
 
 #[cfg(test)]
+#[path = "../tests/common/fuzz.rs"]
+#[allow(clippy::unwrap_used)]
+mod fuzz;
+#[cfg(test)]
 #[path = "../tests/common/need.rs"]
 mod need;

@@ -1,5 +1,7 @@
 //! Findings on the types of crafted kernels: `kernel_a` is the oldest, `kernel_b` the newest.
 
+mod fuzz;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

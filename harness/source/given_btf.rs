@@ -119,7 +119,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
     let elf = object::File::parse(&*bytes).map_err(|error| format!("it is a damaged ELF file: {error}"))?;
     let section = elf.section_by_name(".BTF").ok_or("the ELF file has no section `.BTF`")?;
-    section.uncompressed_data().map(|data| data.into_owned()).map_err(|error| format!("section `.BTF`: {error}"))
+    let failure = |error: object::Error| format!("section `.BTF`: {error}");
+    let packed = section.compressed_data().map_err(failure)?;
+    // What it says of itself is what is made room for.
+    if packed.uncompressed_size > LIMIT {
+        return Err(format!("section `.BTF` is larger than {LIMIT} bytes"));
+    }
+    packed.decompress().map(|data| data.into_owned()).map_err(failure)
 }
 
 /// The first file of a tar archive that is called like BTF.

@@ -2,6 +2,7 @@
 
 mod apt;
 mod fallback;
+mod fuzz;
 mod mainline;
 mod modules;
 mod oci;

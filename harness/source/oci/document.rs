@@ -135,3 +135,29 @@ fn hex(digest: &str) -> Result<String, Unusable> {
         None => Err(Unusable::Damaged(format!("digest `{}` is of no kind that is known", digest.escape_debug()))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::fuzz;
+
+    #[test]
+    fn fuzz_documents() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{{"digest":"{digest}"}},"layers":[{{"digest":"{digest}","mediaType":"x","annotations":null}}]}}"#
+        );
+        let index =
+            format!(r#"{{"manifests":[{{"digest":"{digest}","platform":{{"architecture":"amd64","os":"linux"}}}}]}}"#);
+        let config = r#"{"architecture":"amd64","os":"linux"}"#.to_owned();
+        let seeds = [manifest, index, config].map(String::into_bytes);
+        fuzz("documents", &seeds, |bytes| {
+            let _ = check_config(bytes);
+            let Ok(document) = Document::parse(bytes) else { return };
+            let _ = (document.of_machine(), document.config());
+            for layer in document.layers().into_iter().flatten() {
+                assert!(layer.digest.len() == 64 && layer.digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            }
+        });
+    }
+}
