@@ -16,6 +16,7 @@ mod raw_type;
 mod resolver;
 mod spec;
 mod table;
+mod type_source;
 mod value;
 
 pub use compatible::types_are_compatible;
@@ -25,6 +26,7 @@ pub use object_side::{ObjectRelocation, ObjectSide};
 pub use raw_type::{Kind, RawType};
 pub use resolver::{Resolution, Resolver, Target};
 pub use table::TypeTable;
+pub use type_source::TypeSource;
 
 /// Deepest access that libbpf follows (`BPF_CORE_SPEC_MAX_LEN`).
 const MAX_STEPS: usize = 64;

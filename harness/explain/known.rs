@@ -1,6 +1,6 @@
 //! [`KnownTypes`]: kernels beyond the matrix of which the types are at hand: those of the store, of archives, of kernels that are only types.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::KernelTypes;
 use super::spec::{Asked, LocalSpec, PathStep, asked};
 use crate::checksum;
-use crate::core_relo::TypeTable;
+use crate::core_relo::TypeSource;
 use crate::object::btf::Btf;
 
 /// Structs on the way to a replacement beyond those of the path itself.
@@ -17,8 +17,6 @@ const HOPS_BEHIND: usize = 1;
 const MOST_HOPS: u32 = 3;
 /// Different types that are searched for one question. Kernels beyond them are left out.
 const MOST_DIFFERENT: usize = 256;
-/// Kernels that are cut at once.
-const AT_ONCE: usize = 32;
 
 /// A kernel of which only the types are known.
 #[derive(Debug, Clone)]
@@ -28,7 +26,7 @@ pub struct KnownKernel {
     /// By its age: how many kernels of the matrix come before it.
     pub place: usize,
     /// Its types.
-    pub types: Arc<TypeTable>,
+    pub types: TypeSource,
 }
 
 /// Which kernel is asked.
@@ -102,23 +100,25 @@ impl KnownTypes {
     }
 
     fn cut(&self, name: &str, hops: u32) -> Excerpts {
-        let mut different: HashMap<String, Option<Arc<Btf>>> = HashMap::new();
-        let mut kernels = Vec::with_capacity(self.kernels.len());
-        // Not all at once: most of them are alike and need not be kept.
-        for some in self.kernels.chunks(AT_ONCE) {
-            let cut = some.par_iter().map(|kernel| {
-                let raw = kernel.types.excerpt(name, hops);
-                (checksum::of_bytes(&raw), raw)
-            });
-            for (sha256, raw) in cut.collect::<Vec<_>>() {
-                if different.len() == MOST_DIFFERENT && !different.contains_key(&sha256) {
-                    kernels.push(None);
-                    continue;
-                }
-                kernels.push(different.entry(sha256).or_insert_with(|| Btf::parse(&raw).ok().map(Arc::new)).clone());
-            }
-        }
-        Excerpts { kernels }
+        let excerpt = |kernel: &KnownKernel| Some(kernel.types.open()?.excerpt(name, hops));
+        // Most kernels are alike, so that their excerpts need not be kept all at once.
+        let sum = |kernel: &KnownKernel| Some(checksum::of_bytes(&excerpt(kernel)?));
+        let sums: Vec<Option<String>> = self.kernels.par_iter().map(sum).collect();
+        let mut seen = HashSet::new();
+        let different: Vec<usize> =
+            (0..sums.len()).filter(|&kernel| sums[kernel].is_some() && seen.insert(&sums[kernel])).collect();
+        let all = different.len();
+        // Of too many, some of each age.
+        let chosen: Vec<usize> = match all > MOST_DIFFERENT {
+            true => (0..MOST_DIFFERENT).map(|number| different[number * all / MOST_DIFFERENT]).collect(),
+            false => different,
+        };
+        let parsed = chosen.par_iter().filter_map(|&kernel| {
+            let btf = Btf::parse(&excerpt(&self.kernels[kernel])?).ok()?;
+            Some((&sums[kernel], Arc::new(btf)))
+        });
+        let parsed: HashMap<&Option<String>, Arc<Btf>> = parsed.collect();
+        Excerpts { kernels: sums.iter().map(|sum| parsed.get(sum).cloned()).collect() }
     }
 
     /// The order in which kernels are asked, each at its place, where the matrix has so many.

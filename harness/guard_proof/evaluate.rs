@@ -85,10 +85,12 @@ impl<'a> GuardObject<'a> {
         let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
         let meant = meant(self.history, &names);
         let wrong = kernels.iter().zip(meant).filter_map(|(kernel, meant)| {
-            let target = Target { kernel: kernel.types.clone()?, modules: Vec::new() };
+            // A kernel that is in no arm, not even that of nothing, was not asked.
+            let (meant, types) = (meant?, kernel.types.open()?);
+            let target = Target { kernel: types, modules: Vec::new() };
             let outcomes = Resolver::all(&self.side, &target);
             let picked = self.picked(|number| outcomes.get(number).map(|one| &one.outcome));
-            Some(WrongGuard { kernel: kernel.name.clone(), reason: difference(meant, &picked)? })
+            Some(WrongGuard { kernel: kernel.name.clone(), reason: difference(Some(meant), &picked)? })
         });
         wrong.collect()
     }

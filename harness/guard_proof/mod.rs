@@ -9,9 +9,7 @@ pub use compile::{Compiled, compile};
 pub use evaluate::{GuardObject, Picked, difference};
 pub use source::source;
 
-use std::sync::Arc;
-
-use crate::core_relo::TypeTable;
+use crate::core_relo::TypeSource;
 use crate::record::{Arm, Explanation, History, Snippet, SnippetPlace};
 
 /// A kernel of which the types are known.
@@ -19,8 +17,8 @@ use crate::record::{Arm, Explanation, History, Snippet, SnippetPlace};
 pub struct TypedKernel {
     /// Its name in the explanation.
     pub name: String,
-    /// Its types; `None` if they cannot be read any more.
-    pub types: Option<Arc<TypeTable>>,
+    /// Its types.
+    pub types: TypeSource,
 }
 
 /// The guard of an explanation, if it has one that asks for what its history tells apart.

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::core_relo::TypeTable;
 use crate::explain::{KernelTypes, KnownTypes, LocalSpec, relocation};
 use crate::need::{self, need};
 use crate::object::btf::Btf;
@@ -27,7 +28,7 @@ fn explained() -> Explanation {
 fn typed() -> Vec<TypedKernel> {
     let kernel = |(name, raw): (&str, Vec<u8>)| TypedKernel {
         name: name.to_owned(),
-        types: Some(Arc::new(TypeTable::new(raw).unwrap())),
+        types: TypeSource::of(TypeTable::new(raw).unwrap()),
     };
     kernels().into_iter().map(kernel).collect()
 }

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use super::kernel_types::MatrixTypes;
 use super::project::Project;
 use crate::explain::{KnownKernel, KnownTypes};
@@ -91,7 +89,7 @@ impl<'a> KnownPlaces<'a> {
         self.places.push(Place { name, version: version(release), types });
     }
 
-    /// Opens all of them. What cannot be read is left out, and counted as that.
+    /// All of them. They are read when they are asked; what cannot be read is counted as left out then.
     pub fn open(mut self) -> KnownTypes {
         self.places.sort_by(|a, b| a.version.cmp(&b.version));
         let all = self.places.len();
@@ -99,15 +97,15 @@ impl<'a> KnownPlaces<'a> {
             true => (0..MOST_KERNELS).map(|number| &self.places[number * all / MOST_KERNELS]).collect(),
             false => self.places.iter().collect(),
         };
-        let open = |place: &&Place| {
+        let kernel = |place: &Place| {
             let newer = self.matrix.iter().position(|version| *version > place.version);
-            Some(KnownKernel {
+            KnownKernel {
                 name: place.name.clone(),
                 place: newer.unwrap_or(self.matrix.len()),
-                types: self.store.type_table(&place.types).ok()?,
-            })
+                types: self.store.type_source(&place.types),
+            }
         };
-        let kernels: Vec<KnownKernel> = chosen.par_iter().filter_map(open).collect();
+        let kernels: Vec<KnownKernel> = chosen.into_iter().map(kernel).collect();
         let left_out = all - kernels.len();
         KnownTypes::new(kernels, left_out)
     }

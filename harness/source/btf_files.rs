@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::given_btf::{ENDINGS, OTHER_MACHINES, read};
 use crate::checksum;
-use crate::core_relo::{TypeIndex, TypeTable};
+use crate::core_relo::{TypeIndex, TypeSource, TypeTable};
 use crate::store::{Store, TYPES};
 use crate::whole_file;
 
@@ -105,34 +105,44 @@ impl Store {
     /// # Errors
     /// The file cannot be read, or is no BTF.
     pub fn type_table(&self, path: &Path) -> Result<Arc<TypeTable>, BtfFileError> {
-        let failure = |reason: String| BtfFileError { path: path.to_owned(), reason };
-        let found = fs::metadata(path).map_err(|error| failure(error.to_string()))?;
-        let full = fs::canonicalize(path).map_err(|error| failure(error.to_string()))?;
-        let identity = (full, found.len(), found.mtime(), found.mtime_nsec());
-        let key = checksum::of_bytes(format!("{identity:?}").as_bytes());
-        let folder = self.root().join(TYPES);
-        let (kept_index, kept_raw) = (folder.join(format!("{key}.index")), folder.join(format!("{key}.btf")));
-        let index = fs::read(&kept_index).ok().and_then(TypeIndex::read);
-        let is_known = index.is_some();
-        if is_known && let Ok(table) = TypeTable::map(&kept_raw, index.clone()) {
-            return Ok(Arc::new(table));
-        }
-        let is_packed = path.extension().is_none_or(|ending| ending != "btf");
-        let raw = read(path).map_err(failure)?;
-        // The store keeps what would have to be unpacked again. Nothing is lost where it cannot be written.
-        let keep = |to: &Path, bytes: &[u8]| {
-            let _ = fs::create_dir_all(&folder);
-            let _ = whole_file::replace(to, |out| out.write_all(bytes));
-        };
-        if is_packed {
-            keep(&kept_raw, &raw);
-        }
-        let table = TypeTable::with_index(raw, index).map_err(|error| failure(error.to_string()))?;
-        if !is_known {
-            keep(&kept_index, table.index().as_bytes());
-        }
-        Ok(Arc::new(table))
+        type_table(self.root(), path)
     }
+
+    /// The same, each time that they are asked for.
+    pub fn type_source(&self, path: &Path) -> TypeSource {
+        let (root, path) = (self.root().to_owned(), path.to_owned());
+        TypeSource::new(move || type_table(&root, &path).ok())
+    }
+}
+
+fn type_table(store: &Path, path: &Path) -> Result<Arc<TypeTable>, BtfFileError> {
+    let failure = |reason: String| BtfFileError { path: path.to_owned(), reason };
+    let found = fs::metadata(path).map_err(|error| failure(error.to_string()))?;
+    let full = fs::canonicalize(path).map_err(|error| failure(error.to_string()))?;
+    let identity = (full, found.len(), found.mtime(), found.mtime_nsec());
+    let key = checksum::of_bytes(format!("{identity:?}").as_bytes());
+    let folder = store.join(TYPES);
+    let (kept_index, kept_raw) = (folder.join(format!("{key}.index")), folder.join(format!("{key}.btf")));
+    let index = fs::read(&kept_index).ok().and_then(TypeIndex::read);
+    let is_known = index.is_some();
+    if is_known && let Ok(table) = TypeTable::map(&kept_raw, index.clone()) {
+        return Ok(Arc::new(table));
+    }
+    let is_packed = path.extension().is_none_or(|ending| ending != "btf");
+    let raw = read(path).map_err(failure)?;
+    // The store keeps what would have to be unpacked again. Nothing is lost where it cannot be written.
+    let keep = |to: &Path, bytes: &[u8]| {
+        let _ = fs::create_dir_all(&folder);
+        let _ = whole_file::replace(to, |out| out.write_all(bytes));
+    };
+    if is_packed {
+        keep(&kept_raw, &raw);
+    }
+    let table = TypeTable::with_index(raw, index).map_err(|error| failure(error.to_string()))?;
+    if !is_known {
+        keep(&kept_index, table.index().as_bytes());
+    }
+    Ok(Arc::new(table))
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::core_relo::TypeTable;
+use crate::core_relo::{TypeSource, TypeTable};
 use crate::explain::{KnownTypes, Slot};
-use crate::guard_proof::{GuardObject, TypedKernel, compile, guard_of, source};
+use crate::guard_proof::{GuardObject, TypedKernel, compile, guard_of, meant, source};
 use crate::matrix::MatrixTypes;
-use crate::record::{Explanation, SnippetProof};
+use crate::record::{Explanation, History, SnippetProof};
 use crate::store::Store;
 
 /// Compiles guards and evaluates them.
@@ -34,12 +33,12 @@ impl<'a> Checker<'a> {
             let kernel = |slot| match slot {
                 Slot::Matrix(number) => {
                     let kernel = self.matrix.get(number)?;
-                    let table = || TypeTable::new(self.store.btf(&kernel.sha256)?).ok();
-                    Some(TypedKernel { name: kernel.name.clone(), types: table().map(Arc::new) })
+                    let table = TypeTable::new(self.store.btf(&kernel.sha256)?).ok()?;
+                    Some(TypedKernel { name: kernel.name.clone(), types: TypeSource::of(table) })
                 }
                 Slot::Known(number) => {
                     let kernel = self.known.kernels().get(number)?;
-                    Some(TypedKernel { name: kernel.name.clone(), types: Some(Arc::clone(&kernel.types)) })
+                    Some(TypedKernel { name: kernel.name.clone(), types: kernel.types.clone() })
                 }
             };
             order.filter_map(kernel).collect()
@@ -66,12 +65,18 @@ impl<'a> Checker<'a> {
             let wrong = GuardObject::read(&compiled.bytes, snippet, history)?.wrong(kernels);
             Ok((compiled.compiler, wrong))
         });
-        let kernels = kernels.iter().filter(|kernel| kernel.types.is_some()).count();
+        let kernels = asked(history, kernels);
         Some(match compiled {
             Ok((compiler, wrong)) => SnippetProof { compiler: Some(compiler), not_compiled: None, kernels, wrong },
             Err(reason) => SnippetProof { compiler: None, not_compiled: Some(reason), kernels, wrong: Vec::new() },
         })
     }
+}
+
+/// How many kernels the history has.
+fn asked(history: &History, kernels: &[TypedKernel]) -> usize {
+    let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+    meant(history, &names).iter().flatten().count()
 }
 
 /// Writes the C of a guard.

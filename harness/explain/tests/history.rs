@@ -1,12 +1,10 @@
 //! Histories of fields over more kernels than those of the matrix.
 
-use std::sync::Arc;
-
 use super::*;
-use crate::core_relo::TypeTable;
+use crate::core_relo::{TypeSource, TypeTable};
 
 fn known(name: &str, place: usize, raw: Vec<u8>) -> KnownKernel {
-    KnownKernel { name: name.to_owned(), place, types: Arc::new(TypeTable::new(raw).unwrap()) }
+    KnownKernel { name: name.to_owned(), place, types: TypeSource::of(TypeTable::new(raw).unwrap()) }
 }
 
 #[test]
