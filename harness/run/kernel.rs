@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::failed_boot::state_after;
 use super::kernel_view::StoredView;
 use super::probe_requests::{ProbeRequests, Restorable};
 use super::subjects::Subjects;
@@ -12,11 +13,8 @@ use super::{RunContext, cell, feature_probe, proof_of_boot};
 use crate::bytes::in_words;
 use crate::event::Event;
 use crate::manifest::KernelSpec;
-use crate::record::KernelState;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
-use crate::vm::{
-    self, Accelerator, BootFailure, Deadlines, GuestFile, GuestLink, Machine, MachineSpec, RestoreFailure,
-};
+use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, Machine, MachineSpec, RestoreFailure};
 
 /// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
 const BOOT_ATTEMPTS: u32 = 2;
@@ -363,7 +361,7 @@ impl<'a> KernelContext<'a> {
                 ));
                 return self.machine(self.spec.memory_mib);
             }
-            if let Some(state) = failed_state(failure, attempt, self.run.accelerator) {
+            if let Some(state) = state_after(failure, attempt, self.run.accelerator) {
                 self.set_start(memory_mib, Start::Never);
                 self.send(Event::KernelFailed { kernel: self.index, state });
             }
@@ -384,29 +382,5 @@ enum Purpose {
 impl Drop for KernelContext<'_> {
     fn drop(&mut self) {
         self.send(Event::KernelDone { kernel: self.index });
-    }
-}
-
-/// Where to look for more.
-const CONSOLE: &str =
-    "the console's last lines are in report.json, and `append` in the manifest can make the kernel say more";
-
-fn failed_state(failure: BootFailure, attempts: u32, accelerator: Accelerator) -> Option<KernelState> {
-    let with_attempts = |reason: String| if attempts > 1 { format!("{reason} ({attempts} attempts)") } else { reason };
-    match failure {
-        BootFailure::Unfit { reason, hint } => Some(KernelState::Unavailable { reason, hint: Some(hint) }),
-        BootFailure::Kernel { reason, hint, console } => Some(KernelState::BootFailed {
-            reason: with_attempts(reason),
-            hint: Some(match (hint, accelerator) {
-                (Some(hint), _) => hint,
-                (None, Accelerator::Kvm) => format!("`--accel tcg` tells whether KVM is to blame; {CONSOLE}"),
-                (None, Accelerator::Tcg) => CONSOLE.to_owned(),
-            }),
-            console_tail: console,
-        }),
-        BootFailure::Harness { reason, hint, console, .. } => {
-            Some(KernelState::HarnessFailed { reason: with_attempts(reason), hint, console_tail: console })
-        }
-        BootFailure::Stopped => None,
     }
 }

@@ -7,6 +7,7 @@ mod command;
 mod coverage;
 mod dangers;
 mod evidence;
+mod failed_boot;
 mod feature_probe;
 mod guest;
 mod jobs;
