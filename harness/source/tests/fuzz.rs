@@ -90,7 +90,7 @@ fn fuzz_given_btf() {
     let elf = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o")).unwrap();
     let fixture = Fixture::new();
     let read = |name: &str, bytes: &[u8]| drop(given_btf::read(&fixture.write(name, bytes)));
-    fuzz("given-btf", &[elf.clone()], |bytes| read("kernel", bytes));
+    fuzz("given-btf", std::slice::from_ref(&elf), |bytes| read("kernel", bytes));
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(elf.len() as u64);
