@@ -12,11 +12,14 @@ use crate::object::btf::Btf;
 use crate::predict::Answers;
 use crate::record::{Danger, GuardKind, RelocationOutcome, SourcePlace};
 
+/// A guard, an index, and the side of it that something is on; `None` if it is on none.
+type Side = Option<(usize, usize)>;
+
 /// What is wrong, the same on all kernels that share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It is missing, and the program comes to it. A guard, an index, picks the side that it is on.
-    Missing(Option<(usize, usize)>),
+    Missing(Side),
     /// A kfunc is missing, and the program calls it.
     Call,
     /// libbpf refuses the relocation.
@@ -59,9 +62,6 @@ struct Reached<'a> {
     relocations: BTreeSet<usize>,
     kfuncs: BTreeSet<&'a str>,
 }
-
-/// A guard, an index, and one of its sides.
-type GuardSide = (usize, usize);
 
 struct View<'a> {
     lint: &'a LintSubject,
@@ -156,7 +156,7 @@ impl<'a> View<'a> {
                 }
                 RelocationOutcome::Poisoned => {
                     // One sighting for all programs that come to it for the same reason.
-                    let mut groups: Vec<(LintRule, Option<GuardSide>, BTreeSet<usize>)> = Vec::new();
+                    let mut groups: Vec<(LintRule, Side, BTreeSet<usize>)> = Vec::new();
                     for program in self.coming_to(number, false) {
                         let sides = self.lint.subject.analysis().sides_of_relocation(program, number);
                         let Some((rule, side)) = self.decided(&sides) else { continue };
@@ -177,7 +177,7 @@ impl<'a> View<'a> {
 
     /// What guards say of code that is on these sides of them and reads what is missing; `None` where types do not tell whether it is
     /// come to at all.
-    fn decided(&self, sides: &[(usize, usize)]) -> Option<(LintRule, Option<(usize, usize)>)> {
+    fn decided(&self, sides: &[(usize, usize)]) -> Option<(LintRule, Side)> {
         let guards = &self.lint.subject.analysis().guards;
         let is_switch = |guard: usize| guards.get(guard).is_some_and(|guard| guard.kind == GuardKind::Rodata);
         if sides.iter().any(|&(guard, _)| self.guards.get(guard).copied().flatten().is_none() && !is_switch(guard)) {
