@@ -5,6 +5,7 @@ use std::process::Command;
 
 use object::{Object, ObjectSection};
 
+mod conformance;
 mod history;
 mod remedies;
 
