@@ -91,6 +91,11 @@ pub(super) fn root(subject: &str) -> &str {
     &subject[..end]
 }
 
+/// Why a program is not judged.
+pub(super) fn not_judged(program: &str, reason: &str) -> String {
+    format!("what `{program}` reads is not judged, since no known kernel can load it: {reason}")
+}
+
 /// Reads at offsets that are compiled in, of one program.
 pub(super) fn fixed(reads: &[&FixedRead]) -> String {
     let Some(farthest) = reads.iter().max_by_key(|read| read.offset) else { return String::new() };

@@ -135,6 +135,7 @@ fn findings(
     let answers: Vec<&[Option<bool>]> = seen.iter().map(|(_, seen)| seen.guards.as_slice()).collect();
     found.extend(constant_guard::findings(subject, &answers, known, hints));
     found.extend(fixed(subject));
+    found.extend(not_judged(subject, seen));
     let place = |finding: &LintFinding| {
         let source = finding.source.as_ref();
         let place = source.map(|source| (source.file.clone(), source.line, source.column));
@@ -222,6 +223,27 @@ fn finding(subject: &LintSubject, merged: &Merged, known: KnownKernels<'_>, hint
         kernels: merged.kernels.iter().copied().collect(),
         hint,
     }
+}
+
+/// One finding for each program of which nothing else can be said, since no kernel can load it.
+fn not_judged(subject: &LintSubject, seen: &[(usize, &KernelSightings)]) -> Vec<LintFinding> {
+    let mut found = Vec::new();
+    for (number, program) in subject.subject.programs.iter().enumerate() {
+        let reasons: Vec<&String> = seen.iter().map_while(|(_, seen)| seen.lacking.get(&number)).collect();
+        let Some(last) = reasons.last().filter(|_| reasons.len() == seen.len()) else { continue };
+        found.push(LintFinding {
+            rule: LintRule::NotJudged,
+            level: LintRule::NotJudged.level(),
+            programs: vec![program.name.clone()],
+            function: program.name.clone(),
+            source: None,
+            subject: program.name.clone(),
+            message: message::not_judged(&program.name, last),
+            kernels: seen.iter().map(|(kernel, _)| *kernel).collect(),
+            hint: Some("a module may have it; `corematrix predict` tells it for each kernel".to_owned()),
+        });
+    }
+    found
 }
 
 /// One finding a program, at its farthest read.

@@ -50,11 +50,12 @@ pub enum LintRule {
     MisspelledGuard,
     AlwaysFalseGuard,
     AlwaysTrueGuard,
+    NotJudged,
 }
 
 impl LintRule {
     /// All of them.
-    pub const ALL: [LintRule; 16] = [
+    pub const ALL: [LintRule; 17] = [
         LintRule::UnguardedRead,
         LintRule::MissingFallback,
         LintRule::UnguardedCall,
@@ -71,6 +72,7 @@ impl LintRule {
         LintRule::MisspelledGuard,
         LintRule::AlwaysFalseGuard,
         LintRule::AlwaysTrueGuard,
+        LintRule::NotJudged,
     ];
 
     /// Its name, such as `unguarded-read`.
@@ -92,6 +94,7 @@ impl LintRule {
             LintRule::MisspelledGuard => "misspelled-guard",
             LintRule::AlwaysFalseGuard => "always-false-guard",
             LintRule::AlwaysTrueGuard => "always-true-guard",
+            LintRule::NotJudged => "not-judged",
         }
     }
 
@@ -122,13 +125,16 @@ impl LintRule {
             }
             LintRule::AlwaysFalseGuard => "a guard that is false on every kernel",
             LintRule::AlwaysTrueGuard => "a guard that is true on every kernel",
+            LintRule::NotJudged => "a program that no known kernel can load, whatever its code reads",
         }
     }
 
     /// What its findings weigh, unless one says less.
     pub fn level(self) -> LintLevel {
         match self {
-            LintRule::LoaderSwitch | LintRule::AlwaysFalseGuard | LintRule::AlwaysTrueGuard => LintLevel::Note,
+            LintRule::LoaderSwitch | LintRule::AlwaysFalseGuard | LintRule::AlwaysTrueGuard | LintRule::NotJudged => {
+                LintLevel::Note
+            }
             _ => LintLevel::Warning,
         }
     }

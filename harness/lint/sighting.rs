@@ -55,6 +55,8 @@ pub(super) struct KernelSightings {
     pub sightings: Vec<Sighting>,
     /// By guard: whether its first side is picked; `None` where types do not tell.
     pub guards: Vec<Option<bool>>,
+    /// Programs that the kernel cannot load whatever they read, with the reason.
+    pub lacking: BTreeMap<usize, String>,
 }
 
 /// What one program comes to on the kernel.
@@ -82,9 +84,12 @@ impl KernelSightings {
         let proof = lint.subject.analysis().proof(&facts);
         let guards = proof.guards.into_iter().map(|guard| guard.resolved).collect();
         let programs = lint.subject.programs.iter().enumerate();
-        let is_lacking =
-            |&(number, program): &(usize, _)| lint.subject.lacking(number, program, target, &answers).is_some();
-        let lacking = programs.filter(is_lacking).map(|(number, _)| number).collect();
+        let lacking = programs.filter_map(|(number, program)| {
+            let outcome = lint.subject.lacking(number, program, target, &answers)?;
+            Some((number, outcome.reason().unwrap_or_default()))
+        });
+        let reasons: BTreeMap<usize, String> = lacking.collect();
+        let lacking = reasons.keys().copied().collect();
         let mut view = View { lint, answers: &answers, facts, guards, lacking, reached: BTreeMap::new() };
         let mut sightings = view.missing();
         sightings.extend(view.calls());
@@ -93,7 +98,7 @@ impl KernelSightings {
             sightings.extend(view.dangers(types, kernel));
             sightings.extend(view.arguments(types, kernel));
         }
-        KernelSightings { sightings, guards: view.guards }
+        KernelSightings { sightings, guards: view.guards, lacking: reasons }
     }
 }
 

@@ -227,18 +227,24 @@ impl Subject {
             let of_helpers = reached.helpers.iter().filter_map(|one| helpers.get(one));
             let of_maps = reached.maps.iter().filter_map(|one| maps.get(one));
             let features = each_once(of_helpers.chain(of_maps).map(|feature| feature.label()));
-            let relocations = reached.relocations.iter().filter(|relocation| poisoned(relocation));
-            let calls = reached.kfuncs.into_iter().filter(|name| missing.contains(name));
-            let missing = each_once(relocations.map(|&one| self.asked[one].clone()).chain(calls.map(str::to_owned)));
+            // The field is there: it is the instruction that does not fit.
+            let is_absent = |relocation: &usize| {
+                !facts.relocations[*relocation].candidates.iter().any(|candidate| candidate.matching)
+            };
+            let relocations: Vec<usize> = reached.relocations.iter().copied().filter(|one| poisoned(one)).collect();
+            let asked = |one: usize| self.asked[one].clone();
+            let calls = reached.kfuncs.into_iter().filter(|name| missing.contains(name)).map(str::to_owned);
+            let missing = each_once(relocations.iter().copied().filter(|one| is_absent(one)).map(asked).chain(calls));
+            let unfit = each_once(relocations.iter().copied().filter(|one| !is_absent(one)).map(asked));
             let config = self.analysis.kconfig_values().filter(&is_own).find(|name| !answers.tells(name));
-            match (features.is_empty() && missing.is_empty(), config) {
+            match (features.is_empty() && missing.is_empty() && unfit.is_empty(), config) {
                 (true, _) => {}
                 (false, Some(config)) => {
                     let reason = format!("what it reaches depends on `{config}`, of which types say nothing");
                     return PredictedOutcome::Unknown { reason };
                 }
                 (false, None) if !features.is_empty() => return PredictedOutcome::MissingFeature { features },
-                (false, None) => return PredictedOutcome::RejectedIfReached { missing },
+                (false, None) => return PredictedOutcome::RejectedIfReached { missing, unfit },
             }
         }
         let reads = self.analysis.context_reads(number, Some(facts));

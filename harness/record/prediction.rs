@@ -36,6 +36,9 @@ pub enum PredictedOutcome {
     RejectedIfReached {
         /// What the kernel does not have, such as `struct inode.i_ctime`; each once.
         missing: Vec<String>,
+        /// What it has, and libbpf cannot make the instruction read, since its size is another one; each once.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unfit: Vec<String>,
     },
     /// libbpf will refuse to relocate it.
     Refused {
@@ -118,7 +121,12 @@ impl PredictedOutcome {
         match self {
             PredictedOutcome::Resolves => None,
             PredictedOutcome::AbsentAndGuarded { absent } => Some(format!("the kernel lacks {}", named(absent))),
-            PredictedOutcome::RejectedIfReached { missing } => Some(format!("no match for {}", named(missing))),
+            PredictedOutcome::RejectedIfReached { missing, unfit } => {
+                let missing = (!missing.is_empty()).then(|| format!("no match for {}", named(missing)));
+                let unfit = (!unfit.is_empty())
+                    .then(|| format!("libbpf cannot adapt the instruction to the size of {}", named(unfit)));
+                Some(missing.into_iter().chain(unfit).collect::<Vec<_>>().join("; "))
+            }
             PredictedOutcome::MissingTarget { target } => Some(format!("`{target}` is not in the kernel itself")),
             PredictedOutcome::MissingFeature { features } => {
                 let shown = features.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
@@ -183,8 +191,11 @@ mod tests {
     #[test]
     fn a_reason_names_a_few_and_counts_the_others() {
         let names = |count: usize| (0..count).map(|n| format!("struct a.f{n}")).collect();
-        let outcome = PredictedOutcome::RejectedIfReached { missing: names(6) };
+        let outcome = PredictedOutcome::RejectedIfReached { missing: names(6), unfit: Vec::new() };
         let reason = "no match for `struct a.f0`, `struct a.f1`, `struct a.f2`, `struct a.f3` and 2 more";
+        assert_eq!(outcome.reason().as_deref(), Some(reason));
+        let outcome = PredictedOutcome::RejectedIfReached { missing: Vec::new(), unfit: names(1) };
+        let reason = "libbpf cannot adapt the instruction to the size of `struct a.f0`";
         assert_eq!(outcome.reason().as_deref(), Some(reason));
         let outcome = PredictedOutcome::AbsentAndGuarded { absent: names(1) };
         assert_eq!(outcome.reason().as_deref(), Some("the kernel lacks `struct a.f0`"));

@@ -256,7 +256,10 @@ pub fn predicted() -> RunRecord {
     let outcomes = [
         PredictedOutcome::Resolves,
         PredictedOutcome::AbsentAndGuarded { absent: vec!["struct task_struct.__state".to_owned()] },
-        PredictedOutcome::RejectedIfReached { missing: vec!["struct inode.i_ctime".to_owned(), NASTY.to_owned()] },
+        PredictedOutcome::RejectedIfReached {
+            missing: vec!["struct inode.i_ctime".to_owned(), NASTY.to_owned()],
+            unfit: Vec::new(),
+        },
         PredictedOutcome::MissingTarget { target: "vfs_read".to_owned() },
         PredictedOutcome::MissingKfunc { reason: "kfunc `bpf_x` is not in the kernel itself".to_owned() },
         PredictedOutcome::Refused { reason: NASTY.to_owned() },
