@@ -1,6 +1,7 @@
 //! [`Project`]: a manifest with its lock file, the store, and the programs that make guests.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
@@ -23,7 +24,9 @@ pub struct Project {
     pub lock: LockFile,
     /// Where kernels are kept.
     pub store: Store,
-    tools: Result<Toolchain, ToolchainError>,
+    /// Where virtme-ng may be installed.
+    tools_folder: PathBuf,
+    tools: OnceLock<Result<Toolchain, ToolchainError>>,
     paths: ToolPaths,
     /// Where loaders other than libbpf are looked for, best first.
     pub(super) loaders: Vec<PathBuf>,
@@ -54,9 +57,9 @@ impl Project {
         let folder = manifest.path.parent().unwrap_or(Path::new("/")).to_owned();
         let lock = LockFile::open(&manifest.path.with_extension("lock"))?;
         let store = Store::open(&places.store)?;
-        let tools = find_tools(&folder, &places.tools, &store, &manifest);
+        let (tools_folder, tools) = (folder.clone(), OnceLock::new());
         let (paths, loaders) = (places.tools.clone(), places.loaders.clone());
-        let mut project = Project { manifest, folder, lock, store, tools, paths, loaders };
+        let mut project = Project { manifest, folder, lock, store, tools_folder, tools, paths, loaders };
         project.download_with_tools();
         Ok(project)
     }
@@ -64,23 +67,24 @@ impl Project {
     /// The same with the programs of another project's folder.
     #[must_use]
     pub fn with_tools_of(mut self, folder: &Path) -> Project {
-        self.tools = find_tools(folder, &self.paths, &self.store, &self.manifest);
+        (self.tools_folder, self.tools) = (folder.to_owned(), OnceLock::new());
         self.download_with_tools();
         self
     }
 
     fn download_with_tools(&mut self) {
-        if let Ok(tools) = &self.tools {
-            self.store.download_with(tools.vng());
+        if let Some(vng) = Toolchain::vng(&self.tools_folder, &self.paths) {
+            self.store.download_with(vng);
         }
     }
 
-    /// The programs that make guests.
+    /// The programs that make guests, looked for when they are first asked for: it takes a tenth of a second to ask for their versions.
     ///
     /// # Errors
     /// [`MatrixError::Toolchain`].
     pub fn tools(&self) -> Result<&Toolchain, MatrixError> {
-        self.tools.as_ref().map_err(MatrixError::from)
+        let find = || find_tools(&self.tools_folder, &self.paths, &self.store, &self.manifest);
+        self.tools.get_or_init(find).as_ref().map_err(MatrixError::from)
     }
 
     /// The kernels that selectors choose (`5.10`, `>=6.1`, `latest`, `6.*`), in the manifest's order; without any the manifest's matrix.

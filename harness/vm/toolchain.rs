@@ -110,8 +110,7 @@ impl Toolchain {
         memory: &Path,
         limit: Duration,
     ) -> Result<Toolchain, ToolchainError> {
-        let places = [project.join(".venv/bin/virtme-run")];
-        let virtme_run = find("virtme-run", (VIRTME_RUN_VARIABLE, paths.virtme_run.as_deref()), &places, VIRTME_HINT)?;
+        let virtme_run = virtme_run(project, paths)?;
         let qemu = find("qemu-system-x86_64", (QEMU_VARIABLE, paths.qemu.as_deref()), &[], QEMU_HINT)?;
         let marks = [mark(&virtme_run), mark(&qemu)];
         let known = fs::read(memory).ok().and_then(|json| serde_json::from_slice::<Remembered>(&json).ok());
@@ -146,10 +145,15 @@ impl Toolchain {
         (!is_there).then(|| (STRINGS, needed_hint(STRINGS)))
     }
 
-    /// virtme-ng's `vng`, which stands beside `virtme-run`.
-    pub fn vng(&self) -> PathBuf {
-        self.virtme_run.with_file_name("vng")
+    /// virtme-ng's `vng`, which stands beside `virtme-run`; `None` without virtme-ng. Nothing is run to find it.
+    pub fn vng(project: &Path, paths: &ToolPaths) -> Option<PathBuf> {
+        Some(virtme_run(project, paths).ok()?.with_file_name("vng"))
     }
+}
+
+fn virtme_run(project: &Path, paths: &ToolPaths) -> Result<PathBuf, ToolchainError> {
+    let places = [project.join(".venv/bin/virtme-run")];
+    find("virtme-run", (VIRTME_RUN_VARIABLE, paths.virtme_run.as_deref()), &places, VIRTME_HINT)
 }
 
 /// What to do about a program that virtme-ng needs and that is not installed.

@@ -127,8 +127,8 @@ fn fetch() -> TestKernel {
         let Source::Apt { suites, packages, .. } = &spec.source else { return Err("it is not from apt".into()) };
         let places = Places::from_environment(None)?;
         let mut store = Store::open(&places.store)?;
-        let tools = Toolchain::find(project, &places.tools, &store.root().join("tools.json"), Duration::from_secs(60))?;
-        store.download_with(tools.vng());
+        Toolchain::find(project, &places.tools, &store.root().join("tools.json"), Duration::from_secs(60))?;
+        store.download_with(Toolchain::vng(project, &places.tools).ok_or("there is no virtme-ng")?);
         let lock = project.join("kernels.lock");
         let stored = store.kernel(spec, &LockFile::open(&lock)?, false, &drop)?;
         fs::metadata(&stored.boot_image)?;
