@@ -3,6 +3,8 @@
 mod alternatives;
 mod expected;
 
+use std::collections::BTreeMap;
+
 use super::decision::{Decision, Excuse, GateOutcome, GateReport, Rule, Weight};
 use super::expectation::Expectations;
 use super::limits::GateLimits;
@@ -16,9 +18,6 @@ use expected::Use;
 /// What to do about a failure.
 const EXPLAIN: &str =
     "`corematrix explain RUN KERNEL OBJECT PROGRAM` tells why; an `[[expect]]` with a reason in the suite excuses it";
-
-/// What to do about what is only predicted.
-const PREDICTED: &str = "no kernel was booted: prove it on one that can be fetched; `--fail-on-predicted` makes it red";
 
 /// Why a failure passes that was there before.
 const KNOWN: &str = "it is so in the baseline, too";
@@ -46,7 +45,8 @@ pub fn decide(
         known: 0,
         excused: Vec::new(),
     };
-    let mut gate = Gate { record, pair, expectations, limits, uses, allowed, report };
+    let predicted = BTreeMap::new();
+    let mut gate = Gate { record, pair, expectations, limits, uses, allowed, predicted, report };
     gate.expired();
     gate.kernels();
     for object in 0..record.objects.len() {
@@ -54,6 +54,7 @@ pub fn decide(
             gate.cell(object, kernel);
         }
     }
+    gate.predictions();
     gate.alternatives();
     gate.regressions();
     gate.unused();
@@ -69,6 +70,8 @@ struct Gate<'a> {
     uses: Vec<Use>,
     /// Which allowances allowed a warning.
     allowed: Vec<bool>,
+    /// How many programs are predicted to fail, by kernel, where that is not asked for.
+    predicted: BTreeMap<usize, usize>,
     report: GateReport,
 }
 
@@ -252,10 +255,24 @@ impl<'a> Gate<'a> {
         if let Some(known) = known {
             return self.excuse(Rule::PredictedFailure, place, known.reason.clone(), known.link.clone());
         }
-        let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let weight = if self.limits.predicted_failures { Weight::Red } else { Weight::Notice };
-        let story = format!("predicted from types: {}{why}", outcome.label());
-        self.push(weight, Rule::PredictedFailure, place, &story, Some(PREDICTED.to_owned()));
+        if self.limits.predicted_failures {
+            let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let story = format!("predicted from types: {}{why}", outcome.label());
+            let hint = Some("no kernel was booted: prove it on one that can be".to_owned());
+            return self.push(Weight::Red, Rule::PredictedFailure, place, &story, hint);
+        }
+        *self.predicted.entry(k).or_default() += 1;
+    }
+
+    /// One line for each kernel: what is predicted weighs nothing here.
+    fn predictions(&mut self) {
+        for (k, count) in std::mem::take(&mut self.predicted) {
+            let programs = if count == 1 { "1 program is" } else { &format!("{count} programs are") };
+            let story = format!("{programs} predicted to fail, from types alone");
+            let hint = Some("`--fail-on-predicted` names them and makes them red".to_owned());
+            let place = Place::kernel(&self.record.kernels[k].name);
+            self.push(Weight::Notice, Rule::PredictedFailure, place, &story, hint);
+        }
     }
 
     /// What is worse than in the baseline and is no verdict.

@@ -23,8 +23,8 @@ pub(super) struct PredictedKernel<'a> {
 }
 
 impl PredictedKernel<'_> {
-    /// Predicts every object by the types that the manifest names for a kernel that cannot be had for `why`; where there are none it is out
-    /// of the run.
+    /// Predicts every object by the types that the manifest names for a kernel that is unavailable for `why`; without any it is out of the
+    /// run.
     pub(super) fn stand_in(&self, why: &StoreError) {
         let spec = &self.run.plan.kernels[self.index];
         let step = |step: String| self.send(Event::Fetching { kernel: self.index, step });

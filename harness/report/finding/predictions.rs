@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::super::table::names;
 use super::super::text::one_line;
 use super::{Finding, FindingKind, FindingLevel};
-use crate::record::{PredictedOutcome, RelocationOutcome, RunRecord};
+use crate::record::{KernelState, PredictedOutcome, RelocationOutcome, RunRecord};
 
 /// Each relocation once, with the kernels on which it is so. What the guest reported counts; the prediction is what is wrong.
 pub(super) fn of_predictions(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
@@ -70,8 +70,11 @@ pub(super) fn of_predicted_failures(record: &RunRecord, o: usize) -> Vec<Finding
         let on: Vec<&str> = kernels.iter().map(|&k| record.kernels[k].name.as_str()).collect();
         let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         let story = format!("{} on {}: predicted: {}{why}", names(&programs), on.join(", "), outcome.label());
+        // Where types only stand in for a kernel nobody asked for them.
+        let is_asked_for = |&k: &usize| matches!(record.kernels[k].state, KernelState::Predicted { reason: None, .. });
+        let level = if kernels.iter().any(is_asked_for) { FindingLevel::Warning } else { FindingLevel::Note };
         Finding {
-            level: FindingLevel::Warning,
+            level,
             kind: FindingKind::PredictedFailure,
             object: Some(o),
             programs,
