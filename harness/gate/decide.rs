@@ -256,8 +256,7 @@ impl<'a> Gate<'a> {
             return self.excuse(Rule::PredictedFailure, place, known.reason.clone(), known.link.clone());
         }
         if self.limits.predicted_failures {
-            let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-            let story = format!("predicted from types: {}{why}", outcome.label());
+            let story = format!("predicted from types: {}", outcome.words());
             let hint = Some("no kernel was booted: prove it on one that can be".to_owned());
             return self.push(Weight::Red, Rule::PredictedFailure, place, &story, hint);
         }

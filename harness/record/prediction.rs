@@ -116,6 +116,14 @@ impl PredictedOutcome {
         matches!(self, PredictedOutcome::Resolves | PredictedOutcome::AbsentAndGuarded { .. })
     }
 
+    /// The label, and why: `attach target missing: ...`.
+    pub fn words(&self) -> String {
+        match self.reason() {
+            Some(reason) => format!("{}: {reason}", self.label()),
+            None => self.label().to_owned(),
+        }
+    }
+
     /// Why, in one line; `None` for a program that simply resolves.
     pub fn reason(&self) -> Option<String> {
         match self {

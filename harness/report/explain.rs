@@ -235,8 +235,7 @@ fn not_run(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Stri
         KernelState::Predicted { reason, hint, .. } => (reason.as_ref(), hint.as_ref()),
     };
     if let Some(predicted) = place.and_then(|p| facts.record.predicted(facts.object, facts.kernel, p)) {
-        let why = predicted.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-        text += &paragraph(&format!("predicted from types: {}{why}", predicted.label()), 2, width);
+        text += &paragraph(&format!("predicted from types: {}", predicted.words()), 2, width);
     }
     text.extend(reason.map(|reason| paragraph(&format!("kernel: {reason}"), 2, width)));
     text.extend(hint.map(|hint| paragraph(&format!("hint: {hint}"), 2, width)));

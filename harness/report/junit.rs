@@ -140,8 +140,7 @@ fn alternatives_case(record: &RunRecord, group: &AlternativesRecord, kernel: usi
 
 /// What is predicted is neither a pass nor a failure.
 fn predicted_case(object: &ObjectRecord, program: &ProgramRecord, outcome: &PredictedOutcome) -> TestCase {
-    let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let message = attribute(&format!("predicted from types: {}{why}", outcome.label()));
+    let message = attribute(&format!("predicted from types: {}", outcome.words()));
     classed(TestCaseBuilder::skipped_with_cause(&attribute(&program.name), "predicted", &message), &object.name)
 }
 

@@ -56,8 +56,7 @@ fn object(text: &mut String, number: usize, subject: &Subject, matrix: &Predicte
                     _ => format!("{} to {} ({count})", first.release, last.release),
                 };
                 let head = if place == 0 && !name.is_empty() { format!("{name}: ") } else { String::new() };
-                let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-                let _ = writeln!(text, "    {head}{span}  {}{why}", outcome.label());
+                let _ = writeln!(text, "    {head}{span}  {}", outcome.words());
             }
         }
     }

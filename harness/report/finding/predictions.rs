@@ -27,10 +27,8 @@ pub(super) fn of_predictions(record: &RunRecord, shown: &[usize], o: usize) -> V
     for (&k, p) in shown.iter().flat_map(|k| (0..programs).map(move |p| (k, p))) {
         let Some(program) = record.cell(o, k).programs.get(p) else { continue };
         let Some(predicted) = &program.predicted else { continue };
-        let why = predicted.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let label = predicted.label();
-        let story =
-            format!("`{}` ended as {}, and the types of the kernel say {label}{why}", program.name, program.verdict);
+        let words = predicted.words();
+        let story = format!("`{}` ended as {}, and the types of the kernel say {words}", program.name, program.verdict);
         found.entry((usize::MAX, story)).or_default().push(k);
     }
     let finding = |((_, story), kernels): ((usize, String), Vec<usize>)| Finding {
@@ -68,8 +66,7 @@ pub(super) fn of_predicted_failures(record: &RunRecord, o: usize) -> Vec<Finding
     }
     let finding = |(outcome, kernels, programs): (&PredictedOutcome, Vec<usize>, Vec<String>)| {
         let on: Vec<&str> = kernels.iter().map(|&k| record.kernels[k].name.as_str()).collect();
-        let why = outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let story = format!("{} on {}: predicted: {}{why}", names(&programs), on.join(", "), outcome.label());
+        let story = format!("{} on {}: predicted: {}", names(&programs), on.join(", "), outcome.words());
         // Where types only stand in for a kernel nobody asked for them.
         let is_asked_for = |&k: &usize| matches!(record.kernels[k].state, KernelState::Predicted { reason: None, .. });
         let level = if kernels.iter().any(is_asked_for) { FindingLevel::Warning } else { FindingLevel::Note };
