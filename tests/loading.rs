@@ -67,6 +67,7 @@ fn objects_load_as_their_loaders_load_them() {
         "made `first` a BTF map",
         "2 calls of `report_event` return 0",
         "1 load of the constant `LIMIT` gives 7",
+        "copied `twice` of section `kprobe/do_exit` to `.text`",
     ] {
         assert!(changes.iter().any(|known| *known == change), "{changes:?}");
     }
@@ -99,6 +100,8 @@ fn same_objects_need_their_loaders() {
         ("hidden", Cause::NeedsLoader),
         ("hidden_probe", Cause::NeedsLoader),
         ("plain", Cause::NeedsLoader),
+        ("calls", Cause::NeedsLoader),
+        ("twice", Cause::NeedsLoader),
         ("may_sleep", Cause::ForbiddenHelper),
         ("on_no_size", Cause::IncompleteMapDefinition),
         ("on_typed", Cause::IncompleteMapDefinition),

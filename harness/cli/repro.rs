@@ -121,7 +121,7 @@ fn deeper(plan: &Plan, here: &RunRecord, chosen: &[usize]) -> Option<Plan> {
     let mut plan = plan.clone();
     let object = plan.objects.first_mut().filter(|_| !names.is_empty())?;
     object.programs.retain(|program| names.contains(&program.name.as_str()));
-    object.analysis = Arc::new(Analysis::of(&object.object.bytes, &names));
+    object.analysis = Arc::new(Analysis::of(&object.loaded, &names));
     Some(plan)
 }
 
@@ -146,7 +146,7 @@ fn tell(
     let (kernels, _) = all_types(&shown, &case.project.store, &mut Vec::new());
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(MatrixTypes::borrowed).collect();
     let probes = kernel_probes(&shown, &case.project.store);
-    let types = ObjectTypes::read(&plan.objects[0].object.bytes);
+    let types = ObjectTypes::read(&plan.objects[0].loaded);
     let elsewhere = TargetSearch::new(&case.project.store);
     let facts = CellFacts {
         record: &shown,

@@ -21,10 +21,11 @@ const OTHER_LOADERS: [(&str, &str); 8] = [
         "failed to find BTF for extern '",
         "define it in the object, declare it `__ksym`, or say in an `[[object]]` of a suite `stubs = [\"NAME\"]` for a function, `set.NAME = VALUE` for a constant of inline assembly",
     ),
-    ("bad call relo against '", "define the function that is called without `SEC()`, so that it is in `.text`"),
+    ("bad call relo against '", CALLED),
     ("unrecognized extern section '", "declare the extern `__ksym` or `__kconfig`"),
     ("unsupported map linkage ", "define the map in the object"),
 ];
+const CALLED: &str = "define the function that is called without `SEC()`, so that it is in `.text`, say `called-programs = true` in an `[[object]]` of a suite";
 const LEGACY: &str = "define the maps in `.maps`, say `legacy-maps = true` in an `[[object]]` of a suite";
 
 /// What libbpf misses in a program that its own loader has, and what to do about it.

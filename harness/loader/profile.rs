@@ -62,13 +62,14 @@ pub fn profile(loader: &str, object: &BpfObject) -> Option<Profile> {
     }
 }
 
-/// What both libraries do: they take static programs, and maps that are defined without BTF. What inline assembly loads by the name of
+/// What both libraries do: they take static programs, calls of programs, and maps that are defined without BTF. What inline assembly loads by the name of
 /// something that is not defined stays the number that stands in the instruction, unless the program that uses the library sets it.
 fn shared(object: &BpfObject, inventory: &Inventory) -> Profile {
-    let legacy_maps = LoadingRecord { legacy_maps: true, ..LoadingRecord::default() };
+    let can = |loading: LoadingRecord| matches!(rewrite(&object.bytes, &loading), Ok(Some(_)));
     let loading = LoadingRecord {
         static_programs: inventory.programs.iter().any(|program| program.is_static),
-        legacy_maps: matches!(rewrite(&object.bytes, &legacy_maps), Ok(Some(_))),
+        called_programs: can(LoadingRecord { called_programs: true, ..LoadingRecord::default() }),
+        legacy_maps: can(LoadingRecord { legacy_maps: true, ..LoadingRecord::default() }),
         constants: object.undefined().into_iter().filter_map(|name| constant(object, name)).collect(),
         ..LoadingRecord::default()
     };

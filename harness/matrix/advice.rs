@@ -36,7 +36,7 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, project: &Project) {
         if !cells.flat_map(|cell| &cell.programs).any(|program| failed(program.verdict)) {
             continue;
         }
-        let types = ObjectTypes::read(&planned.object.bytes);
+        let types = ObjectTypes::read(&planned.loaded);
         for kernel in 0..before.kernels.len() {
             let facts = CellFacts {
                 record: &before,

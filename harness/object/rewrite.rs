@@ -3,6 +3,8 @@
 //! What libbpf can be asked for between opening and loading, the guest asks for. Here is what it refuses to open.
 
 mod btf;
+mod btf_ext;
+mod called;
 mod constants;
 mod elf;
 mod externs;
@@ -13,6 +15,8 @@ mod statics;
 mod stubs;
 
 use crate::record::LoadingRecord;
+pub use called::is_unambiguous;
+
 use btf::BtfEditor;
 use elf::ElfEditor;
 
@@ -37,6 +41,7 @@ pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten
         loading.maps.iter().filter(|map| map.pinning.is_some()).map(|map| map.map.as_str()).collect();
     let names = [&loading.stubs, &loading.whole_names];
     if !loading.static_programs
+        && !loading.called_programs
         && !loading.legacy_maps
         && loading.license.is_none()
         && loading.constants.is_empty()
@@ -47,9 +52,6 @@ pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten
     }
     let mut object = ElfEditor::read(bytes)?;
     let mut changes = Vec::new();
-    if loading.static_programs {
-        statics::make_global(&mut object)?;
-    }
     if let Some(license) = loading.license.as_ref().filter(|_| object.find(LICENSE).is_none()) {
         object.add(LICENSE, license.bytes().chain([0]).collect());
         changes.push(format!("gave it the licence `{license}`"));
@@ -60,6 +62,13 @@ pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten
         Some(Err(error)) => return Err(format!("its `.BTF` is corrupt: {error}")),
         None => None,
     };
+    // Before static programs are global, since their copies are no programs.
+    if loading.called_programs {
+        changes.extend(called::copy(&mut object, btf.as_mut())?);
+    }
+    if loading.static_programs {
+        statics::make_global(&mut object)?;
+    }
     if loading.legacy_maps {
         changes.extend(legacy_maps::define(&mut object, btf.get_or_insert_with(BtfEditor::empty))?);
     }

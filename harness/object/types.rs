@@ -32,7 +32,7 @@ pub struct ObjectTypes {
     /// For each relocation, whether the code soon compares the value it puts into a register, and jumps by it.
     pub compared: Vec<bool>,
     /// Which source line each run of instructions came from.
-    lines: Vec<LineInfo>,
+    pub(super) lines: Vec<LineInfo>,
     /// Every function, sorted by section and offset.
     functions: Vec<Placed>,
 }

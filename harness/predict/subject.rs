@@ -49,16 +49,17 @@ impl Subject {
     pub fn of(object: &BpfObject) -> Result<Subject, String> {
         let inventory = object.inventory.as_ref().map_err(ToString::to_string)?;
         let names: Vec<&str> = inventory.programs.iter().map(|program| program.name.as_str()).collect();
-        Subject::analysed(object, Arc::new(Analysis::of(&object.bytes, &names)))
+        Subject::analysed(object, &object.bytes, Arc::new(Analysis::of(&object.bytes, &names)))
     }
 
-    /// The same with the analysis of the object's guards that a plan has already.
+    /// The same with the analysis of the object's guards that a plan has already, and with the object's bytes as its loader makes them, which
+    /// its inventory is of.
     ///
     /// # Errors
     /// As [`Subject::of`].
-    pub fn analysed(object: &BpfObject, analysis: Arc<Analysis>) -> Result<Subject, String> {
+    pub fn analysed(object: &BpfObject, bytes: &[u8], analysis: Arc<Analysis>) -> Result<Subject, String> {
         let inventory = object.inventory.as_ref().map_err(ToString::to_string)?;
-        let side = ObjectSide::read(&object.bytes).map_err(|error| error.to_string())?;
+        let side = ObjectSide::read(bytes).map_err(|error| error.to_string())?;
         let types = crate::object::btf::Btf::parse(side.types.raw()).ok();
         let asked = side.relocations.iter().map(|relocation| {
             let spec = types.as_ref().and_then(|types| LocalSpec::of(&relocation.record, types));
@@ -73,7 +74,7 @@ impl Subject {
             name: object.name.clone(),
             programs: inventory.programs.clone(),
             analysis,
-            functions: types.as_ref().map(|types| KernelFunction::all(&object.bytes, types)).unwrap_or_default(),
+            functions: types.as_ref().map(|types| KernelFunction::all(bytes, types)).unwrap_or_default(),
             struct_ops: inventory.struct_ops.iter().map(struct_ops).collect(),
             asked: asked.collect(),
             side,

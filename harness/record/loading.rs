@@ -9,6 +9,9 @@ pub struct LoadingRecord {
     /// Whether it takes static functions for programs, for which libbpf refuses an object.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub static_programs: bool,
+    /// Whether code may call functions that stand in sections of programs; libbpf looks for those in `.text` alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub called_programs: bool,
     /// Whether it takes the map definitions of sections `maps` and `maps/NAME`, which have no BTF.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub legacy_maps: bool,
@@ -146,6 +149,7 @@ impl LoadingRecord {
     /// Adds what another says, which comes later and counts.
     pub fn add(&mut self, other: &LoadingRecord) {
         self.static_programs |= other.static_programs;
+        self.called_programs |= other.called_programs;
         self.legacy_maps |= other.legacy_maps;
         self.stubs.extend(other.stubs.iter().filter(|stub| !self.stubs.contains(stub)).cloned().collect::<Vec<_>>());
         for constant in &other.constants {
@@ -182,6 +186,7 @@ impl LoadingRecord {
     pub fn settings(&self) -> Vec<String> {
         let mut settings = Vec::new();
         settings.extend(self.static_programs.then(|| "static-programs = true".to_owned()));
+        settings.extend(self.called_programs.then(|| "called-programs = true".to_owned()));
         settings.extend(self.legacy_maps.then(|| "legacy-maps = true".to_owned()));
         settings.extend((!self.stubs.is_empty()).then(|| format!("stubs = {:?}", self.stubs)));
         settings.extend(self.btf.iter().map(|path| format!("btf = \"{path}\"")));
@@ -246,6 +251,7 @@ mod tests {
         let inner = MapDefinition { map_type: Some("array".into()), key_size: Some(4), ..MapDefinition::default() };
         let loading = LoadingRecord {
             static_programs: true,
+            called_programs: true,
             legacy_maps: true,
             stubs: vec!["f".into()],
             btf: Some("min/5.4.btf".into()),
@@ -276,6 +282,7 @@ mod tests {
         };
         let expected = [
             "static-programs = true",
+            "called-programs = true",
             "legacy-maps = true",
             "stubs = [\"f\"]",
             "btf = \"min/5.4.btf\"",

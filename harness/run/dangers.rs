@@ -22,7 +22,7 @@ pub(super) fn of_cell(
     evidence: &CellEvidence,
     records: &[RelocationRecord],
 ) -> Vec<DangerRecord> {
-    let Some(types) = ObjectTypes::read(&planned.object.bytes) else { return Vec::new() };
+    let Some(types) = ObjectTypes::read(&planned.loaded) else { return Vec::new() };
     let asked = planned.relocations();
     let relocated = KernelTypes { btf: planned.own_types().unwrap_or(kernel.btf), ..kernel };
     let outcome = |relocation: usize| records.get(relocation).map(|record| &record.outcome);
@@ -102,7 +102,7 @@ pub(super) fn changed_arguments(
     program: usize,
     kernel: KernelTypes<'_>,
 ) -> Vec<ChangedArgument> {
-    let Some(types) = ObjectTypes::read(&planned.object.bytes) else { return Vec::new() };
+    let Some(types) = ObjectTypes::read(&planned.loaded) else { return Vec::new() };
     let planned_program = &planned.programs[program];
     let reads = planned.analysis.context_reads(program, None);
     explain::arguments(&types, (&planned_program.name, &planned_program.section), &reads, kernel)

@@ -18,11 +18,11 @@ pub(super) fn compare(planned: &PlannedObject, kernel: &StoredView<'_>, records:
     match planned.own_raw_types() {
         Some(raw) => {
             let Ok(types) = TypeTable::new(raw.to_vec()) else { return };
-            mark(&planned.object.bytes, &Target { kernel: Arc::new(types), modules: Vec::new() }, records);
+            mark(&planned.loaded, &Target { kernel: Arc::new(types), modules: Vec::new() }, records);
         }
         None => {
             if let Some(target) = kernel.target() {
-                mark(&planned.object.bytes, target, records);
+                mark(&planned.loaded, target, records);
             }
         }
     }

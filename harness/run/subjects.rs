@@ -24,7 +24,7 @@ impl Subjects {
         planned: &PlannedObject,
         (kernel, release): (&Target, &str),
     ) -> Result<Prediction, String> {
-        let read = || Subject::analysed(&planned.object, Arc::clone(&planned.analysis));
+        let read = || Subject::analysed(&planned.object, &planned.loaded, Arc::clone(&planned.analysis));
         let known = self.0.get(object).ok_or("it is no object of the run")?;
         let subject = known.get_or_init(read).as_ref().map_err(Clone::clone)?;
         Ok(match planned.own_raw_types() {

@@ -42,6 +42,7 @@
 //! loader = "aya"                        # not that of the suite
 //! set.targ_uid = 0                      # as in a shape; shapes start from it
 //! static-programs = true                # static functions in sections are programs
+//! called-programs = true                # functions in sections are called by other code
 //! legacy-maps = true                    # the definitions of a section `maps` are maps
 //! stubs = ["log"]                       # calls of this extern function return 0
 //! btf = "min/5.4.btf"                   # what its relocations take in place of the kernel's BTF
@@ -133,7 +134,7 @@ const TABLES: [(&str, &[&str]); 10] = [
         "program",
         &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
     ),
-    ("object", &["object", "loader", "static-programs", "legacy-maps", "stubs", "btf", "set"]),
+    ("object", &["object", "loader", "static-programs", "called-programs", "legacy-maps", "stubs", "btf", "set"]),
     ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner", "reuse"]),
 ];
 

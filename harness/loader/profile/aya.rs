@@ -1,6 +1,7 @@
 //! What aya 0.14 does to an object.
 
 use super::{Lacks, Profile, shared};
+use crate::object::rewrite::is_unambiguous;
 use crate::object::{BpfObject, Inventory};
 use crate::record::{MapDefinition, MapLoading};
 
@@ -84,6 +85,9 @@ const UNREAD_SECTIONS: [&str; 2] = [".ksyms", ".kconfig"];
 
 pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     let mut profile = Profile { needs_all_maps: true, ..shared(object, inventory) };
+    // It looks functions up that it has linked by their places alone, and links programs in the order of a hash table: what becomes of
+    // others differs from run to run, so that nothing is known of them.
+    profile.loading.called_programs &= is_unambiguous(&object.bytes);
     for program in &inventory.programs {
         let begin = program.section.split('/').next().unwrap_or_default();
         let second = program.section.split('/').nth(1).unwrap_or_default();

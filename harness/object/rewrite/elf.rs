@@ -125,6 +125,32 @@ impl ElfEditor {
         self.sections.push(Section { name: name.to_owned(), kind, flags: 0, info: 0, header, data, renamed: true });
     }
 
+    /// Adds an empty section of code.
+    pub fn add_code(&mut self, name: &str) -> usize {
+        self.add(name, Vec::new());
+        let section = self.sections.len() - 1;
+        let flags = elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0;
+        put(&mut self.sections[section].header, 8, 8, flags);
+        put(&mut self.sections[section].header, 48, 8, 8);
+        self.sections[section].flags = flags;
+        section
+    }
+
+    /// Adds an empty section of relocations of a section, by the symbols of `symbols`.
+    pub fn add_relocations(&mut self, target: usize, symbols: usize) -> usize {
+        let name = format!(".rel{}", self.sections.get(target).map(|one| one.name.as_str()).unwrap_or_default());
+        self.add(&name, Vec::new());
+        let section = self.sections.len() - 1;
+        let header = &mut self.sections[section].header;
+        put(header, 4, 4, elf::SHT_REL.0.into());
+        put(header, 40, 4, symbols as u64);
+        put(header, 44, 4, target as u64);
+        put(header, 48, 8, 8);
+        put(header, 56, 8, RELOCATION as u64);
+        (self.sections[section].kind, self.sections[section].info) = (elf::SHT_REL.0, target);
+        section
+    }
+
     /// The symbols, and the section that holds them.
     pub fn symbols(&self) -> Option<(usize, Vec<Symbol>)> {
         let table = self.sections.iter().position(|section| section.kind == elf::SHT_SYMTAB.0)?;

@@ -1,11 +1,12 @@
 use super::*;
-use crate::object::Inventory;
+use crate::object::{Inventory, ObjectTypes};
 use crate::record::{ConstantLoading, MapLoading, NOT_PINNED};
 
 const LEGACY: &[u8] = include_bytes!("../../../tests/fixtures/loading/legacy.bpf.o");
 const BARE: &[u8] = include_bytes!("../../../tests/fixtures/loading/bare.bpf.o");
 const STUBS: &[u8] = include_bytes!("../../../tests/fixtures/loading/stubs.bpf.o");
 const PINNED: &[u8] = include_bytes!("../../../tests/fixtures/loading/pinned.bpf.o");
+const CALLED: &[u8] = include_bytes!("../../../tests/fixtures/loading/called.bpf.o");
 const CONSTANTS: &[u8] = include_bytes!("../../../tests/fixtures/loading/constants.bpf.o");
 const STATICS: &[u8] = include_bytes!("../../../tests/fixtures/objects/statics.bpf.o");
 const EXTERNS: &[u8] = include_bytes!("../../../tests/fixtures/objects/externs.bpf.o");
@@ -81,6 +82,65 @@ fn calls_of_a_stub_return_zero() {
     let code = editor.data(editor.find("tc").unwrap());
     let zero = |insn: &&[u8]| **insn == [0xb7, 0, 0, 0, 0, 0, 0, 0];
     assert!(code.chunks_exact(8).filter(zero).count() >= 2);
+}
+
+/// Where each call of a function goes: the section of the caller, and the name and section of the function.
+fn calls(bytes: &[u8]) -> Vec<(String, String, String)> {
+    let editor = ElfEditor::read(bytes).unwrap();
+    let (_, symbols) = editor.symbols().unwrap();
+    let mut calls = Vec::new();
+    for (section, target) in editor.code_relocations() {
+        let code = editor.data(target);
+        for relocation in editor.relocations(section) {
+            if code[relocation.offset as usize] == 0x85 {
+                let symbol = &symbols[relocation.symbol];
+                let name = |section: usize| editor.sections[section].name.clone();
+                calls.push((name(target), symbol.name.clone(), name(symbol.section.into())));
+            }
+        }
+    }
+    calls.sort();
+    calls
+}
+
+#[test]
+fn functions_that_are_called_are_copied_to_text() {
+    let loading = LoadingRecord { called_programs: true, static_programs: true, ..LoadingRecord::default() };
+    let Rewritten { bytes, changes } = rewrite(CALLED, &loading).unwrap().unwrap();
+    let expected = ["counted", "twice"].map(|name| format!("copied `{name}` of section `kprobe/do_exit` to `.text`"));
+    assert!(expected.iter().all(|change| changes.contains(change)) && changes.len() == 3, "{changes:?}");
+    let call = |from: &str, name: &str| (from.to_owned(), name.to_owned(), ".text".to_owned());
+    let expected = [
+        call(".text", "counted"),
+        call("kprobe/do_exit", "counted"),
+        call("kprobe/do_exit", "pid_of_current"),
+        call("kprobe/do_exit", "twice"),
+        call("tracepoint/sched/sched_switch", "counted"),
+    ];
+    assert_eq!(calls(&bytes), expected);
+    let object = Inventory::read(&bytes).unwrap();
+    let programs: Vec<_> = object.programs.iter().map(|one| (one.name.as_str(), one.maps.join(" "))).collect();
+    assert_eq!(
+        programs,
+        [
+            ("counted", "counts".into()),
+            ("twice", String::new()),
+            ("calls", "counts".into()),
+            ("pid_of_current", "counts".to_owned())
+        ]
+    );
+    // The copy has the relocations and source lines of the original, at its own place.
+    let (old, new) = (ObjectTypes::read(CALLED).unwrap(), ObjectTypes::read(&bytes).unwrap());
+    let of = |types: &ObjectTypes, section: &str| {
+        let (relocations, lines) = (&types.relocations, &types.lines);
+        let relocations = relocations.iter().filter(|one| &*one.section == section).map(|one| one.access.clone());
+        (relocations.collect::<Vec<_>>(), lines.iter().filter(|one| &*one.section == section).count())
+    };
+    let original = of(&old, "tracepoint/sched/sched_switch");
+    assert_eq!((of(&new, ".text").0, of(&old, ".text").1), (original.0.clone(), 0));
+    assert!(of(&new, ".text").1 > original.1 && original.0.len() == 1, "{original:?}");
+    assert!(!is_unambiguous(CALLED) && is_unambiguous(STATICS));
+    assert_eq!(rewrite(STATICS, &loading).unwrap_err(), "no code calls a function outside of `.text`");
 }
 
 #[test]
@@ -161,6 +221,7 @@ fn damaged_objects_are_refused_or_rewritten() {
         (BARE, legacy_maps()),
         (STUBS, stub("report_event")),
         (CONSTANTS, constant("LIMIT", None)),
+        (CALLED, LoadingRecord { called_programs: true, static_programs: true, ..LoadingRecord::default() }),
     ] {
         for length in (0..bytes.len()).step_by(7) {
             let _ = rewrite(&bytes[..length], &loading);

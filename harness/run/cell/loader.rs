@@ -34,7 +34,7 @@ pub(super) struct LoaderState {
 /// The evidence of a cell before anything is known.
 pub(super) fn evidence(planned: &PlannedObject) -> CellEvidence {
     match planned.by_executable() {
-        true => CellEvidence::of_loader(AskedRelocation::all(&planned.object.bytes)),
+        true => CellEvidence::of_loader(AskedRelocation::all(&planned.loaded)),
         false => CellEvidence::default(),
     }
 }

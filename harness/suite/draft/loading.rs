@@ -54,6 +54,9 @@ fn of_object(object: &BpfObject, inventory: &Inventory) -> String {
         text += "static-programs = true\n";
     }
     let can = |loading: &LoadingRecord| matches!(rewrite(&object.bytes, loading), Ok(Some(_)));
+    if can(&LoadingRecord { called_programs: true, ..LoadingRecord::default() }) {
+        text += "called-programs = true    # code calls functions that stand outside of `.text`\n";
+    }
     if can(&LoadingRecord { legacy_maps: true, ..LoadingRecord::default() }) {
         text += "legacy-maps = true    # it defines maps without BTF\n";
     }

@@ -24,6 +24,7 @@ pub(in super::super) struct WrittenObject {
     object: Spanned<String>,
     loader: Option<String>,
     static_programs: Option<Spanned<bool>>,
+    called_programs: Option<Spanned<bool>>,
     legacy_maps: Option<Spanned<bool>>,
     #[serde(default)]
     stubs: Vec<Spanned<String>>,
@@ -67,6 +68,10 @@ impl WrittenObject {
             Ok(_) => Ok(()),
             Err(why) => Err((Some(at), Mistake::new(format!("object `{}`: {why}", object.name)))),
         };
+        if let Some(asked) = self.called_programs.as_ref().filter(|asked| *asked.get_ref()) {
+            loading.called_programs = true;
+            only(&loading, asked.span().start)?;
+        }
         if let Some(asked) = self.legacy_maps.as_ref().filter(|asked| *asked.get_ref()) {
             loading.legacy_maps = true;
             only(&loading, asked.span().start)?;
@@ -90,10 +95,11 @@ impl WrittenObject {
                 loading.variables.push(VariableLoading { variable, value });
             }
         }
-        let says_nothing = self.static_programs.is_none() && self.legacy_maps.is_none() && self.loader.is_none();
+        let switches = [&self.static_programs, &self.called_programs, &self.legacy_maps];
+        let says_nothing = switches.iter().all(|switch| switch.is_none()) && self.loader.is_none();
         if says_nothing && loading.is_empty() {
             let message = format!("`[[object]]` says nothing of `{}`", object.name);
-            let keys = "write `set.VARIABLE = VALUE`, `loader`, `btf`, `static-programs`, `legacy-maps` or `stubs`";
+            let keys = "write `set.VARIABLE = VALUE`, `loader`, `btf`, `static-programs`, `called-programs`, `legacy-maps` or `stubs`";
             return Err((None, Mistake::new(message).hint(keys)));
         }
         Ok((index, loading))

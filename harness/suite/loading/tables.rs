@@ -12,6 +12,9 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
     if loading.static_programs {
         of_object += "static-programs = true\n";
     }
+    if loading.called_programs {
+        of_object += "called-programs = true\n";
+    }
     if loading.legacy_maps {
         of_object += "legacy-maps = true\n";
     }
