@@ -260,7 +260,8 @@ impl<'a> Matrix<'a> {
             accel_reason: proof.reason.clone(),
         };
         let mut record = work.plan.record(tool, timestamp::now());
-        record.notices.clone_from(&work.notices);
+        record.notices.extend(self.project.notice());
+        record.notices.extend_from_slice(&work.notices);
         record.partition.clone_from(&work.partition);
         Ok(record)
     }
