@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Nothing here prints, ends the process or listens for signals. Guests are made by QEMU and virtme-ng, which are found by `PATH` and
-//! in the project's `.venv`.
+//! in the project's `.venv`, and where `corematrix setup` installs virtme-ng.
 
 mod acceleration;
 mod advice;

@@ -151,6 +151,8 @@ impl StoreError {
                     "free some space, or name a store elsewhere by `--store` or `COREMATRIX_STORE`".to_owned()
                 }
                 io::ErrorKind::NotFound => "check the path".to_owned(),
+                // Not from the system, and so of no file.
+                io::ErrorKind::Other => "name a store by `--store` or `COREMATRIX_STORE`".to_owned(),
                 _ => "check its permissions, or name a store elsewhere by `--store` or `COREMATRIX_STORE`".to_owned(),
             }),
         }

@@ -39,7 +39,7 @@ umoci raw add-layer --image "$work/image:$version" "${history[@]}" "$work/root.t
 # No entry point: engines of continuous integration start a shell in it.
 umoci config --image "$work/image:$version" "${history[@]}" --created "$created" --author "the corematrix developers" \
     --architecture amd64 --os linux --config.cmd corematrix --config.cmd --help --config.workingdir /work \
-    --config.env COREMATRIX_STORE=/store --config.volume /store \
+    --config.env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --config.env COREMATRIX_STORE=/store --config.volume /store \
     --manifest.annotation "org.opencontainers.image.version=$version" --manifest.annotation "org.opencontainers.image.licenses=MIT"
 umoci gc --layout "$work/image"
 archive "$work/image" . > "$out/$name.tar"

@@ -13,7 +13,7 @@ umask 022
 say() { printf 'install: %s\n' "$*"; }
 fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
 
-version= prefix= from=
+version='' prefix='' from=''
 while [ $# -gt 0 ]; do
     case "$1" in
         --version | --prefix | --from)
@@ -61,7 +61,9 @@ grep "^[0-9a-f]\{64\}  $name\.tar\.gz\$" "$work/SHA256SUMS" > "$work/sum" || fai
 fetch "$name.tar.gz"
 (cd "$work" && sha256sum -c sum >/dev/null 2>&1) || fail "$name.tar.gz is not what SHA256SUMS says" "the download is damaged: try again; nothing was installed"
 tar -C "$work" -xzf "$work/$name.tar.gz" || fail "$name.tar.gz cannot be unpacked" "is the disk full? nothing was installed"
-mkdir -p "$prefix/bin" 2>/dev/null && [ -w "$prefix/bin" ] || fail "$prefix cannot be written" "name another folder by --prefix, or be root"
+if ! mkdir -p "$prefix/bin" 2>/dev/null || ! [ -w "$prefix/bin" ]; then
+    fail "$prefix cannot be written" "name another folder by --prefix, or be root"
+fi
 cp -R "$work/$name/share" "$prefix/"
 # By one rename: one that runs goes on, and half of one is never there.
 cp "$work/$name/bin/corematrix" "$prefix/bin/.corematrix.$$"

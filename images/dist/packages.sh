@@ -43,4 +43,4 @@ Description: boots a matrix of kernels and loads the same CO-RE eBPF object in e
  executable. Where virtme-ng is missing or too old, "corematrix setup" installs it.
 CONTROL
 find "$deb" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz --build "$deb" "$out/corematrix_${version}_amd64.deb" > /dev/null
+dpkg-deb --root-owner-group -Zxz --threads-max=1 --build "$deb" "$out/corematrix_${version}_amd64.deb" > /dev/null

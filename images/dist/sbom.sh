@@ -29,7 +29,6 @@ say "SBOM"
 export PATH="$PWD/target/tools/bin:$PATH"
 # It writes beside each Cargo.toml.
 name=corematrix-sbom
-written=(Cargo.toml harness/guest/Cargo.toml)
 clean() { git ls-files -- Cargo.toml '*/Cargo.toml' | while read -r toml; do rm -f "$(dirname "$toml")/$name.json"; done; }
 trap clean EXIT
 "${CARGO:-cargo}" cyclonedx --quiet --format json --describe crate --target "$machine-unknown-linux-gnu" --no-build-deps --override-filename "$name"
