@@ -13,6 +13,12 @@ export SOURCE_DATE_EPOCH
 export LC_ALL=C TZ=UTC
 umask 022
 
+# The crates that are linked into the executable, and no tool of the build: NAME@VERSION.
+linked_crates() {
+    "${CARGO:-cargo}" tree --locked --edges normal --target "$machine-unknown-linux-gnu" --prefix none --format '{p}' \
+        --package corematrix --package corematrix-guest | awk 'NF {print $1 "@" substr($2, 2)}' | sort -u
+}
+
 # A tar archive of a folder, the same to the byte whenever and by whomever it is made.
 archive() { # FOLDER MEMBER...
     tar -C "$1" --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" \

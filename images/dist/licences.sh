@@ -25,9 +25,7 @@ texts() { # FILE...
 
 echo "corematrix $version is under the MIT licence (LICENSE). It links what follows; its sources, and how it is linked, are in its repository,"
 echo "so that it can be linked again with other versions of these libraries."
-# What is linked on this machine type, and no tool of the build.
-crates=$("${CARGO:-cargo}" tree --locked --edges normal --target "$machine-unknown-linux-gnu" --prefix none --format '{p}' \
-    --package corematrix --package corematrix-guest | awk '$3 !~ /^\(\// {print $1 "@" substr($2, 2)}' | sort -u)
+crates=$(linked_crates)
 "${CARGO:-cargo}" metadata --locked --format-version 1 \
     | jq -r '.packages[] | select(.source) | "\(.name)@\(.version)\t\(.license // "see its files")\t\(.manifest_path)"' | sort -u \
     | while IFS=$'\t' read -r name licence manifest; do

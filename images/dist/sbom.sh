@@ -31,11 +31,18 @@ export PATH="$PWD/target/tools/bin:$PATH"
 name=corematrix-sbom
 clean() { git ls-files -- Cargo.toml '*/Cargo.toml' | while read -r toml; do rm -f "$(dirname "$toml")/$name.json"; done; }
 trap clean EXIT
-"${CARGO:-cargo}" cyclonedx --quiet --format json --describe crate --target "$machine-unknown-linux-gnu" --no-build-deps --override-filename "$name"
+"${CARGO:-cargo}" cyclonedx --quiet --format json --target "$machine-unknown-linux-gnu" --no-build-deps --override-filename "$name"
 # C libraries that are linked in, as this machine has them.
 libraries=$(for package in libc6-dev libelf-dev zlib1g-dev; do dpkg-query -W -f '${Package}\t${Version}\t${Architecture}\n' "$package"; done | debian_components)
-jq -s --argjson libraries "$libraries" --arg created "$created" --arg root "path+file://$PWD" '
-    .[0] + { components: ([.[].components[]] + $libraries | unique_by(."bom-ref")), dependencies: ([.[].dependencies[]] | unique_by(.ref)) }
+linked=$(linked_crates | jq -R -s 'split("\n") | map(select(. != ""))')
+# It lists what features may bring; what is not linked is left out.
+jq -s --argjson libraries "$libraries" --argjson linked "$linked" --arg created "$created" --arg root "path+file://$PWD" '
+    [.[].components[] | select("\(.name)@\(.version)" as $name | $linked | index($name))] as $crates
+    | ([$crates[]."bom-ref"] + [.[].metadata.component."bom-ref"]) as $refs
+    | .[0] + {
+        components: ([$crates[], .[1].metadata.component] + $libraries | unique_by(."bom-ref")),
+        dependencies: ([.[].dependencies[] | select(.ref | IN($refs[])) | .dependsOn = [.dependsOn[]? | select(IN($refs[]))]] | unique_by(.ref))
+    }
     | del(.serialNumber) | .metadata.timestamp = $created
-    | walk(if type == "string" then gsub($root; "path+file://") else . end)
+    | walk(if type == "string" then split($root) | join("path+file://") else . end)
 ' "$name.json" "harness/guest/$name.json" > "$executable"
