@@ -23,7 +23,7 @@ security=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: P
 # The package brings what it depends on; virtme-ng, which it only recommends, is named. Logs and caches differ each time.
 mmdebstrap --quiet --variant=minbase --include=virtme-ng,qemu-system-x86,curl,binutils,ca-certificates \
     --customize-hook="upload '$deb' /corematrix.deb" \
-    --customize-hook='chroot "$1" dpkg --install /corematrix.deb' \
+    --customize-hook='chroot "$1" dpkg --install /corematrix.deb > /dev/null' \
     --customize-hook='rm -rf "$1/corematrix.deb" "$1"/var/log/* "$1"/var/cache/* "$1"/usr/share/locale/* "$1"/usr/share/doc/*/*changelog*' \
     --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/lib/dpkg/*-old && mkdir -p "$1/var/lib/apt/lists/partial" "$1/var/cache/apt/archives/partial"' \
     --customize-hook="chroot \"\$1\" dpkg-query -W -f '\${Package}\t\${Version}\t\${Architecture}\n' > '$work/packages'" \

@@ -29,7 +29,7 @@ say "SBOM"
 export PATH="$PWD/target/tools/bin:$PATH"
 # It writes beside each Cargo.toml.
 name=corematrix-sbom
-clean() { git ls-files -- Cargo.toml '*/Cargo.toml' | while read -r toml; do rm -f "$(dirname "$toml")/$name.json"; done; }
+clean() { find . -path ./target -prune -o -name "$name.json" -exec rm -f {} +; }
 trap clean EXIT
 "${CARGO:-cargo}" cyclonedx --quiet --format json --target "$machine-unknown-linux-gnu" --no-build-deps --override-filename "$name"
 # C libraries that are linked in, as this machine has them.
