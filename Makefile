@@ -12,6 +12,8 @@ help:
 	@echo "make check  what needs no guest: rustfmt, clippy, unit tests, documentation"
 	@echo "make test   set up, make lint, then every test; none may be skipped"
 	@echo "make loaders  the loaders of cilium/ebpf and aya, into target/loaders"
+	@echo "make dist   what is released, into target/dist; make dist-check makes it twice and compares every byte"
+	@echo "make dist-judge  installs it in bare chroots of Debian 12 and 13, up to the first verdict"
 	@echo "make lint   rustfmt, clippy, documentation"
 	@echo "make deny   licences, advisories and sources of the dependencies, by cargo-deny"
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
@@ -31,6 +33,7 @@ setup-tests:
 
 include programs/programs.mk
 include images/loaders/loaders.mk
+include images/dist/dist.mk
 
 build: setup
 	$(CARGO) build --release --locked

@@ -38,12 +38,20 @@ fn build() -> PathBuf {
         .arg(&folder)
         .arg("--manifest-path")
         .arg(Path::new(&variable("CARGO_MANIFEST_DIR")).join("harness/guest/Cargo.toml"))
-        // Not the position of code, but its size counts in a guest.
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static\x1f-Crelocation-model=static");
+        .env("CARGO_ENCODED_RUSTFLAGS", guest_flags());
     let status = cargo.status().unwrap_or_else(|error| panic!("cannot run cargo for the guest: {error}"));
     assert!(
         status.success(),
         "the guest was not built: {status}; its static libraries are in `libelf-dev` and `zlib1g-dev`"
     );
     folder.join(target).join("guest/corematrix-guest")
+}
+
+/// Not the position of code, but its size counts in a guest. Paths are written as in the outer build, so that a reproducible build
+/// stays one.
+fn guest_flags() -> String {
+    let outer = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let own = ["-Ctarget-feature=+crt-static", "-Crelocation-model=static"];
+    let remapped = outer.split('\x1f').filter(|flag| flag.starts_with("--remap-path-prefix="));
+    own.into_iter().chain(remapped).collect::<Vec<_>>().join("\x1f")
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what corematrix needs and is missing: Debian packages by apt, virtme-ng into .venv. Changes nothing that is there already.
-# With `--tests` also what only the tests need: a browser, in which the HTML report is tried, servers and tools that serve kernels to it, and
+# With `--dist` also what only `make dist` needs. With `--tests` also what only the tests need: a browser, in which the HTML report is tried, servers and tools that serve kernels to it, and
 # rustfmt and clippy for a toolchain of Debian's.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -12,6 +12,10 @@ fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
 packages=(curl binutils gcc make pkg-config libc6-dev libelf-dev libzstd-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
 # docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages and dpkg-deb make archives; qemu-img and mkfs.ext4 disks.
 test_packages=(docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl qemu-utils)
+# mmdebstrap and umoci make the OCI image, jq the SBOM of it.
+dist_packages=(mmdebstrap umoci jq dpkg-dev)
+# Writes the SBOM of the executable.
+cyclonedx=0.5.9
 # Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later.
 qemu_major=10
 # The oldest compiler that builds every dependency.
@@ -19,9 +23,10 @@ rust_minor=88
 python=/usr/bin/python3
 
 case "${1:-}" in
-    "") tests= ;;
-    --tests) tests=1 ;;
-    *) printf 'error: setup.sh does not know `%s`\nhint: it takes nothing, or `--tests`\n' "$1" >&2; exit 2 ;;
+    "") tests= dist= ;;
+    --tests) tests=1 dist= ;;
+    --dist) tests= dist=1 ;;
+    *) printf 'error: setup.sh does not know `%s`\nhint: it takes nothing, `--tests` or `--dist`\n' "$1" >&2; exit 2 ;;
 esac
 
 as_root() {
@@ -38,6 +43,10 @@ test_tools_ok() {
         PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || return 1
     done
 }
+dist_tools_ok() {
+    local tool
+    [ -z "$dist" ] || for tool in mmdebstrap umoci jq dpkg-deb; do command -v "$tool" >/dev/null || return 1; done
+}
 browser_ok() { [ -z "$tests" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 rust_ok() { command -v cargo >/dev/null && [ "$(cargo --version | sed -E 's/^cargo 1\.([0-9]+).*/\1/')" -ge "$rust_minor" ]; }
 lint_ok() { [ -z "$tests" ] || { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; }
@@ -50,6 +59,7 @@ without_apt() {
     rust_ok || missing+=("Rust 1.$rust_minor or later")
     qemu_ok || missing+=("QEMU $qemu_major or later")
     browser_ok || missing+=("Chromium (for the tests)")
+    dist_tools_ok || missing+=("mmdebstrap, umoci, jq and dpkg-deb (for \`make dist\`)")
     test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, e2fsprogs, gpg, openssl and dpkg-dev (for the tests)")
     [ -e /usr/include/libelf.h ] || missing+=("libelf headers")
     [ -e /usr/include/zlib.h ] || missing+=("zlib headers")
@@ -57,22 +67,6 @@ without_apt() {
     "$python" -c 'import ensurepip' 2>/dev/null || missing+=("Python 3 with venv")
     [ ${#missing[@]} = 0 ] || fail "apt-get is absent, and these are missing: $(printf '%s, ' "${missing[@]}" | sed 's/, $//')" \
         "install them with this system's package manager, then run the command again"
-}
-
-# QEMU from backports by a one-off source, without touching the system's lists of sources.
-qemu_from_backports() {
-    local release=$1 state uri
-    uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | awk -v r="$release" '$2 == r {print $1; exit}')
-    [ -n "$uri" ] || fail "no source for $release among apt's sources" "add Debian's main archive to them"
-    state=$(mktemp -d)
-    mkdir -p "$state/lists/partial"
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$uri" "$release-backports" "$uri" "$release" > "$state/sources.list"
-    local options=(-o "Dir::Etc::SourceList=$state/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$state/lists"
-        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
-    chmod -R a+rX "$state"
-    as_root apt-get "${options[@]}" update -q
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -q -y --no-install-recommends -t "$release-backports" qemu-system-x86
-    as_root rm -rf "$state"
 }
 
 # The tests start servers of their own; a package that is new on this machine shall not start one now or at the next boot.
@@ -90,6 +84,7 @@ with_apt() {
     rust_ok || missing+=(rustc-web cargo-web)
     browser_ok || missing+=(chromium)
     test_tools_ok || for package in "${test_packages[@]}"; do installed "$package" || missing+=("$package"); done
+    dist_tools_ok || for package in "${dist_packages[@]}"; do installed "$package" || missing+=("$package"); done
     if ! qemu_ok && [ "$codename" != bookworm ]; then missing+=(qemu-system-x86); fi
     if [ ${#missing[@]} != 0 ] || ! qemu_ok; then
         say "installing: ${missing[*]:-}$(qemu_ok || [ "$codename" != bookworm ] || echo ' qemu-system-x86 (backports)')"
@@ -98,7 +93,7 @@ with_apt() {
     without_service docker-registry lighttpd
     # In runlevel 1 Debian's packages start no service, where that is not for systemd to say.
     [ ${#missing[@]} = 0 ] || as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
-    if ! qemu_ok && [ "$codename" = bookworm ]; then qemu_from_backports "$codename"; fi
+    if ! qemu_ok && [ "$codename" = bookworm ]; then as_root sh images/qemu-backports.sh "$codename"; fi
     rust_ok || fail "the installed Rust is older than 1.$rust_minor" "install a newer one, for example with rustup"
     qemu_ok || say "note: QEMU is older than $qemu_major; without KVM some kernels will crash at random"
 }
@@ -130,7 +125,7 @@ virtual_environment() {
     say "installing virtme-ng into .venv"
     rm -rf .venv
     "$python" -m venv .venv
-    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+    .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r "$wanted"
     cp "$wanted" .venv/installed.txt
 }
 
@@ -141,4 +136,8 @@ else
     without_apt
 fi
 virtual_environment
+if [ -n "$dist" ] && ! [ -x target/tools/bin/cargo-cyclonedx ]; then
+    say "installing cargo-cyclonedx into target/tools"
+    cargo install --quiet --locked --root target/tools "cargo-cyclonedx@$cyclonedx"
+fi
 say "ready: $(cargo --version), QEMU $(qemu-system-x86_64 --version | sed -nE 's/.*version ([0-9.]+).*/\1/p'), virtme-ng $(.venv/bin/vng --version | awk '{print $2}')"

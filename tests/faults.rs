@@ -128,9 +128,9 @@ fn missing_and_broken_tools_are_named_before_anything_is_made() {
     let nowhere = lab.path("nowhere");
     let failing = script(&lab, "failing", "echo out of order >&2; exit 1");
     let cases: [(&str, &Path, &[&str]); 3] = [
-        ("COREMATRIX_VIRTME_RUN", &nowhere, &["`virtme-run` is not installed", "make setup"]),
+        ("COREMATRIX_VIRTME_RUN", &nowhere, &["`virtme-run` is not installed", "corematrix setup"]),
         ("COREMATRIX_QEMU", &nowhere, &["`qemu-system-x86_64` is not installed", "qemu-system-x86"]),
-        ("COREMATRIX_QEMU", &failing, &["failing", "out of order", "make setup"]),
+        ("COREMATRIX_QEMU", &failing, &["failing", "out of order", "corematrix setup"]),
     ];
     for (variable, program, said) in cases {
         let mut command = lab.command(&[&object("five"), "--accel", "tcg"]);

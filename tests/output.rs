@@ -12,7 +12,7 @@ fn commands() -> Vec<(Vec<String>, i32)> {
     let object = object.as_str();
     [
         (vec!["list", "programs", object], 0),
-        (vec!["init", object], 0),
+        (vec!["init", "-o", "-", object], 0),
         (vec!["kernels", "list"], 0),
         (vec!["store", "list"], 0),
         (vec!["report", "no-such-report"], 3),

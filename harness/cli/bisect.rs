@@ -28,7 +28,7 @@ use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::report::explain::{CellFacts, explanation};
 use crate::report::{counted, paragraph};
 use crate::repro::Fate;
-use crate::source::{AvailableKernel, LockFile};
+use crate::source::AvailableKernel;
 use crate::suite::Settings;
 use findings::Findings;
 
@@ -82,12 +82,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
     // Kernels that are only looked at in passing are not pinned for the project.
     let lock = folder.path().join("kernels.lock");
-    if let Err(error) = std::fs::copy(project.manifest.path.with_extension("lock"), &lock)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(Failure::infrastructure(format!("cannot copy the lock file: {error}"), None));
-    }
-    project.lock = LockFile::open(&lock).map_err(store_failure)?;
+    project.lock = project.lock.copied_to(&lock).map_err(store_failure)?;
 
     let (object, settings) = only_input(&project, &args.object, args.guests.offline)?;
     if let (Some(program), Ok(inventory)) = (&args.program, &object.inventory) {

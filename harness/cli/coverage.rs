@@ -13,15 +13,13 @@ use super::run::{report_failure, width};
 use super::threshold::Thresholds;
 use crate::coverage::{ProofLevel, Unit};
 use crate::explain::KernelTypes;
-use crate::manifest::Manifest;
-use crate::matrix::kernel_types;
+use crate::matrix::{Places, Project, kernel_types};
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
 use crate::record::RunRecord;
 use crate::record::exit_code;
 use crate::report::coverage::kernel_value::RecordedConfig;
 use crate::report::coverage::{lcov, render, source, unproven};
-use crate::source::LockFile;
 use crate::store::{Store, StoredKernel};
 
 #[derive(Debug, Args)]
@@ -99,10 +97,10 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
 
 /// The kernels of the manifest that the store has, by name.
 fn stored_kernels(common: &Common, store: &Store) -> Vec<(String, StoredKernel)> {
-    let lock = LockFile::open(&common.manifest.with_extension("lock"));
-    let (Ok(manifest), Ok(lock)) = (Manifest::load(&common.manifest), lock) else { return Vec::new() };
-    let stored = manifest.kernels.iter().filter_map(|spec| {
-        let stored = store.kernel(spec, &lock, true, &|_| {}).ok()?;
+    let places = Places { store: store.root().to_owned(), ..Places::new("") };
+    let Ok(project) = Project::load(&common.manifest, &places) else { return Vec::new() };
+    let stored = project.manifest.kernels.iter().filter_map(|spec| {
+        let stored = store.kernel(spec, &project.lock, true, &|_| {}).ok()?;
         Some((spec.name.clone(), stored))
     });
     stored.collect()

@@ -68,18 +68,14 @@ pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failur
 
 fn manifest_line(project: &Project) -> String {
     let manifest = &project.manifest;
-    format!(
-        "{}: {} kernels, {} in the default matrix",
-        manifest.path.display(),
-        manifest.kernels.len(),
-        manifest.matrix.len()
-    )
+    let name = if project.is_built_in { "built-in".to_owned() } else { manifest.path.display().to_string() };
+    format!("{name}: {} kernels, {} in the default matrix", manifest.kernels.len(), manifest.matrix.len())
 }
 
 fn tool_findings(project: &Project) -> Vec<(&'static str, Finding)> {
     match project.tools() {
         Err(error) => {
-            let hint = error.hint().unwrap_or_else(|| "`make setup` installs what is missing".to_owned());
+            let hint = error.hint().unwrap_or_else(|| "`corematrix setup` installs what is missing".to_owned());
             vec![("programs", Finding::Bad(error.to_string(), hint))]
         }
         Ok(tools) => {

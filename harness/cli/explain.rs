@@ -174,8 +174,7 @@ pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRe
 
 /// The folder of the manifest.
 pub(super) fn project_folder(common: &Common) -> PathBuf {
-    let folder = common.manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new(".")).to_owned()
+    common.manifest.folder().to_owned()
 }
 
 fn report_folder(common: &Common, run: &Path) -> PathBuf {

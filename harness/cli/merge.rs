@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn parts_on_disk_become_one_report_with_its_logs() {
         let folder = tempfile::tempdir().unwrap();
-        let common = Common { manifest: folder.path().join("kernels.toml"), store: None };
+        let common = Common { manifest: folder.path().join("kernels.toml").as_path().into(), ..Common::default() };
         let whole = sample::record();
         let kernels = whole.kernels.len();
         let objects: Vec<String> = whole.objects.iter().map(|object| object.name.clone()).collect();

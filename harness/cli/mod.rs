@@ -25,16 +25,18 @@ mod predict;
 mod report;
 mod repro;
 mod run;
+mod setup;
 mod shell;
 mod store;
 mod threshold;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::manifest::ManifestPlace;
 use crate::matrix::Options;
 use crate::matrix::{MatrixError, Places};
 use crate::record::exit_code;
@@ -52,11 +54,15 @@ pub struct Cli {
 }
 
 /// What every command understands.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Common {
-    /// The kernels that exist.
-    #[arg(long, global = true, value_name = "FILE", default_value = "kernels.toml")]
-    manifest: PathBuf,
+    /// The kernels that exist [default: `kernels.toml` of this folder or of one above it in the same repository; without one, the
+    /// built-in manifest].
+    #[arg(long = "manifest", global = true, value_name = "FILE")]
+    named_manifest: Option<PathBuf>,
+    /// What is taken; known as soon as the command begins.
+    #[arg(skip)]
+    manifest: ManifestPlace,
     /// The kernel store [default: $COREMATRIX_STORE, or corematrix in the user's cache folder].
     #[arg(long, global = true, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -66,6 +72,23 @@ impl Common {
     /// Where the store and the programs are.
     fn places(&self) -> Result<Places, MatrixError> {
         Places::from_environment(self.store.clone())
+    }
+
+    /// Chooses the manifest.
+    fn find_manifest(&mut self) {
+        self.manifest = match self.named_manifest.take() {
+            Some(file) => ManifestPlace::File(file),
+            None => std::env::current_dir().map(|here| ManifestPlace::find(&here)).unwrap_or_default(),
+        };
+    }
+
+    /// The file of the manifest, for commands that change it or its lock file.
+    fn changeable_manifest(&self) -> Result<PathBuf, Failure> {
+        let hint = || Some("`corematrix init` writes a `kernels.toml` of your own".to_owned());
+        let file = self.manifest.file().map(Path::to_owned);
+        file.ok_or_else(|| {
+            Failure::input("there is no `kernels.toml`, and the built-in manifest is not changed", hint())
+        })
     }
 }
 
@@ -103,7 +126,7 @@ enum Command {
     Nightly(nightly::NightlyArgs),
     /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
     Coverage(coverage::CoverageArgs),
-    /// Write a first suite file for objects: alternatives, settings and expectations to go on with.
+    /// Write the files that a repository needs: `kernels.toml`, a first suite for its objects, and a file for continuous integration.
     Init(init::InitArgs),
     /// List objects or programs.
     List(list::ListArgs),
@@ -113,8 +136,30 @@ enum Command {
     Btf(btf::BtfArgs),
     /// Look after kernels: what is declared, pinned and stored, what they can do, and what differs between them.
     Kernels(kernels::KernelsArgs),
+    /// Install the programs that corematrix needs and that are missing: QEMU, virtme-ng, curl, binutils.
+    Setup(setup::SetupArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
     Doctor(doctor::DoctorArgs),
+}
+
+impl Command {
+    /// Whether it looks for kernels in the manifest.
+    fn takes_kernels(&self) -> bool {
+        use Command::{Bundle, Compare, Doctor, Gate, Init, List, Merge, Report, Setup, Store};
+        !matches!(
+            self,
+            Bundle(_)
+                | Compare(_)
+                | Doctor(_)
+                | Gate(_)
+                | Init(_)
+                | List(_)
+                | Merge(_)
+                | Report(_)
+                | Setup(_)
+                | Store(_)
+        )
+    }
 }
 
 /// Which kernels, and how they run.
@@ -154,7 +199,11 @@ impl Cli {
     ///
     /// # Errors
     /// What kept it from being done, with hints, for the user to read.
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    pub fn run(mut self) -> Result<ExitCode, Failure> {
+        self.common.find_manifest();
+        if self.common.manifest == ManifestPlace::BuiltIn && self.command.takes_kernels() {
+            say("no `kernels.toml` here: taking the kernels of the built-in manifest".to_owned());
+        }
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Exec(args) => exec::run(&self.common, &args),
@@ -177,6 +226,7 @@ impl Cli {
             Command::Lint(args) => lint::run(&self.common, &args),
             Command::Btf(args) => btf::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),
+            Command::Setup(args) => setup::run(&self.common, &args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }
     }

@@ -71,7 +71,7 @@ mod tests {
     use crate::record::{json, sample};
 
     fn report(folder: &Path, run_path: PathBuf, format: &[Format], out: Option<PathBuf>) -> Result<ExitCode, Failure> {
-        let common = Common { manifest: folder.join("kernels.toml"), store: None };
+        let common = Common { manifest: folder.join("kernels.toml").as_path().into(), ..Common::default() };
         run(&common, &ReportArgs { run: run_path, format: format.to_vec(), out, baseline: None })
     }
 
@@ -96,7 +96,7 @@ mod tests {
         let both = [Format::Json, Format::Csv];
         let refused = report(folder.path(), folder.path().to_owned(), &both, Some(PathBuf::from("-"))).unwrap_err();
         assert!(refused.to_string().contains("hint: ask for one format"), "{refused}");
-        let common = Common { manifest: folder.path().join("kernels.toml"), store: None };
+        let common = Common { manifest: folder.path().join("kernels.toml").as_path().into(), ..Common::default() };
         let args = |format| ReportArgs {
             run: folder.path().to_owned(),
             format: vec![format],

@@ -4,6 +4,7 @@ mod declaration;
 mod image_reference;
 mod limits;
 mod parse;
+mod place;
 mod problem;
 mod quantity;
 mod reader;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
+pub use place::ManifestPlace;
+pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
 pub use problem::{ManifestError, Problem};
 pub use selector::{KernelSelector, SelectorError};
 pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
@@ -24,7 +27,7 @@ pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
-    /// The file it was read from.
+    /// The file it was read from; for the built-in one, where a file would be.
     pub path: PathBuf,
     /// Every declared kernel, oldest series first.
     pub kernels: Vec<KernelSpec>,

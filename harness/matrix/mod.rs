@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Nothing here prints, ends the process or listens for signals. Guests are made by QEMU and virtme-ng, which are found by `PATH` and
-//! in the project's `.venv`.
+//! in the project's `.venv`, and where `corematrix setup` installs virtme-ng.
 
 mod acceleration;
 mod advice;
@@ -260,7 +260,8 @@ impl<'a> Matrix<'a> {
             accel_reason: proof.reason.clone(),
         };
         let mut record = work.plan.record(tool, timestamp::now());
-        record.notices.clone_from(&work.notices);
+        record.notices.extend(self.project.notice());
+        record.notices.extend_from_slice(&work.notices);
         record.partition.clone_from(&work.partition);
         Ok(record)
     }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
-use crate::manifest::{BtfPlace, KernelSpec, Manifest, Source};
+use crate::manifest::{BtfPlace, KernelSpec, Manifest, ManifestPlace, Source};
 use crate::source::{BtfFile, LockFile};
 use crate::store::Store;
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
@@ -18,7 +18,9 @@ const TOOLS: &str = "tools.json";
 pub struct Project {
     /// The kernels that there are.
     pub manifest: Manifest,
-    /// The folder of the manifest.
+    /// Whether the manifest is the one that is part of this executable.
+    pub is_built_in: bool,
+    /// The folder of the manifest; for the built-in one the working folder.
     pub folder: PathBuf,
     /// What exactly the kernels are.
     pub lock: LockFile,
@@ -37,29 +39,35 @@ impl Project {
     ///
     /// # Errors
     /// The manifest or its lock file is wrong, or the store cannot be opened. Missing programs are no error yet.
-    pub fn load(manifest: &Path, places: &Places) -> Result<Project, MatrixError> {
-        Project::of(Manifest::load(manifest)?, places)
+    pub fn load(manifest: impl Into<ManifestPlace>, places: &Places) -> Result<Project, MatrixError> {
+        let place = manifest.into();
+        Project::of(place.load()?, place == ManifestPlace::BuiltIn, places)
     }
 
-    /// The same; where there is no manifest, a project without kernels, which is enough to look into inputs.
+    /// The same; where the file does not exist, a project without kernels, which is enough to look into inputs.
     ///
     /// # Errors
     /// As [`Project::load`].
-    pub fn load_for_inputs(manifest: &Path, places: &Places) -> Result<Project, MatrixError> {
-        if manifest.exists() {
-            return Project::load(manifest, places);
+    pub fn load_for_inputs(manifest: impl Into<ManifestPlace>, places: &Places) -> Result<Project, MatrixError> {
+        match manifest.into() {
+            ManifestPlace::File(file) if !file.exists() => {
+                let path = std::path::absolute(&file).unwrap_or(file);
+                Project::of(Manifest { path, kernels: Vec::new(), matrix: Vec::new() }, false, places)
+            }
+            place => Project::load(place, places),
         }
-        let path = std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned());
-        Project::of(Manifest { path, kernels: Vec::new(), matrix: Vec::new() }, places)
     }
 
-    fn of(manifest: Manifest, places: &Places) -> Result<Project, MatrixError> {
+    fn of(manifest: Manifest, is_built_in: bool, places: &Places) -> Result<Project, MatrixError> {
         let folder = manifest.path.parent().unwrap_or(Path::new("/")).to_owned();
-        let lock = LockFile::open(&manifest.path.with_extension("lock"))?;
         let store = Store::open(&places.store)?;
+        let lock = match is_built_in {
+            true => LockFile::open_built_in(store.root())?,
+            false => LockFile::open(&manifest.path.with_extension("lock"))?,
+        };
         let (tools_folder, tools) = (folder.clone(), OnceLock::new());
         let (paths, loaders) = (places.tools.clone(), places.loaders.clone());
-        let mut project = Project { manifest, folder, lock, store, tools_folder, tools, paths, loaders };
+        let mut project = Project { manifest, is_built_in, folder, lock, store, tools_folder, tools, paths, loaders };
         project.download_with_tools();
         Ok(project)
     }
@@ -76,6 +84,12 @@ impl Project {
         if let Some(vng) = Toolchain::vng(&self.tools_folder, &self.paths) {
             self.store.download_with(vng);
         }
+    }
+
+    /// What reports say of kernels that no file of the user declares.
+    pub(super) fn notice(&self) -> Option<String> {
+        let version = env!("CARGO_PKG_VERSION");
+        self.is_built_in.then(|| format!("kernels are those of the manifest that is built into corematrix {version}"))
     }
 
     /// The programs that make guests, looked for when they are first asked for: it takes a tenth of a second to ask for their versions.

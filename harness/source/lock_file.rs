@@ -3,7 +3,6 @@
 //! It lies beside `kernels.toml`, is written by corematrix and committed. It names packages, versions and checksums,
 //! never a mirror or a path of this machine. Images given by path are the user's own and are not pinned.
 
-use crate::whole_file;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,11 +11,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use crate::checksum;
+use crate::manifest::BUILT_IN_LOCK;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::file_lock::take_for_a_moment;
+use crate::whole_file;
 
 const HEADER: &str = "# Written by corematrix; commit it. It pins the kernels that were fetched.\n\
                       # when-gone says what to do once a pinned version has left the mirror: \"newest\" or \"stop\".\n\n";
+
+const HEADER_OF_BUILT_IN: &str =
+    "# Written by corematrix: what the kernels of its built-in manifest are in this store.\n\n";
 
 /// The format of the file; raised when older versions of corematrix would misread it.
 const VERSION: u32 = 1;
@@ -89,6 +94,8 @@ impl Default for Contents {
 #[derive(Debug)]
 pub struct LockFile {
     path: PathBuf,
+    /// What it says as long as the file does not exist, if that is not nothing.
+    built_in: Option<&'static str>,
     contents: Mutex<Contents>,
 }
 
@@ -98,7 +105,23 @@ impl LockFile {
     /// # Errors
     /// [`StoreError::BadLock`] if it is not a lock file, [`StoreError::Io`] if it cannot be read.
     pub fn open(path: &Path) -> Result<LockFile, StoreError> {
-        Ok(LockFile { path: path.to_owned(), contents: Mutex::new(read(path)?) })
+        LockFile { path: path.to_owned(), built_in: None, contents: Mutex::default() }.loaded()
+    }
+
+    /// That of the built-in manifest. What it pins is built in, too; what has moved on since, and what is pinned later, is remembered
+    /// in the folder of the store, apart from that of other versions of corematrix.
+    ///
+    /// # Errors
+    /// As [`LockFile::open`].
+    pub fn open_built_in(store: &Path) -> Result<LockFile, StoreError> {
+        let checksum = checksum::of_bytes(BUILT_IN_LOCK.as_bytes());
+        let path = store.join(format!("built-in-{}.lock", &checksum[..12]));
+        LockFile { path, built_in: Some(BUILT_IN_LOCK), contents: Mutex::default() }.loaded()
+    }
+
+    fn loaded(self) -> Result<LockFile, StoreError> {
+        self.reload()?;
+        Ok(self)
     }
 
     /// What to do when a pinned version is gone.
@@ -121,7 +144,7 @@ impl LockFile {
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.
     pub fn copied_to(&self, path: &Path) -> Result<LockFile, StoreError> {
-        let copy = LockFile { path: path.to_owned(), contents: Mutex::default() };
+        let copy = LockFile { path: path.to_owned(), built_in: None, contents: Mutex::default() };
         copy.change(|contents| contents.clone_from(&self.contents()))?;
         Ok(copy)
     }
@@ -149,7 +172,7 @@ impl LockFile {
     /// Takes over what other runs have pinned since.
     pub(super) fn reload(&self) -> Result<(), StoreError> {
         let mut contents = self.contents();
-        *contents = read(&self.path)?;
+        *contents = self.read()?;
         Ok(())
     }
 
@@ -182,29 +205,35 @@ impl LockFile {
         // project.
         let guard = File::open(folder).during("open", folder)?;
         take_for_a_moment(&guard, FlockOperation::NonBlockingLockExclusive).during("lock", folder)?;
-        let current = read(&self.path)?;
+        let current = self.read()?;
         let mut changed = current.clone();
         edit(&mut changed);
         if changed != current || !self.path.exists() {
             let text = toml::to_string(&changed)
                 .map_err(|error| StoreError::BadLock { path: self.path.clone(), reason: error.to_string() })?;
+            let header = if self.built_in.is_some() { HEADER_OF_BUILT_IN } else { HEADER };
             whole_file::replace(&self.path, |out| {
-                out.write_all(HEADER.as_bytes())?;
+                out.write_all(header.as_bytes())?;
                 out.write_all(text.as_bytes())
             })?;
         }
         *contents = changed;
         Ok(())
     }
+
+    /// What the file says now.
+    fn read(&self) -> Result<Contents, StoreError> {
+        match (fs::read_to_string(&self.path), self.built_in) {
+            (Err(error), None) if error.kind() == std::io::ErrorKind::NotFound => Ok(Contents::default()),
+            (Err(error), Some(text)) if error.kind() == std::io::ErrorKind::NotFound => parse(text, &self.path),
+            (text, _) => parse(&text.during("read", &self.path)?, &self.path),
+        }
+    }
 }
 
-fn read(path: &Path) -> Result<Contents, StoreError> {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Contents::default()),
-        other => other.during("read", path)?,
-    };
+fn parse(text: &str, path: &Path) -> Result<Contents, StoreError> {
     let bad = |reason: String| StoreError::BadLock { path: path.to_owned(), reason };
-    let contents: Contents = toml::from_str(&text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
+    let contents: Contents = toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
     if contents.version != VERSION {
         return Err(bad(format!("it has format {}, this corematrix reads format {VERSION}", contents.version)));
     }

@@ -31,6 +31,17 @@ const VERIFIED: &str = "verified.json";
 /// Raised when what corematrix makes of an image changes, so that old entries are made anew.
 const FORMAT: u32 = 1;
 
+/// The end of an entry's name: its key, and its format, so that the entries of two versions of corematrix stand side by side.
+pub(crate) fn mark(key: &str) -> String {
+    mark_of_format(key, FORMAT)
+}
+
+/// The first format had no mark of its own.
+fn mark_of_format(key: &str, format: u32) -> String {
+    let key = key.get(..12).unwrap_or(key);
+    if format == 1 { key.to_owned() } else { format!("{key}.{format}") }
+}
+
 /// What an entry notes of a kernel without BTF.
 pub(crate) const NO_BTF: &str =
     "the kernel has no BTF: every object with CO-RE relocations fails, unless some is given (`btf` in the manifest)";

@@ -148,10 +148,12 @@ impl StoreError {
             StoreError::Stopped => None,
             StoreError::Io { source, .. } => Some(match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "free some space, or move the store with `COREMATRIX_STORE`".to_owned()
+                    "free some space, or name a store elsewhere by `--store` or `COREMATRIX_STORE`".to_owned()
                 }
                 io::ErrorKind::NotFound => "check the path".to_owned(),
-                _ => "check its permissions, or move the store with `COREMATRIX_STORE`".to_owned(),
+                // Not from the system, and so of no file.
+                io::ErrorKind::Other => "name a store by `--store` or `COREMATRIX_STORE`".to_owned(),
+                _ => "check its permissions, or name a store elsewhere by `--store` or `COREMATRIX_STORE`".to_owned(),
             }),
         }
     }

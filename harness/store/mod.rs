@@ -144,8 +144,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] if the user has no home folder.
     pub fn default_folder() -> Result<PathBuf, StoreError> {
-        let base = etcetera::choose_base_strategy()
-            .map_err(std::io::Error::other)
+        // Without the variable, users are looked up by libraries that an executable without an interpreter cannot load.
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+        let base = home
+            .ok_or_else(|| std::io::Error::other("`HOME` is not set"))
+            .and_then(|_| etcetera::choose_base_strategy().map_err(std::io::Error::other))
             .during("find the cache folder of the user for", Path::new("corematrix"))?;
         Ok(base.cache_dir().join("corematrix"))
     }
@@ -232,7 +235,7 @@ impl Store {
 
     /// The sound entry with this key; a damaged one counts as absent. The caller holds the kernel's lock.
     pub(crate) fn stored(&self, name: &str, key: &str, notes: Vec<String>) -> Option<StoredKernel> {
-        let (start, end) = (format!("{}-", file_name(name)), format!("-{}", key.get(..12)?));
+        let (start, end) = (format!("{}-", file_name(name)), format!("-{}", entry::mark(key)));
         let entries = fs::read_dir(self.root.join("kernels")).ok()?.flatten();
         let folder = entries.map(|entry| entry.path()).find(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -256,7 +259,7 @@ impl Store {
         accept: &dyn Fn(&Entry) -> Result<(), StoreError>,
     ) -> Result<StoredKernel, StoreError> {
         let entry = Entry::make(delivery, &staging.entry())?;
-        let folder = format!("{}-{}-{}", file_name(name), entry.identity.release, &key[..12]);
+        let folder = format!("{}-{}-{}", file_name(name), entry.identity.release, entry::mark(key));
         let target = self.root.join("kernels").join(folder);
         accept(&entry)?;
         staging.publish(&target)?;

@@ -301,7 +301,7 @@ mod tests {
             "warning: `file` is not installed in the system\n{traceback}FileNotFoundError: [Errno 2] No such file or directory: 'strings'"
         ));
         assert_eq!(error.to_string(), "virtme-ng cannot compose a machine: it needs `strings`, which is not installed");
-        assert_eq!(error.hint().as_deref(), Some("install the package `binutils`"));
+        assert_eq!(error.hint().as_deref(), Some("`corematrix setup` installs the package `binutils`"));
         let file = failed(&format!("{traceback}FileNotFoundError: [Errno 2] No such file or directory: 'file'"));
         assert_eq!(file.hint().as_deref(), Some("install the package that has `file`"));
         // Of any other traceback the last line is left.

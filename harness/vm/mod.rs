@@ -22,6 +22,7 @@ mod qmp;
 mod restore;
 mod snapshot;
 mod toolchain;
+mod virtme_ng;
 
 pub use accelerator::{Accelerator, AcceleratorFailure, Choice, KvmMemory, NoKvm, ProvenAccelerator, choose};
 pub use boot_config::notes as config_notes;
@@ -33,3 +34,4 @@ pub use machine::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
 pub use snapshot::{SaveError, key as snapshot_key};
 pub use toolchain::{ToolPaths, Toolchain, ToolchainError};
+pub use virtme_ng::VirtmeNg;

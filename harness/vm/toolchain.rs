@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::virtme_ng::VirtmeNg;
 use crate::process::{self, ProcessError};
 
 /// Older QEMUs corrupt guests of Linux 6.12 under TCG: 22 of 175 boots oopsed with 7.2, none of 125 with 10.0.
 const TCG_SAFE_QEMU: u32 = 10;
 /// How to get virtme-ng.
-const VIRTME_HINT: &str = "`make setup` installs the pinned virtme-ng into `.venv`";
+const VIRTME_HINT: &str = "`corematrix setup` installs virtme-ng";
 /// How to get QEMU.
-const QEMU_HINT: &str = "install the package `qemu-system-x86`, or run `make setup`";
+const QEMU_HINT: &str = "`corematrix setup` installs the package `qemu-system-x86`";
 /// virtme-ng looks for a kernel's version with it. Its other program for that, `file`, knows none of an uncompressed kernel.
 const STRINGS: &str = "strings";
 /// Points at another `virtme-run`.
@@ -56,6 +57,14 @@ pub enum ToolchainError {
         /// How to get it.
         hint: &'static str,
     },
+    /// Found, and its options are not those that corematrix uses.
+    #[error("virtme-ng {version} (`{}`) is too old: {} or later is needed", path.display(), VirtmeNg::oldest())]
+    TooOld {
+        /// Its `virtme-run`.
+        path: PathBuf,
+        /// As it tells itself.
+        version: String,
+    },
     /// Found, and it does not even print its version.
     #[error("cannot ask for the version of `{program}`: {source}")]
     Broken {
@@ -73,6 +82,7 @@ impl ToolchainError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ToolchainError::Missing { hint, .. } => Some((*hint).to_owned()),
+            ToolchainError::TooOld { .. } => Some(VIRTME_HINT.to_owned()),
             ToolchainError::Broken { program, source: ProcessError::Deadline { .. }, .. } => Some(format!(
                 "does `{program} --version` work by hand? a slow machine needs a longer `boot-timeout` in the manifest, which lengthens \
                  this limit, too"
@@ -91,18 +101,20 @@ pub struct ToolPaths {
     pub virtme_run: Option<PathBuf>,
     /// QEMU for the machine.
     pub qemu: Option<PathBuf>,
+    /// Where `corematrix setup` installs a virtme-ng.
+    pub virtme_ng: Option<VirtmeNg>,
 }
 
 impl ToolPaths {
     /// Those that the environment names.
     pub fn from_environment() -> ToolPaths {
         let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
-        ToolPaths { virtme_run: named(VIRTME_RUN_VARIABLE), qemu: named(QEMU_VARIABLE) }
+        ToolPaths { virtme_run: named(VIRTME_RUN_VARIABLE), qemu: named(QEMU_VARIABLE), virtme_ng: VirtmeNg::of_user() }
     }
 }
 
 impl Toolchain {
-    /// Takes the programs of `paths`; else looks for virtme-ng in `.venv` of the project folder and on the PATH, for QEMU on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest. Each program has
+    /// Takes the programs of `paths`; else looks for virtme-ng in `.venv` of the project folder, where `corematrix setup` installs it, and on the PATH; for QEMU on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest. Each program has
     /// `limit` to print its own.
     pub fn find(
         project: &Path,
@@ -111,7 +123,7 @@ impl Toolchain {
         limit: Duration,
     ) -> Result<Toolchain, ToolchainError> {
         let virtme_run = virtme_run(project, paths)?;
-        let qemu = find("qemu-system-x86_64", (QEMU_VARIABLE, paths.qemu.as_deref()), &[], QEMU_HINT)?;
+        let qemu = qemu(paths)?;
         let marks = [mark(&virtme_run), mark(&qemu)];
         let known = fs::read(memory).ok().and_then(|json| serde_json::from_slice::<Remembered>(&json).ok());
         if let Some(known) = known.filter(|known| known.marks == marks) {
@@ -119,6 +131,9 @@ impl Toolchain {
             return Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version });
         }
         let virtme_version = virtme_version(&virtme_run, limit)?;
+        if VirtmeNg::is_too_old(&virtme_version) {
+            return Err(ToolchainError::TooOld { path: virtme_run, version: virtme_version });
+        }
         let qemu_version = version_word(&version_output(&qemu, QEMU_HINT, limit)?, "version");
         let versions = [virtme_version.clone(), qemu_version.clone()];
         // Not being able to remember costs time and nothing else.
@@ -126,10 +141,14 @@ impl Toolchain {
         Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version })
     }
 
+    /// Whether a QEMU of this version is known to corrupt guests under emulation.
+    pub fn is_unsafe_for_emulation(version: &str) -> bool {
+        version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < TCG_SAFE_QEMU)
+    }
+
     /// A warning if this QEMU is known to corrupt guests under emulation.
     pub fn emulation_warning(&self) -> Option<String> {
-        let major: u32 = self.qemu_version.split('.').next()?.parse().ok()?;
-        (major < TCG_SAFE_QEMU).then(|| {
+        Toolchain::is_unsafe_for_emulation(&self.qemu_version).then(|| {
             format!(
                 "QEMU {} corrupts some guests under emulation (seen with 7.2 and Linux 6.12); take QEMU {TCG_SAFE_QEMU} or later, \
                  on Debian 12 from bookworm-backports",
@@ -145,21 +164,40 @@ impl Toolchain {
         (!is_there).then(|| (STRINGS, needed_hint(STRINGS)))
     }
 
+    /// QEMU and its version, if there is one that tells it.
+    pub fn qemu(paths: &ToolPaths, limit: Duration) -> Option<(PathBuf, String)> {
+        let qemu = qemu(paths).ok()?;
+        let version = version_word(&version_output(&qemu, QEMU_HINT, limit).ok()?, "version");
+        Some((qemu, version))
+    }
+
+    /// virtme-ng's `virtme-run` and its version, if there is one that tells it.
+    pub fn virtme_ng(project: &Path, paths: &ToolPaths, limit: Duration) -> Option<(PathBuf, String)> {
+        let virtme_run = virtme_run(project, paths).ok()?;
+        let version = virtme_version(&virtme_run, limit).ok()?;
+        Some((virtme_run, version))
+    }
+
     /// virtme-ng's `vng`, which stands beside `virtme-run`; `None` without virtme-ng. Nothing is run to find it.
     pub fn vng(project: &Path, paths: &ToolPaths) -> Option<PathBuf> {
         Some(virtme_run(project, paths).ok()?.with_file_name("vng"))
     }
 }
 
+fn qemu(paths: &ToolPaths) -> Result<PathBuf, ToolchainError> {
+    find("qemu-system-x86_64", (QEMU_VARIABLE, paths.qemu.as_deref()), &[], QEMU_HINT)
+}
+
 fn virtme_run(project: &Path, paths: &ToolPaths) -> Result<PathBuf, ToolchainError> {
-    let places = [project.join(".venv/bin/virtme-run")];
+    let own = paths.virtme_ng.as_ref().filter(|own| own.is_whole()).map(VirtmeNg::virtme_run);
+    let places: Vec<_> = std::iter::once(project.join(".venv/bin/virtme-run")).chain(own).collect();
     find("virtme-run", (VIRTME_RUN_VARIABLE, paths.virtme_run.as_deref()), &places, VIRTME_HINT)
 }
 
 /// What to do about a program that virtme-ng needs and that is not installed.
 pub(super) fn needed_hint(program: &str) -> String {
     match program {
-        STRINGS => "install the package `binutils`".to_owned(),
+        STRINGS => "`corematrix setup` installs the package `binutils`".to_owned(),
         program => format!("install the package that has `{program}`"),
     }
 }

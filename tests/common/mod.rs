@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub use full_disk::FullDisk;
 use kernel::TestKernel;
-pub use kernel::kernel;
+pub use kernel::{kernel, virtme_run};
 pub(crate) use need::need;
 
 /// For whatever has to happen sooner or later. Machines may be slow; a test that waits this long has failed.
@@ -118,7 +118,7 @@ impl Lab {
         command.arg(verb).arg("--manifest").arg(self.path("kernels.toml"));
         command.env("TMPDIR", self.scratch()).env("COREMATRIX_STORE", self.store());
         command.env_remove("COREMATRIX_SNAPSHOT_BUDGET");
-        if let Some(virtme_run) = kernel::virtme_run() {
+        if let Some(virtme_run) = virtme_run() {
             command.env("COREMATRIX_VIRTME_RUN", virtme_run);
         }
         command

@@ -81,7 +81,7 @@ enum Added {
 }
 
 pub(in super::super) fn run(common: &Common, args: &AddArgs) -> Result<ExitCode, Failure> {
-    let path = &common.manifest;
+    let path = &common.changeable_manifest()?;
     let manifest = Manifest::load(path).map_err(|error| {
         let hint = error.hint();
         Failure::input(error, hint)

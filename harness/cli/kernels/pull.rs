@@ -52,6 +52,7 @@ pub(in super::super) fn run(common: &Common, args: &PullArgs) -> Result<ExitCode
 }
 
 pub(in super::super) fn lock(common: &Common, args: &LockArgs) -> Result<ExitCode, Failure> {
+    common.changeable_manifest()?;
     let project = Project::load(&common.manifest, &common.places()?)?;
     let unpinned: Vec<KernelSpec> = chosen(&project, &args.kernel)?
         .into_iter()

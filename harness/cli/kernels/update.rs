@@ -34,6 +34,7 @@ pub(in super::super) struct UpdateArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCode, Failure> {
+    common.changeable_manifest()?;
     let project = Project::load(&common.manifest, &common.places()?)?;
     let shown = diff::asked_by_objects(&project, &args.objects, false)?;
     let scratch =

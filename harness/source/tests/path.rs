@@ -65,3 +65,21 @@ fn a_missing_or_damaged_image_is_told_apart() {
     assert_eq!(error.to_string(), "kernel `mine`: image: neither a bzImage nor an x86-64 ELF vmlinux");
     assert!(!error.is_unavailable() && error.hint().is_some());
 }
+
+#[test]
+fn another_version_of_corematrix_keeps_its_own_entry() {
+    let fixture = Fixture::new();
+    let path = fixture.write("bzImage", &image("6.18.0-mine"));
+    let own = fixture.image(&path, None).unwrap();
+    let folder = own.boot_image.parent().unwrap();
+    // A later version, which makes something else of the same image, came first.
+    let later = folder.with_file_name(format!("{}.2", folder.file_name().unwrap().to_str().unwrap()));
+    fs::rename(folder, &later).unwrap();
+    let description = fs::read_to_string(later.join("entry.json")).unwrap().replace("\"format\": 1", "\"format\": 2");
+    fs::write(later.join("entry.json"), description.replace("\"format\":1", "\"format\":2")).unwrap();
+    assert_eq!(fixture.image(&path, None).unwrap().boot_image, own.boot_image);
+    assert!(later.join("entry.json").is_file() && own.boot_image.is_file());
+    // It is listed, but nothing is made of it.
+    let store = fixture.store();
+    assert_eq!((store.kernels().len(), store.folders().unwrap().len()), (1, 2));
+}

@@ -1,0 +1,121 @@
+//! `corematrix init`: the files that a repository needs to test its objects.
+
+mod ci;
+mod new_files;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::ci::Engine;
+use self::new_files::NewFiles;
+use super::Common;
+use super::failure::Failure;
+use crate::manifest::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, ManifestPlace, repository};
+use crate::matrix::{Inputs, Project};
+use crate::suite::draft;
+
+/// The suite's file, unless another one is named.
+const SUITE: &str = "suite.toml";
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// What the suite is for: BPF objects, folders of them, executables or libraries that embed them, archives, or images
+    /// (`oci://REGISTRY/NAME@sha256:DIGEST`); without any, no suite is written.
+    #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE")]
+    inputs: Vec<PathBuf>,
+    /// The suite's file; `-` prints the suite, and writes nothing at all [default: suite.toml].
+    #[arg(long, short, value_name = "SUITE.toml", requires = "inputs")]
+    output: Option<PathBuf>,
+    /// Write the file for this engine of continuous integration, too.
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    ci: Option<Engine>,
+    /// Fetch nothing: take images from the store.
+    #[arg(long)]
+    offline: bool,
+}
+
+pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure> {
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::infrastructure(format!("cannot tell the working folder: {error}"), None))?;
+    let root = repository(&here).unwrap_or(&here);
+    let suite = args.output.clone().unwrap_or_else(|| SUITE.into());
+    if suite.as_os_str() == "-" {
+        print!("{}", suite_text(common, args, None)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut files = NewFiles::default();
+    match &common.manifest {
+        ManifestPlace::File(file) if file.exists() => println!("kept: {}", shown(file, &here)),
+        place => {
+            let file = place.file().map_or_else(|| root.join(FILE_NAME), Path::to_owned);
+            files.add(file.clone(), BUILT_IN.to_owned())?;
+            let lock = file.with_extension("lock");
+            if !lock.exists() {
+                files.add(lock, BUILT_IN_LOCK.to_owned())?;
+            }
+        }
+    }
+    if !args.inputs.is_empty() {
+        files.add(suite.clone(), suite_text(common, args, Some(&suite))?)?;
+    }
+    // Engines start in the root of the repository.
+    let objects = here.join(&suite).strip_prefix(root).map_or_else(|_| suite.clone(), Path::to_owned);
+    if let Some(engine) = args.ci {
+        files.add_all(engine.files(root, &objects.to_string_lossy()))?;
+    }
+    if files.is_empty() {
+        let hint = "name objects for a first suite, or an engine by `--ci`".to_owned();
+        return Err(Failure::input("there is nothing to write", Some(hint)));
+    }
+    for file in files.write()? {
+        println!("wrote: {}", shown(&file, &here));
+    }
+    args.ci.into_iter().flat_map(|engine| engine.left_to_do(root)).for_each(|line| println!("to do: {line}"));
+    match args.inputs.is_empty() {
+        true => println!("next: corematrix init OBJECT..., or corematrix run OBJECT..."),
+        false => println!("next: corematrix run {}", suite.display()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A path as the user would type it.
+fn shown<'a>(path: &'a Path, here: &Path) -> std::path::Display<'a> {
+    path.strip_prefix(here).unwrap_or(path).display()
+}
+
+/// The suite as it is going to lie in `file`, or in the working folder.
+fn suite_text(common: &Common, args: &InitArgs, file: Option<&Path>) -> Result<String, Failure> {
+    let unusable = |path: &Path, error: std::io::Error| Failure::input(format!("`{}`: {error}", path.display()), None);
+    if let Some(suite) = args.inputs.iter().find(|path| path.extension().is_some_and(|kind| kind == "toml")) {
+        return Err(Failure::input(format!("`{}` is a suite already", suite.display()), None));
+    }
+    let project = Project::load_for_inputs(&common.manifest, &common.places()?)?;
+    let Inputs { mut objects, notices, .. } = project.inputs(&args.inputs, args.offline, &super::say)?;
+    for object in &mut objects {
+        let path = &object.origin.path;
+        if path.starts_with("oci:") {
+            continue;
+        }
+        if path.starts_with("http:") || path.starts_with("https:") {
+            let hint = "download it and name the file, or put it into an image".to_owned();
+            return Err(Failure::input(format!("a suite cannot name `{}`", path.display()), Some(hint)));
+        }
+        // Of an archive, the file that a suite names is the archive.
+        let file = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+        object.origin.path = file.canonicalize().map_err(|error| unusable(file, error))?;
+    }
+    notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
+    let folder = match file.and_then(Path::parent) {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let folder = folder.canonicalize().map_err(|error| unusable(folder, error))?;
+    let named = args.output.as_ref().and(file).and_then(Path::file_stem);
+    let name = match named {
+        Some(stem) => stem.to_string_lossy().into_owned(),
+        None => objects.first().map_or("suite", |object| &object.name).to_owned(),
+    };
+    Ok(draft(&name, &objects, &folder))
+}

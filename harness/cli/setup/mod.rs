@@ -1,0 +1,197 @@
+//! `corematrix setup`: installs the programs that corematrix needs and that are missing.
+
+mod apt;
+mod survey;
+mod virtme_ng;
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::apt::Apt;
+use self::survey::{Need, Survey};
+use super::Common;
+use super::failure::Failure;
+use crate::vm::VirtmeNg;
+
+/// The release of Debian whose own QEMU is too old for emulation, and whose backports have a newer one.
+const WITH_BACKPORTS: &str = "bookworm";
+
+#[derive(Debug, Args)]
+pub(super) struct SetupArgs {
+    /// Do not ask before anything is installed.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+struct Work {
+    /// Debian packages.
+    packages: Vec<&'static str>,
+    /// Whether QEMU comes from backports.
+    backports: bool,
+    /// Whether virtme-ng is missing or too old.
+    virtme_ng: bool,
+}
+
+impl Work {
+    /// `codename` is the release of Debian or Ubuntu, empty for other systems.
+    fn of(survey: &Survey, codename: &str) -> Work {
+        let needs = survey.needs();
+        let mut packages = Vec::new();
+        let backports = needs.contains(&Need::Qemu) && codename == WITH_BACKPORTS;
+        for need in &needs {
+            match need {
+                Need::Qemu if backports => {}
+                // No other release has a newer one.
+                Need::Qemu if survey.has_qemu() => {}
+                Need::Qemu => packages.push("qemu-system-x86"),
+                Need::Curl => packages.extend(["curl", "ca-certificates"]),
+                Need::Strings => packages.push("binutils"),
+                Need::VirtmeNg => {}
+            }
+        }
+        Work { packages, backports, virtme_ng: needs.contains(&Need::VirtmeNg) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.packages.is_empty() && !self.backports && !self.virtme_ng
+    }
+
+    /// A line for each step, before it is known what the archives have.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.packages.is_empty() {
+            lines.push(format!("{} {}", apt::INSTALL, self.packages.join(" ")));
+        }
+        if self.backports {
+            lines.push(format!("{} -t {WITH_BACKPORTS}-backports qemu-system-x86", apt::INSTALL));
+        }
+        if self.virtme_ng {
+            lines.push(format!(
+                "virtme-ng: the distribution's package if it is {} or later, else {} from PyPI by pip with checksums",
+                VirtmeNg::oldest(),
+                VirtmeNg::pinned_version()
+            ));
+        }
+        lines
+    }
+}
+
+pub(super) fn run(common: &Common, args: &SetupArgs) -> Result<ExitCode, Failure> {
+    let survey = Survey::take(common.manifest.folder());
+    let apt = Apt::find();
+    let work = Work::of(&survey, &apt.as_ref().map(|_| apt::codename()).unwrap_or_default());
+    if work.is_empty() {
+        return Ok(conclude(&survey));
+    }
+    print!("{}", survey.text());
+    if apt.is_none() && (work.backports || !work.packages.is_empty()) {
+        return Err(without_apt(&survey));
+    }
+    consent(args.yes, &work, &survey)?;
+    if let Some(apt) = &apt {
+        apt.update()?;
+        apt.install(&work.packages)?;
+        if work.backports {
+            apt.install_qemu_from_backports(WITH_BACKPORTS)?;
+        }
+    }
+    if work.virtme_ng {
+        install_virtme_ng(apt.as_ref())?;
+    }
+    let survey = Survey::take(common.manifest.folder());
+    match survey.missing().as_slice() {
+        [] => Ok(conclude(&survey)),
+        missing => {
+            let hint = "the lines above say what became of their installation".to_owned();
+            Err(Failure::infrastructure(format!("still missing: {}", missing.join(", ")), Some(hint)))
+        }
+    }
+}
+
+fn conclude(survey: &Survey) -> ExitCode {
+    print!("{}", survey.text());
+    println!("ready; `corematrix doctor` proves it by a boot");
+    ExitCode::SUCCESS
+}
+
+fn without_apt(survey: &Survey) -> Failure {
+    let hint = "install them with this system's package manager, then run `corematrix setup` again".to_owned();
+    let missing = survey.missing().join(", ");
+    Failure::infrastructure(format!("there is no `apt-get` here, and these are missing: {missing}"), Some(hint))
+}
+
+/// Asks, unless the answer is known.
+fn consent(yes: bool, work: &Work, survey: &Survey) -> Result<(), Failure> {
+    let lines = work.lines();
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        let missing = survey.wanting().join(", ");
+        let hint = format!("`corematrix setup --yes` installs them:\n  {}", lines.join("\n  "));
+        let message = format!("missing or too old: {missing}; not installed without a terminal to ask on");
+        return Err(Failure::input(message, Some(hint)));
+    }
+    println!("to be installed:\n  {}", lines.join("\n  "));
+    eprint!("go on? [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    match read {
+        Ok(_) if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
+        _ => Err(Failure::input("nothing was installed", None)),
+    }
+}
+
+/// The distribution's package where it is new enough, else the pinned version into the user's own folder.
+fn install_virtme_ng(apt: Option<&Apt>) -> Result<(), Failure> {
+    let packaged = apt.and_then(|apt| apt.candidate("virtme-ng"));
+    match (apt, packaged) {
+        (Some(apt), Some(version)) if !VirtmeNg::is_too_old(&version) => apt.install(&["virtme-ng"]),
+        (apt, packaged) => {
+            if let Some(version) = packaged {
+                println!("the distribution's virtme-ng is {version}, and {} or later is needed", VirtmeNg::oldest());
+            }
+            if let (Some(apt), false) = (apt, virtme_ng::has_python()) {
+                apt.install(&["python3-venv"])?;
+            }
+            virtme_ng::install()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey(qemu: Option<&str>, virtme_ng: Option<&str>, kvm: bool) -> Survey {
+        let found = |version: &str| ("/usr/bin/x".into(), version.to_owned());
+        Survey { qemu: qemu.map(found), virtme_ng: virtme_ng.map(found), curl: None, strings: None, kvm }
+    }
+
+    #[test]
+    fn debian_12_takes_qemu_from_backports() {
+        let work = Work::of(&survey(None, None, false), "bookworm");
+        assert_eq!(
+            work,
+            Work { packages: vec!["curl", "ca-certificates", "binutils"], backports: true, virtme_ng: true }
+        );
+        assert!(Work::of(&survey(Some("7.2.11"), None, false), "bookworm").backports);
+        assert!(!Work::of(&survey(Some("7.2.11"), None, true), "bookworm").backports, "KVM does with it");
+        assert!(!Work::of(&survey(Some("10.0.2"), None, false), "bookworm").backports);
+    }
+
+    #[test]
+    fn other_releases_take_their_own_qemu() {
+        let work = Work::of(&survey(None, Some("1.35-1"), false), "trixie");
+        assert_eq!(work.packages, ["qemu-system-x86", "curl", "ca-certificates", "binutils"]);
+        assert!(!work.backports && !work.virtme_ng);
+        // There is no newer one to be had.
+        let work = Work::of(&survey(Some("8.2.2"), Some("1.22"), false), "noble");
+        assert_eq!(work.packages, ["curl", "ca-certificates", "binutils"]);
+        assert!(work.virtme_ng);
+    }
+}

@@ -1,0 +1,80 @@
+//! [`install`]: the pinned virtme-ng, into a folder of the user's own.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::cli::failure::Failure;
+use crate::process::{self, ProcessError};
+use crate::vm::VirtmeNg;
+
+/// For Python to start.
+const START: Duration = Duration::from_secs(60);
+/// For a few hundred kilobytes from PyPI.
+const INSTALL: Duration = Duration::from_secs(600);
+
+/// Whether there is a Python that can make the folder.
+pub(super) fn has_python() -> bool {
+    python_with_venv().is_ok()
+}
+
+fn python_with_venv() -> Result<(), ProcessError> {
+    let mut command = Command::new("python3");
+    command.args(["-c", "import ensurepip, venv"]);
+    process::run(command, START).map(drop)
+}
+
+/// Installs it, from the beginning where an earlier installation did not come to its end.
+pub(super) fn install() -> Result<(), Failure> {
+    let Some(own) = VirtmeNg::of_user() else {
+        let hint = "set `HOME`, or install virtme-ng so that `virtme-run` is on the PATH".to_owned();
+        return Err(Failure::infrastructure("virtme-ng has no place: `HOME` is not set", Some(hint)));
+    };
+    python_with_venv().map_err(|error| {
+        let hint = format!(
+            "install Python 3 with venv (`python3-venv` on Debian), or virtme-ng {} or later so that `virtme-run` is on the PATH",
+            VirtmeNg::oldest()
+        );
+        Failure::infrastructure(format!("virtme-ng needs Python 3 with venv: {error}"), Some(hint))
+    })?;
+    let folder = own.folder();
+    let parent = folder.parent().unwrap_or(folder);
+    fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error))?;
+    // Two at once would take each other's folder away.
+    let guard = File::open(parent).map_err(|error| unwritable(parent, &error))?;
+    flock(&guard, FlockOperation::LockExclusive).map_err(|error| unwritable(parent, &error.into()))?;
+    if own.is_whole() {
+        return Ok(());
+    }
+    println!("installing: virtme-ng {} into {}", VirtmeNg::pinned_version(), folder.display());
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unwritable(folder, &error)),
+        _ => {}
+    }
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv"]).arg(folder);
+    process::run(venv, INSTALL)
+        .map_err(|error| Failure::infrastructure(format!("cannot make `{}`: {error}", folder.display()), None))?;
+    let list = folder.join("requirements.txt");
+    fs::write(&list, VirtmeNg::requirements()).map_err(|error| unwritable(&list, &error))?;
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]);
+    pip.args(["--only-binary", ":all:", "-r"]).arg(&list);
+    process::run(pip, INSTALL).map_err(|error| {
+        let hint = format!(
+            "is PyPI reached from here (pip's own settings count)? or install virtme-ng {} or later so that `virtme-run` is on the PATH",
+            VirtmeNg::oldest()
+        );
+        Failure::infrastructure(format!("virtme-ng cannot be installed: {error}"), Some(hint))
+    })?;
+    own.set_whole().map_err(|error| unwritable(folder, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let hint = "`XDG_DATA_HOME` names another folder".to_owned();
+    Failure::infrastructure(format!("cannot write `{}`: {error}", path.display()), Some(hint))
+}
