@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge clean
+.PHONY: fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge clean
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -23,6 +23,7 @@ help:
 	@echo "make predict-bench  predictions for 1,000 kernels against a loop of bpftool"
 	@echo "make fuzz   readers of objects, types and archives on damaged input; ROUNDS=1000000 for a long time"
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
+	@echo "make ci-judge  the workflows of ci/ and action.yml, run with the release that make dist made"
 	@echo "make build-judge  builds a kernel with vng --build, boots it and loads the programs on it"
 
 setup:
@@ -97,6 +98,10 @@ exec-judge: build
 # A quarter of an hour on 2 cores.
 build-judge: build programs
 	tests/judge/build.sh $(TREE)
+
+# npm brings the engine that runs GitLab's file; it needs Node 18 or later.
+ci-judge: dist programs
+	tests/judge/ci.sh
 
 clean:
 	$(CARGO) clean
