@@ -84,6 +84,29 @@ fn another_build_of_the_host_starts_from_the_same_snapshots() {
     lab.expect_nothing_left();
 }
 
+/// As the caches of engines do between runners: packed, and unpacked in another place.
+#[test]
+fn a_store_serves_where_it_was_moved_to() {
+    need!("guests");
+    let lab = Lab::with_kernel("");
+    assert_eq!(starts(&run_five(&lab)).0, 1);
+    let (packed, place) = (lab.path("store.tar"), lab.path("elsewhere"));
+    fs::create_dir(&place).unwrap();
+    let tar = |folder: &Path, verb: &str| {
+        let status = Command::new("tar").arg("-C").arg(folder).arg(verb).arg("-f").arg(&packed).arg(".").status();
+        assert!(status.unwrap().success());
+    };
+    tar(&lab.store(), "-c");
+    fs::remove_dir_all(lab.store()).unwrap();
+    tar(&place, "-x");
+    let mut command = lab.command(&[&object("five"), "--accel", "tcg", "--offline"]);
+    command.env("COREMATRIX_STORE", &place);
+    Run::start(command, &lab.path("other")).wait().expect(GOOD);
+    let report = lab.report();
+    assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded; 5]);
+    assert_eq!(starts(&report), (0, 1), "{:?}", snapshot_notes(&report));
+}
+
 #[test]
 fn a_kernel_boots_once_and_each_cell_starts_from_there() {
     need!("guests");
