@@ -223,10 +223,18 @@ fn setup_without_network_leaves_no_half_of_virtme_ng() {
     let ended = machine.corematrix(&["setup", "--yes"]);
     ended.expect(i32::from(INFRASTRUCTURE)).expect_said(&["network is unreachable", "PyPI"]);
     machine.corematrix(&["setup"]).expect(i32::from(BAD_CONFIGURATION));
-    python(&machine, "test ! -e $D/bin/virtme-run || exit 9; : > $D/bin/virtme-run");
+    let pip = r#"test ! -e $D/bin/virtme-run || exit 9; : > $D/bin/virtme-run; : > $D/bin/vng; /bin/chmod +x $D/bin/vng
+printf "#!/bin/sh\necho virtme-ng 1.42\n" > $D/bin/vng"#;
+    python(&machine, pip);
     let ended = machine.corematrix(&["setup", "--yes"]);
     ended.expect(i32::from(GOOD));
     assert!(ended.stdout.contains("home/.local/share/corematrix/virtme-ng-1.42-"), "{}", ended.stdout);
+    // Its Python was upgraded: it is there, and does not start.
+    let folder = fs::read_dir(machine.path("home/.local/share/corematrix")).unwrap().next().unwrap().unwrap().path();
+    fs::write(folder.join("bin/vng"), "#!/bin/sh\nexit 1\n").unwrap();
+    machine.corematrix(&["setup", "--yes"]).expect(i32::from(GOOD));
+    let version = Command::new(folder.join("bin/vng")).output().unwrap();
+    assert!(version.status.success(), "it was not made anew: {version:?}");
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl ManifestPlace {
         let repository = repository(folder);
         for above in folder.ancestors() {
             let file = above.join(FILE_NAME);
-            if file.is_file() {
+            // Whatever it is: one that cannot be read must not be passed over.
+            if file.symlink_metadata().is_ok() {
                 return ManifestPlace::File(file);
             }
             // Who owns folders outside of a repository is not known.
@@ -122,6 +123,11 @@ mod tests {
         fs::write(inner.join(FILE_NAME), "").unwrap();
         assert_eq!(ManifestPlace::find(&inner), ManifestPlace::File(inner.join(FILE_NAME)));
         assert_eq!(ManifestPlace::find(&inner).folder(), inner);
+        fs::remove_file(inner.join(FILE_NAME)).unwrap();
+        std::os::unix::fs::symlink("gone", inner.join(FILE_NAME)).unwrap();
+        ManifestPlace::find(&inner)
+            .load()
+            .expect_err("a link that leads nowhere is no reason to take another manifest");
     }
 
     #[test]

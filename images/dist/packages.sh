@@ -33,7 +33,7 @@ Architecture: amd64
 Maintainer: the corematrix developers <corematrix@localhost>
 Section: devel
 Priority: optional
-Installed-Size: $(du -k --apparent-size -s "$deb/usr" | cut -f1)
+Installed-Size: $(find "$deb/usr" -type f -printf '%s\n' | awk '{ kib += int(($1 + 1023) / 1024) } END { print kib }')
 Depends: qemu-system-x86, curl, binutils, ca-certificates
 Recommends: virtme-ng (>= 1.35)
 Suggests: python3-venv

@@ -40,9 +40,15 @@ impl Apt {
         Some(Apt { as_root })
     }
 
-    /// Fetches the lists of packages.
+    /// Fetches the lists of packages. One source of several that fails is no reason to give up: what cannot be installed says so.
     pub fn update(&self) -> Result<(), Failure> {
-        self.run("apt-get update", &["apt-get", "update", "-q"])
+        match self.run("apt-get update", &["apt-get", "update", "-q"]) {
+            Err(failure) if self.as_root != Root::No => {
+                eprintln!("{failure}\nnote: going on with the lists that there are");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Installs packages; without any nothing is done.
@@ -84,7 +90,7 @@ impl Apt {
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => {
-                let hint = "its own words are above: is the network there, and does `/etc/apt` name the archive?";
+                let hint = "its own words are above; is the network there, and does `/etc/apt` name the archive?";
                 Err(Failure::infrastructure(format!("`{shown}` failed: {status}"), Some(hint.to_owned())))
             }
             Err(error) => Err(Failure::infrastructure(format!("cannot run `{}`: {error}", words[0]), None)),

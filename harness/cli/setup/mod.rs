@@ -114,6 +114,11 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> Result<ExitCode, Failure
 
 fn conclude(survey: &Survey) -> ExitCode {
     print!("{}", survey.text());
+    if survey.old_qemu() {
+        println!(
+            "note: without KVM, this QEMU corrupts some guests; QEMU 10 or later does not, and this system has none"
+        );
+    }
     println!("ready; `corematrix doctor` proves it by a boot");
     ExitCode::SUCCESS
 }

@@ -49,7 +49,8 @@ impl Survey {
         self.qemu.is_some()
     }
 
-    fn old_qemu(&self) -> bool {
+    /// Whether guests have to be emulated by a QEMU that is too old for that.
+    pub fn old_qemu(&self) -> bool {
         !self.kvm && self.qemu.as_ref().is_some_and(|(_, version)| Toolchain::is_unsafe_for_emulation(version))
     }
 

@@ -47,7 +47,8 @@ pub(super) fn install() -> Result<(), Failure> {
     // Two at once would take each other's folder away.
     let guard = File::open(parent).map_err(|error| unwritable(parent, &error))?;
     flock(&guard, FlockOperation::LockExclusive).map_err(|error| unwritable(parent, &error.into()))?;
-    if own.is_whole() {
+    // A Python that was upgraded since leaves one that is whole and does not work.
+    if own.is_whole() && works(&own) {
         return Ok(());
     }
     println!("installing: virtme-ng {} into {}", VirtmeNg::pinned_version(), folder.display());
@@ -72,6 +73,12 @@ pub(super) fn install() -> Result<(), Failure> {
         Failure::infrastructure(format!("virtme-ng cannot be installed: {error}"), Some(hint))
     })?;
     own.set_whole().map_err(|error| unwritable(folder, &error))
+}
+
+fn works(own: &VirtmeNg) -> bool {
+    let mut command = Command::new(own.virtme_run().with_file_name("vng"));
+    command.arg("--version");
+    process::run(command, START).is_ok()
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
