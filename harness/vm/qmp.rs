@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::state_transfer::{self, StateSocket};
+
 /// The monitor's socket, in the scratch folder.
 const MONITOR_SOCKET: &str = "qmp.sock";
 /// How often a migration is asked how far it is.
@@ -91,7 +93,8 @@ impl Monitor {
         };
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(SLICE))?;
-        let mut qmp = Qmp { reader: BufReader::new(stream), limit, give_up };
+        let scratch = self.socket.parent().unwrap_or(Path::new("/"));
+        let mut qmp = Qmp { reader: BufReader::new(stream), state: StateSocket::beneath(scratch), limit, give_up };
         // The greeting comes unasked.
         qmp.line()?;
         qmp.execute("qmp_capabilities", &json!({}))?;
@@ -132,6 +135,7 @@ impl Limit {
 /// A connection to QEMU's monitor.
 pub struct Qmp<'g> {
     reader: BufReader<UnixStream>,
+    state: StateSocket,
     limit: Limit,
     give_up: &'g GiveUp<'g>,
 }
@@ -141,17 +145,28 @@ impl Qmp<'_> {
     pub fn save_state(&mut self, file: &Path) -> Result<(), QmpError> {
         self.execute("stop", &json!({}))?;
         self.ignore_shared_memory()?;
-        self.execute("migrate", &json!({ "uri": uri(file) }))?;
+        let listener = self.state.listen()?;
+        self.execute("migrate", &json!({ "uri": self.state.uri() }))?;
+        // QEMU that cannot connect, or gives up before its end, says so here.
+        state_transfer::receive(&listener, file, &mut || self.is_migrating("save").map(drop))?;
         self.migrated("save")
     }
 
     /// Reads the state in `file` into a machine that was started to wait for it, and lets it run.
     pub fn resume_from(&mut self, file: &Path) -> Result<(), QmpError> {
         self.ignore_shared_memory()?;
-        self.execute("migrate-incoming", &json!({ "uri": uri(file) }))?;
+        self.execute("migrate-incoming", &json!({ "uri": self.state.uri() }))?;
+        let mut stream = self.state.connect()?;
+        state_transfer::send(&mut stream, file, &mut || self.go_on_within("read the machine's state"))?;
+        drop(stream);
         self.migrated("read")?;
         self.execute("cont", &json!({}))?;
         Ok(())
+    }
+
+    /// Ends QEMU, which has done nothing yet.
+    pub fn quit(&mut self) -> Result<(), QmpError> {
+        self.execute("quit", &json!({})).map(drop)
     }
 
     fn ignore_shared_memory(&mut self) -> Result<(), QmpError> {
@@ -161,22 +176,24 @@ impl Qmp<'_> {
     }
 
     fn migrated(&mut self, what: &'static str) -> Result<(), QmpError> {
-        loop {
-            let answer = self.execute("query-migrate", &json!({}))?;
-            match answer["status"].as_str() {
-                Some("completed") => return Ok(()),
-                Some("failed" | "cancelled") => {
-                    let reason = answer["error-desc"].as_str().unwrap_or("it does not say why").to_owned();
-                    return Err(QmpError::Migration { what, reason });
-                }
-                _ if self.limit.is_over() => {
-                    let what = if what == "save" { "save the machine's state" } else { "read the machine's state" };
-                    return Err(self.limit.error(what));
-                }
-                _ => {
-                    self.go_on()?;
-                    std::thread::sleep(POLL);
-                }
+        while self.is_migrating(what)? {
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Whether a migration that has begun is yet to end well.
+    fn is_migrating(&mut self, what: &'static str) -> Result<bool, QmpError> {
+        let answer = self.execute("query-migrate", &json!({}))?;
+        match answer["status"].as_str() {
+            Some("completed") => Ok(false),
+            Some("failed" | "cancelled") => {
+                let reason = answer["error-desc"].as_str().unwrap_or("it does not say why").to_owned();
+                Err(QmpError::Migration { what, reason })
+            }
+            _ => {
+                let what = if what == "save" { "save the machine's state" } else { "read the machine's state" };
+                self.go_on_within(what).map(|()| true)
             }
         }
     }
@@ -201,6 +218,11 @@ impl Qmp<'_> {
         (self.give_up)().map_or(Ok(()), |reason| Err(io::Error::other(reason).into()))
     }
 
+    fn go_on_within(&self, what: &'static str) -> Result<(), QmpError> {
+        self.go_on()?;
+        if self.limit.is_over() { Err(self.limit.error(what)) } else { Ok(()) }
+    }
+
     fn line(&mut self) -> Result<Value, QmpError> {
         let mut line = Vec::new();
         loop {
@@ -211,16 +233,9 @@ impl Qmp<'_> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.go_on()?;
-            if self.limit.is_over() {
-                return Err(self.limit.error("answer on its monitor"));
-            }
+            self.go_on_within("answer on its monitor")?;
         }
     }
-}
-
-fn uri(file: &Path) -> String {
-    format!("file:{}", file.display())
 }
 
 #[cfg(test)]
@@ -252,9 +267,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let monitor = Monitor::bind(folder.path()).expect("binds");
         let qemu = fake(folder.path(), answers);
+        // What fits into the socket need not be read.
+        let _incoming = StateSocket::beneath(folder.path()).listen().expect("listens");
+        let state = folder.path().join("state");
+        std::fs::write(&state, b"a machine").expect("writes");
         let result = monitor
             .connect(Limit::from(Instant::now(), Duration::from_secs(5)), &|| None)
-            .and_then(|mut qmp| qmp.resume_from(Path::new("/snapshots/state")));
+            .and_then(|mut qmp| qmp.resume_from(&state));
         (result, qemu.join().expect("ends"))
     }
 
@@ -268,7 +287,7 @@ mod tests {
             r#"{"return": {}}"#,
         ]);
         result.expect("resumes");
-        assert!(heard[2].contains("file:/snapshots/state"), "{heard:?}");
+        assert!(heard[2].contains("\"uri\":\"unix:/"), "{heard:?}");
         assert!(heard.last().is_some_and(|line| line.contains("\"cont\"")), "{heard:?}");
     }
 
