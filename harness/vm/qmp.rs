@@ -17,6 +17,9 @@ const MONITOR_SOCKET: &str = "qmp.sock";
 const POLL: Duration = Duration::from_millis(2);
 /// How often who waits for an answer looks at whether to go on.
 const SLICE: Duration = Duration::from_millis(100);
+/// What QEMU does with a machine's state.
+const SAVE: &str = "save the machine's state";
+const READ: &str = "read the machine's state";
 /// RAM that a file holds is left out of the state. Known under this name since QEMU 4.0.
 const IGNORE_SHARED: &str = "x-ignore-shared";
 
@@ -44,9 +47,9 @@ pub enum QmpError {
         reason: String,
     },
     /// Saving or reading the state failed; QEMU's own words.
-    #[error("QEMU cannot {what} the machine's state: {reason}")]
+    #[error("QEMU cannot {what}: {reason}")]
     Migration {
-        /// `save` or `read`.
+        /// What it was to do.
         what: &'static str,
         /// QEMU's words.
         reason: String,
@@ -147,9 +150,9 @@ impl Qmp<'_> {
         self.ignore_shared_memory()?;
         let listener = self.state.listen()?;
         self.execute("migrate", &json!({ "uri": self.state.uri() }))?;
-        // QEMU that cannot connect, or gives up before its end, says so here.
-        state_transfer::receive(&listener, file, &mut || self.is_migrating("save").map(drop))?;
-        self.migrated("save")
+        // No word to the monitor before all is read: QEMU does not listen to it while it writes.
+        state_transfer::receive(&listener, file, &mut || self.go_on_within(SAVE))?;
+        self.migrated(SAVE)
     }
 
     /// Reads the state in `file` into a machine that was started to wait for it, and lets it run.
@@ -157,9 +160,9 @@ impl Qmp<'_> {
         self.ignore_shared_memory()?;
         self.execute("migrate-incoming", &json!({ "uri": self.state.uri() }))?;
         let mut stream = self.state.connect()?;
-        state_transfer::send(&mut stream, file, &mut || self.go_on_within("read the machine's state"))?;
+        state_transfer::send(&mut stream, file, &mut || self.go_on_within(READ))?;
         drop(stream);
-        self.migrated("read")?;
+        self.migrated(READ)?;
         self.execute("cont", &json!({}))?;
         Ok(())
     }
@@ -176,24 +179,18 @@ impl Qmp<'_> {
     }
 
     fn migrated(&mut self, what: &'static str) -> Result<(), QmpError> {
-        while self.is_migrating(what)? {
-            std::thread::sleep(POLL);
-        }
-        Ok(())
-    }
-
-    /// Whether a migration that has begun is yet to end well.
-    fn is_migrating(&mut self, what: &'static str) -> Result<bool, QmpError> {
-        let answer = self.execute("query-migrate", &json!({}))?;
-        match answer["status"].as_str() {
-            Some("completed") => Ok(false),
-            Some("failed" | "cancelled") => {
-                let reason = answer["error-desc"].as_str().unwrap_or("it does not say why").to_owned();
-                Err(QmpError::Migration { what, reason })
-            }
-            _ => {
-                let what = if what == "save" { "save the machine's state" } else { "read the machine's state" };
-                self.go_on_within(what).map(|()| true)
+        loop {
+            let answer = self.execute("query-migrate", &json!({}))?;
+            match answer["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    let reason = answer["error-desc"].as_str().unwrap_or("it does not say why").to_owned();
+                    return Err(QmpError::Migration { what, reason });
+                }
+                _ => {
+                    self.go_on_within(what)?;
+                    std::thread::sleep(POLL);
+                }
             }
         }
     }
