@@ -16,8 +16,9 @@ test_packages=(docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl
 dist_packages=(mmdebstrap umoci jq dpkg-dev)
 # Writes the SBOM of the executable.
 cyclonedx=0.5.9
-# Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later.
+# Emulation is only sound from this QEMU on: older ones corrupt guests of Linux 6.12 and later. With KVM an older one will do.
 qemu_major=10
+qemu_major_with_kvm=6
 # The oldest compiler that builds every dependency.
 rust_minor=88
 python=/usr/bin/python3
@@ -52,12 +53,14 @@ rust_ok() { command -v cargo >/dev/null && [ "$(cargo --version | sed -E 's/^car
 lint_ok() { [ -z "$tests" ] || { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; }
 qemu_version() { qemu-system-x86_64 --version 2>/dev/null | sed -nE 's/.*version ([0-9]+)\..*/\1/p'; }
 qemu_ok() { command -v qemu-system-x86_64 >/dev/null && [ "$(qemu_version)" -ge "$qemu_major" ]; }
+# KVM that can be opened may still not work, so that where apt can bring the newer QEMU it does.
+qemu_enough() { qemu_ok || { [ -w /dev/kvm ] && command -v qemu-system-x86_64 >/dev/null && [ "$(qemu_version)" -ge "$qemu_major_with_kvm" ]; }; }
 
 without_apt() {
     local missing=()
     for tool in curl strings gcc make pkg-config clang cargo qemu-system-x86_64; do command -v "$tool" >/dev/null || missing+=("$tool"); done
     rust_ok || missing+=("Rust 1.$rust_minor or later")
-    qemu_ok || missing+=("QEMU $qemu_major or later")
+    qemu_enough || missing+=("QEMU $qemu_major or later, or 6.2 with KVM")
     browser_ok || missing+=("Chromium (for the tests)")
     dist_tools_ok || missing+=("mmdebstrap, umoci, jq and dpkg-deb (for \`make dist\`)")
     test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, e2fsprogs, gpg, openssl and dpkg-dev (for the tests)")
@@ -95,7 +98,7 @@ with_apt() {
     [ ${#missing[@]} = 0 ] || as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
     if ! qemu_ok && [ "$codename" = bookworm ]; then as_root sh images/qemu-backports.sh "$codename"; fi
     rust_ok || fail "the installed Rust is older than 1.$rust_minor" "install a newer one, for example with rustup"
-    qemu_ok || say "note: QEMU is older than $qemu_major; without KVM some kernels will crash at random"
+    qemu_ok || say "note: QEMU is older than $qemu_major: enough with KVM from 6.2 on, but emulated guests of Linux 6.12 and later crash at random"
 }
 
 # rustfmt and clippy belong to one toolchain. Debian's is completed here, any other is its owner's: `make lint` says what it had to skip.

@@ -12,7 +12,7 @@ use crate::matrix::{self, KVM_MEMORY, Project};
 use crate::process;
 use crate::record::exit_code;
 use crate::run::Stop;
-use crate::vm::{self, Accelerator, Choice, KvmMemory, Toolchain};
+use crate::vm::{self, Accelerator, Choice, Deadlines, KvmMemory, Toolchain};
 
 /// Less free space than this is worth a warning: the default kernels take about this much when they are unpacked.
 const ROOM_MIB: u64 = 1500;
@@ -123,10 +123,12 @@ fn acceleration(project: &Project, tools: &Toolchain, args: &DoctorArgs) -> Resu
         Err(error) => return Ok(Finding::Bad(error.to_string(), error.hint())),
     };
     if proof.accelerator == Accelerator::Kvm {
-        return Ok(Finding::Good(format!("kvm: kernel `{}` booted", spec.name)));
+        let guests = tools.kvm_guests(Deadlines::version(spec.boot_timeout));
+        return Ok(Finding::Good(format!("kvm: kernel `{}` booted; {guests}", spec.name)));
     }
     if wants_kvm {
-        return Ok(Finding::Bad(proof.reason, "`--accel tcg` does without KVM, some ten times slower".to_owned()));
+        let way = "`--accel tcg` does without KVM, some ten times slower".to_owned();
+        return Ok(Finding::Bad(proof.reason, proof.advice.unwrap_or(way)));
     }
     Ok(match matrix::boot_once(tools, spec, &stored, (proof.accelerator, 1), &stop) {
         Ok(()) if args.machine.accel == Choice::Tcg => Finding::Good(format!("tcg: kernel `{}` booted", spec.name)),

@@ -33,8 +33,7 @@ pub(super) fn choose(
             let stored = project.store.kernel(spec, &project.lock, options.offline, &step).ok()?;
             Some((spec, stored))
         });
-        let undecided =
-            || AcceleratorFailure::Undecided("no kernel of the matrix can be had to prove it with".to_owned());
+        let undecided = || undecided("no kernel of the matrix is available to prove it with".to_owned(), None);
         let (spec, stored) = kernel.ok_or_else(undecided)?;
         prove_kvm(tools, spec, &stored, patience, stop)
     });
@@ -55,21 +54,24 @@ pub fn prove_kvm(
     let boot = |accelerator, patience| boot_once(tools, spec, stored, (accelerator, patience), stop);
     match boot(Accelerator::Kvm, patience) {
         Ok(()) => Ok(()),
-        Err(BootFailure::Stopped) => Err(AcceleratorFailure::Undecided("stopped by the user".to_owned())),
+        Err(BootFailure::Stopped) => Err(undecided("stopped by the user".to_owned(), None)),
         // No room, no program: trouble that has nothing to do with KVM.
-        Err(BootFailure::Harness { reason, passing: false, .. } | BootFailure::Unfit { reason, .. }) => {
-            Err(AcceleratorFailure::Undecided(reason))
-        }
+        Err(BootFailure::Harness { reason, hint, passing: false, .. }) => Err(undecided(reason, hint)),
+        Err(BootFailure::Unfit { reason, hint }) => Err(undecided(reason, Some(hint))),
         Err(BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. }) => {
             match boot(Accelerator::Tcg, 1) {
                 Ok(()) => Err(AcceleratorFailure::Failed(reason)),
-                Err(_) => Err(AcceleratorFailure::Undecided(format!(
-                    "kernel `{}` boots neither with it nor without: {reason}",
-                    spec.name
-                ))),
+                Err(failure) => {
+                    let reason = format!("kernel `{}` boots neither with it nor without: {reason}", spec.name);
+                    Err(undecided(reason, failure.hint().map(str::to_owned)))
+                }
             }
         }
     }
+}
+
+fn undecided(reason: String, hint: Option<String>) -> AcceleratorFailure {
+    AcceleratorFailure::Undecided { reason, hint }
 }
 
 /// Boots a kernel and ends it again. It may take so many times as long as usual.

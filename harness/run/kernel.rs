@@ -19,6 +19,9 @@ use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, Machine, Mac
 /// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
 const BOOT_ATTEMPTS: u32 = 2;
 
+/// How much is shown of another CPU, of which its features may be known.
+const OTHER_CPU_SHOWN: usize = 60;
+
 /// The kernel is out of the run, and has said why; or the user stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ended;
@@ -164,6 +167,10 @@ impl<'a> KernelContext<'a> {
             self.set_start(memory_mib, Start::Cold);
             return self.boot(memory_mib, Purpose::Serve);
         }
+        if let Some(reason) = self.run.tools.cannot_snapshot() {
+            self.run_cold(memory_mib, &reason);
+            return self.boot(memory_mib, Purpose::Serve);
+        }
         match self.find_snapshot(memory_mib) {
             Ok(Shelf::Sound(snapshot)) => self.restore(memory_mib, Arc::new(snapshot), None),
             Ok(Shelf::Empty(place)) => match self.run.store.failed_snapshots(place.key()) {
@@ -196,6 +203,11 @@ impl<'a> KernelContext<'a> {
         };
         let found = self.run.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())?;
         found.thrown_away.into_iter().for_each(|line| self.note(line));
+        let is_missing = matches!(found.shelf, Shelf::Empty(_));
+        if is_missing && let Some(other) = self.run.store.snapshots_but_for(&key, vm::SNAPSHOT_CPU).first() {
+            let other: String = other.chars().take(OTHER_CPU_SHOWN).collect();
+            self.note(format!("the store has a snapshot for another CPU, and keeps it: {other}"));
+        }
         Ok(found.shelf)
     }
 

@@ -280,6 +280,21 @@ impl Store {
         Ok(None)
     }
 
+    /// What snapshots have as `what` that are like `key` in all else of the guest: they stay for those who want that.
+    pub fn snapshots_but_for(&self, key: &SnapshotKey, what: &str) -> Vec<String> {
+        let folders = fs::read_dir(self.root.join(FOLDER)).into_iter().flatten().flatten();
+        let described = folders.filter_map(|folder| Description::read(&folder.path().join(DESCRIPTION)));
+        let mut others: Vec<String> = described
+            .filter_map(|Description { kernel, mut guest, .. }| {
+                let has = guest.insert(what.to_owned(), key.guest.get(what)?.clone())?;
+                (kernel == key.kernel && guest == key.guest && key.guest.get(what) != Some(&has)).then_some(has)
+            })
+            .collect();
+        others.sort();
+        others.dedup();
+        others
+    }
+
     /// Removes a snapshot that turned out to be of no use, unless another run uses it. Returns whether it is gone.
     pub fn discard(&self, snapshot: Snapshot) -> bool {
         let folder = snapshot.folder.clone();

@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::Toolchain;
-use super::cpu::Cpu;
+use super::cpu::{Cpu, Virtualisation};
 use super::kvm_record::{KvmFailure, KvmKnowledge, KvmRecord, patience};
 
 /// What a process must be able to open to use KVM.
@@ -65,7 +66,12 @@ pub enum AcceleratorFailure {
     Failed(String),
     /// No guest was started, or the user stopped it: this says nothing about KVM. Not remembered, or one full disk would cost every
     /// later run its KVM.
-    Undecided(String),
+    Undecided {
+        /// Why, as a lowercase fragment.
+        reason: String,
+        /// What the user can do, if it is known.
+        hint: Option<String>,
+    },
 }
 
 /// KVM was asked for, and this process may not use it.
@@ -74,6 +80,8 @@ pub enum AcceleratorFailure {
 pub struct NoKvm {
     device: PathBuf,
     source: io::Error,
+    /// What the CPU of this machine says of running guests.
+    cpu: Virtualisation,
 }
 
 impl NoKvm {
@@ -82,15 +90,44 @@ impl NoKvm {
         format!("{}; `--accel tcg` does without KVM, some ten times slower", self.way_to_kvm())
     }
 
-    fn way_to_kvm(&self) -> &'static str {
-        match self.source.kind() {
-            io::ErrorKind::PermissionDenied => {
-                "add your user to the group `kvm` (`sudo usermod -aG kvm $USER`) and log in again; in a container, let its user open \
-                 the device"
+    /// Whether the user could have KVM here: a machine that cannot run guests is nothing to mend.
+    fn can_be_mended(&self) -> bool {
+        self.is_forbidden() || matches!(self.cpu, Virtualisation::Module(_))
+    }
+
+    fn is_forbidden(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
+
+    fn way_to_kvm(&self) -> String {
+        match self.cpu {
+            _ if self.is_forbidden() => {
+                let device = self.device.display();
+                let (group, before) = match group_of(&self.device) {
+                    Some(group) => (group, String::new()),
+                    None => (
+                        "kvm".to_owned(),
+                        format!("let a group have it (`sudo chown root:kvm {device}`, `sudo chmod 660 {device}`), "),
+                    ),
+                };
+                format!(
+                    "{before}add your user to the group `{group}` (`sudo usermod -aG {group} $USER`) and log in again; in a container, let its \
+                     user open the device"
+                )
             }
-            _ => {
-                "load the module `kvm_intel` or `kvm_amd`, with virtualisation switched on in the firmware; start a container with \
-                 `--device /dev/kvm`"
+            Virtualisation::Module(module) => {
+                format!(
+                    "load the module (`sudo modprobe {module}`); start a container with `--device {}`",
+                    self.device.display()
+                )
+            }
+            Virtualisation::NotNested => {
+                "this machine is a guest itself, and its host gives it no virtualisation: switch on nested \
+                virtualisation there (QEMU: `-cpu host`; clouds: a type of machine that has it)"
+                    .to_owned()
+            }
+            Virtualisation::Absent => {
+                "switch on virtualisation (VT-x, SVM) in the firmware; this CPU shows none".to_owned()
             }
         }
     }
@@ -116,11 +153,11 @@ pub fn choose(
     memory: KvmMemory<'_>,
     boot: impl FnOnce(u32) -> Result<(), AcceleratorFailure>,
 ) -> Result<ProvenAccelerator, NoKvm> {
-    choose_with(Path::new(DEVICE), choice, || fingerprint(tools), memory, boot)
+    choose_with((Path::new(DEVICE), &Cpu::of_host()), choice, || fingerprint(tools), memory, boot)
 }
 
 fn choose_with(
-    device: &Path,
+    machine: (&Path, &Cpu),
     choice: Choice,
     fingerprint: impl FnOnce() -> String,
     memory: KvmMemory<'_>,
@@ -128,22 +165,32 @@ fn choose_with(
 ) -> Result<ProvenAccelerator, NoKvm> {
     match choice {
         Choice::Tcg => Ok(tcg("asked for".to_owned(), None)),
-        Choice::Kvm => open(device).map(|()| kvm("asked for")),
-        Choice::Auto => Ok(match open(device) {
+        Choice::Kvm => open(machine).map(|()| kvm("asked for")),
+        Choice::Auto => Ok(match open(machine) {
             Ok(()) => prove(&fingerprint(), memory, SystemTime::now(), boot),
             Err(error) => {
-                // A machine without KVM is nothing to mend, one that forbids it is.
-                let is_forbidden = error.source.kind() == io::ErrorKind::PermissionDenied;
-                let advice = is_forbidden.then(|| error.way_to_kvm().to_owned());
-                tcg(format!("no KVM: cannot open {}: {}", device.display(), error.source), advice)
+                let advice = error.can_be_mended().then(|| error.way_to_kvm());
+                tcg(format!("no KVM: cannot open {}: {}", error.device.display(), error.source), advice)
             }
         }),
     }
 }
 
-fn open(device: &Path) -> Result<(), NoKvm> {
+fn open((device, cpu): (&Path, &Cpu)) -> Result<(), NoKvm> {
     let opened = fs::OpenOptions::new().read(true).write(true).open(device);
-    opened.map(drop).map_err(|source| NoKvm { device: device.to_owned(), source })
+    opened.map(drop).map_err(|source| NoKvm { device: device.to_owned(), source, cpu: cpu.virtualisation() })
+}
+
+/// The group that a file belongs to, by name; none if that is root's, into which nobody should go for this.
+fn group_of(file: &Path) -> Option<String> {
+    let id = fs::metadata(file).ok()?.gid();
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    let named = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    named.filter(|_| id != 0)
 }
 
 fn prove(
@@ -173,7 +220,7 @@ fn prove(
             let advice = when_again(&failure, now);
             tcg(format!("KVM failed to boot a kernel: {}", failure.reason), Some(advice))
         }
-        Err(AcceleratorFailure::Undecided(reason)) => tcg(format!("KVM could not be tried: {reason}"), None),
+        Err(AcceleratorFailure::Undecided { reason, hint }) => tcg(format!("KVM could not be tried: {reason}"), hint),
     }
 }
 

@@ -43,7 +43,26 @@ const TRY_WITHOUT_KVM: &str = "`--accel tcg` tells whether KVM is to blame";
 const MEMORY: &str = "give the kernel more `memory` in the manifest; is there a `mem=` in its `append`?";
 
 /// What QEMU says; it comes first, since nothing that a kernel says thereafter is to be trusted.
-const OF_QEMU: [Sign; 5] = [
+const OF_QEMU: [Sign; 7] = [
+    Sign {
+        marks: &console::NO_FIRMWARE,
+        blame: BootBlame::HostForGood,
+        meaning: "QEMU is not installed whole, its firmware is missing",
+        hint: "install QEMU's firmware, which Debian and Ubuntu have in the packages `seabios` and `qemu-system-data`",
+    },
+    Sign {
+        marks: &[
+            "is not a valid device model name",
+            "is not a valid char driver name",
+            "unsupported machine type",
+            "could not load module for type",
+            "unable to find CPU model",
+            "invalid accelerator",
+        ],
+        blame: BootBlame::HostForGood,
+        meaning: "this QEMU lacks a part that guests need",
+        hint: "install the whole package `qemu-system-x86`, or name another QEMU by the variable COREMATRIX_QEMU",
+    },
     Sign {
         marks: &["without PVH ELF Note"],
         blame: BootBlame::Kernel,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::guest_cpu::GuestCpu;
 use super::toolchain::needed_hint;
 use super::{Accelerator, Toolchain};
 use crate::process::{self, ProcessError};
@@ -135,7 +136,8 @@ impl FromIterator<&'static str> for Words {
 /// The QEMU command for a machine.
 pub fn compose(tools: &Toolchain, parts: &Parts<'_>) -> Result<Words, ComposeError> {
     let printed = process::run(virtme_command(tools, parts), parts.limit).map_err(ComposeError::of_virtme)?;
-    let words = qemu_words(&printed, parts.append, parts.accelerator)?;
+    let cpu = (parts.accelerator == Accelerator::Kvm).then(|| tools.guest_cpu(parts.limit));
+    let words = qemu_words(&printed, parts.append, cpu)?;
     Ok(Words(words).with(our_devices(parts.scratch)))
 }
 
@@ -154,8 +156,9 @@ fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
     command
 }
 
-/// Splits what virtme-ng printed and adapts it: our init instead of virtme-ng's, and no accelerator but the chosen one.
-fn qemu_words(printed: &str, append_words: &[String], accelerator: Accelerator) -> Result<Vec<String>, ComposeError> {
+/// Splits what virtme-ng printed and adapts it: our init instead of virtme-ng's, and no accelerator but the chosen one, which is KVM
+/// with this CPU, or emulation.
+fn qemu_words(printed: &str, append_words: &[String], kvm_cpu: Option<&GuestCpu>) -> Result<Vec<String>, ComposeError> {
     // Not known by QEMU's name: a QEMU of one's own may have another.
     let line = printed.lines().rfind(|line| line.contains(" -append "));
     let line = line.ok_or_else(|| ComposeError::Output(printed.trim().to_owned()))?;
@@ -172,8 +175,14 @@ fn qemu_words(printed: &str, append_words: &[String], accelerator: Accelerator) 
             _ => {}
         }
     }
+    if let Some(cpu) = kvm_cpu {
+        match words.iter().position(|word| word == "-cpu").and_then(|at| words.get_mut(at + 1)) {
+            Some(own) => *own = cpu.option(own),
+            None => words.extend(["-cpu".to_owned(), cpu.option("host")]),
+        }
+    }
     let composed = accelerators(&words);
-    match accelerator {
+    match kvm_cpu.map_or(Accelerator::Tcg, |_| Accelerator::Kvm) {
         // Without a word a QEMU whose name ends with `kvm` would take KVM.
         Accelerator::Tcg if composed.is_empty() => words.extend(["-machine", "accel=tcg"].map(str::to_owned)),
         Accelerator::Kvm if !composed.is_empty() && composed.iter().all(|one| *one == "kvm") => {}
@@ -248,12 +257,16 @@ fn our_devices(scratch: &Path) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn own() -> GuestCpu {
+        GuestCpu::Own { because: "which lacks vme".to_owned() }
+    }
+
     #[test]
     fn composed_line_gets_our_init_and_one_accelerator() {
         let printed = "some notice\n/usr/bin/qemu-system-x86_64 -m 512M -machine accel=kvm:tcg -cpu host \
                        -chardev file,path=/proc/self/fd/2,id=dmesg \
                        -append 'console=hvc0 quiet loglevel=1 foo=bar init=/x/virtme-ng-init' -initrd '/tmp/a b'\n";
-        let words = qemu_words(printed, &["loglevel=7".to_owned()], Accelerator::Kvm).expect("is a command");
+        let words = qemu_words(printed, &["loglevel=7".to_owned()], Some(&own())).expect("is a command");
         assert_eq!(words[0], "/usr/bin/qemu-system-x86_64");
         assert_eq!(accelerators(&words), ["kvm"]);
         assert!(words.contains(&"null,id=dmesg".to_owned()), "QEMU's standard error is QEMU's alone");
@@ -264,15 +277,33 @@ mod tests {
     }
 
     #[test]
+    fn guests_under_kvm_have_the_chosen_cpu_and_emulated_ones_what_virtme_ng_gives_them() {
+        let printed = "qemu -machine accel=kvm:tcg -cpu host,topoext=on -append quiet";
+        let cpu = |printed: &str, cpu: Option<&GuestCpu>| {
+            let words = qemu_words(printed, &[], cpu).expect("is a command");
+            assert_eq!(words.iter().filter(|word| *word == "-cpu").count(), 1);
+            let at = words.iter().position(|word| word == "-cpu").expect("has one");
+            words[at + 1].clone()
+        };
+        let never = "pmu=off,kvm-steal-time=off,invtsc=off";
+        let pinned = GuestCpu::Pinned { vendor: "AuthenticAMD".to_owned(), model: "EPYC-v1,-svm".to_owned() };
+        assert_eq!(cpu(printed, Some(&pinned)), format!("EPYC-v1,-svm,{never},enforce"));
+        assert_eq!(cpu(printed, Some(&own())), format!("host,topoext=on,{never}"));
+        assert_eq!(cpu("qemu -enable-kvm -append quiet", Some(&own())), format!("host,{never}"));
+        assert_eq!(cpu("qemu -machine q35 -cpu max -append quiet", None), "max");
+    }
+
+    #[test]
     fn qemu_may_have_any_name() {
-        let words = qemu_words("/opt/emulator -m 512M -append 'quiet'", &[], Accelerator::Tcg).expect("is a command");
+        let words = qemu_words("/opt/emulator -m 512M -append 'quiet'", &[], None).expect("is a command");
         assert_eq!(words[0], "/opt/emulator");
     }
 
     #[test]
     fn machine_for_another_accelerator_than_the_chosen_one_is_refused() {
         let composed = |options: &str, chosen| {
-            let words = qemu_words(&format!("/usr/bin/qemu-kvm {options} -append quiet"), &[], chosen)?;
+            let cpu = (chosen == Accelerator::Kvm).then(own);
+            let words = qemu_words(&format!("/usr/bin/qemu-kvm {options} -append quiet"), &[], cpu.as_ref())?;
             Ok::<_, ComposeError>(accelerators(&words).join(","))
         };
         // Without access to /dev/kvm virtme-ng leaves KVM out.
@@ -317,11 +348,8 @@ mod tests {
 
     #[test]
     fn other_output_is_shown_not_run() {
-        let error = qemu_words("virtme-run: error: no such kernel", &[], Accelerator::Tcg).expect_err("is no command");
+        let error = qemu_words("virtme-run: error: no such kernel", &[], None).expect_err("is no command");
         assert!(error.to_string().contains("no such kernel"), "{error}");
-        assert!(
-            qemu_words("/usr/bin/qemu-system-x86_64 -m 512M", &[], Accelerator::Tcg).is_err(),
-            "has no kernel command line"
-        );
+        assert!(qemu_words("/usr/bin/qemu-system-x86_64 -m 512M", &[], None).is_err(), "has no kernel command line");
     }
 }

@@ -41,6 +41,16 @@ const BAD_IMAGES: [&str; 5] = [
 /// QEMU's words for its own and the host's trouble.
 const HARNESS: [&str; 3] = ["qemu-system-x86_64: ", "qemu: ", "Could not access KVM"];
 
+/// QEMU's words for firmware that is not where it looks for it. Without the BIOS it ends, but without the code that starts a kernel it
+/// runs a machine that stands still.
+pub const NO_FIRMWARE: [&str; 5] = [
+    "could not load PC BIOS",
+    "rom: file pvh.bin",
+    "rom: file linuxboot",
+    "Could not open option rom 'pvh.bin'",
+    "Could not open option rom 'linuxboot",
+];
+
 /// Words with which KVM and QEMU say that they cannot run a guest. What a guest does thereafter is none of its own doing.
 pub const BROKEN: [&str; 9] = [
     "KVM: entry failed",
@@ -62,7 +72,7 @@ const EMULATION: &str = "KVM internal error. Suberror: 1";
 pub fn culprit(output: &str) -> Option<Culprit> {
     let find = |marks: &[&str]| found(output, marks);
     // A KVM error may be followed by nonsense from the guest, so it comes first; a QEMU warning may stand above a real panic.
-    if let Some(line) = find(&BROKEN) {
+    if let Some(line) = find(&BROKEN).or_else(|| find(&NO_FIRMWARE)) {
         return Some(Culprit::Harness(line));
     }
     find(&BAD_IMAGES)
@@ -79,7 +89,8 @@ pub fn line_with(output: &str, marks: &[&str]) -> Option<String> {
 /// The line with which QEMU gave up its guest for good, in its error output. QEMU may still be there: it stops the guest's CPU and
 /// waits for a debugger.
 pub fn last_words(errors: &str) -> Option<String> {
-    let is_last = |line: &str| BROKEN.iter().any(|mark| *mark != LOST_INTERRUPT && has_word(line, mark));
+    let is_last =
+        |line: &str| NO_FIRMWARE.iter().chain(&BROKEN).any(|mark| *mark != LOST_INTERRUPT && has_word(line, mark));
     let survived = |from: usize| {
         let state = errors.lines().skip(from).find_map(|line| line.split_once(" CPL="));
         // The state may be yet to come.

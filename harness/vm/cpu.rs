@@ -6,6 +6,17 @@ use std::fs;
 /// features, and a microcode update takes features away.
 const FIELDS: [&str; 7] = ["vendor_id", "cpu family", "model", "model name", "stepping", "microcode", "flags"];
 
+/// Whether a CPU can run guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Virtualisation {
+    /// It can, by this module of the kernel.
+    Module(&'static str),
+    /// It is a virtual one, to which its host gives no virtualisation of its own.
+    NotNested,
+    /// It cannot, or the firmware does not let it.
+    Absent,
+}
+
 /// One CPU of this machine, as text that differs where a guest could notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cpu(String);
@@ -16,7 +27,23 @@ impl Cpu {
         Cpu::parse(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
     }
 
-    fn parse(cpuinfo: &str) -> Cpu {
+    /// What it says of one of [`FIELDS`], such as `AuthenticAMD` of `vendor_id`.
+    pub fn field(&self, name: &str) -> &str {
+        self.0.split("; ").find_map(|part| part.strip_prefix(name)?.strip_prefix(' ')).unwrap_or("unknown")
+    }
+
+    /// What it says of running guests.
+    pub fn virtualisation(&self) -> Virtualisation {
+        let has = |flag: &str| self.field("flags").split(' ').any(|word| word == flag);
+        match (has("vmx"), has("svm"), has("hypervisor")) {
+            (true, _, _) => Virtualisation::Module("kvm_intel"),
+            (_, true, _) => Virtualisation::Module("kvm_amd"),
+            (_, _, true) => Virtualisation::NotNested,
+            _ => Virtualisation::Absent,
+        }
+    }
+
+    pub fn parse(cpuinfo: &str) -> Cpu {
         let first = cpuinfo.lines().take_while(|line| !line.trim().is_empty());
         let pairs: Vec<(&str, &str)> =
             first.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim())).collect();
@@ -59,6 +86,19 @@ mod tests {
         ] {
             assert_ne!(Cpu::parse(&CPUINFO.replacen(from, to, 1)), cpu, "{from} -> {to}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_kvm_is_told_by_flags() {
+        let with = |flags: &str| Cpu::parse(&CPUINFO.replace("fpu sse avx512f", flags)).virtualisation();
+        assert_eq!(with("fpu vmx"), Virtualisation::Module("kvm_intel"));
+        // In a guest to which the host gives it.
+        assert_eq!(with("fpu svm hypervisor"), Virtualisation::Module("kvm_amd"));
+        assert_eq!(with("fpu hypervisor"), Virtualisation::NotNested);
+        assert_eq!(with("fpu svm_lock"), Virtualisation::Absent);
+        assert_eq!(Cpu::parse("").virtualisation(), Virtualisation::Absent);
+        assert_eq!(Cpu::parse(CPUINFO).field("vendor_id"), "AuthenticAMD");
+        assert_eq!((Cpu::parse(CPUINFO).field("model"), Cpu::parse("").field("vendor_id")), ("1", "unknown"));
     }
 
     #[test]

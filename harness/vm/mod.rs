@@ -12,6 +12,7 @@ mod console;
 mod cpu;
 mod deadlines;
 mod debug;
+mod guest_cpu;
 mod guest_executable;
 mod initramfs;
 mod kvm_record;
@@ -21,6 +22,7 @@ mod memory;
 mod qmp;
 mod restore;
 mod snapshot;
+mod state_transfer;
 mod toolchain;
 mod virtme_ng;
 
@@ -28,10 +30,11 @@ pub use accelerator::{Accelerator, AcceleratorFailure, Choice, KvmMemory, NoKvm,
 pub use boot_config::notes as config_notes;
 pub use deadlines::Deadlines;
 pub use debug::DebugOptions;
+pub use guest_cpu::KvmCpu;
 pub use guest_executable::{GuestExecutable, NoGuest};
 pub use initramfs::GuestFile;
 pub use machine::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 pub use restore::RestoreFailure;
-pub use snapshot::{SaveError, key as snapshot_key};
+pub use snapshot::{CPU as SNAPSHOT_CPU, SaveError, key as snapshot_key};
 pub use toolchain::{ToolPaths, Toolchain, ToolchainError};
 pub use virtme_ng::VirtmeNg;

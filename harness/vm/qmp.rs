@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::state_transfer::{self, StateSocket};
+
 /// The monitor's socket, in the scratch folder.
 const MONITOR_SOCKET: &str = "qmp.sock";
 /// How often a migration is asked how far it is.
 const POLL: Duration = Duration::from_millis(2);
 /// How often who waits for an answer looks at whether to go on.
 const SLICE: Duration = Duration::from_millis(100);
+/// What QEMU does with a machine's state.
+const SAVE: &str = "save the machine's state";
+const READ: &str = "read the machine's state";
 /// RAM that a file holds is left out of the state. Known under this name since QEMU 4.0.
 const IGNORE_SHARED: &str = "x-ignore-shared";
 
@@ -42,9 +47,9 @@ pub enum QmpError {
         reason: String,
     },
     /// Saving or reading the state failed; QEMU's own words.
-    #[error("QEMU cannot {what} the machine's state: {reason}")]
+    #[error("QEMU cannot {what}: {reason}")]
     Migration {
-        /// `save` or `read`.
+        /// What it was to do.
         what: &'static str,
         /// QEMU's words.
         reason: String,
@@ -91,7 +96,8 @@ impl Monitor {
         };
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(SLICE))?;
-        let mut qmp = Qmp { reader: BufReader::new(stream), limit, give_up };
+        let scratch = self.socket.parent().unwrap_or(Path::new("/"));
+        let mut qmp = Qmp { reader: BufReader::new(stream), state: StateSocket::beneath(scratch), limit, give_up };
         // The greeting comes unasked.
         qmp.line()?;
         qmp.execute("qmp_capabilities", &json!({}))?;
@@ -132,6 +138,7 @@ impl Limit {
 /// A connection to QEMU's monitor.
 pub struct Qmp<'g> {
     reader: BufReader<UnixStream>,
+    state: StateSocket,
     limit: Limit,
     give_up: &'g GiveUp<'g>,
 }
@@ -141,17 +148,28 @@ impl Qmp<'_> {
     pub fn save_state(&mut self, file: &Path) -> Result<(), QmpError> {
         self.execute("stop", &json!({}))?;
         self.ignore_shared_memory()?;
-        self.execute("migrate", &json!({ "uri": uri(file) }))?;
-        self.migrated("save")
+        let listener = self.state.listen()?;
+        self.execute("migrate", &json!({ "uri": self.state.uri() }))?;
+        // No word to the monitor before all is read: QEMU does not listen to it while it writes.
+        state_transfer::receive(&listener, file, &mut || self.go_on_within(SAVE))?;
+        self.migrated(SAVE)
     }
 
     /// Reads the state in `file` into a machine that was started to wait for it, and lets it run.
     pub fn resume_from(&mut self, file: &Path) -> Result<(), QmpError> {
         self.ignore_shared_memory()?;
-        self.execute("migrate-incoming", &json!({ "uri": uri(file) }))?;
-        self.migrated("read")?;
+        self.execute("migrate-incoming", &json!({ "uri": self.state.uri() }))?;
+        let mut stream = self.state.connect()?;
+        state_transfer::send(&mut stream, file, &mut || self.go_on_within(READ))?;
+        drop(stream);
+        self.migrated(READ)?;
         self.execute("cont", &json!({}))?;
         Ok(())
+    }
+
+    /// Ends QEMU, which has done nothing yet.
+    pub fn quit(&mut self) -> Result<(), QmpError> {
+        self.execute("quit", &json!({})).map(drop)
     }
 
     fn ignore_shared_memory(&mut self) -> Result<(), QmpError> {
@@ -169,12 +187,8 @@ impl Qmp<'_> {
                     let reason = answer["error-desc"].as_str().unwrap_or("it does not say why").to_owned();
                     return Err(QmpError::Migration { what, reason });
                 }
-                _ if self.limit.is_over() => {
-                    let what = if what == "save" { "save the machine's state" } else { "read the machine's state" };
-                    return Err(self.limit.error(what));
-                }
                 _ => {
-                    self.go_on()?;
+                    self.go_on_within(what)?;
                     std::thread::sleep(POLL);
                 }
             }
@@ -201,6 +215,11 @@ impl Qmp<'_> {
         (self.give_up)().map_or(Ok(()), |reason| Err(io::Error::other(reason).into()))
     }
 
+    fn go_on_within(&self, what: &'static str) -> Result<(), QmpError> {
+        self.go_on()?;
+        if self.limit.is_over() { Err(self.limit.error(what)) } else { Ok(()) }
+    }
+
     fn line(&mut self) -> Result<Value, QmpError> {
         let mut line = Vec::new();
         loop {
@@ -211,16 +230,9 @@ impl Qmp<'_> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.go_on()?;
-            if self.limit.is_over() {
-                return Err(self.limit.error("answer on its monitor"));
-            }
+            self.go_on_within("answer on its monitor")?;
         }
     }
-}
-
-fn uri(file: &Path) -> String {
-    format!("file:{}", file.display())
 }
 
 #[cfg(test)]
@@ -252,9 +264,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let monitor = Monitor::bind(folder.path()).expect("binds");
         let qemu = fake(folder.path(), answers);
+        // What fits into the socket need not be read.
+        let _incoming = StateSocket::beneath(folder.path()).listen().expect("listens");
+        let state = folder.path().join("state");
+        std::fs::write(&state, b"a machine").expect("writes");
         let result = monitor
             .connect(Limit::from(Instant::now(), Duration::from_secs(5)), &|| None)
-            .and_then(|mut qmp| qmp.resume_from(Path::new("/snapshots/state")));
+            .and_then(|mut qmp| qmp.resume_from(&state));
         (result, qemu.join().expect("ends"))
     }
 
@@ -268,7 +284,7 @@ mod tests {
             r#"{"return": {}}"#,
         ]);
         result.expect("resumes");
-        assert!(heard[2].contains("file:/snapshots/state"), "{heard:?}");
+        assert!(heard[2].contains("\"uri\":\"unix:/"), "{heard:?}");
         assert!(heard.last().is_some_and(|line| line.contains("\"cont\"")), "{heard:?}");
     }
 

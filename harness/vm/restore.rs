@@ -59,6 +59,7 @@ impl Machine {
             Some(woken) => check_clock(woken.realtime_ns, set_to, since_1970()?).map_err(RestoreFailure::Failed)?,
             None => return Err(RestoreFailure::Failed("the guest did not notice that it was restored".to_owned())),
         }
+        check_rate(&machine.child.stderr().text()).map_err(RestoreFailure::Failed)?;
         Ok(machine)
     }
 
@@ -124,6 +125,15 @@ fn check_clock(guest: u64, set_to: u64, now: u64) -> Result<(), String> {
     }
 }
 
+/// A guest that counts time by its CPU counts too fast or too slow on one of another rate that cannot pretend to have its own. QEMU lets
+/// it run, with a warning.
+fn check_rate(errors: &str) -> Result<(), String> {
+    match errors.lines().find(|line| line.contains("TSC frequency mismatch")) {
+        Some(line) => Err(line.split_once("warning: ").map_or(line, |(_, rest)| rest).to_owned()),
+        None => Ok(()),
+    }
+}
+
 impl From<BootFailure> for RestoreFailure {
     fn from(failure: BootFailure) -> Self {
         match failure {
@@ -145,6 +155,14 @@ impl std::fmt::Display for RestoreFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guest_whose_cpu_counts_at_another_rate_is_not_used() {
+        let warning = "qemu-system-x86_64: warning: TSC frequency mismatch between VM (2445404 kHz) and host (3000000 kHz), and TSC scaling unavailable";
+        let reason = check_rate(&format!("qemu: warning: other\n{warning}\n")).expect_err("is another rate");
+        assert!(reason.starts_with("TSC frequency mismatch between VM (2445404 kHz)"), "{reason}");
+        assert_eq!(check_rate("qemu: warning: host doesn't support requested feature: x\n"), Ok(()));
+    }
 
     #[test]
     fn clock_may_show_what_it_was_set_to_and_what_has_passed_since() {

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::Port;
 use super::compose::Words;
-use super::cpu::Cpu;
 use super::machine::{GuestLink, GuestLoss, Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::{Limit, Monitor, Qmp, QmpError};
@@ -25,6 +24,8 @@ pub(super) const RAM: &str = "ram";
 pub(super) const STATE: &str = "state";
 /// Stands for the machine's folder in a saved command.
 pub(super) const SCRATCH: &str = "@scratch@";
+/// What the guest's CPU is called in a key.
+pub const CPU: &str = "the CPU";
 /// Raised when what is saved changes its meaning, or when snapshots of earlier versions are not to be trusted: those of format 1 may
 /// be of a guest that was emulated and have KVM's key, since `--accel kvm` emulated where /dev/kvm could not be opened.
 const FORMAT: &str = "2";
@@ -141,12 +142,12 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
         ("the memory", format!("{} MiB", spec.memory_mib)),
         ("the kernel's command line", spec.append.join(" ")),
         ("the accelerator", spec.accelerator.to_string()),
-        // Under KVM the guest has the host's CPU, and what one of them saved another one need not be able to run. It belongs to what
-        // the guest is, so that machines which share a store do not throw away each other's snapshots.
+        // What one CPU saved another one need not be able to run. It belongs to what the guest is, so that machines which share a
+        // store do not throw away each other's snapshots.
         (
-            "the CPU",
+            CPU,
             match spec.accelerator {
-                Accelerator::Kvm => Cpu::of_host().to_string(),
+                Accelerator::Kvm => spec.tools.guest_cpu(spec.deadlines.compose).mark(),
                 Accelerator::Tcg => "emulated".to_owned(),
             },
         ),

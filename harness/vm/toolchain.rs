@@ -8,11 +8,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::guest_cpu::{GuestCpu, KvmCpu};
 use super::virtme_ng::VirtmeNg;
 use crate::process::{self, ProcessError};
 
 /// Older QEMUs corrupt guests of Linux 6.12 under TCG: 22 of 175 boots oopsed with 7.2, none of 125 with 10.0.
 const TCG_SAFE_QEMU: u32 = 10;
+/// Older QEMUs do not let a machine's memory be one of `-object`, which is what a snapshot keeps.
+const SNAPSHOT_QEMU: u32 = 5;
+/// Remembers which processor guests get, beside the file that remembers versions.
+const KVM_CPU_MEMORY: &str = "kvm-cpu.json";
 /// How to get virtme-ng.
 const VIRTME_HINT: &str = "`corematrix setup` installs virtme-ng";
 /// How to get QEMU.
@@ -35,6 +40,8 @@ pub struct Toolchain {
     pub qemu: PathBuf,
     /// Such as `10.0.2`.
     pub qemu_version: String,
+    /// The processor of its guests under KVM.
+    pub kvm_cpu: KvmCpu,
 }
 
 /// The versions of virtme-ng and QEMU as they were when somebody last asked.
@@ -125,10 +132,11 @@ impl Toolchain {
         let virtme_run = virtme_run(project, paths)?;
         let qemu = qemu(paths)?;
         let marks = [mark(&virtme_run), mark(&qemu)];
+        let kvm_cpu = KvmCpu::remembered_in(memory.with_file_name(KVM_CPU_MEMORY));
         let known = fs::read(memory).ok().and_then(|json| serde_json::from_slice::<Remembered>(&json).ok());
         if let Some(known) = known.filter(|known| known.marks == marks) {
             let [virtme_version, qemu_version] = known.versions;
-            return Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version });
+            return Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version, kvm_cpu });
         }
         let virtme_version = virtme_version(&virtme_run, limit)?;
         if VirtmeNg::is_too_old(&virtme_version) {
@@ -138,20 +146,37 @@ impl Toolchain {
         let versions = [virtme_version.clone(), qemu_version.clone()];
         // Not being able to remember costs time and nothing else.
         let _ = serde_json::to_vec_pretty(&Remembered { marks, versions }).map(|json| fs::write(memory, json));
-        Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version })
+        Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version, kvm_cpu })
+    }
+
+    /// The processor of guests under KVM. QEMU has `limit` to start with it, where nobody has asked before.
+    pub(super) fn guest_cpu(&self, limit: Duration) -> &GuestCpu {
+        self.kvm_cpu.get((&self.qemu, &self.qemu_version), limit)
+    }
+
+    /// What guests under KVM have as their processor, in words.
+    pub fn kvm_guests(&self, limit: Duration) -> String {
+        self.guest_cpu(limit).to_string()
+    }
+
+    /// Why this QEMU cannot save a guest, if it is known to be too old for that.
+    pub fn cannot_snapshot(&self) -> Option<String> {
+        major(&self.qemu_version).filter(|major| *major < SNAPSHOT_QEMU).map(|_| {
+            format!("QEMU {} cannot save guests as snapshots, QEMU {SNAPSHOT_QEMU} and later can", self.qemu_version)
+        })
     }
 
     /// Whether a QEMU of this version is known to corrupt guests under emulation.
     pub fn is_unsafe_for_emulation(version: &str) -> bool {
-        version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < TCG_SAFE_QEMU)
+        major(version).is_some_and(|major| major < TCG_SAFE_QEMU)
     }
 
     /// A warning if this QEMU is known to corrupt guests under emulation.
     pub fn emulation_warning(&self) -> Option<String> {
         Toolchain::is_unsafe_for_emulation(&self.qemu_version).then(|| {
             format!(
-                "QEMU {} corrupts some guests under emulation (seen with 7.2 and Linux 6.12); take QEMU {TCG_SAFE_QEMU} or later, \
-                 on Debian 12 from bookworm-backports",
+                "QEMU {} corrupts some guests under emulation (seen with 7.2 and Linux 6.12), though not under KVM; take QEMU \
+                 {TCG_SAFE_QEMU} or later, on Debian 12 from bookworm-backports",
                 self.qemu_version
             )
         })
@@ -186,6 +211,11 @@ impl Toolchain {
 
 fn qemu(paths: &ToolPaths) -> Result<PathBuf, ToolchainError> {
     find("qemu-system-x86_64", (QEMU_VARIABLE, paths.qemu.as_deref()), &[], QEMU_HINT)
+}
+
+/// The first number of a version.
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
 }
 
 fn virtme_run(project: &Path, paths: &ToolPaths) -> Result<PathBuf, ToolchainError> {
@@ -268,9 +298,15 @@ mod tests {
             virtme_version: "1.42".into(),
             qemu: "qemu".into(),
             qemu_version: version.into(),
+            kvm_cpu: KvmCpu::default(),
         };
         assert!(with("7.2.11").emulation_warning().is_some_and(|text| text.contains("7.2.11")));
         assert_eq!(with("10.0.2").emulation_warning(), None);
+        let old = with("4.2.1").cannot_snapshot().expect("cannot");
+        assert_eq!(old, "QEMU 4.2.1 cannot save guests as snapshots, QEMU 5 and later can");
+        for version in ["5.2.0", "6.2.0", "8.2.2", "10.0.2", "unknown"] {
+            assert_eq!(with(version).cannot_snapshot(), None, "{version}");
+        }
         assert_eq!(with("unknown").emulation_warning(), None);
     }
 }

@@ -15,7 +15,7 @@ use crate::record::{KernelIdentity, ObjectProgram, ProgramRecord, TRIED_AGAIN};
 use crate::source::LockFile;
 use crate::store::{Store, StoredKernel};
 use crate::suite::Settings;
-use crate::vm::{Accelerator, DebugOptions, GuestLink, Toolchain};
+use crate::vm::{Accelerator, DebugOptions, GuestLink, KvmCpu, Toolchain};
 
 /// A guest that says what a test wrote down, and says the last of it for ever if it is to.
 #[derive(Clone, Default)]
@@ -82,6 +82,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
         virtme_version: String::new(),
         qemu: "none".into(),
         qemu_version: String::new(),
+        kvm_cpu: KvmCpu::default(),
     };
     let (logs, stop, wanted) = (Logs::new(folder.path()), Stop::default(), ProbeRequests::default());
     let subjects = super::super::Subjects::of(&plan.objects);

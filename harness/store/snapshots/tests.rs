@@ -86,6 +86,26 @@ fn sound(found: SnapshotLookup) -> Snapshot {
 }
 
 #[test]
+fn snapshot_that_differs_in_one_thing_is_named_by_it_and_kept() {
+    let snapshots = SnapshotStore::new();
+    let with = |cpu: &str, memory: &str| {
+        let mut key = key();
+        key.guest.insert("the CPU".to_owned(), cpu.to_owned());
+        key.guest.insert("the memory".to_owned(), memory.to_owned());
+        key
+    };
+    let all = [with("AuthenticAMD EPYC", "512 MiB"), with("emulated", "1 GiB"), with("GenuineIntel", "512 MiB")];
+    all.iter().for_each(|key| drop(snapshots.make(key)));
+    let others = |key: &SnapshotKey| snapshots.store.snapshots_but_for(key, "the CPU");
+    assert_eq!(others(&with("HygonGenuine", "512 MiB")), ["AuthenticAMD EPYC", "GenuineIntel"]);
+    assert_eq!(others(&all[0]), ["GenuineIntel"]);
+    assert_eq!(others(&SnapshotKey { kernel: "9.9".to_owned(), ..all[0].clone() }), [""; 0]);
+    assert_eq!(snapshots.store.snapshots_but_for(&all[0], "the colour"), [""; 0]);
+    assert!(matches!(snapshots.find(&with("HygonGenuine", "512 MiB")).shelf, Shelf::Empty(_)));
+    assert_eq!(snapshots.folders().len(), 3);
+}
+
+#[test]
 fn what_one_run_made_another_finds() {
     let fixture = SnapshotStore::new();
     let made = fixture.make(&key());

@@ -40,7 +40,8 @@ fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
     let memory = Memory::new();
     let choose = |device: &Path, choice| {
         let file = memory.file();
-        choose_with(device, choice, || "here".to_owned(), KvmMemory { file: &file, anew: false }, failed)
+        let cpu = Cpu::parse("vendor_id: AuthenticAMD\nflags: fpu svm\n");
+        choose_with((device, &cpu), choice, || "here".to_owned(), KvmMemory { file: &file, anew: false }, failed)
     };
     let missing = memory.0.path().join("no-such-device");
     let error = choose(&missing, Choice::Kvm).expect_err("there is no device");
@@ -48,7 +49,11 @@ fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
         error.to_string(),
         format!("KVM cannot be used: cannot open `{}`: No such file or directory (os error 2)", missing.display())
     );
-    assert!(error.hint().contains("`--device /dev/kvm`") && error.hint().contains("`--accel tcg`"), "{}", error.hint());
+    assert!(
+        error.hint().contains("`sudo modprobe kvm_amd`") && error.hint().contains("`--accel tcg`"),
+        "{}",
+        error.hint()
+    );
     // A folder cannot be opened for writing, not even by root.
     choose(memory.0.path(), Choice::Kvm).expect_err("it is no device");
     let device = memory.0.path().join("device");
@@ -63,9 +68,48 @@ fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
 
 #[test]
 fn who_may_not_open_the_device_learns_of_the_group() {
-    let source = io::Error::from(rustix::io::Errno::ACCESS);
-    let hint = NoKvm { device: DEVICE.into(), source }.hint();
-    assert!(hint.contains("group `kvm`") && hint.contains("`--accel tcg`"), "{hint}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let device = folder.path().join("kvm");
+    fs::write(&device, "").expect("writes");
+    let hint = || {
+        let (device, source) = (device.clone(), io::Error::from(rustix::io::Errno::ACCESS));
+        NoKvm { device, source, cpu: Virtualisation::Module("kvm_amd") }.hint()
+    };
+    let groups = fs::read_to_string("/etc/group").expect("there are groups");
+    let mut others = groups.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        Some((fields.next()?, fields.nth(1)?.parse::<u32>().ok().filter(|id| *id != 0)?))
+    });
+    // Only root can give a file to any group.
+    if let Some((name, id)) =
+        others.next_back().filter(|(_, id)| std::os::unix::fs::chown(&device, None, Some(*id)).is_ok())
+    {
+        assert!(hint().contains(&format!("group `{name}` (`sudo usermod -aG {name} $USER`)")), "{id}: {}", hint());
+        std::os::unix::fs::chown(&device, None, Some(0)).expect("gives it to root");
+        assert!(hint().starts_with("let a group have it (`sudo chown root:kvm "), "{}", hint());
+    }
+    assert!(hint().contains("log in again") && hint().contains("`--accel tcg`"), "{}", hint());
+}
+
+#[test]
+fn what_stands_in_the_way_of_kvm_is_named() {
+    let choose = |flags: &str, choice| {
+        let cpu = Cpu::parse(&format!("vendor_id: GenuineIntel\nflags: fpu {flags}\n"));
+        let memory = KvmMemory { file: Path::new("/none"), anew: false };
+        choose_with((Path::new("/no/such/kvm"), &cpu), choice, || "here".to_owned(), memory, failed)
+    };
+    for (flags, way, can_be_mended) in [
+        ("vmx", "load the module (`sudo modprobe kvm_intel`)", true),
+        ("vmx hypervisor", "load the module (`sudo modprobe kvm_intel`)", true),
+        ("hypervisor", "switch on nested virtualisation", false),
+        ("sse2", "in the firmware", false),
+    ] {
+        let hint = choose(flags, Choice::Kvm).expect_err("there is none").hint();
+        assert!(hint.contains(way) && hint.contains("`--accel tcg`"), "{flags}: {hint}");
+        // A machine that cannot run guests is not nagged about it in every run.
+        let advice = choose(flags, Choice::Auto).expect("emulates").advice;
+        assert_eq!(advice.is_some_and(|advice| advice.contains(way)), can_be_mended, "{flags}");
+    }
 }
 
 #[test]
@@ -106,7 +150,10 @@ fn one_unlucky_boot_does_not_cost_kvm_for_good() {
 #[test]
 fn what_says_nothing_about_kvm_is_not_remembered() {
     let memory = Memory::new();
-    let full = memory.prove("here", (0, false), |_| Err(AcceleratorFailure::Undecided("the disk is full".into())));
+    let full = memory.prove("here", (0, false), |_| {
+        Err(AcceleratorFailure::Undecided { reason: "the disk is full".into(), hint: Some("make room".into()) })
+    });
+    assert_eq!(full.advice.as_deref(), Some("make room"));
     assert_eq!((full.accelerator, memory.file().exists()), (Accelerator::Tcg, false));
     assert_eq!(memory.prove("here", (0, false), |_| Ok(())).accelerator, Accelerator::Kvm);
 }

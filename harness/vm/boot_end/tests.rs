@@ -49,6 +49,38 @@ fn what_qemu_refuses_is_told_apart() {
         "KVM cannot be used: Could not access KVM kernel module: Permission denied",
         "--accel tcg",
     );
+    for (words, reason) in [
+        ("qemu: could not load PC BIOS 'bios-256k.bin'", "QEMU is not installed whole, its firmware is missing: "),
+        // It goes on, with a machine that starts no kernel: QEMU 10, and QEMU 5.2.
+        (
+            "rom: file pvh.bin             : error Failed to open file “pvh.bin”: No such file or directory",
+            "QEMU is not installed whole, its firmware is missing: ",
+        ),
+        (
+            "Could not open option rom 'linuxboot_dma.bin': No such file or directory",
+            "QEMU is not installed whole, its firmware is missing: ",
+        ),
+        (
+            "qemu-system-x86_64: -device virtio-9p-pci,fsdev=x: 'virtio-9p-pci' is not a valid device model name",
+            "this QEMU lacks a part that guests need: ",
+        ),
+        (
+            "qemu-system-x86_64: unsupported machine type: \"microvm\"\nUse -machine help to list supported machines",
+            "this QEMU lacks a part that guests need: ",
+        ),
+        (
+            "qemu-system-x86_64: fatal: could not load module for type 'tcg-accel-ops'",
+            "this QEMU lacks a part that guests need: ",
+        ),
+    ] {
+        let line = words.lines().next().unwrap_or_default();
+        expect(&format!("{words}\n"), BootBlame::HostForGood, &format!("{reason}{line}"), "install ");
+    }
+    // One without which guests start all the same.
+    assert_eq!(
+        explain("rom: file kvmvapic.bin        : error Failed to open file “kvmvapic.bin”: No such file\n"),
+        None
+    );
     expect(
         "KVM: entry failed, hardware error 0x80000021\n[    0.1] Kernel panic - not syncing: nonsense\n",
         BootBlame::Host,

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Does corematrix judge under KVM as it does under emulation? A machine that QEMU emulates, with AMD's virtualisation, runs it under a
+# real KVM: Debian's own kvm_amd. What it finds there is held against what it finds here, emulated: every verdict, cause, relocated
+# value and proven side of a guard.
+#
+#   tests/judge/kvm.sh [PART...]       all parts, or those named; kvm/job.sh has them
+#
+# KERNELS names the kernels, which the store has to have. Ends with 1 on any difference, and with 3 on trouble. The machine's disk and
+# all that was written stay in target/kvm-judge.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+project=$(cd "$here/../.." && pwd)
+work=$project/target/kvm-judge
+corematrix=$project/target/release/corematrix
+store=${COREMATRIX_STORE:-${XDG_CACHE_HOME:-$HOME/.cache}/corematrix}
+read -ra kernels <<< "${KERNELS:-5.10 6.12}"
+# Green and red cells, guards with two sides, values that differ between kernels.
+objects=(inode-ctime number-iterator kprobe-account-io)
+# The machines: a processor, and what is done on it. They use one store, one after the other. The first is the one that matters: the others
+# have more than its processor, less, another vendor, or no virtualisation.
+machines=(
+    "EPYC,+svm,+npt|no_module plain_user auto_cold auto_warm doctor exec shell watch crash repro probe qemu_7_2 qemu_5_2 damaged"
+    "EPYC-Rome,+svm,+npt|moved"
+    "EPYC,+svm,+npt,vendor=HygonGenuine|other_vendor"
+    "EPYC,+svm,+npt,-avx2|lesser_cpu"
+    "EPYC|no_nesting"
+)
+# What is compared with emulation.
+records=(cold warm damaged warm-7.2 warm-5.2 moved other-vendor other-lesser)
+machine_limit=${LIMIT:-900}
+running=
+
+say() { printf '%5ds  %s\n' "$SECONDS" "$*" >&2; }
+fail() { printf 'error: %s\n' "$1" >&2; [ $# = 1 ] || printf 'hint: %s\n' "$2" >&2; exit 3; }
+. "$here/kvm/machine.sh"
+trap '[ -z "$running" ] || kill "$running" 2>/dev/null; rm -rf "$work"/new.*' EXIT
+
+for tool in mmdebstrap mkfs.ext4 qemu-system-x86_64 python3 flock; do
+    PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || fail "\`$tool\` is missing" "as root: apt-get install mmdebstrap e2fsprogs qemu-system-x86"
+done
+[ "$(id -u)" = 0 ] || fail "only root can make the machine's disk"
+PATH=$PATH:/usr/sbin
+mkdir -p "$work/share"
+exec {lock}>"$work/lock"
+flock --nonblock "$lock" || fail "another run of this judge is at work in $work"
+machine_build
+
+# The project as both sides have it: the same paths, the same kernels. What is known of the kernels without KVM stays here.
+side=$work/project
+rm -rf "$side" "$work/disk" "$work"/share/*
+mkdir -p "$side/objects" "$side/store/kernels" "$side/virtme"
+for object in "${objects[@]}"; do cp "$project/target/programs/$object.bpf.o" "$side/objects/"; done
+cp "$project"/kernels.{toml,lock} "$corematrix" "$side/"
+for kernel in "${kernels[@]}"; do
+    found=$(ls -d "$store/kernels/$kernel"-* 2>/dev/null | head -n 1)
+    [ -n "$found" ] || fail "the store has no kernel $kernel" "target/release/corematrix kernels pull --kernel $kernel"
+    cp -al "$found" "$side/store/kernels/" 2>/dev/null || cp -a "$found" "$side/store/kernels/"
+done
+# A link would lead out of the machine.
+cp -a "$project"/.venv/lib/python3*/site-packages/. "$side/virtme/"
+for script in vng virtme-run; do
+    sed '1s|.*|#!/usr/bin/python3|' "$project/.venv/bin/$script" > "$side/virtme/$script"
+    chmod +x "$side/virtme/$script"
+done
+# Nested emulation is 10 to 60 times slower than KVM on hardware.
+sed -i 's/^boot-timeout = .*/boot-timeout = "200s"/; s/^program-timeout = .*/program-timeout = "100s"/' "$side/kernels.toml"
+mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1 -d "$side" "$work/disk" 2500M
+find "$work/share" -mindepth 1 -delete
+
+bad=0
+for line in "${machines[@]}"; do
+    IFS='|' read -r processor parts <<< "$line"
+    if [ $# != 0 ]; then
+        chosen=()
+        for part in $parts; do case " $* " in *" $part "*) chosen+=("$part") ;; esac; done
+        parts=${chosen[*]}
+        [ -n "$parts" ] || continue
+    fi
+    printf 'kernels=(%s)\nobjects=(%s)\nparts=(%s)\n' "${kernels[*]}" "${objects[*]}" "$parts" > "$work/share/env"
+    say "a machine with $processor"
+    machine_run job.sh "$processor" "$machine_limit" || bad=1
+done
+
+say "the same here, emulated"
+paths=("${objects[@]/#/objects/}")
+paths=("${paths[@]/%/.bpf.o}")
+code=0
+(cd "$side" && COREMATRIX_STORE=$store "$corematrix" run "${paths[@]}" "${kernels[@]/#/--kernel=}" --accel tcg --jobs 2 --offline \
+    --out "$work/emulated") > "$work/emulated.log" 2>&1 || code=$?
+[ "$code" = 1 ] || { cat "$work/emulated.log" >&2; fail "the emulated run ended with $code"; }
+compared=()
+for name in "${records[@]}"; do
+    record=$work/share/runs/$name/report.json
+    [ ! -e "$record" ] || compared+=("$name=$record")
+done
+python3 "$here/kvm/compare.py" "$work/emulated/report.json" "${compared[@]}" || bad=1
+if [ -e "$work/share/runs/warm/report.json" ]; then
+    "$corematrix" compare "$work/emulated" "$work/share/runs/warm" > "$work/compare.txt"
+    grep -q 'no difference' "$work/compare.txt" || { cat "$work/compare.txt"; bad=1; }
+fi
+if [ "$bad" = 0 ]; then say "good"; else say "something is wrong"; fi
+exit "$bad"
