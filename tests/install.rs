@@ -223,8 +223,8 @@ fn setup_without_network_leaves_no_half_of_virtme_ng() {
     let ended = machine.corematrix(&["setup", "--yes"]);
     ended.expect(i32::from(INFRASTRUCTURE)).expect_said(&["network is unreachable", "PyPI"]);
     machine.corematrix(&["setup"]).expect(i32::from(BAD_CONFIGURATION));
-    let pip = r#"test ! -e $D/bin/virtme-run || exit 9; : > $D/bin/virtme-run; : > $D/bin/vng; /bin/chmod +x $D/bin/vng
-printf "#!/bin/sh\necho virtme-ng 1.42\n" > $D/bin/vng"#;
+    let pip = r##"test ! -e $D/bin/virtme-run || exit 9; : > $D/bin/virtme-run; : > $D/bin/vng; /bin/chmod +x $D/bin/vng
+printf "#!/bin/sh\necho virtme-ng 1.42\n" > $D/bin/vng"##;
     python(&machine, pip);
     let ended = machine.corematrix(&["setup", "--yes"]);
     ended.expect(i32::from(GOOD));
