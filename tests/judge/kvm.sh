@@ -26,7 +26,7 @@ machines=(
     "EPYC|no_nesting"
 )
 # What is compared with emulation.
-records=(cold warm damaged warm-7.2 warm-5.2 moved other-vendor other-lesser)
+records=(cold warm damaged cold-7.2 warm-7.2 cold-5.2 moved other-vendor other-lesser)
 machine_limit=${LIMIT:-900}
 running=
 
@@ -66,7 +66,6 @@ done
 sed -i 's/^boot-timeout = .*/boot-timeout = "200s"/; s/^program-timeout = .*/program-timeout = "100s"/' "$side/kernels.toml"
 mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1 -d "$side" "$work/disk" 2500M
 find "$work/share" -mindepth 1 -delete
-
 bad=0
 for line in "${machines[@]}"; do
     IFS='|' read -r processor parts <<< "$line"
