@@ -68,6 +68,7 @@ sed -i 's/^boot-timeout = .*/boot-timeout = "200s"/; s/^program-timeout = .*/pro
 mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1 -d "$side" "$work/disk" 2500M > /dev/null
 find "$work/share" -mindepth 1 -delete
 bad=0
+all_parts=$(($# == 0))
 for line in "${machines[@]}"; do
     IFS='|' read -r processor parts <<< "$line"
     if [ $# != 0 ]; then
@@ -97,7 +98,12 @@ compared() {
     local with=$1 name found=()
     shift
     for name in "$@"; do
-        [ ! -e "$work/share/runs/$name/report.json" ] || found+=("$name=$work/share/runs/$name/report.json")
+        if [ -e "$work/share/runs/$name/report.json" ]; then
+            found+=("$name=$work/share/runs/$name/report.json")
+        elif [ "$all_parts" = 1 ]; then
+            say "WRONG: there is no record \`$name\`"
+            bad=1
+        fi
     done
     [ ${#found[@]} = 0 ] || python3 "$here/kvm/compare.py" "$work/$with/report.json" "${found[@]}" || bad=1
 }
