@@ -32,14 +32,14 @@ fn one_that_cannot_save_guests_runs_cold_and_says_so_in_one_line() {
     need!("guests");
     let lab = Lab::with_kernel("");
     let mut command = lab.command(&[&object("five"), "--accel", "tcg"]);
-    command.env("COREMATRIX_QEMU", qemu(&lab, "4.2.1", "exec REAL \"$@\""));
+    command.env("COREMATRIX_QEMU", qemu(&lab, "5.2.0", "exec REAL \"$@\""));
     Run::start(command, &lab.path("run")).wait().expect(0);
     let report = lab.report();
     assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded; 5]);
     assert_eq!((report.kernels[0].hello_ms.len(), report.kernels[0].restore_ms.len()), (1, 0));
     let cold: Vec<_> = report.kernels[0].notes.iter().filter(|note| note.starts_with("runs cold")).collect();
-    assert_eq!(cold, ["runs cold: QEMU 4.2.1 cannot save guests as snapshots, QEMU 5 and later can"]);
-    assert!(report.notices.iter().any(|notice| notice.contains("QEMU 4.2.1 corrupts some guests under emulation")));
+    assert_eq!(cold, ["runs cold: QEMU 5.2.0 cannot save guests as snapshots, QEMU 6 and later can"]);
+    assert!(report.notices.iter().any(|notice| notice.contains("QEMU 5.2.0 corrupts some guests under emulation")));
     assert!(lab.snapshots().is_empty());
     lab.expect_nothing_left();
 }

@@ -43,7 +43,13 @@ const TRY_WITHOUT_KVM: &str = "`--accel tcg` tells whether KVM is to blame";
 const MEMORY: &str = "give the kernel more `memory` in the manifest; is there a `mem=` in its `append`?";
 
 /// What QEMU says; it comes first, since nothing that a kernel says thereafter is to be trusted.
-const OF_QEMU: [Sign; 7] = [
+const OF_QEMU: [Sign; 8] = [
+    Sign {
+        marks: &["Host doesn't support requested features"],
+        blame: BootBlame::HostForGood,
+        meaning: "KVM does not give guests the CPU any more that it gave them before",
+        hint: "remove `kvm-cpu.json` from the store, and QEMU is asked anew; `--accel tcg` does without KVM",
+    },
     Sign {
         marks: &console::NO_FIRMWARE,
         blame: BootBlame::HostForGood,

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::Port;
 use super::compose::Words;
-use super::machine::{GuestLink, GuestLoss, Machine, MachineSpec};
+use super::machine::{AFTERMATH, GuestLink, GuestLoss, Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::{Limit, Monitor, Qmp, QmpError};
 use super::{Accelerator, GuestExecutable, accelerator};
@@ -24,6 +25,9 @@ pub(super) const RAM: &str = "ram";
 pub(super) const STATE: &str = "state";
 /// Stands for the machine's folder in a saved command.
 pub(super) const SCRATCH: &str = "@scratch@";
+/// How a connection breaks whose other end is gone.
+const HUNG_UP: [io::ErrorKind; 3] =
+    [io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof, io::ErrorKind::BrokenPipe];
 /// What the guest's CPU is called in a key.
 pub const CPU: &str = "the CPU";
 /// Raised when what is saved changes its meaning, or when snapshots of earlier versions are not to be trusted: those of format 1 may
@@ -119,8 +123,15 @@ impl Machine {
             let broken = || last_words.in_output_of(&child).then(|| last_words.line()).flatten();
             ended.or_else(broken).or_else(|| stop().then(|| "stopped by the user".to_owned()))
         };
-        let mut qmp = monitor.connect(limit, &give_up)?;
-        work(&mut qmp)
+        let done = monitor.connect(limit, &give_up).and_then(|mut qmp| work(&mut qmp));
+        match done {
+            // Who hangs up has died, or is about to.
+            Err(QmpError::Io(error)) if HUNG_UP.contains(&error.kind()) => {
+                let status = child.borrow_mut().wait(AFTERMATH);
+                Err(QmpError::Io(status.map_or(error, |status| io::Error::other(format!("it ended ({status})")))))
+            }
+            done => done,
+        }
     }
 }
 

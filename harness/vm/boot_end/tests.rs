@@ -76,6 +76,12 @@ fn what_qemu_refuses_is_told_apart() {
         let line = words.lines().next().unwrap_or_default();
         expect(&format!("{words}\n"), BootBlame::HostForGood, &format!("{reason}{line}"), "install ");
     }
+    expect(
+        "qemu-system-x86_64: Host doesn't support requested features\n",
+        BootBlame::HostForGood,
+        "KVM does not give guests the CPU any more that it gave them before: qemu-system-x86_64: Host doesn't support requested features",
+        "`kvm-cpu.json`",
+    );
     // One without which guests start all the same.
     assert_eq!(
         explain("rom: file kvmvapic.bin        : error Failed to open file “kvmvapic.bin”: No such file\n"),

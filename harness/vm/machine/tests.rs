@@ -125,6 +125,26 @@ fn qemu_that_ends_or_gives_up_while_it_is_saved_or_restored_is_not_waited_for() 
 }
 
 #[test]
+fn qemu_that_dies_while_it_saves_is_named_and_not_the_broken_connection() {
+    let (mut machine, _guest) = machine("sleep 0.3; kill -SEGV $$");
+    let monitor = Monitor::bind(machine.scratch.path()).expect("binds");
+    let socket = machine.scratch.path().join("qmp.sock");
+    let qemu = std::thread::spawn(move || {
+        use std::io::{BufRead, BufReader, Write};
+        let mut stream = BufReader::new(std::os::unix::net::UnixStream::connect(socket).expect("connects"));
+        let (mut line, answers) = (String::new(), ["{\"QMP\": {}}", "{\"return\": {}}"]);
+        for answer in answers {
+            writeln!(stream.get_mut(), "{answer}").expect("answers");
+            stream.read_line(&mut line).expect("reads");
+        }
+    });
+    let limit = Limit::from(Instant::now(), LONG);
+    let error = machine.with_monitor(&monitor, limit, &|| false, |qmp| qmp.quit()).expect_err("is dead");
+    qemu.join().expect("ends");
+    assert_eq!(error.to_string(), "QEMU's monitor does not answer: it ended (signal: 11 (SIGSEGV))");
+}
+
+#[test]
 fn losses_are_told_in_words() {
     let expected = [
         (GuestLoss::Silent, "no answer in time"),

@@ -29,12 +29,13 @@ runs() {
 ends() { [ "$code" = "$1" ] || wrong "exit code $code instead of $1"; }
 says() { grep -qF -- "$1" "$output/$part" || wrong "does not say: $1"; }
 omits() { ! grep -qF -- "$1" "$output/$part" || wrong "says: $1"; }
-# matrix NAME OPTION...: all objects on all kernels, the record in runs/NAME.
+# matrix NAME OPTION...: all objects, on all kernels or those of the options, the record in runs/NAME.
 matrix() {
-    local name=$1
+    local name=$1 on=("${chosen[@]}")
     shift
+    case "$*" in *--kernel=*) on=() ;; esac
     rm -rf "/share/runs/$name"
-    runs ./corematrix run "${paths[@]}" "${chosen[@]}" --jobs 1 --offline -v --out "/share/runs/$name" "$@"
+    runs ./corematrix run "${paths[@]}" "${on[@]}" --jobs 1 --offline -v --out "/share/runs/$name" "$@"
 }
 # is NAME PYTHON: whether this is true of the record `r` of a run.
 is() {
@@ -102,14 +103,17 @@ part_damaged() {
     local state
     state=$(snapshots "$first" | head -n 1)/state
     python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(100000); f.write(b"\xff" * 64)' "$state"
-    matrix damaged --accel kvm
+    matrix damaged --accel kvm "--kernel=$first"
     ends 1
     says 'the snapshot was thrown away: its file `state` is damaged'
 }
 
 part_crash() {
-    sed "s/^\[kernel.\"$first\"\]/&\nappend = [\"corematrix.fault=panic@naive\"]/" kernels.toml > crash.toml
-    matrix crash --accel kvm --manifest crash.toml
+    # The lock lies beside its manifest.
+    mkdir -p crash
+    cp kernels.lock crash/
+    sed "s/^\[kernel.\"$first\"\]/&\nappend = [\"corematrix.fault=panic@naive\"]/" kernels.toml > crash/kernels.toml
+    matrix crash --accel kvm --manifest crash/kernels.toml "--kernel=$first"
     ends 1
     is crash "any(p['verdict'] == 'kernel_crashed' for c in r['cells'] if c['kernel'] == '$first' for p in c['programs'])"
     is crash "all((p['verdict'] == 'kernel_crashed') == (p['name'] == 'naive') for c in r['cells'] if c['kernel'] == '$first' for p in c['programs'])"
@@ -117,7 +121,7 @@ part_crash() {
 
 part_exec() {
     # The guest's clock, what it runs by, whether it goes right, and what other guests stole.
-    runs ./corematrix exec --kernel "$first" --accel kvm --offline --out /share/runs/exec -- sh -c \
+    runs ./corematrix exec --kernel "$first" --accel kvm --offline -- sh -c \
         'echo clock $(date +%s); cat /sys/devices/system/clocksource/clocksource0/current_clocksource
          a=$(date +%s%N); sleep 2; b=$(date +%s%N); echo slept $(((b - a) / 100000000))
          awk "/^cpu /{print \"stolen\", \$9}" /proc/stat; grep -o "model name.*" /proc/cpuinfo | head -n 1'
@@ -131,6 +135,8 @@ part_exec() {
     says 'kvm-clock'
     says 'stolen 0'
     says 'AMD EPYC Processor'
+    mkdir -p /share/runs/exec
+    cp "$(ls -td reports/*/ | head -n 1)report.json" /share/runs/exec/
     is exec "$restored"
 }
 
@@ -149,7 +155,6 @@ part_watch() {
     sleep 1
     cp "${paths[1]}" watched.new
     mv watched.new watched.bpf.o
-    local changed="[c['programs'][0]['name'] for c in r['cells']]"
     for ((tries = 0; tries < 300; tries++)); do
         python3 -c "import json, sys; r = json.load(open('/share/runs/watch/report.json')); sys.exit(len(r['cells'][0]['programs']) != 2 or any(p['verdict'] == 'not_run' for p in r['cells'][0]['programs']))" 2>/dev/null && break
         sleep 0.2
@@ -163,47 +168,50 @@ part_repro() {
     local bundle
     bundle=$(ls /share/runs/cold/bundles/* | head -n 1)
     runs ./corematrix repro "$bundle" --accel kvm --offline
-    ends 0
+    ends 1
+    says 'reproduced: same verdict and cause'
 }
 
 part_probe() {
-    runs ./corematrix kernels probe "$first" --offline
+    runs ./corematrix kernels probe --kernel "$first" --accel kvm --offline
     ends 0
 }
 
-# old_qemu NAME: a store of its own, cold and warm.
-old_qemu() {
-    local store=/project/store-$1
-    mkdir -p "$store/kernels"
-    cp -rl store/kernels/* "$store/kernels/"
-    COREMATRIX_QEMU=/opt/qemu-$1/qemu COREMATRIX_STORE=$store matrix "cold-$1" --accel kvm
+# with_qemu NAME RUN: all objects on one kernel, in a store that no other QEMU uses.
+with_qemu() {
+    mkdir -p "store-$1/kernels"
+    cp -rlf "store/kernels/$first"-* "store-$1/kernels/"
+    COREMATRIX_QEMU=/opt/qemu-$1/qemu COREMATRIX_STORE=/project/store-$1 matrix "$2" --accel kvm "--kernel=$first"
     ends 1
-    is "cold-$1" "$under_kvm and r['tool']['qemu'].startswith('$1') and $booted"
-    say "  QEMU $1 cold: $took"
-    COREMATRIX_QEMU=/opt/qemu-$1/qemu COREMATRIX_STORE=$store matrix "warm-$1" --accel kvm
-    ends 1
-    is "warm-$1" "$under_kvm and $restored"
-    omits 'runs cold'
+    is "$2" "$under_kvm and r['tool']['qemu'].startswith('$1')"
     omits 'under emulation'
-    say "  QEMU $1 warm: $took"
-    rm -rf "$store"
+    say "  QEMU $1, $2: $took"
 }
-part_qemu_7_2() { old_qemu 7.2; }
-part_qemu_5_2() { old_qemu 5.2; }
+part_qemu_7_2() {
+    with_qemu 7.2 cold-7.2
+    is cold-7.2 "$booted"
+    with_qemu 7.2 warm-7.2
+    is warm-7.2 "$restored"
+    omits 'runs cold'
+}
+part_qemu_5_2() {
+    with_qemu 5.2 cold-5.2
+    is cold-5.2 "$booted"
+    says 'runs cold: QEMU 5.2.0 cannot save guests as snapshots, QEMU 6 and later can'
+}
 
 # With the store of another machine of the same vendor: its snapshots serve.
 part_moved() {
     matrix moved --accel kvm
     ends 1
     is moved "$under_kvm and $restored"
-    says 'QEMU'
 }
 
 # With the store of a machine of another vendor, or of one that has more: its snapshots stay, and others are made.
 part_other_cpu() {
     local before after
     before=$(snapshots "$first" | wc -l)
-    matrix "other-$1" --accel kvm
+    matrix "other-$1" --accel kvm "--kernel=$first"
     ends 1
     is "other-$1" "$under_kvm and $booted"
     says 'the store has a snapshot for another CPU, and keeps it: AuthenticAMD EPYC-v1'
@@ -213,6 +221,8 @@ part_other_cpu() {
 part_other_vendor() { part_other_cpu vendor; }
 part_lesser_cpu() { part_other_cpu lesser; }
 
+# Bash's `<(...)` wants it.
+ln -s /proc/self/fd /dev/fd
 # Without SVM it is not there to be loaded.
 modprobe kvm_amd 2>/dev/null
 # Fewer faults of nested paging.

@@ -32,7 +32,7 @@ machine_build() {
     rm -rf "$new"/root/{usr/share/{doc,man,locale},var/cache/apt,var/lib/apt/lists} "$new"/root/usr/lib/modules/*/kernel/{sound,drivers/{gpu,media,net,infiniband,iio,staging}}
     install -m 755 "$here/kvm/machine-init" "$new/root/sbin/judge-init"
     machine_initramfs "$new"
-    mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1 -d "$new/root" "$new/disk" 3G
+    mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1 -d "$new/root" "$new/disk" 3G > /dev/null
     rm -rf "$new/root"
     mv "$new" "$machine"
 }
