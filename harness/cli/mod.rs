@@ -1,5 +1,6 @@
 //! The command line: [`Cli`] and what its commands do.
 
+mod attended;
 mod bisect;
 mod btf;
 mod bundle;
@@ -25,6 +26,7 @@ mod predict;
 mod report;
 mod repro;
 mod run;
+mod runner;
 mod shell;
 mod store;
 mod threshold;
@@ -75,6 +77,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run a command in every kernel of the matrix, such as a real loader, on the files of this machine.
     Exec(exec::ExecArgs),
+    /// Run a test executable in a kernel, as the runner of `cargo test`, `cargo nextest` or `go test -exec`.
+    Runner(runner::RunnerArgs),
     /// A shell in a kernel, on the files of this machine.
     Shell(shell::ShellArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
@@ -150,6 +154,24 @@ fn say(step: String) {
 }
 
 impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The exit code, if it is wrong or asks for help; it was said then.
+    pub fn from_arguments() -> Result<Cli, ExitCode> {
+        Cli::try_parse().map_err(|error| {
+            // If that fails there is nowhere left to say so.
+            let _ = error.print();
+            let words = std::env::args_os().skip(1).take_while(|word| word != "--");
+            match error.exit_code() {
+                0 => ExitCode::SUCCESS,
+                // Its other codes are those of tests.
+                _ if words.into_iter().any(|word| word == "runner") => ExitCode::from(runner::TROUBLE),
+                _ => ExitCode::from(exit_code::BAD_CONFIGURATION),
+            }
+        })
+    }
+
     /// Does what the command line asks for.
     ///
     /// # Errors
@@ -158,6 +180,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Exec(args) => exec::run(&self.common, &args),
+            Command::Runner(args) => Ok(runner::run(&self.common, &args)),
             Command::Shell(args) => shell::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Repro(args) => repro::run(&self.common, &args),
