@@ -64,3 +64,6 @@ mod fuzz;
 #[cfg(test)]
 #[path = "../tests/common/need.rs"]
 mod need;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod schema;

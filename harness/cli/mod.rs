@@ -1,5 +1,6 @@
 //! The command line: [`Cli`] and what its commands do.
 
+mod answer;
 mod attended;
 mod bisect;
 mod btf;
@@ -21,12 +22,14 @@ mod list;
 mod merge;
 mod nightly;
 mod only_input;
+mod open;
 mod plan;
 mod predict;
 mod report;
 mod repro;
 mod run;
 mod runner;
+mod schema;
 mod shell;
 mod store;
 mod threshold;
@@ -91,6 +94,8 @@ enum Command {
     Bisect(bisect::BisectArgs),
     /// Render a saved report in other formats, without booting anything.
     Report(report::ReportArgs),
+    /// Open the page of a run in a browser.
+    Open(open::OpenArgs),
     /// Decide whether a saved run is good enough to go on: against what is expected of it, and against a baseline.
     Gate(gate::GateArgs),
     /// Show what a run would do, in parts for an engine of continuous integration.
@@ -117,6 +122,8 @@ enum Command {
     Btf(btf::BtfArgs),
     /// Look after kernels: what is declared, pinned and stored, what they can do, and what differs between them.
     Kernels(kernels::KernelsArgs),
+    /// Print the JSON Schemas of what is read and written, for editors and tools.
+    Schema(schema::SchemaArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
     Doctor(doctor::DoctorArgs),
 }
@@ -187,6 +194,7 @@ impl Cli {
             Command::Bundle(args) => bundle::run(&self.common, &args),
             Command::Bisect(args) => bisect::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
+            Command::Open(args) => open::run(&self.common, &args),
             Command::Gate(args) => gate::run(&self.common, &args),
             Command::Plan(args) => plan::run(&self.common, &args),
             Command::Merge(args) => merge::run(&self.common, &args),
@@ -200,6 +208,7 @@ impl Cli {
             Command::Lint(args) => lint::run(&self.common, &args),
             Command::Btf(args) => btf::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),
+            Command::Schema(args) => schema::run(&args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }
     }

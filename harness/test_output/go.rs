@@ -1,5 +1,7 @@
 //! [`GoReader`]: the tests in what Go's `testing` prints with `-test.v`, and in the form for `test2json`.
 
+use std::collections::HashSet;
+
 use super::{TestOutcome, TestOutput, Tests, keep};
 
 /// Stands before each of the harness' own lines with `-test.v=test2json`, also where a line was begun.
@@ -79,34 +81,32 @@ impl GoReader {
             return false;
         }
         self.is_go = true;
-        let has_failed_part = outcome == TestOutcome::Failed && self.has_failed_part(name);
         let Some(test) = self.tests.get(name) else { return true };
         if test.outcome != TestOutcome::Failed {
             test.outcome = outcome;
         }
         // Bounded by the conversion, which saturates.
         test.took_ms = Some((seconds.max(0.0) * 1000.0) as u64);
-        match outcome {
-            TestOutcome::Passed => (test.reason, test.said) = (None, Vec::new()),
-            _ if has_failed_part => test.reason = Some("a part of it failed".to_owned()),
-            _ => {}
+        if outcome == TestOutcome::Passed {
+            (test.reason, test.said) = (None, Vec::new());
         }
         // Without `-test.v` what it said stands after its result.
         self.current = Some(name.to_owned());
         true
     }
 
-    /// Whether a subtest of a test failed, and it said nothing itself.
-    fn has_failed_part(&self, name: &str) -> bool {
-        let of = |test: &str| test.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
-        let own = self.tests.places.get(name).and_then(|place| self.tests.list.get(*place));
-        own.is_none_or(|test| test.reason.is_none())
-            && self.tests.list.iter().any(|test| test.outcome == TestOutcome::Failed && of(&test.name))
-    }
-
-    pub fn finish(self) -> Option<TestOutput> {
+    pub fn finish(mut self) -> Option<TestOutput> {
         if !self.is_go {
             return None;
+        }
+        // A test fails with any part of it, and its result stands before theirs.
+        let failed = self.tests.list.iter().filter(|test| test.outcome == TestOutcome::Failed);
+        let wholes: HashSet<String> =
+            failed.filter_map(|test| Some(test.name.rsplit_once('/')?.0.to_owned())).collect();
+        for test in self.tests.list.iter_mut().filter(|test| test.outcome == TestOutcome::Failed) {
+            if test.reason.is_none() && wholes.contains(&test.name) {
+                test.reason = Some("a part of it failed".to_owned());
+            }
         }
         let mut troubles = Vec::new();
         let failed = self.tests.list.iter().any(|test| test.outcome == TestOutcome::Failed);

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub use full_disk::FullDisk;
 use kernel::TestKernel;
-pub use kernel::kernel;
+pub use kernel::{kernel, virtme_run};
 pub(crate) use need::need;
 
 /// For whatever has to happen sooner or later. Machines may be slow; a test that waits this long has failed.
