@@ -12,6 +12,7 @@ use crate::record::{CellCoverage, CellPrediction};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
 use crate::record::{KernelWarning, LoaderEvidence};
+use crate::test_output::TestOutput;
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,6 +175,8 @@ pub struct CellOutcome {
     pub coverage: CellCoverage,
     /// What the kernel complained about.
     pub kernel_log: Vec<KernelWarning>,
+    /// The tests that a command ran, if it was looked for them.
+    pub tests: Option<TestOutput>,
     /// Time in the guest.
     pub took: Duration,
     /// What else is worth knowing.

@@ -48,6 +48,7 @@ pub mod shard;
 pub mod source;
 pub mod store;
 pub mod suite;
+pub mod test_output;
 pub mod timestamp;
 pub mod verifier;
 pub mod vm;
@@ -63,3 +64,6 @@ mod fuzz;
 #[cfg(test)]
 #[path = "../tests/common/need.rs"]
 mod need;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod schema;

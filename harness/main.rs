@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use corematrix::cli::Cli;
 use corematrix::output;
 use corematrix::record::exit_code;
 
 fn main() -> ExitCode {
-    let code = Cli::parse().run().unwrap_or_else(|failure| {
+    let cli = match Cli::from_arguments() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let code = cli.run().unwrap_or_else(|failure| {
         output::complain(format_args!("{failure}\n"));
         ExitCode::from(failure.code)
     });

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
+use super::answer::{Answer, ComparedObjects, ComparedRuns, ObjectDifferences};
 use super::explain::{index_of, read_record};
 use super::failure::Failure;
 use super::run::width;
@@ -70,8 +71,7 @@ pub(super) fn run(common: &Common, args: &CompareArgs) -> Result<ExitCode, Failu
     }
     let found = differences(&old, &new);
     if args.json {
-        let text = serde_json::to_string_pretty(&found);
-        println!("{}", text.map_err(|error| Failure::infrastructure(format!("cannot write JSON: {error}"), None))?);
+        ComparedRuns { differences: found }.print()?;
         return Ok(ExitCode::SUCCESS);
     }
     print!("{}", comparison::render(&found, names.each_ref().map(String::as_str), width()));
@@ -105,8 +105,9 @@ fn compare_objects(
     });
     let others: Vec<_> = others.collect();
     if args.json {
-        let text = serde_json::to_string_pretty(&serde_json::json!({ "grid": grid, "differences": others }));
-        println!("{}", text.map_err(|error| Failure::infrastructure(format!("cannot write JSON: {error}"), None))?);
+        let builds =
+            others.into_iter().map(|(name, differences)| ObjectDifferences { name: name.clone(), differences });
+        ComparedObjects { grid, builds: builds.collect() }.print()?;
         return Ok(ExitCode::SUCCESS);
     }
     print!("{}", object_grid::render(&grid));

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
+use super::answer::{Answer, CoverageAnswer, CoveredKernel, CoveredObject};
 use super::explain::{found_again, index_of, project_folder, read_record};
 use super::failure::Failure;
 use super::failure::store_failure;
@@ -40,6 +41,9 @@ pub(super) struct CoverageArgs {
     /// The level of the tracefile; a level says nothing of another.
     #[arg(long, value_enum, default_value_t = ProofLevel::Verified, requires = "lcov")]
     level: ProofLevel,
+    /// As JSON: the guards, and how far each kernel has proven each.
+    #[arg(long, conflicts_with_all = ["source", "unproven", "lcov"])]
+    json: bool,
     #[command(flatten)]
     thresholds: Thresholds,
 }
@@ -51,9 +55,26 @@ pub(super) fn run(common: &Common, args: &CoverageArgs) -> Result<ExitCode, Fail
         None => (0..record.objects.len()).filter(|&o| !record.objects[o].coverage.guards.is_empty()).collect(),
     };
     let broken = args.thresholds.broken(&record, &Unit::of(&record, &objects));
-    show(common, args, &record, objects)?;
+    match args.json {
+        true => answer(&record, &objects, &broken).print()?,
+        false => show(common, args, &record, objects)?,
+    }
     broken.iter().for_each(|line| eprintln!("error: {line}"));
     Ok(ExitCode::from(if broken.is_empty() { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
+}
+
+fn answer(record: &RunRecord, objects: &[usize], broken: &[String]) -> CoverageAnswer {
+    let covered = |&object: &usize| CoveredObject {
+        object: record.objects[object].name.clone(),
+        guards: record.objects[object].coverage.guards.clone(),
+        kernels: (0..record.kernels.len())
+            .map(|kernel| CoveredKernel {
+                kernel: record.kernels[kernel].name.clone(),
+                guards: record.cell(object, kernel).coverage.guards.clone(),
+            })
+            .collect(),
+    };
+    CoverageAnswer { objects: objects.iter().map(covered).collect(), below: broken.to_vec() }
 }
 
 /// Prints what was asked for.

@@ -1,11 +1,14 @@
 //! `corematrix doctor`: can this machine run the matrix, and what to do where it cannot.
 
+mod forecast;
+
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::Args;
 
+use super::answer::{Answer, CheckState, DoctorCheck, DoctorReport};
 use super::failure::Failure;
 use super::{Common, MachineArgs};
 use crate::matrix::{self, KVM_MEMORY, Project};
@@ -21,6 +24,9 @@ const ROOM_MIB: u64 = 1500;
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     machine: MachineArgs,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a check found.
@@ -32,22 +38,26 @@ enum Finding {
     Bad(String, String),
 }
 
+impl Finding {
+    fn into_check(self, name: &str) -> DoctorCheck {
+        let (state, text, hint) = match self {
+            Finding::Good(text) => (CheckState::Ok, text, None),
+            Finding::Fair(text, advice) => (CheckState::Note, text, Some(advice)),
+            Finding::Bad(text, advice) => (CheckState::Bad, text, Some(advice)),
+        };
+        DoctorCheck { name: name.to_owned(), state, text, hint }
+    }
+}
+
 pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
-    let mut bad = 0;
+    let mut report = DoctorReport { checks: Vec::new(), forecast: None };
     let mut tell = |name: &str, finding: Finding| {
-        let (mark, text, advice) = match finding {
-            Finding::Good(text) => ("ok", text, None),
-            Finding::Fair(text, advice) => ("note", text, Some(advice)),
-            Finding::Bad(text, advice) => {
-                bad += 1;
-                ("BAD", text, Some(advice))
-            }
-        };
-        println!("{mark:>4}  {name:<12} {text}");
-        if let Some(advice) = advice {
-            println!("{:>4}  {:<12} hint: {advice}", "", "");
+        let check = finding.into_check(name);
+        if !args.json {
+            say_check(&check);
         }
+        report.checks.push(check);
     };
     tell("manifest", Finding::Good(manifest_line(&project)));
     for (name, finding) in tool_findings(&project) {
@@ -63,7 +73,30 @@ pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failur
             tell("acceleration", Finding::Bad("cannot be proven without the programs above".into(), "see above".into()))
         }
     }
-    Ok(ExitCode::from(if bad == 0 { exit_code::GOOD } else { exit_code::INFRASTRUCTURE }))
+    if project.tools().is_ok() {
+        let forecast = forecast::of(&project, &args.machine)?;
+        if !args.json {
+            forecast.lines().iter().for_each(|(name, text)| println!("      {name:<12} {text}"));
+        }
+        report.forecast = Some(forecast);
+    }
+    if args.json {
+        report.print()?;
+    }
+    let is_bad = report.checks.iter().any(|check| check.state == CheckState::Bad);
+    Ok(ExitCode::from(if is_bad { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
+}
+
+fn say_check(check: &DoctorCheck) {
+    let mark = match check.state {
+        CheckState::Ok => "ok",
+        CheckState::Note => "note",
+        CheckState::Bad => "BAD",
+    };
+    println!("{mark:>4}  {:<12} {}", check.name, check.text);
+    if let Some(hint) = &check.hint {
+        println!("{:>4}  {:<12} hint: {hint}", "", "");
+    }
 }
 
 fn manifest_line(project: &Project) -> String {

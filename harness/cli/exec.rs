@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::run;
 use super::{Common, MachineArgs, say};
 use crate::checksum;
-use crate::exec::{OutputFiles, View};
+use crate::exec::{Executable, OutputFiles, View};
 use crate::matrix::{Matrix, Project, Work};
 use crate::object::{BpfObject, Inventory, ObjectError, Origin};
 use crate::plan::Plan;
@@ -120,7 +120,7 @@ pub(super) fn environment(given: &Given, more: &[(&str, String)]) -> Vec<(String
 }
 
 /// Where programs are looked for: also where Debian has those of the administrator.
-fn search_path() -> Vec<PathBuf> {
+pub(super) fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     for more in ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from) {
@@ -131,29 +131,17 @@ fn search_path() -> Vec<PathBuf> {
     folders
 }
 
-/// The program of a command as the guest is going to find it.
-fn program(name: &str) -> Result<PathBuf, Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    let is_program = |path: &PathBuf| {
-        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
-    let found = match name.contains('/') {
-        true => Some(PathBuf::from(name)).filter(is_program),
-        false => search_path().into_iter().map(|folder| folder.join(name)).find(is_program),
-    };
-    found.and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
-        let hint = "the guest sees the files of this machine: give a program that is installed here, or its path";
-        Failure::input(format!("there is no program `{name}`"), Some(hint.to_owned()))
-    })
-}
-
 pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
     let mut options = args.machine.options()?;
     (options.jobs, options.cold, options.debug) = (args.jobs, args.cold, args.debug.options());
     let kernels = project.kernels(&args.machine.kernel)?;
-    let path = program(&args.words[0])?;
-    let given = args.given.look_up(vec![path.clone()])?;
+    // What is named is shown, so that only what it needs can be hidden.
+    let named = std::fs::canonicalize(&args.words[0]).into_iter().collect();
+    let given = args.given.look_up(named)?;
+    let path = Executable::find(&args.words[0], &search_path(), &given.view, None)
+        .map_err(|unfit| Failure::input(&unfit, unfit.hint().map(str::to_owned)))?
+        .path;
     if let Some(out) = &args.out {
         for kernel in &kernels {
             OutputFiles::new(out.join(&kernel.name)).map_err(|error| {
@@ -180,8 +168,14 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
         terminal: None,
         exercise: args.exercise,
     };
-    let job =
-        CommandJob { command, view: given.view, limit: args.timeout, out: args.out.clone(), report: folder.clone() };
+    let job = CommandJob {
+        command,
+        view: given.view,
+        limit: Some(args.timeout),
+        tests: None,
+        out: args.out.clone(),
+        report: folder.clone(),
+    };
     let mut screen = run::Screen::new(&work.plan, args.debug);
     let record = matrix.run_command(&work, &job, &folder, &mut |event| screen.on(event))?;
     drop(screen);
@@ -195,7 +189,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
 }
 
 /// The executable, as the record tells of an object.
-fn executable(path: &Path, name: String) -> BpfObject {
+pub(super) fn executable(path: &Path, name: String) -> BpfObject {
     let bytes: Arc<[u8]> = std::fs::read(path).unwrap_or_default().into();
     let sha256 = checksum::of_bytes(&bytes);
     let origin = Origin { path: path.to_owned(), embedded: None };

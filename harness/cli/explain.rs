@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
+use super::answer::{Answer, ExplainedCell, ExplainedProgram};
 use super::cell_runner::GuestArgs;
 use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
@@ -21,7 +22,7 @@ use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::record::Cause;
 use crate::record::json;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
-use crate::report::explain::{CellFacts, explanation, render};
+use crate::report::explain::{CellFacts, explanation, hints, render};
 use crate::report::paragraph;
 use crate::run_folder::RunFolder;
 use crate::source::unpacked_file;
@@ -48,8 +49,8 @@ pub(super) struct ExplainArgs {
     /// Load each guard of the advice on every kernel of the run. Needs `clang` and the headers of libbpf.
     #[arg(long)]
     prove: bool,
-    /// Print as JSON what became of the guards.
-    #[arg(long, requires = "prove")]
+    /// As JSON: the explanations, or with `--prove` what became of the guards.
+    #[arg(long)]
     json: bool,
     #[command(flatten)]
     guests: GuestArgs,
@@ -102,8 +103,10 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         elsewhere: &|name| elsewhere.find(name),
         missing: &missing,
     };
-    if !args.json {
-        show(&facts, &chosen, &added);
+    match (args.json, args.prove) {
+        (false, _) => show(&facts, &chosen, &added),
+        (true, false) => answer(&facts, &chosen).print()?,
+        (true, true) => {}
     }
     if !args.prove {
         return Ok(ExitCode::SUCCESS);
@@ -117,6 +120,27 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
         advice: &advised.collect::<Vec<_>>(),
     };
     prove::run(&task, &checker, &args.guests, args.json)
+}
+
+fn answer(facts: &CellFacts<'_>, chosen: &[usize]) -> ExplainedCell {
+    let cell = facts.record.cell(facts.object, facts.kernel);
+    let explained = |&p: &usize| {
+        let program = &cell.programs[p];
+        ExplainedProgram {
+            program: program.name.clone(),
+            verdict: program.verdict,
+            cause: program.cause,
+            reason: program.reason.clone(),
+            explanation: explanation(facts, program),
+            hints: hints(facts, program),
+        }
+    };
+    ExplainedCell {
+        object: cell.object.clone(),
+        kernel: cell.kernel.clone(),
+        programs: chosen.iter().map(explained).collect(),
+        missing: facts.missing.to_vec(),
+    }
 }
 
 /// Prints the explanation; `added` are the kernels of the store that are not the run's.
@@ -177,7 +201,7 @@ pub(super) fn project_folder(common: &Common) -> PathBuf {
     common.manifest.folder().to_owned()
 }
 
-fn report_folder(common: &Common, run: &Path) -> PathBuf {
+pub(super) fn report_folder(common: &Common, run: &Path) -> PathBuf {
     if run.as_os_str() == LATEST && !run.exists() {
         return project_folder(common).join(REPORTS).join(LATEST);
     }

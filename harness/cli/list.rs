@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::answer::{Answer, ListedObject, ObjectList};
 use super::failure::Failure;
 use super::{Common, say};
 use crate::matrix::{Inputs, Project};
@@ -29,6 +30,9 @@ pub(super) struct ListArgs {
     /// Do without the network.
     #[arg(long)]
     offline: bool,
+    /// As JSON; it has the programs in any case.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure> {
@@ -40,7 +44,10 @@ pub(super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure>
         }
         (what, false) => {
             let Inputs { objects, notices, .. } = project.inputs(&args.inputs, args.offline, &say)?;
-            println!("{}", listing::describe(&objects, what == What::Programs));
+            match args.json {
+                true => ObjectList { objects: objects.iter().map(ListedObject::of).collect() }.print()?,
+                false => println!("{}", listing::describe(&objects, what == What::Programs)),
+            }
             notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
         }
     }

@@ -1,5 +1,7 @@
 //! The command line: [`Cli`] and what its commands do.
 
+mod answer;
+mod attended;
 mod bisect;
 mod btf;
 mod bundle;
@@ -20,11 +22,14 @@ mod list;
 mod merge;
 mod nightly;
 mod only_input;
+mod open;
 mod plan;
 mod predict;
 mod report;
 mod repro;
 mod run;
+mod runner;
+mod schema;
 mod setup;
 mod shell;
 mod store;
@@ -76,8 +81,8 @@ impl Common {
 
     /// Chooses the manifest.
     fn find_manifest(&mut self) {
-        self.manifest = match self.named_manifest.take() {
-            Some(file) => ManifestPlace::File(file),
+        self.manifest = match &self.named_manifest {
+            Some(file) => ManifestPlace::File(file.clone()),
             None => std::env::current_dir().map(|here| ManifestPlace::find(&here)).unwrap_or_default(),
         };
     }
@@ -98,6 +103,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run a command in every kernel of the matrix, such as a real loader, on the files of this machine.
     Exec(exec::ExecArgs),
+    /// Run a test executable in a kernel, as the runner of `cargo test`, `cargo nextest` or `go test -exec`.
+    Runner(runner::RunnerArgs),
     /// A shell in a kernel, on the files of this machine.
     Shell(shell::ShellArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
@@ -110,6 +117,8 @@ enum Command {
     Bisect(bisect::BisectArgs),
     /// Render a saved report in other formats, without booting anything.
     Report(report::ReportArgs),
+    /// Open the page of a run in a browser.
+    Open(open::OpenArgs),
     /// Decide whether a saved run is good enough to go on: against what is expected of it, and against a baseline.
     Gate(gate::GateArgs),
     /// Show what a run would do, in parts for an engine of continuous integration.
@@ -138,6 +147,8 @@ enum Command {
     Kernels(kernels::KernelsArgs),
     /// Install the programs that corematrix needs and that are missing: QEMU, virtme-ng, curl, binutils.
     Setup(setup::SetupArgs),
+    /// Print the JSON Schemas of what is read and written, for editors and tools.
+    Schema(schema::SchemaArgs),
     /// Check that this machine can run the matrix, and say what to do where it cannot.
     Doctor(doctor::DoctorArgs),
 }
@@ -145,7 +156,7 @@ enum Command {
 impl Command {
     /// Whether it looks for kernels in the manifest.
     fn takes_kernels(&self) -> bool {
-        use Command::{Bundle, Compare, Doctor, Gate, Init, List, Merge, Report, Setup, Store};
+        use Command::{Bundle, Compare, Doctor, Gate, Init, List, Merge, Open, Report, Runner, Schema, Setup, Store};
         !matches!(
             self,
             Bundle(_)
@@ -155,7 +166,10 @@ impl Command {
                 | Init(_)
                 | List(_)
                 | Merge(_)
+                | Open(_)
                 | Report(_)
+                | Runner(_)
+                | Schema(_)
                 | Setup(_)
                 | Store(_)
         )
@@ -195,6 +209,24 @@ fn say(step: String) {
 }
 
 impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The exit code, if it is wrong or asks for help; it was said then.
+    pub fn from_arguments() -> Result<Cli, ExitCode> {
+        Cli::try_parse().map_err(|error| {
+            // If that fails there is nowhere left to say so.
+            let _ = error.print();
+            let words = std::env::args_os().skip(1).take_while(|word| word != "--");
+            match error.exit_code() {
+                0 => ExitCode::SUCCESS,
+                // Its other codes are those of tests.
+                _ if words.into_iter().any(|word| word == "runner") => ExitCode::from(runner::TROUBLE),
+                _ => ExitCode::from(exit_code::BAD_CONFIGURATION),
+            }
+        })
+    }
+
     /// Does what the command line asks for.
     ///
     /// # Errors
@@ -207,12 +239,14 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),
             Command::Exec(args) => exec::run(&self.common, &args),
+            Command::Runner(args) => Ok(runner::run(&self.common, &args)),
             Command::Shell(args) => shell::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Repro(args) => repro::run(&self.common, &args),
             Command::Bundle(args) => bundle::run(&self.common, &args),
             Command::Bisect(args) => bisect::run(&self.common, &args),
             Command::Report(args) => report::run(&self.common, &args),
+            Command::Open(args) => open::run(&self.common, &args),
             Command::Gate(args) => gate::run(&self.common, &args),
             Command::Plan(args) => plan::run(&self.common, &args),
             Command::Merge(args) => merge::run(&self.common, &args),
@@ -227,6 +261,7 @@ impl Cli {
             Command::Btf(args) => btf::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),
             Command::Setup(args) => setup::run(&self.common, &args),
+            Command::Schema(args) => schema::run(&args),
             Command::Doctor(args) => doctor::run(&self.common, &args),
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Common;
+use super::answer::{Answer, ReproAnswer, ReproDifference, ReproducedProgram};
 use super::cell_runner::{CellRunner, GuestArgs};
 use super::explain::{index_of, project_folder};
 use super::failure::Failure;
@@ -24,7 +25,7 @@ use crate::record::exit_code;
 use crate::record::{KernelState, ProgramRecord, RunRecord};
 use crate::report::explain::{CellFacts, recorded, render};
 use crate::report::{paragraph, repro as text};
-use crate::repro::{Conditions, ReproComparison, ReproOutcome, compare};
+use crate::repro::{Conditions, InputDifference, ReproComparison, ReproOutcome, compare};
 use crate::run_folder::RunFolder;
 use crate::verifier::Moment;
 use case::{GivenKernel, Recorded, ReproCase};
@@ -47,6 +48,9 @@ pub(super) struct ReproArgs {
     /// Fetch the kernel of a bundle from the server or registry that the bundle names.
     #[arg(long)]
     trust_source: bool,
+    /// As JSON: how each program ended here and in the run, and what is different here.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     guests: GuestArgs,
 }
@@ -65,6 +69,11 @@ pub(super) fn run(common: &Common, args: &ReproArgs) -> Result<ExitCode, Failure
 
     let here = runner.run(&work, (case.reach, false), &folder)?;
     let chosen = chosen(&case, &here)?;
+    if args.json && runner.interrupted().is_none() {
+        let found = compared(&case, &here, &chosen);
+        answer(&case, &here, &found, &chosen).print()?;
+        return Ok(ExitCode::from(code(&found)));
+    }
     let deeper = deeper(plan, &here, &chosen).map(|plan| Work::new(plan, Vec::new()));
     let states = match &deeper {
         Some(deeper) if !here.interrupted => Some(runner.run(deeper, (Reach::Load, true), &folder.join(STATES))?),
@@ -125,6 +134,57 @@ fn deeper(plan: &Plan, here: &RunRecord, chosen: &[usize]) -> Option<Plan> {
     Some(plan)
 }
 
+/// How the chosen programs ended here, and in the run.
+fn compared(case: &ReproCase, here: &RunRecord, chosen: &[usize]) -> Vec<ReproComparison> {
+    let programs = &here.cell(0, 0).programs;
+    chosen.iter().map(|&p| compare(case.recorded_program(&programs[p].name), &programs[p])).collect()
+}
+
+/// What is different here from the run.
+fn differences(case: &ReproCase, here: &RunRecord) -> Vec<InputDifference> {
+    let conditions = |record: &'_ RunRecord, object: usize, kernel: usize| {
+        (record.objects[object].sha256.clone(), record.kernels[kernel].identity.clone(), record.tool.clone())
+    };
+    let cpu = host_cpu();
+    let now = conditions(here, 0, 0);
+    let now = Conditions { object: &now.0, kernel: now.1.as_ref(), tool: &now.2, cpu: cpu.as_deref() };
+    let Some(Recorded { record, object, kernel, cpu, .. }) = &case.recorded else { return Vec::new() };
+    let then = conditions(record, *object, *kernel);
+    let then = Conditions { object: &then.0, kernel: then.1.as_ref(), tool: &then.2, cpu: cpu.as_deref() };
+    then.differences(&now)
+}
+
+fn answer(case: &ReproCase, here: &RunRecord, found: &[ReproComparison], chosen: &[usize]) -> ReproAnswer {
+    let cell = here.cell(0, 0);
+    let word = |outcome: ReproOutcome| {
+        let word = match outcome {
+            ReproOutcome::Same => "same",
+            ReproOutcome::Differs => "differs",
+            ReproOutcome::Unjudged => "unjudged",
+        };
+        word.to_owned()
+    };
+    let program = |(one, &p): (&ReproComparison, &usize)| ReproducedProgram {
+        program: one.program.clone(),
+        outcome: word(one.outcome()),
+        verdict: one.here.verdict,
+        cause: one.here.cause,
+        reason: cell.programs[p].reason.clone(),
+        recorded_verdict: one.recorded.as_ref().map(|fate| fate.verdict),
+        recorded_cause: one.recorded.as_ref().and_then(|fate| fate.cause),
+    };
+    let difference =
+        |one: InputDifference| ReproDifference { what: one.what.to_owned(), recorded: one.recorded, here: one.here };
+    ReproAnswer {
+        object: cell.object.clone(),
+        kernel: cell.kernel.clone(),
+        outcome: word(found.iter().map(ReproComparison::outcome).max().unwrap_or(ReproOutcome::Unjudged)),
+        run: case.recorded.as_ref().map(|recorded| recorded.title.clone()),
+        programs: found.iter().zip(chosen).map(program).collect(),
+        differences: differences(case, here).into_iter().map(difference).collect(),
+    }
+}
+
 /// Prints what was found and returns the exit code.
 fn tell(
     case: &ReproCase,
@@ -136,8 +196,7 @@ fn tell(
 ) -> u8 {
     let width = width();
     let programs = &here.cell(0, 0).programs;
-    let found: Vec<ReproComparison> =
-        chosen.iter().map(|&p| compare(case.recorded_program(&programs[p].name), &programs[p])).collect();
+    let found = compared(case, here, chosen);
     // The cell among the others of its run, so that advice knows all kernels.
     let (shown, object, kernel) = case.shown(here);
     let mut missing = Vec::new();
@@ -170,18 +229,7 @@ fn tell(
         }
         show_moment(&programs[p], states, folder, width);
     }
-    let conditions = |record: &'_ RunRecord, object: usize, kernel: usize| {
-        (record.objects[object].sha256.clone(), record.kernels[kernel].identity.clone(), record.tool.clone())
-    };
-    let cpu = host_cpu();
-    let now = conditions(here, 0, 0);
-    let now = Conditions { object: &now.0, kernel: now.1.as_ref(), tool: &now.2, cpu: cpu.as_deref() };
-    let mut differences = Vec::new();
-    if let Some(Recorded { record, object, kernel, cpu, .. }) = &case.recorded {
-        let then = conditions(record, *object, *kernel);
-        let then = Conditions { object: &then.0, kernel: then.1.as_ref(), tool: &then.2, cpu: cpu.as_deref() };
-        differences = then.differences(&now);
-    }
+    let differences = differences(case, here);
     let run = case.recorded.as_ref().map(|recorded| recorded.title.as_str());
     print!("{}", text::conclusion(&found, &differences, run, width));
     if let Some((reason, hint)) = kernel_trouble(&here.kernels[0].state) {

@@ -1,7 +1,6 @@
 //! `corematrix store`: what is in the kernel store, and how to get room back.
 
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
@@ -9,10 +8,11 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::Common;
+use super::answer::{Answer, ListedFolder, ListedSnapshot, StoreContents};
 use super::failure::Failure;
 use super::failure::store_failure;
 use crate::matrix::Project;
-use crate::store::{FolderKind, Store};
+use crate::store::{FolderKind, Store, StoredFolder};
 
 /// Sets how much room snapshots may take.
 const BUDGET_VARIABLE: &str = "COREMATRIX_SNAPSHOT_BUDGET";
@@ -28,7 +28,11 @@ pub(super) struct StoreArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show kernels, packages, unpacked objects and snapshots with their sizes (the default).
-    List,
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove the least recently used snapshots until the rest fits the budget. A run does that by itself.
     Gc {
         /// How much room snapshots may take, such as 2GiB or 500MB [default: $COREMATRIX_SNAPSHOT_BUDGET or 4 GiB].
@@ -62,7 +66,8 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
     let project = Project::load(&common.manifest, &common.places()?)?;
     let store = &project.store;
     match &args.verb {
-        None | Some(Verb::List) => println!("{}", list(store)?),
+        Some(Verb::List { json: true }) => contents(store)?.print()?,
+        None | Some(Verb::List { json: false }) => println!("{}", list(&contents(store)?)),
         Some(Verb::Gc { budget }) => {
             let budget = budget.as_ref().map_or_else(snapshot_budget, |budget| size(budget, "`--budget`"))?;
             let removed = store.shrink_snapshots(budget).map_err(store_failure)?;
@@ -84,28 +89,46 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(store: &Store) -> Result<String, Failure> {
+fn contents(store: &Store) -> Result<StoreContents, Failure> {
     let (folders, snapshots) = (store.folders().map_err(store_failure)?, store.snapshots().map_err(store_failure)?);
-    let mut table = Builder::default();
-    table.push_record(["what", "name", "size", "used", "source"]);
-    for folder in &folders {
-        let kind = match folder.kind {
+    let bytes = folders.iter().map(|folder| folder.bytes).chain(snapshots.iter().map(|one| one.bytes)).sum();
+    let folder = |folder: &StoredFolder| ListedFolder {
+        kind: match folder.kind {
             FolderKind::Kernel => "kernel",
             FolderKind::Package => "package",
             FolderKind::Unpacked => "objects",
             FolderKind::Types => "types",
-        };
+        }
+        .to_owned(),
+        name: folder.name.clone(),
+        kernel: folder.kernel.clone(),
+        bytes: folder.bytes,
+        source: folder.source.clone(),
+    };
+    let folders = folders.iter().map(folder).collect();
+    let snapshots = snapshots.into_iter().map(|snapshot| ListedSnapshot {
+        idle_seconds: snapshot.used.elapsed().unwrap_or_default().as_secs(),
+        kernel: snapshot.kernel,
+        bytes: snapshot.bytes,
+        in_use: snapshot.in_use,
+    });
+    Ok(StoreContents { store: store.root().display().to_string(), folders, snapshots: snapshots.collect(), bytes })
+}
+
+fn list(contents: &StoreContents) -> String {
+    let mut table = Builder::default();
+    table.push_record(["what", "name", "size", "used", "source"]);
+    for folder in &contents.folders {
         let size = ByteSize(folder.bytes).to_string();
-        table.push_record([kind, &folder.name, &size, "", &folder.source]);
+        table.push_record([&folder.kind, &folder.name, &size, "", &folder.source]);
     }
-    for snapshot in &snapshots {
-        let used = if snapshot.in_use { "now".to_owned() } else { ago(snapshot.used) };
+    for snapshot in &contents.snapshots {
+        let used = if snapshot.in_use { "now".to_owned() } else { ago(snapshot.idle_seconds) };
         let size = ByteSize(snapshot.bytes).to_string();
         table.push_record(["snapshot", &snapshot.kernel, &size, &used, ""]);
     }
-    let total: u64 = folders.iter().map(|folder| folder.bytes).chain(snapshots.iter().map(|one| one.bytes)).sum();
     let table = table.build().with(Style::blank()).to_string();
-    Ok(format!("{table}\n\n{} in `{}`", ByteSize(total), store.root().display()))
+    format!("{table}\n\n{} in `{}`", ByteSize(contents.bytes), contents.store)
 }
 
 fn say_removed<'a>(removed: impl Iterator<Item = (&'a String, u64)>, what: &str) {
@@ -128,8 +151,7 @@ fn say_kept(store: &Store, budget: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn ago(then: SystemTime) -> String {
-    let seconds = then.elapsed().unwrap_or_default().as_secs();
+fn ago(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s ago"),
         120..7200 => format!("{} min ago", seconds / 60),

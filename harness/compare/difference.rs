@@ -10,6 +10,7 @@ use crate::record::Verdict;
 
 /// Where in a matrix. What is `None` is meant as a whole: a kernel alone stands for its column.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Place {
     /// The object's name.
     pub object: Option<String>,
@@ -64,7 +65,8 @@ impl fmt::Display for Place {
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "change", rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "change", content = "details", rename_all = "snake_case")]
 pub enum Change {
     /// A kernel, an object or a program is not in the later run.
     Gone,
@@ -140,6 +142,7 @@ pub enum Change {
 
 /// One thing that changed, and where.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// Where.
     #[serde(flatten)]

@@ -11,6 +11,7 @@ use crate::record::{CellRecord, ObjectRecord, RunRecord};
 
 /// Builds of one object side by side: before and after a change, or by several compilers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObjectGrid {
     /// The builds, in the order asked for.
     pub columns: Vec<ObjectFigures>,
@@ -20,6 +21,7 @@ pub struct ObjectGrid {
 
 /// What is known of one build as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObjectFigures {
     /// How it is called.
     pub name: String,
@@ -35,6 +37,7 @@ pub struct ObjectFigures {
 
 /// One program in each of the builds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProgramRow {
     /// Its name.
     pub program: String,
@@ -44,6 +47,7 @@ pub struct ProgramRow {
 
 /// One program of one build, over all kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProgramFigures {
     /// Kernels that load it.
     pub loads: usize,

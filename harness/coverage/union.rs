@@ -6,6 +6,7 @@ use crate::record::{GuardRecord, ObjectRecord};
 
 /// A level of proof. Levels are counted each on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProofLevel {
     /// The kernel's answer picks the side.

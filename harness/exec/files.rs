@@ -58,6 +58,22 @@ pub enum View {
     Programs(Vec<PathBuf>),
 }
 
+impl View {
+    /// Whether the guest is to see it. Links are followed by the guest, so that each of its paths comes by here.
+    pub(super) fn shows(&self, path: &Path) -> bool {
+        let View::Programs(given) = self else { return true };
+        let programs = PROGRAMS.iter().chain(&EMPTY).chain(&OWN_TO_GUEST).map(Path::new);
+        let mut shown = programs.chain(given.iter().map(PathBuf::as_path));
+        let is_empty_here = |shown: &Path| EMPTY.iter().any(|empty| shown == Path::new(empty)) && path != shown;
+        shown.any(|shown| shown.starts_with(path) || path.starts_with(shown) && !is_empty_here(shown))
+    }
+
+    /// Whether a file of the host is one of the guest, too.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.shows(path) && !is_own_to_guest(path)
+    }
+}
+
 /// The files of the host, as a guest sees them.
 #[derive(Debug)]
 pub struct HostFiles {
@@ -147,7 +163,7 @@ impl HostFiles {
         }
         let parent = self.path(folder)?;
         let path = parent.join(name);
-        if is_own_to_guest(parent) || !self.shows(&path) {
+        if is_own_to_guest(parent) || !self.view.shows(&path) {
             return Ok(fuse::no_entry());
         }
         // What is no folder has no children: an honest kernel never asks for any, also not behind a link.
@@ -245,7 +261,7 @@ impl HostFiles {
         for entry in Dir::read_from(&folder)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." || !self.shows(&path.join(name)) {
+            if name == "." || name == ".." || !self.view.shows(&path.join(name)) {
                 continue;
             }
             // What is gone by now is not listed.
@@ -257,15 +273,6 @@ impl HostFiles {
             names.push(Name { name: name.to_owned(), inode, mode: found.st_mode });
         }
         Ok(names)
-    }
-
-    /// Whether the guest is to see it. Links are followed by the guest, so that each of its paths comes by here.
-    fn shows(&self, path: &Path) -> bool {
-        let View::Programs(given) = &self.view else { return true };
-        let programs = PROGRAMS.iter().chain(&EMPTY).chain(&OWN_TO_GUEST).map(Path::new);
-        let mut shown = programs.chain(given.iter().map(PathBuf::as_path));
-        let is_empty_here = |shown: &Path| EMPTY.iter().any(|empty| shown == Path::new(empty)) && path != shown;
-        shown.any(|shown| shown.starts_with(path) || path.starts_with(shown) && !is_empty_here(shown))
     }
 }
 

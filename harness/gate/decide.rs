@@ -177,7 +177,7 @@ impl<'a> Gate<'a> {
             pair.before.cell(before_o, before_k).programs.get(pair.program(o, p)?)
         });
         let was_judged = before.is_some_and(|before| before.verdict.blame() != Blame::Harness);
-        let judged = verdict.blame() != Blame::Harness;
+        let judged = verdict.blame() != Blame::Harness && verdict != Verdict::Skipped;
         self.report.judged += usize::from(judged);
         self.report.passed += usize::from(verdict.is_pass());
         let place = Place::cell(&record.objects[o].name, &record.kernels[k].name).of_program(&program.name);
@@ -190,7 +190,8 @@ impl<'a> Gate<'a> {
         match verdict {
             Verdict::Loaded | Verdict::Succeeded => {
                 if let Some(before) = before.filter(|before| was_judged && !before.verdict.is_pass()) {
-                    let story = format!("loads; in the baseline: {}", before.verdict);
+                    let now = if verdict == Verdict::Loaded { "loads" } else { "passes" };
+                    let story = format!("{now}; in the baseline: {}", before.verdict);
                     self.push(Weight::Notice, Rule::Improved, place, &story, None);
                 }
             }
@@ -208,6 +209,11 @@ impl<'a> Gate<'a> {
                 let story = format!("{story}; in the baseline: {was}");
                 self.push(Weight::Red, Rule::CellLost, place, &story, self.since(o, k));
             }
+            Verdict::Skipped if before.is_some_and(|before| before.verdict.is_pass()) => {
+                let story = format!("{story}; in the baseline it passed");
+                self.push(Weight::Red, Rule::CellLost, place, &story, None);
+            }
+            Verdict::Skipped => {}
             Verdict::NotRun => {
                 self.push(Weight::Infrastructure, Rule::Infrastructure, place, &story, None);
             }

@@ -152,7 +152,7 @@ impl WrittenExpectation {
     pub fn check(&self, origin: String) -> Result<Expectation, TableError> {
         if let Some(written) = &self.verdict {
             let verdict = *written.get_ref();
-            if verdict.is_pass() || verdict == Verdict::NotRun {
+            if verdict.is_pass() || matches!(verdict, Verdict::NotRun | Verdict::Skipped) {
                 let refusal =
                     TableError::new(format!("`verdict` is `{verdict}`, which is no failure"), "name how it fails");
                 return Err(refusal.at(written.span().start));

@@ -8,7 +8,8 @@ use super::source_table::SourceTable;
 use super::{KernelSpec, Source};
 
 /// Keys that every kernel may have, whatever its source.
-const COMMON: [&str; 7] = ["optional", "append", "btf", "memory", "boot-timeout", "program-timeout", FALLBACK];
+pub(super) const COMMON: [&str; 7] =
+    ["optional", "append", "btf", "memory", "boot-timeout", "program-timeout", FALLBACK];
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
 /// Words that are selectors, so a kernel cannot be called by them.

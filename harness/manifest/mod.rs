@@ -9,6 +9,9 @@ mod problem;
 mod quantity;
 mod reader;
 pub mod release;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod schema;
 pub mod selector;
 mod source;
 mod source_table;

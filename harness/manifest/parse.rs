@@ -12,7 +12,8 @@ use super::release::KernelRelease;
 use super::{KernelSpec, Manifest};
 use crate::nearest::nearest;
 
-const SECTIONS: [&str; 3] = ["defaults", "matrix", "kernel"];
+/// Tables of the file.
+pub(super) const SECTIONS: [&str; 3] = ["defaults", "matrix", "kernel"];
 /// Reads the text of the manifest at `path`; relative paths in it start at the folder of `path`, which is absolute.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use crate::nearest::nearest;
 use std::path::{Component, Path, PathBuf};
 
 /// Each source with the keys it needs and the keys it may have besides.
-const SOURCES: [(&str, &[&str], &[&str]); 10] = [
+pub(super) const SOURCES: [(&str, &[&str], &[&str]); 10] = [
     ("apt", &["suites", "packages"], &["mirror", "keyring", "components", "trusted"]),
     ("path", &["image"], &["modules", "config"]),
     ("tree", &["tree"], &[]),

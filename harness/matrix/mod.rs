@@ -243,7 +243,17 @@ impl<'a> Matrix<'a> {
         observe: &mut dyn FnMut(&Event),
     ) -> Result<RunRecord, MatrixError> {
         let record = self.begin(work, observe)?;
-        self.drive(work, record, (folder, folder), observe, |context, events| run::run_command(context, job, events))
+        let mut tests = vec![None; work.plan.kernels.len()];
+        let mut note_tests = |event: &Event| {
+            if let Event::CellDone { kernel, outcome, .. } = event {
+                tests[*kernel].clone_from(&outcome.tests);
+            }
+            observe(event);
+        };
+        let run = |context: &RunContext<'_>, events: &Sender<Event>| run::run_command(context, job, events);
+        let mut record = self.drive(work, record, (folder, folder), &mut note_tests, run)?;
+        run::put_tests(&mut record, tests);
+        Ok(record)
     }
 
     /// The record before anything is run.

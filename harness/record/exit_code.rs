@@ -38,7 +38,7 @@ pub fn of(record: &RunRecord) -> u8 {
         unjudged |= cell.defective_records() > 0;
         for (p, program) in cell.programs.iter().enumerate() {
             match program.verdict.blame() {
-                Blame::Nobody => proven = true,
+                Blame::Nobody => proven |= program.verdict.is_pass(),
                 Blame::Object | Blame::Kernel => failed |= record.fails(o, k, p),
                 Blame::Harness if program.verdict == Verdict::NotRun => {
                     unjudged |= !kernel.is_done_without() && !record.objects[o].loading.leaves_out(&program.name);

@@ -81,7 +81,7 @@ pub use loading::{
     ConstantLoading, LoadingRecord, MapDefinition, MapLoading, MapReuse, NOT_PINNED, PINNED_BY_NAME, ProgramLoading,
     VariableLoading,
 };
-pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, WHOLE_OBJECT};
+pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, TEST_PROCESS, TEST_SECTION, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
 pub use prediction::{CellPrediction, PredictedOutcome};
 pub use relocation::{

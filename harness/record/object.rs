@@ -52,6 +52,12 @@ pub struct ObjectProgram {
 /// The section of a program that is none, but a command that was run.
 pub const COMMAND_SECTION: &str = "(command)";
 
+/// The section of a program that is none, but a test of a command that was run.
+pub const TEST_SECTION: &str = "(test)";
+
+/// The program that stands for the process of a command whose programs are tests, where no test tells how it ended.
+pub const TEST_PROCESS: &str = "(process)";
+
 /// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.
 pub const WHOLE_OBJECT: &str = "(object)";
 
@@ -68,5 +74,10 @@ impl ObjectRecord {
     /// Whether it is no object, but a command that was run.
     pub fn is_command(&self) -> bool {
         self.programs.iter().any(|program| program.section == COMMAND_SECTION)
+    }
+
+    /// Whether its programs are the tests of a command that was run.
+    pub fn has_tests(&self) -> bool {
+        self.programs.iter().any(|program| program.section == TEST_SECTION)
     }
 }

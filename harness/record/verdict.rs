@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// The kernel's verifier accepted the program.
     Loaded,
-    /// The command ended with exit code 0.
+    /// The command ended with exit code 0, or the test passed.
     Succeeded,
     /// libbpf could not open the object (broken ELF, broken BTF, unknown section ...).
     FailedToOpen,
@@ -34,6 +34,12 @@ pub enum Verdict {
     RunFailed,
     /// The command could not be started, ended with another exit code than 0, or was killed by a signal.
     CommandFailed,
+    /// The test said that it failed.
+    TestFailed,
+    /// The test was there and ended without a result, or its process ended before it began.
+    NoResult,
+    /// The test is ignored, or skipped itself. Proves nothing, and is no failure.
+    Skipped,
     /// The kernel died while the program was being loaded.
     KernelCrashed,
     /// The program did not finish loading within its deadline.
@@ -51,7 +57,7 @@ pub enum Verdict {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Blame {
-    /// Nobody: it worked.
+    /// Nobody: it worked, or was meant to be skipped.
     Nobody,
     /// The object (as far as this kernel goes).
     Object,
@@ -63,7 +69,7 @@ pub enum Blame {
 
 impl Verdict {
     /// Every verdict, in the order of the legend.
-    pub const ALL: [Verdict; 17] = [
+    pub const ALL: [Verdict; 20] = [
         Verdict::Loaded,
         Verdict::Succeeded,
         Verdict::FailedToOpen,
@@ -76,6 +82,9 @@ impl Verdict {
         Verdict::AttachFailed,
         Verdict::RunFailed,
         Verdict::CommandFailed,
+        Verdict::TestFailed,
+        Verdict::NoResult,
+        Verdict::Skipped,
         Verdict::KernelCrashed,
         Verdict::TimedOut,
         Verdict::NotRun,
@@ -98,6 +107,9 @@ impl Verdict {
             Verdict::AttachFailed => "attach failed",
             Verdict::RunFailed => "run failed",
             Verdict::CommandFailed => "command failed",
+            Verdict::TestFailed => "test failed",
+            Verdict::NoResult => "no result",
+            Verdict::Skipped => "skipped",
             Verdict::KernelCrashed => "kernel crashed",
             Verdict::TimedOut => "timed out",
             Verdict::NotRun => "not run",
@@ -125,6 +137,9 @@ impl Verdict {
             Verdict::AttachFailed => "attach",
             Verdict::RunFailed => "run",
             Verdict::CommandFailed => "exit",
+            Verdict::TestFailed => "FAIL",
+            Verdict::NoResult => "NONE",
+            Verdict::Skipped => "skip",
             Verdict::KernelCrashed => "CRASH",
             Verdict::TimedOut => "TIME",
             Verdict::NotRun => "-",
@@ -136,7 +151,7 @@ impl Verdict {
     /// Who has to act.
     pub fn blame(self) -> Blame {
         match self {
-            Verdict::Loaded | Verdict::Succeeded => Blame::Nobody,
+            Verdict::Loaded | Verdict::Succeeded | Verdict::Skipped => Blame::Nobody,
             Verdict::FailedToOpen
             | Verdict::MissingBtf
             | Verdict::RelocationFailed
@@ -147,10 +162,17 @@ impl Verdict {
             | Verdict::AttachFailed
             | Verdict::RunFailed
             | Verdict::CommandFailed
+            | Verdict::TestFailed
+            | Verdict::NoResult
             | Verdict::TimedOut => Blame::Object,
             Verdict::KernelCrashed => Blame::Kernel,
             Verdict::NotRun | Verdict::HarnessLimit | Verdict::HarnessError => Blame::Harness,
         }
+    }
+
+    /// Whether it is worth a line where failures and gaps are told: neither a pass, nor something that was left out.
+    pub fn is_finding(self) -> bool {
+        !self.is_pass() && !matches!(self, Verdict::NotRun | Verdict::Skipped)
     }
 
     /// Whether the verifier accepted the program, whatever came then.

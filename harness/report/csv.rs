@@ -6,9 +6,9 @@
 use std::io;
 
 use super::text::one_line;
-use crate::record::Blame;
 use crate::record::RunRecord;
 use crate::record::Statistics;
+use crate::record::{Blame, Verdict};
 
 const COLUMNS: [&str; 17] = [
     "file_name",
@@ -41,6 +41,7 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
         for (k, kernel) in record.kernels.iter().enumerate() {
             for (p, program) in record.cell(o, k).programs.iter().enumerate() {
                 let verdict = match program.verdict.blame() {
+                    _ if program.verdict == Verdict::Skipped => "unknown",
                     Blame::Nobody => "success",
                     Blame::Object | Blame::Kernel => "failure",
                     // veristat knows no third; nothing is said against the program.

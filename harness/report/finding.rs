@@ -210,7 +210,7 @@ fn of_programs(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
         let mut mine: Vec<Group<'_>> = Vec::new();
         for &k in shown {
             let Some(program) = record.cell(o, k).programs.get(p) else { continue };
-            if program.verdict.is_pass() || program.verdict == Verdict::NotRun {
+            if !program.verdict.is_finding() {
                 continue;
             }
             let at = place(record, o, k, program);

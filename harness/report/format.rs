@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use super::coverage::lcov;
-use super::{ReportError, SourceRoot, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table};
+use super::{ReportError, SourceRoot, compiler, csv, github, gitlab, html, json, jsonl, junit, markdown, sarif, table};
 use crate::coverage::ProofLevel;
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
@@ -35,6 +35,8 @@ pub enum Format {
     Sarif,
     /// What the verifier counted, in veristat's columns.
     Csv,
+    /// Lines as compilers write them (`FILE:LINE:COLUMN: SEVERITY: TEXT`), for problem matchers and editors.
+    Compiler,
     /// Annotations, as workflow commands for a step's output.
     Github,
     /// A code quality report.
@@ -88,6 +90,7 @@ impl Format {
             Format::Junit => "junit.xml",
             Format::Sarif => "report.sarif",
             Format::Csv => "statistics.csv",
+            Format::Compiler => "diagnostics.txt",
             Format::Github => "annotations.txt",
             Format::Gitlab => "code-quality.json",
             Format::Lcov => "coverage.info",
@@ -109,6 +112,7 @@ impl Format {
             Format::Junit => junit::render(record, None)?,
             Format::Sarif => sarif::render(record, sources, None)?,
             Format::Csv => csv::render(record)?,
+            Format::Compiler => compiler::render(record, sources).into_bytes(),
             Format::Github => github::render(record, sources).into_bytes(),
             Format::Gitlab => gitlab::render(record, sources)?,
             Format::Lcov => {

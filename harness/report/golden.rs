@@ -63,6 +63,7 @@ golden!(markdown_of_the_sample, Format::Markdown);
 golden!(lines_of_the_sample, Format::Jsonl);
 golden!(csv_of_the_sample, Format::Csv);
 golden!(annotations_of_the_sample, Format::Github);
+golden!(diagnostics_of_the_sample, Format::Compiler);
 golden!(sarif_of_the_sample, Format::Sarif);
 golden!(code_quality_of_the_sample, Format::Gitlab);
 
@@ -125,7 +126,10 @@ fn every_format_takes_every_record() {
         [interrupted(), sample::large(0, 0), sample::large(3, 0), sample::large(60, 30), hostile(), sample::predicted()]
     {
         for format in Format::value_variants() {
-            assert!(!rendered(&record, *format).is_empty() || *format == Format::Github, "{format:?}");
+            assert!(
+                !rendered(&record, *format).is_empty() || matches!(format, Format::Github | Format::Compiler),
+                "{format:?}"
+            );
         }
     }
 }

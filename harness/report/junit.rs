@@ -167,7 +167,9 @@ fn program_case(
         }
         (Verdict::Loaded | Verdict::Succeeded, _) => TestCaseBuilder::success(&name, time),
         // Nobody's fault that anyone could mend: it is no pass, and must not keep a pipeline red for ever.
-        (Verdict::NotRun | Verdict::HarnessLimit, _) => TestCaseBuilder::skipped_with_cause(&name, kind, &message),
+        (Verdict::NotRun | Verdict::HarnessLimit | Verdict::Skipped, _) => {
+            TestCaseBuilder::skipped_with_cause(&name, kind, &message)
+        }
         (_, Blame::Object | Blame::Nobody) => TestCaseBuilder::failure(&name, time, kind, &message),
         (_, Blame::Kernel | Blame::Harness) => TestCaseBuilder::error(&name, time, kind, &message),
     };

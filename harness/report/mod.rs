@@ -4,6 +4,7 @@
 //! [`progress::Progress`] what it shows on the way.
 
 pub mod comparison;
+pub mod compiler;
 pub mod coverage;
 pub mod csv;
 pub mod explain;

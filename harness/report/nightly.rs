@@ -123,7 +123,7 @@ fn trends(html: &mut String, nights: &[Night]) {
 }
 
 fn class(verdict: Option<Verdict>) -> &'static str {
-    match verdict.map(Verdict::blame) {
+    match verdict.filter(|verdict| *verdict != Verdict::Skipped).map(Verdict::blame) {
         Some(Blame::Nobody) => "good",
         Some(Blame::Object | Blame::Kernel) => "bad",
         Some(Blame::Harness) | None => "none",

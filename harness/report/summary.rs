@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
-use crate::record::Blame;
+use crate::record::{Blame, Verdict};
 use crate::record::{Cause, DangerEffect};
 use crate::record::{CellRecord, KernelState, ObjectRecord, RunRecord};
 
@@ -37,7 +37,7 @@ impl Summary {
     /// Reads a record.
     pub fn of(record: &RunRecord) -> Summary {
         let shown = shown_kernels(record);
-        let (mut failing, mut excused, mut unjudged, mut left_out, mut total) = (0, 0, 0, 0, 0);
+        let (mut failing, mut excused, mut unjudged, mut left_out, mut skipped, mut total) = (0, 0, 0, 0, 0, 0);
         let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
         let mut breaks: BTreeMap<usize, usize> = BTreeMap::new();
         for (o, object) in record.objects.iter().enumerate() {
@@ -46,9 +46,13 @@ impl Summary {
                     left_out += 1;
                     continue;
                 }
-                total += 1;
                 let on = shown.iter().filter_map(|&k| Some((k, record.cell(o, k).programs.get(p)?)));
                 let fates: Vec<_> = on.collect();
+                if !fates.is_empty() && fates.iter().all(|(_, program)| program.verdict == Verdict::Skipped) {
+                    skipped += 1;
+                    continue;
+                }
+                total += 1;
                 let (allowed, failures): (Vec<_>, Vec<_>) = fates
                     .iter()
                     .filter(|(_, program)| program.verdict.is_failure())
@@ -80,10 +84,12 @@ impl Summary {
 
         let kernels = counted(shown.len(), "kernel");
         let of_commands = !record.objects.is_empty() && record.objects.iter().all(ObjectRecord::is_command);
+        let of_tests = record.objects.iter().any(ObjectRecord::has_tests);
+        let noun = if of_tests { "test" } else { "program" };
         let (answer, sentence) = if failing > 0 && of_commands {
             (RunAnswer::Broken, format!("The command fails on at least one of {kernels}"))
         } else if failing > 0 {
-            (RunAnswer::Broken, format!("{failing} of {} fail on at least one of {kernels}", counted(total, "program")))
+            (RunAnswer::Broken, format!("{failing} of {} fail on at least one of {kernels}", counted(total, noun)))
         } else if not_whole > 0 {
             (RunAnswer::Broken, format!("{} cannot be loaded as a whole", counted(not_whole, "object")))
         } else if unjudged > 0 || needed_missing > 0 || total == 0 || shown.is_empty() {
@@ -95,6 +101,8 @@ impl Summary {
                     "{} on all of {kernels}",
                     match total {
                         _ if of_commands => "The command succeeds".to_owned(),
+                        1 if of_tests => "The test passes".to_owned(),
+                        _ if of_tests => format!("All {total} tests pass"),
                         _ if excused > 0 || left_out > 0 => "Every program that is needed loads".to_owned(),
                         1 => "The program loads".to_owned(),
                         _ => format!("All {total} programs load"),
@@ -105,10 +113,10 @@ impl Summary {
         let mut details = Vec::new();
         let mut by_count: Vec<(usize, String)> =
             causes.iter().map(|(cause, count)| (*count, cause.label().to_owned())).collect();
-        details.extend(ranked("Why", &mut by_count, "program"));
+        details.extend(ranked("Why", &mut by_count, noun));
         let name = |k: usize| format!("from {}", one_line(&record.kernels[k].name));
         let mut by_count: Vec<(usize, String)> = breaks.iter().map(|(k, count)| (*count, name(*k))).collect();
-        details.extend(ranked("Stopped loading", &mut by_count, "program"));
+        details.extend(ranked(if of_tests { "Stopped passing" } else { "Stopped loading" }, &mut by_count, noun));
         if failing > 0 && not_whole > 0 {
             details.push(format!("{} cannot be loaded as a whole", counted(not_whole, "object")));
         }
@@ -117,7 +125,11 @@ impl Summary {
             details.push(format!("{} {verb} where the suite allows it", counted(excused, "program")));
         }
         if unjudged > 0 {
-            details.push(format!("{} could not be judged on some kernel", counted(unjudged, "program")));
+            details.push(format!("{} could not be judged on some kernel", counted(unjudged, noun)));
+        }
+        if skipped > 0 {
+            let verb = if skipped == 1 { "is" } else { "are" };
+            details.push(format!("{} {verb} skipped on every kernel", counted(skipped, noun)));
         }
         if left_out > 0 {
             let verb = if left_out == 1 { "is" } else { "are" };
@@ -200,7 +212,6 @@ fn ranked(what: &str, by_count: &mut [(usize, String)], noun: &str) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Verdict;
     use crate::record::sample;
 
     #[test]

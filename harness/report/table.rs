@@ -58,6 +58,22 @@ pub fn render(record: &RunRecord, width: usize) -> String {
     blocks.join("\n")
 }
 
+/// The same without versions, releases and notes, for a reader who sees one for each of many commands.
+pub fn brief(record: &RunRecord, width: usize) -> String {
+    let width = width.max(LEAST_WIDTH);
+    let shown = shown_kernels(record);
+    let blocks = [
+        grid::render(record, &columns(record), width),
+        kernels_left_out(record, width),
+        failures::render(record, &shown, width),
+        finding_block::kernel_warnings(record, width),
+        not_run(record, &shown, width),
+        counts(record, width),
+    ];
+    let blocks: Vec<String> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
+    blocks.join("\n")
+}
+
 /// The kernels that take a column: those that something was tried on, or still can be.
 pub(super) fn shown_kernels(record: &RunRecord) -> Vec<usize> {
     let was_tried = |k: usize| {
@@ -207,8 +223,12 @@ fn counts(record: &RunRecord, width: usize) -> String {
         (!parts.is_empty()).then(|| format!("{} {label} ({})", of(wanted), parts.join(", ")))
     };
     let not_judged = |verdict: Verdict| verdict.blame() == Blame::Harness && verdict != Verdict::NotRun;
-    let of_commands = record.objects.iter().any(ObjectRecord::is_command);
-    let (noun, done) = if of_commands { ("command", "succeeded") } else { ("program", "loaded") };
+    let is_any = |kind: fn(&ObjectRecord) -> bool| record.objects.iter().any(kind);
+    let (noun, done) = match (is_any(ObjectRecord::is_command), is_any(ObjectRecord::has_tests)) {
+        (true, _) => ("command", "succeeded"),
+        (_, true) => ("test", "passed"),
+        _ => ("program", "loaded"),
+    };
     let mut parts = vec![match of(&Verdict::is_pass) {
         0 => format!("nothing {done}"),
         passed => format!("{passed} {done}"),
@@ -220,6 +240,8 @@ fn counts(record: &RunRecord, width: usize) -> String {
     let not_run = counts.get(&Verdict::NotRun).map_or(0, |count| count.saturating_sub(predicted));
     parts.extend((predicted > 0).then(|| format!("{predicted} only predicted")));
     parts.extend((not_run > 0).then(|| format!("{not_run} not run")));
+    let skipped = counts.get(&Verdict::Skipped).copied().unwrap_or_default();
+    parts.extend((skipped > 0).then(|| format!("{skipped} skipped")));
     let programs = record.objects.iter().map(|object| object.programs.len()).sum();
     let matrix = format!("{} x {}", counted(programs, noun), counted(record.kernels.len(), "kernel"));
     let broken = record.objects.iter().filter(|object| object.broken.is_some()).count();

@@ -129,8 +129,19 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let (kernel_log, missing) = kernel_log.finish();
     notes.extend(missing);
     let loader = loader.evidence;
-    let outcome =
-        CellOutcome { whole, relocations, dangers, externs, downgrades, loader, coverage, kernel_log, took, notes };
+    let outcome = CellOutcome {
+        whole,
+        relocations,
+        dangers,
+        externs,
+        downgrades,
+        loader,
+        coverage,
+        kernel_log,
+        took,
+        notes,
+        tests: None,
+    };
     session.send(Event::CellDone { kernel, object, outcome: Box::new(outcome) });
     result
 }

@@ -1,6 +1,8 @@
 //! [`run_command()`]: a command of the user on every kernel of the plan, and what it means how it ended.
 
 mod recorder;
+mod tests_of;
+mod verdict;
 
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -10,16 +12,16 @@ use super::kernel::{Ended, KernelContext};
 use super::{RunContext, RunError, Subjects, fetch, fetch_failed, guest, pool, probe_requests::ProbeRequests};
 use crate::event::{CellOutcome, Event};
 use crate::exec::{CommandEnding, CommandSession, FinishedCommand, HostFiles, View};
-use crate::judge::{self, Diagnosis};
 use crate::kernel_log::KernelLog;
-use crate::protocol;
-use crate::protocol::live::{self, CommandEnd, LiveCommand};
+use crate::protocol::live::{self, LiveCommand};
 use crate::record::KernelWarning;
-use crate::record::Verdict;
 use crate::record::{ProgramRecord, TRIED_AGAIN};
 use crate::source::FileSystems;
+use crate::test_output::TestHarness;
 use crate::vm::{GuestLink, GuestLoss};
 use recorder::Recorder;
+pub use tests_of::put_tests;
+pub use verdict::command_verdict;
 
 /// A guest that is lost on the way is replaced once: the command has changed nothing that outlived it.
 const ATTEMPTS: u32 = 2;
@@ -31,8 +33,10 @@ pub struct CommandJob {
     pub command: LiveCommand,
     /// What it sees of the host.
     pub view: View,
-    /// How long it may run.
-    pub limit: Duration,
+    /// How long it may run, if there is a limit.
+    pub limit: Option<Duration>,
+    /// What prints the results of its tests, if it is looked for them.
+    pub tests: Option<TestHarness>,
     /// Where what it leaves goes, in a folder for each kernel, which does not exist or is empty.
     pub out: Option<PathBuf>,
     /// The report's folder.
@@ -84,18 +88,18 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
         let mut machine = context.machine(context.spec.memory_mib)?;
         let machine_mib = machine.memory_mib;
         context.send(Event::ProgramStarted { kernel, object: 0, program: 0 });
-        let mut record = ProgramRecord::not_run(program, "");
+        let (mut record, mut tests) = (ProgramRecord::not_run(program, ""), None);
         let files = || HostFiles::new(job.view.clone()).map_err(|error| format!("cannot open `/`: {error}"));
         let finished = match Recorder::new(job, &name, attempt).and_then(|recorder| Ok((recorder, files()?))) {
             Ok((mut recorder, files)) => {
                 let mut command = job.command.clone();
                 command.environment.push((live::KERNEL.to_owned(), name.clone()));
-                let session = CommandSession::new(&command, files, &file_systems.modules, Some(job.limit));
+                let session = CommandSession::new(&command, files, &file_systems.modules, job.limit);
                 let finished = session.run(&mut machine, &mut recorder, &|| run.stop.at_once());
                 for note in recorder.root_notes.drain(..) {
                     context.send(Event::KernelNote { kernel, note });
                 }
-                recorder.finish(&finished, &mut record, &mut notes);
+                tests = recorder.finish(&finished, &mut record, &mut notes);
                 finished
             }
             Err(reason) => FinishedCommand {
@@ -110,21 +114,19 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
             && *loss != GuestLoss::Stopped
             && !run.stop.requested()
         {
-            let reason = lost(loss).1;
+            let reason = verdict::lost(loss).1;
             notes.push(format!("{reason}; {TRIED_AGAIN} in a fresh guest"));
             context.send(Event::GuestLost { kernel, reason });
             continue;
         }
-        (record.verdict, record.reason) = verdict(&finished.ending, job.limit, &record.log_tail);
-        if let Some(diagnosis) = out_of_memory(&finished, machine_mib) {
-            (record.verdict, record.reason) = (diagnosis.verdict, diagnosis.reason);
-            (record.cause, record.evidence) = (diagnosis.cause, diagnosis.evidence);
-        }
+        let judged = command_verdict(&finished, job.limit, machine_mib, &record.log_tail);
+        (record.verdict, record.reason) = (judged.verdict, judged.reason);
+        (record.cause, record.evidence) = (judged.cause, judged.evidence);
         record.load_ms = u64::try_from(finished.took.as_millis()).unwrap_or(u64::MAX);
         let (kernel_log, left_out) = complaints(&finished, &record.name);
         notes.extend(left_out);
         context.send(Event::ProgramDone { kernel, object: 0, program: 0, record: Box::new(record) });
-        let outcome = CellOutcome { kernel_log, took: finished.took, notes, ..CellOutcome::default() };
+        let outcome = CellOutcome { kernel_log, tests, took: finished.took, notes, ..CellOutcome::default() };
         context.send(Event::CellDone { kernel, object: 0, outcome: Box::new(outcome) });
         break;
     }
@@ -132,7 +134,7 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
 }
 
 /// What the kernel complained of while the command ran, and survived, with notes on what is not among that.
-fn complaints(finished: &FinishedCommand, program: &str) -> (Vec<KernelWarning>, Vec<String>) {
+pub fn complaints(finished: &FinishedCommand, program: &str) -> (Vec<KernelWarning>, Vec<String>) {
     let mut log = KernelLog::default();
     if !matches!(finished.ending, CommandEnding::Lost(_)) {
         // Each line begins with its time, `[   12.345678] `.
@@ -140,97 +142,4 @@ fn complaints(finished: &FinishedCommand, program: &str) -> (Vec<KernelWarning>,
         log.read(Some(program.to_owned()), &finished.kernel_log.lines().map(plain).collect::<String>());
     }
     log.finish()
-}
-
-/// A command that failed in a guest whose kernel killed for lack of memory: that says nothing about the command.
-fn out_of_memory(finished: &FinishedCommand, memory_mib: u64) -> Option<Diagnosis> {
-    let line = match &finished.ending {
-        CommandEnding::Command(CommandEnd::Code { code: 0 }) | CommandEnding::NoRoot(_) => return None,
-        CommandEnding::Lost(GuestLoss::Crashed(line)) => line.as_str(),
-        _ => finished.kernel_log.lines().find(|line| protocol::is_out_of_memory(line))?,
-    };
-    protocol::is_out_of_memory(line).then_some(())?;
-    // Each line begins with its time.
-    let line = line.split_once("] ").map_or(line, |(_, text)| text).trim();
-    let reason = format!("the kernel killed {}: {line}", judge::guest_memory(Some(memory_mib)));
-    Some(judge::out_of_memory(reason))
-}
-
-/// What it means how a command ended; `said` are the last lines of its output.
-fn verdict(ending: &CommandEnding, limit: Duration, said: &[String]) -> (Verdict, Option<String>) {
-    let last = said.iter().rev().find(|line| !line.trim().is_empty());
-    let with_words = |what: String| last.map_or(what.clone(), |last| format!("{what}: {}", last.trim()));
-    let (verdict, reason) = match ending {
-        CommandEnding::Command(CommandEnd::Code { code: 0 }) => return (Verdict::Succeeded, None),
-        CommandEnding::Command(CommandEnd::Code { code }) => {
-            (Verdict::CommandFailed, with_words(format!("ended with exit code {code}")))
-        }
-        CommandEnding::Command(CommandEnd::Signal { signal }) => {
-            (Verdict::CommandFailed, with_words(format!("was killed by {}", signal_name(*signal))))
-        }
-        CommandEnding::Command(CommandEnd::NotStarted { errno }) => {
-            let error = std::io::Error::from_raw_os_error(*errno);
-            (Verdict::CommandFailed, format!("could not be started: {error}"))
-        }
-        CommandEnding::Deadline => {
-            (Verdict::TimedOut, format!("still ran after {}, and was killed", humantime::format_duration(limit)))
-        }
-        CommandEnding::NoRoot(reason) => (Verdict::HarnessError, reason.clone()),
-        CommandEnding::Lost(loss) => lost(loss),
-    };
-    (verdict, Some(reason))
-}
-
-fn lost(loss: &GuestLoss) -> (Verdict, String) {
-    match loss {
-        GuestLoss::Crashed(line) => (Verdict::KernelCrashed, format!("the kernel crashed: {line}")),
-        GuestLoss::Silent => (Verdict::TimedOut, "the guest does not answer any more".to_owned()),
-        GuestLoss::Harness(reason) => (Verdict::HarnessError, reason.clone()),
-        GuestLoss::Stopped => (Verdict::NotRun, "the run was stopped".to_owned()),
-    }
-}
-
-/// `signal 11 (SIGSEGV)`.
-fn signal_name(signal: i32) -> String {
-    let name = signal_hook::low_level::signal_name(signal);
-    name.map_or_else(|| format!("signal {signal}"), |name| format!("signal {signal} ({name})"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_ending_is_an_outcome_of_its_own() {
-        let said = ["starting".to_owned(), "cannot attach".to_owned(), String::new()];
-        let ended = |ending: CommandEnding| {
-            let (verdict, reason) = verdict(&ending, Duration::from_secs(90), &said);
-            format!("{verdict}: {}", reason.unwrap_or_default())
-        };
-        let end = |end: CommandEnd| ended(CommandEnding::Command(end));
-        let lines = [
-            end(CommandEnd::Code { code: 0 }),
-            end(CommandEnd::Code { code: 3 }),
-            end(CommandEnd::Signal { signal: 11 }),
-            end(CommandEnd::NotStarted { errno: 2 }),
-            ended(CommandEnding::Deadline),
-            ended(CommandEnding::NoRoot("this kernel has no FUSE".to_owned())),
-            ended(CommandEnding::Lost(GuestLoss::Crashed("BUG: x".to_owned()))),
-            ended(CommandEnding::Lost(GuestLoss::Silent)),
-            ended(CommandEnding::Lost(GuestLoss::Harness("QEMU ended".to_owned()))),
-            ended(CommandEnding::Lost(GuestLoss::Stopped)),
-        ];
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        succeeded: 
-        command failed: ended with exit code 3: cannot attach
-        command failed: was killed by signal 11 (SIGSEGV): cannot attach
-        command failed: could not be started: No such file or directory (os error 2)
-        timed out: still ran after 1m 30s, and was killed
-        harness error: this kernel has no FUSE
-        kernel crashed: the kernel crashed: BUG: x
-        timed out: the guest does not answer any more
-        harness error: QEMU ended
-        not run: the run was stopped
-        ");
-    }
 }

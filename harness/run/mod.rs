@@ -38,7 +38,7 @@ use crate::store::{Store, StoreError, StoredKernel};
 use crate::vm::{Accelerator, DebugOptions, MachineSpec, Toolchain};
 
 pub use collector::Collector;
-pub use command::{CommandJob, run_command};
+pub use command::{CommandJob, command_verdict, complaints, put_tests, run_command};
 pub use feature_probe::{ProbeError, probe};
 pub use guest::{Guest, start_guest};
 pub use jobs::Jobs;

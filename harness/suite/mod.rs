@@ -75,6 +75,9 @@ mod package;
 mod part;
 mod pattern;
 mod program;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod schema;
 mod settings;
 mod shape;
 mod variables;

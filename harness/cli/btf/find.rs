@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rayon::prelude::*;
-use serde_json::json;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::Common;
+use super::super::answer::{Answer, FoundName, KernelHit, KernelWithName};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use super::KnownKernels;
@@ -54,7 +54,7 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     let rows = rows.collect::<Result<Vec<Row>, Failure>>()?;
     let found = rows.iter().any(|row| row.hits.as_ref().is_some_and(|hits| !hits.is_empty()));
     match args.json {
-        true => println!("{:#}", as_json(&args.name, &rows)),
+        true => answer(&args.name, &rows).print()?,
         false => print!("{}", table(&args.name, &rows)),
     }
     if !found {
@@ -188,20 +188,19 @@ fn size(bits: u64) -> String {
     }
 }
 
-fn as_json(name: &str, rows: &[Row]) -> serde_json::Value {
-    let hit = |hit: &Hit| {
-        json!({
-            "kind": hit.kind,
-            "type": hit.type_name,
-            "bit_offset": hit.bit_offset,
-            "bits": hit.bits,
-            "value": hit.value.map(|value| value.to_string()),
-            "module": hit.module,
-        })
+fn answer(name: &str, rows: &[Row]) -> FoundName {
+    let hit = |hit: &Hit| KernelHit {
+        kind: hit.kind.to_owned(),
+        type_name: hit.type_name.clone(),
+        bit_offset: hit.bit_offset,
+        bits: hit.bits,
+        value: hit.value.map(|value| value.to_string()),
+        module: hit.module.clone(),
     };
-    let row = |row: &Row| {
-        let hits = row.hits.as_ref().map(|hits| hits.iter().map(hit).collect::<Vec<_>>());
-        json!({ "kernel": row.kernel, "release": row.release, "found": hits })
+    let row = |row: &Row| KernelWithName {
+        kernel: row.kernel.clone(),
+        release: row.release.clone(),
+        found: row.hits.as_ref().map(|hits| hits.iter().map(hit).collect()),
     };
-    json!({ "name": name, "kernels": rows.iter().map(row).collect::<Vec<_>>() })
+    FoundName { name: name.to_owned(), kernels: rows.iter().map(row).collect() }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use rayon::prelude::*;
 
 use super::super::Common;
+use super::super::answer::{Answer, HistoryKernel, NameHistory};
 use super::super::failure::Failure;
 use super::super::predict::known_types;
 use crate::btf::{Hit, Query};
@@ -24,10 +25,13 @@ pub(in super::super) struct HistoryArgs {
     /// `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the kernels of the store].
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a kernel has: each hit in words, without its place, which changes nearly everywhere. In words why its types cannot be read.
-type Answer = Result<Vec<String>, String>;
+type Answered = Result<Vec<String>, String>;
 
 pub(in super::super) fn run(common: &Common, args: &HistoryArgs) -> Result<ExitCode, Failure> {
     let query = Query::parse(&args.name).map_err(|reason| {
@@ -36,8 +40,11 @@ pub(in super::super) fn run(common: &Common, args: &HistoryArgs) -> Result<ExitC
     })?;
     let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = known_types(&project, &args.btf)?;
-    let answers: Vec<Answer> = kernels.par_iter().map(|kernel| look(&project, &query, kernel)).collect();
-    print!("{}", text(&args.name, &kernels, &answers));
+    let answers: Vec<Answered> = kernels.par_iter().map(|kernel| look(&project, &query, kernel)).collect();
+    match args.json {
+        true => answer(&args.name, &kernels, &answers).print()?,
+        false => print!("{}", text(&args.name, &kernels, &answers)),
+    }
     let found = answers.iter().flatten().any(|hits| !hits.is_empty());
     let unread = answers.iter().any(Result::is_err);
     Ok(ExitCode::from(match (unread, found) {
@@ -47,7 +54,7 @@ pub(in super::super) fn run(common: &Common, args: &HistoryArgs) -> Result<ExitC
     }))
 }
 
-fn look(project: &Project, query: &Query, kernel: &PredictedKernel) -> Answer {
+fn look(project: &Project, query: &Query, kernel: &PredictedKernel) -> Answered {
     let table = project.store.type_table(&kernel.types).map_err(|error| error.to_string())?;
     if !query.may_be_in(table.raw()) {
         return Ok(Vec::new());
@@ -70,8 +77,18 @@ fn words(hit: &Hit) -> String {
     words
 }
 
+fn answer(name: &str, kernels: &[PredictedKernel], answers: &[Answered]) -> NameHistory {
+    let kernel = |(kernel, answer): (&PredictedKernel, &Answered)| HistoryKernel {
+        group: kernel.group.clone(),
+        release: kernel.release.clone(),
+        found: answer.as_ref().ok().cloned(),
+        error: answer.as_ref().err().cloned(),
+    };
+    NameHistory { name: name.to_owned(), kernels: kernels.iter().zip(answers).map(kernel).collect() }
+}
+
 /// By group; what neighbours share is one line.
-fn text(name: &str, kernels: &[PredictedKernel], answers: &[Answer]) -> String {
+fn text(name: &str, kernels: &[PredictedKernel], answers: &[Answered]) -> String {
     let having = answers.iter().flatten().filter(|hits| !hits.is_empty()).count();
     let mut text = format!("`{name}` is on {having} of {} kernels\n", kernels.len());
     for group in stretches(kernels.iter().map(|kernel| &kernel.group)) {

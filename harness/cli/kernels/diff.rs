@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::super::answer::{Answer, ChangedOption, ConfigDifference, DiffedKernel, KernelDiff, TypesDifference};
 use super::super::btf::KnownKernels;
 use super::super::failure::Failure;
 use super::super::{Common, say};
@@ -32,6 +33,9 @@ pub(in super::super) struct DiffArgs {
     /// Show the config options that differ.
     #[arg(long)]
     config: bool,
+    /// As JSON; it has the names of all types that differ, too.
+    #[arg(long)]
+    json: bool,
     /// Do without the network: take only kernels that the store has.
     #[arg(long)]
     offline: bool,
@@ -48,6 +52,14 @@ pub(in super::super) fn run(common: &Common, args: &DiffArgs) -> Result<ExitCode
     for name in &args.types {
         let bare = name.rsplit(' ').next().unwrap_or(name);
         shown.insert(bare.to_owned(), None);
+    }
+    if args.json {
+        let mut answer = answer(&first, &second, &shown)?;
+        if let Some(config) = answer.config.as_mut().filter(|_| !args.config) {
+            config.options.clear();
+        }
+        answer.print()?;
+        return Ok(ExitCode::SUCCESS);
     }
     let title = |(name, kernel): &(String, StoredKernel)| format!("{name} ({})", kernel.identity.release);
     println!("{} -> {}", title(&first), title(&second));
@@ -106,11 +118,47 @@ pub(super) fn asked_by_objects(project: &Project, objects: &[PathBuf], offline: 
     Ok(shown)
 }
 
+fn answer(
+    first: &(String, StoredKernel),
+    second: &(String, StoredKernel),
+    shown: &Shown,
+) -> Result<KernelDiff, Failure> {
+    let parsed = |one: &(String, StoredKernel)| KnownKernels::parsed(one, &KnownKernels::btf(one)?);
+    let difference = TypeDifference::of(&parsed(first)?, &parsed(second)?);
+    let details = types(&difference, shown).lines().map(str::to_owned).collect();
+    let TypeDifference { added, removed, changed, same, functions_added, functions_removed } = difference;
+    let kernel = |(name, kernel): &(String, StoredKernel)| DiffedKernel {
+        name: name.clone(),
+        release: kernel.identity.release.clone(),
+    };
+    let changed = changed.into_iter().map(|change| change.name).collect();
+    Ok(KernelDiff {
+        first: kernel(first),
+        second: kernel(second),
+        config: options_between(&first.1, &second.1)?,
+        types: TypesDifference { added, removed, changed, same, functions_added, functions_removed, details },
+    })
+}
+
 /// What differs in the configs, with each option if `all`.
 fn config(first: &StoredKernel, second: &StoredKernel, all: bool) -> Result<String, Failure> {
-    let (Some(first), Some(second)) = (&first.config, &second.config) else {
+    let Some(difference) = options_between(first, second)? else {
         return Ok("config: not known of both\n".to_owned());
     };
+    let ConfigDifference { added, removed, changed, options } = difference;
+    let more = if all || options.is_empty() { "" } else { " (`--config` shows them)" };
+    let head = format!("config: {added} options added, {removed} removed, {changed} changed{more}\n");
+    let line = |ChangedOption { name, before, after }: &ChangedOption| match (before, after) {
+        (None, after) => format!("  + {name}={}\n", after.as_deref().unwrap_or_default()),
+        (Some(before), None) => format!("  - {name}={before}\n"),
+        (Some(before), Some(after)) => format!("  ~ {name}={before} -> {after}\n"),
+    };
+    Ok(if all { head + &options.iter().map(line).collect::<String>() } else { head })
+}
+
+/// The options that differ; `None` if not both configs are known.
+fn options_between(first: &StoredKernel, second: &StoredKernel) -> Result<Option<ConfigDifference>, Failure> {
+    let (Some(first), Some(second)) = (&first.config, &second.config) else { return Ok(None) };
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path);
         text.map(|text| options(&text))
@@ -118,27 +166,19 @@ fn config(first: &StoredKernel, second: &StoredKernel, all: bool) -> Result<Stri
     };
     let (before, after) = (read(first)?, read(second)?);
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let (mut added, mut removed, mut changed, mut lines) = (0, 0, 0, String::new());
+    let mut difference = ConfigDifference::default();
     for name in names {
-        match (before.get(name), after.get(name)) {
-            (None, Some(value)) => {
-                added += 1;
-                let _ = writeln!(lines, "  + {name}={value}");
-            }
-            (Some(value), None) => {
-                removed += 1;
-                let _ = writeln!(lines, "  - {name}={value}");
-            }
-            (Some(old), Some(new)) if old != new => {
-                changed += 1;
-                let _ = writeln!(lines, "  ~ {name}={old} -> {new}");
-            }
-            _ => {}
+        let (before, after) = (before.get(name), after.get(name));
+        match (before, after) {
+            (None, Some(_)) => difference.added += 1,
+            (Some(_), None) => difference.removed += 1,
+            (Some(old), Some(new)) if old != new => difference.changed += 1,
+            _ => continue,
         }
+        let (before, after) = (before.cloned(), after.cloned());
+        difference.options.push(ChangedOption { name: name.clone(), before, after });
     }
-    let more = if all || lines.is_empty() { "" } else { " (`--config` shows them)" };
-    let head = format!("config: {added} options added, {removed} removed, {changed} changed{more}\n");
-    Ok(if all { head + &lines } else { head })
+    Ok(Some(difference))
 }
 
 /// The options that are set, `n` included where the config says so.

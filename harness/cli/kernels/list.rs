@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Args;
-use serde_json::json;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::Common;
+use super::super::answer::{Answer, KernelList, ListedKernel};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use crate::manifest::KernelSpec;
@@ -36,7 +36,7 @@ pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode
     let folders = project.store.folders().map_err(store_failure)?;
     let rows: Vec<Row> = chosen.into_iter().map(|spec| Row::of(&project, spec, &folders)).collect();
     match args.json {
-        true => println!("{:#}", rows.iter().map(Row::as_json).collect::<serde_json::Value>()),
+        true => KernelList { kernels: rows.iter().map(Row::listed).collect() }.print()?,
         false => println!("{}", table(&rows)),
     }
     Ok(ExitCode::SUCCESS)
@@ -66,17 +66,17 @@ impl<'a> Row<'a> {
         all.map(ToString::to_string).collect::<Vec<_>>().join(", or ")
     }
 
-    fn as_json(&self) -> serde_json::Value {
-        json!({
-            "name": self.spec.name,
-            "default": self.is_default,
-            "optional": self.spec.optional,
-            "source": self.spec.source.to_string(),
-            "fallbacks": self.spec.fallbacks.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "pinned_release": self.pinned,
-            "stored_versions": self.stored.0,
-            "stored_bytes": self.stored.1,
-        })
+    fn listed(&self) -> ListedKernel {
+        ListedKernel {
+            name: self.spec.name.clone(),
+            default: self.is_default,
+            optional: self.spec.optional,
+            source: self.spec.source.to_string(),
+            fallbacks: self.spec.fallbacks.iter().map(ToString::to_string).collect(),
+            pinned_release: self.pinned.clone(),
+            stored_versions: self.stored.0,
+            stored_bytes: self.stored.1,
+        }
     }
 }
 

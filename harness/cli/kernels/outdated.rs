@@ -7,6 +7,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::Common;
+use super::super::answer::{Answer, OutdatedKernel, OutdatedKernels, OutdatedState};
 use super::super::failure::Failure;
 use super::pull::chosen;
 use crate::matrix::Project;
@@ -18,30 +19,55 @@ pub(in super::super) struct OutdatedArgs {
     /// matrix of the manifest].
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(in super::super) fn run(common: &Common, args: &OutdatedArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
-    let mut table = Builder::default();
-    table.push_record(["kernel", "pinned", "newest", ""]);
+    let mut kernels = Vec::new();
     let mut unknown = false;
     for spec in &chosen(&project, &args.kernel)? {
+        let of =
+            |state, pinned, newest, reason| OutdatedKernel { name: spec.name.clone(), state, pinned, newest, reason };
         let Some(pinned) = project.lock.kernel(&spec.name) else {
-            table.push_record([&spec.name, "-", "-", "not pinned"]);
+            kernels.push(of(OutdatedState::NotPinned, None, None, None));
             continue;
         };
         let step = |step: String| eprintln!("{}: {step}", spec.name);
-        let row = match project.store.newest_version(spec, &project.lock, &step) {
-            Ok(Some((old, new))) if old != new => [spec.name.clone(), old, new, "outdated".to_owned()],
-            Ok(Some((old, new))) => [spec.name.clone(), old, new, String::new()],
-            Ok(None) => [spec.name.clone(), pinned.release, "-".to_owned(), format!("{} never moves", pinned.source)],
+        kernels.push(match project.store.newest_version(spec, &project.lock, &step) {
+            Ok(Some((old, new))) if old != new => of(OutdatedState::Outdated, Some(old), Some(new), None),
+            Ok(Some((old, new))) => of(OutdatedState::Current, Some(old), Some(new), None),
+            Ok(None) => {
+                let reason = format!("{} never moves", pinned.source);
+                of(OutdatedState::Fixed, Some(pinned.release), None, Some(reason))
+            }
             Err(error) => {
                 unknown |= !spec.optional;
-                [spec.name.clone(), pinned.release, "?".to_owned(), error.reason()]
+                of(OutdatedState::Unknown, Some(pinned.release), None, Some(error.reason()))
             }
-        };
-        table.push_record(row);
+        });
     }
-    println!("{}", table.build().with(Style::blank()));
+    match args.json {
+        true => OutdatedKernels { kernels }.print()?,
+        false => println!("{}", table(&kernels)),
+    }
     Ok(ExitCode::from(if unknown { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
+}
+
+fn table(kernels: &[OutdatedKernel]) -> String {
+    let mut table = Builder::default();
+    table.push_record(["kernel", "pinned", "newest", ""]);
+    for kernel in kernels {
+        let unknown = if kernel.state == OutdatedState::Unknown { "?" } else { "-" };
+        let newest = kernel.newest.as_deref().unwrap_or(unknown);
+        let word = match kernel.state {
+            OutdatedState::Outdated => "outdated",
+            OutdatedState::NotPinned => "not pinned",
+            _ => kernel.reason.as_deref().unwrap_or_default(),
+        };
+        table.push_record([&kernel.name, kernel.pinned.as_deref().unwrap_or("-"), newest, word]);
+    }
+    table.build().with(Style::blank()).to_string()
 }

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Args;
-use serde_json::json;
 
 use super::super::Common;
+use super::super::answer::{Answer, ShownKernel, ShownKernels};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use super::pull::chosen;
 use crate::matrix::Project;
-use crate::protocol::feature_probe::Answer;
+use crate::protocol::feature_probe::Answer as Probed;
 use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]
@@ -31,15 +31,15 @@ pub(in super::super) struct ShowArgs {
 
 pub(in super::super) fn run(common: &Common, args: &ShowArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
+    let mut shown = Vec::new();
     for spec in &chosen(&project, std::slice::from_ref(&args.kernel))? {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
         let kernel = project.store.kernel(spec, &project.lock, args.offline, &step).map_err(store_failure)?;
         let facts = facts(&project, &spec.name, &kernel);
         match args.json {
             true => {
-                let facts: serde_json::Map<String, serde_json::Value> =
-                    facts.into_iter().map(|(name, value)| (name.replace(' ', "_"), json!(value))).collect();
-                println!("{:#}", json!({ "name": spec.name, "facts": facts, "notes": kernel.notes }));
+                let facts = facts.into_iter().map(|(name, value)| (name.replace(' ', "_"), value)).collect();
+                shown.push(ShownKernel { name: spec.name.clone(), facts, notes: kernel.notes });
             }
             false => {
                 println!("{}", spec.name);
@@ -49,6 +49,9 @@ pub(in super::super) fn run(common: &Common, args: &ShowArgs) -> Result<ExitCode
                 kernel.notes.iter().for_each(|note| println!("  note                 {note}"));
             }
         }
+    }
+    if args.json {
+        ShownKernels { kernels: shown }.print()?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -69,7 +72,7 @@ fn facts(project: &Project, name: &str, kernel: &StoredKernel) -> Vec<(&'static 
     let probe = project.store.probe(identity).map(|probe| {
         let known = |yes: usize, what: &str| format!("{yes} {what}");
         let has =
-            |answers: &BTreeMap<String, Answer>| answers.values().filter(|answer| **answer == Answer::Yes).count();
+            |answers: &BTreeMap<String, Probed>| answers.values().filter(|answer| **answer == Probed::Yes).count();
         [
             known(has(&probe.program_types), "program types"),
             known(has(&probe.map_types), "map types"),

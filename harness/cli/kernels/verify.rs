@@ -4,14 +4,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::super::answer::{Answer, BootedKernel, VerifiedFolder, VerifiedKernel, VerifiedKernels};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use super::super::say;
 use super::super::{Common, MachineArgs};
+use crate::manifest::KernelSpec;
 use crate::matrix::{Matrix, Project};
 use crate::record::exit_code;
 use crate::run;
-use crate::vm::{GuestLink, Machine, MachineSpec};
+use crate::vm::{Accelerator, GuestLink, Machine, MachineSpec};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct VerifyArgs {
@@ -20,39 +22,68 @@ pub(in super::super) struct VerifyArgs {
     /// Boot each kernel, too.
     #[arg(long)]
     boot: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let folders = project.store.folders().map_err(store_failure)?;
+    let of = |spec: &KernelSpec| {
+        let own = folders.iter().filter(|folder| folder.kernel.as_ref() == Some(&spec.name));
+        let versions =
+            own.map(|folder| VerifiedFolder { name: folder.name.clone(), damaged_files: folder.damaged_files() });
+        VerifiedKernel { name: spec.name.clone(), optional: spec.optional, versions: versions.collect() }
+    };
+    let mut answer = VerifiedKernels { kernels: Vec::new(), boots: Vec::new() };
     let mut bad = false;
-    for spec in &kernels {
-        let own: Vec<_> = folders.iter().filter(|folder| folder.kernel.as_ref() == Some(&spec.name)).collect();
-        if own.is_empty() {
-            println!("{}: not in the store", spec.name);
-            bad |= !spec.optional;
-            continue;
+    for kernel in kernels.iter().map(of) {
+        bad |= kernel.versions.is_empty() && !kernel.optional;
+        bad |= kernel.versions.iter().any(|version| !version.damaged_files.is_empty());
+        if !args.json {
+            tell(&kernel);
         }
-        for folder in own {
-            match &folder.damaged_files()[..] {
-                [] => println!("{}: {}: sound", spec.name, folder.name),
-                damaged => {
-                    bad = true;
-                    println!("{}: {}: damaged: {}", spec.name, folder.name, damaged.join(", "));
-                    println!("  hint: `corematrix kernels rm {}` removes it; the next run fetches it anew", spec.name);
-                }
-            }
-        }
+        answer.kernels.push(kernel);
     }
     if args.boot {
-        bad |= !boot_all(&project, args)?;
+        bad |= !boot_all(&project, args, &mut answer.boots)?;
+    }
+    if args.json {
+        answer.print()?;
     }
     Ok(ExitCode::from(if bad { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
 }
 
+fn tell(kernel: &VerifiedKernel) {
+    let name = &kernel.name;
+    if kernel.versions.is_empty() {
+        println!("{name}: not in the store");
+    }
+    for version in &kernel.versions {
+        match &version.damaged_files[..] {
+            [] => println!("{name}: {}: sound", version.name),
+            damaged => {
+                println!("{name}: {}: damaged: {}", version.name, damaged.join(", "));
+                println!("  hint: `corematrix kernels rm {name}` removes it; the next run fetches it anew");
+            }
+        }
+    }
+}
+
+fn tell_boot(kernel: &BootedKernel, accelerator: Accelerator) {
+    let (name, release) = (&kernel.name, kernel.release.as_deref().unwrap_or_default());
+    let reason = kernel.reason.as_deref().unwrap_or_default();
+    match kernel.boots {
+        Some(true) => println!("{name}: {release} boots ({accelerator})"),
+        Some(false) => println!("{name}: {release} does not boot: {reason}"),
+        None => println!("{name}: not booted: {reason}"),
+    }
+}
+
 /// Boots the kernels one after the other; whether all that are needed did.
-fn boot_all(project: &Project, args: &VerifyArgs) -> Result<bool, Failure> {
+fn boot_all(project: &Project, args: &VerifyArgs, boots: &mut Vec<BootedKernel>) -> Result<bool, Failure> {
     let tools = project.tools()?;
     let mut all = true;
     let kernels = project.kernels(&args.machine.kernel)?;
@@ -63,8 +94,13 @@ fn boot_all(project: &Project, args: &VerifyArgs) -> Result<bool, Failure> {
         let stored = match project.store.kernel(spec, &project.lock, args.machine.offline, &step) {
             Ok(stored) => stored,
             Err(error) => {
-                println!("{}: not booted: {}", spec.name, error.reason());
                 all &= spec.optional && error.is_unavailable();
+                let reason = Some(error.reason());
+                let kernel = BootedKernel { reason, ..BootedKernel::untried(&spec.name) };
+                if !args.json {
+                    tell_boot(&kernel, accelerator);
+                }
+                boots.push(kernel);
                 continue;
             }
         };
@@ -75,16 +111,23 @@ fn boot_all(project: &Project, args: &VerifyArgs) -> Result<bool, Failure> {
             guest.shut_down();
             Ok(proof)
         });
-        match proof.map_err(|failure| failure.reason().to_owned()) {
-            Ok(proof) => {
-                println!("{}: {} boots ({accelerator})", spec.name, stored.identity.release);
-                proof.rows().iter().for_each(|(name, value)| println!("  {name:<20} {value}"));
+        let mut kernel =
+            BootedKernel { release: Some(stored.identity.release.clone()), ..BootedKernel::untried(&spec.name) };
+        kernel.boots = Some(proof.is_ok());
+        all &= proof.is_ok();
+        let rows = match proof {
+            Ok(proof) => proof.rows(),
+            Err(failure) => {
+                kernel.reason = Some(failure.reason().to_owned());
+                Vec::new()
             }
-            Err(reason) => {
-                all = false;
-                println!("{}: {} does not boot: {reason}", spec.name, stored.identity.release);
-            }
+        };
+        if !args.json {
+            tell_boot(&kernel, accelerator);
+            rows.iter().for_each(|(name, value)| println!("  {name:<20} {value}"));
         }
+        kernel.facts = rows.into_iter().map(|(name, value)| (name.replace(' ', "_"), value)).collect();
+        boots.push(kernel);
     }
     Ok(all)
 }

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::lint::{LintFinding, LintLevel, LintReport, LintedObject};
 use crate::report::SourceRoot;
+use crate::report::compiler::{diagnostic, place_of};
 
 /// All findings, and a line that counts them.
 pub(super) fn whole(report: &LintReport) -> String {
@@ -52,17 +53,13 @@ fn lines(object: &LintedObject, finding: &LintFinding, sources: Option<&SourceRo
             let file = Path::new(&source.file);
             let found = || sources.and_then(|sources| sources.find(file));
             let shown = if file.is_file() { Some(source.file.clone()) } else { found() };
-            let column = if source.column > 0 { format!(":{}", source.column) } else { String::new() };
-            format!("{}:{}{column}", shown.unwrap_or_else(|| simple(file)), source.line)
+            place_of(&shown.unwrap_or_else(|| simple(file)), source.line, (source.column > 0).then_some(source.column))
         }
         None if finding.function.is_empty() => object.origin.clone(),
         None => format!("{}: in `{}`", object.origin, finding.function),
     };
-    let mut text = format!("{place}: {}: {} [{}]\n", finding.level.word(), finding.message, finding.rule);
-    if let Some(hint) = &finding.hint {
-        let _ = writeln!(text, "    hint: {hint}");
-    }
-    text
+    let rule = finding.rule.to_string();
+    diagnostic(&place, finding.level.word(), &finding.message, &rule, finding.hint.as_deref())
 }
 
 /// A path that leads nowhere here, without its detours: `lib/../headers/x.h` is `headers/x.h`.

@@ -55,7 +55,7 @@ impl<'a> Gate<'a> {
                     used.passes.insert(k);
                     false
                 }
-                Some((Verdict::NotRun | Verdict::HarnessError, _)) => false,
+                Some((Verdict::NotRun | Verdict::HarnessError | Verdict::Skipped, _)) => false,
                 Some((verdict, cause)) => {
                     used.fails.insert(k);
                     expectation.foresees(verdict, cause)

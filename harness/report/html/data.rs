@@ -85,7 +85,7 @@ pub fn data(material: &Material<'_>) -> Data {
 
 fn verdict_data(verdict: Verdict) -> Value {
     let look = match (verdict, verdict.blame()) {
-        (Verdict::NotRun, _) => "none",
+        (Verdict::NotRun | Verdict::Skipped, _) => "none",
         (_, Blame::Nobody) => "good",
         (Verdict::TimedOut, _) | (_, Blame::Kernel) => "grave",
         (_, Blame::Object) => "bad",

@@ -128,7 +128,7 @@ fn by_reason(record: &RunRecord, shown: &[usize], o: usize, p: usize, unjudged: 
         let Some(program) = record.cell(o, k).programs.get(p) else {
             continue;
         };
-        if program.verdict.is_pass() || program.verdict == Verdict::NotRun || (unjudged && is_judged(program)) {
+        if !program.verdict.is_finding() || (unjudged && is_judged(program)) {
             continue;
         }
         let reason = one_line(nameless(program.reason.as_deref().unwrap_or("no reason was recorded"), &program.name));

@@ -122,7 +122,8 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
             .iter()
             .filter_map(|cell| cell.prediction.as_ref())
             .all(|prediction| prediction.programs.iter().all(|outcome| *outcome == PredictedOutcome::Resolves));
-        if nothing_against && (every(Verdict::Loaded) || every(Verdict::NotRun)) {
+        let alike = [Verdict::Loaded, Verdict::Succeeded, Verdict::NotRun, Verdict::Skipped];
+        if nothing_against && alike.into_iter().any(every) {
             continue;
         }
         let mut folded = 0;
@@ -178,15 +179,19 @@ fn program_cell(cell: &CellRecord, program: usize) -> String {
 /// How many of the object's programs loaded. Where nothing was proven it must not look as if all went well.
 fn object_cell(object: &ObjectRecord, cell: &CellRecord) -> String {
     let loaded = cell.programs.iter().filter(|program| program.verdict.is_pass()).count();
-    let total = cell.programs.iter().filter(|program| !object.loading.leaves_out(&program.name)).count();
+    let left_out =
+        |program: &ProgramRecord| object.loading.leaves_out(&program.name) || program.verdict == Verdict::Skipped;
+    let total = cell.programs.iter().filter(|program| !left_out(program)).count();
     if object.broken.is_some() {
         return Verdict::FailedToOpen.short().to_owned();
     }
     if let Some(prediction) = &cell.prediction {
         return format!("~{}/{total}", prediction.programs.iter().filter(|outcome| outcome.resolves()).count());
     }
-    if cell.programs.iter().all(|program| program.verdict == Verdict::NotRun) {
-        return Verdict::NotRun.short().to_owned();
+    for alone in [Verdict::NotRun, Verdict::Skipped] {
+        if cell.programs.iter().all(|program| program.verdict == alone) {
+            return alone.short().to_owned();
+        }
     }
     match is_whole(cell) {
         true => format!("{loaded}/{total}"),
@@ -210,8 +215,12 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
         in_programs || (verdict == Verdict::FailedToOpen && record.objects.iter().any(|object| object.broken.is_some()))
     };
     let mut signs = Vec::new();
-    if !record.objects.iter().all(ObjectRecord::is_command) {
+    let has = |kind: &dyn Fn(&ObjectRecord) -> bool| record.objects.iter().any(kind);
+    if has(&|object| !object.is_command() && !object.has_tests()) {
         signs.push("2/3 = programs loaded of all in the object".to_owned());
+    }
+    if has(&ObjectRecord::has_tests) {
+        signs.push("2/3 = tests passed of all that were not skipped".to_owned());
     }
     if cells().any(|cell| !is_whole(cell)) {
         signs.push(format!("{NOT_WHOLE} = each program loads, the object as a whole does not"));

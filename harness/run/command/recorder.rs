@@ -10,6 +10,7 @@ use super::CommandJob;
 use crate::exec::{Attendant, CommandEnding, FinishedCommand, OutputFiles};
 use crate::protocol::live::{LeftKind, Stream, TerminalSize};
 use crate::record::ProgramRecord;
+use crate::test_output::{TestOutput, TestReader};
 use crate::vm::GuestLoss;
 
 /// Where outputs go, below the report's folder; a folder for each kernel.
@@ -32,6 +33,7 @@ pub(super) struct Recorder {
     written: u64,
     tail: OutputTail,
     left: Option<OutputFiles>,
+    tests: Option<TestReader>,
     /// What is not as it should be with the root, which is the same for every command on this kernel.
     pub(super) root_notes: Vec<String>,
     notes: Vec<String>,
@@ -53,10 +55,17 @@ impl Recorder {
         });
         let left = left.transpose()?;
         let (root_notes, notes, tail) = (Vec::new(), Vec::new(), OutputTail::default());
-        Ok(Recorder { folder, output, written: 0, tail, left, root_notes, notes, trouble: None })
+        let tests = job.tests.map(TestReader::new);
+        Ok(Recorder { folder, output, written: 0, tail, left, tests, root_notes, notes, trouble: None })
     }
 
-    pub(super) fn finish(mut self, finished: &FinishedCommand, record: &mut ProgramRecord, notes: &mut Vec<String>) {
+    /// Adds what was kept to the record and its notes; returns the tests that were found.
+    pub(super) fn finish(
+        mut self,
+        finished: &FinishedCommand,
+        record: &mut ProgramRecord,
+        notes: &mut Vec<String>,
+    ) -> Option<TestOutput> {
         notes.append(&mut self.notes);
         notes.extend(self.left.iter().flat_map(|left| left.notes().to_vec()));
         notes.extend(self.trouble.take());
@@ -73,6 +82,7 @@ impl Recorder {
             record.log_tail.extend(log.lines().map(str::to_owned));
         }
         record.log_file = Some(relative(&self.folder, OUTPUT));
+        self.tests.and_then(TestReader::finish)
     }
 }
 
@@ -87,8 +97,11 @@ impl Attendant for Recorder {
         self.root_notes.extend_from_slice(notes);
     }
 
-    fn output(&mut self, _: Stream, bytes: &[u8]) {
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
         self.tail.push(bytes);
+        if let (Stream::Out, Some(tests)) = (stream, &mut self.tests) {
+            tests.push(bytes);
+        }
         self.written += bytes.len() as u64;
         if self.trouble.is_some() {
             return;

@@ -1,0 +1,316 @@
+//! Answers about kernels and their types.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Answer;
+
+/// `corematrix kernels list`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct KernelList {
+    /// The kernels of the manifest, in its order.
+    pub kernels: Vec<ListedKernel>,
+}
+
+/// A kernel of the manifest.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct ListedKernel {
+    /// What the manifest calls it.
+    pub name: String,
+    /// Whether it is in the default matrix.
+    pub default: bool,
+    /// Whether a run may do without it.
+    pub optional: bool,
+    /// Where it comes from, in words.
+    pub source: String,
+    /// The sources that stand in for it.
+    pub fallbacks: Vec<String>,
+    /// The release that the lock file pins.
+    pub pinned_release: Option<String>,
+    /// How many versions of it the store has.
+    pub stored_versions: usize,
+    /// Bytes that they take.
+    pub stored_bytes: u64,
+}
+
+/// `corematrix kernels show`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct ShownKernels {
+    /// The kernels that were chosen.
+    pub kernels: Vec<ShownKernel>,
+}
+
+/// All that is known of a kernel.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct ShownKernel {
+    /// What the manifest calls it.
+    pub name: String,
+    /// What is known, by name.
+    pub facts: BTreeMap<String, String>,
+    /// What it lacks and what that costs.
+    pub notes: Vec<String>,
+}
+
+/// `corematrix kernels outdated`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct OutdatedKernels {
+    /// The kernels that were chosen.
+    pub kernels: Vec<OutdatedKernel>,
+}
+
+/// Whether a pinned kernel has moved on.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct OutdatedKernel {
+    /// What the manifest calls it.
+    pub name: String,
+    /// Whether there is a newer version.
+    pub state: OutdatedState,
+    /// The pinned version.
+    pub pinned: Option<String>,
+    /// The newest version.
+    pub newest: Option<String>,
+    /// Why the state is what it is, if that is not plain.
+    pub reason: Option<String>,
+}
+
+/// Whether a pinned kernel has moved on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(in crate::cli) enum OutdatedState {
+    /// The newest version is pinned.
+    Current,
+    /// There is a newer version.
+    Outdated,
+    /// Its source never has another version.
+    Fixed,
+    /// No version is pinned.
+    NotPinned,
+    /// The source could not be asked.
+    Unknown,
+}
+
+/// `corematrix kernels verify`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct VerifiedKernels {
+    /// The kernels that were chosen.
+    pub kernels: Vec<VerifiedKernel>,
+    /// What became of their boots; empty without `--boot`.
+    pub boots: Vec<BootedKernel>,
+}
+
+/// Whether the files of a kernel are what they were when they were stored.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct VerifiedKernel {
+    /// What the manifest calls it.
+    pub name: String,
+    /// Whether a run may do without it.
+    pub optional: bool,
+    /// Its versions in the store; none if the store does not have it.
+    pub versions: Vec<VerifiedFolder>,
+}
+
+/// One version of a kernel in the store.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct VerifiedFolder {
+    /// Its folder in the store.
+    pub name: String,
+    /// Files that are not what they were; none if it is sound.
+    pub damaged_files: Vec<String>,
+}
+
+/// Whether a kernel boots.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct BootedKernel {
+    /// What the manifest calls it.
+    pub name: String,
+    /// Its release, if the store has it.
+    pub release: Option<String>,
+    /// Whether it boots; unknown where it could not be tried.
+    pub boots: Option<bool>,
+    /// Why it does not boot or could not be tried.
+    pub reason: Option<String>,
+    /// What came up, by name.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// `corematrix kernels diff`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct KernelDiff {
+    /// The one kernel.
+    pub first: DiffedKernel,
+    /// The other.
+    pub second: DiffedKernel,
+    /// What differs in their configs; unknown if one of them has none.
+    pub config: Option<ConfigDifference>,
+    /// What differs in their types.
+    pub types: TypesDifference,
+}
+
+/// One of two kernels.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct DiffedKernel {
+    /// What the manifest calls it.
+    pub name: String,
+    /// Its release.
+    pub release: String,
+}
+
+/// Config options that differ.
+#[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct ConfigDifference {
+    /// How many only the second has.
+    pub added: usize,
+    /// How many only the first has.
+    pub removed: usize,
+    /// How many have another value.
+    pub changed: usize,
+    /// Each of them, by name.
+    pub options: Vec<ChangedOption>,
+}
+
+/// A config option that differs.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct ChangedOption {
+    /// Such as `CONFIG_BPF_LSM`.
+    pub name: String,
+    /// Its value in the first.
+    pub before: Option<String>,
+    /// Its value in the second.
+    pub after: Option<String>,
+}
+
+/// Types that differ.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct TypesDifference {
+    /// Types that only the second has.
+    pub added: Vec<String>,
+    /// Types that only the first has.
+    pub removed: Vec<String>,
+    /// Types with other content.
+    pub changed: Vec<String>,
+    /// How many are the same.
+    pub same: usize,
+    /// How many functions only the second has.
+    pub functions_added: usize,
+    /// How many functions only the first has.
+    pub functions_removed: usize,
+    /// What differs in the types that `--type` and `--object` name, as lines.
+    pub details: Vec<String>,
+}
+
+/// `corematrix btf find`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct FoundName {
+    /// What was looked for.
+    pub name: String,
+    /// The kernels that were looked at.
+    pub kernels: Vec<KernelWithName>,
+}
+
+/// What one kernel has of a name.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct KernelWithName {
+    /// What the manifest calls it.
+    pub kernel: String,
+    /// Its release.
+    pub release: String,
+    /// What it has; `null` if it has no BTF.
+    pub found: Option<Vec<KernelHit>>,
+}
+
+/// Something of that name.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct KernelHit {
+    /// `struct`, `union`, `enum`, `typedef`, `field`, `enumerator`, `function`, `variable`, `int` or `float`.
+    pub kind: String,
+    /// Its type, in C.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Of a field: bits from the start of the struct.
+    pub bit_offset: Option<u64>,
+    /// Bits that it takes.
+    pub bits: Option<u64>,
+    /// Of an enumerator: its value.
+    pub value: Option<String>,
+    /// The modules that have it; `null` for the kernel itself.
+    pub module: Option<String>,
+}
+
+/// `corematrix btf history`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct NameHistory {
+    /// What was looked for.
+    pub name: String,
+    /// The kernels of which the types are at hand, older ones of a group first.
+    pub kernels: Vec<HistoryKernel>,
+}
+
+/// What one kernel has of a name.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct HistoryKernel {
+    /// Kernels that are compared with one another, such as `ubuntu/20.04/x86_64`.
+    pub group: String,
+    /// Its release.
+    pub release: String,
+    /// What it has, each in words; `null` if its types cannot be read.
+    pub found: Option<Vec<String>>,
+    /// Why its types cannot be read.
+    pub error: Option<String>,
+}
+
+impl BootedKernel {
+    /// A kernel that nobody has tried to boot.
+    pub(in crate::cli) fn untried(name: &str) -> BootedKernel {
+        BootedKernel { name: name.to_owned(), release: None, boots: None, reason: None, facts: BTreeMap::new() }
+    }
+}
+
+impl Answer for KernelList {
+    const SCHEMA: &'static str = "kernels-list-1";
+}
+
+impl Answer for ShownKernels {
+    const SCHEMA: &'static str = "kernels-show-1";
+}
+
+impl Answer for OutdatedKernels {
+    const SCHEMA: &'static str = "kernels-outdated-1";
+}
+
+impl Answer for VerifiedKernels {
+    const SCHEMA: &'static str = "kernels-verify-1";
+}
+
+impl Answer for KernelDiff {
+    const SCHEMA: &'static str = "kernels-diff-1";
+}
+
+impl Answer for FoundName {
+    const SCHEMA: &'static str = "btf-find-1";
+}
+
+impl Answer for NameHistory {
+    const SCHEMA: &'static str = "btf-history-1";
+}

@@ -1,0 +1,200 @@
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::compare::{ObjectGrid, differences};
+use crate::object::find_objects;
+use crate::record::sample;
+use crate::schema::{check, fits};
+
+/// Checks that the schema of an answer is current, and that answers fit it.
+fn check_answers<A: Answer + schemars::JsonSchema>(title: &str, answers: &[A]) {
+    let mut schema = schemars::schema_for!(A).to_value();
+    schema["title"] = title.into();
+    schema["properties"]["schema"] = json!({ "const": format!("corematrix/{}", A::SCHEMA) });
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    schema["required"] = std::iter::once(json!("schema")).chain(required).collect::<Vec<Value>>().into();
+    let schema = check(&format!("{}.schema.json", A::SCHEMA), schema);
+    for answer in answers {
+        let value = serde_json::to_value(answer.named()).unwrap();
+        assert!(fits(&schema, &schema, &value), "{}: {value:#}", A::SCHEMA);
+        let mut other = value.clone();
+        other["schema"] = "corematrix/other-1".into();
+        assert!(!fits(&schema, &schema, &other), "{}", A::SCHEMA);
+        let last = schema["required"].as_array().unwrap().last().unwrap().as_str().unwrap();
+        other = value.clone();
+        other.as_object_mut().unwrap().remove(last);
+        assert!(!fits(&schema, &schema, &other), "{}", A::SCHEMA);
+    }
+}
+
+#[test]
+fn answers_about_kernels_fit_their_schemas() {
+    let listed = ListedKernel {
+        name: "6.12".to_owned(),
+        default: true,
+        optional: false,
+        source: "apt".to_owned(),
+        fallbacks: Vec::new(),
+        pinned_release: None,
+        stored_versions: 1,
+        stored_bytes: 7,
+    };
+    check_answers("kernels list of corematrix", &[KernelList { kernels: vec![listed] }]);
+    let facts = || [("release".to_owned(), "6.12.1".to_owned())].into();
+    let shown = ShownKernel { name: "6.12".to_owned(), facts: facts(), notes: Vec::new() };
+    check_answers("kernels show of corematrix", &[ShownKernels { kernels: vec![shown] }]);
+    let states = [
+        OutdatedState::Current,
+        OutdatedState::Outdated,
+        OutdatedState::Fixed,
+        OutdatedState::NotPinned,
+        OutdatedState::Unknown,
+    ];
+    let outdated = states.map(|state| OutdatedKernel {
+        name: "6.12".to_owned(),
+        state,
+        pinned: Some("1".to_owned()),
+        newest: None,
+        reason: None,
+    });
+    check_answers("kernels outdated of corematrix", &[OutdatedKernels { kernels: outdated.into() }]);
+    let folder = VerifiedFolder { name: "6.12-x".to_owned(), damaged_files: vec!["vmlinux".to_owned()] };
+    let verified = VerifiedKernel { name: "6.12".to_owned(), optional: false, versions: vec![folder] };
+    let booted = BootedKernel { boots: Some(true), facts: facts(), ..BootedKernel::untried("6.12") };
+    let answer = VerifiedKernels { kernels: vec![verified], boots: vec![booted, BootedKernel::untried("7.3")] };
+    check_answers("kernels verify of corematrix", &[answer]);
+    let kernel = |name: &str| DiffedKernel { name: name.to_owned(), release: name.to_owned() };
+    let types = || TypesDifference {
+        added: vec!["struct a".to_owned()],
+        removed: Vec::new(),
+        changed: Vec::new(),
+        same: 1,
+        functions_added: 0,
+        functions_removed: 0,
+        details: Vec::new(),
+    };
+    let option = ChangedOption { name: "CONFIG_X".to_owned(), before: None, after: Some("y".to_owned()) };
+    let config = ConfigDifference { added: 1, options: vec![option], ..ConfigDifference::default() };
+    let diffs = [Some(config), None].map(|config| KernelDiff {
+        first: kernel("5.10"),
+        second: kernel("6.1"),
+        config,
+        types: types(),
+    });
+    check_answers("kernels diff of corematrix", &diffs);
+    let hit = KernelHit {
+        kind: "field".to_owned(),
+        type_name: "int".to_owned(),
+        bit_offset: Some(0),
+        bits: Some(32),
+        value: None,
+        module: None,
+    };
+    let found = [Some(vec![hit]), None].map(|found| KernelWithName {
+        kernel: "6.1".to_owned(),
+        release: "6.1.0".to_owned(),
+        found,
+    });
+    check_answers("btf find of corematrix", &[FoundName { name: "s.a".to_owned(), kernels: found.into() }]);
+    let known = [Ok(vec!["field int".to_owned()]), Err("damaged".to_owned())].map(|answer: Result<_, String>| {
+        let (group, release) = ("store".to_owned(), "6.1.0".to_owned());
+        HistoryKernel { group, release, found: answer.clone().ok(), error: answer.err() }
+    });
+    check_answers("btf history of corematrix", &[NameHistory { name: "s.a".to_owned(), kernels: known.into() }]);
+}
+
+#[test]
+fn answers_about_the_machine_fit_their_schemas() {
+    let states = [CheckState::Ok, CheckState::Note, CheckState::Bad];
+    let checks = || states.map(|state| DoctorCheck { name: "disk".into(), state, text: "1 MiB".into(), hint: None });
+    let estimate = || Estimate { value: 1, measured: true, basis: "measured here".to_owned() };
+    let forecast = Forecast {
+        kernels: 8,
+        to_fetch: 0,
+        to_boot: 1,
+        guests: 2,
+        disk_bytes: estimate(),
+        memory_bytes: estimate(),
+        time_ms: estimate(),
+    };
+    let reports = [Some(forecast), None].map(|forecast| DoctorReport { checks: checks().into(), forecast });
+    check_answers("doctor of corematrix", &reports);
+    let folder = ListedFolder {
+        kind: "kernel".to_owned(),
+        name: "6.12-x".to_owned(),
+        kernel: None,
+        bytes: 1,
+        source: String::new(),
+    };
+    let snapshot = ListedSnapshot { kernel: "6.12".to_owned(), bytes: 1, in_use: false, idle_seconds: 3 };
+    let contents = StoreContents { store: "/s".to_owned(), folders: vec![folder], snapshots: vec![snapshot], bytes: 2 };
+    check_answers("store list of corematrix", &[contents]);
+}
+
+#[test]
+fn answers_about_objects_and_runs_fit_their_schemas() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/objects");
+    let objects = find_objects(&[fixtures]).unwrap().objects;
+    assert!(!objects.is_empty());
+    let list = ObjectList { objects: objects.iter().map(ListedObject::of).collect() };
+    check_answers("list of corematrix", &[list]);
+
+    let (before, after) = (sample::record(), sample::large(12, 3));
+    let found = differences(&before, &after);
+    assert!(!found.is_empty());
+    let grid = ObjectGrid::of(&[(&before, 0), (&before, 0)], &["a".to_owned(), "b".to_owned()]);
+    let builds = vec![ObjectDifferences { name: "b".to_owned(), differences: found.clone() }];
+    check_answers("compare of corematrix", &[ComparedRuns { differences: found }]);
+    check_answers("compare --objects of corematrix", &[ComparedObjects { grid, builds }]);
+
+    let covered = before.objects.iter().zip(before.cells.chunks(before.kernels.len())).map(|(object, cells)| {
+        let kernel = |cell: &crate::record::CellRecord| CoveredKernel {
+            kernel: cell.kernel.clone(),
+            guards: cell.coverage.guards.clone(),
+        };
+        CoveredObject {
+            object: object.name.clone(),
+            guards: object.coverage.guards.clone(),
+            kernels: cells.iter().map(kernel).collect(),
+        }
+    });
+    check_answers("coverage of corematrix", &[CoverageAnswer { objects: covered.collect(), below: Vec::new() }]);
+
+    let cell = &before.cells[0];
+    let explained = cell.programs.iter().map(|program| ExplainedProgram {
+        program: program.name.clone(),
+        verdict: program.verdict,
+        cause: program.cause,
+        reason: program.reason.clone(),
+        explanation: program.explanation.as_deref().cloned(),
+        hints: program.hints.clone(),
+    });
+    let answer = ExplainedCell {
+        object: cell.object.clone(),
+        kernel: cell.kernel.clone(),
+        programs: explained.collect(),
+        missing: Vec::new(),
+    };
+    check_answers("explain of corematrix", &[answer]);
+    let reproduced = cell.programs.iter().map(|program| ReproducedProgram {
+        program: program.name.clone(),
+        outcome: "same".to_owned(),
+        verdict: program.verdict,
+        cause: program.cause,
+        reason: program.reason.clone(),
+        recorded_verdict: None,
+        recorded_cause: None,
+    });
+    let difference = ReproDifference { what: "libbpf".to_owned(), recorded: "1".to_owned(), here: "2".to_owned() };
+    let answer = ReproAnswer {
+        object: cell.object.clone(),
+        kernel: cell.kernel.clone(),
+        outcome: "same".to_owned(),
+        run: None,
+        programs: reproduced.collect(),
+        differences: vec![difference],
+    };
+    check_answers("repro of corematrix", &[answer]);
+}

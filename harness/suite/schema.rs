@@ -1,0 +1,189 @@
+//! The JSON Schema of suite files, for editors: made from the keys that the reader knows.
+
+use serde_json::{Map, Value, json};
+
+use super::{SUITE_KEYS, TABLES};
+use crate::schema::{check, fits};
+
+/// What a table may have.
+struct Shape {
+    /// What it is for.
+    about: &'static str,
+    required: &'static [&'static str],
+}
+
+fn shape(table: &str) -> Shape {
+    let (about, required): (_, &[&str]) = match table {
+        "package" => {
+            ("Objects out of a Debian package, which is unpacked and not installed.", &["apt", "suites", "files"])
+        }
+        "image" => ("Objects out of an OCI image.", &["oci"]),
+        "alternatives" => ("Programs, maps or objects of which one has to load on every kernel.", &["name"]),
+        "optional" => ("A program or object that may fail.", &["reason"]),
+        "shape" => ("The object once more, with other settings.", &["object", "name"]),
+        "expect" => ("A failure that is known.", &["reason"]),
+        "allow-warning" => ("A warning of kernels that is known.", &["contains", "reason"]),
+        "program" => ("How a program is loaded, attached and made to run.", &["program"]),
+        "object" => ("What the object's own loader does to it.", &["object"]),
+        "map" => ("A map that the object's own loader completes.", &["map"]),
+        other => panic!("`[[{other}]]` has no description"),
+    };
+    Shape { about, required }
+}
+
+/// What a key of a table is and takes.
+fn key(table: &str, name: &str) -> Value {
+    let text = |what: &str| json!({ "type": "string", "description": what });
+    let texts = |what: &str| json!({ "type": "array", "items": { "type": "string" }, "description": what });
+    let yes_or_no = |what: &str| json!({ "type": "boolean", "description": what });
+    let number = |what: &str| json!({ "type": "integer", "description": what });
+    let any_table = |what: &str| json!({ "type": "object", "description": what });
+    let closed = |what: &str, keys: &[(&str, Value)]| {
+        let properties: Map<String, Value> =
+            keys.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        json!({ "type": "object", "description": what, "properties": properties, "additionalProperties": false })
+    };
+    let definition = || {
+        vec![
+            ("type", text("The type, as libbpf calls it: `hash`.")),
+            ("key-size", number("Bytes of a key.")),
+            ("value-size", number("Bytes of a value.")),
+            ("max-entries", number("How many entries.")),
+            ("map-flags", number("`BPF_F_*`.")),
+        ]
+    };
+    match (table, name) {
+        ("package", "apt") => text("The name of the package."),
+        ("package", "suites") => texts("Suites of Debian to look in, best first."),
+        (_, "files") => texts("Globs of files inside."),
+        (_, "oci") => text("`REGISTRY/NAME@sha256:DIGEST`."),
+        ("alternatives" | "shape", "name") => text("Its name in reports."),
+        (_, "programs") => texts("Programs, `OBJECT/PROGRAM`."),
+        ("shape", "maps") => any_table("Sizes of maps, by name: `max_entries`, `key_size`, `value_size`."),
+        (_, "maps") => texts("Maps, `OBJECT/MAP`."),
+        (_, "objects") => texts("Objects."),
+        ("expect" | "allow-warning", "kernel") => {
+            json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Selectors of kernels, such as `<6.1`." })
+        }
+        (_, "object") => text("The object, as reports name it."),
+        (_, "program") => text("The program, `OBJECT/PROGRAM`."),
+        (_, "reason") => text("Why, for people."),
+        (_, "link") => text("Where more is told of it."),
+        // TOML has dates of its own, which most checkers hand on as text.
+        (_, "expires") => json!({ "description": "The day after which it excuses nothing: 2027-06-30." }),
+        (_, "verdict") => text("The verdict, as in `report.json`."),
+        (_, "cause") => text("The cause, as in `report.json`."),
+        (_, "contains") => text("Words of the warning."),
+        (_, "set") => any_table("Variables of `.rodata`, `.data` or `.bss`, by name."),
+        ("program", "type") => text("The type of the program, as libbpf calls it: `sched_cls`."),
+        (_, "attach-type") => text("The attach type, as libbpf calls it."),
+        (_, "target") => text("What it attaches to, where its section does not name it."),
+        (_, "flags") => texts("`sleepable` and others."),
+        (_, "autoload") => yes_or_no("`false`: its loader never loads it."),
+        (_, "attach") => closed(
+            "To what it is attached.",
+            &["function", "binary", "tracepoint", "interface", "cgroup"]
+                .map(|name| (name, text("What it is attached to."))),
+        ),
+        (_, "triggers") => texts("What makes it run, of what `--exercise` does: `file`, `exec` and so on."),
+        (_, "command") => texts("A command that makes it run, word by word."),
+        (_, "test-run") => closed(
+            "A test run of the kernel.",
+            &[
+                ("input", text("The packet, in hex.")),
+                ("input-file", text("The file with the packet.")),
+                ("context", text("The context, in hex.")),
+                ("repeat", number("How often it runs.")),
+                ("returns", number("What it has to return.")),
+            ],
+        ),
+        (_, "loader") => text("What loads it: `libbpf`, `cilium-ebpf`, `aya`, or the path of a loader."),
+        (_, "static-programs") => yes_or_no("Whether its loader takes static functions for programs."),
+        (_, "legacy-maps") => yes_or_no("Whether its loader takes map definitions of a section `maps`."),
+        (_, "stubs") => texts("Extern functions whose calls return 0."),
+        (_, "btf") => text("The BTF that its relocations take, in the place of the kernel's."),
+        ("map", "map") => text("The map, `OBJECT/MAP`."),
+        ("map", "pinning") => text("`none`, `by-name`, or a path below `/sys/fs/bpf`."),
+        ("map", "inner") => {
+            let mut keys = definition();
+            keys.push(("like", text("Another map of the object, which it is like.")));
+            closed("The definition of the maps in a map of maps.", &keys)
+        }
+        ("map", "reuse") => {
+            json!({ "anyOf": [text("The map of another object, `OBJECT/MAP`."), closed("What differs from the object's own definition.", &definition())] })
+        }
+        ("map", other) => {
+            let known = definition().into_iter().find(|(name, _)| *name == other);
+            known.unwrap_or_else(|| panic!("`{other}` of `[[map]]` has no description")).1
+        }
+        (table, other) => panic!("`{other}` of `[[{table}]]` has no description"),
+    }
+}
+
+fn schema() -> Value {
+    let mut properties = Map::new();
+    for name in SUITE_KEYS {
+        let value = match TABLES.iter().find(|(table, _)| *table == name) {
+            Some((table, keys)) => {
+                let Shape { about, required } = shape(table);
+                let members: Map<String, Value> =
+                    keys.iter().map(|name| ((*name).to_owned(), key(table, name))).collect();
+                json!({
+                    "type": "array",
+                    "description": about,
+                    "items": { "type": "object", "required": required, "properties": members, "additionalProperties": false },
+                })
+            }
+            None => match name {
+                "name" => json!({ "type": "string", "description": "The suite's name." }),
+                "loader" => {
+                    json!({ "type": "string", "description": "What loads its objects: `libbpf`, `cilium-ebpf`, `aya`, or the path of a loader." })
+                }
+                "objects" => {
+                    json!({ "type": "array", "items": { "type": "string" }, "description": "Paths and globs of objects, from the suite's folder." })
+                }
+                "minimum-coverage" => {
+                    json!({ "type": "number", "description": "Percent of the guards' sides that have to be verified." })
+                }
+                other => panic!("`{other}` has no description"),
+            },
+        };
+        properties.insert(name.to_owned(), value);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "a suite of corematrix",
+        "type": "object",
+        "required": ["name"],
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+#[test]
+fn the_schema_of_suites_is_current_and_fits_ours() {
+    let schema = check("suite-1.schema.json", schema());
+    let programs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    let read = |text: &str| serde_json::to_value(toml::from_str::<toml::Value>(text).unwrap()).unwrap();
+    let mut checked = 0;
+    for (folder, line) in
+        [("", "#:schema ../schema/suite-1.schema.json\n"), ("systems", "#:schema ../../schema/suite-1.schema.json\n")]
+    {
+        for file in std::fs::read_dir(programs.join(folder)).unwrap().map(|entry| entry.unwrap().path()) {
+            // That one is the table of the stories.
+            if file.extension().is_none_or(|kind| kind != "toml") || file.ends_with("stories.toml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.starts_with(line), "editors find no schema for `{}`", file.display());
+            assert!(fits(&schema, &schema, &read(&text)), "`{}` does not fit", file.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "{checked}");
+    for wrong in
+        ["objects = []", "name = \"x\"\nobject = 1", "name = \"x\"\n[[map]]\nmap = \"a/b\"\nsize = 1", "name = 1"]
+    {
+        assert!(!fits(&schema, &schema, &read(wrong)), "{wrong}");
+    }
+}
