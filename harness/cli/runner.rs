@@ -103,6 +103,11 @@ pub(super) fn run(common: &Common, args: &RunnerArgs) -> ExitCode {
 }
 
 fn perform(common: &Common, args: &RunnerArgs) -> Result<ExitCode, Failure> {
+    // Whatever follows the options is BINARY, and so is an option that does not exist.
+    if args.words[0].starts_with('-') {
+        let hint = "`corematrix runner --help` lists the options".to_owned();
+        return Err(Failure::input(format!("there is no option `{}`", args.words[0]), Some(hint)));
+    }
     let settings = RunnerSettings::of(common, args)?;
     let library_path = std::env::var_os("LD_LIBRARY_PATH");
     let found = Executable::find(&args.words[0], &super::exec::search_path(), &View::Everything, library_path.as_ref());

@@ -8,7 +8,7 @@
 use libbpf_rs::ObjectBuilder;
 
 /// An object of the repository. Yours is what your loader embeds.
-const OBJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/objects/plain.bpf.o");
+const OBJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/faults/five.bpf.o");
 
 #[test]
 #[ignore = "it loads into the kernel that runs it: give it one by `corematrix runner`"]

@@ -150,7 +150,12 @@ impl Forecast {
             ("will use", format!("{} of memory ({})", ByteSize(memory_bytes.value), memory_bytes.basis)),
             (
                 "will take",
-                format!("{:.1} s for an object of {} kernels ({})", seconds.as_secs_f64(), self.kernels, time_ms.basis),
+                format!(
+                    "{:.1} s for one object on {} kernels ({})",
+                    seconds.as_secs_f64(),
+                    self.kernels,
+                    time_ms.basis
+                ),
             ),
         ]
     }
