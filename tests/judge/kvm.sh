@@ -57,6 +57,7 @@ for kernel in "${kernels[@]}"; do
     [ -n "$found" ] || fail "the store has no kernel $kernel" "target/release/corematrix kernels pull --kernel $kernel"
     cp -a "$found" "$side/store/kernels/"
 done
+rm -f "$side"/store/kernels/*/{probe,proof}.json
 # A link would lead out of the machine.
 cp -a "$project"/.venv/lib/python3*/site-packages/. "$side/virtme/"
 for script in vng virtme-run; do
