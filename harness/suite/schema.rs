@@ -99,6 +99,7 @@ fn key(table: &str, name: &str) -> Value {
         ),
         (_, "loader") => text("What loads it: `libbpf`, `cilium-ebpf`, `aya`, or the path of a loader."),
         (_, "static-programs") => yes_or_no("Whether its loader takes static functions for programs."),
+        (_, "called-programs") => yes_or_no("Whether code may call functions that stand in sections of programs."),
         (_, "legacy-maps") => yes_or_no("Whether its loader takes map definitions of a section `maps`."),
         (_, "stubs") => texts("Extern functions whose calls return 0."),
         (_, "btf") => text("The BTF that its relocations take, in the place of the kernel's."),
