@@ -9,6 +9,7 @@
 pub mod output;
 
 pub mod alternatives;
+pub mod answer;
 pub mod beneath;
 pub mod bisect;
 pub mod btf;

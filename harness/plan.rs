@@ -32,7 +32,7 @@ use groups::{groups, optional, proposed};
 pub use loaders::PlannedLoader;
 pub use reuse::PlannedReuse;
 pub use room::Room;
-pub use schedule::{Schedule, ScheduleFormat};
+pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
 pub use types::OwnTypes;
 
 /// The section of [`MAPS_ALONE`].

@@ -10,6 +10,7 @@ const BEARING: [&str; 9] =
 
 /// An option of a kernel that two kernels set differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConfigDifference {
     /// Such as `CONFIG_BPF_LSM`.
     pub name: String,

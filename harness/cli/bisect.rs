@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
+use super::answer::Print;
 use super::cell_runner::{CellRunner, GuestArgs};
 use super::failure::Failure;
 use super::failure::store_failure;
@@ -129,7 +130,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     bisection.check_ends()?;
     let found = Findings::of(&bisection, &search);
     match args.json {
-        true => println!("{:#}", found.json()),
+        true => found.answer().print()?,
         false => print!("{}", found.text(width())),
     }
     Ok(ExitCode::from(if found.is_exact() { exit_code::GOOD } else { exit_code::INFRASTRUCTURE }))

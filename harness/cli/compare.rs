@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
-use super::answer::{Answer, ComparedObjects, ComparedRuns, ObjectDifferences};
+use super::answer::{ComparedObjects, ComparedRuns, ObjectDifferences, Print};
 use super::explain::{index_of, read_record};
 use super::failure::Failure;
 use super::run::width;

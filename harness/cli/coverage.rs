@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
-use super::answer::{Answer, CoverageAnswer, CoveredKernel, CoveredObject};
+use super::answer::{CoverageAnswer, CoveredKernel, CoveredObject, Print};
 use super::explain::{found_again, index_of, project_folder, read_record};
 use super::failure::Failure;
 use super::failure::store_failure;

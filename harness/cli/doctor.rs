@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::answer::{Answer, CheckState, DoctorCheck, DoctorReport};
+use super::answer::{CheckState, DoctorCheck, DoctorReport, Print};
 use super::failure::Failure;
 use super::{Common, MachineArgs};
 use crate::matrix::{self, KVM_MEMORY, Project};

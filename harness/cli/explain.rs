@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Common;
-use super::answer::{Answer, ExplainedCell, ExplainedProgram};
+use super::answer::{ExplainedCell, ExplainedProgram, Print};
 use super::cell_runner::GuestArgs;
 use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};

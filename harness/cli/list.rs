@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::answer::{Answer, ListedObject, ObjectList};
+use super::answer::{ListedObject, ObjectList, Print};
 use super::failure::Failure;
 use super::{Common, say};
 use crate::matrix::{Inputs, Project};

@@ -47,11 +47,15 @@ pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<ExitCode, Failure>
     let Inputs { objects, settings, .. } = inputs;
     if args.minimal {
         let minimal = Minimal::of(&project, &objects, &args.btf)?;
-        print!("{}", minimal.render(args.format));
+        print!("{}", minimal.render(args.format).map_err(unwritable)?);
         return Ok(ExitCode::from(if minimal.is_partial() { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }));
     }
     let schedule = Schedule::new(&Plan::new(kernels, objects, &settings), args.partitions.get());
     let text = schedule.render(args.format.unwrap_or(ScheduleFormat::Json));
-    print!("{}", text.map_err(|error| Failure::infrastructure(format!("cannot write the plan: {error}"), None))?);
+    print!("{}", text.map_err(unwritable)?);
     Ok(ExitCode::SUCCESS)
+}
+
+fn unwritable(error: serde_json::Error) -> Failure {
+    Failure::infrastructure(format!("cannot write the plan: {error}"), None)
 }

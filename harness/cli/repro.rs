@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Common;
-use super::answer::{Answer, ReproAnswer, ReproDifference, ReproducedProgram};
+use super::answer::{Print, ReproAnswer, ReproDifference, ReproducedProgram};
 use super::cell_runner::{CellRunner, GuestArgs};
 use super::explain::{index_of, project_folder};
 use super::failure::Failure;

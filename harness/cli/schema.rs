@@ -17,6 +17,7 @@ macro_rules! schemas {
 }
 
 schemas!(
+    "bisect-1",
     "btf-find-1",
     "btf-history-1",
     "compare-1",
@@ -24,14 +25,20 @@ schemas!(
     "coverage-1",
     "doctor-1",
     "explain-1",
+    "explain-prove-1",
+    "gate-1",
     "kernels-1",
     "kernels-diff-1",
     "kernels-list-1",
     "kernels-outdated-1",
+    "kernels-probe-1",
     "kernels-show-1",
     "kernels-verify-1",
     "lint-1",
     "list-1",
+    "plan-1",
+    "plan-minimal-1",
+    "predict-1",
     "report-1",
     "report-line-1",
     "repro-1",
@@ -45,13 +52,17 @@ pub(super) struct SchemaArgs {
     name: Option<String>,
 }
 
+/// A schema, by its name.
+pub(super) fn text(name: &str) -> Option<&'static str> {
+    SCHEMAS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
 pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
     let Some(name) = &args.name else {
         SCHEMAS.iter().for_each(|(name, _)| println!("{name}"));
         return Ok(ExitCode::SUCCESS);
     };
-    let known = SCHEMAS.iter().find(|(known, _)| known == name);
-    let (_, text) = known.ok_or_else(|| {
+    let text = text(name).ok_or_else(|| {
         let meant = nearest(name, SCHEMAS.iter().map(|(name, _)| *name), 1)
             .first()
             .map(|meant| format!("did you mean `{meant}`?"));

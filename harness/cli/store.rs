@@ -8,7 +8,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::Common;
-use super::answer::{Answer, ListedFolder, ListedSnapshot, StoreContents};
+use super::answer::{ListedFolder, ListedSnapshot, Print, StoreContents};
 use super::failure::Failure;
 use super::failure::store_failure;
 use crate::matrix::Project;

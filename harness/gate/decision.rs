@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use crate::answer::Answer;
 use crate::compare::Place;
 use crate::record::exit_code;
 
 /// What the gate says of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GateOutcome {
     /// Nothing speaks against it.
@@ -33,6 +35,7 @@ impl GateOutcome {
 
 /// How much a decision weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
     /// It turns the gate red.
@@ -46,6 +49,7 @@ pub enum Weight {
 
 /// Why something was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// A program fails, and nothing excuses it.
@@ -116,6 +120,7 @@ impl Rule {
 
 /// One thing that the gate has to say.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Decision {
     /// How much it weighs.
     pub weight: Weight,
@@ -134,6 +139,7 @@ pub struct Decision {
 
 /// Something that would be red, and why it is not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Excuse {
     /// The rule that it would have broken.
     pub rule: Rule,
@@ -156,6 +162,7 @@ impl Excuse {
 
 /// What the gate decided, and why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GateReport {
     /// The decision.
     pub outcome: GateOutcome,
@@ -171,6 +178,10 @@ pub struct GateReport {
     pub known: usize,
     /// What would be red, and why it is not.
     pub excused: Vec<Excuse>,
+}
+
+impl Answer for GateReport {
+    const SCHEMA: &'static str = "gate-1";
 }
 
 impl GateReport {

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::Plan;
+use crate::answer::Answer;
 use crate::record::Partition;
 use crate::shard::split;
 
@@ -21,6 +22,7 @@ pub enum ScheduleFormat {
 
 /// What a run would do, and in which parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Schedule {
     /// Names of the kernels, in matrix order.
     pub kernels: Vec<String>,
@@ -32,6 +34,7 @@ pub struct Schedule {
 
 /// One object of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ScheduledObject {
     /// Its name.
     pub name: String,
@@ -43,6 +46,7 @@ pub struct ScheduledObject {
 
 /// One part of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ScheduledPart {
     /// What `--partition` takes: `1/3`.
     pub partition: String,
@@ -50,6 +54,10 @@ pub struct ScheduledPart {
     pub objects: Vec<String>,
     /// How long it takes, relative to the others.
     pub expected_cost: usize,
+}
+
+impl Answer for Schedule {
+    const SCHEMA: &'static str = "plan-1";
 }
 
 impl Schedule {
@@ -87,7 +95,7 @@ impl Schedule {
         let parts: Vec<&str> = self.partitions.iter().map(|part| part.partition.as_str()).collect();
         let list = serde_json::to_string(&parts)?;
         Ok(match format {
-            ScheduleFormat::Json => serde_json::to_string_pretty(self)? + "\n",
+            ScheduleFormat::Json => self.json()?,
             ScheduleFormat::GithubMatrix => format!("{{\"partition\":{list}}}\n"),
             ScheduleFormat::Gitlab => {
                 format!(".corematrix-partitions:\n  parallel:\n    matrix:\n      - PARTITION: {list}\n")

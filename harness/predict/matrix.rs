@@ -28,6 +28,7 @@ pub struct PredictedKernel {
 
 /// What types say of one object on one kernel, as far as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PredictedCell {
     /// By program.
     pub programs: Vec<PredictedOutcome>,

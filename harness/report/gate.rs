@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use super::github::{data, property};
 use super::text::{counted, one_line, paragraph};
 use super::{SourceRoot, junit, sarif};
+use crate::answer::Answer;
 use crate::gate::{Decision, GateReport, Weight};
 use crate::record::RunRecord;
 
@@ -48,7 +49,7 @@ impl GateFormat {
     ) -> io::Result<Vec<u8>> {
         let text = match self {
             GateFormat::Table => render(report, width),
-            GateFormat::Json => serde_json::to_string_pretty(report)? + "\n",
+            GateFormat::Json => report.json()?,
             GateFormat::Markdown => markdown(report),
             GateFormat::Github => github(report),
             GateFormat::Junit => return junit::render(record, Some(report)),

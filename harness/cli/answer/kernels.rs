@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Answer;
+use crate::answer::Answer;
+use crate::protocol::feature_probe::FeatureProbe;
 
 /// `corematrix kernels list`.
 #[derive(Debug, Serialize)]
@@ -313,4 +314,54 @@ impl Answer for FoundName {
 
 impl Answer for NameHistory {
     const SCHEMA: &'static str = "btf-history-1";
+}
+
+/// `corematrix kernels probe`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct ProbedKernels {
+    /// The version of libbpf, whose names are used.
+    pub libbpf: String,
+    /// The kernels.
+    pub kernels: Vec<ProbedKernel>,
+}
+
+/// What one kernel can do. Names are libbpf's: `ringbuf`, `kprobe`, `trace_fentry`, `loop`; a value is `yes`, `no` or `unknown`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct ProbedKernel {
+    /// The kernel.
+    pub kernel: String,
+    /// Its release, if it is known.
+    pub release: Option<String>,
+    /// What it answered; absent if it could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<ProbeFormat>"))]
+    pub probe: Option<FeatureProbe>,
+    /// Why it could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// The form of [`FeatureProbe`], which the guest shares and which has no schema of its own.
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[allow(dead_code)]
+struct ProbeFormat {
+    /// Whether helpers were asked for of every program type.
+    whole: bool,
+    /// Map types.
+    map_types: BTreeMap<String, String>,
+    /// Program types.
+    program_types: BTreeMap<String, String>,
+    /// Attach types that a kernel checks when it loads a program.
+    attach_types: BTreeMap<String, String>,
+    /// Whether the kernel has a helper at all.
+    existing_helpers: BTreeMap<String, String>,
+    /// Helpers by program type.
+    helpers: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Answer for ProbedKernels {
+    const SCHEMA: &'static str = "kernels-probe-1";
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Answer;
+use crate::answer::Answer;
 
 /// `corematrix doctor`.
 #[derive(Debug, Serialize)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Answer;
+use crate::answer::Answer;
 use crate::object::BpfObject;
 
 /// `corematrix list`.

@@ -1,10 +1,12 @@
 //! Answers about runs and their cells.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
-use super::Answer;
+use crate::answer::Answer;
 use crate::compare::{Difference, ObjectGrid};
-use crate::record::{Cause, Explanation, GuardProof, GuardRecord, Verdict};
+use crate::record::{Cause, Explanation, GuardProof, GuardRecord, SnippetProof, Verdict};
 
 /// `corematrix coverage`.
 #[derive(Debug, Serialize)]
@@ -166,4 +168,48 @@ impl Answer for ComparedRuns {
 
 impl Answer for ComparedObjects {
     const SCHEMA: &'static str = "compare-objects-1";
+}
+
+/// `corematrix explain --prove`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct GuardProofs {
+    /// The object that the guards are for.
+    pub object: String,
+    /// The guards.
+    pub guards: Vec<LoadedGuard>,
+}
+
+/// A guard that was loaded.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct LoadedGuard {
+    /// What it asks for.
+    pub name: String,
+    /// The programs that it is advised for.
+    pub programs: Vec<String>,
+    /// Its C.
+    pub source: PathBuf,
+    /// What types said of it before.
+    pub checked: Option<SnippetProof>,
+    /// What became of it on each kernel.
+    pub kernels: Vec<GuardOnKernel>,
+}
+
+/// What became of a guard on a kernel.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct GuardOnKernel {
+    /// The kernel.
+    pub kernel: String,
+    /// How it loads.
+    pub verdict: Verdict,
+    /// The arm that was taken: what the kernel's guard reads.
+    pub picked: Option<String>,
+    /// Why it is not what the advice says.
+    pub wrong: Option<String>,
+}
+
+impl Answer for GuardProofs {
+    const SCHEMA: &'static str = "explain-prove-1";
 }

@@ -3,9 +3,14 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::bisect::config::ConfigDifference as BisectedOption;
 use crate::compare::{ObjectGrid, differences};
+use crate::gate::{Expectations, GateLimits};
 use crate::object::find_objects;
-use crate::record::sample;
+use crate::plan::{Schedule, ScheduledObject, ScheduledPart};
+use crate::predict::{PredictedCell, PredictedKernel};
+use crate::protocol::feature_probe::{Answer as FeatureAnswer, FeatureProbe};
+use crate::record::{PredictedOutcome, Verdict, sample};
 use crate::schema::{check, fits};
 
 /// Checks that the schema of an answer is current, and that answers fit it.
@@ -197,4 +202,100 @@ fn answers_about_objects_and_runs_fit_their_schemas() {
         differences: vec![difference],
     };
     check_answers("repro of corematrix", &[answer]);
+}
+
+#[test]
+fn answers_from_types_fit_their_schemas() {
+    let cell = PredictedCell {
+        programs: vec![PredictedOutcome::Resolves],
+        relocations: [("resolved", 1)].into(),
+        guards: vec![Some(true), None],
+        values: Vec::new(),
+    };
+    let kernel = |name: Option<&str>| PredictedKernel {
+        group: "store".to_owned(),
+        name: name.map(str::to_owned),
+        release: "6.12.1".to_owned(),
+        types: "/types".into(),
+    };
+    let (known, unread, cells) = (kernel(Some("6.12")), kernel(None), [cell]);
+    let objects = || vec![PredictedObject { name: "one", programs: vec!["p"], relocations: 1 }];
+    let kernels = vec![
+        KernelPrediction { kernel: &known, objects: Some(&cells), error: None },
+        KernelPrediction { kernel: &unread, objects: None, error: Some("it is cut short") },
+    ];
+    check_answers("predict of corematrix", &[Predictions { predicted: true, objects: objects(), kernels }]);
+    let kernel = MinimalKernel {
+        name: None,
+        release: "6.12.1".to_owned(),
+        group: "store".to_owned(),
+        types: "/types".into(),
+        in_manifest: false,
+        shown_by_it_alone: 2,
+    };
+    let not_read = vec![UnreadKernel { release: "5.4".to_owned(), error: "it is cut short".to_owned() }];
+    let minimal = MinimalKernels {
+        predicted: true,
+        kernels: vec![kernel],
+        of: 2,
+        kinds: 2,
+        behaviours: 3,
+        is_smallest: true,
+        not_read,
+    };
+    check_answers("plan --minimal of corematrix", &[minimal]);
+    let object = ScheduledObject { name: "one".to_owned(), programs: 1, expected_cost: 5 };
+    let part = ScheduledPart { partition: "1/1".to_owned(), objects: vec!["one".to_owned()], expected_cost: 5 };
+    let schedule = Schedule { kernels: vec!["6.12".to_owned()], objects: vec![object], partitions: vec![part] };
+    check_answers("plan of corematrix", &[schedule]);
+}
+
+#[test]
+fn answers_of_guests_fit_their_schemas() {
+    let asked = [("ringbuf".to_owned(), FeatureAnswer::Yes)];
+    let probe = FeatureProbe { map_types: asked.into(), ..FeatureProbe::default() };
+    let kernel = |probe: Option<FeatureProbe>| ProbedKernel {
+        kernel: "6.12".to_owned(),
+        release: None,
+        failure: probe.is_none().then(|| "it did not boot".to_owned()),
+        probe,
+    };
+    let probed = ProbedKernels { libbpf: "1.7".to_owned(), kernels: vec![kernel(Some(probe)), kernel(None)] };
+    check_answers("kernels probe of corematrix", &[probed]);
+    let step = |outcome| BisectionStep {
+        kernel: "6.12".to_owned(),
+        version: "6.12.1-1".to_owned(),
+        release: None,
+        outcome,
+        verdict: None,
+        cause: None,
+    };
+    let change = BisectionChange { before: "6.1".to_owned(), after: "6.12".to_owned(), works: false };
+    let relocation = BisectedRelocation { name: "a.b".to_owned(), good: "a".to_owned(), bad: "b".to_owned() };
+    let option = BisectedOption { name: "CONFIG_X".to_owned(), good: None, bad: Some("y".to_owned()) };
+    let bisected = BisectedObject {
+        object: "one".to_owned(),
+        program: None,
+        last_good: Some(step("good")),
+        first_bad: None,
+        kernels: 2,
+        guests: 2,
+        steps: vec![step("good"), step("skipped")],
+        changes: vec![change],
+        relocations: vec![relocation],
+        config: Some(vec![option]),
+    };
+    check_answers("bisect of corematrix", &[bisected]);
+    let on_kernel = GuardOnKernel { kernel: "6.12".to_owned(), verdict: Verdict::Loaded, picked: None, wrong: None };
+    let guard = LoadedGuard {
+        name: "a.b".to_owned(),
+        programs: vec!["p".to_owned()],
+        source: "guards/one.c".into(),
+        checked: None,
+        kernels: vec![on_kernel],
+    };
+    check_answers("explain --prove of corematrix", &[GuardProofs { object: "one".to_owned(), guards: vec![guard] }]);
+    let report = crate::gate::decide(&sample::record(), None, &Expectations::default(), &GateLimits::now());
+    assert!(!report.decisions.is_empty());
+    check_answers("gate of corematrix", &[report]);
 }

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
-
 use super::{Bisection, Step};
 use crate::bisect::config::{ConfigDifference, differences};
 use crate::bisect::{KernelChange, Search, Tried};
+use crate::cli::answer::{BisectedObject, BisectedRelocation, BisectionChange, BisectionStep};
 use crate::explain::{self, KernelTypes, KnownTypes, LocalSpec};
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
@@ -24,16 +23,9 @@ pub(super) struct Findings<'b, 'a> {
     bisection: &'b Bisection<'a>,
     changes: Vec<KernelChange>,
     /// What differs for the object's relocations, and how many only moved.
-    relocations: (Vec<Relocation>, usize),
+    relocations: (Vec<BisectedRelocation>, usize),
     config: Option<(Vec<ConfigDifference>, usize)>,
     explanation: String,
-}
-
-/// What a relocation finds on the two kernels.
-struct Relocation {
-    name: String,
-    good: String,
-    bad: String,
 }
 
 impl<'b, 'a> Findings<'b, 'a> {
@@ -120,7 +112,7 @@ impl<'b, 'a> Findings<'b, 'a> {
         }
         let (differ, moved) = &self.relocations;
         text += "\nWhat the object's relocations find:\n";
-        for Relocation { name, good, bad } in differ.iter().take(MOST) {
+        for BisectedRelocation { name, good, bad } in differ.iter().take(MOST) {
             text += &paragraph(&format!("`{name}`: {good} -> {bad}"), 2, width);
         }
         if differ.len() > MOST {
@@ -155,44 +147,45 @@ impl<'b, 'a> Findings<'b, 'a> {
     }
 
     /// What was found, for programs.
-    pub(super) fn json(&self) -> Value {
+    pub(super) fn answer(&self) -> BisectedObject {
         let bisection = self.bisection;
         let step = |step: &Step| {
             let fate = step.fate.as_ref();
-            json!({
-                "kernel": bisection.name(step.offer),
-                "version": bisection.offers[step.offer].version,
-                "release": step.record.kernels[0].identity.as_ref().map(|identity| &identity.release),
-                "outcome": match step.tried { Tried::Good => "good", Tried::Bad => "bad", Tried::Skipped => "skipped" },
-                "verdict": fate.map(|fate| fate.verdict),
-                "cause": fate.and_then(|fate| fate.cause),
-            })
+            BisectionStep {
+                kernel: bisection.name(step.offer).to_owned(),
+                version: bisection.offers[step.offer].version.to_string(),
+                release: step.record.kernels[0].identity.as_ref().map(|identity| identity.release.clone()),
+                outcome: match step.tried {
+                    Tried::Good => "good",
+                    Tried::Bad => "bad",
+                    Tried::Skipped => "skipped",
+                },
+                verdict: fate.map(|fate| fate.verdict),
+                cause: fate.and_then(|fate| fate.cause),
+            }
         };
-        let change = |change: &KernelChange| {
-            json!({
-                "before": bisection.name(change.before),
-                "after": bisection.name(change.after),
-                "works": self.is_good(change.after),
-            })
+        let change = |change: &KernelChange| BisectionChange {
+            before: bisection.name(change.before).to_owned(),
+            after: bisection.name(change.after).to_owned(),
+            works: self.is_good(change.after),
         };
-        let relocation = |one: &Relocation| json!({ "name": one.name, "good": one.good, "bad": one.bad });
-        json!({
-            "object": bisection.object.name,
-            "program": bisection.program,
-            "last_good": self.sides().map(|(good, _)| step(good)),
-            "first_bad": self.sides().map(|(_, bad)| step(bad)),
-            "kernels": bisection.offers.len(),
-            "guests": self.guests(),
-            "steps": bisection.steps.iter().map(step).collect::<Vec<_>>(),
-            "changes": self.changes.iter().map(change).collect::<Vec<_>>(),
-            "relocations": self.relocations.0.iter().map(relocation).collect::<Vec<_>>(),
-            "config": self.config.as_ref().map(|(settings, _)| settings),
-        })
+        BisectedObject {
+            object: bisection.object.name.clone(),
+            program: bisection.program.map(str::to_owned),
+            last_good: self.sides().map(|(good, _)| step(good)),
+            first_bad: self.sides().map(|(_, bad)| step(bad)),
+            kernels: bisection.offers.len(),
+            guests: self.guests(),
+            steps: bisection.steps.iter().map(step).collect(),
+            changes: self.changes.iter().map(change).collect(),
+            relocations: self.relocations.0.clone(),
+            config: self.config.as_ref().map(|(settings, _)| settings.clone()),
+        }
     }
 }
 
 /// What the object's relocations find on the two kernels, where that differs by more than a place.
-fn relocations(object: &[u8], kernels: &[KernelTypes<'_>; 2]) -> (Vec<Relocation>, usize) {
+fn relocations(object: &[u8], kernels: &[KernelTypes<'_>; 2]) -> (Vec<BisectedRelocation>, usize) {
     let Some(types) = ObjectTypes::read(object) else { return (Vec::new(), 0) };
     let (mut differ, mut moved, mut seen) = (Vec::new(), 0, Vec::new());
     let none = KnownTypes::default();
@@ -208,7 +201,7 @@ fn relocations(object: &[u8], kernels: &[KernelTypes<'_>; 2]) -> (Vec<Relocation
         seen.push(explanation.name.clone());
         match is_only_moved(&good.presence, &bad.presence) {
             true => moved += 1,
-            false => differ.push(Relocation {
+            false => differ.push(BisectedRelocation {
                 name: explanation.name,
                 good: good.presence.to_string(),
                 bad: bad.presence.to_string(),

@@ -8,7 +8,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::Common;
-use super::super::answer::{Answer, FoundName, KernelHit, KernelWithName};
+use super::super::answer::{FoundName, KernelHit, KernelWithName, Print};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use super::KnownKernels;

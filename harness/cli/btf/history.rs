@@ -7,7 +7,7 @@ use clap::Args;
 use rayon::prelude::*;
 
 use super::super::Common;
-use super::super::answer::{Answer, HistoryKernel, NameHistory};
+use super::super::answer::{HistoryKernel, NameHistory, Print};
 use super::super::failure::Failure;
 use super::super::predict::known_types;
 use crate::btf::{Hit, Query};

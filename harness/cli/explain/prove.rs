@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde::Serialize;
-
+use super::super::answer::{GuardOnKernel, GuardProofs, LoadedGuard, Print};
 use super::super::cell_runner::{CellRunner, GuestArgs};
 use super::super::failure::Failure;
 use super::checked::{Checker, write};
@@ -20,31 +19,6 @@ use crate::suite::Settings;
 
 /// The folder of the guards, in that of the report.
 const GUARDS: &str = "guards";
-
-/// A guard that was loaded.
-#[derive(Debug, Serialize)]
-struct LoadedGuard {
-    /// What it asks for.
-    name: String,
-    /// The programs that it is advised for.
-    programs: Vec<String>,
-    /// Its C.
-    source: PathBuf,
-    /// What types said of it before.
-    checked: Option<SnippetProof>,
-    kernels: Vec<OnKernel>,
-}
-
-/// What became of a guard on a kernel.
-#[derive(Debug, Serialize)]
-struct OnKernel {
-    kernel: String,
-    verdict: Verdict,
-    /// The arm that was taken: what the kernel's guard reads.
-    picked: Option<String>,
-    /// Why it is not what the advice says.
-    wrong: Option<String>,
-}
 
 /// A guard to load.
 struct Guard<'a> {
@@ -77,11 +51,12 @@ pub(super) fn run(task: &Task<'_>, checker: &Checker<'_>, guests: &GuestArgs, js
             Err(interrupted) => return Ok(interrupted),
         },
     };
+    let proofs = GuardProofs { object: task.object.to_owned(), guards: loaded };
     match json {
-        true => println!("{:#}", serde_json::json!({ "object": task.object, "guards": loaded })),
-        false => print!("{}", text(&loaded)),
+        true => proofs.print()?,
+        false => print!("{}", text(&proofs.guards)),
     }
-    let mut cells = loaded.iter().flat_map(|guard| &guard.kernels);
+    let mut cells = proofs.guards.iter().flat_map(|guard| &guard.kernels);
     Ok(ExitCode::from(match () {
         () if cells.clone().any(|cell| cell.verdict == Verdict::NotRun) => exit_code::INFRASTRUCTURE,
         () if cells.any(|cell| cell.wrong.is_some()) => exit_code::PROGRAM_FAILED,
@@ -161,7 +136,7 @@ fn load(
                 ),
             };
             let picked = picked.arm.and_then(|arm| arm.path.clone());
-            OnKernel { kernel: kernel.name.clone(), verdict, picked, wrong }
+            GuardOnKernel { kernel: kernel.name.clone(), verdict, picked, wrong }
         };
         LoadedGuard {
             name: guard.name.to_owned(),
@@ -200,7 +175,7 @@ fn text(loaded: &[LoadedGuard]) -> String {
         let _ =
             writeln!(text, "\nguard of `{}`, loaded on the run's kernels ({}):", guard.name, guard.source.display());
         let column = guard.kernels.iter().map(|on| on.kernel.chars().count()).max().unwrap_or_default();
-        for OnKernel { kernel, verdict, picked, wrong } in &guard.kernels {
+        for GuardOnKernel { kernel, verdict, picked, wrong } in &guard.kernels {
             let reads = picked.as_ref().map_or_else(|| "reads nothing".to_owned(), |path| format!("reads `{path}`"));
             let wrong = wrong.as_ref().map_or_else(String::new, |wrong| format!("; WRONG: {wrong}"));
             let _ = writeln!(text, "  {kernel:column$}  {}, {reads}{wrong}", verdict.label());

@@ -1,6 +1,7 @@
 //! `corematrix init`: the files that a repository needs to test its objects.
 
 mod ci;
+mod editor;
 mod new_files;
 
 use std::path::{Path, PathBuf};
@@ -50,7 +51,8 @@ pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure>
         ManifestPlace::File(file) if file.exists() => println!("kept: {}", shown(file, &here)),
         place => {
             let file = place.file().map_or_else(|| root.join(FILE_NAME), Path::to_owned);
-            files.add(file.clone(), BUILT_IN.to_owned())?;
+            let text = editor::with_schema(BUILT_IN, editor::KERNELS, root, &here.join(&file));
+            files.add(file.clone(), text)?;
             let lock = file.with_extension("lock");
             if !lock.exists() {
                 files.add(lock, BUILT_IN_LOCK.to_owned())?;
@@ -58,7 +60,8 @@ pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure>
         }
     }
     if !args.inputs.is_empty() {
-        files.add(suite.clone(), suite_text(common, args, Some(&suite))?)?;
+        let text = suite_text(common, args, Some(&suite))?;
+        files.add(suite.clone(), editor::with_schema(&text, editor::SUITE, root, &here.join(&suite)))?;
     }
     // Engines start in the root of the repository.
     let objects = here.join(&suite).strip_prefix(root).map_or_else(|_| suite.clone(), Path::to_owned);
@@ -69,6 +72,7 @@ pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure>
         let hint = "name objects for a first suite, or an engine by `--ci`".to_owned();
         return Err(Failure::input("there is nothing to write", Some(hint)));
     }
+    files.add_all(editor::files(root))?;
     for file in files.write()? {
         println!("wrote: {}", shown(&file, &here));
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::answer::{Answer, ChangedOption, ConfigDifference, DiffedKernel, KernelDiff, TypesDifference};
+use super::super::answer::{ChangedOption, ConfigDifference, DiffedKernel, KernelDiff, Print, TypesDifference};
 use super::super::btf::KnownKernels;
 use super::super::failure::Failure;
 use super::super::{Common, say};

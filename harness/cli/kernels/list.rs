@@ -8,7 +8,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::Common;
-use super::super::answer::{Answer, KernelList, ListedKernel};
+use super::super::answer::{KernelList, ListedKernel, Print};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use crate::manifest::KernelSpec;

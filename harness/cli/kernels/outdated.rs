@@ -7,7 +7,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::super::Common;
-use super::super::answer::{Answer, OutdatedKernel, OutdatedKernels, OutdatedState};
+use super::super::answer::{OutdatedKernel, OutdatedKernels, OutdatedState, Print};
 use super::super::failure::Failure;
 use super::pull::chosen;
 use crate::matrix::Project;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 use rayon::prelude::*;
-use serde_json::json;
 
+use super::super::answer::{Print, ProbedKernel, ProbedKernels};
 use super::super::failure::Failure;
 use super::super::run::width;
 use super::super::say;
@@ -65,7 +65,7 @@ pub(in super::super) fn run(common: &Common, args: &ProbeArgs) -> Result<ExitCod
         }
     }
     match args.json {
-        true => println!("{:#}", as_json(&probed)),
+        true => answer(&probed).print()?,
         false => {
             let known: Vec<(&str, &FeatureProbe)> =
                 probed.iter().filter_map(|one| Some((one.name.as_str(), one.answer.as_ref().ok()?))).collect();
@@ -155,12 +155,14 @@ fn known(feature: Feature, name: &str) -> Result<String, Failure> {
     Err(Failure::input(format!("no {} `{}` is known", feature.label(), name.escape_debug()), Some(hint)))
 }
 
-fn as_json(probed: &[Probed]) -> serde_json::Value {
-    let kernel = |one: &Probed| match &one.answer {
-        Ok(probe) => json!({ "kernel": one.name, "release": one.release, "probe": probe }),
-        Err((reason, _)) => json!({ "kernel": one.name, "release": one.release, "failure": reason }),
+fn answer(probed: &[Probed]) -> ProbedKernels {
+    let kernel = |one: &Probed| ProbedKernel {
+        kernel: one.name.clone(),
+        release: one.release.clone(),
+        probe: one.answer.as_ref().ok().cloned(),
+        failure: one.answer.as_ref().err().map(|(reason, _)| reason.clone()),
     };
-    json!({ "libbpf": libbpf_version(), "kernels": probed.iter().map(kernel).collect::<Vec<_>>() })
+    ProbedKernels { libbpf: libbpf_version(), kernels: probed.iter().map(kernel).collect() }
 }
 
 /// Takes what the store knows, and boots the rest.

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use super::super::Common;
-use super::super::answer::{Answer, ShownKernel, ShownKernels};
+use super::super::answer::{Print, ShownKernel, ShownKernels};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use super::pull::chosen;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::answer::{Answer, BootedKernel, VerifiedFolder, VerifiedKernel, VerifiedKernels};
+use super::super::answer::{BootedKernel, Print, VerifiedFolder, VerifiedKernel, VerifiedKernels};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use super::super::say;

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::super::answer::{MinimalKernel, MinimalKernels, UnreadKernel};
 use super::super::failure::Failure;
 use super::super::predict::known_types;
+use crate::answer::Answer;
 use crate::matrix::Project;
 use crate::object::BpfObject;
 use crate::plan::ScheduleFormat;
@@ -57,16 +59,19 @@ impl Minimal {
     }
 
     /// The set, with a newline at its end.
-    pub(super) fn render(&self, format: Option<ScheduleFormat>) -> String {
+    ///
+    /// # Errors
+    /// None that comes from the set.
+    pub(super) fn render(&self, format: Option<ScheduleFormat>) -> Result<String, serde_json::Error> {
         let list = json!(self.selectors()).to_string();
-        match format {
+        Ok(match format {
             None => self.text(),
-            Some(ScheduleFormat::Json) => format!("{:#}\n", self.json()),
+            Some(ScheduleFormat::Json) => self.answer().json()?,
             Some(ScheduleFormat::GithubMatrix) => format!("{{\"kernel\":{list}}}\n"),
             Some(ScheduleFormat::Gitlab) => {
                 format!(".corematrix-kernels:\n  parallel:\n    matrix:\n      - KERNEL: {list}\n")
             }
-        }
+        })
     }
 
     fn kernel(&self, kernel: usize) -> (&PredictedKernel, bool) {
@@ -88,30 +93,32 @@ impl Minimal {
         of(kernel).difference(&others).count()
     }
 
-    fn json(&self) -> serde_json::Value {
+    fn answer(&self) -> MinimalKernels {
         let kernels = self.found.kernels.iter().map(|&number| {
-            let (kernel, is_declared) = self.kernel(number);
-            json!({
-                "name": kernel.name,
-                "release": kernel.release,
-                "group": kernel.group,
-                "types": kernel.types,
-                "in_manifest": is_declared,
-                "shown_by_it_alone": self.shown_alone(number),
-            })
+            let (kernel, in_manifest) = self.kernel(number);
+            MinimalKernel {
+                name: kernel.name.clone(),
+                release: kernel.release.clone(),
+                group: kernel.group.clone(),
+                types: kernel.types.clone(),
+                in_manifest,
+                shown_by_it_alone: self.shown_alone(number),
+            }
         });
-        let unread = self.matrix.kernels.iter().zip(&self.matrix.cells);
-        let unread = unread
-            .filter_map(|(kernel, cells)| Some(json!({ "release": kernel.release, "error": cells.as_ref().err()? })));
-        json!({
-            "predicted": true,
-            "kernels": kernels.collect::<Vec<_>>(),
-            "of": self.matrix.kernels.len(),
-            "kinds": self.found.kinds,
-            "behaviours": self.found.behaviours,
-            "is_smallest": self.found.is_smallest,
-            "not_read": unread.collect::<Vec<_>>(),
-        })
+        let all = self.matrix.kernels.iter().zip(&self.matrix.cells);
+        let not_read = all.filter_map(|(kernel, cells)| {
+            let error = cells.as_ref().err()?.clone();
+            Some(UnreadKernel { release: kernel.release.clone(), error })
+        });
+        MinimalKernels {
+            predicted: true,
+            kernels: kernels.collect(),
+            of: self.matrix.kernels.len(),
+            kinds: self.found.kinds,
+            behaviours: self.found.behaviours,
+            is_smallest: self.found.is_smallest,
+            not_read: not_read.collect(),
+        }
     }
 
     /// Writing to a string cannot fail, so results are dropped.

@@ -1,23 +1,19 @@
 //! What is predicted, as JSON: every kernel with every program.
 
-use serde_json::{Value, json};
-
+use crate::cli::answer::{KernelPrediction, PredictedObject, Predictions};
 use crate::predict::{PredictedMatrix, Subject};
 
 /// All kernels and objects.
-pub(super) fn whole(subjects: &[Subject], matrix: &PredictedMatrix) -> Value {
-    let objects = subjects.iter().map(|subject| {
-        let programs: Vec<&str> = subject.programs.iter().map(|program| program.name.as_str()).collect();
-        json!({ "name": subject.name, "programs": programs, "relocations": subject.relocations() })
+pub(super) fn whole<'a>(subjects: &'a [Subject], matrix: &'a PredictedMatrix) -> Predictions<'a> {
+    let objects = subjects.iter().map(|subject| PredictedObject {
+        name: &subject.name,
+        programs: subject.programs.iter().map(|program| program.name.as_str()).collect(),
+        relocations: subject.relocations(),
     });
-    let kernels = matrix.kernels.iter().zip(&matrix.cells).map(|(kernel, cells)| {
-        let mut value = json!(kernel);
-        match cells {
-            Ok(cells) => value["objects"] = json!(cells),
-            Err(reason) => value["error"] = json!(reason),
-        }
-        value
+    let kernels = matrix.kernels.iter().zip(&matrix.cells).map(|(kernel, cells)| KernelPrediction {
+        kernel,
+        objects: cells.as_ref().ok().map(Vec::as_slice),
+        error: cells.as_ref().err().map(String::as_str),
     });
-    // Nobody shall take this for a report of a run.
-    json!({ "predicted": true, "objects": objects.collect::<Vec<_>>(), "kernels": kernels.collect::<Vec<_>>() })
+    Predictions { predicted: true, objects: objects.collect(), kernels: kernels.collect() }
 }

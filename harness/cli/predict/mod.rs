@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::answer::Print;
 use super::failure::Failure;
 use super::{Common, say};
 use crate::matrix::{Inputs, Project};
@@ -47,7 +48,7 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<ExitCode, Failu
     let types = |kernel: &PredictedKernel| project.store.type_table(&kernel.types).map_err(|error| error.to_string());
     let matrix = PredictedMatrix::of(&subjects, kernels, types);
     match args.json {
-        true => println!("{:#}", json::whole(&subjects, &matrix)),
+        true => json::whole(&subjects, &matrix).print()?,
         false => print!("{}", table::whole(&subjects, &matrix)),
     }
     let unread = matrix.cells.iter().filter(|cells| cells.is_err()).count();
