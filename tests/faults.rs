@@ -5,10 +5,11 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use common::{FullDisk, Lab, Run, expect_not_run, kernel, need, object, programs, send, state, until, verdicts};
+use common::{
+    FullDisk, Lab, Run, expect_not_run, kernel, need, object, programs, send, state, until, verdicts, write_executable,
+};
 use corematrix::record::KernelState;
 use corematrix::record::Verdict;
 use rustix::process::Signal;
@@ -167,8 +168,7 @@ fn a_qemu_or_virtme_ng_that_is_none_is_the_harness_s_fault() {
 /// An executable shell script in the lab.
 fn script(lab: &Lab, name: &str, text: &str) -> PathBuf {
     let path = lab.path(name);
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_executable(&path, format!("#!/bin/sh\n{text}\n").as_bytes());
     path
 }
 

@@ -7,11 +7,11 @@ mod common;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Ended, Lab, Run, kernel, need, object};
+use common::{Ended, Lab, Run, kernel, need, object, write_executable};
 use corematrix::record::exit_code::{BAD_CONFIGURATION, GOOD, INFRASTRUCTURE};
 
 /// What a machine has: a PATH of these programs, and a home.
@@ -45,8 +45,8 @@ impl Machine {
     fn script(&self, name: &str, text: &str) {
         let path = self.bin().join(name);
         let log = self.path("log");
-        fs::write(&path, format!("#!/bin/sh\nLOG={}\nBIN={}\n{text}\n", log.display(), self.bin().display())).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = format!("#!/bin/sh\nLOG={}\nBIN={}\n{text}\n", log.display(), self.bin().display());
+        write_executable(&path, text.as_bytes());
     }
 
     /// Programs that do nothing but tell their version.
@@ -124,7 +124,7 @@ fn an_executable_alone_judges_an_object() {
     kernel().copy_to(&lab.store());
     let (alone, work) = (lab.path("alone"), lab.path("work"));
     fs::create_dir(&work).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_corematrix"), &alone).unwrap();
+    write_executable(&alone, &fs::read(env!("CARGO_BIN_EXE_corematrix")).unwrap());
     let mut command = Command::new(&alone);
     command.args(["run", &object("plain"), "--kernel", "5.10", "--offline"]).current_dir(&work);
     command.env("TMPDIR", lab.scratch()).env("COREMATRIX_STORE", lab.store());
@@ -287,7 +287,13 @@ fn init_writes_what_a_repository_needs_and_never_overwrites() {
     );
     let workflow = fs::read_to_string(root.join(".github/workflows/corematrix.yml")).unwrap();
     assert!(workflow.contains("OBJECTS: \"bpf/suite.toml\""), "{workflow}");
-    assert!(root.join("kernels.toml").is_file() && root.join("kernels.lock").is_file());
+    assert!(root.join("kernels.lock").is_file());
+    // What editors take for the schema is there, from either folder.
+    for (folder, file) in [(&root, "kernels.toml"), (&inner, "suite.toml")] {
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        let schema = text.lines().next().and_then(|line| line.strip_prefix("#:schema ")).unwrap();
+        assert!(folder.join(schema).is_file(), "{schema}");
+    }
     // All or nothing: the suite is there already.
     let suite = fs::read_to_string(inner.join("suite.toml")).unwrap();
     let again = init(&inner, &["plain.bpf.o", "--ci", "gitlab"]);

@@ -4,12 +4,10 @@
 
 mod common;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use common::{Lab, Run, expect_not_run, kernel, need, object, state, verdicts};
+use common::{Lab, Run, expect_not_run, kernel, need, object, state, verdicts, write_executable};
 use corematrix::record::KernelState;
 use corematrix::record::Verdict::Loaded;
 
@@ -22,8 +20,8 @@ fn qemu(lab: &Lab, version: &str, then: &str) -> PathBuf {
     let then = then.replace("REAL", &real);
     let path = lab.path("qemu");
     let says = format!("echo 'QEMU emulator version {version} (Debian 1:{version})'");
-    fs::write(&path, format!("#!/bin/sh\nif [ \"$1\" = --version ]; then {says}; exit; fi\n{then}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = format!("#!/bin/sh\nif [ \"$1\" = --version ]; then {says}; exit; fi\n{then}\n");
+    write_executable(&path, text.as_bytes());
     path
 }
 

@@ -6,12 +6,11 @@ mod common;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::{Lab, kernel, need, object};
+use common::{Lab, kernel, need, object, write_executable};
 use corematrix::record::{Verdict, json};
 
 /// `corematrix runner` on the lab's kernel, with nothing of the caller's own settings.
@@ -40,8 +39,7 @@ fn text(bytes: &[u8]) -> String {
 
 fn script(lab: &Lab, name: &str, content: &str) -> String {
     let path = lab.path(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_executable(&path, content.as_bytes());
     path.display().to_string()
 }
 
@@ -80,8 +78,7 @@ fn what_cannot_run_is_told_before_anything_boots() {
     refused(&["no-such-command-here"], 127, "there is no program `no-such-command-here`");
     refused(&[&object("plain")], 126, "is not executable");
     let bpf = script(&lab, "bpf", "");
-    fs::copy(object("plain"), &bpf).unwrap();
-    fs::set_permissions(&bpf, fs::Permissions::from_mode(0o755)).unwrap();
+    write_executable(Path::new(&bpf), &fs::read(object("plain")).unwrap());
     refused(&[&bpf], 126, "is a BPF object, and no program");
     refused(&[&script(&lab, "script", "#!/no/such/shell\n")], 126, "needs the interpreter `/no/such/shell`");
     // Trouble of corematrix' own has a code that no test has.

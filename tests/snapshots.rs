@@ -5,13 +5,12 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{FullDisk, Lab, Run, kernel, need, object, programs, until, verdicts};
+use common::{FullDisk, Lab, Run, kernel, need, object, programs, until, verdicts, write_executable};
 use corematrix::record::RunRecord;
 use corematrix::record::Verdict;
 use corematrix::record::json;
@@ -74,8 +73,9 @@ fn another_build_of_the_host_starts_from_the_same_snapshots() {
     assert_eq!(starts(&run_five(&lab)).0, 1);
     // As after an edit of a report: another host with the same guest inside.
     let host = lab.path("corematrix");
-    fs::copy(env!("CARGO_BIN_EXE_corematrix"), &host).unwrap();
-    File::options().append(true).open(&host).unwrap().write_all(b"another build").unwrap();
+    let mut other = fs::read(env!("CARGO_BIN_EXE_corematrix")).unwrap();
+    other.extend(b"another build");
+    write_executable(&host, &other);
     let command = with_program(&lab.command(&[&object("five"), "--accel", "tcg"]), &host);
     Run::start(command, &lab.path("other")).wait().expect(GOOD);
     let report = lab.report();
@@ -201,8 +201,7 @@ fn a_snapshot_of_another_qemu_is_thrown_away() {
     let wrapper = lab.path("qemu");
     let real = std::env::var("COREMATRIX_QEMU").unwrap_or("qemu-system-x86_64".to_owned());
     let run = |comment: &str| {
-        fs::write(&wrapper, format!("#!/bin/sh\n# {comment}\nexec {real} \"$@\"\n")).unwrap();
-        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+        write_executable(&wrapper, format!("#!/bin/sh\n# {comment}\nexec {real} \"$@\"\n").as_bytes());
         let mut command = lab.command(&[&object("five"), "--accel", "tcg"]);
         command.env("COREMATRIX_QEMU", &wrapper);
         Run::start(command, &lab.path("run")).wait().expect(GOOD);

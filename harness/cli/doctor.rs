@@ -113,9 +113,10 @@ fn tool_findings(project: &Project) -> Vec<(&'static str, Finding)> {
         }
         Ok(tools) => {
             let qemu = format!("{} ({})", tools.qemu_version, tools.qemu.display());
-            let qemu = match tools.emulation_warning() {
-                None => Finding::Good(qemu),
-                Some(warning) => Finding::Fair(qemu, warning),
+            let warnings: Vec<String> = tools.emulation_warning().into_iter().chain(tools.cannot_snapshot()).collect();
+            let qemu = match warnings.is_empty() {
+                true => Finding::Good(qemu),
+                false => Finding::Fair(qemu, warnings.join("; ")),
             };
             let virtme = format!("{} ({})", tools.virtme_version, tools.virtme_run.display());
             let virtme = match tools.lacks() {

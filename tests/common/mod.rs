@@ -3,6 +3,7 @@
 // Each test file uses its own part of this.
 #![allow(dead_code, unused_imports, unused_macros, clippy::unwrap_used)]
 
+mod executable;
 mod full_disk;
 mod kernel;
 pub mod need;
@@ -17,6 +18,7 @@ use corematrix::record::json;
 use corematrix::record::{KernelState, ProgramRecord, RunRecord};
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use executable::write_executable;
 pub use full_disk::FullDisk;
 use kernel::TestKernel;
 pub use kernel::{kernel, virtme_run};
