@@ -218,7 +218,7 @@ fn a_program_that_virtme_ng_lacks_is_named_with_its_package() {
         panic!("{:?}", report.kernels)
     };
     assert_eq!(reason, "virtme-ng cannot compose a machine: it needs `strings`, which is not installed");
-    assert_eq!(hint, "install the package `binutils`");
+    assert_eq!(hint, "`corematrix setup` installs the package `binutils`");
     lab.expect_nothing_left();
 }
 
