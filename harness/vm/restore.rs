@@ -11,7 +11,7 @@ use super::channel::{Listeners, Port};
 use super::machine::{BootFailure, GuestLink, Machine, MachineSpec};
 use super::memory::restore_options;
 use super::qmp::{Limit, Monitor};
-use super::snapshot::{RAM, SCRATCH, STATE, SavedMachine};
+use super::snapshot::{KERNEL, RAM, SCRATCH, STATE, SavedMachine};
 use crate::process::ChildGroup;
 use crate::protocol::HostMessage;
 use crate::store::Snapshot;
@@ -47,6 +47,7 @@ impl Machine {
         let words = saved
             .command
             .moved(SCRATCH, &scratch.path().display().to_string())
+            .moved(KERNEL, &spec.kernel.boot_image.display().to_string())
             .with(restore_options(&snapshot.file(RAM), snapshot.length(RAM)))
             .with(monitor.options())
             .with(["-incoming", "defer", "-S"].map(str::to_owned));

@@ -25,20 +25,23 @@ pub(super) const RAM: &str = "ram";
 pub(super) const STATE: &str = "state";
 /// Stands for the machine's folder in a saved command.
 pub(super) const SCRATCH: &str = "@scratch@";
+/// Stands for the kernel's image in a saved command: the store may be moved.
+pub(super) const KERNEL: &str = "@kernel@";
 /// How a connection breaks whose other end is gone.
 const HUNG_UP: [io::ErrorKind; 3] =
     [io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof, io::ErrorKind::BrokenPipe];
 /// What the guest's CPU is called in a key.
 pub const CPU: &str = "the CPU";
 /// Raised when what is saved changes its meaning, or when snapshots of earlier versions are not to be trusted: those of format 1 may
-/// be of a guest that was emulated and have KVM's key, since `--accel kvm` emulated where /dev/kvm could not be opened.
-const FORMAT: &str = "2";
+/// be of a guest that was emulated and have KVM's key, since `--accel kvm` emulated where /dev/kvm could not be opened; those of format 2
+/// have the place of the store in them.
+const FORMAT: &str = "3";
 
 /// What it takes to snapshot a machine.
 #[derive(Debug)]
 pub(super) struct Recording {
     pub memory: GuestMemory,
-    /// The command without its memory.
+    /// The command without its memory, with [`KERNEL`] for the kernel's image.
     pub words: Words,
     pub monitor: Monitor,
 }
@@ -46,7 +49,7 @@ pub(super) struct Recording {
 /// What a snapshot says of its machine.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedMachine {
-    /// QEMU's command, with [`SCRATCH`] for the machine's folder.
+    /// QEMU's command, with [`SCRATCH`] for the machine's folder and [`KERNEL`] for the kernel's image.
     pub command: Words,
     /// Where the guest listens.
     pub port: Port,
@@ -138,14 +141,17 @@ impl Machine {
 /// What a snapshot of this machine depends on. `kernel` is its name in the manifest.
 pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey> {
     let stored = spec.kernel;
+    // A store may be moved: what lies in the kernel's folder is named from there.
+    let folder = stored.boot_image.parent();
+    let named = |path: &Path| folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path).to_owned();
     let mut modules = Vec::new();
     for module in &stored.modules {
-        modules.push(format!("{} {}", module.display(), fs::metadata(module)?.len()));
+        modules.push(format!("{} {}", named(module).display(), fs::metadata(module)?.len()));
     }
     let text = |text: Option<&str>| text.unwrap_or("none").to_owned();
     let files: Vec<String> = spec.files.iter().map(|file| format!("{} {}", file.path, file.sha256)).collect();
     let mut guest = vec![
-        ("the kernel", stored.boot_image.display().to_string()),
+        ("the kernel", named(&stored.boot_image).display().to_string()),
         ("the kernel's image", stored.identity.image_sha256.clone()),
         ("the kernel's config", text(stored.identity.config_sha256.as_deref())),
         ("the kernel's modules", modules.join("\n")),
