@@ -89,7 +89,7 @@ fn snapshot_that_an_earlier_version_may_have_emulated_is_not_used_under_kvm() {
     };
     // As it would be if nothing else had changed, and with the key as it was then.
     let mut old = new.clone();
-    let words = old.host["corematrix"].replace("format 2", "format 1");
+    let words = old.host["corematrix"].replace(&format!("format {FORMAT}"), "format 1");
     assert_ne!(words, old.host["corematrix"]);
     old.host.insert("corematrix".to_owned(), words);
     poisoned(old.clone());
