@@ -7,7 +7,7 @@ use crate::manifest::KernelSpec;
 use crate::run::Stop;
 use crate::store::StoredKernel;
 use crate::vm::{
-    self, Accelerator, AcceleratorFailure, BootFailure, Choice, GuestLink, KvmMemory, Machine, MachineSpec,
+    self, Accelerator, AcceleratorFailure, BootFailure, Choice, GuestLink, GuestShape, KvmMemory, Machine, MachineSpec,
     ProvenAccelerator, Toolchain,
 };
 
@@ -86,7 +86,8 @@ pub fn boot_once(
     stop: &Stop,
 ) -> Result<(), BootFailure> {
     let stop = || stop.at_once();
-    let mut spec = MachineSpec::new(tools, spec, stored, accelerator, &stop);
+    let shape = GuestShape::of(spec);
+    let mut spec = MachineSpec::new(tools, spec, (stored, &shape), accelerator, &stop);
     spec.deadlines.boot = spec.deadlines.boot.saturating_mul(patience);
     Machine::boot(&spec).map(|mut machine| machine.shut_down())
 }

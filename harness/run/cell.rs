@@ -177,7 +177,7 @@ impl Cell<'_> {
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
         let full_logs = session.run.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
-        let memory_mib = session.machine()?.memory_mib();
+        let memory_mib = session.machine()?.shape().memory_mib;
         if memory_mib < self.memory_mib {
             // There is no guest as large as it should be. What does not fit would only bring this one to its knees.
             self.without = Room::of(self.planned, memory_mib, memory_mib).without;

@@ -85,8 +85,8 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
     let mut notes = Vec::new();
     context.send(Event::CellStarted { kernel, object: 0 });
     for attempt in 1.. {
-        let mut machine = context.machine(context.spec.memory_mib)?;
-        let machine_mib = machine.memory_mib;
+        let mut machine = context.machine(&context.standard)?;
+        let machine_mib = machine.shape.memory_mib;
         context.send(Event::ProgramStarted { kernel, object: 0, program: 0 });
         let (mut record, mut tests) = (ProgramRecord::not_run(program, ""), None);
         let files = || HostFiles::new(job.view.clone()).map_err(|error| format!("cannot open `/`: {error}"));

@@ -13,7 +13,7 @@ use crate::object::btf::{Btf, Want};
 use crate::protocol::feature_probe::{FeatureProbe, ProbeRequest, ProbeTargets};
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Store, StoreError, StoredKernel};
-use crate::vm::{GuestLink, GuestLoss, Machine};
+use crate::vm::{GuestLink, GuestLoss, GuestShape, Machine};
 
 /// Functions that are made or kept for tracing, best first.
 const FUNCTIONS: [&str; 3] = ["bpf_fentry_test1", "vfs_read", "do_exit"];
@@ -76,7 +76,8 @@ pub(super) fn after_run(run: &RunContext<'_>, wanted: &ProbeRequests, events: &S
         if run.stop.requested() || knows(run, &stored, &helpers_of) {
             return;
         }
-        let spec = super::machine_spec(run, kernel, &stored, &stop);
+        let shape = GuestShape::of(&run.plan.kernels[kernel]);
+        let spec = super::machine_spec(run, (kernel, &stored), &shape, &stop);
         let asked =
             Machine::restore(&spec, &snapshot).map_err(|failure| failure.to_string()).and_then(|mut machine| {
                 let helpers_of = Some(helpers_of.clone());

@@ -32,9 +32,8 @@ pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) 
     };
     let file_systems = file_systems(run, kernel, &stored, events);
     let (wanted, subjects) = (ProbeRequests::default(), Subjects::of(&[]));
-    let machine = KernelContext::new(run, kernel, stored, (&wanted, &subjects), events.clone())
-        .machine(run.plan.kernels[kernel].memory_mib)
-        .ok()?;
+    let context = KernelContext::new(run, kernel, stored, (&wanted, &subjects), events.clone());
+    let machine = context.machine(&context.standard).ok()?;
     Some(Guest { machine, file_systems })
 }
 

@@ -10,11 +10,10 @@ use super::kernel_view::StoredView;
 use super::probe_requests::{ProbeRequests, Restorable};
 use super::subjects::Subjects;
 use super::{RunContext, cell, feature_probe, proof_of_boot};
-use crate::bytes::in_words;
 use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
-use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, Machine, MachineSpec, RestoreFailure};
+use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, GuestShape, Machine, MachineSpec, RestoreFailure};
 
 /// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
 const BOOT_ATTEMPTS: u32 = 2;
@@ -50,8 +49,9 @@ pub(super) struct KernelContext<'a> {
     stored: StoredKernel,
     /// The loaders that its guests have.
     files: Vec<GuestFile>,
-    /// By the guests' memory in MiB.
-    starts: Mutex<BTreeMap<u64, Start>>,
+    /// The shape of its guests, unless an object needs another.
+    pub(super) standard: GuestShape,
+    starts: Mutex<BTreeMap<GuestShape, Start>>,
     /// What the restored guests' generators of random numbers gave.
     drawn: Mutex<BTreeSet<u64>>,
     /// What the store knows of the kernel.
@@ -97,6 +97,7 @@ impl<'a> KernelContext<'a> {
             deadlines,
             stored,
             files,
+            standard: GuestShape::of(spec),
             starts,
             drawn,
             view,
@@ -134,69 +135,65 @@ impl<'a> KernelContext<'a> {
     }
 
     /// Whether each cell gets a guest of its own.
-    pub(super) fn is_warm(&self, memory_mib: u64) -> bool {
-        matches!(self.start(memory_mib), Start::Warm(_))
+    pub(super) fn is_warm(&self, shape: &GuestShape) -> bool {
+        matches!(self.start(shape), Start::Warm(_))
     }
 
-    fn start(&self, memory_mib: u64) -> Start {
-        self.lock_starts().get(&memory_mib).cloned().unwrap_or_default()
+    fn start(&self, shape: &GuestShape) -> Start {
+        self.lock_starts().get(shape).cloned().unwrap_or_default()
     }
 
-    fn lock_starts(&self) -> MutexGuard<'_, BTreeMap<u64, Start>> {
+    fn lock_starts(&self) -> MutexGuard<'_, BTreeMap<GuestShape, Start>> {
         self.starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_start(&self, memory_mib: u64, start: Start) {
-        self.lock_starts().insert(memory_mib, start);
+    fn set_start(&self, shape: &GuestShape, start: Start) {
+        self.lock_starts().insert(shape.clone(), start);
     }
 
-    /// A fresh guest with so much memory; if there is none, one with what the kernel's guests have. The first call decides how the
-    /// others start.
-    pub(super) fn machine(&self, memory_mib: u64) -> Result<Machine, Ended> {
-        match self.start(memory_mib) {
-            Start::Unknown => self.first_machine(memory_mib),
-            Start::Warm(snapshot) => self.restore(memory_mib, snapshot, None),
-            Start::Cold => self.boot(memory_mib, Purpose::Serve),
-            Start::Never if memory_mib != self.spec.memory_mib => self.machine(self.spec.memory_mib),
+    /// A fresh guest of this shape; if there is none, one like the kernel's other guests. The first call decides how the others start.
+    pub(super) fn machine(&self, shape: &GuestShape) -> Result<Machine, Ended> {
+        match self.start(shape) {
+            Start::Unknown => self.first_machine(shape),
+            Start::Warm(snapshot) => self.restore(shape, snapshot, None),
+            Start::Cold => self.boot(shape, Purpose::Serve),
+            Start::Never if *shape != self.standard => self.machine(&self.standard),
             Start::Never => Err(Ended),
         }
     }
 
-    fn first_machine(&self, memory_mib: u64) -> Result<Machine, Ended> {
+    fn first_machine(&self, shape: &GuestShape) -> Result<Machine, Ended> {
         if self.run.cold {
-            self.set_start(memory_mib, Start::Cold);
-            return self.boot(memory_mib, Purpose::Serve);
+            self.set_start(shape, Start::Cold);
+            return self.boot(shape, Purpose::Serve);
         }
         if let Some(reason) = self.run.tools.cannot_snapshot() {
-            self.run_cold(memory_mib, &reason);
-            return self.boot(memory_mib, Purpose::Serve);
+            self.run_cold(shape, &reason);
+            return self.boot(shape, Purpose::Serve);
         }
-        match self.find_snapshot(memory_mib) {
-            Ok(Shelf::Sound(snapshot)) => self.restore(memory_mib, Arc::new(snapshot), None),
+        match self.find_snapshot(shape) {
+            Ok(Shelf::Sound(snapshot)) => self.restore(shape, Arc::new(snapshot), None),
             Ok(Shelf::Empty(place)) => match self.run.store.failed_snapshots(place.key()) {
                 Some(why) => {
                     let way_out = "`corematrix store clear` lets it try again";
-                    self.run_cold(
-                        memory_mib,
-                        &format!("its snapshots gave no guest in earlier runs: {why}; {way_out}"),
-                    );
-                    self.boot(memory_mib, Purpose::Serve)
+                    self.run_cold(shape, &format!("its snapshots gave no guest in earlier runs: {why}; {way_out}"));
+                    self.boot(shape, Purpose::Serve)
                 }
-                None => self.boot_and_save(memory_mib, place),
+                None => self.boot_and_save(shape, place),
             },
             // It waited for another run.
             Err(_) if self.run.stop.requested() => Err(Ended),
             Err(reason) => {
-                self.run_cold(memory_mib, &reason);
-                self.boot(memory_mib, Purpose::Serve)
+                self.run_cold(shape, &reason);
+                self.boot(shape, Purpose::Serve)
             }
         }
     }
 
-    fn find_snapshot(&self, memory_mib: u64) -> Result<Shelf, String> {
+    fn find_snapshot(&self, shape: &GuestShape) -> Result<Shelf, String> {
         let stop = || self.run.stop.at_once();
-        let key = vm::snapshot_key(&self.spec.name, &self.machine_spec(memory_mib, &stop))
-            .map_err(|error| error.to_string())?;
+        let key =
+            vm::snapshot_key(&self.spec.name, &self.machine_spec(shape, &stop)).map_err(|error| error.to_string())?;
         let mut waiting = || {
             let step = "waiting for another run that boots the same kernel".to_owned();
             self.send(Event::Fetching { kernel: self.index, step });
@@ -212,9 +209,9 @@ impl<'a> KernelContext<'a> {
     }
 
     /// Boots, saves, and starts the first guest from what was saved: that it works is the last proof of a snapshot.
-    fn boot_and_save(&self, memory_mib: u64, place: SnapshotPlace) -> Result<Machine, Ended> {
-        let machine = self.boot(memory_mib, Purpose::Save)?;
-        if machine.memory_mib != memory_mib {
+    fn boot_and_save(&self, shape: &GuestShape, place: SnapshotPlace) -> Result<Machine, Ended> {
+        let machine = self.boot(shape, Purpose::Save)?;
+        if machine.shape != *shape {
             // It is for another place, or a guest already.
             return Ok(machine);
         }
@@ -227,28 +224,33 @@ impl<'a> KernelContext<'a> {
                 let snapshot = Arc::new(snapshot);
                 // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
                 let _ = self.run.store.shrink_snapshots(self.run.snapshot_budget);
-                self.restore(memory_mib, snapshot, Some(&key))
+                self.restore(shape, snapshot, Some(&key))
             }
             Err(_) if stop() => Err(Ended),
             Err(error) => {
-                self.run_cold(memory_mib, &error.to_string());
-                self.boot(memory_mib, Purpose::Serve)
+                self.run_cold(shape, &error.to_string());
+                self.boot(shape, Purpose::Serve)
             }
         }
     }
 
     /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
     /// `fresh` is the key of one that this run has just made.
-    fn restore(&self, memory_mib: u64, snapshot: Arc<Snapshot>, fresh: Option<&SnapshotKey>) -> Result<Machine, Ended> {
+    fn restore(
+        &self,
+        shape: &GuestShape,
+        snapshot: Arc<Snapshot>,
+        fresh: Option<&SnapshotKey>,
+    ) -> Result<Machine, Ended> {
         let stop = || self.run.stop.at_once();
-        let spec = self.machine_spec(memory_mib, &stop);
+        let spec = self.machine_spec(shape, &stop);
         let restored = Machine::restore(&spec, &snapshot)
             .and_then(|machine| self.unlike(machine))
             .and_then(|machine| Ok(self.proven(machine, &spec)?));
         match restored {
             Ok(machine) => {
                 fresh.iter().for_each(|key| self.run.store.snapshot_works(key));
-                self.go_warm(memory_mib, snapshot);
+                self.go_warm(shape, snapshot);
                 let (took, notes) = (machine.to_hello, machine.notes.clone());
                 self.send(Event::Restored { kernel: self.index, took, notes });
                 Ok(machine)
@@ -256,8 +258,8 @@ impl<'a> KernelContext<'a> {
             Err(RestoreFailure::Stopped) => Err(Ended),
             Err(RestoreFailure::Failed(reason)) => {
                 fresh.iter().for_each(|key| self.run.store.snapshot_failed(key, &reason));
-                let first = self.go_cold(memory_mib);
-                if memory_mib == self.spec.memory_mib {
+                let first = self.go_cold(shape);
+                if *shape == self.standard {
                     self.wanted.forget(self.index);
                 }
                 // The last one who holds it removes it; the others find out for themselves.
@@ -268,19 +270,19 @@ impl<'a> KernelContext<'a> {
                 } else if removed {
                     self.note("the snapshot that gave no guest was thrown away".to_owned());
                 }
-                self.boot(memory_mib, Purpose::Serve)
+                self.boot(shape, Purpose::Serve)
             }
         }
     }
 
     /// Lets the other guests start from this snapshot, too, unless one of them has just failed to.
-    fn go_warm(&self, memory_mib: u64, snapshot: Arc<Snapshot>) {
+    fn go_warm(&self, shape: &GuestShape, snapshot: Arc<Snapshot>) {
         let mut starts = self.lock_starts();
-        let start = starts.entry(memory_mib).or_default();
+        let start = starts.entry(shape.clone()).or_default();
         if matches!(*start, Start::Unknown) {
             *start = Start::Warm(Arc::clone(&snapshot));
             // Whoever asks the kernel in the end starts a guest like the others.
-            if memory_mib == self.spec.memory_mib {
+            if *shape == self.standard {
                 self.wanted.keep(Restorable { kernel: self.index, stored: self.stored.clone(), snapshot });
             }
         }
@@ -299,7 +301,7 @@ impl<'a> KernelContext<'a> {
     fn proven(&self, mut machine: Machine, spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
         if self.lacks.get().is_none() {
             let store = self.run.store;
-            let proof = match store.proof(&self.stored.identity, &self.spec.append) {
+            let proof = match store.proof(&self.stored.identity, &spec.shape.append) {
                 Some(proof) => proof,
                 None => proof_of_boot::prove(&mut machine, spec, store)?,
             };
@@ -311,32 +313,33 @@ impl<'a> KernelContext<'a> {
         Ok(machine)
     }
 
-    fn run_cold(&self, memory_mib: u64, reason: &str) {
-        if self.go_cold(memory_mib) {
+    fn run_cold(&self, shape: &GuestShape, reason: &str) {
+        if self.go_cold(shape) {
             self.note(format!("runs cold: {reason}"));
         }
     }
 
     /// Lets all further guests boot. Returns whether they would not have anyway: workers find out the same at once.
-    fn go_cold(&self, memory_mib: u64) -> bool {
-        !matches!(self.lock_starts().insert(memory_mib, Start::Cold), Some(Start::Cold))
+    fn go_cold(&self, shape: &GuestShape) -> bool {
+        !matches!(self.lock_starts().insert(shape.clone(), Start::Cold), Some(Start::Cold))
     }
 
     fn note(&self, line: String) {
         self.send(Event::KernelNote { kernel: self.index, note: line });
     }
 
-    fn machine_spec<'s>(&'s self, memory_mib: u64, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
-        MachineSpec { memory_mib, files: &self.files, ..super::machine_spec(self.run, self.index, &self.stored, stop) }
+    fn machine_spec<'s>(&'s self, shape: &'s GuestShape, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
+        let kernel = (self.index, &self.stored);
+        MachineSpec { files: &self.files, ..super::machine_spec(self.run, kernel, shape, stop) }
     }
 
-    fn boot(&self, memory_mib: u64, purpose: Purpose) -> Result<Machine, Ended> {
+    fn boot(&self, shape: &GuestShape, purpose: Purpose) -> Result<Machine, Ended> {
         let stop = || self.run.stop.at_once();
         let mut attempt = 1;
         loop {
             self.send(Event::Booting { kernel: self.index, attempt });
             // The first try may have failed in silence; the second one shall tell more.
-            let spec = MachineSpec { talkative: attempt > 1, ..self.machine_spec(memory_mib, &stop) };
+            let spec = MachineSpec { talkative: attempt > 1, ..self.machine_spec(shape, &stop) };
             let booted = match purpose {
                 Purpose::Serve => Machine::boot(&spec).and_then(|machine| self.proven(machine, &spec)),
                 // What came up is asked of the first guest that is restored: looking costs the kernel memory, up to 11 MiB, which
@@ -363,18 +366,15 @@ impl<'a> KernelContext<'a> {
                 attempt += 1;
                 continue;
             }
-            if memory_mib != self.spec.memory_mib {
+            if *shape != self.standard {
                 // That says nothing about the kernel.
-                self.set_start(memory_mib, Start::Never);
-                self.note(format!(
-                    "no guest with {} could be started: {}",
-                    in_words(memory_mib << 20),
-                    failure.reason()
-                ));
-                return self.machine(self.spec.memory_mib);
+                self.set_start(shape, Start::Never);
+                let wanted = shape.beside(&self.standard);
+                self.note(format!("no guest with {wanted} could be started: {}", failure.reason()));
+                return self.machine(&self.standard);
             }
             if let Some(state) = state_after(failure, attempt, self.run.accelerator) {
-                self.set_start(memory_mib, Start::Never);
+                self.set_start(shape, Start::Never);
                 self.send(Event::KernelFailed { kernel: self.index, state });
             }
             return Err(Ended);

@@ -35,7 +35,7 @@ use crate::protocol::attach::Reach;
 use crate::record::KernelState;
 use crate::source::LockFile;
 use crate::store::{Store, StoreError, StoredKernel};
-use crate::vm::{Accelerator, DebugOptions, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, DebugOptions, GuestShape, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use command::{CommandJob, command_verdict, complaints, put_tests, run_command};
@@ -132,11 +132,11 @@ fn pool(run: &RunContext<'_>) -> Result<rayon::ThreadPool, RunError> {
 /// What a kernel of the plan boots with.
 fn machine_spec<'s>(
     run: &'s RunContext<'s>,
-    kernel: usize,
-    stored: &'s StoredKernel,
+    (kernel, stored): (usize, &'s StoredKernel),
+    shape: &'s GuestShape,
     stop: &'s (dyn Fn() -> bool + Sync),
 ) -> MachineSpec<'s> {
-    let spec = MachineSpec::new(run.tools, &run.plan.kernels[kernel], stored, run.accelerator, stop);
+    let spec = MachineSpec::new(run.tools, &run.plan.kernels[kernel], (stored, shape), run.accelerator, stop);
     MachineSpec { debug: run.debug, ..spec }
 }
 
@@ -187,9 +187,8 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     if plan.objects.iter().all(|object| object.broken.is_some()) {
         return Session::new(Arc::clone(shared), None).run(&order);
     }
-    let standard_mib = shared.spec.memory_mib;
-    let Ok(first) = shared.machine(standard_mib) else { return };
-    if !shared.is_warm(standard_mib) {
+    let Ok(first) = shared.machine(&shared.standard) else { return };
+    if !shared.is_warm(&shared.standard) {
         return Session::new(Arc::clone(shared), Some(first)).run(&order);
     }
     let Some((longest, others)) = order.split_first() else { return };

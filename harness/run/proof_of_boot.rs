@@ -27,7 +27,7 @@ pub fn prove(machine: &mut Machine, spec: &MachineSpec<'_>, store: &Store) -> Re
         qemu: spec.tools.qemu_version.clone(),
         virtme_ng: spec.tools.virtme_version.clone(),
         accelerator: spec.accelerator.to_string(),
-        append: spec.append.to_vec(),
+        append: spec.shape.append.clone(),
         facts,
     };
     // Not being able to keep it costs a question the next time and nothing else.

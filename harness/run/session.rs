@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::explain::KernelTypes;
 use crate::plan::{PlannedObject, Room};
 use crate::predict::Prediction;
-use crate::vm::{Deadlines, GuestLink, Machine};
+use crate::vm::{Deadlines, GuestLink, GuestShape, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
 pub(super) struct Session<'a> {
@@ -23,28 +23,29 @@ pub(super) struct Session<'a> {
     shared: Arc<KernelContext<'a>>,
     machine: Option<Box<dyn GuestLink + Send>>,
     start: Start<'a>,
-    /// MiB that the guest shall have.
-    memory_mib: u64,
+    /// What the guest shall be like.
+    shape: GuestShape,
     /// The room for a guest that is larger than the others.
     extra: Option<Extra<'a>>,
 }
 
-/// Starts another guest, with so many MiB of memory.
-pub(super) type Start<'a> = Box<dyn FnMut(u64) -> Result<Box<dyn GuestLink + Send>, Ended> + Send + 'a>;
+/// Starts another guest, of this shape.
+pub(super) type Start<'a> = Box<dyn FnMut(&GuestShape) -> Result<Box<dyn GuestLink + Send>, Ended> + Send + 'a>;
 
 impl<'a> Session<'a> {
     pub(super) fn new(shared: Arc<KernelContext<'a>>, machine: Option<Machine>) -> Self {
         let context = Arc::clone(&shared);
-        let start =
-            move |memory_mib| context.machine(memory_mib).map(|machine| Box::new(machine) as Box<dyn GuestLink + Send>);
+        let start = move |shape: &GuestShape| {
+            context.machine(shape).map(|machine| Box::new(machine) as Box<dyn GuestLink + Send>)
+        };
         Session { machine: machine.map(|machine| Box::new(machine) as _), ..Session::with(shared, Box::new(start)) }
     }
 
     /// A stay with guests that are started so.
     pub(super) fn with(shared: Arc<KernelContext<'a>>, start: Start<'a>) -> Self {
         let (run, kernel, deadlines, wanted) = (shared.run, shared.index, shared.deadlines, shared.wanted);
-        let memory_mib = shared.spec.memory_mib;
-        Session { run, kernel, deadlines, wanted, shared, machine: None, start, memory_mib, extra: None }
+        let shape = shared.standard.clone();
+        Session { run, kernel, deadlines, wanted, shared, machine: None, start, shape, extra: None }
     }
 
     /// What the kernel's types say of an object; `None` if they or the object cannot be read.
@@ -64,7 +65,7 @@ impl<'a> Session<'a> {
             if super::cell::run(&mut self, *object, &run.plan.objects[*object]).is_err() {
                 break;
             }
-            if self.shared.is_warm(self.memory_mib) {
+            if self.shared.is_warm(&self.shape) {
                 // The next object gets a guest that has seen nothing. This one has nothing to say any more.
                 self.machine = None;
             }
@@ -89,16 +90,17 @@ impl<'a> Session<'a> {
         self.shared.send(event);
     }
 
-    /// Decides about the guest of an object. If the one that is there has another size, it goes.
+    /// Decides about the guest of an object. If the one that is there has another shape, it goes.
     pub(super) fn make_room(&mut self, planned: &PlannedObject) -> Room {
-        let standard_mib = self.shared.spec.memory_mib;
-        let room = Room::of(planned, standard_mib, self.run.jobs.largest_mib());
-        if room.mib != self.memory_mib {
+        let standard = &self.shared.standard;
+        let room = Room::of(planned, standard.memory_mib, self.run.jobs.largest_mib());
+        let shape = GuestShape { memory_mib: room.mib, ..standard.clone() };
+        if shape != self.shape {
             if let Some(mut machine) = self.machine.take() {
                 machine.shut_down();
             }
             self.extra = None;
-            self.memory_mib = room.mib;
+            self.shape = shape;
         }
         room
     }
@@ -110,9 +112,9 @@ impl<'a> Session<'a> {
             None => {
                 if self.extra.is_none() {
                     let stop = || self.run.stop.requested();
-                    self.extra = Some(self.run.jobs.room_for(self.memory_mib, &stop).ok_or(Ended)?);
+                    self.extra = Some(self.run.jobs.room_for(self.shape.memory_mib, &stop).ok_or(Ended)?);
                 }
-                (self.start)(self.memory_mib)?
+                (self.start)(&self.shape)?
             }
         };
         Ok(&mut **self.machine.insert(machine))

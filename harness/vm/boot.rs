@@ -33,7 +33,7 @@ impl Machine {
 
     /// Boots a guest that can be snapshotted after its hello.
     pub fn boot_to_snapshot(spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
-        let memory = GuestMemory::new(spec.memory_mib)
+        let memory = GuestMemory::new(spec.shape.memory_mib)
             .map_err(|error| harness(format!("cannot get memory for the guest: {error}"), None, false))?;
         Machine::boot_in(spec, Some(memory))
     }
@@ -53,12 +53,12 @@ impl Machine {
         if spec.talkative {
             append.extend(boot_end::TALK.map(str::to_owned));
         }
-        append.extend_from_slice(spec.append);
+        append.extend_from_slice(&spec.shape.append);
         append.extend(spec.debug.append());
         let parts = Parts {
             kernel: &spec.kernel.boot_image,
             initramfs: &scratch.path().join("initramfs"),
-            memory_mib: spec.memory_mib,
+            shape: spec.shape,
             append: &append,
             accelerator: spec.accelerator,
             scratch: scratch.path(),
@@ -80,7 +80,7 @@ impl Machine {
         let image = spec.kernel.boot_image.display().to_string();
         let words = words.moved(&image, KERNEL);
         let recording = recorder.map(|(memory, monitor)| Recording { memory, words, monitor });
-        let mut machine = Machine::new(child, listeners, scratch, recording, spec.memory_mib);
+        let mut machine = Machine::new(child, listeners, scratch, recording, spec.shape);
         machine.wait_for_hello(spec, begin, spec.deadlines.boot)?;
         Ok(machine)
     }

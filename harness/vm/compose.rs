@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guest_cpu::GuestCpu;
 use super::toolchain::needed_hint;
-use super::{Accelerator, Toolchain};
+use super::{Accelerator, GuestShape, Toolchain};
 use crate::process::{self, ProcessError};
 use crate::protocol::INIT_PATH;
 use crate::protocol::PORT_NAME;
@@ -20,9 +20,9 @@ pub struct Parts<'a> {
     pub kernel: &'a Path,
     /// Our initramfs.
     pub initramfs: &'a Path,
-    /// MiB.
-    pub memory_mib: u64,
-    /// Extra words for the kernel's command line.
+    /// Its memory and processors.
+    pub shape: &'a GuestShape,
+    /// Extra words for the kernel's command line, those of the shape among them.
     pub append: &'a [String],
     /// What runs the guest's code.
     pub accelerator: Accelerator,
@@ -144,11 +144,12 @@ pub fn compose(tools: &Toolchain, parts: &Parts<'_>) -> Result<Words, ComposeErr
 fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
     let mut command = Command::new(&tools.virtme_run);
     // An empty folder as root: the guest is untrusted and must not see the host's files, even read-only.
-    command.args(["--mods", "none", "--cpus", "1", "--force-9p", "--disable-monitor", "--show-command", "--dry-run"]);
+    command.args(["--mods", "none", "--force-9p", "--disable-monitor", "--show-command", "--dry-run"]);
     command.arg("--root").arg(parts.scratch.join("root"));
     command.arg("--kimg").arg(parts.kernel);
     command.arg("--qemu-bin").arg(&tools.qemu);
-    command.arg("--memory").arg(format!("{}M", parts.memory_mib));
+    command.arg("--memory").arg(format!("{}M", parts.shape.memory_mib));
+    command.arg("--cpus").arg(parts.shape.cpus.to_string());
     if parts.accelerator == Accelerator::Tcg {
         command.arg("--disable-kvm");
     }

@@ -10,7 +10,7 @@ use super::console::{self, Culprit};
 use super::initramfs::GuestFile;
 use super::last_words::LastWords;
 use super::snapshot::Recording;
-use super::{Accelerator, Deadlines, DebugOptions, Toolchain};
+use super::{Accelerator, Deadlines, DebugOptions, GuestShape, Toolchain};
 use crate::manifest::KernelSpec;
 use crate::process::ChildGroup;
 use crate::protocol::{GuestMessage, HostMessage, Woken};
@@ -32,10 +32,8 @@ pub struct MachineSpec<'a> {
     pub tools: &'a Toolchain,
     /// The kernel.
     pub kernel: &'a StoredKernel,
-    /// MiB.
-    pub memory_mib: u64,
-    /// Extra words for the kernel's command line.
-    pub append: &'a [String],
+    /// What the guest is like.
+    pub shape: &'a GuestShape,
     /// What runs the guest's code.
     pub accelerator: Accelerator,
     /// How long each step may take.
@@ -55,7 +53,7 @@ impl<'a> MachineSpec<'a> {
     pub fn new(
         tools: &'a Toolchain,
         spec: &'a KernelSpec,
-        kernel: &'a StoredKernel,
+        (kernel, shape): (&'a StoredKernel, &'a GuestShape),
         accelerator: Accelerator,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
@@ -64,8 +62,7 @@ impl<'a> MachineSpec<'a> {
             name: &spec.name,
             tools,
             kernel,
-            memory_mib: spec.memory_mib,
-            append: &spec.append,
+            shape,
             accelerator,
             deadlines,
             stop,
@@ -87,8 +84,8 @@ pub struct Machine {
     pub(super) scratch: TempDir,
     /// What it takes to snapshot this machine; `None` if it was not booted for that.
     pub(super) recording: Option<Recording>,
-    /// MiB that it has.
-    pub memory_mib: u64,
+    /// What it is like.
+    pub shape: GuestShape,
     /// What could not be set up in the guest and is not vital.
     pub notes: Vec<String>,
     /// What a restored guest has of its own.
@@ -222,8 +219,8 @@ pub trait GuestLink {
     /// How many bytes the guest has sent so far.
     fn received(&self) -> u64;
 
-    /// MiB of memory that the guest has.
-    fn memory_mib(&self) -> u64;
+    /// What the guest is like.
+    fn shape(&self) -> &GuestShape;
 
     /// Asks the guest to end, and sees to it.
     fn shut_down(&mut self);
@@ -287,8 +284,8 @@ impl GuestLink for Machine {
         self.channel.received()
     }
 
-    fn memory_mib(&self) -> u64 {
-        self.memory_mib
+    fn shape(&self) -> &GuestShape {
+        &self.shape
     }
 
     fn shut_down(&mut self) {
@@ -305,7 +302,7 @@ impl Machine {
         listeners: Listeners,
         scratch: TempDir,
         recording: Option<Recording>,
-        memory_mib: u64,
+        shape: &GuestShape,
     ) -> Machine {
         Machine {
             child,
@@ -313,7 +310,7 @@ impl Machine {
             last_words: LastWords::default(),
             scratch,
             recording,
-            memory_mib,
+            shape: shape.clone(),
             notes: Vec::new(),
             woken: None,
             to_hello: Duration::ZERO,

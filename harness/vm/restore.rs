@@ -53,7 +53,7 @@ impl Machine {
             .with(["-incoming", "defer", "-S"].map(str::to_owned));
         let child = ChildGroup::spawn_showing(words.command(scratch.path()), spec.debug.console.then_some(spec.name))
             .map_err(|error| failed(&error))?;
-        let mut machine = Machine::new(child, listeners, scratch, None, spec.memory_mib);
+        let mut machine = Machine::new(child, listeners, scratch, None, spec.shape);
         let set_to = machine.resume(&monitor, snapshot, &saved, limit, spec.stop)?;
         machine.wait_for_hello(spec, begin, spec.deadlines.restore)?;
         match machine.woken {

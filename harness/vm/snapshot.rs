@@ -156,8 +156,8 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
         ("the kernel's config", text(stored.identity.config_sha256.as_deref())),
         ("the kernel's modules", modules.join("\n")),
         ("the given BTF", text(stored.identity.given_btf_sha256.as_deref())),
-        ("the memory", format!("{} MiB", spec.memory_mib)),
-        ("the kernel's command line", spec.append.join(" ")),
+        ("the memory", format!("{} MiB", spec.shape.memory_mib)),
+        ("the kernel's command line", spec.shape.append.join(" ")),
         ("the accelerator", spec.accelerator.to_string()),
         // What one CPU saved another one need not be able to run. It belongs to what the guest is, so that machines which share a
         // store do not throw away each other's snapshots.
@@ -172,6 +172,9 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
     // What has none keeps the snapshots that it has.
     if !files.is_empty() {
         guest.push(("the files", files.join("\n")));
+    }
+    if spec.shape.cpus != 1 {
+        guest.push(("the processors", spec.shape.cpus.to_string()));
     }
     let tools = spec.tools;
     let mut host = vec![

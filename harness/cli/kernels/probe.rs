@@ -20,7 +20,7 @@ use crate::record::exit_code;
 use crate::report::features;
 use crate::run::{self, Jobs, Stop};
 use crate::store::StoredKernel;
-use crate::vm::{Accelerator, Deadlines, GuestLink, Machine, MachineSpec, Toolchain};
+use crate::vm::{Accelerator, Deadlines, GuestLink, GuestShape, Machine, MachineSpec, Toolchain};
 
 /// Names in a hint.
 const MOST_NAMES: usize = 3;
@@ -229,7 +229,8 @@ fn boot_and_ask(
     let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator);
     let at_once = || stop.at_once();
     eprintln!("{}: booting", spec.name);
-    let machine = Machine::boot(&MachineSpec::new(tools, spec, stored, accelerator, &at_once));
+    let shape = GuestShape::of(spec);
+    let machine = Machine::boot(&MachineSpec::new(tools, spec, (stored, &shape), accelerator, &at_once));
     let hint = "`corematrix doctor` tells whether this machine can boot a guest".to_owned();
     let mut machine = machine.map_err(|failure| (failure.reason().to_owned(), Some(hint)))?;
     let begin = Instant::now();

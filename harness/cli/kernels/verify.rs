@@ -13,7 +13,7 @@ use crate::manifest::KernelSpec;
 use crate::matrix::{Matrix, Project};
 use crate::record::exit_code;
 use crate::run;
-use crate::vm::{Accelerator, GuestLink, Machine, MachineSpec};
+use crate::vm::{Accelerator, GuestLink, GuestShape, Machine, MachineSpec};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct VerifyArgs {
@@ -105,7 +105,8 @@ fn boot_all(project: &Project, args: &VerifyArgs, boots: &mut Vec<BootedKernel>)
             }
         };
         let at_once = || matrix.stop.at_once();
-        let machine = MachineSpec::new(tools, spec, &stored, accelerator, &at_once);
+        let shape = GuestShape::of(spec);
+        let machine = MachineSpec::new(tools, spec, (&stored, &shape), accelerator, &at_once);
         let proof = Machine::boot(&machine).and_then(|mut guest| {
             let proof = run::prove(&mut guest, &machine, &project.store)?;
             guest.shut_down();

@@ -54,7 +54,7 @@ pub(super) fn run(
             }
         };
         let Guest { mut machine, file_systems } = attended::start(&context, step)?;
-        let memory_mib = machine.memory_mib;
+        let memory_mib = machine.shape.memory_mib;
         let files = HostFiles::new(View::Everything)
             .map_err(|error| Failure::infrastructure(format!("cannot open `/`: {error}"), None))?;
         let mut user = User::new(Screen::none(), None, stop.clone())?;

@@ -3,6 +3,7 @@ use std::os::fd::BorrowedFd;
 
 use super::super::View;
 use super::*;
+use crate::vm::GuestShape;
 
 /// A guest that says the first things once, and the last one for ever.
 struct Talker {
@@ -52,8 +53,9 @@ impl GuestLink for Talker {
         0
     }
 
-    fn memory_mib(&self) -> u64 {
-        512
+    fn shape(&self) -> &GuestShape {
+        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, append: Vec::new() };
+        &SHAPE
     }
 
     fn shut_down(&mut self) {}

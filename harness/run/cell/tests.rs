@@ -15,7 +15,7 @@ use crate::record::{KernelIdentity, ObjectProgram, ProgramRecord, TRIED_AGAIN};
 use crate::source::LockFile;
 use crate::store::{Store, StoredKernel};
 use crate::suite::Settings;
-use crate::vm::{Accelerator, DebugOptions, GuestLink, KvmCpu, Toolchain};
+use crate::vm::{Accelerator, DebugOptions, GuestLink, GuestShape, KvmCpu, Toolchain};
 
 /// A guest that says what a test wrote down, and says the last of it for ever if it is to.
 #[derive(Clone, Default)]
@@ -60,8 +60,9 @@ impl GuestLink for Script {
         self.received
     }
 
-    fn memory_mib(&self) -> u64 {
-        512
+    fn shape(&self) -> &GuestShape {
+        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, append: Vec::new() };
+        &SHAPE
     }
 
     fn shut_down(&mut self) {}
@@ -106,7 +107,9 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
     let (sender, events) = mpsc::channel();
     let context = Arc::new(KernelContext::new(&run_context, 0, stored(), (&wanted, &subjects), sender));
     let mut scripts = VecDeque::from(scripts);
-    let start = move |_| scripts.pop_front().map(|script| Box::new(script) as Box<dyn GuestLink + Send>).ok_or(Ended);
+    let start = move |_: &GuestShape| {
+        scripts.pop_front().map(|script| Box::new(script) as Box<dyn GuestLink + Send>).ok_or(Ended)
+    };
     let mut session = Session::with(context, Box::new(start));
     session.deadlines.boot = Duration::from_secs(1);
     session.deadlines.program = Duration::from_millis(5);

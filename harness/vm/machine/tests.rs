@@ -13,6 +13,8 @@ use crate::vm::qmp::{Limit, Monitor};
 /// Longer than any test takes that does not wait in vain.
 const LONG: Duration = Duration::from_secs(60);
 
+const SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, append: Vec::new() };
+
 /// A machine whose guest has spoken, and the guest's end of its two ports.
 fn machine(qemu: &str) -> (Machine, [UnixStream; 2]) {
     let scratch = tempfile::tempdir().expect("a folder");
@@ -22,7 +24,7 @@ fn machine(qemu: &str) -> (Machine, [UnixStream; 2]) {
     let mut command = Command::new("sh");
     command.args(["-c", qemu]);
     let child = ChildGroup::spawn(command).expect("starts");
-    let mut machine = Machine::new(child, listeners, scratch, None, 512);
+    let mut machine = Machine::new(child, listeners, scratch, None, &SHAPE);
     let message = encode(&GuestMessage::LoadDone { took_ms: 7 }, b"").expect("encodes");
     guest[0].write_all(&message).expect("writes");
     machine.receive(LONG, &|| false).expect("the guest spoke");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::record::KernelIdentity;
 use crate::store::{Shelf, StoredKernel};
-use crate::vm::{Deadlines, DebugOptions, GuestFile, KvmCpu, Toolchain};
+use crate::vm::{Deadlines, DebugOptions, GuestFile, GuestShape, KvmCpu, Toolchain};
 
 fn key_under(accelerator: Accelerator) -> SnapshotKey {
     key_with(accelerator, &[])
@@ -43,8 +43,7 @@ fn key_with(accelerator: Accelerator, files: &[GuestFile]) -> SnapshotKey {
         name: "6.1",
         tools: &tools,
         kernel: &kernel,
-        memory_mib: 512,
-        append: &[],
+        shape: &GuestShape { memory_mib: 512, cpus: 1, append: Vec::new() },
         accelerator,
         deadlines: Deadlines::scaled(second, second, accelerator),
         stop: &|| false,

@@ -1,0 +1,54 @@
+//! [`GuestShape`]: what a guest has to boot with. Guests of one kernel that differ in it differ in their snapshots.
+
+use crate::bytes::in_words;
+use crate::manifest::KernelSpec;
+
+/// What a guest has to boot with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GuestShape {
+    /// MiB.
+    pub memory_mib: u64,
+    /// Processors.
+    pub cpus: u32,
+    /// Words for the kernel's command line, behind ours: of two words for one setting the kernel obeys the last.
+    pub append: Vec<String>,
+}
+
+impl GuestShape {
+    /// What a kernel's guests are like, unless something else is wanted.
+    pub fn of(spec: &KernelSpec) -> GuestShape {
+        GuestShape { memory_mib: spec.memory_mib, cpus: 1, append: spec.append.clone() }
+    }
+
+    /// What it has that `other` has not, in words: `8 processors and 1 GiB`.
+    pub fn beside(&self, other: &GuestShape) -> String {
+        let mut parts = Vec::new();
+        if self.memory_mib != other.memory_mib {
+            parts.push(in_words(self.memory_mib.saturating_mul(1 << 20)));
+        }
+        if self.cpus != other.cpus {
+            let plural = if self.cpus == 1 { "" } else { "s" };
+            parts.push(format!("{} processor{plural}", self.cpus));
+        }
+        let words: Vec<String> =
+            self.append.iter().filter(|word| !other.append.contains(word)).map(|word| format!("`{word}`")).collect();
+        if !words.is_empty() {
+            parts.push(format!("boot words {}", words.join(" ")));
+        }
+        parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_named() {
+        let standard = GuestShape { memory_mib: 512, cpus: 1, append: vec!["quiet".to_owned()] };
+        let wanted =
+            GuestShape { memory_mib: 1024, cpus: 8, append: vec!["quiet".to_owned(), "mitigations=off".to_owned()] };
+        assert_eq!(wanted.beside(&standard), "1 GiB, 8 processors, boot words `mitigations=off`");
+        assert_eq!(standard.beside(&wanted), "512 MiB, 1 processor");
+    }
+}
