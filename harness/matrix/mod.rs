@@ -179,11 +179,11 @@ impl<'a> Matrix<'a> {
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
         let Inputs { objects, notices, settings, .. } = inputs;
-        self.project.tools()?;
         let mut plan = Plan::new(kernels, objects, &settings);
-        if let Some((reason, hint)) = plan.contradiction() {
-            return Err(MatrixError::Input { input: "machine".to_owned(), reason, hint });
+        if let Some((object, reason, hint)) = plan.contradiction() {
+            return Err(MatrixError::Input { input: object.to_owned(), reason, hint });
         }
+        self.project.tools()?;
         let partition = self.options.partition.map(|part| plan.keep(part));
         Ok(Work { plan, notices, partition })
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::SourceRoot;
 use super::finding::{Finding, FindingKind, FindingLevel, findings, short_name};
+use super::machines::machine_views;
 use super::summary::{RunAnswer, Summary};
 use super::table::columns;
 use super::text::{counted, one_line};
@@ -78,6 +79,12 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT, "Loads, and cannot attach", &[], &unattachable, "program");
     let loaders = listed(&|finding| finding.kind == FindingKind::Loaders);
     page.section(LIMIT, "Where loaders differ", &[], &loaders, "difference");
+    let mut machines = Vec::new();
+    for view in machine_views(record) {
+        let title = escaped(&view.title());
+        machines.extend(view.lines(record).iter().map(|line| format!("* **{title}**: {}", escaped(line))));
+    }
+    page.section(LIMIT, "What other machines change", &[], &machines, "line");
     let predicted = listed(&|finding| finding.kind == FindingKind::PredictedFailure);
     page.section(LIMIT, "Predicted to fail (from types alone)", &[], &predicted, "failure");
     let predictions = listed(&|finding| finding.kind == FindingKind::Prediction);

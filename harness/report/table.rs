@@ -11,6 +11,7 @@ mod failures;
 mod finding_block;
 mod grid;
 mod loaders;
+mod machines;
 mod outputs;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         alternatives::render(record, &shown, width),
         dangers::render(record, &shown, width),
         loaders::differences(record, &shown, width),
+        machines::render(record, width),
         finding_block::predicted_failures(record, width),
         finding_block::predictions(record, width),
         finding_block::kernel_warnings(record, width),

@@ -129,6 +129,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
     dangers.extend(dangers::of_forms(planned, session.view()));
     let externs = cell.evidence.externs().to_vec();
+    dangers.extend(dangers::of_symbols(planned, &externs));
     let downgrades = cell.evidence.downgrades().to_vec();
     let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, session.view());
     let machine = cell.had_guest.then(|| cell.machine.clone());
