@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::record::{CellCoverage, CellPrediction};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
-use crate::record::{KernelWarning, LoaderEvidence};
+use crate::record::{KernelWarning, LoaderEvidence, PrivilegesRecord};
 use crate::test_output::TestOutput;
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
@@ -175,6 +175,8 @@ pub struct CellOutcome {
     pub coverage: CellCoverage,
     /// What the kernel complained about.
     pub kernel_log: Vec<KernelWarning>,
+    /// The least privileges with which it loads, if that was asked for.
+    pub privileges: Option<PrivilegesRecord>,
     /// The tests that a command ran, if it was looked for them.
     pub tests: Option<TestOutput>,
     /// Time in the guest.

@@ -55,6 +55,8 @@ pub struct Plan {
     pub optional: Vec<OptionalRecord>,
     /// Percent of the guard sides that have to be verified.
     pub minimum_coverage: Option<f64>,
+    /// Whether the least privileges are wanted with which objects load.
+    pub least_privileges: bool,
 }
 
 /// An object with the programs that get a verdict.
@@ -126,7 +128,9 @@ impl Plan {
                     all.add(&loading);
                     let planned = PlannedObject::new(object.clone(), shape, &all);
                     let (reused, shaped) = (reused.clone(), shaped || shape.is_some());
-                    PlannedObject { programs_setup: setup(), reused, types: types.clone(), shaped, ..planned }
+                    // What its user does with its programs may take other privileges.
+                    let programs_setup = if planned.privileges().is_none() { setup() } else { Vec::new() };
+                    PlannedObject { programs_setup, reused, types: types.clone(), shaped, ..planned }
                 };
                 planned.extend(loaders::rows(assigned, object, plan));
             }
@@ -141,6 +145,7 @@ impl Plan {
             alternatives,
             optional,
             minimum_coverage: settings.minimum_coverage,
+            least_privileges: settings.least_privileges,
         }
     }
 
@@ -171,6 +176,7 @@ impl Plan {
             alternatives: Vec::new(),
             optional: Vec::new(),
             minimum_coverage: None,
+            least_privileges: false,
             urgent: Vec::new(),
         }
     }
@@ -221,6 +227,7 @@ impl Plan {
             coverage: CellCoverage::default(),
             prediction: None,
             kernel_log: Vec::new(),
+            privileges: None,
             wall_ms: 0,
             notes: Vec::new(),
         };

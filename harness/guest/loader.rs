@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub loader: Option<String>,
     /// Whether the maps that libbpf creates are wanted.
     pub compared: bool,
+    /// Whether only that is wanted which programs load.
+    pub brief: bool,
     /// Whether to load without collecting evidence, to measure what that costs.
     pub bare: bool,
     /// What to do wrong.
@@ -59,6 +61,11 @@ impl Request<'_> {
     /// The file with the BTF to relocate with, if not the kernel's own: the object's before that of the kernel.
     pub(super) fn types(&self) -> Option<&str> {
         self.setup.btf.as_deref().or_else(|| Path::new(GIVEN_BTF).exists().then_some(GIVEN_BTF))
+    }
+
+    /// Whether more is wanted than outcomes.
+    pub(super) fn wants_evidence(&self) -> bool {
+        !self.bare && !self.brief
     }
 
     /// How far a program is taken: a suite that says how takes it further than was asked for.
@@ -99,7 +106,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 let maps = created_maps::of(&prepared.open);
                 send(&GuestMessage::MapsCreated { program: String::new(), maps }, &[])?;
             }
-            if !request.bare {
+            if request.wants_evidence() {
                 send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
                 send_instructions(&prepared.open, send)?;
             }
@@ -126,7 +133,9 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
         Err(failure) => {
             let warnings = first_failure.unwrap_or_else(|| failure.warnings());
             send(&GuestMessage::Whole { prepared: false, warnings, left_out: Vec::new() }, &[])?;
-            send(&GuestMessage::Transcript { complete: false }, &libbpf_log::pack(&failure.lines))?;
+            if request.wants_evidence() {
+                send(&GuestMessage::Transcript { complete: false }, &libbpf_log::pack(&failure.lines))?;
+            }
             // With given BTF only programs that attach by the kernel's own need that.
             let given = request.types().is_some();
             let object_wide = failure
@@ -175,9 +184,11 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
     let begin = Instant::now();
     let tried = prepare(request, Which::One(program), &mut None, &mut || frames.alive());
     let lines = tried.as_ref().map_or_else(|failure| &failure.lines, |prepared| &prepared.lines);
-    let transcript = GuestMessage::Transcript { complete: false };
-    // A transcript that cannot be passed on shows as records that are lost.
-    let _ = frames.add(&transcript, &libbpf_log::pack(lines));
+    if request.wants_evidence() {
+        let transcript = GuestMessage::Transcript { complete: false };
+        // A transcript that cannot be passed on shows as records that are lost.
+        let _ = frames.add(&transcript, &libbpf_log::pack(lines));
+    }
     match tried {
         Ok(prepared) => {
             if let Some(found) = prepared.open.progs().find(|candidate| candidate.name() == program) {
@@ -258,7 +269,7 @@ fn load_one(
     if result == 0 || libbpf_log::only_slots_missing(&warnings) {
         tried.stage = Stage::Loaded;
         tried.loaded = loaded::info(loaded::descriptor(&wanted));
-        if let (false, Some(lines)) = (request.bare, loaded::lines(loaded::descriptor(&wanted))) {
+        if let (true, Some(lines)) = (request.wants_evidence(), loaded::lines(loaded::descriptor(&wanted))) {
             // Without them the program's coverage is unknown.
             let _ = frames.add(&GuestMessage::Lines { program: program.to_owned() }, &lines);
         }

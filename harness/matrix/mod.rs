@@ -40,7 +40,7 @@ use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
-use crate::record::{Partition, PartitionRecord, RunRecord, ToolRecord};
+use crate::record::{LoadingPrivileges, LoadingRecord, Partition, PartitionRecord, RunRecord, ToolRecord};
 use crate::run::{self, CommandJob, Jobs, Logs, RunContext, RunError, Stop};
 use crate::timestamp;
 use crate::vm::{Choice, DebugOptions, ProvenAccelerator};
@@ -84,6 +84,10 @@ pub struct Options {
     /// The loaders that judge every object: `libbpf`, `cilium-ebpf`, `aya`, a path, or `all`. Without any, that which a suite names or the
     /// object is made for.
     pub loaders: Vec<String>,
+    /// The privileges that everything is loaded with; `None` for what suites say, else those of root.
+    pub privileges: Option<LoadingPrivileges>,
+    /// Whether the least privileges are looked for with which objects load.
+    pub least_privileges: bool,
     /// What helps to look into guests. It writes to standard error.
     pub debug: DebugOptions,
 }
@@ -101,6 +105,8 @@ impl Default for Options {
             partition: None,
             advice: true,
             loaders: Vec::new(),
+            privileges: None,
+            least_privileges: false,
             debug: DebugOptions::default(),
         }
     }
@@ -172,8 +178,13 @@ impl<'a> Matrix<'a> {
         let kernels = self.project.kernels(selectors)?;
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
-        let Inputs { objects, notices, settings, .. } = inputs;
+        let Inputs { objects, notices, mut settings, .. } = inputs;
         self.project.tools()?;
+        settings.least_privileges |= self.options.least_privileges;
+        if let Some(privileges) = &self.options.privileges {
+            let loading = LoadingRecord { privileges: Some(privileges.clone()), ..LoadingRecord::default() };
+            settings.loading.extend(objects.iter().map(|object| (object.name.clone(), loading.clone())));
+        }
         let mut plan = Plan::new(kernels, objects, &settings);
         let partition = self.options.partition.map(|part| plan.keep(part));
         Ok(Work { plan, notices, partition })

@@ -82,6 +82,10 @@ pub enum Cause {
     UnsupportedInstruction,
     /// It calls in a form that the kernel does not know: a callback, a global function with pointers, a helper with this map.
     UnsupportedCallForm,
+    /// Root can load it, and the privileges that it was loaded with are not enough.
+    MissingCapability,
+    /// The guest has no such privileges: the kernel lacks a capability or BPF tokens.
+    PrivilegesNotAvailable,
     /// The object uses what the libbpf linked into corematrix does not know.
     ObjectTooNew,
     /// The object has no BTF, and what is in it needs that.
@@ -132,7 +136,7 @@ pub struct Source {
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 46] = [
+    pub const ALL: [Cause; 48] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -168,6 +172,8 @@ impl Cause {
         Cause::ReturnValue,
         Cause::UnsupportedInstruction,
         Cause::UnsupportedCallForm,
+        Cause::MissingCapability,
+        Cause::PrivilegesNotAvailable,
         Cause::ObjectTooNew,
         Cause::ObjectWithoutBtf,
         Cause::ObjectBroken,
@@ -219,6 +225,8 @@ impl Cause {
             Cause::ReturnValue => "return value out of range",
             Cause::UnsupportedInstruction => "unsupported instruction",
             Cause::UnsupportedCallForm => "unsupported form of call",
+            Cause::MissingCapability => "missing capability",
+            Cause::PrivilegesNotAvailable => "privileges not available",
             Cause::ObjectTooNew => "object too new for libbpf",
             Cause::ObjectWithoutBtf => "object without BTF",
             Cause::ObjectBroken => "object broken",
@@ -254,6 +262,7 @@ impl Cause {
                 | Cause::IncompleteMapDefinition
                 | Cause::GuestMemory
                 | Cause::ModuleNotLoaded
+                | Cause::PrivilegesNotAvailable
                 | Cause::Harness
         )
     }

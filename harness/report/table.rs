@@ -44,6 +44,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         failures::render(record, &shown, width),
         outputs::render(record, &shown, width),
         alternatives::render(record, &shown, width),
+        titled("Least privileges", &super::privileges::render(record, width)),
         dangers::render(record, &shown, width),
         loaders::differences(record, &shown, width),
         finding_block::predicted_failures(record, width),

@@ -6,6 +6,7 @@
 //! name = "libbpf-tools"
 //! objects = ["*.bpf.o", "../x/y.o"]     # paths and globs, relative to the suite file
 //! minimum-coverage = 80                 # percent of the guard sides that have to be verified
+//! least-privileges = true               # the report tells with which capabilities each program loads
 //! loader = "cilium-ebpf"                # what loads its objects: libbpf, cilium-ebpf, aya, or the path of a loader
 //!
 //! [[package]]                           # objects out of a Debian package, which is unpacked and not installed
@@ -30,6 +31,7 @@
 //! name = "failed"
 //! set.targ_failed = true                # a variable of `.rodata`, `.data` or `.bss`
 //! maps.start.max_entries = 64
+//! capabilities = ["CAP_BPF"]            # loaded by a user that has these alone; or `token = true`
 //!
 //! [[program]]                           # attach it, and make it run, without `--exercise`
 //! program = "opensnoop/probe"
@@ -45,6 +47,7 @@
 //! called-programs = true                # functions in sections are called by other code
 //! legacy-maps = true                    # the definitions of a section `maps` are maps
 //! stubs = ["log"]                       # calls of this extern function return 0
+//! capabilities = ["CAP_BPF"]            # as in a shape
 //! btf = "min/5.4.btf"                   # what its relocations take in place of the kernel's BTF
 //!
 //! [[map]]                               # also `type`, `key-size`, `value-size`, `map-flags`, `inner`
@@ -74,6 +77,7 @@ mod optional;
 mod package;
 mod part;
 mod pattern;
+mod privileges;
 mod program;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -108,7 +112,7 @@ pub use variables::patches;
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 14] = [
+const SUITE_KEYS: [&str; 15] = [
     "name",
     "loader",
     "objects",
@@ -123,6 +127,7 @@ const SUITE_KEYS: [&str; 14] = [
     "expect",
     "allow-warning",
     "minimum-coverage",
+    "least-privileges",
 ];
 /// Keys of its tables.
 const TABLES: [(&str, &[&str]); 10] = [
@@ -130,14 +135,28 @@ const TABLES: [(&str, &[&str]); 10] = [
     ("image", &["oci", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
-    ("shape", &["object", "name", "set", "maps"]),
+    ("shape", &["object", "name", "set", "maps", "capabilities", "token"]),
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
     (
         "program",
         &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
     ),
-    ("object", &["object", "loader", "static-programs", "called-programs", "legacy-maps", "stubs", "btf", "set"]),
+    (
+        "object",
+        &[
+            "object",
+            "loader",
+            "static-programs",
+            "called-programs",
+            "legacy-maps",
+            "stubs",
+            "btf",
+            "set",
+            "capabilities",
+            "token",
+        ],
+    ),
     ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner", "reuse"]),
 ];
 
@@ -187,6 +206,8 @@ struct Written {
     #[serde(default)]
     allow_warning: Vec<Spanned<WrittenAllowance>>,
     minimum_coverage: Option<Spanned<f64>>,
+    #[serde(default)]
+    least_privileges: bool,
     loader: Option<String>,
 }
 

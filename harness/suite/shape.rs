@@ -7,12 +7,16 @@ use toml::{Spanned, Value};
 
 use super::error::Mistake;
 use super::part::Objects;
+use super::privileges;
 use super::variables::Variables;
 use crate::object::{BpfObject, MapInfo};
 use crate::protocol::{DataPatch, ObjectSetup};
 use crate::record::{MapDefinition, MapLoading, ShapeRecord};
 
-/// An object with other values of its variables and other sizes of its maps.
+/// What settings about privileges begin with; no variable has a dot.
+const PRIVILEGES: &str = "privileges.";
+
+/// An object with other values of its variables, other sizes of its maps, or other privileges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     /// Its name; in reports the object is `object@name`.
@@ -60,7 +64,7 @@ impl Shape {
         }
         let variables = Variables::of(object).starting_from(own);
         let set = self.settings.iter().filter_map(|setting| setting.split_once(" = "));
-        let set = set.filter(|(name, _)| !name.starts_with("maps."));
+        let set = set.filter(|(name, _)| !name.starts_with("maps.") && !name.starts_with(PRIVILEGES));
         let patches = set.map(|(name, value)| variables.patch_of_text(name, value));
         self.setup.patches = patches.collect::<Result<_, _>>().map_err(|mistake| mistake.message)?;
         Ok(self)
@@ -77,6 +81,8 @@ pub(super) struct WrittenShape {
     set: BTreeMap<String, Spanned<Value>>,
     #[serde(default)]
     maps: BTreeMap<String, MapSettings>,
+    capabilities: Option<Spanned<Vec<Spanned<String>>>>,
+    token: Option<Spanned<bool>>,
 }
 
 /// What can be set of a map.
@@ -106,11 +112,13 @@ impl WrittenShape {
             let message = format!("`{}` is no name of a shape", self.name);
             return Err((None, Mistake::new(message).hint("take letters, digits, `-`, `_` and `.`")));
         }
-        if self.set.is_empty() && self.maps.is_empty() {
+        let privileges = privileges::checked(self.capabilities.as_ref(), self.token.as_ref())?;
+        if self.set.is_empty() && self.maps.is_empty() && privileges.is_none() {
             let message = format!("shape `{}` of `{title}` sets nothing", self.name);
             return Err((
                 None,
-                Mistake::new(message).hint("write `set.VARIABLE = VALUE` or `maps.MAP.max_entries = N`"),
+                Mistake::new(message)
+                    .hint("write `set.VARIABLE = VALUE`, `maps.MAP.max_entries = N`, `capabilities` or `token`"),
             ));
         }
         let variables = Variables::of(&all.0[object]);
@@ -150,6 +158,8 @@ impl WrittenShape {
             }
             shape.setup.loading.maps.push(MapLoading { map: name.clone(), definition, ..MapLoading::default() });
         }
+        shape.settings.extend(privileges.iter().map(|one| format!("{PRIVILEGES}{}", one.setting())));
+        shape.setup.loading.privileges = privileges;
         Ok((object, shape))
     }
 }
@@ -160,6 +170,9 @@ pub fn table(shape: &ShapeRecord, object: &str) -> String {
     for setting in &shape.settings {
         let line = match setting.split_once(" = ") {
             // A map, or a variable: `maps.start.max_entries = 64`, `targ_failed = true`.
+            Some((name, value)) if name.starts_with(PRIVILEGES) => {
+                format!("{} = {value}\n", &name[PRIVILEGES.len()..])
+            }
             Some((name, value)) => match name.strip_prefix("maps.").and_then(|map| map.rsplit_once('.')) {
                 Some((map, field)) => format!("maps.{}.{field} = {value}\n", quoted(map)),
                 None => format!("set.{} = {value}\n", quoted(name)),

@@ -22,6 +22,7 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
         let stubs: Vec<String> = loading.stubs.iter().map(|stub| quoted(stub)).collect();
         let _ = writeln!(of_object, "stubs = [{}]", stubs.join(", "));
     }
+    of_object.extend(loading.privileges.iter().map(|privileges| privileges.setting() + "\n"));
     of_object.extend(loading.btf.iter().map(|path| format!("btf = {}\n", quoted(path))));
     for one in &loading.constants {
         of_object.extend(one.value.map(|value| format!("set.{} = {value}\n", quoted(&one.constant))));
