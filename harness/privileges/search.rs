@@ -136,9 +136,10 @@ impl<E> Tried<'_, '_, E> {
         // Where one capability stands in for another neither is needed; then what is left over is taken away one by one.
         if !self.works(&needed, goal)? {
             needed = enough;
-            for name in needed.clone() {
+            // The wide ones go first.
+            for name in WIDE.into_iter().chain(CANDIDATES) {
                 let fewer = without(&needed, name);
-                if self.works(&fewer, goal)? {
+                if fewer.len() < needed.len() && self.works(&fewer, goal)? {
                     needed = fewer;
                 }
             }

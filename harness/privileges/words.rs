@@ -7,25 +7,31 @@ use crate::record::{LeastPrivileges, Need};
 pub struct OnKernel<'a> {
     /// Its name.
     pub kernel: &'a str,
-    /// What is needed there.
-    pub least: &'a LeastPrivileges,
+    /// What is needed there; `None` if nobody asked.
+    pub least: Option<&'a LeastPrivileges>,
 }
 
 /// `needs CAP_SYS_ADMIN on 5.4, CAP_BPF + CAP_PERFMON on 5.10 to 7.3; a token is enough on 6.12 to 7.3`: of kernels where something was
 /// found, in the order given.
 pub fn by_kernel(all: &[OnKernel<'_>]) -> String {
-    let is_known = |one: &OnKernel<'_>| one.least.needs.is_known();
+    let is_known = |one: &OnKernel<'_>| one.least.is_some_and(|least| least.needs.is_known());
     if !all.iter().any(is_known) {
-        let fails = |one: &OnKernel<'_>| one.least.needs == Need::FailsAsRoot;
-        let words = if !all.is_empty() && all.iter().all(fails) { "does not load as root" } else { "not known" };
+        let mut asked = all.iter().filter_map(|one| one.least).peekable();
+        let words = if asked.peek().is_some() && asked.all(|least| least.needs == Need::FailsAsRoot) {
+            "does not load as root"
+        } else {
+            "not known"
+        };
         return words.to_owned();
     }
-    let needs = stretches(all, |one| is_known(one).then_some(&one.least.needs));
+    let needs = stretches(all, |one| one.least.map(|least| &least.needs).filter(|need| need.is_known()));
     let each: Vec<String> = needs.iter().map(|(need, kernels)| format!("{need} on {kernels}")).collect();
     let mut text = format!("needs {}", each.join(", "));
     for (enough, words) in [(true, "a token is enough"), (false, "a token is not enough")] {
-        let here =
-            |one: &OnKernel<'_>| (is_known(one) && one.least.token == Some(enough) && needs_some(one)).then_some(());
+        let here = |one: &OnKernel<'_>| {
+            let least = one.least.filter(|least| least.needs.is_known() && needs_some(least))?;
+            (least.token == Some(enough)).then_some(())
+        };
         let found: Vec<String> = stretches(all, here).into_iter().map(|((), kernels)| kernels).collect();
         if !found.is_empty() {
             text += &format!("; {words} on {}", found.join(", "));
@@ -35,8 +41,8 @@ pub fn by_kernel(all: &[OnKernel<'_>]) -> String {
 }
 
 /// What any user can load needs no token.
-fn needs_some(one: &OnKernel<'_>) -> bool {
-    !matches!(&one.least.needs, Need::Capabilities(names) if names.is_empty())
+fn needs_some(least: &LeastPrivileges) -> bool {
+    !matches!(&least.needs, Need::Capabilities(names) if names.is_empty())
 }
 
 /// Neighbours of which the same is to be said, with their names: `5.10 to 6.1`.
@@ -72,7 +78,8 @@ mod tests {
     }
 
     fn words(all: &[(&str, LeastPrivileges)]) -> String {
-        let all: Vec<OnKernel<'_>> = all.iter().map(|(kernel, least)| OnKernel { kernel, least }).collect();
+        let all: Vec<OnKernel<'_>> =
+            all.iter().map(|(kernel, least)| OnKernel { kernel, least: Some(least) }).collect();
         by_kernel(&all)
     }
 

@@ -55,7 +55,7 @@ fn row<'a>(
 fn words(record: &RunRecord, on: &[Option<&LeastPrivileges>]) -> String {
     let kernels = record.kernels.iter().zip(on);
     let all: Vec<OnKernel<'_>> =
-        kernels.filter_map(|(kernel, least)| Some(OnKernel { kernel: &kernel.name, least: (*least)? })).collect();
+        kernels.map(|(kernel, least)| OnKernel { kernel: &kernel.name, least: *least }).collect();
     by_kernel(&all)
 }
 

@@ -97,6 +97,10 @@ fn key(table: &str, name: &str) -> Value {
                 ("returns", number("What it has to return.")),
             ],
         ),
+        (_, "capabilities") => {
+            texts("The capabilities that it is loaded with, by a user that is not root: `CAP_BPF`; or `all`.")
+        }
+        (_, "token") => yes_or_no("Whether it is loaded with a BPF token of a user namespace."),
         (_, "loader") => text("What loads it: `libbpf`, `cilium-ebpf`, `aya`, or the path of a loader."),
         (_, "static-programs") => yes_or_no("Whether its loader takes static functions for programs."),
         (_, "called-programs") => yes_or_no("Whether code may call functions that stand in sections of programs."),
@@ -145,6 +149,9 @@ fn schema() -> Value {
                 }
                 "minimum-coverage" => {
                     json!({ "type": "number", "description": "Percent of the guards' sides that have to be verified." })
+                }
+                "least-privileges" => {
+                    json!({ "type": "boolean", "description": "Whether the report tells with which capabilities each program loads." })
                 }
                 other => panic!("`{other}` has no description"),
             },

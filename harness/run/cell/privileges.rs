@@ -133,6 +133,8 @@ impl Cell<'_> {
         let kernel = (session.view() as _, self.memory_mib);
         let mut record = judgement::record(self.planned, program, &outcome, &log, kernel, &self.evidence);
         let words = record.reason.take().unwrap_or_default();
+        // It is recognised by what comes of it as root.
+        let words = words.strip_prefix("unrecognised: ").map_or(words.clone(), str::to_owned);
         let (lacks, reason) = missing(had, least.map(|least| &least.needs));
         record.reason = Some(format!("{reason}: {words}"));
         (record.verdict, record.cause) = (Verdict::NotPermitted, Some(Cause::MissingCapability));
