@@ -6,6 +6,7 @@ mod reuse;
 mod room;
 mod schedule;
 mod sent;
+mod targets;
 mod types;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use loaders::PlannedLoader;
 pub use reuse::PlannedReuse;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
+pub use targets::PlannedTarget;
 pub use types::OwnTypes;
 
 /// The section of [`MAPS_ALONE`].
@@ -86,6 +88,8 @@ pub struct PlannedObject {
     pub programs_setup: Vec<ProgramSetup>,
     /// The maps that its own loader gives it.
     pub reused: Vec<PlannedReuse>,
+    /// The programs of which its programs replace or trace functions.
+    pub targets: Vec<PlannedTarget>,
     /// The BTF that its own loader relocates it with.
     pub types: Option<OwnTypes>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
@@ -108,9 +112,10 @@ impl Plan {
         let loadings = objects.iter().map(|object| {
             let mut loading = reuse::loading_of(settings, &object.name);
             let reused = reuse::resolve(object, &mut loading, &objects, settings);
-            (loading, reused)
+            let targets = targets::resolve(object, &loading, &objects, settings);
+            (loading, reused, targets)
         });
-        for (object, (loading, reused)) in objects.iter().zip(loadings) {
+        for (object, (loading, reused, targets)) in objects.iter().zip(loadings) {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
             let shaped = !shapes.is_empty();
@@ -127,10 +132,11 @@ impl Plan {
                     let mut all = profile.map(|profile| profile.loading.clone()).unwrap_or_default();
                     all.add(&loading);
                     let planned = PlannedObject::new(object.clone(), shape, &all);
-                    let (reused, shaped) = (reused.clone(), shaped || shape.is_some());
+                    let (reused, targets) = (reused.clone(), targets.clone());
+                    let shaped = shaped || shape.is_some();
                     // What its user does with its programs may take other privileges.
                     let programs_setup = if planned.privileges().is_none() { setup() } else { Vec::new() };
-                    PlannedObject { programs_setup, reused, types: types.clone(), shaped, ..planned }
+                    PlannedObject { programs_setup, reused, targets, types: types.clone(), shaped, ..planned }
                 };
                 planned.extend(loaders::rows(assigned, object, plan));
             }
@@ -167,6 +173,7 @@ impl Plan {
             beside: None,
             programs_setup: Vec::new(),
             reused: Vec::new(),
+            targets: Vec::new(),
             types: None,
             shaped: false,
         };
@@ -316,6 +323,7 @@ impl PlannedObject {
             beside: None,
             programs_setup: Vec::new(),
             reused: Vec::new(),
+            targets: Vec::new(),
             types: None,
             shaped,
         }

@@ -83,6 +83,9 @@ fn what_is_missing_is_named_and_nobody_else_is_blamed() {
             assert_eq!((program.verdict, program.cause, subject), (verdict, cause, missing), "{which}");
             if let Some(missing) = missing {
                 let begins = format!("needs {missing}, which its loader does not have: ");
+                // The kernel's words, and nothing that is concluded from them.
+                let said = program.evidence.as_ref().map(|evidence| evidence.line.as_str()).unwrap_or_default();
+                assert!(said.contains("EPERM") || said.contains("leak"), "{which} {said}");
                 assert!(program.reason.as_deref().unwrap_or_default().starts_with(&begins), "{which}");
             }
         }
@@ -167,5 +170,7 @@ fn shapes_have_privileges_of_their_own() {
     let bundles = std::fs::read_dir(Path::new(&out).join("bundles")).expect("a bundle of what failed");
     let bundle = bundles.flatten().next().expect("a bundle of what failed").path().display().to_string();
     let again = corematrix(&["repro", &bundle, "packet"], &[]);
-    assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stdout));
+    let text = String::from_utf8_lossy(&again.stdout);
+    assert_eq!(again.status.code(), Some(1), "{text}");
+    assert!(text.contains("reproduced: same verdict and cause"), "{text}");
 }

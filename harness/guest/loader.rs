@@ -23,8 +23,8 @@ use super::{created_maps, loaded, transcript};
 use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::libbpf_log;
-use corematrix_protocol::{GuestMessage, MAPS_ALONE, ObjectSetup, Stage};
-use outcome::{not_prepared, of_maps, outcome, without_extern};
+use corematrix_protocol::{GuestMessage, MAPS_ALONE, ObjectSetup, ProgramOutcome, Stage};
+use outcome::{not_prepared, of_maps, outcome, without_extern, without_target};
 use trial::{Frames, How, try_program};
 
 /// What the host asks for.
@@ -117,9 +117,9 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                     send(&GuestMessage::ProgramDone(of_maps(&prepared.left_out)), &[])?;
                     continue;
                 }
-                let without = prepared.missing_extern_of(program, request);
-                let load = |how, frames: &mut Frames<'_>| match without {
-                    Some(warning) => frames.done(without_extern(program, warning), ""),
+                let without = without_need(&prepared, program, request);
+                let load = |how, frames: &mut Frames<'_>| match &without {
+                    Some(outcome) => frames.done(outcome.clone(), ""),
                     None if apart => isolate(program, request, how, frames),
                     None => load_one(&prepared, program, how, frames, request),
                 };
@@ -179,6 +179,12 @@ pub(super) fn send_log(
     }
 }
 
+/// The outcome of a program that cannot be loaded since something it needs is not there: an extern, or its target.
+fn without_need(prepared: &Prepared, program: &str, request: &Request<'_>) -> Option<ProgramOutcome> {
+    let no_target = prepared.targets.of(program).map(|target| without_target(program, target));
+    no_target.or_else(|| prepared.missing_extern_of(program, request).map(|warning| without_extern(program, warning)))
+}
+
 /// Opens, prepares and loads one program with all others switched off.
 fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'_>) -> Result<(), String> {
     let begin = Instant::now();
@@ -195,8 +201,8 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
                 let message = GuestMessage::Instructions { program: program.to_owned() };
                 let _ = frames.add(&message, loaded::instructions(&found));
             }
-            match prepared.missing_extern_of(program, request) {
-                Some(warning) => frames.done(without_extern(program, warning), ""),
+            match without_need(&prepared, program, request) {
+                Some(outcome) => frames.done(outcome, ""),
                 None => load_one(&prepared, program, how, frames, request),
             }
         }
@@ -290,7 +296,10 @@ fn load_one(
     tried.errno = -result;
     tried.warnings = warnings;
     tried.left_out = prepared.left_out.clone();
-    tried.type_known = wanted.prog_type().is_supported().ok();
+    // Who may not load anything cannot ask either.
+    if request.setup.loading.privileges.is_none() {
+        tried.type_known = wanted.prog_type().is_supported().ok();
+    }
     frames.done(tried, &log)
 }
 
@@ -318,7 +327,10 @@ fn attach_one(
     let counting = (reach == Reach::Exercise).then(Counting::begin);
     let (facts, held) = match map {
         Some(map) => attach::attach_map(map),
-        None => attach::attach(loaded, to),
+        None => {
+            let target = request.setup.targets.iter().find(|one| one.program == program);
+            attach::attach(loaded, to, target.map(|target| target.name.as_str()))
+        }
     };
     let attached = GuestMessage::Attached { program: program.to_owned(), facts };
     let Some(counting) = counting else {

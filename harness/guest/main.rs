@@ -26,6 +26,7 @@ mod prepared;
 mod privileges;
 mod reused;
 mod symbols;
+mod targets;
 mod token;
 mod transcript;
 mod type_name;

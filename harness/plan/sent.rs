@@ -50,6 +50,7 @@ impl PlannedObject {
         let patches = self.patches.iter().cloned().chain(setup.patches).collect();
         let (programs, reused) = (self.programs_setup.clone(), self.reused_maps());
         let btf = self.types.as_ref().map(|_| PATH.to_owned());
-        ObjectSetup { patches, programs, struct_ops, loading, reused, btf, ..setup }
+        let targets = self.target_programs();
+        ObjectSetup { patches, programs, struct_ops, loading, reused, targets, btf, ..setup }
     }
 }

@@ -28,7 +28,7 @@ use live::{LiveOrder, LiveReport};
 
 pub use build_id::BUILD_ID;
 pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};
-pub use setup::{DataPatch, ObjectSetup, ProgramSetup, ReusedMap};
+pub use setup::{DataPatch, ObjectSetup, ProgramSetup, ReusedMap, TargetProgram};
 
 /// The name of the virtio port.
 pub const PORT_NAME: &str = "corematrix.data";

@@ -86,6 +86,8 @@ pub enum Cause {
     MissingCapability,
     /// The guest has no such privileges: the kernel lacks a capability or BPF tokens.
     PrivilegesNotAvailable,
+    /// The program that it is loaded for, one of a function to replace or trace, does not load.
+    TargetNotLoaded,
     /// The object uses what the libbpf linked into corematrix does not know.
     ObjectTooNew,
     /// The object has no BTF, and what is in it needs that.
@@ -136,7 +138,7 @@ pub struct Source {
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 48] = [
+    pub const ALL: [Cause; 49] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -174,6 +176,7 @@ impl Cause {
         Cause::UnsupportedCallForm,
         Cause::MissingCapability,
         Cause::PrivilegesNotAvailable,
+        Cause::TargetNotLoaded,
         Cause::ObjectTooNew,
         Cause::ObjectWithoutBtf,
         Cause::ObjectBroken,
@@ -227,6 +230,7 @@ impl Cause {
             Cause::UnsupportedCallForm => "unsupported form of call",
             Cause::MissingCapability => "missing capability",
             Cause::PrivilegesNotAvailable => "privileges not available",
+            Cause::TargetNotLoaded => "target program does not load",
             Cause::ObjectTooNew => "object too new for libbpf",
             Cause::ObjectWithoutBtf => "object without BTF",
             Cause::ObjectBroken => "object broken",
@@ -263,6 +267,7 @@ impl Cause {
                 | Cause::GuestMemory
                 | Cause::ModuleNotLoaded
                 | Cause::PrivilegesNotAvailable
+                | Cause::TargetNotLoaded
                 | Cause::Harness
         )
     }

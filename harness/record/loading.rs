@@ -85,6 +85,9 @@ pub struct ProgramLoading {
     /// The kernel's function, tracepoint or hook that it is loaded for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// The program of an object, `OBJECT/PROGRAM`, that it is loaded for; `target` is the function of it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_program: Option<String>,
     /// Whether it loads the program at all; `None` if that is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoload: Option<bool>,
@@ -201,8 +204,14 @@ impl LoadingRecord {
         settings.extend(constants);
         settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
-            let named =
-                [("type", &program.prog_type), ("attach-type", &program.attach_type), ("target", &program.target)];
+            // With a target program the target is a function of it.
+            let target = if program.target_program.is_some() { "target-function" } else { "target" };
+            let named = [
+                ("type", &program.prog_type),
+                ("attach-type", &program.attach_type),
+                ("target", &program.target_program),
+                (target, &program.target),
+            ];
             let name = &program.program;
             let said = named.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
             settings.extend(said.map(|(key, value)| format!("programs.{name}.{key} = \"{value}\"")));

@@ -140,7 +140,19 @@ const TABLES: [(&str, &[&str]); 10] = [
     ("allow-warning", WrittenAllowance::KEYS),
     (
         "program",
-        &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
+        &[
+            "program",
+            "type",
+            "attach-type",
+            "target",
+            "target-function",
+            "flags",
+            "autoload",
+            "attach",
+            "triggers",
+            "command",
+            "test-run",
+        ],
     ),
     (
         "object",

@@ -77,7 +77,10 @@ fn key(table: &str, name: &str) -> Value {
         (_, "set") => any_table("Variables of `.rodata`, `.data` or `.bss`, by name."),
         ("program", "type") => text("The type of the program, as libbpf calls it: `sched_cls`."),
         (_, "attach-type") => text("The attach type, as libbpf calls it."),
-        (_, "target") => text("What it attaches to, where its section does not name it."),
+        (_, "target") => text(
+            "What it is loaded for, where its section does not name it: a function of the kernel, or `OBJECT:PROGRAM` for a function of a program.",
+        ),
+        (_, "target-function") => text("The function of the target program."),
         (_, "flags") => texts("`sleepable` and others."),
         (_, "autoload") => yes_or_no("`false`: its loader never loads it."),
         (_, "attach") => closed(

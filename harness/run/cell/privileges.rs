@@ -132,9 +132,12 @@ impl Cell<'_> {
         let Some(had) = self.planned.privileges() else { return };
         let kernel = (session.view() as _, self.memory_mib);
         let mut record = judgement::record(self.planned, program, &outcome, &log, kernel, &self.evidence);
-        let words = record.reason.take().unwrap_or_default();
-        // It is recognised by what comes of it as root.
-        let words = words.strip_prefix("unrecognised: ").map_or(words.clone(), str::to_owned);
+        let said = record.reason.take().unwrap_or_default();
+        // What else would be concluded from a refusal without a word of the verifier is not so.
+        let words = if log.is_empty() { refusal(&outcome).unwrap_or(said) } else { said };
+        if log.is_empty() {
+            record.evidence = None;
+        }
         let (lacks, reason) = missing(had, least.map(|least| &least.needs));
         record.reason = Some(format!("{reason}: {words}"));
         (record.verdict, record.cause) = (Verdict::NotPermitted, Some(Cause::MissingCapability));
@@ -290,6 +293,13 @@ impl Cell<'_> {
             }
         }
     }
+}
+
+/// What libbpf says of a refusal: of the program's own map before the program.
+fn refusal(outcome: &ProgramOutcome) -> Option<String> {
+    let of_map = outcome.left_out.iter().map(|left| &left.warning);
+    let mut all = of_map.chain(&outcome.warnings);
+    all.clone().find(|warning| warning.contains("EPERM")).or_else(|| all.next()).cloned()
 }
 
 fn lacks_tokens(session: &Session<'_>) -> bool {
