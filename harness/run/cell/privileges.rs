@@ -130,7 +130,7 @@ impl Cell<'_> {
     fn close_not_permitted(&mut self, session: &Session<'_>, program: usize, least: Option<&LeastPrivileges>) {
         let Some((outcome, log)) = self.privileges.held.remove(&program) else { return };
         let Some(had) = self.planned.privileges() else { return };
-        let kernel = (session.view() as _, self.memory_mib);
+        let kernel = (session.view() as _, &self.machine);
         let mut record = judgement::record(self.planned, program, &outcome, &log, kernel, &self.evidence);
         let words = record.reason.take().unwrap_or_default();
         // It is recognised by what comes of it as root.
