@@ -1,7 +1,9 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+mod command;
 mod groups;
 mod loaders;
+mod machine;
 mod reuse;
 mod room;
 mod schedule;
@@ -17,20 +19,22 @@ use crate::loader::Profile;
 use crate::manifest::KernelSpec;
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, Inventory, Unclaimed};
-use crate::protocol::{DataPatch, MAPS_ALONE, ProgramSetup};
+use crate::protocol::{DataPatch, MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
+use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
-    AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
-    OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
+    AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, OptionalRecord,
+    PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
 
 use groups::{groups, optional, proposed};
 pub use loaders::PlannedLoader;
+pub use machine::CellMachine;
 pub use reuse::PlannedReuse;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
@@ -76,6 +80,8 @@ pub struct PlannedObject {
     pub analysis: Arc<Analysis>,
     /// The settings that it is tried with, if not its own.
     pub shape: Option<PlannedShape>,
+    /// What its machine is like, where somebody says it.
+    pub machine: MachineSettings,
     /// What its own loader does to it, as a suite says.
     pub loading: LoadingRecord,
     /// What loads it, if not libbpf.
@@ -118,7 +124,9 @@ impl Plan {
         for (object, (loading, reused, targets)) in objects.iter().zip(loadings) {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
-            let shaped = !shapes.is_empty();
+            // Another machine changes no switch.
+            let shaped = shapes.iter().any(|shape| shape.setup != ObjectSetup::default());
+            let machine = settings.machine_of(&object.name);
             let own = settings.types.iter().find(|(of, _)| *of == object.name);
             let types = own.and_then(|(_, raw)| OwnTypes::of(raw));
             let setup = || {
@@ -133,10 +141,11 @@ impl Plan {
                     all.add(&loading);
                     let planned = PlannedObject::new(object.clone(), shape, &all);
                     let (reused, targets) = (reused.clone(), targets.clone());
-                    let shaped = shaped || shape.is_some();
+                    let machine = shape.map_or_else(|| machine.clone(), |shape| shape.machine.over(&machine));
                     // What its user does with its programs may take other privileges.
                     let programs_setup = if planned.privileges().is_none() { setup() } else { Vec::new() };
-                    PlannedObject { programs_setup, reused, targets, types: types.clone(), shaped, ..planned }
+                    let types = types.clone();
+                    PlannedObject { machine, programs_setup, reused, targets, types, shaped, ..planned }
                 };
                 planned.extend(loaders::rows(assigned, object, plan));
             }
@@ -155,44 +164,11 @@ impl Plan {
         }
     }
 
-    /// Plans a command on every kernel. In the record it stands as an object with one program: `object` is what is run, as far as it can
-    /// be had, and `words` the command in full.
-    pub fn of_command(kernels: Vec<KernelSpec>, object: BpfObject, words: String) -> Plan {
-        let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
-        let analysis = Arc::new(Analysis::of(&[], &[]));
-        let command = PlannedObject {
-            loaded: object.bytes.clone(),
-            object,
-            programs,
-            broken: None,
-            analysis,
-            shape: None,
-            patches: Vec::new(),
-            loading: LoadingRecord::default(),
-            loader: None,
-            beside: None,
-            programs_setup: Vec::new(),
-            reused: Vec::new(),
-            targets: Vec::new(),
-            types: None,
-            shaped: false,
-        };
-        Plan {
-            kernels,
-            objects: vec![command],
-            alternatives: Vec::new(),
-            optional: Vec::new(),
-            minimum_coverage: None,
-            least_privileges: false,
-            urgent: Vec::new(),
-        }
-    }
-
     /// The memory in MiB of the kernels' guests, and that of every guest for an object that needs a larger one.
     pub fn guest_sizes(&self) -> (u64, Vec<u64>) {
         let standard = self.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
-        let of_object = |object: &PlannedObject| object.guest_mib(standard);
-        (standard, self.objects.iter().map(of_object).filter(|mib| *mib > standard).collect())
+        let of_object = |object: &PlannedObject| self.kernels.iter().map(|spec| object.guest_mib(spec)).max();
+        (standard, self.objects.iter().filter_map(of_object).filter(|mib| *mib > standard).collect())
     }
 
     /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.
@@ -236,6 +212,7 @@ impl Plan {
             kernel_log: Vec::new(),
             privileges: None,
             wall_ms: 0,
+            machine: None,
             notes: Vec::new(),
         };
         RunRecord {
@@ -317,6 +294,7 @@ impl PlannedObject {
             broken,
             analysis,
             shape,
+            machine: MachineSettings::default(),
             patches: own,
             loading,
             loader: None,
@@ -376,7 +354,9 @@ impl PlannedObject {
                 of: of.clone(),
                 name: shape.name.clone(),
                 settings: shape.settings.clone(),
+                machine: shape.machine.clone(),
             }),
+            machine: self.machine.clone(),
             loading: self.loading.clone(),
             loader: self.loader.as_ref().map(PlannedLoader::record),
             beside: self.beside.clone(),

@@ -27,6 +27,7 @@ mod inputs;
 mod kernel_types;
 mod known_types;
 mod loader_choice;
+mod machine_options;
 mod places;
 mod project;
 mod target_search;
@@ -50,6 +51,7 @@ pub use error::MatrixError;
 pub use inputs::Inputs;
 pub use kernel_types::{MatrixTypes, all_types, kernel_probes, kernel_types};
 pub use known_types::KnownPlaces;
+pub use machine_options::MachineOptions;
 pub use places::Places;
 pub use project::Project;
 pub use target_search::TargetSearch;
@@ -84,6 +86,8 @@ pub struct Options {
     /// The loaders that judge every object: `libbpf`, `cilium-ebpf`, `aya`, a path, or `all`. Without any, that which a suite names or the
     /// object is made for.
     pub loaders: Vec<String>,
+    /// What the guests' machines are like.
+    pub machine: MachineOptions,
     /// The privileges that everything is loaded with; `None` for what suites say, else those of root.
     pub privileges: Option<LoadingPrivileges>,
     /// Whether the least privileges are looked for with which objects load.
@@ -105,6 +109,7 @@ impl Default for Options {
             partition: None,
             advice: true,
             loaders: Vec::new(),
+            machine: MachineOptions::default(),
             privileges: None,
             least_privileges: false,
             debug: DebugOptions::default(),
@@ -178,6 +183,7 @@ impl<'a> Matrix<'a> {
         let kernels = self.project.kernels(selectors)?;
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
+        self.project.apply_machines(&mut inputs, &self.options.machine)?;
         let Inputs { objects, notices, mut settings, .. } = inputs;
         self.project.tools()?;
         settings.least_privileges |= self.options.least_privileges;
@@ -186,6 +192,9 @@ impl<'a> Matrix<'a> {
             settings.loading.extend(objects.iter().map(|object| (object.name.clone(), loading.clone())));
         }
         let mut plan = Plan::new(kernels, objects, &settings);
+        if let Some((reason, hint)) = plan.contradiction() {
+            return Err(MatrixError::Input { input: "machine".to_owned(), reason, hint });
+        }
         let partition = self.options.partition.map(|part| plan.keep(part));
         Ok(Work { plan, notices, partition })
     }
@@ -238,6 +247,7 @@ impl<'a> Matrix<'a> {
         // Who stopped the run waits for its end.
         if self.options.advice && !record.interrupted {
             advice::advise(&mut record, &work.plan, self.project);
+            advice::prove_settings(&mut record);
         }
         Ok(record)
     }

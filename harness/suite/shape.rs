@@ -1,4 +1,4 @@
-//! [`Shape`]: an object with other values of its variables and other sizes of its maps.
+//! [`Shape`]: an object with other values of its variables, other sizes of its maps, or on another machine.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,38 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use super::error::Mistake;
+use super::machine::{Names, WrittenMachine};
 use super::part::Objects;
 use super::privileges;
 use super::variables::Variables;
+use crate::manifest::Profiles;
 use crate::object::{BpfObject, MapInfo};
 use crate::protocol::{DataPatch, ObjectSetup};
-use crate::record::{MapDefinition, MapLoading, ShapeRecord};
+use crate::record::{MACHINE_SETTING, MachineSettings, MapDefinition, MapLoading, ShapeRecord};
 
 /// What settings about privileges begin with; no variable has a dot.
 const PRIVILEGES: &str = "privileges.";
 
-/// An object with other values of its variables, other sizes of its maps, or other privileges.
+/// An object with other values of its variables, other sizes of its maps, on another machine, or with other privileges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     /// Its name; in reports the object is `object@name`.
     pub name: String,
     /// What the guest has to set.
     pub setup: ObjectSetup,
+    /// What its machine is like, where the shape says it.
+    pub machine: MachineSettings,
     /// The settings as they are written: `targ_failed = true`.
     pub settings: Vec<String>,
 }
 
 impl Shape {
+    /// A shape that differs in its machine alone.
+    pub fn of_machine(name: String, machine: MachineSettings) -> Shape {
+        let settings = machine.lines().into_iter().map(|line| format!("{MACHINE_SETTING}{line}")).collect();
+        Shape { name, setup: ObjectSetup::default(), machine, settings }
+    }
+
     /// The settings that a run tried `object` with.
     ///
     /// # Errors
@@ -36,8 +46,9 @@ impl Shape {
     pub fn recorded(record: &ShapeRecord, object: &BpfObject) -> Result<Shape, String> {
         let written: WrittenShape =
             toml::from_str(&table(record, &object.name)).map_err(|error| error.message().to_owned())?;
-        let (_, shape) =
-            written.built(Objects(std::slice::from_ref(object))).map_err(|(_, mistake)| mistake.message)?;
+        let (_, shape) = written
+            .built(Objects(std::slice::from_ref(object)), &Profiles::of(record.machine.profiles.clone()))
+            .map_err(|(_, mistake)| mistake.message)?;
         Ok(shape)
     }
 
@@ -64,7 +75,8 @@ impl Shape {
         }
         let variables = Variables::of(object).starting_from(own);
         let set = self.settings.iter().filter_map(|setting| setting.split_once(" = "));
-        let set = set.filter(|(name, _)| !name.starts_with("maps.") && !name.starts_with(PRIVILEGES));
+        let set =
+            set.filter(|(name, _)| !["maps.", MACHINE_SETTING, PRIVILEGES].iter().any(|kind| name.starts_with(kind)));
         let patches = set.map(|(name, value)| variables.patch_of_text(name, value));
         self.setup.patches = patches.collect::<Result<_, _>>().map_err(|mistake| mistake.message)?;
         Ok(self)
@@ -81,6 +93,10 @@ pub(super) struct WrittenShape {
     set: BTreeMap<String, Spanned<Value>>,
     #[serde(default)]
     maps: BTreeMap<String, MapSettings>,
+    cpus: Option<Spanned<i64>>,
+    memory: Option<Spanned<String>>,
+    numa: Option<Spanned<i64>>,
+    profile: Option<Spanned<Names>>,
     capabilities: Option<Spanned<Vec<Spanned<String>>>>,
     token: Option<Spanned<bool>>,
 }
@@ -105,24 +121,31 @@ impl MapSettings {
 impl WrittenShape {
     /// Finds the object and checks every value against the type of its variable. `Err` has the place in the file if it is not the
     /// table's.
-    pub fn built(&self, all: Objects<'_>) -> Result<(usize, Shape), (Option<usize>, Mistake)> {
+    pub fn built(&self, all: Objects<'_>, profiles: &Profiles) -> Result<(usize, Shape), (Option<usize>, Mistake)> {
         let object = all.object(self.object.get_ref()).map_err(|error| (Some(self.object.span().start), error))?;
         let title = &all.0[object].name;
         if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             let message = format!("`{}` is no name of a shape", self.name);
             return Err((None, Mistake::new(message).hint("take letters, digits, `-`, `_` and `.`")));
         }
+        let WrittenShape { cpus, memory, numa, profile, .. } = self;
+        let machine = WrittenMachine {
+            cpus: cpus.as_ref(),
+            memory: memory.as_ref(),
+            numa: numa.as_ref(),
+            profile: profile.as_ref(),
+        };
+        let mut shape = Shape::of_machine(self.name.clone(), machine.checked(profiles)?);
         let privileges = privileges::checked(self.capabilities.as_ref(), self.token.as_ref())?;
-        if self.set.is_empty() && self.maps.is_empty() && privileges.is_none() {
+        if self.set.is_empty() && self.maps.is_empty() && shape.machine.is_empty() && privileges.is_none() {
             let message = format!("shape `{}` of `{title}` sets nothing", self.name);
             return Err((
                 None,
                 Mistake::new(message)
-                    .hint("write `set.VARIABLE = VALUE`, `maps.MAP.max_entries = N`, `capabilities` or `token`"),
+                    .hint("write `set.VARIABLE = VALUE`, `maps.MAP.max_entries = N`, `cpus = N`, `profile = NAME` or `capabilities = [NAME]`"),
             ));
         }
         let variables = Variables::of(&all.0[object]);
-        let mut shape = Shape { name: self.name.clone(), setup: ObjectSetup::default(), settings: Vec::new() };
         for (name, value) in &self.set {
             let patch = variables.patch(name, value.get_ref());
             shape.setup.patches.push(patch.map_err(|mistake| (Some(value.span().start), mistake))?);
@@ -167,7 +190,10 @@ impl WrittenShape {
 pub fn table(shape: &ShapeRecord, object: &str) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let mut table = format!("object = {}\nname = {}\n", quoted(object), quoted(&shape.name));
-    for setting in &shape.settings {
+    for line in shape.machine.lines() {
+        table += &format!("{line}\n");
+    }
+    for setting in shape.settings.iter().filter(|setting| !setting.starts_with(MACHINE_SETTING)) {
         let line = match setting.split_once(" = ") {
             // A map, or a variable: `maps.start.max_entries = 64`, `targ_failed = true`.
             Some((name, value)) if name.starts_with(PRIVILEGES) => {
