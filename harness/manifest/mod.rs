@@ -9,6 +9,8 @@ mod problem;
 mod quantity;
 mod reader;
 pub mod release;
+mod repository;
+mod repository_table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod schema;
@@ -24,6 +26,7 @@ pub(crate) use image_reference::is_this_machine;
 pub use place::ManifestPlace;
 pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
 pub use problem::{ManifestError, Problem};
+pub use repository::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
 pub use selector::{KernelSelector, SelectorError};
 pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 

@@ -82,6 +82,14 @@ impl<'t> TableReader<'t> {
         Some(texts)
     }
 
+    /// A string, or a list of strings.
+    pub fn one_or_more(&mut self, section: &TomlSection<'t>, key: &str) -> Option<Vec<(&'t str, TextSpan)>> {
+        match self.get(section, key)?.get_ref().as_str() {
+            Some(_) => self.string(section, key).map(|text| vec![text]),
+            None => self.strings(section, key),
+        }
+    }
+
     /// `true` or `false`.
     pub fn boolean(&mut self, section: &TomlSection<'t>, key: &str) -> Option<bool> {
         let value = self.get(section, key)?;
