@@ -89,7 +89,8 @@ impl<'t> SourceTable<'_, 't> {
         }
         let fingerprints: Vec<String> =
             given.iter().map(|(text, _)| text.replace(' ', "").to_ascii_lowercase()).collect();
-        let Some(texts) = reader.one_or_more(self.section, "keyring") else {
+        let texts = reader.one_or_more(self.section, "keyring");
+        if texts.is_empty() {
             if let Some((_, place)) = given.first() {
                 let hint = "name the file with the keys as `keyring`".to_owned();
                 self.problem(reader, place.start, "`fingerprints` needs a `keyring`", Some(hint));
