@@ -181,7 +181,8 @@ pub(in crate::report) mod tests {
             table.contains("What other machines change\n  harden (`net.core.x=1`)\n    a: `p` on 5.10, 7.3"),
             "{table}"
         );
-        let markdown = crate::report::markdown::render(&record, &crate::report::SourceRoot::none());
+        let markdown =
+            crate::report::markdown::render(&record, &crate::report::SourceRoot::around(std::path::Path::new("/")));
         assert!(markdown.contains("### What other machines change"), "{markdown}");
         assert!(markdown.contains("changes nothing: 2 programs"), "{markdown}");
     }

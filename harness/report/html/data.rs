@@ -8,6 +8,7 @@ use super::changes::changes;
 use super::coverage::coverage;
 use super::log::LogTexts;
 use super::machines::machines;
+use super::privileges::privileges;
 use super::shared::Shared;
 use crate::record::AttachRecord;
 use crate::record::Cause;
@@ -33,6 +34,7 @@ pub struct Data {
     alternatives: Vec<Value>,
     /// What other machines changed.
     machines: Vec<Value>,
+    privileges: Vec<Value>,
     /// What differs from the baseline, if there is one.
     changes: Option<Value>,
     /// What is known of guards and source lines; `None` if no object has any.
@@ -78,6 +80,7 @@ pub fn data(material: &Material<'_>) -> Data {
         findings: findings_data(record),
         alternatives: alternatives(record),
         machines: machines(record),
+        privileges: privileges(record),
         changes: material.baseline.as_ref().map(|baseline| changes(baseline, record)),
         coverage,
         cells,
