@@ -129,15 +129,15 @@ fn impossible_machines_are_refused_before_anything_boots() {
     let lab = Lab::new();
     lab.manifest("[kernel.x]\nsource = \"host\"\n");
     let object = format!("{}/tests/fixtures/suite/switches.bpf.o", env!("CARGO_MANIFEST_DIR"));
-    for (args, said) in [
-        (&["--cpus", "4096"][..], "no machine that QEMU emulates here has more than 255"),
-        (&["--cpus", "0"], "a guest has at least one processor"),
-        (&["--memory", "1GB"], "not a whole number of `MiB` or `GiB`"),
-        (&["--numa", "2"], "2 NUMA nodes need as many processors"),
-        (&["--profile", "jit-hardn-2"], "did you mean `jit-harden-2`"),
+    for ([option, value], said) in [
+        (["--cpus", "4096"], "no machine that QEMU emulates here has more than 255"),
+        (["--cpus", "0"], "a guest has at least one processor"),
+        (["--memory", "1GB"], "not a whole number of `MiB` or `GiB`"),
+        (["--numa", "2"], "2 NUMA nodes need as many processors"),
+        (["--profile", "jit-hardn-2"], "did you mean `jit-harden-2`"),
     ] {
-        let ended = lab.run(&[&[object.as_str()], args].concat());
-        assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(said), "{args:?}: {}", ended.stderr);
+        let ended = lab.run(&[&object, option, value]);
+        assert_eq!(ended.code, Some(2), "{value}: {}", ended.stderr);
+        assert!(ended.stderr.contains(said), "{value}: {}", ended.stderr);
     }
 }
