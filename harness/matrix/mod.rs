@@ -178,8 +178,9 @@ impl<'a> Matrix<'a> {
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
-        let Inputs { objects, notices, settings, .. } = inputs;
+        let Inputs { objects, mut notices, settings, .. } = inputs;
         self.project.tools()?;
+        notices.extend(self.project.without_btf(&kernels));
         let mut plan = Plan::new(kernels, objects, &settings);
         if let Some((reason, hint)) = plan.contradiction() {
             return Err(MatrixError::Input { input: "machine".to_owned(), reason, hint });

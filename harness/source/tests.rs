@@ -1,6 +1,7 @@
-//! Tests of all sources: against a stand-in for apt, images on this machine, and a stand-in for virtme-ng.
+//! Tests of all sources: against a stand-in for apt, images on this machine, servers on loopback, and a stand-in for virtme-ng.
 
 mod apt;
+mod btf_archive;
 mod fallback;
 mod fuzz;
 mod mainline;
@@ -36,6 +37,7 @@ fn spec(name: &str, source: Source) -> KernelSpec {
         append: Vec::new(),
         machine: crate::record::MachineSettings::default(),
         btf: None,
+        btf_archive: None,
     }
 }
 
