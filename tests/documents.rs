@@ -66,6 +66,11 @@ fn every_command_is_one_that_corematrix_knows() {
 }
 
 #[test]
+fn every_option_has_one_meaning() {
+    expect_none(&command_line::ambiguous());
+}
+
+#[test]
 fn links_lead_somewhere() {
     let wrong: Vec<String> = pages(root()).iter().flat_map(|page| link::broken(root(), page)).collect();
     expect_none(&wrong);

@@ -1,6 +1,6 @@
 //! The command lines in documents: each is one that corematrix understands.
 
-use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use clap::{Command, CommandFactory as _, Parser as _, error::ErrorKind};
 use corematrix::cli::Cli;
 
 use super::page::{Block, Page};
@@ -81,9 +81,28 @@ fn misnamed(text: &str) -> Option<String> {
             }
         } else if let Some(known) = command.find_subcommand(word) {
             command = known;
-        } else if command.has_subcommands() && word.starts_with(|c: char| c.is_ascii_lowercase()) {
+        } else if takes_commands_only(command) && word.starts_with(|c: char| c.is_ascii_lowercase()) {
             return Some(format!("`{NAME} {text}`: `{}` has no command `{word}`", command.get_name()));
         }
     }
     None
+}
+
+fn takes_commands_only(command: &Command) -> bool {
+    command.has_subcommands() && command.get_positionals().next().is_none()
+}
+
+/// Options that have two meanings in one command, of which clap takes either.
+pub fn ambiguous() -> Vec<String> {
+    let mut root = Cli::command();
+    root.build();
+    let (mut commands, mut wrong) = (vec![&root], Vec::new());
+    while let Some(command) = commands.pop() {
+        let mut names: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+        names.sort_unstable();
+        let twice = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+        wrong.extend(twice.map(|name| format!("`{}`: `{name}` stands for two options", command.get_name())));
+        commands.extend(command.get_subcommands());
+    }
+    wrong
 }

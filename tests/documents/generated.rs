@@ -10,7 +10,7 @@ use corematrix::record::{Blame, Cause, Verdict, exit_code};
 use super::page::Page;
 use super::{commands, schema_tables};
 
-const BEGIN: &str = "<!-- generated: ";
+const BEGIN: &str = "\n<!-- generated: ";
 const END: &str = "<!-- end -->";
 
 /// Says which parts are not what the code makes of them; with `update` they are written anew instead.
