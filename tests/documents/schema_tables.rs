@@ -100,7 +100,9 @@ fn rows(text: &mut String, object: &Value, before: &str, required: &[&str]) {
 /// The type, in words.
 fn form(value: &Value) -> String {
     if let Some(name) = value["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
-        return format!("[{name}](#{})", name.to_ascii_lowercase());
+        // Types of the record begin with a capital, and have a heading of their own.
+        let has_heading = name.starts_with(|c: char| c.is_ascii_uppercase());
+        return if has_heading { format!("[{name}](#{})", name.to_ascii_lowercase()) } else { name.to_owned() };
     }
     if let Some(text) = value["const"].as_str() {
         return format!("`{text}`");
