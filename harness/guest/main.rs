@@ -19,6 +19,7 @@ mod kernel_log;
 mod live;
 mod loaded;
 mod loader;
+mod machine;
 mod own_loader;
 mod pins;
 mod port;
@@ -97,6 +98,9 @@ fn serve() -> Result<(), String> {
             }
             (HostMessage::Live(order), blob) => live::serve(&mut port, order, &blob)?,
             (HostMessage::TellFacts, _) => send(&mut port, &GuestMessage::Facts(Box::new(facts::look())), &[])?,
+            (HostMessage::Arrange { sysctls }, _) => {
+                send(&mut port, &GuestMessage::Arranged(machine::arrange(&sysctls)), &[])?;
+            }
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(feature_probe::features(&request)), &[])?;
             }

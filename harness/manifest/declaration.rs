@@ -3,13 +3,26 @@
 use std::path::Path;
 
 use super::limits::GuestLimits;
+use super::machine;
+use super::profiles::Profiles;
 use super::reader::{TableReader, TomlSection};
 use super::source_table::SourceTable;
 use super::{KernelSpec, Source};
+use crate::record::MachineSettings;
 
 /// Keys that every kernel may have, whatever its source.
-pub(super) const COMMON: [&str; 7] =
-    ["optional", "append", "btf", "memory", "boot-timeout", "program-timeout", FALLBACK];
+pub(super) const COMMON: [&str; 10] = [
+    "optional",
+    "append",
+    "btf",
+    "memory",
+    "boot-timeout",
+    "program-timeout",
+    "cpus",
+    "numa",
+    machine::PROFILE,
+    FALLBACK,
+];
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
 /// Words that are selectors, so a kernel cannot be called by them.
@@ -26,6 +39,10 @@ pub struct Declaration<'a, 't> {
     pub folder: &'a Path,
     /// What holds where the table says nothing.
     pub limits: GuestLimits,
+    /// The machine where the table says nothing.
+    pub machine: &'a MachineSettings,
+    /// The profiles that there are.
+    pub profiles: &'a Profiles,
 }
 
 impl<'t> Declaration<'_, 't> {
@@ -37,8 +54,9 @@ impl<'t> Declaration<'_, 't> {
         self.check_name(reader);
         let source = SourceTable { section: &self.section, folder: self.folder, others: &COMMON }.read(reader);
         let limits = GuestLimits::read(reader, &self.section, self.limits);
+        let machine = machine::read(reader, &self.section, Some(self.profiles), self.machine);
         let optional = reader.boolean(&self.section, "optional").unwrap_or(false);
-        let append = self.append(reader);
+        let append = reader.words(&self.section, "append");
         let btf = reader.string(&self.section, "btf").map(|(path, _)| self.folder.join(path));
         // Of such a kernel it is the source itself.
         let btf = btf.filter(|_| !matches!(source, Some(Source::Btf { .. })));
@@ -52,6 +70,7 @@ impl<'t> Declaration<'_, 't> {
             boot_timeout: limits.boot_timeout,
             program_timeout: limits.program_timeout,
             append,
+            machine,
             btf,
         })
     }
@@ -87,17 +106,6 @@ impl<'t> Declaration<'_, 't> {
             let hint = Some("choose another name".to_owned());
             self.problem(reader, self.section.start, "the name is a word that selects kernels", hint);
         }
-    }
-
-    fn append(&self, reader: &mut TableReader<'t>) -> Vec<String> {
-        let words = reader.strings(&self.section, "append").unwrap_or_default();
-        for (word, place) in &words {
-            if word.contains(char::is_whitespace) {
-                let message = format!("`append` has `{word}`, which is more than one word");
-                self.problem(reader, place.start, &message, Some("make each word an entry of its own".to_owned()));
-            }
-        }
-        words.into_iter().map(|(word, _)| word.to_owned()).collect()
     }
 
     fn fallbacks(&self, reader: &mut TableReader<'t>) -> Vec<Source> {

@@ -3,10 +3,12 @@
 mod declaration;
 mod image_reference;
 mod limits;
+pub mod machine;
 mod parse;
 mod place;
 mod problem;
-mod quantity;
+mod profiles;
+pub mod quantity;
 mod reader;
 pub mod release;
 #[cfg(test)]
@@ -19,11 +21,14 @@ mod source_table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::record::MachineSettings;
+
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
 pub use place::ManifestPlace;
 pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
 pub use problem::{ManifestError, Problem};
+pub use profiles::{Profiles, UnknownProfile, profile_table};
 pub use selector::{KernelSelector, SelectorError};
 pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 
@@ -36,6 +41,8 @@ pub struct Manifest {
     pub kernels: Vec<KernelSpec>,
     /// Names of the kernels that a run without `--kernel` takes.
     pub matrix: Vec<String>,
+    /// Named settings of machines.
+    pub profiles: Profiles,
 }
 
 impl Manifest {
@@ -82,6 +89,8 @@ pub struct KernelSpec {
     pub program_timeout: Duration,
     /// Extra words for the kernel's command line.
     pub append: Vec<String>,
+    /// The machine of its guests, but for their memory.
+    pub machine: MachineSettings,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
     pub btf: Option<PathBuf>,
 }

@@ -223,12 +223,14 @@ mod tests {
             boot_timeout: Duration::from_secs(20),
             program_timeout: Duration::from_secs(10),
             append: Vec::new(),
+            machine: crate::record::MachineSettings::default(),
             btf: None,
         };
         Manifest {
             path: PathBuf::from("kernels.toml"),
             kernels: NAMES.map(kernel).to_vec(),
             matrix: vec!["7.3".to_owned(), "5.10".to_owned()],
+            profiles: super::super::Profiles::built_in(),
         }
     }
 

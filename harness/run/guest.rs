@@ -2,11 +2,13 @@
 
 use std::sync::mpsc::Sender;
 
+use super::arrangement::arranged;
 use super::kernel::KernelContext;
 use super::probe_requests::ProbeRequests;
 use super::subjects::Subjects;
 use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
+use crate::record::KernelState;
 use crate::source::FileSystems;
 use crate::store::StoredKernel;
 use crate::vm::Machine;
@@ -33,7 +35,12 @@ pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) 
     let file_systems = file_systems(run, kernel, &stored, events);
     let (wanted, subjects) = (ProbeRequests::default(), Subjects::of(&[]));
     let context = KernelContext::new(run, kernel, stored, (&wanted, &subjects), events.clone());
-    let machine = context.machine(&context.standard).ok()?;
+    let mut machine = context.machine(&context.standard).ok()?;
+    if let Err(reason) = arranged(&mut machine, &context) {
+        let state = KernelState::HarnessFailed { reason, hint: None, console_tail: Vec::new() };
+        context.send(Event::KernelFailed { kernel, state });
+        return None;
+    }
     Some(Guest { machine, file_systems })
 }
 

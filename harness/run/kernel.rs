@@ -282,7 +282,7 @@ impl<'a> KernelContext<'a> {
         if matches!(*start, Start::Unknown) {
             *start = Start::Warm(Arc::clone(&snapshot));
             // Whoever asks the kernel in the end starts a guest like the others.
-            if *shape == self.standard {
+            if *shape == self.standard && self.spec.machine.profiles.is_empty() {
                 self.wanted.keep(Restorable { kernel: self.index, stored: self.stored.clone(), snapshot });
             }
         }

@@ -1,6 +1,7 @@
 //! Runs a plan: fetches and boots kernels in parallel, loads objects, sends events. Formats nothing.
 
 mod allowance;
+mod arrangement;
 mod cell;
 mod collector;
 mod command;
@@ -47,7 +48,7 @@ pub use logs::Logs;
 use predicted_kernel::PredictedKernel;
 use probe_requests::ProbeRequests;
 pub use proof_of_boot::prove;
-use session::Session;
+use session::{Session, shape_of};
 pub use stop::Stop;
 use subjects::Subjects;
 
@@ -182,13 +183,22 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     // Longest first: then the end of the run is made of short ones, and no worker is left waiting for another.
     order.sort_by_key(|object| std::cmp::Reverse(plan.objects[*object].expected_cost()));
     // Larger guests come last, so that one guest can serve all the others.
-    order.sort_by_key(|object| plan.objects[*object].guest_mib(shared.spec.memory_mib));
+    order.sort_by_key(|object| plan.objects[*object].guest_mib(shared.spec));
+    // A guest serves one machine after the other, and that of most objects first.
+    order.sort_by_cached_key(|object| plan.objects[*object].machine_on(shared.spec));
     // Broken objects need no guest.
     if plan.objects.iter().all(|object| object.broken.is_some()) {
         return Session::new(Arc::clone(shared), None).run(&order);
     }
-    let Ok(first) = shared.machine(&shared.standard) else { return };
-    if !shared.is_warm(&shared.standard) {
+    // Where no object wants the kernel's own machine none is started.
+    let own = |object: &usize| {
+        let wanted = plan.objects[*object].machine_on(shared.spec);
+        shape_of(shared.spec, &wanted, wanted.memory_mib)
+    };
+    let shapes: Vec<GuestShape> = order.iter().map(own).collect();
+    let shape = if shapes.contains(&shared.standard) { &shared.standard } else { &shapes[0] };
+    let Ok(first) = shared.machine(shape) else { return };
+    if !shared.is_warm(shape) {
         return Session::new(Arc::clone(shared), Some(first)).run(&order);
     }
     let Some((longest, others)) = order.split_first() else { return };

@@ -54,7 +54,7 @@ impl GuestLink for Talker {
     }
 
     fn shape(&self) -> &GuestShape {
-        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, append: Vec::new() };
+        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new() };
         &SHAPE
     }
 

@@ -221,15 +221,16 @@ fn refer_to_copies(
     functions: &BTreeMap<(usize, u64), Function>,
     relocations: &mut CodeRelocations,
 ) -> Result<(), String> {
+    // Each section is copied once, however many references it has.
+    let mut sections: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
     for reference in references {
         let Some(function) = functions.get(&reference.function) else { continue };
-        let mut code = object.data(reference.section).to_vec();
+        let code = sections.entry(reference.section).or_insert_with_key(|section| object.data(*section).to_vec());
         let Some(immediate) = code.get_mut(reference.offset + 4..reference.offset + INSN) else {
             return Err("an instruction lies outside of its section".to_owned());
         };
         let nothing_added: i32 = if reference.is_call { -1 } else { 0 };
         immediate.copy_from_slice(&nothing_added.to_le_bytes());
-        object.replace(reference.section, code);
         let all = &mut relocations.entry(reference.section).or_default().1;
         match reference.relocation.and_then(|index| all.get_mut(index)) {
             Some(relocation) => relocation.symbol = function.copy,
@@ -239,5 +240,6 @@ fn refer_to_copies(
             }
         }
     }
+    sections.into_iter().for_each(|(section, code)| object.replace(section, code));
     Ok(())
 }

@@ -61,7 +61,7 @@ impl GuestLink for Script {
     }
 
     fn shape(&self) -> &GuestShape {
-        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, append: Vec::new() };
+        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new() };
         &SHAPE
     }
 
