@@ -43,16 +43,12 @@ fn words(text: &str) -> Option<Vec<String>> {
 pub fn unknown(page: &Page) -> Vec<String> {
     let mut wrong = Vec::new();
     for (line, words) in commands(page) {
-        if let Err(error) = Cli::try_parse_from(&words) {
-            if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-                let why = error.to_string();
-                wrong.push(format!(
-                    "{}:{line}: `{}`: {}",
-                    page.path.display(),
-                    words.join(" "),
-                    why.lines().next().unwrap_or_default()
-                ));
-            }
+        if let Err(error) = Cli::try_parse_from(&words)
+            && !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+        {
+            let why = error.to_string();
+            let why = why.lines().next().unwrap_or_default();
+            wrong.push(format!("{}:{line}: `{}`: {why}", page.path.display(), words.join(" ")));
         }
     }
     for (line, text) in page.prose() {

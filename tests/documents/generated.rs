@@ -1,5 +1,6 @@
 //! Parts of pages that follow from the code: they stand between `<!-- generated: NAME -->` and `<!-- end -->`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -66,8 +67,13 @@ fn verdicts(root: &Path) -> String {
             Blame::Kernel => "kernel",
             Blame::Harness => "corematrix or the machine",
         };
-        let _ =
-            writeln!(text, "| {} | `{}` | `{key}` | {} | {who} |", verdict.label(), verdict.short(), meanings[&key]);
+        let _ = writeln!(
+            text,
+            "| {} | `{}` | `{key}` | {} | {who} |",
+            verdict.label(),
+            verdict.short(),
+            meaning(&meanings, &key)
+        );
     }
     text
 }
@@ -77,9 +83,15 @@ fn causes(root: &Path) -> String {
     let mut text = String::from("| cause | `report.json` | the program |\n|---|---|---|\n");
     for cause in Cause::ALL {
         let key = serde_json::to_value(cause).unwrap().as_str().unwrap().to_owned();
-        let _ = writeln!(text, "| {} | `{key}` | {} |", cause.label(), meanings[&key]);
+        let _ = writeln!(text, "| {} | `{key}` | {} |", cause.label(), meaning(&meanings, &key));
     }
     text
+}
+
+fn meaning<'a>(meanings: &'a BTreeMap<String, String>, key: &str) -> &'a str {
+    meanings
+        .get(key)
+        .unwrap_or_else(|| panic!("`{key}` is not in schema/report-1.schema.json: `UPDATE_SCHEMA=1` writes it"))
 }
 
 /// What a command prints.

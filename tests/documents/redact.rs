@@ -49,10 +49,8 @@ fn word_of(word: &str, next: &str) -> String {
     {
         return word.replace(bare, "N");
     }
-    if let Some(number) = word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
-        if is_number(number) {
-            return "[N]".to_owned();
-        }
+    if word.strip_prefix('[').and_then(|word| word.strip_suffix(']')).is_some_and(is_number) {
+        return "[N]".to_owned();
     }
     // Where an object was compiled.
     match (word.find('/'), word.find("/programs/")) {
