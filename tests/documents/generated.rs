@@ -88,10 +88,9 @@ fn causes(root: &Path) -> String {
     text
 }
 
+/// Nothing for what the schema does not have yet; its own test says so.
 fn meaning<'a>(meanings: &'a BTreeMap<String, String>, key: &str) -> &'a str {
-    meanings
-        .get(key)
-        .unwrap_or_else(|| panic!("`{key}` is not in schema/report-1.schema.json: `UPDATE_SCHEMA=1` writes it"))
+    meanings.get(key).map_or("", String::as_str)
 }
 
 /// What a command prints.
