@@ -49,7 +49,7 @@ impl Targets {
         targets
     }
 
-    /// Gives them to an object that was not prepared yet.
+    /// Gives them to an object that was prepared and is not loaded yet.
     pub fn give(&mut self, open: &mut OpenObject) {
         for (name, descriptor, function) in &self.loaded {
             let Some(program) = open.progs_mut().find(|program| program.name() == name.as_str()) else { continue };
