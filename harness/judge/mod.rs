@@ -264,6 +264,11 @@ fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
         let diagnosis = Diagnosis::of(verdict, cause, about(cause, line));
         return Some(match cause {
             Cause::NeedsLoader => diagnosis.because(open::with_way_out(line)),
+            // The log is that of the target.
+            Cause::TargetNotLoaded => match VerifierFailure::read(case.log) {
+                Some(failure) => diagnosis.because(format!("{line}: {}", failure.message)),
+                None => diagnosis,
+            },
             _ => diagnosis,
         });
     }
