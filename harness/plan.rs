@@ -1,6 +1,8 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+mod baseline;
 mod groups;
+mod kernel_record;
 mod loaders;
 mod machine;
 mod reuse;
@@ -8,6 +10,7 @@ mod room;
 mod schedule;
 mod sent;
 mod types;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,19 +27,22 @@ use crate::record::LoadingRecord;
 use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
-    AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
-    OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
+    AlternativesRecord, COMMAND_SECTION, CellRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord,
+    ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
 
+pub use baseline::PlannedBaseline;
 use groups::{groups, optional, proposed};
+use kernel_record::kernel_record;
 pub use loaders::PlannedLoader;
 pub use machine::CellMachine;
 pub use reuse::PlannedReuse;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
 pub use types::OwnTypes;
+pub use upgrade::PlannedUpgrade;
 
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
@@ -91,6 +97,10 @@ pub struct PlannedObject {
     pub reused: Vec<PlannedReuse>,
     /// The BTF that its own loader relocates it with.
     pub types: Option<OwnTypes>,
+    /// The older build whose maps it finds.
+    pub upgrade: Option<PlannedUpgrade>,
+    /// The build that it is measured beside.
+    pub baseline: Option<PlannedBaseline>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
     pub shaped: bool,
 }
@@ -172,6 +182,8 @@ impl Plan {
             programs_setup: Vec::new(),
             reused: Vec::new(),
             types: None,
+            upgrade: None,
+            baseline: None,
             shaped: false,
         };
         Plan {
@@ -229,6 +241,7 @@ impl Plan {
             loader: None,
             coverage: CellCoverage::default(),
             prediction: None,
+            upgrade: None,
             kernel_log: Vec::new(),
             wall_ms: 0,
             machine: None,
@@ -321,6 +334,8 @@ impl PlannedObject {
             programs_setup: Vec::new(),
             reused: Vec::new(),
             types: None,
+            upgrade: None,
+            baseline: None,
             shaped,
         }
     }
@@ -379,18 +394,5 @@ impl PlannedObject {
             loader: self.loader.as_ref().map(PlannedLoader::record),
             beside: self.beside.clone(),
         }
-    }
-}
-
-fn kernel_record(spec: &KernelSpec) -> KernelRecord {
-    KernelRecord {
-        name: spec.name.clone(),
-        source: spec.source.to_string(),
-        optional: spec.optional,
-        state: KernelState::Pending,
-        identity: None,
-        hello_ms: Vec::new(),
-        restore_ms: Vec::new(),
-        notes: Vec::new(),
     }
 }

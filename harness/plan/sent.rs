@@ -34,9 +34,21 @@ impl PlannedObject {
         // What a shape sets of a map comes last and counts.
         let mut loading = self.loading.clone();
         loading.maps.extend(setup.loading.maps);
+        let (upgrade, pins) = self.upgrade_setup();
+        loading.maps.extend_from_slice(pins);
         let patches = self.patches.iter().cloned().chain(setup.patches).collect();
         let (programs, reused) = (self.programs_setup.clone(), self.reused_maps());
         let btf = self.types.as_ref().map(|_| PATH.to_owned());
-        ObjectSetup { patches, programs, struct_ops, loading, reused, btf, ..setup }
+        ObjectSetup {
+            patches,
+            programs,
+            struct_ops,
+            loading,
+            reused,
+            btf,
+            upgrade,
+            baseline: self.baseline_setup(),
+            ..setup
+        }
     }
 }

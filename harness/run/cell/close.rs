@@ -4,7 +4,8 @@ use super::super::session::Session;
 use super::super::{dangers, judgement, prediction};
 use super::Cell;
 use crate::event::Event;
-use crate::judge::{Diagnosis, exercise};
+use crate::judge::headroom::{Load, headroom};
+use crate::judge::{Diagnosis, KernelView, exercise};
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::record::{Cause, ProgramRecord, Verdict};
 
@@ -29,7 +30,16 @@ impl Cell<'_> {
             judgement::attached(known, &facts, (session.view(), &self.machine), &mut record);
         }
         if outcome.stage == Stage::Loaded {
+            record.headroom = headroom(&Load {
+                statistics: record.statistics.as_ref(),
+                loaded: record.loaded.as_ref(),
+                insns: self.evidence.instructions_of(&record.name),
+                program: known,
+                object: self.planned.object.inventory.as_ref().ok(),
+                release: session.view().release(),
+            });
             record.exercise = self.exercised.take();
+            record.cost = self.cost.take();
             let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
             if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|setup| setup.exercise.as_ref())) {
                 exercise::judge(plan, &mut record);
