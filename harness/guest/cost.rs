@@ -90,6 +90,7 @@ fn in_turns(
         bytes,
         loader: None,
         compared: false,
+        brief: false,
         bare: true,
         faults: request.faults,
     };

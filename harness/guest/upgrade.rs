@@ -52,6 +52,7 @@ fn create_and_fill(request: &Request<'_>, from: &UpgradeFrom, again: &mut dyn Fn
         bytes,
         loader: None,
         compared: false,
+        brief: false,
         bare: true,
         faults: request.faults,
     };

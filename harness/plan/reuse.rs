@@ -145,6 +145,7 @@ impl PlannedObject {
             .enumerate()
             .filter_map(file)
             .chain(types)
+            .chain(self.target_files())
             .chain(self.upgrade_file())
             .chain(self.baseline_file())
             .collect()

@@ -100,6 +100,7 @@ pub fn assemble(
                 prediction: None,
                 upgrade: None,
                 kernel_log: Vec::new(),
+                privileges: None,
                 wall_ms: 140,
                 machine: None,
                 notes: Vec::new(),

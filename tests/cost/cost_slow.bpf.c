@@ -9,7 +9,7 @@ __u64 seen;
 SEC("socket")
 int classify(void *context __attribute__((unused)))
 {
-	for (int index = 0; index < 500; index++)
+	for (int index = 1; index < 500; index++)
 		__sync_fetch_and_add(&seen, index);
 	return 0;
 }

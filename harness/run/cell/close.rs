@@ -5,11 +5,21 @@ use super::super::{dangers, judgement, prediction};
 use super::Cell;
 use crate::event::Event;
 use crate::judge::headroom::{Load, headroom};
-use crate::judge::{Diagnosis, KernelView, exercise};
+use crate::judge::{self, Diagnosis, KernelView, exercise};
+use crate::protocol::libbpf_log;
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::record::{Cause, ProgramRecord, Verdict};
 
 impl Cell<'_> {
+    /// Why the object could not be prepared whole. Of an extern libbpf does not say whose it is.
+    pub(super) fn whole_failure(&self, warnings: &[String]) -> String {
+        let reason = judge::prepare_failure(warnings);
+        let users = libbpf_log::missing_extern(&reason).and_then(|name| self.planned.extern_users().remove(name));
+        let Some(users) = users else { return reason };
+        let users: Vec<String> = users.iter().map(|user| format!("`{user}`")).collect();
+        format!("{reason}; {} refers to it", users.join(", "))
+    }
+
     pub(super) fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let mut record =
             judgement::record(self.planned, program, outcome, log, (session.view(), &self.machine), &self.evidence);
@@ -48,14 +58,22 @@ impl Cell<'_> {
         self.otherwise_by_profile(session, &mut record);
         session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
-        if !log.is_empty() && (outcome.stage != Stage::Loaded || session.run.full_logs) {
-            let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
-            match session.run.logs.save(&names, log) {
-                Ok(path) => record.log_file = Some(path),
-                Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
-            }
+        if outcome.stage != Stage::Loaded || session.run.full_logs {
+            self.save_log(session, &mut record, log);
         }
         self.done(session, program, record);
+    }
+
+    /// Saves a verifier log, if there is one.
+    pub(super) fn save_log(&mut self, session: &Session<'_>, record: &mut ProgramRecord, log: &[u8]) {
+        if log.is_empty() {
+            return;
+        }
+        let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
+        match session.run.logs.save(&names, log) {
+            Ok(path) => record.log_file = Some(path),
+            Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
+        }
     }
 
     pub(super) fn close_as(&mut self, session: &Session<'_>, program: usize, verdict: Verdict, reason: &str) {
