@@ -184,8 +184,9 @@ impl<'a> Matrix<'a> {
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
-        let Inputs { objects, notices, mut settings, .. } = inputs;
+        let Inputs { objects, mut notices, mut settings, .. } = inputs;
         self.project.tools()?;
+        notices.extend(self.project.without_btf(&kernels));
         settings.least_privileges |= self.options.least_privileges;
         if let Some(privileges) = &self.options.privileges {
             let loading = LoadingRecord { privileges: Some(privileges.clone()), ..LoadingRecord::default() };

@@ -69,6 +69,7 @@ fn answers_about_kernels_fit_their_schemas() {
         pinned_release: None,
         stored_versions: 1,
         stored_bytes: 7,
+        btf: Some("its own"),
     };
     check_answers("kernels list of corematrix", &[KernelList { kernels: vec![listed] }]);
     let facts = || [("release".to_owned(), "6.12.1".to_owned())].into();
