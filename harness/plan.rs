@@ -1,7 +1,9 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+mod baseline;
 mod command;
 mod groups;
+mod kernel_record;
 mod loaders;
 mod machine;
 mod reuse;
@@ -10,6 +12,7 @@ mod schedule;
 mod sent;
 mod targets;
 mod types;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,13 +29,15 @@ use crate::record::LoadingRecord;
 use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
-    AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, OptionalRecord,
-    PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
+    AlternativesRecord, CellRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord,
+    RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
 
+pub use baseline::PlannedBaseline;
 use groups::{groups, optional, proposed};
+use kernel_record::kernel_record;
 pub use loaders::PlannedLoader;
 pub use machine::CellMachine;
 pub use reuse::PlannedReuse;
@@ -40,6 +45,7 @@ pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
 pub use targets::PlannedTarget;
 pub use types::OwnTypes;
+pub use upgrade::PlannedUpgrade;
 
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
@@ -98,6 +104,10 @@ pub struct PlannedObject {
     pub targets: Vec<PlannedTarget>,
     /// The BTF that its own loader relocates it with.
     pub types: Option<OwnTypes>,
+    /// The older build whose maps it finds.
+    pub upgrade: Option<PlannedUpgrade>,
+    /// The build that it is measured beside.
+    pub baseline: Option<PlannedBaseline>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
     pub shaped: bool,
 }
@@ -209,6 +219,7 @@ impl Plan {
             loader: None,
             coverage: CellCoverage::default(),
             prediction: None,
+            upgrade: None,
             kernel_log: Vec::new(),
             privileges: None,
             wall_ms: 0,
@@ -303,6 +314,8 @@ impl PlannedObject {
             reused: Vec::new(),
             targets: Vec::new(),
             types: None,
+            upgrade: None,
+            baseline: None,
             shaped,
         }
     }
@@ -361,18 +374,5 @@ impl PlannedObject {
             loader: self.loader.as_ref().map(PlannedLoader::record),
             beside: self.beside.clone(),
         }
-    }
-}
-
-fn kernel_record(spec: &KernelSpec) -> KernelRecord {
-    KernelRecord {
-        name: spec.name.clone(),
-        source: spec.source.to_string(),
-        optional: spec.optional,
-        state: KernelState::Pending,
-        identity: None,
-        hello_ms: Vec::new(),
-        restore_ms: Vec::new(),
-        notes: Vec::new(),
     }
 }

@@ -22,6 +22,7 @@ mod lint;
 mod list;
 mod merge;
 mod nightly;
+mod older_build;
 mod only_input;
 mod open;
 mod plan;
@@ -36,6 +37,7 @@ mod setup;
 mod shell;
 mod store;
 mod threshold;
+mod upgrade;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -109,6 +111,8 @@ enum Command {
     Runner(runner::RunnerArgs),
     /// A shell in a kernel, on the files of this machine.
     Shell(shell::ShellArgs),
+    /// Load a new build of an object over the pinned maps of the old one, on every kernel: which maps are reused, and which data survives.
+    Upgrade(upgrade::UpgradeArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
     /// See a failure of a run again: one cell on its kernel, with everything that the verifier can tell.
@@ -245,6 +249,7 @@ impl Cli {
             Command::Exec(args) => exec::run(&self.common, &args),
             Command::Runner(args) => Ok(runner::run(&self.common, &args)),
             Command::Shell(args) => shell::run(&self.common, &args),
+            Command::Upgrade(args) => upgrade::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Repro(args) => repro::run(&self.common, &args),
             Command::Bundle(args) => bundle::run(&self.common, &args),

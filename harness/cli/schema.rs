@@ -45,6 +45,7 @@ schemas!(
     "repro-1",
     "store-list-1",
     "suite-1",
+    "upgrade-1",
 );
 
 #[derive(Debug, Args)]

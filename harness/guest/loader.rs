@@ -19,7 +19,7 @@ use super::exercise::{self, Counting};
 use super::fault::Faults;
 use super::kernel_log::KernelLog;
 use super::prepared::{Prepared, Which, prepare};
-use super::{created_maps, loaded, transcript};
+use super::{created_maps, loaded, transcript, upgrade};
 use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::libbpf_log;
@@ -91,7 +91,15 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
     let mut first_failure = None;
     // Where this cannot be said the next message cannot either.
     let mut again = || drop(send(&GuestMessage::PreparingAgain, &[]));
+    let from = request.setup.upgrade.as_ref();
+    let upgrade = from.map(|from| upgrade::leave_maps(request, from, &mut again));
     let prepared = prepare(request, Which::All, &mut first_failure, &mut again);
+    if let Some(mut facts) = upgrade {
+        if let (Ok(prepared), None) = (&prepared, &facts.failed) {
+            upgrade::look(prepared, &mut facts);
+        }
+        send(&GuestMessage::Upgraded(Box::new(facts)), &[])?;
+    }
     if let Some((message, lines)) = log.take(None).filter(|_| !request.bare) {
         send(&message, &lines)?;
     }

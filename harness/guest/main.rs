@@ -6,6 +6,7 @@
 mod after_restore;
 mod attach;
 mod before_snapshot;
+mod cost;
 mod created_maps;
 mod exercise;
 mod external;
@@ -18,6 +19,7 @@ mod kernel_btf;
 mod kernel_log;
 mod live;
 mod loaded;
+mod loaded_map;
 mod loader;
 mod machine;
 mod own_loader;
@@ -31,6 +33,7 @@ mod targets;
 mod token;
 mod transcript;
 mod type_name;
+mod upgrade;
 mod visited;
 
 use std::fs;

@@ -26,6 +26,8 @@ pub enum Which<'a> {
     All,
     /// Only this one.
     One(&'a str),
+    /// No program, and every map.
+    Maps,
     /// No program, and of the maps only this one, with those that are in it.
     MapAlone(&'a str),
 }
@@ -203,7 +205,7 @@ fn switch(
         program.set_autoload(match which {
             Which::All => !loading.leaves_out(&program.name().to_string_lossy()),
             Which::One(name) => program.name() == name,
-            Which::MapAlone(_) => false,
+            Which::Maps | Which::MapAlone(_) => false,
         });
     }
     // A map of maps may be filled with any of the others.
@@ -215,7 +217,12 @@ fn switch(
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let is_struct_ops = map.map_type() == libbpf_rs::MapType::StructOps;
-        let is_unwanted = matches!(which, Which::MapAlone(only) if is_struct_ops || !holds_maps && name != only);
+        let is_unwanted = match which {
+            Which::MapAlone(only) => is_struct_ops || !holds_maps && name != only,
+            // It would need its programs.
+            Which::Maps => is_struct_ops,
+            Which::All | Which::One(_) => false,
+        };
         if is_unwanted || left_out.iter().any(|left| left.map == name) {
             map.set_autocreate(false).map_err(|error| Failure::of(true, &error))?;
         }

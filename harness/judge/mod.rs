@@ -12,6 +12,7 @@ mod config;
 pub mod errno;
 pub mod exercise;
 mod form;
+pub mod headroom;
 mod instruction;
 mod kernel_view;
 mod loader_words;

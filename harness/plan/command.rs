@@ -30,6 +30,8 @@ impl Plan {
             reused: Vec::new(),
             targets: Vec::new(),
             types: None,
+            upgrade: None,
+            baseline: None,
             shaped: false,
         };
         Plan {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CellCoverage, CellPrediction, DangerEffect, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence,
-    MachineRecord, PrivilegesRecord, ProgramRecord, RelocationOutcome, RelocationRecord,
+    MachineRecord, PrivilegesRecord, ProgramRecord, RelocationOutcome, RelocationRecord, UpgradeRecord,
 };
 
 /// One kernel x object.
@@ -36,6 +36,9 @@ pub struct CellRecord {
     /// How far each side of its guards, and each line, was proven.
     #[serde(default)]
     pub coverage: CellCoverage,
+    /// What became of the maps of an older build, if it was loaded over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeRecord>,
     /// What the kernel complained about meanwhile and survived. No verdict, but nothing that should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_log: Vec<KernelWarning>,

@@ -193,6 +193,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
             cell.downgrades.clone_from(&outcome.downgrades);
             cell.loader.clone_from(&outcome.loader);
             cell.coverage.clone_from(&outcome.coverage);
+            cell.upgrade.clone_from(&outcome.upgrade);
             cell.kernel_log.clone_from(&outcome.kernel_log);
             cell.machine.clone_from(&outcome.machine);
             cell.privileges.clone_from(&outcome.privileges);

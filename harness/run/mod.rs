@@ -23,6 +23,7 @@ mod proof_of_boot;
 mod session;
 mod stop;
 mod subjects;
+mod upgrade;
 mod user_space;
 
 use std::sync::Arc;
