@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::record::{CellCoverage, CellPrediction};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
-use crate::record::{KernelWarning, LoaderEvidence};
+use crate::record::{KernelWarning, LoaderEvidence, ModuleRecord};
 use crate::test_output::TestOutput;
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
@@ -171,6 +171,8 @@ pub struct CellOutcome {
     pub downgrades: Vec<String>,
     /// What another loader than libbpf did.
     pub loader: Option<LoaderEvidence>,
+    /// The modules that the guest had to load.
+    pub modules: Vec<ModuleRecord>,
     /// How far its guards were proven.
     pub coverage: CellCoverage,
     /// What the kernel complained about.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::coverage::Analysis;
 use crate::loader::Profile;
-use crate::manifest::KernelSpec;
+use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, Inventory, Unclaimed};
 use crate::protocol::{DataPatch, MAPS_ALONE, ProgramSetup};
@@ -55,6 +55,8 @@ pub struct Plan {
     pub optional: Vec<OptionalRecord>,
     /// Percent of the guard sides that have to be verified.
     pub minimum_coverage: Option<f64>,
+    /// The modules that guests load, as the suites say.
+    pub modules: Option<ModuleChoice>,
 }
 
 /// An object with the programs that get a verdict.
@@ -141,6 +143,7 @@ impl Plan {
             alternatives,
             optional,
             minimum_coverage: settings.minimum_coverage,
+            modules: settings.modules.clone(),
         }
     }
 
@@ -171,6 +174,7 @@ impl Plan {
             alternatives: Vec::new(),
             optional: Vec::new(),
             minimum_coverage: None,
+            modules: None,
             urgent: Vec::new(),
         }
     }
@@ -218,6 +222,7 @@ impl Plan {
             externs: Vec::new(),
             downgrades: Vec::new(),
             loader: None,
+            modules: Vec::new(),
             coverage: CellCoverage::default(),
             prediction: None,
             kernel_log: Vec::new(),

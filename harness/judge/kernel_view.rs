@@ -42,6 +42,16 @@ pub trait KernelView {
         self.knows_modules()
     }
 
+    /// Whether the guest has loaded a module.
+    fn is_loaded(&self, _module: &str) -> bool {
+        false
+    }
+
+    /// Why a module is not loaded, if more is known than that it is not.
+    fn why_not_loaded(&self, _module: &str) -> Option<String> {
+        None
+    }
+
     /// Where another kernel has a type or function of this name in a module; `None` if this kernel itself has it.
     fn elsewhere(&self, _name: &str) -> Option<Elsewhere> {
         None

@@ -33,7 +33,7 @@ pub use form::checks_attach_type;
 pub(crate) use kernel_view::SampleKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
 pub use loader_words::not_opened;
-pub use module::{missing_type, modules_of, target_in_module};
+pub use module::{missing_type, module_target, modules_of, target_in_module, tracepoint_names, without_module};
 pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 

@@ -1,4 +1,4 @@
-//! What is missing from the kernel and may be in a module: guests load none, so that nothing follows for the object.
+//! What is missing from the kernel and is in a module that the guest has not loaded: nothing follows for the object.
 //!
 //! Where nothing is known of the kernel's modules, a module of another kernel that has it is reason enough not to judge.
 
@@ -33,7 +33,7 @@ pub fn modules_of(kernel: &dyn KernelView, asked: &str) -> Vec<String> {
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
     let Some((what, modules)) = in_module(case, &diagnosis) else { return diagnosis };
-    let mut reason = modules.reason(&what);
+    let mut reason = modules.reason(&what, case.kernel);
     // libbpf and the kernel ask BTF for everything but what probes attach to.
     if case.kernel.config(BTF_OF_MODULES) == Some(false) {
         reason += "; without BTF of modules (`CONFIG_DEBUG_INFO_BTF_MODULES`) it would not be found in one that is loaded either";
@@ -50,15 +50,15 @@ pub fn missing_type(kernel: &dyn KernelView, words: String, spec: &str) -> Diagn
     let keyword = named.split_once(' ').map_or(String::new(), |(keyword, _)| format!("{keyword} "));
     let evidence = Evidence::line(&words).about(format!("{keyword}{name}"));
     match find(kernel, &[Name::of_type(name)]) {
-        Some(modules) => not_judged(modules.reason(&format!("{keyword}{name}")), Some(evidence)),
+        Some(modules) => not_judged(modules.reason(&format!("{keyword}{name}"), kernel), Some(evidence)),
         None => Diagnosis::of(Verdict::RelocationFailed, Cause::MissingType, evidence),
     }
 }
 
 /// What a program looked for in vain is in one of these modules.
-pub(super) fn not_loaded(what: &str, modules: &[String], diagnosis: Diagnosis) -> Diagnosis {
+pub(super) fn not_loaded(kernel: &dyn KernelView, what: &str, modules: &[String], diagnosis: Diagnosis) -> Diagnosis {
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
-    not_judged(Modules::Here(modules.to_vec()).reason(what), evidence)
+    not_judged(Modules::Here(modules.to_vec()).reason(what, kernel), evidence)
 }
 
 /// That what a program could not be attached to is in a kernel module, if so.
@@ -76,7 +76,12 @@ pub fn target_in_module(kernel: &dyn KernelView, target: &TargetFacts, said: Opt
     };
     let modules = find(kernel, &[name])?;
     let evidence = said.map(|said| said.clone().about(what));
-    Some(not_judged(modules.reason(&format!("`{what}`")), evidence))
+    Some(not_judged(modules.reason(&format!("`{what}`"), kernel), evidence))
+}
+
+/// That a guest cannot have the modules that the user asked for.
+pub fn without_module(reason: String) -> Diagnosis {
+    not_judged(reason, None)
 }
 
 fn not_judged(reason: String, evidence: Option<Evidence>) -> Diagnosis {
@@ -95,10 +100,15 @@ impl Name {
 
 impl Modules {
     /// `explain` reads it again.
-    fn reason(&self, what: &str) -> String {
+    fn reason(&self, what: &str, kernel: &dyn KernelView) -> String {
         match self {
             Modules::Here(modules) => {
-                format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "))
+                let words =
+                    format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "));
+                match modules.iter().find_map(|module| kernel.why_not_loaded(module)) {
+                    Some(why) => format!("{words}: {why}"),
+                    None => words,
+                }
             }
             Modules::Elsewhere(Elsewhere { module, kernel }) => {
                 format!("{what} is in kernel module {module} on {kernel}; the modules of this kernel are not known")
@@ -165,6 +175,51 @@ fn attach_target(case: &Case<'_>, subject: &str) -> Option<(String, Modules)> {
         (Some(_), _) => return None,
     };
     Some((name.to_owned(), modules))
+}
+
+/// What a program attaches to, as modules have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleTarget {
+    /// What kernels call it; one of these does.
+    pub names: Vec<String>,
+    /// The module that the object itself names.
+    pub module: Option<String>,
+}
+
+/// What a program of this section attaches to, if a module may have it. What is only looked for when it is attached counts if `attached`.
+pub fn module_target(section: &str, attached: bool) -> Option<ModuleTarget> {
+    let (kind, target) = section.trim_start_matches('?').split_once('/')?;
+    let kind = kind.strip_suffix(".s").unwrap_or(kind);
+    let looked_for_at_load =
+        matches!(kind, "fentry" | "fexit" | "fmod_ret" | "fsession" | "tp_btf" | "lsm" | "lsm_cgroup" | "iter");
+    if !looked_for_at_load && !attached {
+        return None;
+    }
+    let names = |names: Vec<Name>| names.into_iter().map(|name| name.name).collect();
+    match kind {
+        "kprobe" | "kretprobe" | "kprobe.multi" | "kretprobe.multi" | "kprobe.session" | "fprobe" => {
+            let name = target.split('+').next().unwrap_or(target);
+            let of_one = !name.contains(['*', '?']);
+            of_one.then(|| ModuleTarget { names: vec![name.to_owned()], module: None })
+        }
+        "raw_tp" | "raw_tracepoint" | "tp" | "tracepoint" => {
+            // `xfs/xfs_file_open`: what is before is no module, though it is often called so.
+            let name = target.rsplit(['/', ':']).next().unwrap_or(target);
+            Some(ModuleTarget { names: tracepoint_names(name), module: None })
+        }
+        "freplace" => None,
+        _ if looked_for_at_load => {
+            let (module, name) = target.split_once(':').map_or((None, target), |(module, name)| (Some(module), name));
+            let module = module.filter(|module| *module != "vmlinux").map(|module| module.replace('-', "_"));
+            Some(ModuleTarget { names: names(target_names(Some(section), name)), module })
+        }
+        _ => None,
+    }
+}
+
+/// What modules call a tracepoint: by its type, or where they have none by the function that calls its probes.
+pub fn tracepoint_names(name: &str) -> Vec<String> {
+    vec![format!("btf_trace_{name}"), format!("__traceiter_{name}")]
 }
 
 /// What the kernel's BTF calls a target, by the section of the program.

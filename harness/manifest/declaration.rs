@@ -5,13 +5,15 @@ use std::path::Path;
 use super::limits::GuestLimits;
 use super::reader::{TableReader, TomlSection};
 use super::source_table::SourceTable;
-use super::{KernelSpec, Source};
+use super::{KernelSpec, ModuleChoice, Source};
 
 /// Keys that every kernel may have, whatever its source.
-pub(super) const COMMON: [&str; 7] =
-    ["optional", "append", "btf", "memory", "boot-timeout", "program-timeout", FALLBACK];
+pub(super) const COMMON: [&str; 8] =
+    ["optional", "append", "btf", MODULES, "memory", "boot-timeout", "program-timeout", FALLBACK];
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
+/// Modules to load; of source `path` it may be the folder of all its modules instead.
+pub(super) const MODULES: &str = "modules";
 /// Words that are selectors, so a kernel cannot be called by them.
 const RESERVED: [&str; 2] = ["all", "latest"];
 const LONGEST_NAME: usize = 40;
@@ -39,6 +41,7 @@ impl<'t> Declaration<'_, 't> {
         let limits = GuestLimits::read(reader, &self.section, self.limits);
         let optional = reader.boolean(&self.section, "optional").unwrap_or(false);
         let append = self.append(reader);
+        let modules = self.modules(reader);
         let btf = reader.string(&self.section, "btf").map(|(path, _)| self.folder.join(path));
         // Of such a kernel it is the source itself.
         let btf = btf.filter(|_| !matches!(source, Some(Source::Btf { .. })));
@@ -52,6 +55,7 @@ impl<'t> Declaration<'_, 't> {
             boot_timeout: limits.boot_timeout,
             program_timeout: limits.program_timeout,
             append,
+            modules,
             btf,
         })
     }
@@ -98,6 +102,23 @@ impl<'t> Declaration<'_, 't> {
             }
         }
         words.into_iter().map(|(word, _)| word.to_owned()).collect()
+    }
+
+    fn modules(&self, reader: &mut TableReader<'t>) -> Option<ModuleChoice> {
+        let (key, value) = self.section.table.get_key_value(MODULES)?;
+        let is_path = self.section.table.get("source").and_then(|source| source.get_ref().as_str()) == Some("path");
+        if is_path && value.get_ref().as_str().is_some() {
+            return None;
+        }
+        let words = reader.strings(&self.section, MODULES)?;
+        match ModuleChoice::of(words.iter().map(|(word, _)| *word), self.folder) {
+            Ok(choice) => Some(choice),
+            Err(reason) => {
+                let hint = "write names of modules, paths of `.ko` files, or `none`".to_owned();
+                self.problem(reader, key.span().start, &format!("`{MODULES}`: {reason}"), Some(hint));
+                None
+            }
+        }
     }
 
     fn fallbacks(&self, reader: &mut TableReader<'t>) -> Vec<Source> {

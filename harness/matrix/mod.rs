@@ -37,7 +37,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::Sender;
 
 use crate::event::Event;
-use crate::manifest::KernelSpec;
+use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::{Partition, PartitionRecord, RunRecord, ToolRecord};
@@ -84,6 +84,8 @@ pub struct Options {
     /// The loaders that judge every object: `libbpf`, `cilium-ebpf`, `aya`, a path, or `all`. Without any, that which a suite names or the
     /// object is made for.
     pub loaders: Vec<String>,
+    /// The modules that guests load, whatever suites and the manifest say.
+    pub modules: Option<ModuleChoice>,
     /// What helps to look into guests. It writes to standard error.
     pub debug: DebugOptions,
 }
@@ -101,6 +103,7 @@ impl Default for Options {
             partition: None,
             advice: true,
             loaders: Vec::new(),
+            modules: None,
             debug: DebugOptions::default(),
         }
     }
@@ -320,6 +323,7 @@ impl<'a> Matrix<'a> {
             snapshot_budget: options.snapshot_budget,
             logs,
             stop: &self.stop,
+            modules: options.modules.as_ref(),
             debug: options.debug,
         })
     }

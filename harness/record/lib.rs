@@ -41,6 +41,7 @@ mod line_set;
 mod loaded_program;
 mod loader;
 mod loading;
+mod module;
 mod object;
 mod partition;
 mod prediction;
@@ -81,6 +82,7 @@ pub use loading::{
     ConstantLoading, LoadingRecord, MapDefinition, MapLoading, MapReuse, NOT_PINNED, PINNED_BY_NAME, ProgramLoading,
     VariableLoading,
 };
+pub use module::ModuleRecord;
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, TEST_PROCESS, TEST_SECTION, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
 pub use prediction::{CellPrediction, PredictedOutcome};

@@ -95,6 +95,7 @@ pub fn assemble(
                 externs: Vec::new(),
                 downgrades: Vec::new(),
                 loader: None,
+                modules: Vec::new(),
                 coverage: CellCoverage::default(),
                 prediction: None,
                 kernel_log: Vec::new(),

@@ -12,6 +12,7 @@ use super::kernel::{Ended, KernelContext};
 use super::{RunContext, RunError, Subjects, fetch, fetch_failed, guest, pool, probe_requests::ProbeRequests};
 use crate::event::{CellOutcome, Event};
 use crate::exec::{CommandEnding, CommandSession, FinishedCommand, HostFiles, View};
+use crate::judge;
 use crate::kernel_log::KernelLog;
 use crate::protocol::live::{self, LiveCommand};
 use crate::record::KernelWarning;
@@ -85,7 +86,17 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
     let mut notes = Vec::new();
     context.send(Event::CellStarted { kernel, object: 0 });
     for attempt in 1.. {
-        let mut machine = context.machine(&context.standard)?;
+        let (mut machine, modules) = match context.command_machine()? {
+            Ok(started) => started,
+            Err(reason) => {
+                let judged = judge::without_module(reason);
+                let mut record = ProgramRecord::not_run(program, "");
+                (record.verdict, record.cause, record.reason) = (judged.verdict, judged.cause, judged.reason);
+                context.send(Event::ProgramDone { kernel, object: 0, program: 0, record: Box::new(record) });
+                context.send(Event::CellDone { kernel, object: 0, outcome: Box::default() });
+                break;
+            }
+        };
         let machine_mib = machine.shape.memory_mib;
         context.send(Event::ProgramStarted { kernel, object: 0, program: 0 });
         let (mut record, mut tests) = (ProgramRecord::not_run(program, ""), None);
@@ -126,7 +137,10 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
         let (kernel_log, left_out) = complaints(&finished, &record.name);
         notes.extend(left_out);
         context.send(Event::ProgramDone { kernel, object: 0, program: 0, record: Box::new(record) });
-        let outcome = CellOutcome { kernel_log, tests, took: finished.took, notes, ..CellOutcome::default() };
+        let modules_loaded = modules.records();
+        notes.extend(modules.notes.into_iter().chain(modules.reasons.into_iter().map(guest::refused)));
+        let modules = modules_loaded;
+        let outcome = CellOutcome { kernel_log, tests, took: finished.took, notes, modules, ..CellOutcome::default() };
         context.send(Event::CellDone { kernel, object: 0, outcome: Box::new(outcome) });
         break;
     }

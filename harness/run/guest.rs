@@ -7,6 +7,7 @@ use super::probe_requests::ProbeRequests;
 use super::subjects::Subjects;
 use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
+use crate::record::KernelState;
 use crate::source::FileSystems;
 use crate::store::StoredKernel;
 use crate::vm::Machine;
@@ -33,8 +34,23 @@ pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) 
     let file_systems = file_systems(run, kernel, &stored, events);
     let (wanted, subjects) = (ProbeRequests::default(), Subjects::of(&[]));
     let context = KernelContext::new(run, kernel, stored, (&wanted, &subjects), events.clone());
-    let machine = context.machine(&context.standard).ok()?;
-    Some(Guest { machine, file_systems })
+    match context.command_machine().ok()? {
+        Ok((machine, modules)) => {
+            for note in modules.notes.into_iter().chain(modules.reasons.into_iter().map(refused)) {
+                context.send(Event::KernelNote { kernel, note });
+            }
+            Some(Guest { machine, file_systems })
+        }
+        Err(reason) => {
+            context.send(Event::KernelFailed { kernel, state: KernelState::Unavailable { reason, hint: None } });
+            None
+        }
+    }
+}
+
+/// A module that is not loaded, and why.
+pub(super) fn refused((module, why): (String, String)) -> String {
+    format!("module `{module}` is not loaded: {why}")
 }
 
 /// The modules that the kernel needs to show the host's files.

@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::failed_boot::state_after;
+use super::kernel_modules::{CellModules, KernelModules};
 use super::kernel_view::StoredView;
 use super::probe_requests::{ProbeRequests, Restorable};
 use super::subjects::Subjects;
+use super::wanted_names::WantedNames;
 use super::{RunContext, cell, feature_probe, proof_of_boot};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
+use crate::plan::PlannedObject;
+use crate::source::NoModuleFiles;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
 use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, GuestShape, Machine, MachineSpec, RestoreFailure};
 
@@ -56,6 +60,8 @@ pub(super) struct KernelContext<'a> {
     drawn: Mutex<BTreeSet<u64>>,
     /// What the store knows of the kernel.
     view: StoredView<'a>,
+    /// What modules it has.
+    modules: KernelModules<'a>,
     /// What the kernel lacks, by its config and by what came up; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
     /// What kernels are asked for at the end.
@@ -89,6 +95,17 @@ impl<'a> KernelContext<'a> {
                 }
             }
         });
+        let steps = events.clone();
+        let of_modules = stored.clone();
+        let choice = run.modules.or(run.plan.modules.as_ref()).or(spec.modules.as_ref());
+        let modules = KernelModules::new(choice, move || {
+            let step = |step: String| {
+                let _ = steps.send(Event::Fetching { kernel: index, step });
+            };
+            run.store
+                .module_files(spec, &of_modules, run.lock, run.offline, &step)
+                .map_err(|NoModuleFiles(reason)| reason)
+        });
         let files = cell::loader_files(run.plan);
         KernelContext {
             run,
@@ -101,6 +118,7 @@ impl<'a> KernelContext<'a> {
             starts,
             drawn,
             view,
+            modules,
             lacks,
             wanted,
             subjects,
@@ -111,6 +129,27 @@ impl<'a> KernelContext<'a> {
     /// What the store knows of the kernel.
     pub(super) fn view(&self) -> &StoredView<'a> {
         &self.view
+    }
+
+    /// The modules that the guest of an object, an index, loads.
+    pub(super) fn modules_of(&self, object: usize, planned: &PlannedObject) -> CellModules {
+        let names = self.subjects.names(object, planned, self.run.reach);
+        names.map(|names| self.modules.of_cell(names, &self.view)).unwrap_or_default()
+    }
+
+    /// A guest for a command of the user, with the modules that were asked for by name, and what became of them.
+    ///
+    /// # Errors
+    /// Why they cannot be had, if it is that; as a lowercase fragment.
+    pub(super) fn command_machine(&self) -> Result<Result<(Machine, CellModules), String>, Ended> {
+        let mut modules = self.modules.of_cell(&WantedNames::default(), &self.view);
+        if let Some(impossible) = modules.impossible {
+            return Ok(Err(impossible));
+        }
+        let shape = GuestShape { modules: modules.files.clone(), ..self.standard.clone() };
+        let machine = self.machine(&shape)?;
+        modules.observe(&machine.modules);
+        Ok(Ok((machine, modules)))
     }
 
     pub(super) fn send(&self, event: Event) {

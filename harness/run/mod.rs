@@ -2,6 +2,7 @@
 
 mod allowance;
 mod cell;
+mod cell_view;
 mod collector;
 mod command;
 mod coverage;
@@ -13,6 +14,7 @@ mod guest;
 mod jobs;
 mod judgement;
 mod kernel;
+mod kernel_modules;
 mod kernel_view;
 mod logs;
 mod predicted_kernel;
@@ -23,6 +25,7 @@ mod session;
 mod stop;
 mod subjects;
 mod user_space;
+mod wanted_names;
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -30,6 +33,7 @@ use std::sync::mpsc::Sender;
 use rayon::Scope;
 
 use crate::event::Event;
+use crate::manifest::ModuleChoice;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::KernelState;
@@ -80,6 +84,8 @@ pub struct RunContext<'a> {
     pub logs: &'a Logs,
     /// Whether the user wants to stop.
     pub stop: &'a Stop,
+    /// The modules that guests load, whatever suites and the manifest say.
+    pub modules: Option<&'a ModuleChoice>,
     /// What helps to look into guests.
     pub debug: DebugOptions,
 }
@@ -189,6 +195,8 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     }
     let Ok(first) = shared.machine(&shared.standard) else { return };
     if !shared.is_warm(&shared.standard) {
+        // One guest serves all that have the same modules.
+        order.sort_by_cached_key(|object| shared.modules_of(*object, &plan.objects[*object]).files);
         return Session::new(Arc::clone(shared), Some(first)).run(&order);
     }
     let Some((longest, others)) = order.split_first() else { return };

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cell_view::CellView;
 use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
-use super::kernel_view::StoredView;
+use super::kernel_modules::CellModules;
 use super::{ProbeRequests, RunContext};
 use crate::event::Event;
 use crate::explain::KernelTypes;
@@ -25,6 +26,8 @@ pub(super) struct Session<'a> {
     start: Start<'a>,
     /// What the guest shall be like.
     shape: GuestShape,
+    /// The modules of the cell.
+    pub(super) modules: CellModules,
     /// The room for a guest that is larger than the others.
     extra: Option<Extra<'a>>,
 }
@@ -45,13 +48,24 @@ impl<'a> Session<'a> {
     pub(super) fn with(shared: Arc<KernelContext<'a>>, start: Start<'a>) -> Self {
         let (run, kernel, deadlines, wanted) = (shared.run, shared.index, shared.deadlines, shared.wanted);
         let shape = shared.standard.clone();
-        Session { run, kernel, deadlines, wanted, shared, machine: None, start, shape, extra: None }
+        Session {
+            run,
+            kernel,
+            deadlines,
+            wanted,
+            shared,
+            machine: None,
+            start,
+            shape,
+            modules: CellModules::default(),
+            extra: None,
+        }
     }
 
     /// What the kernel's types say of an object; `None` if they or the object cannot be read.
     pub(super) fn predict(&self, object: usize, planned: &PlannedObject) -> Option<Prediction> {
         let kernel = (self.view().target()?, self.view().release_name());
-        self.shared.subjects.predict(object, planned, kernel).ok()
+        self.shared.subjects.predict(object, planned, (&kernel.0, kernel.1)).ok()
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -81,9 +95,9 @@ impl<'a> Session<'a> {
         Some(KernelTypes { name: &self.shared.spec.name, btf: self.view().types()?, booted: true })
     }
 
-    /// What the store knows of the kernel.
-    pub(super) fn view(&self) -> &StoredView<'a> {
-        self.shared.view()
+    /// What is known of the kernel as the cell has it.
+    pub(super) fn view(&self) -> CellView<'_, 'a> {
+        CellView { stored: self.shared.view(), modules: &self.modules }
     }
 
     pub(super) fn send(&self, event: Event) {
@@ -91,10 +105,12 @@ impl<'a> Session<'a> {
     }
 
     /// Decides about the guest of an object. If the one that is there has another shape, it goes.
-    pub(super) fn make_room(&mut self, planned: &PlannedObject) -> Room {
+    pub(super) fn make_room(&mut self, object: usize, planned: &PlannedObject) -> Room {
+        self.modules = self.shared.modules_of(object, planned);
         let standard = &self.shared.standard;
         let room = Room::of(planned, standard.memory_mib, self.run.jobs.largest_mib());
-        let shape = GuestShape { memory_mib: room.mib, ..standard.clone() };
+        let modules = self.modules.files.clone();
+        let shape = GuestShape { memory_mib: room.mib, modules, ..standard.clone() };
         if shape != self.shape {
             if let Some(mut machine) = self.machine.take() {
                 machine.shut_down();
@@ -117,6 +133,9 @@ impl<'a> Session<'a> {
                 (self.start)(&self.shape)?
             }
         };
+        if self.modules.loads.is_empty() && !self.modules.files.is_empty() {
+            self.modules.observe(machine.modules());
+        }
         Ok(&mut **self.machine.insert(machine))
     }
 

@@ -34,6 +34,7 @@ fn spec(name: &str, source: Source) -> KernelSpec {
         boot_timeout: Duration::from_secs(1),
         program_timeout: Duration::from_secs(1),
         append: Vec::new(),
+        modules: None,
         btf: None,
     }
 }

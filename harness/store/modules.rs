@@ -66,6 +66,12 @@ fn read_some(files: &[(&str, &Path)]) -> Vec<(String, ModuleContent)> {
     files.iter().filter_map(read).collect()
 }
 
+/// The raw BTF of a module file, which may be packed; `None` if it has none or cannot be read.
+pub fn types_of_module(file: &Path) -> Option<Vec<u8>> {
+    let bytes = kmod::unpacked(file).ok()?;
+    module_btf::of_module(&object::File::parse(&*bytes).ok()?)
+}
+
 impl StoredKernel {
     /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends. None is loaded in a guest.
     ///

@@ -5,6 +5,7 @@
 //! ```toml
 //! name = "libbpf-tools"
 //! objects = ["*.bpf.o", "../x/y.o"]     # paths and globs, relative to the suite file
+//! modules = ["nf_conntrack"]            # kernel modules that guests load; `none` forbids all
 //! minimum-coverage = 80                 # percent of the guard sides that have to be verified
 //! loader = "cilium-ebpf"                # what loads its objects: libbpf, cilium-ebpf, aya, or the path of a loader
 //!
@@ -108,9 +109,10 @@ pub use variables::patches;
 use crate::gate::{WrittenAllowance, WrittenExpectation};
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 14] = [
+const SUITE_KEYS: [&str; 15] = [
     "name",
     "loader",
+    "modules",
     "objects",
     "package",
     "image",
@@ -188,6 +190,7 @@ struct Written {
     allow_warning: Vec<Spanned<WrittenAllowance>>,
     minimum_coverage: Option<Spanned<f64>>,
     loader: Option<String>,
+    modules: Option<Spanned<Vec<String>>>,
 }
 
 impl Suite {

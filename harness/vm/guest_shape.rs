@@ -2,6 +2,7 @@
 
 use crate::bytes::in_words;
 use crate::manifest::KernelSpec;
+use crate::store::ModuleFile;
 
 /// What a guest has to boot with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,12 +13,14 @@ pub struct GuestShape {
     pub cpus: u32,
     /// Words for the kernel's command line, behind ours: of two words for one setting the kernel obeys the last.
     pub append: Vec<String>,
+    /// Modules that are loaded while it boots, in this order, besides those of the data channel.
+    pub modules: Vec<ModuleFile>,
 }
 
 impl GuestShape {
     /// What a kernel's guests are like, unless something else is wanted.
     pub fn of(spec: &KernelSpec) -> GuestShape {
-        GuestShape { memory_mib: spec.memory_mib, cpus: 1, append: spec.append.clone() }
+        GuestShape { memory_mib: spec.memory_mib, cpus: 1, append: spec.append.clone(), modules: Vec::new() }
     }
 
     /// What it has that `other` has not, in words: `8 processors and 1 GiB`.
@@ -35,6 +38,15 @@ impl GuestShape {
         if !words.is_empty() {
             parts.push(format!("boot words {}", words.join(" ")));
         }
+        let modules: Vec<String> = self
+            .modules
+            .iter()
+            .filter(|module| !other.modules.contains(module))
+            .map(|module| format!("`{}`", module.name))
+            .collect();
+        if !modules.is_empty() {
+            parts.push(format!("module{} {}", if modules.len() == 1 { "" } else { "s" }, modules.join(" ")));
+        }
         parts.join(", ")
     }
 }
@@ -45,10 +57,16 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_named() {
-        let standard = GuestShape { memory_mib: 512, cpus: 1, append: vec!["quiet".to_owned()] };
-        let wanted =
-            GuestShape { memory_mib: 1024, cpus: 8, append: vec!["quiet".to_owned(), "mitigations=off".to_owned()] };
-        assert_eq!(wanted.beside(&standard), "1 GiB, 8 processors, boot words `mitigations=off`");
+        let standard = GuestShape { memory_mib: 512, cpus: 1, append: vec!["quiet".to_owned()], modules: Vec::new() };
+        let module =
+            ModuleFile { name: "xfs".to_owned(), path: "xfs.ko".into(), sha256: String::new(), optional: false };
+        let wanted = GuestShape {
+            memory_mib: 1024,
+            cpus: 8,
+            append: vec!["quiet".to_owned(), "mitigations=off".to_owned()],
+            modules: vec![module],
+        };
+        assert_eq!(wanted.beside(&standard), "1 GiB, 8 processors, boot words `mitigations=off`, module `xfs`");
         assert_eq!(standard.beside(&wanted), "512 MiB, 1 processor");
     }
 }

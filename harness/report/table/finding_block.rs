@@ -1,4 +1,4 @@
-//! [`kernel_warnings`], [`predicted_failures`], [`predictions`]: the findings of one kind, each once for all the kernels that share it.
+//! [`kernel_warnings`], [`modules`], [`predicted_failures`], [`predictions`]: the findings of one kind, each once for all the kernels that share it.
 
 use super::super::finding::{FindingKind, findings};
 use super::super::text::{counted, paragraph};
@@ -6,6 +6,7 @@ use crate::record::RunRecord;
 
 const KERNEL_WARNINGS: &str =
     "Kernel warnings (`corematrix explain` shows all of each; the gate is red unless the suite allows them)";
+const MODULES: &str = "Kernel modules that are refused (programs that need them are not judged)";
 const PREDICTIONS: &str = "Types say otherwise (what the guest reported counts; report this as a defect of corematrix)";
 const PREDICTED: &str = "Predicted to fail (from types alone: no kernel was booted, and this counts against nothing)";
 /// What a reader is going to read; the rest is in `report.json`.
@@ -14,6 +15,11 @@ const MOST: usize = 12;
 /// What kernels complained about while they judged, at most `width` columns wide.
 pub fn kernel_warnings(record: &RunRecord, width: usize) -> String {
     block(record, FindingKind::KernelWarning, KERNEL_WARNINGS, "more warning", width)
+}
+
+/// Kernel modules that kernels refused.
+pub fn modules(record: &RunRecord, width: usize) -> String {
+    block(record, FindingKind::Module, MODULES, "more module", width)
 }
 
 /// Relocations that came to something else than the types of their kernel say.

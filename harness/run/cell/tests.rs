@@ -61,8 +61,12 @@ impl GuestLink for Script {
     }
 
     fn shape(&self) -> &GuestShape {
-        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, append: Vec::new() };
+        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, append: Vec::new(), modules: Vec::new() };
         &SHAPE
+    }
+
+    fn modules(&self) -> &[ModuleLoad] {
+        &[]
     }
 
     fn shut_down(&mut self) {}
