@@ -42,6 +42,16 @@ pub trait KernelView {
         self.knows_modules()
     }
 
+    /// Whether a module that the guest has loaded has a type or function of this name.
+    fn is_in_loaded_module(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Why nothing is known of the kernel's modules, if more is known than that.
+    fn why_modules_unknown(&self) -> Option<String> {
+        None
+    }
+
     /// Whether the guest has loaded a module.
     fn is_loaded(&self, _module: &str) -> bool {
         false

@@ -32,7 +32,7 @@ pub fn modules_of(kernel: &dyn KernelView, asked: &str) -> Vec<String> {
 
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
-    let Some((what, modules)) = in_module(case, &diagnosis) else { return diagnosis };
+    let Some((what, modules)) = in_module(case, &diagnosis) else { return without_types(case, diagnosis) };
     let mut reason = modules.reason(&what, case.kernel);
     // libbpf and the kernel ask BTF for everything but what probes attach to.
     if case.kernel.config(BTF_OF_MODULES) == Some(false) {
@@ -40,6 +40,21 @@ pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnos
     }
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
     not_judged(reason, evidence)
+}
+
+/// The same diagnosis; of what is in a module that is loaded it says that the kernel shows no types of modules, if so.
+fn without_types(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
+    let subject = diagnosis.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
+    let Some(subject) = subject.filter(|_| case.kernel.config(BTF_OF_MODULES) == Some(false)) else { return diagnosis };
+    let name = subject.rsplit(':').next().unwrap_or(subject);
+    let names = target_names(case.program.map(|program| program.section.as_str()), subject::type_name(name));
+    if !names.iter().any(|name| case.kernel.is_in_loaded_module(&name.name)) {
+        return diagnosis;
+    }
+    let said = diagnosis.reason.clone().unwrap_or_default();
+    let why = "it is in a kernel module that is loaded, and the kernel has no BTF of modules \
+               (`CONFIG_DEBUG_INFO_BTF_MODULES`)";
+    diagnosis.because(format!("{said}; {why}"))
 }
 
 /// That a loader refuses a program, or would have the kernel refuse it, for a type that the kernel does not have; `words` tell so. `spec`
@@ -110,8 +125,13 @@ impl Modules {
                     None => words,
                 }
             }
-            Modules::Elsewhere(Elsewhere { module, kernel }) => {
-                format!("{what} is in kernel module {module} on {kernel}; the modules of this kernel are not known")
+            Modules::Elsewhere(Elsewhere { module, kernel: on }) => {
+                let words =
+                    format!("{what} is in kernel module {module} on {on}; the modules of this kernel are not known");
+                match kernel.why_modules_unknown() {
+                    Some(why) => format!("{words}: {why}"),
+                    None => words,
+                }
             }
         }
     }
@@ -119,6 +139,10 @@ impl Modules {
 
 /// The modules that have the first of these names that any module has.
 fn find(kernel: &dyn KernelView, names: &[Name]) -> Option<Modules> {
+    // It is missing although its module is there.
+    if names.iter().any(|name| kernel.is_in_loaded_module(&name.name)) {
+        return None;
+    }
     let here = |name: &Name| Some(kernel.modules_with(&name.name)).filter(|modules| !modules.is_empty());
     if let Some(modules) = names.iter().find_map(here) {
         return Some(Modules::Here(modules));
@@ -228,10 +252,12 @@ fn target_names(section: Option<&str>, name: &str) -> Vec<Name> {
     let hook = || Name::function(format!("bpf_lsm_{name}"));
     let iterator = || Name::function(format!("bpf_iter_{name}"));
     let event = || Name::of_type(format!("btf_trace_{name}"));
+    // Of a module without types, the function that calls the probes of the tracepoint.
+    let caller = || Name::function(format!("__traceiter_{name}"));
     let of_section = section.and_then(|section| section.split_once('/')).map(|(kind, _)| kind.trim_start_matches('?'));
     match of_section.map(|kind| kind.strip_suffix(".s").unwrap_or(kind)) {
         Some("fentry" | "fexit" | "fmod_ret" | "freplace") => vec![function()],
-        Some("tp_btf") => vec![event()],
+        Some("tp_btf") => vec![event(), caller()],
         Some("lsm" | "lsm_cgroup") => vec![hook()],
         Some("iter") => vec![iterator()],
         _ => vec![function(), hook(), iterator(), event(), Name::of_type(format!("bpf_struct_ops_{name}"))],

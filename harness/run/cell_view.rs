@@ -95,6 +95,14 @@ impl KernelView for CellView<'_, '_> {
         self.stored.elsewhere(name)
     }
 
+    fn is_in_loaded_module(&self, name: &str) -> bool {
+        self.has_loaded(name)
+    }
+
+    fn why_modules_unknown(&self) -> Option<String> {
+        self.stored.why_modules_unknown()
+    }
+
     fn is_loaded(&self, module: &str) -> bool {
         self.modules.has(module)
     }

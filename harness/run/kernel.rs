@@ -137,6 +137,12 @@ impl<'a> KernelContext<'a> {
         names.map(|names| self.modules.of_cell(names, &self.view)).unwrap_or_default()
     }
 
+    /// The shape of the guests of an object, an index, as far as modules decide it.
+    pub(super) fn shape_of(&self, object: usize) -> GuestShape {
+        let modules = self.modules_of(object, &self.run.plan.objects[object]).files;
+        GuestShape { modules, ..self.standard.clone() }
+    }
+
     /// A guest for a command of the user, with the modules that were asked for by name, and what became of them.
     ///
     /// # Errors
@@ -298,9 +304,7 @@ impl<'a> KernelContext<'a> {
             Err(RestoreFailure::Failed(reason)) => {
                 fresh.iter().for_each(|key| self.run.store.snapshot_failed(key, &reason));
                 let first = self.go_cold(shape);
-                if *shape == self.standard {
-                    self.wanted.forget(self.index);
-                }
+                self.wanted.forget(self.index, shape);
                 // The last one who holds it removes it; the others find out for themselves.
                 let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.run.store.discard(snapshot));
                 let fate = if removed { " and was thrown away" } else { "" };
@@ -320,10 +324,9 @@ impl<'a> KernelContext<'a> {
         let start = starts.entry(shape.clone()).or_default();
         if matches!(*start, Start::Unknown) {
             *start = Start::Warm(Arc::clone(&snapshot));
-            // Whoever asks the kernel in the end starts a guest like the others.
-            if *shape == self.standard {
-                self.wanted.keep(Restorable { kernel: self.index, stored: self.stored.clone(), snapshot });
-            }
+            // Whoever asks the kernel in the end starts a guest like one of them.
+            let (kernel, stored, shape) = (self.index, self.stored.clone(), shape.clone());
+            self.wanted.keep(Restorable { kernel, stored, shape, snapshot });
         }
     }
 

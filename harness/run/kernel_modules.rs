@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use super::kernel_view::StoredView;
 use super::wanted_names::{WantedName, WantedNames};
 use crate::checksum;
+use crate::judge::KernelView;
 use crate::manifest::{ModuleChoice, NamedModule};
 use crate::protocol::ModuleLoad;
 use crate::record::ModuleRecord;
@@ -14,6 +15,9 @@ use crate::store::{ModuleFile, ModuleFiles, ModuleInfo};
 
 /// Of a name that more modules have nobody can tell which one is meant.
 const MOST_OWNERS: usize = 4;
+
+/// From this release on filters of traffic control are attached without a queueing discipline.
+const LINKS_OF_FILTERS: (u32, u32) = (6, 6);
 
 /// What modules a kernel has. Looked up when a cell asks.
 pub(super) struct KernelModules<'a> {
@@ -68,6 +72,10 @@ impl<'a> KernelModules<'a> {
                 wanted.extend(owners);
             }
         }
+        if names.attaches_filters && view.is_module("CONFIG_NET_SCH_INGRESS") && view.release() < Some(LINKS_OF_FILTERS)
+        {
+            wanted.insert("sch_ingress".to_owned());
+        }
         self.add_named(&mut cell, view);
         for name in wanted {
             self.add_needed(&mut cell, name);
@@ -88,7 +96,7 @@ impl<'a> KernelModules<'a> {
             }
             owners
         };
-        names.0.iter().map(of).filter(|owners| !owners.is_empty()).collect()
+        names.names.iter().map(of).filter(|owners| !owners.is_empty()).collect()
     }
 
     /// Adds a module that the object needs.
@@ -237,8 +245,17 @@ fn refusal(load: &ModuleLoad) -> String {
         return format!("the kernel refuses its types: {}", load.words.first().map_or("", String::as_str));
     }
     let errno = std::io::Error::from_raw_os_error(load.errno);
+    // Of some refusals the kernel logs nothing, or nothing that a reader would understand.
+    let meaning = match load.errno {
+        libc::EKEYREJECTED => "its signature is not valid, as of a module that was changed: ",
+        libc::ENOKEY => "it is not signed with a key that the kernel trusts: ",
+        libc::ENOEXEC => "its format or version does not fit: ",
+        libc::ENOENT if load.words.is_empty() => "something that it looks for when it starts is not there: ",
+        libc::ENODEV => "the guest has no such device or processor feature: ",
+        _ => "",
+    };
     match load.words.first() {
-        Some(words) => format!("the kernel refuses it: {words} ({errno})"),
-        None => format!("the kernel refuses it: {errno}"),
+        Some(words) => format!("the kernel refuses it: {meaning}{words} ({errno})"),
+        None => format!("the kernel refuses it: {meaning}{errno}"),
     }
 }

@@ -166,6 +166,11 @@ impl KernelView for StoredView<'_> {
         self.modules().0.module_btf.is_some()
     }
 
+    fn why_modules_unknown(&self) -> Option<String> {
+        let is_gone = self.modules().0.modules_are_gone();
+        is_gone.then(|| "the archive has no package with them any more".to_owned())
+    }
+
     fn knows_module_functions(&self) -> bool {
         self.modules().0.has_modules()
     }

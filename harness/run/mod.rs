@@ -193,8 +193,10 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     if plan.objects.iter().all(|object| object.broken.is_some()) {
         return Session::new(Arc::clone(shared), None).run(&order);
     }
-    let Ok(first) = shared.machine(&shared.standard) else { return };
-    if !shared.is_warm(&shared.standard) {
+    // The first guest is of use to the object that takes longest, if it can be.
+    let shape = order.first().map_or_else(|| shared.standard.clone(), |longest| shared.shape_of(*longest));
+    let Ok(first) = shared.machine(&shape) else { return };
+    if !shared.is_warm(&shape) {
         // One guest serves all that have the same modules.
         order.sort_by_cached_key(|object| shared.modules_of(*object, &plan.objects[*object]).files);
         return Session::new(Arc::clone(shared), Some(first)).run(&order);

@@ -20,7 +20,11 @@ pub(super) struct WantedName {
 
 /// The names of an object, the same on every kernel.
 #[derive(Debug, Default)]
-pub(super) struct WantedNames(pub(super) BTreeSet<WantedName>);
+pub(super) struct WantedNames {
+    pub(super) names: BTreeSet<WantedName>,
+    /// Whether filters of traffic control are attached, which kernels before 6.6 do by a queueing discipline.
+    pub(super) attaches_filters: bool,
+}
 
 impl WantedNames {
     pub(super) fn of(planned: &PlannedObject, reach: Reach) -> WantedNames {
@@ -30,6 +34,7 @@ impl WantedNames {
             if planned.loading.leaves_out(&program.name) {
                 continue;
             }
+            names.attaches_filters |= reach >= Reach::Attach && program.prog_type.as_deref() == Some("sched_cls");
             let attached = planned.programs_setup.iter().find(|setup| setup.program == program.name);
             if let Some(target) = judge::module_target(&program.section, reach >= Reach::Attach || attached.is_some()) {
                 names.add(target.names, target.module, true);
@@ -63,7 +68,7 @@ impl WantedNames {
     }
 
     fn add(&mut self, any_of: Vec<String>, module: Option<String>, is_target: bool) {
-        self.0.insert(WantedName { any_of, module, is_target });
+        self.names.insert(WantedName { any_of, module, is_target });
     }
 }
 

@@ -14,11 +14,8 @@ use crate::store::entry::Staging;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::kmod::{self, ModuleTree};
 use crate::store::module_files::{self, ModuleFiles};
-use crate::store::modules::{FUNCTIONS, TYPES, pack};
+use crate::store::modules::{FUNCTIONS, GONE, TYPES, pack};
 use crate::store::{Store, StoredKernel};
-
-/// An empty file in an entry: the archive has no modules for this kernel any more.
-const NOTHING: &str = "modules.gone";
 
 /// Why a kernel's module files are not to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +38,7 @@ impl Store {
         let (Some(folder), Source::Apt { .. }) = (kernel.boot_image.parent(), &spec.source) else {
             return Ok(kernel.clone());
         };
-        let is_known = |kernel: &StoredKernel| kernel.has_modules() || folder.join(NOTHING).exists();
+        let is_known = |kernel: &StoredKernel| kernel.has_modules() || kernel.modules_are_gone();
         if offline || is_known(kernel) {
             return Ok(kernel.clone());
         }
@@ -77,7 +74,7 @@ impl Store {
         let folder = kernel.boot_image.parent().unwrap_or(Path::new(""));
         let is_packaged = matches!(spec.source, Source::Apt { .. });
         let gone = || NoModuleFiles("the archive has no package with the modules of this kernel any more".to_owned());
-        if is_packaged && folder.join(NOTHING).exists() {
+        if is_packaged && kernel.modules_are_gone() {
             return Err(gone());
         }
         if is_packaged && offline {
@@ -134,9 +131,9 @@ impl Store {
             fs::rename(&from, &to).during("create", &to)
         };
         if is_gone {
-            let path = staging.entry().join(NOTHING);
+            let path = staging.entry().join(GONE);
             fs::write(&path, []).during("write", &path)?;
-            return publish(NOTHING);
+            return publish(GONE);
         }
         let Some(tree) = tree.filter(|tree| tree.is_dir()) else { return Ok(()) };
         let modules = ModuleTree::read(Some(&tree), None).during("read", &tree)?;
