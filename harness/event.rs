@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use crate::record::MachineRecord;
 use crate::record::{CellCoverage, CellPrediction};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
@@ -179,6 +180,8 @@ pub struct CellOutcome {
     pub kernel_log: Vec<KernelWarning>,
     /// The tests that a command ran, if it was looked for them.
     pub tests: Option<TestOutput>,
+    /// What the guest's machine was like, if there was a guest.
+    pub machine: Option<MachineRecord>,
     /// Time in the guest.
     pub took: Duration,
     /// What else is worth knowing.

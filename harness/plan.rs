@@ -2,6 +2,7 @@
 
 mod groups;
 mod loaders;
+mod machine;
 mod reuse;
 mod room;
 mod schedule;
@@ -16,10 +17,11 @@ use crate::loader::Profile;
 use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, Inventory, Unclaimed};
-use crate::protocol::{DataPatch, MAPS_ALONE, ProgramSetup};
+use crate::protocol::{DataPatch, MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
+use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
     AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
@@ -30,6 +32,7 @@ use crate::suite::{Settings, Shape, patches};
 
 use groups::{groups, optional, proposed};
 pub use loaders::PlannedLoader;
+pub use machine::CellMachine;
 pub use reuse::PlannedReuse;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
@@ -74,6 +77,8 @@ pub struct PlannedObject {
     pub analysis: Arc<Analysis>,
     /// The settings that it is tried with, if not its own.
     pub shape: Option<PlannedShape>,
+    /// What its machine is like, where somebody says it.
+    pub machine: MachineSettings,
     /// What its own loader does to it, as a suite says.
     pub loading: LoadingRecord,
     /// What loads it, if not libbpf.
@@ -113,7 +118,9 @@ impl Plan {
         for (object, (loading, reused)) in objects.iter().zip(loadings) {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
-            let shaped = !shapes.is_empty();
+            // Another machine changes no switch.
+            let shaped = shapes.iter().any(|shape| shape.setup != ObjectSetup::default());
+            let machine = settings.machine_of(&object.name);
             let own = settings.types.iter().find(|(of, _)| *of == object.name);
             let types = own.and_then(|(_, raw)| OwnTypes::of(raw));
             let setup = || {
@@ -127,8 +134,9 @@ impl Plan {
                     let mut all = profile.map(|profile| profile.loading.clone()).unwrap_or_default();
                     all.add(&loading);
                     let planned = PlannedObject::new(object.clone(), shape, &all);
-                    let (reused, shaped) = (reused.clone(), shaped || shape.is_some());
-                    PlannedObject { programs_setup: setup(), reused, types: types.clone(), shaped, ..planned }
+                    let (reused, shaped) = (reused.clone(), shaped);
+                    let machine = shape.map_or_else(|| machine.clone(), |shape| shape.machine.over(&machine));
+                    PlannedObject { machine, programs_setup: setup(), reused, types: types.clone(), shaped, ..planned }
                 };
                 planned.extend(loaders::rows(assigned, object, plan));
             }
@@ -159,6 +167,7 @@ impl Plan {
             broken: None,
             analysis,
             shape: None,
+            machine: MachineSettings::default(),
             patches: Vec::new(),
             loading: LoadingRecord::default(),
             loader: None,
@@ -182,8 +191,8 @@ impl Plan {
     /// The memory in MiB of the kernels' guests, and that of every guest for an object that needs a larger one.
     pub fn guest_sizes(&self) -> (u64, Vec<u64>) {
         let standard = self.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
-        let of_object = |object: &PlannedObject| object.guest_mib(standard);
-        (standard, self.objects.iter().map(of_object).filter(|mib| *mib > standard).collect())
+        let of_object = |object: &PlannedObject| self.kernels.iter().map(|spec| object.guest_mib(spec)).max();
+        (standard, self.objects.iter().filter_map(of_object).filter(|mib| *mib > standard).collect())
     }
 
     /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.
@@ -227,6 +236,7 @@ impl Plan {
             prediction: None,
             kernel_log: Vec::new(),
             wall_ms: 0,
+            machine: None,
             notes: Vec::new(),
         };
         RunRecord {
@@ -308,6 +318,7 @@ impl PlannedObject {
             broken,
             analysis,
             shape,
+            machine: MachineSettings::default(),
             patches: own,
             loading,
             loader: None,
@@ -366,7 +377,9 @@ impl PlannedObject {
                 of: of.clone(),
                 name: shape.name.clone(),
                 settings: shape.settings.clone(),
+                machine: shape.machine.clone(),
             }),
+            machine: self.machine.clone(),
             loading: self.loading.clone(),
             loader: self.loader.as_ref().map(PlannedLoader::record),
             beside: self.beside.clone(),

@@ -176,7 +176,7 @@ impl Bundle {
             about: About { format: FORMAT, kernel: spec.name.clone(), command: command.to_vec(), cpu: host_cpu() },
             kernel,
             object: bytes.to_vec(),
-            manifest: project::manifest(spec, source).map_err(cannot_write)?,
+            manifest: project::manifest(spec, source, &object_record.machine).map_err(cannot_write)?,
             lock,
             suite: project::suite((base, &file), &record.objects[0]).map_err(cannot_write)?,
             record,

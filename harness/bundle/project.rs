@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::manifest::{FileLocation, KernelSpec, Source};
-use crate::record::ObjectRecord;
+use crate::manifest::{FileLocation, KernelSpec, Source, profile_table};
+use crate::record::{MachineSettings, ObjectRecord};
 use crate::source::LockedKernel;
 
 /// Stands in for the image of a kernel that lies on the machine of the run only.
@@ -40,13 +40,25 @@ struct Declared<'a> {
     sha256: Vec<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     append: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpus: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    numa: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profile: Vec<String>,
     memory: String,
     boot_timeout: String,
     program_timeout: String,
 }
 
 /// A manifest that declares only this kernel, from the source that served. Of what lies on this machine it does not say where.
-pub(super) fn manifest(spec: &KernelSpec, source: Option<&Source>) -> Result<String, toml::ser::Error> {
+///
+/// The profiles of the kernel and of the object's machine are in it.
+pub(super) fn manifest(
+    spec: &KernelSpec,
+    source: Option<&Source>,
+    machine: &MachineSettings,
+) -> Result<String, toml::ser::Error> {
     let mut declared = Declared {
         source: source.map_or("path", Source::label),
         suites: None,
@@ -56,6 +68,9 @@ pub(super) fn manifest(spec: &KernelSpec, source: Option<&Source>) -> Result<Str
         files: Vec::new(),
         sha256: Vec::new(),
         append: &spec.append,
+        cpus: spec.machine.cpus,
+        numa: spec.machine.numa_nodes,
+        profile: spec.machine.profile_names(),
         memory: format!("{}MiB", spec.memory_mib),
         boot_timeout: humantime::format_duration(spec.boot_timeout).to_string(),
         program_timeout: humantime::format_duration(spec.program_timeout).to_string(),
@@ -77,7 +92,12 @@ pub(super) fn manifest(spec: &KernelSpec, source: Option<&Source>) -> Result<Str
         _ => (declared.source, declared.image) = ("path", Some(ELSEWHERE.to_owned())),
     }
     let name = spec.name.as_str();
-    toml::to_string(&ManifestText { matrix: Matrix { default: [name] }, kernel: BTreeMap::from([(name, declared)]) })
+    let text = ManifestText { matrix: Matrix { default: [name] }, kernel: BTreeMap::from([(name, declared)]) };
+    let mut text = toml::to_string(&text)?;
+    for profile in machine.over(&spec.machine).profiles {
+        text += &format!("\n{}", profile_table(&profile));
+    }
+    Ok(text)
 }
 
 /// Of the sources of a kernel the one that another machine can use, too: the one that is pinned.
@@ -126,6 +146,8 @@ struct SuiteText<'a> {
 /// A suite with only this object and the settings that it was tried with.
 pub(super) fn suite((name, file): (&str, &str), object: &ObjectRecord) -> Result<String, toml::ser::Error> {
     let mut text = toml::to_string(&SuiteText { name, objects: [file] })?;
+    // The machine of a shape is among the shape's own settings, too.
+    text.extend(object.machine.lines().into_iter().map(|line| line + "\n"));
     let shape = object.shape.as_ref();
     text += &crate::suite::loading_tables(&object.loading, file.strip_suffix(".bpf.o").unwrap_or(file));
     if let Some(shape) = shape {

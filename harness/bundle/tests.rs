@@ -5,6 +5,7 @@ use tar::{Builder, EntryType, Header};
 use super::*;
 use crate::manifest::Source;
 use crate::record::Cause;
+use crate::record::MachineSettings;
 use crate::record::Verdict;
 use crate::record::sample;
 use crate::source::LockedKernel;
@@ -21,8 +22,12 @@ fn bundle() -> (tempfile::TempDir, PathBuf, Bundle) {
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/suite/switches.bpf.o")).unwrap();
     let mut record = sample::record();
     record.objects[1].sha256 = checksum::of_bytes(&bytes);
-    record.objects[1].shape =
-        Some(ShapeRecord { of: "a/b".to_owned(), name: "s".to_owned(), settings: vec!["x = true".to_owned()] });
+    record.objects[1].shape = Some(ShapeRecord {
+        of: "a/b".to_owned(),
+        name: "s".to_owned(),
+        settings: vec!["x = true".to_owned()],
+        machine: MachineSettings::default(),
+    });
     let (width, kernel) = (record.kernels.len(), kernel());
     let program = &mut record.cells[width + kernel].programs[0];
     (program.verdict, program.cause) = (Verdict::VerifierRejected, Some(Cause::MemoryNull));
@@ -227,7 +232,7 @@ fn an_image_of_this_machine_stays_here() {
     let image = "/home/somebody/linux/bzImage";
     let spec = spec(Source::Path { image: image.into(), modules: None, config: None });
     assert_eq!(project::portable(&spec, None), None);
-    let text = project::manifest(&spec, None).unwrap();
+    let text = project::manifest(&spec, None, &MachineSettings::default()).unwrap();
     assert!(text.contains("source = \"path\"") && !text.contains("somebody"), "{text}");
 }
 
@@ -237,7 +242,7 @@ fn the_source_that_served_goes_along() {
     let mut spec = spec(Source::Mainline { version: "v6.6".to_owned() });
     spec.fallbacks = vec![oci.clone()];
     assert_eq!(project::portable(&spec, Some(&locked("oci"))), Some(&oci));
-    let text = project::manifest(&spec, Some(&oci)).unwrap();
+    let text = project::manifest(&spec, Some(&oci), &MachineSettings::default()).unwrap();
     assert!(text.contains("image = \"example.org/kernels:6.6\""), "{text}");
     let read = Manifest::parse(&text, Path::new("/bundle/kernels.toml")).unwrap();
     assert_eq!(read.kernels[0].source, oci);

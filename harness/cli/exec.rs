@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::debug::DebugArgs;
 use super::failure::Failure;
+use super::guest_machine::GuestMachineArgs;
 use super::run;
 use super::{Common, MachineArgs, say};
 use crate::checksum;
@@ -28,6 +29,8 @@ pub(super) struct ExecArgs {
     words: Vec<String>,
     #[command(flatten)]
     machine: MachineArgs,
+    #[command(flatten)]
+    guests: GuestMachineArgs,
     /// How many guests run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
@@ -135,7 +138,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     let project = Project::load(&common.manifest, &common.places()?)?;
     let mut options = args.machine.options()?;
     (options.jobs, options.cold, options.debug) = (args.jobs, args.cold, args.debug.options());
-    let kernels = project.kernels(&args.machine.kernel)?;
+    let kernels = project.with_machines(project.kernels(&args.machine.kernel)?, &args.guests.options())?;
     // What is named is shown, so that only what it needs can be hidden.
     let named = std::fs::canonicalize(&args.words[0]).into_iter().collect();
     let given = args.given.look_up(named)?;

@@ -15,6 +15,7 @@ mod exec;
 mod explain;
 mod failure;
 mod gate;
+mod guest_machine;
 mod init;
 mod kernels;
 mod lint;

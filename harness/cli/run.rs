@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use super::debug::{DebugArgs, Phases};
 use super::failure::Failure;
 use super::gate::{self, ReadTerms, Terms};
+use super::guest_machine::ComparedMachineArgs;
 use super::threshold::Thresholds;
 use super::{Common, MachineArgs, bundle, say, watch};
 use crate::coverage::Unit;
@@ -39,6 +40,8 @@ pub(super) struct RunArgs {
     pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) machine: MachineArgs,
+    #[command(flatten)]
+    pub(super) guests: ComparedMachineArgs,
     /// How many guests run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
@@ -138,6 +141,7 @@ impl RunArgs {
         options.cold = self.cold;
         options.partition = self.partition;
         options.loaders.clone_from(&self.loader);
+        options.machine = self.guests.options();
         options.debug = self.debug.options();
         Ok(options)
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::failure::Failure;
+use super::guest_machine::GuestMachineArgs;
 use super::{Common, MachineArgs};
 use crate::exec::{Executable, UnfitProgram, View};
 use crate::manifest::KernelSpec;
@@ -42,6 +43,8 @@ pub(super) struct RunnerArgs {
     words: Vec<String>,
     #[command(flatten)]
     machine: MachineArgs,
+    #[command(flatten)]
+    guests: GuestMachineArgs,
     /// How many guests run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
@@ -116,7 +119,7 @@ fn perform(common: &Common, args: &RunnerArgs) -> Result<ExitCode, Failure> {
         Err(unfit) => return Ok(cannot_run(&unfit)),
     };
     let project = Project::load(&settings.manifest, &common.places()?)?;
-    let kernels = project.kernels(&settings.kernels)?;
+    let kernels = project.with_machines(project.kernels(&settings.kernels)?, &args.guests.options())?;
     project.tools()?;
     let machine = MachineArgs {
         kernel: Vec::new(),

@@ -10,6 +10,7 @@ use super::attended::{self, Screen, User};
 use super::debug::DebugArgs;
 use super::exec::{GivenArgs, environment};
 use super::failure::Failure;
+use super::guest_machine::GuestMachineArgs;
 use super::{Common, MachineArgs, run, say};
 use crate::event::Event;
 use crate::exec::{CommandEnding, CommandSession, HostFiles, LeftError, OutputFiles};
@@ -29,6 +30,8 @@ pub(super) struct ShellArgs {
     /// An object to have at hand: its path is in `$OBJECT`.
     #[arg(long, value_name = "FILE")]
     object: Option<PathBuf>,
+    #[command(flatten)]
+    guest: GuestMachineArgs,
     #[command(flatten)]
     given: GivenArgs,
     /// Take out what is put into `$OUT`, to this folder.
@@ -58,7 +61,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
         offline: args.offline,
         modules: args.modules.clone(),
     };
-    let kernels = project.kernels(&machine.kernel)?;
+    let kernels = project.with_machines(project.kernels(&machine.kernel)?, &args.guest.options())?;
     if kernels.len() != 1 {
         let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
         let hint = Some(format!("choose one of {}", names.join(", ")));

@@ -77,6 +77,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     }
     let mut found = project.inputs(&places, args.machine.offline, &say)?;
     project.assign_loaders(&mut found, &args.loader)?;
+    project.apply_machines(&mut found, &args.guests.options())?;
     let Found { objects, notices, settings, .. } = found;
     let mut inputs = WatchedInputs::new(&watched(&places, build.as_ref(), &objects));
     let ran = inputs.look();
@@ -167,6 +168,7 @@ impl Watch<'_> {
         let folder = self.folder;
         let found = project.inputs(&self.places, args.machine.offline, &say).and_then(|mut found| {
             project.assign_loaders(&mut found, &args.loader)?;
+            project.apply_machines(&mut found, &args.guests.options())?;
             Ok(found)
         });
         let Found { objects, notices, settings, .. } = match found {

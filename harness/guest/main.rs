@@ -19,6 +19,7 @@ mod kernel_log;
 mod live;
 mod loaded;
 mod loader;
+mod machine;
 mod modules;
 mod own_loader;
 mod pins;
@@ -99,6 +100,9 @@ fn serve() -> Result<(), String> {
             }
             (HostMessage::Live(order), blob) => live::serve(&mut port, order, &blob)?,
             (HostMessage::TellFacts, _) => send(&mut port, &GuestMessage::Facts(Box::new(facts::look())), &[])?,
+            (HostMessage::Arrange { sysctls }, _) => {
+                send(&mut port, &GuestMessage::Arranged(machine::arrange(&sysctls)), &[])?;
+            }
             (HostMessage::Probe(request), _) => {
                 send(&mut port, &GuestMessage::Probed(feature_probe::features(&request)), &[])?;
             }

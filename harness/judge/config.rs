@@ -139,6 +139,7 @@ mod tests {
             kernel,
             poison: &|_| None,
             memory_mib: None,
+            machine: None,
             by_loader: false,
             own_types: None,
         });

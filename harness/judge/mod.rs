@@ -15,8 +15,10 @@ mod form;
 mod instruction;
 mod kernel_view;
 mod loader_words;
+pub mod machine;
 mod map;
 mod module;
+mod module_target;
 mod open;
 mod part;
 mod poison;
@@ -33,7 +35,8 @@ pub use form::checks_attach_type;
 pub(crate) use kernel_view::SampleKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
 pub use loader_words::not_opened;
-pub use module::{missing_type, module_target, modules_of, target_in_module, tracepoint_names, without_module};
+pub use module::{missing_type, modules_of, target_in_module, without_module};
+pub use module_target::{module_target, tracepoint_names};
 pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 
@@ -42,7 +45,7 @@ use crate::object::btf::{Btf, Want};
 use crate::object::{Inventory, ProgramInfo};
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::record::Verdict;
-use crate::record::{Cause, Evidence, Source};
+use crate::record::{Cause, Evidence, MachineRecord, Source};
 use crate::verifier::VerifierFailure;
 
 /// A program on a kernel: everything that its verdict rests on.
@@ -62,6 +65,8 @@ pub struct Case<'a> {
     pub poison: &'a dyn Fn(u32) -> Option<Poison>,
     /// The guest's memory in MiB; `None` if it is not known.
     pub memory_mib: Option<u64>,
+    /// The guest's machine; `None` if it is not known.
+    pub machine: Option<&'a MachineRecord>,
     /// Whether another loader than libbpf loads it.
     pub by_loader: bool,
     /// What it is relocated with, if not with the kernel's types.
@@ -104,7 +109,8 @@ impl Diagnosis {
 
 /// Judges a program.
 pub fn judge(case: &Case<'_>) -> Diagnosis {
-    config::unless_ruled_out(case, module::unless_in_module(case, by_words(case)))
+    let by_words = machine::unless_forbidden(case, by_words(case));
+    config::unless_ruled_out(case, module::unless_in_module(case, by_words))
 }
 
 /// Judges a program by what the kernel and libbpf said of it.

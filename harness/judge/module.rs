@@ -3,19 +3,13 @@
 //! Where nothing is known of the kernel's modules, a module of another kernel that has it is reason enough not to judge.
 
 use super::kernel_view::{Elsewhere, KernelView};
+use super::module_target::{Name, target_names};
 use super::{Case, Diagnosis, subject};
 use crate::protocol::attach::{TargetFacts, TargetKind};
 use crate::record::{Cause, Evidence, Verdict};
 
 /// The kernel's option to have BTF of modules; from 5.11 on.
 const BTF_OF_MODULES: &str = "CONFIG_DEBUG_INFO_BTF_MODULES";
-
-/// A name that may be in a module.
-struct Name {
-    name: String,
-    /// Whether it is that of a function, which a module's symbols tell as well as its types.
-    is_function: bool,
-}
 
 /// Which modules have a name.
 enum Modules {
@@ -101,16 +95,6 @@ pub fn without_module(reason: String) -> Diagnosis {
 
 fn not_judged(reason: String, evidence: Option<Evidence>) -> Diagnosis {
     Diagnosis { verdict: Verdict::HarnessLimit, cause: Some(Cause::ModuleNotLoaded), reason: Some(reason), evidence }
-}
-
-impl Name {
-    fn function(name: impl Into<String>) -> Name {
-        Name { name: name.into(), is_function: true }
-    }
-
-    fn of_type(name: impl Into<String>) -> Name {
-        Name { name: name.into(), is_function: false }
-    }
 }
 
 impl Modules {
@@ -201,69 +185,6 @@ fn attach_target(case: &Case<'_>, subject: &str) -> Option<(String, Modules)> {
     Some((name.to_owned(), modules))
 }
 
-/// What a program attaches to, as modules have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModuleTarget {
-    /// What kernels call it; one of these does.
-    pub names: Vec<String>,
-    /// The module that the object itself names.
-    pub module: Option<String>,
-}
-
-/// What a program of this section attaches to, if a module may have it. What is only looked for when it is attached counts if `attached`.
-pub fn module_target(section: &str, attached: bool) -> Option<ModuleTarget> {
-    let (kind, target) = section.trim_start_matches('?').split_once('/')?;
-    let kind = kind.strip_suffix(".s").unwrap_or(kind);
-    let looked_for_at_load =
-        matches!(kind, "fentry" | "fexit" | "fmod_ret" | "fsession" | "tp_btf" | "lsm" | "lsm_cgroup" | "iter");
-    if !looked_for_at_load && !attached {
-        return None;
-    }
-    let names = |names: Vec<Name>| names.into_iter().map(|name| name.name).collect();
-    match kind {
-        "kprobe" | "kretprobe" | "kprobe.multi" | "kretprobe.multi" | "kprobe.session" | "fprobe" => {
-            let name = target.split('+').next().unwrap_or(target);
-            let of_one = !name.contains(['*', '?']);
-            of_one.then(|| ModuleTarget { names: vec![name.to_owned()], module: None })
-        }
-        "raw_tp" | "raw_tracepoint" | "tp" | "tracepoint" => {
-            // `xfs/xfs_file_open`: what is before is no module, though it is often called so.
-            let name = target.rsplit(['/', ':']).next().unwrap_or(target);
-            Some(ModuleTarget { names: tracepoint_names(name), module: None })
-        }
-        "freplace" => None,
-        _ if looked_for_at_load => {
-            let (module, name) = target.split_once(':').map_or((None, target), |(module, name)| (Some(module), name));
-            let module = module.filter(|module| *module != "vmlinux").map(|module| module.replace('-', "_"));
-            Some(ModuleTarget { names: names(target_names(Some(section), name)), module })
-        }
-        _ => None,
-    }
-}
-
-/// What modules call a tracepoint: by its type, or where they have none by the function that calls its probes.
-pub fn tracepoint_names(name: &str) -> Vec<String> {
-    vec![format!("btf_trace_{name}"), format!("__traceiter_{name}")]
-}
-
-/// What the kernel's BTF calls a target, by the section of the program.
-fn target_names(section: Option<&str>, name: &str) -> Vec<Name> {
-    let function = || Name::function(name);
-    let hook = || Name::function(format!("bpf_lsm_{name}"));
-    let iterator = || Name::function(format!("bpf_iter_{name}"));
-    let event = || Name::of_type(format!("btf_trace_{name}"));
-    // Of a module without types, the function that calls the probes of the tracepoint.
-    let caller = || Name::function(format!("__traceiter_{name}"));
-    let of_section = section.and_then(|section| section.split_once('/')).map(|(kind, _)| kind.trim_start_matches('?'));
-    match of_section.map(|kind| kind.strip_suffix(".s").unwrap_or(kind)) {
-        Some("fentry" | "fexit" | "fmod_ret" | "freplace") => vec![function()],
-        Some("tp_btf") => vec![event(), caller()],
-        Some("lsm" | "lsm_cgroup") => vec![hook()],
-        Some("iter") => vec![iterator()],
-        _ => vec![function(), hook(), iterator(), event(), Name::of_type(format!("bpf_struct_ops_{name}"))],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::kernel_view::SampleKernel;
@@ -310,6 +231,7 @@ mod tests {
             kernel,
             poison: &|_| None,
             memory_mib: None,
+            machine: None,
             by_loader: false,
             own_types: None,
         })

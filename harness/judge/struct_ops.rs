@@ -57,6 +57,7 @@ mod tests {
             kernel: &UnknownKernel,
             poison: &|_| None,
             memory_mib: None,
+            machine: None,
             by_loader: false,
             own_types: None,
         };

@@ -64,6 +64,24 @@ fn judged(outcome: &ProgramOutcome, log: &str) -> Diagnosis {
         kernel: &UnknownKernel,
         poison: &|_| None,
         memory_mib: None,
+        machine: None,
+        by_loader: false,
+        own_types: None,
+    })
+}
+
+/// Judges a refusal by the verifier in a guest whose machine is like this.
+pub(super) fn refused(machine: Option<&MachineRecord>, log: &str, errno: i32) -> Diagnosis {
+    let outcome = ProgramOutcome { errno, ..outcome(Stage::Load, &[REFUSED]) };
+    judge(&Case {
+        outcome: &outcome,
+        log,
+        program: None,
+        object: None,
+        kernel: &UnknownKernel,
+        poison: &|_| None,
+        memory_mib: None,
+        machine,
         by_loader: false,
         own_types: None,
     })

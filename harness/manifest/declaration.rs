@@ -3,13 +3,27 @@
 use std::path::Path;
 
 use super::limits::GuestLimits;
+use super::machine;
+use super::profiles::Profiles;
 use super::reader::{TableReader, TomlSection};
 use super::source_table::SourceTable;
 use super::{KernelSpec, ModuleChoice, Source};
+use crate::record::MachineSettings;
 
 /// Keys that every kernel may have, whatever its source.
-pub(super) const COMMON: [&str; 8] =
-    ["optional", "append", "btf", MODULES, "memory", "boot-timeout", "program-timeout", FALLBACK];
+pub(super) const COMMON: [&str; 11] = [
+    "optional",
+    "append",
+    "btf",
+    MODULES,
+    "memory",
+    "boot-timeout",
+    "program-timeout",
+    "cpus",
+    "numa",
+    machine::PROFILE,
+    FALLBACK,
+];
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
 /// Modules to load; of source `path` it may be the folder of all its modules instead.
@@ -28,6 +42,10 @@ pub struct Declaration<'a, 't> {
     pub folder: &'a Path,
     /// What holds where the table says nothing.
     pub limits: GuestLimits,
+    /// The machine where the table says nothing.
+    pub machine: &'a MachineSettings,
+    /// The profiles that there are.
+    pub profiles: &'a Profiles,
 }
 
 impl<'t> Declaration<'_, 't> {
@@ -39,8 +57,9 @@ impl<'t> Declaration<'_, 't> {
         self.check_name(reader);
         let source = SourceTable { section: &self.section, folder: self.folder, others: &COMMON }.read(reader);
         let limits = GuestLimits::read(reader, &self.section, self.limits);
+        let machine = machine::read(reader, &self.section, Some(self.profiles), self.machine);
         let optional = reader.boolean(&self.section, "optional").unwrap_or(false);
-        let append = self.append(reader);
+        let append = reader.words(&self.section, "append");
         let modules = self.modules(reader);
         let btf = reader.string(&self.section, "btf").map(|(path, _)| self.folder.join(path));
         // Of such a kernel it is the source itself.
@@ -56,6 +75,7 @@ impl<'t> Declaration<'_, 't> {
             program_timeout: limits.program_timeout,
             append,
             modules,
+            machine,
             btf,
         })
     }
@@ -91,17 +111,6 @@ impl<'t> Declaration<'_, 't> {
             let hint = Some("choose another name".to_owned());
             self.problem(reader, self.section.start, "the name is a word that selects kernels", hint);
         }
-    }
-
-    fn append(&self, reader: &mut TableReader<'t>) -> Vec<String> {
-        let words = reader.strings(&self.section, "append").unwrap_or_default();
-        for (word, place) in &words {
-            if word.contains(char::is_whitespace) {
-                let message = format!("`append` has `{word}`, which is more than one word");
-                self.problem(reader, place.start, &message, Some("make each word an entry of its own".to_owned()));
-            }
-        }
-        words.into_iter().map(|(word, _)| word.to_owned()).collect()
     }
 
     fn modules(&self, reader: &mut TableReader<'t>) -> Option<ModuleChoice> {

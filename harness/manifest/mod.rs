@@ -3,11 +3,13 @@
 mod declaration;
 mod image_reference;
 mod limits;
+pub mod machine;
 mod module_choice;
 mod parse;
 mod place;
 mod problem;
-mod quantity;
+mod profiles;
+pub mod quantity;
 mod reader;
 pub mod release;
 #[cfg(test)]
@@ -20,12 +22,15 @@ mod source_table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::record::MachineSettings;
+
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
 pub use module_choice::{ModuleChoice, NamedModule};
 pub use place::ManifestPlace;
 pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
 pub use problem::{ManifestError, Problem};
+pub use profiles::{Profiles, UnknownProfile, profile_table};
 pub use selector::{KernelSelector, SelectorError};
 pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 
@@ -38,6 +43,8 @@ pub struct Manifest {
     pub kernels: Vec<KernelSpec>,
     /// Names of the kernels that a run without `--kernel` takes.
     pub matrix: Vec<String>,
+    /// Named settings of machines.
+    pub profiles: Profiles,
 }
 
 impl Manifest {
@@ -86,6 +93,8 @@ pub struct KernelSpec {
     pub append: Vec<String>,
     /// The modules that its guests load; `None` if nothing is said.
     pub modules: Option<ModuleChoice>,
+    /// The machine of its guests, but for their memory.
+    pub machine: MachineSettings,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
     pub btf: Option<PathBuf>,
 }

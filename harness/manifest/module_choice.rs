@@ -70,6 +70,7 @@ impl ModuleChoice {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::{Manifest, Source};
     use super::*;
 
     #[test]
@@ -82,5 +83,22 @@ mod tests {
         assert!(!of(&["none"]).unwrap().automatic);
         assert!(of(&["none", "xfs"]).unwrap_err().contains("stands alone"));
         assert!(of(&["x y"]).is_err() && of(&[""]).is_err());
+    }
+
+    #[test]
+    fn kernels_name_modules_in_a_list_and_those_of_files_their_folder() {
+        let text = "[matrix]\ndefault = [\"a\"]\n[kernel.a]\nsource = \"host\"\nmodules = [\"xfs\"]\n\
+                    [kernel.b]\nsource = \"path\"\nimage = \"i\"\nmodules = \"m\"\n\
+                    [kernel.c]\nsource = \"path\"\nimage = \"i\"\nmodules = [\"none\"]\n";
+        let manifest = Manifest::parse(text, Path::new("/p/kernels.toml")).unwrap();
+        let of = |name: &str| manifest.kernels.iter().find(|kernel| kernel.name == name).unwrap();
+        assert_eq!(of("a").modules.as_ref().unwrap().named, [NamedModule::OfKernel("xfs".to_owned())]);
+        assert_eq!(of("b").modules, None);
+        assert!(matches!(&of("b").source, Source::Path { modules: Some(folder), .. } if folder == Path::new("/p/m")));
+        assert!(!of("c").modules.as_ref().unwrap().automatic);
+        assert!(matches!(&of("c").source, Source::Path { modules: None, .. }));
+        let wrong = text.replace("[\"none\"]", "[\"none\", \"xfs\"]");
+        let error = Manifest::parse(&wrong, Path::new("/p/kernels.toml")).unwrap_err().to_string();
+        assert!(error.contains("`modules`: `none` stands alone"), "{error}");
     }
 }

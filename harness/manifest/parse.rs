@@ -6,14 +6,21 @@ use toml::de::DeTable;
 
 use super::declaration::Declaration;
 use super::limits::{self, GuestLimits};
+use super::machine;
 use super::problem::Problem;
+use super::profiles::{self, Profiles};
 use super::reader::{TableReader, TomlSection};
 use super::release::KernelRelease;
 use super::{KernelSpec, Manifest};
 use crate::nearest::nearest;
+use crate::record::MachineSettings;
 
 /// Tables of the file.
-pub(super) const SECTIONS: [&str; 3] = ["defaults", "matrix", "kernel"];
+pub(super) const SECTIONS: [&str; 4] = ["defaults", "matrix", "kernel", profiles::SECTION];
+/// Keys of `[defaults]`.
+pub(super) const DEFAULTS: [&str; 5] =
+    [limits::KEYS[0], limits::KEYS[1], limits::KEYS[2], machine::KEYS[0], machine::KEYS[1]];
+
 /// Reads the text of the manifest at `path`; relative paths in it start at the folder of `path`, which is absolute.
 ///
 /// # Errors
@@ -34,12 +41,15 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
 
     let root = TomlSection { title: String::new(), start: 0, table: document.get_ref() };
     reader.refuse_unknown(&root, &SECTIONS);
-    let limits = match reader.table(&root, "defaults") {
+    let mut profiles = Profiles::built_in();
+    profiles.read(&mut reader, &root);
+    let (limits, machine) = match reader.table(&root, "defaults") {
         Some(defaults) => {
-            reader.refuse_unknown(&defaults, &limits::KEYS);
-            GuestLimits::read(&mut reader, &defaults, GuestLimits::BUILT_IN)
+            reader.refuse_unknown(&defaults, &DEFAULTS);
+            let machine = machine::read(&mut reader, &defaults, None, &MachineSettings::default());
+            (GuestLimits::read(&mut reader, &defaults, GuestLimits::BUILT_IN), machine)
         }
-        None => GuestLimits::BUILT_IN,
+        None => (GuestLimits::BUILT_IN, MachineSettings::default()),
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut kernels = Vec::new();
@@ -55,7 +65,8 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
                 continue;
             };
             let title = format!("kernel `{}`", shown(name));
-            let declaration = Declaration { name, section: TomlSection { title, start, table }, folder, limits };
+            let section = TomlSection { title, start, table };
+            let declaration = Declaration { name, section, folder, limits, machine: &machine, profiles: &profiles };
             kernels.extend(declaration.read(&mut reader).map(|spec| (start, spec)));
         }
     }
@@ -75,7 +86,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
     });
     let kernels: Vec<KernelSpec> = kernels.into_iter().map(|(_, spec)| spec).collect();
     let matrix = matrix.unwrap_or_else(|| kernels.iter().map(|kernel| kernel.name.clone()).collect());
-    Ok(Manifest { path: path.to_owned(), kernels, matrix })
+    Ok(Manifest { path: path.to_owned(), kernels, matrix, profiles })
 }
 
 /// `[matrix]`; `None` if the file leaves it out, which means all kernels.

@@ -82,6 +82,40 @@ impl<'t> TableReader<'t> {
         Some(texts)
     }
 
+    /// A whole number.
+    pub fn integer(&mut self, section: &TomlSection<'t>, key: &str) -> Option<(i64, TextSpan)> {
+        let value = self.get(section, key)?;
+        let place = value.span();
+        let number = value.get_ref().as_integer().and_then(|number| number.to_string().parse().ok());
+        if number.is_none() {
+            let found = value.get_ref().type_str();
+            let message = format!("{}: `{key}` must be a whole number, found {found}", section.title);
+            self.problem(place.start, message, Some(format!("write `{key} = 1`")));
+        }
+        Some((number?, place))
+    }
+
+    /// A string or a list of strings, as a list.
+    pub fn one_or_more(&mut self, section: &TomlSection<'t>, key: &str) -> Vec<(&'t str, TextSpan)> {
+        match self.get(section, key) {
+            Some(value) if value.get_ref().as_str().is_some() => self.string(section, key).into_iter().collect(),
+            Some(_) => self.strings(section, key).unwrap_or_default(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Words of a kernel's command line, none of which has a space.
+    pub fn words(&mut self, section: &TomlSection<'t>, key: &str) -> Vec<String> {
+        let words = self.strings(section, key).unwrap_or_default();
+        for (word, place) in &words {
+            if word.contains(char::is_whitespace) {
+                let message = format!("{}: `{key}` has `{word}`, which is more than one word", section.title);
+                self.problem(place.start, message, Some("make each word an entry of its own".to_owned()));
+            }
+        }
+        words.into_iter().map(|(word, _)| word.to_owned()).collect()
+    }
+
     /// `true` or `false`.
     pub fn boolean(&mut self, section: &TomlSection<'t>, key: &str) -> Option<bool> {
         let value = self.get(section, key)?;

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::declaration::COMMON;
-use super::limits;
-use super::parse::SECTIONS;
+use super::parse::{DEFAULTS, SECTIONS};
+use super::profiles;
 use super::source_table::SOURCES;
 use crate::schema::{check, fits};
 
@@ -19,6 +19,18 @@ fn key(name: &str) -> Value {
         "btf" => text(
             "Types of the kernel: a file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern.",
         ),
+        "cpus" => json!({ "type": "integer", "minimum": 1, "maximum": 255, "description": "Processors of a guest." }),
+        "numa" => json!({ "type": "integer", "minimum": 1, "maximum": 64, "description": "NUMA nodes of a guest." }),
+        "profile" => {
+            json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Profiles that all cells of the kernel have." })
+        }
+        "about" => text("What the profile is for."),
+        "sysctls" => json!({
+            "type": "object",
+            "additionalProperties": { "type": ["integer", "string"] },
+            "description": "Sysctls, by name: `\"net.core.bpf_jit_harden\" = 2`.",
+        }),
+        "boot" => texts("Words for the kernel's command line."),
         "memory" => text("Memory of a guest, such as `512MiB` or `1GiB`."),
         "boot-timeout" => text("How long a guest may take to boot, such as `20s`."),
         "program-timeout" => text("How long one program may take to load, such as `10s`."),
@@ -73,7 +85,7 @@ fn source_table(others: &[&str]) -> Value {
 
 fn schema() -> Value {
     let known: Vec<&str> = SECTIONS.to_vec();
-    assert_eq!(known, ["defaults", "matrix", "kernel"], "the schema knows other tables than the reader");
+    assert_eq!(known, ["defaults", "matrix", "kernel", "profile"], "the schema knows other tables than the reader");
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "kernels.toml of corematrix",
@@ -84,7 +96,7 @@ fn schema() -> Value {
             "defaults": {
                 "description": "Limits of every kernel that has none of its own.",
                 "type": "object",
-                "properties": keys(limits::KEYS),
+                "properties": keys(DEFAULTS),
                 "additionalProperties": false,
             },
             "matrix": {
@@ -96,6 +108,15 @@ fn schema() -> Value {
                         "type": "array",
                         "items": { "type": "string" },
                     },
+                },
+            },
+            "profile": {
+                "description": "Named settings of machines, beside those that are built in.",
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": keys(profiles::KEYS),
+                    "additionalProperties": false,
                 },
             },
             "kernel": {

@@ -224,12 +224,14 @@ mod tests {
             program_timeout: Duration::from_secs(10),
             append: Vec::new(),
             modules: None,
+            machine: crate::record::MachineSettings::default(),
             btf: None,
         };
         Manifest {
             path: PathBuf::from("kernels.toml"),
             kernels: NAMES.map(kernel).to_vec(),
             matrix: vec!["7.3".to_owned(), "5.10".to_owned()],
+            profiles: super::super::Profiles::built_in(),
         }
     }
 

@@ -10,8 +10,8 @@ use super::target_search::TargetSearch;
 use crate::explain::KernelTypes;
 use crate::object::ObjectTypes;
 use crate::plan::Plan;
-use crate::record::RunRecord;
 use crate::record::Verdict;
+use crate::record::{Cause, ChangedBy, RunRecord};
 use crate::report::explain::{CellFacts, explanation, hints};
 
 /// Fills in the advice of every program that failed, as far as the store has the types of the run's kernels.
@@ -71,6 +71,31 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, project: &Project) {
                 let of_loader = before.objects[object].loader.is_some();
                 advised.hints = if of_loader { hints(&facts, program) } else { hinted.clone() };
             }
+        }
+    }
+}
+
+/// Adds what the run itself proves of settings: where a program fails on another machine and loads on the kernel's own, the machine is
+/// the cause.
+pub(super) fn prove_settings(record: &mut RunRecord) {
+    let kernels = record.kernels.len();
+    for change in record.machine_changes() {
+        let ChangedBy::Verdict { before, after } = change.what else { continue };
+        if !before.is_pass() || !after.is_failure() {
+            continue;
+        }
+        let Some(shape) = &record.objects[change.rows.row].shape else { continue };
+        let hint = format!(
+            "without {} the same program loads on {}",
+            shape.machine.in_words(),
+            record.kernels[change.kernel].name
+        );
+        let cell = &mut record.cells[change.rows.row * kernels + change.kernel];
+        let Some(program) = cell.programs.iter_mut().find(|program| program.name == change.program) else { continue };
+        program.hints.insert(0, hint);
+        // What is known better stays: the kernel's words name what the machine changed.
+        if program.cause == Some(Cause::Unrecognised) {
+            program.cause = Some(Cause::MachineSetting);
         }
     }
 }

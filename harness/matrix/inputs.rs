@@ -47,7 +47,7 @@ impl Project {
         for path in paths {
             match Input::of(path)? {
                 Input::Suite => {
-                    let suite = Suite::load(path)?;
+                    let suite = Suite::load(path)?.with_profiles(&self.manifest.profiles);
                     let own = way.suite(&suite)?;
                     places.extend(own.iter().cloned());
                     suites.push((suite, own));
@@ -77,8 +77,13 @@ impl Project {
         let mut settings = Settings::default();
         for (suite, own) in &suites {
             let mut of_suite = suite.settings(&found.objects)?;
+            let is_own = |object: &&BpfObject| own.iter().any(|place| place.file(&object.origin.path).is_some());
+            let machine = suite.machine()?;
+            if !machine.is_empty() {
+                let names = found.objects.iter().filter(is_own).map(|object| object.name.clone());
+                of_suite.machines.extend(names.map(|name| (name, machine.clone())));
+            }
             if let Some(loader) = suite.loader() {
-                let is_own = |object: &&BpfObject| own.iter().any(|place| place.file(&object.origin.path).is_some());
                 let names = found.objects.iter().filter(is_own).map(|object| object.name.clone());
                 of_suite.named_loaders.extend(names.map(|name| (name, loader.clone())));
             }

@@ -27,6 +27,7 @@ mod inputs;
 mod kernel_types;
 mod known_types;
 mod loader_choice;
+mod machine_options;
 mod places;
 mod project;
 mod target_search;
@@ -50,6 +51,7 @@ pub use error::MatrixError;
 pub use inputs::Inputs;
 pub use kernel_types::{MatrixTypes, all_types, kernel_probes, kernel_types};
 pub use known_types::KnownPlaces;
+pub use machine_options::MachineOptions;
 pub use places::Places;
 pub use project::Project;
 pub use target_search::TargetSearch;
@@ -86,6 +88,8 @@ pub struct Options {
     pub loaders: Vec<String>,
     /// The modules that guests load, whatever suites and the manifest say.
     pub modules: Option<ModuleChoice>,
+    /// What the guests' machines are like.
+    pub machine: MachineOptions,
     /// What helps to look into guests. It writes to standard error.
     pub debug: DebugOptions,
 }
@@ -104,6 +108,7 @@ impl Default for Options {
             advice: true,
             loaders: Vec::new(),
             modules: None,
+            machine: MachineOptions::default(),
             debug: DebugOptions::default(),
         }
     }
@@ -175,9 +180,13 @@ impl<'a> Matrix<'a> {
         let kernels = self.project.kernels(selectors)?;
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
+        self.project.apply_machines(&mut inputs, &self.options.machine)?;
         let Inputs { objects, notices, settings, .. } = inputs;
         self.project.tools()?;
         let mut plan = Plan::new(kernels, objects, &settings);
+        if let Some((reason, hint)) = plan.contradiction() {
+            return Err(MatrixError::Input { input: "machine".to_owned(), reason, hint });
+        }
         let partition = self.options.partition.map(|part| plan.keep(part));
         Ok(Work { plan, notices, partition })
     }
@@ -230,6 +239,7 @@ impl<'a> Matrix<'a> {
         // Who stopped the run waits for its end.
         if self.options.advice && !record.interrupted {
             advice::advise(&mut record, &work.plan, self.project);
+            advice::prove_settings(&mut record);
         }
         Ok(record)
     }

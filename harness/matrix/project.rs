@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
-use crate::manifest::{BtfPlace, KernelSpec, Manifest, ManifestPlace, Source};
+use crate::manifest::{BtfPlace, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
 use crate::source::{BtfFile, LockFile};
 use crate::store::Store;
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
@@ -52,7 +52,11 @@ impl Project {
         match manifest.into() {
             ManifestPlace::File(file) if !file.exists() => {
                 let path = std::path::absolute(&file).unwrap_or(file);
-                Project::of(Manifest { path, kernels: Vec::new(), matrix: Vec::new() }, false, places)
+                Project::of(
+                    Manifest { path, kernels: Vec::new(), matrix: Vec::new(), profiles: Profiles::built_in() },
+                    false,
+                    places,
+                )
             }
             place => Project::load(place, places),
         }

@@ -2,6 +2,7 @@
 
 use super::PlannedObject;
 use crate::bytes::in_words;
+use crate::manifest::KernelSpec;
 use crate::object::MapInfo;
 use crate::protocol::LeftOutMap;
 
@@ -34,16 +35,16 @@ pub(super) fn guest_mib(bytes: u64, standard_mib: u64) -> u64 {
 }
 
 impl Room {
-    /// For an object of a plan, in guests that have `standard_mib` or up to `largest_mib`.
-    pub fn of(planned: &PlannedObject, standard_mib: u64, largest_mib: u64) -> Room {
-        let mut bytes = planned.map_bytes();
+    /// For an object of a plan, in guests with so many processors that have `standard_mib` or up to `largest_mib`.
+    pub fn of(planned: &PlannedObject, cpus: u32, standard_mib: u64, largest_mib: u64) -> Room {
+        let mut bytes = planned.map_bytes(cpus);
         let mut mib = guest_mib(bytes, standard_mib);
         if mib == standard_mib {
             return Room { mib, without: Vec::new(), note: None };
         }
         let largest_mib = largest_mib.max(standard_mib);
         let mut without = Vec::new();
-        let mut maps = planned.maps_by_size();
+        let mut maps = planned.maps_by_size(cpus);
         while mib > largest_mib
             && let Some((map, size)) = maps.pop()
         {
@@ -53,7 +54,7 @@ impl Room {
                 in_words(largest_mib.saturating_mul(MIB))
             );
             without.push(LeftOutMap { map: map.to_owned(), warning, context: Vec::new(), untried: true });
-            bytes = planned.map_bytes_without(&without);
+            bytes = planned.map_bytes_without(&without, cpus);
             mib = guest_mib(bytes, standard_mib);
         }
         let mib = mib.min(largest_mib);
@@ -69,33 +70,35 @@ impl Room {
 }
 
 impl PlannedObject {
-    /// The memory that its maps need; guests have one CPU.
-    pub fn map_bytes(&self) -> u64 {
-        self.map_bytes_without(&[])
+    /// The memory that its maps need in a guest with so many processors.
+    pub fn map_bytes(&self, cpus: u32) -> u64 {
+        self.map_bytes_without(&[], cpus)
     }
 
     /// The same where some maps are left out.
-    fn map_bytes_without(&self, without: &[LeftOutMap]) -> u64 {
+    fn map_bytes_without(&self, without: &[LeftOutMap], cpus: u32) -> u64 {
+        let cpus = u64::from(cpus);
         let Ok(inventory) = &self.object.inventory else { return 0 };
         let is_made = |map: &&MapInfo| !without.iter().any(|left| left.map == map.name);
         let maps = || inventory.maps.iter().filter(is_made);
-        let widest = maps().map(|map| map.room(1)).max().unwrap_or_default();
-        let maps = maps().fold(0u64, |sum, map| sum.saturating_add(map.bytes(1)));
+        let widest = maps().map(|map| map.room(cpus)).max().unwrap_or_default();
+        let maps = maps().fold(0u64, |sum, map| sum.saturating_add(map.bytes(cpus)));
         // Of variables libbpf has a copy.
         let all = maps.max(widest).saturating_add(inventory.data_size.saturating_mul(2));
         // A struct_ops map is attached from an object of its own, beside the first.
         if inventory.struct_ops.is_empty() { all } else { all.saturating_mul(2) }
     }
 
-    /// MiB of the guest that it wants where guests have `standard_mib`.
-    pub fn guest_mib(&self, standard_mib: u64) -> u64 {
-        guest_mib(self.map_bytes(), standard_mib)
+    /// MiB of the guest that it wants on a kernel.
+    pub fn guest_mib(&self, spec: &KernelSpec) -> u64 {
+        let machine = self.machine_on(spec);
+        guest_mib(self.map_bytes(machine.cpus), machine.memory_mib)
     }
 
     /// Its maps with the memory that they need, the largest last.
-    pub fn maps_by_size(&self) -> Vec<(&str, u64)> {
+    pub fn maps_by_size(&self, cpus: u32) -> Vec<(&str, u64)> {
         let maps = self.object.inventory.as_ref().map_or(&[][..], |inventory| &inventory.maps);
-        let mut sizes: Vec<(&str, u64)> = maps.iter().map(|map| (map.name.as_str(), map.room(1))).collect();
+        let mut sizes: Vec<(&str, u64)> = maps.iter().map(|map| (map.name.as_str(), map.room(cpus.into()))).collect();
         sizes.sort_by_key(|(_, bytes)| *bytes);
         sizes
     }
@@ -131,17 +134,17 @@ mod tests {
     #[test]
     fn objects_get_the_guest_that_their_maps_need() {
         let (large, alone) = (planned("large"), planned("alone"));
-        assert_eq!(Room::of(&alone, 512, 4096), Room { mib: 512, without: Vec::new(), note: None });
-        let room = Room::of(&large, 512, 4096);
+        assert_eq!(Room::of(&alone, 1, 512, 4096), Room { mib: 512, without: Vec::new(), note: None });
+        let room = Room::of(&large, 1, 512, 4096);
         assert_eq!((room.mib, room.without.len()), (1024, 0));
         assert!(room.note.unwrap().contains("a guest of 1 GiB and not of 512 MiB"));
         // Where the user's guests are large enough all is as ever.
-        assert_eq!(Room::of(&large, 1024, 4096).note, None);
+        assert_eq!(Room::of(&large, 1, 1024, 4096).note, None);
     }
 
     #[test]
     fn what_no_guest_can_hold_is_left_out_and_nothing_else() {
-        let room = Room::of(&planned("large"), 512, 700);
+        let room = Room::of(&planned("large"), 1, 512, 700);
         assert_eq!((room.mib, room.note), (512, None));
         let [left] = <[LeftOutMap; 1]>::try_from(room.without).unwrap();
         assert!(left.untried && left.map == "large" && left.warning.contains("a guest can have 700 MiB here"));

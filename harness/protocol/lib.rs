@@ -12,6 +12,7 @@ pub mod feature_probe;
 mod frame;
 pub mod libbpf_log;
 pub mod live;
+pub mod machine;
 mod setup;
 pub mod user_space;
 
@@ -25,6 +26,7 @@ use corematrix_record::{CreatedMap, ExerciseRecord, LoadedProgram};
 use facts::KernelFacts;
 use feature_probe::{FeatureProbe, ProbeRequest};
 use live::{LiveOrder, LiveReport};
+use machine::MachineFacts;
 
 pub use build_id::BUILD_ID;
 pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};
@@ -70,6 +72,11 @@ pub enum HostMessage {
     },
     /// Tell what came up. Answered by [`GuestMessage::Facts`].
     TellFacts,
+    /// Set sysctls, in the order of their names, and tell what the machine is like. Answered by [`GuestMessage::Arranged`].
+    Arrange {
+        /// The sysctls with their values.
+        sysctls: BTreeMap<String, String>,
+    },
     /// Ask the kernel for its BPF features. Answered by [`GuestMessage::Probed`].
     Probe(ProbeRequest),
     /// About a command of the user. Answered by [`GuestMessage::Live`].
@@ -209,6 +216,8 @@ pub enum GuestMessage {
     },
     /// What came up.
     Facts(Box<KernelFacts>),
+    /// What the machine is like.
+    Arranged(MachineFacts),
     /// The features that were asked for.
     Probed(FeatureProbe),
     /// About a command of the user.
@@ -247,6 +256,7 @@ impl GuestMessage {
             GuestMessage::ProgramDone(_) => "`program done`",
             GuestMessage::LoadDone { .. } => "`load done`",
             GuestMessage::Facts(_) => "`facts`",
+            GuestMessage::Arranged(_) => "`arranged`",
             GuestMessage::Probed(_) => "`probed`",
             GuestMessage::Live(_) => "`live`",
             GuestMessage::PreparingAgain => "`preparing again`",

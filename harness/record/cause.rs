@@ -62,6 +62,10 @@ pub enum Cause {
     MissingStructOpsMember,
     /// What it attaches to, reads or calls is in a kernel module, which the guest has not loaded.
     ModuleNotLoaded,
+    /// A setting of the machine forbids it: the kernel is locked down, or the JIT is off or cannot compile it so.
+    MachineSetting,
+    /// The kernel did not take a setting of the machine that was asked for, or no guest has it.
+    MachineUnavailable,
     /// It reads an argument that its attach target does not have, or uses its context in a way that is not allowed.
     ContextArgumentChanged,
     /// It is too long, too branchy, or does not end.
@@ -132,7 +136,7 @@ pub struct Source {
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 46] = [
+    pub const ALL: [Cause; 48] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -158,6 +162,8 @@ impl Cause {
         Cause::ForbiddenAttachTarget,
         Cause::MissingStructOpsMember,
         Cause::ModuleNotLoaded,
+        Cause::MachineSetting,
+        Cause::MachineUnavailable,
         Cause::ContextArgumentChanged,
         Cause::ComplexityLimit,
         Cause::MemoryUnbounded,
@@ -209,6 +215,8 @@ impl Cause {
             Cause::ForbiddenAttachTarget => "attach target not allowed",
             Cause::MissingStructOpsMember => "missing struct_ops member",
             Cause::ModuleNotLoaded => "kernel module not loaded",
+            Cause::MachineSetting => "forbidden by a setting of the machine",
+            Cause::MachineUnavailable => "machine not as wanted",
             Cause::ContextArgumentChanged => "context argument changed",
             Cause::ComplexityLimit => "complexity limit",
             Cause::MemoryUnbounded => "unbounded memory access",
@@ -254,6 +262,7 @@ impl Cause {
                 | Cause::IncompleteMapDefinition
                 | Cause::GuestMemory
                 | Cause::ModuleNotLoaded
+                | Cause::MachineUnavailable
                 | Cause::Harness
         )
     }

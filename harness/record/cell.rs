@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CellCoverage, CellPrediction, DangerEffect, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence,
-    ModuleRecord, ProgramRecord, RelocationOutcome, RelocationRecord,
+    MachineRecord, ModuleRecord, ProgramRecord, RelocationOutcome, RelocationRecord,
 };
 
 /// One kernel x object.
@@ -44,6 +44,9 @@ pub struct CellRecord {
     pub kernel_log: Vec<KernelWarning>,
     /// Milliseconds the cell took in the guest, over all attempts.
     pub wall_ms: u64,
+    /// What its machine was like; `None` until there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineRecord>,
     /// What else is worth knowing, such as "guest lost while loading `x`, restarted".
     pub notes: Vec<String>,
 }

@@ -41,6 +41,8 @@ mod line_set;
 mod loaded_program;
 mod loader;
 mod loading;
+mod machine;
+mod machine_change;
 mod module;
 mod object;
 mod partition;
@@ -82,6 +84,8 @@ pub use loading::{
     ConstantLoading, LoadingRecord, MapDefinition, MapLoading, MapReuse, NOT_PINNED, PINNED_BY_NAME, ProgramLoading,
     VariableLoading,
 };
+pub use machine::{MachineProfile, MachineRecord, MachineSettings};
+pub use machine_change::{ChangedBy, MachineChange, MachineRow};
 pub use module::ModuleRecord;
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, TEST_PROCESS, TEST_SECTION, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
@@ -90,7 +94,7 @@ pub use relocation::{
     Candidate, CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace, VerifierPlace,
 };
 pub use service::Service;
-pub use shape::ShapeRecord;
+pub use shape::{MACHINE_SETTING, ShapeRecord};
 pub use statistics::{Statistics, Subprogram};
 pub use verdict::{Blame, Verdict};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CoreRelocation, LoaderRecord, LoadingRecord, ObjectCoverage, ShapeRecord};
+use crate::{CoreRelocation, LoaderRecord, LoadingRecord, MachineSettings, ObjectCoverage, ShapeRecord};
 
 /// One BPF object, unchanged over all kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct ObjectRecord {
     /// With which settings it is tried, if not with its own: the record of the object itself stands before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<ShapeRecord>,
+    /// What its machine is like, where the command line, its suite or its shape says it.
+    #[serde(default, skip_serializing_if = "MachineSettings::is_empty")]
+    pub machine: MachineSettings,
     /// What its own loader does to it, as a suite says; it is judged so, and never otherwise.
     #[serde(default, skip_serializing_if = "LoadingRecord::is_empty")]
     pub loading: LoadingRecord,

@@ -66,6 +66,7 @@ pub fn object(name: &str, programs: &[(&str, &str)]) -> ObjectRecord {
         broken: None,
         coverage: ObjectCoverage::default(),
         shape: None,
+        machine: MachineSettings::default(),
         loading: LoadingRecord::default(),
         loader: None,
         beside: None,
@@ -100,6 +101,7 @@ pub fn assemble(
                 prediction: None,
                 kernel_log: Vec::new(),
                 wall_ms: 140,
+                machine: None,
                 notes: Vec::new(),
             });
         }

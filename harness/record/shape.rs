@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::RunRecord;
-use crate::ObjectRecord;
+use crate::{MachineSettings, ObjectRecord};
 
 /// With which settings an object is tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +13,21 @@ pub struct ShapeRecord {
     pub of: String,
     /// The name of the shape.
     pub name: String,
-    /// The settings: `targ_failed = true`.
+    /// The settings: `targ_failed = true`; those of the machine begin with `machine.`.
     pub settings: Vec<String>,
+    /// What the machine is like, if it is not that of the object itself.
+    #[serde(default, skip_serializing_if = "MachineSettings::is_empty")]
+    pub machine: MachineSettings,
+}
+
+/// What the settings of the machine begin with.
+pub const MACHINE_SETTING: &str = "machine.";
+
+impl ShapeRecord {
+    /// Whether nothing but the machine is another.
+    pub fn is_machine_alone(&self) -> bool {
+        self.settings.iter().all(|setting| setting.starts_with(MACHINE_SETTING))
+    }
 }
 
 impl RunRecord {

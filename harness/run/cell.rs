@@ -24,7 +24,7 @@ use crate::protocol::libbpf_log;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome};
 use crate::record::ExerciseRecord;
 use crate::record::Verdict;
-use crate::record::{DangerRecord, WholeLoad};
+use crate::record::{DangerRecord, MachineRecord, WholeLoad};
 use crate::vm::GuestLoss;
 
 pub(super) use loader::files as loader_files;
@@ -66,6 +66,10 @@ struct Cell<'a> {
     without: Vec<LeftOutMap>,
     /// MiB of the guest.
     memory_mib: u64,
+    /// What the guest's machine is like.
+    machine: MachineRecord,
+    /// Whether there was a guest.
+    had_guest: bool,
     /// What is known of the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
     /// What is being done with the program in flight.
@@ -95,6 +99,8 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         notes: Vec::new(),
         without: room.without,
         memory_mib: room.mib,
+        machine: MachineRecord::default(),
+        had_guest: false,
         suspects: BTreeSet::new(),
         endless: BTreeSet::new(),
         harness_losses: 0,
@@ -125,6 +131,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let externs = cell.evidence.externs().to_vec();
     let downgrades = cell.evidence.downgrades().to_vec();
     let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, &session.view());
+    let machine = cell.had_guest.then(|| cell.machine.clone());
     let (kernel, Cell { whole, took, mut notes, kernel_log, loader, .. }) = (session.kernel, cell);
     notes.extend(session.modules.notes.iter().cloned());
     let modules = session.modules.records();
@@ -142,6 +149,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         coverage,
         kernel_log,
         took,
+        machine,
         notes,
         tests: None,
     };
@@ -184,9 +192,17 @@ impl Cell<'_> {
         let full_logs = session.run.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
         let memory_mib = session.machine()?.shape().memory_mib;
+        if let Err(loss) = session.arrange(prepare_limit)? {
+            return Ok(Leg::Lost { in_flight: None, loss });
+        }
+        (self.machine, self.had_guest) = (session.machine_record()?, true);
+        if let Some(reason) = session.shortcoming()? {
+            self.close_all_unjudged(session, &judge::machine::unavailable(reason));
+            return Ok(Leg::Done);
+        }
         if memory_mib < self.memory_mib {
             // There is no guest as large as it should be. What does not fit would only bring this one to its knees.
-            self.without = Room::of(self.planned, memory_mib, memory_mib).without;
+            self.without = Room::of(self.planned, self.machine.cpus, memory_mib, memory_mib).without;
         }
         self.memory_mib = memory_mib;
         let setup = Box::new(ObjectSetup { without: self.without.clone(), ..self.planned.setup() });
@@ -314,6 +330,7 @@ impl Cell<'_> {
                 GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
                 GuestMessage::Hello { .. }
                 | GuestMessage::Facts(_)
+                | GuestMessage::Arranged(_)
                 | GuestMessage::Probed(_)
                 | GuestMessage::Live(_) => {
                     return Ok(Leg::Lost { in_flight, loss: GuestLoss::Harness("the guest started anew".to_owned()) });
@@ -334,7 +351,9 @@ impl Cell<'_> {
     /// How long the guest may be silent with a program in flight, and without one. Kernels take their time to get large maps ready.
     fn limits(&self, session: &Session<'_>) -> (Duration, Duration) {
         let deadlines = &session.deadlines;
-        let gib = u32::try_from(self.planned.map_bytes() >> 30).unwrap_or(u32::MAX).min(MOST_GIB);
+        let gib = u32::try_from(self.planned.map_bytes(session.wanted_machine().cpus) >> 30)
+            .unwrap_or(u32::MAX)
+            .min(MOST_GIB);
         let for_maps = deadlines.program / 2 * gib;
         (deadlines.program + for_maps, prepare_limit(deadlines) + for_maps)
     }

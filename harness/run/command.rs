@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use super::arrangement::arranged;
 use super::kernel::{Ended, KernelContext};
 use super::{RunContext, RunError, Subjects, fetch, fetch_failed, guest, pool, probe_requests::ProbeRequests};
 use crate::event::{CellOutcome, Event};
 use crate::exec::{CommandEnding, CommandSession, FinishedCommand, HostFiles, View};
-use crate::judge;
+use crate::judge::{self, Diagnosis};
 use crate::kernel_log::KernelLog;
 use crate::protocol::live::{self, LiveCommand};
 use crate::record::KernelWarning;
@@ -88,15 +89,11 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
     for attempt in 1.. {
         let (mut machine, modules) = match context.command_machine()? {
             Ok(started) => started,
-            Err(reason) => {
-                let judged = judge::without_module(reason);
-                let mut record = ProgramRecord::not_run(program, "");
-                (record.verdict, record.cause, record.reason) = (judged.verdict, judged.cause, judged.reason);
-                context.send(Event::ProgramDone { kernel, object: 0, program: 0, record: Box::new(record) });
-                context.send(Event::CellDone { kernel, object: 0, outcome: Box::default() });
-                break;
-            }
+            Err(reason) => return unjudged(context, judge::without_module(reason)),
         };
+        if let Err(reason) = arranged(&mut machine, context) {
+            return unjudged(context, judge::machine::unavailable(reason));
+        }
         let machine_mib = machine.shape.memory_mib;
         context.send(Event::ProgramStarted { kernel, object: 0, program: 0 });
         let (mut record, mut tests) = (ProgramRecord::not_run(program, ""), None);
@@ -144,6 +141,17 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
         context.send(Event::CellDone { kernel, object: 0, outcome: Box::new(outcome) });
         break;
     }
+    Ok(())
+}
+
+/// Says that the machine is not as it was wanted, so that nothing was run.
+fn unjudged(context: &KernelContext<'_>, judged: Diagnosis) -> Result<(), Ended> {
+    let mut record = ProgramRecord::not_run(&context.run.plan.objects[0].programs[0], "");
+    (record.verdict, record.reason) = (judged.verdict, judged.reason);
+    (record.cause, record.evidence) = (judged.cause, judged.evidence);
+    let kernel = context.index;
+    context.send(Event::ProgramDone { kernel, object: 0, program: 0, record: Box::new(record) });
+    context.send(Event::CellDone { kernel, object: 0, outcome: Box::default() });
     Ok(())
 }
 

@@ -16,15 +16,25 @@ pub struct Jobs {
     standard_mib: u64,
     /// MiB for larger guests, over what every guest has.
     spare_mib: u64,
-    free_mib: Mutex<u64>,
+    /// Processors of this machine: as many run guests with several of them.
+    cores: u32,
+    free: Mutex<Free>,
     freed: Condvar,
 }
 
-/// Memory of a guest that is larger than the others. Dropping it gives it back.
+/// What is left for guests that are larger than the others.
+#[derive(Debug, Clone, Copy)]
+struct Free {
+    mib: u64,
+    cores: u32,
+}
+
+/// What a guest takes that is larger than the others. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Extra<'a> {
     jobs: &'a Jobs,
     mib: u64,
+    cores: u32,
 }
 
 impl Jobs {
@@ -51,7 +61,10 @@ impl Jobs {
         let count = wanted.min(fitting).max(1);
         let taken = standard_mib.saturating_mul(count as u64);
         let spare_mib = budget.map_or(u64::MAX, |budget| budget.saturating_sub(taken));
-        Jobs { count, standard_mib, spare_mib, free_mib: Mutex::new(spare_mib), freed: Condvar::new() }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+        let free = Mutex::new(Free { mib: spare_mib, cores });
+        Jobs { count, standard_mib, spare_mib, cores, free, freed: Condvar::new() }
     }
 
     /// The number.
@@ -64,24 +77,29 @@ impl Jobs {
         self.standard_mib.saturating_add(self.spare_mib)
     }
 
-    /// Waits until there is room for a guest of this size, at most [`Jobs::largest_mib`]. `None` if the user stops it first.
-    pub fn room_for(&self, guest_mib: u64, stop: &dyn Fn() -> bool) -> Option<Extra<'_>> {
+    /// Waits until there is room for a guest of this size, at most [`Jobs::largest_mib`], and with so many processors. Guests with one
+    /// do not wait for processors; those with more have as many in all as this machine, so that they do not take each other's time.
+    /// `None` if the user stops it first.
+    pub fn room_for(&self, guest_mib: u64, cpus: u32, stop: &dyn Fn() -> bool) -> Option<Extra<'_>> {
         let mib = guest_mib.saturating_sub(self.standard_mib).min(self.spare_mib);
-        let mut free = self.free_mib.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free < mib {
+        let cores = if cpus > 1 { cpus.min(self.cores) } else { 0 };
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while free.mib < mib || free.cores < cores {
             if stop() {
                 return None;
             }
             free = self.freed.wait_timeout(free, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
-        *free -= mib;
-        Some(Extra { jobs: self, mib })
+        (free.mib, free.cores) = (free.mib - mib, free.cores - cores);
+        Some(Extra { jobs: self, mib, cores })
     }
 }
 
 impl Drop for Extra<'_> {
     fn drop(&mut self) {
-        *self.jobs.free_mib.lock().unwrap_or_else(PoisonError::into_inner) += self.mib;
+        let mut free = self.jobs.free.lock().unwrap_or_else(PoisonError::into_inner);
+        (free.mib, free.cores) = (free.mib + self.mib, free.cores + self.cores);
+        drop(free);
         self.jobs.freed.notify_all();
     }
 }
@@ -122,13 +140,23 @@ mod tests {
     fn room_is_waited_for_and_given_back() {
         let jobs = Jobs::within(1, 512, [2048], Some(4096));
         assert_eq!(jobs.largest_mib(), 3072);
-        let first = jobs.room_for(2048, &|| false).expect("there is room");
-        assert!(jobs.room_for(2048, &|| true).is_none());
-        assert!(jobs.room_for(512, &|| true).is_some() && jobs.room_for(1024, &|| true).is_some());
+        let first = jobs.room_for(2048, 1, &|| false).expect("there is room");
+        assert!(jobs.room_for(2048, 1, &|| true).is_none());
+        assert!(jobs.room_for(512, 1, &|| true).is_some() && jobs.room_for(1024, 1, &|| true).is_some());
         std::thread::scope(|scope| {
-            scope.spawn(|| assert!(jobs.room_for(2048, &|| false).is_some()));
+            scope.spawn(|| assert!(jobs.room_for(2048, 1, &|| false).is_some()));
             drop(first);
         });
-        assert!(jobs.room_for(3072, &|| true).is_some());
+        assert!(jobs.room_for(3072, 1, &|| true).is_some());
+    }
+
+    #[test]
+    fn guests_with_several_processors_wait_for_each_other_and_others_do_not() {
+        let jobs = Jobs::within(4, 512, [], None);
+        let wide = jobs.room_for(512, 255, &|| false).expect("there is room");
+        assert!(jobs.room_for(512, 2, &|| true).is_none() || jobs.cores == 1);
+        assert!(jobs.room_for(512, 1, &|| true).is_some());
+        drop(wide);
+        assert!(jobs.room_for(512, 2, &|| true).is_some());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::evidence::CellEvidence;
 use crate::explain::ChangedArgument;
+use crate::judge::machine::attach_under_lockdown;
 use crate::judge::{Case, Diagnosis, KernelView, attach, judge, never_attaches, target_in_module};
 use crate::object::ProgramInfo;
 use crate::plan::PlannedObject;
@@ -10,7 +11,7 @@ use crate::protocol::attach::{AttachFacts, AttachTry};
 use crate::record::AttachOutcome;
 use crate::record::Statistics;
 use crate::record::Verdict;
-use crate::record::{Cause, Evidence};
+use crate::record::{Cause, Evidence, MachineRecord};
 use crate::record::{ObjectProgram, ProgramRecord};
 use crate::verifier;
 
@@ -23,7 +24,7 @@ pub(super) fn record(
     program: usize,
     outcome: &ProgramOutcome,
     log: &[u8],
-    (kernel, memory_mib): (&dyn KernelView, u64),
+    (kernel, machine): (&dyn KernelView, &MachineRecord),
     evidence: &CellEvidence,
 ) -> ProgramRecord {
     let log = String::from_utf8_lossy(log);
@@ -38,7 +39,8 @@ pub(super) fn record(
         object: inventory,
         kernel,
         poison: &poison,
-        memory_mib: Some(memory_mib),
+        memory_mib: Some(machine.memory_mib),
+        machine: Some(machine),
         by_loader: object.by_executable(),
         own_types: object.own_types(),
     });
@@ -78,10 +80,11 @@ pub(super) fn info<'a>(object: &'a PlannedObject, program: &str) -> Option<&'a P
 pub(super) fn attached(
     program: Option<&ProgramInfo>,
     facts: &AttachFacts,
-    kernel: &dyn KernelView,
+    (kernel, machine): (&dyn KernelView, &MachineRecord),
     record: &mut ProgramRecord,
 ) {
     attach::judge(facts, record);
+    attach_under_lockdown(Some(machine), record);
     if let AttachTry::Failed { target: Some(target), .. } = &facts.tried
         && record.cause == Some(Cause::MissingAttachTarget)
         && let Some(found) = target_in_module(kernel, target, record.evidence.as_ref())

@@ -10,12 +10,10 @@ use super::kernel_modules::{CellModules, KernelModules};
 use super::kernel_view::StoredView;
 use super::probe_requests::{ProbeRequests, Restorable};
 use super::subjects::Subjects;
-use super::wanted_names::WantedNames;
 use super::{RunContext, cell, feature_probe, proof_of_boot};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::plan::PlannedObject;
-use crate::source::NoModuleFiles;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
 use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, GuestShape, Machine, MachineSpec, RestoreFailure};
 
@@ -61,7 +59,7 @@ pub(super) struct KernelContext<'a> {
     /// What the store knows of the kernel.
     view: StoredView<'a>,
     /// What modules it has.
-    modules: KernelModules<'a>,
+    pub(super) modules: KernelModules<'a>,
     /// What the kernel lacks, by its config and by what came up; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
     /// What kernels are asked for at the end.
@@ -82,30 +80,8 @@ impl<'a> KernelContext<'a> {
         let spec = &run.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, run.accelerator);
         let (starts, drawn, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        let steps = events.clone();
-        let view = StoredView::new(stored.clone(), run.store, move |stored| {
-            let step = |step: String| {
-                let _ = steps.send(Event::Fetching { kernel: index, step });
-            };
-            match run.store.learn_modules(spec, stored, run.lock, run.offline, &step) {
-                Ok(stored) => stored,
-                Err(error) => {
-                    step(format!("its modules stay unknown: {}", error.reason()));
-                    stored.clone()
-                }
-            }
-        });
-        let steps = events.clone();
-        let of_modules = stored.clone();
-        let choice = run.modules.or(run.plan.modules.as_ref()).or(spec.modules.as_ref());
-        let modules = KernelModules::new(choice, move || {
-            let step = |step: String| {
-                let _ = steps.send(Event::Fetching { kernel: index, step });
-            };
-            run.store
-                .module_files(spec, &of_modules, run.lock, run.offline, &step)
-                .map_err(|NoModuleFiles(reason)| reason)
-        });
+        let view = StoredView::of_run(run, index, stored.clone(), events.clone());
+        let modules = KernelModules::of_run(run, index, stored.clone(), events.clone());
         let files = cell::loader_files(run.plan);
         KernelContext {
             run,
@@ -135,27 +111,6 @@ impl<'a> KernelContext<'a> {
     pub(super) fn modules_of(&self, object: usize, planned: &PlannedObject) -> CellModules {
         let names = self.subjects.names(object, planned, self.run.reach);
         names.map(|names| self.modules.of_cell(names, &self.view)).unwrap_or_default()
-    }
-
-    /// The shape of the guests of an object, an index, as far as modules decide it.
-    pub(super) fn shape_of(&self, object: usize) -> GuestShape {
-        let modules = self.modules_of(object, &self.run.plan.objects[object]).files;
-        GuestShape { modules, ..self.standard.clone() }
-    }
-
-    /// A guest for a command of the user, with the modules that were asked for by name, and what became of them.
-    ///
-    /// # Errors
-    /// Why they cannot be had, if it is that; as a lowercase fragment.
-    pub(super) fn command_machine(&self) -> Result<Result<(Machine, CellModules), String>, Ended> {
-        let mut modules = self.modules.of_cell(&WantedNames::default(), &self.view);
-        if let Some(impossible) = modules.impossible {
-            return Ok(Err(impossible));
-        }
-        let shape = GuestShape { modules: modules.files.clone(), ..self.standard.clone() };
-        let machine = self.machine(&shape)?;
-        modules.observe(&machine.modules);
-        Ok(Ok((machine, modules)))
     }
 
     pub(super) fn send(&self, event: Event) {
@@ -324,9 +279,11 @@ impl<'a> KernelContext<'a> {
         let start = starts.entry(shape.clone()).or_default();
         if matches!(*start, Start::Unknown) {
             *start = Start::Warm(Arc::clone(&snapshot));
-            // Whoever asks the kernel in the end starts a guest like one of them.
-            let (kernel, stored, shape) = (self.index, self.stored.clone(), shape.clone());
-            self.wanted.keep(Restorable { kernel, stored, shape, snapshot });
+            // Whoever asks the kernel in the end starts a guest like one of them, but for profiles.
+            if shape.append == self.standard.append && self.spec.machine.profiles.is_empty() {
+                let (kernel, stored, shape) = (self.index, self.stored.clone(), shape.clone());
+                self.wanted.keep(Restorable { kernel, stored, shape, snapshot });
+            }
         }
     }
 

@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::mpsc::Sender;
 
+use super::RunContext;
 use super::kernel_view::StoredView;
 use super::wanted_names::{WantedName, WantedNames};
 use crate::checksum;
+use crate::event::Event;
 use crate::judge::KernelView;
 use crate::manifest::{ModuleChoice, NamedModule};
 use crate::protocol::ModuleLoad;
 use crate::record::ModuleRecord;
-use crate::store::{ModuleFile, ModuleFiles, ModuleInfo};
+use crate::source::NoModuleFiles;
+use crate::store::{ModuleFile, ModuleFiles, ModuleInfo, StoredKernel};
 
 /// Of a name that more modules have nobody can tell which one is meant.
 const MOST_OWNERS: usize = 4;
@@ -48,6 +52,19 @@ impl<'a> KernelModules<'a> {
         fetch: impl Fn() -> Result<ModuleFiles, String> + Send + Sync + 'a,
     ) -> Self {
         KernelModules { choice: choice.cloned().unwrap_or_default(), files: OnceLock::new(), fetch: Box::new(fetch) }
+    }
+
+    /// Those of a kernel of a run. What the command line says comes first, then what suites say, then the manifest.
+    pub(super) fn of_run(run: &'a RunContext<'a>, kernel: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
+        let spec = &run.plan.kernels[kernel];
+        let choice = run.modules.or(run.plan.modules.as_ref()).or(spec.modules.as_ref());
+        KernelModules::new(choice, move || {
+            let step = |step: String| {
+                let _ = events.send(Event::Fetching { kernel, step });
+            };
+            let found = run.store.module_files(spec, &stored, run.lock, run.offline, &step);
+            found.map_err(|NoModuleFiles(reason)| reason)
+        })
     }
 
     fn files(&self) -> Result<&ModuleFiles, &str> {

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::sync::OnceLock;
+use std::sync::mpsc::Sender;
 
+use super::RunContext;
 use crate::core_relo::Target;
+use crate::event::Event;
 use crate::judge::{Elsewhere, KernelView};
 use crate::kernel_config::KernelConfig;
 use crate::object::btf::{Btf, Want};
@@ -36,6 +39,23 @@ impl<'a> StoredView<'a> {
         let (types, target, own) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (config, modules, known) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         StoredView { stored, store, learn: Box::new(learn), types, target, own, config, modules, known }
+    }
+
+    /// That of a kernel of a run, which fetches what is not known of its modules.
+    pub(super) fn of_run(run: &'a RunContext<'a>, kernel: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
+        let spec = &run.plan.kernels[kernel];
+        StoredView::new(stored, run.store, move |stored| {
+            let step = |step: String| {
+                let _ = events.send(Event::Fetching { kernel, step });
+            };
+            match run.store.learn_modules(spec, stored, run.lock, run.offline, &step) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    step(format!("its modules stay unknown: {}", error.reason()));
+                    stored.clone()
+                }
+            }
+        })
     }
 
     /// The types that objects are relocated with; `None` if there are none or they cannot be read.

@@ -1,6 +1,7 @@
 //! Runs a plan: fetches and boots kernels in parallel, loads objects, sends events. Formats nothing.
 
 mod allowance;
+mod arrangement;
 mod cell;
 mod cell_view;
 mod collector;
@@ -51,7 +52,7 @@ pub use logs::Logs;
 use predicted_kernel::PredictedKernel;
 use probe_requests::ProbeRequests;
 pub use proof_of_boot::prove;
-use session::Session;
+use session::{Session, shape_of};
 pub use stop::Stop;
 use subjects::Subjects;
 
@@ -188,17 +189,24 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     // Longest first: then the end of the run is made of short ones, and no worker is left waiting for another.
     order.sort_by_key(|object| std::cmp::Reverse(plan.objects[*object].expected_cost()));
     // Larger guests come last, so that one guest can serve all the others.
-    order.sort_by_key(|object| plan.objects[*object].guest_mib(shared.spec.memory_mib));
+    order.sort_by_key(|object| plan.objects[*object].guest_mib(shared.spec));
+    // A guest serves one machine after the other, and that of most objects first.
+    order.sort_by_cached_key(|object| plan.objects[*object].machine_on(shared.spec));
     // Broken objects need no guest.
     if plan.objects.iter().all(|object| object.broken.is_some()) {
         return Session::new(Arc::clone(shared), None).run(&order);
     }
-    // The first guest is of use to the object that takes longest, if it can be.
-    let shape = order.first().map_or_else(|| shared.standard.clone(), |longest| shared.shape_of(*longest));
-    let Ok(first) = shared.machine(&shape) else { return };
-    if !shared.is_warm(&shape) {
-        // One guest serves all that have the same modules.
-        order.sort_by_cached_key(|object| shared.modules_of(*object, &plan.objects[*object]).files);
+    let own = |object: usize| {
+        let planned = &plan.objects[object];
+        let wanted = planned.machine_on(shared.spec);
+        let modules = shared.modules_of(object, planned).files;
+        GuestShape { modules, ..shape_of(shared.spec, &wanted, wanted.memory_mib) }
+    };
+    // The first guest is of use to the object that takes longest.
+    let Ok(first) = shared.machine(&own(order[0])) else { return };
+    if !shared.is_warm(&first.shape) {
+        // One guest serves all that want the same, this one to begin with.
+        order.sort_by_cached_key(|object| Some(own(*object)).filter(|shape| *shape != first.shape));
         return Session::new(Arc::clone(shared), Some(first)).run(&order);
     }
     let Some((longest, others)) = order.split_first() else { return };

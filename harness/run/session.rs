@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::arrangement::{self, arrange, shortcoming};
 use super::cell_view::CellView;
 use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
@@ -10,9 +11,12 @@ use super::kernel_modules::CellModules;
 use super::{ProbeRequests, RunContext};
 use crate::event::Event;
 use crate::explain::KernelTypes;
-use crate::plan::{PlannedObject, Room};
+use crate::manifest::KernelSpec;
+use crate::plan::{CellMachine, PlannedObject, Room};
 use crate::predict::Prediction;
-use crate::vm::{Deadlines, GuestLink, GuestShape, Machine};
+use crate::protocol::machine::MachineFacts;
+use crate::record::{MachineRecord, MachineSettings};
+use crate::vm::{Deadlines, GuestLink, GuestLoss, GuestShape, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
 pub(super) struct Session<'a> {
@@ -28,6 +32,10 @@ pub(super) struct Session<'a> {
     shape: GuestShape,
     /// The modules of the cell.
     pub(super) modules: CellModules,
+    /// What the cell wants of its machine.
+    machine_wanted: CellMachine,
+    /// What the guest's machine is like, once it was arranged.
+    facts: Option<MachineFacts>,
     /// The room for a guest that is larger than the others.
     extra: Option<Extra<'a>>,
 }
@@ -48,6 +56,8 @@ impl<'a> Session<'a> {
     pub(super) fn with(shared: Arc<KernelContext<'a>>, start: Start<'a>) -> Self {
         let (run, kernel, deadlines, wanted) = (shared.run, shared.index, shared.deadlines, shared.wanted);
         let shape = shared.standard.clone();
+        let machine_wanted = CellMachine::of(shared.spec, &MachineSettings::default());
+        let deadlines = deadlines.with_cpus(machine_wanted.cpus, run.accelerator);
         Session {
             run,
             kernel,
@@ -58,6 +68,8 @@ impl<'a> Session<'a> {
             start,
             shape,
             modules: CellModules::default(),
+            machine_wanted,
+            facts: None,
             extra: None,
         }
     }
@@ -85,7 +97,10 @@ impl<'a> Session<'a> {
             }
         }
         if let Some(mut machine) = self.machine.take() {
-            self.shared.ask_for_features(&mut *machine);
+            // What settings forbid is no lack of the kernel's.
+            if self.machine_wanted.profiles.is_empty() {
+                self.shared.ask_for_features(&mut *machine);
+            }
             machine.shut_down();
         }
     }
@@ -107,17 +122,22 @@ impl<'a> Session<'a> {
     /// Decides about the guest of an object. If the one that is there has another shape, it goes.
     pub(super) fn make_room(&mut self, object: usize, planned: &PlannedObject) -> Room {
         self.modules = self.shared.modules_of(object, planned);
-        let standard = &self.shared.standard;
-        let room = Room::of(planned, standard.memory_mib, self.run.jobs.largest_mib());
+        let wanted = planned.machine_on(self.shared.spec);
+        let room = Room::of(planned, wanted.cpus, wanted.memory_mib, self.run.jobs.largest_mib());
         let modules = self.modules.files.clone();
-        let shape = GuestShape { memory_mib: room.mib, modules, ..standard.clone() };
-        if shape != self.shape {
+        let shape = GuestShape { modules, ..shape_of(self.shared.spec, &wanted, room.mib) };
+        // Not every sysctl can be set back.
+        if shape != self.shape || wanted.sysctls != self.machine_wanted.sysctls {
             if let Some(mut machine) = self.machine.take() {
                 machine.shut_down();
             }
             self.extra = None;
             self.shape = shape;
         }
+        if wanted.cpus != self.machine_wanted.cpus {
+            self.deadlines = self.shared.deadlines.with_cpus(wanted.cpus, self.run.accelerator);
+        }
+        self.machine_wanted = wanted;
         room
     }
 
@@ -128,8 +148,10 @@ impl<'a> Session<'a> {
             None => {
                 if self.extra.is_none() {
                     let stop = || self.run.stop.requested();
-                    self.extra = Some(self.run.jobs.room_for(self.shape.memory_mib, &stop).ok_or(Ended)?);
+                    self.extra =
+                        Some(self.run.jobs.room_for(self.shape.memory_mib, self.shape.cpus, &stop).ok_or(Ended)?);
                 }
+                self.facts = None;
                 (self.start)(&self.shape)?
             }
         };
@@ -139,10 +161,48 @@ impl<'a> Session<'a> {
         Ok(&mut **self.machine.insert(machine))
     }
 
+    /// Sets what the machine needs beyond its boot, once for each guest. The inner error is why the guest is lost.
+    pub(super) fn arrange(&mut self, limit: Duration) -> Result<Result<(), GuestLoss>, Ended> {
+        let wanted = self.machine_wanted.clone();
+        if wanted.is_plain() || self.facts.is_some() || shortcoming(&wanted, self.machine()?.shape(), None).is_some() {
+            return Ok(Ok(()));
+        }
+        let stop = self.run.stop;
+        Ok(arrange(self.machine()?, &wanted.sysctls, limit, &|| stop.at_once()).map(|facts| self.facts = Some(facts)))
+    }
+
+    /// Why the machine is not as the cell wants it, if so.
+    pub(super) fn shortcoming(&mut self) -> Result<Option<String>, Ended> {
+        let (wanted, facts) = (self.machine_wanted.clone(), self.facts.clone());
+        Ok(shortcoming(&wanted, self.machine()?.shape(), facts.as_ref()))
+    }
+
+    /// What the machine is like.
+    pub(super) fn machine_record(&mut self) -> Result<MachineRecord, Ended> {
+        let (wanted, facts) = (self.machine_wanted.clone(), self.facts.clone());
+        Ok(arrangement::record(&wanted, self.machine()?.shape(), facts.as_ref()))
+    }
+
+    /// What the cell wants of its machine.
+    pub(super) fn wanted_machine(&self) -> &CellMachine {
+        &self.machine_wanted
+    }
+
     /// Gives up the guest; the next one is started when it is needed.
     pub(super) fn lose_machine(&mut self, reason: &str) {
         self.machine = None;
         self.send(Event::GuestLost { kernel: self.kernel, reason: reason.to_owned() });
+    }
+}
+
+/// What a guest boots with for a cell.
+pub(super) fn shape_of(spec: &KernelSpec, wanted: &CellMachine, memory_mib: u64) -> GuestShape {
+    GuestShape {
+        memory_mib,
+        cpus: wanted.cpus,
+        numa_nodes: wanted.numa_nodes,
+        append: spec.append.iter().chain(&wanted.boot).cloned().collect(),
+        modules: Vec::new(),
     }
 }
 

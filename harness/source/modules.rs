@@ -71,7 +71,6 @@ impl Store {
         if let Some(files) = kernel.module_files() {
             return Ok(files);
         }
-        let folder = kernel.boot_image.parent().unwrap_or(Path::new(""));
         let is_packaged = matches!(spec.source, Source::Apt { .. });
         let gone = || NoModuleFiles("the archive has no package with the modules of this kernel any more".to_owned());
         if is_packaged && kernel.modules_are_gone() {

@@ -35,6 +35,7 @@ fn spec(name: &str, source: Source) -> KernelSpec {
         program_timeout: Duration::from_secs(1),
         append: Vec::new(),
         modules: None,
+        machine: crate::record::MachineSettings::default(),
         btf: None,
     }
 }

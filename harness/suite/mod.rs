@@ -8,6 +8,8 @@
 //! modules = ["nf_conntrack"]            # kernel modules that guests load; `none` forbids all
 //! minimum-coverage = 80                 # percent of the guard sides that have to be verified
 //! loader = "cilium-ebpf"                # what loads its objects: libbpf, cilium-ebpf, aya, or the path of a loader
+//! cpus = 4                              # the machine of its objects: also `memory = "1GiB"`, `numa = 2`
+//! profile = "lockdown-integrity"        # named settings of the machine, one or a list
 //!
 //! [[package]]                           # objects out of a Debian package, which is unpacked and not installed
 //! apt = "libbpf-tools"
@@ -31,6 +33,7 @@
 //! name = "failed"
 //! set.targ_failed = true                # a variable of `.rodata`, `.data` or `.bss`
 //! maps.start.max_entries = 64
+//! cpus = 8                              # as above, for this shape
 //!
 //! [[program]]                           # attach it, and make it run, without `--exercise`
 //! program = "opensnoop/probe"
@@ -71,6 +74,7 @@ mod error;
 mod expectation;
 mod image;
 mod loading;
+mod machine;
 mod optional;
 mod package;
 mod part;
@@ -97,6 +101,7 @@ pub use error::SuiteError;
 pub use image::ImageRef;
 pub use loading::tables as loading_tables;
 use loading::{WrittenMap, WrittenObject};
+use machine::{Names, WrittenMachine};
 use optional::WrittenOptional;
 pub use package::PackageRef;
 use pattern::{check_glob, expand};
@@ -107,9 +112,11 @@ pub use shape::{Shape, table as shape_table};
 pub use variables::patches;
 
 use crate::gate::{WrittenAllowance, WrittenExpectation};
+use crate::manifest::Profiles;
+use crate::record::MachineSettings;
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 15] = [
+const SUITE_KEYS: [&str; 19] = [
     "name",
     "loader",
     "modules",
@@ -125,6 +132,10 @@ const SUITE_KEYS: [&str; 15] = [
     "expect",
     "allow-warning",
     "minimum-coverage",
+    machine::KEYS[0],
+    machine::KEYS[1],
+    machine::KEYS[2],
+    machine::KEYS[3],
 ];
 /// Keys of its tables.
 const TABLES: [(&str, &[&str]); 10] = [
@@ -132,7 +143,7 @@ const TABLES: [(&str, &[&str]); 10] = [
     ("image", &["oci", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
-    ("shape", &["object", "name", "set", "maps"]),
+    ("shape", &["object", "name", "set", "maps", "cpus", "memory", "numa", "profile"]),
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
     (
@@ -157,6 +168,8 @@ pub struct Suite {
     /// Images to look into, in the order of the suite.
     pub images: Vec<ImageRef>,
     written: Written,
+    /// The profiles that it can name.
+    profiles: Profiles,
     /// The file's text, to name lines.
     text: String,
 }
@@ -191,6 +204,10 @@ struct Written {
     minimum_coverage: Option<Spanned<f64>>,
     loader: Option<String>,
     modules: Option<Spanned<Vec<String>>>,
+    cpus: Option<Spanned<i64>>,
+    memory: Option<Spanned<String>>,
+    numa: Option<Spanned<i64>>,
+    profile: Option<Spanned<Names>>,
 }
 
 impl Suite {
@@ -236,7 +253,29 @@ impl Suite {
             }
         }
         let (name, packages, images) = (written.name.clone(), written.package.clone(), written.image.clone());
-        Ok(Suite { path: at(), name, objects, packages, images, written, text })
+        let profiles = Profiles::built_in();
+        Ok(Suite { path: at(), name, objects, packages, images, written, profiles, text })
+    }
+
+    /// The same, which can name these profiles.
+    #[must_use]
+    pub fn with_profiles(self, profiles: &Profiles) -> Suite {
+        Suite { profiles: profiles.clone(), ..self }
+    }
+
+    /// The machine of its objects.
+    ///
+    /// # Errors
+    /// A number that no machine has, or an unknown profile.
+    pub fn machine(&self) -> Result<MachineSettings, SuiteError> {
+        let Written { cpus, memory, numa, profile, .. } = &self.written;
+        let written = WrittenMachine {
+            cpus: cpus.as_ref(),
+            memory: memory.as_ref(),
+            numa: numa.as_ref(),
+            profile: profile.as_ref(),
+        };
+        written.checked(&self.profiles).map_err(|(place, mistake)| self.wrong(place.unwrap_or_default(), mistake))
     }
 
     /// The loader that it names for its objects. A path is relative to the suite file.

@@ -74,6 +74,7 @@ fn key(table: &str, name: &str) -> Value {
         (_, "verdict") => text("The verdict, as in `report.json`."),
         (_, "cause") => text("The cause, as in `report.json`."),
         (_, "contains") => text("Words of the warning."),
+        (_, "cpus" | "memory" | "numa" | "profile") => machine_key(name),
         (_, "set") => any_table("Variables of `.rodata`, `.data` or `.bss`, by name."),
         ("program", "type") => text("The type of the program, as libbpf calls it: `sched_cls`."),
         (_, "attach-type") => text("The attach type, as libbpf calls it."),
@@ -121,6 +122,22 @@ fn key(table: &str, name: &str) -> Value {
     }
 }
 
+/// What a key of a machine is and takes.
+fn machine_key(name: &str) -> Value {
+    match name {
+        "cpus" => {
+            json!({ "type": "integer", "minimum": 1, "maximum": 255, "description": "Processors of the machine." })
+        }
+        "memory" => json!({ "type": "string", "description": "Memory of the machine, such as `512MiB` or `1GiB`." }),
+        "numa" => {
+            json!({ "type": "integer", "minimum": 1, "maximum": 64, "description": "NUMA nodes of the machine." })
+        }
+        _ => {
+            json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Named settings of the machine." })
+        }
+    }
+}
+
 fn schema() -> Value {
     let mut properties = Map::new();
     for name in SUITE_KEYS {
@@ -149,6 +166,7 @@ fn schema() -> Value {
                 "minimum-coverage" => {
                     json!({ "type": "number", "description": "Percent of the guards' sides that have to be verified." })
                 }
+                "cpus" | "memory" | "numa" | "profile" => machine_key(name),
                 other => panic!("`{other}` has no description"),
             },
         };

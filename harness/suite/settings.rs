@@ -11,7 +11,7 @@ use crate::loader::AssignedLoaders;
 use crate::manifest::ModuleChoice;
 use crate::object::BpfObject;
 use crate::protocol::ProgramSetup;
-use crate::record::{AlternativesRecord, LoadingRecord, OptionalRecord};
+use crate::record::{AlternativesRecord, LoadingRecord, MachineSettings, OptionalRecord};
 
 /// What the suite files of a run say of its objects.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,6 +28,10 @@ pub struct Settings {
     pub loaders: Vec<(String, AssignedLoaders)>,
     /// The loaders that suites name for objects.
     pub named_loaders: Vec<(String, String)>,
+    /// The machines of objects, as suites say: the object's name and the settings.
+    pub machines: Vec<(String, MachineSettings)>,
+    /// The machine of all objects, as the run's options say.
+    pub run_machine: MachineSettings,
     /// Groups of which one member is enough.
     pub alternatives: Vec<AlternativesRecord>,
     /// What may fail.
@@ -68,6 +72,12 @@ impl Settings {
         rows
     }
 
+    /// What the machine of an object is like: as the run says, and where that says nothing as a suite does.
+    pub fn machine_of(&self, object: &str) -> MachineSettings {
+        let known = self.machines.iter().find(|(of, _)| of == object).map(|(_, machine)| machine);
+        known.map_or_else(|| self.run_machine.clone(), |known| self.run_machine.over(known))
+    }
+
     /// What the loader of an object does to it, to be filled in.
     fn loading_of(&mut self, object: &str) -> &mut LoadingRecord {
         let known = self.loading.iter().position(|(of, _)| of == object);
@@ -96,6 +106,7 @@ impl Settings {
         self.types.extend(other.types);
         self.loaders.extend(other.loaders);
         self.named_loaders.extend(other.named_loaders);
+        self.machines.extend(other.machines);
         self.alternatives.extend(other.alternatives);
         self.optional.extend(other.optional);
         self.modules = match (self.modules.take(), other.modules) {
@@ -149,7 +160,7 @@ impl Suite {
             settings.optional.push(optional.get_ref().found(all).map_err(self.at(optional.span().start))?);
         }
         for shape in &written.shape {
-            let (object, built) = shape.get_ref().built(all).map_err(self.at(shape.span().start))?;
+            let (object, built) = shape.get_ref().built(all, &self.profiles).map_err(self.at(shape.span().start))?;
             let object = &objects[object].name;
             if settings.shapes.iter().any(|(other, known)| other == object && known.name == built.name) {
                 let message = format!("object `{object}` has two shapes `{}`", built.name);

@@ -1,4 +1,4 @@
-//! [`Shape`]: an object with other values of its variables and other sizes of its maps.
+//! [`Shape`]: an object with other values of its variables, other sizes of its maps, or on another machine.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,34 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use super::error::Mistake;
+use super::machine::{Names, WrittenMachine};
 use super::part::Objects;
 use super::variables::Variables;
+use crate::manifest::Profiles;
 use crate::object::{BpfObject, MapInfo};
 use crate::protocol::{DataPatch, ObjectSetup};
-use crate::record::{MapDefinition, MapLoading, ShapeRecord};
+use crate::record::{MACHINE_SETTING, MachineSettings, MapDefinition, MapLoading, ShapeRecord};
 
-/// An object with other values of its variables and other sizes of its maps.
+/// An object with other values of its variables, other sizes of its maps, or on another machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     /// Its name; in reports the object is `object@name`.
     pub name: String,
     /// What the guest has to set.
     pub setup: ObjectSetup,
+    /// What its machine is like, where the shape says it.
+    pub machine: MachineSettings,
     /// The settings as they are written: `targ_failed = true`.
     pub settings: Vec<String>,
 }
 
 impl Shape {
+    /// A shape that differs in its machine alone.
+    pub fn of_machine(name: String, machine: MachineSettings) -> Shape {
+        let settings = machine.lines().into_iter().map(|line| format!("{MACHINE_SETTING}{line}")).collect();
+        Shape { name, setup: ObjectSetup::default(), machine, settings }
+    }
+
     /// The settings that a run tried `object` with.
     ///
     /// # Errors
@@ -32,8 +42,9 @@ impl Shape {
     pub fn recorded(record: &ShapeRecord, object: &BpfObject) -> Result<Shape, String> {
         let written: WrittenShape =
             toml::from_str(&table(record, &object.name)).map_err(|error| error.message().to_owned())?;
-        let (_, shape) =
-            written.built(Objects(std::slice::from_ref(object))).map_err(|(_, mistake)| mistake.message)?;
+        let (_, shape) = written
+            .built(Objects(std::slice::from_ref(object)), &Profiles::of(record.machine.profiles.clone()))
+            .map_err(|(_, mistake)| mistake.message)?;
         Ok(shape)
     }
 
@@ -60,7 +71,7 @@ impl Shape {
         }
         let variables = Variables::of(object).starting_from(own);
         let set = self.settings.iter().filter_map(|setting| setting.split_once(" = "));
-        let set = set.filter(|(name, _)| !name.starts_with("maps."));
+        let set = set.filter(|(name, _)| !name.starts_with("maps.") && !name.starts_with(MACHINE_SETTING));
         let patches = set.map(|(name, value)| variables.patch_of_text(name, value));
         self.setup.patches = patches.collect::<Result<_, _>>().map_err(|mistake| mistake.message)?;
         Ok(self)
@@ -77,6 +88,10 @@ pub(super) struct WrittenShape {
     set: BTreeMap<String, Spanned<Value>>,
     #[serde(default)]
     maps: BTreeMap<String, MapSettings>,
+    cpus: Option<Spanned<i64>>,
+    memory: Option<Spanned<String>>,
+    numa: Option<Spanned<i64>>,
+    profile: Option<Spanned<Names>>,
 }
 
 /// What can be set of a map.
@@ -99,22 +114,30 @@ impl MapSettings {
 impl WrittenShape {
     /// Finds the object and checks every value against the type of its variable. `Err` has the place in the file if it is not the
     /// table's.
-    pub fn built(&self, all: Objects<'_>) -> Result<(usize, Shape), (Option<usize>, Mistake)> {
+    pub fn built(&self, all: Objects<'_>, profiles: &Profiles) -> Result<(usize, Shape), (Option<usize>, Mistake)> {
         let object = all.object(self.object.get_ref()).map_err(|error| (Some(self.object.span().start), error))?;
         let title = &all.0[object].name;
         if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             let message = format!("`{}` is no name of a shape", self.name);
             return Err((None, Mistake::new(message).hint("take letters, digits, `-`, `_` and `.`")));
         }
-        if self.set.is_empty() && self.maps.is_empty() {
+        let WrittenShape { cpus, memory, numa, profile, .. } = self;
+        let machine = WrittenMachine {
+            cpus: cpus.as_ref(),
+            memory: memory.as_ref(),
+            numa: numa.as_ref(),
+            profile: profile.as_ref(),
+        };
+        let mut shape = Shape::of_machine(self.name.clone(), machine.checked(profiles)?);
+        if self.set.is_empty() && self.maps.is_empty() && shape.machine.is_empty() {
             let message = format!("shape `{}` of `{title}` sets nothing", self.name);
             return Err((
                 None,
-                Mistake::new(message).hint("write `set.VARIABLE = VALUE` or `maps.MAP.max_entries = N`"),
+                Mistake::new(message)
+                    .hint("write `set.VARIABLE = VALUE`, `maps.MAP.max_entries = N`, `cpus = N` or `profile = NAME`"),
             ));
         }
         let variables = Variables::of(&all.0[object]);
-        let mut shape = Shape { name: self.name.clone(), setup: ObjectSetup::default(), settings: Vec::new() };
         for (name, value) in &self.set {
             let patch = variables.patch(name, value.get_ref());
             shape.setup.patches.push(patch.map_err(|mistake| (Some(value.span().start), mistake))?);
@@ -157,7 +180,10 @@ impl WrittenShape {
 pub fn table(shape: &ShapeRecord, object: &str) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let mut table = format!("object = {}\nname = {}\n", quoted(object), quoted(&shape.name));
-    for setting in &shape.settings {
+    for line in shape.machine.lines() {
+        table += &format!("{line}\n");
+    }
+    for setting in shape.settings.iter().filter(|setting| !setting.starts_with(MACHINE_SETTING)) {
         let line = match setting.split_once(" = ") {
             // A map, or a variable: `maps.start.max_entries = 64`, `targ_failed = true`.
             Some((name, value)) => match name.strip_prefix("maps.").and_then(|map| map.rsplit_once('.')) {

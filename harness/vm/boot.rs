@@ -15,7 +15,7 @@ use super::console;
 use super::guest_executable::GuestExecutable;
 use super::initramfs;
 use super::machine::{AFTERMATH, BootFailure, GuestLink, Machine, MachineSpec};
-use super::memory::GuestMemory;
+use super::memory::{GuestMemory, Node, node_options};
 use super::qmp::Monitor;
 use super::snapshot::{KERNEL, Recording};
 use crate::process::ChildGroup;
@@ -69,9 +69,11 @@ impl Machine {
             harness(error.to_string(), Some(hint), false)
         })?;
         let mut command = words.clone();
-        if let Some((memory, monitor)) = &recorder {
-            command = command.with(memory.options()).with(monitor.options());
-        }
+        let nodes = Node::all(spec.shape);
+        command = match &recorder {
+            Some((memory, monitor)) => command.with(memory.options(&nodes)).with(monitor.options()),
+            None => command.with(node_options(&nodes)),
+        };
         let command = spec.debug.apply(spec.name, &spec.kernel.boot_image, scratch.path(), command);
         let command = command.command(scratch.path());
         let begin = Instant::now();

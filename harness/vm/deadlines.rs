@@ -7,6 +7,9 @@ use super::Accelerator;
 /// How much longer things take when every instruction is translated. Measured: 5 to 9 times for a boot.
 const EMULATION_FACTOR: u32 = 6;
 
+/// So many emulated processors take as long again. Measured on two cores: see `with_cpus`.
+const CPUS_OF_ONE_MORE: u32 = 16;
+
 /// The `boot-timeout` that the limits below go with. A longer one says that the machine is slow, and lengthens them all.
 const USUAL_BOOT: Duration = Duration::from_secs(20);
 /// Saving takes 0.01 to 0.2 s.
@@ -48,6 +51,23 @@ impl Deadlines {
             // Who gives a boot less time than this wants to wait no longer for a restore.
             restore: stretched(RESTORE, boot).min(scaled(boot)),
             compose: stretched(COMPOSE, boot),
+        }
+    }
+
+    /// The same for a guest with so many processors. Emulated ones share the few of this machine, and each waits for the others
+    /// wherever a kernel does something on all of them.
+    #[must_use]
+    pub fn with_cpus(self, cpus: u32, accelerator: Accelerator) -> Self {
+        if cpus <= 1 || accelerator == Accelerator::Kvm {
+            return self;
+        }
+        let more = |time: Duration| time.saturating_mul(2 + cpus / CPUS_OF_ONE_MORE);
+        Deadlines {
+            boot: more(self.boot),
+            program: more(self.program),
+            save: more(self.save),
+            restore: more(self.restore),
+            compose: self.compose,
         }
     }
 

@@ -11,6 +11,8 @@ pub struct GuestShape {
     pub memory_mib: u64,
     /// Processors.
     pub cpus: u32,
+    /// NUMA nodes, which share memory and processors evenly.
+    pub numa_nodes: u32,
     /// Words for the kernel's command line, behind ours: of two words for one setting the kernel obeys the last.
     pub append: Vec<String>,
     /// Modules that are loaded while it boots, in this order, besides those of the data channel.
@@ -20,7 +22,14 @@ pub struct GuestShape {
 impl GuestShape {
     /// What a kernel's guests are like, unless something else is wanted.
     pub fn of(spec: &KernelSpec) -> GuestShape {
-        GuestShape { memory_mib: spec.memory_mib, cpus: 1, append: spec.append.clone(), modules: Vec::new() }
+        let boot = spec.machine.boot();
+        GuestShape {
+            memory_mib: spec.memory_mib,
+            cpus: spec.machine.cpus.unwrap_or(1),
+            numa_nodes: spec.machine.numa_nodes.unwrap_or(1),
+            append: spec.append.iter().cloned().chain(boot).collect(),
+            modules: Vec::new(),
+        }
     }
 
     /// What it has that `other` has not, in words: `8 processors and 1 GiB`.
@@ -29,10 +38,13 @@ impl GuestShape {
         if self.memory_mib != other.memory_mib {
             parts.push(in_words(self.memory_mib.saturating_mul(1 << 20)));
         }
-        if self.cpus != other.cpus {
-            let plural = if self.cpus == 1 { "" } else { "s" };
-            parts.push(format!("{} processor{plural}", self.cpus));
-        }
+        let mut counted = |own: u32, others: u32, what: &str| {
+            if own != others {
+                parts.push(format!("{own} {what}{}", if own == 1 { "" } else { "s" }));
+            }
+        };
+        counted(self.cpus, other.cpus, "processor");
+        counted(self.numa_nodes, other.numa_nodes, "NUMA node");
         let words: Vec<String> =
             self.append.iter().filter(|word| !other.append.contains(word)).map(|word| format!("`{word}`")).collect();
         if !words.is_empty() {
@@ -57,16 +69,24 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_named() {
-        let standard = GuestShape { memory_mib: 512, cpus: 1, append: vec!["quiet".to_owned()], modules: Vec::new() };
+        let standard = GuestShape {
+            memory_mib: 512,
+            cpus: 1,
+            numa_nodes: 1,
+            append: vec!["quiet".to_owned()],
+            modules: Vec::new(),
+        };
         let module =
             ModuleFile { name: "xfs".to_owned(), path: "xfs.ko".into(), sha256: String::new(), optional: false };
         let wanted = GuestShape {
             memory_mib: 1024,
             cpus: 8,
+            numa_nodes: 2,
             append: vec!["quiet".to_owned(), "mitigations=off".to_owned()],
             modules: vec![module],
         };
-        assert_eq!(wanted.beside(&standard), "1 GiB, 8 processors, boot words `mitigations=off`, module `xfs`");
-        assert_eq!(standard.beside(&wanted), "512 MiB, 1 processor");
+        let words = "1 GiB, 8 processors, 2 NUMA nodes, boot words `mitigations=off`, module `xfs`";
+        assert_eq!(wanted.beside(&standard), words);
+        assert_eq!(standard.beside(&wanted), "512 MiB, 1 processor, 1 NUMA node");
     }
 }

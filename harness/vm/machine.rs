@@ -58,6 +58,7 @@ impl<'a> MachineSpec<'a> {
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator);
+        let deadlines = deadlines.with_cpus(shape.cpus, accelerator);
         MachineSpec {
             name: &spec.name,
             tools,

@@ -9,7 +9,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::boot::prepare_scratch;
 use super::channel::{Listeners, Port};
 use super::machine::{BootFailure, GuestLink, Machine, MachineSpec};
-use super::memory::restore_options;
+use super::memory::{Node, restore_options};
 use super::qmp::{Limit, Monitor};
 use super::snapshot::{KERNEL, RAM, SCRATCH, STATE, SavedMachine};
 use crate::process::ChildGroup;
@@ -48,7 +48,7 @@ impl Machine {
             .command
             .moved(SCRATCH, &scratch.path().display().to_string())
             .moved(KERNEL, &spec.kernel.boot_image.display().to_string())
-            .with(restore_options(&snapshot.file(RAM), snapshot.length(RAM)))
+            .with(restore_options(&snapshot.file(RAM), snapshot.length(RAM), &Node::all(spec.shape)))
             .with(monitor.options())
             .with(["-incoming", "defer", "-S"].map(str::to_owned));
         let child = ChildGroup::spawn_showing(words.command(scratch.path()), spec.debug.console.then_some(spec.name))

@@ -181,6 +181,9 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
     if spec.shape.cpus != 1 {
         guest.push(("the processors", spec.shape.cpus.to_string()));
     }
+    if spec.shape.numa_nodes != 1 {
+        guest.push(("the NUMA nodes", spec.shape.numa_nodes.to_string()));
+    }
     let tools = spec.tools;
     let mut host = vec![
         ("corematrix", format!("format {FORMAT}, guest {}", GuestExecutable::own().checksum())),

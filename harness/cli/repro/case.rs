@@ -16,7 +16,7 @@ use crate::matrix::Project;
 use crate::object::{BpfObject, find_objects};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
-use crate::record::{CellRecord, LoadingRecord, ObjectRecord, ProgramRecord, RunRecord};
+use crate::record::{CellRecord, LoadingRecord, MachineSettings, ObjectRecord, ProgramRecord, RunRecord};
 use crate::report::{one_line, shorten_middle};
 use crate::store::Store;
 use crate::suite::{Settings, Shape, patches};
@@ -34,6 +34,8 @@ pub(super) struct ReproCase {
     pub(super) project: Project,
     pub(super) spec: KernelSpec,
     pub(super) reach: Reach,
+    /// What its machine was like, where the run said it.
+    machine: MachineSettings,
     /// The program that was asked for.
     pub(super) program: Option<String>,
     /// What the run said.
@@ -204,6 +206,7 @@ impl ReproCase {
             from_bundle: false,
             object,
             shape: None,
+            machine: MachineSettings::default(),
             loading: None,
             loader: None,
             _unpacked: None,
@@ -228,8 +231,17 @@ impl ReproCase {
         let reach = recorded.reach();
         let loader = recorded.record.objects[recorded.object].loader.as_ref();
         let loader = loader.map(|loader| project.recorded_loader(loader, &|line| eprintln!("{line}"))).transpose()?;
+        let machine = recorded.record.objects[recorded.object].machine.clone();
         let (loading, recorded) = (Some(loading.clone()), Some(recorded));
-        Ok(ReproCase { reach, recorded, shape, loading, loader, ..ReproCase::new(project, spec, object, program) })
+        Ok(ReproCase {
+            reach,
+            recorded,
+            shape,
+            machine,
+            loading,
+            loader,
+            ..ReproCase::new(project, spec, object, program)
+        })
     }
 
     /// The object, in its shape, on the kernel.
@@ -237,7 +249,8 @@ impl ReproCase {
         let shapes = self.shape.iter().map(|shape| (self.object.name.clone(), shape.clone())).collect();
         let loading = self.loading.iter().map(|loading| (self.object.name.clone(), loading.clone())).collect();
         let loaders = self.loader.iter().map(|loader| (self.object.name.clone(), loader.clone())).collect();
-        let settings = Settings { shapes, loading, loaders, ..Settings::default() };
+        let run_machine = self.machine.clone();
+        let settings = Settings { shapes, loading, loaders, run_machine, ..Settings::default() };
         let mut plan = Plan::new(vec![self.spec.clone()], vec![self.object.clone()], &settings);
         plan.objects.retain(|object| object.shape.is_some() == self.shape.is_some());
         plan

@@ -37,6 +37,7 @@ fn refused(warnings: &[&str], log: &str, section: &str) -> (Verdict, Cause, Opti
         kernel: &UnknownKernel,
         poison: &|_| None,
         memory_mib: None,
+        machine: None,
         by_loader: false,
         own_types: None,
     };

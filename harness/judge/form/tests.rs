@@ -65,6 +65,7 @@ fn judged(kernel: &SampleKernel, program: &ProgramInfo, stage: Stage, warning: &
         kernel,
         poison: &|_| None,
         memory_mib: None,
+        machine: None,
         by_loader: false,
         own_types: None,
     })

@@ -160,6 +160,7 @@ fn struct_ops_program_fails_for_its_own_map() {
             kernel: &UnknownKernel,
             poison: &|_| None,
             memory_mib: None,
+            machine: None,
             by_loader: false,
             own_types: None,
         };

@@ -16,6 +16,7 @@ fn relocation_is_about_a_type_if_the_kernel_has_none_of_that_name() {
             kernel: &kernel,
             poison: &|_| None,
             memory_mib: None,
+            machine: None,
             by_loader: false,
             own_types: None,
         }))
@@ -77,6 +78,7 @@ fn poison_is_named_by_what_libbpf_put_there() {
             kernel: &UnknownKernel,
             poison: &at,
             memory_mib: None,
+            machine: None,
             by_loader: false,
             own_types: None,
         };

@@ -154,7 +154,12 @@ fn shaped() -> RunRecord {
     let mut record = record();
     let mut shape = record.objects[0].clone();
     let settings = vec!["flag = true".to_owned()];
-    shape.shape = Some(crate::record::ShapeRecord { of: "a".to_owned(), name: "on".to_owned(), settings });
+    shape.shape = Some(crate::record::ShapeRecord {
+        of: "a".to_owned(),
+        name: "on".to_owned(),
+        settings,
+        machine: Default::default(),
+    });
     shape.name = "a@on".to_owned();
     record.objects.push(shape);
     let mut cells = record.cells.clone();

@@ -9,8 +9,8 @@ use super::*;
 use crate::manifest::Manifest;
 use crate::object::{BpfObject, ObjectError, Origin};
 use crate::plan::Plan;
-use crate::protocol::Stage;
 use crate::protocol::attach::Reach;
+use crate::protocol::{ModuleLoad, Stage};
 use crate::record::{KernelIdentity, ObjectProgram, ProgramRecord, TRIED_AGAIN};
 use crate::source::LockFile;
 use crate::store::{Store, StoredKernel};
@@ -61,7 +61,8 @@ impl GuestLink for Script {
     }
 
     fn shape(&self) -> &GuestShape {
-        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, append: Vec::new(), modules: Vec::new() };
+        static SHAPE: GuestShape =
+            GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new(), modules: Vec::new() };
         &SHAPE
     }
 
@@ -106,6 +107,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
         snapshot_budget: 0,
         logs: &logs,
         stop: &stop,
+        modules: None,
         debug: DebugOptions::default(),
     };
     let (sender, events) = mpsc::channel();

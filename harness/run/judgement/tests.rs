@@ -62,7 +62,12 @@ fn judged(program: &ProgramInfo, tried: Option<AttachTry>, kernel: &Kernel) -> P
     (record.verdict, record.reason) = (Verdict::Loaded, None);
     // A guest that has nothing to attach it to cannot prove the opposite.
     let tried = tried.unwrap_or_else(|| AttachTry::NotPossible { reason: "there is nothing to attach to".into() });
-    attached(Some(program), &AttachFacts { to: "something".into(), tried, took_us: 1 }, kernel, &mut record);
+    attached(
+        Some(program),
+        &AttachFacts { to: "something".into(), tried, took_us: 1 },
+        (kernel, &MachineRecord::default()),
+        &mut record,
+    );
     record
 }
 

@@ -1,0 +1,62 @@
+//! [`CellMachine`]: the machine that a cell wants: what the kernel's table, the suite, the command line and the object's shape say of it.
+
+use std::collections::BTreeMap;
+
+use super::PlannedObject;
+use crate::manifest::{KernelSpec, machine};
+use crate::record::MachineSettings;
+
+/// The machine that a cell wants.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CellMachine {
+    /// Processors.
+    pub cpus: u32,
+    /// MiB, before the object's maps are looked at.
+    pub memory_mib: u64,
+    /// NUMA nodes.
+    pub numa_nodes: u32,
+    /// Names of its profiles.
+    pub profiles: Vec<String>,
+    /// Words that its profiles add to the kernel's command line.
+    pub boot: Vec<String>,
+    /// Sysctls that its profiles set.
+    pub sysctls: BTreeMap<String, String>,
+}
+
+impl CellMachine {
+    /// What a kernel's guests are like with these settings, which come before those of the kernel's table.
+    pub fn of(spec: &KernelSpec, settings: &MachineSettings) -> CellMachine {
+        let all = settings.over(&spec.machine);
+        CellMachine {
+            cpus: all.cpus.unwrap_or(1),
+            memory_mib: all.memory_mib.unwrap_or(spec.memory_mib),
+            numa_nodes: all.numa_nodes.unwrap_or(1),
+            profiles: all.profile_names(),
+            boot: all.boot(),
+            sysctls: all.sysctls(),
+        }
+    }
+
+    /// Whether nothing of it has to be set or looked after, beyond its memory.
+    pub fn is_plain(&self) -> bool {
+        self.cpus == 1 && self.numa_nodes == 1 && self.profiles.is_empty()
+    }
+}
+
+impl PlannedObject {
+    /// The machine that it wants on a kernel.
+    pub fn machine_on(&self, spec: &KernelSpec) -> CellMachine {
+        CellMachine::of(spec, &self.machine)
+    }
+}
+
+impl super::Plan {
+    /// The first cell whose settings contradict each other, in words, and what to do about it.
+    pub fn contradiction(&self) -> Option<(String, String)> {
+        let of_cell = |object: &PlannedObject, spec: &KernelSpec| {
+            let (message, hint) = machine::contradiction(&object.machine.over(&spec.machine))?;
+            Some((format!("`{}` on {}: {message}", object.object.name, spec.name), hint))
+        };
+        self.objects.iter().find_map(|object| self.kernels.iter().find_map(|spec| of_cell(object, spec)))
+    }
+}
