@@ -4,6 +4,7 @@ mod declaration;
 mod image_reference;
 mod limits;
 pub mod machine;
+mod module_choice;
 mod parse;
 mod place;
 mod problem;
@@ -27,6 +28,7 @@ use crate::record::MachineSettings;
 
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
+pub use module_choice::{ModuleChoice, NamedModule};
 pub use place::ManifestPlace;
 pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
 pub use problem::{ManifestError, Problem};
@@ -92,6 +94,8 @@ pub struct KernelSpec {
     pub program_timeout: Duration,
     /// Extra words for the kernel's command line.
     pub append: Vec<String>,
+    /// The modules that its guests load; `None` if nothing is said.
+    pub modules: Option<ModuleChoice>,
     /// The machine of its guests, but for their memory.
     pub machine: MachineSettings,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.

@@ -223,6 +223,7 @@ mod tests {
             boot_timeout: Duration::from_secs(20),
             program_timeout: Duration::from_secs(10),
             append: Vec::new(),
+            modules: None,
             machine: crate::record::MachineSettings::default(),
             btf: None,
             btf_archive: None,
