@@ -110,6 +110,8 @@ pub struct KernelSpec {
     pub machine: MachineSettings,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
     pub btf: Option<PathBuf>,
+    /// A folder laid out as BTFHub's archive, for a kernel that has no BTF of its own and to which none is given. Absolute.
+    pub btf_archive: Option<PathBuf>,
 }
 
 impl KernelSpec {

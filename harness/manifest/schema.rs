@@ -88,6 +88,14 @@ fn source_table(others: &[&str]) -> Value {
     json!({ "oneOf": SOURCES.iter().map(one).collect::<Vec<_>>() })
 }
 
+/// Keys of `[defaults]`.
+fn defaults() -> Map<String, Value> {
+    let mut all = keys(DEFAULTS);
+    let what = "A folder laid out as BTFHub's archive: kernels without BTF get theirs from it, by their release.";
+    all.insert("btf".to_owned(), json!({ "type": "string", "description": what }));
+    all
+}
+
 fn schema() -> Value {
     let known: Vec<&str> = SECTIONS.to_vec();
     assert_eq!(known, ["defaults", "matrix", "kernel", "profile"], "the schema knows other tables than the reader");
@@ -101,7 +109,7 @@ fn schema() -> Value {
             "defaults": {
                 "description": "Limits of every kernel that has none of its own.",
                 "type": "object",
-                "properties": keys(DEFAULTS),
+                "properties": defaults(),
                 "additionalProperties": false,
             },
             "matrix": {

@@ -234,7 +234,7 @@ mod tests {
     fn manifest() -> Manifest {
         let kernel = |name: &str| KernelSpec {
             name: name.to_owned(),
-            source: Source::Mainline { version: "v6.6".to_owned() },
+            source: Source::Mainline { version: "v6.6".to_owned(), mirror: None },
             fallbacks: Vec::new(),
             optional: false,
             memory_mib: 1024,
@@ -243,6 +243,7 @@ mod tests {
             append: Vec::new(),
             machine: crate::record::MachineSettings::default(),
             btf: None,
+            btf_archive: None,
         };
         Manifest {
             path: PathBuf::from("kernels.toml"),

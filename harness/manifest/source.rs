@@ -70,10 +70,12 @@ pub enum Source {
         /// The release of the kernel that they are of; without one, the name of the file.
         release: Option<String>,
     },
-    /// An upstream version, fetched by virtme-ng's own downloader.
+    /// An upstream version as Ubuntu builds it.
     Mainline {
-        /// Such as `v6.6`.
+        /// Such as `v6.6.87`, or `v6.6.*` for the newest point release.
         version: String,
+        /// The address of an archive laid out as Ubuntu's, in the place of that.
+        mirror: Option<String>,
     },
 }
 
@@ -164,7 +166,7 @@ impl fmt::Display for Source {
             Source::Btf { place: BtfPlace::Package { package, file, .. }, .. } => {
                 write!(f, "{} of {package}", file.rsplit('/').next().unwrap_or(file))
             }
-            Source::Mainline { version } => f.write_str(version),
+            Source::Mainline { version, .. } => f.write_str(version),
         }
     }
 }

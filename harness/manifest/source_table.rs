@@ -23,7 +23,7 @@ pub(super) const SOURCES: [(&str, &[&str], &[&str]); 13] = [
     ("package", &["files"], &["sha256"]),
     ("oci", &["image"], &[]),
     ("btf", &[], &["btf", "package", "suites", "file", "release"]),
-    ("mainline", &["version"], &[]),
+    ("mainline", &["version"], &["mirror"]),
 ];
 
 /// A table that has `source` and the keys which that source needs: a kernel's own, or one of its fallbacks.
@@ -283,6 +283,24 @@ impl<'t> SourceTable<'_, 't> {
 
     fn mainline(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let (version, place) = reader.string(self.section, "version")?;
+        let mirror = reader.string(self.section, "mirror");
+        if let Some((mirror, place)) = &mirror
+            && !is_web_address(mirror)
+        {
+            let message = "`mirror` is not an address of a web server";
+            self.problem(
+                reader,
+                place.start,
+                message,
+                Some("write `mirror = \"https://example.org/mainline\"`".to_owned()),
+            );
+        }
+        let mirror = mirror.map(|(mirror, _)| mirror.to_owned());
+        // `v6.6.*` is the newest point release of 6.6.
+        let series = version.strip_suffix(".*").and_then(|series| series.parse::<KernelRelease>().ok());
+        if series.is_some_and(|series| series.is_series()) && version.starts_with('v') {
+            return Some(Source::Mainline { version: version.to_owned(), mirror });
+        }
         if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
             let message = format!("`version` is `{version}`, which is not an upstream version");
             let hint = match version.parse::<KernelRelease>() {
@@ -291,7 +309,7 @@ impl<'t> SourceTable<'_, 't> {
             };
             self.problem(reader, place.start, &message, Some(hint));
         }
-        Some(Source::Mainline { version: version.to_owned() })
+        Some(Source::Mainline { version: version.to_owned(), mirror })
     }
 }
 

@@ -7,7 +7,7 @@ use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
 use crate::manifest::{BtfPlace, Catalogue, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
 use crate::source::{BtfFile, LockFile};
-use crate::store::Store;
+use crate::store::{Store, StoredFolder, StoredKernel};
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
 
 /// Where the store remembers the versions of programs.
@@ -114,6 +114,23 @@ impl Project {
             kernels.extend(each_of_archive(&spec)?);
         }
         Ok(kernels)
+    }
+
+    /// The kernel as the store has it; `None` if it was never fetched, or is known by its types alone.
+    pub fn stored(&self, spec: &KernelSpec, folders: &[StoredFolder]) -> Option<StoredKernel> {
+        let is_there = folders.iter().any(|folder| folder.kernel.as_ref() == Some(&spec.name));
+        let is_bootable = !matches!(spec.source, Source::Btf { .. });
+        (is_there && is_bootable).then(|| self.store.kernel(spec, &self.lock, true, &|_| ()).ok()).flatten()
+    }
+
+    /// What to know before anything runs: which of these kernels have no BTF, as far as the store has them.
+    pub fn without_btf(&self, kernels: &[KernelSpec]) -> Vec<String> {
+        let folders = self.store.folders().unwrap_or_default();
+        let has_none = |spec: &&KernelSpec| self.stored(spec, &folders).is_some_and(|kernel| kernel.types().is_none());
+        let line = |spec: &KernelSpec| {
+            format!("kernel `{}` has no BTF, and none is given: objects with CO-RE relocations fail there", spec.name)
+        };
+        kernels.iter().filter(has_none).map(line).collect()
     }
 }
 

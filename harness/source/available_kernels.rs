@@ -41,7 +41,11 @@ impl Store {
             let pinned = lock.kernel(&spec.name);
             let release = pinned.as_ref().map(|pinned| pinned.release.clone());
             let version = match &spec.source {
-                Source::Mainline { version } => Some(version.trim_start_matches('v').to_owned()),
+                // Of a series the one that is pinned.
+                Source::Mainline { version, .. } if version.ends_with(".*") => {
+                    pinned.and_then(|pinned| Some(pinned.version?.trim_start_matches('v').to_owned()))
+                }
+                Source::Mainline { version, .. } => Some(version.trim_start_matches('v').to_owned()),
                 _ => pinned.and_then(|pinned| Some(pinned.packages.first()?.version.clone())),
             };
             offers.extend(version.map(|version| AvailableKernel { spec: spec.clone(), version }));

@@ -10,6 +10,7 @@ mod archive;
 mod available_kernels;
 mod btf_files;
 mod disk;
+mod distribution;
 mod download;
 mod file_systems;
 mod given_btf;
@@ -108,8 +109,10 @@ impl Store {
         let request =
             Request { store: self, name: &spec.name, what: what.clone(), lock, offline, fresh, archive: None, step };
         let mut kernel = request.kernel(spec)?;
-        if let Some(btf) = &spec.btf {
-            given_btf::give(&mut kernel, &what, btf)?;
+        match (&spec.btf, &spec.btf_archive) {
+            (Some(btf), _) => given_btf::give(&mut kernel, &what, btf)?,
+            (None, Some(archive)) if kernel.btf.is_none() => given_btf::give_missing(&mut kernel, &what, archive)?,
+            (None, _) => {}
         }
         Ok(kernel)
     }

@@ -92,6 +92,10 @@ impl Request<'_> {
             }
             Some(Source::Repository(repository)) => repository::newest_version(self, repository)?,
             Some(Source::Oci { image }) => oci::newest_digest(self, image)?,
+            Some(Source::Mainline { version, mirror }) if version.ends_with(".*") => {
+                let newest = mainline::newest_version(self, &mainline::Asked { version, mirror: mirror.as_deref() })?;
+                return Ok(pinned.version.map(|old| (old, newest)));
+            }
             _ => return Ok(None),
         };
         let old = pinned.packages.first().map(|package| package.version.clone()).or(pinned.digest);
@@ -116,7 +120,9 @@ impl Request<'_> {
             Source::Disk { disk, release } => disk::kernel(self, disk, release.as_deref()),
             Source::Package { files } => package_files::kernel(self, files),
             Source::Oci { image } => oci::kernel(self, image),
-            Source::Mainline { version } => mainline::kernel(self, version),
+            Source::Mainline { version, mirror } => {
+                mainline::kernel(self, &mainline::Asked { version, mirror: mirror.as_deref() })
+            }
             // Nobody asks for it.
             Source::Btf { .. } => Err(self.unavailable("types alone boot nothing".to_owned(), "")),
         }

@@ -1,7 +1,8 @@
-//! Tests of all sources: against a stand-in for apt, images on this machine, and a stand-in for virtme-ng.
+//! Tests of all sources: against a stand-in for apt, images on this machine, servers on loopback, and a stand-in for virtme-ng.
 
 mod apk;
 mod apt;
+mod btf_archive;
 mod fallback;
 mod fuzz;
 mod mainline;
@@ -40,6 +41,7 @@ fn spec(name: &str, source: Source) -> KernelSpec {
         append: Vec::new(),
         machine: crate::record::MachineSettings::default(),
         btf: None,
+        btf_archive: None,
     }
 }
 

@@ -116,6 +116,15 @@ impl StoredKernel {
     pub fn types(&self) -> Option<&Path> {
         self.given_btf.as_ref().map(|given| &given.path).or(self.btf.as_ref()).map(PathBuf::as_path)
     }
+
+    /// The state of its BTF in words: its own, given, or none and none given.
+    pub fn btf_state(&self) -> &'static str {
+        match (&self.given_btf, &self.btf) {
+            (Some(_), _) => "given",
+            (None, Some(_)) => "its own",
+            (None, None) => "none, none given",
+        }
+    }
 }
 
 /// A cache folder of kernels, to be shared by all threads of a run.

@@ -14,6 +14,7 @@ mod oci;
 mod package;
 mod proxy;
 mod repository;
+mod system_image;
 
 mod service;
 

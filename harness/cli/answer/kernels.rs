@@ -35,6 +35,8 @@ pub(in crate::cli) struct ListedKernel {
     pub stored_versions: usize,
     /// Bytes that they take.
     pub stored_bytes: u64,
+    /// The state of its BTF, if the store has the kernel: `its own`, `given`, or `none, none given`.
+    pub btf: Option<&'static str>,
 }
 
 /// `corematrix kernels catalogue`.

@@ -83,7 +83,7 @@ enum Added {
     },
     /// An OCI image, such as REGISTRY/cilium/ci-kernels:6.6.
     Oci { image: String },
-    /// An upstream version, such as v6.6, through virtme-ng.
+    /// An upstream version as Ubuntu builds it: v6.6.87, or v6.6.* for the newest point release.
     Mainline { version: String },
 }
 
