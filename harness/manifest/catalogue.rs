@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::parse::parse;
+use super::release::KernelRelease;
 use super::{KernelSpec, ManifestError};
 use crate::nearest::nearest;
 
@@ -14,6 +15,8 @@ const BUILT_IN: &str = include_str!("catalogue.toml");
 pub const FILE_NAME: &str = "catalogue.toml";
 /// What stands for the rest of a name, in the values of an entry whose name has a `*`.
 const VERSION: &str = "$version";
+/// The same, as a glob of releases where it is a series.
+const RELEASE: &str = "$release";
 
 /// All entries, in the order of the file; those of the user go first.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -102,9 +105,11 @@ impl CatalogueEntry {
         let is_version = version.starts_with(|c: char| c.is_ascii_digit())
             && version.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
         let name = self.name.strip_suffix('*').filter(|_| is_version)?;
+        let is_series = version.parse::<KernelRelease>().is_ok_and(|release| release.is_series());
+        let release = if is_series { format!("{version}.*") } else { version.to_owned() };
         let keys = self.keys.iter().map(|(key, value)| {
             let value = match value {
-                Value::String(text) => Value::String(text.replace(VERSION, version)),
+                Value::String(text) => Value::String(text.replace(VERSION, version).replace(RELEASE, &release)),
                 other => other.clone(),
             };
             (key.clone(), value)
@@ -193,7 +198,7 @@ mod tests {
                 catalogue.kernel(&name, Path::new(PATH)).unwrap().unwrap_or_else(|why| panic!("{name}: {why}"));
             assert_eq!(kernel.name, declared_name(&name));
             assert!(!entry.about.is_empty() && !entry.about.ends_with('.'), "{name}");
-            let has_series = entry.series.parse::<super::super::release::KernelRelease>().is_ok();
+            let has_series = entry.series.parse::<KernelRelease>().is_ok();
             assert!(has_series || entry.name.ends_with('*'), "{name}");
             for source in kernel.sources() {
                 let Source::Repository(repository) = source else { continue };
@@ -212,7 +217,9 @@ mod tests {
             assert!(catalogue().entry(name).is_some(), "{name}");
         }
         let mainline = catalogue().kernel("mainline:6.6", Path::new(PATH)).unwrap().unwrap();
-        assert_eq!(mainline.source, Source::Mainline { version: "v6.6".to_owned() });
+        assert_eq!(mainline.source, Source::Mainline { version: "v6.6.*".to_owned(), mirror: None });
+        let exact = catalogue().kernel("mainline:6.12.40", Path::new(PATH)).unwrap().unwrap();
+        assert_eq!(exact.source, Source::Mainline { version: "v6.12.40".to_owned(), mirror: None });
         assert_eq!(mainline.memory_mib, 1024, "what the manifest says of all kernels holds");
         for wrong in ["mainline:", "mainline:*", "mainline:../x", "ubuntu:22.05", ""] {
             assert!(catalogue().entry(wrong).is_none(), "{wrong}");

@@ -116,7 +116,7 @@ impl Manifest {
                 *chosen = self.matrix.contains(&kernel.name);
             }
         }
-        let declared = self.kernels.iter().zip(chosen).filter_map(|(kernel, chosen)| chosen.then(|| kernel.clone()));
+        let declared = self.kernels.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(kernel, _)| kernel.clone());
         Ok(declared.chain(catalogued).collect())
     }
 
