@@ -199,7 +199,8 @@ fn fuzz_small_file_systems() {
 
 #[test]
 fn fuzz_large_file_systems() {
-    for name in ["xfs-v5", "btrfs-zstd", "fat", "ext4"] {
+    // Those that are not by crates.
+    for name in ["xfs-v5", "btrfs-zstd"] {
         let whole = fixture(name);
         // Of a disk that is empty for the most part, the blocks that are not.
         let mut places = Vec::new();
