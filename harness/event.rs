@@ -12,7 +12,7 @@ use crate::record::MachineRecord;
 use crate::record::{CellCoverage, CellPrediction};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
-use crate::record::{KernelWarning, LoaderEvidence};
+use crate::record::{KernelWarning, LoaderEvidence, PrivilegesRecord};
 use crate::test_output::TestOutput;
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
@@ -176,6 +176,8 @@ pub struct CellOutcome {
     pub coverage: CellCoverage,
     /// What the kernel complained about.
     pub kernel_log: Vec<KernelWarning>,
+    /// The least privileges with which it loads, if that was asked for.
+    pub privileges: Option<PrivilegesRecord>,
     /// The tests that a command ran, if it was looked for them.
     pub tests: Option<TestOutput>,
     /// What the guest's machine was like, if there was a guest.

@@ -1,5 +1,6 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+mod command;
 mod groups;
 mod loaders;
 mod machine;
@@ -7,6 +8,7 @@ mod reuse;
 mod room;
 mod schedule;
 mod sent;
+mod targets;
 mod types;
 
 use std::collections::BTreeMap;
@@ -24,8 +26,8 @@ use crate::record::LoadingRecord;
 use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
-    AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
-    OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
+    AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, OptionalRecord,
+    PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
@@ -36,6 +38,7 @@ pub use machine::CellMachine;
 pub use reuse::PlannedReuse;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
+pub use targets::PlannedTarget;
 pub use types::OwnTypes;
 
 /// The section of [`MAPS_ALONE`].
@@ -58,6 +61,8 @@ pub struct Plan {
     pub optional: Vec<OptionalRecord>,
     /// Percent of the guard sides that have to be verified.
     pub minimum_coverage: Option<f64>,
+    /// Whether the least privileges are wanted with which objects load.
+    pub least_privileges: bool,
 }
 
 /// An object with the programs that get a verdict.
@@ -89,6 +94,8 @@ pub struct PlannedObject {
     pub programs_setup: Vec<ProgramSetup>,
     /// The maps that its own loader gives it.
     pub reused: Vec<PlannedReuse>,
+    /// The programs of which its programs replace or trace functions.
+    pub targets: Vec<PlannedTarget>,
     /// The BTF that its own loader relocates it with.
     pub types: Option<OwnTypes>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
@@ -111,9 +118,10 @@ impl Plan {
         let loadings = objects.iter().map(|object| {
             let mut loading = reuse::loading_of(settings, &object.name);
             let reused = reuse::resolve(object, &mut loading, &objects, settings);
-            (loading, reused)
+            let targets = targets::resolve(object, &loading, &objects, settings);
+            (loading, reused, targets)
         });
-        for (object, (loading, reused)) in objects.iter().zip(loadings) {
+        for (object, (loading, reused, targets)) in objects.iter().zip(loadings) {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
             // Another machine changes no switch.
@@ -132,9 +140,12 @@ impl Plan {
                     let mut all = profile.map(|profile| profile.loading.clone()).unwrap_or_default();
                     all.add(&loading);
                     let planned = PlannedObject::new(object.clone(), shape, &all);
-                    let (reused, shaped) = (reused.clone(), shaped);
+                    let (reused, targets) = (reused.clone(), targets.clone());
                     let machine = shape.map_or_else(|| machine.clone(), |shape| shape.machine.over(&machine));
-                    PlannedObject { machine, programs_setup: setup(), reused, types: types.clone(), shaped, ..planned }
+                    // What its user does with its programs may take other privileges.
+                    let programs_setup = if planned.privileges().is_none() { setup() } else { Vec::new() };
+                    let types = types.clone();
+                    PlannedObject { machine, programs_setup, reused, targets, types, shaped, ..planned }
                 };
                 planned.extend(loaders::rows(assigned, object, plan));
             }
@@ -149,38 +160,7 @@ impl Plan {
             alternatives,
             optional,
             minimum_coverage: settings.minimum_coverage,
-        }
-    }
-
-    /// Plans a command on every kernel. In the record it stands as an object with one program: `object` is what is run, as far as it can
-    /// be had, and `words` the command in full.
-    pub fn of_command(kernels: Vec<KernelSpec>, object: BpfObject, words: String) -> Plan {
-        let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
-        let analysis = Arc::new(Analysis::of(&[], &[]));
-        let command = PlannedObject {
-            loaded: object.bytes.clone(),
-            object,
-            programs,
-            broken: None,
-            analysis,
-            shape: None,
-            machine: MachineSettings::default(),
-            patches: Vec::new(),
-            loading: LoadingRecord::default(),
-            loader: None,
-            beside: None,
-            programs_setup: Vec::new(),
-            reused: Vec::new(),
-            types: None,
-            shaped: false,
-        };
-        Plan {
-            kernels,
-            objects: vec![command],
-            alternatives: Vec::new(),
-            optional: Vec::new(),
-            minimum_coverage: None,
-            urgent: Vec::new(),
+            least_privileges: settings.least_privileges,
         }
     }
 
@@ -230,6 +210,7 @@ impl Plan {
             coverage: CellCoverage::default(),
             prediction: None,
             kernel_log: Vec::new(),
+            privileges: None,
             wall_ms: 0,
             machine: None,
             notes: Vec::new(),
@@ -320,6 +301,7 @@ impl PlannedObject {
             beside: None,
             programs_setup: Vec::new(),
             reused: Vec::new(),
+            targets: Vec::new(),
             types: None,
             shaped,
         }

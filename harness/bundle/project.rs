@@ -112,7 +112,8 @@ pub(super) fn portable<'a>(spec: &'a KernelSpec, pinned: Option<&LockedKernel>) 
             .iter()
             .all(|file| matches!(file.place, FileLocation::Url(_)) && file.sha256.is_some())
             .then_some(source),
-        Source::Path { .. }
+        Source::Repository(_)
+        | Source::Path { .. }
         | Source::Tree { .. }
         | Source::Build { .. }
         | Source::Host
@@ -132,9 +133,12 @@ pub(super) fn is_harmless(spec: &KernelSpec) -> bool {
             Source::Path { image, modules, config } => {
                 image.ends_with(ELSEWHERE) && modules.is_none() && config.is_none()
             }
-            Source::Tree { .. } | Source::Build { .. } | Source::Host | Source::Disk { .. } | Source::Btf { .. } => {
-                false
-            }
+            Source::Repository(_)
+            | Source::Tree { .. }
+            | Source::Build { .. }
+            | Source::Host
+            | Source::Disk { .. }
+            | Source::Btf { .. } => false,
         }
 }
 

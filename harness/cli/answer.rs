@@ -5,6 +5,7 @@ mod kernels;
 mod machine;
 mod objects;
 mod predictions;
+mod privileges;
 mod runs;
 
 use super::failure::Failure;
@@ -23,6 +24,7 @@ pub(super) use objects::{ListedObject, ObjectList};
 pub(super) use predictions::{
     KernelPrediction, MinimalKernel, MinimalKernels, PredictedObject, Predictions, UnreadKernel,
 };
+pub(super) use privileges::{LeastOnKernel, LeastPrivilegesOf, ObjectPrivileges, PrivilegesAnswer};
 pub(super) use runs::{
     ComparedObjects, ComparedRuns, CoverageAnswer, CoveredKernel, CoveredObject, ExplainedCell, ExplainedProgram,
     GuardOnKernel, GuardProofs, LoadedGuard, ObjectDifferences, ReproAnswer, ReproDifference, ReproducedProgram,

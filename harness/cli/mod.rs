@@ -26,6 +26,7 @@ mod only_input;
 mod open;
 mod plan;
 mod predict;
+mod privileges;
 mod report;
 mod repro;
 mod run;
@@ -126,6 +127,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Predict what the types of kernels say of objects, on as many kernels as there are types of, without booting anything.
     Predict(predict::PredictArgs),
+    /// Find the fewest capabilities with which objects load, program by program and kernel by kernel.
+    Privileges(privileges::PrivilegesArgs),
     /// Find what is wrong in objects, at their source lines, from the types of kernels alone: for editors and hooks.
     Lint(lint::LintArgs),
     /// Make one report of the reports of all parts of a run.
@@ -258,6 +261,7 @@ impl Cli {
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
             Command::Predict(args) => predict::run(&self.common, &args),
+            Command::Privileges(args) => privileges::run(&self.common, &args),
             Command::Lint(args) => lint::run(&self.common, &args),
             Command::Btf(args) => btf::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),

@@ -17,7 +17,9 @@ use crate::coverage::Unit;
 use crate::event::Event;
 use crate::matrix::{Matrix, Options, Project};
 use crate::plan::Plan;
+use crate::privileges::capability;
 use crate::protocol::attach::Reach;
+use crate::record::LoadingPrivileges;
 use crate::record::Partition;
 use crate::record::RunRecord;
 use crate::record::exit_code;
@@ -58,6 +60,15 @@ pub(super) struct RunArgs {
     /// [default: the loader that a suite names or that the object is made for, else libbpf].
     #[arg(long, value_name = "LOADER")]
     pub(super) loader: Vec<String>,
+    /// Load with these capabilities alone, by a user that is not root: a list such as CAP_BPF,CAP_PERFMON, `none`, or `all`.
+    #[arg(long, value_name = "NAMES", conflicts_with_all = ["attach", "exercise", "token"])]
+    capabilities: Option<String>,
+    /// Load with a BPF token, as the root of a user namespace that has no capability outside of it (Linux 6.9 and later).
+    #[arg(long, conflicts_with_all = ["attach", "exercise"])]
+    token: bool,
+    /// Find the fewest capabilities with which each program loads, and tell them in the report.
+    #[arg(long)]
+    least_privileges: bool,
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
@@ -128,6 +139,24 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
 }
 
 impl RunArgs {
+    /// The privileges that everything is loaded with, if not those of root.
+    fn privileges(&self) -> Result<Option<LoadingPrivileges>, Failure> {
+        let words = match self.capabilities.as_deref() {
+            None => return Ok(self.token.then_some(LoadingPrivileges::Token)),
+            Some("all") => return Ok(Some(LoadingPrivileges::AllCapabilities)),
+            Some("none") => "",
+            Some(words) => words,
+        };
+        let mut names = Vec::new();
+        for word in words.split(',').filter(|word| !word.is_empty()) {
+            let name = capability(word).map_err(|unknown| Failure::input(&unknown, Some(unknown.hint())))?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(Some(LoadingPrivileges::Capabilities(names)))
+    }
+
     /// How the matrix is run.
     pub(super) fn options(&self) -> Result<Options, Failure> {
         let mut options = self.machine.options()?;
@@ -142,6 +171,8 @@ impl RunArgs {
         options.partition = self.partition;
         options.loaders.clone_from(&self.loader);
         options.machine = self.guests.options();
+        options.privileges = self.privileges()?;
+        options.least_privileges = self.least_privileges;
         options.debug = self.debug.options();
         Ok(options)
     }

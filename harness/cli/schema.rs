@@ -39,6 +39,7 @@ schemas!(
     "plan-1",
     "plan-minimal-1",
     "predict-1",
+    "privileges-1",
     "report-1",
     "report-line-1",
     "repro-1",

@@ -10,6 +10,7 @@ use super::loader::Request;
 use super::own_loader::{self, Refused};
 use super::reused::{ReusedMaps, not_taken};
 use super::symbols::weaken;
+use super::targets::Targets;
 use super::transcript;
 use corematrix_protocol::libbpf_log::{self, Level, Line};
 use corematrix_protocol::{LeftOutMap, ObjectSetup};
@@ -39,6 +40,8 @@ pub struct Prepared {
     pub missing_externs: Vec<(String, String)>,
     /// Its maps of struct_ops.
     pub struct_ops: Vec<StructOps>,
+    /// The programs of which its programs replace or trace functions.
+    pub targets: Targets,
     /// What libbpf said on the way.
     pub lines: Vec<Line>,
 }
@@ -102,6 +105,7 @@ pub fn prepare(
     if !left_out.is_empty() {
         first_failure.get_or_insert_with(|| left_out.iter().map(|left| left.warning.clone()).collect());
     }
+    let mut targets = Targets::load(request, again);
     let mut tries = 0;
     let mut waited = false;
     let mut missing_externs: Vec<(String, String)> = Vec::new();
@@ -119,6 +123,7 @@ pub fn prepare(
         let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
         let _held = set_up(&mut open, &request.setup)?;
         let struct_ops = switch(&mut open, which, &request.setup.loading, &left_out)?;
+        targets.give(&mut open);
         // Last: they take other names.
         if let Err((map, errno)) = reused.give(&mut open) {
             return Err(Failure { opened: true, errno, lines: vec![not_taken(&map, errno)] });
@@ -130,7 +135,7 @@ pub fn prepare(
             // Last, so that they count: of an extern made weak libbpf says only that it does without.
             let warn = |(_, text): &(String, String)| Line { level: Level::Warn, text: text.clone() };
             lines.extend(missing_externs.iter().map(warn));
-            return Ok(Prepared { open, left_out, missing_externs, struct_ops, lines });
+            return Ok(Prepared { open, left_out, missing_externs, struct_ops, targets, lines });
         }
         let warnings = libbpf_log::warnings(&lines);
         first_failure.get_or_insert_with(|| warnings.clone());

@@ -144,6 +144,11 @@ pub fn out_of_memory(reason: String) -> Diagnosis {
     Diagnosis::of(Verdict::HarnessLimit, Cause::GuestMemory, Evidence::line(reason))
 }
 
+/// Privileges that nobody has on a kernel say nothing about the object.
+pub fn no_such_privileges(reason: &str) -> Diagnosis {
+    Diagnosis::of(Verdict::HarnessLimit, Cause::PrivilegesNotAvailable, Evidence::line(reason))
+}
+
 /// `for lack of memory: the guest has 512 MiB`.
 pub fn guest_memory(mib: Option<u64>) -> String {
     let has = mib.map_or_else(String::new, |mib| format!(": the guest has {}", in_words(mib << 20)));

@@ -11,6 +11,8 @@ mod profiles;
 pub mod quantity;
 mod reader;
 pub mod release;
+mod repository;
+mod repository_table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod schema;
@@ -29,6 +31,7 @@ pub use place::ManifestPlace;
 pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
 pub use problem::{ManifestError, Problem};
 pub use profiles::{Profiles, UnknownProfile, profile_table};
+pub use repository::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
 pub use selector::{KernelSelector, SelectorError};
 pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 

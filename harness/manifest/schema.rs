@@ -36,8 +36,17 @@ fn key(name: &str) -> Value {
         "program-timeout" => text("How long one program may take to load, such as `10s`."),
         "suites" => texts("Suites of the archive to look in, best first."),
         "packages" => texts("Globs of the package that holds the image, best first."),
+        "repositories" => texts("Addresses of repositories; of source `pacman` of their `.db` files."),
+        "mirrorlist" => texts("Addresses of lists of mirrors, each for one repository."),
+        "metalink" => texts("Addresses of metalinks of `repomd.xml`, each for one repository."),
+        "fingerprints" => texts("Fingerprints of the keys that may sign; of source `apk` the SHA-256 of their files."),
+        "unsigned-index" => yes_or_no("Whether to take an index that nobody signed; the packages have to be signed."),
         "mirror" => text("The address of another archive than the machine's own."),
-        "keyring" => text("The file with the keys that sign the archive."),
+        "keyring" => json!({
+            "type": ["string", "array"],
+            "items": { "type": "string" },
+            "description": "The file with the keys that sign the archive; of sources `rpm`, `apk` and `pacman` also an address of it, or several.",
+        }),
         "components" => texts("Components of the archive, `main` by default."),
         "trusted" => yes_or_no("Whether to take what nobody signed."),
         "image" => text(

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::image_reference::ImageReference;
+use super::repository::Repository;
 
 /// Where a kernel comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Source {
         /// Another archive than the machine's own.
         archive: Option<Archive>,
     },
+    /// Packages of a distribution that is not Debian's: `rpm`, `apk` or `pacman`.
+    Repository(Repository),
     /// An image on this machine; paths are absolute.
     Path {
         /// A bzImage, an ELF vmlinux, or the root of a Debian-style tree (`boot/vmlinuz-*`, `lib/modules/*`).
@@ -129,6 +132,7 @@ impl Source {
     pub fn label(&self) -> &'static str {
         match self {
             Source::Apt { .. } => "apt",
+            Source::Repository(repository) => repository.format.label(),
             Source::Path { .. } => "path",
             Source::Tree { .. } => "tree",
             Source::Build { .. } => "build",
@@ -150,6 +154,7 @@ impl fmt::Display for Source {
         }
         match self {
             Source::Apt { suites, .. } => f.write_str(&suites.join(", ")),
+            Source::Repository(repository) => write!(f, "{repository}"),
             Source::Path { image, .. } => write!(f, "{}", image.display()),
             Source::Tree { tree } | Source::Build { tree, version: None, .. } => write!(f, "{}", tree.display()),
             Source::Build { tree, version: Some(version), .. } => write!(f, "{version} of {}", tree.display()),

@@ -3,13 +3,18 @@
 use super::image_reference::is_sha256;
 use super::reader::{TableReader, TextSpan as Span, TomlSection, listed};
 use super::release::KernelRelease;
+use super::repository::RepositoryFormat;
+use super::repository_table;
 use super::source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 use crate::nearest::nearest;
 use std::path::{Component, Path, PathBuf};
 
 /// Each source with the keys it needs and the keys it may have besides.
-pub(super) const SOURCES: [(&str, &[&str], &[&str]); 10] = [
+pub(super) const SOURCES: [(&str, &[&str], &[&str]); 13] = [
     ("apt", &["suites", "packages"], &["mirror", "keyring", "components", "trusted"]),
+    ("rpm", repository_table::NEEDED, repository_table::OF_RPM),
+    ("apk", repository_table::NEEDED, repository_table::OF_APK),
+    ("pacman", repository_table::NEEDED, repository_table::OF_PACMAN),
     ("path", &["image"], &["modules", "config"]),
     ("tree", &["tree"], &[]),
     ("build", &["tree"], &["version", "config"]),
@@ -38,6 +43,9 @@ impl<'t> SourceTable<'_, 't> {
         self.check_keys(reader, name);
         match name? {
             "apt" => self.apt(reader),
+            "rpm" => self.repository(reader, RepositoryFormat::Rpm).map(Source::Repository),
+            "apk" => self.repository(reader, RepositoryFormat::Apk).map(Source::Repository),
+            "pacman" => self.repository(reader, RepositoryFormat::Pacman).map(Source::Repository),
             "path" => self.path(reader),
             "tree" => Some(Source::Tree { tree: self.absolute(reader, "tree")? }),
             "build" => self.build(reader),
@@ -50,7 +58,7 @@ impl<'t> SourceTable<'_, 't> {
         }
     }
 
-    fn problem(&self, reader: &mut TableReader<'t>, at: usize, message: &str, hint: Option<String>) {
+    pub(super) fn problem(&self, reader: &mut TableReader<'t>, at: usize, message: &str, hint: Option<String>) {
         reader.problem(at, format!("{}: {message}", self.section.title), hint);
     }
 
@@ -306,13 +314,16 @@ impl<'t> SourceTable<'_, 't> {
 }
 
 /// How to write a key that a source needs.
-fn example(key: &str) -> &'static str {
+pub(super) fn example(key: &str) -> &'static str {
     match key {
         "suites" => "write `suites = [\"bookworm\"]`",
         "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
         "btf" => "write `btf = \"../5.4.0-150-generic.btf\"`",
         "release" => "write `release = \"5.4\"`",
         "file" => "write `file = \"usr/share/vmlinux.btf\"`",
+        "repositories" => "write `repositories = [\"https://mirror.example.org/9/BaseOS/x86_64/os\"]`",
+        "mirrorlist" => "write `mirrorlist = [\"https://mirrors.example.org/list?repo=baseos-9\"]`",
+        "metalink" => "write `metalink = [\"https://mirrors.example.org/metalink?repo=fedora-43\"]`",
         "mirror" => "write `mirror = \"http://archive.example.org/ubuntu\"`",
         "tree" => "write `tree = \"../linux\"`",
         "disk" => "write `disk = \"../noble.qcow2\"`",
@@ -323,16 +334,16 @@ fn example(key: &str) -> &'static str {
     }
 }
 
-fn is_web_address(text: &str) -> bool {
+pub(super) fn is_web_address(text: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
 }
 
 /// Whether `text` begins with a letter or digit and goes on with letters, digits and `others`.
-fn is_word(text: &str, others: &str) -> bool {
+pub(super) fn is_word(text: &str, others: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
-fn texts(words: Vec<(&str, Span)>) -> Vec<String> {
+pub(super) fn texts(words: Vec<(&str, Span)>) -> Vec<String> {
     words.into_iter().map(|(word, _)| word.to_owned()).collect()
 }

@@ -120,7 +120,12 @@ impl ProgramInfo {
         if let Some(kind) = &loading.attach_type {
             self.attach_type = Some(kind.clone());
         }
-        if let Some(target) = &loading.target {
+        if loading.target_program.is_some() {
+            // Its target is none of the kernel's.
+            let form = self.section.split('/').next().unwrap_or_default();
+            self.section =
+                if self.prog_type.as_deref() == Some("ext") { "freplace".to_owned() } else { form.to_owned() };
+        } else if let Some(target) = &loading.target {
             let form = self.section.split('/').next().unwrap_or_default();
             self.section = format!("{form}/{target}");
         }

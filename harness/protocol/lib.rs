@@ -30,7 +30,7 @@ use machine::MachineFacts;
 
 pub use build_id::BUILD_ID;
 pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};
-pub use setup::{DataPatch, ObjectSetup, ProgramSetup, ReusedMap};
+pub use setup::{DataPatch, ObjectSetup, ProgramSetup, ReusedMap, TargetProgram};
 
 /// The name of the virtio port.
 pub const PORT_NAME: &str = "corematrix.data";
@@ -62,6 +62,8 @@ pub enum HostMessage {
         loader: Option<String>,
         /// Whether the maps that libbpf creates are wanted, to be compared with those of another loader.
         compared: bool,
+        /// Whether it is wanted only which programs load: no evidence, and no second load for a log.
+        brief: bool,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -222,6 +224,13 @@ pub enum GuestMessage {
     Live(LiveReport),
     /// The object is prepared once more, without a map. It says only that the guest lives.
     PreparingAgain,
+    /// The process that was to load the object cannot have the privileges that were asked for; nothing was loaded.
+    NoSuchPrivileges {
+        /// The capabilities that the kernel does not know, if that is why.
+        missing: Vec<String>,
+        /// Why, as a lowercase fragment.
+        reason: String,
+    },
     /// The process that judged the object was killed since the guest has no memory left.
     OutOfMemory,
     /// The guest side itself failed.
@@ -258,6 +267,7 @@ impl GuestMessage {
             GuestMessage::Probed(_) => "`probed`",
             GuestMessage::Live(_) => "`live`",
             GuestMessage::PreparingAgain => "`preparing again`",
+            GuestMessage::NoSuchPrivileges { .. } => "`no such privileges`",
             GuestMessage::OutOfMemory => "`out of memory`",
             GuestMessage::Failed { .. } => "`failed`",
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CellCoverage, CellPrediction, DangerEffect, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence,
-    MachineRecord, ProgramRecord, RelocationOutcome, RelocationRecord,
+    MachineRecord, PrivilegesRecord, ProgramRecord, RelocationOutcome, RelocationRecord,
 };
 
 /// One kernel x object.
@@ -39,6 +39,9 @@ pub struct CellRecord {
     /// What the kernel complained about meanwhile and survived. No verdict, but nothing that should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_log: Vec<KernelWarning>,
+    /// The least privileges with which it loads; `None` if nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privileges: Option<PrivilegesRecord>,
     /// Milliseconds the cell took in the guest, over all attempts.
     pub wall_ms: u64,
     /// What its machine was like; `None` until there was one.

@@ -46,6 +46,7 @@ mod machine_change;
 mod object;
 mod partition;
 mod prediction;
+mod privileges;
 mod program_relocations;
 mod relocation;
 #[cfg(any(test, feature = "sample"))]
@@ -88,6 +89,10 @@ pub use machine_change::{ChangedBy, MachineChange, MachineRow};
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, TEST_PROCESS, TEST_SECTION, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
 pub use prediction::{CellPrediction, PredictedOutcome};
+pub use privileges::{
+    CAPABILITIES, LeastPrivileges, LoadingPrivileges, Need, PrivilegesRecord, ProgramPrivileges, capability_number,
+    capability_since,
+};
 pub use relocation::{
     Candidate, CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace, VerifierPlace,
 };

@@ -99,6 +99,7 @@ pub fn assemble(
                 coverage: CellCoverage::default(),
                 prediction: None,
                 kernel_log: Vec::new(),
+                privileges: None,
                 wall_ms: 140,
                 machine: None,
                 notes: Vec::new(),

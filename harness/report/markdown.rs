@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::SourceRoot;
 use super::finding::{Finding, FindingKind, FindingLevel, findings, short_name};
+use super::privileges::{WHOLE, rows};
 use super::summary::{RunAnswer, Summary};
 use super::table::columns;
 use super::text::{counted, one_line};
@@ -52,6 +53,18 @@ impl Page {
     }
 }
 
+/// A row for each program of which the least privileges were looked for.
+fn privileges(record: &RunRecord) -> (Vec<String>, Vec<String>) {
+    let of_object = |object: usize| {
+        rows(record, object).into_iter().map(move |row| {
+            let what = escaped(row.program.unwrap_or(WHOLE));
+            format!("| {} | {what} | {} |", escaped(&record.objects[object].name), escaped(&row.words))
+        })
+    };
+    let head = vec!["| object | program | least privileges |".to_owned(), "| --- | --- | --- |".to_owned()];
+    (head, (0..record.objects.len()).flat_map(of_object).collect())
+}
+
 /// The run as GitHub-flavoured Markdown of at most 60,000 bytes.
 pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     let summary = Summary::of(record);
@@ -72,6 +85,8 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT_OF_FAILURES, "What failed", &[], &errors, "failure");
     let (head, rows) = matrix(record);
     page.section(LIMIT, "Programs that load", &head, &rows, "object");
+    let (head, rows) = privileges(record);
+    page.section(LIMIT, "Least privileges", &head, &rows, "row");
     let dangers = listed(&|finding| finding.kind == FindingKind::Danger);
     page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
     let unattachable = listed(&|finding| finding.kind == FindingKind::CannotAttach);

@@ -21,6 +21,7 @@ pub mod markdown;
 pub mod nightly;
 pub mod object_grid;
 mod place;
+pub mod privileges;
 pub mod progress;
 pub mod repro;
 pub mod sarif;

@@ -44,6 +44,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         failures::render(record, &shown, width),
         outputs::render(record, &shown, width),
         alternatives::render(record, &shown, width),
+        titled("Least privileges", &super::privileges::render(record, width)),
         dangers::render(record, &shown, width),
         loaders::differences(record, &shown, width),
         finding_block::predicted_failures(record, width),
@@ -198,9 +199,16 @@ fn notes(record: &RunRecord, width: usize) -> String {
         object.shape.is_none() && !object.loading.is_empty() && !by_profile
     };
     for object in record.objects.iter().filter(is_of_suite) {
-        let mut settings = object.loading.settings().join(", ");
-        if !object.loading.changes.is_empty() {
-            settings += &format!("; {}", object.loading.changes.join(", "));
+        let mut loading = object.loading.clone();
+        if let Some(privileges) = loading.privileges.take() {
+            block += &paragraph(&format!("{} is loaded with {privileges}, and not as root", object.name), 2, width);
+        }
+        if loading.is_empty() {
+            continue;
+        }
+        let mut settings = loading.settings().join(", ");
+        if !loading.changes.is_empty() {
+            settings += &format!("; {}", loading.changes.join(", "));
         }
         block +=
             &paragraph(&format!("{} is loaded as the suite says its loader does: {settings}", object.name), 2, width);

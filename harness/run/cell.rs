@@ -3,6 +3,7 @@
 mod close;
 mod loader;
 mod loss;
+mod privileges;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -62,6 +63,8 @@ struct Cell<'a> {
     prediction: OnceCell<Option<Prediction>>,
     /// What another loader than libbpf did.
     loader: loader::LoaderState,
+    /// What is known by the privileges that it is loaded with.
+    privileges: privileges::PrivilegesState,
     /// Maps that no guest can hold.
     without: Vec<LeftOutMap>,
     /// MiB of the guest.
@@ -106,6 +109,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         harness_losses: 0,
         evidence: loader::evidence(planned),
         loader: loader::LoaderState::default(),
+        privileges: privileges::PrivilegesState::default(),
         coverage: CoverageEvidence::default(),
         kernel_log: KernelLog::default(),
         prediction: OnceCell::new(),
@@ -114,7 +118,14 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         attached: None,
         exercised: None,
     };
-    let result = cell.judge(session);
+    let mut result = cell.judge(session);
+    let mut least = None;
+    if result.is_ok() && session.run.plan.least_privileges && planned.is_searched() {
+        match cell.least_privileges(session) {
+            Ok(found) => least = Some(found),
+            Err(ended) => result = Err(ended),
+        }
+    }
     // If no such guest could be started the kernel's notes say so.
     if cell.memory_mib == room.mib {
         cell.notes.splice(0..0, room.note);
@@ -145,6 +156,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         loader,
         coverage,
         kernel_log,
+        privileges: least,
         took,
         machine,
         notes,
@@ -168,6 +180,7 @@ impl Cell<'_> {
             }
         }
         self.close_refused(session);
+        self.close_unprivileged(session);
         while !self.open.is_empty() {
             match self.leg(session)? {
                 Leg::Done => {}
@@ -199,8 +212,9 @@ impl Cell<'_> {
             self.without = Room::of(self.planned, self.machine.cpus, memory_mib, memory_mib).without;
         }
         self.memory_mib = memory_mib;
-        let setup = Box::new(ObjectSetup { without: self.without.clone(), ..self.planned.setup() });
-        let reach = session.run.reach;
+        let mut setup = Box::new(ObjectSetup { without: self.without.clone(), ..self.planned.setup() });
+        setup.loading.privileges = self.privileges();
+        let reach = self.reach(session);
         let extern_users = self.planned.extern_users();
         let compared = session.run.plan.is_compared(self.planned);
         let request = HostMessage::Load {
@@ -213,6 +227,7 @@ impl Cell<'_> {
             extern_users,
             loader: loader::path(self.planned),
             compared,
+            brief: false,
         };
         let mut in_flight = None;
         let mut limit = prepare_limit;
@@ -304,19 +319,23 @@ impl Cell<'_> {
                     self.refused = None;
                     self.leave_out(&outcome.left_out);
                     if let Some(program) = self.index_of(&outcome.program) {
-                        self.close(session, program, &outcome, &blob);
                         allowance.judged(received, now);
+                        if let Some((outcome, log)) = self.unless_held(program, outcome, blob) {
+                            self.close(session, program, &outcome, &log);
+                        }
                     }
                     in_flight = None;
                     limit = prepare_limit;
                 }
                 GuestMessage::LoadDone { took_ms } => {
                     self.took = self.took.saturating_add(Duration::from_millis(took_ms));
-                    // A guest that is done owes nothing: what it did not answer is a fault of the harness, not a pass.
-                    self.close_all(session, Verdict::HarnessError, "the guest gave no verdict");
+                    self.after_load(session)?;
                     return Ok(Leg::Done);
                 }
                 GuestMessage::PreparingAgain => {}
+                GuestMessage::NoSuchPrivileges { reason, .. } => {
+                    self.close_all_unjudged(session, &judge::no_such_privileges(&reason));
+                }
                 GuestMessage::OutOfMemory => {
                     let reason = format!("the loader was killed {}", judge::guest_memory(Some(self.memory_mib)));
                     self.close_all_unjudged(session, &judge::out_of_memory(reason));

@@ -195,6 +195,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
             cell.coverage.clone_from(&outcome.coverage);
             cell.kernel_log.clone_from(&outcome.kernel_log);
             cell.machine.clone_from(&outcome.machine);
+            cell.privileges.clone_from(&outcome.privileges);
             cell.wall_ms = millis(outcome.took);
             cell.notes.extend_from_slice(&outcome.notes);
         }

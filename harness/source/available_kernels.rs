@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 
 use glob::Pattern;
 
-use crate::manifest::{Archive, KernelSpec, Source};
+use crate::manifest::{Archive, KernelSpec, Repository, Source};
 use crate::source::apt::kernel_packages::{self, release_of};
 use crate::source::apt::lists::regex_of_glob;
 use crate::source::lock_file::LockFile;
+use crate::source::repository;
 use crate::source::request::Request;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -51,6 +52,22 @@ impl Store {
             if let (Source::Apt { suites, packages, archive }, false) = (&spec.source, offline) {
                 let builds = self.builds(spec, (suites, packages, archive.as_ref()), lock, step)?;
                 offers.extend(builds.into_iter().filter(|build| Some(&build.spec.name) != release.as_ref()));
+            }
+            if let (Source::Repository(repository), false) = (&spec.source, offline) {
+                let what = format!("kernel `{}`", spec.name);
+                let (name, archive) = (spec.name.as_str(), None);
+                let request = Request { store: self, name, what, lock, offline, fresh: false, archive, step };
+                let builds = match repository::builds(&request, repository) {
+                    Err(error) if error.is_unavailable() => Vec::new(),
+                    builds => builds?,
+                };
+                for (package, name, version) in builds {
+                    if release.as_ref() == Some(&name) {
+                        continue;
+                    }
+                    let source = Source::Repository(Repository { packages: vec![package], ..repository.clone() });
+                    offers.push(AvailableKernel { spec: KernelSpec { name, source, ..spec.clone() }, version });
+                }
             }
         }
         offers.sort_by(|a, b| version::compare(&a.version, &b.version).then_with(|| named_last(a, b)));

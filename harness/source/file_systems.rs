@@ -119,6 +119,7 @@ impl Store {
             }
             // Others do not have them on this machine, and virtme-ng's downloader leaves them out.
             Source::Mainline { .. }
+            | Source::Repository(_)
             | Source::Build { .. }
             | Source::Disk { .. }
             | Source::Package { .. }

@@ -1,7 +1,7 @@
 //! Where kernels, and objects of others, come from: [`Store::kernel`] and all else of a [`Store`] that fetches something.
 //!
-//! Each source of `kernels.toml` is one module, called as the manifest calls it: `apt`, `path`, `tree`, `vng_build`, `host`, `disk`,
-//! `package_files`, `oci`, `mainline`. A source delivers an image, its config and modules; the store makes of these what a guest boots
+//! Each source of `kernels.toml` is one module, called as the manifest calls it: `apt`, `repository` (for `rpm`, `apk` and `pacman`), `path`,
+//! `tree`, `vng_build`, `host`, `disk`, `package_files`, `oci`, `mainline`. A source delivers an image, its config and modules; the store makes of these what a guest boots
 //! from. `unpacked` has the objects out of images and archives. `archive` unpacks what they come in, `download` fetches, `lock_file`
 //! remembers what exactly was fetched.
 
@@ -22,6 +22,7 @@ mod modules;
 mod oci;
 mod package_files;
 mod path;
+mod repository;
 mod request;
 mod tree;
 mod types_only;
@@ -65,7 +66,7 @@ impl Store {
         self.fetch(spec, lock, (offline, false), step)
     }
 
-    /// Fetches and pins the newest kernel that `spec` may mean, whatever is pinned now. Debian's archives and the tags of
+    /// Fetches and pins the newest kernel that `spec` may mean, whatever is pinned now. Archives of packages and the tags of
     /// OCI images move on; other kernels are given as [`kernel`](Self::kernel) gives them.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::lock_file::{LockFile, LockedPackage};
+use super::repository;
 use super::request::Request;
 use crate::manifest::{KernelSpec, Source};
 use crate::store::entry::Staging;
@@ -32,7 +33,9 @@ impl Store {
         offline: bool,
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
-        let (Some(folder), Source::Apt { archive, .. }) = (kernel.boot_image.parent(), &spec.source) else {
+        let (Some(folder), source @ (Source::Apt { .. } | Source::Repository(_))) =
+            (kernel.boot_image.parent(), &spec.source)
+        else {
             return Ok(kernel.clone());
         };
         let known = |kernel: StoredKernel| kernel.has_modules() || offline || folder.join(NOTHING).exists();
@@ -52,14 +55,23 @@ impl Store {
             lock,
             offline,
             fresh: false,
-            archive: archive.as_ref(),
+            archive: match source {
+                Source::Apt { archive, .. } => archive.as_ref(),
+                _ => None,
+            },
             step,
         };
         // Another kernel than the one that is pinned has other modules.
-        let pinned = request.pinned("apt").filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);
+        let pinned =
+            request.pinned(source.label()).filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);
         let Some(pinned) = pinned else { return Ok(kernel) };
         let staging = Staging::new(&self.locks)?;
-        let tree = request.unpack_modules(&pinned.packages, &staging.work())?;
+        let tree = match source {
+            Source::Repository(repository) => {
+                repository::unpack_modules(&request, repository, &pinned.packages, &staging.work())?
+            }
+            _ => request.unpack_modules(&pinned.packages, &staging.work())?,
+        };
         let packed = match &tree {
             Some(tree) => {
                 let modules = ModuleTree::read(Some(tree), None).during("read", tree)?;

@@ -11,6 +11,7 @@ use crate::source::mainline;
 use crate::source::oci;
 use crate::source::package_files;
 use crate::source::path;
+use crate::source::repository;
 use crate::source::tree;
 use crate::source::unreachable::Unreachable;
 use crate::source::vng_build;
@@ -89,6 +90,7 @@ impl Request<'_> {
                 let request = Request { what: self.what.clone(), archive: archive.as_ref(), ..*self };
                 apt::newest_version(&request, suites, packages)?
             }
+            Some(Source::Repository(repository)) => repository::newest_version(self, repository)?,
             Some(Source::Oci { image }) => oci::newest_digest(self, image)?,
             Some(Source::Mainline { version, mirror }) if version.ends_with(".*") => {
                 let newest = mainline::newest_version(self, &mainline::Asked { version, mirror: mirror.as_deref() })?;
@@ -106,6 +108,7 @@ impl Request<'_> {
                 let request = Request { what: self.what.clone(), archive: archive.as_ref(), ..*self };
                 apt::kernel(&request, suites, packages)
             }
+            Source::Repository(repository) => repository::kernel(self, repository),
             Source::Path { image, modules, config } => {
                 path::kernel(self, (image, modules.as_deref(), config.as_deref()))
             }

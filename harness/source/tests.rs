@@ -1,5 +1,6 @@
 //! Tests of all sources: against a stand-in for apt, images on this machine, servers on loopback, and a stand-in for virtme-ng.
 
+mod apk;
 mod apt;
 mod btf_archive;
 mod fallback;
@@ -8,9 +9,12 @@ mod mainline;
 mod modules;
 mod oci;
 mod package_files;
+mod pacman;
 mod path;
 mod probes;
+mod rpm;
 mod shared;
+mod site;
 mod stand_in;
 mod trees;
 mod vng_build;

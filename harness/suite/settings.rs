@@ -37,6 +37,8 @@ pub struct Settings {
     pub optional: Vec<OptionalRecord>,
     /// Percent of the guard sides that have to be verified; of several suites the most.
     pub minimum_coverage: Option<f64>,
+    /// Whether the least privileges are wanted with which objects load.
+    pub least_privileges: bool,
     /// What can be said once, and the suite that says it: ``[[map]]` of `tool/events``.
     pub claims: Vec<(String, PathBuf)>,
 }
@@ -106,6 +108,7 @@ impl Settings {
         self.machines.extend(other.machines);
         self.alternatives.extend(other.alternatives);
         self.optional.extend(other.optional);
+        self.least_privileges |= other.least_privileges;
         self.minimum_coverage = match (self.minimum_coverage, other.minimum_coverage) {
             (Some(one), Some(other)) => Some(one.max(other)),
             (one, other) => one.or(other),
@@ -179,6 +182,7 @@ impl Suite {
             self.claim(&mut settings, format!("`[[map]]` of `{object}/{}`", loading.map), map.span().start)?;
             settings.loading_of(object).maps.push(loading);
         }
+        settings.least_privileges = written.least_privileges;
         if let Some(percent) = &written.minimum_coverage {
             let value = *percent.get_ref();
             if !(0.0..=100.0).contains(&value) {

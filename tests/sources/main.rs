@@ -13,6 +13,7 @@ mod objects;
 mod oci;
 mod package;
 mod proxy;
+mod repository;
 mod system_image;
 
 mod service;

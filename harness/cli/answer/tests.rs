@@ -10,7 +10,7 @@ use crate::object::find_objects;
 use crate::plan::{Schedule, ScheduledObject, ScheduledPart};
 use crate::predict::{PredictedCell, PredictedKernel};
 use crate::protocol::feature_probe::{Answer as FeatureAnswer, FeatureProbe};
-use crate::record::{PredictedOutcome, Verdict, sample};
+use crate::record::{LeastPrivileges, Need, PredictedOutcome, Verdict, sample};
 use crate::schema::{check, fits};
 
 /// Checks that the schema of an answer is current, and that answers fit it.
@@ -32,6 +32,27 @@ fn check_answers<A: Answer + schemars::JsonSchema>(title: &str, answers: &[A]) {
         other.as_object_mut().unwrap().remove(last);
         assert!(!fits(&schema, &schema, &other), "{}", A::SCHEMA);
     }
+}
+
+#[test]
+fn answers_about_privileges_fit_their_schema() {
+    let on = |kernel: &str, needs: Need, token: Option<bool>| LeastOnKernel {
+        kernel: kernel.to_owned(),
+        least: LeastPrivileges { needs, token },
+    };
+    let kernels = vec![
+        on("5.10", Need::Capabilities(vec!["CAP_BPF".to_owned()]), None),
+        on("6.12", Need::Unknown("the guest died".to_owned()), None),
+        on("7.3", Need::Root, Some(false)),
+    ];
+    let row = |program: Option<&str>, kernels| LeastPrivilegesOf {
+        program: program.map(str::to_owned),
+        words: "needs CAP_BPF on 5.10".to_owned(),
+        kernels,
+    };
+    let rows = vec![row(Some("p"), kernels), row(None, Vec::new())];
+    let objects = vec![ObjectPrivileges { object: "o".to_owned(), rows }];
+    check_answers("least privileges of corematrix", &[PrivilegesAnswer { objects }]);
 }
 
 #[test]

@@ -34,6 +34,12 @@ enum Added {
         #[arg(required = true, value_name = "GLOB")]
         packages: Vec<String>,
     },
+    /// Packages of Red Hat's kind of repository.
+    Rpm(RepositoryArgs),
+    /// Packages of a repository of Alpine's.
+    Apk(RepositoryArgs),
+    /// Packages of a repository of Arch's; its address is that of the database.
+    Pacman(RepositoryArgs),
     /// A bzImage, a vmlinux or an unpacked package on this machine.
     Path {
         image: PathBuf,
@@ -80,6 +86,57 @@ enum Added {
     Mainline { version: String },
 }
 
+/// A repository of packages.
+#[derive(Debug, Args)]
+struct RepositoryArgs {
+    /// Address of the repository; may be repeated.
+    #[arg(long, value_name = "URL", required_unless_present_any = ["mirrorlist", "metalink"])]
+    repository: Vec<String>,
+    /// Address of a list of mirrors, of rpm only.
+    #[arg(long, value_name = "URL")]
+    mirrorlist: Vec<String>,
+    /// Address of a metalink, of rpm only.
+    #[arg(long, value_name = "URL")]
+    metalink: Vec<String>,
+    /// The keys that sign it: a file, or an address together with --fingerprint.
+    #[arg(long, value_name = "FILE|URL")]
+    keyring: Option<String>,
+    /// A key that may sign; may be repeated.
+    #[arg(long, value_name = "HEX", requires = "keyring")]
+    fingerprint: Vec<String>,
+    /// Take an index that is not signed; packages have to be.
+    #[arg(long)]
+    unsigned_index: bool,
+    /// Take what nobody signed.
+    #[arg(long, conflicts_with = "keyring")]
+    trusted: bool,
+    /// Globs of the package with the image, best first.
+    #[arg(required = true, value_name = "GLOB")]
+    packages: Vec<String>,
+}
+
+impl RepositoryArgs {
+    /// The keys to write; `place` makes a value of a path.
+    fn keys(&self, place: &dyn Fn(&Path) -> Value) -> Vec<(&'static str, Option<Value>)> {
+        let texts = |all: &[String]| (!all.is_empty()).then(|| Value::from(all.to_vec()));
+        let yes = |set: bool| set.then_some(Value::Boolean(true));
+        let keyring = self.keyring.as_ref().map(|keyring| match keyring.contains("://") {
+            true => Value::from(keyring.clone()),
+            false => place(Path::new(keyring)),
+        });
+        vec![
+            ("repositories", texts(&self.repository)),
+            ("mirrorlist", texts(&self.mirrorlist)),
+            ("metalink", texts(&self.metalink)),
+            ("packages", texts(&self.packages)),
+            ("keyring", keyring),
+            ("fingerprints", texts(&self.fingerprint)),
+            ("unsigned-index", yes(self.unsigned_index)),
+            ("trusted", yes(self.trusted)),
+        ]
+    }
+}
+
 pub(in super::super) fn run(common: &Common, args: &AddArgs) -> Result<ExitCode, Failure> {
     let path = &common.changeable_manifest()?;
     let manifest = Manifest::load(path).map_err(|error| {
@@ -124,6 +181,9 @@ fn table(args: &AddArgs, folder: &Path) -> Result<String, Failure> {
         Added::Apt { suite, packages } => {
             ("apt", vec![("suites", Some(texts(suite))), ("packages", Some(texts(packages)))])
         }
+        Added::Rpm(repository) => ("rpm", repository.keys(&place)),
+        Added::Apk(repository) => ("apk", repository.keys(&place)),
+        Added::Pacman(repository) => ("pacman", repository.keys(&place)),
         Added::Path { image, modules, config } => {
             ("path", vec![("image", Some(place(image))), ("modules", maybe(modules)), ("config", maybe(config))])
         }

@@ -76,7 +76,7 @@ pub(super) fn try_program(
     let reach = request.reach_of(program);
     let mut messages = try_once(program, request, How { log_level: first_level, reach, with_map: false }, send, &load)?;
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
-    if first_level == STATISTICS && messages.iter().any(refused) {
+    if first_level == STATISTICS && !request.brief && messages.iter().any(refused) {
         for (message, log) in messages {
             if let GuestMessage::ProgramDone(outcome) = message {
                 send(&GuestMessage::ProgramRefused(outcome), &log)?;
@@ -119,7 +119,7 @@ fn visited_insns(
             _ => None,
         })
     };
-    let wanted = !request.bare && request.visited.iter().any(|wanted| wanted == program);
+    let wanted = request.wants_evidence() && request.visited.iter().any(|wanted| wanted == program);
     let Some(first) = log_of(messages).filter(|_| wanted) else { return Ok(None) };
     if !visited::is_small(&first) {
         return Ok(None);

@@ -7,6 +7,7 @@ use super::alternatives::alternatives;
 use super::changes::changes;
 use super::coverage::coverage;
 use super::log::LogTexts;
+use super::privileges::privileges;
 use super::shared::Shared;
 use crate::record::AttachRecord;
 use crate::record::Cause;
@@ -30,6 +31,7 @@ pub struct Data {
     findings: Vec<Value>,
     /// Groups of which one member is enough.
     alternatives: Vec<Value>,
+    privileges: Vec<Value>,
     /// What differs from the baseline, if there is one.
     changes: Option<Value>,
     /// What is known of guards and source lines; `None` if no object has any.
@@ -74,6 +76,7 @@ pub fn data(material: &Material<'_>) -> Data {
         objects: (0..record.objects.len()).map(|o| object_data(record, o)).collect(),
         findings: findings_data(record),
         alternatives: alternatives(record),
+        privileges: privileges(record),
         changes: material.baseline.as_ref().map(|baseline| changes(baseline, record)),
         coverage,
         cells,

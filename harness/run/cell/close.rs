@@ -38,14 +38,22 @@ impl Cell<'_> {
         self.otherwise_by_profile(session, &mut record);
         session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
-        if !log.is_empty() && (outcome.stage != Stage::Loaded || session.run.full_logs) {
-            let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
-            match session.run.logs.save(&names, log) {
-                Ok(path) => record.log_file = Some(path),
-                Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
-            }
+        if outcome.stage != Stage::Loaded || session.run.full_logs {
+            self.save_log(session, &mut record, log);
         }
         self.done(session, program, record);
+    }
+
+    /// Saves a verifier log, if there is one.
+    pub(super) fn save_log(&mut self, session: &Session<'_>, record: &mut ProgramRecord, log: &[u8]) {
+        if log.is_empty() {
+            return;
+        }
+        let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
+        match session.run.logs.save(&names, log) {
+            Ok(path) => record.log_file = Some(path),
+            Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
+        }
     }
 
     pub(super) fn close_as(&mut self, session: &Session<'_>, program: usize, verdict: Verdict, reason: &str) {
