@@ -161,7 +161,7 @@ fn point_releases_mirrors_and_an_archive_of_types_are_read() {
     assert_eq!(kernel.source, Source::Mainline { version: "v6.6.*".to_owned(), mirror });
     let folder = Path::new(PATH).parent().unwrap();
     assert_eq!(kernel.btf_archive.as_deref(), Some(&*folder.join("btfhub-archive")));
-    for wrong in ["version = \"6.6.*\"", "version = \"v6.6.1.*\"", "version = \"v6.*\""] {
+    for wrong in ["version = \"6.6.*\"", "version = \"v6.6.1.*\"", "version = \"v6.*\"", "version = \"v6.6-/../x\""] {
         let text = format!("[kernel.x]\nsource = \"mainline\"\n{wrong}\n");
         assert!(shown_problems(&text).contains("which is not an upstream version"), "{wrong}");
     }
