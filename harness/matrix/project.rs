@@ -186,7 +186,7 @@ mod tests {
         let write = |defaults: &str| {
             let text = format!("{defaults}{}{}", table("with"), table("without"));
             fs::write(at("kernels.toml"), text).unwrap();
-            Project::load(at("kernels.toml"), &Places::new(at("store"))).unwrap()
+            Project::load(&at("kernels.toml"), &Places::new(at("store"))).unwrap()
         };
         let project = write("");
         let kernels = project.kernels(&[]).unwrap();
