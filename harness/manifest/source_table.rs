@@ -306,11 +306,13 @@ impl<'t> SourceTable<'_, 't> {
         if series.is_some_and(|series| series.is_series()) && version.starts_with('v') {
             return Some(Source::Mainline { version: version.to_owned(), mirror });
         }
-        if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
+        // It becomes part of an address.
+        let release = version.parse::<KernelRelease>().ok().filter(|_| is_word(version, "._+-~"));
+        if !version.starts_with('v') || release.is_none() {
             let message = format!("`version` is `{version}`, which is not an upstream version");
-            let hint = match version.parse::<KernelRelease>() {
-                Ok(release) => format!("write `v{release}`"),
-                Err(_) => example("version").to_owned(),
+            let hint = match release {
+                Some(release) => format!("write `v{release}`"),
+                None => example("version").to_owned(),
             };
             self.problem(reader, place.start, &message, Some(hint));
         }
