@@ -1,7 +1,9 @@
 //! [`decide`]: a record, what is expected of it, a baseline and limits make a [`GateReport`]. Pure.
 
 mod alternatives;
+mod cost;
 mod expected;
+mod headroom;
 
 use std::collections::BTreeMap;
 
@@ -55,6 +57,8 @@ pub fn decide(
         }
     }
     gate.predictions();
+    gate.instructions();
+    gate.cost();
     gate.alternatives();
     gate.regressions();
     gate.unused();
