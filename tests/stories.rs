@@ -245,6 +245,15 @@ fn stories_are_told_whole() {
         if story.machine.is_empty() == (story.class == Class::M) {
             wrong("`machine` is what stories of class M are about, and no others".to_owned());
         }
+        // `tests/machines.rs` runs them.
+        for (name, expected) in story.machine.values().flatten() {
+            if !story.program.contains_key(name) {
+                wrong(format!("`{name}` is no program of it"));
+            }
+            if expected.verdict != Verdict::Loaded && expected.because.is_none() {
+                wrong(format!("`{name}` needs the words of its failure on the other machine"));
+            }
+        }
         if !visible && !matches!(story.class, Class::L | Class::M) {
             wrong("no kernel could tell its programs apart".to_owned());
         }
