@@ -379,6 +379,9 @@ fn limit_hint(cause: Option<Cause>) -> &'static str {
         Some(Cause::IncompleteMapDefinition) => {
             "a suite's `[[shape]]` sets what the loader sets of maps; an `[[expect]]` excuses the object without it"
         }
+        Some(Cause::MachineUnavailable) => {
+            "leave the setting away on this kernel; an `[[expect]]` with a reason excuses the row on it"
+        }
         Some(Cause::GuestMemory) => "give the kernel's guests more `memory` in kernels.toml",
         _ => "an `[[expect]]` with a reason excuses what can never be judged",
     }

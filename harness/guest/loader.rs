@@ -127,7 +127,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 }
                 let without = without_need(&prepared, program, request);
                 let load = |how, frames: &mut Frames<'_>| match &without {
-                    Some(outcome) => frames.done(outcome.clone(), ""),
+                    Some((outcome, log)) => frames.done(outcome.clone(), log),
                     None if apart => isolate(program, request, how, frames),
                     None => load_one(&prepared, program, how, frames, request),
                 };
@@ -187,10 +187,13 @@ pub(super) fn send_log(
     }
 }
 
-/// The outcome of a program that cannot be loaded since something it needs is not there: an extern, or its target.
-fn without_need(prepared: &Prepared, program: &str, request: &Request<'_>) -> Option<ProgramOutcome> {
-    let no_target = prepared.targets.of(program).map(|target| without_target(program, target));
-    no_target.or_else(|| prepared.missing_extern_of(program, request).map(|warning| without_extern(program, warning)))
+/// The outcome of a program that cannot be loaded since something it needs is not there: an extern, or its target; with the verifier's log
+/// of that.
+fn without_need(prepared: &Prepared, program: &str, request: &Request<'_>) -> Option<(ProgramOutcome, String)> {
+    let no_target = prepared.targets.of(program).map(|target| (without_target(program, target), target.log.clone()));
+    no_target.or_else(|| {
+        prepared.missing_extern_of(program, request).map(|warning| (without_extern(program, warning), String::new()))
+    })
 }
 
 /// Opens, prepares and loads one program with all others switched off.
@@ -210,7 +213,7 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
                 let _ = frames.add(&message, loaded::instructions(&found));
             }
             match without_need(&prepared, program, request) {
-                Some(outcome) => frames.done(outcome, ""),
+                Some((outcome, log)) => frames.done(outcome, &log),
                 None => load_one(&prepared, program, how, frames, request),
             }
         }

@@ -125,7 +125,6 @@ pub fn prepare(
         let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
         let _held = set_up(&mut open, &request.setup)?;
         let struct_ops = switch(&mut open, which, &request.setup.loading, &left_out)?;
-        targets.give(&mut open);
         // Last: they take other names.
         if let Err((map, errno)) = reused.give(&mut open) {
             return Err(Failure { opened: true, errno, lines: vec![not_taken(&map, errno)] });
@@ -134,6 +133,8 @@ pub fn prepare(
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
         let mut lines = transcript::take();
         if result == 0 {
+            // Now that there is a token, if there is to be one: finding a function of a program takes it.
+            targets.give(&mut open);
             // Last, so that they count: of an extern made weak libbpf says only that it does without.
             let warn = |(_, text): &(String, String)| Line { level: Level::Warn, text: text.clone() };
             lines.extend(missing_externs.iter().map(warn));

@@ -17,6 +17,7 @@ pub mod gitlab;
 pub mod html;
 pub mod jsonl;
 pub mod junit;
+pub mod machines;
 pub mod markdown;
 pub mod nightly;
 pub mod object_grid;

@@ -11,6 +11,7 @@ mod failures;
 mod finding_block;
 mod grid;
 mod loaders;
+mod machines;
 mod outputs;
 
 use std::collections::BTreeMap;
@@ -51,9 +52,11 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         dangers::render(record, &shown, width),
         finding_block::near_limits(record, width),
         loaders::differences(record, &shown, width),
+        machines::render(record, width),
         run_times(record, &shown, width),
         finding_block::predicted_failures(record, width),
         finding_block::predictions(record, width),
+        finding_block::modules(record, width),
         finding_block::kernel_warnings(record, width),
         not_run(record, &shown, width),
         super::coverage::summary(record, width),
@@ -72,6 +75,7 @@ pub fn brief(record: &RunRecord, width: usize) -> String {
         grid::render(record, &columns(record), width),
         kernels_left_out(record, width),
         failures::render(record, &shown, width),
+        finding_block::modules(record, width),
         finding_block::kernel_warnings(record, width),
         not_run(record, &shown, width),
         counts(record, width),

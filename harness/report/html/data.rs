@@ -7,6 +7,7 @@ use super::alternatives::alternatives;
 use super::changes::changes;
 use super::coverage::coverage;
 use super::log::LogTexts;
+use super::machines::machines;
 use super::privileges::privileges;
 use super::shared::Shared;
 use crate::record::AttachRecord;
@@ -33,6 +34,8 @@ pub struct Data {
     findings: Vec<Value>,
     /// Groups of which one member is enough.
     alternatives: Vec<Value>,
+    /// What other machines changed.
+    machines: Vec<Value>,
     privileges: Vec<Value>,
     /// What differs from the baseline, if there is one.
     changes: Option<Value>,
@@ -78,6 +81,7 @@ pub fn data(material: &Material<'_>) -> Data {
         objects: (0..record.objects.len()).map(|o| object_data(record, o)).collect(),
         findings: findings_data(record),
         alternatives: alternatives(record),
+        machines: machines(record),
         privileges: privileges(record),
         changes: material.baseline.as_ref().map(|baseline| changes(baseline, record)),
         coverage,
@@ -278,7 +282,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
         "warnings": warnings,
         "externs": externs,
         "downgrades": cell.downgrades.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
-        "notes": cell.notes.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
+        "notes": cell.module_words().iter().chain(&cell.notes).map(|text| shared.text(text)).collect::<Vec<_>>(),
         "loader": cell.loader.as_ref().map(|known| {
             known.words().iter().map(|text| shared.text(text)).collect::<Vec<_>>()
         }),
