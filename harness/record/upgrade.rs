@@ -101,6 +101,7 @@ impl fmt::Display for MapData {
         match self {
             MapData::Survives { entries: 1 } => write!(f, "1 entry survives"),
             MapData::Survives { entries } => write!(f, "{entries} entries survive"),
+            MapData::Lost { entries: 1, .. } => write!(f, "the only entry is lost"),
             MapData::Lost { kept: 0, entries } => write!(f, "all {entries} entries are lost"),
             MapData::Lost { kept, entries } => write!(f, "{kept} of {entries} entries survive"),
             MapData::NotFilled { reason } => write!(f, "data not tried: {reason}"),

@@ -64,7 +64,10 @@ mod tests {
         let cost = CostRecord { baseline: "old".to_owned(), by: "fork".to_owned(), problem: None, rounds };
         record.cells[1].programs[0].cost = Some(cost);
         let all = [title(&record), lines(&record, &[0, 1]).join("\n")];
-        insta::assert_snapshot!(all.join("\n"), @"");
+        insta::assert_snapshot!(all.join("\n"), @"
+        Time of a run (by the kernel's own count, under emulation: fit to compare, not to quote)
+        o/a: 5.10 420 ns (10 runs); 7.3 300 ns (10 runs), 2.10 times as long (95 % interval 2.10 to 2.10) as in `old`
+        ");
         assert_eq!(words(&record.cells[0].programs[0], "kvm").as_deref(), Some("time of a run: 420 ns (10 runs)"));
     }
 }

@@ -241,7 +241,22 @@ mod tests {
     #[test]
     fn maps_are_shown_by_kernel_with_what_is_to_know() {
         let report = UpgradeReport::of(&record());
-        insta::assert_snapshot!(report.render(100), @"");
+        insta::assert_snapshot!(report.render(100), @"
+        new in the place of old
+                   5.10     7.3
+          same     reused   reused
+          changed  misread  misread
+          sized    refused  -
+          added    new      -
+
+          `same` reused: 8 entries survive (on all 2 kernels)
+          `changed` reused: 8 entries survive (on all 2 kernels)
+          `changed` misread: the data survives but `count` at offset 8 is read as `bytes` (on all 2 kernels)
+          `sized` refused: value_size 16 -> 24 (on 5.10)
+
+        kernel 8.0: not tried: it is not there
+        6 maps tried: 3 maps refused, lost or misread, 0 programs not loaded
+        ");
         assert_eq!(report.exit_code(&record()), exit_code::PROGRAM_FAILED);
     }
 

@@ -161,6 +161,15 @@ mod tests {
             told(&old(pin, &["x"]), &failed),
             told(&unfilled, &new(Some(7), &[])),
             told(&old(None, &["x"]), &new(Some(8), &[])),
-        ].join("\n"), @"");
+        ].join("\n"), @"
+        reused: ; 2 entries survive; 1; true
+        reused: ; 1 of 2 entries survive; 1; true
+        recreated: the newer object does not pin it; the old one stays pinned at /sys/fs/bpf/m; the only entry is lost; 0; true
+        recreated: it is pinned at /sys/fs/bpf/n now; the old one stays pinned at /sys/fs/bpf/m; the only entry is lost; 0; true
+        refused: value_size 16 -> 24; ; 0; true
+        not created: map 'm': failed to create: -E2BIG; ; 0; false
+        reused: ; data not tried: it passes data on; 1; true
+        not pinned: ; ; 0; false
+        ");
     }
 }

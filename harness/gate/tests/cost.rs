@@ -33,5 +33,26 @@ fn what_takes_longer_beyond_noise_is_red_and_what_cannot_be_told_is_no_pass() {
         judged(Some(problem), Some(1.3)),
         judged(None, Some(1.3)),
     ];
-    insta::assert_snapshot!(all.join("\n---\n"), @"");
+    insta::assert_snapshot!(all.join("\n---\n"), @"
+    0
+
+    ---
+    0
+
+    ---
+    1
+    Red run cost: `a/first` on 5.10: a run takes 2.00 times as long (95 % interval 2.00 to 2.00) as in `old`, by 10 rounds, and 1.3 times is the limit
+    ---
+    3
+    Infrastructure run cost: `a/first` on 5.10: too noisy to tell: a run takes 1.30 times as long (95 % interval 0.80 to 2.00) as in `old`, and 1.3 times is the limit
+    ---
+    3
+    Infrastructure run cost: `a/first` on 5.10: not enough runs: 300 of `old` and 300 of its own in 3 rounds; it takes 64 of each in 8 rounds
+    ---
+    3
+    Infrastructure run cost: `a/first` on 5.10: not measured beside `old`: it does not load
+    ---
+    3
+    Infrastructure run cost: the run: no program was measured beside a baseline, so that nothing is known of what it costs
+    ");
 }
