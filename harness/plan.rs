@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::coverage::Analysis;
 use crate::loader::Profile;
-use crate::manifest::KernelSpec;
+use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, Inventory, Unclaimed};
 use crate::protocol::{DataPatch, MAPS_ALONE, ObjectSetup, ProgramSetup};
@@ -69,6 +69,8 @@ pub struct Plan {
     pub minimum_coverage: Option<f64>,
     /// Whether the least privileges are wanted with which objects load.
     pub least_privileges: bool,
+    /// The modules that guests load, as the suites say.
+    pub modules: Option<ModuleChoice>,
 }
 
 /// An object with the programs that get a verdict.
@@ -171,6 +173,7 @@ impl Plan {
             optional,
             minimum_coverage: settings.minimum_coverage,
             least_privileges: settings.least_privileges,
+            modules: settings.modules.clone(),
         }
     }
 
@@ -217,6 +220,7 @@ impl Plan {
             externs: Vec::new(),
             downgrades: Vec::new(),
             loader: None,
+            modules: Vec::new(),
             coverage: CellCoverage::default(),
             prediction: None,
             upgrade: None,

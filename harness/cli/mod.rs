@@ -45,7 +45,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::manifest::ManifestPlace;
+use crate::manifest::{ManifestPlace, ModuleChoice};
 use crate::matrix::Options;
 use crate::matrix::{MatrixError, Places};
 use crate::record::exit_code;
@@ -197,12 +197,22 @@ struct MachineArgs {
     /// Do without the network: take only kernels that the store has.
     #[arg(long)]
     offline: bool,
+    /// Load these kernel modules in guests, by name or as paths of `.ko` files, besides those that an object needs; none loads no module
+    /// at all [default: auto, those that an object needs, or what the suite or the manifest says].
+    #[arg(long, value_name = "MODULE", value_delimiter = ',')]
+    modules: Vec<String>,
 }
 
 impl MachineArgs {
     /// How a matrix is run without other options.
     fn options(&self) -> Result<Options, Failure> {
+        let words = self.modules.iter().map(String::as_str);
+        let choice = std::env::current_dir()
+            .map_err(|error| error.to_string())
+            .and_then(|folder| ModuleChoice::of(words, &folder))
+            .map_err(|reason| Failure::input(format!("`--modules`: {reason}"), None))?;
         Ok(Options {
+            modules: Some(choice).filter(|_| !self.modules.is_empty()),
             offline: self.offline,
             accelerator: self.accel,
             snapshot_budget: store::snapshot_budget()?,

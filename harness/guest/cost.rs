@@ -151,7 +151,7 @@ fn way<'a>(side: &Side<'_>, plan: Option<&'a ExercisePlan>, counting: &Counting)
     if let Some(test_run) = plan.and_then(|plan| plan.test_run.as_ref()) {
         return Ok(Way::TestRuns(Some(test_run)));
     }
-    let (_, held) = attach::attach(&side.program, side.to);
+    let (_, held) = attach::attach(&side.program, side.to, None);
     let seen = exercise::exercise(&side.program, held, counting, plan);
     let names: Vec<String> = seen.triggers.into_iter().map(|one| one.trigger).collect();
     match (names.is_empty(), seen.test_run.and_then(|run| run.returned)) {
@@ -167,7 +167,7 @@ fn turn(side: &Side<'_>, way: &Way<'_>, plan: Option<&ExercisePlan>) -> Result<R
     match way {
         Way::TestRuns(plan) => exercise::test_runs(&side.program, *plan, TEST_RUNS),
         Way::Triggers(names) => {
-            let (_, held) = attach::attach(&side.program, side.to);
+            let (_, held) = attach::attach(&side.program, side.to, None);
             let held = held.ok_or("it cannot be attached again")?;
             for _ in 0..PULLS {
                 for (name, pull) in trigger::ALL {

@@ -19,6 +19,7 @@ mod loader_words;
 pub mod machine;
 mod map;
 mod module;
+mod module_target;
 mod open;
 mod part;
 mod poison;
@@ -35,7 +36,8 @@ pub use form::checks_attach_type;
 pub(crate) use kernel_view::SampleKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
 pub use loader_words::not_opened;
-pub use module::{missing_type, modules_of, target_in_module};
+pub use module::{missing_type, modules_of, target_in_module, without_module};
+pub use module_target::{module_target, tracepoint_names};
 pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 

@@ -1,5 +1,6 @@
 //! [`SourceTable`]: the keys of the manifest that say where a kernel comes from.
 
+use super::declaration::MODULES;
 use super::image_reference::is_sha256;
 use super::reader::{TableReader, TextSpan as Span, TomlSection, listed};
 use super::release::KernelRelease;
@@ -167,7 +168,11 @@ impl<'t> SourceTable<'_, 't> {
     }
 
     fn path(&self, reader: &mut TableReader<'t>) -> Option<Source> {
-        let (modules, config) = (self.absolute(reader, "modules"), self.absolute(reader, "config"));
+        // A list names modules to load.
+        let is_list = |value: &toml::Spanned<toml::de::DeValue<'_>>| value.get_ref().as_array().is_some();
+        let names_modules = self.others.contains(&MODULES) && self.section.table.get(MODULES).is_some_and(is_list);
+        let modules = if names_modules { None } else { self.absolute(reader, MODULES) };
+        let config = self.absolute(reader, "config");
         Some(Source::Path { image: self.absolute(reader, "image")?, modules, config })
     }
 
@@ -301,11 +306,13 @@ impl<'t> SourceTable<'_, 't> {
         if series.is_some_and(|series| series.is_series()) && version.starts_with('v') {
             return Some(Source::Mainline { version: version.to_owned(), mirror });
         }
-        if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
+        // It becomes part of an address.
+        let release = version.parse::<KernelRelease>().ok().filter(|_| is_word(version, "._+-~"));
+        if !version.starts_with('v') || release.is_none() {
             let message = format!("`version` is `{version}`, which is not an upstream version");
-            let hint = match version.parse::<KernelRelease>() {
-                Ok(release) => format!("write `v{release}`"),
-                Err(_) => example("version").to_owned(),
+            let hint = match release {
+                Some(release) => format!("write `v{release}`"),
+                None => example("version").to_owned(),
             };
             self.problem(reader, place.start, &message, Some(hint));
         }

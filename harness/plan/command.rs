@@ -41,6 +41,7 @@ impl Plan {
             optional: Vec::new(),
             minimum_coverage: None,
             least_privileges: false,
+            modules: None,
             urgent: Vec::new(),
         }
     }

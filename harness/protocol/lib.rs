@@ -113,6 +113,8 @@ pub enum GuestMessage {
         lsm: String,
         /// What could not be set up and is not vital.
         notes: Vec<String>,
+        /// What became of the modules that it had to load, in their order.
+        modules: Vec<ModuleLoad>,
         /// Only after a restore.
         woken: Option<Woken>,
     },
@@ -288,6 +290,19 @@ impl GuestMessage {
     }
 }
 
+/// What became of a module that a guest had to load.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleLoad {
+    /// Its name.
+    pub module: String,
+    /// Positive errno; 0 if it is loaded.
+    pub errno: i32,
+    /// What the kernel logged of it: of one that it refused, or of types that it does not take.
+    pub words: Vec<String>,
+    /// Whether the kernel shows its types.
+    pub has_types: bool,
+}
+
 /// What a restored guest has of its own: by that the host knows that it does not live in the past, nor is a copy of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Woken {
@@ -351,6 +366,8 @@ pub enum Stage {
 pub const INIT_PATH: &str = "/init";
 /// Where the guest finds the modules it has to load, in name order.
 pub const MODULES_DIR: &str = "/corematrix/modules";
+/// Where the guest finds the modules that objects need, in name order.
+pub const LOADED_MODULES_DIR: &str = "/corematrix/loaded";
 /// Where the guest finds the BTF that relocations take in the place of the kernel's own, if the user gave some.
 pub const GIVEN_BTF: &str = "/corematrix/given.btf";
 

@@ -45,6 +45,7 @@ mod loader;
 mod loading;
 mod machine;
 mod machine_change;
+mod module;
 mod object;
 mod partition;
 mod prediction;
@@ -91,6 +92,7 @@ pub use loading::{
 };
 pub use machine::{MachineProfile, MachineRecord, MachineSettings};
 pub use machine_change::{ChangedBy, MachineChange, MachineRow};
+pub use module::ModuleRecord;
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, TEST_PROCESS, TEST_SECTION, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
 pub use prediction::{CellPrediction, PredictedOutcome};

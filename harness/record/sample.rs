@@ -96,6 +96,7 @@ pub fn assemble(
                 externs: Vec::new(),
                 downgrades: Vec::new(),
                 loader: None,
+                modules: Vec::new(),
                 coverage: CellCoverage::default(),
                 prediction: None,
                 upgrade: None,

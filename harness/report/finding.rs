@@ -4,6 +4,7 @@
 mod headroom;
 mod kernels;
 mod loaders;
+mod modules;
 mod predictions;
 
 use std::path::Path;
@@ -52,6 +53,8 @@ pub enum FindingKind {
     PredictedFailure,
     /// A kernel complained about something while it judged the object.
     KernelWarning,
+    /// A kernel refused a module that a guest had to load.
+    Module,
     /// A kernel could not be used.
     Kernel,
 }
@@ -92,6 +95,7 @@ impl Finding {
             FindingKind::Prediction => "prediction_differs".to_owned(),
             FindingKind::PredictedFailure => "predicted_failure".to_owned(),
             FindingKind::KernelWarning => "kernel_warning".to_owned(),
+            FindingKind::Module => "module_refused".to_owned(),
             FindingKind::Kernel => "kernel_not_usable".to_owned(),
         }
     }
@@ -109,6 +113,7 @@ impl Finding {
             FindingKind::Prediction => "types say otherwise",
             FindingKind::PredictedFailure => "predicted to fail",
             FindingKind::KernelWarning => "kernel warning",
+            FindingKind::Module => "kernel module refused",
             FindingKind::Kernel => "kernel could not be used",
         }
     }
@@ -150,6 +155,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_kernel_log(record, &shown, o));
     }
     found.extend(loaders::of_loaders(record));
+    found.extend(modules::of_modules(record, &shown));
     found.extend(kernels::of_kernels(record));
     found.sort_by_key(|finding| finding.level);
     found

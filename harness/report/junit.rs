@@ -178,12 +178,14 @@ fn program_case(
         case.set_trace(&cdata(&trace));
     }
     // Only where somebody is going to look: notes on every passed program would bury them.
-    let notes = if program.verdict.is_pass() { &[][..] } else { &cell.notes[..] };
+    let fails = !program.verdict.is_pass();
+    let notes = if fails { &cell.notes[..] } else { &[][..] };
     let ran = program.exercise.as_ref().map(|exercise| one_line(&exercise.words()));
     let beyond = program.attach.as_ref().map(|attach| one_line(&attach.words()));
     let said: Vec<String> = notes
         .iter()
         .cloned()
+        .chain(cell.module_words().filter(|_| fails))
         .chain(dangers(cell, program))
         .chain(complaints(cell, program))
         .chain(near_limits(program))

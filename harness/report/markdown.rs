@@ -110,6 +110,8 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT, "Predicted to fail (from types alone)", &[], &predicted, "failure");
     let predictions = listed(&|finding| finding.kind == FindingKind::Prediction);
     page.section(LIMIT, "Where types say otherwise", &[], &predictions, "difference");
+    let modules = listed(&|finding| finding.kind == FindingKind::Module);
+    page.section(LIMIT, "Kernel modules that are refused", &[], &modules, "module");
     let complaints = listed(&|finding| finding.kind == FindingKind::KernelWarning);
     page.section(LIMIT, "Kernel warnings", &[], &complaints, "warning");
     let elsewhere = [
@@ -119,6 +121,7 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
         FindingKind::Loaders,
         FindingKind::Prediction,
         FindingKind::PredictedFailure,
+        FindingKind::Module,
         FindingKind::KernelWarning,
     ];
     let rest = listed(&|finding| finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind));

@@ -142,6 +142,7 @@ fn suppressions(record: &RunRecord, gate: &GateReport, finding: &Finding) -> Val
         | FindingKind::Loaders
         | FindingKind::Prediction
         | FindingKind::PredictedFailure
+        | FindingKind::Module
         | FindingKind::Kernel => return json!([]),
     };
     let Some(o) = finding.object else { return json!([]) };

@@ -183,6 +183,12 @@ impl Summary {
         if !loud.is_empty() {
             details.push(format!("Kernels complained while {} loaded", counted(loud.len(), "object")));
         }
+        let refused: std::collections::BTreeSet<_> =
+            record.cells.iter().flat_map(CellRecord::refused_modules).map(|module| &module.name).collect();
+        if !refused.is_empty() {
+            let names: Vec<String> = refused.iter().map(|name| format!("`{}`", one_line(name))).collect();
+            details.push(format!("{} refused: {}", counted(names.len(), "kernel module"), names.join(", ")));
+        }
         if record.interrupted || record.finished.is_none() {
             details.push("The run did not come to its end: this report is partial".to_owned());
         }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn shape() -> GuestShape {
-        GuestShape { memory_mib: 512, cpus: 8, numa_nodes: 2, append: wanted().boot }
+        GuestShape { memory_mib: 512, cpus: 8, numa_nodes: 2, append: wanted().boot, modules: Vec::new() }
     }
 
     fn facts() -> MachineFacts {

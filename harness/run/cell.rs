@@ -97,7 +97,7 @@ enum Leg {
 
 /// Judges every program of the object. `Err` means that this kernel is out of the run.
 pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObject) -> Result<(), Ended> {
-    let room = session.make_room(planned);
+    let room = session.make_room(object, planned);
     let mut cell = Cell {
         object,
         planned,
@@ -145,17 +145,19 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let types = cell.whole.as_ref().and_then(|_| session.types());
     let mut dangers: Vec<DangerRecord> =
         types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
-    dangers.extend(dangers::of_forms(planned, session.view()));
+    dangers.extend(dangers::of_forms(planned, &session.view()));
     let externs = cell.evidence.externs().to_vec();
     dangers.extend(dangers::of_symbols(planned, &externs));
     let downgrades = cell.evidence.downgrades().to_vec();
-    let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, session.view());
+    let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, &session.view());
     let machine = cell.had_guest.then(|| cell.machine.clone());
     let (kernel, Cell { whole, took, mut notes, kernel_log, loader, upgrade, .. }) = (session.kernel, cell);
     let upgrade = planned.upgrade.as_ref().and_then(|planned| {
         let why = whole.as_ref().and_then(|whole| whole.reason.as_deref());
         Some(upgrade::record(planned, upgrade.as_deref()?, why))
     });
+    notes.extend(session.modules.notes.iter().cloned());
+    let modules = session.modules.records();
     let (kernel_log, missing) = kernel_log.finish();
     notes.extend(missing);
     let loader = loader.evidence;
@@ -166,6 +168,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         externs,
         downgrades,
         loader,
+        modules,
         coverage,
         upgrade,
         kernel_log,
@@ -194,6 +197,9 @@ impl Cell<'_> {
         }
         self.close_refused(session);
         self.close_unprivileged(session);
+        if let Some(impossible) = session.modules.impossible.clone() {
+            self.close_all_unjudged(session, &judge::without_module(impossible));
+        }
         while !self.open.is_empty() {
             match self.leg(session)? {
                 Leg::Done => {}

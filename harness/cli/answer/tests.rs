@@ -72,6 +72,15 @@ fn answers_about_kernels_fit_their_schemas() {
         btf: Some("its own"),
     };
     check_answers("kernels list of corematrix", &[KernelList { kernels: vec![listed] }]);
+    let catalogued = CataloguedKernel {
+        name: "debian:12".to_owned(),
+        about: "Debian 12".to_owned(),
+        series: Some("6.1".to_owned()),
+        source: "apt".to_owned(),
+        own: false,
+        declared: false,
+    };
+    check_answers("kernels catalogue of corematrix", &[CatalogueList { kernels: vec![catalogued] }]);
     let facts = || [("release".to_owned(), "6.12.1".to_owned())].into();
     let shown = ShownKernel { name: "6.12".to_owned(), facts: facts(), notes: Vec::new() };
     check_answers("kernels show of corematrix", &[ShownKernels { kernels: vec![shown] }]);

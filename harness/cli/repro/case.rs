@@ -112,7 +112,7 @@ impl ReproCase {
         let (object, kernel, program) = cell_of(&record, words)?;
         let project = Project::load(&common.manifest, &common.places()?)?;
         let name = &record.kernels[kernel].name;
-        let spec = project.manifest.kernels.iter().find(|spec| spec.name == *name).cloned();
+        let spec = project.manifest.kernel(name);
         let spec = spec.ok_or_else(|| {
             let message = format!("the manifest does not declare kernel `{name}` any more");
             Failure::input(message, Some("put it back, or reproduce from the bundle of the cell".to_owned()))
@@ -185,7 +185,7 @@ impl ReproCase {
             let hint = error.hint();
             Failure::input(error, hint)
         })?;
-        let [spec] = chosen[..] else {
+        let [spec] = &chosen[..] else {
             return Err(Failure::input(format!("`{kernel}` means {} kernels, and one is needed", chosen.len()), None));
         };
         let spec = spec.clone();

@@ -145,6 +145,31 @@ fn types_alone_are_a_source_from_a_file_an_archive_or_a_package() {
 }
 
 #[test]
+fn point_releases_mirrors_and_an_archive_of_types_are_read() {
+    let manifest = good(
+        r#"
+        [defaults]
+        btf = "btfhub-archive"
+        [kernel."6.6"]
+        source = "mainline"
+        version = "v6.6.*"
+        mirror = "http://mirror.example.org/mainline"
+        "#,
+    );
+    let [kernel] = manifest.kernels.as_slice() else { panic!("{:?}", manifest.kernels) };
+    let mirror = Some("http://mirror.example.org/mainline".to_owned());
+    assert_eq!(kernel.source, Source::Mainline { version: "v6.6.*".to_owned(), mirror });
+    let folder = Path::new(PATH).parent().unwrap();
+    assert_eq!(kernel.btf_archive.as_deref(), Some(&*folder.join("btfhub-archive")));
+    for wrong in ["version = \"6.6.*\"", "version = \"v6.6.1.*\"", "version = \"v6.*\"", "version = \"v6.6-/../x\""] {
+        let text = format!("[kernel.x]\nsource = \"mainline\"\n{wrong}\n");
+        assert!(shown_problems(&text).contains("which is not an upstream version"), "{wrong}");
+    }
+    let text = "[kernel.x]\nsource = \"mainline\"\nversion = \"v6.6\"\nmirror = \"ftp://x\"\n";
+    assert!(shown_problems(text).contains("`mirror` is not an address of a web server"));
+}
+
+#[test]
 fn fallbacks_stand_in_their_order() {
     let manifest = good(
         r#"

@@ -282,7 +282,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
         "warnings": warnings,
         "externs": externs,
         "downgrades": cell.downgrades.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
-        "notes": cell.notes.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
+        "notes": cell.module_words().iter().chain(&cell.notes).map(|text| shared.text(text)).collect::<Vec<_>>(),
         "loader": cell.loader.as_ref().map(|known| {
             known.words().iter().map(|text| shared.text(text)).collect::<Vec<_>>()
         }),

@@ -22,7 +22,7 @@ impl Cell<'_> {
 
     pub(super) fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let mut record =
-            judgement::record(self.planned, program, outcome, log, (session.view(), &self.machine), &self.evidence);
+            judgement::record(self.planned, program, outcome, log, (&session.view(), &self.machine), &self.evidence);
         let known = judgement::info(self.planned, &record.name);
         if let (Some(Cause::ReturnValue | Cause::ContextArgumentChanged), Some(kernel)) =
             (record.cause, session.types())
@@ -37,7 +37,7 @@ impl Cell<'_> {
             record.reason = Some(reason);
         }
         if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
-            judgement::attached(known, &facts, (session.view(), &self.machine), &mut record);
+            judgement::attached(known, &facts, (&session.view(), &self.machine), &mut record);
         }
         if outcome.stage == Stage::Loaded {
             record.headroom = headroom(&Load {

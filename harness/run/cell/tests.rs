@@ -11,8 +11,8 @@ use super::*;
 use crate::manifest::Manifest;
 use crate::object::{BpfObject, ObjectError, Origin};
 use crate::plan::Plan;
-use crate::protocol::Stage;
 use crate::protocol::attach::Reach;
+use crate::protocol::{ModuleLoad, Stage};
 use crate::record::{KernelIdentity, LoadingPrivileges, ObjectProgram, ProgramRecord, TRIED_AGAIN};
 use crate::source::LockFile;
 use crate::store::{Store, StoredKernel};
@@ -63,8 +63,13 @@ impl GuestLink for Script {
     }
 
     fn shape(&self) -> &GuestShape {
-        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new() };
+        static SHAPE: GuestShape =
+            GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new(), modules: Vec::new() };
         &SHAPE
+    }
+
+    fn modules(&self) -> &[ModuleLoad] {
+        &[]
     }
 
     fn shut_down(&mut self) {}
@@ -110,6 +115,7 @@ fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (V
         snapshot_budget: 0,
         logs: &logs,
         stop: &stop,
+        modules: None,
         debug: DebugOptions::default(),
     };
     let (sender, events) = mpsc::channel();

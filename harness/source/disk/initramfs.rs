@@ -99,3 +99,68 @@ fn entry(data: &mut impl BufRead, into: &Path, room: &mut UnpackRoom) -> io::Res
     io::copy(&mut data.take(size.next_multiple_of(4) - size), &mut io::sink())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+    use crate::fuzz::fuzz;
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, content) in files {
+            let builder = cpio::NewcBuilder::new(name).mode(0o100_644);
+            let mut writer = builder.write(out, u32::try_from(content.len()).unwrap());
+            writer.write_all(content).unwrap();
+            out = writer.finish().unwrap();
+        }
+        cpio::newc::trailer(out).unwrap()
+    }
+
+    /// What [`unpack`] makes of these bytes: paths and contents.
+    fn unpacked_files(bytes: &[u8], paths: &[&str]) -> io::Result<Vec<Option<Vec<u8>>>> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("disk");
+        fs::write(&file, bytes).unwrap();
+        let into = folder.path().join("into");
+        unpack(&file, &into, &mut UnpackRoom::of(1 << 20, 100))?;
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1 + usize::from(into.exists()));
+        Ok(paths.iter().map(|path| fs::read(into.join(path)).ok()).collect())
+    }
+
+    #[test]
+    fn archives_in_a_row_give_modules_and_file_systems() {
+        let module = "lib/modules/6.1.0/kernel/x.ko";
+        let first = archive(&[("kernel/x86/microcode/x.bin", b"odd")]);
+        let second = archive(&[("./init", b"#!"), (module, b"module"), ("/rootfs.sqsh", b"hsqs")]);
+        let mut row = first;
+        row.extend([0; 300]);
+        for packed in [second.clone(), zstd::encode_all(&second[..], 1).unwrap()] {
+            let all = [row.clone(), packed].concat();
+            let found = unpacked_files(&all, &[module, "rootfs.sqsh", "init"]).unwrap();
+            assert_eq!(found, [Some(b"module".to_vec()), Some(b"hsqs".to_vec()), None]);
+        }
+    }
+
+    #[test]
+    fn hostile_archives_are_refused() {
+        let error = |bytes: &[u8]| unpacked_files(bytes, &[]).unwrap_err().to_string();
+        let leaves = archive(&[("lib/../../x.sqsh", b"x")]);
+        assert_eq!(error(&leaves), "`lib/../../x.sqsh` leaves the archive");
+        let large = archive(&[("x.sqsh", &vec![0; 2 << 20])]);
+        assert!(error(&large).contains("it unpacks to more than"));
+        let mut long = archive(&[("x", b"x")]);
+        long[6 + 8 * 11..14 + 8 * 11].copy_from_slice(b"FFFFFFFF");
+        assert_eq!(error(&long), "a file in it has a name of more than 4096 bytes");
+        assert_eq!(error(b"0something else"), "failed to fill whole buffer");
+        assert_eq!(error(&archive(&[("x.sqsh", b"0123456789")])[..120]), "it is cut short");
+    }
+
+    #[test]
+    fn fuzz_initramfs() {
+        let seed = archive(&[("lib/modules/6.1.0/kernel/x.ko", b"module"), ("rootfs.sqsh", b"hsqs")]);
+        fuzz("initramfs", &[seed], |bytes| drop(unpacked_files(bytes, &[])));
+    }
+}

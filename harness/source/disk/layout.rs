@@ -184,3 +184,89 @@ impl Write for Window {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::source::disk::tree::TakeFile;
+    use crate::store::image::tests::{Packed, Parts, bzimage, vmlinux};
+
+    /// Files by their paths.
+    struct Tree(BTreeMap<String, Vec<u8>>);
+
+    impl FileSystem for Tree {
+        fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+            let inside = |path: &String| {
+                let rest = if folder.is_empty() { path } else { path.strip_prefix(folder)?.strip_prefix('/')? };
+                rest.split('/').next().map(str::to_owned)
+            };
+            let mut names: Vec<String> = self.0.keys().filter_map(inside).collect();
+            names.dedup();
+            Ok(names)
+        }
+
+        fn copy(&self, file: &str, limit: u64, out: &mut dyn Write) -> io::Result<bool> {
+            let Some(bytes) = self.0.get(file.trim_start_matches('/')) else { return Ok(false) };
+            out.write_all(&bytes[..bytes.len().min(limit as usize)])?;
+            Ok(true)
+        }
+
+        fn each_file(&self, _: &str, _: &mut TakeFile<'_>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Files that are kernels of this release, and others.
+    fn tree(kernel: &str, others: &[&str]) -> Tree {
+        let image = bzimage("6.6.30-x", &vmlinux("6.6.30-x", Parts { pvh: true, btf: true }), Packed::Gzip);
+        let mut files: BTreeMap<String, Vec<u8>> =
+            others.iter().map(|path| ((*path).to_owned(), b"x".to_vec())).collect();
+        files.insert(kernel.to_owned(), image);
+        Tree(files)
+    }
+
+    #[test]
+    fn kernels_are_found_where_each_system_has_them() {
+        for (who, kernel, config) in [
+            ("Alpine", "boot/vmlinuz-lts", Some("boot/config-6.6.30-x")),
+            ("Debian", "boot/vmlinuz-6.6.30-x", Some("boot/config-6.6.30-x")),
+            ("EL with /boot", "vmlinuz-6.6.30-x", Some("config-6.6.30-x")),
+            ("openSUSE", "usr/lib/modules/6.6.30-x/vmlinuz", Some("usr/lib/modules/6.6.30-x/config")),
+            ("OSTree", "ostree/fedora-0123/vmlinuz-6.6.30-x", None),
+            ("OSTree in one", "boot/ostree/fedora-0123/vmlinuz-6.6.30-x", None),
+            ("Talos with GRUB", "A/vmlinuz", None),
+            ("Talos with systemd-boot", "EFI/Linux/Talos-v1.12.0.efi", None),
+            ("Flatcar", "flatcar/vmlinuz-a", None),
+            ("COS", "syslinux/vmlinuz.A", None),
+            ("Bottlerocket", "vmlinuz", Some("config")),
+        ] {
+            let mut others = vec!["boot/vmlinuz-0-rescue-1f", "boot/initrd.img-6.6.30-x", "EFI/Linux/other.efi"];
+            others.extend(config);
+            let tree = tree(kernel, &others);
+            let expected = Found { release: "6.6.30-x".to_owned(), path: kernel.to_owned() };
+            assert_eq!(images(&tree).unwrap(), std::slice::from_ref(expected), "{who}");
+            let found = configs(&expected).into_iter().find(|path| tree.copy(path, 1, &mut Vec::new()).unwrap());
+            assert_eq!(found.as_deref().map(|path| path.trim_start_matches('/')), config, "{who}");
+        }
+    }
+
+    #[test]
+    fn modules_and_initial_ram_disks_are_found() {
+        for lib in [
+            "lib/modules",
+            "usr/lib/modules",
+            "x86_64-bottlerocket-linux-gnu/sys-root/usr/lib/modules",
+            "ostree/deploy/fedora/deploy/0123.0/usr/lib/modules",
+        ] {
+            let folder = format!("{lib}/6.6.30-x");
+            let tree = tree("A/vmlinuz", &[&format!("{folder}/modules.builtin"), &format!("{lib}/6.6.3/x")]);
+            assert_eq!(modules(&tree, "6.6.30-x").unwrap(), Some(folder));
+            assert_eq!(modules(&tree, "6.6.31").unwrap(), None);
+        }
+        let tree = tree("A/vmlinuz", &["A/initramfs.xz", "B/initramfs.xz", "A/notes"]);
+        let found = images(&tree).unwrap();
+        assert_eq!(initramfs(&tree, &found[0]).unwrap(), ["A/initramfs.xz"]);
+    }
+}
