@@ -1,7 +1,9 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+mod baseline;
 mod command;
 mod groups;
+mod kernel_record;
 mod loaders;
 mod machine;
 mod reuse;
@@ -10,13 +12,14 @@ mod schedule;
 mod sent;
 mod targets;
 mod types;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::coverage::Analysis;
 use crate::loader::Profile;
-use crate::manifest::KernelSpec;
+use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, Inventory, Unclaimed};
 use crate::protocol::{DataPatch, MAPS_ALONE, ObjectSetup, ProgramSetup};
@@ -26,13 +29,15 @@ use crate::record::LoadingRecord;
 use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
-    AlternativesRecord, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord, OptionalRecord,
-    PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
+    AlternativesRecord, CellRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord,
+    RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
 
+pub use baseline::PlannedBaseline;
 use groups::{groups, optional, proposed};
+use kernel_record::kernel_record;
 pub use loaders::PlannedLoader;
 pub use machine::CellMachine;
 pub use reuse::PlannedReuse;
@@ -40,6 +45,7 @@ pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
 pub use targets::PlannedTarget;
 pub use types::OwnTypes;
+pub use upgrade::PlannedUpgrade;
 
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
@@ -63,6 +69,8 @@ pub struct Plan {
     pub minimum_coverage: Option<f64>,
     /// Whether the least privileges are wanted with which objects load.
     pub least_privileges: bool,
+    /// The modules that guests load, as the suites say.
+    pub modules: Option<ModuleChoice>,
 }
 
 /// An object with the programs that get a verdict.
@@ -98,6 +106,10 @@ pub struct PlannedObject {
     pub targets: Vec<PlannedTarget>,
     /// The BTF that its own loader relocates it with.
     pub types: Option<OwnTypes>,
+    /// The older build whose maps it finds.
+    pub upgrade: Option<PlannedUpgrade>,
+    /// The build that it is measured beside.
+    pub baseline: Option<PlannedBaseline>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
     pub shaped: bool,
 }
@@ -161,6 +173,7 @@ impl Plan {
             optional,
             minimum_coverage: settings.minimum_coverage,
             least_privileges: settings.least_privileges,
+            modules: settings.modules.clone(),
         }
     }
 
@@ -207,8 +220,10 @@ impl Plan {
             externs: Vec::new(),
             downgrades: Vec::new(),
             loader: None,
+            modules: Vec::new(),
             coverage: CellCoverage::default(),
             prediction: None,
+            upgrade: None,
             kernel_log: Vec::new(),
             privileges: None,
             wall_ms: 0,
@@ -303,6 +318,8 @@ impl PlannedObject {
             reused: Vec::new(),
             targets: Vec::new(),
             types: None,
+            upgrade: None,
+            baseline: None,
             shaped,
         }
     }
@@ -361,18 +378,5 @@ impl PlannedObject {
             loader: self.loader.as_ref().map(PlannedLoader::record),
             beside: self.beside.clone(),
         }
-    }
-}
-
-fn kernel_record(spec: &KernelSpec) -> KernelRecord {
-    KernelRecord {
-        name: spec.name.clone(),
-        source: spec.source.to_string(),
-        optional: spec.optional,
-        state: KernelState::Pending,
-        identity: None,
-        hello_ms: Vec::new(),
-        restore_ms: Vec::new(),
-        notes: Vec::new(),
     }
 }

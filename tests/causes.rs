@@ -102,24 +102,46 @@ fn every_program_has_its_cause_on_every_kernel() {
     assert!(differences.is_empty(), "{} differences:\n  {}", differences.len(), differences.join("\n  "));
 }
 
-/// A probe is loaded without its target; what is missing when it is attached may be in a module.
+/// A probe looks for its target when it is attached: in the module that was loaded for it, and nowhere where modules are forbidden.
 #[test]
-fn probe_whose_target_is_in_a_module_is_not_judged() {
+fn probe_of_a_module_is_attached_where_the_module_may_be_loaded() {
     need!("guests", "programs");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
-    run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--attach", "--out"]).arg(folder.path());
-    run.args(KERNELS.iter().flat_map(|kernel| ["--kernel", kernel]));
-    let status = run.status().expect("corematrix starts");
-    assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
-    let record = corematrix::record::json::read(&folder.path().join("report.json")).expect("the report");
-    for cell in &record.cells {
-        let program = |name: &str| cell.programs.iter().find(|program| program.name == name).expect("it is there");
-        let (in_module, nowhere) = (program("probe"), program("probe_of_nothing"));
-        assert_eq!(in_module.cause, Some(Cause::ModuleNotLoaded), "{}: {in_module:?}", cell.kernel);
-        let reason = in_module.reason.as_deref().unwrap_or_default();
-        assert!(reason.starts_with("`nf_conntrack_in` is in kernel module nf_conntrack"), "{}: {reason}", cell.kernel);
-        assert_eq!(nowhere.cause, Some(Cause::MissingAttachTarget), "{}: {nowhere:?}", cell.kernel);
+    for (modules, is_loaded) in [("auto", true), ("none", false)] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+        run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--attach", "--modules", modules, "--out"]);
+        run.arg(folder.path()).args(KERNELS.iter().flat_map(|kernel| ["--kernel", kernel]));
+        let status = run.status().expect("corematrix starts");
+        assert_eq!(status.code(), Some(1), "corematrix run ended with {status}");
+        let record = corematrix::record::json::read(&folder.path().join("report.json")).expect("the report");
+        for cell in &record.cells {
+            let program = |name: &str| cell.programs.iter().find(|program| program.name == name).expect("it is there");
+            let (in_module, nowhere) = (program("probe"), program("probe_of_nothing"));
+            let loaded: Vec<&str> = cell.modules.iter().map(|module| module.name.as_str()).collect();
+            assert_eq!(loaded.contains(&"nf_conntrack"), is_loaded, "{}: {loaded:?}", cell.kernel);
+            if is_loaded {
+                assert_eq!(
+                    (in_module.cause, in_module.verdict.is_pass()),
+                    (None, true),
+                    "{}: {in_module:?}",
+                    cell.kernel
+                );
+                let needed = loaded.iter().position(|name| *name == "nf_defrag_ipv4");
+                assert!(needed < loaded.iter().position(|name| *name == "nf_conntrack"), "{loaded:?}");
+            } else {
+                assert_eq!(in_module.cause, Some(Cause::ModuleNotLoaded), "{}: {in_module:?}", cell.kernel);
+                let reason = in_module.reason.as_deref().unwrap_or_default();
+                assert!(
+                    reason.starts_with("`nf_conntrack_in` is in kernel module nf_conntrack"),
+                    "{}: {reason}",
+                    cell.kernel
+                );
+                assert!(reason.ends_with("`modules` forbids it (`none`)"), "{}: {reason}", cell.kernel);
+            }
+            assert_eq!(nowhere.cause, Some(Cause::MissingAttachTarget), "{}: {nowhere:?}", cell.kernel);
+            // What is resolved in a module is what the types of the module say.
+            assert!(cell.relocations.iter().all(|relocation| relocation.predicted.is_none()), "{}", cell.kernel);
+        }
     }
 }
 

@@ -12,10 +12,10 @@ use super::failure::Failure;
 use crate::answer::Answer;
 pub(super) use bisections::{BisectedObject, BisectedRelocation, BisectionChange, BisectionStep};
 pub(super) use kernels::{
-    BootedKernel, ChangedOption, ConfigDifference, DiffedKernel, FoundName, HistoryKernel, KernelDiff, KernelHit,
-    KernelList, KernelWithName, ListedKernel, NameHistory, OutdatedKernel, OutdatedKernels, OutdatedState,
-    ProbedKernel, ProbedKernels, ShownKernel, ShownKernels, TypesDifference, VerifiedFolder, VerifiedKernel,
-    VerifiedKernels,
+    BootedKernel, CatalogueList, CataloguedKernel, ChangedOption, ConfigDifference, DiffedKernel, FoundName,
+    HistoryKernel, KernelDiff, KernelHit, KernelList, KernelWithName, ListedKernel, NameHistory, OutdatedKernel,
+    OutdatedKernels, OutdatedState, ProbedKernel, ProbedKernels, ShownKernel, ShownKernels, TypesDifference,
+    VerifiedFolder, VerifiedKernel, VerifiedKernels,
 };
 pub(super) use machine::{
     CheckState, DoctorCheck, DoctorReport, Estimate, Forecast, ListedFolder, ListedSnapshot, StoreContents,

@@ -38,7 +38,8 @@ impl<'a> CellRunner<'a> {
     pub(super) fn new(project: &'a Project, guests: &GuestArgs) -> Result<Self, Failure> {
         project.tools()?;
         let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
-        let mut options = MachineArgs { kernel: Vec::new(), accel: guests.accel, offline: guests.offline }.options()?;
+        let (accel, offline) = (guests.accel, guests.offline);
+        let mut options = MachineArgs { kernel: Vec::new(), accel, offline, modules: Vec::new() }.options()?;
         (options.jobs, options.advice) = (NonZero::new(1), false);
         Ok(CellRunner { matrix: Matrix::new(project, options).stopped_by(stop) })
     }

@@ -22,6 +22,7 @@ mod lint;
 mod list;
 mod merge;
 mod nightly;
+mod older_build;
 mod only_input;
 mod open;
 mod plan;
@@ -36,6 +37,7 @@ mod setup;
 mod shell;
 mod store;
 mod threshold;
+mod upgrade;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -43,7 +45,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::manifest::ManifestPlace;
+use crate::manifest::{ManifestPlace, ModuleChoice};
 use crate::matrix::Options;
 use crate::matrix::{MatrixError, Places};
 use crate::record::exit_code;
@@ -109,6 +111,8 @@ enum Command {
     Runner(runner::RunnerArgs),
     /// A shell in a kernel, on the files of this machine.
     Shell(shell::ShellArgs),
+    /// Load a new build of an object over the pinned maps of the old one, on every kernel: which maps are reused, and which data survives.
+    Upgrade(upgrade::UpgradeArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
     /// See a failure of a run again: one cell on its kernel, with everything that the verifier can tell.
@@ -193,12 +197,22 @@ struct MachineArgs {
     /// Do without the network: take only kernels that the store has.
     #[arg(long)]
     offline: bool,
+    /// Load these kernel modules in guests, by name or as paths of `.ko` files, besides those that an object needs; none loads no module
+    /// at all [default: auto, those that an object needs, or what the suite or the manifest says].
+    #[arg(long, value_name = "MODULE", value_delimiter = ',')]
+    modules: Vec<String>,
 }
 
 impl MachineArgs {
     /// How a matrix is run without other options.
     fn options(&self) -> Result<Options, Failure> {
+        let words = self.modules.iter().map(String::as_str);
+        let choice = std::env::current_dir()
+            .map_err(|error| error.to_string())
+            .and_then(|folder| ModuleChoice::of(words, &folder))
+            .map_err(|reason| Failure::input(format!("`--modules`: {reason}"), None))?;
         Ok(Options {
+            modules: Some(choice).filter(|_| !self.modules.is_empty()),
             offline: self.offline,
             accelerator: self.accel,
             snapshot_budget: store::snapshot_budget()?,
@@ -245,6 +259,7 @@ impl Cli {
             Command::Exec(args) => exec::run(&self.common, &args),
             Command::Runner(args) => Ok(runner::run(&self.common, &args)),
             Command::Shell(args) => shell::run(&self.common, &args),
+            Command::Upgrade(args) => upgrade::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Repro(args) => repro::run(&self.common, &args),
             Command::Bundle(args) => bundle::run(&self.common, &args),

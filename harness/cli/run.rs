@@ -11,6 +11,7 @@ use super::debug::{DebugArgs, Phases};
 use super::failure::Failure;
 use super::gate::{self, ReadTerms, Terms};
 use super::guest_machine::ComparedMachineArgs;
+use super::older_build::older_builds;
 use super::threshold::Thresholds;
 use super::{Common, MachineArgs, bundle, say, watch};
 use crate::coverage::Unit;
@@ -56,6 +57,10 @@ pub(super) struct RunArgs {
     /// Make every program run that can be attached or run, and count its runs; means `--attach`, too.
     #[arg(long)]
     exercise: bool,
+    /// Measure how long each program runs beside the same program of OLD, an older build, in turns in the same guest; means `--exercise`, too.
+    /// `--max-cost` lets the gate be red for it.
+    #[arg(long, value_name = "OLD", conflicts_with = "watch")]
+    against: Option<PathBuf>,
     /// Load with LOADER: libbpf, cilium-ebpf, aya, or the path of a loader; may be repeated, and `all` compares all that are built
     /// [default: the loader that a suite names or that the object is made for, else libbpf].
     #[arg(long, value_name = "LOADER")]
@@ -117,6 +122,12 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     let project = Project::load(&common.manifest, &common.places()?)?;
     let matrix = Matrix::new(&project, args.options()?);
     let mut work = matrix.plan_with(&args.machine.kernel, &args.inputs, &say)?;
+    if let Some(file) = &args.against {
+        let old = matrix.plan_with(&args.machine.kernel, std::slice::from_ref(file), &say)?;
+        for (newer, older) in older_builds(file, &old.plan, &mut work.plan)? {
+            newer.measure_against(older);
+        }
+    }
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
     let matrix = matrix.stopped_by(stop);
     matrix.accelerator(&work.plan.kernels, &say)?;
@@ -161,7 +172,7 @@ impl RunArgs {
     pub(super) fn options(&self) -> Result<Options, Failure> {
         let mut options = self.machine.options()?;
         options.jobs = self.jobs;
-        options.reach = match (self.exercise, self.attach) {
+        options.reach = match (self.exercise || self.against.is_some(), self.attach) {
             (true, _) => Reach::Exercise,
             (false, true) => Reach::Attach,
             (false, false) => Reach::Load,

@@ -121,7 +121,12 @@ fn perform(common: &Common, args: &RunnerArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&settings.manifest, &common.places()?)?;
     let kernels = project.with_machines(project.kernels(&settings.kernels)?, &args.guests.options())?;
     project.tools()?;
-    let machine = MachineArgs { kernel: Vec::new(), accel: args.machine.accel, offline: settings.offline };
+    let machine = MachineArgs {
+        kernel: Vec::new(),
+        accel: args.machine.accel,
+        offline: settings.offline,
+        modules: args.machine.modules.clone(),
+    };
     let options = Options { jobs: args.jobs, advice: false, ..machine.options()? };
     let command = TestCommand { words: args.words.clone(), executable, settings };
     let first = || -> Result<Vec<KernelSpec>, Failure> {

@@ -28,6 +28,7 @@ schemas!(
     "explain-prove-1",
     "gate-1",
     "kernels-1",
+    "kernels-catalogue-1",
     "kernels-diff-1",
     "kernels-list-1",
     "kernels-outdated-1",
@@ -45,6 +46,7 @@ schemas!(
     "repro-1",
     "store-list-1",
     "suite-1",
+    "upgrade-1",
 );
 
 #[derive(Debug, Args)]

@@ -43,6 +43,9 @@ pub(super) struct ShellArgs {
     /// Do without the network: take only a kernel that the store has.
     #[arg(long)]
     offline: bool,
+    /// Load these kernel modules, by name or as paths of `.ko` files [default: those of the manifest].
+    #[arg(long, value_name = "MODULE", value_delimiter = ',')]
+    modules: Vec<String>,
     /// Boot the guest instead of restoring it from a snapshot.
     #[arg(long)]
     cold: bool,
@@ -52,7 +55,12 @@ pub(super) struct ShellArgs {
 
 pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
-    let machine = MachineArgs { kernel: vec![args.kernel.clone()], accel: args.accel, offline: args.offline };
+    let machine = MachineArgs {
+        kernel: vec![args.kernel.clone()],
+        accel: args.accel,
+        offline: args.offline,
+        modules: args.modules.clone(),
+    };
     let kernels = project.with_machines(project.kernels(&machine.kernel)?, &args.guest.options())?;
     if kernels.len() != 1 {
         let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();

@@ -107,15 +107,14 @@ pub fn module(subject: &str, modules: &[String], failed: &str) -> Explanation {
     in_module(
         subject,
         failed,
-        format!("`{subject}` is in the kernel {plural} {names} of {failed}, and a guest loads no modules"),
+        format!("`{subject}` is in the kernel {plural} {names} of {failed}, which the guest had not loaded"),
     )
 }
 
 /// Something that is in a module of another kernel, where nothing is known of the modules of `failed`.
 pub fn module_elsewhere(subject: &str, module: &str, kernel: &str, failed: &str) -> Explanation {
     let what = format!(
-        "`{subject}` is in the kernel module `{module}` of {kernel}; what the modules of {failed} have is not known, and a guest loads \
-         none"
+        "`{subject}` is in the kernel module `{module}` of {kernel}; what the modules of {failed} have is not known"
     );
     in_module(subject, failed, what)
 }

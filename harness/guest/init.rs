@@ -3,13 +3,13 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use corematrix_protocol::MODULES_DIR;
+use crate::modules;
 
 /// Source, target, type, options, and whether the guest is useless without it.
 const MOUNTS: [(&str, &str, &str, &str, bool); 9] = [
@@ -44,7 +44,7 @@ pub fn set_up() -> Result<Vec<String>, String> {
             notes.push(reason);
         }
     }
-    load_modules(&mut notes)?;
+    modules::load_drivers(&mut notes)?;
     MEMLOCK.get_or_init(|| getrlimit(Resource::Memlock));
     // Kernels before 5.11 charge BPF memory to this limit.
     for (resource, limit) in [(Resource::Memlock, None), (Resource::Nofile, Some(65536))] {
@@ -69,25 +69,6 @@ fn mount_one(source: &str, target: &str, kind: &str, options: &str) -> std::io::
         Ok(()) | Err(rustix::io::Errno::BUSY) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Loads the packed modules in name order; the host numbered them so that each comes after what it needs.
-fn load_modules(notes: &mut Vec<String>) -> Result<(), String> {
-    let entries = fs::read_dir(MODULES_DIR).map_err(|error| format!("cannot read {MODULES_DIR}: {error}"))?;
-    let mut modules: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    modules.sort();
-    for module in modules {
-        let file = fs::File::open(&module).map_err(|error| format!("cannot open {}: {error}", module.display()))?;
-        // SAFETY: the descriptor is open and the parameter string is a valid C string for the call.
-        let result = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
-        if result != 0 {
-            let error = std::io::Error::last_os_error();
-            if error.raw_os_error() != Some(libc::EEXIST) {
-                notes.push(format!("cannot load module {}: {error}", module.display()));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn loopback_up() -> std::io::Result<()> {

@@ -39,6 +39,11 @@ impl KernelLog {
         says_something.then(|| (message, lines.into_bytes()))
     }
 
+    /// The lines that were written since the last time.
+    pub fn lines(&mut self) -> String {
+        self.read().0
+    }
+
     /// As [`KernelLog::take`] at the end of an object, with the taints that are new.
     pub fn take_last(&mut self) -> Option<(GuestMessage, Vec<u8>)> {
         let (lines, mut missing) = self.read();

@@ -19,7 +19,7 @@ use super::exercise::{self, Counting};
 use super::fault::Faults;
 use super::kernel_log::KernelLog;
 use super::prepared::{Prepared, Which, prepare};
-use super::{created_maps, loaded, transcript};
+use super::{created_maps, loaded, transcript, upgrade};
 use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::libbpf_log;
@@ -91,7 +91,15 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
     let mut first_failure = None;
     // Where this cannot be said the next message cannot either.
     let mut again = || drop(send(&GuestMessage::PreparingAgain, &[]));
+    let from = request.setup.upgrade.as_ref();
+    let upgrade = from.map(|from| upgrade::leave_maps(request, from, &mut again));
     let prepared = prepare(request, Which::All, &mut first_failure, &mut again);
+    if let Some(mut facts) = upgrade {
+        if let (Ok(prepared), None) = (&prepared, &facts.failed) {
+            upgrade::look(prepared, &mut facts);
+        }
+        send(&GuestMessage::Upgraded(Box::new(facts)), &[])?;
+    }
     if let Some((message, lines)) = log.take(None).filter(|_| !request.bare) {
         send(&message, &lines)?;
     }
@@ -119,7 +127,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 }
                 let without = without_need(&prepared, program, request);
                 let load = |how, frames: &mut Frames<'_>| match &without {
-                    Some(outcome) => frames.done(outcome.clone(), ""),
+                    Some((outcome, log)) => frames.done(outcome.clone(), log),
                     None if apart => isolate(program, request, how, frames),
                     None => load_one(&prepared, program, how, frames, request),
                 };
@@ -179,10 +187,13 @@ pub(super) fn send_log(
     }
 }
 
-/// The outcome of a program that cannot be loaded since something it needs is not there: an extern, or its target.
-fn without_need(prepared: &Prepared, program: &str, request: &Request<'_>) -> Option<ProgramOutcome> {
-    let no_target = prepared.targets.of(program).map(|target| without_target(program, target));
-    no_target.or_else(|| prepared.missing_extern_of(program, request).map(|warning| without_extern(program, warning)))
+/// The outcome of a program that cannot be loaded since something it needs is not there: an extern, or its target; with the verifier's log
+/// of that.
+fn without_need(prepared: &Prepared, program: &str, request: &Request<'_>) -> Option<(ProgramOutcome, String)> {
+    let no_target = prepared.targets.of(program).map(|target| (without_target(program, target), target.log.clone()));
+    no_target.or_else(|| {
+        prepared.missing_extern_of(program, request).map(|warning| (without_extern(program, warning), String::new()))
+    })
 }
 
 /// Opens, prepares and loads one program with all others switched off.
@@ -202,7 +213,7 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
                 let _ = frames.add(&message, loaded::instructions(&found));
             }
             match without_need(&prepared, program, request) {
-                Some(outcome) => frames.done(outcome, ""),
+                Some((outcome, log)) => frames.done(outcome, &log),
                 None => load_one(&prepared, program, how, frames, request),
             }
         }

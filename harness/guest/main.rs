@@ -6,6 +6,7 @@
 mod after_restore;
 mod attach;
 mod before_snapshot;
+mod cost;
 mod created_maps;
 mod exercise;
 mod external;
@@ -18,8 +19,10 @@ mod kernel_btf;
 mod kernel_log;
 mod live;
 mod loaded;
+mod loaded_map;
 mod loader;
 mod machine;
+mod modules;
 mod own_loader;
 mod pins;
 mod port;
@@ -31,6 +34,7 @@ mod targets;
 mod token;
 mod transcript;
 mod type_name;
+mod upgrade;
 mod visited;
 
 use std::fs;
@@ -40,7 +44,7 @@ use std::path::Path;
 
 use rustix::system::{RebootCommand, reboot, uname};
 
-use corematrix_protocol::{self as protocol, BUILD_ID, GuestMessage, HostMessage, MODULES_DIR, Woken};
+use corematrix_protocol::{self as protocol, BUILD_ID, GuestMessage, HostMessage, MODULES_DIR, ModuleLoad, Woken};
 use fault::Faults;
 use kernel_log::KernelLog;
 
@@ -76,7 +80,8 @@ fn serve() -> Result<(), String> {
     let faults = Faults::from_command_line();
     // Said once more in each hello, since it costs more than all the rest of it.
     let btf = std::fs::File::open("/sys/kernel/btf/vmlinux").and_then(protocol::checksum).ok();
-    let hello = |notes: &[String], woken| hello(notes, btf.clone(), woken);
+    let loads = modules::load_wanted();
+    let hello = |notes: &[String], woken| hello((notes, &loads), btf.clone(), woken);
     let mut port = port::open()?;
     faults.before_hello();
     send(&mut port, &hello(&notes, None), &[])?;
@@ -156,13 +161,14 @@ fn make_file(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
     make().map_err(|error| format!("cannot make `{}`: {error}", path.display()))
 }
 
-fn hello(notes: &[String], btf: Option<String>, woken: Option<Woken>) -> GuestMessage {
+fn hello((notes, loads): (&[String], &[ModuleLoad]), btf: Option<String>, woken: Option<Woken>) -> GuestMessage {
     GuestMessage::Hello {
         build: BUILD_ID.to_owned(),
         release: uname().release().to_string_lossy().into_owned(),
         btf,
         lsm: std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default(),
         notes: notes.to_vec(),
+        modules: loads.to_vec(),
         woken,
     }
 }

@@ -26,6 +26,8 @@ pub enum Which<'a> {
     All,
     /// Only this one.
     One(&'a str),
+    /// No program, and every map.
+    Maps,
     /// No program, and of the maps only this one, with those that are in it.
     MapAlone(&'a str),
 }
@@ -123,7 +125,6 @@ pub fn prepare(
         let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
         let _held = set_up(&mut open, &request.setup)?;
         let struct_ops = switch(&mut open, which, &request.setup.loading, &left_out)?;
-        targets.give(&mut open);
         // Last: they take other names.
         if let Err((map, errno)) = reused.give(&mut open) {
             return Err(Failure { opened: true, errno, lines: vec![not_taken(&map, errno)] });
@@ -132,6 +133,8 @@ pub fn prepare(
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
         let mut lines = transcript::take();
         if result == 0 {
+            // Now that there is a token, if there is to be one: finding a function of a program takes it.
+            targets.give(&mut open);
             // Last, so that they count: of an extern made weak libbpf says only that it does without.
             let warn = |(_, text): &(String, String)| Line { level: Level::Warn, text: text.clone() };
             lines.extend(missing_externs.iter().map(warn));
@@ -202,7 +205,7 @@ fn switch(
         program.set_autoload(match which {
             Which::All => !loading.leaves_out(&program.name().to_string_lossy()),
             Which::One(name) => program.name() == name,
-            Which::MapAlone(_) => false,
+            Which::Maps | Which::MapAlone(_) => false,
         });
     }
     // A map of maps may be filled with any of the others.
@@ -214,7 +217,12 @@ fn switch(
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let is_struct_ops = map.map_type() == libbpf_rs::MapType::StructOps;
-        let is_unwanted = matches!(which, Which::MapAlone(only) if is_struct_ops || !holds_maps && name != only);
+        let is_unwanted = match which {
+            Which::MapAlone(only) => is_struct_ops || !holds_maps && name != only,
+            // It would need its programs.
+            Which::Maps => is_struct_ops,
+            Which::All | Which::One(_) => false,
+        };
         if is_unwanted || left_out.iter().any(|left| left.map == name) {
             map.set_autocreate(false).map_err(|error| Failure::of(true, &error))?;
         }

@@ -29,6 +29,8 @@ pub struct NoTarget {
     pub warnings: Vec<String>,
     /// Positive.
     pub errno: i32,
+    /// The verifier's log of the target; empty if it said nothing.
+    pub log: String,
 }
 
 impl Targets {
@@ -38,16 +40,16 @@ impl Targets {
         for one in &request.setup.targets {
             match load(one, request, again) {
                 Ok(descriptor) => targets.loaded.push((one.program.clone(), descriptor, one.function.clone())),
-                Err((why, errno)) => {
-                    let words = format!("target program `{}` does not load: {}", one.name, why.join("; "));
-                    targets.failed.push(NoTarget { program: one.program.clone(), warnings: vec![words], errno });
+                Err((why, errno, log)) => {
+                    let words = format!("target program `{}` does not load: {why}", one.name);
+                    targets.failed.push(NoTarget { program: one.program.clone(), warnings: vec![words], errno, log });
                 }
             }
         }
         targets
     }
 
-    /// Gives them to an object that was not prepared yet.
+    /// Gives them to an object that was prepared and is not loaded yet.
     pub fn give(&mut self, open: &mut OpenObject) {
         for (name, descriptor, function) in &self.loaded {
             let Some(program) = open.progs_mut().find(|program| program.name() == name.as_str()) else { continue };
@@ -65,7 +67,7 @@ impl Targets {
             };
             if result != 0 && self.of(name).is_none() {
                 let warnings = libbpf_log::warnings(&transcript::take());
-                self.failed.push(NoTarget { program: name.clone(), warnings, errno: -result });
+                self.failed.push(NoTarget { program: name.clone(), warnings, errno: -result, log: String::new() });
             }
         }
     }
@@ -76,9 +78,10 @@ impl Targets {
     }
 }
 
-/// Loads one program of the object that has it, and nothing else of that.
-fn load(one: &TargetProgram, request: &Request<'_>, again: &mut dyn FnMut()) -> Result<OwnedFd, (Vec<String>, i32)> {
-    let failed = |why: String| (vec![why], libc::EINVAL);
+/// Loads one program of the object that has it, and nothing else of that. `Err` is why not, the errno, and the verifier's log.
+fn load(one: &TargetProgram, request: &Request<'_>, again: &mut dyn FnMut()) -> Result<OwnedFd, (String, i32, String)> {
+    let failed = |why: String| (why, libc::EINVAL, String::new());
+    let first = |all: Vec<String>| all.into_iter().next().unwrap_or_else(|| "libbpf does not say why".to_owned());
     let bytes = match &one.object {
         Some(path) => fs::read(path).map_err(|error| failed(format!("cannot read `{path}`: {error}")))?,
         None => request.bytes.clone(),
@@ -100,17 +103,16 @@ fn load(one: &TargetProgram, request: &Request<'_>, again: &mut dyn FnMut()) -> 
         faults: request.faults,
     };
     let prepared = prepare(&only, Which::One(&one.target), &mut None, again)
-        .map_err(|failure| (failure.warnings(), failure.errno))?;
+        .map_err(|failure| (first(failure.warnings()), failure.errno, String::new()))?;
     transcript::take();
     // SAFETY: the object is prepared and was not loaded; the descriptor of its program outlives it as a copy.
     let result = unsafe { sys::bpf_object__load(prepared.open.as_libbpf_object().as_ptr()) };
     if result != 0 {
         let lines = transcript::take();
-        let mut why = libbpf_log::warnings(&lines);
-        let log = libbpf_log::verifier_log(&lines).unwrap_or_default();
-        why.extend(log.lines().rev().find(|line| !is_of_no_interest(line)).map(str::to_owned));
-        why.extend(prepared.left_out.iter().map(|left| left.warning.clone()));
-        return Err((why, -result));
+        let log = libbpf_log::verifier_log(&lines).unwrap_or_default().to_owned();
+        // A map that is missing is why the verifier refuses what uses it.
+        let why = prepared.left_out.first().map(|left| left.warning.clone());
+        return Err((why.unwrap_or_else(|| first(libbpf_log::warnings(&lines))), -result, log));
     }
     let program = prepared.open.progs().find(|program| program.name() == one.target.as_str());
     // SAFETY: the pointer is that of a program whose object lives.
@@ -121,10 +123,4 @@ fn load(one: &TargetProgram, request: &Request<'_>, again: &mut dyn FnMut()) -> 
     // SAFETY: it stays open until `prepared` is dropped, which is after the call.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     borrowed.as_fd().try_clone_to_owned().map_err(|error| failed(error.to_string()))
-}
-
-/// The statistics at the end of a verifier's log.
-fn is_of_no_interest(line: &str) -> bool {
-    let begins = ["processed ", "verification time", "stack depth", "-- "];
-    line.trim().is_empty() || begins.iter().any(|begin| line.starts_with(begin))
 }

@@ -51,7 +51,8 @@ pub(super) fn unless_ruled_out(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnos
     let Some((name, part, absence)) = missing_part(case, &diagnosis) else { return diagnosis };
     match absence {
         Absence::Off => built_without(part.option, &format!("`{name}`"), diagnosis),
-        Absence::Module(module) => module::not_loaded(&name, &[module.to_owned()], diagnosis),
+        Absence::Module(module) if case.kernel.is_loaded(module) => diagnosis,
+        Absence::Module(module) => module::not_loaded(case.kernel, &name, &[module.to_owned()], diagnosis),
         Absence::OtherRelease => {
             let said = diagnosis.reason.clone().unwrap_or_default();
             diagnosis.because(format!("{said}; {}", part.releases()))

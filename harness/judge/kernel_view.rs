@@ -42,6 +42,26 @@ pub trait KernelView {
         self.knows_modules()
     }
 
+    /// Whether a module that the guest has loaded has a type or function of this name.
+    fn is_in_loaded_module(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Why nothing is known of the kernel's modules, if more is known than that.
+    fn why_modules_unknown(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the guest has loaded a module.
+    fn is_loaded(&self, _module: &str) -> bool {
+        false
+    }
+
+    /// Why a module is not loaded, if more is known than that it is not.
+    fn why_not_loaded(&self, _module: &str) -> Option<String> {
+        None
+    }
+
     /// Where another kernel has a type or function of this name in a module; `None` if this kernel itself has it.
     fn elsewhere(&self, _name: &str) -> Option<Elsewhere> {
         None

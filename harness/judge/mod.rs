@@ -12,12 +12,14 @@ mod config;
 pub mod errno;
 pub mod exercise;
 mod form;
+pub mod headroom;
 mod instruction;
 mod kernel_view;
 mod loader_words;
 pub mod machine;
 mod map;
 mod module;
+mod module_target;
 mod open;
 mod part;
 mod poison;
@@ -34,7 +36,8 @@ pub use form::checks_attach_type;
 pub(crate) use kernel_view::SampleKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
 pub use loader_words::not_opened;
-pub use module::{missing_type, modules_of, target_in_module};
+pub use module::{missing_type, modules_of, target_in_module, without_module};
+pub use module_target::{module_target, tracepoint_names};
 pub use open::{open_failure, unclaimed};
 pub use poison::Poison;
 
@@ -264,6 +267,11 @@ fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
         let diagnosis = Diagnosis::of(verdict, cause, about(cause, line));
         return Some(match cause {
             Cause::NeedsLoader => diagnosis.because(open::with_way_out(line)),
+            // The log is that of the target.
+            Cause::TargetNotLoaded => match VerifierFailure::read(case.log) {
+                Some(failure) => diagnosis.because(format!("{line}: {}", failure.message)),
+                None => diagnosis,
+            },
             _ => diagnosis,
         });
     }

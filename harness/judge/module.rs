@@ -1,21 +1,15 @@
-//! What is missing from the kernel and may be in a module: guests load none, so that nothing follows for the object.
+//! What is missing from the kernel and is in a module that the guest has not loaded: nothing follows for the object.
 //!
 //! Where nothing is known of the kernel's modules, a module of another kernel that has it is reason enough not to judge.
 
 use super::kernel_view::{Elsewhere, KernelView};
+use super::module_target::{Name, target_names};
 use super::{Case, Diagnosis, subject};
 use crate::protocol::attach::{TargetFacts, TargetKind};
 use crate::record::{Cause, Evidence, Verdict};
 
 /// The kernel's option to have BTF of modules; from 5.11 on.
 const BTF_OF_MODULES: &str = "CONFIG_DEBUG_INFO_BTF_MODULES";
-
-/// A name that may be in a module.
-struct Name {
-    name: String,
-    /// Whether it is that of a function, which a module's symbols tell as well as its types.
-    is_function: bool,
-}
 
 /// Which modules have a name.
 enum Modules {
@@ -32,14 +26,29 @@ pub fn modules_of(kernel: &dyn KernelView, asked: &str) -> Vec<String> {
 
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
-    let Some((what, modules)) = in_module(case, &diagnosis) else { return diagnosis };
-    let mut reason = modules.reason(&what);
+    let Some((what, modules)) = in_module(case, &diagnosis) else { return without_types(case, diagnosis) };
+    let mut reason = modules.reason(&what, case.kernel);
     // libbpf and the kernel ask BTF for everything but what probes attach to.
     if case.kernel.config(BTF_OF_MODULES) == Some(false) {
         reason += "; without BTF of modules (`CONFIG_DEBUG_INFO_BTF_MODULES`) it would not be found in one that is loaded either";
     }
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
     not_judged(reason, evidence)
+}
+
+/// The same diagnosis; of what is in a module that is loaded it says that the kernel shows no types of modules, if so.
+fn without_types(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
+    let subject = diagnosis.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
+    let Some(subject) = subject.filter(|_| case.kernel.config(BTF_OF_MODULES) == Some(false)) else { return diagnosis };
+    let name = subject.rsplit(':').next().unwrap_or(subject);
+    let names = target_names(case.program.map(|program| program.section.as_str()), subject::type_name(name));
+    if !names.iter().any(|name| case.kernel.is_in_loaded_module(&name.name)) {
+        return diagnosis;
+    }
+    let said = diagnosis.reason.clone().unwrap_or_default();
+    let why = "it is in a kernel module that is loaded, and the kernel has no BTF of modules \
+               (`CONFIG_DEBUG_INFO_BTF_MODULES`)";
+    diagnosis.because(format!("{said}; {why}"))
 }
 
 /// That a loader refuses a program, or would have the kernel refuse it, for a type that the kernel does not have; `words` tell so. `spec`
@@ -50,15 +59,15 @@ pub fn missing_type(kernel: &dyn KernelView, words: String, spec: &str) -> Diagn
     let keyword = named.split_once(' ').map_or(String::new(), |(keyword, _)| format!("{keyword} "));
     let evidence = Evidence::line(&words).about(format!("{keyword}{name}"));
     match find(kernel, &[Name::of_type(name)]) {
-        Some(modules) => not_judged(modules.reason(&format!("{keyword}{name}")), Some(evidence)),
+        Some(modules) => not_judged(modules.reason(&format!("{keyword}{name}"), kernel), Some(evidence)),
         None => Diagnosis::of(Verdict::RelocationFailed, Cause::MissingType, evidence),
     }
 }
 
 /// What a program looked for in vain is in one of these modules.
-pub(super) fn not_loaded(what: &str, modules: &[String], diagnosis: Diagnosis) -> Diagnosis {
+pub(super) fn not_loaded(kernel: &dyn KernelView, what: &str, modules: &[String], diagnosis: Diagnosis) -> Diagnosis {
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
-    not_judged(Modules::Here(modules.to_vec()).reason(what), evidence)
+    not_judged(Modules::Here(modules.to_vec()).reason(what, kernel), evidence)
 }
 
 /// That what a program could not be attached to is in a kernel module, if so.
@@ -76,32 +85,37 @@ pub fn target_in_module(kernel: &dyn KernelView, target: &TargetFacts, said: Opt
     };
     let modules = find(kernel, &[name])?;
     let evidence = said.map(|said| said.clone().about(what));
-    Some(not_judged(modules.reason(&format!("`{what}`")), evidence))
+    Some(not_judged(modules.reason(&format!("`{what}`"), kernel), evidence))
+}
+
+/// That a guest cannot have the modules that the user asked for.
+pub fn without_module(reason: String) -> Diagnosis {
+    not_judged(reason, None)
 }
 
 fn not_judged(reason: String, evidence: Option<Evidence>) -> Diagnosis {
     Diagnosis { verdict: Verdict::HarnessLimit, cause: Some(Cause::ModuleNotLoaded), reason: Some(reason), evidence }
 }
 
-impl Name {
-    fn function(name: impl Into<String>) -> Name {
-        Name { name: name.into(), is_function: true }
-    }
-
-    fn of_type(name: impl Into<String>) -> Name {
-        Name { name: name.into(), is_function: false }
-    }
-}
-
 impl Modules {
     /// `explain` reads it again.
-    fn reason(&self, what: &str) -> String {
+    fn reason(&self, what: &str, kernel: &dyn KernelView) -> String {
         match self {
             Modules::Here(modules) => {
-                format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "))
+                let words =
+                    format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "));
+                match modules.iter().find_map(|module| kernel.why_not_loaded(module)) {
+                    Some(why) => format!("{words}: {why}"),
+                    None => words,
+                }
             }
-            Modules::Elsewhere(Elsewhere { module, kernel }) => {
-                format!("{what} is in kernel module {module} on {kernel}; the modules of this kernel are not known")
+            Modules::Elsewhere(Elsewhere { module, kernel: on }) => {
+                let words =
+                    format!("{what} is in kernel module {module} on {on}; the modules of this kernel are not known");
+                match kernel.why_modules_unknown() {
+                    Some(why) => format!("{words}: {why}"),
+                    None => words,
+                }
             }
         }
     }
@@ -109,6 +123,10 @@ impl Modules {
 
 /// The modules that have the first of these names that any module has.
 fn find(kernel: &dyn KernelView, names: &[Name]) -> Option<Modules> {
+    // It is missing although its module is there.
+    if names.iter().any(|name| kernel.is_in_loaded_module(&name.name)) {
+        return None;
+    }
     let here = |name: &Name| Some(kernel.modules_with(&name.name)).filter(|modules| !modules.is_empty());
     if let Some(modules) = names.iter().find_map(here) {
         return Some(Modules::Here(modules));
@@ -165,22 +183,6 @@ fn attach_target(case: &Case<'_>, subject: &str) -> Option<(String, Modules)> {
         (Some(_), _) => return None,
     };
     Some((name.to_owned(), modules))
-}
-
-/// What the kernel's BTF calls a target, by the section of the program.
-fn target_names(section: Option<&str>, name: &str) -> Vec<Name> {
-    let function = || Name::function(name);
-    let hook = || Name::function(format!("bpf_lsm_{name}"));
-    let iterator = || Name::function(format!("bpf_iter_{name}"));
-    let event = || Name::of_type(format!("btf_trace_{name}"));
-    let of_section = section.and_then(|section| section.split_once('/')).map(|(kind, _)| kind.trim_start_matches('?'));
-    match of_section.map(|kind| kind.strip_suffix(".s").unwrap_or(kind)) {
-        Some("fentry" | "fexit" | "fmod_ret" | "freplace") => vec![function()],
-        Some("tp_btf") => vec![event()],
-        Some("lsm" | "lsm_cgroup") => vec![hook()],
-        Some("iter") => vec![iterator()],
-        _ => vec![function(), hook(), iterator(), event(), Name::of_type(format!("bpf_struct_ops_{name}"))],
-    }
 }
 
 #[cfg(test)]

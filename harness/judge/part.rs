@@ -24,7 +24,7 @@ pub(super) struct Part {
 pub(super) enum Absence {
     /// It is built without the option.
     Off,
-    /// The option is a module, which guests do not load.
+    /// The option is a module.
     Module(&'static str),
     /// It is older than the part, or the part is gone again: no option helps.
     OtherRelease,

@@ -7,14 +7,15 @@ use super::machine;
 use super::profiles::Profiles;
 use super::reader::{TableReader, TomlSection};
 use super::source_table::SourceTable;
-use super::{KernelSpec, Source};
+use super::{KernelSpec, ModuleChoice, Source};
 use crate::record::MachineSettings;
 
 /// Keys that every kernel may have, whatever its source.
-pub(super) const COMMON: [&str; 10] = [
+pub(super) const COMMON: [&str; 11] = [
     "optional",
     "append",
     "btf",
+    MODULES,
     "memory",
     "boot-timeout",
     "program-timeout",
@@ -25,6 +26,8 @@ pub(super) const COMMON: [&str; 10] = [
 ];
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
+/// Modules to load; of source `path` it may be the folder of all its modules instead.
+pub(super) const MODULES: &str = "modules";
 /// Words that are selectors, so a kernel cannot be called by them.
 const RESERVED: [&str; 2] = ["all", "latest"];
 const LONGEST_NAME: usize = 40;
@@ -59,6 +62,7 @@ impl<'t> Declaration<'_, 't> {
         let machine = machine::read(reader, &self.section, Some(self.profiles), self.machine);
         let optional = reader.boolean(&self.section, "optional").unwrap_or(false);
         let append = reader.words(&self.section, "append");
+        let modules = self.modules(reader);
         let btf = reader.string(&self.section, "btf").map(|(path, _)| self.folder.join(path));
         // Of such a kernel it is the source itself.
         let btf = btf.filter(|_| !matches!(source, Some(Source::Btf { .. })));
@@ -72,6 +76,7 @@ impl<'t> Declaration<'_, 't> {
             boot_timeout: limits.boot_timeout,
             program_timeout: limits.program_timeout,
             append,
+            modules,
             machine,
             btf,
             btf_archive: self.btf_archive.map(Path::to_owned),
@@ -108,6 +113,23 @@ impl<'t> Declaration<'_, 't> {
         } else if RESERVED.contains(&self.name) {
             let hint = Some("choose another name".to_owned());
             self.problem(reader, self.section.start, "the name is a word that selects kernels", hint);
+        }
+    }
+
+    fn modules(&self, reader: &mut TableReader<'t>) -> Option<ModuleChoice> {
+        let (key, value) = self.section.table.get_key_value(MODULES)?;
+        let is_path = self.section.table.get("source").and_then(|source| source.get_ref().as_str()) == Some("path");
+        if is_path && value.get_ref().as_str().is_some() {
+            return None;
+        }
+        let words = reader.strings(&self.section, MODULES)?;
+        match ModuleChoice::of(words.iter().map(|(word, _)| *word), self.folder) {
+            Ok(choice) => Some(choice),
+            Err(reason) => {
+                let hint = "write names of modules, paths of `.ko` files, or `none`".to_owned();
+                self.problem(reader, key.span().start, &format!("`{MODULES}`: {reason}"), Some(hint));
+                None
+            }
         }
     }
 

@@ -1,9 +1,11 @@
 //! `kernels.toml`: the kernels that exist for corematrix, the default matrix, and how to choose from them.
 
+pub mod catalogue;
 mod declaration;
 mod image_reference;
 mod limits;
 pub mod machine;
+mod module_choice;
 mod parse;
 mod place;
 mod problem;
@@ -25,12 +27,15 @@ use std::time::Duration;
 
 use crate::record::MachineSettings;
 
+pub use catalogue::Catalogue;
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
+pub use module_choice::{ModuleChoice, NamedModule};
 pub use place::ManifestPlace;
 pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
 pub use problem::{ManifestError, Problem};
 pub use profiles::{Profiles, UnknownProfile, profile_table};
+pub(crate) use reader::listed;
 pub use repository::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
 pub use selector::{KernelSelector, SelectorError};
 pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
@@ -46,6 +51,8 @@ pub struct Manifest {
     pub matrix: Vec<String>,
     /// Named settings of machines.
     pub profiles: Profiles,
+    /// Kernels that may be chosen without being declared.
+    pub catalogue: Catalogue,
 }
 
 impl Manifest {
@@ -69,7 +76,16 @@ impl Manifest {
     /// # Errors
     /// It is wrong; then all its problems are reported at once.
     pub fn parse(text: &str, path: &Path) -> Result<Manifest, ManifestError> {
-        parse::parse(text, path).map_err(|problems| ManifestError::Invalid { path: path.to_owned(), problems })
+        let invalid = |problems| ManifestError::Invalid { path: path.to_owned(), problems };
+        let mut manifest = parse::parse(text, path).map_err(invalid)?;
+        manifest.catalogue = Catalogue::load(path.parent().unwrap_or(Path::new(".")), text)?;
+        Ok(manifest)
+    }
+
+    /// The kernel of this name: a declared one, or one of the catalogue.
+    pub fn kernel(&self, name: &str) -> Option<KernelSpec> {
+        let declared = self.kernels.iter().find(|kernel| kernel.name == name).cloned();
+        declared.or_else(|| self.catalogue.kernel(name, &self.path)?.ok())
     }
 }
 
@@ -92,6 +108,8 @@ pub struct KernelSpec {
     pub program_timeout: Duration,
     /// Extra words for the kernel's command line.
     pub append: Vec<String>,
+    /// The modules that its guests load; `None` if nothing is said.
+    pub modules: Option<ModuleChoice>,
     /// The machine of its guests, but for their memory.
     pub machine: MachineSettings,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.

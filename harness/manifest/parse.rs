@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+use super::catalogue::Catalogue;
 use super::declaration::Declaration;
 use super::limits::{self, GuestLimits};
 use super::machine;
@@ -88,7 +89,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
     });
     let kernels: Vec<KernelSpec> = kernels.into_iter().map(|(_, spec)| spec).collect();
     let matrix = matrix.unwrap_or_else(|| kernels.iter().map(|kernel| kernel.name.clone()).collect());
-    Ok(Manifest { path: path.to_owned(), kernels, matrix, profiles })
+    Ok(Manifest { path: path.to_owned(), kernels, matrix, profiles, catalogue: Catalogue::default() })
 }
 
 /// `[matrix]`; `None` if the file leaves it out, which means all kernels.

@@ -115,3 +115,63 @@ impl<'t> SourceTable<'_, 't> {
         Some(Keyring { places, fingerprints })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::super::{Keyring, KeyringPlace, Manifest, Repository, RepositoryAddress, RepositoryFormat, Source};
+
+    fn read(source: &str, lines: &str) -> Result<Repository, String> {
+        let text = format!("[kernel.x]\nsource = \"{source}\"\npackages = [\"linux\"]\n{lines}\n");
+        let manifest = Manifest::parse(&text, Path::new("/matrix/kernels.toml")).map_err(|error| error.to_string())?;
+        match &manifest.kernels[0].source {
+            Source::Repository(repository) => Ok(repository.clone()),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_repository_is_read_with_its_keys() {
+        let lines = "mirrorlist = [\"https://a.example/list\"]\nmetalink = [\"https://b.example/m?x\"]\nunsigned-index = true\n\
+                     keyring = [\"keys.asc\", \"https://c.example/key\"]\nfingerprints = [\"ABCD 0123 ABCD 0123 ABCD  0123 ABCD 0123 ABCD 0123\"]";
+        let expected = Repository {
+            format: RepositoryFormat::Rpm,
+            addresses: vec![
+                RepositoryAddress::MirrorList("https://a.example/list".into()),
+                RepositoryAddress::Metalink("https://b.example/m?x".into()),
+            ],
+            packages: vec!["linux".into()],
+            keys: Some(Keyring {
+                places: vec![
+                    KeyringPlace::Path(PathBuf::from("/matrix/keys.asc")),
+                    KeyringPlace::Url("https://c.example/key".into()),
+                ],
+                fingerprints: vec!["abcd0123".repeat(5)],
+            }),
+            unsigned_index: true,
+        };
+        assert_eq!(read("rpm", lines).unwrap(), expected);
+        let trusted = read("apk", "repositories = [\"http://a.example/main\"]\ntrusted = true").unwrap();
+        assert_eq!((trusted.format, trusted.keys), (RepositoryFormat::Apk, None));
+    }
+
+    #[test]
+    fn what_would_not_be_verified_or_found_is_refused() {
+        let base = "repositories = [\"https://a.example/os\"]";
+        let wrong = [
+            ("rpm", "keyring = \"k\"".to_owned()),
+            ("rpm", base.to_owned()),
+            ("rpm", format!("{base}\nkeyring = \"k\"\ntrusted = true")),
+            ("rpm", format!("{base}\nkeyring = \"https://a.example/k\"")),
+            ("rpm", format!("{base}\nkeyring = \"ftp://a.example/k\"\nfingerprints = [\"00\"]")),
+            ("rpm", format!("{base}\ntrusted = true\nfingerprints = [\"{}\"]", "ab".repeat(20))),
+            ("rpm", "repositories = [\"a.example\"]\ntrusted = true".to_owned()),
+            ("pacman", format!("{base}\ntrusted = true")),
+            ("apk", format!("{base}\ntrusted = true\nunsigned-index = true")),
+            ("apk", format!("{base}\ntrusted = true\nmetalink = [\"https://a.example/m\"]")),
+        ];
+        let messages: Vec<String> = wrong.iter().map(|(source, lines)| read(source, lines).unwrap_err()).collect();
+        insta::assert_snapshot!(messages.join("\n").replace("/matrix/", ""));
+    }
+}

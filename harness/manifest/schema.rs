@@ -52,7 +52,11 @@ fn key(name: &str) -> Value {
         "image" => text(
             "The image of a kernel: a bzImage, a vmlinux or an unpacked package; of source `oci` an image in a registry.",
         ),
-        "modules" => text("The folder of the kernel's modules."),
+        "modules" => json!({
+            "type": ["array", "string"],
+            "items": { "type": "string" },
+            "description": "Modules that guests load, by name or as paths of `.ko` files, besides those that objects need; `none` forbids all. Of source `path` a string is the folder of the kernel's modules.",
+        }),
         "config" => text("The kernel's config; of source `build` a file with more options."),
         "tree" => text("A source tree; of source `build` also a git repository."),
         "version" => text("An upstream version such as `v6.6`; of source `build` a tag, branch or commit."),

@@ -1,5 +1,6 @@
 //! [`SourceTable`]: the keys of the manifest that say where a kernel comes from.
 
+use super::declaration::MODULES;
 use super::image_reference::is_sha256;
 use super::reader::{TableReader, TextSpan as Span, TomlSection, listed};
 use super::release::KernelRelease;
@@ -167,7 +168,11 @@ impl<'t> SourceTable<'_, 't> {
     }
 
     fn path(&self, reader: &mut TableReader<'t>) -> Option<Source> {
-        let (modules, config) = (self.absolute(reader, "modules"), self.absolute(reader, "config"));
+        // A list names modules to load.
+        let is_list = |value: &toml::Spanned<toml::de::DeValue<'_>>| value.get_ref().as_array().is_some();
+        let names_modules = self.others.contains(&MODULES) && self.section.table.get(MODULES).is_some_and(is_list);
+        let modules = if names_modules { None } else { self.absolute(reader, MODULES) };
+        let config = self.absolute(reader, "config");
         Some(Source::Path { image: self.absolute(reader, "image")?, modules, config })
     }
 

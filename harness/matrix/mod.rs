@@ -38,7 +38,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::Sender;
 
 use crate::event::Event;
-use crate::manifest::KernelSpec;
+use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::{LoadingPrivileges, LoadingRecord, Partition, PartitionRecord, RunRecord, ToolRecord};
@@ -86,6 +86,8 @@ pub struct Options {
     /// The loaders that judge every object: `libbpf`, `cilium-ebpf`, `aya`, a path, or `all`. Without any, that which a suite names or the
     /// object is made for.
     pub loaders: Vec<String>,
+    /// The modules that guests load, whatever suites and the manifest say.
+    pub modules: Option<ModuleChoice>,
     /// What the guests' machines are like.
     pub machine: MachineOptions,
     /// The privileges that everything is loaded with; `None` for what suites say, else those of root.
@@ -109,6 +111,7 @@ impl Default for Options {
             partition: None,
             advice: true,
             loaders: Vec::new(),
+            modules: None,
             machine: MachineOptions::default(),
             privileges: None,
             least_privileges: false,
@@ -185,7 +188,6 @@ impl<'a> Matrix<'a> {
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
         let Inputs { objects, mut notices, mut settings, .. } = inputs;
-        self.project.tools()?;
         notices.extend(self.project.without_btf(&kernels));
         settings.least_privileges |= self.options.least_privileges;
         if let Some(privileges) = &self.options.privileges {
@@ -193,9 +195,10 @@ impl<'a> Matrix<'a> {
             settings.loading.extend(objects.iter().map(|object| (object.name.clone(), loading.clone())));
         }
         let mut plan = Plan::new(kernels, objects, &settings);
-        if let Some((reason, hint)) = plan.contradiction() {
-            return Err(MatrixError::Input { input: "machine".to_owned(), reason, hint });
+        if let Some((object, reason, hint)) = plan.contradiction() {
+            return Err(MatrixError::Input { input: object.to_owned(), reason, hint });
         }
+        self.project.tools()?;
         let partition = self.options.partition.map(|part| plan.keep(part));
         Ok(Work { plan, notices, partition })
     }
@@ -342,6 +345,7 @@ impl<'a> Matrix<'a> {
             snapshot_budget: options.snapshot_budget,
             logs,
             stop: &self.stop,
+            modules: options.modules.as_ref(),
             debug: options.debug,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
-use crate::manifest::{BtfPlace, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
+use crate::manifest::{BtfPlace, Catalogue, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
 use crate::source::{BtfFile, LockFile};
 use crate::store::{Store, StoredFolder, StoredKernel};
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
@@ -52,11 +52,9 @@ impl Project {
         match manifest.into() {
             ManifestPlace::File(file) if !file.exists() => {
                 let path = std::path::absolute(&file).unwrap_or(file);
-                Project::of(
-                    Manifest { path, kernels: Vec::new(), matrix: Vec::new(), profiles: Profiles::built_in() },
-                    false,
-                    places,
-                )
+                let (kernels, matrix, catalogue) = (Vec::new(), Vec::new(), Catalogue::default());
+                let profiles = Profiles::built_in();
+                Project::of(Manifest { path, kernels, matrix, profiles, catalogue }, false, places)
             }
             place => Project::load(place, places),
         }
@@ -113,7 +111,7 @@ impl Project {
     pub fn kernels(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, MatrixError> {
         let mut kernels = Vec::new();
         for spec in self.manifest.select(selectors)? {
-            kernels.extend(each_of_archive(spec)?);
+            kernels.extend(each_of_archive(&spec)?);
         }
         Ok(kernels)
     }

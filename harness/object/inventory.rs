@@ -53,7 +53,7 @@ pub struct Inventory {
 }
 
 /// One program.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramInfo {
     /// The function's name.
     pub name: String,
@@ -231,9 +231,15 @@ impl Inventory {
                 name: program.name.clone(),
             }
         };
+        let mut maps = btf.as_ref().map(maps::declared).unwrap_or_default();
+        for map in maps.iter_mut().filter(|map| map.holds_programs) {
+            let held = functions.iter().enumerate().filter(|(place, _)| references.is_in_array(*place, &map.name));
+            map.programs = held.map(|(_, function)| function.name.clone()).collect();
+            map.programs.sort_unstable();
+        }
         Ok(Inventory {
             programs: functions.iter().enumerate().filter(is_program).map(info).collect(),
-            maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
+            maps,
             struct_ops: btf.as_ref().map(maps::struct_ops).unwrap_or_default(),
             data_size: data_size(&sections),
             core_relocations: match (&btf, &ext) {

@@ -30,6 +30,8 @@ impl Plan {
             reused: Vec::new(),
             targets: Vec::new(),
             types: None,
+            upgrade: None,
+            baseline: None,
             shaped: false,
         };
         Plan {
@@ -39,6 +41,7 @@ impl Plan {
             optional: Vec::new(),
             minimum_coverage: None,
             least_privileges: false,
+            modules: None,
             urgent: Vec::new(),
         }
     }

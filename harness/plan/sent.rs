@@ -47,10 +47,23 @@ impl PlannedObject {
         let mut loading = self.loading.clone();
         loading.privileges = self.privileges().cloned();
         loading.maps.extend(setup.loading.maps);
+        let (upgrade, pins) = self.upgrade_setup();
+        loading.maps.extend_from_slice(pins);
         let patches = self.patches.iter().cloned().chain(setup.patches).collect();
         let (programs, reused) = (self.programs_setup.clone(), self.reused_maps());
         let btf = self.types.as_ref().map(|_| PATH.to_owned());
         let targets = self.target_programs();
-        ObjectSetup { patches, programs, struct_ops, loading, reused, targets, btf, ..setup }
+        ObjectSetup {
+            patches,
+            programs,
+            struct_ops,
+            loading,
+            reused,
+            targets,
+            btf,
+            upgrade,
+            baseline: self.baseline_setup(),
+            ..setup
+        }
     }
 }

@@ -54,7 +54,7 @@ mod tests {
             (wrong.to_string(), wrong.hint()),
             ("there is no capability `CAP_PERFMONN`".to_owned(), "did you mean `CAP_PERFMON`?".to_owned())
         );
-        assert!(capability("something").expect_err("is none").hint().starts_with("capabilities are named"));
+        assert!(capability("no such thing at all").expect_err("is none").hint().starts_with("capabilities are named"));
         assert!(capability("CAP_NET_ADMON").expect_err("is none").hint().contains("CAP_NET_ADMIN"));
     }
 }

@@ -5,6 +5,7 @@
 //! [`BUILD_ID`] in its hello, and a host of another build refuses it, so there is no version to negotiate.
 
 pub mod attach;
+pub mod baseline;
 mod build_id;
 pub mod exercise;
 pub mod facts;
@@ -14,6 +15,7 @@ pub mod libbpf_log;
 pub mod live;
 pub mod machine;
 mod setup;
+pub mod upgrade;
 pub mod user_space;
 
 use std::collections::BTreeMap;
@@ -22,11 +24,12 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use attach::{AttachFacts, Reach, Step};
-use corematrix_record::{CreatedMap, ExerciseRecord, LoadedProgram};
+use corematrix_record::{CostRecord, CreatedMap, ExerciseRecord, LoadedProgram};
 use facts::KernelFacts;
 use feature_probe::{FeatureProbe, ProbeRequest};
 use live::{LiveOrder, LiveReport};
 use machine::MachineFacts;
+use upgrade::UpgradeFacts;
 
 pub use build_id::BUILD_ID;
 pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};
@@ -110,6 +113,8 @@ pub enum GuestMessage {
         lsm: String,
         /// What could not be set up and is not vital.
         notes: Vec<String>,
+        /// What became of the modules that it had to load, in their order.
+        modules: Vec<ModuleLoad>,
         /// Only after a restore.
         woken: Option<Woken>,
     },
@@ -136,6 +141,8 @@ pub enum GuestMessage {
         /// The maps that had to be left out; what is known of them when the object cannot be prepared at all comes with its programs.
         left_out: Vec<LeftOutMap>,
     },
+    /// What became of the maps of an older build, if the object was to find them. Comes once.
+    Upgraded(Box<UpgradeFacts>),
     /// What libbpf said while it prepared the object; the blob holds it as [`crate::libbpf_log::pack`] does.
     Transcript {
         /// Whether all programs were switched on and the object was prepared to its end, so that nothing is missing.
@@ -204,6 +211,13 @@ pub enum GuestMessage {
         /// What was observed.
         record: ExerciseRecord,
     },
+    /// A program that was loaded was measured beside the same program of another build. Comes before its `ProgramDone`.
+    Measured {
+        /// The program.
+        program: String,
+        /// What was observed.
+        record: CostRecord,
+    },
     /// A program was refused, and is tried once more for its full log. The blob is the log so far. If the second try takes too
     /// long, this is the outcome.
     ProgramRefused(ProgramOutcome),
@@ -248,6 +262,7 @@ impl GuestMessage {
             GuestMessage::LoaderStarted { .. } => "`loader started`",
             GuestMessage::OpenFailed { .. } => "`open failed`",
             GuestMessage::Whole { .. } => "`whole`",
+            GuestMessage::Upgraded(_) => "`upgraded`",
             GuestMessage::Transcript { .. } => "`transcript`",
             GuestMessage::Instructions { .. } => "`instructions`",
             GuestMessage::Functions { .. } => "`functions`",
@@ -259,6 +274,7 @@ impl GuestMessage {
             GuestMessage::ProgramStep { .. } => "`program step`",
             GuestMessage::Attached { .. } => "`attached`",
             GuestMessage::Exercised { .. } => "`exercised`",
+            GuestMessage::Measured { .. } => "`measured`",
             GuestMessage::ProgramRefused(_) => "`program refused`",
             GuestMessage::ProgramDone(_) => "`program done`",
             GuestMessage::LoadDone { .. } => "`load done`",
@@ -272,6 +288,19 @@ impl GuestMessage {
             GuestMessage::Failed { .. } => "`failed`",
         }
     }
+}
+
+/// What became of a module that a guest had to load.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleLoad {
+    /// Its name.
+    pub module: String,
+    /// Positive errno; 0 if it is loaded.
+    pub errno: i32,
+    /// What the kernel logged of it: of one that it refused, or of types that it does not take.
+    pub words: Vec<String>,
+    /// Whether the kernel shows its types.
+    pub has_types: bool,
 }
 
 /// What a restored guest has of its own: by that the host knows that it does not live in the past, nor is a copy of another.
@@ -337,6 +366,8 @@ pub enum Stage {
 pub const INIT_PATH: &str = "/init";
 /// Where the guest finds the modules it has to load, in name order.
 pub const MODULES_DIR: &str = "/corematrix/modules";
+/// Where the guest finds the modules that objects need, in name order.
+pub const LOADED_MODULES_DIR: &str = "/corematrix/loaded";
 /// Where the guest finds the BTF that relocations take in the place of the kernel's own, if the user gave some.
 pub const GIVEN_BTF: &str = "/corematrix/given.btf";
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::LeftOutMap;
 use crate::attach::AttachTo;
+use crate::baseline::BaselineObject;
 use crate::exercise::ExercisePlan;
+use crate::upgrade::UpgradeFrom;
 use corematrix_record::{LoadingRecord, MapLoading};
 
 /// What a loader sets before it loads an object, and does with it then.
@@ -29,6 +31,12 @@ pub struct ObjectSetup {
     /// Maps that it is given in place of its own.
     #[serde(default)]
     pub reused: Vec<ReusedMap>,
+    /// The older build whose maps it finds.
+    #[serde(default)]
+    pub upgrade: Option<UpgradeFrom>,
+    /// Another build, beside whose programs its own are measured.
+    #[serde(default)]
+    pub baseline: Option<Box<BaselineObject>>,
     /// Programs that are loaded first, of which it replaces or traces functions.
     #[serde(default)]
     pub targets: Vec<TargetProgram>,

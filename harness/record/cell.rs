@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CellCoverage, CellPrediction, DangerEffect, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence,
-    MachineRecord, PrivilegesRecord, ProgramRecord, RelocationOutcome, RelocationRecord,
+    MachineRecord, ModuleRecord, PrivilegesRecord, ProgramRecord, RelocationOutcome, RelocationRecord, UpgradeRecord,
 };
 
 /// One kernel x object.
@@ -33,9 +33,15 @@ pub struct CellRecord {
     /// What the kernel's types say of it where no kernel could be booted; nothing was loaded then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<CellPrediction>,
+    /// The kernel modules that its guest had to load for it, with those that they depend on, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ModuleRecord>,
     /// How far each side of its guards, and each line, was proven.
     #[serde(default)]
     pub coverage: CellCoverage,
+    /// What became of the maps of an older build, if it was loaded over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeRecord>,
     /// What the kernel complained about meanwhile and survived. No verdict, but nothing that should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_log: Vec<KernelWarning>,
@@ -75,6 +81,28 @@ impl CellRecord {
     pub fn retries(&self) -> impl Iterator<Item = &str> {
         let is_retry = |note: &&str| note.starts_with(GUEST_LOST) || note.contains(TRIED_AGAIN);
         self.notes.iter().map(String::as_str).filter(is_retry)
+    }
+
+    /// The kernel modules that the kernel refused, or the types of which it did.
+    pub fn refused_modules(&self) -> impl Iterator<Item = &ModuleRecord> {
+        self.modules.iter().filter(|module| module.refused.is_some())
+    }
+
+    /// The kernel modules that its guest had to load, in words; `None` if there were none.
+    pub fn module_words(&self) -> Option<String> {
+        let names = |refused: bool| -> Vec<String> {
+            let these = self.modules.iter().filter(|module| module.refused.is_some() == refused);
+            these.map(|module| format!("`{}`", module.name)).collect()
+        };
+        let (loaded, refused) = (names(false), names(true));
+        let mut words = Vec::new();
+        if !loaded.is_empty() {
+            words.push(format!("kernel modules loaded: {}", loaded.join(", ")));
+        }
+        if !refused.is_empty() {
+            words.push(format!("kernel modules refused: {}", refused.join(", ")));
+        }
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     /// Whether the kernel has no way to attach a program that it loads.

@@ -204,12 +204,16 @@ impl LoadingRecord {
         settings.extend(constants);
         settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
+            let target_program = program.target_program.as_ref().map(|name| match name.rsplit_once('/') {
+                Some((object, name)) => format!("{object}:{name}"),
+                None => name.clone(),
+            });
             // With a target program the target is a function of it.
             let target = if program.target_program.is_some() { "target-function" } else { "target" };
             let named = [
                 ("type", &program.prog_type),
                 ("attach-type", &program.attach_type),
-                ("target", &program.target_program),
+                ("target", &target_program),
                 (target, &program.target),
             ];
             let name = &program.program;

@@ -4,6 +4,7 @@
 mod advice;
 mod loader_hint;
 mod log;
+mod machine_hint;
 mod map_hint;
 mod values;
 
@@ -97,6 +98,7 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     if hints.is_empty() {
         hints = map_hint::map_hint(facts, program);
     }
+    hints.extend(machine_hint::machine_hint(program));
     hints.extend(way_out(program).map(str::to_owned));
     hints.extend(privileges_hint(program));
     hints

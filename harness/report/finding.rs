@@ -1,8 +1,10 @@
 //! [`Finding`]: one thing that somebody should look at, once for all the programs and kernels that share it. Markdown,
 //! annotations, SARIF and code quality are all made of these.
 
+mod headroom;
 mod kernels;
 mod loaders;
+mod modules;
 mod predictions;
 
 use std::path::Path;
@@ -24,7 +26,7 @@ const LONGEST_NAME: usize = 60;
 pub enum FindingLevel {
     /// The object or the kernel is to blame.
     Error,
-    /// It loads and reads wrong data or cannot attach, or could not be judged although it should.
+    /// It loads and reads wrong data, cannot attach or is close to a limit, or could not be judged although it should.
     Warning,
     /// Nobody can mend it in the object.
     Note,
@@ -41,6 +43,8 @@ pub enum FindingKind {
     Danger,
     /// The kernel has no way to attach a program that it loads.
     CannotAttach,
+    /// A program loads and is close to a limit of the kernel.
+    NearLimit,
     /// Two loaders make different things of an object.
     Loaders,
     /// A relocation came to something else than the types of its kernel say.
@@ -49,6 +53,8 @@ pub enum FindingKind {
     PredictedFailure,
     /// A kernel complained about something while it judged the object.
     KernelWarning,
+    /// A kernel refused a module that a guest had to load.
+    Module,
     /// A kernel could not be used.
     Kernel,
 }
@@ -84,10 +90,12 @@ impl Finding {
             FindingKind::Object => "object_not_whole".to_owned(),
             FindingKind::Danger => "silent_danger".to_owned(),
             FindingKind::CannotAttach => "cannot_attach".to_owned(),
+            FindingKind::NearLimit => "near_limit".to_owned(),
             FindingKind::Loaders => "loaders_differ".to_owned(),
             FindingKind::Prediction => "prediction_differs".to_owned(),
             FindingKind::PredictedFailure => "predicted_failure".to_owned(),
             FindingKind::KernelWarning => "kernel_warning".to_owned(),
+            FindingKind::Module => "module_refused".to_owned(),
             FindingKind::Kernel => "kernel_not_usable".to_owned(),
         }
     }
@@ -100,10 +108,12 @@ impl Finding {
             FindingKind::Object => "object does not load as a whole",
             FindingKind::Danger => "loads, and reads wrong data",
             FindingKind::CannotAttach => "loads, and cannot attach",
+            FindingKind::NearLimit => "close to a limit",
             FindingKind::Loaders => "loaders differ",
             FindingKind::Prediction => "types say otherwise",
             FindingKind::PredictedFailure => "predicted to fail",
             FindingKind::KernelWarning => "kernel warning",
+            FindingKind::Module => "kernel module refused",
             FindingKind::Kernel => "kernel could not be used",
         }
     }
@@ -139,11 +149,13 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_object(record, &shown, o));
         found.extend(of_programs(record, &shown, o));
         found.extend(of_dangers(record, &shown, o));
+        found.extend(headroom::of_headroom(record, &shown, o));
         found.extend(predictions::of_predictions(record, &shown, o));
         found.extend(predictions::of_predicted_failures(record, o));
         found.extend(of_kernel_log(record, &shown, o));
     }
     found.extend(loaders::of_loaders(record));
+    found.extend(modules::of_modules(record, &shown));
     found.extend(kernels::of_kernels(record));
     found.sort_by_key(|finding| finding.level);
     found

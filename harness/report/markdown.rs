@@ -6,9 +6,11 @@ use std::path::Path;
 
 use super::SourceRoot;
 use super::finding::{Finding, FindingKind, FindingLevel, findings, short_name};
+use super::machines::machine_views;
 use super::privileges::{WHOLE, rows};
+use super::run_cost;
 use super::summary::{RunAnswer, Summary};
-use super::table::columns;
+use super::table::{columns, shown_kernels};
 use super::text::{counted, one_line};
 use crate::record::Verdict;
 use crate::record::{CellRecord, ObjectRecord, RunRecord};
@@ -91,20 +93,35 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
     let unattachable = listed(&|finding| finding.kind == FindingKind::CannotAttach);
     page.section(LIMIT, "Loads, and cannot attach", &[], &unattachable, "program");
+    let near = listed(&|finding| finding.kind == FindingKind::NearLimit);
+    page.section(LIMIT, "Close to a limit", &[], &near, "program");
+    let times: Vec<String> =
+        run_cost::lines(record, &shown_kernels(record)).iter().map(|line| format!("* {}", escaped(line))).collect();
+    page.section(LIMIT, &run_cost::title(record), &[], &times, "program");
     let loaders = listed(&|finding| finding.kind == FindingKind::Loaders);
     page.section(LIMIT, "Where loaders differ", &[], &loaders, "difference");
+    let mut machines = Vec::new();
+    for view in machine_views(record) {
+        let title = escaped(&view.title());
+        machines.extend(view.lines(record).iter().map(|line| format!("* **{title}**: {}", escaped(line))));
+    }
+    page.section(LIMIT, "What other machines change", &[], &machines, "line");
     let predicted = listed(&|finding| finding.kind == FindingKind::PredictedFailure);
     page.section(LIMIT, "Predicted to fail (from types alone)", &[], &predicted, "failure");
     let predictions = listed(&|finding| finding.kind == FindingKind::Prediction);
     page.section(LIMIT, "Where types say otherwise", &[], &predictions, "difference");
+    let modules = listed(&|finding| finding.kind == FindingKind::Module);
+    page.section(LIMIT, "Kernel modules that are refused", &[], &modules, "module");
     let complaints = listed(&|finding| finding.kind == FindingKind::KernelWarning);
     page.section(LIMIT, "Kernel warnings", &[], &complaints, "warning");
     let elsewhere = [
         FindingKind::Danger,
         FindingKind::CannotAttach,
+        FindingKind::NearLimit,
         FindingKind::Loaders,
         FindingKind::Prediction,
         FindingKind::PredictedFailure,
+        FindingKind::Module,
         FindingKind::KernelWarning,
     ];
     let rest = listed(&|finding| finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind));

@@ -138,9 +138,11 @@ fn suppressions(record: &RunRecord, gate: &GateReport, finding: &Finding) -> Val
         FindingKind::KernelWarning => Rule::KernelWarning,
         FindingKind::Danger
         | FindingKind::CannotAttach
+        | FindingKind::NearLimit
         | FindingKind::Loaders
         | FindingKind::Prediction
         | FindingKind::PredictedFailure
+        | FindingKind::Module
         | FindingKind::Kernel => return json!([]),
     };
     let Some(o) = finding.object else { return json!([]) };

@@ -14,7 +14,7 @@ use super::coverage::CoverageEvidence;
 use super::evidence::CellEvidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
-use super::{dangers, judgement, prediction, user_space};
+use super::{dangers, judgement, prediction, upgrade, user_space};
 use crate::event::{CellOutcome, Event};
 use crate::judge;
 use crate::kernel_log::KernelLog;
@@ -22,9 +22,10 @@ use crate::plan::{PlannedObject, Room};
 use crate::predict::Prediction;
 use crate::protocol::attach::{AttachFacts, Step};
 use crate::protocol::libbpf_log;
+use crate::protocol::upgrade::UpgradeFacts;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome};
-use crate::record::ExerciseRecord;
 use crate::record::Verdict;
+use crate::record::{CostRecord, ExerciseRecord};
 use crate::record::{DangerRecord, MachineRecord, WholeLoad};
 use crate::vm::GuestLoss;
 
@@ -77,10 +78,14 @@ struct Cell<'a> {
     refused: Option<(ProgramOutcome, Vec<u8>)>,
     /// What is being done with the program in flight.
     step: Step,
+    /// What became of the maps of an older build.
+    upgrade: Option<Box<UpgradeFacts>>,
     /// How attaching the program in flight went.
     attached: Option<AttachFacts>,
     /// Whether the program in flight ran.
     exercised: Option<ExerciseRecord>,
+    /// How long the program in flight runs beside the same program of another build.
+    cost: Option<CostRecord>,
 }
 
 /// How one guest's work on a cell ended.
@@ -92,7 +97,7 @@ enum Leg {
 
 /// Judges every program of the object. `Err` means that this kernel is out of the run.
 pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObject) -> Result<(), Ended> {
-    let room = session.make_room(planned);
+    let room = session.make_room(object, planned);
     let mut cell = Cell {
         object,
         planned,
@@ -115,8 +120,10 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         prediction: OnceCell::new(),
         refused: None,
         step: Step::Loading,
+        upgrade: None,
         attached: None,
         exercised: None,
+        cost: None,
     };
     let mut result = cell.judge(session);
     let mut least = None;
@@ -138,12 +145,19 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
     let types = cell.whole.as_ref().and_then(|_| session.types());
     let mut dangers: Vec<DangerRecord> =
         types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
-    dangers.extend(dangers::of_forms(planned, session.view()));
+    dangers.extend(dangers::of_forms(planned, &session.view()));
     let externs = cell.evidence.externs().to_vec();
+    dangers.extend(dangers::of_symbols(planned, &externs));
     let downgrades = cell.evidence.downgrades().to_vec();
-    let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, session.view());
+    let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, &session.view());
     let machine = cell.had_guest.then(|| cell.machine.clone());
-    let (kernel, Cell { whole, took, mut notes, kernel_log, loader, .. }) = (session.kernel, cell);
+    let (kernel, Cell { whole, took, mut notes, kernel_log, loader, upgrade, .. }) = (session.kernel, cell);
+    let upgrade = planned.upgrade.as_ref().and_then(|planned| {
+        let why = whole.as_ref().and_then(|whole| whole.reason.as_deref());
+        Some(upgrade::record(planned, upgrade.as_deref()?, why))
+    });
+    notes.extend(session.modules.notes.iter().cloned());
+    let modules = session.modules.records();
     let (kernel_log, missing) = kernel_log.finish();
     notes.extend(missing);
     let loader = loader.evidence;
@@ -154,7 +168,9 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         externs,
         downgrades,
         loader,
+        modules,
         coverage,
+        upgrade,
         kernel_log,
         privileges: least,
         took,
@@ -181,6 +197,9 @@ impl Cell<'_> {
         }
         self.close_refused(session);
         self.close_unprivileged(session);
+        if let Some(impossible) = session.modules.impossible.clone() {
+            self.close_all_unjudged(session, &judge::without_module(impossible));
+        }
         while !self.open.is_empty() {
             match self.leg(session)? {
                 Leg::Done => {}
@@ -274,6 +293,8 @@ impl Cell<'_> {
                         self.done(session, program, judgement::of_diagnosis(planned, diagnosis.clone()));
                     }
                 }
+                // Of several guests the last one saw as much as the first.
+                GuestMessage::Upgraded(facts) => self.upgrade = Some(facts),
                 GuestMessage::Transcript { complete } => {
                     self.evidence.transcript(&libbpf_log::unpack(&blob), complete);
                 }
@@ -283,6 +304,7 @@ impl Cell<'_> {
                 | GuestMessage::Lines { program }
                 | GuestMessage::Visited { program }
                 | GuestMessage::Exercised { program, .. }
+                | GuestMessage::Measured { program, .. }
                     if !self.planned.programs.iter().any(|known| known.name == program) => {}
                 GuestMessage::Instructions { program } => self.evidence.instructions(program, blob),
                 GuestMessage::LoaderStarted { name, version } => self.loader_started(name, version),
@@ -298,7 +320,7 @@ impl Cell<'_> {
                 GuestMessage::ProgramStarted { program } => {
                     in_flight = self.index_of(&program);
                     self.refused = None;
-                    (self.attached, self.exercised) = (None, None);
+                    (self.attached, self.exercised, self.cost) = (None, None, None);
                     self.step = Step::Loading;
                     limit = program_limit;
                     if let Some(program) = in_flight.filter(|program| allowance.tries(*program, received, now)) {
@@ -313,6 +335,7 @@ impl Cell<'_> {
                     }
                     self.exercised = Some(record);
                 }
+                GuestMessage::Measured { record, .. } => self.cost = Some(record),
                 GuestMessage::ProgramRefused(outcome) => self.refused = Some((outcome, blob)),
                 GuestMessage::ProgramDone(outcome) => {
                     let outcome = self.with_own_maps(outcome);
@@ -350,15 +373,6 @@ impl Cell<'_> {
                 }
             }
         }
-    }
-
-    /// Why the object could not be prepared whole. Of an extern libbpf does not say whose it is.
-    fn whole_failure(&self, warnings: &[String]) -> String {
-        let reason = judge::prepare_failure(warnings);
-        let users = libbpf_log::missing_extern(&reason).and_then(|name| self.planned.extern_users().remove(name));
-        let Some(users) = users else { return reason };
-        let users: Vec<String> = users.iter().map(|user| format!("`{user}`")).collect();
-        format!("{reason}; {} refers to it", users.join(", "))
     }
 
     /// How long the guest may be silent with a program in flight, and without one. Kernels take their time to get large maps ready.

@@ -13,7 +13,7 @@ use super::kernel::{Ended, KernelContext};
 use super::{RunContext, RunError, Subjects, fetch, fetch_failed, guest, pool, probe_requests::ProbeRequests};
 use crate::event::{CellOutcome, Event};
 use crate::exec::{CommandEnding, CommandSession, FinishedCommand, HostFiles, View};
-use crate::judge;
+use crate::judge::{self, Diagnosis};
 use crate::kernel_log::KernelLog;
 use crate::protocol::live::{self, LiveCommand};
 use crate::record::KernelWarning;
@@ -87,9 +87,12 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
     let mut notes = Vec::new();
     context.send(Event::CellStarted { kernel, object: 0 });
     for attempt in 1.. {
-        let mut machine = context.machine(&context.standard)?;
+        let (mut machine, modules) = match context.command_machine()? {
+            Ok(started) => started,
+            Err(reason) => return unjudged(context, judge::without_module(reason)),
+        };
         if let Err(reason) = arranged(&mut machine, context) {
-            return unarranged(context, reason);
+            return unjudged(context, judge::machine::unavailable(reason));
         }
         let machine_mib = machine.shape.memory_mib;
         context.send(Event::ProgramStarted { kernel, object: 0, program: 0 });
@@ -131,7 +134,10 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
         let (kernel_log, left_out) = complaints(&finished, &record.name);
         notes.extend(left_out);
         context.send(Event::ProgramDone { kernel, object: 0, program: 0, record: Box::new(record) });
-        let outcome = CellOutcome { kernel_log, tests, took: finished.took, notes, ..CellOutcome::default() };
+        let modules_loaded = modules.records();
+        notes.extend(modules.notes.into_iter().chain(modules.reasons.into_iter().map(guest::refused)));
+        let modules = modules_loaded;
+        let outcome = CellOutcome { kernel_log, tests, took: finished.took, notes, modules, ..CellOutcome::default() };
         context.send(Event::CellDone { kernel, object: 0, outcome: Box::new(outcome) });
         break;
     }
@@ -139,9 +145,8 @@ fn run_and_judge(context: &KernelContext<'_>, job: &CommandJob, file_systems: &F
 }
 
 /// Says that the machine is not as it was wanted, so that nothing was run.
-fn unarranged(context: &KernelContext<'_>, reason: String) -> Result<(), Ended> {
+fn unjudged(context: &KernelContext<'_>, judged: Diagnosis) -> Result<(), Ended> {
     let mut record = ProgramRecord::not_run(&context.run.plan.objects[0].programs[0], "");
-    let judged = judge::machine::unavailable(reason);
     (record.verdict, record.reason) = (judged.verdict, judged.reason);
     (record.cause, record.evidence) = (judged.cause, judged.evidence);
     let kernel = context.index;

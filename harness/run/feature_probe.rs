@@ -13,7 +13,7 @@ use crate::object::btf::{Btf, Want};
 use crate::protocol::feature_probe::{FeatureProbe, ProbeRequest, ProbeTargets};
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Store, StoreError, StoredKernel};
-use crate::vm::{GuestLink, GuestLoss, GuestShape, Machine};
+use crate::vm::{GuestLink, GuestLoss, Machine};
 
 /// Functions that are made or kept for tracing, best first.
 const FUNCTIONS: [&str; 3] = ["bpf_fentry_test1", "vfs_read", "do_exit"];
@@ -71,12 +71,11 @@ pub fn probe(
 pub(super) fn after_run(run: &RunContext<'_>, wanted: &ProbeRequests, events: &Sender<Event>) {
     let Some(helpers_of) = wanted.helpers_of() else { return };
     wanted.take_restorable().into_par_iter().for_each_with(events.clone(), |events, known| {
-        let Restorable { kernel, stored, snapshot } = known;
+        let Restorable { kernel, stored, shape, snapshot } = known;
         let stop = || run.stop.at_once();
         if run.stop.requested() || knows(run, &stored, &helpers_of) {
             return;
         }
-        let shape = GuestShape::of(&run.plan.kernels[kernel]);
         let spec = super::machine_spec(run, (kernel, &stored), &shape, &stop);
         let asked =
             Machine::restore(&spec, &snapshot).map_err(|failure| failure.to_string()).and_then(|mut machine| {

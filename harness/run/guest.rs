@@ -3,15 +3,17 @@
 use std::sync::mpsc::Sender;
 
 use super::arrangement::arranged;
-use super::kernel::KernelContext;
+use super::kernel::{Ended, KernelContext};
+use super::kernel_modules::CellModules;
 use super::probe_requests::ProbeRequests;
 use super::subjects::Subjects;
+use super::wanted_names::WantedNames;
 use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
 use crate::record::KernelState;
 use crate::source::FileSystems;
 use crate::store::StoredKernel;
-use crate::vm::Machine;
+use crate::vm::{GuestShape, Machine};
 
 /// A guest, and what it needs to show the host's files.
 #[derive(Debug)]
@@ -35,13 +37,45 @@ pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) 
     let file_systems = file_systems(run, kernel, &stored, events);
     let (wanted, subjects) = (ProbeRequests::default(), Subjects::of(&[]));
     let context = KernelContext::new(run, kernel, stored, (&wanted, &subjects), events.clone());
-    let mut machine = context.machine(&context.standard).ok()?;
-    if let Err(reason) = arranged(&mut machine, &context) {
-        let state = KernelState::HarnessFailed { reason, hint: None, console_tail: Vec::new() };
-        context.send(Event::KernelFailed { kernel, state });
-        return None;
+    match context.command_machine().ok()? {
+        Ok((mut machine, modules)) => {
+            if let Err(reason) = arranged(&mut machine, &context) {
+                let state = KernelState::HarnessFailed { reason, hint: None, console_tail: Vec::new() };
+                context.send(Event::KernelFailed { kernel, state });
+                return None;
+            }
+            for note in modules.notes.into_iter().chain(modules.reasons.into_iter().map(refused)) {
+                context.send(Event::KernelNote { kernel, note });
+            }
+            Some(Guest { machine, file_systems })
+        }
+        Err(reason) => {
+            context.send(Event::KernelFailed { kernel, state: KernelState::Unavailable { reason, hint: None } });
+            None
+        }
     }
-    Some(Guest { machine, file_systems })
+}
+
+impl KernelContext<'_> {
+    /// A guest for a command of the user, with the modules that were asked for by name, and what became of them.
+    ///
+    /// # Errors
+    /// Why they cannot be had, if it is that; as a lowercase fragment.
+    pub(super) fn command_machine(&self) -> Result<Result<(Machine, CellModules), String>, Ended> {
+        let mut modules = self.modules.of_cell(&WantedNames::default(), self.view());
+        if let Some(impossible) = modules.impossible {
+            return Ok(Err(impossible));
+        }
+        let shape = GuestShape { modules: modules.files.clone(), ..self.standard.clone() };
+        let machine = self.machine(&shape)?;
+        modules.observe(&machine.modules);
+        Ok(Ok((machine, modules)))
+    }
+}
+
+/// A module that is not loaded, and why.
+pub(super) fn refused((module, why): (String, String)) -> String {
+    format!("module `{module}` is not loaded: {why}")
 }
 
 /// The modules that the kernel needs to show the host's files.

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::failed_boot::state_after;
+use super::kernel_modules::{CellModules, KernelModules};
 use super::kernel_view::StoredView;
 use super::probe_requests::{ProbeRequests, Restorable};
 use super::subjects::Subjects;
 use super::{RunContext, cell, feature_probe, proof_of_boot};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
+use crate::plan::PlannedObject;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
 use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, GuestShape, Machine, MachineSpec, RestoreFailure};
 
@@ -56,6 +58,8 @@ pub(super) struct KernelContext<'a> {
     drawn: Mutex<BTreeSet<u64>>,
     /// What the store knows of the kernel.
     view: StoredView<'a>,
+    /// What modules it has.
+    pub(super) modules: KernelModules<'a>,
     /// What the kernel lacks, by its config and by what came up; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
     /// What kernels are asked for at the end.
@@ -76,19 +80,8 @@ impl<'a> KernelContext<'a> {
         let spec = &run.plan.kernels[index];
         let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, run.accelerator);
         let (starts, drawn, lacks) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        let steps = events.clone();
-        let view = StoredView::new(stored.clone(), run.store, move |stored| {
-            let step = |step: String| {
-                let _ = steps.send(Event::Fetching { kernel: index, step });
-            };
-            match run.store.learn_modules(spec, stored, run.lock, run.offline, &step) {
-                Ok(stored) => stored,
-                Err(error) => {
-                    step(format!("its modules stay unknown: {}", error.reason()));
-                    stored.clone()
-                }
-            }
-        });
+        let view = StoredView::of_run(run, index, stored.clone(), events.clone());
+        let modules = KernelModules::of_run(run, index, stored.clone(), events.clone());
         let files = cell::loader_files(run.plan);
         KernelContext {
             run,
@@ -101,6 +94,7 @@ impl<'a> KernelContext<'a> {
             starts,
             drawn,
             view,
+            modules,
             lacks,
             wanted,
             subjects,
@@ -111,6 +105,12 @@ impl<'a> KernelContext<'a> {
     /// What the store knows of the kernel.
     pub(super) fn view(&self) -> &StoredView<'a> {
         &self.view
+    }
+
+    /// The modules that the guest of an object, an index, loads.
+    pub(super) fn modules_of(&self, object: usize, planned: &PlannedObject) -> CellModules {
+        let names = self.subjects.names(object, planned, self.run.reach);
+        names.map(|names| self.modules.of_cell(names, &self.view)).unwrap_or_default()
     }
 
     pub(super) fn send(&self, event: Event) {
@@ -259,9 +259,7 @@ impl<'a> KernelContext<'a> {
             Err(RestoreFailure::Failed(reason)) => {
                 fresh.iter().for_each(|key| self.run.store.snapshot_failed(key, &reason));
                 let first = self.go_cold(shape);
-                if *shape == self.standard {
-                    self.wanted.forget(self.index);
-                }
+                self.wanted.forget(self.index, shape);
                 // The last one who holds it removes it; the others find out for themselves.
                 let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.run.store.discard(snapshot));
                 let fate = if removed { " and was thrown away" } else { "" };
@@ -281,9 +279,10 @@ impl<'a> KernelContext<'a> {
         let start = starts.entry(shape.clone()).or_default();
         if matches!(*start, Start::Unknown) {
             *start = Start::Warm(Arc::clone(&snapshot));
-            // Whoever asks the kernel in the end starts a guest like the others.
-            if *shape == self.standard && self.spec.machine.profiles.is_empty() {
-                self.wanted.keep(Restorable { kernel: self.index, stored: self.stored.clone(), snapshot });
+            // Whoever asks the kernel in the end starts a guest like one of them, but for profiles.
+            if shape.append == self.standard.append && self.spec.machine.profiles.is_empty() {
+                let (kernel, stored, shape) = (self.index, self.stored.clone(), shape.clone());
+                self.wanted.keep(Restorable { kernel, stored, shape, snapshot });
             }
         }
     }

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::sync::OnceLock;
+use std::sync::mpsc::Sender;
 
+use super::RunContext;
 use crate::core_relo::Target;
+use crate::event::Event;
 use crate::judge::{Elsewhere, KernelView};
 use crate::kernel_config::KernelConfig;
 use crate::object::btf::{Btf, Want};
-use crate::store::{Store, StoredKernel};
+use crate::store::{ModuleIndex, Store, StoredKernel};
 
 /// What the store knows of a kernel. Everything is read once, when it is first asked for: most cells ask for nothing.
 pub(super) struct StoredView<'a> {
@@ -22,15 +25,9 @@ pub(super) struct StoredView<'a> {
     /// The kernel's own BTF, where it was given another.
     own: OnceLock<Option<Btf>>,
     config: OnceLock<Option<KernelConfig>>,
-    modules: OnceLock<Modules>,
-}
-
-/// What is known of a kernel's modules, by their names.
-#[derive(Default)]
-struct Modules {
-    types: Vec<(String, Vec<u8>)>,
-    /// Of those that have no BTF.
-    functions: Vec<(String, Vec<String>)>,
+    modules: OnceLock<(StoredKernel, ModuleIndex)>,
+    /// What the store knows of the modules without fetching anything.
+    known: OnceLock<ModuleIndex>,
 }
 
 impl<'a> StoredView<'a> {
@@ -40,8 +37,25 @@ impl<'a> StoredView<'a> {
         learn: impl Fn(&StoredKernel) -> StoredKernel + Send + Sync + 'a,
     ) -> Self {
         let (types, target, own) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        let (config, modules) = (OnceLock::new(), OnceLock::new());
-        StoredView { stored, store, learn: Box::new(learn), types, target, own, config, modules }
+        let (config, modules, known) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        StoredView { stored, store, learn: Box::new(learn), types, target, own, config, modules, known }
+    }
+
+    /// That of a kernel of a run, which fetches what is not known of its modules.
+    pub(super) fn of_run(run: &'a RunContext<'a>, kernel: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
+        let spec = &run.plan.kernels[kernel];
+        StoredView::new(stored, run.store, move |stored| {
+            let step = |step: String| {
+                let _ = events.send(Event::Fetching { kernel, step });
+            };
+            match run.store.learn_modules(spec, stored, run.lock, run.offline, &step) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    step(format!("its modules stay unknown: {}", error.reason()));
+                    stored.clone()
+                }
+            }
+        })
     }
 
     /// The types that objects are relocated with; `None` if there are none or they cannot be read.
@@ -73,15 +87,33 @@ impl<'a> StoredView<'a> {
         self.own.get_or_init(read).as_ref()
     }
 
-    fn modules(&self) -> &Modules {
+    /// The kernel with what is known of its modules, which is fetched if need be. A package without modules, or one that cannot be read,
+    /// tells of none.
+    fn modules(&self) -> &(StoredKernel, ModuleIndex) {
         self.modules.get_or_init(|| {
             let stored = (self.learn)(&self.stored);
-            // A package without modules, or one that cannot be read, tells of none.
-            Modules {
-                types: stored.module_types().unwrap_or_default(),
-                functions: stored.module_functions().unwrap_or_default(),
-            }
+            let index = match stored.has_modules() == self.stored.has_modules() {
+                true => self.known().clone(),
+                false => stored.module_index(),
+            };
+            (stored, index)
         })
+    }
+
+    fn known(&self) -> &ModuleIndex {
+        self.known.get_or_init(|| self.stored.module_index())
+    }
+
+    /// The modules with a name that the kernel itself lacks. What they have is only fetched for what objects attach to or call, or if another
+    /// kernel has the name in a module: of types there are always some that a kernel lacks.
+    pub(super) fn owners(&self, name: &str, is_target: bool) -> Vec<String> {
+        let may_fetch = || !self.has(name) && (is_target || self.store.in_module(name).is_some());
+        let index = match self.stored.has_modules() || !may_fetch() {
+            true => self.known(),
+            false => &self.modules().1,
+        };
+        let found = index.modules_with(name);
+        if found.is_empty() || self.has(name) { Vec::new() } else { found.into_iter().map(str::to_owned).collect() }
     }
 
     /// Whether the kernel itself has a type or function of this name; false if nobody can tell.
@@ -146,22 +178,21 @@ impl KernelView for StoredView<'_> {
         if self.has(name) {
             return Vec::new();
         }
-        let Modules { types, functions } = self.modules();
-        let by_types = self.own().map_or_else(Vec::new, |btf| btf.modules_with(types, name));
-        let by_types = by_types.into_iter().map(|index| types[index].0.clone());
-        let defining =
-            functions.iter().filter(|(_, all)| all.binary_search_by(|known| known.as_str().cmp(name)).is_ok());
-        by_types.chain(defining.map(|(module, _)| module.clone())).collect()
+        self.modules().1.modules_with(name).into_iter().map(str::to_owned).collect()
     }
 
     fn knows_modules(&self) -> bool {
         // A module without BTF among others that have some has no types to tell of.
-        !self.modules().types.is_empty()
+        self.modules().0.module_btf.is_some()
+    }
+
+    fn why_modules_unknown(&self) -> Option<String> {
+        let is_gone = self.modules().0.modules_are_gone();
+        is_gone.then(|| "the archive has no package with them any more".to_owned())
     }
 
     fn knows_module_functions(&self) -> bool {
-        let Modules { types, functions } = self.modules();
-        !types.is_empty() || !functions.is_empty()
+        self.modules().0.has_modules()
     }
 
     fn elsewhere(&self, name: &str) -> Option<Elsewhere> {

@@ -3,6 +3,7 @@
 mod allowance;
 mod arrangement;
 mod cell;
+mod cell_view;
 mod collector;
 mod command;
 mod coverage;
@@ -14,6 +15,7 @@ mod guest;
 mod jobs;
 mod judgement;
 mod kernel;
+mod kernel_modules;
 mod kernel_view;
 mod logs;
 mod predicted_kernel;
@@ -23,7 +25,9 @@ mod proof_of_boot;
 mod session;
 mod stop;
 mod subjects;
+mod upgrade;
 mod user_space;
+mod wanted_names;
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -31,6 +35,7 @@ use std::sync::mpsc::Sender;
 use rayon::Scope;
 
 use crate::event::Event;
+use crate::manifest::ModuleChoice;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::KernelState;
@@ -81,6 +86,8 @@ pub struct RunContext<'a> {
     pub logs: &'a Logs,
     /// Whether the user wants to stop.
     pub stop: &'a Stop,
+    /// The modules that guests load, whatever suites and the manifest say.
+    pub modules: Option<&'a ModuleChoice>,
     /// What helps to look into guests.
     pub debug: DebugOptions,
 }
@@ -190,15 +197,17 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     if plan.objects.iter().all(|object| object.broken.is_some()) {
         return Session::new(Arc::clone(shared), None).run(&order);
     }
-    // Where no object wants the kernel's own machine none is started.
-    let own = |object: &usize| {
-        let wanted = plan.objects[*object].machine_on(shared.spec);
-        shape_of(shared.spec, &wanted, wanted.memory_mib)
+    let own = |object: usize| {
+        let planned = &plan.objects[object];
+        let wanted = planned.machine_on(shared.spec);
+        let modules = shared.modules_of(object, planned).files;
+        GuestShape { modules, ..shape_of(shared.spec, &wanted, wanted.memory_mib) }
     };
-    let shapes: Vec<GuestShape> = order.iter().map(own).collect();
-    let shape = if shapes.contains(&shared.standard) { &shared.standard } else { &shapes[0] };
-    let Ok(first) = shared.machine(shape) else { return };
-    if !shared.is_warm(shape) {
+    // The first guest is of use to the object that takes longest.
+    let Ok(first) = shared.machine(&own(order[0])) else { return };
+    if !shared.is_warm(&first.shape) {
+        // One guest serves all that want the same, this one to begin with.
+        order.sort_by_cached_key(|object| Some(own(*object)).filter(|shape| *shape != first.shape));
         return Session::new(Arc::clone(shared), Some(first)).run(&order);
     }
     let Some((longest, others)) = order.split_first() else { return };

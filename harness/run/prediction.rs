@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::kernel_view::StoredView;
+use super::cell_view::CellView;
 use crate::core_relo::{ObjectSide, Resolver, Target, TypeTable};
 use crate::plan::PlannedObject;
 use crate::record::{Cause, PredictedOutcome, ProgramRecord, RelocationOutcome, RelocationRecord};
 
 /// Marks the relocations that came to something else than the kernel's types say.
 ///
-/// What libbpf took from a module is not compared: which modules a guest has is not among the types of its kernel.
-pub(super) fn compare(planned: &PlannedObject, kernel: &StoredView<'_>, records: &mut [RelocationRecord]) {
+/// What libbpf took from another module than those that the cell has loaded is not compared: the drivers of the guest's data channel have
+/// types, too.
+pub(super) fn compare(planned: &PlannedObject, kernel: CellView<'_, '_>, records: &mut [RelocationRecord]) {
     // Another library has rules of its own, and so has libbpf in its place.
     if planned.loader.is_some() || records.is_empty() {
         return;
@@ -22,7 +23,7 @@ pub(super) fn compare(planned: &PlannedObject, kernel: &StoredView<'_>, records:
         }
         None => {
             if let Some(target) = kernel.target() {
-                mark(&planned.loaded, target, records);
+                mark(&planned.loaded, &target, records);
             }
         }
     }
@@ -34,7 +35,8 @@ fn mark(object: &[u8], target: &Target, records: &mut [RelocationRecord]) {
         return;
     }
     for (record, predicted) in records.iter_mut().zip(Resolver::all(&side, target)) {
-        let of_module = |module: &str| !module.is_empty() && module != "vmlinux";
+        let is_known = |module: &str| target.modules.iter().any(|(known, _)| known == module);
+        let of_module = |module: &str| !module.is_empty() && module != "vmlinux" && !is_known(module);
         if record.candidates.iter().any(|candidate| of_module(&candidate.module)) {
             continue;
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::record::Cause;
 use crate::store::{Snapshot, StoredKernel};
+use crate::vm::GuestShape;
 
 /// Shared by all kernels of a run: what one kernel lacks, the others are asked for.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Restorable {
     /// Its index in the plan.
     pub kernel: usize,
     pub stored: StoredKernel,
+    /// The shape of the guest in the snapshot.
+    pub shape: GuestShape,
     pub snapshot: Arc<Snapshot>,
 }
 
@@ -36,14 +39,20 @@ impl ProbeRequests {
         helpers_of.extend(program_type.filter(|_| helper).map(str::to_owned));
     }
 
-    /// Keeps a kernel to be asked.
+    /// Keeps a kernel to be asked. One snapshot of it is enough, the plainest.
     pub fn keep(&self, kernel: Restorable) {
-        self.restorable.lock().unwrap_or_else(PoisonError::into_inner).push(kernel);
+        let mut kept = self.restorable.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.iter_mut().find(|known| known.kernel == kernel.kernel) {
+            Some(known) if kernel.shape < known.shape => *known = kernel,
+            Some(_) => {}
+            None => kept.push(kernel),
+        }
     }
 
-    /// Asks a kernel no more.
-    pub fn forget(&self, kernel: usize) {
-        self.restorable.lock().unwrap_or_else(PoisonError::into_inner).retain(|kept| kept.kernel != kernel);
+    /// Does not ask a kernel in a guest of this shape.
+    pub fn forget(&self, kernel: usize, shape: &GuestShape) {
+        let is_it = |kept: &Restorable| kept.kernel == kernel && kept.shape == *shape;
+        self.restorable.lock().unwrap_or_else(PoisonError::into_inner).retain(|kept| !is_it(kept));
     }
 
     /// The kernels that were kept.

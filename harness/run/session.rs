@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arrangement::{self, arrange, shortcoming};
+use super::cell_view::CellView;
 use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
-use super::kernel_view::StoredView;
+use super::kernel_modules::CellModules;
 use super::{ProbeRequests, RunContext};
 use crate::event::Event;
 use crate::explain::KernelTypes;
@@ -29,6 +30,8 @@ pub(super) struct Session<'a> {
     start: Start<'a>,
     /// What the guest shall be like.
     shape: GuestShape,
+    /// The modules of the cell.
+    pub(super) modules: CellModules,
     /// What the cell wants of its machine.
     machine_wanted: CellMachine,
     /// What the guest's machine is like, once it was arranged.
@@ -64,6 +67,7 @@ impl<'a> Session<'a> {
             machine: None,
             start,
             shape,
+            modules: CellModules::default(),
             machine_wanted,
             facts: None,
             extra: None,
@@ -73,7 +77,7 @@ impl<'a> Session<'a> {
     /// What the kernel's types say of an object; `None` if they or the object cannot be read.
     pub(super) fn predict(&self, object: usize, planned: &PlannedObject) -> Option<Prediction> {
         let kernel = (self.view().target()?, self.view().release_name());
-        self.shared.subjects.predict(object, planned, kernel).ok()
+        self.shared.subjects.predict(object, planned, (&kernel.0, kernel.1)).ok()
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -106,9 +110,9 @@ impl<'a> Session<'a> {
         Some(KernelTypes { name: &self.shared.spec.name, btf: self.view().types()?, booted: true })
     }
 
-    /// What the store knows of the kernel.
-    pub(super) fn view(&self) -> &StoredView<'a> {
-        self.shared.view()
+    /// What is known of the kernel as the cell has it.
+    pub(super) fn view(&self) -> CellView<'_, 'a> {
+        CellView { stored: self.shared.view(), modules: &self.modules }
     }
 
     pub(super) fn send(&self, event: Event) {
@@ -116,10 +120,12 @@ impl<'a> Session<'a> {
     }
 
     /// Decides about the guest of an object. If the one that is there has another shape, it goes.
-    pub(super) fn make_room(&mut self, planned: &PlannedObject) -> Room {
+    pub(super) fn make_room(&mut self, object: usize, planned: &PlannedObject) -> Room {
+        self.modules = self.shared.modules_of(object, planned);
         let wanted = planned.machine_on(self.shared.spec);
         let room = Room::of(planned, wanted.cpus, wanted.memory_mib, self.run.jobs.largest_mib());
-        let shape = shape_of(self.shared.spec, &wanted, room.mib);
+        let modules = self.modules.files.clone();
+        let shape = GuestShape { modules, ..shape_of(self.shared.spec, &wanted, room.mib) };
         // Not every sysctl can be set back.
         if shape != self.shape || wanted.sysctls != self.machine_wanted.sysctls {
             if let Some(mut machine) = self.machine.take() {
@@ -149,6 +155,9 @@ impl<'a> Session<'a> {
                 (self.start)(&self.shape)?
             }
         };
+        if self.modules.loads.is_empty() && !self.modules.files.is_empty() {
+            self.modules.observe(machine.modules());
+        }
         Ok(&mut **self.machine.insert(machine))
     }
 
@@ -193,6 +202,7 @@ pub(super) fn shape_of(spec: &KernelSpec, wanted: &CellMachine, memory_mib: u64)
         cpus: wanted.cpus,
         numa_nodes: wanted.numa_nodes,
         append: spec.append.iter().chain(&wanted.boot).cloned().collect(),
+        modules: Vec::new(),
     }
 }
 

@@ -24,11 +24,11 @@ pub struct AvailableKernel {
 }
 
 impl Store {
-    /// The kernels of a manifest and, unless `offline`, all other builds that their Debian suites list; oldest first. Fetches package
-    /// lists and nothing else. A kernel whose version nobody knows, such as an image on this machine, is left out.
+    /// The kernels of a manifest and, unless `offline`, all other builds that their archives of packages list; oldest first. Fetches
+    /// lists of packages and nothing else. A kernel whose version nobody knows, such as an image on this machine, is left out.
     ///
     /// # Errors
-    /// See [`StoreError`]. A suite that cannot be reached offers nothing, which `step` gets.
+    /// See [`StoreError`]. An archive that cannot be reached offers nothing, which `step` gets.
     pub fn offers(
         &self,
         manifest: &[KernelSpec],
@@ -54,20 +54,7 @@ impl Store {
                 offers.extend(builds.into_iter().filter(|build| Some(&build.spec.name) != release.as_ref()));
             }
             if let (Source::Repository(repository), false) = (&spec.source, offline) {
-                let what = format!("kernel `{}`", spec.name);
-                let (name, archive) = (spec.name.as_str(), None);
-                let request = Request { store: self, name, what, lock, offline, fresh: false, archive, step };
-                let builds = match repository::builds(&request, repository) {
-                    Err(error) if error.is_unavailable() => Vec::new(),
-                    builds => builds?,
-                };
-                for (package, name, version) in builds {
-                    if release.as_ref() == Some(&name) {
-                        continue;
-                    }
-                    let source = Source::Repository(Repository { packages: vec![package], ..repository.clone() });
-                    offers.push(AvailableKernel { spec: KernelSpec { name, source, ..spec.clone() }, version });
-                }
+                offers.extend(self.builds_of_repository(spec, repository, lock, step)?);
             }
         }
         offers.sort_by(|a, b| version::compare(&a.version, &b.version).then_with(|| named_last(a, b)));
@@ -110,6 +97,32 @@ impl Store {
             }
         }
         Ok(Vec::new())
+    }
+}
+
+impl Store {
+    /// The builds that a kernel of the manifest may be, but for the one that is pinned.
+    fn builds_of_repository(
+        &self,
+        spec: &KernelSpec,
+        repository: &Repository,
+        lock: &LockFile,
+        step: &dyn Fn(String),
+    ) -> Result<Vec<AvailableKernel>, StoreError> {
+        let (name, what) = (spec.name.as_str(), format!("kernel `{}`", spec.name));
+        let request = Request { store: self, name, what, lock, offline: false, fresh: false, archive: None, step };
+        let builds = match repository::builds(&request, repository) {
+            // Why was said.
+            Err(error) if error.is_unavailable() => Vec::new(),
+            builds => builds?,
+        };
+        let pinned = lock.kernel(&spec.name).and_then(|pinned| Some(pinned.packages.first()?.version.clone()));
+        let builds = builds.into_iter().filter(|(.., version)| pinned.as_ref() != Some(version));
+        let offer = |(package, name, version)| {
+            let source = Source::Repository(Repository { packages: vec![package], ..repository.clone() });
+            AvailableKernel { spec: KernelSpec { name, source, ..spec.clone() }, version }
+        };
+        Ok(builds.map(offer).collect())
     }
 }
 

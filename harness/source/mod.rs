@@ -37,6 +37,7 @@ pub use self::available_kernels::AvailableKernel;
 pub use self::btf_files::{BtfFile, BtfFileError, age};
 pub use self::file_systems::FileSystems;
 pub use self::lock_file::{LockFile, LockedKernel, LockedPackage, WhenGone};
+pub use self::modules::NoModuleFiles;
 pub(crate) use self::oci::layout::MARK as LAYOUT_MARK;
 pub use self::types_only::TypesOnly;
 pub(crate) use self::unpacked::SCHEME;

@@ -1,11 +1,12 @@
-//! [`Store::learn_modules`]: fetches the modules that a kernel came without.
+//! [`Store::learn_modules`], [`Store::with_module_files`]: fetch the modules that a kernel came without.
 //!
 //! Where the modules are a package of their own, that is larger than the kernel and most runs need nothing of it: it is fetched when a
-//! verdict asks, and what it tells is kept.
+//! verdict or a guest asks. What it tells is kept, and so are its files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::kernel_files::KernelFiles;
 use super::lock_file::{LockFile, LockedPackage};
 use super::repository;
 use super::request::Request;
@@ -13,11 +14,13 @@ use crate::manifest::{KernelSpec, Source};
 use crate::store::entry::Staging;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::kmod::{self, ModuleTree};
-use crate::store::modules::{FUNCTIONS, Packed, TYPES, pack};
+use crate::store::module_files::{self, ModuleFiles};
+use crate::store::modules::{FUNCTIONS, GONE, TYPES, pack};
 use crate::store::{Store, StoredKernel};
 
-/// An empty file in an entry: the archive has no modules for this kernel any more.
-const NOTHING: &str = "modules.gone";
+/// Why a kernel's module files are not to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoModuleFiles(pub String);
 
 impl Store {
     /// The kernel with what its modules tell, which is fetched if the store does not have it and an archive of packages does. A kernel
@@ -33,62 +36,130 @@ impl Store {
         offline: bool,
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
-        let (Some(folder), source @ (Source::Apt { .. } | Source::Repository(_))) =
-            (kernel.boot_image.parent(), &spec.source)
+        let (Some(folder), Source::Apt { .. } | Source::Repository(_)) = (kernel.boot_image.parent(), &spec.source)
         else {
             return Ok(kernel.clone());
         };
-        let known = |kernel: StoredKernel| kernel.has_modules() || offline || folder.join(NOTHING).exists();
-        if known(kernel.clone()) {
+        let is_known = |kernel: &StoredKernel| kernel.has_modules() || kernel.modules_are_gone();
+        if offline || is_known(kernel) {
             return Ok(kernel.clone());
         }
         let _guard = self.lock_kernel(&spec.name, step)?;
         let kernel = kernel.clone().with_learned(folder);
-        if known(kernel.clone()) {
+        if is_known(&kernel) {
             return Ok(kernel);
         }
-        let what = format!("kernel `{}`", spec.name);
-        let request = Request {
-            store: self,
-            name: &spec.name,
-            what,
-            lock,
-            offline,
-            fresh: false,
-            archive: match source {
-                Source::Apt { archive, .. } => archive.as_ref(),
-                _ => None,
-            },
-            step,
-        };
-        // Another kernel than the one that is pinned has other modules.
-        let pinned =
-            request.pinned(source.label()).filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);
-        let Some(pinned) = pinned else { return Ok(kernel) };
-        let staging = Staging::new(&self.locks)?;
-        let tree = match source {
-            Source::Repository(repository) => {
-                repository::unpack_modules(&request, repository, &pinned.packages, &staging.work())?
-            }
-            _ => request.unpack_modules(&pinned.packages, &staging.work())?,
-        };
-        let packed = match &tree {
-            Some(tree) => {
-                let modules = ModuleTree::read(Some(tree), None).during("read", tree)?;
-                pack(&modules).during("read the modules in", tree)?
-            }
-            None => Packed::default(),
-        };
-        let nothing = (packed.types.is_none() && packed.functions.is_none()).then(Vec::new);
-        for (name, bytes) in [(TYPES, packed.types), (FUNCTIONS, packed.functions), (NOTHING, nothing)] {
-            let Some(bytes) = bytes else { continue };
-            // Another run may be looking: a file is whole or not there.
-            let path = staging.entry().join(name);
-            fs::write(&path, bytes).during("write", &path)?;
-            let target = folder.join(name);
-            fs::rename(&path, &target).during("create", &target)?;
-        }
+        self.fetch_modules(spec, &kernel, (lock, offline), step)?;
         Ok(kernel.with_learned(folder))
+    }
+
+    /// The kernel's module files, fetched if the store does not have them.
+    ///
+    /// # Errors
+    /// Why there are none, as a lowercase fragment.
+    pub fn module_files(
+        &self,
+        spec: &KernelSpec,
+        kernel: &StoredKernel,
+        lock: &LockFile,
+        offline: bool,
+        step: &dyn Fn(String),
+    ) -> Result<ModuleFiles, NoModuleFiles> {
+        if let Some(files) = kernel.module_files() {
+            return Ok(files);
+        }
+        let failed = |error: StoreError| NoModuleFiles(error.reason());
+        let _guard = self.lock_kernel(&spec.name, step).map_err(failed)?;
+        if let Some(files) = kernel.module_files() {
+            return Ok(files);
+        }
+        let is_packaged = matches!(spec.source, Source::Apt { .. } | Source::Repository(_));
+        let gone = || NoModuleFiles("the archive has no package with the modules of this kernel any more".to_owned());
+        if is_packaged && kernel.modules_are_gone() {
+            return Err(gone());
+        }
+        if is_packaged && offline {
+            return Err(NoModuleFiles(
+                "its modules are not in the store, and `--offline` forbids to fetch them".to_owned(),
+            ));
+        }
+        self.fetch_modules(spec, kernel, (lock, offline), step).map_err(failed)?;
+        let none = || match is_packaged {
+            true => gone(),
+            false => NoModuleFiles("its source has no modules beside the image".to_owned()),
+        };
+        kernel.module_files().ok_or_else(none)
+    }
+
+    /// Keeps what the modules of a kernel tell, and their files. The caller holds the kernel's lock.
+    fn fetch_modules(
+        &self,
+        spec: &KernelSpec,
+        kernel: &StoredKernel,
+        (lock, offline): (&LockFile, bool),
+        step: &dyn Fn(String),
+    ) -> Result<(), StoreError> {
+        let folder = kernel.boot_image.parent().unwrap_or(Path::new(""));
+        let staging = Staging::new(&self.locks)?;
+        let mut is_gone = false;
+        let tree = match &spec.source {
+            source @ (Source::Apt { .. } | Source::Repository(_)) => {
+                let what = format!("kernel `{}`", spec.name);
+                let archive = if let Source::Apt { archive, .. } = source { archive.as_ref() } else { None };
+                let name = &*spec.name;
+                let request = Request { store: self, name, what, lock, offline, fresh: false, archive, step };
+                // Another kernel than the one that is pinned has other modules.
+                let pinned =
+                    request.pinned(source.label()).filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);
+                let Some(pinned) = pinned else { return Ok(()) };
+                let tree = match source {
+                    Source::Repository(repository) => {
+                        repository::unpack_modules(&request, repository, &pinned.packages, &staging.work())?
+                    }
+                    _ => request.unpack_modules(&pinned.packages, &staging.work())?,
+                };
+                is_gone = tree.is_none();
+                tree
+            }
+            Source::Path { modules: Some(modules), .. } => Some(modules.clone()),
+            Source::Path { image, .. } => KernelFiles::find(image).ok().and_then(|tree| tree.modules),
+            Source::Tree { tree } => Some(tree.clone()),
+            Source::Host => Some(Path::new("/lib/modules").join(&kernel.identity.release)),
+            // What others have of modules came with the kernel.
+            Source::Mainline { .. }
+            | Source::Build { .. }
+            | Source::Disk { .. }
+            | Source::Package { .. }
+            | Source::Oci { .. }
+            | Source::Btf { .. } => None,
+        };
+        // Another run may be looking: a file is whole or not there.
+        let publish = |name: &str| {
+            let (from, to) = (staging.entry().join(name), folder.join(name));
+            fs::rename(&from, &to).during("create", &to)
+        };
+        if is_gone {
+            let path = staging.entry().join(GONE);
+            fs::write(&path, []).during("write", &path)?;
+            return publish(GONE);
+        }
+        let Some(tree) = tree.filter(|tree| tree.is_dir()) else { return Ok(()) };
+        let modules = ModuleTree::read(Some(&tree), None).during("read", &tree)?;
+        if modules.files().next().is_none() {
+            return Ok(());
+        }
+        let files = staging.entry().join(module_files::FOLDER);
+        module_files::keep(&modules, &files).during("write", &files)?;
+        if !kernel.has_modules() {
+            let packed = pack(&modules).during("read the modules in", &tree)?;
+            for (name, bytes) in [(TYPES, packed.types), (FUNCTIONS, packed.functions)] {
+                let Some(bytes) = bytes else { continue };
+                let path = staging.entry().join(name);
+                fs::write(&path, bytes).during("write", &path)?;
+                publish(name)?;
+            }
+        }
+        publish(module_files::FOLDER)
     }
 }
 
@@ -99,7 +170,10 @@ impl Request<'_> {
         let Some((package, deb)) = self.modules_of(image, work)? else { return Ok(None) };
         (self.step)(format!("reading the modules of {}", package.name));
         let tree = work.join("tree");
-        self.unpack(&package, &deb, &tree, &|path| kmod::module_name(path).is_some())?;
-        Ok(Some(tree).filter(|tree| tree.is_dir()))
+        self.unpack(&package, &deb, &tree, &|path| {
+            kmod::module_name(path).is_some() || path.ends_with("/modules.builtin")
+        })?;
+        let folders = ["usr/lib/modules", "lib/modules"].map(|folder| tree.join(folder));
+        Ok(folders.iter().find_map(|folder| Some(fs::read_dir(folder).ok()?.flatten().next()?.path())))
     }
 }

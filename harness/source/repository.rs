@@ -1,6 +1,6 @@
 //! [`kernel`]: a kernel from a repository of `.rpm`, of Alpine's `.apk` or of Arch's packages, pinned in `kernels.lock`.
 
-pub(super) mod apk;
+mod apk;
 mod build;
 mod digest;
 mod index;
@@ -8,8 +8,8 @@ mod kernel_packages;
 mod keys;
 mod listed;
 mod mirrors;
-pub(super) mod pacman;
-pub(super) mod rpm;
+mod pacman;
+mod rpm;
 mod version;
 mod xml;
 
@@ -271,4 +271,17 @@ fn pin(repository: &Repository, identity: &KernelIdentity, packages: Vec<LockedP
         image_sha256: identity.image_sha256.clone(),
         packages,
     }
+}
+
+/// Reads an index to its end, as tests of its readers want it.
+#[cfg(test)]
+pub(super) fn read_index(format: crate::manifest::RepositoryFormat, index: &Path) -> std::io::Result<usize> {
+    use crate::manifest::RepositoryFormat;
+    let all = |_: &Listed| true;
+    let listed = match format {
+        RepositoryFormat::Rpm => rpm::packages(index, &all),
+        RepositoryFormat::Apk => apk::packages(index, &all),
+        RepositoryFormat::Pacman => pacman::packages(index, &all),
+    };
+    listed.map(|listed| listed.len())
 }

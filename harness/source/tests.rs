@@ -39,6 +39,7 @@ fn spec(name: &str, source: Source) -> KernelSpec {
         boot_timeout: Duration::from_secs(1),
         program_timeout: Duration::from_secs(1),
         append: Vec::new(),
+        modules: None,
         machine: crate::record::MachineSettings::default(),
         btf: None,
         btf_archive: None,

@@ -17,7 +17,7 @@ use super::error::{IoContext, StoreError};
 use super::file_lock::Locks;
 use super::image::{Image, ImageError, unified};
 use super::kmod::{self, ModuleTree};
-use super::{StoredKernel, modules};
+use super::{StoredKernel, module_files, modules};
 use crate::checksum;
 use crate::record::KernelIdentity;
 use crate::timestamp;
@@ -160,6 +160,10 @@ impl Entry {
             if let Some(bytes) = bytes {
                 made.write(name, bytes)?;
             }
+        }
+        if tree.files().next().is_some() {
+            let kept = folder.join(module_files::FOLDER);
+            module_files::keep(&tree, &kept).during("write", &kept)?;
         }
         let mut loaded = Vec::new();
         for (at, module) in selection.modules.iter().enumerate() {

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use object::{Object, ObjectSection};
+use super::module_info::ModuleInfo;
 
 /// The drivers of virtio-serial, the guest's data channel.
 pub(crate) const WANTED: [&str; 2] = ["virtio_pci", "virtio_console"];
@@ -75,6 +75,11 @@ impl ModuleTree {
     /// All modules by name, with their files.
     pub fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
         self.files.iter().map(|(name, path)| (name.as_str(), path.as_path()))
+    }
+
+    /// The names that are built into the image.
+    pub fn built_in(&self) -> &BTreeSet<String> {
+        &self.builtin
     }
 
     /// Whether the drivers of the data channel are built in or among the modules.
@@ -151,7 +156,8 @@ fn visit(
                 Some(path) => {
                     let failed = |reason: String| (name.clone(), reason);
                     let bytes = unpacked(path).map_err(|error| failed(error.to_string()))?;
-                    let dependencies = depends(&bytes).map_err(|error| failed(error.to_string()))?;
+                    let info = ModuleInfo::read(&bytes).map_err(|error| failed(error.to_string()))?;
+                    let dependencies = info.depends;
                     open.push((Module { name, bytes }, dependencies.into_iter()));
                 }
             }
@@ -181,25 +187,18 @@ pub(crate) fn unpacked(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The names in `depends=` of section `.modinfo`, which holds `key=value` strings with a NUL behind each.
-fn depends(module: &[u8]) -> Result<Vec<String>, object::Error> {
-    let elf = object::File::parse(module)?;
-    let Some(section) = elf.section_by_name(".modinfo") else {
-        return Ok(Vec::new());
-    };
-    let info = section.data()?;
-    let list = info.split(|&byte| byte == 0).find_map(|pair| pair.strip_prefix(b"depends="));
-    let names = String::from_utf8_lossy(list.unwrap_or_default()).replace('-', "_");
-    Ok(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
     /// A minimal ELF with the given `.modinfo`.
     pub(crate) fn module(depends: &str) -> Vec<u8> {
-        let info = format!("license=GPL\0depends={depends}\0name=x\0").into_bytes();
+        module_with(&format!("license=GPL\0depends={depends}\0name=x"))
+    }
+
+    /// The same with all that it says of itself.
+    pub(crate) fn module_with(info: &str) -> Vec<u8> {
+        let info = format!("{info}\0").into_bytes();
         let names = b"\0.modinfo\0.shstrtab\0";
         let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x01\0\x3e\0\x01\0\0\0".to_vec();
         for word in [0u64, 0, (64 + info.len() + names.len()) as u64] {

@@ -13,6 +13,8 @@ use super::{StoredKernel, module_btf, module_functions};
 pub(crate) const TYPES: &str = "modules.btf.tar.zst";
 /// The functions of those that have no BTF, in an entry.
 pub(crate) const FUNCTIONS: &str = "modules.functions.zst";
+/// An empty file in an entry: the archive has no modules for this kernel any more.
+pub(crate) const GONE: &str = "modules.gone";
 /// What modules tell, as files of an entry.
 #[derive(Debug, Default)]
 pub(crate) struct Packed {
@@ -66,6 +68,12 @@ fn read_some(files: &[(&str, &Path)]) -> Vec<(String, ModuleContent)> {
     files.iter().filter_map(read).collect()
 }
 
+/// The raw BTF of a module file, which may be packed; `None` if it has none or cannot be read.
+pub fn types_of_module(file: &Path) -> Option<Vec<u8>> {
+    let bytes = kmod::unpacked(file).ok()?;
+    module_btf::of_module(&object::File::parse(&*bytes).ok()?)
+}
+
 impl StoredKernel {
     /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends. None is loaded in a guest.
     ///
@@ -87,6 +95,11 @@ impl StoredKernel {
             Some(list) => module_functions::unpack(list).during("read", list),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Whether the archive that the kernel came from has its modules no more.
+    pub fn modules_are_gone(&self) -> bool {
+        self.boot_image.with_file_name(GONE).exists()
     }
 
     /// Whether anything is known of its modules.

@@ -5,6 +5,7 @@
 //! ```toml
 //! name = "libbpf-tools"
 //! objects = ["*.bpf.o", "../x/y.o"]     # paths and globs, relative to the suite file
+//! modules = ["nf_conntrack"]            # kernel modules that guests load; `none` forbids all
 //! minimum-coverage = 80                 # percent of the guard sides that have to be verified
 //! least-privileges = true               # the report tells with which capabilities each program loads
 //! loader = "cilium-ebpf"                # what loads its objects: libbpf, cilium-ebpf, aya, or the path of a loader
@@ -119,9 +120,10 @@ use crate::manifest::Profiles;
 use crate::record::MachineSettings;
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 19] = [
+const SUITE_KEYS: [&str; 20] = [
     "name",
     "loader",
+    "modules",
     "objects",
     "package",
     "image",
@@ -234,6 +236,7 @@ struct Written {
     #[serde(default)]
     least_privileges: bool,
     loader: Option<String>,
+    modules: Option<Spanned<Vec<String>>>,
     cpus: Option<Spanned<i64>>,
     memory: Option<Spanned<String>>,
     numa: Option<Spanned<i64>>,

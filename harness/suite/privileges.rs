@@ -40,3 +40,37 @@ pub(super) fn checked(
     }
     Ok(Some(LoadingPrivileges::Capabilities(found)))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Written {
+        capabilities: Option<Spanned<Vec<Spanned<String>>>>,
+        token: Option<Spanned<bool>>,
+    }
+
+    fn read(text: &str) -> Result<Option<LoadingPrivileges>, String> {
+        let written: Written = toml::from_str(text).unwrap();
+        checked(written.capabilities.as_ref(), written.token.as_ref()).map_err(|(_, mistake)| mistake.message)
+    }
+
+    #[test]
+    fn privileges_are_read() {
+        let has = |names: &[&str]| {
+            Ok(Some(LoadingPrivileges::Capabilities(names.iter().map(|name| (*name).to_owned()).collect())))
+        };
+        assert_eq!(read(""), Ok(None));
+        assert_eq!(read("token = false"), Ok(None));
+        assert_eq!(read("token = true"), Ok(Some(LoadingPrivileges::Token)));
+        assert_eq!(read("capabilities = []"), has(&[]));
+        assert_eq!(read("capabilities = [\"bpf\", \"CAP_BPF\", \"CAP_SYSLOG\"]"), has(&["CAP_BPF", "CAP_SYSLOG"]));
+        assert_eq!(read("capabilities = [\"all\"]"), Ok(Some(LoadingPrivileges::AllCapabilities)));
+        assert_eq!(read("capabilities = [\"CAP_BFP\"]"), Err("there is no capability `CAP_BFP`".to_owned()));
+        assert!(read("capabilities = []\ntoken = true").unwrap_err().contains("take one of them"));
+    }
+}

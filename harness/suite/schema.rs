@@ -164,6 +164,9 @@ fn schema() -> Value {
                 "loader" => {
                     json!({ "type": "string", "description": "What loads its objects: `libbpf`, `cilium-ebpf`, `aya`, or the path of a loader." })
                 }
+                "modules" => {
+                    json!({ "type": "array", "items": { "type": "string" }, "description": "Kernel modules that guests load, by name or as paths of `.ko` files, besides those that objects need; `none` forbids all." })
+                }
                 "objects" => {
                     json!({ "type": "array", "items": { "type": "string" }, "description": "Paths and globs of objects, from the suite's folder." })
                 }

@@ -8,6 +8,7 @@ use super::expectation::misplaced;
 use super::part::Objects;
 use super::{Mistake, Shape, Suite, SuiteError, line_of};
 use crate::loader::AssignedLoaders;
+use crate::manifest::ModuleChoice;
 use crate::object::BpfObject;
 use crate::protocol::ProgramSetup;
 use crate::record::{AlternativesRecord, LoadingRecord, MachineSettings, OptionalRecord};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub minimum_coverage: Option<f64>,
     /// Whether the least privileges are wanted with which objects load.
     pub least_privileges: bool,
+    /// The modules that guests load; of several suites all that any names.
+    pub modules: Option<ModuleChoice>,
     /// What can be said once, and the suite that says it: ``[[map]]` of `tool/events``.
     pub claims: Vec<(String, PathBuf)>,
 }
@@ -109,6 +112,10 @@ impl Settings {
         self.alternatives.extend(other.alternatives);
         self.optional.extend(other.optional);
         self.least_privileges |= other.least_privileges;
+        self.modules = match (self.modules.take(), other.modules) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
         self.minimum_coverage = match (self.minimum_coverage, other.minimum_coverage) {
             (Some(one), Some(other)) => Some(one.max(other)),
             (one, other) => one.or(other),
@@ -190,6 +197,13 @@ impl Suite {
                 return Err(self.wrong(percent.span().start, Mistake::new(message)));
             }
             settings.minimum_coverage = Some(value);
+        }
+        if let Some(modules) = &written.modules {
+            let folder = self.path.parent().unwrap_or(Path::new(""));
+            let words = modules.get_ref().iter().map(String::as_str);
+            let choice = ModuleChoice::of(words, folder)
+                .map_err(|reason| self.wrong(modules.span().start, Mistake::new(format!("`modules`: {reason}"))))?;
+            settings.modules = Some(choice);
         }
         Ok(settings)
     }

@@ -100,9 +100,9 @@ impl Machine {
             let ended = self.child.wait(Duration::ZERO).is_some();
             let slice = deadline.min(Instant::now() + Duration::from_millis(200));
             match self.wait_until(slice, spec.stop, None) {
-                Received::Message(GuestMessage::Hello { build, release, btf, notes, woken, .. }, _) => {
+                Received::Message(GuestMessage::Hello { build, release, btf, notes, woken, modules, .. }, _) => {
                     self.to_hello = begin.elapsed();
-                    (self.notes, self.woken) = (notes, woken);
+                    (self.notes, self.woken, self.modules) = (notes, woken, modules);
                     check_build(&build)?;
                     self.check_release(&release, spec.kernel)?;
                     // A restored guest says what it said when it was booted.
@@ -228,10 +228,12 @@ pub(super) fn prepare_scratch(spec: &MachineSpec<'_>) -> Result<TempDir, BootFai
 
 fn pack_initramfs(spec: &MachineSpec<'_>, scratch: &Path) -> Result<(), BootFailure> {
     let guest = GuestExecutable::own();
-    initramfs::write(spec.kernel, guest.bytes(), spec.files, &scratch.join("initramfs")).map_err(|error| {
-        let hint = format!("is there room in `{}`? TMPDIR chooses another folder", std::env::temp_dir().display());
-        harness(error.to_string(), Some(hint), false)
-    })
+    initramfs::write(spec.kernel, guest.bytes(), (spec.files, &spec.shape.modules), &scratch.join("initramfs")).map_err(
+        |error| {
+            let hint = format!("is there room in `{}`? TMPDIR chooses another folder", std::env::temp_dir().display());
+            harness(error.to_string(), Some(hint), false)
+        },
+    )
 }
 
 pub(super) fn scratch_failure(folder: &Path, error: &std::io::Error) -> BootFailure {

@@ -2,6 +2,7 @@
 
 use crate::bytes::in_words;
 use crate::manifest::KernelSpec;
+use crate::store::ModuleFile;
 
 /// What a guest has to boot with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +15,8 @@ pub struct GuestShape {
     pub numa_nodes: u32,
     /// Words for the kernel's command line, behind ours: of two words for one setting the kernel obeys the last.
     pub append: Vec<String>,
+    /// Modules that are loaded while it boots, in this order, besides those of the data channel.
+    pub modules: Vec<ModuleFile>,
 }
 
 impl GuestShape {
@@ -25,6 +28,18 @@ impl GuestShape {
             cpus: spec.machine.cpus.unwrap_or(1),
             numa_nodes: spec.machine.numa_nodes.unwrap_or(1),
             append: spec.append.iter().cloned().chain(boot).collect(),
+            modules: Vec::new(),
+        }
+    }
+
+    /// The same with one processor and without profiles: what a kernel can do is asked of that.
+    pub fn plain(spec: &KernelSpec) -> GuestShape {
+        GuestShape {
+            memory_mib: spec.memory_mib,
+            cpus: 1,
+            numa_nodes: 1,
+            append: spec.append.clone(),
+            modules: Vec::new(),
         }
     }
 
@@ -46,6 +61,15 @@ impl GuestShape {
         if !words.is_empty() {
             parts.push(format!("boot words {}", words.join(" ")));
         }
+        let modules: Vec<String> = self
+            .modules
+            .iter()
+            .filter(|module| !other.modules.contains(module))
+            .map(|module| format!("`{}`", module.name))
+            .collect();
+        if !modules.is_empty() {
+            parts.push(format!("module{} {}", if modules.len() == 1 { "" } else { "s" }, modules.join(" ")));
+        }
         parts.join(", ")
     }
 }
@@ -56,14 +80,24 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_named() {
-        let standard = GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: vec!["quiet".to_owned()] };
+        let standard = GuestShape {
+            memory_mib: 512,
+            cpus: 1,
+            numa_nodes: 1,
+            append: vec!["quiet".to_owned()],
+            modules: Vec::new(),
+        };
+        let module =
+            ModuleFile { name: "xfs".to_owned(), path: "xfs.ko".into(), sha256: String::new(), optional: false };
         let wanted = GuestShape {
             memory_mib: 1024,
             cpus: 8,
             numa_nodes: 2,
             append: vec!["quiet".to_owned(), "mitigations=off".to_owned()],
+            modules: vec![module],
         };
-        assert_eq!(wanted.beside(&standard), "1 GiB, 8 processors, 2 NUMA nodes, boot words `mitigations=off`");
+        let words = "1 GiB, 8 processors, 2 NUMA nodes, boot words `mitigations=off`, module `xfs`";
+        assert_eq!(wanted.beside(&standard), words);
         assert_eq!(standard.beside(&wanted), "512 MiB, 1 processor, 1 NUMA node");
     }
 }

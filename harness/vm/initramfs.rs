@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use cpio::newc::{Builder, ModeFileType, trailer};
 
-use crate::protocol::{GIVEN_BTF, INIT_PATH, MODULES_DIR};
-use crate::store::StoredKernel;
+use crate::checksum;
+use crate::protocol::{GIVEN_BTF, INIT_PATH, LOADED_MODULES_DIR, MODULES_DIR};
+use crate::store::{ModuleFile, StoredKernel};
 
 /// Folders that the guest mounts things on, or that programs expect.
 const FOLDERS: [&str; 9] = ["dev", "proc", "sys", "tmp", "run", "root", "boot", "etc", "corematrix"];
@@ -41,8 +42,13 @@ impl InitramfsError {
     }
 }
 
-/// Writes the initramfs of `kernel` to `target`, with `guest` as its first process, and with these files.
-pub fn write(kernel: &StoredKernel, guest: &[u8], files: &[GuestFile], target: &Path) -> Result<(), InitramfsError> {
+/// Writes the initramfs of `kernel` to `target`, with `guest` as its first process, with these files, and with these modules to load.
+pub fn write(
+    kernel: &StoredKernel,
+    guest: &[u8],
+    (files, modules): (&[GuestFile], &[ModuleFile]),
+    target: &Path,
+) -> Result<(), InitramfsError> {
     let file = File::create(target).map_err(InitramfsError::at(target))?;
     let mut archive = Archive { out: BufWriter::new(file), folders: BTreeSet::new(), inode: 0 };
     for folder in FOLDERS {
@@ -59,6 +65,11 @@ pub fn write(kernel: &StoredKernel, guest: &[u8], files: &[GuestFile], target: &
         let place = inside(MODULES_DIR).join(format!("{number:02}-{name}"));
         archive.copy(module, &place, 0o644)?;
     }
+    for (number, module) in modules.iter().enumerate() {
+        let place = inside(LOADED_MODULES_DIR).join(format!("{number:03}-{}.ko", module.name));
+        let content = content(module).map_err(InitramfsError::at(&module.path))?;
+        archive.add(&content, &place, 0o644).map_err(InitramfsError::at(&module.path))?;
+    }
     if let Some(config) = &kernel.config {
         // libbpf reads kconfig externs from here; no Debian kernel has /proc/config.gz.
         let place = Path::new("boot").join(format!("config-{}", kernel.identity.release));
@@ -68,6 +79,14 @@ pub fn write(kernel: &StoredKernel, guest: &[u8], files: &[GuestFile], target: &
         archive.copy(&given.path, inside(GIVEN_BTF), 0o644)?;
     }
     archive.finish().map_err(InitramfsError::at(target))
+}
+
+/// The module as a kernel takes it. What was changed since it was looked at is another module.
+fn content(module: &ModuleFile) -> io::Result<Vec<u8>> {
+    if checksum::of_file(&module.path)? != module.sha256 {
+        return Err(io::Error::other("it is not what it was: its checksum differs"));
+    }
+    module.unpacked()
 }
 
 fn inside(path: &str) -> &Path {

@@ -13,7 +13,7 @@ use super::snapshot::Recording;
 use super::{Accelerator, Deadlines, DebugOptions, GuestShape, Toolchain};
 use crate::manifest::KernelSpec;
 use crate::process::ChildGroup;
-use crate::protocol::{GuestMessage, HostMessage, Woken};
+use crate::protocol::{GuestMessage, HostMessage, ModuleLoad, Woken};
 use crate::store::StoredKernel;
 
 /// How long QEMU may take to end after its guest is gone, and its last output to arrive.
@@ -89,6 +89,8 @@ pub struct Machine {
     pub shape: GuestShape,
     /// What could not be set up in the guest and is not vital.
     pub notes: Vec<String>,
+    /// What became of the modules that it had to load.
+    pub modules: Vec<ModuleLoad>,
     /// What a restored guest has of its own.
     pub woken: Option<Woken>,
     /// From starting QEMU until the guest answered.
@@ -223,6 +225,9 @@ pub trait GuestLink {
     /// What the guest is like.
     fn shape(&self) -> &GuestShape;
 
+    /// What became of the modules that it had to load.
+    fn modules(&self) -> &[ModuleLoad];
+
     /// Asks the guest to end, and sees to it.
     fn shut_down(&mut self);
 }
@@ -289,6 +294,10 @@ impl GuestLink for Machine {
         &self.shape
     }
 
+    fn modules(&self) -> &[ModuleLoad] {
+        &self.modules
+    }
+
     fn shut_down(&mut self) {
         if self.channel.send(&HostMessage::Shutdown, &[], FAREWELL, &|| false).is_ok() {
             self.child.wait(FAREWELL);
@@ -313,6 +322,7 @@ impl Machine {
             recording,
             shape: shape.clone(),
             notes: Vec::new(),
+            modules: Vec::new(),
             woken: None,
             to_hello: Duration::ZERO,
         }

@@ -135,7 +135,13 @@ mod tests {
 
     #[test]
     fn nodes_share_one_file_and_all_processors() {
-        let shape = |nodes| GuestShape { memory_mib: 1000, cpus: 8, numa_nodes: nodes, append: Vec::new() };
+        let shape = |nodes| GuestShape {
+            memory_mib: 1000,
+            cpus: 8,
+            numa_nodes: nodes,
+            append: Vec::new(),
+            modules: Vec::new(),
+        };
         assert_eq!(Node::all(&shape(1)), Vec::new());
         let nodes = Node::all(&shape(3));
         assert_eq!(nodes.iter().map(|node| node.mib).sum::<u64>(), 1000);

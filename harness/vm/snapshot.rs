@@ -173,6 +173,11 @@ pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey>
     if !files.is_empty() {
         guest.push(("the files", files.join("\n")));
     }
+    let loaded = &spec.shape.modules;
+    if !loaded.is_empty() {
+        let loaded: Vec<String> = loaded.iter().map(|module| format!("{} {}", module.name, module.sha256)).collect();
+        guest.push(("the modules that it loads", loaded.join("\n")));
+    }
     if spec.shape.cpus != 1 {
         guest.push(("the processors", spec.shape.cpus.to_string()));
     }

@@ -1,4 +1,4 @@
-// What only modules have, which no guest loads.
+// What only modules have.
 #include "../../programs/story.h"
 
 struct xfs_mount___here {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use corematrix::manifest::Manifest;
+
 use super::common::{Lab, need};
 use super::service::{Service, command, done};
 use super::{GOOD, expect_whole, fetch, kernel, lay_out, modules, release, story};
@@ -161,4 +163,34 @@ fn a_database_that_repo_add_makes_is_read() {
     let found = fetch(&lab, "arch").unwrap();
     assert_eq!(found.identity, kernel().stored.identity);
     assert_eq!(found.source, "pacman: linux 6.1.0-1");
+}
+
+#[test]
+fn kernels_of_the_catalogue_are_added_or_chosen_by_their_names() {
+    need!("guests", "programs");
+    let lab = Lab::with_kernel("");
+    let added = done(lab.tool("kernels").args(["add", "ubuntu:22.04/hwe", "--optional"]));
+    assert!(added.contains("[kernel.\"ubuntu-22.04-hwe\"]") && added.contains("jammy-updates"), "{added}");
+    let manifest = Manifest::load(&lab.path("kernels.toml")).unwrap();
+    let chosen = manifest.select(&["ubuntu:22.04/hwe".to_owned()]).unwrap();
+    assert!(chosen.len() == 1 && chosen[0].optional, "{chosen:?}");
+    done(lab.tool("kernels").args(["add", "el:9", "--optional"]));
+    assert_eq!(Manifest::load(&lab.path("kernels.toml")).unwrap().kernel("el-9").unwrap().fallbacks.len(), 1);
+    let refused = lab.tool("kernels").args(["add", "ubunto:22.04"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("the nearest are `ubuntu:22.04`"), "{said}");
+
+    // A kernel of the user's own catalogue is taken without being declared.
+    let image = kernel().image();
+    let stored = &kernel().stored;
+    let entry = format!(
+        "[\"fleet:7\"]\nabout = \"what our machines run\"\nseries = \"5.10\"\nsource = \"path\"\nimage = {:?}\nconfig = {:?}\n",
+        image,
+        stored.config.as_ref().unwrap()
+    );
+    fs::write(lab.path("catalogue.toml"), entry).unwrap();
+    let listed = done(lab.tool("kernels").args(["catalogue", "fleet"]));
+    assert!(listed.contains("what our machines run (yours)"), "{listed}");
+    lab.run(&[&story("inode-ctime"), "--cold", "--kernel", "fleet:7"]).expect(GOOD);
+    assert_eq!(lab.report().kernels[0].name, "fleet-7");
 }

@@ -10,7 +10,10 @@ use crate::object::find_objects;
 use crate::plan::{Schedule, ScheduledObject, ScheduledPart};
 use crate::predict::{PredictedCell, PredictedKernel};
 use crate::protocol::feature_probe::{Answer as FeatureAnswer, FeatureProbe};
-use crate::record::{LeastPrivileges, Need, PredictedOutcome, Verdict, sample};
+use crate::record::{
+    LeastPrivileges, MapData, MapFate, MapUpgrade, Need, PredictedOutcome, UpgradeRecord, Verdict, sample,
+};
+use crate::report::UpgradeReport;
 use crate::schema::{check, fits};
 
 /// Checks that the schema of an answer is current, and that answers fit it.
@@ -69,6 +72,15 @@ fn answers_about_kernels_fit_their_schemas() {
         btf: Some("its own"),
     };
     check_answers("kernels list of corematrix", &[KernelList { kernels: vec![listed] }]);
+    let catalogued = CataloguedKernel {
+        name: "debian:12".to_owned(),
+        about: "Debian 12".to_owned(),
+        series: Some("6.1".to_owned()),
+        source: "apt".to_owned(),
+        own: false,
+        declared: false,
+    };
+    check_answers("kernels catalogue of corematrix", &[CatalogueList { kernels: vec![catalogued] }]);
     let facts = || [("release".to_owned(), "6.12.1".to_owned())].into();
     let shown = ShownKernel { name: "6.12".to_owned(), facts: facts(), notes: Vec::new() };
     check_answers("kernels show of corematrix", &[ShownKernels { kernels: vec![shown] }]);
@@ -320,4 +332,19 @@ fn answers_of_guests_fit_their_schemas() {
     let report = crate::gate::decide(&sample::record(), None, &Expectations::default(), &GateLimits::now());
     assert!(!report.decisions.is_empty());
     check_answers("gate of corematrix", &[report]);
+}
+
+#[test]
+fn answers_about_upgrades_fit_their_schema() {
+    let mut record = sample::record();
+    let map = |fate, data, misread| MapUpgrade { map: "m".to_owned(), fate, reason: None, data, misread };
+    let misread = vec!["`a` at offset 0 is read as `b`".to_owned()];
+    let maps = vec![
+        map(MapFate::Reused, Some(MapData::Survives { entries: 8 }), misread),
+        map(MapFate::Recreated, Some(MapData::Lost { kept: 0, entries: 8 }), Vec::new()),
+        map(MapFate::Reused, Some(MapData::NotFilled { reason: "it keeps nothing".to_owned() }), Vec::new()),
+        map(MapFate::New, None, Vec::new()),
+    ];
+    record.cells[2].upgrade = Some(UpgradeRecord { from: "old".to_owned(), problem: None, maps });
+    check_answers("upgrade of corematrix", &[UpgradeReport::of(&record)]);
 }

@@ -34,7 +34,7 @@ pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode
             Failure::input(error, hint)
         })?;
     let folders = project.store.folders().map_err(store_failure)?;
-    let rows: Vec<Row> = chosen.into_iter().map(|spec| Row::of(&project, spec, &folders)).collect();
+    let rows: Vec<Row> = chosen.iter().map(|spec| Row::of(&project, spec, &folders)).collect();
     match args.json {
         true => KernelList { kernels: rows.iter().map(Row::listed).collect() }.print()?,
         false => println!("{}", table(&rows)),

@@ -3,6 +3,7 @@ use std::os::fd::BorrowedFd;
 
 use super::super::View;
 use super::*;
+use crate::protocol::ModuleLoad;
 use crate::vm::GuestShape;
 
 /// A guest that says the first things once, and the last one for ever.
@@ -54,8 +55,13 @@ impl GuestLink for Talker {
     }
 
     fn shape(&self) -> &GuestShape {
-        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new() };
+        static SHAPE: GuestShape =
+            GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new(), modules: Vec::new() };
         &SHAPE
+    }
+
+    fn modules(&self) -> &[ModuleLoad] {
+        &[]
     }
 
     fn shut_down(&mut self) {}

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::outcome::outcome;
 use super::{Request, Send, with_map};
-use crate::{fork, visited};
+use crate::{cost, fork, visited};
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::{self as protocol, GuestMessage, ProgramOutcome, Stage};
 
@@ -93,6 +93,12 @@ pub(super) fn try_program(
         let how = How { log_level: NO_LOG, reach, with_map: true };
         let further = try_once(program, request, how, send, &|how, frames| with_map(program, request, how, frames))?;
         messages.extend(further.into_iter().filter(is_further));
+    }
+    if let Some(baseline) = &request.setup.baseline
+        && reach == Reach::Exercise
+        && messages.iter().any(is_loaded)
+    {
+        cost::measure(program, baseline, request, send)?;
     }
     if let Some(bits) = visited_insns(program, request, &messages, send, &load)? {
         send(&GuestMessage::Visited { program: program.to_owned() }, &bits)?;

@@ -4,14 +4,25 @@ use super::super::session::Session;
 use super::super::{dangers, judgement, prediction};
 use super::Cell;
 use crate::event::Event;
-use crate::judge::{Diagnosis, exercise};
+use crate::judge::headroom::{Load, headroom};
+use crate::judge::{self, Diagnosis, KernelView, exercise};
+use crate::protocol::libbpf_log;
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::record::{Cause, ProgramRecord, Verdict};
 
 impl Cell<'_> {
+    /// Why the object could not be prepared whole. Of an extern libbpf does not say whose it is.
+    pub(super) fn whole_failure(&self, warnings: &[String]) -> String {
+        let reason = judge::prepare_failure(warnings);
+        let users = libbpf_log::missing_extern(&reason).and_then(|name| self.planned.extern_users().remove(name));
+        let Some(users) = users else { return reason };
+        let users: Vec<String> = users.iter().map(|user| format!("`{user}`")).collect();
+        format!("{reason}; {} refers to it", users.join(", "))
+    }
+
     pub(super) fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let mut record =
-            judgement::record(self.planned, program, outcome, log, (session.view(), &self.machine), &self.evidence);
+            judgement::record(self.planned, program, outcome, log, (&session.view(), &self.machine), &self.evidence);
         let known = judgement::info(self.planned, &record.name);
         if let (Some(Cause::ReturnValue | Cause::ContextArgumentChanged), Some(kernel)) =
             (record.cause, session.types())
@@ -26,10 +37,19 @@ impl Cell<'_> {
             record.reason = Some(reason);
         }
         if let (Verdict::Loaded, Some(facts)) = (record.verdict, self.attached.take()) {
-            judgement::attached(known, &facts, (session.view(), &self.machine), &mut record);
+            judgement::attached(known, &facts, (&session.view(), &self.machine), &mut record);
         }
         if outcome.stage == Stage::Loaded {
+            record.headroom = headroom(&Load {
+                statistics: record.statistics.as_ref(),
+                loaded: record.loaded.as_ref(),
+                insns: self.evidence.instructions_of(&record.name),
+                program: known,
+                object: self.planned.object.inventory.as_ref().ok(),
+                release: session.view().release(),
+            });
             record.exercise = self.exercised.take();
+            record.cost = self.cost.take();
             let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
             if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|setup| setup.exercise.as_ref())) {
                 exercise::judge(plan, &mut record);

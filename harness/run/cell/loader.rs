@@ -124,7 +124,7 @@ impl Cell<'_> {
         let words = format!("by profile: {}", refusal.words);
         let diagnosis = match &refusal.missing_type {
             // A module of the kernel has no part in BTF of the loader's own.
-            Some(missing) if self.planned.own_types().is_none() => judge::missing_type(session.view(), words, missing),
+            Some(missing) if self.planned.own_types().is_none() => judge::missing_type(&session.view(), words, missing),
             _ => judge::not_opened(&[words]),
         };
         // What libbpf did is not what the library does.

@@ -130,7 +130,8 @@ impl Cell<'_> {
     fn close_not_permitted(&mut self, session: &Session<'_>, program: usize, least: Option<&LeastPrivileges>) {
         let Some((outcome, log)) = self.privileges.held.remove(&program) else { return };
         let Some(had) = self.planned.privileges() else { return };
-        let kernel = (session.view() as _, &self.machine);
+        let view = session.view();
+        let kernel = (&view as _, &self.machine);
         let mut record = judgement::record(self.planned, program, &outcome, &log, kernel, &self.evidence);
         let said = record.reason.take().unwrap_or_default();
         // What else would be concluded from a refusal without a word of the verifier is not so.

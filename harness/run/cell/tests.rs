@@ -1,3 +1,5 @@
+mod privileges;
+
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -9,9 +11,9 @@ use super::*;
 use crate::manifest::Manifest;
 use crate::object::{BpfObject, ObjectError, Origin};
 use crate::plan::Plan;
-use crate::protocol::Stage;
 use crate::protocol::attach::Reach;
-use crate::record::{KernelIdentity, ObjectProgram, ProgramRecord, TRIED_AGAIN};
+use crate::protocol::{ModuleLoad, Stage};
+use crate::record::{KernelIdentity, LoadingPrivileges, ObjectProgram, ProgramRecord, TRIED_AGAIN};
 use crate::source::LockFile;
 use crate::store::{Store, StoredKernel};
 use crate::suite::Settings;
@@ -61,8 +63,13 @@ impl GuestLink for Script {
     }
 
     fn shape(&self) -> &GuestShape {
-        static SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new() };
+        static SHAPE: GuestShape =
+            GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new(), modules: Vec::new() };
         &SHAPE
+    }
+
+    fn modules(&self) -> &[ModuleLoad] {
+        &[]
     }
 
     fn shut_down(&mut self) {}
@@ -71,11 +78,17 @@ impl GuestLink for Script {
 /// Judges an object with the programs `a` and `b` by guests that follow these scripts, one after the other. Returns what became of the
 /// programs, and the cell's notes.
 fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
+    judge_with(scripts, None)
+}
+
+/// The same with these privileges.
+fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (Vec<ProgramRecord>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let kernels = Manifest::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels.toml")).unwrap().kernels;
     let mut plan = Plan::new(kernels[..1].to_vec(), vec![object()], &Settings::default());
     let programs = ["a", "b"].map(|name| ObjectProgram { name: name.to_owned(), section: "kprobe".to_owned() });
     (plan.objects[0].programs, plan.objects[0].broken) = (programs.to_vec(), None);
+    plan.objects[0].loading.privileges = privileges;
     let store = Store::open(&folder.path().join("store")).unwrap();
     let lock = LockFile::open(&folder.path().join("kernels.lock")).unwrap();
     let tools = Toolchain {
@@ -102,6 +115,7 @@ fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
         snapshot_budget: 0,
         logs: &logs,
         stop: &stop,
+        modules: None,
         debug: DebugOptions::default(),
     };
     let (sender, events) = mpsc::channel();

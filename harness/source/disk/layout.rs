@@ -246,7 +246,7 @@ mod tests {
             others.extend(config);
             let tree = tree(kernel, &others);
             let expected = Found { release: "6.6.30-x".to_owned(), path: kernel.to_owned() };
-            assert_eq!(images(&tree).unwrap(), [expected.clone()], "{who}");
+            assert_eq!(images(&tree).unwrap(), std::slice::from_ref(expected), "{who}");
             let found = configs(&expected).into_iter().find(|path| tree.copy(path, 1, &mut Vec::new()).unwrap());
             assert_eq!(found.as_deref().map(|path| path.trim_start_matches('/')), config, "{who}");
         }

@@ -82,8 +82,7 @@ impl<'a> Index<'a> {
     /// minutes instead of hours.
     pub fn update(&self, again: bool) -> Result<bool, StoreError> {
         let (request, folder, id) = (self.request, self.folder(), self.id());
-        let mut waiting = || (request.step)("waiting for the index of a repository".to_owned());
-        let _guard = request.store.locks.take(&format!("repository-{id}"), &mut waiting)?;
+        let _guard = self.take()?;
         let changed = fs::metadata(folder.join(STATE)).and_then(|found| found.modified());
         let age = changed.ok().map(|at| at.elapsed().unwrap_or_default());
         let enough = if again { NEW } else { FRESH };
@@ -136,9 +135,15 @@ impl<'a> Index<'a> {
         Err(failure.unwrap_or_else(|| request.unavailable("it has no mirror".to_owned(), "name another repository")))
     }
 
+    /// Keeps others from putting a new index in the place of the one that is read.
+    fn take(&self) -> Result<fs::File, StoreError> {
+        let mut waiting = || (self.request.step)("waiting for the index of a repository".to_owned());
+        self.request.store.locks.take(&format!("repository-{}", self.id()), &mut waiting)
+    }
+
     /// The packages whose names are wanted, in no order. Needs an index, so [`update`](Self::update) has to come first.
     pub fn packages(&self, is_wanted: &dyn Fn(&Listed) -> bool) -> Result<Vec<Listed>, StoreError> {
-        let path = self.folder().join(INDEX);
+        let (_guard, path) = (self.take()?, self.folder().join(INDEX));
         let listed = match self.repository.format {
             RepositoryFormat::Rpm => rpm::packages(&path, is_wanted),
             RepositoryFormat::Apk => apk::packages(&path, is_wanted),
@@ -146,6 +151,8 @@ impl<'a> Index<'a> {
         };
         let mut listed = match listed {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
+                // It is fetched anew by the next run.
+                let _ = fs::remove_file(path.with_file_name(STATE));
                 let address = shown(self.repository.addresses[self.at].text());
                 return Err(StoreError::Corrupt {
                     what: format!("{}: index of `{address}`", self.request.what),
@@ -162,13 +169,14 @@ impl<'a> Index<'a> {
 
     /// Where the repository is, and whether its index is signed.
     pub fn state(&self) -> Result<State, StoreError> {
-        let path = self.folder().join(STATE);
+        let (_guard, path) = (self.take()?, self.folder().join(STATE));
         let json = fs::read(&path).during("read", &path)?;
         serde_json::from_slice(&json).map_err(std::io::Error::from).during("read", &path)
     }
 
     /// The keys that its index was verified with.
     pub fn keys(&self) -> Result<Option<Keys>, StoreError> {
+        let _guard = self.take()?;
         Keys::read(self.request, self.repository, &self.folder().join(KEYS))
     }
 }

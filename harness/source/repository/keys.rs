@@ -52,7 +52,7 @@ impl Keys {
     ) -> Result<Option<Keys>, StoreError> {
         let Some(keyring) = &repository.keys else { return Ok(None) };
         fs::create_dir_all(folder).during("create", folder)?;
-        let mut sources = Vec::new();
+        let (mut sources, mut missing) = (Vec::new(), None);
         for (at, place) in keyring.places.iter().enumerate() {
             match place {
                 KeyringPlace::Path(path) if path.is_dir() => {
@@ -62,10 +62,8 @@ impl Keys {
                     sources.extend(files.into_iter().take(MOST_KEYS));
                 }
                 KeyringPlace::Path(path) if path.is_file() => sources.push(path.clone()),
-                KeyringPlace::Path(path) => {
-                    let reason = format!("the keyring `{}` does not exist", path.display());
-                    return Err(request.unavailable(reason, "install the distribution's keys, or correct `keyring`"));
-                }
+                // Distributions have the same keys at different places.
+                KeyringPlace::Path(path) => missing = missing.or(Some(path)),
                 KeyringPlace::Url(url) => {
                     let file = work.join(format!("keys-{at}"));
                     let (server, step) = (request.server(url), request.step);
@@ -74,6 +72,12 @@ impl Keys {
                     sources.push(file);
                 }
             }
+        }
+        if let (true, Some(path)) = (sources.is_empty(), missing) {
+            let reason = format!("the keyring `{}` does not exist", path.display());
+            return Err(
+                request.unavailable(reason, "install the distribution's keys, or correct `keyring` in the manifest")
+            );
         }
         let mut all = Vec::new();
         for (at, source) in sources.iter().enumerate() {

@@ -13,7 +13,8 @@ use crate::vm::qmp::{Limit, Monitor};
 /// Longer than any test takes that does not wait in vain.
 const LONG: Duration = Duration::from_secs(60);
 
-const SHAPE: GuestShape = GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new() };
+const SHAPE: GuestShape =
+    GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new(), modules: Vec::new() };
 
 /// A machine whose guest has spoken, and the guest's end of its two ports.
 fn machine(qemu: &str) -> (Machine, [UnixStream; 2]) {

@@ -43,7 +43,7 @@ fn key_with(accelerator: Accelerator, files: &[GuestFile]) -> SnapshotKey {
         name: "6.1",
         tools: &tools,
         kernel: &kernel,
-        shape: &GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new() },
+        shape: &GuestShape { memory_mib: 512, cpus: 1, numa_nodes: 1, append: Vec::new(), modules: Vec::new() },
         accelerator,
         deadlines: Deadlines::scaled(second, second, accelerator),
         stop: &|| false,

@@ -1,0 +1,132 @@
+//! Kernel modules that the user gives: of another kernel, changed, unsigned, without what they need. Each is told in the kernel's words or before
+//! a guest is booted, and never held against the object. Needs `make programs`, virtme-ng, QEMU and the kernels.
+
+#[path = "common/need.rs"]
+mod need;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use corematrix::matrix::Places;
+use corematrix::record::{Cause, CellRecord, RunRecord};
+use corematrix::store::Store;
+
+use need::need;
+
+const SIGNED: &[u8] = b"~Module signature appended~\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs the object that needs xfs, with more arguments.
+fn run(arguments: &[&str]) -> RunRecord {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--out"]).arg(folder.path()).args(arguments);
+    let output = run.output().expect("corematrix starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    corematrix::record::json::read(&folder.path().join("report.json")).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+fn fate<'r>(cell: &'r CellRecord, program: &str) -> (Option<Cause>, &'r str) {
+    let found = cell.programs.iter().find(|one| one.name == program).expect("it is there");
+    (found.cause, found.reason.as_deref().unwrap_or_default())
+}
+
+/// The module xfs of 6.1 without its signature, which the run before has fetched if the store did not have it.
+fn unsigned_xfs() -> Vec<u8> {
+    let record = run(&["--kernel", "6.1"]);
+    assert!(record.cells[0].modules.iter().any(|module| module.name == "xfs"), "{:?}", record.cells[0]);
+    let store = Store::open(&Places::from_environment(None).expect("a store").store).expect("the store");
+    let release = &record.kernels[0].identity.as_ref().expect("6.1 booted").release;
+    let (_, kernel) =
+        store.kernels().into_iter().find(|(_, kernel)| kernel.identity.release == *release).expect("6.1 is stored");
+    let resolved = kernel.module_files().expect("its modules are kept").resolve(&["xfs".to_owned()]);
+    let mut module = resolved.files.last().expect("xfs is there").unpacked().expect("it can be read");
+    let signed = module.strip_suffix(SIGNED).expect("Debian signs its modules").len();
+    let length = u32::from_be_bytes(module[signed - 4..signed].try_into().expect("four bytes"));
+    module.truncate(signed - 12 - length as usize);
+    module
+}
+
+/// The place of a section in an ELF file.
+fn section(elf: &[u8], name: &str) -> usize {
+    use object::{Object, ObjectSection};
+    let file = object::File::parse(elf).expect("an ELF file");
+    let range = file.section_by_name(name).and_then(|section| section.file_range()).expect("the section");
+    usize::try_from(range.0).expect("it fits")
+}
+
+fn written(folder: &Path, name: &str, bytes: &[u8]) -> String {
+    let file = folder.join(name).join("xfs.ko");
+    fs::create_dir_all(folder.join(name)).expect("a folder");
+    fs::write(&file, bytes).expect("writes");
+    file.display().to_string()
+}
+
+/// A manifest like ours in which 6.1 takes only signed modules.
+fn strict(folder: &Path) -> PathBuf {
+    let text = fs::read_to_string(root().join("kernels.toml")).expect("kernels.toml");
+    let strict = text.replace("[kernel.\"6.1\"]\n", "[kernel.\"6.1\"]\nappend = [\"module.sig_enforce=1\"]\n");
+    assert_ne!(text, strict);
+    fs::write(folder.join("kernels.toml"), strict).expect("writes");
+    fs::copy(root().join("kernels.lock"), folder.join("kernels.lock")).expect("copies");
+    folder.join("kernels.toml")
+}
+
+#[test]
+fn module_of_the_user_is_loaded_or_its_refusal_is_told() {
+    need!("guests", "programs");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let module = unsigned_xfs();
+    let plain = written(folder.path(), "plain", &module);
+    // Its own kernel takes it; another one is not even booted with it.
+    let record = run(&["--kernel", "6.1", "--kernel", "6.12", "--modules", &plain]);
+    assert_eq!(fate(&record.cells[0], "type"), (None, ""));
+    for program in ["type", "probe_of_nothing"] {
+        let (cause, reason) = fate(&record.cells[1], program);
+        assert_eq!(cause, Some(Cause::ModuleNotLoaded), "{reason}");
+        assert!(reason.contains("it is built for 6.1.") && reason.contains("this kernel is 6.12."), "{reason}");
+    }
+    // A kernel that takes only signed modules.
+    let manifest = strict(folder.path()).display().to_string();
+    let record = run(&["--manifest", &manifest, "--kernel", "6.1", "--modules", &plain]);
+    expect_refused(&record, "it is not signed with a key that the kernel trusts");
+    // BTF of another build.
+    let mut changed = module.clone();
+    let types = section(&module, ".BTF") + 24;
+    changed[types..types + 40].fill(0xff);
+    let changed = written(folder.path(), "changed", &changed);
+    expect_refused(&run(&["--kernel", "6.1", "--modules", &changed]), "failed to validate module [xfs] BTF: -22");
+    // A dependency that nobody has.
+    let at = module.windows(17).position(|bytes| bytes == b"depends=libcrc32c").expect("it needs libcrc32c");
+    let mut alone = module;
+    alone[at + 16] = b'x';
+    let alone = written(folder.path(), "alone", &alone);
+    let record = run(&["--kernel", "6.1", "--modules", &alone]);
+    let (cause, reason) = fate(&record.cells[0], "type");
+    assert_eq!(cause, Some(Cause::ModuleNotLoaded), "{reason}");
+    assert!(reason.contains("it needs `libcrc32x`"), "{reason}");
+}
+
+/// The module is a finding, what needs it is not judged, and what does not is.
+fn expect_refused(record: &RunRecord, words: &str) {
+    let cell = &record.cells[0];
+    let refused: Vec<&str> = cell.refused_modules().filter_map(|module| module.refused.as_deref()).collect();
+    assert!(refused.len() == 1 && refused[0].contains(words), "{refused:?}");
+    let (cause, reason) = fate(cell, "type");
+    assert_eq!(cause, Some(Cause::ModuleNotLoaded), "{reason}");
+    assert!(reason.contains(words), "{reason}");
+    assert_eq!(fate(cell, "function"), (None, ""), "nf_conntrack has no part in it");
+}
+
+#[test]
+fn name_that_no_module_has_is_told_with_those_like_it() {
+    need!("guests", "programs");
+    let record = run(&["--kernel", "6.1", "--modules", "nf_conntrak"]);
+    let (cause, reason) = fate(&record.cells[0], "probe_of_nothing");
+    assert_eq!(cause, Some(Cause::ModuleNotLoaded), "{reason}");
+    assert!(reason.contains("no module `nf_conntrak`") && reason.contains("`nf_conntrack`"), "{reason}");
+}
