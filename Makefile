@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge kvm-judge clean
+.PHONY: fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge kvm-judge clean book
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -14,6 +14,7 @@ help:
 	@echo "make loaders  the loaders of cilium/ebpf and aya, into target/loaders"
 	@echo "make dist   what is released, into target/dist; make dist-check makes it twice and compares every byte"
 	@echo "make dist-judge  installs it in bare chroots of Debian 12 and 13, up to the first verdict"
+	@echo "make book   the documentation as a website, into target/book; needs mdbook"
 	@echo "make lint   rustfmt, clippy, documentation"
 	@echo "make deny   licences, advisories and sources of the dependencies, by cargo-deny"
 	@echo "make bench  boots, restores, whole matrices and growth against stock virtme-ng; PARTS=\"warm growth\" measures some"
@@ -107,6 +108,15 @@ build-judge: build programs
 # npm brings the engine that runs GitLab's file; it needs Node 18 or later.
 ci-judge: dist programs
 	tests/judge/ci.sh
+
+# Pages link to files of the repository as well; on a website those links have to lead to the repository.
+BOOK_REPOSITORY ?= https://github.com/OWNER/corematrix/blob/main
+book:
+	@command -v mdbook >/dev/null || { echo "error: mdbook is not installed" >&2; echo "hint: cargo install mdbook --locked" >&2; exit 2; }
+	@rm -rf target/book-source && cp -r docs target/book-source && cp -r reports/example target/book-source/pictures
+	@find target/book-source -name '*.md' -exec sed -i -E \
+		-e 's#\]\(\.\./\.\./reports/example/#](../pictures/#g' -e 's#\]\(\.\./\.\./#]($(BOOK_REPOSITORY)/#g' {} +
+	mdbook build target/book-source --dest-dir $(CURDIR)/target/book
 
 clean:
 	$(CARGO) clean

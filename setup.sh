@@ -10,8 +10,8 @@ fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
 
 # What each is for: curl downloads kernels; binutils has `strings`, with which virtme-ng reads a kernel's version; gcc, make, pkg-config, libelf, zlib and zstd build libbpf, and the static guest with it; clang and libbpf-dev build programs/; python3-venv holds virtme-ng.
 packages=(curl binutils gcc make pkg-config libc6-dev libelf-dev libzstd-dev zlib1g-dev clang libbpf-dev linux-libc-dev python3-venv ca-certificates)
-# docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages and dpkg-deb make archives; qemu-img and mkfs.ext4 disks.
-test_packages=(docker-registry dpkg-dev e2fsprogs gpg gpg-agent lighttpd openssl qemu-utils)
+# docker-registry, lighttpd and openssl serve kernels on loopback; gpg, dpkg-scanpackages, dpkg-deb, rpmbuild, createrepo_c and repo-add make archives; qemu-img and a mkfs of each file system disks.
+test_packages=(btrfs-progs createrepo-c docker-registry dosfstools dpkg-dev e2fsprogs erofs-utils gpg gpg-agent gpgv libarchive-tools lighttpd makepkg mtools openssl pacman-package-manager qemu-utils rpm squashfs-tools xfsprogs zstd)
 # mmdebstrap and umoci make the OCI image, jq the SBOM of it.
 dist_packages=(mmdebstrap umoci jq dpkg-dev)
 # Writes the SBOM of the executable.
@@ -40,7 +40,7 @@ installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx
 # The names that the tests look for, too.
 test_tools_ok() {
     local tool
-    [ -z "$tests" ] || for tool in docker-registry dpkg-deb dpkg-scanpackages gpg gpg-agent lighttpd mkfs.ext4 openssl qemu-img; do
+    [ -z "$tests" ] || for tool in bsdtar createrepo_c docker-registry dpkg-deb dpkg-scanpackages gpg gpg-agent gpgv lighttpd makepkg mcopy mkfs.btrfs mkfs.erofs mkfs.ext4 mkfs.vfat mkfs.xfs mksquashfs openssl qemu-img repo-add rpmbuild rpmsign zstd; do
         PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || return 1
     done
 }
@@ -63,7 +63,7 @@ without_apt() {
     qemu_enough || missing+=("QEMU $qemu_major or later, or 6.2 with KVM")
     browser_ok || missing+=("Chromium (for the tests)")
     dist_tools_ok || missing+=("mmdebstrap, umoci, jq and dpkg-deb (for \`make dist\`)")
-    test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, e2fsprogs, gpg, openssl and dpkg-dev (for the tests)")
+    test_tools_ok || missing+=("docker-registry, lighttpd, qemu-img, gpg, gpgv, openssl, dpkg-dev, rpm, createrepo_c, pacman, makepkg, bsdtar, zstd, mtools and the tools of ext4, XFS, btrfs, FAT, squashfs and EROFS (for the tests)")
     [ -e /usr/include/libelf.h ] || missing+=("libelf headers")
     [ -e /usr/include/zlib.h ] || missing+=("zlib headers")
     [ -e /usr/include/bpf/bpf_helpers.h ] || missing+=("libbpf headers")

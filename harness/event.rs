@@ -12,7 +12,7 @@ use crate::record::MachineRecord;
 use crate::record::{CellCoverage, CellPrediction};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
-use crate::record::{KernelWarning, LoaderEvidence, ModuleRecord};
+use crate::record::{KernelWarning, LoaderEvidence, ModuleRecord, PrivilegesRecord, UpgradeRecord};
 use crate::test_output::TestOutput;
 
 /// Something that happened. Indexes are into the plan's kernels, objects and the object's programs.
@@ -176,8 +176,12 @@ pub struct CellOutcome {
     pub modules: Vec<ModuleRecord>,
     /// How far its guards were proven.
     pub coverage: CellCoverage,
+    /// What became of the maps of an older build.
+    pub upgrade: Option<UpgradeRecord>,
     /// What the kernel complained about.
     pub kernel_log: Vec<KernelWarning>,
+    /// The least privileges with which it loads, if that was asked for.
+    pub privileges: Option<PrivilegesRecord>,
     /// The tests that a command ran, if it was looked for them.
     pub tests: Option<TestOutput>,
     /// What the guest's machine was like, if there was a guest.

@@ -40,6 +40,7 @@ pub mod nearest;
 pub mod object;
 pub mod plan;
 pub mod predict;
+pub mod privileges;
 pub mod process;
 pub mod report;
 pub mod repro;

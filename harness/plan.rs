@@ -1,13 +1,18 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
+mod baseline;
+mod command;
 mod groups;
+mod kernel_record;
 mod loaders;
 mod machine;
 mod reuse;
 mod room;
 mod schedule;
 mod sent;
+mod targets;
 mod types;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,19 +29,23 @@ use crate::record::LoadingRecord;
 use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
-    AlternativesRecord, COMMAND_SECTION, CellRecord, KernelRecord, KernelState, ObjectProgram, ObjectRecord,
-    OptionalRecord, PartitionRecord, ProgramRecord, RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
+    AlternativesRecord, CellRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord,
+    RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
 
+pub use baseline::PlannedBaseline;
 use groups::{groups, optional, proposed};
+use kernel_record::kernel_record;
 pub use loaders::PlannedLoader;
 pub use machine::CellMachine;
 pub use reuse::PlannedReuse;
 pub use room::Room;
 pub use schedule::{Schedule, ScheduleFormat, ScheduledObject, ScheduledPart};
+pub use targets::PlannedTarget;
 pub use types::OwnTypes;
+pub use upgrade::PlannedUpgrade;
 
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
@@ -58,6 +67,8 @@ pub struct Plan {
     pub optional: Vec<OptionalRecord>,
     /// Percent of the guard sides that have to be verified.
     pub minimum_coverage: Option<f64>,
+    /// Whether the least privileges are wanted with which objects load.
+    pub least_privileges: bool,
     /// The modules that guests load, as the suites say.
     pub modules: Option<ModuleChoice>,
 }
@@ -91,8 +102,14 @@ pub struct PlannedObject {
     pub programs_setup: Vec<ProgramSetup>,
     /// The maps that its own loader gives it.
     pub reused: Vec<PlannedReuse>,
+    /// The programs of which its programs replace or trace functions.
+    pub targets: Vec<PlannedTarget>,
     /// The BTF that its own loader relocates it with.
     pub types: Option<OwnTypes>,
+    /// The older build whose maps it finds.
+    pub upgrade: Option<PlannedUpgrade>,
+    /// The build that it is measured beside.
+    pub baseline: Option<PlannedBaseline>,
     /// Whether there is more than one setting of it, so that its switches in `.rodata` count.
     pub shaped: bool,
 }
@@ -113,9 +130,10 @@ impl Plan {
         let loadings = objects.iter().map(|object| {
             let mut loading = reuse::loading_of(settings, &object.name);
             let reused = reuse::resolve(object, &mut loading, &objects, settings);
-            (loading, reused)
+            let targets = targets::resolve(object, &loading, &objects, settings);
+            (loading, reused, targets)
         });
-        for (object, (loading, reused)) in objects.iter().zip(loadings) {
+        for (object, (loading, reused, targets)) in objects.iter().zip(loadings) {
             let shapes: Vec<&Shape> =
                 settings.shapes.iter().filter(|(of, _)| *of == object.name).map(|(_, shape)| shape).collect();
             // Another machine changes no switch.
@@ -134,9 +152,12 @@ impl Plan {
                     let mut all = profile.map(|profile| profile.loading.clone()).unwrap_or_default();
                     all.add(&loading);
                     let planned = PlannedObject::new(object.clone(), shape, &all);
-                    let (reused, shaped) = (reused.clone(), shaped);
+                    let (reused, targets) = (reused.clone(), targets.clone());
                     let machine = shape.map_or_else(|| machine.clone(), |shape| shape.machine.over(&machine));
-                    PlannedObject { machine, programs_setup: setup(), reused, types: types.clone(), shaped, ..planned }
+                    // What its user does with its programs may take other privileges.
+                    let programs_setup = if planned.privileges().is_none() { setup() } else { Vec::new() };
+                    let types = types.clone();
+                    PlannedObject { machine, programs_setup, reused, targets, types, shaped, ..planned }
                 };
                 planned.extend(loaders::rows(assigned, object, plan));
             }
@@ -151,40 +172,8 @@ impl Plan {
             alternatives,
             optional,
             minimum_coverage: settings.minimum_coverage,
+            least_privileges: settings.least_privileges,
             modules: settings.modules.clone(),
-        }
-    }
-
-    /// Plans a command on every kernel. In the record it stands as an object with one program: `object` is what is run, as far as it can
-    /// be had, and `words` the command in full.
-    pub fn of_command(kernels: Vec<KernelSpec>, object: BpfObject, words: String) -> Plan {
-        let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
-        let analysis = Arc::new(Analysis::of(&[], &[]));
-        let command = PlannedObject {
-            loaded: object.bytes.clone(),
-            object,
-            programs,
-            broken: None,
-            analysis,
-            shape: None,
-            machine: MachineSettings::default(),
-            patches: Vec::new(),
-            loading: LoadingRecord::default(),
-            loader: None,
-            beside: None,
-            programs_setup: Vec::new(),
-            reused: Vec::new(),
-            types: None,
-            shaped: false,
-        };
-        Plan {
-            kernels,
-            objects: vec![command],
-            alternatives: Vec::new(),
-            optional: Vec::new(),
-            minimum_coverage: None,
-            modules: None,
-            urgent: Vec::new(),
         }
     }
 
@@ -234,7 +223,9 @@ impl Plan {
             modules: Vec::new(),
             coverage: CellCoverage::default(),
             prediction: None,
+            upgrade: None,
             kernel_log: Vec::new(),
+            privileges: None,
             wall_ms: 0,
             machine: None,
             notes: Vec::new(),
@@ -325,7 +316,10 @@ impl PlannedObject {
             beside: None,
             programs_setup: Vec::new(),
             reused: Vec::new(),
+            targets: Vec::new(),
             types: None,
+            upgrade: None,
+            baseline: None,
             shaped,
         }
     }
@@ -384,18 +378,5 @@ impl PlannedObject {
             loader: self.loader.as_ref().map(PlannedLoader::record),
             beside: self.beside.clone(),
         }
-    }
-}
-
-fn kernel_record(spec: &KernelSpec) -> KernelRecord {
-    KernelRecord {
-        name: spec.name.clone(),
-        source: spec.source.to_string(),
-        optional: spec.optional,
-        state: KernelState::Pending,
-        identity: None,
-        hello_ms: Vec::new(),
-        restore_ms: Vec::new(),
-        notes: Vec::new(),
     }
 }

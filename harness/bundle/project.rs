@@ -79,7 +79,7 @@ pub(super) fn manifest(
         Some(Source::Apt { suites, packages, archive: None }) => {
             (declared.suites, declared.packages) = (Some(&suites[..]), Some(&packages[..]));
         }
-        Some(Source::Mainline { version }) => declared.version = Some(version.as_str()),
+        Some(Source::Mainline { version, mirror: None }) => declared.version = Some(version.as_str()),
         Some(Source::Oci { image }) => declared.image = Some(image.to_string()),
         Some(Source::Package { files }) => {
             for file in files {
@@ -106,13 +106,14 @@ pub(super) fn portable<'a>(spec: &'a KernelSpec, pinned: Option<&LockedKernel>) 
     let source = spec.sources().find(|one| one.label() == pinned.source)?;
     match source {
         // The mirror of a company is not for a bundle to name.
-        Source::Apt { archive: Some(_), .. } => None,
-        Source::Apt { archive: None, .. } | Source::Mainline { .. } | Source::Oci { .. } => Some(source),
+        Source::Apt { archive: Some(_), .. } | Source::Mainline { mirror: Some(_), .. } => None,
+        Source::Apt { archive: None, .. } | Source::Mainline { mirror: None, .. } | Source::Oci { .. } => Some(source),
         Source::Package { files } => files
             .iter()
             .all(|file| matches!(file.place, FileLocation::Url(_)) && file.sha256.is_some())
             .then_some(source),
-        Source::Path { .. }
+        Source::Repository(_)
+        | Source::Path { .. }
         | Source::Tree { .. }
         | Source::Build { .. }
         | Source::Host
@@ -126,14 +127,18 @@ pub(super) fn is_harmless(spec: &KernelSpec) -> bool {
     spec.fallbacks.is_empty()
         && match &spec.source {
             Source::Apt { archive, .. } => archive.is_none(),
-            Source::Mainline { .. } | Source::Oci { .. } => true,
+            Source::Mainline { mirror, .. } => mirror.is_none(),
+            Source::Oci { .. } => true,
             Source::Package { files } => files.iter().all(|file| matches!(file.place, FileLocation::Url(_))),
             Source::Path { image, modules, config } => {
                 image.ends_with(ELSEWHERE) && modules.is_none() && config.is_none()
             }
-            Source::Tree { .. } | Source::Build { .. } | Source::Host | Source::Disk { .. } | Source::Btf { .. } => {
-                false
-            }
+            Source::Repository(_)
+            | Source::Tree { .. }
+            | Source::Build { .. }
+            | Source::Host
+            | Source::Disk { .. }
+            | Source::Btf { .. } => false,
         }
 }
 

@@ -5,16 +5,17 @@ mod kernels;
 mod machine;
 mod objects;
 mod predictions;
+mod privileges;
 mod runs;
 
 use super::failure::Failure;
 use crate::answer::Answer;
 pub(super) use bisections::{BisectedObject, BisectedRelocation, BisectionChange, BisectionStep};
 pub(super) use kernels::{
-    BootedKernel, ChangedOption, ConfigDifference, DiffedKernel, FoundName, HistoryKernel, KernelDiff, KernelHit,
-    KernelList, KernelWithName, ListedKernel, NameHistory, OutdatedKernel, OutdatedKernels, OutdatedState,
-    ProbedKernel, ProbedKernels, ShownKernel, ShownKernels, TypesDifference, VerifiedFolder, VerifiedKernel,
-    VerifiedKernels,
+    BootedKernel, CatalogueList, CataloguedKernel, ChangedOption, ConfigDifference, DiffedKernel, FoundName,
+    HistoryKernel, KernelDiff, KernelHit, KernelList, KernelWithName, ListedKernel, NameHistory, OutdatedKernel,
+    OutdatedKernels, OutdatedState, ProbedKernel, ProbedKernels, ShownKernel, ShownKernels, TypesDifference,
+    VerifiedFolder, VerifiedKernel, VerifiedKernels,
 };
 pub(super) use machine::{
     CheckState, DoctorCheck, DoctorReport, Estimate, Forecast, ListedFolder, ListedSnapshot, StoreContents,
@@ -23,6 +24,7 @@ pub(super) use objects::{ListedObject, ObjectList};
 pub(super) use predictions::{
     KernelPrediction, MinimalKernel, MinimalKernels, PredictedObject, Predictions, UnreadKernel,
 };
+pub(super) use privileges::{LeastOnKernel, LeastPrivilegesOf, ObjectPrivileges, PrivilegesAnswer};
 pub(super) use runs::{
     ComparedObjects, ComparedRuns, CoverageAnswer, CoveredKernel, CoveredObject, ExplainedCell, ExplainedProgram,
     GuardOnKernel, GuardProofs, LoadedGuard, ObjectDifferences, ReproAnswer, ReproDifference, ReproducedProgram,

@@ -40,7 +40,8 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
         return Err(Failure::input(missing.join("; "), Some(hint)));
     };
     let name = &record.kernels[kernel].name;
-    let Some(spec) = project.manifest.kernels.iter().find(|spec| spec.name == *name) else {
+    let spec = project.manifest.kernel(name);
+    let Some(spec) = &spec else {
         return Err(Failure::input(format!("the manifest does not declare kernel `{name}` any more"), None));
     };
     let bundle = Bundle::of(&Contents {

@@ -69,7 +69,7 @@ impl<'a> CellRunner<'a> {
 }
 
 /// The line for an event that takes long or explains a delay.
-fn line(event: &Event, plan: &Plan) -> Option<String> {
+pub(super) fn line(event: &Event, plan: &Plan) -> Option<String> {
     let name = |kernel: &usize| &plan.kernels[*kernel].name;
     match event {
         Event::Fetching { kernel, step } => Some(format!("{}: {step}", name(kernel))),

@@ -11,8 +11,9 @@ use super::explain::{index_of, read_record};
 use super::failure::Failure;
 use super::run::width;
 use crate::compare::{ObjectGrid, differences, one_kernel, one_object};
-use crate::record::{ProgramRecord, RunRecord};
-use crate::report::{comparison, object_grid};
+use crate::record::{MachineRow, ProgramRecord, RunRecord};
+use crate::report::machines::machine_views;
+use crate::report::{comparison, object_grid, paragraph};
 use crate::run_folder::RunFolder;
 use crate::verifier::Parting;
 
@@ -21,7 +22,7 @@ pub(super) struct CompareArgs {
     /// The earlier run: the folder of a report, its `report.json`, or `latest`.
     before: PathBuf,
     /// The later run; may be left out to compare kernels or objects of one run.
-    #[arg(required_unless_present_any = ["kernels", "objects"])]
+    #[arg(required_unless_present_any = ["kernels", "objects", "profile"])]
     after: Option<PathBuf>,
     /// Compare these two kernels only: the first of the earlier run, the second of the later one.
     #[arg(long, num_args = 2, value_names = ["KERNEL", "KERNEL"])]
@@ -29,6 +30,9 @@ pub(super) struct CompareArgs {
     /// Compare builds of one object, program by program: the first, which is the earlier run's, with each of the others.
     #[arg(long, num_args = 2.., value_name = "OBJECT", conflicts_with_all = ["kernels", "log"])]
     objects: Option<Vec<String>>,
+    /// Show what this profile, or another machine of the run, changed: each object with it, against the same without it.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["kernels", "objects", "log", "after"])]
+    profile: Option<String>,
     /// Show where the verifiers of the two kernels part on this program.
     #[arg(long, num_args = 2, value_names = ["OBJECT", "PROGRAM"], requires = "kernels")]
     log: Option<Vec<String>>,
@@ -43,6 +47,9 @@ pub(super) fn run(common: &Common, args: &CompareArgs) -> Result<ExitCode, Failu
         Some(after) => read_record(common, after)?,
         None => (folder.clone(), before.clone()),
     };
+    if let Some(profile) = args.profile.as_deref() {
+        return compare_machines(args, &before, profile);
+    }
     if let Some(objects) = args.objects.as_deref() {
         return compare_objects(args, (&before, &after), objects);
     }
@@ -75,6 +82,34 @@ pub(super) fn run(common: &Common, args: &CompareArgs) -> Result<ExitCode, Failu
         return Ok(ExitCode::SUCCESS);
     }
     print!("{}", comparison::render(&found, names.each_ref().map(String::as_str), width()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a machine changed, object by object.
+fn compare_machines(args: &CompareArgs, record: &RunRecord, name: &str) -> Result<ExitCode, Failure> {
+    let views = machine_views(record);
+    if views.is_empty() {
+        let hint = "`corematrix run --profile NAME` tries each object with it, too".to_owned();
+        return Err(Failure::input("the run has objects on one machine only", Some(hint)));
+    }
+    let view = &views[index_of("profile", name, views.iter().map(|view| view.name.as_str()))?];
+    let of_rows = |rows: &MachineRow| {
+        let name = &record.objects[rows.base].name;
+        differences(&one_object(record, rows.base, name), &one_object(record, rows.row, name))
+    };
+    if args.json {
+        ComparedRuns { differences: view.rows.iter().flat_map(of_rows).collect() }.print()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", paragraph(&view.title(), 0, width()));
+    view.lines(record).iter().for_each(|line| print!("{}", paragraph(line, 2, width())));
+    for rows in &view.rows {
+        let (base, other) = (&record.objects[rows.base].name, &record.objects[rows.row].name);
+        let found = of_rows(rows);
+        if !found.is_empty() {
+            print!("\n{}", comparison::render(&found, [base, other], width()));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::vm::DebugOptions;
 
 /// What helps to look into guests.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 #[command(next_help_heading = "Debugging")]
 pub(super) struct DebugArgs {
     /// Open QEMU's gdb server for each guest and print the command that attaches gdb; the kernel runs at fixed addresses (means

@@ -73,6 +73,11 @@ pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failur
             tell("acceleration", Finding::Bad("cannot be proven without the programs above".into(), "see above".into()))
         }
     }
+    let untyped = project.without_btf(&project.kernels(&args.machine.kernel)?);
+    if !untyped.is_empty() {
+        let way = "`btf` under [defaults] in the manifest names a BTFHub archive; `btf` of the kernel names a file";
+        tell("BTF", Finding::Fair(untyped.join("; "), way.to_owned()));
+    }
     if project.tools().is_ok() {
         let forecast = forecast::of(&project, &args.machine)?;
         if !args.json {

@@ -40,6 +40,12 @@ pub(super) struct Terms {
     /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
     #[arg(long, value_name = "PERCENT", default_value_t = GateLimits::INSTRUCTIONS_PERCENT, value_parser = percent)]
     max_instructions_growth: f64,
+    /// How many percent of the kernel's instruction limit a program may use at most; the gate is red for more.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    max_instructions: Option<f64>,
+    /// How many times as long as in the object of `--against` a run may take; the gate is red for more, beyond noise.
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    max_cost: Option<f64>,
     /// Fail for programs that are predicted to fail on kernels that cannot be booted here.
     #[arg(long)]
     fail_on_predicted: bool,
@@ -48,6 +54,15 @@ pub(super) struct Terms {
 fn percent(text: &str) -> Result<f64, String> {
     let number: f64 = text.trim_end_matches('%').trim().parse().map_err(|_| "it is no number".to_owned())?;
     if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("it has to be 0 or more".to_owned()) }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if number.is_finite() && number > 0.0 {
+        Ok(number)
+    } else {
+        Err("it has to be more than 0, such as 1.3".to_owned())
+    }
 }
 
 /// [`Terms`] with their files read.
@@ -61,7 +76,11 @@ pub(super) struct ReadTerms {
 impl Terms {
     /// Whether the user named anything to weigh a run against.
     pub(super) fn are_given(&self) -> bool {
-        self.baseline.is_some() || !self.expect.is_empty() || self.fail_on_predicted
+        self.baseline.is_some()
+            || !self.expect.is_empty()
+            || self.fail_on_predicted
+            || self.max_instructions.is_some()
+            || self.max_cost.is_some()
     }
 
     /// Reads the files, so that a mistake in them is reported before anything is run. Suites among `inputs` have expectations, too.
@@ -83,6 +102,8 @@ impl Terms {
         }
         let limits = GateLimits {
             instructions_percent: self.max_instructions_growth,
+            instructions_share: self.max_instructions,
+            cost_ratio: self.max_cost,
             predicted_failures: self.fail_on_predicted,
             ..GateLimits::now()
         };

@@ -22,10 +22,12 @@ mod lint;
 mod list;
 mod merge;
 mod nightly;
+mod older_build;
 mod only_input;
 mod open;
 mod plan;
 mod predict;
+mod privileges;
 mod report;
 mod repro;
 mod run;
@@ -35,6 +37,7 @@ mod setup;
 mod shell;
 mod store;
 mod threshold;
+mod upgrade;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -108,6 +111,8 @@ enum Command {
     Runner(runner::RunnerArgs),
     /// A shell in a kernel, on the files of this machine.
     Shell(shell::ShellArgs),
+    /// Load a new build of an object over the pinned maps of the old one, on every kernel: which maps are reused, and which data survives.
+    Upgrade(upgrade::UpgradeArgs),
     /// Explain why programs of a report failed on a kernel, and what to do about it.
     Explain(explain::ExplainArgs),
     /// See a failure of a run again: one cell on its kernel, with everything that the verifier can tell.
@@ -126,6 +131,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Predict what the types of kernels say of objects, on as many kernels as there are types of, without booting anything.
     Predict(predict::PredictArgs),
+    /// Find the fewest capabilities with which objects load, program by program and kernel by kernel.
+    Privileges(privileges::PrivilegesArgs),
     /// Find what is wrong in objects, at their source lines, from the types of kernels alone: for editors and hooks.
     Lint(lint::LintArgs),
     /// Make one report of the reports of all parts of a run.
@@ -252,6 +259,7 @@ impl Cli {
             Command::Exec(args) => exec::run(&self.common, &args),
             Command::Runner(args) => Ok(runner::run(&self.common, &args)),
             Command::Shell(args) => shell::run(&self.common, &args),
+            Command::Upgrade(args) => upgrade::run(&self.common, &args),
             Command::Explain(args) => explain::run(&self.common, &args),
             Command::Repro(args) => repro::run(&self.common, &args),
             Command::Bundle(args) => bundle::run(&self.common, &args),
@@ -268,6 +276,7 @@ impl Cli {
             Command::List(args) => list::run(&self.common, &args),
             Command::Store(args) => store::run(&self.common, &args),
             Command::Predict(args) => predict::run(&self.common, &args),
+            Command::Privileges(args) => privileges::run(&self.common, &args),
             Command::Lint(args) => lint::run(&self.common, &args),
             Command::Btf(args) => btf::run(&self.common, &args),
             Command::Kernels(args) => kernels::run(&self.common, &args),

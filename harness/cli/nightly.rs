@@ -18,7 +18,7 @@ use crate::record::json;
 use crate::report::{Baseline, nightly, write_changes, write_text};
 
 /// A month.
-const KEEP: &str = "30";
+const NIGHTS: &str = "30";
 
 #[derive(Debug, Args)]
 pub(super) struct NightlyArgs {
@@ -28,8 +28,9 @@ pub(super) struct NightlyArgs {
     #[arg(long, value_name = "DIR")]
     history: PathBuf,
     /// How many nights are kept.
-    #[arg(long, value_name = "N", default_value = KEEP)]
-    keep: NonZeroUsize,
+    // Not `--keep`, which keeps the scratch folders of guests.
+    #[arg(long, value_name = "N", default_value = NIGHTS)]
+    nights: NonZeroUsize,
     /// Run the kernels that `kernels.lock` pins: look for no newer ones.
     #[arg(long)]
     pinned: bool,
@@ -67,7 +68,7 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     let post = nightly::post(&record, &stamp, compared, &[moved, behind].concat());
     let night = Night::of(&record, &stamp, found.as_ref().map_or(0, Vec::len));
     history.add(&folder, &night).map_err(failure)?;
-    history.retain(args.keep.get()).map_err(failure)?;
+    history.retain(args.nights.get()).map_err(failure)?;
     let nights = history.nights().map_err(failure)?;
     let write = |name: &str, text: &str| write_text(&history.root().join(name), text).map_err(|e| report_failure(&e));
     write("index.html", &nightly::page(&nights, &post))?;

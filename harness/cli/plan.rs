@@ -42,6 +42,7 @@ pub(super) struct PlanArgs {
 pub(super) fn run(common: &Common, args: &PlanArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = project.kernels(&args.machine.kernel)?;
+    project.without_btf(&kernels).iter().for_each(|line| say(format!("note: {line}")));
     let mut inputs = project.inputs(&args.inputs, args.machine.offline, &say)?;
     project.assign_loaders(&mut inputs, &[])?;
     let Inputs { objects, settings, .. } = inputs;

@@ -11,13 +11,16 @@ use super::debug::{DebugArgs, Phases};
 use super::failure::Failure;
 use super::gate::{self, ReadTerms, Terms};
 use super::guest_machine::ComparedMachineArgs;
+use super::older_build::older_builds;
 use super::threshold::Thresholds;
 use super::{Common, MachineArgs, bundle, say, watch};
 use crate::coverage::Unit;
 use crate::event::Event;
 use crate::matrix::{Matrix, Options, Project};
 use crate::plan::Plan;
+use crate::privileges::capability;
 use crate::protocol::attach::Reach;
+use crate::record::LoadingPrivileges;
 use crate::record::Partition;
 use crate::record::RunRecord;
 use crate::record::exit_code;
@@ -54,10 +57,23 @@ pub(super) struct RunArgs {
     /// Make every program run that can be attached or run, and count its runs; means `--attach`, too.
     #[arg(long)]
     exercise: bool,
+    /// Measure how long each program runs beside the same program of OLD, an older build, in turns in the same guest; means `--exercise`, too.
+    /// `--max-cost` lets the gate be red for it.
+    #[arg(long, value_name = "OLD", conflicts_with = "watch")]
+    against: Option<PathBuf>,
     /// Load with LOADER: libbpf, cilium-ebpf, aya, or the path of a loader; may be repeated, and `all` compares all that are built
     /// [default: the loader that a suite names or that the object is made for, else libbpf].
     #[arg(long, value_name = "LOADER")]
     pub(super) loader: Vec<String>,
+    /// Load with these capabilities alone, by a user that is not root: a list such as CAP_BPF,CAP_PERFMON, `none`, or `all`.
+    #[arg(long, value_name = "NAMES", conflicts_with_all = ["attach", "exercise", "token"])]
+    capabilities: Option<String>,
+    /// Load with a BPF token, as the root of a user namespace that has no capability outside of it (Linux 6.9 and later).
+    #[arg(long, conflicts_with_all = ["attach", "exercise"])]
+    token: bool,
+    /// Find the fewest capabilities with which each program loads, and tell them in the report.
+    #[arg(long)]
+    least_privileges: bool,
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
@@ -106,6 +122,12 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     let project = Project::load(&common.manifest, &common.places()?)?;
     let matrix = Matrix::new(&project, args.options()?);
     let mut work = matrix.plan_with(&args.machine.kernel, &args.inputs, &say)?;
+    if let Some(file) = &args.against {
+        let old = matrix.plan_with(&args.machine.kernel, std::slice::from_ref(file), &say)?;
+        for (newer, older) in older_builds(file, &old.plan, &mut work.plan)? {
+            newer.measure_against(older);
+        }
+    }
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
     let matrix = matrix.stopped_by(stop);
     matrix.accelerator(&work.plan.kernels, &say)?;
@@ -128,11 +150,29 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
 }
 
 impl RunArgs {
+    /// The privileges that everything is loaded with, if not those of root.
+    fn privileges(&self) -> Result<Option<LoadingPrivileges>, Failure> {
+        let words = match self.capabilities.as_deref() {
+            None => return Ok(self.token.then_some(LoadingPrivileges::Token)),
+            Some("all") => return Ok(Some(LoadingPrivileges::AllCapabilities)),
+            Some("none") => "",
+            Some(words) => words,
+        };
+        let mut names = Vec::new();
+        for word in words.split(',').filter(|word| !word.is_empty()) {
+            let name = capability(word).map_err(|unknown| Failure::input(&unknown, Some(unknown.hint())))?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(Some(LoadingPrivileges::Capabilities(names)))
+    }
+
     /// How the matrix is run.
     pub(super) fn options(&self) -> Result<Options, Failure> {
         let mut options = self.machine.options()?;
         options.jobs = self.jobs;
-        options.reach = match (self.exercise, self.attach) {
+        options.reach = match (self.exercise || self.against.is_some(), self.attach) {
             (true, _) => Reach::Exercise,
             (false, true) => Reach::Attach,
             (false, false) => Reach::Load,
@@ -142,6 +182,8 @@ impl RunArgs {
         options.partition = self.partition;
         options.loaders.clone_from(&self.loader);
         options.machine = self.guests.options();
+        options.privileges = self.privileges()?;
+        options.least_privileges = self.least_privileges;
         options.debug = self.debug.options();
         Ok(options)
     }

@@ -28,6 +28,7 @@ schemas!(
     "explain-prove-1",
     "gate-1",
     "kernels-1",
+    "kernels-catalogue-1",
     "kernels-diff-1",
     "kernels-list-1",
     "kernels-outdated-1",
@@ -39,11 +40,13 @@ schemas!(
     "plan-1",
     "plan-minimal-1",
     "predict-1",
+    "privileges-1",
     "report-1",
     "report-line-1",
     "repro-1",
     "store-list-1",
     "suite-1",
+    "upgrade-1",
 );
 
 #[derive(Debug, Args)]

@@ -1,7 +1,9 @@
 //! [`decide`]: a record, what is expected of it, a baseline and limits make a [`GateReport`]. Pure.
 
 mod alternatives;
+mod cost;
 mod expected;
+mod headroom;
 
 use std::collections::BTreeMap;
 
@@ -55,6 +57,8 @@ pub fn decide(
         }
     }
     gate.predictions();
+    gate.instructions();
+    gate.cost();
     gate.alternatives();
     gate.regressions();
     gate.unused();
@@ -374,6 +378,9 @@ fn limit_hint(cause: Option<Cause>) -> &'static str {
     match cause {
         Some(Cause::IncompleteMapDefinition) => {
             "a suite's `[[shape]]` sets what the loader sets of maps; an `[[expect]]` excuses the object without it"
+        }
+        Some(Cause::MachineUnavailable) => {
+            "leave the setting away on this kernel; an `[[expect]]` with a reason excuses the row on it"
         }
         Some(Cause::GuestMemory) => "give the kernel's guests more `memory` in kernels.toml",
         _ => "an `[[expect]]` with a reason excuses what can never be judged",

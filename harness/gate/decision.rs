@@ -68,6 +68,10 @@ pub enum Rule {
     CoverageLost,
     /// The verifier walks through many more instructions.
     InstructionsGrew,
+    /// A program uses more of the instruction limit than it may, or how much it uses is not known.
+    TooManyInstructions,
+    /// A run takes longer than it may beside the baseline, or that cannot be told.
+    RunCost,
     /// An object that loads reads wrong data or cannot attach where it did not before.
     NewDanger,
     /// An expectation is past its date.
@@ -105,6 +109,8 @@ impl Rule {
             Rule::CellLost => "cell lost",
             Rule::CoverageLost => "coverage lost",
             Rule::InstructionsGrew => "more instructions",
+            Rule::TooManyInstructions => "too many instructions",
+            Rule::RunCost => "run cost",
             Rule::NewDanger => "new danger",
             Rule::ExpectationExpired => "expectation expired",
             Rule::KernelWarning => "kernel warning",

@@ -7,6 +7,10 @@ use time::{Date, OffsetDateTime};
 pub struct GateLimits {
     /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
     pub instructions_percent: f64,
+    /// How many percent of the instruction limit a program may use at most; `None` for any.
+    pub instructions_share: Option<f64>,
+    /// How many times as long as in the baseline a run may take; `None` for any.
+    pub cost_ratio: Option<f64>,
     /// Whether a program that is predicted to fail on a kernel that was not booted is red.
     pub predicted_failures: bool,
     /// The day on which expectations must not have expired.
@@ -21,6 +25,8 @@ impl GateLimits {
     pub fn now() -> GateLimits {
         GateLimits {
             instructions_percent: GateLimits::INSTRUCTIONS_PERCENT,
+            instructions_share: None,
+            cost_ratio: None,
             predicted_failures: false,
             today: OffsetDateTime::now_utc().date(),
         }

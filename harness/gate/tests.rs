@@ -1,7 +1,9 @@
 //! Each kind of trouble by itself, and what is no trouble.
 
 mod alternatives;
+mod cost;
 mod expected;
+mod headroom;
 mod kernel_warning;
 mod regression;
 
@@ -40,7 +42,13 @@ fn warning(program: Option<&str>, kind: WarningKind, headline: &str) -> KernelWa
 
 fn limits() -> GateLimits {
     let today = Date::from_calendar_date(2027, Month::March, 1).unwrap();
-    GateLimits { instructions_percent: 10.0, predicted_failures: false, today }
+    GateLimits {
+        instructions_percent: 10.0,
+        instructions_share: None,
+        cost_ratio: None,
+        predicted_failures: false,
+        today,
+    }
 }
 
 fn expectations(text: &str) -> Expectations {
@@ -108,6 +116,8 @@ fn every_rule_that_turns_it_red_has_its_case() {
         | Rule::InstructionsGrew
         | Rule::NewDanger
         | Rule::KernelWarning
+        | Rule::TooManyInstructions
+        | Rule::RunCost
         | Rule::ExpectationExpired => Weight::Red,
         Rule::Infrastructure => Weight::Infrastructure,
         // Red where that is asked for.
@@ -117,7 +127,9 @@ fn every_rule_that_turns_it_red_has_its_case() {
     let cases = [
         include_str!("tests.rs"),
         include_str!("tests/alternatives.rs"),
+        include_str!("tests/cost.rs"),
         include_str!("tests/expected.rs"),
+        include_str!("tests/headroom.rs"),
         include_str!("tests/kernel_warning.rs"),
         include_str!("tests/regression.rs"),
     ]
@@ -131,6 +143,8 @@ fn every_rule_that_turns_it_red_has_its_case() {
         Rule::CellLost,
         Rule::CoverageLost,
         Rule::InstructionsGrew,
+        Rule::TooManyInstructions,
+        Rule::RunCost,
         Rule::NewDanger,
         Rule::KernelWarning,
         Rule::ExpectationExpired,

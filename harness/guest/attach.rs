@@ -77,15 +77,24 @@ enum Refusal {
 
 type Tried = Result<Held, Refusal>;
 
-/// Attaches a loaded program, to what a suite says if it does. The second value keeps it attached.
-pub fn attach(program: &OpenProgram<'_>, wanted: Option<&AttachTo>) -> (AttachFacts, Option<Held>) {
+/// Attaches a loaded program, to what a suite says if it does; `loaded_for` is the program of which it replaces or traces a function. The
+/// second value keeps it attached.
+pub fn attach(
+    program: &OpenProgram<'_>,
+    wanted: Option<&AttachTo>,
+    loaded_for: Option<&str>,
+) -> (AttachFacts, Option<Held>) {
     let begin = Instant::now();
     let section = program.section().to_string_lossy().into_owned();
     let pointer = program.as_libbpf_object().as_ptr();
     // SAFETY: the program is alive, and libbpf only reads it.
     let (kind, attach_type) =
         unsafe { (bpf_program__type(pointer), bpf_program__expected_attach_type(pointer.cast_const())) };
-    let target = wanted.map_or_else(|| Target::of(kind, attach_type, &section), |to| Target::Declared(to.clone()));
+    let target = match (wanted, loaded_for) {
+        (Some(to), _) => Target::Declared(to.clone()),
+        (None, Some(name)) => Target::Program { name: name.to_owned(), extends: kind == BPF_PROG_TYPE_EXT },
+        (None, None) => Target::of(kind, attach_type, &section),
+    };
     transcript::take();
     let tried = to(&target, pointer, attach_type, &section);
     let took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -134,6 +143,10 @@ fn to(target: &Target, program: *mut bpf_program, attach_type: bpf_attach_type, 
         Target::Section => held(unsafe { bpf_program__attach(program) }),
         // SAFETY: as above.
         Target::Xdp => held(unsafe { bpf_program__attach_xdp(program, device(LOOPBACK)?) }),
+        // SAFETY: as above; it is attached to what it was loaded for.
+        Target::Program { extends: true, .. } => held(unsafe { bpf_program__attach_freplace(program, 0, ptr::null()) }),
+        // SAFETY: as above.
+        Target::Program { extends: false, .. } => held(unsafe { bpf_program__attach_trace(program) }),
         Target::Tcx => tcx(program, device(LOOPBACK)?),
         Target::Netkit => on_netkit(program),
         Target::Tc { egress } => traffic_control(descriptor, *egress, device(LOOPBACK)?),

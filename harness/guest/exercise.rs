@@ -11,7 +11,7 @@ use libbpf_rs::{AsRawLibbpf, OpenProgram};
 
 use super::attach::Held;
 use corematrix_protocol::exercise::{ExercisePlan, TestRunPlan};
-use corematrix_record::{ExerciseRecord, TestRun, TriggerRuns};
+use corematrix_record::{ExerciseRecord, RunTime, TestRun, TriggerRuns};
 
 /// An Ethernet frame with an empty UDP packet from and to 127.0.0.1, padded.
 const PACKET: [u8; 64] = {
@@ -32,16 +32,37 @@ const PACKET: [u8; 64] = {
 /// Arguments that a raw tracepoint may have at most.
 const MOST_ARGUMENTS: usize = 12;
 
+/// Where kernels before 5.8 are told to count.
+const COUNTING: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
 /// Counts runs for as long as it lives.
-pub struct Counting(Option<OwnedFd>);
+pub struct Counting {
+    descriptor: Option<OwnedFd>,
+    by_sysctl: bool,
+}
 
 impl Counting {
-    /// Begins to count, if the kernel can (5.8). To be called before the program is attached, which may forbid it.
+    /// Begins to count, if the kernel can (5.1). To be called before the program is attached, which may forbid it.
     pub fn begin() -> Counting {
         // SAFETY: a plain number.
         let descriptor = unsafe { bpf_enable_stats(BPF_STATS_RUN_TIME) };
         // SAFETY: the call has just made it, and nothing else owns it.
-        Counting((descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) }))
+        let descriptor = (descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) });
+        let by_sysctl = descriptor.is_none() && std::fs::write(COUNTING, "1").is_ok();
+        Counting { descriptor, by_sysctl }
+    }
+
+    /// Whether it does.
+    pub fn counts(&self) -> bool {
+        self.descriptor.is_some() || self.by_sysctl
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        if self.by_sysctl {
+            let _ = std::fs::write(COUNTING, "0");
+        }
     }
 }
 
@@ -57,7 +78,8 @@ pub fn exercise(
     let pointer = program.as_libbpf_object().as_ptr();
     // SAFETY: the program is alive; one that is not loaded has a negative descriptor, of which nothing is known.
     let (descriptor, kind) = unsafe { (bpf_program__fd(pointer), bpf_program__type(pointer)) };
-    let runs = || counting.0.as_ref().and_then(|_| run_count(descriptor));
+    let time = || counting.counts().then(|| run_time(descriptor)).flatten();
+    let runs = || time().map(|time| time.runs);
     let mut record = ExerciseRecord::default();
     match held {
         Some(held) => {
@@ -92,16 +114,29 @@ pub fn exercise(
         record.test_run = test_run(descriptor, kind, test_run_plan);
         record.runs = runs();
     }
+    record.run_time_ns = time().filter(|time| time.runs > 0).map(|time| time.ns);
     record.took_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
     record
 }
 
-fn run_count(descriptor: RawFd) -> Option<u64> {
+/// Makes a program run so many times in test runs.
+pub(super) fn test_runs(program: &OpenProgram<'_>, plan: Option<&TestRunPlan>, times: u32) {
+    let pointer = program.as_libbpf_object().as_ptr();
+    // SAFETY: the program is alive and loaded.
+    let (descriptor, kind) = unsafe { (bpf_program__fd(pointer), bpf_program__type(pointer)) };
+    let each = plan.map_or(1, |plan| plan.repeat.max(1));
+    for _ in 0..times.div_ceil(each) {
+        test_run(descriptor, kind, plan);
+    }
+}
+
+/// How often a program ran, and for how long; `None` if the kernel says nothing of it.
+pub(super) fn run_time(descriptor: RawFd) -> Option<RunTime> {
     let mut info = bpf_prog_info::default();
     let mut length = u32::try_from(size_of::<bpf_prog_info>()).ok()?;
     // SAFETY: `info` is plain data that the call fills, and `length` is its size; a bad descriptor is an error.
     let result = unsafe { bpf_prog_get_info_by_fd(descriptor, &mut info, &mut length) };
-    (result == 0).then_some(info.run_cnt)
+    (result == 0).then_some(RunTime { runs: info.run_cnt, ns: info.run_time_ns })
 }
 
 /// Asks the kernel to run a program on what the plan gives, or on a packet or arguments that are all zero; `None` for types that it runs in no

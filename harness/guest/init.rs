@@ -4,9 +4,10 @@ use std::ffi::CString;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::mount::{MountFlags, mount};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::modules;
 
@@ -23,6 +24,14 @@ const MOUNTS: [(&str, &str, &str, &str, bool); 9] = [
     ("cgroup2", "/sys/fs/cgroup", "cgroup2", "", false),
 ];
 
+/// The limit of locked memory that the kernel gives its first process.
+static MEMLOCK: OnceLock<Rlimit> = OnceLock::new();
+
+/// The limit of locked memory that processes have if nobody raises it: 64 KiB, and 8 MiB from 5.16 on.
+pub fn memlock_at_boot() -> Rlimit {
+    MEMLOCK.get().copied().unwrap_or(Rlimit { current: Some(64 << 10), maximum: Some(64 << 10) })
+}
+
 /// Mounts, modules, limits and loopback. Returns what could not be had and is not vital.
 pub fn set_up() -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
@@ -36,6 +45,7 @@ pub fn set_up() -> Result<Vec<String>, String> {
         }
     }
     modules::load_drivers(&mut notes)?;
+    MEMLOCK.get_or_init(|| getrlimit(Resource::Memlock));
     // Kernels before 5.11 charge BPF memory to this limit.
     for (resource, limit) in [(Resource::Memlock, None), (Resource::Nofile, Some(65536))] {
         if let Err(error) = setrlimit(resource, Rlimit { current: limit, maximum: limit }) {

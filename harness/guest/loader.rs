@@ -19,12 +19,12 @@ use super::exercise::{self, Counting};
 use super::fault::Faults;
 use super::kernel_log::KernelLog;
 use super::prepared::{Prepared, Which, prepare};
-use super::{created_maps, loaded, transcript};
+use super::{created_maps, loaded, transcript, upgrade};
 use corematrix_protocol::GIVEN_BTF;
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::libbpf_log;
-use corematrix_protocol::{GuestMessage, MAPS_ALONE, ObjectSetup, Stage};
-use outcome::{not_prepared, of_maps, outcome, without_extern};
+use corematrix_protocol::{GuestMessage, MAPS_ALONE, ObjectSetup, ProgramOutcome, Stage};
+use outcome::{not_prepared, of_maps, outcome, without_extern, without_target};
 use trial::{Frames, How, try_program};
 
 /// What the host asks for.
@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub loader: Option<String>,
     /// Whether the maps that libbpf creates are wanted.
     pub compared: bool,
+    /// Whether only that is wanted which programs load.
+    pub brief: bool,
     /// Whether to load without collecting evidence, to measure what that costs.
     pub bare: bool,
     /// What to do wrong.
@@ -59,6 +61,11 @@ impl Request<'_> {
     /// The file with the BTF to relocate with, if not the kernel's own: the object's before that of the kernel.
     pub(super) fn types(&self) -> Option<&str> {
         self.setup.btf.as_deref().or_else(|| Path::new(GIVEN_BTF).exists().then_some(GIVEN_BTF))
+    }
+
+    /// Whether more is wanted than outcomes.
+    pub(super) fn wants_evidence(&self) -> bool {
+        !self.bare && !self.brief
     }
 
     /// How far a program is taken: a suite that says how takes it further than was asked for.
@@ -84,7 +91,15 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
     let mut first_failure = None;
     // Where this cannot be said the next message cannot either.
     let mut again = || drop(send(&GuestMessage::PreparingAgain, &[]));
+    let from = request.setup.upgrade.as_ref();
+    let upgrade = from.map(|from| upgrade::leave_maps(request, from, &mut again));
     let prepared = prepare(request, Which::All, &mut first_failure, &mut again);
+    if let Some(mut facts) = upgrade {
+        if let (Ok(prepared), None) = (&prepared, &facts.failed) {
+            upgrade::look(prepared, &mut facts);
+        }
+        send(&GuestMessage::Upgraded(Box::new(facts)), &[])?;
+    }
     if let Some((message, lines)) = log.take(None).filter(|_| !request.bare) {
         send(&message, &lines)?;
     }
@@ -99,7 +114,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 let maps = created_maps::of(&prepared.open);
                 send(&GuestMessage::MapsCreated { program: String::new(), maps }, &[])?;
             }
-            if !request.bare {
+            if request.wants_evidence() {
                 send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
                 send_instructions(&prepared.open, send)?;
             }
@@ -110,9 +125,9 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                     send(&GuestMessage::ProgramDone(of_maps(&prepared.left_out)), &[])?;
                     continue;
                 }
-                let without = prepared.missing_extern_of(program, request);
-                let load = |how, frames: &mut Frames<'_>| match without {
-                    Some(warning) => frames.done(without_extern(program, warning), ""),
+                let without = without_need(&prepared, program, request);
+                let load = |how, frames: &mut Frames<'_>| match &without {
+                    Some((outcome, log)) => frames.done(outcome.clone(), log),
                     None if apart => isolate(program, request, how, frames),
                     None => load_one(&prepared, program, how, frames, request),
                 };
@@ -126,7 +141,9 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
         Err(failure) => {
             let warnings = first_failure.unwrap_or_else(|| failure.warnings());
             send(&GuestMessage::Whole { prepared: false, warnings, left_out: Vec::new() }, &[])?;
-            send(&GuestMessage::Transcript { complete: false }, &libbpf_log::pack(&failure.lines))?;
+            if request.wants_evidence() {
+                send(&GuestMessage::Transcript { complete: false }, &libbpf_log::pack(&failure.lines))?;
+            }
             // With given BTF only programs that attach by the kernel's own need that.
             let given = request.types().is_some();
             let object_wide = failure
@@ -170,22 +187,33 @@ pub(super) fn send_log(
     }
 }
 
+/// The outcome of a program that cannot be loaded since something it needs is not there: an extern, or its target; with the verifier's log
+/// of that.
+fn without_need(prepared: &Prepared, program: &str, request: &Request<'_>) -> Option<(ProgramOutcome, String)> {
+    let no_target = prepared.targets.of(program).map(|target| (without_target(program, target), target.log.clone()));
+    no_target.or_else(|| {
+        prepared.missing_extern_of(program, request).map(|warning| (without_extern(program, warning), String::new()))
+    })
+}
+
 /// Opens, prepares and loads one program with all others switched off.
 fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'_>) -> Result<(), String> {
     let begin = Instant::now();
     let tried = prepare(request, Which::One(program), &mut None, &mut || frames.alive());
     let lines = tried.as_ref().map_or_else(|failure| &failure.lines, |prepared| &prepared.lines);
-    let transcript = GuestMessage::Transcript { complete: false };
-    // A transcript that cannot be passed on shows as records that are lost.
-    let _ = frames.add(&transcript, &libbpf_log::pack(lines));
+    if request.wants_evidence() {
+        let transcript = GuestMessage::Transcript { complete: false };
+        // A transcript that cannot be passed on shows as records that are lost.
+        let _ = frames.add(&transcript, &libbpf_log::pack(lines));
+    }
     match tried {
         Ok(prepared) => {
             if let Some(found) = prepared.open.progs().find(|candidate| candidate.name() == program) {
                 let message = GuestMessage::Instructions { program: program.to_owned() };
                 let _ = frames.add(&message, loaded::instructions(&found));
             }
-            match prepared.missing_extern_of(program, request) {
-                Some(warning) => frames.done(without_extern(program, warning), ""),
+            match without_need(&prepared, program, request) {
+                Some((outcome, log)) => frames.done(outcome, &log),
                 None => load_one(&prepared, program, how, frames, request),
             }
         }
@@ -258,7 +286,7 @@ fn load_one(
     if result == 0 || libbpf_log::only_slots_missing(&warnings) {
         tried.stage = Stage::Loaded;
         tried.loaded = loaded::info(loaded::descriptor(&wanted));
-        if let (false, Some(lines)) = (request.bare, loaded::lines(loaded::descriptor(&wanted))) {
+        if let (true, Some(lines)) = (request.wants_evidence(), loaded::lines(loaded::descriptor(&wanted))) {
             // Without them the program's coverage is unknown.
             let _ = frames.add(&GuestMessage::Lines { program: program.to_owned() }, &lines);
         }
@@ -279,7 +307,10 @@ fn load_one(
     tried.errno = -result;
     tried.warnings = warnings;
     tried.left_out = prepared.left_out.clone();
-    tried.type_known = wanted.prog_type().is_supported().ok();
+    // Who may not load anything cannot ask either.
+    if request.setup.loading.privileges.is_none() {
+        tried.type_known = wanted.prog_type().is_supported().ok();
+    }
     frames.done(tried, &log)
 }
 
@@ -307,7 +338,10 @@ fn attach_one(
     let counting = (reach == Reach::Exercise).then(Counting::begin);
     let (facts, held) = match map {
         Some(map) => attach::attach_map(map),
-        None => attach::attach(loaded, to),
+        None => {
+            let target = request.setup.targets.iter().find(|one| one.program == program);
+            attach::attach(loaded, to, target.map(|target| target.name.as_str()))
+        }
     };
     let attached = GuestMessage::Attached { program: program.to_owned(), facts };
     let Some(counting) = counting else {

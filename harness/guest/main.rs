@@ -6,6 +6,7 @@
 mod after_restore;
 mod attach;
 mod before_snapshot;
+mod cost;
 mod created_maps;
 mod exercise;
 mod external;
@@ -18,6 +19,7 @@ mod kernel_btf;
 mod kernel_log;
 mod live;
 mod loaded;
+mod loaded_map;
 mod loader;
 mod machine;
 mod modules;
@@ -25,10 +27,14 @@ mod own_loader;
 mod pins;
 mod port;
 mod prepared;
+mod privileges;
 mod reused;
 mod symbols;
+mod targets;
+mod token;
 mod transcript;
 mod type_name;
+mod upgrade;
 mod visited;
 
 use std::fs;
@@ -117,6 +123,7 @@ fn serve() -> Result<(), String> {
                     extern_users,
                     loader,
                     compared,
+                    brief,
                 },
                 bytes,
             ) => {
@@ -134,6 +141,7 @@ fn serve() -> Result<(), String> {
                         bytes,
                         loader,
                         compared,
+                        brief,
                         bare,
                         faults: &faults,
                     },
@@ -174,10 +182,16 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
     let ending = fork::run(|| {
         // The port is shared with the parent, which is silent until this process has ended.
         let mut send_from_child = |message: &GuestMessage, blob: &[u8]| send(port, message, blob);
-        let judged = match &request.loader {
-            None => loader::judge(request, &mut log, &mut send_from_child),
+        let judged = match (&request.setup.loading.privileges, &request.loader) {
+            (Some(privileges), None) => match privileges::take_on(privileges) {
+                Ok(()) => loader::judge(request, &mut log, &mut send_from_child),
+                Err(privileges::Refused { missing, reason }) => {
+                    send_from_child(&GuestMessage::NoSuchPrivileges { missing, reason }, &[])
+                }
+            },
+            (_, None) => loader::judge(request, &mut log, &mut send_from_child),
             // What became of a loader is for the host: its programs are not judged then.
-            Some(executable) => external::judge(request, executable, &mut log, &mut send_from_child)
+            (_, Some(executable)) => external::judge(request, executable, &mut log, &mut send_from_child)
                 .or_else(|reason| send_from_child(&GuestMessage::Failed { reason }, &[])),
         };
         match judged {

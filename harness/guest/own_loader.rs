@@ -53,7 +53,14 @@ fn set_program(program: &mut OpenProgramMut<'_>, loading: &ProgramLoading) -> Re
         let flags = loading.flags.iter().try_fold(own, |all, name| Ok::<u32, Error>(all | flag(name)?))?;
         program.set_flags(flags);
     }
-    if let Some(target) = &loading.target {
+    let is_extension = loading.prog_type.as_deref() == Some("ext");
+    if is_extension && loading.attach_type.is_none() {
+        // That of its section is one of another type, and the kernel takes none.
+        // SAFETY: as above.
+        succeeded(unsafe { sys::bpf_program__set_expected_attach_type(raw, 0) })?;
+    }
+    // A function of another program is set when that is loaded.
+    if let Some(target) = loading.target.as_ref().filter(|_| loading.target_program.is_none()) {
         program.set_attach_target(0, Some(target.clone()))?;
     }
     Ok(())

@@ -10,6 +10,7 @@ use super::loader::Request;
 use super::own_loader::{self, Refused};
 use super::reused::{ReusedMaps, not_taken};
 use super::symbols::weaken;
+use super::targets::Targets;
 use super::transcript;
 use corematrix_protocol::libbpf_log::{self, Level, Line};
 use corematrix_protocol::{LeftOutMap, ObjectSetup};
@@ -25,6 +26,8 @@ pub enum Which<'a> {
     All,
     /// Only this one.
     One(&'a str),
+    /// No program, and every map.
+    Maps,
     /// No program, and of the maps only this one, with those that are in it.
     MapAlone(&'a str),
 }
@@ -39,6 +42,8 @@ pub struct Prepared {
     pub missing_externs: Vec<(String, String)>,
     /// Its maps of struct_ops.
     pub struct_ops: Vec<StructOps>,
+    /// The programs of which its programs replace or trace functions.
+    pub targets: Targets,
     /// What libbpf said on the way.
     pub lines: Vec<Line>,
 }
@@ -102,6 +107,7 @@ pub fn prepare(
     if !left_out.is_empty() {
         first_failure.get_or_insert_with(|| left_out.iter().map(|left| left.warning.clone()).collect());
     }
+    let mut targets = Targets::load(request, again);
     let mut tries = 0;
     let mut waited = false;
     let mut missing_externs: Vec<(String, String)> = Vec::new();
@@ -127,10 +133,12 @@ pub fn prepare(
         let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__prepare(open.as_libbpf_object().as_ptr()) };
         let mut lines = transcript::take();
         if result == 0 {
+            // Now that there is a token, if there is to be one: finding a function of a program takes it.
+            targets.give(&mut open);
             // Last, so that they count: of an extern made weak libbpf says only that it does without.
             let warn = |(_, text): &(String, String)| Line { level: Level::Warn, text: text.clone() };
             lines.extend(missing_externs.iter().map(warn));
-            return Ok(Prepared { open, left_out, missing_externs, struct_ops, lines });
+            return Ok(Prepared { open, left_out, missing_externs, struct_ops, targets, lines });
         }
         let warnings = libbpf_log::warnings(&lines);
         first_failure.get_or_insert_with(|| warnings.clone());
@@ -197,7 +205,7 @@ fn switch(
         program.set_autoload(match which {
             Which::All => !loading.leaves_out(&program.name().to_string_lossy()),
             Which::One(name) => program.name() == name,
-            Which::MapAlone(_) => false,
+            Which::Maps | Which::MapAlone(_) => false,
         });
     }
     // A map of maps may be filled with any of the others.
@@ -209,7 +217,12 @@ fn switch(
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let is_struct_ops = map.map_type() == libbpf_rs::MapType::StructOps;
-        let is_unwanted = matches!(which, Which::MapAlone(only) if is_struct_ops || !holds_maps && name != only);
+        let is_unwanted = match which {
+            Which::MapAlone(only) => is_struct_ops || !holds_maps && name != only,
+            // It would need its programs.
+            Which::Maps => is_struct_ops,
+            Which::All | Which::One(_) => false,
+        };
         if is_unwanted || left_out.iter().any(|left| left.map == name) {
             map.set_autocreate(false).map_err(|error| Failure::of(true, &error))?;
         }

@@ -92,6 +92,7 @@ fn create(reused: &ReusedMap, request: &Request<'_>, again: &mut dyn FnMut()) ->
         bytes,
         loader: None,
         compared: false,
+        brief: false,
         bare: true,
         faults: request.faults,
     };

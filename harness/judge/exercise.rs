@@ -53,7 +53,7 @@ mod tests {
         let judged = |runs, test_run, trigger: Option<(&str, u64)>| {
             let triggers = trigger.map(|(trigger, runs)| TriggerRuns { trigger: trigger.to_owned(), runs });
             let triggers = triggers.into_iter().collect();
-            let record = ExerciseRecord { runs, triggers, test_run, problem: None, took_us: 1 };
+            let record = ExerciseRecord { runs, triggers, test_run, took_us: 1, ..ExerciseRecord::default() };
             (record.ran(), record.words())
         };
         let answered = Some(TestRun { returned: Some(2), errno: None });

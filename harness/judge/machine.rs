@@ -12,6 +12,10 @@ const READ_KERNEL: [&str; 4] =
 const WRITE_USER: &str = "bpf_probe_write_user";
 /// The kernel's own `ENOTSUPP`: what it cannot compile it does not run either.
 const ENOTSUPP: i32 = 524;
+/// What kernels say of a tail call in a function.
+const MIXED: &str = "mixing of tail_calls and bpf-to-bpf calls is not supported";
+/// The release of Linux whose JIT can do that.
+const TAIL_CALLS_MIXED: (u32, u32) = (5, 10);
 
 /// The diagnosis, or that a setting of the machine is the cause of the failure, where the kernel's words and the setting leave no doubt.
 pub(super) fn unless_forbidden(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
@@ -44,15 +48,18 @@ fn by_lockdown(case: &Case<'_>, machine: &MachineRecord, diagnosis: &Diagnosis) 
 
 /// What only machine code can do fails where the JIT is off, or where it gives a program up.
 fn without_jit(case: &Case<'_>, machine: &MachineRecord, diagnosis: &Diagnosis) -> Option<Diagnosis> {
-    let is_jit = |line: &str| line.contains("non-JITed");
+    let value = |name: &str| machine.sysctls.get(name).map(String::as_str);
+    // Without a JIT kernels that can do it say what older ones say that cannot.
+    let can_mix = case.kernel.release().is_some_and(|release| release >= TAIL_CALLS_MIXED);
+    let mixes = can_mix && value(JIT_ENABLE) == Some("0");
+    let is_jit = |line: &str| line.contains("non-JITed") || (mixes && line.contains(MIXED));
     let said = diagnosis.evidence.iter().map(|evidence| evidence.line.as_str()).chain(case.log.lines());
     let line = said.clone().find(|line| is_jit(line)).map(str::to_owned);
     let silent = || (case.outcome.errno == ENOTSUPP).then(|| super::errno::words(ENOTSUPP));
     let line = line.or_else(silent)?;
-    let value = |name: &str| machine.sysctls.get(name).map(String::as_str);
     let (setting, why) = match (value(JIT_ENABLE), value(JIT_HARDEN)) {
-        (Some("0"), _) => (format!("{JIT_ENABLE}=0"), "the JIT is off".to_owned()),
-        (_, Some("2")) => (format!("{JIT_HARDEN}=2"), "constant blinding makes it too large for the JIT".to_owned()),
+        (Some("0"), _) => (format!("{JIT_ENABLE}=0"), "the JIT is off"),
+        (_, Some("2")) => (format!("{JIT_HARDEN}=2"), "constant blinding makes it too large for the JIT"),
         _ => return None,
     };
     let place = diagnosis.evidence.as_ref().and_then(|evidence| evidence.source.clone());
@@ -70,7 +77,13 @@ pub const JIT_HARDEN: &str = "net.core.bpf_jit_harden";
 pub fn attach_under_lockdown(machine: Option<&MachineRecord>, record: &mut ProgramRecord) {
     let level = machine.and_then(|machine| machine.lockdown.as_deref()).filter(|level| *level == CONFIDENTIALITY);
     let failed = record.attach.as_ref().is_some_and(|attach| attach.outcome == AttachOutcome::Failed);
-    let denied = matches!(record.errno, Some(libc::EPERM | libc::EACCES));
+    let of_tracefs = || record.reason.as_deref().is_some_and(|reason| reason.contains("failed to create tracepoint"));
+    let denied = match record.errno {
+        Some(libc::EPERM | libc::EACCES) => true,
+        // Under this lockdown tracefs is empty.
+        Some(libc::ENOENT) => of_tracefs(),
+        _ => false,
+    };
     let (Some(level), true, true, Some(Cause::Unrecognised)) = (level, failed, denied, record.cause) else { return };
     let said = record.reason.take().unwrap_or_default();
     record.cause = Some(Cause::MachineSetting);

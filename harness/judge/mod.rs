@@ -12,6 +12,7 @@ mod config;
 pub mod errno;
 pub mod exercise;
 mod form;
+pub mod headroom;
 mod instruction;
 mod kernel_view;
 mod loader_words;
@@ -146,6 +147,11 @@ pub fn out_of_memory(reason: String) -> Diagnosis {
     Diagnosis::of(Verdict::HarnessLimit, Cause::GuestMemory, Evidence::line(reason))
 }
 
+/// Privileges that nobody has on a kernel say nothing about the object.
+pub fn no_such_privileges(reason: &str) -> Diagnosis {
+    Diagnosis::of(Verdict::HarnessLimit, Cause::PrivilegesNotAvailable, Evidence::line(reason))
+}
+
 /// `for lack of memory: the guest has 512 MiB`.
 pub fn guest_memory(mib: Option<u64>) -> String {
     let has = mib.map_or_else(String::new, |mib| format!(": the guest has {}", in_words(mib << 20)));
@@ -261,6 +267,11 @@ fn from_warnings(case: &Case<'_>) -> Option<Diagnosis> {
         let diagnosis = Diagnosis::of(verdict, cause, about(cause, line));
         return Some(match cause {
             Cause::NeedsLoader => diagnosis.because(open::with_way_out(line)),
+            // The log is that of the target.
+            Cause::TargetNotLoaded => match VerifierFailure::read(case.log) {
+                Some(failure) => diagnosis.because(format!("{line}: {}", failure.message)),
+                None => diagnosis,
+            },
             _ => diagnosis,
         });
     }

@@ -29,13 +29,17 @@ const CALLED: &str = "define the function that is called without `SEC()`, so tha
 const LEGACY: &str = "define the maps in `.maps`, say `legacy-maps = true` in an `[[object]]` of a suite";
 
 /// What libbpf misses in a program that its own loader has, and what to do about it.
-const LOADERS_PART: [(&str, &str); 3] = [
+const LOADERS_PART: [(&str, &str); 4] = [
     ("missing BPF prog type", "name its type in `SEC()` or, with `type`, in a `[[program]]` of a suite"),
     (
         "no BTF-based attach target is specified",
         "name its target in `SEC()` or, with `target`, in a `[[program]]` of a suite",
     ),
     ("program isn't referenced anywhere", "refer to it in a struct_ops map"),
+    (
+        "attach program FD is not set",
+        "name the program of which it replaces a function with `target = \"OBJECT:PROGRAM\"` in a `[[program]]` of a suite",
+    ),
 ];
 
 /// libbpf's words about what only the program's own loader knows, and what to do about it.
@@ -104,7 +108,10 @@ mod tests {
         let line = "prog 'p': attach program FD is not set";
         assert_eq!(
             with_way_out(line),
-            format!("{line}; load it with its own loader (`--loader`, or `corematrix exec`)")
+            format!(
+                "{line}; name the program of which it replaces a function with `target = \"OBJECT:PROGRAM\"` in a `[[program]]` of a suite, or load \
+                 it with its own loader (`--loader`, or `corematrix exec`)"
+            )
         );
     }
 }

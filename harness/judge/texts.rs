@@ -7,6 +7,7 @@ use crate::verifier::VerifierFailure;
 
 /// Warnings of libbpf. One may follow from another in any order, so the more telling rows come first. Those about maps are in `map.rs`.
 const LIBBPF: &[(&[&str], Verdict, Cause)] = &[
+    (&["target program `", "does not load: "], Verdict::HarnessLimit, Cause::TargetNotLoaded),
     (&["kernel BTF is missing"], Verdict::MissingBtf, Cause::MissingBtf),
     (&["failed to find valid kernel BTF"], Verdict::MissingBtf, Cause::MissingBtf),
     (&["Error loading vmlinux BTF"], Verdict::MissingBtf, Cause::MissingBtf),
@@ -42,6 +43,8 @@ const LIBBPF: &[(&[&str], Verdict, Cause)] = &[
     (&["elf: "], Verdict::FailedToOpen, Cause::ObjectBroken),
     (&["corrupted"], Verdict::FailedToOpen, Cause::ObjectBroken),
     (&["non-native endianness"], Verdict::FailedToOpen, Cause::ObjectBroken),
+    (&["is not found in prog's BTF"], Verdict::AttachTargetMissing, Cause::MissingAttachTarget),
+    (&["The target program doesn't have BTF"], Verdict::HarnessLimit, Cause::TargetNotLoaded),
     (&["permission error while running as root"], Verdict::HarnessError, Cause::Harness),
 ];
 

@@ -300,7 +300,7 @@ fn rule_of(danger: &Danger) -> Option<LintRule> {
         Danger::BitfieldChanged { .. } => LintRule::FieldBitfield,
         Danger::PointeeChanged { .. } => LintRule::PointerTarget,
         Danger::ValueChanged { .. } => LintRule::EnumeratorValue,
-        Danger::SizeOfMissing => LintRule::TypeSize,
+        Danger::SizeOfMissing | Danger::HiddenAddress => LintRule::TypeSize,
         Danger::ArgumentChanged { .. } => LintRule::Argument,
         // What takes a boot, or other kernels' verdicts, to know. The type is the record's and may grow.
         _ => return None,

@@ -42,6 +42,8 @@ pub struct Declaration<'a, 't> {
     pub folder: &'a Path,
     /// What holds where the table says nothing.
     pub limits: GuestLimits,
+    /// Where kernels without BTF get theirs.
+    pub btf_archive: Option<&'a Path>,
     /// The machine where the table says nothing.
     pub machine: &'a MachineSettings,
     /// The profiles that there are.
@@ -77,6 +79,7 @@ impl<'t> Declaration<'_, 't> {
             modules,
             machine,
             btf,
+            btf_archive: self.btf_archive.map(Path::to_owned),
         })
     }
 

@@ -1,5 +1,6 @@
 //! `kernels.toml`: the kernels that exist for corematrix, the default matrix, and how to choose from them.
 
+pub mod catalogue;
 mod declaration;
 mod image_reference;
 mod limits;
@@ -12,6 +13,8 @@ mod profiles;
 pub mod quantity;
 mod reader;
 pub mod release;
+mod repository;
+mod repository_table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod schema;
@@ -24,6 +27,7 @@ use std::time::Duration;
 
 use crate::record::MachineSettings;
 
+pub use catalogue::Catalogue;
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
 pub use module_choice::{ModuleChoice, NamedModule};
@@ -31,6 +35,8 @@ pub use place::ManifestPlace;
 pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
 pub use problem::{ManifestError, Problem};
 pub use profiles::{Profiles, UnknownProfile, profile_table};
+pub(crate) use reader::listed;
+pub use repository::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
 pub use selector::{KernelSelector, SelectorError};
 pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 
@@ -45,6 +51,8 @@ pub struct Manifest {
     pub matrix: Vec<String>,
     /// Named settings of machines.
     pub profiles: Profiles,
+    /// Kernels that may be chosen without being declared.
+    pub catalogue: Catalogue,
 }
 
 impl Manifest {
@@ -68,7 +76,16 @@ impl Manifest {
     /// # Errors
     /// It is wrong; then all its problems are reported at once.
     pub fn parse(text: &str, path: &Path) -> Result<Manifest, ManifestError> {
-        parse::parse(text, path).map_err(|problems| ManifestError::Invalid { path: path.to_owned(), problems })
+        let invalid = |problems| ManifestError::Invalid { path: path.to_owned(), problems };
+        let mut manifest = parse::parse(text, path).map_err(invalid)?;
+        manifest.catalogue = Catalogue::load(path.parent().unwrap_or(Path::new(".")), text)?;
+        Ok(manifest)
+    }
+
+    /// The kernel of this name: a declared one, or one of the catalogue.
+    pub fn kernel(&self, name: &str) -> Option<KernelSpec> {
+        let declared = self.kernels.iter().find(|kernel| kernel.name == name).cloned();
+        declared.or_else(|| self.catalogue.kernel(name, &self.path)?.ok())
     }
 }
 
@@ -97,6 +114,8 @@ pub struct KernelSpec {
     pub machine: MachineSettings,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
     pub btf: Option<PathBuf>,
+    /// A folder laid out as BTFHub's archive, for a kernel that has no BTF of its own and to which none is given. Absolute.
+    pub btf_archive: Option<PathBuf>,
 }
 
 impl KernelSpec {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+use super::catalogue::Catalogue;
 use super::declaration::Declaration;
 use super::limits::{self, GuestLimits};
 use super::machine;
@@ -18,8 +19,8 @@ use crate::record::MachineSettings;
 /// Tables of the file.
 pub(super) const SECTIONS: [&str; 4] = ["defaults", "matrix", "kernel", profiles::SECTION];
 /// Keys of `[defaults]`.
-pub(super) const DEFAULTS: [&str; 5] =
-    [limits::KEYS[0], limits::KEYS[1], limits::KEYS[2], machine::KEYS[0], machine::KEYS[1]];
+pub(super) const DEFAULTS: [&str; 6] =
+    [limits::KEYS[0], limits::KEYS[1], limits::KEYS[2], machine::KEYS[0], machine::KEYS[1], "btf"];
 
 /// Reads the text of the manifest at `path`; relative paths in it start at the folder of `path`, which is absolute.
 ///
@@ -43,15 +44,16 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
     reader.refuse_unknown(&root, &SECTIONS);
     let mut profiles = Profiles::built_in();
     profiles.read(&mut reader, &root);
-    let (limits, machine) = match reader.table(&root, "defaults") {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let (limits, machine, btf_archive) = match reader.table(&root, "defaults") {
         Some(defaults) => {
             reader.refuse_unknown(&defaults, &DEFAULTS);
             let machine = machine::read(&mut reader, &defaults, None, &MachineSettings::default());
-            (GuestLimits::read(&mut reader, &defaults, GuestLimits::BUILT_IN), machine)
+            let archive = reader.string(&defaults, "btf").map(|(path, _)| folder.join(path));
+            (GuestLimits::read(&mut reader, &defaults, GuestLimits::BUILT_IN), machine, archive)
         }
-        None => (GuestLimits::BUILT_IN, MachineSettings::default()),
+        None => (GuestLimits::BUILT_IN, MachineSettings::default(), None),
     };
-    let folder = path.parent().unwrap_or(Path::new("."));
     let mut kernels = Vec::new();
     let mut names = Vec::new();
     if let Some(declared) = reader.table(&root, "kernel") {
@@ -66,7 +68,8 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
             };
             let title = format!("kernel `{}`", shown(name));
             let section = TomlSection { title, start, table };
-            let declaration = Declaration { name, section, folder, limits, machine: &machine, profiles: &profiles };
+            let (machine, profiles, btf_archive) = (&machine, &profiles, btf_archive.as_deref());
+            let declaration = Declaration { name, section, folder, limits, machine, profiles, btf_archive };
             kernels.extend(declaration.read(&mut reader).map(|spec| (start, spec)));
         }
     }
@@ -86,7 +89,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
     });
     let kernels: Vec<KernelSpec> = kernels.into_iter().map(|(_, spec)| spec).collect();
     let matrix = matrix.unwrap_or_else(|| kernels.iter().map(|kernel| kernel.name.clone()).collect());
-    Ok(Manifest { path: path.to_owned(), kernels, matrix, profiles })
+    Ok(Manifest { path: path.to_owned(), kernels, matrix, profiles, catalogue: Catalogue::default() })
 }
 
 /// `[matrix]`; `None` if the file leaves it out, which means all kernels.

@@ -35,6 +35,14 @@ pub enum ManifestError {
         /// Never empty.
         problems: Vec<Problem>,
     },
+    /// The catalogue beside the manifest is wrong.
+    #[error("cannot use `{}`: {reason}", path.display())]
+    Catalogue {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, as a lowercase fragment.
+        reason: String,
+    },
 }
 
 impl ManifestError {
@@ -44,6 +52,9 @@ impl ManifestError {
             ManifestError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("start in the folder that has `kernels.toml`, or name the file".to_owned())
             }
+            ManifestError::Catalogue { .. } => Some(
+                "each table is a kernel: `about`, `series`, and what its table in `kernels.toml` would have".to_owned(),
+            ),
             ManifestError::Read { .. } | ManifestError::Invalid { .. } => None,
         }
     }

@@ -36,8 +36,17 @@ fn key(name: &str) -> Value {
         "program-timeout" => text("How long one program may take to load, such as `10s`."),
         "suites" => texts("Suites of the archive to look in, best first."),
         "packages" => texts("Globs of the package that holds the image, best first."),
+        "repositories" => texts("Addresses of repositories; of source `pacman` of their `.db` files."),
+        "mirrorlist" => texts("Addresses of lists of mirrors, each for one repository."),
+        "metalink" => texts("Addresses of metalinks of `repomd.xml`, each for one repository."),
+        "fingerprints" => texts("Fingerprints of the keys that may sign; of source `apk` the SHA-256 of their files."),
+        "unsigned-index" => yes_or_no("Whether to take an index that nobody signed; the packages have to be signed."),
         "mirror" => text("The address of another archive than the machine's own."),
-        "keyring" => text("The file with the keys that sign the archive."),
+        "keyring" => json!({
+            "type": ["string", "array"],
+            "items": { "type": "string" },
+            "description": "The file with the keys that sign the archive; of sources `rpm`, `apk` and `pacman` also an address of it, or several.",
+        }),
         "components" => texts("Components of the archive, `main` by default."),
         "trusted" => yes_or_no("Whether to take what nobody signed."),
         "image" => text(
@@ -83,6 +92,14 @@ fn source_table(others: &[&str]) -> Value {
     json!({ "oneOf": SOURCES.iter().map(one).collect::<Vec<_>>() })
 }
 
+/// Keys of `[defaults]`.
+fn defaults() -> Map<String, Value> {
+    let mut all = keys(DEFAULTS);
+    let what = "A folder laid out as BTFHub's archive: kernels without BTF get theirs from it, by their release.";
+    all.insert("btf".to_owned(), json!({ "type": "string", "description": what }));
+    all
+}
+
 fn schema() -> Value {
     let known: Vec<&str> = SECTIONS.to_vec();
     assert_eq!(known, ["defaults", "matrix", "kernel", "profile"], "the schema knows other tables than the reader");
@@ -96,7 +113,7 @@ fn schema() -> Value {
             "defaults": {
                 "description": "Limits of every kernel that has none of its own.",
                 "type": "object",
-                "properties": keys(DEFAULTS),
+                "properties": defaults(),
                 "additionalProperties": false,
             },
             "matrix": {

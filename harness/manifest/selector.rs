@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::catalogue::declared_name;
 use super::release::KernelRelease;
 use super::{KernelSpec, Manifest};
 use crate::nearest::nearest;
@@ -39,7 +40,7 @@ impl SelectorError {
                 format!("the nearest are {}", super::reader::listed(nearest))
             }
             SelectorError::Malformed { .. } => {
-                "write a name, a series `6.1`, a range `>=6.1,<6.13`, a glob `6.*`, `latest` or `all`".to_owned()
+                "write a name, a series `6.1`, a name of the catalogue such as `ubuntu:22.04`, a range `>=6.1,<6.13`, a glob `6.*`, `latest` or `all`".to_owned()
             }
         })
     }
@@ -76,13 +77,15 @@ impl Manifest {
     /// | `latest` | the kernel with the highest version |
     /// | `all` | every declared kernel |
     /// | `6.*`, `*-cloud` | names that match the glob |
+    /// | `ubuntu:22.04` | the kernel of this name in the catalogue, which need not be declared |
     ///
     /// A kernel whose name is no release (`mine`) answers to its name, to globs and to `all`.
     ///
     /// # Errors
     /// A selector that chooses nothing is an error, since a kernel that is silently left out looks like one that passed.
-    pub fn select(&self, selectors: &[String]) -> Result<Vec<&KernelSpec>, SelectorError> {
+    pub fn select(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, SelectorError> {
         let mut chosen = vec![false; self.kernels.len()];
+        let mut catalogued: Vec<KernelSpec> = Vec::new();
         for selector in selectors {
             let conditions = parse(selector)?;
             let mut matches = 0;
@@ -92,7 +95,16 @@ impl Manifest {
                     matches += 1;
                 }
             }
-            if matches == 0 {
+            if matches == 0
+                && let [Condition::Name(name, _)] = &conditions[..]
+                && let Some(kernel) = self.catalogue.kernel(name, &self.path)
+            {
+                let malformed = |reason| SelectorError::Malformed { selector: selector.clone(), reason };
+                let kernel = kernel.map_err(malformed)?;
+                if !catalogued.contains(&kernel) {
+                    catalogued.push(kernel);
+                }
+            } else if matches == 0 {
                 return Err(SelectorError::NoMatch {
                     selector: selector.clone(),
                     nearest: self.nearest_names(selector),
@@ -104,7 +116,8 @@ impl Manifest {
                 *chosen = self.matrix.contains(&kernel.name);
             }
         }
-        Ok(self.kernels.iter().zip(chosen).filter_map(|(kernel, chosen)| chosen.then_some(kernel)).collect())
+        let declared = self.kernels.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(kernel, _)| kernel.clone());
+        Ok(declared.chain(catalogued).collect())
     }
 
     /// The kernel with the highest version.
@@ -115,7 +128,10 @@ impl Manifest {
     fn nearest_names(&self, selector: &str) -> Vec<String> {
         let names = || self.kernels.iter().map(|kernel| kernel.name.as_str());
         let word = selector.trim_start_matches(|c: char| "<>=v".contains(c));
-        let near = nearest(word, names(), 3);
+        let mut near = nearest(word, names(), 3);
+        if near.is_empty() || word.contains(':') {
+            near = self.catalogue.nearest(word).into_iter().chain(near).collect();
+        }
         if near.is_empty() {
             names().map(str::to_owned).collect()
         } else {
@@ -163,7 +179,9 @@ impl Condition {
             }),
             Condition::Glob(pattern) => pattern.matches(name),
             Condition::Name(known, series) => {
-                name == known || (series.is_some() && release.map(|release| release.series()) == *series)
+                name == known
+                    || name == declared_name(known)
+                    || (series.is_some() && release.map(|release| release.series()) == *series)
             }
         }
     }
@@ -207,7 +225,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use super::super::Source;
+    use super::super::{Catalogue, Source};
     use super::*;
 
     const NAMES: [&str; 9] =
@@ -216,7 +234,7 @@ mod tests {
     fn manifest() -> Manifest {
         let kernel = |name: &str| KernelSpec {
             name: name.to_owned(),
-            source: Source::Mainline { version: "v6.6".to_owned() },
+            source: Source::Mainline { version: "v6.6".to_owned(), mirror: None },
             fallbacks: Vec::new(),
             optional: false,
             memory_mib: 1024,
@@ -226,11 +244,13 @@ mod tests {
             modules: None,
             machine: crate::record::MachineSettings::default(),
             btf: None,
+            btf_archive: None,
         };
         Manifest {
             path: PathBuf::from("kernels.toml"),
             kernels: NAMES.map(kernel).to_vec(),
             matrix: vec!["7.3".to_owned(), "5.10".to_owned()],
+            catalogue: Catalogue::load(&PathBuf::from("/no/such/folder"), "").unwrap(),
             profiles: super::super::Profiles::built_in(),
         }
     }
@@ -267,6 +287,8 @@ mod tests {
             (&["mine"], &["mine"]),
             (&["m*"], &["mine"]),
             (&["7.3", "5.4", "7.*"], &["5.4", "7.3"]),
+            (&["ubuntu:24.04/hwe", "mine", "ubuntu:24.04/hwe"], &["mine", "ubuntu-24.04-hwe"]),
+            (&["mainline:6.6"], &["mainline-6.6"]),
         ];
         for (selectors, expected) in table {
             assert_eq!(select(selectors).as_deref(), Ok(expected.map_strings().as_slice()), "{selectors:?}");
@@ -285,6 +307,8 @@ mod tests {
 
     #[test]
     fn nothing_chosen_is_an_error_that_names_the_selector() {
+        let error = select(&["ubunto:22.04"]).unwrap_err();
+        assert!(error.hint().unwrap().starts_with("the nearest are `ubuntu:22.04`"), "{:?}", error.hint());
         for selector in ["5.12", "mien", ">7.3", ">=6.1,<6.1", "x*", "6.1,5.4"] {
             let error = select(&["5.4", selector]).unwrap_err();
             assert!(matches!(&error, SelectorError::NoMatch { selector: named, .. } if named == selector), "{error}");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::image_reference::ImageReference;
+use super::repository::Repository;
 
 /// Where a kernel comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Source {
         /// Another archive than the machine's own.
         archive: Option<Archive>,
     },
+    /// Packages of a distribution that is not Debian's: `rpm`, `apk` or `pacman`.
+    Repository(Repository),
     /// An image on this machine; paths are absolute.
     Path {
         /// A bzImage, an ELF vmlinux, or the root of a Debian-style tree (`boot/vmlinuz-*`, `lib/modules/*`).
@@ -67,10 +70,12 @@ pub enum Source {
         /// The release of the kernel that they are of; without one, the name of the file.
         release: Option<String>,
     },
-    /// An upstream version, fetched by virtme-ng's own downloader.
+    /// An upstream version as Ubuntu builds it.
     Mainline {
-        /// Such as `v6.6`.
+        /// Such as `v6.6.87`, or `v6.6.*` for the newest point release.
         version: String,
+        /// The address of an archive laid out as Ubuntu's, in the place of that.
+        mirror: Option<String>,
     },
 }
 
@@ -127,6 +132,7 @@ impl Source {
     pub fn label(&self) -> &'static str {
         match self {
             Source::Apt { .. } => "apt",
+            Source::Repository(repository) => repository.format.label(),
             Source::Path { .. } => "path",
             Source::Tree { .. } => "tree",
             Source::Build { .. } => "build",
@@ -148,6 +154,7 @@ impl fmt::Display for Source {
         }
         match self {
             Source::Apt { suites, .. } => f.write_str(&suites.join(", ")),
+            Source::Repository(repository) => write!(f, "{repository}"),
             Source::Path { image, .. } => write!(f, "{}", image.display()),
             Source::Tree { tree } | Source::Build { tree, version: None, .. } => write!(f, "{}", tree.display()),
             Source::Build { tree, version: Some(version), .. } => write!(f, "{version} of {}", tree.display()),
@@ -159,7 +166,7 @@ impl fmt::Display for Source {
             Source::Btf { place: BtfPlace::Package { package, file, .. }, .. } => {
                 write!(f, "{} of {package}", file.rsplit('/').next().unwrap_or(file))
             }
-            Source::Mainline { version } => f.write_str(version),
+            Source::Mainline { version, .. } => f.write_str(version),
         }
     }
 }

@@ -4,13 +4,18 @@ use super::declaration::MODULES;
 use super::image_reference::is_sha256;
 use super::reader::{TableReader, TextSpan as Span, TomlSection, listed};
 use super::release::KernelRelease;
+use super::repository::RepositoryFormat;
+use super::repository_table;
 use super::source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
 use crate::nearest::nearest;
 use std::path::{Component, Path, PathBuf};
 
 /// Each source with the keys it needs and the keys it may have besides.
-pub(super) const SOURCES: [(&str, &[&str], &[&str]); 10] = [
+pub(super) const SOURCES: [(&str, &[&str], &[&str]); 13] = [
     ("apt", &["suites", "packages"], &["mirror", "keyring", "components", "trusted"]),
+    ("rpm", repository_table::NEEDED, repository_table::OF_RPM),
+    ("apk", repository_table::NEEDED, repository_table::OF_APK),
+    ("pacman", repository_table::NEEDED, repository_table::OF_PACMAN),
     ("path", &["image"], &["modules", "config"]),
     ("tree", &["tree"], &[]),
     ("build", &["tree"], &["version", "config"]),
@@ -19,7 +24,7 @@ pub(super) const SOURCES: [(&str, &[&str], &[&str]); 10] = [
     ("package", &["files"], &["sha256"]),
     ("oci", &["image"], &[]),
     ("btf", &[], &["btf", "package", "suites", "file", "release"]),
-    ("mainline", &["version"], &[]),
+    ("mainline", &["version"], &["mirror"]),
 ];
 
 /// A table that has `source` and the keys which that source needs: a kernel's own, or one of its fallbacks.
@@ -39,6 +44,9 @@ impl<'t> SourceTable<'_, 't> {
         self.check_keys(reader, name);
         match name? {
             "apt" => self.apt(reader),
+            "rpm" => self.repository(reader, RepositoryFormat::Rpm).map(Source::Repository),
+            "apk" => self.repository(reader, RepositoryFormat::Apk).map(Source::Repository),
+            "pacman" => self.repository(reader, RepositoryFormat::Pacman).map(Source::Repository),
             "path" => self.path(reader),
             "tree" => Some(Source::Tree { tree: self.absolute(reader, "tree")? }),
             "build" => self.build(reader),
@@ -51,7 +59,7 @@ impl<'t> SourceTable<'_, 't> {
         }
     }
 
-    fn problem(&self, reader: &mut TableReader<'t>, at: usize, message: &str, hint: Option<String>) {
+    pub(super) fn problem(&self, reader: &mut TableReader<'t>, at: usize, message: &str, hint: Option<String>) {
         reader.problem(at, format!("{}: {message}", self.section.title), hint);
     }
 
@@ -280,26 +288,49 @@ impl<'t> SourceTable<'_, 't> {
 
     fn mainline(&self, reader: &mut TableReader<'t>) -> Option<Source> {
         let (version, place) = reader.string(self.section, "version")?;
-        if !version.starts_with('v') || version.parse::<KernelRelease>().is_err() {
+        let mirror = reader.string(self.section, "mirror");
+        if let Some((mirror, place)) = &mirror
+            && !is_web_address(mirror)
+        {
+            let message = "`mirror` is not an address of a web server";
+            self.problem(
+                reader,
+                place.start,
+                message,
+                Some("write `mirror = \"https://example.org/mainline\"`".to_owned()),
+            );
+        }
+        let mirror = mirror.map(|(mirror, _)| mirror.to_owned());
+        // `v6.6.*` is the newest point release of 6.6.
+        let series = version.strip_suffix(".*").and_then(|series| series.parse::<KernelRelease>().ok());
+        if series.is_some_and(|series| series.is_series()) && version.starts_with('v') {
+            return Some(Source::Mainline { version: version.to_owned(), mirror });
+        }
+        // It becomes part of an address.
+        let release = version.parse::<KernelRelease>().ok().filter(|_| is_word(version, "._+-~"));
+        if !version.starts_with('v') || release.is_none() {
             let message = format!("`version` is `{version}`, which is not an upstream version");
-            let hint = match version.parse::<KernelRelease>() {
-                Ok(release) => format!("write `v{release}`"),
-                Err(_) => example("version").to_owned(),
+            let hint = match release {
+                Some(release) => format!("write `v{release}`"),
+                None => example("version").to_owned(),
             };
             self.problem(reader, place.start, &message, Some(hint));
         }
-        Some(Source::Mainline { version: version.to_owned() })
+        Some(Source::Mainline { version: version.to_owned(), mirror })
     }
 }
 
 /// How to write a key that a source needs.
-fn example(key: &str) -> &'static str {
+pub(super) fn example(key: &str) -> &'static str {
     match key {
         "suites" => "write `suites = [\"bookworm\"]`",
         "packages" => "write `packages = [\"linux-image-6.1.*-cloud-amd64\"]`",
         "btf" => "write `btf = \"../5.4.0-150-generic.btf\"`",
         "release" => "write `release = \"5.4\"`",
         "file" => "write `file = \"usr/share/vmlinux.btf\"`",
+        "repositories" => "write `repositories = [\"https://mirror.example.org/9/BaseOS/x86_64/os\"]`",
+        "mirrorlist" => "write `mirrorlist = [\"https://mirrors.example.org/list?repo=baseos-9\"]`",
+        "metalink" => "write `metalink = [\"https://mirrors.example.org/metalink?repo=fedora-43\"]`",
         "mirror" => "write `mirror = \"http://archive.example.org/ubuntu\"`",
         "tree" => "write `tree = \"../linux\"`",
         "disk" => "write `disk = \"../noble.qcow2\"`",
@@ -310,16 +341,16 @@ fn example(key: &str) -> &'static str {
     }
 }
 
-fn is_web_address(text: &str) -> bool {
+pub(super) fn is_web_address(text: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
 }
 
 /// Whether `text` begins with a letter or digit and goes on with letters, digits and `others`.
-fn is_word(text: &str, others: &str) -> bool {
+pub(super) fn is_word(text: &str, others: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
-fn texts(words: Vec<(&str, Span)>) -> Vec<String> {
+pub(super) fn texts(words: Vec<(&str, Span)>) -> Vec<String> {
     words.into_iter().map(|(word, _)| word.to_owned()).collect()
 }

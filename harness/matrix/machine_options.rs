@@ -44,7 +44,7 @@ impl MachineOptions {
             .memory_mib
             .iter()
             .skip(1)
-            .map(|&mib| (format!("memory-{mib}MiB"), MachineSettings { memory_mib: Some(mib), ..none() }));
+            .map(|&mib| (format!("memory-{}", size(mib)), MachineSettings { memory_mib: Some(mib), ..none() }));
         let numa = self
             .numa_nodes
             .iter()
@@ -59,6 +59,11 @@ impl MachineOptions {
             .map(|(name, settings)| Shape::of_machine(name, settings))
             .collect()
     }
+}
+
+/// As it is written: `1GiB`.
+fn size(mib: u64) -> String {
+    if mib.is_multiple_of(1024) { format!("{}GiB", mib / 1024) } else { format!("{mib}MiB") }
 }
 
 impl Project {
@@ -134,7 +139,7 @@ mod tests {
     fn first_number_is_for_all_and_the_others_are_shapes() {
         let options = MachineOptions {
             cpus: vec![1, 8],
-            memory_mib: vec![1024],
+            memory_mib: vec![1024, 2048, 300],
             profiles: vec!["x".to_owned()],
             ..MachineOptions::default()
         };
@@ -143,7 +148,7 @@ mod tests {
         let profile = MachineProfile { name: "x".to_owned(), boot: vec!["a".to_owned()], ..MachineProfile::default() };
         let shapes = options.shapes(vec![profile]);
         let rows: Vec<String> = shapes.iter().map(|shape| shape.row("tool")).collect();
-        assert_eq!(rows, ["tool@cpus-8", "tool@x"]);
+        assert_eq!(rows, ["tool@cpus-8", "tool@memory-2GiB", "tool@memory-300MiB", "tool@x"]);
         assert_eq!(shapes[0].settings, ["machine.cpus = 8"]);
     }
 }

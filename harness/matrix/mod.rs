@@ -41,7 +41,7 @@ use crate::event::Event;
 use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
-use crate::record::{Partition, PartitionRecord, RunRecord, ToolRecord};
+use crate::record::{LoadingPrivileges, LoadingRecord, Partition, PartitionRecord, RunRecord, ToolRecord};
 use crate::run::{self, CommandJob, Jobs, Logs, RunContext, RunError, Stop};
 use crate::timestamp;
 use crate::vm::{Choice, DebugOptions, ProvenAccelerator};
@@ -90,6 +90,10 @@ pub struct Options {
     pub modules: Option<ModuleChoice>,
     /// What the guests' machines are like.
     pub machine: MachineOptions,
+    /// The privileges that everything is loaded with; `None` for what suites say, else those of root.
+    pub privileges: Option<LoadingPrivileges>,
+    /// Whether the least privileges are looked for with which objects load.
+    pub least_privileges: bool,
     /// What helps to look into guests. It writes to standard error.
     pub debug: DebugOptions,
 }
@@ -109,6 +113,8 @@ impl Default for Options {
             loaders: Vec::new(),
             modules: None,
             machine: MachineOptions::default(),
+            privileges: None,
+            least_privileges: false,
             debug: DebugOptions::default(),
         }
     }
@@ -181,12 +187,18 @@ impl<'a> Matrix<'a> {
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
-        let Inputs { objects, notices, settings, .. } = inputs;
-        self.project.tools()?;
-        let mut plan = Plan::new(kernels, objects, &settings);
-        if let Some((reason, hint)) = plan.contradiction() {
-            return Err(MatrixError::Input { input: "machine".to_owned(), reason, hint });
+        let Inputs { objects, mut notices, mut settings, .. } = inputs;
+        notices.extend(self.project.without_btf(&kernels));
+        settings.least_privileges |= self.options.least_privileges;
+        if let Some(privileges) = &self.options.privileges {
+            let loading = LoadingRecord { privileges: Some(privileges.clone()), ..LoadingRecord::default() };
+            settings.loading.extend(objects.iter().map(|object| (object.name.clone(), loading.clone())));
         }
+        let mut plan = Plan::new(kernels, objects, &settings);
+        if let Some((object, reason, hint)) = plan.contradiction() {
+            return Err(MatrixError::Input { input: object.to_owned(), reason, hint });
+        }
+        self.project.tools()?;
         let partition = self.options.partition.map(|part| plan.keep(part));
         Ok(Work { plan, notices, partition })
     }

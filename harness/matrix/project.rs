@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 
 use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
-use crate::manifest::{BtfPlace, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
+use crate::manifest::{BtfPlace, Catalogue, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
 use crate::source::{BtfFile, LockFile};
-use crate::store::Store;
+use crate::store::{Store, StoredFolder, StoredKernel};
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
 
 /// Where the store remembers the versions of programs.
@@ -52,11 +52,9 @@ impl Project {
         match manifest.into() {
             ManifestPlace::File(file) if !file.exists() => {
                 let path = std::path::absolute(&file).unwrap_or(file);
-                Project::of(
-                    Manifest { path, kernels: Vec::new(), matrix: Vec::new(), profiles: Profiles::built_in() },
-                    false,
-                    places,
-                )
+                let (kernels, matrix, catalogue) = (Vec::new(), Vec::new(), Catalogue::default());
+                let profiles = Profiles::built_in();
+                Project::of(Manifest { path, kernels, matrix, profiles, catalogue }, false, places)
             }
             place => Project::load(place, places),
         }
@@ -113,9 +111,26 @@ impl Project {
     pub fn kernels(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, MatrixError> {
         let mut kernels = Vec::new();
         for spec in self.manifest.select(selectors)? {
-            kernels.extend(each_of_archive(spec)?);
+            kernels.extend(each_of_archive(&spec)?);
         }
         Ok(kernels)
+    }
+
+    /// The kernel as the store has it; `None` if it was never fetched, or is known by its types alone.
+    pub fn stored(&self, spec: &KernelSpec, folders: &[StoredFolder]) -> Option<StoredKernel> {
+        let is_there = folders.iter().any(|folder| folder.kernel.as_ref() == Some(&spec.name));
+        let is_bootable = !matches!(spec.source, Source::Btf { .. });
+        (is_there && is_bootable).then(|| self.store.kernel(spec, &self.lock, true, &|_| ()).ok()).flatten()
+    }
+
+    /// What to know before anything runs: which of these kernels have no BTF, as far as the store has them.
+    pub fn without_btf(&self, kernels: &[KernelSpec]) -> Vec<String> {
+        let folders = self.store.folders().unwrap_or_default();
+        let has_none = |spec: &&KernelSpec| self.stored(spec, &folders).is_some_and(|kernel| kernel.types().is_none());
+        let line = |spec: &KernelSpec| {
+            format!("kernel `{}` has no BTF, and none is given: objects with CO-RE relocations fail there", spec.name)
+        };
+        kernels.iter().filter(has_none).map(line).collect()
     }
 }
 
@@ -147,4 +162,46 @@ fn find_tools(
     // It is the machine that is slow, and one kernel that says so is enough.
     let boot_timeout = manifest.kernels.iter().map(|spec| spec.boot_timeout).max().unwrap_or_default();
     Toolchain::find(folder, paths, &store.root().join(TOOLS), Deadlines::version(boot_timeout))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::image::tests::{Packed, Parts, bzimage, vmlinux};
+
+    #[test]
+    fn kernels_without_btf_are_named_once_the_store_has_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, btf) in [("with", true), ("without", false)] {
+            let kernel = vmlinux("5.4.0-150-generic", Parts { pvh: true, btf });
+            fs::write(at(name), bzimage("5.4.0-150-generic", &kernel, Packed::Gzip)).unwrap();
+        }
+        let table = |name: &str| format!("[kernel.{name}]\nsource = \"path\"\nimage = \"{name}\"\n");
+        let write = |defaults: &str| {
+            let text = format!("{defaults}{}{}", table("with"), table("without"));
+            fs::write(at("kernels.toml"), text).unwrap();
+            Project::load(&at("kernels.toml"), &Places::new(at("store"))).unwrap()
+        };
+        let project = write("");
+        let kernels = project.kernels(&[]).unwrap();
+        assert!(project.without_btf(&kernels).is_empty(), "nobody has looked at them yet");
+        for spec in &kernels {
+            project.store.kernel(spec, &project.lock, true, &|_| ()).unwrap();
+        }
+        let lines = project.without_btf(&kernels);
+        assert_eq!(
+            lines,
+            ["kernel `without` has no BTF, and none is given: objects with CO-RE relocations fail there"]
+        );
+        // An archive that has some is enough.
+        fs::create_dir(at("archive")).unwrap();
+        let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o");
+        fs::copy(types, at("archive/5.4.0-150-generic.btf")).unwrap();
+        let project = write("[defaults]\nbtf = \"archive\"\n");
+        assert!(project.without_btf(&project.kernels(&[]).unwrap()).is_empty());
+    }
 }

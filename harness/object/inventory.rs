@@ -53,7 +53,7 @@ pub struct Inventory {
 }
 
 /// One program.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramInfo {
     /// The function's name.
     pub name: String,
@@ -120,7 +120,12 @@ impl ProgramInfo {
         if let Some(kind) = &loading.attach_type {
             self.attach_type = Some(kind.clone());
         }
-        if let Some(target) = &loading.target {
+        if loading.target_program.is_some() {
+            // Its target is none of the kernel's.
+            let form = self.section.split('/').next().unwrap_or_default();
+            self.section =
+                if self.prog_type.as_deref() == Some("ext") { "freplace".to_owned() } else { form.to_owned() };
+        } else if let Some(target) = &loading.target {
             let form = self.section.split('/').next().unwrap_or_default();
             self.section = format!("{form}/{target}");
         }
@@ -226,9 +231,15 @@ impl Inventory {
                 name: program.name.clone(),
             }
         };
+        let mut maps = btf.as_ref().map(maps::declared).unwrap_or_default();
+        for map in maps.iter_mut().filter(|map| map.holds_programs) {
+            let held = functions.iter().enumerate().filter(|(place, _)| references.is_in_array(*place, &map.name));
+            map.programs = held.map(|(_, function)| function.name.clone()).collect();
+            map.programs.sort_unstable();
+        }
         Ok(Inventory {
             programs: functions.iter().enumerate().filter(is_program).map(info).collect(),
-            maps: btf.as_ref().map(maps::declared).unwrap_or_default(),
+            maps,
             struct_ops: btf.as_ref().map(maps::struct_ops).unwrap_or_default(),
             data_size: data_size(&sections),
             core_relocations: match (&btf, &ext) {

@@ -33,6 +33,8 @@ pub struct MapInfo {
     pub is_typed: bool,
     /// Whether it is filled with programs when the object is loaded.
     pub holds_programs: bool,
+    /// The functions that the object itself puts into it, in the order of names.
+    pub programs: Vec<String>,
     /// What the maps in this one look like, for a map of maps.
     pub inner: Option<Box<MapInfo>>,
 }

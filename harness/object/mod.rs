@@ -22,8 +22,10 @@ mod references;
 mod relocations;
 pub mod rewrite;
 mod section_type;
+mod tail_calls;
 mod types;
 mod unclaimed;
+mod value_layout;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -41,8 +43,10 @@ pub(crate) use inventory::{Placed, functions, sections};
 pub use map_rules::{Flaw, MAP_FLAGS, MapFlag, Mend};
 pub use maps::{MapInfo, StructOpsInfo};
 pub use place::Place;
+pub use tail_calls::MOST_TAIL_CALLS;
 pub use types::ObjectTypes;
 pub use unclaimed::Unclaimed;
+pub use value_layout::misread_values;
 
 use crate::record::LoadingRecord;
 use rewrite::Rewritten;

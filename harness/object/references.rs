@@ -25,6 +25,8 @@ struct Function {
     callees: BTreeSet<usize>,
     /// The struct_ops maps that point to it.
     struct_ops: BTreeSet<String>,
+    /// The program arrays that hold it.
+    arrays: BTreeSet<String>,
 }
 
 /// A symbol of the object.
@@ -101,12 +103,13 @@ impl References {
                 }
             }
         }
-        references.read_struct_ops(bytes, sections, placed, &symbols);
+        references.read_pointers(bytes, sections, placed, &symbols);
         references
     }
 
-    /// Reads which variables of struct_ops point to which functions.
-    fn read_struct_ops(&mut self, bytes: &[u8], sections: &Sections<'_>, placed: &[Placed], symbols: &[Symbol]) {
+    /// Reads which variables of struct_ops point to which functions, and which program arrays hold which.
+    fn read_pointers(&mut self, bytes: &[u8], sections: &Sections<'_>, placed: &[Placed], symbols: &[Symbol]) {
+        let maps = sections.section_by_name(LittleEndian, b".maps").map(|(index, _)| index.0);
         let is_struct_ops = |section: usize| {
             let header = sections.section(object::SectionIndex(section)).ok();
             let name = header.and_then(|header| sections.section_name(LittleEndian, header).ok());
@@ -115,7 +118,8 @@ impl References {
         for section in sections.iter() {
             let Ok(Some((records, _))) = section.rel(LittleEndian, bytes) else { continue };
             let target = section.sh_info(LittleEndian) as usize;
-            if !is_struct_ops(target) {
+            let is_map = Some(target) == maps;
+            if !is_map && !is_struct_ops(target) {
                 continue;
             }
             for record in records {
@@ -129,10 +133,17 @@ impl References {
                     continue;
                 };
                 if let Some(function) = function_at(placed, to.section, to.value) {
-                    self.functions[function].struct_ops.insert(map.name.clone());
+                    let function = &mut self.functions[function];
+                    let known = if is_map { &mut function.arrays } else { &mut function.struct_ops };
+                    known.insert(map.name.clone());
                 }
             }
         }
+    }
+
+    /// Whether a program array of `.maps` holds the function at this place.
+    pub(super) fn is_in_array(&self, function: usize, map: &str) -> bool {
+        self.functions.get(function).is_some_and(|found| found.arrays.contains(map))
     }
 
     /// The struct_ops maps that point to the function at this place, in the order of names.

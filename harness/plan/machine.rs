@@ -51,12 +51,15 @@ impl PlannedObject {
 }
 
 impl super::Plan {
-    /// The first cell whose settings contradict each other, in words, and what to do about it.
-    pub fn contradiction(&self) -> Option<(String, String)> {
-        let of_cell = |object: &PlannedObject, spec: &KernelSpec| {
-            let (message, hint) = machine::contradiction(&object.machine.over(&spec.machine))?;
-            Some((format!("`{}` on {}: {message}", object.object.name, spec.name), hint))
-        };
-        self.objects.iter().find_map(|object| self.kernels.iter().find_map(|spec| of_cell(object, spec)))
+    /// The first object whose settings contradict each other on a kernel, why, and what to do about it.
+    pub fn contradiction(&self) -> Option<(&str, String, String)> {
+        for object in &self.objects {
+            for spec in &self.kernels {
+                if let Some((message, hint)) = machine::contradiction(&object.machine.over(&spec.machine)) {
+                    return Some((&object.object.name, format!("on {}: {message}", spec.name), hint));
+                }
+            }
+        }
+        None
     }
 }

@@ -140,7 +140,15 @@ impl PlannedObject {
             let make = HostMessage::File { path: PATH.to_owned(), mode: 0o644 };
             (make, Arc::clone(&types.raw))
         });
-        self.reused.iter().enumerate().filter_map(file).chain(types).collect()
+        self.reused
+            .iter()
+            .enumerate()
+            .filter_map(file)
+            .chain(types)
+            .chain(self.target_files())
+            .chain(self.upgrade_file())
+            .chain(self.baseline_file())
+            .collect()
     }
 }
 

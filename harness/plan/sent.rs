@@ -6,11 +6,23 @@ use super::PlannedObject;
 use super::types::PATH;
 use crate::object::globals::with_patches;
 use crate::protocol::ObjectSetup;
+use crate::record::LoadingPrivileges;
 
 impl PlannedObject {
     /// Whether another loader than libbpf loads it.
     pub fn by_executable(&self) -> bool {
         self.loader.as_ref().is_some_and(|loader| loader.executable.is_some())
+    }
+
+    /// The privileges that it is loaded with, if not those of root.
+    pub fn privileges(&self) -> Option<&LoadingPrivileges> {
+        let of_shape = self.shape.as_ref().and_then(|planned| planned.shape.setup.loading.privileges.as_ref());
+        of_shape.or(self.loading.privileges.as_ref())
+    }
+
+    /// Whether it is one whose least privileges are looked for.
+    pub fn is_searched(&self) -> bool {
+        self.privileges().is_none() && self.broken.is_none() && self.unclaimed().is_none()
     }
 
     /// The object as it is sent to a guest: libbpf sets variables itself, other loaders get an object in which they are set.
@@ -33,10 +45,25 @@ impl PlannedObject {
         let struct_ops = maps.map(|map| (map.name.clone(), map.type_name.clone())).collect();
         // What a shape sets of a map comes last and counts.
         let mut loading = self.loading.clone();
+        loading.privileges = self.privileges().cloned();
         loading.maps.extend(setup.loading.maps);
+        let (upgrade, pins) = self.upgrade_setup();
+        loading.maps.extend_from_slice(pins);
         let patches = self.patches.iter().cloned().chain(setup.patches).collect();
         let (programs, reused) = (self.programs_setup.clone(), self.reused_maps());
         let btf = self.types.as_ref().map(|_| PATH.to_owned());
-        ObjectSetup { patches, programs, struct_ops, loading, reused, btf, ..setup }
+        let targets = self.target_programs();
+        ObjectSetup {
+            patches,
+            programs,
+            struct_ops,
+            loading,
+            reused,
+            targets,
+            btf,
+            upgrade,
+            baseline: self.baseline_setup(),
+            ..setup
+        }
     }
 }

@@ -4,8 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What of the record crate is sent.
-const RECORDS: [&str; 4] =
-    ["../record/exercise.rs", "../record/loaded_program.rs", "../record/loader.rs", "../record/loading.rs"];
+const RECORDS: [&str; 5] = [
+    "../record/exercise.rs",
+    "../record/loaded_program.rs",
+    "../record/loader.rs",
+    "../record/loading.rs",
+    "../record/privileges.rs",
+];
 
 fn main() {
     let mut id = Fnv::new();

@@ -160,6 +160,7 @@ mod tests {
             extern_users: std::collections::BTreeMap::new(),
             loader: None,
             compared: false,
+            brief: false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! [`BUILD_ID`] in its hello, and a host of another build refuses it, so there is no version to negotiate.
 
 pub mod attach;
+pub mod baseline;
 mod build_id;
 pub mod exercise;
 pub mod facts;
@@ -14,6 +15,7 @@ pub mod libbpf_log;
 pub mod live;
 pub mod machine;
 mod setup;
+pub mod upgrade;
 pub mod user_space;
 
 use std::collections::BTreeMap;
@@ -22,15 +24,16 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use attach::{AttachFacts, Reach, Step};
-use corematrix_record::{CreatedMap, ExerciseRecord, LoadedProgram};
+use corematrix_record::{CostRecord, CreatedMap, ExerciseRecord, LoadedProgram};
 use facts::KernelFacts;
 use feature_probe::{FeatureProbe, ProbeRequest};
 use live::{LiveOrder, LiveReport};
 use machine::MachineFacts;
+use upgrade::UpgradeFacts;
 
 pub use build_id::BUILD_ID;
 pub use frame::{FrameReader, MAX_BLOB_FROM_GUEST, ProtocolError, encode, read_message, write_message};
-pub use setup::{DataPatch, ObjectSetup, ProgramSetup, ReusedMap};
+pub use setup::{DataPatch, ObjectSetup, ProgramSetup, ReusedMap, TargetProgram};
 
 /// The name of the virtio port.
 pub const PORT_NAME: &str = "corematrix.data";
@@ -62,6 +65,8 @@ pub enum HostMessage {
         loader: Option<String>,
         /// Whether the maps that libbpf creates are wanted, to be compared with those of another loader.
         compared: bool,
+        /// Whether it is wanted only which programs load: no evidence, and no second load for a log.
+        brief: bool,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -136,6 +141,8 @@ pub enum GuestMessage {
         /// The maps that had to be left out; what is known of them when the object cannot be prepared at all comes with its programs.
         left_out: Vec<LeftOutMap>,
     },
+    /// What became of the maps of an older build, if the object was to find them. Comes once.
+    Upgraded(Box<UpgradeFacts>),
     /// What libbpf said while it prepared the object; the blob holds it as [`crate::libbpf_log::pack`] does.
     Transcript {
         /// Whether all programs were switched on and the object was prepared to its end, so that nothing is missing.
@@ -204,6 +211,13 @@ pub enum GuestMessage {
         /// What was observed.
         record: ExerciseRecord,
     },
+    /// A program that was loaded was measured beside the same program of another build. Comes before its `ProgramDone`.
+    Measured {
+        /// The program.
+        program: String,
+        /// What was observed.
+        record: CostRecord,
+    },
     /// A program was refused, and is tried once more for its full log. The blob is the log so far. If the second try takes too
     /// long, this is the outcome.
     ProgramRefused(ProgramOutcome),
@@ -224,6 +238,13 @@ pub enum GuestMessage {
     Live(LiveReport),
     /// The object is prepared once more, without a map. It says only that the guest lives.
     PreparingAgain,
+    /// The process that was to load the object cannot have the privileges that were asked for; nothing was loaded.
+    NoSuchPrivileges {
+        /// The capabilities that the kernel does not know, if that is why.
+        missing: Vec<String>,
+        /// Why, as a lowercase fragment.
+        reason: String,
+    },
     /// The process that judged the object was killed since the guest has no memory left.
     OutOfMemory,
     /// The guest side itself failed.
@@ -241,6 +262,7 @@ impl GuestMessage {
             GuestMessage::LoaderStarted { .. } => "`loader started`",
             GuestMessage::OpenFailed { .. } => "`open failed`",
             GuestMessage::Whole { .. } => "`whole`",
+            GuestMessage::Upgraded(_) => "`upgraded`",
             GuestMessage::Transcript { .. } => "`transcript`",
             GuestMessage::Instructions { .. } => "`instructions`",
             GuestMessage::Functions { .. } => "`functions`",
@@ -252,6 +274,7 @@ impl GuestMessage {
             GuestMessage::ProgramStep { .. } => "`program step`",
             GuestMessage::Attached { .. } => "`attached`",
             GuestMessage::Exercised { .. } => "`exercised`",
+            GuestMessage::Measured { .. } => "`measured`",
             GuestMessage::ProgramRefused(_) => "`program refused`",
             GuestMessage::ProgramDone(_) => "`program done`",
             GuestMessage::LoadDone { .. } => "`load done`",
@@ -260,6 +283,7 @@ impl GuestMessage {
             GuestMessage::Probed(_) => "`probed`",
             GuestMessage::Live(_) => "`live`",
             GuestMessage::PreparingAgain => "`preparing again`",
+            GuestMessage::NoSuchPrivileges { .. } => "`no such privileges`",
             GuestMessage::OutOfMemory => "`out of memory`",
             GuestMessage::Failed { .. } => "`failed`",
         }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::LeftOutMap;
 use crate::attach::AttachTo;
+use crate::baseline::BaselineObject;
 use crate::exercise::ExercisePlan;
+use crate::upgrade::UpgradeFrom;
 use corematrix_record::{LoadingRecord, MapLoading};
 
 /// What a loader sets before it loads an object, and does with it then.
@@ -29,6 +31,36 @@ pub struct ObjectSetup {
     /// Maps that it is given in place of its own.
     #[serde(default)]
     pub reused: Vec<ReusedMap>,
+    /// The older build whose maps it finds.
+    #[serde(default)]
+    pub upgrade: Option<UpgradeFrom>,
+    /// Another build, beside whose programs its own are measured.
+    #[serde(default)]
+    pub baseline: Option<Box<BaselineObject>>,
+    /// Programs that are loaded first, of which it replaces or traces functions.
+    #[serde(default)]
+    pub targets: Vec<TargetProgram>,
+}
+
+/// A program that the guest loads first, since a program of the object replaces or traces a function of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetProgram {
+    /// The object's program.
+    pub program: String,
+    /// The target, for messages: `OBJECT/PROGRAM`.
+    pub name: String,
+    /// The file in the guest of the target's object; `None` for the object itself.
+    pub object: Option<String>,
+    /// The target.
+    pub target: String,
+    /// The function of it.
+    pub function: String,
+    /// What the target's own loader sets.
+    pub loading: LoadingRecord,
+    /// Values of variables that it sets.
+    pub patches: Vec<DataPatch>,
+    /// The programs of that object that refer to each strong extern.
+    pub extern_users: BTreeMap<String, Vec<String>>,
 }
 
 /// A map that the guest creates and gives to the object in place of one of its own.

@@ -86,6 +86,12 @@ pub enum Cause {
     UnsupportedInstruction,
     /// It calls in a form that the kernel does not know: a callback, a global function with pointers, a helper with this map.
     UnsupportedCallForm,
+    /// Root can load it, and the privileges that it was loaded with are not enough.
+    MissingCapability,
+    /// The guest has no such privileges: the kernel lacks a capability or BPF tokens.
+    PrivilegesNotAvailable,
+    /// The program that it is loaded for, one of a function to replace or trace, does not load.
+    TargetNotLoaded,
     /// The object uses what the libbpf linked into corematrix does not know.
     ObjectTooNew,
     /// The object has no BTF, and what is in it needs that.
@@ -136,7 +142,7 @@ pub struct Source {
 
 impl Cause {
     /// Every cause, in the order of the legend.
-    pub const ALL: [Cause; 48] = [
+    pub const ALL: [Cause; 51] = [
         Cause::MissingField,
         Cause::MissingType,
         Cause::MissingEnumValue,
@@ -174,6 +180,9 @@ impl Cause {
         Cause::ReturnValue,
         Cause::UnsupportedInstruction,
         Cause::UnsupportedCallForm,
+        Cause::MissingCapability,
+        Cause::PrivilegesNotAvailable,
+        Cause::TargetNotLoaded,
         Cause::ObjectTooNew,
         Cause::ObjectWithoutBtf,
         Cause::ObjectBroken,
@@ -227,6 +236,9 @@ impl Cause {
             Cause::ReturnValue => "return value out of range",
             Cause::UnsupportedInstruction => "unsupported instruction",
             Cause::UnsupportedCallForm => "unsupported form of call",
+            Cause::MissingCapability => "missing capability",
+            Cause::PrivilegesNotAvailable => "privileges not available",
+            Cause::TargetNotLoaded => "target program does not load",
             Cause::ObjectTooNew => "object too new for libbpf",
             Cause::ObjectWithoutBtf => "object without BTF",
             Cause::ObjectBroken => "object broken",
@@ -263,6 +275,8 @@ impl Cause {
                 | Cause::GuestMemory
                 | Cause::ModuleNotLoaded
                 | Cause::MachineUnavailable
+                | Cause::PrivilegesNotAvailable
+                | Cause::TargetNotLoaded
                 | Cause::Harness
         )
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CellCoverage, CellPrediction, DangerEffect, DangerRecord, ExternRecord, KernelWarning, LoaderEvidence,
-    MachineRecord, ModuleRecord, ProgramRecord, RelocationOutcome, RelocationRecord,
+    MachineRecord, ModuleRecord, PrivilegesRecord, ProgramRecord, RelocationOutcome, RelocationRecord, UpgradeRecord,
 };
 
 /// One kernel x object.
@@ -39,9 +39,15 @@ pub struct CellRecord {
     /// How far each side of its guards, and each line, was proven.
     #[serde(default)]
     pub coverage: CellCoverage,
+    /// What became of the maps of an older build, if it was loaded over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeRecord>,
     /// What the kernel complained about meanwhile and survived. No verdict, but nothing that should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_log: Vec<KernelWarning>,
+    /// The least privileges with which it loads; `None` if nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privileges: Option<PrivilegesRecord>,
     /// Milliseconds the cell took in the guest, over all attempts.
     pub wall_ms: u64,
     /// What its machine was like; `None` until there was one.

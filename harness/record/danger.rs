@@ -50,6 +50,8 @@ pub enum Danger {
     },
     /// The type is missing, so that libbpf takes 0 for its size; nothing fails for it.
     SizeOfMissing,
+    /// The address of the symbol is 0, because the kernel shows no addresses.
+    HiddenAddress,
     /// The attach target has another argument in this place.
     ArgumentChanged {
         /// Which, from 1 on.
@@ -104,6 +106,7 @@ impl Danger {
             | Danger::PointeeChanged { .. }
             | Danger::ValueChanged { .. }
             | Danger::SizeOfMissing
+            | Danger::HiddenAddress
             | Danger::ArgumentChanged { .. } => DangerEffect::WrongData,
             Danger::CannotAttach { .. } => DangerEffect::CannotAttach,
             Danger::MissingElsewhere { .. } => DangerEffect::FailsElsewhere,
@@ -131,6 +134,9 @@ impl fmt::Display for Danger {
             }
             Danger::PointeeChanged { local, target } => write!(f, "`{target}` here, `{local}` in the object"),
             Danger::ValueChanged { local, target } => write!(f, "the value {target} here, {local} in the object"),
+            Danger::HiddenAddress => {
+                f.write_str("the address 0 here, because the kernel shows no addresses (`kernel.kptr_restrict`)")
+            }
             Danger::SizeOfMissing => f.write_str("the size 0 here, because the type is missing"),
             Danger::ArgumentChanged { argument, local, target } => {
                 write!(f, "{target} as argument {argument} here, `{local}` in the object")

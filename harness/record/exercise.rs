@@ -2,12 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::RunTime;
+
 /// What a guest observed when it tried to make a program run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExerciseRecord {
     /// How often it ran, by `bpf_prog_info.run_cnt`; `None` if the kernel does not count.
     pub runs: Option<u64>,
+    /// Nanoseconds of all these runs, by `bpf_prog_info.run_time_ns`. Noise: it differs from run to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_time_ns: Option<u64>,
     /// What it ran during, with how often. It may have been made to run by something else at that time.
     pub triggers: Vec<TriggerRuns>,
     /// What a test run said, if nothing else made it run and its type allows one.
@@ -23,6 +28,11 @@ impl ExerciseRecord {
     /// Whether it was seen to run.
     pub fn ran(&self) -> bool {
         self.runs.is_some_and(|runs| runs > 0) || self.test_run.is_some_and(|test| test.returned.is_some())
+    }
+
+    /// Nanoseconds of a run, if it ran.
+    pub fn ns_per_run(&self) -> Option<f64> {
+        RunTime { runs: self.runs?, ns: self.run_time_ns? }.per_run()
     }
 
     /// What was seen, in a few words: `ran 12 times: fork (2), exec (10)`.

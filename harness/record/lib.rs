@@ -28,12 +28,14 @@ mod alternatives;
 mod attach;
 mod cause;
 mod cell;
+mod cost;
 mod coverage;
 mod danger;
 mod exercise;
 pub mod exit_code;
 mod explanation;
 mod guard;
+mod headroom;
 pub mod json;
 mod kernel;
 mod kernel_warning;
@@ -47,6 +49,7 @@ mod module;
 mod object;
 mod partition;
 mod prediction;
+mod privileges;
 mod program_relocations;
 mod relocation;
 #[cfg(any(test, feature = "sample"))]
@@ -57,6 +60,7 @@ mod service;
 mod shape;
 mod standing;
 mod statistics;
+mod upgrade;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -67,6 +71,7 @@ pub use alternatives::{Alternative, AlternativeKind, AlternativesRecord, Optiona
 pub use attach::{AttachOutcome, AttachRecord};
 pub use cause::{Cause, Evidence, Source};
 pub use cell::{CellRecord, GUEST_LOST, TRIED_AGAIN, WholeLoad};
+pub use cost::{CostRatio, CostRecord, CostRound, CostVerdict, LEAST_ROUNDS, LEAST_RUNS, RunTime};
 pub use coverage::{CellCoverage, GuardProof, InModule, LineTable, Liveness, ObjectCoverage, ProgramLines, SourceLine};
 pub use danger::{Danger, DangerEffect, DangerRecord};
 pub use exercise::{ExerciseRecord, TestRun, TriggerRuns};
@@ -75,6 +80,7 @@ pub use explanation::{
     SnippetPlace, SnippetProof, Subject, Witness, WrongGuard, span,
 };
 pub use guard::{GuardKind, GuardRecord, SideRecord};
+pub use headroom::{Limit, LimitUse, NEAR_LIMIT_PERCENT};
 pub use kernel::{KernelIdentity, KernelRecord, KernelState};
 pub use kernel_warning::{KernelWarning, WarningKind};
 pub use line_set::LineSet;
@@ -90,12 +96,17 @@ pub use module::ModuleRecord;
 pub use object::{COMMAND_SECTION, ObjectProgram, ObjectRecord, TEST_PROCESS, TEST_SECTION, WHOLE_OBJECT};
 pub use partition::{Partition, PartitionError};
 pub use prediction::{CellPrediction, PredictedOutcome};
+pub use privileges::{
+    CAPABILITIES, LeastPrivileges, LoadingPrivileges, Need, PrivilegesRecord, ProgramPrivileges, capability_number,
+    capability_since,
+};
 pub use relocation::{
     Candidate, CoreRelocation, ExternRecord, RelocationOutcome, RelocationRecord, SourcePlace, VerifierPlace,
 };
 pub use service::Service;
 pub use shape::{MACHINE_SETTING, ShapeRecord};
 pub use statistics::{Statistics, Subprogram};
+pub use upgrade::{MapData, MapFate, MapUpgrade, UpgradeRecord};
 pub use verdict::{Blame, Verdict};
 
 /// The version of the `report.json` format; raised when a reader of the old format would misread the new one.
@@ -185,6 +196,9 @@ pub struct ProgramRecord {
     pub statistics: Option<Statistics>,
     /// What the kernel made of the program; `None` if it was not loaded.
     pub loaded: Option<LoadedProgram>,
+    /// How much of each limit of the kernel it uses, as far as that is known; empty if it was not loaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headroom: Vec<LimitUse>,
     /// The errno of the failing call as a positive number.
     pub errno: Option<i32>,
     /// The last lines of the verifier log of a program that was refused, or of what a command said.
@@ -201,6 +215,9 @@ pub struct ProgramRecord {
     /// Whether it ran; `None` if it was not loaded or nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exercise: Option<ExerciseRecord>,
+    /// How long it runs beside the same program of another build; `None` if nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostRecord>,
     /// What the kernel's types say of it, where the guest reported something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted: Option<PredictedOutcome>,
@@ -224,6 +241,7 @@ impl ProgramRecord {
             evidence: None,
             statistics: None,
             loaded: None,
+            headroom: Vec::new(),
             errno: None,
             log_tail: Vec::new(),
             log_omitted: 0,
@@ -231,6 +249,7 @@ impl ProgramRecord {
             load_ms: 0,
             attach: None,
             exercise: None,
+            cost: None,
             predicted: None,
             explanation: None,
             hints: Vec::new(),
@@ -267,6 +286,12 @@ impl RunRecord {
             }
             for program in &mut cell.programs {
                 program.load_ms = 0;
+                if let Some(exercise) = &mut program.exercise {
+                    exercise.run_time_ns = None;
+                }
+                if let Some(cost) = &mut program.cost {
+                    cost.rounds.clear();
+                }
                 program.log_tail.retain(|line| !line.starts_with("verification time "));
                 if let Some(statistics) = &mut program.statistics {
                     statistics.verification_time_us = None;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::LoadingPrivileges;
+
 /// What an object's own loader does to it between opening and loading. Names of types are libbpf's, such as `sched_cls` and `array_of_maps`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -24,6 +26,9 @@ pub struct LoadingRecord {
     /// The file with the BTF that it relocates the object with on every kernel, in place of the kernel's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub btf: Option<String>,
+    /// The privileges that it has; `None` for those of root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privileges: Option<LoadingPrivileges>,
     /// The licence that it takes for that of an object without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
@@ -80,6 +85,9 @@ pub struct ProgramLoading {
     /// The kernel's function, tracepoint or hook that it is loaded for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// The program of an object, `OBJECT/PROGRAM`, that it is loaded for; `target` is the function of it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_program: Option<String>,
     /// Whether it loads the program at all; `None` if that is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoload: Option<bool>,
@@ -159,6 +167,7 @@ impl LoadingRecord {
             }
         }
         self.btf = other.btf.clone().or(self.btf.take());
+        self.privileges = other.privileges.clone().or(self.privileges.take());
         self.license = other.license.clone().or(self.license.take());
         self.whole_names.extend(other.whole_names.iter().cloned());
         self.variables.extend(other.variables.iter().cloned());
@@ -190,12 +199,23 @@ impl LoadingRecord {
         settings.extend(self.legacy_maps.then(|| "legacy-maps = true".to_owned()));
         settings.extend((!self.stubs.is_empty()).then(|| format!("stubs = {:?}", self.stubs)));
         settings.extend(self.btf.iter().map(|path| format!("btf = \"{path}\"")));
+        settings.extend(self.privileges.iter().map(LoadingPrivileges::setting));
         let constants = self.constants.iter().filter_map(|one| Some(format!("{} = {}", one.constant, one.value?)));
         settings.extend(constants);
         settings.extend(self.variables.iter().map(|one| format!("{} = {}", one.variable, one.value)));
         for program in &self.programs {
-            let named =
-                [("type", &program.prog_type), ("attach-type", &program.attach_type), ("target", &program.target)];
+            let target_program = program.target_program.as_ref().map(|name| match name.rsplit_once('/') {
+                Some((object, name)) => format!("{object}:{name}"),
+                None => name.clone(),
+            });
+            // With a target program the target is a function of it.
+            let target = if program.target_program.is_some() { "target-function" } else { "target" };
+            let named = [
+                ("type", &program.prog_type),
+                ("attach-type", &program.attach_type),
+                ("target", &target_program),
+                (target, &program.target),
+            ];
             let name = &program.program;
             let said = named.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
             settings.extend(said.map(|(key, value)| format!("programs.{name}.{key} = \"{value}\"")));
@@ -255,6 +275,7 @@ mod tests {
             legacy_maps: true,
             stubs: vec!["f".into()],
             btf: Some("min/5.4.btf".into()),
+            privileges: Some(LoadingPrivileges::Token),
             constants: vec![
                 ConstantLoading { constant: "LIMIT".into(), value: Some(-1) },
                 ConstantLoading { constant: "KEPT".into(), value: None },
@@ -286,6 +307,7 @@ mod tests {
             "legacy-maps = true",
             "stubs = [\"f\"]",
             "btf = \"min/5.4.btf\"",
+            "token = true",
             "LIMIT = -1",
             "limit = 7",
             "programs.p.type = \"sched_cls\"",

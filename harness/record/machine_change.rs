@@ -1,6 +1,6 @@
 //! [`RunRecord::machine_changes`]: what another machine made of programs, held against the same object on the kernel's own machine.
 
-use crate::{Blame, CellRecord, ProgramRecord, RunRecord, Verdict};
+use crate::{Blame, CellRecord, ExerciseRecord, ProgramRecord, RunRecord, Verdict};
 
 /// A row of the run whose object differs from another row in its machine alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub enum ChangedBy {
     Interpreted,
     /// It loads on both machines, and reads wrong data on the second alone.
     WrongData,
+    /// It loads on both machines, and was made to run on the first alone.
+    NeverRan,
 }
 
 impl std::fmt::Display for ChangedBy {
@@ -46,6 +48,7 @@ impl std::fmt::Display for ChangedBy {
             ChangedBy::Verdict { before, after } => write!(f, "{before} -> {after}"),
             ChangedBy::Interpreted => f.write_str("loaded, and interpreted instead of compiled"),
             ChangedBy::WrongData => f.write_str("loaded, and reads wrong data"),
+            ChangedBy::NeverRan => f.write_str("loaded, and does not run any more"),
         }
     }
 }
@@ -110,6 +113,10 @@ fn changed(
     };
     if reads_wrong(cell_after, after) && !reads_wrong(cell_before, before) {
         return Some(ChangedBy::WrongData);
+    }
+    let ran = |program: &ProgramRecord| program.exercise.as_ref().map(ExerciseRecord::ran);
+    if before.verdict.was_loaded() && ran(before) == Some(true) && ran(after) == Some(false) {
+        return Some(ChangedBy::NeverRan);
     }
     let jited = |program: &ProgramRecord| program.loaded.map(|loaded| loaded.jited_bytes > 0);
     (jited(before) == Some(true) && jited(after) == Some(false)).then_some(ChangedBy::Interpreted)

@@ -28,6 +28,8 @@ pub enum Verdict {
     VerifierRejected,
     /// The kernel does not know the program type.
     UnsupportedType,
+    /// Root can load the program, and the privileges that it was loaded with are not enough.
+    NotPermitted,
     /// The verifier accepted the program, and it could not be attached.
     AttachFailed,
     /// The verifier accepted the program, and it did not run or return as its suite says.
@@ -69,7 +71,7 @@ pub enum Blame {
 
 impl Verdict {
     /// Every verdict, in the order of the legend.
-    pub const ALL: [Verdict; 20] = [
+    pub const ALL: [Verdict; 21] = [
         Verdict::Loaded,
         Verdict::Succeeded,
         Verdict::FailedToOpen,
@@ -79,6 +81,7 @@ impl Verdict {
         Verdict::AttachTargetMissing,
         Verdict::VerifierRejected,
         Verdict::UnsupportedType,
+        Verdict::NotPermitted,
         Verdict::AttachFailed,
         Verdict::RunFailed,
         Verdict::CommandFailed,
@@ -104,6 +107,7 @@ impl Verdict {
             Verdict::AttachTargetMissing => "attach target missing",
             Verdict::VerifierRejected => "verifier rejected",
             Verdict::UnsupportedType => "unsupported type",
+            Verdict::NotPermitted => "not permitted",
             Verdict::AttachFailed => "attach failed",
             Verdict::RunFailed => "run failed",
             Verdict::CommandFailed => "command failed",
@@ -134,6 +138,7 @@ impl Verdict {
             Verdict::AttachTargetMissing => "target",
             Verdict::VerifierRejected => "reject",
             Verdict::UnsupportedType => "type",
+            Verdict::NotPermitted => "perm",
             Verdict::AttachFailed => "attach",
             Verdict::RunFailed => "run",
             Verdict::CommandFailed => "exit",
@@ -159,6 +164,7 @@ impl Verdict {
             | Verdict::AttachTargetMissing
             | Verdict::VerifierRejected
             | Verdict::UnsupportedType
+            | Verdict::NotPermitted
             | Verdict::AttachFailed
             | Verdict::RunFailed
             | Verdict::CommandFailed

@@ -6,11 +6,11 @@
 use std::io;
 
 use super::text::one_line;
-use crate::record::RunRecord;
 use crate::record::Statistics;
 use crate::record::{Blame, Verdict};
+use crate::record::{Limit, RunRecord};
 
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 23] = [
     "file_name",
     "prog_name",
     "verdict",
@@ -28,6 +28,12 @@ const COLUMNS: [&str; 17] = [
     "attach",
     "runs",
     "predicted",
+    "instructions_percent",
+    "stack_percent",
+    "tail_calls_percent",
+    "size_percent",
+    "ns_per_run",
+    "cost_ratio",
 ];
 
 /// The record as CSV with a header. Numbers that a kernel did not tell are 0, as in veristat; `duration` is in microseconds.
@@ -68,6 +74,13 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
                 let runs = program.exercise.as_ref().and_then(|exercise| exercise.runs);
                 row.push(runs.map_or_else(String::new, |runs| runs.to_string()));
                 row.push(record.predicted(o, k, p).map_or_else(String::new, |outcome| outcome.label().to_owned()));
+                let share =
+                    |limit| program.use_of(limit).map_or_else(String::new, |one| format!("{:.1}", one.percent()));
+                row.extend(Limit::ALL.map(share));
+                let ns = program.exercise.as_ref().and_then(|exercise| exercise.ns_per_run());
+                row.push(ns.map_or_else(String::new, |ns| format!("{ns:.0}")));
+                let ratio = program.cost.as_ref().and_then(|cost| cost.ratio());
+                row.push(ratio.map_or_else(String::new, |ratio| format!("{:.3}", ratio.median)));
                 csv.write_record(&row)?;
             }
         }

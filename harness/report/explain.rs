@@ -4,6 +4,7 @@
 mod advice;
 mod loader_hint;
 mod log;
+mod machine_hint;
 mod map_hint;
 mod values;
 
@@ -97,7 +98,9 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     if hints.is_empty() {
         hints = map_hint::map_hint(facts, program);
     }
+    hints.extend(machine_hint::machine_hint(program));
     hints.extend(way_out(program).map(str::to_owned));
+    hints.extend(privileges_hint(program));
     hints
 }
 
@@ -113,6 +116,17 @@ fn way_out(program: &ProgramRecord) -> Option<&str> {
     let evidence = program.evidence.as_ref().filter(|_| program.cause == Some(Cause::NeedsLoader))?;
     let (_, rest) = program.reason.as_deref()?.split_once(evidence.line.as_str())?;
     rest.strip_prefix("; ")
+}
+
+/// What to give a loader that lacks a capability.
+fn privileges_hint(program: &ProgramRecord) -> Option<String> {
+    let evidence = program.evidence.as_ref().filter(|_| program.cause == Some(Cause::MissingCapability))?;
+    let subject = evidence.subject.as_deref().filter(|subject| subject.starts_with("CAP_"))?;
+    let names = subject.replace(" + ", " ");
+    Some(format!(
+        "it loads as root: give its loader {subject} (`AmbientCapabilities={names}` of a systemd service, `setcap`, or `capabilities.add` of a \
+         container), or load it as root; `corematrix privileges` finds the least that is enough on each kernel"
+    ))
 }
 
 /// The explanation and hints that a record keeps of a program, as text; `None` where it has none.

@@ -1,6 +1,7 @@
 //! [`Finding`]: one thing that somebody should look at, once for all the programs and kernels that share it. Markdown,
 //! annotations, SARIF and code quality are all made of these.
 
+mod headroom;
 mod kernels;
 mod loaders;
 mod modules;
@@ -25,7 +26,7 @@ const LONGEST_NAME: usize = 60;
 pub enum FindingLevel {
     /// The object or the kernel is to blame.
     Error,
-    /// It loads and reads wrong data or cannot attach, or could not be judged although it should.
+    /// It loads and reads wrong data, cannot attach or is close to a limit, or could not be judged although it should.
     Warning,
     /// Nobody can mend it in the object.
     Note,
@@ -42,6 +43,8 @@ pub enum FindingKind {
     Danger,
     /// The kernel has no way to attach a program that it loads.
     CannotAttach,
+    /// A program loads and is close to a limit of the kernel.
+    NearLimit,
     /// Two loaders make different things of an object.
     Loaders,
     /// A relocation came to something else than the types of its kernel say.
@@ -87,6 +90,7 @@ impl Finding {
             FindingKind::Object => "object_not_whole".to_owned(),
             FindingKind::Danger => "silent_danger".to_owned(),
             FindingKind::CannotAttach => "cannot_attach".to_owned(),
+            FindingKind::NearLimit => "near_limit".to_owned(),
             FindingKind::Loaders => "loaders_differ".to_owned(),
             FindingKind::Prediction => "prediction_differs".to_owned(),
             FindingKind::PredictedFailure => "predicted_failure".to_owned(),
@@ -104,6 +108,7 @@ impl Finding {
             FindingKind::Object => "object does not load as a whole",
             FindingKind::Danger => "loads, and reads wrong data",
             FindingKind::CannotAttach => "loads, and cannot attach",
+            FindingKind::NearLimit => "close to a limit",
             FindingKind::Loaders => "loaders differ",
             FindingKind::Prediction => "types say otherwise",
             FindingKind::PredictedFailure => "predicted to fail",
@@ -144,6 +149,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
         found.extend(of_object(record, &shown, o));
         found.extend(of_programs(record, &shown, o));
         found.extend(of_dangers(record, &shown, o));
+        found.extend(headroom::of_headroom(record, &shown, o));
         found.extend(predictions::of_predictions(record, &shown, o));
         found.extend(predictions::of_predicted_failures(record, o));
         found.extend(of_kernel_log(record, &shown, o));

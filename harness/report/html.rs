@@ -8,6 +8,8 @@ mod changes;
 mod coverage;
 mod data;
 mod log;
+mod machines;
+mod privileges;
 mod shared;
 
 use std::io;
@@ -19,12 +21,14 @@ use super::text::one_line;
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: [&str; 3] =
     [include_str!("html/page.css"), include_str!("html/detail.css"), include_str!("html/coverage.css")];
-const SCRIPT: [&str; 8] = [
+const SCRIPT: [&str; 10] = [
     include_str!("html/model.js"),
     include_str!("html/grid.js"),
     include_str!("html/detail.js"),
     include_str!("html/lists.js"),
     include_str!("html/alternatives.js"),
+    include_str!("html/machines.js"),
+    include_str!("html/privileges.js"),
     include_str!("html/changes.js"),
     include_str!("html/coverage.js"),
     include_str!("html/main.js"),

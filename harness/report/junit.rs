@@ -13,6 +13,7 @@ use junit_report::{Report, TestCase, TestCaseBuilder, TestSuite};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use super::run_cost;
 use super::text::one_line;
 use crate::compare::Place;
 use crate::gate::{Excuse, GateReport};
@@ -50,7 +51,7 @@ fn report(record: &RunRecord, gate: Option<&GateReport>) -> Report {
                 let gated = gate.map(|gate| GatedProgram::of(gate, &place)).unwrap_or_default();
                 match record.predicted(o, k, p) {
                     Some(outcome) if gated.red.is_empty() => predicted_case(object, program, outcome),
-                    _ => program_case(object, cell, program, excuse.as_deref(), &gated),
+                    _ => program_case(object, cell, program, excuse.as_deref(), (&gated, record.tool.accel.as_str())),
                 }
             }));
         }
@@ -149,7 +150,7 @@ fn program_case(
     cell: &CellRecord,
     program: &ProgramRecord,
     excuse: Option<&str>,
-    gated: &GatedProgram<'_>,
+    (gated, accel): (&GatedProgram<'_>, &str),
 ) -> TestCase {
     let name = attribute(&program.name);
     let time = Duration::milliseconds(i64::try_from(program.load_ms).unwrap_or(i64::MAX));
@@ -187,8 +188,10 @@ fn program_case(
         .chain(cell.module_words().filter(|_| fails))
         .chain(dangers(cell, program))
         .chain(complaints(cell, program))
+        .chain(near_limits(program))
         .chain(beyond)
         .chain(ran)
+        .chain(run_cost::words(program, accel))
         .collect();
     if !said.is_empty() {
         case.set_system_out(&cdata(&said.join("\n")));
@@ -215,6 +218,12 @@ fn dangers(cell: &CellRecord, program: &ProgramRecord) -> Vec<String> {
 fn complaints(cell: &CellRecord, program: &ProgramRecord) -> Vec<String> {
     let mine = cell.kernel_log.iter().filter(|warning| warning.program.as_ref() == Some(&program.name));
     mine.map(|warning| one_line(&format!("kernel warning: {}", warning.headline))).collect()
+}
+
+/// A line for each limit that a program which passed is close to.
+fn near_limits(program: &ProgramRecord) -> Vec<String> {
+    let near = program.headroom.iter().filter(|one| one.is_near() && program.verdict.is_pass());
+    near.map(|one| format!("close to a limit: it {one}")).collect()
 }
 
 /// Section, errno and the verifier log's tail of a program that failed.

@@ -6,8 +6,11 @@ use std::path::Path;
 
 use super::SourceRoot;
 use super::finding::{Finding, FindingKind, FindingLevel, findings, short_name};
+use super::machines::machine_views;
+use super::privileges::{WHOLE, rows};
+use super::run_cost;
 use super::summary::{RunAnswer, Summary};
-use super::table::columns;
+use super::table::{columns, shown_kernels};
 use super::text::{counted, one_line};
 use crate::record::Verdict;
 use crate::record::{CellRecord, ObjectRecord, RunRecord};
@@ -52,6 +55,18 @@ impl Page {
     }
 }
 
+/// A row for each program of which the least privileges were looked for.
+fn privileges(record: &RunRecord) -> (Vec<String>, Vec<String>) {
+    let of_object = |object: usize| {
+        rows(record, object).into_iter().map(move |row| {
+            let what = escaped(row.program.unwrap_or(WHOLE));
+            format!("| {} | {what} | {} |", escaped(&record.objects[object].name), escaped(&row.words))
+        })
+    };
+    let head = vec!["| object | program | least privileges |".to_owned(), "| --- | --- | --- |".to_owned()];
+    (head, (0..record.objects.len()).flat_map(of_object).collect())
+}
+
 /// The run as GitHub-flavoured Markdown of at most 60,000 bytes.
 pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     let summary = Summary::of(record);
@@ -72,12 +87,25 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     page.section(LIMIT_OF_FAILURES, "What failed", &[], &errors, "failure");
     let (head, rows) = matrix(record);
     page.section(LIMIT, "Programs that load", &head, &rows, "object");
+    let (head, rows) = privileges(record);
+    page.section(LIMIT, "Least privileges", &head, &rows, "row");
     let dangers = listed(&|finding| finding.kind == FindingKind::Danger);
     page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
     let unattachable = listed(&|finding| finding.kind == FindingKind::CannotAttach);
     page.section(LIMIT, "Loads, and cannot attach", &[], &unattachable, "program");
+    let near = listed(&|finding| finding.kind == FindingKind::NearLimit);
+    page.section(LIMIT, "Close to a limit", &[], &near, "program");
+    let times: Vec<String> =
+        run_cost::lines(record, &shown_kernels(record)).iter().map(|line| format!("* {}", escaped(line))).collect();
+    page.section(LIMIT, &run_cost::title(record), &[], &times, "program");
     let loaders = listed(&|finding| finding.kind == FindingKind::Loaders);
     page.section(LIMIT, "Where loaders differ", &[], &loaders, "difference");
+    let mut machines = Vec::new();
+    for view in machine_views(record) {
+        let title = escaped(&view.title());
+        machines.extend(view.lines(record).iter().map(|line| format!("* **{title}**: {}", escaped(line))));
+    }
+    page.section(LIMIT, "What other machines change", &[], &machines, "line");
     let predicted = listed(&|finding| finding.kind == FindingKind::PredictedFailure);
     page.section(LIMIT, "Predicted to fail (from types alone)", &[], &predicted, "failure");
     let predictions = listed(&|finding| finding.kind == FindingKind::Prediction);
@@ -89,6 +117,7 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
     let elsewhere = [
         FindingKind::Danger,
         FindingKind::CannotAttach,
+        FindingKind::NearLimit,
         FindingKind::Loaders,
         FindingKind::Prediction,
         FindingKind::PredictedFailure,

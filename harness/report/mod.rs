@@ -17,12 +17,15 @@ pub mod gitlab;
 pub mod html;
 pub mod jsonl;
 pub mod junit;
+pub mod machines;
 pub mod markdown;
 pub mod nightly;
 pub mod object_grid;
 mod place;
+pub mod privileges;
 pub mod progress;
 pub mod repro;
+mod run_cost;
 pub mod sarif;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -31,11 +34,13 @@ mod source_root;
 mod summary;
 pub mod table;
 mod text;
+mod upgrade;
 
 pub use format::{Baseline, Format, Material};
 pub use place::SourceLocation;
 pub use source_root::SourceRoot;
 pub(crate) use text::{counted, one_line, paragraph, shorten_middle};
+pub use upgrade::UpgradeReport;
 
 use std::io;
 use std::path::{Path, PathBuf};

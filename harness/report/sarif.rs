@@ -138,6 +138,7 @@ fn suppressions(record: &RunRecord, gate: &GateReport, finding: &Finding) -> Val
         FindingKind::KernelWarning => Rule::KernelWarning,
         FindingKind::Danger
         | FindingKind::CannotAttach
+        | FindingKind::NearLimit
         | FindingKind::Loaders
         | FindingKind::Prediction
         | FindingKind::PredictedFailure

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
 use crate::record::{Blame, Verdict};
-use crate::record::{Cause, DangerEffect};
+use crate::record::{Cause, DangerEffect, Limit};
 use crate::record::{CellRecord, KernelState, ObjectRecord, RunRecord};
 
 /// Causes and kernels in the words of a summary.
@@ -168,6 +168,14 @@ impl Summary {
                 count => details.push(format!("{count} {many} somewhere")),
             }
         }
+        let is_near = |&(o, p): &(usize, usize)| {
+            Limit::ALL.into_iter().any(|limit| record.uses_of(o, p, limit).iter().any(|(_, one)| one.is_near()))
+        };
+        let near = every_program(record).filter(is_near).count();
+        if near > 0 {
+            let verb = if near == 1 { "is" } else { "are" };
+            details.push(format!("{} {verb} close to a limit of the kernel", counted(near, "program")));
+        }
         let complains =
             |cell: &&CellRecord| cell.kernel_log.iter().any(|warning| !warning.is_noise(&record.tool.accel));
         let loud: std::collections::BTreeSet<_> =
@@ -190,9 +198,13 @@ impl Summary {
 
 /// Programs that types say will not load on some of these kernels.
 fn predicted_failures(record: &RunRecord, kernels: &[usize]) -> usize {
+    every_program(record).filter(|&(o, p)| kernels.iter().any(|&k| record.predicted_failure(o, k, p).is_some())).count()
+}
+
+/// Objects and programs, as indexes.
+fn every_program(record: &RunRecord) -> impl Iterator<Item = (usize, usize)> {
     let objects = record.objects.iter().enumerate();
-    let programs = objects.flat_map(|(o, object)| (0..object.programs.len()).map(move |p| (o, p)));
-    programs.filter(|&(o, p)| kernels.iter().any(|&k| record.predicted_failure(o, k, p).is_some())).count()
+    objects.flat_map(|(o, object)| (0..object.programs.len()).map(move |p| (o, p)))
 }
 
 /// `Why: missing field (12 programs), missing type (3), and 2 others`.
@@ -245,7 +257,7 @@ mod tests {
             count: 1,
         }];
         let all = [&good, &loud, &idle, &sample::record(), &sample::large(30, 12), &sample::large(0, 0)].map(summed_up);
-        insta::assert_snapshot!(all.join("\n"), @r"
+        insta::assert_snapshot!(all.join("\n"), @"
         Everywhere: The program loads on all of 2 kernels
         Everywhere: The program loads on all of 2 kernels
           Kernels complained while 1 object loaded
@@ -258,6 +270,7 @@ mod tests {
           3 programs could not be judged on some kernel
           2 kernels could not be used: 5.4, 5.10
           1 object loads and reads wrong data somewhere
+          1 program is close to a limit of the kernel
         Broken: 15 of 30 programs fail on at least one of 12 kernels
           Why: missing BTF (10 programs), missing field (4), missing attach target (1), and 1 other
           Stopped loading: from 6.18 (1 program)

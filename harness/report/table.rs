@@ -1,7 +1,7 @@
 //! The comparative table: programs down, kernels across, and below it what a reader wants to know next.
 //!
 //! The blocks in order: what ran, the grid, its legend, which kernels those were and which are missing, what failed,
-//! what loads and reads wrong data, where loaders differ, what kernels complained about, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
+//! what loads and reads wrong data, what is close to a limit, where loaders differ, what kernels complained about, what was not run, notes and notices, and at the end the counts, where a terminal shows them.
 
 mod alternatives;
 mod beyond;
@@ -11,6 +11,7 @@ mod failures;
 mod finding_block;
 mod grid;
 mod loaders;
+mod machines;
 mod outputs;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(super) use alternatives::all_work;
 pub(super) use change::change;
 pub(super) use failures::{kernels, nameless, names};
 
+use super::run_cost;
 use super::text::{counted, one_line, paragraph, unbroken};
 use crate::record::{Blame, Verdict};
 use crate::record::{KernelRecord, KernelState, LoaderRecord, ObjectRecord, RunRecord};
@@ -30,6 +32,8 @@ use crate::record::{KernelRecord, KernelState, LoaderRecord, ObjectRecord, RunRe
 const LEAST_WIDTH: usize = 40;
 /// A kernel's console is in `report.json`; its end is enough to see what kind of failure it was.
 const CONSOLE_LINES: usize = 5;
+/// Programs of which it is shown how long a run takes; the rest is in `report.json`.
+const MOST_RUN_TIMES: usize = 16;
 
 /// The table as text of at most `width` columns, save where a name alone is longer.
 pub fn render(record: &RunRecord, width: usize) -> String {
@@ -44,8 +48,12 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         failures::render(record, &shown, width),
         outputs::render(record, &shown, width),
         alternatives::render(record, &shown, width),
+        titled("Least privileges", &super::privileges::render(record, width)),
         dangers::render(record, &shown, width),
+        finding_block::near_limits(record, width),
         loaders::differences(record, &shown, width),
+        machines::render(record, width),
+        run_times(record, &shown, width),
         finding_block::predicted_failures(record, width),
         finding_block::predictions(record, width),
         finding_block::modules(record, width),
@@ -179,6 +187,16 @@ fn not_run(record: &RunRecord, shown: &[usize], width: usize) -> String {
     titled("Not run", &lines.collect::<String>())
 }
 
+/// How long runs take; nothing if nothing was made to run.
+fn run_times(record: &RunRecord, shown: &[usize], width: usize) -> String {
+    let lines = run_cost::lines(record, shown);
+    let mut block: String = lines.iter().take(MOST_RUN_TIMES).map(|line| paragraph(line, 2, width)).collect();
+    if lines.len() > MOST_RUN_TIMES {
+        block += &format!("  ... {} in report.json\n", counted(lines.len() - MOST_RUN_TIMES, "more program"));
+    }
+    if block.is_empty() { block } else { paragraph(&run_cost::title(record), 0, width) + &block }
+}
+
 /// What the packages lack, once for all kernels that lack it, and what belongs to no kernel.
 fn notes(record: &RunRecord, width: usize) -> String {
     let mut notes: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -200,9 +218,16 @@ fn notes(record: &RunRecord, width: usize) -> String {
         object.shape.is_none() && !object.loading.is_empty() && !by_profile
     };
     for object in record.objects.iter().filter(is_of_suite) {
-        let mut settings = object.loading.settings().join(", ");
-        if !object.loading.changes.is_empty() {
-            settings += &format!("; {}", object.loading.changes.join(", "));
+        let mut loading = object.loading.clone();
+        if let Some(privileges) = loading.privileges.take() {
+            block += &paragraph(&format!("{} is loaded with {privileges}, and not as root", object.name), 2, width);
+        }
+        if loading.is_empty() {
+            continue;
+        }
+        let mut settings = loading.settings().join(", ");
+        if !loading.changes.is_empty() {
+            settings += &format!("; {}", loading.changes.join(", "));
         }
         block +=
             &paragraph(&format!("{} is loaded as the suite says its loader does: {settings}", object.name), 2, width);

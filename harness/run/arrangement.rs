@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::kernel::KernelContext;
 use super::session::prepare_limit;
+use crate::bytes::in_words;
 use crate::judge::errno;
 use crate::plan::CellMachine;
 use crate::protocol::machine::{MachineFacts, SysctlFact};
@@ -50,6 +51,9 @@ pub(super) fn shortcoming(wanted: &CellMachine, shape: &GuestShape, facts: Optio
     if shape.cpus != wanted.cpus || shape.numa_nodes != wanted.numa_nodes {
         let machine = format!("{}, {}", counted(wanted.cpus, "processor"), counted(wanted.numa_nodes, "NUMA node"));
         return Some(format!("no guest with {machine} could be started"));
+    }
+    if shape.memory_mib < wanted.memory_mib {
+        return Some(format!("no guest with {} could be started", in_words(wanted.memory_mib.saturating_mul(1 << 20))));
     }
     if let Some(word) = wanted.boot.iter().find(|word| !shape.append.contains(word)) {
         return Some(format!("no guest could be booted with `{word}`"));
@@ -198,6 +202,8 @@ mod tests {
         let plain = GuestShape { cpus: 1, numa_nodes: 1, ..shape() };
         let said = shortcoming(&wanted(), &plain, None).unwrap();
         assert_eq!(said, "no guest with 8 processors, 2 NUMA nodes could be started");
+        let small = GuestShape { memory_mib: 256, ..shape() };
+        assert_eq!(shortcoming(&wanted(), &small, None).unwrap(), "no guest with 512 MiB could be started");
         let without = GuestShape { append: Vec::new(), ..shape() };
         assert_eq!(
             shortcoming(&wanted(), &without, None).unwrap(),

@@ -3,6 +3,7 @@
 mod close;
 mod loader;
 mod loss;
+mod privileges;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use super::coverage::CoverageEvidence;
 use super::evidence::CellEvidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
-use super::{dangers, judgement, prediction, user_space};
+use super::{dangers, judgement, prediction, upgrade, user_space};
 use crate::event::{CellOutcome, Event};
 use crate::judge;
 use crate::kernel_log::KernelLog;
@@ -21,9 +22,10 @@ use crate::plan::{PlannedObject, Room};
 use crate::predict::Prediction;
 use crate::protocol::attach::{AttachFacts, Step};
 use crate::protocol::libbpf_log;
+use crate::protocol::upgrade::UpgradeFacts;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome};
-use crate::record::ExerciseRecord;
 use crate::record::Verdict;
+use crate::record::{CostRecord, ExerciseRecord};
 use crate::record::{DangerRecord, MachineRecord, WholeLoad};
 use crate::vm::GuestLoss;
 
@@ -62,6 +64,8 @@ struct Cell<'a> {
     prediction: OnceCell<Option<Prediction>>,
     /// What another loader than libbpf did.
     loader: loader::LoaderState,
+    /// What is known by the privileges that it is loaded with.
+    privileges: privileges::PrivilegesState,
     /// Maps that no guest can hold.
     without: Vec<LeftOutMap>,
     /// MiB of the guest.
@@ -74,10 +78,14 @@ struct Cell<'a> {
     refused: Option<(ProgramOutcome, Vec<u8>)>,
     /// What is being done with the program in flight.
     step: Step,
+    /// What became of the maps of an older build.
+    upgrade: Option<Box<UpgradeFacts>>,
     /// How attaching the program in flight went.
     attached: Option<AttachFacts>,
     /// Whether the program in flight ran.
     exercised: Option<ExerciseRecord>,
+    /// How long the program in flight runs beside the same program of another build.
+    cost: Option<CostRecord>,
 }
 
 /// How one guest's work on a cell ended.
@@ -106,15 +114,25 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         harness_losses: 0,
         evidence: loader::evidence(planned),
         loader: loader::LoaderState::default(),
+        privileges: privileges::PrivilegesState::default(),
         coverage: CoverageEvidence::default(),
         kernel_log: KernelLog::default(),
         prediction: OnceCell::new(),
         refused: None,
         step: Step::Loading,
+        upgrade: None,
         attached: None,
         exercised: None,
+        cost: None,
     };
-    let result = cell.judge(session);
+    let mut result = cell.judge(session);
+    let mut least = None;
+    if result.is_ok() && session.run.plan.least_privileges && planned.is_searched() {
+        match cell.least_privileges(session) {
+            Ok(found) => least = Some(found),
+            Err(ended) => result = Err(ended),
+        }
+    }
     // If no such guest could be started the kernel's notes say so.
     if cell.memory_mib == room.mib {
         cell.notes.splice(0..0, room.note);
@@ -129,10 +147,15 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
     dangers.extend(dangers::of_forms(planned, &session.view()));
     let externs = cell.evidence.externs().to_vec();
+    dangers.extend(dangers::of_symbols(planned, &externs));
     let downgrades = cell.evidence.downgrades().to_vec();
     let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, &session.view());
     let machine = cell.had_guest.then(|| cell.machine.clone());
-    let (kernel, Cell { whole, took, mut notes, kernel_log, loader, .. }) = (session.kernel, cell);
+    let (kernel, Cell { whole, took, mut notes, kernel_log, loader, upgrade, .. }) = (session.kernel, cell);
+    let upgrade = planned.upgrade.as_ref().and_then(|planned| {
+        let why = whole.as_ref().and_then(|whole| whole.reason.as_deref());
+        Some(upgrade::record(planned, upgrade.as_deref()?, why))
+    });
     notes.extend(session.modules.notes.iter().cloned());
     let modules = session.modules.records();
     let (kernel_log, missing) = kernel_log.finish();
@@ -147,7 +170,9 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         loader,
         modules,
         coverage,
+        upgrade,
         kernel_log,
+        privileges: least,
         took,
         machine,
         notes,
@@ -171,6 +196,7 @@ impl Cell<'_> {
             }
         }
         self.close_refused(session);
+        self.close_unprivileged(session);
         if let Some(impossible) = session.modules.impossible.clone() {
             self.close_all_unjudged(session, &judge::without_module(impossible));
         }
@@ -205,8 +231,9 @@ impl Cell<'_> {
             self.without = Room::of(self.planned, self.machine.cpus, memory_mib, memory_mib).without;
         }
         self.memory_mib = memory_mib;
-        let setup = Box::new(ObjectSetup { without: self.without.clone(), ..self.planned.setup() });
-        let reach = session.run.reach;
+        let mut setup = Box::new(ObjectSetup { without: self.without.clone(), ..self.planned.setup() });
+        setup.loading.privileges = self.privileges();
+        let reach = self.reach(session);
         let extern_users = self.planned.extern_users();
         let compared = session.run.plan.is_compared(self.planned);
         let request = HostMessage::Load {
@@ -219,6 +246,7 @@ impl Cell<'_> {
             extern_users,
             loader: loader::path(self.planned),
             compared,
+            brief: false,
         };
         let mut in_flight = None;
         let mut limit = prepare_limit;
@@ -265,6 +293,8 @@ impl Cell<'_> {
                         self.done(session, program, judgement::of_diagnosis(planned, diagnosis.clone()));
                     }
                 }
+                // Of several guests the last one saw as much as the first.
+                GuestMessage::Upgraded(facts) => self.upgrade = Some(facts),
                 GuestMessage::Transcript { complete } => {
                     self.evidence.transcript(&libbpf_log::unpack(&blob), complete);
                 }
@@ -274,6 +304,7 @@ impl Cell<'_> {
                 | GuestMessage::Lines { program }
                 | GuestMessage::Visited { program }
                 | GuestMessage::Exercised { program, .. }
+                | GuestMessage::Measured { program, .. }
                     if !self.planned.programs.iter().any(|known| known.name == program) => {}
                 GuestMessage::Instructions { program } => self.evidence.instructions(program, blob),
                 GuestMessage::LoaderStarted { name, version } => self.loader_started(name, version),
@@ -289,7 +320,7 @@ impl Cell<'_> {
                 GuestMessage::ProgramStarted { program } => {
                     in_flight = self.index_of(&program);
                     self.refused = None;
-                    (self.attached, self.exercised) = (None, None);
+                    (self.attached, self.exercised, self.cost) = (None, None, None);
                     self.step = Step::Loading;
                     limit = program_limit;
                     if let Some(program) = in_flight.filter(|program| allowance.tries(*program, received, now)) {
@@ -304,25 +335,30 @@ impl Cell<'_> {
                     }
                     self.exercised = Some(record);
                 }
+                GuestMessage::Measured { record, .. } => self.cost = Some(record),
                 GuestMessage::ProgramRefused(outcome) => self.refused = Some((outcome, blob)),
                 GuestMessage::ProgramDone(outcome) => {
                     let outcome = self.with_own_maps(outcome);
                     self.refused = None;
                     self.leave_out(&outcome.left_out);
                     if let Some(program) = self.index_of(&outcome.program) {
-                        self.close(session, program, &outcome, &blob);
                         allowance.judged(received, now);
+                        if let Some((outcome, log)) = self.unless_held(program, outcome, blob) {
+                            self.close(session, program, &outcome, &log);
+                        }
                     }
                     in_flight = None;
                     limit = prepare_limit;
                 }
                 GuestMessage::LoadDone { took_ms } => {
                     self.took = self.took.saturating_add(Duration::from_millis(took_ms));
-                    // A guest that is done owes nothing: what it did not answer is a fault of the harness, not a pass.
-                    self.close_all(session, Verdict::HarnessError, "the guest gave no verdict");
+                    self.after_load(session)?;
                     return Ok(Leg::Done);
                 }
                 GuestMessage::PreparingAgain => {}
+                GuestMessage::NoSuchPrivileges { reason, .. } => {
+                    self.close_all_unjudged(session, &judge::no_such_privileges(&reason));
+                }
                 GuestMessage::OutOfMemory => {
                     let reason = format!("the loader was killed {}", judge::guest_memory(Some(self.memory_mib)));
                     self.close_all_unjudged(session, &judge::out_of_memory(reason));
@@ -337,15 +373,6 @@ impl Cell<'_> {
                 }
             }
         }
-    }
-
-    /// Why the object could not be prepared whole. Of an extern libbpf does not say whose it is.
-    fn whole_failure(&self, warnings: &[String]) -> String {
-        let reason = judge::prepare_failure(warnings);
-        let users = libbpf_log::missing_extern(&reason).and_then(|name| self.planned.extern_users().remove(name));
-        let Some(users) = users else { return reason };
-        let users: Vec<String> = users.iter().map(|user| format!("`{user}`")).collect();
-        format!("{reason}; {} refers to it", users.join(", "))
     }
 
     /// How long the guest may be silent with a program in flight, and without one. Kernels take their time to get large maps ready.

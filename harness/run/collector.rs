@@ -194,8 +194,10 @@ fn fold(record: &mut RunRecord, event: &Event) {
             cell.loader.clone_from(&outcome.loader);
             cell.modules.clone_from(&outcome.modules);
             cell.coverage.clone_from(&outcome.coverage);
+            cell.upgrade.clone_from(&outcome.upgrade);
             cell.kernel_log.clone_from(&outcome.kernel_log);
             cell.machine.clone_from(&outcome.machine);
+            cell.privileges.clone_from(&outcome.privileges);
             cell.wall_ms = millis(outcome.took);
             cell.notes.extend_from_slice(&outcome.notes);
         }

@@ -9,7 +9,7 @@ use crate::explain::{self, ChangedArgument, KernelTypes, LocalSpec};
 use crate::judge::{KernelView, never_attaches};
 use crate::object::{ObjectTypes, ProgramInfo};
 use crate::plan::PlannedObject;
-use crate::record::{AttachOutcome, Verdict};
+use crate::record::{AttachOutcome, ExternRecord, Verdict};
 use crate::record::{CellRecord, DangerRecord, ObjectRecord, ProgramRecord, RunRecord};
 use crate::record::{Danger, DangerEffect};
 use crate::record::{RelocationOutcome, RelocationRecord};
@@ -94,6 +94,25 @@ pub(super) fn of_forms(planned: &PlannedObject, kernel: &dyn KernelView) -> Vec<
         })
     };
     programs.filter_map(danger).collect()
+}
+
+/// The symbols whose addresses the kernel does not show: libbpf takes the 0 that stands in their place.
+pub(super) fn of_symbols(planned: &PlannedObject, externs: &[ExternRecord]) -> Vec<DangerRecord> {
+    let users = planned.extern_users();
+    let is_hidden = |one: &&ExternRecord| one.kind == "ksym" && one.resolved.as_deref() == Some("0x0");
+    let danger = |one: &ExternRecord| {
+        let programs = users.get(&one.name).cloned().unwrap_or_default();
+        DangerRecord {
+            relocation: None,
+            function: programs.first().cloned().unwrap_or_default(),
+            programs,
+            source: None,
+            subject: one.name.clone(),
+            words: Danger::HiddenAddress.to_string(),
+            difference: Danger::HiddenAddress,
+        }
+    };
+    externs.iter().filter(is_hidden).map(danger).collect()
 }
 
 /// The arguments that a program, an index, takes for something else than they are on a kernel that refused it.

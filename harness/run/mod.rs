@@ -25,6 +25,7 @@ mod proof_of_boot;
 mod session;
 mod stop;
 mod subjects;
+mod upgrade;
 mod user_space;
 mod wanted_names;
 

@@ -5,4 +5,5 @@ pub(super) mod compression;
 pub(super) mod deb;
 pub(super) mod elf_tree;
 pub(super) mod rpm;
+pub(super) mod rpm_header;
 pub(super) mod tarball;

@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 
 use glob::Pattern;
 
-use crate::manifest::{Archive, KernelSpec, Source};
+use crate::manifest::{Archive, KernelSpec, Repository, Source};
 use crate::source::apt::kernel_packages::{self, release_of};
 use crate::source::apt::lists::regex_of_glob;
 use crate::source::lock_file::LockFile;
+use crate::source::repository;
 use crate::source::request::Request;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -23,11 +24,11 @@ pub struct AvailableKernel {
 }
 
 impl Store {
-    /// The kernels of a manifest and, unless `offline`, all other builds that their Debian suites list; oldest first. Fetches package
-    /// lists and nothing else. A kernel whose version nobody knows, such as an image on this machine, is left out.
+    /// The kernels of a manifest and, unless `offline`, all other builds that their archives of packages list; oldest first. Fetches
+    /// lists of packages and nothing else. A kernel whose version nobody knows, such as an image on this machine, is left out.
     ///
     /// # Errors
-    /// See [`StoreError`]. A suite that cannot be reached offers nothing, which `step` gets.
+    /// See [`StoreError`]. An archive that cannot be reached offers nothing, which `step` gets.
     pub fn offers(
         &self,
         manifest: &[KernelSpec],
@@ -40,13 +41,20 @@ impl Store {
             let pinned = lock.kernel(&spec.name);
             let release = pinned.as_ref().map(|pinned| pinned.release.clone());
             let version = match &spec.source {
-                Source::Mainline { version } => Some(version.trim_start_matches('v').to_owned()),
+                // Of a series the one that is pinned.
+                Source::Mainline { version, .. } if version.ends_with(".*") => {
+                    pinned.and_then(|pinned| Some(pinned.version?.trim_start_matches('v').to_owned()))
+                }
+                Source::Mainline { version, .. } => Some(version.trim_start_matches('v').to_owned()),
                 _ => pinned.and_then(|pinned| Some(pinned.packages.first()?.version.clone())),
             };
             offers.extend(version.map(|version| AvailableKernel { spec: spec.clone(), version }));
             if let (Source::Apt { suites, packages, archive }, false) = (&spec.source, offline) {
                 let builds = self.builds(spec, (suites, packages, archive.as_ref()), lock, step)?;
                 offers.extend(builds.into_iter().filter(|build| Some(&build.spec.name) != release.as_ref()));
+            }
+            if let (Source::Repository(repository), false) = (&spec.source, offline) {
+                offers.extend(self.builds_of_repository(spec, repository, lock, step)?);
             }
         }
         offers.sort_by(|a, b| version::compare(&a.version, &b.version).then_with(|| named_last(a, b)));
@@ -89,6 +97,32 @@ impl Store {
             }
         }
         Ok(Vec::new())
+    }
+}
+
+impl Store {
+    /// The builds that a kernel of the manifest may be, but for the one that is pinned.
+    fn builds_of_repository(
+        &self,
+        spec: &KernelSpec,
+        repository: &Repository,
+        lock: &LockFile,
+        step: &dyn Fn(String),
+    ) -> Result<Vec<AvailableKernel>, StoreError> {
+        let (name, what) = (spec.name.as_str(), format!("kernel `{}`", spec.name));
+        let request = Request { store: self, name, what, lock, offline: false, fresh: false, archive: None, step };
+        let builds = match repository::builds(&request, repository) {
+            // Why was said.
+            Err(error) if error.is_unavailable() => Vec::new(),
+            builds => builds?,
+        };
+        let pinned = lock.kernel(&spec.name).and_then(|pinned| Some(pinned.packages.first()?.version.clone()));
+        let builds = builds.into_iter().filter(|(.., version)| pinned.as_ref() != Some(version));
+        let offer = |(package, name, version)| {
+            let source = Source::Repository(Repository { packages: vec![package], ..repository.clone() });
+            AvailableKernel { spec: KernelSpec { name, source, ..spec.clone() }, version }
+        };
+        Ok(builds.map(offer).collect())
     }
 }
 

@@ -1,78 +1,57 @@
 //! [`kernel`]: the kernel in a disk image of a distribution, taken out without mounting or starting anything.
 //!
-//! `qemu-img` turns the image into plain bytes, `partx` tells the partitions, and `debugfs` reads ext2, 3 and 4: none of
-//! them needs root, and none lets the image's own kernel or programs run.
+//! `partitions` makes plain bytes of the image and finds its partitions; a reader for each file system stands beside it; `layout` knows where
+//! distributions keep their kernels. None of them needs root, and none lets the image's own kernel or programs run.
+
+mod btrfs;
+mod erofs;
+mod ext4;
+mod fat;
+mod initramfs;
+mod layout;
+mod packing;
+mod partitions;
+mod squashfs;
+mod tree;
+mod volume;
+mod xfs;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::rc::Rc;
 
 use glob::Pattern;
-use serde::Deserialize;
 
+use self::layout::Found;
+use self::partitions::corrupt;
+use self::tree::FileSystem;
+use self::volume::Volume;
 use crate::checksum;
-use crate::process::{self, ProcessError};
+use crate::source::archive::bounded::UnpackRoom;
 use crate::source::kernel_files::KernelFiles;
 use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
-use crate::store::version;
+use crate::store::image::unified;
+use crate::store::{kmod, version};
 
-/// For turning an image of some gigabytes into plain bytes.
-const CONVERT: Duration = Duration::from_secs(1800);
-/// For everything else.
-const SHORT: Duration = Duration::from_secs(120);
-/// Where modules may lie.
-const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
+/// What file systems may lie in, and what says so where.
+const OTHERS: [(&str, u64, &[u8]); 3] =
+    [("LVM", 536, b"LVM2 001"), ("LUKS", 0, b"LUKS"), ("RAID", 4096, &[0xfc, 0x4e, 0x2b, 0xa9])];
 
-/// What `qemu-img info` says of an image.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    format: String,
-    backing_filename: Option<String>,
-    format_specific: Option<Specific>,
-}
-
-#[derive(Deserialize)]
-struct Specific {
-    data: SpecificData,
-}
-
-/// What qcow2 and vmdk add.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct SpecificData {
-    data_file: Option<String>,
-    #[serde(default)]
-    extents: Vec<Extent>,
-}
-
-#[derive(Deserialize)]
-struct Extent {
-    filename: String,
-}
-
-impl Info {
-    /// A file besides `disk` in which the image goes on.
-    fn other_file(self, disk: &Path) -> Option<String> {
-        let data = self.format_specific.map(|specific| specific.data);
-        let (data_file, extents) = data.map_or((None, Vec::new()), |data| (data.data_file, data.extents));
-        let elsewhere = extents.into_iter().map(|extent| extent.filename).find(|name| Path::new(name) != disk);
-        self.backing_filename.or(data_file).or(elsewhere)
-    }
-}
-
-/// A kernel in a partition.
-struct Found {
-    release: String,
-    /// Where its partition begins, in bytes.
-    offset: u64,
-    /// Its folder: `/boot`, or `/` of a partition that is mounted there.
-    folder: &'static str,
+/// What the disk has, all of it read only.
+struct Disk<'a> {
+    request: &'a Request<'a>,
+    disk: &'a Path,
+    work: PathBuf,
+    systems: Vec<Box<dyn FileSystem>>,
+    /// In which partition each of them lies.
+    names: Vec<String>,
+    /// Partitions that cannot be read, and why.
+    unread: Vec<String>,
 }
 
 /// The kernel of a `Source::Disk`: the newest, or the newest whose release matches. It is the user's own and not pinned.
@@ -89,203 +68,250 @@ pub(super) fn kernel(request: &Request<'_>, disk: &Path, wanted: Option<&str>) -
         return Ok(stored);
     }
     let staging = Staging::new(&store.locks)?;
-    let image = Disk { request, disk, work: staging.work() };
     step(format!("reading {}", disk.display()));
-    let raw = image.plain()?;
-    let (offset, found) = image.choose(&raw, wanted)?;
+    let raw = partitions::plain(request, disk, &staging.work())?;
+    let mut image =
+        Disk { request, disk, work: staging.work(), systems: Vec::new(), names: Vec::new(), unread: Vec::new() };
+    for partition in partitions::partitions(request, &raw)? {
+        match open(&partition.volume) {
+            Ok(systems) => {
+                image.names.extend(systems.iter().map(|_| partition.name.clone()));
+                image.systems.extend(systems);
+            }
+            Err(reason) => image.unread.push(format!("{} ({reason})", partition.name)),
+        }
+    }
+    let (at, found) = image.choose(wanted)?;
     step(format!("unpacking {} of {}", found.release, disk.display()));
-    let tree = image.take_out(&raw, offset, &found)?;
+    let KernelFiles { image: file, config, modules } = image.take_out(at, &found)?;
     let source = format!("disk: {} in {}", found.release, disk.display());
-    let KernelFiles { image, config, modules } = tree;
-    let delivery = Delivery { what: what.clone(), source, image, config, modules, notes: Vec::new() };
+    let notes = image.unread.iter().map(|unread| format!("not all of the disk can be read: {unread}")).collect();
+    let delivery = Delivery { what: what.clone(), source, image: file, config, modules, notes };
     request.publish_unpinned(Fetched { key, delivery, staging, notes: Vec::new() })
 }
 
-struct Disk<'a> {
-    request: &'a Request<'a>,
-    disk: &'a Path,
-    work: PathBuf,
+/// The file systems in a volume, none if nothing is known of it; for what cannot be read, the reason.
+fn open(volume: &Volume) -> Result<Vec<Box<dyn FileSystem>>, String> {
+    fn one<F: FileSystem + 'static>(
+        kind: &str,
+        found: io::Result<Option<F>>,
+    ) -> Result<Option<Box<dyn FileSystem>>, String> {
+        let found = found.map_err(|error| format!("{kind}: {error}"))?;
+        Ok(found.map(|system| Box::new(system) as Box<dyn FileSystem>))
+    }
+    for (kind, at, magic) in OTHERS {
+        if volume.has(at, magic) {
+            return Err(format!("{kind} is not read"));
+        }
+    }
+    if let Some(subvolumes) = btrfs::Btrfs::open(volume).map_err(|error| format!("btrfs: {error}"))? {
+        return Ok(subvolumes.into_iter().map(|one| Box::new(one) as Box<dyn FileSystem>).collect());
+    }
+    let found = match one("ext4", ext4::Ext4::open(volume))? {
+        None => one("XFS", xfs::Xfs::open(volume))?,
+        found => found,
+    };
+    let found = match found {
+        None => one("squashfs", squashfs::Squashfs::open(volume))?,
+        found => found,
+    };
+    let found = match found {
+        None => one("EROFS", erofs::Erofs::open(volume))?,
+        found => found,
+    };
+    let found = match found {
+        None => one("FAT", fat::Fat::open(volume))?,
+        found => found,
+    };
+    Ok(found.into_iter().collect())
 }
 
 impl Disk<'_> {
-    fn run(&self, command: Command, limit: Duration, package: &str) -> Result<String, StoreError> {
-        process::run(command, limit).map_err(|error| match error {
-            ProcessError::Missing { .. } => {
-                let hint = format!("install {package}");
-                self.request.unavailable(format!("`{}` needs {error}", self.disk.display()), &hint)
-            }
-            error => self.corrupt(error.to_string()),
-        })
-    }
-
-    /// The image as plain bytes.
-    fn plain(&self) -> Result<PathBuf, StoreError> {
-        let mut info = Command::new("qemu-img");
-        info.args(["info", "--output=json"]).arg(self.disk);
-        let info = self.run(info, SHORT, "qemu-utils")?;
-        let info: Info = serde_json::from_str(&info).map_err(|error| self.corrupt(error.to_string()))?;
-        let format = info.format.clone();
-        if let Some(other) = info.other_file(self.disk) {
-            // An image from elsewhere could name any file of this machine.
-            return Err(self.corrupt(format!("it goes on in another file, `{other}`")));
-        }
-        if format == "raw" {
-            return Ok(self.disk.to_owned());
-        }
-        let raw = self.work.join("disk.raw");
-        let mut convert = Command::new("qemu-img");
-        convert.args(["convert", "-f", &format, "-O", "raw"]).arg(self.disk).arg(&raw);
-        self.run(convert, CONVERT, "qemu-utils")?;
-        Ok(raw)
-    }
-
-    /// Where partitions begin, in bytes; the disk itself may be a file system.
-    fn partitions(&self, raw: &Path) -> Result<Vec<u64>, StoreError> {
-        let mut partx = administrative("partx");
-        partx.args(["--noheadings", "--raw", "--output", "START"]).arg(raw);
-        let table = match process::run(partx, SHORT) {
-            // This is how it says that a disk has no partitions.
-            Err(ProcessError::Failed { output, .. }) if output.contains("failed to read partition table") => {
-                String::new()
-            }
-            Err(error) => return Err(self.request.unavailable(error.to_string(), "install util-linux")),
-            Ok(text) => text,
-        };
-        let mut starts: Vec<u64> = table
-            .lines()
-            .filter_map(|line| line.trim().parse::<u64>().ok())
-            .filter_map(|sector| sector.checked_mul(512))
-            .collect();
-        starts.push(0);
-        Ok(starts)
-    }
-
-    /// The kernel to take, and where the partition with the modules may be.
-    fn choose(&self, raw: &Path, wanted: Option<&str>) -> Result<(u64, Found), StoreError> {
-        let file = File::open(raw).during("open", raw)?;
-        let (mut kernels, mut unread) = (Vec::new(), Vec::new());
-        for offset in self.partitions(raw)? {
-            match file_system(&file, offset) {
-                Some("ext") => kernels.extend(self.kernels(raw, offset)?),
-                Some(other) => unread.push(other),
-                None => {}
+    /// The kernel to take, and in which file system it lies.
+    fn choose(&mut self, wanted: Option<&str>) -> Result<(usize, Found), StoreError> {
+        let mut kernels: Vec<(usize, Found)> = Vec::new();
+        for (at, (system, name)) in self.systems.iter().zip(&self.names).enumerate() {
+            match layout::images(&**system) {
+                Ok(found) => kernels.extend(found.into_iter().map(|one| (at, one))),
+                Err(error) => self.unread.push(format!("{name} ({error})")),
             }
         }
         let pattern = wanted.and_then(|wanted| Pattern::new(wanted).ok());
-        let has: Vec<String> = kernels.iter().map(|kernel| kernel.release.clone()).collect();
-        let matching = kernels.into_iter().filter(|one| pattern.as_ref().is_none_or(|glob| glob.matches(&one.release)));
-        match matching.max_by(|a, b| version::compare(&a.release, &b.release)) {
-            Some(found) => Ok((found.offset, found)),
-            None => Err(self.without_kernel(wanted, &has, &unread)),
-        }
+        let mut has: Vec<String> = kernels.iter().map(|(_, kernel)| kernel.release.clone()).collect();
+        has.sort_by(|a, b| version::compare(a, b));
+        has.dedup();
+        let matching =
+            kernels.into_iter().filter(|(_, one)| pattern.as_ref().is_none_or(|it| it.matches(&one.release)));
+        // Of several with one release the first: the usual place comes first, and so does the subvolume that is mounted.
+        let newest = matching.reduce(|a, b| if version::compare(&b.1.release, &a.1.release).is_gt() { b } else { a });
+        newest.ok_or_else(|| self.without_kernel(wanted, &has))
     }
 
-    fn without_kernel(&self, wanted: Option<&str>, has: &[String], unread: &[&str]) -> StoreError {
+    fn without_kernel(&self, wanted: Option<&str>, has: &[String]) -> StoreError {
         let disk = self.disk.display();
         if let Some(wanted) = wanted.filter(|_| !has.is_empty()) {
             let reason = format!("`{disk}` has no kernel `{wanted}`, only {}", has.join(", "));
             return self.request.unavailable(reason, "correct `release` in the manifest");
         }
-        if unread.is_empty() {
+        if self.unread.is_empty() {
             return self
                 .request
                 .unavailable(format!("`{disk}` holds no kernel image"), "name a disk that boots by itself");
         }
-        let reason = format!("`{disk}` has no kernel on ext4, and {} cannot be read", unread.join(", "));
+        let reason =
+            format!("`{disk}` has no kernel where it can be read, and not all of it can: {}", self.unread.join(", "));
         let hint = "mount it (`guestmount -a DISK -i --ro FOLDER`) and name the folder with `source = \"path\"`";
         self.request.unavailable(reason, hint)
     }
 
-    /// What debugfs prints for one request to the file system at `offset`.
-    fn debugfs(&self, raw: &Path, offset: u64, request: &str) -> Result<String, StoreError> {
-        let mut debugfs = administrative("debugfs");
-        debugfs.arg("-R").arg(request).arg(format!("{}?offset={offset}", raw.display()));
-        self.run(debugfs, SHORT, "e2fsprogs")
-    }
-
-    /// Names in a folder; none if there is no such folder.
-    fn names(&self, raw: &Path, offset: u64, folder: &str) -> Result<Vec<String>, StoreError> {
-        // Lines are `/inode/mode/uid/gid/name/size/`.
-        let text = self.debugfs(raw, offset, &format!("ls -p {folder}"))?;
-        let names = text.lines().filter_map(|line| line.split('/').nth(5)).filter(|name| is_plain(name));
-        Ok(names.map(str::to_owned).collect())
-    }
-
-    fn kernels(&self, raw: &Path, offset: u64) -> Result<Vec<Found>, StoreError> {
-        let mut kernels = Vec::new();
-        for folder in ["/boot", "/"] {
-            for name in self.names(raw, offset, folder)? {
-                if let Some(release) = name.strip_prefix("vmlinuz-").filter(|release| !release.contains("rescue")) {
-                    kernels.push(Found { release: release.to_owned(), offset, folder });
-                }
+    /// Image, config and modules, in the staging folder.
+    fn take_out(&self, at: usize, found: &Found) -> Result<KernelFiles, StoreError> {
+        let mut room = UnpackRoom::default();
+        let image = self.work.join("image");
+        let home = self.systems.get(at).ok_or_else(|| self.corrupt("its file system is gone".to_owned()))?;
+        if !self.copy(&**home, &found.path, &image, &mut room)? {
+            return Err(self.corrupt(format!("`{}` cannot be read", found.path)));
+        }
+        // The file system with the image first.
+        let all = || std::iter::once(home).chain(&self.systems);
+        let mut config = None;
+        for (system, path) in
+            all().flat_map(|system| layout::configs(found).into_iter().map(move |path| (system, path)))
+        {
+            let to = self.work.join("config");
+            if config.is_none() && self.copy(&**system, &path, &to, &mut room)? {
+                config = Some(to);
             }
         }
-        Ok(kernels)
+        for system in all() {
+            if let Some(modules) = self.modules_in(&**system, &found.release, &mut room)? {
+                return Ok(KernelFiles { image, config, modules: Some(modules) });
+            }
+        }
+        let modules = self.modules_of_initramfs(&**home, found, &image, &mut room)?;
+        Ok(KernelFiles { image, config, modules })
     }
 
-    /// Image, config and the few modules that matter, in the staging folder.
-    fn take_out(&self, raw: &Path, offset: u64, found: &Found) -> Result<KernelFiles, StoreError> {
-        let Found { release, folder, .. } = found;
-        let take = |offset: u64, from: &str, name: &str| -> Result<Option<PathBuf>, StoreError> {
-            let to = self.work.join(name);
-            self.debugfs(raw, offset, &format!("dump \"{from}\" \"{}\"", to.display()))?;
-            Ok(Some(to).filter(|to| fs::metadata(to).is_ok_and(|file| file.len() > 0)))
+    /// The modules that a file system has of a release, copied.
+    fn modules_in(
+        &self,
+        system: &dyn FileSystem,
+        release: &str,
+        room: &mut UnpackRoom,
+    ) -> Result<Option<PathBuf>, StoreError> {
+        let Some(folder) = layout::modules(system, release).map_err(|error| self.damaged(&error))? else {
+            return Ok(None);
         };
-        let folder = folder.trim_end_matches('/');
-        let image = take(offset, &format!("{folder}/vmlinuz-{release}"), "image")?
-            .ok_or_else(|| self.corrupt(format!("`vmlinuz-{release}` cannot be read")))?;
-        let config = take(offset, &format!("{folder}/config-{release}"), "config")?;
-        let modules = self.work.join("modules");
-        fs::create_dir(&modules).during("create", &modules)?;
-        let file = File::open(raw).during("open", raw)?;
-        for at in self.partitions(raw)?.into_iter().filter(|at| file_system(&file, *at) == Some("ext")) {
-            for lib in MODULES {
-                if take(at, &format!("{lib}/{release}/modules.builtin"), "modules/modules.builtin")?.is_some() {
-                    for drivers in ["virtio", "char"] {
-                        let from = format!("{lib}/{release}/kernel/drivers/{drivers}");
-                        self.debugfs(raw, at, &format!("rdump \"{from}\" \"{}\"", modules.display()))?;
+        let into = self.work.join("modules");
+        fs::create_dir(&into).during("create", &into)?;
+        let taken = system.each_file(&folder, &mut |path, write| {
+            if path != "modules.builtin" && kmod::module_name(path).is_none() {
+                return Ok(());
+            }
+            write_file(&into.join(path), room, write)
+        });
+        taken.map_err(|error| self.failure(error, &into))?;
+        Ok(Some(into))
+    }
+
+    /// The modules that an initial RAM disk has: in the image, or beside it.
+    fn modules_of_initramfs(
+        &self,
+        system: &dyn FileSystem,
+        found: &Found,
+        image: &Path,
+        room: &mut UnpackRoom,
+    ) -> Result<Option<PathBuf>, StoreError> {
+        let disks = self.work.join("initramfs");
+        let within = unified::take_initrd(image, &disks).during("write", &disks)?;
+        let beside = layout::initramfs(system, found).map_err(|error| self.damaged(&error))?;
+        for path in std::iter::once(None).chain(beside.iter().map(Some)) {
+            let is_there = match path {
+                None => within,
+                Some(path) => self.copy(system, path, &disks, room)?,
+            };
+            if !is_there {
+                continue;
+            }
+            let tree = self.work.join("unpacked");
+            let _ = fs::remove_dir_all(&tree);
+            initramfs::unpack(&disks, &tree, room).map_err(|error| self.failure(error, &tree))?;
+            for lib in ["usr/lib/modules", "lib/modules"] {
+                let folder = tree.join(lib).join(&found.release);
+                if folder.is_dir() {
+                    return Ok(Some(folder));
+                }
+            }
+            let files = fs::read_dir(&tree).into_iter().flatten().flatten().map(|entry| entry.path());
+            for file in files.filter(|path| path.to_str().is_some_and(initramfs::is_file_system)) {
+                let length = fs::metadata(&file).during("read", &file)?.len();
+                let opened = Rc::new(File::open(&file).during("open", &file)?);
+                for inner in open(&Volume::new(opened, 0, length)).map_err(|reason| self.corrupt(reason))? {
+                    if let Some(modules) = self.modules_in(&*inner, &found.release, room)? {
+                        return Ok(Some(modules));
                     }
-                    return Ok(KernelFiles { image, config, modules: Some(modules) });
                 }
             }
         }
-        Ok(KernelFiles { image, config, modules: None })
+        Ok(None)
+    }
+
+    /// Copies a file, and says whether there was one.
+    fn copy(&self, system: &dyn FileSystem, from: &str, to: &Path, room: &mut UnpackRoom) -> Result<bool, StoreError> {
+        let copied = write_file(to, room, &|out| match system.copy(from, u64::MAX, out)? {
+            true => Ok(()),
+            false => Err(ErrorKind::NotFound.into()),
+        });
+        match copied {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let _ = fs::remove_file(to);
+                Ok(false)
+            }
+            Err(error) => Err(self.failure(error, to)),
+        }
+    }
+
+    fn damaged(&self, error: &io::Error) -> StoreError {
+        self.corrupt(error.to_string())
+    }
+
+    /// Trouble with the image is its own, anything else is this machine's.
+    fn failure(&self, error: io::Error, path: &Path) -> StoreError {
+        match error.kind() {
+            ErrorKind::InvalidData => self.damaged(&error),
+            _ => StoreError::Io { action: "unpack to", path: path.to_owned(), source: error },
+        }
     }
 
     fn corrupt(&self, reason: String) -> StoreError {
-        StoreError::Corrupt { what: format!("{}: `{}`", self.request.what, self.disk.display()), reason }
+        corrupt(self.request, self.disk, reason)
     }
 }
 
-/// A program that Debian keeps out of users' `PATH`.
-fn administrative(program: &str) -> Command {
-    let mut command = Command::new(program);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    if let Ok(path) = std::env::join_paths(folders) {
-        command.env("PATH", path);
+/// A file that takes room as it grows.
+struct Metered<'a> {
+    file: File,
+    room: &'a mut UnpackRoom,
+}
+
+impl Write for Metered<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.room.take_bytes(written as u64)?;
+        Ok(written)
     }
-    command
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
-/// A name that can stand in a request to debugfs.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._+-~".contains(c)) && !name.starts_with('.')
+fn write_file(to: &Path, room: &mut UnpackRoom, write: &dyn Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    room.take(0)?;
+    to.parent().map_or(Ok(()), fs::create_dir_all)?;
+    write(&mut Metered { file: File::create(to)?, room })
 }
 
-/// The kind of file system at `offset`, as far as it matters.
-fn file_system(disk: &File, offset: u64) -> Option<&'static str> {
-    let has = |at: u64, magic: &[u8]| {
-        let mut found = vec![0; magic.len()];
-        disk.read_exact_at(&mut found, offset.saturating_add(at)).is_ok_and(|()| found == magic)
-    };
-    let kinds: [(u64, &[u8], &str); 6] = [
-        (1080, &[0x53, 0xef], "ext"),
-        (0, b"XFSB", "xfs"),
-        (0x1_0040, b"_BHRfS_M", "btrfs"),
-        (536, b"LVM2 001", "LVM"),
-        (0, b"LUKS", "LUKS"),
-        (0, b"hsqs", "squashfs"),
-    ];
-    kinds.into_iter().find(|(at, magic, _)| has(*at, magic)).map(|(.., kind)| kind)
-}
+#[cfg(test)]
+mod tests;

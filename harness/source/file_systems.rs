@@ -14,6 +14,7 @@ use crate::source::apt::kernel_packages;
 use crate::source::apt::lists::{Package, regex_of_glob};
 use crate::source::kernel_files::KernelFiles;
 use crate::source::lock_file::{LockFile, LockedPackage};
+use crate::source::repository;
 use crate::source::request::Request;
 use crate::store::Store;
 use crate::store::StoredKernel;
@@ -116,6 +117,11 @@ impl Store {
             Source::Host => {
                 let release = rustix::system::uname().release().to_string_lossy().into_owned();
                 Some(Path::new("/lib/modules").join(release)).filter(|folder| folder.is_dir())
+            }
+            Source::Repository(_) if offline => return Err(StoreError::Offline { what: request.what.clone() }),
+            Source::Repository(repository) => {
+                let pinned = request.lock.kernel(request.name).map(|pinned| pinned.packages).unwrap_or_default();
+                repository::unpack_modules(request, repository, &pinned, &staging.work())?
             }
             // Others do not have them on this machine, and virtme-ng's downloader leaves them out.
             Source::Mainline { .. }

@@ -11,11 +11,13 @@ use object::{Object, ObjectSection};
 
 use super::archive::bounded::{Bounded, HeaderRoom};
 use super::archive::compression::UNPACKED_LIMIT;
+use super::distribution::Distribution;
 use crate::checksum;
 use crate::object::btf::Btf;
 use crate::store::StoredKernel;
 use crate::store::error::StoreError;
 use crate::store::given_btf::{GivenBtf, file_name};
+use crate::store::image;
 
 /// The largest BTF that is unpacked; that of a distribution's kernel has 4 to 7 MB.
 const LIMIT: u64 = 256 << 20;
@@ -27,6 +29,8 @@ const DEPTH: u32 = 6;
 pub(super) const ENDINGS: [&str; 4] = [".btf.tar.xz", ".btf.xz", ".btf.gz", ".btf"];
 /// How an archive names the machines that corematrix does not run; one release may be there for several.
 pub(super) const OTHER_MACHINES: [&str; 6] = ["arm64", "aarch64", "s390x", "ppc64le", "riscv64", "armhf"];
+/// So much of an image has its banner.
+const HEAD: u64 = 64 << 10;
 /// Files in a message.
 const MOST_NAMES: usize = 4;
 
@@ -42,6 +46,66 @@ pub(super) fn give(kernel: &mut StoredKernel, what: &str, place: &Path) -> Resul
     let origin = match place.is_dir() {
         true => in_archive(place, release).map_err(|(reason, hint)| failure(place, &reason, hint))?,
         false => place.to_owned(),
+    };
+    install(kernel, what, origin)
+}
+
+/// Gives a kernel without BTF what an archive has for its release. An archive that has nothing for it is no failure: the kernel says that it has
+/// no BTF.
+pub(super) fn give_missing(kernel: &mut StoredKernel, what: &str, archive: &Path) -> Result<(), StoreError> {
+    let release = kernel.identity.release.clone();
+    let mut found = Vec::new();
+    if let Err(error) = search(archive, &release, DEPTH, &mut found) {
+        let hint = "correct `btf` under [defaults]".to_owned();
+        return Err(StoreError::GivenBtf {
+            what: what.to_owned(),
+            path: archive.to_owned(),
+            reason: error.to_string(),
+            hint,
+        });
+    }
+    let image = kernel.boot_image.with_file_name("image");
+    let distribution = Distribution::of(&release, &banner(&image).unwrap_or_default());
+    let fit = |path: &PathBuf| {
+        let inside = path.strip_prefix(archive).unwrap_or(path);
+        distribution.as_ref().map_or(0, |distribution| distribution.fit(inside))
+    };
+    let best = found.iter().map(fit).max().unwrap_or_default();
+    found.retain(|path| fit(path) == best);
+    found.sort();
+    // Several versions of a distribution may have the very same.
+    let is_one =
+        found.len() <= 1 || found.windows(2).all(|pair| read(&pair[0]).is_ok_and(|raw| read(&pair[1]) == Ok(raw)));
+    match &found[..] {
+        [first, ..] if is_one => install(kernel, what, first.clone()),
+        _ => {
+            let names: Vec<String> =
+                found.iter().take(MOST_NAMES).map(|path| format!("`{}`", path.display())).collect();
+            kernel.notes.push(match found.len() {
+                0 => format!("`{}` has no BTF for `{release}`", archive.display()),
+                _ => format!(
+                    "several BTF files are for `{release}`, and `btf` of the kernel has to name one: {}",
+                    names.join(", ")
+                ),
+            });
+            Ok(())
+        }
+    }
+}
+
+/// What the image says of itself: its release, and who built it.
+fn banner(image: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    File::open(image).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
+    image::banner_in_head(&head)
+}
+
+fn install(kernel: &mut StoredKernel, what: &str, origin: PathBuf) -> Result<(), StoreError> {
+    let failure = |path: &Path, reason: &str, hint: &str| StoreError::GivenBtf {
+        what: what.to_owned(),
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+        hint: hint.to_owned(),
     };
     let hint = "give raw BTF, an ELF file with `.BTF`, or either in `.gz`, `.xz` or `.tar.xz`";
     let raw = read(&origin).map_err(|reason| failure(&origin, &reason, hint))?;

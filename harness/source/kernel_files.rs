@@ -40,6 +40,15 @@ impl KernelFiles {
             });
         };
         let libs = ["usr/lib/modules", "lib/modules"].map(|folder| root.join(folder));
+        // Alpine's image has the name of its flavour, and config and modules have the release.
+        let only = match libs.iter().flat_map(|lib| names(lib)).collect::<Vec<String>>().as_slice() {
+            [only] if root.join("boot").join(format!("config-{only}")).is_file() => Some(only.clone()),
+            _ => None,
+        };
+        let release = match release {
+            Some(release) if root.join("boot").join(format!("config-{release}")).is_file() => Some(release),
+            release => only.as_ref().or(release.as_ref()),
+        };
         let modules = match release {
             Some(release) => libs.iter().map(|lib| lib.join(release)).find(|folder| folder.is_dir()),
             None => {
@@ -132,6 +141,7 @@ mod tests {
                 "usr/lib/modules/7.2.0/k/virtio_pci.ko.xz",
             ),
             ("boot/vmlinuz", "boot/config", "lib/modules/6.6.0/kernel/virtio.ko"),
+            ("boot/vmlinuz-virt", "boot/config-6.12.31-0-virt", "lib/modules/6.12.31-0-virt/kernel/virtio.ko.gz"),
             ("boot/bzImage", "boot/config", "lib/modules/6.6.0/kernel/virtio.ko"),
             (
                 "data/kernels/6.6-main/boot/vmlinuz-6.6.30",

@@ -37,17 +37,18 @@ pub enum WhenGone {
     Stop,
 }
 
-/// One Debian package, exactly.
+/// One package, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedPackage {
     /// Package name.
     pub name: String,
-    /// Debian version.
+    /// Its version, as its archive has it.
     pub version: String,
-    /// The suite it was found in.
+    /// The suite of a Debian archive that it was found in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub suite: String,
-    /// SHA-256 of the `.deb`, in hex.
+    /// SHA-256 of the file, in hex.
     pub sha256: String,
 }
 
@@ -55,7 +56,7 @@ pub struct LockedPackage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedKernel {
-    /// `apt`, `package`, `oci` or `mainline`.
+    /// `apt`, `rpm`, `apk`, `pacman`, `package`, `oci` or `mainline`.
     pub source: String,
     /// What was asked for: the upstream version, the OCI image, or what tells the packages from others.
     #[serde(default, skip_serializing_if = "Option::is_none")]

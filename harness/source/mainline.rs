@@ -1,67 +1,76 @@
-//! [`kernel`]: an upstream version as Ubuntu builds it, fetched by virtme-ng's own downloader.
+//! [`kernel`]: an upstream version as Ubuntu builds it, from the archive of mainline builds: a folder for each version, `v6.6` or `v6.6.87`, with
+//! one for each machine in it, that has packages and a file `CHECKSUMS`.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use crate::checksum;
-use crate::process;
-use crate::source::kernel_files::KernelFiles;
+use crate::manifest::release::KernelRelease;
+use crate::source::archive::deb;
+use crate::source::download::{Download, shown};
+use crate::source::kernel_files::{KernelFiles, is_kernel_file};
 use crate::source::lock_file::LockedKernel;
 use crate::source::request::{Fetched, Request};
-use crate::source::unreachable::Unreachable;
 use crate::store::StoredKernel;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
 
-/// For a download of about 200 MB; virtme-ng itself gives up on a silent server after half a minute.
-const DEADLINE: Duration = Duration::from_secs(1200);
-/// The archive, for [`Unreachable`].
-const ARCHIVE: &str = "mainline";
+/// Where the builds are, unless the manifest names a mirror.
+const ARCHIVE: &str = "https://kernel.ubuntu.com/mainline";
+/// How it calls this machine.
+const MACHINE: &str = "amd64";
+/// The list of all versions has some 300 KiB.
+const LIST_LIMIT: u64 = 16 << 20;
+/// Image and modules have about 200 MB.
+const PACKAGE_LIMIT: u64 = 2 << 30;
+/// The end of a version that stands for the newest of its series.
+const ANY_POINT: &str = ".*";
 
-/// The kernel of a `Source::Mainline`.
-pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKernel, StoreError> {
-    let Request { store, step, .. } = request;
-    let what = request.what.clone();
-    let pinned = request.pinned("mainline").filter(|pinned| pinned.version.as_deref() == Some(version));
+/// What the manifest asks for.
+pub(super) struct Asked<'a> {
+    /// `v6.6.87`, or `v6.6.*` for the newest point release.
+    pub version: &'a str,
+    pub mirror: Option<&'a str>,
+}
+
+/// The kernel of a `Source::Mainline`. Which point release it is gets pinned when it is first fetched.
+pub(super) fn kernel(request: &Request<'_>, asked: &Asked<'_>) -> Result<StoredKernel, StoreError> {
+    let (store, what) = (request.store, request.what.clone());
+    let pinned =
+        request.pinned("mainline").filter(|pinned| pinned.version.as_deref().is_some_and(|it| asked.takes(it)));
     if let Some(pinned) = &pinned
         && let Some(stored) = store.stored(request.name, &pinned.image_sha256, Vec::new())
     {
         return Ok(stored);
     }
     request.may_fetch()?;
-    let Some(virtme_ng) = store.virtme_ng() else {
-        return Err(StoreError::Unavailable {
-            what,
-            reason: "virtme-ng, which downloads mainline kernels, is not installed".to_owned(),
-            hint: Some("install virtme-ng".to_owned()),
-        });
-    };
-    let archive = Unreachable::at(store.root(), ARCHIVE, request.fresh);
-    if let Some(reason) = archive.since() {
-        return Err(StoreError::Unavailable { what, reason, hint: Some(Unreachable::hint()) });
-    }
-    step(format!("downloading {version} through virtme-ng"));
     let staging = Staging::new(&store.locks)?;
-    let tree = download(&what, virtme_ng, version, &staging.work(), &archive)?;
-    archive.forget();
-    let image_sha256 = checksum::of_file(&tree.image).during("read", &tree.image)?;
+    let archive = Archive { request, base: asked.base(), work: staging.work() };
+    let version = match pinned.as_ref().and_then(|pinned| pinned.version.clone()) {
+        Some(version) => version,
+        None => archive.resolve(asked)?,
+    };
+    let tree = staging.work().join("tree");
+    archive.unpack(&version, &tree)?;
+    let found = KernelFiles::find(&tree)
+        .map_err(|reason| StoreError::Corrupt { what: format!("{what}: packages of `{version}`"), reason })?;
+    let image_sha256 = checksum::of_file(&found.image).during("read", &found.image)?;
     if let Some(pinned) = &pinned {
         crate::source::expect(&what, "sha256 of the image", &pinned.image_sha256, &image_sha256)?;
     }
-    step(format!("unpacking {version}"));
     let delivery = Delivery {
         what: what.clone(),
         source: format!("mainline: {version}, built by Ubuntu"),
-        image: tree.image,
-        config: tree.config,
-        modules: tree.modules,
+        image: found.image,
+        config: found.config,
+        modules: found.modules,
         notes: Vec::new(),
     };
     let fetched = Fetched { key: image_sha256, delivery, staging, notes: Vec::new() };
     request.publish(fetched, pinned.as_ref(), &|identity| LockedKernel {
         source: "mainline".to_owned(),
-        version: Some(version.to_owned()),
+        version: Some(version.clone()),
         digest: None,
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
@@ -69,53 +78,176 @@ pub(super) fn kernel(request: &Request<'_>, version: &str) -> Result<StoredKerne
     })
 }
 
-/// Has virtme-ng download the version into a home folder of its own: it takes whatever lies in its usual cache for
-/// whole, even what a killed download left there.
-fn download(
-    what: &str,
-    virtme_ng: &Path,
-    version: &str,
-    home: &Path,
-    archive: &Unreachable,
-) -> Result<KernelFiles, StoreError> {
-    let unavailable = |reason: String, hint: Option<&str>| StoreError::Unavailable {
-        what: what.to_owned(),
-        reason,
-        hint: hint.map(str::to_owned),
-    };
-    // A dry run downloads all the same and starts nothing, but it goes on to compose a machine: with `virtme-run`,
-    // which lies beside `vng`, and with the modules, which we do without.
-    let mut vng = Command::new(virtme_ng);
-    vng.args(["--run", version, "--dry-run", "--skip-modules"]);
-    vng.env("HOME", home).current_dir(home);
-    let beside = virtme_ng.parent().into_iter().map(Path::to_owned);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Ok(path) = std::env::join_paths(beside.chain(std::env::split_paths(&path))) {
-        vng.env("PATH", path);
+/// The newest version that the archive has of what is asked for.
+pub(super) fn newest_version(request: &Request<'_>, asked: &Asked<'_>) -> Result<String, StoreError> {
+    let staging = Staging::new(&request.store.locks)?;
+    Archive { request, base: asked.base(), work: staging.work() }.resolve(asked)
+}
+
+impl Asked<'_> {
+    fn base(&self) -> String {
+        self.mirror.unwrap_or(ARCHIVE).trim_end_matches('/').to_owned()
     }
-    let done = process::finish(&mut vng, DEADLINE).map_err(|error| unavailable(error.to_string(), None))?;
-    if !done.status.success() {
-        let last = done.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
-        let unreachable = ["ConnectionError", "NameResolutionError", "Timeout", "ProxyError", "SSLError"];
-        let (reason, hint) = if unreachable.iter().any(|text| last.contains(text)) {
-            let reason = "virtme-ng cannot reach the archive of mainline kernels";
-            archive.remember(reason);
-            (reason.to_owned(), "check the network and the proxy settings")
-        } else if last.contains("error: 404") || last.contains("could not find kernel packages") {
-            (format!("the archive of mainline kernels has no `{version}`"), "choose another version in the manifest")
-        } else {
-            (format!("virtme-ng cannot download `{version}`: {}", last.trim()), "try the same with `vng --run` by hand")
+
+    /// The series, if any point release will do.
+    fn series(&self) -> Option<&str> {
+        self.version.strip_suffix(ANY_POINT)
+    }
+
+    /// Whether a version is what is asked for.
+    fn takes(&self, version: &str) -> bool {
+        match self.series() {
+            None => version == self.version,
+            Some(series) => {
+                let rest = version.strip_prefix(series);
+                let is_point = |rest: &str| rest.strip_prefix('.').is_some_and(|number| number.parse::<u32>().is_ok());
+                rest.is_some_and(|rest| rest.is_empty() || is_point(rest))
+            }
+        }
+    }
+}
+
+struct Archive<'a> {
+    request: &'a Request<'a>,
+    base: String,
+    work: PathBuf,
+}
+
+impl Archive<'_> {
+    /// The version itself, or the newest of its series.
+    fn resolve(&self, asked: &Asked<'_>) -> Result<String, StoreError> {
+        if asked.series().is_none() {
+            return Ok(asked.version.to_owned());
+        }
+        (self.request.step)(format!("asking for the newest {}", asked.version));
+        let list = self.text("", "list")?.unwrap_or_default();
+        let versions = links(&list).into_iter().map(|link| link.trim_end_matches('/').to_owned());
+        let mut matching: Vec<(KernelRelease, String)> =
+            versions.filter(|version| asked.takes(version)).filter_map(|one| Some((one.parse().ok()?, one))).collect();
+        matching.sort();
+        let reason = format!("the archive of mainline kernels has no `{}`", asked.version);
+        let newest = matching.pop().map(|(_, version)| version);
+        newest.ok_or_else(|| self.request.unavailable(reason, "choose another version in the manifest"))
+    }
+
+    /// Downloads the packages of a version and unpacks what is of use in them.
+    fn unpack(&self, version: &str, tree: &Path) -> Result<(), StoreError> {
+        let Request { what, step, .. } = self.request;
+        // Old versions have the packages of all machines in one folder.
+        let mut found = None;
+        for folder in [format!("{version}/{MACHINE}"), version.to_owned()] {
+            let list = self.text(&format!("{folder}/"), "packages")?.unwrap_or_default();
+            let packages: Vec<String> = links(&list).into_iter().filter(|link| is_needed(link)).collect();
+            if !packages.is_empty() {
+                found = Some((folder, packages));
+                break;
+            }
+        }
+        let Some((folder, packages)) = found else {
+            let reason = format!("the archive of mainline kernels has no `{version}`");
+            return Err(self.request.unavailable(reason, "choose another version in the manifest"));
         };
-        return Err(unavailable(reason, Some(hint)));
+        let sums = self.text(&format!("{folder}/CHECKSUMS"), "checksums")?.unwrap_or_default();
+        fs::create_dir(tree).during("create", tree)?;
+        for package in packages {
+            let url = format!("{}/{folder}/{package}", self.base);
+            step(format!("downloading {}", shown(&url)));
+            let file = self.work.join(&package);
+            let (sha256, server) = (sha256_of(&sums, &package), self.request.server(&url));
+            Download { what, url: &url, headers: &[], sha256, limit: PACKAGE_LIMIT, server, step }.to(&file)?;
+            step(format!("unpacking {package}"));
+            deb::unpack(&file, tree, &is_kernel_file).map_err(|error| match error.kind() {
+                ErrorKind::InvalidData => {
+                    StoreError::Corrupt { what: format!("{what}: `{package}`"), reason: error.to_string() }
+                }
+                _ => StoreError::Io { action: "unpack to", path: tree.to_owned(), source: error },
+            })?;
+            // What cannot be removed goes with the folder that it is in.
+            let _ = fs::remove_file(&file);
+        }
+        Ok(())
     }
-    let cache = home.join(".cache/virtme-ng").join(version);
-    let mut found =
-        std::fs::read_dir(&cache).into_iter().flatten().flatten().map(|arch| KernelFiles::find(&arch.path()));
-    match found.next() {
-        Some(Ok(tree)) => Ok(tree),
-        Some(Err(reason)) => Err(StoreError::Corrupt { what: format!("{what}: download of `{version}`"), reason }),
-        None => {
-            Err(unavailable("virtme-ng downloaded nothing".to_owned(), Some("try the same with `vng --run` by hand")))
+
+    /// A page or file of the archive; `None` if it has none of this name.
+    fn text(&self, path: &str, name: &str) -> Result<Option<String>, StoreError> {
+        let url = format!("{}/{path}", self.base);
+        let file = self.work.join(name);
+        // What an answer that was refused left there is no beginning of this one.
+        let _ = fs::remove_file(&file);
+        let Request { what, step, .. } = self.request;
+        let server = self.request.server(&url);
+        let download = Download { what, url: &url, headers: &[], sha256: None, limit: LIST_LIMIT, server, step };
+        match download.answer(&file)? {
+            response if (200..300).contains(&response.status) => {
+                let bytes = fs::read(&file).during("read", &file)?;
+                Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+            }
+            response if matches!(response.status, 404 | 410) => Ok(None),
+            response => Err(download.refused(&response)),
+        }
+    }
+}
+
+/// Names that a page of the archive links to, without those that lead elsewhere.
+fn links(page: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for part in page.split("href=").skip(1) {
+        let Some(quote) = part.chars().next().filter(|quote| matches!(quote, '"' | '\'')) else { continue };
+        let Some(link) = part[1..].split(quote).next() else { continue };
+        let link = link.strip_prefix("./").unwrap_or(link);
+        let is_plain = link.trim_end_matches('/').chars().all(|c| c.is_ascii_alphanumeric() || "._+-~".contains(c));
+        if is_plain && !link.starts_with('.') && !link.is_empty() {
+            links.push(link.to_owned());
+        }
+    }
+    links
+}
+
+/// Whether a package holds the image or the modules of the usual flavour.
+fn is_needed(name: &str) -> bool {
+    let is_part = ["linux-image-", "linux-modules-"].iter().any(|start| name.starts_with(start));
+    is_part && name.contains("-generic_") && name.ends_with(&format!("_{MACHINE}.deb"))
+}
+
+/// The SHA-256 of a file in `CHECKSUMS`, which has other sums, too.
+fn sha256_of<'a>(sums: &'a str, name: &str) -> Option<&'a str> {
+    let lines = sums.lines().filter_map(|line| line.split_once(char::is_whitespace));
+    let mut matching = lines.filter(|(sum, file)| sum.len() == 64 && file.trim_start_matches([' ', '*']) == name);
+    matching.next().map(|(sum, _)| sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn point_releases_of_a_series_are_told_from_others() {
+        let takes = |asked: &str, version: &str| Asked { version: asked, mirror: None }.takes(version);
+        for version in ["v6.6", "v6.6.1", "v6.6.142"] {
+            assert!(takes("v6.6.*", version), "{version}");
+        }
+        for version in ["v6.6-rc1", "v6.60", "v6.60.1", "v6.6.1-rc1", "v6.6.", "v6.6.1/x", "v5.6.6"] {
+            assert!(!takes("v6.6.*", version), "{version}");
+        }
+        assert!(takes("v6.6.1", "v6.6.1") && !takes("v6.6.1", "v6.6.12"));
+    }
+
+    #[test]
+    fn links_and_sums_are_read() {
+        let page = r#"<a href="?C=M;O=A">x</a> <a href="/mainline/">up</a> <a href="v6.6.9/">v6.6.9/</a>
+            <a href='v6.6.10/'>x</a> <a href="../">up</a> <a href="a_amd64.deb">x</a> <a href=x"#;
+        assert_eq!(links(page), ["v6.6.9/", "v6.6.10/", "a_amd64.deb"]);
+        let (one, two) = ("a".repeat(40), "b".repeat(64));
+        let sums = format!("# Checksums-Sha1:\n{one}  x.deb\n\n# Checksums-Sha256:\n{two}  y.deb\n{two} *x.deb\n");
+        assert_eq!((sha256_of(&sums, "x.deb"), sha256_of(&sums, "z.deb")), (Some(two.as_str()), None));
+        for (name, needed) in [
+            ("linux-image-unsigned-6.6.9-060609-generic_6.6.9-060609.202401_amd64.deb", true),
+            ("linux-modules-6.6.9-060609-generic_6.6.9-060609.202401_amd64.deb", true),
+            ("linux-headers-6.6.9-060609-generic_6.6.9-060609.202401_amd64.deb", false),
+            ("linux-image-unsigned-6.6.9-060609-lowlatency_6.6.9_amd64.deb", false),
+            ("linux-image-unsigned-6.6.9-060609-generic_6.6.9_arm64.deb", false),
+        ] {
+            assert_eq!(is_needed(name), needed, "{name}");
         }
     }
 }

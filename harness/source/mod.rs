@@ -1,7 +1,7 @@
 //! Where kernels, and objects of others, come from: [`Store::kernel`] and all else of a [`Store`] that fetches something.
 //!
-//! Each source of `kernels.toml` is one module, called as the manifest calls it: `apt`, `path`, `tree`, `vng_build`, `host`, `disk`,
-//! `package_files`, `oci`, `mainline`. A source delivers an image, its config and modules; the store makes of these what a guest boots
+//! Each source of `kernels.toml` is one module, called as the manifest calls it: `apt`, `repository` (for `rpm`, `apk` and `pacman`), `path`,
+//! `tree`, `vng_build`, `host`, `disk`, `package_files`, `oci`, `mainline`. A source delivers an image, its config and modules; the store makes of these what a guest boots
 //! from. `unpacked` has the objects out of images and archives. `archive` unpacks what they come in, `download` fetches, `lock_file`
 //! remembers what exactly was fetched.
 
@@ -10,6 +10,7 @@ mod archive;
 mod available_kernels;
 mod btf_files;
 mod disk;
+mod distribution;
 mod download;
 mod file_systems;
 mod given_btf;
@@ -21,6 +22,7 @@ mod modules;
 mod oci;
 mod package_files;
 mod path;
+mod repository;
 mod request;
 mod tree;
 mod types_only;
@@ -65,7 +67,7 @@ impl Store {
         self.fetch(spec, lock, (offline, false), step)
     }
 
-    /// Fetches and pins the newest kernel that `spec` may mean, whatever is pinned now. Debian's archives and the tags of
+    /// Fetches and pins the newest kernel that `spec` may mean, whatever is pinned now. Archives of packages and the tags of
     /// OCI images move on; other kernels are given as [`kernel`](Self::kernel) gives them.
     ///
     /// # Errors
@@ -108,8 +110,10 @@ impl Store {
         let request =
             Request { store: self, name: &spec.name, what: what.clone(), lock, offline, fresh, archive: None, step };
         let mut kernel = request.kernel(spec)?;
-        if let Some(btf) = &spec.btf {
-            given_btf::give(&mut kernel, &what, btf)?;
+        match (&spec.btf, &spec.btf_archive) {
+            (Some(btf), _) => given_btf::give(&mut kernel, &what, btf)?,
+            (None, Some(archive)) if kernel.btf.is_none() => given_btf::give_missing(&mut kernel, &what, archive)?,
+            (None, _) => {}
         }
         Ok(kernel)
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::kernel_files::KernelFiles;
 use super::lock_file::{LockFile, LockedPackage};
+use super::repository;
 use super::request::Request;
 use crate::manifest::{KernelSpec, Source};
 use crate::store::entry::Staging;
@@ -35,7 +36,8 @@ impl Store {
         offline: bool,
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
-        let (Some(folder), Source::Apt { .. }) = (kernel.boot_image.parent(), &spec.source) else {
+        let (Some(folder), Source::Apt { .. } | Source::Repository(_)) = (kernel.boot_image.parent(), &spec.source)
+        else {
             return Ok(kernel.clone());
         };
         let is_known = |kernel: &StoredKernel| kernel.has_modules() || kernel.modules_are_gone();
@@ -71,7 +73,7 @@ impl Store {
         if let Some(files) = kernel.module_files() {
             return Ok(files);
         }
-        let is_packaged = matches!(spec.source, Source::Apt { .. });
+        let is_packaged = matches!(spec.source, Source::Apt { .. } | Source::Repository(_));
         let gone = || NoModuleFiles("the archive has no package with the modules of this kernel any more".to_owned());
         if is_packaged && kernel.modules_are_gone() {
             return Err(gone());
@@ -101,14 +103,21 @@ impl Store {
         let staging = Staging::new(&self.locks)?;
         let mut is_gone = false;
         let tree = match &spec.source {
-            Source::Apt { archive, .. } => {
+            source @ (Source::Apt { .. } | Source::Repository(_)) => {
                 let what = format!("kernel `{}`", spec.name);
-                let (name, archive) = (&*spec.name, archive.as_ref());
+                let archive = if let Source::Apt { archive, .. } = source { archive.as_ref() } else { None };
+                let name = &*spec.name;
                 let request = Request { store: self, name, what, lock, offline, fresh: false, archive, step };
                 // Another kernel than the one that is pinned has other modules.
-                let pinned = request.pinned("apt").filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);
+                let pinned =
+                    request.pinned(source.label()).filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);
                 let Some(pinned) = pinned else { return Ok(()) };
-                let tree = request.unpack_modules(&pinned.packages, &staging.work())?;
+                let tree = match source {
+                    Source::Repository(repository) => {
+                        repository::unpack_modules(&request, repository, &pinned.packages, &staging.work())?
+                    }
+                    _ => request.unpack_modules(&pinned.packages, &staging.work())?,
+                };
                 is_gone = tree.is_none();
                 tree
             }

@@ -11,6 +11,7 @@ use crate::source::mainline;
 use crate::source::oci;
 use crate::source::package_files;
 use crate::source::path;
+use crate::source::repository;
 use crate::source::tree;
 use crate::source::unreachable::Unreachable;
 use crate::source::vng_build;
@@ -89,7 +90,12 @@ impl Request<'_> {
                 let request = Request { what: self.what.clone(), archive: archive.as_ref(), ..*self };
                 apt::newest_version(&request, suites, packages)?
             }
+            Some(Source::Repository(repository)) => repository::newest_version(self, repository)?,
             Some(Source::Oci { image }) => oci::newest_digest(self, image)?,
+            Some(Source::Mainline { version, mirror }) if version.ends_with(".*") => {
+                let newest = mainline::newest_version(self, &mainline::Asked { version, mirror: mirror.as_deref() })?;
+                return Ok(pinned.version.map(|old| (old, newest)));
+            }
             _ => return Ok(None),
         };
         let old = pinned.packages.first().map(|package| package.version.clone()).or(pinned.digest);
@@ -102,6 +108,7 @@ impl Request<'_> {
                 let request = Request { what: self.what.clone(), archive: archive.as_ref(), ..*self };
                 apt::kernel(&request, suites, packages)
             }
+            Source::Repository(repository) => repository::kernel(self, repository),
             Source::Path { image, modules, config } => {
                 path::kernel(self, (image, modules.as_deref(), config.as_deref()))
             }
@@ -113,7 +120,9 @@ impl Request<'_> {
             Source::Disk { disk, release } => disk::kernel(self, disk, release.as_deref()),
             Source::Package { files } => package_files::kernel(self, files),
             Source::Oci { image } => oci::kernel(self, image),
-            Source::Mainline { version } => mainline::kernel(self, version),
+            Source::Mainline { version, mirror } => {
+                mainline::kernel(self, &mainline::Asked { version, mirror: mirror.as_deref() })
+            }
             // Nobody asks for it.
             Source::Btf { .. } => Err(self.unavailable("types alone boot nothing".to_owned(), "")),
         }

@@ -1,15 +1,20 @@
-//! Tests of all sources: against a stand-in for apt, images on this machine, and a stand-in for virtme-ng.
+//! Tests of all sources: against a stand-in for apt, images on this machine, servers on loopback, and a stand-in for virtme-ng.
 
+mod apk;
 mod apt;
+mod btf_archive;
 mod fallback;
 mod fuzz;
 mod mainline;
 mod modules;
 mod oci;
 mod package_files;
+mod pacman;
 mod path;
 mod probes;
+mod rpm;
 mod shared;
+mod site;
 mod stand_in;
 mod trees;
 mod vng_build;
@@ -37,6 +42,7 @@ fn spec(name: &str, source: Source) -> KernelSpec {
         modules: None,
         machine: crate::record::MachineSettings::default(),
         btf: None,
+        btf_archive: None,
     }
 }
 

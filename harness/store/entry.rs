@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::error::{IoContext, StoreError};
 use super::file_lock::Locks;
-use super::image::{Image, ImageError};
+use super::image::{Image, ImageError, unified};
 use super::kmod::{self, ModuleTree};
 use super::{StoredKernel, module_files, modules};
 use crate::checksum;
@@ -108,7 +108,10 @@ impl Entry {
         if size > IMAGE_LIMIT {
             return Err(corrupt("image", format!("it has {size} bytes, more than any kernel")));
         }
-        let bytes = fs::read(&delivery.image).during("read", &delivery.image)?;
+        let mut bytes = fs::read(&delivery.image).during("read", &delivery.image)?;
+        if let Some(kernel) = unified::linux_of(&bytes) {
+            bytes = kernel.to_vec();
+        }
         let image = Image::parse(&bytes).map_err(|error| match error {
             ImageError::OtherMachine(machine) => StoreError::OtherMachine { what: delivery.what.clone(), machine },
             error => corrupt("image", error.to_string()),

@@ -4,6 +4,8 @@
 //! seconds at each boot, so the ELF is unpacked once, here. The header is described in the kernel's
 //! `Documentation/arch/x86/boot.rst`.
 
+pub(crate) mod unified;
+
 use crate::bytes::{u16_at, u32_at};
 use crate::protocol::facts::build_id_text;
 use std::borrow::Cow;
@@ -109,6 +111,19 @@ impl<'data> Image<'data> {
             }
         }
     }
+}
+
+/// The release that the first bytes of a bzImage tell.
+pub(crate) fn release_in_head(head: &[u8]) -> Option<String> {
+    release_of_bzimage(head).ok()
+}
+
+/// The whole version string of a bzImage: its release, who built it, and which build it is.
+pub(crate) fn banner_in_head(head: &[u8]) -> Option<String> {
+    release_in_head(head)?;
+    let text = head.get(0x200 + usize::from(u16_at(head, 0x20e)?)..)?;
+    let end = text.iter().take(512).position(|&byte| byte == 0)?;
+    Some(String::from_utf8_lossy(&text[..end]).into_owned())
 }
 
 /// The first word of the version string that the setup header points to.

@@ -8,6 +8,7 @@
 //! snapshots/NAME-GUEST-ID/    guests that have said hello
 //! hopeless/KEY                which of them are not worth another try
 //! apt/SUITE/                  private state of apt
+//! repositories/ID/            the index of a repository of packages, and its keys
 //! downloads/SHA256            files that were not fetched to their end yet
 //! builds/NAME/                kernels that are built here
 //! unreachable/PLACE           what could not be reached a short while ago
@@ -78,6 +79,9 @@ pub(crate) const TYPES: &str = "types";
 /// What tags of images meant last.
 pub(crate) const TAGS: &str = "tags";
 
+/// Indexes of repositories of packages, and the keys that they were verified with.
+pub(crate) const REPOSITORIES: &str = "repositories";
+
 /// What could not be reached a short while ago.
 pub(crate) const UNREACHABLE: &str = "unreachable";
 
@@ -118,6 +122,15 @@ impl StoredKernel {
     /// The raw BTF that objects are relocated with: what was given, or the kernel's own.
     pub fn types(&self) -> Option<&Path> {
         self.given_btf.as_ref().map(|given| &given.path).or(self.btf.as_ref()).map(PathBuf::as_path)
+    }
+
+    /// The state of its BTF in words: its own, given, or none and none given.
+    pub fn btf_state(&self) -> &'static str {
+        match (&self.given_btf, &self.btf) {
+            (Some(_), _) => "given",
+            (None, Some(_)) => "its own",
+            (None, None) => "none, none given",
+        }
     }
 }
 
@@ -171,7 +184,18 @@ impl Store {
     }
 
     pub(crate) fn open_with(root: &Path, programs: Programs) -> Result<Store, StoreError> {
-        let ours = ["kernels", "packages", UNPACKED, TAGS, snapshots::FOLDER, "apt", DOWNLOADS, BUILDS, UNREACHABLE];
+        let ours = [
+            "kernels",
+            "packages",
+            UNPACKED,
+            TAGS,
+            snapshots::FOLDER,
+            "apt",
+            REPOSITORIES,
+            DOWNLOADS,
+            BUILDS,
+            UNREACHABLE,
+        ];
         for folder in ours.into_iter().chain(["tmp", "locks"]) {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).during("create", &folder)?;

@@ -7,6 +7,7 @@
 //! objects = ["*.bpf.o", "../x/y.o"]     # paths and globs, relative to the suite file
 //! modules = ["nf_conntrack"]            # kernel modules that guests load; `none` forbids all
 //! minimum-coverage = 80                 # percent of the guard sides that have to be verified
+//! least-privileges = true               # the report tells with which capabilities each program loads
 //! loader = "cilium-ebpf"                # what loads its objects: libbpf, cilium-ebpf, aya, or the path of a loader
 //! cpus = 4                              # the machine of its objects: also `memory = "1GiB"`, `numa = 2`
 //! profile = "lockdown-integrity"        # named settings of the machine, one or a list
@@ -34,6 +35,7 @@
 //! set.targ_failed = true                # a variable of `.rodata`, `.data` or `.bss`
 //! maps.start.max_entries = 64
 //! cpus = 8                              # as above, for this shape
+//! capabilities = ["CAP_BPF"]            # loaded by a user that has these alone; or `token = true`
 //!
 //! [[program]]                           # attach it, and make it run, without `--exercise`
 //! program = "opensnoop/probe"
@@ -49,6 +51,7 @@
 //! called-programs = true                # functions in sections are called by other code
 //! legacy-maps = true                    # the definitions of a section `maps` are maps
 //! stubs = ["log"]                       # calls of this extern function return 0
+//! capabilities = ["CAP_BPF"]            # as in a shape
 //! btf = "min/5.4.btf"                   # what its relocations take in place of the kernel's BTF
 //!
 //! [[map]]                               # also `type`, `key-size`, `value-size`, `map-flags`, `inner`
@@ -79,6 +82,7 @@ mod optional;
 mod package;
 mod part;
 mod pattern;
+mod privileges;
 mod program;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -116,7 +120,7 @@ use crate::manifest::Profiles;
 use crate::record::MachineSettings;
 
 /// Keys of the file.
-const SUITE_KEYS: [&str; 19] = [
+const SUITE_KEYS: [&str; 20] = [
     "name",
     "loader",
     "modules",
@@ -136,6 +140,7 @@ const SUITE_KEYS: [&str; 19] = [
     machine::KEYS[1],
     machine::KEYS[2],
     machine::KEYS[3],
+    "least-privileges",
 ];
 /// Keys of its tables.
 const TABLES: [(&str, &[&str]); 10] = [
@@ -143,14 +148,40 @@ const TABLES: [(&str, &[&str]); 10] = [
     ("image", &["oci", "files"]),
     ("alternatives", &["name", "programs", "maps", "objects"]),
     ("optional", &["object", "program", "reason"]),
-    ("shape", &["object", "name", "set", "maps", "cpus", "memory", "numa", "profile"]),
+    ("shape", &["object", "name", "set", "maps", "cpus", "memory", "numa", "profile", "capabilities", "token"]),
     ("expect", WrittenExpectation::KEYS),
     ("allow-warning", WrittenAllowance::KEYS),
     (
         "program",
-        &["program", "type", "attach-type", "target", "flags", "autoload", "attach", "triggers", "command", "test-run"],
+        &[
+            "program",
+            "type",
+            "attach-type",
+            "target",
+            "target-function",
+            "flags",
+            "autoload",
+            "attach",
+            "triggers",
+            "command",
+            "test-run",
+        ],
     ),
-    ("object", &["object", "loader", "static-programs", "called-programs", "legacy-maps", "stubs", "btf", "set"]),
+    (
+        "object",
+        &[
+            "object",
+            "loader",
+            "static-programs",
+            "called-programs",
+            "legacy-maps",
+            "stubs",
+            "btf",
+            "set",
+            "capabilities",
+            "token",
+        ],
+    ),
     ("map", &["map", "type", "key-size", "value-size", "max-entries", "map-flags", "pinning", "inner", "reuse"]),
 ];
 
@@ -202,6 +233,8 @@ struct Written {
     #[serde(default)]
     allow_warning: Vec<Spanned<WrittenAllowance>>,
     minimum_coverage: Option<Spanned<f64>>,
+    #[serde(default)]
+    least_privileges: bool,
     loader: Option<String>,
     modules: Option<Spanned<Vec<String>>>,
     cpus: Option<Spanned<i64>>,

@@ -44,6 +44,7 @@ pub(super) struct WrittenProgram {
     prog_type: Option<Spanned<String>>,
     attach_type: Option<Spanned<String>>,
     target: Option<Spanned<String>>,
+    target_function: Option<Spanned<String>>,
     #[serde(default)]
     flags: Vec<Spanned<String>>,
     autoload: Option<Spanned<bool>>,
@@ -105,10 +106,11 @@ impl WrittenProgram {
             prog_type: self.prog_type.as_ref(),
             attach_type: self.attach_type.as_ref(),
             target: self.target.as_ref(),
+            target_function: self.target_function.as_ref(),
             flags: &self.flags,
             autoload: self.autoload.as_ref(),
         };
-        let loading = loading::program(&written, program)?;
+        let loading = loading::program(&written, program, (all, object))?;
         let mut program = program.clone();
         if let Some(loading) = &loading {
             program.set(loading);

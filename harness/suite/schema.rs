@@ -78,7 +78,10 @@ fn key(table: &str, name: &str) -> Value {
         (_, "set") => any_table("Variables of `.rodata`, `.data` or `.bss`, by name."),
         ("program", "type") => text("The type of the program, as libbpf calls it: `sched_cls`."),
         (_, "attach-type") => text("The attach type, as libbpf calls it."),
-        (_, "target") => text("What it attaches to, where its section does not name it."),
+        (_, "target") => text(
+            "What it is loaded for, where its section does not name it: a function of the kernel, or `OBJECT:PROGRAM` for a function of a program.",
+        ),
+        (_, "target-function") => text("The function of the target program."),
         (_, "flags") => texts("`sleepable` and others."),
         (_, "autoload") => yes_or_no("`false`: its loader never loads it."),
         (_, "attach") => closed(
@@ -98,6 +101,10 @@ fn key(table: &str, name: &str) -> Value {
                 ("returns", number("What it has to return.")),
             ],
         ),
+        (_, "capabilities") => {
+            texts("The capabilities that it is loaded with, by a user that is not root: `CAP_BPF`; or `all`.")
+        }
+        (_, "token") => yes_or_no("Whether it is loaded with a BPF token of a user namespace."),
         (_, "loader") => text("What loads it: `libbpf`, `cilium-ebpf`, `aya`, or the path of a loader."),
         (_, "static-programs") => yes_or_no("Whether its loader takes static functions for programs."),
         (_, "called-programs") => yes_or_no("Whether code may call functions that stand in sections of programs."),
@@ -167,6 +174,9 @@ fn schema() -> Value {
                     json!({ "type": "number", "description": "Percent of the guards' sides that have to be verified." })
                 }
                 "cpus" | "memory" | "numa" | "profile" => machine_key(name),
+                "least-privileges" => {
+                    json!({ "type": "boolean", "description": "Whether the report tells with which capabilities each program loads." })
+                }
                 other => panic!("`{other}` has no description"),
             },
         };

@@ -38,6 +38,8 @@ pub struct Settings {
     pub optional: Vec<OptionalRecord>,
     /// Percent of the guard sides that have to be verified; of several suites the most.
     pub minimum_coverage: Option<f64>,
+    /// Whether the least privileges are wanted with which objects load.
+    pub least_privileges: bool,
     /// The modules that guests load; of several suites all that any names.
     pub modules: Option<ModuleChoice>,
     /// What can be said once, and the suite that says it: ``[[map]]` of `tool/events``.
@@ -109,6 +111,7 @@ impl Settings {
         self.machines.extend(other.machines);
         self.alternatives.extend(other.alternatives);
         self.optional.extend(other.optional);
+        self.least_privileges |= other.least_privileges;
         self.modules = match (self.modules.take(), other.modules) {
             (Some(one), Some(other)) => Some(one.and(other)),
             (one, other) => one.or(other),
@@ -186,6 +189,7 @@ impl Suite {
             self.claim(&mut settings, format!("`[[map]]` of `{object}/{}`", loading.map), map.span().start)?;
             settings.loading_of(object).maps.push(loading);
         }
+        settings.least_privileges = written.least_privileges;
         if let Some(percent) = &written.minimum_coverage {
             let value = *percent.get_ref();
             if !(0.0..=100.0).contains(&value) {

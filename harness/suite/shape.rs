@@ -8,13 +8,17 @@ use toml::{Spanned, Value};
 use super::error::Mistake;
 use super::machine::{Names, WrittenMachine};
 use super::part::Objects;
+use super::privileges;
 use super::variables::Variables;
 use crate::manifest::Profiles;
 use crate::object::{BpfObject, MapInfo};
 use crate::protocol::{DataPatch, ObjectSetup};
 use crate::record::{MACHINE_SETTING, MachineSettings, MapDefinition, MapLoading, ShapeRecord};
 
-/// An object with other values of its variables, other sizes of its maps, or on another machine.
+/// What settings about privileges begin with; no variable has a dot.
+const PRIVILEGES: &str = "privileges.";
+
+/// An object with other values of its variables, other sizes of its maps, on another machine, or with other privileges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     /// Its name; in reports the object is `object@name`.
@@ -71,7 +75,8 @@ impl Shape {
         }
         let variables = Variables::of(object).starting_from(own);
         let set = self.settings.iter().filter_map(|setting| setting.split_once(" = "));
-        let set = set.filter(|(name, _)| !name.starts_with("maps.") && !name.starts_with(MACHINE_SETTING));
+        let set =
+            set.filter(|(name, _)| !["maps.", MACHINE_SETTING, PRIVILEGES].iter().any(|kind| name.starts_with(kind)));
         let patches = set.map(|(name, value)| variables.patch_of_text(name, value));
         self.setup.patches = patches.collect::<Result<_, _>>().map_err(|mistake| mistake.message)?;
         Ok(self)
@@ -92,6 +97,8 @@ pub(super) struct WrittenShape {
     memory: Option<Spanned<String>>,
     numa: Option<Spanned<i64>>,
     profile: Option<Spanned<Names>>,
+    capabilities: Option<Spanned<Vec<Spanned<String>>>>,
+    token: Option<Spanned<bool>>,
 }
 
 /// What can be set of a map.
@@ -129,12 +136,13 @@ impl WrittenShape {
             profile: profile.as_ref(),
         };
         let mut shape = Shape::of_machine(self.name.clone(), machine.checked(profiles)?);
-        if self.set.is_empty() && self.maps.is_empty() && shape.machine.is_empty() {
+        let privileges = privileges::checked(self.capabilities.as_ref(), self.token.as_ref())?;
+        if self.set.is_empty() && self.maps.is_empty() && shape.machine.is_empty() && privileges.is_none() {
             let message = format!("shape `{}` of `{title}` sets nothing", self.name);
             return Err((
                 None,
                 Mistake::new(message)
-                    .hint("write `set.VARIABLE = VALUE`, `maps.MAP.max_entries = N`, `cpus = N` or `profile = NAME`"),
+                    .hint("write `set.VARIABLE = VALUE`, `maps.MAP.max_entries = N`, `cpus = N`, `profile = NAME` or `capabilities = [NAME]`"),
             ));
         }
         let variables = Variables::of(&all.0[object]);
@@ -173,6 +181,8 @@ impl WrittenShape {
             }
             shape.setup.loading.maps.push(MapLoading { map: name.clone(), definition, ..MapLoading::default() });
         }
+        shape.settings.extend(privileges.iter().map(|one| format!("{PRIVILEGES}{}", one.setting())));
+        shape.setup.loading.privileges = privileges;
         Ok((object, shape))
     }
 }
@@ -186,6 +196,9 @@ pub fn table(shape: &ShapeRecord, object: &str) -> String {
     for setting in shape.settings.iter().filter(|setting| !setting.starts_with(MACHINE_SETTING)) {
         let line = match setting.split_once(" = ") {
             // A map, or a variable: `maps.start.max_entries = 64`, `targ_failed = true`.
+            Some((name, value)) if name.starts_with(PRIVILEGES) => {
+                format!("{} = {value}\n", &name[PRIVILEGES.len()..])
+            }
             Some((name, value)) => match name.strip_prefix("maps.").and_then(|map| map.rsplit_once('.')) {
                 Some((map, field)) => format!("maps.{}.{field} = {value}\n", quoted(map)),
                 None => format!("set.{} = {value}\n", quoted(name)),

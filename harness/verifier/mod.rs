@@ -10,6 +10,7 @@ mod line;
 pub mod log_file;
 mod moment;
 mod parting;
+mod stack;
 mod statistics;
 
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use failure::VerifierFailure;
 pub use fold::{Folded, fold};
 pub use moment::{Moment, Register, Visit};
 pub use parting::{LoggedSource, Parting, Said, WalkStep};
+pub use stack::{StackRounding, deepest_stack};
 pub use statistics::statistics;

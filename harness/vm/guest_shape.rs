@@ -32,6 +32,17 @@ impl GuestShape {
         }
     }
 
+    /// The same with one processor and without profiles: what a kernel can do is asked of that.
+    pub fn plain(spec: &KernelSpec) -> GuestShape {
+        GuestShape {
+            memory_mib: spec.memory_mib,
+            cpus: 1,
+            numa_nodes: 1,
+            append: spec.append.clone(),
+            modules: Vec::new(),
+        }
+    }
+
     /// What it has that `other` has not, in words: `8 processors and 1 GiB`.
     pub fn beside(&self, other: &GuestShape) -> String {
         let mut parts = Vec::new();

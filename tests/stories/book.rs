@@ -35,6 +35,19 @@ pub struct Story {
     pub differs: Option<String>,
     /// By name.
     pub program: BTreeMap<String, Expected>,
+    /// Only for [`Class::M`]: what becomes of programs in the shapes of `programs/machines.toml`, by shape and program.
+    #[serde(default)]
+    pub machine: BTreeMap<String, BTreeMap<String, OnMachine>>,
+}
+
+/// What should become of a program on another machine than the kernel's own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnMachine {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Words of the reason, or of the danger where it loads.
+    pub because: Option<String>,
 }
 
 /// The kind of breakage.
@@ -52,6 +65,8 @@ pub enum Class {
     S,
     /// The loader, or the object's own BTF.
     L,
+    /// A setting of the machine: on the kernel's own it loads everywhere.
+    M,
 }
 
 /// What should become of one program.

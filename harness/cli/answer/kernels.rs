@@ -35,6 +35,34 @@ pub(in crate::cli) struct ListedKernel {
     pub stored_versions: usize,
     /// Bytes that they take.
     pub stored_bytes: u64,
+    /// The state of its BTF, if the store has the kernel: `its own`, `given`, or `none, none given`.
+    pub btf: Option<&'static str>,
+}
+
+/// `corematrix kernels catalogue`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct CatalogueList {
+    /// Those of the user first, then by name.
+    pub kernels: Vec<CataloguedKernel>,
+}
+
+/// A kernel of the catalogue.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct CataloguedKernel {
+    /// Its name; with a `*` it stands for many.
+    pub name: String,
+    /// What it is, in words.
+    pub about: String,
+    /// The upstream series that it had last.
+    pub series: Option<String>,
+    /// What kind of archive it comes from.
+    pub source: String,
+    /// Whether it is in the user's own file.
+    pub own: bool,
+    /// Whether the manifest declares it.
+    pub declared: bool,
 }
 
 /// `corematrix kernels show`.
@@ -290,6 +318,10 @@ impl BootedKernel {
 
 impl Answer for KernelList {
     const SCHEMA: &'static str = "kernels-list-1";
+}
+
+impl Answer for CatalogueList {
+    const SCHEMA: &'static str = "kernels-catalogue-1";
 }
 
 impl Answer for ShownKernels {

@@ -10,7 +10,10 @@ use crate::object::find_objects;
 use crate::plan::{Schedule, ScheduledObject, ScheduledPart};
 use crate::predict::{PredictedCell, PredictedKernel};
 use crate::protocol::feature_probe::{Answer as FeatureAnswer, FeatureProbe};
-use crate::record::{PredictedOutcome, Verdict, sample};
+use crate::record::{
+    LeastPrivileges, MapData, MapFate, MapUpgrade, Need, PredictedOutcome, UpgradeRecord, Verdict, sample,
+};
+use crate::report::UpgradeReport;
 use crate::schema::{check, fits};
 
 /// Checks that the schema of an answer is current, and that answers fit it.
@@ -35,6 +38,27 @@ fn check_answers<A: Answer + schemars::JsonSchema>(title: &str, answers: &[A]) {
 }
 
 #[test]
+fn answers_about_privileges_fit_their_schema() {
+    let on = |kernel: &str, needs: Need, token: Option<bool>| LeastOnKernel {
+        kernel: kernel.to_owned(),
+        least: LeastPrivileges { needs, token },
+    };
+    let kernels = vec![
+        on("5.10", Need::Capabilities(vec!["CAP_BPF".to_owned()]), None),
+        on("6.12", Need::Unknown("the guest died".to_owned()), None),
+        on("7.3", Need::Root, Some(false)),
+    ];
+    let row = |program: Option<&str>, kernels| LeastPrivilegesOf {
+        program: program.map(str::to_owned),
+        words: "needs CAP_BPF on 5.10".to_owned(),
+        kernels,
+    };
+    let rows = vec![row(Some("p"), kernels), row(None, Vec::new())];
+    let objects = vec![ObjectPrivileges { object: "o".to_owned(), rows }];
+    check_answers("least privileges of corematrix", &[PrivilegesAnswer { objects }]);
+}
+
+#[test]
 fn answers_about_kernels_fit_their_schemas() {
     let listed = ListedKernel {
         name: "6.12".to_owned(),
@@ -45,8 +69,18 @@ fn answers_about_kernels_fit_their_schemas() {
         pinned_release: None,
         stored_versions: 1,
         stored_bytes: 7,
+        btf: Some("its own"),
     };
     check_answers("kernels list of corematrix", &[KernelList { kernels: vec![listed] }]);
+    let catalogued = CataloguedKernel {
+        name: "debian:12".to_owned(),
+        about: "Debian 12".to_owned(),
+        series: Some("6.1".to_owned()),
+        source: "apt".to_owned(),
+        own: false,
+        declared: false,
+    };
+    check_answers("kernels catalogue of corematrix", &[CatalogueList { kernels: vec![catalogued] }]);
     let facts = || [("release".to_owned(), "6.12.1".to_owned())].into();
     let shown = ShownKernel { name: "6.12".to_owned(), facts: facts(), notes: Vec::new() };
     check_answers("kernels show of corematrix", &[ShownKernels { kernels: vec![shown] }]);
@@ -298,4 +332,19 @@ fn answers_of_guests_fit_their_schemas() {
     let report = crate::gate::decide(&sample::record(), None, &Expectations::default(), &GateLimits::now());
     assert!(!report.decisions.is_empty());
     check_answers("gate of corematrix", &[report]);
+}
+
+#[test]
+fn answers_about_upgrades_fit_their_schema() {
+    let mut record = sample::record();
+    let map = |fate, data, misread| MapUpgrade { map: "m".to_owned(), fate, reason: None, data, misread };
+    let misread = vec!["`a` at offset 0 is read as `b`".to_owned()];
+    let maps = vec![
+        map(MapFate::Reused, Some(MapData::Survives { entries: 8 }), misread),
+        map(MapFate::Recreated, Some(MapData::Lost { kept: 0, entries: 8 }), Vec::new()),
+        map(MapFate::Reused, Some(MapData::NotFilled { reason: "it keeps nothing".to_owned() }), Vec::new()),
+        map(MapFate::New, None, Vec::new()),
+    ];
+    record.cells[2].upgrade = Some(UpgradeRecord { from: "old".to_owned(), problem: None, maps });
+    check_answers("upgrade of corematrix", &[UpgradeReport::of(&record)]);
 }

@@ -33,7 +33,7 @@ impl KnownKernels {
         let mut known = KnownKernels { kernels: Vec::new(), absent: Vec::new() };
         for spec in specs {
             let step = |step: String| eprintln!("{}: {step}", spec.name);
-            match project.store.kernel(spec, &project.lock, offline, &step) {
+            match project.store.kernel(&spec, &project.lock, offline, &step) {
                 Ok(kernel) => known.kernels.push((spec.name.clone(), kernel)),
                 Err(error) if selectors.is_empty() && error.is_unavailable() => known.absent.push(spec.name.clone()),
                 // One that was asked for by name has to be reported; one of a range may do without.

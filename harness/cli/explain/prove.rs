@@ -154,10 +154,10 @@ fn kernels(task: &Task<'_>) -> Result<Vec<KernelSpec>, Failure> {
     let booted = task.record.kernels.iter().filter(|kernel| kernel.state == crate::record::KernelState::Ready);
     let mut kernels = Vec::new();
     for kernel in booted {
-        let spec = task.project.manifest.kernels.iter().find(|spec| spec.name == kernel.name);
+        let spec = task.project.manifest.kernel(&kernel.name);
         let hint = || Some("run `explain --prove` with the manifest of the run: `--manifest FILE`".to_owned());
         let missing = || Failure::input(format!("the manifest has no kernel `{}` any more", kernel.name), hint());
-        kernels.push(spec.ok_or_else(missing)?.clone());
+        kernels.push(spec.ok_or_else(missing)?);
     }
     match kernels.is_empty() {
         true => Err(Failure::input("no kernel of the run was booted", None)),

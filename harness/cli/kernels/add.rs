@@ -9,17 +9,18 @@ use toml::Value;
 
 use super::super::Common;
 use super::super::failure::Failure;
-use crate::manifest::Manifest;
+use crate::manifest::catalogue::declared_name;
+use crate::manifest::{Catalogue, Manifest, listed};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct AddArgs {
-    /// What it will be called; selectors match it.
+    /// What it will be called; selectors match it. Or, without a source, a kernel of the catalogue, such as ubuntu:22.04.
     name: String,
     /// A matrix may do without it where it cannot be had.
     #[arg(long, global = true)]
     optional: bool,
     #[command(subcommand)]
-    source: Added,
+    source: Option<Added>,
 }
 
 /// Where the kernel comes from.
@@ -34,6 +35,12 @@ enum Added {
         #[arg(required = true, value_name = "GLOB")]
         packages: Vec<String>,
     },
+    /// Packages of Red Hat's kind of repository.
+    Rpm(RepositoryArgs),
+    /// Packages of a repository of Alpine's.
+    Apk(RepositoryArgs),
+    /// Packages of a repository of Arch's; its address is that of the database.
+    Pacman(RepositoryArgs),
     /// A bzImage, a vmlinux or an unpacked package on this machine.
     Path {
         image: PathBuf,
@@ -76,8 +83,59 @@ enum Added {
     },
     /// An OCI image, such as REGISTRY/cilium/ci-kernels:6.6.
     Oci { image: String },
-    /// An upstream version, such as v6.6, through virtme-ng.
+    /// An upstream version as Ubuntu builds it: v6.6.87, or v6.6.* for the newest point release.
     Mainline { version: String },
+}
+
+/// A repository of packages.
+#[derive(Debug, Args)]
+struct RepositoryArgs {
+    /// Address of the repository; may be repeated.
+    #[arg(long, value_name = "URL", required_unless_present_any = ["mirrorlist", "metalink"])]
+    repository: Vec<String>,
+    /// Address of a list of mirrors, of rpm only.
+    #[arg(long, value_name = "URL")]
+    mirrorlist: Vec<String>,
+    /// Address of a metalink, of rpm only.
+    #[arg(long, value_name = "URL")]
+    metalink: Vec<String>,
+    /// The keys that sign it: a file, or an address together with --fingerprint.
+    #[arg(long, value_name = "FILE|URL")]
+    keyring: Option<String>,
+    /// A key that may sign; may be repeated.
+    #[arg(long, value_name = "HEX", requires = "keyring")]
+    fingerprint: Vec<String>,
+    /// Take an index that is not signed; packages have to be.
+    #[arg(long)]
+    unsigned_index: bool,
+    /// Take what nobody signed.
+    #[arg(long, conflicts_with = "keyring")]
+    trusted: bool,
+    /// Globs of the package with the image, best first.
+    #[arg(required = true, value_name = "GLOB")]
+    packages: Vec<String>,
+}
+
+impl RepositoryArgs {
+    /// The keys to write; `place` makes a value of a path.
+    fn keys(&self, place: &dyn Fn(&Path) -> Value) -> Vec<(&'static str, Option<Value>)> {
+        let texts = |all: &[String]| (!all.is_empty()).then(|| Value::from(all.to_vec()));
+        let yes = |set: bool| set.then_some(Value::Boolean(true));
+        let keyring = self.keyring.as_ref().map(|keyring| match keyring.contains("://") {
+            true => Value::from(keyring.clone()),
+            false => place(Path::new(keyring)),
+        });
+        vec![
+            ("repositories", texts(&self.repository)),
+            ("mirrorlist", texts(&self.mirrorlist)),
+            ("metalink", texts(&self.metalink)),
+            ("packages", texts(&self.packages)),
+            ("keyring", keyring),
+            ("fingerprints", texts(&self.fingerprint)),
+            ("unsigned-index", yes(self.unsigned_index)),
+            ("trusted", yes(self.trusted)),
+        ]
+    }
 }
 
 pub(in super::super) fn run(common: &Common, args: &AddArgs) -> Result<ExitCode, Failure> {
@@ -86,12 +144,24 @@ pub(in super::super) fn run(common: &Common, args: &AddArgs) -> Result<ExitCode,
         let hint = error.hint();
         Failure::input(error, hint)
     })?;
-    if manifest.kernels.iter().any(|kernel| kernel.name == args.name) {
+    let name = match args.source {
+        Some(_) => args.name.clone(),
+        None => declared_name(&args.name),
+    };
+    if manifest.kernels.iter().any(|kernel| kernel.name == name) {
         let hint = "choose another name, or edit the manifest".to_owned();
-        return Err(Failure::input(format!("`{}` has a kernel `{}` already", path.display(), args.name), Some(hint)));
+        return Err(Failure::input(format!("`{}` has a kernel `{name}` already", path.display()), Some(hint)));
     }
     let read = |error: std::io::Error| Failure::input(format!("cannot read `{}`: {error}", path.display()), None);
-    let table = table(args, manifest.path.parent().unwrap_or(Path::new("/")))?;
+    let mut table = match &args.source {
+        Some(source) => table(&name, source, manifest.path.parent().unwrap_or(Path::new("/")))?,
+        None => of_catalogue(&manifest.catalogue, &args.name, &name)?,
+    };
+    if args.optional {
+        // Before the tables of fallbacks.
+        let at = table.find("\n[[").map_or(table.len(), |at| at + 1);
+        table.insert_str(at, "optional = true\n");
+    }
     let text = format!("{}\n{table}", fs::read_to_string(path).map_err(read)?.trim_end_matches('\n').to_owned() + "\n");
     // Nothing is written that could not be read again.
     Manifest::parse(&text, &manifest.path).map_err(|error| {
@@ -101,15 +171,26 @@ pub(in super::super) fn run(common: &Common, args: &AddArgs) -> Result<ExitCode,
     fs::write(path, text)
         .map_err(|error| Failure::infrastructure(format!("cannot write `{}`: {error}", path.display()), None))?;
     print!("added to {}:\n\n{table}\n", path.display());
-    println!(
-        "`corematrix kernels pull {}` fetches it; `default` under `[matrix]` says what runs take by default",
-        args.name
-    );
+    println!("`corematrix kernels pull {name}` fetches it; `default` under `[matrix]` says what runs take by default");
     Ok(ExitCode::SUCCESS)
 }
 
+/// The table of a kernel of the catalogue.
+fn of_catalogue(catalogue: &Catalogue, asked: &str, name: &str) -> Result<String, Failure> {
+    let entry = catalogue.entry(asked).ok_or_else(|| {
+        let near = catalogue.nearest(asked);
+        let hint = match near.is_empty() {
+            true => "`corematrix kernels catalogue` lists them; a kernel of another kind needs a source, see `--help`"
+                .to_owned(),
+            false => format!("the nearest are {}", listed(&near)),
+        };
+        Failure::input(format!("the catalogue has no kernel `{}`", asked.escape_debug()), Some(hint))
+    })?;
+    Ok(format!("# {}\n{}", entry.about, entry.declaration(name)))
+}
+
 /// The table to write; paths are made to start at `folder`, where the manifest lies.
-fn table(args: &AddArgs, folder: &Path) -> Result<String, Failure> {
+fn table(name: &str, source: &Added, folder: &Path) -> Result<String, Failure> {
     let here = std::env::current_dir()
         .map_err(|error| Failure::infrastructure(format!("cannot tell the working folder: {error}"), None))?;
     let place = |path: &Path| {
@@ -120,10 +201,13 @@ fn table(args: &AddArgs, folder: &Path) -> Result<String, Failure> {
     let text = |text: &String| Value::from(text.clone());
     let texts = |all: &[String]| Value::from(all.to_vec());
     let maybe = |path: &Option<PathBuf>| path.as_deref().map(place);
-    let (source, keys): (&str, Vec<(&str, Option<Value>)>) = match &args.source {
+    let (source, keys): (&str, Vec<(&str, Option<Value>)>) = match source {
         Added::Apt { suite, packages } => {
             ("apt", vec![("suites", Some(texts(suite))), ("packages", Some(texts(packages)))])
         }
+        Added::Rpm(repository) => ("rpm", repository.keys(&place)),
+        Added::Apk(repository) => ("apk", repository.keys(&place)),
+        Added::Pacman(repository) => ("pacman", repository.keys(&place)),
         Added::Path { image, modules, config } => {
             ("path", vec![("image", Some(place(image))), ("modules", maybe(modules)), ("config", maybe(config))])
         }
@@ -145,14 +229,11 @@ fn table(args: &AddArgs, folder: &Path) -> Result<String, Failure> {
         Added::Oci { image } => ("oci", vec![("image", Some(text(image)))]),
         Added::Mainline { version } => ("mainline", vec![("version", Some(text(version)))]),
     };
-    let mut table = format!("[kernel.{}]\nsource = \"{source}\"\n", Value::from(args.name.clone()));
+    let mut table = format!("[kernel.{}]\nsource = \"{source}\"\n", Value::from(name));
     for (key, value) in keys {
         if let Some(value) = value {
             table += &format!("{key} = {value}\n");
         }
-    }
-    if args.optional {
-        table += "optional = true\n";
     }
     Ok(table)
 }

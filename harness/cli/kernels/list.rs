@@ -34,7 +34,7 @@ pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode
             Failure::input(error, hint)
         })?;
     let folders = project.store.folders().map_err(store_failure)?;
-    let rows: Vec<Row> = chosen.into_iter().map(|spec| Row::of(&project, spec, &folders)).collect();
+    let rows: Vec<Row> = chosen.iter().map(|spec| Row::of(&project, spec, &folders)).collect();
     match args.json {
         true => KernelList { kernels: rows.iter().map(Row::listed).collect() }.print()?,
         false => println!("{}", table(&rows)),
@@ -48,6 +48,8 @@ struct Row<'a> {
     pinned: Option<String>,
     /// Versions in the store and their bytes.
     stored: (usize, u64),
+    /// The state of its BTF, if it is in the store.
+    btf: Option<&'static str>,
 }
 
 impl<'a> Row<'a> {
@@ -58,6 +60,7 @@ impl<'a> Row<'a> {
             is_default: project.manifest.matrix.contains(&spec.name),
             pinned: project.lock.kernel(&spec.name).map(|locked| locked.release),
             stored: own.fold((0, 0), |(count, bytes), folder| (count + 1, bytes + folder.bytes)),
+            btf: project.stored(spec, folders).map(|kernel| kernel.btf_state()),
         }
     }
 
@@ -76,13 +79,14 @@ impl<'a> Row<'a> {
             pinned_release: self.pinned.clone(),
             stored_versions: self.stored.0,
             stored_bytes: self.stored.1,
+            btf: self.btf,
         }
     }
 }
 
 fn table(rows: &[Row<'_>]) -> String {
     let mut table = Builder::default();
-    table.push_record(["kernel", "matrix", "pinned release", "store", "source"]);
+    table.push_record(["kernel", "matrix", "pinned release", "store", "BTF", "source"]);
     for row in rows {
         let member = match (row.is_default, row.spec.optional) {
             (true, true) => "optional",
@@ -95,7 +99,8 @@ fn table(rows: &[Row<'_>]) -> String {
             (count, bytes) => format!("{}, {count} versions", ByteSize(bytes)),
         };
         let pinned = row.pinned.clone().unwrap_or_else(|| "-".to_owned());
-        table.push_record([row.spec.name.clone(), member.to_owned(), pinned, stored, row.sources()]);
+        let btf = row.btf.unwrap_or("-").to_owned();
+        table.push_record([row.spec.name.clone(), member.to_owned(), pinned, stored, btf, row.sources()]);
     }
     table.build().with(Style::blank()).to_string()
 }

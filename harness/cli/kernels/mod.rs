@@ -1,6 +1,7 @@
 //! `corematrix kernels`: the kernels of the manifest and the store: what they are, where they come from, what they can do.
 
 mod add;
+mod catalogue;
 mod diff;
 mod list;
 mod outdated;
@@ -32,6 +33,8 @@ enum Verb {
     Show(show::ShowArgs),
     /// Fetch kernels into the store, and pin them.
     Pull(pull::PullArgs),
+    /// List the kernels of distributions that can be added, or chosen by --kernel, by name.
+    Catalogue(catalogue::CatalogueArgs),
     /// Declare a kernel in the manifest.
     Add(add::AddArgs),
     /// Pin the kernels that are not yet, or check that all are.
@@ -55,6 +58,7 @@ pub(super) fn run(common: &Common, args: &KernelsArgs) -> Result<ExitCode, Failu
         Verb::List(args) => list::run(common, args),
         Verb::Show(args) => show::run(common, args),
         Verb::Pull(args) => pull::run(common, args),
+        Verb::Catalogue(args) => catalogue::run(common, args),
         Verb::Add(args) => add::run(common, args),
         Verb::Lock(args) => pull::lock(common, args),
         Verb::Outdated(args) => outdated::run(common, args),

@@ -229,7 +229,7 @@ fn boot_and_ask(
     let deadlines = Deadlines::scaled(spec.boot_timeout, spec.program_timeout, accelerator);
     let at_once = || stop.at_once();
     eprintln!("{}: booting", spec.name);
-    let shape = GuestShape::of(spec);
+    let shape = GuestShape::plain(spec);
     let machine = Machine::boot(&MachineSpec::new(tools, spec, (stored, &shape), accelerator, &at_once));
     let hint = "`corematrix doctor` tells whether this machine can boot a guest".to_owned();
     let mut machine = machine.map_err(|failure| (failure.reason().to_owned(), Some(hint)))?;

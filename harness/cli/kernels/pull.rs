@@ -81,7 +81,7 @@ pub(super) fn chosen(project: &Project, selectors: &[String]) -> Result<Vec<Kern
 
 /// What lies on this machine is the user's own and changes when he likes.
 fn can_be_pinned(spec: &KernelSpec) -> bool {
-    matches!(spec.source, Source::Apt { .. } | Source::Mainline { .. } | Source::Oci { .. })
+    matches!(spec.source, Source::Apt { .. } | Source::Repository(_) | Source::Mainline { .. } | Source::Oci { .. })
 }
 
 fn pull(project: &Project, kernels: Vec<KernelSpec>, offline: bool) -> Result<Vec<Pulled>, Failure> {

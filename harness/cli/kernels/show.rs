@@ -91,7 +91,7 @@ fn facts(project: &Project, name: &str, kernel: &StoredKernel) -> Vec<(&'static 
             "config",
             file(kernel.config.as_deref(), identity.config_sha256.as_ref(), "none: kconfig externs cannot be judged"),
         ),
-        ("BTF", file(kernel.btf.as_deref(), identity.btf_sha256.as_ref(), "none")),
+        ("BTF", file(kernel.btf.as_deref(), identity.btf_sha256.as_ref(), btf_state(kernel))),
         ("modules", if modules.is_empty() { "none needed".to_owned() } else { modules.join(", ") }),
         ("features", probe.unwrap_or_else(|| "not asked yet: `corematrix kernels probe`".to_owned())),
     ];
@@ -100,6 +100,14 @@ fn facts(project: &Project, name: &str, kernel: &StoredKernel) -> Vec<(&'static 
         None => facts.push(("booted", "not yet: `corematrix kernels verify --boot`".to_owned())),
     }
     facts
+}
+
+/// What a kernel without BTF of its own relocates objects with.
+fn btf_state(kernel: &StoredKernel) -> &str {
+    match kernel.given_btf {
+        Some(_) => "none of its own, some is given",
+        None => kernel.btf_state(),
+    }
 }
 
 fn size(path: &Path) -> String {

@@ -112,7 +112,7 @@ impl ReproCase {
         let (object, kernel, program) = cell_of(&record, words)?;
         let project = Project::load(&common.manifest, &common.places()?)?;
         let name = &record.kernels[kernel].name;
-        let spec = project.manifest.kernels.iter().find(|spec| spec.name == *name).cloned();
+        let spec = project.manifest.kernel(name);
         let spec = spec.ok_or_else(|| {
             let message = format!("the manifest does not declare kernel `{name}` any more");
             Failure::input(message, Some("put it back, or reproduce from the bundle of the cell".to_owned()))
@@ -185,7 +185,7 @@ impl ReproCase {
             let hint = error.hint();
             Failure::input(error, hint)
         })?;
-        let [spec] = chosen[..] else {
+        let [spec] = &chosen[..] else {
             return Err(Failure::input(format!("`{kernel}` means {} kernels, and one is needed", chosen.len()), None));
         };
         let spec = spec.clone();
@@ -233,15 +233,8 @@ impl ReproCase {
         let loader = loader.map(|loader| project.recorded_loader(loader, &|line| eprintln!("{line}"))).transpose()?;
         let machine = recorded.record.objects[recorded.object].machine.clone();
         let (loading, recorded) = (Some(loading.clone()), Some(recorded));
-        Ok(ReproCase {
-            reach,
-            recorded,
-            shape,
-            machine,
-            loading,
-            loader,
-            ..ReproCase::new(project, spec, object, program)
-        })
+        let case = ReproCase::new(project, spec, object, program);
+        Ok(ReproCase { reach, recorded, shape, machine, loading, loader, ..case })
     }
 
     /// The object, in its shape, on the kernel.
@@ -249,8 +242,7 @@ impl ReproCase {
         let shapes = self.shape.iter().map(|shape| (self.object.name.clone(), shape.clone())).collect();
         let loading = self.loading.iter().map(|loading| (self.object.name.clone(), loading.clone())).collect();
         let loaders = self.loader.iter().map(|loader| (self.object.name.clone(), loader.clone())).collect();
-        let run_machine = self.machine.clone();
-        let settings = Settings { shapes, loading, loaders, run_machine, ..Settings::default() };
+        let settings = Settings { shapes, loading, loaders, run_machine: self.machine.clone(), ..Settings::default() };
         let mut plan = Plan::new(vec![self.spec.clone()], vec![self.object.clone()], &settings);
         plan.objects.retain(|object| object.shape.is_some() == self.shape.is_some());
         plan

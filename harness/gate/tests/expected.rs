@@ -73,7 +73,7 @@ fn wrong_expectations_are_named() {
         line 3: `object` `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
         line 3: kernel selector `>=x` is malformed: `x` is not a kernel release such as `6.12` or `5.10.0-32-cloud-amd64`
         line 3: `verdict` is `loaded`, which is no failure (hint: name how it fails)
-        line 3: unknown variant `bad`, expected one of `loaded`, `succeeded`, `failed_to_open`, `missing_btf`, `relocation_failed`, `map_creation_failed`, `attach_target_missing`, `verifier_rejected`, `unsupported_type`, `attach_failed`, `run_failed`, `command_failed`, `test_failed`, `no_result`, `skipped`, `kernel_crashed`, `timed_out`, `not_run`, `harness_limit`, `harness_error`
+        line 3: unknown variant `bad`, expected one of `loaded`, `succeeded`, `failed_to_open`, `missing_btf`, `relocation_failed`, `map_creation_failed`, `attach_target_missing`, `verifier_rejected`, `unsupported_type`, `not_permitted`, `attach_failed`, `run_failed`, `command_failed`, `test_failed`, `no_result`, `skipped`, `kernel_crashed`, `timed_out`, `not_run`, `harness_limit`, `harness_error`
         line 3: invalid date, expected day between 01 and 28
         line 1: `expires` is `soon`, which is no date (hint: write it as 2027-06-30)
         line 2: `contains` is empty (hint: name the function that warns, or words of the warning)

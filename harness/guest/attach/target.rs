@@ -43,6 +43,13 @@ pub enum Target {
     PerfEvent,
     /// To packets that arrive, in netfilter.
     Netfilter,
+    /// To a function of the program that it was loaded for.
+    Program {
+        /// That program.
+        name: String,
+        /// Whether it takes the place of the function.
+        extends: bool,
+    },
     /// To what a suite says.
     Declared(AttachTo),
     /// Nothing here could take it.
@@ -85,7 +92,7 @@ impl Target {
             BPF_PROG_TYPE_NETFILTER => Target::Netfilter,
             BPF_PROG_TYPE_SYSCALL => nowhere("programs of its type are run, not attached"),
             BPF_PROG_TYPE_STRUCT_OPS => nowhere("no struct_ops map of the object points to it"),
-            BPF_PROG_TYPE_EXT => nowhere("it replaces a function of another program, which its loader chooses"),
+            BPF_PROG_TYPE_EXT => nowhere("it replaces a function of another program, which no suite names"),
             BPF_PROG_TYPE_SCHED_ACT => nowhere("it is an action of a filter, which its loader chooses"),
             BPF_PROG_TYPE_LWT_IN | BPF_PROG_TYPE_LWT_OUT | BPF_PROG_TYPE_LWT_XMIT | BPF_PROG_TYPE_LWT_SEG6LOCAL => {
                 nowhere("it belongs to a route, which its loader chooses")
@@ -108,6 +115,7 @@ impl Target {
             Target::SockMap => "a map of sockets",
             Target::PerfEvent => "a clock",
             Target::Netfilter => "netfilter",
+            Target::Program { name, .. } => return format!("program `{name}`"),
             Target::Declared(declared) => return declared.to_string(),
             Target::Nowhere(_) => "nothing",
         };

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::super::prepared::Failure;
+use super::super::targets::NoTarget;
 use corematrix_protocol::{LeftOutMap, MAPS_ALONE, ProgramOutcome, Stage};
 
 /// What became of an object that has maps alone.
@@ -18,6 +19,14 @@ pub(super) fn not_prepared(program: &str, failure: &Failure, begin: Instant) -> 
     let mut failed = outcome(program, Stage::Prepare, begin);
     failed.errno = failure.errno;
     failed.warnings = failure.warnings();
+    failed
+}
+
+/// A program whose target is not there, so that it cannot be loaded for it.
+pub(super) fn without_target(program: &str, target: &NoTarget) -> ProgramOutcome {
+    let mut failed = outcome(program, Stage::Prepare, Instant::now());
+    failed.errno = target.errno;
+    failed.warnings.clone_from(&target.warnings);
     failed
 }
 

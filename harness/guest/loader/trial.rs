@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::outcome::outcome;
 use super::{Request, Send, with_map};
-use crate::{fork, visited};
+use crate::{cost, fork, visited};
 use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::{self as protocol, GuestMessage, ProgramOutcome, Stage};
 
@@ -76,7 +76,7 @@ pub(super) fn try_program(
     let reach = request.reach_of(program);
     let mut messages = try_once(program, request, How { log_level: first_level, reach, with_map: false }, send, &load)?;
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
-    if first_level == STATISTICS && messages.iter().any(refused) {
+    if first_level == STATISTICS && !request.brief && messages.iter().any(refused) {
         for (message, log) in messages {
             if let GuestMessage::ProgramDone(outcome) = message {
                 send(&GuestMessage::ProgramRefused(outcome), &log)?;
@@ -93,6 +93,12 @@ pub(super) fn try_program(
         let how = How { log_level: NO_LOG, reach, with_map: true };
         let further = try_once(program, request, how, send, &|how, frames| with_map(program, request, how, frames))?;
         messages.extend(further.into_iter().filter(is_further));
+    }
+    if let Some(baseline) = &request.setup.baseline
+        && reach == Reach::Exercise
+        && messages.iter().any(is_loaded)
+    {
+        cost::measure(program, baseline, request, send)?;
     }
     if let Some(bits) = visited_insns(program, request, &messages, send, &load)? {
         send(&GuestMessage::Visited { program: program.to_owned() }, &bits)?;
@@ -119,7 +125,7 @@ fn visited_insns(
             _ => None,
         })
     };
-    let wanted = !request.bare && request.visited.iter().any(|wanted| wanted == program);
+    let wanted = request.wants_evidence() && request.visited.iter().any(|wanted| wanted == program);
     let Some(first) = log_of(messages).filter(|_| wanted) else { return Ok(None) };
     if !visited::is_small(&first) {
         return Ok(None);

@@ -25,8 +25,10 @@ fn the_manifest_of_the_project_is_right() {
     assert_eq!(manifest.matrix.join(" "), "5.4 5.10 5.15 6.1 6.6 6.8 6.10 6.12 6.17 6.18 6.19 7.1 7.3");
     for kernel in &manifest.kernels {
         // What needs the internet must not fail a run, and what Debian has must not be skipped silently.
-        assert_eq!(kernel.optional, matches!(kernel.fallbacks[..], [Source::Oci { .. }, ..]), "{}", kernel.name);
-        assert_eq!(kernel.optional, matches!(kernel.source, Source::Mainline { .. }), "{}", kernel.name);
+        let from = |label: &str| kernel.sources().any(|source| source.label() == label);
+        assert_eq!((kernel.optional, kernel.optional), (from("oci"), from("mainline")), "{}", kernel.name);
+        // Of 5.4 the mainline builds have no BTF.
+        assert_eq!(kernel.source.label() == "oci", kernel.name == "5.4", "{}", kernel.name);
         if let Source::Apt { packages, .. } = &kernel.source {
             let series = format!("-{}.", kernel.name);
             assert!(packages.iter().all(|package| package.contains(&series)), "{}", kernel.name);
@@ -82,7 +84,7 @@ fn defaults_fill_in_and_kernels_override() {
     assert_eq!((old.name.as_str(), old.memory_mib, old.optional), ("5.4", 2048, true));
     assert_eq!(old.boot_timeout, Duration::from_secs(90));
     assert_eq!(old.program_timeout, Duration::from_secs(5));
-    assert_eq!(old.source, Source::Mainline { version: "v5.4".to_owned() });
+    assert_eq!(old.source, Source::Mainline { version: "v5.4".to_owned(), mirror: None });
     assert_eq!((new.name.as_str(), new.memory_mib, new.optional), ("6.1", 512, false));
     assert_eq!(new.boot_timeout, GuestLimits::BUILT_IN.boot_timeout);
     assert_eq!(new.append, ["nokaslr", "lsm=bpf"]);
@@ -143,6 +145,31 @@ fn types_alone_are_a_source_from_a_file_an_archive_or_a_package() {
 }
 
 #[test]
+fn point_releases_mirrors_and_an_archive_of_types_are_read() {
+    let manifest = good(
+        r#"
+        [defaults]
+        btf = "btfhub-archive"
+        [kernel."6.6"]
+        source = "mainline"
+        version = "v6.6.*"
+        mirror = "http://mirror.example.org/mainline"
+        "#,
+    );
+    let [kernel] = manifest.kernels.as_slice() else { panic!("{:?}", manifest.kernels) };
+    let mirror = Some("http://mirror.example.org/mainline".to_owned());
+    assert_eq!(kernel.source, Source::Mainline { version: "v6.6.*".to_owned(), mirror });
+    let folder = Path::new(PATH).parent().unwrap();
+    assert_eq!(kernel.btf_archive.as_deref(), Some(&*folder.join("btfhub-archive")));
+    for wrong in ["version = \"6.6.*\"", "version = \"v6.6.1.*\"", "version = \"v6.*\"", "version = \"v6.6-/../x\""] {
+        let text = format!("[kernel.x]\nsource = \"mainline\"\n{wrong}\n");
+        assert!(shown_problems(&text).contains("which is not an upstream version"), "{wrong}");
+    }
+    let text = "[kernel.x]\nsource = \"mainline\"\nversion = \"v6.6\"\nmirror = \"ftp://x\"\n";
+    assert!(shown_problems(text).contains("`mirror` is not an address of a web server"));
+}
+
+#[test]
 fn fallbacks_stand_in_their_order() {
     let manifest = good(
         r#"
@@ -158,7 +185,7 @@ fn fallbacks_stand_in_their_order() {
         "#,
     );
     let path = Source::Path { image: PathBuf::from("/matrix/bzImage"), modules: None, config: None };
-    assert_eq!(manifest.kernels[0].fallbacks, [path, Source::Mainline { version: "v6.6.1".to_owned() }]);
+    assert_eq!(manifest.kernels[0].fallbacks, [path, Source::Mainline { version: "v6.6.1".to_owned(), mirror: None }]);
 }
 
 #[test]

@@ -219,6 +219,21 @@ fn changes_and_alternatives_have_their_views() {
 }
 
 #[test]
+fn machines_have_a_view_with_what_each_changed() {
+    need!("browser");
+    let page = Page::of(&crate::report::machines::tests::record(), None);
+    let answer = page.ask(
+        "view=machines",
+        "return { heads: texts('#view-machines h2'), cells: texts('#view-machines td'), tab: texts('[role=tab][aria-selected=true]') };",
+    );
+    assert_eq!(texts(&answer["heads"]), ["harden", "quiet", "gone"]);
+    assert_eq!(texts(&answer["cells"]), ["1 changed", "1 changed", "same", "same", "–", "–"]);
+    assert_eq!(texts(&answer["tab"]), ["Machines (3)"]);
+    let plain = Page::of(&record(), None).ask("view=machines", "return texts('[role=tab][aria-selected=true]');");
+    assert_eq!(texts(&plain), ["Matrix"], "a run on the kernels' own machines has no such view");
+}
+
+#[test]
 fn every_view_takes_hostile_names_and_many_kernels() {
     need!("browser");
     let mut record = record();

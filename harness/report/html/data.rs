@@ -7,16 +7,20 @@ use super::alternatives::alternatives;
 use super::changes::changes;
 use super::coverage::coverage;
 use super::log::LogTexts;
+use super::machines::machines;
+use super::privileges::privileges;
 use super::shared::Shared;
 use crate::record::AttachRecord;
 use crate::record::Cause;
 use crate::record::ExerciseRecord;
+use crate::record::Limit;
 use crate::record::{Blame, Verdict};
 use crate::record::{KernelRecord, KernelState, ProgramRecord, RunRecord};
 use crate::record::{PredictedOutcome, RelocationOutcome, RelocationRecord};
 use crate::report::Material;
 use crate::report::explain::recorded;
 use crate::report::finding::{FindingLevel, findings};
+use crate::report::run_cost;
 use crate::report::table::{change, shown_kernels};
 
 /// What the page's script gets.
@@ -30,6 +34,9 @@ pub struct Data {
     findings: Vec<Value>,
     /// Groups of which one member is enough.
     alternatives: Vec<Value>,
+    /// What other machines changed.
+    machines: Vec<Value>,
+    privileges: Vec<Value>,
     /// What differs from the baseline, if there is one.
     changes: Option<Value>,
     /// What is known of guards and source lines; `None` if no object has any.
@@ -74,6 +81,8 @@ pub fn data(material: &Material<'_>) -> Data {
         objects: (0..record.objects.len()).map(|o| object_data(record, o)).collect(),
         findings: findings_data(record),
         alternatives: alternatives(record),
+        machines: machines(record),
+        privileges: privileges(record),
         changes: material.baseline.as_ref().map(|baseline| changes(baseline, record)),
         coverage,
         cells,
@@ -215,7 +224,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
         .iter()
         .enumerate()
         .map(|(p, program)| {
-            let mut data = program_data(program, logs.of(first + p), shared);
+            let mut data = program_data(program, &record.tool.accel, logs.of(first + p), shared);
             if let Some(excuse) = record.excuse(o, k, p) {
                 data["excuse"] = json!(shared.text(excuse));
             }
@@ -292,7 +301,7 @@ fn predicted_data(outcome: &PredictedOutcome, shared: &mut Shared) -> Value {
 }
 
 /// Only what there is: most programs load, and have little to tell.
-fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mut Shared) -> Value {
+fn program_data(program: &ProgramRecord, accel: &str, log: Option<(&str, usize)>, shared: &mut Shared) -> Value {
     let verdict = Verdict::ALL.iter().position(|known| *known == program.verdict);
     let mut data = json!({ "v": verdict, "ms": program.load_ms });
     let mut put = |key: &str, value: Value| {
@@ -315,6 +324,7 @@ fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mu
     }
     put("attach", shared.maybe(program.attach.as_ref().map(AttachRecord::words).as_deref()));
     put("ran", shared.maybe(program.exercise.as_ref().map(ExerciseRecord::words).as_deref()));
+    put("time", shared.maybe(run_cost::words(program, accel).as_deref()));
     put("advice", shared.maybe(recorded(program).as_deref()));
     if let Some((text, omitted)) = log {
         put("log", json!(shared.text(text)));
@@ -336,6 +346,15 @@ fn program_data(program: &ProgramRecord, log: Option<(&str, usize)>, shared: &mu
                 numbers.verification_time_us,
             ]),
         );
+    }
+    let share = |limit| program.use_of(limit).map(|one| (one.percent() * 10.0).floor() / 10.0);
+    if !program.headroom.is_empty() {
+        put("shares", json!(Limit::ALL.map(share)));
+    }
+    let near = program.headroom.iter().filter(|one| one.is_near() && program.verdict.is_pass());
+    let near: Vec<usize> = near.map(|one| shared.text(one.to_string())).collect();
+    if !near.is_empty() {
+        put("near", json!(near));
     }
     if let Some(loaded) = &program.loaded {
         put("size", json!([loaded.xlated_bytes, loaded.jited_bytes]));

@@ -51,8 +51,10 @@ const story = (o, p, k, look, result) => {
   if (line) list.append(...entry("Evidence", el("code", {}, line)));
   if (reason && reason !== line) list.append(...entry("Reason", prose(reason)));
   if (isExcused(result)) list.append(...entry("Excused", prose(textOf(result.excuse))));
+  if (result.near !== undefined) list.append(...entry("Close to a limit", ...result.near.map((one) => el("p", {}, "It ", prose(textOf(one))))));
   if (result.attach !== undefined) list.append(...entry("Attach", prose(textOf(result.attach))));
   if (result.ran !== undefined) list.append(...entry("Run", prose(textOf(result.ran))));
+  if (result.time !== undefined) list.append(...entry("Cost", prose(textOf(result.time))));
   if (!kernel.ready && kernel.reason) list.append(...entry("Kernel", `${kernel.state}: ${kernel.reason}`, kernel.hint ? el("p", { class: "quiet" }, kernel.hint) : ""));
   const source = sourceOf(o, p, k, result);
   if (source) list.append(...entry("Source", el("span", { class: "mono" }, [source.place, result.insn !== undefined && `instruction ${result.insn}`].filter(Boolean).join(", ")), source.text && el("code", { class: "source" }, source.text)));
@@ -167,14 +169,18 @@ const valuesPart = (o, p, k) => {
   return [el("h3", {}, "CO-RE relocations ", el("small", {}, `${eventful.length} of ${mine.length} differ between kernels or fail`), eventful.length < mine.length && all), box];
 };
 
+const LIMITS = ["of instructions", "of stack", "of tail calls", "of size"];
+
 const statisticsPart = (o, p, k) => {
   const told = kernels.map((_, j) => resultOf(o, p, j));
   if (!told.some((one) => one.stats || one.size)) return null;
+  const limits = LIMITS.map((name, at) => [name, at]).filter(([, at]) => told.some((one) => one.shares && one.shares[at] !== null));
+  const share = (value) => el("td", { class: value > 80 ? "num warn" : "num" }, value === null || value === undefined ? "–" : `${value} %`);
   const columns = ["instructions", "states", "peak", "per insn", "stack", "µs"];
   const number = (value) => el("td", { class: "num" }, value === null || value === undefined ? "–" : value.toLocaleString("en"));
   return [el("h3", {}, "What the verifier counted"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Statistics" }, el("table", { class: "values" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Kernel"), columns.map((name) => el("th", { scope: "col", class: "num" }, name)), el("th", { scope: "col", class: "num" }, "xlated"), el("th", { scope: "col", class: "num" }, "jited"), el("th", { scope: "col", class: "num" }, "load ms"))),
-    el("tbody", {}, told.map((one, j) => el("tr", {}, el("th", { scope: "row", class: j === k ? "here" : null }, kernels[j].name), columns.map((_, at) => number(one.stats && one.stats[at])), number(one.size && one.size[0]), number(one.size && one.size[1]), number(one.ms))))))];
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Kernel"), columns.map((name) => el("th", { scope: "col", class: "num" }, name)), el("th", { scope: "col", class: "num" }, "xlated"), el("th", { scope: "col", class: "num" }, "jited"), el("th", { scope: "col", class: "num" }, "load ms"), limits.map(([name]) => el("th", { scope: "col", class: "num", title: "share of the kernel's limit" }, name)))),
+    el("tbody", {}, told.map((one, j) => el("tr", {}, el("th", { scope: "row", class: j === k ? "here" : null }, kernels[j].name), columns.map((_, at) => number(one.stats && one.stats[at])), number(one.size && one.size[0]), number(one.size && one.size[1]), number(one.ms), limits.map(([, at]) => share(one.shares && one.shares[at])))))))];
 };
 
 // The guards that are part of the program, and the way to their sides and lines.

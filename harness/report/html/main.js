@@ -2,7 +2,9 @@
 const views = [["matrix", "Matrix", drawGrid], ["failures", `What failed (${data.findings.filter((one) => one.level === "error").length})`, drawFailures], ["kernels", `Kernels (${kernels.length})`, drawKernels],
   data.changes && ["changes", `What changed (${data.changes.groups.length})`, drawChanges],
   coverage && ["coverage", coverage.total ? `Coverage (${coverage.counts[1]}/${coverage.total})` : "Coverage", drawCoverage],
-  alternatives.length > 0 && ["alternatives", `Alternatives (${alternatives.length})`, drawAlternatives]].filter(Boolean);
+  alternatives.length > 0 && ["alternatives", `Alternatives (${alternatives.length})`, drawAlternatives],
+  machines.length > 0 && ["machines", `Machines (${machines.length})`, drawMachines],
+  privileges.length > 0 && ["privileges", `Privileges (${privileges.length})`, drawPrivileges]].filter(Boolean);
 
 // A choice of several: its menu, and what may be chosen.
 const picks = [

@@ -83,7 +83,7 @@ fn every_kernel_is_a_suite_and_every_program_a_case() {
 fn verdicts_become_the_outcomes_that_a_pipeline_knows() {
     let elements = parse(&xml(&sample::record()));
     let table = [
-        ("6.1", "opensnoop", "open_enter", "testcase", ""),
+        ("6.1", "opensnoop", "open_exit", "testcase", ""),
         ("6.1", "execsnoop", "probe", "failure", "verifier rejected"),
         ("6.1", "execsnoop", "vfs_read_exit", "failure", "attach target missing"),
         ("6.1", "hostile <object>", "it's \"odd\" & <new>", "failure", "relocation failed"),

@@ -1,4 +1,4 @@
-//! [`kernel_warnings`], [`modules`], [`predicted_failures`], [`predictions`]: the findings of one kind, each once for all the kernels that share it.
+//! [`kernel_warnings`], [`near_limits`], [`modules`], [`predicted_failures`], [`predictions`]: the findings of one kind, each once for all the kernels that share it.
 
 use super::super::finding::{FindingKind, findings};
 use super::super::text::{counted, paragraph};
@@ -6,6 +6,7 @@ use crate::record::RunRecord;
 
 const KERNEL_WARNINGS: &str =
     "Kernel warnings (`corematrix explain` shows all of each; the gate is red unless the suite allows them)";
+const NEAR_LIMITS: &str = "Close to a limit (it loads; `--max-instructions PERCENT` lets the gate be red for it)";
 const MODULES: &str = "Kernel modules that are refused (programs that need them are not judged)";
 const PREDICTIONS: &str = "Types say otherwise (what the guest reported counts; report this as a defect of corematrix)";
 const PREDICTED: &str = "Predicted to fail (from types alone: no kernel was booted, and this counts against nothing)";
@@ -15,6 +16,11 @@ const MOST: usize = 12;
 /// What kernels complained about while they judged, at most `width` columns wide.
 pub fn kernel_warnings(record: &RunRecord, width: usize) -> String {
     block(record, FindingKind::KernelWarning, KERNEL_WARNINGS, "more warning", width)
+}
+
+/// Programs that load and are close to a limit of the kernel.
+pub fn near_limits(record: &RunRecord, width: usize) -> String {
+    block(record, FindingKind::NearLimit, NEAR_LIMITS, "more program", width)
 }
 
 /// Kernel modules that kernels refused.

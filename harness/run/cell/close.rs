@@ -4,11 +4,22 @@ use super::super::session::Session;
 use super::super::{dangers, judgement, prediction};
 use super::Cell;
 use crate::event::Event;
-use crate::judge::{Diagnosis, exercise};
+use crate::judge::headroom::{Load, headroom};
+use crate::judge::{self, Diagnosis, KernelView, exercise};
+use crate::protocol::libbpf_log;
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::record::{Cause, ProgramRecord, Verdict};
 
 impl Cell<'_> {
+    /// Why the object could not be prepared whole. Of an extern libbpf does not say whose it is.
+    pub(super) fn whole_failure(&self, warnings: &[String]) -> String {
+        let reason = judge::prepare_failure(warnings);
+        let users = libbpf_log::missing_extern(&reason).and_then(|name| self.planned.extern_users().remove(name));
+        let Some(users) = users else { return reason };
+        let users: Vec<String> = users.iter().map(|user| format!("`{user}`")).collect();
+        format!("{reason}; {} refers to it", users.join(", "))
+    }
+
     pub(super) fn close(&mut self, session: &Session<'_>, program: usize, outcome: &ProgramOutcome, log: &[u8]) {
         let mut record =
             judgement::record(self.planned, program, outcome, log, (&session.view(), &self.machine), &self.evidence);
@@ -29,7 +40,16 @@ impl Cell<'_> {
             judgement::attached(known, &facts, (&session.view(), &self.machine), &mut record);
         }
         if outcome.stage == Stage::Loaded {
+            record.headroom = headroom(&Load {
+                statistics: record.statistics.as_ref(),
+                loaded: record.loaded.as_ref(),
+                insns: self.evidence.instructions_of(&record.name),
+                program: known,
+                object: self.planned.object.inventory.as_ref().ok(),
+                release: session.view().release(),
+            });
             record.exercise = self.exercised.take();
+            record.cost = self.cost.take();
             let plan = self.planned.programs_setup.iter().find(|known| known.program == record.name);
             if let (Verdict::Loaded, Some(plan)) = (record.verdict, plan.and_then(|setup| setup.exercise.as_ref())) {
                 exercise::judge(plan, &mut record);
@@ -38,14 +58,22 @@ impl Cell<'_> {
         self.otherwise_by_profile(session, &mut record);
         session.wanted.note(record.cause, known.and_then(|known| known.prog_type.as_deref()));
         // Of a program that loaded the statistics are the whole log, unless more was asked for.
-        if !log.is_empty() && (outcome.stage != Stage::Loaded || session.run.full_logs) {
-            let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
-            match session.run.logs.save(&names, log) {
-                Ok(path) => record.log_file = Some(path),
-                Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
-            }
+        if outcome.stage != Stage::Loaded || session.run.full_logs {
+            self.save_log(session, &mut record, log);
         }
         self.done(session, program, record);
+    }
+
+    /// Saves a verifier log, if there is one.
+    pub(super) fn save_log(&mut self, session: &Session<'_>, record: &mut ProgramRecord, log: &[u8]) {
+        if log.is_empty() {
+            return;
+        }
+        let names = [&session.run.plan.kernels[session.kernel].name, &self.planned.object.name, &record.name];
+        match session.run.logs.save(&names, log) {
+            Ok(path) => record.log_file = Some(path),
+            Err(error) => self.notes.push(format!("cannot save the verifier log of `{}`: {error}", record.name)),
+        }
     }
 
     pub(super) fn close_as(&mut self, session: &Session<'_>, program: usize, verdict: Verdict, reason: &str) {

@@ -1,3 +1,5 @@
+mod privileges;
+
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -11,7 +13,7 @@ use crate::object::{BpfObject, ObjectError, Origin};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::protocol::{ModuleLoad, Stage};
-use crate::record::{KernelIdentity, ObjectProgram, ProgramRecord, TRIED_AGAIN};
+use crate::record::{KernelIdentity, LoadingPrivileges, ObjectProgram, ProgramRecord, TRIED_AGAIN};
 use crate::source::LockFile;
 use crate::store::{Store, StoredKernel};
 use crate::suite::Settings;
@@ -76,11 +78,17 @@ impl GuestLink for Script {
 /// Judges an object with the programs `a` and `b` by guests that follow these scripts, one after the other. Returns what became of the
 /// programs, and the cell's notes.
 fn judge(scripts: Vec<Script>) -> (Vec<ProgramRecord>, Vec<String>) {
+    judge_with(scripts, None)
+}
+
+/// The same with these privileges.
+fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (Vec<ProgramRecord>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let kernels = Manifest::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels.toml")).unwrap().kernels;
     let mut plan = Plan::new(kernels[..1].to_vec(), vec![object()], &Settings::default());
     let programs = ["a", "b"].map(|name| ObjectProgram { name: name.to_owned(), section: "kprobe".to_owned() });
     (plan.objects[0].programs, plan.objects[0].broken) = (programs.to_vec(), None);
+    plan.objects[0].loading.privileges = privileges;
     let store = Store::open(&folder.path().join("store")).unwrap();
     let lock = LockFile::open(&folder.path().join("kernels.lock")).unwrap();
     let tools = Toolchain {

@@ -10,9 +10,9 @@ use crate::source::archive::bounded::{HeaderRoom, UnpackRoom};
 use crate::source::archive::compression::unpacked;
 use crate::source::archive::tarball::{self, damaged};
 
-const LEAD: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
-const LEAD_SIZE: u64 = 96;
-const HEADER: [u8; 4] = [0x8e, 0xad, 0xe8, 0x01];
+pub(super) const LEAD: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
+pub(super) const LEAD_SIZE: u64 = 96;
+pub(super) const HEADER: [u8; 4] = [0x8e, 0xad, 0xe8, 0x01];
 /// No header is larger; more is damage.
 const HEADER_LIMIT: u64 = 256 << 20;
 /// The bits of a mode that tell the type of a file, and those of a regular one.

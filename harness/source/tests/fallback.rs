@@ -2,11 +2,14 @@
 
 use super::*;
 
-/// Fetches a kernel whose own source, without virtme-ng, cannot be had, and whose fallbacks are images called so.
+/// Where nobody listens.
+const MIRROR: &str = "http://127.0.0.1:1/mainline";
+
+/// Fetches a kernel whose own source cannot be reached, and whose fallbacks are images called so.
 fn fetch(folder: &Path, images: &[&str]) -> Result<StoredKernel, StoreError> {
     let store = Store::open(&folder.join("store")).unwrap();
     let lock = LockFile::open(&folder.join("kernels.lock")).unwrap();
-    let mut spec = spec("6.6", Source::Mainline { version: "v6.6".to_owned() });
+    let mut spec = spec("6.6", Source::Mainline { version: "v6.6".to_owned(), mirror: Some(MIRROR.to_owned()) });
     let path = |name: &&str| Source::Path { image: folder.join(name), modules: None, config: None };
     spec.fallbacks = images.iter().map(path).collect();
     store.kernel(&spec, &lock, false, &quiet)
@@ -21,7 +24,7 @@ fn the_first_source_that_has_it_serves_and_the_others_are_told() {
     assert_eq!(kernel.identity.release, "6.6.2");
     let notes: Vec<&String> = kernel.notes.iter().filter(|note| note.contains("cannot be had")).collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
-    assert!(notes[0].starts_with("`mainline: v6.6` cannot be had: virtme-ng"), "{notes:?}");
+    assert!(notes[0].starts_with("`mainline: v6.6` cannot be had: `http://127.0.0.1:1/"), "{notes:?}");
     assert!(notes[1].contains("/first` does not exist"), "{notes:?}");
 }
 
@@ -31,7 +34,7 @@ fn all_reasons_are_told_when_no_source_has_it() {
     let error = fetch(folder.path(), &["nowhere"]).unwrap_err();
     assert!(error.is_unavailable());
     let text = error.to_string();
-    assert!(text.contains("mainline: virtme-ng") && text.contains("; path: `"), "{text}");
+    assert!(text.contains("mainline: `http://127.0.0.1:1/") && text.contains("; path: `"), "{text}");
 }
 
 #[test]

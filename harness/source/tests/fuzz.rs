@@ -2,10 +2,12 @@
 
 use std::io::{Cursor, Read};
 
+use super::site::{gzip, tar as tar_of};
 use super::*;
 use crate::fuzz::fuzz;
+use crate::manifest::RepositoryFormat;
 use crate::source::archive::elf_tree::{ElfTree, Whiteouts};
-use crate::source::archive::{bounded::UnpackRoom, compression::unpacked, deb, rpm, tarball};
+use crate::source::archive::{bounded::UnpackRoom, compression::unpacked, deb, rpm, rpm_header::RpmHeaders, tarball};
 
 const FILES: [(&str, &[u8]); 3] =
     [("./boot/vmlinuz-1", b"\x7fELF kernel"), ("./boot/link", b"-> vmlinuz-1"), ("./a/b/c", &[7; 3000])];
@@ -55,7 +57,35 @@ fn fuzz_deb() {
 #[test]
 fn fuzz_rpm() {
     let seeds = [rpm::tests::rpm(&[("./lib/modules/1/vmlinuz", b"\x7fELF"), ("./x", &[3; 500])])];
-    unpack("rpm", &seeds, |packed, into| drop(rpm::unpack(packed, into, &|_| true)));
+    unpack("rpm", &seeds, |packed, into| {
+        let _ = rpm::unpack(packed, into, &|_| true);
+        let _ = RpmHeaders::read(packed);
+    });
+}
+
+#[test]
+fn fuzz_indexes_of_repositories() {
+    let sum = "ab".repeat(32);
+    let primary = format!(
+        "<?xml version=\"1.0\"?><metadata><package type=\"rpm\"><name>k&amp;</name><arch>x</arch><version epoch=\"0\" ver=\"1\" rel=\"2\"/>\
+         <checksum type=\"sha256\">{sum}</checksum><location href=\"x.rpm\"/><format><a:b><c/></a:b></format></package></metadata>"
+    );
+    let lines = b"C:Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA=\nP:linux-virt\nV:1-r0\nA:x86_64\n\n";
+    let apk = gzip(&tar_of(&[("DESCRIPTION", b"x"), ("APKINDEX", lines)], true));
+    let desc = format!(
+        "%NAME%\nlinux\n\n%VERSION%\n1\n\n%ARCH%\nx\n\n%FILENAME%\nx\n\n%SHA256SUM%\n{sum}\n\n%PGPSIG%\nAAAA\n"
+    );
+    let pacman = tar_of(&[("linux-1/desc", desc.as_bytes())], true);
+    let fixture = Fixture::new();
+    let seeds = [
+        (RepositoryFormat::Rpm, primary.into_bytes()),
+        (RepositoryFormat::Apk, apk),
+        (RepositoryFormat::Pacman, pacman),
+    ];
+    for (format, seed) in seeds {
+        assert_eq!(repository::read_index(format, &fixture.write("index", &seed)).unwrap(), 1, "{format:?}");
+        fuzz(format.label(), &[seed], |bytes| drop(repository::read_index(format, &fixture.write("index", bytes))));
+    }
 }
 
 #[test]

@@ -1,96 +1,171 @@
-//! Mainline kernels through a stand-in for virtme-ng.
+//! Mainline kernels from a server on loopback that is laid out as the archive of mainline builds.
 
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::need::{self, need};
+use crate::source::archive::deb::tests::deb;
+use crate::source::download::tests::{Asked, Server};
 
-/// Puts an image where virtme-ng 1.42 does, and leaves a mark in the working folder.
-const DOWNLOADS: &str = r#"#!/bin/sh
-[ "$*" = "--run v6.6 --dry-run --skip-modules" ] || exit 9
-[ "$(command -v vng)" = "$0" ] || exit 8
-echo x >> "$(dirname "$0")/calls"
-mkdir -p "$HOME/.cache/virtme-ng/v6.6/amd64/boot"
-cp "$(dirname "$0")/image" "$HOME/.cache/virtme-ng/v6.6/amd64/boot/vmlinuz-6.6.0-060600-generic"
-echo CONFIG_VIRTIO_PCI=y > "$HOME/.cache/virtme-ng/v6.6/amd64/boot/config-6.6.0-060600-generic"
-"#;
+type Shelf = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
-impl Fixture {
-    fn mainline(script: &str) -> Fixture {
-        let fixture = Fixture::new();
-        let vng = fixture.write("vng", script.as_bytes());
-        fs::set_permissions(&vng, fs::Permissions::from_mode(0o755)).unwrap();
-        fixture.write("image", &image("6.6.0-060600-generic"));
-        fixture
+/// A page that links to these names.
+fn page(names: &[&str]) -> Vec<u8> {
+    let links = names.iter().map(|name| format!("<a href=\"{name}\">{name}</a>\n"));
+    format!("<a href=\"../\">up</a>\n{}", links.collect::<String>()).into_bytes()
+}
+
+/// Puts a version on the shelf: image, modules with the config, and headers, which nobody needs.
+fn add(shelf: &Shelf, version: &str, folder: &str) {
+    let number = version.trim_start_matches('v');
+    let release = format!("{number}-generic");
+    let name = |part: &str| format!("linux-{part}-{release}_{number}.2026_amd64.deb");
+    let kernel = image(&release);
+    let packages = [
+        (name("image-unsigned"), deb("data.tar.zst", &[(&format!("./boot/vmlinuz-{release}"), &kernel)])),
+        (
+            name("modules"),
+            deb(
+                "data.tar",
+                &[
+                    (&format!("./boot/config-{release}"), b"CONFIG_VIRTIO_PCI=y\n"),
+                    (&format!("./lib/modules/{release}/modules.builtin"), b"kernel/x.ko\n"),
+                ],
+            ),
+        ),
+        (name("headers"), b"not asked for".to_vec()),
+    ];
+    let mut all = shelf.lock().unwrap();
+    let at = format!("/mainline/{version}{folder}");
+    let mut sums = String::new();
+    let mut names: Vec<&str> = vec!["CHECKSUMS"];
+    for (name, bytes) in &packages {
+        sums += &format!("{}  {name}\n", checksum::of_bytes(bytes));
+        all.insert(format!("{at}/{name}"), bytes.clone());
+        names.push(name);
     }
+    all.insert(format!("{at}/CHECKSUMS"), sums.into_bytes());
+    all.insert(format!("{at}/"), page(&names));
+    let versions: Vec<String> =
+        all.keys().filter_map(|path| path.split('/').nth(2)).map(|it| format!("{it}/")).collect();
+    let versions: Vec<&str> = versions.iter().map(String::as_str).filter(|it| *it != "/").collect();
+    all.insert("/mainline/".to_owned(), page(&versions));
+}
 
-    fn download(&self, virtme_ng: Option<PathBuf>, offline: bool) -> Result<StoredKernel, StoreError> {
-        let mut store = self.store();
-        if let Some(vng) = virtme_ng {
-            store.download_with(vng);
+fn serve(shelf: &Shelf) -> Server {
+    let shelf = Arc::clone(shelf);
+    Server::start(move |asked: &Asked, _, stream: &mut TcpStream| {
+        let found = shelf.lock().unwrap().get(&asked.path).cloned();
+        let (status, body) = found.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
+        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(&body);
+    })
+}
+
+struct Archive {
+    fixture: Fixture,
+    shelf: Shelf,
+    server: Server,
+}
+
+impl Archive {
+    fn new() -> Archive {
+        let shelf = Shelf::default();
+        for version in ["v6.6", "v6.6.9", "v6.6.10", "v6.6.11-rc1", "v6.60"] {
+            add(&shelf, version, "/amd64");
         }
-        let source = Source::Mainline { version: "v6.6".to_owned() };
-        store.kernel(&spec("6.6", source), &self.lock(), offline, &quiet)
+        let server = serve(&shelf);
+        Archive { fixture: Fixture::new(), shelf, server }
     }
 
-    fn fetch(&self) -> Result<StoredKernel, StoreError> {
-        self.download(Some(self.path("vng")), false)
+    fn spec(&self, version: &str) -> KernelSpec {
+        let mirror = Some(format!("{}/mainline/", self.server.address));
+        spec("6.6", Source::Mainline { version: version.to_owned(), mirror })
+    }
+
+    fn fetch(&self, version: &str) -> Result<StoredKernel, StoreError> {
+        self.fixture.store().kernel(&self.spec(version), &self.fixture.lock(), false, &quiet)
+    }
+
+    fn pinned(&self) -> Option<String> {
+        self.fixture.lock().kernel("6.6").unwrap().version
     }
 }
 
 #[test]
-fn is_downloaded_once_pinned_and_checked() {
-    let fixture = Fixture::mainline(DOWNLOADS);
-    let kernel = fixture.fetch().unwrap();
-    assert_eq!(kernel.identity.release, "6.6.0-060600-generic");
+fn newest_point_release_is_taken_and_stays_until_it_is_updated() {
+    need!("curl");
+    let archive = Archive::new();
+    let kernel = archive.fetch("v6.6.*").unwrap();
+    assert_eq!((kernel.identity.release.as_str(), archive.pinned().as_deref()), ("6.6.10-generic", Some("v6.6.10")));
     assert!(kernel.config.is_some());
-    assert_eq!(fixture.download(None, true).unwrap(), kernel);
-    assert_eq!(fs::read_to_string(fixture.path("calls")).unwrap(), "x\n");
+    add(&archive.shelf, "v6.6.12", "/amd64");
+    assert_eq!(archive.fetch("v6.6.*").unwrap(), kernel, "it is pinned");
+    // Another machine gets the same.
+    fs::remove_dir_all(archive.fixture.path("store")).unwrap();
+    let again = archive.fetch("v6.6.*").unwrap();
+    assert_eq!(again.identity, kernel.identity);
 
-    fs::remove_dir_all(fixture.path("store")).unwrap();
-    fs::write(fixture.path("image"), image("6.6.1-060600-generic")).unwrap();
-    let error = fixture.fetch().unwrap_err();
+    let (store, lock) = (archive.fixture.store(), archive.fixture.lock());
+    let spec = archive.spec("v6.6.*");
+    let newest = store.newest_version(&spec, &lock, &quiet).unwrap();
+    assert_eq!(newest, Some(("v6.6.10".to_owned(), "v6.6.12".to_owned())));
+    assert_eq!(store.newest_kernel(&spec, &lock, &quiet).unwrap().identity.release, "6.6.12-generic");
+    assert_eq!(archive.pinned().as_deref(), Some("v6.6.12"));
+    let paths: Vec<String> = archive.server.asked().into_iter().map(|asked| asked.path).collect();
+    assert!(!paths.iter().any(|path| path.contains("headers")), "{paths:?}");
+}
+
+#[test]
+fn version_that_is_named_is_taken_and_checked() {
+    need!("curl");
+    let archive = Archive::new();
+    assert_eq!(archive.fetch("v6.6.9").unwrap().identity.release, "6.6.9-generic");
+    assert_eq!(
+        archive.fixture.store().newest_version(&archive.spec("v6.6.9"), &archive.fixture.lock(), &quiet).unwrap(),
+        None
+    );
+    // One that was packed anew is another kernel.
+    fs::remove_dir_all(archive.fixture.path("store")).unwrap();
+    let mut all = archive.shelf.lock().unwrap();
+    let name = "linux-image-unsigned-6.6.9-generic_6.6.9.2026_amd64.deb";
+    let path = format!("/mainline/v6.6.9/amd64/{name}");
+    let changed = deb("data.tar", &[("./boot/vmlinuz-6.6.9-generic", &image("6.6.99-generic"))]);
+    let sum = checksum::of_bytes(&changed);
+    all.insert(path, changed);
+    drop(all);
+    let error = archive.fetch("v6.6.9").unwrap_err();
+    assert!(error.to_string().contains("its sha256 is `"), "{error}");
+    let mut all = archive.shelf.lock().unwrap();
+    all.insert("/mainline/v6.6.9/amd64/CHECKSUMS".to_owned(), format!("{sum}  {name}\n").into_bytes());
+    drop(all);
+    let error = archive.fetch("v6.6.9").unwrap_err();
     assert!(matches!(error, StoreError::Mismatch { .. }), "{error}");
 }
 
 #[test]
-fn what_keeps_it_away_is_told() {
-    let said =
-        |text: &str| Fixture::mainline(&format!("#!/bin/sh\necho \"{text}\" >&2\nexit 1\n")).fetch().unwrap_err();
-    let mut all = vec![
-        said("Traceback\nrequests.exceptions.ConnectionError: HTTPSConnectionPool(host='x', port=443)"),
-        said("failed to retrieve content, error: 404"),
-        said("dpkg is not available, unable to uncompress kernel deb"),
-        Fixture::mainline("#!/bin/sh\n").fetch().unwrap_err(),
-        Fixture::mainline("").download(None, false).unwrap_err(),
-        Fixture::mainline("").download(Some("/nowhere/vng".into()), false).unwrap_err(),
-        Fixture::mainline("").download(None, true).unwrap_err(),
-    ];
-    assert!(all.iter().all(StoreError::is_unavailable));
-    let text: Vec<String> = all.drain(..).map(|error| error.to_string()).collect();
-    insta::assert_snapshot!(text.join("\n"), @r"
-    kernel `6.6` is unavailable: virtme-ng cannot reach the archive of mainline kernels
-    kernel `6.6` is unavailable: the archive of mainline kernels has no `v6.6`
-    kernel `6.6` is unavailable: virtme-ng cannot download `v6.6`: dpkg is not available, unable to uncompress kernel deb
-    kernel `6.6` is unavailable: virtme-ng downloaded nothing
-    kernel `6.6` is unavailable: virtme-ng, which downloads mainline kernels, is not installed
-    kernel `6.6` is unavailable: `vng` is not installed
-    kernel `6.6` is not in the store and the run is offline
-    ");
+fn old_versions_have_the_packages_of_all_machines_in_one_folder() {
+    need!("curl");
+    let archive = Archive::new();
+    add(&archive.shelf, "v5.4", "");
+    assert_eq!(archive.fetch("v5.4").unwrap().identity.release, "5.4-generic");
 }
 
 #[test]
-fn archive_that_cannot_be_reached_is_left_alone_for_a_while() {
-    let fixture = Fixture::mainline(
-        "#!/bin/sh\necho asked >> \"$(dirname \"$0\")/asked\"\necho 'x.ConnectionError: no' >&2\nexit 1\n",
-    );
-    let asked = || fs::read_to_string(fixture.path("asked")).unwrap().lines().count();
-    fixture.fetch().unwrap_err();
-    let second = fixture.fetch().unwrap_err();
-    assert!(second.is_unavailable() && second.to_string().contains("kernels (asked just now)"), "{second}");
-    assert!(second.hint().is_some_and(|hint| hint.contains("10 min")));
-    assert_eq!(asked(), 1);
-    let mark = fs::File::options().append(true).open(fixture.path("store/unreachable/mainline")).unwrap();
-    mark.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
-    fixture.fetch().unwrap_err();
-    assert_eq!(asked(), 2);
+fn what_keeps_it_away_is_told() {
+    need!("curl");
+    let archive = Archive::new();
+    for version in ["v6.7", "v6.7.*"] {
+        let error = archive.fetch(version).unwrap_err();
+        assert!(error.is_unavailable());
+        let expected = format!("kernel `6.6` is unavailable: the archive of mainline kernels has no `{version}`");
+        assert_eq!(error.to_string(), expected);
+    }
+    let store = archive.fixture.store();
+    let error = store.kernel(&archive.spec("v6.6"), &archive.fixture.lock(), true, &quiet).unwrap_err();
+    assert_eq!(error.to_string(), "kernel `6.6` is not in the store and the run is offline");
 }

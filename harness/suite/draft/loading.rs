@@ -41,6 +41,9 @@ pub(super) fn tables(object: &BpfObject, inventory: &Inventory) -> String {
     for program in inventory.programs.iter().filter(|program| program.prog_type.is_none()) {
         of_program(&mut text, object, program);
     }
+    for program in inventory.programs.iter().filter(|program| program.prog_type.as_deref() == Some("ext")) {
+        of_extension(&mut text, object, program);
+    }
     for map in &inventory.maps {
         of_map(&mut text, object, map, inventory);
     }
@@ -97,6 +100,20 @@ fn of_program(text: &mut String, object: &BpfObject, program: &ProgramInfo) {
             );
         }
     }
+}
+
+/// What a program extends, only its user knows.
+fn of_extension(text: &mut String, object: &BpfObject, program: &ProgramInfo) {
+    let name = quoted(&format!("{}/{}", object.name, program.name));
+    let function = program.section.split_once('/').map(|(_, function)| comment(function));
+    let _ = writeln!(
+        text,
+        "# [[program]]\n# program = {name}\n# target = \"OBJECT:PROGRAM\"    # the program of which it replaces a function"
+    );
+    let _ = match function {
+        Some(function) => writeln!(text, "# target-function = {}", quoted(&function)),
+        None => writeln!(text, "# target-function = \"NAME\""),
+    };
 }
 
 fn of_map(text: &mut String, object: &BpfObject, map: &MapInfo, all: &Inventory) {

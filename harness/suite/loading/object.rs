@@ -11,6 +11,7 @@ use toml::{Spanned, Value};
 
 use super::super::error::Mistake;
 use super::super::part::Objects;
+use super::super::privileges;
 use super::super::variables::Variables;
 use super::Placed;
 use crate::object::btf::Btf;
@@ -31,6 +32,8 @@ pub(in super::super) struct WrittenObject {
     btf: Option<Spanned<String>>,
     #[serde(default)]
     set: BTreeMap<String, Spanned<Value>>,
+    capabilities: Option<Spanned<Vec<Spanned<String>>>>,
+    token: Option<Spanned<bool>>,
 }
 
 impl WrittenObject {
@@ -80,6 +83,7 @@ impl WrittenObject {
             loading.stubs.push(stub.get_ref().clone());
             only(&loading, stub.span().start)?;
         }
+        loading.privileges = privileges::checked(self.capabilities.as_ref(), self.token.as_ref())?;
         loading.btf = self.btf.as_ref().map(|path| path.get_ref().clone());
         if !self.set.is_empty() {
             let variables = Variables::of(object);
@@ -99,7 +103,7 @@ impl WrittenObject {
         let says_nothing = switches.iter().all(|switch| switch.is_none()) && self.loader.is_none();
         if says_nothing && loading.is_empty() {
             let message = format!("`[[object]]` says nothing of `{}`", object.name);
-            let keys = "write `set.VARIABLE = VALUE`, `loader`, `btf`, `static-programs`, `called-programs`, `legacy-maps` or `stubs`";
+            let keys = "write `set.VARIABLE = VALUE`, `loader`, `btf`, `static-programs`, `called-programs`, `legacy-maps`, `stubs`, `capabilities` or `token`";
             return Err((None, Mistake::new(message).hint(keys)));
         }
         Ok((index, loading))

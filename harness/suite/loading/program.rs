@@ -3,6 +3,7 @@
 use toml::Spanned;
 
 use super::super::error::Mistake;
+use super::super::part::Objects;
 use super::{Placed, known};
 use crate::feature::Feature;
 use crate::object::ProgramInfo;
@@ -18,6 +19,7 @@ pub(in super::super) struct WrittenProgramLoading<'a> {
     pub prog_type: Option<&'a Spanned<String>>,
     pub attach_type: Option<&'a Spanned<String>>,
     pub target: Option<&'a Spanned<String>>,
+    pub target_function: Option<&'a Spanned<String>>,
     pub flags: &'a [Spanned<String>],
     pub autoload: Option<&'a Spanned<bool>>,
 }
@@ -26,6 +28,7 @@ pub(in super::super) struct WrittenProgramLoading<'a> {
 pub(in super::super) fn program(
     written: &WrittenProgramLoading<'_>,
     program: &ProgramInfo,
+    own: (Objects<'_>, usize),
 ) -> Result<Option<ProgramLoading>, Placed> {
     let prog_type = written.prog_type.map(|kind| known(Feature::ProgramType, kind)).transpose()?;
     let attach_type = written.attach_type.map(|kind| known(Feature::AttachType, kind)).transpose()?;
@@ -35,7 +38,7 @@ pub(in super::super) fn program(
     {
         let of_type = in_effect.unwrap_or("unknown");
         let message = format!("`{}` of type `{of_type}` is loaded for no target", program.name);
-        let hint = "programs of the types `tracing` and `lsm` are; what others attach to is said by `attach`";
+        let hint = "programs of the types `tracing`, `lsm` and `ext` are; what others attach to is said by `attach`";
         return Err((Some(target.span().start), Mistake::new(message).hint(hint)));
     }
     let flag = |written: &Spanned<String>| {
@@ -52,14 +55,67 @@ pub(in super::super) fn program(
         let message = format!("`{}` is loaded with the struct_ops map `{map}`, whatever its autoload is", program.name);
         return Err((Some(autoload.span().start), Mistake::new(message)));
     }
+    let (target, target_program) = target(written, program, in_effect, own)?;
     let loading = ProgramLoading {
         program: program.name.clone(),
         prog_type,
         attach_type,
-        target: written.target.map(|target| target.get_ref().clone()),
+        target,
+        target_program,
         autoload: written.autoload.map(|autoload| *autoload.get_ref()),
         flags: written.flags.iter().map(flag).collect::<Result<_, _>>()?,
     };
     let is_said = ProgramLoading { program: loading.program.clone(), ..ProgramLoading::default() } != loading;
     Ok(is_said.then_some(loading))
+}
+
+/// What a program is loaded for: a function of the kernel, or one of a program and that program, `OBJECT/PROGRAM`.
+fn target(
+    written: &WrittenProgramLoading<'_>,
+    program: &ProgramInfo,
+    in_effect: Option<&str>,
+    (all, own): (Objects<'_>, usize),
+) -> Result<(Option<String>, Option<String>), Placed> {
+    let extends = in_effect == Some("ext");
+    let of_program = written.target.filter(|target| extends || target.get_ref().contains(':'));
+    let Some(of_program) = of_program else {
+        if let Some(function) = written.target_function {
+            let mistake = Mistake::new("there is a `target-function` and no program that has it");
+            let hint = "name the program with `target = \"OBJECT:PROGRAM\"`";
+            return Err((Some(function.span().start), mistake.hint(hint)));
+        }
+        return Ok((written.target.map(|target| target.get_ref().clone()), None));
+    };
+    let at = |mistake: Mistake| (Some(of_program.span().start), mistake);
+    let (object, name) = of_program.get_ref().split_once(':').unwrap_or(("", of_program.get_ref()));
+    let object = match object.strip_suffix(".bpf.o").or_else(|| object.strip_suffix(".o")).unwrap_or(object) {
+        "" => own,
+        object => all.object(object).map_err(at)?,
+    };
+    let title = &all.0[object].name;
+    let programs = all.inventory(object).map(|all| &all.programs[..]).unwrap_or_default();
+    if !programs.iter().any(|known| known.name == name) {
+        let mistake = Mistake::new(format!("object `{title}` has no program `{name}`"));
+        return Err(at(mistake.known(name, programs.iter().map(|known| known.name.as_str()))));
+    }
+    if object == own && name == program.name {
+        return Err(at(Mistake::new(format!("`{name}` cannot be loaded for itself"))));
+    }
+    let in_section = program.section.split_once('/').map(|(_, function)| function.to_owned());
+    let function = match written.target_function {
+        Some(function) => function.get_ref().clone(),
+        // The section of a program that is made an extension names what it was before.
+        None => match in_section.filter(|_| !extends || program.prog_type.as_deref() == Some("ext")) {
+            Some(function) => function,
+            None if !extends => name.to_owned(),
+            None => {
+                let mistake =
+                    Mistake::new(format!("which function of `{title}/{name}` does `{}` replace?", program.name));
+                return Err(at(
+                    mistake.hint("write `target-function = \"NAME\"`, or `SEC(\"freplace/NAME\")` in the source")
+                ));
+            }
+        },
+    };
+    Ok((Some(function), Some(format!("{title}/{name}"))))
 }

@@ -22,6 +22,7 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
         let stubs: Vec<String> = loading.stubs.iter().map(|stub| quoted(stub)).collect();
         let _ = writeln!(of_object, "stubs = [{}]", stubs.join(", "));
     }
+    of_object.extend(loading.privileges.iter().map(|privileges| privileges.setting() + "\n"));
     of_object.extend(loading.btf.iter().map(|path| format!("btf = {}\n", quoted(path))));
     for one in &loading.constants {
         of_object.extend(one.value.map(|value| format!("set.{} = {value}\n", quoted(&one.constant))));
@@ -34,7 +35,21 @@ pub fn tables(loading: &LoadingRecord, object: &str) -> String {
     }
     for one in &loading.programs {
         let _ = writeln!(text, "\n[[program]]\nprogram = {}", quoted(&format!("{object}/{}", one.program)));
-        for (key, value) in [("type", &one.prog_type), ("attach-type", &one.attach_type), ("target", &one.target)] {
+        // The object of another target is not there, so the program cannot be loaded for it.
+        let prefix = format!("{object}/");
+        let own = one.target_program.as_ref().and_then(|name| name.strip_prefix(&prefix));
+        let (target, function) = match (&one.target_program, own) {
+            (None, _) => (one.target.clone(), None),
+            (Some(_), Some(own)) => (Some(format!(":{own}")), one.target.clone()),
+            (Some(_), None) => (None, None),
+        };
+        let named = [
+            ("type", &one.prog_type),
+            ("attach-type", &one.attach_type),
+            ("target", &target),
+            ("target-function", &function),
+        ];
+        for (key, value) in named {
             text.extend(value.iter().map(|value| format!("{key} = {}\n", quoted(value))));
         }
         text.extend(one.autoload.map(|autoload| format!("autoload = {autoload}\n")));

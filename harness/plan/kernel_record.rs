@@ -1,0 +1,17 @@
+//! [`kernel_record`]: a kernel before anything is known of it.
+
+use crate::manifest::KernelSpec;
+use crate::record::{KernelRecord, KernelState};
+
+pub(super) fn kernel_record(spec: &KernelSpec) -> KernelRecord {
+    KernelRecord {
+        name: spec.name.clone(),
+        source: spec.source.to_string(),
+        optional: spec.optional,
+        state: KernelState::Pending,
+        identity: None,
+        hello_ms: Vec::new(),
+        restore_ms: Vec::new(),
+        notes: Vec::new(),
+    }
+}

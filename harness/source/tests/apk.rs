@@ -1,0 +1,145 @@
+//! Kernels from repositories of Alpine's `.apk`.
+
+use std::process::Command;
+
+use sha1::{Digest, Sha1};
+
+use super::site::{Site, gzip, output, tar};
+use super::*;
+use crate::manifest::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
+use crate::need::{self, need};
+
+const ARCH: &str = std::env::consts::ARCH;
+const VERSION: &str = "6.12.31-r0";
+const RELEASE: &str = "6.12.31-0-virt";
+
+/// A repository on loopback, the key that signs it, and a store that fetches from it.
+struct Fixture {
+    site: Site,
+    own: super::Fixture,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let fixture = Fixture { site: Site::new(), own: super::Fixture::new() };
+        for name in ["right", "wrong"] {
+            let key = fixture.own.path(name);
+            output(Command::new("openssl").args(["genrsa", "-out"]).arg(&key).arg("2048"), b"");
+            let public = output(Command::new("openssl").args(["rsa", "-pubout", "-in"]).arg(&key), b"");
+            fixture.own.write(&format!("{name}.rsa.pub"), &public);
+        }
+        fixture
+    }
+
+    fn sign(&self, key: &str, digest: &str, bytes: &[u8]) -> Vec<u8> {
+        let signature = output(Command::new("openssl").args(["dgst", digest, "-sign"]).arg(self.own.path(key)), bytes);
+        let name = if digest == "-sha1" { ".SIGN.RSA.x@example.org.rsa.pub" } else { ".SIGN.RSA256.x.rsa.pub" };
+        gzip(&tar(&[(name, &signature)], false))
+    }
+
+    /// Puts a package of a kernel, in its segments, to its place; returns what an index says of it.
+    fn add_kernel(&self, info: &str, key: &str) -> (String, Vec<u8>) {
+        let files: [(&str, &[u8]); 3] = [
+            ("boot/vmlinuz-virt", &image(RELEASE)),
+            (&format!("boot/config-{RELEASE}"), b"CONFIG_BPF=y\n"),
+            (&format!("lib/modules/{RELEASE}/modules.builtin"), b"kernel/virtio_pci.ko\nkernel/virtio_console.ko\n"),
+        ];
+        let data = gzip(&tar(&files, true));
+        let info = format!("{info}datahash = {}\n", checksum::of_bytes(&data));
+        let control = gzip(&tar(&[(".PKGINFO", info.as_bytes())], false));
+        let package = [self.sign(key, "-sha1", &control), control.clone(), data].concat();
+        self.site.put(&format!("/main/{ARCH}/linux-virt-{VERSION}.apk"), package.clone());
+        let sum = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, Sha1::digest(&control));
+        (format!("C:Q1{sum}\nP:linux-virt\nV:{VERSION}\nA:{ARCH}\nS:1\n\nC:Q1xx\nP:other\nV:1\nA:{ARCH}\n\n"), package)
+    }
+
+    fn put_index(&self, text: &str, key: &str, digest: &str) {
+        let packed = gzip(&tar(&[("DESCRIPTION", b"v3.22"), ("APKINDEX", text.as_bytes())], true));
+        let signed = [self.sign(key, digest, &packed), packed].concat();
+        self.site.put(&format!("/main/{ARCH}/APKINDEX.tar.gz"), signed);
+    }
+
+    fn fetch(&self) -> Result<StoredKernel, StoreError> {
+        let _ = fs::remove_dir_all(self.own.path("store"));
+        let place = KeyringPlace::Path(self.own.path("right.rsa.pub"));
+        let source = Source::Repository(Repository {
+            format: RepositoryFormat::Apk,
+            addresses: vec![RepositoryAddress::Base(self.site.url("/main/"))],
+            packages: vec!["linux-virt".to_owned()],
+            keys: Some(Keyring { places: vec![place], fingerprints: Vec::new() }),
+            unsigned_index: false,
+        });
+        self.own.store().kernel(&spec("alpine", source), &self.own.lock(), false, &quiet)
+    }
+}
+
+fn info() -> String {
+    format!("# made\npkgname = linux-virt\npkgver = {VERSION}\n")
+}
+
+#[test]
+fn a_kernel_of_alpine_is_verified_and_pinned() {
+    need!("curl", "openssl");
+    let fixture = Fixture::new();
+    let (index, _) = fixture.add_kernel(&info(), "right");
+    for digest in ["-sha1", "-sha256"] {
+        fixture.put_index(&index, "right", digest);
+        let kernel = fixture.fetch().unwrap();
+        assert_eq!(kernel.identity.release, RELEASE);
+        assert_eq!(kernel.source, format!("apk: linux-virt {VERSION}"));
+        assert!(kernel.config.is_some() && kernel.modules.is_empty() && kernel.notes.is_empty(), "{kernel:?}");
+    }
+    // The control segment cannot tell builds apart, but the file is pinned.
+    let (index, _) = fixture.add_kernel(&(info() + "builddate = 2\n"), "right");
+    fixture.put_index(&index, "right", "-sha1");
+    assert!(matches!(fixture.fetch(), Err(StoreError::Mismatch { .. })));
+}
+
+#[test]
+fn what_is_not_signed_by_the_right_key_is_refused() {
+    need!("curl", "openssl");
+    let fixture = Fixture::new();
+    let (index, package) = fixture.add_kernel(&info(), "right");
+    let mut reasons = Vec::new();
+    let mut expect = || {
+        let error = fixture.fetch().unwrap_err();
+        reasons.push(error.to_string().replace(&fixture.site.url(""), "SITE"));
+        error.is_unavailable()
+    };
+    fixture.put_index(&index, "wrong", "-sha1");
+    assert!(expect());
+    let path = format!("/main/{ARCH}/APKINDEX.tar.gz");
+    fixture.site.put(&path, gzip(&tar(&[("APKINDEX", index.as_bytes())], true)));
+    assert!(expect());
+    fixture.site.put(&path, "<html>");
+    assert!(expect());
+    fixture.site.remove(&path);
+    assert!(expect());
+    fixture.put_index(&index, "right", "-sha1");
+    // Other data behind the same control segment, another control segment, another package of the same one.
+    let place = format!("/main/{ARCH}/linux-virt-{VERSION}.apk");
+    let mut changed = package.clone();
+    let last = changed.len() - 20;
+    changed[last] ^= 1;
+    fixture.site.put(&place, changed);
+    assert!(!expect());
+    fixture.add_kernel(&(info() + "builddate = 2\n"), "right");
+    assert!(!expect());
+    let (index, _) = fixture.add_kernel("pkgname = bash\npkgver = 1\n", "right");
+    fixture.put_index(&index, "right", "-sha1");
+    assert!(!expect());
+    fixture.site.put(&place, "<html>");
+    assert!(!expect());
+    fixture.site.remove(&place);
+    assert!(expect());
+    insta::assert_snapshot!(reasons.join("\n"));
+}
+
+#[test]
+fn an_index_without_end_is_refused() {
+    need!("curl", "openssl");
+    let fixture = Fixture::new();
+    fixture.put_index(&format!("P:{}", "x".repeat(3 << 20)), "right", "-sha1");
+    let error = fixture.fetch().unwrap_err().to_string();
+    assert!(error.contains("too long a line"), "{error}");
+}
