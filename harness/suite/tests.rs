@@ -74,11 +74,7 @@ fn mistakes_are_named() {
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     suite `DIR/suite.toml`, line 3: unknown key `objcts` (hint: did you mean `objects`?)
-<<<<<<< HEAD
-    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `loader`, `modules`, `objects`, `package`, `image`, `alternatives`, `optional`, `shape`, `object`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`, `cpus`, `memory`, `numa`, `profile`)
-=======
-    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `loader`, `objects`, `package`, `image`, `alternatives`, `optional`, `shape`, `object`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`, `cpus`, `memory`, `numa`, `profile`, `least-privileges`)
->>>>>>> main
+    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `loader`, `modules`, `objects`, `package`, `image`, `alternatives`, `optional`, `shape`, `object`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`, `cpus`, `memory`, `numa`, `profile`, `least-privileges`)
     suite `DIR/suite.toml`, line 4: unknown key `file` (hint: did you mean `files`?)
     suite `DIR/suite.toml`, line 2: invalid type: integer `3`, expected a sequence
     suite `DIR/suite.toml`, line 1: string values must be quoted, expected literal string
