@@ -322,8 +322,8 @@ mod tests {
     fn target_is_looked_for_by_what_sort_it_is() {
         let names = |section| target_names(Some(section), "t").into_iter().map(|name| name.name).collect::<Vec<_>>();
         assert_eq!(names("fentry/t"), ["t"]);
-        // A function of that name is no tracepoint.
-        assert_eq!(names("?tp_btf/t"), ["btf_trace_t"]);
+        // A function of that name is no tracepoint; the one that calls its probes is, where modules have no types.
+        assert_eq!(names("?tp_btf/t"), ["btf_trace_t", "__traceiter_t"]);
         assert_eq!(names("lsm.s/t"), ["bpf_lsm_t"]);
         assert_eq!(names("iter.s/t"), ["bpf_iter_t"]);
         assert_eq!(names("struct_ops/t").len(), 5);

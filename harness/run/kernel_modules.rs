@@ -22,6 +22,8 @@ const MOST_OWNERS: usize = 4;
 
 /// From this release on filters of traffic control are attached without a queueing discipline.
 const LINKS_OF_FILTERS: (u32, u32) = (6, 6);
+/// What is needed before, by the kernel's options.
+const OF_FILTERS: [(&str, &str); 2] = [("CONFIG_NET_SCH_INGRESS", "sch_ingress"), ("CONFIG_NET_CLS_BPF", "cls_bpf")];
 
 /// What modules a kernel has. Looked up when a cell asks.
 pub(super) struct KernelModules<'a> {
@@ -89,9 +91,9 @@ impl<'a> KernelModules<'a> {
                 wanted.extend(owners);
             }
         }
-        if names.attaches_filters && view.is_module("CONFIG_NET_SCH_INGRESS") && view.release() < Some(LINKS_OF_FILTERS)
-        {
-            wanted.insert("sch_ingress".to_owned());
+        if names.attaches_filters && view.release() < Some(LINKS_OF_FILTERS) {
+            let modules = OF_FILTERS.iter().filter(|(option, _)| view.is_module(option));
+            wanted.extend(modules.map(|(_, module)| (*module).to_owned()));
         }
         self.add_named(&mut cell, view);
         for name in wanted {
