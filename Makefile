@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge kvm-judge clean book
+.PHONY: fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge kvm-judge machine-judge clean book
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -25,6 +25,7 @@ help:
 	@echo "make fuzz   readers of objects, types and archives on damaged input; ROUNDS=1000000 for a long time"
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
 	@echo "make ci-judge  the workflows of ci/ and action.yml, run with the release that make dist made"
+	@echo "make machine-judge  modules, privileges and settings against modprobe, capsh, sysctl and bpftool by hand"
 	@echo "make kvm-judge  a run under a real KVM, in an emulated machine, against emulation; older QEMUs and moved stores"
 	@echo "make build-judge  builds a kernel with vng --build, boots it and loads the programs on it"
 
@@ -96,6 +97,9 @@ predict-bench: build
 
 exec-judge: build
 	tests/judge/exec.sh
+
+machine-judge: build programs
+	tests/judge/machine.sh
 
 # As root, with mmdebstrap. Five minutes on 2 cores, and two more the first time.
 kvm-judge: build programs

@@ -93,7 +93,10 @@ fn module_of_the_user_is_loaded_or_its_refusal_is_told() {
     // A kernel that takes only signed modules.
     let manifest = strict(folder.path()).display().to_string();
     let record = run(&["--manifest", &manifest, "--kernel", "6.1", "--modules", &plain]);
-    expect_refused(&record, "it is not signed with a key that the kernel trusts");
+    expect_refused(
+        &record,
+        "it takes only modules that are signed with a key that it trusts: Loading of unsigned module is rejected",
+    );
     // BTF of another build.
     let mut changed = module.clone();
     let types = section(&module, ".BTF") + 24;

@@ -11,10 +11,7 @@ use super::decision::{Decision, Excuse, GateOutcome, GateReport, Rule, Weight};
 use super::expectation::Expectations;
 use super::limits::GateLimits;
 use crate::compare::{Change, Pair, Place, differences};
-use crate::record::Cause;
-use crate::record::WHOLE_OBJECT;
-use crate::record::{Blame, Verdict};
-use crate::record::{KernelState, ProgramRecord, RunRecord};
+use crate::record::{Blame, Cause, KernelState, ProgramRecord, RunRecord, Verdict, WHOLE_OBJECT};
 use expected::Use;
 
 /// What to do about a failure.

@@ -266,7 +266,9 @@ fn refusal(load: &ModuleLoad) -> String {
     let errno = std::io::Error::from_raw_os_error(load.errno);
     // Of some refusals the kernel logs nothing, or nothing that a reader would understand.
     let meaning = match load.errno {
-        libc::EKEYREJECTED => "its signature is not valid, as of a module that was changed: ",
+        // A kernel that takes only signed modules says why it rejects one; of a wrong signature it says nothing.
+        libc::EKEYREJECTED if load.words.is_empty() => "its signature is not valid, as of a module that was changed: ",
+        libc::EKEYREJECTED => "it takes only modules that are signed with a key that it trusts: ",
         libc::ENOKEY => "it is not signed with a key that the kernel trusts: ",
         libc::ENOEXEC => "its format or version does not fit: ",
         libc::ENOENT if load.words.is_empty() => "something that it looks for when it starts is not there: ",

@@ -26,7 +26,7 @@ SEC("fmod_ret/vfs_read") int not_modifiable(void *ctx)
 	return 0;
 }
 
-// A function of a module that no guest loads.
+// A function of a module.
 SEC("fentry/xfs_file_open") int in_a_module(void *ctx)
 {
 	return 0;
