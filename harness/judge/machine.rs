@@ -1,4 +1,4 @@
-//! [`forbidden_by_setting`]: a program that a setting of its machine keeps from loading or from attaching; [`unavailable`]: a machine
+//! [`attach_under_lockdown`]: a program that a setting of its machine keeps from loading or from attaching; [`unavailable`]: a machine
 //! that is not as it was wanted.
 
 use super::{Case, Diagnosis};

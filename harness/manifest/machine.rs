@@ -1,4 +1,4 @@
-//! The machine of a kernel's guests in `kernels.toml`: [`read`] and the limits that suites and the command line have in common.
+//! The machine of a kernel's guests in `kernels.toml`: reading it, and the limits that suites and the command line have in common.
 
 use super::profiles::Profiles;
 use super::reader::{TableReader, TomlSection};
