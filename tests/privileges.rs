@@ -76,18 +76,13 @@ fn what_is_missing_is_named_and_nobody_else_is_blamed() {
             };
             let which = format!("{} on {}: {:?}", program.name, cell.kernel, program.reason);
             let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
-            // 5.10 gives locked memory back late, so that a load soon after another may run into the limit of its user.
-            let subject = subject.map(|subject| match (missing, cell.kernel.as_str()) {
-                (Some("CAP_PERFMON" | "CAP_NET_ADMIN"), "5.10") => subject.trim_end_matches(" + CAP_SYS_RESOURCE"),
-                _ => subject,
-            });
             let (verdict, cause) = match missing {
                 Some(_) => (Verdict::NotPermitted, Some(Cause::MissingCapability)),
                 None => (Verdict::Loaded, None),
             };
             assert_eq!((program.verdict, program.cause, subject), (verdict, cause, missing), "{which}");
             if let Some(missing) = missing {
-                let begins = format!("needs {missing}");
+                let begins = format!("needs {missing}, which its loader does not have: ");
                 // The kernel's words, and nothing that is concluded from them.
                 let said = program.evidence.as_ref().map(|evidence| evidence.line.as_str()).unwrap_or_default();
                 assert!(said.contains("EPERM") || said.contains("leak"), "{which} {said}");

@@ -1,14 +1,18 @@
 //! [`take_on`]: the privileges that an object is loaded with, taken on by the process that loads it.
 
 use std::fs;
+use std::ops::Range;
 
 use corematrix_record::{CAPABILITIES, LoadingPrivileges, capability_number, capability_since};
 use rustix::process::{Resource, setrlimit};
 
 use super::{init, token};
 
-/// The user that loads objects without being root: `nobody`.
+/// The root of a token's user namespace, outside of it: `nobody`.
 pub(super) const USER: u32 = 65534;
+/// Users that load objects without being root. Each load has one of its own: 5.10 counts the memory that a user locks, and gives that of
+/// maps and programs back some time after their process is gone.
+const USERS: Range<u32> = 60_000..64_000;
 
 /// `_LINUX_CAPABILITY_VERSION_3`.
 const VERSION: u32 = 0x2008_0522;
@@ -62,7 +66,7 @@ pub fn take_on(privileges: &LoadingPrivileges) -> Result<(), Refused> {
         control(libc::PR_CAPBSET_DROP, number, "drop a capability from the bounding set")?;
     }
     control(libc::PR_SET_KEEPCAPS, 1, "keep capabilities")?;
-    become_user(USER)?;
+    become_user(USERS.start + std::process::id() % (USERS.end - USERS.start))?;
     let mut sets = [Sets::default(); 2];
     for number in &wanted {
         let set = &mut sets[number / 32];

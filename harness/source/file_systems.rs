@@ -72,12 +72,7 @@ impl Store {
             return Ok(known);
         }
         let staging = Staging::new(&self.locks)?;
-        let what = format!("kernel `{}`", spec.name);
-        let archive = match &spec.source {
-            Source::Apt { archive, .. } => archive.as_ref(),
-            _ => None,
-        };
-        let request = Request { store: self, name: &spec.name, what, lock, offline, fresh: false, archive, step };
+        let request = Request::of_kernel(self, spec, (lock, offline), step);
         let selection = match self.select_file_systems(&request, spec, &wanted, &staging, offline) {
             Ok(selection) => selection,
             Err(error) => {

@@ -104,10 +104,7 @@ impl Store {
         let mut is_gone = false;
         let tree = match &spec.source {
             source @ (Source::Apt { .. } | Source::Repository(_)) => {
-                let what = format!("kernel `{}`", spec.name);
-                let archive = if let Source::Apt { archive, .. } = source { archive.as_ref() } else { None };
-                let name = &*spec.name;
-                let request = Request { store: self, name, what, lock, offline, fresh: false, archive, step };
+                let request = Request::of_kernel(self, spec, (lock, offline), step);
                 // Another kernel than the one that is pinned has other modules.
                 let pinned =
                     request.pinned(source.label()).filter(|pinned| pinned.image_sha256 == kernel.identity.image_sha256);

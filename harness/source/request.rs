@@ -48,6 +48,23 @@ pub(super) struct Fetched {
     pub notes: Vec<String>,
 }
 
+impl<'a> Request<'a> {
+    /// For what belongs to the packages of a kernel, from the archive that its source names.
+    pub fn of_kernel(
+        store: &'a Store,
+        spec: &'a KernelSpec,
+        (lock, offline): (&'a LockFile, bool),
+        step: &'a dyn Fn(String),
+    ) -> Request<'a> {
+        let archive = match &spec.source {
+            Source::Apt { archive, .. } => archive.as_ref(),
+            _ => None,
+        };
+        let what = format!("kernel `{}`", spec.name);
+        Request { store, name: &spec.name, what, lock, offline, fresh: false, archive, step }
+    }
+}
+
 impl Request<'_> {
     /// The kernel from the first source that has it. One that is pinned goes first: a run takes what the last one took.
     pub fn kernel(&self, spec: &KernelSpec) -> Result<StoredKernel, StoreError> {
