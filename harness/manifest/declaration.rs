@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::builds::Builds;
 use super::limits::GuestLimits;
 use super::machine;
 use super::profiles::Profiles;
@@ -11,8 +12,9 @@ use super::{KernelSpec, ModuleChoice, Source};
 use crate::record::MachineSettings;
 
 /// Keys that every kernel may have, whatever its source.
-pub(super) const COMMON: [&str; 11] = [
+pub(super) const COMMON: [&str; 12] = [
     "optional",
+    BUILDS,
     "append",
     "btf",
     MODULES,
@@ -24,6 +26,8 @@ pub(super) const COMMON: [&str; 11] = [
     machine::PROFILE,
     FALLBACK,
 ];
+/// Which builds are kernels of their own.
+const BUILDS: &str = "builds";
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
 /// Modules to load; of source `path` it may be the folder of all its modules instead.
@@ -67,10 +71,12 @@ impl<'t> Declaration<'_, 't> {
         // Of such a kernel it is the source itself.
         let btf = btf.filter(|_| !matches!(source, Some(Source::Btf { .. })));
         let fallbacks = self.fallbacks(reader);
+        let builds = self.builds(reader, source.iter().chain(&fallbacks).any(Source::has_builds));
         Some(KernelSpec {
             name: self.name.to_owned(),
             source: source?,
             fallbacks,
+            builds,
             optional,
             memory_mib: limits.memory_mib,
             boot_timeout: limits.boot_timeout,
@@ -81,6 +87,24 @@ impl<'t> Declaration<'_, 't> {
             btf,
             btf_archive: self.btf_archive.map(Path::to_owned),
         })
+    }
+
+    fn builds(&self, reader: &mut TableReader<'t>, has_builds: bool) -> Option<Builds> {
+        let (text, place) = reader.string(&self.section, BUILDS)?;
+        let example = format!("write `{BUILDS} = \"last:5\"` or `{BUILDS} = \"all\"`");
+        match text.parse() {
+            Ok(_) if !has_builds => {
+                let message = format!("`{BUILDS}` needs an archive that has several");
+                let hint = "remove it; sources `apt`, `rpm`, `apk` and `pacman` have several builds, and `mainline` of a series such as `v6.6.*`";
+                self.problem(reader, place.start, &message, Some(hint.to_owned()));
+                None
+            }
+            Ok(builds) => Some(builds),
+            Err(why) => {
+                self.problem(reader, place.start, &format!("`{BUILDS}`: {why}"), Some(example));
+                None
+            }
+        }
     }
 
     fn problem(&self, reader: &mut TableReader<'t>, at: usize, message: &str, hint: Option<String>) {

@@ -15,6 +15,11 @@ fn key(name: &str) -> Value {
     let yes_or_no = |what: &str| json!({ "type": "boolean", "description": what });
     match name {
         "optional" => yes_or_no("Whether a run may do without the kernel where it cannot be fetched."),
+        "builds" => json!({
+            "type": "string",
+            "pattern": "^(all|last:[1-9][0-9]?)$",
+            "description": "Which builds of the archive are kernels of their own, in the place of its newest: `all`, or `last:5`.",
+        }),
         "append" => texts("Words that are added to the kernel's command line."),
         "btf" => text(
             "Types of the kernel: a file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern.",

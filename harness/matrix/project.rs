@@ -104,14 +104,20 @@ impl Project {
     }
 
     /// The kernels that selectors choose (`5.10`, `>=6.1`, `latest`, `6.*`), in the manifest's order; without any the manifest's matrix.
-    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses.
+    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses, and one that is asked for with
+    /// its builds is a kernel for each that is pinned, see [`Project::learn_builds`].
     ///
     /// # Errors
     /// [`MatrixError::Selector`], [`MatrixError::TooManyKernels`].
     pub fn kernels(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, MatrixError> {
-        let mut kernels = Vec::new();
+        let mut kernels: Vec<KernelSpec> = Vec::new();
         for spec in self.manifest.select(selectors)? {
-            kernels.extend(each_of_archive(&spec)?);
+            for spec in self.each_build(&spec) {
+                // Two selectors may have chosen one build.
+                let is_new = |one: &KernelSpec| !kernels.iter().any(|known| known.name == one.name);
+                let new: Vec<KernelSpec> = each_of_archive(&spec)?.into_iter().filter(is_new).collect();
+                kernels.extend(new);
+            }
         }
         Ok(kernels)
     }

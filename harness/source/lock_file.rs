@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum;
-use crate::manifest::BUILT_IN_LOCK;
+use crate::manifest::{BUILT_IN_LOCK, split_name};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::file_lock::take_for_a_moment;
 use crate::whole_file;
@@ -83,11 +83,15 @@ struct Contents {
     kernel: BTreeMap<String, LockedKernel>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     package: BTreeMap<String, LockedPackage>,
+    /// Builds of kernels, oldest first, by what was asked for: `el-8@last:5`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    builds: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        Contents { version: VERSION, when_gone: WhenGone::default(), kernel: BTreeMap::new(), package: BTreeMap::new() }
+        let (kernel, package, builds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Contents { version: VERSION, when_gone: WhenGone::default(), kernel, package, builds }
     }
 }
 
@@ -133,6 +137,29 @@ impl LockFile {
     /// What is pinned for the kernel called `name`.
     pub fn kernel(&self, name: &str) -> Option<LockedKernel> {
         self.contents().kernel.get(name).cloned()
+    }
+
+    /// The builds, oldest first, that are pinned for what was asked for, such as `el-8@last:5`.
+    pub fn builds(&self, asked: &str) -> Option<Vec<String>> {
+        self.contents().builds.get(asked).cloned()
+    }
+
+    /// Pins which builds are meant by what was asked for. Kernels that no list has any more are pinned no longer.
+    ///
+    /// # Errors
+    /// [`StoreError::BadLock`], [`StoreError::Io`].
+    pub fn set_builds(&self, asked: &str, builds: &[String]) -> Result<(), StoreError> {
+        self.change(|contents| {
+            let before = contents.builds.insert(asked.to_owned(), builds.to_vec());
+            let (kernel, _) = split_name(asked);
+            for gone in before.into_iter().flatten().filter(|build| !builds.contains(build)) {
+                let is_of_kernel = |(asked, _): &(&String, _)| split_name(asked).0 == kernel;
+                let mut others = contents.builds.iter().filter(is_of_kernel);
+                if !others.any(|(_, builds)| builds.contains(&gone)) {
+                    contents.kernel.remove(&format!("{kernel}@{gone}"));
+                }
+            }
+        })
     }
 
     /// What is pinned for a package of tools.

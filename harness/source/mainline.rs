@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::checksum;
 use crate::manifest::release::KernelRelease;
 use crate::source::archive::deb;
+use crate::source::available_kernels::Build;
 use crate::source::download::{Download, shown};
 use crate::source::kernel_files::{KernelFiles, is_kernel_file};
 use crate::source::lock_file::LockedKernel;
@@ -84,6 +85,17 @@ pub(super) fn newest_version(request: &Request<'_>, asked: &Asked<'_>) -> Result
     Archive { request, base: asked.base(), work: staging.work() }.resolve(asked)
 }
 
+/// The versions that the archive has of what is asked for, oldest first.
+pub(super) fn builds(request: &Request<'_>, asked: &Asked<'_>) -> Result<Vec<Build>, StoreError> {
+    let staging = Staging::new(&request.store.locks)?;
+    let versions = Archive { request, base: asked.base(), work: staging.work() }.versions(asked)?;
+    let build = |version: String| {
+        let version = version.trim_start_matches('v').to_owned();
+        Build { name: version.clone(), version }
+    };
+    Ok(versions.into_iter().map(build).collect())
+}
+
 impl Asked<'_> {
     fn base(&self) -> String {
         self.mirror.unwrap_or(ARCHIVE).trim_end_matches('/').to_owned()
@@ -119,15 +131,21 @@ impl Archive<'_> {
         if asked.series().is_none() {
             return Ok(asked.version.to_owned());
         }
-        (self.request.step)(format!("asking for the newest {}", asked.version));
+        let reason = format!("the archive of mainline kernels has no `{}`", asked.version);
+        let newest = self.versions(asked)?.pop();
+        newest.ok_or_else(|| self.request.unavailable(reason, "choose another version in the manifest"))
+    }
+
+    /// The versions of a series, oldest first.
+    fn versions(&self, asked: &Asked<'_>) -> Result<Vec<String>, StoreError> {
+        (self.request.step)(format!("asking for the versions of {}", asked.version));
         let list = self.text("", "list")?.unwrap_or_default();
         let versions = links(&list).into_iter().map(|link| link.trim_end_matches('/').to_owned());
         let mut matching: Vec<(KernelRelease, String)> =
             versions.filter(|version| asked.takes(version)).filter_map(|one| Some((one.parse().ok()?, one))).collect();
         matching.sort();
-        let reason = format!("the archive of mainline kernels has no `{}`", asked.version);
-        let newest = matching.pop().map(|(_, version)| version);
-        newest.ok_or_else(|| self.request.unavailable(reason, "choose another version in the manifest"))
+        matching.dedup();
+        Ok(matching.into_iter().map(|(_, version)| version).collect())
     }
 
     /// Downloads the packages of a version and unpacks what is of use in them.

@@ -104,6 +104,9 @@ impl Store {
         (offline, fresh): (bool, bool),
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
+        if spec.builds.is_some() {
+            return Err(self.unknown_builds(spec, lock, offline, step));
+        }
         let _guard = self.lock_kernel(&spec.name, step)?;
         lock.reload()?;
         let what = format!("kernel `{}`", spec.name);
@@ -116,6 +119,19 @@ impl Store {
             (None, _) => {}
         }
         Ok(kernel)
+    }
+
+    /// Why it is not known of which builds a kernel stands.
+    fn unknown_builds(&self, spec: &KernelSpec, lock: &LockFile, offline: bool, step: &dyn Fn(String)) -> StoreError {
+        let what = format!("kernel `{}`", spec.name);
+        if offline {
+            return StoreError::Offline { what };
+        }
+        self.builds(spec, lock, false, step).err().unwrap_or_else(|| StoreError::Unavailable {
+            what,
+            reason: "its builds were not known when the run began".to_owned(),
+            hint: Some("`corematrix kernels pull` fetches and pins them".to_owned()),
+        })
     }
 
     /// Takes the lock of a kernel, which another run may hold that fetches it, or something of it.

@@ -20,11 +20,12 @@ use glob::Pattern;
 use crate::checksum;
 use crate::manifest::Repository;
 use crate::record::KernelIdentity;
+use crate::source::available_kernels::Build;
 use crate::source::lock_file::{LockedKernel, LockedPackage};
 use crate::source::repository::build::{KernelBuild, Packages};
 use crate::source::repository::index::Index;
 use crate::source::repository::kernel_packages::{KernelPackages, candidates, is_wanted, put_together};
-use crate::source::repository::listed::Listed;
+use crate::source::repository::listed::{Listed, is_build, plain_version};
 use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
 use crate::store::error::StoreError;
@@ -36,12 +37,13 @@ pub(super) fn kernel(request: &Request<'_>, repository: &Repository) -> Result<S
     let globs = globs(request, repository)?;
     // What is pinned counts only as long as the manifest still asks for it.
     let pinned = request.pinned(repository.format.label()).filter(|pinned| {
-        let name_and_version = |image: &LockedPackage| {
-            format!("{}-{}", image.name, image.version.split_once(':').map_or(&*image.version, |(_, rest)| rest))
-        };
+        let name_and_version = |image: &LockedPackage| format!("{}-{}", image.name, plain_version(&image.version));
         let is_meant =
             |image: &LockedPackage, glob: &Pattern| glob.matches(&image.name) || glob.matches(&name_and_version(image));
-        pinned.packages.first().is_some_and(|image| globs.iter().any(|glob| is_meant(image, glob)))
+        let is_asked =
+            |image: &LockedPackage| repository.build.as_ref().is_none_or(|build| is_build(&image.version, build));
+        let image = pinned.packages.first();
+        image.is_some_and(|image| is_asked(image) && globs.iter().any(|glob| is_meant(image, glob)))
     });
     if let Some(pinned) = &pinned
         && let Some(stored) = request.store.stored(request.name, &key(&pinned.packages), Vec::new())
@@ -69,18 +71,24 @@ pub(super) fn newest_version(request: &Request<'_>, repository: &Repository) -> 
     newest.map(|build| build.image.version).ok_or_else(|| no_match(request, repository))
 }
 
-/// A package of each build that may be meant: its name with its version, what `uname -r` may say of it, and its version.
-pub(super) fn builds(
-    request: &Request<'_>,
-    repository: &Repository,
-) -> Result<Vec<(String, String, String)>, StoreError> {
+/// The builds that may be meant, oldest first: of the best glob that matches any.
+pub(super) fn builds(request: &Request<'_>, repository: &Repository) -> Result<Vec<Build>, StoreError> {
     let globs = globs(request, repository)?;
-    let (listed, _) = listed(request, repository, &globs, false)?;
-    let build = |build: KernelPackages| {
-        let image = build.image;
-        (image.name_and_version(), format!("{}.{}", image.plain_version(), image.arch), image.version)
-    };
-    Ok(candidates(repository, &globs, &listed).into_iter().map(build).collect())
+    let (listed, _) = listed(request, repository, &globs, request.fresh)?;
+    let mut builds: Vec<Build> = Vec::new();
+    for glob in globs.chunks(1) {
+        for KernelPackages { image, .. } in candidates(repository, glob, &listed) {
+            let name = image.plain_version().to_owned();
+            if !builds.iter().any(|build| build.name == name) {
+                builds.push(Build { name, version: image.version });
+            }
+        }
+        if !builds.is_empty() {
+            break;
+        }
+    }
+    builds.reverse();
+    Ok(builds)
 }
 
 /// Unpacks all modules of the pinned build; `None` if no repository has a package with them any more.
@@ -215,7 +223,8 @@ fn newest(from: &Packages<'_>, globs: &[Pattern], gone: Option<String>) -> Resul
 }
 
 fn no_match(request: &Request<'_>, repository: &Repository) -> StoreError {
-    let reason = format!("no package of its repositories matches `{}`", repository.packages.join("`, `"));
+    let build = repository.build.as_ref().map_or_else(String::new, |build| format!(" with version {build}"));
+    let reason = format!("no package of its repositories matches `{}`{build}", repository.packages.join("`, `"));
     request.unavailable(reason, ANOTHER_GLOB)
 }
 

@@ -68,6 +68,7 @@ impl Fixture {
             packages: vec!["linux-virt".to_owned()],
             keys: Some(Keyring { places: vec![place], fingerprints: Vec::new() }),
             unsigned_index: false,
+            build: None,
         });
         self.own.store().kernel(&spec("alpine", source), &self.own.lock(), false, &quiet)
     }

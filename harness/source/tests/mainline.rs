@@ -105,6 +105,10 @@ fn newest_point_release_is_taken_and_stays_until_it_is_updated() {
     assert!(kernel.config.is_some());
     add(&archive.shelf, "v6.6.12", "/amd64");
     assert_eq!(archive.fetch("v6.6.*").unwrap(), kernel, "it is pinned");
+    let spec = archive.spec("v6.6.*");
+    let builds = archive.fixture.store().builds(&spec, &archive.fixture.lock(), false, &quiet).unwrap();
+    let names: Vec<&str> = builds.iter().map(|build| build.spec.name.as_str()).collect();
+    assert_eq!(names, ["6.6@6.6", "6.6@6.6.9", "6.6@6.6.10", "6.6@6.6.12"]);
     // Another machine gets the same.
     fs::remove_dir_all(archive.fixture.path("store")).unwrap();
     let again = archive.fetch("v6.6.*").unwrap();

@@ -64,6 +64,7 @@ impl Fixture {
             packages: vec!["linux".to_owned()],
             keys: Some(Keyring { places: vec![place], fingerprints: Vec::new() }),
             unsigned_index,
+            build: None,
         });
         self.own.store().kernel(&spec("arch", source), &self.own.lock(), false, &quiet)
     }

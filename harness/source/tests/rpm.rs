@@ -80,6 +80,11 @@ fn every_packing_of_an_index_is_read_and_point_releases_are_chosen() {
     let offers = store.offers(std::slice::from_ref(&spec), &lock, false, &quiet).unwrap();
     let versions: Vec<&str> = offers.iter().map(|offer| offer.version.as_str()).collect();
     assert_eq!(versions, [OLD, NEW, "5.14.0-503.el9"]);
+    let builds = store.builds(&spec, &lock, false, &quiet).unwrap();
+    let names: Vec<&str> = builds.iter().map(|build| build.spec.name.as_str()).collect();
+    assert_eq!(names, [format!("el9@{OLD}"), format!("el9@{NEW}"), "el9@5.14.0-503.el9".to_owned()]);
+    let by_release = store.kernel(&spec.build(&format!("{OLD}.{ARCH}")).unwrap(), &lock, false, &quiet).unwrap();
+    assert_eq!(by_release.identity.release, format!("{OLD}.{ARCH}"));
     let oldest = store.kernel(&offers[0].spec, &lock, false, &quiet).unwrap();
     assert_eq!(oldest.identity.release, format!("{OLD}.{ARCH}"));
     assert_eq!(store.newest_kernel(&spec, &lock, &quiet).unwrap().identity.release, format!("5.14.0-503.el9.{ARCH}"));
