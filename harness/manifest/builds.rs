@@ -51,6 +51,12 @@ pub fn split_name(name: &str) -> (&str, Option<&str>) {
     name.split_once(MARK).map_or((name, None), |(kernel, build)| (kernel, Some(build)))
 }
 
+/// Whether a build may be called so.
+pub(super) fn is_build_name(build: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "._+~^-".contains(c);
+    build.starts_with(|c: char| c.is_ascii_alphanumeric()) && build.chars().all(is_word)
+}
+
 impl KernelSpec {
     /// One build of it as a kernel of its own, called `NAME@BUILD`. A build is called by its release or, in a repository of other packages
     /// than Debian's, by its version there.
@@ -58,8 +64,7 @@ impl KernelSpec {
     /// # Errors
     /// As a lowercase fragment: none of its sources can have such a build.
     pub fn build(&self, build: &str) -> Result<KernelSpec, String> {
-        let is_word = |c: char| c.is_ascii_alphanumeric() || "._+~^-".contains(c);
-        if !build.starts_with(|c: char| c.is_ascii_alphanumeric()) || !build.chars().all(is_word) {
+        if !is_build_name(build) {
             return Err(format!("`{}` is not the name of a build", build.escape_debug()));
         }
         let mut sources = self.sources().filter_map(|source| source.build(build));
@@ -111,13 +116,13 @@ impl Source {
             Source::Repository(repository) => {
                 Some(Source::Repository(Repository { build: Some(build.to_owned()), ..repository.clone() }))
             }
-            Source::Mainline { version, mirror } => {
+            Source::Mainline { version, mirror, keys } => {
                 let series = version.strip_suffix(".*")?;
                 let own = format!("v{build}");
                 let rest = own.strip_prefix(series)?;
                 let is_point =
                     rest.is_empty() || rest.strip_prefix('.').is_some_and(|rest| rest.parse::<u32>().is_ok());
-                is_point.then(|| Source::Mainline { version: own, mirror: mirror.clone() })
+                is_point.then(|| Source::Mainline { version: own, mirror: mirror.clone(), keys: keys.clone() })
             }
             _ => None,
         }

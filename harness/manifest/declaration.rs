@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::builds::Builds;
+use super::builds::{Builds, is_build_name, split_name};
 use super::limits::GuestLimits;
 use super::machine;
 use super::profiles::Profiles;
 use super::reader::{TableReader, TomlSection};
 use super::source_table::SourceTable;
-use super::{KernelSpec, ModuleChoice, Source};
+use super::{BtfArchive, KernelSpec, ModuleChoice, Source};
 use crate::record::MachineSettings;
 
 /// Keys that every kernel may have, whatever its source.
@@ -35,6 +35,7 @@ pub(super) const MODULES: &str = "modules";
 /// Words that are selectors, so a kernel cannot be called by them.
 const RESERVED: [&str; 2] = ["all", "latest"];
 const LONGEST_NAME: usize = 40;
+const LONGEST_BUILD: usize = 100;
 
 /// One `[kernel."NAME"]` table.
 pub struct Declaration<'a, 't> {
@@ -47,7 +48,7 @@ pub struct Declaration<'a, 't> {
     /// What holds where the table says nothing.
     pub limits: GuestLimits,
     /// Where kernels without BTF get theirs.
-    pub btf_archive: Option<&'a Path>,
+    pub btf_archive: Option<&'a BtfArchive>,
     /// The machine where the table says nothing.
     pub machine: &'a MachineSettings,
     /// The profiles that there are.
@@ -85,7 +86,7 @@ impl<'t> Declaration<'_, 't> {
             modules,
             machine,
             btf,
-            btf_archive: self.btf_archive.map(Path::to_owned),
+            btf_archive: self.btf_archive.cloned(),
         })
     }
 
@@ -127,9 +128,12 @@ impl<'t> Declaration<'_, 't> {
     }
 
     fn check_name(&self, reader: &mut TableReader<'t>) {
-        let starts_well = self.name.starts_with(|c: char| c.is_ascii_alphanumeric());
-        let is_plain = self.name.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c));
-        if !starts_well || !is_plain || self.name.len() > LONGEST_NAME {
+        // Of a build, as bundles declare them, behind its kernel's.
+        let (name, build) = split_name(self.name);
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c));
+        let is_build = build.is_none_or(|build| is_build_name(build) && build.len() <= LONGEST_BUILD);
+        if !starts_well || !is_plain || name.len() > LONGEST_NAME || !is_build {
             let hint = format!(
                 "up to {LONGEST_NAME} letters, digits and `.`, `_`, `+`, `-`, beginning with a letter or digit"
             );

@@ -42,7 +42,7 @@ pub use profiles::{Profiles, UnknownProfile, profile_table};
 pub(crate) use reader::listed;
 pub use repository::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
 pub use selector::SelectorError;
-pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
+pub use source::{Archive, BtfArchive, BtfPlace, FileLocation, PackageFile, Source};
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,11 +88,11 @@ impl Manifest {
 
     /// The kernel of this name: a declared one, one of the catalogue, or a build of one of these.
     pub fn kernel(&self, name: &str) -> Option<KernelSpec> {
-        if let (kernel, Some(build)) = split_name(name) {
-            return self.kernel(kernel)?.build(build).ok();
-        }
         let declared = self.kernels.iter().find(|kernel| kernel.name == name).cloned();
-        declared.or_else(|| self.catalogue.kernel(name, &self.path)?.ok())
+        declared.or_else(|| match split_name(name) {
+            (kernel, Some(build)) => self.kernel(kernel)?.build(build).ok(),
+            (name, None) => self.catalogue.kernel(name, &self.path)?.ok(),
+        })
     }
 }
 
@@ -123,8 +123,8 @@ pub struct KernelSpec {
     pub machine: MachineSettings,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
     pub btf: Option<PathBuf>,
-    /// A folder laid out as BTFHub's archive, for a kernel that has no BTF of its own and to which none is given. Absolute.
-    pub btf_archive: Option<PathBuf>,
+    /// For a kernel that has no BTF of its own and to which none is given.
+    pub btf_archive: Option<BtfArchive>,
 }
 
 impl KernelSpec {

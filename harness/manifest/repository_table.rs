@@ -74,7 +74,7 @@ impl<'t> SourceTable<'_, 't> {
         found
     }
 
-    fn keys(&self, reader: &mut TableReader<'t>, format: RepositoryFormat) -> Option<Keyring> {
+    pub(super) fn keys(&self, reader: &mut TableReader<'t>, format: RepositoryFormat) -> Option<Keyring> {
         let given: Vec<(&str, Span)> = reader.strings(self.section, "fingerprints").unwrap_or_default();
         let lengths: &[usize] = if format == RepositoryFormat::Apk { &[64] } else { &[40, 64] };
         for (text, place) in &given {

@@ -100,7 +100,7 @@ fn source_table(others: &[&str]) -> Value {
 /// Keys of `[defaults]`.
 fn defaults() -> Map<String, Value> {
     let mut all = keys(DEFAULTS);
-    let what = "A folder laid out as BTFHub's archive: kernels without BTF get theirs from it, by their release.";
+    let what = "A folder laid out as BTFHub's archive, or the address of one: kernels without BTF get theirs from it, by who built them and their release.";
     all.insert("btf".to_owned(), json!({ "type": "string", "description": what }));
     all
 }

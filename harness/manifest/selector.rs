@@ -90,6 +90,13 @@ impl Manifest {
         let mut chosen: Vec<Vec<KernelSpec>> = vec![Vec::new(); self.kernels.len()];
         let mut catalogued: Vec<KernelSpec> = Vec::new();
         for selector in selectors {
+            // What a bundle declares may be a build.
+            if selector.contains(MARK)
+                && let Some(at) = self.kernels.iter().position(|kernel| kernel.name == *selector)
+            {
+                add(&mut chosen[at], self.kernels[at].clone());
+                continue;
+            }
             let malformed = |reason| SelectorError::Malformed { selector: selector.clone(), reason };
             let (base, builds) = split_builds(selector).map_err(malformed)?;
             let conditions = parse(base, selector)?;
@@ -275,7 +282,7 @@ mod tests {
     fn manifest() -> Manifest {
         let kernel = |name: &str| KernelSpec {
             name: name.to_owned(),
-            source: Source::Mainline { version: "v6.6".to_owned(), mirror: None },
+            source: Source::Mainline { version: "v6.6".to_owned(), mirror: None, keys: None },
             fallbacks: Vec::new(),
             optional: false,
             memory_mib: 1024,

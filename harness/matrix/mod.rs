@@ -192,6 +192,7 @@ impl<'a> Matrix<'a> {
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
         let Inputs { objects, mut notices, mut settings, .. } = inputs;
         notices.extend(self.project.without_btf(&kernels));
+        notices.extend(self.project.to_be_fetched(&kernels));
         settings.least_privileges |= self.options.least_privileges;
         if let Some(privileges) = &self.options.privileges {
             let loading = LoadingRecord { privileges: Some(privileges.clone()), ..LoadingRecord::default() };

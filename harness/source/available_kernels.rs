@@ -54,8 +54,8 @@ impl Store {
             let found = match source {
                 Source::Apt { suites, packages, archive } => request.apt_builds(suites, packages, archive.as_ref()),
                 Source::Repository(repository) => repository::builds(&request, repository),
-                Source::Mainline { version, mirror } => {
-                    mainline::builds(&request, &Asked { version, mirror: mirror.as_deref() })
+                Source::Mainline { version, mirror, keys } => {
+                    mainline::builds(&request, &Asked { version, mirror: mirror.as_deref(), keys: keys.as_ref() })
                 }
                 _ => continue,
             };

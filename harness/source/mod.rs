@@ -9,6 +9,7 @@ mod apt;
 mod archive;
 mod available_kernels;
 mod btf_files;
+mod btf_server;
 mod disk;
 mod distribution;
 mod download;
@@ -45,7 +46,7 @@ pub use self::unpacked::{Unpacked, unpacked_file};
 
 use self::apt::tool_package;
 use self::request::Request;
-use crate::manifest::{ImageReference, KernelSpec};
+use crate::manifest::{BtfArchive, ImageReference, KernelSpec};
 use crate::store::{Store, StoreError, StoredKernel};
 
 impl Store {
@@ -112,10 +113,16 @@ impl Store {
         let what = format!("kernel `{}`", spec.name);
         let request =
             Request { store: self, name: &spec.name, what: what.clone(), lock, offline, fresh, archive: None, step };
+        let pinned = lock.kernel(&spec.name);
         let mut kernel = request.kernel(spec)?;
         match (&spec.btf, &spec.btf_archive) {
             (Some(btf), _) => given_btf::give(&mut kernel, &what, btf)?,
-            (None, Some(archive)) if kernel.btf.is_none() => given_btf::give_missing(&mut kernel, &what, archive)?,
+            (None, Some(BtfArchive::Folder(archive))) if kernel.btf.is_none() => {
+                given_btf::give_missing(&mut kernel, &what, archive)?;
+            }
+            (None, Some(BtfArchive::Server(base))) if kernel.btf.is_none() => {
+                btf_server::give_missing(&request, &mut kernel, base, pinned.as_ref())?;
+            }
             (None, _) => {}
         }
         Ok(kernel)

@@ -5,7 +5,7 @@ mod build;
 mod digest;
 mod index;
 mod kernel_packages;
-mod keys;
+pub(super) mod keys;
 mod listed;
 mod mirrors;
 mod pacman;
@@ -21,7 +21,7 @@ use crate::checksum;
 use crate::manifest::Repository;
 use crate::record::KernelIdentity;
 use crate::source::available_kernels::Build;
-use crate::source::lock_file::{LockedKernel, LockedPackage};
+use crate::source::lock_file::{LockedKernel, LockedPackage, archive_mark};
 use crate::source::repository::build::{KernelBuild, Packages};
 use crate::source::repository::index::Index;
 use crate::source::repository::kernel_packages::{KernelPackages, candidates, is_wanted, put_together};
@@ -143,9 +143,26 @@ fn listed(
 
 fn pinned_build(repository: &Repository, listed: &[Listed], image: &LockedPackage) -> Option<KernelPackages> {
     let is_it = |listed: &&Listed| {
-        listed.name == image.name && listed.version == image.version && listed.arch == std::env::consts::ARCH
+        let is_arch = image.architecture.is_empty() || image.architecture == listed.arch;
+        listed.name == image.name && listed.version == image.version && listed.arch == std::env::consts::ARCH && is_arch
     };
-    listed.iter().find(is_it).map(|found| put_together(repository, found, listed))
+    let sha256 = |listed: &Listed| listed.digest.as_ref().and_then(|digest| digest.sha256()).map(str::to_owned);
+    let is_same = |listed: &&Listed| sha256(listed).as_ref() == Some(&image.sha256);
+    // Another archive may have another package of this name and version.
+    let may_be = |listed: &&Listed| sha256(listed).is_none() || image.may_be_of(&archive_of(repository, listed));
+    let exact = listed.iter().filter(is_it).find(is_same);
+    let found = exact.or_else(|| listed.iter().filter(is_it).find(may_be));
+    found.map(|found| put_together(repository, found, listed))
+}
+
+/// What the lock file calls the archive of a package.
+fn archive_of(repository: &Repository, listed: &Listed) -> String {
+    repository.addresses.get(listed.repository).map_or_else(String::new, |address| archive_mark(address.text()))
+}
+
+/// Whether a package that is pinned may be of this repository.
+pub(super) fn may_have(repository: &Repository, pinned: &LockedPackage) -> bool {
+    repository.addresses.iter().any(|address| pinned.may_be_of(&archive_mark(address.text())))
 }
 
 /// The pinned build; `None` if a part of it is gone, even from a fresh index.
@@ -169,6 +186,13 @@ fn as_pinned(
             expect_sum(request, locked, found.and_then(|digest| digest.sha256()))?;
         }
         if let Ok(build) = from.build(&candidate)? {
+            let is_other = |locked: &&LockedPackage| {
+                let found = build.packages.iter().find(|package| package.name == locked.name);
+                found.is_some_and(|found| found.sha256 != locked.sha256 && !locked.may_be_of(&found.archive))
+            };
+            if pinned.iter().any(|locked| is_other(&locked)) {
+                return Ok(None);
+            }
             for locked in pinned {
                 let found = build.packages.iter().find(|package| package.name == locked.name);
                 expect_sum(request, locked, found.map(|package| package.sha256.as_str()))?;
@@ -241,6 +265,8 @@ fn already_stored(
     let packages = vec![LockedPackage {
         name: image.name.clone(),
         version: image.version.clone(),
+        architecture: image.arch.clone(),
+        archive: archive_of(repository, image),
         suite: String::new(),
         sha256: sha256.to_owned(),
     }];
@@ -278,6 +304,7 @@ fn pin(repository: &Repository, identity: &KernelIdentity, packages: Vec<LockedP
         digest: None,
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
+        given_btf_sha256: None,
         packages,
     }
 }

@@ -8,7 +8,7 @@ use corematrix::store::StoredKernel;
 
 use super::common::{Lab, need};
 use super::service::{Service, command, done};
-use super::{GOOD, expect_whole, fetch, kernel, lay_out, modules_of, story};
+use super::{GOOD, expect_whole, fetch, installed, kernel, lay_out, modules_of, release, story};
 
 const ARCH: &str = std::env::consts::ARCH;
 
@@ -141,7 +141,9 @@ fn packages_that_rpmbuild_makes_are_fetched_pinned_booted_and_judged() {
 
 #[test]
 fn a_database_that_repo_add_makes_is_read() {
-    need!("guests", "bash", "bsdtar", "curl", "gpg", "gpgv", "lighttpd", "makepkg", "repo-add", "tar", "zstd");
+    need!(
+        "guests", "programs", "bash", "bsdtar", "curl", "gpg", "gpgv", "lighttpd", "makepkg", "repo-add", "tar", "zstd"
+    );
     let (lab, server, key) = (Lab::with_kernel(""), Service::web(), Key::new());
     let (files, core) = (lab.path("tree"), server.files().join("core"));
     fs::create_dir(&core).unwrap();
@@ -164,6 +166,53 @@ fn a_database_that_repo_add_makes_is_read() {
     let found = fetch(&lab, "arch").unwrap();
     assert_eq!(found.identity, kernel().stored.identity);
     assert_eq!(found.source, "pacman: linux 6.1.0-1");
+    lab.run(&[&story("inode-ctime"), "--cold"]).expect(GOOD);
+    assert_eq!(lab.report().kernels[0].identity.as_ref(), Some(&found.identity));
+}
+
+/// Packs a kernel and an index of it as `abuild` and `apk index` do: signature, control and data are archives of their own, one behind the other.
+const APK: &str = r#"
+cd "$1"; release=$2; version=$3; out=$4
+# One small file, without the end of an archive.
+segment() { tar --format=ustar --owner=0 --group=0 -cf - "$1" | head -c 1024 | gzip -n; }
+sign() { openssl dgst -sha1 -sign key.rsa -out .SIGN.RSA.test.rsa.pub "$1"; segment .SIGN.RSA.test.rsa.pub; }
+openssl genrsa -out key.rsa 2048
+openssl rsa -in key.rsa -pubout -out test.rsa.pub
+tar --format=ustar -C tree -czf data.tar.gz boot lib
+printf 'pkgname = linux-virt\npkgver = %s\ndatahash = %s\n' "$version" "$(sha256sum data.tar.gz | cut -d' ' -f1)" > .PKGINFO
+segment .PKGINFO > control.tar.gz
+{ sign control.tar.gz; cat control.tar.gz data.tar.gz; } > "$out/linux-virt-$version.apk"
+printf 'C:Q1%s\nP:linux-virt\nV:%s\nA:x86_64\n\n' "$(openssl dgst -sha1 -binary control.tar.gz | base64)" "$version" > APKINDEX
+echo test > DESCRIPTION
+tar --format=ustar -czf index.tar.gz DESCRIPTION APKINDEX
+{ sign index.tar.gz; cat index.tar.gz; } > "$out/APKINDEX.tar.gz"
+"#;
+
+#[test]
+fn a_kernel_of_alpine_is_fetched_booted_and_judged() {
+    need!("guests", "programs", "curl", "lighttpd", "openssl", "tar");
+    let (lab, server) = (Lab::with_kernel(""), Service::web());
+    let (release, folder) = (release(), server.files().join("main").join(ARCH));
+    fs::create_dir_all(&folder).unwrap();
+    let files = installed().into_iter().map(|(name, bytes)| match name.starts_with("boot/vmlinuz") {
+        true => ("boot/vmlinuz-virt".to_owned(), bytes),
+        false => (name, bytes),
+    });
+    lay_out(&lab.path("tree"), &files.collect::<Vec<_>>());
+    let script =
+        command("bash").args(["-euc", APK, "bash"]).arg(lab.path("")).args([release, "6.1.0-r0"]).arg(&folder).output();
+    let output = script.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    lab.manifest(&format!(
+        "[kernel.alpine]\nsource = \"apk\"\nrepositories = [\"http://{}/main\"]\npackages = [\"linux-virt\"]\n\
+         keyring = \"test.rsa.pub\"\n",
+        server.host()
+    ));
+    let found = fetch(&lab, "alpine").unwrap();
+    expect_whole(&found);
+    assert_eq!(found.source, "apk: linux-virt 6.1.0-r0");
+    lab.run(&[&story("inode-ctime"), "--cold"]).expect(GOOD);
+    assert_eq!(lab.report().kernels[0].identity.as_ref(), Some(&found.identity));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::super::failure::Failure;
 use super::super::failure::store_failure;
 use crate::manifest::{KernelSpec, split_name};
 use crate::matrix::Project;
-use crate::store::StoredFolder;
+use crate::store::{NO_BTF_GIVEN, StoredFolder};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct ListArgs {
@@ -61,7 +61,11 @@ impl<'a> Row<'a> {
             is_default: project.manifest.matrix.iter().any(|name| name == split_name(&spec.name).0),
             pinned: project.lock.kernel(&spec.name).map(|locked| locked.release),
             stored: own.fold((0, 0), |(count, bytes), folder| (count + 1, bytes + folder.bytes)),
-            btf: project.stored(spec, folders).map(|kernel| kernel.btf_state()),
+            btf: match project.stored(spec, folders) {
+                Some(kernel) => Some(kernel.btf_state()),
+                None if project.comes_without_btf(spec) && spec.btf_archive.is_none() => Some(NO_BTF_GIVEN),
+                None => None,
+            },
         }
     }
 

@@ -49,7 +49,9 @@ struct Pulled {
 pub(in super::super) fn run(common: &Common, args: &PullArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
     project.learn_builds(&args.kernel, args.offline, &say)?;
-    let pulled = pull(&project, chosen(&project, &args.kernel)?, args.offline)?;
+    let kernels = chosen(&project, &args.kernel)?;
+    project.to_be_fetched(&kernels).iter().for_each(|line| eprintln!("{line}"));
+    let pulled = pull(&project, kernels, args.offline)?;
     Ok(tell(&pulled))
 }
 

@@ -65,6 +65,7 @@ fn lists_of_builds_are_pinned_and_forget_what_no_list_has() {
             digest: None,
             release: name.to_owned(),
             image_sha256: "0".repeat(64),
+            given_btf_sha256: None,
             packages: Vec::new(),
         };
         lock.set_kernel(name, locked).unwrap();
