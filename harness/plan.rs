@@ -50,7 +50,7 @@ pub use upgrade::PlannedUpgrade;
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
 /// The reason of a program that nobody has tried yet.
-pub const PLANNED: &str = "the run did not get to it";
+pub const PLANNED: &str = "not reached in the run";
 
 /// Kernels x objects.
 #[derive(Debug, Clone)]
@@ -175,6 +175,24 @@ impl Plan {
             least_privileges: settings.least_privileges,
             modules: settings.modules.clone(),
         }
+    }
+
+    /// Plans an object, with each of its shapes, on a kernel; `targets` are the objects that its programs are loaded for.
+    pub fn of_one(kernel: KernelSpec, object: &BpfObject, targets: &[BpfObject], settings: &Settings) -> Plan {
+        let objects = std::iter::once(object).chain(targets).cloned().collect();
+        let mut plan = Plan::new(vec![kernel], objects, settings);
+        let is_of = |name: &str| targets.iter().any(|target| target.name == name);
+        plan.objects.retain(|planned| !is_of(planned.shape.as_ref().map_or(&planned.object.name, |shape| &shape.of)));
+        plan
+    }
+
+    /// The modules that the user names for a kernel's guests. What the command line says comes first, then what suites say, then the manifest.
+    pub fn modules_of<'a>(
+        &'a self,
+        kernel: &'a KernelSpec,
+        of_run: Option<&'a ModuleChoice>,
+    ) -> Option<&'a ModuleChoice> {
+        of_run.or(self.modules.as_ref()).or(kernel.modules.as_ref())
     }
 
     /// The memory in MiB of the kernels' guests, and that of every guest for an object that needs a larger one.

@@ -12,10 +12,12 @@ use super::answer::Print;
 use super::cell_runner::{CellRunner, GuestArgs};
 use super::failure::Failure;
 use super::failure::store_failure;
-use super::only_input::only_input;
+use super::only_input::OnlyInput;
 use super::run::width;
 use crate::bisect::{Search, Tried};
 use crate::explain::{KernelTypes, KnownTypes};
+use crate::manifest::catalogue::declared_name;
+use crate::manifest::split_name;
 use crate::matrix::{Project, Work};
 use crate::nearest::nearest;
 use crate::object::btf::Btf;
@@ -35,18 +37,23 @@ use findings::Findings;
 
 #[derive(Debug, Args)]
 pub(super) struct BisectArgs {
-    /// The object: a file, or an image or archive that holds one.
+    /// Object: a file, or an image or archive that holds one object.
     #[arg(value_name = "INPUT")]
     object: PathBuf,
-    /// The program [default: the object works where all its programs load].
+    /// Program to test [default: all programs; the object works if all of them load].
     program: Option<String>,
-    /// A kernel where it works: a name in the manifest, or a release that its Debian suites have.
-    #[arg(long, value_name = "KERNEL")]
-    good: String,
-    /// A kernel where it fails; older or newer.
-    #[arg(long, value_name = "KERNEL")]
-    bad: String,
-    /// Print what was found as JSON.
+    /// Set a kernel where the object works: a declared kernel, or a build in the archives of the manifest [default: the
+    /// oldest of `--kernel`].
+    #[arg(long, value_name = "KERNEL", required_unless_present = "kernel")]
+    good: Option<String>,
+    /// Set a kernel where the object fails, older or newer [default: the newest of `--kernel`].
+    #[arg(long, value_name = "KERNEL", required_unless_present = "kernel")]
+    bad: Option<String>,
+    /// Search only these kernels, such as the builds of one (el:8@all); may be repeated [default: declared kernels and
+    /// all their builds].
+    #[arg(long, value_name = "SELECTOR")]
+    kernel: Vec<String>,
+    /// Print JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -66,7 +73,9 @@ struct Step {
 struct Bisection<'a> {
     project: &'a Project,
     object: BpfObject,
-    /// How its own loader loads it.
+    /// Those that its programs are loaded for.
+    targets: Vec<BpfObject>,
+    /// How its own loader loads it, and on what machine.
     settings: Settings,
     program: Option<&'a str>,
     /// From the good end to the bad one.
@@ -80,34 +89,35 @@ struct Bisection<'a> {
 pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failure> {
     let mut project = Project::load(&common.manifest, &common.places()?)?;
     let folder = tempfile::Builder::new().prefix("corematrix-bisect-").tempdir();
-    let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    let folder =
+        folder.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
     // Kernels that are only looked at in passing are not pinned for the project.
     let lock = folder.path().join("kernels.lock");
     project.lock = project.lock.copied_to(&lock).map_err(store_failure)?;
 
-    let (object, settings) = only_input(&project, &args.object, args.guests.offline)?;
+    let OnlyInput { object, targets, settings } = OnlyInput::find(&project, &args.object, args.guests.offline)?;
     if let (Some(program), Ok(inventory)) = (&args.program, &object.inventory) {
         let names = inventory.programs.iter().map(|program| program.name.as_str());
         super::explain::index_of("program", program, names)?;
     }
     let offline = args.guests.offline;
     let step = |step: String| eprintln!("{step}");
-    let offers =
-        project.store.offers(&project.manifest.kernels, &project.lock, offline, &step).map_err(store_failure)?;
-    let (offers, backwards) = between(offers, &args.good, &args.bad)?;
+    let offers = match args.kernel.is_empty() {
+        true => {
+            project.store.offers(&project.manifest.kernels, &project.lock, offline, &step).map_err(store_failure)?
+        }
+        false => project.offers(&args.kernel, offline, &step)?,
+    };
+    let (offers, backwards) = between(offers, args.good.as_deref(), args.bad.as_deref())?;
+    let [good, bad] = [0, offers.len() - 1].map(|end| offers[end].spec.name.clone());
     let what = args.program.as_ref().map_or_else(String::new, |program| format!("/{program}"));
-    eprintln!(
-        "bisecting {}{what}: {} from {} (good) to {} (bad)",
-        object.name,
-        counted(offers.len(), "kernel"),
-        args.good,
-        args.bad
-    );
+    eprintln!("bisecting {}{what}: {} from {good} (good) to {bad} (bad)", object.name, counted(offers.len(), "kernel"),);
     let mut search = Search::new(offers.len());
     let program = args.program.as_deref();
     let mut bisection = Bisection {
         project: &project,
         object,
+        targets,
         settings,
         program,
         offers,
@@ -136,25 +146,37 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     Ok(ExitCode::from(if found.is_exact() { exit_code::GOOD } else { exit_code::INFRASTRUCTURE }))
 }
 
-/// The kernels from the good one to the bad one, both included, and whether the good one is the newer.
-fn between(mut offers: Vec<AvailableKernel>, good: &str, bad: &str) -> Result<(Vec<AvailableKernel>, bool), Failure> {
+/// The kernels from the good one to the bad one, both included, and whether the good one is the newer. Without their names the oldest is
+/// good and the newest bad.
+fn between(
+    mut offers: Vec<AvailableKernel>,
+    good: Option<&str>,
+    bad: Option<&str>,
+) -> Result<(Vec<AvailableKernel>, bool), Failure> {
     let place = |wanted: &str| {
-        let found = offers.iter().position(|offer| offer.spec.name == wanted);
-        found.ok_or_else(|| {
+        let is_it = |offer: &AvailableKernel| {
+            let (_, build) = split_name(&offer.spec.name);
+            offer.spec.name == declared_name(wanted) || build == Some(wanted)
+        };
+        offers.iter().position(is_it).ok_or_else(|| {
             let names = offers.iter().map(|offer| offer.spec.name.as_str());
             let hint = match nearest(wanted, names.clone(), 1).first() {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
+                None => format!("available: {}", names.collect::<Vec<_>>().join(", ")),
             };
             Failure::input(
-                format!("neither manifest nor sources have a kernel `{wanted}` of a known version"),
+                format!("neither the manifest nor its sources have a kernel `{wanted}` of a known version"),
                 Some(hint),
             )
         })
     };
-    let (good, bad) = (place(good)?, place(bad)?);
+    let (good, bad) = (good.map_or(Ok(0), place)?, bad.map_or_else(|| Ok(offers.len().saturating_sub(1)), place)?);
     if good == bad {
-        return Err(Failure::input("`--good` and `--bad` are the same kernel", None));
+        let message = match offers.len() {
+            0 | 1 => "nothing to search: the kernels have one build",
+            _ => "`--good` and `--bad` are the same kernel",
+        };
+        return Err(Failure::input(message, None));
     }
     let range = offers.drain(good.min(bad)..=good.max(bad));
     Ok(if good < bad { (range.collect(), false) } else { (range.rev().collect(), true) })
@@ -173,7 +195,7 @@ impl Bisection<'_> {
     /// Tries the object on a kernel and tells how that went.
     fn step(&mut self, runner: &mut CellRunner<'_>, offer: usize) -> Result<Tried, Failure> {
         let spec = self.offers[offer].spec.clone();
-        let plan = Plan::new(vec![spec], vec![self.object.clone()], &self.settings);
+        let plan = Plan::of_one(spec, &self.object, &self.targets, &self.settings);
         let record = runner.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
         let programs: Vec<&ProgramRecord> = self.judged(&record).collect();
         let failed = programs.iter().find(|one| one.verdict.is_failure());
@@ -202,7 +224,8 @@ impl Bisection<'_> {
     fn folder(&self, offer: usize) -> Result<PathBuf, Failure> {
         let folder = self.folder.join(offer.to_string());
         let made = std::fs::create_dir_all(&folder);
-        made.map(|()| folder).map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))
+        made.map(|()| folder)
+            .map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))
     }
 
     /// The programs that matter.
@@ -294,7 +317,7 @@ impl Bisection<'_> {
                 Tried::Bad if self.program.is_none() => {
                     let (_, program) = self.failure(&step.record).unzip();
                     let which = program.map_or("another", |program| program.name.as_str());
-                    let hint = format!("`{which}` fails there, too: name the program to bisect");
+                    let hint = format!("`{which}` fails there as well: name the program to bisect");
                     return Err(Failure::input(message, Some(hint)));
                 }
                 _ => return Err(Failure::input(message, Some("choose another kernel for this end".to_owned()))),

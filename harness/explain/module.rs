@@ -97,7 +97,7 @@ mod tests {
             ModuleNames { are_known: false, unknown: owned(unknown), without_types: owned(without) }
         };
         let old = names(&[], &[("f", "is in kernel module m, of which the kernel has no BTF")]);
-        let gone = names(&[("f", "is in kernel module m on 6.1; the modules of this kernel are not known")], &[]);
+        let gone = names(&[("f", "is in kernel module m on 6.1; the modules of this kernel are unknown")], &[]);
         let known = ModuleNames { are_known: true, ..ModuleNames::default() };
         let matrix = [("5.10", &empty, &old), ("6.1", &with, &known), ("6.19", &empty, &gone), ("7.3", &empty, &known)];
         let matrix = matrix.map(|(name, btf, modules)| KernelTypes { name, btf, booted: true, modules: Some(modules) });
@@ -106,7 +106,7 @@ mod tests {
         };
         let said = explained(&matrix[..3], "5.10");
         assert!(said.starts_with("attach target `f` on 5.10: it is in kernel module m, of which"), "{said}");
-        assert!(said.contains("6.19  not known: it is in kernel module m on 6.1;"), "{said}");
+        assert!(said.contains("6.19  unknown: it is in kernel module m on 6.1;"), "{said}");
         assert!(said.contains("note: It is in kernel module m on 6.1;"), "{said}");
         assert!(said.contains("A kprobe attaches there.") && !said.contains("missing"), "{said}");
         // What is known to have no such module lacks it.

@@ -38,6 +38,20 @@ impl ModuleChoice {
         self
     }
 
+    /// The words that [`ModuleChoice::of`] reads it from in any folder; none where it is the default.
+    pub fn words(&self) -> Vec<String> {
+        let word = |module: &NamedModule| match module {
+            NamedModule::OfKernel(name) => name.clone(),
+            NamedModule::File(path) => {
+                std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned()
+            }
+        };
+        match self.automatic {
+            true => self.named.iter().map(word).collect(),
+            false => vec!["none".to_owned()],
+        }
+    }
+
     /// Reads `auto`, `none`, names and paths; relative paths start at `folder`.
     ///
     /// # Errors
@@ -46,7 +60,7 @@ impl ModuleChoice {
         let words: Vec<&str> = words.into_iter().collect();
         let forbids = words.contains(&"none");
         if forbids && words.len() > 1 {
-            return Err("`none` stands alone: it forbids all modules".to_owned());
+            return Err("`none` cannot be combined with module names: it forbids all modules".to_owned());
         }
         let mut named = Vec::new();
         for word in words.iter().filter(|word| !matches!(**word, "auto" | "none")) {
@@ -57,7 +71,7 @@ impl ModuleChoice {
             let module = match (is_file, is_name) {
                 (true, _) => NamedModule::File(folder.join(word)),
                 (false, true) => NamedModule::OfKernel(word.replace('-', "_")),
-                (false, false) => return Err(format!("`{word}` is no name of a module")),
+                (false, false) => return Err(format!("`{word}` is not a module name")),
             };
             if !named.contains(&module) {
                 named.push(module);
@@ -80,8 +94,11 @@ mod tests {
         let choice = of(&["nf-conntrack", "./my.ko", "nf_conntrack"]).unwrap();
         assert_eq!(choice, ModuleChoice { automatic: true, named: named.into() });
         assert_eq!(of(&["auto"]).unwrap(), ModuleChoice::default());
+        for words in [&["none"][..], &["nf_conntrack", "/p/my.ko"], &[]] {
+            assert_eq!(of(words).unwrap().words(), words);
+        }
         assert!(!of(&["none"]).unwrap().automatic);
-        assert!(of(&["none", "xfs"]).unwrap_err().contains("stands alone"));
+        assert!(of(&["none", "xfs"]).unwrap_err().contains("cannot be combined"));
         assert!(of(&["x y"]).is_err() && of(&[""]).is_err());
     }
 
@@ -99,6 +116,6 @@ mod tests {
         assert!(matches!(&of("c").source, Source::Path { modules: None, .. }));
         let wrong = text.replace("[\"none\"]", "[\"none\", \"xfs\"]");
         let error = Manifest::parse(&wrong, Path::new("/p/kernels.toml")).unwrap_err().to_string();
-        assert!(error.contains("`modules`: `none` stands alone"), "{error}");
+        assert!(error.contains("`modules`: `none` cannot be combined with module names"), "{error}");
     }
 }

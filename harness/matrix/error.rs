@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::loader::LoaderError;
-use crate::manifest::{ManifestError, SelectorError};
+use crate::manifest::{MOST_BUILDS, ManifestError, SelectorError};
 use crate::object::ObjectError;
 use crate::run::RunError;
 use crate::store::StoreError;
@@ -25,11 +25,19 @@ pub enum MatrixError {
     #[error(transparent)]
     Selector(#[from] SelectorError),
     /// The pattern of an archive of BTF chooses more than a matrix has room for.
-    #[error("kernel `{kernel}`: its pattern chooses {found} files, and a matrix takes {MOST_OF_ARCHIVE}")]
+    #[error("kernel `{kernel}`: its pattern matches {found} files, but a matrix takes at most {MOST_OF_ARCHIVE}")]
     TooManyKernels {
         /// The kernel of the manifest.
         kernel: String,
         /// How many files there are.
+        found: usize,
+    },
+    /// An archive has more builds of a kernel than a matrix has room for.
+    #[error("kernel `{kernel}`: its archive has {found} builds, but a matrix takes at most {MOST_BUILDS}")]
+    TooManyBuilds {
+        /// The kernel of the manifest.
+        kernel: String,
+        /// How many builds there are.
         found: usize,
     },
     /// A suite file is wrong.
@@ -104,17 +112,20 @@ impl MatrixError {
             MatrixError::Selector(error) => error.hint(),
             MatrixError::Suite(error) => error.hint(),
             MatrixError::Objects(errors) => errors.iter().find_map(ObjectError::hint),
-            MatrixError::SaidTwice(_) => Some("take it out of one of them, or run them one after the other".to_owned()),
+            MatrixError::SaidTwice(_) => Some("remove it from one of them, or run them separately".to_owned()),
             MatrixError::Input { hint, .. } | MatrixError::NoFile { hint, .. } => Some(hint.clone()),
             MatrixError::UnpinnedImage { now: Some(now), .. } => {
-                Some(format!("a suite names what it was made for; its tag stands for this now: `oci = \"{now}\"`"))
+                Some(format!("suites name images by digest; the tag currently refers to `oci = \"{now}\"`"))
             }
             MatrixError::UnpinnedImage { now: None, .. } => {
-                Some("a suite names what it was made for: write it as `REGISTRY/NAME@sha256:DIGEST`".to_owned())
+                Some("suites name images by digest: write `REGISTRY/NAME@sha256:DIGEST`".to_owned())
             }
             MatrixError::TooManyKernels { .. } => {
-                Some("narrow its pattern; `corematrix predict` takes whole archives".to_owned())
+                Some("narrow the pattern, or use `corematrix predict`, which takes whole archives".to_owned())
             }
+            MatrixError::TooManyBuilds { kernel, .. } => Some(format!(
+                "`{kernel}@last:5` takes the newest; `corematrix bisect --kernel '{kernel}@all'` searches all"
+            )),
             MatrixError::Loader(error) => error.hint(),
             MatrixError::Store(error) => error.hint(),
             MatrixError::Toolchain(_, hint) => hint.clone(),
@@ -126,13 +137,14 @@ impl MatrixError {
     /// Whether what was given is wrong, and not the machine, the network or a tool.
     pub fn is_input(&self) -> bool {
         use MatrixError::{
-            Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, TooManyKernels, UnpinnedImage,
+            Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, TooManyBuilds, TooManyKernels, UnpinnedImage,
         };
         matches!(
             self,
             Manifest(_)
                 | Selector(_)
                 | TooManyKernels { .. }
+                | TooManyBuilds { .. }
                 | Suite(_)
                 | Objects(_)
                 | Input { .. }

@@ -38,6 +38,7 @@ pub fn kernel(name: &str) -> KernelRecord {
         name: name.to_owned(),
         source: format!("apt: linux-image-{name}.0-9-cloud-amd64"),
         optional: false,
+        modules: Vec::new(),
         state: KernelState::Ready,
         identity: Some(KernelIdentity {
             release: format!("{name}.0-9-cloud-amd64"),
@@ -275,13 +276,13 @@ pub fn predicted() -> RunRecord {
         PredictedOutcome::MissingTarget { target: "vfs_read".to_owned(), why: None },
         PredictedOutcome::MissingKfunc { reason: "kfunc `bpf_x` is not in the kernel itself".to_owned() },
         PredictedOutcome::Refused { reason: NASTY.to_owned() },
-        PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() },
+        PredictedOutcome::Unknown { reason: "the program is too large to analyse".to_owned() },
     ];
     let kernels = record.kernels.len();
     let mut outcomes = outcomes.into_iter().cycle();
     for cell in record.cells.iter_mut().step_by(kernels) {
         for program in &mut cell.programs {
-            program.reason = Some("predicted from types: no kernel was booted".to_owned());
+            program.reason = Some("predicted from BTF: no kernel was booted".to_owned());
         }
         let programs = outcomes.by_ref().take(cell.programs.len()).collect();
         cell.prediction = Some(CellPrediction { programs, relocations: Vec::new(), guards: Vec::new() });

@@ -36,7 +36,7 @@ impl Subjects {
 
     fn subject(&self, object: usize, planned: &PlannedObject) -> Result<&Subject, String> {
         let read = || Subject::analysed(&planned.object, &planned.loaded, Arc::clone(&planned.analysis));
-        let known = self.0.get(object).ok_or("it is no object of the run")?;
+        let known = self.0.get(object).ok_or("it is not an object of the run")?;
         known.subject.get_or_init(read).as_ref().map_err(Clone::clone)
     }
 

@@ -34,7 +34,7 @@ pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<St
         return Ok(stored);
     }
     request.may_fetch()?;
-    step(format!("asking for {image}"));
+    step(format!("looking up {image}"));
     let staging = Staging::new(&store.locks)?;
     let mut registry = Registry::new(request, image, staging.work());
     let manifest = registry.manifest(digest.as_deref())?;
@@ -82,6 +82,7 @@ fn locked(asked: &str, digest: &str, identity: &crate::record::KernelIdentity) -
         digest: Some(digest.to_owned()),
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
+        given_btf_sha256: None,
         packages: Vec::new(),
     }
 }

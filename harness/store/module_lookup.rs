@@ -47,7 +47,7 @@ impl Store {
                     false => "",
                 };
                 let words =
-                    format!("is in kernel module {module} on {on}; the modules of this kernel are not known{why}");
+                    format!("is in kernel module {module} on {on}; the modules of this kernel are unknown{why}");
                 found.names.unknown.insert(name.clone(), words);
             }
         }

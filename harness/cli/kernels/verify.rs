@@ -19,16 +19,17 @@ use crate::vm::{Accelerator, GuestLink, GuestShape, Machine, MachineSpec};
 pub(in super::super) struct VerifyArgs {
     #[command(flatten)]
     machine: MachineArgs,
-    /// Boot each kernel, too.
+    /// Also boot each kernel.
     #[arg(long)]
     boot: bool,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
+    project.learn_builds(&args.machine.kernel, args.machine.offline || !args.boot, &say)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let folders = project.store.folders().map_err(store_failure)?;
     let of = |spec: &KernelSpec| {
@@ -59,14 +60,14 @@ pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCo
 fn tell(kernel: &VerifiedKernel) {
     let name = &kernel.name;
     if kernel.versions.is_empty() {
-        println!("{name}: not in the store");
+        println!("{name}: not stored");
     }
     for version in &kernel.versions {
         match &version.damaged_files[..] {
-            [] => println!("{name}: {}: sound", version.name),
+            [] => println!("{name}: {}: intact", version.name),
             damaged => {
                 println!("{name}: {}: damaged: {}", version.name, damaged.join(", "));
-                println!("  hint: `corematrix kernels rm {name}` removes it; the next run fetches it anew");
+                println!("  hint: `corematrix kernels rm {name}` removes it; the next run fetches it again");
             }
         }
     }

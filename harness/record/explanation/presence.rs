@@ -188,14 +188,14 @@ impl fmt::Display for Presence {
             }
             Presence::OtherPrototype { parameters } => {
                 let plural = if parameters.len() == 1 { "" } else { "s" };
-                write!(f, "another prototype, {} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
+                write!(f, "other prototype, {} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
             }
             Presence::Variable { type_name } => write!(f, "variable of type `{type_name}`"),
             Presence::Feature { present, by, but } => {
                 let but = but.as_ref().map_or_else(String::new, |but| format!("; {but}"));
                 write!(f, "{}, {by}{but}", if *present { "yes" } else { "no" })
             }
-            Presence::NotKnown { reason } => write!(f, "not known: it {reason}"),
+            Presence::NotKnown { reason } => write!(f, "unknown: it {reason}"),
             Presence::WithoutTypes { reason } => write!(f, "it {reason}"),
             Presence::MissingSymbol { name } => write!(f, "no `{name}`"),
         }

@@ -15,7 +15,7 @@ use crate::source::lock_file::LockedPackage;
 use crate::source::repository::index::Index;
 use crate::source::repository::kernel_packages::KernelPackages;
 use crate::source::repository::listed::{Listed, joined};
-use crate::source::repository::{apk, pacman, rpm};
+use crate::source::repository::{apk, archive_of, pacman, rpm};
 use crate::source::request::Request;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
@@ -47,10 +47,10 @@ impl Packages<'_> {
         fs::create_dir_all(&tree).during("create", &tree)?;
         let image = &candidate.image;
         let Some(file) = self.fetch(image, &work)? else { return Ok(Err(image.to_string())) };
-        let mut packages = vec![locked(image, &file)?];
+        let mut packages = vec![locked(self.repository, image, &file)?];
         self.unpack(image, &file, &tree, &is_kernel_file)?;
         if KernelFiles::find(&tree).is_err() {
-            return Ok(Err(format!("{image}, which has no image of a kernel")));
+            return Ok(Err(format!("{image}, which contains no kernel image")));
         }
         let mut notes = Vec::new();
         // A kernel with virtio built in needs no modules, and they are its largest part. Else all are fetched: what some of them say must not
@@ -59,7 +59,7 @@ impl Packages<'_> {
         for modules in needed {
             match self.fetch(modules, &work)? {
                 Some(file) => {
-                    packages.push(locked(modules, &file)?);
+                    packages.push(locked(self.repository, modules, &file)?);
                     self.unpack(modules, &file, &tree, &is_kernel_file)?;
                 }
                 None => notes.push(format!("{modules} is gone from the repository")),
@@ -106,7 +106,7 @@ impl Packages<'_> {
                 _ => base,
             };
             let Some(url) = joined(folder, &listed.location) else {
-                return Err(self.corrupt(listed, "its index has it outside of the repository"));
+                return Err(self.corrupt(listed, "its index names a path outside the repository"));
             };
             let name = sha256.map_or_else(|| checksum::of_bytes(url.as_bytes()), str::to_owned);
             let mut waiting = || step(format!("waiting for another run that downloads {}", listed.name));
@@ -156,7 +156,7 @@ impl Packages<'_> {
         if let Some(digest) = &listed.digest
             && !digest.is_of(file).during("read", file)?
         {
-            return Err(self.corrupt(listed, "its checksum is not the one that the index names"));
+            return Err(self.corrupt(listed, "its checksum does not match the index"));
         }
         let (keys, is_signed) = (index.keys()?, index.state()?.is_signed);
         let verified = match self.repository.format {
@@ -213,10 +213,12 @@ fn is_complete(tree: &Path) -> Result<bool, StoreError> {
 }
 
 /// The package as it is pinned.
-fn locked(listed: &Listed, file: &Path) -> Result<LockedPackage, StoreError> {
+fn locked(repository: &Repository, listed: &Listed, file: &Path) -> Result<LockedPackage, StoreError> {
     Ok(LockedPackage {
         name: listed.name.clone(),
         version: listed.version.clone(),
+        architecture: listed.arch.clone(),
+        archive: archive_of(repository, listed),
         suite: String::new(),
         sha256: checksum::of_file(file).during("read", file)?,
     })

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum;
-use crate::manifest::{Repository, RepositoryFormat};
+use crate::manifest::{Keyring, Repository, RepositoryFormat};
 use crate::source::download::{Download, shown};
-use crate::source::repository::keys::Keys;
+use crate::source::repository::keys::{KeyKind, Keys};
 use crate::source::repository::listed::Listed;
 use crate::source::repository::mirrors::{Mirrors, mirrors};
 use crate::source::repository::{apk, pacman, rpm};
@@ -67,6 +67,15 @@ impl<'a> Index<'a> {
         (0..repository.addresses.len()).map(|at| Index { request, repository, at }).collect()
     }
 
+    /// The keys that vouch for it; `None` if nothing has to be signed.
+    fn keyring(&self) -> Option<(&Keyring, KeyKind)> {
+        let kind = match self.repository.format {
+            RepositoryFormat::Apk => KeyKind::Rsa,
+            _ => KeyKind::OpenPgp,
+        };
+        self.repository.keys.as_ref().map(|keys| (keys, kind))
+    }
+
     /// Identifies the state: another keyring does not believe the same index.
     fn id(&self) -> String {
         let Repository { format, addresses, keys, unsigned_index, .. } = self.repository;
@@ -97,7 +106,7 @@ impl<'a> Index<'a> {
         (request.step)(format!("updating the index of {}", shown(address.text())));
         let staging = Staging::new(&request.store.locks)?;
         let (entry, work) = (staging.entry(), staging.work());
-        let keys = Keys::fetch(request, self.repository, &entry.join(KEYS), &work)?;
+        let keys = self.keyring().map(|keyring| Keys::fetch(request, keyring, &entry.join(KEYS), &work)).transpose()?;
         let found = mirrors(request, address, &work)?;
         let mut failure = None;
         for (at, base) in found.bases.iter().enumerate() {
@@ -132,7 +141,7 @@ impl<'a> Index<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Err(failure.unwrap_or_else(|| request.unavailable("it has no mirror".to_owned(), "name another repository")))
+        Err(failure.unwrap_or_else(|| request.unavailable("it has no mirrors".to_owned(), "name another repository")))
     }
 
     /// Keeps others from putting a new index in the place of the one that is read.
@@ -177,7 +186,8 @@ impl<'a> Index<'a> {
     /// The keys that its index was verified with.
     pub fn keys(&self) -> Result<Option<Keys>, StoreError> {
         let _guard = self.take()?;
-        Keys::read(self.request, self.repository, &self.folder().join(KEYS))
+        let read = |keyring| Keys::read(self.request, keyring, &self.folder().join(KEYS));
+        self.keyring().map(read).transpose()
     }
 }
 
@@ -197,13 +207,13 @@ impl IndexFetch<'_> {
     /// The index is not what it should be.
     pub fn wrong(&self, reason: &str) -> StoreError {
         let reason = format!("the index of `{}`: {reason}", shown(self.base));
-        self.request.unavailable(reason, "it may just be changing: try again later, or name another mirror")
+        self.request.unavailable(reason, "the mirror may be updating: try again later, or use another mirror")
     }
 
     /// The mirror does not have the index.
     pub fn missing(&self, url: &str) -> StoreError {
-        let reason = format!("`{}`: the server does not have it", shown(url));
-        self.request.unavailable(reason, "correct the address of the repository in the manifest")
+        let reason = format!("`{}`: not found on the server", shown(url));
+        self.request.unavailable(reason, "correct the URL of the repository in the manifest")
     }
 
     /// Whether a detached signature at `url` vouches for `data`; a wrong one, or none where one is needed, is an error.
@@ -216,7 +226,7 @@ impl IndexFetch<'_> {
                 return Ok(false);
             }
             let reason = format!("the index of `{}` is not signed", shown(self.base));
-            let hint = "`unsigned-index = true` takes it: then each package has to be signed";
+            let hint = "`unsigned-index = true` accepts it; every package must then be signed";
             return Err(self.request.unavailable(reason, hint));
         }
         match keys.verify(self.request, &signature, data)? {
