@@ -159,6 +159,33 @@ fn expect_refused(record: &RunRecord, words: &str) {
     assert_eq!(fate(cell, "function"), (None, ""), "nf_conntrack has no part in it");
 }
 
+/// A program that calls a function of a module runs, and the function answers: there is no such connection.
+#[test]
+fn function_of_a_module_answers_a_program_that_runs() {
+    need!("guests", "programs");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let suite = folder.path().join("conntrack.toml");
+    let object = root().join("target/causes/conntrack.bpf.o");
+    // A packet of TCP. 2 is ENOENT.
+    let packet = "0000000000000000000000000800450000280001000040060000c0a80001c0a80002";
+    let text = format!(
+        "objects = [{:?}]\n[[program]]\nprogram = \"conntrack/of_packet\"\n\
+         test-run = {{ input = \"{packet}\", repeat = 3, returns = 2 }}\n",
+        object.display().to_string()
+    );
+    fs::write(&suite, text).expect("writes");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    run.current_dir(root()).arg("run").arg(&suite).args(["--kernel", "6.1", "--out"]).arg(folder.path());
+    let output = run.output().expect("corematrix starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let record = corematrix::record::json::read(&folder.path().join("report.json"));
+    let record = record.unwrap_or_else(|error| panic!("{error}: {said}"));
+    let program = record.cells[0].programs.iter().find(|one| one.name == "of_packet").expect("it is there");
+    assert_eq!((program.cause, program.verdict.is_pass()), (None, true), "{program:?}");
+    let ran = program.exercise.as_ref().and_then(|exercise| exercise.test_run.as_ref()).expect("a test run");
+    assert_eq!(ran.returned, Some(2), "{ran:?}");
+}
+
 /// What a command that boots nothing says of the kernels of the store, as JSON.
 fn asked(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_corematrix")).current_dir(root()).args(arguments).output();

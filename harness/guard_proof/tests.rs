@@ -29,6 +29,7 @@ fn typed() -> Vec<TypedKernel> {
     let kernel = |(name, raw): (&str, Vec<u8>)| TypedKernel {
         name: name.to_owned(),
         types: TypeSource::of(TypeTable::new(raw).unwrap()),
+        modules: Vec::new(),
     };
     kernels().into_iter().map(kernel).collect()
 }

@@ -20,6 +20,8 @@ pub struct MatrixTypes {
     pub sha256: String,
     /// That BTF, with that of the modules which have what the run's objects look for.
     pub btf: Btf,
+    /// The raw BTF of those modules, by name.
+    pub module_types: Vec<(String, Vec<u8>)>,
     /// What is known of its other modules.
     pub modules: ModuleNames,
     /// Whether it was booted.
@@ -44,12 +46,13 @@ pub fn kernel_types(record: &RunRecord, store: &Store, missing: &mut Vec<String>
             Some(btf) => {
                 // Of BTF that was given nothing goes on in modules.
                 let stored = store.kernel_of(identity).filter(|_| identity.given_btf_sha256.is_none());
-                let (btf, modules) = with_modules(btf, stored.as_ref(), &names, store);
+                let (btf, module_types, modules) = with_modules(btf, stored.as_ref(), &names, store);
                 types.push(MatrixTypes {
                     name: kernel.name.clone(),
                     release: identity.release.clone(),
                     sha256: sha256.to_owned(),
                     btf,
+                    module_types,
                     modules,
                     booted: kernel.state == KernelState::Ready,
                 });
@@ -83,8 +86,11 @@ pub fn all_types(record: &RunRecord, store: &Store, missing: &mut Vec<String>) -
         let at = types.iter().position(|known| version(&known.release) > own);
         releases.push(release.clone());
         added.push(format!("`{name}`"));
-        let (btf, modules) = with_modules(btf, Some(&kernel), &names, store);
-        types.insert(at.unwrap_or(types.len()), MatrixTypes { name, release, sha256, btf, modules, booted: false });
+        let (btf, module_types, modules) = with_modules(btf, Some(&kernel), &names, store);
+        types.insert(
+            at.unwrap_or(types.len()),
+            MatrixTypes { name, release, sha256, btf, module_types, modules, booted: false },
+        );
     }
     (types, added)
 }
@@ -95,10 +101,10 @@ fn with_modules(
     kernel: Option<&StoredKernel>,
     names: &BTreeMap<String, bool>,
     store: &Store,
-) -> (Btf, ModuleNames) {
+) -> (Btf, Vec<(String, Vec<u8>)>, ModuleNames) {
     let found = store.look_up_in_modules(kernel, names, &|name| has(&btf, name));
     let modules = found.types.iter().map(|(name, raw)| (name.as_str(), raw.as_slice()));
-    (btf.with_modules(modules), found.names)
+    (btf.with_modules(modules), found.types, found.names)
 }
 
 /// Whether a kernel itself has a type or function of this name.

@@ -43,7 +43,7 @@ impl Store {
                 && let Some((module, on)) = self.in_module(name)
             {
                 let why = match kernel.is_some_and(StoredKernel::modules_are_gone) {
-                    true => ": the archive has no package with them any more",
+                    true => ": the archive no longer has their package",
                     false => "",
                 };
                 let words =
