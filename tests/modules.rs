@@ -116,7 +116,7 @@ fn module_of_the_user_is_loaded_or_its_refusal_is_told() {
     let record = run(&["--manifest", &manifest, "--kernel", "6.1", "--modules", &plain]);
     expect_refused(
         &record,
-        "it takes only modules that are signed with a key that it trusts: Loading of unsigned module is rejected",
+        "it accepts only modules signed with a trusted key: Loading of unsigned module is rejected",
     );
     // BTF of another build.
     let mut changed = module.clone();

@@ -69,11 +69,11 @@ impl Query {
         if let Some(word) = query.words().find(|word| !is_name(word)) {
             return Err(match word {
                 "" => "a name is empty".to_owned(),
-                word => format!("`{}` is no name of C", word.escape_debug()),
+                word => format!("`{}` is not a C identifier", word.escape_debug()),
             });
         }
         if query.enumerator.is_some() && !query.path.is_empty() {
-            return Err("an enumerator has no members".to_owned());
+            return Err("enumerators have no members".to_owned());
         }
         Ok(query)
     }

@@ -25,23 +25,23 @@ use crate::store::{Store, StoredKernel};
 
 #[derive(Debug, Args)]
 pub(super) struct CoverageArgs {
-    /// The folder of a report, its `report.json`, or `latest`.
+    /// Report directory, its `report.json`, or `latest`.
     run: PathBuf,
-    /// The object, as the report names it [default: every object with guards].
+    /// Object, as named in the report [default: every object with guards].
     object: Option<String>,
-    /// Show the source lines, each with the kernels on which something of it is left.
+    /// Show source lines, each with the kernels on which instructions of the line remain.
     #[arg(long)]
     source: bool,
-    /// List only the sides that no kernel has proven, each with what would prove it.
+    /// List only the sides that are proven on no kernel, each with what would prove it.
     #[arg(long, conflicts_with = "source")]
     unproven: bool,
-    /// Write an LCOV tracefile of one level.
+    /// Write an LCOV tracefile of one level of proof.
     #[arg(long, value_name = "FILE")]
     lcov: Option<PathBuf>,
-    /// The level of the tracefile; a level says nothing of another.
+    /// Set the level of the tracefile; levels do not imply each other.
     #[arg(long, value_enum, default_value_t = ProofLevel::Verified, requires = "lcov")]
     level: ProofLevel,
-    /// As JSON: the guards, and how far each kernel has proven each.
+    /// Print JSON: the guards, and the level of proof of each on each kernel.
     #[arg(long, conflicts_with_all = ["source", "unproven", "lcov"])]
     json: bool,
     #[command(flatten)]
@@ -104,11 +104,11 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
             text += &unproven::render(record, &unit, types.as_ref(), kernels, &configs, width());
         }
         missing.iter().for_each(|note| eprintln!("note: {note}"));
-        print!("{}", if text.is_empty() { "every side of every guard is proven (verified)\n" } else { &text });
+        print!("{}", if text.is_empty() { "every guard side is proven (verified)\n" } else { &text });
         return Ok(());
     }
     if objects.is_empty() {
-        println!("no object of this run has a guard");
+        println!("no object of this run has guards");
     }
     let view = if args.source { source::render } else { render };
     let views: Vec<String> = objects.into_iter().map(|object| view(record, object, width())).collect();

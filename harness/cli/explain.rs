@@ -22,7 +22,7 @@ use crate::object::{BpfObject, ObjectTypes, find_objects};
 use crate::record::Cause;
 use crate::record::json;
 use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
-use crate::report::explain::{CellFacts, explanation, hints, render};
+use crate::report::explain::{CellFacts, explanation, hints, render, sentence};
 use crate::report::paragraph;
 use crate::run_folder::RunFolder;
 use crate::source::unpacked_file;
@@ -34,22 +34,22 @@ const MOST_NAMES: usize = 12;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The folder of a report, its `report.json`, or `latest`.
+    /// Report directory, its `report.json`, or `latest`.
     run: PathBuf,
-    /// The kernel, as the report names it.
+    /// Kernel, as named in the report.
     kernel: String,
-    /// The object, as the report names it.
+    /// Object, as named in the report.
     object: String,
-    /// The program [default: every program of the object that did not load].
+    /// Program [default: every program of the object that did not load].
     program: Option<String>,
-    /// More types of kernels for the history of a field: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's; may be
-    /// repeated [always: the kernels of the store, and the archives that the manifest names].
+    /// Add kernel BTF for the history of a field: a BTF or ELF file, a directory of such files, or an archive in the
+    /// layout of BTFHub; may be repeated. Stored kernels, and archives that the manifest names, are always used.
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
-    /// Load each guard of the advice on every kernel of the run. Needs `clang` and the headers of libbpf.
+    /// Load each suggested guard on every kernel of the run. Needs clang and the libbpf headers.
     #[arg(long)]
     prove: bool,
-    /// As JSON: the explanations, or with `--prove` what became of the guards.
+    /// Print the explanations as JSON; with `--prove`, the results of the guards.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -77,7 +77,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(MatrixTypes::borrowed).collect();
     let mut places = KnownPlaces::beyond(&kernels, store);
     for place in &args.btf {
-        let hint = "name raw BTF, an ELF file with `.BTF`, or a folder of such files".to_owned();
+        let hint = "name raw BTF, an ELF file with a `.BTF` section, or a directory of such files".to_owned();
         places.add_files(place).map_err(|error| Failure::input(error, Some(hint)))?;
     }
     missing.extend(places.add_archives(&project));
@@ -126,12 +126,14 @@ fn answer(facts: &CellFacts<'_>, chosen: &[usize]) -> ExplainedCell {
     let cell = facts.record.cell(facts.object, facts.kernel);
     let explained = |&p: &usize| {
         let program = &cell.programs[p];
+        let explanation = explanation(facts, program);
         ExplainedProgram {
             program: program.name.clone(),
+            summary: sentence(facts, program, explanation.as_ref()),
             verdict: program.verdict,
             cause: program.cause,
             reason: program.reason.clone(),
-            explanation: explanation(facts, program),
+            explanation,
             hints: hints(facts, program),
         }
     };
@@ -149,7 +151,7 @@ fn show(facts: &CellFacts<'_>, chosen: &[usize], added: &[String]) {
     print!("{text}");
     // Only what is said of kernels rests on them.
     if text.contains("  in this matrix: ") && !added.is_empty() {
-        let line = format!("note: not of the run, but in the store, and looked at as well: {}", added.join(", "));
+        let line = format!("note: stored kernels that were not in the run are included: {}", added.join(", "));
         print!("\n{}", paragraph(&line, 0, width()));
     }
 }
@@ -171,7 +173,7 @@ fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> 
     let kernel = &kernel.name;
     if let Some(module) = query.hits_elsewhere(&btf, || modules).into_iter().find_map(|hit| hit.module) {
         return Some(format!(
-            "on {kernel} `{name}` is in modules ({module}): guests load none, so it is missing there"
+            "on {kernel}, `{name}` is in modules ({module}); guests load no modules, so it is missing there"
         ));
     }
     if are_known || !query.hits(&btf, 0).is_empty() {
@@ -180,8 +182,8 @@ fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> 
     // What other kernels have in a module this one may have as well.
     let (module, other) = store.in_module(name)?;
     Some(format!(
-        "on {other} `{name}` is in the module {module}; the store has no types of {kernel}'s modules, so that nobody can tell \
-         whether it is in one there"
+        "on {other}, `{name}` is in the module {module}; whether {kernel} has it in a module is unknown, because the \
+    BTF of its modules is not stored"
     ))
 }
 
@@ -190,7 +192,7 @@ pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRe
     let folder = report_folder(common, run);
     let file = if run.is_file() { run.to_owned() } else { folder.join("report.json") };
     let record = json::read(&file).map_err(|error| match run.as_os_str() == LATEST {
-        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report's folder".to_owned())),
+        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report directory".to_owned())),
         false => report_failure(&error.into()),
     })?;
     Ok((folder, record))
@@ -247,14 +249,14 @@ pub(super) fn found_again(
     // Or, if it came out of an image or an archive, in the store.
     let unpacked = || named.iter().find_map(|path| unpacked_file(store, path));
     let Some(path) = places.into_iter().find(|path| path.is_file()).or_else(unpacked) else {
-        missing.push(format!("the object is not at `{}` any more, so its own types are not known", record.origin));
+        missing.push(format!("the object is no longer at `{}`, so its own BTF is not available", record.origin));
         return None;
     };
     let objects = find_objects(std::slice::from_ref(&path)).map(|found| found.objects).unwrap_or_default();
     let same = objects.into_iter().find(|object| object.sha256 == record.sha256);
     if same.is_none() {
         let path = path.display();
-        missing.push(format!("`{path}` has changed since the run, so the object's own types are not known"));
+        missing.push(format!("`{path}` has changed since the run, so the object's own BTF is not available"));
     }
     same
 }
@@ -291,6 +293,6 @@ mod tests {
         assert_eq!(found_again(&record, &fixtures, &store, &mut missing).unwrap().sha256, record.sha256);
         record.origin = "explain/gone.o: symbol".to_owned();
         assert!(found_again(&record, &fixtures, &store, &mut missing).is_none());
-        assert!(missing[0].contains("is not at `explain/gone.o: symbol`"), "{missing:?}");
+        assert!(missing[0].contains("is no longer at `explain/gone.o: symbol`"), "{missing:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! [`KnownTypes`]: kernels beyond the matrix of which the types are at hand: those of the store, of archives, of kernels that are only types.
+//! [`KnownTypes`]: kernels beyond the matrix whose BTF is available: those of the store, of archives, of kernels that are only types.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -153,8 +153,11 @@ fn silent_dangers_are_found_where_the_access_does_not_adapt() {
             dangers(types, &asked, kernel).into_iter().map(line).collect()
         };
         assert!(found(&copied, matrix[0]).is_empty(), "{:?}", found(&copied, matrix[0]));
-        let bits = "struct sock.sk_userlocks: no bitfield here, a bitfield of 4 bits in the object";
-        assert_eq!(found(&copied, matrix[2]), ["struct sock.sk_err: 8 bytes here, 4 bytes in the object", bits]);
+        let bits = "struct sock.sk_userlocks: no bitfield in the kernel, a bitfield of 4 bits in the object";
+        assert_eq!(
+            found(&copied, matrix[2]),
+            ["struct sock.sk_err: 8 bytes in the kernel, 4 bytes in the object", bits]
+        );
         // Another function that asks for the size adapts nothing here.
         let apart = asked.iter().cloned().enumerate().map(|(index, one)| Listed { function: index.to_string(), ..one });
         let apart: Vec<Listed> = apart.collect();
@@ -182,7 +185,7 @@ fn constants_are_found_where_no_relocation_adapts_them() {
         };
         // The old kernel has the values of the object.
         assert_eq!(found(matrix[0]), []);
-        let line = "enum iter_type::ITER_IOVEC: the value 1 here, 4 in the object";
+        let line = "enum iter_type::ITER_IOVEC: value 1 in the kernel, 4 in the object";
         let all = ["naive", "called"].map(|function| (function.to_owned(), line.to_owned()));
         assert_eq!(found(matrix[2]), all);
         let source = &constants(&types, &asked, matrix[2])[0].source;

@@ -34,7 +34,7 @@ impl<'a> GuardObject<'a> {
         let place = |arm: &&Arm| Some(snippet.code.find(&format!("if ({})", arm.condition.as_ref()?)));
         let mut order: Vec<(usize, &Arm)> = Vec::new();
         for arm in history.arms.iter().filter(|arm| arm.condition.is_some()) {
-            let missing = || format!("the guard does not ask for `{}`", arm.path.as_deref().unwrap_or_default());
+            let missing = || format!("the guard does not check `{}`", arm.path.as_deref().unwrap_or_default());
             order.push((place(&arm).flatten().ok_or_else(missing)?, arm));
         }
         order.sort_by_key(|(place, _)| *place);
@@ -104,9 +104,9 @@ pub fn difference(meant: Option<&Arm>, picked: &Picked<'_>) -> Option<String> {
     let words = |path: Option<String>| path.map_or_else(|| "nothing".to_owned(), |path| format!("`{path}`"));
     let taken = path(picked.arm);
     if taken != wanted {
-        return Some(format!("it picks {}, not {}", words(taken), words(wanted)));
+        return Some(format!("it selects {}, not {}", words(taken), words(wanted)));
     }
-    (!picked.unread.is_empty()).then(|| format!("what it reads is not there: {}", picked.unread.join(", ")))
+    (!picked.unread.is_empty()).then(|| format!("it reads a missing field: {}", picked.unread.join(", ")))
 }
 
 fn is_condition(kind: RelocationKind) -> bool {

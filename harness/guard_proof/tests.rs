@@ -53,7 +53,7 @@ fn a_guard_is_held_against_every_kernel() {
     let wrong = GuardObject::read(&compiled.bytes, snippet, &false_history).unwrap().wrong(&typed());
     assert_eq!(wrong.len(), 1);
     assert_eq!(wrong[0].kernel, "6.6");
-    assert_eq!(wrong[0].reason, "it picks `__i_ctime.tv_sec`, not `i_ctime.tv_sec`");
+    assert_eq!(wrong[0].reason, "it selects `__i_ctime.tv_sec`, not `i_ctime.tv_sec`");
 }
 
 #[test]

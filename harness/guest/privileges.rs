@@ -114,7 +114,7 @@ fn numbers(names: &[String], last: usize) -> Result<Vec<usize>, Refused> {
         }
     }
     let Some(first) = missing.first() else { return Ok(numbers) };
-    let since = capability_since(first).map_or_else(String::new, |since| format!(": Linux has it from {since}"));
+    let since = capability_since(first).map_or_else(String::new, |since| format!(" (Linux {since} or later)"));
     let last = CAPABILITIES.get(last).map_or_else(String::new, |last| format!(" (its last one is {last})"));
     let reason = format!("this kernel has no {first}{since}{last}");
     Err(Refused { missing, reason })

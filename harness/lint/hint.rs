@@ -79,7 +79,7 @@ impl<'a> Hints<'a> {
             Some(Presence::OtherKind { member, type_name, .. }) if *member == best.path => {
                 format!("`{member}` is `{type_name}` on {failed}")
             }
-            _ => format!("`{}` stands in its place on {failed}", best.path),
+            _ => format!("`{}` replaces it on {failed}", best.path),
         })
     }
 

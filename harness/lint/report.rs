@@ -240,7 +240,7 @@ fn not_judged(subject: &LintSubject, seen: &[(usize, &KernelSightings)]) -> Vec<
             subject: program.name.clone(),
             message: message::not_judged(&program.name, last),
             kernels: seen.iter().map(|(kernel, _)| *kernel).collect(),
-            hint: Some("a module may have it; `corematrix predict` tells it for each kernel".to_owned()),
+            hint: Some("a module may have it; `corematrix predict` shows it for each kernel".to_owned()),
         });
     }
     found

@@ -53,7 +53,7 @@ pub(super) struct Sighting {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KernelSightings {
     pub sightings: Vec<Sighting>,
-    /// By guard: whether its first side is picked; `None` where types do not tell.
+    /// By guard: whether its first side is picked; `None` where BTF has no answer.
     pub guards: Vec<Option<bool>>,
     /// Programs that the kernel cannot load whatever they read, with the reason.
     pub lacking: BTreeMap<usize, String>,
@@ -180,7 +180,7 @@ impl<'a> View<'a> {
         found
     }
 
-    /// What guards say of code that is on these sides of them and reads what is missing; `None` where types do not tell whether it is
+    /// What guards say of code that is on these sides of them and reads what is missing; `None` where BTF has no answer whether it is
     /// come to at all.
     fn decided(&self, sides: &[(usize, usize)]) -> Option<(LintRule, Side)> {
         let guards = &self.lint.subject.analysis().guards;

@@ -65,12 +65,12 @@ impl KernelSpec {
     /// As a lowercase fragment: none of its sources can have such a build.
     pub fn build(&self, build: &str) -> Result<KernelSpec, String> {
         if !is_build_name(build) {
-            return Err(format!("`{}` is not the name of a build", build.escape_debug()));
+            return Err(format!("`{}` is not a build name", build.escape_debug()));
         }
         let mut sources = self.sources().filter_map(|source| source.build(build));
         let Some(source) = sources.next() else {
             return Err(match self.has_builds() {
-                true => format!("`{build}` is no build of kernel `{}`: {}", self.name, self.source),
+                true => format!("`{build}` is not a build of kernel `{}`: {}", self.name, self.source),
                 false => format!("kernel `{}` has one build: {}", self.name, self.source),
             });
         };

@@ -25,7 +25,7 @@ impl KernelSelector {
             AskedBuilds::Unsaid | AskedBuilds::Several(Builds::All) => None,
             AskedBuilds::One(build) => Some(build),
             AskedBuilds::Several(builds @ Builds::Last(_)) => {
-                let reason = format!("`{MARK}{builds}` chooses builds for a run, and here they are chosen already");
+                let reason = format!("`{MARK}{builds}` selects builds for a run, but here they are already selected");
                 return Err(malformed(reason));
             }
         };

@@ -50,7 +50,7 @@ pub fn kernel_types(record: &RunRecord, store: &Store, missing: &mut Vec<String>
     }
     if !unknown.is_empty() {
         let folder = store.root().display();
-        missing.push(format!("the store `{folder}` has no types of {}, so they are left out", unknown.join(", ")));
+        missing.push(format!("the store `{folder}` has no BTF of {}; these kernels are skipped", unknown.join(", ")));
     }
     types
 }

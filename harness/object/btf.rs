@@ -164,10 +164,10 @@ pub struct Parameter {
 #[non_exhaustive]
 pub enum BtfError {
     /// The header is cut short, has another magic number, version or byte order.
-    #[error("the header is not one of little-endian BTF version 1")]
+    #[error("the header is not that of little-endian BTF version 1")]
     Header,
     /// A part lies outside of the section.
-    #[error("the {part} lies outside of the section")]
+    #[error("the {part} is outside the section")]
     Outside {
         /// Such as `type table`.
         part: &'static str,
@@ -176,7 +176,7 @@ pub enum BtfError {
     #[error("the string table does not begin and end with a NUL")]
     Strings,
     /// A type is cut short.
-    #[error("type {id} is cut short")]
+    #[error("type {id} is truncated")]
     TypeTruncated {
         /// Type id.
         id: usize,
@@ -190,7 +190,7 @@ pub enum BtfError {
         kind: u32,
     },
     /// A table of `.BTF.ext` whose records are too small or cut short.
-    #[error("the {part} has a record that is cut short")]
+    #[error("the {part} has a truncated record")]
     Record {
         /// Such as `line info`.
         part: &'static str,

@@ -41,7 +41,7 @@ pub(super) fn other_prototype(program: &ProgramInfo, reads: &BTreeSet<i16>, kern
     };
     let parameters = usize::try_from(parameters).ok()?;
     (usize::try_from(last).ok()? >= parameters + room)
-        .then(|| format!("`{}` has {parameters} arguments, and the program reads the {}th", wanted.name(), last + 1))
+        .then(|| format!("`{}` has {parameters} arguments, but the program reads argument {}", wanted.name(), last + 1))
 }
 
 fn wanted(program: &ProgramInfo) -> Option<(AttachTarget, Kind)> {

@@ -17,7 +17,7 @@ pub(super) struct KernelFunction {
     pub name: String,
     /// Its prototype in the object's types.
     prototype: u32,
-    /// Whether the object can do without it.
+    /// Whether the object works without it.
     pub weak: bool,
 }
 

@@ -34,7 +34,7 @@ pub struct PredictedCell {
     pub programs: Vec<PredictedOutcome>,
     /// How many relocations come to what, such as `resolved`, `no_match`, `poisoned`.
     pub relocations: BTreeMap<&'static str, usize>,
-    /// By guard: whether its first side is picked; `None` where types do not tell.
+    /// By guard: whether its first side is picked; `None` where BTF has no answer.
     pub guards: Vec<Option<bool>>,
     /// The relocations, as indexes, that ask for a size, a sign or an enumerator, with their values; `None` without a match.
     #[serde(skip)]

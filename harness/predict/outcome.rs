@@ -9,7 +9,7 @@ pub struct Prediction {
     pub programs: Vec<PredictedOutcome>,
     /// By relocation, in the order of the object's records.
     pub relocations: Vec<RelocationOutcome>,
-    /// By guard: whether the kernel's answer picks its first side; `None` where types do not tell.
+    /// By guard: whether the kernel's answer picks its first side; `None` where BTF has no answer.
     pub guards: Vec<Option<bool>>,
 }
 

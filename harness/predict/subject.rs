@@ -223,7 +223,7 @@ impl Subject {
         }
         if own.iter().any(poisoned) || !missing.is_empty() || !helpers.is_empty() || !maps.is_empty() {
             let Some(reached) = self.analysis.reached(number, facts) else {
-                return PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() };
+                return PredictedOutcome::Unknown { reason: "the program is too large to analyse".to_owned() };
             };
             let of_helpers = reached.helpers.iter().filter_map(|one| helpers.get(one));
             let of_maps = reached.maps.iter().filter_map(|one| maps.get(one));
@@ -241,7 +241,7 @@ impl Subject {
             match (features.is_empty() && missing.is_empty() && unfit.is_empty(), config) {
                 (true, _) => {}
                 (false, Some(config)) => {
-                    let reason = format!("what it reaches depends on `{config}`, of which types say nothing");
+                    let reason = format!("its reachable code depends on `{config}`, which BTF does not show");
                     return PredictedOutcome::Unknown { reason };
                 }
                 (false, None) if !features.is_empty() => return PredictedOutcome::MissingFeature { features },

@@ -85,7 +85,7 @@ impl<'a> KernelModules<'a> {
         let mut wanted = BTreeSet::new();
         for owners in self.owners(names, view) {
             if owners.len() > MOST_OWNERS {
-                let reason = format!("{} modules have that name; name one by `--modules`", owners.len());
+                let reason = format!("{} modules have that name; choose one with `--modules`", owners.len());
                 cell.reasons.extend(owners.into_iter().map(|owner| (owner, reason.clone())));
             } else {
                 wanted.extend(owners);
@@ -163,7 +163,7 @@ impl<'a> KernelModules<'a> {
             return Err(if missing == name {
                 let near: Vec<String> = files.like(name).into_iter().map(|one| format!("`{one}`")).collect();
                 let hint = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
-                format!("the kernel has no module `{name}`, and none of that name is built in{hint}")
+                format!("the kernel has no module `{name}`, neither as a file nor built in{hint}")
             } else {
                 format!("module `{name}` needs `{missing}`, which is not among the modules of the kernel")
             });
@@ -180,16 +180,16 @@ impl<'a> KernelModules<'a> {
         let stem = stem.split(".ko").next().unwrap_or_default().replace('-', "_");
         let mut file = ModuleFile { name: stem, path: path.to_owned(), sha256, optional: false };
         let info = file.unpacked().map_err(|error| error.to_string());
-        let info = info.and_then(|bytes| ModuleInfo::read(&bytes).map_err(|_| "it is no kernel module".to_owned()));
+        let info = info.and_then(|bytes| ModuleInfo::read(&bytes).map_err(|_| "it is not a kernel module".to_owned()));
         let info = info.map_err(failed)?;
         if let Some(built_for) = info.release().filter(|built_for| *built_for != release) {
-            return Err(failed(format!("it is built for {built_for}, and this kernel is {release}")));
+            return Err(failed(format!("it is built for {built_for}, but this kernel is {release}")));
         }
         if let Some(name) = &info.name {
             file.name.clone_from(name);
         }
         if !info.depends.is_empty() {
-            let files = self.files().map_err(|reason| failed(format!("it needs other modules, and {reason}")))?;
+            let files = self.files().map_err(|reason| failed(format!("it needs other modules, but {reason}")))?;
             let resolved = files.needed_by(&info);
             // Another of the user's modules may be what it needs.
             let given = |name: &String| cell.files.iter().any(|file| file.name == *name);
@@ -267,11 +267,11 @@ fn refusal(load: &ModuleLoad) -> String {
     // Of some refusals the kernel logs nothing, or nothing that a reader would understand.
     let meaning = match load.errno {
         // A kernel that takes only signed modules says why it rejects one; of a wrong signature it says nothing.
-        libc::EKEYREJECTED if load.words.is_empty() => "its signature is not valid, as of a module that was changed: ",
-        libc::EKEYREJECTED => "it takes only modules that are signed with a key that it trusts: ",
+        libc::EKEYREJECTED if load.words.is_empty() => "its signature is invalid, as if the module was changed: ",
+        libc::EKEYREJECTED => "it accepts only modules signed with a trusted key: ",
         libc::ENOKEY => "it is not signed with a key that the kernel trusts: ",
-        libc::ENOEXEC => "its format or version does not fit: ",
-        libc::ENOENT if load.words.is_empty() => "something that it looks for when it starts is not there: ",
+        libc::ENOEXEC => "its format or version does not match: ",
+        libc::ENOENT if load.words.is_empty() => "something that it needs at startup is missing: ",
         libc::ENODEV => "the guest has no such device or processor feature: ",
         _ => "",
     };

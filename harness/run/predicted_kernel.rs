@@ -71,7 +71,7 @@ impl PredictedKernel<'_> {
         let notes = planned
             .loader
             .as_ref()
-            .map(|loader| format!("predicted by libbpf's rules, although `{}` loads the object", loader.name));
+            .map(|loader| format!("predicted by the rules of libbpf, although `{}` loads the object", loader.name));
         let prediction = Box::new(prediction);
         let notes = notes.into_iter().collect();
         self.send(Event::CellPredicted { kernel: self.index, object, prediction, notes });

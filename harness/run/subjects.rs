@@ -39,7 +39,7 @@ impl Subjects {
         (kernel, release): (&Target, &str),
     ) -> Result<Prediction, String> {
         let read = || Subject::analysed(&planned.object, &planned.loaded, Arc::clone(&planned.analysis));
-        let known = self.0.get(object).ok_or("it is no object of the run")?;
+        let known = self.0.get(object).ok_or("it is not an object of the run")?;
         let subject = known.subject.get_or_init(read).as_ref().map_err(Clone::clone)?;
         Ok(match planned.own_raw_types() {
             Some(raw) => {

@@ -74,19 +74,17 @@ impl Store {
             return Ok(files);
         }
         let is_packaged = matches!(spec.source, Source::Apt { .. } | Source::Repository(_));
-        let gone = || NoModuleFiles("the archive has no package with the modules of this kernel any more".to_owned());
+        let gone = || NoModuleFiles("the archive no longer has the package with the modules of this kernel".to_owned());
         if is_packaged && kernel.modules_are_gone() {
             return Err(gone());
         }
         if is_packaged && offline {
-            return Err(NoModuleFiles(
-                "its modules are not in the store, and `--offline` forbids to fetch them".to_owned(),
-            ));
+            return Err(NoModuleFiles("its modules are not stored, and `--offline` forbids fetching them".to_owned()));
         }
         self.fetch_modules(spec, kernel, (lock, offline), step).map_err(failed)?;
         let none = || match is_packaged {
             true => gone(),
-            false => NoModuleFiles("its source has no modules beside the image".to_owned()),
+            false => NoModuleFiles("its source has no modules".to_owned()),
         };
         kernel.module_files().ok_or_else(none)
     }

@@ -52,7 +52,7 @@ pub(super) fn kernel(
     fs::create_dir_all(&output).during("create", &output)?;
     build.make(&source, &output, version.is_some())?;
     let found = tree::find(&output).ok_or_else(|| {
-        request.unavailable("`vng --build` made no bzImage".to_owned(), "try the same by hand in the tree")
+        request.unavailable("`vng --build` produced no bzImage".to_owned(), "run the same command by hand in the tree")
     })?;
     path::from_tree(request, found, shown, Vec::new())
 }
@@ -69,7 +69,7 @@ impl Build<'_> {
         let mut git = Command::new("git");
         git.arg("-C").arg(folder).args(args);
         process::run(git, limit).map(|text| text.trim().to_owned()).map_err(|error| {
-            self.request.unavailable(error.to_string(), "`version` needs a git repository that has it")
+            self.request.unavailable(error.to_string(), "`version` needs a git repository that contains it")
         })
     }
 
@@ -127,13 +127,13 @@ impl Build<'_> {
             command.env("PATH", path);
         }
         let done = process::finish(&mut command, DEADLINE)
-            .map_err(|error| self.request.unavailable(error.to_string(), "try the same by hand in the tree"))?;
+            .map_err(|error| self.request.unavailable(error.to_string(), "run the same command by hand in the tree"))?;
         let log = output.with_extension("log");
         fs::write(&log, format!("{}\n{}", done.stdout, done.stderr)).during("write", &log)?;
         if !done.status.success() {
             let text = format!("{}\n{}", done.stdout, done.stderr);
             let telling = text.lines().find(|line| line.contains("rror:") || line.contains("***"));
-            let reason = format!("`vng --build` failed: {}", telling.unwrap_or("it does not say why").trim());
+            let reason = format!("`vng --build` failed: {}", telling.unwrap_or("no reason given").trim());
             return Err(self.request.unavailable(reason, &format!("its output is in `{}`", log.display())));
         }
         fs::write(&mark, built).during("write", &mark)
@@ -154,8 +154,10 @@ impl Build<'_> {
 
     fn vng(&self) -> Result<PathBuf, StoreError> {
         self.request.store.virtme_ng().map(Path::to_owned).ok_or_else(|| {
-            self.request
-                .unavailable("virtme-ng, which builds kernels, is not installed".to_owned(), "install virtme-ng")
+            self.request.unavailable(
+                "virtme-ng, which is needed to build kernels, is not installed".to_owned(),
+                "install virtme-ng",
+            )
         })
     }
 }

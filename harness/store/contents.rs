@@ -65,7 +65,7 @@ impl Store {
         let types = self.root.join(super::TYPES);
         if types.is_dir() {
             let (kind, name, bytes) = (FolderKind::Types, super::TYPES.to_owned(), bytes_on_disk(&types));
-            let source = "types of kernels, as `corematrix predict` read them".to_owned();
+            let source = "kernel BTF read by `corematrix predict`".to_owned();
             found.push(StoredFolder { kind, name, source, bytes, kernel: None, folder: types });
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));

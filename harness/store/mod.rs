@@ -70,7 +70,7 @@ use crate::record::KernelIdentity;
 /// What was begun to be downloaded, by SHA-256, so that the next run can go on with it.
 const DOWNLOADS: &str = "downloads";
 /// The state of the BTF of a kernel that has none.
-pub const NO_BTF_GIVEN: &str = "none, none given";
+pub const NO_BTF_GIVEN: &str = "none";
 
 /// Files with objects, out of images and archives.
 pub(crate) const UNPACKED: &str = "unpacked";
@@ -171,7 +171,7 @@ impl Store {
         let base = home
             .ok_or_else(|| std::io::Error::other("`HOME` is not set"))
             .and_then(|_| etcetera::choose_base_strategy().map_err(std::io::Error::other))
-            .during("find the cache folder of the user for", Path::new("corematrix"))?;
+            .during("find the cache directory of the user for", Path::new("corematrix"))?;
         Ok(base.cache_dir().join("corematrix"))
     }
 

@@ -36,7 +36,7 @@ pub(in crate::cli) struct ListedKernel {
     pub stored_versions: usize,
     /// Bytes that they take.
     pub stored_bytes: u64,
-    /// The state of its BTF, if the store has the kernel or the catalogue knows that it has none: `its own`, `given`, or `none, none given`.
+    /// The state of its BTF, if the store has the kernel or the catalogue knows that it has none: `its own`, `given`, or `none`.
     pub btf: Option<&'static str>,
 }
 

@@ -207,6 +207,7 @@ fn answers_about_objects_and_runs_fit_their_schemas() {
     let cell = &before.cells[0];
     let explained = cell.programs.iter().map(|program| ExplainedProgram {
         program: program.name.clone(),
+        summary: "it loads".to_owned(),
         verdict: program.verdict,
         cause: program.cause,
         reason: program.reason.clone(),
@@ -259,7 +260,7 @@ fn answers_from_types_fit_their_schemas() {
     let objects = || vec![PredictedObject { name: "one", programs: vec!["p"], relocations: 1 }];
     let kernels = vec![
         KernelPrediction { kernel: &known, objects: Some(&cells), error: None },
-        KernelPrediction { kernel: &unread, objects: None, error: Some("it is cut short") },
+        KernelPrediction { kernel: &unread, objects: None, error: Some("it is truncated") },
     ];
     check_answers("predict of corematrix", &[Predictions { predicted: true, objects: objects(), kernels }]);
     let kernel = MinimalKernel {
@@ -270,7 +271,7 @@ fn answers_from_types_fit_their_schemas() {
         in_manifest: false,
         shown_by_it_alone: 2,
     };
-    let not_read = vec![UnreadKernel { release: "5.4".to_owned(), error: "it is cut short".to_owned() }];
+    let not_read = vec![UnreadKernel { release: "5.4".to_owned(), error: "it is truncated".to_owned() }];
     let minimal = MinimalKernels {
         predicted: true,
         kernels: vec![kernel],

@@ -19,16 +19,16 @@ use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct FindArgs {
-    /// A type (task_struct), field (task_struct.se.vruntime), enumerator (BPF_FUNC_loop), function or variable.
+    /// Type (task_struct), field (task_struct.se.vruntime), enumerator (BPF_FUNC_loop), function or variable.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Which kernels; may be repeated [default: every kernel of the manifest that the store has].
+    /// Select kernels, as for `corematrix run`; may be repeated [default: every declared kernel that is stored].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// Do without the network: take only kernels that the store has.
+    /// Use no network: take only kernels that are stored.
     #[arg(long)]
     offline: bool,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -46,7 +46,7 @@ struct Row {
 pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode, Failure> {
     let query = Query::parse(&args.name).map_err(|reason| {
         let hint = "write `task_struct`, `task_struct.__state`, `BPF_FUNC_loop` or `vfs_read`".to_owned();
-        Failure::input(format!("`{}` cannot be looked for: {reason}", args.name.escape_debug()), Some(hint))
+        Failure::input(format!("cannot search for `{}`: {reason}", args.name.escape_debug()), Some(hint))
     })?;
     let project = Project::load(&common.manifest, &common.places()?)?;
     let known = KnownKernels::of(&project, &args.kernel, args.offline)?;
@@ -68,11 +68,11 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
         }
     }
     if !known.absent.is_empty() {
-        eprintln!("not looked at, since the store does not have them: {}", known.absent.join(", "));
+        eprintln!("not searched, because they are not stored: {}", known.absent.join(", "));
     }
     let unknown: Vec<&str> = rows.iter().filter(|row| !row.modules_known).map(|row| row.kernel.as_str()).collect();
     if !unknown.is_empty() && rows.iter().any(|row| row.hits.as_ref().is_some_and(Vec::is_empty)) {
-        eprintln!("not looked for in modules, whose types the store does not have: {}", unknown.join(", "));
+        eprintln!("modules not searched, because their BTF is not stored: {}", unknown.join(", "));
     }
     Ok(ExitCode::from(if found { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
 }
@@ -112,9 +112,9 @@ fn table(name: &str, rows: &[Row]) -> String {
     let having: Vec<&str> =
         rows.iter().filter(|row| row.hits.iter().flatten().next().is_some()).map(|row| row.kernel.as_str()).collect();
     let mut text = match having.len() {
-        0 => format!("`{name}` is on none of {} kernels\n", rows.len()),
-        all if all == rows.len() => format!("`{name}` is on all of {all} kernels\n"),
-        some => format!("`{name}` is on {some} of {} kernels: {}\n", rows.len(), having.join(", ")),
+        0 => format!("`{name}` exists on none of {} kernels\n", rows.len()),
+        all if all == rows.len() => format!("`{name}` exists on all {all} kernels\n"),
+        some => format!("`{name}` exists on {some} of {} kernels: {}\n", rows.len(), having.join(", ")),
     };
     if all.is_empty() {
         return text;

@@ -1,4 +1,4 @@
-//! `corematrix btf history`: a type, field, enumerator, function or variable through all kernels of which the types are at hand.
+//! `corematrix btf history`: a type, field, enumerator, function or variable through all kernels whose BTF is available.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,14 +18,14 @@ use crate::record::exit_code;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct HistoryArgs {
-    /// A type (task_struct), field (task_struct.se.vruntime), enumerator (BPF_FUNC_loop), function or variable.
+    /// Type (task_struct), field (task_struct.se.vruntime), enumerator (BPF_FUNC_loop), function or variable.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Types of kernels: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern such as
-    /// `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the kernels of the store].
+    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub, with
+    /// or without a pattern such as `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the stored kernels].
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -36,7 +36,7 @@ type Answered = Result<Vec<String>, String>;
 pub(in super::super) fn run(common: &Common, args: &HistoryArgs) -> Result<ExitCode, Failure> {
     let query = Query::parse(&args.name).map_err(|reason| {
         let hint = "write `task_struct`, `task_struct.__state`, `BPF_FUNC_loop` or `vfs_read`".to_owned();
-        Failure::input(format!("`{}` cannot be looked for: {reason}", args.name.escape_debug()), Some(hint))
+        Failure::input(format!("cannot search for `{}`: {reason}", args.name.escape_debug()), Some(hint))
     })?;
     let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = known_types(&project, &args.btf)?;
@@ -90,7 +90,7 @@ fn answer(name: &str, kernels: &[PredictedKernel], answers: &[Answered]) -> Name
 /// By group; what neighbours share is one line.
 fn text(name: &str, kernels: &[PredictedKernel], answers: &[Answered]) -> String {
     let having = answers.iter().flatten().filter(|hits| !hits.is_empty()).count();
-    let mut text = format!("`{name}` is on {having} of {} kernels\n", kernels.len());
+    let mut text = format!("`{name}` exists on {having} of {} kernels\n", kernels.len());
     for group in stretches(kernels.iter().map(|kernel| &kernel.group)) {
         let known = (group.first..=group.last).filter_map(|at| Some((&kernels[at], answers[at].as_ref().ok()?)));
         let known: Vec<(&PredictedKernel, &Vec<String>)> = known.collect();
@@ -109,13 +109,13 @@ fn text(name: &str, kernels: &[PredictedKernel], answers: &[Answered]) -> String
         // There, gone, and there again: a back-port, so that versions do not tell.
         let presence = stretches(known.iter().map(|(_, hits)| !hits.is_empty()));
         if presence.iter().filter(|stretch| stretch.outcome).count() > 1 {
-            text += "  the order of versions does not tell: check for it, not for a version\n";
+            text += "  not determined by the kernel version: check for it at load time, not for a version\n";
         }
     }
     for (kernel, reason) in
         kernels.iter().zip(answers).filter_map(|(kernel, answer)| Some((kernel, answer.as_ref().err()?)))
     {
-        text += &format!("not known for `{}`: {reason}\n", kernel.release);
+        text += &format!("unknown for `{}`: {reason}\n", kernel.release);
     }
     text
 }
@@ -136,13 +136,13 @@ mod tests {
         let has = || Ok(vec!["field int, 4 bytes".to_owned()]);
         let answers = [has(), has(), Ok(Vec::new()), has(), Err("it is damaged".to_owned())];
         insta::assert_snapshot!(text("s.a", &kernels, &answers), @r"
-        `s.a` is on 3 of 5 kernels
+        `s.a` exists on 3 of 5 kernels
          distro/1
           1.0.0 to 1.0.1 (2)  field int, 4 bytes
           1.0.2  no
           1.0.3  field int, 4 bytes
-          the order of versions does not tell: check for it, not for a version
-        not known for `1.0.4`: it is damaged
+          not determined by the kernel version: check for it at load time, not for a version
+        unknown for `1.0.4`: it is damaged
         ");
     }
 }

@@ -1,4 +1,4 @@
-//! [`Checker`]: holds a guard against the types of every kernel at hand before it is printed.
+//! [`Checker`]: holds a guard against the types of every kernel available before it is printed.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;

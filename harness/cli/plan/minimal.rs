@@ -125,7 +125,8 @@ impl Minimal {
     fn text(&self) -> String {
         let MinimalMatrix { kernels, behaviours, kinds, is_smallest } = &self.found;
         let mut text = format!(
-            "These {} of {} kernels show all that types predict of {} programs ({behaviours} behaviours on {kinds} kinds of kernels):\n",
+            "These {} of {} kernels cover every predicted behaviour of {} programs ({behaviours} behaviours on {kinds} \
+    kinds of kernels):\n",
             kernels.len(),
             self.matrix.kernels.len(),
             self.programs
@@ -136,7 +137,7 @@ impl Minimal {
             let name = kernel.name.as_deref().unwrap_or("");
             let alone = match self.shown_alone(number) {
                 0 => String::new(),
-                alone => format!(", {alone} of them it alone"),
+                alone => format!(", {alone} of them only on this kernel"),
             };
             let place = match kernel.name.is_some() || kernel.group.is_empty() {
                 true => String::new(),
@@ -148,7 +149,7 @@ impl Minimal {
             }
         }
         if !is_smallest {
-            text += "There may be a smaller set: the search was cut short.\n";
+            text += "A smaller set may exist: the search was stopped at its limit.\n";
         }
         let selectors = self.selectors();
         if !selectors.is_empty() {
@@ -164,13 +165,13 @@ impl Minimal {
         if !others.is_empty() {
             let _ = writeln!(
                 text,
-                "\nNot in the manifest: {}. Declare them, or let `source = \"btf\"` predict them.",
+                "\nNot declared in the manifest: {}. Declare them, or use `source = \"btf\"` to predict them.",
                 others.join(", ")
             );
         }
         let unread = self.matrix.kernels.iter().zip(&self.matrix.cells);
         for (kernel, reason) in unread.filter_map(|(kernel, cells)| Some((kernel, cells.as_ref().err()?))) {
-            let _ = writeln!(text, "\nleft out: `{}`: {reason}", kernel.release);
+            let _ = writeln!(text, "\nskipped: `{}`: {reason}", kernel.release);
         }
         text
     }

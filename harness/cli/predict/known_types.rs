@@ -1,4 +1,4 @@
-//! [`known_types`]: the kernels of which the types are at hand.
+//! [`known_types`]: the kernels whose BTF is available.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ const STORE: &str = "store";
 pub(in super::super) fn known_types(project: &Project, places: &[PathBuf]) -> Result<Vec<PredictedKernel>, Failure> {
     let mut kernels = Vec::new();
     for place in places {
-        let hint = "name raw BTF, an ELF file with `.BTF`, or a folder of such files".to_owned();
+        let hint = "name raw BTF, an ELF file with a `.BTF` section, or a directory of such files".to_owned();
         let files = BtfFile::list(place).map_err(|error| Failure::input(error, Some(hint)))?;
         let kernel =
             |file: BtfFile| PredictedKernel { group: file.group, name: None, release: file.release, types: file.path };
@@ -33,8 +33,8 @@ pub(in super::super) fn known_types(project: &Project, places: &[PathBuf]) -> Re
             });
         }
         if kernels.is_empty() {
-            let hint = "`corematrix run` fetches kernels; `--btf` names the types of others".to_owned();
-            return Err(Failure::infrastructure("the store has no kernel with types", Some(hint)));
+            let hint = "`corematrix run` fetches kernels; `--btf` reads the BTF of others".to_owned();
+            return Err(Failure::infrastructure("no stored kernel has BTF", Some(hint)));
         }
     }
     Ok(kernels)

@@ -19,17 +19,17 @@ pub(super) use known_types::known_types;
 
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
-    /// What to predict for: BPF objects, folders, archives, executables that embed objects, images, suite files.
+    /// BPF objects, directories, archives, executables that embed objects, images or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     inputs: Vec<PathBuf>,
-    /// Types of kernels: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern such as
-    /// `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the kernels of the store].
+    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub, with
+    /// or without a pattern such as `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the stored kernels].
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
-    /// Write every kernel as JSON.
+    /// Print JSON, with every kernel.
     #[arg(long)]
     json: bool,
-    /// Do not use the network.
+    /// Use no network: take images and BTF from the store.
     #[arg(long)]
     offline: bool,
 }

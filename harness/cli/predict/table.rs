@@ -8,8 +8,7 @@ use crate::record::PredictedOutcome;
 
 /// All objects.
 pub(super) fn whole(subjects: &[Subject], matrix: &PredictedMatrix) -> String {
-    let mut text =
-        String::from("Predicted from types alone. Nothing was booted, and what the verifier says is open.\n");
+    let mut text = String::from("Predicted from BTF alone: no kernel was booted, and the verifier was not run.\n");
     for (number, subject) in subjects.iter().enumerate() {
         text.push('\n');
         object(&mut text, number, subject, matrix);
@@ -39,7 +38,7 @@ fn object(text: &mut String, number: usize, subject: &Subject, matrix: &Predicte
     for (index, program) in subject.programs.iter().enumerate() {
         let on = |kernel: usize| outcomes(matrix, kernel, number).map(|outcomes| &outcomes[index]);
         if (0..all).all(|kernel| on(kernel) == Some(&PredictedOutcome::Resolves)) {
-            let _ = writeln!(text, "  {}: resolves on all", program.name);
+            let _ = writeln!(text, "  {}: resolves on all kernels", program.name);
             continue;
         }
         let _ = writeln!(text, "  {}", program.name);

@@ -65,7 +65,7 @@ fn members_in_the_same_bytes_are_told_where_nothing_is_alike() {
     with_remedies(|matrix| {
         assert_eq!(
             replacement(matrix),
-            ("cap_effective.val".to_owned(), "new here, 8 bytes where `cap` was on 6.12".to_owned())
+            ("cap_effective.val".to_owned(), "new here, 8 bytes, at the offset of `cap` on 6.12".to_owned())
         );
         // Of a kernel alone there is nothing to compare with.
         assert_eq!(
@@ -91,7 +91,7 @@ fn struct_ops_members_and_load_flags_say_what_a_loader_does() {
 
 #[test]
 fn placeholders_are_not_called_renamed() {
-    let place = || Some("on 6.1 `generic_lsm_core` is in kernel module m".to_owned());
+    let place = || Some("on 6.1, `generic_lsm_core` is in kernel module m".to_owned());
     let at = |section: &str, place: &dyn Fn(&str) -> Option<String>| {
         let asked = AttachTarget::from_section(section).unwrap();
         assert!(target(&asked, &[], "7.1", place).notes.is_empty());

@@ -176,7 +176,7 @@ impl fmt::Display for Presence {
             }
             Presence::OtherPrototype { parameters } => {
                 let plural = if parameters.len() == 1 { "" } else { "s" };
-                write!(f, "another prototype, {} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
+                write!(f, "other prototype, {} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
             }
             Presence::Variable { type_name } => write!(f, "variable of type `{type_name}`"),
             Presence::Feature { present, by, but } => {
