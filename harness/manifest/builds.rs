@@ -170,7 +170,7 @@ mod tests {
         for wrong in ["6.60", "6.6.9/x", "6.1.9", "", "../x", "*"] {
             assert!(version(wrong).is_err(), "{wrong}");
         }
-        assert!(apt.build("6.12.0-1-amd64").unwrap_err().contains("is no build of kernel `k`"));
+        assert!(apt.build("6.12.0-1-amd64").unwrap_err().contains("is not a build of kernel `k`"));
         let fixed = kernel("source = \"mainline\"\nversion = \"v6.6.9\"");
         assert!(fixed.build("6.6.9").unwrap_err().contains("has one build"));
     }

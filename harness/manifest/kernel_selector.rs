@@ -56,6 +56,6 @@ mod tests {
         }
         assert_eq!(chosen("el:8@4.18.0-553.el8"), names[2..3]);
         assert_eq!((chosen("latest"), chosen("6.1")), (names[..1].to_vec(), names[..1].to_vec()));
-        assert!(KernelSelector::parse("el:8@last:5").unwrap_err().to_string().contains("chosen already"));
+        assert!(KernelSelector::parse("el:8@last:5").unwrap_err().to_string().contains("already selected"));
     }
 }
