@@ -175,10 +175,10 @@ fn function_of_a_module_answers_a_program_that_runs() {
     );
     fs::write(&suite, text).expect("writes");
     let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
-    run.current_dir(root()).arg("run").arg(&suite).args(["--kernel", "6.1", "--out"]).arg(folder.path());
+    run.current_dir(root()).arg("run").arg(&suite).args(["--kernel", "6.1", "--out"]).arg(folder.path().join("out"));
     let output = run.output().expect("corematrix starts");
     let said = String::from_utf8_lossy(&output.stderr);
-    let record = corematrix::record::json::read(&folder.path().join("report.json"));
+    let record = corematrix::record::json::read(&folder.path().join("out/report.json"));
     let record = record.unwrap_or_else(|error| panic!("{error}: {said}"));
     let program = record.cells[0].programs.iter().find(|one| one.name == "of_packet").expect("it is there");
     assert_eq!((program.cause, program.verdict.is_pass()), (None, true), "{program:?}");
