@@ -169,7 +169,7 @@ fn function_of_a_module_answers_a_program_that_runs() {
     // A packet of TCP. 2 is ENOENT.
     let packet = "0000000000000000000000000800450000280001000040060000c0a80001c0a80002";
     let text = format!(
-        "objects = [{:?}]\n[[program]]\nprogram = \"conntrack/of_packet\"\n\
+        "name = \"conntrack\"\nobjects = [{:?}]\n[[program]]\nprogram = \"conntrack/of_packet\"\n\
          test-run = {{ input = \"{packet}\", repeat = 3, returns = 2 }}\n",
         object.display().to_string()
     );
