@@ -78,6 +78,11 @@ impl Query {
         Ok(query)
     }
 
+    /// The name of the type, function or enumerator that it begins with.
+    pub fn root(&self) -> &str {
+        &self.name
+    }
+
     /// Every name in it.
     fn words(&self) -> impl Iterator<Item = &str> {
         let more = self.path.iter().chain(&self.enumerator);

@@ -272,8 +272,9 @@ impl Bisection<'_> {
         let known = self.types();
         let named = known.iter().enumerate().filter_map(|(offer, btf)| Some((offer, btf.as_ref()?)));
         let tried = |offer: usize| self.steps.iter().any(|step| step.offer == offer);
-        let matrix: Vec<KernelTypes<'_>> =
-            named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf, booted: tried(offer) }).collect();
+        let matrix: Vec<KernelTypes<'_>> = named
+            .map(|(offer, btf)| KernelTypes { name: self.name(offer), btf, booted: tried(offer), modules: None })
+            .collect();
         let types = ObjectTypes::read(&self.object.bytes);
         let facts = CellFacts {
             record: &bad.record,

@@ -1,5 +1,6 @@
 //! `corematrix coverage`: which side of which guard a run has proven on which kernel.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use crate::coverage::{ProofLevel, Unit};
 use crate::explain::KernelTypes;
 use crate::matrix::{Places, Project, kernel_types};
 use crate::object::ObjectTypes;
-use crate::object::btf::Btf;
+use crate::object::btf::{Btf, ModuleNames};
 use crate::record::RunRecord;
 use crate::record::exit_code;
 use crate::report::coverage::kernel_value::RecordedConfig;
@@ -88,12 +89,16 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
         let store = Store::open(&common.places()?.store).map_err(store_failure)?;
         let mut missing = Vec::new();
         let own = kernel_types(record, &store, &mut missing);
+        let names: HashMap<String, ModuleNames> =
+            own.iter().map(|types| (types.name.clone(), types.modules.clone())).collect();
         let mut known: Vec<(String, Btf)> = own.into_iter().map(|types| (types.name, types.btf)).collect();
         let stored = stored_kernels(common, &store);
         known.extend(other_kernels(&stored, &known));
         let configs: Vec<RecordedConfig> = stored.iter().map(|(name, kernel)| config(name, kernel)).collect();
-        let kernels: Vec<KernelTypes<'_>> =
-            known.iter().map(|(name, btf)| KernelTypes { name, btf, booted: false }).collect();
+        let kernels: Vec<KernelTypes<'_>> = known
+            .iter()
+            .map(|(name, btf)| KernelTypes { name, btf, booted: false, modules: names.get(name) })
+            .collect();
         let mut text = String::new();
         for unit in Unit::of(record, &objects) {
             let found = found_again(&record.objects[unit.object], &project_folder(common), &store, &mut missing);

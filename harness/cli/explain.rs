@@ -13,15 +13,12 @@ use super::answer::{ExplainedCell, ExplainedProgram, Print};
 use super::cell_runner::GuestArgs;
 use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
-use crate::btf::Query;
 use crate::explain::KernelTypes;
 use crate::matrix::{KnownPlaces, MatrixTypes, Project, TargetSearch, all_types, kernel_probes};
 use crate::nearest::nearest;
-use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
-use crate::record::Cause;
 use crate::record::json;
-use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
+use crate::record::{ObjectRecord, RunRecord};
 use crate::report::explain::{CellFacts, explanation, hints, render, sentence};
 use crate::report::paragraph;
 use crate::run_folder::RunFolder;
@@ -86,8 +83,6 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let probes = kernel_probes(&record, store);
     let found = found_again(&record.objects[object], &project_folder(common), store, &mut missing);
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
-    missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], store)));
-    missing.dedup();
     let elsewhere = TargetSearch::new(store);
     let facts = CellFacts {
         record: &record,
@@ -154,37 +149,6 @@ fn show(facts: &CellFacts<'_>, chosen: &[usize], added: &[String]) {
         let line = format!("note: stored kernels that were not in the run are included: {}", added.join(", "));
         print!("\n{}", paragraph(&line, 0, width()));
     }
-}
-
-/// Says so if what a program lacks on a kernel is in a module, which no guest loads.
-fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> Option<String> {
-    // That is the verdict itself, or the advice looks there.
-    let is_target = program.cause == Some(Cause::MissingAttachTarget) && !program.section.starts_with("struct_ops");
-    if is_target || program.cause == Some(Cause::ModuleNotLoaded) {
-        return None;
-    }
-    let (identity, subject) = (kernel.identity.as_ref()?, program.evidence.as_ref()?.subject.as_ref()?);
-    let name = subject.rsplit(' ').next()?.split(['.', ':', '#', '[']).next().filter(|name| !name.is_empty())?;
-    let name = essential_name(name);
-    let btf = Btf::parse(&store.btf(identity.btf_sha256.as_deref()?)?).ok()?;
-    let query = Query::parse(name).ok()?;
-    let modules = store.module_types(identity).unwrap_or_default();
-    let are_known = !modules.is_empty();
-    let kernel = &kernel.name;
-    if let Some(module) = query.hits_elsewhere(&btf, || modules).into_iter().find_map(|hit| hit.module) {
-        return Some(format!(
-            "on {kernel}, `{name}` is in modules ({module}); guests load no modules, so it is missing there"
-        ));
-    }
-    if are_known || !query.hits(&btf, 0).is_empty() {
-        return None;
-    }
-    // What other kernels have in a module this one may have as well.
-    let (module, other) = store.in_module(name)?;
-    Some(format!(
-        "on {other}, `{name}` is in the module {module}; whether {kernel} has it in a module is unknown, because the \
-    BTF of its modules is not stored"
-    ))
 }
 
 /// The report that `run` names: its folder, and what is in it.

@@ -40,7 +40,7 @@ pub(super) fn explain(
 ) -> Explanation {
     let local = Local::of(spec, local);
     let excerpts = known.excerpts(spec);
-    let kernels = known.among(matrix, &excerpts);
+    let kernels = known.among(matrix, &excerpts, spec);
     let fields: Vec<FieldOn> = kernels.all.iter().map(|kernel| field_on(spec, local.as_ref(), kernel.types)).collect();
     let Search { layouts, found, .. } = search(spec, local.as_ref(), &kernels, &fields);
     let everywhere = fields.iter().all(|field| field.presence.is_present());
@@ -60,7 +60,8 @@ pub(super) fn explain(
         );
     }
     let own = || kernels.all.iter().zip(&fields).filter(|(kernel, _)| kernel.in_matrix);
-    if own().any(|(_, field)| field.root.is_none()) {
+    let knows_modules = |kernel: &AskedKernel<'_>| kernel.types.modules.is_some_and(|modules| modules.are_known);
+    if own().any(|(kernel, field)| field.root.is_none() && !knows_modules(kernel)) {
         notes.push("A type that vmlinux lacks may be in a module; libbpf also searches loaded modules.".to_owned());
     }
     notes.extend(strays);

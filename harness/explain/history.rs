@@ -121,7 +121,7 @@ pub(super) fn of_presence(
     has: impl Fn(&Btf) -> bool,
 ) -> History {
     let excerpts = known.excerpts(spec);
-    let kernels = known.among(matrix, &excerpts);
+    let kernels = known.among(matrix, &excerpts, spec);
     let own: Vec<usize> = (0..kernels.all.len()).filter(|&number| has(kernels.all[number].types.btf)).collect();
     let mut arm = arm(Some(name), String::new(), true);
     if let Some(snippet) = snippet {

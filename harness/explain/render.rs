@@ -122,6 +122,9 @@ fn headline(explanation: &Explanation) -> String {
     match here {
         Some(Presence::Feature { present: true, by, .. }) => format!("{what} `{name}` exists on {kernel}, {by}"),
         Some(Presence::Feature { by, .. }) => format!("{what} `{name}` is missing on {kernel}, {by}"),
+        Some(here @ (Presence::NotKnown { .. } | Presence::WithoutTypes { .. })) => {
+            format!("{what} `{name}` on {kernel}: {here}")
+        }
         Some(here @ Presence::OtherPrototype { .. }) => format!("{what} `{name}` exists on {kernel}: {here}"),
         Some(here) if here.is_present() => format!("{what} `{name}` exists on {kernel}: {here}"),
         Some(here @ Presence::MissingMember { .. } | here @ Presence::OtherKind { .. }) => {

@@ -100,13 +100,20 @@ pub fn kconfig_extern(option: &str, failed: &str) -> Explanation {
 }
 
 /// Something in modules that the guest has not loaded.
-pub fn module(subject: &str, modules: &[String], failed: &str) -> Explanation {
+pub fn module(subject: &str, modules: &[String], is_without_types: bool, failed: &str) -> Explanation {
     let plural = if modules.len() == 1 { "module" } else { "modules" };
     let names = modules.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     in_module(
         subject,
         failed,
-        format!("`{subject}` is in the kernel {plural} {names} of {failed}, which the guest had not loaded"),
+        match is_without_types {
+            true => {
+                format!("`{subject}` is in the kernel {plural} {names}, which {failed} loaded without taking its types")
+            }
+            false => {
+                format!("`{subject}` is in the kernel {plural} {names} of {failed}, which the guest had not loaded")
+            }
+        },
     )
 }
 

@@ -1,6 +1,7 @@
 //! The stories of what a program attaches to ([`AttachTarget`]) and of what it calls by name ([`ksym`]).
 
 use super::compatible::compatible;
+use super::module::Answered;
 use super::named::{best, boundary, on};
 use super::{KernelTypes, group, nearest_with, similarity, snippet};
 use crate::object::btf::{Btf, TypeKind, Want, essential_name};
@@ -106,6 +107,22 @@ pub fn target(
     failed: &str,
     elsewhere: &dyn Fn(&str) -> Option<String>,
 ) -> Explanation {
+    let want = match target {
+        AttachTarget::Tracepoint(_) => Want::Typedef,
+        AttachTarget::Function(_) | AttachTarget::Iterator(_) => Want::Function,
+    };
+    let name = target.btf_name();
+    let kernels = Answered::of(matrix, &name);
+    let explanation = target_story(target, &kernels.known, failed, elsewhere);
+    kernels.told(explanation, Some(want))
+}
+
+fn target_story(
+    target: &AttachTarget,
+    matrix: &[KernelTypes<'_>],
+    failed: &str,
+    elsewhere: &dyn Fn(&str) -> Option<String>,
+) -> Explanation {
     let mut explanation = story(
         Subject::Target,
         target.name(),
@@ -155,11 +172,13 @@ pub fn target(
             target.name()
         ));
     } else if matches!(target, AttachTarget::Function(_)) && explanation.presence.iter().any(is_missing) {
-        explanation.notes.push(
-            "A missing function was removed, renamed or inlined; a module, or another build of the same version, may \
-    have it."
-                .to_owned(),
-        );
+        let knows_modules = |kernel: &KernelTypes<'_>| kernel.modules.is_some_and(|modules| modules.are_known);
+        let mut lacking = matrix.iter().zip(&explanation.presence).filter(|(_, on)| is_missing(on));
+        let other = match lacking.all(|(kernel, _)| knows_modules(kernel)) {
+            true => "another build of the same version may have it.",
+            false => "a module, or another build of the same version, may have it.",
+        };
+        explanation.notes.push(format!("A missing function was removed, renamed or inlined; {other}"));
     }
     let all_have_it = explanation.presence.iter().all(|on| on.presence.is_present());
     // The program fails where it is; it may be loaded where the target has another form.
@@ -203,6 +222,12 @@ fn prototype(btf: &Btf, function: u32) -> Option<u32> {
 
 /// Explains a kernel function or variable that a program uses as `__ksym`.
 pub fn ksym(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+    let kernels = Answered::of(matrix, asked.name);
+    let explanation = ksym_story(asked, &kernels.known, failed);
+    kernels.told(explanation, Some(Want::Function))
+}
+
+fn ksym_story(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
     let name = essential_name(asked.name);
     let declared = asked.declared();
     // libbpf takes a function of another prototype for a missing one.

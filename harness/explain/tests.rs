@@ -36,7 +36,7 @@ fn none() -> KnownTypes {
 /// The two kernels of the fixtures, twice each, as a matrix.
 fn with_matrix<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
     let (old, new) = (btf("kernel_a.o"), btf("kernel_b.o"));
-    let kernel = |name, btf| KernelTypes { name, btf, booted: true };
+    let kernel = |name, btf| KernelTypes { name, btf, booted: true, modules: None };
     test(&[kernel("5.10", &old), kernel("6.1", &old), kernel("6.12", &new), kernel("7.3", &new)])
 }
 
@@ -115,8 +115,12 @@ fn the_best_replacement_is_the_true_one() {
 fn a_third_layout_gets_a_branch_of_its_own() {
     let (old, between, new) = (btf("kernel_a.o"), btf("kernel_between.o"), btf("kernel_b.o"));
     let (local, relocations) = object_under_test();
-    let matrix =
-        [("6.1", &old), ("6.6", &between), ("6.12", &new)].map(|(name, btf)| KernelTypes { name, btf, booted: true });
+    let matrix = [("6.1", &old), ("6.6", &between), ("6.12", &new)].map(|(name, btf)| KernelTypes {
+        name,
+        btf,
+        booted: true,
+        modules: None,
+    });
     let specs = relocations.iter().filter_map(|one| LocalSpec::of(one, &local));
     let spec = specs.into_iter().find(|spec| spec.to_string() == "struct inode.i_ctime.tv_nsec").unwrap();
     let explanation = relocation(&spec, &local, &matrix, &none(), "6.6").unwrap();

@@ -1,7 +1,9 @@
 //! [`GuardObject`]: which arm of a guard a kernel picks, by its types or by what libbpf did there.
 
+use std::sync::Arc;
+
 use super::{TypedKernel, meant};
-use crate::core_relo::{ObjectSide, Resolver, Target};
+use crate::core_relo::{ObjectSide, Resolver, Target, TypeTable};
 use crate::object::btf_ext::RelocationKind;
 use crate::record::{Arm, History, RelocationOutcome, Snippet, WrongGuard};
 
@@ -87,7 +89,12 @@ impl<'a> GuardObject<'a> {
         let wrong = kernels.iter().zip(meant).filter_map(|(kernel, meant)| {
             // A kernel that is in no arm, not even that of nothing, was not asked.
             let (meant, types) = (meant?, kernel.types.open()?);
-            let target = Target { kernel: types, modules: Vec::new() };
+            let split = |(name, raw): &(String, Vec<u8>)| {
+                let table = TypeTable::of_module(raw.clone(), Arc::clone(&types)).ok()?;
+                Some((name.clone(), Arc::new(table)))
+            };
+            let modules = kernel.modules.iter().filter_map(split).collect();
+            let target = Target { kernel: types, modules };
             let outcomes = Resolver::all(&self.side, &target);
             let picked = self.picked(|number| outcomes.get(number).map(|one| &one.outcome));
             Some(WrongGuard { kernel: kernel.name.clone(), reason: difference(Some(meant), &picked)? })

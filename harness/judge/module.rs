@@ -107,8 +107,13 @@ impl Modules {
     fn reason(&self, what: &str, kernel: &dyn KernelView) -> String {
         match self {
             Modules::Here(modules) => {
-                let words =
-                    format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "));
+                let named = modules.join(" or ");
+                if let Some(why) = modules.iter().find_map(|module| kernel.why_without_types(module)) {
+                    return format!(
+                        "{what} is in kernel module {named}, which loaded, but its types were refused: {why}"
+                    );
+                }
+                let words = format!("{what} is in kernel module {named}, which the guest has not loaded");
                 match modules.iter().find_map(|module| kernel.why_not_loaded(module)) {
                     Some(why) => format!("{words}: {why}"),
                     None => words,

@@ -9,26 +9,30 @@ use crate::record::{GuardKind, GuardRecord};
 
 /// What is wrong, as one line.
 pub(super) fn message(merged: &Merged, guards: &[GuardRecord], kind: &str, known: KnownKernels<'_>) -> String {
-    let (subject, span) = (&merged.sighting.subject, known.span(&merged.kernels));
+    let span = known.span(&merged.kernels);
+    let subject = match &merged.sighting.module {
+        Some(module) => format!("`{}` of kernel module {module}", merged.sighting.subject),
+        None => format!("`{}`", merged.sighting.subject),
+    };
     match &merged.sighting.fault {
-        Fault::Danger(danger) => format!("on {span}, `{subject}` has {danger}"),
-        Fault::Refused => format!("libbpf refuses `{subject}` on {span}: {}", merged.sighting.reason),
+        Fault::Danger(danger) => format!("on {span}, {subject} has {danger}"),
+        Fault::Refused => format!("libbpf refuses {subject} on {span}: {}", merged.sighting.reason),
         Fault::CannotAdapt => {
             format!(
-                "`{subject}` is read by an instruction that libbpf cannot adapt to its size on {span}: the verifier rejects it"
+                "{subject} is read by an instruction that libbpf cannot adapt to its size on {span}: the verifier rejects it"
             )
         }
         Fault::Call => call(merged, &span),
         Fault::Missing(side) => {
             let verb = if kind == "byte_off" { "read" } else { "used" };
             match side.and_then(|(guard, side)| Some((guards.get(guard)?, side))) {
-                None => format!("`{subject}` is {verb} without a guard and is missing on {span}"),
+                None => format!("{subject} is {verb} without a guard and is missing on {span}"),
                 Some((guard, side)) if guard.kind == GuardKind::Rodata => format!(
-                    "`{subject}` is {verb} and is missing on {span}, unless the loader sets `{}` (`{}`)",
+                    "{subject} is {verb} and is missing on {span}, unless the loader sets `{}` (`{}`)",
                     guard.asked, guard.sides[side].when
                 ),
                 Some((guard, side)) => format!(
-                    "`{subject}` is {verb} and is missing on {span}, where the guard at {} selects this side (`{} {}`)",
+                    "{subject} is {verb} and is missing on {span}, where the guard at {} selects this side (`{} {}`)",
                     guard.place(),
                     guard.asked,
                     guard.sides[side].when
@@ -68,7 +72,7 @@ pub(super) fn hint(rule: LintRule, kind: &str, is_unknown: bool) -> Option<&'sta
 }
 
 /// What nothing is known of, since a module may have it.
-pub(super) const MAYBE_MODULE: &str = "a module may have it; modules are not searched";
+pub(super) const MAYBE_MODULE: &str = "a module may have it; the BTF of the modules of these kernels is not stored";
 
 /// That no known kernel has something of the name, in itself.
 pub(super) fn nowhere(merged: &Merged, known: KnownKernels<'_>) -> String {

@@ -45,12 +45,15 @@ pub enum PredictedOutcome {
         /// libbpf's words.
         reason: String,
     },
-    /// The kernel itself does not have what the program attaches to. A module may.
+    /// The kernel does not have what the program attaches to, as far as its types and those of its modules tell.
     MissingTarget {
         /// Such as `vfs_read`.
         target: String,
+        /// What else is known of it, in words that go behind its name; without any a module may have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
-    /// The kernel itself does not have a function that the program needs. A module may.
+    /// The kernel does not have a function that the program needs. If the reason names the kernel alone, a module may have it.
     MissingKfunc {
         /// Its name, and what is wrong.
         reason: String,
@@ -135,7 +138,9 @@ impl PredictedOutcome {
                     .then(|| format!("libbpf cannot adapt the instruction to the size of {}", named(unfit)));
                 Some(missing.into_iter().chain(unfit).collect::<Vec<_>>().join("; "))
             }
-            PredictedOutcome::MissingTarget { target } => Some(format!("`{target}` is not in the kernel itself")),
+            PredictedOutcome::MissingTarget { target, why } => {
+                Some(format!("`{target}` {}", why.as_deref().unwrap_or("is not in the kernel itself")))
+            }
             PredictedOutcome::MissingFeature { features } => {
                 let shown = features.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
                 Some(format!("the kernel lacks {shown}{}", and_more(features.len())))

@@ -273,7 +273,7 @@ pub fn predicted() -> RunRecord {
             missing: vec!["struct inode.i_ctime".to_owned(), NASTY.to_owned()],
             unfit: Vec::new(),
         },
-        PredictedOutcome::MissingTarget { target: "vfs_read".to_owned() },
+        PredictedOutcome::MissingTarget { target: "vfs_read".to_owned(), why: None },
         PredictedOutcome::MissingKfunc { reason: "kfunc `bpf_x` is not in the kernel itself".to_owned() },
         PredictedOutcome::Refused { reason: NASTY.to_owned() },
         PredictedOutcome::Unknown { reason: "the program is too large to analyse".to_owned() },

@@ -12,13 +12,12 @@ use crate::checksum;
 use crate::event::Event;
 use crate::judge::KernelView;
 use crate::manifest::{ModuleChoice, NamedModule};
+use crate::object::btf::Btf;
 use crate::protocol::ModuleLoad;
 use crate::record::ModuleRecord;
 use crate::source::NoModuleFiles;
+use crate::store::module_lookup::MOST_OWNERS;
 use crate::store::{ModuleFile, ModuleFiles, ModuleInfo, StoredKernel};
-
-/// Of a name that more modules have nobody can tell which one is meant.
-const MOST_OWNERS: usize = 4;
 
 /// From this release on filters of traffic control are attached without a queueing discipline.
 const LINKS_OF_FILTERS: (u32, u32) = (6, 6);
@@ -46,6 +45,8 @@ pub(super) struct CellModules {
     pub(super) notes: Vec<String>,
     /// What became of those that were loaded.
     pub(super) loads: Vec<ModuleLoad>,
+    /// The kernel's types with those of the modules that are loaded, once they were asked for.
+    pub(super) types: OnceLock<Btf>,
 }
 
 impl<'a> KernelModules<'a> {
@@ -217,6 +218,7 @@ impl CellModules {
     /// Keeps what the guest says became of its modules. Without any although some were wanted, it is no such guest.
     pub(super) fn observe(&mut self, loads: &[ModuleLoad]) {
         self.loads = loads.to_vec();
+        self.types = OnceLock::new();
         for file in &self.files {
             let reason = match loads.iter().find(|load| load.module == file.name) {
                 Some(load) if is_whole(load) => continue,
@@ -230,6 +232,12 @@ impl CellModules {
     /// Whether a module is loaded, and its types with it.
     pub(super) fn has(&self, module: &str) -> bool {
         self.loads.iter().any(|load| load.module == module && is_whole(load))
+    }
+
+    /// Why the kernel refused the types of a module that is loaded.
+    pub(super) fn why_without_types(&self, module: &str) -> Option<String> {
+        let load = self.loads.iter().find(|load| load.module == module && load.errno == 0)?;
+        (!is_whole(load)).then(|| said_of_types(load).to_owned())
     }
 
     /// What became of them, for the record.
@@ -258,10 +266,15 @@ fn is_whole(load: &ModuleLoad) -> bool {
     load.errno == 0 && (load.has_types || load.words.is_empty())
 }
 
+/// What the kernel said of types that it does not take.
+fn said_of_types(load: &ModuleLoad) -> &str {
+    load.words.first().map_or("", String::as_str)
+}
+
 /// Why the kernel refused a module, in its own words if it has any.
 fn refusal(load: &ModuleLoad) -> String {
     if load.errno == 0 {
-        return format!("the kernel refuses its types: {}", load.words.first().map_or("", String::as_str));
+        return format!("it loaded, but its types were refused: {}", said_of_types(load));
     }
     let errno = std::io::Error::from_raw_os_error(load.errno);
     // Of some refusals the kernel logs nothing, or nothing that a reader would understand.

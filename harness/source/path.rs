@@ -66,6 +66,9 @@ fn key(what: &str, tree: &KernelFiles) -> Result<String, StoreError> {
     for module in &selection.modules {
         parts += &format!(" {} {}", module.name, checksum::of_bytes(&module.bytes));
     }
+    if modules.files().next().is_some() {
+        parts += &modules.stamp().during("read", tree.modules.as_deref().unwrap_or(&tree.image))?;
+    }
     for missing in &selection.missing {
         parts += &format!(" -{missing}");
     }

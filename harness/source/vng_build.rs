@@ -11,8 +11,8 @@ use crate::process;
 use crate::source::path;
 use crate::source::request::Request;
 use crate::source::tree;
-use crate::store::StoredKernel;
 use crate::store::error::{IoContext, StoreError};
+use crate::store::{Store, StoredKernel};
 
 /// For the whole of a build, on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(4 * 3600);
@@ -37,7 +37,7 @@ pub(super) fn kernel(
             return Err(request.unavailable(reason, "correct its path in the manifest"));
         }
     }
-    let folder = request.store.build_folders().join(file_name(request.name));
+    let folder = folder(request.store, request.name);
     fs::create_dir_all(&folder).during("create", &folder)?;
     let (source, shown) = match version {
         Some(version) => {
@@ -48,13 +48,23 @@ pub(super) fn kernel(
         }
         None => (tree.to_owned(), format!("build: {}", tree.display())),
     };
-    let output = folder.join("output");
+    let output = output(request.store, request.name);
     fs::create_dir_all(&output).during("create", &output)?;
     build.make(&source, &output, version.is_some())?;
     let found = tree::find(&output).ok_or_else(|| {
         request.unavailable("`vng --build` produced no bzImage".to_owned(), "run the same command by hand in the tree")
     })?;
     path::from_tree(request, found, shown, Vec::new())
+}
+
+/// Where the builds of a kernel are.
+fn folder(store: &Store, name: &str) -> PathBuf {
+    store.build_folders().join(file_name(name))
+}
+
+/// What `make` calls `O`, of a kernel by its name.
+pub(super) fn output(store: &Store, name: &str) -> PathBuf {
+    folder(store, name).join("output")
 }
 
 /// What is built.

@@ -137,6 +137,7 @@ fn answers_about_kernels_fit_their_schemas() {
     let found = [Some(vec![hit]), None].map(|found| KernelWithName {
         kernel: "6.1".to_owned(),
         release: "6.1.0".to_owned(),
+        unknown: found.is_none().then(|| "in module xfs on 6.12".to_owned()),
         found,
     });
     check_answers("btf find of corematrix", &[FoundName { name: "s.a".to_owned(), kernels: found.into() }]);
@@ -245,6 +246,7 @@ fn answers_about_objects_and_runs_fit_their_schemas() {
 #[test]
 fn answers_from_types_fit_their_schemas() {
     let cell = PredictedCell {
+        modules: ["xfs".to_owned()].into(),
         programs: vec![PredictedOutcome::Resolves],
         relocations: [("resolved", 1)].into(),
         guards: vec![Some(true), None],

@@ -45,8 +45,12 @@ impl<'b, 'a> Findings<'b, 'a> {
         let btf = |kernel: &StoredKernel| Btf::parse(&std::fs::read(kernel.btf.as_ref()?).ok()?).ok();
         if let (Some(with), Some(without)) = (btf(&with), btf(&without)) {
             let names = [good, bad].map(|step| bisection.name(step.offer));
-            let kernels =
-                [(names[0], &with), (names[1], &without)].map(|(name, btf)| KernelTypes { name, btf, booted: true });
+            let kernels = [(names[0], &with), (names[1], &without)].map(|(name, btf)| KernelTypes {
+                name,
+                btf,
+                booted: true,
+                modules: None,
+            });
             found.relocations = relocations(&bisection.object.bytes, &kernels);
             found.explanation = explanation(bisection, good, bad, &kernels);
         }

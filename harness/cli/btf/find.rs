@@ -15,7 +15,7 @@ use super::KnownKernels;
 use crate::btf::{Hit, Query, suggestions};
 use crate::matrix::Project;
 use crate::record::exit_code;
-use crate::store::StoredKernel;
+use crate::store::{Store, StoredKernel};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct FindArgs {
@@ -41,6 +41,8 @@ struct Row {
     hits: Option<Vec<Hit>>,
     /// Whether its modules' types are known.
     modules_known: bool,
+    /// Why nobody knows whether it is in a module of it; `None` where it is known.
+    unknown: Option<String>,
 }
 
 pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode, Failure> {
@@ -50,7 +52,7 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     })?;
     let project = Project::load(&common.manifest, &common.places()?)?;
     let known = KnownKernels::of(&project, &args.kernel, args.offline)?;
-    let rows = known.kernels.par_iter().map(|known| look(&query, known));
+    let rows = known.kernels.par_iter().map(|known| look(&query, known, &project.store));
     let rows = rows.collect::<Result<Vec<Row>, Failure>>()?;
     let found = rows.iter().any(|row| row.hits.as_ref().is_some_and(|hits| !hits.is_empty()));
     match args.json {
@@ -77,13 +79,14 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
     Ok(ExitCode::from(if found { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
 }
 
-fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
+fn look(query: &Query, known: &(String, StoredKernel), store: &Store) -> Result<Row, Failure> {
     let (name, kernel) = known;
     let mut row = Row {
         kernel: name.clone(),
         release: kernel.identity.release.clone(),
         hits: None,
         modules_known: kernel.module_btf.is_some(),
+        unknown: None,
     };
     if kernel.types().is_some() {
         let raw = KnownKernels::btf(known)?;
@@ -101,6 +104,9 @@ fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
                 hits = query.hits_in_modules(&KnownKernels::parsed(known, &own)?, &modules);
             }
         }
+        if hits.is_empty() && !row.modules_known {
+            row.unknown = store.in_module(query.root()).map(|(module, on)| format!("in module {module} on {on}"));
+        }
         row.hits = Some(hits);
     }
     Ok(row)
@@ -116,7 +122,7 @@ fn table(name: &str, rows: &[Row]) -> String {
         all if all == rows.len() => format!("`{name}` exists on all {all} kernels\n"),
         some => format!("`{name}` exists on {some} of {} kernels: {}\n", rows.len(), having.join(", ")),
     };
-    if all.is_empty() {
+    if all.is_empty() && rows.iter().all(|row| row.unknown.is_none()) {
         return text;
     }
     let header = ["kernel", "has it", "in module", "offset", "size", "value", "", "type"];
@@ -126,6 +132,7 @@ fn table(name: &str, rows: &[Row]) -> String {
         let hits = row.hits.as_deref().unwrap_or_default();
         let answer = match &row.hits {
             None => "no BTF",
+            Some(hits) if hits.is_empty() && row.unknown.is_some() => "unknown",
             Some(hits) if hits.is_empty() => "no",
             Some(_) => "yes",
         };
@@ -201,6 +208,7 @@ fn answer(name: &str, rows: &[Row]) -> FoundName {
         kernel: row.kernel.clone(),
         release: row.release.clone(),
         found: row.hits.as_ref().map(|hits| hits.iter().map(hit).collect()),
+        unknown: row.unknown.clone(),
     };
     FoundName { name: name.to_owned(), kernels: rows.iter().map(row).collect() }
 }

@@ -9,10 +9,9 @@ use rayon::prelude::*;
 use super::super::Common;
 use super::super::answer::{HistoryKernel, NameHistory, Print};
 use super::super::failure::Failure;
-use super::super::predict::known_types;
+use super::super::predict::{TypesAtHand, known_types};
 use crate::btf::{Hit, Query};
 use crate::matrix::Project;
-use crate::object::btf::Btf;
 use crate::predict::{PredictedKernel, stretches};
 use crate::record::exit_code;
 
@@ -30,6 +29,9 @@ pub(in super::super) struct HistoryArgs {
     json: bool,
 }
 
+/// What nobody knows begins so.
+const NOT_KNOWN: &str = "unknown";
+
 /// What a kernel has: each hit in words, without its place, which changes nearly everywhere. In words why its types cannot be read.
 type Answered = Result<Vec<String>, String>;
 
@@ -40,12 +42,13 @@ pub(in super::super) fn run(common: &Common, args: &HistoryArgs) -> Result<ExitC
     })?;
     let project = Project::load(&common.manifest, &common.places()?)?;
     let kernels = known_types(&project, &args.btf)?;
-    let answers: Vec<Answered> = kernels.par_iter().map(|kernel| look(&project, &query, kernel)).collect();
+    let types = TypesAtHand::of_names(&project.store, [(query.root().to_owned(), false)]);
+    let answers: Vec<Answered> = kernels.par_iter().map(|kernel| look(&types, &query, kernel)).collect();
     match args.json {
         true => answer(&args.name, &kernels, &answers).print()?,
         false => print!("{}", text(&args.name, &kernels, &answers)),
     }
-    let found = answers.iter().flatten().any(|hits| !hits.is_empty());
+    let found = answers.iter().flatten().flatten().any(|hit| !hit.starts_with(NOT_KNOWN));
     let unread = answers.iter().any(Result::is_err);
     Ok(ExitCode::from(match (unread, found) {
         (true, _) => exit_code::INFRASTRUCTURE,
@@ -54,13 +57,26 @@ pub(in super::super) fn run(common: &Common, args: &HistoryArgs) -> Result<ExitC
     }))
 }
 
-fn look(project: &Project, query: &Query, kernel: &PredictedKernel) -> Answered {
-    let table = project.store.type_table(&kernel.types).map_err(|error| error.to_string())?;
-    if !query.may_be_in(table.raw()) {
-        return Ok(Vec::new());
+fn look(types: &TypesAtHand<'_>, query: &Query, kernel: &PredictedKernel) -> Answered {
+    let types = types.read(kernel)?;
+    let tables = std::iter::once(&types.target.kernel).chain(types.target.modules.iter().map(|(_, table)| table));
+    let mut raw = tables.map(|table| table.raw());
+    // A module has the kernel's names in the kernel's strings.
+    if types.target.modules.is_empty() && !raw.next().is_some_and(|raw| query.may_be_in(raw)) {
+        return types
+            .names
+            .unknown
+            .get(query.root())
+            .map_or(Ok(Vec::new()), |why| Ok(vec![format!("{NOT_KNOWN}: it {why}")]));
     }
-    let types = Btf::parse(table.raw()).map_err(|error| error.to_string())?;
-    Ok(query.hits(&types, 0).iter().map(words).collect())
+    let all = types.parsed().map_err(|error| error.to_string())?;
+    let found: Vec<String> = query.hits(&all, 0).iter().map(words).collect();
+    let modules: Vec<&str> = types.target.modules.iter().map(|(name, _)| name.as_str()).collect();
+    let of_module = |words: String| format!("{words}, in module {}", modules.join(" or "));
+    Ok(match modules.is_empty() {
+        true => found,
+        false => found.into_iter().map(of_module).collect(),
+    })
 }
 
 fn words(hit: &Hit) -> String {

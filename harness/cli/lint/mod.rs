@@ -10,10 +10,9 @@ use clap::Args;
 
 use super::Common;
 use super::failure::Failure;
-use super::predict::known_types;
+use super::predict::{TypesAtHand, known_types};
 use crate::lint::{LintReport, LintRule, LintSubject};
 use crate::matrix::{Inputs, Project};
-use crate::predict::PredictedKernel;
 use crate::record::exit_code;
 use allowed::Allowed;
 
@@ -61,8 +60,8 @@ pub(super) fn run(common: &Common, args: &LintArgs) -> Result<ExitCode, Failure>
         subjects.push(subject);
     }
     let kernels = known_types(&project, &args.btf)?;
-    let types = |kernel: &PredictedKernel| project.store.type_table(&kernel.types).map_err(|error| error.to_string());
-    let mut report = LintReport::of(&subjects, kernels, types);
+    let types = TypesAtHand::of(&project.store, subjects.iter().map(LintSubject::subject));
+    let mut report = LintReport::of(&subjects, kernels, |kernel| types.read(kernel));
     report.retain(|finding| !args.allow.iter().any(|allowed| allowed.covers(finding)));
     match args.json {
         true => println!("{:#}", serde_json::json!(report)),

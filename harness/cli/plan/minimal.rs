@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::answer::{MinimalKernel, MinimalKernels, UnreadKernel};
 use super::super::failure::Failure;
-use super::super::predict::known_types;
+use super::super::predict::{TypesAtHand, known_types};
 use crate::answer::Answer;
 use crate::matrix::Project;
 use crate::object::BpfObject;
@@ -39,9 +39,8 @@ impl Minimal {
             Err(failure) if kernels.is_empty() => return Err(failure),
             Err(_) => {}
         }
-        let types =
-            |kernel: &PredictedKernel| project.store.type_table(&kernel.types).map_err(|error| error.to_string());
-        let matrix = PredictedMatrix::of(&subjects, kernels, types);
+        let types = TypesAtHand::of(&project.store, subjects.iter());
+        let matrix = PredictedMatrix::of(&subjects, kernels, |kernel| types.read(kernel));
         let declared: BTreeSet<String> = project.manifest.kernels.iter().map(|kernel| kernel.name.clone()).collect();
         let rank = |kernel: usize| match &matrix.kernels[kernel].name {
             Some(name) if declared.contains(name) => 0,

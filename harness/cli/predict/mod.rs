@@ -13,9 +13,9 @@ use super::answer::Print;
 use super::failure::Failure;
 use super::{Common, say};
 use crate::matrix::{Inputs, Project};
-use crate::predict::{PredictedKernel, PredictedMatrix, Subject};
+use crate::predict::{PredictedMatrix, Subject};
 use crate::record::{PredictedOutcome, exit_code};
-pub(super) use known_types::known_types;
+pub(super) use known_types::{TypesAtHand, known_types};
 
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
@@ -45,8 +45,8 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<ExitCode, Failu
         subjects.push(subject);
     }
     let kernels = known_types(&project, &args.btf)?;
-    let types = |kernel: &PredictedKernel| project.store.type_table(&kernel.types).map_err(|error| error.to_string());
-    let matrix = PredictedMatrix::of(&subjects, kernels, types);
+    let types = TypesAtHand::of(&project.store, subjects.iter());
+    let matrix = PredictedMatrix::of(&subjects, kernels, |kernel| types.read(kernel));
     match args.json {
         true => json::whole(&subjects, &matrix).print()?,
         false => print!("{}", table::whole(&subjects, &matrix)),

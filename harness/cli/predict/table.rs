@@ -1,5 +1,6 @@
 //! What is predicted, as text: where each program changes, from kernel to kernel.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -35,6 +36,12 @@ fn object(text: &mut String, number: usize, subject: &Subject, matrix: &Predicte
         subject.relocations(),
         resolving.count()
     );
+    let cells = (0..all).filter_map(|kernel| matrix.cells.get(kernel)?.as_ref().ok()?.get(number));
+    let modules: BTreeSet<&str> = cells.flat_map(|cell| &cell.modules).map(String::as_str).collect();
+    if !modules.is_empty() {
+        let names: Vec<&str> = modules.into_iter().collect();
+        let _ = writeln!(text, "  with the types of kernel modules: {}", names.join(", "));
+    }
     for (index, program) in subject.programs.iter().enumerate() {
         let on = |kernel: usize| outcomes(matrix, kernel, number).map(|outcomes| &outcomes[index]);
         if (0..all).all(|kernel| on(kernel) == Some(&PredictedOutcome::Resolves)) {

@@ -5,7 +5,7 @@ use super::*;
 /// The kernels of the `remedy` fixtures.
 fn with_remedies<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
     let (old, new) = (btf("remedy_a.o"), btf("remedy_b.o"));
-    let kernel = |name, btf| KernelTypes { name, btf, booted: true };
+    let kernel = |name, btf| KernelTypes { name, btf, booted: true, modules: None };
     test(&[kernel("6.1", &old), kernel("6.12", &old), kernel("7.1", &new)])
 }
 
@@ -123,7 +123,8 @@ fn rules_are_told_in_full() {
         kfunc("bpf_task_from_pid", "kprobe/x", "6.12"),
         config_option("CONFIG_BPF_KPROBE_OVERRIDE", "`bpf_override_return`", "6.1"),
         kconfig_extern("CONFIG_NO_SUCH_THING", "6.1"),
-        module("struct xfs_inode", &["xfs".to_owned()], "6.1"),
+        module("struct xfs_inode", &["xfs".to_owned()], false, "6.1"),
+        module("struct xfs_inode", &["xfs".to_owned()], true, "6.1"),
         without_debug_info("6.1"),
     ];
     insta::assert_snapshot!(texts.map(|explanation| render(&explanation, 100)).join("\n"));

@@ -104,8 +104,9 @@ fn rule(facts: &CellFacts<'_>, program: &ProgramRecord, cause: Cause) -> Option<
             {
                 explain::module_elsewhere(subject?, module, kernel, failed)
             } else {
-                let modules: Vec<String> = named.split(", which").next()?.split(" or ").map(str::to_owned).collect();
-                explain::module(subject?, &modules, failed)
+                let (modules, rest) = named.split_once(", which").unwrap_or((named, ""));
+                let modules: Vec<String> = modules.split(" or ").map(str::to_owned).collect();
+                explain::module(subject?, &modules, rest.starts_with(" loaded, but"), failed)
             }
         }
         Cause::KernelConfigMissing if line.starts_with("extern ") => explain::kconfig_extern(subject?, failed),

@@ -57,8 +57,10 @@ fn render_relocated(
     let of = |types: &Option<ObjectTypes>| types.as_ref().map(|types| types.btf.clone());
     let kernel = |name, types: &Option<ObjectTypes>| of(types).unwrap_or_else(|| panic!("{name}"));
     let (old, new): (Btf, Btf) = (kernel("6.1", &old), kernel("6.12", &new));
-    let matrix =
-        [KernelTypes { name: "6.1", btf: &old, booted: true }, KernelTypes { name: "6.12", btf: &new, booted: true }];
+    let matrix = [
+        KernelTypes { name: "6.1", btf: &old, booted: true, modules: None },
+        KernelTypes { name: "6.12", btf: &new, booted: true, modules: None },
+    ];
     let facts = CellFacts {
         record: &record,
         object: 0,

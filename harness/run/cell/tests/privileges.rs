@@ -97,7 +97,7 @@ fn a_search_without_an_end_costs_the_name_and_not_the_verdict() {
 
 #[test]
 fn privileges_that_nobody_can_have_are_no_fault_of_the_object() {
-    let reason = "this kernel has no CAP_BPF: Linux has it from 5.8 (its last one is CAP_AUDIT_READ)";
+    let reason = "this kernel has no CAP_BPF, which needs Linux 5.8 or later (its last one is CAP_AUDIT_READ)";
     let refusal = GuestMessage::NoSuchPrivileges { missing: vec!["CAP_BPF".to_owned()], reason: reason.to_owned() };
     let (records, _) = judge_with(vec![says(&[refusal, done()])], Some(has(&["CAP_BPF"])));
     for record in records {
