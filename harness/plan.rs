@@ -210,26 +210,6 @@ impl Plan {
 
     /// The record of a run that has not begun: every cell is there, and not run.
     pub fn record(&self, tool: ToolRecord, started: String) -> RunRecord {
-        let cell = |object: &PlannedObject, kernel: &KernelSpec| CellRecord {
-            kernel: kernel.name.clone(),
-            object: object.object.name.clone(),
-            whole: None,
-            programs: object.programs.iter().map(|program| ProgramRecord::not_run(program, PLANNED)).collect(),
-            relocations: Vec::new(),
-            dangers: Vec::new(),
-            externs: Vec::new(),
-            downgrades: Vec::new(),
-            loader: None,
-            modules: Vec::new(),
-            coverage: CellCoverage::default(),
-            prediction: None,
-            upgrade: None,
-            kernel_log: Vec::new(),
-            privileges: None,
-            wall_ms: 0,
-            machine: None,
-            notes: Vec::new(),
-        };
         RunRecord {
             schema_version: SCHEMA_VERSION,
             tool,
@@ -241,7 +221,7 @@ impl Plan {
             cells: self
                 .objects
                 .iter()
-                .flat_map(|object| self.kernels.iter().map(move |kernel| cell(object, kernel)))
+                .flat_map(|object| self.kernels.iter().map(|kernel| object.cell(kernel)))
                 .collect(),
             notices: Vec::new(),
             alternatives: self.alternatives.clone(),
@@ -324,6 +304,31 @@ impl PlannedObject {
         }
     }
 
+    /// Its cell on a kernel, not run.
+    pub fn cell(&self, kernel: &KernelSpec) -> CellRecord {
+        CellRecord {
+            kernel: kernel.name.clone(),
+            object: self.object.name.clone(),
+            whole: None,
+            programs: self.programs.iter().map(|program| ProgramRecord::not_run(program, PLANNED)).collect(),
+            relocations: Vec::new(),
+            dangers: Vec::new(),
+            externs: Vec::new(),
+            downgrades: Vec::new(),
+            loader: None,
+            modules: Vec::new(),
+            coverage: CellCoverage::default(),
+            prediction: None,
+            upgrade: None,
+            kernel_log: Vec::new(),
+            privileges: None,
+            wall_ms: 0,
+            machine: None,
+            notes: Vec::new(),
+            observed: None,
+        }
+    }
+
     /// Why nothing of it can be judged, though it is sound: libbpf finds no program in it.
     pub fn unclaimed(&self) -> Option<&Unclaimed> {
         if self.by_executable() {
@@ -331,6 +336,11 @@ impl PlannedObject {
         }
         let inventory = self.object.inventory.as_ref().ok()?;
         inventory.unclaimed.first().filter(|_| inventory.programs.is_empty())
+    }
+
+    /// Whether it is known without a guest what becomes of it.
+    pub fn needs_no_guest(&self) -> bool {
+        self.broken.is_some() || self.unclaimed().is_some()
     }
 
     /// The object's CO-RE relocations.
@@ -357,7 +367,8 @@ impl PlannedObject {
         names.filter(is_wanted).map(|(_, name)| name.clone()).collect()
     }
 
-    fn record(&self) -> ObjectRecord {
+    /// What reports say of it.
+    pub fn record(&self) -> ObjectRecord {
         ObjectRecord {
             name: self.object.name.clone(),
             origin: self.object.origin.to_string(),

@@ -77,6 +77,10 @@ pub(super) struct RunArgs {
     /// Boot every guest: restore none from a snapshot, and make none.
     #[arg(long)]
     cold: bool,
+    /// Take what an earlier run observed of an object on a kernel, if nothing that decides it has changed since, and do not run it again.
+    /// Every report says when that was.
+    #[arg(long, conflicts_with_all = ["cold", "against"])]
+    reuse: bool,
     #[command(flatten)]
     thresholds: Thresholds,
     /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
@@ -179,6 +183,7 @@ impl RunArgs {
         };
         options.full_logs = self.full_logs;
         options.cold = self.cold;
+        options.reuse = self.reuse;
         options.partition = self.partition;
         options.loaders.clone_from(&self.loader);
         options.machine = self.guests.options();

@@ -27,7 +27,7 @@ pub(super) struct StoreArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show kernels, packages, unpacked objects and snapshots with their sizes (the default).
+    /// Show kernels, packages, unpacked objects, snapshots and kept results with their sizes (the default).
     List {
         /// As JSON.
         #[arg(long)]
@@ -41,7 +41,7 @@ enum Verb {
     },
     /// Remove snapshots; the next run boots its kernels anew.
     Clear {
-        /// Remove kernels, packages and unpacked objects, too; the next run fetches them anew.
+        /// Remove kernels, packages, unpacked objects and kept results, too; the next run fetches and observes them anew.
         #[arg(long)]
         all: bool,
     },
@@ -98,6 +98,7 @@ fn contents(store: &Store) -> Result<StoreContents, Failure> {
             FolderKind::Package => "package",
             FolderKind::Unpacked => "objects",
             FolderKind::Types => "types",
+            FolderKind::Cells => "results",
         }
         .to_owned(),
         name: folder.name.clone(),
