@@ -1,6 +1,7 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
 mod baseline;
+mod cell;
 mod command;
 mod groups;
 mod kernel_record;
@@ -23,14 +24,13 @@ use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, Inventory, Unclaimed};
 use crate::protocol::{DataPatch, MAPS_ALONE, ObjectSetup, ProgramSetup};
-use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
 use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
-    AlternativesRecord, CellRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord,
-    RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
+    AlternativesRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord, RunRecord, SCHEMA_VERSION,
+    ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
@@ -177,6 +177,24 @@ impl Plan {
         }
     }
 
+    /// Plans an object, with each of its shapes, on a kernel; `targets` are the objects that its programs are loaded for.
+    pub fn of_one(kernel: KernelSpec, object: &BpfObject, targets: &[BpfObject], settings: &Settings) -> Plan {
+        let objects = std::iter::once(object).chain(targets).cloned().collect();
+        let mut plan = Plan::new(vec![kernel], objects, settings);
+        let is_of = |name: &str| targets.iter().any(|target| target.name == name);
+        plan.objects.retain(|planned| !is_of(planned.shape.as_ref().map_or(&planned.object.name, |shape| &shape.of)));
+        plan
+    }
+
+    /// The modules that the user names for a kernel's guests. What the command line says comes first, then what suites say, then the manifest.
+    pub fn modules_of<'a>(
+        &'a self,
+        kernel: &'a KernelSpec,
+        of_run: Option<&'a ModuleChoice>,
+    ) -> Option<&'a ModuleChoice> {
+        of_run.or(self.modules.as_ref()).or(kernel.modules.as_ref())
+    }
+
     /// The memory in MiB of the kernels' guests, and that of every guest for an object that needs a larger one.
     pub fn guest_sizes(&self) -> (u64, Vec<u64>) {
         let standard = self.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
@@ -301,31 +319,6 @@ impl PlannedObject {
             upgrade: None,
             baseline: None,
             shaped,
-        }
-    }
-
-    /// Its cell on a kernel, not run.
-    pub fn cell(&self, kernel: &KernelSpec) -> CellRecord {
-        CellRecord {
-            kernel: kernel.name.clone(),
-            object: self.object.name.clone(),
-            whole: None,
-            programs: self.programs.iter().map(|program| ProgramRecord::not_run(program, PLANNED)).collect(),
-            relocations: Vec::new(),
-            dangers: Vec::new(),
-            externs: Vec::new(),
-            downgrades: Vec::new(),
-            loader: None,
-            modules: Vec::new(),
-            coverage: CellCoverage::default(),
-            prediction: None,
-            upgrade: None,
-            kernel_log: Vec::new(),
-            privileges: None,
-            wall_ms: 0,
-            machine: None,
-            notes: Vec::new(),
-            observed: None,
         }
     }
 

@@ -113,6 +113,24 @@ fn maps_of_an_older_build_are_reused_refused_recreated_or_misread() {
 }
 
 #[test]
+fn maps_that_neither_build_pins_are_pinned_on_demand() {
+    need!("guests", "programs");
+    let (_, record) = corematrix("upgrade", &["--pin-all"], &["upgrade_old", "upgrade_new"]);
+    for cell in &record.cells {
+        let maps = &cell.upgrade.as_ref().expect("it was tried").maps;
+        for (name, entries) in [("no_more_pinned", 8), ("not_pinned", 4)] {
+            let map = maps.iter().find(|map| map.map == name).expect("the map");
+            assert_eq!(
+                (map.fate, &map.data),
+                (MapFate::Reused, &Some(MapData::Survives { entries })),
+                "{}",
+                cell.kernel
+            );
+        }
+    }
+}
+
+#[test]
 fn a_build_that_pins_nothing_is_no_upgrade() {
     let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
     need!("guests", "programs");

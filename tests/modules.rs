@@ -23,11 +23,22 @@ fn root() -> &'static Path {
 /// Runs the object that needs xfs, with more arguments.
 fn run(arguments: &[&str]) -> RunRecord {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    run_to(folder.path(), arguments)
+}
+
+fn run_to(folder: &Path, arguments: &[&str]) -> RunRecord {
     let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
-    run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--out"]).arg(folder.path()).args(arguments);
+    run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--out"]).arg(folder).args(arguments);
     let output = run.output().expect("corematrix starts");
     let said = String::from_utf8_lossy(&output.stderr);
-    corematrix::record::json::read(&folder.path().join("report.json")).unwrap_or_else(|error| panic!("{error}: {said}"))
+    corematrix::record::json::read(&folder.join("report.json")).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+fn corematrix(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_corematrix")).current_dir(root()).args(arguments).output();
+    let output = output.expect("corematrix starts");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn fate<'r>(cell: &'r CellRecord, program: &str) -> (Option<Cause>, &'r str) {
@@ -83,13 +94,23 @@ fn module_of_the_user_is_loaded_or_its_refusal_is_told() {
     let module = unsigned_xfs();
     let plain = written(folder.path(), "plain", &module);
     // Its own kernel takes it; another one is not even booted with it.
-    let record = run(&["--kernel", "6.1", "--kernel", "6.12", "--modules", &plain]);
+    let report = folder.path().join("report");
+    let record = run_to(&report, &["--kernel", "6.1", "--kernel", "6.12", "--modules", &plain]);
+    assert_eq!(record.kernels[0].modules, [plain.as_str()]);
     assert_eq!(fate(&record.cells[0], "type"), (None, ""));
     for program in ["type", "probe_of_nothing"] {
         let (cause, reason) = fate(&record.cells[1], program);
         assert_eq!(cause, Some(Cause::ModuleNotLoaded), "{reason}");
         assert!(reason.contains("it is built for 6.1.") && reason.contains("this kernel is 6.12."), "{reason}");
     }
+    // A bundle has the module with it.
+    let bundle = folder.path().join("cell.cmxb");
+    let (report, bundle) = (report.to_str().expect("UTF-8"), bundle.to_str().expect("UTF-8"));
+    corematrix(&["bundle", report, "6.1", "modules", "-o", bundle]);
+    fs::remove_dir_all(folder.path().join("plain")).expect("it was there");
+    let said = corematrix(&["repro", bundle, "type"]);
+    assert!(said.contains("reproduced: ") && said.contains("`type`: loaded"), "{said}");
+    let plain = written(folder.path(), "plain", &module);
     // A kernel that takes only signed modules.
     let manifest = strict(folder.path()).display().to_string();
     let record = run(&["--manifest", &manifest, "--kernel", "6.1", "--modules", &plain]);

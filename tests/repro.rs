@@ -119,3 +119,35 @@ fn a_shape_is_seen_again_with_its_settings_and_an_image_is_given_by_hand() {
     ran.expect(1);
     expect_output(&ran, &["switches@none/", "map creation failed", "reproduced: "]);
 }
+
+#[test]
+fn programs_are_loaded_for_those_of_another_object_again() {
+    need!("guests", "programs");
+    let lab = Lab::with_kernel("");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/targets/suite.toml");
+    let suite = lab.path("suite.toml");
+    for name in ["dispatcher", "filters"] {
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/targets/{name}.bpf.o"));
+        fs::copy(built, lab.path(&format!("{name}.bpf.o"))).unwrap();
+    }
+    let text = fs::read_to_string(tests).unwrap().replace("../../target/targets/", "");
+    fs::write(&suite, &text).unwrap();
+    let suite = suite.to_str().unwrap();
+    lab.run(&[suite]).expect(1);
+    let run = lab.out().display().to_string();
+    let loaded = ["reproduced: ", "`filter`: loaded"];
+    expect_output(repro(&lab, &[&run, "5.10", "filters", "filter"]).expect(0), &loaded);
+    // Both objects are in the suite, and the dispatcher is there for the filters only.
+    expect_output(repro(&lab, &["5.10", suite, "filter"]).expect(0), &["`filter`: loaded"]);
+
+    // Another machine has neither of the objects.
+    let other = Lab::with_kernel("");
+    fs::remove_file(other.path("kernels.toml")).unwrap();
+    fs::remove_file(other.path("kernels.lock")).unwrap();
+    let bundle = lab.out().join("bundles/5.10-filters.cmxb");
+    let bundle = bundle.to_str().unwrap();
+    expect_output(repro(&other, &[bundle, "filter"]).expect(0), &loaded);
+    let ran = repro(&other, &[bundle, "of_broken"]);
+    expect_output(&ran, &["target program `dispatcher/broken` does not load"]);
+    other.expect_nothing_left();
+}

@@ -27,7 +27,7 @@ use corematrix::store::Store;
 use serde_json::json;
 
 use book::{Book, Class, Expected};
-use fact::Fact;
+use fact::{Fact, KernelFacts};
 use need::need;
 
 const AT_LEAST: usize = 20;
@@ -69,7 +69,7 @@ fn every_kernel_treats_every_program_as_its_story_says() {
 
 /// Programs that load and read wrong data are flagged exactly where the kernel's BTF says that they do, others never. Where a
 /// program loads and the BTF of other kernels lacks its field, the failure there is told, too.
-fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<String>) {
+fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, KernelFacts)], differences: &mut Vec<String>) {
     for story in &book.story {
         let Some(object) = record.objects.iter().position(|object| object.name == story.object) else { continue };
         for (name, expected) in &story.program {
@@ -78,8 +78,7 @@ fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
             let loads = expected.fact().expect("was checked by the other test");
             let attaches = expected.attaches().expect("was checked by the other test");
             // A missing kernel function is no relocation of this kind.
-            let by_field =
-                expected.otherwise == Some(Verdict::RelocationFailed) && !expected.loads.starts_with("func ");
+            let by_field = expected.otherwise == Some(Verdict::RelocationFailed) && !expected.loads.contains("func ");
             let fails_elsewhere = by_field && !kernels.iter().all(|(_, types)| loads.holds(types));
             for (index, types) in kernels {
                 let cell = record.cell(object, *index);
@@ -105,7 +104,7 @@ fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], difference
 }
 
 /// Maps of struct_ops attach where all of their programs load, and the guest says so where they do not.
-fn struct_ops(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<String>) {
+fn struct_ops(record: &RunRecord, kernels: &[(usize, KernelFacts)], differences: &mut Vec<String>) {
     let maps = [
         ("sched-ext", "naive", "type struct bpf_struct_ops_sched_ext_ops"),
         ("tcp-congestion", "guarded", "always"),
@@ -128,7 +127,7 @@ fn struct_ops(record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Ve
 }
 
 /// The kernels whose programs were judged, by index. A kernel that the matrix needs and that was not judged is a difference.
-fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usize, Btf)> {
+fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usize, KernelFacts)> {
     let manifest = Manifest::load(&root().join("kernels.toml")).expect("kernels.toml");
     let lock = LockFile::open(&root().join("kernels.lock")).expect("kernels.lock");
     let store = Store::open(&Places::from_environment(None).expect("a store").store).expect("the store");
@@ -141,8 +140,8 @@ fn judged_kernels(record: &RunRecord, differences: &mut Vec<String>) -> Vec<(usi
                 // Without the network: the run has just fetched it.
                 let stored = store.kernel(spec, &lock, true, &|_| {}).expect("is in the store");
                 assert_eq!(Some(&stored.identity), kernel.identity.as_ref(), "kernel `{}`", kernel.name);
-                let raw = std::fs::read(stored.btf.expect("has BTF")).expect("its BTF");
-                judged.push((index, Btf::parse(&raw).expect("its BTF")));
+                let raw = std::fs::read(stored.btf.as_ref().expect("has BTF")).expect("its BTF");
+                judged.push((index, KernelFacts::of(Btf::parse(&raw).expect("its BTF"), stored)));
             }
             KernelState::Ready => println!("kernel `{}` has no BTF, so no fact can be asked", kernel.name),
             state => not_judged(kernel, state, differences),
@@ -159,7 +158,7 @@ fn not_judged(kernel: &KernelRecord, state: &KernelState, differences: &mut Vec<
     }
 }
 
-fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, Btf)], differences: &mut Vec<String>) {
+fn compare(book: &Book, record: &RunRecord, kernels: &[(usize, KernelFacts)], differences: &mut Vec<String>) {
     for story in &book.story {
         let Some(object) = record.objects.iter().position(|object| object.name == story.object) else {
             differences.push(format!("{}: the run has no object `{}`", story.id, story.object));
@@ -317,7 +316,7 @@ fn differences_are_found() {
     )
     .expect("a book");
     let judge = |first: Verdict, second: Verdict, reason: &str, guarded: Verdict, both: bool| {
-        let (full, empty) = (fixture_btf(), empty_btf());
+        let [full, empty] = [fixture_btf(), empty_btf()].map(KernelFacts::without_modules);
         let kernels = if both { vec![(0, full), (1, empty)] } else { vec![(0, full)] };
         let record = made_up_run([[first, guarded], [second, guarded]], reason);
         let mut differences = Vec::new();
@@ -369,7 +368,7 @@ fn made_up_run(verdicts: [[Verdict; 2]; 2], reason: &str) -> RunRecord {
 /// An object's BTF is like a kernel's, and needs no kernel.
 #[test]
 fn facts_are_read_out_of_btf() {
-    let types = fixture_btf();
+    let types = KernelFacts::without_modules(fixture_btf());
     let holds = |fact: &str| Fact::parse(fact).expect("is a fact").holds(&types);
     assert!(holds("always") && !holds("never") && holds("not never") && holds("never or always"));
     assert!(!holds("always and never"));

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tar::{Archive, Builder, EntryType, Header};
 
+use super::companions::{MODULES, TARGETS};
 use super::error::BundleError;
 use crate::file_name::is_file_name;
 
@@ -26,17 +27,22 @@ pub(super) fn limit(name: &str) -> Option<u64> {
     match name {
         "bundle.json" | "kernels.toml" | "kernels.lock" | "suite.toml" => Some(1 << 20),
         "report.json" => Some(64 << 20),
-        _ => {
-            match (name.strip_suffix(".bpf.o"), name.strip_prefix("logs/").and_then(|log| log.strip_suffix(".log.zst")))
-            {
-                (Some(stem), _) if is_file_name(stem) => Some(64 << 20),
-                (_, Some(number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                    Some(16 << 20)
-                }
-                _ => None,
-            }
-        }
+        _ => of_folder(name),
     }
+}
+
+fn of_folder(name: &str) -> Option<u64> {
+    if let Some(log) = name.strip_prefix("logs/") {
+        let number = log.strip_suffix(".log.zst")?;
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        return is_number.then_some(16 << 20);
+    }
+    if let Some(module) = name.strip_prefix(MODULES) {
+        let is_module = [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].iter().any(|end| module.ends_with(end));
+        return (is_module && is_file_name(module)).then_some(64 << 20);
+    }
+    let object = name.strip_prefix(TARGETS).unwrap_or(name).strip_suffix(".bpf.o")?;
+    is_file_name(object).then_some(64 << 20)
 }
 
 /// Writes the archive. The same members give the same bytes.

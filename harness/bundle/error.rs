@@ -40,13 +40,13 @@ pub enum BundleError {
         reason: String,
     },
     /// Another version of corematrix made it.
-    #[error("`{}` has bundle format {found}, and this corematrix reads format {known}", path.display())]
+    #[error("`{}` has bundle format {found}, and this corematrix reads formats up to {known}", path.display())]
     OtherFormat {
         /// The bundle.
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// The format that is understood.
+        /// The newest format that is understood.
         known: u32,
     },
     /// The cell is not one to make a bundle of.

@@ -10,13 +10,17 @@
 //! kernels.lock     what exactly it is; not for an image on the machine of the run
 //! suite.toml       the settings of the object, and what is expected of it
 //! NAME.bpf.o       the object
+//! targets/*.bpf.o  the objects that programs of it are loaded for, if there are any
+//! modules/*.ko     the kernel modules that the user gave as files, if there are any
 //! logs/N.log.zst   the verifier log of program N
 //! ```
 //!
 //! A bundle is data that anyone may have made: opening one runs nothing, writes nothing, and reads it into memory within bounds.
 //! `kernels.toml` and `kernels.lock` go through the same readers as a user's own, so no other kinds of sources exist.
 
+mod about;
 mod archive;
+mod companions;
 mod error;
 mod project;
 #[cfg(test)]
@@ -28,23 +32,23 @@ use crate::whole_file;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use crate::file_name::file_name as plain;
 use crate::manifest::{KernelSpec, Manifest};
 use crate::record::json;
-use crate::record::{RunRecord, ShapeRecord};
+use crate::record::{ObjectRecord, RunRecord, ShapeRecord};
 use crate::run_folder::RunFolder;
 use crate::source::LockFile;
+pub use about::{About, host_cpu};
+use archive::ArchiveMember;
+pub use companions::target_rows;
 pub use error::BundleError;
 
 /// The ending of a bundle's name.
 pub const SUFFIX: &str = ".cmxb";
 /// Where a run puts its bundles, in the report's folder.
 pub const FOLDER: &str = "bundles";
-/// The version of the format; raised when an older corematrix would misread it.
-const FORMAT: u32 = 1;
 /// The first bytes of everything that zstd compressed.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -53,7 +57,7 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 pub struct Bundle {
     /// What it is about.
     pub about: About,
-    /// The object on all kernels of the run.
+    /// The object on all kernels of the run, and after it those that its programs are loaded for.
     pub record: RunRecord,
     /// The cell's kernel, as an index.
     pub kernel: usize,
@@ -64,18 +68,19 @@ pub struct Bundle {
     suite: String,
     /// The verifier logs of the cell's programs, compressed, by the number of the program.
     logs: Vec<(usize, Vec<u8>)>,
+    /// The objects that programs of the object are loaded for, as in the record, and modules: names in the bundle, and bytes.
+    companions: Vec<ArchiveMember>,
 }
 
-/// What a bundle is about: its `bundle.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
-    format: u32,
-    /// The cell's kernel.
-    pub kernel: String,
-    /// The command line of the run; empty if nobody knows it any more.
-    pub command: Vec<String>,
-    /// The processor of the machine of the run, if it has a name.
-    pub cpu: Option<String>,
+/// What [`Bundle::lay_out`] wrote.
+#[derive(Debug)]
+pub struct LaidOut {
+    /// The kernel.
+    pub spec: KernelSpec,
+    /// The object's file.
+    pub object: PathBuf,
+    /// The files of the objects that its programs are loaded for, as in the record.
+    pub targets: Vec<PathBuf>,
 }
 
 /// A cell to make a bundle of, and what belongs to it.
@@ -88,6 +93,8 @@ pub struct Contents<'a> {
     pub kernel: usize,
     /// The object's bytes.
     pub bytes: &'a [u8],
+    /// Those of each object of [`target_rows`].
+    pub targets: &'a [Arc<[u8]>],
     /// The kernel as the manifest declares it.
     pub spec: &'a KernelSpec,
     /// The lock file of the run.
@@ -105,13 +112,6 @@ pub fn file_name(kernel: &str, object: &str) -> String {
     plain(&format!("{kernel}{between}{object}")) + SUFFIX
 }
 
-/// The processor of this machine, if it has a name.
-pub fn host_cpu() -> Option<String> {
-    let known = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = known.lines().find(|line| line.starts_with("model name"))?;
-    line.split_once(':').map(|(_, name)| name.trim().to_owned())
-}
-
 impl Bundle {
     /// Whether a file begins like a bundle.
     pub fn is_bundle(path: &Path) -> bool {
@@ -124,7 +124,7 @@ impl Bundle {
     /// # Errors
     /// [`BundleError::NotToBundle`] where the kernel never got ready, is pinned as something else by now, or the object is another.
     pub fn of(contents: &Contents<'_>) -> Result<Bundle, BundleError> {
-        let &Contents { record, object, kernel, bytes, spec, lock, folder, command } = contents;
+        let &Contents { record, object, kernel, bytes, targets, spec, lock, folder, command } = contents;
         if let Some(btf) = &record.objects[object].loading.btf {
             let (object, kernel) = (record.objects[object].name.clone(), record.kernels[kernel].name.clone());
             let reason = format!("it is relocated with `{btf}`, and bundles hold no BTF");
@@ -139,6 +139,14 @@ impl Bundle {
         if checksum::of_bytes(bytes) != object_record.sha256 {
             return Err(not("the object has changed since the run".to_owned()));
         }
+        let rows = target_rows(record, object);
+        let mut companions: Vec<ArchiveMember> = Vec::new();
+        for (target, bytes) in rows.iter().map(|row| &record.objects[*row]).zip(targets) {
+            if checksum::of_bytes(bytes) != target.sha256 {
+                return Err(not(format!("its target `{}` has changed since the run", target.name)));
+            }
+            companions.push((companions::target_file(target.base_name()), bytes.to_vec()));
+        }
         let Some(identity) = &record.kernels[kernel].identity else {
             return Err(not("the run never got that kernel".to_owned()));
         };
@@ -151,12 +159,16 @@ impl Bundle {
         let base = object_record.base_name();
         let file = format!("{}.bpf.o", plain(base));
         let cannot_write = |error: toml::ser::Error| not(error.to_string());
-        let mut record = row(record, object);
+        let mut record = excerpt_of(record, std::iter::once(object).chain(rows));
+        companions.extend(companions::modules(&mut record.kernels[kernel]).map_err(not)?);
+        record.kernels.iter_mut().for_each(companions::hide_paths);
         let mut logs = Vec::new();
+        let width = record.kernels.len();
         let programs = record
             .cells
             .iter_mut()
             .enumerate()
+            .take(width)
             .flat_map(|(k, cell)| cell.programs.iter_mut().enumerate().map(move |(p, program)| (k, p, program)));
         for (k, p, program) in programs {
             let wanted = program.log_file.take().filter(|_| k == kernel && !program.verdict.is_pass());
@@ -173,14 +185,16 @@ impl Bundle {
             }
         }
         Ok(Bundle {
-            about: About { format: FORMAT, kernel: spec.name.clone(), command: command.to_vec(), cpu: host_cpu() },
+            about: About::of(spec.name.clone(), command.to_vec(), companions.is_empty()),
             kernel,
             object: bytes.to_vec(),
-            manifest: project::manifest(spec, source, &object_record.machine).map_err(cannot_write)?,
+            manifest: project::manifest(spec, source, &object_record.machine, &record.kernels[kernel].modules)
+                .map_err(cannot_write)?,
             lock,
-            suite: project::suite((base, &file), &record.objects[0]).map_err(cannot_write)?,
+            suite: project::suite((base, &file), &record.objects).map_err(cannot_write)?,
             record,
             logs,
+            companions,
         })
     }
 
@@ -198,6 +212,7 @@ impl Bundle {
         members.extend(self.lock.iter().map(|lock| ("kernels.lock".to_owned(), lock.clone().into_bytes())));
         members.push(("suite.toml".to_owned(), self.suite.clone().into_bytes()));
         members.push((format!("{}.bpf.o", plain(self.base())), self.object.clone()));
+        members.extend(self.companions.iter().cloned());
         members.extend(self.logs.iter().map(|(p, log)| (format!("logs/{p}.log.zst"), log.clone())));
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(error)?;
@@ -220,13 +235,26 @@ impl Bundle {
         };
         let missing = |name: &str| damaged(format!("`{name}` is missing"));
         let mut need = |name: &str| take(&|found| found == name).map(|(_, bytes)| bytes).ok_or_else(|| missing(name));
-        let about = about(&need("bundle.json")?, path)?;
+        let about = About::read(&need("bundle.json")?, path)?;
         let record = json::parse(&need("report.json")?, Path::new("report.json"));
         let mut record = record.map_err(|error| damaged(error.to_string()))?;
         let manifest = text(need("kernels.toml")?).map_err(&damaged)?;
         let suite = text(need("suite.toml")?).map_err(&damaged)?;
         let lock = take(&|name| name == "kernels.lock").map(|(_, bytes)| text(bytes)).transpose().map_err(&damaged)?;
-        let (_, object) = take(&|name| name.ends_with(".bpf.o")).ok_or_else(|| missing("*.bpf.o"))?;
+        let is_object = |name: &str| name.ends_with(".bpf.o") && !name.contains('/');
+        let (_, object) = take(&is_object).ok_or_else(|| missing("*.bpf.o"))?;
+        let mut companions = Vec::new();
+        for target in record.objects.iter().skip(1) {
+            let name = companions::target_file(target.base_name());
+            let (_, bytes) = take(&|found| found == name).ok_or_else(|| missing(&name))?;
+            if target.sha256 != checksum::of_bytes(&bytes) {
+                return Err(damaged(format!("`{name}` is not the one of its report")));
+            }
+            companions.push((name, bytes));
+        }
+        while let Some(module) = take(&|name| name.starts_with(companions::MODULES)) {
+            companions.push(module);
+        }
         let mut logs = Vec::new();
         while let Some((name, log)) = take(&|name| name.starts_with("logs/")) {
             let number = name.trim_start_matches("logs/").trim_end_matches(".log.zst").parse();
@@ -234,7 +262,7 @@ impl Bundle {
         }
         logs.sort_by_key(|(number, _)| *number);
 
-        if !members.is_empty() || record.objects.len() != 1 {
+        if !members.is_empty() || record.objects.is_empty() {
             return Err(damaged("it is not about one object".to_owned()));
         }
         if record.objects[0].sha256 != checksum::of_bytes(&object) {
@@ -249,7 +277,7 @@ impl Bundle {
                 program.log_file = is_here.then(|| format!("logs/{p}.log.zst"));
             }
         }
-        Ok(Bundle { about, record, kernel, object, manifest, lock, suite, logs })
+        Ok(Bundle { about, record, kernel, object, manifest, lock, suite, logs, companions })
     }
 
     /// The name of the object without settings.
@@ -263,11 +291,16 @@ impl Bundle {
         self.record.objects[0].shape.as_ref()
     }
 
-    /// Writes manifest, lock file and object into `folder`, which is empty, and returns the kernel and the path of the object.
+    /// The names of the objects that its programs are loaded for.
+    pub fn target_names(&self) -> impl Iterator<Item = &str> {
+        self.record.objects.iter().skip(1).map(ObjectRecord::base_name)
+    }
+
+    /// Writes manifest, lock file, objects and modules into `folder`, which is empty.
     ///
     /// # Errors
     /// [`BundleError::Damaged`] if the manifest does not declare the kernel and nothing else, [`BundleError::Write`].
-    pub fn lay_out(&self, folder: &Path) -> Result<(KernelSpec, PathBuf), BundleError> {
+    pub fn lay_out(&self, folder: &Path) -> Result<LaidOut, BundleError> {
         let damaged = |reason: String| BundleError::Damaged { path: PathBuf::from("kernels.toml"), reason };
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
@@ -279,29 +312,42 @@ impl Bundle {
             write("kernels.lock", lock.as_bytes())?;
         }
         let object = write("object.bpf.o", &self.object)?;
+        let mut targets = Vec::new();
+        for (name, bytes) in &self.companions {
+            let (within, _) = name.split_once('/').unwrap_or((".", name));
+            std::fs::create_dir_all(folder.join(within))
+                .map_err(|source| BundleError::Write { path: folder.join(within), source })?;
+            let path = write(name, bytes)?;
+            targets.extend(name.starts_with(companions::TARGETS).then_some(path));
+        }
         let known = Manifest::load(&manifest).map_err(|error| damaged(error.to_string()))?.kernels;
         match <[KernelSpec; 1]>::try_from(known) {
             Ok([spec]) if !project::is_harmless(&spec) => {
                 Err(damaged(format!("it wants `{}` from this machine, which no bundle does", spec.source)))
             }
-            Ok([spec]) if spec.name == self.about.kernel => Ok((spec, object)),
+            Ok([spec]) if !companions::are_own(spec.modules.as_ref(), folder, &self.companions) => {
+                Err(damaged("it wants kernel modules from this machine, which no bundle does".to_owned()))
+            }
+            Ok([spec]) if spec.name == self.about.kernel => Ok(LaidOut { spec, object, targets }),
             _ => Err(damaged(format!("it does not declare `{}` alone", self.about.kernel))),
         }
     }
 }
 
-/// The one row of an object in a record.
-fn row(record: &RunRecord, object: usize) -> RunRecord {
+/// The rows of some objects of a record.
+fn excerpt_of(record: &RunRecord, objects: impl Iterator<Item = usize>) -> RunRecord {
+    let objects: Vec<usize> = objects.collect();
     let width = record.kernels.len();
-    let cells = record.cells[object * width..(object + 1) * width].to_vec();
-    let optional = record.optional.iter().filter(|one| one.what.object == record.objects[object].name);
+    let cells = objects.iter().flat_map(|object| &record.cells[object * width..(object + 1) * width]).cloned();
+    let names: Vec<&str> = objects.iter().map(|&object| record.objects[object].name.as_str()).collect();
+    let optional = record.optional.iter().filter(|one| names.contains(&&*one.what.object));
     RunRecord {
         tool: record.tool.clone(),
         started: record.started.clone(),
         finished: record.finished.clone(),
         kernels: record.kernels.clone(),
-        objects: vec![record.objects[object].clone()],
-        cells,
+        objects: objects.iter().map(|&object| record.objects[object].clone()).collect(),
+        cells: cells.collect(),
         optional: optional.cloned().collect(),
         notices: Vec::new(),
         alternatives: Vec::new(),
@@ -309,23 +355,6 @@ fn row(record: &RunRecord, object: usize) -> RunRecord {
         partition: None,
         ..*record
     }
-}
-
-/// Reads `bundle.json`, its format first.
-fn about(json: &[u8], path: &Path) -> Result<About, BundleError> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u64,
-    }
-    let damaged = |error: serde_json::Error| BundleError::Damaged {
-        path: path.to_owned(),
-        reason: format!("`bundle.json`: {error}"),
-    };
-    let Format { format } = serde_json::from_slice(json).map_err(damaged)?;
-    if format != u64::from(FORMAT) {
-        return Err(BundleError::OtherFormat { path: path.to_owned(), found: format, known: FORMAT });
-    }
-    serde_json::from_slice(json).map_err(damaged)
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, String> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::companions::{TARGETS, target_file};
 use crate::manifest::{FileLocation, KernelSpec, Source, profile_table};
 use crate::record::{MachineSettings, ObjectRecord};
 use crate::source::LockedKernel;
@@ -46,6 +47,8 @@ struct Declared<'a> {
     numa: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     profile: Vec<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    modules: &'a [String],
     memory: String,
     boot_timeout: String,
     program_timeout: String,
@@ -58,6 +61,7 @@ pub(super) fn manifest(
     spec: &KernelSpec,
     source: Option<&Source>,
     machine: &MachineSettings,
+    modules: &[String],
 ) -> Result<String, toml::ser::Error> {
     let mut declared = Declared {
         source: source.map_or("path", Source::label),
@@ -71,6 +75,7 @@ pub(super) fn manifest(
         cpus: spec.machine.cpus,
         numa: spec.machine.numa_nodes,
         profile: spec.machine.profile_names(),
+        modules,
         memory: format!("{}MiB", spec.memory_mib),
         boot_timeout: humantime::format_duration(spec.boot_timeout).to_string(),
         program_timeout: humantime::format_duration(spec.program_timeout).to_string(),
@@ -145,19 +150,26 @@ pub(super) fn is_harmless(spec: &KernelSpec) -> bool {
 #[derive(Serialize)]
 struct SuiteText<'a> {
     name: &'a str,
-    objects: [&'a str; 1],
+    objects: Vec<String>,
 }
 
-/// A suite with only this object and the settings that it was tried with.
-pub(super) fn suite((name, file): (&str, &str), object: &ObjectRecord) -> Result<String, toml::ser::Error> {
-    let mut text = toml::to_string(&SuiteText { name, objects: [file] })?;
+/// A suite with the first object and the settings that it was tried with, and those that its programs are loaded for.
+pub(super) fn suite((name, file): (&str, &str), objects: &[ObjectRecord]) -> Result<String, toml::ser::Error> {
+    let (object, targets) = (&objects[0], &objects[1..]);
+    let stem = |file: &str| file.strip_suffix(".bpf.o").unwrap_or(file).to_owned();
+    let files = targets.iter().map(|target| target_file(target.base_name()));
+    let mut text =
+        toml::to_string(&SuiteText { name, objects: std::iter::once(file.to_owned()).chain(files).collect() })?;
     // The machine of a shape is among the shape's own settings, too.
     text.extend(object.machine.lines().into_iter().map(|line| line + "\n"));
-    let shape = object.shape.as_ref();
-    text += &crate::suite::loading_tables(&object.loading, file.strip_suffix(".bpf.o").unwrap_or(file));
-    if let Some(shape) = shape {
+    text += &crate::suite::loading_tables(&object.loading, &stem(file));
+    for target in targets {
+        let file = target_file(target.base_name());
+        text += &crate::suite::loading_tables(&target.loading, &stem(file.strip_prefix(TARGETS).unwrap_or(&file)));
+    }
+    if let Some(shape) = &object.shape {
         text += "\n[[shape]]\n";
-        text += &crate::suite::shape_table(shape, file.strip_suffix(".bpf.o").unwrap_or(file));
+        text += &crate::suite::shape_table(shape, &stem(file));
     }
     Ok(text)
 }

@@ -48,6 +48,7 @@ fn bundle() -> (tempfile::TempDir, PathBuf, Bundle) {
         object: 1,
         kernel,
         bytes: &bytes,
+        targets: &[],
         spec: &Manifest::load(&manifest).unwrap().kernels[0],
         lock: &LockFile::open(&lock).unwrap(),
         folder: folder.path(),
@@ -97,7 +98,8 @@ fn what_is_packed_comes_back_and_is_a_project_of_its_own() {
 
     let out = folder.path().join("out");
     std::fs::create_dir(&out).unwrap();
-    let (spec, object) = opened.lay_out(&out).unwrap();
+    let LaidOut { spec, object, targets } = opened.lay_out(&out).unwrap();
+    assert!(targets.is_empty());
     assert_eq!((spec.append[0].as_str(), std::fs::read(object).unwrap()), ("nokaslr", made.object.clone()));
     let lock = std::fs::read_to_string(out.join("kernels.lock")).unwrap();
     assert!(lock.contains("when-gone = \"stop\""), "{lock}");
@@ -175,7 +177,7 @@ fn damage_is_named() {
     }
     assert!(refusal(b"no bundle at all").starts_with("`X` is damaged or no bundle: "));
     let json = |about: &str| refusal(&hostile(&[("bundle.json", EntryType::Regular, about.as_bytes())]));
-    assert_eq!(json(r#"{"format": 2}"#), "`X` has bundle format 2, and this corematrix reads format 1");
+    assert_eq!(json(r#"{"format": 3}"#), "`X` has bundle format 3, and this corematrix reads formats up to 2");
     assert!(json("{").starts_with("`X` is damaged or no bundle: `bundle.json`: EOF"));
     let empty = zstd::encode_all(&[0u8; 1024][..], 1).unwrap();
     assert_eq!(refusal(&empty), "`X` is damaged or no bundle: `bundle.json` is missing");
@@ -190,6 +192,17 @@ fn damage_is_named() {
     other.write(&path).unwrap();
     let error = Bundle::open(&path).unwrap_err().to_string();
     assert!(error.ends_with("its report has no kernel `9.9`"), "{error}");
+    let mut other = made.clone();
+    other.companions.push(("modules/my.ko".to_owned(), b"a module".to_vec()));
+    for (modules, is_own) in
+        [("./modules/my.ko", true), ("xfs", true), ("./modules/other.ko", false), ("/etc/my.ko", false)]
+    {
+        let line = format!("modules = [\"{modules}\"]\nmemory = ");
+        other.manifest = made.manifest.replace("memory = ", &line);
+        let out = tempfile::tempdir().unwrap();
+        let error = other.lay_out(out.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(!error.contains("it wants kernel modules from this machine"), is_own, "{modules}: {error}");
+    }
     let mut other = made;
     other.manifest = other.manifest.replace("apt", "https").replace("packages", "url");
     let out = tempfile::tempdir().unwrap();
@@ -232,7 +245,7 @@ fn an_image_of_this_machine_stays_here() {
     let image = "/home/somebody/linux/bzImage";
     let spec = spec(Source::Path { image: image.into(), modules: None, config: None });
     assert_eq!(project::portable(&spec, None), None);
-    let text = project::manifest(&spec, None, &MachineSettings::default()).unwrap();
+    let text = project::manifest(&spec, None, &MachineSettings::default(), &[]).unwrap();
     assert!(text.contains("source = \"path\"") && !text.contains("somebody"), "{text}");
 }
 
@@ -242,7 +255,7 @@ fn the_source_that_served_goes_along() {
     let mut spec = spec(Source::Mainline { version: "v6.6".to_owned(), mirror: None });
     spec.fallbacks = vec![oci.clone()];
     assert_eq!(project::portable(&spec, Some(&locked("oci"))), Some(&oci));
-    let text = project::manifest(&spec, Some(&oci), &MachineSettings::default()).unwrap();
+    let text = project::manifest(&spec, Some(&oci), &MachineSettings::default(), &[]).unwrap();
     assert!(text.contains("image = \"example.org/kernels:6.6\""), "{text}");
     let read = Manifest::parse(&text, Path::new("/bundle/kernels.toml")).unwrap();
     assert_eq!(read.kernels[0].source, oci);
@@ -261,4 +274,26 @@ fn a_bundle_gets_nothing_of_this_machine() {
     ] {
         assert!(!project::is_harmless(&spec(source.clone())), "{source}");
     }
+}
+
+#[test]
+fn modules_of_the_user_go_along_and_their_places_stay_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my.ko");
+    std::fs::write(&path, b"a module").unwrap();
+    let path = path.display().to_string();
+    let mut kernel = sample::record().kernels[0].clone();
+    kernel.modules = vec!["xfs".to_owned(), path.clone()];
+    let mut other = kernel.clone();
+    let members = companions::modules(&mut kernel).unwrap();
+    assert_eq!(members, [("modules/my.ko".to_owned(), b"a module".to_vec())]);
+    assert_eq!(kernel.modules, ["xfs", "./modules/my.ko"]);
+    companions::hide_paths(&mut other);
+    assert_eq!(other.modules, kernel.modules);
+    let text = project::manifest(&spec(Source::Host), None, &MachineSettings::default(), &kernel.modules).unwrap();
+    assert!(text.contains(r#"modules = ["xfs", "./modules/my.ko"]"#), "{text}");
+    std::fs::remove_file(&path).unwrap();
+    kernel.modules = vec![path.clone()];
+    let error = companions::modules(&mut kernel).unwrap_err();
+    assert!(error.starts_with(&format!("module `{path}` cannot be read: ")), "{error}");
 }

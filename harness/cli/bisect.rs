@@ -12,7 +12,7 @@ use super::answer::Print;
 use super::cell_runner::{CellRunner, GuestArgs};
 use super::failure::Failure;
 use super::failure::store_failure;
-use super::only_input::only_input;
+use super::only_input::OnlyInput;
 use super::run::width;
 use crate::bisect::{Search, Tried};
 use crate::explain::{KernelTypes, KnownTypes};
@@ -66,7 +66,9 @@ struct Step {
 struct Bisection<'a> {
     project: &'a Project,
     object: BpfObject,
-    /// How its own loader loads it.
+    /// Those that its programs are loaded for.
+    targets: Vec<BpfObject>,
+    /// How its own loader loads it, and on what machine.
     settings: Settings,
     program: Option<&'a str>,
     /// From the good end to the bad one.
@@ -85,7 +87,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     let lock = folder.path().join("kernels.lock");
     project.lock = project.lock.copied_to(&lock).map_err(store_failure)?;
 
-    let (object, settings) = only_input(&project, &args.object, args.guests.offline)?;
+    let OnlyInput { object, targets, settings } = OnlyInput::find(&project, &args.object, args.guests.offline)?;
     if let (Some(program), Ok(inventory)) = (&args.program, &object.inventory) {
         let names = inventory.programs.iter().map(|program| program.name.as_str());
         super::explain::index_of("program", program, names)?;
@@ -108,6 +110,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     let mut bisection = Bisection {
         project: &project,
         object,
+        targets,
         settings,
         program,
         offers,
@@ -173,7 +176,7 @@ impl Bisection<'_> {
     /// Tries the object on a kernel and tells how that went.
     fn step(&mut self, runner: &mut CellRunner<'_>, offer: usize) -> Result<Tried, Failure> {
         let spec = self.offers[offer].spec.clone();
-        let plan = Plan::new(vec![spec], vec![self.object.clone()], &self.settings);
+        let plan = Plan::of_one(spec, &self.object, &self.targets, &self.settings);
         let record = runner.run(&Work::new(plan, Vec::new()), (Reach::Load, false), &self.folder(offer)?)?;
         let programs: Vec<&ProgramRecord> = self.judged(&record).collect();
         let failed = programs.iter().find(|one| one.verdict.is_failure());

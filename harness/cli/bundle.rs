@@ -10,7 +10,7 @@ use super::Common;
 use super::explain::{found_again, project_folder, read_record};
 use super::failure::Failure;
 use super::repro::case::{bundle_failure, cell_of};
-use crate::bundle::{self, Bundle, Contents};
+use crate::bundle::{self, Bundle, Contents, target_rows};
 use crate::matrix::Project;
 use crate::plan::Plan;
 use crate::record::RunRecord;
@@ -39,6 +39,13 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
         let hint = "a bundle needs the object of the run; run the matrix again".to_owned();
         return Err(Failure::input(missing.join("; "), Some(hint)));
     };
+    let mut targets = Vec::new();
+    for row in target_rows(&record, object) {
+        let target = found_again(&record.objects[row], &project_folder(common), &project.store, &mut missing);
+        let hint =
+            || Some("a bundle needs the objects that its programs are loaded for; run the matrix again".to_owned());
+        targets.push(target.ok_or_else(|| Failure::input(missing.join("; "), hint()))?.bytes);
+    }
     let name = &record.kernels[kernel].name;
     let spec = project.manifest.kernel(name);
     let Some(spec) = &spec else {
@@ -49,6 +56,7 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
         object,
         kernel,
         bytes: &found.bytes,
+        targets: &targets,
         spec,
         lock: &project.lock,
         folder: &folder,
@@ -65,6 +73,8 @@ pub(super) fn leave(record: &RunRecord, plan: &Plan, project: &Project, folder: 
     let command = command_line();
     let (mut total, mut made, mut left_out) = (0, 0, 0);
     for (object, planned) in plan.objects.iter().enumerate() {
+        let rows = target_rows(record, object).into_iter();
+        let targets: Vec<_> = rows.map(|row| plan.objects[row].object.bytes.clone()).collect();
         for (kernel, spec) in plan.kernels.iter().enumerate() {
             if !record.is_red(object, kernel) {
                 continue;
@@ -78,6 +88,7 @@ pub(super) fn leave(record: &RunRecord, plan: &Plan, project: &Project, folder: 
                 object,
                 kernel,
                 bytes: &planned.object.bytes,
+                targets: &targets,
                 spec,
                 lock: &project.lock,
                 folder,

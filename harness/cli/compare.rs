@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::run::width;
 use crate::compare::{ObjectGrid, differences, one_kernel, one_object};
 use crate::record::{MachineRow, ProgramRecord, RunRecord};
-use crate::report::machines::machine_views;
+use crate::report::machines::{machine_views, machines_named};
 use crate::report::{comparison, object_grid, paragraph};
 use crate::run_folder::RunFolder;
 use crate::verifier::Parting;
@@ -92,22 +92,26 @@ fn compare_machines(args: &CompareArgs, record: &RunRecord, name: &str) -> Resul
         let hint = "`corematrix run --profile NAME` tries each object with it, too".to_owned();
         return Err(Failure::input("the run has objects on one machine only", Some(hint)));
     }
-    let view = &views[index_of("profile", name, views.iter().map(|view| view.name.as_str()))?];
+    let named = machines_named(&views, name);
+    let named = named.or_else(|known| index_of("profile", name, known.into_iter()).map(|_| Vec::new()))?;
     let of_rows = |rows: &MachineRow| {
         let name = &record.objects[rows.base].name;
         differences(&one_object(record, rows.base, name), &one_object(record, rows.row, name))
     };
     if args.json {
-        ComparedRuns { differences: view.rows.iter().flat_map(of_rows).collect() }.print()?;
+        let rows = named.iter().flat_map(|view| &view.rows);
+        ComparedRuns { differences: rows.flat_map(of_rows).collect() }.print()?;
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", paragraph(&view.title(), 0, width()));
-    view.lines(record).iter().for_each(|line| print!("{}", paragraph(line, 2, width())));
-    for rows in &view.rows {
-        let (base, other) = (&record.objects[rows.base].name, &record.objects[rows.row].name);
-        let found = of_rows(rows);
-        if !found.is_empty() {
-            print!("\n{}", comparison::render(&found, [base, other], width()));
+    for view in named {
+        print!("{}", paragraph(&view.title(), 0, width()));
+        view.lines(record).iter().for_each(|line| print!("{}", paragraph(line, 2, width())));
+        for rows in &view.rows {
+            let (base, other) = (&record.objects[rows.base].name, &record.objects[rows.row].name);
+            let found = of_rows(rows);
+            if !found.is_empty() {
+                print!("\n{}", comparison::render(&found, [base, other], width()));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! `corematrix repro`: one cell of a run once more, here and now, with everything that the verifier can tell.
 
 pub(super) mod case;
+mod run_place;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -36,7 +36,7 @@ pub use form::checks_attach_type;
 pub(crate) use kernel_view::SampleKernel;
 pub use kernel_view::{Elsewhere, KernelView, UnknownKernel};
 pub use loader_words::not_opened;
-pub use module::{missing_type, modules_of, target_in_module, without_module};
+pub use module::{missing_type, module_elsewhere, modules_of, target_in_module, without_module};
 pub use module_target::{module_target, tracepoint_names};
 pub use open::{open_failure, unclaimed};
 pub use poison::Poison;

@@ -24,6 +24,11 @@ pub fn modules_of(kernel: &dyn KernelView, asked: &str) -> Vec<String> {
     kernel.modules_with(subject::type_name(asked))
 }
 
+/// The module of another kernel that has what a guard asks for.
+pub fn module_elsewhere(kernel: &dyn KernelView, asked: &str) -> Option<Elsewhere> {
+    kernel.elsewhere(subject::type_name(asked))
+}
+
 /// The same diagnosis, unless what it found missing is in a kernel module: then the object was not judged.
 pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
     let Some((what, modules)) = in_module(case, &diagnosis) else { return without_types(case, diagnosis) };

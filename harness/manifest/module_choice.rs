@@ -38,6 +38,20 @@ impl ModuleChoice {
         self
     }
 
+    /// The words that [`ModuleChoice::of`] reads it from in any folder; none where it is the default.
+    pub fn words(&self) -> Vec<String> {
+        let word = |module: &NamedModule| match module {
+            NamedModule::OfKernel(name) => name.clone(),
+            NamedModule::File(path) => {
+                std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned()
+            }
+        };
+        match self.automatic {
+            true => self.named.iter().map(word).collect(),
+            false => vec!["none".to_owned()],
+        }
+    }
+
     /// Reads `auto`, `none`, names and paths; relative paths start at `folder`.
     ///
     /// # Errors
@@ -80,6 +94,9 @@ mod tests {
         let choice = of(&["nf-conntrack", "./my.ko", "nf_conntrack"]).unwrap();
         assert_eq!(choice, ModuleChoice { automatic: true, named: named.into() });
         assert_eq!(of(&["auto"]).unwrap(), ModuleChoice::default());
+        for words in [&["none"][..], &["nf_conntrack", "/p/my.ko"], &[]] {
+            assert_eq!(of(words).unwrap().words(), words);
+        }
         assert!(!of(&["none"]).unwrap().automatic);
         assert!(of(&["none", "xfs"]).unwrap_err().contains("stands alone"));
         assert!(of(&["x y"]).is_err() && of(&[""]).is_err());

@@ -299,6 +299,10 @@ impl<'a> Matrix<'a> {
             accel_reason: proof.reason.clone(),
         };
         let mut record = work.plan.record(tool, timestamp::now());
+        for (kernel, spec) in record.kernels.iter_mut().zip(&work.plan.kernels) {
+            let choice = work.plan.modules_of(spec, self.options.modules.as_ref());
+            kernel.modules = choice.map(ModuleChoice::words).unwrap_or_default();
+        }
         record.notices.extend(self.project.notice());
         record.notices.extend_from_slice(&work.notices);
         record.partition.clone_from(&work.partition);

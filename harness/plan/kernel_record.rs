@@ -8,6 +8,7 @@ pub(super) fn kernel_record(spec: &KernelSpec) -> KernelRecord {
         name: spec.name.clone(),
         source: spec.source.to_string(),
         optional: spec.optional,
+        modules: Vec::new(),
         state: KernelState::Pending,
         identity: None,
         hello_ms: Vec::new(),

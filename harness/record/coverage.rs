@@ -48,7 +48,7 @@ pub struct CellCoverage {
     pub guards: Vec<GuardProof>,
     /// Lines of the programs that were loaded. Those of other programs are unknown.
     pub programs: Vec<ProgramLines>,
-    /// The guards that are false only because the guest has not loaded a kernel module.
+    /// The guards that are false only because the guest has not loaded a kernel module, and those of which nobody knows whether they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_modules: Vec<InModule>,
 }
@@ -61,6 +61,9 @@ pub struct InModule {
     pub guard: usize,
     /// The modules that have what it asks for.
     pub modules: Vec<String>,
+    /// The other kernel whose module it is, where nothing is known of the modules of this one: the guard is not known then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_kernel: Option<String>,
 }
 
 /// What one kernel proves of a guard.

@@ -12,6 +12,10 @@ pub struct KernelRecord {
     pub source: String,
     /// Whether the manifest says that the matrix may do without it.
     pub optional: bool,
+    /// The kernel modules that the user named, for all its guests: names, absolute paths of `.ko` files, or `none` alone, which forbids all.
+    /// Empty if the user named none: guests load those that an object needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
     /// How far it got.
     pub state: KernelState,
     /// What exactly was booted; `None` until the store has it.

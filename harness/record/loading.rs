@@ -154,6 +154,12 @@ pub struct MapDefinition {
 }
 
 impl LoadingRecord {
+    /// The names of the objects that its programs are loaded for, itself among them where it is one.
+    pub fn target_objects(&self) -> impl Iterator<Item = &str> {
+        let named = self.programs.iter().filter_map(|program| program.target_program.as_deref());
+        named.filter_map(|target| target.rsplit_once('/').map(|(object, _)| object))
+    }
+
     /// Adds what another says, which comes later and counts.
     pub fn add(&mut self, other: &LoadingRecord) {
         self.static_programs |= other.static_programs;

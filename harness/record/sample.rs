@@ -38,6 +38,7 @@ pub fn kernel(name: &str) -> KernelRecord {
         name: name.to_owned(),
         source: format!("apt: linux-image-{name}.0-9-cloud-amd64"),
         optional: false,
+        modules: Vec::new(),
         state: KernelState::Ready,
         identity: Some(KernelIdentity {
             release: format!("{name}.0-9-cloud-amd64"),

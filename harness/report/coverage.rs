@@ -12,8 +12,8 @@ use console::measure_text_width;
 use super::text::{counted, one_line, paragraph, shorten_middle};
 use crate::coverage::{ProofLevel, Unit, on_kernel};
 use crate::record::ExerciseRecord;
-use crate::record::GuardRecord;
 use crate::record::RunRecord;
+use crate::record::{GuardRecord, InModule};
 
 /// Unproven sides that the run's table names.
 const MOST_NAMED: usize = 10;
@@ -100,24 +100,29 @@ fn rows(record: &RunRecord, object: usize, number: usize, columns: &[usize], wid
     text
 }
 
-/// That a guard is false on some kernels only because guests load no modules: `false on 6.1 only because the guest has not loaded kernel
-/// module xfs`.
+/// That a guard is false on some kernels only because the guest has no module, or that nobody knows it: `false on 6.1 only because the guest
+/// has not loaded kernel module xfs`.
 fn in_modules(record: &RunRecord, rows: &[usize], guard: usize) -> Option<String> {
-    let mut places: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut places: Vec<(&InModule, Vec<&str>)> = Vec::new();
     for (&row, (number, kernel)) in
         rows.iter().flat_map(|row| record.kernels.iter().enumerate().map(move |at| (row, at)))
     {
         let all = &record.cell(row, number).coverage.in_modules;
         let Some(found) = all.iter().find(|found| found.guard == guard) else { continue };
-        let modules = found.modules.join(" or ");
-        match places.iter_mut().find(|(known, _)| *known == modules) {
+        match places.iter_mut().find(|(known, _)| *known == found) {
             Some((_, kernels)) if kernels.contains(&kernel.name.as_str()) => {}
             Some((_, kernels)) => kernels.push(&kernel.name),
-            None => places.push((modules, vec![&kernel.name])),
+            None => places.push((found, vec![&kernel.name])),
         }
     }
-    let words = places.iter().map(|(modules, kernels)| {
-        format!("false on {} only because the guest has not loaded kernel module {modules}", kernels.join(", "))
+    let words = places.iter().map(|(found, kernels)| {
+        let (modules, kernels) = (found.modules.join(" or "), kernels.join(", "));
+        match &found.on_kernel {
+            None => format!("false on {kernels} only because the guest has not loaded kernel module {modules}"),
+            Some(on) => format!(
+                "not known on {kernels}: it is in kernel module {modules} on {on}, and of the modules there nothing is known"
+            ),
+        }
     });
     let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| words.join("; "))

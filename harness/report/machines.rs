@@ -11,6 +11,8 @@ const MOST: usize = 24;
 pub struct MachineView {
     /// Its name: that of the profile, or of the shape.
     pub name: String,
+    /// The names of its profiles.
+    pub profiles: Vec<String>,
     /// What it sets, in words.
     pub settings: String,
     /// The rows that were tried on it.
@@ -34,6 +36,7 @@ pub fn machine_views(record: &RunRecord) -> Vec<MachineView> {
         let at = at.unwrap_or_else(|| {
             views.push(MachineView {
                 name: shape.name.clone(),
+                profiles: shape.machine.profile_names(),
                 settings,
                 rows: Vec::new(),
                 changes: Vec::new(),
@@ -61,6 +64,25 @@ pub fn machine_views(record: &RunRecord) -> Vec<MachineView> {
         view.compared.sort_unstable();
     }
     views
+}
+
+/// The machines that have this name, or a profile of this name.
+///
+/// # Errors
+/// None has: the names that there are.
+pub fn machines_named<'a>(views: &'a [MachineView], name: &str) -> Result<Vec<&'a MachineView>, Vec<&'a str>> {
+    let is_named = |view: &&MachineView| view.name == name || view.profiles.iter().any(|profile| profile == name);
+    let found: Vec<&MachineView> = views.iter().filter(is_named).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for known in views.iter().flat_map(|view| std::iter::once(&view.name).chain(&view.profiles)) {
+        if !names.contains(&known.as_str()) {
+            names.push(known);
+        }
+    }
+    Err(names)
 }
 
 impl MachineView {
@@ -171,6 +193,17 @@ pub(in crate::report) mod tests {
                 "gone (`net.core.x=3`): not judged on 5.10, 7.3: the kernel has no sysctl `net.core.x`",
             ]
         );
+    }
+
+    #[test]
+    fn machine_is_named_by_its_shape_or_by_a_profile_of_it() {
+        let mut record = record();
+        let shape = record.objects[2].shape.as_mut().unwrap();
+        shape.machine.profiles[0].name = "harden".to_owned();
+        let views = machine_views(&record);
+        let named = |name: &str| machines_named(&views, name).map(|found| found.len());
+        assert_eq!((named("harden"), named("quiet"), named("gone")), (Ok(2), Ok(1), Ok(1)));
+        assert_eq!(named("hard"), Err(vec!["harden", "quiet", "gone"]));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::evidence::CellEvidence;
 use crate::bytes::u32_at;
 use crate::coverage::{ObjectFacts, ProgramEvidence};
-use crate::judge::{KernelView, modules_of};
+use crate::judge::{KernelView, module_elsewhere, modules_of};
 use crate::plan::PlannedObject;
 use crate::record::RelocationRecord;
-use crate::record::{CellCoverage, GuardKind, GuardProof, GuardRecord, InModule};
+use crate::record::{CellCoverage, GuardKind, GuardProof, GuardRecord, InModule, Liveness};
 
 /// Bytes of a line record.
 const RECORD: usize = 16;
@@ -66,7 +66,7 @@ impl CoverageEvidence {
         };
         let loaded: BTreeMap<usize, ProgramEvidence> =
             planned.programs.iter().enumerate().filter_map(evidence_of).collect();
-        let proof = planned.analysis.proof(&ObjectFacts {
+        let mut proof = planned.analysis.proof(&ObjectFacts {
             loaded: &loaded,
             relocations,
             externs: evidence.externs(),
@@ -77,19 +77,32 @@ impl CoverageEvidence {
             Some(_) => Vec::new(),
             None => in_modules(&planned.analysis.guards, &proof, kernel),
         };
+        for open in in_modules.iter().filter(|found| found.on_kernel.is_some()) {
+            // What this guest answered says nothing of the kernel.
+            if let Some(proof) = proof.guards.get_mut(open.guard) {
+                *proof = GuardProof { resolved: None, verified: [Liveness::Unknown; 2], executed: [false; 2] };
+            }
+        }
         CellCoverage { in_modules, ..proof }
     }
 }
 
-/// The guards that found nothing where a module of the kernel has what they ask for.
+/// The guards that found nothing where a module of the kernel has what they ask for, or where it may: one of another kernel has it, and
+/// nothing is known of the modules of this one.
 fn in_modules(guards: &[GuardRecord], proof: &CellCoverage, kernel: &dyn KernelView) -> Vec<InModule> {
     let is_false = |(_, (guard, proof)): &(usize, (&GuardRecord, &GuardProof))| {
         let asks_presence = guard.kind.is_existence() || guard.kind == GuardKind::Ksym;
         asks_presence && proof.resolved == Some(false)
     };
     let false_ones = guards.iter().zip(&proof.guards).enumerate().filter(is_false);
-    let found =
-        false_ones.map(|(number, (guard, _))| InModule { guard: number, modules: modules_of(kernel, &guard.asked) });
+    let found = false_ones.filter_map(|(number, (guard, _))| {
+        let modules = modules_of(kernel, &guard.asked);
+        if !modules.is_empty() || kernel.knows_module_functions() {
+            return Some(InModule { guard: number, modules, on_kernel: None });
+        }
+        let elsewhere = module_elsewhere(kernel, &guard.asked)?;
+        Some(InModule { guard: number, modules: vec![elsewhere.module], on_kernel: Some(elsewhere.kernel) })
+    });
     found.filter(|found| !found.modules.is_empty()).collect()
 }
 
@@ -108,7 +121,7 @@ mod tests {
     #[test]
     fn guard_on_what_a_module_has_names_the_module() {
         use crate::judge::SampleKernel;
-        use crate::record::{LineSet, Liveness, SideRecord};
+        use crate::record::{LineSet, SideRecord};
 
         let guard = |kind, asked: &str| GuardRecord {
             kind,
@@ -141,5 +154,11 @@ mod tests {
         assert_eq!(found.iter().map(|found| found.guard).collect::<Vec<_>>(), [0, 1, 2]);
         assert!(found.iter().all(|found| found.modules == ["xfs"]));
         assert!(in_modules(&guards, &proof(true), &kernel).is_empty());
+        // Where nothing is known of the kernel's modules, what another one has in a module is not known here.
+        let elsewhere = &[("xfs_function", "xfs", "6.12")];
+        let found = in_modules(&guards, &proof(false), &SampleKernel { elsewhere, ..SampleKernel::NOTHING });
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].guard, found[0].on_kernel.as_deref()), (2, Some("6.12")));
+        assert!(in_modules(&guards, &proof(false), &SampleKernel { elsewhere, ..kernel }).len() == 3, "it is known");
     }
 }

@@ -59,7 +59,7 @@ impl<'a> KernelModules<'a> {
     /// Those of a kernel of a run. What the command line says comes first, then what suites say, then the manifest.
     pub(super) fn of_run(run: &'a RunContext<'a>, kernel: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
         let spec = &run.plan.kernels[kernel];
-        let choice = run.modules.or(run.plan.modules.as_ref()).or(spec.modules.as_ref());
+        let choice = run.plan.modules_of(spec, run.modules);
         KernelModules::new(choice, move || {
             let step = |step: String| {
                 let _ = events.send(Event::Fetching { kernel, step });

@@ -12,12 +12,15 @@ use crate::kernel_config::KernelConfig;
 use crate::object::btf::{Btf, Want};
 use crate::store::{ModuleIndex, Store, StoredKernel};
 
+/// Fetches what is not known of a kernel's modules; `None` if it cannot be had now.
+type Learn<'a> = dyn Fn(&StoredKernel) -> Option<StoredKernel> + Send + Sync + 'a;
+
 /// What the store knows of a kernel. Everything is read once, when it is first asked for: most cells ask for nothing.
 pub(super) struct StoredView<'a> {
     stored: StoredKernel,
     store: &'a Store,
     /// Fetches what is not known of the kernel's modules; `None` if it cannot be had now, and stays unknown.
-    learn: Box<dyn Fn(&StoredKernel) -> Option<StoredKernel> + Send + Sync + 'a>,
+    learn: Box<Learn<'a>>,
     /// Set once something could not be had that may be had another time.
     unlearned: OnceLock<()>,
     /// What objects are relocated with.

@@ -10,10 +10,17 @@
 //! func bpf_task_from_pid           a function of vmlinux
 //! func-args NAME >= 5              of a function, or of the prototype behind a typedef such as `btf_trace_sched_switch`, which
 //!                                  counts the `void *` that comes before a tracepoint's own arguments
+//! in xfs FACT                      the same of the kernel's module xfs; of one without BTF only `func` can hold
+//! module-types                     the types of the kernel's modules are known
+//! module-functions                 their functions are, by types or by symbols
 //! not FACT       FACT and FACT       FACT or FACT                     (`and` and `or` do not mix)
 //! ```
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
 use corematrix::object::btf::{Btf, TypeKind, Want};
+use corematrix::store::StoredKernel;
 
 /// A statement about a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +34,9 @@ pub enum Fact {
     Value(String, String, i64),
     Func(String),
     FuncArgs(String, usize),
+    InModule(String, Box<Fact>),
+    ModuleTypes,
+    ModuleFunctions,
     Not(Box<Fact>),
     All(Vec<Fact>),
     Any(Vec<Fact>),
@@ -52,6 +62,9 @@ impl Fact {
         Ok(match words[..] {
             ["always"] => Fact::Always,
             ["never"] => Fact::Never,
+            ["module-types"] => Fact::ModuleTypes,
+            ["module-functions"] => Fact::ModuleFunctions,
+            ["in", module, _, ..] => Fact::InModule(module.to_owned(), Box::new(Fact::parse(&words[2..].join(" "))?)),
             ["not", ..] => Fact::Not(Box::new(Fact::parse(&words[1..].join(" "))?)),
             ["field", field] if field.contains('.') => Fact::Field(path(field)),
             ["field-size", field, "==", size] => Fact::FieldSize(path(field), number(size)?),
@@ -74,10 +87,29 @@ impl Fact {
     }
 
     /// Whether it holds for a kernel.
-    pub fn holds(&self, kernel: &Btf) -> bool {
+    pub fn holds(&self, kernel: &KernelFacts) -> bool {
+        match self {
+            Fact::InModule(module, fact) => match kernel.types_of(module) {
+                Some(types) => fact.holds_for(&types),
+                None => matches!(&**fact, Fact::Func(name) if kernel.has_function(module, name)),
+            },
+            Fact::ModuleTypes => kernel.stored.as_ref().is_some_and(|stored| stored.module_btf.is_some()),
+            Fact::ModuleFunctions => kernel
+                .stored
+                .as_ref()
+                .is_some_and(|stored| stored.module_btf.is_some() || stored.module_symbols.is_some()),
+            Fact::Not(fact) => !fact.holds(kernel),
+            Fact::All(facts) => facts.iter().all(|fact| fact.holds(kernel)),
+            Fact::Any(facts) => facts.iter().any(|fact| fact.holds(kernel)),
+            own => own.holds_for(&kernel.own),
+        }
+    }
+
+    /// Whether it holds for these types.
+    fn holds_for(&self, kernel: &Btf) -> bool {
         match self {
             Fact::Always => true,
-            Fact::Never => false,
+            Fact::Never | Fact::InModule(..) | Fact::ModuleTypes | Fact::ModuleFunctions => false,
             Fact::Field(path) => field(kernel, path).is_some(),
             Fact::FieldSize(path, size) => field(kernel, path).and_then(|id| kernel.size_of(id)) == Some(*size),
             Fact::Type(want, name) => exact(kernel, name, *want).next().is_some(),
@@ -85,10 +117,54 @@ impl Fact {
             Fact::Value(of, name, value) => enumerator(kernel, of, name) == Some(*value),
             Fact::Func(name) => exact(kernel, name, Want::Function).next().is_some(),
             Fact::FuncArgs(name, count) => parameters(kernel, name).is_some_and(|found| found >= *count),
-            Fact::Not(fact) => !fact.holds(kernel),
-            Fact::All(facts) => facts.iter().all(|fact| fact.holds(kernel)),
-            Fact::Any(facts) => facts.iter().any(|fact| fact.holds(kernel)),
+            Fact::Not(fact) => !fact.holds_for(kernel),
+            Fact::All(facts) => facts.iter().all(|fact| fact.holds_for(kernel)),
+            Fact::Any(facts) => facts.iter().any(|fact| fact.holds_for(kernel)),
         }
+    }
+
+    /// Whether nobody can tell, since it is about modules of which nothing is known.
+    pub fn is_open(&self, kernel: &KernelFacts) -> bool {
+        match self {
+            Fact::InModule(..) => !Fact::ModuleFunctions.holds(kernel),
+            Fact::Not(fact) => fact.is_open(kernel),
+            Fact::All(facts) | Fact::Any(facts) => facts.iter().any(|fact| fact.is_open(kernel)),
+            _ => false,
+        }
+    }
+}
+
+/// What is known of a kernel: its own types, and what the store has of its modules.
+pub struct KernelFacts {
+    own: Btf,
+    stored: Option<StoredKernel>,
+    modules: OnceCell<BTreeMap<String, Vec<u8>>>,
+    functions: OnceCell<BTreeMap<String, Vec<String>>>,
+}
+
+impl KernelFacts {
+    /// Of a kernel of the store.
+    pub fn of(own: Btf, stored: StoredKernel) -> KernelFacts {
+        KernelFacts { stored: Some(stored), ..KernelFacts::without_modules(own) }
+    }
+
+    /// Of types alone.
+    pub fn without_modules(own: Btf) -> KernelFacts {
+        KernelFacts { own, stored: None, modules: OnceCell::new(), functions: OnceCell::new() }
+    }
+
+    fn types_of(&self, module: &str) -> Option<Btf> {
+        let stored = self.stored.as_ref()?;
+        let read = || stored.module_types().expect("types of modules that can be read").into_iter().collect();
+        let raw = self.modules.get_or_init(read).get(module)?;
+        Some(Btf::parse_split(raw, &self.own).expect("the BTF of a module"))
+    }
+
+    fn has_function(&self, module: &str, name: &str) -> bool {
+        let Some(stored) = &self.stored else { return false };
+        let read = || stored.module_functions().expect("symbols of modules that can be read").into_iter().collect();
+        let known = self.functions.get_or_init(read).get(module);
+        known.is_some_and(|functions| functions.iter().any(|function| function == name))
     }
 }
 

@@ -4,21 +4,20 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::bundle::{self, Bundle, BundleError};
+use super::run_place::{RunPlace, only_object};
+use crate::bundle::{self, Bundle, BundleError, LaidOut};
 use crate::cli::Common;
-use crate::cli::explain::{found_again, index_of, project_folder, read_record};
+use crate::cli::explain::{index_of, project_folder, read_record};
 use crate::cli::failure::Failure;
-use crate::cli::only_input::only_input;
+use crate::cli::only_input::OnlyInput;
 use crate::cli::run::{LATEST, width};
-use crate::loader::AssignedLoaders;
-use crate::manifest::{KernelSpec, Source};
+use crate::manifest::{KernelSpec, ModuleChoice, Source};
 use crate::matrix::Project;
-use crate::object::{BpfObject, find_objects};
+use crate::object::BpfObject;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
-use crate::record::{CellRecord, LoadingRecord, MachineSettings, ObjectRecord, ProgramRecord, RunRecord};
+use crate::record::{CellRecord, ProgramRecord, RunRecord};
 use crate::report::{one_line, shorten_middle};
-use crate::store::Store;
 use crate::suite::{Settings, Shape, patches};
 
 /// What the user says of a bundle's kernel.
@@ -34,8 +33,6 @@ pub(super) struct ReproCase {
     pub(super) project: Project,
     pub(super) spec: KernelSpec,
     pub(super) reach: Reach,
-    /// What its machine was like, where the run said it.
-    machine: MachineSettings,
     /// The program that was asked for.
     pub(super) program: Option<String>,
     /// What the run said.
@@ -43,11 +40,10 @@ pub(super) struct ReproCase {
     pub(super) from_bundle: bool,
     /// Named as in the run, without its settings.
     object: BpfObject,
-    shape: Option<Shape>,
-    /// What its own loader does to it.
-    loading: Option<LoadingRecord>,
-    /// What loads it, if not libbpf.
-    loader: Option<AssignedLoaders>,
+    /// The objects that its programs are loaded for.
+    targets: Vec<BpfObject>,
+    /// What is set of it, what its own loader does to it, what loads it, and on what machine.
+    settings: Settings,
     /// What came out of the bundle.
     _unpacked: Option<TempDir>,
 }
@@ -117,10 +113,13 @@ impl ReproCase {
             let message = format!("the manifest does not declare kernel `{name}` any more");
             Failure::input(message, Some("put it back, or reproduce from the bundle of the cell".to_owned()))
         })?;
-        let object_again =
-            object_of_run(&record.objects[object], (&project_folder(common), &project.store), &folder, name)?;
+        let place = RunPlace { project: &project_folder(common), store: &project.store, folder: &folder, kernel: name };
+        let again = place.object(&record.objects[object])?;
+        let targets = place.targets(&record, object)?;
         let title = format!("the run of {}", record.started);
-        ReproCase::recorded(project, spec, object_again, program, Recorded { record, object, kernel, title, cpu: None })
+        let recorded = Recorded { record, object, kernel, title, cpu: None };
+        let case = ReproCase { targets, ..ReproCase::new(project, spec, again, program) };
+        case.recorded(recorded, Path::new("."))
     }
 
     fn of_bundle(
@@ -135,7 +134,7 @@ impl ReproCase {
         let bundle = Bundle::open(file).map_err(bundle_failure)?;
         let folder = tempfile::Builder::new().prefix("corematrix-repro-").tempdir();
         let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
-        let (mut spec, path) = bundle.lay_out(folder.path()).map_err(bundle_failure)?;
+        let LaidOut { mut spec, object: path, targets } = bundle.lay_out(folder.path()).map_err(bundle_failure)?;
         let image = bundle.record.kernels[bundle.kernel].identity.as_ref();
         match (&spec.source, elsewhere.path) {
             (_, Some(path)) => {
@@ -161,6 +160,10 @@ impl ReproCase {
             .with_tools_of(&project_folder(common));
         let mut object = only_object(&path)?;
         bundle.base().clone_into(&mut object.name);
+        let named = |(path, name): (&PathBuf, &str)| {
+            only_object(path).map(|object| BpfObject { name: name.to_owned(), ..object })
+        };
+        let targets = targets.iter().zip(bundle.target_names()).map(named).collect::<Result<_, _>>()?;
         let Bundle { about, record, kernel, .. } = bundle;
         let title = format!("the run of {}", record.started);
         if !about.command.is_empty() {
@@ -168,8 +171,10 @@ impl ReproCase {
             eprintln!("bundle of a run: {}", shorten_middle(&one_line(&about.command.join(" ")), room));
         }
         let recorded = Recorded { record, object: 0, kernel, title, cpu: about.cpu };
-        let case = ReproCase::recorded(project, spec, object, words.first().cloned(), recorded)?;
-        Ok(ReproCase { from_bundle: true, _unpacked: Some(folder), ..case })
+        let case =
+            ReproCase { from_bundle: true, targets, ..ReproCase::new(project, spec, object, words.first().cloned()) };
+        let case = case.recorded(recorded, folder.path())?;
+        Ok(ReproCase { _unpacked: Some(folder), ..case })
     }
 
     fn of_file(common: &Common, what: &[String], offline: bool) -> Result<ReproCase, Failure> {
@@ -189,10 +194,9 @@ impl ReproCase {
             return Err(Failure::input(format!("`{kernel}` means {} kernels, and one is needed", chosen.len()), None));
         };
         let spec = spec.clone();
-        let (object, settings) = only_input(&project, Path::new(file), offline)?;
-        let loading = settings.loading.into_iter().next().map(|(_, loading)| loading);
-        let loader = settings.loaders.into_iter().next().map(|(_, loader)| loader);
-        Ok(ReproCase { loading, loader, ..ReproCase::new(project, spec, object, program.first().cloned()) })
+        let OnlyInput { object, targets, settings } = OnlyInput::find(&project, Path::new(file), offline)?;
+        let case = ReproCase::new(project, spec, object, program.first().cloned());
+        Ok(ReproCase { targets, settings, ..case })
     }
 
     /// The object as it is, loaded by libbpf.
@@ -205,46 +209,44 @@ impl ReproCase {
             recorded: None,
             from_bundle: false,
             object,
-            shape: None,
-            machine: MachineSettings::default(),
-            loading: None,
-            loader: None,
+            targets: Vec::new(),
+            settings: Settings::default(),
             _unpacked: None,
         }
     }
 
-    fn recorded(
-        project: Project,
-        spec: KernelSpec,
-        object: BpfObject,
-        program: Option<String>,
-        recorded: Recorded,
-    ) -> Result<ReproCase, Failure> {
-        let shape = recorded.record.objects[recorded.object].shape.as_ref();
-        let shape = shape
-            .map(|shape| Shape::recorded(shape, &object))
-            .transpose()
-            .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
-        let loading = &recorded.record.objects[recorded.object].loading;
-        patches(loading, &object)
-            .map_err(|why| Failure::input(format!("the settings of the run do not fit the object: {why}"), None))?;
-        let reach = recorded.reach();
-        let loader = recorded.record.objects[recorded.object].loader.as_ref();
-        let loader = loader.map(|loader| project.recorded_loader(loader, &|line| eprintln!("{line}"))).transpose()?;
-        let machine = recorded.record.objects[recorded.object].machine.clone();
-        let (loading, recorded) = (Some(loading.clone()), Some(recorded));
-        let case = ReproCase::new(project, spec, object, program);
-        Ok(ReproCase { reach, recorded, shape, machine, loading, loader, ..case })
+    /// The case as a run recorded it. Paths of modules start at `folder`.
+    fn recorded(mut self, recorded: Recorded, folder: &Path) -> Result<ReproCase, Failure> {
+        let unfit = |why: String| Failure::input(format!("the settings of the run do not fit the object: {why}"), None);
+        let of = &recorded.record.objects[recorded.object];
+        let name = self.object.name.clone();
+        if let Some(shape) = &of.shape {
+            let shape = Shape::recorded(shape, &self.object).map_err(unfit)?;
+            self.settings.shapes.push((name.clone(), shape));
+        }
+        patches(&of.loading, &self.object).map_err(unfit)?;
+        self.settings.loading.push((name.clone(), of.loading.clone()));
+        for target in &self.targets {
+            let known = recorded.record.objects.iter().find(|known| known.base_name() == target.name);
+            self.settings.loading.extend(known.map(|known| (target.name.clone(), known.loading.clone())));
+        }
+        if let Some(loader) = &of.loader {
+            self.settings.loaders.push((name, self.project.recorded_loader(loader, &|line| eprintln!("{line}"))?));
+        }
+        self.settings.run_machine = of.machine.clone();
+        let modules = &recorded.record.kernels[recorded.kernel].modules;
+        let modules = ModuleChoice::of(modules.iter().map(String::as_str), folder).map_err(unfit)?;
+        self.settings.modules = Some(modules);
+        self.reach = recorded.reach();
+        self.recorded = Some(recorded);
+        Ok(self)
     }
 
     /// The object, in its shape, on the kernel.
     pub(super) fn plan(&self) -> Plan {
-        let shapes = self.shape.iter().map(|shape| (self.object.name.clone(), shape.clone())).collect();
-        let loading = self.loading.iter().map(|loading| (self.object.name.clone(), loading.clone())).collect();
-        let loaders = self.loader.iter().map(|loader| (self.object.name.clone(), loader.clone())).collect();
-        let settings = Settings { shapes, loading, loaders, run_machine: self.machine.clone(), ..Settings::default() };
-        let mut plan = Plan::new(vec![self.spec.clone()], vec![self.object.clone()], &settings);
-        plan.objects.retain(|object| object.shape.is_some() == self.shape.is_some());
+        let mut plan = Plan::of_one(self.spec.clone(), &self.object, &self.targets, &self.settings);
+        let is_shaped = !self.settings.shapes.is_empty();
+        plan.objects.retain(|object| object.shape.is_some() == is_shaped);
         plan
     }
 
@@ -271,71 +273,6 @@ pub(crate) fn bundle_failure(error: BundleError) -> Failure {
         BundleError::Write { .. } => Failure::infrastructure(error, hint),
         _ => Failure::input(error, hint),
     }
-}
-
-/// The one object in a file.
-pub(crate) fn only_object(path: &Path) -> Result<BpfObject, Failure> {
-    let found = find_objects(std::slice::from_ref(&path.to_owned())).map_err(|errors| {
-        Failure::inputs(errors.into_iter().map(|error| {
-            let hint = error.hint();
-            (error.to_string(), hint)
-        }))
-    })?;
-    one(found.objects, path)
-}
-
-/// The one among `objects`, which are those of `path`.
-pub(crate) fn one(objects: Vec<BpfObject>, path: &Path) -> Result<BpfObject, Failure> {
-    let count = objects.len();
-    <[BpfObject; 1]>::try_from(objects).map(|[object]| object).map_err(|_| {
-        let hint = "make a run of it, and name one of its objects: `corematrix repro latest KERNEL OBJECT`".to_owned();
-        Failure::input(format!("`{}` holds {count} objects, and one is needed", path.display()), Some(hint))
-    })
-}
-
-/// The object of a run: where it was, even if it is another by now; else out of the bundle of its cell.
-fn object_of_run(
-    record: &ObjectRecord,
-    (project, store): (&Path, &Store),
-    folder: &Path,
-    kernel: &str,
-) -> Result<BpfObject, Failure> {
-    let base = record.base_name();
-    let named = |mut object: BpfObject| {
-        base.clone_into(&mut object.name);
-        object
-    };
-    let mut missing = Vec::new();
-    if let Some(same) = found_again(record, project, store, &mut missing) {
-        return Ok(named(same));
-    }
-    let file = record.origin.rsplit_once(": ").map_or(record.origin.as_str(), |(file, _)| file);
-    let places: Vec<PathBuf> =
-        [PathBuf::from(file), project.join(file)].into_iter().filter(|at| at.is_file()).collect();
-    if let Some(place) = places.first() {
-        eprintln!("`{}` has changed since the run", place.display());
-        let found = find_objects(std::slice::from_ref(place)).map(|found| found.objects).unwrap_or_default();
-        let alone = found.len() == 1;
-        let same = found.into_iter().find(|object| alone || object.name == base);
-        return same
-            .map(named)
-            .ok_or_else(|| Failure::input(format!("`{}` has no object `{base}` any more", place.display()), None));
-    }
-    let bundle = folder.join(bundle::FOLDER).join(bundle::file_name(kernel, &record.name));
-    if bundle.is_file() {
-        eprintln!("the object is not at `{file}` any more: taking it from `{}`", bundle.display());
-        let kept = Bundle::open(&bundle).map_err(bundle_failure)?;
-        let scratch = tempfile::tempdir();
-        let scratch =
-            scratch.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
-        let (_, path) = kept.lay_out(scratch.path()).map_err(bundle_failure)?;
-        return only_object(&path).map(named);
-    }
-    let hint = match file.contains("://") {
-        true => "run the matrix again: it fetches the object anew",
-        false => "build it again",
-    };
-    Err(Failure::input(format!("the object is not at `{file}` any more"), Some(hint.to_owned())))
 }
 
 /// `KERNEL OBJECT [PROGRAM]` or `KERNEL/OBJECT[/PROGRAM]` as indexes, and the program's name.
