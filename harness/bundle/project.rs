@@ -84,7 +84,7 @@ pub(super) fn manifest(
         Some(Source::Apt { suites, packages, archive: None }) => {
             (declared.suites, declared.packages) = (Some(&suites[..]), Some(&packages[..]));
         }
-        Some(Source::Mainline { version, mirror: None }) => declared.version = Some(version.as_str()),
+        Some(Source::Mainline { version, mirror: None, keys: None }) => declared.version = Some(version.as_str()),
         Some(Source::Oci { image }) => declared.image = Some(image.to_string()),
         Some(Source::Package { files }) => {
             for file in files {

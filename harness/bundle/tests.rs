@@ -252,7 +252,7 @@ fn an_image_of_this_machine_stays_here() {
 #[test]
 fn the_source_that_served_goes_along() {
     let oci = Source::Oci { image: "example.org/kernels:6.6".parse().unwrap() };
-    let mut spec = spec(Source::Mainline { version: "v6.6".to_owned(), mirror: None });
+    let mut spec = spec(Source::Mainline { version: "v6.6".to_owned(), mirror: None, keys: None });
     spec.fallbacks = vec![oci.clone()];
     assert_eq!(project::portable(&spec, Some(&locked("oci"))), Some(&oci));
     let text = project::manifest(&spec, Some(&oci), &MachineSettings::default(), &[]).unwrap();

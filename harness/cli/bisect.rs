@@ -16,6 +16,8 @@ use super::only_input::OnlyInput;
 use super::run::width;
 use crate::bisect::{Search, Tried};
 use crate::explain::{KernelTypes, KnownTypes};
+use crate::manifest::catalogue::declared_name;
+use crate::manifest::split_name;
 use crate::matrix::{Project, Work};
 use crate::nearest::nearest;
 use crate::object::btf::Btf;
@@ -40,12 +42,15 @@ pub(super) struct BisectArgs {
     object: PathBuf,
     /// The program [default: the object works where all its programs load].
     program: Option<String>,
-    /// A kernel where it works: a name in the manifest, or a release that its Debian suites have.
-    #[arg(long, value_name = "KERNEL")]
-    good: String,
-    /// A kernel where it fails; older or newer.
-    #[arg(long, value_name = "KERNEL")]
-    bad: String,
+    /// A kernel where it works: a name in the manifest, or a build that its archives have [default: the oldest of --kernel].
+    #[arg(long, value_name = "KERNEL", required_unless_present = "kernel")]
+    good: Option<String>,
+    /// A kernel where it fails; older or newer [default: the newest of --kernel].
+    #[arg(long, value_name = "KERNEL", required_unless_present = "kernel")]
+    bad: Option<String>,
+    /// Search these kernels alone, such as the builds of one, "el:8@all"; may be repeated [default: the manifest's and all their builds].
+    #[arg(long, value_name = "SELECTOR")]
+    kernel: Vec<String>,
     /// Print what was found as JSON.
     #[arg(long)]
     json: bool,
@@ -94,17 +99,16 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     }
     let offline = args.guests.offline;
     let step = |step: String| eprintln!("{step}");
-    let offers =
-        project.store.offers(&project.manifest.kernels, &project.lock, offline, &step).map_err(store_failure)?;
-    let (offers, backwards) = between(offers, &args.good, &args.bad)?;
+    let offers = match args.kernel.is_empty() {
+        true => {
+            project.store.offers(&project.manifest.kernels, &project.lock, offline, &step).map_err(store_failure)?
+        }
+        false => project.offers(&args.kernel, offline, &step)?,
+    };
+    let (offers, backwards) = between(offers, args.good.as_deref(), args.bad.as_deref())?;
+    let [good, bad] = [0, offers.len() - 1].map(|end| offers[end].spec.name.clone());
     let what = args.program.as_ref().map_or_else(String::new, |program| format!("/{program}"));
-    eprintln!(
-        "bisecting {}{what}: {} from {} (good) to {} (bad)",
-        object.name,
-        counted(offers.len(), "kernel"),
-        args.good,
-        args.bad
-    );
+    eprintln!("bisecting {}{what}: {} from {good} (good) to {bad} (bad)", object.name, counted(offers.len(), "kernel"),);
     let mut search = Search::new(offers.len());
     let program = args.program.as_deref();
     let mut bisection = Bisection {
@@ -139,11 +143,19 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
     Ok(ExitCode::from(if found.is_exact() { exit_code::GOOD } else { exit_code::INFRASTRUCTURE }))
 }
 
-/// The kernels from the good one to the bad one, both included, and whether the good one is the newer.
-fn between(mut offers: Vec<AvailableKernel>, good: &str, bad: &str) -> Result<(Vec<AvailableKernel>, bool), Failure> {
+/// The kernels from the good one to the bad one, both included, and whether the good one is the newer. Without their names the oldest is
+/// good and the newest bad.
+fn between(
+    mut offers: Vec<AvailableKernel>,
+    good: Option<&str>,
+    bad: Option<&str>,
+) -> Result<(Vec<AvailableKernel>, bool), Failure> {
     let place = |wanted: &str| {
-        let found = offers.iter().position(|offer| offer.spec.name == wanted);
-        found.ok_or_else(|| {
+        let is_it = |offer: &AvailableKernel| {
+            let (_, build) = split_name(&offer.spec.name);
+            offer.spec.name == declared_name(wanted) || build == Some(wanted)
+        };
+        offers.iter().position(is_it).ok_or_else(|| {
             let names = offers.iter().map(|offer| offer.spec.name.as_str());
             let hint = match nearest(wanted, names.clone(), 1).first() {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -155,9 +167,13 @@ fn between(mut offers: Vec<AvailableKernel>, good: &str, bad: &str) -> Result<(V
             )
         })
     };
-    let (good, bad) = (place(good)?, place(bad)?);
+    let (good, bad) = (good.map_or(Ok(0), place)?, bad.map_or_else(|| Ok(offers.len().saturating_sub(1)), place)?);
     if good == bad {
-        return Err(Failure::input("`--good` and `--bad` are the same kernel", None));
+        let message = match offers.len() {
+            0 | 1 => "there is nothing to search: the kernels have one build",
+            _ => "`--good` and `--bad` are the same kernel",
+        };
+        return Err(Failure::input(message, None));
     }
     let range = offers.drain(good.min(bad)..=good.max(bad));
     Ok(if good < bad { (range.collect(), false) } else { (range.rev().collect(), true) })

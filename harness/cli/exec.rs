@@ -138,6 +138,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     let project = Project::load(&common.manifest, &common.places()?)?;
     let mut options = args.machine.options()?;
     (options.jobs, options.cold, options.debug) = (args.jobs, args.cold, args.debug.options());
+    project.learn_builds(&args.machine.kernel, args.machine.offline, &say)?;
     let kernels = project.with_machines(project.kernels(&args.machine.kernel)?, &args.guests.options())?;
     // What is named is shown, so that only what it needs can be hidden.
     let named = std::fs::canonicalize(&args.words[0]).into_iter().collect();

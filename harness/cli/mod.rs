@@ -187,7 +187,7 @@ impl Command {
 /// Which kernels, and how they run.
 #[derive(Debug, Args)]
 struct MachineArgs {
-    /// Which kernels: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: the matrix of
+    /// Which kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: the matrix of
     /// the manifest].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,

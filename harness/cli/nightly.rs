@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use clap::Args;
 use time::OffsetDateTime;
 
-use super::Common;
 use super::failure::Failure;
 use super::run::{RunArgs, perform, report_failure};
+use super::{Common, say};
 use crate::compare::{differences, moved_kernels};
 use crate::history::{History, HistoryError, Night};
 use crate::matrix::Project;
@@ -46,7 +46,7 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     let stamp = stamp(OffsetDateTime::now_utc());
     let folder = history.begin(&stamp).map_err(failure)?;
     let before = history.nights().map_err(failure)?.pop();
-    let behind = if args.pinned || args.run.machine.offline { Vec::new() } else { update(common, args)? };
+    let moves = if args.pinned || args.run.machine.offline { Vec::new() } else { update(common, args)? };
     let (record, _) = perform(common, &args.run, Some(&folder))?;
     if record.interrupted {
         // A part of a night would look like a matrix that shrinks; the next nightly removes it.
@@ -65,7 +65,7 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
         write_changes(&record, baseline, &folder).map_err(|error| report_failure(&error))?;
     }
     let moved = before.as_ref().map(|(_, before)| moved_kernels(before, &record)).unwrap_or_default();
-    let post = nightly::post(&record, &stamp, compared, &[moved, behind].concat());
+    let post = nightly::post(&record, &stamp, compared, &[moved, moves].concat());
     let night = Night::of(&record, &stamp, found.as_ref().map_or(0, Vec::len));
     history.add(&folder, &night).map_err(failure)?;
     history.retain(args.nights.get()).map_err(failure)?;
@@ -82,20 +82,22 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     Ok(ExitCode::from(terms.decide(&record).exit_code()))
 }
 
-/// Takes the newest of every kernel that moves on by itself. Returns what could not be updated, and runs as it was.
+/// Takes the newest of every kernel that moves on by itself. Returns which builds are new, and what could not be updated and runs as it was.
 fn update(common: &Common, args: &NightlyArgs) -> Result<Vec<String>, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
-    let mut behind = Vec::new();
+    let (moved, unknown) = project.update_builds(&args.run.machine.kernel, &say)?;
+    let mut moves: Vec<String> = moved.iter().map(ToString::to_string).collect();
+    moves.extend(unknown.iter().map(ToString::to_string));
     for spec in &project.kernels(&args.run.machine.kernel)? {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
         match project.store.newest_kernel(spec, &project.lock, &step) {
             Ok(_) => {}
             // The run tells of a kernel that cannot be had at all.
             Err(error) if project.lock.kernel(&spec.name).is_none() => eprintln!("{error}"),
-            Err(error) => behind.push(format!("{}: not updated: {error}", spec.name)),
+            Err(error) => moves.push(format!("{}: not updated: {error}", spec.name)),
         }
     }
-    Ok(behind)
+    Ok(moves)
 }
 
 /// Names a night, so that names are in the order of time: `2026-11-22T020000Z`.

@@ -38,6 +38,7 @@ pub(super) fn run(common: &Common, args: &PrivilegesArgs) -> Result<ExitCode, Fa
     let project = Project::load(&common.manifest, &common.places()?)?;
     let mut options = args.machine.options()?;
     (options.advice, options.jobs) = (false, args.jobs);
+    project.learn_builds(&args.machine.kernel, args.machine.offline, &say)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let mut inputs = project.inputs(&args.inputs, args.machine.offline, &say)?;
     project.assign_loaders(&mut inputs, &[])?;

@@ -119,6 +119,7 @@ fn perform(common: &Common, args: &RunnerArgs) -> Result<ExitCode, Failure> {
         Err(unfit) => return Ok(cannot_run(&unfit)),
     };
     let project = Project::load(&settings.manifest, &common.places()?)?;
+    project.learn_builds(&settings.kernels, settings.offline, &super::say)?;
     let kernels = project.with_machines(project.kernels(&settings.kernels)?, &args.guests.options())?;
     project.tools()?;
     let machine = MachineArgs {

@@ -61,6 +61,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
         offline: args.offline,
         modules: args.modules.clone(),
     };
+    project.learn_builds(&machine.kernel, machine.offline, &say)?;
     let kernels = project.with_machines(project.kernels(&machine.kernel)?, &args.guest.options())?;
     if kernels.len() != 1 {
         let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();

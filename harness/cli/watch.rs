@@ -68,6 +68,7 @@ struct Watch<'a> {
 pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
     let options = args.options()?;
+    project.learn_builds(&args.machine.kernel, args.machine.offline, &say)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let began = SystemTime::now();
     let build = Build::of(&args.inputs, args.build.as_ref())?;

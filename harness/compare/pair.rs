@@ -1,8 +1,9 @@
 //! [`Pair`]: two runs, and what in one is what in the other.
 
+use crate::manifest::split_name;
 use crate::record::{ObjectProgram, RunRecord};
 
-/// Two runs whose kernels, objects and programs are paired by name.
+/// Two runs whose kernels, objects and programs are paired by name; a new build of a kernel with the newest that was there.
 pub(crate) struct Pair<'a> {
     pub before: &'a RunRecord,
     pub after: &'a RunRecord,
@@ -14,7 +15,14 @@ pub(crate) struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     pub fn new(before: &'a RunRecord, after: &'a RunRecord) -> Self {
-        let kernel = |name: &str| before.kernels.iter().position(|kernel| kernel.name == name);
+        let exact = |name: &str| before.kernels.iter().position(|kernel| kernel.name == name);
+        // A build that is new is what the newest of the same kernel was before: what it breaks is news.
+        let newest_of = |name: &str| {
+            let (wanted, Some(_)) = split_name(name) else { return None };
+            let is_build = |name: &str| matches!(split_name(name), (kernel, Some(_)) if kernel == wanted);
+            before.kernels.iter().rposition(|kernel| is_build(&kernel.name))
+        };
+        let kernel = |name: &str| exact(name).or_else(|| newest_of(name));
         let object = |name: &str| before.objects.iter().position(|object| object.name == name);
         Pair {
             before,

@@ -157,7 +157,30 @@ pub fn one_kernel(record: &RunRecord, kernel: usize, name: &str) -> RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Verdict;
     use crate::record::sample;
+
+    #[test]
+    fn a_new_build_is_compared_with_the_newest_before() {
+        let run = |builds: &[&str], last: Verdict| {
+            let kernels: Vec<_> = builds.iter().map(|build| sample::kernel(build)).collect();
+            let count = kernels.len();
+            sample::assemble(kernels, vec![sample::object("o", &[("p", "kprobe/x")])], |_, _, k| {
+                (if k + 1 == count { last } else { Verdict::Loaded }, None)
+            })
+        };
+        let before = run(&["el-8@1", "el-8@2"], Verdict::Loaded);
+        let after = run(&["el-8@2", "el-8@3"], Verdict::RelocationFailed);
+        let found = differences(&before, &after);
+        let words: Vec<String> = found.iter().map(|one| format!("{:?} {:?}", one.place.kernel, one.change)).collect();
+        assert!(
+            matches!(&found[..], [gone, broken] if gone.change == Change::Gone
+            && broken.place.kernel.as_deref() == Some("el-8@3")
+            && matches!(broken.change, Change::Verdict { .. })),
+            "{words:#?}"
+        );
+        assert_eq!(differences(&after, &after), []);
+    }
 
     #[test]
     fn times_notes_and_order_are_no_differences() {

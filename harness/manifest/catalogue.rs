@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::builds::split_name;
 use super::parse::parse;
 use super::release::KernelRelease;
 use super::{KernelSpec, ManifestError};
@@ -35,10 +36,43 @@ pub struct CatalogueEntry {
     pub about: String,
     /// The upstream series that it had last, if that is known.
     pub series: String,
+    /// How far it is known to be right.
+    pub known: Known,
+    /// What a user has to know or do, in words; empty if nothing.
+    pub note: String,
+    /// Whether its kernels come without BTF.
+    pub has_no_btf: bool,
     /// The keys of its table in a manifest.
     keys: Table,
     /// Whether it is from the user's file.
     pub is_users: bool,
+}
+
+/// How far an entry is known to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// Kernels of it are fetched and booted by the project's own tests.
+    Booted,
+    /// Address, layout and keys are from public documents; its format is fetched and booted from a server of the tests.
+    Documents,
+    /// The same, but the system has to be fetched by hand, and its image was made for the tests after public documents.
+    Unverified,
+    /// Nobody says.
+    Unsaid,
+}
+
+impl Known {
+    /// In a word or two.
+    pub fn label(self) -> &'static str {
+        match self {
+            Known::Booted => "booted",
+            Known::Documents => "by documents",
+            Known::Unverified => "unverified",
+            Known::Unsaid => "-",
+        }
+    }
 }
 
 impl Catalogue {
@@ -83,6 +117,12 @@ impl Catalogue {
         };
         let entry = self.entry(name).or_else(|| self.entries.iter().find(|entry| is_declared(entry)).cloned());
         entry.or_else(by_version).map(|entry| entry.kernel(path, &self.defaults))
+    }
+
+    /// The entry that a manifest's kernel of this name, or a build of it, is from.
+    pub fn entry_of(&self, kernel: &str) -> Option<&CatalogueEntry> {
+        let (kernel, _) = split_name(kernel);
+        self.entries.iter().find(|entry| declared_name(&entry.name) == kernel)
     }
 
     /// Names that are near to a mistyped one.
@@ -160,13 +200,27 @@ fn read(text: &str, is_users: bool) -> Result<Vec<CatalogueEntry>, String> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
     let entry = |(name, value): (String, Value)| {
         let Value::Table(mut keys) = value else { return Err(format!("`{name}` must be a table")) };
+        let has_no_btf = match keys.remove("no-btf") {
+            None => false,
+            Some(Value::Boolean(has_none)) => has_none,
+            Some(_) => return Err(format!("`no-btf` of `{name}` must be `true` or `false`")),
+        };
         let mut take = |key: &str| match keys.remove(key) {
             Some(Value::String(text)) => Ok(text),
             None => Ok(String::new()),
             Some(_) => Err(format!("`{key}` of `{name}` must be a string")),
         };
-        let (about, series) = (take("about")?, take("series")?);
-        Ok(CatalogueEntry { name, about, series, keys, is_users })
+        let (about, series, note, known) = (take("about")?, take("series")?, take("note")?, take("known")?);
+        let known = match known.as_str() {
+            "booted" => Known::Booted,
+            "documents" => Known::Documents,
+            "unverified" => Known::Unverified,
+            "" => Known::Unsaid,
+            other => {
+                return Err(format!("`known` of `{name}` is `{other}`: it is `booted`, `documents` or `unverified`"));
+            }
+        };
+        Ok(CatalogueEntry { name, about, series, known, note, has_no_btf, keys, is_users })
     };
     table.into_iter().map(entry).collect()
 }
@@ -200,6 +254,8 @@ mod tests {
             assert!(!entry.about.is_empty() && !entry.about.ends_with('.'), "{name}");
             let has_series = entry.series.parse::<KernelRelease>().is_ok();
             assert!(has_series || entry.name.ends_with('*'), "{name}");
+            assert!(entry.known != Known::Unsaid, "{name} does not say how far it is known");
+            assert_eq!(entry.known == Known::Unverified, !entry.note.is_empty(), "{name}");
             for source in kernel.sources() {
                 let Source::Repository(repository) = source else { continue };
                 assert!(repository.keys.is_some(), "{name} is not verified");
@@ -212,14 +268,14 @@ mod tests {
     #[test]
     fn names_that_users_have_are_there() {
         let names = "ubuntu:22.04 ubuntu:24.04/hwe ubuntu:22.04/azure debian:12 el:8 el:9 el:10 uek:7 amazon:2 amazon:2023 fedora:43 \
-                     leap:15.6 alpine:3.22 arch mainline:6.6 mainline:6.12.40 longterm";
+                     leap:15.6 alpine:3.22 arch mainline:6.6 mainline:6.12.40 longterm cos bottlerocket talos flatcar";
         for name in names.split_whitespace() {
             assert!(catalogue().entry(name).is_some(), "{name}");
         }
         let mainline = catalogue().kernel("mainline:6.6", Path::new(PATH)).unwrap().unwrap();
-        assert_eq!(mainline.source, Source::Mainline { version: "v6.6.*".to_owned(), mirror: None });
+        assert_eq!(mainline.source, Source::Mainline { version: "v6.6.*".to_owned(), mirror: None, keys: None });
         let exact = catalogue().kernel("mainline:6.12.40", Path::new(PATH)).unwrap().unwrap();
-        assert_eq!(exact.source, Source::Mainline { version: "v6.12.40".to_owned(), mirror: None });
+        assert_eq!(exact.source, Source::Mainline { version: "v6.12.40".to_owned(), mirror: None, keys: None });
         assert_eq!(mainline.memory_mib, 1024, "what the manifest says of all kernels holds");
         for wrong in ["mainline:", "mainline:*", "mainline:../x", "ubuntu:22.05", ""] {
             assert!(catalogue().entry(wrong).is_none(), "{wrong}");
@@ -240,7 +296,7 @@ mod tests {
         std::fs::write(&file, "[x]\nsource = \"nowhere\"\n").unwrap();
         let wrong = Catalogue::load(folder.path(), "").unwrap().kernel("x", Path::new(PATH)).unwrap().unwrap_err();
         assert!(wrong.contains("unknown source `nowhere`"), "{wrong}");
-        for broken in ["x = 1\n", "[x\n", "[x]\nabout = 1\n"] {
+        for broken in ["x = 1\n", "[x\n", "[x]\nabout = 1\n", "[x]\nknown = \"sure\"\n", "[x]\nno-btf = 1\n"] {
             std::fs::write(&file, broken).unwrap();
             assert!(matches!(Catalogue::load(folder.path(), ""), Err(ManifestError::Catalogue { .. })), "{broken}");
         }

@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
+use super::builds::{Builds, is_build_name, split_name};
 use super::limits::GuestLimits;
 use super::machine;
 use super::profiles::Profiles;
 use super::reader::{TableReader, TomlSection};
 use super::source_table::SourceTable;
-use super::{KernelSpec, ModuleChoice, Source};
+use super::{BtfArchive, KernelSpec, ModuleChoice, Source};
 use crate::record::MachineSettings;
 
 /// Keys that every kernel may have, whatever its source.
-pub(super) const COMMON: [&str; 11] = [
+pub(super) const COMMON: [&str; 12] = [
     "optional",
+    BUILDS,
     "append",
     "btf",
     MODULES,
@@ -24,6 +26,8 @@ pub(super) const COMMON: [&str; 11] = [
     machine::PROFILE,
     FALLBACK,
 ];
+/// Which builds are kernels of their own.
+const BUILDS: &str = "builds";
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
 /// Modules to load; of source `path` it may be the folder of all its modules instead.
@@ -31,6 +35,7 @@ pub(super) const MODULES: &str = "modules";
 /// Words that are selectors, so a kernel cannot be called by them.
 const RESERVED: [&str; 2] = ["all", "latest"];
 const LONGEST_NAME: usize = 40;
+const LONGEST_BUILD: usize = 100;
 
 /// One `[kernel."NAME"]` table.
 pub struct Declaration<'a, 't> {
@@ -43,7 +48,7 @@ pub struct Declaration<'a, 't> {
     /// What holds where the table says nothing.
     pub limits: GuestLimits,
     /// Where kernels without BTF get theirs.
-    pub btf_archive: Option<&'a Path>,
+    pub btf_archive: Option<&'a BtfArchive>,
     /// The machine where the table says nothing.
     pub machine: &'a MachineSettings,
     /// The profiles that there are.
@@ -67,10 +72,12 @@ impl<'t> Declaration<'_, 't> {
         // Of such a kernel it is the source itself.
         let btf = btf.filter(|_| !matches!(source, Some(Source::Btf { .. })));
         let fallbacks = self.fallbacks(reader);
+        let builds = self.builds(reader, source.iter().chain(&fallbacks).any(Source::has_builds));
         Some(KernelSpec {
             name: self.name.to_owned(),
             source: source?,
             fallbacks,
+            builds,
             optional,
             memory_mib: limits.memory_mib,
             boot_timeout: limits.boot_timeout,
@@ -79,8 +86,26 @@ impl<'t> Declaration<'_, 't> {
             modules,
             machine,
             btf,
-            btf_archive: self.btf_archive.map(Path::to_owned),
+            btf_archive: self.btf_archive.cloned(),
         })
+    }
+
+    fn builds(&self, reader: &mut TableReader<'t>, has_builds: bool) -> Option<Builds> {
+        let (text, place) = reader.string(&self.section, BUILDS)?;
+        let example = format!("write `{BUILDS} = \"last:5\"` or `{BUILDS} = \"all\"`");
+        match text.parse() {
+            Ok(_) if !has_builds => {
+                let message = format!("`{BUILDS}` needs an archive that has several");
+                let hint = "remove it; sources `apt`, `rpm`, `apk` and `pacman` have several builds, and `mainline` of a series such as `v6.6.*`";
+                self.problem(reader, place.start, &message, Some(hint.to_owned()));
+                None
+            }
+            Ok(builds) => Some(builds),
+            Err(why) => {
+                self.problem(reader, place.start, &format!("`{BUILDS}`: {why}"), Some(example));
+                None
+            }
+        }
     }
 
     fn problem(&self, reader: &mut TableReader<'t>, at: usize, message: &str, hint: Option<String>) {
@@ -103,9 +128,12 @@ impl<'t> Declaration<'_, 't> {
     }
 
     fn check_name(&self, reader: &mut TableReader<'t>) {
-        let starts_well = self.name.starts_with(|c: char| c.is_ascii_alphanumeric());
-        let is_plain = self.name.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c));
-        if !starts_well || !is_plain || self.name.len() > LONGEST_NAME {
+        // Of a build, as bundles declare them, behind its kernel's.
+        let (name, build) = split_name(self.name);
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c));
+        let is_build = build.is_none_or(|build| is_build_name(build) && build.len() <= LONGEST_BUILD);
+        if !starts_well || !is_plain || name.len() > LONGEST_NAME || !is_build {
             let hint = format!(
                 "up to {LONGEST_NAME} letters, digits and `.`, `_`, `+`, `-`, beginning with a letter or digit"
             );

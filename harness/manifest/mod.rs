@@ -1,8 +1,10 @@
 //! `kernels.toml`: the kernels that exist for corematrix, the default matrix, and how to choose from them.
 
+mod builds;
 pub mod catalogue;
 mod declaration;
 mod image_reference;
+mod kernel_selector;
 mod limits;
 pub mod machine;
 mod module_choice;
@@ -27,9 +29,11 @@ use std::time::Duration;
 
 use crate::record::MachineSettings;
 
+pub use builds::{Builds, MOST_BUILDS, split_name};
 pub use catalogue::Catalogue;
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
+pub use kernel_selector::KernelSelector;
 pub use module_choice::{ModuleChoice, NamedModule};
 pub use place::ManifestPlace;
 pub(crate) use place::{BUILT_IN, BUILT_IN_LOCK, FILE_NAME, repository};
@@ -37,8 +41,8 @@ pub use problem::{ManifestError, Problem};
 pub use profiles::{Profiles, UnknownProfile, profile_table};
 pub(crate) use reader::listed;
 pub use repository::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
-pub use selector::{KernelSelector, SelectorError};
-pub use source::{Archive, BtfPlace, FileLocation, PackageFile, Source};
+pub use selector::SelectorError;
+pub use source::{Archive, BtfArchive, BtfPlace, FileLocation, PackageFile, Source};
 
 /// The whole of `kernels.toml`, validated.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,10 +86,13 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The kernel of this name: a declared one, or one of the catalogue.
+    /// The kernel of this name: a declared one, one of the catalogue, or a build of one of these.
     pub fn kernel(&self, name: &str) -> Option<KernelSpec> {
         let declared = self.kernels.iter().find(|kernel| kernel.name == name).cloned();
-        declared.or_else(|| self.catalogue.kernel(name, &self.path)?.ok())
+        declared.or_else(|| match split_name(name) {
+            (kernel, Some(build)) => self.kernel(kernel)?.build(build).ok(),
+            (name, None) => self.catalogue.kernel(name, &self.path)?.ok(),
+        })
     }
 }
 
@@ -98,6 +105,8 @@ pub struct KernelSpec {
     pub source: Source,
     /// Sources that stand in for it where it cannot be had, best first.
     pub fallbacks: Vec<Source>,
+    /// Which of its builds are kernels of their own in its place; its newest alone if nothing is said.
+    pub builds: Option<Builds>,
     /// Whether a matrix may do without it where its source cannot be reached.
     pub optional: bool,
     /// Guest memory in MiB.
@@ -114,8 +123,8 @@ pub struct KernelSpec {
     pub machine: MachineSettings,
     /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
     pub btf: Option<PathBuf>,
-    /// A folder laid out as BTFHub's archive, for a kernel that has no BTF of its own and to which none is given. Absolute.
-    pub btf_archive: Option<PathBuf>,
+    /// For a kernel that has no BTF of its own and to which none is given.
+    pub btf_archive: Option<BtfArchive>,
 }
 
 impl KernelSpec {

@@ -12,7 +12,8 @@ use super::problem::Problem;
 use super::profiles::{self, Profiles};
 use super::reader::{TableReader, TomlSection};
 use super::release::KernelRelease;
-use super::{KernelSpec, Manifest};
+use super::source_table::is_web_address;
+use super::{BtfArchive, KernelSpec, Manifest};
 use crate::nearest::nearest;
 use crate::record::MachineSettings;
 
@@ -49,7 +50,10 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
         Some(defaults) => {
             reader.refuse_unknown(&defaults, &DEFAULTS);
             let machine = machine::read(&mut reader, &defaults, None, &MachineSettings::default());
-            let archive = reader.string(&defaults, "btf").map(|(path, _)| folder.join(path));
+            let archive = reader.string(&defaults, "btf").map(|(text, _)| match is_web_address(text) {
+                true => BtfArchive::Server(text.trim_end_matches('/').to_owned()),
+                false => BtfArchive::Folder(folder.join(text)),
+            });
             (GuestLimits::read(&mut reader, &defaults, GuestLimits::BUILT_IN), machine, archive)
         }
         None => (GuestLimits::BUILT_IN, MachineSettings::default(), None),
@@ -68,7 +72,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
             };
             let title = format!("kernel `{}`", shown(name));
             let section = TomlSection { title, start, table };
-            let (machine, profiles, btf_archive) = (&machine, &profiles, btf_archive.as_deref());
+            let (machine, profiles, btf_archive) = (&machine, &profiles, btf_archive.as_ref());
             let declaration = Declaration { name, section, folder, limits, machine, profiles, btf_archive };
             kernels.extend(declaration.read(&mut reader).map(|spec| (start, spec)));
         }

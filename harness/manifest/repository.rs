@@ -16,6 +16,8 @@ pub struct Repository {
     pub keys: Option<Keyring>,
     /// The packages are signed, and their index is not.
     pub unsigned_index: bool,
+    /// The version, without its epoch, of the one build that is meant; the newest without one.
+    pub build: Option<String>,
 }
 
 /// Whose packages a repository has.
@@ -82,6 +84,7 @@ impl RepositoryAddress {
 
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.packages.join(", "))
+        f.write_str(&self.packages.join(", "))?;
+        self.build.as_ref().map_or(Ok(()), |build| write!(f, " {build}"))
     }
 }

@@ -40,7 +40,7 @@ impl<'t> SourceTable<'_, 't> {
             }
             _ => {}
         }
-        Some(Repository { format, addresses, packages: texts(packages?), keys, unsigned_index })
+        Some(Repository { format, addresses, packages: texts(packages?), keys, unsigned_index, build: None })
     }
 
     fn addresses(&self, reader: &mut TableReader<'t>, format: RepositoryFormat) -> Vec<RepositoryAddress> {
@@ -74,7 +74,7 @@ impl<'t> SourceTable<'_, 't> {
         found
     }
 
-    fn keys(&self, reader: &mut TableReader<'t>, format: RepositoryFormat) -> Option<Keyring> {
+    pub(super) fn keys(&self, reader: &mut TableReader<'t>, format: RepositoryFormat) -> Option<Keyring> {
         let given: Vec<(&str, Span)> = reader.strings(self.section, "fingerprints").unwrap_or_default();
         let lengths: &[usize] = if format == RepositoryFormat::Apk { &[64] } else { &[40, 64] };
         for (text, place) in &given {
@@ -150,6 +150,7 @@ mod tests {
                 fingerprints: vec!["abcd0123".repeat(5)],
             }),
             unsigned_index: true,
+            build: None,
         };
         assert_eq!(read("rpm", lines).unwrap(), expected);
         let trusted = read("apk", "repositories = [\"http://a.example/main\"]\ntrusted = true").unwrap();

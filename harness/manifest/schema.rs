@@ -15,6 +15,11 @@ fn key(name: &str) -> Value {
     let yes_or_no = |what: &str| json!({ "type": "boolean", "description": what });
     match name {
         "optional" => yes_or_no("Whether a run may do without the kernel where it cannot be fetched."),
+        "builds" => json!({
+            "type": "string",
+            "pattern": "^(all|last:[1-9][0-9]?)$",
+            "description": "Which builds of the archive are kernels of their own, in the place of its newest: `all`, or `last:5`.",
+        }),
         "append" => texts("Words that are added to the kernel's command line."),
         "btf" => text(
             "Types of the kernel: a file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern.",
@@ -95,7 +100,7 @@ fn source_table(others: &[&str]) -> Value {
 /// Keys of `[defaults]`.
 fn defaults() -> Map<String, Value> {
     let mut all = keys(DEFAULTS);
-    let what = "A folder laid out as BTFHub's archive: kernels without BTF get theirs from it, by their release.";
+    let what = "A folder laid out as BTFHub's archive, or the address of one: kernels without BTF get theirs from it, by who built them and their release.";
     all.insert("btf".to_owned(), json!({ "type": "string", "description": what }));
     all
 }

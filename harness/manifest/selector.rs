@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::builds::{Builds, MARK, split_name};
 use super::catalogue::declared_name;
 use super::release::KernelRelease;
 use super::{KernelSpec, Manifest};
@@ -40,7 +41,7 @@ impl SelectorError {
                 format!("the nearest are {}", super::reader::listed(nearest))
             }
             SelectorError::Malformed { .. } => {
-                "write a name, a series `6.1`, a name of the catalogue such as `ubuntu:22.04`, a range `>=6.1,<6.13`, a glob `6.*`, `latest` or `all`".to_owned()
+                "write a name, a series `6.1`, a name of the catalogue such as `ubuntu:22.04`, a range `>=6.1,<6.13`, a glob `6.*`, `latest` or `all`; for builds add `@all`, `@last:5` or the name of one".to_owned()
             }
         })
     }
@@ -48,7 +49,7 @@ impl SelectorError {
 
 /// One condition; a selector is several with commas between, and a kernel has to meet all of them.
 #[derive(Debug, Clone)]
-enum Condition {
+pub(super) enum Condition {
     All,
     Latest,
     /// The kernel's release stands to this one in one of these orders.
@@ -78,46 +79,68 @@ impl Manifest {
     /// | `all` | every declared kernel |
     /// | `6.*`, `*-cloud` | names that match the glob |
     /// | `ubuntu:22.04` | the kernel of this name in the catalogue, which need not be declared |
+    /// | `5.10@last:5`, `el:8@all` | the newest builds of its archive, or all, as [`KernelSpec::builds`] |
+    /// | `el:8@4.18.0-553.el8_10` | one build |
     ///
     /// A kernel whose name is no release (`mine`) answers to its name, to globs and to `all`.
     ///
     /// # Errors
     /// A selector that chooses nothing is an error, since a kernel that is silently left out looks like one that passed.
     pub fn select(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, SelectorError> {
-        let mut chosen = vec![false; self.kernels.len()];
+        let mut chosen: Vec<Vec<KernelSpec>> = vec![Vec::new(); self.kernels.len()];
         let mut catalogued: Vec<KernelSpec> = Vec::new();
         for selector in selectors {
-            let conditions = parse(selector)?;
-            let mut matches = 0;
-            for (kernel, chosen) in self.kernels.iter().zip(&mut chosen) {
-                if conditions.iter().all(|condition| condition.is_met_by(&kernel.name, &|| self.latest())) {
-                    *chosen = true;
-                    matches += 1;
-                }
-            }
-            if matches == 0
-                && let [Condition::Name(name, _)] = &conditions[..]
-                && let Some(kernel) = self.catalogue.kernel(name, &self.path)
+            // What a bundle declares may be a build.
+            if selector.contains(MARK)
+                && let Some(at) = self.kernels.iter().position(|kernel| kernel.name == *selector)
             {
-                let malformed = |reason| SelectorError::Malformed { selector: selector.clone(), reason };
-                let kernel = kernel.map_err(malformed)?;
-                if !catalogued.contains(&kernel) {
-                    catalogued.push(kernel);
+                add(&mut chosen[at], self.kernels[at].clone());
+                continue;
+            }
+            let malformed = |reason| SelectorError::Malformed { selector: selector.clone(), reason };
+            let (base, builds) = split_builds(selector).map_err(malformed)?;
+            let conditions = parse(base, selector)?;
+            let is_meant = |kernel: &KernelSpec| {
+                conditions.iter().all(|condition| condition.is_met_by(&kernel.name, &|| self.latest()))
+            };
+            let meant: Vec<usize> = (0..self.kernels.len()).filter(|&at| is_meant(&self.kernels[at])).collect();
+            if meant.is_empty() {
+                let [Condition::Name(name, _)] = &conditions[..] else { return Err(self.no_match(selector, base)) };
+                let kernel = self.catalogue.kernel(name, &self.path).ok_or_else(|| self.no_match(selector, base))?;
+                add(&mut catalogued, kernel.and_then(|kernel| builds.of(&kernel)).map_err(malformed)?);
+                continue;
+            }
+            let (mut refusal, mut is_any) = (None, false);
+            for &at in &meant {
+                match (builds.of(&self.kernels[at]), &builds) {
+                    (Ok(kernel), _) => add(&mut chosen[at], kernel),
+                    // Of several kernels some may have but one build.
+                    (Err(_), AskedBuilds::Several(_)) if meant.len() > 1 => {
+                        add(&mut chosen[at], self.kernels[at].clone())
+                    }
+                    (Err(reason), _) => {
+                        refusal = refusal.or(Some(reason));
+                        continue;
+                    }
                 }
-            } else if matches == 0 {
-                return Err(SelectorError::NoMatch {
-                    selector: selector.clone(),
-                    nearest: self.nearest_names(selector),
-                });
+                is_any = true;
+            }
+            if let (Some(reason), false) = (refusal, is_any) {
+                return Err(malformed(reason));
             }
         }
         if selectors.is_empty() {
             for (kernel, chosen) in self.kernels.iter().zip(&mut chosen) {
-                *chosen = self.matrix.contains(&kernel.name);
+                if self.matrix.contains(&kernel.name) {
+                    chosen.push(kernel.clone());
+                }
             }
         }
-        let declared = self.kernels.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(kernel, _)| kernel.clone());
-        Ok(declared.chain(catalogued).collect())
+        Ok(chosen.into_iter().flatten().chain(catalogued).collect())
+    }
+
+    fn no_match(&self, selector: &str, base: &str) -> SelectorError {
+        SelectorError::NoMatch { selector: selector.to_owned(), nearest: self.nearest_names(base) }
     }
 
     /// The kernel with the highest version.
@@ -140,33 +163,57 @@ impl Manifest {
     }
 }
 
-/// A selector by itself: it chooses among the kernels of a run, which may have none for it.
-#[derive(Debug, Clone)]
-pub struct KernelSelector {
-    /// As it is written.
-    pub text: String,
-    conditions: Vec<Condition>,
+/// What a selector says of builds, behind its `@`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AskedBuilds {
+    /// Nothing.
+    Unsaid,
+    Several(Builds),
+    One(String),
 }
 
-impl KernelSelector {
-    /// Reads a selector as [`Manifest::select`] takes them.
-    ///
-    /// # Errors
-    /// [`SelectorError::Malformed`].
-    pub fn parse(text: &str) -> Result<KernelSelector, SelectorError> {
-        Ok(KernelSelector { text: text.to_owned(), conditions: parse(text)? })
+impl AskedBuilds {
+    /// The kernel with these builds; the error is a lowercase fragment.
+    fn of(&self, kernel: &KernelSpec) -> Result<KernelSpec, String> {
+        match self {
+            AskedBuilds::Unsaid => Ok(kernel.clone()),
+            AskedBuilds::One(build) => kernel.build(build),
+            AskedBuilds::Several(_) if !kernel.has_builds() => {
+                Err(format!("kernel `{}` has one build: {}", kernel.name, kernel.source))
+            }
+            AskedBuilds::Several(builds) => Ok(KernelSpec { builds: Some(*builds), ..kernel.clone() }),
+        }
     }
+}
 
-    /// Whether it chooses the kernel `name` out of `names`.
-    pub fn chooses(&self, name: &str, names: &[&str]) -> bool {
-        self.conditions.iter().all(|condition| condition.is_met_by(name, &|| latest(names.iter().copied())))
+/// Splits what a selector says of builds from it; the error is a lowercase fragment.
+pub(super) fn split_builds(selector: &str) -> Result<(&str, AskedBuilds), String> {
+    let (base, Some(builds)) = split_name(selector) else { return Ok((selector, AskedBuilds::Unsaid)) };
+    let builds = builds.trim();
+    let is_several = builds == "all" || builds.starts_with("last");
+    if builds.is_empty() || builds.contains([MARK, ',']) {
+        return Err(format!("after the `{MARK}` there is no name of a build"));
     }
+    Ok((base, if is_several { AskedBuilds::Several(builds.parse()?) } else { AskedBuilds::One(builds.to_owned()) }))
+}
+
+/// Each once.
+fn add(kernels: &mut Vec<KernelSpec>, kernel: KernelSpec) {
+    if !kernels.contains(&kernel) {
+        kernels.push(kernel);
+    }
+}
+
+/// The release in the name of a kernel, or of a build of one.
+fn release_in(name: &str) -> Option<KernelRelease> {
+    let (kernel, build) = split_name(name);
+    build.and_then(|build| build.parse().ok()).or_else(|| kernel.parse().ok())
 }
 
 impl Condition {
     /// Whether the kernel `name` meets it, where `latest` tells which of all is the highest.
-    fn is_met_by<'a>(&self, name: &str, latest: &dyn Fn() -> Option<&'a str>) -> bool {
-        let release = name.parse::<KernelRelease>().ok();
+    pub fn is_met_by<'a>(&self, name: &str, latest: &dyn Fn() -> Option<&'a str>) -> bool {
+        let (release, kernel) = (release_in(name), split_name(name).0);
         match self {
             Condition::All => true,
             Condition::Latest => latest() == Some(name),
@@ -179,8 +226,8 @@ impl Condition {
             }),
             Condition::Glob(pattern) => pattern.matches(name),
             Condition::Name(known, series) => {
-                name == known
-                    || name == declared_name(known)
+                kernel == known
+                    || kernel == declared_name(known)
                     || (series.is_some() && release.map(|release| release.series()) == *series)
             }
         }
@@ -188,14 +235,15 @@ impl Condition {
 }
 
 /// The name with the highest version.
-fn latest<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let versioned = names.filter_map(|name| Some((name.parse::<KernelRelease>().ok()?, name)));
+pub(super) fn latest<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let versioned = names.filter_map(|name| Some((release_in(name)?, name)));
     versioned.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, name)| name)
 }
 
-fn parse(selector: &str) -> Result<Vec<Condition>, SelectorError> {
+/// Reads the conditions in `base`, which is `selector` but for what it says of builds.
+pub(super) fn parse(base: &str, selector: &str) -> Result<Vec<Condition>, SelectorError> {
     let malformed = |reason: String| SelectorError::Malformed { selector: selector.to_owned(), reason };
-    selector.split(',').map(|text| condition(text.trim()).map_err(malformed)).collect()
+    base.split(',').map(|text| condition(text.trim()).map_err(malformed)).collect()
 }
 
 /// Reads one condition; the error is a lowercase fragment.
@@ -234,7 +282,7 @@ mod tests {
     fn manifest() -> Manifest {
         let kernel = |name: &str| KernelSpec {
             name: name.to_owned(),
-            source: Source::Mainline { version: "v6.6".to_owned(), mirror: None },
+            source: Source::Mainline { version: "v6.6".to_owned(), mirror: None, keys: None },
             fallbacks: Vec::new(),
             optional: false,
             memory_mib: 1024,
@@ -244,6 +292,7 @@ mod tests {
             modules: None,
             machine: crate::record::MachineSettings::default(),
             btf: None,
+            builds: None,
             btf_archive: None,
         };
         Manifest {
@@ -289,6 +338,9 @@ mod tests {
             (&["7.3", "5.4", "7.*"], &["5.4", "7.3"]),
             (&["ubuntu:24.04/hwe", "mine", "ubuntu:24.04/hwe"], &["mine", "ubuntu-24.04-hwe"]),
             (&["mainline:6.6"], &["mainline-6.6"]),
+            (&["mainline:6.6@6.6.9"], &["mainline-6.6@6.6.9"]),
+            (&["el:8@4.18.0-553.el8_10", "el:8"], &["el-8@4.18.0-553.el8_10", "el-8"]),
+            (&["el-9@all"], &["el-9"]),
         ];
         for (selectors, expected) in table {
             assert_eq!(select(selectors).as_deref(), Ok(expected.map_strings().as_slice()), "{selectors:?}");
@@ -321,8 +373,25 @@ mod tests {
     }
 
     #[test]
+    fn builds_are_asked_for_behind_a_mark() {
+        let select = |selector: &str| manifest().select(&[selector.to_owned()]);
+        let builds =
+            |selector: &str| select(selector).unwrap().into_iter().map(|kernel| kernel.builds).collect::<Vec<_>>();
+        assert_eq!(builds("ubuntu:22.04@last:5"), [Some(Builds::Last(5))]);
+        assert_eq!(builds("el-8@all"), [Some(Builds::All)]);
+        // Kernels of the manifest are of one version each here.
+        assert_eq!(builds("6.*@all"), [None; 5]);
+        for one_build in ["5.10@all", "5.10@5.10.3", "6.*@6.6"] {
+            let error = select(one_build).unwrap_err();
+            assert!(error.to_string().contains("has one build"), "{error}");
+        }
+    }
+
+    #[test]
     fn malformed_selectors_say_why() {
-        for selector in ["", ",", ">=6.1,", ">=", ">=mine", "=<6.1", "[", "6.[1"] {
+        for selector in
+            ["", ",", ">=6.1,", ">=", ">=mine", "=<6.1", "[", "6.[1", "6.1@", "6.1@last:0", "6.1@last", "@all"]
+        {
             let error = select(&[selector]).unwrap_err();
             assert!(matches!(error, SelectorError::Malformed { .. }), "{selector}: {error}");
             assert!(error.hint().is_some());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::image_reference::ImageReference;
-use super::repository::Repository;
+use super::repository::{Keyring, Repository};
 
 /// Where a kernel comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub enum Source {
         version: String,
         /// The address of an archive laid out as Ubuntu's, in the place of that.
         mirror: Option<String>,
+        /// Who signs its checksums, if not Ubuntu does.
+        keys: Option<Keyring>,
     },
 }
 
@@ -94,6 +96,15 @@ pub enum BtfPlace {
         /// The file in it, relative to the root.
         file: String,
     },
+}
+
+/// BTF of many kernels, laid out as BTFHub's archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BtfArchive {
+    /// A folder on this machine; absolute.
+    Folder(PathBuf),
+    /// The address of such a folder on a web server.
+    Server(String),
 }
 
 /// An archive of Debian packages: Debian's, Ubuntu's, or one that is laid out like them.

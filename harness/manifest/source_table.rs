@@ -24,7 +24,7 @@ pub(super) const SOURCES: [(&str, &[&str], &[&str]); 13] = [
     ("package", &["files"], &["sha256"]),
     ("oci", &["image"], &[]),
     ("btf", &[], &["btf", "package", "suites", "file", "release"]),
-    ("mainline", &["version"], &["mirror"]),
+    ("mainline", &["version"], &["mirror", "keyring", "fingerprints"]),
 ];
 
 /// A table that has `source` and the keys which that source needs: a kernel's own, or one of its fallbacks.
@@ -301,10 +301,12 @@ impl<'t> SourceTable<'_, 't> {
             );
         }
         let mirror = mirror.map(|(mirror, _)| mirror.to_owned());
+        let keys =
+            self.section.table.contains_key("keyring").then(|| self.keys(reader, RepositoryFormat::Rpm)).flatten();
         // `v6.6.*` is the newest point release of 6.6.
         let series = version.strip_suffix(".*").and_then(|series| series.parse::<KernelRelease>().ok());
         if series.is_some_and(|series| series.is_series()) && version.starts_with('v') {
-            return Some(Source::Mainline { version: version.to_owned(), mirror });
+            return Some(Source::Mainline { version: version.to_owned(), mirror, keys });
         }
         // It becomes part of an address.
         let release = version.parse::<KernelRelease>().ok().filter(|_| is_word(version, "._+-~"));
@@ -316,7 +318,7 @@ impl<'t> SourceTable<'_, 't> {
             };
             self.problem(reader, place.start, &message, Some(hint));
         }
-        Some(Source::Mainline { version: version.to_owned(), mirror })
+        Some(Source::Mainline { version: version.to_owned(), mirror, keys })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::loader::LoaderError;
-use crate::manifest::{ManifestError, SelectorError};
+use crate::manifest::{MOST_BUILDS, ManifestError, SelectorError};
 use crate::object::ObjectError;
 use crate::run::RunError;
 use crate::store::StoreError;
@@ -30,6 +30,14 @@ pub enum MatrixError {
         /// The kernel of the manifest.
         kernel: String,
         /// How many files there are.
+        found: usize,
+    },
+    /// An archive has more builds of a kernel than a matrix has room for.
+    #[error("kernel `{kernel}`: its archive has {found} builds, and a matrix takes {MOST_BUILDS}")]
+    TooManyBuilds {
+        /// The kernel of the manifest.
+        kernel: String,
+        /// How many builds there are.
         found: usize,
     },
     /// A suite file is wrong.
@@ -115,6 +123,9 @@ impl MatrixError {
             MatrixError::TooManyKernels { .. } => {
                 Some("narrow its pattern; `corematrix predict` takes whole archives".to_owned())
             }
+            MatrixError::TooManyBuilds { kernel, .. } => Some(format!(
+                "`{kernel}@last:5` takes the newest; `corematrix bisect --kernel '{kernel}@all'` searches all"
+            )),
             MatrixError::Loader(error) => error.hint(),
             MatrixError::Store(error) => error.hint(),
             MatrixError::Toolchain(_, hint) => hint.clone(),
@@ -126,13 +137,14 @@ impl MatrixError {
     /// Whether what was given is wrong, and not the machine, the network or a tool.
     pub fn is_input(&self) -> bool {
         use MatrixError::{
-            Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, TooManyKernels, UnpinnedImage,
+            Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, TooManyBuilds, TooManyKernels, UnpinnedImage,
         };
         matches!(
             self,
             Manifest(_)
                 | Selector(_)
                 | TooManyKernels { .. }
+                | TooManyBuilds { .. }
                 | Suite(_)
                 | Objects(_)
                 | Input { .. }

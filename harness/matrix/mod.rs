@@ -29,6 +29,7 @@ mod known_types;
 mod loader_choice;
 mod machine_options;
 mod places;
+mod point_releases;
 mod project;
 mod target_search;
 
@@ -53,6 +54,7 @@ pub use kernel_types::{MatrixTypes, all_types, kernel_probes, kernel_types};
 pub use known_types::KnownPlaces;
 pub use machine_options::MachineOptions;
 pub use places::Places;
+pub use point_releases::{MovedBuilds, UnknownBuilds};
 pub use project::Project;
 pub use target_search::TargetSearch;
 
@@ -187,12 +189,14 @@ impl<'a> Matrix<'a> {
         inputs: &[PathBuf],
         say: &dyn Fn(String),
     ) -> Result<Work, MatrixError> {
+        self.project.learn_builds(selectors, self.options.offline, say)?;
         let kernels = self.project.kernels(selectors)?;
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
         let Inputs { objects, mut notices, mut settings, .. } = inputs;
         notices.extend(self.project.without_btf(&kernels));
+        notices.extend(self.project.to_be_fetched(&kernels));
         settings.least_privileges |= self.options.least_privileges;
         if let Some(privileges) = &self.options.privileges {
             let loading = LoadingRecord { privileges: Some(privileges.clone()), ..LoadingRecord::default() };

@@ -104,14 +104,20 @@ impl Project {
     }
 
     /// The kernels that selectors choose (`5.10`, `>=6.1`, `latest`, `6.*`), in the manifest's order; without any the manifest's matrix.
-    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses.
+    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses, and one that is asked for with
+    /// its builds is a kernel for each that is pinned, see [`Project::learn_builds`].
     ///
     /// # Errors
     /// [`MatrixError::Selector`], [`MatrixError::TooManyKernels`].
     pub fn kernels(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, MatrixError> {
-        let mut kernels = Vec::new();
+        let mut kernels: Vec<KernelSpec> = Vec::new();
         for spec in self.manifest.select(selectors)? {
-            kernels.extend(each_of_archive(&spec)?);
+            for spec in self.each_build(&spec) {
+                // Two selectors may have chosen one build.
+                let is_new = |one: &KernelSpec| !kernels.iter().any(|known| known.name == one.name);
+                let new: Vec<KernelSpec> = each_of_archive(&spec)?.into_iter().filter(is_new).collect();
+                kernels.extend(new);
+            }
         }
         Ok(kernels)
     }
@@ -123,14 +129,44 @@ impl Project {
         (is_there && is_bootable).then(|| self.store.kernel(spec, &self.lock, true, &|_| ()).ok()).flatten()
     }
 
-    /// What to know before anything runs: which of these kernels have no BTF, as far as the store has them.
+    /// What to know before anything runs: which of these kernels have no BTF, as far as the store has them, or the catalogue knows it.
     pub fn without_btf(&self, kernels: &[KernelSpec]) -> Vec<String> {
         let folders = self.store.folders().unwrap_or_default();
-        let has_none = |spec: &&KernelSpec| self.stored(spec, &folders).is_some_and(|kernel| kernel.types().is_none());
         let line = |spec: &KernelSpec| {
-            format!("kernel `{}` has no BTF, and none is given: objects with CO-RE relocations fail there", spec.name)
+            let name = &spec.name;
+            match self.stored(spec, &folders) {
+                Some(kernel) if kernel.types().is_some() => None,
+                Some(_) => Some(format!(
+                    "kernel `{name}` has no BTF, and none is given: objects with CO-RE relocations fail there"
+                )),
+                None if !self.comes_without_btf(spec) => None,
+                // Whether the archive has it the fetched kernel says.
+                None if spec.btf_archive.is_some() => Some(format!(
+                    "kernel `{name}` comes without BTF: the archive that `btf` under `[defaults]` names has to have it"
+                )),
+                None => Some(format!(
+                    "kernel `{name}` comes without BTF, and none is given: objects with CO-RE relocations fail there \
+                     (`btf = \"FILE\"` in its table, or an archive laid out as BTFHub's under `[defaults]`)"
+                )),
+            }
         };
-        kernels.iter().filter(has_none).map(line).collect()
+        kernels.iter().filter_map(line).collect()
+    }
+
+    /// Whether it is known of a kernel, before it is fetched, that it has no BTF, and none is given to it by name.
+    pub fn comes_without_btf(&self, spec: &KernelSpec) -> bool {
+        let has_none = self.manifest.catalogue.entry_of(&spec.name).is_some_and(|entry| entry.has_no_btf);
+        has_none && spec.btf.is_none()
+    }
+
+    /// What has to be done by hand before some of these kernels can be had: their disk images are not there.
+    pub fn to_be_fetched(&self, kernels: &[KernelSpec]) -> Vec<String> {
+        let line = |spec: &KernelSpec| {
+            let Source::Disk { disk, .. } = &spec.source else { return None };
+            let entry = self.manifest.catalogue.entry_of(&spec.name).filter(|entry| !entry.note.is_empty())?;
+            (!disk.exists()).then(|| format!("kernel `{}`: {}", spec.name, entry.note))
+        };
+        kernels.iter().filter_map(line).collect()
     }
 }
 
@@ -197,6 +233,18 @@ mod tests {
             lines,
             ["kernel `without` has no BTF, and none is given: objects with CO-RE relocations fail there"]
         );
+        // Of those of the catalogue it is known before anybody looks.
+        let project = write("");
+        let chosen = |name: &str| project.kernels(&[name.to_owned()]).unwrap();
+        for name in ["ubuntu:20.04", "el:7", "amazon:2", "ubuntu:20.04@5.4.0-150-generic"] {
+            let lines = project.without_btf(&chosen(name));
+            assert!(matches!(&lines[..], [line] if line.contains("comes without BTF, and none is given")), "{lines:?}");
+        }
+        assert_eq!(project.without_btf(&chosen("ubuntu:22.04")), [""; 0]);
+        let lines = project.to_be_fetched(&chosen("flatcar"));
+        assert!(matches!(&lines[..], [line] if line.contains("flatcar_production_image.bin.bz2")), "{lines:?}");
+        fs::write(at("flatcar_production_image.bin"), "").unwrap();
+        assert_eq!(project.to_be_fetched(&chosen("flatcar")), [""; 0]);
         // An archive that has some is enough.
         fs::create_dir(at("archive")).unwrap();
         let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o");

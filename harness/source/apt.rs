@@ -99,9 +99,14 @@ impl Request<'_> {
         let mut found = Vec::new();
         for wanted in locked {
             let same = |package: &&Package| package.name == wanted.name && package.version == wanted.version;
-            let Some(package) = listed.iter().find(same) else {
+            let exact = listed.iter().filter(same).find(|package| package.sha256 == wanted.sha256);
+            let Some(package) = exact.or_else(|| listed.iter().find(same)) else {
                 return Ok(None);
             };
+            // Another archive may have another package of this name and version.
+            if exact.is_none() && !wanted.may_be_of(&self.archive_mark()) {
+                return Ok(None);
+            }
             let field = format!("sha256 of {package}");
             crate::source::expect(&self.what, &field, &wanted.sha256, &package.sha256)?;
             found.push(package.clone());
@@ -186,14 +191,15 @@ impl Request<'_> {
 
     /// A build that is in the store though the lock does not know it yet (a new lock file, an old store).
     fn already_stored(&self, candidate: &KernelPackages, notes: &[String]) -> Result<Option<StoredKernel>, StoreError> {
+        let archive = self.archive_mark();
         let mut packages: Vec<LockedPackage> =
-            candidate.images.iter().take(1).chain(&candidate.base).map(locked).collect();
+            candidate.images.iter().take(1).chain(&candidate.base).map(|package| locked(package, &archive)).collect();
         let Some(stored) = self.store.stored(self.name, &key(&packages), notes.to_vec()) else {
             return Ok(None);
         };
         // Of modules in two packages, the first had them: the second is fetched where something is missing.
         let needed = |package: &&Package| !stored.modules.is_empty() && !kernel_packages::follows(&package.name, false);
-        packages.extend(candidate.modules.iter().filter(needed).map(locked));
+        packages.extend(candidate.modules.iter().filter(needed).map(|package| locked(package, &archive)));
         self.lock.set_kernel(self.name, pin(&stored.identity, packages))?;
         Ok(Some(stored))
     }
@@ -219,6 +225,7 @@ fn pin(identity: &KernelIdentity, packages: Vec<LockedPackage>) -> LockedKernel 
         digest: None,
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
+        given_btf_sha256: None,
         packages,
     }
 }

@@ -1,15 +1,16 @@
-//! [`Store::offers`]: every kernel that the sources of a manifest have, build by build.
+//! [`Store::builds`]: the builds of a kernel that its archive has; [`Store::offers`]: those of all kernels of a manifest.
 
 use std::cmp::Ordering;
 
 use glob::Pattern;
 
-use crate::manifest::{Archive, KernelSpec, Repository, Source};
+use crate::manifest::{Archive, KernelSpec, Source, split_name};
 use crate::source::apt::kernel_packages::{self, release_of};
 use crate::source::apt::lists::regex_of_glob;
 use crate::source::lock_file::LockFile;
 use crate::source::repository;
 use crate::source::request::Request;
+use crate::source::{mainline, mainline::Asked};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::version;
@@ -23,7 +24,66 @@ pub struct AvailableKernel {
     pub version: String,
 }
 
+/// A build, as an archive has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Build {
+    /// Its release or, where the archive does not tell that, its version.
+    pub name: String,
+    /// Its version as its source counts.
+    pub version: String,
+}
+
 impl Store {
+    /// The builds of a kernel that the first of its archives has that answers, oldest first, each as a kernel of its own. Fetches lists and
+    /// nothing else.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; [`StoreError::is_unavailable`] if no archive answers or none has a build.
+    pub fn builds(
+        &self,
+        spec: &KernelSpec,
+        lock: &LockFile,
+        anew: bool,
+        step: &dyn Fn(String),
+    ) -> Result<Vec<AvailableKernel>, StoreError> {
+        let what = format!("kernel `{}`", spec.name);
+        let request =
+            Request { store: self, name: &spec.name, what, lock, offline: false, fresh: anew, archive: None, step };
+        let mut failure = None;
+        for source in spec.sources().filter(|source| source.has_builds()) {
+            let found = match source {
+                Source::Apt { suites, packages, archive } => request.apt_builds(suites, packages, archive.as_ref()),
+                Source::Repository(repository) => repository::builds(&request, repository),
+                Source::Mainline { version, mirror, keys } => {
+                    mainline::builds(&request, &Asked { version, mirror: mirror.as_deref(), keys: keys.as_ref() })
+                }
+                _ => continue,
+            };
+            match found {
+                Ok(builds) if !builds.is_empty() => {
+                    let offer = |build: Build| {
+                        Some(AvailableKernel { spec: spec.build(&build.name).ok()?, version: build.version })
+                    };
+                    return Ok(builds.into_iter().filter_map(offer).collect());
+                }
+                Ok(_) => {
+                    let reason = format!("{source}: no build is listed");
+                    let hint = "look for packages that the archive has".to_owned();
+                    failure.get_or_insert(StoreError::Unavailable {
+                        what: request.what.clone(),
+                        reason,
+                        hint: Some(hint),
+                    });
+                }
+                Err(error) if error.is_unavailable() => {
+                    failure.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| request.unavailable("its source has one build".to_owned(), "")))
+    }
+
     /// The kernels of a manifest and, unless `offline`, all other builds that their archives of packages list; oldest first. Fetches
     /// lists of packages and nothing else. A kernel whose version nobody knows, such as an image on this machine, is left out.
     ///
@@ -39,102 +99,81 @@ impl Store {
         let mut offers: Vec<AvailableKernel> = Vec::new();
         for spec in manifest {
             let pinned = lock.kernel(&spec.name);
-            let release = pinned.as_ref().map(|pinned| pinned.release.clone());
+            let image = pinned.as_ref().and_then(|pinned| pinned.packages.first());
             let version = match &spec.source {
                 // Of a series the one that is pinned.
                 Source::Mainline { version, .. } if version.ends_with(".*") => {
-                    pinned.and_then(|pinned| Some(pinned.version?.trim_start_matches('v').to_owned()))
+                    let version = pinned.as_ref().and_then(|pinned| pinned.version.as_ref());
+                    version.map(|version| version.trim_start_matches('v').to_owned())
                 }
                 Source::Mainline { version, .. } => Some(version.trim_start_matches('v').to_owned()),
-                _ => pinned.and_then(|pinned| Some(pinned.packages.first()?.version.clone())),
+                _ => image.map(|image| image.version.clone()),
             };
+            let is_archive = matches!(spec.source, Source::Apt { .. } | Source::Repository(_));
+            let builds = match is_archive && !offline {
+                true => self.builds(spec, lock, false, step),
+                false => Ok(Vec::new()),
+            };
+            let builds = match builds {
+                Err(error) if error.is_unavailable() => {
+                    step(error.reason());
+                    Vec::new()
+                }
+                builds => builds?,
+            };
+            // That which is pinned is known by the kernel's own name.
+            let is_pinned = |build: &AvailableKernel| {
+                let release = pinned.as_ref().map(|pinned| pinned.release.as_str());
+                let is_release = release.is_some() && split_name(&build.spec.name).1 == release;
+                match &spec.source {
+                    Source::Apt { .. } => is_release,
+                    _ => version.as_ref() == Some(&build.version),
+                }
+            };
+            offers.extend(builds.into_iter().filter(|build| !is_pinned(build)));
             offers.extend(version.map(|version| AvailableKernel { spec: spec.clone(), version }));
-            if let (Source::Apt { suites, packages, archive }, false) = (&spec.source, offline) {
-                let builds = self.builds(spec, (suites, packages, archive.as_ref()), lock, step)?;
-                offers.extend(builds.into_iter().filter(|build| Some(&build.spec.name) != release.as_ref()));
-            }
-            if let (Source::Repository(repository), false) = (&spec.source, offline) {
-                offers.extend(self.builds_of_repository(spec, repository, lock, step)?);
-            }
         }
         offers.sort_by(|a, b| version::compare(&a.version, &b.version).then_with(|| named_last(a, b)));
         let mut seen: Vec<String> = Vec::new();
-        // Suites share builds, and a kernel of the manifest goes before the same build by its own name.
+        // Suites share builds, and kernels of a manifest their archives.
         offers.retain(|offer| {
-            let is_new = !seen.contains(&offer.spec.name);
-            seen.push(offer.spec.name.clone());
+            let name = split_name(&offer.spec.name).1.unwrap_or(&offer.spec.name);
+            let is_new = !seen.iter().any(|seen| seen == name);
+            seen.push(name.to_owned());
             is_new
         });
         Ok(offers)
     }
+}
 
-    /// The builds that a kernel of the manifest may be: those of the best glob that matches any.
-    fn builds(
+impl Request<'_> {
+    /// The builds that the best glob matches which matches any, oldest first.
+    fn apt_builds(
         &self,
-        spec: &KernelSpec,
-        (suites, globs, archive): (&[String], &[String], Option<&Archive>),
-        lock: &LockFile,
-        step: &dyn Fn(String),
-    ) -> Result<Vec<AvailableKernel>, StoreError> {
-        let what = format!("kernel `{}`", spec.name);
-        let request =
-            Request { store: self, name: &spec.name, what, lock, offline: false, fresh: false, archive, step };
+        suites: &[String],
+        globs: &[String],
+        archive: Option<&Archive>,
+    ) -> Result<Vec<Build>, StoreError> {
+        let request = Request { what: self.what.clone(), archive, ..*self };
         for glob in globs {
             let Ok(pattern) = Pattern::new(glob) else { continue };
-            let listed = match request.listed(suites, &regex_of_glob(glob), false) {
-                Ok((listed, _)) => listed,
-                Err(error) if error.is_unavailable() => {
-                    step(error.reason());
-                    return Ok(Vec::new());
+            let (listed, _) = request.listed(suites, &regex_of_glob(glob), self.fresh)?;
+            let mut builds: Vec<Build> = Vec::new();
+            // The newest first, so that of several packages of one release that one is taken.
+            for candidate in kernel_packages::candidates(&[pattern], suites, &listed) {
+                let Some(image) = candidate.images.first() else { continue };
+                let name = release_of(&image.name).unwrap_or(&image.name).to_owned();
+                if !builds.iter().any(|build| build.name == name) {
+                    builds.push(Build { name, version: image.version.clone() });
                 }
-                Err(error) => return Err(error),
-            };
-            let candidates = kernel_packages::candidates(&[pattern], suites, &listed);
-            let builds: Vec<AvailableKernel> =
-                candidates.iter().filter_map(|build| Some(offer(spec, archive, build.images.first()?))).collect();
+            }
             if !builds.is_empty() {
+                builds.reverse();
                 return Ok(builds);
             }
         }
         Ok(Vec::new())
     }
-}
-
-impl Store {
-    /// The builds that a kernel of the manifest may be, but for the one that is pinned.
-    fn builds_of_repository(
-        &self,
-        spec: &KernelSpec,
-        repository: &Repository,
-        lock: &LockFile,
-        step: &dyn Fn(String),
-    ) -> Result<Vec<AvailableKernel>, StoreError> {
-        let (name, what) = (spec.name.as_str(), format!("kernel `{}`", spec.name));
-        let request = Request { store: self, name, what, lock, offline: false, fresh: false, archive: None, step };
-        let builds = match repository::builds(&request, repository) {
-            // Why was said.
-            Err(error) if error.is_unavailable() => Vec::new(),
-            builds => builds?,
-        };
-        let pinned = lock.kernel(&spec.name).and_then(|pinned| Some(pinned.packages.first()?.version.clone()));
-        let builds = builds.into_iter().filter(|(.., version)| pinned.as_ref() != Some(version));
-        let offer = |(package, name, version)| {
-            let source = Source::Repository(Repository { packages: vec![package], ..repository.clone() });
-            AvailableKernel { spec: KernelSpec { name, source, ..spec.clone() }, version }
-        };
-        Ok(builds.map(offer).collect())
-    }
-}
-
-/// One build as a kernel of its own, called by its release.
-fn offer(spec: &KernelSpec, archive: Option<&Archive>, image: &crate::source::apt::lists::Package) -> AvailableKernel {
-    let name = release_of(&image.name).unwrap_or(&image.name).to_owned();
-    let source = Source::Apt {
-        suites: vec![image.suite.clone()],
-        packages: vec![image.name.clone()],
-        archive: archive.cloned(),
-    };
-    AvailableKernel { spec: KernelSpec { name, source, ..spec.clone() }, version: image.version.clone() }
 }
 
 /// Short names are those of the manifest.

@@ -64,8 +64,8 @@ pub(super) fn give_missing(kernel: &mut StoredKernel, what: &str, archive: &Path
             hint,
         });
     }
-    let image = kernel.boot_image.with_file_name("image");
-    let distribution = Distribution::of(&release, &banner(&image).unwrap_or_default());
+    // Who built it matters only where there is a choice.
+    let distribution = if found.len() > 1 { builder(kernel) } else { None };
     let fit = |path: &PathBuf| {
         let inside = path.strip_prefix(archive).unwrap_or(path);
         distribution.as_ref().map_or(0, |distribution| distribution.fit(inside))
@@ -93,11 +93,21 @@ pub(super) fn give_missing(kernel: &mut StoredKernel, what: &str, archive: &Path
     }
 }
 
+/// Who built a kernel, as far as its image tells.
+pub(super) fn builder(kernel: &StoredKernel) -> Option<Distribution> {
+    let image = kernel.boot_image.with_file_name("image");
+    Distribution::of(&kernel.identity.release, &banner(&image).unwrap_or_default())
+}
+
 /// What the image says of itself: its release, and who built it.
 fn banner(image: &Path) -> Option<String> {
     let mut head = Vec::new();
-    File::open(image).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
-    image::banner_in_head(&head)
+    let mut file = File::open(image).ok()?;
+    file.by_ref().take(HEAD).read_to_end(&mut head).ok()?;
+    match head.starts_with(b"\x7fELF") {
+        true => image::banner_of_vmlinux(&limited(io::Cursor::new(head).chain(file), ELF_LIMIT).ok()?),
+        false => image::banner_in_head(&head),
+    }
 }
 
 fn install(kernel: &mut StoredKernel, what: &str, origin: PathBuf) -> Result<(), StoreError> {
@@ -109,13 +119,28 @@ fn install(kernel: &mut StoredKernel, what: &str, origin: PathBuf) -> Result<(),
     };
     let hint = "give raw BTF, an ELF file with `.BTF`, or either in `.gz`, `.xz` or `.tar.xz`";
     let raw = read(&origin).map_err(|reason| failure(&origin, &reason, hint))?;
-    if let Err(error) = Btf::parse(&raw) {
-        return Err(failure(&origin, &format!("it is damaged: {error}"), hint));
+    install_raw(kernel, what, &raw, origin)
+}
+
+/// Gives a kernel raw BTF.
+pub(super) fn install_raw(
+    kernel: &mut StoredKernel,
+    what: &str,
+    raw: &[u8],
+    origin: PathBuf,
+) -> Result<(), StoreError> {
+    if let Err(error) = Btf::parse(raw) {
+        return Err(StoreError::GivenBtf {
+            what: what.to_owned(),
+            path: origin,
+            reason: format!("it is damaged: {error}"),
+            hint: "give raw BTF, an ELF file with `.BTF`, or either in `.gz`, `.xz` or `.tar.xz`".to_owned(),
+        });
     }
-    let sha256 = checksum::of_bytes(&raw);
+    let sha256 = checksum::of_bytes(raw);
     let path = kernel.boot_image.with_file_name(file_name(&sha256));
     if !fs::metadata(&path).is_ok_and(|found| found.len() == raw.len() as u64) {
-        publish(&raw, &path)?;
+        publish(raw, &path)?;
     }
     kernel.identity.given_btf_sha256 = Some(sha256.clone());
     kernel.notes.retain(|note| note != crate::store::entry::NO_BTF);

@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum;
-use crate::manifest::BUILT_IN_LOCK;
+use crate::manifest::{BUILT_IN_LOCK, split_name};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::file_lock::take_for_a_moment;
 use crate::whole_file;
@@ -45,6 +45,12 @@ pub struct LockedPackage {
     pub name: String,
     /// Its version, as its archive has it.
     pub version: String,
+    /// The machine that it is for, where its repository says so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub architecture: String,
+    /// The archive that it was found in: a checksum of its address in the manifest. Empty for the machine's own, and in older files.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub archive: String,
     /// The suite of a Debian archive that it was found in.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub suite: String,
@@ -68,6 +74,9 @@ pub struct LockedKernel {
     pub release: String,
     /// SHA-256 of the image as delivered, in hex.
     pub image_sha256: String,
+    /// SHA-256 of the BTF that an archive on a server gave it, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_btf_sha256: Option<String>,
     /// The packages it was unpacked from, the one with the image first.
     #[serde(default, rename = "package", skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<LockedPackage>,
@@ -83,11 +92,27 @@ struct Contents {
     kernel: BTreeMap<String, LockedKernel>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     package: BTreeMap<String, LockedPackage>,
+    /// Builds of kernels, oldest first, by what was asked for: `el-8@last:5`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    builds: BTreeMap<String, Vec<String>>,
+}
+
+/// What a lock file calls an archive, by its address in the manifest: whatever the address has in it, the lock file does not tell.
+pub(super) fn archive_mark(address: &str) -> String {
+    checksum::of_bytes(address.trim_end_matches('/').as_bytes())[..12].to_owned()
+}
+
+impl LockedPackage {
+    /// Whether it was found in the archive with this mark, as far as that is known.
+    pub(super) fn may_be_of(&self, archive: &str) -> bool {
+        self.archive.is_empty() || self.archive == archive
+    }
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        Contents { version: VERSION, when_gone: WhenGone::default(), kernel: BTreeMap::new(), package: BTreeMap::new() }
+        let (kernel, package, builds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Contents { version: VERSION, when_gone: WhenGone::default(), kernel, package, builds }
     }
 }
 
@@ -135,9 +160,34 @@ impl LockFile {
         self.contents().kernel.get(name).cloned()
     }
 
-    /// What is pinned for a package of tools.
-    pub fn package(&self, name: &str) -> Option<LockedPackage> {
-        self.contents().package.get(name).cloned()
+    /// The builds, oldest first, that are pinned for what was asked for, such as `el-8@last:5`.
+    pub fn builds(&self, asked: &str) -> Option<Vec<String>> {
+        self.contents().builds.get(asked).cloned()
+    }
+
+    /// Pins which builds are meant by what was asked for. Kernels that no list has any more are pinned no longer.
+    ///
+    /// # Errors
+    /// [`StoreError::BadLock`], [`StoreError::Io`].
+    pub fn set_builds(&self, asked: &str, builds: &[String]) -> Result<(), StoreError> {
+        self.change(|contents| {
+            let before = contents.builds.insert(asked.to_owned(), builds.to_vec());
+            let (kernel, _) = split_name(asked);
+            for gone in before.into_iter().flatten().filter(|build| !builds.contains(build)) {
+                let is_of_kernel = |(asked, _): &(&String, _)| split_name(asked).0 == kernel;
+                let mut others = contents.builds.iter().filter(is_of_kernel);
+                if !others.any(|(_, builds)| builds.contains(&gone)) {
+                    contents.kernel.remove(&format!("{kernel}@{gone}"));
+                }
+            }
+        })
+    }
+
+    /// What is pinned for a package of tools out of one of these suites.
+    pub fn package(&self, name: &str, suites: &[String]) -> Option<LockedPackage> {
+        let contents = self.contents();
+        let mut pinned = contents.package.values().filter(|pinned| pinned.name == name);
+        pinned.find(|pinned| suites.contains(&pinned.suite)).cloned()
     }
 
     /// A copy at `path`, to try things out on.
@@ -184,10 +234,16 @@ impl LockFile {
         })
     }
 
-    /// Pins a package of tools.
-    pub(super) fn set_package(&self, locked: LockedPackage) -> Result<(), StoreError> {
+    /// Pins a package of tools, in the place of what was pinned of it in one of these suites.
+    pub(super) fn set_package(&self, locked: LockedPackage, suites: &[String]) -> Result<(), StoreError> {
         self.change(|contents| {
-            contents.package.insert(locked.name.clone(), locked);
+            contents.package.retain(|_, pinned| pinned.name != locked.name || !suites.contains(&pinned.suite));
+            // Another suite may have it, too.
+            let key = match contents.package.contains_key(&locked.name) {
+                true => format!("{}/{}", locked.name, locked.suite),
+                false => locked.name.clone(),
+            };
+            contents.package.insert(key, locked);
         })
     }
 
@@ -246,7 +302,14 @@ mod tests {
     use super::*;
 
     fn package(name: &str) -> LockedPackage {
-        LockedPackage { name: name.into(), version: "1-1".into(), suite: "sid".into(), sha256: "ab".repeat(32) }
+        LockedPackage {
+            name: name.into(),
+            version: "1-1".into(),
+            architecture: String::new(),
+            archive: String::new(),
+            suite: "sid".into(),
+            sha256: "ab".repeat(32),
+        }
     }
 
     fn kernel(release: &str) -> LockedKernel {
@@ -256,6 +319,7 @@ mod tests {
             digest: None,
             release: release.into(),
             image_sha256: "cd".repeat(32),
+            given_btf_sha256: None,
             packages: vec![package("linux-image-x")],
         }
     }
@@ -265,13 +329,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kernels.lock");
         let lock = LockFile::open(&path).unwrap();
+        let sid = ["sid".to_owned()];
         lock.set_kernel("6.1", kernel("6.1.0-50")).unwrap();
         lock.set_kernel("5.10", kernel("5.10.0-32")).unwrap();
-        lock.set_package(package("libbpf-tools")).unwrap();
+        lock.set_package(package("libbpf-tools"), &sid).unwrap();
         insta::assert_snapshot!(fs::read_to_string(&path).unwrap());
         let again = LockFile::open(&path).unwrap();
         assert_eq!(again.kernel("5.10"), Some(kernel("5.10.0-32")));
-        assert_eq!(again.package("libbpf-tools"), Some(package("libbpf-tools")));
+        assert_eq!(again.package("libbpf-tools", &sid), Some(package("libbpf-tools")));
+        // Each suite has its own.
+        let other = LockedPackage { suite: "trixie".into(), version: "2-1".into(), ..package("libbpf-tools") };
+        let trixie = ["trixie".to_owned()];
+        assert_eq!(again.package("libbpf-tools", &trixie), None);
+        again.set_package(other.clone(), &trixie).unwrap();
+        again.set_package(other.clone(), &trixie).unwrap();
+        let both = LockFile::open(&path).unwrap();
+        assert_eq!(
+            (both.package("libbpf-tools", &sid), both.package("libbpf-tools", &trixie)),
+            (Some(package("libbpf-tools")), Some(other))
+        );
+        assert_eq!(both.contents().package.len(), 2);
     }
 
     #[test]

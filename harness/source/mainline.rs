@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::checksum;
 use crate::manifest::release::KernelRelease;
+use crate::manifest::{Keyring, KeyringPlace};
 use crate::source::archive::deb;
+use crate::source::available_kernels::Build;
 use crate::source::download::{Download, shown};
 use crate::source::kernel_files::{KernelFiles, is_kernel_file};
 use crate::source::lock_file::LockedKernel;
+use crate::source::repository::keys::{KeyKind, Keys};
 use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
 use crate::store::entry::{Delivery, Staging};
@@ -22,6 +25,9 @@ const ARCHIVE: &str = "https://kernel.ubuntu.com/mainline";
 const MACHINE: &str = "amd64";
 /// The list of all versions has some 300 KiB.
 const LIST_LIMIT: u64 = 16 << 20;
+/// Who signs the checksums of the builds.
+const KEY: &str = "60AA7B6F30434AE68E569963E50C6A0917C622B0";
+const KEY_SERVER: &str = "https://keyserver.ubuntu.com/pks/lookup?op=get&options=mr&search=0x";
 /// Image and modules have about 200 MB.
 const PACKAGE_LIMIT: u64 = 2 << 30;
 /// The end of a version that stands for the newest of its series.
@@ -32,6 +38,8 @@ pub(super) struct Asked<'a> {
     /// `v6.6.87`, or `v6.6.*` for the newest point release.
     pub version: &'a str,
     pub mirror: Option<&'a str>,
+    /// Who signs its checksums, if not Ubuntu does.
+    pub keys: Option<&'a Keyring>,
 }
 
 /// The kernel of a `Source::Mainline`. Which point release it is gets pinned when it is first fetched.
@@ -52,7 +60,7 @@ pub(super) fn kernel(request: &Request<'_>, asked: &Asked<'_>) -> Result<StoredK
         None => archive.resolve(asked)?,
     };
     let tree = staging.work().join("tree");
-    archive.unpack(&version, &tree)?;
+    let notes = archive.unpack(&version, &tree, asked.keys)?;
     let found = KernelFiles::find(&tree)
         .map_err(|reason| StoreError::Corrupt { what: format!("{what}: packages of `{version}`"), reason })?;
     let image_sha256 = checksum::of_file(&found.image).during("read", &found.image)?;
@@ -65,7 +73,7 @@ pub(super) fn kernel(request: &Request<'_>, asked: &Asked<'_>) -> Result<StoredK
         image: found.image,
         config: found.config,
         modules: found.modules,
-        notes: Vec::new(),
+        notes,
     };
     let fetched = Fetched { key: image_sha256, delivery, staging, notes: Vec::new() };
     request.publish(fetched, pinned.as_ref(), &|identity| LockedKernel {
@@ -74,6 +82,7 @@ pub(super) fn kernel(request: &Request<'_>, asked: &Asked<'_>) -> Result<StoredK
         digest: None,
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
+        given_btf_sha256: None,
         packages: Vec::new(),
     })
 }
@@ -82,6 +91,17 @@ pub(super) fn kernel(request: &Request<'_>, asked: &Asked<'_>) -> Result<StoredK
 pub(super) fn newest_version(request: &Request<'_>, asked: &Asked<'_>) -> Result<String, StoreError> {
     let staging = Staging::new(&request.store.locks)?;
     Archive { request, base: asked.base(), work: staging.work() }.resolve(asked)
+}
+
+/// The versions that the archive has of what is asked for, oldest first.
+pub(super) fn builds(request: &Request<'_>, asked: &Asked<'_>) -> Result<Vec<Build>, StoreError> {
+    let staging = Staging::new(&request.store.locks)?;
+    let versions = Archive { request, base: asked.base(), work: staging.work() }.versions(asked)?;
+    let build = |version: String| {
+        let version = version.trim_start_matches('v').to_owned();
+        Build { name: version.clone(), version }
+    };
+    Ok(versions.into_iter().map(build).collect())
 }
 
 impl Asked<'_> {
@@ -119,19 +139,25 @@ impl Archive<'_> {
         if asked.series().is_none() {
             return Ok(asked.version.to_owned());
         }
-        (self.request.step)(format!("asking for the newest {}", asked.version));
+        let reason = format!("the archive of mainline kernels has no `{}`", asked.version);
+        let newest = self.versions(asked)?.pop();
+        newest.ok_or_else(|| self.request.unavailable(reason, "choose another version in the manifest"))
+    }
+
+    /// The versions of a series, oldest first.
+    fn versions(&self, asked: &Asked<'_>) -> Result<Vec<String>, StoreError> {
+        (self.request.step)(format!("asking for the versions of {}", asked.version));
         let list = self.text("", "list")?.unwrap_or_default();
         let versions = links(&list).into_iter().map(|link| link.trim_end_matches('/').to_owned());
         let mut matching: Vec<(KernelRelease, String)> =
             versions.filter(|version| asked.takes(version)).filter_map(|one| Some((one.parse().ok()?, one))).collect();
         matching.sort();
-        let reason = format!("the archive of mainline kernels has no `{}`", asked.version);
-        let newest = matching.pop().map(|(_, version)| version);
-        newest.ok_or_else(|| self.request.unavailable(reason, "choose another version in the manifest"))
+        matching.dedup();
+        Ok(matching.into_iter().map(|(_, version)| version).collect())
     }
 
-    /// Downloads the packages of a version and unpacks what is of use in them.
-    fn unpack(&self, version: &str, tree: &Path) -> Result<(), StoreError> {
+    /// Downloads the packages of a version and unpacks what is of use in them. Returns what the user should know.
+    fn unpack(&self, version: &str, tree: &Path, keys: Option<&Keyring>) -> Result<Vec<String>, StoreError> {
         let Request { what, step, .. } = self.request;
         // Old versions have the packages of all machines in one folder.
         let mut found = None;
@@ -148,6 +174,7 @@ impl Archive<'_> {
             return Err(self.request.unavailable(reason, "choose another version in the manifest"));
         };
         let sums = self.text(&format!("{folder}/CHECKSUMS"), "checksums")?.unwrap_or_default();
+        let note = self.verify(&folder, keys)?;
         fs::create_dir(tree).during("create", tree)?;
         for package in packages {
             let url = format!("{}/{folder}/{package}", self.base);
@@ -165,7 +192,36 @@ impl Archive<'_> {
             // What cannot be removed goes with the folder that it is in.
             let _ = fs::remove_file(&file);
         }
-        Ok(())
+        Ok(note.into_iter().collect())
+    }
+
+    /// Verifies the signature of the checksums that were fetched last. Returns why they cannot be verified, if that is no reason to refuse them.
+    fn verify(&self, folder: &str, keys: Option<&Keyring>) -> Result<Option<String>, StoreError> {
+        let Archive { request, work, .. } = self;
+        if self.text(&format!("{folder}/CHECKSUMS.gpg"), "signature")?.is_none() {
+            return Ok(Some(
+                "the archive has no signature of its checksums: nothing but https vouches for it".to_owned(),
+            ));
+        }
+        let ubuntu = Keyring {
+            places: vec![KeyringPlace::Url(format!("{KEY_SERVER}{KEY}"))],
+            fingerprints: vec![KEY.to_ascii_lowercase()],
+        };
+        let keys = match Keys::fetch(request, (keys.unwrap_or(&ubuntu), KeyKind::OpenPgp), &work.join("keys"), work) {
+            Ok(keys) => keys,
+            // Of an archive that is named, its keys are as well.
+            Err(error) if keys.is_none() && error.is_unavailable() => {
+                return Ok(Some(format!("the signature of its checksums could not be verified: {}", error.reason())));
+            }
+            Err(error) => return Err(error),
+        };
+        match keys.verify(request, &work.join("signature"), &work.join("checksums"))? {
+            Ok(()) => Ok(None),
+            Err(reason) => {
+                let reason = format!("the checksums of `{folder}` are not trusted: {reason}");
+                Err(request.unavailable(reason, "try again later, or name the right `keyring` of the mirror"))
+            }
+        }
     }
 
     /// A page or file of the archive; `None` if it has none of this name.
@@ -222,7 +278,7 @@ mod tests {
 
     #[test]
     fn point_releases_of_a_series_are_told_from_others() {
-        let takes = |asked: &str, version: &str| Asked { version: asked, mirror: None }.takes(version);
+        let takes = |asked: &str, version: &str| Asked { version: asked, mirror: None, keys: None }.takes(version);
         for version in ["v6.6", "v6.6.1", "v6.6.142"] {
             assert!(takes("v6.6.*", version), "{version}");
         }

@@ -9,6 +9,7 @@ mod apt;
 mod archive;
 mod available_kernels;
 mod btf_files;
+mod btf_server;
 mod disk;
 mod distribution;
 mod download;
@@ -45,7 +46,7 @@ pub use self::unpacked::{Unpacked, unpacked_file};
 
 use self::apt::tool_package;
 use self::request::Request;
-use crate::manifest::{ImageReference, KernelSpec};
+use crate::manifest::{BtfArchive, ImageReference, KernelSpec};
 use crate::store::{Store, StoreError, StoredKernel};
 
 impl Store {
@@ -104,18 +105,40 @@ impl Store {
         (offline, fresh): (bool, bool),
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
+        if spec.builds.is_some() {
+            return Err(self.unknown_builds(spec, lock, offline, step));
+        }
         let _guard = self.lock_kernel(&spec.name, step)?;
         lock.reload()?;
         let what = format!("kernel `{}`", spec.name);
         let request =
             Request { store: self, name: &spec.name, what: what.clone(), lock, offline, fresh, archive: None, step };
+        let pinned = lock.kernel(&spec.name);
         let mut kernel = request.kernel(spec)?;
         match (&spec.btf, &spec.btf_archive) {
             (Some(btf), _) => given_btf::give(&mut kernel, &what, btf)?,
-            (None, Some(archive)) if kernel.btf.is_none() => given_btf::give_missing(&mut kernel, &what, archive)?,
+            (None, Some(BtfArchive::Folder(archive))) if kernel.btf.is_none() => {
+                given_btf::give_missing(&mut kernel, &what, archive)?;
+            }
+            (None, Some(BtfArchive::Server(base))) if kernel.btf.is_none() => {
+                btf_server::give_missing(&request, &mut kernel, base, pinned.as_ref())?;
+            }
             (None, _) => {}
         }
         Ok(kernel)
+    }
+
+    /// Why it is not known of which builds a kernel stands.
+    fn unknown_builds(&self, spec: &KernelSpec, lock: &LockFile, offline: bool, step: &dyn Fn(String)) -> StoreError {
+        let what = format!("kernel `{}`", spec.name);
+        if offline {
+            return StoreError::Offline { what };
+        }
+        self.builds(spec, lock, false, step).err().unwrap_or_else(|| StoreError::Unavailable {
+            what,
+            reason: "its builds were not known when the run began".to_owned(),
+            hint: Some("`corematrix kernels pull` fetches and pins them".to_owned()),
+        })
     }
 
     /// Takes the lock of a kernel, which another run may hold that fetches it, or something of it.

@@ -82,6 +82,7 @@ fn locked(asked: &str, digest: &str, identity: &crate::record::KernelIdentity) -
         digest: Some(digest.to_owned()),
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
+        given_btf_sha256: None,
         packages: Vec::new(),
     }
 }

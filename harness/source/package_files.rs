@@ -91,6 +91,7 @@ fn locked(key: &str, identity: &crate::record::KernelIdentity) -> LockedKernel {
         digest: None,
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
+        given_btf_sha256: None,
         packages: Vec::new(),
     }
 }

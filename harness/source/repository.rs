@@ -5,7 +5,7 @@ mod build;
 mod digest;
 mod index;
 mod kernel_packages;
-mod keys;
+pub(super) mod keys;
 mod listed;
 mod mirrors;
 mod pacman;
@@ -20,11 +20,12 @@ use glob::Pattern;
 use crate::checksum;
 use crate::manifest::Repository;
 use crate::record::KernelIdentity;
-use crate::source::lock_file::{LockedKernel, LockedPackage};
+use crate::source::available_kernels::Build;
+use crate::source::lock_file::{LockedKernel, LockedPackage, archive_mark};
 use crate::source::repository::build::{KernelBuild, Packages};
 use crate::source::repository::index::Index;
 use crate::source::repository::kernel_packages::{KernelPackages, candidates, is_wanted, put_together};
-use crate::source::repository::listed::Listed;
+use crate::source::repository::listed::{Listed, is_build, plain_version};
 use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
 use crate::store::error::StoreError;
@@ -36,12 +37,13 @@ pub(super) fn kernel(request: &Request<'_>, repository: &Repository) -> Result<S
     let globs = globs(request, repository)?;
     // What is pinned counts only as long as the manifest still asks for it.
     let pinned = request.pinned(repository.format.label()).filter(|pinned| {
-        let name_and_version = |image: &LockedPackage| {
-            format!("{}-{}", image.name, image.version.split_once(':').map_or(&*image.version, |(_, rest)| rest))
-        };
+        let name_and_version = |image: &LockedPackage| format!("{}-{}", image.name, plain_version(&image.version));
         let is_meant =
             |image: &LockedPackage, glob: &Pattern| glob.matches(&image.name) || glob.matches(&name_and_version(image));
-        pinned.packages.first().is_some_and(|image| globs.iter().any(|glob| is_meant(image, glob)))
+        let is_asked =
+            |image: &LockedPackage| repository.build.as_ref().is_none_or(|build| is_build(&image.version, build));
+        let image = pinned.packages.first();
+        image.is_some_and(|image| is_asked(image) && globs.iter().any(|glob| is_meant(image, glob)))
     });
     if let Some(pinned) = &pinned
         && let Some(stored) = request.store.stored(request.name, &key(&pinned.packages), Vec::new())
@@ -69,18 +71,24 @@ pub(super) fn newest_version(request: &Request<'_>, repository: &Repository) -> 
     newest.map(|build| build.image.version).ok_or_else(|| no_match(request, repository))
 }
 
-/// A package of each build that may be meant: its name with its version, what `uname -r` may say of it, and its version.
-pub(super) fn builds(
-    request: &Request<'_>,
-    repository: &Repository,
-) -> Result<Vec<(String, String, String)>, StoreError> {
+/// The builds that may be meant, oldest first: of the best glob that matches any.
+pub(super) fn builds(request: &Request<'_>, repository: &Repository) -> Result<Vec<Build>, StoreError> {
     let globs = globs(request, repository)?;
-    let (listed, _) = listed(request, repository, &globs, false)?;
-    let build = |build: KernelPackages| {
-        let image = build.image;
-        (image.name_and_version(), format!("{}.{}", image.plain_version(), image.arch), image.version)
-    };
-    Ok(candidates(repository, &globs, &listed).into_iter().map(build).collect())
+    let (listed, _) = listed(request, repository, &globs, request.fresh)?;
+    let mut builds: Vec<Build> = Vec::new();
+    for glob in globs.chunks(1) {
+        for KernelPackages { image, .. } in candidates(repository, glob, &listed) {
+            let name = image.plain_version().to_owned();
+            if !builds.iter().any(|build| build.name == name) {
+                builds.push(Build { name, version: image.version });
+            }
+        }
+        if !builds.is_empty() {
+            break;
+        }
+    }
+    builds.reverse();
+    Ok(builds)
 }
 
 /// Unpacks all modules of the pinned build; `None` if no repository has a package with them any more.
@@ -135,9 +143,26 @@ fn listed(
 
 fn pinned_build(repository: &Repository, listed: &[Listed], image: &LockedPackage) -> Option<KernelPackages> {
     let is_it = |listed: &&Listed| {
-        listed.name == image.name && listed.version == image.version && listed.arch == std::env::consts::ARCH
+        let is_arch = image.architecture.is_empty() || image.architecture == listed.arch;
+        listed.name == image.name && listed.version == image.version && listed.arch == std::env::consts::ARCH && is_arch
     };
-    listed.iter().find(is_it).map(|found| put_together(repository, found, listed))
+    let sha256 = |listed: &Listed| listed.digest.as_ref().and_then(|digest| digest.sha256()).map(str::to_owned);
+    let is_same = |listed: &&Listed| sha256(listed).as_ref() == Some(&image.sha256);
+    // Another archive may have another package of this name and version.
+    let may_be = |listed: &&Listed| sha256(listed).is_none() || image.may_be_of(&archive_of(repository, listed));
+    let exact = listed.iter().filter(is_it).find(is_same);
+    let found = exact.or_else(|| listed.iter().filter(is_it).find(may_be));
+    found.map(|found| put_together(repository, found, listed))
+}
+
+/// What the lock file calls the archive of a package.
+fn archive_of(repository: &Repository, listed: &Listed) -> String {
+    repository.addresses.get(listed.repository).map_or_else(String::new, |address| archive_mark(address.text()))
+}
+
+/// Whether a package that is pinned may be of this repository.
+pub(super) fn may_have(repository: &Repository, pinned: &LockedPackage) -> bool {
+    repository.addresses.iter().any(|address| pinned.may_be_of(&archive_mark(address.text())))
 }
 
 /// The pinned build; `None` if a part of it is gone, even from a fresh index.
@@ -161,6 +186,13 @@ fn as_pinned(
             expect_sum(request, locked, found.and_then(|digest| digest.sha256()))?;
         }
         if let Ok(build) = from.build(&candidate)? {
+            let is_other = |locked: &&LockedPackage| {
+                let found = build.packages.iter().find(|package| package.name == locked.name);
+                found.is_some_and(|found| found.sha256 != locked.sha256 && !locked.may_be_of(&found.archive))
+            };
+            if pinned.iter().any(|locked| is_other(&locked)) {
+                return Ok(None);
+            }
             for locked in pinned {
                 let found = build.packages.iter().find(|package| package.name == locked.name);
                 expect_sum(request, locked, found.map(|package| package.sha256.as_str()))?;
@@ -215,7 +247,8 @@ fn newest(from: &Packages<'_>, globs: &[Pattern], gone: Option<String>) -> Resul
 }
 
 fn no_match(request: &Request<'_>, repository: &Repository) -> StoreError {
-    let reason = format!("no package of its repositories matches `{}`", repository.packages.join("`, `"));
+    let build = repository.build.as_ref().map_or_else(String::new, |build| format!(" with version {build}"));
+    let reason = format!("no package of its repositories matches `{}`{build}", repository.packages.join("`, `"));
     request.unavailable(reason, ANOTHER_GLOB)
 }
 
@@ -232,6 +265,8 @@ fn already_stored(
     let packages = vec![LockedPackage {
         name: image.name.clone(),
         version: image.version.clone(),
+        architecture: image.arch.clone(),
+        archive: archive_of(repository, image),
         suite: String::new(),
         sha256: sha256.to_owned(),
     }];
@@ -269,6 +304,7 @@ fn pin(repository: &Repository, identity: &KernelIdentity, packages: Vec<LockedP
         digest: None,
         release: identity.release.clone(),
         image_sha256: identity.image_sha256.clone(),
+        given_btf_sha256: None,
         packages,
     }
 }

@@ -6,7 +6,7 @@ use crate::source::apt;
 use crate::source::disk;
 use crate::source::download;
 use crate::source::host;
-use crate::source::lock_file::{LockFile, LockedKernel};
+use crate::source::lock_file::{LockFile, LockedKernel, archive_mark};
 use crate::source::mainline;
 use crate::source::oci;
 use crate::source::package_files;
@@ -77,7 +77,7 @@ impl Request<'_> {
                 "`corematrix run` and `corematrix predict` say what its types tell of an object",
             ));
         }
-        sources.sort_by_key(|source| pinned.as_ref().is_none_or(|pinned| pinned.source != source.label()));
+        sources.sort_by_key(|source| pinned.as_ref().is_none_or(|pinned| !may_have(source, pinned)));
         let mut failures: Vec<(&Source, StoreError)> = Vec::new();
         for (at, source) in sources.iter().enumerate() {
             match self.from(source) {
@@ -101,7 +101,8 @@ impl Request<'_> {
     /// See [`Store::newest_version`].
     pub fn newest_version(&self, spec: &KernelSpec) -> Result<Option<(String, String)>, StoreError> {
         let Some(pinned) = self.lock.kernel(&spec.name) else { return Ok(None) };
-        let source = spec.sources().find(|one| one.label() == pinned.source);
+        let of_label = || spec.sources().find(|one| one.label() == pinned.source);
+        let source = spec.sources().find(|one| may_have(one, &pinned)).or_else(of_label);
         let newest = match source {
             Some(Source::Apt { suites, packages, archive }) => {
                 let request = Request { what: self.what.clone(), archive: archive.as_ref(), ..*self };
@@ -109,8 +110,11 @@ impl Request<'_> {
             }
             Some(Source::Repository(repository)) => repository::newest_version(self, repository)?,
             Some(Source::Oci { image }) => oci::newest_digest(self, image)?,
-            Some(Source::Mainline { version, mirror }) if version.ends_with(".*") => {
-                let newest = mainline::newest_version(self, &mainline::Asked { version, mirror: mirror.as_deref() })?;
+            Some(Source::Mainline { version, mirror, keys }) if version.ends_with(".*") => {
+                let newest = mainline::newest_version(
+                    self,
+                    &mainline::Asked { version, mirror: mirror.as_deref(), keys: keys.as_ref() },
+                )?;
                 return Ok(pinned.version.map(|old| (old, newest)));
             }
             _ => return Ok(None),
@@ -137,8 +141,8 @@ impl Request<'_> {
             Source::Disk { disk, release } => disk::kernel(self, disk, release.as_deref()),
             Source::Package { files } => package_files::kernel(self, files),
             Source::Oci { image } => oci::kernel(self, image),
-            Source::Mainline { version, mirror } => {
-                mainline::kernel(self, &mainline::Asked { version, mirror: mirror.as_deref() })
+            Source::Mainline { version, mirror, keys } => {
+                mainline::kernel(self, &mainline::Asked { version, mirror: mirror.as_deref(), keys: keys.as_ref() })
             }
             // Nobody asks for it.
             Source::Btf { .. } => Err(self.unavailable("types alone boot nothing".to_owned(), "")),
@@ -209,6 +213,19 @@ impl Request<'_> {
         crate::source::expect(&self.what, "release", &pinned.release, &found.release)?;
         crate::source::expect(&self.what, "sha256 of the image", &pinned.image_sha256, &found.image_sha256)
     }
+}
+
+/// Whether what is pinned may be of this source.
+fn may_have(source: &Source, pinned: &LockedKernel) -> bool {
+    let Some(package) = pinned.packages.first() else { return pinned.source == source.label() };
+    pinned.source == source.label()
+        && match source {
+            Source::Apt { archive, .. } => {
+                package.may_be_of(&archive.as_ref().map_or_else(String::new, |archive| archive_mark(&archive.mirror)))
+            }
+            Source::Repository(repository) => repository::may_have(repository, package),
+            _ => true,
+        }
 }
 
 /// Says that a source was passed over.

@@ -3,6 +3,7 @@
 mod apk;
 mod apt;
 mod btf_archive;
+mod builds;
 mod fallback;
 mod fuzz;
 mod mainline;
@@ -42,6 +43,7 @@ fn spec(name: &str, source: Source) -> KernelSpec {
         modules: None,
         machine: crate::record::MachineSettings::default(),
         btf: None,
+        builds: None,
         btf_archive: None,
     }
 }

@@ -62,7 +62,8 @@ impl Store {
             BtfPlace::Path(path) => (path.clone(), format!("btf: {}", path.display())),
             BtfPlace::Package { package, suites, file } => {
                 let folder = self.debian_package(package, suites, lock, offline, step)?;
-                let version = lock.package(package).map_or_else(String::new, |pinned| format!(" {}", pinned.version));
+                let version =
+                    lock.package(package, suites).map_or_else(String::new, |pinned| format!(" {}", pinned.version));
                 (folder.join(file), format!("btf: {package}{version} {}", suites.join(", ")))
             }
         };

@@ -113,6 +113,9 @@ impl<'data> Image<'data> {
     }
 }
 
+/// Places in a kernel that may be its banner.
+const MOST_BANNERS: usize = 64;
+
 /// The release that the first bytes of a bzImage tell.
 pub(crate) fn release_in_head(head: &[u8]) -> Option<String> {
     release_of_bzimage(head).ok()
@@ -145,19 +148,26 @@ fn release_of_bzimage(bytes: &[u8]) -> Result<String, ImageError> {
     release_at(text).ok_or(ImageError::NoRelease)
 }
 
+/// The same of an uncompressed kernel: what stands behind `Linux version `.
+pub(crate) fn banner_of_vmlinux(bytes: &[u8]) -> Option<String> {
+    let text = banners(bytes).ok()?.into_iter().find(|text| release_at(text).is_some())?;
+    let end = text.iter().take(512).position(|&byte| byte == 0 || byte == b'\n')?;
+    Some(String::from_utf8_lossy(&text[..end]).into_owned())
+}
+
 /// The release in the banner `Linux version 6.1.0-50-cloud-amd64 (...)`.
 fn release_of_vmlinux(bytes: &[u8]) -> Result<String, ImageError> {
+    // The same text stands in format strings (`Linux version %s`), so the word behind it has to look like a release.
+    banners(bytes)?.into_iter().find_map(release_at).ok_or(ImageError::NoRelease)
+}
+
+/// What stands behind each `Linux version ` in an uncompressed kernel.
+fn banners(bytes: &[u8]) -> Result<Vec<&[u8]>, ImageError> {
     let elf = ElfFile64::<Endianness>::parse(bytes).map_err(|error| ImageError::Elf(error.to_string()))?;
     let banner = b"Linux version ";
     let in_rodata = elf.section_by_name(".rodata").and_then(|section| section.data().ok()).unwrap_or(bytes);
-    in_rodata
-        .windows(banner.len())
-        .enumerate()
-        .filter(|(_, window)| window == banner)
-        // The same text stands in format strings (`Linux version %s`), so the word behind it has to look like a
-        // release.
-        .find_map(|(at, _)| release_at(&in_rodata[at + banner.len()..]))
-        .ok_or(ImageError::NoRelease)
+    let found = in_rodata.windows(banner.len()).enumerate().filter(|(_, window)| window == banner);
+    Ok(found.take(MOST_BANNERS).map(|(at, _)| &in_rodata[at + banner.len()..]).collect())
 }
 
 /// The word at the start of `text` if it looks like a release; it becomes part of file names.

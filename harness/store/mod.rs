@@ -72,6 +72,8 @@ use crate::record::KernelIdentity;
 
 /// What was begun to be downloaded, by SHA-256, so that the next run can go on with it.
 const DOWNLOADS: &str = "downloads";
+/// The state of the BTF of a kernel that has none.
+pub const NO_BTF_GIVEN: &str = "none, none given";
 
 /// Files with objects, out of images and archives.
 pub(crate) const UNPACKED: &str = "unpacked";
@@ -132,7 +134,7 @@ impl StoredKernel {
         match (&self.given_btf, &self.btf) {
             (Some(_), _) => "given",
             (None, Some(_)) => "its own",
-            (None, None) => "none, none given",
+            (None, None) => NO_BTF_GIVEN,
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fs;
 
+use corematrix::record::RelocationOutcome;
+
 use super::common::{Lab, kernel, need};
-use super::{expect_whole, fetch, lay_out, modules};
+use super::service::{command, done};
+use super::{GOOD, expect_whole, fetch, installed, lay_out, modules, release, story};
 
 #[test]
 fn a_build_tree_gives_image_config_and_drivers() {
@@ -39,4 +42,53 @@ fn the_running_kernel_is_taken_or_it_is_told_where_it_is_not() {
             assert!(error.hint().is_some(), "{error}");
         }
     }
+}
+
+/// Debian's kernel as a distribution ships it that has no BTF. Two of the archive's are called by its release, and only one is of who built it.
+#[test]
+fn a_kernel_without_btf_gets_that_of_its_distribution_from_an_archive() {
+    need!("guests", "programs", "objcopy", "tar", "xz");
+    let (lab, release) = (Lab::with_kernel(""), release());
+    lay_out(&lab.path(""), &installed());
+    let own = fs::read(kernel().stored.btf.as_ref().unwrap()).unwrap();
+    let removed = ["--rename-section", ".BTF=.removed"];
+    done(command("objcopy").args(removed).arg(&kernel().stored.boot_image).arg(lab.path("vmlinux")));
+    let table = format!(
+        "[kernel.old]\nsource = \"path\"\nimage = \"vmlinux\"\nconfig = \"boot/config-{release}\"\n\
+         modules = \"lib/modules/{release}\"\nappend = [\"corematrix.fault=no-btf\"]\n"
+    );
+    lab.manifest(&table);
+    fetch(&lab, "old").unwrap();
+    let listed = done(lab.tool("kernels").arg("list"));
+    assert!(listed.contains("none, none given"), "{listed}");
+    let object = story("inode-ctime");
+    let ended = lab.run(&[&object, "--cold"]);
+    ended.expect(1).expect_said(&["kernel `old` has no BTF, and none is given"]);
+
+    let name = format!("{release}.btf");
+    for (folder, types) in [("debian/11", own.clone()), ("ubuntu/20.04", fs::read(fixture("kernel_a.o")).unwrap())] {
+        let folder = lab.path(&format!("archive/{folder}/x86_64"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(&name), types).unwrap();
+        done(
+            command("tar")
+                .arg("-C")
+                .arg(&folder)
+                .args(["--xz", "-cf"])
+                .arg(folder.join(format!("{name}.tar.xz")))
+                .arg(&name),
+        );
+        fs::remove_file(folder.join(&name)).unwrap();
+    }
+    lab.manifest(&format!("[defaults]\nbtf = \"archive\"\n{table}"));
+    lab.run(&[&object, "--cold"]).expect(GOOD);
+    let record = lab.report();
+    let is_resolved = |outcome: &RelocationOutcome| matches!(outcome, RelocationOutcome::Resolved { .. });
+    assert!(record.cells[0].relocations.iter().any(|relocation| is_resolved(&relocation.outcome)));
+    let notes = record.kernels[0].notes.join("\n");
+    assert!(notes.contains(&format!("archive/debian/11/x86_64/{name}.tar.xz")), "{notes}");
+}
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain").join(name)
 }

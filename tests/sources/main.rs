@@ -12,6 +12,7 @@ mod local;
 mod objects;
 mod oci;
 mod package;
+mod point_releases;
 mod proxy;
 mod repository;
 mod system_image;
@@ -29,9 +30,15 @@ use corematrix::store::{Store, StoreError, StoredKernel};
 const GOOD: i32 = 0;
 const INFRASTRUCTURE: i32 = 3;
 
-/// The modules of the test kernel that its guest needs, by their folder below `kernel/drivers`.
-const DRIVERS: [(&str, &str); 4] =
-    [("virtio", "virtio_ring"), ("virtio", "virtio"), ("virtio", "virtio_pci"), ("char", "virtio_console")];
+/// The modules that guests of Debian's kernels need, by their folder below `kernel/drivers`; newer ones have all of them.
+const DRIVERS: [(&str, &str); 6] = [
+    ("virtio", "virtio_ring"),
+    ("virtio", "virtio"),
+    ("virtio", "virtio_pci_legacy_dev"),
+    ("virtio", "virtio_pci_modern_dev"),
+    ("virtio", "virtio_pci"),
+    ("char", "virtio_console"),
+];
 
 fn release() -> &'static str {
     &kernel().stored.identity.release
@@ -39,12 +46,17 @@ fn release() -> &'static str {
 
 /// The files of the test kernel's `lib/modules/RELEASE`, by their path below it.
 fn modules() -> Vec<(String, Vec<u8>)> {
-    let stored = &kernel().stored.modules;
+    modules_of(&kernel().stored)
+}
+
+/// The same of any kernel of Debian's.
+fn modules_of(stored: &StoredKernel) -> Vec<(String, Vec<u8>)> {
     let driver = |(folder, name): &(&str, &str)| {
-        let file = stored.iter().find(|path| path.to_str().unwrap().ends_with(&format!("-{name}.ko")));
-        (format!("kernel/drivers/{folder}/{name}.ko"), fs::read(file.unwrap()).unwrap())
+        let file = stored.modules.iter().find(|path| path.to_str().unwrap().ends_with(&format!("-{name}.ko")))?;
+        Some((format!("kernel/drivers/{folder}/{name}.ko"), fs::read(file).unwrap()))
     };
-    let mut files: Vec<_> = DRIVERS.iter().map(driver).collect();
+    let mut files: Vec<_> = DRIVERS.iter().filter_map(driver).collect();
+    assert_eq!(files.len(), stored.modules.len());
     files.push(("modules.builtin".to_owned(), b"kernel/fs/ext4/ext4.ko\n".to_vec()));
     files
 }

@@ -4,20 +4,21 @@ use std::fs;
 use std::path::Path;
 
 use corematrix::manifest::Manifest;
+use corematrix::store::StoredKernel;
 
 use super::common::{Lab, need};
 use super::service::{Service, command, done};
-use super::{GOOD, expect_whole, fetch, kernel, lay_out, modules, release, story};
+use super::{GOOD, expect_whole, fetch, installed, kernel, lay_out, modules_of, release, story};
 
 const ARCH: &str = std::env::consts::ARCH;
 
 /// A key that signs, in a folder of its own.
-struct Key {
+pub struct Key {
     home: tempfile::TempDir,
 }
 
 impl Key {
-    fn new() -> Key {
+    pub fn new() -> Key {
         let key = Key { home: tempfile::Builder::new().prefix("cm").tempdir().unwrap() };
         let make = ["--quick-generate-key", "somebody@example.org", "rsa2048", "sign", "never"];
         done(command("gpg").args(key.options()).args(make));
@@ -30,7 +31,7 @@ impl Key {
     }
 
     /// Writes the public key to a file.
-    fn export(&self, to: &Path) {
+    pub fn export(&self, to: &Path) {
         fs::write(to, done(command("gpg").args(self.options()).args(["--armor", "--export"]))).unwrap();
     }
 
@@ -48,22 +49,22 @@ impl Drop for Key {
     }
 }
 
-/// The kernel as all but Debian install it.
-fn tree(folder: &Path) {
-    let (release, stored) = (release(), &kernel().stored);
-    let path = |name: &str| format!("lib/modules/{release}/{name}");
+/// A kernel as all but Debian install it.
+pub fn tree(folder: &Path, stored: &StoredKernel) {
+    let path = |name: &str| format!("lib/modules/{}/{name}", stored.identity.release);
     let mut files = vec![
-        (path("vmlinuz"), fs::read(kernel().image()).unwrap()),
+        (path("vmlinuz"), fs::read(stored.boot_image.with_file_name("image")).unwrap()),
         (path("config"), fs::read(stored.config.as_ref().unwrap()).unwrap()),
     ];
-    files.extend(modules().into_iter().map(|(name, bytes)| (path(&name), bytes)));
+    files.extend(modules_of(stored).into_iter().map(|(name, bytes)| (path(&name), bytes)));
     lay_out(folder, &files);
 }
 
 /// Builds `kernel-core` and `kernel-modules-core`, signed, into `folder`.
-fn rpms(lab: &Lab, key: &Key, folder: &Path, build: &str) {
-    let (top, files) = (lab.path("rpmbuild"), lab.path("tree"));
-    let release = release();
+pub fn rpms(lab: &Lab, key: &Key, folder: &Path, build: &str, stored: &StoredKernel) {
+    let (top, files) = (lab.path("rpmbuild"), lab.path(&format!("tree-{build}")));
+    tree(&files, stored);
+    let release = &stored.identity.release;
     let spec = format!(
         "Name: kernel\nVersion: 6.1.0\nRelease: {build}\nSummary: a kernel\nLicense: GPL\n%description\n\
          %package core\nSummary: image\n%description core\n%package modules-core\nSummary: modules\n%description modules-core\n\
@@ -94,7 +95,7 @@ fn rpms(lab: &Lab, key: &Key, folder: &Path, build: &str) {
 }
 
 /// Makes the index of a repository, and signs it.
-fn index(key: &Key, folder: &Path, packing: &str) {
+pub fn index(key: &Key, folder: &Path, packing: &str) {
     done(command("createrepo_c").args(["--general-compress-type", packing]).arg(folder));
     key.sign(&folder.join("repodata/repomd.xml"), ".asc");
 }
@@ -103,9 +104,9 @@ fn index(key: &Key, folder: &Path, packing: &str) {
 fn packages_that_rpmbuild_makes_are_fetched_pinned_booted_and_judged() {
     need!("guests", "programs", "createrepo_c", "curl", "gpg", "gpgv", "lighttpd", "rpmbuild", "rpmsign");
     let (lab, server, key) = (Lab::with_kernel(""), Service::web(), Key::new());
-    tree(&lab.path("tree"));
+    let stored = &kernel().stored;
     let folder = server.files().join("os");
-    rpms(&lab, &key, &folder.join("Packages"), "50.el9");
+    rpms(&lab, &key, &folder.join("Packages"), "50.el9", stored);
     index(&key, &folder, "xz");
     key.export(&lab.path("keys.asc"));
     fs::write(server.files().join("mirrors"), format!("# mirrors\nhttp://{}/os/\n", server.host())).unwrap();
@@ -124,7 +125,7 @@ fn packages_that_rpmbuild_makes_are_fetched_pinned_booted_and_judged() {
     assert_eq!(lab.report().cells.len(), 1);
 
     // A newer build, and one whose signature is of other bytes.
-    rpms(&lab, &key, &folder.join("Packages"), "51.el9");
+    rpms(&lab, &key, &folder.join("Packages"), "51.el9", stored);
     index(&key, &folder, "gz");
     let store = lab.store().join("repositories");
     fs::remove_dir_all(&store).unwrap();
@@ -140,11 +141,13 @@ fn packages_that_rpmbuild_makes_are_fetched_pinned_booted_and_judged() {
 
 #[test]
 fn a_database_that_repo_add_makes_is_read() {
-    need!("guests", "bash", "bsdtar", "curl", "gpg", "gpgv", "lighttpd", "makepkg", "repo-add", "tar", "zstd");
+    need!(
+        "guests", "programs", "bash", "bsdtar", "curl", "gpg", "gpgv", "lighttpd", "makepkg", "repo-add", "tar", "zstd"
+    );
     let (lab, server, key) = (Lab::with_kernel(""), Service::web(), Key::new());
     let (files, core) = (lab.path("tree"), server.files().join("core"));
     fs::create_dir(&core).unwrap();
-    tree(&files.join("usr"));
+    tree(&files.join("usr"), &kernel().stored);
     let info = format!(
         "pkgname = linux\npkgbase = linux\npkgver = 6.1.0-1\npkgdesc = x\narch = {ARCH}\nsize = 1\nbuilddate = 1\n"
     );
@@ -163,6 +166,53 @@ fn a_database_that_repo_add_makes_is_read() {
     let found = fetch(&lab, "arch").unwrap();
     assert_eq!(found.identity, kernel().stored.identity);
     assert_eq!(found.source, "pacman: linux 6.1.0-1");
+    lab.run(&[&story("inode-ctime"), "--cold"]).expect(GOOD);
+    assert_eq!(lab.report().kernels[0].identity.as_ref(), Some(&found.identity));
+}
+
+/// Packs a kernel and an index of it as `abuild` and `apk index` do: signature, control and data are archives of their own, one behind the other.
+const APK: &str = r#"
+cd "$1"; release=$2; version=$3; out=$4
+# One small file, without the end of an archive.
+segment() { tar --format=ustar --owner=0 --group=0 -cf - "$1" | head -c 1024 | gzip -n; }
+sign() { openssl dgst -sha1 -sign key.rsa -out .SIGN.RSA.test.rsa.pub "$1"; segment .SIGN.RSA.test.rsa.pub; }
+openssl genrsa -out key.rsa 2048
+openssl rsa -in key.rsa -pubout -out test.rsa.pub
+tar --format=ustar -C tree -czf data.tar.gz boot lib
+printf 'pkgname = linux-virt\npkgver = %s\ndatahash = %s\n' "$version" "$(sha256sum data.tar.gz | cut -d' ' -f1)" > .PKGINFO
+segment .PKGINFO > control.tar.gz
+{ sign control.tar.gz; cat control.tar.gz data.tar.gz; } > "$out/linux-virt-$version.apk"
+printf 'C:Q1%s\nP:linux-virt\nV:%s\nA:x86_64\n\n' "$(openssl dgst -sha1 -binary control.tar.gz | base64)" "$version" > APKINDEX
+echo test > DESCRIPTION
+tar --format=ustar -czf index.tar.gz DESCRIPTION APKINDEX
+{ sign index.tar.gz; cat index.tar.gz; } > "$out/APKINDEX.tar.gz"
+"#;
+
+#[test]
+fn a_kernel_of_alpine_is_fetched_booted_and_judged() {
+    need!("guests", "programs", "curl", "lighttpd", "openssl", "tar");
+    let (lab, server) = (Lab::with_kernel(""), Service::web());
+    let (release, folder) = (release(), server.files().join("main").join(ARCH));
+    fs::create_dir_all(&folder).unwrap();
+    let files = installed().into_iter().map(|(name, bytes)| match name.starts_with("boot/vmlinuz") {
+        true => ("boot/vmlinuz-virt".to_owned(), bytes),
+        false => (name, bytes),
+    });
+    lay_out(&lab.path("tree"), &files.collect::<Vec<_>>());
+    let script =
+        command("bash").args(["-euc", APK, "bash"]).arg(lab.path("")).args([release, "6.1.0-r0"]).arg(&folder).output();
+    let output = script.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    lab.manifest(&format!(
+        "[kernel.alpine]\nsource = \"apk\"\nrepositories = [\"http://{}/main\"]\npackages = [\"linux-virt\"]\n\
+         keyring = \"test.rsa.pub\"\n",
+        server.host()
+    ));
+    let found = fetch(&lab, "alpine").unwrap();
+    expect_whole(&found);
+    assert_eq!(found.source, "apk: linux-virt 6.1.0-r0");
+    lab.run(&[&story("inode-ctime"), "--cold"]).expect(GOOD);
+    assert_eq!(lab.report().kernels[0].identity.as_ref(), Some(&found.identity));
 }
 
 #[test]

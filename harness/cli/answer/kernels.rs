@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::answer::Answer;
+use crate::manifest::catalogue::Known;
 use crate::protocol::feature_probe::FeatureProbe;
 
 /// `corematrix kernels list`.
@@ -35,7 +36,7 @@ pub(in crate::cli) struct ListedKernel {
     pub stored_versions: usize,
     /// Bytes that they take.
     pub stored_bytes: u64,
-    /// The state of its BTF, if the store has the kernel: `its own`, `given`, or `none, none given`.
+    /// The state of its BTF, if the store has the kernel or the catalogue knows that it has none: `its own`, `given`, or `none, none given`.
     pub btf: Option<&'static str>,
 }
 
@@ -59,6 +60,13 @@ pub(in crate::cli) struct CataloguedKernel {
     pub series: Option<String>,
     /// What kind of archive it comes from.
     pub source: String,
+    /// How far it is known to be right: `booted` from its archive by the project's own tests, `documents` where address, keys and layout are
+    /// from public documents, `unverified` where its image has to be fetched by hand, `unsaid` in files of users.
+    pub known: Known,
+    /// What to know or to do.
+    pub note: Option<String>,
+    /// Whether it comes without BTF.
+    pub no_btf: bool,
     /// Whether it is in the user's own file.
     pub own: bool,
     /// Whether the manifest declares it.

@@ -31,7 +31,7 @@ impl KnownKernels {
             Failure::input(error, hint)
         })?;
         let mut known = KnownKernels { kernels: Vec::new(), absent: Vec::new() };
-        for spec in specs {
+        for spec in specs.iter().flat_map(|spec| project.each_build(spec)) {
             let step = |step: String| eprintln!("{}: {step}", spec.name);
             match project.store.kernel(&spec, &project.lock, offline, &step) {
                 Ok(kernel) => known.kernels.push((spec.name.clone(), kernel)),

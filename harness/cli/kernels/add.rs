@@ -186,7 +186,11 @@ fn of_catalogue(catalogue: &Catalogue, asked: &str, name: &str) -> Result<String
         };
         Failure::input(format!("the catalogue has no kernel `{}`", asked.escape_debug()), Some(hint))
     })?;
-    Ok(format!("# {}\n{}", entry.about, entry.declaration(name)))
+    let note = match entry.note.as_str() {
+        "" => String::new(),
+        note => format!("# {note}\n"),
+    };
+    Ok(format!("# {}\n{note}{}", entry.about, entry.declaration(name)))
 }
 
 /// The table to write; paths are made to start at `folder`, where the manifest lies.

@@ -4,12 +4,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tabled::builder::Builder;
-use tabled::settings::Style;
+use tabled::settings::peaker::Priority;
+use tabled::settings::{Style, Width};
 
 use super::super::Common;
 use super::super::answer::{CatalogueList, CataloguedKernel, Print};
 use super::super::failure::Failure;
-use crate::manifest::catalogue::declared_name;
+use super::super::run::width;
+use crate::manifest::catalogue::{Known, declared_name};
+use crate::report::paragraph;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct CatalogueArgs {
@@ -36,6 +39,9 @@ pub(in super::super) fn run(common: &Common, args: &CatalogueArgs) -> Result<Exi
             about: entry.about.clone(),
             series: Some(entry.series.clone()).filter(|series| !series.is_empty()),
             source: entry.source().to_owned(),
+            known: entry.known,
+            note: Some(entry.note.clone()).filter(|note| !note.is_empty()),
+            no_btf: entry.has_no_btf,
             own: entry.is_users,
             declared: manifest.kernels.iter().any(|kernel| kernel.name == declared_name(&entry.name)),
         })
@@ -47,25 +53,58 @@ pub(in super::super) fn run(common: &Common, args: &CatalogueArgs) -> Result<Exi
     }
     match args.json {
         true => CatalogueList { kernels }.print()?,
-        false => {
-            println!("{}", table(&kernels));
-            println!("`--kernel NAME` takes one, and `corematrix kernels add NAME` declares it");
-        }
+        false => print!("{}", text(&kernels, width())),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(kernels: &[CataloguedKernel]) -> String {
-    let mut table = Builder::default();
-    table.push_record(["kernel", "series", "source", "what it is"]);
+/// The kernels as a table, what is to be known of some, and what the table says.
+fn text(kernels: &[CataloguedKernel], width: usize) -> String {
+    let mut text = table(kernels, width);
+    text.push('\n');
     for kernel in kernels {
-        let note = match (kernel.own, kernel.declared) {
+        if let Some(note) = &kernel.note {
+            text += &paragraph(&format!("{}: {note}", kernel.name), 0, width);
+        }
+    }
+    let says = [
+        (Known::Booted, "booted = fetched from its archive and booted by the project's tests"),
+        (
+            Known::Documents,
+            "by documents = address, keys and layout are from public documents; the format is tested, this archive is not",
+        ),
+        (Known::Unverified, "unverified = its image is fetched by hand, and was never seen by the project"),
+    ];
+    let said = says.iter().filter(|(known, _)| kernels.iter().any(|kernel| kernel.known == *known));
+    let words: Vec<&str> = said.map(|(_, words)| *words).collect();
+    if !words.is_empty() {
+        text += &format!("\n{}", paragraph(&words.join("; "), 0, width));
+    }
+    text += &paragraph(
+        "`--kernel NAME` takes one, `--kernel 'NAME@last:5'` its last builds, and `corematrix kernels add NAME` declares it",
+        0,
+        width,
+    );
+    text
+}
+
+fn table(kernels: &[CataloguedKernel], width: usize) -> String {
+    let mut table = Builder::default();
+    table.push_record(["kernel", "series", "source", "known", "what it is"]);
+    for kernel in kernels {
+        let mut about = kernel.about.clone();
+        if kernel.no_btf {
+            about += ", without BTF";
+        }
+        about += match (kernel.own, kernel.declared) {
             (true, _) => " (yours)",
             (false, true) => " (declared)",
             (false, false) => "",
         };
-        let about = format!("{}{note}", kernel.about);
-        table.push_record([&kernel.name, kernel.series.as_deref().unwrap_or("-"), &kernel.source, &about]);
+        let series = kernel.series.as_deref().unwrap_or("-");
+        table.push_record([&kernel.name, series, &kernel.source, kernel.known.label(), &about]);
     }
-    table.build().with(Style::blank()).to_string()
+    // The last column has the long texts.
+    let wrapped = Width::wrap(width).keep_words(true).priority(Priority::max(true));
+    table.build().with(Style::blank()).with(wrapped).to_string()
 }

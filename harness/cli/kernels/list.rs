@@ -11,13 +11,13 @@ use super::super::Common;
 use super::super::answer::{KernelList, ListedKernel, Print};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
-use crate::manifest::KernelSpec;
+use crate::manifest::{KernelSpec, split_name};
 use crate::matrix::Project;
-use crate::store::StoredFolder;
+use crate::store::{NO_BTF_GIVEN, StoredFolder};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct ListArgs {
-    /// Only these: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: all].
+    /// Only these: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: all].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,
     /// As JSON.
@@ -34,6 +34,7 @@ pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode
             Failure::input(error, hint)
         })?;
     let folders = project.store.folders().map_err(store_failure)?;
+    let chosen: Vec<KernelSpec> = chosen.iter().flat_map(|spec| project.each_build(spec)).collect();
     let rows: Vec<Row> = chosen.iter().map(|spec| Row::of(&project, spec, &folders)).collect();
     match args.json {
         true => KernelList { kernels: rows.iter().map(Row::listed).collect() }.print()?,
@@ -57,10 +58,14 @@ impl<'a> Row<'a> {
         let own = folders.iter().filter(|folder| folder.kernel.as_ref() == Some(&spec.name));
         Row {
             spec,
-            is_default: project.manifest.matrix.contains(&spec.name),
+            is_default: project.manifest.matrix.iter().any(|name| name == split_name(&spec.name).0),
             pinned: project.lock.kernel(&spec.name).map(|locked| locked.release),
             stored: own.fold((0, 0), |(count, bytes), folder| (count + 1, bytes + folder.bytes)),
-            btf: project.stored(spec, folders).map(|kernel| kernel.btf_state()),
+            btf: match project.stored(spec, folders) {
+                Some(kernel) => Some(kernel.btf_state()),
+                None if project.comes_without_btf(spec) && spec.btf_archive.is_none() => Some(NO_BTF_GIVEN),
+                None => None,
+            },
         }
     }
 

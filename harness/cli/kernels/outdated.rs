@@ -8,14 +8,15 @@ use tabled::settings::Style;
 
 use super::super::Common;
 use super::super::answer::{OutdatedKernel, OutdatedKernels, OutdatedState, Print};
-use super::super::failure::Failure;
+use super::super::failure::{Failure, store_failure};
+use super::super::say;
 use super::pull::chosen;
-use crate::matrix::Project;
+use crate::matrix::{MatrixError, Project};
 use crate::record::exit_code;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct OutdatedArgs {
-    /// Which kernels: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: the
+    /// Which kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: the
     /// matrix of the manifest].
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
@@ -25,9 +26,8 @@ pub(in super::super) struct OutdatedArgs {
 }
 
 pub(in super::super) fn run(common: &Common, args: &OutdatedArgs) -> Result<ExitCode, Failure> {
-    let project = Project::load(&common.manifest, &common.places()?)?;
-    let mut kernels = Vec::new();
-    let mut unknown = false;
+    let mut project = Project::load(&common.manifest, &common.places()?)?;
+    let (mut kernels, mut unknown) = builds(&mut project, &args.kernel)?;
     for spec in &chosen(&project, &args.kernel)? {
         let of =
             |state, pinned, newest, reason| OutdatedKernel { name: spec.name.clone(), state, pinned, newest, reason };
@@ -54,6 +54,43 @@ pub(in super::super) fn run(common: &Common, args: &OutdatedArgs) -> Result<Exit
         false => println!("{}", table(&kernels)),
     }
     Ok(ExitCode::from(if unknown { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
+}
+
+/// Whether the lists of builds have moved on; and whether one could not be asked for.
+fn builds(project: &mut Project, selectors: &[String]) -> Result<(Vec<OutdatedKernel>, bool), Failure> {
+    let asked: Vec<String> = project
+        .manifest
+        .select(selectors)
+        .map_err(MatrixError::from)?
+        .into_iter()
+        .filter(|spec| spec.builds.is_some())
+        .map(|spec| spec.name_with_builds())
+        .collect();
+    let newest = |project: &Project, asked: &str| project.lock.builds(asked).and_then(|builds| builds.last().cloned());
+    let pinned: Vec<Option<String>> = asked.iter().map(|asked| newest(project, asked)).collect();
+    let scratch =
+        tempfile::tempdir().map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    let trial = project.lock.copied_to(&scratch.path().join("kernels.lock")).map_err(store_failure)?;
+    let lock = std::mem::replace(&mut project.lock, trial);
+    let updated = project.update_builds(selectors, &say);
+    let rows = asked.iter().zip(pinned).map(|(asked, pinned)| {
+        let newest = newest(project, asked);
+        let state = match &pinned {
+            None => OutdatedState::NotPinned,
+            Some(_) if pinned == newest => OutdatedState::Current,
+            Some(_) => OutdatedState::Outdated,
+        };
+        OutdatedKernel { name: asked.clone(), state, pinned, newest, reason: None }
+    });
+    let mut rows: Vec<OutdatedKernel> = rows.collect();
+    project.lock = lock;
+    let (_, failed) = updated?;
+    for row in &mut rows {
+        if let Some(failure) = failed.iter().find(|failure| failure.asked == row.name) {
+            (row.state, row.newest, row.reason) = (OutdatedState::Unknown, None, Some(failure.reason.clone()));
+        }
+    }
+    Ok((rows, !failed.is_empty()))
 }
 
 fn table(kernels: &[OutdatedKernel]) -> String {

@@ -55,6 +55,7 @@ struct Probed {
 pub(in super::super) fn run(common: &Common, args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let only = Only::checked(args)?;
     let project = Project::load(&common.manifest, &common.places()?)?;
+    project.learn_builds(&args.machine.kernel, args.machine.offline, &say)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let stop = Stop::on_signals(|line| eprintln!("{line}"));
     let stop = stop.map_err(|error| Failure::infrastructure(format!("cannot listen for signals: {error}"), None))?;

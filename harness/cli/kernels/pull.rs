@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::super::Common;
 use super::super::failure::Failure;
+use super::super::say;
 use crate::manifest::{KernelSpec, Source};
 use crate::matrix::Project;
 use crate::record::exit_code;
@@ -18,7 +19,7 @@ const AT_ONCE: usize = 4;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct PullArgs {
-    /// Which kernels: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: the
+    /// Which kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: the
     /// matrix of the manifest].
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
@@ -47,13 +48,17 @@ struct Pulled {
 
 pub(in super::super) fn run(common: &Common, args: &PullArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
-    let pulled = pull(&project, chosen(&project, &args.kernel)?, args.offline)?;
+    project.learn_builds(&args.kernel, args.offline, &say)?;
+    let kernels = chosen(&project, &args.kernel)?;
+    project.to_be_fetched(&kernels).iter().for_each(|line| eprintln!("{line}"));
+    let pulled = pull(&project, kernels, args.offline)?;
     Ok(tell(&pulled))
 }
 
 pub(in super::super) fn lock(common: &Common, args: &LockArgs) -> Result<ExitCode, Failure> {
     common.changeable_manifest()?;
     let project = Project::load(&common.manifest, &common.places()?)?;
+    project.learn_builds(&args.kernel, args.check, &say)?;
     let unpinned: Vec<KernelSpec> = chosen(&project, &args.kernel)?
         .into_iter()
         .filter(|spec| can_be_pinned(spec) && project.lock.kernel(&spec.name).is_none())

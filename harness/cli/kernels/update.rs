@@ -8,6 +8,7 @@ use clap::Args;
 use super::super::Common;
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
+use super::super::say;
 use super::diff::{self, Shown};
 use super::pull::chosen;
 use crate::manifest::KernelSpec;
@@ -18,7 +19,7 @@ use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct UpdateArgs {
-    /// Which kernels: a name (5.10), a range (">=6.1,<6.13"), latest, all, or a glob (6.*); may be repeated [default: the
+    /// Which kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: the
     /// matrix of the manifest].
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
@@ -35,12 +36,18 @@ pub(in super::super) struct UpdateArgs {
 
 pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCode, Failure> {
     common.changeable_manifest()?;
-    let project = Project::load(&common.manifest, &common.places()?)?;
+    let mut project = Project::load(&common.manifest, &common.places()?)?;
     let shown = diff::asked_by_objects(&project, &args.objects, false)?;
     let scratch =
         tempfile::tempdir().map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    if args.dry_run {
+        project.lock = project.lock.copied_to(&scratch.path().join("dry-run.lock")).map_err(store_failure)?;
+    }
     let trial = project.lock.copied_to(&scratch.path().join("kernels.lock")).map_err(store_failure)?;
-    let (mut moved, mut missing) = (0, false);
+    let (lists, failed) = project.update_builds(&args.kernel, &say)?;
+    lists.iter().for_each(|list| println!("{list}"));
+    failed.iter().for_each(|line| println!("{line}"));
+    let (mut moved, mut missing) = (lists.len(), !failed.is_empty());
     for spec in &chosen(&project, &args.kernel)? {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
         let before = project.lock.kernel(&spec.name);

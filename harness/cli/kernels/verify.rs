@@ -29,6 +29,7 @@ pub(in super::super) struct VerifyArgs {
 
 pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
+    project.learn_builds(&args.machine.kernel, args.machine.offline || !args.boot, &say)?;
     let kernels = project.kernels(&args.machine.kernel)?;
     let folders = project.store.folders().map_err(store_failure)?;
     let of = |spec: &KernelSpec| {

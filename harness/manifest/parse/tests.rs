@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{BtfPlace, ManifestError, Source};
+use super::super::{BtfArchive, BtfPlace, ManifestError, Source};
 use super::*;
 
 const PATH: &str = "/matrix/kernels.toml";
@@ -84,7 +84,7 @@ fn defaults_fill_in_and_kernels_override() {
     assert_eq!((old.name.as_str(), old.memory_mib, old.optional), ("5.4", 2048, true));
     assert_eq!(old.boot_timeout, Duration::from_secs(90));
     assert_eq!(old.program_timeout, Duration::from_secs(5));
-    assert_eq!(old.source, Source::Mainline { version: "v5.4".to_owned(), mirror: None });
+    assert_eq!(old.source, Source::Mainline { version: "v5.4".to_owned(), mirror: None, keys: None });
     assert_eq!((new.name.as_str(), new.memory_mib, new.optional), ("6.1", 512, false));
     assert_eq!(new.boot_timeout, GuestLimits::BUILT_IN.boot_timeout);
     assert_eq!(new.append, ["nokaslr", "lsm=bpf"]);
@@ -158,9 +158,9 @@ fn point_releases_mirrors_and_an_archive_of_types_are_read() {
     );
     let [kernel] = manifest.kernels.as_slice() else { panic!("{:?}", manifest.kernels) };
     let mirror = Some("http://mirror.example.org/mainline".to_owned());
-    assert_eq!(kernel.source, Source::Mainline { version: "v6.6.*".to_owned(), mirror });
+    assert_eq!(kernel.source, Source::Mainline { version: "v6.6.*".to_owned(), mirror, keys: None });
     let folder = Path::new(PATH).parent().unwrap();
-    assert_eq!(kernel.btf_archive.as_deref(), Some(&*folder.join("btfhub-archive")));
+    assert_eq!(kernel.btf_archive, Some(BtfArchive::Folder(folder.join("btfhub-archive"))));
     for wrong in ["version = \"6.6.*\"", "version = \"v6.6.1.*\"", "version = \"v6.*\"", "version = \"v6.6-/../x\""] {
         let text = format!("[kernel.x]\nsource = \"mainline\"\n{wrong}\n");
         assert!(shown_problems(&text).contains("which is not an upstream version"), "{wrong}");
@@ -185,7 +185,10 @@ fn fallbacks_stand_in_their_order() {
         "#,
     );
     let path = Source::Path { image: PathBuf::from("/matrix/bzImage"), modules: None, config: None };
-    assert_eq!(manifest.kernels[0].fallbacks, [path, Source::Mainline { version: "v6.6.1".to_owned(), mirror: None }]);
+    assert_eq!(
+        manifest.kernels[0].fallbacks,
+        [path, Source::Mainline { version: "v6.6.1".to_owned(), mirror: None, keys: None }]
+    );
 }
 
 #[test]

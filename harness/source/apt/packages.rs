@@ -9,7 +9,7 @@ use crate::source::apt::kernel_packages::{self, KernelPackages};
 use crate::source::apt::lists::{Downloaded, Package};
 use crate::source::archive::deb;
 use crate::source::kernel_files::{KernelFiles, is_kernel_file};
-use crate::source::lock_file::LockedPackage;
+use crate::source::lock_file::{LockedPackage, archive_mark};
 use crate::source::request::Request;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
@@ -43,7 +43,8 @@ impl Request<'_> {
         if KernelFiles::find(&tree).is_err() {
             return Ok(Err(format!("the package with the image of {image}")));
         }
-        let mut packages = vec![locked(image)];
+        let archive = self.archive_mark();
+        let mut packages = vec![locked(image, &archive)];
         let mut notes = Vec::new();
         let mut debs = vec![(image.clone(), image_deb)];
         if candidate.split {
@@ -54,7 +55,7 @@ impl Request<'_> {
             match &base {
                 Some((base, deb)) => {
                     self.unpack(base, deb, &tree, &is_kernel_file)?;
-                    packages.push(locked(base));
+                    packages.push(locked(base, &archive));
                     debs.push(((*base).clone(), deb.clone()));
                 }
                 None => {
@@ -70,7 +71,7 @@ impl Request<'_> {
                 match self.fetch(modules, &work)? {
                     Some(deb) => {
                         self.unpack(modules, &deb, &tree, &is_kernel_file)?;
-                        packages.push(locked(modules));
+                        packages.push(locked(modules, &archive));
                         debs.push((modules.clone(), deb));
                     }
                     None => notes.push(format!("{modules} is gone from the mirror")),
@@ -154,11 +155,20 @@ pub(in crate::source) fn key(packages: &[LockedPackage]) -> String {
     checksum::of_bytes(relevant.map(|package| package.sha256.as_str()).collect::<Vec<_>>().join(" ").as_bytes())
 }
 
+impl Request<'_> {
+    /// What the lock file calls the archive that apt looks in; nothing for the machine's own.
+    pub fn archive_mark(&self) -> String {
+        self.archive.map_or_else(String::new, |archive| archive_mark(&archive.mirror))
+    }
+}
+
 /// The package as it is pinned.
-pub(in crate::source) fn locked(package: &Package) -> LockedPackage {
+pub(in crate::source) fn locked(package: &Package, archive: &str) -> LockedPackage {
     LockedPackage {
         name: package.name.clone(),
         version: package.version.clone(),
+        architecture: String::new(),
+        archive: archive.to_owned(),
         suite: package.suite.clone(),
         sha256: package.sha256.clone(),
     }

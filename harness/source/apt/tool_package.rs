@@ -26,7 +26,7 @@ pub(in crate::source) fn folder(
     let mut waiting = || step(format!("waiting for another run that fetches {name}"));
     let _guard = store.locks.take(&format!("package-{name}"), &mut waiting)?;
     lock.reload()?;
-    let pinned = lock.package(name).filter(|pinned| suites.contains(&pinned.suite));
+    let pinned = lock.package(name, suites);
     if let Some(folder) = pinned.as_ref().map(|pinned| target(store, pinned)).filter(|folder| folder.is_dir()) {
         return Ok(folder);
     }
@@ -50,7 +50,7 @@ pub(in crate::source) fn folder(
     listed.sort_by(|a, b| version::compare(&b.version, &a.version));
     for package in &listed {
         if let Some(folder) = install(&request, package)? {
-            lock.set_package(locked(package))?;
+            lock.set_package(locked(package, ""), suites)?;
             return Ok(folder);
         }
     }
@@ -60,7 +60,7 @@ pub(in crate::source) fn folder(
 
 /// Downloads and unpacks the package unless it is there; `None` if it is gone from the mirror.
 fn install(request: &Request<'_>, package: &Package) -> Result<Option<PathBuf>, StoreError> {
-    let target = target(request.store, &locked(package));
+    let target = target(request.store, &locked(package, ""));
     if target.is_dir() {
         return Ok(Some(target));
     }

@@ -15,7 +15,7 @@ use crate::source::lock_file::LockedPackage;
 use crate::source::repository::index::Index;
 use crate::source::repository::kernel_packages::KernelPackages;
 use crate::source::repository::listed::{Listed, joined};
-use crate::source::repository::{apk, pacman, rpm};
+use crate::source::repository::{apk, archive_of, pacman, rpm};
 use crate::source::request::Request;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::{IoContext, StoreError};
@@ -47,7 +47,7 @@ impl Packages<'_> {
         fs::create_dir_all(&tree).during("create", &tree)?;
         let image = &candidate.image;
         let Some(file) = self.fetch(image, &work)? else { return Ok(Err(image.to_string())) };
-        let mut packages = vec![locked(image, &file)?];
+        let mut packages = vec![locked(self.repository, image, &file)?];
         self.unpack(image, &file, &tree, &is_kernel_file)?;
         if KernelFiles::find(&tree).is_err() {
             return Ok(Err(format!("{image}, which has no image of a kernel")));
@@ -59,7 +59,7 @@ impl Packages<'_> {
         for modules in needed {
             match self.fetch(modules, &work)? {
                 Some(file) => {
-                    packages.push(locked(modules, &file)?);
+                    packages.push(locked(self.repository, modules, &file)?);
                     self.unpack(modules, &file, &tree, &is_kernel_file)?;
                 }
                 None => notes.push(format!("{modules} is gone from the repository")),
@@ -213,10 +213,12 @@ fn is_complete(tree: &Path) -> Result<bool, StoreError> {
 }
 
 /// The package as it is pinned.
-fn locked(listed: &Listed, file: &Path) -> Result<LockedPackage, StoreError> {
+fn locked(repository: &Repository, listed: &Listed, file: &Path) -> Result<LockedPackage, StoreError> {
     Ok(LockedPackage {
         name: listed.name.clone(),
         version: listed.version.clone(),
+        architecture: listed.arch.clone(),
+        archive: archive_of(repository, listed),
         suite: String::new(),
         sha256: checksum::of_file(file).during("read", file)?,
     })

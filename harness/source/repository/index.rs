@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum;
-use crate::manifest::{Repository, RepositoryFormat};
+use crate::manifest::{Keyring, Repository, RepositoryFormat};
 use crate::source::download::{Download, shown};
-use crate::source::repository::keys::Keys;
+use crate::source::repository::keys::{KeyKind, Keys};
 use crate::source::repository::listed::Listed;
 use crate::source::repository::mirrors::{Mirrors, mirrors};
 use crate::source::repository::{apk, pacman, rpm};
@@ -67,6 +67,15 @@ impl<'a> Index<'a> {
         (0..repository.addresses.len()).map(|at| Index { request, repository, at }).collect()
     }
 
+    /// The keys that vouch for it; `None` if nothing has to be signed.
+    fn keyring(&self) -> Option<(&Keyring, KeyKind)> {
+        let kind = match self.repository.format {
+            RepositoryFormat::Apk => KeyKind::Rsa,
+            _ => KeyKind::OpenPgp,
+        };
+        self.repository.keys.as_ref().map(|keys| (keys, kind))
+    }
+
     /// Identifies the state: another keyring does not believe the same index.
     fn id(&self) -> String {
         let Repository { format, addresses, keys, unsigned_index, .. } = self.repository;
@@ -97,7 +106,7 @@ impl<'a> Index<'a> {
         (request.step)(format!("updating the index of {}", shown(address.text())));
         let staging = Staging::new(&request.store.locks)?;
         let (entry, work) = (staging.entry(), staging.work());
-        let keys = Keys::fetch(request, self.repository, &entry.join(KEYS), &work)?;
+        let keys = self.keyring().map(|keyring| Keys::fetch(request, keyring, &entry.join(KEYS), &work)).transpose()?;
         let found = mirrors(request, address, &work)?;
         let mut failure = None;
         for (at, base) in found.bases.iter().enumerate() {
@@ -177,7 +186,8 @@ impl<'a> Index<'a> {
     /// The keys that its index was verified with.
     pub fn keys(&self) -> Result<Option<Keys>, StoreError> {
         let _guard = self.take()?;
-        Keys::read(self.request, self.repository, &self.folder().join(KEYS))
+        let read = |keyring| Keys::read(self.request, keyring, &self.folder().join(KEYS));
+        self.keyring().map(read).transpose()
     }
 }
 

@@ -6,7 +6,7 @@
 use glob::Pattern;
 
 use crate::manifest::{Repository, RepositoryFormat};
-use crate::source::repository::listed::Listed;
+use crate::source::repository::listed::{Listed, is_build};
 use crate::source::repository::version;
 
 /// Parts of names of packages that hold no image.
@@ -56,6 +56,7 @@ pub(super) fn candidates(repository: &Repository, globs: &[Pattern], all: &[List
             let is_known = images.iter().any(|known| known.name == listed.name && known.version == listed.version);
             listed.arch == std::env::consts::ARCH
                 && listed.is_meant_by(glob)
+                && repository.build.as_ref().is_none_or(|build| is_build(&listed.version, build))
                 && !NO_IMAGE.iter().any(|part| listed.name.contains(part))
                 && !is_known
         };
@@ -92,7 +93,14 @@ mod tests {
     use super::*;
 
     fn repository(format: RepositoryFormat) -> Repository {
-        Repository { format, addresses: Vec::new(), packages: Vec::new(), keys: None, unsigned_index: false }
+        Repository {
+            format,
+            addresses: Vec::new(),
+            packages: Vec::new(),
+            keys: None,
+            unsigned_index: false,
+            build: None,
+        }
     }
 
     fn listed(name: &str, version: &str, repository: usize) -> Listed {

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::checksum;
-use crate::manifest::{KeyringPlace, Repository, RepositoryFormat};
+use crate::manifest::{Keyring, KeyringPlace};
 use crate::process::{self, ProcessError};
 use crate::source::download::Download;
 use crate::source::request::Request;
@@ -27,11 +27,19 @@ const END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
 
 /// Public keys, ready for use.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(in crate::source) struct Keys {
     /// Files of one key each for Alpine's, else one keyring.
     files: Vec<PathBuf>,
     /// Those that count, if not all do.
     fingerprints: Vec<String>,
+}
+
+/// What kind of keys they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::source) enum KeyKind {
+    OpenPgp,
+    /// Of Alpine.
+    Rsa,
 }
 
 /// What a signature is of.
@@ -43,14 +51,13 @@ pub(super) enum RsaDigest {
 }
 
 impl Keys {
-    /// Copies the keys of a repository to `folder`, which is made; `None` if nothing has to be signed.
+    /// Copies keys to `folder`, which is made.
     pub fn fetch(
         request: &Request<'_>,
-        repository: &Repository,
+        (keyring, kind): (&Keyring, KeyKind),
         folder: &Path,
         work: &Path,
-    ) -> Result<Option<Keys>, StoreError> {
-        let Some(keyring) = &repository.keys else { return Ok(None) };
+    ) -> Result<Keys, StoreError> {
         fs::create_dir_all(folder).during("create", folder)?;
         let (mut sources, mut missing) = (Vec::new(), None);
         for (at, place) in keyring.places.iter().enumerate() {
@@ -86,7 +93,7 @@ impl Keys {
                 return Err(request.unavailable(reason, "correct `keyring` in the manifest"));
             }
             let bytes = fs::read(source).during("read", source)?;
-            if repository.format == RepositoryFormat::Apk {
+            if kind == KeyKind::Rsa {
                 let path = folder.join(format!("{at}.pub"));
                 fs::write(&path, bytes).during("write", &path)?;
             } else {
@@ -99,21 +106,24 @@ impl Keys {
                 all.extend(keys);
             }
         }
-        if repository.format != RepositoryFormat::Apk {
+        if kind == KeyKind::OpenPgp {
             let path = folder.join("keyring.gpg");
             fs::write(&path, all).during("write", &path)?;
         }
-        Keys::read(request, repository, folder)
+        Keys::read(request, (keyring, kind), folder)
     }
 
     /// What [`fetch`](Self::fetch) left in `folder`.
-    pub fn read(request: &Request<'_>, repository: &Repository, folder: &Path) -> Result<Option<Keys>, StoreError> {
-        let Some(keyring) = &repository.keys else { return Ok(None) };
+    pub fn read(
+        request: &Request<'_>,
+        (keyring, kind): (&Keyring, KeyKind),
+        folder: &Path,
+    ) -> Result<Keys, StoreError> {
         let mut files: Vec<PathBuf> =
             fs::read_dir(folder).during("read", folder)?.flatten().map(|entry| entry.path()).collect();
         files.sort();
         let fingerprints = keyring.fingerprints.clone();
-        if repository.format == RepositoryFormat::Apk && !fingerprints.is_empty() {
+        if kind == KeyKind::Rsa && !fingerprints.is_empty() {
             let mut right = Vec::new();
             for file in files {
                 if fingerprints.contains(&checksum::of_file(&file).during("read", &file)?) {
@@ -126,7 +136,7 @@ impl Keys {
             let reason = "the keyring has none of the keys that `fingerprints` names".to_owned();
             return Err(request.unavailable(reason, "correct `keyring` or `fingerprints` in the manifest"));
         }
-        Ok(Some(Keys { files, fingerprints }))
+        Ok(Keys { files, fingerprints })
     }
 
     /// Verifies an OpenPGP signature of a file; the inner error says what is wrong with it.

@@ -31,7 +31,7 @@ impl std::fmt::Display for Listed {
 impl Listed {
     /// The version without its epoch.
     pub fn plain_version(&self) -> &str {
-        self.version.split_once(':').map_or(&self.version, |(_, rest)| rest)
+        plain_version(&self.version)
     }
 
     /// As users call one build: `kernel-core-5.14.0-427.el9`.
@@ -43,6 +43,18 @@ impl Listed {
     pub fn is_meant_by(&self, glob: &Pattern) -> bool {
         glob.matches(&self.name) || glob.matches(&self.name_and_version())
     }
+}
+
+/// Whether a version is what a user calls a build: without its epoch, and perhaps with the machine, as `uname -r` has it.
+pub(super) fn is_build(version: &str, build: &str) -> bool {
+    let version = plain_version(version);
+    let rest = build.strip_prefix(version);
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.') == Some(std::env::consts::ARCH))
+}
+
+/// A version without its epoch.
+pub(super) fn plain_version(version: &str) -> &str {
+    version.split_once(':').map_or(version, |(_, rest)| rest)
 }
 
 /// The address of a file of a repository; `None` for one that is not below the server of `base`.

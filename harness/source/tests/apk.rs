@@ -1,10 +1,11 @@
 //! Kernels from repositories of Alpine's `.apk`.
 
+use std::io::Read;
 use std::process::Command;
 
 use sha1::{Digest, Sha1};
 
-use super::site::{Site, gzip, output, tar};
+use super::site::{Site, age_indexes, gzip, output, tar};
 use super::*;
 use crate::manifest::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
 use crate::need::{self, need};
@@ -39,6 +40,10 @@ impl Fixture {
 
     /// Puts a package of a kernel, in its segments, to its place; returns what an index says of it.
     fn add_kernel(&self, info: &str, key: &str) -> (String, Vec<u8>) {
+        self.add_build(VERSION, info, key)
+    }
+
+    fn add_build(&self, version: &str, info: &str, key: &str) -> (String, Vec<u8>) {
         let files: [(&str, &[u8]); 3] = [
             ("boot/vmlinuz-virt", &image(RELEASE)),
             (&format!("boot/config-{RELEASE}"), b"CONFIG_BPF=y\n"),
@@ -48,9 +53,9 @@ impl Fixture {
         let info = format!("{info}datahash = {}\n", checksum::of_bytes(&data));
         let control = gzip(&tar(&[(".PKGINFO", info.as_bytes())], false));
         let package = [self.sign(key, "-sha1", &control), control.clone(), data].concat();
-        self.site.put(&format!("/main/{ARCH}/linux-virt-{VERSION}.apk"), package.clone());
+        self.site.put(&format!("/main/{ARCH}/linux-virt-{version}.apk"), package.clone());
         let sum = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, Sha1::digest(&control));
-        (format!("C:Q1{sum}\nP:linux-virt\nV:{VERSION}\nA:{ARCH}\nS:1\n\nC:Q1xx\nP:other\nV:1\nA:{ARCH}\n\n"), package)
+        (format!("C:Q1{sum}\nP:linux-virt\nV:{version}\nA:{ARCH}\nS:1\n\nC:Q1xx\nP:other\nV:1\nA:{ARCH}\n\n"), package)
     }
 
     fn put_index(&self, text: &str, key: &str, digest: &str) {
@@ -61,6 +66,11 @@ impl Fixture {
 
     fn fetch(&self) -> Result<StoredKernel, StoreError> {
         let _ = fs::remove_dir_all(self.own.path("store"));
+        self.fetch_again()
+    }
+
+    /// The same without forgetting what the store has.
+    fn fetch_again(&self) -> Result<StoredKernel, StoreError> {
         let place = KeyringPlace::Path(self.own.path("right.rsa.pub"));
         let source = Source::Repository(Repository {
             format: RepositoryFormat::Apk,
@@ -68,6 +78,7 @@ impl Fixture {
             packages: vec!["linux-virt".to_owned()],
             keys: Some(Keyring { places: vec![place], fingerprints: Vec::new() }),
             unsigned_index: false,
+            build: None,
         });
         self.own.store().kernel(&spec("alpine", source), &self.own.lock(), false, &quiet)
     }
@@ -142,4 +153,48 @@ fn an_index_without_end_is_refused() {
     fixture.put_index(&format!("P:{}", "x".repeat(3 << 20)), "right", "-sha1");
     let error = fixture.fetch().unwrap_err().to_string();
     assert!(error.contains("too long a line"), "{error}");
+}
+
+#[test]
+fn a_stale_index_gives_way_to_a_fresh_one() {
+    need!("curl", "openssl");
+    let fixture = Fixture::new();
+    let publish = |version: &str| {
+        let info = format!("pkgname = linux-virt\npkgver = {version}\n");
+        let (index, _) = fixture.add_build(version, &info, "right");
+        fixture.put_index(&index, "right", "-sha1");
+    };
+    publish(VERSION);
+    fixture.fetch_again().unwrap();
+    // The mirror has moved on: what the index in the store names is gone, as is what is pinned. Alpine keeps one build.
+    fixture.site.remove(&format!("/main/{ARCH}/linux-virt-{VERSION}.apk"));
+    publish("6.12.32-r0");
+    fs::remove_dir_all(fixture.own.path("store/kernels")).unwrap();
+    age_indexes(&fixture.own.path("store"));
+    let kernel = fixture.fetch_again().unwrap();
+    assert_eq!(kernel.source, "apk: linux-virt 6.12.32-r0");
+    assert_eq!(kernel.notes, [format!("locked {VERSION} is gone from the repository, took 6.12.32-r0")]);
+}
+
+#[test]
+fn a_server_that_leads_elsewhere_is_followed_and_a_bomb_is_not_unpacked() {
+    need!("curl", "openssl");
+    let (fixture, index_path) = (Fixture::new(), format!("/main/{ARCH}/APKINDEX.tar.gz"));
+    let (index, _) = fixture.add_kernel(&info(), "right");
+    fixture.put_index(&index, "right", "-sha256");
+    let site = &fixture.site;
+    for path in [index_path.clone(), format!("/main/{ARCH}/linux-virt-{VERSION}.apk")] {
+        let place = format!("/else{path}");
+        site.put(&place, site.get(&path));
+        site.put(&path, format!("-> {}", site.url(&place)));
+    }
+    assert_eq!(fixture.fetch().unwrap().identity.release, RELEASE);
+    // A gigabyte where the signature of the index should be.
+    let mut bomb = Vec::new();
+    let mut packer = flate2::write::GzEncoder::new(&mut bomb, flate2::Compression::fast());
+    std::io::copy(&mut std::io::repeat(0).take(1 << 30), &mut packer).unwrap();
+    packer.finish().unwrap();
+    site.put(&index_path, bomb);
+    let error = fixture.fetch().unwrap_err();
+    assert!(error.is_unavailable() && error.reason().contains("more than 16777216 bytes"), "{error}");
 }

@@ -1,6 +1,9 @@
 //! Kernels without BTF, and an archive that has it for them.
 
+use super::site::Site;
 use super::*;
+use crate::manifest::BtfArchive;
+use crate::need::{self, need};
 
 const RELEASE: &str = "5.4.0-150-generic";
 
@@ -18,7 +21,7 @@ fn types(name: &str) -> Vec<u8> {
 
 fn fetch(fixture: &Fixture) -> StoredKernel {
     let source = Source::Path { image: fixture.path("image"), modules: None, config: None };
-    let spec = KernelSpec { btf_archive: Some(fixture.path("archive")), ..spec("mine", source) };
+    let spec = KernelSpec { btf_archive: Some(BtfArchive::Folder(fixture.path("archive"))), ..spec("mine", source) };
     fixture.store().kernel(&spec, &fixture.lock(), true, &quiet).unwrap()
 }
 
@@ -72,4 +75,45 @@ fn archive_without_the_release_is_no_failure() {
     // A kernel with BTF of its own keeps it.
     fixture.write("image", &image(RELEASE));
     assert_eq!(fetch(&fixture).btf_state(), "its own");
+}
+
+#[test]
+fn a_server_is_asked_once_by_distribution_version_and_release() {
+    need!("curl");
+    let (fixture, site) = (project("(buildd@x) #167~18.04.1-Ubuntu"), Site::new());
+    let source = Source::Path { image: fixture.path("image"), modules: None, config: None };
+    let archive = Some(BtfArchive::Server(site.url("/archive")));
+    let spec = KernelSpec { btf_archive: archive, ..spec("mine", source) };
+    let fetch = |offline: bool| fixture.store().kernel(&spec, &fixture.lock(), offline, &quiet);
+    let path = format!("/archive/ubuntu/18.04/x86_64/{RELEASE}.btf.tar.xz");
+    // It has nothing: said, and no failure.
+    let kernel = fetch(false).unwrap();
+    assert_eq!(kernel.btf_state(), "none, none given");
+    assert!(
+        kernel.notes.iter().any(|note| note.ends_with(&format!("has no BTF for `{RELEASE}`"))),
+        "{:?}",
+        kernel.notes
+    );
+    assert_eq!(fetch(true).unwrap().notes, kernel.notes);
+    site.put(&path, "<html>");
+    let error = fetch(false).unwrap_err();
+    assert!(matches!(error, StoreError::GivenBtf { .. }), "{error}");
+    let mut header = tar::Header::new_gnu();
+    let raw =
+        given_btf::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o")).unwrap();
+    header.set_size(raw.len() as u64);
+    let mut packed = tar::Builder::new(Vec::new());
+    packed.append_data(&mut header, format!("{RELEASE}.btf"), &raw[..]).unwrap();
+    let mut packer = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    std::io::Write::write_all(&mut packer, &packed.into_inner().unwrap()).unwrap();
+    site.put(&path, packer.finish().unwrap());
+    let kernel = fetch(false).unwrap();
+    assert_eq!(kernel.given_btf.as_ref().unwrap().origin, Path::new(&site.url(&path)));
+    let asked = site.asked("");
+    assert_eq!((fetch(false).unwrap().given_btf, fetch(true).unwrap().btf_state()), (kernel.given_btf, "given"));
+    assert_eq!(site.asked(""), asked, "the network is not touched again");
+    // One that does not answer is not one that has nothing.
+    let away = KernelSpec { btf_archive: Some(BtfArchive::Server("http://127.0.0.1:1/x".to_owned())), ..spec.clone() };
+    let error = fixture.store().kernel(&away, &fixture.lock(), false, &quiet).unwrap_err();
+    assert!(error.is_unavailable(), "{error}");
 }

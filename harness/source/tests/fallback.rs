@@ -9,7 +9,8 @@ const MIRROR: &str = "http://127.0.0.1:1/mainline";
 fn fetch(folder: &Path, images: &[&str]) -> Result<StoredKernel, StoreError> {
     let store = Store::open(&folder.join("store")).unwrap();
     let lock = LockFile::open(&folder.join("kernels.lock")).unwrap();
-    let mut spec = spec("6.6", Source::Mainline { version: "v6.6".to_owned(), mirror: Some(MIRROR.to_owned()) });
+    let mut spec =
+        spec("6.6", Source::Mainline { version: "v6.6".to_owned(), mirror: Some(MIRROR.to_owned()), keys: None });
     let path = |name: &&str| Source::Path { image: folder.join(name), modules: None, config: None };
     spec.fallbacks = images.iter().map(path).collect();
     store.kernel(&spec, &lock, false, &quiet)

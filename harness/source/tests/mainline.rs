@@ -5,7 +5,9 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
+use super::site::Signer;
 use super::*;
+use crate::manifest::{Keyring, KeyringPlace};
 use crate::need::{self, need};
 use crate::source::archive::deb::tests::deb;
 use crate::source::download::tests::{Asked, Server};
@@ -84,7 +86,7 @@ impl Archive {
 
     fn spec(&self, version: &str) -> KernelSpec {
         let mirror = Some(format!("{}/mainline/", self.server.address));
-        spec("6.6", Source::Mainline { version: version.to_owned(), mirror })
+        spec("6.6", Source::Mainline { version: version.to_owned(), mirror, keys: None })
     }
 
     fn fetch(&self, version: &str) -> Result<StoredKernel, StoreError> {
@@ -105,6 +107,10 @@ fn newest_point_release_is_taken_and_stays_until_it_is_updated() {
     assert!(kernel.config.is_some());
     add(&archive.shelf, "v6.6.12", "/amd64");
     assert_eq!(archive.fetch("v6.6.*").unwrap(), kernel, "it is pinned");
+    let spec = archive.spec("v6.6.*");
+    let builds = archive.fixture.store().builds(&spec, &archive.fixture.lock(), false, &quiet).unwrap();
+    let names: Vec<&str> = builds.iter().map(|build| build.spec.name.as_str()).collect();
+    assert_eq!(names, ["6.6@6.6", "6.6@6.6.9", "6.6@6.6.10", "6.6@6.6.12"]);
     // Another machine gets the same.
     fs::remove_dir_all(archive.fixture.path("store")).unwrap();
     let again = archive.fetch("v6.6.*").unwrap();
@@ -168,4 +174,36 @@ fn what_keeps_it_away_is_told() {
     let store = archive.fixture.store();
     let error = store.kernel(&archive.spec("v6.6"), &archive.fixture.lock(), true, &quiet).unwrap_err();
     assert_eq!(error.to_string(), "kernel `6.6` is not in the store and the run is offline");
+}
+
+#[test]
+fn checksums_count_if_the_right_key_signed_them() {
+    need!("curl", "gpg", "gpgv");
+    let archive = Archive::new();
+    let (right, wrong) = (Signer::new(), Signer::new());
+    archive.fixture.write("keys.asc", &right.public());
+    let keys = Keyring { places: vec![KeyringPlace::Path(archive.fixture.path("keys.asc"))], fingerprints: Vec::new() };
+    let Source::Mainline { version, mirror, .. } = archive.spec("v6.6.9").source else { panic!("another source") };
+    let spec = spec("6.6", Source::Mainline { version, mirror, keys: Some(keys) });
+    let fetch = || {
+        let _ = fs::remove_dir_all(archive.fixture.path("store"));
+        archive.fixture.store().kernel(&spec, &archive.fixture.lock(), false, &quiet)
+    };
+    let notes = |kernel: StoredKernel| {
+        kernel.notes.iter().filter(|note| note.contains("checksums")).cloned().collect::<Vec<_>>()
+    };
+    let unsigned = notes(fetch().unwrap());
+    assert_eq!(unsigned, ["the archive has no signature of its checksums: nothing but https vouches for it"]);
+    let sums = archive.shelf.lock().unwrap()["/mainline/v6.6.9/amd64/CHECKSUMS"].clone();
+    let sign = |signer: &Signer, bytes: &[u8]| {
+        let path = "/mainline/v6.6.9/amd64/CHECKSUMS.gpg".to_owned();
+        archive.shelf.lock().unwrap().insert(path, signer.sign(bytes));
+    };
+    sign(&right, &sums);
+    assert_eq!(notes(fetch().unwrap()), [""; 0]);
+    for (signer, bytes) in [(&wrong, &sums[..]), (&right, b"other sums")] {
+        sign(signer, bytes);
+        let error = fetch().unwrap_err();
+        assert!(error.is_unavailable() && error.reason().contains("are not trusted"), "{error}");
+    }
 }

@@ -5,7 +5,7 @@ mod repository;
 use std::io::Read;
 
 use self::repository::{Fixture, Signed, package};
-use super::site::{Signer, Site, gzip};
+use super::site::{Signer, Site, age_indexes, gzip};
 use super::*;
 use crate::manifest::{Keyring, KeyringPlace, Repository, RepositoryAddress};
 use crate::need::{self, need};
@@ -65,21 +65,18 @@ fn every_packing_of_an_index_is_read_and_point_releases_are_chosen() {
     fixture.add_kernel("5.14.0-503.el9");
     fixture.publish();
     assert_eq!(fixture.fetch(&repository).unwrap().identity.release, format!("{NEW}.{ARCH}"));
-    for part in fs::read_dir(fixture.own.path("store/repositories")).unwrap() {
-        let old = std::time::SystemTime::now() - Duration::from_secs(3600);
-        fs::File::options()
-            .write(true)
-            .open(part.unwrap().path().join("state.json"))
-            .unwrap()
-            .set_modified(old)
-            .unwrap();
-    }
+    age_indexes(&fixture.own.path("store"));
     let (store, lock) = (fixture.own.store(), fixture.own.lock());
     let versions = store.newest_version(&spec, &lock, &quiet).unwrap();
     assert_eq!(versions, Some((NEW.to_owned(), "5.14.0-503.el9".to_owned())));
     let offers = store.offers(std::slice::from_ref(&spec), &lock, false, &quiet).unwrap();
     let versions: Vec<&str> = offers.iter().map(|offer| offer.version.as_str()).collect();
     assert_eq!(versions, [OLD, NEW, "5.14.0-503.el9"]);
+    let builds = store.builds(&spec, &lock, false, &quiet).unwrap();
+    let names: Vec<&str> = builds.iter().map(|build| build.spec.name.as_str()).collect();
+    assert_eq!(names, [format!("el9@{OLD}"), format!("el9@{NEW}"), "el9@5.14.0-503.el9".to_owned()]);
+    let by_release = store.kernel(&spec.build(&format!("{OLD}.{ARCH}")).unwrap(), &lock, false, &quiet).unwrap();
+    assert_eq!(by_release.identity.release, format!("{OLD}.{ARCH}"));
     let oldest = store.kernel(&offers[0].spec, &lock, false, &quiet).unwrap();
     assert_eq!(oldest.identity.release, format!("{OLD}.{ARCH}"));
     assert_eq!(store.newest_kernel(&spec, &lock, &quiet).unwrap().identity.release, format!("5.14.0-503.el9.{ARCH}"));
@@ -317,4 +314,42 @@ fn modules_that_no_guest_needs_are_fetched_when_they_are_asked_for() {
         store.learn_modules(&spec, &kernel, &lock, false, &quiet).unwrap();
         assert_eq!(fixture.site.asked("Packages/kernel-modules"), 1);
     }
+}
+
+#[test]
+fn packages_of_the_same_name_in_two_archives_are_two() {
+    need!("curl", "gpg", "gpgv");
+    let (fixture, other) = (Fixture::with_kernels(Signed::Header), Fixture::with_kernels(Signed::Header));
+    let spec = KernelSpec {
+        fallbacks: vec![Source::Repository(other.repository())],
+        ..spec("el9", Source::Repository(fixture.repository()))
+    };
+    let fetch = || fixture.own.store().kernel(&spec, &fixture.own.lock(), false, &quiet);
+    let pinned = || fixture.own.lock().kernel("el9").unwrap().packages.remove(0);
+    fetch().unwrap();
+    let first = pinned();
+    assert_eq!((first.version.as_str(), first.architecture.as_str(), first.archive.len()), (NEW, ARCH, 12));
+    // The other archive has other packages of the same names and versions. They are not those that are pinned, and no forgery.
+    let repomd = fixture.site.get("/os/repodata/repomd.xml");
+    fixture.site.remove("/os/repodata/repomd.xml");
+    fs::remove_dir_all(fixture.own.path("store")).unwrap();
+    let kernel = fetch().unwrap();
+    assert!(kernel.notes.iter().any(|note| note.contains("cannot be had")), "{:?}", kernel.notes);
+    let second = pinned();
+    assert_eq!((&second.name, &second.version), (&first.name, &first.version));
+    assert_ne!((&second.archive, &second.sha256), (&first.archive, &first.sha256));
+    // Both are there again: what is pinned is taken from where it is.
+    fixture.site.put("/os/repodata/repomd.xml", repomd);
+    fs::remove_dir_all(fixture.own.path("store")).unwrap();
+    fetch().unwrap();
+    assert_eq!(pinned(), second);
+    // The same packages in another place are the same.
+    fixture.publish_as("/moved", |xml| ("primary.xml.gz", gzip(xml)));
+    fixture.forget();
+    fixture.fetch(&fixture.repository()).unwrap();
+    fs::remove_dir_all(fixture.own.path("store")).unwrap();
+    let addresses = vec![RepositoryAddress::Base(fixture.site.url("/moved"))];
+    let moved = fixture.fetch(&Repository { addresses, ..fixture.repository() }).unwrap();
+    assert!(moved.notes.is_empty(), "{:?}", moved.notes);
+    assert_eq!(pinned().sha256, first.sha256);
 }

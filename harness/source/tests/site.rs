@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -104,6 +105,15 @@ pub fn output(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
+}
+
+/// Makes the indexes of a store an hour old, so that a run that misses what they name looks for new ones.
+pub fn age_indexes(store: &Path) {
+    for part in std::fs::read_dir(store.join("repositories")).unwrap() {
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+        let state = part.unwrap().path().join("state.json");
+        std::fs::File::options().write(true).open(state).unwrap().set_modified(old).unwrap();
+    }
 }
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -167,6 +167,7 @@ impl Fixture {
                 fingerprints: Vec::new(),
             }),
             unsigned_index: false,
+            build: None,
         }
     }
 

@@ -1,0 +1,61 @@
+//! [`KernelSelector`]: a selector by itself, as expectations of suites have it.
+
+use super::builds::{Builds, MARK, split_name};
+use super::selector::{AskedBuilds, Condition, SelectorError, latest, parse, split_builds};
+
+/// A selector by itself: it chooses among the kernels of a run, which may have none for it.
+#[derive(Debug, Clone)]
+pub struct KernelSelector {
+    /// As it is written.
+    pub text: String,
+    conditions: Vec<Condition>,
+    /// The build that is meant, if one is.
+    build: Option<String>,
+}
+
+impl KernelSelector {
+    /// Reads a selector as [`Manifest::select`] takes them. What it says of a kernel it says of all its builds; it may name one.
+    ///
+    /// # Errors
+    /// [`SelectorError::Malformed`].
+    pub fn parse(text: &str) -> Result<KernelSelector, SelectorError> {
+        let malformed = |reason| SelectorError::Malformed { selector: text.to_owned(), reason };
+        let (base, builds) = split_builds(text).map_err(malformed)?;
+        let build = match builds {
+            AskedBuilds::Unsaid | AskedBuilds::Several(Builds::All) => None,
+            AskedBuilds::One(build) => Some(build),
+            AskedBuilds::Several(builds @ Builds::Last(_)) => {
+                let reason = format!("`{MARK}{builds}` chooses builds for a run, and here they are chosen already");
+                return Err(malformed(reason));
+            }
+        };
+        Ok(KernelSelector { text: text.to_owned(), conditions: parse(base, text)?, build })
+    }
+
+    /// Whether it chooses the kernel `name` out of `names`.
+    pub fn chooses(&self, name: &str, names: &[&str]) -> bool {
+        let is_build = self.build.as_deref().is_none_or(|build| split_name(name).1 == Some(build));
+        let meets = |condition: &Condition| condition.is_met_by(name, &|| latest(names.iter().copied()));
+        is_build && self.conditions.iter().all(meets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_kernel_is_said_of_its_builds() {
+        let names = ["6.1", "el-8@4.18.0-477.el8", "el-8@4.18.0-553.el8", "mine"];
+        let chosen = |text: &str| {
+            let selector = KernelSelector::parse(text).unwrap();
+            names.into_iter().filter(|name| selector.chooses(name, &names)).collect::<Vec<_>>()
+        };
+        for text in ["el:8", "el-8", "el:8@all", "4.18", "<5.0", "el-*"] {
+            assert_eq!(chosen(text), names[1..3], "{text}");
+        }
+        assert_eq!(chosen("el:8@4.18.0-553.el8"), names[2..3]);
+        assert_eq!((chosen("latest"), chosen("6.1")), (names[..1].to_vec(), names[..1].to_vec()));
+        assert!(KernelSelector::parse("el:8@last:5").unwrap_err().to_string().contains("chosen already"));
+    }
+}
