@@ -155,6 +155,7 @@ impl<'a> CellInputs<'a> {
             // Where it comes from; what came is its identity.
             source: _,
             fallbacks: _,
+            builds: _,
             btf: _,
             btf_archive: _,
             optional: _,
