@@ -236,6 +236,7 @@ fn locked(source: &str) -> LockedKernel {
         digest: None,
         release: "6.6.0".to_owned(),
         image_sha256: "ab".repeat(32),
+        given_btf_sha256: None,
         packages: Vec::new(),
     }
 }

@@ -77,6 +77,9 @@ fn answers_about_kernels_fit_their_schemas() {
         about: "Debian 12".to_owned(),
         series: Some("6.1".to_owned()),
         source: "apt".to_owned(),
+        known: crate::manifest::catalogue::Known::Booted,
+        note: Some("what to do".to_owned()),
+        no_btf: false,
         own: false,
         declared: false,
     };

@@ -44,7 +44,7 @@ pub(in crate::source) enum KeyKind {
 
 /// What a signature is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RsaDigest {
+pub(in crate::source) enum RsaDigest {
     Sha1,
     Sha256,
     Sha512,

@@ -262,7 +262,7 @@ fn tools_are_pinned_and_unpacked_like_kernels() {
     repository.lose("libbpf-tools", "0.29-1");
     let folder = fetch().unwrap();
     assert_eq!(fs::read(folder.join("usr/sbin/opensnoop")).unwrap(), b"newer");
-    assert_eq!(repository.lock().package("libbpf-tools").unwrap().version, "0.31-1");
+    assert_eq!(repository.lock().package("libbpf-tools", &["sid".to_owned()]).unwrap().version, "0.31-1");
     let unknown = repository.store().debian_package("no-such-tools", &suites, &repository.lock(), false, &quiet);
     assert!(unknown.unwrap_err().is_unavailable());
 }
