@@ -96,7 +96,12 @@ fn a_cell_is_not_run_again_while_nothing_has_changed() {
     let of_this = lab.command(&args);
     let mut command = Command::new(&host);
     command.args(of_this.get_args());
-    of_this.get_envs().for_each(|(name, value)| drop(value.map(|value| command.env(name, value))));
+    for (name, value) in of_this.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     Run::start(command, &lab.path("other")).wait().expect(PROGRAM_FAILED);
     assert_eq!(reused(&lab.report()).len(), 0);
 
