@@ -50,7 +50,7 @@ pub use upgrade::PlannedUpgrade;
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
 /// The reason of a program that nobody has tried yet.
-pub const PLANNED: &str = "the run did not get to it";
+pub const PLANNED: &str = "not reached in the run";
 
 /// Kernels x objects.
 #[derive(Debug, Clone)]

@@ -51,7 +51,7 @@ pub enum ProcessError {
         output: String,
     },
     /// The program did not end in time and was killed.
-    #[error("`{program}` did not end within {}s{}", .limit.as_secs(), output_clause(.output))]
+    #[error("`{program}` did not finish within {}s{}", .limit.as_secs(), output_clause(.output))]
     Deadline {
         /// The program.
         program: String,

@@ -25,7 +25,7 @@ impl RunFolder {
         let file = Path::new(file);
         let is_inside = file.components().all(|part| matches!(part, Component::Normal(_)));
         if !is_inside || file.as_os_str().is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not in the report's folder"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is outside the report directory"));
         }
         Beneath::new(&self.0)?.open_file(file)
     }

@@ -1,4 +1,4 @@
-//! [`replace`]: files that appear whole or not at all. Every file that somebody else may be reading is written by it.
+//! [`replace`]: files that appear whole or not at all. Every file that another process may be reading is written by it.
 
 use std::fs::Permissions;
 use std::io::{self, BufWriter, Write};

@@ -219,12 +219,14 @@ fn argument_that_is_another_one_is_a_danger_where_the_program_loads() {
         .iter()
         .map(|cell| cell.dangers.iter().map(|danger| format!("{}: {danger}", danger.function)).collect())
         .collect();
-    let other =
-        "of_another_kind: `tcp_close` has `struct sock *sk` as argument 1 here, `struct file *sk` in the object";
-    let flags = "`bpf_lsm_path_rename` has `unsigned int flags` as argument 5 here, `int ret` in the object";
+    let other = "of_another_kind: `tcp_close` has `struct sock *sk` as argument 1 in the kernel, `struct file *sk` in the \
+    object";
+    let flags = "`bpf_lsm_path_rename` has `unsigned int flags` as argument 5 in the kernel, `int ret` in the object";
     let before = format!("result_as_before: {flags}");
-    let moved = "unlink_as_before: `vfs_unlink` has `struct inode *dir` as argument 2 here, `struct dentry *dentry` in the object";
-    let now = "flags_as_now: `bpf_lsm_path_rename` has what the function returned, `int`, as argument 5 here, `unsigned f` in the object";
+    let moved = "unlink_as_before: `vfs_unlink` has `struct inode *dir` as argument 2 in the kernel, `struct dentry \
+    *dentry` in the object";
+    let now = "flags_as_now: `bpf_lsm_path_rename` has the return value, `int`, as argument 5 in the kernel, `unsigned \
+    f` in the object";
     let sorted = |mut lines: Vec<String>| {
         lines.sort();
         lines
@@ -260,7 +262,7 @@ fn a_guest_that_is_lost_over_attaching_is_blamed_on_the_program() {
     assert_eq!(verdicts(&report, name, "five"), [Loaded, TimedOut, KernelCrashed, HarnessError, Loaded]);
     let reason = |p: usize| programs(&report, name, "five")[p].reason.as_deref().unwrap();
     assert!(reason(1).contains("while attaching `two`"), "{}", reason(1));
-    assert!(reason(3).contains("while it attached the program"), "{}", reason(3));
+    assert!(reason(3).contains("while attaching the program"), "{}", reason(3));
     assert!(
         report.cells[0].notes.iter().any(|note| note.contains("while attaching `three`")),
         "{:?}",

@@ -93,7 +93,7 @@ fn a_guest_that_shows_other_btf_than_its_image_is_not_believed() {
     let KernelState::HarnessFailed { reason, .. } = state(&lab.report(), kernel().name).clone() else {
         panic!("{:?}", lab.report().kernels[0].state)
     };
-    assert_eq!(reason, "the guest shows other BTF than its image has");
+    assert_eq!(reason, "the BTF in the guest differs from the BTF in its image");
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -112,7 +112,7 @@ fn types_of_a_kernel_are_told_without_booting_it() {
     };
     let (code, found, _) = btf(&["find", "task_struct.state"]);
     assert_eq!(code, Some(0), "{found}");
-    assert!(found.starts_with("`task_struct.state` is on all of 1 kernels"), "{found}");
+    assert!(found.starts_with("`task_struct.state` exists on all of 1 kernels"), "{found}");
     assert!(found.contains("5.10     yes, field   16       8      volatile long"), "{found}");
     let (code, none, hint) = btf(&["find", "task_struct.stat"]);
     assert_eq!(code, Some(1));

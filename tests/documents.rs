@@ -11,16 +11,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "documents/catalogue.rs"]
+mod catalogue;
 #[path = "documents/command_line.rs"]
 mod command_line;
 #[path = "documents/commands.rs"]
 mod commands;
 #[path = "documents/generated.rs"]
 mod generated;
+#[path = "documents/hint_table.rs"]
+mod hint_table;
 #[path = "documents/link.rs"]
 mod link;
-#[path = "documents/message.rs"]
-mod message;
 #[path = "common/need.rs"]
 mod need;
 #[path = "documents/page.rs"]
@@ -31,9 +33,12 @@ mod redact;
 mod schema_tables;
 #[path = "documents/session.rs"]
 mod session;
+#[path = "documents/terms.rs"]
+mod terms;
 
 use std::path::Path;
 
+use catalogue::Catalogue;
 use need::need;
 use page::{Page, pages};
 
@@ -104,12 +109,37 @@ fn generated_parts_are_those_of_the_code() {
 #[test]
 fn messages_of_the_troubleshooting_page_are_in_the_sources() {
     let page = Page::read(root(), Path::new("docs/troubleshooting.md"));
-    let sources = message::sources(root());
+    let catalogue = Catalogue::read(root());
     let titles: Vec<&str> =
         page.text.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();
     assert!(titles.len() >= 20, "{titles:?}");
-    let missing = titles.iter().filter(|title| !sources.contains(**title));
+    let missing = titles.iter().filter(|title| !catalogue.texts().any(|(_, text)| text.contains(**title)));
     expect_none(&missing.map(|title| format!("{}: no message has `{title}`", page.path.display())).collect::<Vec<_>>());
+}
+
+/// One snapshot of all messages, so that each change of a word is reviewed.
+#[test]
+fn texts_of_the_sources() {
+    insta::assert_snapshot!(Catalogue::read(root()).render());
+}
+
+#[test]
+fn words_are_those_of_the_terms() {
+    let banned = terms::banned(&Page::read(root(), Path::new(terms::PAGE)));
+    assert!(banned.len() >= 30, "only {} turns are listed", banned.len());
+    let mut wrong = Vec::new();
+    for (place, text) in terms::help() {
+        wrong.extend(terms::wrong(&banned, &place, &text));
+    }
+    for (place, text) in Catalogue::read(root()).texts() {
+        wrong.extend(terms::wrong(&banned, place, text));
+    }
+    for page in pages(root()).iter().filter(|page| page.path != Path::new(terms::PAGE)) {
+        for (line, text) in page.prose() {
+            wrong.extend(terms::wrong(&banned, &format!("{}:{line}", page.path.display()), text));
+        }
+    }
+    expect_none(&wrong);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn each_way_to_end_is_told_apart() {
     };
     assert_eq!(outcome(&[], &["true"], 0), (Verdict::Succeeded, String::new()));
     let (verdict, reason) = outcome(&["--timeout", "1s"], &["sleep", "1000"], 1);
-    assert_eq!((verdict, reason.as_str()), (Verdict::TimedOut, "still ran after 1s, and was killed"));
+    assert_eq!((verdict, reason.as_str()), (Verdict::TimedOut, "still ran after 1s and was killed"));
     let (verdict, reason) = outcome(&[], &["sh", "-c", "kill -SEGV $$"], 1);
     assert_eq!((verdict, reason.as_str()), (Verdict::CommandFailed, "was killed by signal 11 (SIGSEGV)"));
     // Twice, since a crash is only believed then.
@@ -98,7 +98,10 @@ fn each_way_to_end_is_told_apart() {
 
     let mut missing = lab.tool("exec");
     missing.args(["--", "no-such-command-here"]);
-    Run::start(missing, &lab.path("run")).wait().expect(2).expect_said(&["there is no program `no-such-command-here`"]);
+    Run::start(missing, &lab.path("run"))
+        .wait()
+        .expect(2)
+        .expect_said(&["executable `no-such-command-here` not found"]);
 }
 
 #[test]
@@ -131,9 +134,9 @@ fn debug_options_show_what_they_are_asked_for() {
     assert!(shell_words::split(&command).unwrap().iter().any(|word| word == "-append"));
     line_with("-ex 'target remote ");
     line_with("Linux version ");
-    let scratch = line_with("scratch folder: ").rsplit_once(' ').unwrap().1.to_owned();
+    let scratch = line_with("scratch directory: ").rsplit_once(' ').unwrap().1.to_owned();
     assert!(Path::new(&scratch).join("initramfs").is_file());
-    ran.ended.expect_said(&["hello after a boot of", "succeeded in"]);
+    ran.ended.expect_said(&["s of boot", "succeeded in"]);
 }
 
 #[test]

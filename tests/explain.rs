@@ -42,7 +42,7 @@ fn cells_of_a_real_run_are_explained() {
 
     std::fs::remove_file(&failing).unwrap();
     let explained = explain(&lab, &[kernel().name, "failing", "naive"]);
-    assert!(explained.expect(0).stdout.contains("note: the object is not at `"), "{}", explained.stdout);
+    assert!(explained.expect(0).stdout.contains("note: the object is no longer at `"), "{}", explained.stdout);
 }
 
 /// A field with three shapes, of which the kernels of the run have two. The third is known by its types, and every arm is loaded.

@@ -47,7 +47,7 @@ fn a_kernel_that_never_answers_is_given_up() {
     lab.run(&[&object("five")]).expect(INFRASTRUCTURE);
     let report = lab.report();
     let KernelState::BootFailed { reason, .. } = state(&report, kernel().name) else { panic!("{:?}", report.kernels) };
-    assert!(reason.starts_with("did not answer within "), "{reason}");
+    assert!(reason.starts_with("did not respond within "), "{reason}");
     expect_not_run(&report, kernel().name, "the kernel did not boot");
     lab.expect_nothing_left();
 }
@@ -90,7 +90,10 @@ fn a_program_that_hangs_times_out_and_one_whose_loader_dies_is_the_harness_s_fau
     let report = lab.report();
     assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, TimedOut, Loaded, HarnessError, Loaded]);
     let reasons = [1, 3].map(|index| programs(&report, kernel().name, "five")[index].reason.as_deref().unwrap());
-    assert!(reasons[0].starts_with("no answer within ") && reasons[0].ends_with("while loading `two`"), "{reasons:?}");
+    assert!(
+        reasons[0].starts_with("no response within ") && reasons[0].ends_with("while loading `two`"),
+        "{reasons:?}"
+    );
     assert!(reasons[1].contains("died of signal 6 while it loaded the program"), "{reasons:?}");
     lab.expect_nothing_left();
 }
@@ -186,7 +189,7 @@ fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
     let ended = Run::start(command, &lab.path("run")).wait();
     ended.expect(INFRASTRUCTURE).expect_said(&["hint: ", "`--accel tcg`"]);
     if fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok() {
-        ended.expect_said(&["virtme-ng composed a machine for emulation, though `kvm` was chosen"]);
+        ended.expect_said(&["virtme-ng composed a machine for emulation, but `kvm` was chosen"]);
         expect_not_run(&lab.report(), kernel().name, "no guest could be started");
     } else {
         ended.expect_said(&["error: KVM cannot be used: cannot open `/dev/kvm`: "]);
@@ -272,7 +275,7 @@ fn images_that_are_missing_cut_short_or_garbage_are_told_apart() {
     };
     assert!(reason.contains("missing` does not exist"), "{reason}");
     expect_not_run(&report, "missing", "the kernel is unavailable");
-    for (name, words) in [("short", "cut short"), ("garbage", "neither a bzImage"), ("empty", "neither a bzImage")] {
+    for (name, words) in [("short", "truncated"), ("garbage", "neither a bzImage"), ("empty", "neither a bzImage")] {
         let KernelState::BootFailed { reason, hint: Some(_), .. } = state(&report, name) else {
             panic!("{:?}", report.kernels)
         };
@@ -323,7 +326,7 @@ fn files_without_an_object_are_refused_before_anything_is_made() {
     let inputs = [&host, &empty.display().to_string(), "no-such.o", &object("five")];
     let ended = lab.run(&inputs);
     ended.expect(BAD_CONFIGURATION).expect_said(&[
-        "is an ELF for x86-64 and holds no BPF object",
+        "is an ELF file for x86-64 and contains no BPF object",
         "empty.o` is an empty file",
         "`no-such.o` does not exist",
     ]);
@@ -398,7 +401,7 @@ fn what_a_kernel_complains_about_and_survives_is_told_and_the_gate_is_red() {
     // Without a gate it is no program's failure.
     lab.run(&[&object("five")]).expect(0);
     let table = fs::read_to_string(lab.out().join("table.txt")).unwrap();
-    assert!(table.contains("Kernel warnings") && table.contains("with `two` in flight: WARNING: at"), "{table}");
+    assert!(table.contains("Kernel warnings") && table.contains("while loading `two`: WARNING: at"), "{table}");
     let report = lab.report();
     let [warning] = &report.cells[0].kernel_log[..] else { panic!("{:?}", report.cells[0].kernel_log) };
     assert_eq!(warning.program.as_deref(), Some("two"));
@@ -425,7 +428,7 @@ fn a_kernel_that_is_tainted_without_a_word_is_told() {
     let report = lab.report();
     assert_eq!(
         report.cells[0].kernel_log[0].headline,
-        "the kernel became tainted (W: a warning), and its log does not say why"
+        "the kernel became tainted (W: a warning), but its log gives no reason"
     );
     assert!(report.cells[1].kernel_log.is_empty(), "{:?}", report.cells[1].kernel_log);
     lab.expect_nothing_left();

@@ -97,15 +97,13 @@ esac; done"#;
 fn without_a_manifest_the_built_in_one_is_taken_and_said() {
     let machine = Machine::with(&[]);
     let listed = machine.corematrix(&["kernels", "list"]);
-    listed
-        .expect(i32::from(GOOD))
-        .expect_said(&["no `kernels.toml` here: taking the kernels of the built-in manifest"]);
+    listed.expect(i32::from(GOOD)).expect_said(&["no `kernels.toml` found: using the built-in manifest"]);
     assert!(listed.stdout.contains("5.10.0-32-cloud-amd64"), "pinned by the built-in lock file: {}", listed.stdout);
     for words in [&["kernels", "lock"][..], &["kernels", "update"], &["kernels", "add", "mine", "host"]] {
         let refused = machine.corematrix(words);
         refused
             .expect(i32::from(BAD_CONFIGURATION))
-            .expect_said(&["the built-in manifest is not changed", "`corematrix init`"]);
+            .expect_said(&["the built-in manifest cannot be changed", "`corematrix init`"]);
     }
     // What looks at no kernel says nothing of any.
     let listed = machine.corematrix(&["list", "programs", &object("plain")]);
@@ -137,7 +135,7 @@ fn an_executable_alone_judges_an_object() {
     let record = corematrix::record::json::read(&report).unwrap();
     assert_eq!(common::programs(&record, "5.10", "plain")[0].verdict, corematrix::record::Verdict::Loaded);
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(record.notices[0], format!("kernels are those of the manifest that is built into corematrix {version}"));
+    assert_eq!(record.notices[0], format!("using the built-in manifest of corematrix {version}"));
 }
 
 #[test]
@@ -158,7 +156,7 @@ fn setup_calls_no_apt_unasked() {
     machine.apt("1.35-1");
     let ended = machine.corematrix(&["setup"]);
     ended.expect(i32::from(BAD_CONFIGURATION));
-    ended.expect_said(&["not installed without a terminal", "`corematrix setup --yes`", "apt-get install"]);
+    ended.expect_said(&["not installed, because there is no terminal", "`corematrix setup --yes`", "apt-get install"]);
     assert_eq!(machine.log(), "");
 }
 
@@ -186,7 +184,7 @@ fn setup_without_apt_names_what_is_missing() {
     let machine = Machine::with(&[]);
     let ended = machine.corematrix(&["setup", "--yes"]);
     ended.expect(i32::from(INFRASTRUCTURE));
-    ended.expect_said(&["there is no `apt-get` here", "QEMU", "`curl`", "`strings` of binutils", "hint: "]);
+    ended.expect_said(&["`apt-get` is not available", "QEMU", "`curl`", "`strings` of binutils", "hint: "]);
 }
 
 #[test]
@@ -246,7 +244,10 @@ fn setup_takes_no_virtme_ng_that_is_too_old() {
     python(&machine, "echo pip \"$@\" >> $D/../../../../../log; : > $D/bin/virtme-run");
     let ended = machine.corematrix(&["setup", "--yes"]);
     ended.expect(i32::from(GOOD));
-    assert!(ended.stdout.contains("the distribution's virtme-ng is 1.22-1, and 1.35 or later is needed"), "{ended:?}");
+    assert!(
+        ended.stdout.contains("the distribution packages virtme-ng 1.22-1, but 1.35 or later is needed"),
+        "{ended:?}"
+    );
     let log = machine.log();
     assert!(log.contains("pip -m pip install") && !log.contains("apt-get install"), "{log}");
 }
@@ -303,7 +304,7 @@ fn init_writes_what_a_repository_needs_and_never_overwrites() {
     let more = init(&inner, &["--ci", "gitlab"]);
     more.expect(i32::from(GOOD));
     assert!(more.stdout.contains("kept: ") && root.join(".gitlab-ci.yml").is_file(), "{more:?}");
-    init(&inner, &[]).expect(i32::from(BAD_CONFIGURATION)).expect_said(&["there is nothing to write"]);
+    init(&inner, &[]).expect(i32::from(BAD_CONFIGURATION)).expect_said(&["nothing to write"]);
     // The files are sound, and found from the folder below.
     let mut command = Command::new(env!("CARGO_BIN_EXE_corematrix"));
     command.args(["list", "objects", "suite.toml"]).current_dir(&inner).env_clear().env("HOME", machine.path("home"));

@@ -19,7 +19,7 @@ use Verdict::{Loaded, NotRun, TimedOut};
 const INTERRUPTED: i32 = 130;
 
 /// The reason of what a stopped run did not get to.
-const STOPPED: &str = "the run was stopped before it";
+const STOPPED: &str = "the run was stopped before this cell";
 
 /// What stopping at once may take on a slow machine: far less than any of the deadlines that it cuts short.
 const AT_ONCE: Duration = Duration::from_secs(20);
@@ -34,7 +34,7 @@ fn asked_once_a_run_finishes_its_cell_and_reports_what_it_has() {
     let mut run = lab.start(&[&object("five"), &object("plain"), "--jobs", "1"]);
     run.expect_said("restored in");
     run.signal(Signal::INT);
-    run.wait().expect(INTERRUPTED).expect_said(&["stopping: finishing the cells that are running"]);
+    run.wait().expect(INTERRUPTED).expect_said(&["stopping: finishing the running cells"]);
     let report = lab.report();
     assert!(report.interrupted && report.finished.is_some());
     assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, Loaded, TimedOut, Loaded, Loaded]);
@@ -53,9 +53,9 @@ fn asked_twice_a_run_stops_while_a_program_hangs() {
     run.expect_said("1/2 plain");
     let begin = Instant::now();
     run.signal(Signal::TERM);
-    run.expect_said("once more stops at once");
+    run.expect_said("interrupt again to stop immediately");
     run.signal(Signal::TERM);
-    run.wait().expect(INTERRUPTED).expect_said(&["stopping at once"]);
+    run.wait().expect(INTERRUPTED).expect_said(&["stopping immediately"]);
     assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
     let report = lab.report();
     assert!(report.interrupted);
@@ -75,7 +75,7 @@ fn asked_twice_a_run_stops_while_a_kernel_boots() {
     until("QEMU", || lab.qemus().first().copied());
     let begin = Instant::now();
     run.signal(Signal::INT);
-    run.expect_said("once more stops at once");
+    run.expect_said("interrupt again to stop immediately");
     run.signal(Signal::TERM);
     run.wait().expect(INTERRUPTED);
     assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
@@ -97,7 +97,7 @@ fn a_run_that_waits_for_its_kernel_can_be_stopped() {
     let lock = File::create(lab.store().join("locks/kernel-own")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     let mut run = lab.start(&[&object("five"), "--kernel", "own", "--accel", "tcg"]);
-    run.expect_said("waiting for another run that fetches the same kernel");
+    run.expect_said("waiting for another run that is fetching the same kernel");
     let begin = Instant::now();
     // Once is enough: no cell is running.
     run.signal(Signal::INT);

@@ -63,8 +63,8 @@ fn objects_load_as_their_loaders_load_them() {
     assert!(settings.contains(&"maps.of_maps.inner.max_entries = 2".to_owned()), "{settings:?}");
     let changes: Vec<&String> = record.objects.iter().flat_map(|object| &object.loading.changes).collect();
     for change in [
-        "made `legacy_static` a BTF map",
-        "made `first` a BTF map",
+        "converted `legacy_static` to a BTF map",
+        "converted `first` to a BTF map",
         "2 calls of `report_event` return 0",
         "1 load of the constant `LIMIT` gives 7",
         "copied `twice` of section `kprobe/do_exit` to `.text`",

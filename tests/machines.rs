@@ -76,7 +76,7 @@ fn stories_of_machines_end_as_they_are_told() {
     assert_eq!(cause("processor-loop@eight", "naive"), Some(Cause::ComplexityLimit));
     let wrong = record.machine_changes().into_iter().filter(|change| change.what == ChangedBy::WrongData);
     assert_eq!(wrong.map(|change| change.program).collect::<Vec<_>>(), ["naive", "naive"]);
-    assert!(said.contains("What other machines change"), "{said}");
+    assert!(said.contains("Effects of machine settings"), "{said}");
     let machine =
         record.cells.iter().find(|cell| cell.object == "processor-loop@eight").unwrap().machine.clone().unwrap();
     assert_eq!(machine.cpus, 8);
@@ -96,7 +96,7 @@ fn machines_have_snapshots_of_their_own_and_what_a_kernel_lacks_is_nobodys_failu
     assert_eq!(cell("task-state@cpus-4").machine.as_ref().unwrap().cpus, 4);
     for (name, said) in [
         ("task-state@odd", "the kernel has no sysctl `kernel.no_such_thing`"),
-        ("task-state@wrong", "sysctl `net.core.bpf_jit_harden` does not take `7`"),
+        ("task-state@wrong", "sysctl `net.core.bpf_jit_harden` rejects `7`"),
     ] {
         for program in &cell(name).programs {
             assert_eq!(program.verdict, Verdict::HarnessLimit, "{program:?}");
@@ -133,7 +133,7 @@ fn impossible_machines_are_refused_before_anything_boots() {
         (["--cpus", "4096"], "no machine that QEMU emulates here has more than 255"),
         (["--cpus", "0"], "a guest has at least one processor"),
         (["--memory", "1GB"], "not a whole number of `MiB` or `GiB`"),
-        (["--numa", "2"], "2 NUMA nodes need as many processors"),
+        (["--numa", "2"], "2 NUMA nodes need at least 2 processors"),
         (["--profile", "jit-hardn-2"], "did you mean `jit-harden-2`"),
     ] {
         let ended = lab.run(&[&object, option, value]);

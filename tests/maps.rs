@@ -121,7 +121,7 @@ fn maps_that_need_it_get_a_larger_guest() {
         assert_eq!(verdicts(&report, kernel().name, "large"), [Verdict::Loaded; 2], "{round}");
         let cell = report.cells.iter().find(|cell| cell.object == "large").unwrap();
         assert!(
-            cell.notes.iter().any(|note| note.contains("in a guest of 1 GiB and not of 512 MiB")),
+            cell.notes.iter().any(|note| note.contains("in a guest of 1 GiB instead of 512 MiB")),
             "{:?}",
             cell.notes
         );

@@ -13,6 +13,7 @@ use corematrix::record::{Cause, CellRecord, RunRecord};
 use corematrix::store::Store;
 
 use need::need;
+use serde_json::Value;
 
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 
@@ -116,14 +117,26 @@ fn module_of_the_user_is_loaded_or_its_refusal_is_told() {
     let record = run(&["--manifest", &manifest, "--kernel", "6.1", "--modules", &plain]);
     expect_refused(
         &record,
-        "it takes only modules that are signed with a key that it trusts: Loading of unsigned module is rejected",
+        "it accepts only modules signed with a trusted key: Loading of unsigned module is rejected",
     );
     // BTF of another build.
     let mut changed = module.clone();
     let types = section(&module, ".BTF") + 24;
     changed[types..types + 40].fill(0xff);
     let changed = written(folder.path(), "changed", &changed);
-    expect_refused(&run(&["--kernel", "6.1", "--modules", &changed]), "failed to validate module [xfs] BTF: -22");
+    let record = run(&["--kernel", "6.1", "--modules", &changed]);
+    expect_refused(&record, "failed to validate module [xfs] BTF: -22");
+    assert!(fate(&record.cells[0], "type").1.contains("xfs, which loaded, but its types were refused: "));
+    // A file that is not there, and one that is no module.
+    for (file, words) in [("gone.ko", "No such file"), ("manifest.ko", "it is no kernel module")] {
+        let path = folder.path().join(file);
+        if file == "manifest.ko" {
+            fs::write(&path, "[kernel]\n").expect("writes");
+        }
+        let record = run(&["--kernel", "6.1", "--modules", &path.display().to_string()]);
+        let (cause, reason) = fate(&record.cells[0], "probe_of_nothing");
+        assert!(cause == Some(Cause::ModuleNotLoaded) && reason.contains(words), "{reason}");
+    }
     // A dependency that nobody has.
     let at = module.windows(17).position(|bytes| bytes == b"depends=libcrc32c").expect("it needs libcrc32c");
     let mut alone = module;
@@ -144,6 +157,81 @@ fn expect_refused(record: &RunRecord, words: &str) {
     assert_eq!(cause, Some(Cause::ModuleNotLoaded), "{reason}");
     assert!(reason.contains(words), "{reason}");
     assert_eq!(fate(cell, "function"), (None, ""), "nf_conntrack has no part in it");
+}
+
+/// A program that calls a function of a module runs, and the function answers: there is no such connection.
+#[test]
+fn function_of_a_module_answers_a_program_that_runs() {
+    need!("guests", "programs");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let suite = folder.path().join("conntrack.toml");
+    let object = root().join("target/causes/conntrack.bpf.o");
+    // A packet of TCP. 2 is ENOENT.
+    let packet = "0000000000000000000000000800450000280001000040060000c0a80001c0a80002";
+    let text = format!(
+        "objects = [{:?}]\n[[program]]\nprogram = \"conntrack/of_packet\"\n\
+         test-run = {{ input = \"{packet}\", repeat = 3, returns = 2 }}\n",
+        object.display().to_string()
+    );
+    fs::write(&suite, text).expect("writes");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
+    run.current_dir(root()).arg("run").arg(&suite).args(["--kernel", "6.1", "--out"]).arg(folder.path());
+    let output = run.output().expect("corematrix starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let record = corematrix::record::json::read(&folder.path().join("report.json"));
+    let record = record.unwrap_or_else(|error| panic!("{error}: {said}"));
+    let program = record.cells[0].programs.iter().find(|one| one.name == "of_packet").expect("it is there");
+    assert_eq!((program.cause, program.verdict.is_pass()), (None, true), "{program:?}");
+    let ran = program.exercise.as_ref().and_then(|exercise| exercise.test_run.as_ref()).expect("a test run");
+    assert_eq!(ran.returned, Some(2), "{ran:?}");
+}
+
+/// What a command that boots nothing says of the kernels of the store, as JSON.
+fn asked(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_corematrix")).current_dir(root()).args(arguments).output();
+    let output = output.expect("corematrix starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+/// Without a boot the types of modules count as well, and where they are not known nothing is missing.
+#[test]
+fn types_of_modules_count_where_nothing_is_booted() {
+    need!("guests", "programs");
+    let record = run(&["--kernel", "6.1", "--kernel", "6.12", "--kernel", "6.19"]);
+    let object = "target/programs/xfs-groups.bpf.o";
+    let predicted = asked(&["predict", object, "--json"]);
+    let of = |release: &str| {
+        let kernels = predicted["kernels"].as_array().expect("kernels").iter();
+        kernels.clone().find(|kernel| kernel["release"] == release).expect("it is in the store").clone()
+    };
+    let release = |at: usize| record.kernels[at].identity.as_ref().expect("it booted").release.clone();
+    let [old, new, unknown] = [0, 1, 2].map(|at| of(&release(at))["objects"][0].clone());
+    let outcome = |cell: &Value, program: usize| cell["programs"][program]["outcome"].clone();
+    // By name: `guarded`, `naive`.
+    let names = predicted["objects"][0]["programs"].as_array().expect("programs");
+    let place = |name: &str| names.iter().position(|one| one == name).expect("it is there");
+    assert_eq!((outcome(&old, place("naive")), &old["modules"][0]), ("resolves".into(), &"xfs".into()), "{old}");
+    assert_eq!(outcome(&new, place("naive")), "rejected_if_reached", "{new}");
+    assert_eq!(outcome(&new, place("guarded")), "absent_and_guarded", "{new}");
+    let reason = unknown["programs"][0]["reason"].as_str().expect("a reason");
+    assert_eq!(outcome(&unknown, place("naive")), "unknown", "{unknown}");
+    assert!(reason.contains("is in kernel module xfs on") && reason.contains("are unknown"), "{reason}");
+    // The same by name.
+    let found = asked(&["btf", "find", "xfs_mount.m_perag_tree", "--json"]);
+    let on = |name: &str| {
+        let kernels = found["kernels"].as_array().expect("kernels").iter();
+        kernels.clone().find(|kernel| kernel["kernel"] == name).expect("it is in the store").clone()
+    };
+    assert_eq!(on("6.1")["found"][0]["module"], "xfs");
+    assert_eq!((on("6.12")["unknown"].clone(), on("6.12")["found"].clone()), (Value::Null, serde_json::json!([])));
+    assert!(on("6.19")["unknown"].as_str().is_some_and(|said| said.starts_with("in module xfs on ")));
+    let linted = asked(&["lint", object, "--json"]);
+    let findings: Vec<&Value> = linted["objects"][0]["findings"].as_array().expect("findings").iter().collect();
+    let says =
+        |words: &str| findings.iter().any(|one| one["message"].as_str().is_some_and(|said| said.contains(words)));
+    assert!(says("of kernel module xfs is read without a guard and is missing on "), "{findings:?}");
+    assert!(says("`struct xfs_mount___first` is not judged on "), "{findings:?}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn one_that_cannot_save_guests_runs_cold_and_says_so_in_one_line() {
     assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded; 5]);
     assert_eq!((report.kernels[0].hello_ms.len(), report.kernels[0].restore_ms.len()), (1, 0));
     let cold: Vec<_> = report.kernels[0].notes.iter().filter(|note| note.starts_with("runs cold")).collect();
-    assert_eq!(cold, ["runs cold: QEMU 5.2.0 cannot save guests as snapshots, QEMU 6 and later can"]);
+    assert_eq!(cold, ["runs cold: QEMU 5.2.0 cannot save guests as snapshots; QEMU 6 and later can"]);
     assert!(report.notices.iter().any(|notice| notice.contains("QEMU 5.2.0 corrupts some guests under emulation")));
     assert!(lab.snapshots().is_empty());
     lab.expect_nothing_left();
@@ -50,9 +50,9 @@ fn one_without_its_firmware_or_a_part_is_blamed_at_once_and_not_the_kernel() {
     let bios = "qemu: could not load PC BIOS bios-256k.bin";
     let device = "qemu-system-x86_64: -device i6300esb: i6300esb is not a valid device model name";
     for (words, then, meaning, hint) in [
-        (pvh, "exec sleep 300", "its firmware is missing", "`seabios`"),
-        (bios, "exit 1", "its firmware is missing", "`qemu-system-data`"),
-        (device, "exit 1", "lacks a part that guests need", "`qemu-system-x86`"),
+        (pvh, "exec sleep 300", "firmware is missing", "`seabios`"),
+        (bios, "exit 1", "firmware is missing", "`qemu-system-data`"),
+        (device, "exit 1", "lacks a component that guests need", "`qemu-system-x86`"),
     ] {
         let lab = Lab::with_kernel("");
         let begin = Instant::now();

@@ -82,7 +82,7 @@ fn what_is_missing_is_named_and_nobody_else_is_blamed() {
             };
             assert_eq!((program.verdict, program.cause, subject), (verdict, cause, missing), "{which}");
             if let Some(missing) = missing {
-                let begins = format!("needs {missing}, which its loader does not have: ");
+                let begins = format!("needs {missing}, which its loader lacks: ");
                 // The kernel's words, and nothing that is concluded from them.
                 let said = program.evidence.as_ref().map(|evidence| evidence.line.as_str()).unwrap_or_default();
                 assert!(said.contains("EPERM") || said.contains("leak"), "{which} {said}");
@@ -107,7 +107,7 @@ fn a_token_is_enough_where_kernels_have_them() {
         }
     }
     let reason = record.cells[0].programs[0].reason.as_deref();
-    assert_eq!(reason, Some("this kernel has no BPF tokens (6.9 on)"));
+    assert_eq!(reason, Some("this kernel has no BPF tokens (Linux 6.9 or later)"));
 }
 
 /// What fails as root fails for its own reason, whatever the privileges are.
@@ -132,15 +132,15 @@ fn the_command_tells_each_program_and_mistakes() {
     let text = String::from_utf8_lossy(&ended.stdout);
     assert_eq!(ended.status.code(), Some(0), "{text}");
     for line in [
-        "naive: needs CAP_BPF + CAP_PERFMON on 6.12; a token is enough on 6.12",
-        "whole object: needs CAP_BPF + CAP_PERFMON + CAP_NET_ADMIN on 6.12; a token is enough on 6.12",
+        "naive: needs CAP_BPF + CAP_PERFMON on 6.12; a token suffices on 6.12",
+        "whole object: needs CAP_BPF + CAP_PERFMON + CAP_NET_ADMIN on 6.12; a token suffices on 6.12",
     ] {
         assert!(text.contains(line), "{text}");
     }
     let ended = corematrix(&["run", STORY, "--capabilities", "CAP_BFP"], &["6.12"]);
     let text = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(2), "{text}");
-    assert!(text.contains("there is no capability `CAP_BFP`") && text.contains("did you mean `CAP_BPF`?"), "{text}");
+    assert!(text.contains("unknown capability `CAP_BFP`") && text.contains("did you mean `CAP_BPF`?"), "{text}");
 }
 
 /// A suite has the object once more, with fewer privileges.

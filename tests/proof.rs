@@ -78,12 +78,14 @@ fn kernels_that_cannot_run_or_boot_say_why() {
         .concat(),
     );
     let ended = lab.run(&[&object("five"), "--kernel", "all", "--accel", "tcg"]);
-    ended.expect(INFRASTRUCTURE).expect_said(&["cannot run here: its config lacks `CONFIG_BLK_DEV_INITRD`", "hint: "]);
+    ended
+        .expect(INFRASTRUCTURE)
+        .expect_said(&["cannot run as a guest: its config lacks `CONFIG_BLK_DEV_INITRD`", "hint: "]);
     let report = lab.report();
     let KernelState::Unavailable { reason, hint: Some(hint) } = state(&report, "lacking") else {
         panic!("{:?}", report.kernels)
     };
-    assert_eq!(reason, "cannot run here: its config lacks `CONFIG_BLK_DEV_INITRD`");
+    assert_eq!(reason, "cannot run as a guest: its config lacks `CONFIG_BLK_DEV_INITRD`");
     assert!(hint.contains("initramfs") && hint.contains("`config` in the manifest"), "{hint}");
     expect_not_run(&report, "lacking", "the kernel is unavailable");
     let KernelState::BootFailed { reason, .. } = state(&report, "arm64") else { panic!("{:?}", report.kernels) };

@@ -46,11 +46,11 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
             "  cause: ",
             "Registers before instruction ",
             "    R10 = fp0",
-            "The way there:",
+            "Path to the failure:",
             "reproduced: ",
         ],
     );
-    assert!(!ran.stdout.contains("although these differ"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("despite these differences"), "{}", ran.stdout);
     // A program that loads is as it was, too.
     expect_output(repro(&lab, &[&run, "5.10", "five", "two"]).expect(0), &["reproduced: ", "`two`: loaded"]);
     // Without a run.

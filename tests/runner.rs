@@ -75,11 +75,11 @@ fn what_cannot_run_is_told_before_anything_boots() {
         assert!(stderr.contains(said) && stderr.lines().all(|line| line.starts_with("corematrix: ")), "{stderr}");
         assert!(ended.stdout.is_empty());
     };
-    refused(&["no-such-command-here"], 127, "there is no program `no-such-command-here`");
+    refused(&["no-such-command-here"], 127, "executable `no-such-command-here` not found");
     refused(&[&object("plain")], 126, "is not executable");
     let bpf = script(&lab, "bpf", "");
     write_executable(Path::new(&bpf), &fs::read(object("plain")).unwrap());
-    refused(&[&bpf], 126, "is a BPF object, and no program");
+    refused(&[&bpf], 126, "is a BPF object, not an executable");
     refused(&[&script(&lab, "script", "#!/no/such/shell\n")], 126, "needs the interpreter `/no/such/shell`");
     // Trouble of corematrix' own has a code that no test has.
     let mut wrong = Command::new(env!("CARGO_BIN_EXE_corematrix"));

@@ -53,7 +53,7 @@ fn shapes_prove_what_they_switch_on_and_alternatives_excuse() {
     assert!(report.alternatives.iter().all(|group| group.declared));
     assert_eq!(report.service(&report.alternatives[0], 0), Service::By(0));
     assert_eq!(report.service(&report.alternatives[2], 0), Service::By(1));
-    assert_eq!(report.excuse(0, 0, 2).as_deref(), Some("`raw_switch` serves instead (lost or found)"));
+    assert_eq!(report.excuse(0, 0, 2).as_deref(), Some("`raw_switch` works instead (lost or found)"));
 
     let guards = &report.objects[0].coverage.guards;
     assert_eq!(guards, &report.objects[1].coverage.guards);

@@ -175,11 +175,11 @@ fn a_damaged_snapshot_is_thrown_away() {
     };
     let remove = |file: &Path| fs::remove_file(file).unwrap();
     let cases: [(&str, Damage<'_>, &str); 5] = [
-        ("ram", &cut, "the snapshot was thrown away: its file `ram` has another length"),
-        ("ram", &flip, "the snapshot was thrown away: its file `ram` is damaged"),
-        ("state", &flip, "the snapshot was thrown away: its file `state` is damaged"),
-        ("snapshot.json", &flip, "the snapshot was thrown away: its description is missing or damaged"),
-        ("snapshot.json", &remove, "the snapshot was thrown away: its description is missing or damaged"),
+        ("ram", &cut, "the snapshot was removed: its file `ram` has another length"),
+        ("ram", &flip, "the snapshot was removed: its file `ram` is damaged"),
+        ("state", &flip, "the snapshot was removed: its file `state` is damaged"),
+        ("snapshot.json", &flip, "the snapshot was removed: its description is missing or damaged"),
+        ("snapshot.json", &remove, "the snapshot was removed: its description is missing or damaged"),
     ];
     for (file, damage, line) in cases {
         let old = lab.snapshot();
@@ -214,7 +214,7 @@ fn a_snapshot_of_another_qemu_is_thrown_away() {
     for (comment, boots) in [("another one", 1), ("upgraded in between", 1)] {
         let report = run(comment);
         assert_eq!(starts(&report), (boots, 1));
-        expect_notes(&report, &["the snapshot was thrown away: QEMU has changed"]);
+        expect_notes(&report, &["the snapshot was removed: QEMU has changed"]);
     }
     assert_eq!(lab.snapshots().len(), 1);
 }
@@ -322,7 +322,7 @@ fn a_snapshot_that_vanishes_in_use_makes_the_rest_cold() {
     let report = lab.report();
     assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, Loaded, TimedOut, Loaded, Loaded]);
     assert_eq!(starts(&report), (2, 1));
-    expect_notes(&report, &["runs cold: its snapshot gave no guest"]);
+    expect_notes(&report, &["runs cold: its snapshot could not be restored"]);
     lab.expect_nothing_left();
 }
 
@@ -350,13 +350,13 @@ fn a_guest_that_crashes_whenever_it_is_restored_runs_cold() {
     for _ in 0..2 {
         let report = run_five(&lab);
         assert_eq!(starts(&report), (2, 0));
-        expect_notes(&report, &["runs cold: its snapshot gave no guest and was thrown away: crashed"]);
+        expect_notes(&report, &["runs cold: its snapshot could not be restored and was removed: crashed"]);
         assert_eq!(lab.snapshots().len(), 0);
     }
     // From the third time on nothing is saved in vain.
     let report = run_five(&lab);
     assert_eq!(starts(&report), (1, 0));
-    expect_notes(&report, &["runs cold: its snapshots gave no guest in earlier runs: crashed"]);
+    expect_notes(&report, &["runs cold: its snapshots could not be restored in earlier runs: crashed"]);
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn a_guest_that_lives_in_the_past_is_not_used() {
     std::thread::sleep(Duration::from_secs(3));
     let second = run_five(&lab);
     let found = [&first, &second].into_iter().find(|report| !snapshot_notes(report).is_empty()).unwrap();
-    expect_notes(found, &["runs cold: its snapshot gave no guest and was thrown away: the guest's clock is "]);
+    expect_notes(found, &["runs cold: its snapshot could not be restored and was removed: the guest's clock is "]);
     assert!(snapshot_notes(found)[0].ends_with(" behind"), "{:?}", snapshot_notes(found));
 }
 

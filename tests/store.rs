@@ -69,7 +69,7 @@ fn what_is_used_is_shown_and_stays_and_the_rest_goes() {
     let lines: Vec<&str> = cleared.expect(GOOD).stdout.lines().collect();
     assert!(lines[0].starts_with("removed snapshot of 6.1: 1.0 MiB"), "{lines:?}");
     assert!(lines[1].starts_with("1 removed, 1.0 MiB freed"), "{lines:?}");
-    assert!(lines[2].ends_with("of snapshots stay: 1 in use"), "{lines:?}");
+    assert!(lines[2].ends_with("of snapshots remain: 1 in use"), "{lines:?}");
     assert_eq!(lab.snapshots().len(), 1);
     drop(used);
     let mut gc = lab.tool("store");

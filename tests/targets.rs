@@ -76,12 +76,12 @@ fn targets_that_are_not_there_are_refused() {
         said
     };
     for (lines, message) in [
-        ("type = \"ext\"\ntarget = \"dispatchr:dispatch\"", "there is no object `dispatchr`"),
+        ("type = \"ext\"\ntarget = \"dispatchr:dispatch\"", "unknown object `dispatchr`"),
         ("type = \"ext\"\ntarget = \"dispatcher:dispach\"", "object `dispatcher` has no program `dispach`"),
-        ("type = \"ext\"\ntarget = \"filter\"", "`filter` cannot be loaded for itself"),
+        ("type = \"ext\"\ntarget = \"filter\"", "`filter` cannot be its own target"),
         ("type = \"ext\"\ntarget = \"base\"", "which function of `filters/base` does `filter` replace?"),
-        ("target = \"dispatcher:dispatch\"", "is loaded for no target"),
-        ("type = \"ext\"\ntarget-function = \"place0\"", "there is a `target-function` and no program that has it"),
+        ("target = \"dispatcher:dispatch\"", "has no load-time target"),
+        ("type = \"ext\"\ntarget-function = \"place0\"", "`target-function` is set, but no `target` program"),
     ] {
         let said = refused(lines);
         assert!(said.contains(message), "{message}: {said}");

@@ -82,9 +82,9 @@ fn predictions_are_columns_that_count_for_nothing() {
         assert_eq!(*same, serde_json::json!(own.programs));
     }
     // Two of four kernels are shown apart in the table, with a legend, and nothing of them is loaded.
-    assert!(ended.stdout.contains("predicted from types alone"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("predicted from BTF alone"), "{}", ended.stdout);
     assert!(ended.stdout.contains("gone: only predicted (optional): "), "{}", ended.stdout);
-    assert!(ended.stderr.contains("[gone] only predicted, from the types of 1.5: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("[gone] only predicted, from the BTF of 1.5: "), "{}", ended.stderr);
 
     // The code is that of the kernel which was booted, alone.
     let alone = lab.run(&["--kernel", kernel().name, object.to_str().unwrap()]);
@@ -134,7 +134,7 @@ fn types_that_cannot_be_read_say_so() {
     }
     let ended = lab.run(&["--kernel", "distro", &common::object("plain")]);
     assert_eq!(ended.code, Some(2));
-    let said = "kernel `distro`: its pattern chooses 72 files, and a matrix takes 64";
+    let said = "kernel `distro`: its pattern matches 72 files, but a matrix takes at most 64";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
 }
 

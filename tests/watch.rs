@@ -57,12 +57,12 @@ fn what_is_rebuilt_is_run_again() {
 
     // Half-written for longer than a moment, and whole in the end.
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    run.expect_said("waiting for the rest of it; the last table stands");
+    run.expect_said("waiting until it is complete; the last table is still valid");
     fs::write(&path, &whole).unwrap();
     expect_printed(&lab, "\nrun 4: x\n");
 
     fs::remove_file(&path).unwrap();
-    run.expect_said("waiting for it; the last table stands");
+    run.expect_said("waiting for a change; the last table is still valid");
     replace(&lab, "five");
     expect_printed(&lab, "\nrun 5: x\n");
     expect_printed(&lab, "  x: `one` on 5.10: new -> loaded");
@@ -91,7 +91,7 @@ fn others_keep_their_outcome_and_a_run_is_cut_short() {
     until("a guest that hangs", || lab.qemus().first().copied());
     let begin = Instant::now();
     run.signal(Signal::INT);
-    run.expect_said("the report is that of the last whole run");
+    run.expect_said("the report is that of the last complete run");
     run.wait().expect(1);
     assert!(begin.elapsed() < AT_ONCE, "took {:?}", begin.elapsed());
     assert_eq!(lab.report(), before);
@@ -111,7 +111,7 @@ fn a_source_is_built_and_what_does_not_compile_loses_nothing() {
     assert_eq!(verdicts(&lab.report(), kernel().name, "x"), [Verdict::Loaded; 5]);
 
     fs::write(&source, "/no/such/object").unwrap();
-    run.expect_said("failed: exit status: 1\nthe last table stands");
+    run.expect_said("failed: exit status: 1\nthe last table is still valid");
     assert_eq!(verdicts(&lab.report(), kernel().name, "x"), [Verdict::Loaded; 5]);
 
     fs::write(&source, object("plain")).unwrap();

@@ -69,13 +69,18 @@ impl Query {
         if let Some(word) = query.words().find(|word| !is_name(word)) {
             return Err(match word {
                 "" => "a name is empty".to_owned(),
-                word => format!("`{}` is no name of C", word.escape_debug()),
+                word => format!("`{}` is not a C identifier", word.escape_debug()),
             });
         }
         if query.enumerator.is_some() && !query.path.is_empty() {
-            return Err("an enumerator has no members".to_owned());
+            return Err("enumerators have no members".to_owned());
         }
         Ok(query)
+    }
+
+    /// The name of the type, function or enumerator that it begins with.
+    pub fn root(&self) -> &str {
+        &self.name
     }
 
     /// Every name in it.

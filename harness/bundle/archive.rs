@@ -79,27 +79,27 @@ pub(super) fn unpack(file: impl Read, path: &Path) -> Result<Vec<ArchiveMember>,
             return Err(refused(format!("`{}` is not a plain file", name.escape_debug())));
         }
         let Some(limit) = limit(&name) else {
-            return Err(refused(format!("a bundle has no file `{}`", name.escape_debug())));
+            return Err(refused(format!("unexpected file `{}`", name.escape_debug())));
         };
         if members.iter().any(|(known, _)| *known == name) {
-            return Err(refused(format!("`{name}` is in it twice")));
+            return Err(refused(format!("`{name}` occurs twice")));
         }
         let size = entry.size();
         total += size.min(MOST_IN_ALL + 1);
         if size > limit || total > MOST_IN_ALL || members.len() == MOST_MEMBERS {
-            return Err(refused(format!("`{name}` makes it too large")));
+            return Err(refused(format!("`{name}` exceeds the size limit")));
         }
         let mut bytes = Vec::new();
         entry.take(size).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 != size {
-            return Err(damaged(format!("`{name}` is cut short")));
+            return Err(damaged(format!("`{name}` is truncated")));
         }
         members.push((name, bytes));
     }
     // The checksum stands at the very end.
     let rest = io::copy(&mut archive.into_inner().take(2 * PADDING), &mut io::sink()).map_err(unreadable)?;
     if rest >= 2 * PADDING {
-        return Err(refused("something follows its end".to_owned()));
+        return Err(refused("data after the end of the archive".to_owned()));
     }
     Ok(members)
 }

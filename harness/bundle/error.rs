@@ -24,7 +24,7 @@ pub enum BundleError {
         source: io::Error,
     },
     /// It is cut short, changed, or no bundle at all.
-    #[error("`{}` is damaged or no bundle: {reason}", path.display())]
+    #[error("`{}` is damaged or not a bundle: {reason}", path.display())]
     Damaged {
         /// The bundle.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum BundleError {
         reason: String,
     },
     /// Another version of corematrix made it.
-    #[error("`{}` has bundle format {found}, and this corematrix reads formats up to {known}", path.display())]
+    #[error("`{}` has bundle format {found}, but this corematrix reads formats up to {known}", path.display())]
     OtherFormat {
         /// The bundle.
         path: PathBuf,
@@ -68,11 +68,11 @@ impl BundleError {
             BundleError::Damaged { .. } => {
                 Some("download it again; a bundle is a file `bundles/*.cmxb` of a report".to_owned())
             }
-            BundleError::Refused { .. } => {
-                Some("corematrix does not make such bundles: ask where it comes from".to_owned())
-            }
+            BundleError::Refused { .. } => Some(
+                "corematrix does not write such bundles: do not use it unless you know where it comes from".to_owned(),
+            ),
             BundleError::OtherFormat { found, known, .. } if *found > u64::from(*known) => {
-                Some("take a newer corematrix to open it".to_owned())
+                Some("use a newer corematrix to open it".to_owned())
             }
             BundleError::OtherFormat { .. } => Some("run the matrix again for a new bundle".to_owned()),
             BundleError::Read { .. } | BundleError::Write { .. } | BundleError::NotToBundle { .. } => None,

@@ -127,7 +127,7 @@ impl Bundle {
         let &Contents { record, object, kernel, bytes, targets, spec, lock, folder, command } = contents;
         if let Some(btf) = &record.objects[object].loading.btf {
             let (object, kernel) = (record.objects[object].name.clone(), record.kernels[kernel].name.clone());
-            let reason = format!("it is relocated with `{btf}`, and bundles hold no BTF");
+            let reason = format!("it is relocated with `{btf}`, but bundles hold no BTF");
             return Err(BundleError::NotToBundle { object, kernel, reason });
         }
         let object_record = &record.objects[object];
@@ -148,10 +148,10 @@ impl Bundle {
             companions.push((companions::target_file(target.base_name()), bytes.to_vec()));
         }
         let Some(identity) = &record.kernels[kernel].identity else {
-            return Err(not("the run never got that kernel".to_owned()));
+            return Err(not("that kernel was unavailable in the run".to_owned()));
         };
         let source = project::portable(spec, lock.kernel(&spec.name).as_ref());
-        let excerpt = || not(format!("the lock file pins another kernel than {}", identity.release));
+        let excerpt = || not(format!("the lock file pins a kernel other than {}", identity.release));
         let lock = match source {
             None => None,
             Some(_) => Some(lock.excerpt(&spec.name, &identity.image_sha256).ok_or_else(excerpt)?),
@@ -248,7 +248,7 @@ impl Bundle {
             let name = companions::target_file(target.base_name());
             let (_, bytes) = take(&|found| found == name).ok_or_else(|| missing(&name))?;
             if target.sha256 != checksum::of_bytes(&bytes) {
-                return Err(damaged(format!("`{name}` is not the one of its report")));
+                return Err(damaged(format!("`{name}` does not match its report")));
             }
             companions.push((name, bytes));
         }
@@ -258,15 +258,15 @@ impl Bundle {
         let mut logs = Vec::new();
         while let Some((name, log)) = take(&|name| name.starts_with("logs/")) {
             let number = name.trim_start_matches("logs/").trim_end_matches(".log.zst").parse();
-            logs.push((number.map_err(|_| damaged(format!("`{name}` is of no program")))?, log));
+            logs.push((number.map_err(|_| damaged(format!("`{name}` belongs to no program")))?, log));
         }
         logs.sort_by_key(|(number, _)| *number);
 
         if !members.is_empty() || record.objects.is_empty() {
-            return Err(damaged("it is not about one object".to_owned()));
+            return Err(damaged("it holds no object, or unexpected files".to_owned()));
         }
         if record.objects[0].sha256 != checksum::of_bytes(&object) {
-            return Err(damaged("its object is not the one of its report".to_owned()));
+            return Err(damaged("its object does not match its report".to_owned()));
         }
         let kernel = record.kernels.iter().position(|kernel| kernel.name == about.kernel);
         let kernel = kernel.ok_or_else(|| damaged(format!("its report has no kernel `{}`", about.kernel)))?;
@@ -323,13 +323,13 @@ impl Bundle {
         let known = Manifest::load(&manifest).map_err(|error| damaged(error.to_string()))?.kernels;
         match <[KernelSpec; 1]>::try_from(known) {
             Ok([spec]) if !project::is_harmless(&spec) => {
-                Err(damaged(format!("it wants `{}` from this machine, which no bundle does", spec.source)))
+                Err(damaged(format!("it refers to `{}` on this machine, which bundles never do", spec.source)))
             }
             Ok([spec]) if !companions::are_own(spec.modules.as_ref(), folder, &self.companions) => {
-                Err(damaged("it wants kernel modules from this machine, which no bundle does".to_owned()))
+                Err(damaged("it refers to kernel modules on this machine, which bundles never do".to_owned()))
             }
             Ok([spec]) if spec.name == self.about.kernel => Ok(LaidOut { spec, object, targets }),
-            _ => Err(damaged(format!("it does not declare `{}` alone", self.about.kernel))),
+            _ => Err(damaged(format!("it must declare `{}` and nothing else", self.about.kernel))),
         }
     }
 }

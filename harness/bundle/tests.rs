@@ -122,7 +122,7 @@ fn what_is_packed_comes_back_and_is_a_project_of_its_own() {
 fn nothing_but_the_plain_files_of_a_bundle_is_taken() {
     let file = |name| refusal(&hostile(&[(name, EntryType::Regular, b"x")]));
     for name in ["../x", "/etc/passwd", "logs/../../x", "a/b.bpf.o", ".bpf.o", "logs/x.log.zst", "./report.json", "x"] {
-        assert_eq!(file(name), format!("`X` is refused: a bundle has no file `{name}`"));
+        assert_eq!(file(name), format!("`X` is refused: unexpected file `{name}`"));
     }
     for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Fifo, EntryType::Directory] {
         let reason = refusal(&hostile(&[("report.json", kind, b"")]));
@@ -134,7 +134,7 @@ fn nothing_but_the_plain_files_of_a_bundle_is_taken() {
         assert_eq!(reason, "`X` is refused: `report.json` is not a plain file", "{kind:?}");
     }
     let twice = hostile(&[("report.json", EntryType::Regular, b"1"), ("report.json", EntryType::Regular, b"2")]);
-    assert_eq!(refusal(&twice), "`X` is refused: `report.json` is in it twice");
+    assert_eq!(refusal(&twice), "`X` is refused: `report.json` occurs twice");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn bombs_are_refused_before_they_are_unpacked() {
     let zeros = vec![0; 2 << 20];
     let large = hostile(&[("kernels.toml", EntryType::Regular, &zeros)]);
     assert!(large.len() < 4096);
-    assert_eq!(refusal(&large), "`X` is refused: `kernels.toml` makes it too large");
+    assert_eq!(refusal(&large), "`X` is refused: `kernels.toml` exceeds the size limit");
     // A size that is a lie.
     let mut header = Header::new_ustar();
     header.set_path("report.json").unwrap();
@@ -150,16 +150,16 @@ fn bombs_are_refused_before_they_are_unpacked() {
     header.set_cksum();
     assert_eq!(
         refusal(&zstd::encode_all(header.as_bytes().as_slice(), 1).unwrap()),
-        "`X` is refused: `report.json` makes it too large"
+        "`X` is refused: `report.json` exceeds the size limit"
     );
     let objects: Vec<String> = (0..5).map(|n| format!("{n}.bpf.o")).collect();
     let zeros = vec![0; 60 << 20];
     let entries: Vec<_> = objects.iter().map(|name| (name.as_str(), EntryType::Regular, &zeros[..])).collect();
-    assert_eq!(refusal(&hostile(&entries)), "`X` is refused: `4.bpf.o` makes it too large");
+    assert_eq!(refusal(&hostile(&entries)), "`X` is refused: `4.bpf.o` exceeds the size limit");
     let mut trailing = zstd::Encoder::new(Vec::new(), 1).unwrap();
     trailing.write_all(&[0; 1024]).unwrap();
     trailing.write_all(&vec![7; 1 << 20]).unwrap();
-    assert_eq!(refusal(&trailing.finish().unwrap()), "`X` is refused: something follows its end");
+    assert_eq!(refusal(&trailing.finish().unwrap()), "`X` is refused: data after the end of the archive");
 }
 
 #[test]
@@ -168,25 +168,25 @@ fn damage_is_named() {
     let whole = std::fs::read(&path).unwrap();
     for cut in [0, 3, 20, whole.len() / 2, whole.len() - 1] {
         let reason = refusal(&whole[..cut]);
-        assert!(reason.starts_with("`X` is damaged or no bundle: "), "cut at {cut}: {reason}");
+        assert!(reason.starts_with("`X` is damaged or not a bundle: "), "cut at {cut}: {reason}");
     }
     for flip in [30, whole.len() / 2, whole.len() - 2] {
         let mut bytes = whole.clone();
         bytes[flip] ^= 0x40;
         refusal(&bytes);
     }
-    assert!(refusal(b"no bundle at all").starts_with("`X` is damaged or no bundle: "));
+    assert!(refusal(b"no bundle at all").starts_with("`X` is damaged or not a bundle: "));
     let json = |about: &str| refusal(&hostile(&[("bundle.json", EntryType::Regular, about.as_bytes())]));
-    assert_eq!(json(r#"{"format": 3}"#), "`X` has bundle format 3, and this corematrix reads formats up to 2");
-    assert!(json("{").starts_with("`X` is damaged or no bundle: `bundle.json`: EOF"));
+    assert_eq!(json(r#"{"format": 3}"#), "`X` has bundle format 3, but this corematrix reads formats up to 2");
+    assert!(json("{").starts_with("`X` is damaged or not a bundle: `bundle.json`: EOF"));
     let empty = zstd::encode_all(&[0u8; 1024][..], 1).unwrap();
-    assert_eq!(refusal(&empty), "`X` is damaged or no bundle: `bundle.json` is missing");
+    assert_eq!(refusal(&empty), "`X` is damaged or not a bundle: `bundle.json` is missing");
 
     let mut other = made.clone();
     other.object[100] ^= 1;
     other.write(&path).unwrap();
     let error = Bundle::open(&path).unwrap_err().to_string();
-    assert!(error.ends_with("its object is not the one of its report"), "{error}");
+    assert!(error.ends_with("its object does not match its report"), "{error}");
     let mut other = made.clone();
     other.about.kernel = "9.9".to_owned();
     other.write(&path).unwrap();
@@ -201,7 +201,7 @@ fn damage_is_named() {
         other.manifest = made.manifest.replace("memory = ", &line);
         let out = tempfile::tempdir().unwrap();
         let error = other.lay_out(out.path()).err().map(|error| error.to_string()).unwrap_or_default();
-        assert_eq!(!error.contains("it wants kernel modules from this machine"), is_own, "{modules}: {error}");
+        assert_eq!(!error.contains("it refers to kernel modules on this machine"), is_own, "{modules}: {error}");
     }
     let mut other = made;
     other.manifest = other.manifest.replace("apt", "https").replace("packages", "url");

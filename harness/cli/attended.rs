@@ -153,11 +153,12 @@ impl Attendant for User {
         if self.screen.size.is_some() {
             notes.iter().for_each(|note| eprintln!("note: {note}"));
             eprintln!(
-                "the host's files are a view: nothing written here reaches them; `exit` leaves, Ctrl-] three times kills the guest"
+                "the files of the host are visible, but changes to them stay in the guest; `exit` leaves, Ctrl-] three \
+    times kills the guest"
             );
         }
         if let Err(error) = self.screen.make_raw() {
-            eprintln!("warning: the terminal stays as it is: {error}");
+            eprintln!("warning: cannot set the terminal to raw mode: {error}");
         }
     }
 

@@ -37,21 +37,23 @@ use findings::Findings;
 
 #[derive(Debug, Args)]
 pub(super) struct BisectArgs {
-    /// The object: a file, or an image or archive that holds one.
+    /// Object: a file, or an image or archive that holds one object.
     #[arg(value_name = "INPUT")]
     object: PathBuf,
-    /// The program [default: the object works where all its programs load].
+    /// Program to test [default: all programs; the object works if all of them load].
     program: Option<String>,
-    /// A kernel where it works: a name in the manifest, or a build that its archives have [default: the oldest of --kernel].
+    /// Set a kernel where the object works: a declared kernel, or a build in the archives of the manifest [default: the
+    /// oldest of `--kernel`].
     #[arg(long, value_name = "KERNEL", required_unless_present = "kernel")]
     good: Option<String>,
-    /// A kernel where it fails; older or newer [default: the newest of --kernel].
+    /// Set a kernel where the object fails, older or newer [default: the newest of `--kernel`].
     #[arg(long, value_name = "KERNEL", required_unless_present = "kernel")]
     bad: Option<String>,
-    /// Search these kernels alone, such as the builds of one, "el:8@all"; may be repeated [default: the manifest's and all their builds].
+    /// Search only these kernels, such as the builds of one (el:8@all); may be repeated [default: declared kernels and
+    /// all their builds].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// Print what was found as JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -87,7 +89,8 @@ struct Bisection<'a> {
 pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failure> {
     let mut project = Project::load(&common.manifest, &common.places()?)?;
     let folder = tempfile::Builder::new().prefix("corematrix-bisect-").tempdir();
-    let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    let folder =
+        folder.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
     // Kernels that are only looked at in passing are not pinned for the project.
     let lock = folder.path().join("kernels.lock");
     project.lock = project.lock.copied_to(&lock).map_err(store_failure)?;
@@ -159,10 +162,10 @@ fn between(
             let names = offers.iter().map(|offer| offer.spec.name.as_str());
             let hint = match nearest(wanted, names.clone(), 1).first() {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
+                None => format!("available: {}", names.collect::<Vec<_>>().join(", ")),
             };
             Failure::input(
-                format!("neither manifest nor sources have a kernel `{wanted}` of a known version"),
+                format!("neither the manifest nor its sources have a kernel `{wanted}` of a known version"),
                 Some(hint),
             )
         })
@@ -170,7 +173,7 @@ fn between(
     let (good, bad) = (good.map_or(Ok(0), place)?, bad.map_or_else(|| Ok(offers.len().saturating_sub(1)), place)?);
     if good == bad {
         let message = match offers.len() {
-            0 | 1 => "there is nothing to search: the kernels have one build",
+            0 | 1 => "nothing to search: the kernels have one build",
             _ => "`--good` and `--bad` are the same kernel",
         };
         return Err(Failure::input(message, None));
@@ -221,7 +224,8 @@ impl Bisection<'_> {
     fn folder(&self, offer: usize) -> Result<PathBuf, Failure> {
         let folder = self.folder.join(offer.to_string());
         let made = std::fs::create_dir_all(&folder);
-        made.map(|()| folder).map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))
+        made.map(|()| folder)
+            .map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))
     }
 
     /// The programs that matter.
@@ -268,8 +272,9 @@ impl Bisection<'_> {
         let known = self.types();
         let named = known.iter().enumerate().filter_map(|(offer, btf)| Some((offer, btf.as_ref()?)));
         let tried = |offer: usize| self.steps.iter().any(|step| step.offer == offer);
-        let matrix: Vec<KernelTypes<'_>> =
-            named.map(|(offer, btf)| KernelTypes { name: self.name(offer), btf, booted: tried(offer) }).collect();
+        let matrix: Vec<KernelTypes<'_>> = named
+            .map(|(offer, btf)| KernelTypes { name: self.name(offer), btf, booted: tried(offer), modules: None })
+            .collect();
         let types = ObjectTypes::read(&self.object.bytes);
         let facts = CellFacts {
             record: &bad.record,
@@ -312,7 +317,7 @@ impl Bisection<'_> {
                 Tried::Bad if self.program.is_none() => {
                     let (_, program) = self.failure(&step.record).unzip();
                     let which = program.map_or("another", |program| program.name.as_str());
-                    let hint = format!("`{which}` fails there, too: name the program to bisect");
+                    let hint = format!("`{which}` fails there as well: name the program to bisect");
                     return Err(Failure::input(message, Some(hint)));
                 }
                 _ => return Err(Failure::input(message, Some("choose another kernel for this end".to_owned()))),

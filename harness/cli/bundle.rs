@@ -21,10 +21,10 @@ const MOST_IN_ALL: ByteSize = ByteSize::mib(64);
 
 #[derive(Debug, Args)]
 pub(super) struct BundleArgs {
-    /// `RUN KERNEL OBJECT` or `RUN KERNEL/OBJECT`, as `corematrix repro` takes them.
+    /// Cell of a run: `RUN KERNEL OBJECT` or `RUN KERNEL/OBJECT`, as for `corematrix repro`.
     #[arg(value_name = "RUN CELL", required = true, num_args = 2..=3)]
     what: Vec<String>,
-    /// The file to write.
+    /// Write the bundle to this file.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
@@ -36,7 +36,7 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
     let object_record = &record.objects[object];
     let mut missing = Vec::new();
     let Some(found) = found_again(object_record, &project_folder(common), &project.store, &mut missing) else {
-        let hint = "a bundle needs the object of the run; run the matrix again".to_owned();
+        let hint = "a bundle contains the object of the run; run the matrix again".to_owned();
         return Err(Failure::input(missing.join("; "), Some(hint)));
     };
     let mut targets = Vec::new();
@@ -49,7 +49,7 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
     let name = &record.kernels[kernel].name;
     let spec = project.manifest.kernel(name);
     let Some(spec) = &spec else {
-        return Err(Failure::input(format!("the manifest does not declare kernel `{name}` any more"), None));
+        return Err(Failure::input(format!("the manifest no longer declares kernel `{name}`"), None));
     };
     let bundle = Bundle::of(&Contents {
         record: &record,
@@ -107,7 +107,8 @@ pub(super) fn leave(record: &RunRecord, plan: &Plan, project: &Project, folder: 
     }
     if left_out > 0 {
         eprintln!(
-            "warning: {left_out} cells that failed have no bundle, since {made} already take {}; `corematrix bundle` makes one",
+            "warning: {left_out} failed cells have no bundle, because {made} bundles already take {}; `corematrix \
+    bundle` writes one",
             ByteSize(total)
         );
     }

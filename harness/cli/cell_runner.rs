@@ -21,10 +21,10 @@ use crate::vm::Choice;
 /// How the guests of a command run that takes no matrix.
 #[derive(Debug, Args)]
 pub(super) struct GuestArgs {
-    /// What runs the guests' code; auto takes KVM if a boot proves that it works, kvm fails where it cannot be used.
+    /// Choose how guest code runs.
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub(super) accel: Choice,
-    /// Do without the network: take only kernels that the store has.
+    /// Use no network: take only kernels that are stored.
     #[arg(long)]
     pub(super) offline: bool,
 }

@@ -19,24 +19,24 @@ use crate::verifier::Parting;
 
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// The earlier run: the folder of a report, its `report.json`, or `latest`.
+    /// Earlier run: report directory, its `report.json`, or `latest`.
     before: PathBuf,
-    /// The later run; may be left out to compare kernels or objects of one run.
+    /// Later run [default: the earlier run, to compare its kernels or objects].
     #[arg(required_unless_present_any = ["kernels", "objects", "profile"])]
     after: Option<PathBuf>,
-    /// Compare these two kernels only: the first of the earlier run, the second of the later one.
+    /// Compare only these two kernels: the first of the earlier run, the second of the later run.
     #[arg(long, num_args = 2, value_names = ["KERNEL", "KERNEL"])]
     kernels: Option<Vec<String>>,
-    /// Compare builds of one object, program by program: the first, which is the earlier run's, with each of the others.
+    /// Compare builds of one object, program by program: the first, of the earlier run, with each of the others.
     #[arg(long, num_args = 2.., value_name = "OBJECT", conflicts_with_all = ["kernels", "log"])]
     objects: Option<Vec<String>>,
-    /// Show what this profile, or another machine of the run, changed: each object with it, against the same without it.
+    /// Show what this profile, or another machine setting of the run, changed: each object with it and without it.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["kernels", "objects", "log", "after"])]
     profile: Option<String>,
-    /// Show where the verifiers of the two kernels part on this program.
+    /// Show where the verifier logs of the two kernels diverge for this program.
     #[arg(long, num_args = 2, value_names = ["OBJECT", "PROGRAM"], requires = "kernels")]
     log: Option<Vec<String>>,
-    /// Write the differences as JSON.
+    /// Print the differences as JSON.
     #[arg(long, conflicts_with = "log")]
     json: bool,
 }
@@ -89,8 +89,8 @@ pub(super) fn run(common: &Common, args: &CompareArgs) -> Result<ExitCode, Failu
 fn compare_machines(args: &CompareArgs, record: &RunRecord, name: &str) -> Result<ExitCode, Failure> {
     let views = machine_views(record);
     if views.is_empty() {
-        let hint = "`corematrix run --profile NAME` tries each object with it, too".to_owned();
-        return Err(Failure::input("the run has objects on one machine only", Some(hint)));
+        let hint = "`corematrix run --profile NAME` also loads each object with the profile".to_owned();
+        return Err(Failure::input("all objects of the run have the same machine settings", Some(hint)));
     }
     let named = machines_named(&views, name);
     let named = named.or_else(|known| index_of("profile", name, known.into_iter()).map(|_| Vec::new()))?;
@@ -168,8 +168,8 @@ fn log(record: &RunRecord, kernel: usize, object: &str, program: &str, folder: &
         }),
         None if !log_tail.is_empty() => Ok(log_tail.join("\n")),
         None => {
-            let message = format!("there is no verifier log of `{program}` on {}: {verdict}", cell.kernel);
-            let hint = "`corematrix run --full-logs` keeps those of programs that load, too".to_owned();
+            let message = format!("no verifier log of `{program}` on {}: {verdict}", cell.kernel);
+            let hint = "`corematrix run --full-logs` also keeps the logs of programs that load".to_owned();
             Err(Failure::input(message, Some(hint)))
         }
     }

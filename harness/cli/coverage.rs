@@ -1,5 +1,6 @@
 //! `corematrix coverage`: which side of which guard a run has proven on which kernel.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use crate::coverage::{ProofLevel, Unit};
 use crate::explain::KernelTypes;
 use crate::matrix::{Places, Project, kernel_types};
 use crate::object::ObjectTypes;
-use crate::object::btf::Btf;
+use crate::object::btf::{Btf, ModuleNames};
 use crate::record::RunRecord;
 use crate::record::exit_code;
 use crate::report::coverage::kernel_value::RecordedConfig;
@@ -25,23 +26,23 @@ use crate::store::{Store, StoredKernel};
 
 #[derive(Debug, Args)]
 pub(super) struct CoverageArgs {
-    /// The folder of a report, its `report.json`, or `latest`.
+    /// Report directory, its `report.json`, or `latest`.
     run: PathBuf,
-    /// The object, as the report names it [default: every object with guards].
+    /// Object, as named in the report [default: every object with guards].
     object: Option<String>,
-    /// Show the source lines, each with the kernels on which something of it is left.
+    /// Show source lines, each with the kernels on which instructions of the line remain.
     #[arg(long)]
     source: bool,
-    /// List only the sides that no kernel has proven, each with what would prove it.
+    /// List only the sides that are proven on no kernel, each with what would prove it.
     #[arg(long, conflicts_with = "source")]
     unproven: bool,
-    /// Write an LCOV tracefile of one level.
+    /// Write an LCOV tracefile of one level of proof.
     #[arg(long, value_name = "FILE")]
     lcov: Option<PathBuf>,
-    /// The level of the tracefile; a level says nothing of another.
+    /// Set the level of the tracefile; levels do not imply each other.
     #[arg(long, value_enum, default_value_t = ProofLevel::Verified, requires = "lcov")]
     level: ProofLevel,
-    /// As JSON: the guards, and how far each kernel has proven each.
+    /// Print JSON: the guards, and the level of proof of each on each kernel.
     #[arg(long, conflicts_with_all = ["source", "unproven", "lcov"])]
     json: bool,
     #[command(flatten)]
@@ -88,12 +89,16 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
         let store = Store::open(&common.places()?.store).map_err(store_failure)?;
         let mut missing = Vec::new();
         let own = kernel_types(record, &store, &mut missing);
+        let names: HashMap<String, ModuleNames> =
+            own.iter().map(|types| (types.name.clone(), types.modules.clone())).collect();
         let mut known: Vec<(String, Btf)> = own.into_iter().map(|types| (types.name, types.btf)).collect();
         let stored = stored_kernels(common, &store);
         known.extend(other_kernels(&stored, &known));
         let configs: Vec<RecordedConfig> = stored.iter().map(|(name, kernel)| config(name, kernel)).collect();
-        let kernels: Vec<KernelTypes<'_>> =
-            known.iter().map(|(name, btf)| KernelTypes { name, btf, booted: false }).collect();
+        let kernels: Vec<KernelTypes<'_>> = known
+            .iter()
+            .map(|(name, btf)| KernelTypes { name, btf, booted: false, modules: names.get(name) })
+            .collect();
         let mut text = String::new();
         for unit in Unit::of(record, &objects) {
             let found = found_again(&record.objects[unit.object], &project_folder(common), &store, &mut missing);
@@ -104,11 +109,11 @@ fn show(common: &Common, args: &CoverageArgs, record: &RunRecord, objects: Vec<u
             text += &unproven::render(record, &unit, types.as_ref(), kernels, &configs, width());
         }
         missing.iter().for_each(|note| eprintln!("note: {note}"));
-        print!("{}", if text.is_empty() { "every side of every guard is proven (verified)\n" } else { &text });
+        print!("{}", if text.is_empty() { "every guard side is proven (verified)\n" } else { &text });
         return Ok(());
     }
     if objects.is_empty() {
-        println!("no object of this run has a guard");
+        println!("no object of this run has guards");
     }
     let view = if args.source { source::render } else { render };
     let views: Vec<String> = objects.into_iter().map(|object| view(record, object, width())).collect();

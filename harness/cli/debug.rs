@@ -11,20 +11,20 @@ use crate::vm::DebugOptions;
 #[derive(Debug, Clone, Copy, Default, Args)]
 #[command(next_help_heading = "Debugging")]
 pub(super) struct DebugArgs {
-    /// Open QEMU's gdb server for each guest and print the command that attaches gdb; the kernel runs at fixed addresses (means
-    /// --cold).
+    /// Open a QEMU gdb server for each guest, and print the command that attaches gdb. Disables KASLR; implies
+    /// `--cold`.
     #[arg(long)]
     gdb: bool,
-    /// Show the consoles of guests on standard error, each line with its kernel.
+    /// Print guest consoles to standard error, each line prefixed with its kernel.
     #[arg(long)]
     console: bool,
-    /// Keep the scratch folders of guests, and print where they are.
+    /// Keep the scratch directories of guests, and print their paths.
     #[arg(long)]
     keep: bool,
-    /// Print QEMU's whole command line, fit to be pasted; its files stay (means --cold and --keep).
+    /// Print the complete QEMU command line, ready to paste, and keep its files. Implies `--cold` and `--keep`.
     #[arg(long)]
     qemu_command: bool,
-    /// Tell each step with the time it took.
+    /// Print each step with its duration.
     #[arg(long, short)]
     verbose: bool,
 }
@@ -61,21 +61,21 @@ impl Phases {
         let object = |object: &usize| self.objects.get(*object).map_or("", String::as_str);
         let (kernel, what) = match event {
             Event::Fetching { kernel, step } => (*kernel, step.clone()),
-            Event::KernelReady { kernel, .. } => (*kernel, "the store has the kernel, verified".to_owned()),
+            Event::KernelReady { kernel, .. } => (*kernel, "kernel stored and verified".to_owned()),
             Event::Booting { kernel, attempt } => (*kernel, format!("booting, attempt {attempt}")),
             Event::Booted { kernel, took, .. } => {
-                (*kernel, format!("hello after a boot of {:.3} s", took.as_secs_f64()))
+                (*kernel, format!("guest ready after {:.3} s of boot", took.as_secs_f64()))
             }
             Event::Saved { kernel, took } => (*kernel, format!("snapshot saved in {:.3} s", took.as_secs_f64())),
             Event::Restored { kernel, took, .. } => {
-                (*kernel, format!("hello after a restore of {:.3} s", took.as_secs_f64()))
+                (*kernel, format!("guest ready after {:.3} s of restore", took.as_secs_f64()))
             }
             Event::KernelNote { kernel, note } => (*kernel, note.clone()),
-            Event::KernelFailed { kernel, .. } => (*kernel, "out of the run".to_owned()),
-            Event::KernelPredicted { kernel, .. } => (*kernel, "not booted: predicted from types".to_owned()),
+            Event::KernelFailed { kernel, .. } => (*kernel, "removed from the run".to_owned()),
+            Event::KernelPredicted { kernel, .. } => (*kernel, "not booted: predicted from BTF".to_owned()),
             Event::CellPredicted { kernel, object: of, .. } => (*kernel, format!("{}: predicted", object(of))),
             Event::GuestLost { kernel, reason } => (*kernel, format!("guest lost: {reason}")),
-            Event::CellStarted { kernel, object: of } => (*kernel, format!("{}: begins", object(of))),
+            Event::CellStarted { kernel, object: of } => (*kernel, format!("{}: started", object(of))),
             Event::ProgramDone { kernel, object: of, record, .. } => {
                 (*kernel, format!("{}: `{}` {} in {} ms", object(of), record.name, record.verdict, record.load_ms))
             }

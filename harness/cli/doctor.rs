@@ -24,7 +24,7 @@ const ROOM_MIB: u64 = 1500;
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     machine: MachineArgs,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -69,9 +69,10 @@ pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failur
     tell("apt", apt());
     match project.tools() {
         Ok(tools) => tell("acceleration", acceleration(&project, tools, args)?),
-        Err(_) => {
-            tell("acceleration", Finding::Bad("cannot be proven without the programs above".into(), "see above".into()))
-        }
+        Err(_) => tell(
+            "acceleration",
+            Finding::Bad("cannot be checked without the programs above".into(), "see above".into()),
+        ),
     }
     let untyped = project.without_btf(&project.kernels(&args.machine.kernel)?);
     if !untyped.is_empty() {
@@ -144,8 +145,8 @@ fn acceleration(project: &Project, tools: &Toolchain, args: &DoctorArgs) -> Resu
         Some((spec, stored))
     });
     let Some((spec, stored)) = found else {
-        let hint = "`corematrix run` says why each kernel is unavailable".to_owned();
-        return Ok(Finding::Bad("no kernel of the matrix can be had to boot".to_owned(), hint));
+        let hint = "`corematrix run` shows why each kernel is unavailable".to_owned();
+        return Ok(Finding::Bad("no kernel of the matrix is available to boot".to_owned(), hint));
     };
     // The doctor does not trust what an earlier run remembers; later runs trust the doctor.
     let memory = KvmMemory { file: &project.store.root().join(KVM_MEMORY), anew: true };
@@ -166,14 +167,14 @@ fn acceleration(project: &Project, tools: &Toolchain, args: &DoctorArgs) -> Resu
         return Ok(Finding::Good(format!("kvm: kernel `{}` booted; {guests}", spec.name)));
     }
     if wants_kvm {
-        let way = "`--accel tcg` does without KVM, some ten times slower".to_owned();
+        let way = "`--accel tcg` uses emulation, about ten times slower than KVM".to_owned();
         return Ok(Finding::Bad(proof.reason, proof.advice.unwrap_or(way)));
     }
     Ok(match matrix::boot_once(tools, spec, &stored, (proof.accelerator, 1), &stop) {
         Ok(()) if args.machine.accel == Choice::Tcg => Finding::Good(format!("tcg: kernel `{}` booted", spec.name)),
         Ok(()) => {
             let way = proof.advice.map(|advice| format!("; {advice}")).unwrap_or_default();
-            let advice = format!("{}; emulation works, some ten times slower than KVM{way}", proof.reason);
+            let advice = format!("{}; emulation works, about ten times slower than KVM{way}", proof.reason);
             Finding::Fair(format!("tcg: kernel `{}` booted", spec.name), advice)
         }
         Err(failure) => {
@@ -191,7 +192,7 @@ fn apt() -> Finding {
         Ok(text) => Finding::Good(text.lines().next().unwrap_or_default().to_owned()),
         Err(error) => Finding::Fair(
             error.to_string(),
-            "kernels from apt cannot be fetched here; kernels with a `path` and those in the store can be used"
+            "kernels from apt cannot be fetched here; stored kernels, and kernels of source `path`, can be used"
                 .to_owned(),
         ),
     }
@@ -207,6 +208,8 @@ fn disk(folder: &Path) -> Finding {
                 _ => Finding::Good(text),
             }
         }
-        Err(error) => Finding::Bad(format!("{}: {error}", folder.display()), "does the folder exist?".to_owned()),
+        Err(error) => {
+            Finding::Bad(format!("{}: {error}", folder.display()), "check that the directory exists".to_owned())
+        }
     }
 }

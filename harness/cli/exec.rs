@@ -24,34 +24,35 @@ use crate::run::{CommandJob, Stop};
 
 #[derive(Debug, Args)]
 pub(super) struct ExecArgs {
-    /// The command and its arguments.
+    /// Command to run in each guest, and its arguments.
     #[arg(value_name = "COMMAND", required = true, last = true)]
     words: Vec<String>,
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
     guests: GuestMachineArgs,
-    /// How many guests run at once [default: one for each core, as memory allows].
+    /// Limit the number of guests that run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
-    /// The command's name in the report [default: that of its program].
+    /// Set the name of the command in the report [default: the name of its executable].
     #[arg(long)]
     name: Option<String>,
-    /// How long the command may run on each kernel, such as 90s or 5m; then it is killed, and has failed.
+    /// Limit the run time of the command on each kernel, such as 90s or 5m; the command is then killed and counts as
+    /// failed.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// Have the guest fork, write files, connect and so on as long as the command runs, for it to see.
+    /// Generate activity in the guest while the command runs: forks, file writes, connections and so on.
     #[arg(long)]
     exercise: bool,
     #[command(flatten)]
     given: GivenArgs,
-    /// Take out what the command puts into `$OUT`, to a folder for each kernel below this one.
+    /// Copy the files that the command writes to `$OUT` into this directory, in a subdirectory for each kernel.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
+    /// Write the report to this directory [default: a new directory in `reports`; `reports/latest` then points to it].
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
-    /// Boot every guest: restore none from a snapshot, and make none.
+    /// Boot every guest; neither restore nor save snapshots.
     #[arg(long)]
     cold: bool,
     #[command(flatten)]
@@ -61,10 +62,11 @@ pub(super) struct ExecArgs {
 /// What a guest sees of the host.
 #[derive(Debug, Args)]
 pub(super) struct GivenArgs {
-    /// A folder that the command finds as `$IN`, read-only.
+    /// Give the command this directory as `$IN`, read-only.
     #[arg(long = "in", value_name = "DIR")]
     pub(super) folder: Option<PathBuf>,
-    /// Show the guest only the host's programs and libraries, and what is named: not the working folder, nor home folders.
+    /// Show the guest only the executables and libraries of the host, and the named files: neither the working
+    /// directory nor home directories.
     #[arg(long)]
     pub(super) minimal: bool,
 }
@@ -86,8 +88,9 @@ impl GivenArgs {
                 true => Ok(found),
                 false => Err(std::io::ErrorKind::NotADirectory.into()),
             });
-            found
-                .map_err(|error| Failure::input(format!("cannot use the folder `{}`: {error}", folder.display()), None))
+            found.map_err(|error| {
+                Failure::input(format!("cannot use the directory `{}`: {error}", folder.display()), None)
+            })
         };
         let given = self.folder.as_deref().map(absolute).transpose()?;
         let text = |path: &Path| match path.to_str() {
@@ -149,7 +152,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     if let Some(out) = &args.out {
         for kernel in &kernels {
             OutputFiles::new(out.join(&kernel.name)).map_err(|error| {
-                Failure::input(error, Some("remove what is in it, or give another folder with `--out`".to_owned()))
+                Failure::input(error, Some("empty the directory, or choose another one with `--out`".to_owned()))
             })?;
         }
     }

@@ -13,16 +13,13 @@ use super::answer::{ExplainedCell, ExplainedProgram, Print};
 use super::cell_runner::GuestArgs;
 use super::failure::Failure;
 use super::run::{LATEST, REPORTS, report_failure, width};
-use crate::btf::Query;
 use crate::explain::KernelTypes;
 use crate::matrix::{KnownPlaces, MatrixTypes, Project, TargetSearch, all_types, kernel_probes};
 use crate::nearest::nearest;
-use crate::object::btf::{Btf, essential_name};
 use crate::object::{BpfObject, ObjectTypes, find_objects};
-use crate::record::Cause;
 use crate::record::json;
-use crate::record::{KernelRecord, ObjectRecord, ProgramRecord, RunRecord};
-use crate::report::explain::{CellFacts, explanation, hints, render};
+use crate::record::{ObjectRecord, RunRecord};
+use crate::report::explain::{CellFacts, explanation, hints, render, sentence};
 use crate::report::paragraph;
 use crate::run_folder::RunFolder;
 use crate::source::unpacked_file;
@@ -34,22 +31,22 @@ const MOST_NAMES: usize = 12;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The folder of a report, its `report.json`, or `latest`.
+    /// Report directory, its `report.json`, or `latest`.
     run: PathBuf,
-    /// The kernel, as the report names it.
+    /// Kernel, as named in the report.
     kernel: String,
-    /// The object, as the report names it.
+    /// Object, as named in the report.
     object: String,
-    /// The program [default: every program of the object that did not load].
+    /// Program [default: every program of the object that did not load].
     program: Option<String>,
-    /// More types of kernels for the history of a field: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's; may be
-    /// repeated [always: the kernels of the store, and the archives that the manifest names].
+    /// Add kernel BTF for the history of a field: a BTF or ELF file, a directory of such files, or an archive in the
+    /// layout of BTFHub; may be repeated. Stored kernels, and archives that the manifest names, are always used.
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
-    /// Load each guard of the advice on every kernel of the run. Needs `clang` and the headers of libbpf.
+    /// Load each suggested guard on every kernel of the run. Needs clang and the libbpf headers.
     #[arg(long)]
     prove: bool,
-    /// As JSON: the explanations, or with `--prove` what became of the guards.
+    /// Print the explanations as JSON; with `--prove`, the results of the guards.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -77,7 +74,7 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(MatrixTypes::borrowed).collect();
     let mut places = KnownPlaces::beyond(&kernels, store);
     for place in &args.btf {
-        let hint = "name raw BTF, an ELF file with `.BTF`, or a folder of such files".to_owned();
+        let hint = "name raw BTF, an ELF file with a `.BTF` section, or a directory of such files".to_owned();
         places.add_files(place).map_err(|error| Failure::input(error, Some(hint)))?;
     }
     missing.extend(places.add_archives(&project));
@@ -86,8 +83,6 @@ pub(super) fn run(common: &Common, args: &ExplainArgs) -> Result<ExitCode, Failu
     let probes = kernel_probes(&record, store);
     let found = found_again(&record.objects[object], &project_folder(common), store, &mut missing);
     let types = found.as_ref().and_then(|found| ObjectTypes::read(&found.bytes));
-    missing.extend(chosen.iter().filter_map(|&p| in_modules(&record.kernels[kernel], &programs[p], store)));
-    missing.dedup();
     let elsewhere = TargetSearch::new(store);
     let facts = CellFacts {
         record: &record,
@@ -126,12 +121,14 @@ fn answer(facts: &CellFacts<'_>, chosen: &[usize]) -> ExplainedCell {
     let cell = facts.record.cell(facts.object, facts.kernel);
     let explained = |&p: &usize| {
         let program = &cell.programs[p];
+        let explanation = explanation(facts, program);
         ExplainedProgram {
             program: program.name.clone(),
+            summary: sentence(facts, program, explanation.as_ref()),
             verdict: program.verdict,
             cause: program.cause,
             reason: program.reason.clone(),
-            explanation: explanation(facts, program),
+            explanation,
             hints: hints(facts, program),
         }
     };
@@ -149,40 +146,9 @@ fn show(facts: &CellFacts<'_>, chosen: &[usize], added: &[String]) {
     print!("{text}");
     // Only what is said of kernels rests on them.
     if text.contains("  in this matrix: ") && !added.is_empty() {
-        let line = format!("note: not of the run, but in the store, and looked at as well: {}", added.join(", "));
+        let line = format!("note: stored kernels that were not in the run are included: {}", added.join(", "));
         print!("\n{}", paragraph(&line, 0, width()));
     }
-}
-
-/// Says so if what a program lacks on a kernel is in a module, which no guest loads.
-fn in_modules(kernel: &KernelRecord, program: &ProgramRecord, store: &Store) -> Option<String> {
-    // That is the verdict itself, or the advice looks there.
-    let is_target = program.cause == Some(Cause::MissingAttachTarget) && !program.section.starts_with("struct_ops");
-    if is_target || program.cause == Some(Cause::ModuleNotLoaded) {
-        return None;
-    }
-    let (identity, subject) = (kernel.identity.as_ref()?, program.evidence.as_ref()?.subject.as_ref()?);
-    let name = subject.rsplit(' ').next()?.split(['.', ':', '#', '[']).next().filter(|name| !name.is_empty())?;
-    let name = essential_name(name);
-    let btf = Btf::parse(&store.btf(identity.btf_sha256.as_deref()?)?).ok()?;
-    let query = Query::parse(name).ok()?;
-    let modules = store.module_types(identity).unwrap_or_default();
-    let are_known = !modules.is_empty();
-    let kernel = &kernel.name;
-    if let Some(module) = query.hits_elsewhere(&btf, || modules).into_iter().find_map(|hit| hit.module) {
-        return Some(format!(
-            "on {kernel} `{name}` is in modules ({module}): guests load none, so it is missing there"
-        ));
-    }
-    if are_known || !query.hits(&btf, 0).is_empty() {
-        return None;
-    }
-    // What other kernels have in a module this one may have as well.
-    let (module, other) = store.in_module(name)?;
-    Some(format!(
-        "on {other} `{name}` is in the module {module}; the store has no types of {kernel}'s modules, so that nobody can tell \
-         whether it is in one there"
-    ))
 }
 
 /// The report that `run` names: its folder, and what is in it.
@@ -190,7 +156,7 @@ pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRe
     let folder = report_folder(common, run);
     let file = if run.is_file() { run.to_owned() } else { folder.join("report.json") };
     let record = json::read(&file).map_err(|error| match run.as_os_str() == LATEST {
-        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report's folder".to_owned())),
+        true => Failure::input(error, Some("`corematrix run` writes a report; or name a report directory".to_owned())),
         false => report_failure(&error.into()),
     })?;
     Ok((folder, record))
@@ -247,14 +213,14 @@ pub(super) fn found_again(
     // Or, if it came out of an image or an archive, in the store.
     let unpacked = || named.iter().find_map(|path| unpacked_file(store, path));
     let Some(path) = places.into_iter().find(|path| path.is_file()).or_else(unpacked) else {
-        missing.push(format!("the object is not at `{}` any more, so its own types are not known", record.origin));
+        missing.push(format!("the object is no longer at `{}`, so its own BTF is not available", record.origin));
         return None;
     };
     let objects = find_objects(std::slice::from_ref(&path)).map(|found| found.objects).unwrap_or_default();
     let same = objects.into_iter().find(|object| object.sha256 == record.sha256);
     if same.is_none() {
         let path = path.display();
-        missing.push(format!("`{path}` has changed since the run, so the object's own types are not known"));
+        missing.push(format!("`{path}` has changed since the run, so the object's own BTF is not available"));
     }
     same
 }
@@ -291,6 +257,6 @@ mod tests {
         assert_eq!(found_again(&record, &fixtures, &store, &mut missing).unwrap().sha256, record.sha256);
         record.origin = "explain/gone.o: symbol".to_owned();
         assert!(found_again(&record, &fixtures, &store, &mut missing).is_none());
-        assert!(missing[0].contains("is not at `explain/gone.o: symbol`"), "{missing:?}");
+        assert!(missing[0].contains("is no longer at `explain/gone.o: symbol`"), "{missing:?}");
     }
 }

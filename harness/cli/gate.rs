@@ -18,11 +18,11 @@ use crate::whole_file::WriteError;
 
 #[derive(Debug, Args)]
 pub(super) struct GateArgs {
-    /// The folder of a report, its `report.json`, or `latest`.
+    /// Report directory, its `report.json`, or `latest`.
     run: PathBuf,
     #[command(flatten)]
     terms: Terms,
-    /// How to show what was decided.
+    /// Set the output format.
     #[arg(long, value_enum, default_value = "table")]
     format: GateFormat,
 }
@@ -30,39 +30,36 @@ pub(super) struct GateArgs {
 /// What a run is weighed against.
 #[derive(Debug, Args)]
 pub(super) struct Terms {
-    /// An earlier run: what failed there in the same way is known, and what is worse than there is red.
+    /// Compare with an earlier run: failures that it has, too, are known; anything worse makes the gate red.
     #[arg(long, value_name = "RUN|FILE")]
     baseline: Option<PathBuf>,
-    /// A suite or another TOML file with `[[expect]]` and `[[allow-warning]]` tables: failures and kernel warnings that somebody
-    /// knows of; may be repeated.
+    /// Read known failures and kernel warnings from the `[[expect]]` and `[[allow-warning]]` tables of a suite or
+    /// another TOML file; may be repeated.
     #[arg(long, value_name = "FILE")]
     expect: Vec<PathBuf>,
-    /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
+    /// Set how many percent more instructions of a program the verifier may process than in the baseline.
     #[arg(long, value_name = "PERCENT", default_value_t = GateLimits::INSTRUCTIONS_PERCENT, value_parser = percent)]
     max_instructions_growth: f64,
-    /// How many percent of the kernel's instruction limit a program may use at most; the gate is red for more.
+    /// Limit the share of the kernel's instruction limit that a program may use, in percent; more makes the gate red.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     max_instructions: Option<f64>,
-    /// How many times as long as in the object of `--against` a run may take; the gate is red for more, beyond noise.
+    /// Limit the run time of a program to this multiple of its run time in `--against`; more, beyond noise, makes the
+    /// gate red.
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     max_cost: Option<f64>,
-    /// Fail for programs that are predicted to fail on kernels that cannot be booted here.
+    /// Fail also for programs that are predicted to fail on kernels that cannot be booted here.
     #[arg(long)]
     fail_on_predicted: bool,
 }
 
 fn percent(text: &str) -> Result<f64, String> {
-    let number: f64 = text.trim_end_matches('%').trim().parse().map_err(|_| "it is no number".to_owned())?;
-    if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("it has to be 0 or more".to_owned()) }
+    let number: f64 = text.trim_end_matches('%').trim().parse().map_err(|_| "not a number".to_owned())?;
+    if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("must be 0 or more".to_owned()) }
 }
 
 fn ratio(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
-    if number.is_finite() && number > 0.0 {
-        Ok(number)
-    } else {
-        Err("it has to be more than 0, such as 1.3".to_owned())
-    }
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("must be more than 0, such as 1.3".to_owned()) }
 }
 
 /// [`Terms`] with their files read.
@@ -136,8 +133,8 @@ pub(super) fn run(common: &Common, args: &GateArgs) -> Result<ExitCode, Failure>
     let report = terms.decide(&record);
     let sources = SourceRoot::around(&project_folder(common));
     let text = args.format.render(&report, &record, &sources, width());
-    let text =
-        text.map_err(|error| Failure::infrastructure(format!("cannot write what was decided: {error}"), None))?;
+    let text = text
+        .map_err(|error| Failure::infrastructure(format!("cannot write the decisions of the gate: {error}"), None))?;
     output::write(&text);
     Ok(ExitCode::from(report.exit_code()))
 }

@@ -9,16 +9,16 @@ use crate::matrix::MachineOptions;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Machine")]
 pub(super) struct GuestMachineArgs {
-    /// Processors of each guest.
+    /// Set the number of CPUs of the guest.
     #[arg(long, value_name = "N", value_parser = cpus)]
     cpus: Option<u32>,
-    /// Memory of each guest, such as 512MiB or 1GiB; maps that need more get a larger guest.
+    /// Set the memory of the guest, such as 512MiB or 1GiB; maps that need more get a larger guest.
     #[arg(long, value_name = "SIZE", value_parser = quantity::memory_mib)]
     memory: Option<u64>,
-    /// NUMA nodes of each guest.
+    /// Set the number of NUMA nodes of the guest.
     #[arg(long, value_name = "N", value_parser = nodes)]
     numa: Option<u32>,
-    /// Apply this profile of sysctls and boot words; may be repeated.
+    /// Apply this profile of sysctls and kernel parameters; may be repeated.
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
 }
@@ -27,16 +27,17 @@ pub(super) struct GuestMachineArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Machine")]
 pub(super) struct ComparedMachineArgs {
-    /// Processors of each guest; with several numbers (1,8) each object is tried with each of them.
+    /// Set the number of CPUs of guests; several numbers (1,8) load each object with each of them.
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = cpus)]
     cpus: Vec<u32>,
-    /// Memory of each guest, such as 512MiB or 1GiB; several sizes as with --cpus.
+    /// Set the memory of guests, such as 512MiB or 1GiB; several sizes work as with `--cpus`.
     #[arg(long, value_name = "SIZE,...", value_delimiter = ',', value_parser = quantity::memory_mib)]
     memory: Vec<u64>,
-    /// NUMA nodes of each guest; several numbers as with --cpus.
+    /// Set the number of NUMA nodes of guests; several numbers work as with `--cpus`.
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = nodes)]
     numa: Vec<u32>,
-    /// Try each object with this profile of sysctls and boot words, too, and tell what it changes; may be repeated.
+    /// Load each object also with this profile of sysctls and kernel parameters, and show what the profile changes; may
+    /// be repeated.
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
 }
@@ -50,7 +51,7 @@ fn nodes(text: &str) -> Result<u32, String> {
 }
 
 fn number(text: &str, check: fn(i64) -> Result<u32, (String, String)>) -> Result<u32, String> {
-    let number = text.trim().parse().map_err(|_| format!("`{text}` is no whole number"))?;
+    let number = text.trim().parse().map_err(|_| format!("`{text}` is not a whole number"))?;
     check(number).map_err(|(message, hint)| format!("it {message}; {hint}"))
 }
 

@@ -14,9 +14,9 @@ use crate::object::listing;
 /// What to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// The objects in the inputs.
+    /// Objects.
     Objects,
-    /// The objects with their programs and maps.
+    /// Objects, with their programs and maps.
     Programs,
 }
 
@@ -24,13 +24,13 @@ enum What {
 pub(super) struct ListArgs {
     /// What to list.
     what: What,
-    /// Objects, folders, archives, executables, images (`oci://REGISTRY/NAME@sha256:DIGEST`) or suites.
+    /// BPF objects, directories, archives, executables, images (`oci://REGISTRY/NAME@sha256:DIGEST`) or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml")]
     inputs: Vec<PathBuf>,
-    /// Do without the network.
+    /// Use no network: take images from the store.
     #[arg(long)]
     offline: bool,
-    /// As JSON; it has the programs in any case.
+    /// Print JSON; programs are always included.
     #[arg(long)]
     json: bool,
 }
@@ -39,7 +39,7 @@ pub(super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure>
     let project = Project::load(&common.manifest, &common.places()?)?;
     match (args.what, args.inputs.is_empty()) {
         (_, true) => {
-            let hint = "name objects, folders, archives, executables that embed objects, images, or suite files";
+            let hint = "name objects, directories, archives, executables that embed objects, images, or suite files";
             return Err(Failure::input("no inputs to list", Some(hint.to_owned())));
         }
         (what, false) => {

@@ -19,10 +19,10 @@ use crate::shard;
 
 #[derive(Debug, Args)]
 pub(super) struct MergeArgs {
-    /// The folders of the reports of `run --partition`, all of them.
+    /// Report directories of all parts of `run --partition`.
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// The folder of the merged report.
+    /// Write the merged report to this directory.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -111,7 +111,7 @@ mod tests {
         }
         let out = folder.path().join("merged");
         let missing = run(&common, &MergeArgs { runs: runs[..1].to_vec(), out: out.clone() }).unwrap_err();
-        assert!(missing.to_string().starts_with("error: shard 2/2 is missing\nhint: run it"), "{missing}");
+        assert!(missing.to_string().starts_with("error: part 2/2 is missing\nhint: run it"), "{missing}");
         assert!(!out.exists());
         run(&common, &MergeArgs { runs, out: out.clone() }).unwrap();
         let merged = json::read(&out.join("report.json")).unwrap();

@@ -16,6 +16,8 @@ mod explain;
 mod failure;
 mod gate;
 mod guest_machine;
+#[cfg(test)]
+mod help;
 mod init;
 mod kernels;
 mod lint;
@@ -52,7 +54,7 @@ use crate::record::exit_code;
 use crate::vm::Choice;
 pub use failure::Failure;
 
-/// Boots a matrix of kernels, loads the same CO-RE object in each, and reports what happened and why.
+/// Load an eBPF CO-RE object on a matrix of Linux kernels, and report which programs fail and why.
 #[derive(Debug, Parser)]
 #[command(version, after_help = exit_code::HELP)]
 pub struct Cli {
@@ -65,14 +67,14 @@ pub struct Cli {
 /// What every command understands.
 #[derive(Debug, Default, Args)]
 struct Common {
-    /// The kernels that exist [default: `kernels.toml` of this folder or of one above it in the same repository; without one, the
-    /// built-in manifest].
+    /// Read kernel declarations from this manifest [default: `kernels.toml` of the working directory or of the nearest
+    /// parent in the same repository, else the built-in manifest].
     #[arg(long = "manifest", global = true, value_name = "FILE")]
     named_manifest: Option<PathBuf>,
     /// What is taken; known as soon as the command begins.
     #[arg(skip)]
     manifest: ManifestPlace,
-    /// The kernel store [default: $COREMATRIX_STORE, or corematrix in the user's cache folder].
+    /// Use this kernel store [default: $COREMATRIX_STORE, else `corematrix` in the user's cache directory].
     #[arg(long, global = true, value_name = "DIR")]
     store: Option<PathBuf>,
 }
@@ -93,71 +95,77 @@ impl Common {
 
     /// The file of the manifest, for commands that change it or its lock file.
     fn changeable_manifest(&self) -> Result<PathBuf, Failure> {
-        let hint = || Some("`corematrix init` writes a `kernels.toml` of your own".to_owned());
+        let hint = || Some("`corematrix init` writes a `kernels.toml`".to_owned());
         let file = self.manifest.file().map(Path::to_owned);
         file.ok_or_else(|| {
-            Failure::input("there is no `kernels.toml`, and the built-in manifest is not changed", hint())
+            Failure::input("no `kernels.toml` found, and the built-in manifest cannot be changed", hint())
         })
     }
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Load objects on every kernel of the matrix and report.
+    /// Load objects on every kernel of the matrix, and write a report.
     Run(run::RunArgs),
-    /// Run a command in every kernel of the matrix, such as a real loader, on the files of this machine.
+    /// Run a command, such as your own loader, on every kernel of the matrix.
+    ///
+    /// Guests see the files of the host. Writes go to the guest's memory and are lost at its end.
     Exec(exec::ExecArgs),
-    /// Run a test executable in a kernel, as the runner of `cargo test`, `cargo nextest` or `go test -exec`.
+    /// Run a test executable in a guest, as the runner of `cargo test`, `cargo nextest` or `go test -exec`.
     Runner(runner::RunnerArgs),
-    /// A shell in a kernel, on the files of this machine.
+    /// Open a shell in a guest.
+    ///
+    /// The guest sees the files of the host. Writes go to the guest's memory and are lost at its end.
     Shell(shell::ShellArgs),
-    /// Load a new build of an object over the pinned maps of the old one, on every kernel: which maps are reused, and which data survives.
+    /// Load a new build of an object over the pinned maps of the old build.
+    ///
+    /// Shows for each kernel which maps are reused and which data survives.
     Upgrade(upgrade::UpgradeArgs),
-    /// Explain why programs of a report failed on a kernel, and what to do about it.
+    /// Explain why programs failed on a kernel, and what to change.
     Explain(explain::ExplainArgs),
-    /// See a failure of a run again: one cell on its kernel, with everything that the verifier can tell.
+    /// Reproduce one cell of a run on its kernel, with the most detailed verifier log.
     Repro(repro::ReproArgs),
-    /// Put a cell of a run into one file, for `corematrix repro` on another machine.
+    /// Pack one cell of a run into a file for `corematrix repro` on another machine.
     Bundle(bundle::BundleArgs),
-    /// Find the two kernels between which an object stops working, package by package.
+    /// Find the two adjacent kernel packages between which an object stops working.
     Bisect(bisect::BisectArgs),
-    /// Render a saved report in other formats, without booting anything.
+    /// Write the report of a saved run in other formats, without booting a kernel.
     Report(report::ReportArgs),
-    /// Open the page of a run in a browser.
+    /// Open the HTML page of a run in a browser.
     Open(open::OpenArgs),
-    /// Decide whether a saved run is good enough to go on: against what is expected of it, and against a baseline.
+    /// Decide whether a saved run passes: compare it with expectations, limits and a baseline.
     Gate(gate::GateArgs),
-    /// Show what a run would do, in parts for an engine of continuous integration.
+    /// Show what a run would do, split into parts for parallel CI jobs.
     Plan(plan::PlanArgs),
-    /// Predict what the types of kernels say of objects, on as many kernels as there are types of, without booting anything.
+    /// Predict from kernel BTF how objects behave on many kernels, without booting a kernel.
     Predict(predict::PredictArgs),
-    /// Find the fewest capabilities with which objects load, program by program and kernel by kernel.
+    /// Find the fewest capabilities with which each program loads on each kernel.
     Privileges(privileges::PrivilegesArgs),
-    /// Find what is wrong in objects, at their source lines, from the types of kernels alone: for editors and hooks.
+    /// Find CO-RE errors in objects, at their source lines, from kernel BTF alone.
     Lint(lint::LintArgs),
-    /// Make one report of the reports of all parts of a run.
+    /// Merge the reports of all parts of a run into one report.
     Merge(merge::MergeArgs),
-    /// Show what differs between two runs, two kernels, or builds of an object.
+    /// Show the differences between two runs, two kernels, or builds of an object.
     Compare(compare::CompareArgs),
-    /// Run the matrix, tell what changed since the last time, and add it to a history with trends.
+    /// Run the matrix, show what changed since the last night, and add the run to a history.
     Nightly(nightly::NightlyArgs),
-    /// Show which side of which guard was proven on which kernel, and which fallbacks no kernel has proven.
+    /// Show which guard sides are proven on which kernels, and which fallbacks are unproven.
     Coverage(coverage::CoverageArgs),
-    /// Write the files that a repository needs: `kernels.toml`, a first suite for its objects, and a file for continuous integration.
+    /// Write the files that a repository needs: `kernels.toml`, a first suite, and a CI configuration.
     Init(init::InitArgs),
-    /// List objects or programs.
+    /// List objects, or objects with their programs and maps.
     List(list::ListArgs),
-    /// Look after the kernel store: what is in it, and how much room it takes.
+    /// Manage the kernel store: list its contents with sizes, and remove them.
     Store(store::StoreArgs),
-    /// Look into the types of kernels: who has a field, headers in C, minimal BTF.
+    /// Query kernel BTF: find types and fields, write `vmlinux.h` and minimal BTF.
     Btf(btf::BtfArgs),
-    /// Look after kernels: what is declared, pinned and stored, what they can do, and what differs between them.
+    /// Manage kernels: declare, fetch, pin, verify, probe and compare them.
     Kernels(kernels::KernelsArgs),
-    /// Install the programs that corematrix needs and that are missing: QEMU, virtme-ng, curl, binutils.
+    /// Install the missing programs that corematrix needs: QEMU, virtme-ng, curl, binutils.
     Setup(setup::SetupArgs),
-    /// Print the JSON Schemas of what is read and written, for editors and tools.
+    /// Print the JSON Schemas of the files and output formats, for editors and tools.
     Schema(schema::SchemaArgs),
-    /// Check that this machine can run the matrix, and say what to do where it cannot.
+    /// Check whether this machine can run the matrix, and print how to fix what is missing.
     Doctor(doctor::DoctorArgs),
 }
 
@@ -187,18 +195,19 @@ impl Command {
 /// Which kernels, and how they run.
 #[derive(Debug, Args)]
 struct MachineArgs {
-    /// Which kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: the matrix of
-    /// the manifest].
+    /// Select kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), a glob (6.*), `latest`, `all`, or builds of a
+    /// kernel (el:8@last:5); may be repeated [default: the default matrix of the manifest].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// What runs the guests' code; auto takes KVM if a boot proves that it works, kvm fails where it cannot be used.
+    /// Choose how guest code runs.
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     accel: Choice,
-    /// Do without the network: take only kernels that the store has.
+    /// Use no network: take only kernels that are stored.
     #[arg(long)]
     offline: bool,
-    /// Load these kernel modules in guests, by name or as paths of `.ko` files, besides those that an object needs; none loads no module
-    /// at all [default: auto, those that an object needs, or what the suite or the manifest says].
+    /// Load these kernel modules in guests, by name or by path of a `.ko` file, in addition to those that an object
+    /// needs; `none` loads no modules [default: `auto`: the modules that an object needs, or what the suite or the
+    /// manifest sets].
     #[arg(long, value_name = "MODULE", value_delimiter = ',')]
     modules: Vec<String>,
 }
@@ -252,7 +261,7 @@ impl Cli {
     pub fn run(mut self) -> Result<ExitCode, Failure> {
         self.common.find_manifest();
         if self.common.manifest == ManifestPlace::BuiltIn && self.command.takes_kernels() {
-            say("no `kernels.toml` here: taking the kernels of the built-in manifest".to_owned());
+            say("no `kernels.toml` found: using the built-in manifest".to_owned());
         }
         match self.command {
             Command::Run(args) => run::run(&self.common, &args),

@@ -24,21 +24,22 @@ const NIGHTS: &str = "30";
 pub(super) struct NightlyArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// The folder of the history; it is made if it is not there.
+    /// Keep the history in this directory; created if missing.
     #[arg(long, value_name = "DIR")]
     history: PathBuf,
-    /// How many nights are kept.
+    /// Set the number of nights to keep.
     // Not `--keep`, which keeps the scratch folders of guests.
     #[arg(long, value_name = "N", default_value = NIGHTS)]
     nights: NonZeroUsize,
-    /// Run the kernels that `kernels.lock` pins: look for no newer ones.
+    /// Run the kernels that `kernels.lock` pins; do not look for newer ones.
     #[arg(long)]
     pinned: bool,
 }
 
 pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failure> {
     if args.run.out.is_some() || args.run.partition.is_some() {
-        let hint = "shard a run with `run --partition` and `merge`; the report goes into the history".to_owned();
+        let hint =
+            "for partitions, use `run --partition` and `merge`; `nightly` writes its report to the history".to_owned();
         return Err(Failure::input("`nightly` takes neither `--out` nor `--partition`", Some(hint)));
     }
     let mut terms = args.run.terms.read(common, &args.run.inputs)?;
@@ -50,7 +51,7 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     let (record, _) = perform(common, &args.run, Some(&folder))?;
     if record.interrupted {
         // A part of a night would look like a matrix that shrinks; the next nightly removes it.
-        println!("the night is not added to the history, since it was interrupted");
+        println!("the night was interrupted and is not added to the history");
         return Ok(ExitCode::from(exit_code::INTERRUPTED));
     }
     let before = before.and_then(|night| {

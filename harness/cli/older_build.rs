@@ -19,8 +19,11 @@ pub(super) fn older_builds<'p>(
     for newer in &mut new.objects {
         let name = newer.shape.as_ref().map_or(&newer.object.name, |shape| &shape.of);
         let Some(older) = old.objects.iter().find(|older| is_only || older.object.name == *name) else {
-            let hint = format!("`{}` has: {}", file.display(), old.rows().join(", "));
-            return Err(Failure::input(format!("`{}` has no older build of `{name}`", file.display()), Some(hint)));
+            let hint = format!("`{}` contains {}", file.display(), old.rows().join(", "));
+            return Err(Failure::input(
+                format!("`{}` contains no older build of `{name}`", file.display()),
+                Some(hint),
+            ));
         };
         for side in [older, &*newer] {
             if let Some(broken) = &side.broken {

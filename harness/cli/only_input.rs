@@ -44,7 +44,9 @@ fn is_target(name: &str, settings: &Settings) -> bool {
 pub(super) fn one(objects: Vec<BpfObject>, path: &Path) -> Result<BpfObject, Failure> {
     let count = objects.len();
     <[BpfObject; 1]>::try_from(objects).map(|[object]| object).map_err(|_| {
-        let hint = "make a run of it, and name one of its objects: `corematrix repro latest KERNEL OBJECT`".to_owned();
-        Failure::input(format!("`{}` holds {count} objects, and one is needed", path.display()), Some(hint))
+        let hint = "run it with `corematrix run`, then name one of its objects: `corematrix repro latest KERNEL \
+    OBJECT`"
+            .to_owned();
+        Failure::input(format!("`{}` holds {count} objects, but one is needed", path.display()), Some(hint))
     })
 }

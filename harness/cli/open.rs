@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(super) struct OpenArgs {
-    /// The folder of a report, its `report.json`, or `latest`.
+    /// Report directory, its `report.json`, or `latest`.
     #[arg(default_value = "latest")]
     run: PathBuf,
 }
@@ -26,12 +26,12 @@ pub(super) struct OpenArgs {
 pub(super) fn run(common: &Common, args: &OpenArgs) -> Result<ExitCode, Failure> {
     let page = report_folder(common, &args.run).join(Format::Html.file_name());
     let page = page.canonicalize().map_err(|error| {
-        let hint = format!("`corematrix report {} --format html --out DIR` makes it", args.run.display());
-        Failure::input(format!("there is no page `{}`: {error}", page.display()), Some(hint))
+        let hint = format!("`corematrix report {} --format html --out DIR` writes it", args.run.display());
+        Failure::input(format!("no page `{}`: {error}", page.display()), Some(hint))
     })?;
     println!("{}", page.display());
     let Some(mut command) = browser(&page, &|name| std::env::var_os(name).filter(|value| !value.is_empty())) else {
-        eprintln!("there is no display here and no $BROWSER: open the file above where there is a browser");
+        eprintln!("no display and no $BROWSER here: open the file above in a browser elsewhere");
         return Ok(ExitCode::SUCCESS);
     };
     let program = command.get_program().to_string_lossy().into_owned();

@@ -18,23 +18,23 @@ use minimal::Minimal;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
-    /// What a run would load: BPF objects, folders of them, executables or libraries that embed them, suite files.
+    /// BPF objects, directories, executables or libraries that embed objects, or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     inputs: Vec<PathBuf>,
     #[command(flatten)]
     machine: MachineArgs,
-    /// Show instead the fewest kernels to boot that show everything that types predict of the objects, of the kernels in the store and
-    /// of those that `--btf` names.
+    /// Show the smallest set of kernels that covers every predicted behaviour of the objects, among the stored kernels
+    /// and those of `--btf`.
     #[arg(long, conflicts_with = "partitions")]
     minimal: bool,
-    /// Types of more kernels: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern; may be
-    /// repeated.
+    /// Add the BTF of more kernels: a BTF or ELF file, a directory of such files, or an archive in the layout of
+    /// BTFHub, with or without a pattern; may be repeated.
     #[arg(long, value_name = "FILE|DIR|PATTERN", requires = "minimal")]
     btf: Vec<PathBuf>,
-    /// How to write it [default: json; text with --minimal].
+    /// Set the output format [default: json; text with `--minimal`].
     #[arg(long, value_enum)]
     format: Option<ScheduleFormat>,
-    /// In how many parts at most; an object is never divided.
+    /// Set the maximum number of parts; an object is never split.
     #[arg(long, value_name = "N", default_value = "4")]
     partitions: NonZeroUsize,
 }

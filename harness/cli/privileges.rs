@@ -21,15 +21,15 @@ use crate::suite::Settings;
 
 #[derive(Debug, Args)]
 pub(super) struct PrivilegesArgs {
-    /// What to load: BPF objects, folders, archives, executables that embed objects, images, suite files.
+    /// BPF objects, directories, archives, executables that embed objects, images or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     inputs: Vec<PathBuf>,
     #[command(flatten)]
     machine: MachineArgs,
-    /// How many guests run at once [default: one for each core, as memory allows].
+    /// Limit the number of guests that run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
-    /// Print what was found as JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -55,7 +55,8 @@ pub(super) fn run(common: &Common, args: &PrivilegesArgs) -> Result<ExitCode, Fa
     let matrix = Matrix::new(&project, options).stopped_by(stop);
     matrix.accelerator(&plan.kernels, &say)?;
     let folder = tempfile::Builder::new().prefix("corematrix-privileges-").tempdir();
-    let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    let folder =
+        folder.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
     let work = Work::new(plan, Vec::new());
     let mut observe = |event: &Event| {
         if let Some(line) = line(event, &work.plan) {

@@ -14,16 +14,16 @@ use crate::report::{Baseline, Format, Material, SourceRoot, table, write_formats
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The folder of a report, its `report.json`, or `latest`.
+    /// Report directory, its `report.json`, or `latest`.
     run: PathBuf,
-    /// The formats, separated by commas.
+    /// Set the formats, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "table")]
     format: Vec<Format>,
-    /// The folder to write to, or `-` for standard output [default: standard output for one format, the report's folder for
-    /// several].
+    /// Write to this directory, or to standard output if `-` [default: standard output for one format, the report
+    /// directory for several].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// An earlier run: the HTML page gets a view of what changed since then.
+    /// Add a view of the changes since this earlier run to the HTML page.
     #[arg(long, value_name = "RUN|FILE")]
     baseline: Option<PathBuf>,
 }
@@ -32,7 +32,7 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> Result<ExitCode, Failur
     let (folder, record) = read_record(common, &args.run)?;
     let before = args.baseline.as_deref().map(|run| read_record(common, run)).transpose()?;
     if before.is_some() && !args.format.contains(&Format::Html) {
-        let hint = "add `--format html`; `corematrix compare` and `corematrix gate` tell it as text".to_owned();
+        let hint = "add `--format html`; `corematrix compare` and `corematrix gate` show changes as text".to_owned();
         return Err(Failure::input("only the HTML page shows what changed since a baseline", Some(hint)));
     }
     let baseline = args.baseline.as_deref().zip(before.as_ref());
@@ -49,8 +49,8 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> Result<ExitCode, Failur
         return Ok(ExitCode::SUCCESS);
     }
     let [format] = args.format[..] else {
-        let hint = "ask for one format, or name a folder with `--out`".to_owned();
-        return Err(Failure::input("several formats cannot share standard output", Some(hint)));
+        let hint = "choose one format, or name a directory with `--out`".to_owned();
+        return Err(Failure::input("only one format can be written to standard output", Some(hint)));
     };
     let text = match format {
         // A terminal has its own width.
@@ -95,7 +95,7 @@ mod tests {
         std::fs::write(folder.path().join("report.json"), json::render(&sample::record()).unwrap()).unwrap();
         let both = [Format::Json, Format::Csv];
         let refused = report(folder.path(), folder.path().to_owned(), &both, Some(PathBuf::from("-"))).unwrap_err();
-        assert!(refused.to_string().contains("hint: ask for one format"), "{refused}");
+        assert!(refused.to_string().contains("hint: choose one format"), "{refused}");
         let common = Common { manifest: folder.path().join("kernels.toml").as_path().into(), ..Common::default() };
         let args = |format| ReportArgs {
             run: folder.path().to_owned(),

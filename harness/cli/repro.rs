@@ -38,18 +38,20 @@ const STATES: &str = "states";
 
 #[derive(Debug, Args)]
 pub(super) struct ReproArgs {
-    /// `RUN KERNEL OBJECT [PROGRAM]`, `RUN KERNEL/OBJECT[/PROGRAM]`, `BUNDLE [PROGRAM]`, or without a run `KERNEL INPUT [PROGRAM]`, where
-    /// INPUT is whatever `corematrix run` takes and holds one object.
-    /// RUN is the folder of a report, its `report.json`, or `latest` [default program: every one that failed].
+    /// Cell of a run, bundle, or kernel and object [default program: every program that failed].
+    ///
+    /// One of: `RUN KERNEL OBJECT [PROGRAM]`; `RUN KERNEL/OBJECT[/PROGRAM]`; `BUNDLE [PROGRAM]`; or, without a run,
+    /// `KERNEL INPUT [PROGRAM]`. RUN is a report directory, its `report.json`, or `latest`. INPUT is any input of
+    /// `corematrix run` that holds one object.
     #[arg(value_name = "WHAT", required = true, num_args = 1..=4)]
     what: Vec<String>,
-    /// The image of a kernel that is not in its bundle: a bzImage, a vmlinux or an unpacked package.
+    /// Use this image for a kernel that its bundle does not contain: a bzImage, a vmlinux or an unpacked package.
     #[arg(long, value_name = "PATH")]
     kernel_path: Option<PathBuf>,
-    /// Fetch the kernel of a bundle from the server or registry that the bundle names.
+    /// Trust the server or registry that the bundle names, and fetch its kernel from there.
     #[arg(long)]
     trust_source: bool,
-    /// As JSON: how each program ended here and in the run, and what is different here.
+    /// Print JSON: the verdict of each program here and in the run, and the differences in environment.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -99,8 +101,8 @@ fn scratch(project: &Path, kernel: &str, object: &str) -> Result<PathBuf, Failur
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => std::fs::create_dir_all(folder.join(STATES)),
     };
-    let hint = || Some("run it in a folder that you may write to".to_owned());
-    made.map_err(|error| Failure::infrastructure(format!("cannot make `{}`: {error}", folder.display()), hint()))?;
+    let hint = || Some("run it in a writable directory".to_owned());
+    made.map_err(|error| Failure::infrastructure(format!("cannot create `{}`: {error}", folder.display()), hint()))?;
     Ok(folder)
 }
 
@@ -226,7 +228,7 @@ fn tell(
         println!("{}", render(&facts, &[p], width));
         let advice = case.recorded_program(&programs[p].name).and_then(recorded);
         if let (false, Some(advice), ReproOutcome::Same) = (has_all, advice, one.outcome()) {
-            println!("With the types of all kernels of the run:\n{}", indented(&advice));
+            println!("Explained with the BTF of all kernels of the run:\n{}", indented(&advice));
         }
         show_moment(&programs[p], states, folder, width);
     }
@@ -236,7 +238,7 @@ fn tell(
     if let Some((reason, hint)) = kernel_trouble(&here.kernels[0].state) {
         print!("{}", paragraph(&format!("kernel `{}`: {reason}", here.kernels[0].name), 2, width));
         let own = case.recorded.as_ref().filter(|_| case.from_bundle).and_then(|recorded| recorded.image());
-        let own = own.map(|image| format!("or give its image by `--kernel-path`; its sha256 is {image}"));
+        let own = own.map(|image| format!("or name its image with `--kernel-path`; its sha256 is {image}"));
         let hints = [hint.map(str::to_owned), own].into_iter().flatten();
         hints.for_each(|hint| print!("{}", paragraph(&format!("hint: {hint}"), 2, width)));
     }

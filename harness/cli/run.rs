@@ -37,65 +37,68 @@ const DEFAULT_WIDTH: usize = 120;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// What to load: BPF objects, folders or archives of them, executables or libraries that embed them, images
-    /// (`oci://REGISTRY/NAME@sha256:DIGEST`), suite files; with `--watch` sources, too.
+    /// BPF objects, directories, archives, executables or libraries that embed objects, images
+    /// (`oci://REGISTRY/NAME@sha256:DIGEST`) or suite files; with `--watch` also sources.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     pub(super) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) machine: MachineArgs,
     #[command(flatten)]
     pub(super) guests: ComparedMachineArgs,
-    /// How many guests run at once [default: one for each core, as memory allows].
+    /// Limit the number of guests that run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
-    /// Keep the whole verifier log of programs that load, too.
+    /// Also keep the full verifier log of programs that load.
     #[arg(long)]
     full_logs: bool,
-    /// Attach every program that loads, too: a function that was renamed or inlined fails only there.
+    /// Also attach every program that loads. A target function that was renamed or inlined fails only at attachment.
     #[arg(long)]
     attach: bool,
-    /// Make every program run that can be attached or run, and count its runs; means `--attach`, too.
+    /// Also run every program that can be attached or test-run, and count its runs. Implies `--attach`.
     #[arg(long)]
     exercise: bool,
-    /// Measure how long each program runs beside the same program of OLD, an older build, in turns in the same guest; means `--exercise`, too.
-    /// `--max-cost` lets the gate be red for it.
+    /// Compare the run time of each program with that in OLD, an older build, alternating both in the same guest.
+    /// Implies `--exercise`. `--max-cost` sets a limit for the gate.
     #[arg(long, value_name = "OLD", conflicts_with = "watch")]
     against: Option<PathBuf>,
-    /// Load with LOADER: libbpf, cilium-ebpf, aya, or the path of a loader; may be repeated, and `all` compares all that are built
-    /// [default: the loader that a suite names or that the object is made for, else libbpf].
+    /// Load with this loader: `libbpf`, `cilium-ebpf`, `aya` or the path of a loader; `all` compares all loaders that
+    /// are built; may be repeated [default: the loader that a suite names or that the object is made for, else libbpf].
     #[arg(long, value_name = "LOADER")]
     pub(super) loader: Vec<String>,
-    /// Load with these capabilities alone, by a user that is not root: a list such as CAP_BPF,CAP_PERFMON, `none`, or `all`.
+    /// Load as a user other than root with only these capabilities: a list such as CAP_BPF,CAP_PERFMON, `none` or
+    /// `all`.
     #[arg(long, value_name = "NAMES", conflicts_with_all = ["attach", "exercise", "token"])]
     capabilities: Option<String>,
-    /// Load with a BPF token, as the root of a user namespace that has no capability outside of it (Linux 6.9 and later).
+    /// Load with a BPF token, as root of a user namespace without capabilities outside it (Linux 6.9 or later).
     #[arg(long, conflicts_with_all = ["attach", "exercise"])]
     token: bool,
-    /// Find the fewest capabilities with which each program loads, and tell them in the report.
+    /// Find the fewest capabilities with which each program loads, and add them to the report.
     #[arg(long)]
     least_privileges: bool,
-    /// Boot every guest: restore none from a snapshot, and make none.
+    /// Boot every guest; neither restore nor save snapshots.
     #[arg(long)]
     cold: bool,
-    /// Take what an earlier run observed of an object on a kernel, if nothing that decides it has changed since, and do not run it again.
-    /// Every report says when that was.
+    /// Use the result of an earlier run for each cell of which nothing that determines it has changed; reports show the date.
     #[arg(long, conflicts_with_all = ["cold", "against"])]
     reuse: bool,
     #[command(flatten)]
     thresholds: Thresholds,
-    /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
+    /// Write the report to this directory [default: a new directory in `reports`; `reports/latest` then points to it].
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Stay, and run an object again when it is rebuilt or touched. Ctrl-C ends; the exit code is that of the last table.
+    /// Keep running, and run an object again whenever it is rebuilt or touched. Ctrl-C stops; the exit code is that of
+    /// the last results.
     #[arg(long, conflicts_with_all = ["gate", "baseline", "expect", "partition"])]
     watch: bool,
-    /// Build by this command whenever a source changes; without it, clang compiles the sources (`*.bpf.c`) among the inputs.
+    /// Build with this command whenever a source changes [default: clang compiles the `*.bpf.c` sources among the
+    /// inputs].
     #[arg(long, value_name = "COMMAND", requires = "watch")]
     pub(super) build: Option<String>,
-    /// Run only part K of N of the objects; `corematrix merge` makes one report of all parts.
+    /// Run only part K of N of the objects; `corematrix merge` merges the reports of all parts.
     #[arg(long, value_name = "K/N", conflicts_with_all = ["gate", "baseline", "expect"])]
     pub(super) partition: Option<Partition>,
-    /// Let the gate decide about the run: the exit code is the gate's. `--baseline` and `--expect` ask for it, too.
+    /// Let the gate decide the exit code. Implied by `--baseline`, `--expect`, `--max-instructions`, `--max-cost` and
+    /// `--fail-on-predicted`.
     #[arg(long)]
     gate: bool,
     #[command(flatten)]
@@ -252,8 +255,11 @@ pub(super) fn report_folder(project: &Path, asked: Option<&Path>) -> Result<Path
         stamp.second()
     );
     let failure = |folder: &Path, error: std::io::Error| {
-        let hint = "`--out DIR` chooses another folder".to_owned();
-        Failure::infrastructure(format!("cannot make the report's folder `{}`: {error}", folder.display()), Some(hint))
+        let hint = "`--out DIR` chooses another directory".to_owned();
+        Failure::infrastructure(
+            format!("cannot create the report directory `{}`: {error}", folder.display()),
+            Some(hint),
+        )
     };
     if let Some(folder) = asked {
         std::fs::create_dir_all(folder).map_err(|error| failure(folder, error))?;

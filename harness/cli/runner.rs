@@ -31,27 +31,38 @@ const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// What `--help` says at the end.
-const EXIT_CODES: &str = "Exit codes: in one kernel that of BINARY, or the signal that killed it; else 124 its time was up, 125 trouble of corematrix \
-(nothing is known of the tests), 126 BINARY cannot be run, 127 there is no BINARY, 1 the kernel crashed. In several kernels 0 all passed, 1 a test \
-failed or has no result.";
+const EXIT_CODES: &str = "\
+Exit codes on one kernel: the exit code of BINARY, or the signal that killed
+it; otherwise:
+  1    the kernel crashed
+  124  BINARY exceeded its time limit
+  125  infrastructure failure; nothing is known about the tests
+  126  BINARY cannot be executed
+  127  BINARY does not exist
+
+Exit codes on several kernels:
+  0    every test passed
+  1    a test failed or has no result";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct RunnerArgs {
-    /// The executable and its arguments, as cargo and go append them.
+    /// Test executable and its arguments, as appended by cargo or go.
     #[arg(value_name = "BINARY", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
     #[command(flatten)]
     machine: MachineArgs,
     #[command(flatten)]
     guests: GuestMachineArgs,
-    /// How many guests run at once [default: one for each core, as memory allows].
+    /// Limit the number of guests that run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
-    /// How long BINARY may run on each kernel, such as 90s or 5m; then it is killed [default: $COREMATRIX_TIMEOUT, or no limit].
+    /// Limit the run time of BINARY on each kernel, such as 90s or 5m; BINARY is then killed [default:
+    /// $COREMATRIX_TIMEOUT, else no limit].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-    /// Write a report with the tests as its programs, into a new folder below this one [default: $COREMATRIX_REPORT, or none].
+    /// Write a report with the tests as programs, to a new subdirectory of this directory [default: $COREMATRIX_REPORT,
+    /// else no report].
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
 }
@@ -81,9 +92,9 @@ impl TestCommand {
     /// network.
     fn live(&self, kernel: Option<&str>) -> Result<LiveCommand, Failure> {
         let folder = std::env::current_dir()
-            .map_err(|error| Failure::input(format!("cannot use the working folder: {error}"), None))?;
+            .map_err(|error| Failure::input(format!("cannot use the working directory: {error}"), None))?;
         let folder = folder.to_str().map(str::to_owned);
-        let folder = folder.ok_or_else(|| Failure::input("the name of the working folder is not UTF-8", None))?;
+        let folder = folder.ok_or_else(|| Failure::input("the name of the working directory is not UTF-8", None))?;
         let mut environment: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| !name.is_empty() && !name.contains('=') && name != live::KERNEL && name != "PATH")
@@ -109,7 +120,7 @@ fn perform(common: &Common, args: &RunnerArgs) -> Result<ExitCode, Failure> {
     // Whatever follows the options is BINARY, and so is an option that does not exist.
     if args.words[0].starts_with('-') {
         let hint = "`corematrix runner --help` lists the options".to_owned();
-        return Err(Failure::input(format!("there is no option `{}`", args.words[0]), Some(hint)));
+        return Err(Failure::input(format!("unknown option `{}`", args.words[0]), Some(hint)));
     }
     let settings = RunnerSettings::of(common, args)?;
     let library_path = std::env::var_os("LD_LIBRARY_PATH");
@@ -131,7 +142,7 @@ fn perform(common: &Common, args: &RunnerArgs) -> Result<ExitCode, Failure> {
     let options = Options { jobs: args.jobs, advice: false, ..machine.options()? };
     let command = TestCommand { words: args.words.clone(), executable, settings };
     let first = || -> Result<Vec<KernelSpec>, Failure> {
-        Ok(vec![kernels.first().cloned().ok_or_else(|| Failure::input("there is no kernel to run in", None))?])
+        Ok(vec![kernels.first().cloned().ok_or_else(|| Failure::input("no kernel to run on", None))?])
     };
     match kernels.len() {
         2.. if command.lists() => one_kernel::run(&project, options, first()?, &command),

@@ -51,7 +51,7 @@ schemas!(
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
-    /// The schema, such as `kernels-1` for `kernels.toml` or `suite-1` for suites [default: list all].
+    /// Schema, such as `kernels-1` for `kernels.toml` or `suite-1` for suites [default: list all schemas].
     name: Option<String>,
 }
 
@@ -70,8 +70,8 @@ pub(super) fn run(args: &SchemaArgs) -> Result<ExitCode, Failure> {
             .first()
             .map(|meant| format!("did you mean `{meant}`?"));
         Failure::input(
-            format!("there is no schema `{name}`"),
-            Some(meant.unwrap_or_else(|| "`corematrix schema` lists them".to_owned())),
+            format!("unknown schema `{name}`"),
+            Some(meant.unwrap_or_else(|| "`corematrix schema` lists the schemas".to_owned())),
         )
     })?;
     output::write(text.as_bytes());

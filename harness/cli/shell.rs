@@ -24,29 +24,29 @@ use crate::vm::{Choice, GuestLoss};
 
 #[derive(Debug, Args)]
 pub(super) struct ShellArgs {
-    /// The kernel: a name such as 6.12, or latest.
+    /// Kernel: a name such as 6.12, or `latest`.
     #[arg(value_name = "KERNEL")]
     kernel: String,
-    /// An object to have at hand: its path is in `$OBJECT`.
+    /// Make this object available in the guest; `$OBJECT` holds its path.
     #[arg(long, value_name = "FILE")]
     object: Option<PathBuf>,
     #[command(flatten)]
     guest: GuestMachineArgs,
     #[command(flatten)]
     given: GivenArgs,
-    /// Take out what is put into `$OUT`, to this folder.
+    /// Copy the files that are written to `$OUT` into this directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// What runs the guest's code; auto takes KVM if a boot proves that it works, kvm fails where it cannot be used.
+    /// Choose how guest code runs.
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     accel: Choice,
-    /// Do without the network: take only a kernel that the store has.
+    /// Use no network: take only a kernel that is stored.
     #[arg(long)]
     offline: bool,
-    /// Load these kernel modules, by name or as paths of `.ko` files [default: those of the manifest].
+    /// Load these kernel modules, by name or by path of a `.ko` file [default: those of the manifest].
     #[arg(long, value_name = "MODULE", value_delimiter = ',')]
     modules: Vec<String>,
-    /// Boot the guest instead of restoring it from a snapshot.
+    /// Boot the guest; do not restore it from a snapshot.
     #[arg(long)]
     cold: bool,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     if kernels.len() != 1 {
         let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
         let hint = Some(format!("choose one of {}", names.join(", ")));
-        return Err(Failure::input(format!("`{}` is more than one kernel", args.kernel), hint));
+        return Err(Failure::input(format!("`{}` matches several kernels", args.kernel), hint));
     }
     let object = args.object.as_deref().map(absolute_file).transpose()?;
     let given = args.given.look_up(object.iter().map(PathBuf::from).collect())?;
@@ -123,7 +123,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
             Err(Failure::infrastructure(format!("cannot start `{}` in the guest: {error}", command.words[0]), None))
         }
         CommandEnding::NoRoot(reason) => {
-            let hint = file_systems.trouble.map(|trouble| format!("its modules could not be had: {trouble}"));
+            let hint = file_systems.trouble.map(|trouble| format!("its modules cannot be fetched: {trouble}"));
             Err(Failure::infrastructure(reason, hint))
         }
         CommandEnding::Deadline => Err(Failure::infrastructure("the guest was killed", None)),
@@ -131,7 +131,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
         CommandEnding::Lost(loss) => {
             let reason = match loss {
                 GuestLoss::Crashed(line) => format!("the kernel crashed: {line}"),
-                GuestLoss::Silent => "the guest does not answer any more".to_owned(),
+                GuestLoss::Silent => "the guest stopped responding".to_owned(),
                 GuestLoss::Harness(reason) => reason,
                 GuestLoss::Stopped => "stopped".to_owned(),
             };

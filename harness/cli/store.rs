@@ -27,21 +27,21 @@ pub(super) struct StoreArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show kernels, packages, unpacked objects, snapshots and kept results with their sizes (the default).
+    /// List kernels, packages, unpacked objects and snapshots with their sizes (default command).
     List {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Remove the least recently used snapshots until the rest fits the budget. A run does that by itself.
+    /// Remove the least recently used snapshots until the rest fits the budget. Runs do this automatically.
     Gc {
-        /// How much room snapshots may take, such as 2GiB or 500MB [default: $COREMATRIX_SNAPSHOT_BUDGET or 4 GiB].
+        /// Limit the disk space of snapshots, such as 2GiB or 500MB [default: $COREMATRIX_SNAPSHOT_BUDGET, else 4 GiB].
         #[arg(long, value_name = "SIZE")]
         budget: Option<String>,
     },
-    /// Remove snapshots; the next run boots its kernels anew.
+    /// Remove all snapshots; the next run boots its kernels again.
     Clear {
-        /// Remove kernels, packages, unpacked objects and kept results, too; the next run fetches and observes them anew.
+        /// Also remove kernels, packages, unpacked objects and kept results; the next run fetches and runs them again.
         #[arg(long)]
         all: bool,
     },
@@ -59,7 +59,7 @@ pub(super) fn snapshot_budget() -> Result<u64, Failure> {
 fn size(text: &str, place: &str) -> Result<u64, Failure> {
     let hint = "write it like `2GiB` or `500MB`".to_owned();
     let size = text.parse::<ByteSize>().map(|size| size.as_u64());
-    size.map_err(|_| Failure::input(format!("`{text}` in {place} is no size"), Some(hint)))
+    size.map_err(|_| Failure::input(format!("`{text}` in {place} is not a size"), Some(hint)))
 }
 
 pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure> {
@@ -147,7 +147,7 @@ fn say_kept(store: &Store, budget: u64) -> Result<(), Failure> {
     let total: u64 = left.iter().map(|snapshot| snapshot.bytes).sum();
     if total > budget {
         let busy = left.iter().filter(|snapshot| snapshot.in_use).count();
-        println!("{} of snapshots stay: {busy} in use", ByteSize(total));
+        println!("{} of snapshots remain: {busy} in use", ByteSize(total));
     }
     Ok(())
 }

@@ -8,10 +8,10 @@ use crate::record::RunRecord;
 /// How much of the guards has to be proven, else the exit code is 1.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Thresholds {
-    /// Fail if less of the guard sides is verified, in percent; a suite's `minimum-coverage` counts too.
+    /// Fail if less than this percentage of guard sides is verified. The `minimum-coverage` of a suite applies, too.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     fail_under: Option<f64>,
-    /// Fail if a side of a guard is verified on no kernel.
+    /// Fail if a guard side is verified on no kernel.
     #[arg(long)]
     fail_unproven: bool,
 }
@@ -30,7 +30,7 @@ impl Thresholds {
                 // Rounded down, so that it is never shown as reached.
                 let shown = (reached * 10.0).floor() / 10.0;
                 broken.push(format!(
-                    "{verified} of {total} guard sides are verified, {shown}%, and {name} asks for {least}%"
+                    "{verified} of {total} guard sides are verified ({shown}%), but {name} requires {least}%"
                 ));
             }
         }
@@ -38,7 +38,7 @@ impl Thresholds {
             let missing = total - verified;
             let noun = if missing == 1 { "side of a guard is" } else { "sides of guards are" };
             broken.push(format!(
-                "{missing} {noun} verified on no kernel; `corematrix coverage RUN --unproven` tells which"
+                "{missing} {noun} verified on no kernel; `corematrix coverage RUN --unproven` lists them"
             ));
         }
         broken
@@ -81,11 +81,11 @@ mod tests {
         assert_eq!(broken(&record, Some(50.0), false), "");
         assert_eq!(
             broken(&record, Some(50.1), true),
-            "1 of 2 guard sides are verified, 50%, and --fail-under asks for 50.1%\n\
-             1 side of a guard is verified on no kernel; `corematrix coverage RUN --unproven` tells which"
+            "1 of 2 guard sides are verified (50%), but --fail-under requires 50.1%\n\
+             1 side of a guard is verified on no kernel; `corematrix coverage RUN --unproven` lists them"
         );
         record.minimum_coverage = Some(80.0);
-        assert!(broken(&record, Some(10.0), false).ends_with("the suite's minimum-coverage asks for 80%"));
+        assert!(broken(&record, Some(10.0), false).ends_with("the suite's minimum-coverage requires 80%"));
         assert_eq!(broken(&sample::record(), Some(100.0), true), "");
         assert!(percent("101").is_err() && percent("NaN").is_err() && percent("99.5") == Ok(99.5));
     }

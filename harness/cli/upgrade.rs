@@ -17,27 +17,28 @@ use crate::run::Stop;
 
 #[derive(Debug, Args)]
 pub(super) struct UpgradeArgs {
-    /// The build that runs now: an object, or whatever `corematrix run` takes.
+    /// Build that runs now: an object, or any input of `corematrix run`.
     #[arg(value_name = "OLD")]
     old: PathBuf,
-    /// The build that takes its place. Of several objects those of the same name belong together.
+    /// Build that replaces it; several objects are paired by name.
     #[arg(value_name = "NEW")]
     new: PathBuf,
     #[command(flatten)]
     machine: MachineArgs,
-    /// Pin every map by its name, for loaders that do so (bpftool's `pinmaps`, `bpf_object__pin_maps`), not only those that declare it.
+    /// Pin every map by its name, not only maps that declare pinning, as loaders with bpftool's `pinmaps` or
+    /// `bpf_object__pin_maps` do.
     #[arg(long)]
     pin_all: bool,
-    /// How many guests run at once [default: one for each core, as memory allows].
+    /// Limit the number of guests that run at once [default: one for each core, as memory allows].
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
-    /// Boot every guest: restore none from a snapshot, and make none.
+    /// Boot every guest; neither restore nor save snapshots.
     #[arg(long)]
     cold: bool,
-    /// The report's folder [default: a new one in `reports`, which `reports/latest` then points to].
+    /// Write the report to this directory [default: a new directory in `reports`; `reports/latest` then points to it].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -80,8 +81,5 @@ fn pair(old: &Plan, new: &mut Plan, args: &UpgradeArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let hint = "`--pin-all` pins every map by its name, as `bpf_object__pin_maps` does";
-    Err(Failure::input(
-        format!("`{}` pins no map, so nothing of it survives", args.old.display()),
-        Some(hint.to_owned()),
-    ))
+    Err(Failure::input(format!("`{}` pins no map, so no data survives", args.old.display()), Some(hint.to_owned())))
 }

@@ -176,7 +176,7 @@ impl Watch<'_> {
             Ok(found) => found,
             Err(failure) => {
                 // A build removes an object before it writes the next one.
-                self.say(&format!("{failure}\nwaiting for it; the last table stands"));
+                self.say(&format!("{failure}\nwaiting for a change; the last table is still valid"));
                 return Ok(());
             }
         };
@@ -189,18 +189,18 @@ impl Watch<'_> {
             return Ok(());
         }
         let what: Vec<&str> = chosen.iter().map(|object| object.name.as_str()).collect();
-        let what = if what.is_empty() { "objects are gone".to_owned() } else { what.join(", ") };
+        let what = if what.is_empty() { "objects are missing".to_owned() } else { what.join(", ") };
         let mut plan = Plan::new(self.kernels.clone(), chosen.into_iter().cloned().collect(), &settings);
         plan.urgent = self.failing(&plan);
         // The report's folder has the last whole table until there is the next.
         let scratch = tempfile::Builder::new().prefix("corematrix-watch-").tempdir();
         let scratch =
-            scratch.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+            scratch.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
         let mut work = Work::new(plan, notices);
         work.notices.extend(self.matrix.notices());
         let fresh = run_shown(self.matrix, &work, args, (folder, scratch.path()))?;
         if stop.requested() {
-            eprintln!("the report is that of the last whole run");
+            eprintln!("the report is that of the last complete run");
             return Ok(());
         }
         let after = merge::merge(&self.record, fresh, &names);
@@ -224,7 +224,7 @@ impl Watch<'_> {
         let build = self.build.as_ref()?;
         self.built = stamps;
         if let Err(said) = build.run() {
-            eprintln!("{said}\nthe last table stands");
+            eprintln!("{said}\nthe last table is still valid");
             return None;
         }
         self.inputs = WatchedInputs::new(&watched(&self.places, Some(build), &self.objects));
@@ -274,7 +274,7 @@ impl Watch<'_> {
             }
         }
         for error in unreadable {
-            self.say(&format!("{error}\nwaiting for the rest of it; the last table stands"));
+            self.say(&format!("{error}\nwaiting until it is complete; the last table is still valid"));
         }
         chosen
     }
@@ -291,7 +291,7 @@ impl Watch<'_> {
             let pause = match &watcher {
                 Ok(_) => LOOK,
                 Err(error) => {
-                    self.say(&format!("looking at the files every {} ms: {error}", POLL.as_millis()));
+                    self.say(&format!("polling the files every {} ms: {error}", POLL.as_millis()));
                     POLL
                 }
             };

@@ -166,35 +166,39 @@ fn cause_label(cause: Option<Cause>) -> &'static str {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::Gone => write!(f, "is gone"),
-            Change::Added => write!(f, "is new"),
+            Change::Gone => write!(f, "was removed"),
+            Change::Added => write!(f, "was added"),
             Change::Verdict { before, after, reason } => {
                 write!(f, "{before} -> {after}")?;
                 reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
             }
             Change::Cause { verdict, before, after } => {
-                write!(f, "{verdict} for another cause: {} -> {}", cause_label(*before), cause_label(*after))
+                write!(f, "{verdict} with another cause: {} -> {}", cause_label(*before), cause_label(*after))
             }
             Change::Instructions { before, after } => {
                 write!(f, "instructions processed: {before} -> {after} ({:+.1} %)", growth(*before, *after))
             }
-            Change::Whole { after: true, .. } => write!(f, "loads as a whole now"),
+            Change::Whole { after: true, .. } => write!(f, "now loads as a whole"),
             Change::Whole { after: false, reason } => {
-                write!(f, "does not load as a whole any more")?;
+                write!(f, "no longer loads as a whole")?;
                 reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
             }
-            Change::DangerAdded(words) => write!(f, "silent danger now: {words}"),
-            Change::DangerGone(words) => write!(f, "silent danger no more: {words}"),
-            Change::KernelWarningAdded(words) => write!(f, "the kernel complains now: {words}"),
-            Change::KernelWarningGone(words) => write!(f, "the kernel complains no more: {words}"),
-            Change::RelocationAdded(words) => write!(f, "asks now: {words}"),
-            Change::RelocationGone(words) => write!(f, "asks no more: {words}"),
+            Change::DangerAdded(words) => write!(f, "new silent danger: {words}"),
+            Change::DangerGone(words) => write!(f, "silent danger removed: {words}"),
+            Change::KernelWarningAdded(words) => write!(f, "new kernel warning: {words}"),
+            Change::KernelWarningGone(words) => write!(f, "kernel warning removed: {words}"),
+            Change::RelocationAdded(words) => write!(f, "now uses {words}"),
+            Change::RelocationGone(words) => write!(f, "no longer uses {words}"),
             Change::CoverageLost { guard, side, level, kernels } => {
                 let level = level.label();
-                write!(f, "no kernel proves `{side}` of {guard} any more ({level} by {} before)", kernels.join(", "))
+                write!(
+                    f,
+                    "`{side}` of {guard} is no longer proven on any kernel (before: {level} by {})",
+                    kernels.join(", ")
+                )
             }
             Change::CoverageGained { guard, side, level, kernels } => {
-                write!(f, "`{side}` of {guard} is {} now, by {}", level.label(), kernels.join(", "))
+                write!(f, "`{side}` of {guard} is now {}, by {}", level.label(), kernels.join(", "))
             }
         }
     }

@@ -174,12 +174,12 @@ mod tests {
         let record = record();
         let (old, new) = (one_object(&record, 0, "a -> b"), one_object(&record, 1, "a -> b"));
         let lines: Vec<String> = differences(&old, &new).iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        `a -> b/two` is gone
-        `a -> b/three` is new
+        insta::assert_snapshot!(lines.join("\n"), @"
+        `a -> b/two` was removed
+        `a -> b/three` was added
         `a -> b/one` on 6.1 instructions processed: 100 -> 102 (+2.0 %)
         `a -> b/one` on 6.12 loaded -> verifier rejected: R1 is bad
-        `a -> b` asks no more: byte_off struct x
+        `a -> b` no longer uses byte_off struct x
         ");
     }
 

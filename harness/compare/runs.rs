@@ -138,7 +138,7 @@ pub fn moved_kernels(before: &RunRecord, after: &RunRecord) -> Vec<String> {
         let (old, is) = (before.kernels[(*old)?].identity.as_ref()?, new.identity.as_ref()?);
         match old.release == is.release {
             true if old.image_sha256 == is.image_sha256 => None,
-            true => Some(format!("{}: {} was built anew", new.name, is.release)),
+            true => Some(format!("{}: {} was rebuilt", new.name, is.release)),
             false => Some(format!("{}: {} -> {}", new.name, old.release, is.release)),
         }
     });
@@ -207,8 +207,7 @@ mod tests {
             lines.contains(&"`execsnoop/probe` on 6.1 -> 6.12 verifier rejected -> loaded".to_owned()),
             "{lines:#?}"
         );
-        let whole =
-            "`opensnoop` on 6.1 -> 6.12 does not load as a whole any more: map `events`: type 27 is not supported";
+        let whole = "`opensnoop` on 6.1 -> 6.12 no longer loads as a whole: map `events`: type 27 is not supported";
         assert!(lines.iter().any(|line| line == whole), "{lines:#?}");
     }
 
@@ -220,13 +219,13 @@ mod tests {
         after.kernels[2].name = "9.9".to_owned();
         after.objects[1].name = "other".to_owned();
         let lines: Vec<String> = differences(&before, &after).iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        kernel 5.15 is gone
-        `klockstat/return__vfs_read_1` is gone
-        `memleak` is gone
-        kernel 9.9 is new
-        `klockstat/renamed` is new
-        `other` is new
+        insta::assert_snapshot!(lines.join("\n"), @"
+        kernel 5.15 was removed
+        `klockstat/return__vfs_read_1` was removed
+        `memleak` was removed
+        kernel 9.9 was added
+        `klockstat/renamed` was added
+        `other` was added
         ");
     }
 }

@@ -246,6 +246,11 @@ impl TypeTable {
     }
 
     /// Ids of this table's own types with this name, flavours on either side ignored, lowest first.
+    /// Whether any type or function has this name.
+    pub fn has_name(&self, essential: &[u8]) -> bool {
+        self.named(essential).next().is_some()
+    }
+
     pub(super) fn named<'a, 'n>(
         &'a self,
         essential: &'n [u8],

@@ -24,9 +24,9 @@ const MOST_INSNS: usize = 8_000_000;
 /// Steps of all flows through an object together, some 20 seconds; a tool of everyday size takes a thousandth.
 const MOST_STEPS: u64 = 32_000_000;
 
-const NO_BRANCH: &str = "its value does not reach a branch that it decides alone";
+const NO_BRANCH: &str = "its value alone decides no branch";
 const NO_PROGRAM: &str = "no program contains this code";
-const TOO_LARGE: &str = "the program is too large to be followed";
+const TOO_LARGE: &str = "the program is too large to analyse";
 const NEVER_ASKED: &str = "its address is never compared";
 
 /// The guards of an object, and the programs that they are part of.
@@ -343,7 +343,7 @@ fn takes_first(comparison: BranchComparison) -> bool {
 
 /// When each side of a comparing branch is taken.
 fn conditions(comparison: BranchComparison, asked: &str) -> [String; 2] {
-    let Some(test) = comparison.test else { return ["goes one way", "goes the other way"].map(str::to_owned) };
+    let Some(test) = comparison.test else { return ["is taken", "is not taken"].map(str::to_owned) };
     let [mut yes, mut no] = test.words();
     if !takes_first(comparison) {
         (yes, no) = (no, yes);

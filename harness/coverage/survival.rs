@@ -1,4 +1,4 @@
-//! [`Survival`]: what the verifier left of a program, as far as the evidence tells.
+//! [`Survival`]: what the verifier left of a program, as far as the evidence shows.
 //!
 //! Two witnesses. The kernel's own line info of the translated program keeps one record for each of the object's records of which an
 //! instruction is left (`bpf_adj_linfo_after_remove`), in order, so the two lists can be aligned; equal records make that ambiguous.

@@ -9,11 +9,11 @@ use crate::record::{GuardRecord, ObjectRecord};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProofLevel {
-    /// The kernel's answer picks the side.
+    /// The answer of the kernel selects this side.
     Resolved,
-    /// Instructions of the side survived the verifier in a program that was loaded.
+    /// In a loaded program, the verifier kept instructions of this side.
     Verified,
-    /// A program was seen to run that cannot have come around the side or the line.
+    /// A program ran that must have executed this side or line.
     Executed,
 }
 

@@ -30,13 +30,13 @@ pub struct Executable {
 #[non_exhaustive]
 pub enum UnfitProgram {
     /// There is none.
-    #[error("there is no program `{0}`")]
+    #[error("executable `{0}` not found")]
     Missing(String),
     /// It is there, and nobody may execute it.
     #[error("`{}` is not executable", .0.display())]
     NotExecutable(PathBuf),
     /// It is a folder or something else that is no file.
-    #[error("`{}` is no file", .0.display())]
+    #[error("`{}` is not a file", .0.display())]
     NoFile(PathBuf),
     /// It cannot be read.
     #[error("cannot read `{}`: {reason}", .path.display())]
@@ -47,10 +47,10 @@ pub enum UnfitProgram {
         reason: String,
     },
     /// The guest has a folder of its own there.
-    #[error("the guest does not see `{}`", .0.display())]
+    #[error("`{}` is not visible in the guest", .0.display())]
     Hidden(PathBuf),
     /// It is for another kind of machine.
-    #[error("`{}` is for {machine}, and guests are x86-64", .path.display())]
+    #[error("`{}` is for {machine}, but guests are x86-64", .path.display())]
     OtherMachine {
         /// The file.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum UnfitProgram {
         machine: String,
     },
     /// It is an ELF file that is not run, such as a BPF object or a library.
-    #[error("`{}` is {what}, and no program", .path.display())]
+    #[error("`{}` is {what}, not an executable", .path.display())]
     NoProgram {
         /// The file.
         path: PathBuf,
@@ -69,7 +69,7 @@ pub enum UnfitProgram {
     #[error("`{}` is neither an ELF executable nor a script that begins with `#!`", .0.display())]
     UnknownFormat(PathBuf),
     /// What runs it is not there: the dynamic linker of an executable, the interpreter of a script.
-    #[error("`{}` needs the interpreter `{}`, which the guest does not have", .path.display(), .interpreter.display())]
+    #[error("`{}` needs the interpreter `{}`, which is not visible in the guest", .path.display(), .interpreter.display())]
     NoInterpreter {
         /// The file.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum UnfitProgram {
         interpreter: PathBuf,
     },
     /// A library is not there.
-    #[error("`{}` needs the library `{library}`, which the guest does not have", .needed_by.display())]
+    #[error("`{}` needs the library `{library}`, which is not visible in the guest", .needed_by.display())]
     NoLibrary {
         /// The library.
         library: String,
@@ -91,16 +91,17 @@ impl UnfitProgram {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             UnfitProgram::Missing(_) => {
-                "the guest sees the files of this machine: give a program that is installed here, or its path"
+                "guests see the files of this machine only: name an executable that is installed here, or its path"
             }
-            UnfitProgram::NotExecutable(_) => "`chmod +x` makes it executable",
+            UnfitProgram::NotExecutable(_) => "make it executable with `chmod +x`",
             UnfitProgram::Hidden(_) => {
-                "guests have a /proc, /sys, /dev, /run and /boot of their own, and with `--minimal` see programs and libraries only"
+                "guests have their own /proc, /sys, /dev, /run and /boot; with `--minimal` they see only executables \
+    and libraries"
             }
             UnfitProgram::OtherMachine { .. } => "build it for `x86_64`",
             UnfitProgram::NoProgram { what: BPF_OBJECT, .. } => "`corematrix run` loads BPF objects",
             UnfitProgram::NoInterpreter { .. } | UnfitProgram::NoLibrary { .. } => {
-                "the guest has the files of this machine and no others: install it here, or link the program statically"
+                "guests see the files of this machine only: install it here, or link the executable statically"
             }
             _ => return None,
         })

@@ -20,10 +20,10 @@ const LONGEST_PATH: usize = 300;
 #[non_exhaustive]
 pub enum LeftError {
     /// It has something in it.
-    #[error("the folder `{}` is not empty", .0.display())]
+    #[error("the directory `{}` is not empty", .0.display())]
     NotEmpty(PathBuf),
     /// It cannot be made or read.
-    #[error("cannot use the folder `{}`: {source}", .folder.display())]
+    #[error("cannot use the directory `{}`: {source}", .folder.display())]
     Unusable {
         /// The folder.
         folder: PathBuf,
@@ -63,13 +63,13 @@ impl OutputFiles {
         if let Err(reason) = self.put(Path::new(path), kind, bytes) {
             self.file = None;
             let path: String = path.escape_debug().take(LONGEST_PATH).collect();
-            let note = format!("`{path}` was not taken out of the guest: {reason}");
+            let note = format!("`{path}` was not copied from the guest: {reason}");
             // A file comes in pieces.
             if self.notes.contains(&note) || self.notes.len() > MOST_NOTES {
                 return;
             }
             self.notes.push(match self.notes.len() {
-                MOST_NOTES => "more was not taken out of the guest".to_owned(),
+                MOST_NOTES => "further files were not copied from the guest".to_owned(),
                 _ => note,
             });
         }
@@ -83,12 +83,12 @@ impl OutputFiles {
     fn put(&mut self, path: &Path, kind: LeftKind, bytes: &[u8]) -> Result<(), String> {
         let is_inside = path.components().all(|part| matches!(part, Component::Normal(_)));
         if !is_inside || path.as_os_str().is_empty() {
-            return Err("it is no path within the folder".to_owned());
+            return Err("its path is outside the directory".to_owned());
         }
         let target = self.folder.join(path);
         let failed = |error: io::Error| error.to_string();
         match kind {
-            LeftKind::Other => return Err("it is neither a file nor a folder".to_owned()),
+            LeftKind::Other => return Err("it is neither a file nor a directory".to_owned()),
             LeftKind::Folder | LeftKind::File if self.files >= MOST_FILES => {
                 return Err(format!("there are more than {MOST_FILES} files"));
             }
@@ -126,7 +126,7 @@ mod tests {
         }
         assert_eq!(left.notes().len(), MOST_NOTES + 1);
         assert!(left.notes().iter().all(|note| note.len() < 400));
-        assert_eq!(left.notes().last().unwrap(), "more was not taken out of the guest");
+        assert_eq!(left.notes().last().unwrap(), "further files were not copied from the guest");
     }
 
     #[test]

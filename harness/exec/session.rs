@@ -96,7 +96,7 @@ impl<'a> CommandSession<'a> {
                     (true, _) => CommandEnding::Deadline,
                     (false, Some(ending)) => ending,
                     (false, None) => {
-                        CommandEnding::Lost(GuestLoss::Harness("the guest did not say how the command ended".into()))
+                        CommandEnding::Lost(GuestLoss::Harness("the guest did not report how the command ended".into()))
                     }
                 };
                 FinishedCommand { ending, took, kernel_log: String::from_utf8_lossy(&log).into_owned() }
@@ -179,7 +179,10 @@ impl<'a> CommandSession<'a> {
                 GuestMessage::Live(LiveReport::KernelLog) => return Ok(blob),
                 GuestMessage::Failed { reason } => return Err(GuestLoss::Harness(reason)),
                 other => {
-                    return Err(GuestLoss::Harness(format!("the guest said {} while a command runs", other.name())));
+                    return Err(GuestLoss::Harness(format!(
+                        "the guest sent {} while a command was running",
+                        other.name()
+                    )));
                 }
             }
             self.mind_the_time(machine, clock, stop)?;
@@ -194,14 +197,14 @@ impl<'a> CommandSession<'a> {
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), GuestLoss> {
         let TimeLimits { patience, to_start, .. } = self.limits;
-        let endless = |what: String| Err(GuestLoss::Harness(format!("the guest answers without an end, and {what}")));
+        let endless = |what: String| Err(GuestLoss::Harness(format!("the guest keeps sending data, and {what}")));
         match clock.due(Instant::now()) {
             Due::Nothing => Ok(()),
             Due::Kill => machine.send(&HostMessage::Live(LiveOrder::Kill), &[], patience, stop),
             Due::Silent => Err(machine.silence()),
-            Due::NotStarted => endless(format!("has not started the command in {}s", to_start.as_secs())),
-            Due::NotKilled => endless(format!("has not killed the command in {}s", patience.as_secs())),
-            Due::NotThrough => endless("is not through with what the command left".to_owned()),
+            Due::NotStarted => endless(format!("did not start the command within {}s", to_start.as_secs())),
+            Due::NotKilled => endless(format!("did not kill the command within {}s", patience.as_secs())),
+            Due::NotThrough => endless("did not finish copying the command's output".to_owned()),
         }
     }
 }

@@ -71,7 +71,7 @@ fn differs(declared: &Declared, number: usize, prototype: &Prototype, kernel: &B
         return match returned {
             // More parameters than there are, so what stands here was meant for one of them.
             Some(returned) if elsewhere || declared.is_longer_than(count + 1) || contradict(own, returned, kernel) => {
-                Some(format!("what the function returned, `{}`,", returned.text()))
+                Some(format!("the return value, `{}`,", returned.text()))
             }
             Some(_) => None,
             // The verifier refuses this for all but registers.

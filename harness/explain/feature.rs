@@ -65,12 +65,12 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     let probed = matches!(here, Some(Presence::Feature { present: true, by: Witness::Probe, .. }));
     if probed {
         notes.push(format!(
-            "{failed} has it, by probe: what it refuses is how this object uses it, such as a flag, a size or another \
-             feature with it."
+            "{failed} has it, by probe. It refuses how this object uses it: a flag, a size, or a feature used together \
+    with it."
         ));
     }
     if let Some(since) = feature.since(&bare) {
-        notes.push(format!("Linux has it from {since}; a distribution may have brought it earlier."));
+        notes.push(format!("Linux has it since {since}; distributions may have backported it."));
     }
     if matches!(feature, Feature::ProgramType | Feature::AttachType) && !probed {
         notes.extend(wanted.section.and_then(form::older));
@@ -78,28 +78,28 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     if feature == Feature::Helper {
         if listed_here {
             notes.push(format!(
-                "{failed} lists it in `enum bpf_func_id`, so `bpf_core_enum_value_exists` is true there: such a guard does \
-                 not keep the verifier from the call."
+                "{failed} lists it in `enum bpf_func_id`, so `bpf_core_enum_value_exists` is true there: a guard with \
+    it does not hide the call from the verifier."
             ));
             notes.extend(helper::notes(&bare, wanted.section));
         }
         let probe = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| kernel.probe);
         let callers = probe.map(|probe| probe.callers(&bare)).unwrap_or_default();
         if !callers.is_empty() && program_type.is_some_and(|own| !callers.contains(&own)) {
-            notes.push(format!("On {failed} programs of these types may call it, by probe: {}.", callers.join(", ")));
+            notes.push(format!("On {failed}, programs of these types may call it, by probe: {}.", callers.join(", ")));
         }
         if takes_callback(&bare) {
             notes.push(
-                "It takes a function of the program, and kernels before 5.13 refuse that even in a branch that is \
-                 never taken: no guard inside the program helps, load another program there."
+                "It takes a function of the program as argument, which kernels before 5.13 reject even in a branch \
+    that is never taken. A guard inside the program does not help: load another program on these kernels."
                     .to_owned(),
             );
         }
     }
     if presence.iter().any(|on| matches!(on.presence, Presence::Feature { by: Witness::Btf, .. })) {
         notes.push(
-            "By BTF means that the kernel's types list it: its config may still leave it out, or it may refuse it to \
-             this type of program. `corematrix kernels probe` asks the kernels themselves."
+            "`by BTF` means that the kernel's BTF lists it. The kernel may still be built without it, or refuse it for \
+    this program type: `corematrix kernels probe` checks on the kernels themselves."
                 .to_owned(),
         );
     }
@@ -159,13 +159,18 @@ fn on_kernel(wanted: WantedFeature<'_>, kernel: &KernelFeatures<'_>) -> Option<O
     let presence = match (answer, listed) {
         (Answer::Yes, _) => Presence::Feature { present: true, by: Witness::Probe, but: None },
         (Answer::No, _) if elsewhere => {
-            let but = program_type.map(|own| format!("other programs may call it, those of type `{own}` may not"));
+            let but = program_type.map(|own| {
+                format!(
+                    "programs of other types may call it, but not those of type \
+    `{own}`"
+                )
+            });
             Presence::Feature { present: false, by: Witness::Probe, but }
         }
         (Answer::No, Some(true)) => {
             let but = match feature {
-                Feature::Helper => "its types list it: not for this type of program, or its config leaves it out",
-                _ => "its types list it: its config leaves it out",
+                Feature::Helper => "its BTF lists it, but not for this program type, or its config disables it",
+                _ => "its BTF lists it, but its config disables it",
             };
             Presence::Feature { present: false, by: Witness::Probe, but: Some(but.to_owned()) }
         }

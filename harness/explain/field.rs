@@ -1,4 +1,4 @@
-//! The story of a field: which kernels have it, and what stands in its place.
+//! The story of a field: which kernels have it, and what replaces it.
 
 use std::collections::HashMap;
 
@@ -40,7 +40,7 @@ pub(super) fn explain(
 ) -> Explanation {
     let local = Local::of(spec, local);
     let excerpts = known.excerpts(spec);
-    let kernels = known.among(matrix, &excerpts);
+    let kernels = known.among(matrix, &excerpts, spec);
     let fields: Vec<FieldOn> = kernels.all.iter().map(|kernel| field_on(spec, local.as_ref(), kernel.types)).collect();
     let Search { layouts, found, .. } = search(spec, local.as_ref(), &kernels, &fields);
     let everywhere = fields.iter().all(|field| field.presence.is_present());
@@ -48,23 +48,21 @@ pub(super) fn explain(
 
     let mut notes = Vec::new();
     if spec.cut {
-        notes.push("libbpf cut the name in its log; the last part of it may be longer.".to_owned());
+        notes.push("libbpf truncated the name in its log; its last part may be longer.".to_owned());
     }
     let unknown =
         |field: &FieldOn| matches!(field.presence, Presence::MissingMember { .. } | Presence::MissingType { .. });
     if fields.iter().all(unknown) {
         notes.push(
-            "No kernel of this matrix has it: a type of the object's own, a name that was mistyped, or one that only \
-             other kernels have."
+            "No kernel of this matrix has it: it is the object's own type, a mistyped name, or a name that only other \
+    kernels have."
                 .to_owned(),
         );
     }
     let own = || kernels.all.iter().zip(&fields).filter(|(kernel, _)| kernel.in_matrix);
-    if own().any(|(_, field)| field.root.is_none()) {
-        notes.push(
-            "A type that is missing from vmlinux may be in a module; libbpf looks there too, if the module is loaded."
-                .to_owned(),
-        );
+    let knows_modules = |kernel: &AskedKernel<'_>| kernel.types.modules.is_some_and(|modules| modules.are_known);
+    if own().any(|(kernel, field)| field.root.is_none() && !knows_modules(kernel)) {
+        notes.push("A type that vmlinux lacks may be in a module; libbpf also searches loaded modules.".to_owned());
     }
     notes.extend(strays);
     let on = |(kernel, field): (&AskedKernel<'_>, &FieldOn)| OnKernel {
@@ -227,14 +225,15 @@ fn guard(
         let (path, strays) = (arm.path.as_deref().unwrap_or_default(), of(&chain.strays));
         if snippet.is_some() && !strays.is_empty() {
             notes.push(format!(
-                "`{path}` is on {} as well, and nothing says that it stands for the field there; the guard reads it all the same.",
+                "`{path}` also exists on {}, where it may have another meaning than the field; the guard reads it \
+    there, too.",
                 some(&strays)
             ));
         }
         // What is only mentioned is read nowhere, as it says.
         let unproven = if like_oldest(&layouts[number]) { of(&chain.unproven) } else { Vec::new() };
         if snippet.is_some() && !unproven.is_empty() {
-            notes.push(format!("No condition picks `{path}` on {}: the guard is not right there.", some(&unproven)));
+            notes.push(format!("No condition selects `{path}` on {}: the guard is wrong there.", some(&unproven)));
         }
         arm.unproven = unproven;
     }

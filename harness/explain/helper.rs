@@ -18,15 +18,16 @@ const ALLOWED: [(&str, &str); 4] = [
     ),
     (
         "get_attach_cookie",
-        "The kernel lets these call it: `kprobe`, `uprobe`, tracepoints and perf events from 5.15, `fentry`, `fexit` and \
-         `fmod_ret` from 5.19, `raw_tp` and `tp_btf` from 6.10.",
+        "These may call it: `kprobe`, `uprobe`, tracepoint and perf event programs since Linux 5.15; `fentry`, `fexit` \
+    and `fmod_ret` since 5.19; `raw_tp` and `tp_btf` since 6.10.",
     ),
     (
         "override_return",
-        "Only a `kprobe` may call it, on a function that the kernel marks for error injection, and only where \
-         `CONFIG_BPF_KPROBE_OVERRIDE` is on. `fmod_ret` changes what such a function returns without it (from 5.7).",
+        "Only a `kprobe` may call it, on a function that the kernel marks for error injection, if \
+    `CONFIG_BPF_KPROBE_OVERRIDE` is set. `fmod_ret` changes the return value of such a function without it (Linux 5.7 \
+    or later).",
     ),
-    ("set_retval", "Only programs of cgroups and of `lsm_cgroup` may call it."),
+    ("set_retval", "Only cgroup and `lsm_cgroup` programs may call it."),
 ];
 
 /// Whether a helper, by its bare name, is for programs that may sleep only.
@@ -44,12 +45,12 @@ pub(super) fn notes(helper: &str, section: Option<&str>) -> Vec<String> {
             .map(|section| section.replacen(kind, &format!("{kind}.s"), 1));
         notes.push(match sleepable {
             Some(sleepable) => format!(
-                "It may sleep, so only programs that may sleep can call it: write `SEC(\"{sleepable}\")`. The kernel takes that \
-                 only where it can sleep: in system calls and other functions marked for error injection, and in most LSM \
-                 hooks. Where it does not, `bpf_probe_read_user` reads what is in memory already."
+                "It may sleep, so only sleepable programs can call it: write `SEC(\"{sleepable}\")`. The kernel \
+    accepts sleepable programs only on system calls and other functions marked for error injection, and on most LSM \
+    hooks. Elsewhere, `bpf_probe_read_user` reads memory that is already resident."
             ),
-            None => "It may sleep, so only programs that may sleep can call it, such as `fentry.s`, `lsm.s` or `uprobe.s`; \
-                     this kind of program has no such form. `bpf_probe_read_user` reads what is in memory already."
+            None => "It may sleep, so only sleepable programs can call it, such as `fentry.s`, `lsm.s` or `uprobe.s`; \
+    this kind of program cannot be sleepable. `bpf_probe_read_user` reads memory that is already resident."
                 .to_owned(),
         });
     }
@@ -65,7 +66,7 @@ mod tests {
     fn sleepable_helpers_get_the_section_to_write() {
         let lines = notes("copy_from_user", Some("fentry/__x64_sys_execve"));
         assert!(lines[0].contains("`SEC(\"fentry.s/__x64_sys_execve\")`"), "{lines:?}");
-        assert!(notes("copy_from_user", Some("kprobe/x"))[0].contains("has no such form"));
+        assert!(notes("copy_from_user", Some("kprobe/x"))[0].contains("cannot be sleepable"));
         assert!(notes("copy_from_user", Some("lsm.s/file_open")).is_empty());
         assert!(notes("probe_read", Some("fentry/x")).is_empty());
         assert!(notes("d_path", Some("fentry/vfs_open"))[0].contains("`filp_close`"));

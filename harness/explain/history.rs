@@ -121,7 +121,7 @@ pub(super) fn of_presence(
     has: impl Fn(&Btf) -> bool,
 ) -> History {
     let excerpts = known.excerpts(spec);
-    let kernels = known.among(matrix, &excerpts);
+    let kernels = known.among(matrix, &excerpts, spec);
     let own: Vec<usize> = (0..kernels.all.len()).filter(|&number| has(kernels.all[number].types.btf)).collect();
     let mut arm = arm(Some(name), String::new(), true);
     if let Some(snippet) = snippet {
@@ -163,6 +163,6 @@ pub(super) fn arm(path: Option<String>, type_name: String, own: bool) -> Arm {
 /// Kernels that were booted, and kernels by types, as one text.
 pub(super) fn spans_text(booted: &[String], by_types: &[String]) -> String {
     let booted = (!booted.is_empty()).then(|| booted.join(", "));
-    let by_types = (!by_types.is_empty()).then(|| format!("by types {}", by_types.join(", ")));
+    let by_types = (!by_types.is_empty()).then(|| format!("by BTF {}", by_types.join(", ")));
     booted.into_iter().chain(by_types).collect::<Vec<_>>().join("; ")
 }

@@ -4,15 +4,16 @@ use crate::object::NewInstruction;
 use crate::record::{Explanation, Subject};
 
 /// Kernels check the form of every instruction before they walk through the program.
-const NO_GUARD: &str = "No guard in the program helps: kernels refuse the instruction also where it is never reached. A second program \
-                        for the same hook does, if the loader picks one of the two by the kernel (libbpf: `bpf_program__set_autoload`).";
+const NO_GUARD: &str = "A guard in the program does not help: kernels reject the instruction even if it is never \
+    reached. Write a second program for the same hook, and let the loader choose between them by kernel (libbpf: \
+    `bpf_program__set_autoload`).";
 
 /// An instruction of the kind `name` ([`NewInstruction::name`]) that the kernel `failed` refuses; `None` if that is no kind.
 pub fn instruction(name: &str, failed: &str) -> Option<Explanation> {
     let kind = NewInstruction::of_name(name)?;
     let (major, minor) = kind.since();
     let headline =
-        format!("the program has an instruction that {failed} lacks, and Linux takes from {major}.{minor} on: {name}");
+        format!("the program has an instruction that {failed} lacks (Linux {major}.{minor} or later): {name}");
     let mut explanation = Explanation::rule(Subject::Rule, name, failed, headline);
     explanation.notes.push(way_out(kind));
     if !by_flag(kind) {
@@ -37,34 +38,35 @@ fn by_flag(kind: NewInstruction) -> bool {
 fn way_out(kind: NewInstruction) -> String {
     match kind {
         NewInstruction::Atomic => {
-            "The compiler writes it for `__sync_fetch_and_add` and its like, for exchanges and for `and`, `or`, `xor`. An addition whose \
-             result is not used is an older instruction, which every kernel takes, if it is compiled with `-mcpu=v2`. Where the result \
-             is needed, take a map per CPU or `bpf_spin_lock`."
+            "The compiler emits it for `__sync_fetch_and_add` and similar functions, for exchanges, and for `and`, \
+    `or` and `xor`. With `-mcpu=v2`, an addition whose result is unused becomes an older instruction that every kernel \
+    accepts. If the result is needed, use a per-CPU map or `bpf_spin_lock`."
         }
         NewInstruction::AcquireRelease => {
-            "The compiler writes it for `__atomic_load_n` and `__atomic_store_n` with `__ATOMIC_ACQUIRE` or `__ATOMIC_RELEASE`. An atomic \
-             exchange or `fetch` orders memory as well, from 5.12 on."
+            "The compiler emits it for `__atomic_load_n` and `__atomic_store_n` with `__ATOMIC_ACQUIRE` or \
+    `__ATOMIC_RELEASE`. An atomic exchange or `fetch` operation also orders memory (Linux 5.12 or later)."
         }
         NewInstruction::MayGoto => {
-            "`can_loop` and `cond_break` make it. A loop with a constant bound does without from 5.3 on, `bpf_loop` from 5.17 on, and \
-             `bpf_for` from 6.4 on."
+            "`can_loop` and `cond_break` produce it. Alternatives: a loop with a constant bound (Linux 5.3 or later), \
+    `bpf_loop` (5.17) or `bpf_for` (6.4)."
         }
         NewInstruction::AddressSpaceCast => {
-            "It belongs to arenas, which came with the same release: an array or a hash map does for older kernels."
+            "It is part of arenas, which the same release added: use an array or a hash map on older kernels."
         }
         NewInstruction::IndirectJump => {
-            "The compiler writes it for a `switch` with a jump table. Compile with `-fno-jump-tables` or `-mcpu=v3`: the program does the \
-             same, and runs on newer kernels, too."
+            "The compiler emits it for a `switch` with a jump table. Compile with `-fno-jump-tables` or `-mcpu=v3`: \
+    the program behaves the same, on newer kernels as well."
         }
         NewInstruction::SignedDivision => {
-            "The compiler writes it with `-mcpu=v4` only, and has no other form of it: divide unsigned numbers, and compile with `-mcpu=v3`."
+            "The compiler emits it only with `-mcpu=v4`, and has no replacement: divide unsigned numbers, and compile \
+    with `-mcpu=v3`."
         }
         NewInstruction::SignExtendingLoad
         | NewInstruction::SignExtendingMove
         | NewInstruction::ByteSwap
         | NewInstruction::LongJump => {
-            "The compiler writes it with `-mcpu=v4` only. Compile with `-mcpu=v3`: the program does the same, and runs on newer kernels, \
-             too. GCC's default is v4."
+            "The compiler emits it only with `-mcpu=v4` (the default of GCC). Compile with `-mcpu=v3`: the program \
+    behaves the same, on newer kernels as well."
         }
     }
     .to_owned()

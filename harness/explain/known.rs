@@ -1,4 +1,4 @@
-//! [`KnownTypes`]: kernels beyond the matrix of which the types are at hand: those of the store, of archives, of kernels that are only types.
+//! [`KnownTypes`]: kernels beyond the matrix whose BTF is available: those of the store, of archives, of kernels that are only types.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,17 +134,25 @@ impl KnownTypes {
         order
     }
 
-    /// The kernels of the matrix and the known ones, each at its place.
-    pub(super) fn among<'a>(&'a self, matrix: &[KernelTypes<'a>], excerpts: &'a Excerpts) -> AskedKernels<'a> {
+    /// The kernels of the matrix and the known ones, each at its place. Of what is in a module of some kernel, the types of a known kernel that
+    /// lacks it tell nothing.
+    pub(super) fn among<'a>(
+        &'a self,
+        matrix: &[KernelTypes<'a>],
+        excerpts: &'a Excerpts,
+        spec: &LocalSpec,
+    ) -> AskedKernels<'a> {
         let mut left_out = self.left_out;
+        let root = |btf: &Btf| spec.want().and_then(|want| btf.find(&spec.type_name, want));
+        let of_module = matrix.iter().any(|kernel| root(kernel.btf).and_then(|id| kernel.btf.module_of(id)).is_some());
         let asked = self.order(matrix.len()).into_iter().filter_map(|slot| match slot {
             Slot::Matrix(number) => Some(AskedKernel { types: *matrix.get(number)?, in_matrix: true }),
             Slot::Known(number) => match excerpts.kernels.get(number)? {
-                Some(btf) => {
-                    let types = KernelTypes { name: &self.kernels[number].name, btf, booted: false };
+                Some(btf) if !of_module || root(btf).is_some() => {
+                    let types = KernelTypes { name: &self.kernels[number].name, btf, booted: false, modules: None };
                     Some(AskedKernel { types, in_matrix: false })
                 }
-                None => {
+                _ => {
                     left_out += 1;
                     None
                 }

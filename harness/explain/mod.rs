@@ -17,6 +17,7 @@ mod history;
 mod instruction;
 mod known;
 mod layout;
+mod module;
 mod named;
 mod presence;
 mod prototype;
@@ -49,7 +50,8 @@ pub use spec::{Asked, LocalSpec, PathStep, asked, path_text};
 pub use struct_ops::{member as struct_ops_member, offered as struct_ops};
 pub use symbol::{AttachTarget, Ksym, ksym, target};
 
-use crate::object::btf::Btf;
+use self::module::Answered;
+use crate::object::btf::{Btf, ModuleNames};
 use crate::object::btf_ext::RelocationKind;
 use crate::record::{Explanation, InItsPlace, Replacement};
 
@@ -59,10 +61,12 @@ use crate::record::{Explanation, InItsPlace, Replacement};
 pub struct KernelTypes<'a> {
     /// Name of the kernel.
     pub name: &'a str,
-    /// The BTF of its vmlinux.
+    /// The BTF of its vmlinux, with that of the modules that are asked about.
     pub btf: &'a Btf,
     /// Whether it was booted; of others only the types are known.
     pub booted: bool,
+    /// What is known of its other modules; `None` if nothing is.
+    pub modules: Option<&'a ModuleNames>,
 }
 
 /// The types of the kernel where the program failed.
@@ -80,11 +84,14 @@ pub fn relocation(
     known: &KnownTypes,
     failed: &str,
 ) -> Option<Explanation> {
-    match asked(spec.kind)? {
-        Asked::Field => Some(field::explain(spec, local, matrix, known, failed)),
-        Asked::Type => named::explain_type(spec, local, matrix, known, failed),
-        Asked::Enumerator => named::explain_enumerator(spec, matrix, known, failed),
-    }
+    let asked = asked(spec.kind)?;
+    let kernels = Answered::of(matrix, &spec.type_name);
+    let explanation = match asked {
+        Asked::Field => Some(field::explain(spec, local, &kernels.known, known, failed)),
+        Asked::Type => named::explain_type(spec, local, &kernels.known, known, failed),
+        Asked::Enumerator => named::explain_enumerator(spec, &kernels.known, known, failed),
+    };
+    Some(kernels.told(explanation?, spec.want()))
 }
 
 /// Explains the enumerator `enumerator` of `enum type_name`, which an object has compiled in as `value`.

@@ -89,8 +89,8 @@ pub(super) fn similar_types(spec: &LocalSpec, target: &Btf, old: Option<(&Btf, u
             continue;
         }
         let mut why = Vec::new();
-        why.extend((by_name >= MIN_NAME).then(|| "like name".to_owned()));
-        why.extend((members >= 0.5).then(|| "like members".to_owned()));
+        why.extend((by_name >= MIN_NAME).then(|| "similar name".to_owned()));
+        why.extend((members >= 0.5).then(|| "similar members".to_owned()));
         let score = (0.6 * by_name + 0.4 * members + if known { 0.0 } else { 0.1 }).min(1.0);
         found.push(replacement(type_text(&spec.type_kind, &candidate), String::new(), score, why));
     }
@@ -123,7 +123,7 @@ pub(super) fn explain_enumerator(
         .collect();
     if values.len() > 1 {
         explanation.notes.push(
-            "Its value differs between kernels: read it with `bpf_core_enum_value`, never as a constant.".to_owned(),
+            "Its value differs between kernels: read it with `bpf_core_enum_value`, not as a constant.".to_owned(),
         );
     }
     Some(explanation)
@@ -184,7 +184,7 @@ fn similar_enumerators(spec: &LocalSpec, name: &str, target: &Btf, old: Option<&
                 old.candidates(&spec.type_name, want).any(|id| old.enumerator(id, &candidate).is_some())
             });
             if score >= MIN_NAME && !stood_beside {
-                let why = vec!["like name".to_owned()];
+                let why = vec!["similar name".to_owned()];
                 found.push(replacement(candidate, format!("value {}", value.value), score * 0.9, why));
             }
         }

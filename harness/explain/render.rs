@@ -29,8 +29,8 @@ pub fn render(explanation: &Explanation, width: usize) -> String {
     for InItsPlace { kernels, replacements } in &explanation.in_its_place {
         let kernels = kernel_list(explanation, kernels);
         match replacements.is_empty() {
-            true => lines.push(format!("  in its place on {kernels}: nothing alike")),
-            false => lines.push(format!("  in its place on {kernels}:")),
+            true => lines.push(format!("  replacement on {kernels}: none found")),
+            false => lines.push(format!("  replacement on {kernels}:")),
         }
         for replacement in replacements {
             lines.extend(wrapped(&line(replacement), "    ", "      ", width));
@@ -62,10 +62,13 @@ fn checked(proof: &SnippetProof, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     match compiler {
         Some(compiler) if wrong.is_empty() => lines.push(format!(
-            "checked: {compiler} compiles it; by the types of {kernels} it picks the right arm on each and finds what that reads"
+            "checked: {compiler} compiles it; against the BTF of {kernels}, it selects the right arm on each, and the \
+    fields of that arm exist"
         )),
-        Some(compiler) => lines.push(format!("checked: {compiler} compiles it; of {kernels} it is wrong on {}", wrong.len())),
-        None => lines.push(format!("checked: its conditions, by the types of {kernels}")),
+        Some(compiler) => {
+            lines.push(format!("checked: {compiler} compiles it; of {kernels}, it is wrong on {}", wrong.len()))
+        }
+        None => lines.push(format!("checked: its conditions, against the BTF of {kernels}")),
     }
     lines.extend(not_compiled.iter().map(|reason| format!("not compiled: {reason}")));
     lines.extend(wrong.iter().map(|wrong| format!("wrong on {}: {}", wrong.kernel, wrong.reason)));
@@ -76,10 +79,10 @@ fn checked(proof: &SnippetProof, width: usize) -> Vec<String> {
 fn history(explanation: &Explanation, width: usize) -> Vec<String> {
     let Some(history) = explanation.history.as_ref().filter(|history| history.beyond > 0) else { return Vec::new() };
     let kernels = if history.beyond == 1 { "kernel" } else { "kernels" };
-    let mut lines = wrapped(&format!("with the types of {} more {kernels}:", history.beyond), "  ", "    ", width);
+    let mut lines = wrapped(&format!("with the BTF of {} more {kernels}:", history.beyond), "  ", "    ", width);
     for arm in &history.arms {
         let what = match (&arm.path, arm.type_name.as_str()) {
-            (None, _) => "nothing that serves".to_owned(),
+            (None, _) => "no equivalent".to_owned(),
             (Some(path), "") => format!("`{path}`"),
             (Some(path), type_name) => format!("`{path}` (`{type_name}`)"),
         };
@@ -89,7 +92,7 @@ fn history(explanation: &Explanation, width: usize) -> Vec<String> {
         lines.extend(wrapped(&format!("{what}: {}", spans_text(&booted, &by_types)), "    ", "      ", width));
     }
     if history.left_out > 0 {
-        let line = format!("not asked, because there are too many: {}", history.left_out);
+        let line = format!("not checked, because there are too many: {}", history.left_out);
         lines.extend(wrapped(&line, "    ", "      ", width));
     }
     lines
@@ -117,10 +120,13 @@ fn headline(explanation: &Explanation) -> String {
         Subject::Rule => "",
     };
     match here {
-        Some(Presence::Feature { present: true, by, .. }) => format!("{what} `{name}` is on {kernel}, {by}"),
+        Some(Presence::Feature { present: true, by, .. }) => format!("{what} `{name}` exists on {kernel}, {by}"),
         Some(Presence::Feature { by, .. }) => format!("{what} `{name}` is missing on {kernel}, {by}"),
-        Some(here @ Presence::OtherPrototype { .. }) => format!("{what} `{name}` is on {kernel}: {here}"),
-        Some(here) if here.is_present() => format!("{what} `{name}` is on {kernel}: {here}"),
+        Some(here @ (Presence::NotKnown { .. } | Presence::WithoutTypes { .. })) => {
+            format!("{what} `{name}` on {kernel}: {here}")
+        }
+        Some(here @ Presence::OtherPrototype { .. }) => format!("{what} `{name}` exists on {kernel}: {here}"),
+        Some(here) if here.is_present() => format!("{what} `{name}` exists on {kernel}: {here}"),
         Some(here @ Presence::MissingMember { .. } | here @ Presence::OtherKind { .. }) => {
             format!("{what} `{name}` is missing on {kernel}: {here}")
         }
@@ -131,7 +137,7 @@ fn headline(explanation: &Explanation) -> String {
         None if matches!(subject, Subject::Helper | Subject::MapType | Subject::ProgramType | Subject::AttachType) => {
             format!("{what} `{name}`, which {kernel} refused")
         }
-        None => format!("{what} `{name}` on {kernel}, whose types are not known"),
+        None => format!("{what} `{name}` on {kernel}, whose BTF is unknown"),
     }
 }
 

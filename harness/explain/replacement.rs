@@ -1,4 +1,4 @@
-//! [`Replacement`]: what stands in the place of a missing member, ranked.
+//! [`Replacement`]: what replaces a missing member, ranked.
 
 mod search;
 

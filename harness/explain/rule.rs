@@ -19,9 +19,9 @@ pub fn licence(called: Option<&str>, licence: Option<&str>, failed: &str) -> Exp
     let mut explanation = rule(
         called.unwrap_or("licence"),
         failed,
-        format!("{what} is for programs with a GPL-compatible licence, and {own}"),
-        "The kernel goes by the text alone: `GPL`, `GPL v2`, `Dual BSD/GPL`, `Dual MIT/GPL`, `Dual MPL/GPL` or `GPL and \
-         additional rights`. Without one of them, do without what is for such programs only. It is the same on every kernel.",
+        format!("{what} requires a GPL-compatible licence, but {own}"),
+        "The kernel compares the text: `GPL`, `GPL v2`, `Dual BSD/GPL`, `Dual MIT/GPL`, `Dual MPL/GPL` or `GPL and \
+    additional rights`. With another licence, do not use GPL-only functions. This is the same on every kernel.",
     );
     explanation.snippets.push(snippet::licence());
     explanation
@@ -34,26 +34,25 @@ pub fn attach_target(section: &str, line: &str, failed: &str) -> Explanation {
     let (headline, note) = if line.contains("sleepable") {
         let plain = plain.unwrap_or_else(|| section.to_owned());
         (
-            format!("`{section}`: {failed} lets no program sleep there"),
+            format!("`{section}`: {failed} does not allow sleepable programs there"),
             format!(
-                "A program may sleep in functions that the kernel marks for error injection (system calls are among them \
-                 where `CONFIG_FUNCTION_ERROR_INJECTION` is on), and in LSM hooks that may sleep (`lsm.s`). Elsewhere write \
-                 `SEC(\"{plain}\")` and do without what sleeps: `bpf_probe_read_user` in the place of \
-                 `bpf_copy_from_user`."
+                "A program may sleep in functions that the kernel marks for error injection (these include system \
+    calls if `CONFIG_FUNCTION_ERROR_INJECTION` is set), and in sleepable LSM hooks (`lsm.s`). Elsewhere, write \
+    `SEC(\"{plain}\")` and avoid sleeping functions: use `bpf_probe_read_user` instead of `bpf_copy_from_user`."
             ),
         )
     } else if line.contains("modifiable") || kind.starts_with("fmod_ret") {
         (
-            format!("`{section}`: {failed} lets no program change what this function returns"),
-            "`fmod_ret` attaches to functions that the kernel marks for error injection (`ALLOW_ERROR_INJECTION`), and to \
-             `security_` hooks. Elsewhere watch by `fentry` or `fexit`, or deny by an `lsm` program."
+            format!("`{section}`: {failed} does not allow programs to change the return value of this function"),
+            "`fmod_ret` attaches to functions that the kernel marks for error injection (`ALLOW_ERROR_INJECTION`), and \
+    to `security_` hooks. Elsewhere, observe with `fentry` or `fexit`, or deny with an `lsm` program."
                 .to_owned(),
         )
     } else {
         (
-            format!("`{section}`: {failed} has it, and lets no program of this kind attach to it"),
-            "The kernel keeps some functions from being traced (`notrace`, its deny lists), and some LSM hooks from BPF. A \
-             caller of it, or a tracepoint near it, may do."
+            format!("`{section}`: {failed} has it, but does not allow programs of this kind to attach to it"),
+            "The kernel excludes some functions from tracing (`notrace`, deny lists) and some LSM hooks from BPF. \
+    Attach to a caller of the function, or to a tracepoint near it."
                 .to_owned(),
         )
     };
@@ -66,10 +65,10 @@ pub fn kfunc(name: &str, section: &str, failed: &str) -> Explanation {
     rule(
         name,
         failed,
-        format!("{failed} has the kfunc `{name}`, and does not let `{kind}` programs call it"),
-        "The kernel registers each kfunc for some types of programs, and some of these take it only where they may sleep. \
-         `bpf_ksym_exists` is true there, so no guard in the program helps: call it from a program of another type, such as \
-         `tp_btf`, `fentry`, `lsm` or `syscall`.",
+        format!("{failed} has the kfunc `{name}`, but does not allow `{kind}` programs to call it"),
+        "The kernel registers each kfunc for some program types, and some kfuncs only for sleepable programs. \
+    `bpf_ksym_exists` is true there, so a guard in the program does not help: call the kfunc from a program of another \
+    type, such as `tp_btf`, `fentry`, `lsm` or `syscall`.",
     )
 }
 
@@ -80,9 +79,9 @@ pub fn config_option(option: &str, needed_by: &str, failed: &str) -> Explanation
         failed,
         format!("{failed} is built without `{option}`, which {needed_by} needs"),
         format!(
-            "It is a fact of this build, not of the kernel's version: others of the same version have it. Load the program only \
-             where it is on: read it as `extern int {option} __kconfig __weak;` (libbpf takes `/proc/config.gz` or \
-             `/boot/config-RELEASE`), or let the loader try and go on without."
+            "This depends on the kernel build, not on the version: other builds of the same version have the option. \
+    Load the program only if the option is set: read it as `extern int {option} __kconfig __weak;` (libbpf reads \
+    `/proc/config.gz` or `/boot/config-RELEASE`), or let the loader try and continue without the program."
         ),
     )
 }
@@ -92,30 +91,36 @@ pub fn kconfig_extern(option: &str, failed: &str) -> Explanation {
     let mut explanation = rule(
         option,
         failed,
-        format!("the config of {failed} has no `{option}`, and the object's extern is strong"),
-        "One strong extern that is not found fails every program of the object, also those that do not read it. A weak one is \
-         zero where the config does not have it.",
+        format!("the config of {failed} lacks `{option}`, and the object's extern is strong"),
+        "A strong extern that is not found fails every program of the object, even programs that do not read it. A \
+    weak extern is zero if the config lacks it.",
     );
     explanation.snippets.extend(snippet::kconfig(option));
     explanation
 }
 
 /// Something in modules that the guest has not loaded.
-pub fn module(subject: &str, modules: &[String], failed: &str) -> Explanation {
+pub fn module(subject: &str, modules: &[String], is_without_types: bool, failed: &str) -> Explanation {
     let plural = if modules.len() == 1 { "module" } else { "modules" };
     let names = modules.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     in_module(
         subject,
         failed,
-        format!("`{subject}` is in the kernel {plural} {names} of {failed}, which the guest had not loaded"),
+        match is_without_types {
+            true => {
+                format!("`{subject}` is in the kernel {plural} {names}, which {failed} loaded without taking its types")
+            }
+            false => {
+                format!("`{subject}` is in the kernel {plural} {names} of {failed}, which the guest had not loaded")
+            }
+        },
     )
 }
 
 /// Something that is in a module of another kernel, where nothing is known of the modules of `failed`.
 pub fn module_elsewhere(subject: &str, module: &str, kernel: &str, failed: &str) -> Explanation {
-    let what = format!(
-        "`{subject}` is in the kernel module `{module}` of {kernel}; what the modules of {failed} have is not known"
-    );
+    let what =
+        format!("`{subject}` is in the kernel module `{module}` of {kernel}; the modules of {failed} are unknown");
     in_module(subject, failed, what)
 }
 
@@ -124,10 +129,10 @@ fn in_module(subject: &str, failed: &str, what: String) -> Explanation {
         subject,
         failed,
         what,
-        "libbpf looks into the types of modules that are loaded, so the program may well load on a machine that has it \
-         loaded: whether it does is not judged here. For machines that do not, ask by `bpf_core_type_exists` before reading \
-         it, and let the loader leave programs out that attach to it. If the name only stands in for what the loader sets, say \
-         what with `target` in a `[[program]]` of a suite.",
+        "libbpf also searches the BTF of loaded modules, so the program may load on a machine that has the module \
+    loaded; this is not judged here. For other machines, guard reads with `bpf_core_type_exists`, and let the loader \
+    skip programs that attach to it. If the name is a placeholder that the loader replaces, set `target` in a \
+    `[[program]]` table of a suite.",
     )
 }
 
@@ -136,8 +141,8 @@ pub fn without_debug_info(failed: &str) -> Explanation {
     rule(
         ".BTF",
         failed,
-        "the object has no BTF, and libbpf opens no object with BTF-defined maps without it".to_owned(),
-        "Compile with `clang -g -O2 -target bpf`: `-g` is what makes clang write BTF. `llvm-strip -g` removes the debug \
-         information and keeps BTF; a plain `strip` does not.",
+        "the object has no BTF, but libbpf requires it for BTF-defined maps".to_owned(),
+        "Compile with `clang -g -O2 -target bpf`: clang writes BTF only with `-g`. `llvm-strip -g` removes the debug \
+    information but keeps BTF; a plain `strip` removes both.",
     )
 }

@@ -73,8 +73,8 @@ pub(super) fn type_exists(spec: &LocalSpec) -> Option<Draft> {
     };
     let guard = Guard::Type { name: name.to_owned(), want: spec.want()? };
     let snippet = program(format!(
-        "{declaration}\n\n\tif (bpf_core_type_exists({flavour})) {{\n\t\t/* this kernel has `{}` */\n\t}} else {{\n\t\t/* \
-         it does not: read nothing of it here */\n\t}}\n",
+        "{declaration}\n\n\tif (bpf_core_type_exists({flavour})) {{\n\t\t/* this kernel has `{}` */\n\t}} else \
+    {{\n\t\t/* this kernel lacks it: do not read it here */\n\t}}\n",
         type_text(&spec.type_kind, name)
     ));
     Some(guarded(snippet, guard))
@@ -89,9 +89,9 @@ pub(super) fn enumerator_exists(enum_name: &str, enumerator: &str, value: i128) 
     let suffix = if i128::from(value as i32) == value { "" } else { "LL" };
     let (flavour, name) = (format!("enum {enum_name}___guard"), format!("{enumerator}___guard"));
     Some(program(format!(
-        "{flavour} {{ {name} = {value}{suffix} }};\n\n\tlong long value;\n\n\tif (bpf_core_enum_value_exists({flavour}, \
-         {name}))\n\t\tvalue = bpf_core_enum_value({flavour}, {name});\n\telse\n\t\tvalue = -1; /* this kernel does not \
-         have it */\n"
+        "{flavour} {{ {name} = {value}{suffix} }};\n\n\tlong long value;\n\n\tif \
+    (bpf_core_enum_value_exists({flavour}, {name}))\n\t\tvalue = bpf_core_enum_value({flavour}, \
+    {name});\n\telse\n\t\tvalue = -1; /* this kernel lacks it */\n"
     )))
 }
 
@@ -117,13 +117,13 @@ pub(super) fn feature(
         guarded(code, listed())
     };
     let probed = |code: String| guarded(loader(code), Guard::Probe);
-    let without = "bpf_program__set_autoload(prog, false); /* and switch on the one for the other kernels */";
+    let without = "bpf_program__set_autoload(prog, false); /* and enable the one for the other kernels */";
     let bare = enumerator.strip_prefix(feature.listing().1).unwrap_or(enumerator);
     match feature {
         Feature::Helper => {
             let mut snippets = Vec::new();
             if !callback {
-                snippets.push(guard(&format!("call bpf_{bare}() here only"), "do without it"));
+                snippets.push(guard(&format!("call bpf_{bare}() here only"), "work without it"));
             }
             // libbpf cannot ask for helpers of these.
             let cannot = ["tracing", "lsm", "ext", "struct_ops"];
@@ -153,13 +153,12 @@ pub(super) fn feature(
 fn attach_type_listed(enumerator: &str) -> Snippet {
     loader(format!(
         "#include <string.h>\n\n/* whether the running kernel lists an attach type */\nstatic bool \
-         has_attach_type(const char *name)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type \
-         *t;\n\tbool found = false;\n\tint i;\n\n\tif (!btf)\n\t\treturn false;\n\tt = btf__type_by_id(btf, \
-         btf__find_by_name_kind(btf, \"bpf_attach_type\", BTF_KIND_ENUM));\n\tfor (i = 0; t && i < btf_vlen(t); \
-         i++)\n\t\tfound |= !strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), \
-         name);\n\tbtf__free(btf);\n\treturn found;\n}}\n\n\tif \
-         (!has_attach_type(\"{enumerator}\"))\n\t\tbpf_program__set_autoload(prog, false); /* and switch on the one for \
-         the other kernels */\n"
+    has_attach_type(const char *name)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type \
+    *t;\n\tbool found = false;\n\tint i;\n\n\tif (!btf)\n\t\treturn false;\n\tt = btf__type_by_id(btf, \
+    btf__find_by_name_kind(btf, \"bpf_attach_type\", BTF_KIND_ENUM));\n\tfor (i = 0; t && i < btf_vlen(t); \
+    i++)\n\t\tfound |= !strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), name);\n\tbtf__free(btf);\n\treturn \
+    found;\n}}\n\n\tif (!has_attach_type(\"{enumerator}\"))\n\t\tbpf_program__set_autoload(prog, false); /* and enable \
+    the one for the other kernels */\n"
     ))
 }
 
@@ -167,11 +166,11 @@ fn attach_type_listed(enumerator: &str) -> Snippet {
 pub(super) fn struct_ops(name: &str) -> Snippet {
     let name = escaped(name);
     loader(format!(
-        "/* whether the running kernel offers a struct_ops */\nstatic bool has_struct_ops(const char \
-         *type)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tbool found = btf && btf__find_by_name_kind(btf, \
-         type, BTF_KIND_STRUCT) > 0;\n\n\tbtf__free(btf);\n\treturn found;\n}}\n\n\tif \
-         (!has_struct_ops(\"bpf_struct_ops_{name}\")) {{\n\t\tbpf_map__set_autocreate(map, \
-         false);\n\t\tbpf_program__set_autoload(prog, false); /* and every other program of it */\n\t}}\n"
+        "/* whether the running kernel has a struct_ops type */\nstatic bool has_struct_ops(const char \
+    *type)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tbool found = btf && btf__find_by_name_kind(btf, type, \
+    BTF_KIND_STRUCT) > 0;\n\n\tbtf__free(btf);\n\treturn found;\n}}\n\n\tif \
+    (!has_struct_ops(\"bpf_struct_ops_{name}\")) {{\n\t\tbpf_map__set_autocreate(map, \
+    false);\n\t\tbpf_program__set_autoload(prog, false); /* and every other program of it */\n\t}}\n"
     ))
 }
 
@@ -179,8 +178,8 @@ pub(super) fn struct_ops(name: &str) -> Snippet {
 pub(super) fn target_exists(target: &AttachTarget) -> Draft {
     let (attach, name) = attach_type(target);
     let snippet = loader(format!(
-        "\tif (libbpf_find_vmlinux_btf_id(\"{name}\", {attach}) < 0)\n\t\tbpf_program__set_autoload(prog, false); /* and \
-         switch on the one for the other kernels */\n"
+        "\tif (libbpf_find_vmlinux_btf_id(\"{name}\", {attach}) < 0)\n\t\tbpf_program__set_autoload(prog, false); /* \
+    and enable the one for the other kernels */\n"
     ));
     guarded(snippet, Guard::Target(target.clone()))
 }
@@ -204,12 +203,12 @@ pub(super) fn parameter_count(target: &AttachTarget, count: usize) -> Draft {
     };
     let minus = if skip > 0 { " - 1" } else { "" };
     let snippet = loader(format!(
-        "/* how many parameters the running kernel gives; -1 if it does not have the target */\nstatic int \
-         target_parameters(void)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type *t;\n\tint \
-         count = -1;\n\n\tif (!btf)\n\t\treturn -1;\n{find}\tif (t)\n\t\tt = btf__type_by_id(btf, t->type); /* the \
-         prototype */\n\tif (t && btf_is_func_proto(t))\n\t\tcount = btf_vlen(t){minus};\n\tbtf__free(btf);\n\treturn \
-         count;\n}}\n\n\tif (target_parameters() != {count})\n\t\tbpf_program__set_autoload(prog, false); /* and switch \
-         on the one for the other form */\n"
+        "/* number of parameters on the running kernel; -1 if it lacks the target */\nstatic int \
+    target_parameters(void)\n{{\n\tstruct btf *btf = btf__load_vmlinux_btf();\n\tconst struct btf_type *t;\n\tint \
+    count = -1;\n\n\tif (!btf)\n\t\treturn -1;\n{find}\tif (t)\n\t\tt = btf__type_by_id(btf, t->type); /* the \
+    prototype */\n\tif (t && btf_is_func_proto(t))\n\t\tcount = btf_vlen(t){minus};\n\tbtf__free(btf);\n\treturn \
+    count;\n}}\n\n\tif (target_parameters() != {count})\n\t\tbpf_program__set_autoload(prog, false); /* and enable the \
+    one for the other prototype */\n"
     ));
     guarded(snippet, Guard::Parameters(target.clone(), count))
 }
@@ -245,7 +244,7 @@ pub(super) fn ksym(name: &str, btf: &Btf, prototype: u32) -> Option<Snippet> {
     }
     code.push_str(&format!(
         "extern {} __weak __ksym;\n\n\tif (bpf_ksym_exists({name})) {{\n\t\t/* call {name}() here only */\n\t}} else \
-         {{\n\t\t/* do without it */\n\t}}\n",
+    {{\n\t\t/* work without it */\n\t}}\n",
         prototype::plain_prototype(btf, prototype, name)
     ));
     Some(program(code))
@@ -322,7 +321,7 @@ pub(super) fn licence() -> Snippet {
 pub(super) fn kconfig(option: &str) -> Option<Snippet> {
     is_identifier(option).then(|| {
         program(format!(
-            "extern int {option} __kconfig __weak;\n\n\tif ({option}) {{\n\t\t/* what it is for */\n\t}}\n"
+            "extern int {option} __kconfig __weak;\n\n\tif ({option}) {{\n\t\t/* code that needs the option */\n\t}}\n"
         ))
     })
 }

@@ -15,8 +15,8 @@ pub fn offered(name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanat
     let mut explanation = story(Subject::Target, name, matrix, failed, presence, |_| Vec::new());
     explanation.in_its_place.clear();
     explanation.notes.push(
-        "The kernel does not offer this struct_ops: it is too old, or built without it. Its programs cannot be loaded \
-         either."
+        "The kernel does not have this struct_ops: it is too old, or built without it. The programs of the map cannot \
+    be loaded either."
             .to_owned(),
     );
     if explanation.presence.iter().any(|on| !on.presence.is_present()) {
@@ -46,8 +46,8 @@ pub fn member(in_struct: &str, member: &str, matrix: &[KernelTypes<'_>], failed:
     let mut explanation = story(Subject::StructOpsMember, &name, matrix, failed, presence, |_| Vec::new());
     explanation.in_its_place.clear();
     explanation.notes.push(
-        "libbpf refuses a map that sets a member the kernel's struct does not have, with all its programs. One that is zero it \
-         leaves out (libbpf 1.4 and later): set it to NULL between open and load where the kernel lacks it."
+        "libbpf refuses a map, with all its programs, that sets a member which the kernel's struct lacks. It ignores a \
+    member that is zero (libbpf 1.4 or later): set the member to NULL between open and load on kernels that lack it."
             .to_owned(),
     );
     if explanation.presence.iter().any(|on| !on.presence.is_present()) {

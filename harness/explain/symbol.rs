@@ -1,6 +1,7 @@
 //! The stories of what a program attaches to ([`AttachTarget`]) and of what it calls by name ([`ksym`]).
 
 use super::compatible::compatible;
+use super::module::Answered;
 use super::named::{best, boundary, on};
 use super::{KernelTypes, group, nearest_with, similarity, snippet};
 use crate::object::btf::{Btf, TypeKind, Want, essential_name};
@@ -106,6 +107,22 @@ pub fn target(
     failed: &str,
     elsewhere: &dyn Fn(&str) -> Option<String>,
 ) -> Explanation {
+    let want = match target {
+        AttachTarget::Tracepoint(_) => Want::Typedef,
+        AttachTarget::Function(_) | AttachTarget::Iterator(_) => Want::Function,
+    };
+    let name = target.btf_name();
+    let kernels = Answered::of(matrix, &name);
+    let explanation = target_story(target, &kernels.known, failed, elsewhere);
+    kernels.told(explanation, Some(want))
+}
+
+fn target_story(
+    target: &AttachTarget,
+    matrix: &[KernelTypes<'_>],
+    failed: &str,
+    elsewhere: &dyn Fn(&str) -> Option<String>,
+) -> Explanation {
     let mut explanation = story(
         Subject::Target,
         target.name(),
@@ -136,8 +153,8 @@ pub fn target(
     let changed = counts.windows(2).any(|pair| pair[0] != pair[1]);
     if changed {
         explanation.notes.push(
-            "Its parameters differ between kernels. The verifier refuses a context access beyond them, so write one \
-             program for each form and load the one that fits."
+            "Its parameters differ between kernels, and the verifier rejects a context access beyond them. Write one \
+    program for each prototype, and load the one that fits."
                 .to_owned(),
         );
     }
@@ -145,20 +162,23 @@ pub fn target(
     let nothing_alike = explanation.in_its_place.iter().all(|place| place.replacements.is_empty());
     let nowhere = !matrix.is_empty() && explanation.presence.iter().all(is_missing);
     if let Some(place) = nowhere.then(|| elsewhere(&target.btf_name())).flatten() {
-        explanation.notes.push(format!("None of these kernels has it in its own types; {place}."));
+        explanation.notes.push(format!("None of these kernels has it in vmlinux; {place}."));
     } else if nowhere && nothing_alike {
         explanation.notes.push(format!(
-            "No kernel at hand has it, nor anything alike, so it may be a placeholder: loaders often set the target themselves \
-             (libbpf: `bpf_program__set_attach_target`). Then name it with `target` in a `[[program]]` of a suite, or in `SEC()`, or run that \
-             loader, by `corematrix exec`. Otherwise only other kernels than these have `{}`.",
+            "No known kernel has it or a similar name. It may be a placeholder: loaders often set the target (libbpf: \
+    `bpf_program__set_attach_target`). In that case, name the target with `target` in a `[[program]]` table of a suite \
+    or in `SEC()`, or run the loader with `corematrix exec`. Otherwise, only kernels that are not known here have \
+    `{}`.",
             target.name()
         ));
     } else if matches!(target, AttachTarget::Function(_)) && explanation.presence.iter().any(is_missing) {
-        explanation.notes.push(
-            "A function that is missing was removed, renamed or inlined; a module may have it, or another build of the \
-             same version."
-                .to_owned(),
-        );
+        let knows_modules = |kernel: &KernelTypes<'_>| kernel.modules.is_some_and(|modules| modules.are_known);
+        let mut lacking = matrix.iter().zip(&explanation.presence).filter(|(_, on)| is_missing(on));
+        let other = match lacking.all(|(kernel, _)| knows_modules(kernel)) {
+            true => "another build of the same version may have it.",
+            false => "a module, or another build of the same version, may have it.",
+        };
+        explanation.notes.push(format!("A missing function was removed, renamed or inlined; {other}"));
     }
     let all_have_it = explanation.presence.iter().all(|on| on.presence.is_present());
     // The program fails where it is; it may be loaded where the target has another form.
@@ -202,6 +222,12 @@ fn prototype(btf: &Btf, function: u32) -> Option<u32> {
 
 /// Explains a kernel function or variable that a program uses as `__ksym`.
 pub fn ksym(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
+    let kernels = Answered::of(matrix, asked.name);
+    let explanation = ksym_story(asked, &kernels.known, failed);
+    kernels.told(explanation, Some(Want::Function))
+}
+
+fn ksym_story(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Explanation {
     let name = essential_name(asked.name);
     let declared = asked.declared();
     // libbpf takes a function of another prototype for a missing one.
@@ -251,7 +277,8 @@ pub fn ksym(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Expla
         (Some(kernel), Some((btf, theirs)), Some((local, own))) => {
             let declared = |btf: &Btf, id: u32| snippet::prototype(btf, id, name).unwrap_or_else(|| name.to_owned());
             explanation.notes.push(format!(
-                "The object declares `{}`, {kernel} has `{}`. libbpf takes a function of another prototype for a missing one.",
+                "The object declares `{}`, but {kernel} has `{}`. libbpf treats a function with another prototype as \
+    missing.",
                 declared(local, own),
                 declared(btf, theirs)
             ));
@@ -282,7 +309,8 @@ pub fn ksym(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Expla
         && explanation.snippets.iter().any(|snippet| snippet.code.starts_with("struct "))
     {
         explanation.notes.push(
-            "Take the structs from `vmlinux.h`, or define them: libbpf takes one that is only declared for another type."
+            "Use the structs of `vmlinux.h`, or define them: libbpf treats a struct that is only declared as another \
+    type."
                 .to_owned(),
         );
     }
@@ -315,7 +343,7 @@ pub(super) fn story(
                 score,
                 type_name: String::new(),
                 offset: None,
-                why: vec![if underscores { "same name but for underscores" } else { "like name" }.to_owned()],
+                why: vec![if underscores { "same name except for underscores" } else { "similar name" }.to_owned()],
                 path: candidate,
             })
         });

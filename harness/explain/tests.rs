@@ -36,7 +36,7 @@ fn none() -> KnownTypes {
 /// The two kernels of the fixtures, twice each, as a matrix.
 fn with_matrix<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
     let (old, new) = (btf("kernel_a.o"), btf("kernel_b.o"));
-    let kernel = |name, btf| KernelTypes { name, btf, booted: true };
+    let kernel = |name, btf| KernelTypes { name, btf, booted: true, modules: None };
     test(&[kernel("5.10", &old), kernel("6.1", &old), kernel("6.12", &new), kernel("7.3", &new)])
 }
 
@@ -115,8 +115,12 @@ fn the_best_replacement_is_the_true_one() {
 fn a_third_layout_gets_a_branch_of_its_own() {
     let (old, between, new) = (btf("kernel_a.o"), btf("kernel_between.o"), btf("kernel_b.o"));
     let (local, relocations) = object_under_test();
-    let matrix =
-        [("6.1", &old), ("6.6", &between), ("6.12", &new)].map(|(name, btf)| KernelTypes { name, btf, booted: true });
+    let matrix = [("6.1", &old), ("6.6", &between), ("6.12", &new)].map(|(name, btf)| KernelTypes {
+        name,
+        btf,
+        booted: true,
+        modules: None,
+    });
     let specs = relocations.iter().filter_map(|one| LocalSpec::of(one, &local));
     let spec = specs.into_iter().find(|spec| spec.to_string() == "struct inode.i_ctime.tv_nsec").unwrap();
     let explanation = relocation(&spec, &local, &matrix, &none(), "6.6").unwrap();
@@ -153,8 +157,11 @@ fn silent_dangers_are_found_where_the_access_does_not_adapt() {
             dangers(types, &asked, kernel).into_iter().map(line).collect()
         };
         assert!(found(&copied, matrix[0]).is_empty(), "{:?}", found(&copied, matrix[0]));
-        let bits = "struct sock.sk_userlocks: no bitfield here, a bitfield of 4 bits in the object";
-        assert_eq!(found(&copied, matrix[2]), ["struct sock.sk_err: 8 bytes here, 4 bytes in the object", bits]);
+        let bits = "struct sock.sk_userlocks: no bitfield in the kernel, a bitfield of 4 bits in the object";
+        assert_eq!(
+            found(&copied, matrix[2]),
+            ["struct sock.sk_err: 8 bytes in the kernel, 4 bytes in the object", bits]
+        );
         // Another function that asks for the size adapts nothing here.
         let apart = asked.iter().cloned().enumerate().map(|(index, one)| Listed { function: index.to_string(), ..one });
         let apart: Vec<Listed> = apart.collect();
@@ -182,7 +189,7 @@ fn constants_are_found_where_no_relocation_adapts_them() {
         };
         // The old kernel has the values of the object.
         assert_eq!(found(matrix[0]), []);
-        let line = "enum iter_type::ITER_IOVEC: the value 1 here, 4 in the object";
+        let line = "enum iter_type::ITER_IOVEC: value 1 in the kernel, 4 in the object";
         let all = ["naive", "called"].map(|function| (function.to_owned(), line.to_owned()));
         assert_eq!(found(matrix[2]), all);
         let source = &constants(&types, &asked, matrix[2])[0].source;

@@ -15,11 +15,11 @@ use crate::record::{Blame, Cause, KernelState, ProgramRecord, RunRecord, Verdict
 use expected::Use;
 
 /// What to do about a failure.
-const EXPLAIN: &str =
-    "`corematrix explain RUN KERNEL OBJECT PROGRAM` tells why; an `[[expect]]` with a reason in the suite excuses it";
+const EXPLAIN: &str = "`corematrix explain RUN KERNEL OBJECT PROGRAM` explains why; an `[[expect]]` with a reason in the suite excuses \
+    it";
 
 /// Why a failure passes that was there before.
-const KNOWN: &str = "it is so in the baseline, too";
+const KNOWN: &str = "as in the baseline";
 
 /// Weighs a run.
 ///
@@ -107,8 +107,8 @@ impl<'a> Gate<'a> {
             let story = if reason.is_empty() { what.to_owned() } else { format!("{what}: {reason}") };
             if kernel.is_done_without() {
                 if self.was_judged(k) {
-                    let hint = "make it available again, or take a baseline without it".to_owned();
-                    let story = format!("{story}; the baseline judged it, so the matrix has shrunk");
+                    let hint = "make it available again, or use a baseline without it".to_owned();
+                    let story = format!("{story}, but was judged in the baseline: the matrix has shrunk");
                     self.push(Weight::Red, Rule::CellLost, place, &story, Some(hint));
                 }
                 continue;
@@ -147,16 +147,16 @@ impl<'a> Gate<'a> {
             } else if let Some(scope) = self.expected(o, k, WHOLE_OBJECT, None) {
                 self.excuse(Rule::NotWhole, place.clone(), scope.reason.clone(), scope.link.clone());
             } else {
-                let reason = whole.reason.as_deref().unwrap_or("libbpf did not say why");
-                let then = if was == Some(true) { "; it did in the baseline" } else { "" };
+                let reason = whole.reason.as_deref().unwrap_or("libbpf gave no reason");
+                let then = if was == Some(true) { "; in the baseline it did" } else { "" };
                 let story = format!("does not load as a whole, as its own loader would load it: {reason}{then}");
                 self.push(Weight::Red, Rule::NotWhole, place.clone(), &story, self.since(o, k));
             }
         }
         self.kernel_log(o, k);
         if cell.defective_records() > 0 {
-            let story = format!("{} relocations have no trustworthy record", cell.defective_records());
-            let hint = Some("this is a defect of corematrix; please report it".to_owned());
+            let story = format!("{} relocations have no reliable record", cell.defective_records());
+            let hint = Some("this is a bug in corematrix; please report it".to_owned());
             self.push(Weight::Infrastructure, Rule::Infrastructure, place.clone(), &story, hint);
         }
         let retries: Vec<&str> = cell.retries().collect();
@@ -197,7 +197,7 @@ impl<'a> Gate<'a> {
                 }
             }
             Verdict::HarnessError => {
-                let hint = Some("nothing is known against the object: run it again".to_owned());
+                let hint = Some("the object is not to blame: run it again".to_owned());
                 self.push(Weight::Infrastructure, Rule::Infrastructure, place, &story, hint);
             }
             // The kernel has said it for all of its programs.
@@ -241,7 +241,7 @@ impl<'a> Gate<'a> {
                         (Rule::VerdictWorse, format!("; in the baseline: {}", before.verdict))
                     }
                     Some(_) => (Rule::Failure, "; the baseline could not judge it".to_owned()),
-                    None if self.pair.is_some() => (Rule::Failure, "; it is not in the baseline".to_owned()),
+                    None if self.pair.is_some() => (Rule::Failure, "; not in the baseline".to_owned()),
                     None => (Rule::Failure, String::new()),
                 };
                 let hint = self.since(o, k).or_else(|| Some(EXPLAIN.to_owned()));
@@ -263,8 +263,8 @@ impl<'a> Gate<'a> {
             return self.excuse(Rule::PredictedFailure, place, known.reason.clone(), known.link.clone());
         }
         if self.limits.predicted_failures {
-            let story = format!("predicted from types: {}", outcome.words());
-            let hint = Some("no kernel was booted: prove it on one that can be".to_owned());
+            let story = format!("predicted from BTF: {}", outcome.words());
+            let hint = Some("no kernel was booted: check it on a kernel that can be booted".to_owned());
             return self.push(Weight::Red, Rule::PredictedFailure, place, &story, hint);
         }
         *self.predicted.entry(k).or_default() += 1;
@@ -274,8 +274,8 @@ impl<'a> Gate<'a> {
     fn predictions(&mut self) {
         for (k, count) in std::mem::take(&mut self.predicted) {
             let programs = if count == 1 { "1 program is" } else { &format!("{count} programs are") };
-            let story = format!("{programs} predicted to fail, from types alone");
-            let hint = Some("`--fail-on-predicted` names them and makes them red".to_owned());
+            let story = format!("{programs} predicted to fail, from BTF alone");
+            let hint = Some("`--fail-on-predicted` lists them and makes the gate red".to_owned());
             let place = Place::kernel(&self.record.kernels[k].name);
             self.push(Weight::Notice, Rule::PredictedFailure, place, &story, hint);
         }
@@ -295,12 +295,13 @@ impl<'a> Gate<'a> {
             let story = difference.change.to_string();
             match difference.change {
                 Change::Gone => {
-                    let story = format!("{story}: the baseline has it, so the matrix has shrunk");
-                    let hint = "put it back, or take a baseline without it".to_owned();
+                    let story = format!("{story}, but is in the baseline: the matrix has shrunk");
+                    let hint = "restore it, or use a baseline without it".to_owned();
                     self.push(Weight::Red, Rule::CellLost, place, &story, Some(hint));
                 }
                 Change::CoverageLost { .. } => {
-                    let hint = "a kernel that took this side may have left the matrix, or the program that holds it loads no more";
+                    let hint = "a kernel that took this side may have left the matrix, or the program that contains it \
+    no longer loads";
                     self.push(Weight::Red, Rule::CoverageLost, place, &story, Some(hint.to_owned()));
                 }
                 Change::DangerAdded(_) => self.push(Weight::Red, Rule::NewDanger, place, &story, since),
@@ -308,7 +309,7 @@ impl<'a> Gate<'a> {
                     let limit = self.limits.instructions_percent;
                     // A little more than the rounding of a percentage.
                     if crate::compare::growth(before, after) - limit > 1e-6 {
-                        let story = format!("{story}, and {limit} % is the limit");
+                        let story = format!("{story}; the limit is {limit} %");
                         self.push(Weight::Red, Rule::InstructionsGrew, place, &story, since);
                     }
                 }
@@ -329,9 +330,9 @@ impl<'a> Gate<'a> {
         let kernel = match old_kernel.identity == new_kernel.identity {
             true => None,
             false if release(old_kernel) == release(new_kernel) => {
-                Some(format!("was built anew as {}", release(new_kernel)))
+                Some(format!("was rebuilt as {}", release(new_kernel)))
             }
-            false => Some(format!("went from {} to {}", release(old_kernel), release(new_kernel))),
+            false => Some(format!("changed from {} to {}", release(old_kernel), release(new_kernel))),
         };
         let name = &new_kernel.name;
         Some(match (old.sha256 == new.sha256, kernel) {
@@ -341,7 +342,8 @@ impl<'a> Gate<'a> {
             (true, None) => {
                 let (old, new) = (&pair.before.tool, &pair.after.tool);
                 format!(
-                    "neither object nor kernel changed since the baseline; corematrix {} and libbpf {} judged then, {} and {} now",
+                    "neither object nor kernel changed since the baseline, but corematrix and libbpf: {} and {} then, \
+    {} and {} now",
                     old.corematrix, old.libbpf, new.corematrix, new.libbpf
                 )
             }
@@ -352,7 +354,7 @@ impl<'a> Gate<'a> {
         let has = |report: &GateReport, weight| report.of_weight(weight).next().is_some();
         if self.report.judged == 0 && !has(&self.report, Weight::Infrastructure) && !has(&self.report, Weight::Red) {
             let hint = Some("name objects and kernels to run".to_owned());
-            let story = "nothing was judged, and silence is not success";
+            let story = "nothing was judged, which does not count as success";
             self.push(Weight::Infrastructure, Rule::Infrastructure, Place::default(), story, hint);
         }
         let mut report = self.report;
@@ -374,13 +376,14 @@ impl<'a> Gate<'a> {
 fn limit_hint(cause: Option<Cause>) -> &'static str {
     match cause {
         Some(Cause::IncompleteMapDefinition) => {
-            "a suite's `[[shape]]` sets what the loader sets of maps; an `[[expect]]` excuses the object without it"
+            "set what the loader sets of maps in a `[[shape]]` of the suite; an `[[expect]]` excuses the object \
+    without it"
         }
         Some(Cause::MachineUnavailable) => {
-            "leave the setting away on this kernel; an `[[expect]]` with a reason excuses the row on it"
+            "do not use the setting on this kernel; an `[[expect]]` with a reason excuses its row"
         }
         Some(Cause::GuestMemory) => "give the kernel's guests more `memory` in kernels.toml",
-        _ => "an `[[expect]]` with a reason excuses what can never be judged",
+        _ => "an `[[expect]]` with a reason excuses results that can never be judged",
     }
 }
 

@@ -27,7 +27,7 @@ impl GateOutcome {
         match self {
             GateOutcome::Green => "green",
             GateOutcome::Red => "red",
-            GateOutcome::Infrastructure => "not decided: infrastructure trouble",
+            GateOutcome::Infrastructure => "not decided: infrastructure failure",
             GateOutcome::Interrupted => "not decided: the run was interrupted",
         }
     }
@@ -104,8 +104,8 @@ impl Rule {
             Rule::Failure => "failure",
             Rule::VerdictWorse => "verdict worse",
             Rule::CauseChanged => "cause changed",
-            Rule::NotWhole => "object not whole",
-            Rule::NotServed => "not served",
+            Rule::NotWhole => "object fails as a whole",
+            Rule::NotServed => "no alternative works",
             Rule::CellLost => "cell lost",
             Rule::CoverageLost => "coverage lost",
             Rule::InstructionsGrew => "more instructions",

@@ -1,4 +1,4 @@
-//! [`Expectations`]: failures and kernel warnings that somebody knows of, out of a TOML file such as a suite. [`Expectations::read`]
+//! [`Expectations`]: failures and kernel warnings that are known, out of a TOML file such as a suite. [`Expectations::read`]
 //! takes nothing else from the file; a suite takes the tables in with its own, see [`WrittenExpectation`].
 //!
 //! ```toml
@@ -153,8 +153,11 @@ impl WrittenExpectation {
         if let Some(written) = &self.verdict {
             let verdict = *written.get_ref();
             if verdict.is_pass() || matches!(verdict, Verdict::NotRun | Verdict::Skipped) {
-                let refusal =
-                    TableError::new(format!("`verdict` is `{verdict}`, which is no failure"), "name how it fails");
+                let refusal = TableError::new(
+                    format!("`verdict` is `{verdict}`, which is not a failure"),
+                    "name the verdict of a \
+    failure",
+                );
                 return Err(refusal.at(written.span().start));
             }
         }

@@ -88,7 +88,7 @@ impl WrittenScope<'_> {
     /// Checks the keys; `origin` is where the table stands.
     pub fn check(self, origin: String) -> Result<Scope, TableError> {
         if self.reason.get_ref().trim().is_empty() {
-            let refusal = TableError::new("`reason` is empty", "say why it is put up with, for who reads it later");
+            let refusal = TableError::new("`reason` is empty", "state why the failure or warning is accepted");
             return Err(refusal.at(self.reason.span().start));
         }
         Ok(Scope {
@@ -123,7 +123,7 @@ fn selectors(written: &Spanned<Selectors>) -> Result<Vec<KernelSelector>, TableE
         Selectors::Several(selectors) => selectors,
     };
     if texts.is_empty() {
-        return Err(TableError::new("`kernel` is empty", "leave it out for every kernel").at(start));
+        return Err(TableError::new("`kernel` is empty", "omit it to match every kernel").at(start));
     }
     let read = |text: &String| {
         KernelSelector::parse(text).map_err(|error| TableError {
@@ -143,5 +143,6 @@ fn date(value: &toml::Value) -> Result<Date, TableError> {
         let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
         Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
     };
-    read().ok_or_else(|| TableError::new(format!("`expires` is `{text}`, which is no date"), "write it as 2027-06-30"))
+    read()
+        .ok_or_else(|| TableError::new(format!("`expires` is `{text}`, which is not a date"), "write it as 2027-06-30"))
 }

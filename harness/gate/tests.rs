@@ -91,12 +91,13 @@ fn what_is_predicted_is_red_only_where_that_is_asked_for() {
         lines
     };
     let lines = weighed(&Expectations::default(), false);
-    assert_eq!(lines, ["Notice predicted failure: kernel 5.4: 5 programs are predicted to fail, from types alone"]);
+    assert_eq!(lines, ["Notice predicted failure: kernel 5.4: 5 programs are predicted to fail, from BTF alone"]);
     let lines = weighed(&Expectations::default(), true);
     assert_eq!(lines.len(), 5, "{lines:#?}");
     assert_eq!(
         lines[1],
-        "Red predicted failure: `execsnoop/vfs_read_exit` on 5.4: predicted from types: attach target missing: `vfs_read` is not in the kernel itself"
+        "Red predicted failure: `execsnoop/vfs_read_exit` on 5.4: predicted from BTF: attach target missing: \
+    `vfs_read` is not in the kernel itself"
     );
     let known = "[[expect]]\nobject = \"execsnoop\"\nkernel = \"5.4\"\nreason = \"r\"\n";
     assert_eq!(weighed(&expectations(known), true).len(), 2);

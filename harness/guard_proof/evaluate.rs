@@ -1,7 +1,9 @@
 //! [`GuardObject`]: which arm of a guard a kernel picks, by its types or by what libbpf did there.
 
+use std::sync::Arc;
+
 use super::{TypedKernel, meant};
-use crate::core_relo::{ObjectSide, Resolver, Target};
+use crate::core_relo::{ObjectSide, Resolver, Target, TypeTable};
 use crate::object::btf_ext::RelocationKind;
 use crate::record::{Arm, History, RelocationOutcome, Snippet, WrongGuard};
 
@@ -34,7 +36,7 @@ impl<'a> GuardObject<'a> {
         let place = |arm: &&Arm| Some(snippet.code.find(&format!("if ({})", arm.condition.as_ref()?)));
         let mut order: Vec<(usize, &Arm)> = Vec::new();
         for arm in history.arms.iter().filter(|arm| arm.condition.is_some()) {
-            let missing = || format!("the guard does not ask for `{}`", arm.path.as_deref().unwrap_or_default());
+            let missing = || format!("the guard does not check `{}`", arm.path.as_deref().unwrap_or_default());
             order.push((place(&arm).flatten().ok_or_else(missing)?, arm));
         }
         order.sort_by_key(|(place, _)| *place);
@@ -87,7 +89,12 @@ impl<'a> GuardObject<'a> {
         let wrong = kernels.iter().zip(meant).filter_map(|(kernel, meant)| {
             // A kernel that is in no arm, not even that of nothing, was not asked.
             let (meant, types) = (meant?, kernel.types.open()?);
-            let target = Target { kernel: types, modules: Vec::new() };
+            let split = |(name, raw): &(String, Vec<u8>)| {
+                let table = TypeTable::of_module(raw.clone(), Arc::clone(&types)).ok()?;
+                Some((name.clone(), Arc::new(table)))
+            };
+            let modules = kernel.modules.iter().filter_map(split).collect();
+            let target = Target { kernel: types, modules };
             let outcomes = Resolver::all(&self.side, &target);
             let picked = self.picked(|number| outcomes.get(number).map(|one| &one.outcome));
             Some(WrongGuard { kernel: kernel.name.clone(), reason: difference(Some(meant), &picked)? })
@@ -104,9 +111,9 @@ pub fn difference(meant: Option<&Arm>, picked: &Picked<'_>) -> Option<String> {
     let words = |path: Option<String>| path.map_or_else(|| "nothing".to_owned(), |path| format!("`{path}`"));
     let taken = path(picked.arm);
     if taken != wanted {
-        return Some(format!("it picks {}, not {}", words(taken), words(wanted)));
+        return Some(format!("it selects {}, not {}", words(taken), words(wanted)));
     }
-    (!picked.unread.is_empty()).then(|| format!("what it reads is not there: {}", picked.unread.join(", ")))
+    (!picked.unread.is_empty()).then(|| format!("it reads a missing field: {}", picked.unread.join(", ")))
 }
 
 fn is_condition(kind: RelocationKind) -> bool {

@@ -19,6 +19,8 @@ pub struct TypedKernel {
     pub name: String,
     /// Its types.
     pub types: TypeSource,
+    /// The raw BTF of its modules that have what guards read, by name.
+    pub modules: Vec<(String, Vec<u8>)>,
 }
 
 /// The guard of an explanation, if it has one that asks for what its history tells apart.

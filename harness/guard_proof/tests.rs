@@ -20,7 +20,7 @@ fn kernels() -> Vec<(&'static str, Vec<u8>)> {
 fn explained() -> Explanation {
     let types: Vec<(&str, Btf)> = kernels().into_iter().map(|(name, raw)| (name, Btf::parse(&raw).unwrap())).collect();
     let matrix: Vec<KernelTypes<'_>> =
-        types.iter().map(|(name, btf)| KernelTypes { name, btf, booted: true }).collect();
+        types.iter().map(|(name, btf)| KernelTypes { name, btf, booted: true, modules: None }).collect();
     let spec = LocalSpec::parse("<byte_off> [0] struct inode.i_ctime.tv_sec (0:2:0 @ offset 24)").unwrap();
     relocation(&spec, &types[0].1, &matrix, &KnownTypes::default(), "6.12").unwrap()
 }
@@ -29,6 +29,7 @@ fn typed() -> Vec<TypedKernel> {
     let kernel = |(name, raw): (&str, Vec<u8>)| TypedKernel {
         name: name.to_owned(),
         types: TypeSource::of(TypeTable::new(raw).unwrap()),
+        modules: Vec::new(),
     };
     kernels().into_iter().map(kernel).collect()
 }
@@ -53,7 +54,7 @@ fn a_guard_is_held_against_every_kernel() {
     let wrong = GuardObject::read(&compiled.bytes, snippet, &false_history).unwrap().wrong(&typed());
     assert_eq!(wrong.len(), 1);
     assert_eq!(wrong[0].kernel, "6.6");
-    assert_eq!(wrong[0].reason, "it picks `__i_ctime.tv_sec`, not `i_ctime.tv_sec`");
+    assert_eq!(wrong[0].reason, "it selects `__i_ctime.tv_sec`, not `i_ctime.tv_sec`");
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn in_turns(
 /// Loads one program of an object.
 fn load(program: &str, request: &Request<'_>, whose: &str, alive: &mut dyn FnMut()) -> Result<Prepared, String> {
     let failed = |warnings: Vec<String>| {
-        let why = warnings.into_iter().next().unwrap_or_else(|| "libbpf does not say why".to_owned());
+        let why = warnings.into_iter().next().unwrap_or_else(|| "libbpf gives no reason".to_owned());
         format!("program `{program}` {whose} does not load: {why}")
     };
     let prepared = prepare(request, Which::One(program), &mut None, alive).map_err(|error| failed(error.warnings()))?;

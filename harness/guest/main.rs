@@ -158,7 +158,7 @@ fn make_file(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
         fs::write(path, content)?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     };
-    make().map_err(|error| format!("cannot make `{}`: {error}", path.display()))
+    make().map_err(|error| format!("cannot create `{}`: {error}", path.display()))
 }
 
 fn hello((notes, loads): (&[String], &[ModuleLoad]), btf: Option<String>, woken: Option<Woken>) -> GuestMessage {

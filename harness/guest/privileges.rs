@@ -114,7 +114,8 @@ fn numbers(names: &[String], last: usize) -> Result<Vec<usize>, Refused> {
         }
     }
     let Some(first) = missing.first() else { return Ok(numbers) };
-    let since = capability_since(first).map_or_else(String::new, |since| format!(": Linux has it from {since}"));
+    let since =
+        capability_since(first).map_or_else(String::new, |since| format!(", which needs Linux {since} or later"));
     let last = CAPABILITIES.get(last).map_or_else(String::new, |last| format!(" (its last one is {last})"));
     let reason = format!("this kernel has no {first}{since}{last}");
     Err(Refused { missing, reason })
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(refused.missing, ["CAP_BPF", "CAP_PERFMON"]);
         assert_eq!(
             refused.reason,
-            "this kernel has no CAP_BPF: Linux has it from 5.8 (its last one is CAP_AUDIT_READ)"
+            "this kernel has no CAP_BPF, which needs Linux 5.8 or later (its last one is CAP_AUDIT_READ)"
         );
     }
 }

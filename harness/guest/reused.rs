@@ -113,7 +113,7 @@ fn create(reused: &ReusedMap, request: &Request<'_>, again: &mut dyn FnMut()) ->
         }
         Err(failure) => {
             let mut warnings = failure.warnings().into_iter();
-            let why = warnings.next().unwrap_or_else(|| "libbpf does not say why".to_owned());
+            let why = warnings.next().unwrap_or_else(|| "libbpf gives no reason".to_owned());
             Err(LeftOutMap { context: warnings.collect(), ..failed(why) })
         }
     }

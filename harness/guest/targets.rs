@@ -81,7 +81,7 @@ impl Targets {
 /// Loads one program of the object that has it, and nothing else of that. `Err` is why not, the errno, and the verifier's log.
 fn load(one: &TargetProgram, request: &Request<'_>, again: &mut dyn FnMut()) -> Result<OwnedFd, (String, i32, String)> {
     let failed = |why: String| (why, libc::EINVAL, String::new());
-    let first = |all: Vec<String>| all.into_iter().next().unwrap_or_else(|| "libbpf does not say why".to_owned());
+    let first = |all: Vec<String>| all.into_iter().next().unwrap_or_else(|| "libbpf gives no reason".to_owned());
     let bytes = match &one.object {
         Some(path) => fs::read(path).map_err(|error| failed(format!("cannot read `{path}`: {error}")))?,
         None => request.bytes.clone(),

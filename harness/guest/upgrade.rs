@@ -58,7 +58,7 @@ fn create_and_fill(request: &Request<'_>, from: &UpgradeFrom, again: &mut dyn Fn
     };
     let prepared = prepare(&old, Which::Maps, &mut None, again).map_err(|failure| {
         let warnings = failure.warnings();
-        let why = warnings.first().map_or("libbpf does not say why", String::as_str);
+        let why = warnings.first().map_or("libbpf gives no reason", String::as_str);
         format!("the maps of `{}` cannot be created: {why}", from.name)
     })?;
     let mut told = Vec::new();

@@ -31,7 +31,7 @@ const UNFINISHED: &str = ".unfinished-";
 #[non_exhaustive]
 pub enum HistoryError {
     /// Another nightly is at work on it.
-    #[error("another nightly is at work on the history `{}`", .0.display())]
+    #[error("another nightly uses the history `{}`", .0.display())]
     Busy(PathBuf),
     /// A file of it cannot be read or written.
     #[error("cannot {what} `{}`: {error}", .path.display())]
@@ -49,7 +49,7 @@ impl HistoryError {
     /// What the user can do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            HistoryError::Busy(_) => Some("wait for its end, or give this one a history of its own".to_owned()),
+            HistoryError::Busy(_) => Some("wait until it ends, or use another `--history` directory".to_owned()),
             HistoryError::Io { .. } => None,
         }
     }
@@ -186,7 +186,7 @@ mod tests {
         let history = History::open(folder.path()).unwrap();
         let begun = history.begin("2026-11-01T020000Z").unwrap();
         let busy = History::open(folder.path()).unwrap_err();
-        assert!(busy.to_string().starts_with("another nightly is at work on") && busy.hint().is_some(), "{busy}");
+        assert!(busy.to_string().starts_with("another nightly uses") && busy.hint().is_some(), "{busy}");
         // Nothing of the one at work was touched; the next one cleans up after one that was killed.
         assert!(begun.exists());
         drop(history);

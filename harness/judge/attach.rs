@@ -20,7 +20,7 @@ pub fn judge(facts: &AttachFacts, record: &mut ProgramRecord) {
             attach.reason = Some(reason.clone());
         }
         AttachTry::Died { signal } => {
-            let reason = format!("libbpf died of signal {signal} while it attached the program");
+            let reason = format!("libbpf was killed by signal {signal} while attaching the program");
             attach.outcome = AttachOutcome::Failed;
             attach.reason = Some(reason.clone());
             record.verdict = Verdict::HarnessError;
@@ -50,8 +50,8 @@ fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause,
     let of_library = "attaching to shared libraries without specific PID is not supported";
     if let Some(warning) = warnings.iter().find(|warning| warning.contains(of_library)) {
         let reason = format!(
-            "the kernel has no cookies for probes, which Linux has from 5.15; without them a USDT probe of a library needs \
-             a PID, which only the object's loader knows: {warning}"
+            "the kernel has no BPF cookies (Linux 5.15 or later); without them, a USDT probe of a library needs a PID, \
+    which only the object's loader knows: {warning}"
         );
         return (Cause::MissingAttachType, reason);
     }
@@ -59,7 +59,10 @@ fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause,
         Some(target) if !target.exists => (Cause::MissingAttachTarget, missing(target)),
         // All that a kernel compares then is how much the program reads with how much there is.
         Some(TargetFacts { kind: TargetKind::RawTracepoint, name, .. }) if errno == libc::EINVAL => {
-            let reason = format!("the tracepoint `{name}` has fewer arguments here than the program reads: {said}");
+            let reason = format!(
+                "the tracepoint `{name}` has fewer arguments on this kernel than the program reads: \
+    {said}"
+            );
             (Cause::ContextArgumentChanged, reason)
         }
         Some(TargetFacts { name, .. }) if errno == libc::EADDRNOTAVAIL => {
@@ -67,14 +70,14 @@ fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause,
         }
         Some(TargetFacts { name, .. }) if errno == libc::EILSEQ => {
             let reason =
-                format!("no instruction of `{name}` begins at the offset of the section on this kernel: {said}");
+                format!("on this kernel, no instruction of `{name}` starts at the offset in the section name: {said}");
             (Cause::ForbiddenAttachTarget, reason)
         }
         // It must not be probed, or was declared `inline`, which makes it untraceable even where it was not inlined.
         Some(TargetFacts { kind: TargetKind::Function | TargetKind::SystemCall, name, .. })
             if [libc::EINVAL, libc::EBUSY].contains(&errno) =>
         {
-            (Cause::ForbiddenAttachTarget, format!("the kernel has `{name}` and refuses to attach to it: {said}"))
+            (Cause::ForbiddenAttachTarget, format!("the kernel has `{name}` but refuses to attach to it: {said}"))
         }
         _ => (Cause::Unrecognised, said),
     }
@@ -86,21 +89,21 @@ fn missing(target: &TargetFacts) -> String {
     let file = format!("the guest's `{}`", file.as_deref().unwrap_or_default());
     match kind {
         TargetKind::Tracepoint | TargetKind::RawTracepoint => {
-            format!("neither this kernel nor a module it has loaded has the tracepoint `{name}`")
+            format!("neither this kernel nor a loaded module has the tracepoint `{name}`")
         }
-        TargetKind::SystemCall => format!("this kernel has no function of a system call `{name}`"),
+        TargetKind::SystemCall => format!("this kernel has no function for a system call `{name}`"),
         TargetKind::Functions => {
-            format!("no function of this kernel and of the modules it has loaded matches `{name}`")
+            format!("no function of this kernel or of a loaded module matches `{name}`")
         }
         TargetKind::UserFunction if name.contains(['*', '?']) => format!("no function of {file} matches `{name}`"),
         TargetKind::UserFunction => format!("{file} has no function `{name}`"),
         TargetKind::UserProbe => format!("{file} has no USDT probe `{name}`"),
         TargetKind::Function if copies.is_empty() => {
-            format!("`{name}` is not among the symbols of this kernel and of the modules it has loaded")
+            format!("neither this kernel nor a loaded module has the symbol `{name}`")
         }
         TargetKind::Function => {
             let copies: Vec<String> = copies.iter().map(|copy| format!("`{copy}`")).collect();
-            format!("`{name}` is not a symbol of this kernel, only {} of it", copies.join(", "))
+            format!("this kernel has no symbol `{name}`, only {}", copies.join(", "))
         }
     }
 }
@@ -135,9 +138,9 @@ mod tests {
         assert_eq!(record.errno, Some(libc::ENOENT));
         let evidence = record.evidence.unwrap();
         assert_eq!((evidence.line.as_str(), evidence.subject.as_deref()), ("prog 'p': said", Some("gone")));
-        assert!(record.reason.unwrap().starts_with("`gone` is not among the symbols"));
+        assert!(record.reason.unwrap().starts_with("neither this kernel nor a loaded module has the symbol `gone`"));
         let copied = failed(libc::ENOENT, false, &["gone.isra.0"]).reason.unwrap();
-        assert_eq!(copied, "`gone` is not a symbol of this kernel, only `gone.isra.0` of it");
+        assert_eq!(copied, "this kernel has no symbol `gone`, only `gone.isra.0`");
     }
 
     #[test]
@@ -149,7 +152,7 @@ mod tests {
         let fewer = AttachTry::Failed { errno: libc::EINVAL, warnings: Vec::new(), target: Some(target) };
         assert_eq!(judged(fewer).cause, Some(Cause::ContextArgumentChanged));
         assert!(reason_of(libc::EBUSY).contains("refuses to attach"));
-        assert!(reason_of(libc::EILSEQ).starts_with("no instruction of `gone` begins"));
+        assert!(reason_of(libc::EILSEQ).contains("no instruction of `gone` starts"));
         assert_eq!(failed(libc::EINVAL, true, &[]).cause, Some(Cause::ForbiddenAttachTarget));
         let unknown = failed(libc::ENOMEM, true, &[]);
         assert_eq!((unknown.cause, unknown.reason.as_deref()), (Some(Cause::Unrecognised), Some("prog 'p': said")));
@@ -163,10 +166,10 @@ mod tests {
         };
         let file = Some("/lib/libc.so.6".to_owned());
         let cases = [
-            (facts(TargetKind::SystemCall, "gone", false), "this kernel has no function of a system call `gone`"),
+            (facts(TargetKind::SystemCall, "gone", false), "this kernel has no function for a system call `gone`"),
             (
                 facts(TargetKind::Functions, "gone_*", false),
-                "no function of this kernel and of the modules it has loaded matches `gone_*`",
+                "no function of this kernel or of a loaded module matches `gone_*`",
             ),
             (
                 TargetFacts { file: file.clone(), ..facts(TargetKind::UserFunction, "gone", false) },

@@ -13,13 +13,13 @@ pub fn never_attaches(program: &ProgramInfo, kernel: &dyn KernelView) -> Option<
     if attach_types::has_attach_type(program, kernel) == Some(false) {
         let name = attach_types::attach_type(program)?;
         let since = attach_types::since(program);
-        let line = format!("the kernel has no attach type `{name}`{since}: it loads the program and cannot attach it");
+        let line = format!("the kernel has no attach type `{name}`{since}: it loads the program but cannot attach it");
         let evidence = Evidence::line(line).about(name);
         return Some(Diagnosis::of(Verdict::UnsupportedType, Cause::MissingAttachType, evidence));
     }
     let option = attach_types::option_of_attach(program, kernel)?;
     let kind = attach_types::kind(&program.section);
-    let line = format!("the kernel is built without `{option}`: it loads programs of `{kind}` and cannot attach them");
+    let line = format!("the kernel is built without `{option}`: it loads `{kind}` programs but cannot attach them");
     let evidence = Evidence::line(line).about(option);
     Some(Diagnosis::of(Verdict::UnsupportedType, Cause::KernelConfigMissing, evidence))
 }

@@ -90,7 +90,7 @@ pub(super) fn has_attach_type(program: &ProgramInfo, kernel: &dyn KernelView) ->
 /// `, which Linux has from 6.6`, if the release is known.
 pub(super) fn since(program: &ProgramInfo) -> String {
     let since = program.attach_type.as_deref().and_then(|bare| Feature::AttachType.since(bare));
-    since.map_or_else(String::new, |since| format!(", which Linux has from {since}"))
+    since.map_or_else(String::new, |since| format!(" (Linux {since} or later)"))
 }
 
 /// The option that the kernel is built without, and without which it lists the program's type and cannot load it.

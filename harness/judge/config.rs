@@ -62,7 +62,7 @@ pub(super) fn unless_ruled_out(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnos
 
 /// The option is the cause.
 fn built_without(option: &str, what: &str, diagnosis: Diagnosis) -> Diagnosis {
-    let reason = format!("{what} needs `{option}`, which the kernel is built without");
+    let reason = format!("{what} needs `{option}`, but the kernel is built without it");
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(option));
     Diagnosis { cause: Some(Cause::KernelConfigMissing), reason: Some(reason), evidence, ..diagnosis }
 }
@@ -152,7 +152,7 @@ mod tests {
         let refused = "prog 'p': BPF program load failed: -EINVAL";
         let (cause, reason) = judged(&WITHOUT, "kprobe", refused, log);
         assert_eq!(cause, Some(Cause::KernelConfigMissing));
-        let message = "`bpf_override_return` needs `CONFIG_BPF_KPROBE_OVERRIDE`, which the kernel is built without";
+        let message = "`bpf_override_return` needs `CONFIG_BPF_KPROBE_OVERRIDE`, but the kernel is built without it";
         assert_eq!(reason, message);
         // Where the option is on, unknown, or not the reason, it is not named.
         assert_eq!(judged(&WITH, "kprobe", refused, log).0, Some(Cause::ForbiddenHelper));
@@ -178,14 +178,14 @@ mod tests {
         let kfunc = "extern (func ksym) 'scx_bpf_dsq_insert': not found in kernel or module BTFs";
         let (cause, reason) = judged(&at(OFF, (6, 6)), "tracing", hook, "");
         assert_eq!(cause, config);
-        assert_eq!(reason, "`hid_bpf_device_event` needs `CONFIG_HID_BPF`, which the kernel is built without");
+        assert_eq!(reason, "`hid_bpf_device_event` needs `CONFIG_HID_BPF`, but the kernel is built without it");
         assert_eq!(judged(&at(OFF, (6, 12)), "struct_ops", ops, "").0, config);
         assert_eq!(judged(&at(OFF, (6, 12)), "struct_ops", kfunc, "").0, config);
         assert_eq!(judged(&at(ON, (6, 12)), "struct_ops", ops, "").0, target);
         // No option helps where the kernel is too old, or the hook is gone again.
         let (cause, reason) = judged(&at(OFF, (5, 10)), "tracing", hook, "");
         assert_eq!(cause, target);
-        assert!(reason.ends_with("; Linux has it from 6.3 to 6.10, with `CONFIG_HID_BPF`"), "{reason}");
+        assert!(reason.ends_with("; it needs Linux 6.3 to 6.10 with `CONFIG_HID_BPF`"), "{reason}");
         assert_eq!(judged(&at(OFF, (6, 12)), "tracing", hook, "").0, target);
         assert_eq!(judged(&at(OFF, (6, 10)), "struct_ops", ops, "").0, target);
         // Nothing follows where the kernel is unknown, or for another name.

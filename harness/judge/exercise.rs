@@ -9,7 +9,7 @@ pub fn judge(plan: &ExercisePlan, record: &mut ProgramRecord) {
     let Some(exercise) = &record.exercise else { return };
     let failure = match (exercise, exercise.test_run, plan.test_run.as_ref().and_then(|test_run| test_run.returns)) {
         (ExerciseRecord { problem: Some(problem), .. }, _, _) => {
-            Some((Verdict::HarnessLimit, Cause::NeedsLoader, format!("it was not made to run: {problem}"), None))
+            Some((Verdict::HarnessLimit, Cause::NeedsLoader, format!("it could not be triggered: {problem}"), None))
         }
         (_, Some(TestRun { returned: None, errno }), _) if plan.test_run.is_some() => {
             let words = errno::words(errno.unwrap_or(0));

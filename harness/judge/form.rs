@@ -82,8 +82,8 @@ fn missing_flag(case: &Case<'_>) -> Option<Newer> {
 fn diagnosis(case: &Case<'_>, newer: &Newer) -> Diagnosis {
     let Newer { cause, name, since } = newer;
     let form = case.program.map_or("", form);
-    let since = since.map_or_else(String::new, |since| format!(": Linux has it from {since}"));
-    let line = format!("the kernel does not have `{name}`, which `{form}` programs need{since}");
+    let since = since.map_or_else(String::new, |since| format!(" (Linux {since} or later)"));
+    let line = format!("the kernel lacks `{name}`, which `{form}` programs need{since}");
     Diagnosis::of(Verdict::UnsupportedType, *cause, Evidence::line(line).about(name))
 }
 
@@ -101,7 +101,7 @@ pub(super) fn address_of_function(case: &Case<'_>, line: &str) -> Option<String>
     let knows = || case.kernel.has_enumerator("bpf_func_id", "BPF_FUNC_for_each_map_elem");
     let complaint = line.contains("bpf_ld_imm64 insn") || line.contains("func_info");
     (complaint && knows() == Some(false)).then(|| {
-        format!("{line}: the kernel does not take the address of a function (`BPF_PSEUDO_FUNC`): Linux does from 5.13")
+        format!("{line}: the kernel does not support function addresses (`BPF_PSEUDO_FUNC`, Linux 5.13 or later)")
     })
 }
 
@@ -153,7 +153,8 @@ fn unknown_type(case: &Case<'_>) -> Diagnosis {
 /// The kernel knows the program's type. `None` if all that the section asks for is known to be there.
 fn unknown_form(case: &Case<'_>) -> Option<Diagnosis> {
     let form = |evidence| Some(Diagnosis::of(Verdict::UnsupportedType, Cause::MissingAttachType, evidence));
-    let unsaid = "the kernel knows the program type, and refuses its attach type or a load flag without a word";
+    let unsaid = "the kernel knows the program type, but refuses its attach type or a load flag without giving a \
+    reason";
     let Some(program) = case.program else { return form(Evidence::line(unsaid)) };
     let attach_type = attach_types::attach_type(program);
     let has_attach_type = attach_types::has_attach_type(program, case.kernel);
@@ -163,7 +164,7 @@ fn unknown_form(case: &Case<'_>) -> Option<Diagnosis> {
     }
     let flags = LoadFlag::of(&program.section);
     if let Some(name) = never_traced(program) {
-        let line = format!("kernels let no tracing program attach to `{name}`");
+        let line = format!("kernels do not allow tracing programs to attach to `{name}`");
         let evidence = Evidence::line(line).about(name);
         return Some(Diagnosis::of(Verdict::VerifierRejected, Cause::ForbiddenAttachTarget, evidence));
     }

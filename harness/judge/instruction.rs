@@ -62,5 +62,5 @@ pub(super) fn in_words(kind: NewInstruction) -> String {
         NewInstruction::SignedDivision => "a signed division or remainder".to_owned(),
         _ => format!("`{}`", kind.name()),
     };
-    format!("the program has {name}, which Linux takes from {major}.{minor} on")
+    format!("the program has {name}, which needs Linux {major}.{minor} or later")
 }

@@ -62,6 +62,11 @@ pub trait KernelView {
         None
     }
 
+    /// Why the kernel refused the types of a module that is loaded; `None` if it did not.
+    fn why_without_types(&self, _module: &str) -> Option<String> {
+        None
+    }
+
     /// Where another kernel has a type or function of this name in a module; `None` if this kernel itself has it.
     fn elsewhere(&self, _name: &str) -> Option<Elsewhere> {
         None

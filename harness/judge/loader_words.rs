@@ -46,7 +46,7 @@ pub(super) fn refused(words: &str) -> Diagnosis {
     };
     let diagnosis = Diagnosis::of(verdict, cause, evidence);
     match cause {
-        Cause::NeedsLoader => diagnosis.because(format!("{words}; name it with `type` in a `[[program]]` of a suite")),
+        Cause::NeedsLoader => diagnosis.because(format!("{words}; set `type` in a `[[program]]` table of a suite")),
         _ => diagnosis,
     }
 }

@@ -41,7 +41,7 @@ fn by_lockdown(case: &Case<'_>, machine: &MachineRecord, diagnosis: &Diagnosis) 
     if case.kernel.has_enumerator("bpf_func_id", &enumerator) == Some(false) {
         return None;
     }
-    let reason = format!("the lockdown (`{level}`) forbids {does}: {}", evidence.line);
+    let reason = format!("kernel lockdown (`{level}`) forbids {does}: {}", evidence.line);
     let evidence = Evidence { subject: Some(format!("lockdown={level}")), ..evidence.clone() };
     Some(Diagnosis::of(Verdict::VerifierRejected, Cause::MachineSetting, evidence).because(reason))
 }
@@ -87,7 +87,7 @@ pub fn attach_under_lockdown(machine: Option<&MachineRecord>, record: &mut Progr
     let (Some(level), true, true, Some(Cause::Unrecognised)) = (level, failed, denied, record.cause) else { return };
     let said = record.reason.take().unwrap_or_default();
     record.cause = Some(Cause::MachineSetting);
-    record.reason = Some(format!("the lockdown (`{level}`) forbids probes and tracing of the kernel: {said}"));
+    record.reason = Some(format!("kernel lockdown (`{level}`) forbids kernel probes and tracing: {said}"));
     if let Some(evidence) = &mut record.evidence {
         evidence.subject = Some(format!("lockdown={level}"));
     }
@@ -123,7 +123,7 @@ mod tests {
         let log = "5: (85) call bpf_probe_read_kernel#113\nprogram of this type cannot use helper bpf_probe_read_kernel#113\n";
         let (cause, reason) = judged(Some(&locked("confidentiality")), log, libc::EINVAL);
         assert_eq!(cause, Some(Cause::MachineSetting));
-        assert!(reason.starts_with("the lockdown (`confidentiality`) forbids reading kernel memory: "), "{reason}");
+        assert!(reason.starts_with("kernel lockdown (`confidentiality`) forbids reading kernel memory: "), "{reason}");
         // Integrity lets it read.
         assert_eq!(judged(Some(&locked("integrity")), log, libc::EINVAL).0, Some(Cause::ForbiddenHelper));
         assert_eq!(judged(None, log, libc::EINVAL).0, Some(Cause::ForbiddenHelper));

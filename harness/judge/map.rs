@@ -75,8 +75,8 @@ pub(super) fn unfilled_insn_array(case: &Case<'_>, line: &str) -> Option<Diagnos
     let is_array = |map: &&MapInfo| map.map_type.as_deref() == Some("insn_array") && program.maps.contains(&map.name);
     let map = object.maps.iter().find(is_array)?;
     let reason = format!(
-        "map `{}`: an insn_array has to hold instruction offsets and be frozen before its program is loaded, which its own loader \
-         does: {line}",
+        "map `{}`: its own loader must fill an insn_array with instruction offsets and freeze it before it loads the \
+    program: {line}",
         map.name
     );
     let evidence = Evidence::line(line).about(&map.name);

@@ -155,7 +155,7 @@ pub fn no_such_privileges(reason: &str) -> Diagnosis {
 /// `for lack of memory: the guest has 512 MiB`.
 pub fn guest_memory(mib: Option<u64>) -> String {
     let has = mib.map_or_else(String::new, |mib| format!(": the guest has {}", in_words(mib << 20)));
-    format!("for lack of memory{has}")
+    format!("not enough memory{has}")
 }
 
 /// The warning that says why an object could not be prepared whole.

@@ -35,7 +35,8 @@ pub(super) fn unless_in_module(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnos
     let mut reason = modules.reason(&what, case.kernel);
     // libbpf and the kernel ask BTF for everything but what probes attach to.
     if case.kernel.config(BTF_OF_MODULES) == Some(false) {
-        reason += "; without BTF of modules (`CONFIG_DEBUG_INFO_BTF_MODULES`) it would not be found in one that is loaded either";
+        reason += "; without module BTF (`CONFIG_DEBUG_INFO_BTF_MODULES`), it would not be found in a loaded module \
+    either";
     }
     let evidence = diagnosis.evidence.map(|evidence| evidence.about(what));
     not_judged(reason, evidence)
@@ -51,8 +52,7 @@ fn without_types(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
         return diagnosis;
     }
     let said = diagnosis.reason.clone().unwrap_or_default();
-    let why = "it is in a kernel module that is loaded, and the kernel has no BTF of modules \
-               (`CONFIG_DEBUG_INFO_BTF_MODULES`)";
+    let why = "it is in a loaded kernel module, but the kernel has no module BTF (`CONFIG_DEBUG_INFO_BTF_MODULES`)";
     diagnosis.because(format!("{said}; {why}"))
 }
 
@@ -107,8 +107,13 @@ impl Modules {
     fn reason(&self, what: &str, kernel: &dyn KernelView) -> String {
         match self {
             Modules::Here(modules) => {
-                let words =
-                    format!("{what} is in kernel module {}, which the guest has not loaded", modules.join(" or "));
+                let named = modules.join(" or ");
+                if let Some(why) = modules.iter().find_map(|module| kernel.why_without_types(module)) {
+                    return format!(
+                        "{what} is in kernel module {named}, which loaded, but its types were refused: {why}"
+                    );
+                }
+                let words = format!("{what} is in kernel module {named}, which the guest has not loaded");
                 match modules.iter().find_map(|module| kernel.why_not_loaded(module)) {
                     Some(why) => format!("{words}: {why}"),
                     None => words,
@@ -116,7 +121,7 @@ impl Modules {
             }
             Modules::Elsewhere(Elsewhere { module, kernel: on }) => {
                 let words =
-                    format!("{what} is in kernel module {module} on {on}; the modules of this kernel are not known");
+                    format!("{what} is in kernel module {module} on {on}; the modules of this kernel are unknown");
                 match kernel.why_modules_unknown() {
                     Some(why) => format!("{words}: {why}"),
                     None => words,
@@ -301,7 +306,7 @@ mod tests {
         assert_eq!((found.verdict, found.cause), (Verdict::HarnessLimit, Some(Cause::ModuleNotLoaded)));
         assert_eq!(
             found.reason.as_deref(),
-            Some("struct nf_conn is in kernel module nf_conntrack on 6.12; the modules of this kernel are not known")
+            Some("struct nf_conn is in kernel module nf_conntrack on 6.12; the modules of this kernel are unknown")
         );
         assert_eq!(found.evidence.and_then(|evidence| evidence.subject).as_deref(), Some("struct nf_conn"));
         assert_eq!(target(&SPLIT, "nf_conntrack_in").cause, Some(Cause::ModuleNotLoaded));
@@ -316,7 +321,7 @@ mod tests {
         let found = target(&OLD, "nf_conntrack_in");
         assert_eq!(found.cause, Some(Cause::ModuleNotLoaded));
         let reason = found.reason.expect("a reason");
-        assert!(reason.contains("nf_conntrack, which") && reason.contains("without BTF of modules"), "{reason}");
+        assert!(reason.contains("nf_conntrack, which") && reason.contains("without module BTF"), "{reason}");
         // Its modules are known not to have it, whatever others have.
         assert_eq!(target(&OLD, "nf_ct_new").cause, Some(Cause::MissingAttachTarget));
         assert_eq!(target(&OLD, "nf_conntrack:nf_conntrack_in").cause, Some(Cause::ModuleNotLoaded));

@@ -9,36 +9,39 @@ use crate::record::{Cause, Evidence, Verdict};
 const OTHER_LOADERS: [(&str, &str); 8] = [
     (
         "is static and not supported",
-        "declare the program without `static`, say `static-programs = true` in an `[[object]]` of a suite",
+        "declare the program without `static`, set `static-programs = true` in an `[[object]]` table of a suite",
     ),
     ("legacy map definitions in 'maps' section", LEGACY),
     ("bad map relo against '", LEGACY),
     (
         "invalid pinning value ",
-        "use `LIBBPF_PIN_BY_NAME` or no pinning, say `pinning = \"none\"` or a path in a `[[map]]` of a suite",
+        "use `LIBBPF_PIN_BY_NAME` or no pinning, set `pinning` to `\"none\"` or a path in a `[[map]]` table of a suite",
     ),
     (
         "failed to find BTF for extern '",
-        "define it in the object, declare it `__ksym`, or say in an `[[object]]` of a suite `stubs = [\"NAME\"]` for a function, `set.NAME = VALUE` for a constant of inline assembly",
+        "define it in the object, declare it `__ksym`, or set in an `[[object]]` table of a suite `stubs = [\"NAME\"]` \
+    (function) or `set.NAME = VALUE` (constant of inline assembly)",
     ),
     ("bad call relo against '", CALLED),
     ("unrecognized extern section '", "declare the extern `__ksym` or `__kconfig`"),
     ("unsupported map linkage ", "define the map in the object"),
 ];
-const CALLED: &str = "define the function that is called without `SEC()`, so that it is in `.text`, say `called-programs = true` in an `[[object]]` of a suite";
-const LEGACY: &str = "define the maps in `.maps`, say `legacy-maps = true` in an `[[object]]` of a suite";
+const CALLED: &str = "define the called function without `SEC()`, so that it is in `.text`, set `called-programs = \
+    true` in an `[[object]]` table of a suite";
+const LEGACY: &str = "define the maps in `.maps`, set `legacy-maps = true` in an `[[object]]` table of a suite";
 
 /// What libbpf misses in a program that its own loader has, and what to do about it.
 const LOADERS_PART: [(&str, &str); 4] = [
-    ("missing BPF prog type", "name its type in `SEC()` or, with `type`, in a `[[program]]` of a suite"),
+    ("missing BPF prog type", "name its type in `SEC()`, or with `type` in a `[[program]]` table of a suite"),
     (
         "no BTF-based attach target is specified",
-        "name its target in `SEC()` or, with `target`, in a `[[program]]` of a suite",
+        "name its target in `SEC()`, or with `target` in a `[[program]]` table of a suite",
     ),
     ("program isn't referenced anywhere", "refer to it in a struct_ops map"),
     (
         "attach program FD is not set",
-        "name the program of which it replaces a function with `target = \"OBJECT:PROGRAM\"` in a `[[program]]` of a suite",
+        "name the program whose function it replaces with `target = \"OBJECT:PROGRAM\"` in a `[[program]]` table of a \
+    suite",
     ),
 ];
 
@@ -83,7 +86,7 @@ pub fn open_failure(warnings: &[String], object: Option<&Inventory>) -> Diagnosi
     }
     let needs_btf = warnings.iter().find(|warning| warning.starts_with("BTF is required, but is missing"));
     if let Some(line) = needs_btf.filter(|_| object.is_some_and(|object| !object.has_btf)) {
-        let reason = format!("the object was built without `-g`: it has no BTF, and its maps need it ({line})");
+        let reason = format!("the object was built without `-g`: it has no BTF, but its maps need BTF ({line})");
         let evidence = Evidence::line(line);
         return Diagnosis::of(Verdict::FailedToOpen, Cause::ObjectWithoutBtf, evidence).because(reason);
     }
@@ -102,15 +105,15 @@ mod tests {
     #[test]
     fn what_only_a_loader_knows_says_what_to_do() {
         let line = "prog 'p': missing BPF prog type, check ELF section name 'filter'";
-        let way_out = "name its type in `SEC()` or, with `type`, in a `[[program]]` of a suite";
+        let way_out = "name its type in `SEC()`, or with `type` in a `[[program]]` table of a suite";
         let message = format!("{line}; {way_out}, or load it with its own loader (`--loader`, or `corematrix exec`)");
         assert_eq!(with_way_out(line), message);
         let line = "prog 'p': attach program FD is not set";
         assert_eq!(
             with_way_out(line),
             format!(
-                "{line}; name the program of which it replaces a function with `target = \"OBJECT:PROGRAM\"` in a `[[program]]` of a suite, or load \
-                 it with its own loader (`--loader`, or `corematrix exec`)"
+                "{line}; name the program whose function it replaces with `target = \"OBJECT:PROGRAM\"` in a \
+    `[[program]]` table of a suite, or load it with its own loader (`--loader`, or `corematrix exec`)"
             )
         );
     }

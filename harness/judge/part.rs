@@ -93,15 +93,15 @@ impl Part {
         Some((part, absence))
     }
 
-    /// Which releases have it, and with which option: `Linux has it from 6.3 to 6.10, with `CONFIG_HID_BPF``.
+    /// Which releases have it, and with which option: `it needs Linux 6.3 to 6.10 with `CONFIG_HID_BPF``.
     pub(super) fn releases(&self) -> String {
         let ((major, minor), option) = (self.since, self.option);
         match self.until {
             Some((end, before)) => {
                 let last = before.saturating_sub(1);
-                format!("Linux has it from {major}.{minor} to {end}.{last}, with `{option}`")
+                format!("it needs Linux {major}.{minor} to {end}.{last} with `{option}`")
             }
-            None => format!("Linux has it from {major}.{minor} on, with `{option}`"),
+            None => format!("it needs Linux {major}.{minor} or later with `{option}`"),
         }
     }
 

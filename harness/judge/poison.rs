@@ -1,4 +1,4 @@
-//! [`reached`]: a program that reaches what libbpf put in the place of an instruction that could not be made right.
+//! [`reached`]: a program that reaches what libbpf put instead of an instruction that could not be made right.
 //!
 //! libbpf rewrites the verifier's words about such a call only where they stand among the last ten lines of the log. Kernels from 7.x
 //! on write a line for each subprogram behind them, so the raw words have to be read as well.

@@ -32,7 +32,7 @@ impl KernelLog {
 
     /// Takes in that lines are missing, and why.
     pub fn note_missing(&mut self, why: &str) {
-        let note = format!("not all of the kernel's log could be read: {why}");
+        let note = format!("the kernel log could not be read completely: {why}");
         self.note(note);
     }
 
@@ -47,7 +47,7 @@ impl KernelLog {
         let (grave, others) = taint::names(bits);
         // Whatever splat there is has set them.
         if !grave.is_empty() && self.warnings.iter().all(|warning| warning.kind == WarningKind::Clock) {
-            let headline = format!("the kernel became tainted ({}), and its log does not say why", grave.join(", "));
+            let headline = format!("the kernel became tainted ({}), but its log gives no reason", grave.join(", "));
             let text = headline.clone();
             self.add(KernelWarning { program: None, kind: WarningKind::Taint, headline, text, count: 1 });
         }
@@ -69,7 +69,7 @@ impl KernelLog {
     pub fn finish(self) -> (Vec<KernelWarning>, Vec<String>) {
         let mut notes = self.notes;
         if self.left_out > 0 {
-            notes.push(format!("the kernel complained about {} more things, which are left out", self.left_out));
+            notes.push(format!("the kernel logged {} more warnings, which are omitted", self.left_out));
         }
         (self.warnings, notes)
     }

@@ -89,7 +89,7 @@ impl<'a> Splat<'a> {
         match (self.mark.map(without_numbers), self.message) {
             (Some(mark), Some(message)) => format!("{mark}: {message}"),
             (Some(mark), None) => mark,
-            (None, message) => message.unwrap_or("a block without words").to_owned(),
+            (None, message) => message.unwrap_or("a warning without text").to_owned(),
         }
     }
 

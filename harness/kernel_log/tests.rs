@@ -111,7 +111,7 @@ fn complaints_are_told_from_remarks_and_from_each_other() {
             format!("{}: {} [{} lines, to `{last}`]", warning.kind.label(), warning.headline, lines.len())
         })
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @r"
+    insta::assert_snapshot!(lines.join("\n"), @"
     warning: WARNING: at net/core/filter.c:7420 bpf_warn_invalid_xdp_action: Illegal XDP return value 42, expect packet loss! [12 lines, to `---[ end trace 8a4e2f9c0d1b3a57 ]---`]
     warning: WARNING: kernel/bpf/verifier.c:2210 at reg_bounds_sanity_check [4 lines, to `---[ end trace 0000000000000000 ]---`]
     reference count error: WARNING: at lib/refcount.c:28 refcount_warn_saturate: refcount_t: underflow; use-after-free. [4 lines, to `---[ end trace 0000000000000000 ]---`]
@@ -119,7 +119,7 @@ fn complaints_are_told_from_remarks_and_from_each_other() {
     locking error: WARNING: possible circular locking dependency detected [11 lines, to `</TASK>`]
     bug: BUG: kernel NULL pointer dereference, address: 0000000000000008 [9 lines, to `---[ end trace 0000000000000000 ]---`]
     stall: watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [init:71] [6 lines, to `</TASK>`]
-    clock trouble: clocksource: timekeeping watchdog on CPU0: Marking clocksource 'tsc' as unstable because the skew is too large: [3 lines, to `clocksource: 'tsc' is not current clocksource.`]
+    clock problem: clocksource: timekeeping watchdog on CPU0: Marking clocksource 'tsc' as unstable because the skew is too large: [3 lines, to `clocksource: 'tsc' is not current clocksource.`]
     stall: INFO: task kworker/0:1:12 blocked for more than 120 seconds. [6 lines, to `traps: init[72] general protection fault ip:55 sp:7ff error:0 in init`]
     ");
     // Alone they are the same.
@@ -148,8 +148,8 @@ fn a_flood_is_bounded_and_repeats_are_counted() {
     assert_eq!(
         notes,
         [
-            "not all of the kernel's log could be read: it was written faster than read",
-            "the kernel complained about 12 more things, which are left out"
+            "the kernel log could not be read completely: it was written faster than read",
+            "the kernel logged 12 more warnings, which are omitted"
         ]
     );
 }
@@ -163,7 +163,7 @@ fn a_taint_without_words_is_a_complaint_of_its_own() {
         let (warnings, notes) = log.finish();
         (warnings.into_iter().map(|warning| (warning.kind, warning.headline)).collect::<Vec<_>>(), notes)
     };
-    let headline = "the kernel became tainted (W: a warning), and its log does not say why".to_owned();
+    let headline = "the kernel became tainted (W: a warning), but its log gives no reason".to_owned();
     assert_eq!(of("", 1 << 9), (vec![(WarningKind::Taint, headline)], Vec::new()));
     assert_eq!(of(WARN, 1 << 9).0.len(), 1);
     let modules = "the kernel became tainted: E: an unsigned module was loaded, unknown bits 0x80000".to_owned();

@@ -65,7 +65,7 @@ fn finding(
         (false, None) => {
             let hint = match guard.kind {
                 GuardKind::Ksym => message::MAYBE_MODULE,
-                kind if kind.is_existence() => "misspelled, of a kernel that is not known here, or of a module",
+                kind if kind.is_existence() => "it may be misspelled, or belong to a module or an unknown kernel",
                 _ => "",
             };
             (LintRule::AlwaysFalseGuard, (!hint.is_empty()).then(|| hint.to_owned()))

@@ -1,4 +1,4 @@
-//! [`LintFinding`]: one thing that somebody should look at, with all kernels that share it.
+//! [`LintFinding`]: one thing to look at, with all kernels that share it.
 
 use serde::Serialize;
 

@@ -39,7 +39,7 @@ impl<'a> Hints<'a> {
 
     fn kept(&self, kernel: usize) -> Option<KernelTypes<'_>> {
         let btf = self.kept.get(&kernel)?.as_ref()?;
-        Some(KernelTypes { name: &self.known.all.get(kernel)?.release, btf, booted: false })
+        Some(KernelTypes { name: &self.known.all.get(kernel)?.release, btf, booted: false, modules: None })
     }
 
     /// What to do about a fault.
@@ -79,7 +79,7 @@ impl<'a> Hints<'a> {
             Some(Presence::OtherKind { member, type_name, .. }) if *member == best.path => {
                 format!("`{member}` is `{type_name}` on {failed}")
             }
-            _ => format!("`{}` stands in its place on {failed}", best.path),
+            _ => format!("`{}` replaces it on {failed}", best.path),
         })
     }
 

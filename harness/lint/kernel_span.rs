@@ -67,7 +67,7 @@ impl KnownKernels<'_> {
             if stretch.first == stretch.last { first.to_owned() } else { format!("{first} to {last}") }
         });
         let mut words: Vec<String> = words.collect();
-        words.extend((more > 0).then(|| format!("and {more} more stretches")));
+        words.extend((more > 0).then(|| format!("and {more} more ranges")));
         words.join(", ")
     }
 }

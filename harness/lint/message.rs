@@ -9,26 +9,30 @@ use crate::record::{GuardKind, GuardRecord};
 
 /// What is wrong, as one line.
 pub(super) fn message(merged: &Merged, guards: &[GuardRecord], kind: &str, known: KnownKernels<'_>) -> String {
-    let (subject, span) = (&merged.sighting.subject, known.span(&merged.kernels));
+    let span = known.span(&merged.kernels);
+    let subject = match &merged.sighting.module {
+        Some(module) => format!("`{}` of kernel module {module}", merged.sighting.subject),
+        None => format!("`{}`", merged.sighting.subject),
+    };
     match &merged.sighting.fault {
-        Fault::Danger(danger) => format!("on {span}, `{subject}` has {danger}"),
-        Fault::Refused => format!("libbpf refuses `{subject}` on {span}: {}", merged.sighting.reason),
+        Fault::Danger(danger) => format!("on {span}, {subject} has {danger}"),
+        Fault::Refused => format!("libbpf refuses {subject} on {span}: {}", merged.sighting.reason),
         Fault::CannotAdapt => {
             format!(
-                "`{subject}` is read by an instruction that libbpf cannot adapt to its size on {span}: the verifier rejects it"
+                "{subject} is read by an instruction that libbpf cannot adapt to its size on {span}: the verifier rejects it"
             )
         }
         Fault::Call => call(merged, &span),
         Fault::Missing(side) => {
             let verb = if kind == "byte_off" { "read" } else { "used" };
             match side.and_then(|(guard, side)| Some((guards.get(guard)?, side))) {
-                None => format!("`{subject}` is {verb} without a guard and is missing on {span}"),
+                None => format!("{subject} is {verb} without a guard and is missing on {span}"),
                 Some((guard, side)) if guard.kind == GuardKind::Rodata => format!(
-                    "`{subject}` is {verb} and is missing on {span}, unless the loader sets `{}` (`{}`)",
+                    "{subject} is {verb} and is missing on {span}, unless the loader sets `{}` (`{}`)",
                     guard.asked, guard.sides[side].when
                 ),
                 Some((guard, side)) => format!(
-                    "`{subject}` is {verb} and is missing on {span}, where the guard at {} picks this side (`{} {}`)",
+                    "{subject} is {verb} and is missing on {span}, where the guard at {} selects this side (`{} {}`)",
                     guard.place(),
                     guard.asked,
                     guard.sides[side].when
@@ -41,25 +45,25 @@ pub(super) fn message(merged: &Merged, guards: &[GuardRecord], kind: &str, known
 /// What to do about it, as far as the rule alone tells. `is_unknown` says that the whole type is missing.
 pub(super) fn hint(rule: LintRule, kind: &str, is_unknown: bool) -> Option<&'static str> {
     Some(match rule {
-        LintRule::UnguardedRead | LintRule::MissingFallback if is_unknown => "guard it by `bpf_core_type_exists()`",
+        LintRule::UnguardedRead | LintRule::MissingFallback if is_unknown => "guard it with `bpf_core_type_exists()`",
         LintRule::UnguardedRead | LintRule::MissingFallback if kind.starts_with("enumval") => {
-            "guard it by `bpf_core_enum_value_exists()`"
+            "guard it with `bpf_core_enum_value_exists()`"
         }
-        LintRule::UnguardedRead | LintRule::MissingFallback => "guard it by `bpf_core_field_exists()`",
-        LintRule::UnguardedCall => "guard it by `bpf_ksym_exists()`",
+        LintRule::UnguardedRead | LintRule::MissingFallback => "guard it with `bpf_core_field_exists()`",
+        LintRule::UnguardedCall => "guard it with `bpf_ksym_exists()`",
         LintRule::FieldSize => {
-            "ask for the size by `bpf_core_field_size()`, or read it through a flavour of the struct for each size"
+            "query the size with `bpf_core_field_size()`, or read it through one flavour of the struct for each size"
         }
         LintRule::FieldSign => {
-            "ask for the sign by `__builtin_preserve_field_info(..., BPF_FIELD_SIGNED)`, or read it through a flavour of the struct \
-             for each sign"
+            "query the sign with `__builtin_preserve_field_info(..., BPF_FIELD_SIGNED)`, or read it through one \
+    flavour of the struct for each sign"
         }
-        LintRule::FieldBitfield => "read it by `BPF_CORE_READ_BITFIELD()` or `BPF_CORE_READ_BITFIELD_PROBED()`",
+        LintRule::FieldBitfield => "read it with `BPF_CORE_READ_BITFIELD()` or `BPF_CORE_READ_BITFIELD_PROBED()`",
         LintRule::PointerTarget => {
-            "read it through a flavour of the struct for each type, behind a guard that tells them apart"
+            "read it through one flavour of the struct for each type, with a guard that distinguishes them"
         }
-        LintRule::EnumeratorValue => "ask the kernel by `bpf_core_enum_value()`",
-        LintRule::TypeSize => "guard it by `bpf_core_type_exists()`",
+        LintRule::EnumeratorValue => "read the kernel's value with `bpf_core_enum_value()`",
+        LintRule::TypeSize => "guard it with `bpf_core_type_exists()`",
         LintRule::FixedOffset => {
             "declare the struct with `preserve_access_index`, as `vmlinux.h` does, and compile with `-g`"
         }
@@ -68,7 +72,7 @@ pub(super) fn hint(rule: LintRule, kind: &str, is_unknown: bool) -> Option<&'sta
 }
 
 /// What nothing is known of, since a module may have it.
-pub(super) const MAYBE_MODULE: &str = "a module may have it, and those are not looked at";
+pub(super) const MAYBE_MODULE: &str = "a module may have it; the BTF of the modules of these kernels is not stored";
 
 /// That no known kernel has something of the name, in itself.
 pub(super) fn nowhere(merged: &Merged, known: KnownKernels<'_>) -> String {
@@ -93,7 +97,7 @@ pub(super) fn root(subject: &str) -> &str {
 
 /// Why a program is not judged.
 pub(super) fn not_judged(program: &str, reason: &str) -> String {
-    format!("what `{program}` reads is not judged, since no known kernel can load it: {reason}")
+    format!("the reads of `{program}` are not checked, because no known kernel can load it: {reason}")
 }
 
 /// Reads at offsets that are compiled in, of one program.
@@ -102,11 +106,11 @@ pub(super) fn fixed(reads: &[&FixedRead]) -> String {
     let by = farthest.helper.map(|helper| format!(" by `{helper}`")).unwrap_or_default();
     let more = match reads.len() {
         1 => String::new(),
-        count => format!(", the farthest of {count} such reads"),
+        count => format!(", the largest of {count} such offsets"),
     };
     format!(
-        "kernel memory is read{by} at an offset that is compiled in, {} bytes behind a pointer{more}; the object has no CO-RE \
-         relocation of a field",
+        "kernel memory is read{by} at a fixed offset, {} bytes after a pointer{more}; the object has no CO-RE field \
+    relocations",
         farthest.offset
     )
 }

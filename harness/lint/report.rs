@@ -1,7 +1,6 @@
 //! [`LintReport`]: all findings of all objects.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,10 +12,9 @@ use super::rule::{LintLevel, LintRule};
 use super::sighting::{Fault, KernelSightings, Sighting};
 use super::subject::LintSubject;
 use super::{constant_guard, message};
-use crate::core_relo::{Target, TypeTable};
 use crate::coverage::FixedRead;
 use crate::object::btf::Btf;
-use crate::predict::PredictedKernel;
+use crate::predict::{PredictedKernel, PredictedTypes};
 use crate::record::GuardRecord;
 
 /// The version of the format of its JSON.
@@ -43,6 +41,8 @@ pub(super) struct Merged {
     pub kernels: BTreeSet<usize>,
     /// Those that have nothing of the name.
     pub unknown: BTreeSet<usize>,
+    /// Those of whose modules nothing is known, either.
+    pub open: BTreeSet<usize>,
     /// Names of further kfuncs.
     pub more: Vec<String>,
 }
@@ -59,13 +59,12 @@ impl LintReport {
     pub fn of(
         subjects: &[LintSubject],
         kernels: Vec<PredictedKernel>,
-        types: impl Fn(&PredictedKernel) -> Result<Arc<TypeTable>, String> + Sync,
+        types: impl Fn(&PredictedKernel) -> Result<PredictedTypes, String> + Sync,
     ) -> LintReport {
         let on_kernel = |kernel: &PredictedKernel| -> Result<Vec<KernelSightings>, String> {
-            let table = types(kernel)?;
-            let btf = Btf::parse(table.raw()).map_err(|error| error.to_string())?;
-            let target = Target { kernel: table, modules: Vec::new() };
-            let of = |subject| KernelSightings::of(subject, &target, &btf, &kernel.release);
+            let types = types(kernel)?;
+            let btf = types.parsed().map_err(|error| error.to_string())?;
+            let of = |subject| KernelSightings::of(subject, &types, &btf, &kernel.release);
             Ok(subjects.iter().map(of).collect())
         };
         let seen: Vec<Result<Vec<KernelSightings>, String>> = kernels.par_iter().map(on_kernel).collect();
@@ -76,7 +75,7 @@ impl LintReport {
         let unread = unread.collect();
         let read: Vec<usize> = (0..kernels.len()).filter(|&kernel| seen[kernel].is_ok()).collect();
         let known = KnownKernels { all: &kernels, read: &read };
-        let parsed = |kernel: usize| Btf::parse(types(kernels.get(kernel)?).ok()?.raw()).ok();
+        let parsed = |kernel: usize| -> Option<Btf> { types(kernels.get(kernel)?).ok()?.parsed().ok() };
         let mut hints = Hints::new(known, &parsed);
         let object = |(number, subject): (usize, &LintSubject)| {
             let own = |kernel: usize| seen[kernel].as_ref().ok()?.get(number);
@@ -116,16 +115,19 @@ fn findings(
         for sighting in &sightings.sightings {
             let key = Key::of(sighting, guards);
             let unknown = sighting.is_unknown.then_some(*kernel);
+            let open = sighting.may_be_in_module.then_some(*kernel);
             match merged.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, merged)) => {
                     merged.kernels.insert(*kernel);
                     merged.unknown.extend(unknown);
+                    merged.open.extend(open);
                     merged.sighting.programs.extend(&sighting.programs);
                 }
                 None => {
                     let kernels = [*kernel].into();
-                    let unknown = unknown.into_iter().collect();
-                    merged.push((key, Merged { sighting: sighting.clone(), kernels, unknown, more: Vec::new() }));
+                    let (unknown, open) = (unknown.into_iter().collect(), open.into_iter().collect());
+                    let sighting = sighting.clone();
+                    merged.push((key, Merged { sighting, kernels, unknown, open, more: Vec::new() }));
                 }
             }
         }
@@ -136,6 +138,7 @@ fn findings(
     found.extend(constant_guard::findings(subject, &answers, known, hints));
     found.extend(fixed(subject));
     found.extend(not_judged(subject, seen));
+    found.extend(not_known(subject, seen, known));
     let place = |finding: &LintFinding| {
         let source = finding.source.as_ref();
         let place = source.map(|source| (source.file.clone(), source.line, source.column));
@@ -199,10 +202,10 @@ fn finding(subject: &LintSubject, merged: &Merged, known: KnownKernels<'_>, hint
     let sighting = &merged.sighting;
     let kind = sighting.relocation.and_then(|relocation| subject.relocations.get(relocation));
     let kind = kind.map_or("", |listed| listed.kind.as_str());
-    // What no kernel itself has, or some have in the middle of others that do not, may be a module's.
-    let is_unknown = merged.unknown == merged.kernels;
+    // What no kernel itself has, or some have in the middle of others that do not, may be a module's where nothing is known of modules.
+    let is_open = merged.open == merged.kernels;
     let nowhere = merged.unknown.len() == known.read.len();
-    let is_elsewhere = nowhere || is_unknown && known.is_scattered(&merged.kernels);
+    let is_elsewhere = is_open && (nowhere || known.is_scattered(&merged.kernels));
     let level = if is_elsewhere { LintLevel::Note } else { sighting.rule.level() };
     let hint = match is_elsewhere {
         true => Some(message::MAYBE_MODULE.to_owned()),
@@ -240,10 +243,37 @@ fn not_judged(subject: &LintSubject, seen: &[(usize, &KernelSightings)]) -> Vec<
             subject: program.name.clone(),
             message: message::not_judged(&program.name, last),
             kernels: seen.iter().map(|(kernel, _)| *kernel).collect(),
-            hint: Some("a module may have it; `corematrix predict` tells it for each kernel".to_owned()),
+            hint: Some("a module may have it; `corematrix predict` shows it for each kernel".to_owned()),
         });
     }
     found
+}
+
+/// One finding for each type of which nobody knows on some kernels whether a module has it.
+fn not_known(subject: &LintSubject, seen: &[(usize, &KernelSightings)], known: KnownKernels<'_>) -> Vec<LintFinding> {
+    let mut open: BTreeMap<&(String, String), (BTreeSet<usize>, BTreeSet<usize>)> = BTreeMap::new();
+    for (kernel, sightings) in seen {
+        for (key, programs) in &sightings.open {
+            let (kernels, all) = open.entry(key).or_default();
+            kernels.insert(*kernel);
+            all.extend(programs);
+        }
+    }
+    let finding = |((root, why), (kernels, programs)): (&(String, String), (BTreeSet<usize>, BTreeSet<usize>))| {
+        let names = subject.names(&programs);
+        LintFinding {
+            rule: LintRule::NotJudged,
+            level: LintRule::NotJudged.level(),
+            function: names.first().cloned().unwrap_or_default(),
+            programs: names,
+            source: None,
+            subject: root.clone(),
+            message: format!("`{root}` is not judged on {}: it {why}", known.span(&kernels)),
+            kernels: kernels.into_iter().collect(),
+            hint: None,
+        }
+    };
+    open.into_iter().map(finding).collect()
 }
 
 /// One finding a program, at its farthest read.

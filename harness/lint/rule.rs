@@ -102,30 +102,34 @@ impl LintRule {
     pub fn description(self) -> &'static str {
         match self {
             LintRule::UnguardedRead => {
-                "reads what some kernels do not have, without a guard: the verifier rejects the program there"
+                "reads something that some kernels lack, without a guard: the verifier rejects the program there"
             }
-            LintRule::MissingFallback => "the side that a guard picks on a kernel reads what is missing there, too",
-            LintRule::UnguardedCall => "calls a weak kfunc without a guard, and some kernels do not have it",
-            LintRule::LoaderSwitch => {
-                "as `unguarded-read`, where a variable in `.rodata` decides that the loader may set"
+            LintRule::MissingFallback => {
+                "the side that a guard selects on a kernel reads something that is missing \
+    there"
             }
+            LintRule::UnguardedCall => "calls a weak kfunc without a guard, and some kernels lack it",
+            LintRule::LoaderSwitch => "as `unguarded-read`, if a variable in `.rodata` that the loader may set decides",
             LintRule::RefusedRelocation => "libbpf refuses a relocation, so that the program cannot be loaded",
-            LintRule::FieldSize => "a field has another size than in the object, and the code does not ask for it",
-            LintRule::FieldSign => "a field is signed on one side only, and the code does not ask for it",
-            LintRule::FieldBitfield => "a field is a bitfield on one side only, or one of another width",
+            LintRule::FieldSize => "a field has another size than in the object, and the code does not query the size",
+            LintRule::FieldSign => "the signedness of a field differs, and the code does not query it",
+            LintRule::FieldBitfield => {
+                "a field is a bitfield only in the object or only in the kernel, or has another \
+    width"
+            }
             LintRule::PointerTarget => "a field points to another type than in the object",
-            LintRule::EnumeratorValue => "an enumerator has another value, and the object has its own compiled in",
-            LintRule::TypeSize => "the size of a type that is missing is used: it is 0",
-            LintRule::Argument => "the attach target has another argument in a place that the program reads",
+            LintRule::EnumeratorValue => "an enumerator has another value than the one compiled into the object",
+            LintRule::TypeSize => "uses the size of a missing type, which is 0",
+            LintRule::Argument => "the attach target has another argument at a position that the program reads",
             LintRule::FixedOffset => {
-                "reads kernel memory at offsets that are compiled in, in an object without CO-RE relocations of fields"
+                "reads kernel memory at fixed offsets, in an object without CO-RE field relocations"
             }
             LintRule::MisspelledGuard => {
-                "a guard that is false on every kernel, for a name that is one letter away from one that exists"
+                "a guard that is false on every kernel, for a name that differs from an existing one by one letter"
             }
             LintRule::AlwaysFalseGuard => "a guard that is false on every kernel",
             LintRule::AlwaysTrueGuard => "a guard that is true on every kernel",
-            LintRule::NotJudged => "a program that no known kernel can load, whatever its code reads",
+            LintRule::NotJudged => "a program that no known kernel can load, independent of its reads",
         }
     }
 
@@ -154,7 +158,7 @@ impl FromStr for LintRule {
         known.ok_or_else(|| {
             let meant = nearest(text, LintRule::ALL.map(LintRule::name), 1);
             let meant = meant.first().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-            format!("there is no rule `{}`{meant}", text.escape_debug())
+            format!("unknown rule `{}`{meant}", text.escape_debug())
         })
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::message::root;
 use super::rule::LintRule;
 use super::subject::LintSubject;
-use crate::core_relo::Target;
 use crate::coverage::ObjectFacts;
 use crate::explain::{self, KernelTypes};
 use crate::object::ObjectTypes;
 use crate::object::btf::Btf;
-use crate::predict::Answers;
+use crate::predict::{Answers, PredictedTypes};
 use crate::record::{Danger, GuardKind, RelocationOutcome, SourcePlace};
 
 /// A guard, an index, and the side of it that something is on; `None` if it is on none.
@@ -43,8 +43,12 @@ pub(super) struct Sighting {
     pub source: Option<SourcePlace>,
     /// As indexes.
     pub programs: BTreeSet<usize>,
-    /// Whether the kernel itself has nothing of the name of the type or function; a module may.
+    /// Whether nothing is known of the name of the type or function, neither in the kernel nor in a module.
     pub is_unknown: bool,
+    /// Whether a module may have it, since the types of the kernel's modules are not known.
+    pub may_be_in_module: bool,
+    /// The kernel module that the type came from.
+    pub module: Option<String>,
     /// libbpf's words.
     pub reason: String,
 }
@@ -53,10 +57,12 @@ pub(super) struct Sighting {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KernelSightings {
     pub sightings: Vec<Sighting>,
-    /// By guard: whether its first side is picked; `None` where types do not tell.
+    /// By guard: whether its first side is picked; `None` where BTF has no answer.
     pub guards: Vec<Option<bool>>,
     /// Programs that the kernel cannot load whatever they read, with the reason.
     pub lacking: BTreeMap<usize, String>,
+    /// Types of which nobody knows whether a module has them, with the reason, and the programs that ask for them.
+    pub open: BTreeMap<(String, String), BTreeSet<usize>>,
 }
 
 /// What one program comes to on the kernel.
@@ -78,14 +84,13 @@ struct View<'a> {
 
 impl KernelSightings {
     /// `btf` is the kernel's types once more.
-    pub(super) fn of(lint: &LintSubject, target: &Target, btf: &Btf, release: &str) -> KernelSightings {
-        let answers = lint.subject.answers(target, release);
+    pub(super) fn of(lint: &LintSubject, types: &PredictedTypes, btf: &Btf, release: &str) -> KernelSightings {
+        let answers = lint.subject.answers(types, release);
         let facts = answers.facts();
-        let proof = lint.subject.analysis().proof(&facts);
-        let guards = proof.guards.into_iter().map(|guard| guard.resolved).collect();
+        let guards = lint.subject.guards(&answers);
         let programs = lint.subject.programs.iter().enumerate();
         let lacking = programs.filter_map(|(number, program)| {
-            let outcome = lint.subject.lacking(number, program, target, &answers)?;
+            let outcome = lint.subject.lacking(number, program, &types.target, &answers)?;
             Some((number, outcome.reason().unwrap_or_default()))
         });
         let reasons: BTreeMap<usize, String> = lacking.collect();
@@ -93,12 +98,12 @@ impl KernelSightings {
         let mut view = View { lint, answers: &answers, facts, guards, lacking, reached: BTreeMap::new() };
         let mut sightings = view.missing();
         sightings.extend(view.calls());
-        let kernel = KernelTypes { name: release, btf, booted: false };
+        let kernel = KernelTypes { name: release, btf, booted: false, modules: None };
         if let Some(types) = &lint.types {
             sightings.extend(view.dangers(types, kernel));
             sightings.extend(view.arguments(types, kernel));
         }
-        KernelSightings { sightings, guards: view.guards, lacking: reasons }
+        KernelSightings { open: view.open(), sightings, guards: view.guards, lacking: reasons }
     }
 }
 
@@ -127,6 +132,10 @@ impl<'a> View<'a> {
 
     fn of_relocation(&self, relocation: usize, rule: LintRule, fault: Fault, programs: BTreeSet<usize>) -> Sighting {
         let listed = self.lint.relocations.get(relocation);
+        let record = self.answers.relocations.get(relocation);
+        let is_unknown = record.is_some_and(|record| record.candidates.is_empty());
+        let modules = record.into_iter().flat_map(|record| &record.candidates).map(|one| one.module.as_str());
+        let module = modules.filter(|module| *module != "vmlinux").next();
         Sighting {
             rule,
             fault,
@@ -135,21 +144,41 @@ impl<'a> View<'a> {
             function: listed.map(|listed| listed.function.clone()).unwrap_or_default(),
             source: listed.and_then(|listed| listed.source.clone()),
             programs,
-            is_unknown: self.answers.relocations.get(relocation).is_some_and(|record| record.candidates.is_empty()),
+            is_unknown,
+            may_be_in_module: is_unknown && !self.answers.knows_modules(),
+            module: module.map(str::to_owned),
             reason: String::new(),
         }
+    }
+
+    /// Types of which nobody knows whether a module has them.
+    fn open(&self) -> BTreeMap<(String, String), BTreeSet<usize>> {
+        let mut found: BTreeMap<(String, String), BTreeSet<usize>> = BTreeMap::new();
+        for relocation in 0..self.answers.relocations.len() {
+            let Some(why) = self.answers.open_type(relocation) else { continue };
+            let root = root(self.lint.subject.asked(relocation)).to_owned();
+            let programs = self.able(self.lint.programs_of.get(relocation));
+            if !programs.is_empty() {
+                found.entry((root, why.to_owned())).or_default().extend(programs);
+            }
+        }
+        found
     }
 
     /// Relocations that have no match and are come to, and those that libbpf refuses.
     fn missing(&mut self) -> Vec<Sighting> {
         let mut found = Vec::new();
         for (number, record) in self.answers.relocations.iter().enumerate() {
+            if self.answers.is_open(number) {
+                continue;
+            }
             match &record.outcome {
                 RelocationOutcome::Failed { reason } | RelocationOutcome::Ambiguous { reason } => {
                     let programs = self.able(self.lint.programs_of.get(number));
                     let refused = self.of_relocation(number, LintRule::RefusedRelocation, Fault::Refused, programs);
                     if !refused.programs.is_empty() {
-                        found.push(Sighting { reason: reason.clone(), is_unknown: false, ..refused });
+                        let reason = reason.clone();
+                        found.push(Sighting { reason, is_unknown: false, may_be_in_module: false, ..refused });
                     }
                 }
                 // The field is there: it is the instruction that does not fit.
@@ -180,7 +209,7 @@ impl<'a> View<'a> {
         found
     }
 
-    /// What guards say of code that is on these sides of them and reads what is missing; `None` where types do not tell whether it is
+    /// What guards say of code that is on these sides of them and reads what is missing; `None` where BTF has no answer whether it is
     /// come to at all.
     fn decided(&self, sides: &[(usize, usize)]) -> Option<(LintRule, Side)> {
         let guards = &self.lint.subject.analysis().guards;
@@ -205,7 +234,8 @@ impl<'a> View<'a> {
 
     /// Weak kfuncs that are missing and are called.
     fn calls(&mut self) -> Vec<Sighting> {
-        let absent: Vec<&str> = self.answers.absent_functions().collect();
+        let is_known = |name: &&str| self.answers.open_function(name).is_none();
+        let absent: Vec<&str> = self.answers.absent_functions().filter(is_known).collect();
         let mut found: Vec<Sighting> = Vec::new();
         for (name, program) in
             absent.iter().flat_map(|name| (0..self.lint.subject.programs.len()).map(move |at| (*name, at)))
@@ -229,6 +259,8 @@ impl<'a> View<'a> {
                     source: call.source,
                     programs: [program].into(),
                     is_unknown: true,
+                    may_be_in_module: !self.answers.knows_modules(),
+                    module: None,
                     reason: String::new(),
                 });
             }
@@ -243,6 +275,7 @@ impl<'a> View<'a> {
         let fields = explain::dangers(types, &lint.relocations, kernel).into_iter();
         let fields = fields.filter(|(one, _)| matches!(outcome(*one), Some(RelocationOutcome::Resolved { .. })));
         let sizes = explain::unguarded_sizes(types, &lint.relocations).into_iter();
+        let sizes = sizes.filter(|one| !answers.is_open(*one));
         let sizes = sizes.filter(|one| matches!(outcome(*one), Some(RelocationOutcome::NoMatch { new: 0, .. })));
         let mut found = Vec::new();
         for (relocation, danger) in fields.chain(sizes.map(|relocation| (relocation, Danger::SizeOfMissing))) {
@@ -261,6 +294,8 @@ impl<'a> View<'a> {
                 function: constant.function,
                 source: Some(constant.source),
                 is_unknown: false,
+                may_be_in_module: false,
+                module: None,
                 reason: String::new(),
             });
         }
@@ -286,6 +321,8 @@ impl<'a> View<'a> {
                 source: Some(argument.source),
                 programs: [number].into(),
                 is_unknown: false,
+                may_be_in_module: false,
+                module: None,
                 reason: String::new(),
             }));
         }

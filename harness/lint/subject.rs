@@ -71,6 +71,11 @@ impl LintSubject {
         })
     }
 
+    /// The object as predictions read it.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
     /// Names of programs.
     pub(super) fn names(&self, programs: &BTreeSet<usize>) -> Vec<String> {
         programs.iter().filter_map(|&program| Some(self.subject.programs.get(program)?.name.clone())).collect()

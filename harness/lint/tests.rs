@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::*;
 use crate::core_relo::TypeTable;
 use crate::object::find_objects;
-use crate::predict::PredictedKernel;
+use crate::predict::{PredictedKernel, PredictedTypes};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -34,7 +34,9 @@ fn report(object: &str, kernels: &[(&str, &str)]) -> LintReport {
     };
     let found = find_objects(&[fixture(object)]).unwrap();
     let subjects: Vec<LintSubject> = found.objects.iter().map(|object| LintSubject::of(object).unwrap()).collect();
-    LintReport::of(&subjects, kernels.iter().map(kernel).collect(), |kernel| types(&kernel.types))
+    LintReport::of(&subjects, kernels.iter().map(kernel).collect(), |kernel| {
+        types(&kernel.types).map(PredictedTypes::of_kernel)
+    })
 }
 
 /// The findings, one a line.
@@ -55,6 +57,31 @@ const KERNELS: [(&str, &str); 3] =
 #[test]
 fn reads_without_a_guard_are_found_with_what_stands_in_their_place() {
     insta::assert_snapshot!(told(&report("explain/object.o", &KERNELS)));
+}
+
+#[test]
+fn what_a_module_may_have_is_a_note_and_no_finding() {
+    let found = find_objects(&[fixture("explain/object.o")]).unwrap();
+    let subjects: Vec<LintSubject> = found.objects.iter().map(|object| LintSubject::of(object).unwrap()).collect();
+    let kernel = PredictedKernel {
+        name: None,
+        group: String::new(),
+        release: "2.0.0".to_owned(),
+        types: fixture("explain/kernel_b.o"),
+    };
+    let report = LintReport::of(&subjects, vec![kernel], |kernel| {
+        let mut types = PredictedTypes::of_kernel(types(&kernel.types)?);
+        types.names.unknown.insert("task_struct".to_owned(), "is in kernel module m on 6.1".to_owned());
+        Ok(types)
+    });
+    let said = told(&report);
+    let about = said.lines().filter(|line| line.contains("struct task_struct"));
+    let about: Vec<&str> = about.collect();
+    assert!(!about.is_empty() && about.iter().all(|line| line.contains("not-judged")), "{said}");
+    assert!(
+        about[0].contains("is not judged on 2.0.0, the only known kernel: it is in kernel module m on 6.1"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::nearest::nearest;
 #[non_exhaustive]
 pub enum LoaderError {
     /// There is none of that name.
-    #[error("there is no loader `{name}`")]
+    #[error("unknown loader `{name}`")]
     Missing {
         /// The name.
         name: String,
@@ -51,18 +51,17 @@ impl LoaderError {
         match self {
             LoaderError::Missing { name, folders } if KNOWN.contains(&name.as_str()) => {
                 let folders: Vec<String> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
-                Some(format!("`make loaders` builds it; it is looked for in {}", folders.join(" and ")))
+                Some(format!("build it with `make loaders`; it is searched in {}", folders.join(" and ")))
             }
             LoaderError::Missing { name, .. } => {
                 let known = ["libbpf", "all"].into_iter().chain(KNOWN);
                 Some(match nearest(name, known, 1).first() {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => "`libbpf`, `cilium-ebpf`, `aya` and `all` are known; a path names a loader of your own"
-                        .to_owned(),
+                    None => "use `libbpf`, `cilium-ebpf`, `aya`, `all`, or the path of a loader".to_owned(),
                 })
             }
             LoaderError::NotStatic { .. } => Some(
-                "link it statically: a guest has no shared libraries and no shell (Go: `CGO_ENABLED=0`)".to_owned(),
+                "link it statically: guests have neither shared libraries nor a shell (Go: `CGO_ENABLED=0`)".to_owned(),
             ),
             LoaderError::Unreadable { .. } | LoaderError::TooLarge { .. } | LoaderError::Twice { .. } => None,
         }

@@ -1,4 +1,4 @@
-//! [`Loader`]: what loads an object in a guest in the place of libbpf: another library's loader, or the user's own.
+//! [`Loader`]: what loads an object in a guest instead of libbpf: another library's loader, or the user's own.
 //!
 //! libbpf is linked into the guest; other loaders are executables that speak the protocol of `images/loaders/README.md`.
 

@@ -28,19 +28,19 @@ pub struct Recognised {
 pub fn recognise(object: &[u8], file: &str, around: Option<&[u8]>) -> Option<Recognised> {
     let name = file.rsplit('/').next().unwrap_or(file);
     if let Some(end) = BPF2GO.iter().find(|end| name.ends_with(**end)) {
-        let how = format!("its file is named `*{end}`, as bpf2go does");
+        let how = format!("its file is named `*{end}`, as by bpf2go");
         return Some(Recognised { loader: CILIUM_EBPF, how });
     }
     if let Some(around) = around
         && contains(around, GO_BUILD)
         && contains(around, GO_MODULE)
     {
-        let how = "it is embedded in a Go executable that is linked with `github.com/cilium/ebpf`".to_owned();
+        let how = "it is embedded in a Go executable that links `github.com/cilium/ebpf`".to_owned();
         return Some(Recognised { loader: CILIUM_EBPF, how });
     }
     let krate = AYA_CRATES.iter().find(|name| contains(object, name))?;
     // A name alone may be anybody's.
-    let how = format!("it is compiled by `rustc` with the crate `{}`", String::from_utf8_lossy(krate));
+    let how = format!("it was compiled by `rustc` with the crate `{}`", String::from_utf8_lossy(krate));
     (contains(object, RUST) || contains(object, b"rustc")).then_some(Recognised { loader: AYA, how })
 }
 

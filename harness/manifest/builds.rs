@@ -65,12 +65,12 @@ impl KernelSpec {
     /// As a lowercase fragment: none of its sources can have such a build.
     pub fn build(&self, build: &str) -> Result<KernelSpec, String> {
         if !is_build_name(build) {
-            return Err(format!("`{}` is not the name of a build", build.escape_debug()));
+            return Err(format!("`{}` is not a build name", build.escape_debug()));
         }
         let mut sources = self.sources().filter_map(|source| source.build(build));
         let Some(source) = sources.next() else {
             return Err(match self.has_builds() {
-                true => format!("`{build}` is no build of kernel `{}`: {}", self.name, self.source),
+                true => format!("`{build}` is not a build of kernel `{}`: {}", self.name, self.source),
                 false => format!("kernel `{}` has one build: {}", self.name, self.source),
             });
         };
@@ -170,7 +170,7 @@ mod tests {
         for wrong in ["6.60", "6.6.9/x", "6.1.9", "", "../x", "*"] {
             assert!(version(wrong).is_err(), "{wrong}");
         }
-        assert!(apt.build("6.12.0-1-amd64").unwrap_err().contains("is no build of kernel `k`"));
+        assert!(apt.build("6.12.0-1-amd64").unwrap_err().contains("is not a build of kernel `k`"));
         let fixed = kernel("source = \"mainline\"\nversion = \"v6.6.9\"");
         assert!(fixed.build("6.6.9").unwrap_err().contains("has one build"));
     }

@@ -185,7 +185,7 @@ impl CatalogueEntry {
         let text = format!("{defaults}\n{}", self.declaration(&declared_name(&self.name)));
         let manifest = parse(&text, path).map_err(|problems| {
             let problems: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
-            format!("its entry in the catalogue is wrong: {}", problems.join("; "))
+            format!("invalid entry in the catalogue: {}", problems.join("; "))
         })?;
         manifest.kernels.into_iter().next().ok_or_else(|| "its entry in the catalogue is empty".to_owned())
     }
@@ -217,7 +217,9 @@ fn read(text: &str, is_users: bool) -> Result<Vec<CatalogueEntry>, String> {
             "unverified" => Known::Unverified,
             "" => Known::Unsaid,
             other => {
-                return Err(format!("`known` of `{name}` is `{other}`: it is `booted`, `documents` or `unverified`"));
+                return Err(format!(
+                    "`known` of `{name}` is `{other}`; it must be `booted`, `documents` or `unverified`"
+                ));
             }
         };
         Ok(CatalogueEntry { name, about, series, known, note, has_no_btf, keys, is_users })

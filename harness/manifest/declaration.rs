@@ -95,7 +95,7 @@ impl<'t> Declaration<'_, 't> {
         let example = format!("write `{BUILDS} = \"last:5\"` or `{BUILDS} = \"all\"`");
         match text.parse() {
             Ok(_) if !has_builds => {
-                let message = format!("`{BUILDS}` needs an archive that has several");
+                let message = format!("`{BUILDS}` needs an archive with several builds");
                 let hint = "remove it; sources `apt`, `rpm`, `apk` and `pacman` have several builds, and `mainline` of a series such as `v6.6.*`";
                 self.problem(reader, place.start, &message, Some(hint.to_owned()));
                 None
@@ -140,7 +140,7 @@ impl<'t> Declaration<'_, 't> {
             self.problem(reader, self.section.start, "the name cannot be used", Some(hint));
         } else if RESERVED.contains(&self.name) {
             let hint = Some("choose another name".to_owned());
-            self.problem(reader, self.section.start, "the name is a word that selects kernels", hint);
+            self.problem(reader, self.section.start, "the name is reserved for selectors", hint);
         }
     }
 

@@ -42,9 +42,9 @@ impl FromStr for ImageReference {
             }
             None => (text, None),
         };
-        let (registry, path) = name.split_once('/').ok_or("it names no registry")?;
+        let (registry, path) = name.split_once('/').ok_or("it does not name a registry")?;
         if !registry.contains(['.', ':']) && registry != "localhost" {
-            return Err("it names no registry".to_owned());
+            return Err("it does not name a registry".to_owned());
         }
         let (repository, tag) = match path.rsplit_once(':') {
             Some((repository, tag)) => (repository, Some(tag.to_owned())),
@@ -102,8 +102,8 @@ mod tests {
     #[test]
     fn what_is_no_name_is_refused() {
         for (text, reason) in [
-            ("ci-kernels:6.6", "it names no registry"),
-            ("cilium/ci-kernels:6.6", "it names no registry"),
+            ("ci-kernels:6.6", "it does not name a registry"),
+            ("cilium/ci-kernels:6.6", "it does not name a registry"),
             ("example.org/a b", "it is not of the form `REGISTRY/REPOSITORY:TAG`"),
             ("example.org/../b", "it is not of the form `REGISTRY/REPOSITORY:TAG`"),
             ("example.org/", "it is not of the form `REGISTRY/REPOSITORY:TAG`"),

@@ -25,7 +25,7 @@ impl KernelSelector {
             AskedBuilds::Unsaid | AskedBuilds::Several(Builds::All) => None,
             AskedBuilds::One(build) => Some(build),
             AskedBuilds::Several(builds @ Builds::Last(_)) => {
-                let reason = format!("`{MARK}{builds}` chooses builds for a run, and here they are chosen already");
+                let reason = format!("`{MARK}{builds}` selects builds for a run, but here they are already selected");
                 return Err(malformed(reason));
             }
         };
@@ -56,6 +56,6 @@ mod tests {
         }
         assert_eq!(chosen("el:8@4.18.0-553.el8"), names[2..3]);
         assert_eq!((chosen("latest"), chosen("6.1")), (names[..1].to_vec(), names[..1].to_vec()));
-        assert!(KernelSelector::parse("el:8@last:5").unwrap_err().to_string().contains("chosen already"));
+        assert!(KernelSelector::parse("el:8@last:5").unwrap_err().to_string().contains("already selected"));
     }
 }

@@ -43,7 +43,7 @@ pub fn contradiction(settings: &MachineSettings) -> Option<(String, String)> {
     (nodes > cpus).then(|| {
         let plural = if cpus == 1 { "" } else { "s" };
         let message =
-            format!("{nodes} NUMA nodes need as many processors, and there would be {cpus} processor{plural}");
+            format!("{nodes} NUMA nodes need at least {nodes} processors, but the guest has {cpus} processor{plural}");
         (message, format!("set `cpus` to {nodes} or more"))
     })
 }
@@ -107,8 +107,8 @@ mod tests {
             ("cpus = 4096", "`cpus` is 4096: no machine that QEMU emulates here has more than 255"),
             ("cpus = \"8\"", "`cpus` must be a whole number, found string"),
             ("numa = -1", "`numa` is -1"),
-            ("numa = 2", "2 NUMA nodes need as many processors, and there would be 1 processor"),
-            ("cpus = 4\nnuma = 8", "8 NUMA nodes need as many processors, and there would be 4 processors"),
+            ("numa = 2", "2 NUMA nodes need at least 2 processors, but the guest has 1 processor"),
+            ("cpus = 4\nnuma = 8", "8 NUMA nodes need at least 8 processors, but the guest has 4 processors"),
         ] {
             let error = parse(&format!("[kernel.x]\nsource = \"host\"\n{keys}\n")).unwrap_err();
             assert!(error.contains(said), "{keys}: {error}");

@@ -60,7 +60,7 @@ impl ModuleChoice {
         let words: Vec<&str> = words.into_iter().collect();
         let forbids = words.contains(&"none");
         if forbids && words.len() > 1 {
-            return Err("`none` stands alone: it forbids all modules".to_owned());
+            return Err("`none` cannot be combined with module names: it forbids all modules".to_owned());
         }
         let mut named = Vec::new();
         for word in words.iter().filter(|word| !matches!(**word, "auto" | "none")) {
@@ -71,7 +71,7 @@ impl ModuleChoice {
             let module = match (is_file, is_name) {
                 (true, _) => NamedModule::File(folder.join(word)),
                 (false, true) => NamedModule::OfKernel(word.replace('-', "_")),
-                (false, false) => return Err(format!("`{word}` is no name of a module")),
+                (false, false) => return Err(format!("`{word}` is not a module name")),
             };
             if !named.contains(&module) {
                 named.push(module);
@@ -98,7 +98,7 @@ mod tests {
             assert_eq!(of(words).unwrap().words(), words);
         }
         assert!(!of(&["none"]).unwrap().automatic);
-        assert!(of(&["none", "xfs"]).unwrap_err().contains("stands alone"));
+        assert!(of(&["none", "xfs"]).unwrap_err().contains("cannot be combined"));
         assert!(of(&["x y"]).is_err() && of(&[""]).is_err());
     }
 
@@ -116,6 +116,6 @@ mod tests {
         assert!(matches!(&of("c").source, Source::Path { modules: None, .. }));
         let wrong = text.replace("[\"none\"]", "[\"none\", \"xfs\"]");
         let error = Manifest::parse(&wrong, Path::new("/p/kernels.toml")).unwrap_err().to_string();
-        assert!(error.contains("`modules`: `none` stands alone"), "{error}");
+        assert!(error.contains("`modules`: `none` cannot be combined with module names"), "{error}");
     }
 }

@@ -32,7 +32,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Manifest, Vec<Problem>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         for error in errors {
-            let hint = (error.message() == "duplicate key").then(|| "remove one of the two".to_owned());
+            let hint = (error.message() == "duplicate key").then(|| "remove one of them".to_owned());
             reader.problem(error.span().map_or(0, |span| span.start), error.message().replace('\n', ", "), hint);
         }
         let mut problems = reader.into_problems();
@@ -110,8 +110,8 @@ fn read_matrix<'t>(reader: &mut TableReader<'t>, root: &TomlSection<'t>, names: 
             let message = format!("matrix: kernel `{}` is not declared", shown(name));
             reader.problem(place.start, message, Some(hint));
         } else if matrix.iter().any(|known| known == name) {
-            let message = format!("matrix: kernel `{}` stands twice in `default`", shown(name));
-            reader.problem(place.start, message, Some("remove one of the two".to_owned()));
+            let message = format!("matrix: kernel `{}` is listed twice in `default`", shown(name));
+            reader.problem(place.start, message, Some("remove one of them".to_owned()));
         } else {
             matrix.push(name.to_owned());
         }

@@ -49,12 +49,12 @@ impl ManifestError {
     /// What the user can do; the problems of [`ManifestError::Invalid`] bring their own hints.
     pub fn hint(&self) -> Option<String> {
         match self {
-            ManifestError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Some("start in the folder that has `kernels.toml`, or name the file".to_owned())
-            }
-            ManifestError::Catalogue { .. } => Some(
-                "each table is a kernel: `about`, `series`, and what its table in `kernels.toml` would have".to_owned(),
+            ManifestError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+                "start in the directory that contains `kernels.toml`, or name the file with `--manifest`".to_owned(),
             ),
+            ManifestError::Catalogue { .. } => {
+                Some("each table is a kernel: `about`, `series`, and the keys of a kernel in `kernels.toml`".to_owned())
+            }
             ManifestError::Read { .. } | ManifestError::Invalid { .. } => None,
         }
     }

@@ -24,7 +24,7 @@ pub struct Profiles(Vec<MachineProfile>);
 
 /// There is no profile of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no profile `{}`", .name.escape_debug())]
+#[error("unknown profile `{}`", .name.escape_debug())]
 pub struct UnknownProfile {
     /// The name.
     pub name: String,
@@ -65,7 +65,7 @@ impl Profiles {
             let names = || self.0.iter().map(|profile| profile.name.as_str());
             let near = nearest(name, names(), 3);
             let hint = match near.is_empty() {
-                true => format!("there are {}", quoted(&names().collect::<Vec<_>>())),
+                true => format!("the profiles are {}", quoted(&names().collect::<Vec<_>>())),
                 false => format!("did you mean {}?", quoted(&near)),
             };
             UnknownProfile { name: name.to_owned(), hint }
@@ -79,7 +79,7 @@ impl Profiles {
             let (name, start): (&str, usize) = (name.get_ref(), name.span().start);
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
                 let hint = "use letters, digits, `-`, `_` and `.`".to_owned();
-                reader.problem(start, format!("`{}` is no name of a profile", name.escape_debug()), Some(hint));
+                reader.problem(start, format!("`{}` is not a valid profile name", name.escape_debug()), Some(hint));
                 continue;
             }
             let Some(table) = value.get_ref().as_table() else {
@@ -148,7 +148,7 @@ fn read_one<'t>(reader: &mut TableReader<'t>, section: &TomlSection<'t>, name: &
     }
     if profile.sysctls.is_empty() && profile.boot.is_empty() {
         let hint = "add `sysctls = { \"NAME\" = VALUE }` or `boot = [\"WORD\"]`".to_owned();
-        reader.problem(section.start, format!("{}: it sets nothing", section.title), Some(hint));
+        reader.problem(section.start, format!("{}: it sets neither `sysctls` nor `boot`", section.title), Some(hint));
     }
     profile
 }
@@ -168,13 +168,13 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
 fn check_sysctl(name: &str) -> Result<(), (String, String)> {
     let hint = || "write it as `sysctl` does: `net.core.bpf_jit_harden`".to_owned();
     if name.starts_with('/') || name.starts_with("proc.") {
-        return Err(("has a path in front of its name".to_owned(), hint()));
+        return Err(("is a path, not a sysctl name".to_owned(), hint()));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@".contains(c);
     let separator = if name.contains('/') { '/' } else { '.' };
     let parts: Vec<&str> = name.split(separator).collect();
     if parts.len() < 2 || !name.chars().all(plain) || parts.iter().any(|part| part.is_empty() || *part == "..") {
-        return Err(("is no name of a sysctl".to_owned(), hint()));
+        return Err(("is not a valid sysctl name".to_owned(), hint()));
     }
     Ok(())
 }
@@ -203,9 +203,9 @@ mod tests {
         assert!(profiles.all().iter().all(|profile| !profile.about.is_empty()));
         assert_eq!(profiles.get("no-jit").unwrap().sysctls["net.core.bpf_jit_enable"], "0");
         let unknown = profiles.get("lockdown-integrty").unwrap_err();
-        assert_eq!(unknown.to_string(), "there is no profile `lockdown-integrty`");
+        assert_eq!(unknown.to_string(), "unknown profile `lockdown-integrty`");
         assert!(unknown.hint.starts_with("did you mean `lockdown-integrity`"), "{}", unknown.hint);
-        assert!(profiles.get("xyzzy").unwrap_err().hint.starts_with("there are `hardened`"));
+        assert!(profiles.get("xyzzy").unwrap_err().hint.starts_with("the profiles are `hardened`"));
     }
 
     #[test]
@@ -228,16 +228,16 @@ mod tests {
     #[test]
     fn wrong_profiles_are_named_with_what_is_wrong() {
         for (text, said) in [
-            ("profile = \"lockdown\"\n", "there is no profile `lockdown`"),
-            ("[profile.a]\n", "it sets nothing"),
-            ("[profile.a]\nsysctls = { \"kptr\" = 1 }\n", "is no name of a sysctl"),
-            ("[profile.a]\nsysctls = { \"a/../b\" = 1 }\n", "is no name of a sysctl"),
-            ("[profile.a]\nsysctls = { \"/proc/sys/a\" = 1 }\n", "has a path in front of its name"),
+            ("profile = \"lockdown\"\n", "unknown profile `lockdown`"),
+            ("[profile.a]\n", "it sets neither `sysctls` nor `boot`"),
+            ("[profile.a]\nsysctls = { \"kptr\" = 1 }\n", "is not a valid sysctl name"),
+            ("[profile.a]\nsysctls = { \"a/../b\" = 1 }\n", "is not a valid sysctl name"),
+            ("[profile.a]\nsysctls = { \"/proc/sys/a\" = 1 }\n", "is a path, not a sysctl name"),
             ("[profile.a]\nsysctls = { \"kernel.x\" = true }\n", "must be an integer or a string"),
             ("[profile.a]\nsysctls = [1]\n", "must be a table"),
             ("[profile.a]\nboot = [\"a b\"]\n", "more than one word"),
             ("[profile.a]\nbot = [\"a\"]\n", "did you mean `boot`?"),
-            ("[profile.\"a b\"]\nboot = [\"a\"]\n", "is no name of a profile"),
+            ("[profile.\"a b\"]\nboot = [\"a\"]\n", "is not a valid profile name"),
         ] {
             let found = problems(text);
             assert!(found.contains(said), "{text}: {found}");

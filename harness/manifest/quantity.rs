@@ -35,7 +35,7 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
     let duration =
         humantime::parse_duration(text).map_err(|error| format!("is `{text}`, which is not a duration: {error}"))?;
     if duration.is_zero() {
-        return Err(format!("is `{text}`: nothing can be done in no time"));
+        return Err(format!("is `{text}`: must be longer than zero"));
     }
     if duration > LONGEST_TIMEOUT {
         return Err(format!("is `{text}`, longer than a day"));

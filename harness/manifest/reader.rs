@@ -151,7 +151,7 @@ impl<'t> TableReader<'t> {
             }
             let hint = match nearest(name, known.iter().copied(), 1).first() {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known here: {}", listed(known)),
+                None => format!("valid keys: {}", listed(known)),
             };
             let message = match section.title.as_str() {
                 "" => format!("unknown key `{}`", name.escape_debug()),

@@ -30,12 +30,14 @@ impl<'t> SourceTable<'_, 't> {
         let keys = self.keys(reader, format);
         match (&keys, trusted) {
             (Some(_), true) => {
-                let message = "`trusted` takes packages that nobody signed, and `keyring` says who signs them";
-                self.problem(reader, self.section.start, message, Some("remove one of the two".to_owned()));
+                let message = "`trusted` (accept unsigned packages) and `keyring` (require signatures) exclude each \
+    other";
+                self.problem(reader, self.section.start, message, Some("remove one of them".to_owned()));
             }
             (None, false) if !self.section.table.contains_key("keyring") => {
                 let message = format!("`keyring` is missing, source `{}` needs it", format.label());
-                let hint = "name the file with the keys of the distribution; `trusted = true` takes what nobody signed";
+                let hint = "name the file with the keys of the distribution; `trusted = true` accepts unsigned \
+    packages";
                 self.problem(reader, self.section.start, &message, Some(hint.to_owned()));
             }
             _ => {}
@@ -56,12 +58,12 @@ impl<'t> SourceTable<'_, 't> {
             named |= self.section.table.contains_key(key);
             for (address, place) in reader.strings(self.section, key).unwrap_or_default() {
                 if !is_web_address(address) || address.contains(['"', ' ', '<', '>', '[', ']']) {
-                    let message = format!("`{key}` has `{address}`, which is not an address of a web server");
+                    let message = format!("`{key}` has `{address}`, which is not an `http` or `https` URL");
                     self.problem(reader, place.start, &message, Some(example(key).to_owned()));
                 } else if format == RepositoryFormat::Pacman && !address.ends_with(".db") {
                     let message = format!("`{address}` is not the database of a repository");
                     let hint =
-                        "write the address of its `.db`, such as `https://mirror.example.org/core/os/x86_64/core.db`";
+                        "write the URL of its `.db` file, such as `https://mirror.example.org/core/os/x86_64/core.db`";
                     self.problem(reader, place.start, &message, Some(hint.to_owned()));
                 }
                 found.push(kind(address.to_owned()));
@@ -81,8 +83,8 @@ impl<'t> SourceTable<'_, 't> {
             let digits = text.chars().filter(|c| *c != ' ');
             if !digits.clone().all(|c| c.is_ascii_hexdigit()) || !lengths.contains(&digits.count()) {
                 let hint = match format {
-                    RepositoryFormat::Apk => "`sha256sum FILE` prints that of a key of Alpine: 64 hex digits",
-                    _ => "`gpg --show-keys FILE` prints it: 40 hex digits",
+                    RepositoryFormat::Apk => "`sha256sum FILE` prints the fingerprint of an Alpine key: 64 hex digits",
+                    _ => "`gpg --show-keys FILE` prints the fingerprint: 40 hex digits",
                 };
                 self.problem(reader, place.start, &format!("`{text}` is not a fingerprint"), Some(hint.to_owned()));
             }
@@ -101,10 +103,15 @@ impl<'t> SourceTable<'_, 't> {
         for (text, place) in texts {
             let is_address = text.contains("://");
             if is_address && !is_web_address(text) {
-                let hint = "name a file, or an address of a web server".to_owned();
-                self.problem(reader, place.start, &format!("`{text}` is neither a path nor an address"), Some(hint));
+                let hint = "name a file, or an `http` or `https` URL".to_owned();
+                self.problem(
+                    reader,
+                    place.start,
+                    &format!("`{text}` is neither a path nor an `http` or `https` URL"),
+                    Some(hint),
+                );
             } else if is_address && fingerprints.is_empty() {
-                let message = "`keyring` is on a server, so `fingerprints` has to say which keys are right";
+                let message = "`keyring` is a URL, so `fingerprints` must list the accepted keys";
                 self.problem(reader, place.start, message, Some("write `fingerprints = [\"...\"]`".to_owned()));
             }
             places.push(match is_address {
@@ -163,24 +170,24 @@ mod tests {
         let wrong = [
             ("rpm", "keyring = \"k\"".to_owned(), "`repositories` is missing, source `rpm` needs it"),
             ("rpm", base.to_owned(), "`keyring` is missing, source `rpm` needs it"),
-            ("rpm", format!("{base}\nkeyring = \"k\"\ntrusted = true"), "`trusted` takes packages that nobody signed"),
+            ("rpm", format!("{base}\nkeyring = \"k\"\ntrusted = true"), "`trusted` (accept unsigned packages)"),
             (
                 "rpm",
                 format!("{base}\nkeyring = \"https://a.example/k\""),
-                "`fingerprints` has to say which keys are right",
+                "so `fingerprints` must list the accepted keys",
             ),
             ("rpm", format!("{base}\nkeyring = \"k\"\nfingerprints = [\"00\"]"), "`00` is not a fingerprint"),
-            ("rpm", format!("{base}\nkeyring = \"ftp://a.example/k\""), "is neither a path nor an address"),
+            ("rpm", format!("{base}\nkeyring = \"ftp://a.example/k\""), "is neither a path nor an `http`"),
             (
                 "rpm",
                 "repositories = [\"a.example\"]\ntrusted = true".to_owned(),
-                "which is not an address of a web server",
+                "which is not an `http` or `https` URL",
             ),
             ("pacman", format!("{base}\ntrusted = true"), "is not the database of a repository"),
             (
                 "apk",
                 format!("{base}\ntrusted = true\nunsigned-index = true"),
-                "`unsigned-index` belongs to source `rpm`",
+                "`unsigned-index` is a key of source `rpm`",
             ),
         ];
         for (source, lines, part) in wrong {

@@ -14,20 +14,26 @@ fn key(name: &str) -> Value {
     let texts = |what: &str| json!({ "type": "array", "items": { "type": "string" }, "description": what });
     let yes_or_no = |what: &str| json!({ "type": "boolean", "description": what });
     match name {
-        "optional" => yes_or_no("Whether a run may do without the kernel where it cannot be fetched."),
+        "optional" => yes_or_no("Whether a run may go on without the kernel if it is unavailable."),
         "builds" => json!({
             "type": "string",
             "pattern": "^(all|last:[1-9][0-9]?)$",
-            "description": "Which builds of the archive are kernels of their own, in the place of its newest: `all`, or `last:5`.",
+            "description": "Builds of the archive that become separate kernels instead of only the newest: `all`, or \
+        `last:5`.",
         }),
-        "append" => texts("Words that are added to the kernel's command line."),
+        "append" => texts("Kernel parameters to add to the command line."),
         "btf" => text(
-            "Types of the kernel: a file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern.",
+            "BTF of the kernel: a file, a directory of files, or an archive in the layout of BTFHub, with or without a \
+    pattern.",
         ),
-        "cpus" => json!({ "type": "integer", "minimum": 1, "maximum": 255, "description": "Processors of a guest." }),
-        "numa" => json!({ "type": "integer", "minimum": 1, "maximum": 64, "description": "NUMA nodes of a guest." }),
+        "cpus" => {
+            json!({ "type": "integer", "minimum": 1, "maximum": 255, "description": "Number of CPUs of a guest." })
+        }
+        "numa" => json!({ "type": "integer", "minimum": 1, "maximum": 64, "description": "Number of Number of NUMA \
+    nodes of a guest." }),
         "profile" => {
-            json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Profiles that all cells of the kernel have." })
+            json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Profiles that apply to \
+    all cells of the kernel." })
         }
         "about" => text("What the profile is for."),
         "sysctls" => json!({
@@ -35,42 +41,47 @@ fn key(name: &str) -> Value {
             "additionalProperties": { "type": ["integer", "string"] },
             "description": "Sysctls, by name: `\"net.core.bpf_jit_harden\" = 2`.",
         }),
-        "boot" => texts("Words for the kernel's command line."),
+        "boot" => texts("Kernel parameters."),
         "memory" => text("Memory of a guest, such as `512MiB` or `1GiB`."),
-        "boot-timeout" => text("How long a guest may take to boot, such as `20s`."),
-        "program-timeout" => text("How long one program may take to load, such as `10s`."),
-        "suites" => texts("Suites of the archive to look in, best first."),
-        "packages" => texts("Globs of the package that holds the image, best first."),
-        "repositories" => texts("Addresses of repositories; of source `pacman` of their `.db` files."),
-        "mirrorlist" => texts("Addresses of lists of mirrors, each for one repository."),
-        "metalink" => texts("Addresses of metalinks of `repomd.xml`, each for one repository."),
-        "fingerprints" => texts("Fingerprints of the keys that may sign; of source `apk` the SHA-256 of their files."),
-        "unsigned-index" => yes_or_no("Whether to take an index that nobody signed; the packages have to be signed."),
-        "mirror" => text("The address of another archive than the machine's own."),
+        "boot-timeout" => text("Time limit for the boot of a guest, such as `20s`."),
+        "program-timeout" => text("Time limit for loading one program, such as `10s`."),
+        "suites" => texts("Suites of the archive, most preferred first."),
+        "packages" => texts("Globs of the package that holds the image, most preferred first."),
+        "repositories" => texts("URLs of repositories; for source `pacman`, of their `.db` files."),
+        "mirrorlist" => texts("URLs of mirror lists, each for one repository."),
+        "metalink" => texts("URLs of metalinks of `repomd.xml`, each for one repository."),
+        "fingerprints" => texts(
+            "Fingerprints of accepted signing keys; for source `apk`, the SHA-256 of the key \
+    files.",
+        ),
+        "unsigned-index" => yes_or_no("Whether to accept an unsigned index; packages must be signed."),
+        "mirror" => text("The URL of the archive, if it is not that of this machine."),
         "keyring" => json!({
             "type": ["string", "array"],
             "items": { "type": "string" },
-            "description": "The file with the keys that sign the archive; of sources `rpm`, `apk` and `pacman` also an address of it, or several.",
+            "description": "The file with the signing keys of the archive; for sources `rpm`, `apk` and `pacman` also \
+        a URL, or several.",
         }),
         "components" => texts("Components of the archive, `main` by default."),
-        "trusted" => yes_or_no("Whether to take what nobody signed."),
+        "trusted" => yes_or_no("Whether to accept unsigned packages and an unsigned index."),
         "image" => text(
-            "The image of a kernel: a bzImage, a vmlinux or an unpacked package; of source `oci` an image in a registry.",
+            "The image of a kernel: a bzImage, a vmlinux or an unpacked package; for source `oci`, an image in a \
+    registry.",
         ),
         "modules" => json!({
             "type": ["array", "string"],
             "items": { "type": "string" },
-            "description": "Modules that guests load, by name or as paths of `.ko` files, besides those that objects need; `none` forbids all. Of source `path` a string is the folder of the kernel's modules.",
+            "description": "Modules that guests load, by name or as paths of `.ko` files, besides those that objects need; `none` forbids all. Of source `path` a string is the directory of the kernel's modules.",
         }),
-        "config" => text("The kernel's config; of source `build` a file with more options."),
-        "tree" => text("A source tree; of source `build` also a git repository."),
-        "version" => text("An upstream version such as `v6.6`; of source `build` a tag, branch or commit."),
+        "config" => text("The kernel's config; for source `build`, a file with additional options."),
+        "tree" => text("A source tree; for source `build` also a git repository."),
+        "version" => text("An upstream version such as `v6.6`; for source `build`, a tag, branch or commit."),
         "disk" => text("A disk image."),
-        "release" => text("The release; of source `disk` a glob of it."),
-        "files" => texts("Paths or addresses of `.deb` or `.rpm` files."),
+        "release" => text("The release; for source `disk`, a glob of it."),
+        "files" => texts("Paths or URLs of `.deb` or `.rpm` files."),
         "sha256" => texts("The SHA-256 of each of the files."),
-        "package" => text("The Debian package that has the types."),
-        "file" => text("The path of the types in that package."),
+        "package" => text("The Debian package that holds the BTF."),
+        "file" => text("The path of the BTF file in that package."),
         other => panic!("`{other}` has no description"),
     }
 }
@@ -100,7 +111,8 @@ fn source_table(others: &[&str]) -> Value {
 /// Keys of `[defaults]`.
 fn defaults() -> Map<String, Value> {
     let mut all = keys(DEFAULTS);
-    let what = "A folder laid out as BTFHub's archive, or the address of one: kernels without BTF get theirs from it, by who built them and their release.";
+    let what = "A directory in the layout of BTFHub's archive, or its URL: kernels without BTF get their BTF from it, \
+    by distribution and release.";
     all.insert("btf".to_owned(), json!({ "type": "string", "description": what }));
     all
 }
@@ -116,7 +128,7 @@ fn schema() -> Value {
         "additionalProperties": false,
         "properties": {
             "defaults": {
-                "description": "Limits of every kernel that has none of its own.",
+                "description": "Limits of kernels that do not set their own.",
                 "type": "object",
                 "properties": defaults(),
                 "additionalProperties": false,
@@ -126,14 +138,14 @@ fn schema() -> Value {
                 "additionalProperties": false,
                 "properties": {
                     "default": {
-                        "description": "The kernels of a run that names none.",
+                        "description": "The kernels of a run without `--kernel`.",
                         "type": "array",
                         "items": { "type": "string" },
                     },
                 },
             },
             "profile": {
-                "description": "Named settings of machines, beside those that are built in.",
+                "description": "Named machine settings, in addition to the built-in ones.",
                 "type": "object",
                 "additionalProperties": {
                     "type": "object",
@@ -142,7 +154,7 @@ fn schema() -> Value {
                 },
             },
             "kernel": {
-                "description": "The kernels that there are, by name.",
+                "description": "Declared kernels, by name.",
                 "type": "object",
                 "additionalProperties": { "$ref": "#/$defs/kernel" },
             },

@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 #[non_exhaustive]
 pub enum SelectorError {
     /// It is well written and no kernel answers to it.
-    #[error("kernel selector `{}` matches no kernel of the manifest", selector.escape_debug())]
+    #[error("kernel selector `{}` matches no declared kernel", selector.escape_debug())]
     NoMatch {
         /// The selector as given.
         selector: String,
@@ -41,7 +41,9 @@ impl SelectorError {
                 format!("the nearest are {}", super::reader::listed(nearest))
             }
             SelectorError::Malformed { .. } => {
-                "write a name, a series `6.1`, a name of the catalogue such as `ubuntu:22.04`, a range `>=6.1,<6.13`, a glob `6.*`, `latest` or `all`; for builds add `@all`, `@last:5` or the name of one".to_owned()
+                "write a name, a series such as `6.1`, a catalogue name such as `ubuntu:22.04`, a range such as \
+    `>=6.1,<6.13`, a glob such as `6.*`, `latest` or `all`; for builds, append `@all`, `@last:5` or a build name"
+                    .to_owned()
             }
         })
     }
@@ -192,7 +194,7 @@ pub(super) fn split_builds(selector: &str) -> Result<(&str, AskedBuilds), String
     let builds = builds.trim();
     let is_several = builds == "all" || builds.starts_with("last");
     if builds.is_empty() || builds.contains([MARK, ',']) {
-        return Err(format!("after the `{MARK}` there is no name of a build"));
+        return Err(format!("no build name after the `{MARK}`"));
     }
     Ok((base, if is_several { AskedBuilds::Several(builds.parse()?) } else { AskedBuilds::One(builds.to_owned()) }))
 }
@@ -366,7 +368,7 @@ mod tests {
             assert!(matches!(&error, SelectorError::NoMatch { selector: named, .. } if named == selector), "{error}");
         }
         let error = select(&["mien"]).unwrap_err();
-        assert_eq!(error.to_string(), "kernel selector `mien` matches no kernel of the manifest");
+        assert_eq!(error.to_string(), "kernel selector `mien` matches no declared kernel");
         assert_eq!(error.hint().unwrap(), "the nearest are `mine`");
         // Nothing is near, so all are listed.
         assert!(select(&["frobnicate"]).unwrap_err().hint().unwrap().contains("`5.4`, `5.10`"));

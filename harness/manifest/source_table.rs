@@ -105,7 +105,7 @@ impl<'t> SourceTable<'_, 't> {
                 continue;
             }
             if let Some((owner, ..)) = SOURCES.iter().find(has) {
-                let message = format!("`{name}` belongs to source `{owner}`, and this source is `{source}`");
+                let message = format!("`{name}` is a key of source `{owner}`, but this source is `{source}`");
                 let hint = format!("remove it, or write `source = \"{owner}\"`");
                 self.problem(reader, place.start, &message, Some(hint));
             }
@@ -145,18 +145,18 @@ impl<'t> SourceTable<'_, 't> {
                 Some((key, name.span().start))
             });
             if let Some((key, at)) = stray.filter(|_| !self.section.table.contains_key("mirror")) {
-                let message = format!("`{key}` needs a `mirror`, and without one apt's own settings hold");
+                let message = format!("`{key}` needs a `mirror`; without one, the settings of apt apply");
                 self.problem(reader, at, &message, Some(format!("remove it, or {}", example("mirror"))));
             }
             return None;
         };
         if !is_web_address(mirror) || mirror.contains(['"', ' ', '<', '>', '[', ']']) {
-            let message = "`mirror` is not an address of a web server";
+            let message = "`mirror` is not an `http` or `https` URL";
             self.problem(reader, place.start, message, Some(example("mirror").to_owned()));
         }
         if trusted && keyring.is_some() {
-            let message = "`trusted` takes packages that nobody signed, and `keyring` says who signs them";
-            self.problem(reader, place.start, message, Some("remove one of the two".to_owned()));
+            let message = "`trusted` (accept unsigned packages) and `keyring` (require signatures) exclude each other";
+            self.problem(reader, place.start, message, Some("remove one of them".to_owned()));
         }
         let components = components.map_or_else(|| vec!["main".to_owned()], texts);
         Some(Archive { mirror: mirror.to_owned(), keyring, trusted, components })
@@ -209,7 +209,7 @@ impl<'t> SourceTable<'_, 't> {
             self.problem(reader, place.start, &message, Some("`sha256sum FILE` prints it: 64 hex digits".to_owned()));
         }
         if !sums.is_empty() && sums.len() != files.len() {
-            let message = format!("`files` has {} entries and `sha256` has {}", files.len(), sums.len());
+            let message = format!("`files` has {} entries, but `sha256` has {}", files.len(), sums.len());
             self.problem(reader, sums[0].1.start, &message, Some("name one SHA-256 for each file".to_owned()));
         }
         let mut all = Vec::new();
@@ -218,14 +218,14 @@ impl<'t> SourceTable<'_, 't> {
             let url = is_web_address(text);
             if url && sha256.is_none() {
                 let message = format!(
-                    "`{}` has no SHA-256, and what servers have changes",
+                    "`{}` is a URL without SHA-256; files on servers can change",
                     PackageFile { place: FileLocation::Url((*text).to_owned()), sha256: None }.name()
                 );
                 self.problem(reader, place.start, &message, Some(example("sha256").to_owned()));
             }
             if !url && text.contains("://") {
-                let message = format!("`{text}` is neither a path nor an address of a web server");
-                self.problem(reader, place.start, &message, Some("`http` and `https` are known".to_owned()));
+                let message = format!("`{text}` is neither a path nor an `http` or `https` URL");
+                self.problem(reader, place.start, &message, Some("use an `http` or `https` URL".to_owned()));
             }
             let place =
                 if url { FileLocation::Url((*text).to_owned()) } else { FileLocation::Path(self.folder.join(text)) };
@@ -274,7 +274,7 @@ impl<'t> SourceTable<'_, 't> {
         let (package, place) = reader.string(self.section, "package")?;
         if !is_word(package, "-.+") {
             let message = format!("`{package}` is not the name of a package");
-            self.problem(reader, place.start, &message, Some("write its whole name, without a pattern".to_owned()));
+            self.problem(reader, place.start, &message, Some("write the full name, without a pattern".to_owned()));
         }
         let suites = texts(reader.strings(self.section, "suites")?);
         let (file, place) = reader.string(self.section, "file")?;
@@ -292,7 +292,7 @@ impl<'t> SourceTable<'_, 't> {
         if let Some((mirror, place)) = &mirror
             && !is_web_address(mirror)
         {
-            let message = "`mirror` is not an address of a web server";
+            let message = "`mirror` is not an `http` or `https` URL";
             self.problem(
                 reader,
                 place.start,

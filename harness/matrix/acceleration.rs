@@ -25,7 +25,7 @@ pub(super) fn choose(
     let tools = project.tools()?;
     let memory = KvmMemory { file: &project.store.root().join(KVM_MEMORY), anew: false };
     let proof = vm::choose(options.accelerator, tools, memory, |patience| {
-        say("proving KVM by booting a kernel".to_owned());
+        say("checking KVM with a test boot".to_owned());
         let step = |step: String| say(format!("  {step}"));
         // Those that the matrix needs are the likely ones to be had.
         let needed = kernels.iter().filter(|spec| !spec.optional);
@@ -33,7 +33,7 @@ pub(super) fn choose(
             let stored = project.store.kernel(spec, &project.lock, options.offline, &step).ok()?;
             Some((spec, stored))
         });
-        let undecided = || undecided("no kernel of the matrix is available to prove it with".to_owned(), None);
+        let undecided = || undecided("no kernel of the matrix is available for a test boot".to_owned(), None);
         let (spec, stored) = kernel.ok_or_else(undecided)?;
         prove_kvm(tools, spec, &stored, patience, stop)
     });
@@ -62,7 +62,8 @@ pub fn prove_kvm(
             match boot(Accelerator::Tcg, 1) {
                 Ok(()) => Err(AcceleratorFailure::Failed(reason)),
                 Err(failure) => {
-                    let reason = format!("kernel `{}` boots neither with it nor without: {reason}", spec.name);
+                    let reason =
+                        format!("kernel `{}` does not boot, neither with KVM nor without: {reason}", spec.name);
                     Err(undecided(reason, failure.hint().map(str::to_owned)))
                 }
             }

@@ -86,7 +86,7 @@ pub(super) fn prove_settings(record: &mut RunRecord) {
         }
         let Some(shape) = &record.objects[change.rows.row].shape else { continue };
         let hint = format!(
-            "without {} the same program loads on {}",
+            "without {}, the same program loads on {}",
             shape.machine.in_words(),
             record.kernels[change.kernel].name
         );

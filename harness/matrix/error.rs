@@ -25,7 +25,7 @@ pub enum MatrixError {
     #[error(transparent)]
     Selector(#[from] SelectorError),
     /// The pattern of an archive of BTF chooses more than a matrix has room for.
-    #[error("kernel `{kernel}`: its pattern chooses {found} files, and a matrix takes {MOST_OF_ARCHIVE}")]
+    #[error("kernel `{kernel}`: its pattern matches {found} files, but a matrix takes at most {MOST_OF_ARCHIVE}")]
     TooManyKernels {
         /// The kernel of the manifest.
         kernel: String,
@@ -33,7 +33,7 @@ pub enum MatrixError {
         found: usize,
     },
     /// An archive has more builds of a kernel than a matrix has room for.
-    #[error("kernel `{kernel}`: its archive has {found} builds, and a matrix takes {MOST_BUILDS}")]
+    #[error("kernel `{kernel}`: its archive has {found} builds, but a matrix takes at most {MOST_BUILDS}")]
     TooManyBuilds {
         /// The kernel of the manifest.
         kernel: String,
@@ -112,16 +112,16 @@ impl MatrixError {
             MatrixError::Selector(error) => error.hint(),
             MatrixError::Suite(error) => error.hint(),
             MatrixError::Objects(errors) => errors.iter().find_map(ObjectError::hint),
-            MatrixError::SaidTwice(_) => Some("take it out of one of them, or run them one after the other".to_owned()),
+            MatrixError::SaidTwice(_) => Some("remove it from one of them, or run them separately".to_owned()),
             MatrixError::Input { hint, .. } | MatrixError::NoFile { hint, .. } => Some(hint.clone()),
             MatrixError::UnpinnedImage { now: Some(now), .. } => {
-                Some(format!("a suite names what it was made for; its tag stands for this now: `oci = \"{now}\"`"))
+                Some(format!("suites name images by digest; the tag currently refers to `oci = \"{now}\"`"))
             }
             MatrixError::UnpinnedImage { now: None, .. } => {
-                Some("a suite names what it was made for: write it as `REGISTRY/NAME@sha256:DIGEST`".to_owned())
+                Some("suites name images by digest: write `REGISTRY/NAME@sha256:DIGEST`".to_owned())
             }
             MatrixError::TooManyKernels { .. } => {
-                Some("narrow its pattern; `corematrix predict` takes whole archives".to_owned())
+                Some("narrow the pattern, or use `corematrix predict`, which takes whole archives".to_owned())
             }
             MatrixError::TooManyBuilds { kernel, .. } => Some(format!(
                 "`{kernel}@last:5` takes the newest; `corematrix bisect --kernel '{kernel}@all'` searches all"

@@ -55,8 +55,9 @@ impl Input {
                 return Ok(Input::Address { url: url.to_owned(), sha256: sha256.to_ascii_lowercase() });
             }
             Some(_) if !path.exists() => {
-                let hint = "name images as `oci://REGISTRY/NAME@sha256:DIGEST`, files on a server as `https://...#sha256=DIGEST`";
-                return Err(wrong("nothing is read from such an address", hint));
+                let hint = "name images as `oci://REGISTRY/NAME@sha256:DIGEST`, and files on servers as \
+    `https://...#sha256=DIGEST`";
+                return Err(wrong("unsupported kind of URL", hint));
             }
             _ => {}
         }
@@ -68,10 +69,9 @@ impl Input {
             () if path.join(LAYOUT_MARK).is_file() => Ok(Input::Archive),
             () if !path.is_file() => Ok(Input::Local),
             () if ends(&ARCHIVES) => Ok(Input::Archive),
-            () if ends(&OTHER_ARCHIVES) => Err(wrong(
-                "archives of this kind are not read",
-                "unpack it and name the folder, or pack it as `.tar.gz`",
-            )),
+            () if ends(&OTHER_ARCHIVES) => {
+                Err(wrong("unsupported archive format", "unpack it and name the directory, or repack it as `.tar.gz`"))
+            }
             () => Ok(Input::Local),
         }
     }
@@ -115,13 +115,13 @@ mod tests {
         let zip = folder.path().join("x.zip");
         std::fs::write(&zip, "").unwrap();
         for (input, reason) in [
-            ("oci://tools", "it names no registry"),
+            ("oci://tools", "it does not name a registry"),
             ("oci://example.org/x@sha256:12", "its digest is not"),
-            ("oci://", "it names no registry"),
+            ("oci://", "it does not name a registry"),
             ("https://example.org/x.tar.gz", "it has no checksum"),
             ("https://example.org/x.tar.gz#sha256=12", "its checksum is not"),
-            ("docker://example.org/x", "nothing is read from"),
-            (zip.to_str().unwrap(), "archives of this kind are not read"),
+            ("docker://example.org/x", "unsupported kind of"),
+            (zip.to_str().unwrap(), "unsupported archive format"),
         ] {
             let error = Input::of(Path::new(input)).unwrap_err();
             assert!(

@@ -58,7 +58,7 @@ impl Project {
                         None => {
                             let digest = way.digest(&image)?;
                             notices.push(format!(
-                                "`{SCHEME}{image}` is not pinned; to pin it, write `{}`",
+                                "`{SCHEME}{image}` is not pinned by digest; to pin it, write `{}`",
                                 pinned(&image, &digest)
                             ));
                             digest
@@ -166,7 +166,7 @@ impl Way<'_> {
             StoreError::Corrupt { reason, .. } => MatrixError::Input {
                 input: path.display().to_string(),
                 reason,
-                hint: "name a tar archive; was the build or the download interrupted?".to_owned(),
+                hint: "name a tar archive; check that the build or download was complete".to_owned(),
             },
             error => error.into(),
         })?;

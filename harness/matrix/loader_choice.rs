@@ -49,7 +49,7 @@ impl Project {
         if let AssignedLoader::Executable(found) = &loader
             && Some(&found.sha256) != recorded.sha256.as_ref()
         {
-            say(format!("the loader `{}` is another than in the run", recorded.name));
+            say(format!("the loader `{}` differs from that of the run", recorded.name));
         }
         Ok(AssignedLoaders { loaders: vec![loader], chosen: recorded.chosen.clone() })
     }

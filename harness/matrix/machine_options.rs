@@ -84,8 +84,8 @@ impl Project {
                     Some(_) => {
                         return Err(MatrixError::Input {
                             input: shape.row(&object.name),
-                            reason: "a suite has another shape of that name".to_owned(),
-                            hint: "give the suite's shape another name, or leave the option away".to_owned(),
+                            reason: "a suite already has another shape of that name".to_owned(),
+                            hint: "rename the suite's shape, or omit the option".to_owned(),
                         });
                     }
                 }

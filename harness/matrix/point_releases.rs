@@ -39,7 +39,7 @@ impl fmt::Display for MovedBuilds {
 
 impl fmt::Display for UnknownBuilds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: its builds were not looked for: {}", self.asked, self.reason)
+        write!(f, "{}: its builds were not searched: {}", self.asked, self.reason)
     }
 }
 

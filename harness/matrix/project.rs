@@ -91,7 +91,7 @@ impl Project {
     /// What reports say of kernels that no file of the user declares.
     pub(super) fn notice(&self) -> Option<String> {
         let version = env!("CARGO_PKG_VERSION");
-        self.is_built_in.then(|| format!("kernels are those of the manifest that is built into corematrix {version}"))
+        self.is_built_in.then(|| format!("using the built-in manifest of corematrix {version}"))
     }
 
     /// The programs that make guests, looked for when they are first asked for: it takes a tenth of a second to ask for their versions.
@@ -141,12 +141,12 @@ impl Project {
                 )),
                 None if !self.comes_without_btf(spec) => None,
                 // Whether the archive has it the fetched kernel says.
-                None if spec.btf_archive.is_some() => Some(format!(
-                    "kernel `{name}` comes without BTF: the archive that `btf` under `[defaults]` names has to have it"
-                )),
+                None if spec.btf_archive.is_some() => {
+                    Some(format!("kernel `{name}` has no BTF: it must be in the archive of `btf` under `[defaults]`"))
+                }
                 None => Some(format!(
-                    "kernel `{name}` comes without BTF, and none is given: objects with CO-RE relocations fail there \
-                     (`btf = \"FILE\"` in its table, or an archive laid out as BTFHub's under `[defaults]`)"
+                    "kernel `{name}` has no BTF, and none is given: objects with CO-RE relocations fail there (set \
+    `btf = \"FILE\"` in its table, or an archive in the layout of BTFHub under `[defaults]`)"
                 )),
             }
         };
@@ -224,7 +224,7 @@ mod tests {
         };
         let project = write("");
         let kernels = project.kernels(&[]).unwrap();
-        assert!(project.without_btf(&kernels).is_empty(), "nobody has looked at them yet");
+        assert!(project.without_btf(&kernels).is_empty(), "not yet known");
         for spec in &kernels {
             project.store.kernel(spec, &project.lock, true, &|_| ()).unwrap();
         }
@@ -238,7 +238,7 @@ mod tests {
         let chosen = |name: &str| project.kernels(&[name.to_owned()]).unwrap();
         for name in ["ubuntu:20.04", "el:7", "amazon:2", "ubuntu:20.04@5.4.0-150-generic"] {
             let lines = project.without_btf(&chosen(name));
-            assert!(matches!(&lines[..], [line] if line.contains("comes without BTF, and none is given")), "{lines:?}");
+            assert!(matches!(&lines[..], [line] if line.contains("has no BTF, and none is given")), "{lines:?}");
         }
         assert_eq!(project.without_btf(&chosen("ubuntu:22.04")), [""; 0]);
         let lines = project.to_be_fetched(&chosen("flatcar"));

@@ -40,7 +40,7 @@ impl<'a> TargetSearch<'a> {
             }
             let modules = stored.module_types().unwrap_or_default();
             let module = query.hits_in_modules(&btf, &modules).into_iter().filter(fits).find_map(|hit| hit.module)?;
-            Some(format!("on {kernel} `{name}` is in kernel module {module}"))
+            Some(format!("on {kernel}, `{name}` is in kernel module {module}"))
         })
     }
 }

@@ -6,6 +6,7 @@
 mod cut;
 mod format;
 mod lookup;
+mod modules;
 mod split;
 mod type_name;
 
@@ -16,6 +17,7 @@ pub(super) use format::{MAGIC, header_length, part, raw_types};
 use format::{extra_bytes, parse_types, parts};
 pub(crate) use format::{extra_bytes as record_extra, parts as btf_parts};
 pub use lookup::{MemberPlace, Want, essential_name};
+pub use modules::ModuleNames;
 
 /// Longest string that is given out: a file name may take `PATH_MAX`, and nothing is longer.
 const MAX_STRING: usize = 4096;
@@ -31,6 +33,8 @@ pub struct Btf {
     types: Vec<Type>,
     /// The named types: hash of the name without flavour, and type id; sorted.
     index: Vec<(u64, u32)>,
+    /// Of modules whose types stand behind: the first id and the name of each.
+    modules: Vec<(u32, String)>,
 }
 
 /// One type.
@@ -164,10 +168,10 @@ pub struct Parameter {
 #[non_exhaustive]
 pub enum BtfError {
     /// The header is cut short, has another magic number, version or byte order.
-    #[error("the header is not one of little-endian BTF version 1")]
+    #[error("the header is not that of little-endian BTF version 1")]
     Header,
     /// A part lies outside of the section.
-    #[error("the {part} lies outside of the section")]
+    #[error("the {part} is outside the section")]
     Outside {
         /// Such as `type table`.
         part: &'static str,
@@ -176,7 +180,7 @@ pub enum BtfError {
     #[error("the string table does not begin and end with a NUL")]
     Strings,
     /// A type is cut short.
-    #[error("type {id} is cut short")]
+    #[error("type {id} is truncated")]
     TypeTruncated {
         /// Type id.
         id: usize,
@@ -190,7 +194,7 @@ pub enum BtfError {
         kind: u32,
     },
     /// A table of `.BTF.ext` whose records are too small or cut short.
-    #[error("the {part} has a record that is cut short")]
+    #[error("the {part} has a truncated record")]
     Record {
         /// Such as `line info`.
         part: &'static str,
@@ -205,7 +209,8 @@ impl Btf {
             return Err(BtfError::Strings);
         }
         let void = vec![Type { name_offset: 0, kind: TypeKind::Void }];
-        let mut btf = Btf { strings: strings.to_vec(), types: parse_types(table, void)?, index: Vec::new() };
+        let mut btf =
+            Btf { strings: strings.to_vec(), types: parse_types(table, void)?, index: Vec::new(), modules: Vec::new() };
         btf.index = btf.build_index();
         Ok(btf)
     }

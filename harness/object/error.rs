@@ -26,7 +26,7 @@ pub enum ObjectError {
         error: Arc<io::Error>,
     },
     /// The input is neither a file nor a folder.
-    #[error("`{}` is neither a file nor a folder", .path.display())]
+    #[error("`{}` is neither a file nor a directory", .path.display())]
     NotAFile {
         /// As the user named it.
         path: PathBuf,
@@ -38,19 +38,19 @@ pub enum ObjectError {
         path: PathBuf,
     },
     /// Not an ELF file, and no object is embedded in it.
-    #[error("`{}` is not an ELF file and holds no BPF object", .path.display())]
+    #[error("`{}` is not an ELF file and contains no BPF object", .path.display())]
     NotElf {
         /// The file.
         path: PathBuf,
     },
     /// The file stops before its ELF header tells what it is.
-    #[error("`{}` begins like an ELF file but ends within its header", .path.display())]
+    #[error("`{}` is a truncated ELF file: it ends within its header", .path.display())]
     TruncatedElf {
         /// The file.
         path: PathBuf,
     },
     /// An ELF of another machine, without an embedded object.
-    #[error("`{}` is an ELF for {machine} and holds no BPF object", .path.display())]
+    #[error("`{}` is an ELF file for {machine} and contains no BPF object", .path.display())]
     NoObject {
         /// The file.
         path: PathBuf,
@@ -58,13 +58,13 @@ pub enum ObjectError {
         machine: String,
     },
     /// A folder without any object, at any depth.
-    #[error("folder `{}` holds no BPF object", .path.display())]
+    #[error("directory `{}` contains no BPF object", .path.display())]
     EmptyFolder {
         /// The folder.
         path: PathBuf,
     },
     /// An image or an archive without any object.
-    #[error("`{}` holds no BPF object", .path.display())]
+    #[error("`{}` contains no BPF object", .path.display())]
     EmptyArchive {
         /// The image, or the archive.
         path: PathBuf,
@@ -90,10 +90,10 @@ impl ObjectError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             ObjectError::NotFound { .. } => {
-                "check the path; a pattern that matched nothing is passed on by the shell as it is"
+                "check the path; a shell passes on a pattern that matches nothing unchanged"
             }
             ObjectError::NotElf { .. } | ObjectError::EmptyFolder { .. } => {
-                "name a BPF object (`clang -g -O2 -target bpf -c`), a folder of them, or an executable that embeds them; \
+                "name a BPF object (`clang -g -O2 -target bpf -c`), a directory of them, or an executable that embeds them; \
                  compressed objects are not found"
             }
             ObjectError::EmptyArchive { .. } => {
@@ -101,12 +101,12 @@ impl ObjectError {
                  time, or in another image that it fetches, are not found"
             }
             ObjectError::NoObject { .. } => {
-                "it may load its objects from files of their own or compile them at run time; name those objects instead"
+                "it may load objects from separate files, or compile them at run time; name those objects instead"
             }
             ObjectError::TruncatedElf { .. } | ObjectError::Empty { .. } => {
-                "was the build or the download interrupted?"
+                "check that the build or download was complete"
             }
-            ObjectError::BigEndian { .. } => "build it with `-target bpfel`, or name the little-endian one of the pair",
+            ObjectError::BigEndian { .. } => "build it with `-target bpfel`, or name the little-endian object",
             ObjectError::Unreadable { .. } | ObjectError::NotAFile { .. } | ObjectError::Broken { .. } => return None,
         };
         Some(hint.to_owned())
@@ -130,7 +130,7 @@ pub enum FormatError {
     #[error("it has no sections")]
     NoSections,
     /// A section lies outside of the file.
-    #[error("section {index} ends outside of the file")]
+    #[error("section {index} ends outside the file")]
     SectionOutside {
         /// Index in the section header table.
         index: usize,

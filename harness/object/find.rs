@@ -65,8 +65,8 @@ pub fn find_in(places: &[Place]) -> Result<FoundObjects, Vec<ObjectError>> {
 fn big_endian_notice(skipped: &[ObjectError]) -> Option<String> {
     let first = skipped.first()?;
     Some(match skipped.len() - 1 {
-        0 => format!("{first}; left out"),
-        more => format!("{first}; left out, and {more} more of that kind"),
+        0 => format!("{first}; skipped"),
+        more => format!("{first}; skipped, and {more} more of that kind"),
     })
 }
 

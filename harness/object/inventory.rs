@@ -162,7 +162,7 @@ impl Inventory {
         };
         let needs_btf = BTF_USERS.iter().any(|name| section_data(name).is_some());
         let mut overlook = |section: &str, error: BtfError| {
-            notes.push(format!("`{section}` is corrupt and libbpf ignores it: {error}"));
+            notes.push(format!("`{section}` is corrupt; libbpf ignores it: {error}"));
         };
         let btf = match section_data(".BTF").map(Btf::parse) {
             None => None,
@@ -185,11 +185,11 @@ impl Inventory {
         let is_static = |function: &&Placed| function.is_static;
         if let Some(Placed { name, raw_section, .. }) = functions.iter().find(is_static) {
             notes.push(format!(
-                "program `{name}` in section `{raw_section}` is static, so libbpf will not open it; other loaders do"
+                "program `{name}` in section `{raw_section}` is static, so libbpf cannot open it; other loaders can"
             ));
         }
         if needs_btf && btf.is_none() {
-            notes.push("it declares maps or struct_ops but has no BTF, so libbpf will not open it".to_owned());
+            notes.push("it declares maps or struct_ops but has no BTF, so libbpf cannot open it".to_owned());
         }
         let unclaimed = unclaimed::of(bytes, &sections, (&functions, text_index))?;
         notes.extend(unclaimed.iter().map(Unclaimed::rule));

@@ -72,7 +72,7 @@ impl MapInfo {
         let mut flaws = Vec::new();
         let mut add = |field, mend, what: String| flaws.push(Flaw { field, what: format!("`{field}` {what}"), mend });
         if matches!(kind, "array_of_maps" | "hash_of_maps") && self.inner.is_none() {
-            add("values", Mend::Loader, "does not say what the inner maps are".to_owned());
+            add("values", Mend::Loader, "does not define its inner maps".to_owned());
         }
         for (field, size, allowed) in
             [("key_size", self.key_size, rule.key), ("value_size", self.value_size, rule.value)]
@@ -91,22 +91,24 @@ impl MapInfo {
         }
         match (self.lacks_size(), self.max_entries.unwrap_or_default()) {
             (true, _) => add("max_entries", Mend::Loader, UNSET.to_owned()),
-            (false, 1..) if !rule.sized => add("max_entries", Mend::Author, format!("is set, and `{kind}` has none")),
+            (false, 1..) if !rule.sized => add("max_entries", Mend::Author, format!("is set, but `{kind}` has none")),
             _ => {}
         }
         self.flag_flaws(kind, &rule, &mut add);
         let extra = match kind {
-            "bloom_filter" if self.extra > 15 => Some("is more than 15, the most hash functions".to_owned()),
-            "arena" if !self.extra.is_multiple_of(PAGE) => Some("is no address of a page".to_owned()),
+            "bloom_filter" if self.extra > 15 => {
+                Some("is more than 15, the maximum number of hash functions".to_owned())
+            }
+            "arena" if !self.extra.is_multiple_of(PAGE) => Some("is not a page-aligned address".to_owned()),
             "bloom_filter" | "arena" => None,
-            _ => (self.extra != 0).then(|| format!("is set, and `{kind}` has none")),
+            _ => (self.extra != 0).then(|| format!("is set, but `{kind}` has none")),
         };
         extra.into_iter().for_each(|what| add("map_extra", Mend::Author, what));
         if self.flags & rule.takes & NUMA_NODE != 0 && self.numa_node > 0 {
-            add("numa_node", Mend::Machine, format!("is {}, and a guest has node 0 alone", self.numa_node));
+            add("numa_node", Mend::Machine, format!("is {}, but the guest has only node 0", self.numa_node));
         }
         if kind.ends_with("_storage") && !rule.sized && rule.needs == NO_PREALLOC && !self.is_typed {
-            let what = "and `value` have to be given by their types: the kernel asks for their BTF".to_owned();
+            let what = "and `value` must be declared with types: the kernel requires their BTF".to_owned();
             add("key", Mend::Author, what);
         }
         flaws.sort_by_key(|flaw| flaw.mend != Mend::Author);
@@ -122,7 +124,7 @@ impl MapInfo {
         let known = MAP_FLAGS.iter().fold(0, |known, flag| known | flag.bit);
         let foreign = self.flags & known & !(rule.needs | rule.takes);
         if foreign != 0 {
-            add("map_flags", Mend::Author, format!("has {}, which `{kind}` does not take", flag_names(foreign)));
+            add("map_flags", Mend::Author, format!("has {}, which `{kind}` does not accept", flag_names(foreign)));
         }
         for both in [RDONLY | WRONLY, RDONLY_PROG | WRONLY_PROG, NO_COMMON_LRU | NUMA_NODE] {
             if self.flags & both & !foreign == both {
@@ -155,10 +157,10 @@ impl MapInfo {
 /// What is wrong with a size, if anything, and who can mend it.
 fn size_flaw(size: u32, allowed: Size, kind: &str) -> Option<(Mend, String)> {
     let unset = || (Mend::Loader, UNSET.to_owned());
-    let wrong = |wanted: String| (Mend::Author, format!("is {size}, and `{kind}` takes {wanted}"));
+    let wrong = |wanted: String| (Mend::Author, format!("is {size}, but `{kind}` takes {wanted}"));
     match allowed {
         Size::None if size != 0 => Some(wrong("none".to_owned())),
-        Size::NoneButByLoader if size != 0 => Some((Mend::Loader, format!("is {size}, and `{kind}` takes none"))),
+        Size::NoneButByLoader if size != 0 => Some((Mend::Loader, format!("is {size}, but `{kind}` takes none"))),
         Size::None | Size::NoneButByLoader => None,
         _ if size == 0 => Some(unset()),
         Size::Of(sizes) if !sizes.contains(&size) => {
@@ -228,19 +230,19 @@ mod tests {
         let author = |what: &str| Some((Mend::Author, what.to_owned()));
         assert_eq!(first(&map("hash", (4, 4, 0), 0)), loader("`max_entries` is not set"));
         assert_eq!(first(&map("ringbuf", (0, 0, 0), 0)), loader("`max_entries` is not set"));
-        assert_eq!(first(&map("ringbuf", (0, 8, 4096), 0)), loader("`value_size` is 8, and `ringbuf` takes none"));
+        assert_eq!(first(&map("ringbuf", (0, 8, 4096), 0)), loader("`value_size` is 8, but `ringbuf` takes none"));
         assert_eq!(first(&map("perf_event_array", (0, 0, 0), 0)), loader("`key_size` is not set"));
         assert_eq!(first(&map("stack_trace", (4, 0, 1), 0)), loader("`value_size` is not set"));
         let no_inner = first(&map("hash_of_maps", (4, 4, 1), 0));
-        assert_eq!(no_inner, loader("`values` does not say what the inner maps are"));
-        assert_eq!(first(&map("array", (8, 4, 1), 0)), author("`key_size` is 8, and `array` takes 4"));
-        assert_eq!(first(&map("devmap", (4, 2, 1), 0)), author("`value_size` is 2, and `devmap` takes 4 or 8"));
+        assert_eq!(no_inner, loader("`values` does not define its inner maps"));
+        assert_eq!(first(&map("array", (8, 4, 1), 0)), author("`key_size` is 8, but `array` takes 4"));
+        assert_eq!(first(&map("devmap", (4, 2, 1), 0)), author("`value_size` is 2, but `devmap` takes 4 or 8"));
         assert_eq!(first(&map("lpm_trie", (4, 4, 1), NO_PREALLOC)).map(|(mend, _)| mend), Some(Mend::Author));
         let flagless = author("`map_flags` lacks BPF_F_NO_PREALLOC, which `task_storage` needs");
         assert_eq!(first(&map("task_storage", (4, 4, 0), 0)), flagless);
-        let lru = author("`map_flags` has BPF_F_NO_PREALLOC, which `lru_hash` does not take");
+        let lru = author("`map_flags` has BPF_F_NO_PREALLOC, which `lru_hash` does not accept");
         assert_eq!(first(&map("lru_hash", (4, 4, 1), NO_PREALLOC)), lru);
-        assert_eq!(first(&map("sk_storage", (4, 4, 1), 1)), author("`max_entries` is set, and `sk_storage` has none"));
+        assert_eq!(first(&map("sk_storage", (4, 4, 1), 1)), author("`max_entries` is set, but `sk_storage` has none"));
         assert_eq!(
             first(&map("array", (4, 4, 1), FILE)),
             author("`map_flags` has BPF_F_RDONLY | BPF_F_WRONLY, which exclude each other")
@@ -248,7 +250,7 @@ mod tests {
         let untyped = MapInfo { is_typed: false, ..map("task_storage", (4, 4, 0), NO_PREALLOC) };
         assert_eq!(first(&untyped).map(|(mend, _)| mend), Some(Mend::Author));
         let extra = MapInfo { extra: 16, ..map("bloom_filter", (0, 4, 1), 0) };
-        assert_eq!(first(&extra), author("`map_extra` is more than 15, the most hash functions"));
+        assert_eq!(first(&extra), author("`map_extra` is more than 15, the maximum number of hash functions"));
         // What only the author can mend decides.
         assert_eq!(first(&map("array", (8, 4, 0), 0)).map(|(mend, _)| mend), Some(Mend::Author));
     }

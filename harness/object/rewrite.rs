@@ -54,7 +54,7 @@ pub fn rewrite(bytes: &[u8], loading: &LoadingRecord) -> Result<Option<Rewritten
     let mut changes = Vec::new();
     if let Some(license) = loading.license.as_ref().filter(|_| object.find(LICENSE).is_none()) {
         object.add(LICENSE, license.bytes().chain([0]).collect());
-        changes.push(format!("gave it the licence `{license}`"));
+        changes.push(format!("set its licence to `{license}`"));
     }
     let section = object.find(".BTF");
     let mut btf = match section.map(|section| BtfEditor::read(object.data(section))) {

@@ -37,7 +37,7 @@ impl Unclaimed {
                 )
             }
             Unclaimed::Subprograms => {
-                "all functions are in `.text`, where libbpf looks for subprograms only, so it finds no program"
+                "all functions are in `.text`, where libbpf looks only for subprograms, so it finds no program"
                     .to_owned()
             }
         }
@@ -47,7 +47,7 @@ impl Unclaimed {
     pub fn way_out(&self) -> &'static str {
         match self {
             Unclaimed::LegacyMaps { .. } => {
-                "define the maps in `.maps`, say `legacy-maps = true` in an `[[object]]` of a suite"
+                "define the maps in `.maps`, set `legacy-maps = true` in an `[[object]]` table of a suite"
             }
             Unclaimed::Code { .. } => "build the object with a later clang",
             Unclaimed::Subprograms => "give each program its section with `SEC()`",

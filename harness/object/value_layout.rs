@@ -1,4 +1,4 @@
-//! [`misread_values`]: what an object reads in the place of something else when it goes on with the maps of an older build.
+//! [`misread_values`]: what an object reads instead of something else when it goes on with the maps of an older build.
 
 use std::collections::BTreeMap;
 

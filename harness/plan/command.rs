@@ -1,4 +1,4 @@
-//! [`Plan::of_command`]: a command in the place of an object.
+//! [`Plan::of_command`]: a command instead of an object.
 
 use std::sync::Arc;
 

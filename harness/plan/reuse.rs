@@ -1,4 +1,4 @@
-//! [`PlannedReuse`]: a map that an object is given in place of one of its own, and what guests need to create it.
+//! [`PlannedReuse`]: a map that an object is given instead of one of its own, and what guests need to create it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -195,7 +195,7 @@ mod tests {
             let definition = &object.loading.reuse_of("counts").unwrap().definition;
             assert_eq!(*definition, MapDefinition { max_entries: Some(7), ..declared.clone() });
             let map = &object.object.inventory.as_ref().unwrap().maps[0];
-            assert_eq!(map.max_entries, Some(7), "its memory is counted as it is");
+            assert_eq!(map.max_entries, Some(7), "its memory is estimated without the reused map");
             let sent = object.setup().reused;
             assert_eq!((sent[0].object.as_deref(), &*sent[0].source), (Some("/corematrix/reused/0.bpf.o"), "counts"));
             assert_eq!((sent[0].loading[0].definition.max_entries, &sent[0].loading[0].pinning), (Some(7), &None));

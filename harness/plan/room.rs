@@ -49,7 +49,7 @@ impl Room {
             && let Some((map, size)) = maps.pop()
         {
             let warning = format!(
-                "map `{map}` needs {}, and a guest can have {} here",
+                "map `{map}` needs {}, but a guest can have at most {} here",
                 in_words(size),
                 in_words(largest_mib.saturating_mul(MIB))
             );
@@ -61,7 +61,7 @@ impl Room {
         let note = (mib > standard_mib).then(|| {
             let (needs, has) = (in_words(bytes), in_words(mib.saturating_mul(MIB)));
             format!(
-                "tried in a guest of {has} and not of {}: its maps need {needs}",
+                "run in a guest of {has} instead of {}: its maps need {needs}",
                 in_words(standard_mib.saturating_mul(MIB))
             )
         });
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(Room::of(&alone, 1, 512, 4096), Room { mib: 512, without: Vec::new(), note: None });
         let room = Room::of(&large, 1, 512, 4096);
         assert_eq!((room.mib, room.without.len()), (1024, 0));
-        assert!(room.note.unwrap().contains("a guest of 1 GiB and not of 512 MiB"));
+        assert!(room.note.unwrap().contains("a guest of 1 GiB instead of 512 MiB"));
         // Where the user's guests are large enough all is as ever.
         assert_eq!(Room::of(&large, 1, 1024, 4096).note, None);
     }
@@ -147,7 +147,7 @@ mod tests {
         let room = Room::of(&planned("large"), 1, 512, 700);
         assert_eq!((room.mib, room.note), (512, None));
         let [left] = <[LeftOutMap; 1]>::try_from(room.without).unwrap();
-        assert!(left.untried && left.map == "large" && left.warning.contains("a guest can have 700 MiB here"));
+        assert!(left.untried && left.map == "large" && left.warning.contains("a guest can have at most 700 MiB here"));
     }
 
     #[test]

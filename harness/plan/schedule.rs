@@ -1,4 +1,4 @@
-//! [`Schedule`]: what a run would do and in which parts, for an engine of continuous integration.
+//! [`Schedule`]: what a run would do and in which parts, for a CI service.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -12,11 +12,11 @@ use crate::shard::split;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum ScheduleFormat {
-    /// Everything: kernels, objects, parts and costs.
+    /// The complete plan: kernels, objects, parts and costs.
     Json,
-    /// One line for `strategy.matrix` with `fromJSON`: `matrix.partition` is `1/3` and so on.
+    /// One line for `strategy.matrix` with `fromJSON`; `matrix.partition` is `1/3`, `2/3` and so on.
     GithubMatrix,
-    /// A hidden job to be extended: `PARTITION` is `1/3` and so on.
+    /// A hidden GitLab job to extend; `PARTITION` is `1/3`, `2/3` and so on.
     Gitlab,
 }
 

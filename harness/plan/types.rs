@@ -1,4 +1,4 @@
-//! [`OwnTypes`]: the BTF that an object is relocated with on every kernel, in place of the kernel's own.
+//! [`OwnTypes`]: the BTF that an object is relocated with on every kernel, instead of the kernel's own.
 
 use std::sync::Arc;
 

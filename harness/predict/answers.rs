@@ -1,9 +1,10 @@
 //! [`Answers`]: what the types of one kernel answer to all that an object asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core_relo::Resolution;
 use crate::coverage::{ObjectFacts, ProgramEvidence};
+use crate::object::btf::{ModuleNames, essential_name};
 use crate::record::{ExternRecord, RelocationRecord};
 
 /// As libbpf names the kind of such externs.
@@ -19,6 +20,10 @@ pub struct Answers {
     pub(super) externs: Vec<ExternRecord>,
     /// In the same order: why libbpf does not find it.
     pub(super) functions: Vec<Result<(), String>>,
+    /// By relocation, as an index: why nobody knows whether a module has its type.
+    pub(super) open: BTreeMap<usize, String>,
+    /// What is known of the kernel's modules.
+    pub(super) names: ModuleNames,
     release: Option<[u8; 2]>,
     /// Nothing was loaded.
     loaded: BTreeMap<usize, ProgramEvidence>,
@@ -31,7 +36,15 @@ impl Answers {
         release: &str,
     ) -> Answers {
         let relocations = relocations.into_iter().enumerate().map(record).collect();
-        Answers { relocations, externs, functions, release: version(release), loaded: BTreeMap::new() }
+        Answers {
+            relocations,
+            externs,
+            functions,
+            open: BTreeMap::new(),
+            names: ModuleNames::default(),
+            release: version(release),
+            loaded: BTreeMap::new(),
+        }
     }
 
     /// For the analysis of the object.
@@ -48,6 +61,35 @@ impl Answers {
     pub(super) fn tells(&self, kconfig: &str) -> bool {
         let is_version = kconfig == KERNEL_VERSION && self.release.is_some();
         is_version || self.externs.iter().any(|known| known.name == kconfig && known.kind == KCONFIG)
+    }
+
+    /// Whether nobody knows if a module has the type that a relocation, an index, is about.
+    pub fn is_open(&self, relocation: usize) -> bool {
+        self.open.contains_key(&relocation)
+    }
+
+    /// Why nobody knows if a module has the type that a relocation, an index, is about; `None` where it is known.
+    pub fn open_type(&self, relocation: usize) -> Option<&str> {
+        self.open.get(&relocation).map(String::as_str)
+    }
+
+    /// Why nobody knows if a module has a function; `None` where it is known.
+    pub fn open_function(&self, name: &str) -> Option<&str> {
+        self.names.unknown.get(essential_name(name)).map(String::as_str)
+    }
+
+    /// Whether the types of the kernel's modules are known.
+    pub fn knows_modules(&self) -> bool {
+        self.names.are_known
+    }
+
+    /// The kernel modules whose types relocations and functions are found in.
+    pub(super) fn modules(&self) -> BTreeSet<String> {
+        let candidates = self.relocations.iter().flat_map(|relocation| &relocation.candidates);
+        let of_types = candidates.filter(|candidate| candidate.matching).map(|candidate| &candidate.module);
+        let functions = self.externs.iter().filter(|known| known.kind != KCONFIG);
+        let of_functions = functions.filter_map(|function| function.resolved.as_ref());
+        of_types.chain(of_functions).filter(|module| *module != "vmlinux").cloned().collect()
     }
 
     /// Names of the functions that the kernel itself does not have as the object wants them.

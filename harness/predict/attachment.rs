@@ -13,18 +13,26 @@ const AFTER: [&str; 5] = ["trace_fexit", "modify_return", "trace_fsession", "lsm
 /// Bytes of an argument in the context of such a program.
 const ARGUMENT: i16 = 8;
 
-/// What the program attaches to, if its type needs a type of the kernel for that and the kernel has none.
-pub(super) fn missing_target(program: &ProgramInfo, target: &Target) -> Option<String> {
+/// What the program attaches to, if its type needs a type of the kernel for that and the kernel has none: its name, and that in BTF.
+pub(super) fn missing_target(program: &ProgramInfo, target: &Target) -> Option<(String, String)> {
     let (wanted, kind) = wanted(program)?;
     let name = wanted.btf_name();
-    (!has(target, &name, kind)).then(|| wanted.name().to_owned())
+    (!has(target, &name, kind)).then(|| (wanted.name().to_owned(), name))
+}
+
+/// The name in BTF of what the program attaches to, and whether it is a function.
+pub(super) fn target_name(program: &ProgramInfo) -> Option<(String, bool)> {
+    let (wanted, kind) = wanted(program)?;
+    Some((wanted.btf_name(), kind == Kind::Function))
 }
 
 /// Why the arguments that a program reads, by their offsets in its context, are not those of its target.
-pub(super) fn other_prototype(program: &ProgramInfo, reads: &BTreeSet<i16>, kernel: &TypeTable) -> Option<String> {
+pub(super) fn other_prototype(program: &ProgramInfo, reads: &BTreeSet<i16>, target: &Target) -> Option<String> {
     let (wanted, kind) = wanted(program)?;
     let last = *reads.last()? / ARGUMENT;
-    let (_, found) = kernel.exactly(&wanted.btf_name(), kind)?;
+    let name = wanted.btf_name();
+    let kernel = tables(target).find(|table| table.exactly(&name, kind).is_some())?;
+    let (_, found) = kernel.exactly(&name, kind)?;
     let (parameters, room) = match wanted {
         AttachTarget::Function(_) => {
             let prototype = kernel.get(found.size_or_type).filter(|found| found.kind == Kind::Prototype)?;
@@ -41,7 +49,7 @@ pub(super) fn other_prototype(program: &ProgramInfo, reads: &BTreeSet<i16>, kern
     };
     let parameters = usize::try_from(parameters).ok()?;
     (usize::try_from(last).ok()? >= parameters + room)
-        .then(|| format!("`{}` has {parameters} arguments, and the program reads the {}th", wanted.name(), last + 1))
+        .then(|| format!("`{}` has {parameters} arguments, but the program reads argument {}", wanted.name(), last + 1))
 }
 
 fn wanted(program: &ProgramInfo) -> Option<(AttachTarget, Kind)> {
@@ -58,6 +66,9 @@ fn wanted(program: &ProgramInfo) -> Option<(AttachTarget, Kind)> {
 
 /// Whether the kernel, or a module that counts, has a type of this name.
 pub(super) fn has(target: &Target, name: &str, kind: Kind) -> bool {
-    let mut tables = std::iter::once(&target.kernel).chain(target.modules.iter().map(|(_, table)| table));
-    tables.any(|table| table.exactly(name, kind).is_some())
+    tables(target).any(|table| table.exactly(name, kind).is_some())
+}
+
+fn tables(target: &Target) -> impl Iterator<Item = &TypeTable> {
+    std::iter::once(&*target.kernel).chain(target.modules.iter().map(|(_, table)| &**table))
 }

@@ -17,7 +17,7 @@ pub(super) struct KernelFunction {
     pub name: String,
     /// Its prototype in the object's types.
     prototype: u32,
-    /// Whether the object can do without it.
+    /// Whether the object works without it.
     pub weak: bool,
 }
 
@@ -41,18 +41,19 @@ impl KernelFunction {
         section.into_iter().flatten().filter_map(function).collect()
     }
 
-    /// Why libbpf does not find it; `Ok` where it does.
-    pub fn look_up(&self, local: &TypeTable, target: &Target) -> Result<(), String> {
+    /// Where libbpf finds it: `vmlinux`, or a module; or why it does not. `are_known` says that all modules that have it count.
+    pub fn look_up(&self, local: &TypeTable, target: &Target, are_known: bool) -> Result<String, String> {
         let name = crate::object::btf::essential_name(&self.name);
-        let tables = std::iter::once(&target.kernel).chain(target.modules.iter().map(|(_, table)| table));
-        for table in tables {
+        let modules = target.modules.iter().map(|(module, table)| (module.as_str(), table));
+        for (place, table) in std::iter::once(("vmlinux", &target.kernel)).chain(modules) {
             let Some((_, found)) = table.exactly(name, Kind::Function) else { continue };
             return match types_are_compatible(local, self.prototype, table, found.size_or_type) {
-                true => Ok(()),
+                true => Ok(place.to_owned()),
                 false => Err(format!("kfunc `{}` has another prototype", self.name)),
             };
         }
-        Err(format!("kfunc `{}` is not in the kernel itself", self.name))
+        let where_not = if are_known { "neither in the kernel nor in its modules" } else { "not in the kernel itself" };
+        Err(format!("kfunc `{}` is {where_not}", self.name))
     }
 }
 

@@ -1,14 +1,14 @@
 //! [`PredictedMatrix`]: what types say of objects on many kernels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::outcome::Prediction;
+use super::predicted_types::PredictedTypes;
 use super::subject::Subject;
-use crate::core_relo::{Target, TypeTable};
 use crate::record::{PredictedOutcome, RelocationOutcome};
 
 /// A kernel of which the types are at hand.
@@ -34,8 +34,10 @@ pub struct PredictedCell {
     pub programs: Vec<PredictedOutcome>,
     /// How many relocations come to what, such as `resolved`, `no_match`, `poisoned`.
     pub relocations: BTreeMap<&'static str, usize>,
-    /// By guard: whether its first side is picked; `None` where types do not tell.
+    /// By guard: whether its first side is picked; `None` where BTF has no answer.
     pub guards: Vec<Option<bool>>,
+    /// The kernel modules whose types its relocations and functions are found in.
+    pub modules: BTreeSet<String>,
     /// The relocations, as indexes, that ask for a size, a sign or an enumerator, with their values; `None` without a match.
     #[serde(skip)]
     pub values: Vec<(usize, Option<u64>)>,
@@ -55,10 +57,10 @@ impl PredictedMatrix {
     pub fn of(
         subjects: &[Subject],
         kernels: Vec<PredictedKernel>,
-        types: impl Fn(&PredictedKernel) -> Result<Arc<TypeTable>, String> + Sync,
+        types: impl Fn(&PredictedKernel) -> Result<PredictedTypes, String> + Sync,
     ) -> PredictedMatrix {
         let cells = kernels.par_iter().map(|kernel| {
-            let target = Target { kernel: types(kernel)?, modules: Vec::new() };
+            let target = types(kernel)?;
             Ok(subjects.iter().map(|subject| cell(subject, &target, &kernel.release)).collect())
         });
         let cells = cells.collect();
@@ -66,7 +68,7 @@ impl PredictedMatrix {
     }
 }
 
-fn cell(subject: &Subject, target: &Target, release: &str) -> PredictedCell {
+fn cell(subject: &Subject, target: &PredictedTypes, release: &str) -> PredictedCell {
     let prediction = subject.predict(target, release);
     let mut relocations = BTreeMap::new();
     for outcome in &prediction.relocations {
@@ -76,7 +78,9 @@ fn cell(subject: &Subject, target: &Target, release: &str) -> PredictedCell {
         let outcome = prediction.relocations.get(relocation)?;
         Some((relocation, if let RelocationOutcome::Resolved { new, .. } = outcome { Some(*new) } else { None }))
     });
-    PredictedCell { values: of_value.collect(), programs: prediction.programs, relocations, guards: prediction.guards }
+    let values = of_value.collect();
+    let Prediction { programs, guards, modules, .. } = prediction;
+    PredictedCell { programs, relocations, guards, modules, values }
 }
 
 /// As the record of a run has it.

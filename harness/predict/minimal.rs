@@ -141,6 +141,7 @@ mod tests {
             types: PathBuf::new(),
         };
         let cell = |values: &&[(usize, u64)]| PredictedCell {
+            modules: BTreeSet::new(),
             programs: Vec::new(),
             relocations: BTreeMap::new(),
             guards: Vec::new(),

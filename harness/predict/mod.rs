@@ -10,6 +10,7 @@ mod kernel_function;
 mod matrix;
 mod minimal;
 mod outcome;
+mod predicted_types;
 mod stretch;
 mod subject;
 
@@ -17,5 +18,6 @@ pub use answers::Answers;
 pub use matrix::{PredictedCell, PredictedKernel, PredictedMatrix};
 pub use minimal::{Behaviour, MinimalMatrix, behaviours};
 pub use outcome::Prediction;
+pub use predicted_types::PredictedTypes;
 pub use stretch::{Stretch, stretches};
 pub use subject::Subject;

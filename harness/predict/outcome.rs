@@ -1,5 +1,7 @@
 //! [`Prediction`]: what types say of an object on one kernel.
 
+use std::collections::BTreeSet;
+
 use crate::record::{CellPrediction, PredictedOutcome, RelocationOutcome};
 
 /// What types say of an object on one kernel.
@@ -9,8 +11,10 @@ pub struct Prediction {
     pub programs: Vec<PredictedOutcome>,
     /// By relocation, in the order of the object's records.
     pub relocations: Vec<RelocationOutcome>,
-    /// By guard: whether the kernel's answer picks its first side; `None` where types do not tell.
+    /// By guard: whether the kernel's answer picks its first side; `None` where BTF has no answer.
     pub guards: Vec<Option<bool>>,
+    /// The kernel modules whose types its relocations and functions are found in.
+    pub modules: BTreeSet<String>,
 }
 
 impl Prediction {

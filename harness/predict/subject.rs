@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::answers::{Answers, KCONFIG};
-use super::attachment::{has, missing_target, other_prototype};
+use super::attachment::{has, missing_target, other_prototype, target_name};
 use super::kernel_feature::KernelFeature;
 use super::kernel_function::KernelFunction;
 use super::outcome::Prediction;
+use super::predicted_types::PredictedTypes;
 use crate::core_relo::{Kind, ObjectSide, Resolver, Target, TypeTable};
 use crate::coverage::Analysis;
 use crate::explain::LocalSpec;
+use crate::object::btf::{ModuleNames, essential_name};
 use crate::object::btf_ext::RelocationKind;
 use crate::object::{BpfObject, ProgramInfo, StructOpsInfo};
-use crate::record::{ExternRecord, PredictedOutcome, RelocationOutcome};
+use crate::record::{ExternRecord, GuardKind, PredictedOutcome, RelocationOutcome};
 
 /// Values of `.kconfig` that libbpf finds out itself: whether probes can have a cookie, and whether system calls have wrappers.
 const HAS_COOKIE: &str = "LINUX_HAS_BPF_COOKIE";
@@ -110,42 +112,82 @@ impl Subject {
         self.functions.iter().any(|known| known.weak && known.name == function)
     }
 
-    /// What the types of a kernel answer to it. Of the `release` only the version is taken; one that is none leaves guards by the version
-    /// open.
-    pub fn answers(&self, target: &Target, release: &str) -> Answers {
-        self.answers_with(target, target, release)
+    /// The names that it looks for in types, without flavours, and whether each is that of a function.
+    pub fn wanted_names(&self) -> BTreeMap<String, bool> {
+        let targets = self.programs.iter().filter_map(target_name);
+        let functions = self.functions.iter().map(|function| (essential_name(&function.name).to_owned(), true));
+        let structs = self.struct_ops.iter().map(|(_, wanted)| (wanted.clone(), false));
+        let types = (0..self.relocations()).filter_map(|relocation| Some((self.type_of(relocation)?, false)));
+        types.chain(structs).chain(functions).chain(targets).collect()
     }
 
-    fn answers_with(&self, given: &Target, target: &Target, release: &str) -> Answers {
-        let found: Vec<Result<(), String>> =
-            self.functions.iter().map(|function| function.look_up(&self.side.types, target)).collect();
-        let external = |(function, found): (&KernelFunction, &Result<(), String>)| ExternRecord {
+    /// The name of the type that a relocation, an index, is about, without its flavour.
+    fn type_of(&self, relocation: usize) -> Option<String> {
+        let relocation = self.side.relocations.get(relocation)?;
+        let name = String::from_utf8_lossy(self.side.types.name(relocation.record.type_id)).into_owned();
+        (!name.is_empty()).then(|| essential_name(&name).to_owned())
+    }
+
+    /// What the types of a kernel answer to it. Of the `release` only the version is taken; one that is none leaves guards by the version
+    /// open.
+    pub fn answers(&self, kernel: &PredictedTypes, release: &str) -> Answers {
+        let mut answers = self.answers_with(&kernel.target, kernel, release);
+        let reason = |relocation: usize| kernel.names.unknown.get(&self.type_of(relocation)?).cloned();
+        answers.open = (0..self.relocations()).filter_map(|one| Some((one, reason(one)?))).collect();
+        answers
+    }
+
+    fn answers_with(&self, given: &Target, kernel: &PredictedTypes, release: &str) -> Answers {
+        let (target, are_known) = (&kernel.target, kernel.names.are_known);
+        let found: Vec<Result<String, String>> =
+            self.functions.iter().map(|function| function.look_up(&self.side.types, target, are_known)).collect();
+        let external = |(function, found): (&KernelFunction, &Result<String, String>)| ExternRecord {
             name: function.name.clone(),
             kind: "func ksym".to_owned(),
             weak: function.weak,
-            resolved: found.is_ok().then(|| "vmlinux".to_owned()),
+            resolved: found.as_ref().ok().cloned(),
         };
         let functions = self.functions.iter().zip(&found).map(external);
         let externs = functions.chain(self.known_kconfig(&target.kernel)).collect();
-        Answers::of(Resolver::all(&self.side, given), (externs, found), release)
+        let found = found.into_iter().map(|found| found.map(|_| ())).collect();
+        let mut answers = Answers::of(Resolver::all(&self.side, given), (externs, found), release);
+        answers.names = kernel.names.clone();
+        answers
+    }
+
+    /// By guard: whether its first side is picked; `None` where types do not tell, as of what a module may have.
+    pub fn guards(&self, answers: &Answers) -> Vec<Option<bool>> {
+        let is_open = |number: usize| {
+            let guard = self.analysis.guards.get(number);
+            guard.is_some_and(|guard| {
+                guard.relocation.is_some_and(|relocation| answers.is_open(relocation))
+                    || guard.kind == GuardKind::Ksym && answers.open_function(&guard.asked).is_some()
+            })
+        };
+        let proof = self.analysis.proof(&answers.facts()).guards.into_iter().enumerate();
+        proof.map(|(number, guard)| guard.resolved.filter(|_| !is_open(number))).collect()
     }
 
     /// What becomes of it on one kernel.
-    pub fn predict(&self, target: &Target, release: &str) -> Prediction {
-        self.predict_with(target, target, release)
+    pub fn predict(&self, kernel: &PredictedTypes, release: &str) -> Prediction {
+        self.prediction(self.answers(kernel, release), &kernel.target)
     }
 
     /// The same for a loader that relocates it with the types of `given`, and not with those of the kernel.
-    pub fn predict_with(&self, given: &Target, target: &Target, release: &str) -> Prediction {
-        let answers = self.answers_with(given, target, release);
-        let programs = self.programs.iter().enumerate();
-        let programs = programs.map(|(number, program)| self.program(number, program, target, &answers)).collect();
-        let guards = self.analysis.proof(&answers.facts()).guards.into_iter().map(|guard| guard.resolved).collect();
-        let relocations = answers.relocations.into_iter().map(|relocation| relocation.outcome).collect();
-        Prediction { programs, relocations, guards }
+    pub fn predict_with(&self, given: &Target, kernel: &PredictedTypes, release: &str) -> Prediction {
+        self.prediction(self.answers_with(given, kernel, release), &kernel.target)
     }
 
-    /// What the program needs and the kernel itself does not have, whatever its code does: its type, its attach target, or a function.
+    fn prediction(&self, answers: Answers, target: &Target) -> Prediction {
+        let programs = self.programs.iter().enumerate();
+        let programs = programs.map(|(number, program)| self.program(number, program, target, &answers)).collect();
+        let guards = self.guards(&answers);
+        let modules = answers.modules();
+        let relocations = answers.relocations.into_iter().map(|relocation| relocation.outcome).collect();
+        Prediction { programs, relocations, guards, modules }
+    }
+
+    /// What the program needs and the kernel does not have, whatever its code does: its type, its attach target, or a function.
     pub fn lacking(
         &self,
         number: usize,
@@ -160,14 +202,17 @@ impl Subject {
         }
         let of_program = |(map, _): &&(String, String)| program.struct_ops.contains(map);
         let mut wanted = self.struct_ops.iter().filter(of_program).map(|(_, wanted)| wanted);
-        let missing = wanted.find(|name| !has(target, name, Kind::Struct)).cloned();
-        if let Some(target) = missing.or_else(|| missing_target(program, target)) {
-            return Some(PredictedOutcome::MissingTarget { target });
+        let missing = wanted.find(|name| !has(target, name, Kind::Struct)).map(|name| (name.clone(), name.clone()));
+        if let Some((target, name)) = missing.or_else(|| missing_target(program, target)) {
+            return Some(without_target(target, &name, &answers.names));
         }
         let mut strong = self.functions.iter().zip(&answers.functions).filter(|(function, _)| !function.weak);
         strong.find_map(|(function, found)| match found {
             Err(reason) if program.externs.contains(&function.name) => {
-                Some(PredictedOutcome::MissingKfunc { reason: reason.clone() })
+                Some(match answers.open_function(&function.name) {
+                    Some(why) => PredictedOutcome::Unknown { reason: format!("kfunc `{}` {why}", function.name) },
+                    None => PredictedOutcome::MissingKfunc { reason: reason.clone() },
+                })
             }
             _ => None,
         })
@@ -197,6 +242,14 @@ impl Subject {
         }
         let facts = &answers.facts();
         let own = self.analysis.relocations_of(number);
+        // Which way the program takes, and whether it may, depends on what nobody knows.
+        if let Some((relocation, why)) = own.iter().find_map(|one| Some((*one, answers.open.get(one)?))) {
+            return PredictedOutcome::Unknown { reason: format!("the type of `{}` {why}", self.asked[relocation]) };
+        }
+        let of_program = answers.absent_functions().filter(|name| program.externs.iter().any(|known| known == name));
+        if let Some((name, why)) = of_program.filter_map(|name| Some((name, answers.open_function(name)?))).next() {
+            return PredictedOutcome::Unknown { reason: format!("kfunc `{name}` {why}") };
+        }
         for &relocation in &own {
             match &facts.relocations[relocation].outcome {
                 RelocationOutcome::Failed { reason } | RelocationOutcome::Ambiguous { reason } => {
@@ -223,7 +276,7 @@ impl Subject {
         }
         if own.iter().any(poisoned) || !missing.is_empty() || !helpers.is_empty() || !maps.is_empty() {
             let Some(reached) = self.analysis.reached(number, facts) else {
-                return PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() };
+                return PredictedOutcome::Unknown { reason: "the program is too large to analyse".to_owned() };
             };
             let of_helpers = reached.helpers.iter().filter_map(|one| helpers.get(one));
             let of_maps = reached.maps.iter().filter_map(|one| maps.get(one));
@@ -241,7 +294,7 @@ impl Subject {
             match (features.is_empty() && missing.is_empty() && unfit.is_empty(), config) {
                 (true, _) => {}
                 (false, Some(config)) => {
-                    let reason = format!("what it reaches depends on `{config}`, of which types say nothing");
+                    let reason = format!("its reachable code depends on `{config}`, which BTF does not show");
                     return PredictedOutcome::Unknown { reason };
                 }
                 (false, None) if !features.is_empty() => return PredictedOutcome::MissingFeature { features },
@@ -249,7 +302,7 @@ impl Subject {
             }
         }
         let reads = self.analysis.context_reads(number, Some(facts));
-        if let Some(reason) = other_prototype(program, &reads, &target.kernel) {
+        if let Some(reason) = other_prototype(program, &reads, target) {
             return PredictedOutcome::OtherPrototype { reason };
         }
         let absent = own.iter().filter(|relocation| unfound(relocation));
@@ -261,6 +314,16 @@ impl Subject {
             false => PredictedOutcome::AbsentAndGuarded { absent },
         }
     }
+}
+
+/// That a kernel does not have an attach target, which BTF calls `name`, or that nobody knows.
+fn without_target(target: String, name: &str, names: &ModuleNames) -> PredictedOutcome {
+    if let Some(why) = names.unknown.get(name) {
+        return PredictedOutcome::Unknown { reason: format!("`{target}` {why}") };
+    }
+    let known = || names.are_known.then(|| "is neither in the kernel nor in its modules".to_owned());
+    let why = names.without_types.get(name).cloned().or_else(known);
+    PredictedOutcome::MissingTarget { target, why }
 }
 
 fn each_once(names: impl Iterator<Item = String>) -> Vec<String> {

@@ -5,7 +5,7 @@ use crate::record::CAPABILITIES;
 
 /// A word that names no capability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no capability `{word}`")]
+#[error("unknown capability `{word}`")]
 pub struct UnknownCapability {
     /// As written.
     pub word: String,
@@ -17,7 +17,7 @@ impl UnknownCapability {
         let upper = full(&self.word);
         let near = nearest(&upper, CAPABILITIES, 3);
         match near[..] {
-            [] => "capabilities are named as in capabilities(7): `CAP_BPF`, `CAP_PERFMON`, `CAP_NET_ADMIN`".to_owned(),
+            [] => "use names as in capabilities(7): `CAP_BPF`, `CAP_PERFMON`, `CAP_NET_ADMIN`".to_owned(),
             [one] => format!("did you mean `{one}`?"),
             _ => format!("did you mean one of `{}`?", near.join("`, `")),
         }
@@ -52,9 +52,9 @@ mod tests {
         let wrong = capability("CAP_PERFMONN").expect_err("is none");
         assert_eq!(
             (wrong.to_string(), wrong.hint()),
-            ("there is no capability `CAP_PERFMONN`".to_owned(), "did you mean `CAP_PERFMON`?".to_owned())
+            ("unknown capability `CAP_PERFMONN`".to_owned(), "did you mean `CAP_PERFMON`?".to_owned())
         );
-        assert!(capability("no such thing at all").expect_err("is none").hint().starts_with("capabilities are named"));
+        assert!(capability("no such thing at all").expect_err("is none").hint().starts_with("use names as in"));
         assert!(capability("CAP_NET_ADMON").expect_err("is none").hint().contains("CAP_NET_ADMIN"));
     }
 }

@@ -158,7 +158,7 @@ impl<E> Tried<'_, '_, E> {
                 other => return other.map(|trial| goal.reached(&trial)),
             }
         }
-        Err(Ended::Impossible("the kernel tells of capabilities that it lacks, time and again".to_owned()))
+        Err(Ended::Impossible("the kernel keeps reporting missing capabilities".to_owned()))
     }
 
     fn trial(&mut self, privileges: &LoadingPrivileges) -> Result<Trial, Ended<E>> {

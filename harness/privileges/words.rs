@@ -20,14 +20,14 @@ pub fn by_kernel(all: &[OnKernel<'_>]) -> String {
         let words = if asked.peek().is_some() && asked.all(|least| least.needs == Need::FailsAsRoot) {
             "does not load as root"
         } else {
-            "not known"
+            "unknown"
         };
         return words.to_owned();
     }
     let needs = stretches(all, |one| one.least.map(|least| &least.needs).filter(|need| need.is_known()));
     let each: Vec<String> = needs.iter().map(|(need, kernels)| format!("{need} on {kernels}")).collect();
     let mut text = format!("needs {}", each.join(", "));
-    for (enough, words) in [(true, "a token is enough"), (false, "a token is not enough")] {
+    for (enough, words) in [(true, "a token suffices"), (false, "a token does not suffice")] {
         let here = |one: &OnKernel<'_>| {
             let least = one.least.filter(|least| least.needs.is_known() && needs_some(least))?;
             (least.token == Some(enough)).then_some(())
@@ -94,13 +94,13 @@ mod tests {
         ];
         assert_eq!(
             words(&all),
-            "needs CAP_SYS_ADMIN on 5.4, CAP_BPF + CAP_PERFMON on 5.10 to 7.3; a token is enough on 6.12 to 7.3"
+            "needs CAP_SYS_ADMIN on 5.4, CAP_BPF + CAP_PERFMON on 5.10 to 7.3; a token suffices on 6.12 to 7.3"
         );
         assert_eq!(words(&all[1..2]), "needs CAP_BPF + CAP_PERFMON on 5.10");
         assert_eq!(words(&[("7.3", least(&[], Some(true)))]), "needs no capability on 7.3");
         assert_eq!(
             words(&[("7.3", least(&narrow, Some(false)))]),
-            "needs CAP_BPF + CAP_PERFMON on 7.3; a token is not enough on 7.3"
+            "needs CAP_BPF + CAP_PERFMON on 7.3; a token does not suffice on 7.3"
         );
     }
 
@@ -109,7 +109,7 @@ mod tests {
         let fails = LeastPrivileges { needs: Need::FailsAsRoot, token: None };
         let unknown = LeastPrivileges { needs: Need::Unknown("the guest died".to_owned()), token: None };
         assert_eq!(words(&[("5.10", fails.clone())]), "does not load as root");
-        assert_eq!(words(&[("5.10", fails.clone()), ("6.1", unknown.clone())]), "not known");
+        assert_eq!(words(&[("5.10", fails.clone()), ("6.1", unknown.clone())]), "unknown");
         let bpf = || least(&["CAP_BPF"], None);
         let all = [("5.10", fails), ("6.1", bpf()), ("6.12", unknown), ("7.3", bpf())];
         assert_eq!(words(&all), "needs CAP_BPF on 6.1, CAP_BPF on 7.3");

@@ -72,17 +72,18 @@ impl KernelFacts {
         );
         note(
             tracefs && !functions,
-            "no function can be traced (`CONFIG_FUNCTION_TRACER`, `CONFIG_DYNAMIC_FTRACE`): fentry, fexit and fmod_ret programs do not \
-             attach",
+            "no function tracing (`CONFIG_FUNCTION_TRACER`, `CONFIG_DYNAMIC_FTRACE`): fentry, fexit and fmod_ret \
+    programs cannot be attached",
         );
-        note(tracefs && !kprobes, "no kprobes (`CONFIG_KPROBE_EVENTS`): kprobe programs load and do not attach");
+        note(tracefs && !kprobes, "no kprobes (`CONFIG_KPROBE_EVENTS`): kprobe programs load but cannot be attached");
         note(
             tracefs && !uprobes,
-            "no uprobes (`CONFIG_UPROBE_EVENTS`): uprobe and USDT programs load and do not attach",
+            "no uprobes (`CONFIG_UPROBE_EVENTS`): uprobe and USDT programs load but cannot be attached",
         );
         note(
             tracefs && !syscalls,
-            "system calls have no trace points (`CONFIG_FTRACE_SYSCALLS`): `tracepoint/syscalls/...` programs do not attach",
+            "system calls have no tracepoints (`CONFIG_FTRACE_SYSCALLS`): `tracepoint/syscalls/...` programs cannot be \
+    attached",
         );
         note(
             !matches!(self.jit, Some(1..)),
@@ -90,14 +91,12 @@ impl KernelFacts {
         );
         match self.lockdown.as_deref() {
             Some("integrity") => {
-                note(
-                    true,
-                    "lockdown is `integrity`: `bpf_probe_write_user` is refused, so are modules without a signature",
-                );
+                note(true, "lockdown is `integrity`: `bpf_probe_write_user` and unsigned modules are refused");
             }
             Some("confidentiality") => note(
                 true,
-                "lockdown is `confidentiality`: kprobes, trace points and reading kernel memory from programs are refused",
+                "lockdown is `confidentiality`: kprobes, tracepoints and reads of kernel memory from programs are \
+    refused",
             ),
             _ => {}
         }

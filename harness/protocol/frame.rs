@@ -22,13 +22,13 @@ pub const MAX_BLOB_FROM_GUEST: usize = 256 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ProtocolError {
     /// The stream ended or broke.
-    #[error("the data channel broke: {0}")]
+    #[error("the data channel failed: {0}")]
     Io(#[from] std::io::Error),
     /// The bytes are not a frame.
     #[error("the data channel carries garbage: {0}")]
     Garbage(String),
     /// The guest was built from other messages.
-    #[error("the guest is of build `{}`, and this host is of build `{BUILD_ID}`: they do not belong together", .0.escape_debug())]
+    #[error("the guest is of build `{}`, but the host is of build `{BUILD_ID}`", .0.escape_debug())]
     OtherBuild(String),
 }
 
@@ -116,7 +116,7 @@ impl FrameReader {
     pub fn take_message<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Vec<u8>)>, ProtocolError> {
         let Some((header_len, blob_len)) = self.lengths() else { return Ok(None) };
         if self.bytes[..4] == MAGIC && (header_len > self.max_header || blob_len > self.max_blob) {
-            let sizes = format!("a message of {header_len} bytes with {blob_len} bytes of data, more than is taken");
+            let sizes = format!("a message of {header_len} bytes with {blob_len} bytes of data exceeds the limit");
             return Err(ProtocolError::Garbage(sizes));
         }
         if self.bytes[..4] != MAGIC {
@@ -202,7 +202,7 @@ mod tests {
             let mut reader = FrameReader::for_host();
             reader.push(&[&MAGIC[..], &header.to_le_bytes(), &blob.to_le_bytes()].concat());
             let error = reader.take_message::<HostMessage>().expect_err("is too large");
-            assert!(error.to_string().contains("more than is taken"), "{error}");
+            assert!(error.to_string().contains("exceeds the limit"), "{error}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::Verdict;
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Cause {
-    /// It reaches a field that the kernel's type does not have, or not in a form it can read.
+    /// It reaches a field that the kernel's type lacks, or has in a form that it cannot read.
     MissingField,
     /// It reaches a type that the kernel does not have.
     MissingType,
@@ -20,27 +20,27 @@ pub enum Cause {
     MissingEnumValue,
     /// It calls a kfunc that the kernel does not have, or has with another prototype.
     MissingKfunc,
-    /// It refers to a kernel variable that is not there, or is of another type.
+    /// It refers to a kernel variable that does not exist, or has another type.
     MissingKsym,
-    /// It reaches a relocation that could not be decided, and nothing tells of what.
+    /// It reaches a relocation that could not be decided, of an unknown field or type.
     UnresolvedRelocation,
     /// The kernel has no BTF, or cannot take the object's.
     MissingBtf,
-    /// It uses a map of a type that the kernel does not have.
+    /// It uses a map of a type that the kernel lacks.
     MissingMapType,
-    /// It uses a map whose type the kernel has, with a flag or an option that it does not have.
+    /// It uses a map whose type the kernel has, with a flag or an option that the kernel lacks.
     UnsupportedMapOption,
-    /// It uses a map whose definition leaves out, or sets wrongly, what a loader fills in: a size, an inner map, key and value sizes.
+    /// It uses a map whose definition lacks, or sets incorrectly, what a loader fills in: a size, an inner map, key and value sizes.
     IncompleteMapDefinition,
-    /// It uses a map whose definition no kernel takes and no loader mends: a flag is missing, or a size is wrong.
+    /// It uses a map whose definition no kernel accepts and no loader corrects: a flag is missing, or a size is wrong.
     InvalidMapDefinition,
     /// It uses a map that is larger than any this kernel creates.
     MapTooLarge,
-    /// It uses a map that the kernel has, and that programs of its type or attach point must not use.
+    /// It uses a map that the kernel has, but that programs of its type or attach point must not use.
     ForbiddenMap,
-    /// It keeps a timer, a lock or the like in a map of whose value the kernel gets no BTF.
+    /// It keeps a timer, a lock or a similar field in a map for whose value the kernel gets no BTF.
     MapWithoutBtf,
-    /// The map that it is given in place of its own has another definition, which its loader does not take.
+    /// The map that it is given to reuse has another definition, which its loader rejects.
     IncompatibleMap,
     /// Its maps need more memory than the guest has.
     GuestMemory,
@@ -48,53 +48,53 @@ pub enum Cause {
     UnknownHelper,
     /// It calls a helper or kfunc that the kernel has, but not for this type of program or this attach point.
     ForbiddenHelper,
-    /// Its licence is not compatible with the GPL, and what it calls or is needs one that is.
+    /// Its licence is not GPL-compatible, but its type or a function that it calls requires that.
     Licence,
     /// The kernel does not know its program type.
     MissingProgramType,
-    /// The kernel knows its program type, and not its attach type or a flag that it is loaded with.
+    /// The kernel knows its program type, but not its attach type or a load flag.
     MissingAttachType,
-    /// The function, tracepoint, hook or struct_ops type it attaches to is not there.
+    /// The function, tracepoint, hook or struct_ops type that it attaches to does not exist.
     MissingAttachTarget,
-    /// The kernel has the attach target, and does not let this program attach to it: it may not sleep there, not change its result.
+    /// The kernel has the attach target, but does not allow this program there: it may not sleep there, or not change the result.
     ForbiddenAttachTarget,
     /// Its struct_ops map sets a member that the kernel's struct does not have.
     MissingStructOpsMember,
-    /// What it attaches to, reads or calls is in a kernel module, which the guest has not loaded.
+    /// What it attaches to, reads or calls is in a kernel module that the guest has not loaded.
     ModuleNotLoaded,
-    /// A setting of the machine forbids it: the kernel is locked down, or the JIT is off or cannot compile it so.
+    /// A machine setting forbids it: kernel lockdown, or a JIT that is off or cannot compile the program.
     MachineSetting,
-    /// The kernel did not take a setting of the machine that was asked for, or no guest has it.
+    /// The kernel rejected a requested machine setting, or no guest has it.
     MachineUnavailable,
     /// It reads an argument that its attach target does not have, or uses its context in a way that is not allowed.
     ContextArgumentChanged,
-    /// It is too long, too branchy, or does not end.
+    /// It is too long, has too many branches, or does not end.
     ComplexityLimit,
     /// It may reach beyond an object: an offset or a length has no bounds, or they are too wide.
     MemoryUnbounded,
     /// It follows or passes on a pointer that may be null.
     MemoryNull,
-    /// It uses its stack wrongly: beyond its end, before it is written, too much of it.
+    /// It uses its stack incorrectly: beyond its end, before it is written, or too much of it.
     MemoryStack,
-    /// It ends without giving back what it took: a reference, a lock.
+    /// It ends without releasing a reference or a lock.
     MemoryLeak,
-    /// It breaks another rule of safety: a pointer of the wrong type, a register never written, a call while it holds a lock.
+    /// It violates another safety rule: a pointer of the wrong type, an uninitialised register, a call while it holds a lock.
     MemoryOther,
     /// It returns a value that programs of its type must not return.
     ReturnValue,
     /// It has an instruction that the kernel does not know.
     UnsupportedInstruction,
-    /// It calls in a form that the kernel does not know: a callback, a global function with pointers, a helper with this map.
+    /// It contains a kind of call that the kernel does not support: a callback, a global function with pointers, a helper with this map.
     UnsupportedCallForm,
-    /// Root can load it, and the privileges that it was loaded with are not enough.
+    /// Root can load it, but the privileges that it was loaded with do not suffice.
     MissingCapability,
     /// The guest has no such privileges: the kernel lacks a capability or BPF tokens.
     PrivilegesNotAvailable,
-    /// The program that it is loaded for, one of a function to replace or trace, does not load.
+    /// The program whose function it replaces or traces does not load.
     TargetNotLoaded,
     /// The object uses what the libbpf linked into corematrix does not know.
     ObjectTooNew,
-    /// The object has no BTF, and what is in it needs that.
+    /// The object has no BTF, but contains something that needs it.
     ObjectWithoutBtf,
     /// The object is malformed.
     ObjectBroken,
@@ -224,18 +224,18 @@ impl Cause {
             Cause::ForbiddenAttachTarget => "attach target not allowed",
             Cause::MissingStructOpsMember => "missing struct_ops member",
             Cause::ModuleNotLoaded => "kernel module not loaded",
-            Cause::MachineSetting => "forbidden by a setting of the machine",
-            Cause::MachineUnavailable => "machine not as wanted",
+            Cause::MachineSetting => "forbidden by a machine setting",
+            Cause::MachineUnavailable => "machine setting not available",
             Cause::ContextArgumentChanged => "context argument changed",
             Cause::ComplexityLimit => "complexity limit",
             Cause::MemoryUnbounded => "unbounded memory access",
             Cause::MemoryNull => "possible null pointer",
-            Cause::MemoryStack => "wrong use of the stack",
+            Cause::MemoryStack => "invalid stack access",
             Cause::MemoryLeak => "unreleased reference",
-            Cause::MemoryOther => "memory safety",
+            Cause::MemoryOther => "other memory safety violation",
             Cause::ReturnValue => "return value out of range",
             Cause::UnsupportedInstruction => "unsupported instruction",
-            Cause::UnsupportedCallForm => "unsupported form of call",
+            Cause::UnsupportedCallForm => "unsupported kind of call",
             Cause::MissingCapability => "missing capability",
             Cause::PrivilegesNotAvailable => "privileges not available",
             Cause::TargetNotLoaded => "target program does not load",
@@ -248,7 +248,7 @@ impl Cause {
             Cause::WrongResult => "wrong result",
             Cause::KernelCrashed => "kernel crashed",
             Cause::TimedOut => "timed out",
-            Cause::Harness => "harness failed",
+            Cause::Harness => "corematrix or the machine failed",
             Cause::Unrecognised => "unrecognised",
         }
     }

@@ -1,4 +1,4 @@
-//! [`CellRecord`]: what became of one object on one kernel.
+//! [`CellRecord`]: what happened to one object on one kernel.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct CellRecord {
     pub whole: Option<WholeLoad>,
     /// One result a program, in the object's order.
     pub programs: Vec<ProgramRecord>,
-    /// What became of each of the object's relocations; empty until tried.
+    /// What happened to each of the object's relocations; empty until tried.
     pub relocations: Vec<RelocationRecord>,
     /// Where the object reads something else than it thinks although it loads, and what its programs fail for elsewhere.
     pub dangers: Vec<DangerRecord>,
@@ -30,7 +30,7 @@ pub struct CellRecord {
     /// What its loader did, if that is not libbpf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loader: Option<LoaderEvidence>,
-    /// What the kernel's types say of it where no kernel could be booted; nothing was loaded then.
+    /// What the kernel's BTF predicts where no kernel could be booted; nothing was loaded then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<CellPrediction>,
     /// The kernel modules that its guest had to load for it, with those that they depend on, in order.
@@ -39,13 +39,13 @@ pub struct CellRecord {
     /// How far each side of its guards, and each line, was proven.
     #[serde(default)]
     pub coverage: CellCoverage,
-    /// What became of the maps of an older build, if it was loaded over them.
+    /// What happened to the maps of an older build, if it was loaded over them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<UpgradeRecord>,
     /// What the kernel complained about meanwhile and survived. No verdict, but nothing that should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_log: Vec<KernelWarning>,
-    /// The least privileges with which it loads; `None` if nobody asked.
+    /// The least privileges with which it loads; `None` if not requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privileges: Option<PrivilegesRecord>,
     /// Milliseconds the cell took in the guest, over all attempts.

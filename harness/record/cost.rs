@@ -132,7 +132,7 @@ impl CostRecord {
 impl fmt::Display for CostRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.problem, self.ratio()) {
-            (Some(problem), _) => write!(f, "not measured beside `{}`: {problem}", self.baseline),
+            (Some(problem), _) => write!(f, "not measured against `{}`: {problem}", self.baseline),
             (None, Some(ratio)) => write!(f, "{ratio} as in `{}`", self.baseline),
             (None, None) => write!(f, "not enough runs to compare with `{}`", self.baseline),
         }

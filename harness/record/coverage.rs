@@ -48,7 +48,7 @@ pub struct CellCoverage {
     pub guards: Vec<GuardProof>,
     /// Lines of the programs that were loaded. Those of other programs are unknown.
     pub programs: Vec<ProgramLines>,
-    /// The guards that are false only because the guest has not loaded a kernel module, and those of which nobody knows whether they are.
+    /// The guards that are false only because the guest has not loaded a kernel module, and those of which that is unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_modules: Vec<InModule>,
 }
@@ -61,7 +61,7 @@ pub struct InModule {
     pub guard: usize,
     /// The modules that have what it asks for.
     pub modules: Vec<String>,
-    /// The other kernel whose module it is, where nothing is known of the modules of this one: the guard is not known then.
+    /// The other kernel whose module it is, where the modules of this one are unknown; the guard is unknown then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_kernel: Option<String>,
 }
@@ -86,7 +86,7 @@ pub struct GuardProof {
 pub enum Liveness {
     /// It was taken out of every program that was loaded.
     Dead,
-    /// Nothing tells, or no program with it was loaded.
+    /// Unknown, or no program with it was loaded.
     Unknown,
     /// It is left in a program that was loaded.
     Live,
@@ -104,7 +104,7 @@ pub struct ProgramLines {
     pub dead: LineSet,
     /// Nothing of them is left, which is well: they hold an instruction that is invalid on this kernel.
     pub poisoned: LineSet,
-    /// The program was seen to run and cannot have come around them. Of live lines in no such set nobody knows.
+    /// The program was seen to run and cannot have come around them. Of live lines in no such set it is unknown.
     #[serde(default)]
     pub executed: LineSet,
 }

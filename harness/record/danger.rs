@@ -125,25 +125,29 @@ impl fmt::Display for Danger {
         match self {
             Danger::SizeChanged { local, target } => {
                 let bytes = |count: u32| format!("{count} byte{}", if count == 1 { "" } else { "s" });
-                write!(f, "{} here, {} in the object", bytes(*target), bytes(*local))
+                write!(f, "{} in the kernel, {} in the object", bytes(*target), bytes(*local))
             }
-            Danger::SignChanged { local_signed: true } => f.write_str("unsigned here, signed in the object"),
-            Danger::SignChanged { local_signed: false } => f.write_str("signed here, unsigned in the object"),
+            Danger::SignChanged { local_signed: true } => {
+                f.write_str("an unsigned type in the kernel, a signed type in the object")
+            }
+            Danger::SignChanged { local_signed: false } => {
+                f.write_str("a signed type in the kernel, an unsigned type in the object")
+            }
             Danger::BitfieldChanged { local, target } => {
-                write!(f, "{} here, {} in the object", bits(*target), bits(*local))
+                write!(f, "{} in the kernel, {} in the object", bits(*target), bits(*local))
             }
-            Danger::PointeeChanged { local, target } => write!(f, "`{target}` here, `{local}` in the object"),
-            Danger::ValueChanged { local, target } => write!(f, "the value {target} here, {local} in the object"),
+            Danger::PointeeChanged { local, target } => write!(f, "`{target}` in the kernel, `{local}` in the object"),
+            Danger::ValueChanged { local, target } => write!(f, "value {target} in the kernel, {local} in the object"),
             Danger::HiddenAddress => {
-                f.write_str("the address 0 here, because the kernel shows no addresses (`kernel.kptr_restrict`)")
+                f.write_str("address 0, because the kernel hides addresses (`kernel.kptr_restrict`)")
             }
-            Danger::SizeOfMissing => f.write_str("the size 0 here, because the type is missing"),
+            Danger::SizeOfMissing => f.write_str("size 0, because the type is missing"),
             Danger::ArgumentChanged { argument, local, target } => {
-                write!(f, "{target} as argument {argument} here, `{local}` in the object")
+                write!(f, "{target} as argument {argument} in the kernel, `{local}` in the object")
             }
-            Danger::CannotAttach { lacks } => write!(f, "no way to attach here: {lacks}"),
+            Danger::CannotAttach { lacks } => write!(f, "no way to attach: {lacks}"),
             Danger::MissingElsewhere { kernels } => {
-                write!(f, "no match on {}, and the program fails there for it", kernels.join(", "))
+                write!(f, "no match on {}, where the program therefore fails", kernels.join(", "))
             }
         }
     }
@@ -164,7 +168,7 @@ pub struct DangerRecord {
     pub source: Option<SourcePlace>,
     /// The field, type or enumerator, such as `struct inode.i_ctime_nsec`.
     pub subject: String,
-    /// What differs, in words: `4 bytes here, 8 bytes in the object`.
+    /// What differs, in words: `4 bytes in the kernel, 8 bytes in the object`.
     pub words: String,
     /// What differs.
     pub difference: Danger,

@@ -1,4 +1,4 @@
-//! [`ExerciseRecord`]: whether a program ran, as the kernel's own run count tells, and what made it run.
+//! [`ExerciseRecord`]: whether a program ran, according to the kernel's run count, and what made it run.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ impl ExerciseRecord {
     pub fn words(&self) -> String {
         let times = |runs: u64| if runs == 1 { "ran once".to_owned() } else { format!("ran {runs} times") };
         if let Some(problem) = &self.problem {
-            return format!("was not made to run: {problem}");
+            return format!("could not be triggered: {problem}");
         }
         match (self.runs, self.test_run) {
             (_, Some(TestRun { returned: Some(value), .. })) => format!("ran in a test run, and returned {value}"),
@@ -52,10 +52,10 @@ impl ExerciseRecord {
                 }
             }
             (_, Some(TestRun { errno: Some(errno), .. })) => {
-                format!("was not seen to run; a test run was refused with errno {errno}")
+                format!("did not run; a test run was refused with errno {errno}")
             }
-            (None, _) => "nobody knows whether it ran: this kernel does not count".to_owned(),
-            _ => "was not seen to run: nothing that the guest did reaches it".to_owned(),
+            (None, _) => "unknown whether it ran: this kernel does not count runs".to_owned(),
+            _ => "did not run: no activity of the guest triggered it".to_owned(),
         }
     }
 }

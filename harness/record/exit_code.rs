@@ -16,8 +16,15 @@ pub const NOT_REPRODUCED: u8 = 4;
 pub const INTERRUPTED: u8 = 130;
 
 /// The codes, for `--help`.
-pub const HELP: &str = "Exit codes: 0 all good, 1 a program failed or too little of its guards is proven, 2 bad configuration, 3 infrastructure trouble (a kernel unavailable, a \
-guest or the harness failed; nothing is known against the objects), 4 a failure does not reproduce, 130 interrupted (the report is partial).";
+pub const HELP: &str = "\
+Exit codes:
+  0    success
+  1    a program failed, or fewer guard sides are proven than required
+  2    invalid command line, manifest, suite or object; nothing was run
+  3    infrastructure failure: a kernel was unavailable or did not boot, or a
+       guest or the harness failed; the objects are not to blame
+  4    a failure did not reproduce (`repro`)
+  130  interrupted; the report is partial";
 
 /// The code of a finished run. What was proven against an object outweighs what could not be judged.
 pub fn of(record: &RunRecord) -> u8 {

@@ -62,7 +62,7 @@ pub struct Explanation {
     pub boundary: Option<Boundary>,
     /// Of a BPF feature, the first kernel that has it.
     pub first: Option<First>,
-    /// What stands in its place on the kernels without it.
+    /// What replaces it on the kernels without it.
     pub in_its_place: Vec<InItsPlace>,
     /// Of a field, type or enumerator, the forms of it on every kernel of which the types are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,7 @@ pub struct Explanation {
     pub notes: Vec<String>,
     /// The guards to write.
     pub snippets: Vec<Snippet>,
-    /// What was proven of the guard in the BPF program; `None` where nobody tried.
+    /// What was proven of the guard in the BPF program; `None` if not tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<SnippetProof>,
 }
@@ -106,23 +106,23 @@ pub struct First {
     pub by: Witness,
 }
 
-/// What stands in the place of something missing, on kernels that agree about it.
+/// What replaces something missing, on kernels that agree about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InItsPlace {
     /// The kernels, in matrix order.
     pub kernels: Vec<String>,
-    /// Best first; offsets, scores and reasons are those of the first kernel.
+    /// Most likely first; offsets, scores and reasons are those of the first kernel.
     pub replacements: Vec<Replacement>,
 }
 
-/// What may stand in the place of something that is missing.
+/// What may replace something that is missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Replacement {
     /// The path from the root type (`q->disk`), or the name of the type, enumerator or function.
     pub path: String,
-    /// Its type, as C names it; of an enumerator its value; empty if there is nothing to tell.
+    /// Its type, as C names it; of an enumerator its value; empty if there is none.
     pub type_name: String,
     /// Bytes from the start of the struct that declares it, if it is a member.
     pub offset: Option<u64>,

@@ -28,7 +28,7 @@ pub enum ReadError {
         reason: String,
     },
     /// Another version of corematrix wrote the file.
-    #[error("`{}` has report format {found}, and this corematrix reads format {known}", path.display())]
+    #[error("`{}` has report format {found}, but this corematrix reads format {known}", path.display())]
     OtherFormat {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ impl ReadError {
             ReadError::File { .. } => None,
             ReadError::NotAReport { .. } => Some("name the `report.json` of a run"),
             ReadError::OtherFormat { found, known, .. } if *found > u64::from(*known) => {
-                Some("take a newer corematrix to read it")
+                Some("use a newer corematrix to read it")
             }
             ReadError::OtherFormat { .. } => Some("run the matrix again"),
         }
@@ -110,7 +110,7 @@ fn fits_together(record: &RunRecord) -> Result<(), String> {
             let cell = record.cell(o, k);
             let names = cell.programs.iter().map(|program| &program.name);
             if cell.kernel != kernel.name || cell.object != object.name {
-                return Err(format!("the cell of `{}` on `{}` is not in its place", object.name, kernel.name));
+                return Err(format!("the cell of `{}` on `{}` is out of order", object.name, kernel.name));
             }
             if !names.eq(object.programs.iter().map(|program| &program.name)) {
                 return Err(format!("the cell of `{}` on `{}` has other programs", object.name, kernel.name));
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn other_formats_are_told_apart_from_other_files() {
         let newer = read_text(r#"{"schema_version": 99, "kernels": "renamed"}"#).unwrap_err();
-        assert!(newer.to_string().ends_with("has report format 99, and this corematrix reads format 1"), "{newer}");
+        assert!(newer.to_string().ends_with("has report format 99, but this corematrix reads format 1"), "{newer}");
         assert!(newer.hint().unwrap().contains("newer"));
         let older = read_text(r#"{"schema_version": 0}"#).unwrap_err();
         assert!(older.hint().unwrap().contains("again"));

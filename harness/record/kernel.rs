@@ -10,7 +10,7 @@ pub struct KernelRecord {
     pub name: String,
     /// Where it comes from, in words: `apt: bullseye linux-image-5.10.0-32-cloud-amd64 5.10.223-1`.
     pub source: String,
-    /// Whether the manifest says that the matrix may do without it.
+    /// Whether the manifest says that a run may go on without it.
     pub optional: bool,
     /// The kernel modules that the user named, for all its guests: names, absolute paths of `.ko` files, or `none` alone, which forbids all.
     /// Empty if the user named none: guests load those that an object needs.
@@ -39,7 +39,7 @@ pub enum KernelState {
     Pending,
     /// It booted and said hello, in this run or in the earlier one whose results this run takes.
     Ready,
-    /// Its image could not be had.
+    /// Its image was unavailable.
     Unavailable {
         /// Why, as a lowercase fragment.
         reason: String,
@@ -52,7 +52,7 @@ pub enum KernelState {
         release: String,
         /// SHA-256 of its BTF, in hex.
         btf_sha256: String,
-        /// Why the kernel itself could not be had, as a lowercase fragment; `None` where only its types are asked for.
+        /// Why the kernel itself was unavailable, as a lowercase fragment; `None` where only its types are asked for.
         reason: Option<String>,
         /// What the user can do about that.
         hint: Option<String>,
@@ -89,7 +89,7 @@ pub struct KernelIdentity {
     pub config_sha256: Option<String>,
     /// SHA-256 of the BTF of vmlinux, in hex; `None` if the kernel has none.
     pub btf_sha256: Option<String>,
-    /// SHA-256 of the BTF that was given for relocations to take in the place of the kernel's own, in hex.
+    /// SHA-256 of the BTF that was given for relocations to take instead of the kernel's own, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_btf_sha256: Option<String>,
 }

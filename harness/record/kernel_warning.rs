@@ -42,7 +42,7 @@ impl KernelWarning {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum WarningKind {
-    /// `WARN_ON` and its like.
+    /// `WARN_ON` and similar tools.
     Warning,
     /// An oops, or another `BUG:`.
     Bug,
@@ -70,8 +70,8 @@ impl WarningKind {
             WarningKind::Locking => "locking error",
             WarningKind::Refcount => "reference count error",
             WarningKind::Stall => "stall",
-            WarningKind::Clock => "clock trouble",
-            WarningKind::Taint => "taint without words",
+            WarningKind::Clock => "clock problem",
+            WarningKind::Taint => "taint without reason",
         }
     }
 }

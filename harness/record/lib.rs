@@ -184,7 +184,7 @@ pub struct ProgramRecord {
     pub name: String,
     /// ELF section.
     pub section: String,
-    /// What became of it.
+    /// What happened to it.
     pub verdict: Verdict,
     /// Why, as one line; the evidence line itself where there is one. `None` only for a pass.
     pub reason: Option<String>,
@@ -205,32 +205,32 @@ pub struct ProgramRecord {
     pub log_tail: Vec<String>,
     /// How many lines of the log stand before `log_tail`.
     pub log_omitted: u64,
-    /// The whole log, or all that a command said, relative to the report's folder.
+    /// The whole log, or all that a command said, relative to the report's directory.
     pub log_file: Option<String>,
     /// Milliseconds the load took in the guest.
     pub load_ms: u64,
-    /// Whether it could be attached; `None` if it was not loaded or nobody asked.
+    /// Whether it could be attached; `None` if it was not loaded or not requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<AttachRecord>,
-    /// Whether it ran; `None` if it was not loaded or nobody asked.
+    /// Whether it ran; `None` if it was not loaded or not requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exercise: Option<ExerciseRecord>,
-    /// How long it runs beside the same program of another build; `None` if nobody asked.
+    /// How long it runs beside the same program of another build; `None` if not requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<CostRecord>,
-    /// What the kernel's types say of it, where the guest reported something else.
+    /// What the kernel's BTF predicts for it, where the guest reported something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted: Option<PredictedOutcome>,
-    /// What the failure means on the kernels of the run and what to do about it; `None` if their types do not tell.
+    /// What the failure means on the kernels of the run and what to do about it; `None` if their BTF has no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Box<Explanation>>,
-    /// What to do about it where no kernel's types tell, as whole sentences.
+    /// What to do about it where BTF has no answer, as whole sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
 }
 
 impl ProgramRecord {
-    /// A program nobody has tried yet.
+    /// A program that was not tried yet.
     pub fn not_run(program: &ObjectProgram, reason: &str) -> Self {
         ProgramRecord {
             name: program.name.clone(),

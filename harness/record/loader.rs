@@ -60,12 +60,12 @@ pub struct LoaderEvidence {
 }
 
 impl LoaderEvidence {
-    /// The library with its version, then what it made another of: `map `m`: max_entries = 1 in the place of max_entries = 0`.
+    /// The library with its version, then what it made another of: `map `m`: max_entries = 1 instead of max_entries = 0`.
     pub fn words(&self) -> Vec<String> {
         let mut words = vec![format!("{} {}", self.library, self.version).trim_end().to_owned()];
         for map in &self.maps {
             let change =
-                |[declared, created]: &[String; 2]| format!("map `{}`: {created} in the place of {declared}", map.map);
+                |[declared, created]: &[String; 2]| format!("map `{}`: {created} instead of {declared}", map.map);
             words.extend(map.changes.iter().map(change));
         }
         words

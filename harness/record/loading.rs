@@ -17,13 +17,13 @@ pub struct LoadingRecord {
     /// Whether it takes the map definitions of sections `maps` and `maps/NAME`, which have no BTF.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub legacy_maps: bool,
-    /// The extern functions that it puts something in the place of; here their calls return 0.
+    /// The extern functions that it replaces; here their calls return 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stubs: Vec<String>,
     /// The constants of inline assembly (`asm("%0 = NAME ll")`) that it sets or leaves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constants: Vec<ConstantLoading>,
-    /// The file with the BTF that it relocates the object with on every kernel, in place of the kernel's own.
+    /// The file with the BTF that it relocates the object with on every kernel, instead of the kernel's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub btf: Option<String>,
     /// The privileges that it has; `None` for those of root.
@@ -109,18 +109,18 @@ pub struct MapLoading {
     pub map: String,
     /// What is set of its definition.
     pub definition: MapDefinition,
-    /// Where it is pinned, whatever the object says: `none`, `by-name`, or a path.
+    /// Where it is pinned, overriding the object: `none`, `by-name`, or a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinning: Option<String>,
     /// The definition of the maps in it, for a map of maps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inner: Option<MapDefinition>,
-    /// The map that it is given in place of one of its own.
+    /// The map that it is given instead of one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<MapReuse>,
 }
 
-/// A map that somebody else created, which the object uses.
+/// A map that another process created, which the object uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MapReuse {
@@ -182,7 +182,7 @@ impl LoadingRecord {
         self.changes.extend(other.changes.iter().cloned());
     }
 
-    /// The map that a map is given in place of its own. What was said last counts.
+    /// The map that a map is given instead of its own. What was said last counts.
     pub fn reuse_of(&self, map: &str) -> Option<&MapReuse> {
         self.maps.iter().rev().filter(|one| one.map == map).find_map(|one| one.reuse.as_ref())
     }

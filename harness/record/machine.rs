@@ -21,7 +21,7 @@ pub struct MachineProfile {
     pub boot: Vec<String>,
 }
 
-/// What a machine shall be like, where somebody says it.
+/// Requested properties of a machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MachineSettings {

@@ -46,9 +46,9 @@ impl std::fmt::Display for ChangedBy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ChangedBy::Verdict { before, after } => write!(f, "{before} -> {after}"),
-            ChangedBy::Interpreted => f.write_str("loaded, and interpreted instead of compiled"),
-            ChangedBy::WrongData => f.write_str("loaded, and reads wrong data"),
-            ChangedBy::NeverRan => f.write_str("loaded, and does not run any more"),
+            ChangedBy::Interpreted => f.write_str("loaded, but interpreted instead of compiled"),
+            ChangedBy::WrongData => f.write_str("loaded, but reads wrong data"),
+            ChangedBy::NeverRan => f.write_str("loaded, but no longer runs"),
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
             .iter()
             .map(|change| format!("{} {} {}", change.kernel, change.program, change.what))
             .collect();
-        assert_eq!(changes, ["0 p loaded -> map creation failed", "1 q loaded, and interpreted instead of compiled"]);
+        assert_eq!(changes, ["0 p loaded -> map creation failed", "1 q loaded, but interpreted instead of compiled"]);
         // What nobody judged says nothing.
         record.cells[2].programs[0].verdict = Verdict::HarnessLimit;
         assert_eq!(record.machine_changes().len(), 1);

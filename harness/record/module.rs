@@ -1,8 +1,8 @@
-//! [`ModuleRecord`]: what became of a kernel module that a guest had to load.
+//! [`ModuleRecord`]: what happened to a kernel module that a guest had to load.
 
 use serde::{Deserialize, Serialize};
 
-/// What became of a kernel module that a guest had to load.
+/// What happened to a kernel module that a guest had to load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModuleRecord {

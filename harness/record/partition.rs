@@ -36,5 +36,5 @@ impl fmt::Display for Partition {
 
 /// The text is no partition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no partition such as `2/5`: the first number is at least 1 and at most the second")]
+#[error("`{0}` is not a partition such as `2/5`: the first number must be from 1 to the second")]
 pub struct PartitionError(String);

@@ -7,7 +7,7 @@ use crate::{Alternative, AlternativeKind, RelocationOutcome, RunRecord};
 /// Names in a reason, at most; the record has all.
 const MOST_NAMES: usize = 4;
 
-/// What types say of one object on one kernel. Nothing was loaded: a prediction is never a verdict.
+/// What BTF predicts for one object on one kernel. Nothing was loaded: a prediction is never a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CellPrediction {
@@ -15,11 +15,11 @@ pub struct CellPrediction {
     pub programs: Vec<PredictedOutcome>,
     /// By relocation, in the order of the object's records.
     pub relocations: Vec<RelocationOutcome>,
-    /// By guard: whether its first side is picked; `None` where types do not tell.
+    /// By guard: whether its first side is picked; `None` where BTF has no answer.
     pub guards: Vec<Option<bool>>,
 }
 
-/// What types say of one program on one kernel.
+/// What BTF predicts for one program on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -45,12 +45,15 @@ pub enum PredictedOutcome {
         /// libbpf's words.
         reason: String,
     },
-    /// The kernel itself does not have what the program attaches to. A module may.
+    /// The kernel does not have what the program attaches to, as far as its types and those of its modules tell.
     MissingTarget {
         /// Such as `vfs_read`.
         target: String,
+        /// What else is known of it, in words that go behind its name; without any a module may have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
-    /// The kernel itself does not have a function that the program cannot do without. A module may.
+    /// The kernel does not have a function that the program needs. If the reason names the kernel alone, a module may have it.
     MissingKfunc {
         /// Its name, and what is wrong.
         reason: String,
@@ -135,10 +138,12 @@ impl PredictedOutcome {
                     .then(|| format!("libbpf cannot adapt the instruction to the size of {}", named(unfit)));
                 Some(missing.into_iter().chain(unfit).collect::<Vec<_>>().join("; "))
             }
-            PredictedOutcome::MissingTarget { target } => Some(format!("`{target}` is not in the kernel itself")),
+            PredictedOutcome::MissingTarget { target, why } => {
+                Some(format!("`{target}` {}", why.as_deref().unwrap_or("is not in the kernel itself")))
+            }
             PredictedOutcome::MissingFeature { features } => {
                 let shown = features.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
-                Some(format!("the kernel does not have {shown}{}", and_more(features.len())))
+                Some(format!("the kernel lacks {shown}{}", and_more(features.len())))
             }
             PredictedOutcome::Refused { reason }
             | PredictedOutcome::OtherPrototype { reason }
@@ -166,7 +171,7 @@ impl RunRecord {
         self.cell(object, kernel).prediction.as_ref()?.programs.get(program)
     }
 
-    /// What a program is predicted to fail with on a kernel that was not booted, unless a suite puts up with it: it is optional, or types
+    /// What a program is predicted to fail with on a kernel that was not booted, unless a suite excuses it: it is optional, or types
     /// have nothing against another member of a declared group.
     pub fn predicted_failure(&self, object: usize, kernel: usize, program: usize) -> Option<&PredictedOutcome> {
         let outcome = self.predicted(object, kernel, program).filter(|outcome| outcome.is_failure())?;

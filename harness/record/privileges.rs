@@ -167,7 +167,7 @@ impl std::fmt::Display for Need {
             Need::AllCapabilities => f.write_str("all capabilities"),
             Need::Root => f.write_str("root"),
             Need::FailsAsRoot => f.write_str("does not load as root"),
-            Need::Unknown(reason) => write!(f, "not known: {reason}"),
+            Need::Unknown(reason) => write!(f, "unknown: {reason}"),
         }
     }
 }

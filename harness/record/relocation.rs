@@ -1,4 +1,4 @@
-//! [`RelocationRecord`]: what became of one CO-RE relocation on one kernel.
+//! [`RelocationRecord`]: what happened to one CO-RE relocation on one kernel.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub struct CoreRelocation {
     pub source: Option<SourcePlace>,
 }
 
-/// What became of one CO-RE relocation on one kernel.
+/// What happened to one CO-RE relocation on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RelocationRecord {
@@ -48,7 +48,7 @@ pub struct RelocationRecord {
     pub outcome: RelocationOutcome,
     /// Where the verifier meets the instruction: subprograms are appended to each program that calls them.
     pub verifier_insns: Vec<VerifierPlace>,
-    /// What the kernel's types say should have come of it, where that is something else: a defect of the prediction, or types that are not
+    /// What the kernel's BTF predicts for it, where that differs: a defect of the prediction, or types that are not
     /// those of this kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted: Option<RelocationOutcome>,
@@ -129,7 +129,7 @@ pub struct ExternRecord {
     pub name: String,
     /// `kcfg`, `ksym`, `var ksym` or `func ksym`, as libbpf names it.
     pub kind: String,
-    /// Whether the object can do without it.
+    /// Whether the object works without it.
     pub weak: bool,
     /// What it was resolved to, in libbpf's words; `None` if it is missing on this kernel.
     pub resolved: Option<String>,

@@ -274,16 +274,16 @@ pub fn predicted() -> RunRecord {
             missing: vec!["struct inode.i_ctime".to_owned(), NASTY.to_owned()],
             unfit: Vec::new(),
         },
-        PredictedOutcome::MissingTarget { target: "vfs_read".to_owned() },
+        PredictedOutcome::MissingTarget { target: "vfs_read".to_owned(), why: None },
         PredictedOutcome::MissingKfunc { reason: "kfunc `bpf_x` is not in the kernel itself".to_owned() },
         PredictedOutcome::Refused { reason: NASTY.to_owned() },
-        PredictedOutcome::Unknown { reason: "the program is too large to be followed".to_owned() },
+        PredictedOutcome::Unknown { reason: "the program is too large to analyse".to_owned() },
     ];
     let kernels = record.kernels.len();
     let mut outcomes = outcomes.into_iter().cycle();
     for cell in record.cells.iter_mut().step_by(kernels) {
         for program in &mut cell.programs {
-            program.reason = Some("predicted from types: no kernel was booted".to_owned());
+            program.reason = Some("predicted from BTF: no kernel was booted".to_owned());
         }
         let programs = outcomes.by_ref().take(cell.programs.len()).collect();
         cell.prediction = Some(CellPrediction { programs, relocations: Vec::new(), guards: Vec::new() });

@@ -1,4 +1,4 @@
-//! [`Service`]: which of several alternatives works on a kernel, and which failures are put up with because of it.
+//! [`Service`]: which of several alternatives works on a kernel, and which failures are excused because of it.
 
 use super::{Alternative, AlternativeKind, AlternativesRecord, CellRecord, ProgramRecord, RunRecord};
 use crate::{Blame, Verdict};
@@ -44,7 +44,7 @@ impl RunRecord {
     fn fate(&self, group: &AlternativesRecord, member: &Alternative, kernel: usize) -> String {
         let label = group.label(member);
         if self.only_cannot_attach(group, member, kernel) {
-            return format!("`{label}` loads, cannot attach here");
+            return format!("`{label}` loads, but cannot attach on this kernel");
         }
         let object = self.objects.iter().position(|object| object.name == member.object);
         let programs = object.map(|object| &self.cell(object, kernel).programs[..]).unwrap_or_default();
@@ -72,7 +72,7 @@ impl RunRecord {
         }
     }
 
-    /// Why the failure of a program is put up with: it is optional, or an alternative that a suite declares works. `None` for any
+    /// Why the failure of a program is accepted: it is optional, or an alternative that a suite declares works. `None` for any
     /// other failure, and for a program that did not fail. Reads well behind a verdict.
     pub fn excuse(&self, object: usize, kernel: usize, program: usize) -> Option<String> {
         self.cell(object, kernel).programs.get(program).filter(|record| failed(record))?;
@@ -82,7 +82,7 @@ impl RunRecord {
         })
     }
 
-    /// Whether it is put up with that an object does not load as a whole on a kernel: the programs that fail are excused, or the
+    /// Whether it is accepted that an object does not load as a whole on a kernel: the programs that fail are excused, or the
     /// maps that are left out have alternatives.
     pub fn excuses_whole(&self, object: usize, kernel: usize) -> bool {
         let cell = self.cell(object, kernel);
@@ -130,7 +130,7 @@ impl RunRecord {
         self.alternatives.iter().filter(mine).find_map(|group| match self.service(group, kernel) {
             Service::By(member) => {
                 let label = group.members[member].label_seen_from(object);
-                Some(format!("`{label}` serves instead ({})", group.name))
+                Some(format!("`{label}` works instead ({})", group.name))
             }
             Service::None | Service::Unknown => None,
         })
@@ -264,8 +264,8 @@ mod tests {
         assert_eq!(record.excuse(0, 0, 0), None);
         programs.declared = true;
         record.alternatives.push(programs);
-        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`slow` serves instead (g)"));
-        assert_eq!(record.excuse(0, 1, 1).as_deref(), Some("`fast` serves instead (g)"));
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`slow` works instead (g)"));
+        assert_eq!(record.excuse(0, 1, 1).as_deref(), Some("`fast` works instead (g)"));
         // It loads; none serves; nobody knows; another object.
         for (object, kernel, program) in [(0, 0, 1), (0, 2, 0), (0, 3, 0), (1, 2, 0)] {
             assert_eq!(record.excuse(object, kernel, program), None);
@@ -273,7 +273,7 @@ mod tests {
         record.optional.push(OptionalRecord { what: member("b", ""), reason: "new".to_owned() });
         assert_eq!(record.excuse(1, 2, 0).as_deref(), Some("optional: new"));
         record.alternatives = vec![group(AlternativeKind::Objects, [member("a", ""), member("b", "")])];
-        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b` serves instead (g)"));
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b` works instead (g)"));
     }
 
     #[test]
@@ -297,7 +297,14 @@ mod tests {
         record.cells[0].dangers = vec![sample::unattachable("slow")];
         let programs = group(AlternativeKind::Programs, [member("a", "fast"), member("a", "slow")]);
         assert_eq!(record.service(&programs, 0), Service::None);
-        assert_eq!(record.fates(&programs, 0), ["`fast`: map creation failed", "`slow` loads, cannot attach here"]);
+        assert_eq!(
+            record.fates(&programs, 0),
+            [
+                "`fast`: map creation failed",
+                "`slow` loads, but cannot attach on \
+    this kernel"
+            ]
+        );
         record.alternatives.push(programs);
         assert_eq!(record.excuse(0, 0, 0), None);
         // Beside it in the group, what does attach serves.
@@ -321,11 +328,11 @@ mod tests {
     fn an_alternative_in_another_object_is_named_with_it() {
         let mut record = record();
         record.alternatives = vec![group(AlternativeKind::Programs, [member("a", "fast"), member("b", "only")])];
-        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b/only` serves instead (g)"));
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b/only` works instead (g)"));
         record.alternatives = vec![group(AlternativeKind::Maps, [member("a", "events"), member("b", "events")])];
         record.cells[4].whole = Some(WholeLoad { prepared: true, reason: None, left_out: Vec::new() });
         record.cells[0].whole = Some(WholeLoad { prepared: false, reason: None, left_out: vec!["events".to_owned()] });
-        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b/events` serves instead (g)"));
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b/events` works instead (g)"));
     }
 
     #[test]
@@ -336,7 +343,7 @@ mod tests {
         assert!(!record.excuses_whole(0, 0) && record.excuse(0, 0, 0).is_none());
         record.alternatives = vec![group(AlternativeKind::Maps, [member("a", "events"), member("a", "more_events")])];
         assert_eq!(record.service(&record.alternatives[0], 0), Service::By(1));
-        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`more_events` serves instead (g)"));
+        assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`more_events` works instead (g)"));
         assert!(record.excuses_whole(0, 0));
         // Every program loads without the map.
         record.cells[1].whole = Some(WholeLoad { prepared: false, reason: None, left_out });

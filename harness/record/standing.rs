@@ -13,7 +13,7 @@ impl KernelRecord {
         }
     }
 
-    /// Whether there are predictions in the place of results.
+    /// Whether there are predictions instead of results.
     pub fn is_predicted(&self) -> bool {
         matches!(self.state, KernelState::Predicted { .. })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The numbers at the end of a verifier log. Level 1 tells only those of the `processed` line; level 4 tells the others.
+/// The numbers at the end of a verifier log. Level 1 has only those of the `processed` line; level 4 has the others.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Statistics {

@@ -1,4 +1,4 @@
-//! [`UpgradeRecord`]: what became of the maps of an older object when a newer one was loaded over their pins.
+//! [`UpgradeRecord`]: what happened to the maps of an older object when a newer one was loaded over their pins.
 
 use std::fmt;
 
@@ -17,26 +17,26 @@ pub struct UpgradeRecord {
     pub maps: Vec<MapUpgrade>,
 }
 
-/// What became of one map.
+/// What happened to one map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MapUpgrade {
     /// Its name.
     pub map: String,
-    /// What became of it.
+    /// What happened to it.
     pub fate: MapFate,
     /// Why, as a lowercase fragment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What became of what was in it; `None` if there was nothing to survive.
+    /// What happened to what was in it; `None` if there was nothing to survive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<MapData>,
-    /// What the newer object reads in the place of something else, as lowercase fragments.
+    /// What the newer object reads instead of something else, as lowercase fragments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misread: Vec<String>,
 }
 
-/// What became of a map.
+/// What happened to a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -72,7 +72,7 @@ impl MapFate {
     }
 }
 
-/// What became of the data of a map.
+/// What happened to the data of a map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -104,7 +104,7 @@ impl fmt::Display for MapData {
             MapData::Lost { entries: 1, .. } => write!(f, "the only entry is lost"),
             MapData::Lost { kept: 0, entries } => write!(f, "all {entries} entries are lost"),
             MapData::Lost { kept, entries } => write!(f, "{kept} of {entries} entries survive"),
-            MapData::NotFilled { reason } => write!(f, "data not tried: {reason}"),
+            MapData::NotFilled { reason } => write!(f, "data not checked: {reason}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What became of one program on one kernel.
+/// What happened to one program on one kernel.
 ///
 /// The set is closed on purpose: a report that cannot name an outcome must not be able to write one down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub enum Verdict {
     Succeeded,
     /// libbpf could not open the object (broken ELF, broken BTF, unknown section ...).
     FailedToOpen,
-    /// The object needs kernel BTF and this kernel has none.
+    /// The object needs kernel BTF, but this kernel has none.
     MissingBtf,
     /// A CO-RE relocation or an extern could not be resolved, or a poisoned instruction was reached.
     RelocationFailed,
@@ -28,29 +28,29 @@ pub enum Verdict {
     VerifierRejected,
     /// The kernel does not know the program type.
     UnsupportedType,
-    /// Root can load the program, and the privileges that it was loaded with are not enough.
+    /// Root can load the program, but the privileges that it was loaded with do not suffice.
     NotPermitted,
-    /// The verifier accepted the program, and it could not be attached.
+    /// The verifier accepted the program, but it could not be attached.
     AttachFailed,
-    /// The verifier accepted the program, and it did not run or return as its suite says.
+    /// The verifier accepted the program, but it did not run or return as its suite expects.
     RunFailed,
     /// The command could not be started, ended with another exit code than 0, or was killed by a signal.
     CommandFailed,
-    /// The test said that it failed.
+    /// The test failed.
     TestFailed,
-    /// The test was there and ended without a result, or its process ended before it began.
+    /// The test ended without a result, or its process ended before the test began.
     NoResult,
-    /// The test is ignored, or skipped itself. Proves nothing, and is no failure.
+    /// The test is ignored, or skipped itself. Proves nothing, but is not a failure.
     Skipped,
     /// The kernel died while the program was being loaded.
     KernelCrashed,
     /// The program did not finish loading within its deadline.
     TimedOut,
-    /// Nothing was tried, for example because the kernel was unavailable or the run was interrupted.
+    /// Not tried, for example because the kernel was unavailable or the run was interrupted.
     NotRun,
     /// corematrix cannot judge this program (for example an `freplace` program without its target).
     HarnessLimit,
-    /// corematrix, QEMU or the machine failed; this says nothing about the object.
+    /// corematrix, QEMU or the machine failed; the object is not to blame.
     HarnessError,
 }
 
@@ -117,8 +117,8 @@ impl Verdict {
             Verdict::KernelCrashed => "kernel crashed",
             Verdict::TimedOut => "timed out",
             Verdict::NotRun => "not run",
-            Verdict::HarnessLimit => "harness limit",
-            Verdict::HarnessError => "harness error",
+            Verdict::HarnessLimit => "cannot be judged",
+            Verdict::HarnessError => "infrastructure failure",
         }
     }
 

@@ -20,10 +20,10 @@ pub fn render(differences: &[Difference], names: [&str; 2], width: usize) -> Str
     );
     let [before, after] = names.map(one_line);
     let total = match differences.len() {
-        0 => return format!("{before} -> {after}: no difference but times\n"),
+        0 => return format!("{before} -> {after}: no differences except times\n"),
         count => counted(count, "difference"),
     };
-    let mut text = format!("{before} -> {after}: {total}; {worse} stopped loading, {better} load now\n");
+    let mut text = format!("{before} -> {after}: {total}; {worse} stopped loading, {better} now load\n");
     let mut object: Option<&str> = None;
     // Where two kernels are compared, the heading names them.
     let heading = names.join(" -> ");
@@ -56,7 +56,7 @@ fn coverage_of_two(change: &Change, heading: &str, names: [&str; 2]) -> Option<S
         Change::CoverageGained { guard, side, level, kernels } => (guard, side, level, kernels, names[1]),
         _ => return None,
     };
-    (kernels[..] == [heading]).then(|| format!("`{side}` of {guard} is {} on {only} only", level.label()))
+    (kernels[..] == [heading]).then(|| format!("`{side}` of {guard} is {} only on {only}", level.label()))
 }
 
 /// Differences that are the same but for the kernel, with their kernels, in the order of the first.
@@ -93,18 +93,18 @@ pub fn render_parting(parting: &Parting, names: [&str; 2]) -> String {
         count => format!(" ({count} with other offsets or constants)"),
     };
     if parting.is_none() {
-        return format!("the verifiers of {a} and {b} walk the same way: {alike}{relocated}\n");
+        return format!("the verifier logs of {a} and {b} are equal: {alike}{relocated}\n");
     }
-    let mut text = format!("alike on {a} and {b}: {alike}{relocated}\n");
+    let mut text = format!("equal on {a} and {b}: {alike}{relocated}\n");
     if let Some(last) = &parting.last {
-        let _ = writeln!(text, "they part after");
+        let _ = writeln!(text, "they diverge after");
         source(&mut text, last.source.as_ref());
         let _ = writeln!(text, "    {}: {}", last.insn, cut(&last.text));
     }
     for (name, said) in [a, b].iter().zip(&parting.next) {
         let _ = writeln!(text, "\n{name}");
         if said.is_empty() {
-            let _ = writeln!(text, "    ends here");
+            let _ = writeln!(text, "    log ends here");
         }
         let mut last_source = None;
         for line in said {
@@ -158,33 +158,33 @@ mod tests {
             render(&[], ["a", "b"], 100),
         ];
         insta::assert_snapshot!(text.join("---\n"), @r#"
-        6.1 -> 6.12: 6 differences; 0 stopped loading, 1 load now
+        6.1 -> 6.12: 6 differences; 0 stopped loading, 1 now load
 
         execsnoop
           `probe`: verifier rejected -> loaded
 
         opensnoop
-          the object: does not load as a whole any more: map `events`: type 27 is not supported
-          the object: `exists` of `field_exists struct x.y` in `open_enter` is verified on 6.1 only
+          the object: no longer loads as a whole: map `events`: type 27 is not supported
+          the object: `exists` of `field_exists struct x.y` in `open_enter` is verified only on 6.1
 
         hostile <object>
-          `it's "odd" & <new>`: relocation failed -> harness error: the guest's answer was cut off
+          `it's "odd" & <new>`: relocation failed -> infrastructure failure: the guest's answer was cut off
           `slow`: timed out -> not run: the run was interrupted
-          `deadly`: kernel crashed -> harness limit: an freplace program needs its target
+          `deadly`: kernel crashed -> cannot be judged: an freplace program needs its target
         ---
-        monday -> tuesday: 5 differences; 2 stopped loading, 0 load now
+        monday -> tuesday: 5 differences; 2 stopped loading, 0 now load
 
         memleak
-          the object: is gone
+          the object: was removed
 
         renamed
-          the object: is new
+          the object: was added
 
         klockstat
           `return__vfs_write_7` on 5.4: missing BTF -> timed out
           `return__vfs_write_7` on 5.10, 5.15: loaded -> timed out
         ---
-        a -> b: no difference but times
+        a -> b: no differences except times
         "#);
     }
 
@@ -193,8 +193,8 @@ mod tests {
         let old = "; a = b;\n0: (79) r1 = *(u64 *)(r1 +16)\n; bpf_loop();\n1: (85) call unknown#181\ninvalid func unknown#181\n";
         let new = "; a = b; @ x.c:3\n0: (79) r1 = *(u64 *)(r1 +24)\n; bpf_loop(); @ x.c:4\n1: (85) call bpf_loop#181\n2: (95) exit\n";
         insta::assert_snapshot!(render_parting(&Parting::of([old, new]), ["5.10", "6.12"]), @r"
-        alike on 5.10 and 6.12: 1 instruction (1 with other offsets or constants)
-        they part after
+        equal on 5.10 and 6.12: 1 instruction (1 with other offsets or constants)
+        they diverge after
           ; a = b;  (x.c:3)
             0: (79) r1 = *(u64 *)(r1 +24)
 
@@ -208,8 +208,6 @@ mod tests {
             1: (85) call bpf_loop#181
             2: (95) exit
         ");
-        assert!(
-            render_parting(&Parting::of([new, new]), ["6.12", "7.1"]).contains("walk the same way: 3 instructions")
-        );
+        assert!(render_parting(&Parting::of([new, new]), ["6.12", "7.1"]).contains("are equal: 3 instructions"));
     }
 }

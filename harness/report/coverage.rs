@@ -20,11 +20,11 @@ const MOST_NAMED: usize = 10;
 /// Columns of a guard's side before those of the kernels.
 const SIDE_COLUMNS: usize = 40;
 /// What the signs mean.
-const LEGEND: &str = "R resolved: this kernel's answer picks the side; V verified: its instructions survived the verifier here; \
-                      - neither; ? nothing tells";
+const LEGEND: &str = "R resolved: the kernel's answer selects this side; V verified: the verifier kept its \
+    instructions; - neither; ? unknown";
 
 /// What a further sign means in runs that made programs run.
-const EXECUTED: &str = "X executed: a program was seen to run here that cannot have come around it";
+const EXECUTED: &str = "X executed: a program ran that must have executed this side";
 
 /// Whether any program of an object was seen to run, so that there is something to say of level *executed*.
 pub(super) fn any_ran(record: &RunRecord, object: usize) -> bool {
@@ -43,7 +43,7 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
         return text;
     }
     if object_record.coverage.lines.lines.is_empty() {
-        text += &paragraph("the object has no line info, so its coverage is by instruction", 2, width);
+        text += &paragraph("the object has no line info: coverage is by instruction", 2, width);
     }
     let names: Vec<String> = record.kernels.iter().map(|kernel| one_line(&kernel.name)).collect();
     let least = if any_ran(record, object) { 3 } else { 2 };
@@ -118,9 +118,9 @@ fn in_modules(record: &RunRecord, rows: &[usize], guard: usize) -> Option<String
     let words = places.iter().map(|(found, kernels)| {
         let (modules, kernels) = (found.modules.join(" or "), kernels.join(", "));
         match &found.on_kernel {
-            None => format!("false on {kernels} only because the guest has not loaded kernel module {modules}"),
+            None => format!("false on {kernels} only because kernel module {modules} is not loaded in the guest"),
             Some(on) => format!(
-                "not known on {kernels}: it is in kernel module {modules} on {on}, and of the modules there nothing is known"
+                "unknown on {kernels}: it is in kernel module {modules} on {on}, but the modules here are unknown"
             ),
         }
     });
@@ -168,7 +168,7 @@ fn headline(record: &RunRecord, object: usize) -> String {
     if switches > 0 && !shaped {
         let _ = write!(
             text,
-            "; {} in .rodata not counted: the run has one setting of them",
+            "; {} in .rodata not counted: the run has only one value of each",
             counted(switches, "switch").replace("switchs", "switches")
         );
     }
@@ -249,7 +249,7 @@ pub fn summary(record: &RunRecord, width: usize) -> String {
         text += &paragraph(&format!("and {more} more"), 2, width);
     }
     if !missing.is_empty() {
-        text += &paragraph("`corematrix coverage RUN --unproven` tells what would prove them", 2, width);
+        text += &paragraph("`corematrix coverage RUN --unproven` shows what would prove them", 2, width);
     }
     text
 }

@@ -6,6 +6,7 @@ mod loader_hint;
 mod log;
 mod machine_hint;
 mod map_hint;
+mod sentence;
 mod values;
 
 use std::collections::{BTreeSet, HashMap};
@@ -68,7 +69,7 @@ pub fn render(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> String
             _ => failed(facts, program, width),
         };
         // Programs of one object often fail for one reason: telling its story once is enough.
-        parts.retain(|part| part.starts_with(&heading(facts, program)) || !advised.contains(part));
+        parts.retain(|part| part.contains(&heading(facts, program)) || !advised.contains(part));
         advised.extend(parts.iter().cloned());
         blocks.push(parts.join("\n"));
     }
@@ -87,8 +88,8 @@ pub fn explanation(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<Exp
 pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     if let Some(path) = own_btf(facts, program) {
         return vec![format!(
-            "its relocations were matched against `{path}`, as the suite says, and not against the kernel's BTF: that file has to be made from the \
-             BTF of the kernel"
+            "its relocations were resolved against `{path}`, as set in the suite, not against the kernel's BTF: \
+    generate that file from the BTF of the kernel"
         )];
     }
     let asked = facts.cell().relocation_in_question(facts.object(), program);
@@ -124,8 +125,9 @@ fn privileges_hint(program: &ProgramRecord) -> Option<String> {
     let subject = evidence.subject.as_deref().filter(|subject| subject.starts_with("CAP_"))?;
     let names = subject.replace(" + ", " ");
     Some(format!(
-        "it loads as root: give its loader {subject} (`AmbientCapabilities={names}` of a systemd service, `setcap`, or `capabilities.add` of a \
-         container), or load it as root; `corematrix privileges` finds the least that is enough on each kernel"
+        "it loads as root: give its loader {subject} (systemd: `AmbientCapabilities={names}`; file: `setcap`; \
+    container: `capabilities.add`), or load it as root; `corematrix privileges` finds the fewest capabilities for each \
+    kernel"
     ))
 }
 
@@ -187,15 +189,11 @@ fn kernel_log(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> Vec<St
         let with = warning
             .program
             .as_ref()
-            .map_or_else(|| "before or after its programs".to_owned(), |program| format!("with `{program}` in flight"));
+            .map_or_else(|| "before or after its programs".to_owned(), |program| format!("while loading `{program}`"));
         let times = if warning.count > 1 { format!(", {} times", warning.count) } else { String::new() };
-        let noise = if warning.is_noise(&facts.record.tool.accel) {
-            "; a busy machine brings this about by itself"
-        } else {
-            ""
-        };
+        let noise = if warning.is_noise(&facts.record.tool.accel) { "; a busy machine can cause this" } else { "" };
         let heading = format!(
-            "{} on {}: the kernel complained {with}{times}: {}{noise}",
+            "{} on {}: the kernel logged a warning {with}{times}: {}{noise}",
             facts.object().name,
             cell.kernel,
             warning.headline
@@ -204,6 +202,17 @@ fn kernel_log(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> Vec<St
         paragraph(&one_line(&heading), 0, width) + &lines
     };
     mine.map(described).collect()
+}
+
+/// One sentence for people who do not know BPF; the evidence follows.
+pub fn sentence(facts: &CellFacts<'_>, program: &ProgramRecord, explanation: Option<&Explanation>) -> String {
+    let dangers: Vec<_> =
+        facts.cell().dangers.iter().filter(|danger| danger.programs.contains(&program.name)).collect();
+    sentence::sentence(program, &facts.kernel().name, explanation, &dangers)
+}
+
+fn summary(facts: &CellFacts<'_>, program: &ProgramRecord, explanation: Option<&Explanation>, width: usize) -> String {
+    paragraph(&one_line(&sentence(facts, program, explanation)), 0, width) + "\n"
 }
 
 fn heading(facts: &CellFacts<'_>, program: &ProgramRecord) -> String {
@@ -217,11 +226,12 @@ fn loaded(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
         facts.cell().dangers.iter().filter(|danger| danger.programs.contains(&program.name)).collect();
     let heading = heading(facts, program);
     if dangers.is_empty() {
-        return vec![format!("{heading}; nothing to explain\n")];
+        return vec![summary(facts, program, None, width) + &format!("{heading}; nothing to explain\n")];
     }
     let effects: BTreeSet<DangerEffect> = dangers.iter().map(|danger| danger.difference.effect()).collect();
     let effects: Vec<&str> = effects.into_iter().map(DangerEffect::label).collect();
-    let mut parts = vec![format!("{heading}, and {}\n", effects.join(", and "))];
+    let mut parts =
+        vec![summary(facts, program, None, width) + &format!("{heading}, but {}\n", effects.join(", and "))];
     for danger in dangers.iter().take(MOST_DANGERS) {
         let mut part = paragraph(&format!("silent danger: {danger}"), 2, width);
         part += &danger.source.as_ref().map_or_else(String::new, |source| at(source, width));
@@ -238,7 +248,7 @@ fn loaded(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
 }
 
 fn not_run(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> String {
-    let mut text = heading(facts, program) + "\n";
+    let mut text = summary(facts, program, None, width) + &heading(facts, program) + "\n";
     text += &paragraph(program.reason.as_deref().unwrap_or("no reason was recorded"), 2, width);
     let place = facts.cell().programs.iter().position(|one| one.name == program.name);
     let (reason, hint) = match &facts.kernel().state {
@@ -249,7 +259,7 @@ fn not_run(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Stri
         KernelState::Predicted { reason, hint, .. } => (reason.as_ref(), hint.as_ref()),
     };
     if let Some(predicted) = place.and_then(|p| facts.record.predicted(facts.object, facts.kernel, p)) {
-        text += &paragraph(&format!("predicted from types: {}", predicted.words()), 2, width);
+        text += &paragraph(&format!("predicted from BTF: {}", predicted.words()), 2, width);
     }
     text.extend(reason.map(|reason| paragraph(&format!("kernel: {reason}"), 2, width)));
     text.extend(hint.map(|hint| paragraph(&format!("hint: {hint}"), 2, width)));
@@ -258,7 +268,8 @@ fn not_run(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Stri
 
 fn failed(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<String> {
     let asked = facts.cell().relocation_in_question(facts.object(), program);
-    let mut head = heading(facts, program) + "\n";
+    let advice = advice::advice(facts, program, asked);
+    let mut head = summary(facts, program, advice.as_ref(), width) + &heading(facts, program) + "\n";
     let subject = program.evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
     if let Some(cause) = program.cause {
         let subject = subject.map_or_else(String::new, |subject| format!(": `{subject}`"));
@@ -274,7 +285,6 @@ fn failed(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
     head.extend(line.map(|line| paragraph(&format!("evidence: {line}"), 2, width)));
     head += &source(facts, program, asked, width);
     let mut parts = vec![head];
-    let advice = advice::advice(facts, program, asked);
     let wants_hints = advice.is_none() || facts.object().loader.is_some();
     match advice {
         Some(advice) => parts.push(advised(&advice, width)),

@@ -23,7 +23,7 @@ struct Section {
 /// The features of the kernels, given in matrix order, at most `width` columns wide.
 pub fn render(kernels: &[(&str, &FeatureProbe)], width: usize) -> String {
     if kernels.is_empty() {
-        return "No kernel was asked.\n".to_owned();
+        return "No kernel was probed.\n".to_owned();
     }
     let names: Vec<&str> = kernels.iter().map(|(name, _)| *name).collect();
     let sections = sections(kernels);
@@ -49,7 +49,7 @@ fn sections(kernels: &[(&str, &FeatureProbe)]) -> Vec<Section> {
     if !one_helper {
         sections.push(plain("map types", |probe| &probe.map_types));
         sections.push(plain("program types", |probe| &probe.program_types));
-        sections.push(plain("attach types that are checked at load", |probe| &probe.attach_types));
+        sections.push(plain("attach types, checked at load", |probe| &probe.attach_types));
     } else {
         sections.push(plain("map types", |probe| &probe.map_types));
     }
@@ -101,7 +101,7 @@ impl Section {
                 add("on no kernel", all(Answer::No));
             }
         }
-        add("cannot be told", all(Answer::Unknown));
+        add("unknown", all(Answer::Unknown));
         let differ: Vec<_> =
             self.rows.iter().filter(|(_, answers)| answers.iter().any(|answer| *answer != answers[0])).collect();
         if differ.is_empty() {
@@ -160,8 +160,8 @@ fn words(kernels: &[&str], answers: &[Answer]) -> String {
     };
     if answers.contains(&Answer::Unknown) {
         let yes = with(Answer::Yes);
-        let yes = if yes.is_empty() { "on no kernel for sure".to_owned() } else { format!("on {yes}") };
-        return format!("{yes}; cannot be told on {}", with(Answer::Unknown));
+        let yes = if yes.is_empty() { "on no kernel with certainty".to_owned() } else { format!("on {yes}") };
+        return format!("{yes}; unknown on {}", with(Answer::Unknown));
     }
     let has = kernels.iter().zip(answers).map(|(kernel, answer)| (*kernel, *answer == Answer::Yes));
     match Boundary::of(has) {

@@ -1,4 +1,4 @@
-//! [`Finding`]: one thing that somebody should look at, once for all the programs and kernels that share it. Markdown,
+//! [`Finding`]: one thing to look at, once for all the programs and kernels that share it. Markdown,
 //! annotations, SARIF and code quality are all made of these.
 
 mod headroom;
@@ -110,11 +110,11 @@ impl Finding {
             FindingKind::Program(_, Some(cause)) => cause.label(),
             FindingKind::Program(verdict, None) => verdict.label(),
             FindingKind::Object => "object does not load as a whole",
-            FindingKind::Danger => "loads, and reads wrong data",
-            FindingKind::CannotAttach => "loads, and cannot attach",
+            FindingKind::Danger => "loads, but reads wrong data",
+            FindingKind::CannotAttach => "loads, but cannot attach",
             FindingKind::NearLimit => "close to a limit",
             FindingKind::Loaders => "loaders differ",
-            FindingKind::Prediction => "types say otherwise",
+            FindingKind::Prediction => "prediction differs",
             FindingKind::PredictedFailure => "predicted to fail",
             FindingKind::KernelWarning => "kernel warning",
             FindingKind::Module => "kernel module refused",
@@ -196,7 +196,7 @@ fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     }
     let described = |(reason, affected): (&str, Vec<usize>)| {
         let on = kernels(record, shown, &affected);
-        finding(format!("each program loads, the object as a whole does not {on}: {reason}"), affected)
+        finding(format!("each program loads, but not the object as a whole {on}: {reason}"), affected)
     };
     reasons.into_iter().map(described).collect()
 }
@@ -379,10 +379,9 @@ fn of_kernel_log(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> 
     }
     for finding in &mut found {
         let on = kernels(record, shown, &finding.kernels);
-        let with = finding.programs.first().map_or(String::new(), |program| format!(" with `{program}` in flight"));
-        let noise =
-            if finding.level == FindingLevel::Note { " (a busy machine brings this about by itself)" } else { "" };
-        finding.story = one_line(&format!("the kernel complained {on}{with}: {}{noise}", finding.story));
+        let with = finding.programs.first().map_or(String::new(), |program| format!(" while loading `{program}`"));
+        let noise = if finding.level == FindingLevel::Note { " (a busy machine can cause this)" } else { "" };
+        finding.story = one_line(&format!("the kernel logged a warning {on}{with}: {}{noise}", finding.story));
     }
     found
 }

@@ -19,29 +19,30 @@ const FILE_WIDTH: usize = 120;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum Format {
-    /// The comparative table, for terminals.
+    /// Table of verdicts, for terminals.
     Table,
-    /// One page that needs nothing else, for a browser.
+    /// Self-contained HTML page.
     Html,
-    /// For pull requests and step summaries.
+    /// Markdown, for pull requests and step summaries.
     Markdown,
-    /// The whole record.
+    /// The complete record.
     Json,
-    /// The whole record, a line for each kernel, object, cell and result.
+    /// The complete record, one line for each kernel, object, cell and result.
     Jsonl,
-    /// For continuous integration of every kind.
+    /// JUnit XML, for CI servers.
     Junit,
-    /// For code scanning.
+    /// SARIF, for code scanning.
     Sarif,
-    /// What the verifier counted, in veristat's columns.
+    /// Verifier statistics, in the columns of veristat.
     Csv,
-    /// Lines as compilers write them (`FILE:LINE:COLUMN: SEVERITY: TEXT`), for problem matchers and editors.
+    /// Compiler messages (`FILE:LINE:COLUMN: SEVERITY: TEXT`), for problem matchers and editors.
     Compiler,
-    /// Annotations, as workflow commands for a step's output.
+    /// GitHub annotations, as workflow commands.
     Github,
-    /// A code quality report.
+    /// GitLab code quality report.
     Gitlab,
-    /// Fallback coverage, level verified, as a tracefile for `genhtml` and its like; `corematrix coverage` writes the other levels.
+    /// LCOV tracefile of fallback coverage at level `verified`, for tools such as `genhtml`. `corematrix coverage
+    /// --lcov` writes the other levels.
     Lcov,
 }
 

@@ -21,17 +21,17 @@ const MOST_LISTED: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum GateFormat {
-    /// For terminals.
+    /// Text, for terminals.
     Table,
-    /// The decisions as they are.
+    /// The decisions as JSON.
     Json,
-    /// For pull requests and step summaries.
+    /// Markdown, for pull requests and step summaries.
     Markdown,
-    /// Annotations, as workflow commands for a step's output.
+    /// GitHub annotations, as workflow commands.
     Github,
-    /// The whole run, for continuous integration of every kind: red where the gate is red.
+    /// JUnit XML of the whole run, red where the gate is red.
     Junit,
-    /// The whole run, for code scanning: what the gate excuses is suppressed.
+    /// SARIF of the whole run; results that the gate excuses are suppressed.
     Sarif,
 }
 
@@ -62,7 +62,7 @@ impl GateFormat {
 const WEIGHTS: [(Weight, &str, &str); 3] = [
     (Weight::Red, "Red", "error"),
     (Weight::Infrastructure, "Could not be judged", "warning"),
-    (Weight::Notice, "Worth knowing", "notice"),
+    (Weight::Notice, "Notes", "notice"),
 ];
 
 /// `gate: red; 12 of 14 programs on kernels load, 1 fails as expected, 1 as in the baseline`.
@@ -157,7 +157,7 @@ pub fn github(report: &GateReport) -> String {
             let _ = writeln!(text, "::{command} title={title}::{}", data(&one_line(&decision.message)));
         }
         if kept < mine.len() {
-            let more = format!("{} more of this sort", mine.len() - kept);
+            let more = format!("{} more of this kind", mine.len() - kept);
             let _ = writeln!(text, "::{command} title={}::{}", property("corematrix gate"), data(&more));
         }
     }
@@ -180,8 +180,8 @@ mod tests {
         Red
           failure: `execsnoop/vfs_read_entry` on 6.1: attach target missing (missing attach target):
               `vfs_read` is not among the functions of this kernel's BTF
-            hint: `corematrix explain RUN KERNEL OBJECT PROGRAM` tells why; an `[[expect]]` with a reason in
-                the suite excuses it
+            hint: `corematrix explain RUN KERNEL OBJECT PROGRAM` explains why; an `[[expect]]` with a reason
+                in the suite excuses it
           failure: `execsnoop/vfs_read_exit` on 6.1: attach target missing (missing attach target):
               `vfs_read` is not among the functions of this kernel's BTF
           failure: `execsnoop/probe` on 6.1: verifier rejected (context argument changed): invalid
@@ -190,8 +190,8 @@ mod tests {
               `vfs_read` is not among the functions of this kernel's BTF
           failure: `execsnoop/vfs_read_exit` on 6.12: attach target missing (missing attach target):
               `vfs_read` is not among the functions of this kernel's BTF
-          object not whole: `opensnoop` on 6.12: does not load as a whole, as its own loader would load it:
-              map `events`: type 27 is not supported
+          object fails as a whole: `opensnoop` on 6.12: does not load as a whole, as its own loader would
+              load it: map `events`: type 27 is not supported
           failure: `hostile <object>/it's "odd" & <new>` on 6.1: relocation failed (missing field): R1 <&"'>
               ]]> ü 日本 `x`￾
           failure: `hostile <object>/slow` on 6.1: timed out: not loaded within 10s
@@ -202,13 +202,13 @@ mod tests {
           infrastructure: kernel 5.10: did not boot: no hello within 20s; the console ends with a kernel
               panic
             hint: read the console in `logs/5.10/console.log`
-          infrastructure: `hostile <object>/it's "odd" & <new>` on 6.12: harness error (harness failed): the
-              guest's answer was cut off
-            hint: nothing is known against the object: run it again
+          infrastructure: `hostile <object>/it's "odd" & <new>` on 6.12: infrastructure failure (corematrix
+              or the machine failed): the guest's answer was cut off
+            hint: the object is not to blame: run it again
           infrastructure: `hostile <object>/slow` on 6.12: not run: the run was interrupted
-          infrastructure: `hostile <object>/deadly` on 6.12: harness limit (needs its own loader): an
+          infrastructure: `hostile <object>/deadly` on 6.12: cannot be judged (needs its own loader): an
               freplace program needs its target
-            hint: an `[[expect]]` with a reason excuses what can never be judged
+            hint: an `[[expect]]` with a reason excuses results that can never be judged
         "#);
         insta::assert_snapshot!(markdown(&report), @r#"
         ### gate: red; 9 of 17 judged results load
@@ -216,12 +216,12 @@ mod tests {
         **Red**
 
         - failure: \`execsnoop/vfs\_read\_entry\` on 6.1: attach target missing (missing attach target): \`vfs\_read\` is not among the functions of this kernel's BTF
-          <br>hint: \`corematrix explain RUN KERNEL OBJECT PROGRAM\` tells why; an \`\[\[expect\]\]\` with a reason in the suite excuses it
+          <br>hint: \`corematrix explain RUN KERNEL OBJECT PROGRAM\` explains why; an \`\[\[expect\]\]\` with a reason in the suite excuses it
         - failure: \`execsnoop/vfs\_read\_exit\` on 6.1: attach target missing (missing attach target): \`vfs\_read\` is not among the functions of this kernel's BTF
         - failure: \`execsnoop/probe\` on 6.1: verifier rejected (context argument changed): invalid bpf\_context access off=4096 size=4
         - failure: \`execsnoop/vfs\_read\_entry\` on 6.12: attach target missing (missing attach target): \`vfs\_read\` is not among the functions of this kernel's BTF
         - failure: \`execsnoop/vfs\_read\_exit\` on 6.12: attach target missing (missing attach target): \`vfs\_read\` is not among the functions of this kernel's BTF
-        - object not whole: \`opensnoop\` on 6.12: does not load as a whole, as its own loader would load it: map \`events\`: type 27 is not supported
+        - object fails as a whole: \`opensnoop\` on 6.12: does not load as a whole, as its own loader would load it: map \`events\`: type 27 is not supported
         - failure: \`hostile &lt;object\>/it's "odd" &amp; &lt;new\>\` on 6.1: relocation failed (missing field): R1 &lt;&amp;"'\> \]\]\> ü 日本 \`x\`￾
         - failure: \`hostile &lt;object\>/slow\` on 6.1: timed out: not loaded within 10s
         - failure: \`hostile &lt;object\>/deadly\` on 6.1: kernel crashed: BUG: kernel NULL pointer dereference, address: 0
@@ -230,11 +230,11 @@ mod tests {
 
         - infrastructure: kernel 5.10: did not boot: no hello within 20s; the console ends with a kernel panic
           <br>hint: read the console in \`logs/5.10/console.log\`
-        - infrastructure: \`hostile &lt;object\>/it's "odd" &amp; &lt;new\>\` on 6.12: harness error (harness failed): the guest's answer was cut off
-          <br>hint: nothing is known against the object: run it again
+        - infrastructure: \`hostile &lt;object\>/it's "odd" &amp; &lt;new\>\` on 6.12: infrastructure failure (corematrix or the machine failed): the guest's answer was cut off
+          <br>hint: the object is not to blame: run it again
         - infrastructure: \`hostile &lt;object\>/slow\` on 6.12: not run: the run was interrupted
-        - infrastructure: \`hostile &lt;object\>/deadly\` on 6.12: harness limit (needs its own loader): an freplace program needs its target
-          <br>hint: an \`\[\[expect\]\]\` with a reason excuses what can never be judged
+        - infrastructure: \`hostile &lt;object\>/deadly\` on 6.12: cannot be judged (needs its own loader): an freplace program needs its target
+          <br>hint: an \`\[\[expect\]\]\` with a reason excuses results that can never be judged
         "#);
         insta::assert_snapshot!(github(&report), @r#"
         ::error title=corematrix gate%3A failure::`execsnoop/vfs_read_entry` on 6.1: attach target missing (missing attach target): `vfs_read` is not among the functions of this kernel's BTF
@@ -242,14 +242,14 @@ mod tests {
         ::error title=corematrix gate%3A failure::`execsnoop/probe` on 6.1: verifier rejected (context argument changed): invalid bpf_context access off=4096 size=4
         ::error title=corematrix gate%3A failure::`execsnoop/vfs_read_entry` on 6.12: attach target missing (missing attach target): `vfs_read` is not among the functions of this kernel's BTF
         ::error title=corematrix gate%3A failure::`execsnoop/vfs_read_exit` on 6.12: attach target missing (missing attach target): `vfs_read` is not among the functions of this kernel's BTF
-        ::error title=corematrix gate%3A object not whole::`opensnoop` on 6.12: does not load as a whole, as its own loader would load it: map `events`: type 27 is not supported
+        ::error title=corematrix gate%3A object fails as a whole::`opensnoop` on 6.12: does not load as a whole, as its own loader would load it: map `events`: type 27 is not supported
         ::error title=corematrix gate%3A failure::`hostile <object>/it's "odd" & <new>` on 6.1: relocation failed (missing field): R1 <&"'> ]]> ü 日本 `x`￾
         ::error title=corematrix gate%3A failure::`hostile <object>/slow` on 6.1: timed out: not loaded within 10s
         ::error title=corematrix gate%3A failure::`hostile <object>/deadly` on 6.1: kernel crashed: BUG: kernel NULL pointer dereference, address: 0
         ::warning title=corematrix gate%3A infrastructure::kernel 5.10: did not boot: no hello within 20s; the console ends with a kernel panic
-        ::warning title=corematrix gate%3A infrastructure::`hostile <object>/it's "odd" & <new>` on 6.12: harness error (harness failed): the guest's answer was cut off
+        ::warning title=corematrix gate%3A infrastructure::`hostile <object>/it's "odd" & <new>` on 6.12: infrastructure failure (corematrix or the machine failed): the guest's answer was cut off
         ::warning title=corematrix gate%3A infrastructure::`hostile <object>/slow` on 6.12: not run: the run was interrupted
-        ::warning title=corematrix gate%3A infrastructure::`hostile <object>/deadly` on 6.12: harness limit (needs its own loader): an freplace program needs its target
+        ::warning title=corematrix gate%3A infrastructure::`hostile <object>/deadly` on 6.12: cannot be judged (needs its own loader): an freplace program needs its target
         "#);
         let sources = SourceRoot::around(std::path::Path::new("/nowhere"));
         let json = GateFormat::Json.render(&report, &sample::record(), &sources, 80).unwrap();
@@ -262,7 +262,7 @@ mod tests {
         let report = decide(&sample::large(90, 12), None, &Expectations::default(), &GateLimits::now());
         let annotations = github(&report);
         assert_eq!(annotations.matches("::error").count(), MOST_OF_A_SORT);
-        assert!(annotations.contains(" more of this sort"), "{annotations}");
+        assert!(annotations.contains(" more of this kind"), "{annotations}");
         assert!(markdown(&report).len() < 60_000);
     }
 }

@@ -33,7 +33,7 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
             let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(&finding.message(record)));
         }
         if kept < mine.len() {
-            let more = format!("{} more of this sort are in the report", mine.len() - kept);
+            let more = format!("{} more of this kind are in the report", mine.len() - kept);
             let _ = writeln!(text, "::{command} title={}::{}", property("corematrix"), data(&more));
         }
     }

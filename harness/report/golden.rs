@@ -107,7 +107,7 @@ fn what_is_predicted_counts_as_nothing() {
 fn interrupted() -> RunRecord {
     let mut record = sample::large(12, 3);
     for program in record.cells.iter_mut().flat_map(|cell| &mut cell.programs) {
-        *program = sample::program(&program.name, &program.section, Verdict::NotRun, Some("the run did not get to it"));
+        *program = sample::program(&program.name, &program.section, Verdict::NotRun, Some("not reached in the run"));
     }
     record.cells.iter_mut().for_each(|cell| cell.whole = None);
     record.kernels.iter_mut().for_each(|kernel| {
@@ -179,7 +179,7 @@ fn markdown_stays_below_the_limit_and_says_what_it_leaves_out() {
     let text = rendered(&dreadful(), Format::Markdown);
     assert!(text.len() <= 60_000, "{}", text.len());
     assert!(text.contains("### Programs that load") && text.contains("### Kernels"), "{text}");
-    let note = text.lines().find(|line| line.contains("left out here")).unwrap();
+    let note = text.lines().find(|line| line.contains("omitted here")).unwrap();
     let left: usize = note.split_whitespace().nth(1).unwrap().parse().unwrap();
     let kept = text.lines().filter(|line| line.starts_with("* **object")).count();
     assert_eq!(left + kept, finding::findings(&dreadful()).len());
@@ -191,7 +191,7 @@ fn no_more_annotations_than_are_shown() {
     let text = rendered(&dreadful(), Format::Github);
     let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("::error ")).collect();
     assert_eq!(errors.len(), 10);
-    assert!(errors[9].ends_with("more of this sort are in the report"), "{}", errors[9]);
+    assert!(errors[9].ends_with("more of this kind are in the report"), "{}", errors[9]);
     // Nothing in a record can begin a line of its own.
     assert!(rendered(&hostile(), Format::Github).lines().all(|line| line.starts_with("::")));
 }

@@ -45,7 +45,7 @@ pub fn render(material: &Material<'_>) -> io::Result<String> {
         RunAnswer::Broken => ("✗", "broken"),
         RunAnswer::NotProven => ("?", "unproven"),
     };
-    let details: String = summary.details.iter().map(|detail| format!("<li>{}</li>", escaped(detail))).collect();
+    let details: String = summary.details.iter().map(|detail| format!("<li>{}</li>", with_code(detail))).collect();
     let json = serde_json::to_string(&data::data(material))?;
     let mut page = String::with_capacity(json.len() + 100_000);
     // Piece by piece and never twice over the same text: what is put in is not searched for marks again.
@@ -76,6 +76,18 @@ fn embedded(json: &str) -> String {
 
 fn escaped(text: &str) -> String {
     one_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The same, with names in backticks as code.
+fn with_code(text: &str) -> String {
+    let text = escaped(text);
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return text;
+    }
+    let part =
+        |(at, part): (usize, &&str)| if at % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() };
+    parts.iter().enumerate().map(part).collect()
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn kernel_case(kernel: &KernelRecord) -> Option<TestCase> {
         KernelState::Ready => return None,
         KernelState::Pending => {
             return Some(classed(
-                TestCaseBuilder::skipped_with_cause(name, "not run", "not looked at yet"),
+                TestCaseBuilder::skipped_with_cause(name, "not run", "not yet reached"),
                 &kernel.name,
             ));
         }
@@ -84,7 +84,7 @@ fn kernel_case(kernel: &KernelRecord) -> Option<TestCase> {
         }
         KernelState::Predicted { reason, .. } if kernel.is_done_without() => {
             let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-            let message = attribute(&format!("only predicted from types{why}"));
+            let message = attribute(&format!("only predicted from BTF{why}"));
             return Some(classed(TestCaseBuilder::skipped_with_cause(name, "predicted", &message), &kernel.name));
         }
         KernelState::Predicted { reason, hint, .. } => {
@@ -128,20 +128,20 @@ fn alternatives_case(record: &RunRecord, group: &AlternativesRecord, kernel: usi
     let mut case = match service {
         Service::By(_) => TestCaseBuilder::success(&name, Duration::ZERO),
         Service::None => {
-            let message = attribute(&format!("none serves: {}", record.fates(group, kernel).join("; ")));
+            let message = attribute(&format!("none works: {}", record.fates(group, kernel).join("; ")));
             TestCaseBuilder::failure(&name, Duration::ZERO, "no alternative", &message)
         }
         Service::Unknown => TestCaseBuilder::skipped_with_cause(&name, "not run", "not every alternative was judged"),
     };
     if let Service::By(member) = service {
-        case.set_system_out(&cdata(&format!("`{}` serves", group.label(&group.members[member]))));
+        case.set_system_out(&cdata(&format!("`{}` works", group.label(&group.members[member]))));
     }
     classed(case, "alternatives")
 }
 
 /// What is predicted is neither a pass nor a failure.
 fn predicted_case(object: &ObjectRecord, program: &ProgramRecord, outcome: &PredictedOutcome) -> TestCase {
-    let message = attribute(&format!("predicted from types: {}", outcome.words()));
+    let message = attribute(&format!("predicted from BTF: {}", outcome.words()));
     classed(TestCaseBuilder::skipped_with_cause(&attribute(&program.name), "predicted", &message), &object.name)
 }
 
@@ -234,7 +234,7 @@ fn trace(program: &ProgramRecord) -> Option<String> {
     lines.extend(program.errno.map(|errno| format!("errno: {errno}")));
     lines.extend(program.log_file.as_ref().map(|file| format!("log: {file}")));
     if program.log_omitted > 0 {
-        lines.push(format!("({} lines of the verifier log are left out)", program.log_omitted));
+        lines.push(format!("({} lines of the verifier log omitted)", program.log_omitted));
     }
     lines.extend(program.log_tail.iter().cloned());
     (!program.verdict.is_pass()).then(|| lines.join("\n"))

@@ -130,7 +130,7 @@ impl MachineView {
             lines.push(one_line(&format!("not judged on {}: {why}", names(kernels))));
         }
         if lines.is_empty() {
-            lines.push("nothing was judged with and without it".to_owned());
+            lines.push("no program was judged both with and without it".to_owned());
         }
         lines
     }
@@ -211,12 +211,12 @@ pub(in crate::report) mod tests {
         let record = record();
         let table = crate::report::table::render(&record, 120);
         assert!(
-            table.contains("What other machines change\n  harden (`net.core.x=1`)\n    a: `p` on 5.10, 7.3"),
+            table.contains("Effects of machine settings\n  harden (`net.core.x=1`)\n    a: `p` on 5.10, 7.3"),
             "{table}"
         );
         let markdown =
             crate::report::markdown::render(&record, &crate::report::SourceRoot::around(std::path::Path::new("/")));
-        assert!(markdown.contains("### What other machines change"), "{markdown}");
+        assert!(markdown.contains("### Effects of machine settings"), "{markdown}");
         assert!(markdown.contains("changes nothing: 2 programs"), "{markdown}");
     }
 }

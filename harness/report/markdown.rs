@@ -50,7 +50,7 @@ impl Page {
         }
         if kept < lines.len() {
             let more = counted(lines.len() - kept, what);
-            self.text += &format!("\n*… {more} left out here to keep this short; the report has everything.*\n");
+            self.text += &format!("\n*… {more} omitted here; the report has all of them.*\n");
         }
     }
 }
@@ -84,34 +84,34 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
         all.iter().filter(|finding| wanted(finding)).map(|finding| item(record, sources, finding)).collect()
     };
     let errors = listed(&|finding| finding.level == FindingLevel::Error);
-    page.section(LIMIT_OF_FAILURES, "What failed", &[], &errors, "failure");
+    page.section(LIMIT_OF_FAILURES, "Failures", &[], &errors, "failure");
     let (head, rows) = matrix(record);
     page.section(LIMIT, "Programs that load", &head, &rows, "object");
     let (head, rows) = privileges(record);
     page.section(LIMIT, "Least privileges", &head, &rows, "row");
     let dangers = listed(&|finding| finding.kind == FindingKind::Danger);
-    page.section(LIMIT, "Loads, and reads wrong data", &[], &dangers, "danger");
+    page.section(LIMIT, "Loads, but reads wrong data", &[], &dangers, "danger");
     let unattachable = listed(&|finding| finding.kind == FindingKind::CannotAttach);
-    page.section(LIMIT, "Loads, and cannot attach", &[], &unattachable, "program");
+    page.section(LIMIT, "Loads, but cannot attach", &[], &unattachable, "program");
     let near = listed(&|finding| finding.kind == FindingKind::NearLimit);
     page.section(LIMIT, "Close to a limit", &[], &near, "program");
     let times: Vec<String> =
         run_cost::lines(record, &shown_kernels(record)).iter().map(|line| format!("* {}", escaped(line))).collect();
     page.section(LIMIT, &run_cost::title(record), &[], &times, "program");
     let loaders = listed(&|finding| finding.kind == FindingKind::Loaders);
-    page.section(LIMIT, "Where loaders differ", &[], &loaders, "difference");
+    page.section(LIMIT, "Differences between loaders", &[], &loaders, "difference");
     let mut machines = Vec::new();
     for view in machine_views(record) {
         let title = escaped(&view.title());
         machines.extend(view.lines(record).iter().map(|line| format!("* **{title}**: {}", escaped(line))));
     }
-    page.section(LIMIT, "What other machines change", &[], &machines, "line");
+    page.section(LIMIT, "Effects of machine settings", &[], &machines, "line");
     let predicted = listed(&|finding| finding.kind == FindingKind::PredictedFailure);
-    page.section(LIMIT, "Predicted to fail (from types alone)", &[], &predicted, "failure");
+    page.section(LIMIT, "Predicted to fail (from BTF alone)", &[], &predicted, "failure");
     let predictions = listed(&|finding| finding.kind == FindingKind::Prediction);
-    page.section(LIMIT, "Where types say otherwise", &[], &predictions, "difference");
+    page.section(LIMIT, "Prediction differs", &[], &predictions, "difference");
     let modules = listed(&|finding| finding.kind == FindingKind::Module);
-    page.section(LIMIT, "Kernel modules that are refused", &[], &modules, "module");
+    page.section(LIMIT, "Refused kernel modules", &[], &modules, "module");
     let complaints = listed(&|finding| finding.kind == FindingKind::KernelWarning);
     page.section(LIMIT, "Kernel warnings", &[], &complaints, "warning");
     let elsewhere = [
@@ -200,8 +200,8 @@ fn kernels(record: &RunRecord) -> (Vec<String>, Vec<String>) {
             Ready => "booted".to_owned(),
             Pending => "never started".to_owned(),
             Unavailable { reason, .. } => format!("unavailable: {reason}"),
-            Predicted { reason: None, .. } => "predicted from its types".to_owned(),
-            Predicted { reason: Some(reason), .. } => format!("only predicted from types: {reason}"),
+            Predicted { reason: None, .. } => "predicted from its BTF".to_owned(),
+            Predicted { reason: Some(reason), .. } => format!("only predicted from BTF: {reason}"),
             BootFailed { reason, .. } => format!("did not boot: {reason}"),
             HarnessFailed { reason, .. } => format!("could not be run: {reason}"),
         };

@@ -1,6 +1,6 @@
 //! Renders a record: each [`Format`] is a file here, and so is the live view of a run. Nothing here runs anything.
 //!
-//! [`write_all`] writes the files of a run, [`write_formats`] those that somebody asks for later; [`table::render`] is what the terminal shows at its end and
+//! [`write_all`] writes the files of a run, [`write_formats`] those that are asked for later; [`table::render`] is what the terminal shows at its end and
 //! [`progress::Progress`] what it shows on the way.
 
 pub mod comparison;
@@ -54,7 +54,7 @@ use crate::whole_file::{self, WriteError};
 #[non_exhaustive]
 pub enum ReportError {
     /// The folder for the reports cannot be made.
-    #[error("cannot make the report folder `{}`: {source}", path.display())]
+    #[error("cannot create the report directory `{}`: {source}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -76,13 +76,13 @@ impl ReportError {
             ReportError::Folder { path, source } | ReportError::Write(WriteError { path, source }) => {
                 match source.kind() {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        Some("make room on that disk, or choose a report folder on another one".to_owned())
+                        Some("free space on that disk, or choose a report directory on another disk".to_owned())
                     }
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                        Some("choose a report folder that you may write to".to_owned())
+                        Some("choose a writable report directory".to_owned())
                     }
                     io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
-                        Some(format!("something else is in the way: look at `{}`", path.display()))
+                        Some(format!("remove or rename `{}`, which is in the way", path.display()))
                     }
                     _ => None,
                 }
@@ -185,6 +185,6 @@ mod tests {
         let source = io::Error::from(io::ErrorKind::StorageFull);
         let error = ReportError::Write(WriteError { path: "reports/report.json".into(), source });
         assert_eq!(error.to_string(), "cannot write `reports/report.json`: no storage space");
-        assert!(error.hint().unwrap().starts_with("make room"));
+        assert!(error.hint().unwrap().starts_with("free space"));
     }
 }

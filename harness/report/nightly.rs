@@ -42,7 +42,7 @@ pub fn post(record: &RunRecord, stamp: &str, differences: Option<(&str, &[Differ
                 let _ = writeln!(text, "{line}");
             }
             if lines.len() > MOST_POSTED {
-                let _ = writeln!(text, "… {} in all", counted(differences.len(), "difference"));
+                let _ = writeln!(text, "… {} in total", counted(differences.len(), "difference"));
             }
         }
     }
@@ -59,7 +59,10 @@ pub fn page(nights: &[Night], post: &str) -> String {
         escaped(post)
     );
     trends(&mut html, nights);
-    html.push_str("<h2>Nights</h2>\n<table>\n<thead><tr><th>night<th>load<th>differences to the night before</tr></thead>\n<tbody>\n");
+    html.push_str(
+        "<h2>Nights</h2>\n<table>\n<thead><tr><th>night<th>programs that load<th>changes since the previous \
+    night</tr></thead>\n<tbody>\n",
+    );
     for night in nights.iter().rev() {
         let (passed, total) = night.score();
         let stamp = escaped(&night.stamp);
@@ -206,8 +209,8 @@ mod tests {
         Why: missing BTF (10 programs), missing field (2), missing attach target (1), and 1 other
         Stopped loading: from 5.15 (1 program)
         5.10: 5.10.0-9-cloud-amd64 -> 5.10.0-10-cloud-amd64
-        5.15: 5.15.0-9-cloud-amd64 was built anew
-        2026-11-21T020000Z -> 2026-11-22T020000Z: 1 difference; 1 stopped loading, 0 load now
+        5.15: 5.15.0-9-cloud-amd64 was rebuilt
+        2026-11-21T020000Z -> 2026-11-22T020000Z: 1 difference; 1 stopped loading, 0 now load
 
         klockstat
           `handle_entry__do_sys_openat2_0` on 5.15: loaded -> verifier rejected: R1 is bad

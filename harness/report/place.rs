@@ -1,4 +1,4 @@
-//! [`SourceLocation`]: where in the C source a program failed, as far as the record can tell.
+//! [`SourceLocation`]: where in the C source a program failed, as far as the record shows.
 
 use crate::record::{Cause, Source};
 use crate::record::{CoreRelocation, SourcePlace};

@@ -125,7 +125,7 @@ pub fn tables(record: &RunRecord, width: usize) -> String {
         text.push('\n');
     }
     if text.contains('*') {
-        text += "* a BPF token of a user namespace is enough\n";
+        text += "* a BPF token of a user namespace suffices\n";
     }
     text
 }
@@ -145,7 +145,7 @@ fn reasons(record: &RunRecord, object: usize, width: usize) -> String {
         let Some(found) = &record.cell(object, kernel).privileges else { continue };
         for least in found.programs.iter().map(|one| &one.least).chain([&found.object]) {
             if let Need::Unknown(reason) = &least.needs {
-                tell(format!("not known: {reason}"), kernel);
+                tell(format!("unknown: {reason}"), kernel);
             }
         }
         if let Some(reason) = &found.no_token {
@@ -180,7 +180,7 @@ mod tests {
             ],
             no_token: no_token.map(str::to_owned),
         };
-        record.cells[0].privileges = Some(found(None, Some("this kernel has no BPF tokens (6.9 on)")));
+        record.cells[0].privileges = Some(found(None, Some("this kernel has no BPF tokens (Linux 6.9 or later)")));
         record.cells[2].privileges = Some(found(Some(true), None));
         record
     }

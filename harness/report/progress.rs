@@ -103,7 +103,7 @@ impl Progress {
                 self.doing(*kernel, step);
             }
             Event::KernelReady { kernel, identity, .. } => {
-                self.doing(*kernel, format!("{} is at hand", one_line(&identity.release)));
+                self.doing(*kernel, format!("{} is ready", one_line(&identity.release)));
             }
             Event::Booting { kernel, attempt } => self.doing(
                 *kernel,
@@ -186,7 +186,7 @@ impl Progress {
             view.is_out = true;
         }
         let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {}", one_line(reason)));
-        self.remark(kernel, &format!("only predicted, from the types of {}{why}", one_line(release)));
+        self.remark(kernel, &format!("only predicted, from the BTF of {}{why}", one_line(release)));
         self.clear(kernel);
     }
 

@@ -28,7 +28,7 @@ pub fn moment(moment: &Moment, exact: bool, width: usize) -> String {
         }
     }
     if !moment.path.is_empty() {
-        text += "The way there:\n";
+        text += "Path to the failure:\n";
         let skipped = moment.path.len().saturating_sub(WAY);
         if skipped > 0 {
             text += &format!("    ... {skipped} lines before\n");
@@ -61,11 +61,13 @@ pub fn conclusion(
 ) -> String {
     let outcome = found.iter().map(ReproComparison::outcome).max().unwrap_or(ReproOutcome::Unjudged);
     let mut text = match (outcome, run) {
-        (ReproOutcome::Unjudged, _) => "COULD NOT BE JUDGED here: nothing is known against the object\n".to_owned(),
+        (ReproOutcome::Unjudged, _) => "COULD NOT BE JUDGED here: the object is not to blame\n".to_owned(),
         (ReproOutcome::Same, Some(run)) => {
             paragraph(&format!("reproduced: same verdict and cause as in {run}"), 0, width)
         }
-        (ReproOutcome::Differs, Some(run)) => paragraph(&format!("DOES NOT REPRODUCE: not as in {run}"), 0, width),
+        (ReproOutcome::Differs, Some(run)) => {
+            paragraph(&format!("DOES NOT REPRODUCE: result differs from {run}"), 0, width)
+        }
         (_, None) => String::new(),
     };
     for ReproComparison { program, recorded, here } in found {
@@ -80,11 +82,11 @@ pub fn conclusion(
     let differs = outcome != ReproOutcome::Same;
     match differences {
         [] if outcome == ReproOutcome::Differs => {
-            text += "nothing that is recorded differs: object, kernel, libbpf, virtme-ng, QEMU and accelerator are the same\n";
+            text += "no recorded differences: object, kernel, libbpf, virtme-ng, QEMU and accelerator are the same\n";
         }
         [] => {}
         _ => {
-            text += if differs { "what differs:\n" } else { "although these differ:\n" };
+            text += if differs { "differences:\n" } else { "despite these differences:\n" };
             for InputDifference { what, recorded, here } in differences {
                 text += &paragraph(&format!("{what}: {} then, {} here", short(recorded), short(here)), 2, width);
             }
@@ -122,11 +124,11 @@ mod tests {
         Registers before instruction 1: (79) r0 = *(u64 *)(r1 +0)
           > R1 = scalar()
             R10 = fp0
-        The way there:
+        Path to the failure:
                 0: biosnoop.bpf.c:9   struct request *rq = ctx[0];
                 1: biosnoop.bpf.c:10  return rq->q;
         ");
-        assert!(moment(&found, false, 80).starts_with("The way there:"));
+        assert!(moment(&found, false, 80).starts_with("Path to the failure:"));
     }
 
     #[test]
@@ -141,13 +143,13 @@ mod tests {
           `p`: verifier rejected (possible null pointer)
         ");
         let loaded = || one(fate(Verdict::Loaded, None));
-        insta::assert_snapshot!(conclusion(&[loaded()], &differs, run, 80), @r"
-        DOES NOT REPRODUCE: not as in the run of then
+        insta::assert_snapshot!(conclusion(&[loaded()], &differs, run, 80), @"
+        DOES NOT REPRODUCE: result differs from the run of then
           `p`: verifier rejected (possible null pointer) then, loaded here
-        what differs:
+        differences:
           libbpf: 1.7.0 then, 1.6.0 here
         ");
-        assert!(conclusion(&[loaded()], &[], run, 80).contains("nothing that is recorded differs"));
+        assert!(conclusion(&[loaded()], &[], run, 80).contains("no recorded differences"));
         let lost = one(fate(Verdict::NotRun, None));
         assert!(conclusion(&[loaded(), lost], &[], run, 80).starts_with("COULD NOT BE JUDGED"));
     }

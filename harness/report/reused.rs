@@ -6,7 +6,7 @@ use super::finding::{Finding, FindingKind, FindingLevel};
 use super::text::{counted, one_line};
 use crate::record::RunRecord;
 
-/// How many cells are of earlier runs, and when those observed them; `None` if none is.
+/// How many cells are from earlier runs, and when these observed them; `None` if none is.
 pub fn sentence(record: &RunRecord) -> Option<String> {
     let dates: Vec<&str> = record.cells.iter().filter_map(|cell| cell.observed.as_deref()).collect();
     let when = span(dates.iter().copied().collect())?;

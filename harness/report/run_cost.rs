@@ -8,14 +8,14 @@ const EMULATOR: &str = "tcg";
 
 /// What stands above the lines.
 pub fn title(record: &RunRecord) -> String {
-    let emulated = if record.tool.accel == EMULATOR { ", under emulation: fit to compare, not to quote" } else { "" };
-    format!("Time of a run (by the kernel's own count{emulated})")
+    let emulated = if record.tool.accel == EMULATOR { ", under emulation: comparable, but not absolute" } else { "" };
+    format!("Run time of programs (measured by the kernel{emulated})")
 }
 
 /// What a run of one program takes, and how that compares with the baseline; `accel` is what ran the guest's code.
 pub fn words(program: &ProgramRecord, accel: &str) -> Option<String> {
     let emulated = if accel == EMULATOR { " under emulation" } else { "" };
-    parts(program).map(|parts| format!("time of a run{emulated}: {parts}"))
+    parts(program).map(|parts| format!("run time{emulated}: {parts}"))
 }
 
 fn parts(program: &ProgramRecord) -> Option<String> {
@@ -65,9 +65,9 @@ mod tests {
         record.cells[1].programs[0].cost = Some(cost);
         let all = [title(&record), lines(&record, &[0, 1]).join("\n")];
         insta::assert_snapshot!(all.join("\n"), @"
-        Time of a run (by the kernel's own count, under emulation: fit to compare, not to quote)
+        Run time of programs (measured by the kernel, under emulation: comparable, but not absolute)
         o/a: 5.10 420 ns (10 runs); 7.3 300 ns (10 runs), 2.10 times as long (95 % interval 2.10 to 2.10) as in `old`
         ");
-        assert_eq!(words(&record.cells[0].programs[0], "kvm").as_deref(), Some("time of a run: 420 ns (10 runs)"));
+        assert_eq!(words(&record.cells[0].programs[0], "kvm").as_deref(), Some("run time: 420 ns (10 runs)"));
     }
 }

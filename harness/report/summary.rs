@@ -104,7 +104,7 @@ impl Summary {
                         _ if of_commands => "The command succeeds".to_owned(),
                         1 if of_tests => "The test passes".to_owned(),
                         _ if of_tests => format!("All {total} tests pass"),
-                        _ if excused > 0 || left_out > 0 => "Every program that is needed loads".to_owned(),
+                        _ if excused > 0 || left_out > 0 => "Every required program loads".to_owned(),
                         1 => "The program loads".to_owned(),
                         _ => format!("All {total} programs load"),
                     }
@@ -134,7 +134,7 @@ impl Summary {
         }
         if left_out > 0 {
             let verb = if left_out == 1 { "is" } else { "are" };
-            details.push(format!("{} {verb} never loaded, as the suite says", counted(left_out, "program")));
+            details.push(format!("{} {verb} never loaded, as set in the suite", counted(left_out, "program")));
         }
         let (predicted, missing): (Vec<usize>, Vec<usize>) =
             (0..record.kernels.len()).filter(|k| !shown.contains(k)).partition(|&k| record.kernels[k].is_predicted());
@@ -154,11 +154,11 @@ impl Summary {
                 _ => format!("; {failing} programs are predicted to fail"),
             };
             let kernels = counted(predicted.len(), "kernel");
-            details.push(format!("{kernels} {verb} only predicted from types: {}{then}", names(&predicted)));
+            details.push(format!("{kernels} {verb} only predicted from BTF: {}{then}", names(&predicted)));
         }
         for (effect, one, many) in [
-            (DangerEffect::WrongData, "object loads and reads wrong data", "objects load and read wrong data"),
-            (DangerEffect::CannotAttach, "object loads and cannot attach", "objects load and cannot attach"),
+            (DangerEffect::WrongData, "object loads but reads wrong data", "objects load but read wrong data"),
+            (DangerEffect::CannotAttach, "object loads but cannot attach", "objects load but cannot attach"),
         ] {
             let has = |cell: &&CellRecord| cell.dangers.iter().any(|danger| danger.difference.effect() == effect);
             let dangerous: std::collections::BTreeSet<_> =
@@ -182,7 +182,7 @@ impl Summary {
         let loud: std::collections::BTreeSet<_> =
             record.cells.iter().filter(complains).map(|cell| &cell.object).collect();
         if !loud.is_empty() {
-            details.push(format!("Kernels complained while {} loaded", counted(loud.len(), "object")));
+            details.push(format!("Kernels logged warnings while {} loaded", counted(loud.len(), "object")));
         }
         let refused: std::collections::BTreeSet<_> =
             record.cells.iter().flat_map(CellRecord::refused_modules).map(|module| &module.name).collect();
@@ -192,7 +192,7 @@ impl Summary {
         }
         details.extend(reused::sentence(record));
         if record.interrupted || record.finished.is_none() {
-            details.push("The run did not come to its end: this report is partial".to_owned());
+            details.push("The run is incomplete: this report is partial".to_owned());
         }
         Summary { answer, sentence, details }
     }
@@ -262,16 +262,16 @@ mod tests {
         insta::assert_snapshot!(all.join("\n"), @"
         Everywhere: The program loads on all of 2 kernels
         Everywhere: The program loads on all of 2 kernels
-          Kernels complained while 1 object loaded
+          Kernels logged warnings while 1 object loaded
         NotProven: Nothing failed, but not everything could be judged
           1 kernel could not be used: 6.12
-          The run did not come to its end: this report is partial
+          The run is incomplete: this report is partial
         Broken: 6 of 10 programs fail on at least one of 2 kernels
           Why: missing attach target (2 programs), missing field (1), context argument changed (1), and 2 others
           1 object cannot be loaded as a whole
           3 programs could not be judged on some kernel
           2 kernels could not be used: 5.4, 5.10
-          1 object loads and reads wrong data somewhere
+          1 object loads but reads wrong data somewhere
           1 program is close to a limit of the kernel
         Broken: 15 of 30 programs fail on at least one of 12 kernels
           Why: missing BTF (10 programs), missing field (4), missing attach target (1), and 1 other

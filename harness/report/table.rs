@@ -121,7 +121,7 @@ fn releases(record: &RunRecord, shown: &[usize], width: usize) -> String {
     let kernels = shown.iter().map(|&k| &record.kernels[k]);
     let name = |kernel: &KernelRecord| match (&kernel.identity, &kernel.state) {
         (Some(identity), _) => Some(format!("{} = {}", kernel.name, identity.release)),
-        (None, KernelState::Predicted { release, .. }) => Some(format!("{} = types of {release}", kernel.name)),
+        (None, KernelState::Predicted { release, .. }) => Some(format!("{} = BTF of {release}", kernel.name)),
         _ => None,
     };
     let named: Vec<String> = kernels.filter_map(name).map(|name| unbroken(&name)).collect();
@@ -227,7 +227,7 @@ fn notes(record: &RunRecord, width: usize) -> String {
     for object in record.objects.iter().filter(is_of_suite) {
         let mut loading = object.loading.clone();
         if let Some(privileges) = loading.privileges.take() {
-            block += &paragraph(&format!("{} is loaded with {privileges}, and not as root", object.name), 2, width);
+            block += &paragraph(&format!("{} is loaded with {privileges}, not as root", object.name), 2, width);
         }
         if loading.is_empty() {
             continue;
@@ -236,8 +236,11 @@ fn notes(record: &RunRecord, width: usize) -> String {
         if !loading.changes.is_empty() {
             settings += &format!("; {}", loading.changes.join(", "));
         }
-        block +=
-            &paragraph(&format!("{} is loaded as the suite says its loader does: {settings}", object.name), 2, width);
+        block += &paragraph(
+            &format!("{} is loaded with the loader settings of the suite: {settings}", object.name),
+            2,
+            width,
+        );
     }
     block += &loaders::notes(record, width);
     for notice in &record.notices {

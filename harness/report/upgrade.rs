@@ -1,4 +1,4 @@
-//! [`UpgradeReport`]: what became of the maps of older builds on each kernel, for people and for tools.
+//! [`UpgradeReport`]: what happened to the maps of older builds on each kernel, for people and for tools.
 
 use serde::Serialize;
 
@@ -87,7 +87,7 @@ impl UpgradeReport {
                 | KernelState::BootFailed { reason, .. }
                 | KernelState::HarnessFailed { reason, .. } => reason.clone(),
                 KernelState::Predicted { .. } => "no kernel was booted".to_owned(),
-                KernelState::Ready | KernelState::Pending => "the run did not get to it".to_owned(),
+                KernelState::Ready | KernelState::Pending => "not reached in the run".to_owned(),
             };
             (!is_known).then(|| KernelLeftOut { kernel: kernel.name.clone(), reason })
         });
@@ -118,7 +118,7 @@ impl UpgradeReport {
         for object in objects {
             let cells: Vec<&UpgradedCell> = self.cells.iter().filter(|cell| cell.object == object).collect();
             let from = cells.first().map_or("", |cell| cell.upgrade.from.as_str());
-            text += &paragraph(&format!("{} in the place of {}", one_line(object), one_line(from)), 0, width);
+            text += &paragraph(&format!("{} instead of {}", one_line(object), one_line(from)), 0, width);
             text += &grid(&cells);
             text += "\n";
             for (line, kernels) in remarks(&cells) {
@@ -132,20 +132,20 @@ impl UpgradeReport {
             text += "\n";
         }
         for KernelLeftOut { kernel, reason } in &self.kernels_left_out {
-            text += &paragraph(&format!("kernel {kernel}: not tried: {reason}"), 0, width);
+            text += &paragraph(&format!("kernel {kernel}: not run: {reason}"), 0, width);
         }
         let maps = || self.cells.iter().flat_map(|cell| &cell.upgrade.maps);
         let trouble = maps().filter(|map| map.is_trouble()).count();
         let failed: usize = self.cells.iter().map(|cell| cell.failed_programs.len()).sum();
         let verdict = match (trouble, failed) {
-            (0, 0) => "nothing is refused, lost or misread".to_owned(),
+            (0, 0) => "nothing refused, lost or misread".to_owned(),
             _ => format!(
                 "{} refused, lost or misread, {} not loaded",
                 counted(trouble, "map"),
                 counted(failed, "program")
             ),
         };
-        text + &paragraph(&format!("{} tried: {verdict}", counted(maps().count(), "map")), 0, width)
+        text + &paragraph(&format!("{} checked: {verdict}", counted(maps().count(), "map")), 0, width)
     }
 }
 
@@ -187,7 +187,7 @@ fn remarks(cells: &[&UpgradedCell]) -> Vec<(String, Vec<String>)> {
     };
     for cell in cells {
         if let Some(problem) = &cell.upgrade.problem {
-            add(format!("nothing is known: {}", one_line(problem)), &cell.kernel);
+            add(format!("unknown: {}", one_line(problem)), &cell.kernel);
         }
         for map in &cell.upgrade.maps {
             let name = format!("`{}`", one_line(&map.map));
@@ -197,7 +197,7 @@ fn remarks(cells: &[&UpgradedCell]) -> Vec<(String, Vec<String>)> {
                 add(format!("{name} {}: {}", map.fate.label(), parts.join("; ")), &cell.kernel);
             }
             for line in &map.misread {
-                add(format!("{name} misread: the data survives but {}", one_line(line)), &cell.kernel);
+                add(format!("{name} misread: the data survives, but {}", one_line(line)), &cell.kernel);
             }
         }
         for FailedProgram { program, verdict, reason } in &cell.failed_programs {
@@ -233,7 +233,7 @@ mod tests {
             cell.upgrade = Some(UpgradeRecord { from: "old".to_owned(), problem: None, maps: all.clone() });
         }
         record.cells[1].upgrade.as_mut().unwrap().maps.truncate(2);
-        record.kernels[2].state = KernelState::Unavailable { reason: "it is not there".to_owned(), hint: None };
+        record.kernels[2].state = KernelState::Unavailable { reason: "it is missing".to_owned(), hint: None };
         record.cells[2].programs[0].verdict = Verdict::NotRun;
         record
     }
@@ -242,7 +242,7 @@ mod tests {
     fn maps_are_shown_by_kernel_with_what_is_to_know() {
         let report = UpgradeReport::of(&record());
         insta::assert_snapshot!(report.render(100), @"
-        new in the place of old
+        new instead of old
                    5.10     7.3
           same     reused   reused
           changed  misread  misread
@@ -251,11 +251,12 @@ mod tests {
 
           `same` reused: 8 entries survive (on all 2 kernels)
           `changed` reused: 8 entries survive (on all 2 kernels)
-          `changed` misread: the data survives but `count` at offset 8 is read as `bytes` (on all 2 kernels)
+          `changed` misread: the data survives, but `count` at offset 8 is read as `bytes` (on all 2
+              kernels)
           `sized` refused: value_size 16 -> 24 (on 5.10)
 
-        kernel 8.0: not tried: it is not there
-        6 maps tried: 3 maps refused, lost or misread, 0 programs not loaded
+        kernel 8.0: not run: it is missing
+        6 maps checked: 3 maps refused, lost or misread, 0 programs not loaded
         ");
         assert_eq!(report.exit_code(&record()), exit_code::PROGRAM_FAILED);
     }

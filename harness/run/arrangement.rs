@@ -27,7 +27,7 @@ pub(super) fn arrange(
     match machine.receive(limit, stop)? {
         (GuestMessage::Arranged(facts), _) => Ok(facts),
         (other, _) => {
-            Err(GuestLoss::Harness(format!("the guest said {} and not what its machine is like", other.name())))
+            Err(GuestLoss::Harness(format!("the guest sent {} instead of its machine properties", other.name())))
         }
     }
 }
@@ -76,11 +76,11 @@ pub(super) fn shortcoming(wanted: &CellMachine, shape: &GuestShape, facts: Optio
         match facts.lockdown.as_deref() {
             Some(found) if found == level => {}
             Some(found) => {
-                return Some(format!("`lockdown={level}` was not taken: the lockdown in force is `{found}`"));
+                return Some(format!("`lockdown={level}` had no effect: the active lockdown mode is `{found}`"));
             }
             None => {
                 return Some(format!(
-                    "`lockdown={level}` was not taken: the kernel has no lockdown (CONFIG_SECURITY_LOCKDOWN_LSM)"
+                    "`lockdown={level}` had no effect: the kernel has no lockdown (CONFIG_SECURITY_LOCKDOWN_LSM)"
                 ));
             }
         }
@@ -88,7 +88,7 @@ pub(super) fn shortcoming(wanted: &CellMachine, shape: &GuestShape, facts: Optio
     if let (Some(order), Some(active)) = (last(&wanted.boot, "lsm="), &facts.lsm) {
         let has = |list: &str| list.split(',').any(|name| name == "bpf");
         if !has(order) && has(active) {
-            return Some(format!("`lsm={order}` was not taken: the active security modules are `{active}`"));
+            return Some(format!("`lsm={order}` had no effect: the active security modules are `{active}`"));
         }
     }
     facts.sysctls.iter().find_map(|fact| not_taken(fact, wanted.sysctls.get(&fact.name)?))
@@ -106,10 +106,10 @@ fn not_taken(fact: &SysctlFact, wanted: &str) -> Option<String> {
         (&libc::ENOENT, None) => Some(format!("the kernel has no sysctl `{name}`")),
         (0, None) => None,
         (0, Some(value)) if value.split_whitespace().eq(wanted.split_whitespace()) => None,
-        (0, Some(value)) => Some(format!("sysctl `{name}` was set to `{wanted}`, and the kernel made `{value}` of it")),
+        (0, Some(value)) => Some(format!("sysctl `{name}` was set to `{wanted}`, but its value is now `{value}`")),
         // What has the value already need not be set: some cannot be set again.
         (_, Some(value)) if value.split_whitespace().eq(wanted.split_whitespace()) => None,
-        (errno, _) => Some(format!("sysctl `{name}` does not take `{wanted}`: {}", errno::words(*errno))),
+        (errno, _) => Some(format!("sysctl `{name}` rejects `{wanted}`: {}", errno::words(*errno))),
     }
 }
 
@@ -184,15 +184,15 @@ mod tests {
             said(|facts| facts.sysctls[0] = SysctlFact { name: "a.b".to_owned(), value, errno })
         };
         assert_eq!(sysctl(None, libc::ENOENT), "the kernel has no sysctl `a.b`");
-        assert_eq!(sysctl(Some("0"), 0), "sysctl `a.b` was set to `1 2`, and the kernel made `0` of it");
-        assert!(sysctl(Some("0"), libc::EINVAL).starts_with("sysctl `a.b` does not take `1 2`: Invalid argument"));
+        assert_eq!(sysctl(Some("0"), 0), "sysctl `a.b` was set to `1 2`, but its value is now `0`");
+        assert!(sysctl(Some("0"), libc::EINVAL).starts_with("sysctl `a.b` rejects `1 2`: Invalid argument"));
         // One that cannot be set again has the value.
         assert_eq!(sysctl(Some("1 2"), libc::EPERM), "");
         let runs = said(|facts| (facts.online_cpus, facts.possible_cpus) = (Some(4), Some(4)));
         assert_eq!(runs, "the kernel runs 4 of 8 processors: it is built for 4 (CONFIG_NR_CPUS)");
         assert_eq!(said(|facts| facts.numa_nodes = None), "the kernel has no NUMA (CONFIG_NUMA)");
         assert_eq!(said(|facts| facts.numa_nodes = Some(1)), "the kernel sees 1 of 2 NUMA nodes");
-        assert!(said(|facts| facts.lockdown = Some("none".to_owned())).contains("the lockdown in force is `none`"));
+        assert!(said(|facts| facts.lockdown = Some("none".to_owned())).contains("the active lockdown mode is `none`"));
         assert!(said(|facts| facts.lockdown = None).contains("the kernel has no lockdown"));
         assert!(said(|facts| facts.lsm = Some("yama,bpf".to_owned())).contains("`yama,bpf`"));
     }

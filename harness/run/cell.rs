@@ -41,7 +41,7 @@ const MOST_LEFT_OUT: usize = 1024;
 const MOST_GIB: u32 = 64;
 
 /// The reason of a program of which a suite says `autoload = false`.
-const LEFT_OUT: &str = "its loader does not load it, as the suite says";
+const LEFT_OUT: &str = "its loader does not load it, according to the suite";
 
 /// What is known of a cell while it runs.
 struct Cell<'a> {
@@ -328,7 +328,7 @@ impl Cell<'_> {
                 | GuestMessage::Arranged(_)
                 | GuestMessage::Probed(_)
                 | GuestMessage::Live(_) => {
-                    return Ok(Leg::Lost { in_flight, loss: GuestLoss::Harness("the guest started anew".to_owned()) });
+                    return Ok(Leg::Lost { in_flight, loss: GuestLoss::Harness("the guest restarted".to_owned()) });
                 }
             }
         }

@@ -18,9 +18,18 @@ pub(super) struct CellView<'v, 'a> {
 }
 
 impl<'v> CellView<'v, '_> {
-    /// The types that objects are relocated with, those of modules left out.
+    /// The types that objects are relocated with, those of the modules that are loaded behind them.
     pub(super) fn types(self) -> Option<&'v Btf> {
-        self.stored.types()
+        let own = self.stored.types()?;
+        if self.modules.with_types().next().is_none() {
+            return Some(own);
+        }
+        let with_modules = || {
+            let raw = |(name, path): (&str, &std::path::PathBuf)| Some((name.to_owned(), types_of_module(path)?));
+            let raw: Vec<_> = self.modules.with_types().filter_map(raw).collect();
+            own.clone().with_modules(raw.iter().map(|(name, raw)| (name.as_str(), raw.as_slice())))
+        };
+        Some(self.modules.types.get_or_init(with_modules))
     }
 
     pub(super) fn release_name(self) -> &'v str {
@@ -105,6 +114,10 @@ impl KernelView for CellView<'_, '_> {
 
     fn is_loaded(&self, module: &str) -> bool {
         self.modules.has(module)
+    }
+
+    fn why_without_types(&self, module: &str) -> Option<String> {
+        self.modules.why_without_types(module)
     }
 
     fn why_not_loaded(&self, module: &str) -> Option<String> {

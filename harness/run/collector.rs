@@ -75,7 +75,7 @@ impl Collector {
         self.stop();
         let mut record = self.shared.lock().record.clone();
         if interrupted {
-            explain_not_run(&mut record, None, "the run was stopped before it");
+            explain_not_run(&mut record, None, "the run was stopped before this cell");
         }
         super::dangers::settle(&mut record);
         record.finished = Some(finished);
@@ -164,7 +164,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
         Event::KernelPredicted { kernel, source, state } => {
             record.kernels[*kernel].source.clone_from(source);
             record.kernels[*kernel].state = state.clone();
-            explain_not_run(record, Some(*kernel), "predicted from types: no kernel was booted");
+            explain_not_run(record, Some(*kernel), "predicted from BTF: no kernel was booted");
         }
         Event::CellPredicted { kernel, object, prediction, notes } => {
             let cell = &mut record.cells[cell(*kernel, *object)];
@@ -302,7 +302,7 @@ mod tests {
         std::fs::remove_dir_all(&target).unwrap();
         let end = Instant::now() + Duration::from_secs(30);
         while collector.take(&Event::Notice("told".to_owned())).is_ok() {
-            assert!(Instant::now() < end, "the failure is not told");
+            assert!(Instant::now() < end, "the failure was not reported");
             std::thread::sleep(Duration::from_millis(20));
         }
         assert!(collector.finish("now".to_owned(), false).notices.iter().any(|notice| notice == "told"));
@@ -316,7 +316,7 @@ mod tests {
         let state = KernelState::BootFailed { reason: "panic".to_owned(), hint: None, console_tail: Vec::new() };
         collector.take(&Event::KernelFailed { kernel: 1, state }).unwrap();
         let record = collector.finish("now".to_owned(), true);
-        assert_eq!(reason(&record, 0), "the run was stopped before it");
+        assert_eq!(reason(&record, 0), "the run was stopped before this cell");
         assert_eq!(reason(&record, 1), "the kernel did not boot");
     }
 }

@@ -193,8 +193,8 @@ impl CellEvidence {
                 (_, Some(held)) => outcome
                     .value()
                     .filter(|value| !held.is(*value))
-                    .map(|value| format!("libbpf says {value}, but the instruction holds {held:?}")),
-                (_, None) => outcome.value().map(|_| "the instruction is not there".to_owned()),
+                    .map(|value| format!("libbpf reports {value}, but the instruction holds {held:?}")),
+                (_, None) => outcome.value().map(|_| "the instruction is missing".to_owned()),
             };
             if let Some(reason) = contradiction {
                 return RelocationOutcome::Contradicted { reason };

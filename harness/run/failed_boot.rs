@@ -5,7 +5,7 @@ use crate::vm::{Accelerator, BootFailure};
 
 /// Where to look for more.
 const CONSOLE: &str =
-    "the console's last lines are in report.json, and `append` in the manifest can make the kernel say more";
+    "`report.json` has the last console lines; kernel parameters in `append` can make the kernel log more";
 
 /// What becomes of a kernel that could not be booted; `None` if the user stopped it.
 pub(super) fn state_after(failure: BootFailure, attempts: u32, accelerator: Accelerator) -> Option<KernelState> {
@@ -16,7 +16,7 @@ pub(super) fn state_after(failure: BootFailure, attempts: u32, accelerator: Acce
             reason: with_attempts(reason),
             hint: Some(match (hint, accelerator) {
                 (Some(hint), _) => hint,
-                (None, Accelerator::Kvm) => format!("`--accel tcg` tells whether KVM is to blame; {CONSOLE}"),
+                (None, Accelerator::Kvm) => format!("try `--accel tcg` to check whether KVM is to blame; {CONSOLE}"),
                 (None, Accelerator::Tcg) => CONSOLE.to_owned(),
             }),
             console_tail: console,

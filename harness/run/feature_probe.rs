@@ -25,7 +25,7 @@ const HOOK: &str = "bpf_lsm_file_open";
 #[non_exhaustive]
 pub enum ProbeError {
     /// The guest did not answer.
-    #[error("the guest did not tell its features: {0}")]
+    #[error("the guest did not report its features: {0}")]
     Guest(String),
     /// The answer is not kept.
     #[error(transparent)]
@@ -49,7 +49,7 @@ pub fn probe(
     let lost = |loss: GuestLoss| {
         ProbeError::Guest(match loss {
             GuestLoss::Crashed(line) => format!("its kernel crashed: {line}"),
-            GuestLoss::Silent => format!("no answer within {}s", limit.as_secs()),
+            GuestLoss::Silent => format!("no response within {}s", limit.as_secs()),
             GuestLoss::Harness(line) => line,
             GuestLoss::Stopped => "stopped by the user".to_owned(),
         })
@@ -62,7 +62,7 @@ pub fn probe(
             store.save_probe(&kernel.identity, &probe)?;
             Ok(probe)
         }
-        (other, _) => Err(ProbeError::Guest(format!("it said {}", other.name()))),
+        (other, _) => Err(ProbeError::Guest(format!("it sent {}", other.name()))),
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) fn file_systems(
     let found = run.store.file_systems(spec, stored, run.lock, run.offline, &step);
     let found = found.unwrap_or_else(|error| FileSystems { trouble: Some(error.reason()), ..FileSystems::default() });
     if let Some(trouble) = &found.trouble {
-        let note = format!("modules for the file systems of commands cannot be had: {trouble}");
+        let note = format!("modules for the file systems of commands cannot be fetched: {trouble}");
         let _ = events.send(Event::KernelNote { kernel, note });
     }
     found

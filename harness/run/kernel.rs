@@ -168,8 +168,14 @@ impl<'a> KernelContext<'a> {
             Ok(Shelf::Sound(snapshot)) => self.restore(shape, Arc::new(snapshot), None),
             Ok(Shelf::Empty(place)) => match self.run.store.failed_snapshots(place.key()) {
                 Some(why) => {
-                    let way_out = "`corematrix store clear` lets it try again";
-                    self.run_cold(shape, &format!("its snapshots gave no guest in earlier runs: {why}; {way_out}"));
+                    let way_out = "`corematrix store clear` allows a new attempt";
+                    self.run_cold(
+                        shape,
+                        &format!(
+                            "its snapshots could not be restored in earlier runs: {why}; \
+    {way_out}"
+                        ),
+                    );
                     self.boot(shape, Purpose::Serve)
                 }
                 None => self.boot_and_save(shape, place),

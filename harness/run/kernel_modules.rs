@@ -12,13 +12,12 @@ use crate::checksum;
 use crate::event::Event;
 use crate::judge::KernelView;
 use crate::manifest::{ModuleChoice, NamedModule};
+use crate::object::btf::Btf;
 use crate::protocol::ModuleLoad;
 use crate::record::ModuleRecord;
 use crate::source::NoModuleFiles;
+use crate::store::module_lookup::MOST_OWNERS;
 use crate::store::{ModuleFile, ModuleFiles, ModuleInfo, StoredKernel};
-
-/// Of a name that more modules have nobody can tell which one is meant.
-const MOST_OWNERS: usize = 4;
 
 /// From this release on filters of traffic control are attached without a queueing discipline.
 const LINKS_OF_FILTERS: (u32, u32) = (6, 6);
@@ -46,6 +45,8 @@ pub(super) struct CellModules {
     pub(super) notes: Vec<String>,
     /// What became of those that were loaded.
     pub(super) loads: Vec<ModuleLoad>,
+    /// The kernel's types with those of the modules that are loaded, once they were asked for.
+    pub(super) types: OnceLock<Btf>,
 }
 
 impl<'a> KernelModules<'a> {
@@ -85,7 +86,7 @@ impl<'a> KernelModules<'a> {
         let mut wanted = BTreeSet::new();
         for owners in self.owners(names, view) {
             if owners.len() > MOST_OWNERS {
-                let reason = format!("{} modules have that name; name one by `--modules`", owners.len());
+                let reason = format!("{} modules have that name; choose one with `--modules`", owners.len());
                 cell.reasons.extend(owners.into_iter().map(|owner| (owner, reason.clone())));
             } else {
                 wanted.extend(owners);
@@ -163,7 +164,7 @@ impl<'a> KernelModules<'a> {
             return Err(if missing == name {
                 let near: Vec<String> = files.like(name).into_iter().map(|one| format!("`{one}`")).collect();
                 let hint = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
-                format!("the kernel has no module `{name}`, and none of that name is built in{hint}")
+                format!("the kernel has no module `{name}`, neither as a file nor built in{hint}")
             } else {
                 format!("module `{name}` needs `{missing}`, which is not among the modules of the kernel")
             });
@@ -180,16 +181,16 @@ impl<'a> KernelModules<'a> {
         let stem = stem.split(".ko").next().unwrap_or_default().replace('-', "_");
         let mut file = ModuleFile { name: stem, path: path.to_owned(), sha256, optional: false };
         let info = file.unpacked().map_err(|error| error.to_string());
-        let info = info.and_then(|bytes| ModuleInfo::read(&bytes).map_err(|_| "it is no kernel module".to_owned()));
+        let info = info.and_then(|bytes| ModuleInfo::read(&bytes).map_err(|_| "it is not a kernel module".to_owned()));
         let info = info.map_err(failed)?;
         if let Some(built_for) = info.release().filter(|built_for| *built_for != release) {
-            return Err(failed(format!("it is built for {built_for}, and this kernel is {release}")));
+            return Err(failed(format!("it is built for {built_for}, but this kernel is {release}")));
         }
         if let Some(name) = &info.name {
             file.name.clone_from(name);
         }
         if !info.depends.is_empty() {
-            let files = self.files().map_err(|reason| failed(format!("it needs other modules, and {reason}")))?;
+            let files = self.files().map_err(|reason| failed(format!("it needs other modules, but {reason}")))?;
             let resolved = files.needed_by(&info);
             // Another of the user's modules may be what it needs.
             let given = |name: &String| cell.files.iter().any(|file| file.name == *name);
@@ -217,6 +218,7 @@ impl CellModules {
     /// Keeps what the guest says became of its modules. Without any although some were wanted, it is no such guest.
     pub(super) fn observe(&mut self, loads: &[ModuleLoad]) {
         self.loads = loads.to_vec();
+        self.types = OnceLock::new();
         for file in &self.files {
             let reason = match loads.iter().find(|load| load.module == file.name) {
                 Some(load) if is_whole(load) => continue,
@@ -230,6 +232,12 @@ impl CellModules {
     /// Whether a module is loaded, and its types with it.
     pub(super) fn has(&self, module: &str) -> bool {
         self.loads.iter().any(|load| load.module == module && is_whole(load))
+    }
+
+    /// Why the kernel refused the types of a module that is loaded.
+    pub(super) fn why_without_types(&self, module: &str) -> Option<String> {
+        let load = self.loads.iter().find(|load| load.module == module && load.errno == 0)?;
+        (!is_whole(load)).then(|| said_of_types(load).to_owned())
     }
 
     /// What became of them, for the record.
@@ -258,20 +266,25 @@ fn is_whole(load: &ModuleLoad) -> bool {
     load.errno == 0 && (load.has_types || load.words.is_empty())
 }
 
+/// What the kernel said of types that it does not take.
+fn said_of_types(load: &ModuleLoad) -> &str {
+    load.words.first().map_or("", String::as_str)
+}
+
 /// Why the kernel refused a module, in its own words if it has any.
 fn refusal(load: &ModuleLoad) -> String {
     if load.errno == 0 {
-        return format!("the kernel refuses its types: {}", load.words.first().map_or("", String::as_str));
+        return format!("it loaded, but its types were refused: {}", said_of_types(load));
     }
     let errno = std::io::Error::from_raw_os_error(load.errno);
     // Of some refusals the kernel logs nothing, or nothing that a reader would understand.
     let meaning = match load.errno {
         // A kernel that takes only signed modules says why it rejects one; of a wrong signature it says nothing.
-        libc::EKEYREJECTED if load.words.is_empty() => "its signature is not valid, as of a module that was changed: ",
-        libc::EKEYREJECTED => "it takes only modules that are signed with a key that it trusts: ",
+        libc::EKEYREJECTED if load.words.is_empty() => "its signature is invalid, as if the module was changed: ",
+        libc::EKEYREJECTED => "it accepts only modules signed with a trusted key: ",
         libc::ENOKEY => "it is not signed with a key that the kernel trusts: ",
-        libc::ENOEXEC => "its format or version does not fit: ",
-        libc::ENOENT if load.words.is_empty() => "something that it looks for when it starts is not there: ",
+        libc::ENOEXEC => "its format or version does not match: ",
+        libc::ENOENT if load.words.is_empty() => "something that it needs at startup is missing: ",
         libc::ENODEV => "the guest has no such device or processor feature: ",
         _ => "",
     };

@@ -57,7 +57,7 @@ impl<'a> StoredView<'a> {
             match run.store.learn_modules(spec, stored, run.lock, run.offline, &step) {
                 Ok(stored) => Some(stored),
                 Err(error) => {
-                    step(format!("its modules stay unknown: {}", error.reason()));
+                    step(format!("its modules are unknown: {}", error.reason()));
                     None
                 }
             }
@@ -202,7 +202,7 @@ impl KernelView for StoredView<'_> {
 
     fn why_modules_unknown(&self) -> Option<String> {
         let is_gone = self.modules().0.modules_are_gone();
-        is_gone.then(|| "the archive has no package with them any more".to_owned())
+        is_gone.then(|| "the archive no longer has their package".to_owned())
     }
 
     fn knows_module_functions(&self) -> bool {

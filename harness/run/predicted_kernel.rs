@@ -5,10 +5,9 @@ use std::sync::mpsc::Sender;
 
 use super::subjects::Subjects;
 use super::{RunContext, fetch_failure};
-use crate::core_relo::Target;
 use crate::event::Event;
 use crate::plan::PlannedObject;
-use crate::predict::Prediction;
+use crate::predict::{PredictedTypes, Prediction};
 use crate::record::{CellPrediction, KernelState, PredictedOutcome};
 use crate::source::TypesOnly;
 use crate::store::StoreError;
@@ -60,7 +59,10 @@ impl PredictedKernel<'_> {
 
     fn object(&self, object: usize, found: &TypesOnly) {
         let planned = &self.run.plan.objects[object];
-        let target = Target { kernel: Arc::clone(&found.types), modules: Vec::new() };
+        let wanted = self.subjects.names_in_types(object, planned);
+        let has = |name: &str| found.types.has_name(name.as_bytes());
+        let names = self.run.store.look_up_in_modules(None, &wanted, &has).names;
+        let target = PredictedTypes { names, ..PredictedTypes::of_kernel(Arc::clone(&found.types)) };
         let prediction =
             self.subjects.predict(object, planned, (&target, &found.release)).and_then(|found| checked(planned, found));
         let prediction = prediction.unwrap_or_else(|reason| CellPrediction {
@@ -71,7 +73,7 @@ impl PredictedKernel<'_> {
         let notes = planned
             .loader
             .as_ref()
-            .map(|loader| format!("predicted by libbpf's rules, although `{}` loads the object", loader.name));
+            .map(|loader| format!("predicted by the rules of libbpf, although `{}` loads the object", loader.name));
         let prediction = Box::new(prediction);
         let notes = notes.into_iter().collect();
         self.send(Event::CellPredicted { kernel: self.index, object, prediction, notes });

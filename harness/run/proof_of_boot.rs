@@ -16,7 +16,7 @@ pub fn prove(machine: &mut Machine, spec: &MachineSpec<'_>, store: &Store) -> Re
         .and_then(|()| machine.receive(spec.deadlines.boot, spec.stop));
     let facts = match asked {
         Ok((GuestMessage::Facts(facts), _)) => *facts,
-        Ok((other, _)) => return Err(lost(GuestLoss::Harness(format!("it said {}", other.name())), machine)),
+        Ok((other, _)) => return Err(lost(GuestLoss::Harness(format!("it sent {}", other.name())), machine)),
         Err(loss) => return Err(lost(loss, machine)),
     };
     expect_build_id(spec.kernel.build_id.as_deref(), &facts, machine)?;
@@ -40,7 +40,7 @@ fn expect_build_id(stored: Option<&str>, facts: &KernelFacts, machine: &Machine)
     match (stored, facts.build_id.as_deref()) {
         (Some(stored), Some(running)) if stored != running => Err(BootFailure::Kernel {
             reason: format!("the guest runs a kernel with build id `{running}`, but its image has `{stored}`"),
-            hint: Some("the entry in the store is damaged: remove its folder, and it is made anew".to_owned()),
+            hint: Some("the store entry is damaged: remove its directory; the next run creates it again".to_owned()),
             console: machine.console_tail(),
         }),
         _ => Ok(()),
@@ -49,10 +49,10 @@ fn expect_build_id(stored: Option<&str>, facts: &KernelFacts, machine: &Machine)
 
 fn lost(loss: GuestLoss, machine: &Machine) -> BootFailure {
     let console = machine.console_tail();
-    let silent = |what: &str| format!("the guest did not tell what came up: {what}");
+    let silent = |what: &str| format!("the guest did not report its release and build id: {what}");
     match loss {
         GuestLoss::Crashed(line) => BootFailure::Kernel { reason: silent(&line), hint: None, console },
-        GuestLoss::Silent => BootFailure::Kernel { reason: silent("no answer in time"), hint: None, console },
+        GuestLoss::Silent => BootFailure::Kernel { reason: silent("no response in time"), hint: None, console },
         GuestLoss::Harness(line) => BootFailure::Harness { reason: silent(&line), hint: None, console, passing: true },
         GuestLoss::Stopped => BootFailure::Stopped,
     }

@@ -13,8 +13,9 @@ use super::probe_requests::ProbeRequests;
 use crate::event::{CellOutcome, Event};
 use crate::explain::KernelTypes;
 use crate::manifest::KernelSpec;
+use crate::object::btf::ModuleNames;
 use crate::plan::{CellMachine, PlannedObject, Room};
-use crate::predict::Prediction;
+use crate::predict::{PredictedTypes, Prediction};
 use crate::protocol::machine::MachineFacts;
 use crate::record::{MachineRecord, MachineSettings, ProgramRecord};
 use crate::vm::{Deadlines, GuestLink, GuestLoss, GuestShape, Machine};
@@ -77,8 +78,9 @@ impl<'a> Session<'a> {
 
     /// What the kernel's types say of an object; `None` if they or the object cannot be read.
     pub(super) fn predict(&self, object: usize, planned: &PlannedObject) -> Option<Prediction> {
-        let kernel = (self.view().target()?, self.view().release_name());
-        self.shared.common.subjects.predict(object, planned, (&kernel.0, kernel.1)).ok()
+        let target = self.view().target()?.into_owned();
+        let types = PredictedTypes { target, names: ModuleNames::default() };
+        self.shared.common.subjects.predict(object, planned, (&types, self.view().release_name())).ok()
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -108,7 +110,7 @@ impl<'a> Session<'a> {
 
     /// The kernel's types; `None` if its BTF cannot be read.
     pub(super) fn types(&self) -> Option<KernelTypes<'_>> {
-        Some(KernelTypes { name: &self.shared.spec.name, btf: self.view().types()?, booted: true })
+        Some(KernelTypes { name: &self.shared.spec.name, btf: self.view().types()?, booted: true, modules: None })
     }
 
     /// What is known of the kernel as the cell has it.

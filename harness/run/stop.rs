@@ -33,15 +33,15 @@ impl Stop {
             for _ in signals.forever() {
                 if counter.ask() == 1 {
                     if !at_once {
-                        say("stopping: finishing the cells that are running; once more stops at once");
+                        say("stopping: finishing the running cells; interrupt again to stop immediately");
                         continue;
                     }
                     counter.ask();
                 }
-                say("stopping at once");
+                say("stopping immediately");
                 std::thread::sleep(PATIENCE);
                 // Children die with their threads; only scratch folders can be left.
-                say("ended by force; folders named `corematrix-*` may be left in the temporary folder");
+                say("killed; directories named `corematrix-*` may remain in the temporary directory");
                 std::process::exit(crate::record::exit_code::INTERRUPTED.into());
             }
         });

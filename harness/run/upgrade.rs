@@ -14,7 +14,7 @@ pub(super) fn record(upgrade: &PlannedUpgrade, facts: &UpgradeFacts, whole: Opti
         return UpgradeRecord { from, problem: Some(problem.clone()), maps: Vec::new() };
     }
     let Some(new) = &facts.new else {
-        let why = whole.unwrap_or("libbpf does not say why");
+        let why = whole.unwrap_or("libbpf gives no reason");
         let problem = Some(format!("the newer object cannot be prepared: {why}"));
         return UpgradeRecord { from, problem, maps: Vec::new() };
     };
@@ -59,9 +59,9 @@ fn of_both(old: &OldMap, new: &NewMap, misread: Option<&Vec<String>>) -> MapUpgr
         }
         (None, _) => {
             let reason = match &new.pin {
-                None => format!("the newer object does not pin it; the old one stays pinned at {pin}"),
+                None => format!("the newer object does not pin it; the old map stays pinned at {pin}"),
                 Some(path) if path == pin => format!("another map is pinned at {pin}"),
-                Some(path) => format!("it is pinned at {path} now; the old one stays pinned at {pin}"),
+                Some(path) => format!("it is now pinned at {path}; the old map stays pinned at {pin}"),
             };
             MapUpgrade { data: data(old, new), ..plain(&old.map, MapFate::Recreated, Some(reason)) }
         }
@@ -76,7 +76,7 @@ fn data(old: &OldMap, new: &NewMap) -> Option<MapData> {
     let same = |(before, after): &(&String, &Option<String>)| after.as_ref() == Some(*before);
     let kept = old.values.iter().zip(&new.values).filter(same).count();
     match (entries, kept == entries) {
-        (0, _) => Some(MapData::NotFilled { reason: "it took no entry".to_owned() }),
+        (0, _) => Some(MapData::NotFilled { reason: "it accepted no entry".to_owned() }),
         (_, true) => Some(MapData::Survives { entries }),
         (_, false) => Some(MapData::Lost { kept, entries }),
     }
@@ -164,11 +164,11 @@ mod tests {
         ].join("\n"), @"
         reused: ; 2 entries survive; 1; true
         reused: ; 1 of 2 entries survive; 1; true
-        recreated: the newer object does not pin it; the old one stays pinned at /sys/fs/bpf/m; the only entry is lost; 0; true
-        recreated: it is pinned at /sys/fs/bpf/n now; the old one stays pinned at /sys/fs/bpf/m; the only entry is lost; 0; true
+        recreated: the newer object does not pin it; the old map stays pinned at /sys/fs/bpf/m; the only entry is lost; 0; true
+        recreated: it is now pinned at /sys/fs/bpf/n; the old map stays pinned at /sys/fs/bpf/m; the only entry is lost; 0; true
         refused: value_size 16 -> 24; ; 0; true
         not created: map 'm': failed to create: -E2BIG; ; 0; false
-        reused: ; data not tried: it passes data on; 1; true
+        reused: ; data not checked: it passes data on; 1; true
         not pinned: ; ; 0; false
         ");
     }

@@ -7,13 +7,13 @@ use crate::record::{CellRecord, KernelRecord, KernelState, PartitionRecord, RunR
 #[non_exhaustive]
 pub enum MergeError {
     /// One of them was run without `--partition`.
-    #[error("run {run} of those given is no shard: it was run without `--partition`")]
+    #[error("run {run} is not a part: it was run without `--partition`")]
     NoShard {
         /// Which one, counted from 1.
         run: usize,
     },
     /// They do not belong together.
-    #[error("shards {first} and {other} are not of one run: {what}")]
+    #[error("parts {first} and {other} are not of one run: {what}")]
     Mixed {
         /// The one, as `1/3`.
         first: String,
@@ -23,19 +23,19 @@ pub enum MergeError {
         what: String,
     },
     /// Not all of them are there.
-    #[error("{} missing", match &.missing[..] { [one] => format!("shard {one} is"), all => format!("shards {} are", all.join(", ")) })]
+    #[error("{} missing", match &.missing[..] { [one] => format!("part {one} is"), all => format!("parts {} are", all.join(", ")) })]
     Missing {
         /// Those that are not there, as `2/3`.
         missing: Vec<String>,
     },
     /// One of them is there twice.
-    #[error("shard {shard} was given twice")]
+    #[error("part {shard} was given twice")]
     Twice {
         /// Which, as `2/3`.
         shard: String,
     },
     /// The shards together have not all objects of the run.
-    #[error("no shard has the object `{object}`")]
+    #[error("no part has the object `{object}`")]
     Lacking {
         /// The object's name.
         object: String,
@@ -47,11 +47,11 @@ impl MergeError {
     pub fn hint(&self) -> Option<String> {
         Some(
             match self {
-                MergeError::NoShard { .. } => "name the reports of `corematrix run --partition k/n`, all of them",
-                MergeError::Missing { .. } => "run it, or name its report as well: without it the matrix is not whole",
-                MergeError::Twice { .. } => "name each shard's report once",
+                MergeError::NoShard { .. } => "name the reports of all parts of `corematrix run --partition k/n`",
+                MergeError::Missing { .. } => "run it, or name its report, too: the matrix is incomplete without it",
+                MergeError::Twice { .. } => "name the report of each part once",
                 MergeError::Mixed { .. } | MergeError::Lacking { .. } => {
-                    "run all shards with the same objects, kernels, `kernels.lock` and corematrix"
+                    "run all parts with the same objects, kernels, `kernels.lock` and corematrix"
                 }
             }
             .to_owned(),
@@ -136,21 +136,21 @@ const MOST_NAMED: usize = 10;
 /// Why two shards cannot be of one run.
 fn difference(a: (&RunRecord, &PartitionRecord), b: (&RunRecord, &PartitionRecord)) -> Option<String> {
     if a.1.part.of != b.1.part.of {
-        return Some("the one is of a run in other parts than the other".to_owned());
+        return Some("they are of runs with different numbers of parts".to_owned());
     }
     if a.1.objects != b.1.objects {
-        return Some("the objects of their runs differ".to_owned());
+        return Some("their objects differ".to_owned());
     }
     let (a, b) = (a.0, b.0);
     if (&a.tool.corematrix, &a.tool.libbpf) != (&b.tool.corematrix, &b.tool.libbpf) {
         let words =
             |tool: &crate::record::ToolRecord| format!("corematrix {} with libbpf {}", tool.corematrix, tool.libbpf);
-        return Some(format!("{} ran the one, {} the other", words(&a.tool), words(&b.tool)));
+        return Some(format!("one was run by {}, another by {}", words(&a.tool), words(&b.tool)));
     }
     let names = |record: &'_ RunRecord| record.kernels.iter().map(|kernel| kernel.name.clone()).collect::<Vec<_>>();
     if names(a) != names(b) {
         return Some(format!(
-            "the kernels of the one are {}, of the other {}",
+            "the kernels are {} in one part and {} in another",
             names(a).join(", "),
             names(b).join(", ")
         ));
@@ -159,7 +159,7 @@ fn difference(a: (&RunRecord, &PartitionRecord), b: (&RunRecord, &PartitionRecor
         a.kernels.iter().zip(&b.kernels).filter_map(|(a, b)| Some((a, a.identity.as_ref()?, b.identity.as_ref()?)));
     let other = builds.into_iter().find(|(_, a, b)| a != b)?;
     Some(format!(
-        "kernel {} is {} in the one and {} in the other, or another build",
+        "kernel {} is {} in one part and {} in another, or another build",
         other.0.name, other.1.release, other.2.release
     ))
 }
@@ -175,7 +175,7 @@ fn kernel<'a>(seen: impl Iterator<Item = &'a KernelRecord> + Clone) -> KernelRec
         KernelState::Pending => 5,
     };
     let best = seen.clone().min_by_key(|kernel| rank(&kernel.state));
-    let Some(mut merged) = best.cloned() else { unreachable!("a merge has at least one shard") };
+    let Some(mut merged) = best.cloned() else { unreachable!("a merge needs at least one part") };
     merged.hello_ms = seen.clone().flat_map(|kernel| kernel.hello_ms.iter().copied()).collect();
     merged.restore_ms = seen.clone().flat_map(|kernel| kernel.restore_ms.iter().copied()).collect();
     merged.notes.clear();
@@ -186,7 +186,7 @@ fn kernel<'a>(seen: impl Iterator<Item = &'a KernelRecord> + Clone) -> KernelRec
             | KernelState::HarnessFailed { reason, .. }
             | KernelState::Unavailable { reason, .. } = &kernel.state
         {
-            add_new(&mut merged.notes, &[format!("not usable in one of the shards: {reason}")]);
+            add_new(&mut merged.notes, &[format!("unusable in one of the parts: {reason}")]);
         }
     }
     merged

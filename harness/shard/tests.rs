@@ -86,18 +86,18 @@ fn what_is_no_whole_run_is_refused() {
         changed(&|record| record.kernels[1].identity.as_mut().unwrap().release = "5.10.0-77".to_owned()),
         changed(&|record| record.objects[0].name = "lost".to_owned()),
     ];
-    insta::assert_snapshot!(refusals.join("\n"), @r"
-        shard 3/3 is missing
-        shards 1/3, 3/3 are missing
-        shard 2/3 was given twice
-        run 1 of those given is no shard: it was run without `--partition`
-        run 1 of those given is no shard: it was run without `--partition`
-        shards 1/2 and 1/3 are not of one run: the one is of a run in other parts than the other
-        shards 1/3 and 2/3 are not of one run: corematrix 0.1.0 with libbpf 1.7.0 ran the one, corematrix 0.1.0 with libbpf 1.6.0 the other
-        shards 1/3 and 2/3 are not of one run: the kernels of the one are 5.4, 5.10, 5.15, 6.1, 6.6, of the other 4.19, 5.10, 5.15, 6.1, 6.6
-        shards 1/3 and 2/3 are not of one run: kernel 5.10 is 5.10.0-9-cloud-amd64 in the one and 5.10.0-77 in the other, or another build
-        no shard has the object `object-0`
-        ");
+    insta::assert_snapshot!(refusals.join("\n"), @"
+    part 3/3 is missing
+    parts 1/3, 3/3 are missing
+    part 2/3 was given twice
+    run 1 is not a part: it was run without `--partition`
+    run 1 is not a part: it was run without `--partition`
+    parts 1/2 and 1/3 are not of one run: they are of runs with different numbers of parts
+    parts 1/3 and 2/3 are not of one run: one was run by corematrix 0.1.0 with libbpf 1.7.0, another by corematrix 0.1.0 with libbpf 1.6.0
+    parts 1/3 and 2/3 are not of one run: the kernels are 5.4, 5.10, 5.15, 6.1, 6.6 in one part and 4.19, 5.10, 5.15, 6.1, 6.6 in another
+    parts 1/3 and 2/3 are not of one run: kernel 5.10 is 5.10.0-9-cloud-amd64 in one part and 5.10.0-77 in another, or another build
+    no part has the object `object-0`
+    ");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_kernel_that_one_shard_could_not_use_is_told() {
     parts[1].finished = None;
     let merged = merge(&parts).unwrap();
     assert_eq!(merged.kernels[1].state, KernelState::Ready);
-    assert_eq!(merged.kernels[1].notes, ["not usable in one of the shards: no hello"]);
+    assert_eq!(merged.kernels[1].notes, ["unusable in one of the parts: no hello"]);
     assert!(merged.interrupted && merged.finished.is_none());
 }
 

@@ -17,7 +17,7 @@ use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
 use crate::store::error::StoreError;
 
-const ANOTHER_SERIES: &str = "look for a series that the mirror still has, or give this kernel another source";
+const ANOTHER_SERIES: &str = "choose a series that the mirror still has, or another source for this kernel";
 
 /// The kernel of a `Source::Apt`.
 pub(super) fn kernel(request: &Request<'_>, suites: &[String], globs: &[String]) -> Result<StoredKernel, StoreError> {
@@ -56,9 +56,11 @@ pub(super) fn newest_version(request: &Request<'_>, suites: &[String], globs: &[
 }
 
 fn patterns(request: &Request<'_>, globs: &[String]) -> Result<Vec<Pattern>, StoreError> {
-    globs.iter().map(|glob| Pattern::new(glob)).collect::<Result<_, _>>().map_err(|error| {
-        request.unavailable(format!("its package glob is not one: {error}"), "correct it in the manifest")
-    })
+    globs
+        .iter()
+        .map(|glob| Pattern::new(glob))
+        .collect::<Result<_, _>>()
+        .map_err(|error| request.unavailable(format!("invalid package glob: {error}"), "correct it in the manifest"))
 }
 
 impl Request<'_> {
@@ -137,7 +139,7 @@ impl Request<'_> {
                 let mut notes = Vec::new();
                 if let Some(gone) = &gone {
                     let image = &candidate.images[0].version;
-                    notes.push(format!("locked {gone} is gone from the mirror, took {image}"));
+                    notes.push(format!("pinned {gone} is gone from the mirror; using {image}"));
                 }
                 if !vanished.is_empty() {
                     notes.push(format!("listed but gone from the mirror: {}", vanished.join(", ")));

@@ -67,8 +67,8 @@ impl Store {
                     return Ok(builds.into_iter().filter_map(offer).collect());
                 }
                 Ok(_) => {
-                    let reason = format!("{source}: no build is listed");
-                    let hint = "look for packages that the archive has".to_owned();
+                    let reason = format!("{source}: no builds found");
+                    let hint = "choose packages that the archive has".to_owned();
                     failure.get_or_insert(StoreError::Unavailable {
                         what: request.what.clone(),
                         reason,

@@ -86,7 +86,10 @@ impl BtfFile {
             }
         }
         if found.is_empty() {
-            return Err(failure(format!("nothing in it ends in {}", ENDINGS.map(|end| format!("`{end}`")).join(", "))));
+            return Err(failure(format!(
+                "it contains no file ending in {}",
+                ENDINGS.map(|end| format!("`{end}`")).join(", ")
+            )));
         }
         found.sort_by_cached_key(|file| (file.group.clone(), age(&file.release), file.release.clone()));
         Ok(found)
@@ -186,6 +189,6 @@ mod tests {
         assert!(BtfFile::list(&folder.path().join("README.md/x")).is_err());
         fs::create_dir(folder.path().join("empty")).unwrap();
         let error = BtfFile::list(&folder.path().join("empty")).unwrap_err().to_string();
-        assert!(error.contains("nothing in it ends in `.btf.tar.xz`"), "{error}");
+        assert!(error.contains("it contains no file ending in `.btf.tar.xz`"), "{error}");
     }
 }

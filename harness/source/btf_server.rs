@@ -64,14 +64,14 @@ pub(super) fn give_missing(
     }
     let release = kernel.identity.release.clone();
     let note = |kernel: &mut StoredKernel, why: &str| {
-        kernel.notes.push(format!("`{}` was not asked for BTF: {why}", shown(base)))
+        kernel.notes.push(format!("`{}` was not searched for BTF: {why}", shown(base)))
     };
     let Some(builder) = given_btf::builder(kernel) else {
-        note(kernel, "who built the kernel is not known");
+        note(kernel, "the distribution of the kernel is unknown");
         return Ok(());
     };
     let Some(version) = &builder.version else {
-        note(kernel, &format!("for which version of {} the kernel was built is not known", builder.name));
+        note(kernel, &format!("the version of {} of the kernel is unknown", builder.name));
         return Ok(());
     };
     request.may_fetch()?;
@@ -82,7 +82,7 @@ pub(super) fn give_missing(
         // The ending says how it is packed.
         let file = staging.work().join(format!("types{ending}"));
         let Request { what, step, .. } = request;
-        step(format!("asking for the BTF of {release}"));
+        step(format!("looking up the BTF of {release}"));
         let server = request.server(&url);
         let download = Download { what, url: &url, headers: &[], sha256: None, limit: LARGEST, server, step };
         match download.answer(&file)? {
@@ -110,7 +110,7 @@ fn pin(request: &Request<'_>, kernel: &StoredKernel, before: Option<&LockedKerne
     let found = kernel.identity.given_btf_sha256.clone().unwrap_or_default();
     let is_same = |before: &&LockedKernel| before.image_sha256 == kernel.identity.image_sha256 && !request.fresh;
     if let Some(expected) = before.filter(is_same).and_then(|before| before.given_btf_sha256.as_ref()) {
-        crate::source::expect(&request.what, "sha256 of the BTF that is given", expected, &found)?;
+        crate::source::expect(&request.what, "sha256 of the given BTF", expected, &found)?;
     }
     match request.lock.kernel(request.name) {
         Some(locked) if locked.given_btf_sha256.as_ref() != Some(&found) => {

@@ -101,7 +101,7 @@ fn open(volume: &Volume) -> Result<Vec<Box<dyn FileSystem>>, String> {
     }
     for (kind, at, magic) in OTHERS {
         if volume.has(at, magic) {
-            return Err(format!("{kind} is not read"));
+            return Err(format!("{kind} is not supported"));
         }
     }
     if let Some(subvolumes) = btrfs::Btrfs::open(volume).map_err(|error| format!("btrfs: {error}"))? {
@@ -154,13 +154,11 @@ impl Disk<'_> {
             return self.request.unavailable(reason, "correct `release` in the manifest");
         }
         if self.unread.is_empty() {
-            return self
-                .request
-                .unavailable(format!("`{disk}` holds no kernel image"), "name a disk that boots by itself");
+            return self.request.unavailable(format!("`{disk}` holds no kernel image"), "name a bootable disk image");
         }
         let reason =
-            format!("`{disk}` has no kernel where it can be read, and not all of it can: {}", self.unread.join(", "));
-        let hint = "mount it (`guestmount -a DISK -i --ro FOLDER`) and name the folder with `source = \"path\"`";
+            format!("no kernel found in the readable parts of `{disk}`; unreadable: {}", self.unread.join(", "));
+        let hint = "mount it (`guestmount -a DISK -i --ro DIR`) and use the directory with `source = \"path\"`";
         self.request.unavailable(reason, hint)
     }
 
@@ -168,7 +166,8 @@ impl Disk<'_> {
     fn take_out(&self, at: usize, found: &Found) -> Result<KernelFiles, StoreError> {
         let mut room = UnpackRoom::default();
         let image = self.work.join("image");
-        let home = self.systems.get(at).ok_or_else(|| self.corrupt("its file system is gone".to_owned()))?;
+        let home =
+            self.systems.get(at).ok_or_else(|| self.corrupt("its file system can no longer be read".to_owned()))?;
         if !self.copy(&**home, &found.path, &image, &mut room)? {
             return Err(self.corrupt(format!("`{}` cannot be read", found.path)));
         }

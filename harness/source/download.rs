@@ -162,11 +162,11 @@ impl Download<'_> {
                     continue;
                 }
                 Failure::StartOver => {
-                    return Err(self.unavailable("the server goes on where nothing was asked for".to_owned(), None));
+                    return Err(self.unavailable("the server sent a range that was not requested".to_owned(), None));
                 }
                 Failure::Passing(reason, _) if attempt == ATTEMPTS => {
                     let hint = "check the network and the proxy settings (`https_proxy`, `no_proxy`)";
-                    return Err(self.unavailable(format!("{reason}, {ATTEMPTS} times"), Some(hint)));
+                    return Err(self.unavailable(format!("{reason} ({ATTEMPTS} attempts)"), Some(hint)));
                 }
                 Failure::Passing(reason, asked) => {
                     let wait = asked.unwrap_or(pause);
@@ -194,7 +194,7 @@ impl Download<'_> {
         let (exit, said, tunnel) = outcome?;
         match tunnel {
             407 => return Err(Failure::Final(self.refused(&Response { status: tunnel, headers: Vec::new() }))),
-            400.. => return Err(Failure::NoContact(format!("the proxy does not lead there (status {tunnel})"))),
+            400.. => return Err(Failure::NoContact(format!("the proxy refused the connection (status {tunnel})"))),
             _ => {}
         }
         // Some messages go on with advice.
@@ -204,7 +204,7 @@ impl Download<'_> {
             0 | code::STATUS if response.status == 416 => Err(Failure::StartOver),
             0 => Ok(response),
             code::STATUS if matches!(response.status, 408 | 425 | 429 | 500..) => {
-                let reason = format!("the server answers {}", response.status);
+                let reason = format!("the server responded with {}", response.status);
                 Err(Failure::Passing(reason, response.retry_after()))
             }
             code::STATUS => Ok(response),
@@ -216,17 +216,17 @@ impl Download<'_> {
                 source: std::io::Error::new(std::io::ErrorKind::StorageFull, said),
             })),
             code::UNSUPPORTED | code::MALFORMED => {
-                Err(Failure::Final(self.unavailable(said, Some("correct the address in the manifest"))))
+                Err(Failure::Final(self.unavailable(said, Some("correct the URL in the manifest"))))
             }
             exit if code::CERTIFICATE.contains(&exit) => {
-                let hint = "if the server's certificate is of your own authority, name its file in `SSL_CERT_FILE`";
+                let hint = "for a private certificate authority, set `SSL_CERT_FILE` to its certificate file";
                 Err(Failure::Final(self.unavailable(said, Some(hint))))
             }
             code::PROXY => Err(Failure::NoContact("the name of the proxy cannot be resolved".to_owned())),
             code::HOST => Err(Failure::NoContact("the name of the server cannot be resolved".to_owned())),
             code::CONNECT => Err(Failure::NoContact("the server cannot be reached".to_owned())),
-            code::TIME if response.status == 0 => Err(Failure::NoContact("the server does not answer".to_owned())),
-            _ => Err(Failure::Passing(format!("the connection broke ({said})"), None)),
+            code::TIME if response.status == 0 => Err(Failure::NoContact("the server did not respond".to_owned())),
+            _ => Err(Failure::Passing(format!("the connection was interrupted ({said})"), None)),
         }
     }
 
@@ -294,16 +294,16 @@ impl Download<'_> {
         if found.eq_ignore_ascii_case(expected) {
             return Ok(());
         }
-        Err(self.corrupt(format!("its sha256 is `{found}` and should be `{expected}`")))
+        Err(self.corrupt(format!("its sha256 is `{found}`, expected `{expected}`")))
     }
 
     /// The error for a response that is none.
     pub fn refused(&self, response: &Response) -> StoreError {
         let (reason, hint) = match response.status {
-            401 | 403 => ("asks for credentials", Some("put them in `~/.netrc`, or name another address")),
-            404 | 410 => ("does not have it", Some("correct the address in the manifest")),
-            407 => ("is behind a proxy that asks for credentials", Some("put them in `https_proxy`")),
-            _ => ("does not give it", None),
+            401 | 403 => ("asks for credentials", Some("set credentials in `~/.netrc`, or use another URL")),
+            404 | 410 => ("does not have the file", Some("correct the URL in the manifest")),
+            407 => ("is behind a proxy that asks for credentials", Some("set credentials in `https_proxy`")),
+            _ => ("refuses access", None),
         };
         self.unavailable(format!("the server {reason} (status {})", response.status), hint)
     }
@@ -326,7 +326,7 @@ impl Download<'_> {
     }
 
     fn too_large(&self) -> StoreError {
-        self.corrupt(format!("it is larger than {}, the most that is fetched", ByteSize(self.limit).display().si()))
+        self.corrupt(format!("it is larger than the limit of {}", ByteSize(self.limit).display().si()))
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn give_missing(kernel: &mut StoredKernel, what: &str, archive: &Path
             kernel.notes.push(match found.len() {
                 0 => format!("`{}` has no BTF for `{release}`", archive.display()),
                 _ => format!(
-                    "several BTF files are for `{release}`, and `btf` of the kernel has to name one: {}",
+                    "several BTF files match `{release}`; `btf` of the kernel must name one of them: {}",
                     names.join(", ")
                 ),
             });
@@ -117,7 +117,7 @@ fn install(kernel: &mut StoredKernel, what: &str, origin: PathBuf) -> Result<(),
         reason: reason.to_owned(),
         hint: hint.to_owned(),
     };
-    let hint = "give raw BTF, an ELF file with `.BTF`, or either in `.gz`, `.xz` or `.tar.xz`";
+    let hint = "name raw BTF or an ELF file with a `.BTF` section, plain or as `.gz`, `.xz` or `.tar.xz`";
     let raw = read(&origin).map_err(|reason| failure(&origin, &reason, hint))?;
     install_raw(kernel, what, &raw, origin)
 }
@@ -134,7 +134,7 @@ pub(super) fn install_raw(
             what: what.to_owned(),
             path: origin,
             reason: format!("it is damaged: {error}"),
-            hint: "give raw BTF, an ELF file with `.BTF`, or either in `.gz`, `.xz` or `.tar.xz`".to_owned(),
+            hint: "name raw BTF or an ELF file with a `.BTF` section, plain or as `.gz`, `.xz` or `.tar.xz`".to_owned(),
         });
     }
     let sha256 = checksum::of_bytes(raw);
@@ -145,10 +145,10 @@ pub(super) fn install_raw(
     kernel.identity.given_btf_sha256 = Some(sha256.clone());
     kernel.notes.retain(|note| note != crate::store::entry::NO_BTF);
     kernel.notes.push(match &kernel.btf {
-        Some(_) => format!("relocations take the BTF given in `{}`, not the kernel's own", origin.display()),
+        Some(_) => format!("relocations use the BTF in `{}`, not the kernel's own", origin.display()),
         None => format!(
-            "the kernel has no BTF: relocations take that given in `{}`; programs that attach by BTF (fentry, LSM, \
-             tp_btf, struct_ops) and kfuncs fail all the same",
+            "the kernel has no BTF: relocations use the BTF in `{}`; programs that attach by BTF (fentry, LSM, tp_btf, \
+    struct_ops) and kfuncs still fail",
             origin.display()
         ),
     });
@@ -163,14 +163,14 @@ fn in_archive(root: &Path, release: &str) -> Result<PathBuf, (String, &'static s
     found.sort();
     match &found[..] {
         [] => Err((
-            format!("nothing in it is called `{release}{}`, for `x86_64`", ENDINGS[0]),
-            "name a file, or a folder laid out as `distro/version/arch/release.btf.tar.xz`",
+            format!("it contains no `{release}{}` for `x86_64`", ENDINGS[0]),
+            "name a file, or a directory with the layout `distro/version/arch/release.btf.tar.xz`",
         )),
         [one] => Ok(one.clone()),
         several => {
             let names = several.iter().take(MOST_NAMES).map(|path| format!("`{}`", path.display()));
             let names = names.collect::<Vec<_>>().join(", ");
-            Err((format!("it has {} files for `{release}`: {names}", several.len()), "name the right one"))
+            Err((format!("it has {} files for `{release}`: {names}", several.len()), "name one of them"))
         }
     }
 }
@@ -306,10 +306,10 @@ mod tests {
         let right = write("ubuntu/18.04/x86_64/5.4.0-1-generic.btf.tar.xz");
         assert_eq!(in_archive(root.path(), "5.4.0-1-generic"), Ok(right));
         let (none, _) = in_archive(root.path(), "5.4.0-1").unwrap_err();
-        assert_eq!(none, "nothing in it is called `5.4.0-1.btf.tar.xz`, for `x86_64`");
+        assert_eq!(none, "it contains no `5.4.0-1.btf.tar.xz` for `x86_64`");
         write("ubuntu/20.04/x86_64/5.4.0-1-generic.btf");
         let (two, hint) = in_archive(root.path(), "5.4.0-1-generic").unwrap_err();
         assert!(two.starts_with("it has 2 files for `5.4.0-1-generic`: `"), "{two}");
-        assert_eq!(hint, "name the right one");
+        assert_eq!(hint, "name one of them");
     }
 }

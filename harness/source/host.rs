@@ -28,15 +28,19 @@ pub(super) fn installed(request: &Request<'_>, root: &Path, release: &str) -> Re
     images.extend(modules.iter().map(|folder| folder.join("vmlinuz")));
     let Some(image) = images.iter().find(|path| path.is_file()) else {
         let shown = images.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
-        let reason = format!("the image of the running kernel, {release}, is at none of {shown}");
-        let hint = "in a container, name the image itself with `source = \"path\"`";
+        let reason = format!("the image of the running kernel {release} was not found (looked in {shown})");
+        let hint = "in a container, name the image with `source = \"path\"`";
         return Err(request.unavailable(reason, hint));
     };
     if let Err(error) = fs::File::open(image)
         && error.kind() == ErrorKind::PermissionDenied
     {
-        let reason = format!("`{}` may not be read", image.display());
-        return Err(request.unavailable(reason, "some distributions let only root read it: `sudo chmod a+r` the file"));
+        let reason = format!("no permission to read `{}`", image.display());
+        return Err(request.unavailable(
+            reason,
+            "some distributions let only root read it; make it readable with `sudo \
+    chmod a+r`",
+        ));
     }
     let mut configs = vec![root.join("boot").join(format!("config-{release}"))];
     configs.extend(modules.iter().map(|folder| folder.join("config")));

@@ -292,7 +292,7 @@ fn parse(text: &str, path: &Path) -> Result<Contents, StoreError> {
     let bad = |reason: String| StoreError::BadLock { path: path.to_owned(), reason };
     let contents: Contents = toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
     if contents.version != VERSION {
-        return Err(bad(format!("it has format {}, this corematrix reads format {VERSION}", contents.version)));
+        return Err(bad(format!("it has format {}, but this corematrix reads format {VERSION}", contents.version)));
     }
     Ok(contents)
 }

@@ -139,14 +139,14 @@ impl Archive<'_> {
         if asked.series().is_none() {
             return Ok(asked.version.to_owned());
         }
-        let reason = format!("the archive of mainline kernels has no `{}`", asked.version);
+        let reason = format!("the mainline archive has no `{}`", asked.version);
         let newest = self.versions(asked)?.pop();
         newest.ok_or_else(|| self.request.unavailable(reason, "choose another version in the manifest"))
     }
 
     /// The versions of a series, oldest first.
     fn versions(&self, asked: &Asked<'_>) -> Result<Vec<String>, StoreError> {
-        (self.request.step)(format!("asking for the versions of {}", asked.version));
+        (self.request.step)(format!("looking up the versions of {}", asked.version));
         let list = self.text("", "list")?.unwrap_or_default();
         let versions = links(&list).into_iter().map(|link| link.trim_end_matches('/').to_owned());
         let mut matching: Vec<(KernelRelease, String)> =
@@ -170,7 +170,7 @@ impl Archive<'_> {
             }
         }
         let Some((folder, packages)) = found else {
-            let reason = format!("the archive of mainline kernels has no `{version}`");
+            let reason = format!("the mainline archive has no `{version}`");
             return Err(self.request.unavailable(reason, "choose another version in the manifest"));
         };
         let sums = self.text(&format!("{folder}/CHECKSUMS"), "checksums")?.unwrap_or_default();
@@ -199,9 +199,7 @@ impl Archive<'_> {
     fn verify(&self, folder: &str, keys: Option<&Keyring>) -> Result<Option<String>, StoreError> {
         let Archive { request, work, .. } = self;
         if self.text(&format!("{folder}/CHECKSUMS.gpg"), "signature")?.is_none() {
-            return Ok(Some(
-                "the archive has no signature of its checksums: nothing but https vouches for it".to_owned(),
-            ));
+            return Ok(Some("the archive has no signature of its checksums: only https protects it".to_owned()));
         }
         let ubuntu = Keyring {
             places: vec![KeyringPlace::Url(format!("{KEY_SERVER}{KEY}"))],
@@ -211,7 +209,7 @@ impl Archive<'_> {
             Ok(keys) => keys,
             // Of an archive that is named, its keys are as well.
             Err(error) if keys.is_none() && error.is_unavailable() => {
-                return Ok(Some(format!("the signature of its checksums could not be verified: {}", error.reason())));
+                return Ok(Some(format!("the signature of its checksums cannot be verified: {}", error.reason())));
             }
             Err(error) => return Err(error),
         };
@@ -219,7 +217,7 @@ impl Archive<'_> {
             Ok(()) => Ok(None),
             Err(reason) => {
                 let reason = format!("the checksums of `{folder}` are not trusted: {reason}");
-                Err(request.unavailable(reason, "try again later, or name the right `keyring` of the mirror"))
+                Err(request.unavailable(reason, "try again later, or correct `keyring` of the mirror"))
             }
         }
     }

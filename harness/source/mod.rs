@@ -136,14 +136,14 @@ impl Store {
         }
         self.builds(spec, lock, false, step).err().unwrap_or_else(|| StoreError::Unavailable {
             what,
-            reason: "its builds were not known when the run began".to_owned(),
+            reason: "its builds were unknown when the run started".to_owned(),
             hint: Some("`corematrix kernels pull` fetches and pins them".to_owned()),
         })
     }
 
     /// Takes the lock of a kernel, which another run may hold that fetches it, or something of it.
     fn lock_kernel(&self, name: &str, step: &dyn Fn(String)) -> Result<File, StoreError> {
-        let mut waiting = || step("waiting for another run that fetches the same kernel".to_owned());
+        let mut waiting = || step("waiting for another run that is fetching the same kernel".to_owned());
         self.locks.take(&format!("kernel-{name}"), &mut waiting)
     }
 

@@ -10,11 +10,13 @@ use super::kernel_files::KernelFiles;
 use super::lock_file::{LockFile, LockedPackage};
 use super::repository;
 use super::request::Request;
+use super::vng_build;
 use crate::manifest::{KernelSpec, Source};
 use crate::store::entry::Staging;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::kmod::{self, ModuleTree};
 use crate::store::module_files::{self, ModuleFiles};
+use crate::store::module_index;
 use crate::store::modules::{FUNCTIONS, GONE, TYPES, pack};
 use crate::store::{Store, StoredKernel};
 
@@ -36,12 +38,11 @@ impl Store {
         offline: bool,
         step: &dyn Fn(String),
     ) -> Result<StoredKernel, StoreError> {
-        let (Some(folder), Source::Apt { .. } | Source::Repository(_)) = (kernel.boot_image.parent(), &spec.source)
-        else {
-            return Ok(kernel.clone());
-        };
+        let Some(folder) = kernel.boot_image.parent() else { return Ok(kernel.clone()) };
+        let is_here = self.built_tree(spec).is_some();
+        let is_packaged = matches!(spec.source, Source::Apt { .. } | Source::Repository(_));
         let is_known = |kernel: &StoredKernel| kernel.has_modules() || kernel.modules_are_gone();
-        if offline || is_known(kernel) {
+        if !is_here && (!is_packaged || offline) || is_known(kernel) {
             return Ok(kernel.clone());
         }
         let _guard = self.lock_kernel(&spec.name, step)?;
@@ -65,30 +66,70 @@ impl Store {
         offline: bool,
         step: &dyn Fn(String),
     ) -> Result<ModuleFiles, NoModuleFiles> {
-        if let Some(files) = kernel.module_files() {
+        // Those of a tree are the user's, who may have built them anew.
+        let built = self.built_tree(spec).and_then(|tree| ModuleTree::read(Some(&tree), None).ok());
+        let current = || {
+            let is_current = |files: &ModuleFiles| built.as_ref().is_none_or(|tree| files.are_of(tree));
+            kernel.module_files().filter(is_current)
+        };
+        if let Some(files) = current() {
             return Ok(files);
         }
         let failed = |error: StoreError| NoModuleFiles(error.reason());
         let _guard = self.lock_kernel(&spec.name, step).map_err(failed)?;
-        if let Some(files) = kernel.module_files() {
+        if let Some(files) = current() {
             return Ok(files);
         }
         let is_packaged = matches!(spec.source, Source::Apt { .. } | Source::Repository(_));
-        let gone = || NoModuleFiles("the archive has no package with the modules of this kernel any more".to_owned());
+        let gone = || NoModuleFiles("the archive no longer has the package with the modules of this kernel".to_owned());
         if is_packaged && kernel.modules_are_gone() {
             return Err(gone());
         }
         if is_packaged && offline {
-            return Err(NoModuleFiles(
-                "its modules are not in the store, and `--offline` forbids to fetch them".to_owned(),
-            ));
+            return Err(NoModuleFiles("its modules are not stored, and `--offline` forbids fetching them".to_owned()));
         }
         self.fetch_modules(spec, kernel, (lock, offline), step).map_err(failed)?;
         let none = || match is_packaged {
             true => gone(),
-            false => NoModuleFiles("its source has no modules beside the image".to_owned()),
+            false => NoModuleFiles(self.why_none(spec, kernel)),
         };
-        kernel.module_files().ok_or_else(none)
+        current().ok_or_else(none)
+    }
+
+    /// The folder in which the modules of a kernel that was built here are.
+    fn built_tree(&self, spec: &KernelSpec) -> Option<PathBuf> {
+        match &spec.source {
+            Source::Tree { tree } => Some(tree.clone()),
+            Source::Build { .. } => Some(vng_build::output(self, &spec.name)),
+            _ => None,
+        }
+    }
+
+    /// Why a source other than an archive of packages has no modules, as a lowercase fragment.
+    fn why_none(&self, spec: &KernelSpec, kernel: &StoredKernel) -> String {
+        match &spec.source {
+            Source::Tree { tree } => {
+                format!("no modules are built in `{}`; `make modules` builds them", tree.display())
+            }
+            Source::Build { .. } => format!(
+                "`vng --build` builds none; `make O={} modules` in the tree does",
+                vng_build::output(self, &spec.name).display()
+            ),
+            Source::Path { modules: Some(modules), .. } => format!("`{}` has none", modules.display()),
+            Source::Path { .. } => {
+                "its table in the manifest names none: `modules = \"FOLDER\"` says where they are".to_owned()
+            }
+            Source::Host => format!("`/lib/modules/{}` has none", kernel.identity.release),
+            _ if kernel.has_modules() => format!(
+                "the store has the kernel without their files, as older versions kept it; after `corematrix kernels rm {}` it is fetched \
+                 with them",
+                spec.name
+            ),
+            Source::Oci { .. } => "its image has none".to_owned(),
+            Source::Disk { .. } => "none were found on its disk".to_owned(),
+            Source::Package { .. } => "the packages that its table names have none".to_owned(),
+            source => format!("its source, {}, has none", source.label()),
+        }
     }
 
     /// Keeps what the modules of a kernel tell, and their files. The caller holds the kernel's lock.
@@ -120,11 +161,10 @@ impl Store {
             }
             Source::Path { modules: Some(modules), .. } => Some(modules.clone()),
             Source::Path { image, .. } => KernelFiles::find(image).ok().and_then(|tree| tree.modules),
-            Source::Tree { tree } => Some(tree.clone()),
+            Source::Tree { .. } | Source::Build { .. } => self.built_tree(spec),
             Source::Host => Some(Path::new("/lib/modules").join(&kernel.identity.release)),
             // What others have of modules came with the kernel.
             Source::Mainline { .. }
-            | Source::Build { .. }
             | Source::Disk { .. }
             | Source::Package { .. }
             | Source::Oci { .. }
@@ -147,7 +187,17 @@ impl Store {
         }
         let files = staging.entry().join(module_files::FOLDER);
         module_files::keep(&modules, &files).during("write", &files)?;
-        if !kernel.has_modules() {
+        let kept = folder.join(module_files::FOLDER);
+        let is_new_build = kept.exists();
+        if is_new_build {
+            // Of the build before. Moved away, since only what is empty can be replaced.
+            let before = staging.work().join("before");
+            fs::rename(&kept, &before).during("replace", &kept)?;
+            for name in [TYPES, FUNCTIONS, module_index::FILE] {
+                let _ = fs::remove_file(folder.join(name));
+            }
+        }
+        if is_new_build || !kernel.has_modules() {
             let packed = pack(&modules).during("read the modules in", &tree)?;
             for (name, bytes) in [(TYPES, packed.types), (FUNCTIONS, packed.functions)] {
                 let Some(bytes) = bytes else { continue };

@@ -34,7 +34,7 @@ pub(super) fn kernel(request: &Request<'_>, image: &ImageReference) -> Result<St
         return Ok(stored);
     }
     request.may_fetch()?;
-    step(format!("asking for {image}"));
+    step(format!("looking up {image}"));
     let staging = Staging::new(&store.locks)?;
     let mut registry = Registry::new(request, image, staging.work());
     let manifest = registry.manifest(digest.as_deref())?;

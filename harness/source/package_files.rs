@@ -62,7 +62,7 @@ pub(super) fn kernel(request: &Request<'_>, files: &[PackageFile]) -> Result<Sto
     }
     let found = KernelFiles::find(&tree).map_err(|reason| StoreError::Corrupt {
         what: format!("{what}: `{}`", files.iter().map(PackageFile::name).collect::<Vec<_>>().join("`, `")),
-        reason: format!("{reason} (of the packages of a kernel, all that it is made of have to be named)"),
+        reason: format!("{reason} (name all packages of the kernel)"),
     })?;
     let delivery = Delivery {
         what: what.clone(),
@@ -105,7 +105,7 @@ fn sum_of(request: &Request<'_>, path: &Path, expected: Option<&str>) -> Result<
     match expected {
         Some(expected) if expected != found => Err(StoreError::Corrupt {
             what: format!("{}: `{}`", request.what, path.display()),
-            reason: format!("its sha256 is `{found}` and should be `{expected}`"),
+            reason: format!("its sha256 is `{found}`, expected `{expected}`"),
         }),
         _ => Ok(found),
     }

@@ -18,12 +18,12 @@ pub(super) fn kernel(
     for path in [Some(image), modules, config].into_iter().flatten() {
         if !path.exists() {
             let reason = format!("`{}` does not exist", path.display());
-            return Err(request.unavailable(reason, "build it or correct its path in the manifest"));
+            return Err(request.unavailable(reason, "build it, or correct its path in the manifest"));
         }
     }
     let mut tree = if image.is_dir() {
         KernelFiles::find(image).map_err(|reason| {
-            request.unavailable(format!("`{}` {reason}", image.display()), "name the image itself in the manifest")
+            request.unavailable(format!("`{}` {reason}", image.display()), "name the image file in the manifest")
         })?
     } else {
         KernelFiles { image: image.to_owned(), config: None, modules: None }
@@ -65,6 +65,9 @@ fn key(what: &str, tree: &KernelFiles) -> Result<String, StoreError> {
         .map_err(|(name, reason)| StoreError::Corrupt { what: format!("{what}: module `{name}`"), reason })?;
     for module in &selection.modules {
         parts += &format!(" {} {}", module.name, checksum::of_bytes(&module.bytes));
+    }
+    if modules.files().next().is_some() {
+        parts += &modules.stamp().during("read", tree.modules.as_deref().unwrap_or(&tree.image))?;
     }
     for missing in &selection.missing {
         parts += &format!(" -{missing}");

@@ -30,7 +30,7 @@ use crate::source::request::{Fetched, Request};
 use crate::store::StoredKernel;
 use crate::store::error::StoreError;
 
-const ANOTHER_GLOB: &str = "look for a package that the repository still has, or give this kernel another source";
+const ANOTHER_GLOB: &str = "choose a package that the repository still has, or another source for this kernel";
 
 /// The kernel of a `Source::Repository`.
 pub(super) fn kernel(request: &Request<'_>, repository: &Repository) -> Result<StoredKernel, StoreError> {
@@ -108,9 +108,12 @@ pub(super) fn unpack_modules(
 }
 
 fn globs(request: &Request<'_>, repository: &Repository) -> Result<Vec<Pattern>, StoreError> {
-    repository.packages.iter().map(|glob| Pattern::new(glob)).collect::<Result<_, _>>().map_err(|error| {
-        request.unavailable(format!("its package glob is not one: {error}"), "correct it in the manifest")
-    })
+    repository
+        .packages
+        .iter()
+        .map(|glob| Pattern::new(glob))
+        .collect::<Result<_, _>>()
+        .map_err(|error| request.unavailable(format!("invalid package glob: {error}"), "correct it in the manifest"))
 }
 
 /// The packages of all repositories that answer, and whether any index changed.
@@ -226,10 +229,10 @@ fn newest(from: &Packages<'_>, globs: &[Pattern], gone: Option<String>) -> Resul
         for candidate in candidates(repository, globs, &listed) {
             let mut notes = Vec::new();
             if let Some(gone) = &gone {
-                notes.push(format!("locked {gone} is gone from the repository, took {}", candidate.image.version));
+                notes.push(format!("pinned {gone} is gone from the repository; using {}", candidate.image.version));
             }
             if !vanished.is_empty() {
-                notes.push(format!("listed but not to be had: {}", vanished.join(", ")));
+                notes.push(format!("listed but not available: {}", vanished.join(", ")));
             }
             if let Some(stored) = already_stored(request, repository, &candidate, &notes)? {
                 return Ok(stored);
@@ -242,7 +245,7 @@ fn newest(from: &Packages<'_>, globs: &[Pattern], gone: Option<String>) -> Resul
     }
     Err(match vanished.is_empty() {
         true => no_match(request, repository),
-        false => request.unavailable(format!("listed but not to be had: {}", vanished.join(", ")), ANOTHER_GLOB),
+        false => request.unavailable(format!("listed but not available: {}", vanished.join(", ")), ANOTHER_GLOB),
     })
 }
 

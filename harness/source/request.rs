@@ -73,8 +73,8 @@ impl Request<'_> {
         let mut sources: Vec<&Source> = spec.sources().filter(|one| !matches!(one, Source::Btf { .. })).collect();
         if sources.is_empty() {
             return Err(self.unavailable(
-                "only its types are known, so it cannot be booted".to_owned(),
-                "`corematrix run` and `corematrix predict` say what its types tell of an object",
+                "only its BTF is known, so it cannot be booted".to_owned(),
+                "`corematrix run` and `corematrix predict` make predictions from its BTF",
             ));
         }
         sources.sort_by_key(|source| pinned.as_ref().is_none_or(|pinned| !may_have(source, pinned)));
@@ -145,7 +145,7 @@ impl Request<'_> {
                 mainline::kernel(self, &mainline::Asked { version, mirror: mirror.as_deref(), keys: keys.as_ref() })
             }
             // Nobody asks for it.
-            Source::Btf { .. } => Err(self.unavailable("types alone boot nothing".to_owned(), "")),
+            Source::Btf { .. } => Err(self.unavailable("a kernel of source `btf` cannot be booted".to_owned(), "")),
         }
     }
 
@@ -230,5 +230,5 @@ fn may_have(source: &Source, pinned: &LockedKernel) -> bool {
 
 /// Says that a source was passed over.
 fn missed(source: &Source, error: &StoreError) -> String {
-    format!("`{source}` cannot be had: {}", error.reason())
+    format!("source `{source}` is unavailable: {}", error.reason())
 }

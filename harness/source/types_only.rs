@@ -70,18 +70,18 @@ impl Store {
         let unavailable = |reason: String| StoreError::Unavailable {
             what: what.clone(),
             reason,
-            hint: Some("name raw BTF, an ELF file with `.BTF`, or a folder of such files".to_owned()),
+            hint: Some("name raw BTF, an ELF file with a `.BTF` section, or a directory of such files".to_owned()),
         };
         let files = BtfFile::list(&listed).map_err(|error| unavailable(error.to_string()))?;
         let [file] = &files[..] else {
             let count = files.len();
-            return Err(unavailable(format!("`{}` names {count} files with BTF, and one is needed", listed.display())));
+            return Err(unavailable(format!("`{}` matches {count} BTF files, but one is needed", listed.display())));
         };
         let types = self.type_table(&file.path).map_err(|error| StoreError::GivenBtf {
             what: what.clone(),
             path: file.path.clone(),
             reason: error.reason,
-            hint: "give raw BTF, an ELF file with `.BTF`, or either in `.gz`, `.xz` or `.tar.xz`".to_owned(),
+            hint: "name raw BTF or an ELF file with a `.BTF` section, plain or as `.gz`, `.xz` or `.tar.xz`".to_owned(),
         })?;
         Ok(TypesOnly {
             release: release.unwrap_or(&file.release).to_owned(),

@@ -63,7 +63,7 @@ pub(super) fn image_digest(request: &Request<'_>, image: &ImageReference) -> Res
         let digest = known.filter(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
         return digest.ok_or_else(|| StoreError::Offline { what: request.what.clone() });
     }
-    step(format!("asking for {image}"));
+    step(format!("looking up {image}"));
     let staging = Staging::new(&store.locks)?;
     let digest = Registry::new(request, image, staging.work()).digest()?;
     whole_file::replace(&tagged, |out| out.write_all(digest.as_bytes()))?;
@@ -76,7 +76,7 @@ pub(super) fn image(request: &Request<'_>, image: &ImageReference, digest: &str)
     make(request, Packed { key: digest.to_owned(), origin }, &|staging, tree| {
         request.may_fetch()?;
         let mut registry = Registry::new(request, image, staging.work());
-        (request.step)(format!("asking for {image}"));
+        (request.step)(format!("looking up {image}"));
         let manifest = registry.manifest(Some(digest))?;
         let mut blobs = Vec::new();
         for (number, layer) in manifest.layers.iter().enumerate().filter(|(_, layer)| may_hold_objects(layer)) {
@@ -210,7 +210,7 @@ fn make(
     }
     let staging = Staging::new(&store.locks)?;
     let work = staging.work();
-    let mut tree = ElfTree::new(&work).during("create a folder in", &work)?;
+    let mut tree = ElfTree::new(&work).during("create a directory in", &work)?;
     fill(&staging, &mut tree)?;
     let entry = staging.entry();
     keep_objects(tree.folder(), &entry.join(FILES)).during("write", &entry)?;

@@ -1,4 +1,4 @@
-//! [`Unreachable`]: places on the network that did not answer a short while ago, so that not every run waits for them anew.
+//! [`Unreachable`]: places on the network that did not answer a short while ago, so that not every run waits for them again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,14 +29,17 @@ impl Unreachable {
         let ago = changed.elapsed().ok().filter(|ago| *ago < PATIENCE && !self.asks_anyway)?;
         let reason = fs::read_to_string(&self.mark).ok()?;
         Some(match ago.as_secs() / 60 {
-            0 => format!("{reason} (asked just now)"),
-            minutes => format!("{reason} (asked {minutes} min ago)"),
+            0 => format!("{reason} (just tried)"),
+            minutes => format!("{reason} (tried {minutes} min ago)"),
         })
     }
 
     /// What the user can do.
     pub fn hint() -> String {
-        format!("check the network and the proxy settings; it is tried again after {} min", PATIENCE.as_secs() / 60)
+        format!(
+            "check the network and the proxy settings; the next attempt is made after {} min",
+            PATIENCE.as_secs() / 60
+        )
     }
 
     /// It does not answer. Failing to remember costs time and nothing else.

@@ -11,8 +11,8 @@ use crate::process;
 use crate::source::path;
 use crate::source::request::Request;
 use crate::source::tree;
-use crate::store::StoredKernel;
 use crate::store::error::{IoContext, StoreError};
+use crate::store::{Store, StoredKernel};
 
 /// For the whole of a build, on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(4 * 3600);
@@ -37,7 +37,7 @@ pub(super) fn kernel(
             return Err(request.unavailable(reason, "correct its path in the manifest"));
         }
     }
-    let folder = request.store.build_folders().join(file_name(request.name));
+    let folder = folder(request.store, request.name);
     fs::create_dir_all(&folder).during("create", &folder)?;
     let (source, shown) = match version {
         Some(version) => {
@@ -48,13 +48,23 @@ pub(super) fn kernel(
         }
         None => (tree.to_owned(), format!("build: {}", tree.display())),
     };
-    let output = folder.join("output");
+    let output = output(request.store, request.name);
     fs::create_dir_all(&output).during("create", &output)?;
     build.make(&source, &output, version.is_some())?;
     let found = tree::find(&output).ok_or_else(|| {
-        request.unavailable("`vng --build` made no bzImage".to_owned(), "try the same by hand in the tree")
+        request.unavailable("`vng --build` produced no bzImage".to_owned(), "run the same command by hand in the tree")
     })?;
     path::from_tree(request, found, shown, Vec::new())
+}
+
+/// Where the builds of a kernel are.
+fn folder(store: &Store, name: &str) -> PathBuf {
+    store.build_folders().join(file_name(name))
+}
+
+/// What `make` calls `O`, of a kernel by its name.
+pub(super) fn output(store: &Store, name: &str) -> PathBuf {
+    folder(store, name).join("output")
 }
 
 /// What is built.
@@ -69,7 +79,7 @@ impl Build<'_> {
         let mut git = Command::new("git");
         git.arg("-C").arg(folder).args(args);
         process::run(git, limit).map(|text| text.trim().to_owned()).map_err(|error| {
-            self.request.unavailable(error.to_string(), "`version` needs a git repository that has it")
+            self.request.unavailable(error.to_string(), "`version` needs a git repository that contains it")
         })
     }
 
@@ -127,13 +137,13 @@ impl Build<'_> {
             command.env("PATH", path);
         }
         let done = process::finish(&mut command, DEADLINE)
-            .map_err(|error| self.request.unavailable(error.to_string(), "try the same by hand in the tree"))?;
+            .map_err(|error| self.request.unavailable(error.to_string(), "run the same command by hand in the tree"))?;
         let log = output.with_extension("log");
         fs::write(&log, format!("{}\n{}", done.stdout, done.stderr)).during("write", &log)?;
         if !done.status.success() {
             let text = format!("{}\n{}", done.stdout, done.stderr);
             let telling = text.lines().find(|line| line.contains("rror:") || line.contains("***"));
-            let reason = format!("`vng --build` failed: {}", telling.unwrap_or("it does not say why").trim());
+            let reason = format!("`vng --build` failed: {}", telling.unwrap_or("no reason given").trim());
             return Err(self.request.unavailable(reason, &format!("its output is in `{}`", log.display())));
         }
         fs::write(&mark, built).during("write", &mark)
@@ -154,8 +164,10 @@ impl Build<'_> {
 
     fn vng(&self) -> Result<PathBuf, StoreError> {
         self.request.store.virtme_ng().map(Path::to_owned).ok_or_else(|| {
-            self.request
-                .unavailable("virtme-ng, which builds kernels, is not installed".to_owned(), "install virtme-ng")
+            self.request.unavailable(
+                "virtme-ng, which is needed to build kernels, is not installed".to_owned(),
+                "install virtme-ng",
+            )
         })
     }
 }

@@ -66,8 +66,8 @@ impl Store {
         }
         let (types, cells) = (super::TYPES, super::kept_cells::FOLDER);
         for (kind, name, source) in [
-            (FolderKind::Types, types, "types of kernels, as `corematrix predict` read them"),
-            (FolderKind::Cells, cells, "results of runs, for `corematrix run --reuse`"),
+            (FolderKind::Types, types, "kernel BTF read by `corematrix predict`"),
+            (FolderKind::Cells, cells, "results of earlier runs, for `corematrix run --reuse`"),
         ] {
             let folder = self.root.join(name);
             if folder.is_dir() {

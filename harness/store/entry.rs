@@ -44,7 +44,7 @@ fn mark_of_format(key: &str, format: u32) -> String {
 
 /// What an entry notes of a kernel without BTF.
 pub(crate) const NO_BTF: &str =
-    "the kernel has no BTF: every object with CO-RE relocations fails, unless some is given (`btf` in the manifest)";
+    "the kernel has no BTF: every object with CO-RE relocations fails unless `btf` in the manifest names some";
 
 /// The largest image that is read: a vmlinux with all its debug information may have a gigabyte.
 const IMAGE_LIMIT: u64 = 4 << 30;
@@ -106,7 +106,7 @@ impl Entry {
             |file: &str, reason: String| StoreError::Corrupt { what: format!("{}: {file}", delivery.what), reason };
         let size = fs::metadata(&delivery.image).during("read", &delivery.image)?.len();
         if size > IMAGE_LIMIT {
-            return Err(corrupt("image", format!("it has {size} bytes, more than any kernel")));
+            return Err(corrupt("image", format!("it has {size} bytes, too many for a kernel")));
         }
         let mut bytes = fs::read(&delivery.image).during("read", &delivery.image)?;
         if let Some(kernel) = unified::linux_of(&bytes) {
@@ -138,9 +138,7 @@ impl Entry {
             notes.push(NO_BTF.to_owned());
         }
         if config.is_none() {
-            notes.push(
-                "there is no kernel config: objects with kconfig externs cannot be judged (harness limit)".to_owned(),
-            );
+            notes.push("no kernel config: objects with kconfig externs cannot be judged".to_owned());
         }
         let config_file = config.is_some().then(|| folder.join("config"));
         let tree = ModuleTree::read(delivery.modules.as_deref(), config_file.as_deref())
@@ -149,9 +147,9 @@ impl Entry {
         if !selection.missing.is_empty() {
             let names = selection.missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             notes.push(if tree.knows_builtin {
-                format!("{names} neither built in nor a module here: the guest talks over the slow serial port")
+                format!("{names} neither built in nor a module here: the guest uses the slow serial port")
             } else {
-                format!("nothing here tells whether {names} are built in: taken to be so")
+                format!("cannot determine whether {names} are built in; assuming so")
             });
         }
         let packed =
@@ -303,7 +301,7 @@ impl Staging {
         let tmp = locks.root().join("tmp");
         // Between the making of a folder and its lock, a sweeper would take it for a dead run's.
         let _guard = locks.take("tmp", &mut || {})?;
-        let folder = TempDir::new_in(&tmp).during("create a folder in", &tmp)?;
+        let folder = TempDir::new_in(&tmp).during("create a directory in", &tmp)?;
         let owner = File::open(folder.path()).during("open", folder.path())?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(Into::into).during("lock", folder.path())?;
         for part in ["work", "entry"] {

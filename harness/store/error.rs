@@ -1,4 +1,4 @@
-//! [`StoreError`]: why a kernel or package could not be had.
+//! [`StoreError`]: why a kernel or package was unavailable.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub enum StoreError {
         hint: Option<String>,
     },
     /// The run is offline and the store does not have it yet.
-    #[error("{what} is not in the store and the run is offline")]
+    #[error("{what} is not stored, and the run is offline")]
     Offline {
         /// Kernel or package.
         what: String,
@@ -39,7 +39,7 @@ pub enum StoreError {
         found: String,
     },
     /// The locked version is gone from its source and `kernels.lock` says `when-gone = "stop"`.
-    #[error("{what}: the locked {version} is gone from the mirror")]
+    #[error("{what}: the pinned {version} is gone from the mirror")]
     Gone {
         /// Kernel or package.
         what: String,
@@ -55,7 +55,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The BTF that the manifest gives a kernel cannot be had.
-    #[error("{what}: the BTF given in `{}` cannot be used: {reason}", path.display())]
+    #[error("{what}: cannot use the BTF in `{}`: {reason}", path.display())]
     GivenBtf {
         /// The kernel.
         what: String,
@@ -67,7 +67,7 @@ pub enum StoreError {
         hint: String,
     },
     /// The kernel was built for another machine.
-    #[error("{what}: the kernel is for {machine}, and corematrix boots x86-64 only")]
+    #[error("{what}: the kernel is for {machine}, but corematrix boots only x86-64")]
     OtherMachine {
         /// Kernel or package and the file in it.
         what: String,
@@ -107,11 +107,11 @@ impl StoreError {
     pub fn reason(&self) -> String {
         match self {
             StoreError::Unavailable { reason, .. } => reason.clone(),
-            StoreError::Offline { .. } => "not in the store and the run is offline".to_owned(),
+            StoreError::Offline { .. } => "is not stored, and the run is offline".to_owned(),
             StoreError::Mismatch { field, expected, found, .. } => {
                 format!("`kernels.lock` expects {field} `{expected}` but found `{found}`")
             }
-            StoreError::Gone { version, .. } => format!("the locked {version} is gone from the mirror"),
+            StoreError::Gone { version, .. } => format!("the pinned {version} is gone from the mirror"),
             StoreError::GivenBtf { path, reason, .. } => {
                 format!("the BTF given in `{}` cannot be used: {reason}", path.display())
             }
@@ -129,31 +129,33 @@ impl StoreError {
             StoreError::Unavailable { hint, .. } => hint.clone(),
             StoreError::Offline { .. } => Some("run once without `--offline` to fetch it".to_owned()),
             StoreError::Mismatch { .. } => Some(
-                "somebody changed the package or image under the same version; if you trust the new one, delete its \
-                 section from `kernels.lock` and run again"
+                "the package or image changed under the same version; if you trust the new one, delete its section \
+    from `kernels.lock` and run again"
                     .to_owned(),
             ),
             StoreError::Gone { .. } => Some(
-                "set `when-gone = \"newest\"` in `kernels.lock` to move on to the newest version, or delete its section"
+                "set `when-gone = \"newest\"` in `kernels.lock` to take the newest version, or delete its section"
                     .to_owned(),
             ),
-            StoreError::OtherMachine { .. } => Some("name one that was built for x86-64 (`ARCH=x86_64`)".to_owned()),
+            StoreError::OtherMachine { .. } => {
+                Some("use a kernel that was built for x86-64 (`ARCH=x86_64`)".to_owned())
+            }
             StoreError::Corrupt { .. } => {
-                Some("the file may be cut short or damaged: get it again, or name another image".to_owned())
+                Some("the file may be truncated or damaged: download it again, or use another image".to_owned())
             }
             StoreError::GivenBtf { hint, .. } => Some(hint.clone()),
             StoreError::BadLock { .. } => {
-                Some("restore it from version control, or delete it to have it written anew".to_owned())
+                Some("restore it from version control, or delete it; the next run writes a new one".to_owned())
             }
             StoreError::Stopped => None,
             StoreError::Io { source, .. } => Some(match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "free some space, or name a store elsewhere by `--store` or `COREMATRIX_STORE`".to_owned()
+                    "free some space, or set another store with `--store` or `COREMATRIX_STORE`".to_owned()
                 }
                 io::ErrorKind::NotFound => "check the path".to_owned(),
                 // Not from the system, and so of no file.
-                io::ErrorKind::Other => "name a store by `--store` or `COREMATRIX_STORE`".to_owned(),
-                _ => "check its permissions, or name a store elsewhere by `--store` or `COREMATRIX_STORE`".to_owned(),
+                io::ErrorKind::Other => "set a store with `--store` or `COREMATRIX_STORE`".to_owned(),
+                _ => "check its permissions, or set another store with `--store` or `COREMATRIX_STORE`".to_owned(),
             }),
         }
     }

@@ -68,7 +68,7 @@ pub(crate) fn take_for_a_moment(file: &File, operation: FlockOperation) -> io::R
     let end = Instant::now() + A_MOMENT;
     match wait(file, operation, &mut || {}, &|| Instant::now() >= end)? {
         true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::TimedOut, "another process has it locked and does not go on")),
+        false => Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds the lock and makes no progress")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`GivenBtf`]: BTF that the user gives a kernel, in the place of its own.
+//! [`GivenBtf`]: BTF that the user gives a kernel, instead of its own.
 
 use std::path::PathBuf;
 

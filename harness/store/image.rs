@@ -32,19 +32,19 @@ const XEN_ELFNOTE_PHYS32_ENTRY: NoteType = NoteType(18);
 pub(crate) enum ImageError {
     #[error("neither a bzImage nor an x86-64 ELF vmlinux")]
     Unknown,
-    #[error("the kernel is for {0}, and corematrix boots x86-64 only")]
+    #[error("the kernel is for {0}, but corematrix boots only x86-64")]
     OtherMachine(&'static str),
-    #[error("the image is cut short: {0}")]
+    #[error("the image is truncated: {0}")]
     Truncated(&'static str),
-    #[error("the kernel inside cannot be unpacked: {0}")]
+    #[error("cannot unpack the kernel in the image: {0}")]
     Unpack(String),
-    #[error("the kernel inside would unpack to {0} bytes, more than any kernel")]
+    #[error("the kernel in the image unpacks to {0} bytes, too many for a kernel")]
     TooLarge(u64),
-    #[error("the kernel inside is not a sound ELF file: {0}")]
+    #[error("the kernel in the image is not a valid ELF file: {0}")]
     Elf(String),
-    #[error("the image does not tell its release")]
+    #[error("the image contains no release string")]
     NoRelease,
-    #[error("the vmlinux has no PVH note (`CONFIG_PVH`), so QEMU cannot boot it; take the bzImage instead")]
+    #[error("the vmlinux has no PVH note (`CONFIG_PVH`), so QEMU cannot boot it; use the bzImage instead")]
     NoPvh,
 }
 
@@ -90,14 +90,14 @@ impl<'data> Image<'data> {
                 }
                 let ElfParts { pvh, btf, build_id } = inspect_elf(&vmlinux)?;
                 let note =
-                    (!pvh).then(|| "the kernel has no PVH note, so it boots from its bzImage, slower".to_owned());
+                    (!pvh).then(|| "the kernel has no PVH note: it boots from its bzImage, which is slower".to_owned());
                 let config = embedded_config(&vmlinux);
                 Ok(Image { release, vmlinux: Some(Cow::Owned(vmlinux)), pvh, btf, build_id, config, note })
             }
             None => {
                 let note =
-                    "the image is compressed in a way corematrix cannot unpack (bzip2, lzma or lzo), so it boots \
-                            from its bzImage, slower, and its BTF cannot be read"
+                    "the image is compressed with bzip2, lzma or lzo, which corematrix cannot unpack: it boots from \
+    its bzImage, which is slower, and its BTF cannot be read"
                         .to_owned();
                 Ok(Image {
                     release,
@@ -195,7 +195,7 @@ fn payload(bytes: &[u8]) -> Result<&[u8], ImageError> {
     let start = (sectors + 1) * 512 + offset;
     match bytes.get(start..start.saturating_add(length)) {
         Some(payload) if length > 4 => Ok(payload),
-        _ => Err(ImageError::Truncated("the compressed kernel ends before its end")),
+        _ => Err(ImageError::Truncated("the compressed kernel is truncated")),
     }
 }
 
@@ -228,7 +228,7 @@ fn unpack(payload: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
         return Ok(None);
     }
     if out.len() as u64 != size {
-        return Err(ImageError::Unpack(format!("it promises {size} bytes and holds {}", out.len())));
+        return Err(ImageError::Unpack(format!("it declares {size} bytes but holds {}", out.len())));
     }
     Ok(Some(out))
 }
@@ -238,12 +238,12 @@ fn unpack_lz4(mut blocks: &[u8], size: u64) -> Result<Vec<u8>, ImageError> {
     let mut out = Vec::new();
     while let Some(length) = u32_at(blocks, 0).map(|number| number as usize) {
         let block = blocks.get(4..4usize.saturating_add(length));
-        let block = block.ok_or(ImageError::Truncated("an lz4 block ends before its end"))?;
+        let block = block.ok_or(ImageError::Truncated("an lz4 block is truncated"))?;
         let unpacked =
             lz4_flex::block::decompress(block, LZ4_BLOCK).map_err(|error| ImageError::Unpack(error.to_string()))?;
         out.extend_from_slice(&unpacked);
         if out.len() as u64 > size {
-            return Err(ImageError::Unpack(format!("it promises {size} bytes and holds more")));
+            return Err(ImageError::Unpack(format!("it declares {size} bytes but holds more")));
         }
         blocks = &blocks[4 + length..];
     }
@@ -263,7 +263,7 @@ fn other_machine(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"\x7fELF") {
         let number = u16_at(bytes, 18)?;
         return match if bytes[5] == 2 { number.swap_bytes() } else { number } {
-            3 => Some("x86 of 32 bits"),
+            3 => Some("32-bit x86"),
             21 => Some("PowerPC"),
             22 => Some("s390"),
             40 => Some("arm"),

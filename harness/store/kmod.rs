@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::module_info::ModuleInfo;
+use crate::checksum;
 
 /// The drivers of virtio-serial, the guest's data channel.
 pub(crate) const WANTED: [&str; 2] = ["virtio_pci", "virtio_console"];
@@ -75,6 +77,16 @@ impl ModuleTree {
     /// All modules by name, with their files.
     pub fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
         self.files.iter().map(|(name, path)| (name.as_str(), path.as_path()))
+    }
+
+    /// Changes with every module that is built anew, as far as sizes and times tell.
+    pub fn stamp(&self) -> io::Result<String> {
+        let mut all = String::new();
+        for (name, path) in &self.files {
+            let found = fs::metadata(path)?;
+            all += &format!("{name} {} {} {}\n", found.len(), found.mtime(), found.mtime_nsec());
+        }
+        Ok(checksum::of_bytes(all.as_bytes()))
     }
 
     /// The names that are built into the image.

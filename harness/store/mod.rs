@@ -32,8 +32,9 @@ pub(crate) mod kmod;
 mod module_btf;
 pub(crate) mod module_files;
 mod module_functions;
-mod module_index;
+pub(crate) mod module_index;
 mod module_info;
+pub(crate) mod module_lookup;
 mod module_names;
 pub(crate) mod modules;
 mod programs;
@@ -56,6 +57,7 @@ pub use self::kept_cells::{CELLS_BUDGET, KeptCell};
 pub use self::module_files::{ModuleFile, ModuleFiles, ResolvedModules};
 pub use self::module_index::ModuleIndex;
 pub use self::module_info::ModuleInfo;
+pub use self::module_lookup::FoundInModules;
 pub use self::modules::types_of_module;
 pub use self::proof_of_boot::ProofOfBoot;
 pub use self::snapshots::{Shelf, Snapshot, SnapshotKey, SnapshotLookup, SnapshotPlace, StoredSnapshot};
@@ -73,7 +75,7 @@ use crate::record::KernelIdentity;
 /// What was begun to be downloaded, by SHA-256, so that the next run can go on with it.
 const DOWNLOADS: &str = "downloads";
 /// The state of the BTF of a kernel that has none.
-pub const NO_BTF_GIVEN: &str = "none, none given";
+pub const NO_BTF_GIVEN: &str = "none";
 
 /// Files with objects, out of images and archives.
 pub(crate) const UNPACKED: &str = "unpacked";
@@ -174,7 +176,7 @@ impl Store {
         let base = home
             .ok_or_else(|| std::io::Error::other("`HOME` is not set"))
             .and_then(|_| etcetera::choose_base_strategy().map_err(std::io::Error::other))
-            .during("find the cache folder of the user for", Path::new("corematrix"))?;
+            .during("find the cache directory of the user for", Path::new("corematrix"))?;
         Ok(base.cache_dir().join("corematrix"))
     }
 

@@ -39,6 +39,9 @@ struct List {
     modules: BTreeMap<String, Listed>,
     /// Names built into the image; empty where nothing lists them.
     built_in: BTreeSet<String>,
+    /// Of which build they are, as far as sizes and times tell.
+    #[serde(default)]
+    stamp: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,7 +117,7 @@ pub(crate) fn keep(tree: &ModuleTree, folder: &Path) -> io::Result<()> {
         started.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
     });
     let modules = kept.into_iter().collect::<io::Result<_>>()?;
-    let list = List { modules, built_in: tree.built_in().clone() };
+    let list = List { modules, built_in: tree.built_in().clone(), stamp: Some(tree.stamp()?) };
     // Last: a folder without it is not whole.
     fs::write(folder.join(LIST), serde_json::to_vec(&list)?)
 }
@@ -130,6 +133,11 @@ impl ModuleFiles {
     fn read(folder: &Path) -> Option<ModuleFiles> {
         let list = serde_json::from_slice(&fs::read(folder.join(LIST)).ok()?).ok()?;
         Some(ModuleFiles { folder: folder.to_owned(), list })
+    }
+
+    /// Whether they are those of a tree as it is now.
+    pub(crate) fn are_of(&self, tree: &ModuleTree) -> bool {
+        self.list.stamp.is_some() && tree.stamp().ok() == self.list.stamp
     }
 
     /// Whether there is a module of this name.

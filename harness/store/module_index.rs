@@ -14,7 +14,7 @@ use crate::object::btf::Btf;
 use crate::whole_file;
 
 /// The file in an entry. Its number is raised when its content changes its meaning.
-const FILE: &str = "modules.index.1";
+pub(crate) const FILE: &str = "modules.index.1";
 /// A hash and the number of a module.
 const ROW: usize = 12;
 /// Larger indexes are not read.

@@ -1,6 +1,6 @@
 //! What is known of the modules of a kernel: [`StoredKernel::module_types`], [`StoredKernel::module_functions`].
 //!
-//! No guest loads them. They only tell what is in a module, so that nobody takes it for missing.
+//! They tell what is in a module, so that nobody takes it for missing.
 
 use std::io;
 use std::path::Path;
@@ -75,7 +75,7 @@ pub fn types_of_module(file: &Path) -> Option<Vec<u8>> {
 }
 
 impl StoredKernel {
-    /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends. None is loaded in a guest.
+    /// The kernel's modules with their raw BTF, which goes on where that of vmlinux ends.
     ///
     /// # Errors
     /// [`StoreError::Io`].

@@ -274,7 +274,7 @@ impl Store {
             };
             // One that another run uses stays: for that run it is good enough.
             if self.remove_snapshot(&entry.path()) {
-                thrown_away.push(format!("the snapshot was thrown away: {flaw}"));
+                thrown_away.push(format!("the snapshot was removed: {flaw}"));
             }
         }
         Ok(None)

@@ -46,7 +46,7 @@ impl WrittenAlternatives {
             members.push(member);
         }
         match members.len() {
-            0 | 1 => Err((None, Mistake::new(format!("alternatives `{}` need two members at least", self.name)))),
+            0 | 1 => Err((None, Mistake::new(format!("alternatives `{}` need at least two members", self.name)))),
             _ => Ok(AlternativesRecord { name: self.name.clone(), kind, declared: true, members }),
         }
     }

@@ -17,15 +17,13 @@ use crate::suite::image::SCHEME;
 
 /// What precedes the digest of an image.
 const DIGEST: &str = "@sha256:";
-const HEAD: &str = "\
-# Written by `corematrix init`. What is commented out is there to be filled in.
+const HEAD: &str = "# Written by `corematrix init`. Commented-out parts are templates.
 ";
-const COVERAGE: &str = "\
-# Percent of the sides of guards that have to be verified on some kernel; a run below it fails.
+const COVERAGE: &str = "# Required percentage of guard sides that are verified on some kernel; a run below it fails.
 # minimum-coverage = 100
 ";
 const ALTERNATIVES: &str = "
-# One of them has to load on every kernel; the others may fail. Judged by names and sections: check that it is meant so.
+# One of them must load on every kernel; the others may fail. Proposed from names and sections: check that this is intended.
 ";
 const SHAPE: &str = "
 # The object once more, with other settings: the verifier sees the code that they switch on. One table for each combination
@@ -35,7 +33,7 @@ const OPTIONAL: &str = "
 # Programs that may fail.
 ";
 const EXPECT: &str = "
-# A failure that is known, and why it is put up with.
+# A known failure, and the reason for accepting it.
 # [[expect]]
 ";
 
@@ -204,7 +202,8 @@ mod tests {
         std::fs::write(&object, include_bytes!("../../tests/fixtures/maps/definitions.bpf.o")).unwrap();
         let objects = find_objects(&[object]).unwrap().objects;
         let text = draft("maps", &objects, folder.path());
-        let tables = &text[text.find("\n# What libbpf needs").unwrap()..text.find("\n# A failure").unwrap()];
+        let tables =
+            &text[text.find("\n# Values that libbpf needs").unwrap()..text.find("\n# A known failure").unwrap()];
         insta::assert_snapshot!(tables);
         let drafted = settings(folder.path(), &objects, &text);
         let (of, loading) = &drafted.loading[0];

@@ -87,13 +87,13 @@ impl SuiteError {
                 let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, key))?;
                 Some(match strsim::damerau_levenshtein(nearest, key) {
                     0..=3 => format!("did you mean `{nearest}`?"),
-                    _ => format!("the keys here are {}", quoted(known)),
+                    _ => format!("valid keys are {}", quoted(known)),
                 })
             }
-            SuiteError::Unreadable { .. } => Some("is the path right? suite files end in `.toml`".to_owned()),
+            SuiteError::Unreadable { .. } => Some("check the path; suite files end in `.toml`".to_owned()),
             SuiteError::NoMatch { path, .. } => {
                 let folder = folder(path);
-                Some(format!("paths are relative to the suite file's folder `{}`", folder.display()))
+                Some(format!("paths are relative to the suite file's directory `{}`", folder.display()))
             }
             SuiteError::Wrong { hint, .. } => hint.clone(),
             _ => None,
@@ -130,7 +130,7 @@ impl Mistake {
             None if known.is_empty() => self,
             None => {
                 let more = if known.len() > MOST { format!(" and {} more", known.len() - MOST) } else { String::new() };
-                self.hint(format!("there is {}{more}", quoted(&known[..known.len().min(MOST)])))
+                self.hint(format!("it has {}{more}", quoted(&known[..known.len().min(MOST)])))
             }
         }
     }

@@ -21,7 +21,7 @@ impl Objects<'_> {
         if objects.is_empty() {
             let name = scope.object.as_str();
             let known = rows.iter().map(|(row, _)| row.as_str());
-            return Err((places[0], Mistake::new(format!("there is no object `{name}`")).known(name, known)));
+            return Err((places[0], Mistake::new(format!("unknown object `{name}`")).known(name, known)));
         }
         let inventories = objects.iter().filter_map(|&object| self.inventory(object));
         let known: Vec<&str> = inventories.flat_map(|all| &all.programs).map(|program| program.name.as_str()).collect();

@@ -52,7 +52,7 @@
 //! legacy-maps = true                    # the definitions of a section `maps` are maps
 //! stubs = ["log"]                       # calls of this extern function return 0
 //! capabilities = ["CAP_BPF"]            # as in a shape
-//! btf = "min/5.4.btf"                   # what its relocations take in place of the kernel's BTF
+//! btf = "min/5.4.btf"                   # what its relocations take instead of the kernel's BTF
 //!
 //! [[map]]                               # also `type`, `key-size`, `value-size`, `map-flags`, `inner`
 //! map = "opensnoop/start"

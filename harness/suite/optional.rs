@@ -31,7 +31,7 @@ impl WrittenOptional {
             _ => return Err((None, Mistake::new("`[[optional]]` needs either `object` or `program`"))),
         };
         if self.reason.trim().is_empty() {
-            return Err((None, Mistake::new("`reason` is empty").hint("say why it may fail")));
+            return Err((None, Mistake::new("`reason` is empty").hint("state why it may fail")));
         }
         let what = Alternative { object: all.0[object].name.clone(), name };
         Ok(OptionalRecord { what, reason: self.reason.clone() })

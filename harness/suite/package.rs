@@ -41,7 +41,7 @@ pub(super) fn check_files(what: &str, files: &[String]) -> Result<(), String> {
     match files.iter().find(|file| file.starts_with('/') || file.split('/').any(|part| part == "..")) {
         Some(file) => {
             let kind = what.split(' ').next().unwrap_or(what);
-            Err(format!("`{file}` of {what} has to lie inside the {kind}, without `/` in front"))
+            Err(format!("`{file}` of {what} must be a path inside the {kind}, without a leading `/`"))
         }
         None => Ok(()),
     }

@@ -42,11 +42,11 @@ impl<'a> Objects<'a> {
             [one] => Ok(one),
             [] => {
                 let known = self.0.iter().map(|object| object.name.as_str());
-                Err(Mistake::new(format!("there is no object `{name}`")).known(name, known))
+                Err(Mistake::new(format!("unknown object `{name}`")).known(name, known))
             }
             _ => {
                 let names: Vec<String> = found.iter().map(|&index| format!("`{}`", self.0[index].name)).collect();
-                Err(Mistake::new(format!("`{name}` may be any of {}", names.join(", "))))
+                Err(Mistake::new(format!("`{name}` is ambiguous: {}", names.join(", "))))
             }
         }
     }

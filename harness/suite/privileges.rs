@@ -20,8 +20,8 @@ pub(super) fn checked(
     let token = token.filter(|token| *token.get_ref());
     let Some(written) = capabilities else { return Ok(token.map(|_| LoadingPrivileges::Token)) };
     if let Some(token) = token {
-        let mistake = Mistake::new("there is `capabilities` and `token`; take one of them");
-        let hint = "who has a token needs no capability outside of its user namespace";
+        let mistake = Mistake::new("`capabilities` and `token` exclude each other; use one of them");
+        let hint = "a load with a token needs no capabilities outside its user namespace";
         return Err((Some(token.span().start), mistake.hint(hint)));
     }
     let names = written.get_ref();
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(read("capabilities = []"), has(&[]));
         assert_eq!(read("capabilities = [\"bpf\", \"CAP_BPF\", \"CAP_SYSLOG\"]"), has(&["CAP_BPF", "CAP_SYSLOG"]));
         assert_eq!(read("capabilities = [\"all\"]"), Ok(Some(LoadingPrivileges::AllCapabilities)));
-        assert_eq!(read("capabilities = [\"CAP_BFP\"]"), Err("there is no capability `CAP_BFP`".to_owned()));
-        assert!(read("capabilities = []\ntoken = true").unwrap_err().contains("take one of them"));
+        assert_eq!(read("capabilities = [\"CAP_BFP\"]"), Err("unknown capability `CAP_BFP`".to_owned()));
+        assert!(read("capabilities = []\ntoken = true").unwrap_err().contains("use one of them"));
     }
 }

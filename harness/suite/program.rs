@@ -120,7 +120,7 @@ impl WrittenProgram {
         let attach = attach.transpose()?;
         for trigger in &self.triggers {
             if !TRIGGERS.contains(&trigger.get_ref().as_str()) {
-                let message = format!("corematrix has no trigger `{}`", trigger.get_ref());
+                let message = format!("unknown trigger `{}`", trigger.get_ref());
                 return Err(place(trigger)(Mistake::new(message).known(trigger.get_ref(), TRIGGERS)));
             }
         }
@@ -128,7 +128,7 @@ impl WrittenProgram {
             && !command.get_ref().first().is_some_and(|path| path.starts_with('/'))
         {
             let message = "`command` needs the absolute path of an executable of the guest, and its arguments";
-            let hint = "the guest holds corematrix itself as `/init`, the libraries that it uses, and nothing else";
+            let hint = "the guest contains only `/init` (corematrix) and the libraries that it uses";
             return Err(place(command)(Mistake::new(message).hint(hint)));
         }
         let test_run = self.test_run.as_ref().map(|test| test.get_ref().plan(program, suite, test.span().start));
@@ -140,17 +140,17 @@ impl WrittenProgram {
         let exercise = (exercise.is_triggered() || exercise.test_run.is_some()).then_some(exercise);
         let is_ordered = attach.is_some() || exercise.is_some();
         if !is_ordered && loading.is_none() {
-            let message = format!("`[[program]]` says nothing of `{name}`");
+            let message = format!("`[[program]]` of `{name}` sets nothing");
             let keys = "write `attach`, `triggers`, `command`, `test-run`, `type`, `attach-type`, `target`, `flags` or `autoload`";
             return Err((None, Mistake::new(message).hint(keys)));
         }
         if let Some(loading) = loading.as_ref().filter(|_| is_ordered)
             && loading.autoload == Some(false)
         {
-            let message = format!("`{name}` is never loaded, so nothing can be done with it");
+            let message = format!("`{name}` is never loaded (`autoload = false`), so it cannot be attached or run");
             return Err((
                 None,
-                Mistake::new(message).hint("leave out `autoload = false` or what is to be done with it"),
+                Mistake::new(message).hint("remove `autoload = false`, or remove the attachment and test run"),
             ));
         }
         let setup = is_ordered.then(|| ProgramSetup { program: name.clone(), attach, exercise });
@@ -195,8 +195,8 @@ impl WrittenAttach {
             }
             WrittenAttach { function: None, binary: None, tracepoint: None, interface: None, cgroup: Some(path) } => {
                 if path.split('/').any(|part| part.is_empty() || part == "..") {
-                    let message = format!("`{path}` is no cgroup below the guest's root cgroup");
-                    return Err(Mistake::new(message).hint("write it without `/` in front: `cgroup = \"mine\"`"));
+                    let message = format!("`{path}` is not a cgroup below the guest's root cgroup");
+                    return Err(Mistake::new(message).hint("write it without a leading `/`: `cgroup = \"mine\"`"));
                 }
                 let fits = of_type.starts_with("cgroup_") || of_type == "sock_ops" || kind == "lsm_cgroup";
                 (AttachTo::Cgroup(owned(path)), fits, "programs of cgroups")
@@ -210,7 +210,7 @@ impl WrittenAttach {
             true => Ok(target),
             false => {
                 let message = format!("`{}` of section `{}` cannot be attached to that", program.name, program.section);
-                Err(Mistake::new(message).hint(format!("it is for {for_what}")))
+                Err(Mistake::new(message).hint(format!("it applies only to {for_what}")))
             }
         }
     }
@@ -221,12 +221,12 @@ impl WrittenTestRun {
         let of_type = program.prog_type.as_deref().unwrap_or_default();
         let on_packets = ON_PACKETS.contains(&of_type);
         if !on_packets && !ON_CONTEXT.contains(&of_type) {
-            let message = format!("no kernel has a test run for `{}` of type `{of_type}`", program.name);
-            return Err((Some(at), Mistake::new(message).hint("make it run by `triggers` or `command`")));
+            let message = format!("kernels have no test run for `{}` of type `{of_type}`", program.name);
+            return Err((Some(at), Mistake::new(message).hint("use `triggers` or `command` to make it run")));
         }
         let input = match (&self.input, &self.input_file) {
             (Some(_), Some(file)) => {
-                return Err(place(file)(Mistake::new("there is `input` and `input-file`; take one of them")));
+                return Err(place(file)(Mistake::new("`input` and `input-file` exclude each other; use one of them")));
             }
             (Some(text), None) => Some((text, bytes(text.get_ref()).map_err(place(text))?)),
             (None, Some(file)) => {
@@ -253,7 +253,7 @@ impl WrittenTestRun {
             Ok(_) if !on_packets => {
                 Err(place(written)(Mistake::new(format!("programs of type `{of_type}` cannot be repeated"))))
             }
-            _ => Err(place(written)(Mistake::new("`repeat` is a number from 1 on"))),
+            _ => Err(place(written)(Mistake::new("`repeat` must be at least 1"))),
         });
         let returns = self.returns.as_ref().map(|written| match *written.get_ref() {
             value @ -0x8000_0000..=0xffff_ffff => Ok(value as u32),
@@ -277,7 +277,9 @@ fn bytes(text: &str) -> Result<Vec<u8>, Mistake> {
         .collect();
     match digits {
         Some(digits) if digits.len() % 2 == 0 => Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()),
-        _ => Err(Mistake::new("it is not bytes in hex").hint("write two digits for each byte: `\"0a 1b 2c\"`")),
+        _ => {
+            Err(Mistake::new("it is not a string of hex bytes").hint("write two digits for each byte: `\"0a 1b 2c\"`"))
+        }
     }
 }
 

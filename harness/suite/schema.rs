@@ -15,14 +15,14 @@ struct Shape {
 fn shape(table: &str) -> Shape {
     let (about, required): (_, &[&str]) = match table {
         "package" => {
-            ("Objects out of a Debian package, which is unpacked and not installed.", &["apt", "suites", "files"])
+            ("Objects from a Debian package, which is unpacked but not installed.", &["apt", "suites", "files"])
         }
-        "image" => ("Objects out of an OCI image.", &["oci"]),
-        "alternatives" => ("Programs, maps or objects of which one has to load on every kernel.", &["name"]),
+        "image" => ("Objects from an OCI image.", &["oci"]),
+        "alternatives" => ("Programs, maps or objects of which one must load on every kernel.", &["name"]),
         "optional" => ("A program or object that may fail.", &["reason"]),
         "shape" => ("The object once more, with other settings.", &["object", "name"]),
-        "expect" => ("A failure that is known.", &["reason"]),
-        "allow-warning" => ("A warning of kernels that is known.", &["contains", "reason"]),
+        "expect" => ("A known failure.", &["reason"]),
+        "allow-warning" => ("A known kernel warning.", &["contains", "reason"]),
         "program" => ("How a program is loaded, attached and made to run.", &["program"]),
         "object" => ("What the object's own loader does to it.", &["object"]),
         "map" => ("A map that the object's own loader completes.", &["map"]),
@@ -46,18 +46,18 @@ fn key(table: &str, name: &str) -> Value {
     let definition = || {
         vec![
             ("type", text("The type, as libbpf calls it: `hash`.")),
-            ("key-size", number("Bytes of a key.")),
-            ("value-size", number("Bytes of a value.")),
-            ("max-entries", number("How many entries.")),
+            ("key-size", number("Size of a key, in bytes.")),
+            ("value-size", number("Size of a value, in bytes.")),
+            ("max-entries", number("Maximum number of entries.")),
             ("map-flags", number("`BPF_F_*`.")),
         ]
     };
     match (table, name) {
         ("package", "apt") => text("The name of the package."),
-        ("package", "suites") => texts("Suites of Debian to look in, best first."),
+        ("package", "suites") => texts("Debian suites, most preferred first."),
         (_, "files") => texts("Globs of files inside."),
         (_, "oci") => text("`REGISTRY/NAME@sha256:DIGEST`."),
-        ("alternatives" | "shape", "name") => text("Its name in reports."),
+        ("alternatives" | "shape", "name") => text("Name in reports."),
         (_, "programs") => texts("Programs, `OBJECT/PROGRAM`."),
         ("shape", "maps") => any_table("Sizes of maps, by name: `max_entries`, `key_size`, `value_size`."),
         (_, "maps") => texts("Maps, `OBJECT/MAP`."),
@@ -68,7 +68,7 @@ fn key(table: &str, name: &str) -> Value {
         (_, "object") => text("The object, as reports name it."),
         (_, "program") => text("The program, `OBJECT/PROGRAM`."),
         (_, "reason") => text("Why, for people."),
-        (_, "link") => text("Where more is told of it."),
+        (_, "link") => text("Where to read more about it."),
         // TOML has dates of its own, which most checkers hand on as text.
         (_, "expires") => json!({ "description": "The day after which it excuses nothing: 2027-06-30." }),
         (_, "verdict") => text("The verdict, as in `report.json`."),
@@ -77,7 +77,7 @@ fn key(table: &str, name: &str) -> Value {
         (_, "cpus" | "memory" | "numa" | "profile") => machine_key(name),
         (_, "set") => any_table("Variables of `.rodata`, `.data` or `.bss`, by name."),
         ("program", "type") => text("The type of the program, as libbpf calls it: `sched_cls`."),
-        (_, "attach-type") => text("The attach type, as libbpf calls it."),
+        (_, "attach-type") => text("Attach type, by libbpf's name."),
         (_, "target") => text(
             "What it is loaded for, where its section does not name it: a function of the kernel, or `OBJECT:PROGRAM` for a function of a program.",
         ),
@@ -85,20 +85,20 @@ fn key(table: &str, name: &str) -> Value {
         (_, "flags") => texts("`sleepable` and others."),
         (_, "autoload") => yes_or_no("`false`: its loader never loads it."),
         (_, "attach") => closed(
-            "To what it is attached.",
+            "Attachment point.",
             &["function", "binary", "tracepoint", "interface", "cgroup"]
                 .map(|name| (name, text("What it is attached to."))),
         ),
-        (_, "triggers") => texts("What makes it run, of what `--exercise` does: `file`, `exec` and so on."),
-        (_, "command") => texts("A command that makes it run, word by word."),
+        (_, "triggers") => texts("Activities of `--exercise` that make it run: `file`, `exec` and so on."),
+        (_, "command") => texts("A command that makes it run, as a list of words."),
         (_, "test-run") => closed(
             "A test run of the kernel.",
             &[
                 ("input", text("The packet, in hex.")),
                 ("input-file", text("The file with the packet.")),
                 ("context", text("The context, in hex.")),
-                ("repeat", number("How often it runs.")),
-                ("returns", number("What it has to return.")),
+                ("repeat", number("Number of runs.")),
+                ("returns", number("Expected return value.")),
             ],
         ),
         (_, "capabilities") => {
@@ -106,16 +106,16 @@ fn key(table: &str, name: &str) -> Value {
         }
         (_, "token") => yes_or_no("Whether it is loaded with a BPF token of a user namespace."),
         (_, "loader") => text("What loads it: `libbpf`, `cilium-ebpf`, `aya`, or the path of a loader."),
-        (_, "static-programs") => yes_or_no("Whether its loader takes static functions for programs."),
-        (_, "called-programs") => yes_or_no("Whether code may call functions that stand in sections of programs."),
-        (_, "legacy-maps") => yes_or_no("Whether its loader takes map definitions of a section `maps`."),
+        (_, "static-programs") => yes_or_no("Whether its loader treats static functions as programs."),
+        (_, "called-programs") => yes_or_no("Whether code may call functions in sections of programs."),
+        (_, "legacy-maps") => yes_or_no("Whether its loader reads map definitions from a section `maps`."),
         (_, "stubs") => texts("Extern functions whose calls return 0."),
-        (_, "btf") => text("The BTF that its relocations take, in the place of the kernel's."),
+        (_, "btf") => text("BTF to use for relocations instead of the kernel's."),
         ("map", "map") => text("The map, `OBJECT/MAP`."),
         ("map", "pinning") => text("`none`, `by-name`, or a path below `/sys/fs/bpf`."),
         ("map", "inner") => {
             let mut keys = definition();
-            keys.push(("like", text("Another map of the object, which it is like.")));
+            keys.push(("like", text("Another map of the object to copy the definition from.")));
             closed("The definition of the maps in a map of maps.", &keys)
         }
         ("map", "reuse") => {
@@ -133,14 +133,15 @@ fn key(table: &str, name: &str) -> Value {
 fn machine_key(name: &str) -> Value {
     match name {
         "cpus" => {
-            json!({ "type": "integer", "minimum": 1, "maximum": 255, "description": "Processors of the machine." })
+            json!({ "type": "integer", "minimum": 1, "maximum": 255, "description": "Number of CPUs of the guest." })
         }
-        "memory" => json!({ "type": "string", "description": "Memory of the machine, such as `512MiB` or `1GiB`." }),
+        "memory" => json!({ "type": "string", "description": "Memory of the guest, such as `512MiB` or `1GiB`." }),
         "numa" => {
-            json!({ "type": "integer", "minimum": 1, "maximum": 64, "description": "NUMA nodes of the machine." })
+            json!({ "type": "integer", "minimum": 1, "maximum": 64, "description": "Number of NUMA nodes of the guest." })
         }
         _ => {
-            json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Named settings of the machine." })
+            json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Names of profiles \
+    (machine settings)." })
         }
     }
 }
@@ -165,17 +166,19 @@ fn schema() -> Value {
                     json!({ "type": "string", "description": "What loads its objects: `libbpf`, `cilium-ebpf`, `aya`, or the path of a loader." })
                 }
                 "modules" => {
-                    json!({ "type": "array", "items": { "type": "string" }, "description": "Kernel modules that guests load, by name or as paths of `.ko` files, besides those that objects need; `none` forbids all." })
+                    json!({ "type": "array", "items": { "type": "string" }, "description": "Kernel modules that guests \
+    load, by name or by path of a `.ko` file, in addition to those that objects need; `none` forbids all." })
                 }
                 "objects" => {
-                    json!({ "type": "array", "items": { "type": "string" }, "description": "Paths and globs of objects, from the suite's folder." })
+                    json!({ "type": "array", "items": { "type": "string" }, "description": "Paths and globs of \
+    objects, relative to the directory of the suite." })
                 }
                 "minimum-coverage" => {
-                    json!({ "type": "number", "description": "Percent of the guards' sides that have to be verified." })
+                    json!({ "type": "number", "description": "Required percentage of verified guard sides." })
                 }
                 "cpus" | "memory" | "numa" | "profile" => machine_key(name),
                 "least-privileges" => {
-                    json!({ "type": "boolean", "description": "Whether the report tells with which capabilities each program loads." })
+                    json!({ "type": "boolean", "description": "Whether the report shows the fewest capabilities with which each program loads." })
                 }
                 other => panic!("`{other}` has no description"),
             },

@@ -125,8 +125,8 @@ impl WrittenShape {
         let object = all.object(self.object.get_ref()).map_err(|error| (Some(self.object.span().start), error))?;
         let title = &all.0[object].name;
         if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            let message = format!("`{}` is no name of a shape", self.name);
-            return Err((None, Mistake::new(message).hint("take letters, digits, `-`, `_` and `.`")));
+            let message = format!("`{}` is not a valid shape name", self.name);
+            return Err((None, Mistake::new(message).hint("use letters, digits, `-`, `_` and `.`")));
         }
         let WrittenShape { cpus, memory, numa, profile, .. } = self;
         let machine = WrittenMachine {

@@ -74,18 +74,18 @@ fn mistakes_are_named() {
     ];
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     suite `DIR/suite.toml`, line 3: unknown key `objcts` (hint: did you mean `objects`?)
-    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: the keys here are `name`, `loader`, `modules`, `objects`, `package`, `image`, `alternatives`, `optional`, `shape`, `object`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`, `cpus`, `memory`, `numa`, `profile`, `least-privileges`)
+    suite `DIR/suite.toml`, line 2: unknown key `kernels_of_choice` (hint: valid keys are `name`, `loader`, `modules`, `objects`, `package`, `image`, `alternatives`, `optional`, `shape`, `object`, `program`, `map`, `expect`, `allow-warning`, `minimum-coverage`, `cpus`, `memory`, `numa`, `profile`, `least-privileges`)
     suite `DIR/suite.toml`, line 4: unknown key `file` (hint: did you mean `files`?)
     suite `DIR/suite.toml`, line 2: invalid type: integer `3`, expected a sequence
     suite `DIR/suite.toml`, line 1: string values must be quoted, expected literal string
     suite `DIR/suite.toml`, line 1: missing field `name`
     suite `DIR/suite.toml`: it names no `objects`, no `[[package]]` and no `[[image]]`
-    suite `DIR/suite.toml`: `*.elf` matches no file (hint: paths are relative to the suite file's folder `DIR`)
+    suite `DIR/suite.toml`: `*.elf` matches no file (hint: paths are relative to the suite file's directory `DIR`)
     suite `DIR/suite.toml`: pattern `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
     suite `DIR/suite.toml`: `-o=x` is not a name of a Debian package
     suite `DIR/suite.toml`: `-t` is not a name of a Debian suite
     suite `DIR/suite.toml`: `suites` of package `a` is empty
-    suite `DIR/suite.toml`: `../x` of package `a` has to lie inside the package, without `/` in front
+    suite `DIR/suite.toml`: `../x` of package `a` must be a path inside the package, without a leading `/`
     "#);
 }
 

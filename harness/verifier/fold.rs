@@ -283,7 +283,7 @@ impl fmt::Display for Folded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.first.iter().try_for_each(|item| item.write(self.log, f))?;
         if self.left_out > 0 {
-            writeln!(f, "… {} lines are left out here", self.left_out)?;
+            writeln!(f, "… {} lines omitted", self.left_out)?;
         }
         self.last.iter().try_for_each(|item| item.write(self.log, f))
     }

@@ -41,7 +41,7 @@ pub fn read_from(file: File, name: &str) -> io::Result<String> {
     let mut log = Vec::new();
     reader.take(MAX_LOG + 1).read_to_end(&mut log)?;
     if log.len() as u64 > MAX_LOG {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the log is longer than any kernel's"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the log is longer than kernels allow"));
     }
     Ok(String::from_utf8(log).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

@@ -40,11 +40,11 @@ impl std::fmt::Display for Accelerator {
 /// What the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Choice {
-    /// KVM if it can be proven to work here, emulation otherwise.
+    /// Use KVM if a test boot proves that it works, emulation otherwise.
     Auto,
-    /// KVM, or nothing: never emulation in its place.
+    /// Use KVM; fail if it cannot be used.
     Kvm,
-    /// Emulation.
+    /// Use emulation.
     Tcg,
 }
 
@@ -87,7 +87,7 @@ pub struct NoKvm {
 impl NoKvm {
     /// What the user can do.
     pub fn hint(&self) -> String {
-        format!("{}; `--accel tcg` does without KVM, some ten times slower", self.way_to_kvm())
+        format!("{}; `--accel tcg` uses emulation, about ten times slower than KVM", self.way_to_kvm())
     }
 
     /// Whether the user could have KVM here: a machine that cannot run guests is nothing to mend.
@@ -107,12 +107,12 @@ impl NoKvm {
                     Some(group) => (group, String::new()),
                     None => (
                         "kvm".to_owned(),
-                        format!("let a group have it (`sudo chown root:kvm {device}`, `sudo chmod 660 {device}`), "),
+                        format!("give a group access (`sudo chown root:kvm {device}`, `sudo chmod 660 {device}`), "),
                     ),
                 };
                 format!(
-                    "{before}add your user to the group `{group}` (`sudo usermod -aG {group} $USER`) and log in again; in a container, let its \
-                     user open the device"
+                    "{before}add your user to the group `{group}` (`sudo usermod -aG {group} $USER`) and log in again; \
+    in a container, give its user access to the device"
                 )
             }
             Virtualisation::Module(module) => {
@@ -122,13 +122,11 @@ impl NoKvm {
                 )
             }
             Virtualisation::NotNested => {
-                "this machine is a guest itself, and its host gives it no virtualisation: switch on nested \
-                virtualisation there (QEMU: `-cpu host`; clouds: a type of machine that has it)"
+                "this machine is itself a virtual machine without nested virtualisation: enable it on the host (QEMU: \
+    `-cpu host`; clouds: a machine type that supports it)"
                     .to_owned()
             }
-            Virtualisation::Absent => {
-                "switch on virtualisation (VT-x, SVM) in the firmware; this CPU shows none".to_owned()
-            }
+            Virtualisation::Absent => "this CPU shows no virtualisation: enable VT-x or SVM in the firmware".to_owned(),
         }
     }
 }
@@ -164,8 +162,8 @@ fn choose_with(
     boot: impl FnOnce(u32) -> Result<(), AcceleratorFailure>,
 ) -> Result<ProvenAccelerator, NoKvm> {
     match choice {
-        Choice::Tcg => Ok(tcg("asked for".to_owned(), None)),
-        Choice::Kvm => open(machine).map(|()| kvm("asked for")),
+        Choice::Tcg => Ok(tcg("requested".to_owned(), None)),
+        Choice::Kvm => open(machine).map(|()| kvm("requested")),
         Choice::Auto => Ok(match open(machine) {
             Ok(()) => prove(&fingerprint(), memory, SystemTime::now(), boot),
             Err(error) => {
@@ -204,7 +202,7 @@ fn prove(
         false => KvmRecord::look_up(memory.file, fingerprint, now),
     };
     let failures = match known {
-        KvmKnowledge::Works => return kvm("proven by an earlier boot"),
+        KvmKnowledge::Works => return kvm("confirmed by an earlier boot"),
         KvmKnowledge::Fails(failure) => {
             return tcg(format!("KVM failed an earlier boot: {}", failure.reason), Some(when_again(&failure, now)));
         }
@@ -213,7 +211,7 @@ fn prove(
     match boot(patience(failures)) {
         Ok(()) => {
             KvmRecord::save_success(memory.file, fingerprint);
-            kvm("proven by a boot")
+            kvm("confirmed by a boot")
         }
         Err(AcceleratorFailure::Failed(reason)) => {
             let failure = KvmRecord::save_failure(memory.file, fingerprint, reason, failures, now);
@@ -225,7 +223,7 @@ fn prove(
 }
 
 fn when_again(failure: &KvmFailure, now: SystemTime) -> String {
-    format!("it is tried again after {}, with more time; `corematrix doctor` tries it now", failure.rest(now))
+    format!("KVM is tried again after {}, with more time; `corematrix doctor` tries it now", failure.rest(now))
 }
 
 fn kvm(reason: &str) -> ProvenAccelerator {

@@ -34,7 +34,7 @@ impl Machine {
     /// Boots a guest that can be snapshotted after its hello.
     pub fn boot_to_snapshot(spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
         let memory = GuestMemory::new(spec.shape.memory_mib)
-            .map_err(|error| harness(format!("cannot get memory for the guest: {error}"), None, false))?;
+            .map_err(|error| harness(format!("cannot allocate memory for the guest: {error}"), None, false))?;
         Machine::boot_in(spec, Some(memory))
     }
 
@@ -112,7 +112,7 @@ impl Machine {
                     return Err(harness(format!("the guest could not be set up: {reason}"), None, false));
                 }
                 Received::Message(other, _) => {
-                    return Err(harness(format!("the guest said {} before hello", other.name()), None, false));
+                    return Err(harness(format!("the guest sent {} before hello", other.name()), None, false));
                 }
                 Received::Garbage(what) => return Err(harness(what, None, true)),
                 // QEMU's last words end the waiting, too.
@@ -131,8 +131,9 @@ impl Machine {
         if release == kernel.identity.release {
             return Ok(());
         }
-        let reason = format!("the guest runs `{release}`, but the store says `{}`", kernel.identity.release);
-        let hint = "the image is not what it claims to be: is a file of another kernel beside it, or its entry in the store old?";
+        let reason = format!("the guest runs `{release}`, but the stored kernel is `{}`", kernel.identity.release);
+        let hint = "the image and its metadata do not match: check for files of another kernel beside the image, or \
+    remove its store entry";
         Err(BootFailure::Kernel { reason, hint: Some(hint.to_owned()), console: self.console_tail() })
     }
 
@@ -143,12 +144,13 @@ impl Machine {
         let read = read.map_err(|error| harness(format!("the stored BTF cannot be read: {error}"), None, false))?;
         match (read, shown) {
             (Some(stored), Some(shown)) if stored != shown => {
-                let reason = "the guest shows other BTF than its image has".to_owned();
-                let hint = "remove the kernel's folder from the store, and it is made anew; if that does not help, it is a defect";
+                let reason = "the BTF in the guest differs from the BTF in its image".to_owned();
+                let hint = "remove the kernel's directory from the store; the next run creates it again. If the error \
+    remains, it is a bug in corematrix";
                 Err(harness(reason, Some(hint.to_owned()), false))
             }
             (Some(_), None) => {
-                self.notes.push("the image has BTF, but the kernel does not show it to its programs".to_owned());
+                self.notes.push("the image has BTF, but the kernel does not expose it in `/sys/kernel/btf`".to_owned());
                 Ok(())
             }
             _ => Ok(()),
@@ -204,7 +206,7 @@ fn check_build(build: &str) -> Result<(), BootFailure> {
 
 fn tool_hint(program: &Path) -> String {
     format!(
-        "`corematrix doctor` tells whether this machine can boot a guest; the program in use is `{}`",
+        "`corematrix doctor` checks whether this machine can boot a guest; the QEMU in use is `{}`",
         program.display()
     )
 }
@@ -217,10 +219,10 @@ pub(super) fn prepare_scratch(spec: &MachineSpec<'_>) -> Result<TempDir, BootFai
     let longest = scratch.path().join(compose::SERIAL_SOCKET);
     if longest.as_os_str().len() > SOCKET_PATH_LIMIT {
         let reason = format!("the path of a unix socket would be too long: `{}`", longest.display());
-        return Err(harness(reason, Some("set TMPDIR to a folder with a shorter path".to_owned()), false));
+        return Err(harness(reason, Some("set TMPDIR to a directory with a shorter path".to_owned()), false));
     }
     if spec.debug.keep {
-        eprintln!("[{}] scratch folder: {}", spec.name, scratch.path().display());
+        eprintln!("[{}] scratch directory: {}", spec.name, scratch.path().display());
     }
     fs::create_dir(scratch.path().join("root")).map_err(|error| scratch_failure(scratch.path(), &error))?;
     Ok(scratch)
@@ -230,13 +232,16 @@ fn pack_initramfs(spec: &MachineSpec<'_>, scratch: &Path) -> Result<(), BootFail
     let guest = GuestExecutable::own();
     initramfs::write(spec.kernel, guest.bytes(), (spec.files, &spec.shape.modules), &scratch.join("initramfs")).map_err(
         |error| {
-            let hint = format!("is there room in `{}`? TMPDIR chooses another folder", std::env::temp_dir().display());
+            let hint = format!(
+                "check the free space in `{}`, or set TMPDIR to another directory",
+                std::env::temp_dir().display()
+            );
             harness(error.to_string(), Some(hint), false)
         },
     )
 }
 
 pub(super) fn scratch_failure(folder: &Path, error: &std::io::Error) -> BootFailure {
-    let hint = "is there room in it? TMPDIR chooses another folder".to_owned();
-    harness(format!("cannot use the scratch folder `{}`: {error}", folder.display()), Some(hint), false)
+    let hint = "check the free space there, or set TMPDIR to another directory".to_owned();
+    harness(format!("cannot use the scratch directory `{}`: {error}", folder.display()), Some(hint), false)
 }

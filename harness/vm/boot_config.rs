@@ -22,8 +22,8 @@ const NEEDED: [(&str, &str); 8] = [
 
 /// Options with which no guest starts, and why.
 const HARMFUL: [(&str, &str); 2] = [
-    ("CMDLINE_OVERRIDE", "the kernel would not obey the command line that names the guest's init"),
-    ("INITRAMFS_FORCE", "the kernel would not take the initramfs that holds the guest's files"),
+    ("CMDLINE_OVERRIDE", "the kernel would ignore the command line that names the guest's init"),
+    ("INITRAMFS_FORCE", "the kernel would ignore the initramfs that holds the guest's files"),
 ];
 
 /// The two drivers of the fast channel, with the names of their modules.
@@ -51,7 +51,7 @@ pub fn notes(kernel: &StoredKernel) -> Vec<String> {
     let config = KernelConfig::parse(&text);
     let mut silent = ["PRINTK", "SERIAL_8250", "SERIAL_8250_CONSOLE"].into_iter().filter(|option| config.lacks(option));
     let note = silent.next().map(|option| {
-        format!("its config lacks `CONFIG_{option}`, so its console is silent: of a crash nothing can be told but that it happened")
+        format!("its config lacks `CONFIG_{option}`, so its console is silent and a crash leaves no details")
     });
     note.into_iter().collect()
 }
@@ -76,13 +76,13 @@ fn verdict(config: &KernelConfig, modules: &[String]) -> Result<(), Unfit> {
         }
         let options: Vec<String> = missing.iter().map(|(option, _)| format!("`CONFIG_{option}`")).collect();
         return Err(unfit(
-            format!("cannot run here: its config lacks {}", options.join(", ")),
+            format!("cannot run as a guest: its config lacks {}", options.join(", ")),
             &format!("{}; build the kernel with {}", missing[0].1, if missing.len() == 1 { "it" } else { "them" }),
         ));
     }
     if let Some((option, why)) = HARMFUL.into_iter().find(|(option, _)| config.has(option)) {
         return Err(unfit(
-            format!("cannot run here: its config sets `CONFIG_{option}`"),
+            format!("cannot run as a guest: its config sets `CONFIG_{option}`"),
             &format!("{why}; build the kernel without it"),
         ));
     }
@@ -91,9 +91,9 @@ fn verdict(config: &KernelConfig, modules: &[String]) -> Result<(), Unfit> {
     if !virtio.is_empty() && config.lacks("SERIAL_8250") {
         let options: Vec<String> = virtio.iter().map(|(option, _)| format!("`CONFIG_{option}`")).collect();
         return Err(unfit(
-            format!("cannot run here: its config lacks {} and `CONFIG_SERIAL_8250`", options.join(", ")),
-            "the guest needs a virtio port (built in, or as a module beside the kernel) or a serial port to talk to the host; build the \
-             kernel with one",
+            format!("cannot run as a guest: its config lacks {} and `CONFIG_SERIAL_8250`", options.join(", ")),
+            "the guest needs a virtio port (built in or as a module) or a serial port to communicate with the host; \
+    build the kernel with one of them",
         ));
     }
     Ok(())
@@ -126,7 +126,7 @@ mod tests {
             let line = format!("CONFIG_{option}=y\n");
             for instead in [String::new(), format!("# CONFIG_{option} is not set\n")] {
                 let unfit = of(&sound().replace(&line, &instead), &[]).expect_err(option);
-                assert_eq!(unfit.reason, format!("cannot run here: its config lacks `CONFIG_{option}`"));
+                assert_eq!(unfit.reason, format!("cannot run as a guest: its config lacks `CONFIG_{option}`"));
                 assert!(unfit.hint.starts_with(why), "{}", unfit.hint);
             }
         }
@@ -156,7 +156,11 @@ mod tests {
         let virtio_only = sound().replace("CONFIG_SERIAL_8250=y", "# CONFIG_SERIAL_8250 is not set");
         assert_eq!(of(&virtio_only, &["virtio", "virtio_console"]), Ok(()));
         let lost = of(&virtio_only, &[]).expect_err("its module is not there");
-        assert_eq!(lost.reason, "cannot run here: its config lacks `CONFIG_VIRTIO_CONSOLE` and `CONFIG_SERIAL_8250`");
+        assert_eq!(
+            lost.reason,
+            "cannot run as a guest: its config lacks `CONFIG_VIRTIO_CONSOLE` and \
+    `CONFIG_SERIAL_8250`"
+        );
     }
 
     #[test]

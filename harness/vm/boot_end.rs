@@ -37,24 +37,24 @@ struct Sign {
 }
 
 /// Where KVM is to blame for sure.
-pub(super) const WITHOUT_KVM: &str = "`--accel tcg` does without KVM";
+pub(super) const WITHOUT_KVM: &str = "`--accel tcg` uses emulation instead";
 /// Where KVM may be to blame.
-const TRY_WITHOUT_KVM: &str = "`--accel tcg` tells whether KVM is to blame";
-const MEMORY: &str = "give the kernel more `memory` in the manifest; is there a `mem=` in its `append`?";
+const TRY_WITHOUT_KVM: &str = "try `--accel tcg` to check whether KVM is to blame";
+const MEMORY: &str = "raise `memory` in the manifest, and remove any `mem=` from `append`";
 
 /// What QEMU says; it comes first, since nothing that a kernel says thereafter is to be trusted.
 const OF_QEMU: [Sign; 8] = [
     Sign {
         marks: &["Host doesn't support requested features"],
         blame: BootBlame::HostForGood,
-        meaning: "KVM does not give guests the CPU any more that it gave them before",
-        hint: "remove `kvm-cpu.json` from the store, and QEMU is asked anew; `--accel tcg` does without KVM",
+        meaning: "KVM no longer provides the CPU model that it provided before",
+        hint: "remove `kvm-cpu.json` from the store to probe QEMU again, or use `--accel tcg`",
     },
     Sign {
         marks: &console::NO_FIRMWARE,
         blame: BootBlame::HostForGood,
-        meaning: "QEMU is not installed whole, its firmware is missing",
-        hint: "install QEMU's firmware, which Debian and Ubuntu have in the packages `seabios` and `qemu-system-data`",
+        meaning: "QEMU's firmware is missing",
+        hint: "install QEMU's firmware (Debian and Ubuntu: packages `seabios` and `qemu-system-data`)",
     },
     Sign {
         marks: &[
@@ -66,8 +66,8 @@ const OF_QEMU: [Sign; 8] = [
             "invalid accelerator",
         ],
         blame: BootBlame::HostForGood,
-        meaning: "this QEMU lacks a part that guests need",
-        hint: "install the whole package `qemu-system-x86`, or name another QEMU by the variable COREMATRIX_QEMU",
+        meaning: "this QEMU lacks a component that guests need",
+        hint: "install the full package `qemu-system-x86`, or set COREMATRIX_QEMU to another QEMU",
     },
     Sign {
         marks: &["without PVH ELF Note"],
@@ -90,7 +90,7 @@ const OF_QEMU: [Sign; 8] = [
         marks: &["cannot set up guest memory"],
         blame: BootBlame::Host,
         meaning: "this machine has too little memory for the guest",
-        hint: "fewer guests at once (`--jobs 1`) or less `memory` in the manifest",
+        hint: "run fewer guests at once (`--jobs 1`), or lower `memory` in the manifest",
     },
     Sign {
         marks: &[
@@ -138,25 +138,26 @@ const OF_THE_GUEST: [Sign; 6] = [
         marks: &["error while loading shared libraries", "FATAL: kernel too old"],
         blame: BootBlame::HostForGood,
         meaning: "the guest's program cannot start",
-        hint: "the guest runs this very executable with this machine's C library, which may be too new for so old a kernel",
+        hint: "the guest uses this machine's C library, which may be too new for this kernel",
     },
     Sign {
         marks: &["corematrix guest: "],
         blame: BootBlame::Kernel,
         meaning: "the guest could not be set up",
-        hint: "the kernel lacks something that the guest needs; with its `config` in the manifest, corematrix can tell the option",
+        hint: "the kernel lacks an option that the guest needs; set its `config` in the manifest, and corematrix names \
+    the option",
     },
     Sign {
         marks: &["Failed to execute /init"],
         blame: BootBlame::Kernel,
         meaning: "the kernel cannot execute the guest's program",
-        hint: "it is an ELF program of 64 bits: the kernel needs `CONFIG_BINFMT_ELF=y` and to be an x86-64 one",
+        hint: "it is a 64-bit ELF executable: the kernel must be for x86-64 and have `CONFIG_BINFMT_ELF=y`",
     },
     Sign {
         marks: &["Unable to mount root fs", "Cannot open root device", "No working init found", "Requested init"],
         blame: BootBlame::Kernel,
         meaning: "the kernel found no init to run",
-        hint: "it needs `CONFIG_BLK_DEV_INITRD=y` to take the guest's files, and an `append` without `init=` and `rdinit=`",
+        hint: "the kernel needs `CONFIG_BLK_DEV_INITRD=y`, and an `append` without `init=` and `rdinit=`",
     },
 ];
 
@@ -182,7 +183,7 @@ pub(super) fn explain(output: &str) -> Option<BootExplanation> {
             return Some(found);
         }
         if let Some(line) = console::line_with(output, &[INIT_DIED]) {
-            let hint = "the guest runs this very executable: can this machine run it with the CPU that the guest gets?";
+            let hint = "check that this machine can run the guest executable with the CPU of the guest";
             return Some(explanation(BootBlame::Host, format!("the guest's program died: {line}"), hint));
         }
     }
@@ -191,7 +192,7 @@ pub(super) fn explain(output: &str) -> Option<BootExplanation> {
             BootExplanation { blame: BootBlame::Kernel, reason: format!("crashed while booting: {line}"), hint: None }
         }
         Culprit::Image(line) => {
-            let hint = "is the image whole, and for x86-64? `file` tells";
+            let hint = "check with `file` that the image is complete and for x86-64";
             explanation(BootBlame::Kernel, format!("QEMU cannot start the image: {line}"), hint)
         }
         Culprit::Harness(line) => {
@@ -209,13 +210,13 @@ pub(super) fn without_a_word(output: &str, ending: &str, accelerator: Accelerato
     match console::last_word(output) {
         Some(line) => explanation(
             BootBlame::Kernel,
-            format!("the guest reset itself while booting: {ending}; its last words: {line}"),
+            format!("the guest reset itself while booting: {ending}; last console line: {line}"),
             &with_kvm_in_doubt(
                 accelerator,
-                "a fault in the kernel's fault handler (a triple fault) looks like this: is it built for the CPU that the guest has?",
+                "this looks like a triple fault: check that the kernel is built for the CPU of the guest",
             ),
         ),
-        None => BootExplanation { blame: BootBlame::Host, reason: format!("{ending} without a word"), hint: None },
+        None => BootExplanation { blame: BootBlame::Host, reason: format!("{ending} without any output"), hint: None },
     }
 }
 
@@ -225,21 +226,21 @@ pub(super) fn silence(output: &str, seconds: u64, accelerator: Accelerator) -> B
         // The firmware writes before any kernel runs.
         None if accelerator == Accelerator::Kvm && console::is_empty(output) => explanation(
             BootBlame::Host,
-            format!("did not answer within {seconds}s, and not even its firmware wrote a word"),
-            &format!("KVM is most likely broken here: {WITHOUT_KVM}; a slow machine needs a longer `boot-timeout`"),
+            format!("did not respond within {seconds}s, and neither it nor the firmware wrote any output"),
+            &format!("KVM is most likely broken here: {WITHOUT_KVM}; on a slow machine, raise `boot-timeout`"),
         ),
         Some(line) => BootExplanation {
             blame: BootBlame::Kernel,
-            reason: format!("did not answer within {seconds}s; its last words: {line}"),
+            reason: format!("did not respond within {seconds}s; last console line: {line}"),
             hint: None,
         },
         None => explanation(
             BootBlame::Kernel,
-            format!("did not answer within {seconds}s, and wrote nothing to its serial console"),
+            format!("did not respond within {seconds}s, and wrote nothing to its serial console"),
             &with_kvm_in_doubt(
                 accelerator,
-                "either it hangs before its first word, or it has no driver for the console: `CONFIG_SERIAL_8250_CONSOLE=y` and \
-                 `CONFIG_EARLY_PRINTK=y` let it talk; a slow machine needs a longer `boot-timeout`",
+                "it hangs before its first output, or has no console driver: set `CONFIG_SERIAL_8250_CONSOLE=y` and \
+    `CONFIG_EARLY_PRINTK=y`; on a slow machine, raise `boot-timeout`",
             ),
         ),
     }

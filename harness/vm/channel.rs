@@ -66,7 +66,7 @@ pub enum SendError {
     #[error(transparent)]
     Broken(#[from] ProtocolError),
     /// The guest takes nothing any more.
-    #[error("the guest takes no data")]
+    #[error("the guest accepts no data")]
     Stuck,
     /// The user wants to stop.
     #[error("stopped by the user")]

@@ -46,7 +46,7 @@ pub enum ComposeError {
     #[error("virtme-ng printed something that is not a QEMU command: {0}")]
     Output(String),
     /// The machine would run under something else than what was chosen.
-    #[error("virtme-ng composed a machine for {composed}, though `{chosen}` was chosen")]
+    #[error("virtme-ng composed a machine for {composed}, but `{chosen}` was chosen")]
     Accelerator {
         /// What was chosen.
         chosen: Accelerator,
@@ -60,12 +60,12 @@ impl ComposeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ComposeError::Virtme(ProcessError::Deadline { .. }) => {
-                Some("a slow machine needs a longer `boot-timeout` in the manifest, which lengthens this limit, too".to_owned())
+                Some("on a slow machine, raise `boot-timeout` in the manifest, which also raises this limit".to_owned())
             }
             ComposeError::Needs(program) => Some(needed_hint(program)),
             ComposeError::Accelerator { chosen: Accelerator::Kvm, .. } => Some(
-                "virtme-ng leaves KVM out where it cannot open /dev/kvm: `corematrix doctor` tells whether it can be used; \
-                 `--accel tcg` does without KVM"
+                "virtme-ng omits KVM if it cannot open /dev/kvm: check KVM with `corematrix doctor`, or use `--accel \
+    tcg`"
                     .to_owned(),
             ),
             ComposeError::Virtme(_) | ComposeError::Output(_) | ComposeError::Accelerator { .. } => None,
@@ -309,7 +309,7 @@ mod tests {
         };
         // Without access to /dev/kvm virtme-ng leaves KVM out.
         let error = composed("-machine q35 -cpu max", Accelerator::Kvm).expect_err("would emulate");
-        assert_eq!(error.to_string(), "virtme-ng composed a machine for emulation, though `kvm` was chosen");
+        assert_eq!(error.to_string(), "virtme-ng composed a machine for emulation, but `kvm` was chosen");
         assert!(error.hint().is_some_and(|hint| hint.contains("/dev/kvm") && hint.contains("`--accel tcg`")));
         for fallback in ["-accel kvm -accel tcg", "-machine q35,accel=kvm:tcg", "-M accel=tcg"] {
             composed(fallback, Accelerator::Kvm).expect_err(fallback);
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(error.to_string(), "virtme-ng cannot compose a machine: it needs `strings`, which is not installed");
         assert_eq!(error.hint().as_deref(), Some("`corematrix setup` installs the package `binutils`"));
         let file = failed(&format!("{traceback}FileNotFoundError: [Errno 2] No such file or directory: 'file'"));
-        assert_eq!(file.hint().as_deref(), Some("install the package that has `file`"));
+        assert_eq!(file.hint().as_deref(), Some("install the package that contains `file`"));
         // Of any other traceback the last line is left.
         let other =
             failed(&format!("notice\n{traceback}FileNotFoundError: [Errno 2] No such file or directory: '/a/b'"));

@@ -98,7 +98,8 @@ impl std::fmt::Display for GuestCpu {
             GuestCpu::Own { because } => {
                 write!(
                     f,
-                    "guests have this machine's own CPU ({because}): their snapshots serve on machines like this one only"
+                    "guests use the CPU of this machine ({because}): their snapshots can be used only on machines of \
+    this kind"
                 )
             }
         }
@@ -124,7 +125,7 @@ impl KvmCpu {
             let cpu = Cpu::of_host();
             let vendor = cpu.field("vendor_id");
             let Some((_, model)) = PINNED.iter().find(|(known, _)| *known == vendor) else {
-                return GuestCpu::Own { because: format!("none is known that all of `{vendor}` support") };
+                return GuestCpu::Own { because: format!("no CPU model is known that all CPUs of `{vendor}` support") };
             };
             let fingerprint = format!("{}; {cpu}; {} {version}; {model}", accelerator::host_kernel(), qemu.display());
             if let Some(known) = self.recall(&fingerprint) {
@@ -161,7 +162,7 @@ impl KvmCpu {
 
 /// Starts QEMU with this processor, and no more; says what this machine lacks of it.
 fn supports(qemu: &Path, model: &str, limit: Duration) -> Result<Option<String>, Unknown> {
-    let unknown = |error: &dyn std::fmt::Display| Unknown(format!("`{}` could not be asked: {error}", qemu.display()));
+    let unknown = |error: &dyn std::fmt::Display| Unknown(format!("`{}` could not be probed: {error}", qemu.display()));
     let folder = tempfile::Builder::new().prefix("corematrix-").tempdir().map_err(|error| unknown(&error))?;
     let monitor = Monitor::bind(folder.path()).map_err(|error| unknown(&error))?;
     let mut command = Command::new(qemu);
@@ -222,7 +223,7 @@ mod tests {
         // What ends for another reason says nothing of the CPU.
         let broken = qemu(folder.path(), "echo 'Could not access KVM kernel module' >&2; exit 1");
         let Unknown(why) = supports(&broken, "EPYC-v1", LIMIT).expect_err("is no answer");
-        assert!(why.contains("could not be asked: QEMU's monitor does not answer: it ended"), "{why}");
+        assert!(why.contains("could not be probed: QEMU's monitor does not respond: it ended"), "{why}");
         let slow = qemu(folder.path(), "sleep 60");
         supports(&slow, "EPYC-v1", Duration::from_millis(50)).expect_err("is no answer");
     }
@@ -257,6 +258,6 @@ mod tests {
         let own = GuestCpu::Own { because: "which lacks vme".to_owned() };
         assert!(own.mark().contains("; flags ") && own.mark().contains(&Cpu::of_host().to_string()));
         assert_eq!(pinned("AuthenticAMD").to_string(), "guests have the CPU `EPYC-v1`");
-        assert!(own.to_string().contains("own CPU (which lacks vme)"), "{own}");
+        assert!(own.to_string().contains("the CPU of this machine (which lacks vme)"), "{own}");
     }
 }

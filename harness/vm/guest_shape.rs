@@ -59,7 +59,7 @@ impl GuestShape {
         let words: Vec<String> =
             self.append.iter().filter(|word| !other.append.contains(word)).map(|word| format!("`{word}`")).collect();
         if !words.is_empty() {
-            parts.push(format!("boot words {}", words.join(" ")));
+            parts.push(format!("kernel parameters {}", words.join(" ")));
         }
         let modules: Vec<String> = self
             .modules
@@ -96,7 +96,7 @@ mod tests {
             append: vec!["quiet".to_owned(), "mitigations=off".to_owned()],
             modules: vec![module],
         };
-        let words = "1 GiB, 8 processors, 2 NUMA nodes, boot words `mitigations=off`, module `xfs`";
+        let words = "1 GiB, 8 processors, 2 NUMA nodes, kernel parameters `mitigations=off`, module `xfs`";
         assert_eq!(wanted.beside(&standard), words);
         assert_eq!(standard.beside(&wanted), "512 MiB, 1 processor, 1 NUMA node");
     }

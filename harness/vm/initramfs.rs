@@ -84,7 +84,7 @@ pub fn write(
 /// The module as a kernel takes it. What was changed since it was looked at is another module.
 fn content(module: &ModuleFile) -> io::Result<Vec<u8>> {
     if checksum::of_file(&module.path)? != module.sha256 {
-        return Err(io::Error::other("it is not what it was: its checksum differs"));
+        return Err(io::Error::other("its checksum changed"));
     }
     module.unpacked()
 }

@@ -171,7 +171,7 @@ impl std::fmt::Display for GuestLoss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             GuestLoss::Crashed(line) | GuestLoss::Harness(line) => line,
-            GuestLoss::Silent => "no answer in time",
+            GuestLoss::Silent => "no response in time",
             GuestLoss::Stopped => "stopped by the user",
         })
     }

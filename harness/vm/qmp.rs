@@ -28,7 +28,7 @@ const IGNORE_SHARED: &str = "x-ignore-shared";
 #[non_exhaustive]
 pub enum QmpError {
     /// QEMU did not connect, or the connection broke or fell silent.
-    #[error("QEMU's monitor does not answer: {0}")]
+    #[error("QEMU's monitor does not respond: {0}")]
     Io(#[from] io::Error),
     /// QEMU takes too long.
     #[error("QEMU did not {what} within {}s", .limit.as_secs())]
@@ -39,7 +39,7 @@ pub enum QmpError {
         limit: Duration,
     },
     /// QEMU refused a command; its own words.
-    #[error("QEMU refuses `{command}`: {reason}")]
+    #[error("QEMU refused `{command}`: {reason}")]
     Refused {
         /// The command.
         command: String,
@@ -184,7 +184,7 @@ impl Qmp<'_> {
             match answer["status"].as_str() {
                 Some("completed") => return Ok(()),
                 Some("failed" | "cancelled") => {
-                    let reason = answer["error-desc"].as_str().unwrap_or("it does not say why").to_owned();
+                    let reason = answer["error-desc"].as_str().unwrap_or("no reason given").to_owned();
                     return Err(QmpError::Migration { what, reason });
                 }
                 _ => {
@@ -202,7 +202,7 @@ impl Qmp<'_> {
         loop {
             let mut answer = self.line()?;
             if let Some(error) = answer.get("error") {
-                let reason = error["desc"].as_str().unwrap_or("it does not say why").to_owned();
+                let reason = error["desc"].as_str().unwrap_or("no reason given").to_owned();
                 return Err(QmpError::Refused { command: command.to_owned(), reason });
             }
             if let Some(value) = answer.get_mut("return") {
@@ -230,7 +230,7 @@ impl Qmp<'_> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.go_on_within("answer on its monitor")?;
+            self.go_on_within("respond on its monitor")?;
         }
     }
 }
@@ -293,7 +293,7 @@ mod tests {
         let (refused, _) = run(&[r#"{"error": {"class": "GenericError", "desc": "no such capability"}}"#]);
         assert_eq!(
             refused.expect_err("is refused").to_string(),
-            "QEMU refuses `migrate-set-capabilities`: no such capability"
+            "QEMU refused `migrate-set-capabilities`: no such capability"
         );
         let failure = r#"{"return": {"status": "failed", "error-desc": "Unknown section footer"}}"#;
         let (failed, _) = run(Box::leak(Box::new([r#"{"return": {}}"#, r#"{"return": {}}"#, failure])));
@@ -301,7 +301,7 @@ mod tests {
             failed.expect_err("fails").to_string(),
             "QEMU cannot read the machine's state: Unknown section footer"
         );
-        assert!(matches!(run(&[]).0.expect_err("is gone"), QmpError::Io(_)));
+        assert!(matches!(run(&[]).0.expect_err("was removed"), QmpError::Io(_)));
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         let monitor = Monitor::bind(folder.path()).expect("binds");
         let minute = Limit::from(Instant::now(), Duration::from_secs(60));
         let Err(error) = monitor.connect(minute, &|| Some("QEMU ended".to_owned())) else { panic!("must give up") };
-        assert_eq!(error.to_string(), "QEMU's monitor does not answer: QEMU ended");
+        assert_eq!(error.to_string(), "QEMU's monitor does not respond: QEMU ended");
     }
 
     #[test]
@@ -322,10 +322,10 @@ mod tests {
         assert_eq!(error.to_string(), "QEMU did not connect to its monitor within 0s");
         let _silent = UnixStream::connect(folder.path().join(MONITOR_SOCKET)).expect("connects");
         let error = connect(Duration::from_millis(1050)).expect("nobody greets");
-        assert_eq!(error.to_string(), "QEMU did not answer on its monitor within 1s");
+        assert_eq!(error.to_string(), "QEMU did not respond on its monitor within 1s");
         let _silent = UnixStream::connect(folder.path().join(MONITOR_SOCKET)).expect("connects");
         let minute = Limit::from(Instant::now(), Duration::from_secs(60));
         let Err(error) = monitor.connect(minute, &|| Some("QEMU ended".to_owned())) else { panic!("must give up") };
-        assert_eq!(error.to_string(), "QEMU's monitor does not answer: QEMU ended");
+        assert_eq!(error.to_string(), "QEMU's monitor does not respond: QEMU ended");
     }
 }

@@ -58,7 +58,7 @@ impl Machine {
         machine.wait_for_hello(spec, begin, spec.deadlines.restore)?;
         match machine.woken {
             Some(woken) => check_clock(woken.realtime_ns, set_to, since_1970()?).map_err(RestoreFailure::Failed)?,
-            None => return Err(RestoreFailure::Failed("the guest did not notice that it was restored".to_owned())),
+            None => return Err(RestoreFailure::Failed("the guest did not detect that it was restored".to_owned())),
         }
         check_rate(&machine.child.stderr().text()).map_err(RestoreFailure::Failed)?;
         Ok(machine)

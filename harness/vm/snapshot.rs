@@ -105,8 +105,8 @@ impl Machine {
         let settled = self.send(&HostMessage::Settle, &[], limit, stop).and_then(|()| self.receive(limit, stop));
         match settled {
             Ok((GuestMessage::Hello { .. }, _)) => Ok(()),
-            Ok((other, _)) => Err(SaveError::Unsettled(format!("it said {}", other.name()))),
-            Err(GuestLoss::Silent) => Err(SaveError::Unsettled(format!("no answer within {}s", limit.as_secs()))),
+            Ok((other, _)) => Err(SaveError::Unsettled(format!("it sent {}", other.name()))),
+            Err(GuestLoss::Silent) => Err(SaveError::Unsettled(format!("no response within {}s", limit.as_secs()))),
             Err(loss) => Err(SaveError::Unsettled(loss.to_string())),
         }
     }

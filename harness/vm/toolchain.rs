@@ -74,7 +74,7 @@ pub enum ToolchainError {
         version: String,
     },
     /// Found, and it does not even print its version.
-    #[error("cannot ask for the version of `{program}`: {source}")]
+    #[error("cannot get the version of `{program}`: {source}")]
     Broken {
         /// Its path.
         program: String,
@@ -92,11 +92,11 @@ impl ToolchainError {
             ToolchainError::Missing { hint, .. } => Some((*hint).to_owned()),
             ToolchainError::TooOld { .. } => Some(VIRTME_HINT.to_owned()),
             ToolchainError::Broken { program, source: ProcessError::Deadline { .. }, .. } => Some(format!(
-                "does `{program} --version` work by hand? a slow machine needs a longer `boot-timeout` in the manifest, which lengthens \
-                 this limit, too"
+                "try `{program} --version` by hand; on a slow machine, raise `boot-timeout` in the manifest, which \
+    also raises this limit"
             )),
             ToolchainError::Broken { program, hint, .. } => {
-                Some(format!("does `{program} --version` work by hand? if not, {hint}"))
+                Some(format!("try `{program} --version` by hand; if it fails, {hint}"))
             }
         }
     }
@@ -163,7 +163,7 @@ impl Toolchain {
     /// Why this QEMU cannot save a guest, if it is known to be too old for that.
     pub fn cannot_snapshot(&self) -> Option<String> {
         major(&self.qemu_version).filter(|major| *major < SNAPSHOT_QEMU).map(|_| {
-            format!("QEMU {} cannot save guests as snapshots, QEMU {SNAPSHOT_QEMU} and later can", self.qemu_version)
+            format!("QEMU {} cannot save guests as snapshots; QEMU {SNAPSHOT_QEMU} and later can", self.qemu_version)
         })
     }
 
@@ -176,8 +176,8 @@ impl Toolchain {
     pub fn emulation_warning(&self) -> Option<String> {
         Toolchain::is_unsafe_for_emulation(&self.qemu_version).then(|| {
             format!(
-                "QEMU {} corrupts some guests under emulation (seen with 7.2 and Linux 6.12), though not under KVM; take QEMU \
-                 {TCG_SAFE_QEMU} or later, on Debian 12 from bookworm-backports",
+                "QEMU {} corrupts some guests under emulation (seen with 7.2 and Linux 6.12), but not under KVM; use \
+    QEMU {TCG_SAFE_QEMU} or later (Debian 12: bookworm-backports)",
                 self.qemu_version
             )
         })
@@ -229,7 +229,7 @@ fn virtme_run(project: &Path, paths: &ToolPaths) -> Result<PathBuf, ToolchainErr
 pub(super) fn needed_hint(program: &str) -> String {
     match program {
         STRINGS => "`corematrix setup` installs the package `binutils`".to_owned(),
-        program => format!("install the package that has `{program}`"),
+        program => format!("install the package that contains `{program}`"),
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
         assert!(with("7.2.11").emulation_warning().is_some_and(|text| text.contains("7.2.11")));
         assert_eq!(with("10.0.2").emulation_warning(), None);
         let old = with("5.2.0").cannot_snapshot().expect("cannot");
-        assert_eq!(old, "QEMU 5.2.0 cannot save guests as snapshots, QEMU 6 and later can");
+        assert_eq!(old, "QEMU 5.2.0 cannot save guests as snapshots; QEMU 6 and later can");
         for version in ["6.2.0", "8.2.2", "10.0.2", "unknown"] {
             assert_eq!(with(version).cannot_snapshot(), None, "{version}");
         }

@@ -5,7 +5,7 @@
 #
 # --version  a release, such as 0.1.0 [default: the latest]
 # --prefix   where it goes [default: /usr/local for root, else ~/.local]
-# --from     the address or folder that has SHA256SUMS and the tarballs
+# --from     the address or directory that has SHA256SUMS and the tarballs
 #            [default: the releases of the repository, COREMATRIX_RELEASES or https://github.com/OWNER/corematrix/releases]
 set -eu
 umask 022
@@ -31,7 +31,7 @@ for tool in tar gzip sha256sum; do command -v "$tool" >/dev/null || fail "\`$too
 if [ -z "$prefix" ]; then
     if [ "$(id -u)" = 0 ]; then prefix=/usr/local
     elif [ -n "${HOME:-}" ]; then prefix=$HOME/.local
-    else fail "HOME is not set" "name a folder by --prefix"; fi
+    else fail "HOME is not set" "name a directory by --prefix"; fi
 fi
 if [ -z "$from" ]; then
     releases=${COREMATRIX_RELEASES:-https://github.com/OWNER/corematrix/releases}
@@ -54,7 +54,7 @@ fetch() { # NAME
 fetch SHA256SUMS
 if [ -z "$version" ]; then
     version=$(sed -n "s/^[0-9a-f]*  corematrix-\(.*\)-$machine-linux\.tar\.gz\$/\1/p" "$work/SHA256SUMS" | sort -V | tail -n 1)
-    [ -n "$version" ] || fail "$from has no release for $machine" "is it the folder of a release?"
+    [ -n "$version" ] || fail "$from has no release for $machine" "is it the directory of a release?"
 fi
 name=corematrix-$version-$machine-linux
 grep "^[0-9a-f]\{64\}  $name\.tar\.gz\$" "$work/SHA256SUMS" > "$work/sum" || fail "$from has no $name.tar.gz" "choose another --version"
@@ -62,7 +62,7 @@ fetch "$name.tar.gz"
 (cd "$work" && sha256sum -c sum >/dev/null 2>&1) || fail "$name.tar.gz is not what SHA256SUMS says" "the download is damaged: try again; nothing was installed"
 tar -C "$work" -xzf "$work/$name.tar.gz" || fail "$name.tar.gz cannot be unpacked" "is the disk full? nothing was installed"
 if ! mkdir -p "$prefix/bin" 2>/dev/null || ! [ -w "$prefix/bin" ]; then
-    fail "$prefix cannot be written" "name another folder by --prefix, or be root"
+    fail "$prefix cannot be written" "name another directory by --prefix, or be root"
 fi
 cp -R "$work/$name/share" "$prefix/"
 # By one rename: one that runs goes on, and half of one is never there.

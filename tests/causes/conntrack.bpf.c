@@ -10,8 +10,10 @@ SEC("tc") int of_packet(struct __sk_buff *skb)
 	if (connection) {
 		seen = connection->status;
 		bpf_ct_release(connection);
+		return 0;
 	}
-	return 0;
+	/* ENOENT where the lookup worked and there is no such connection. */
+	return -opts.error;
 }
 
 SEC("xdp") int of_frame(struct xdp_md *xdp)

@@ -34,7 +34,7 @@ fn section(text: &mut String, command: &Command, name: &str, level: usize) {
         placed.into_iter().chain(named).for_each(|arg| argument(text, arg));
     }
     if let Some(after) = command.get_after_long_help().or(command.get_after_help()) {
-        let _ = write!(text, "\n{after}\n");
+        let _ = write!(text, "\n```text\n{after}\n```\n");
     }
     for command in inner {
         section(text, command, &format!("{name} {}", command.get_name()), level + 1);
@@ -51,13 +51,13 @@ fn argument(text: &mut String, arg: &Arg) {
     );
     let takes_value = arg.get_action().takes_values();
     let values = if takes_value { arg.get_possible_values() } else { Vec::new() };
-    for value in &values {
-        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
-        let _ = write!(text, "; `{}`: {}", value.get_name(), help.trim_end_matches('.'));
-    }
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if takes_value && !defaults.is_empty() {
         let _ = write!(text, " [default: `{}`]", defaults.join(" "));
     }
     text.push('\n');
+    for value in &values {
+        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(text, "    * `{}`: {}", value.get_name(), help.trim_end_matches('.'));
+    }
 }

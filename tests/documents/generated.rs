@@ -8,8 +8,9 @@ use std::process::Command;
 
 use corematrix::record::{Blame, Cause, Verdict, exit_code};
 
+use super::catalogue::Catalogue;
 use super::page::Page;
-use super::{commands, schema_tables};
+use super::{commands, hint_table, schema_tables};
 
 const BEGIN: &str = "\n<!-- generated: ";
 const END: &str = "<!-- end -->";
@@ -43,9 +44,10 @@ pub fn differences(root: &Path, page: &Page, update: bool) -> Vec<String> {
 fn part(root: &Path, name: &str) -> String {
     match name {
         "commands" => commands::reference(),
+        "hints" => hint_table::table(Catalogue::read(root).hints()),
         "verdicts" => verdicts(root),
         "causes" => causes(root),
-        "exit codes" => exit_code::HELP.to_owned(),
+        "exit codes" => format!("```text\n{}\n```", exit_code::HELP),
         "suite" => schema_tables::suite(root),
         "kernels.toml" => schema_tables::kernels(root),
         "report.json" => schema_tables::report(root),
@@ -62,7 +64,7 @@ fn verdicts(root: &Path) -> String {
     for verdict in Verdict::ALL {
         let key = serde_json::to_value(verdict).unwrap().as_str().unwrap().to_owned();
         let who = match verdict.blame() {
-            Blame::Nobody => "nobody",
+            Blame::Nobody => "no one",
             Blame::Object => "object",
             Blame::Kernel => "kernel",
             Blame::Harness => "corematrix or the machine",

@@ -176,7 +176,7 @@ fn a_mirror_that_lies_has_nothing_or_is_down_is_distinguished() {
     for (field, value) in [("SHA256: ", "00".repeat(32)), ("Size: ", "12345".to_owned())] {
         archive.index(&|packages| replaced(&packages, field, &value));
         let message = message(&archive.lab(&archive.signed()));
-        assert!(message.ends_with("31.31: the file on the mirror is not the one that its index names"), "{message}");
+        assert!(message.ends_with("31.31: the file on the mirror does not match its index"), "{message}");
     }
     // An index that is not the signed one.
     archive.index(&|packages| packages);
@@ -184,7 +184,7 @@ fn a_mirror_that_lies_has_nothing_or_is_down_is_distinguished() {
     let text = fs::read_to_string(&index).unwrap();
     fs::write(&index, replaced(&text, "Version: ", "6.8.0-99.99")).unwrap();
     let lies = message(&archive.lab(&archive.signed()));
-    assert!(lies.ends_with("failed: what the mirror gives is not what its signed index names"), "{lies}");
+    assert!(lies.ends_with("failed: the files of the mirror do not match its signed index"), "{lies}");
     fs::write(&index, text).unwrap();
 
     let lab = archive.lab(&archive.signed());
@@ -193,7 +193,7 @@ fn a_mirror_that_lies_has_nothing_or_is_down_is_distinguished() {
     assert!(gone.contains("listed but gone from the mirror: `linux-image-unsigned-"), "{gone}");
     archive.declare(&lab, &format!("{}\ncomponents = [\"universe\"]", archive.signed()));
     fs::remove_dir_all(archive.server.files().join("dists")).unwrap();
-    assert!(message(&lab).ends_with("failed: the mirror does not have it"), "{}", message(&lab));
+    assert!(message(&lab).ends_with("failed: the mirror does not have the file"), "{}", message(&lab));
     archive.server.stop();
     let lab = archive.lab(&archive.signed());
     let down = message(&lab);

@@ -146,7 +146,7 @@ fn a_qcow2_with_a_boot_partition_is_read_and_one_that_goes_on_elsewhere_is_not()
     for (image, other) in [(&overlay, "disk.qcow2"), (&apart, "apart.data"), (&flat, "flat-flat.vmdk")] {
         declare(&lab, image, "");
         let error = fetch(&lab, "disk").unwrap_err().to_string();
-        assert!(error.contains("it goes on in another file, `") && error.contains(other), "{error}");
+        assert!(error.contains("it continues in another file, `") && error.contains(other), "{error}");
     }
 }
 
@@ -155,16 +155,11 @@ fn what_cannot_be_read_is_named() {
     need!("guests", "mkfs.ext4", "qemu-img");
     let lab = Lab::with_kernel("");
     for (name, offset, magic, told) in [
-        ("xfs", 0, &b"XFSB"[..], "partition 1 (XFS: its superblock makes no sense)"),
-        ("btrfs", 0x1_0040, b"_BHRfS_M", "partition 1 (btrfs: it spans 0 devices, and one is read)"),
-        (
-            "squashfs",
-            0,
-            b"hsqs",
-            "partition 1 (squashfs: its superblock makes no sense, or it is of a version before 4)",
-        ),
-        ("lvm", 536, b"LVM2 001", "partition 1 (LVM is not read)"),
-        ("luks", 0, b"LUKS", "partition 1 (LUKS is not read)"),
+        ("xfs", 0, &b"XFSB"[..], "partition 1 (XFS: its superblock is invalid)"),
+        ("btrfs", 0x1_0040, b"_BHRfS_M", "partition 1 (btrfs: it spans 0 devices; only one is supported)"),
+        ("squashfs", 0, b"hsqs", "partition 1 (squashfs: its superblock is invalid, or its version is older than 4)"),
+        ("lvm", 536, b"LVM2 001", "partition 1 (LVM is not supported)"),
+        ("luks", 0, b"LUKS", "partition 1 (LUKS is not supported)"),
     ] {
         let raw = lab.path(&format!("{name}.img"));
         let part = lab.path("part");

@@ -93,7 +93,7 @@ fn objects_of_an_image_run_and_are_kept_by_digest() {
     let mut again = lab.tool("explain");
     again.arg(lab.out()).args([&record.kernels[0].name, "inode-ctime"]);
     let explained = Run::start(again, &lab.path("explain")).wait();
-    assert!(!(explained.stdout + &explained.stderr).contains("any more"), "the object is not found again");
+    assert!(!(explained.stdout + &explained.stderr).contains("no longer"), "the object is not found again");
     lab.expect_nothing_left();
 }
 
@@ -153,7 +153,7 @@ fn a_suite_pins_the_image_and_chooses_files() {
         .expect_said(&["has no file `nothing/*`", "hint: it has objects in `opt/bpf-loop.bpf.o`, `usr/bin/tool`"]);
     list(&format!("{name}:1.0"), "").expect(USAGE).expect_said(&["has no digest", &image]);
     list(&format!("{name}:9"), "").expect(USAGE).expect_said(&["has no digest", "@sha256:DIGEST"]);
-    list("tools", "").expect(USAGE).expect_said(&["`tools` is not an image: it names no registry"]);
+    list("tools", "").expect(USAGE).expect_said(&["`tools` is not an image: it does not name a registry"]);
 }
 
 #[test]
@@ -172,13 +172,17 @@ fn images_that_cannot_be_used_say_why() {
 
     let empty = Repository::new(&registry, "acme/empty");
     let (digest, _) = empty.push("1", &[layer(&[file("etc/motd", b"hello".to_vec())])]);
-    said(&format!("acme/empty@sha256:{digest}"), USAGE, &[&format!("acme/empty@sha256:{digest}` holds no BPF object")]);
+    said(
+        &format!("acme/empty@sha256:{digest}"),
+        USAGE,
+        &[&format!("acme/empty@sha256:{digest}` contains no BPF object")],
+    );
 
     // A layer that is no archive, and one that leads out.
     let bad = Repository::new(&registry, "acme/bad");
     for (tag, content, text) in [
         ("text", b"this is no layer".to_vec(), "it is neither a tar archive nor an ELF file"),
-        ("out", hostile(), "leaves the archive"),
+        ("out", hostile(), "outside the archive"),
     ] {
         let config = bad.blob_with(b"{}", "application/vnd.oci.image.config.v1+json", "");
         let layer = bad.blob_with(&content, LAYER, "");
@@ -241,9 +245,9 @@ fn archives_are_read_like_folders_here_and_on_a_server() {
     fs::write(lab.path("cut.tar.gz"), &packed[..packed.len() / 2]).unwrap();
     list(&lab, &[lab.path("cut.tar.gz").to_str().unwrap()]).expect(USAGE).expect_said(&["cut.tar.gz", "hint:"]);
     fs::write(lab.path("elf.tar"), &executable("inode-ctime")[..4096]).unwrap();
-    list(&lab, &[lab.path("elf.tar").to_str().unwrap()]).expect(USAGE).expect_said(&["holds no BPF object"]);
+    list(&lab, &[lab.path("elf.tar").to_str().unwrap()]).expect(USAGE).expect_said(&["contains no BPF object"]);
     fs::write(lab.path("none.tar"), layer(&[file("a", b"b".to_vec())])).unwrap();
-    list(&lab, &[lab.path("none.tar").to_str().unwrap()]).expect(USAGE).expect_said(&["holds no BPF object"]);
+    list(&lab, &[lab.path("none.tar").to_str().unwrap()]).expect(USAGE).expect_said(&["contains no BPF object"]);
 }
 
 #[test]
@@ -285,9 +289,9 @@ fn init_repro_and_bisect_look_into_archives() {
     let listed = list(&lab, &[suite.to_str().unwrap()]);
     listed.expect(GOOD);
     assert!(listed.stdout.contains("a.bpf.o") && listed.stdout.contains("b.bpf.o"), "{}", listed.stdout);
-    run(&["init", suite.to_str().unwrap()]).expect(USAGE).expect_said(&["is a suite already"]);
-    run(&["repro", "host", packed]).expect(USAGE).expect_said(&["holds 2 objects, and one is needed"]);
+    run(&["init", suite.to_str().unwrap()]).expect(USAGE).expect_said(&["is already a suite"]);
+    run(&["repro", "host", packed]).expect(USAGE).expect_said(&["holds 2 objects, but one is needed"]);
     run(&["bisect", packed, "--good", "1", "--bad", "2"])
         .expect(USAGE)
-        .expect_said(&["holds 2 objects, and one is needed"]);
+        .expect_said(&["holds 2 objects, but one is needed"]);
 }

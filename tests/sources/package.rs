@@ -38,7 +38,7 @@ fn a_package_on_a_web_server_is_verified_and_a_download_that_broke_off_goes_on()
     declare(&lab, &address, &wrong);
     let error = fetch(&lab, "web").unwrap_err();
     assert!(!error.is_unavailable());
-    let message = format!("kernel `web`: `{address}`: its sha256 is `{sha256}` and should be `{wrong}`");
+    let message = format!("kernel `web`: `{address}`: its sha256 is `{sha256}`, expected `{wrong}`");
     assert_eq!(error.to_string(), message);
 
     declare(&lab, &address, &sha256);

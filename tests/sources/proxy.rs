@@ -79,15 +79,19 @@ fn proxies_are_used_where_they_are_wanted_and_dead_ends_are_remembered() {
     let proxy = Proxy::start();
     let address = format!("http://user:sesame@{}", proxy.address);
     let http = lab("http://me:sesame@kernels.example/linux.deb?key=sesame");
-    run(&http, &[("http_proxy", &address)]).expect_said(&["`http://kernels.example/linux.deb`", "does not have it"]);
+    run(&http, &[("http_proxy", &address)]).expect_said(&[
+        "`http://kernels.example/linux.deb`",
+        "does not have the \
+    file",
+    ]);
     assert_eq!(proxy.asked(), ["GET http://kernels.example/linux.deb?key=sesame HTTP/1.1 with user"]);
 
     // By https a proxy is asked for a way; this one knows none, which no second try will change.
     let https = lab("https://kernels.example/linux.deb");
     let ended = run(&https, &[("https_proxy", &address)]);
-    ended.expect_said(&["the proxy does not lead there (status 403)", "hint: ", "proxy settings"]);
+    ended.expect_said(&["the proxy refused the connection (status 403)", "hint: ", "proxy settings"]);
     assert_eq!(proxy.asked(), ["CONNECT kernels.example:443 HTTP/1.1 with user"]);
-    run(&https, &[("https_proxy", &address)]).expect_said(&["does not lead there (status 403) (asked just now)"]);
+    run(&https, &[("https_proxy", &address)]).expect_said(&["refused the connection (status 403) (just tried)"]);
     assert!(proxy.asked().is_empty(), "it is asked again at once");
 
     // `no_proxy` leads past it, to a name that nobody has.

@@ -49,9 +49,9 @@ fn names_that_cannot_be_are_refused() {
         ("", "a name is empty"),
         ("task_struct.", "a name is empty"),
         ("a..b", "a name is empty"),
-        ("a[3]", "`a[3]` is no name of C"),
-        ("a::b::c", "`b::c` is no name of C"),
-        ("a.b::c", "an enumerator has no members"),
+        ("a[3]", "`a[3]` is not a C identifier"),
+        ("a::b::c", "`b::c` is not a C identifier"),
+        ("a.b::c", "enumerators have no members"),
     ] {
         assert_eq!(Query::parse(text), Err(reason.to_owned()), "{text}");
     }

@@ -36,7 +36,7 @@ pub(in crate::cli) struct ListedKernel {
     pub stored_versions: usize,
     /// Bytes that they take.
     pub stored_bytes: u64,
-    /// The state of its BTF, if the store has the kernel or the catalogue knows that it has none: `its own`, `given`, or `none, none given`.
+    /// The state of its BTF, if the store has the kernel or the catalogue knows that it has none: `its own`, `given`, or `none`.
     pub btf: Option<&'static str>,
 }
 
@@ -272,6 +272,9 @@ pub(in crate::cli) struct KernelWithName {
     pub release: String,
     /// What it has; `null` if it has no BTF.
     pub found: Option<Vec<KernelHit>>,
+    /// Where another kernel has it in a module, if the types of this one's modules are not known: then nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 /// Something of that name.

@@ -110,6 +110,8 @@ pub(in crate::cli) struct ExplainedCell {
 pub(in crate::cli) struct ExplainedProgram {
     /// The program.
     pub program: String,
+    /// What happened and why, in one sentence for people who do not know BPF.
+    pub summary: String,
     /// What became of it.
     pub verdict: Verdict,
     /// Why, out of a closed set.

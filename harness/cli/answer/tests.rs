@@ -137,6 +137,7 @@ fn answers_about_kernels_fit_their_schemas() {
     let found = [Some(vec![hit]), None].map(|found| KernelWithName {
         kernel: "6.1".to_owned(),
         release: "6.1.0".to_owned(),
+        unknown: found.is_none().then(|| "in module xfs on 6.12".to_owned()),
         found,
     });
     check_answers("btf find of corematrix", &[FoundName { name: "s.a".to_owned(), kernels: found.into() }]);
@@ -207,6 +208,7 @@ fn answers_about_objects_and_runs_fit_their_schemas() {
     let cell = &before.cells[0];
     let explained = cell.programs.iter().map(|program| ExplainedProgram {
         program: program.name.clone(),
+        summary: "it loads".to_owned(),
         verdict: program.verdict,
         cause: program.cause,
         reason: program.reason.clone(),
@@ -244,6 +246,7 @@ fn answers_about_objects_and_runs_fit_their_schemas() {
 #[test]
 fn answers_from_types_fit_their_schemas() {
     let cell = PredictedCell {
+        modules: ["xfs".to_owned()].into(),
         programs: vec![PredictedOutcome::Resolves],
         relocations: [("resolved", 1)].into(),
         guards: vec![Some(true), None],
@@ -259,7 +262,7 @@ fn answers_from_types_fit_their_schemas() {
     let objects = || vec![PredictedObject { name: "one", programs: vec!["p"], relocations: 1 }];
     let kernels = vec![
         KernelPrediction { kernel: &known, objects: Some(&cells), error: None },
-        KernelPrediction { kernel: &unread, objects: None, error: Some("it is cut short") },
+        KernelPrediction { kernel: &unread, objects: None, error: Some("it is truncated") },
     ];
     check_answers("predict of corematrix", &[Predictions { predicted: true, objects: objects(), kernels }]);
     let kernel = MinimalKernel {
@@ -270,7 +273,7 @@ fn answers_from_types_fit_their_schemas() {
         in_manifest: false,
         shown_by_it_alone: 2,
     };
-    let not_read = vec![UnreadKernel { release: "5.4".to_owned(), error: "it is cut short".to_owned() }];
+    let not_read = vec![UnreadKernel { release: "5.4".to_owned(), error: "it is truncated".to_owned() }];
     let minimal = MinimalKernels {
         predicted: true,
         kernels: vec![kernel],

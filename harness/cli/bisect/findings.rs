@@ -45,8 +45,12 @@ impl<'b, 'a> Findings<'b, 'a> {
         let btf = |kernel: &StoredKernel| Btf::parse(&std::fs::read(kernel.btf.as_ref()?).ok()?).ok();
         if let (Some(with), Some(without)) = (btf(&with), btf(&without)) {
             let names = [good, bad].map(|step| bisection.name(step.offer));
-            let kernels =
-                [(names[0], &with), (names[1], &without)].map(|(name, btf)| KernelTypes { name, btf, booted: true });
+            let kernels = [(names[0], &with), (names[1], &without)].map(|(name, btf)| KernelTypes {
+                name,
+                btf,
+                booted: true,
+                modules: None,
+            });
             found.relocations = relocations(&bisection.object.bytes, &kernels);
             found.explanation = explanation(bisection, good, bad, &kernels);
         }
@@ -99,19 +103,23 @@ impl<'b, 'a> Findings<'b, 'a> {
         text += &format!("{} for {}\n", counted(self.guests(), "guest"), counted(total, "kernel"));
         let skipped: Vec<&str> = self.skipped().map(|step| self.bisection.name(step.offer)).collect();
         if !skipped.is_empty() {
-            text += &paragraph(&format!("not known, as they could not be tried: {}", skipped.join(", ")), 0, width);
+            text += &paragraph(
+                &format!("unknown, because these kernels could not be tried: {}", skipped.join(", ")),
+                0,
+                width,
+            );
         }
         for change in self.changes.iter().skip(1) {
             let works = if self.is_good(change.after) { "works again" } else { "fails again" };
             let (before, after) = (self.bisection.name(change.before), self.bisection.name(change.after));
-            let line = format!("it comes and goes: it {works} from {after} (not yet on {before})");
+            let line = format!("not monotonic: it {works} from {after} (not yet on {before})");
             text += &paragraph(&line, 0, width);
         }
         if !self.explanation.is_empty() {
             text += &format!("\n{}", self.explanation);
         }
         let (differ, moved) = &self.relocations;
-        text += "\nWhat the object's relocations find:\n";
+        text += "\nRelocations of the object:\n";
         for BisectedRelocation { name, good, bad } in differ.iter().take(MOST) {
             text += &paragraph(&format!("`{name}`: {good} -> {bad}"), 2, width);
         }
@@ -119,14 +127,14 @@ impl<'b, 'a> Findings<'b, 'a> {
             text += &format!("  ... {} more\n", differ.len() - MOST);
         }
         if differ.is_empty() {
-            text += "  nothing that differs\n";
+            text += "  no differences\n";
         }
         if *moved > 0 {
             text += &format!("  {} only moved\n", counted(*moved, "field"));
         }
-        text += "Config options that bear on BPF or that the object reads:\n";
+        text += "Config options that affect BPF or that the object reads:\n";
         match &self.config {
-            None => text += "  one of the kernels comes without its config\n",
+            None => text += "  not compared: one of the kernels has no config\n",
             Some((settings, others)) => {
                 let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
                 for ConfigDifference { name, good, bad } in settings {

@@ -15,20 +15,20 @@ use super::KnownKernels;
 use crate::btf::{Hit, Query, suggestions};
 use crate::matrix::Project;
 use crate::record::exit_code;
-use crate::store::StoredKernel;
+use crate::store::{Store, StoredKernel};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct FindArgs {
-    /// A type (task_struct), field (task_struct.se.vruntime), enumerator (BPF_FUNC_loop), function or variable.
+    /// Type (task_struct), field (task_struct.se.vruntime), enumerator (BPF_FUNC_loop), function or variable.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Which kernels; may be repeated [default: every kernel of the manifest that the store has].
+    /// Select kernels, as for `corematrix run`; may be repeated [default: every declared kernel that is stored].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// Do without the network: take only kernels that the store has.
+    /// Use no network: take only kernels that are stored.
     #[arg(long)]
     offline: bool,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -41,16 +41,18 @@ struct Row {
     hits: Option<Vec<Hit>>,
     /// Whether its modules' types are known.
     modules_known: bool,
+    /// Why nobody knows whether it is in a module of it; `None` where it is known.
+    unknown: Option<String>,
 }
 
 pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode, Failure> {
     let query = Query::parse(&args.name).map_err(|reason| {
         let hint = "write `task_struct`, `task_struct.__state`, `BPF_FUNC_loop` or `vfs_read`".to_owned();
-        Failure::input(format!("`{}` cannot be looked for: {reason}", args.name.escape_debug()), Some(hint))
+        Failure::input(format!("cannot search for `{}`: {reason}", args.name.escape_debug()), Some(hint))
     })?;
     let project = Project::load(&common.manifest, &common.places()?)?;
     let known = KnownKernels::of(&project, &args.kernel, args.offline)?;
-    let rows = known.kernels.par_iter().map(|known| look(&query, known));
+    let rows = known.kernels.par_iter().map(|known| look(&query, known, &project.store));
     let rows = rows.collect::<Result<Vec<Row>, Failure>>()?;
     let found = rows.iter().any(|row| row.hits.as_ref().is_some_and(|hits| !hits.is_empty()));
     match args.json {
@@ -68,22 +70,23 @@ pub(in super::super) fn run(common: &Common, args: &FindArgs) -> Result<ExitCode
         }
     }
     if !known.absent.is_empty() {
-        eprintln!("not looked at, since the store does not have them: {}", known.absent.join(", "));
+        eprintln!("not searched, because they are not stored: {}", known.absent.join(", "));
     }
     let unknown: Vec<&str> = rows.iter().filter(|row| !row.modules_known).map(|row| row.kernel.as_str()).collect();
     if !unknown.is_empty() && rows.iter().any(|row| row.hits.as_ref().is_some_and(Vec::is_empty)) {
-        eprintln!("not looked for in modules, whose types the store does not have: {}", unknown.join(", "));
+        eprintln!("modules not searched, because their BTF is not stored: {}", unknown.join(", "));
     }
     Ok(ExitCode::from(if found { exit_code::GOOD } else { exit_code::PROGRAM_FAILED }))
 }
 
-fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
+fn look(query: &Query, known: &(String, StoredKernel), store: &Store) -> Result<Row, Failure> {
     let (name, kernel) = known;
     let mut row = Row {
         kernel: name.clone(),
         release: kernel.identity.release.clone(),
         hits: None,
         modules_known: kernel.module_btf.is_some(),
+        unknown: None,
     };
     if kernel.types().is_some() {
         let raw = KnownKernels::btf(known)?;
@@ -101,6 +104,9 @@ fn look(query: &Query, known: &(String, StoredKernel)) -> Result<Row, Failure> {
                 hits = query.hits_in_modules(&KnownKernels::parsed(known, &own)?, &modules);
             }
         }
+        if hits.is_empty() && !row.modules_known {
+            row.unknown = store.in_module(query.root()).map(|(module, on)| format!("in module {module} on {on}"));
+        }
         row.hits = Some(hits);
     }
     Ok(row)
@@ -112,11 +118,11 @@ fn table(name: &str, rows: &[Row]) -> String {
     let having: Vec<&str> =
         rows.iter().filter(|row| row.hits.iter().flatten().next().is_some()).map(|row| row.kernel.as_str()).collect();
     let mut text = match having.len() {
-        0 => format!("`{name}` is on none of {} kernels\n", rows.len()),
-        all if all == rows.len() => format!("`{name}` is on all of {all} kernels\n"),
-        some => format!("`{name}` is on {some} of {} kernels: {}\n", rows.len(), having.join(", ")),
+        0 => format!("`{name}` exists on none of {} kernels\n", rows.len()),
+        all if all == rows.len() => format!("`{name}` exists on all {all} kernels\n"),
+        some => format!("`{name}` exists on {some} of {} kernels: {}\n", rows.len(), having.join(", ")),
     };
-    if all.is_empty() {
+    if all.is_empty() && rows.iter().all(|row| row.unknown.is_none()) {
         return text;
     }
     let header = ["kernel", "has it", "in module", "offset", "size", "value", "", "type"];
@@ -126,6 +132,7 @@ fn table(name: &str, rows: &[Row]) -> String {
         let hits = row.hits.as_deref().unwrap_or_default();
         let answer = match &row.hits {
             None => "no BTF",
+            Some(hits) if hits.is_empty() && row.unknown.is_some() => "unknown",
             Some(hits) if hits.is_empty() => "no",
             Some(_) => "yes",
         };
@@ -201,6 +208,7 @@ fn answer(name: &str, rows: &[Row]) -> FoundName {
         kernel: row.kernel.clone(),
         release: row.release.clone(),
         found: row.hits.as_ref().map(|hits| hits.iter().map(hit).collect()),
+        unknown: row.unknown.clone(),
     };
     FoundName { name: name.to_owned(), kernels: rows.iter().map(row).collect() }
 }

@@ -1,4 +1,4 @@
-//! [`KnownKernels`]: the kernels of a command that reads types, as far as they can be had.
+//! [`KnownKernels`]: the kernels of a command that reads types, as far as available.
 
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
@@ -38,7 +38,7 @@ impl KnownKernels {
                 Err(error) if selectors.is_empty() && error.is_unavailable() => known.absent.push(spec.name.clone()),
                 // One that was asked for by name has to be reported; one of a range may do without.
                 Err(error @ (StoreError::Unavailable { .. } | StoreError::Offline { .. })) if spec.optional => {
-                    eprintln!("kernel `{}` is left out: {}", spec.name, error.reason());
+                    eprintln!("kernel `{}` is skipped: {}", spec.name, error.reason());
                     known.absent.push(spec.name.clone());
                 }
                 Err(error) => return Err(store_failure(error)),
@@ -46,7 +46,7 @@ impl KnownKernels {
         }
         if known.kernels.is_empty() {
             let hint = "`corematrix run` fetches kernels, and so does `--kernel NAME`".to_owned();
-            return Err(Failure::infrastructure("the store has none of the kernels", Some(hint)));
+            return Err(Failure::infrastructure("none of the kernels is stored", Some(hint)));
         }
         Ok(known)
     }
@@ -57,7 +57,7 @@ impl KnownKernels {
     /// The kernel has none, or it cannot be read.
     pub(in super::super) fn btf((name, kernel): &(String, StoredKernel)) -> Result<Vec<u8>, Failure> {
         let Some(path) = kernel.types() else {
-            let hint = "give it some: `btf = \"FILE\"` in its table of the manifest".to_owned();
+            let hint = "set `btf = \"FILE\"` in the kernel's table of the manifest".to_owned();
             return Err(Failure::input(format!("kernel `{name}` has no BTF"), Some(hint)));
         };
         std::fs::read(path)

@@ -18,16 +18,16 @@ use crate::object::btf_ext::{BtfRelocation, RelocationKind};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct MinArgs {
-    /// The objects: files, folders of them, executables that embed them, suite files.
+    /// BPF objects, directories, executables that embed objects, or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     inputs: Vec<PathBuf>,
-    /// Which kernels; may be repeated [default: every kernel of the manifest that the store has].
+    /// Select kernels, as for `corematrix run`; may be repeated [default: every declared kernel that is stored].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// Where to write `RELEASE.btf` of each kernel.
+    /// Write `RELEASE.btf` of each kernel to this directory.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// Do without the network: take only kernels that the store has.
+    /// Use no network: take only kernels that are stored.
     #[arg(long)]
     offline: bool,
 }
@@ -41,8 +41,8 @@ pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode,
         let read = ObjectTypes::read(&object.bytes);
         let read = read.inspect(|types| tell_of_ids(&object.name, types));
         types.push(read.ok_or_else(|| {
-            let hint = "compile it with `-g`: relocations are described by BTF".to_owned();
-            Failure::input(format!("object `{}` has no BTF that can be read", object.name), Some(hint))
+            let hint = "compile it with `-g`; CO-RE relocations need BTF".to_owned();
+            Failure::input(format!("object `{}` has no readable BTF", object.name), Some(hint))
         })?);
     }
     let known = KnownKernels::of(&project, &args.kernel, args.offline)?;
@@ -52,7 +52,7 @@ pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode,
     for one in &known.kernels {
         let (name, kernel) = one;
         if kernel.types().is_none() && args.kernel.is_empty() {
-            eprintln!("kernel `{name}` is left out: it has no BTF");
+            eprintln!("kernel `{name}` is skipped: it has no BTF");
             continue;
         }
         let raw = KnownKernels::btf(one)?;
@@ -74,8 +74,8 @@ fn tell_of_ids(object: &str, types: &ObjectTypes) {
     let asks = |relocation: &BtfRelocation| relocation.kind == RelocationKind::TargetTypeId;
     if types.relocations.iter().any(asks) {
         eprintln!(
-            "notice: `{object}` asks for ids of the kernel's types (`bpf_core_type_id_kernel`): with minimal BTF it gets others, \
-             which the kernel does not know"
+            "notice: `{object}` uses type ids of the kernel (`bpf_core_type_id_kernel`); minimal BTF has other ids, \
+    which the kernel does not know"
         );
     }
 }

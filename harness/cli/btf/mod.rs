@@ -22,13 +22,13 @@ pub(super) struct BtfArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show which kernels have a type, field, enumerator, function or variable, where it lies and what it is there.
+    /// Show which kernels have a type, field, enumerator, function or variable, with its offset and type on each.
     Find(find::FindArgs),
-    /// Show a type, field, enumerator, function or variable through all kernels of which there are types.
+    /// Show the history of a type, field, enumerator, function or variable across all known kernels.
     History(history::HistoryArgs),
-    /// Write as little BTF as objects need, for loaders on kernels that have none.
+    /// Write the minimal BTF that objects need, for loaders on kernels without BTF.
     Min(min::MinArgs),
-    /// Write the types of a kernel as one C header to compile BPF programs with.
+    /// Write the types of a kernel as a C header (`vmlinux.h`).
     VmlinuxH(vmlinux_h::VmlinuxHArgs),
 }
 

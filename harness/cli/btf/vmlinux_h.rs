@@ -14,12 +14,12 @@ use crate::output;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct VmlinuxHArgs {
-    /// The kernel: a name (6.1) or latest.
+    /// Kernel: a name such as 6.1, or `latest`.
     kernel: String,
-    /// Where to write it [default: standard output].
+    /// Write to this file [default: standard output].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Do without the network: take only a kernel that the store has.
+    /// Use no network: take only a kernel that is stored.
     #[arg(long)]
     offline: bool,
 }
@@ -30,7 +30,7 @@ pub(in super::super) fn run(common: &Common, args: &VmlinuxHArgs) -> Result<Exit
     let [one] = &known.kernels[..] else {
         let names: Vec<&str> = known.kernels.iter().map(|(name, _)| name.as_str()).collect();
         let hint = format!("name one of {}", names.join(", "));
-        return Err(Failure::input(format!("`{}` is more than one kernel", args.kernel), Some(hint)));
+        return Err(Failure::input(format!("`{}` matches several kernels", args.kernel), Some(hint)));
     };
     let raw = KnownKernels::btf(one)?;
     let header =

@@ -109,7 +109,7 @@ impl Known {
         let work = times(self.to_boot, boot).saturating_add(times(self.kernels, cell));
         let time_is_known = known(self.to_boot, &self.boots) && known(self.kernels, &self.cells);
         let word = |is_known: bool| {
-            if is_known { "measured here" } else { "partly a guess: nothing of the kind was measured here" }
+            if is_known { "measured here" } else { "partly estimated: not yet measured on this machine" }
         };
         Forecast {
             kernels: self.kernels,
@@ -124,7 +124,10 @@ impl Known {
             memory_bytes: Estimate {
                 value: times(self.guests, self.guest_mib << 20),
                 measured: true,
-                basis: format!("{} guests at once with {} MiB each, beside QEMU's own", self.guests, self.guest_mib),
+                basis: format!(
+                    "{} guests at once with {} MiB each, plus the overhead of QEMU",
+                    self.guests, self.guest_mib
+                ),
             },
             time_ms: Estimate {
                 value: work / (self.guests.max(1) as u64),

@@ -1,4 +1,4 @@
-//! [`Checker`]: holds a guard against the types of every kernel at hand before it is printed.
+//! [`Checker`]: holds a guard against the types of every kernel available before it is printed.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -34,11 +34,12 @@ impl<'a> Checker<'a> {
                 Slot::Matrix(number) => {
                     let kernel = self.matrix.get(number)?;
                     let table = TypeTable::new(self.store.btf(&kernel.sha256)?).ok()?;
-                    Some(TypedKernel { name: kernel.name.clone(), types: TypeSource::of(table) })
+                    let (name, modules) = (kernel.name.clone(), kernel.module_types.clone());
+                    Some(TypedKernel { name, types: TypeSource::of(table), modules })
                 }
                 Slot::Known(number) => {
                     let kernel = self.known.kernels().get(number)?;
-                    Some(TypedKernel { name: kernel.name.clone(), types: kernel.types.clone() })
+                    Some(TypedKernel { name: kernel.name.clone(), types: kernel.types.clone(), modules: Vec::new() })
                 }
             };
             order.filter_map(kernel).collect()

@@ -92,7 +92,10 @@ fn load(
 ) -> Result<Result<Vec<LoadedGuard>, ExitCode>, Failure> {
     let folder = task.folder.join(GUARDS);
     let hint = || {
-        Some("guards are compiled with `clang` and the headers of libbpf (Debian: `clang`, `libbpf-dev`)".to_owned())
+        Some(
+            "install `clang` and the libbpf headers (Debian: `clang`, `libbpf-dev`), which compile the guards"
+                .to_owned(),
+        )
     };
     let (mut sources, mut compiled) = (Vec::new(), Vec::new());
     for (number, guard) in guards.iter().enumerate() {
@@ -156,7 +159,7 @@ fn kernels(task: &Task<'_>) -> Result<Vec<KernelSpec>, Failure> {
     for kernel in booted {
         let spec = task.project.manifest.kernel(&kernel.name);
         let hint = || Some("run `explain --prove` with the manifest of the run: `--manifest FILE`".to_owned());
-        let missing = || Failure::input(format!("the manifest has no kernel `{}` any more", kernel.name), hint());
+        let missing = || Failure::input(format!("the manifest no longer declares kernel `{}`", kernel.name), hint());
         kernels.push(spec.ok_or_else(missing)?);
     }
     match kernels.is_empty() {
@@ -169,11 +172,15 @@ fn kernels(task: &Task<'_>) -> Result<Vec<KernelSpec>, Failure> {
 fn text(loaded: &[LoadedGuard]) -> String {
     let mut text = String::new();
     if loaded.is_empty() {
-        text.push_str("\nno guard to load: the advice has none for the BPF program\n");
+        text.push_str("\nno guard to load: the advice contains none for the BPF program\n");
     }
     for guard in loaded {
-        let _ =
-            writeln!(text, "\nguard of `{}`, loaded on the run's kernels ({}):", guard.name, guard.source.display());
+        let _ = writeln!(
+            text,
+            "\nguard of `{}`, loaded on the kernels of the run ({}):",
+            guard.name,
+            guard.source.display()
+        );
         let column = guard.kernels.iter().map(|on| on.kernel.chars().count()).max().unwrap_or_default();
         for GuardOnKernel { kernel, verdict, picked, wrong } in &guard.kernels {
             let reads = picked.as_ref().map_or_else(|| "reads nothing".to_owned(), |path| format!("reads `{path}`"));

@@ -1,4 +1,4 @@
-//! [`Engine`]: the file for an engine of continuous integration.
+//! [`Engine`]: the file for a CI service.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ const GITLAB_JOBS: &str = ".gitlab/corematrix.yml";
 /// An engine of continuous integration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Engine {
-    /// A workflow of GitHub Actions.
+    /// GitHub Actions workflow.
     Github,
-    /// Jobs of GitLab CI.
+    /// GitLab CI jobs.
     Gitlab,
 }
 
@@ -45,7 +45,7 @@ impl Engine {
             Engine::Gitlab => (GITLAB_JOBS, GITLAB),
         };
         if text.contains("OWNER/") {
-            lines.push(format!("in {file}, write the owner of corematrix in the place of OWNER"));
+            lines.push(format!("in {file}, replace OWNER by the owner of the corematrix repository"));
         }
         let entry = fs::read_to_string(root.join(GITLAB_ENTRY)).unwrap_or_default();
         if self == Engine::Gitlab && !entry.contains(GITLAB_JOBS) {

@@ -22,24 +22,24 @@ const SUITE: &str = "suite.toml";
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// What the suite is for: BPF objects, folders of them, executables or libraries that embed them, archives, or images
-    /// (`oci://REGISTRY/NAME@sha256:DIGEST`); without any, no suite is written.
+    /// Objects of the suite: BPF objects, directories, executables or libraries that embed objects, archives or images
+    /// (`oci://REGISTRY/NAME@sha256:DIGEST`). Without objects, no suite is written.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE")]
     inputs: Vec<PathBuf>,
-    /// The suite's file; `-` prints the suite, and writes nothing at all [default: suite.toml].
+    /// Write the suite to this file; `-` prints the suite and writes no file [default: suite.toml].
     #[arg(long, short, value_name = "SUITE.toml", requires = "inputs")]
     output: Option<PathBuf>,
-    /// Write the file for this engine of continuous integration, too.
+    /// Also write a configuration file for this CI service.
     #[arg(long, value_enum, value_name = "ENGINE")]
     ci: Option<Engine>,
-    /// Fetch nothing: take images from the store.
+    /// Use no network: take images from the store.
     #[arg(long)]
     offline: bool,
 }
 
 pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure> {
     let here = std::env::current_dir()
-        .map_err(|error| Failure::infrastructure(format!("cannot tell the working folder: {error}"), None))?;
+        .map_err(|error| Failure::infrastructure(format!("cannot determine the working directory: {error}"), None))?;
     let root = repository(&here).unwrap_or(&here);
     let suite = args.output.clone().unwrap_or_else(|| SUITE.into());
     if suite.as_os_str() == "-" {
@@ -69,8 +69,8 @@ pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure>
         files.add_all(engine.files(root, &objects.to_string_lossy()))?;
     }
     if files.is_empty() {
-        let hint = "name objects for a first suite, or an engine by `--ci`".to_owned();
-        return Err(Failure::input("there is nothing to write", Some(hint)));
+        let hint = "name objects for a first suite, or a CI service with `--ci`".to_owned();
+        return Err(Failure::input("nothing to write", Some(hint)));
     }
     files.add_all(editor::files(root))?;
     for file in files.write()? {
@@ -93,7 +93,7 @@ fn shown<'a>(path: &'a Path, here: &Path) -> std::path::Display<'a> {
 fn suite_text(common: &Common, args: &InitArgs, file: Option<&Path>) -> Result<String, Failure> {
     let unusable = |path: &Path, error: std::io::Error| Failure::input(format!("`{}`: {error}", path.display()), None);
     if let Some(suite) = args.inputs.iter().find(|path| path.extension().is_some_and(|kind| kind == "toml")) {
-        return Err(Failure::input(format!("`{}` is a suite already", suite.display()), None));
+        return Err(Failure::input(format!("`{}` is already a suite", suite.display()), None));
     }
     let project = Project::load_for_inputs(&common.manifest, &common.places()?)?;
     let Inputs { mut objects, notices, .. } = project.inputs(&args.inputs, args.offline, &super::say)?;
@@ -103,7 +103,7 @@ fn suite_text(common: &Common, args: &InitArgs, file: Option<&Path>) -> Result<S
             continue;
         }
         if path.starts_with("http:") || path.starts_with("https:") {
-            let hint = "download it and name the file, or put it into an image".to_owned();
+            let hint = "download it and name the file, or package it as an image".to_owned();
             return Err(Failure::input(format!("a suite cannot name `{}`", path.display()), Some(hint)));
         }
         // Of an archive, the file that a suite names is the archive.

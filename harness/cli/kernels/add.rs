@@ -14,9 +14,9 @@ use crate::manifest::{Catalogue, Manifest, listed};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct AddArgs {
-    /// What it will be called; selectors match it. Or, without a source, a kernel of the catalogue, such as ubuntu:22.04.
+    /// Name of the kernel, for selectors; without a source, the name of a catalogue kernel such as ubuntu:22.04.
     name: String,
-    /// A matrix may do without it where it cannot be had.
+    /// Let a run go on without this kernel if it is unavailable.
     #[arg(long, global = true)]
     optional: bool,
     #[command(subcommand)]
@@ -26,92 +26,104 @@ pub(in super::super) struct AddArgs {
 /// Where the kernel comes from.
 #[derive(Debug, Subcommand)]
 enum Added {
-    /// Packages of a Debian archive.
+    /// Use packages of a Debian archive.
     Apt {
-        /// Where to look, such as bookworm; may be repeated.
+        /// Search this archive suite, such as bookworm; may be repeated.
         #[arg(long, required = true)]
         suite: Vec<String>,
-        /// Globs of the package with the image, best first.
+        /// Globs of the package that holds the image, most preferred first.
         #[arg(required = true, value_name = "GLOB")]
         packages: Vec<String>,
     },
-    /// Packages of Red Hat's kind of repository.
+    /// Use packages of an RPM repository.
     Rpm(RepositoryArgs),
-    /// Packages of a repository of Alpine's.
+    /// Use packages of an Alpine repository.
     Apk(RepositoryArgs),
-    /// Packages of a repository of Arch's; its address is that of the database.
+    /// Use packages of an Arch repository; its URL is that of the database.
     Pacman(RepositoryArgs),
-    /// A bzImage, a vmlinux or an unpacked package on this machine.
+    /// Use a bzImage, a vmlinux or an unpacked package on this machine.
     Path {
+        /// Path of the image or package directory.
         image: PathBuf,
-        /// lib/modules/RELEASE, if the virtio drivers are modules.
+        /// Set the path of lib/modules/RELEASE, needed if the virtio drivers are modules.
         #[arg(long, value_name = "DIR")]
         modules: Option<PathBuf>,
-        /// The kernel's config.
+        /// Set the path of the kernel's config.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// The tree in which a kernel was built.
-    Tree { tree: PathBuf },
-    /// A kernel that `vng --build` builds.
-    Build {
-        /// A source tree or git repository.
+    /// Use a kernel tree that was built.
+    Tree {
+        /// Kernel tree.
         tree: PathBuf,
-        /// A tag, branch or commit; without it the tree is built as it is.
+    },
+    /// Build the kernel with `vng --build`.
+    Build {
+        /// Source tree or git repository.
+        tree: PathBuf,
+        /// Build this tag, branch or commit [default: the tree as it is].
         #[arg(long)]
         version: Option<String>,
-        /// Kernel options on top of virtme-ng's own, such as images/bpf.config.
+        /// Add the kernel options of this file to those of virtme-ng.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// The kernel that this machine runs.
+    /// Use the kernel that this machine runs.
     Host,
-    /// The kernel in a disk image of a distribution.
+    /// Use the kernel of a disk image.
     Disk {
+        /// Disk image, raw or in a format that `qemu-img` reads.
         disk: PathBuf,
-        /// A glob of the release to take [default: the newest].
+        /// Use the release that matches this glob [default: the newest].
         #[arg(long, value_name = "GLOB")]
         release: Option<String>,
     },
-    /// Files of packages (.deb or .rpm), by path or address.
+    /// Use package files (.deb or .rpm), by path or URL.
     Package {
+        /// Package files; all packages of the kernel.
         #[arg(required = true, value_name = "FILE|URL")]
         files: Vec<String>,
-        /// One for each file; needed for addresses.
+        /// Check each file against this checksum, one for each file; required for URLs.
         #[arg(long, value_name = "HEX")]
         sha256: Vec<String>,
     },
-    /// An OCI image, such as REGISTRY/cilium/ci-kernels:6.6.
-    Oci { image: String },
-    /// An upstream version as Ubuntu builds it: v6.6.87, or v6.6.* for the newest point release.
-    Mainline { version: String },
+    /// Use an OCI image, such as REGISTRY/cilium/ci-kernels:6.6.
+    Oci {
+        /// Reference of the image.
+        image: String,
+    },
+    /// Use Ubuntu's build of an upstream version: v6.6.87, or v6.6.* for the newest point release.
+    Mainline {
+        /// Upstream version or glob.
+        version: String,
+    },
 }
 
 /// A repository of packages.
 #[derive(Debug, Args)]
 struct RepositoryArgs {
-    /// Address of the repository; may be repeated.
+    /// Set the URL of the repository; may be repeated.
     #[arg(long, value_name = "URL", required_unless_present_any = ["mirrorlist", "metalink"])]
     repository: Vec<String>,
-    /// Address of a list of mirrors, of rpm only.
+    /// Set the URL of a mirror list; rpm only.
     #[arg(long, value_name = "URL")]
     mirrorlist: Vec<String>,
-    /// Address of a metalink, of rpm only.
+    /// Set the URL of a metalink; rpm only.
     #[arg(long, value_name = "URL")]
     metalink: Vec<String>,
-    /// The keys that sign it: a file, or an address together with --fingerprint.
+    /// Set the file or URL of the signing keys; a URL requires `--fingerprint`.
     #[arg(long, value_name = "FILE|URL")]
     keyring: Option<String>,
-    /// A key that may sign; may be repeated.
+    /// Accept signatures of this key; may be repeated.
     #[arg(long, value_name = "HEX", requires = "keyring")]
     fingerprint: Vec<String>,
-    /// Take an index that is not signed; packages have to be.
+    /// Accept an unsigned index; packages must be signed.
     #[arg(long)]
     unsigned_index: bool,
-    /// Take what nobody signed.
+    /// Accept unsigned packages and an unsigned index.
     #[arg(long, conflicts_with = "keyring")]
     trusted: bool,
-    /// Globs of the package with the image, best first.
+    /// Globs of the package that holds the image, most preferred first.
     #[arg(required = true, value_name = "GLOB")]
     packages: Vec<String>,
 }
@@ -150,7 +162,7 @@ pub(in super::super) fn run(common: &Common, args: &AddArgs) -> Result<ExitCode,
     };
     if manifest.kernels.iter().any(|kernel| kernel.name == name) {
         let hint = "choose another name, or edit the manifest".to_owned();
-        return Err(Failure::input(format!("`{}` has a kernel `{name}` already", path.display()), Some(hint)));
+        return Err(Failure::input(format!("`{}` already has a kernel `{name}`", path.display()), Some(hint)));
     }
     let read = |error: std::io::Error| Failure::input(format!("cannot read `{}`: {error}", path.display()), None);
     let mut table = match &args.source {
@@ -171,7 +183,7 @@ pub(in super::super) fn run(common: &Common, args: &AddArgs) -> Result<ExitCode,
     fs::write(path, text)
         .map_err(|error| Failure::infrastructure(format!("cannot write `{}`: {error}", path.display()), None))?;
     print!("added to {}:\n\n{table}\n", path.display());
-    println!("`corematrix kernels pull {name}` fetches it; `default` under `[matrix]` says what runs take by default");
+    println!("`corematrix kernels pull {name}` fetches it; `default` under `[matrix]` lists the default matrix");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -180,8 +192,9 @@ fn of_catalogue(catalogue: &Catalogue, asked: &str, name: &str) -> Result<String
     let entry = catalogue.entry(asked).ok_or_else(|| {
         let near = catalogue.nearest(asked);
         let hint = match near.is_empty() {
-            true => "`corematrix kernels catalogue` lists them; a kernel of another kind needs a source, see `--help`"
-                .to_owned(),
+            true => {
+                "`corematrix kernels catalogue` lists its kernels; other kernels need a source, see `--help`".to_owned()
+            }
             false => format!("the nearest are {}", listed(&near)),
         };
         Failure::input(format!("the catalogue has no kernel `{}`", asked.escape_debug()), Some(hint))
@@ -196,7 +209,7 @@ fn of_catalogue(catalogue: &Catalogue, asked: &str, name: &str) -> Result<String
 /// The table to write; paths are made to start at `folder`, where the manifest lies.
 fn table(name: &str, source: &Added, folder: &Path) -> Result<String, Failure> {
     let here = std::env::current_dir()
-        .map_err(|error| Failure::infrastructure(format!("cannot tell the working folder: {error}"), None))?;
+        .map_err(|error| Failure::infrastructure(format!("cannot determine the working directory: {error}"), None))?;
     let place = |path: &Path| {
         let whole = here.join(path);
         let from_manifest = if here == folder { path.to_owned() } else { whole };

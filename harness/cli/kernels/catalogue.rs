@@ -16,10 +16,10 @@ use crate::report::paragraph;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct CatalogueArgs {
-    /// Only those whose name begins so, such as ubuntu.
+    /// Prefix of the names to list, such as ubuntu.
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -68,12 +68,12 @@ fn text(kernels: &[CataloguedKernel], width: usize) -> String {
         }
     }
     let says = [
-        (Known::Booted, "booted = fetched from its archive and booted by the project's tests"),
+        (Known::Booted, "booted = fetched from its archive and booted by the tests of corematrix"),
         (
             Known::Documents,
-            "by documents = address, keys and layout are from public documents; the format is tested, this archive is not",
+            "by documents = URL, keys and layout are from public documents; the format is tested, this archive is not",
         ),
-        (Known::Unverified, "unverified = its image is fetched by hand, and was never seen by the project"),
+        (Known::Unverified, "unverified = its image must be fetched by hand and was never tested"),
     ];
     let said = says.iter().filter(|(known, _)| kernels.iter().any(|kernel| kernel.known == *known));
     let words: Vec<&str> = said.map(|(_, words)| *words).collect();
@@ -81,7 +81,8 @@ fn text(kernels: &[CataloguedKernel], width: usize) -> String {
         text += &format!("\n{}", paragraph(&words.join("; "), 0, width));
     }
     text += &paragraph(
-        "`--kernel NAME` takes one, `--kernel 'NAME@last:5'` its last builds, and `corematrix kernels add NAME` declares it",
+        "`--kernel NAME` selects a kernel, `--kernel 'NAME@last:5'` its last builds, and `corematrix kernels add NAME` \
+    declares it",
         0,
         width,
     );
@@ -90,7 +91,7 @@ fn text(kernels: &[CataloguedKernel], width: usize) -> String {
 
 fn table(kernels: &[CataloguedKernel], width: usize) -> String {
     let mut table = Builder::default();
-    table.push_record(["kernel", "series", "source", "known", "what it is"]);
+    table.push_record(["kernel", "series", "source", "known", "description"]);
     for kernel in kernels {
         let mut about = kernel.about.clone();
         if kernel.no_btf {

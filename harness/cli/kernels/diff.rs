@@ -20,23 +20,23 @@ use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct DiffArgs {
-    /// The one kernel.
+    /// First kernel.
     first: String,
-    /// The other.
+    /// Second kernel.
     second: String,
-    /// Show the fields of this struct, union or enum that differ; may be repeated.
+    /// Show the differing fields of this struct, union or enum; may be repeated.
     #[arg(long = "type", value_name = "NAME")]
     types: Vec<String>,
-    /// Show the fields that differ among those that an object's relocations ask for; may be repeated.
+    /// Show the differing fields among those that the relocations of this object use; may be repeated.
     #[arg(long = "object", value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml")]
     objects: Vec<PathBuf>,
-    /// Show the config options that differ.
+    /// Show the differing config options.
     #[arg(long)]
     config: bool,
-    /// As JSON; it has the names of all types that differ, too.
+    /// Print JSON, including the names of all differing types.
     #[arg(long)]
     json: bool,
-    /// Do without the network: take only kernels that the store has.
+    /// Use no network: take only kernels that are stored.
     #[arg(long)]
     offline: bool,
 }
@@ -68,7 +68,7 @@ pub(in super::super) fn run(common: &Common, args: &DiffArgs) -> Result<ExitCode
     for name in args.types.iter().filter(|name| !is_known(&difference, name)) {
         let names = difference.changed.iter().map(|change| bare(&change.name));
         let meant = nearest(name, names, 1).first().map(|name| format!(", did you mean `{name}`?"));
-        println!("`{name}` is the same on both, or on neither{}", meant.unwrap_or_default());
+        println!("`{name}` is the same on both kernels, or on neither{}", meant.unwrap_or_default());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -90,7 +90,7 @@ fn one(project: &Project, name: &str, offline: bool) -> Result<(String, StoredKe
     let mut kernels = KnownKernels::of(project, &[name.to_owned()], offline)?.kernels;
     match (kernels.pop(), kernels.is_empty()) {
         (Some(one), true) => Ok(one),
-        _ => Err(Failure::input(format!("`{name}` is more than one kernel"), Some("name one".to_owned()))),
+        _ => Err(Failure::input(format!("`{name}` matches several kernels"), Some("name one".to_owned()))),
     }
 }
 
@@ -143,7 +143,7 @@ fn answer(
 /// What differs in the configs, with each option if `all`.
 fn config(first: &StoredKernel, second: &StoredKernel, all: bool) -> Result<String, Failure> {
     let Some(difference) = options_between(first, second)? else {
-        return Ok("config: not known of both\n".to_owned());
+        return Ok("config: not compared, because a config is missing\n".to_owned());
     };
     let ConfigDifference { added, removed, changed, options } = difference;
     let more = if all || options.is_empty() { "" } else { " (`--config` shows them)" };

@@ -17,10 +17,11 @@ use crate::store::{NO_BTF_GIVEN, StoredFolder};
 
 #[derive(Debug, Args)]
 pub(in super::super) struct ListArgs {
-    /// Only these: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: all].
+    /// Select kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), a glob (6.*), `latest`, `all`, or builds of a
+    /// kernel (el:8@last:5); may be repeated [default: all].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

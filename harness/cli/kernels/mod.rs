@@ -27,29 +27,30 @@ pub(super) struct KernelsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List the kernels of the manifest: what is pinned, and what the store has.
+    /// List declared kernels, and which of them are pinned and stored.
     List(list::ListArgs),
-    /// Show all that is known of a kernel.
+    /// Show everything that is known about a kernel.
     Show(show::ShowArgs),
-    /// Fetch kernels into the store, and pin them.
+    /// Fetch kernels into the store, and pin them in the lock file.
     Pull(pull::PullArgs),
-    /// List the kernels of distributions that can be added, or chosen by --kernel, by name.
+    /// List the distribution kernels that `kernels add` and `--kernel` accept by name.
     Catalogue(catalogue::CatalogueArgs),
     /// Declare a kernel in the manifest.
     Add(add::AddArgs),
-    /// Pin the kernels that are not yet, or check that all are.
+    /// Pin kernels that are not pinned yet, or check that all are pinned.
     Lock(pull::LockArgs),
-    /// Show which pinned kernels have moved on, without fetching anything.
+    /// Show which pinned kernels have newer versions, without fetching them.
     Outdated(outdated::OutdatedArgs),
-    /// Pin the newest of each kernel, after showing what it has different.
+    /// Pin the newest version of each kernel, and show how it differs from the pinned one.
     Update(update::UpdateArgs),
-    /// Check that the store's files are what was put there; with --boot also that the kernels boot.
+    /// Check the checksums of stored kernels and, with `--boot`, that the kernels boot.
     Verify(verify::VerifyArgs),
     /// Remove kernels from the store.
     Rm(remove::RemoveArgs),
-    /// Ask kernels which helpers, map types, program types and attach types they have; each is booted once and remembered.
+    /// Probe kernels for helpers, map types, program types and attach types. Each kernel is booted once; the results
+    /// are stored.
     Probe(probe::ProbeArgs),
-    /// Show what differs between two kernels: config options, types, and the fields of those that are named.
+    /// Show the differences between two kernels: config options, types, and fields of named types.
     Diff(diff::DiffArgs),
 }
 

@@ -16,11 +16,11 @@ use crate::record::exit_code;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct OutdatedArgs {
-    /// Which kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: the
-    /// matrix of the manifest].
+    /// Select kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), a glob (6.*), `latest`, `all`, or builds of a
+    /// kernel (el:8@last:5); may be repeated [default: the default matrix of the manifest].
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -40,7 +40,7 @@ pub(in super::super) fn run(common: &Common, args: &OutdatedArgs) -> Result<Exit
             Ok(Some((old, new))) if old != new => of(OutdatedState::Outdated, Some(old), Some(new), None),
             Ok(Some((old, new))) => of(OutdatedState::Current, Some(old), Some(new), None),
             Ok(None) => {
-                let reason = format!("{} never moves", pinned.source);
+                let reason = format!("{} has no newer versions", pinned.source);
                 of(OutdatedState::Fixed, Some(pinned.release), None, Some(reason))
             }
             Err(error) => {
@@ -68,8 +68,8 @@ fn builds(project: &mut Project, selectors: &[String]) -> Result<(Vec<OutdatedKe
         .collect();
     let newest = |project: &Project, asked: &str| project.lock.builds(asked).and_then(|builds| builds.last().cloned());
     let pinned: Vec<Option<String>> = asked.iter().map(|asked| newest(project, asked)).collect();
-    let scratch =
-        tempfile::tempdir().map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    let scratch = tempfile::tempdir()
+        .map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
     let trial = project.lock.copied_to(&scratch.path().join("kernels.lock")).map_err(store_failure)?;
     let lock = std::mem::replace(&mut project.lock, trial);
     let updated = project.update_builds(selectors, &say);

@@ -29,16 +29,16 @@ const MOST_NAMES: usize = 3;
 pub(in super::super) struct ProbeArgs {
     #[command(flatten)]
     machine: MachineArgs,
-    /// Only this helper, such as bpf_loop; which types of programs may call it.
+    /// Probe only this helper, such as bpf_loop, and show which program types may call it.
     #[arg(long, value_name = "NAME")]
     helper: Option<String>,
-    /// Only this map type, such as ringbuf.
+    /// Probe only this map type, such as ringbuf.
     #[arg(long, value_name = "NAME")]
     map_type: Option<String>,
-    /// Only this program type, such as kprobe, and the helpers that its programs may call.
+    /// Probe only this program type, such as kprobe, and the helpers that its programs may call.
     #[arg(long, value_name = "NAME")]
     program_type: Option<String>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -75,7 +75,7 @@ pub(in super::super) fn run(common: &Common, args: &ProbeArgs) -> Result<ExitCod
     }
     for kernel in &probed {
         if let Err((reason, hint)) = &kernel.answer {
-            eprintln!("kernel `{}` was not asked: {reason}", kernel.name);
+            eprintln!("kernel `{}` was not probed: {reason}", kernel.name);
             hint.iter().for_each(|hint| eprintln!("hint: {hint}"));
         }
     }
@@ -146,14 +146,14 @@ fn known(feature: Feature, name: &str) -> Result<String, Failure> {
     let near = nearest(&bare, names.iter().map(String::as_str), MOST_NAMES);
     let hint = match near.is_empty() {
         true => format!(
-            "libbpf {} knows {} {}s; without the option all are shown",
+            "libbpf {} knows {} {}s; omit the option to show all",
             libbpf_version(),
             names.len(),
             feature.label()
         ),
         false => format!("the nearest are {}", near.into_iter().map(quoted).collect::<Vec<_>>().join(", ")),
     };
-    Err(Failure::input(format!("no {} `{}` is known", feature.label(), name.escape_debug()), Some(hint)))
+    Err(Failure::input(format!("unknown {} `{}`", feature.label(), name.escape_debug()), Some(hint)))
 }
 
 fn answer(probed: &[Probed]) -> ProbedKernels {
@@ -232,12 +232,12 @@ fn boot_and_ask(
     eprintln!("{}: booting", spec.name);
     let shape = GuestShape::plain(spec);
     let machine = Machine::boot(&MachineSpec::new(tools, spec, (stored, &shape), accelerator, &at_once));
-    let hint = "`corematrix doctor` tells whether this machine can boot a guest".to_owned();
+    let hint = "`corematrix doctor` checks whether this machine can boot a guest".to_owned();
     let mut machine = machine.map_err(|failure| (failure.reason().to_owned(), Some(hint)))?;
     let begin = Instant::now();
     let probe = run::probe(&mut machine, stored, &project.store, None, deadlines.boot, &at_once);
     let probe = probe.map_err(|error| (error.to_string(), None))?;
-    eprintln!("{}: asked in {:.1}s", spec.name, begin.elapsed().as_secs_f64());
+    eprintln!("{}: probed in {:.1}s", spec.name, begin.elapsed().as_secs_f64());
     machine.shut_down();
     Ok(probe)
 }
@@ -252,7 +252,7 @@ mod tests {
     fn unknown_names_are_told_with_the_nearest() {
         assert_eq!(known(Feature::Helper, "BPF_FUNC_loop"), Ok("loop".to_owned()));
         let slip = known(Feature::MapType, "ring_buf").unwrap_err().to_string();
-        assert!(slip.starts_with("error: no map type `ring_buf` is known\nhint: the nearest are `ringbuf`"), "{slip}");
+        assert!(slip.starts_with("error: unknown map type `ring_buf`\nhint: the nearest are `ringbuf`"), "{slip}");
         let far = known(Feature::Helper, "bpf_make_me_a_sandwich").unwrap_err().to_string();
         assert!(far.contains("211 helpers"), "{far}");
     }

@@ -19,21 +19,21 @@ const AT_ONCE: usize = 4;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct PullArgs {
-    /// Which kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: the
-    /// matrix of the manifest].
+    /// Select kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), a glob (6.*), `latest`, `all`, or builds of a
+    /// kernel (el:8@last:5); may be repeated [default: the default matrix of the manifest].
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// Only say what is pinned and in the store; fetch nothing.
+    /// Use no network: only print which kernels are pinned and stored.
     #[arg(long)]
     offline: bool,
 }
 
 #[derive(Debug, Args)]
 pub(in super::super) struct LockArgs {
-    /// Which kernels, as for `pull` [default: the matrix of the manifest].
+    /// Select kernels, as for `corematrix run` [default: the default matrix of the manifest].
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// Change nothing: fail if a kernel that can be pinned is not.
+    /// Change nothing; fail if a kernel that can be pinned is not pinned.
     #[arg(long)]
     check: bool,
 }
@@ -64,7 +64,7 @@ pub(in super::super) fn lock(common: &Common, args: &LockArgs) -> Result<ExitCod
         .filter(|spec| can_be_pinned(spec) && project.lock.kernel(&spec.name).is_none())
         .collect();
     if unpinned.is_empty() {
-        println!("every kernel that can be pinned is");
+        println!("every kernel that can be pinned is pinned");
         return Ok(ExitCode::SUCCESS);
     }
     if args.check {
@@ -116,7 +116,7 @@ fn tell(pulled: &[Pulled]) -> ExitCode {
         let is_types_only = spec.sources().all(|source| source.label() == "btf");
         match (kernel, types) {
             (Err(_), Some(types)) if is_types_only => {
-                println!("{}: types of {} ({}); it cannot be booted", spec.name, types.release, types.source);
+                println!("{}: BTF of {} ({}); cannot be booted", spec.name, types.release, types.source);
             }
             (Ok(kernel), _) => {
                 println!("{}: {} ({})", spec.name, kernel.identity.release, kernel.source);
@@ -124,10 +124,10 @@ fn tell(pulled: &[Pulled]) -> ExitCode {
             }
             (Err(error), types) => {
                 let optional = if spec.optional && error.is_unavailable() { " (optional)" } else { "" };
-                println!("{}: not there{optional}: {}", spec.name, error.reason());
+                println!("{}: unavailable{optional}: {}", spec.name, error.reason());
                 error.hint().iter().for_each(|hint| println!("  hint: {hint}"));
                 if let Some(types) = types {
-                    println!("  its types stand in for predictions: {} ({})", types.release, types.source);
+                    println!("  its BTF is used for predictions: {} ({})", types.release, types.source);
                 }
                 missing |= optional.is_empty();
             }

@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct RemoveArgs {
-    /// Names of kernels, as the manifest had them when they were fetched.
+    /// Names of kernels, as declared when they were fetched.
     #[arg(required = true, value_name = "KERNEL")]
     names: Vec<String>,
 }
@@ -26,15 +26,15 @@ pub(in super::super) fn run(common: &Common, args: &RemoveArgs) -> Result<ExitCo
         if !known.contains(&name.as_str()) {
             let hint = match nearest(name, known.iter().copied(), 1).first() {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => "`corematrix store` lists what is there".to_owned(),
+                None => "`corematrix store` lists stored kernels".to_owned(),
             };
-            return Err(Failure::input(format!("the store has no kernel `{name}`"), Some(hint)));
+            return Err(Failure::input(format!("kernel `{name}` is not stored"), Some(hint)));
         }
     }
     for folder in folders.iter().filter(|folder| folder.kernel.as_ref().is_some_and(|name| args.names.contains(name))) {
         project.store.remove_folder(folder).map_err(store_failure)?;
         println!("removed {}: {}", folder.name, ByteSize(folder.bytes));
     }
-    println!("what is pinned stays pinned: the next run fetches the same");
+    println!("pins are kept: the next run fetches the same kernels");
     Ok(ExitCode::SUCCESS)
 }

@@ -19,12 +19,12 @@ use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct ShowArgs {
-    /// The kernel: a name, `latest`, or any selector of one.
+    /// Kernel: a name, `latest`, or a selector of one kernel.
     kernel: String,
-    /// Do without the network: only what the store has.
+    /// Use no network: show only what is stored.
     #[arg(long)]
     offline: bool,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -64,7 +64,7 @@ fn facts(project: &Project, name: &str, kernel: &StoredKernel) -> Vec<(&'static 
     };
     let pinned = match project.lock.kernel(name) {
         Some(locked) if locked.release == identity.release => "yes".to_owned(),
-        Some(locked) => format!("to another release, {}", locked.release),
+        Some(locked) => format!("replaced by another release, {}", locked.release),
         None => "no".to_owned(),
     };
     let modules: Vec<String> =
@@ -86,14 +86,14 @@ fn facts(project: &Project, name: &str, kernel: &StoredKernel) -> Vec<(&'static 
         ("pinned", pinned),
         ("image", format!("sha256 {}", identity.image_sha256)),
         ("boots from", format!("{} ({})", kernel.boot_image.display(), size(&kernel.boot_image))),
-        ("build id", kernel.build_id.clone().unwrap_or_else(|| "not known".to_owned())),
+        ("build id", kernel.build_id.clone().unwrap_or_else(|| "unknown".to_owned())),
         (
             "config",
-            file(kernel.config.as_deref(), identity.config_sha256.as_ref(), "none: kconfig externs cannot be judged"),
+            file(kernel.config.as_deref(), identity.config_sha256.as_ref(), "none; kconfig externs cannot be judged"),
         ),
         ("BTF", file(kernel.btf.as_deref(), identity.btf_sha256.as_ref(), btf_state(kernel))),
         ("modules", if modules.is_empty() { "none needed".to_owned() } else { modules.join(", ") }),
-        ("features", probe.unwrap_or_else(|| "not asked yet: `corematrix kernels probe`".to_owned())),
+        ("features", probe.unwrap_or_else(|| "not probed yet: `corematrix kernels probe`".to_owned())),
     ];
     match project.store.proofs(identity).first() {
         Some(proof) => facts.extend(proof.rows()),
@@ -105,7 +105,7 @@ fn facts(project: &Project, name: &str, kernel: &StoredKernel) -> Vec<(&'static 
 /// What a kernel without BTF of its own relocates objects with.
 fn btf_state(kernel: &StoredKernel) -> &str {
     match kernel.given_btf {
-        Some(_) => "none of its own, some is given",
+        Some(_) => "none in the image; external BTF is given",
         None => kernel.btf_state(),
     }
 }

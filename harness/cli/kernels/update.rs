@@ -19,17 +19,17 @@ use crate::store::StoredKernel;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct UpdateArgs {
-    /// Which kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), latest, all, a glob (6.*), or the builds of one (el:8@last:5); may be repeated [default: the
-    /// matrix of the manifest].
+    /// Select kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), a glob (6.*), `latest`, `all`, or builds of a
+    /// kernel (el:8@last:5); may be repeated [default: the default matrix of the manifest].
     #[arg(value_name = "SELECTOR")]
     kernel: Vec<String>,
-    /// Show which of the types and fields that these ask for differ; may be repeated.
+    /// Show the differences in the types and fields that these objects use; may be repeated.
     #[arg(long = "object", value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml")]
     objects: Vec<PathBuf>,
-    /// Show every config option that differs, not only how many.
+    /// Show every differing config option, not only their number.
     #[arg(long)]
     config: bool,
-    /// Only show what would change: fetch the newest, and leave the lock file as it is.
+    /// Fetch the newest kernels and show what would change; do not change the lock file.
     #[arg(long)]
     dry_run: bool,
 }
@@ -38,8 +38,8 @@ pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCo
     common.changeable_manifest()?;
     let mut project = Project::load(&common.manifest, &common.places()?)?;
     let shown = diff::asked_by_objects(&project, &args.objects, false)?;
-    let scratch =
-        tempfile::tempdir().map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    let scratch = tempfile::tempdir()
+        .map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
     if args.dry_run {
         project.lock = project.lock.copied_to(&scratch.path().join("dry-run.lock")).map_err(store_failure)?;
     }
@@ -60,7 +60,7 @@ pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCo
             }
         };
         match (before, trial.kernel(&spec.name)) {
-            (_, None) => println!("{}: {} is never pinned ({})", spec.name, newest.identity.release, newest.source),
+            (_, None) => println!("{}: {} cannot be pinned ({})", spec.name, newest.identity.release, newest.source),
             (Some(before), Some(after)) if before == after => {
                 println!("{}: {} is the newest", spec.name, after.release)
             }
@@ -80,9 +80,9 @@ pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCo
         }
     }
     match (moved, args.dry_run) {
-        (0, _) => println!("nothing moved"),
-        (_, true) => println!("{moved} moved; the lock file is as it was (`--dry-run`)"),
-        (_, false) => println!("{moved} moved; commit the lock file"),
+        (0, _) => println!("no newer kernels"),
+        (_, true) => println!("{moved} would be updated; the lock file is unchanged (`--dry-run`)"),
+        (_, false) => println!("{moved} updated; commit the lock file"),
     }
     Ok(ExitCode::from(if missing { exit_code::INFRASTRUCTURE } else { exit_code::GOOD }))
 }

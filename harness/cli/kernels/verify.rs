@@ -19,10 +19,10 @@ use crate::vm::{Accelerator, GuestLink, GuestShape, Machine, MachineSpec};
 pub(in super::super) struct VerifyArgs {
     #[command(flatten)]
     machine: MachineArgs,
-    /// Boot each kernel, too.
+    /// Also boot each kernel.
     #[arg(long)]
     boot: bool,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -60,14 +60,14 @@ pub(in super::super) fn run(common: &Common, args: &VerifyArgs) -> Result<ExitCo
 fn tell(kernel: &VerifiedKernel) {
     let name = &kernel.name;
     if kernel.versions.is_empty() {
-        println!("{name}: not in the store");
+        println!("{name}: not stored");
     }
     for version in &kernel.versions {
         match &version.damaged_files[..] {
-            [] => println!("{name}: {}: sound", version.name),
+            [] => println!("{name}: {}: intact", version.name),
             damaged => {
                 println!("{name}: {}: damaged: {}", version.name, damaged.join(", "));
-                println!("  hint: `corematrix kernels rm {name}` removes it; the next run fetches it anew");
+                println!("  hint: `corematrix kernels rm {name}` removes it; the next run fetches it again");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! [`Allowed`]: findings that a user puts up with.
+//! [`Allowed`]: findings that a user excuses.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -26,13 +26,13 @@ impl FromStr for Allowed {
         let Some(place) = place else { return Ok(Allowed { rule, file: None, line: None }) };
         let (file, line) = match place.rsplit_once(':') {
             Some((file, line)) => {
-                let line = line.parse().map_err(|_| format!("`{}` is no line", line.escape_debug()))?;
+                let line = line.parse().map_err(|_| format!("`{}` is not a line number", line.escape_debug()))?;
                 (file, Some(line))
             }
             None => (place, None),
         };
         match file {
-            "" => Err("there is no file behind the `:`".to_owned()),
+            "" => Err("no file after the `:`".to_owned()),
             file => Ok(Allowed { rule, file: Some(file.to_owned()), line }),
         }
     }
@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let error = |text: &str| text.parse::<Allowed>().unwrap_err();
-        assert_eq!(error("feild-size"), "there is no rule `feild-size`; did you mean `field-size`?");
-        assert_eq!(error("field-size:a.c:x"), "`x` is no line");
-        assert_eq!(error("field-size:"), "there is no file behind the `:`");
+        assert_eq!(error("feild-size"), "unknown rule `feild-size`; did you mean `field-size`?");
+        assert_eq!(error("field-size:a.c:x"), "`x` is not a line number");
+        assert_eq!(error("field-size:"), "no file after the `:`");
     }
 }

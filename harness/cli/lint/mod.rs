@@ -10,29 +10,31 @@ use clap::Args;
 
 use super::Common;
 use super::failure::Failure;
-use super::predict::known_types;
+use super::predict::{TypesAtHand, known_types};
 use crate::lint::{LintReport, LintRule, LintSubject};
 use crate::matrix::{Inputs, Project};
-use crate::predict::PredictedKernel;
 use crate::record::exit_code;
 use allowed::Allowed;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 nothing but notes, 1 at least one warning, 2 bad command line or object, 3 types of a kernel cannot be read."
-)]
+#[command(after_help = "\
+Exit codes:
+  0  no warnings; notes do not count
+  1  at least one warning
+  2  invalid command line or object
+  3  the BTF of a kernel cannot be read")]
 pub(super) struct LintArgs {
-    /// What to look at: BPF objects, folders, archives, executables that embed objects, suite files.
+    /// BPF objects, directories, archives, executables that embed objects, or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|SUITE.toml", required_unless_present = "rules")]
     inputs: Vec<PathBuf>,
-    /// Types of kernels: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern such as
-    /// `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the kernels of the store].
+    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub, with
+    /// or without a pattern such as `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the stored kernels].
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
-    /// Leave the findings of a rule out: everywhere, in a source file, or at a line of it; may be repeated.
+    /// Ignore the findings of a rule everywhere, in a source file, or at one line; may be repeated.
     #[arg(long, value_name = "RULE[:FILE[:LINE]]")]
     allow: Vec<Allowed>,
-    /// Write JSON, with all kernels of each finding.
+    /// Print JSON, with all kernels of each finding.
     #[arg(long)]
     json: bool,
     /// List the rules.
@@ -58,8 +60,8 @@ pub(super) fn run(common: &Common, args: &LintArgs) -> Result<ExitCode, Failure>
         subjects.push(subject);
     }
     let kernels = known_types(&project, &args.btf)?;
-    let types = |kernel: &PredictedKernel| project.store.type_table(&kernel.types).map_err(|error| error.to_string());
-    let mut report = LintReport::of(&subjects, kernels, types);
+    let types = TypesAtHand::of(&project.store, subjects.iter().map(LintSubject::subject));
+    let mut report = LintReport::of(&subjects, kernels, |kernel| types.read(kernel));
     report.retain(|finding| !args.allow.iter().any(|allowed| allowed.covers(finding)));
     match args.json {
         true => println!("{:#}", serde_json::json!(report)),

@@ -32,13 +32,13 @@ pub(super) fn whole(report: &LintReport) -> String {
     // Writing to a string cannot fail.
     for unread in &report.unread {
         let release = report.kernels.get(unread.kernel).map_or("", |kernel| kernel.release.as_str());
-        let _ = writeln!(text, "kernel `{release}` is left out: {}", unread.reason);
+        let _ = writeln!(text, "kernel `{release}` is skipped: {}", unread.reason);
     }
     let read = report.kernels.len() - report.unread.len();
     let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let _ = writeln!(
         text,
-        "{}, {} in {}; types of {} known, nothing was booted",
+        "{}, {} in {}; BTF of {}, nothing was booted",
         counted(warnings, "warning"),
         counted(notes, "note"),
         counted(report.objects.len(), "object"),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::answer::{MinimalKernel, MinimalKernels, UnreadKernel};
 use super::super::failure::Failure;
-use super::super::predict::known_types;
+use super::super::predict::{TypesAtHand, known_types};
 use crate::answer::Answer;
 use crate::matrix::Project;
 use crate::object::BpfObject;
@@ -39,9 +39,8 @@ impl Minimal {
             Err(failure) if kernels.is_empty() => return Err(failure),
             Err(_) => {}
         }
-        let types =
-            |kernel: &PredictedKernel| project.store.type_table(&kernel.types).map_err(|error| error.to_string());
-        let matrix = PredictedMatrix::of(&subjects, kernels, types);
+        let types = TypesAtHand::of(&project.store, subjects.iter());
+        let matrix = PredictedMatrix::of(&subjects, kernels, |kernel| types.read(kernel));
         let declared: BTreeSet<String> = project.manifest.kernels.iter().map(|kernel| kernel.name.clone()).collect();
         let rank = |kernel: usize| match &matrix.kernels[kernel].name {
             Some(name) if declared.contains(name) => 0,
@@ -125,7 +124,8 @@ impl Minimal {
     fn text(&self) -> String {
         let MinimalMatrix { kernels, behaviours, kinds, is_smallest } = &self.found;
         let mut text = format!(
-            "These {} of {} kernels show all that types predict of {} programs ({behaviours} behaviours on {kinds} kinds of kernels):\n",
+            "These {} of {} kernels cover every predicted behaviour of {} programs ({behaviours} behaviours on {kinds} \
+    kinds of kernels):\n",
             kernels.len(),
             self.matrix.kernels.len(),
             self.programs
@@ -136,7 +136,7 @@ impl Minimal {
             let name = kernel.name.as_deref().unwrap_or("");
             let alone = match self.shown_alone(number) {
                 0 => String::new(),
-                alone => format!(", {alone} of them it alone"),
+                alone => format!(", {alone} of them only on this kernel"),
             };
             let place = match kernel.name.is_some() || kernel.group.is_empty() {
                 true => String::new(),
@@ -148,7 +148,7 @@ impl Minimal {
             }
         }
         if !is_smallest {
-            text += "There may be a smaller set: the search was cut short.\n";
+            text += "A smaller set may exist: the search was stopped at its limit.\n";
         }
         let selectors = self.selectors();
         if !selectors.is_empty() {
@@ -164,13 +164,13 @@ impl Minimal {
         if !others.is_empty() {
             let _ = writeln!(
                 text,
-                "\nNot in the manifest: {}. Declare them, or let `source = \"btf\"` predict them.",
+                "\nNot declared in the manifest: {}. Declare them, or use `source = \"btf\"` to predict them.",
                 others.join(", ")
             );
         }
         let unread = self.matrix.kernels.iter().zip(&self.matrix.cells);
         for (kernel, reason) in unread.filter_map(|(kernel, cells)| Some((kernel, cells.as_ref().err()?))) {
-            let _ = writeln!(text, "\nleft out: `{}`: {reason}", kernel.release);
+            let _ = writeln!(text, "\nskipped: `{}`: {reason}", kernel.release);
         }
         text
     }

@@ -13,23 +13,23 @@ use super::answer::Print;
 use super::failure::Failure;
 use super::{Common, say};
 use crate::matrix::{Inputs, Project};
-use crate::predict::{PredictedKernel, PredictedMatrix, Subject};
+use crate::predict::{PredictedMatrix, Subject};
 use crate::record::{PredictedOutcome, exit_code};
-pub(super) use known_types::known_types;
+pub(super) use known_types::{TypesAtHand, known_types};
 
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
-    /// What to predict for: BPF objects, folders, archives, executables that embed objects, images, suite files.
+    /// BPF objects, directories, archives, executables that embed objects, images or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     inputs: Vec<PathBuf>,
-    /// Types of kernels: a BTF or ELF file, a folder of them, or an archive laid out as BTFHub's, with or without a pattern such as
-    /// `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the kernels of the store].
+    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub, with
+    /// or without a pattern such as `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the stored kernels].
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
-    /// Write every kernel as JSON.
+    /// Print JSON, with every kernel.
     #[arg(long)]
     json: bool,
-    /// Do not use the network.
+    /// Use no network: take images and BTF from the store.
     #[arg(long)]
     offline: bool,
 }
@@ -45,8 +45,8 @@ pub(super) fn run(common: &Common, args: &PredictArgs) -> Result<ExitCode, Failu
         subjects.push(subject);
     }
     let kernels = known_types(&project, &args.btf)?;
-    let types = |kernel: &PredictedKernel| project.store.type_table(&kernel.types).map_err(|error| error.to_string());
-    let matrix = PredictedMatrix::of(&subjects, kernels, types);
+    let types = TypesAtHand::of(&project.store, subjects.iter());
+    let matrix = PredictedMatrix::of(&subjects, kernels, |kernel| types.read(kernel));
     match args.json {
         true => json::whole(&subjects, &matrix).print()?,
         false => print!("{}", table::whole(&subjects, &matrix)),

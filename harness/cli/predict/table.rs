@@ -1,5 +1,6 @@
 //! What is predicted, as text: where each program changes, from kernel to kernel.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -8,8 +9,7 @@ use crate::record::PredictedOutcome;
 
 /// All objects.
 pub(super) fn whole(subjects: &[Subject], matrix: &PredictedMatrix) -> String {
-    let mut text =
-        String::from("Predicted from types alone. Nothing was booted, and what the verifier says is open.\n");
+    let mut text = String::from("Predicted from BTF alone: no kernel was booted, and the verifier was not run.\n");
     for (number, subject) in subjects.iter().enumerate() {
         text.push('\n');
         object(&mut text, number, subject, matrix);
@@ -36,10 +36,16 @@ fn object(text: &mut String, number: usize, subject: &Subject, matrix: &Predicte
         subject.relocations(),
         resolving.count()
     );
+    let cells = (0..all).filter_map(|kernel| matrix.cells.get(kernel)?.as_ref().ok()?.get(number));
+    let modules: BTreeSet<&str> = cells.flat_map(|cell| &cell.modules).map(String::as_str).collect();
+    if !modules.is_empty() {
+        let names: Vec<&str> = modules.into_iter().collect();
+        let _ = writeln!(text, "  with the types of kernel modules: {}", names.join(", "));
+    }
     for (index, program) in subject.programs.iter().enumerate() {
         let on = |kernel: usize| outcomes(matrix, kernel, number).map(|outcomes| &outcomes[index]);
         if (0..all).all(|kernel| on(kernel) == Some(&PredictedOutcome::Resolves)) {
-            let _ = writeln!(text, "  {}: resolves on all", program.name);
+            let _ = writeln!(text, "  {}: resolves on all kernels", program.name);
             continue;
         }
         let _ = writeln!(text, "  {}", program.name);

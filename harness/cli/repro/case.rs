@@ -94,7 +94,7 @@ impl ReproCase {
         }
         if elsewhere.path.is_some() {
             let hint = "declare the kernel in `kernels.toml`, with `source = \"path\"`".to_owned();
-            return Err(Failure::input("`--kernel-path` is for bundles", Some(hint)));
+            return Err(Failure::input("`--kernel-path` can be used only with a bundle", Some(hint)));
         }
         let is_run = what[0] == LATEST || first.is_dir() || first.extension().is_some_and(|kind| kind == "json");
         match is_run {
@@ -110,8 +110,8 @@ impl ReproCase {
         let name = &record.kernels[kernel].name;
         let spec = project.manifest.kernel(name);
         let spec = spec.ok_or_else(|| {
-            let message = format!("the manifest does not declare kernel `{name}` any more");
-            Failure::input(message, Some("put it back, or reproduce from the bundle of the cell".to_owned()))
+            let message = format!("the manifest no longer declares kernel `{name}`");
+            Failure::input(message, Some("restore it, or reproduce from the bundle of the cell".to_owned()))
         })?;
         let place = RunPlace { project: &project_folder(common), store: &project.store, folder: &folder, kernel: name };
         let again = place.object(&record.objects[object])?;
@@ -129,11 +129,12 @@ impl ReproCase {
         elsewhere: &GivenKernel<'_>,
     ) -> Result<ReproCase, Failure> {
         let ([] | [_]) = words else {
-            return Err(Failure::input("a bundle is one cell: name at most a program of it", None));
+            return Err(Failure::input("a bundle holds one cell: name at most one of its programs", None));
         };
         let bundle = Bundle::open(file).map_err(bundle_failure)?;
         let folder = tempfile::Builder::new().prefix("corematrix-repro-").tempdir();
-        let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+        let folder =
+            folder.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
         let LaidOut { mut spec, object: path, targets } = bundle.lay_out(folder.path()).map_err(bundle_failure)?;
         let image = bundle.record.kernels[bundle.kernel].identity.as_ref();
         match (&spec.source, elsewhere.path) {
@@ -146,12 +147,12 @@ impl ReproCase {
                     format!(": release {}, sha256 of the image {}", image.release, image.image_sha256)
                 });
                 let message = format!("kernel `{}` is an image of the run's machine and not in the bundle", spec.name);
-                return Err(Failure::input(message, Some(format!("give it by `--kernel-path PATH`{which}"))));
+                return Err(Failure::input(message, Some(format!("name its image with `--kernel-path PATH`{which}"))));
             }
             // Debian's mirror is the machine's own, and mainline is where virtme-ng goes; others are the bundle author's choice.
             (source @ (Source::Oci { .. } | Source::Package { .. }), None) if !elsewhere.is_trusted => {
                 let message = format!("kernel `{}` of the bundle comes from `{source}`", spec.name);
-                let hint = "`--trust-source` fetches it from there; `--kernel-path PATH` takes an image of yours";
+                let hint = "`--trust-source` fetches it from there; `--kernel-path PATH` uses a local image";
                 return Err(Failure::input(message, Some(hint.to_owned())));
             }
             _ => {}
@@ -183,7 +184,7 @@ impl ReproCase {
             return Err(Failure::input(format!("`{}` is neither a run nor a bundle", what[0]), Some(hint)));
         };
         if program.len() > 1 {
-            return Err(Failure::input("`KERNEL INPUT PROGRAM` is all there is to name without a run", None));
+            return Err(Failure::input("too many arguments: without a run, name `KERNEL INPUT [PROGRAM]`", None));
         }
         let project = Project::load(&common.manifest, &common.places()?)?;
         let chosen = project.manifest.select(std::slice::from_ref(kernel)).map_err(|error| {
@@ -191,7 +192,10 @@ impl ReproCase {
             Failure::input(error, hint)
         })?;
         let [spec] = &chosen[..] else {
-            return Err(Failure::input(format!("`{kernel}` means {} kernels, and one is needed", chosen.len()), None));
+            return Err(Failure::input(
+                format!("`{kernel}` matches {} kernels, but one is needed", chosen.len()),
+                None,
+            ));
         };
         let spec = spec.clone();
         let OnlyInput { object, targets, settings } = OnlyInput::find(&project, Path::new(file), offline)?;
@@ -294,7 +298,7 @@ pub(crate) fn cell_of(record: &RunRecord, words: &[String]) -> Result<(usize, us
         [kernel, object, program] => (kernel.as_str(), object.as_str(), Some(program.as_str())),
         _ => {
             let hint = "write `KERNEL OBJECT [PROGRAM]` or `KERNEL/OBJECT/PROGRAM`".to_owned();
-            return Err(Failure::input("a cell of the run is to be named", Some(hint)));
+            return Err(Failure::input("no cell of the run is named", Some(hint)));
         }
     };
     let kernel = index_of("kernel", kernel, kernels())?;
@@ -327,7 +331,7 @@ mod tests {
         assert_eq!(cell(&[&format!("{kernel}/{object}")]).unwrap(), (0, 0, None));
         assert_eq!(cell(&[&format!("{kernel}/{object}/x")]).unwrap(), (1, 0, None));
         assert!(cell(&[&format!("{kernel}/nothing")]).unwrap_err().to_string().contains("no object `nothing`"));
-        assert!(cell(&[&kernel]).unwrap_err().to_string().contains("a cell of the run is to be named"));
+        assert!(cell(&[&kernel]).unwrap_err().to_string().contains("no cell of the run is named"));
         assert!(cell(&[&kernel, &object, "nine"]).unwrap_err().to_string().contains("no program `nine`"));
     }
 }

@@ -49,25 +49,25 @@ impl RunPlace<'_> {
             let found = find_objects(std::slice::from_ref(place)).map(|found| found.objects).unwrap_or_default();
             let alone = found.len() == 1;
             let same = found.into_iter().find(|object| alone || object.name == base);
-            return same
-                .map(named)
-                .ok_or_else(|| Failure::input(format!("`{}` has no object `{base}` any more", place.display()), None));
+            return same.map(named).ok_or_else(|| {
+                Failure::input(format!("`{}` no longer has an object `{base}`", place.display()), None)
+            });
         }
         let bundle = self.folder.join(bundle::FOLDER).join(bundle::file_name(self.kernel, &record.name));
         if bundle.is_file() {
-            eprintln!("the object is not at `{file}` any more: taking it from `{}`", bundle.display());
+            eprintln!("the object is no longer at `{file}`: using the one from `{}`", bundle.display());
             let kept = Bundle::open(&bundle).map_err(bundle_failure)?;
             let scratch = tempfile::tempdir();
-            let scratch =
-                scratch.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+            let scratch = scratch
+                .map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
             let laid_out = kept.lay_out(scratch.path()).map_err(bundle_failure)?;
             return only_object(&laid_out.object).map(named);
         }
         let hint = match file.contains("://") {
-            true => "run the matrix again: it fetches the object anew",
+            true => "run the matrix again; it fetches the object again",
             false => "build it again",
         };
-        Err(Failure::input(format!("the object is not at `{file}` any more"), Some(hint.to_owned())))
+        Err(Failure::input(format!("the object is no longer at `{file}`"), Some(hint.to_owned())))
     }
 }
 

@@ -41,7 +41,8 @@ pub(super) fn run(
     work.notices.extend(matrix.notices());
 
     let scratch = tempfile::Builder::new().prefix("corematrix-").tempdir();
-    let scratch = scratch.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+    let scratch =
+        scratch.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
     let folder = match &command.settings.report {
         Some(reports) => new_folder(reports, &file)?,
         None => scratch.path().to_owned(),
@@ -102,7 +103,7 @@ fn without_hash(file: &str) -> &str {
 /// A new folder for the report of an executable: cargo runs several at once, and nextest each of them many times.
 fn new_folder(reports: &Path, file: &str) -> Result<PathBuf, Failure> {
     let unusable = |error: std::io::Error| {
-        Failure::infrastructure(format!("cannot make a folder in `{}`: {error}", reports.display()), None)
+        Failure::infrastructure(format!("cannot create a directory in `{}`: {error}", reports.display()), None)
     };
     fs::create_dir_all(reports).map_err(unusable)?;
     for number in 1..MOST_FOLDERS {
@@ -114,8 +115,8 @@ fn new_folder(reports: &Path, file: &str) -> Result<PathBuf, Failure> {
             Err(error) => return Err(unusable(error)),
         }
     }
-    let hint = Some("remove old reports, or give another folder with `--report`".to_owned());
-    Err(Failure::infrastructure(format!("`{}` has too many reports of `{file}`", reports.display()), hint))
+    let hint = Some("remove old reports, or choose another directory with `--report`".to_owned());
+    Err(Failure::infrastructure(format!("`{}` contains too many reports of `{file}`", reports.display()), hint))
 }
 
 /// Shows what the executable printed on a kernel.

@@ -115,7 +115,10 @@ fn conclude(finished: &FinishedCommand, end: &End<'_>) -> Result<ExitCode, Failu
             let lines: Vec<&str> = finished.kernel_log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(CONSOLE_LINES)..];
             tail.iter().for_each(|line| tell(format_args!("  | {line}")));
-            say(Some("it was seen once; `corematrix exec` believes a crash that comes twice"));
+            say(Some(
+                "the crash was seen once and may be random; `corematrix exec` repeats it before it blames the \
+    kernel",
+            ));
             exit_code::PROGRAM_FAILED
         }
         (Verdict::HarnessLimit, _) => {

@@ -39,7 +39,7 @@ impl RunnerSettings {
         let timeout = match (args.timeout, variable(TIMEOUT)) {
             (None, Some(text)) => Some(humantime::parse_duration(&text).map_err(|error| {
                 let hint = "write it like `90s` or `5m`".to_owned();
-                Failure::input(format!("`{text}` in ${TIMEOUT} is no time: {error}"), Some(hint))
+                Failure::input(format!("`{text}` in ${TIMEOUT} is not a duration: {error}"), Some(hint))
             })?),
             (given, _) => given,
         };
@@ -48,8 +48,8 @@ impl RunnerSettings {
             None | Some("0" | "false") => false,
             Some("1" | "true") => true,
             Some(other) => {
-                let hint = Some("write `1`, or leave it away".to_owned());
-                return Err(Failure::input(format!("`{other}` in ${OFFLINE} is neither yes nor no"), hint));
+                let hint = Some("set it to `1`, or unset it".to_owned());
+                return Err(Failure::input(format!("`{other}` in ${OFFLINE} is not a boolean"), hint));
             }
         };
         let manifest = match variable(MANIFEST).filter(|_| common.named_manifest.is_none()) {

@@ -44,7 +44,7 @@ impl Apt {
     pub fn update(&self) -> Result<(), Failure> {
         match self.run("apt-get update", &["apt-get", "update", "-q"]) {
             Err(failure) if self.as_root != Root::No => {
-                eprintln!("{failure}\nnote: going on with the lists that there are");
+                eprintln!("{failure}\nnote: continuing with the existing package lists");
                 Ok(())
             }
             other => other,
@@ -82,7 +82,7 @@ impl Apt {
             Root::Already => words.to_vec(),
             Root::Sudo => [&["sudo"], words].concat(),
             Root::No => {
-                let message = "installing packages needs root, and there is no `sudo`";
+                let message = "installing packages needs root, but `sudo` is not installed";
                 return Err(Failure::infrastructure(message, Some(format!("as root: {shown}"))));
             }
         };
@@ -90,7 +90,7 @@ impl Apt {
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => {
-                let hint = "its own words are above; is the network there, and does `/etc/apt` name the archive?";
+                let hint = "its output is above; check the network, and the archives in `/etc/apt`";
                 Err(Failure::infrastructure(format!("`{shown}` failed: {status}"), Some(hint.to_owned())))
             }
             Err(error) => Err(Failure::infrastructure(format!("cannot run `{}`: {error}", words[0]), None)),

@@ -20,7 +20,7 @@ const WITH_BACKPORTS: &str = "bookworm";
 
 #[derive(Debug, Args)]
 pub(super) struct SetupArgs {
-    /// Do not ask before anything is installed.
+    /// Install without asking.
     #[arg(long, short)]
     yes: bool,
 }
@@ -106,7 +106,7 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> Result<ExitCode, Failure
     match survey.missing().as_slice() {
         [] => Ok(conclude(&survey)),
         missing => {
-            let hint = "the lines above say what became of their installation".to_owned();
+            let hint = "the lines above show why their installation failed".to_owned();
             Err(Failure::infrastructure(format!("still missing: {}", missing.join(", ")), Some(hint)))
         }
     }
@@ -116,17 +116,24 @@ fn conclude(survey: &Survey) -> ExitCode {
     print!("{}", survey.text());
     if survey.old_qemu() {
         println!(
-            "note: without KVM, this QEMU corrupts some guests; QEMU 10 or later does not, and this system has none"
+            "note: without KVM, this QEMU corrupts some guests; QEMU 10 or later does not, but this system does not \
+    package it"
         );
     }
-    println!("ready; `corematrix doctor` proves it by a boot");
+    println!("ready; `corematrix doctor` checks it with a boot");
     ExitCode::SUCCESS
 }
 
 fn without_apt(survey: &Survey) -> Failure {
     let hint = "install them with this system's package manager, then run `corematrix setup` again".to_owned();
     let missing = survey.missing().join(", ");
-    Failure::infrastructure(format!("there is no `apt-get` here, and these are missing: {missing}"), Some(hint))
+    Failure::infrastructure(
+        format!(
+            "these programs are missing, and `apt-get` is not available to install them: \
+    {missing}"
+        ),
+        Some(hint),
+    )
 }
 
 /// Asks, unless the answer is known.
@@ -138,11 +145,11 @@ fn consent(yes: bool, work: &Work, survey: &Survey) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         let missing = survey.wanting().join(", ");
         let hint = format!("`corematrix setup --yes` installs them:\n  {}", lines.join("\n  "));
-        let message = format!("missing or too old: {missing}; not installed without a terminal to ask on");
+        let message = format!("missing or too old: {missing}; not installed, because there is no terminal to ask on");
         return Err(Failure::input(message, Some(hint)));
     }
     println!("to be installed:\n  {}", lines.join("\n  "));
-    eprint!("go on? [y/N] ");
+    eprint!("continue? [y/N] ");
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     match read {
@@ -158,7 +165,10 @@ fn install_virtme_ng(apt: Option<&Apt>) -> Result<(), Failure> {
         (Some(apt), Some(version)) if !VirtmeNg::is_too_old(&version) => apt.install(&["virtme-ng"]),
         (apt, packaged) => {
             if let Some(version) = packaged {
-                println!("the distribution's virtme-ng is {version}, and {} or later is needed", VirtmeNg::oldest());
+                println!(
+                    "the distribution packages virtme-ng {version}, but {} or later is needed",
+                    VirtmeNg::oldest()
+                );
             }
             if let (Some(apt), false) = (apt, virtme_ng::has_python()) {
                 apt.install(&["python3-venv"])?;

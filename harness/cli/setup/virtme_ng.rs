@@ -31,12 +31,13 @@ fn python_with_venv() -> Result<(), ProcessError> {
 /// Installs it, from the beginning where an earlier installation did not come to its end.
 pub(super) fn install() -> Result<(), Failure> {
     let Some(own) = VirtmeNg::of_user() else {
-        let hint = "set `HOME`, or install virtme-ng so that `virtme-run` is on the PATH".to_owned();
-        return Err(Failure::infrastructure("virtme-ng has no place: `HOME` is not set", Some(hint)));
+        let hint = "set `HOME`, or install virtme-ng with `virtme-run` on the PATH".to_owned();
+        return Err(Failure::infrastructure("virtme-ng cannot be installed: `HOME` is not set", Some(hint)));
     };
     python_with_venv().map_err(|error| {
         let hint = format!(
-            "install Python 3 with venv (`python3-venv` on Debian), or virtme-ng {} or later so that `virtme-run` is on the PATH",
+            "install Python 3 with venv (`python3-venv` on Debian), or install virtme-ng {} or later with `virtme-run` \
+    on the PATH",
             VirtmeNg::oldest()
         );
         Failure::infrastructure(format!("virtme-ng needs Python 3 with venv: {error}"), Some(hint))
@@ -59,7 +60,7 @@ pub(super) fn install() -> Result<(), Failure> {
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv"]).arg(folder);
     process::run(venv, INSTALL)
-        .map_err(|error| Failure::infrastructure(format!("cannot make `{}`: {error}", folder.display()), None))?;
+        .map_err(|error| Failure::infrastructure(format!("cannot create `{}`: {error}", folder.display()), None))?;
     let list = folder.join("requirements.txt");
     fs::write(&list, VirtmeNg::requirements()).map_err(|error| unwritable(&list, &error))?;
     let mut pip = Command::new(folder.join("bin/python"));
@@ -67,7 +68,7 @@ pub(super) fn install() -> Result<(), Failure> {
     pip.args(["--only-binary", ":all:", "-r"]).arg(&list);
     process::run(pip, INSTALL).map_err(|error| {
         let hint = format!(
-            "is PyPI reached from here (pip's own settings count)? or install virtme-ng {} or later so that `virtme-run` is on the PATH",
+            "check that pip can reach PyPI, or install virtme-ng {} or later with `virtme-run` on the PATH",
             VirtmeNg::oldest()
         );
         Failure::infrastructure(format!("virtme-ng cannot be installed: {error}"), Some(hint))
@@ -82,6 +83,6 @@ fn works(own: &VirtmeNg) -> bool {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let hint = "`XDG_DATA_HOME` names another folder".to_owned();
+    let hint = "set `XDG_DATA_HOME` to another directory".to_owned();
     Failure::infrastructure(format!("cannot write `{}`: {error}", path.display()), Some(hint))
 }

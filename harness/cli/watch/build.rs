@@ -18,8 +18,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 const FLAGS: [&str; 8] =
     ["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-D__TARGET_ARCH_x86", "-I/usr/include/x86_64-linux-gnu", "-MD"];
 /// The header that most sources include and no package has.
-const VMLINUX: &str = "`vmlinux.h` is made from a kernel's BTF: `bpftool btf dump file /sys/kernel/btf/vmlinux format c > vmlinux.h`, \
-                       beside the source; or build with your own command by `--build`";
+const VMLINUX: &str = "generate `vmlinux.h` beside the source: `corematrix btf vmlinux-h latest -o vmlinux.h`; or set \
+    your own build command with `--build`";
 
 /// How sources become objects.
 pub(super) struct Build {
@@ -37,7 +37,8 @@ impl Build {
     /// No room for objects.
     pub(super) fn of(inputs: &[PathBuf], command: Option<&String>) -> Result<Option<Build>, Failure> {
         let folder = tempfile::Builder::new().prefix("corematrix-build-").tempdir();
-        let folder = folder.map_err(|error| Failure::infrastructure(format!("cannot make a folder: {error}"), None))?;
+        let folder =
+            folder.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
         let object = |source: &PathBuf| {
             let object = source.with_extension("o");
             match command {

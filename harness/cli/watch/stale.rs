@@ -22,7 +22,7 @@ pub(super) fn stale(objects: &[BpfObject], begin: SystemTime) -> Vec<String> {
         for source in sources(object).iter().filter(|source| is_stale(source, path)) {
             let (source, path) = (source.display(), path.display());
             lines.insert(format!(
-                "`{source}` is newer than `{path}`: what is shown is of the old object; did its build fail?"
+                "`{source}` is newer than `{path}`: the results are those of the old object; check its build"
             ));
         }
     }

@@ -112,10 +112,10 @@ fn guest_that_never_stops_talking_is_given_up() {
     let left = LiveReport::Left { path: "a".to_owned(), kind: LeftKind::More };
     let ended = LiveReport::Ended(CommandEnd::Code { code: 0 });
     for (once, always, words) in [
-        (vec![], LiveReport::Asked, "has not started the command"),
-        (vec![started()], output, "has not killed the command"),
-        (vec![started()], LiveReport::Asked, "has not killed the command"),
-        (vec![started(), ended], left, "is not through with what the command left"),
+        (vec![], LiveReport::Asked, "did not start the command"),
+        (vec![started()], output, "did not kill the command"),
+        (vec![started()], LiveReport::Asked, "did not kill the command"),
+        (vec![started(), ended], left, "did not finish copying the command's output"),
     ] {
         let (finished, _) = run(once, Some(always));
         let CommandEnding::Lost(GuestLoss::Harness(reason)) = finished.ending else { panic!("{finished:?}") };

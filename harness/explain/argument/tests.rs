@@ -36,7 +36,7 @@ fn result_that_is_an_argument_now() {
 fn argument_that_is_the_result_now() {
     // More parameters than there are, with the result.
     let line = "int BPF_PROG(p, struct inode *a, struct inode *b, unsigned f, int mode, int ret)";
-    let returned = Some("what the function returned, `int`,");
+    let returned = Some("the return value, `int`,");
     assert_eq!(changed(HOOK, line, 3).as_deref(), returned);
     // A pointer, and a name that the kernel has elsewhere.
     assert_eq!(changed(HOOK, "BPF_PROG(p, void *a, void *b, int c, struct file *d)", 3).as_deref(), returned);

@@ -89,7 +89,7 @@ impl MemberSearch<'_> {
                 };
                 let why = |place: &MemberPlace| {
                     let size = self.target.size_of(place.type_id).unwrap_or_default();
-                    format!("new here, {size} bytes where `{}` was on {}", self.name, old.kernel)
+                    format!("new here, {size} bytes, at the offset of `{}` on {}", self.name, old.kernel)
                 };
                 ranked.extend(places.iter().filter(is_new).filter_map(|place| replacement(place, why(place))));
             }
@@ -121,7 +121,7 @@ impl MemberSearch<'_> {
                     ours.clone().filter(|ours| theirs.is_some_and(|theirs| same_name(ours, &theirs)))
                 {
                     stands += 0.1;
-                    why.push(format!("stands {word} `{neighbour}` as it did"));
+                    why.push(format!("{word} `{neighbour}`, as the old field"));
                 }
             }
             score += stands;
@@ -190,13 +190,13 @@ impl MemberSearch<'_> {
         let mut why = Vec::new();
         if same_name(self.name, name) {
             by_name = 1.2;
-            why.push(if self.name == name { "same name" } else { "same name but for underscores" }.to_owned());
+            why.push(if self.name == name { "same name" } else { "same name except for underscores" }.to_owned());
         } else if by_name >= 0.5 {
-            why.push("like name".to_owned());
+            why.push("similar name".to_owned());
         }
         match by_type {
             1.0 => why.push("same type".to_owned()),
-            0.5.. => why.push("like type".to_owned()),
+            0.5.. => why.push("similar type".to_owned()),
             _ => {}
         }
         // Numbers are everywhere; a struct like the missing one is a rare thing.
@@ -217,7 +217,7 @@ impl MemberSearch<'_> {
         if old.is_some_and(|(btf, id)| btf.member(id, name).is_some()) {
             return (base * 0.6 * factor, why);
         }
-        why.push(format!("not there on {}", reference.kernel));
+        why.push(format!("missing on {}", reference.kernel));
         ((base + 0.15) * factor, why)
     }
 
@@ -247,7 +247,7 @@ impl MemberSearch<'_> {
         };
         if let Some(inner) = inner {
             score += 0.1;
-            why.push(format!("has `{inner}` in it"));
+            why.push(format!("contains `{inner}`"));
         }
         let score = (score * self.share(&path)).min(1.0);
         if score >= MIN_SCORE {

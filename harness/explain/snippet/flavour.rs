@@ -96,7 +96,8 @@ pub(in super::super) fn field(spec: &LocalSpec, offers: &[Offer<'_>], others: &[
     for Branch { path, type_name, flavour, comment, .. } in &others {
         let type_name = type_name.replace("*/", "");
         code.push_str(&format!(
-            "\t/* {comment}: `{path}` stands here, of another type (`{type_name}`); read it apart, by `{flavour}` */\n"
+            "\t/* {comment}: `{path}` is here, with another type (`{type_name}`); read it separately, through \
+    `{flavour}` */\n"
         ));
     }
     for Branch { exists, read, comment, .. } in &branches {

@@ -12,7 +12,7 @@ fn presence_is_what_the_resolver_finds() {
     let (local, relocations) = object_under_test();
     for file in ["kernel_a.o", "kernel_between.o", "kernel_b.o"] {
         let kernel = btf(file);
-        let matrix = [KernelTypes { name: file, btf: &kernel, booted: true }];
+        let matrix = [KernelTypes { name: file, btf: &kernel, booted: true, modules: None }];
         let table = TypeTable::new(section(file, ".BTF")).unwrap();
         let target = Target { kernel: Arc::new(table), modules: Vec::new() };
         for (one, resolution) in relocations.iter().zip(Resolver::all(&side, &target)) {

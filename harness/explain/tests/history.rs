@@ -11,7 +11,7 @@ fn known(name: &str, place: usize, raw: Vec<u8>) -> KnownKernel {
 fn kernels_beyond_the_matrix_give_arms_of_their_own() {
     let (old, new) = (btf("kernel_a.o"), btf("kernel_b.o"));
     let matrix = [("5.10", &old), ("6.1", &old), ("6.12", &new)];
-    let matrix = matrix.map(|(name, btf)| KernelTypes { name, btf, booted: true });
+    let matrix = matrix.map(|(name, btf)| KernelTypes { name, btf, booted: true, modules: None });
     let raw = |file| section(file, ".BTF");
     let known = KnownTypes::new(
         vec![
@@ -58,7 +58,7 @@ fn what_the_object_asks_for_comes_first_where_a_kernel_has_both() {
     let kernels = raw.each_ref().map(|raw| Btf::parse(raw).unwrap());
     let names = ["1.0", "2.0", "3.0"];
     let matrix: Vec<KernelTypes<'_>> =
-        names.iter().zip(&kernels).map(|(name, btf)| KernelTypes { name, btf, booted: true }).collect();
+        names.iter().zip(&kernels).map(|(name, btf)| KernelTypes { name, btf, booted: true, modules: None }).collect();
     let spec = LocalSpec::parse("<byte_off> [2] struct s.state (0:1 @ offset 4)").unwrap();
     let explanation = relocation(&spec, &kernels[0], &matrix, &KnownTypes::default(), "3.0").unwrap();
     let code = &explanation.snippets[0].code;
@@ -72,7 +72,8 @@ fn what_the_object_asks_for_comes_first_where_a_kernel_has_both() {
 #[test]
 fn numbers_of_several_sizes_are_read_by_what_adapts() {
     let (old, new) = (btf("kernel_a.o"), btf("kernel_b.o"));
-    let matrix = [("6.1", &old), ("6.12", &new)].map(|(name, btf)| KernelTypes { name, btf, booted: true });
+    let matrix =
+        [("6.1", &old), ("6.12", &new)].map(|(name, btf)| KernelTypes { name, btf, booted: true, modules: None });
     // Missing on one, so that there is a guard.
     let gone = KnownTypes::new(vec![known("7.0", 2, struct_of(&["a"]))], 0);
     let spec = LocalSpec::parse("<byte_off> [2] struct sock.sk_err (0:2 @ offset 4)").unwrap();

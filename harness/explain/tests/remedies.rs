@@ -5,7 +5,7 @@ use super::*;
 /// The kernels of the `remedy` fixtures.
 fn with_remedies<T>(test: impl FnOnce(&[KernelTypes<'_>]) -> T) -> T {
     let (old, new) = (btf("remedy_a.o"), btf("remedy_b.o"));
-    let kernel = |name, btf| KernelTypes { name, btf, booted: true };
+    let kernel = |name, btf| KernelTypes { name, btf, booted: true, modules: None };
     test(&[kernel("6.1", &old), kernel("6.12", &old), kernel("7.1", &new)])
 }
 
@@ -65,7 +65,7 @@ fn members_in_the_same_bytes_are_told_where_nothing_is_alike() {
     with_remedies(|matrix| {
         assert_eq!(
             replacement(matrix),
-            ("cap_effective.val".to_owned(), "new here, 8 bytes where `cap` was on 6.12".to_owned())
+            ("cap_effective.val".to_owned(), "new here, 8 bytes, at the offset of `cap` on 6.12".to_owned())
         );
         // Of a kernel alone there is nothing to compare with.
         assert_eq!(
@@ -91,7 +91,7 @@ fn struct_ops_members_and_load_flags_say_what_a_loader_does() {
 
 #[test]
 fn placeholders_are_not_called_renamed() {
-    let place = || Some("on 6.1 `generic_lsm_core` is in kernel module m".to_owned());
+    let place = || Some("on 6.1, `generic_lsm_core` is in kernel module m".to_owned());
     let at = |section: &str, place: &dyn Fn(&str) -> Option<String>| {
         let asked = AttachTarget::from_section(section).unwrap();
         assert!(target(&asked, &[], "7.1", place).notes.is_empty());
@@ -123,7 +123,8 @@ fn rules_are_told_in_full() {
         kfunc("bpf_task_from_pid", "kprobe/x", "6.12"),
         config_option("CONFIG_BPF_KPROBE_OVERRIDE", "`bpf_override_return`", "6.1"),
         kconfig_extern("CONFIG_NO_SUCH_THING", "6.1"),
-        module("struct xfs_inode", &["xfs".to_owned()], "6.1"),
+        module("struct xfs_inode", &["xfs".to_owned()], false, "6.1"),
+        module("struct xfs_inode", &["xfs".to_owned()], true, "6.1"),
         without_debug_info("6.1"),
     ];
     insta::assert_snapshot!(texts.map(|explanation| render(&explanation, 100)).join("\n"));

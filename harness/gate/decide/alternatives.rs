@@ -30,8 +30,9 @@ impl Gate<'_> {
         } else if let Some((why, link)) = self.foreseen(group, k) {
             self.excuse(Rule::NotServed, place, why, link);
         } else {
-            let story = format!("none of `{}` serves: {}", group.name, record.fates(group, k).join("; "));
-            let hint = "add an alternative that this kernel can load and attach, or leave the kernel out".to_owned();
+            let story = format!("no alternative of `{}` works: {}", group.name, record.fates(group, k).join("; "));
+            let hint = "add an alternative that this kernel can load and attach, or remove the kernel from the matrix"
+                .to_owned();
             self.push(Weight::Red, Rule::NotServed, place, &story, Some(hint));
         }
     }

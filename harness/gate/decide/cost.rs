@@ -6,7 +6,7 @@ use crate::compare::Place;
 use crate::record::{CostRecord, CostVerdict, LEAST_ROUNDS, LEAST_RUNS};
 
 /// What to do where nothing can be said.
-const QUIETER: &str = "run it again on a machine that does nothing else, or raise the limit";
+const QUIETER: &str = "run it again on an idle machine, or raise the limit";
 
 impl Gate<'_> {
     /// Programs that take longer than they may. What is too noisy, and what was not measured, does not pass in silence.
@@ -25,7 +25,7 @@ impl Gate<'_> {
             }
         }
         if measured == 0 {
-            let story = "no program was measured beside a baseline, so that nothing is known of what it costs";
+            let story = "no program was measured against a baseline, so the run cost is unknown";
             let hint = "`corematrix run NEW --against OLD --max-cost RATIO` measures both in turns".to_owned();
             self.push(Weight::Infrastructure, Rule::RunCost, Place::default(), story, Some(hint));
         }
@@ -34,31 +34,30 @@ impl Gate<'_> {
     fn cost_of(&mut self, cost: &CostRecord, limit: f64, place: Place) {
         let baseline = &cost.baseline;
         if let Some(problem) = &cost.problem {
-            let story = format!("not measured beside `{baseline}`: {problem}");
+            let story = format!("not measured against `{baseline}`: {problem}");
             return self.push(Weight::Infrastructure, Rule::RunCost, place, &story, None);
         }
         let rounds = cost.rounds.len();
         match cost.verdict(limit) {
             CostVerdict::Within(_) => {}
             CostVerdict::Exceeds(ratio) => {
-                let story = format!(
-                    "a run takes {ratio} as in `{baseline}`, by {rounds} rounds, and {limit} times is the limit"
-                );
+                let story =
+                    format!("a run takes {ratio} as in `{baseline}` ({rounds} rounds); the limit is {limit} times");
                 self.push(Weight::Red, Rule::RunCost, place, &story, None);
             }
             CostVerdict::TooNoisy(ratio) => {
-                let story = format!(
-                    "too noisy to tell: a run takes {ratio} as in `{baseline}`, and {limit} times is the limit"
-                );
+                let story =
+                    format!("too noisy to decide: a run takes {ratio} as in `{baseline}`; the limit is {limit} times");
                 self.push(Weight::Infrastructure, Rule::RunCost, place, &story, Some(QUIETER.to_owned()));
             }
             CostVerdict::NotEnough => {
                 let [old, new] = cost.totals();
                 let story = format!(
-                    "not enough runs: {} of `{baseline}` and {} of its own in {rounds} rounds; it takes {LEAST_RUNS} of each in {LEAST_ROUNDS} rounds",
+                    "not enough runs: {} of `{baseline}` and {} of the new build in {rounds} rounds; {LEAST_RUNS} of \
+    each in {LEAST_ROUNDS} rounds are required",
                     old.runs, new.runs
                 );
-                let hint = "a suite's `test-run` with `repeat`, or a `command`, makes it run more often".to_owned();
+                let hint = "make it run more often with `test-run` and `repeat`, or `command`, in a suite".to_owned();
                 self.push(Weight::Infrastructure, Rule::RunCost, place, &story, Some(hint));
             }
         }

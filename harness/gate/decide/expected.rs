@@ -30,7 +30,7 @@ impl<'a> Gate<'a> {
             let Scope { origin, reason, expires: Some(last), .. } = scope else { continue };
             let place = place_of(scope);
             let message = format!("{place}: the {what} of {origin} expired on {last}: {reason}");
-            let hint = Some("mend what it excuses and remove it, or look at it again and set a new date".to_owned());
+            let hint = Some("fix the failure and remove the entry, or review it and set a new date".to_owned());
             let (weight, rule, link) = (Weight::Red, Rule::ExpectationExpired, scope.link.clone());
             self.report.decisions.push(Decision { weight, rule, place, message, hint, link });
         }
@@ -81,11 +81,11 @@ impl<'a> Gate<'a> {
                 used.passes.difference(&used.fails).map(|&k| self.record.kernels[k].name.as_str()).collect();
             let reason = &expectation.reason;
             if !used.met {
-                let story = format!("the expectation of {origin} is about nothing in this run: {reason}");
-                let hint = "is it misspelt, or is what it is about not in the matrix any more?".to_owned();
+                let story = format!("the expectation of {origin} matches nothing in this run: {reason}");
+                let hint = "check its spelling, and whether its objects and kernels are still in the matrix".to_owned();
                 self.push(Weight::Notice, Rule::ExpectationUnused, place, &story, Some(hint));
             } else if !passes.is_empty() {
-                let story = format!("{origin} expects it to fail, and it loads: {reason}");
+                let story = format!("{origin} expects it to fail, but it loads: {reason}");
                 place.kernel = Some(passes.join(", "));
                 let hint = "narrow the expectation, or remove it".to_owned();
                 self.push(Weight::Notice, Rule::UnexpectedPass, place, &story, Some(hint));
@@ -99,8 +99,8 @@ impl<'a> Gate<'a> {
         let stale: Vec<&Scope> = stale.map(|(allowance, _)| &allowance.scope).collect();
         for scope in stale {
             let Scope { origin, reason, .. } = scope;
-            let story = format!("no kernel warning of this run is what the allowance of {origin} is about: {reason}");
-            let hint = "remove it if the warning is gone for good".to_owned();
+            let story = format!("no kernel warning of this run matches the `[[allow-warning]]` of {origin}: {reason}");
+            let hint = "remove it if the warning no longer occurs".to_owned();
             self.push(Weight::Notice, Rule::ExpectationUnused, place_of(scope), &story, Some(hint));
         }
     }
@@ -115,7 +115,7 @@ impl<'a> Gate<'a> {
             let times = if warning.count > 1 { format!(" ({} times)", warning.count) } else { String::new() };
             let story = format!("{}{times}", warning.headline);
             if warning.is_noise(&record.tool.accel) {
-                let story = format!("{story}; a busy machine brings this about by itself");
+                let story = format!("{story}; a busy machine can cause this");
                 self.push(Weight::Notice, Rule::KernelWarning, place, &story, None);
                 continue;
             }
@@ -140,7 +140,7 @@ impl<'a> Gate<'a> {
                 self.excuse(Rule::KernelWarning, place, KNOWN.to_owned(), None);
                 continue;
             }
-            let then = if before.is_some() { "; not so in the baseline" } else { "" };
+            let then = if before.is_some() { "; not in the baseline" } else { "" };
             let hint = self.since(o, k).unwrap_or_else(|| ALLOW.to_owned());
             self.push(Weight::Red, Rule::KernelWarning, place, &format!("{story}{then}"), Some(hint));
         }

@@ -24,16 +24,17 @@ impl Gate<'_> {
                 let place = Place::cell(&object.name, &record.kernels[*worst].name).of_program(&program.name);
                 let others = match over - 1 {
                     0 => String::new(),
-                    1 => "; so it does on 1 other kernel".to_owned(),
-                    others => format!("; so it does on {others} other kernels"),
+                    1 => "; also on 1 other kernel".to_owned(),
+                    others => format!("; also on {others} other kernels"),
                 };
-                let story = format!("{one}, and {most} % is the limit{others}");
+                let story = format!("{one}; the limit is {most} %{others}");
                 self.push(Weight::Red, Rule::TooManyInstructions, place, &story, None);
             }
             if unknown > 0 {
                 let programs = if unknown == 1 { "1 program" } else { &format!("{unknown} programs") };
                 let story = format!(
-                    "how much of the instruction limit is used is not known for {programs}: the loader left no verifier statistics"
+                    "the share of the instruction limit is unknown for {programs}: the loader left no verifier \
+    statistics"
                 );
                 let hint = "run without `--max-instructions`, or load with libbpf (`--loader libbpf`)".to_owned();
                 let place = Place::object(&object.name);

@@ -22,7 +22,8 @@ fn what_loads_and_cannot_attach_does_not_serve() {
     let mut record = record();
     record.optional.push(OptionalRecord { what: member("a", "second"), reason: "new".to_owned() });
     let report = decide(&record, None, &Expectations::default(), &limits());
-    let words = "Red not served: kernel 5.10: none of `way` serves: `a/second`: attach target missing; `b/third` loads, cannot attach here";
+    let words = "Red no alternative works: kernel 5.10: no alternative of `way` works: `a/second`: attach target missing; \
+    `b/third` loads, but cannot attach on this kernel";
     assert_eq!(decided(&report), (exit_code::PROGRAM_FAILED, words.to_owned()));
     assert_eq!(report.exit_code(), exit_code::of(&record));
     record.cells[3].dangers.clear();

@@ -41,18 +41,18 @@ fn what_takes_longer_beyond_noise_is_red_and_what_cannot_be_told_is_no_pass() {
 
     ---
     1
-    Red run cost: `a/first` on 5.10: a run takes 2.00 times as long (95 % interval 2.00 to 2.00) as in `old`, by 10 rounds, and 1.3 times is the limit
+    Red run cost: `a/first` on 5.10: a run takes 2.00 times as long (95 % interval 2.00 to 2.00) as in `old` (10 rounds); the limit is 1.3 times
     ---
     3
-    Infrastructure run cost: `a/first` on 5.10: too noisy to tell: a run takes 1.30 times as long (95 % interval 0.80 to 2.00) as in `old`, and 1.3 times is the limit
+    Infrastructure run cost: `a/first` on 5.10: too noisy to decide: a run takes 1.30 times as long (95 % interval 0.80 to 2.00) as in `old`; the limit is 1.3 times
     ---
     3
-    Infrastructure run cost: `a/first` on 5.10: not enough runs: 300 of `old` and 300 of its own in 3 rounds; it takes 64 of each in 8 rounds
+    Infrastructure run cost: `a/first` on 5.10: not enough runs: 300 of `old` and 300 of the new build in 3 rounds; 64 of each in 8 rounds are required
     ---
     3
-    Infrastructure run cost: `a/first` on 5.10: not measured beside `old`: it does not load
+    Infrastructure run cost: `a/first` on 5.10: not measured against `old`: it does not load
     ---
     3
-    Infrastructure run cost: the run: no program was measured beside a baseline, so that nothing is known of what it costs
+    Infrastructure run cost: the run: no program was measured against a baseline, so the run cost is unknown
     ");
 }

@@ -29,8 +29,8 @@ fn expectations_that_are_out_of_date_are_told() {
     let (code, decided) = decide(text);
     assert_eq!(code, exit_code::GOOD);
     insta::assert_snapshot!(decided, @r"
-    Notice unexpected pass: `*/second` on 6.1: suite.toml:1 expects it to fail, and it loads: old
-    Notice expectation unused: `c/*`: the expectation of suite.toml:5 is about nothing in this run: gone
+    Notice unexpected pass: `*/second` on 6.1: suite.toml:1 expects it to fail, but it loads: old
+    Notice expectation unused: `c/*`: the expectation of suite.toml:5 matches nothing in this run: gone
     ");
     let (code, decided) = decide(
         "[[expect]]\nreason = \"old\"\nprogram = \"second\"\nkernel = \"5.10\"\nexpires = \"2027-02-28\"\nlink = \"l\"",
@@ -69,13 +69,13 @@ fn wrong_expectations_are_named() {
     insta::assert_snapshot!(all.join("\n"), @r"
         line 1: missing field `reason`
         line 5: unknown field `progam`, expected one of `object`, `program`, `kernel`, `verdict`, `cause`, `reason`, `link`, `expires`
-        line 2: `reason` is empty (hint: say why it is put up with, for who reads it later)
+        line 2: `reason` is empty (hint: state why the failure or warning is accepted)
         line 3: `object` `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
         line 3: kernel selector `>=x` is malformed: `x` is not a kernel release such as `6.12` or `5.10.0-32-cloud-amd64`
-        line 3: `verdict` is `loaded`, which is no failure (hint: name how it fails)
+        line 3: `verdict` is `loaded`, which is not a failure (hint: name the verdict of a failure)
         line 3: unknown variant `bad`, expected one of `loaded`, `succeeded`, `failed_to_open`, `missing_btf`, `relocation_failed`, `map_creation_failed`, `attach_target_missing`, `verifier_rejected`, `unsupported_type`, `not_permitted`, `attach_failed`, `run_failed`, `command_failed`, `test_failed`, `no_result`, `skipped`, `kernel_crashed`, `timed_out`, `not_run`, `harness_limit`, `harness_error`
         line 3: invalid date, expected day between 01 and 28
-        line 1: `expires` is `soon`, which is no date (hint: write it as 2027-06-30)
+        line 1: `expires` is `soon`, which is not a date (hint: write it as 2027-06-30)
         line 2: `contains` is empty (hint: name the function that warns, or words of the warning)
         line 1: missing field `contains`
         line 2: unknown field `verdict`, expected one of `object`, `program`, `kernel`, `contains`, `reason`, `link`, `expires`

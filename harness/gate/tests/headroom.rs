@@ -38,13 +38,13 @@ fn what_uses_too_much_of_the_instruction_limit_is_red_where_it_is_worst_and_what
 
     ---
     1
-    Red too many instructions: `a/first` on 6.12: uses 87 % of the instruction limit (870000 of 1000000 instructions), and 50 % is the limit; so it does on 1 other kernel
+    Red too many instructions: `a/first` on 6.12: uses 87 % of the instruction limit (870000 of 1000000 instructions); the limit is 50 %; also on 1 other kernel
     ---
     0
 
     ---
     3
-    Infrastructure too many instructions: `b`: how much of the instruction limit is used is not known for 1 program: the loader left no verifier statistics
+    Infrastructure too many instructions: `b`: the share of the instruction limit is unknown for 1 program: the loader left no verifier statistics
     ---
     0
     ");

@@ -29,7 +29,8 @@ fn kernel_warnings_are_red_unless_they_are_allowed() {
     }
     let (code, text) = decide(&allow("contains = \"y.c\""));
     assert_eq!(code, exit_code::PROGRAM_FAILED);
-    let line = "Notice expectation unused: `*/*`: no kernel warning of this run is what the allowance of suite.toml:1 is about: r";
+    let line = "Notice expectation unused: `*/*`: no kernel warning of this run matches the `[[allow-warning]]` of \
+    suite.toml:1: r";
     assert_eq!(text.lines().last(), Some(line));
     let (code, text) = decide(&allow("contains = \"x.c\"\nexpires = 2027-02-28"));
     assert_eq!(code, exit_code::PROGRAM_FAILED);
@@ -58,7 +59,7 @@ fn noise_of_the_machine_is_told_and_blames_nobody() {
     });
     assert_eq!(code, exit_code::GOOD);
     insta::assert_snapshot!(text, @r"
-    Notice kernel warning: `a/first` on 5.10: watchdog: BUG: soft lockup; a busy machine brings this about by itself
-    Notice kernel warning: `a` on 5.10: clocksource: timekeeping watchdog; a busy machine brings this about by itself
+    Notice kernel warning: `a/first` on 5.10: watchdog: BUG: soft lockup; a busy machine can cause this
+    Notice kernel warning: `a` on 5.10: clocksource: timekeeping watchdog; a busy machine can cause this
     ");
 }

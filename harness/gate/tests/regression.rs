@@ -42,19 +42,21 @@ fn each_regression_alone_turns_it_red() {
             Box::new(|record| {
                 record.cells[2].programs[0].statistics.as_mut().unwrap().insns_processed = Some(1101);
             }),
-            "Red more instructions: `a/first` on 6.12: instructions processed: 1000 -> 1101 (+10.1 %), and 10 % is the limit",
+            "Red more instructions: `a/first` on 6.12: instructions processed: 1000 -> 1101 (+10.1 %); the limit is 10 \
+    %",
         ),
         (
             "danger",
             Box::new(|record| record.cells[1].dangers = vec![sample::danger(0, &sample::relocation("first"))]),
-            "Red new danger: `a` on 6.1: silent danger now: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object in `first`",
+            "Red new danger: `a` on 6.1: new silent danger: `struct inode.i_ctime_nsec` has 4 bytes in the kernel, 8 \
+    bytes in the object in `first`",
         ),
         (
             "kernel warning",
             Box::new(|record| {
                 record.cells[1].kernel_log = vec![warning(Some("first"), WarningKind::Warning, "WARNING: at x.c:1 f")];
             }),
-            "Red kernel warning: `a/first` on 6.1: WARNING: at x.c:1 f; not so in the baseline",
+            "Red kernel warning: `a/first` on 6.1: WARNING: at x.c:1 f; not in the baseline",
         ),
         (
             "kernel warning of no program",
@@ -62,7 +64,7 @@ fn each_regression_alone_turns_it_red() {
                 record.tool.accel = "kvm".to_owned();
                 record.cells[5].kernel_log = vec![warning(None, WarningKind::Stall, "rcu: INFO: stall")];
             }),
-            "Red kernel warning: `b` on 6.12: rcu: INFO: stall; not so in the baseline",
+            "Red kernel warning: `b` on 6.12: rcu: INFO: stall; not in the baseline",
         ),
         (
             "whole",
@@ -70,12 +72,13 @@ fn each_regression_alone_turns_it_red() {
                 record.cells[5].whole =
                     Some(WholeLoad { prepared: false, reason: Some("map `m`".to_owned()), left_out: Vec::new() });
             }),
-            "Red object not whole: `b` on 6.12: does not load as a whole, as its own loader would load it: map `m`; it did in the baseline",
+            "Red object fails as a whole: `b` on 6.12: does not load as a whole, as its own loader would load it: map \
+    `m`; in the baseline it did",
         ),
         (
             "kernel gone",
             Box::new(|record| drop_kernel(record, 1)),
-            "Red cell lost: kernel 6.1: is gone: the baseline has it, so the matrix has shrunk",
+            "Red cell lost: kernel 6.1: was removed, but is in the baseline: the matrix has shrunk",
         ),
         (
             "object gone",
@@ -83,7 +86,7 @@ fn each_regression_alone_turns_it_red() {
                 record.objects.pop();
                 record.cells.truncate(3);
             }),
-            "Red cell lost: `b`: is gone: the baseline has it, so the matrix has shrunk",
+            "Red cell lost: `b`: was removed, but is in the baseline: the matrix has shrunk",
         ),
         (
             "program gone",
@@ -91,7 +94,7 @@ fn each_regression_alone_turns_it_red() {
                 record.objects[0].programs.remove(0);
                 record.cells[..3].iter_mut().for_each(|cell| drop(cell.programs.remove(0)));
             }),
-            "Red cell lost: `a/first`: is gone: the baseline has it, so the matrix has shrunk",
+            "Red cell lost: `a/first`: was removed, but is in the baseline: the matrix has shrunk",
         ),
         (
             "not run",
@@ -101,12 +104,12 @@ fn each_regression_alone_turns_it_red() {
             "Red cell lost: `b/third` on 6.1: not run: forgotten; in the baseline: loaded",
         ),
         (
-            "harness limit",
+            "cannot be judged",
             Box::new(|record| {
                 record.cells[4].programs[0] =
                     sample::program("third", "kprobe/z", Verdict::HarnessLimit, Some("its loader chooses"));
             }),
-            "Red cell lost: `b/third` on 6.1: harness limit (needs its own loader): its loader chooses; in the baseline: loaded",
+            "Red cell lost: `b/third` on 6.1: cannot be judged (needs its own loader): its loader chooses; in the baseline: loaded",
         ),
         (
             "new program that fails",
@@ -120,7 +123,7 @@ fn each_regression_alone_turns_it_red() {
                 });
                 record.cells[5].programs[1] = failed;
             }),
-            "Red failure: `b/fourth` on 6.12: timed out: 10s; it is not in the baseline",
+            "Red failure: `b/fourth` on 6.12: timed out: 10s; not in the baseline",
         ),
         (
             "optional kernel gone",
@@ -133,7 +136,8 @@ fn each_regression_alone_turns_it_red() {
                     }
                 }
             }),
-            "Red cell lost: kernel 6.12: is unavailable: no server; the baseline judged it, so the matrix has shrunk",
+            "Red cell lost: kernel 6.12: is unavailable: no server, but was judged in the baseline: the matrix has \
+    shrunk",
         ),
     ];
     for (name, change, line) in cases {
@@ -152,7 +156,8 @@ fn coverage_that_no_kernel_proves_any_more_is_red() {
         |now| decided(&decide(&covered(now), Some(&covered([false, true, true])), &Expectations::default(), &limits()));
     let (code, text) = decide([false, false, false]);
     assert_eq!(code, exit_code::PROGRAM_FAILED);
-    let line = "Red coverage lost: `b`: no kernel proves `exists` of `field_exists struct x.y` in `third` any more (verified by 6.1, 6.12 before)";
+    let line = "Red coverage lost: `b`: `exists` of `field_exists struct x.y` in `third` is no longer proven on any \
+    kernel (before: verified by 6.1, 6.12)";
     assert_eq!(text, line);
     assert_eq!(decide([false, false, true]), (exit_code::GOOD, String::new()));
     assert_eq!(decide([true, true, true]), (exit_code::GOOD, String::new()));
@@ -176,7 +181,7 @@ fn infrastructure_is_kept_apart() {
     };
     let (code, text) = with(error);
     assert_eq!(code, exit_code::INFRASTRUCTURE);
-    assert!(text.contains("`b/third` on 5.10: harness error") && text.contains("QEMU died"), "{text}");
+    assert!(text.contains("`b/third` on 5.10: infrastructure failure") && text.contains("QEMU died"), "{text}");
     // What is proven outweighs what could not be judged.
     let both = |record: &mut RunRecord| {
         error(record);
@@ -187,7 +192,7 @@ fn infrastructure_is_kept_apart() {
     let empty = sample::large(0, 0);
     let (code, text) = decided(&decide(&empty, None, &Expectations::default(), &limits()));
     assert_eq!(code, exit_code::INFRASTRUCTURE);
-    assert!(text.ends_with("the run: nothing was judged, and silence is not success"), "{text}");
+    assert!(text.ends_with("the run: nothing was judged, which does not count as success"), "{text}");
 }
 
 #[test]
@@ -237,9 +242,9 @@ fn hints_tell_what_changed_since_the_baseline() {
         object(record);
     };
     insta::assert_snapshot!([hint(&|_| {}), hint(&kernel), hint(&object), hint(&both)].join("\n"), @r"
-        neither object nor kernel changed since the baseline; corematrix 0.1.0 and libbpf 1.7.0 judged then, 0.1.0 and 1.7.0 now
-        since the baseline kernel 5.10 went from 5.10.0-9-cloud-amd64 to 5.10.0-99, and the object is the same
+        neither object nor kernel changed since the baseline, but corematrix and libbpf: 0.1.0 and 1.7.0 then, 0.1.0 and 1.7.0 now
+        since the baseline kernel 5.10 changed from 5.10.0-9-cloud-amd64 to 5.10.0-99, and the object is the same
         since the baseline the object changed, and the kernel is the same
-        since the baseline the object changed, and kernel 5.10 went from 5.10.0-9-cloud-amd64 to 5.10.0-99
+        since the baseline the object changed, and kernel 5.10 changed from 5.10.0-9-cloud-amd64 to 5.10.0-99
         ");
 }

@@ -98,7 +98,7 @@ impl Target {
                 nowhere("it belongs to a route, which its loader chooses")
             }
             BPF_PROG_TYPE_LIRC_MODE2 => nowhere("it needs an infrared receiver"),
-            _ => nowhere("nobody taught corematrix to attach programs of its type"),
+            _ => nowhere("corematrix cannot attach programs of its type"),
         }
     }
 

@@ -83,7 +83,7 @@ pub fn enter(command: &LiveCommand) -> Result<Vec<String>, String> {
         match bound {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(format!("cannot show the guest's {own}: {error}")),
-            None => notes.push(format!("the host has no folder {place}, so the guest has none either")),
+            None => notes.push(format!("the host has no directory {place}, so the guest has none either")),
         }
     }
     own_folder(&format!("{root}/run"))?;
@@ -124,7 +124,7 @@ fn lay_over(command: &LiveCommand, notes: &mut Vec<String>) -> Result<(), String
         }
     }
     notes.push(format!(
-        "overlayfs is not to be had for this kernel: commands cannot write to the view of the host's files; {} are theirs, and empty",
+        "overlayfs is not available on this kernel: commands cannot write to the view of the host's files; {} are theirs, and empty",
         writable.join(", ")
     ));
     Ok(())

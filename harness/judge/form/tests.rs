@@ -82,10 +82,7 @@ fn form_that_is_newer_comes_before_what_was_looked_for_in_vain() {
     let tp_btf = program("tp_btf/sched_switch", "tracing", "trace_raw_tp");
     let found = judged(&LINUX_5_4, &tp_btf, Stage::Load, warning, "");
     let reason = found.reason.clone().expect("a reason");
-    assert_eq!(
-        reason,
-        "the kernel does not have `BPF_PROG_TYPE_TRACING`, which `tp_btf` programs need: Linux has it from 5.5"
-    );
+    assert_eq!(reason, "the kernel lacks `BPF_PROG_TYPE_TRACING`, which `tp_btf` programs need (Linux 5.5 or later)");
     let missing = |name: &str| (Verdict::UnsupportedType, Cause::MissingProgramType, name.to_owned());
     assert_eq!(summary(found), missing("BPF_PROG_TYPE_TRACING"));
     let missing_struct = "struct_ops init_kern: struct bpf_struct_ops_tcp_congestion_ops is not found in kernel BTF";

@@ -63,7 +63,7 @@ impl RefusedMap<'_> {
             return refused(Cause::UnsupportedMapOption, why);
         }
         if let Some(line) = self.context.iter().find(|line| line.contains("failed to initialize slot")) {
-            let why = "does not look like the inner map that `values` defines";
+            let why = "differs from the inner map that `values` defines";
             return refused(Cause::InvalidMapDefinition, format!("a map in map `{}` {why}: {line}", self.map));
         }
         let definition = self.definition();
@@ -91,7 +91,7 @@ impl RefusedMap<'_> {
             let (verdict, cause, then) = match flaw.mend {
                 Mend::Author => (Verdict::MapCreationFailed, Cause::InvalidMapDefinition, ""),
                 Mend::Loader if self.case.by_loader => {
-                    (Verdict::MapCreationFailed, Cause::InvalidMapDefinition, ", and its loader leaves that so")
+                    (Verdict::MapCreationFailed, Cause::InvalidMapDefinition, ", and its loader does not change that")
                 }
                 Mend::Loader => {
                     let then =
@@ -106,12 +106,15 @@ impl RefusedMap<'_> {
             return refused(Cause::UnsupportedMapOption, self.says(definition, &why));
         }
         if let Some(line) = self.context.iter().find(|line| map.is_typed && is_btf_refused(line)) {
-            let why = format!("its type needs BTF of key and value, and the kernel did not take the object's: {line}");
+            let why = format!(
+                "its type needs BTF of key and value, but the kernel rejected the BTF of the object: \
+    {line}"
+            );
             return refused(Cause::MapWithoutBtf, self.says(definition, &why));
         }
         if let Some(option) = self.missing_option(map) {
             let kind = map.map_type.as_deref().unwrap_or_default();
-            let why = format!("`{kind}` needs {option}, and the kernel is built without");
+            let why = format!("`{kind}` needs {option}, but the kernel is built without it");
             return refused(Cause::KernelConfigMissing, self.says(definition, &why));
         }
         if self.untried {
@@ -158,7 +161,7 @@ impl RefusedMap<'_> {
     fn unsupported_link(&self) -> Option<String> {
         let linked = self.case.object?.struct_ops.iter().any(|known| known.name == self.map && known.linked);
         (linked && self.knows_flag("BPF_F_LINK") == Some(false)).then(|| {
-            let section = "section `.struct_ops.link` sets BPF_F_LINK, which kernels have from 6.4 on";
+            let section = "section `.struct_ops.link` sets BPF_F_LINK, which needs Linux 6.4 or later";
             format!("map `{}`: {section}", self.map)
         })
     }
@@ -167,7 +170,7 @@ impl RefusedMap<'_> {
     fn unsupported(&self, map: &MapInfo) -> Option<String> {
         let unknown = |flag: &MapFlag| self.knows_flag(flag.name) == Some(false);
         if let Some(flag) = map.sound_flags().find(unknown) {
-            return Some(format!("`map_flags` has {}, which kernels have from {} on", flag.name, flag.since));
+            return Some(format!("`map_flags` has {}, which needs Linux {} or later", flag.name, flag.since));
         }
         if map.nameless_flags() != 0 {
             return Some(format!("`map_flags` has {:#x}, which corematrix does not know either", map.nameless_flags()));
@@ -178,7 +181,7 @@ impl RefusedMap<'_> {
             _ => return None,
         };
         (map.value_size == Some(8) && self.case.kernel.has_type(of_type) == Some(false))
-            .then(|| format!("`value_size` is 8, which kernels take from {since} on"))
+            .then(|| format!("`value_size` is 8, which needs Linux {since} or later"))
     }
 
     /// Whether the kernel knows a flag; its UAPI has all of them in one enum without a name.
@@ -209,17 +212,17 @@ impl RefusedMap<'_> {
         let why = match limit(map) {
             Some(limit) => limit,
             None if bytes >= FOUR_GIB => {
-                format!("it takes {}, and kernels before 5.11 give a map less than 4 GiB", in_words(bytes))
+                format!("it needs {}, but kernels before 5.11 limit a map to less than 4 GiB", in_words(bytes))
             }
             None if map.map_type.as_deref() == Some("cpumap") => {
                 let entries = map.max_entries.unwrap_or_default();
-                format!("`max_entries` is {entries}, more than the kernel can have CPUs")
+                format!("`max_entries` is {entries}, more than the maximum number of CPUs of the kernel")
             }
             None if map.key_size > Some(STACK) => {
                 let size = map.key_size.unwrap_or_default();
-                format!("`key_size` is {size}, and this kernel takes keys of at most {STACK} bytes")
+                format!("`key_size` is {size}, but this kernel accepts keys of at most {STACK} bytes")
             }
-            None => format!("it takes {}, more than the kernel gives a map of its type", in_words(bytes)),
+            None => format!("it needs {}, more than the kernel's limit for this map type", in_words(bytes)),
         };
         self.says(definition, &why)
     }
@@ -228,11 +231,11 @@ impl RefusedMap<'_> {
         let guest = self.case.memory_mib.map(|mib| in_words(mib << 20));
         let guest = guest.map_or_else(|| "the guest has less".to_owned(), |has| format!("the guest has {has}"));
         let needs = match definition.map(|map| map.bytes(1)) {
-            Some(bytes @ 1..) => format!("it takes {}", in_words(bytes)),
-            _ => "it takes more memory than there is".to_owned(),
+            Some(bytes @ 1..) => format!("it needs {}", in_words(bytes)),
+            _ => "it needs more memory than available".to_owned(),
         };
         let all: u64 = self.case.object.map_or(0, |object| object.maps.iter().map(|map| map.bytes(1)).sum());
-        let others = format!("all maps of the object take {}", in_words(all));
+        let others = format!("all maps of the object need {}", in_words(all));
         self.says(definition, &format!("{needs}, {others}, and {guest}"))
     }
 }
@@ -243,18 +246,18 @@ fn limit(map: &MapInfo) -> Option<String> {
     let (key, value) = (map.key_size.unwrap_or_default(), map.value_size.unwrap_or_default());
     let per_cpu = matches!(kind, "percpu_array" | "percpu_hash" | "lru_percpu_hash");
     if per_cpu && value > PER_CPU_UNIT {
-        return Some(format!("`value_size` is {value}, and a value for each CPU has at most {PER_CPU_UNIT} bytes"));
+        return Some(format!("`value_size` is {value}, but a per-CPU value has at most {PER_CPU_UNIT} bytes"));
     }
     let hash = kind == "hash" || kind == "lru_hash" || kind == "percpu_hash" || kind == "lru_percpu_hash";
     if hash && u64::from(key) + u64::from(value) >= ALLOCATION {
         return Some(format!(
-            "key and value have {} bytes, and an entry less than 4 MiB",
+            "key and value have {} bytes, but an entry must be smaller than 4 MiB",
             u64::from(key) + u64::from(value)
         ));
     }
     let entries = map.max_entries.unwrap_or_default();
     (hash && entries > MOST_BUCKETS)
-        .then(|| format!("`max_entries` is {entries}, and a hash has at most {MOST_BUCKETS}"))
+        .then(|| format!("`max_entries` is {entries}, but a hash map has at most {MOST_BUCKETS}"))
 }
 
 /// Whether a line of libbpf says that the kernel did not take the object's BTF.

@@ -132,18 +132,23 @@ fn inner_map_is_judged_by_its_own_definition() {
     let unset = judged_on(&KERNEL, of_maps(map("array", (4, 4, 0), 0)), &tried(&format!("{warning}-EINVAL")));
     expect(unset, Verdict::HarnessLimit, Cause::IncompleteMapDefinition, "inner map of `m`: `max_entries` is not set");
     let large = judged_on(&KERNEL, of_maps(map("array", (4, 80, 1 << 26), 0)), &tried(&format!("{warning}-E2BIG")));
-    expect(large, Verdict::MapCreationFailed, Cause::MapTooLarge, "inner map of `m`: it takes 5.1 GiB");
+    expect(large, Verdict::MapCreationFailed, Cause::MapTooLarge, "inner map of `m`: it needs 5.1 GiB");
 }
 
 #[test]
 fn option_that_the_kernel_lacks_is_named() {
     let overwriting = map("ringbuf", (0, 0, 4096), 1 << 19);
-    let words = "`map_flags` has BPF_F_RB_OVERWRITE, which kernels have from 6.19 on";
+    let words = "`map_flags` has BPF_F_RB_OVERWRITE, which needs Linux 6.19 or later";
     expect(of_errno(overwriting, "-EINVAL"), Verdict::MapCreationFailed, Cause::UnsupportedMapOption, words);
     let nameless = map("ringbuf", (0, 0, 4096), 1 << 30);
     expect(of_errno(nameless, "-EINVAL"), Verdict::MapCreationFailed, Cause::UnsupportedMapOption, "0x40000000");
     let wide = map("devmap", (4, 8, 1), 0);
-    expect(of_errno(wide.clone(), "-EINVAL"), Verdict::MapCreationFailed, Cause::UnsupportedMapOption, "from 5.8");
+    expect(
+        of_errno(wide.clone(), "-EINVAL"),
+        Verdict::MapCreationFailed,
+        Cause::UnsupportedMapOption,
+        "needs Linux 5.8",
+    );
     // Where the kernel takes it the option is not to blame.
     let newer = Kernel { types: &["bpf_devmap_val"], ..KERNEL };
     let refused = judged_on(&newer, wide, &tried("map 'm': failed to create: -EINVAL"));
@@ -155,19 +160,19 @@ fn size_is_told_with_its_limit() {
     let too_large = |map, words: &str| {
         expect(of_errno(map, "-E2BIG"), Verdict::MapCreationFailed, Cause::MapTooLarge, words);
     };
-    too_large(map("array", (4, 8, 1 << 29), 0), "kernels before 5.11 give a map less than 4 GiB");
+    too_large(map("array", (4, 8, 1 << 29), 0), "kernels before 5.11 limit a map to less than 4 GiB");
     too_large(map("hash", (1024, 8, 1), 0), "`key_size` is 1024");
-    too_large(map("hash", (4, 8, 1 << 28), 0), "a hash has at most");
-    too_large(map("cpumap", (4, 4, 1 << 17), 0), "more than the kernel can have CPUs");
+    too_large(map("hash", (4, 8, 1 << 28), 0), "a hash map has at most");
+    too_large(map("cpumap", (4, 4, 1 << 17), 0), "more than the maximum number of CPUs");
     // Older kernels try to get it.
     let per_cpu = of_errno(map("percpu_array", (4, 65536, 1), 0), "-ENOMEM");
-    expect(per_cpu, Verdict::MapCreationFailed, Cause::MapTooLarge, "for each CPU has at most 32768 bytes");
+    expect(per_cpu, Verdict::MapCreationFailed, Cause::MapTooLarge, "a per-CPU value has at most 32768 bytes");
 }
 
 #[test]
 fn memory_of_the_guest_is_no_fault_of_the_object() {
     let judged = of_errno(map("hash", (4, 56, 1 << 24), 0), "-ENOMEM");
-    let words = "it takes 2.1 GiB, all maps of the object take 2.1 GiB, and the guest has 512 MiB";
+    let words = "it needs 2.1 GiB, all maps of the object need 2.1 GiB, and the guest has 512 MiB";
     expect(judged, Verdict::HarnessLimit, Cause::GuestMemory, words);
     expect(of_errno(map("hash", (4, 4, 1), 0), "-EPERM"), Verdict::HarnessError, Cause::Harness, "-EPERM");
 }
@@ -175,12 +180,17 @@ fn memory_of_the_guest_is_no_fault_of_the_object() {
 #[test]
 fn map_that_nobody_tried_is_judged_by_what_is_known() {
     let untried = |kernel: &dyn KernelView, map| {
-        let mut tried = tried("map `m` needs 16 GiB, and a guest can have 12 GiB here");
+        let mut tried = tried("map `m` needs 16 GiB, but a guest can have at most 12 GiB here");
         tried.left_out[0].untried = true;
         judged_on(kernel, map, &tried)
     };
     let large = || map("array", (4, 1 << 14, 1 << 20), 0);
-    expect(untried(&KERNEL, large()), Verdict::HarnessLimit, Cause::GuestMemory, "a guest can have 12 GiB here");
+    expect(
+        untried(&KERNEL, large()),
+        Verdict::HarnessLimit,
+        Cause::GuestMemory,
+        "a guest can have at most 12 GiB here",
+    );
     let old = Kernel { types: &["bpf_map_memory"], ..KERNEL };
     expect(untried(&old, large()), Verdict::MapCreationFailed, Cause::MapTooLarge, "kernels before 5.11");
     let wrong = map("array", (8, 1 << 14, 1 << 20), 0);
@@ -204,7 +214,7 @@ fn other_lines_of_libbpf_tell_why() {
         judged_on(&KERNEL, map("task_storage", (4, 4, 0), 1), &tried)
     };
     let no_btf = with("Error loading .BTF into kernel: -EINVAL. BTF is optional, ignoring.");
-    expect(no_btf, Verdict::MapCreationFailed, Cause::MapWithoutBtf, "did not take the object's");
+    expect(no_btf, Verdict::MapCreationFailed, Cause::MapWithoutBtf, "rejected the BTF of the object");
     let pinned = with("couldn't reuse pinned map at '/sys/fs/bpf/m': parameter mismatch");
     expect(pinned, Verdict::HarnessError, Cause::Harness, "parameter mismatch");
 }
@@ -233,7 +243,7 @@ fn link_that_the_kernel_lacks_is_told_of_its_programs() {
         let diagnosis = judge(&case);
         (diagnosis.verdict, diagnosis.cause.unwrap(), diagnosis.reason.unwrap())
     };
-    let words = "BPF_F_LINK, which kernels have from 6.4 on";
+    let words = "BPF_F_LINK, which needs Linux 6.4 or later";
     expect(judged(true, &KERNEL), Verdict::MapCreationFailed, Cause::UnsupportedMapOption, words);
     let newer = Kernel { enumerators: &["BPF_F_NO_PREALLOC", "BPF_F_LINK"], ..KERNEL };
     assert_ne!(judged(true, &newer).1, Cause::UnsupportedMapOption);

@@ -1,7 +1,6 @@
 //! Analysis, predictions and findings, on objects and kernels that nobody wrote.
 
 use super::*;
-use crate::core_relo::Target;
 use crate::fuzz::fuzz;
 use crate::lint::sighting::KernelSightings;
 use crate::object::btf::Btf;
@@ -19,7 +18,7 @@ fn object(bytes: &[u8]) -> BpfObject {
 
 fn look(subject: &LintSubject, table: Arc<TypeTable>) {
     let Ok(btf) = Btf::parse(table.raw()) else { return };
-    let target = Target { kernel: table, modules: Vec::new() };
+    let target = PredictedTypes::of_kernel(table);
     KernelSightings::of(subject, &target, &btf, "1.0.0");
     subject.subject.predict(&target, "1.0.0");
 }

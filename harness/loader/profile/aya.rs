@@ -149,7 +149,7 @@ pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     for program in &inventory.programs {
         for name in program.externs.iter().filter(|name| super::is_plain_function(object, name)) {
             // The call stays as the compiler left it, which is a call of itself.
-            let words = format!("the call of `{name}` is taken for a call of itself, which the verifier rejects");
+            let words = format!("the call of `{name}` becomes a recursive call, which the verifier rejects");
             profile.refused.entry(program.name.clone()).or_insert(words);
             if !profile.loading.stubs.contains(name) {
                 profile.loading.stubs.push(name.clone());

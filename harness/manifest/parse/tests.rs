@@ -166,7 +166,7 @@ fn point_releases_mirrors_and_an_archive_of_types_are_read() {
         assert!(shown_problems(&text).contains("which is not an upstream version"), "{wrong}");
     }
     let text = "[kernel.x]\nsource = \"mainline\"\nversion = \"v6.6\"\nmirror = \"ftp://x\"\n";
-    assert!(shown_problems(text).contains("`mirror` is not an address of a web server"));
+    assert!(shown_problems(text).contains("`mirror` is not an `http` or `https` URL"));
 }
 
 #[test]
@@ -213,16 +213,16 @@ fn an_archive_is_named_whole_or_refused() {
     ];
     let messages: Vec<String> = problems.iter().map(|more| shown_problems(&apt(more))).collect();
     insta::assert_snapshot!(messages.join("\n"), @r#"
-    kernels.toml:5: kernel `x`: `keyring` needs a `mirror`, and without one apt's own settings hold
+    kernels.toml:5: kernel `x`: `keyring` needs a `mirror`; without one, the settings of apt apply
       hint: remove it, or write `mirror = "http://archive.example.org/ubuntu"`
-    kernels.toml:5: kernel `x`: `mirror` is not an address of a web server
+    kernels.toml:5: kernel `x`: `mirror` is not an `http` or `https` URL
       hint: write `mirror = "http://archive.example.org/ubuntu"`
-    kernels.toml:5: kernel `x`: `mirror` is not an address of a web server
+    kernels.toml:5: kernel `x`: `mirror` is not an `http` or `https` URL
       hint: write `mirror = "http://archive.example.org/ubuntu"`
     kernels.toml:6: kernel `x`: `-o` is not a component
       hint: a component is a word like `main`
-    kernels.toml:5: kernel `x`: `trusted` takes packages that nobody signed, and `keyring` says who signs them
-      hint: remove one of the two
+    kernels.toml:5: kernel `x`: `trusted` (accept unsigned packages) and `keyring` (require signatures) exclude each other
+      hint: remove one of them
     "#);
 }
 

@@ -47,7 +47,7 @@ fn cycles_end() {
 fn damage_is_named() {
     let parse = |types: &[u32], strings: &[u8]| Btf::parse(&section(types, strings)).unwrap_err().to_string();
     assert_eq!(parse(&[0, info(20, 0), 0], b"\0"), "type 1 is of unknown kind 20");
-    assert_eq!(parse(&[0, info(4, 2), 0, 0], b"\0"), "type 1 is cut short");
+    assert_eq!(parse(&[0, info(4, 2), 0, 0], b"\0"), "type 1 is truncated");
     assert_eq!(parse(&[], b"x\0"), "the string table does not begin and end with a NUL");
     assert_eq!(parse(&[], b""), "the string table does not begin and end with a NUL");
     let mut outside = section(&[], b"\0");

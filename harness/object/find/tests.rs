@@ -26,7 +26,7 @@ fn names(found: &FoundObjects) -> Vec<&str> {
 fn a_folder_gives_its_objects_in_order() {
     let found = find_objects(&[PathBuf::from("tests/fixtures/objects")]).unwrap();
     assert_eq!(names(&found), ["externs", "guards", "plain", "statics"]);
-    assert_eq!(found.notices, ["`tests/fixtures/objects/plain_big_endian.o` is a big-endian BPF object; left out"]);
+    assert_eq!(found.notices, ["`tests/fixtures/objects/plain_big_endian.o` is a big-endian BPF object; skipped"]);
     assert!(found.objects.iter().all(|object| object.inventory.is_ok()));
 }
 
@@ -63,7 +63,7 @@ fn objects_at_odd_offsets_are_found_once_each() {
     assert!(found.objects[0].origin.to_string().ends_with("/tool: offset 0x43"));
     let [notice] = &found.notices[..] else { panic!("{:?}", found.notices) };
     assert!(
-        notice.ends_with("/tool: offset 0x18bc` is a big-endian BPF object; left out, and 1 more of that kind"),
+        notice.ends_with("/tool: offset 0x18bc` is a big-endian BPF object; skipped, and 1 more of that kind"),
         "{notice}"
     );
 }

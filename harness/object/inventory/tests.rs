@@ -42,7 +42,7 @@ fn a_static_program_is_listed_and_noted() {
     let inventory = Inventory::read(&fixture("statics.bpf.o")).unwrap();
     let hidden = inventory.programs.iter().find(|program| program.name == "hidden").unwrap();
     assert!(hidden.is_static);
-    let note = "program `hidden` in section `xdp` is static, so libbpf will not open it; other loaders do";
+    let note = "program `hidden` in section `xdp` is static, so libbpf cannot open it; other loaders can";
     assert_eq!(inventory.notes, [note]);
 }
 
@@ -155,7 +155,7 @@ fn damaged_btf_is_overlooked_where_libbpf_overlooks_it() {
     assert_eq!((ext.has_btf, ext.has_line_info, ext.core_relocations.len()), (true, false, 0));
     insta::assert_snapshot!(
         ext.notes.join("\n"),
-        @"`.BTF.ext` is corrupt and libbpf ignores it: the header is not one of little-endian BTF version 1"
+        @"`.BTF.ext` is corrupt; libbpf ignores it: the header is not that of little-endian BTF version 1"
     );
 }
 
@@ -168,7 +168,7 @@ fn maps_without_btf_are_a_note() {
     assert_eq!((inventory.has_btf, inventory.programs.len()), (false, 4));
     insta::assert_snapshot!(
         inventory.notes.join("\n"),
-        @"it declares maps or struct_ops but has no BTF, so libbpf will not open it"
+        @"it declares maps or struct_ops but has no BTF, so libbpf cannot open it"
     );
     assert!(libbpf_programs(&bytes).is_none());
 }

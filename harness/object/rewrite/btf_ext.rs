@@ -22,7 +22,7 @@ pub(super) type IsSection<'a> = &'a dyn Fn(u32) -> bool;
 impl BtfExtEditor {
     /// Parses a `.BTF.ext` section.
     pub fn read(data: &[u8]) -> Result<BtfExtEditor, String> {
-        let cut = || "its `.BTF.ext` is cut short".to_owned();
+        let cut = || "its `.BTF.ext` is truncated".to_owned();
         let header = u32_at(data, 4).ok_or_else(cut)? as usize;
         let mut tables = Vec::new();
         for field in [8, 16, 24] {

@@ -52,7 +52,7 @@ pub(super) fn copy(object: &mut ElfEditor, btf: Option<&mut BtfEditor>) -> Resul
         .filter(|reference| is_outside(object, &code, reference.function.0))
         .collect();
     if references.is_empty() {
-        return Err("no code calls a function outside of `.text`".to_owned());
+        return Err("no code calls a function outside `.text`".to_owned());
     }
 
     let text = object.find(TEXT).unwrap_or_else(|| object.add_code(TEXT));
@@ -67,7 +67,7 @@ pub(super) fn copy(object: &mut ElfEditor, btf: Option<&mut BtfEditor>) -> Resul
         let found = symbols.iter().position(|one| one.kind == elf::STT_FUNC.0 && one.size > 0 && is_it(one));
         let Some(original) = found else {
             let name = &object.sections[section].name;
-            return Err(format!("code calls byte {start} of section `{name}`, where no function begins"));
+            return Err(format!("code calls byte {start} of section `{name}`, where no function starts"));
         };
         let size = symbols[original].size;
         let whole = start.checked_add(size).is_some_and(|end| end <= object.data(section).len() as u64);
@@ -227,7 +227,7 @@ fn refer_to_copies(
         let Some(function) = functions.get(&reference.function) else { continue };
         let code = sections.entry(reference.section).or_insert_with_key(|section| object.data(*section).to_vec());
         let Some(immediate) = code.get_mut(reference.offset + 4..reference.offset + INSN) else {
-            return Err("an instruction lies outside of its section".to_owned());
+            return Err("an instruction is outside its section".to_owned());
         };
         let nothing_added: i32 = if reference.is_call { -1 } else { 0 };
         immediate.copy_from_slice(&nothing_added.to_le_bytes());

@@ -20,7 +20,7 @@ pub(super) fn give(
     let loads = externs::replace(object, name, LENGTH, |insns| {
         // Another source register says that the instruction loads something else, such as a map.
         if (insns[0], insns[1] >> 4) != (LOAD, 0) {
-            return Err(format!("extern `{name}` is not only loaded, so no constant takes its place"));
+            return Err(format!("extern `{name}` is not only loaded, so it cannot be replaced by a constant"));
         }
         let place = |at: usize| [insns[at], insns[at + 1], insns[at + 2], insns[at + 3]];
         let (low, high) = (u32::from_le_bytes(place(4)), u32::from_le_bytes(place(12)));
@@ -50,7 +50,7 @@ fn undeclare(btf: &mut BtfEditor, name: &str) -> Result<(), String> {
     if let Some(variable) = declared {
         let lists = |id: u32| btf.get(id).is_some_and(|all| all[WORDS..].chunks_exact(3).any(|one| one[0] == variable));
         if btf.of_kind(DATASEC).into_iter().any(lists) {
-            return Err(format!("extern `{name}` is one of the kernel's, so no constant takes its place"));
+            return Err(format!("extern `{name}` belongs to the kernel, so it cannot be replaced by a constant"));
         }
         btf.forget(variable);
     }

@@ -65,7 +65,7 @@ impl ElfEditor {
         for (index, section) in table.iter().enumerate() {
             let at = index.checked_mul(HEADER).and_then(|offset| offset.checked_add(start));
             let header = at.and_then(|at| bytes.get(at..)?.first_chunk::<HEADER>());
-            let Some(header) = header else { return Err("its section headers are cut short".to_owned()) };
+            let Some(header) = header else { return Err("its section headers are truncated".to_owned()) };
             let name = table.section_name(LittleEndian, section).map_err(|error| error.to_string())?;
             found.push(Section {
                 name: String::from_utf8_lossy(name).into_owned(),
@@ -78,7 +78,7 @@ impl ElfEditor {
             });
         }
         if found.len() >= MOST_SECTIONS || names >= found.len() {
-            return Err("its sections cannot be counted".to_owned());
+            return Err("its number of sections is invalid".to_owned());
         }
         Ok(ElfEditor { bytes: bytes.to_vec(), sections: found, names })
     }

@@ -29,7 +29,7 @@ pub(super) fn replace(
         for relocation in mine {
             let place = usize::try_from(relocation.offset).unwrap_or(usize::MAX);
             let Some(insns) = place.checked_add(length).and_then(|end| code.get_mut(place..end)) else {
-                return Err("a relocation lies outside of its section".to_owned());
+                return Err("a relocation is outside its section".to_owned());
             };
             edit(insns)?;
             count += 1;
@@ -49,7 +49,7 @@ pub(super) fn undeclare_function(btf: &mut BtfEditor, name: &str, what: &str) ->
     let Some(function) = declared else { return Ok(()) };
     let lists = |id: u32| btf.get(id).is_some_and(|words| words[WORDS..].chunks_exact(3).any(|one| one[0] == function));
     if btf.of_kind(DATASEC).into_iter().any(lists) {
-        return Err(format!("`{name}` is a function of the kernel (`__ksym`), so no {what} takes its place"));
+        return Err(format!("`{name}` is a kernel function (`__ksym`), so it cannot be replaced by a {what}"));
     }
     let words = btf.get_mut(function).filter(|words| words[1] & 0xffff == EXTERN);
     let Some(words) = words else { return Ok(()) };

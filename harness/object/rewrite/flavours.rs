@@ -14,7 +14,7 @@ pub(super) fn unfind(object: &mut ElfEditor, btf: &mut BtfEditor, name: &str) ->
             words[0] = text;
         }
     }
-    format!("renamed `{name}` to `{other}`, so that it is looked for under its whole name")
+    format!("renamed `{name}` to `{other}`, so that it is searched by its full name")
 }
 
 /// A name as long as this one and without a flavour, which no kernel has either.

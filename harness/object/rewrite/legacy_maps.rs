@@ -74,7 +74,7 @@ pub(super) fn define(object: &mut ElfEditor, btf: &mut BtfEditor) -> Result<Vec<
             } else {
                 String::new()
             };
-            changes.push(format!("made `{name}` a BTF map{unread}"));
+            changes.push(format!("converted `{name}` to a BTF map{unread}"));
         }
     }
     object.set_symbols(table, &symbols);
@@ -109,11 +109,11 @@ fn name_references(object: &mut ElfEditor, symbols: &[Symbol], section: usize, m
         for relocation in all.iter_mut().filter(|relocation| is_section(relocation.symbol)) {
             let place = usize::try_from(relocation.offset).ok().and_then(|place| place.checked_add(4));
             let immediate = place.and_then(|place| code.get_mut(place..place.checked_add(4)?));
-            let Some(immediate) = immediate else { return Err("a relocation lies outside of its section".to_owned()) };
+            let Some(immediate) = immediate else { return Err("a relocation is outside its section".to_owned()) };
             let start = immediate.iter().rev().fold(0, |value: u64, byte| value << 8 | u64::from(*byte));
             let Some(map) = maps.iter().find(|map| symbols[**map].value == start) else {
                 let name = &object.sections[section].name;
-                return Err(format!("code refers to byte {start} of section `{name}`, where no map begins"));
+                return Err(format!("code refers to byte {start} of section `{name}`, where no map starts"));
             };
             relocation.symbol = *map;
             immediate.fill(0);

@@ -12,13 +12,13 @@ const RETURN_ZERO: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 pub(super) fn stub(object: &mut ElfEditor, btf: Option<&mut BtfEditor>, name: &str) -> Result<String, String> {
     if let Some(btf) = btf {
         if btf.of_kind(VAR).iter().any(|id| btf.name(*id) == name.as_bytes()) {
-            return Err(format!("extern `{name}` is a variable, so no stub takes its place"));
+            return Err(format!("extern `{name}` is a variable, so it cannot be replaced by a stub"));
         }
         externs::undeclare_function(btf, name, "stub")?;
     }
     let calls = externs::replace(object, name, RETURN_ZERO.len(), |insn| {
         if (insn[0], insn[1] >> 4) != CALL {
-            return Err(format!("extern `{name}` is not only called, so no stub takes its place"));
+            return Err(format!("extern `{name}` is not only called, so it cannot be replaced by a stub"));
         }
         insn.copy_from_slice(&RETURN_ZERO);
         Ok(())

@@ -44,7 +44,7 @@ fn legacy_maps_join_those_with_btf() {
     let (object, changes) = rewritten(LEGACY, &legacy_maps());
     assert_eq!(maps(&object), ["beside array 4 8 2 0", "legacy_hash hash 4 8 16 0", "legacy_static array 4 4 2 0"]);
     assert!(object.unclaimed.is_empty() && object.notes.is_empty(), "{:?} {:?}", object.unclaimed, object.notes);
-    assert_eq!(changes, ["made `legacy_hash` a BTF map", "made `legacy_static` a BTF map"]);
+    assert_eq!(changes, ["converted `legacy_hash` to a BTF map", "converted `legacy_static` to a BTF map"]);
     let uses: Vec<_> = object.programs.iter().map(|program| program.maps.join(" ")).collect();
     assert_eq!(uses, ["beside legacy_hash", "legacy_static"]);
 }
@@ -68,7 +68,7 @@ fn what_a_definition_holds_beyond_the_known_fields_is_said() {
     symbols.iter_mut().filter(|symbol| symbol.name == "first").for_each(|symbol| symbol.size = 28);
     editor.set_symbols(table, &symbols);
     let (_, changes) = rewritten(&editor.finish(), &legacy_maps());
-    assert_eq!(changes[0], "made `first` a BTF map, without bytes 20 to 27 of its definition");
+    assert_eq!(changes[0], "converted `first` to a BTF map, without bytes 20 to 27 of its definition");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn functions_that_are_called_are_copied_to_text() {
     assert_eq!((of(&new, ".text").0, of(&old, ".text").1), (original.0.clone(), 0));
     assert!(of(&new, ".text").1 > original.1 && original.0.len() == 1, "{original:?}");
     assert!(!is_unambiguous(CALLED) && is_unambiguous(STATICS));
-    assert_eq!(rewrite(STATICS, &loading).unwrap_err(), "no code calls a function outside of `.text`");
+    assert_eq!(rewrite(STATICS, &loading).unwrap_err(), "no code calls a function outside `.text`");
 }
 
 #[test]
@@ -195,16 +195,16 @@ fn what_does_not_fit_an_object_is_refused() {
         (
             EXTERNS,
             stub("bpf_corematrix_gone"),
-            "`bpf_corematrix_gone` is a function of the kernel (`__ksym`), so no stub takes its place",
+            "`bpf_corematrix_gone` is a kernel function (`__ksym`), so it cannot be replaced by a stub",
         ),
     ];
     let refused_constants = [
-        (STUBS, "report_event", "extern `report_event` is not only loaded, so no constant takes its place"),
+        (STUBS, "report_event", "extern `report_event` is not only loaded, so it cannot be replaced by a constant"),
         (STUBS, "nothing", "it refers to no extern `nothing`"),
         (
             EXTERNS,
             "bpf_corematrix_gone",
-            "extern `bpf_corematrix_gone` is not only loaded, so no constant takes its place",
+            "extern `bpf_corematrix_gone` is not only loaded, so it cannot be replaced by a constant",
         ),
     ];
     let constants = refused_constants.map(|(bytes, name, why)| (bytes, constant(name, None), why));
@@ -242,7 +242,7 @@ fn object_without_licence_gets_one() {
     assert_eq!(Inventory::read(STATICS).unwrap().license, None);
     let (object, changes) = rewritten(STATICS, &gpl);
     assert_eq!(object.license.as_deref(), Some("GPL"));
-    assert_eq!(changes, ["gave it the licence `GPL`"]);
+    assert_eq!(changes, ["set its licence to `GPL`"]);
     // Its own counts.
     assert!(rewritten(EXTERNS, &gpl).1.is_empty());
 }
@@ -258,8 +258,5 @@ fn functions_of_the_kernel_are_renamed_where_they_are_called_and_declared() {
     let whole = LoadingRecord { whole_names: vec!["bpf_some___here".to_owned()], ..LoadingRecord::default() };
     let (object, changes) = rewritten(&bytes, &whole);
     assert!(object.programs.iter().any(|program| program.externs.contains(&"bpf_some_0_here".to_owned())));
-    assert_eq!(
-        changes,
-        ["renamed `bpf_some___here` to `bpf_some_0_here`, so that it is looked for under its whole name"]
-    );
+    assert_eq!(changes, ["renamed `bpf_some___here` to `bpf_some_0_here`, so that it is searched by its full name"]);
 }

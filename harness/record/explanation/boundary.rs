@@ -87,7 +87,7 @@ impl fmt::Display for Boundary {
                     let comma = if index > 0 { ", " } else { "" };
                     write!(f, "{comma}{word} on {}", span(&run.first, &run.last))?;
                 }
-                f.write_str(": it comes and goes, so no version check can tell")
+                f.write_str(": not monotonic, so a version check cannot be used")
             }
         }
     }
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(text([false, true, true, true]), "missing up to 5.10, present from 6.1");
         assert_eq!(
             text([false, true, true, false]),
-            "missing on 5.10, present on 6.1 to 6.12, missing on 7.3: it comes and goes, so no version check can tell"
+            "missing on 5.10, present on 6.1 to 6.12, missing on 7.3: not monotonic, so a version check cannot be used"
         );
         assert_eq!(Boundary::of([]), Boundary::Nowhere);
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct History {
     /// How many kernels beyond the matrix were asked.
     pub beyond: usize,
-    /// How many more have types at hand and were not asked, because there are too many.
+    /// How many more have types available and were not asked, because there are too many.
     pub left_out: usize,
     /// By the first kernel of each.
     pub arms: Vec<Arm>,
@@ -21,7 +21,7 @@ pub struct Arm {
     /// The path from the root type, such as `__i_ctime.tv_sec`, or the name of the type or enumerator; `None` for the kernels that have
     /// nothing that serves.
     pub path: Option<String>,
-    /// Its type, as C names it; empty if there is nothing to tell.
+    /// Its type, as C names it; empty if there is none.
     pub type_name: String,
     /// Whether it is what the object itself asks for.
     pub own: bool,

@@ -93,6 +93,16 @@ pub enum Presence {
         /// What is to know beside it.
         but: Option<String>,
     },
+    /// Nobody knows whether the kernel has it in a module.
+    NotKnown {
+        /// Why, in words that go behind "it".
+        reason: String,
+    },
+    /// It is in a module of which the kernel has no types.
+    WithoutTypes {
+        /// In which, in words that go behind "it".
+        reason: String,
+    },
     /// No function, tracepoint or variable of that name.
     MissingSymbol {
         /// The name.
@@ -137,6 +147,8 @@ impl Presence {
             | Presence::MissingElement { .. }
             | Presence::MissingType { .. }
             | Presence::MissingEnumerator { .. }
+            | Presence::NotKnown { .. }
+            | Presence::WithoutTypes { .. }
             | Presence::MissingSymbol { .. } => false,
         }
     }
@@ -176,13 +188,15 @@ impl fmt::Display for Presence {
             }
             Presence::OtherPrototype { parameters } => {
                 let plural = if parameters.len() == 1 { "" } else { "s" };
-                write!(f, "another prototype, {} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
+                write!(f, "other prototype, {} parameter{plural}: `{}`", parameters.len(), parameters.join(", "))
             }
             Presence::Variable { type_name } => write!(f, "variable of type `{type_name}`"),
             Presence::Feature { present, by, but } => {
                 let but = but.as_ref().map_or_else(String::new, |but| format!("; {but}"));
                 write!(f, "{}, {by}{but}", if *present { "yes" } else { "no" })
             }
+            Presence::NotKnown { reason } => write!(f, "unknown: it {reason}"),
+            Presence::WithoutTypes { reason } => write!(f, "it {reason}"),
             Presence::MissingSymbol { name } => write!(f, "no `{name}`"),
         }
     }

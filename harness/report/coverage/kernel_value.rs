@@ -121,6 +121,6 @@ mod tests {
         // A tristate is 2 or 1 for yes, a truth is 1.
         assert_eq!(answers("CONFIG_A", "== 1"), None);
         assert_eq!(of_config("CONFIG_A", "!= 0", &RecordedConfig { text: None, ..kernel }), None);
-        assert_eq!(holds("goes one way", 1), None);
+        assert_eq!(holds("is taken", 1), None);
     }
 }

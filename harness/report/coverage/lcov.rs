@@ -1,4 +1,4 @@
-//! [`render`]: coverage as an LCOV tracefile of one level, for `genhtml` and its like.
+//! [`render`]: coverage as an LCOV tracefile of one level, for `genhtml` and similar tools.
 //!
 //! A line's count is the number of kernels that prove it; a guard is a branch of its line with two ways. Levels are never summed.
 

@@ -51,10 +51,10 @@ pub fn render(record: &RunRecord, object: usize, width: usize) -> String {
     let table = &record.objects[object].coverage.lines;
     let name = &record.objects[object].name;
     if table.lines.is_empty() {
-        return paragraph(&format!("{name}: the object has no line info, so there is no source view"), 0, width);
+        return paragraph(&format!("{name}: no source view, because the object has no line info"), 0, width);
     }
     let kernels: Vec<String> = record.kernels.iter().map(|kernel| one_line(&kernel.name)).collect();
-    let ran = if any_ran(record, object) { "X executed (no run comes around it), " } else { "" };
+    let ran = if any_ran(record, object) { "X executed (every run executes it), " } else { "" };
     let legend = format!(
         "{name}: {ran}+ live, - dead, ! dead and invalid here, ? unknown; one column each for {}",
         kernels.join(", ")

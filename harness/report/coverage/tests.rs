@@ -92,12 +92,12 @@ fn sides_and_lines_are_shown_across_kernels() {
 fn guards_that_a_module_would_answer_name_it() {
     let mut record = record();
     record.cells[0].coverage.in_modules = vec![InModule { guard: 0, modules: vec!["xfs".to_owned()], on_kernel: None }];
-    let reason = "false on 5.10 only because the guest has not loaded kernel module xfs";
+    let reason = "false on 5.10 only because kernel module xfs is not loaded in the guest";
     assert_eq!(render(&record, 0, 100).matches(reason).count(), 1);
     let open = InModule { guard: 0, modules: vec!["xfs".to_owned()], on_kernel: Some("6.1".to_owned()) };
     record.cells[1].coverage.in_modules = vec![open];
     let text_of = render(&record, 0, 200);
-    assert!(text_of.contains("; not known on 6.12: it is in kernel module xfs on 6.1, and"), "{text_of}");
+    assert!(text_of.contains("; unknown on 6.12: it is in kernel module xfs on 6.1, but"), "{text_of}");
     record.cells[1].coverage.in_modules.clear();
     record.cells[1].coverage.guards[0].resolved = Some(false);
     let unit = Unit { object: 0, rows: vec![0] };
@@ -139,7 +139,7 @@ fn unproven_sides_say_what_is_in_the_way() {
     ");
     record.cells[1].coverage.guards[0].resolved = Some(false);
     let text = unproven::render(&record, &alone(), None, &[], &[], 100);
-    assert!(text.contains("needs a kernel that has `struct s.field`"), "{text}");
+    assert!(text.contains("needs a kernel with `struct s.field`"), "{text}");
 }
 
 #[test]

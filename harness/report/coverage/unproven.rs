@@ -98,10 +98,10 @@ fn obstacles<'a>(
             .collect();
         let why = match cell.coverage.guards.get(number).map(|proof| proof.verified) {
             Some([Liveness::Dead, Liveness::Dead]) => {
-                "the guard itself is not reached there: what comes before decides".to_owned()
+                "the guard itself is not reached there: earlier code decides".to_owned()
             }
             _ if !refused.is_empty() => refused.join(", "),
-            _ => "line info and log do not tell which instructions are left".to_owned(),
+            _ => "line info and verifier log do not show which instructions remain".to_owned(),
         };
         match reasons.iter_mut().find(|(known, _)| *known == why) {
             Some((_, names)) => names.push(&record.kernels[kernel].name),
@@ -119,7 +119,7 @@ fn what_would(
     kernels: &[KernelTypes<'_>],
     configs: &[RecordedConfig],
 ) -> String {
-    let with = if side == 0 { "that has" } else { "that does not have" };
+    let with = if side == 0 { "with" } else { "without" };
     let when = &guard.sides[side].when;
     let needs = match guard.kind {
         kind if kind.is_existence() || kind == GuardKind::Ksym => format!("needs a kernel {with} `{}`", guard.asked),
@@ -163,7 +163,7 @@ fn what_would(
     let names: Vec<&str> = answers.iter().filter(|(_, fits)| *fits).map(|(name, _)| *name).collect();
     match (names.is_empty(), answers.len()) {
         (true, 0) => needs,
-        (true, known) => format!("{needs}; none of the {known} kernels of the store that can tell is one"),
-        (false, _) => format!("{needs}; such are {}", names.join(", ")),
+        (true, known) => format!("{needs}; none of the {known} stored kernels with BTF is such a kernel"),
+        (false, _) => format!("{needs}, such as {}", names.join(", ")),
     }
 }

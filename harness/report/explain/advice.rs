@@ -66,7 +66,7 @@ fn for_libbpf(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usiz
             // What Linux is known to have is no placeholder.
             let releases = program.reason.as_deref().and_then(|reason| reason.rsplit_once("; "));
             let releases =
-                releases.map(|(_, releases)| releases).filter(|releases| releases.starts_with("Linux has it from "));
+                releases.map(|(_, releases)| releases).filter(|releases| releases.starts_with("it needs Linux "));
             let elsewhere = |name: &str| releases.map(str::to_owned).or_else(|| (facts.elsewhere)(name));
             Some(explain::target(&target, matrix, failed, &elsewhere))
         }
@@ -91,7 +91,8 @@ fn rule(facts: &CellFacts<'_>, program: &ProgramRecord, cause: Cause) -> Option<
             explain::kfunc(subject?, &program.section, failed)
         }
         Cause::MissingAttachType if subject.is_some_and(|subject| subject.starts_with("BPF_F_")) => {
-            let since = line.rsplit_once(" from ").map(|(_, since)| since);
+            let since = line.rsplit_once(" (Linux ").and_then(|(_, rest)| rest.split_once(" or later"));
+            let since = since.map(|(since, _)| since);
             explain::load_flag(subject?, since, &program.section, failed)
         }
         Cause::ModuleNotLoaded => {
@@ -103,8 +104,9 @@ fn rule(facts: &CellFacts<'_>, program: &ProgramRecord, cause: Cause) -> Option<
             {
                 explain::module_elsewhere(subject?, module, kernel, failed)
             } else {
-                let modules: Vec<String> = named.split(", which").next()?.split(" or ").map(str::to_owned).collect();
-                explain::module(subject?, &modules, failed)
+                let (modules, rest) = named.split_once(", which").unwrap_or((named, ""));
+                let modules: Vec<String> = modules.split(" or ").map(str::to_owned).collect();
+                explain::module(subject?, &modules, rest.starts_with(" loaded, but"), failed)
             }
         }
         Cause::KernelConfigMissing if line.starts_with("extern ") => explain::kconfig_extern(subject?, failed),

@@ -30,18 +30,19 @@ pub(super) fn loader_hint(
 fn left_out(loader: &str, program: &str) -> String {
     match loader {
         CILIUM_EBPF => format!(
-            "with cilium/ebpf: on such kernels `delete(spec.Programs, \"{program}\")` before `LoadAndAssign`, and leave it out of the struct"
+            "with cilium/ebpf: on such kernels, call `delete(spec.Programs, \"{program}\")` before `LoadAndAssign`, \
+    and omit the program from the struct"
         ),
-        AYA => format!("with aya: on such kernels do not `load` `{program}`"),
-        other => format!("with `{other}`: on such kernels do not load `{program}`"),
+        AYA => format!("with aya: do not `load` `{program}` on such kernels"),
+        other => format!("with `{other}`: do not load `{program}` on such kernels"),
     }
 }
 
 fn of_cilium_ebpf(cause: Cause, program: &str, subject: &str) -> Vec<String> {
     let leave_out = |test: &str| {
         vec![format!(
-            "with cilium/ebpf: where {test} gives an error, `delete(spec.Programs, \"{program}\")` before `LoadAndAssign`, and leave it out of the \
-             struct"
+            "with cilium/ebpf: if {test} returns an error, call `delete(spec.Programs, \"{program}\")` before \
+    `LoadAndAssign`, and omit the program from the struct"
         )]
     };
     match cause {
@@ -49,17 +50,19 @@ fn of_cilium_ebpf(cause: Cause, program: &str, subject: &str) -> Vec<String> {
         Cause::UnknownHelper | Cause::ForbiddenHelper => leave_out("`features.HaveProgramHelper`"),
         Cause::MissingMapType => leave_out("`features.HaveMapType`"),
         Cause::UnsupportedMapOption => vec![format!(
-            "with cilium/ebpf: set `spec.Maps[\"{subject}\"].Flags` by what `features.HaveMapFlag` says, before `LoadAndAssign`"
+            "with cilium/ebpf: set `spec.Maps[\"{subject}\"].Flags` according to `features.HaveMapFlag` before \
+    `LoadAndAssign`"
         )],
         Cause::MapTooLarge => {
             vec![format!("with cilium/ebpf: set `spec.Maps[\"{subject}\"].MaxEntries` before `LoadAndAssign`")]
         }
         Cause::InvalidMapDefinition | Cause::IncompleteMapDefinition => vec![format!(
-            "with cilium/ebpf: `spec.Maps[\"{subject}\"]` has the fields to set before `LoadAndAssign`: `InnerMap`, `Pinning`, sizes"
+            "with cilium/ebpf: set the fields of `spec.Maps[\"{subject}\"]` before `LoadAndAssign`: `InnerMap`, \
+    `Pinning`, sizes"
         )],
         Cause::IncompatibleMap => vec![format!(
-            "with cilium/ebpf: a map in `MapReplacements` needs the definition of the object's own; set what differs in `spec.Maps[\"{subject}\"]` \
-             before `LoadAndAssign`"
+            "with cilium/ebpf: a map in `MapReplacements` must have the same definition as in the object; set what \
+    differs in `spec.Maps[\"{subject}\"]` before `LoadAndAssign`"
         )],
         Cause::MissingAttachTarget => leave_out("`(*btf.Spec).TypeByName` of `btf.LoadKernelSpec`"),
         _ => Vec::new(),
@@ -69,17 +72,21 @@ fn of_cilium_ebpf(cause: Cause, program: &str, subject: &str) -> Vec<String> {
 fn of_aya(cause: Cause, program: &str, subject: &str) -> Vec<String> {
     let leave_out = |test: &str| {
         vec![format!(
-            "with aya: do not `load` `{program}` where {test}; what the object itself holds is created by `EbpfLoader::load` all the same, so put \
-             what a kernel lacks into an object of its own"
+            "with aya: do not `load` `{program}` where {test}; `EbpfLoader::load` still creates all maps of the \
+    object, so put what a kernel lacks into a separate object"
         )]
     };
     match cause {
-        Cause::MissingProgramType | Cause::MissingAttachType => leave_out("`aya::sys::is_program_supported` says no"),
-        Cause::UnknownHelper | Cause::ForbiddenHelper => leave_out("`aya::sys::is_helper_supported` says no"),
-        Cause::MissingMapType => leave_out("`aya::sys::is_map_supported` says no"),
+        Cause::MissingProgramType | Cause::MissingAttachType => leave_out(
+            "`aya::sys::is_program_supported` returns \
+    false",
+        ),
+        Cause::UnknownHelper | Cause::ForbiddenHelper => leave_out("`aya::sys::is_helper_supported` returns false"),
+        Cause::MissingMapType => leave_out("`aya::sys::is_map_supported` returns false"),
         Cause::MissingAttachTarget => leave_out("`Btf::id_by_type_name_kind` finds no such function"),
         Cause::MapTooLarge | Cause::InvalidMapDefinition | Cause::IncompleteMapDefinition => vec![format!(
-            "with aya: `EbpfLoader::map_max_entries(\"{subject}\", N)` sets entries; other sizes and inner maps have to be in the object"
+            "with aya: set entries with `EbpfLoader::map_max_entries(\"{subject}\", N)`; define other sizes and inner \
+    maps in the object"
         )],
         _ => Vec::new(),
     }
@@ -92,8 +99,8 @@ mod tests {
     #[test]
     fn every_loader_can_leave_a_program_out() {
         assert!(left_out(CILIUM_EBPF, "p").contains("`delete(spec.Programs, \"p\")`"));
-        assert_eq!(left_out(AYA, "p"), "with aya: on such kernels do not `load` `p`");
-        assert_eq!(left_out("mine", "p"), "with `mine`: on such kernels do not load `p`");
+        assert_eq!(left_out(AYA, "p"), "with aya: do not `load` `p` on such kernels");
+        assert_eq!(left_out("mine", "p"), "with `mine`: do not load `p` on such kernels");
     }
 
     #[test]

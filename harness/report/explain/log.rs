@@ -20,7 +20,7 @@ fn log(facts: &CellFacts<'_>, program: &ProgramRecord) -> (String, Option<String
 /// The instruction that the verifier refused and everything it said about it; `None` if it said nothing.
 pub fn complaint(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Option<String> {
     let failure = VerifierFailure::read(&log(facts, program).0)?;
-    let mut text = "The verifier says:\n".to_owned();
+    let mut text = "Verifier message:\n".to_owned();
     if let (Some(insn), Some(insn_text)) = (failure.insn, &failure.insn_text) {
         text += &paragraph(&format!("{insn}: {insn_text}"), 2, width);
     }
@@ -42,12 +42,12 @@ pub fn tail(facts: &CellFacts<'_>, program: &ProgramRecord) -> Option<String> {
     let lines: Vec<&str> = folded.lines().collect();
     let omitted = lines.len().saturating_sub(TAIL_LINES);
     let title = match omitted {
-        0 => "The verifier's log".to_owned(),
-        _ => format!("The last {TAIL_LINES} of {} lines of the verifier's log", lines.len()),
+        0 => "Verifier log".to_owned(),
+        _ => format!("Verifier log, last {TAIL_LINES} of {} lines", lines.len()),
     };
     let file = match (&trouble, &program.log_file) {
         (Some(trouble), _) => format!(" ({trouble})"),
-        (None, Some(file)) => format!(", loops folded (whole in the report's `{file}`)"),
+        (None, Some(file)) => format!(", loops folded (complete in `{file}` of the report)"),
         (None, None) => String::new(),
     };
     let mut text = printable(&format!("{title}{file}:")) + "\n";

@@ -18,27 +18,28 @@ pub(super) fn map_hint(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<St
             None => vec![EXEC.to_owned()],
         },
         Cause::InvalidMapDefinition => {
-            vec!["correct the map's definition: no kernel takes it, and no guard helps".to_owned()]
+            vec!["correct the map definition: every kernel rejects it, and a guard does not help".to_owned()]
         }
         Cause::UnsupportedMapOption => {
             let name = name.unwrap_or("MAP");
             vec![format!(
-                "let the loader ask for the option only where the kernel has it: `bpf_map__set_map_flags`, or leave the map out with \
-                 `bpf_map__set_autocreate(obj->maps.{name}, false)`"
+                "let the loader set the option only on kernels that have it (`bpf_map__set_map_flags`), or skip the \
+    map with `bpf_map__set_autocreate(obj->maps.{name}, false)`"
             )]
         }
         Cause::MapTooLarge => {
             let name = name.unwrap_or("MAP");
             vec![
                 format!(
-                    "make it smaller on this kernel: `bpf_map__set_max_entries(obj->maps.{name}, N)` between open and load"
+                    "make it smaller on this kernel with `bpf_map__set_max_entries(obj->maps.{name}, N)` between open \
+    and load"
                 ),
-                format!("a suite tries a size with `maps.{name}.max_entries = N` in a `[[shape]]`"),
+                format!("try a size with `maps.{name}.max_entries = N` in a `[[shape]]` of a suite"),
             ]
         }
         Cause::GuestMemory => {
             vec![
-                "give this kernel's guests more `memory` in kernels.toml, such as `memory = \"4GiB\"`, on a machine that has it"
+                "raise `memory` of the kernel in kernels.toml, such as `memory = \"4GiB\"`, if this machine has enough"
                     .to_owned(),
             ]
         }
@@ -61,7 +62,7 @@ pub(super) fn is_of_map(program: &ProgramRecord) -> bool {
 }
 
 /// Where no suite can say it.
-const EXEC: &str = "its own loader sets that: run it with `corematrix exec`";
+const EXEC: &str = "its own loader sets that: run the loader with `corematrix exec`";
 
 fn incomplete(map: &MapInfo, inner: bool) -> Vec<String> {
     let of_suite = |flaw: &Flaw| {
@@ -72,15 +73,15 @@ fn incomplete(map: &MapInfo, inner: bool) -> Vec<String> {
     let inner = inner || flaws.iter().any(|flaw| flaw.field == "values");
     let settings: Vec<String> = flaws.iter().filter_map(of_suite).collect();
     match flaws.iter().any(|flaw| flaw.mend == Mend::Machine) {
-        true => vec!["corematrix's guests cannot have that; set it to what they have for a run".to_owned()],
+        true => vec!["guests do not have that; set it to a value that they have".to_owned()],
         false if inner => vec![format!(
-            "say what the maps in it are like, as its loader does, with `inner = {{ like = \"MAP\" }}` in a `[[map]]` of a suite: the name of \
-             another map, or `type` and sizes"
+            "define its inner maps, as its loader does, with `inner = {{ like = \"MAP\" }}` in a `[[map]]` table of a \
+    suite: the name of another map, or `type` and sizes"
         )],
         false if settings.len() < flaws.len() => vec![EXEC.to_owned()],
         false => vec![
-            format!("set what its loader sets with {} in a `[[map]]` of a suite", settings.join(" and ")),
-            "`corematrix init` writes one with all of them".to_owned(),
+            format!("set what its loader sets with {} in a `[[map]]` table of a suite", settings.join(" and ")),
+            "`corematrix init` writes a suite with all of them".to_owned(),
         ],
     }
 }

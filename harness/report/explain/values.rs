@@ -1,4 +1,4 @@
-//! [`render`]: what became of one relocation on every kernel of the run.
+//! [`render`]: what happened to one relocation on every kernel of the run.
 
 use console::measure_text_width;
 
@@ -42,7 +42,7 @@ fn described(record: &RelocationRecord) -> (String, String) {
         RelocationOutcome::Poisoned => "poisoned".to_owned(),
         RelocationOutcome::Ambiguous { reason } => format!("ambiguous: {reason}"),
         RelocationOutcome::Failed { reason } => format!("failed: {reason}"),
-        RelocationOutcome::Skipped => "left out by libbpf".to_owned(),
+        RelocationOutcome::Skipped => "skipped by libbpf".to_owned(),
         RelocationOutcome::NotReached => "not reached".to_owned(),
         RelocationOutcome::Lost => "no record".to_owned(),
         RelocationOutcome::Contradicted { reason } => format!("contradicted: {reason}"),

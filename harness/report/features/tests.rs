@@ -66,6 +66,6 @@ fn what_comes_and_goes_is_told_kernel_by_kernel() {
     let kernels = ["5.10", "6.1", "6.12"];
     assert_eq!(words(&kernels, &[NO, YES, NO]), "only on 6.1");
     assert_eq!(words(&kernels, &[YES, NO, NO]), "up to 5.10");
-    assert_eq!(words(&kernels, &[NO, Answer::Unknown, YES]), "on 6.12; cannot be told on 6.1");
-    assert_eq!(render(&[], 80), "No kernel was asked.\n");
+    assert_eq!(words(&kernels, &[NO, Answer::Unknown, YES]), "on 6.12; unknown on 6.1");
+    assert_eq!(render(&[], 80), "No kernel was probed.\n");
 }

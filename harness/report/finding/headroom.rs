@@ -22,7 +22,7 @@ pub fn of_headroom(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding
                 _ if least == most.used => kernels(record, shown, &affected),
                 _ => {
                     let all = kernels(record, shown, &affected);
-                    format!("on {}, where it is worst; above {NEAR_LIMIT_PERCENT} % {all}", record.kernels[*worst].name)
+                    format!("on {} (the worst); above {NEAR_LIMIT_PERCENT} % {all}", record.kernels[*worst].name)
                 }
             };
             found.push(Finding {

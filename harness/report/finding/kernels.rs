@@ -16,10 +16,10 @@ pub(super) fn of_kernels(record: &RunRecord) -> Vec<Finding> {
             // Where it is asked for, what is predicted is finding enough.
             KernelState::Predicted { reason: None, .. } => return None,
             KernelState::Predicted { reason, .. } if kernel.optional => {
-                (FindingLevel::Note, "(optional) is only predicted from types", reason.as_ref())
+                (FindingLevel::Note, "(optional) is only predicted from BTF", reason.as_ref())
             }
             KernelState::Predicted { reason, .. } => {
-                (FindingLevel::Warning, "is only predicted from types", reason.as_ref())
+                (FindingLevel::Warning, "is only predicted from BTF", reason.as_ref())
             }
             KernelState::BootFailed { reason, .. } => (FindingLevel::Warning, "did not boot", Some(reason)),
             KernelState::HarnessFailed { reason, .. } => (FindingLevel::Warning, "could not be run", Some(reason)),

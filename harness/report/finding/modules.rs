@@ -55,8 +55,11 @@ pub(super) fn of_modules(record: &RunRecord, shown: &[usize]) -> Vec<Finding> {
             0 => String::new(),
             more => format!(" and {}", counted(more, "other program")),
         };
-        let takes_down =
-            if names.is_empty() { String::new() } else { format!("; not judged for it: {}{more}", names.join(", ")) };
+        let takes_down = if names.is_empty() {
+            String::new()
+        } else {
+            format!("; therefore not judged: {}{more}", names.join(", "))
+        };
         let module = finding.subject.as_deref().unwrap_or_default();
         finding.story = one_line(&format!("kernel module `{module}` {on}: {refused}{takes_down}"));
         finding
@@ -93,7 +96,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].programs.len(), found[0].kernels.len()), (1, 2));
         assert!(
-            found[0].story.contains("failed to validate module [mine] BTF: -22; not judged for it: `"),
+            found[0].story.contains("failed to validate module [mine] BTF: -22; therefore not judged: `"),
             "{}",
             found[0].story
         );

@@ -15,7 +15,7 @@ pub(super) fn of_predictions(record: &RunRecord, shown: &[usize], o: usize) -> V
         for relocation in &record.cell(o, k).relocations {
             let Some(predicted) = &relocation.predicted else { continue };
             let story = format!(
-                "relocation `{}` came to {}, and the types of the kernel say {}",
+                "relocation `{}`: result {}; prediction from the kernel's BTF: {}",
                 relocation.local,
                 words(&relocation.outcome),
                 words(predicted)
@@ -28,7 +28,8 @@ pub(super) fn of_predictions(record: &RunRecord, shown: &[usize], o: usize) -> V
         let Some(program) = record.cell(o, k).programs.get(p) else { continue };
         let Some(predicted) = &program.predicted else { continue };
         let words = predicted.words();
-        let story = format!("`{}` ended as {}, and the types of the kernel say {words}", program.name, program.verdict);
+        let story =
+            format!("result of `{}`: {}; prediction from the kernel's BTF: {words}", program.name, program.verdict);
         found.entry((usize::MAX, story)).or_default().push(k);
     }
     let finding = |((_, story), kernels): ((usize, String), Vec<usize>)| Finding {

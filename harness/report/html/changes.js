@@ -22,7 +22,7 @@ const drawChanges = () => {
     const rows = mine.filter((one) => one.tendency === id);
     if (rows.length > 0) listing.append(el("h2", {}, `${title} (${rows.length})`), ...rows.map((one) => changeRow(one, look)));
   }
-  if (mine.length === 0) listing.append(el("p", { class: "empty" }, groups.length ? "Nothing fits these filters." : "No difference but times."));
+  if (mine.length === 0) listing.append(el("p", { class: "empty" }, groups.length ? "Nothing matches these filters." : "No differences except times."));
   $("view-changes").replaceChildren(listing);
   if (state.view === "changes") $("count").textContent = `${count(mine.length, "difference")}, ${mine.filter((one) => one.tendency === "worse").length} worse`;
 };

@@ -118,10 +118,10 @@ mod tests {
                 )
             })
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        worse: memleak null  is gone
+        insta::assert_snapshot!(lines.join("\n"), @"
+        worse: memleak null  was removed
         worse: klockstat 7 5.10,5.15 loaded -> verifier rejected: no
-        other: renamed null  is new
+        other: renamed null  was added
         other: klockstat 7 5.4 missing BTF -> verifier rejected: no
         ");
     }

@@ -4,23 +4,23 @@ const coverage = data.coverage;
 // How the signs of a side are told. They are the letters of `corematrix coverage`.
 const sideSay = (sign) => {
   if (sign === "-") return "no";
-  if (sign === "?") return "nothing tells";
+  if (sign === "?") return "unknown";
   return [..."RVX"].filter((letter) => sign.includes(letter)).map((letter) => ({ R: "resolved", V: "verified", X: "executed" })[letter]).join(", ");
 };
 const sideLook = (sign) => (/[VX]/.test(sign) ? "good" : sign === "R" ? "warn" : "none");
 
 // The same of a line: its looks, and the words.
 const lineSigns = {
-  "+": ["live", "live: left in a program that was loaded"],
-  X: ["ran", "executed: no run comes around it"],
-  "-": ["dead", "dead: the verifier took it out"],
-  "!": ["poisoned", "invalid here, and never reached"],
-  "?": ["unknown", "unknown: nothing tells"],
+  "+": ["live", "live: remains in a loaded program"],
+  X: ["ran", "executed: every run executes it"],
+  "-": ["dead", "dead: removed by the verifier"],
+  "!": ["poisoned", "invalid on this kernel, but never reached"],
+  "?": ["unknown", "unknown"],
 };
 
 const guardName = (guard) => [el("code", {}, guard.asked), ` ${guard.kind}`];
 const sidesTold = ({ total, counts, ran }) => {
-  if (total === 0) return "no sides that kernels decide";
+  if (total === 0) return "no guard sides";
   return `${counts[1]} of ${count(total, "side")} verified, ${counts[0]} resolved${ran || counts[2] ? `, ${counts[2]} executed` : ""}`;
 };
 const isUnproven = (o, guard, side) => coverage.unproven.some((one) => one.o === o && one.guard === guard && one.side === side);
@@ -68,9 +68,9 @@ const sourceTable = (covered, shown) => {
 };
 
 const coverageLegend = () => {
-  const sides = [["good", "R", "resolved: the kernel's answer picks this side"], ["good", "V", "verified: its instructions are left in a program that was loaded"]];
-  if (coverage.counts[2] > 0) sides.push(["good", "X", "executed: a program was seen to run that cannot have come around it"]);
-  sides.push(["warn", "R", "resolved only"], ["none", "-", "neither"], ["none", "?", "nothing tells"]);
+  const sides = [["good", "R", "resolved: the kernel's answer selects this side"], ["good", "V", "verified: its instructions remain in a loaded program"]];
+  if (coverage.counts[2] > 0) sides.push(["good", "X", "executed: a program ran that must have executed it"]);
+  sides.push(["warn", "R", "resolved only"], ["none", "-", "neither"], ["none", "?", "unknown"]);
   return el("div", { class: "legend" }, sides.map(([look, sign, words]) => el("span", {}, el("span", { class: look }, sign), ` ${words}`)));
 };
 
@@ -99,7 +99,7 @@ const unprovenList = (missing) => {
   const byObject = [...new Set(groups.map((group) => group.o))];
   const item = ({ guard, side, functions, words }) => el("li", {}, `${guard.place} `, guardName(guard), ": ", el("strong", {}, side.when),
     functions.size > 1 ? el("span", { class: "quiet" }, ` in ${[...functions].join(", ")}`) : "", [...words].map((line) => el("p", {}, prose(line))));
-  return [el("h2", {}, `Unproven sides (${missing.length})`), el("p", { class: "quiet" }, "No kernel of this run verified them. ", el("code", {}, "corematrix coverage RUN --unproven"), " also asks the kernels that are in the store."),
+  return [el("h2", {}, `Unproven sides (${missing.length})`), el("p", { class: "quiet" }, "No kernel of this run verified them. ", el("code", {}, "corematrix coverage RUN --unproven"), " also searches the stored kernels."),
     byObject.map((o) => {
       const mine = groups.filter((group) => group.o === o);
       return el("details", { class: "unproven", open: byObject.length <= 3 }, el("summary", {}, el("strong", {}, objects[o].name), ` ${missing.filter((one) => one.o === o).length}`), el("ul", {}, mine.map(item)));
@@ -136,8 +136,8 @@ const drawCoverage = () => {
   });
   const bare = parts.filter((_, at) => fits[at].guards.length === 0), guarded = parts.filter((_, at) => fits[at].guards.length > 0);
   $("view-coverage").replaceChildren(el("div", { class: "listing wide" },
-    el("p", {}, el("strong", {}, sidesTold({ ...coverage, ran: false })), coverage.total > 0 && " on at least one kernel. A guard is a place where an object asks the kernel what it has; its sides are what follows from either answer."),
+    el("p", {}, el("strong", {}, sidesTold({ ...coverage, ran: false })), coverage.total > 0 && " on at least one kernel. A guard is a place where an object checks what the kernel has, and branches; its sides are the two branches."),
     coverage.total > 0 && coverageLegend(), unprovenList(missing), guarded,
-    bare.length > 0 && [el("h2", {}, "Objects without guards"), bare], fits.length === 0 && el("p", { class: "empty" }, "Nothing fits these filters.")));
+    bare.length > 0 && [el("h2", {}, "Objects without guards"), bare], fits.length === 0 && el("p", { class: "empty" }, "Nothing matches these filters.")));
   if (state.view === "coverage") $("count").textContent = `${count(fits.length, "object")}, ${count(missing.length, "unproven side")}`;
 };

@@ -374,7 +374,7 @@ fn outcome(one: &RelocationRecord, shared: &mut Shared) -> (u8, usize, usize) {
         RelocationOutcome::Failed { reason } => (3, format!("failed: {reason}")),
         RelocationOutcome::Contradicted { reason } => (3, format!("contradicted: {reason}")),
         RelocationOutcome::Lost => (3, "no record".to_owned()),
-        RelocationOutcome::Skipped => (4, "left out".to_owned()),
+        RelocationOutcome::Skipped => (4, "skipped".to_owned()),
         RelocationOutcome::NotReached => (4, "not reached".to_owned()),
     };
     let target = one.candidates.iter().find(|candidate| candidate.matching);

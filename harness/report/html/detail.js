@@ -43,7 +43,7 @@ const story = (o, p, k, look, result) => {
   const program = objects[o].programs[p], kernel = kernels[k];
   const list = el("dl", { class: "what" }, entry("Verdict", el("span", { class: `verdict ${look.look}` }, look.label), result.errno ? ` errno ${result.errno}` : ""));
   const predicted = predictionOf(o, p, k);
-  if (predicted) list.append(...entry("Predicted", el("strong", {}, predicted.label), predicted.reason === null ? "" : [": ", prose(textOf(predicted.reason))], el("p", { class: "quiet" }, `From the types of ${kernel.types ? kernel.types.release : "the kernel"} alone. Nothing was loaded.`)));
+  if (predicted) list.append(...entry("Predicted", el("strong", {}, predicted.label), predicted.reason === null ? "" : [": ", prose(textOf(predicted.reason))], el("p", { class: "quiet" }, `From the BTF of ${kernel.types ? kernel.types.release : "the kernel"} alone. Nothing was loaded.`)));
   const cause = result.cause === undefined ? null : causes[result.cause].label;
   const subject = textOf(result.subject), line = textOf(result.line), reason = textOf(result.reason);
   if (cause) list.append(...entry("Cause", el("strong", {}, cause), subject && ": ", subject && el("code", {}, subject)));
@@ -69,13 +69,13 @@ const sourceOf = (o, p, k, result) => {
   return { place: other ? textOf(other.place) : "", text: textOf(result.text) };
 };
 
-const adviceOf = (result) => result.advice !== undefined && [el("h3", {}, "What it means, and what to do"), el("pre", { class: "advice", tabindex: "0" }, textOf(result.advice))];
+const adviceOf = (result) => result.advice !== undefined && [el("h3", {}, "Explanation and advice"), el("pre", { class: "advice", tabindex: "0" }, textOf(result.advice))];
 
 // What the kernel complained of while this program was in flight, or before the first and after the last one.
 const warningPart = (p, cell) => {
   const told = cell.warnings.filter((warning) => warning.program === null || warning.program === p);
-  return told.length > 0 && [el("h3", {}, "Kernel warnings ", el("small", {}, "the kernel complained and lived")), told.map((warning) =>
-    el("details", {}, el("summary", {}, el("code", {}, textOf(warning.headline)), warning.count > 1 && ` ${warning.count} times`, warning.noise && " (emulation does that by itself)", warning.program === null && " (around this object's programs)"),
+  return told.length > 0 && [el("h3", {}, "Kernel warnings ", el("small", {}, "logged by the kernel, which went on")), told.map((warning) =>
+    el("details", {}, el("summary", {}, el("code", {}, textOf(warning.headline)), warning.count > 1 && ` ${warning.count} times`, warning.noise && " (emulation can cause this)", warning.program === null && " (before or after the programs of this object)"),
       el("pre", { tabindex: "0" }, textOf(warning.text))))];
 };
 
@@ -85,8 +85,8 @@ const dangerPart = (o, p, k) => {
   const told = toldDangers(o, p, k);
   return [
     ...effectsOf(dangersOf(o, p, k)).flatMap((effect) =>
-      part(told.filter((danger) => danger.effect === effect), "Silent dangers ", el("small", {}, `it loads, and ${effect} here`))),
-    ...part(told.filter((danger) => !danger.here), "Fails elsewhere ", el("small", {}, "it loads here, and other kernels refuse it")),
+      part(told.filter((danger) => danger.effect === effect), "Silent dangers ", el("small", {}, `it loads, but ${effect} on this kernel`))),
+    ...part(told.filter((danger) => !danger.here), "Fails elsewhere ", el("small", {}, "it loads here, but not on other kernels")),
   ];
 };
 
@@ -139,8 +139,8 @@ const logPart = (result) => {
   // It can be scrolled only once it is on the page.
   requestAnimationFrame(() => { log.scrollTop = log.scrollHeight; });
   const file = textOf(result.file);
-  const before = result.omitted ? `${count(result.omitted, "line")} before it left out; ` : "";
-  return [el("h3", {}, "Verifier log ", el("small", {}, `${before}loops folded`)), el("div", { class: "logbar" }, input, found), log, file && el("p", { class: "quiet" }, "Whole: ", el("code", {}, `zstdcat ${file}`))];
+  const before = result.omitted ? `${count(result.omitted, "line")} before it omitted; ` : "";
+  return [el("h3", {}, "Verifier log ", el("small", {}, `${before}loops folded`)), el("div", { class: "logbar" }, input, found), log, file && el("p", { class: "quiet" }, "Complete log: ", el("code", {}, `zstdcat ${file}`))];
 };
 
 const valuesPart = (o, p, k) => {
@@ -152,8 +152,8 @@ const valuesPart = (o, p, k) => {
     return told.some((one) => one[0] === 3) || new Set(told.filter((one) => one[0] !== 4).map((one) => one[1])).size > 1;
   });
   const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Relocations on every kernel" });
-  const draw = (list) => box.replaceChildren(list.length === 0 ? el("p", { class: "quiet" }, "Every one of them has the same value on every kernel.") : el("table", { class: "values" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "What is asked"), kernels.map((one, j) => el("th", { scope: "col", class: j === k ? "here" : null }, one.name)))),
+  const draw = (list) => box.replaceChildren(list.length === 0 ? el("p", { class: "quiet" }, "All of them have the same value on every kernel.") : el("table", { class: "values" },
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Relocation"), kernels.map((one, j) => el("th", { scope: "col", class: j === k ? "here" : null }, one.name)))),
     el("tbody", {}, list.map((relocation) => {
       const asked = object.relocations[relocation];
       return el("tr", {}, el("th", { scope: "row" }, el("code", {}, asked.asked || "(never reached)"), el("br"), el("span", { class: "quiet" }, [asked.kind, asked.place].filter(Boolean).join(" at "))),
@@ -163,7 +163,7 @@ const valuesPart = (o, p, k) => {
   const all = el("button", { type: "button", class: "plain", "aria-pressed": "false", onclick: () => {
     const on = all.getAttribute("aria-pressed") === "false";
     all.setAttribute("aria-pressed", String(on));
-    all.textContent = on ? "Only what differs" : `All ${mine.length}`;
+    all.textContent = on ? "Only differences" : `All ${mine.length}`;
     draw(on ? mine : eventful);
   } }, `All ${mine.length}`);
   return [el("h3", {}, "CO-RE relocations ", el("small", {}, `${eventful.length} of ${mine.length} differ between kernels or fail`), eventful.length < mine.length && all), box];
@@ -223,18 +223,18 @@ const runFolder = () => {
 const commandsPart = (o, p, k) => {
   const words = [runFolder(), kernels[k].name, objects[o].name, objects[o].programs[p].name].map((word) => (word === "RUN" ? word : quoted(word))).join(" ");
   const line = (text, label) => el("div", { class: "command" }, el("code", { "aria-label": label }, text), copyButton("Copy", () => text, "Select it"));
-  return [el("h3", {}, "Once more, by hand"), line(`corematrix repro ${words}`, "Command that reproduces this cell"), blames(resultOf(o, p, k)) && line(`corematrix explain ${words}`, "Command that explains this cell")];
+  return [el("h3", {}, "Reproduce and explain"), line(`corematrix repro ${words}`, "Command that reproduces this cell"), blames(resultOf(o, p, k)) && line(`corematrix explain ${words}`, "Command that explains this cell")];
 };
 
 const restPart = (o, k, cell) => {
   const object = objects[o], list = el("dl", { class: "what" });
   if (object.shape) list.append(...entry("Shape", `${object.shape.of} with `, object.shape.settings.map((setting, at) => [at > 0 && ", ", el("code", {}, setting)]).flat()));
   if (object.loader) list.append(...entry("Loaded by", object.loader, cell.loader ? el("p", { class: "quiet" }, textOf(cell.loader[0])) : null, (cell.loader ? cell.loader.slice(1) : []).map((number) => el("p", { class: "quiet" }, textOf(number)))));
-  if (object.loading.length) list.append(...entry("Loader", "its own one sets ", object.loading.map((setting, at) => [at > 0 && ", ", el("code", {}, setting)]).flat()));
+  if (object.loading.length) list.append(...entry("Loader", "its own loader sets ", object.loading.map((setting, at) => [at > 0 && ", ", el("code", {}, setting)]).flat()));
   list.append(...entry("Object", el("span", {}, `${object.name}, ${object.size.toLocaleString("en")} bytes`), el("p", { class: "quiet mono" }, object.origin), el("p", { class: "quiet mono" }, `sha256 ${object.sha256}`)));
   if (object.broken) list.append(...entry("Broken", object.broken));
-  if (cell.whole !== null) list.append(...entry("Whole", cell.whole ? (objects[o].programs.some((_, p) => blames(resultOf(o, p, k))) ? "Its maps and relocations go through; a loader that loads every program stops at the one that fails." : "The object loads as a whole.") : "The object does not load as a whole", !cell.whole && cell.why !== null ? `: ${textOf(cell.why)}` : ""));
-  for (const [term, numbers] of [["Externs", cell.externs], ["Without", cell.downgrades], ["Notes", cell.notes]])
+  if (cell.whole !== null) list.append(...entry("Whole", cell.whole ? (objects[o].programs.some((_, p) => blames(resultOf(o, p, k))) ? "Its maps and relocations succeed, but a loader that loads every program stops at the failing one." : "The object loads as a whole.") : "The object does not load as a whole", !cell.whole && cell.why !== null ? `: ${textOf(cell.why)}` : ""));
+  for (const [term, numbers] of [["Externs", cell.externs], ["Unavailable features", cell.downgrades], ["Notes", cell.notes]])
     if (numbers.length) list.append(...entry(term, numbers.map((number) => el("div", {}, textOf(number)))));
   return [el("h3", {}, "The object on this kernel"), list];
 };

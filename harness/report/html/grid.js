@@ -46,7 +46,7 @@ const isUnfolded = (o, rows, shown) => {
 
 const objectStory = (o, shown) => {
   const k = shown.find((one) => cellOf(o, one).whole === false && cellOf(o, one).programs.every(passes));
-  return objects[o].broken || (k !== undefined && `as a whole it does not load on ${kernels[k].name}: ${textOf(cellOf(o, k).why)}`) || "";
+  return objects[o].broken || (k !== undefined && `the object as a whole does not load on ${kernels[k].name}: ${textOf(cellOf(o, k).why)}`) || "";
 };
 
 const programStory = (o, p, shown) => {
@@ -55,7 +55,10 @@ const programStory = (o, p, shown) => {
   const danger = shown.flatMap((k) => dangersOf(o, p, k))[0];
   const predicted = shown.map((k) => predictionOf(o, p, k)).find((one) => one && one.fails);
   if (!failed && !danger && predicted) return `predicted: ${predicted.label}: ${textOf(predicted.reason)}`;
-  return failed ? textOf(failed.reason) : danger ? textOf(danger.words) : "";
+  if (failed || danger) return failed ? textOf(failed.reason) : textOf(danger.words);
+  // What could not be judged has a reason, too.
+  const open = [...shown].reverse().find((k) => !passes(resultOf(o, p, k)) && resultOf(o, p, k).reason !== undefined);
+  return open === undefined ? "" : `${kernels[open].name}: ${textOf(resultOf(o, p, open).reason)}`;
 };
 
 const drawGrid = () => {
@@ -63,7 +66,7 @@ const drawGrid = () => {
   // What room is left tells why, and since when.
   const why = (text) => el("td", { class: "last" }, text && el("span", { title: text }, text.replaceAll("`", "")));
   const head = el("tr", {}, el("th", { scope: "col" }, "Program"), shown.map((k) => el("th", { scope: "col" },
-    el("button", { type: "button", class: kernels[k].ready ? null : kernels[k].types ? "types" : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : kernels[k].types ? `, types of ${kernels[k].types.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Since when, and why"));
+    el("button", { type: "button", class: kernels[k].ready ? null : kernels[k].types ? "types" : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : kernels[k].types ? `, BTF of ${kernels[k].types.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Reason"));
   const body = el("tbody");
   let programs = 0, failing = 0;
   objects.forEach((object, o) => {
@@ -90,7 +93,7 @@ const drawGrid = () => {
     if (cell) openCell(...cell.dataset.at.split(",").map(Number));
   });
   table.addEventListener("keydown", walk);
-  view.replaceChildren(body.children.length ? table : el("p", { class: "empty" }, objects.length ? "No program fits these filters." : "This run has no objects."), legend());
+  view.replaceChildren(body.children.length ? table : el("p", { class: "empty" }, objects.length ? "No program matches these filters." : "This run has no objects."), legend());
   const first = table.querySelector(".cell[aria-current]") || table.querySelector(".cell");
   if (first) first.tabIndex = 0;
   $("count").textContent = `${count(programs, "program")} × ${count(shown.length, "kernel")}, ${failing} failing`;
@@ -117,11 +120,11 @@ const walk = (event) => {
 const legend = () => {
   const seen = new Set(cells.flatMap((cell) => cell.predicted ? [] : cell.programs.map((result) => result.v)));
   const foreseen = [...new Map(cells.flatMap((cell) => cell.predicted || []).map((one) => [one.short, one])).values()];
-  const predicted = foreseen.map((one) => el("span", {}, el("span", { class: one.fails ? "predicted fails" : "predicted" }, one.short), ` predicted from types: ${one.label}`));
+  const predicted = foreseen.map((one) => el("span", {}, el("span", { class: one.fails ? "predicted fails" : "predicted" }, one.short), ` predicted from BTF: ${one.label}`));
   const signs = verdicts.map((verdict, v) => seen.has(v) && el("span", {}, el("span", { class: verdict.look }, verdict.short), ` ${verdict.label}`));
   const effects = effectsOf(cells.flatMap((cell) => cell.dangers).filter((danger) => danger.here));
-  const danger = effects.length > 0 && el("span", {}, el("span", { class: "warn" }, "ok !"), ` loads, and ${effects.join(" or ")}`);
-  const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, the object as a whole does not");
-  const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, and a suite puts up with it");
+  const danger = effects.length > 0 && el("span", {}, el("span", { class: "warn" }, "ok !"), ` loads, but ${effects.join(" or ")}`);
+  const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, but not the object as a whole");
+  const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, but the suite excuses it");
   return el("div", { class: "legend" }, signs, predicted, danger, excused, whole);
 };

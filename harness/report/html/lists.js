@@ -6,7 +6,7 @@ const drawFailures = () => {
     const cause = causes.findIndex((known) => known.label === one.rule);
     return (one.kernels.length === 0 || one.kernels.some((k) => shown.has(k))) && (state.causes.size === 0 || state.causes.has(cause)) && words.every((word) => all.includes(word));
   };
-  const groups = [["error", "What failed"], ["warning", "Loads and reads wrong data or cannot attach, or could not be judged although it should"], ["note", "What nobody can mend in the object"]];
+  const groups = [["error", "Failures"], ["warning", "Warnings: loads but reads wrong data or cannot attach, or could not be judged"], ["note", "Notes: no change of the object can help"]];
   const listing = el("div", { class: "listing" });
   let told = 0;
   for (const [level, title] of groups) {
@@ -22,7 +22,7 @@ const drawFailures = () => {
         one.place && el("p", { class: "place" }, el("code", {}, one.place), " ", one.text && el("code", {}, one.text)));
     }));
   }
-  if (told === 0) listing.append(el("p", { class: "empty" }, data.findings.length ? "Nothing fits these filters." : "Nothing failed."));
+  if (told === 0) listing.append(el("p", { class: "empty" }, data.findings.length ? "Nothing matches these filters." : "Nothing failed."));
   $("view-failures").replaceChildren(listing);
   if (state.view === "failures") $("count").textContent = count(told, "finding");
 };

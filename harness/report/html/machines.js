@@ -15,16 +15,16 @@ const drawMachines = () => {
     const all = [machine.name, machine.settings, ...machine.lines].join("\n").toLowerCase();
     return words.every((word) => all.includes(word)) && (!state.failing || machine.rows.some((row) => shown.some((k) => row.counts[k] > 0)));
   };
-  const listing = el("div", { class: "listing wide" }, el("p", { class: "quiet" }, "The same objects on another machine, held against the kernel's own in this run."));
+  const listing = el("div", { class: "listing wide" }, el("p", { class: "quiet" }, "Each object with these machine settings, compared with the same object without them."));
   const mine = machines.filter(fits);
   for (const machine of mine) {
     listing.append(el("h2", {}, machine.name), el("p", { class: "quiet" }, prose(machine.settings)),
-      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `what ${machine.name} changes on every kernel` }, el("table", { class: "sides service" },
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Effects of ${machine.name} on every kernel` }, el("table", { class: "sides service" },
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Object"), shown.map((k) => el("th", { scope: "col" }, kernels[k].name)))),
         el("tbody", {}, machine.rows.map((row) => el("tr", {}, el("th", { scope: "row" }, el("code", {}, objects[row.object].name)), shown.map((k) => machineCell(row, k))))))),
       machine.lines.map((line) => el("p", {}, prose(line))));
   }
-  if (mine.length === 0) listing.append(el("p", { class: "empty" }, "Nothing fits these filters."));
+  if (mine.length === 0) listing.append(el("p", { class: "empty" }, "Nothing matches these filters."));
   $("view-machines").replaceChildren(listing);
   if (state.view === "machines") $("count").textContent = count(mine.length, "machine");
 };

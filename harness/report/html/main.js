@@ -1,6 +1,6 @@
 // Filters, tabs, keys and the address.
-const views = [["matrix", "Matrix", drawGrid], ["failures", `What failed (${data.findings.filter((one) => one.level === "error").length})`, drawFailures], ["kernels", `Kernels (${kernels.length})`, drawKernels],
-  data.changes && ["changes", `What changed (${data.changes.groups.length})`, drawChanges],
+const views = [["matrix", "Matrix", drawGrid], ["failures", `Findings (${data.findings.length})`, drawFailures], ["kernels", `Kernels (${kernels.length})`, drawKernels],
+  data.changes && ["changes", `Changes (${data.changes.groups.length})`, drawChanges],
   coverage && ["coverage", coverage.total ? `Coverage (${coverage.counts[1]}/${coverage.total})` : "Coverage", drawCoverage],
   alternatives.length > 0 && ["alternatives", `Alternatives (${alternatives.length})`, drawAlternatives],
   machines.length > 0 && ["machines", `Machines (${machines.length})`, drawMachines],
@@ -87,7 +87,7 @@ const go = (change, focus) => {
   if (focus && state.open) $("detail").focus({ preventScroll: true });
 };
 
-$("meta").textContent = [data.run.started.replace("T", " ").replace("Z", " UTC"), `libbpf ${data.run.tool.libbpf}`, `${objects.length} objects`, data.run.finished ? "" : "not finished"].filter(Boolean).join(" · ");
+$("meta").textContent = [data.run.started.replace("T", " ").replace("Z", " UTC"), `libbpf ${data.run.tool.libbpf}`, count(objects.length, "object"), data.run.finished ? "" : "not finished"].filter(Boolean).join(" · ");
 $("tabs").append(...views.map(([id, title], at) => el("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": `view-${id}`, onclick: () => go({ view: id }), onkeydown: (event) => {
   const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!by) return;

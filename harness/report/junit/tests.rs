@@ -89,9 +89,9 @@ fn verdicts_become_the_outcomes_that_a_pipeline_knows() {
         ("6.1", "hostile <object>", "it's \"odd\" & <new>", "failure", "relocation failed"),
         ("6.1", "hostile <object>", "slow", "failure", "timed out"),
         ("6.1", "hostile <object>", "deadly", "error", "kernel crashed"),
-        ("6.12", "hostile <object>", "it's \"odd\" & <new>", "error", "harness error"),
+        ("6.12", "hostile <object>", "it's \"odd\" & <new>", "error", "infrastructure failure"),
         ("6.12", "hostile <object>", "slow", "skipped", "not run"),
-        ("6.12", "hostile <object>", "deadly", "skipped", "harness limit"),
+        ("6.12", "hostile <object>", "deadly", "skipped", "cannot be judged"),
         ("5.4", "5.4", "kernel", "skipped", "unavailable"),
         ("5.4", "execsnoop", "probe", "skipped", "not run"),
         ("5.10", "5.10", "kernel", "error", "boot failed"),
@@ -108,8 +108,8 @@ fn passed_programs_tell_their_dangers_once() {
     let program = "tracepoint__syscalls__sys_exit_execve";
     let mut record = sample::record();
     let out = outcome(&parse(&xml(&record)), "6.12", "execsnoop", program);
-    let line = "silent danger: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object \
-                (src/execsnoop.bpf.c:41)";
+    let line = "silent danger: `struct inode.i_ctime_nsec` has 4 bytes in the kernel, 8 bytes in the object \
+    (src/execsnoop.bpf.c:41)";
     assert_eq!((out.name.as_str(), out.text.as_str()), ("system-out", line));
     let other = outcome(&parse(&xml(&record)), "6.12", "execsnoop", "tracepoint__syscalls__sys_enter_execve");
     assert_eq!(other.name, "testcase");
@@ -125,9 +125,9 @@ fn text_comes_back_as_it_was_but_for_what_xml_cannot_hold() {
     let rejected = outcome(&elements, "6.1", "execsnoop", "probe");
     assert_eq!(
         rejected.text,
-        "section: kprobe/do_exit\nerrno: 13\nlog: logs/6.1/execsnoop/probe.log\n(120 lines of the verifier log are left \
-         out)\n; return *(int *)ctx;\n0: (61) r0 = *(u32 *)(r1 +4096)\nR1 <&\"'> ]]>  ü 日本 `x`\ninvalid \
-         bpf_context access off=4096 size=4"
+        "section: kprobe/do_exit\nerrno: 13\nlog: logs/6.1/execsnoop/probe.log\n(120 lines of the verifier log \
+    omitted)\n; return *(int *)ctx;\n0: (61) r0 = *(u32 *)(r1 +4096)\nR1 <&\"'> ]]>  ü 日本 `x`\ninvalid bpf_context \
+    access off=4096 size=4"
     );
     let unresolved = outcome(&elements, "6.1", "hostile <object>", "it's \"odd\" & <new>");
     assert_eq!(unresolved.attribute("message"), "R1 <&\"'> ]]> ü 日本 `x`");
@@ -301,7 +301,7 @@ fn with_a_gate_it_is_red_where_the_gate_is() {
         // It loads, and its kernel complains.
         case("6.12", "opensnoop", "open_exit"),
         case("6.12", "opensnoop", "open_enter"),
-        case("gate", "object not whole", "`opensnoop` on 6.12"),
+        case("gate", "object fails as a whole", "`opensnoop` on 6.12"),
         case("gate", "infrastructure", "kernel 5.10"),
         case("gate", "unexpected pass", "`opensnoop/open_enter` on 6.1, 6.12"),
     ];
@@ -310,7 +310,7 @@ fn with_a_gate_it_is_red_where_the_gate_is() {
     failure failure: `execsnoop/vfs_read_entry` on 6.12: attach target missing (missing attach target): `vfs_read` is not among the functions of this kernel's BTF
     failure kernel warning: `opensnoop/open_exit` on 6.12: WARNING: at x.c:1 f
     testcase :
-    failure object not whole: `opensnoop` on 6.12: does not load as a whole, as its own loader would load it: map `events`: type 27 is not supported
+    failure object fails as a whole: `opensnoop` on 6.12: does not load as a whole, as its own loader would load it: map `events`: type 27 is not supported
     error infrastructure: kernel 5.10: did not boot: no hello within 20s; the console ends with a kernel panic
     system-out :
     ");

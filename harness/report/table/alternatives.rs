@@ -22,7 +22,7 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
             let what = match service {
                 Service::By(member) => one_line(&group.label(&group.members[member])),
                 Service::None => none(record, group, k),
-                Service::Unknown => "not known".to_owned(),
+                Service::Unknown => "unknown".to_owned(),
             };
             match by_service.iter_mut().find(|(.., known, _)| *known == what) {
                 Some((.., on)) => on.push(k),
@@ -56,8 +56,8 @@ fn none(record: &RunRecord, group: &AlternativesRecord, kernel: usize) -> String
     let labels: Vec<String> = loads.map(|member| format!("`{}`", group.label(member))).collect();
     match &labels[..] {
         [] => "none".to_owned(),
-        [one] => one_line(&format!("none ({one} loads, cannot attach)")),
-        _ => one_line(&format!("none ({} load, cannot attach)", labels.join(", "))),
+        [one] => one_line(&format!("none ({one} loads, but cannot attach)")),
+        _ => one_line(&format!("none ({} load, but cannot attach)", labels.join(", "))),
     }
 }
 

@@ -41,7 +41,7 @@ fn runs(record: &RunRecord, width: usize) -> String {
     let in_tests = if tested > 0 { format!(" ({tested} in test runs)") } else { String::new() };
     let idle = match exercised.len() - ran {
         0 => String::new(),
-        idle => format!(", {idle} not seen to run"),
+        idle => format!(", {idle} did not run"),
     };
     paragraph(&format!("Of those exercised: {ran} ran{in_tests}{idle}"), 0, width)
 }

@@ -25,7 +25,7 @@ pub(in crate::report) fn change(record: &RunRecord, shown: &[usize], o: usize, p
             let kernels = kernels(record, shown, &all);
             // Of a kernel that was not asked, or could not judge it, nothing is known.
             let everywhere = match judged.len() == shown.len() {
-                true => "the same on every kernel, so no fact about kernels",
+                true => "the same on every kernel, so independent of the kernel",
                 false => "the same on every kernel that judged it",
             };
             Some(format!(" {kernels}: {verdict}{why}; {everywhere}"))
@@ -144,7 +144,7 @@ mod tests {
             change_of(&[FIELD, FIELD, FIELD]).as_deref(),
             Some(
                 " on all 3 kernels: relocation failed: missing field `struct task_struct.state`; the same on every \
-                 kernel, so no fact about kernels"
+    kernel, so independent of the kernel"
             )
         );
         // What one of the kernels says is not known.

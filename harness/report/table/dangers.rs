@@ -4,8 +4,8 @@ use super::super::text::{counted, one_line, paragraph};
 use super::failures::kernels;
 use crate::record::{DangerEffect, DangerRecord, ObjectRecord, RunRecord};
 
-const WRONG_DATA: &str = "Silent dangers (loads, and reads wrong data)";
-const CANNOT_ATTACH: &str = "Silent dangers (loads, and cannot attach)";
+const WRONG_DATA: &str = "Silent dangers (program loads, but reads wrong data)";
+const CANNOT_ATTACH: &str = "Silent dangers (program loads, but cannot attach)";
 /// One object must not push the others out of sight.
 const MOST_IN_OBJECT: usize = 8;
 /// What a reader is going to read; the rest is in `report.json`.

@@ -61,7 +61,7 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     if left_out > 0 {
         block += &format!("  ... {} of other objects in report.json\n", counted(left_out, "more failure"));
     }
-    titled("What failed", &block)
+    titled("Failures", &block)
 }
 
 /// The failures of object `o` in the order of its programs.

@@ -5,11 +5,11 @@ use super::super::text::{counted, paragraph};
 use crate::record::RunRecord;
 
 const KERNEL_WARNINGS: &str =
-    "Kernel warnings (`corematrix explain` shows all of each; the gate is red unless the suite allows them)";
-const NEAR_LIMITS: &str = "Close to a limit (it loads; `--max-instructions PERCENT` lets the gate be red for it)";
-const MODULES: &str = "Kernel modules that are refused (programs that need them are not judged)";
-const PREDICTIONS: &str = "Types say otherwise (what the guest reported counts; report this as a defect of corematrix)";
-const PREDICTED: &str = "Predicted to fail (from types alone: no kernel was booted, and this counts against nothing)";
+    "Kernel warnings (`corematrix explain` shows them in full; the gate is red unless the suite allows them)";
+const NEAR_LIMITS: &str = "Close to a limit (program loads; `--max-instructions PERCENT` sets a limit for the gate)";
+const MODULES: &str = "Refused kernel modules (programs that need them are not judged)";
+const PREDICTIONS: &str = "Prediction differs from the result (the result counts; report this as a bug in corematrix)";
+const PREDICTED: &str = "Predicted to fail (from BTF alone: no kernel was booted; does not count as failure)";
 /// What a reader is going to read; the rest is in `report.json`.
 const MOST: usize = 12;
 

@@ -32,7 +32,7 @@ struct Row {
 /// The grid of all objects on the kernels `shown`, at most `width` columns wide, and its legend.
 pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     if shown.is_empty() || record.objects.is_empty() {
-        return "No program was tried on any kernel.\n".to_owned();
+        return "No program was run on any kernel.\n".to_owned();
     }
     let every_row = rows(record, shown);
     let widths: Vec<usize> = (0..shown.len())
@@ -217,13 +217,13 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
     let mut signs = Vec::new();
     let has = |kind: &dyn Fn(&ObjectRecord) -> bool| record.objects.iter().any(kind);
     if has(&|object| !object.is_command() && !object.has_tests()) {
-        signs.push("2/3 = programs loaded of all in the object".to_owned());
+        signs.push("2/3 = 2 of 3 programs of the object loaded".to_owned());
     }
     if has(&ObjectRecord::has_tests) {
-        signs.push("2/3 = tests passed of all that were not skipped".to_owned());
+        signs.push("2/3 = 2 of 3 tests passed, not counting skipped ones".to_owned());
     }
     if cells().any(|cell| !is_whole(cell)) {
-        signs.push(format!("{NOT_WHOLE} = each program loads, the object as a whole does not"));
+        signs.push(format!("{NOT_WHOLE} = each program loads, but not the object as a whole"));
     }
     let programs = cells().flat_map(|cell| cell.programs.iter().map(move |program| (cell, program)));
     let endangered = programs.filter(|(cell, program)| is_endangered(cell, program));
@@ -234,7 +234,7 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
     for verdict in Verdict::ALL.into_iter().filter(|verdict| occurs(*verdict)) {
         signs.push(format!("{} = {}", verdict.short(), verdict.label()));
         if verdict == Verdict::Loaded && !effects.is_empty() {
-            signs.push(format!("{} {ENDANGERED} = loads, and {}", verdict.short(), effects.join(" or ")));
+            signs.push(format!("{} {ENDANGERED} = loads, but {}", verdict.short(), effects.join(" or ")));
         }
     }
     let line = |signs: Vec<String>| match signs.is_empty() {
@@ -252,7 +252,7 @@ fn foreseen<'r>(cells: impl Iterator<Item = &'r CellRecord>) -> Vec<String> {
     let mut signs = Vec::new();
     for outcome in cells.filter_map(|cell| cell.prediction.as_ref()).flat_map(|prediction| &prediction.programs) {
         if signs.is_empty() {
-            signs.push("~2/3 = predicted from types alone: 2 of 3 programs resolve".to_owned());
+            signs.push("~2/3 = predicted from BTF alone: 2 of 3 programs resolve".to_owned());
         }
         let sign = format!("{} = {}", outcome.short(), outcome.label());
         if !signs.contains(&sign) {

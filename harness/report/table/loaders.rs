@@ -7,7 +7,7 @@ use super::failures::kernels;
 use crate::compare::loader_differences;
 use crate::record::{LoaderChoice, LoaderRecord, ObjectRecord, RunRecord};
 
-const TITLE: &str = "Where loaders differ";
+const TITLE: &str = "Differences between loaders";
 /// What a reader is going to read; the rest is in `report.json`.
 const MOST: usize = 24;
 
@@ -34,13 +34,14 @@ pub fn notes(record: &RunRecord, width: usize) -> String {
 fn line(record: &RunRecord, o: usize, loader: &LoaderRecord) -> String {
     let why = match &loader.chosen {
         LoaderChoice::Option => "`--loader`".to_owned(),
-        LoaderChoice::Suite => "the suite says so".to_owned(),
+        LoaderChoice::Suite => "set in the suite".to_owned(),
         LoaderChoice::Recognised { how } => how.clone(),
     };
     let mut cells = (0..record.kernels.len()).filter_map(|k| record.cell(o, k).loader.as_ref());
     if loader.is_by_profile() {
         return format!(
-            "loaded by libbpf as {} is known to do, by profile ({why}); `make loaders` builds the real one",
+            "loaded by libbpf with the known behaviour of {}, by profile ({why}); `make loaders` builds the real \
+    loader",
             loader.name
         );
     }

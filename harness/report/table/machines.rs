@@ -4,7 +4,7 @@ use super::super::machines::machine_views;
 use super::super::text::paragraph;
 use crate::record::RunRecord;
 
-const TITLE: &str = "What other machines change";
+const TITLE: &str = "Effects of machine settings";
 
 /// Each machine with what it changed, at most `width` columns wide.
 pub fn render(record: &RunRecord, width: usize) -> String {

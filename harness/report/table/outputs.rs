@@ -30,9 +30,9 @@ pub(super) fn render(record: &RunRecord, shown: &[usize], width: usize) -> Strin
                 None => (0, end.log_omitted),
             };
             let words = match (end.log_tail.is_empty(), left_out) {
-                (true, _) => "said nothing".to_owned(),
-                (false, 0) => format!("said ({})", one_line(whole)),
-                (false, left_out) => format!("said, after {left_out} lines more ({})", one_line(whole)),
+                (true, _) => "no output".to_owned(),
+                (false, 0) => format!("output ({})", one_line(whole)),
+                (false, left_out) => format!("output, {left_out} earlier lines omitted ({})", one_line(whole)),
             };
             let _ = writeln!(block, "  {} {} {words}", one_line(&object.name), kernels(record, shown, &on));
             for line in &end.log_tail[first..] {
@@ -62,9 +62,9 @@ mod tests {
         }
         insta::assert_snapshot!(render(&record, &[0, 1, 2], 60), @r"
         Output
-          loader on 5.10, 6.1 said (output/5.10/output.txt)
+          loader on 5.10, 6.1 output (output/5.10/output.txt)
               | line 0 red
-          loader on 6.12 said, after 4 lines more (output/6.12/output.txt)
+          loader on 6.12 output, 4 earlier lines omitted (output/6.12/output.txt)
               | line 4 red
               | line 5 red
               | line 6 red

@@ -77,8 +77,8 @@ fn what_was_not_proven_does_not_look_like_a_pass() {
     for line in ["hollow  -     -\n", "broken  open  open\n", "idle    -     -\n"] {
         assert!(table.contains(line), "{line}{table}");
     }
-    assert!(block(&table, "What failed").contains("cannot be read: no ELF header"), "{table}");
-    assert!(block(&table, "What failed").contains("nothing was proven"), "{table}");
+    assert!(block(&table, "Failures").contains("cannot be read: no ELF header"), "{table}");
+    assert!(block(&table, "Failures").contains("nothing was proven"), "{table}");
     assert_eq!(block(&table, "Not run"), "Not run\n  4 programs on 6.1, 6.12: interrupted");
     assert!(table.ends_with("2 programs x 2 kernels: nothing loaded, 4 not run, 1 object cannot be read\n"), "{table}");
 }
@@ -92,7 +92,7 @@ fn long_lists_of_failures_are_bounded_and_say_so() {
         (Verdict::VerifierRejected, Some(format!("reason {p}")))
     });
     let table = render(&record, 80);
-    let failed = block(&table, "What failed");
+    let failed = block(&table, "Failures");
     assert_eq!(failed.lines().count(), 1 + 5 * (1 + 8 + 1) + 1, "{failed}");
     assert!(failed.contains("    ... 12 more in report.json\n"), "{failed}");
     assert!(failed.ends_with("  ... 100 more failures of other objects in report.json"), "{failed}");
@@ -109,11 +109,11 @@ fn long_lists_of_dangers_are_bounded_and_say_so() {
         record.cells[o * 2].dangers = relocations.map(|(number, one)| sample::danger(number, one)).collect();
     }
     let table = render(&record, 200);
-    let dangers = block(&table, "Silent dangers (loads, and reads wrong data)");
+    let dangers = block(&table, "Silent dangers (program loads, but reads wrong data)");
     assert_eq!(dangers.lines().count(), 1 + 24 + 1, "{dangers}");
     assert!(dangers.ends_with("  ... 26 more dangers in report.json"), "{dangers}");
-    let first = "klockstat/f0: `struct inode.i_ctime_nsec` has 4 bytes here, 8 bytes in the object \
-                 (src/execsnoop.bpf.c:41), on 5.4";
+    let first = "klockstat/f0: `struct inode.i_ctime_nsec` has 4 bytes in the kernel, 8 bytes in the object \
+    (src/execsnoop.bpf.c:41), on 5.4";
     assert!(dangers.contains(first), "{dangers}");
 }
 
@@ -129,7 +129,7 @@ fn what_loads_and_is_wrong_is_marked_though_nothing_fails() {
     let table = render(&record, 120);
     let row = table.lines().find(|line| line.trim_start().starts_with(&name)).expect("a row");
     assert!(row.trim_end().ends_with(" ok   ok !"), "{row:?}");
-    assert!(table.contains("ok ! = loads, and cannot attach"), "{table}");
+    assert!(table.contains("ok ! = loads, but cannot attach"), "{table}");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_kernel_that_failed_half_way_keeps_its_column_and_is_listed() {
 #[test]
 fn an_empty_run_says_so() {
     let table = render(&sample::large(0, 0), 80);
-    assert!(table.contains("No program was tried on any kernel."), "{table}");
+    assert!(table.contains("No program was run on any kernel."), "{table}");
     assert!(table.ends_with("0 programs x 0 kernels: nothing loaded\n"), "{table}");
 }
 
@@ -176,10 +176,10 @@ fn what_was_not_judged_for_one_cause_is_one_row() {
         }
     }
     let table = render(&record, 120);
-    let failed = block(&table, "What failed");
+    let failed = block(&table, "Failures");
     assert_eq!(failed.lines().count(), 4, "{failed}");
-    assert!(failed.contains("`a`, `b` on 6.1, 6.12: harness limit: needs its own loader\n"), "{failed}");
-    assert!(failed.contains("`c` on 6.1, 6.12: harness limit: x is in kernel module m"), "{failed}");
+    assert!(failed.contains("`a`, `b` on 6.1, 6.12: cannot be judged: needs its own loader\n"), "{failed}");
+    assert!(failed.contains("`c` on 6.1, 6.12: cannot be judged: x is in kernel module m"), "{failed}");
     let findings = crate::report::finding::findings(&record);
     assert_eq!(findings.len(), 2, "{findings:?}");
 }

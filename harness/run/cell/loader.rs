@@ -106,7 +106,7 @@ impl Cell<'_> {
             let words = record.reason.take().unwrap_or_default();
             record.verdict = Verdict::MapCreationFailed;
             record.cause = Some(Cause::InvalidMapDefinition);
-            record.reason = Some(format!("by profile: {} leaves it so: {words}", loader.name));
+            record.reason = Some(format!("by profile: {} leaves it unresolved: {words}", loader.name));
         }
         let known = |asked| Some((asked, self.evidence.logged(asked)?));
         let name = &record.name;

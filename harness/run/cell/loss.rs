@@ -40,13 +40,13 @@ impl Cell<'_> {
             GuestLoss::Silent => {
                 session.lose_machine(&format!("silent {at}"));
                 if let (Some(program), Some((outcome, log))) = (in_flight, self.refused.take()) {
-                    self.notes.push(format!("no time for the full verifier log {at}: its end is all there is"));
+                    self.notes.push(format!("no time for the full verifier log {at}: only its end was kept"));
                     self.close(session, program, &outcome, &log);
                     return Ok(());
                 }
                 let (program_limit, prepare_limit) = self.limits(session);
                 let limit = if in_flight.is_some() { program_limit } else { prepare_limit };
-                let reason = format!("no answer within {}s {at}", limit.as_secs());
+                let reason = format!("no response within {}s {at}", limit.as_secs());
                 self.blame(session, in_flight, Verdict::TimedOut, &reason);
             }
             GuestLoss::Harness(line) => {
@@ -70,7 +70,9 @@ impl Cell<'_> {
     pub(super) fn after_excess(&mut self, session: &mut Session<'_>, in_flight: Option<usize>, excess: Excess) {
         let at = self.place(in_flight);
         let (what, verdict) = match excess {
-            Excess::Time(limit) => (format!("no end of answers within {}s {at}", limit.as_secs()), Verdict::TimedOut),
+            Excess::Time(limit) => {
+                (format!("responses did not end within {}s {at}", limit.as_secs()), Verdict::TimedOut)
+            }
             Excess::Bytes(most) => (format!("the guest sent more than {} MiB {at}", most >> 20), Verdict::HarnessError),
         };
         session.lose_machine(&what);

@@ -22,8 +22,8 @@ use crate::vm::GuestLoss;
 
 /// Kernels that have it have BPF tokens.
 const TOKEN_COMMAND: (&str, &str) = ("bpf_cmd", "BPF_TOKEN_CREATE");
-const NO_TOKENS: &str = "this kernel has no BPF tokens (6.9 on)";
-const ONLY_LIBBPF: &str = "other privileges than those of root are tried with libbpf alone";
+const NO_TOKENS: &str = "this kernel has no BPF tokens (Linux 6.9 or later)";
+const ONLY_LIBBPF: &str = "loading without root is supported only with libbpf";
 /// A search that loses its guest begins once more.
 const SEARCHES: usize = 2;
 
@@ -208,7 +208,7 @@ impl Cell<'_> {
                 Err(NoResult::Said(why)) => return Ok(Err(why)),
             };
         }
-        self.notes.push(format!("the least privileges are not known: {why}"));
+        self.notes.push(format!("the least privileges are unknown: {why}"));
         Ok(Err(why))
     }
 
@@ -310,7 +310,7 @@ fn lacks_tokens(session: &Session<'_>) -> bool {
 
 /// What is missing from these privileges, and the same in words.
 fn missing(had: &LoadingPrivileges, needs: Option<&Need>) -> (String, String) {
-    let by_root_alone = || ("root".to_owned(), format!("loads as root and not with {had}"));
+    let by_root_alone = || ("root".to_owned(), format!("loads as root, but not with {had}"));
     let LoadingPrivileges::Capabilities(had) = had else { return by_root_alone() };
     match needs {
         Some(Need::Capabilities(names)) => {
@@ -318,12 +318,12 @@ fn missing(had: &LoadingPrivileges, needs: Option<&Need>) -> (String, String) {
             // Other capabilities than the least may do as well.
             let lacks = if lacks.is_empty() { names.iter().map(String::as_str).collect() } else { lacks };
             let all = lacks.join(" + ");
-            let reason = format!("needs {all}, which its loader does not have");
+            let reason = format!("needs {all}, which its loader lacks");
             (all, reason)
         }
         Some(Need::AllCapabilities) => ("all capabilities".to_owned(), "needs more capabilities".to_owned()),
         Some(Need::Root) => {
-            ("root".to_owned(), "needs root: all capabilities of another user are not enough".to_owned())
+            ("root".to_owned(), "needs root: all capabilities are not enough for another user".to_owned())
         }
         _ => by_root_alone(),
     }

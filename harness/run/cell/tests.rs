@@ -228,8 +228,8 @@ fn guest_that_talks_for_ever_is_tried_once_more_and_the_others_get_their_verdict
         let (records, notes) = judge(vec![talks(), talks(), says(&[begins("b"), loads("b"), done])]);
         let reason = records[0].reason.clone().unwrap_or_default();
         assert_eq!(records[0].verdict, Verdict::TimedOut, "{message:?}: {reason}");
-        assert!(reason.contains("no end of answers within") && reason.ends_with("(twice)"), "{reason}");
-        assert!(notes[0].contains("no end of answers") && notes[0].ends_with(TRIED_AGAIN), "{notes:?}");
+        assert!(reason.contains("responses did not end within") && reason.ends_with("(twice)"), "{reason}");
+        assert!(notes[0].contains("responses did not end") && notes[0].ends_with(TRIED_AGAIN), "{notes:?}");
         if !blames_all {
             assert_eq!(records[1].verdict, Verdict::Loaded, "{message:?}");
         }

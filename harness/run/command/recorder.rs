@@ -73,7 +73,7 @@ impl Recorder {
         if !log.is_empty() && fs::write(self.folder.join(KERNEL_LOG), log).is_ok() {
             let what = match &finished.ending {
                 CommandEnding::Lost(_) => "the end of its console",
-                _ => "what the kernel logged meanwhile",
+                _ => "kernel log of that time",
             };
             notes.push(format!("{what}: {}", relative(&self.folder, KERNEL_LOG)));
         }
@@ -130,7 +130,7 @@ impl Attendant for Recorder {
             Some(left) => left.take(path, kind, bytes),
             None if kind == LeftKind::More => {}
             None => {
-                let note = "the command left files in $OUT, and there is no `--out` to put them in";
+                let note = "the command wrote files to $OUT, but no `--out` directory was given";
                 if !self.notes.iter().any(|known| known == note) {
                     self.notes.push(note.to_owned());
                 }

@@ -55,7 +55,7 @@ fn verdict(ending: &CommandEnding, limit: Option<Duration>, said: &[String]) -> 
         }
         CommandEnding::Deadline => {
             let limit = limit.unwrap_or_default();
-            (Verdict::TimedOut, format!("still ran after {}, and was killed", humantime::format_duration(limit)))
+            (Verdict::TimedOut, format!("still ran after {} and was killed", humantime::format_duration(limit)))
         }
         CommandEnding::NoRoot(reason) => (Verdict::HarnessError, reason.clone()),
         CommandEnding::Lost(loss) => lost(loss),
@@ -66,7 +66,7 @@ fn verdict(ending: &CommandEnding, limit: Option<Duration>, said: &[String]) -> 
 pub(super) fn lost(loss: &GuestLoss) -> (Verdict, String) {
     match loss {
         GuestLoss::Crashed(line) => (Verdict::KernelCrashed, format!("the kernel crashed: {line}")),
-        GuestLoss::Silent => (Verdict::TimedOut, "the guest does not answer any more".to_owned()),
+        GuestLoss::Silent => (Verdict::TimedOut, "the guest stopped responding".to_owned()),
         GuestLoss::Harness(reason) => (Verdict::HarnessError, reason.clone()),
         GuestLoss::Stopped => (Verdict::NotRun, "the run was stopped".to_owned()),
     }
@@ -107,11 +107,11 @@ mod tests {
         command failed: ended with exit code 3: cannot attach
         command failed: was killed by signal 11 (SIGSEGV): cannot attach
         command failed: could not be started: No such file or directory (os error 2)
-        timed out: still ran after 1m 30s, and was killed
-        harness error: this kernel has no FUSE
+        timed out: still ran after 1m 30s and was killed
+        infrastructure failure: this kernel has no FUSE
         kernel crashed: the kernel crashed: BUG: x
-        timed out: the guest does not answer any more
-        harness error: QEMU ended
+        timed out: the guest stopped responding
+        infrastructure failure: QEMU ended
         not run: the run was stopped
         ");
     }

@@ -45,8 +45,7 @@ fn programs_that_load_are_told_what_they_fail_for_elsewhere() {
     // On 6.1 the field is missing as well, but not reached there.
     record.cells[1].relocations[0].outcome = RelocationOutcome::Poisoned;
     settle(&mut record);
-    let line =
-        "`struct inode___first.i_ctime` has no match on 6.12, 7.3, and the program fails there for it".to_owned();
+    let line = "`struct inode___first.i_ctime` has no match on 6.12, 7.3, where the program therefore fails".to_owned();
     assert_eq!(lines(&record), [vec![line.clone()], vec![line], vec![], vec![]]);
     let danger = &record.cells[0].dangers[0];
     assert_eq!((danger.relocation, danger.programs.as_slice()), (Some(0), &["p".to_owned()][..]));

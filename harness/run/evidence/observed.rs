@@ -1,4 +1,4 @@
-//! What became of relocations where a loader logs nothing of them: read from the instructions that it gave to the kernel.
+//! What happened to relocations where a loader logs nothing of them: read from the instructions that it gave to the kernel.
 
 use object::LittleEndian;
 use object::read::elf::SectionHeader;
@@ -116,12 +116,12 @@ impl CellEvidence {
         for place in places {
             let Some(insns) = self.instructions.get(&place.program) else { continue };
             let Some(held) = value_at(insns, place.insn as usize) else {
-                return RelocationOutcome::Contradicted { reason: "the instruction is not there".to_owned() };
+                return RelocationOutcome::Contradicted { reason: "the instruction is missing".to_owned() };
             };
             let outcome = asked.outcome(held);
             match &known {
                 Some((first, program)) if *first != outcome => {
-                    let reason = format!("{first:?} in `{program}`, and {outcome:?} in `{}`", place.program);
+                    let reason = format!("{first:?} in `{program}`, but {outcome:?} in `{}`", place.program);
                     return RelocationOutcome::Contradicted { reason };
                 }
                 Some(_) => {}

@@ -86,7 +86,7 @@ fn form_that_the_kernel_lacks_is_never_ok() {
     let record = judged(&tcx, None, &old);
     assert_eq!((record.verdict, record.cause), (Verdict::UnsupportedType, Some(Cause::MissingAttachType)));
     assert_eq!(subject(&record), "BPF_TCX_EGRESS");
-    assert!(record.reason.unwrap().contains("`BPF_TCX_EGRESS`, which Linux has from 6.6"));
+    assert!(record.reason.unwrap().contains("`BPF_TCX_EGRESS` (Linux 6.6 or later)"));
 
     let record = judged(&tcx, failed(libc::EINVAL, "prog 'p': failed to attach to tcx: -EINVAL"), &old);
     assert_eq!((record.verdict, record.cause), (Verdict::AttachFailed, Some(Cause::MissingAttachType)));

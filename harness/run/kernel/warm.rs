@@ -18,7 +18,7 @@ impl KernelContext<'_> {
         let key =
             vm::snapshot_key(&self.spec.name, &self.machine_spec(shape, &stop)).map_err(|error| error.to_string())?;
         let mut waiting = || {
-            let step = "waiting for another run that boots the same kernel".to_owned();
+            let step = "waiting for another run that is booting the same kernel".to_owned();
             self.send(Event::Fetching { kernel: self.index, step });
         };
         let found = self.run.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())?;
@@ -26,7 +26,7 @@ impl KernelContext<'_> {
         let is_missing = matches!(found.shelf, Shelf::Empty(_));
         if is_missing && let Some(other) = self.run.store.snapshots_but_for(&key, vm::SNAPSHOT_CPU).first() {
             let other: String = other.chars().take(OTHER_CPU_SHOWN).collect();
-            self.note(format!("the store has a snapshot for another CPU, and keeps it: {other}"));
+            self.note(format!("the store keeps a snapshot for another CPU: {other}"));
         }
         Ok(found.shelf)
     }
@@ -85,11 +85,11 @@ impl KernelContext<'_> {
                 self.common.wanted.forget(self.index, shape);
                 // The last one who holds it removes it; the others find out for themselves.
                 let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.run.store.discard(snapshot));
-                let fate = if removed { " and was thrown away" } else { "" };
+                let fate = if removed { " and was removed" } else { "" };
                 if first {
-                    self.note(format!("runs cold: its snapshot gave no guest{fate}: {reason}"));
+                    self.note(format!("runs cold: its snapshot could not be restored{fate}: {reason}"));
                 } else if removed {
-                    self.note("the snapshot that gave no guest was thrown away".to_owned());
+                    self.note("the snapshot that could not be restored was removed".to_owned());
                 }
                 self.boot(shape, Purpose::Serve)
             }

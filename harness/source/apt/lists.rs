@@ -147,7 +147,7 @@ impl Lists<'_> {
             if LIES.iter().any(|text| said.contains(text)) {
                 return Err(StoreError::Corrupt {
                     what: format!("{what}: package {package}"),
-                    reason: "the file on the mirror is not the one that its index names".to_owned(),
+                    reason: "the file on the mirror does not match its index".to_owned(),
                 });
             }
             return Err(self.failed(what, &format!("downloading {package}"), &mirror, &done));
@@ -160,7 +160,7 @@ impl Lists<'_> {
         if sha256 != package.sha256 {
             return Err(StoreError::Corrupt {
                 what: format!("{what}: package {package}"),
-                reason: format!("it has sha256 `{sha256}` where the index says `{}`", package.sha256),
+                reason: format!("it has sha256 `{sha256}`, but the index has `{}`", package.sha256),
             });
         }
         Ok(Downloaded::Done(deb))
@@ -173,7 +173,7 @@ impl Lists<'_> {
         Mirror::find(&self.store.programs.apt_etc).ok_or_else(|| StoreError::Unavailable {
             what: what.to_owned(),
             reason: "the apt sources of this machine name no Debian archive".to_owned(),
-            hint: Some("add a Debian archive to apt's sources, or give this kernel another source".to_owned()),
+            hint: Some("add a Debian archive to the apt sources, or choose another source for this kernel".to_owned()),
         })
     }
 
@@ -244,7 +244,8 @@ impl Lists<'_> {
             reason: error.to_string(),
             hint: Some(match error {
                 ProcessError::Missing { .. } => {
-                    "kernels from such archives need apt; on another system give this kernel another source".to_owned()
+                    "kernels from such archives need apt; on other systems, choose another source for this kernel"
+                        .to_owned()
                 }
                 _ => "check the network and try again".to_owned(),
             }),
@@ -270,18 +271,18 @@ impl Lists<'_> {
                     None => (reason, "install a newer `debian-archive-keyring`"),
                 }
             } else if has(&LIES) {
-                let reason = "what the mirror gives is not what its signed index names".to_owned();
-                (reason, "it may just be changing: try again later, or name another mirror")
+                let reason = "the files of the mirror do not match its signed index".to_owned();
+                (reason, "the mirror may be updating: try again later, or use another mirror")
             } else if has(&["timed out", "timeout"]) {
-                ("the mirror does not answer in time".to_owned(), "check the network and the proxy settings of apt")
+                ("the mirror did not respond in time".to_owned(), "check the network and the proxy settings of apt")
             } else if has(&["does not have a release file", "404  not found", "404 not found"]) {
-                ("the mirror does not have it".to_owned(), "check the name of the suite in the manifest")
+                ("the mirror does not have the file".to_owned(), "check the name of the suite in the manifest")
             } else {
                 let line = said
                     .lines()
                     .find(|line| line.starts_with("E:"))
                     .or(said.lines().next())
-                    .unwrap_or("apt says nothing");
+                    .unwrap_or("apt printed no reason");
                 (mirror.mask(line), "check that apt works on this machine")
             };
         StoreError::Unavailable {

@@ -45,7 +45,7 @@ pub(in crate::source) fn folder(
             }
         }
         let version = request.when_gone(pinned)?;
-        step(format!("locked {version} of {name} is gone from the mirror, taking the newest"));
+        step(format!("pinned {version} of {name} is gone from the mirror; using the newest"));
     }
     listed.sort_by(|a, b| version::compare(&b.version, &a.version));
     for package in &listed {

@@ -82,7 +82,7 @@ impl ElfTree {
             // Or else the reader passes over it with the next header.
             let rest = io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
             if read + rest != entry.size() {
-                return Err(damaged("it is cut short"));
+                return Err(damaged("it is truncated"));
             }
         }
         merge(&self.layer, &self.merged)?;
@@ -105,7 +105,7 @@ impl ElfTree {
                 _ if name == OPAQUE => hide_all_in(&self.merged, folder)?,
                 // Notes that some file systems keep for themselves.
                 _ if hidden.starts_with(WHITEOUT) => {}
-                "" | "." | ".." => return Err(damaged(format!("`{}` hides no file", path.display()))),
+                "" | "." | ".." => return Err(damaged(format!("`{}` is a whiteout without a file", path.display()))),
                 hidden => hide(&self.merged, &folder.join(hidden), Hidden::All)?,
             }
             return Ok(0);
@@ -125,7 +125,7 @@ impl ElfTree {
                 let written = tarball::write(&self.layer.join(&path), &mut magic.chain(entry), false)?;
                 match written == size {
                     true => Ok(size),
-                    false => Err(damaged(format!("`{}` is cut short", path.display()))),
+                    false => Err(damaged(format!("`{}` is truncated", path.display()))),
                 }
             }
             tar::EntryType::Link => {
@@ -163,7 +163,8 @@ impl<R: Read> Read for Metered<'_, R> {
 /// The path below the root of the archive.
 fn inside(path: &Path) -> io::Result<PathBuf> {
     let relative: PathBuf = path.components().filter(|part| !matches!(part, Component::RootDir)).collect();
-    tarball::inside(&relative).ok_or_else(|| damaged(format!("`{}` leaves the archive", path.display())))
+    tarball::inside(&relative)
+        .ok_or_else(|| damaged(format!("the path `{}` points outside the archive", path.display())))
 }
 
 /// What of a path has to go.

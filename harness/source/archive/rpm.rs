@@ -28,7 +28,7 @@ pub(in crate::source) fn unpack(rpm: &Path, into: &Path, wanted: &dyn Fn(&str) -
     let mut magic = [0; 4];
     file.read_exact(&mut magic).map_err(damaged)?;
     if magic != LEAD {
-        return Err(damaged("it does not begin like an RPM package"));
+        return Err(damaged("it does not start with an RPM header"));
     }
     skip(&mut file, LEAD_SIZE - 4)?;
     let signature = header(&mut file)?;
@@ -45,12 +45,12 @@ pub(in crate::source) fn unpack(rpm: &Path, into: &Path, wanted: &dyn Fn(&str) -
         }
         let (name, mode, size) = (entry.entry().name().to_owned(), entry.entry().mode(), entry.entry().file_size());
         let path = tarball::inside(Path::new(name.trim_start_matches("./")));
-        let path = path.ok_or_else(|| damaged(format!("`{name}` leaves the package")))?;
+        let path = path.ok_or_else(|| damaged(format!("the path `{name}` points outside the package")))?;
         if mode & FILE_TYPE == REGULAR && size > 0 && path.to_str().is_some_and(wanted) {
             room.take(size.into())?;
             let length = tarball::write(&into.join(&path), &mut entry, mode & 0o100 != 0)?;
             if length != u64::from(size) {
-                return Err(damaged(format!("`{name}` is cut short")));
+                return Err(damaged(format!("`{name}` is truncated")));
             }
             count += 1;
         }
@@ -74,7 +74,7 @@ fn header(file: &mut impl BufRead) -> io::Result<u64> {
 fn skip(file: &mut impl Read, length: u64) -> io::Result<()> {
     match io::copy(&mut file.take(length), &mut io::sink())? {
         skipped if skipped == length => Ok(()),
-        _ => Err(damaged("it is cut short")),
+        _ => Err(damaged("it is truncated")),
     }
 }
 

@@ -67,7 +67,7 @@ impl RpmHeaders {
         let mut magic = [0; 4];
         file.read_exact(&mut magic).map_err(damaged)?;
         if magic != LEAD {
-            return Err(damaged("it does not begin like an RPM package"));
+            return Err(damaged("it does not start with an RPM header"));
         }
         file.seek(SeekFrom::Start(LEAD_SIZE))?;
         let signatures = Header::read(&mut file)?;
@@ -108,7 +108,7 @@ impl Header {
         }
         let read = file.take(rest).read_to_end(&mut bytes)?;
         if read as u64 != rest {
-            return Err(damaged("it is cut short"));
+            return Err(damaged("it is truncated"));
         }
         Ok(Header { bytes, entries: entries as usize })
     }

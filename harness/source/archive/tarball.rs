@@ -48,7 +48,8 @@ fn unpack_one(
     room: &mut UnpackRoom,
 ) -> io::Result<bool> {
     let path = entry.path().map_err(damaged)?.into_owned();
-    let inside = inside(&path).ok_or_else(|| damaged(format!("`{}` leaves the package", path.display())))?;
+    let inside =
+        inside(&path).ok_or_else(|| damaged(format!("the path `{}` points outside the package", path.display())))?;
     if !inside.to_str().is_some_and(wanted) {
         return Ok(false);
     }
@@ -60,7 +61,7 @@ fn unpack_one(
             let executable = entry.header().mode().unwrap_or(0) & 0o100 != 0;
             room.take(length)?;
             if write(&target, entry, executable)? != length {
-                return Err(damaged(format!("`{}` is cut short", inside.display())));
+                return Err(damaged(format!("`{}` is truncated", inside.display())));
             }
         }
         tar::EntryType::Symlink | tar::EntryType::Link => {

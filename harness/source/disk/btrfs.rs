@@ -55,11 +55,11 @@ impl Btrfs {
         let head = volume.block(SUPERBLOCK, 4096)?;
         let incompat = head.le64(188)?;
         if incompat & !KNOWN_INCOMPAT != 0 {
-            return Err(damaged(format!("it has features that are not known (0x{:x})", incompat & !KNOWN_INCOMPAT)));
+            return Err(damaged(format!("it uses unsupported features (0x{:x})", incompat & !KNOWN_INCOMPAT)));
         }
         let devices = head.le64(136)?;
         if devices != 1 {
-            return Err(damaged(format!("it spans {devices} devices, and one is read")));
+            return Err(damaged(format!("it spans {devices} devices; only one is supported")));
         }
         let items = Items::open(volume, &head)?;
         let root = head.le64(80)?;
@@ -142,7 +142,7 @@ impl Inodes for Btrfs {
                 }
             }
             match entries.len() > MOST_ENTRIES {
-                true => Err(damaged(format!("a folder of it has more than {MOST_ENTRIES} entries"))),
+                true => Err(damaged(format!("a directory has more than {MOST_ENTRIES} entries"))),
                 false => Ok(()),
             }
         })?;

@@ -56,10 +56,10 @@ impl Erofs {
         let head = volume.block(SUPERBLOCK, 128)?;
         let (block_bits, incompat) = (u32::from(head.u8(12)?), head.le32(80)?);
         if !(9..=16).contains(&block_bits) || head.u8(90)? != 0 {
-            return Err(damaged("its superblock makes no sense"));
+            return Err(damaged("its superblock is invalid"));
         }
         if incompat & !KNOWN_INCOMPAT != 0 {
-            return Err(damaged(format!("it has features that are not known (0x{:x})", incompat & !KNOWN_INCOMPAT)));
+            return Err(damaged(format!("it uses unsupported features (0x{:x})", incompat & !KNOWN_INCOMPAT)));
         }
         Ok(Some(Erofs {
             volume: volume.clone(),
@@ -81,7 +81,7 @@ impl Erofs {
     }
 
     fn inode(&self, number: u64) -> io::Result<Inode> {
-        let behind = || damaged("it points behind its end");
+        let behind = || damaged("it points past its end");
         let start = number.checked_mul(32).and_then(|at| self.metadata.checked_add(at)).ok_or_else(behind)?;
         let form = self.volume.block(start, 2)?.le16(0)?;
         let is_long = form & 1 != 0;
@@ -119,7 +119,7 @@ impl Erofs {
             }
             CHUNKS => self.chunks(inode, from, end, out),
             COMPRESSED | COMPRESSED_COMPACT => clusters::data(self, inode, (from, end), out),
-            _ => Err(damaged("an inode of it has an unknown form")),
+            _ => Err(damaged("an inode has an unknown format")),
         }
     }
 
@@ -148,7 +148,7 @@ impl Erofs {
             match (device, block) {
                 (_, HOLE) => out.zeros(now)?,
                 (0, block) => self.plain(self.place(block).saturating_add(within), now, out)?,
-                _ => return Err(damaged("a file of it is on another device")),
+                _ => return Err(damaged("a file is on another device")),
             }
             from += now;
         }
@@ -170,7 +170,7 @@ impl Inodes for Erofs {
     fn entries(&self, folder: &u64) -> io::Result<Vec<(String, u64)>> {
         let inode = self.inode(*folder)?;
         if inode.kind != Kind::Folder || inode.size > MOST_OF_FOLDER {
-            return Err(damaged("a folder of it is broken"));
+            return Err(damaged("a directory is corrupt"));
         }
         let mut found = Vec::new();
         let mut at = 0;
@@ -180,7 +180,7 @@ impl Inodes for Erofs {
             self.data(&inode, at, length, &mut Limited::new(&mut bytes, length))?;
             names(&Block(bytes), &mut found)?;
             if found.len() > MOST_ENTRIES {
-                return Err(damaged(format!("a folder of it has more than {MOST_ENTRIES} entries")));
+                return Err(damaged(format!("a directory has more than {MOST_ENTRIES} entries")));
             }
             at += length;
         }
@@ -198,7 +198,7 @@ impl Inodes for Erofs {
 fn names(block: &Block, found: &mut Vec<(String, u64)>) -> io::Result<()> {
     let first = usize::from(block.le16(8)?);
     if first < ENTRY || first % ENTRY != 0 {
-        return Err(damaged("a folder of it is broken"));
+        return Err(damaged("a directory is corrupt"));
     }
     let count = first / ENTRY;
     for at in 0..count {

@@ -35,7 +35,7 @@ impl Seek for Reader {
             SeekFrom::End(by) => self.volume.length().checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        self.at = at.ok_or_else(|| damaged("it points behind its end"))?;
+        self.at = at.ok_or_else(|| damaged("it points past its end"))?;
         Ok(self.at)
     }
 }

@@ -70,7 +70,7 @@ fn entry(data: &mut impl BufRead, into: &Path, room: &mut UnpackRoom) -> io::Res
     let mut header = [0; HEADER];
     data.read_exact(&mut header).map_err(damaged)?;
     if !(header.starts_with(b"070701") || header.starts_with(b"070702")) {
-        return Err(damaged("it is no archive of the format `newc`"));
+        return Err(damaged("it is not a cpio archive in `newc` format"));
     }
     let field = |at: usize| {
         let text = std::str::from_utf8(&header[6 + 8 * at..14 + 8 * at]).map_err(damaged)?;
@@ -89,10 +89,15 @@ fn entry(data: &mut impl BufRead, into: &Path, room: &mut UnpackRoom) -> io::Res
     let clean = name.trim_start_matches("./").trim_start_matches('/');
     let mut content = data.take(size);
     if mode & KIND == REGULAR && (is_kernel_file(clean) || is_file_system(clean)) {
-        let path = inside(Path::new(clean)).ok_or_else(|| damaged(format!("`{name}` leaves the archive")))?;
+        let path = inside(Path::new(clean)).ok_or_else(|| {
+            damaged(format!(
+                "the path `{name}` points outside the \
+    archive"
+            ))
+        })?;
         room.take(size)?;
         if tarball::write(&into.join(path), &mut content, false)? != size {
-            return Err(damaged("it is cut short"));
+            return Err(damaged("it is truncated"));
         }
     }
     io::copy(&mut content, &mut io::sink())?;
@@ -148,14 +153,14 @@ mod tests {
     fn hostile_archives_are_refused() {
         let error = |bytes: &[u8]| unpacked_files(bytes, &[]).unwrap_err().to_string();
         let leaves = archive(&[("lib/../../x.sqsh", b"x")]);
-        assert_eq!(error(&leaves), "`lib/../../x.sqsh` leaves the archive");
+        assert_eq!(error(&leaves), "the path `lib/../../x.sqsh` points outside the archive");
         let large = archive(&[("x.sqsh", &vec![0; 2 << 20])]);
         assert!(error(&large).contains("it unpacks to more than"));
         let mut long = archive(&[("x", b"x")]);
         long[6 + 8 * 11..14 + 8 * 11].copy_from_slice(b"FFFFFFFF");
         assert_eq!(error(&long), "a file in it has a name of more than 4096 bytes");
         assert_eq!(error(b"0something else"), "failed to fill whole buffer");
-        assert_eq!(error(&archive(&[("x.sqsh", b"0123456789")])[..120]), "it is cut short");
+        assert_eq!(error(&archive(&[("x.sqsh", b"0123456789")])[..120]), "it is truncated");
     }
 
     #[test]

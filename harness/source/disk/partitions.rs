@@ -75,7 +75,7 @@ pub(super) fn plain(request: &Request<'_>, disk: &Path, work: &Path) -> Result<P
     let format = info.format.clone();
     if let Some(other) = info.other_file(disk) {
         // An image from elsewhere could name any file of this machine.
-        return Err(corrupt(request, disk, format!("it goes on in another file, `{other}`")));
+        return Err(corrupt(request, disk, format!("it continues in another file, `{other}`")));
     }
     if format == "raw" {
         return Ok(disk.to_owned());

@@ -59,7 +59,7 @@ impl Squashfs {
         let head = volume.block(0, 96)?;
         let (block, version) = (head.le32(12)?, head.le16(28)?);
         if version != 4 || !block.is_power_of_two() || !(4096..=1 << 20).contains(&block) {
-            return Err(damaged("its superblock makes no sense, or it is of a version before 4"));
+            return Err(damaged("its superblock is invalid, or its version is older than 4"));
         }
         let packing = match head.le16(20)? {
             1 => Packing::Zlib,
@@ -68,7 +68,7 @@ impl Squashfs {
             4 => Packing::Xz,
             5 => Packing::Lz4,
             6 => Packing::Zstd,
-            other => return Err(damaged(format!("it is compressed in an unknown way ({other})"))),
+            other => return Err(damaged(format!("unknown compression ({other})"))),
         };
         Ok(Some(Squashfs {
             volume: volume.clone(),
@@ -85,7 +85,7 @@ impl Squashfs {
 
     /// Metadata of a table, by the place of its block and the offset in it.
     fn at(&self, table: u64, block: u64, offset: u64) -> io::Result<Reader<'_>> {
-        let place = table.checked_add(block).ok_or_else(|| damaged("it points behind its end"))?;
+        let place = table.checked_add(block).ok_or_else(|| damaged("it points past its end"))?;
         Ok(Reader::new(&self.metadata, place, usize::try_from(offset).map_err(damaged)?))
     }
 
@@ -115,12 +115,12 @@ impl Squashfs {
             3 | 10 => {
                 let length = reader.take(8)?.le32(4)?;
                 if u64::from(length) > LINK_LIMIT {
-                    return Err(damaged("a link of it is too long"));
+                    return Err(damaged("a symbolic link is too long"));
                 }
                 Inode::Link(reader.take(usize::try_from(length).map_err(damaged)?)?.0)
             }
             4..=7 | 11..=14 => Inode::Other,
-            _ => return Err(damaged("an inode of it is broken")),
+            _ => return Err(damaged("an inode is corrupt")),
         })
     }
 
@@ -129,7 +129,7 @@ impl Squashfs {
         let fragment = (fragment != NO_FRAGMENT).then_some((fragment, offset));
         let count = if fragment.is_some() { size / block } else { size.div_ceil(block) };
         if count > MOST_BLOCKS {
-            return Err(damaged("a file of it is larger than it can be"));
+            return Err(damaged("the size of a file is invalid"));
         }
         let mut blocks = Vec::new();
         for _ in 0..count {
@@ -142,7 +142,7 @@ impl Squashfs {
     fn data(&self, place: u64, length: u32, limit: usize) -> io::Result<Vec<u8>> {
         let bytes = length & (PLAIN_BLOCK - 1);
         if bytes > self.block {
-            return Err(damaged("a block of it is too large"));
+            return Err(damaged("a block is too large"));
         }
         let packed = self.volume.block(place, bytes.into())?;
         match length & PLAIN_BLOCK {
@@ -153,11 +153,11 @@ impl Squashfs {
 
     fn fragment(&self, number: u32) -> io::Result<Vec<u8>> {
         if number >= self.fragment_count {
-            return Err(damaged("it points behind its end"));
+            return Err(damaged("it points past its end"));
         }
         let number = u64::from(number);
         let index = self.fragments.checked_add(8 * (number / FRAGMENTS_IN_BLOCK));
-        let index = index.ok_or_else(|| damaged("it points behind its end"))?;
+        let index = index.ok_or_else(|| damaged("it points past its end"))?;
         let block = self.volume.block(index, 8)?.le64(0)?;
         let description = self.at(block, 0, number % FRAGMENTS_IN_BLOCK * FRAGMENT)?.take(16)?;
         self.data(description.le64(0)?, description.le32(8)?, usize::try_from(self.block).map_err(damaged)?)
@@ -182,7 +182,7 @@ impl Inodes for Squashfs {
 
     fn entries(&self, folder: &u64) -> io::Result<Vec<(String, u64)>> {
         let Inode::Folder { block, offset, length } = self.inode(*folder)? else {
-            return Err(damaged("an entry of a folder is none"));
+            return Err(damaged("a directory entry is invalid"));
         };
         let mut entries = Vec::new();
         let mut reader = self.at(self.folders, block.into(), offset.into())?;
@@ -201,7 +201,7 @@ impl Inodes for Squashfs {
                     entries.push((name, u64::from(block) << 16 | u64::from(entry.le16(0)?)));
                 }
                 if entries.len() > MOST_ENTRIES {
-                    return Err(damaged(format!("a folder of it has more than {MOST_ENTRIES} entries")));
+                    return Err(damaged(format!("a directory has more than {MOST_ENTRIES} entries")));
                 }
                 if left == 0 {
                     break;
@@ -215,7 +215,7 @@ impl Inodes for Squashfs {
         let file = match self.inode(*node)? {
             Inode::File(file) => file,
             Inode::Link(target) => return out.write_all(&target),
-            _ => return Err(damaged("a file of it is none")),
+            _ => return Err(damaged("a file is invalid")),
         };
         let mut out = Limited::new(out, limit.min(file.size));
         let (mut place, mut left) = (file.start, file.size);
@@ -232,7 +232,7 @@ impl Inodes for Squashfs {
             }
             let data = self.data(place, length, usize::try_from(whole).map_err(damaged)?)?;
             if data.len() as u64 != whole {
-                return Err(damaged("a block of it is cut short"));
+                return Err(damaged("a block is truncated"));
             }
             out.put(&data)?;
             place += u64::from(length & (PLAIN_BLOCK - 1));
@@ -243,7 +243,7 @@ impl Inodes for Squashfs {
             let fragment = self.fragment(number)?;
             let start = usize::try_from(offset).map_err(damaged)?;
             let end = start.saturating_add(usize::try_from(left).map_err(damaged)?);
-            out.put(fragment.get(start..end).ok_or_else(|| damaged("a fragment of it is cut short"))?)?;
+            out.put(fragment.get(start..end).ok_or_else(|| damaged("a fragment is truncated"))?)?;
         }
         Ok(())
     }

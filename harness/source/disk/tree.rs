@@ -98,7 +98,7 @@ impl<I: Inodes> FileSystem for I {
             for (name, node) in self.entries(&folder)? {
                 seen += 1;
                 if seen > MOST_ENTRIES {
-                    return Err(damaged(format!("a tree of it has more than {MOST_ENTRIES} files")));
+                    return Err(damaged(format!("a tree has more than {MOST_ENTRIES} files")));
                 }
                 let path = if path.is_empty() { name } else { format!("{path}/{name}") };
                 match self.kind(&node)? {

@@ -33,7 +33,7 @@ impl Volume {
     /// # Errors
     /// `InvalidData` if they are not all there.
     pub fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let cut_short = || damaged("it points behind its end");
+        let cut_short = || damaged("it points past its end");
         let end = at.checked_add(buffer.len() as u64).filter(|end| *end <= self.length).ok_or_else(cut_short)?;
         let start = self.start.checked_add(at).ok_or_else(cut_short)?;
         self.start.checked_add(end).ok_or_else(cut_short)?;
@@ -50,7 +50,7 @@ impl Volume {
     pub fn block(&self, at: u64, length: u64) -> io::Result<Block> {
         // Room is made only for what is there.
         if length > MOST_AT_ONCE || at.checked_add(length).is_none_or(|end| end > self.length) {
-            return Err(damaged("it points behind its end"));
+            return Err(damaged("it points past its end"));
         }
         let mut bytes = vec![0; usize::try_from(length).map_err(damaged)?];
         self.read(at, &mut bytes)?;
@@ -72,11 +72,11 @@ impl Block {
     /// So many bytes at an offset.
     pub fn bytes(&self, at: usize, length: usize) -> io::Result<&[u8]> {
         let end = at.checked_add(length);
-        end.and_then(|end| self.0.get(at..end)).ok_or_else(|| damaged("a record of it is cut short"))
+        end.and_then(|end| self.0.get(at..end)).ok_or_else(|| damaged("a record is truncated"))
     }
 
     fn array<const N: usize>(&self, at: usize) -> io::Result<[u8; N]> {
-        self.bytes(at, N)?.first_chunk().copied().ok_or_else(|| damaged("a record of it is cut short"))
+        self.bytes(at, N)?.first_chunk().copied().ok_or_else(|| damaged("a record is truncated"))
     }
 
     pub fn u8(&self, at: usize) -> io::Result<u8> {

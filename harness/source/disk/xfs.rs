@@ -67,11 +67,11 @@ impl Xfs {
             && folder_bits <= 16
             && group_bits <= 32;
         if !is_sound {
-            return Err(damaged("its superblock makes no sense"));
+            return Err(damaged("its superblock is invalid"));
         }
         let incompat = if version == 5 { head.be32(216)? } else { 0 };
         if incompat & !KNOWN_INCOMPAT != 0 {
-            return Err(damaged(format!("it has features that are not known (0x{:x})", incompat & !KNOWN_INCOMPAT)));
+            return Err(damaged(format!("it uses unsupported features (0x{:x})", incompat & !KNOWN_INCOMPAT)));
         }
         let has_kinds = match version {
             5 => incompat & INCOMPAT_FTYPE != 0,
@@ -96,9 +96,9 @@ impl Xfs {
     fn place(&self, address: u64) -> io::Result<u64> {
         let (group, within) = (address >> self.group_bits, address & ((1 << self.group_bits) - 1));
         if group >= self.groups || within >= self.group_blocks {
-            return Err(damaged("it points behind its end"));
+            return Err(damaged("it points past its end"));
         }
-        (group * self.group_blocks + within).checked_mul(self.block).ok_or_else(|| damaged("it points behind its end"))
+        (group * self.group_blocks + within).checked_mul(self.block).ok_or_else(|| damaged("it points past its end"))
     }
 
     fn inode(&self, number: u64) -> io::Result<Inode> {
@@ -109,7 +109,7 @@ impl Xfs {
             return Err(damaged(format!("it has no inode {number}")));
         }
         if bytes.be16(90)? & REAL_TIME != 0 {
-            return Err(damaged("a file of it is on a realtime device"));
+            return Err(damaged("a file is on a realtime device"));
         }
         let version = bytes.u8(4)?;
         let start = if version >= 3 { 176 } else { 100 };
@@ -156,7 +156,7 @@ impl Inodes for Xfs {
         }
         let has_headers = inode.kind == Kind::Link && self.version == 5;
         if has_headers && inode.size > LINK_LIMIT {
-            return Err(damaged("a link of it is too long"));
+            return Err(damaged("a symbolic link is too long"));
         }
         let (mut at, mut buffer) = (0, vec![0; 1 << 16]);
         for extent in extents::of(self, &inode)? {

@@ -176,8 +176,8 @@ fn a_refusal_is_told_without_credentials() {
     need!("curl");
     for (status, reason) in [
         ("401 Unauthorized", "the server asks for credentials (status 401)"),
-        ("404 Not Found", "the server does not have it (status 404)"),
-        ("418 I'm a teapot", "the server does not give it (status 418)"),
+        ("404 Not Found", "the server does not have the file (status 404)"),
+        ("418 I'm a teapot", "the server refuses access (status 418)"),
     ] {
         let served = ServedFile::new(move |_, _, stream| head(stream, status, 0, ""));
         let error = served.fetch().unwrap_err();
@@ -203,7 +203,7 @@ fn a_host_that_never_answers_is_asked_once_and_then_left_alone() {
     let error = served.fetch().unwrap_err();
     assert!(error.is_unavailable() && error.to_string().ends_with("the server cannot be reached"), "{error}");
     assert!(error.hint().unwrap().contains("10 min"));
-    assert!(served.fetch().unwrap_err().to_string().ends_with("the server cannot be reached (asked just now)"));
+    assert!(served.fetch().unwrap_err().to_string().ends_with("the server cannot be reached (just tried)"));
     assert!(begin.elapsed() < Duration::from_secs(5));
 
     // After a while it is asked again; and when it answers, whatever it says, that is forgotten.
@@ -244,11 +244,11 @@ fn a_file_without_end_is_cut_off() {
     });
     served.limit = 1_000_000;
     let error = served.fetch().unwrap_err();
-    assert!(error.to_string().contains("larger than 1.0 MB"), "{error}");
+    assert!(error.to_string().contains("larger than the limit of 1.0 MB"), "{error}");
     // And one that says so beforehand is not even begun.
     let mut served = ServedFile::new(|_, _, stream| head(stream, "200 OK", 2_000_000, ""));
     served.limit = 1_000_000;
-    assert!(served.fetch().unwrap_err().to_string().contains("larger than 1.0 MB"));
+    assert!(served.fetch().unwrap_err().to_string().contains("larger than the limit of 1.0 MB"));
 }
 
 #[test]

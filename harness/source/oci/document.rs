@@ -76,7 +76,7 @@ impl Document {
             None => {
                 let has: Vec<String> =
                     self.manifests.iter().filter_map(|one| Some(one.platform.as_ref()?.name())).collect();
-                let has = if has.is_empty() { "no machine that it names".to_owned() } else { has.join(", ") };
+                let has = if has.is_empty() { "no named platform".to_owned() } else { has.join(", ") };
                 Err(Unusable::OtherMachine(has))
             }
         }
@@ -92,7 +92,9 @@ impl Document {
         match self.layers.len() {
             0 => return Err(Unusable::Damaged("it has no layers".to_owned())),
             1..=MOST_LAYERS => {}
-            more => return Err(Unusable::Damaged(format!("it has {more} layers, more than {MOST_LAYERS}"))),
+            more => {
+                return Err(Unusable::Damaged(format!("it has {more} layers, more than the limit of {MOST_LAYERS}")));
+            }
         }
         let layer = |layer: Descriptor| {
             let title = layer.annotations.and_then(|mut all| all.remove(TITLE));
@@ -132,7 +134,7 @@ fn hex(digest: &str) -> Result<String, Unusable> {
     let hex = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64);
     match hex.filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
         Some(hex) => Ok(hex.to_ascii_lowercase()),
-        None => Err(Unusable::Damaged(format!("digest `{}` is of no kind that is known", digest.escape_debug()))),
+        None => Err(Unusable::Damaged(format!("unknown kind of digest `{}`", digest.escape_debug()))),
     }
 }
 

@@ -74,7 +74,7 @@ fn saved(folder: &Path) -> io::Result<Option<Vec<(PathBuf, Layer)>>> {
     // Others have a file of this name, too.
     let Ok(images) = serde_json::from_slice::<Vec<Saved>>(&description(&folder.join(SAVED))?) else { return Ok(None) };
     let [image] = &images[..] else {
-        return Err(damaged(format!("it holds {} images, and one is needed", images.len())));
+        return Err(damaged(format!("it holds {} images, but one is needed", images.len())));
     };
     let file = |path: &str| {
         let inside = inside(Path::new(path)).map(|path| folder.join(path)).filter(|path| path.is_file());
@@ -90,7 +90,7 @@ fn description(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     match File::open(path)?.take(DESCRIPTION_LIMIT + 1).read_to_end(&mut text)? as u64 {
         0..=DESCRIPTION_LIMIT => Ok(text),
-        _ => Err(damaged(format!("a description of it has more than {} MiB", DESCRIPTION_LIMIT >> 20))),
+        _ => Err(damaged(format!("its metadata exceeds {} MiB", DESCRIPTION_LIMIT >> 20))),
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
         };
         assert_eq!(of(r#"[{"Config":"c.json","Layers":["1/layer.tar"]}]"#), Ok(Some(1)));
         assert_eq!(of(r#"{"name":"of something else"}"#), Ok(None));
-        assert_eq!(of("[]"), Err("it holds 0 images, and one is needed".to_owned()));
+        assert_eq!(of("[]"), Err("it holds 0 images, but one is needed".to_owned()));
         for path in ["../x", "/etc/passwd", "2/layer.tar"] {
             let text = format!(r#"[{{"Config":"c.json","Layers":["{path}"]}}]"#);
             assert_eq!(of(&text), Err(format!("it has no file `{path}`")));

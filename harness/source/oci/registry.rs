@@ -115,7 +115,7 @@ impl<'a> Registry<'a> {
                     None => return Err(download.refused(&response)),
                 },
                 404 => {
-                    let hint = "look at the registry for the tags and digests that it has";
+                    let hint = "check the registry for existing tags and digests";
                     return Err(self.request.unavailable(format!("the registry has no `{}`", self.image), hint));
                 }
                 _ => return Err(download.refused(&response)),
@@ -143,7 +143,7 @@ impl<'a> Registry<'a> {
             .map_err(|error| self.corrupt(format!("the registry's token cannot be read: {error}")))?;
         match token.token.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Some(token.token)),
-            false => Err(self.corrupt("the registry's token has characters that no token has".to_owned())),
+            false => Err(self.corrupt("the registry's token contains invalid characters".to_owned())),
         }
     }
 

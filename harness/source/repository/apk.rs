@@ -78,7 +78,7 @@ fn signature(bytes: &[u8]) -> io::Result<(Option<Signature>, &[u8])> {
 /// One packed segment, unpacked, and what follows it.
 fn segment(bytes: &[u8]) -> io::Result<(Vec<u8>, &[u8])> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
-        return Err(damaged("it is not packed as Alpine packs"));
+        return Err(damaged("it is not an Alpine package"));
     }
     let mut decoder = flate2::bufread::GzDecoder::new(bytes);
     let mut unpacked = Vec::new();
@@ -112,7 +112,7 @@ fn list(mut text: impl BufRead, is_wanted: &dyn Fn(&Listed) -> bool) -> io::Resu
         let mut line = Vec::new();
         let length = text.by_ref().take(LARGEST_LINE).read_until(b'\n', &mut line).map_err(damaged)?;
         if length as u64 == LARGEST_LINE {
-            return Err(damaged("it has too long a line"));
+            return Err(damaged("a line is too long"));
         }
         let line = String::from_utf8_lossy(&line);
         let line = line.trim_end();
@@ -141,7 +141,7 @@ fn list(mut text: impl BufRead, is_wanted: &dyn Fn(&Listed) -> bool) -> io::Resu
             _ => {}
         }
         if all.len() > MOST {
-            return Err(damaged(format!("it has more than {MOST} of the packages")));
+            return Err(damaged(format!("it lists more than {MOST} matching packages")));
         }
         if length == 0 {
             return Ok(all);
@@ -168,7 +168,7 @@ pub(super) fn data<'a>(package: &'a [u8], listed: &Listed) -> io::Result<&'a [u8
     let (control, data) = segment(rest)?;
     let packed = &rest[..rest.len() - data.len()];
     if Some(hex(&Sha1::digest(packed))) != listed.control {
-        return Err(damaged("it is not the one that the index names"));
+        return Err(damaged("it does not match the index"));
     }
     let mut tar = tar::Archive::new(&control[..]);
     for entry in tar.entries().map_err(damaged)? {
@@ -180,8 +180,8 @@ pub(super) fn data<'a>(package: &'a [u8], listed: &Listed) -> io::Result<&'a [u8
             }
             return match info.datahash {
                 Some(expected) if expected == hex(&Sha256::digest(data)) => Ok(data),
-                Some(_) => Err(damaged("its files are not those that its `.PKGINFO` names")),
-                None => Err(damaged("its `.PKGINFO` names no checksum of its files")),
+                Some(_) => Err(damaged("its files do not match the checksum in its `.PKGINFO`")),
+                None => Err(damaged("its `.PKGINFO` has no checksum of the files")),
             };
         }
     }

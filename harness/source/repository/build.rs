@@ -50,7 +50,7 @@ impl Packages<'_> {
         let mut packages = vec![locked(self.repository, image, &file)?];
         self.unpack(image, &file, &tree, &is_kernel_file)?;
         if KernelFiles::find(&tree).is_err() {
-            return Ok(Err(format!("{image}, which has no image of a kernel")));
+            return Ok(Err(format!("{image}, which contains no kernel image")));
         }
         let mut notes = Vec::new();
         // A kernel with virtio built in needs no modules, and they are its largest part. Else all are fetched: what some of them say must not
@@ -106,7 +106,7 @@ impl Packages<'_> {
                 _ => base,
             };
             let Some(url) = joined(folder, &listed.location) else {
-                return Err(self.corrupt(listed, "its index has it outside of the repository"));
+                return Err(self.corrupt(listed, "its index names a path outside the repository"));
             };
             let name = sha256.map_or_else(|| checksum::of_bytes(url.as_bytes()), str::to_owned);
             let mut waiting = || step(format!("waiting for another run that downloads {}", listed.name));
@@ -156,7 +156,7 @@ impl Packages<'_> {
         if let Some(digest) = &listed.digest
             && !digest.is_of(file).during("read", file)?
         {
-            return Err(self.corrupt(listed, "its checksum is not the one that the index names"));
+            return Err(self.corrupt(listed, "its checksum does not match the index"));
         }
         let (keys, is_signed) = (index.keys()?, index.state()?.is_signed);
         let verified = match self.repository.format {

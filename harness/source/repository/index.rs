@@ -141,7 +141,7 @@ impl<'a> Index<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Err(failure.unwrap_or_else(|| request.unavailable("it has no mirror".to_owned(), "name another repository")))
+        Err(failure.unwrap_or_else(|| request.unavailable("it has no mirrors".to_owned(), "name another repository")))
     }
 
     /// Keeps others from putting a new index in the place of the one that is read.
@@ -207,13 +207,13 @@ impl IndexFetch<'_> {
     /// The index is not what it should be.
     pub fn wrong(&self, reason: &str) -> StoreError {
         let reason = format!("the index of `{}`: {reason}", shown(self.base));
-        self.request.unavailable(reason, "it may just be changing: try again later, or name another mirror")
+        self.request.unavailable(reason, "the mirror may be updating: try again later, or use another mirror")
     }
 
     /// The mirror does not have the index.
     pub fn missing(&self, url: &str) -> StoreError {
-        let reason = format!("`{}`: the server does not have it", shown(url));
-        self.request.unavailable(reason, "correct the address of the repository in the manifest")
+        let reason = format!("`{}`: not found on the server", shown(url));
+        self.request.unavailable(reason, "correct the URL of the repository in the manifest")
     }
 
     /// Whether a detached signature at `url` vouches for `data`; a wrong one, or none where one is needed, is an error.
@@ -226,7 +226,7 @@ impl IndexFetch<'_> {
                 return Ok(false);
             }
             let reason = format!("the index of `{}` is not signed", shown(self.base));
-            let hint = "`unsigned-index = true` takes it: then each package has to be signed";
+            let hint = "`unsigned-index = true` accepts it; every package must then be signed";
             return Err(self.request.unavailable(reason, hint));
         }
         match keys.verify(self.request, &signature, data)? {

@@ -133,7 +133,7 @@ impl Keys {
             files = right;
         }
         if files.is_empty() {
-            let reason = "the keyring has none of the keys that `fingerprints` names".to_owned();
+            let reason = "the keyring contains none of the keys in `fingerprints`".to_owned();
             return Err(request.unavailable(reason, "correct `keyring` or `fingerprints` in the manifest"));
         }
         Ok(Keys { files, fingerprints })
@@ -146,7 +146,7 @@ impl Keys {
         signature: &Path,
         data: &Path,
     ) -> Result<Result<(), String>, StoreError> {
-        let Some(keyring) = self.files.first() else { return Ok(Err("there are no keys".to_owned())) };
+        let Some(keyring) = self.files.first() else { return Ok(Err("the keyring is empty".to_owned())) };
         let mut gpgv = Command::new("gpgv");
         // Its home folder would be the user's, with options and keys of his own.
         gpgv.arg("--homedir").arg(keyring.with_file_name("home"));
@@ -175,7 +175,7 @@ impl Keys {
                 return Ok(Ok(()));
             }
         }
-        Ok(Err("no key of the keyring has made its signature".to_owned()))
+        Ok(Err("its signature was made by no key of the keyring".to_owned()))
     }
 }
 
@@ -205,19 +205,19 @@ fn judge(status: &str, fingerprints: &[String]) -> Result<(), String> {
                 if fingerprints.is_empty() || ends.any(|word| fingerprints.contains(word)) {
                     return Ok(());
                 }
-                reason = Some("it is signed by a key that `fingerprints` does not name");
+                reason = Some("it is signed by a key that `fingerprints` does not list");
             }
-            Some("BADSIG") => reason = Some("its signature is of something else"),
+            Some("BADSIG") => reason = Some("its signature does not match the data"),
             Some("EXPKEYSIG") => reason = Some("it is signed by a key that has expired"),
             Some("EXPSIG") => reason = Some("its signature has expired"),
             Some("REVKEYSIG") => reason = Some("it is signed by a key that was revoked"),
             Some("ERRSIG" | "NO_PUBKEY") => {
-                reason = reason.or(Some("it is signed by a key that the keyring does not have"));
+                reason = reason.or(Some("it is signed by a key that is not in the keyring"));
             }
             _ => {}
         }
     }
-    Err(reason.unwrap_or("what should be its signature is none").to_owned())
+    Err(reason.unwrap_or("its signature is malformed").to_owned())
 }
 
 /// Binary keys, whatever form they are in; several blocks of text may follow each other.
@@ -231,11 +231,13 @@ fn dearmored(bytes: &[u8]) -> Result<Vec<u8>, String> {
     };
     let mut keys = Vec::new();
     for block in text.split(BEGIN).skip(1) {
-        let Some((block, _)) = block.split_once(END) else { return Err("a block in it has no end".to_owned()) };
+        let Some((block, _)) = block.split_once(END) else {
+            return Err("an armored block is not terminated".to_owned());
+        };
         let lines = block.lines().skip(1).map(str::trim);
         let body: String =
             lines.filter(|line| !line.contains(':') && !line.starts_with('=')).collect::<Vec<_>>().concat();
-        keys.extend(BASE64_STANDARD.decode(body).map_err(|error| format!("a block in it is damaged ({error})"))?);
+        keys.extend(BASE64_STANDARD.decode(body).map_err(|error| format!("an armored block is damaged ({error})"))?);
     }
     Ok(keys)
 }
@@ -251,15 +253,18 @@ mod tests {
         assert_eq!(judge(good, &["abcd".to_owned()]), Ok(()));
         assert_eq!(judge(good, &["ef01".to_owned()]), Ok(()));
         assert!(judge(good, &["00".to_owned()]).unwrap_err().contains("`fingerprints`"));
-        for (word, part) in
-            [("EXPKEYSIG", "expired"), ("REVKEYSIG", "revoked"), ("BADSIG", "something else"), ("EXPSIG", "expired")]
-        {
+        for (word, part) in [
+            ("EXPKEYSIG", "expired"),
+            ("REVKEYSIG", "revoked"),
+            ("BADSIG", "does not match the data"),
+            ("EXPSIG", "expired"),
+        ] {
             assert!(judge(&good.replace("GOODSIG", word), &[]).unwrap_err().contains(part), "{word}");
         }
         // The second signature does not make the first one good.
         let two = "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG AB x\n[GNUPG:] NEWSIG\n[GNUPG:] VALIDSIG ABCD 1 0\n";
         assert!(judge(two, &[]).is_err());
-        assert!(judge("[GNUPG:] ERRSIG 00\n[GNUPG:] NO_PUBKEY 00", &[]).unwrap_err().contains("does not have"));
+        assert!(judge("[GNUPG:] ERRSIG 00\n[GNUPG:] NO_PUBKEY 00", &[]).unwrap_err().contains("not in the keyring"));
         assert!(judge("", &[]).is_err());
     }
 
@@ -270,7 +275,7 @@ mod tests {
         assert_eq!(dearmored(&[0x99, 1]).unwrap(), [0x99, 1]);
         assert!(dearmored(b"<html>").is_err());
         assert!(dearmored(block("!!!").as_bytes()).is_err());
-        assert!(dearmored(BEGIN.as_bytes()).unwrap_err().contains("no end"));
+        assert!(dearmored(BEGIN.as_bytes()).unwrap_err().contains("not terminated"));
         assert!(dearmored(b"").is_err());
     }
 }

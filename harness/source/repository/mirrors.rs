@@ -46,15 +46,15 @@ pub(super) fn mirrors(request: &Request<'_>, address: &RepositoryAddress, work: 
     });
     let mut found = found.map_err(|error| {
         let reason = format!("`{}` is not a list of mirrors: {error}", shown(&url));
-        request.unavailable(reason, "correct the address in the manifest")
+        request.unavailable(reason, "correct the URL in the manifest")
     })?;
     // A list from elsewhere does not lead back to this machine.
     let is_here = is_this_machine(host(&url));
     found.bases.retain(|base| is_here || !is_this_machine(host(base)));
     found.bases.truncate(MOST);
     if found.bases.is_empty() {
-        let reason = format!("`{}` names no mirror", shown(&url));
-        return Err(request.unavailable(reason, "correct the address in the manifest"));
+        let reason = format!("`{}` contains no mirrors", shown(&url));
+        return Err(request.unavailable(reason, "correct the URL in the manifest"));
     }
     Ok(found)
 }
@@ -105,7 +105,7 @@ fn metalink(reader: impl Read) -> io::Result<Mirrors> {
         }
     }
     if digests.is_empty() {
-        return Err(damaged("it names no checksum that is safe"));
+        return Err(damaged("it has no checksum of a secure algorithm"));
     }
     ranked.sort();
     Ok(Mirrors { bases: ranked.into_iter().map(|(_, base)| base).collect(), digests })

@@ -54,7 +54,7 @@ pub(super) fn packages(index: &Path, is_wanted: &dyn Fn(&Listed) -> bool) -> io:
             }
             all.extend(package(&text).filter(is_wanted));
             if all.len() > MOST {
-                return Err(damaged(format!("it has more than {MOST} of the packages")));
+                return Err(damaged(format!("it lists more than {MOST} matching packages")));
             }
         }
         // Or else the reader passes over it with the next header.

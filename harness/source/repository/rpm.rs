@@ -30,15 +30,15 @@ pub(super) fn fetch(of: &IndexFetch<'_>) -> Result<bool, StoreError> {
     of.download(&url, &file, None)?.ok_or_else(|| of.missing(&url))?;
     let mut digests = of.mirrors.digests.iter();
     if !of.mirrors.digests.is_empty() && !digests.any(|digest| digest.is_of(&file).unwrap_or(false)) {
-        return Err(of.wrong("it is not the one that the metalink names"));
+        return Err(of.wrong("it does not match the metalink"));
     }
     let is_signed = of.is_signed(&format!("{url}.asc"), &file)?;
     let opened = File::open(&file).during("read", &file)?;
     let (location, digest) = primary(opened).map_err(|error| of.wrong(&error.to_string()))?;
-    let url = joined(of.base, &location).ok_or_else(|| of.wrong("it names a file outside of the repository"))?;
+    let url = joined(of.base, &location).ok_or_else(|| of.wrong("it names a file outside the repository"))?;
     let target = of.folder.join(INDEX);
     let _ = fs::remove_file(&target);
-    let changed = || of.wrong("its list of packages is not the one that `repomd.xml` names");
+    let changed = || of.wrong("its package list does not match `repomd.xml`");
     match of.download(&url, &target, digest.sha256()) {
         Ok(Some(())) if digest.is_of(&target).during("read", &target)? => Ok(is_signed),
         Ok(Some(())) | Err(StoreError::Corrupt { .. }) => Err(changed()),
@@ -65,8 +65,8 @@ fn primary(repomd: impl io::Read) -> io::Result<(String, Digest)> {
             _ => {}
         }
     }
-    let location = location.ok_or_else(|| damaged("it names no list of packages"))?;
-    Ok((location, digest.ok_or_else(|| damaged("it names no checksum that is safe"))?))
+    let location = location.ok_or_else(|| damaged("it does not name a package list"))?;
+    Ok((location, digest.ok_or_else(|| damaged("it has no checksum of a secure algorithm"))?))
 }
 
 /// The packages of a list that are wanted.
@@ -77,7 +77,7 @@ pub(super) fn packages(index: &Path, is_wanted: &dyn Fn(&Listed) -> bool) -> io:
         if matches!(&node, Node::Begin { name, .. } if name == "package") {
             all.extend(package(&mut events)?.filter(|package| is_wanted(package)));
             if all.len() > MOST {
-                return Err(damaged(format!("it has more than {MOST} of the packages")));
+                return Err(damaged(format!("it lists more than {MOST} matching packages")));
             }
         }
     }
@@ -151,14 +151,14 @@ pub(super) fn verify(
             let mut file = File::open(package).during("read", package)?;
             file.seek(SeekFrom::Start(headers.header.end)).during("read", package)?;
             if of_stream::<Sha256>(&mut file).during("read", package)? != *expected {
-                return Ok(Err("its payload is not the one that its header names".to_owned()));
+                return Ok(Err("its payload does not match its header".to_owned()));
             }
             (&headers.of_header, Some(headers.header.end))
         }
         _ => (&headers.of_all, None),
     };
     if signatures.is_empty() {
-        return Ok(Err("what is signed of it leaves its payload out".to_owned()));
+        return Ok(Err("its signature does not cover its payload".to_owned()));
     }
     let (signed, signature) = (work.join("signed"), work.join("signature"));
     copy(package, headers.header.start, end, &signed).during("write", &signed)?;

@@ -58,7 +58,7 @@ impl<R: Read> XmlEvents<R> {
             let event = self.reader.read_event_into(&mut self.buffer).map_err(damaged)?;
             let node = match event {
                 Event::Eof if self.depth == 0 => return Ok(None),
-                Event::Eof => return Err(damaged("it is cut short")),
+                Event::Eof => return Err(damaged("it is truncated")),
                 Event::Start(start) => begin(&start)?,
                 Event::Empty(start) => {
                     let node = begin(&start)?;
@@ -74,12 +74,12 @@ impl<R: Read> XmlEvents<R> {
                         Some(c) => Node::Text(c.to_string()),
                         None => Node::Text(
                             quick_xml::escape::resolve_predefined_entity(&name)
-                                .ok_or_else(|| damaged(format!("it has an entity `{name}` of its own")))?
+                                .ok_or_else(|| damaged(format!("it uses an undeclared XML entity `{name}`")))?
                                 .to_owned(),
                         ),
                     }
                 }
-                Event::DocType(_) => return Err(damaged("it declares entities of its own")),
+                Event::DocType(_) => return Err(damaged("it declares XML entities")),
                 _ => continue,
             };
             match node {
@@ -88,7 +88,7 @@ impl<R: Read> XmlEvents<R> {
                 Node::Text(_) => {}
             }
             if self.depth > DEEPEST {
-                return Err(damaged(format!("it has more than {DEEPEST} elements within each other")));
+                return Err(damaged(format!("elements are nested more than {DEEPEST} levels deep")));
             }
             return Ok(Some(node));
         }
@@ -100,7 +100,7 @@ impl<R: Read> XmlEvents<R> {
         while let Some(node) = self.next()? {
             match node {
                 Node::Text(more) if text.len() + more.len() <= 1 << 16 => text.push_str(&more),
-                Node::Text(_) => return Err(damaged("it has a text of more than 65536 bytes")),
+                Node::Text(_) => return Err(damaged("it has a text node of more than 65536 bytes")),
                 Node::End(_) if self.depth < end => break,
                 _ => {}
             }
@@ -154,8 +154,8 @@ mod tests {
             assert!(error.contains("more than 1048576 bytes"), "{error}");
         }
         let nested = "<a>".repeat(1 << 20);
-        assert!(all(&mut nested.as_bytes()).contains("within each other"));
-        assert!(all(&mut &b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"[..]).contains("entities of its own"));
-        assert!(all(&mut &b"<a><b></b>"[..]).contains("cut short"));
+        assert!(all(&mut nested.as_bytes()).contains("nested more than"));
+        assert!(all(&mut &b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"[..]).contains("declares XML entities"));
+        assert!(all(&mut &b"<a><b></b>"[..]).contains("truncated"));
     }
 }

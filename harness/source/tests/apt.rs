@@ -106,12 +106,13 @@ fn a_pinned_version_that_is_gone_is_replaced_or_stops() {
         let error = fetch(&repository).unwrap_err();
         assert!(!error.is_unavailable());
         insta::allow_duplicates! {
-            insta::assert_snapshot!(error, @"kernel `6.1`: the locked `linux-image-6.1.0-47-amd64` 6.1.99-1 is gone from the mirror");
+            insta::assert_snapshot!(error, @"kernel `6.1`: the pinned `linux-image-6.1.0-47-amd64` 6.1.99-1 is gone \
+        from the mirror");
         }
 
         fs::write(repository.path("kernels.lock"), before).unwrap();
         let kernel = fetch(&repository).unwrap();
-        assert_eq!(kernel.notes, ["locked 6.1.99-1 is gone from the mirror, took 6.1.176-1"]);
+        assert_eq!(kernel.notes, ["pinned 6.1.99-1 is gone from the mirror; using 6.1.176-1"]);
         assert_eq!(repository.lock().kernel("6.1").unwrap().packages[0].version, "6.1.176-1");
     }
 }
@@ -185,8 +186,8 @@ fn a_split_kernel_of_which_only_the_image_is_left_says_what_that_costs() {
     let kernel = repository.store().kernel(&spec, &repository.lock(), false, &quiet).unwrap();
     insta::assert_snapshot!(kernel.notes.join("\n"), @r"
     the mirror has no `linux-base` package with the config of `linux-binary-7.0.13-amd64` 7.0.13-1
-    there is no kernel config: objects with kconfig externs cannot be judged (harness limit)
-    nothing here tells whether `virtio_console`, `virtio_pci` are built in: taken to be so
+    no kernel config: objects with kconfig externs cannot be judged
+    cannot determine whether `virtio_console`, `virtio_pci` are built in; assuming so
     ");
 
     // With its base package it is another, better entry.
@@ -234,7 +235,7 @@ fn a_damaged_package_or_image_is_no_kernel() {
     let path = format!("./boot/vmlinuz-{NEW}");
     repository.add(&format!("linux-image-{NEW}"), "6.1.176-1", &[(&path, &whole[..1700])]);
     let error = fetch(&repository).unwrap_err();
-    assert!(matches!(error, StoreError::Corrupt { .. }) && error.to_string().contains("cut short"), "{error}");
+    assert!(matches!(error, StoreError::Corrupt { .. }) && error.to_string().contains("truncated"), "{error}");
     assert_eq!(repository.entries(), 0);
     assert_eq!(fs::read_dir(repository.path("store/tmp")).unwrap().count(), 0);
     assert!(repository.lock().kernel("6.1").is_none());

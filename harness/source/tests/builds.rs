@@ -45,8 +45,8 @@ fn an_archive_that_has_none_or_does_not_answer_says_so() {
         error.reason()
     };
     let several = KernelSpec { builds: Some("last:3".parse().unwrap()), ..spec.clone() };
-    assert_eq!(reason(&several, false), "apt: sid: no build is listed");
-    assert_eq!(reason(&several, true), "not in the store and the run is offline");
+    assert_eq!(reason(&several, false), "apt: sid: no builds found");
+    assert_eq!(reason(&several, true), "is not stored, and the run is offline");
     fs::write(repository.path("down"), "").unwrap();
     let away = Repository::new();
     fs::write(away.path("down"), "").unwrap();

@@ -23,9 +23,9 @@ fn the_first_source_that_has_it_serves_and_the_others_are_told() {
     fs::write(folder.path().join("third"), image("6.6.3")).unwrap();
     let kernel = fetch(folder.path(), &["first", "second", "third"]).unwrap();
     assert_eq!(kernel.identity.release, "6.6.2");
-    let notes: Vec<&String> = kernel.notes.iter().filter(|note| note.contains("cannot be had")).collect();
+    let notes: Vec<&String> = kernel.notes.iter().filter(|note| note.contains("is unavailable: ")).collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
-    assert!(notes[0].starts_with("`mainline: v6.6` cannot be had: `http://127.0.0.1:1/"), "{notes:?}");
+    assert!(notes[0].starts_with("source `mainline: v6.6` is unavailable: `http://127.0.0.1:1/"), "{notes:?}");
     assert!(notes[1].contains("/first` does not exist"), "{notes:?}");
 }
 

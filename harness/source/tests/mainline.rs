@@ -168,12 +168,12 @@ fn what_keeps_it_away_is_told() {
     for version in ["v6.7", "v6.7.*"] {
         let error = archive.fetch(version).unwrap_err();
         assert!(error.is_unavailable());
-        let expected = format!("kernel `6.6` is unavailable: the archive of mainline kernels has no `{version}`");
+        let expected = format!("kernel `6.6` is unavailable: the mainline archive has no `{version}`");
         assert_eq!(error.to_string(), expected);
     }
     let store = archive.fixture.store();
     let error = store.kernel(&archive.spec("v6.6"), &archive.fixture.lock(), true, &quiet).unwrap_err();
-    assert_eq!(error.to_string(), "kernel `6.6` is not in the store and the run is offline");
+    assert_eq!(error.to_string(), "kernel `6.6` is not stored, and the run is offline");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn checksums_count_if_the_right_key_signed_them() {
         kernel.notes.iter().filter(|note| note.contains("checksums")).cloned().collect::<Vec<_>>()
     };
     let unsigned = notes(fetch().unwrap());
-    assert_eq!(unsigned, ["the archive has no signature of its checksums: nothing but https vouches for it"]);
+    assert_eq!(unsigned, ["the archive has no signature of its checksums: only https protects it"]);
     let sums = archive.shelf.lock().unwrap()["/mainline/v6.6.9/amd64/CHECKSUMS"].clone();
     let sign = |signer: &Signer, bytes: &[u8]| {
         let path = "/mainline/v6.6.9/amd64/CHECKSUMS.gpg".to_owned();

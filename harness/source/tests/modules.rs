@@ -75,3 +75,49 @@ fn network_that_fails_says_so_and_is_tried_again() {
     fs::remove_file(repository.path("down")).unwrap();
     assert!(learned(&repository, &kernel, false).unwrap().module_symbols.is_some());
 }
+
+/// The names of the modules that a kernel's files have, or why there are none.
+fn files(store: &Store, spec: &KernelSpec, lock: &LockFile, kernel: &StoredKernel) -> Result<Vec<u8>, String> {
+    let files = store.module_files(spec, kernel, lock, true, &quiet).map_err(|error| error.0)?;
+    let resolved = files.resolve(&["xfs".to_owned()]);
+    let file = resolved.files.last().ok_or("it has no xfs")?;
+    file.unpacked().map_err(|error| error.to_string())
+}
+
+#[test]
+fn modules_of_a_tree_are_those_that_were_built_last() {
+    let fixture = Fixture::new();
+    fixture.write("linux/.config", b"CONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n");
+    fixture.write("linux/arch/x86/boot/bzImage", &image("6.18.0-mine"));
+    let spec = spec("mine", Source::Tree { tree: fixture.path("linux") });
+    let (store, lock) = (fixture.store(), fixture.lock());
+    let kernel = || store.kernel(&spec, &lock, true, &quiet).unwrap();
+    let reason = files(&store, &spec, &lock, &kernel()).unwrap_err();
+    assert!(reason.starts_with("no modules are built in `") && reason.contains("`make modules`"), "{reason}");
+    let module = crate::store::kmod::tests::module("");
+    fixture.write("linux/fs/xfs/xfs.ko", &module);
+    assert_eq!(files(&store, &spec, &lock, &kernel()), Ok(module.clone()));
+    let learned = store.learn_modules(&spec, &kernel(), &lock, true, &quiet).unwrap();
+    assert_eq!(learned.module_functions().unwrap(), [("xfs".to_owned(), Vec::new())]);
+    let other = [module.as_slice(), b"another build"].concat();
+    fixture.write("linux/fs/xfs/xfs.ko", &other);
+    assert_eq!(files(&store, &spec, &lock, &kernel()), Ok(other));
+}
+
+#[test]
+fn modules_of_an_image_on_this_machine_are_where_its_table_says() {
+    let fixture = Fixture::new();
+    let path = fixture.write("bzImage", &image("6.18.0-mine"));
+    let module = crate::store::kmod::tests::module("");
+    fixture.write("modules/kernel/fs/xfs.ko", &module);
+    let (store, lock) = (fixture.store(), fixture.lock());
+    let with = |modules| spec("mine", Source::Path { image: path.clone(), modules, config: None });
+    let found = |spec: &KernelSpec| files(&store, spec, &lock, &store.kernel(spec, &lock, true, &quiet).unwrap());
+    assert!(found(&with(None)).unwrap_err().contains("`modules = \"FOLDER\"` says where they are"));
+    let named = with(Some(fixture.path("modules")));
+    assert_eq!(found(&named), Ok(module.clone()));
+    // A module that is built anew is another kernel to the store.
+    let other = [module.as_slice(), b"another build"].concat();
+    fixture.write("modules/kernel/fs/xfs.ko", &other);
+    assert_eq!(found(&named), Ok(other));
+}

@@ -158,11 +158,11 @@ fn a_stale_database_gives_way_to_a_fresh_one_and_what_vanished_is_told() {
     age_indexes(&fixture.own.path("store"));
     let kernel = fixture.fetch_again().unwrap();
     assert_eq!(kernel.source, format!("pacman: linux {new}"));
-    assert_eq!(kernel.notes[0], format!("locked {old} is gone from the repository, took {new}"));
+    assert_eq!(kernel.notes[0], format!("pinned {old} is gone from the repository; using {new}"));
     fixture.site.remove(&Fixture::file_of(new));
     let _ = fs::remove_file(fixture.own.lock_path());
     let reason = fixture.reason(true);
-    assert_eq!(reason, format!("kernel `arch` is unavailable: listed but not to be had: `linux` {new}"));
+    assert_eq!(reason, format!("kernel `arch` is unavailable: listed but not available: `linux` {new}"));
 }
 
 #[test]

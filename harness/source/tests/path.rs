@@ -49,6 +49,7 @@ fn a_tree_holds_one_kernel_with_its_config_and_modules() {
         let kernel = fixture.image(&fixture.path("tree"), None).unwrap();
         assert!(kernel.config.is_some() && kernel.notes.is_empty(), "{:?}", kernel.notes);
         assert_eq!(fs::read(&kernel.modules[0]).unwrap(), module);
+        assert!(kernel.module_files().unwrap().has("virtio_console"));
 
         fixture.write("tree/boot/vmlinuz-6.19.0", &image("6.19.0"));
         let error = fixture.image(&fixture.path("tree"), None).unwrap_err();

@@ -26,7 +26,7 @@ impl Fixture {
 #[test]
 fn a_tree_is_taken_as_it_was_built_last() {
     let fixture = Fixture::new();
-    assert!(fixture.tree().unwrap_err().to_string().ends_with("is not a folder"));
+    assert!(fixture.tree().unwrap_err().to_string().ends_with("is not a directory"));
     fixture.write("linux/.config", b"CONFIG_VIRTIO_PCI=y\n");
     let error = fixture.tree().unwrap_err();
     assert!(error.is_unavailable() && error.to_string().ends_with("has no `arch/x86/boot/bzImage`"), "{error}");

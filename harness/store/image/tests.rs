@@ -169,7 +169,7 @@ fn every_truncation_is_an_error_and_never_a_panic() {
     }
     assert_eq!(
         Image::parse(&bzimage("6.1.0", &kernel, Packed::Xz)[..1700]).unwrap_err().to_string(),
-        "the image is cut short: the compressed kernel ends before its end"
+        "the image is truncated: the compressed kernel is truncated"
     );
 }
 
@@ -229,7 +229,7 @@ fn kernels_of_other_machines_are_named() {
         Packed::Xz,
     );
     let message = Image::parse(&inside).unwrap_err().to_string();
-    assert_eq!(message, "the kernel is for x86 of 32 bits, and corematrix boots x86-64 only");
+    assert_eq!(message, "the kernel is for 32-bit x86, but corematrix boots only x86-64");
 }
 
 #[test]

@@ -136,12 +136,12 @@ fn one_of_another_host_is_thrown_away() {
     let fixture = SnapshotStore::new();
     drop(fixture.make(&key()));
     let upgraded = key_with(|key| &mut key.host, "10.0.3");
-    assert_eq!(fixture.flaw(&upgraded), "the snapshot was thrown away: QEMU has changed");
+    assert_eq!(fixture.flaw(&upgraded), "the snapshot was removed: QEMU has changed");
     drop(fixture.make(&upgraded));
     // An ingredient that was not there before is a change as well.
     let mut more = upgraded;
     more.host.insert("the CPU".to_owned(), "another".to_owned());
-    assert_eq!(fixture.flaw(&more), "the snapshot was thrown away: the CPU has changed");
+    assert_eq!(fixture.flaw(&more), "the snapshot was removed: the CPU has changed");
     assert!(fixture.temporary().is_empty());
 }
 
@@ -176,7 +176,7 @@ fn damage_is_found_and_named() {
         let fixture = SnapshotStore::new();
         let path = fixture.make(&key()).file(file);
         damage(&path);
-        assert_eq!(fixture.flaw(&key()), format!("the snapshot was thrown away: {reason}"));
+        assert_eq!(fixture.flaw(&key()), format!("the snapshot was removed: {reason}"));
         // It can be made anew, and is as good as the first.
         drop(fixture.make(&key()));
         sound(fixture.find(&key()));

@@ -8,7 +8,7 @@ use crate::object::{BpfObject, Flaw, Inventory, MapInfo, ProgramInfo};
 use crate::record::{ConstantLoading, LoadingRecord};
 
 const HEAD: &str = "
-# What libbpf needs and the object does not say: its own loader sets it. Proposed by corematrix; put the loader's values here.
+# Values that libbpf needs and that the object's own loader sets. Proposed by corematrix; replace them by the loader's values.
 ";
 
 /// Sections that loaders other than libbpf know, and libbpf's names of their program and attach types.
@@ -58,7 +58,7 @@ fn of_object(object: &BpfObject, inventory: &Inventory) -> String {
     }
     let can = |loading: &LoadingRecord| matches!(rewrite(&object.bytes, loading), Ok(Some(_)));
     if can(&LoadingRecord { called_programs: true, ..LoadingRecord::default() }) {
-        text += "called-programs = true    # code calls functions that stand outside of `.text`\n";
+        text += "called-programs = true    # code calls functions outside `.text`\n";
     }
     if can(&LoadingRecord { legacy_maps: true, ..LoadingRecord::default() }) {
         text += "legacy-maps = true    # it defines maps without BTF\n";
@@ -108,7 +108,7 @@ fn of_extension(text: &mut String, object: &BpfObject, program: &ProgramInfo) {
     let function = program.section.split_once('/').map(|(_, function)| comment(function));
     let _ = writeln!(
         text,
-        "# [[program]]\n# program = {name}\n# target = \"OBJECT:PROGRAM\"    # the program of which it replaces a function"
+        "# [[program]]\n# program = {name}\n# target = \"OBJECT:PROGRAM\"    # the program whose function it replaces"
     );
     let _ = match function {
         Some(function) => writeln!(text, "# target-function = {}", quoted(&function)),

@@ -56,7 +56,7 @@ impl WrittenMap {
         let map_type = definition.map_type.as_deref().or_else(|| known?.map_type.as_deref());
         let inner = match &self.inner {
             Some(_) if !map_type.is_some_and(|kind| kind.ends_with("_of_maps")) => {
-                let message = format!("`{name}` is no map of maps, so it has no `inner`");
+                let message = format!("`{name}` is not a map of maps and has no `inner`");
                 return Err((Some(at), Mistake::new(message).hint("`array_of_maps` and `hash_of_maps` have one")));
             }
             Some(inner) => Some(inner.definition(maps, &all.0[object].name)?),
@@ -68,7 +68,7 @@ impl WrittenMap {
             None => None,
         };
         if definition == MapDefinition::default() && inner.is_none() && pinning.is_none() && reuse.is_none() {
-            let message = format!("`[[map]]` says nothing of `{name}`");
+            let message = format!("`[[map]]` of `{name}` sets nothing");
             let keys =
                 "write `max-entries`, `key-size`, `value-size`, `type`, `map-flags`, `pinning`, `inner` or `reuse`";
             return Err((None, Mistake::new(message).hint(keys)));
@@ -137,7 +137,7 @@ fn pinning(written: &Spanned<String>) -> Result<String, Placed> {
     if is_known || is_path && !text.contains('.') {
         return Ok(text.clone());
     }
-    let message = format!("`{text}` is no place to pin a map at");
+    let message = format!("`{text}` is not a valid pin path");
     let hint = "write `none`, `by-name` or a path below `/sys/fs/bpf`, without dots";
     Err((Some(written.span().start), Mistake::new(message).hint(hint)))
 }

@@ -102,7 +102,7 @@ impl WrittenObject {
         let switches = [&self.static_programs, &self.called_programs, &self.legacy_maps];
         let says_nothing = switches.iter().all(|switch| switch.is_none()) && self.loader.is_none();
         if says_nothing && loading.is_empty() {
-            let message = format!("`[[object]]` says nothing of `{}`", object.name);
+            let message = format!("`[[object]]` of `{}` sets nothing", object.name);
             let keys = "write `set.VARIABLE = VALUE`, `loader`, `btf`, `static-programs`, `called-programs`, `legacy-maps`, `stubs`, `capabilities` or `token`";
             return Err((None, Mistake::new(message).hint(keys)));
         }

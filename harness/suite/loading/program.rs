@@ -37,14 +37,14 @@ pub(in super::super) fn program(
         && !in_effect.is_some_and(|kind| WITH_TARGET.contains(&kind))
     {
         let of_type = in_effect.unwrap_or("unknown");
-        let message = format!("`{}` of type `{of_type}` is loaded for no target", program.name);
-        let hint = "programs of the types `tracing`, `lsm` and `ext` are; what others attach to is said by `attach`";
+        let message = format!("`{}` of type `{of_type}` has no load-time target", program.name);
+        let hint = "only programs of types `tracing`, `lsm` and `ext` have one; for others, use `attach`";
         return Err((Some(target.span().start), Mistake::new(message).hint(hint)));
     }
     let flag = |written: &Spanned<String>| {
         let found = FLAGS.iter().find(|(short, full)| [short, full].contains(&&written.get_ref().as_str()));
         found.map(|(_, full)| (*full).to_owned()).ok_or_else(|| {
-            let message = format!("there is no flag `{}` to load a program with", written.get_ref());
+            let message = format!("unknown program load flag `{}`", written.get_ref());
             let names = FLAGS.iter().map(|(short, _)| *short);
             (Some(written.span().start), Mistake::new(message).known(written.get_ref(), names))
         })
@@ -52,7 +52,8 @@ pub(in super::super) fn program(
     if let Some(autoload) = written.autoload.filter(|autoload| !autoload.get_ref())
         && let Some(map) = program.struct_ops.first()
     {
-        let message = format!("`{}` is loaded with the struct_ops map `{map}`, whatever its autoload is", program.name);
+        let message =
+            format!("`{}` is loaded with the struct_ops map `{map}`, independent of its autoload", program.name);
         return Err((Some(autoload.span().start), Mistake::new(message)));
     }
     let (target, target_program) = target(written, program, in_effect, own)?;
@@ -80,7 +81,7 @@ fn target(
     let of_program = written.target.filter(|target| extends || target.get_ref().contains(':'));
     let Some(of_program) = of_program else {
         if let Some(function) = written.target_function {
-            let mistake = Mistake::new("there is a `target-function` and no program that has it");
+            let mistake = Mistake::new("`target-function` is set, but no `target` program");
             let hint = "name the program with `target = \"OBJECT:PROGRAM\"`";
             return Err((Some(function.span().start), mistake.hint(hint)));
         }
@@ -99,7 +100,7 @@ fn target(
         return Err(at(mistake.known(name, programs.iter().map(|known| known.name.as_str()))));
     }
     if object == own && name == program.name {
-        return Err(at(Mistake::new(format!("`{name}` cannot be loaded for itself"))));
+        return Err(at(Mistake::new(format!("`{name}` cannot be its own target"))));
     }
     let in_section = program.section.split_once('/').map(|(_, function)| function.to_owned());
     let function = match written.target_function {

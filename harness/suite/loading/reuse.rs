@@ -1,4 +1,4 @@
-//! [`WrittenReuse`]: the map that somebody else created and the loader gives to an object.
+//! [`WrittenReuse`]: the map that another process created and the loader gives to an object.
 
 use std::fmt;
 

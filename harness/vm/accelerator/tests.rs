@@ -86,7 +86,7 @@ fn who_may_not_open_the_device_learns_of_the_group() {
     {
         assert!(hint().contains(&format!("group `{name}` (`sudo usermod -aG {name} $USER`)")), "{id}: {}", hint());
         std::os::unix::fs::chown(&device, None, Some(0)).expect("gives it to root");
-        assert!(hint().starts_with("let a group have it (`sudo chown root:kvm "), "{}", hint());
+        assert!(hint().starts_with("give a group access (`sudo chown root:kvm "), "{}", hint());
     }
     assert!(hint().contains("log in again") && hint().contains("`--accel tcg`"), "{}", hint());
 }
@@ -101,7 +101,7 @@ fn what_stands_in_the_way_of_kvm_is_named() {
     for (flags, way, can_be_mended) in [
         ("vmx", "load the module (`sudo modprobe kvm_intel`)", true),
         ("vmx hypervisor", "load the module (`sudo modprobe kvm_intel`)", true),
-        ("hypervisor", "switch on nested virtualisation", false),
+        ("hypervisor", "without nested virtualisation", false),
         ("sse2", "in the firmware", false),
     ] {
         let hint = choose(flags, Choice::Kvm).expect_err("there is none").hint();

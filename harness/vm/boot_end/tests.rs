@@ -50,27 +50,24 @@ fn what_qemu_refuses_is_told_apart() {
         "--accel tcg",
     );
     for (words, reason) in [
-        ("qemu: could not load PC BIOS 'bios-256k.bin'", "QEMU is not installed whole, its firmware is missing: "),
+        ("qemu: could not load PC BIOS 'bios-256k.bin'", "QEMU's firmware is missing: "),
         // It goes on, with a machine that starts no kernel: QEMU 10, and QEMU 5.2.
         (
             "rom: file pvh.bin             : error Failed to open file “pvh.bin”: No such file or directory",
-            "QEMU is not installed whole, its firmware is missing: ",
+            "QEMU's firmware is missing: ",
         ),
-        (
-            "Could not open option rom 'linuxboot_dma.bin': No such file or directory",
-            "QEMU is not installed whole, its firmware is missing: ",
-        ),
+        ("Could not open option rom 'linuxboot_dma.bin': No such file or directory", "QEMU's firmware is missing: "),
         (
             "qemu-system-x86_64: -device virtio-9p-pci,fsdev=x: 'virtio-9p-pci' is not a valid device model name",
-            "this QEMU lacks a part that guests need: ",
+            "this QEMU lacks a component that guests need: ",
         ),
         (
             "qemu-system-x86_64: unsupported machine type: \"microvm\"\nUse -machine help to list supported machines",
-            "this QEMU lacks a part that guests need: ",
+            "this QEMU lacks a component that guests need: ",
         ),
         (
             "qemu-system-x86_64: fatal: could not load module for type 'tcg-accel-ops'",
-            "this QEMU lacks a part that guests need: ",
+            "this QEMU lacks a component that guests need: ",
         ),
     ] {
         let line = words.lines().next().unwrap_or_default();
@@ -79,7 +76,8 @@ fn what_qemu_refuses_is_told_apart() {
     expect(
         "qemu-system-x86_64: Host doesn't support requested features\n",
         BootBlame::HostForGood,
-        "KVM does not give guests the CPU any more that it gave them before: qemu-system-x86_64: Host doesn't support requested features",
+        "KVM no longer provides the CPU model that it provided before: qemu-system-x86_64: Host doesn't support \
+    requested features",
         "`kvm-cpu.json`",
     );
     // One without which guests start all the same.
@@ -173,10 +171,10 @@ fn oops_is_the_cause_of_what_comes_after_it() {
 #[test]
 fn silence_is_told_from_a_boot_that_got_stuck() {
     let mute = silence("\x1bcSeaBIOS (version 1.16.2)\r\nBooting from ROM..\r\n", 120, Tcg);
-    assert_eq!(mute.reason, "did not answer within 120s, and wrote nothing to its serial console");
+    assert_eq!(mute.reason, "did not respond within 120s, and wrote nothing to its serial console");
     assert!(mute.hint.is_some_and(|hint| hint.contains("CONFIG_SERIAL_8250_CONSOLE")));
     let stuck = silence("SeaBIOS\n[    0.000000] Linux version 6.1\n[    0.200000] Probing EDD\n\n", 120, Tcg);
-    assert_eq!(stuck.reason, "did not answer within 120s; its last words: Probing EDD");
+    assert_eq!(stuck.reason, "did not respond within 120s; last console line: Probing EDD");
 }
 
 #[test]
@@ -186,14 +184,14 @@ fn silence_under_kvm_makes_kvm_a_suspect() {
     assert_eq!(mute.blame, BootBlame::Kernel);
     let hint = mute.hint.unwrap_or_default();
     assert!(
-        hint.starts_with("`--accel tcg` tells whether KVM is to blame; ") && hint.contains("SERIAL_8250"),
+        hint.starts_with("try `--accel tcg` to check whether KVM is to blame; ") && hint.contains("SERIAL_8250"),
         "{hint}"
     );
     // A kernel that never ran cannot be at fault.
     let nothing = silence("\x1bc\nqemu-system-x86_64: warning: host doesn't support topoext\n", 20, Kvm);
     assert_eq!(
         (nothing.blame, nothing.reason.as_str()),
-        (BootBlame::Host, "did not answer within 20s, and not even its firmware wrote a word")
+        (BootBlame::Host, "did not respond within 20s, and neither it nor the firmware wrote any output")
     );
     assert!(
         nothing.hint.is_some_and(|hint| hint.contains("KVM is most likely broken") && hint.contains("`--accel tcg`"))
@@ -208,10 +206,10 @@ fn guest_that_resets_itself_is_to_blame_only_if_it_has_spoken() {
     let ending = "QEMU ended (exit status: 0) after 900ms";
     let spoken = without_a_word("[    0.000000] Linux version 6.1\n", ending, Tcg);
     assert_eq!(spoken.blame, BootBlame::Kernel);
-    assert!(spoken.reason.ends_with("after 900ms; its last words: Linux version 6.1"), "{}", spoken.reason);
+    assert!(spoken.reason.ends_with("after 900ms; last console line: Linux version 6.1"), "{}", spoken.reason);
     let mute = without_a_word("", ending, Tcg);
     assert_eq!(
         (mute.blame, mute.reason.as_str()),
-        (BootBlame::Host, "QEMU ended (exit status: 0) after 900ms without a word")
+        (BootBlame::Host, "QEMU ended (exit status: 0) after 900ms without any output")
     );
 }

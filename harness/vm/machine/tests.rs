@@ -93,10 +93,10 @@ fn guest_that_gets_no_further_is_told_with_the_limit_that_it_had() {
     let qemu = Path::new("/usr/bin/qemu");
     let (mut mute, _guest) = machine("echo SeaBIOS; sleep 600");
     let failure = mute.boot_failure((qemu, Accelerator::Tcg), LONG, Duration::from_secs(1));
-    assert_eq!(failure.reason(), "did not answer within 1s, and wrote nothing to its serial console");
+    assert_eq!(failure.reason(), "did not respond within 1s, and wrote nothing to its serial console");
     let (mut unsettled, _guest) = machine("sleep 600");
     let error = unsettled.settle(Duration::from_millis(1100), &|| false).expect_err("says nothing");
-    assert_eq!(error.to_string(), "the guest did not settle: no answer within 1s");
+    assert_eq!(error.to_string(), "the guest did not settle: no response within 1s");
 }
 
 #[test]
@@ -107,21 +107,21 @@ fn qemu_that_kvm_fails_without_a_known_word_gets_a_hint_that_names_kvm() {
         assert!(matches!(failure, BootFailure::Harness { passing: true, .. }), "{failure:?}");
         failure.hint().unwrap_or_default().to_owned()
     };
-    assert!(ended(Accelerator::Kvm).starts_with("`--accel tcg` does without KVM; `corematrix doctor`"));
+    assert!(ended(Accelerator::Kvm).starts_with("`--accel tcg` uses emulation instead; `corematrix doctor`"));
     assert!(ended(Accelerator::Tcg).starts_with("`corematrix doctor`"));
 }
 
 #[test]
 fn qemu_that_ends_or_gives_up_while_it_is_saved_or_restored_is_not_waited_for() {
     for (qemu, words) in [
-        ("sleep 0.3; exit 7", "QEMU's monitor does not answer: it ended (exit status: 7)"),
-        (ENTRY_FAILED, "QEMU's monitor does not answer: KVM: entry failed, hardware error 0x80000021"),
+        ("sleep 0.3; exit 7", "QEMU's monitor does not respond: it ended (exit status: 7)"),
+        (ENTRY_FAILED, "QEMU's monitor does not respond: KVM: entry failed, hardware error 0x80000021"),
     ] {
         let (mut machine, _guest) = machine(qemu);
         let monitor = Monitor::bind(machine.scratch.path()).expect("binds");
         let begin = Instant::now();
         let error =
-            machine.with_monitor(&monitor, Limit::from(begin, LONG), &|| false, |_| Ok(())).expect_err("is gone");
+            machine.with_monitor(&monitor, Limit::from(begin, LONG), &|| false, |_| Ok(())).expect_err("was removed");
         assert_eq!(error.to_string(), words);
         assert!(begin.elapsed() < LONG / 4, "{:?}", begin.elapsed());
     }
@@ -144,13 +144,13 @@ fn qemu_that_dies_while_it_saves_is_named_and_not_the_broken_connection() {
     let limit = Limit::from(Instant::now(), LONG);
     let error = machine.with_monitor(&monitor, limit, &|| false, |qmp| qmp.quit()).expect_err("is dead");
     qemu.join().expect("ends");
-    assert_eq!(error.to_string(), "QEMU's monitor does not answer: it ended (signal: 11 (SIGSEGV))");
+    assert_eq!(error.to_string(), "QEMU's monitor does not respond: it ended (signal: 11 (SIGSEGV))");
 }
 
 #[test]
 fn losses_are_told_in_words() {
     let expected = [
-        (GuestLoss::Silent, "no answer in time"),
+        (GuestLoss::Silent, "no response in time"),
         (GuestLoss::Stopped, "stopped by the user"),
         (GuestLoss::Crashed("Oops: 0000".to_owned()), "Oops: 0000"),
         (GuestLoss::Harness("KVM: entry failed".to_owned()), "KVM: entry failed"),

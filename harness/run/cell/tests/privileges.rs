@@ -54,7 +54,7 @@ fn what_root_loads_lacks_a_capability() {
     assert_eq!(records[1].cause, Some(Cause::MissingCapability));
     assert_eq!(
         records[1].reason.as_deref(),
-        Some("needs CAP_PERFMON, which its loader does not have: prog 'b': BPF program load failed: -EPERM")
+        Some("needs CAP_PERFMON, which its loader lacks: prog 'b': BPF program load failed: -EPERM")
     );
     let subject = records[1].evidence.as_ref().and_then(|evidence| evidence.subject.as_deref());
     assert_eq!(subject, Some("CAP_PERFMON"));
@@ -91,13 +91,13 @@ fn a_search_without_an_end_costs_the_name_and_not_the_verdict() {
     let (records, notes) = judge_with(vec![says(&first), silent()], Some(has(&["CAP_BPF"])));
     assert_eq!((records[1].verdict, records[1].cause), (Verdict::NotPermitted, Some(Cause::MissingCapability)));
     let reason = records[1].reason.as_deref().unwrap_or_default();
-    assert!(reason.starts_with("loads as root and not with CAP_BPF: "), "{reason}");
-    assert!(notes.iter().any(|note| note.starts_with("the least privileges are not known: ")), "{notes:?}");
+    assert!(reason.starts_with("loads as root, but not with CAP_BPF: "), "{reason}");
+    assert!(notes.iter().any(|note| note.starts_with("the least privileges are unknown: ")), "{notes:?}");
 }
 
 #[test]
 fn privileges_that_nobody_can_have_are_no_fault_of_the_object() {
-    let reason = "this kernel has no CAP_BPF: Linux has it from 5.8 (its last one is CAP_AUDIT_READ)";
+    let reason = "this kernel has no CAP_BPF, which needs Linux 5.8 or later (its last one is CAP_AUDIT_READ)";
     let refusal = GuestMessage::NoSuchPrivileges { missing: vec!["CAP_BPF".to_owned()], reason: reason.to_owned() };
     let (records, _) = judge_with(vec![says(&[refusal, done()])], Some(has(&["CAP_BPF"])));
     for record in records {

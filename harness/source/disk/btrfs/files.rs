@@ -41,10 +41,10 @@ pub(super) fn content(btrfs: &Btrfs, node: Node, length: u64, out: &mut dyn Writ
 fn extent(btrfs: &Btrfs, item: &Block, out: &mut Limited<'_>) -> io::Result<u64> {
     let (whole, compression, kind) = (item.le64(8)?, item.u8(16)?, item.u8(20)?);
     if item.u8(17)? != 0 || item.le16(18)? != 0 {
-        return Err(damaged("a file of it is encrypted"));
+        return Err(damaged("a file is encrypted"));
     }
     if compression != 0 && whole > MOST_COMPRESSED {
-        return Err(damaged("an extent of it would unpack to too much"));
+        return Err(damaged("an extent unpacks to too many bytes"));
     }
     if kind == INLINE {
         let data = item.bytes(21, item.0.len().saturating_sub(21))?;
@@ -59,7 +59,7 @@ fn extent(btrfs: &Btrfs, item: &Block, out: &mut Limited<'_>) -> io::Result<u64>
         REGULAR if place == 0 => out.zeros(length)?,
         RESERVED => out.zeros(length)?,
         REGULAR if compression == 0 => {
-            let mut from = place.checked_add(offset).ok_or_else(|| damaged("it points behind its end"))?;
+            let mut from = place.checked_add(offset).ok_or_else(|| damaged("it points past its end"))?;
             let mut left = length.min(out.left());
             while left > 0 {
                 let (_, room) = btrfs.system.items.place(from)?;
@@ -70,7 +70,7 @@ fn extent(btrfs: &Btrfs, item: &Block, out: &mut Limited<'_>) -> io::Result<u64>
         }
         REGULAR => {
             if packed > MOST_COMPRESSED + PAGE as u64 {
-                return Err(damaged("an extent of it is too large"));
+                return Err(damaged("an extent is too large"));
             }
             let unpacked = unpack(compression, &btrfs.system.items.read(place, packed)?.0, whole)?;
             let start = usize::try_from(offset).map_err(damaged)?;
@@ -80,7 +80,7 @@ fn extent(btrfs: &Btrfs, item: &Block, out: &mut Limited<'_>) -> io::Result<u64>
             // What was compressed may end with zeros that were left out.
             out.zeros(length.saturating_sub(part.len() as u64))?;
         }
-        _ => return Err(damaged("an extent of it has an unknown form")),
+        _ => return Err(damaged("an extent has an unknown format")),
     }
     Ok(length)
 }
@@ -92,7 +92,7 @@ fn unpack(compression: u8, packed: &[u8], whole: u64) -> io::Result<Vec<u8>> {
         1 => Packing::Zlib.unpack(packed, whole),
         2 => lzo(packed, whole),
         3 => Packing::Zstd.unpack(packed, whole),
-        _ => Err(damaged("a file of it is compressed in an unknown way")),
+        _ => Err(damaged("a file uses an unknown compression")),
     }
 }
 

@@ -57,7 +57,7 @@ impl Items {
     pub fn open(volume: &Volume, head: &Block) -> io::Result<Items> {
         let node_size = u64::from(head.le32(148)?);
         if !(4096..=65536).contains(&node_size) || !node_size.is_power_of_two() {
-            return Err(damaged("its superblock makes no sense"));
+            return Err(damaged("its superblock is invalid"));
         }
         let mut items = Items { volume: volume.clone(), node_size, chunks: BTreeMap::new() };
         // The superblock has the chunks in which the tree of chunks lies.
@@ -95,14 +95,14 @@ impl Items {
     pub fn read(&self, logical: u64, length: u64) -> io::Result<Block> {
         let (place, room) = self.place(logical)?;
         if length > room {
-            return Err(damaged("it points behind its end"));
+            return Err(damaged("it points past its end"));
         }
         self.volume.block(place, length)
     }
 
     /// Where a logical address lies, and how much of its chunk follows.
     pub fn place(&self, logical: u64) -> io::Result<(u64, u64)> {
-        let behind = || damaged("it points behind its end");
+        let behind = || damaged("it points past its end");
         let (first, chunk) = self.chunks.range(..=logical).next_back().ok_or_else(behind)?;
         let within = logical - first;
         let room = chunk.length.checked_sub(within).filter(|room| *room > 0).ok_or_else(behind)?;
@@ -122,7 +122,7 @@ impl Items {
         while let Some((address, expected)) = todo.pop() {
             read += 1;
             if read > MOST_NODES {
-                return Err(damaged("a tree of it is too large"));
+                return Err(damaged("a tree is too large"));
             }
             let node = self.read(address, self.node_size)?;
             let (level, count) = (node.u8(100)?, node.le32(96)?);
@@ -130,7 +130,7 @@ impl Items {
                 && expected.map_or(level < MOST_LEVELS, |expected| level == expected)
                 && u64::from(count) * ITEM as u64 <= self.node_size;
             if !is_sound {
-                return Err(damaged("a tree of it is broken"));
+                return Err(damaged("a tree is corrupt"));
             }
             let count = usize::try_from(count).map_err(damaged)?;
             if level == 0 {

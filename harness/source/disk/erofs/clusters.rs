@@ -94,7 +94,7 @@ pub(super) fn data(erofs: &Erofs, inode: &Inode, (from, to): (u64, u64), out: &m
         };
         let unpacked = unpack(erofs, &index, piece, &packed.0)?;
         let (start, end) = (usize::try_from(start).map_err(damaged)?, usize::try_from(end).map_err(damaged)?);
-        out.put(unpacked.get(start..end).ok_or_else(|| damaged("a piece of it is cut short"))?)?;
+        out.put(unpacked.get(start..end).ok_or_else(|| damaged("a cluster is truncated"))?)?;
     }
     Ok(())
 }
@@ -111,10 +111,10 @@ fn fragment(erofs: &Erofs, inode: &Inode, from: u64, length: u64, out: &mut Limi
         _ => false,
     };
     if packed.end == inode.end || has_fragments {
-        return Err(damaged("its fragments are broken"));
+        return Err(damaged("its fragments are corrupt"));
     }
     if from.saturating_add(length) > packed.size {
-        return Err(damaged("a fragment of it is cut short"));
+        return Err(damaged("a fragment is truncated"));
     }
     erofs.data(&packed, from, length, out)
 }
@@ -123,11 +123,11 @@ fn read(erofs: &Erofs, inode: &Inode, start: u64, header: &Block) -> io::Result<
     let (advice, form) = (header.le16(4)?, header.u8(7)?);
     let cluster_bits = erofs.block_bits + u32::from(form & 7);
     if advice & !KNOWN_ADVICE != 0 || cluster_bits > 16 {
-        return Err(damaged("a file of it is compressed in an unknown way"));
+        return Err(damaged("a file uses an unknown compression"));
     }
     let count = inode.size.div_ceil(1 << cluster_bits);
     if count > MOST_CLUSTERS {
-        return Err(damaged("a file of it is larger than it can be"));
+        return Err(damaged("the size of a file is invalid"));
     }
     let (clusters, end) = match inode.layout {
         COMPRESSED => full(erofs, start + 16, count, advice)?,
@@ -169,7 +169,7 @@ fn compact(erofs: &Erofs, start: u64, count: u64, advice: u16, cluster_bits: u32
     let first = ((32 - start % 32) / 4) & 7;
     let has_two_bytes = advice & INDEX_OF_TWO_BYTES != 0 && first < count;
     if has_two_bytes && cluster_bits > 12 || cluster_bits > 14 {
-        return Err(damaged("a file of it is compressed in an unknown way"));
+        return Err(damaged("a file uses an unknown compression"));
     }
     let small = if has_two_bytes { (count - first) / 16 * 16 } else { 0 };
     let mut clusters = Vec::new();
@@ -227,7 +227,7 @@ fn pieces(erofs: &Erofs, inode: &Inode, index: &Index) -> io::Result<Vec<Piece>>
         }
         let from = ((at as u64) << index.cluster_bits) + cluster.offset;
         if cluster.offset >= 1 << index.cluster_bits || from > inode.size {
-            return Err(damaged("a piece of it is broken"));
+            return Err(damaged("a cluster is corrupt"));
         }
         if let Some(before) = pieces.last_mut() {
             before.to = from;
@@ -246,8 +246,8 @@ fn pieces(erofs: &Erofs, inode: &Inode, index: &Index) -> io::Result<Vec<Piece>>
         pieces.push(Piece { kind: cluster.kind, from, to: inode.size, block: cluster.block, blocks });
     }
     match pieces.first() {
-        Some(piece) if piece.from != 0 => Err(damaged("a piece of it is broken")),
-        None if inode.size > 0 => Err(damaged("a piece of it is broken")),
+        Some(piece) if piece.from != 0 => Err(damaged("a cluster is corrupt")),
+        None if inode.size > 0 => Err(damaged("a cluster is corrupt")),
         _ => Ok(pieces),
     }
 }
@@ -255,7 +255,7 @@ fn pieces(erofs: &Erofs, inode: &Inode, index: &Index) -> io::Result<Vec<Piece>>
 fn unpack(erofs: &Erofs, index: &Index, piece: &Piece, packed: &[u8]) -> io::Result<Vec<u8>> {
     let length = piece.to - piece.from;
     if packed.len() as u64 > MOST_PACKED || length > MOST_UNPACKED {
-        return Err(damaged("a piece of it is too large"));
+        return Err(damaged("a cluster is too large"));
     }
     let length = usize::try_from(length).map_err(damaged)?;
     if piece.kind == AS_IT_IS {
@@ -266,7 +266,7 @@ fn unpack(erofs: &Erofs, index: &Index, piece: &Piece, packed: &[u8]) -> io::Res
             false => 0,
         };
         if length > whole || turn > whole {
-            return Err(damaged("a piece of it is cut short"));
+            return Err(damaged("a cluster is truncated"));
         }
         return Ok(packed[turn..].iter().chain(&packed[..turn]).take(length).copied().collect());
     }
@@ -277,7 +277,7 @@ fn unpack(erofs: &Erofs, index: &Index, piece: &Piece, packed: &[u8]) -> io::Res
         1 => Packing::MicroLzma,
         2 => Packing::Deflate,
         3 => Packing::Zstd,
-        _ => return Err(damaged("a file of it is compressed in an unknown way")),
+        _ => return Err(damaged("a file uses an unknown compression")),
     };
     // A piece lies at the end of its blocks.
     let first = packed.iter().position(|byte| *byte != 0).unwrap_or(packed.len());

@@ -38,7 +38,7 @@ impl Metadata {
         let length = self.volume.block(place, 2)?.le16(0)?;
         let bytes = usize::from(length & !PLAIN);
         if bytes == 0 || bytes > BLOCK {
-            return Err(damaged("a block of its metadata is broken"));
+            return Err(damaged("a metadata block is corrupt"));
         }
         let packed = self.volume.block(place + 2, bytes as u64)?;
         let unpacked = match length & PLAIN {
@@ -65,13 +65,13 @@ impl<'a> Reader<'a> {
     /// The next bytes.
     pub fn take(&mut self, length: usize) -> io::Result<Block> {
         if length > MOST_AT_ONCE {
-            return Err(damaged("a record of it is too long"));
+            return Err(damaged("a record is too long"));
         }
         let mut out = Vec::with_capacity(length);
         while out.len() < length {
             let block = self.metadata.block(self.place)?;
             let (bytes, next) = &*block;
-            let rest = bytes.get(self.offset..).ok_or_else(|| damaged("it points behind its end"))?;
+            let rest = bytes.get(self.offset..).ok_or_else(|| damaged("it points past its end"))?;
             let now = rest.len().min(length - out.len());
             out.extend_from_slice(&rest[..now]);
             self.offset += now;

@@ -35,7 +35,7 @@ pub(super) fn of(xfs: &Xfs, inode: &Inode) -> io::Result<Vec<Extent>> {
             records(&inode.fork, 0, count, &mut extents)?;
         }
         TREE => from_tree(xfs, &inode.fork, &mut extents)?,
-        _ => return Err(damaged("an inode of it has an unknown form")),
+        _ => return Err(damaged("an inode has an unknown format")),
     }
     // What overlaps would make a file of a few blocks endless.
     let is_ordered = extents.windows(2).all(|pair| pair[1].offset >= pair[0].offset.saturating_add(pair[0].count));
@@ -58,17 +58,17 @@ fn from_tree(xfs: &Xfs, root: &Block, extents: &mut Vec<Extent>) -> io::Result<(
     // What is to be read, the next one last.
     let mut todo: Vec<(u16, u64)> = Vec::new();
     for address in pointers(root, 4, root.be16(2)?, root.0.len())? {
-        todo.push((level.checked_sub(1).ok_or_else(|| damaged("a tree of extents has no levels"))?, address));
+        todo.push((level.checked_sub(1).ok_or_else(|| damaged("an extent tree has no levels"))?, address));
     }
     let mut read = 0;
     while let Some((level, address)) = todo.pop() {
         read += 1;
         if read > MOST_BLOCKS {
-            return Err(damaged("a tree of extents is too large"));
+            return Err(damaged("an extent tree is too large"));
         }
         let bytes = xfs.volume.block(xfs.place(address)?, xfs.block)?;
         if bytes.bytes(0, 4)? != magic || bytes.be16(4)? != level {
-            return Err(damaged("a tree of extents is broken"));
+            return Err(damaged("an extent tree is corrupt"));
         }
         let count = bytes.be16(6)?;
         match level {
@@ -84,7 +84,7 @@ fn from_tree(xfs: &Xfs, root: &Block, extents: &mut Vec<Extent>) -> io::Result<(
 
 fn records(from: &Block, start: usize, count: usize, extents: &mut Vec<Extent>) -> io::Result<()> {
     if count > MOST_EXTENTS - extents.len() {
-        return Err(damaged(format!("a file of it has more than {MOST_EXTENTS} extents")));
+        return Err(damaged(format!("a file has more than {MOST_EXTENTS} extents")));
     }
     for at in 0..count {
         let (high, low) = (from.be64(start + 16 * at)?, from.be64(start + 16 * at + 8)?);

@@ -14,7 +14,7 @@ const FREE: u16 = 0xffff;
 
 pub(super) fn entries(xfs: &Xfs, inode: &Inode) -> io::Result<Vec<(String, u64)>> {
     if inode.kind != Kind::Folder {
-        return Err(damaged("an entry of a folder is none"));
+        return Err(damaged("a directory entry is invalid"));
     }
     let mut found = Vec::new();
     if inode.form == extents::LOCAL {
@@ -22,7 +22,7 @@ pub(super) fn entries(xfs: &Xfs, inode: &Inode) -> io::Result<Vec<(String, u64)>
         return Ok(found);
     }
     if inode.size > MOST_BYTES {
-        return Err(damaged(format!("a folder of it has {} bytes", inode.size)));
+        return Err(damaged(format!("a directory has {} bytes", inode.size)));
     }
     let step = xfs.folder_block / xfs.block;
     for extent in extents::of(xfs, inode)? {
@@ -32,7 +32,7 @@ pub(super) fn entries(xfs: &Xfs, inode: &Inode) -> io::Result<Vec<(String, u64)>
             let block = xfs.volume.block(xfs.place(extent.address + within)?, xfs.folder_block)?;
             of_block(xfs, &block, &mut found)?;
             if found.len() > MOST_ENTRIES {
-                return Err(damaged(format!("a folder of it has more than {MOST_ENTRIES} entries")));
+                return Err(damaged(format!("a directory has more than {MOST_ENTRIES} entries")));
             }
             within += step;
         }
@@ -68,13 +68,13 @@ fn of_block(xfs: &Xfs, block: &Block, found: &mut Vec<(String, u64)>) -> io::Res
             let index = usize::try_from(block.be32(tail)?).map_err(damaged)?.saturating_mul(8);
             (if magic == b"XD2B" { 16 } else { 64 }, tail.saturating_sub(index))
         }
-        _ => return Err(damaged("a block of a folder is broken")),
+        _ => return Err(damaged("a directory block is corrupt")),
     };
     let mut at = start;
     while at + 8 <= end {
         if block.be16(at)? == FREE {
             match block.be16(at + 2)? {
-                0 => return Err(damaged("a block of a folder is broken")),
+                0 => return Err(damaged("a directory block is corrupt")),
                 length => at += usize::from(length),
             }
             continue;
