@@ -169,8 +169,8 @@ impl<'a> CellInputs<'a> {
         } = spec;
         let SnapshotKey { kernel: _, guest: of_guest, host } = guest.snapshot;
         let Room { mib, without, note } = guest.room;
-        // What became of modules that were loaded is a result.
-        let CellModules { files, reasons, impossible, notes, loads: _ } = guest.modules;
+        // What became of modules that were loaded is a result, and so are the types that they brought.
+        let CellModules { files, reasons, impossible, notes, loads: _, types: _ } = guest.modules;
         CellInputs {
             format: FORMAT,
             build,
