@@ -169,16 +169,16 @@ fn function_of_a_module_answers_a_program_that_runs() {
     // A packet of TCP. 2 is ENOENT.
     let packet = "0000000000000000000000000800450000280001000040060000c0a80001c0a80002";
     let text = format!(
-        "objects = [{:?}]\n[[program]]\nprogram = \"conntrack/of_packet\"\n\
+        "name = \"conntrack\"\nobjects = [{:?}]\n[[program]]\nprogram = \"conntrack/of_packet\"\n\
          test-run = {{ input = \"{packet}\", repeat = 3, returns = 2 }}\n",
         object.display().to_string()
     );
     fs::write(&suite, text).expect("writes");
     let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
-    run.current_dir(root()).arg("run").arg(&suite).args(["--kernel", "6.1", "--out"]).arg(folder.path());
+    run.current_dir(root()).arg("run").arg(&suite).args(["--kernel", "6.1", "--out"]).arg(folder.path().join("out"));
     let output = run.output().expect("corematrix starts");
     let said = String::from_utf8_lossy(&output.stderr);
-    let record = corematrix::record::json::read(&folder.path().join("report.json"));
+    let record = corematrix::record::json::read(&folder.path().join("out/report.json"));
     let record = record.unwrap_or_else(|error| panic!("{error}: {said}"));
     let program = record.cells[0].programs.iter().find(|one| one.name == "of_packet").expect("it is there");
     assert_eq!((program.cause, program.verdict.is_pass()), (None, true), "{program:?}");

@@ -55,7 +55,7 @@ pub(super) fn run(common: &Common, args: &CoverageArgs) -> Result<ExitCode, Fail
         Some(name) => vec![index_of("object", name, record.objects.iter().map(|object| object.name.as_str()))?],
         None => (0..record.objects.len()).filter(|&o| !record.objects[o].coverage.guards.is_empty()).collect(),
     };
-    let broken = args.thresholds.broken(&record, &Unit::of(&record, &objects));
+    let broken = args.thresholds.floor().broken(&record, &Unit::of(&record, &objects));
     match args.json {
         true => answer(&record, &objects, &broken).print()?,
         false => show(common, args, &record, objects)?,

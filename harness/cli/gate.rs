@@ -9,6 +9,7 @@ use super::Common;
 use super::explain::{project_folder, read_record};
 use super::failure::Failure;
 use super::run::{report_failure, width};
+use crate::coverage::CoverageFloor;
 use crate::gate::{self, Expectations, GateLimits, GateReport};
 use crate::output;
 use crate::record::RunRecord;
@@ -113,6 +114,11 @@ impl ReadTerms {
     /// Holds runs against this one, unless the user named another.
     pub(super) fn compare_with(&mut self, name: String, baseline: RunRecord) {
         self.baseline.get_or_insert((name, baseline));
+    }
+
+    /// Requires so much of the guards to be proven.
+    pub(super) fn require_coverage(&mut self, floor: CoverageFloor) {
+        self.limits.coverage = floor;
     }
 
     /// What runs are held against.

@@ -111,7 +111,11 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     if args.watch {
         return watch::run(common, args);
     }
-    let terms = if args.gate || args.terms.are_given() { Some(args.terms.read(common, &args.inputs)?) } else { None };
+    let mut terms =
+        if args.gate || args.terms.are_given() { Some(args.terms.read(common, &args.inputs)?) } else { None };
+    if let Some(terms) = &mut terms {
+        terms.require_coverage(args.thresholds.floor());
+    }
     let (record, folder) = perform(common, args, args.out.as_deref())?;
     println!("report: {}", folder.display());
     if let Some(baseline) = terms.as_ref().and_then(ReadTerms::baseline) {
@@ -120,7 +124,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let Some(terms) = terms else { return Ok(code(args, &record, exit_code::of(&record))) };
     let report = terms.decide(&record);
     gate::conclude(&report, &record, &folder)?;
-    Ok(code(args, &record, report.exit_code()))
+    Ok(ExitCode::from(report.exit_code()))
 }
 
 /// Runs what the arguments ask for, prints the table, and writes the report into `out` or a new folder. Returns the record and the
@@ -199,7 +203,7 @@ impl RunArgs {
 
 /// The exit code of a run, saying what it falls short of. `judged` is the code without that.
 pub(super) fn code(args: &RunArgs, record: &RunRecord, judged: u8) -> ExitCode {
-    let broken = args.thresholds.broken(record, &Unit::all(record));
+    let broken = args.thresholds.floor().broken(record, &Unit::all(record));
     broken.iter().for_each(|line| eprintln!("error: {line}"));
     // Where not everything could be judged, that may be why.
     ExitCode::from(match judged {

@@ -2,6 +2,7 @@
 
 mod alternatives;
 mod cost;
+mod coverage;
 mod expected;
 mod headroom;
 
@@ -56,6 +57,7 @@ pub fn decide(
     gate.predictions();
     gate.instructions();
     gate.cost();
+    gate.coverage();
     gate.alternatives();
     gate.regressions();
     gate.unused();

@@ -66,6 +66,8 @@ pub enum Rule {
     CellLost,
     /// A side of a guard lost its last proof.
     CoverageLost,
+    /// Less of the guards is proven than a suite or a limit requires.
+    CoverageTooLow,
     /// The verifier walks through many more instructions.
     InstructionsGrew,
     /// A program uses more of the instruction limit than it may, or how much it uses is not known.
@@ -108,6 +110,7 @@ impl Rule {
             Rule::NotServed => "no alternative works",
             Rule::CellLost => "cell lost",
             Rule::CoverageLost => "coverage lost",
+            Rule::CoverageTooLow => "coverage too low",
             Rule::InstructionsGrew => "more instructions",
             Rule::TooManyInstructions => "too many instructions",
             Rule::RunCost => "run cost",

@@ -2,11 +2,15 @@
 
 use time::{Date, OffsetDateTime};
 
+use crate::coverage::CoverageFloor;
+
 /// What the gate lets pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GateLimits {
     /// By how many percent the verifier may walk through more instructions of a program than in the baseline.
     pub instructions_percent: f64,
+    /// How much of the guards has to be proven.
+    pub coverage: CoverageFloor,
     /// How many percent of the instruction limit a program may use at most; `None` for any.
     pub instructions_share: Option<f64>,
     /// How many times as long as in the baseline a run may take; `None` for any.
@@ -25,6 +29,7 @@ impl GateLimits {
     pub fn now() -> GateLimits {
         GateLimits {
             instructions_percent: GateLimits::INSTRUCTIONS_PERCENT,
+            coverage: CoverageFloor::default(),
             instructions_share: None,
             cost_ratio: None,
             predicted_failures: false,

@@ -2,6 +2,7 @@
 
 mod alternatives;
 mod cost;
+mod coverage;
 mod expected;
 mod headroom;
 mod kernel_warning;
@@ -10,6 +11,7 @@ mod regression;
 use time::{Date, Month};
 
 use super::*;
+use crate::coverage::CoverageFloor;
 use crate::record::Cause;
 use crate::record::Statistics;
 use crate::record::Verdict;
@@ -44,6 +46,7 @@ fn limits() -> GateLimits {
     let today = Date::from_calendar_date(2027, Month::March, 1).unwrap();
     GateLimits {
         instructions_percent: 10.0,
+        coverage: CoverageFloor::default(),
         instructions_share: None,
         cost_ratio: None,
         predicted_failures: false,
@@ -114,6 +117,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
         | Rule::NotServed
         | Rule::CellLost
         | Rule::CoverageLost
+        | Rule::CoverageTooLow
         | Rule::InstructionsGrew
         | Rule::NewDanger
         | Rule::KernelWarning
@@ -129,6 +133,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
         include_str!("tests.rs"),
         include_str!("tests/alternatives.rs"),
         include_str!("tests/cost.rs"),
+        include_str!("tests/coverage.rs"),
         include_str!("tests/expected.rs"),
         include_str!("tests/headroom.rs"),
         include_str!("tests/kernel_warning.rs"),
@@ -143,6 +148,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
         Rule::NotServed,
         Rule::CellLost,
         Rule::CoverageLost,
+        Rule::CoverageTooLow,
         Rule::InstructionsGrew,
         Rule::TooManyInstructions,
         Rule::RunCost,

@@ -251,15 +251,21 @@ fn not_judged(subject: &LintSubject, seen: &[(usize, &KernelSightings)]) -> Vec<
 
 /// One finding for each type of which nobody knows on some kernels whether a module has it.
 fn not_known(subject: &LintSubject, seen: &[(usize, &KernelSightings)], known: KnownKernels<'_>) -> Vec<LintFinding> {
-    let mut open: BTreeMap<&(String, String), (BTreeSet<usize>, BTreeSet<usize>)> = BTreeMap::new();
+    /// The kernels on which a type is not known, and the programs that read it.
+    #[derive(Default)]
+    struct Open {
+        kernels: BTreeSet<usize>,
+        programs: BTreeSet<usize>,
+    }
+    let mut open: BTreeMap<&(String, String), Open> = BTreeMap::new();
     for (kernel, sightings) in seen {
         for (key, programs) in &sightings.open {
-            let (kernels, all) = open.entry(key).or_default();
-            kernels.insert(*kernel);
-            all.extend(programs);
+            let open = open.entry(key).or_default();
+            open.kernels.insert(*kernel);
+            open.programs.extend(programs);
         }
     }
-    let finding = |((root, why), (kernels, programs)): (&(String, String), (BTreeSet<usize>, BTreeSet<usize>))| {
+    let finding = |((root, why), Open { kernels, programs }): (&(String, String), Open)| {
         let names = subject.names(&programs);
         LintFinding {
             rule: LintRule::NotJudged,

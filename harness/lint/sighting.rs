@@ -134,8 +134,8 @@ impl<'a> View<'a> {
         let listed = self.lint.relocations.get(relocation);
         let record = self.answers.relocations.get(relocation);
         let is_unknown = record.is_some_and(|record| record.candidates.is_empty());
-        let modules = record.into_iter().flat_map(|record| &record.candidates).map(|one| one.module.as_str());
-        let module = modules.filter(|module| *module != "vmlinux").next();
+        let mut modules = record.into_iter().flat_map(|record| &record.candidates).map(|one| one.module.as_str());
+        let module = modules.find(|module| *module != "vmlinux");
         Sighting {
             rule,
             fault,

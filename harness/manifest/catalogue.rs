@@ -68,7 +68,7 @@ impl Known {
     pub fn label(self) -> &'static str {
         match self {
             Known::Booted => "booted",
-            Known::Documents => "by documents",
+            Known::Documents => "documents",
             Known::Unverified => "unverified",
             Known::Unsaid => "-",
         }

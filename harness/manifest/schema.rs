@@ -29,7 +29,7 @@ fn key(name: &str) -> Value {
         "cpus" => {
             json!({ "type": "integer", "minimum": 1, "maximum": 255, "description": "Number of CPUs of a guest." })
         }
-        "numa" => json!({ "type": "integer", "minimum": 1, "maximum": 64, "description": "Number of Number of NUMA \
+        "numa" => json!({ "type": "integer", "minimum": 1, "maximum": 64, "description": "Number of NUMA \
     nodes of a guest." }),
         "profile" => {
             json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Profiles that apply to \

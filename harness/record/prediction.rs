@@ -45,7 +45,7 @@ pub enum PredictedOutcome {
         /// libbpf's words.
         reason: String,
     },
-    /// The kernel does not have what the program attaches to, as far as its types and those of its modules tell.
+    /// The kernel does not have what the program attaches to, as far as its BTF and that of its modules shows.
     MissingTarget {
         /// Such as `vfs_read`.
         target: String,

@@ -35,7 +35,7 @@ impl Store {
         for (name, is_function) in wanted.iter().filter(|(name, _)| !has(name)) {
             let owners = index.modules_with(name);
             if owners.len() > MOST_OWNERS {
-                let words = format!("is in {} kernel modules, and nothing tells which one is meant", owners.len());
+                let words = format!("is in {} kernel modules; which one is meant is unknown", owners.len());
                 found.names.unknown.insert(name.clone(), words);
             } else if !owners.is_empty() {
                 needed.insert(name, owners);

@@ -272,7 +272,7 @@ pub(in crate::cli) struct KernelWithName {
     pub release: String,
     /// What it has; `null` if it has no BTF.
     pub found: Option<Vec<KernelHit>>,
-    /// Where another kernel has it in a module, if the types of this one's modules are not known: then nobody knows.
+    /// Where another kernel has it in a module, if the BTF of this one's modules is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
 }

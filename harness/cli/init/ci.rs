@@ -9,6 +9,8 @@ const GITHUB: &str = include_str!("../../../ci/github-actions.yml");
 const GITLAB: &str = include_str!("../../../ci/gitlab-ci.yml");
 /// The line of either that says what to load.
 const OBJECTS: &str = "  OBJECTS: ";
+/// That with the directory of what is built, which jobs hand on.
+const BUILT: &str = "  BUILT: ";
 
 /// Where GitLab looks, and where the jobs are.
 const GITLAB_ENTRY: &str = ".gitlab-ci.yml";
@@ -24,12 +26,13 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// The files in the repository at `root`, and their texts; `objects` is what to load.
-    pub fn files(self, root: &Path, objects: &str) -> Vec<(PathBuf, String)> {
+    /// The files in the repository at `root`, and their texts; `objects` is what to load, `built` the directory that a build leaves it in.
+    pub fn files(self, root: &Path, objects: &str, built: &str) -> Vec<(PathBuf, String)> {
+        let filled = |text: &str| with_value(&with_value(text, OBJECTS, objects), BUILT, built);
         match self {
-            Engine::Github => vec![(root.join(".github/workflows/corematrix.yml"), with_objects(GITHUB, objects))],
+            Engine::Github => vec![(root.join(".github/workflows/corematrix.yml"), filled(GITHUB))],
             Engine::Gitlab => {
-                let jobs = (root.join(GITLAB_JOBS), with_objects(GITLAB, objects));
+                let jobs = (root.join(GITLAB_JOBS), filled(GITLAB));
                 let entry = root.join(GITLAB_ENTRY);
                 let new = (!entry.exists()).then(|| (entry, include()));
                 std::iter::once(jobs).chain(new).collect()
@@ -44,6 +47,10 @@ impl Engine {
             Engine::Github => (".github/workflows/corematrix.yml", GITHUB),
             Engine::Gitlab => (GITLAB_JOBS, GITLAB),
         };
+        lines.push(match self {
+            Engine::Github => format!("in {file}, put the build of your objects into the step `Build the objects`"),
+            Engine::Gitlab => format!("in {file}, put the build of your objects into the job `objects`"),
+        });
         if text.contains("OWNER/") {
             lines.push(format!("in {file}, replace OWNER by the owner of the corematrix repository"));
         }
@@ -59,13 +66,31 @@ fn include() -> String {
     format!("include:\n  - local: {GITLAB_JOBS}\n")
 }
 
-/// The text with another value for what is to be loaded.
-fn with_objects(text: &str, objects: &str) -> String {
-    let line = |line: &str| match line.strip_prefix(OBJECTS) {
+/// The directory below `root` that holds all inputs, as jobs name it; `here` is where relative inputs start.
+pub fn directory_of(inputs: &[PathBuf], here: &Path, root: &Path) -> String {
+    let directory = |input: &PathBuf| {
+        let path = here.join(input);
+        let directory = if path.is_dir() { path } else { path.parent().unwrap_or(root).to_owned() };
+        directory.strip_prefix(root).map(Path::to_owned).ok()
+    };
+    let mut known = inputs.iter().filter_map(directory);
+    let Some(first) = known.next() else { return "build".to_owned() };
+    let common = known.fold(first, |common, other| {
+        common.components().zip(other.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+    });
+    match common.to_string_lossy() {
+        root if root.is_empty() => ".".to_owned(),
+        directory => directory.into_owned(),
+    }
+}
+
+/// The text with another value in the line that begins with `key`.
+fn with_value(text: &str, key: &str, value: &str) -> String {
+    let line = |line: &str| match line.strip_prefix(key) {
         Some(rest) => {
             let comment = rest.find(" #").map_or("", |at| &rest[at..]);
             // JSON's strings are YAML's.
-            format!("{OBJECTS}{}{comment}\n", serde_json::Value::from(objects))
+            format!("{key}{}{comment}\n", serde_json::Value::from(value))
         }
         None => format!("{line}\n"),
     };
@@ -77,23 +102,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_texts_have_one_place_for_the_objects() {
-        for text in [GITHUB, GITLAB] {
-            assert_eq!(text.lines().filter(|line| line.starts_with(OBJECTS)).count(), 1);
-            let changed = with_objects(text, "bpf/my suite.toml");
-            assert!(changed.contains("  OBJECTS: \"bpf/my suite.toml\""), "{changed}");
-            let others = |text: &str| text.lines().filter(|line| !line.starts_with(OBJECTS)).count();
+    fn both_texts_have_one_place_for_the_objects_and_one_for_their_directory() {
+        for (text, key) in [GITHUB, GITLAB].into_iter().flat_map(|text| [(text, OBJECTS), (text, BUILT)]) {
+            assert_eq!(text.lines().filter(|line| line.starts_with(key)).count(), 1);
+            let changed = with_value(text, key, "bpf/my suite.toml");
+            assert!(changed.contains(&format!("{key}\"bpf/my suite.toml\"")), "{changed}");
+            let others = |text: &str| text.lines().filter(|line| !line.starts_with(key)).count();
             assert_eq!(others(&changed), others(text));
         }
     }
 
     #[test]
+    fn jobs_hand_on_the_directory_of_the_objects_and_never_the_suite_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("build/bpf")).unwrap();
+        let of = |inputs: &[&str]| {
+            let inputs: Vec<PathBuf> = inputs.iter().map(PathBuf::from).collect();
+            directory_of(&inputs, root, root)
+        };
+        assert_eq!(of(&["build/bpf/a.bpf.o"]), "build/bpf");
+        assert_eq!(of(&["build/bpf", "build/b.bpf.o"]), "build");
+        assert_eq!(of(&["a.bpf.o", "build/b.bpf.o"]), ".");
+        assert_eq!(of(&["/elsewhere/a.bpf.o"]), "build");
+        let [(_, github)] = &Engine::Github.files(root, "suite.toml", "build/bpf")[..] else { panic!("one file") };
+        let artifacts = github.lines().filter(|line| line.contains("name: objects, path:"));
+        assert!(artifacts.clone().count() == 2 && artifacts.clone().all(|line| line.contains("env.BUILT")), "{github}");
+    }
+
+    #[test]
     fn gitlab_s_own_file_is_made_only_where_there_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let files = Engine::Gitlab.files(folder.path(), "suite.toml");
+        let files = Engine::Gitlab.files(folder.path(), "suite.toml", "build");
         assert_eq!(files.len(), 2);
         fs::write(folder.path().join(GITLAB_ENTRY), "stages: [test]\n").unwrap();
-        assert_eq!(Engine::Gitlab.files(folder.path(), "suite.toml").len(), 1);
+        assert_eq!(Engine::Gitlab.files(folder.path(), "suite.toml", "build").len(), 1);
         let left = Engine::Gitlab.left_to_do(folder.path()).join("\n");
         assert!(left.contains("- local: .gitlab/corematrix.yml"), "{left}");
         fs::write(folder.path().join(GITLAB_ENTRY), include()).unwrap();

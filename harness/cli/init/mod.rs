@@ -66,7 +66,8 @@ pub(super) fn run(common: &Common, args: &InitArgs) -> Result<ExitCode, Failure>
     // Engines start in the root of the repository.
     let objects = here.join(&suite).strip_prefix(root).map_or_else(|_| suite.clone(), Path::to_owned);
     if let Some(engine) = args.ci {
-        files.add_all(engine.files(root, &objects.to_string_lossy()))?;
+        let built = ci::directory_of(&args.inputs, &here, root);
+        files.add_all(engine.files(root, &objects.to_string_lossy(), &built))?;
     }
     if files.is_empty() {
         let hint = "name objects for a first suite, or a CI service with `--ci`".to_owned();

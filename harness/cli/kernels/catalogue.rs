@@ -71,7 +71,7 @@ fn text(kernels: &[CataloguedKernel], width: usize) -> String {
         (Known::Booted, "booted = fetched from its archive and booted by the tests of corematrix"),
         (
             Known::Documents,
-            "by documents = URL, keys and layout are from public documents; the format is tested, this archive is not",
+            "documents = URL, keys and layout are from public documents; the format is tested, this archive is not",
         ),
         (Known::Unverified, "unverified = its image must be fetched by hand and was never tested"),
     ];

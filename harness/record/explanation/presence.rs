@@ -93,7 +93,7 @@ pub enum Presence {
         /// What is to know beside it.
         but: Option<String>,
     },
-    /// Nobody knows whether the kernel has it in a module.
+    /// Whether the kernel has it in a module is unknown.
     NotKnown {
         /// Why, in words that go behind "it".
         reason: String,

@@ -196,5 +196,5 @@ fn a_server_that_leads_elsewhere_is_followed_and_a_bomb_is_not_unpacked() {
     packer.finish().unwrap();
     site.put(&index_path, bomb);
     let error = fixture.fetch().unwrap_err();
-    assert!(error.is_unavailable() && error.reason().contains("more than 16 MiB"), "{error}");
+    assert!(error.is_unavailable() && error.reason().contains("it unpacks to more than 16 MiB"), "{error}");
 }
