@@ -42,9 +42,12 @@ include images/dist/dist.mk
 build: setup
 	$(CARGO) build --release --locked
 
+# Nothing is run again that an earlier run observed and that has not changed; the report says of what, and when. `make run REUSE=` runs all.
+REUSE ?= --reuse
+
 # Exit code 1 means that a program failed on a kernel, which is a result: the real tools bring alternatives of which some must fail.
 run: build programs
-	$(COREMATRIX) run programs/programs.toml programs/libbpf-tools.toml || [ $$? -eq 1 ]
+	$(COREMATRIX) run $(REUSE) programs/programs.toml programs/libbpf-tools.toml || [ $$? -eq 1 ]
 
 # The loop of whoever changes something. No guest, no browser, no server.
 check: lint

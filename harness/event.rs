@@ -2,14 +2,14 @@
 //!
 //! The runner sends events and formats nothing; the collector folds them into the record, and the live view draws them.
 //! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelFailed` | `KernelPredicted` `CellPredicted`*), then for each guest `Booting` (`Booted` `Saved`? | `KernelFailed`)
-//! or `Restored`, then for each object `CellStarted` (`ProgramStarted` `ProgramDone`)* `CellDone`, with `GuestLost` and another guest
+//! or `Restored`, then for each object `CellReused`, before any guest starts, or `CellStarted` (`ProgramStarted` `ProgramDone`)* `CellDone`, with `GuestLost` and another guest
 //! in between where one dies (a verdict may need more of the kernel, and `Fetching` comes once more), at last `KernelDone`. A kernel that ends without its cells leaves them as they were planned: `NotRun`.
 //! Cells run in parallel, those of one kernel too where its guests are restored, so their events interleave.
 
 use std::time::Duration;
 
 use crate::record::MachineRecord;
-use crate::record::{CellCoverage, CellPrediction};
+use crate::record::{CellCoverage, CellPrediction, CellRecord};
 use crate::record::{DangerRecord, KernelIdentity, KernelState, ProgramRecord, WholeLoad};
 use crate::record::{ExternRecord, RelocationRecord};
 use crate::record::{KernelWarning, LoaderEvidence, ModuleRecord, PrivilegesRecord, UpgradeRecord};
@@ -146,6 +146,17 @@ pub enum Event {
         /// What is known of it beside the verdicts.
         outcome: Box<CellOutcome>,
     },
+    /// A cell is not run: an earlier run observed what becomes of it.
+    CellReused {
+        /// Which kernel.
+        kernel: usize,
+        /// Which object.
+        object: usize,
+        /// What that run observed, and when.
+        record: Box<CellRecord>,
+        /// What guests of the kernel lack.
+        notes: Vec<String>,
+    },
     /// This kernel has nothing left to do.
     KernelDone {
         /// Which kernel.
@@ -190,4 +201,24 @@ pub struct CellOutcome {
     pub took: Duration,
     /// What else is worth knowing.
     pub notes: Vec<String>,
+}
+
+impl CellOutcome {
+    /// Writes it into the record of its cell.
+    pub fn put(&self, cell: &mut CellRecord) {
+        cell.whole.clone_from(&self.whole);
+        cell.relocations.clone_from(&self.relocations);
+        cell.dangers.clone_from(&self.dangers);
+        cell.externs.clone_from(&self.externs);
+        cell.downgrades.clone_from(&self.downgrades);
+        cell.loader.clone_from(&self.loader);
+        cell.modules.clone_from(&self.modules);
+        cell.coverage.clone_from(&self.coverage);
+        cell.upgrade.clone_from(&self.upgrade);
+        cell.kernel_log.clone_from(&self.kernel_log);
+        cell.machine.clone_from(&self.machine);
+        cell.privileges.clone_from(&self.privileges);
+        cell.wall_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        cell.notes.extend_from_slice(&self.notes);
+    }
 }

@@ -1,6 +1,7 @@
 //! [`Plan`]: which objects run on which kernels. Pure: the same input gives the same plan.
 
 mod baseline;
+mod cell;
 mod command;
 mod groups;
 mod kernel_record;
@@ -23,14 +24,13 @@ use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, Inventory, Unclaimed};
 use crate::protocol::{DataPatch, MAPS_ALONE, ObjectSetup, ProgramSetup};
-use crate::record::CellCoverage;
 use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
 use crate::record::MachineSettings;
 use crate::record::Partition;
 use crate::record::{
-    AlternativesRecord, CellRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord, ProgramRecord,
-    RunRecord, SCHEMA_VERSION, ShapeRecord, ToolRecord, WHOLE_OBJECT,
+    AlternativesRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord, RunRecord, SCHEMA_VERSION,
+    ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
 use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
@@ -228,26 +228,6 @@ impl Plan {
 
     /// The record of a run that has not begun: every cell is there, and not run.
     pub fn record(&self, tool: ToolRecord, started: String) -> RunRecord {
-        let cell = |object: &PlannedObject, kernel: &KernelSpec| CellRecord {
-            kernel: kernel.name.clone(),
-            object: object.object.name.clone(),
-            whole: None,
-            programs: object.programs.iter().map(|program| ProgramRecord::not_run(program, PLANNED)).collect(),
-            relocations: Vec::new(),
-            dangers: Vec::new(),
-            externs: Vec::new(),
-            downgrades: Vec::new(),
-            loader: None,
-            modules: Vec::new(),
-            coverage: CellCoverage::default(),
-            prediction: None,
-            upgrade: None,
-            kernel_log: Vec::new(),
-            privileges: None,
-            wall_ms: 0,
-            machine: None,
-            notes: Vec::new(),
-        };
         RunRecord {
             schema_version: SCHEMA_VERSION,
             tool,
@@ -259,7 +239,7 @@ impl Plan {
             cells: self
                 .objects
                 .iter()
-                .flat_map(|object| self.kernels.iter().map(move |kernel| cell(object, kernel)))
+                .flat_map(|object| self.kernels.iter().map(|kernel| object.cell(kernel)))
                 .collect(),
             notices: Vec::new(),
             alternatives: self.alternatives.clone(),
@@ -351,6 +331,11 @@ impl PlannedObject {
         inventory.unclaimed.first().filter(|_| inventory.programs.is_empty())
     }
 
+    /// Whether it is known without a guest what becomes of it.
+    pub fn needs_no_guest(&self) -> bool {
+        self.broken.is_some() || self.unclaimed().is_some()
+    }
+
     /// The object's CO-RE relocations.
     pub fn relocations(&self) -> &[CoreRelocation] {
         self.object.inventory.as_ref().map_or(&[], |inventory| &inventory.core_relocations)
@@ -375,7 +360,8 @@ impl PlannedObject {
         names.filter(is_wanted).map(|(_, name)| name.clone()).collect()
     }
 
-    fn record(&self) -> ObjectRecord {
+    /// What reports say of it.
+    pub fn record(&self) -> ObjectRecord {
         ObjectRecord {
             name: self.object.name.clone(),
             origin: self.object.origin.to_string(),

@@ -82,6 +82,10 @@ impl Phases {
             Event::CellDone { kernel, object: of, outcome } => {
                 (*kernel, format!("{}: done, {:.3} s in the guest", object(of), outcome.took.as_secs_f64()))
             }
+            Event::CellReused { kernel, object: of, record, .. } => {
+                let observed = record.observed.as_deref().unwrap_or_default();
+                (*kernel, format!("{}: not run, observed {observed}", object(of)))
+            }
             Event::KernelDone { kernel } => (*kernel, "done".to_owned()),
             Event::ProgramStarted { .. } | Event::Notice(_) | Event::Unsaved(_) => return,
         };

@@ -78,6 +78,9 @@ pub(super) struct RunArgs {
     /// Boot every guest; neither restore nor save snapshots.
     #[arg(long)]
     cold: bool,
+    /// Use the result of an earlier run for each cell of which nothing that determines it has changed; reports show the date.
+    #[arg(long, conflicts_with_all = ["cold", "against"])]
+    reuse: bool,
     #[command(flatten)]
     thresholds: Thresholds,
     /// Write the report to this directory [default: a new directory in `reports`; `reports/latest` then points to it].
@@ -187,6 +190,7 @@ impl RunArgs {
         };
         options.full_logs = self.full_logs;
         options.cold = self.cold;
+        options.reuse = self.reuse;
         options.partition = self.partition;
         options.loaders.clone_from(&self.loader);
         options.machine = self.guests.options();

@@ -41,7 +41,7 @@ enum Verb {
     },
     /// Remove all snapshots; the next run boots its kernels again.
     Clear {
-        /// Also remove kernels, packages and unpacked objects; the next run fetches them again.
+        /// Also remove kernels, packages, unpacked objects and kept results; the next run fetches and runs them again.
         #[arg(long)]
         all: bool,
     },
@@ -98,6 +98,7 @@ fn contents(store: &Store) -> Result<StoreContents, Failure> {
             FolderKind::Package => "package",
             FolderKind::Unpacked => "objects",
             FolderKind::Types => "types",
+            FolderKind::Cells => "results",
         }
         .to_owned(),
         name: folder.name.clone(),

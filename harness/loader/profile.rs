@@ -12,6 +12,7 @@ mod replacement;
 use std::collections::BTreeMap;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use serde::Serialize;
 
 pub use observed::{Observed, depends_on_reach};
 
@@ -24,7 +25,7 @@ use crate::record::{ConstantLoading, LoadingRecord, MapDefinition, MapLoading, N
 const CPUS: u32 = 1;
 
 /// What a library is known to do to an object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Profile {
     /// What libbpf is to do in its place.
     pub loading: LoadingRecord,
@@ -39,7 +40,7 @@ pub struct Profile {
 }
 
 /// What a kernel lacks for which a library refuses a program.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Lacks {
     /// It is older than this release.
     Release((u32, u32)),

@@ -79,6 +79,9 @@ pub struct Options {
     pub full_logs: bool,
     /// Whether every guest is booted, and none is restored from a snapshot.
     pub cold: bool,
+    /// Whether what earlier runs observed of a cell is taken instead of running it, where nothing that decides it has changed. The record
+    /// says of each such cell when it was observed.
+    pub reuse: bool,
     /// How many bytes of snapshots the store may keep.
     pub snapshot_budget: u64,
     /// Which part of the objects to run; `None` for all.
@@ -109,6 +112,7 @@ impl Default for Options {
             reach: Reach::Load,
             full_logs: false,
             cold: false,
+            reuse: false,
             snapshot_budget: SNAPSHOT_BUDGET,
             partition: None,
             advice: true,
@@ -350,6 +354,7 @@ impl<'a> Matrix<'a> {
             full_logs: options.full_logs,
             reach: options.reach,
             cold: options.cold || options.debug.need_boot(),
+            reuse: options.reuse,
             snapshot_budget: options.snapshot_budget,
             logs,
             stop: &self.stop,

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::PlannedObject;
 use crate::manifest::{KernelSpec, machine};
 use crate::record::MachineSettings;
 
 /// The machine that a cell wants.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct CellMachine {
     /// Processors.
     pub cpus: u32,

@@ -55,6 +55,10 @@ pub struct CellRecord {
     pub machine: Option<MachineRecord>,
     /// What else is worth knowing, such as "guest lost while loading `x`, restarted".
     pub notes: Vec<String>,
+    /// When an earlier run observed all this, RFC 3339 in UTC, if the cell was not run again because nothing that decides it has changed;
+    /// `None` for what this run observed itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
 }
 
 /// The object loaded whole, with every program switched on.

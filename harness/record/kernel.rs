@@ -37,7 +37,7 @@ pub struct KernelRecord {
 pub enum KernelState {
     /// Not looked at yet.
     Pending,
-    /// It booted and said hello.
+    /// It booted and said hello, in this run or in the earlier one whose results this run takes.
     Ready,
     /// Its image was unavailable.
     Unavailable {
@@ -92,6 +92,13 @@ pub struct KernelIdentity {
     /// SHA-256 of the BTF that was given for relocations to take instead of the kernel's own, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_btf_sha256: Option<String>,
+}
+
+impl KernelRecord {
+    /// Whether a guest of it was started in this run.
+    pub fn was_started(&self) -> bool {
+        !self.hello_ms.is_empty() || !self.restore_ms.is_empty()
+    }
 }
 
 impl KernelIdentity {

@@ -278,6 +278,7 @@ impl RunRecord {
         for cell in &mut record.cells {
             cell.wall_ms = 0;
             cell.notes.clear();
+            cell.observed = None;
             cell.kernel_log.retain(|warning| !warning.is_noise(&record.tool.accel));
             for warning in &mut cell.kernel_log {
                 // It is full of addresses.

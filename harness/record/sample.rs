@@ -104,6 +104,7 @@ pub fn assemble(
                 kernel_log: Vec::new(),
                 privileges: None,
                 wall_ms: 140,
+                observed: None,
                 machine: None,
                 notes: Vec::new(),
             });

@@ -10,7 +10,7 @@ use crate::record::Statistics;
 use crate::record::{Blame, Verdict};
 use crate::record::{Limit, RunRecord};
 
-const COLUMNS: [&str; 23] = [
+const COLUMNS: [&str; 24] = [
     "file_name",
     "prog_name",
     "verdict",
@@ -34,6 +34,7 @@ const COLUMNS: [&str; 23] = [
     "size_percent",
     "ns_per_run",
     "cost_ratio",
+    "observed",
 ];
 
 /// The record as CSV with a header. Numbers that a kernel did not tell are 0, as in veristat; `duration` is in microseconds.
@@ -81,6 +82,7 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
                 row.push(ns.map_or_else(String::new, |ns| format!("{ns:.0}")));
                 let ratio = program.cost.as_ref().and_then(|cost| cost.ratio());
                 row.push(ratio.map_or_else(String::new, |ratio| format!("{:.3}", ratio.median)));
+                row.push(record.cell(o, k).observed.as_deref().map_or_else(String::new, one_line));
                 csv.write_record(&row)?;
             }
         }

@@ -10,6 +10,7 @@ mod predictions;
 use std::path::Path;
 
 use super::place::{SourceLocation, place};
+use super::reused;
 use super::table::{change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
 use crate::checksum;
@@ -55,6 +56,8 @@ pub enum FindingKind {
     KernelWarning,
     /// A kernel refused a module that a guest had to load.
     Module,
+    /// Some cells are of earlier runs.
+    Reused,
     /// A kernel could not be used.
     Kernel,
 }
@@ -96,6 +99,7 @@ impl Finding {
             FindingKind::PredictedFailure => "predicted_failure".to_owned(),
             FindingKind::KernelWarning => "kernel_warning".to_owned(),
             FindingKind::Module => "module_refused".to_owned(),
+            FindingKind::Reused => "results_reused".to_owned(),
             FindingKind::Kernel => "kernel_not_usable".to_owned(),
         }
     }
@@ -114,6 +118,7 @@ impl Finding {
             FindingKind::PredictedFailure => "predicted to fail",
             FindingKind::KernelWarning => "kernel warning",
             FindingKind::Module => "kernel module refused",
+            FindingKind::Reused => "results of earlier runs",
             FindingKind::Kernel => "kernel could not be used",
         }
     }
@@ -157,6 +162,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
     found.extend(loaders::of_loaders(record));
     found.extend(modules::of_modules(record, &shown));
     found.extend(kernels::of_kernels(record));
+    reused::tell(record, &mut found);
     found.sort_by_key(|finding| finding.level);
     found
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::SourceRoot;
-use super::finding::{FindingKind, FindingLevel, findings, object_file};
+use super::finding::{Finding, FindingKind, FindingLevel, findings, object_file};
 use crate::record::RunRecord;
 
 #[derive(Serialize)]
@@ -38,7 +38,9 @@ struct Lines {
 pub fn render(record: &RunRecord, sources: &SourceRoot) -> io::Result<Vec<u8>> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut issues = Vec::new();
-    for finding in findings(record).iter().filter(|finding| finding.kind != FindingKind::Kernel) {
+    // What is reused says so itself.
+    let is_issue = |finding: &&Finding| !matches!(finding.kind, FindingKind::Kernel | FindingKind::Reused);
+    for finding in findings(record).iter().filter(is_issue) {
         let placed = finding.place.as_ref().and_then(|place| Some((sources.find(Path::new(&place.file))?, place.line)));
         let (path, begin) = placed.unwrap_or_else(|| {
             let file = object_file(record, finding).unwrap_or(Path::new("unknown"));

@@ -135,6 +135,24 @@ fn every_format_takes_every_record() {
 }
 
 #[test]
+fn every_format_says_when_what_it_tells_was_observed() {
+    use clap::ValueEnum;
+    const WHEN: &str = "2026-11-21T10:00:00Z";
+    for format in Format::value_variants() {
+        // Coverage is lines and numbers, and has no room for words.
+        if *format == Format::Lcov {
+            continue;
+        }
+        let mut record = hostile();
+        assert!(!rendered(&record, *format).contains(WHEN), "{format:?}");
+        for cell in &mut record.cells {
+            cell.observed = Some(WHEN.to_owned());
+        }
+        assert!(rendered(&record, *format).contains(WHEN), "{format:?}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_does_not_look_like_a_success() {
     let markdown = rendered(&interrupted(), Format::Markdown);
     assert!(markdown.starts_with("## ⚠️ corematrix: Nothing failed, but not everything could be judged"), "{markdown}");

@@ -53,6 +53,9 @@ pub enum Line<'a> {
         kernel: &'a str,
         /// Name of the object.
         object: &'a str,
+        /// When an earlier run observed it, RFC 3339 in UTC; absent for what this run observed itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        observed: Option<&'a str>,
         /// The result itself; its fields stand beside the two names.
         #[serde(flatten)]
         result: &'a ProgramRecord,
@@ -89,7 +92,8 @@ pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
         without_programs.programs.clear();
         put(Line::Cell(Box::new(without_programs)))?;
         for result in &cell.programs {
-            put(Line::Result { kernel: &cell.kernel, object: &cell.object, result })?;
+            let observed = cell.observed.as_deref();
+            put(Line::Result { kernel: &cell.kernel, object: &cell.object, observed, result })?;
         }
     }
     Ok(out)

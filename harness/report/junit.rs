@@ -182,9 +182,11 @@ fn program_case(
     let notes = if fails { &cell.notes[..] } else { &[][..] };
     let ran = program.exercise.as_ref().map(|exercise| one_line(&exercise.words()));
     let beyond = program.attach.as_ref().map(|attach| one_line(&attach.words()));
-    let said: Vec<String> = notes
-        .iter()
-        .cloned()
+    // Of a pass, too: it is none of today.
+    let observed = cell.observed.as_ref().map(|when| format!("not run again: observed {}", one_line(when)));
+    let said: Vec<String> = observed
+        .into_iter()
+        .chain(notes.iter().cloned())
         .chain(cell.module_words().filter(|_| fails))
         .chain(dangers(cell, program))
         .chain(complaints(cell, program))

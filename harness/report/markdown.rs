@@ -123,6 +123,7 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
         FindingKind::PredictedFailure,
         FindingKind::Module,
         FindingKind::KernelWarning,
+        FindingKind::Reused,
     ];
     let rest = listed(&|finding| finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind));
     page.section(LIMIT, "Could not be judged", &[], &rest, "item");
@@ -195,6 +196,7 @@ fn kernels(record: &RunRecord) -> (Vec<String>, Vec<String>) {
     use crate::record::KernelState::{BootFailed, HarnessFailed, Pending, Predicted, Ready, Unavailable};
     let row = |kernel: &crate::record::KernelRecord| {
         let state = match &kernel.state {
+            Ready if !kernel.was_started() => "not booted: results of earlier runs".to_owned(),
             Ready => "booted".to_owned(),
             Pending => "never started".to_owned(),
             Unavailable { reason, .. } => format!("unavailable: {reason}"),

@@ -25,6 +25,7 @@ mod place;
 pub mod privileges;
 pub mod progress;
 pub mod repro;
+mod reused;
 mod run_cost;
 pub mod sarif;
 #[cfg(test)]

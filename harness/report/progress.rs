@@ -146,7 +146,14 @@ impl Progress {
                     view.current.insert((*object, *program), record.verdict);
                 }
             }
-            Event::CellDone { kernel, object, .. } => self.cell_done(*kernel, *object),
+            Event::CellDone { kernel, object, .. } => self.cell_done(*kernel, *object, None),
+            Event::CellReused { kernel, object, record, .. } => {
+                if let Some(view) = self.kernels.get_mut(*kernel) {
+                    let verdicts = record.programs.iter().enumerate();
+                    view.current.extend(verdicts.map(|(p, program)| ((*object, p), program.verdict)));
+                }
+                self.cell_done(*kernel, *object, record.observed.as_deref());
+            }
             Event::KernelDone { kernel } => {
                 if let Some(view) = self.kernels.get(*kernel).filter(|view| !view.is_out) {
                     let totals = totals(view.loaded, view.failed, view.not_run);
@@ -200,7 +207,7 @@ impl Progress {
         self.clear(kernel);
     }
 
-    fn cell_done(&mut self, kernel: usize, object: usize) {
+    fn cell_done(&mut self, kernel: usize, object: usize, observed: Option<&str>) {
         let of_all = self.objects.len();
         let name = self.objects.get(object).map_or("?", |object| object.name.as_str());
         let Some(view) = self.kernels.get_mut(kernel) else {
@@ -216,7 +223,8 @@ impl Progress {
         view.loaded += loaded;
         view.failed += failed;
         view.not_run += not_run;
-        let line = format!("{}/{of_all} {name}: {}", view.cells_done, totals(loaded, failed, not_run));
+        let when = observed.map_or_else(String::new, |when| format!(" (observed {when})"));
+        let line = format!("{}/{of_all} {name}: {}{when}", view.cells_done, totals(loaded, failed, not_run));
         // On a terminal only what went wrong is worth a line that stays.
         match failed + not_run {
             0 => self.line(kernel, &line),

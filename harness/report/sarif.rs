@@ -22,7 +22,7 @@ use crate::record::RunRecord;
 pub fn render(record: &RunRecord, sources: &SourceRoot, gate: Option<&GateReport>) -> io::Result<Vec<u8>> {
     let all = findings(record);
     let (about_kernels, results): (Vec<&Finding>, Vec<&Finding>) =
-        all.iter().partition(|finding| finding.kind == FindingKind::Kernel);
+        all.iter().partition(|finding| matches!(finding.kind, FindingKind::Kernel | FindingKind::Reused));
     let mut rules: Vec<(String, &str)> = Vec::new();
     for finding in &results {
         let rule = (finding.rule(), finding.rule_label());
@@ -143,6 +143,7 @@ fn suppressions(record: &RunRecord, gate: &GateReport, finding: &Finding) -> Val
         | FindingKind::Prediction
         | FindingKind::PredictedFailure
         | FindingKind::Module
+        | FindingKind::Reused
         | FindingKind::Kernel => return json!([]),
     };
     let Some(o) = finding.object else { return json!([]) };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::reused;
 use super::table::shown_kernels;
 use super::text::{counted, one_line};
 use crate::record::{Blame, Verdict};
@@ -189,6 +190,7 @@ impl Summary {
             let names: Vec<String> = refused.iter().map(|name| format!("`{}`", one_line(name))).collect();
             details.push(format!("{} refused: {}", counted(names.len(), "kernel module"), names.join(", ")));
         }
+        details.extend(reused::sentence(record));
         if record.interrupted || record.finished.is_none() {
             details.push("The run is incomplete: this report is partial".to_owned());
         }

@@ -59,6 +59,7 @@ pub fn render(record: &RunRecord, width: usize) -> String {
         finding_block::modules(record, width),
         finding_block::kernel_warnings(record, width),
         not_run(record, &shown, width),
+        reused(record, width),
         super::coverage::summary(record, width),
         notes(record, width),
         counts(record, width),
@@ -78,6 +79,7 @@ pub fn brief(record: &RunRecord, width: usize) -> String {
         finding_block::modules(record, width),
         finding_block::kernel_warnings(record, width),
         not_run(record, &shown, width),
+        reused(record, width),
         counts(record, width),
     ];
     let blocks: Vec<String> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
@@ -185,6 +187,11 @@ fn not_run(record: &RunRecord, shown: &[usize], width: usize) -> String {
         paragraph(&format!("{} on {}: {reason}", counted(*count, "program"), kernels.join(", ")), 2, width)
     });
     titled("Not run", &lines.collect::<String>())
+}
+
+/// What earlier runs observed, and when.
+fn reused(record: &RunRecord, width: usize) -> String {
+    super::reused::sentence(record).map_or_else(String::new, |sentence| paragraph(&sentence, 0, width))
 }
 
 /// How long runs take; nothing if nothing was made to run.

@@ -3,6 +3,7 @@
 mod close;
 mod loader;
 mod loss;
+mod outcome;
 mod privileges;
 
 use std::cell::OnceCell;
@@ -14,8 +15,8 @@ use super::coverage::CoverageEvidence;
 use super::evidence::CellEvidence;
 use super::kernel::Ended;
 use super::session::{Session, prepare_limit};
-use super::{dangers, judgement, prediction, upgrade, user_space};
-use crate::event::{CellOutcome, Event};
+use super::{judgement, user_space};
+use crate::event::Event;
 use crate::judge;
 use crate::kernel_log::KernelLog;
 use crate::plan::{PlannedObject, Room};
@@ -26,7 +27,7 @@ use crate::protocol::upgrade::UpgradeFacts;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome};
 use crate::record::Verdict;
 use crate::record::{CostRecord, ExerciseRecord};
-use crate::record::{DangerRecord, MachineRecord, WholeLoad};
+use crate::record::{MachineRecord, ProgramRecord, WholeLoad};
 use crate::vm::GuestLoss;
 
 pub(super) use loader::files as loader_files;
@@ -76,6 +77,8 @@ struct Cell<'a> {
     had_guest: bool,
     /// What is known of the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
+    /// What became of each program, once it is known.
+    results: Vec<Option<ProgramRecord>>,
     /// What is being done with the program in flight.
     step: Step,
     /// What became of the maps of an older build.
@@ -119,6 +122,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         kernel_log: KernelLog::default(),
         prediction: OnceCell::new(),
         refused: None,
+        results: vec![None; planned.programs.len()],
         step: Step::Loading,
         upgrade: None,
         attached: None,
@@ -133,52 +137,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
             Err(ended) => result = Err(ended),
         }
     }
-    // If no such guest could be started the kernel's notes say so.
-    if cell.memory_mib == room.mib {
-        cell.notes.splice(0..0, room.note);
-    }
-    let programs: Vec<&str> = planned.programs.iter().map(|program| program.name.as_str()).collect();
-    let mut relocations =
-        cell.evidence.records(planned.relocations(), &programs, &|function| planned.loading.leaves_out(function));
-    prediction::compare(planned, session.view(), &mut relocations);
-    // Of a kernel that never got to the object nothing is known.
-    let types = cell.whole.as_ref().and_then(|_| session.types());
-    let mut dangers: Vec<DangerRecord> =
-        types.map(|kernel| dangers::of_cell(planned, kernel, &cell.evidence, &relocations)).unwrap_or_default();
-    dangers.extend(dangers::of_forms(planned, &session.view()));
-    let externs = cell.evidence.externs().to_vec();
-    dangers.extend(dangers::of_symbols(planned, &externs));
-    let downgrades = cell.evidence.downgrades().to_vec();
-    let coverage = cell.coverage.proof(planned, &cell.evidence, &relocations, &session.view());
-    let machine = cell.had_guest.then(|| cell.machine.clone());
-    let (kernel, Cell { whole, took, mut notes, kernel_log, loader, upgrade, .. }) = (session.kernel, cell);
-    let upgrade = planned.upgrade.as_ref().and_then(|planned| {
-        let why = whole.as_ref().and_then(|whole| whole.reason.as_deref());
-        Some(upgrade::record(planned, upgrade.as_deref()?, why))
-    });
-    notes.extend(session.modules.notes.iter().cloned());
-    let modules = session.modules.records();
-    let (kernel_log, missing) = kernel_log.finish();
-    notes.extend(missing);
-    let loader = loader.evidence;
-    let outcome = CellOutcome {
-        whole,
-        relocations,
-        dangers,
-        externs,
-        downgrades,
-        loader,
-        modules,
-        coverage,
-        upgrade,
-        kernel_log,
-        privileges: least,
-        took,
-        machine,
-        notes,
-        tests: None,
-    };
-    session.send(Event::CellDone { kernel, object, outcome: Box::new(outcome) });
+    cell.conclude(session, (room.mib, room.note), least, result.is_ok());
     result
 }
 

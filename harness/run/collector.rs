@@ -149,8 +149,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
             };
             times.push(millis(*took));
             // Every boot of a kernel lacks the same.
-            let new: Vec<_> = notes.iter().filter(|note| !kernel.notes.contains(note)).cloned().collect();
-            kernel.notes.extend(new);
+            add_new(&mut kernel.notes, notes);
         }
         Event::KernelFailed { kernel, state } => {
             record.kernels[*kernel].state = state.clone();
@@ -185,21 +184,16 @@ fn fold(record: &mut RunRecord, event: &Event) {
             record.cells[cell(*kernel, *object)].programs[*program] = (**result).clone();
         }
         Event::CellDone { kernel, object, outcome } => {
-            let cell = &mut record.cells[cell(*kernel, *object)];
-            cell.whole.clone_from(&outcome.whole);
-            cell.relocations.clone_from(&outcome.relocations);
-            cell.dangers.clone_from(&outcome.dangers);
-            cell.externs.clone_from(&outcome.externs);
-            cell.downgrades.clone_from(&outcome.downgrades);
-            cell.loader.clone_from(&outcome.loader);
-            cell.modules.clone_from(&outcome.modules);
-            cell.coverage.clone_from(&outcome.coverage);
-            cell.upgrade.clone_from(&outcome.upgrade);
-            cell.kernel_log.clone_from(&outcome.kernel_log);
-            cell.machine.clone_from(&outcome.machine);
-            cell.privileges.clone_from(&outcome.privileges);
-            cell.wall_ms = millis(outcome.took);
-            cell.notes.extend_from_slice(&outcome.notes);
+            outcome.put(&mut record.cells[cell(*kernel, *object)]);
+        }
+        Event::CellReused { kernel, object, record: observed, notes } => {
+            record.cells[cell(*kernel, *object)] = (**observed).clone();
+            let kernel = &mut record.kernels[*kernel];
+            // It booted in that run.
+            if kernel.state == KernelState::Pending {
+                kernel.state = KernelState::Ready;
+            }
+            add_new(&mut kernel.notes, notes);
         }
         Event::Unsaved(_) => {}
         Event::Notice(text) => record.notices.push(text.clone()),
@@ -222,6 +216,11 @@ fn explain_not_run(record: &mut RunRecord, kernel: Option<usize>, why: &str) {
             program.reason = Some(why.to_owned());
         }
     }
+}
+
+fn add_new(notes: &mut Vec<String>, more: &[String]) {
+    let new: Vec<_> = more.iter().filter(|note| !notes.contains(note)).cloned().collect();
+    notes.extend(new);
 }
 
 fn millis(duration: Duration) -> u64 {

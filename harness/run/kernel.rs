@@ -1,27 +1,24 @@
 //! [`KernelContext`]: what all cells of one kernel share: how its guests start, and its types.
 
+mod warm;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
 
+use super::common::Common;
 use super::failed_boot::state_after;
 use super::kernel_modules::{CellModules, KernelModules};
 use super::kernel_view::StoredView;
-use super::probe_requests::{ProbeRequests, Restorable};
-use super::subjects::Subjects;
 use super::{RunContext, cell, feature_probe, proof_of_boot};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
 use crate::plan::PlannedObject;
-use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace, StoredKernel};
-use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, GuestShape, Machine, MachineSpec, RestoreFailure};
+use crate::store::{ProofOfBoot, Shelf, Snapshot, StoredKernel};
+use crate::vm::{self, BootFailure, Deadlines, GuestFile, GuestLink, GuestShape, Machine, MachineSpec};
 
 /// A boot that fails is tried once more: an emulator's hiccup must not be taken for the kernel's fault.
 const BOOT_ATTEMPTS: u32 = 2;
-
-/// How much is shown of another CPU, of which its features may be known.
-const OTHER_CPU_SHOWN: usize = 60;
 
 /// The kernel is out of the run, and has said why; or the user stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +45,7 @@ pub(super) struct KernelContext<'a> {
     pub(super) index: usize,
     pub(super) spec: &'a KernelSpec,
     pub(super) deadlines: Deadlines,
-    stored: StoredKernel,
+    pub(super) stored: StoredKernel,
     /// The loaders that its guests have.
     files: Vec<GuestFile>,
     /// The shape of its guests, unless an object needs another.
@@ -62,10 +59,7 @@ pub(super) struct KernelContext<'a> {
     pub(super) modules: KernelModules<'a>,
     /// What the kernel lacks, by its config and by what came up; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
-    /// What kernels are asked for at the end.
-    pub(super) wanted: &'a ProbeRequests,
-    /// The run's objects for predictions.
-    pub(super) subjects: &'a Subjects,
+    pub(super) common: &'a Common,
     events: Sender<Event>,
 }
 
@@ -74,7 +68,7 @@ impl<'a> KernelContext<'a> {
         run: &'a RunContext<'a>,
         index: usize,
         stored: StoredKernel,
-        (wanted, subjects): (&'a ProbeRequests, &'a Subjects),
+        common: &'a Common,
         events: Sender<Event>,
     ) -> Self {
         let spec = &run.plan.kernels[index];
@@ -96,8 +90,7 @@ impl<'a> KernelContext<'a> {
             view,
             modules,
             lacks,
-            wanted,
-            subjects,
+            common,
             events,
         }
     }
@@ -109,7 +102,7 @@ impl<'a> KernelContext<'a> {
 
     /// The modules that the guest of an object, an index, loads.
     pub(super) fn modules_of(&self, object: usize, planned: &PlannedObject) -> CellModules {
-        let names = self.subjects.names(object, planned, self.run.reach);
+        let names = self.common.subjects.names(object, planned, self.run.reach);
         names.map(|names| self.modules.of_cell(names, &self.view)).unwrap_or_default()
     }
 
@@ -121,7 +114,7 @@ impl<'a> KernelContext<'a> {
     /// Asks a guest for its kernel's features, if a failure of this run is about them and the store does not know them.
     pub(super) fn ask_for_features(&self, machine: &mut dyn GuestLink) {
         let (store, stop) = (self.run.store, self.run.stop);
-        let Some(helpers_of) = self.wanted.helpers_of().filter(|_| !stop.requested()) else { return };
+        let Some(helpers_of) = self.common.wanted.helpers_of().filter(|_| !stop.requested()) else { return };
         if feature_probe::knows(self.run, &self.stored, &helpers_of) {
             return;
         }
@@ -196,110 +189,18 @@ impl<'a> KernelContext<'a> {
         }
     }
 
-    fn find_snapshot(&self, shape: &GuestShape) -> Result<Shelf, String> {
-        let stop = || self.run.stop.at_once();
-        let key =
-            vm::snapshot_key(&self.spec.name, &self.machine_spec(shape, &stop)).map_err(|error| error.to_string())?;
-        let mut waiting = || {
-            let step = "waiting for another run that is booting the same kernel".to_owned();
-            self.send(Event::Fetching { kernel: self.index, step });
-        };
-        let found = self.run.store.snapshot(&key, &mut waiting).map_err(|error| error.to_string())?;
-        found.thrown_away.into_iter().for_each(|line| self.note(line));
-        let is_missing = matches!(found.shelf, Shelf::Empty(_));
-        if is_missing && let Some(other) = self.run.store.snapshots_but_for(&key, vm::SNAPSHOT_CPU).first() {
-            let other: String = other.chars().take(OTHER_CPU_SHOWN).collect();
-            self.note(format!("the store keeps a snapshot for another CPU: {other}"));
+    /// What the kernel lacks, if the store knows what comes up in its guests.
+    pub(super) fn known_lacks(&self) -> &[String] {
+        if self.lacks.get().is_none()
+            && let Some(proof) = self.run.store.proof(&self.stored.identity, &self.standard.append)
+        {
+            let _ = self.lacks.set(self.lacks_by(&proof));
         }
-        Ok(found.shelf)
+        self.lacks.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Boots, saves, and starts the first guest from what was saved: that it works is the last proof of a snapshot.
-    fn boot_and_save(&self, shape: &GuestShape, place: SnapshotPlace) -> Result<Machine, Ended> {
-        let machine = self.boot(shape, Purpose::Save)?;
-        if machine.shape != *shape {
-            // It is for another place, or a guest already.
-            return Ok(machine);
-        }
-        let key = place.key().clone();
-        let begin = Instant::now();
-        let stop = || self.run.stop.at_once();
-        match machine.save(place, self.run.store, self.deadlines.save, &stop) {
-            Ok(snapshot) => {
-                self.send(Event::Saved { kernel: self.index, took: begin.elapsed() });
-                let snapshot = Arc::new(snapshot);
-                // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
-                let _ = self.run.store.shrink_snapshots(self.run.snapshot_budget);
-                self.restore(shape, snapshot, Some(&key))
-            }
-            Err(_) if stop() => Err(Ended),
-            Err(error) => {
-                self.run_cold(shape, &error.to_string());
-                self.boot(shape, Purpose::Serve)
-            }
-        }
-    }
-
-    /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
-    /// `fresh` is the key of one that this run has just made.
-    fn restore(
-        &self,
-        shape: &GuestShape,
-        snapshot: Arc<Snapshot>,
-        fresh: Option<&SnapshotKey>,
-    ) -> Result<Machine, Ended> {
-        let stop = || self.run.stop.at_once();
-        let spec = self.machine_spec(shape, &stop);
-        let restored = Machine::restore(&spec, &snapshot)
-            .and_then(|machine| self.unlike(machine))
-            .and_then(|machine| Ok(self.proven(machine, &spec)?));
-        match restored {
-            Ok(machine) => {
-                fresh.iter().for_each(|key| self.run.store.snapshot_works(key));
-                self.go_warm(shape, snapshot);
-                let (took, notes) = (machine.to_hello, machine.notes.clone());
-                self.send(Event::Restored { kernel: self.index, took, notes });
-                Ok(machine)
-            }
-            Err(RestoreFailure::Stopped) => Err(Ended),
-            Err(RestoreFailure::Failed(reason)) => {
-                fresh.iter().for_each(|key| self.run.store.snapshot_failed(key, &reason));
-                let first = self.go_cold(shape);
-                self.wanted.forget(self.index, shape);
-                // The last one who holds it removes it; the others find out for themselves.
-                let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.run.store.discard(snapshot));
-                let fate = if removed { " and was removed" } else { "" };
-                if first {
-                    self.note(format!("runs cold: its snapshot could not be restored{fate}: {reason}"));
-                } else if removed {
-                    self.note("the snapshot that could not be restored was removed".to_owned());
-                }
-                self.boot(shape, Purpose::Serve)
-            }
-        }
-    }
-
-    /// Lets the other guests start from this snapshot, too, unless one of them has just failed to.
-    fn go_warm(&self, shape: &GuestShape, snapshot: Arc<Snapshot>) {
-        let mut starts = self.lock_starts();
-        let start = starts.entry(shape.clone()).or_default();
-        if matches!(*start, Start::Unknown) {
-            *start = Start::Warm(Arc::clone(&snapshot));
-            // Whoever asks the kernel in the end starts a guest like one of them, but for profiles.
-            if shape.append == self.standard.append && self.spec.machine.profiles.is_empty() {
-                let (kernel, stored, shape) = (self.index, self.stored.clone(), shape.clone());
-                self.wanted.keep(Restorable { kernel, stored, shape, snapshot });
-            }
-        }
-    }
-
-    /// Checks that a restored guest is no copy of another: its kernel draws other random numbers.
-    fn unlike(&self, machine: Machine) -> Result<Machine, RestoreFailure> {
-        let random = machine.woken.map_or(0, |woken| woken.random);
-        if self.drawn.lock().unwrap_or_else(PoisonError::into_inner).insert(random) {
-            return Ok(machine);
-        }
-        Err(RestoreFailure::Failed("two guests drew the same random numbers".to_owned()))
+    fn lacks_by(&self, proof: &ProofOfBoot) -> Vec<String> {
+        vm::config_notes(&self.stored).into_iter().chain(proof.facts.notes()).collect()
     }
 
     /// Adds what the kernel lacks to the guest's notes. The first guest is asked what came up, unless the store knows.
@@ -310,9 +211,8 @@ impl<'a> KernelContext<'a> {
                 Some(proof) => proof,
                 None => proof_of_boot::prove(&mut machine, spec, store)?,
             };
-            let lacks = vm::config_notes(&self.stored).into_iter().chain(proof.facts.notes()).collect();
             // Another worker may have been faster, with the same.
-            let _ = self.lacks.set(lacks);
+            let _ = self.lacks.set(self.lacks_by(&proof));
         }
         machine.notes.extend(self.lacks.get().into_iter().flatten().cloned());
         Ok(machine)
@@ -333,7 +233,11 @@ impl<'a> KernelContext<'a> {
         self.send(Event::KernelNote { kernel: self.index, note: line });
     }
 
-    fn machine_spec<'s>(&'s self, shape: &'s GuestShape, stop: &'s (dyn Fn() -> bool + Sync)) -> MachineSpec<'s> {
+    pub(super) fn machine_spec<'s>(
+        &'s self,
+        shape: &'s GuestShape,
+        stop: &'s (dyn Fn() -> bool + Sync),
+    ) -> MachineSpec<'s> {
         let kernel = (self.index, &self.stored);
         MachineSpec { files: &self.files, ..super::machine_spec(self.run, kernel, shape, stop) }
     }

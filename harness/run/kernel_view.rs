@@ -12,12 +12,17 @@ use crate::kernel_config::KernelConfig;
 use crate::object::btf::{Btf, Want};
 use crate::store::{ModuleIndex, Store, StoredKernel};
 
+/// Fetches what is not known of a kernel's modules; `None` if it cannot be had now.
+type Learn<'a> = dyn Fn(&StoredKernel) -> Option<StoredKernel> + Send + Sync + 'a;
+
 /// What the store knows of a kernel. Everything is read once, when it is first asked for: most cells ask for nothing.
 pub(super) struct StoredView<'a> {
     stored: StoredKernel,
     store: &'a Store,
-    /// Fetches what is not known of the kernel's modules; what cannot be had stays unknown.
-    learn: Box<dyn Fn(&StoredKernel) -> StoredKernel + Send + Sync + 'a>,
+    /// Fetches what is not known of the kernel's modules; `None` if it cannot be had now, and stays unknown.
+    learn: Box<Learn<'a>>,
+    /// Set once something could not be had that may be had another time.
+    unlearned: OnceLock<()>,
     /// What objects are relocated with.
     types: OnceLock<Option<Btf>>,
     /// The same, to resolve relocations with.
@@ -34,11 +39,12 @@ impl<'a> StoredView<'a> {
     pub(super) fn new(
         stored: StoredKernel,
         store: &'a Store,
-        learn: impl Fn(&StoredKernel) -> StoredKernel + Send + Sync + 'a,
+        learn: impl Fn(&StoredKernel) -> Option<StoredKernel> + Send + Sync + 'a,
     ) -> Self {
         let (types, target, own) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (config, modules, known) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        StoredView { stored, store, learn: Box::new(learn), types, target, own, config, modules, known }
+        let (learn, unlearned) = (Box::new(learn), OnceLock::new());
+        StoredView { stored, store, learn, unlearned, types, target, own, config, modules, known }
     }
 
     /// That of a kernel of a run, which fetches what is not known of its modules.
@@ -49,10 +55,10 @@ impl<'a> StoredView<'a> {
                 let _ = events.send(Event::Fetching { kernel, step });
             };
             match run.store.learn_modules(spec, stored, run.lock, run.offline, &step) {
-                Ok(stored) => stored,
+                Ok(stored) => Some(stored),
                 Err(error) => {
                     step(format!("its modules are unknown: {}", error.reason()));
-                    stored.clone()
+                    None
                 }
             }
         })
@@ -62,6 +68,11 @@ impl<'a> StoredView<'a> {
     pub(super) fn types(&self) -> Option<&Btf> {
         let read = || Btf::parse(&fs::read(self.stored.types()?).ok()?).ok();
         self.types.get_or_init(read).as_ref()
+    }
+
+    /// Whether something could not be had that a verdict may rest on, and that another run may have.
+    pub(super) fn is_unlearned(&self) -> bool {
+        self.unlearned.get().is_some()
     }
 
     /// As `uname -r` prints it.
@@ -91,7 +102,10 @@ impl<'a> StoredView<'a> {
     /// tells of none.
     fn modules(&self) -> &(StoredKernel, ModuleIndex) {
         self.modules.get_or_init(|| {
-            let stored = (self.learn)(&self.stored);
+            let stored = (self.learn)(&self.stored).unwrap_or_else(|| {
+                let _ = self.unlearned.set(());
+                self.stored.clone()
+            });
             let index = match stored.has_modules() == self.stored.has_modules() {
                 true => self.known().clone(),
                 false => stored.module_index(),

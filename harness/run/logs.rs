@@ -28,6 +28,11 @@ impl Logs {
         log_file::save(&self.report.join(&path), log)?;
         Ok(path)
     }
+
+    /// Reads a log that was saved so.
+    pub fn read(&self, path: &str) -> io::Result<String> {
+        log_file::read(&self.report.join(path))
+    }
 }
 
 #[cfg(test)]

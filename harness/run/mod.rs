@@ -3,9 +3,11 @@
 mod allowance;
 mod arrangement;
 mod cell;
+mod cell_key;
 mod cell_view;
 mod collector;
 mod command;
+mod common;
 mod coverage;
 mod dangers;
 mod evidence;
@@ -22,6 +24,7 @@ mod predicted_kernel;
 mod prediction;
 mod probe_requests;
 mod proof_of_boot;
+mod reuse;
 mod session;
 mod stop;
 mod subjects;
@@ -40,22 +43,21 @@ use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::KernelState;
 use crate::source::LockFile;
-use crate::store::{Store, StoreError, StoredKernel};
+use crate::store::{CELLS_BUDGET, Store, StoreError, StoredKernel};
 use crate::vm::{Accelerator, DebugOptions, GuestShape, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use command::{CommandJob, command_verdict, complaints, put_tests, run_command};
+use common::Common;
 pub use feature_probe::{ProbeError, probe};
 pub use guest::{Guest, start_guest};
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
 use predicted_kernel::PredictedKernel;
-use probe_requests::ProbeRequests;
 pub use proof_of_boot::prove;
 use session::{Session, shape_of};
 pub use stop::Stop;
-use subjects::Subjects;
 
 /// Everything a run works with.
 #[derive(Clone, Copy)]
@@ -80,6 +82,8 @@ pub struct RunContext<'a> {
     pub reach: Reach,
     /// Whether every guest is booted, and none is restored from a snapshot.
     pub cold: bool,
+    /// Whether what earlier runs observed of a cell is taken instead of running it, where nothing that decides it has changed.
+    pub reuse: bool,
     /// How many bytes of snapshots the store may keep.
     pub snapshot_budget: u64,
     /// Where verifier logs go.
@@ -109,23 +113,23 @@ pub enum RunError {
 /// Runs the plan to its end or until it is stopped. Every outcome, good or bad, is an event.
 pub fn run(run: &RunContext<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     let pool = pool(run)?;
-    let wanted = ProbeRequests::default();
-    let subjects = Subjects::of(&run.plan.objects);
+    let common = Common::of(run);
     let mut order: Vec<usize> = (0..run.plan.kernels.len()).collect();
     order.sort_by_key(|kernel| !run.plan.urgent.contains(kernel));
     pool.scope(|scope| {
         // A worker takes what it was given last, so the first kernel is given last.
         for kernel in order.into_iter().rev() {
-            let (events, wanted, subjects) = (events.clone(), &wanted, &subjects);
-            scope.spawn(move |scope| run_kernel(run, kernel, (wanted, subjects), events, scope));
+            let (events, common) = (events.clone(), &common);
+            scope.spawn(move |scope| run_kernel(run, kernel, common, events, scope));
         }
     });
-    pool.install(|| feature_probe::after_run(run, &wanted, events));
+    pool.install(|| feature_probe::after_run(run, &common.wanted, events));
     // It keeps snapshots from being removed.
-    drop(wanted);
+    drop(common);
     if !run.cold {
         // Those of this run were in use until now. Failing to make room is no failure of the run.
         let _ = run.store.shrink_snapshots(run.snapshot_budget);
+        let _ = run.store.shrink_cells(CELLS_BUDGET);
     }
     Ok(())
 }
@@ -151,7 +155,7 @@ fn machine_spec<'s>(
 fn run_kernel<'s>(
     run: &'s RunContext<'s>,
     kernel: usize,
-    (wanted, subjects): (&'s ProbeRequests, &'s Subjects),
+    common: &'s Common,
     events: Sender<Event>,
     scope: &Scope<'s>,
 ) {
@@ -163,10 +167,10 @@ fn run_kernel<'s>(
         Ok(stored) => {
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            run_cells(&Arc::new(KernelContext::new(run, kernel, stored, (wanted, subjects), events)), scope);
+            run_cells(&Arc::new(KernelContext::new(run, kernel, stored, common, events)), scope);
         }
         Err(error) if error.is_unavailable() => {
-            PredictedKernel { run, index: kernel, subjects, events: &events }.stand_in(&error);
+            PredictedKernel { run, index: kernel, subjects: &common.subjects, events: &events }.stand_in(&error);
             let _ = events.send(Event::KernelDone { kernel });
         }
         Err(error) => fetch_failed(kernel, &error, &events),
@@ -193,8 +197,12 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     order.sort_by_key(|object| plan.objects[*object].guest_mib(shared.spec));
     // A guest serves one machine after the other, and that of most objects first.
     order.sort_by_cached_key(|object| plan.objects[*object].machine_on(shared.spec));
-    // Broken objects need no guest.
-    if plan.objects.iter().all(|object| object.broken.is_some()) {
+    order.retain(|object| !shared.reuse(*object));
+    if order.is_empty() {
+        return;
+    }
+    // Some objects need no guest.
+    if order.iter().all(|object| plan.objects[*object].needs_no_guest()) {
         return Session::new(Arc::clone(shared), None).run(&order);
     }
     let own = |object: usize| {

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RunContext;
 use super::arrangement::{self, arrange, shortcoming};
 use super::cell_view::CellView;
 use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
 use super::kernel_modules::CellModules;
-use super::{ProbeRequests, RunContext};
-use crate::event::Event;
+use super::probe_requests::ProbeRequests;
+use crate::event::{CellOutcome, Event};
 use crate::explain::KernelTypes;
 use crate::manifest::KernelSpec;
 use crate::object::btf::ModuleNames;
 use crate::plan::{CellMachine, PlannedObject, Room};
 use crate::predict::{PredictedTypes, Prediction};
 use crate::protocol::machine::MachineFacts;
-use crate::record::{MachineRecord, MachineSettings};
+use crate::record::{MachineRecord, MachineSettings, ProgramRecord};
 use crate::vm::{Deadlines, GuestLink, GuestLoss, GuestShape, Machine};
 
 /// A worker's stay with one kernel. It has at most one guest at a time.
@@ -26,7 +27,7 @@ pub(super) struct Session<'a> {
     pub(super) deadlines: Deadlines,
     /// What kernels are asked for at the end.
     pub(super) wanted: &'a ProbeRequests,
-    shared: Arc<KernelContext<'a>>,
+    pub(super) shared: Arc<KernelContext<'a>>,
     machine: Option<Box<dyn GuestLink + Send>>,
     start: Start<'a>,
     /// What the guest shall be like.
@@ -55,7 +56,7 @@ impl<'a> Session<'a> {
 
     /// A stay with guests that are started so.
     pub(super) fn with(shared: Arc<KernelContext<'a>>, start: Start<'a>) -> Self {
-        let (run, kernel, deadlines, wanted) = (shared.run, shared.index, shared.deadlines, shared.wanted);
+        let (run, kernel, deadlines, wanted) = (shared.run, shared.index, shared.deadlines, &shared.common.wanted);
         let shape = shared.standard.clone();
         let machine_wanted = CellMachine::of(shared.spec, &MachineSettings::default());
         let deadlines = deadlines.with_cpus(machine_wanted.cpus, run.accelerator);
@@ -79,7 +80,7 @@ impl<'a> Session<'a> {
     pub(super) fn predict(&self, object: usize, planned: &PlannedObject) -> Option<Prediction> {
         let target = self.view().target()?.into_owned();
         let types = PredictedTypes { target, names: ModuleNames::default() };
-        self.shared.subjects.predict(object, planned, (&types, self.view().release_name())).ok()
+        self.shared.common.subjects.predict(object, planned, (&types, self.view().release_name())).ok()
     }
 
     /// Runs some of the plan's objects, given by their indexes.
@@ -119,6 +120,13 @@ impl<'a> Session<'a> {
 
     pub(super) fn send(&self, event: Event) {
         self.shared.send(event);
+    }
+
+    /// Keeps what became of a cell for later runs, if its guest had seen nothing else.
+    pub(super) fn keep(&self, object: usize, programs: &[ProgramRecord], outcome: &CellOutcome) {
+        if self.shared.is_warm(&self.shape) {
+            self.shared.keep(object, programs, outcome);
+        }
     }
 
     /// Decides about the guest of an object. If the one that is there has another shape, it goes.

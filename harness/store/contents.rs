@@ -23,6 +23,8 @@ pub enum FolderKind {
     Unpacked,
     /// Indexes of the types of kernels, and types that were unpacked.
     Types,
+    /// What runs observed of single cells.
+    Cells,
 }
 
 /// A kernel, a package, or objects out of an image or an archive, in the store.
@@ -62,11 +64,16 @@ impl Store {
                 found.push(StoredFolder { kind, name, source, bytes, kernel, folder });
             }
         }
-        let types = self.root.join(super::TYPES);
-        if types.is_dir() {
-            let (kind, name, bytes) = (FolderKind::Types, super::TYPES.to_owned(), bytes_on_disk(&types));
-            let source = "kernel BTF read by `corematrix predict`".to_owned();
-            found.push(StoredFolder { kind, name, source, bytes, kernel: None, folder: types });
+        let (types, cells) = (super::TYPES, super::kept_cells::FOLDER);
+        for (kind, name, source) in [
+            (FolderKind::Types, types, "kernel BTF read by `corematrix predict`"),
+            (FolderKind::Cells, cells, "results of earlier runs, for `corematrix run --reuse`"),
+        ] {
+            let folder = self.root.join(name);
+            if folder.is_dir() {
+                let (name, source, bytes) = (name.to_owned(), source.to_owned(), bytes_on_disk(&folder));
+                found.push(StoredFolder { kind, name, source, bytes, kernel: None, folder });
+            }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)

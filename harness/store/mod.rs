@@ -6,6 +6,7 @@
 //! unpacked/SHA256-FORMAT/     the files with objects of an image or an archive
 //! tags/IMAGE                  the digest that an image's tag had last
 //! snapshots/NAME-GUEST-ID/    guests that have said hello
+//! cells/KEY                   what runs observed of single cells
 //! hopeless/KEY                which of them are not worth another try
 //! apt/SUITE/                  private state of apt
 //! repositories/ID/            the index of a repository of packages, and its keys
@@ -26,6 +27,7 @@ mod feature_probes;
 pub(crate) mod file_lock;
 pub(crate) mod given_btf;
 pub(crate) mod image;
+mod kept_cells;
 pub(crate) mod kmod;
 mod module_btf;
 pub(crate) mod module_files;
@@ -51,6 +53,7 @@ use etcetera::BaseStrategy;
 pub use self::contents::{FolderKind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::given_btf::GivenBtf;
+pub use self::kept_cells::{CELLS_BUDGET, KeptCell};
 pub use self::module_files::{ModuleFile, ModuleFiles, ResolvedModules};
 pub use self::module_index::ModuleIndex;
 pub use self::module_info::ModuleInfo;

@@ -140,6 +140,10 @@ part_matrix() {
     cp "$work/report/report.json" "$work/plain.json"
     progress "$most objects on ${#kernels[@]} kernels"
     run "$work/matrix.runs" "$manifest" kernels=default objects=all -- "$objects" "${all[@]}"
+    for round in $(seq "$rounds"); do
+        progress "the same with --reuse, $round of $rounds"
+        run "$work/matrix.runs" "$manifest" kernels=default objects=again -- "$objects" "${all[@]}" --reuse
+    done
 
     # The objects as corematrix found them, for bpftool.
     while IFS=$'\t' read -r name file offset size sha256; do

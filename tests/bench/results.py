@@ -190,6 +190,9 @@ def goals(parts):
         row(f"warm matrix: {kernels} kernels x 1 object of 5 programs", one, "s", 3, applies=kernels == FULL_KERNELS)
         row("the same against the loop of stock vng", single / one, "times faster", 50, True, kernels == FULL_KERNELS)
         row(f"warm matrix: {kernels} kernels x {objects} objects", every, "s", 120, applies=full)
+        # Parts that were measured before there was `--reuse` have none.
+        if again := walls(part, "default", "again"):
+            row("the same again with `--reuse`", median(again), "s", 2, applies=full)
         row("the same against the loop of stock vng, a guest for each cell", isolated / every, "times faster", 20, True, full)
         row("the same against a loop with one guest a kernel for all objects, without isolation", shared / every, "times faster", None, applies=False)
     if "growth" in parts:

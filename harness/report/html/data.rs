@@ -106,6 +106,7 @@ fn verdict_data(verdict: Verdict) -> Value {
 fn kernel_data(kernel: &KernelRecord) -> Value {
     let (state, reason, hint, console) = match &kernel.state {
         KernelState::Pending => ("never started", None, None, &[][..]),
+        KernelState::Ready if !kernel.was_started() => ("not booted, results reused", None, None, &[][..]),
         KernelState::Ready => ("booted", None, None, &[][..]),
         KernelState::Predicted { reason, hint, .. } => ("only predicted", reason.as_ref(), hint.as_ref(), &[][..]),
         KernelState::Unavailable { reason, hint } => ("unavailable", Some(reason), hint.as_ref(), &[][..]),
@@ -261,6 +262,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
             })
         })
         .collect();
+    let observed = cell.observed.as_ref().map(|when| format!("not run again: an earlier run observed this, {when}"));
     let externs: Vec<usize> = cell
         .externs
         .iter()
@@ -282,7 +284,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
         "warnings": warnings,
         "externs": externs,
         "downgrades": cell.downgrades.iter().map(|text| shared.text(text)).collect::<Vec<_>>(),
-        "notes": cell.module_words().iter().chain(&cell.notes).map(|text| shared.text(text)).collect::<Vec<_>>(),
+        "notes": observed.iter().chain(&cell.module_words()).chain(&cell.notes).map(|text| shared.text(text)).collect::<Vec<_>>(),
         "loader": cell.loader.as_ref().map(|known| {
             known.words().iter().map(|text| shared.text(text)).collect::<Vec<_>>()
         }),

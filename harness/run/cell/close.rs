@@ -112,6 +112,7 @@ impl Cell<'_> {
         }
         self.open.retain(|index| *index != program);
         let (kernel, object) = (session.kernel, self.object);
+        self.results[program] = Some(record.clone());
         session.send(Event::ProgramDone { kernel, object, program, record: Box::new(record) });
     }
 }

@@ -5,8 +5,9 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
+use super::super::common::Common;
 use super::super::kernel::KernelContext;
-use super::super::{Jobs, Logs, ProbeRequests, RunContext, Stop};
+use super::super::{Jobs, Logs, RunContext, Stop};
 use super::*;
 use crate::manifest::Manifest;
 use crate::object::{BpfObject, ObjectError, Origin};
@@ -98,8 +99,7 @@ fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (V
         qemu_version: String::new(),
         kvm_cpu: KvmCpu::default(),
     };
-    let (logs, stop, wanted) = (Logs::new(folder.path()), Stop::default(), ProbeRequests::default());
-    let subjects = super::super::Subjects::of(&plan.objects);
+    let (logs, stop) = (Logs::new(folder.path()), Stop::default());
     let jobs = Jobs::choose(Some(1), 1, []);
     let run_context = RunContext {
         plan: &plan,
@@ -112,6 +112,7 @@ fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (V
         full_logs: false,
         reach: Reach::Load,
         cold: false,
+        reuse: false,
         snapshot_budget: 0,
         logs: &logs,
         stop: &stop,
@@ -119,7 +120,8 @@ fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (V
         debug: DebugOptions::default(),
     };
     let (sender, events) = mpsc::channel();
-    let context = Arc::new(KernelContext::new(&run_context, 0, stored(), (&wanted, &subjects), sender));
+    let common = Common::of(&run_context);
+    let context = Arc::new(KernelContext::new(&run_context, 0, stored(), &common, sender));
     let mut scripts = VecDeque::from(scripts);
     let start = move |_: &GuestShape| {
         scripts.pop_front().map(|script| Box::new(script) as Box<dyn GuestLink + Send>).ok_or(Ended)

@@ -1,0 +1,73 @@
+use super::*;
+use crate::object::{BpfObject, ObjectError, Origin};
+use crate::plan::Plan;
+use crate::record::{
+    KernelWarning, LeastPrivileges, MachineRecord, ObjectProgram, ProgramLoading, ProgramPrivileges, WarningKind,
+};
+use crate::suite::Settings;
+
+fn planned() -> PlannedObject {
+    let origin = Origin { path: "x.bpf.o".into(), embedded: None };
+    let inventory = Err(ObjectError::Empty { path: "x.bpf.o".into() });
+    let object = BpfObject { name: "x".into(), origin, bytes: [].into(), sha256: String::new(), inventory };
+    let mut planned = Plan::new(Vec::new(), vec![object], &Settings::default()).objects.remove(0);
+    planned.programs = ["a", "b"].map(|name| ObjectProgram { name: name.into(), section: "kprobe".into() }).to_vec();
+    planned
+}
+
+fn ended(planned: &PlannedObject, verdicts: [Verdict; 2]) -> Vec<ProgramRecord> {
+    let record = |(program, verdict)| ProgramRecord { verdict, ..ProgramRecord::not_run(program, "why") };
+    planned.programs.iter().zip(verdicts).map(record).collect()
+}
+
+#[test]
+fn only_answers_about_the_object_are_kept() {
+    let planned = planned();
+    let outcome = CellOutcome { machine: Some(MachineRecord::default()), ..CellOutcome::default() };
+    let kept = |second| is_kept(&planned, &ended(&planned, [Verdict::Loaded, second]), &outcome, "tcg");
+    let answers = [
+        Verdict::Loaded,
+        Verdict::FailedToOpen,
+        Verdict::MissingBtf,
+        Verdict::RelocationFailed,
+        Verdict::MapCreationFailed,
+        Verdict::AttachTargetMissing,
+        Verdict::VerifierRejected,
+        Verdict::UnsupportedType,
+        Verdict::NotPermitted,
+        Verdict::AttachFailed,
+    ];
+    for verdict in Verdict::ALL {
+        assert_eq!(kept(verdict), answers.contains(&verdict), "{verdict}");
+    }
+}
+
+#[test]
+fn trouble_of_the_kernel_and_what_was_not_found_out_is_not_kept() {
+    let mut planned = planned();
+    let programs = ended(&planned, [Verdict::Loaded; 2]);
+    let sound = CellOutcome { machine: Some(MachineRecord::default()), ..CellOutcome::default() };
+    let kept = |outcome: &CellOutcome| is_kept(&planned, &programs, outcome, "tcg");
+    assert!(kept(&sound));
+    assert!(!kept(&CellOutcome { machine: None, ..sound.clone() }), "no guest saw it");
+    let warning =
+        |kind| KernelWarning { kind, headline: "said".to_owned(), text: String::new(), program: None, count: 1 };
+    assert!(!kept(&CellOutcome { kernel_log: vec![warning(WarningKind::Warning)], ..sound.clone() }));
+    assert!(kept(&CellOutcome { kernel_log: vec![warning(WarningKind::Clock)], ..sound.clone() }));
+    let least = |needs| LeastPrivileges { needs, token: None };
+    let privileges = |needs: Need| PrivilegesRecord {
+        object: least(Need::Root),
+        programs: vec![ProgramPrivileges { program: "a".to_owned(), least: least(needs) }],
+        no_token: None,
+    };
+    assert!(kept(&CellOutcome { privileges: Some(privileges(Need::Root)), ..sound.clone() }));
+    let unknown = privileges(Need::Unknown("a guest was lost".to_owned()));
+    assert!(!kept(&CellOutcome { privileges: Some(unknown), ..sound.clone() }));
+    assert!(!is_kept(&planned, &programs[..1], &sound, "tcg"), "a program without a result");
+    // What the suite leaves out is never run, and that is an answer.
+    let programs = ended(&planned, [Verdict::Loaded, Verdict::NotRun]);
+    assert!(!is_kept(&planned, &programs, &sound, "tcg"));
+    let program = ProgramLoading { program: "b".to_owned(), autoload: Some(false), ..ProgramLoading::default() };
+    planned.loading.programs.push(program);
+    assert!(is_kept(&planned, &programs, &sound, "tcg"));
+}
