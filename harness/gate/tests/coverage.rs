@@ -24,5 +24,22 @@ fn guards_that_are_not_proven_are_red_as_suites_and_limits_require_and_blame_no_
         judged(&of_suite, none),
         judged(&unjudged, none),
     ];
-    insta::assert_snapshot!(all.join("\n---\n"), @"");
+    insta::assert_snapshot!(all.join("\n---\n"), @"
+    0
+
+    ---
+    0
+
+    ---
+    1
+    Red coverage too low: the run: 1 of 2 guard sides are verified (50%), but --fail-under requires 50.1%
+    Red coverage too low: the run: 1 side of a guard is verified on no kernel; `corematrix coverage RUN --unproven` lists them
+    ---
+    1
+    Red coverage too low: the run: 1 of 2 guard sides are verified (50%), but the suite's minimum-coverage requires 80%
+    ---
+    3
+    Infrastructure infrastructure: `a/probe` on 6.12: infrastructure failure
+    Infrastructure coverage too low: the run: 1 of 2 guard sides are verified (50%), but the suite's minimum-coverage requires 80%
+    ");
 }
