@@ -66,6 +66,7 @@ fn key(table: &str, name: &str) -> Value {
             json!({ "type": ["string", "array"], "items": { "type": "string" }, "description": "Selectors of kernels, such as `<6.1`." })
         }
         (_, "object") => text("The object, as reports name it."),
+        ("expect" | "allow-warning", "program") => text("The name of the program, or a glob, without its object."),
         (_, "program") => text("The program, `OBJECT/PROGRAM`."),
         (_, "reason") => text("Why, for people."),
         (_, "link") => text("Where to read more about it."),
