@@ -118,6 +118,8 @@ fn table(name: &str, rows: &[Row]) -> String {
     let having: Vec<&str> =
         rows.iter().filter(|row| row.hits.iter().flatten().next().is_some()).map(|row| row.kernel.as_str()).collect();
     let mut text = match having.len() {
+        0 if rows.len() == 1 => format!("`{name}` does not exist on {}\n", rows[0].kernel),
+        1 if rows.len() == 1 => format!("`{name}` exists on {}\n", rows[0].kernel),
         0 => format!("`{name}` exists on none of {} kernels\n", rows.len()),
         all if all == rows.len() => format!("`{name}` exists on all {all} kernels\n"),
         some => format!("`{name}` exists on {some} of {} kernels: {}\n", rows.len(), having.join(", ")),
