@@ -72,7 +72,7 @@ fn commands_run_on_a_view_of_the_hosts_files_and_change_none() {
     let taken = taken.join(kernel().name);
     assert_eq!(fs::read_to_string(taken.join("deep/file")).unwrap(), "left\n");
     assert!(fs::symlink_metadata(taken.join("link")).is_err());
-    assert!(ran.notes.iter().any(|note| note.starts_with("`link` was not taken out")), "{:?}", ran.notes);
+    assert!(ran.notes.iter().any(|note| note.starts_with("`link` was not copied from the guest")), "{:?}", ran.notes);
     assert!(fs::read_to_string(lab.out().join("junit.xml")).unwrap().contains("ended with exit code 3"));
     lab.expect_nothing_left();
 }

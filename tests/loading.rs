@@ -43,7 +43,7 @@ fn objects_load_as_their_loaders_load_them() {
             ("5.10", "may_sleep") => Some(Cause::ForbiddenAttachTarget),
             // What it is relocated with does not have what the kernels do.
             (_, "reads_kernels") => {
-                let hint = "matched against `../../target/loading/types.bpf.o`";
+                let hint = "resolved against `../../target/loading/types.bpf.o`";
                 assert!(program.hints.iter().any(|line| line.contains(hint)), "{:?}", program.hints);
                 assert_eq!(program.explanation, None);
                 Some(Cause::MissingField)

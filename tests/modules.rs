@@ -128,7 +128,7 @@ fn module_of_the_user_is_loaded_or_its_refusal_is_told() {
     expect_refused(&record, "failed to validate module [xfs] BTF: -22");
     assert!(fate(&record.cells[0], "type").1.contains("xfs, which loaded, but its types were refused: "));
     // A file that is not there, and one that is no module.
-    for (file, words) in [("gone.ko", "No such file"), ("manifest.ko", "it is no kernel module")] {
+    for (file, words) in [("gone.ko", "No such file"), ("manifest.ko", "it is not a kernel module")] {
         let path = folder.path().join(file);
         if file == "manifest.ko" {
             fs::write(&path, "[kernel]\n").expect("writes");

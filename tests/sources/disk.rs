@@ -172,7 +172,8 @@ fn what_cannot_be_read_is_named() {
         let error = fetch(&lab, "disk").unwrap_err();
         assert!(error.is_unavailable(), "{error}");
         assert!(
-            error.to_string().ends_with(&format!("has no kernel where it can be read, and not all of it can: {told}")),
+            error.to_string().contains("no kernel found in the readable parts of ")
+                && error.to_string().ends_with(&format!("unreadable: {told}")),
             "{error}"
         );
         assert!(error.hint().unwrap().contains("guestmount"), "{error}");

@@ -161,5 +161,5 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
     run(&lab, &[]).expect_said(&["certificate", "hint: ", "`SSL_CERT_FILE`"]);
     // Now it is trusted, and what it gives is judged.
     let ended = run(&lab, &[("SSL_CERT_FILE", authority.to_str().unwrap())]);
-    ended.expect_said(&["linux.deb`: its sha256 is `", "and should be `abab"]);
+    ended.expect_said(&["linux.deb`: its sha256 is `", "expected `abab"]);
 }
