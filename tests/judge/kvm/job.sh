@@ -57,7 +57,7 @@ part_no_module() {
 part_no_nesting() {
     runs ./corematrix doctor --accel kvm --kernel "$first" --offline
     ends 3
-    says 'switch on nested virtualisation there'
+    says 'nested virtualisation: enable it on the host'
 }
 
 part_plain_user() {
@@ -197,7 +197,7 @@ part_qemu_7_2() {
 part_qemu_5_2() {
     with_qemu 5.2 cold-5.2
     is cold-5.2 "$booted"
-    says 'runs cold: QEMU 5.2.0 cannot save guests as snapshots, QEMU 6 and later can'
+    says 'runs cold: QEMU 5.2.0 cannot save guests as snapshots; QEMU 6 and later can'
 }
 
 # With the store of another machine of the same vendor: its snapshots serve.
