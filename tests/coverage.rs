@@ -121,7 +121,7 @@ fn tracefiles_of_all_levels_say_what_the_record_says() {
     assert!(["  XX ", "  X! ", "  X? "].iter().all(|signs| source.contains(signs)), "{source}");
     assert!(source.contains("if (bpf_core_field_exists(second->__i_ctime))"), "{source}");
     let unproven = corematrix(&["coverage", &out, "inode-ctime", "--unproven"]);
-    assert!(unproven.contains("needs a kernel that has `struct inode___second.__i_ctime`"), "{unproven}");
+    assert!(unproven.contains("needs a kernel with `struct inode___second.__i_ctime`"), "{unproven}");
 }
 
 /// Its lines and branches are those of the record.
